@@ -1,0 +1,1 @@
+//! The only way out for telemetry: an OTLP client that knows OpenObserve.

@@ -1,0 +1,1 @@
+//! What AWS Lambda says about itself, and its conversion to OTLP.

@@ -1,0 +1,1 @@
+//! Typed variables from one table: parse, mask, document.

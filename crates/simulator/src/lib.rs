@@ -1,0 +1,1 @@
+//! A local AWS Lambda and CloudWatch Logs with real processes, and an OTLP sink.

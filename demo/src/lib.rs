@@ -1,0 +1,1 @@
+//! Functions that the demo and the end-to-end tests run.

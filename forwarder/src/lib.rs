@@ -1,0 +1,1 @@
+//! The Lambda behind the CloudWatch Logs subscription: log events in, OTLP out.
