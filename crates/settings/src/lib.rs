@@ -1,1 +1,39 @@
 //! Typed variables from one table: parse, mask, document.
+//!
+//! A binary owns one [`Table`] of [`Variable`]s. A [`Reader`] takes values for them out of a [`Source`], notes every
+//! mistake instead of stopping at the first, and the same table gives the masked print of the configuration, the warning
+//! for a misspelt name and the documentation.
+//!
+//! ```
+//! # use lambda_otlp_settings as settings;
+//! use settings::{Kind, Reader, Table, Variable};
+//! use std::{collections::HashMap, time::Duration};
+//!
+//! const TABLE: Table = Table::new(&[&[Variable {
+//!     name: "LAMBDA_OTLP_INGEST_WINDOW",
+//!     default: Some("5h"),
+//!     kind: Kind::Duration,
+//!     doc: "How old a record may be.",
+//! }]]);
+//!
+//! let source = HashMap::from([("LAMBDA_OTLP_INGEST_WINDOW".to_owned(), "90m".to_owned())]);
+//! let mut reader = Reader::new(&source, TABLE);
+//! assert_eq!(reader.duration("LAMBDA_OTLP_INGEST_WINDOW"), Duration::from_secs(90 * 60));
+//! assert!(reader.finish().is_empty());
+//! ```
+
+mod error;
+mod headers;
+mod parse;
+mod reader;
+mod secret;
+mod source;
+mod table;
+
+pub use error::{InvalidSettings, InvalidVariable, Warning};
+pub use headers::Headers;
+pub use parse::SecretReference;
+pub use reader::{Reader, Shown};
+pub use secret::Secret;
+pub use source::{Env, Source};
+pub use table::{Kind, Table, Variable};

@@ -1,0 +1,177 @@
+//! HTTP headers out of `k1=v1,k2=v2`, their values kept secret.
+
+use crate::Secret;
+use std::fmt;
+
+/// Header names with secret values, in the order given. Names are lower case.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(String, Secret)>);
+
+impl Headers {
+    /// No headers.
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// Reads `OTEL_EXPORTER_OTLP_HEADERS` and its like: split at commas, then at the first `=`; a value is percent-decoded
+    /// where it is valid percent-encoding and else stands as given, raw spaces and padding included
+    /// (`authorization=Basic cHJh==`).
+    ///
+    /// The error names the entry by its position or header name, never by its value.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let mut headers = Self::new();
+        for (position, entry) in text.split(',').enumerate() {
+            if entry.trim().is_empty() {
+                continue;
+            }
+            let Some((name, value)) = entry.split_once('=') else {
+                return Err(format!(
+                    "entry {} has no `=`, expected name=value,name=value",
+                    position + 1
+                ));
+            };
+            headers
+                .push(name.trim(), percent_decoded(value.trim()))
+                .map_err(|problem| format!("entry {}: {problem}", position + 1))?;
+        }
+        Ok(headers)
+    }
+
+    /// Appends one header; refuses what HTTP does not allow (RFC 9110 5.1, 5.5).
+    pub fn push(&mut self, name: &str, value: impl Into<String>) -> Result<(), String> {
+        let value = value.into();
+        if name.is_empty() {
+            return Err("a header has no name".to_owned());
+        }
+        if !name.bytes().all(is_token_byte) {
+            return Err(
+                "a header name may hold only letters, digits and !#$%&'*+-.^_`|~".to_owned()
+            );
+        }
+        if !value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f)) {
+            return Err(format!("the value of {name} holds a control character"));
+        }
+        self.0.push((name.to_ascii_lowercase(), Secret::new(value)));
+        Ok(())
+    }
+
+    /// The first value under this name, in whatever case.
+    pub fn get(&self, name: &str) -> Option<&Secret> {
+        self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// Names and values in the order given.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Secret)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    /// How many headers there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (position, (name, value)) in self.iter().enumerate() {
+            let comma = if position > 0 { "," } else { "" };
+            write!(f, "{comma}{name}={value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// `tchar` of RFC 9110 5.6.2.
+fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// Decodes each `%XX`; what is no escape stands. Text that would not be UTF-8 afterwards stands as a whole.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        let escaped = match tail {
+            [high, low, ..] if *first == b'%' => hex_digit(*high).zip(hex_digit(*low)),
+            _ => None,
+        };
+        if let Some((high, low)) = escaped {
+            decoded.push(high * 16 + low);
+            rest = tail.get(2..).unwrap_or_default();
+        } else {
+            decoded.push(*first);
+            rest = tail;
+        }
+    }
+    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    match byte {
+        b'0'..=b'9' => Some(byte - b'0'),
+        b'a'..=b'f' => Some(byte - b'a' + 10),
+        b'A'..=b'F' => Some(byte - b'A' + 10),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Result<&[(&str, &str)], &str>) {
+        let parsed = Headers::parse(text);
+        let shown = parsed.as_ref().map_err(String::as_str).map(|headers| {
+            headers.iter().map(|(name, value)| (name, value.expose())).collect::<Vec<_>>()
+        });
+        assert_eq!(shown, expected.map(<[_]>::to_vec), "{text}");
+    }
+
+    #[test]
+    fn headers_are_split_at_commas_and_the_first_equals_sign() {
+        check("", Ok(&[]));
+        check("a=1", Ok(&[("a", "1")]));
+        check("a=1,b=2,", Ok(&[("a", "1"), ("b", "2")]));
+        check(" A-Key = 1 , b=", Ok(&[("a-key", "1"), ("b", "")]));
+        check("b=2,a=1,b=3", Ok(&[("b", "2"), ("a", "1"), ("b", "3")]));
+        check("authorization=Basic cHJhYmhhdA==", Ok(&[("authorization", "Basic cHJhYmhhdA==")]));
+        check(
+            "authorization=Basic%20cHJhYmhhdA%3D%3D",
+            Ok(&[("authorization", "Basic cHJhYmhhdA==")]),
+        );
+        check("x=a%2Cb", Ok(&[("x", "a,b")]));
+        check("x=100%", Ok(&[("x", "100%")]));
+        check("x=%zz%2", Ok(&[("x", "%zz%2")]));
+        check("x=%ff", Ok(&[("x", "%ff")]));
+        check("x=%c3%a9", Ok(&[("x", "é")]));
+        check("a", Err("entry 1 has no `=`, expected name=value,name=value"));
+        check("a=1,Basic hunter2", Err("entry 2 has no `=`, expected name=value,name=value"));
+        check("=1", Err("entry 1: a header has no name"));
+        check(
+            "a=1,b c=2",
+            Err("entry 2: a header name may hold only letters, digits and !#$%&'*+-.^_`|~"),
+        );
+        check("x=a%0d%0aHost: evil", Err("entry 1: the value of x holds a control character"));
+        check("x=%00", Err("entry 1: the value of x holds a control character"));
+    }
+
+    #[test]
+    fn values_are_masked_in_print() {
+        let headers = Headers::parse("authorization=Basic hunter2,x=y").unwrap();
+        assert_eq!(headers.to_string(), "authorization=****,x=****");
+        assert_eq!(format!("{headers:?}"), r#"{"authorization": ****, "x": ****}"#);
+        assert_eq!(headers.get("Authorization").unwrap().expose(), "Basic hunter2");
+    }
+}

@@ -1,0 +1,207 @@
+//! Text to value, one small function a kind; the error says what was expected and never repeats the value.
+
+use std::time::Duration;
+
+/// Where a secret's value is kept: `arn:aws:secretsmanager:…`, or `ssm:NAME`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretReference {
+    /// The ARN of a secret in Secrets Manager.
+    SecretsManager(String),
+    /// The name of a parameter in Systems Manager, `ssm:` removed; or its ARN.
+    Parameter(String),
+}
+
+const DURATION_UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
+pub(crate) const DURATION: &str = "a duration (5s, 500ms, or milliseconds)";
+
+/// `500ms`, `5s`, `1m`, `5h`, or a bare number of milliseconds.
+pub(crate) fn duration(text: &str) -> Result<Duration, &'static str> {
+    let millis = number_with_unit(text, DURATION_UNITS).ok_or(DURATION)?;
+    Ok(Duration::from_millis(millis))
+}
+
+// Longer units first: `KiB` ends in `B` too.
+const BYTE_UNITS: &[(&str, u64)] = &[
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1000),
+    ("KB", 1000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("B", 1),
+];
+pub(crate) const BYTES: &str = "a size (900KiB, 10MB, or bytes)";
+
+/// `900KiB`, `10MB`, or a bare number of bytes.
+pub(crate) fn bytes(text: &str) -> Result<usize, &'static str> {
+    let bytes = number_with_unit(text, BYTE_UNITS).ok_or(BYTES)?;
+    usize::try_from(bytes).map_err(|_| BYTES)
+}
+
+fn number_with_unit(text: &str, units: &[(&str, u64)]) -> Option<u64> {
+    let text = text.trim();
+    let (number, factor) = units
+        .iter()
+        .find_map(|(unit, factor)| Some((text.strip_suffix(unit)?.trim_end(), *factor)))
+        .unwrap_or((text, 1));
+    digits(number)?.checked_mul(factor)
+}
+
+/// Digits only: `str::parse` would take `+5` too.
+fn digits(text: &str) -> Option<u64> {
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
+}
+
+pub(crate) const COUNT: &str = "a whole number";
+
+pub(crate) fn count(text: &str) -> Result<usize, &'static str> {
+    digits(text.trim()).and_then(|number| usize::try_from(number).ok()).ok_or(COUNT)
+}
+
+pub(crate) const RATIO: &str = "a number from 0 to 1";
+
+pub(crate) fn ratio(text: &str) -> Result<f64, &'static str> {
+    text.trim().parse().ok().filter(|number| (0.0..=1.0).contains(number)).ok_or(RATIO)
+}
+
+pub(crate) const SWITCH: &str = "true or false";
+
+pub(crate) fn switch(text: &str) -> Result<bool, &'static str> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(SWITCH),
+    }
+}
+
+pub(crate) const SECRET_REFERENCE: &str =
+    "an ARN of Secrets Manager or Systems Manager, or ssm:NAME";
+
+pub(crate) fn secret_reference(text: &str) -> Result<SecretReference, &'static str> {
+    let text = text.trim();
+    if let Some(name) = text.strip_prefix("ssm:").filter(|name| !name.is_empty()) {
+        return Ok(SecretReference::Parameter(name.to_owned()));
+    }
+    // arn:partition:service:region:account:resource
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    match parts.as_slice() {
+        ["arn", _, "secretsmanager", _, _, _] => {
+            Ok(SecretReference::SecretsManager(text.to_owned()))
+        }
+        ["arn", _, "ssm", _, _, _] => Ok(SecretReference::Parameter(text.to_owned())),
+        _ => Err(SECRET_REFERENCE),
+    }
+}
+
+/// An absolute `http` or `https` URL with a host and no credentials.
+///
+/// Credentials are refused because a URL is printed in logs and errors; a header is not.
+#[cfg(feature = "url")]
+pub(crate) fn url(text: &str) -> Result<url::Url, String> {
+    const EXPECTED: &str = "expected http:// or https://";
+    let url = url::Url::parse(text.trim()).map_err(|error| match error {
+        url::ParseError::RelativeUrlWithoutBase => format!("relative URL, {EXPECTED}"),
+        other => format!("{other}, {EXPECTED}"),
+    })?;
+    if !matches!(url.scheme(), "http" | "https") {
+        // Without `//`, as in `localhost:4318`, the host would be taken for the scheme.
+        return Err(format!("not an HTTP URL, {EXPECTED}"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err("holds credentials; give them in a header instead".to_owned());
+    }
+    Ok(url)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations() {
+        let check = |text, millis: Option<u64>| {
+            assert_eq!(duration(text).ok(), millis.map(Duration::from_millis), "{text}");
+        };
+        check("500", Some(500));
+        check("500ms", Some(500));
+        check("5s", Some(5000));
+        check(" 5 s ", Some(5000));
+        check("1m", Some(60_000));
+        check("5h", Some(18_000_000));
+        check("0", Some(0));
+        check("ten", None);
+        check("", None);
+        check("s", None);
+        check("-5s", None);
+        check("+5s", None);
+        check("1.5s", None);
+        check("5 minutes", None);
+        check("18446744073709551615h", None);
+        check("18446744073709551616", None);
+    }
+
+    #[test]
+    fn sizes() {
+        let check =
+            |text, expected: Option<usize>| assert_eq!(bytes(text).ok(), expected, "{text}");
+        check("4194304", Some(4 << 20));
+        check("900KiB", Some(900 << 10));
+        check("10MB", Some(10_000_000));
+        check("1 MiB", Some(1 << 20));
+        check("2GiB", Some(2 << 30));
+        check("12B", Some(12));
+        check("10kB", Some(10_000));
+        check("10 apples", None);
+        check("-1", None);
+        check("99999999999GiB", None);
+    }
+
+    #[test]
+    fn numbers_and_switches() {
+        assert_eq!((count("7"), count("-7"), count("7.0")), (Ok(7), Err(COUNT), Err(COUNT)));
+        assert_eq!((ratio("0.25"), ratio("1"), ratio("0")), (Ok(0.25), Ok(1.0), Ok(0.0)));
+        assert_eq!(
+            (ratio("1.01"), ratio("NaN"), ratio("-0.1")),
+            (Err(RATIO), Err(RATIO), Err(RATIO))
+        );
+        assert_eq!((switch("TRUE"), switch("0"), switch("on")), (Ok(true), Ok(false), Err(SWITCH)));
+    }
+
+    #[test]
+    fn secrets_are_referred_to_by_arn_or_parameter_name() {
+        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
+        assert_eq!(secret_reference(arn), Ok(SecretReference::SecretsManager(arn.to_owned())));
+        let arn = "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/o2";
+        assert_eq!(secret_reference(arn), Ok(SecretReference::Parameter(arn.to_owned())));
+        assert_eq!(
+            secret_reference("ssm:/o2/auth"),
+            Ok(SecretReference::Parameter("/o2/auth".to_owned()))
+        );
+        for wrong in ["ssm:", "Basic aHVudGVyMg==", "arn:aws:s3:::bucket", "arn:aws:ssm"] {
+            assert_eq!(secret_reference(wrong), Err(SECRET_REFERENCE), "{wrong}");
+        }
+    }
+
+    #[cfg(feature = "url")]
+    #[test]
+    fn urls_are_absolute_and_without_credentials() {
+        let check = |text, expected: Result<&str, &str>| {
+            let parsed = url(text);
+            assert_eq!(
+                parsed.as_ref().map(url::Url::as_str).map_err(String::as_str),
+                expected,
+                "{text}"
+            );
+        };
+        check("http://localhost:5080/api/default", Ok("http://localhost:5080/api/default"));
+        check("https://[::1]:443/x", Ok("https://[::1]/x"));
+        check("api.openobserve.ai", Err("relative URL, expected http:// or https://"));
+        check("/api/default", Err("relative URL, expected http:// or https://"));
+        check("localhost:4318", Err("not an HTTP URL, expected http:// or https://"));
+        check("ftp://host/", Err("not an HTTP URL, expected http:// or https://"));
+        check("http://", Err("empty host, expected http:// or https://"));
+        check("http://host:99999/", Err("invalid port number, expected http:// or https://"));
+        check("https://me:hunter2@host/", Err("holds credentials; give them in a header instead"));
+    }
+}

@@ -1,0 +1,423 @@
+//! Takes typed values out of a source by the rows of a table, and notes what is wrong instead of stopping.
+
+use crate::{
+    Headers, InvalidVariable, Kind, Secret, SecretReference, Source, Table, Variable, Warning,
+    parse,
+};
+use std::{fmt, time::Duration};
+
+/// Reads variables. A wrong value is noted and its default taken, so that one pass finds every mistake.
+///
+/// A name that is not in the table, or one asked for as another kind, is noted as a mistake too: it shows in the first
+/// test that reads the configuration.
+pub struct Reader<'a> {
+    source: &'a dyn Source,
+    table: Table,
+    mistakes: Vec<InvalidVariable>,
+    warnings: Vec<Warning>,
+}
+
+impl<'a> Reader<'a> {
+    /// A reader of this source by this table. Names in the source that look like ours and are not in the table become
+    /// warnings.
+    pub fn new(source: &'a dyn Source, table: Table) -> Self {
+        let warnings = misspelt(source, &table);
+        Self { source, table, mistakes: Vec::new(), warnings }
+    }
+
+    /// Whether the variable has a value of its own.
+    pub fn is_set(&self, name: &str) -> bool {
+        self.source.get(name).is_some()
+    }
+
+    /// The text, or the default; empty if the row has no default.
+    pub fn string(&mut self, name: &str) -> String {
+        self.with_default(name, Kind::Text, |text| Ok(text.to_owned())).unwrap_or_default()
+    }
+
+    /// The text, if it is set.
+    pub fn string_if_set(&mut self, name: &str) -> Option<String> {
+        self.if_set(name, Kind::Text, |text| Ok(text.to_owned()))
+    }
+
+    /// The secret, if it is set.
+    pub fn secret(&mut self, name: &str) -> Option<Secret> {
+        self.if_set(name, Kind::Secret, |text| Ok(Secret::new(text)))
+    }
+
+    /// Where the secret is kept, if it is set.
+    pub fn secret_reference(&mut self, name: &str) -> Option<SecretReference> {
+        // Not quoted: a secret pasted in the place of its ARN must not be printed.
+        self.if_set(name, Kind::SecretReference, |text| {
+            parse::secret_reference(text).map_err(|expected| format!("not {expected}"))
+        })
+    }
+
+    /// The absolute URL, if it is set.
+    #[cfg(feature = "url")]
+    pub fn url(&mut self, name: &str) -> Option<url::Url> {
+        self.if_set(name, Kind::Url, parse::url)
+    }
+
+    /// The absolute URL, or the default.
+    #[cfg(feature = "url")]
+    pub fn url_or_default(&mut self, name: &str) -> Option<url::Url> {
+        self.with_default(name, Kind::Url, parse::url)
+    }
+
+    /// The headers; none where it is unset.
+    pub fn headers(&mut self, name: &str) -> Headers {
+        self.if_set(name, Kind::Headers, Headers::parse).unwrap_or_default()
+    }
+
+    /// The duration, or the default.
+    pub fn duration(&mut self, name: &str) -> Duration {
+        self.with_default(name, Kind::Duration, quoting(parse::duration)).unwrap_or_default()
+    }
+
+    /// The duration, if it is set.
+    pub fn duration_if_set(&mut self, name: &str) -> Option<Duration> {
+        self.if_set(name, Kind::Duration, quoting(parse::duration))
+    }
+
+    /// The size in bytes, or the default.
+    pub fn bytes(&mut self, name: &str) -> usize {
+        self.with_default(name, Kind::Bytes, quoting(parse::bytes)).unwrap_or_default()
+    }
+
+    /// The size in bytes, if it is set.
+    pub fn bytes_if_set(&mut self, name: &str) -> Option<usize> {
+        self.if_set(name, Kind::Bytes, quoting(parse::bytes))
+    }
+
+    /// The number, or the default.
+    pub fn count(&mut self, name: &str) -> usize {
+        self.with_default(name, Kind::Count, quoting(parse::count)).unwrap_or_default()
+    }
+
+    /// The number, if it is set.
+    pub fn count_if_set(&mut self, name: &str) -> Option<usize> {
+        self.if_set(name, Kind::Count, quoting(parse::count))
+    }
+
+    /// The ratio, or the default.
+    pub fn ratio(&mut self, name: &str) -> f64 {
+        self.with_default(name, Kind::Ratio, quoting(parse::ratio)).unwrap_or_default()
+    }
+
+    /// The switch, or the default.
+    pub fn bool(&mut self, name: &str) -> bool {
+        self.with_default(name, Kind::Switch, quoting(parse::switch)).unwrap_or_default()
+    }
+
+    /// What the word stands for, or the default word; `choices` names the words of the row in its order.
+    ///
+    /// The result is `otherwise` only where the row has no default.
+    pub fn choice<T: Clone>(&mut self, name: &str, choices: &[(&str, T)], otherwise: T) -> T {
+        let kind = self.choice_kind(name, choices);
+        self.with_default(name, kind, |text| chosen(text, kind, choices)).unwrap_or(otherwise)
+    }
+
+    /// What the word stands for, if it is set.
+    pub fn choice_if_set<T: Clone>(&mut self, name: &str, choices: &[(&str, T)]) -> Option<T> {
+        let kind = self.choice_kind(name, choices);
+        self.if_set(name, kind, |text| chosen(text, kind, choices))
+    }
+
+    /// Notes a mistake that only the caller can see, such as two variables that exclude each other.
+    pub fn mistake(&mut self, name: &str, problem: impl Into<String>) {
+        self.mistakes.push(InvalidVariable { name: name.to_owned(), problem: problem.into() });
+    }
+
+    /// Notes something a person should know and that stops nothing.
+    pub fn warn(&mut self, name: &str, text: impl Into<String>) {
+        self.warnings.push(Warning { name: name.to_owned(), text: text.into() });
+    }
+
+    /// What a person should know: misspelt names first.
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// The whole configuration as it may be printed: every row that has a value or a default, secrets masked.
+    pub fn shown(&self) -> Vec<Shown> {
+        let shown = |variable: &Variable| {
+            let (value, origin) = match (self.source.get(variable.name), variable.default) {
+                (Some(value), _) => (value, self.source.origin()),
+                (None, Some(default)) => (default.to_owned(), "default"),
+                (None, None) => return None,
+            };
+            Some(Shown { name: variable.name, value: variable.masked(&value), origin })
+        };
+        self.table.variables().filter_map(shown).collect()
+    }
+
+    /// All mistakes, in the order in which the variables were read.
+    pub fn finish(self) -> Vec<InvalidVariable> {
+        self.mistakes
+    }
+
+    fn with_default<T>(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let default = self.row(name, kind).and_then(|row| row.default);
+        let set = self.if_set(name, kind, &parse);
+        set.or_else(|| {
+            let Some(default) = default else {
+                self.mistake(name, "has no default in the table: a mistake in this program");
+                return None;
+            };
+            parse(default).ok()
+        })
+    }
+
+    fn if_set<T>(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        if self.row(name, kind).is_none() {
+            self.mistake(name, "not in the table as what it is read as: a mistake in this program");
+        }
+        match parse(&self.source.get(name)?) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.mistake(name, problem);
+                None
+            }
+        }
+    }
+
+    fn row(&self, name: &str, kind: Kind) -> Option<&'static Variable> {
+        self.table.find(name).filter(|variable| variable.kind == kind)
+    }
+
+    /// The row's own kind if its words are those of `choices`; else one that is in no table.
+    fn choice_kind<T>(&self, name: &str, choices: &[(&str, T)]) -> Kind {
+        match self.table.find(name).map(|variable| variable.kind) {
+            Some(Kind::Choice(words)) if words.iter().eq(choices.iter().map(|(word, _)| word)) => {
+                Kind::Choice(words)
+            }
+            _ => Kind::Choice(&[]),
+        }
+    }
+}
+
+/// A row as it may be printed: `NAME=value (from environment)`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// The variable's name.
+    pub name: &'static str,
+    /// Its value, masked where it is secret.
+    pub value: String,
+    /// `default`, or what the source calls itself.
+    pub origin: &'static str,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={} (from {})", self.name, self.value, self.origin)
+    }
+}
+
+/// Turns "what was expected" into a sentence that quotes the value; only for kinds whose values are no secrets.
+fn quoting<T>(parse: fn(&str) -> Result<T, &'static str>) -> impl Fn(&str) -> Result<T, String> {
+    move |text| parse(text).map_err(|expected| format!("{} is not {expected}", quoted(text)))
+}
+
+/// The value in quotes, cut and escaped so that one wrong value cannot fill the log or break its line.
+fn quoted(text: &str) -> String {
+    const MOST_CHARS: usize = 40;
+    let head: String = text.chars().take(MOST_CHARS).collect();
+    let ellipsis = if head.len() < text.len() { "…" } else { "" };
+    format!("{head:?}{ellipsis}")
+}
+
+fn chosen<T: Clone>(text: &str, kind: Kind, choices: &[(&str, T)]) -> Result<T, String> {
+    choices
+        .iter()
+        .find(|(word, _)| word.eq_ignore_ascii_case(text.trim()))
+        .map(|(_, value)| value.clone())
+        .ok_or_else(|| format!("{} is not {kind}", quoted(text)))
+}
+
+fn misspelt(source: &dyn Source, table: &Table) -> Vec<Warning> {
+    let is_ours = |name: &String| name.starts_with("LAMBDA_OTLP_");
+    let mut names: Vec<String> = source.names().into_iter().filter(is_ours).collect();
+    names.retain(|name| !table.knows(name));
+    names.sort_unstable();
+    let warning = |name: String| {
+        let text = match table.nearest(&name) {
+            Some(nearest) => format!("unknown; did you mean {nearest}?"),
+            None => "unknown".to_owned(),
+        };
+        Warning { name, text }
+    };
+    names.into_iter().map(warning).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::InvalidSettings;
+    use expect_test::expect;
+
+    #[derive(Debug, Clone, Copy, PartialEq)]
+    enum Profile {
+        OpenObserve,
+        Otlp,
+    }
+    const PROFILES: &[(&str, Profile)] =
+        &[("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
+
+    const fn row(name: &'static str, default: Option<&'static str>, kind: Kind) -> Variable {
+        Variable { name, default, kind, doc: "A variable." }
+    }
+
+    const TABLE: Table = Table::new(&[
+        &[
+            row("LAMBDA_OTLP_ENDPOINT", None, Kind::Url),
+            row("LAMBDA_OTLP_HEADERS", None, Kind::Headers),
+        ],
+        &[
+            row("OTEL_EXPORTER_OTLP_TIMEOUT", Some("10s"), Kind::Duration),
+            row("LAMBDA_OTLP_BACKEND", Some("openobserve"), Kind::Choice(&["openobserve", "otlp"])),
+            row("LAMBDA_OTLP_SECRET", None, Kind::SecretReference),
+            row("O2_AUTHORIZATION_HEADER", None, Kind::Secret),
+            row("LAMBDA_OTLP_MAX_REQUEST_BYTES", Some("4MiB"), Kind::Bytes),
+            row("LAMBDA_OTLP_STREAM", None, Kind::Text),
+        ],
+    ])
+    .with_known_elsewhere(&["LAMBDA_OTLP_LINE"]);
+
+    /// Reads everything, and gives what was found beside the line that a person would see.
+    fn read(source: &dyn Source) -> (Duration, Profile, usize, Headers, String) {
+        let mut reader = Reader::new(source, TABLE);
+        let timeout = reader.duration("OTEL_EXPORTER_OTLP_TIMEOUT");
+        let profile = reader.choice("LAMBDA_OTLP_BACKEND", PROFILES, Profile::Otlp);
+        let bytes = reader.bytes("LAMBDA_OTLP_MAX_REQUEST_BYTES");
+        let headers = reader.headers("LAMBDA_OTLP_HEADERS");
+        let _secret = reader.secret_reference("LAMBDA_OTLP_SECRET");
+        #[cfg(feature = "url")]
+        let _endpoint = reader.url("LAMBDA_OTLP_ENDPOINT");
+        let error = InvalidSettings::check(reader.finish()).err().map(|error| error.to_string());
+        (timeout, profile, bytes, headers, error.unwrap_or_default())
+    }
+
+    #[test]
+    fn defaults_come_from_the_table() {
+        let (timeout, profile, bytes, headers, error) = read(&[]);
+        assert_eq!(
+            (timeout, profile, bytes),
+            (Duration::from_secs(10), Profile::OpenObserve, 4 << 20)
+        );
+        assert!(headers.is_empty());
+        assert_eq!(error, "");
+    }
+
+    #[test]
+    fn all_mistakes_are_reported_in_one_line_and_no_secret_is_in_it() {
+        let source = [
+            ("LAMBDA_OTLP_HEADERS", "Basic hunter2"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "ten"),
+            ("LAMBDA_OTLP_BACKEND", "open\nobserve"),
+            ("LAMBDA_OTLP_SECRET", "Basic hunter2"),
+            (
+                "LAMBDA_OTLP_MAX_REQUEST_BYTES",
+                "a very long value that nobody would ever want to see in full",
+            ),
+        ];
+        let (timeout, profile, bytes, _, error) = read(&source);
+        assert_eq!(
+            (timeout, profile, bytes),
+            (Duration::from_secs(10), Profile::OpenObserve, 4 << 20)
+        );
+        assert!(!error.contains("hunter2") && !error.contains('\n'), "{error}");
+        expect![[r#"
+            OTEL_EXPORTER_OTLP_TIMEOUT: "ten" is not a duration (5s, 500ms, or milliseconds)
+            LAMBDA_OTLP_BACKEND: "open\nobserve" is not `openobserve` or `otlp`
+            LAMBDA_OTLP_MAX_REQUEST_BYTES: "a very long value that nobody would ever"… is not a size (900KiB, 10MB, or bytes)
+            LAMBDA_OTLP_HEADERS: entry 1 has no `=`, expected name=value,name=value
+            LAMBDA_OTLP_SECRET: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME"#]]
+        .assert_eq(&error.replace("; ", "\n"));
+    }
+
+    #[cfg(feature = "url")]
+    #[test]
+    fn a_wrong_endpoint_is_named_beside_a_wrong_timeout() {
+        let source =
+            [("LAMBDA_OTLP_ENDPOINT", "o2.example.com"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "ten")];
+        expect![[r#"OTEL_EXPORTER_OTLP_TIMEOUT: "ten" is not a duration (5s, 500ms, or milliseconds); LAMBDA_OTLP_ENDPOINT: relative URL, expected http:// or https://"#]]
+            .assert_eq(&read(&source).4);
+    }
+
+    #[test]
+    fn words_are_read_in_whatever_case() {
+        assert_eq!(read(&[("LAMBDA_OTLP_BACKEND", " OTLP")]).1, Profile::Otlp);
+    }
+
+    #[test]
+    fn a_misspelt_name_is_pointed_out() {
+        let source = [
+            ("LAMBDA_OTLP_ENDPIONT", "x"),
+            ("LAMBDA_OTLP_HEADER", "x"),
+            ("LAMBDA_OTLP_WHATEVER", "x"),
+            ("LAMBDA_OTLP_LINE", "gzip"),
+            ("LAMBDA_OTLP_STREAM", "x"),
+            ("PATH", "x"),
+        ];
+        let reader = Reader::new(&source, TABLE);
+        let warnings: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
+        expect![[r"
+            LAMBDA_OTLP_ENDPIONT: unknown; did you mean LAMBDA_OTLP_ENDPOINT?
+            LAMBDA_OTLP_HEADER: unknown; did you mean LAMBDA_OTLP_HEADERS?
+            LAMBDA_OTLP_WHATEVER: unknown"]]
+        .assert_eq(&warnings.join("\n"));
+    }
+
+    #[test]
+    fn a_name_read_against_the_table_is_a_mistake() {
+        let mut reader = Reader::new(&[("NOT_THERE", "1")], TABLE);
+        assert_eq!(reader.string_if_set("NOT_THERE").as_deref(), Some("1"));
+        assert_eq!(reader.count("LAMBDA_OTLP_MAX_REQUEST_BYTES"), 0);
+        assert_eq!(reader.string("LAMBDA_OTLP_STREAM"), "");
+        assert_eq!(reader.choice("LAMBDA_OTLP_BACKEND", &[("otlp", 1)], 7), 7);
+        let mistakes: Vec<String> =
+            reader.finish().iter().map(InvalidVariable::to_string).collect();
+        expect![[r"
+            NOT_THERE: not in the table as what it is read as: a mistake in this program
+            LAMBDA_OTLP_MAX_REQUEST_BYTES: not in the table as what it is read as: a mistake in this program
+            LAMBDA_OTLP_MAX_REQUEST_BYTES: has no default in the table: a mistake in this program
+            LAMBDA_OTLP_STREAM: has no default in the table: a mistake in this program
+            LAMBDA_OTLP_BACKEND: not in the table as what it is read as: a mistake in this program
+            LAMBDA_OTLP_BACKEND: has no default in the table: a mistake in this program"]]
+        .assert_eq(&mistakes.join("\n"));
+    }
+
+    #[test]
+    fn the_configuration_is_printed_with_secrets_masked() {
+        let source = [
+            ("LAMBDA_OTLP_ENDPOINT", "https://me:hunter2@host/api/default"),
+            ("LAMBDA_OTLP_HEADERS", "authorization=Basic hunter2"),
+            ("O2_AUTHORIZATION_HEADER", "hunter2"),
+            ("LAMBDA_OTLP_SECRET", "hunter2"),
+            ("LAMBDA_OTLP_STREAM", "default"),
+        ];
+        let shown: Vec<String> =
+            Reader::new(&source, TABLE).shown().iter().map(Shown::to_string).collect();
+        expect![[r"
+            LAMBDA_OTLP_ENDPOINT=https://****@host/api/default (from given)
+            LAMBDA_OTLP_HEADERS=authorization=**** (from given)
+            OTEL_EXPORTER_OTLP_TIMEOUT=10s (from default)
+            LAMBDA_OTLP_BACKEND=openobserve (from default)
+            LAMBDA_OTLP_SECRET=**** (from given)
+            O2_AUTHORIZATION_HEADER=**** (from given)
+            LAMBDA_OTLP_MAX_REQUEST_BYTES=4MiB (from default)
+            LAMBDA_OTLP_STREAM=default (from given)"]]
+        .assert_eq(&shown.join("\n"));
+    }
+}

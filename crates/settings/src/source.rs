@@ -1,0 +1,98 @@
+//! Where values come from: the process environment, or a map in tests and command lines.
+
+use std::collections::{BTreeMap, HashMap};
+
+/// Gives values by name. An empty value counts as unset, as OpenTelemetry asks (SDK environment variables, "Parsing empty value").
+pub trait Source {
+    /// The value, if there is one and it is not empty.
+    fn get(&self, name: &str) -> Option<String>;
+
+    /// All names that have a value; used only to find misspelt ones.
+    fn names(&self) -> Vec<String>;
+
+    /// What a person would call this source: `environment`.
+    fn origin(&self) -> &'static str {
+        "given"
+    }
+}
+
+/// The process environment. Nothing else in the workspace reads it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Env;
+
+impl Source for Env {
+    // A value that is not Unicode is taken with replacement characters, so that its parser can name it as wrong.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that reads the environment"
+    )]
+    fn get(&self, name: &str) -> Option<String> {
+        let value = std::env::var_os(name)?;
+        (!value.is_empty()).then(|| value.to_string_lossy().into_owned())
+    }
+
+    fn names(&self) -> Vec<String> {
+        std::env::vars_os().map(|(name, _)| name.to_string_lossy().into_owned()).collect()
+    }
+
+    fn origin(&self) -> &'static str {
+        "environment"
+    }
+}
+
+impl<S: std::hash::BuildHasher> Source for HashMap<String, String, S> {
+    fn get(&self, name: &str) -> Option<String> {
+        HashMap::get(self, name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.keys().cloned().collect()
+    }
+}
+
+impl Source for BTreeMap<String, String> {
+    fn get(&self, name: &str) -> Option<String> {
+        BTreeMap::get(self, name).filter(|value| !value.is_empty()).cloned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.keys().cloned().collect()
+    }
+}
+
+/// For tests: `[("NAME", "value")]`.
+impl<const N: usize> Source for [(&str, &str); N] {
+    fn get(&self, name: &str) -> Option<String> {
+        let (_, value) = self.iter().rev().find(|(key, _)| *key == name)?;
+        (!value.is_empty()).then(|| (*value).to_owned())
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.iter().map(|(name, _)| (*name).to_owned()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_value_is_unset_in_every_source() {
+        let pairs = [("A", ""), ("B", "b")];
+        let owned = || pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let hash_map: HashMap<_, _> = owned().collect();
+        let tree_map: BTreeMap<_, _> = owned().collect();
+        for source in [&pairs as &dyn Source, &hash_map, &tree_map] {
+            assert_eq!(source.get("A"), None);
+            assert_eq!(source.get("B").as_deref(), Some("b"));
+            assert_eq!(source.get("C"), None);
+        }
+    }
+
+    #[test]
+    fn the_environment_gives_what_the_process_was_started_with() {
+        // Cargo sets CARGO_PKG_NAME for every test it runs.
+        assert_eq!(Env.get("CARGO_PKG_NAME").as_deref(), Some("lambda-otlp-settings"));
+        assert!(Env.names().contains(&"CARGO_PKG_NAME".to_owned()));
+    }
+}
