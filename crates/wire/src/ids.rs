@@ -1,0 +1,172 @@
+//! Trace ids and X-Ray headers, as the exporter, the extension and the forwarder must all read them.
+
+/// What `Root=…;Parent=…;Sampled=…` says
+/// (AWS X-Ray Developer Guide, "Tracing header"; facts differ per service, so all is optional).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct XRayHeader {
+    /// The 16 bytes of the trace id: epoch seconds and 12 random bytes.
+    pub trace_id: Option<[u8; 16]>,
+    /// The 8 bytes of the parent segment's id. Nobody exports that segment to us.
+    pub parent_id: Option<[u8; 8]>,
+    /// `Sampled=1` or `Sampled=0`; `None` for `?` or none at all.
+    pub sampled: Option<bool>,
+}
+
+impl XRayHeader {
+    /// Reads the header: keys in any order, spaces tolerated, other keys (`Self`, `Lineage`) and
+    /// malformed values ignored.
+    ///
+    /// ```
+    /// use lambda_otlp_wire::ids::XRayHeader;
+    /// let header = XRayHeader::parse(
+    ///     "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+    /// );
+    /// assert_eq!(header.sampled, Some(true));
+    /// assert_eq!(header.trace_id.unwrap()[..4], [0x57, 0x59, 0xe9, 0x88]);
+    /// ```
+    pub fn parse(header: &str) -> Self {
+        let mut parsed = Self::default();
+        for part in header.split(';') {
+            let Some((key, value)) = part.split_once('=') else { continue };
+            let value = value.trim();
+            match key.trim() {
+                "Root" => parsed.trace_id = xray_trace_id(value),
+                "Parent" => parsed.parent_id = hex(value.as_bytes()).filter(is_valid),
+                "Sampled" => {
+                    parsed.sampled = match value {
+                        "1" => Some(true),
+                        "0" => Some(false),
+                        _ => None,
+                    }
+                }
+                _ => {}
+            }
+        }
+        parsed
+    }
+}
+
+/// The trace id in X-Ray's spelling `1-5759e988-bd862e3fe1be46a994272793`.
+pub fn xray_trace_id(text: &str) -> Option<[u8; 16]> {
+    let (seconds, random) = text.strip_prefix("1-")?.split_once('-')?;
+    let mut id = [0; 16];
+    let (head, tail) = id.split_first_chunk_mut::<4>()?;
+    *head = hex(seconds.as_bytes())?;
+    tail.copy_from_slice(&hex::<12>(random.as_bytes())?);
+    Some(id).filter(is_valid)
+}
+
+/// The trace id of an invocation that came without an X-Ray header: the same for everyone who
+/// knows the request id, so that the function's spans and the platform's share a trace.
+///
+/// A request id is a random UUID, but six of its bits are fixed, which would bias samplers that
+/// compare trace ids; hence the mixing. It loses nothing: different UUIDs give different ids.
+pub fn trace_id_from_request_id(request_id: &str) -> [u8; 16] {
+    let digits: Vec<u8> = request_id.bytes().filter(|byte| *byte != b'-').collect();
+    let (high, low) = match hex::<16>(&digits) {
+        Some(uuid) => halves(uuid),
+        None => {
+            (fnv1a(request_id, 0xcbf2_9ce4_8422_2325), fnv1a(request_id, 0x6c62_272e_07bb_0142))
+        }
+    };
+    let high = mix(high ^ 0x9e37_79b9_7f4a_7c15);
+    let low = mix(low ^ high);
+    let id = (u128::from(high) << 64 | u128::from(low)).to_be_bytes();
+    // All zero is no valid trace id (W3C Trace Context, 3.2.2.3).
+    if is_valid(&id) { id } else { [1; 16] }
+}
+
+/// Lower-case hexadecimal text of an id.
+pub fn to_hex(id: &[u8]) -> String {
+    let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or('0');
+    id.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+fn is_valid<const N: usize>(id: &[u8; N]) -> bool {
+    id.iter().any(|byte| *byte != 0)
+}
+
+fn halves(id: [u8; 16]) -> (u64, u64) {
+    let value = u128::from_be_bytes(id);
+    let low = value & u128::from(u64::MAX);
+    (u64::try_from(value >> 64).unwrap_or(u64::MAX), u64::try_from(low).unwrap_or(u64::MAX))
+}
+
+/// The finalizer of SplitMix64: a bijection on 64 bits that changes half of them for each.
+fn mix(mut value: u64) -> u64 {
+    value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+fn fnv1a(text: &str, basis: u64) -> u64 {
+    text.bytes().fold(basis, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
+    if digits.len() != 2 * N {
+        return None;
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        let [high, low] = pair else { return None };
+        let value = char::from(*high).to_digit(16)? << 4 | char::from(*low).to_digit(16)?;
+        *byte = u8::try_from(value).ok()?;
+    }
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn xray_headers_are_read_in_every_form() {
+        let check = |header: &str, trace: Option<&str>, parent: Option<&str>, sampled| {
+            let parsed = XRayHeader::parse(header);
+            assert_eq!(parsed.trace_id.map(|id| to_hex(&id)).as_deref(), trace, "{header}");
+            assert_eq!(parsed.parent_id.map(|id| to_hex(&id)).as_deref(), parent, "{header}");
+            assert_eq!(parsed.sampled, sampled, "{header}");
+        };
+        let root = "5759e988bd862e3fe1be46a994272793";
+        check(
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+            Some(root),
+            Some("53995c3f42cd8ad8"),
+            Some(true),
+        );
+        check(
+            " Sampled=0 ; Lineage=a87bd80c:0 ; Root=1-5759E988-BD862E3FE1BE46A994272793",
+            Some(root),
+            None,
+            Some(false),
+        );
+        check("Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=?", Some(root), None, None);
+        check("Root=1-5759e988-short;Parent=0000000000000000", None, None, None);
+        check("Root=1-00000000-000000000000000000000000", None, None, None);
+        check("", None, None, None);
+        check("Root=1-ünïcode-x;=;;", None, None, None);
+    }
+
+    #[test]
+    fn request_ids_give_stable_distinct_trace_ids() {
+        let id = trace_id_from_request_id("8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11");
+        assert_eq!(to_hex(&id), "f1801db93ff575a2b52ce34876676ebb");
+        let other = trace_id_from_request_id("8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a12");
+        assert_ne!(id, other);
+        assert_ne!(trace_id_from_request_id("x"), trace_id_from_request_id("y"));
+        assert_ne!(trace_id_from_request_id(""), [0; 16]);
+    }
+
+    #[test]
+    fn ratio_samplers_see_no_bias() {
+        // opentelemetry_sdk compares the low 63 bits with the ratio.
+        let below_half = (0..1000u32)
+            .filter(|n| {
+                let id = trace_id_from_request_id(&format!("8f507cfc-c7a1-4d2e-8c3b-0d4b{n:08x}"));
+                halves(id).1 >> 1 < u64::MAX / 4
+            })
+            .count();
+        assert!((400..600).contains(&below_half), "{below_half}");
+    }
+}

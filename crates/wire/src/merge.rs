@@ -1,0 +1,125 @@
+//! Merges many requests into few: containers of equal resource and equal scope become one.
+//!
+//! Works on bytes, for all signals alike. Equal means equal as a set of fields: SDKs write
+//! resource attributes in random order, so the order does not count.
+
+use crate::SignalKind;
+use crate::proto::{Reader, Writer};
+use crate::request::{Request, count};
+use std::collections::HashMap;
+
+/// Merges requests of any signals, so that each result has at most `max_bytes`, except where a
+/// single item is larger. Items keep their order within a resource and scope; empty requests and
+/// containers without items vanish.
+pub fn merge(requests: Vec<Request>, max_bytes: usize) -> Vec<Request> {
+    let mut merged = Vec::new();
+    let mut waiting = requests;
+    waiting.retain(|request| request.items() > 0);
+    for kind in SignalKind::ALL {
+        let (mut of_kind, others): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|request| request.kind() == kind);
+        waiting = others;
+        let one = match of_kind.len() {
+            0 => continue,
+            1 => of_kind.pop(),
+            _ => Some(merge_kind(kind, &of_kind)),
+        };
+        merged.extend(one.into_iter().flat_map(|request| request.split_by_size(max_bytes)));
+    }
+    merged
+}
+
+/// A request, resource or scope, and what belongs to it.
+struct Group<T> {
+    /// All fields but the children, as they were written first.
+    head: Vec<u8>,
+    children: Vec<T>,
+    /// Positions in `children` by their sorted heads.
+    index: HashMap<Vec<u8>, usize>,
+}
+
+impl<T> Group<T> {
+    fn new(head: Vec<u8>) -> Self {
+        Self { head, children: Vec::new(), index: HashMap::new() }
+    }
+}
+
+impl<T> Group<Group<T>> {
+    /// The child with the same head as `message`, made if it is new.
+    fn child(&mut self, message: &[u8], children: u32) -> &mut Group<T> {
+        let (head, key) = head_and_key(message, children);
+        let next = self.children.len();
+        let at = *self.index.entry(key).or_insert(next);
+        if at == next {
+            self.children.push(Group::new(head));
+        }
+        #[expect(clippy::indexing_slicing, reason = "the index holds positions of children only")]
+        &mut self.children[at]
+    }
+}
+
+/// Field number of the children: resource containers in a request, scope containers in a
+/// resource container, items in a scope container.
+const CONTAINERS: u32 = 1;
+const SCOPES: u32 = 2;
+const ITEMS: u32 = 2;
+
+fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
+    let below_container = kind.path_to_items().get(1..).unwrap_or_default();
+    let mut root: Group<Group<Group<&[u8]>>> = Group::new(Vec::new());
+    for request in requests {
+        for container in messages(request.bytes(), CONTAINERS) {
+            if count(container, below_container) == 0 {
+                continue;
+            }
+            let resource = root.child(container, SCOPES);
+            for scope in messages(container, SCOPES) {
+                let items = Reader::new(scope).map_while(Result::ok);
+                let items = items.filter(|field| field.number == ITEMS).map(|field| field.raw);
+                resource.child(scope, ITEMS).children.extend(items);
+            }
+        }
+    }
+    let mut bytes = Vec::with_capacity(requests.iter().map(|r| r.bytes().len()).sum());
+    let mut out = Writer::new(&mut bytes);
+    for resource in &root.children {
+        out.message(CONTAINERS, |out| {
+            out.raw(&resource.head);
+            for scope in resource.children.iter().filter(|scope| !scope.children.is_empty()) {
+                out.message(SCOPES, |out| {
+                    out.raw(&scope.head);
+                    scope.children.iter().for_each(|item| out.raw(item));
+                });
+            }
+        });
+    }
+    Request::trusted(kind, bytes)
+}
+
+fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    Reader::new(message)
+        .map_while(Result::ok)
+        .filter(move |field| field.number == number)
+        .filter_map(|field| field.as_len())
+}
+
+/// All fields of `message` but the children, as they stand and in a form that is equal for equal
+/// resources and scopes.
+fn head_and_key(message: &[u8], children: u32) -> (Vec<u8>, Vec<u8>) {
+    let (mut head, mut key) = (Vec::new(), Vec::new());
+    let fields = Reader::new(message).map_while(Result::ok);
+    for field in fields.filter(|field| field.number != children) {
+        head.extend_from_slice(field.raw);
+        // Field 1 is the resource or scope, whose own fields may come in any order.
+        match field.as_len().filter(|_| field.number == 1) {
+            Some(inner) => {
+                let mut parts: Vec<&[u8]> =
+                    Reader::new(inner).map_while(Result::ok).map(|part| part.raw).collect();
+                parts.sort_unstable();
+                Writer::new(&mut key).always_bytes(field.number, &parts.concat());
+            }
+            None => key.extend_from_slice(field.raw),
+        }
+    }
+    (head, key)
+}

@@ -1,0 +1,95 @@
+//! Decodes the payload of a line: base64, gzip, protobuf; what the labels say counts less than
+//! what the bytes are.
+
+use crate::SignalKind;
+use crate::gzip::{self, InflateError};
+use crate::request::{Limits, Malformed, Request};
+use base64::Engine as _;
+use base64::alphabet::URL_SAFE;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+use std::fmt;
+
+/// Why a payload is no OTLP request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PayloadError {
+    /// The payload is empty text.
+    Empty,
+    /// Not base64 in any spelling.
+    NotBase64,
+    /// Gzip that does not inflate.
+    Gzip(InflateError),
+    /// Compressed with something that this version does not read.
+    Encoding(&'static str),
+    /// OTLP/JSON, which this version does not read inside a line.
+    Json,
+    /// Not an OTLP request of any signal.
+    Malformed(Malformed),
+}
+
+impl fmt::Display for PayloadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("payload is empty"),
+            Self::NotBase64 => f.write_str("payload is not base64"),
+            Self::Gzip(_) => f.write_str("payload does not inflate"),
+            Self::Encoding(name) => write!(f, "payload is compressed with {name}"),
+            Self::Json => f.write_str("payload is OTLP/JSON, which this version does not read"),
+            Self::Malformed(_) => f.write_str("payload is no OTLP request"),
+        }
+    }
+}
+
+impl std::error::Error for PayloadError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Gzip(source) => Some(source),
+            Self::Malformed(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Decodes a base64 payload. `named` is the signal that the line's endpoint names.
+pub(crate) fn decode(
+    payload: &str,
+    named: Option<SignalKind>,
+    limits: &Limits,
+) -> Result<Request, PayloadError> {
+    if payload.is_empty() {
+        return Err(PayloadError::Empty);
+    }
+    let bytes = decode_base64(payload)?;
+    let bytes = if gzip::is_gzip(&bytes) {
+        gzip::inflate(&bytes, limits.inflated_bytes).map_err(PayloadError::Gzip)?
+    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        return Err(PayloadError::Encoding("zstd"));
+    } else {
+        bytes
+    };
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(PayloadError::Json);
+    }
+    Request::check_any(named, bytes, limits).map_err(PayloadError::Malformed)
+}
+
+fn decode_base64(payload: &str) -> Result<Vec<u8>, PayloadError> {
+    if let Ok(bytes) = STANDARD.decode(payload) {
+        return Ok(bytes);
+    }
+    // Missing padding, the URL-safe alphabet and MIME line breaks lose nothing, so they are read.
+    let lenient = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let text: String = payload
+        .chars()
+        .filter(|character| !character.is_ascii_whitespace())
+        .map(|character| match character {
+            '+' => '-',
+            '/' => '_',
+            other => other,
+        })
+        .collect();
+    GeneralPurpose::new(&URL_SAFE, lenient).decode(text).map_err(|_| PayloadError::NotBase64)
+}

@@ -1,0 +1,287 @@
+//! One encoded `Export…ServiceRequest`, checked once, then counted, split and joined as bytes.
+//!
+//! Protobuf needs no decoding for this: concatenated requests are one request, and the three
+//! signals share one shape down to their items ([`SignalKind::path_to_items`]).
+
+use crate::SignalKind;
+use crate::proto::{BadField, Reader, Value, Writer, packed_varints_are_valid};
+use crate::schema::{self, Kind, Message};
+use std::fmt;
+
+/// Bounds on what is decoded from one line or one delivery.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest inflated payload of one line, in bytes.
+    pub inflated_bytes: usize,
+    /// Deepest nesting of messages. Other protobuf readers stop at 100.
+    pub nesting: usize,
+    /// Most items (spans, data points, log records) of one request.
+    pub items: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { inflated_bytes: 16 * 1024 * 1024, nesting: 64, items: 50_000 }
+    }
+}
+
+/// Why bytes are no OTLP request of the expected signal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// Not protobuf at all.
+    Field {
+        /// The message that holds the bad bytes.
+        message: &'static str,
+        /// What is wrong with them.
+        error: BadField,
+    },
+    /// A field has another wire type than OTLP gives it.
+    WrongType {
+        /// The message that holds the field.
+        message: &'static str,
+        /// The field's number.
+        field: u32,
+    },
+    /// A string is not UTF-8.
+    NotUtf8 {
+        /// The message that holds the string.
+        message: &'static str,
+        /// The field's number.
+        field: u32,
+    },
+    /// Messages are nested deeper than [`Limits::nesting`].
+    TooDeep(usize),
+    /// More items than [`Limits::items`].
+    TooManyItems {
+        /// Number of items found.
+        found: usize,
+        /// Number of items allowed.
+        allowed: usize,
+    },
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field { message, error } => write!(f, "{message}: {error}"),
+            Self::WrongType { message, field } => {
+                write!(f, "{message}: field {field} has a wire type that OTLP does not give it")
+            }
+            Self::NotUtf8 { message, field } => {
+                write!(f, "{message}: field {field} is not UTF-8 text")
+            }
+            Self::TooDeep(limit) => write!(f, "messages are nested deeper than {limit} levels"),
+            Self::TooManyItems { found, allowed } => {
+                write!(f, "{found} items in one request, at most {allowed} are read")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Malformed {}
+
+/// One encoded `Export…ServiceRequest` whose structure was checked.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Request {
+    kind: SignalKind,
+    bytes: Vec<u8>,
+    items: usize,
+}
+
+impl fmt::Debug for Request {
+    /// Sizes only: the content is a customer's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Request({}, {} items, {} bytes)", self.kind, self.items, self.bytes.len())
+    }
+}
+
+impl Request {
+    /// Checks that `bytes` are a request of this signal as any protobuf reader would accept it.
+    ///
+    /// Unknown fields pass. Costs no allocation.
+    pub fn check(kind: SignalKind, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Malformed> {
+        let items = check(kind, &bytes, limits)?;
+        Ok(Self { kind, bytes, items })
+    }
+
+    /// Takes bytes whose signal is not known: it is the one whose structure they have. `named`
+    /// decides only between signals that fit alike, which are requests without items.
+    pub fn check_any(
+        named: Option<SignalKind>,
+        bytes: Vec<u8>,
+        limits: &Limits,
+    ) -> Result<Self, Malformed> {
+        let first = named.unwrap_or(SignalKind::Traces);
+        let as_first = check(first, &bytes, limits);
+        let others = SignalKind::ALL.into_iter().filter(|kind| *kind != first);
+        let (kind, items) = match as_first {
+            Ok(items) => (first, items),
+            Err(error) => others
+                .map(|kind| (kind, check(kind, &bytes, limits)))
+                .find_map(|(kind, result)| Some((kind, result.ok()?)))
+                .ok_or(error)?,
+        };
+        Ok(Self { kind, bytes, items })
+    }
+
+    /// Takes bytes that our own encoder has just written.
+    pub fn trusted(kind: SignalKind, bytes: Vec<u8>) -> Self {
+        let items = count(&bytes, kind.path_to_items());
+        Self { kind, bytes, items }
+    }
+
+    /// Encodes a request of structs.
+    #[cfg(feature = "decode")]
+    pub fn encode<S: crate::Signal>(request: &S::Request) -> Self {
+        Self::trusted(S::KIND, prost::Message::encode_to_vec(request))
+    }
+
+    /// Decodes the request into structs; `None` if it is of another signal.
+    #[cfg(feature = "decode")]
+    pub fn decode<S: crate::Signal>(&self) -> Option<Result<S::Request, prost::DecodeError>> {
+        (self.kind == S::KIND).then(|| prost::Message::decode(self.bytes.as_slice()))
+    }
+
+    /// The signal.
+    pub fn kind(&self) -> SignalKind {
+        self.kind
+    }
+
+    /// The protobuf bytes.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The protobuf bytes, by value.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Number of spans, data points or log records.
+    pub fn items(&self) -> usize {
+        self.items
+    }
+
+    /// Splits after the first `items` items; both parts keep resource, scope and metric heads.
+    /// Parts without items are empty requests.
+    pub fn split_at(self, items: usize) -> (Self, Self) {
+        let path = self.kind.path_to_items();
+        let mut left = items.min(self.items);
+        let (mut first, mut second) = (Vec::new(), Vec::new());
+        split_message(&self.bytes, path, &mut left, &mut first, &mut second);
+        let taken = items.min(self.items);
+        (
+            Self { kind: self.kind, bytes: first, items: taken },
+            Self { kind: self.kind, bytes: second, items: self.items - taken },
+        )
+    }
+
+    /// Halves until each part has at most `max_bytes`, or a single item.
+    pub fn split_by_size(self, max_bytes: usize) -> Vec<Self> {
+        let mut parts = Vec::new();
+        let mut waiting = vec![self];
+        while let Some(request) = waiting.pop() {
+            if request.bytes.len() <= max_bytes || request.items <= 1 {
+                parts.push(request);
+                continue;
+            }
+            let half = request.items / 2;
+            let (first, second) = request.split_at(half);
+            waiting.push(second);
+            waiting.push(first);
+        }
+        parts
+    }
+}
+
+/// Counts the items of a request whose structure is right.
+fn check(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<usize, Malformed> {
+    check_message(schema::request(kind), bytes, limits.nesting, limits.nesting)?;
+    let found = count(bytes, kind.path_to_items());
+    if found > limits.items {
+        return Err(Malformed::TooManyItems { found, allowed: limits.items });
+    }
+    Ok(found)
+}
+
+fn check_message(
+    message: &'static Message,
+    bytes: &[u8],
+    depth_left: usize,
+    limit: usize,
+) -> Result<(), Malformed> {
+    let Some(depth_left) = depth_left.checked_sub(1) else {
+        return Err(Malformed::TooDeep(limit));
+    };
+    for field in Reader::new(bytes) {
+        let field = field.map_err(|error| Malformed::Field { message: message.name, error })?;
+        let Some(kind) = message.field(field.number) else { continue };
+        match (kind, field.value) {
+            (Kind::Varint | Kind::PackedVarint, Value::Varint(_))
+            | (Kind::Fixed64 | Kind::PackedFixed64, Value::Fixed64(_))
+            | (Kind::Fixed32, Value::Fixed32(_))
+            | (Kind::Bytes, Value::Len(_)) => {}
+            (Kind::String, Value::Len(text)) => {
+                if std::str::from_utf8(text).is_err() {
+                    return Err(Malformed::NotUtf8 { message: message.name, field: field.number });
+                }
+            }
+            (Kind::Message(inner), Value::Len(bytes)) => {
+                check_message(inner, bytes, depth_left, limit)?;
+            }
+            (Kind::PackedFixed64, Value::Len(packed)) if packed.len() % 8 == 0 => {}
+            (Kind::PackedVarint, Value::Len(packed)) if packed_varints_are_valid(packed) => {}
+            _ => return Err(Malformed::WrongType { message: message.name, field: field.number }),
+        }
+    }
+    Ok(())
+}
+
+/// Counts the items below `message`, whose structure was checked.
+pub(crate) fn count(message: &[u8], path: &[&[u32]]) -> usize {
+    let Some((level, deeper)) = path.split_first() else { return 1 };
+    Reader::new(message)
+        .map_while(Result::ok)
+        .filter(|field| level.contains(&field.number))
+        .filter_map(|field| field.as_len())
+        .map(|inner| count(inner, deeper))
+        .sum()
+}
+
+/// Copies the first `left` items of `message` to `first` and the others to `second`; fields that
+/// lead to no item go to both, messages that would hold no item to neither.
+fn split_message(
+    message: &[u8],
+    path: &[&[u32]],
+    left: &mut usize,
+    first: &mut Vec<u8>,
+    second: &mut Vec<u8>,
+) {
+    let Some((level, deeper)) = path.split_first() else { return };
+    for field in Reader::new(message).map_while(Result::ok) {
+        let inner = match field.as_len() {
+            Some(inner) if level.contains(&field.number) => inner,
+            _ => {
+                first.extend_from_slice(field.raw);
+                second.extend_from_slice(field.raw);
+                continue;
+            }
+        };
+        let items = count(inner, deeper);
+        if items == 0 {
+            continue;
+        }
+        if items <= *left {
+            *left -= items;
+            first.extend_from_slice(field.raw);
+        } else if *left == 0 {
+            second.extend_from_slice(field.raw);
+        } else {
+            let (mut inner_first, mut inner_second) = (Vec::new(), Vec::new());
+            split_message(inner, deeper, left, &mut inner_first, &mut inner_second);
+            Writer::new(first).always_bytes(field.number, &inner_first);
+            Writer::new(second).always_bytes(field.number, &inner_second);
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! Names of the resource attributes that exporter, extension and forwarder must write alike
+//! (semantic conventions 1.44, `docs/resource/faas.md`, `cloud.md`, `docs/faas/aws-lambda.md`).
+
+/// Logical name of the service.
+pub const SERVICE_NAME: &str = "service.name";
+/// `aws`.
+pub const CLOUD_PROVIDER: &str = "cloud.provider";
+/// `aws_lambda`.
+pub const CLOUD_PLATFORM: &str = "cloud.platform";
+/// `eu-west-1`.
+pub const CLOUD_REGION: &str = "cloud.region";
+/// The twelve digits of the AWS account.
+pub const CLOUD_ACCOUNT_ID: &str = "cloud.account.id";
+/// Function ARN, an alias replaced by the version.
+pub const CLOUD_RESOURCE_ID: &str = "cloud.resource_id";
+/// Name of the function.
+pub const FAAS_NAME: &str = "faas.name";
+/// `$LATEST` or a number.
+pub const FAAS_VERSION: &str = "faas.version";
+/// Log stream of the environment.
+pub const FAAS_INSTANCE: &str = "faas.instance";
+/// Configured memory in bytes (integer).
+pub const FAAS_MAX_MEMORY: &str = "faas.max_memory";
+/// Log groups (array of strings).
+pub const AWS_LOG_GROUP_NAMES: &str = "aws.log.group.names";
+/// Log streams (array of strings).
+pub const AWS_LOG_STREAM_NAMES: &str = "aws.log.stream.names";
+
+/// AWS request id of an invocation; on spans and log records, never on a resource.
+pub const FAAS_INVOCATION_ID: &str = "faas.invocation_id";

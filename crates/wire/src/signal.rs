@@ -1,0 +1,213 @@
+//! The three signals of OTLP, and what differs between them: this is the only file that lists all three.
+
+use crate::proto::{Reader, Value};
+use std::fmt;
+
+/// Traces, metrics or logs, where the signal is known at run time only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum SignalKind {
+    /// Spans.
+    Traces,
+    /// Data points.
+    Metrics,
+    /// Log records.
+    Logs,
+}
+
+impl SignalKind {
+    /// All three, in the order in which they are reported.
+    pub const ALL: [Self; 3] = [Self::Traces, Self::Metrics, Self::Logs];
+
+    /// `traces`, `metrics`, `logs`, as in the paths of OTLP/HTTP.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
+    /// `/v1/traces`, `/v1/metrics`, `/v1/logs` (OTLP 1.x, "OTLP/HTTP Request").
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Traces => "/v1/traces",
+            Self::Metrics => "/v1/metrics",
+            Self::Logs => "/v1/logs",
+        }
+    }
+
+    /// What one item is called: `span`, `data point`, `log record`.
+    pub const fn item(self) -> &'static str {
+        match self {
+            Self::Traces => "span",
+            Self::Metrics => "data point",
+            Self::Logs => "log record",
+        }
+    }
+
+    /// The signal that a URL or path names by its last segment; query and fragment are ignored.
+    ///
+    /// ```
+    /// use lambda_otlp_wire::SignalKind;
+    /// assert_eq!(SignalKind::from_endpoint("http://any:4318/v1/logs"), Some(SignalKind::Logs));
+    /// assert_eq!(SignalKind::from_endpoint("http://any:4318/"), None);
+    /// ```
+    pub fn from_endpoint(endpoint: &str) -> Option<Self> {
+        let path = endpoint.split(['?', '#']).next().unwrap_or_default();
+        let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+        Self::ALL.into_iter().find(|kind| kind.as_str() == last)
+    }
+
+    /// The field numbers that lead from a request to its items, level by level.
+    ///
+    /// All three requests have the shape request -> resource container -> scope container ->
+    /// item; a metric holds its data points one `oneof` deeper.
+    pub(crate) const fn path_to_items(self) -> &'static [&'static [u32]] {
+        match self {
+            Self::Traces | Self::Logs => &[&[1], &[2], &[2]],
+            Self::Metrics => &[&[1], &[2], &[2], &[5, 7, 9, 10, 11], &[1]],
+        }
+    }
+}
+
+impl fmt::Display for SignalKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an `Export…ServiceResponse` says about records that were not taken
+/// (OTLP 1.x, "Partial Success").
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// Number of rejected spans, data points or log records. Never negative on the wire; a
+    /// negative number is read as 0.
+    pub items: usize,
+    /// The backend's text; a text with `items` 0 is a warning.
+    pub message: String,
+}
+
+/// Reads the `partial_success` of a response body: the field numbers are the same for the three
+/// signals. `None` when the field is absent or the body is no protobuf message.
+pub fn rejected(response: &[u8]) -> Option<Rejected> {
+    let mut found = None;
+    for field in Reader::new(response) {
+        let field = field.ok()?;
+        if field.number != 1 {
+            continue;
+        }
+        let rejected: &mut Rejected = found.get_or_insert_default();
+        for inner in Reader::new(field.as_len()?) {
+            let inner = inner.ok()?;
+            match (inner.number, inner.value) {
+                (1, Value::Varint(items)) => {
+                    let items = i64::try_from(items).unwrap_or(0);
+                    rejected.items = usize::try_from(items).unwrap_or(0);
+                }
+                (2, Value::Len(text)) => {
+                    rejected.message = String::from_utf8_lossy(text).into_owned();
+                }
+                _ => {}
+            }
+        }
+    }
+    found
+}
+
+#[cfg(feature = "decode")]
+pub use decoded::{Logs, Metrics, Signal, Traces};
+
+#[cfg(feature = "decode")]
+mod decoded {
+    use super::SignalKind;
+    use opentelemetry_proto::tonic::collector::{
+        logs::v1::ExportLogsServiceRequest, metrics::v1::ExportMetricsServiceRequest,
+        trace::v1::ExportTraceServiceRequest,
+    };
+    use opentelemetry_proto::tonic::{
+        logs::v1::ResourceLogs, metrics::v1::ResourceMetrics, trace::v1::ResourceSpans,
+    };
+
+    mod sealed {
+        pub trait Sealed {}
+    }
+
+    /// One signal of OTLP, where it is known at compile time: generic code is written once.
+    pub trait Signal: sealed::Sealed + 'static {
+        /// The same signal at run time.
+        const KIND: SignalKind;
+        /// `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`.
+        type Container;
+        /// The `Export…ServiceRequest`.
+        type Request: prost::Message + Default + serde::Serialize + serde::de::DeserializeOwned;
+
+        /// A request of these containers.
+        fn request(containers: Vec<Self::Container>) -> Self::Request;
+    }
+
+    /// Spans.
+    #[derive(Debug)]
+    pub enum Traces {}
+    /// Data points.
+    #[derive(Debug)]
+    pub enum Metrics {}
+    /// Log records.
+    #[derive(Debug)]
+    pub enum Logs {}
+
+    impl sealed::Sealed for Traces {}
+    impl Signal for Traces {
+        const KIND: SignalKind = SignalKind::Traces;
+        type Container = ResourceSpans;
+        type Request = ExportTraceServiceRequest;
+        fn request(containers: Vec<ResourceSpans>) -> Self::Request {
+            ExportTraceServiceRequest { resource_spans: containers }
+        }
+    }
+
+    impl sealed::Sealed for Metrics {}
+    impl Signal for Metrics {
+        const KIND: SignalKind = SignalKind::Metrics;
+        type Container = ResourceMetrics;
+        type Request = ExportMetricsServiceRequest;
+        fn request(containers: Vec<ResourceMetrics>) -> Self::Request {
+            ExportMetricsServiceRequest { resource_metrics: containers }
+        }
+    }
+
+    impl sealed::Sealed for Logs {}
+    impl Signal for Logs {
+        const KIND: SignalKind = SignalKind::Logs;
+        type Container = ResourceLogs;
+        type Request = ExportLogsServiceRequest;
+        fn request(containers: Vec<ResourceLogs>) -> Self::Request {
+            ExportLogsServiceRequest { resource_logs: containers }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn endpoints_name_their_signal() {
+        let check = |endpoint: &str, expected| {
+            assert_eq!(SignalKind::from_endpoint(endpoint), expected, "{endpoint}");
+        };
+        check("/v1/traces", Some(SignalKind::Traces));
+        check("http://169.254.169.254/latest/v1/metrics/", Some(SignalKind::Metrics));
+        check("https://o2.example.com/api/default/v1/logs?x=/v1/traces", Some(SignalKind::Logs));
+        check("http://localhost:4318", None);
+        check("", None);
+    }
+
+    #[test]
+    fn partial_success_is_read() {
+        assert_eq!(rejected(&[]), None);
+        assert_eq!(rejected(&[0x0a, 0x00]), Some(Rejected::default()));
+        let three = rejected(&[0x0a, 0x06, 0x08, 0x03, 0x12, 0x02, b'n', b'o']).unwrap();
+        assert_eq!(three, Rejected { items: 3, message: "no".into() });
+        assert_eq!(rejected(b"<html>"), None);
+    }
+}

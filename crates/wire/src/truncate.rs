@@ -1,0 +1,58 @@
+//! Shortens the attribute values of a request that is too large for any line.
+
+use crate::proto::{Reader, Value, Writer};
+use crate::request::Request;
+use crate::schema::{self, Kind, Message};
+
+/// Shortens every string and bytes attribute value (and log body) of more than `max_bytes` to
+/// that length, a mark included in strings; answers the request and how many values were
+/// shortened.
+pub(crate) fn truncate(request: &Request, max_bytes: usize) -> (Request, usize) {
+    let mut out = Vec::with_capacity(request.bytes().len());
+    let mut shortened = 0;
+    rewrite(schema::request(request.kind()), request.bytes(), max_bytes, &mut out, &mut shortened);
+    (Request::trusted(request.kind(), out), shortened)
+}
+
+fn rewrite(
+    message: &'static Message,
+    bytes: &[u8],
+    max_bytes: usize,
+    out: &mut Vec<u8>,
+    shortened: &mut usize,
+) {
+    for field in Reader::new(bytes).map_while(Result::ok) {
+        match (message.field(field.number), field.value) {
+            // What is short as a whole holds nothing long.
+            (Some(Kind::Message(inner)), Value::Len(content)) if content.len() > max_bytes => {
+                Writer::new(out).message(field.number, |writer| {
+                    let mut rewritten = Vec::new();
+                    rewrite(inner, content, max_bytes, &mut rewritten, shortened);
+                    writer.raw(&rewritten);
+                });
+            }
+            (Some(Kind::String), Value::Len(text))
+                if schema::is_any_value(message) && text.len() > max_bytes =>
+            {
+                *shortened += 1;
+                Writer::new(out).always_string(field.number, &shorten(text, max_bytes));
+            }
+            (Some(Kind::Bytes), Value::Len(content))
+                if schema::is_any_value(message) && content.len() > max_bytes =>
+            {
+                *shortened += 1;
+                let kept = content.get(..max_bytes).unwrap_or_default();
+                Writer::new(out).always_bytes(field.number, kept);
+            }
+            _ => out.extend_from_slice(field.raw),
+        }
+    }
+}
+
+fn shorten(text: &[u8], max_bytes: usize) -> String {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    let mark = format!("…[{} bytes truncated]", text.len() - max_bytes.min(text.len()));
+    let kept_bytes = max_bytes.saturating_sub(mark.len());
+    let kept = (0..=kept_bytes).rev().find_map(|end| text.get(..end)).unwrap_or_default();
+    format!("{kept}{mark}")
+}
