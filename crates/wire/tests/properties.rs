@@ -1,0 +1,346 @@
+//! Properties of requests and lines over generated telemetry.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use lambda_otlp_wire::{
+    Envelope, Limits, LineEncoder, LineLimits, Logs, Metrics, Request, Signal, SignalKind, Traces,
+    merge, read_line,
+};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
+};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn attribute(key: &str, value: Value) -> KeyValue {
+    KeyValue { key: key.into(), value: Some(AnyValue { value: Some(value) }), ..Default::default() }
+}
+
+fn resource(name: u8, swap: bool) -> Resource {
+    let mut attributes = vec![
+        attribute("service.name", Value::StringValue(format!("service-{name}"))),
+        attribute("cloud.provider", Value::StringValue("aws".into())),
+    ];
+    if swap {
+        attributes.reverse();
+    }
+    Resource { attributes, ..Default::default() }
+}
+
+fn scope(name: u8) -> InstrumentationScope {
+    InstrumentationScope { name: format!("scope-{name}"), ..Default::default() }
+}
+
+/// Shape of a request: resources, each with scopes, each with so many items.
+type Shape = Vec<(u8, bool, Vec<(u8, u8)>)>;
+
+fn shape() -> impl Strategy<Value = Shape> {
+    let scopes = prop::collection::vec((0..3u8, 0..6u8), 0..4);
+    prop::collection::vec((0..3u8, any::<bool>(), scopes), 0..4)
+}
+
+/// Spans with names that are unique over `requests`; each name says where the span belongs.
+fn spans(shape: &Shape, next: &mut u32) -> Request {
+    let containers = shape.iter().map(|(name, swap, scopes)| ResourceSpans {
+        resource: Some(resource(*name, *swap)),
+        scope_spans: scopes
+            .iter()
+            .map(|(scope_name, items)| ScopeSpans {
+                scope: Some(scope(*scope_name)),
+                spans: (0..*items)
+                    .map(|_| {
+                        *next += 1;
+                        Span {
+                            name: format!("{name}/{scope_name}/{next}"),
+                            trace_id: vec![1; 16],
+                            span_id: vec![2; 8],
+                            attributes: vec![attribute(
+                                "list",
+                                Value::ArrayValue(ArrayValue {
+                                    values: vec![AnyValue { value: Some(Value::IntValue(-1)) }],
+                                }),
+                            )],
+                            ..Default::default()
+                        }
+                    })
+                    .collect(),
+                ..Default::default()
+            })
+            .collect(),
+        ..Default::default()
+    });
+    Request::encode::<Traces>(&Traces::request(containers.collect()))
+}
+
+fn data_points(points_per_metric: &[u8]) -> Request {
+    let mut next = 0;
+    let metrics = points_per_metric.iter().enumerate().map(|(index, points)| {
+        let data_points = (0..*points)
+            .map(|_| {
+                next += 1;
+                let value = Some(number_data_point::Value::AsInt(next));
+                NumberDataPoint { value, ..Default::default() }
+            })
+            .collect();
+        let data = if index % 2 == 0 {
+            metric::Data::Gauge(Gauge { data_points })
+        } else {
+            metric::Data::Sum(Sum { data_points, aggregation_temporality: 1, is_monotonic: true })
+        };
+        Metric { name: format!("metric-{index}"), data: Some(data), ..Default::default() }
+    });
+    let scope_metrics = vec![ScopeMetrics { metrics: metrics.collect(), ..Default::default() }];
+    Request::encode::<Metrics>(&Metrics::request(vec![ResourceMetrics {
+        resource: Some(resource(0, false)),
+        scope_metrics,
+        ..Default::default()
+    }]))
+}
+
+/// Every span by its name, with the resource and scope it stands under.
+fn places(requests: &[Request]) -> BTreeMap<String, (String, String)> {
+    let mut places = BTreeMap::new();
+    for request in requests {
+        for container in request.decode::<Traces>().unwrap().unwrap().resource_spans {
+            let mut names: Vec<_> = container
+                .resource
+                .iter()
+                .flat_map(|resource| &resource.attributes)
+                .map(|attribute| format!("{attribute:?}"))
+                .collect();
+            names.sort();
+            for scope in container.scope_spans {
+                for span in scope.spans {
+                    let place = (names.join(","), scope.scope.clone().unwrap_or_default().name);
+                    assert!(
+                        places.insert(span.name.clone(), place).is_none(),
+                        "{} twice",
+                        span.name
+                    );
+                }
+            }
+        }
+    }
+    places
+}
+
+fn points(requests: &[Request]) -> Vec<(String, i64)> {
+    let mut points = Vec::new();
+    for request in requests {
+        for container in request.decode::<Metrics>().unwrap().unwrap().resource_metrics {
+            for metric in container.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+                let data = match metric.data.unwrap() {
+                    metric::Data::Gauge(gauge) => gauge.data_points,
+                    metric::Data::Sum(sum) => {
+                        assert!(sum.is_monotonic && sum.aggregation_temporality == 1);
+                        sum.data_points
+                    }
+                    _ => unreachable!("only gauges and sums are made"),
+                };
+                for point in data {
+                    let Some(number_data_point::Value::AsInt(value)) = point.value else {
+                        panic!()
+                    };
+                    points.push((metric.name.clone(), value));
+                }
+            }
+        }
+    }
+    points
+}
+
+proptest! {
+    #[test]
+    fn splitting_keeps_every_item_once_and_in_place(shape in shape(), at in 0..40usize) {
+        let request = spans(&shape, &mut 0);
+        let before = places(std::slice::from_ref(&request));
+        let items = request.items();
+        let (first, second) = request.split_at(at);
+        prop_assert_eq!(first.items(), at.min(items));
+        prop_assert_eq!(first.items() + second.items(), items);
+        prop_assert_eq!(places(&[first, second]), before);
+    }
+
+    #[test]
+    fn data_points_are_split_too(metrics in prop::collection::vec(0..5u8, 0..5), at in 0..20usize) {
+        let request = data_points(&metrics);
+        let before = points(std::slice::from_ref(&request));
+        prop_assert_eq!(request.items(), before.len());
+        let (first, second) = request.split_at(at);
+        prop_assert_eq!(points(&[first, second]), before);
+    }
+
+    #[test]
+    fn split_by_size_respects_the_size_unless_an_item_is_larger(shape in shape(), max in 1..2000usize) {
+        let request = spans(&shape, &mut 0);
+        let before = places(std::slice::from_ref(&request));
+        let parts = request.split_by_size(max);
+        for part in &parts {
+            prop_assert!(part.bytes().len() <= max || part.items() <= 1);
+        }
+        prop_assert_eq!(places(&parts), before);
+    }
+
+    #[test]
+    fn merging_keeps_every_item_once_and_in_place(
+        shapes in prop::collection::vec(shape(), 0..5),
+        max in 200..20_000usize,
+    ) {
+        let mut next = 0;
+        let requests: Vec<_> = shapes.iter().map(|shape| spans(shape, &mut next)).collect();
+        let before = places(&requests);
+        let merged = merge(requests, max);
+        prop_assert_eq!(places(&merged), before);
+        prop_assert!(merged.iter().all(|request| request.items() > 0));
+    }
+
+    #[test]
+    fn equal_resources_and_scopes_become_one(shapes in prop::collection::vec(shape(), 2..5)) {
+        let mut next = 0;
+        let requests: Vec<_> = shapes.iter().map(|shape| spans(shape, &mut next)).collect();
+        prop_assume!(requests.iter().filter(|request| request.items() > 0).count() > 1);
+        let merged = merge(requests, usize::MAX);
+        prop_assert_eq!(merged.len(), 1);
+        let containers = merged[0].decode::<Traces>().unwrap().unwrap().resource_spans;
+        // Three resources exist; the order of their attributes does not make them different.
+        prop_assert!(containers.len() <= 3, "{}", containers.len());
+        for container in &containers {
+            prop_assert!(container.scope_spans.len() <= 3);
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read(shapes in prop::collection::vec(shape(), 1..3), level in 0..10u32) {
+        let mut next = 0;
+        let mut encoder = LineEncoder::new(level, LineLimits::default());
+        for shape in &shapes {
+            let request = spans(shape, &mut next);
+            let mut out = Vec::new();
+            let written = encoder.encode(&Envelope { source: "s\"é\n", ..Envelope::default() }, request.clone(), &mut out);
+            prop_assert_eq!(written.items, request.items());
+            if request.items() == 0 {
+                prop_assert!(out.is_empty());
+                continue;
+            }
+            let text = String::from_utf8(out).unwrap();
+            prop_assert_eq!(text.matches('\n').count(), 1);
+            let reading = read_line(&text, &Limits::default()).unwrap();
+            prop_assert_eq!(&reading.decoded[0].request, &request);
+            prop_assert_eq!(reading.decoded[0].source.as_deref(), Some("s\"é\n"));
+        }
+    }
+
+    #[test]
+    fn small_lines_hold_every_item(shape in shape(), max_bytes in 500..3000usize) {
+        let request = spans(&shape, &mut 0);
+        let before = places(std::slice::from_ref(&request));
+        let limits = LineLimits { max_bytes, ..LineLimits::default() };
+        let mut out = Vec::new();
+        let written = LineEncoder::new(6, limits).encode(&Envelope::default(), request, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let mut requests = Vec::new();
+        for line in text.lines() {
+            let mut reading = read_line(line, &Limits::default()).unwrap();
+            let request = reading.decoded.remove(0).request;
+            prop_assert!(line.len() < max_bytes || request.items() == 1);
+            requests.push(request);
+        }
+        prop_assert_eq!(written.lines, requests.len());
+        prop_assert_eq!(places(&requests), before);
+    }
+
+    #[test]
+    fn what_passes_the_check_decodes_elsewhere(
+        shape in shape(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        kind in prop::sample::select(SignalKind::ALL.to_vec()),
+    ) {
+        let mut bytes = spans(&shape, &mut 0).into_bytes();
+        for (index, byte) in changes {
+            if !bytes.is_empty() {
+                let at = index.index(bytes.len());
+                bytes[at] = byte;
+            }
+        }
+        if let Ok(request) = Request::check(kind, bytes, &Limits::default()) {
+            let decodes = match kind {
+                SignalKind::Traces => request.decode::<Traces>().unwrap().is_ok(),
+                SignalKind::Metrics => request.decode::<Metrics>().unwrap().is_ok(),
+                SignalKind::Logs => request.decode::<Logs>().unwrap().is_ok(),
+            };
+            prop_assert!(decodes, "the check passed what prost refuses");
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in ".{0,200}", around in any::<bool>()) {
+        let text = if around { format!("{text}{{\"__otel_otlp_stdout\":\"1\",{text}") } else { text };
+        let _ = read_line(&text, &Limits::default());
+        let _ = lambda_otlp_wire::without_headers(&text);
+        let _ = lambda_otlp_wire::ids::XRayHeader::parse(&text);
+        let _ = lambda_otlp_wire::ids::trace_id_from_request_id(&text);
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        for kind in SignalKind::ALL {
+            let request = Request::trusted(kind, bytes.clone());
+            let _ = request.clone().split_at(1);
+            let _ = merge(vec![request.clone(), request], 100);
+        }
+        drop(lambda_otlp_wire::gzip::inflate(&bytes, 1000));
+        let _ = lambda_otlp_wire::rejected(&bytes);
+    }
+}
+
+#[test]
+fn an_item_that_no_line_holds_is_truncated_and_counted() {
+    // Printable and incompressible.
+    let mut state = 1u64;
+    let noise: String = (0..400_000)
+        .map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            char::from(b' ' + u8::try_from(state % 90).unwrap())
+        })
+        .collect();
+    let span = |value: String| Span {
+        name: "large".into(),
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        attributes: vec![
+            attribute("large", Value::StringValue(value)),
+            attribute("small", Value::IntValue(1)),
+        ],
+        ..Default::default()
+    };
+    let request = Request::encode::<Traces>(&Traces::request(vec![ResourceSpans {
+        scope_spans: vec![ScopeSpans {
+            spans: vec![span("short".into()), span(noise)],
+            ..Default::default()
+        }],
+        ..Default::default()
+    }]));
+    let mut out = Vec::new();
+    let written =
+        LineEncoder::new(6, LineLimits::default()).encode(&Envelope::default(), request, &mut out);
+    assert_eq!((written.lines, written.items), (2, 2));
+    assert_eq!((written.truncated_values, written.dropped_items), (1, 0));
+    let text = String::from_utf8(out).unwrap();
+    assert!(text.lines().all(|line| line.len() < 250 * 1024));
+    let last = read_line(text.lines().last().unwrap(), &Limits::default()).unwrap();
+    let spans = last.decoded[0].request.decode::<Traces>().unwrap().unwrap();
+    let span = &spans.resource_spans[0].scope_spans[0].spans[0];
+    let Some(Value::StringValue(value)) = &span.attributes[0].value.as_ref().unwrap().value else {
+        panic!("{:?}", span.attributes)
+    };
+    assert_eq!(value.len(), 16 * 1024);
+    assert!(value.ends_with("bytes truncated]"), "{}", value.len());
+    assert_eq!(span.attributes.len(), 2);
+}
