@@ -1,0 +1,115 @@
+//! Why a request was not taken, in words for a person.
+
+use crate::transport::TransportError;
+use std::fmt;
+
+/// What happened to a request last.
+///
+/// The texts come from the backend, are cut and on one line, and hold no header value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The backend answered with this status.
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// What its body says, cut.
+        text: String,
+        /// What a person can do about it; empty where nothing in particular.
+        hint: &'static str,
+    },
+    /// The backend answered 2xx and wrote nothing: OpenObserve's logs answer for a full disk, and for more than 1,000
+    /// columns.
+    NothingWritten {
+        /// What its body says, cut.
+        text: String,
+    },
+    /// The answer is none that an OTLP backend gives, such as a page of a proxy.
+    NoOtlpAnswer {
+        /// The HTTP status.
+        status: u16,
+        /// What is odd about it.
+        text: &'static str,
+    },
+    /// The backend took the request and rejected some of its items (`partial_success`).
+    Rejected {
+        /// Why, in the backend's words, cut.
+        text: String,
+    },
+    /// There was no answer.
+    NoAnswer(TransportError),
+    /// The deadline had come before the request could be sent.
+    Deadline,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Status { status, text, hint } => {
+                write!(f, "answered {}", named(*status))?;
+                for part in [text.as_str(), hint].into_iter().filter(|part| !part.is_empty()) {
+                    write!(f, ": {part}")?;
+                }
+                Ok(())
+            }
+            Self::NothingWritten { text } if text.is_empty() => {
+                f.write_str("answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request")
+            }
+            Self::NothingWritten { text } => write!(f, "answered 200 but wrote nothing: {text}"),
+            Self::NoOtlpAnswer { status, text } => {
+                write!(f, "answered {} with {text}: is the endpoint right?", named(*status))
+            }
+            Self::Rejected { text } if text.is_empty() => f.write_str("rejected without a reason"),
+            Self::Rejected { text } => write!(f, "rejected: {text}"),
+            Self::NoAnswer(error) => write!(f, "{error}"),
+            Self::Deadline => f.write_str("not sent: the deadline had come"),
+        }
+    }
+}
+
+/// `503 Service Unavailable`
+fn named(status: u16) -> String {
+    let name = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());
+    name.map_or_else(|| status.to_string(), |name| format!("{status} {name}"))
+}
+
+/// A backend's text as it may be printed: the first 200 characters on one line.
+pub(crate) fn excerpt(body: &[u8]) -> String {
+    const MOST_CHARS: usize = 200;
+    let text = String::from_utf8_lossy(body.get(..4 * MOST_CHARS).unwrap_or(body)).into_owned();
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|w| !w.is_empty())
+        .collect();
+    let line = words.join(" ");
+    let head: String = line.chars().take(MOST_CHARS).collect();
+    if head.len() < line.len() { format!("{head}…") } else { head }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_and_put_on_one_line() {
+        assert_eq!(excerpt(b" disk\r\nfull\x07 "), "disk full");
+        assert_eq!(excerpt(b""), "");
+        assert_eq!(excerpt(&[0xff, b'a']), "\u{fffd}a");
+        assert_eq!(excerpt("é".repeat(500).as_bytes()), format!("{}…", "é".repeat(200)));
+    }
+
+    #[test]
+    fn reasons_are_sentences() {
+        let check = |reason: Reason, expected| assert_eq!(reason.to_string(), expected);
+        let status =
+            |status, text: &str, hint| Reason::Status { status, text: text.to_owned(), hint };
+        check(status(503, "full", ""), "answered 503 Service Unavailable: full");
+        check(status(599, "", "wait"), "answered 599: wait");
+        check(Reason::Rejected { text: "too old".to_owned() }, "rejected: too old");
+        check(
+            Reason::NoOtlpAnswer { status: 200, text: "an HTML page" },
+            "answered 200 OK with an HTML page: is the endpoint right?",
+        );
+        check(Reason::Deadline, "not sent: the deadline had come");
+    }
+}

@@ -1,0 +1,160 @@
+//! How often and how long to wait before a request is sent again.
+
+use std::time::Duration;
+
+/// When to send again. The numbers are checked once, here.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct RetryPolicy {
+    retries: u32,
+    first_delay: Duration,
+    longest_delay: Duration,
+    budget: Duration,
+}
+
+/// Why a retry policy makes no sense.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("invalid retry policy: {0}")]
+pub struct InvalidRetryPolicy(&'static str);
+
+impl Default for RetryPolicy {
+    /// Two retries within ten seconds: what is not taken by then is parked, since a waiting forwarder eats the account's
+    /// concurrency (design §7, "Budget").
+    fn default() -> Self {
+        Self {
+            retries: 2,
+            first_delay: Duration::from_millis(500),
+            longest_delay: Duration::from_secs(4),
+            budget: Duration::from_secs(10),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// `retries` after the first attempt, waiting `first_delay` and then twice as long each time, at most `longest_delay`,
+    /// all of it within `budget`.
+    pub fn new(
+        retries: u32,
+        first_delay: Duration,
+        longest_delay: Duration,
+        budget: Duration,
+    ) -> Result<Self, InvalidRetryPolicy> {
+        if first_delay.is_zero() && retries > 0 {
+            return Err(InvalidRetryPolicy("the first delay is 0"));
+        }
+        if first_delay > longest_delay {
+            return Err(InvalidRetryPolicy("the first delay is longer than the longest"));
+        }
+        if budget.is_zero() {
+            return Err(InvalidRetryPolicy("the budget is 0"));
+        }
+        Ok(Self { retries, first_delay, longest_delay, budget })
+    }
+
+    /// One attempt, no retry.
+    #[must_use]
+    pub fn once(self) -> Self {
+        Self { retries: 0, ..self }
+    }
+
+    /// How many retries there are.
+    pub fn retries(&self) -> u32 {
+        self.retries
+    }
+
+    /// How long one delivery may take in all.
+    pub fn budget(&self) -> Duration {
+        self.budget
+    }
+
+    /// How long to wait before retry `number` (the first is 0): exponential, half of it by chance, and never less than the
+    /// backend asked for.
+    pub fn wait(
+        &self,
+        number: u32,
+        retry_after: Option<Duration>,
+        jitter: &mut Jitter,
+    ) -> Duration {
+        let factor = 1u32.checked_shl(number).unwrap_or(u32::MAX);
+        let full = self.first_delay.saturating_mul(factor).min(self.longest_delay);
+        let backoff = full / 2 + (full / 2).mul_f64(jitter.next_ratio());
+        backoff.max(retry_after.unwrap_or_default())
+    }
+}
+
+/// Chance that can be repeated: the same seed gives the same waits (SplitMix64).
+#[derive(Debug, Clone)]
+pub struct Jitter(u64);
+
+impl Jitter {
+    /// A source for tests.
+    pub fn seeded(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A source that differs between processes and calls.
+    pub fn random() -> Self {
+        use std::hash::{BuildHasher, Hasher, RandomState};
+        Self(RandomState::new().build_hasher().finish())
+    }
+
+    /// At least 0 and below 1.
+    fn next_ratio(&mut self) -> f64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let upper_half = u32::try_from(mixed >> 32).unwrap_or_default();
+        f64::from(upper_half) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn a_policy_is_checked_once() {
+        let check = |retries, first, longest, budget, problem: Option<&str>| {
+            let result = RetryPolicy::new(retries, ms(first), ms(longest), ms(budget));
+            assert_eq!(result.err().map(|InvalidRetryPolicy(text)| text), problem);
+        };
+        check(2, 500, 4000, 10_000, None);
+        check(0, 0, 0, 1, None);
+        check(1, 0, 4000, 10_000, Some("the first delay is 0"));
+        check(1, 5000, 4000, 10_000, Some("the first delay is longer than the longest"));
+        check(1, 500, 4000, 0, Some("the budget is 0"));
+    }
+
+    #[test]
+    fn the_backend_may_ask_for_more_but_not_for_less() {
+        let policy = RetryPolicy::default();
+        let mut jitter = Jitter::seeded(1);
+        assert_eq!(policy.wait(0, Some(ms(120_000)), &mut jitter), ms(120_000));
+        assert!(policy.wait(0, Some(ms(1)), &mut jitter) >= ms(250));
+    }
+
+    #[test]
+    fn equal_seeds_wait_equally_and_others_do_not() {
+        let waits = |seed| {
+            let mut jitter = Jitter::seeded(seed);
+            [0, 1, 2].map(|number| RetryPolicy::default().wait(number, None, &mut jitter))
+        };
+        assert_eq!(waits(1), waits(1));
+        assert_ne!(waits(1), waits(2));
+    }
+
+    proptest! {
+        #[test]
+        fn a_wait_lies_between_half_and_the_whole_of_the_exponential(number in 0u32..100, seed: u64) {
+            let full = ms(500).saturating_mul(2u32.saturating_pow(number)).min(ms(4000));
+            let wait = RetryPolicy::default().wait(number, None, &mut Jitter::seeded(seed));
+            prop_assert!(wait >= full / 2 && wait <= full, "{wait:?}");
+        }
+    }
+}
