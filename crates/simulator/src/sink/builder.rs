@@ -1,0 +1,190 @@
+//! How a sink is set up.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+
+use super::shared::Shared;
+use super::{Server, Sink, server};
+
+/// Why a sink did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SinkError {
+    #[error("cannot listen on 127.0.0.1:{port}")]
+    Listen { port: u16, source: std::io::Error },
+}
+
+pub(super) struct User {
+    /// `email:password`, as in Basic authorization.
+    pub(super) credentials: String,
+    pub(super) is_root: bool,
+}
+
+/// What the sink keeps at most; the rest is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) records: u64,
+    pub(super) requests: usize,
+    pub(super) body_bytes: usize,
+    pub(super) oddities: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            records: 2_000_000,
+            requests: 100_000,
+            body_bytes: 512 * 1024 * 1024,
+            oddities: 10_000,
+        }
+    }
+}
+
+pub(super) struct Config {
+    pub(super) users: Vec<User>,
+    pub(super) organizations: Vec<String>,
+    pub(super) strict_organizations: bool,
+    pub(super) past: Duration,
+    pub(super) future: Duration,
+    pub(super) payload_limit: usize,
+    pub(super) max_columns: usize,
+    pub(super) limits: Limits,
+    /// Nanoseconds since 1970.
+    pub(super) clock: Box<dyn Fn() -> u64 + Send + Sync>,
+}
+
+/// Sets up a [`Sink`]. What is not set is as OpenObserve has it by default.
+#[must_use]
+pub struct Builder {
+    config: Config,
+    port: u16,
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        let config = Config {
+            users: Vec::new(),
+            organizations: Vec::new(),
+            strict_organizations: false,
+            past: Duration::from_hours(5),
+            future: Duration::from_hours(24),
+            payload_limit: 200 * 1024 * 1024,
+            max_columns: 1000,
+            limits: Limits::default(),
+            clock: Box::new(system_clock),
+        };
+        Self { config, port: 0 }
+    }
+}
+
+impl Builder {
+    /// An organization that exists. Without any there is `default`.
+    pub fn organization(mut self, name: &str) -> Self {
+        self.config.organizations.push(name.to_owned());
+        self
+    }
+
+    /// Unknown organizations are 404 for everybody. Otherwise root, or anybody where no user is set, makes them by writing.
+    pub fn strict_organizations(mut self) -> Self {
+        self.config.strict_organizations = true;
+        self
+    }
+
+    /// Asks for authorization and accepts this root user.
+    pub fn user(mut self, email: &str, password: &str) -> Self {
+        self.config.users.push(User { credentials: format!("{email}:{password}"), is_root: true });
+        self
+    }
+
+    /// Asks for authorization and accepts this user, who is not root.
+    pub fn member(mut self, email: &str, password: &str) -> Self {
+        self.config.users.push(User { credentials: format!("{email}:{password}"), is_root: false });
+        self
+    }
+
+    /// How old and how new log records and spans may be: 5 h and 24 h (`ZO_INGEST_ALLOWED_UPTO`, `…_IN_FUTURE`).
+    pub fn window(mut self, past: Duration, future: Duration) -> Self {
+        (self.config.past, self.config.future) = (past, future);
+        self
+    }
+
+    /// Accepts records of any age.
+    pub fn no_window(self) -> Self {
+        self.window(Duration::MAX, Duration::MAX)
+    }
+
+    /// Where the ingest window and `Retry-After` dates take the time from, in nanoseconds since 1970.
+    pub fn clock(mut self, clock: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        self.config.clock = Box::new(clock);
+        self
+    }
+
+    /// Largest inflated body: 200 MiB (`ZO_PAYLOAD_LIMIT`).
+    pub fn payload_limit(mut self, bytes: usize) -> Self {
+        self.config.payload_limit = bytes;
+        self
+    }
+
+    /// Most distinct columns of one stream in one request: 1000 (`ZO_COLS_PER_RECORD_LIMIT`).
+    pub fn max_columns(mut self, columns: usize) -> Self {
+        self.config.max_columns = columns;
+        self
+    }
+
+    /// Most items kept: two million. More are accepted, counted, and forgotten.
+    pub fn keep_records(mut self, items: u64) -> Self {
+        self.config.limits.records = items;
+        self
+    }
+
+    /// Most requests kept, and most bytes of their bodies: 100,000 and 512 MiB.
+    pub fn keep_requests(mut self, requests: usize, body_bytes: usize) -> Self {
+        (self.config.limits.requests, self.config.limits.body_bytes) = (requests, body_bytes);
+        self
+    }
+
+    /// Most oddities kept: 10,000.
+    pub fn keep_oddities(mut self, oddities: usize) -> Self {
+        self.config.limits.oddities = oddities;
+        self
+    }
+
+    /// A port other than one that the system chooses.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// Listens, and serves on the current tokio runtime.
+    pub async fn start(self) -> Result<Sink, SinkError> {
+        let Self { mut config, port } = self;
+        if config.organizations.is_empty() {
+            config.organizations.push("default".to_owned());
+        }
+        let listen = |source| SinkError::Listen { port, source };
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(listen)?;
+        let address: SocketAddr = listener.local_addr().map_err(listen)?;
+        let url = format!("http://{address}");
+        let organization = config.organizations.first().map_or("default", String::as_str);
+        let base = format!("{url}/api/{organization}");
+        let shared = Arc::new(Shared::new(config));
+        let task = tokio::spawn(server::serve(listener, Arc::clone(&shared)));
+        Ok(Sink {
+            shared,
+            server: Arc::new(Server { address, url, base, task: Mutex::new(Some(task)) }),
+        })
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the sink's only look at the clock; tests set another with Builder::clock"
+)]
+fn system_clock() -> u64 {
+    let since_epoch =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}

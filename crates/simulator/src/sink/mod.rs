@@ -1,0 +1,221 @@
+//! A fake OpenObserve on loopback: its paths, answers and quirks, scripted faults, and a record of all it received.
+//!
+//! The quirks were measured; comments name their section in the project's notes on OpenObserve. Bodies are read with
+//! `opentelemetry-proto`, never with `wire`, so that a mistake of ours cannot hide on both sides.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use lambda_otlp_simulator::sink::{Answer, Sink};
+//!
+//! let sink = Sink::builder().user("root@example.com", "pass").start().await?;
+//! sink.script([Answer::Status(503), Answer::Ok]);
+//! // … a client posts to `sink.base()` twice …
+//! assert_eq!(sink.requests().len(), 2);
+//! assert_eq!(sink.spans().len(), 10);
+//! # Ok(()) }
+//! ```
+//!
+//! It runs on the caller's tokio runtime and reads tokio's clock, so that a test on one thread can pause time.
+
+mod admit;
+mod answer;
+mod body;
+mod builder;
+mod columns;
+mod ingest;
+mod json_stream;
+mod logs;
+mod metrics;
+mod oddity;
+mod reply;
+mod route;
+mod server;
+mod shared;
+mod store;
+mod time;
+mod traces;
+mod window;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+pub use self::answer::{Answer, Faults};
+pub use self::builder::{Builder, SinkError};
+pub use self::oddity::{Oddity, OddityKind};
+pub use self::store::{
+    Counts, Received, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
+};
+
+use self::shared::{Shared, lock};
+
+/// One of OTLP's signals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Signal {
+    Traces,
+    Metrics,
+    Logs,
+}
+
+impl Signal {
+    /// The last part of its path.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Traces => "traces",
+            Self::Metrics => "metrics",
+            Self::Logs => "logs",
+        }
+    }
+
+    fn from_path(name: &str) -> Option<Self> {
+        [Self::Traces, Self::Metrics, Self::Logs].into_iter().find(|signal| signal.name() == name)
+    }
+}
+
+/// A running sink. Clones are handles to the same one; it stops when the last is dropped.
+#[derive(Clone)]
+pub struct Sink {
+    shared: Arc<Shared>,
+    server: Arc<Server>,
+}
+
+impl Sink {
+    /// A sink that knows the organization `default`, asks for no authorization, and has OpenObserve's default limits.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// [`Sink::builder`] as it is.
+    pub async fn start() -> Result<Self, SinkError> {
+        Self::builder().start().await
+    }
+
+    /// `http://127.0.0.1:PORT`, where plain OTLP paths (`/v1/traces`) are served.
+    pub fn url(&self) -> &str {
+        &self.server.url
+    }
+
+    /// `http://127.0.0.1:PORT/api/default`, with the first organization.
+    pub fn base(&self) -> &str {
+        &self.server.base
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.server.address
+    }
+
+    /// The answers to the next POST requests, in order, after those already scripted; then as usual.
+    pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
+        self.shared.state().script.extend(None, answers);
+    }
+
+    /// As [`Sink::script`], for requests of one signal. A request takes the first step that is for its signal or for any.
+    pub fn script_for(&self, signal: Signal, answers: impl IntoIterator<Item = Answer>) {
+        self.shared.state().script.extend(Some(signal), answers);
+    }
+
+    /// Random faults for every POST request that no script answers, until [`Sink::heal`].
+    pub fn inject(&self, faults: Faults) {
+        self.shared.state().script.set_faults(Some(faults));
+    }
+
+    /// Forgets scripts and faults; from now on every request is answered as usual. Held requests stay held.
+    pub fn heal(&self) {
+        self.shared.state().script.clear();
+    }
+
+    /// Scripted answers that were not given yet; injected faults do not count.
+    pub fn script_len(&self) -> usize {
+        self.shared.state().script.len()
+    }
+
+    /// Drops the next `items` items while 200 is answered.
+    pub fn lose(&self, items: u64) {
+        self.shared.state().lose += items;
+    }
+
+    /// Lets all requests go on that are [held](Answer::Held) now. Later ones are held again.
+    pub fn release(&self) {
+        self.shared.release();
+    }
+
+    /// Waits until the counts are as the condition wants them; for ever if they never are.
+    pub async fn wait_until(&self, condition: impl FnMut(&Counts) -> bool) {
+        self.shared.wait_until(condition).await;
+    }
+
+    /// Every request that arrived with its body, in that order, and those whose body was not read.
+    pub fn requests(&self) -> Vec<Received> {
+        self.shared.state().store.requests.clone()
+    }
+
+    /// The spans stored, in the order of storing.
+    pub fn spans(&self) -> Vec<StoredSpan> {
+        self.shared.state().store.spans.clone()
+    }
+
+    pub fn log_records(&self) -> Vec<StoredLogRecord> {
+        self.shared.state().store.log_records.clone()
+    }
+
+    pub fn metrics(&self) -> Vec<StoredMetric> {
+        self.shared.state().store.metrics.clone()
+    }
+
+    /// What came through `/api/{org}/{stream}/_json`.
+    pub fn json_records(&self) -> Vec<StoredJson> {
+        self.shared.state().store.json_records.clone()
+    }
+
+    /// What was accepted without a word and will be missing or wrong in OpenObserve. Tests assert that it is empty.
+    pub fn oddities(&self) -> Vec<Oddity> {
+        self.shared.state().store.oddities.clone()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.shared.state().store.counts
+    }
+
+    /// Forgets what was received, stored and counted; scripts stay. What requests under way bring is still stored.
+    pub fn clear(&self) {
+        self.shared.clear();
+    }
+
+    /// Closes the port and all connections. What was received can still be read.
+    pub async fn stop(&self) {
+        let task = lock(&self.server.task).take();
+        if let Some(task) = task {
+            task.abort();
+            // The error is the abort.
+            task.await.ok();
+        }
+    }
+}
+
+impl fmt::Debug for Sink {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Sink")
+            .field("url", &self.server.url)
+            .field("counts", &self.counts())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Ends the server's task with the last handle.
+struct Server {
+    address: SocketAddr,
+    url: String,
+    base: String,
+    task: std::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(task) = lock(&self.task).take() {
+            task.abort();
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What OpenObserve accepts without a word and then shows wrongly, or not at all.
+
+use std::fmt;
+
+/// One thing in a request that OpenObserve answers with success and that its user will miss or misread.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Oddity {
+    pub kind: OddityKind,
+    /// Index of the request in [`Sink::requests`](super::Sink::requests).
+    pub request: usize,
+    /// Which record, attribute or metric it is.
+    pub detail: String,
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "request {}: {:?}: {}", self.request, self.kind, self.detail)
+    }
+}
+
+/// All of them were measured on a running OpenObserve v0.60.5.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum OddityKind {
+    /// Bytes after the first member of a gzip body: never decoded.
+    BytesAfterGzip,
+    /// The spans' resource has no `service.name`: they are shown under the previous resource's.
+    NoServiceName,
+    /// The span ends before it starts, or never: its duration is stored as 18446744073709552 µs.
+    EndBeforeStart,
+    /// An id of zeros, or of a wrong length where that is not rejected: stored as it is, or without the id.
+    InvalidId,
+    /// The attribute replaces a column of the same name.
+    AttributeReplacesColumn,
+    /// No severity text: the column holds the number as text.
+    NoSeverityText,
+    /// More distinct columns than the stream may have in one request: all log records of the request are gone.
+    TooManyColumns,
+    /// NaN, an infinity, or no value: the row is stored without value.
+    NoValue,
+    /// A histogram without sum, min or max: a row without value.
+    IncompleteHistogram,
+    /// Exponential histograms get meaningless bounds and buckets that are not cumulative.
+    ExponentialHistogram,
+    /// A gauge whose points have different attribute keys: those of the first leak into the second.
+    GaugeAttributesDiffer,
+    /// Delta with a start time: every start time makes a series of its own.
+    DeltaStartTime,
+    /// A metric without data points makes an empty stream.
+    EmptyMetric,
+    /// The values of metrics sent as JSON are lost.
+    JsonMetrics,
+}
+
+/// Collects the oddities of one request.
+#[derive(Debug)]
+pub(super) struct Oddities {
+    request: usize,
+    found: Vec<Oddity>,
+    limit: usize,
+}
+
+impl Oddities {
+    pub(super) fn new(request: usize, limit: usize) -> Self {
+        Self { request, found: Vec::new(), limit }
+    }
+
+    /// One more than the limit is kept, so that the store counts that there were more.
+    pub(super) fn add(&mut self, kind: OddityKind, detail: impl Into<String>) {
+        if self.found.len() <= self.limit {
+            self.found.push(Oddity { kind, request: self.request, detail: detail.into() });
+        }
+    }
+
+    pub(super) fn into_vec(self) -> Vec<Oddity> {
+        self.found
+    }
+}

@@ -1,0 +1,69 @@
+//! Which paths the sink knows.
+
+use http::Method;
+
+use super::Signal;
+use super::reply::Reply;
+
+/// The organization of the paths that name none.
+const DEFAULT_ORGANIZATION: &str = "default";
+
+/// What a path asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Otlp { organization: String, signal: Signal },
+    Json { organization: String, stream: String },
+}
+
+impl Target {
+    pub(super) fn organization(&self) -> &str {
+        match self {
+            Self::Otlp { organization, .. } | Self::Json { organization, .. } => organization,
+        }
+    }
+
+    pub(super) fn signal(&self) -> Option<Signal> {
+        match self {
+            Self::Otlp { signal, .. } => Some(*signal),
+            Self::Json { .. } => None,
+        }
+    }
+}
+
+/// The target, or the answer to a request that has none.
+pub(super) fn route(method: &Method, path: &str) -> Result<Target, Reply> {
+    let target = target(path);
+    match (target, path) {
+        (Some(target), _) if method == Method::POST => Ok(target),
+        (Some(_), _) => Err(Reply::empty(405)),
+        (None, "/healthz") => Err(Reply::json(200, &serde_json::json!({"status": "ok"}))),
+        // A trailing slash is taken for an organization that does not exist (openobserve.md 1).
+        (None, path) if path.starts_with("/api/") && path.ends_with('/') => {
+            Err(unknown_organization())
+        }
+        (None, _) => Err(Reply::empty(404)),
+    }
+}
+
+pub(super) fn unknown_organization() -> Reply {
+    Reply::text(404, "Organization not found")
+}
+
+/// What the path stands for under any method.
+pub(super) fn target(path: &str) -> Option<Target> {
+    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
+    let otlp =
+        |organization: &str, signal| Target::Otlp { organization: organization.to_owned(), signal };
+    match segments.as_slice() {
+        ["v1", name] => Some(otlp(DEFAULT_ORGANIZATION, Signal::from_path(name)?)),
+        ["api", organization, "v1", name] => Some(otlp(organization, Signal::from_path(name)?)),
+        ["api", organization, "traces"] | ["api", organization, "otel", "v1", "traces"] => {
+            Some(otlp(organization, Signal::Traces))
+        }
+        ["api", organization, stream, "_json"] => Some(Target::Json {
+            organization: (*organization).to_owned(),
+            stream: super::columns::stream(stream),
+        }),
+        _ => None,
+    }
+}

@@ -1,0 +1,243 @@
+//! Serves HTTP/1.1: reads a request, lets its scripted answer or the rules of `ingest` decide, writes the answer.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderValue,
+};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::answer::Answer;
+use super::body::{Abandoned, AnswerBody, Shape};
+use super::ingest::Submission;
+use super::reply::Reply;
+use super::route::{self, Target};
+use super::shared::Shared;
+use super::store::{Received, Ticket};
+use super::{Signal, json_stream, time};
+
+/// More connections wait in the listener's backlog.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// A body may be this much larger than the limit before reading stops: enough to answer 413 to an encoded body.
+const RAW_BODY_SLACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// OpenObserve compresses no answer that is smaller, as tower-http's default is.
+const SMALLEST_COMPRESSED_BYTES: usize = 32;
+
+/// Serves until it is dropped, and with it all connections.
+pub(super) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => { connections.spawn(serve_connection(stream, Arc::clone(&shared))); }
+                // Out of descriptors, most likely: wait for one rather than spin.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+    stream.set_nodelay(true).ok();
+    let service = service_fn(|request| respond(Arc::clone(&shared), request));
+    // An error is a connection that ended early, by the client or by the script; the requests tell which.
+    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+}
+
+async fn respond(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<AnswerBody>, Abandoned> {
+    let (mut parts, body) = request.into_parts();
+    if let Some(authorization) = parts.headers.get_mut(AUTHORIZATION) {
+        authorization.set_sensitive(true);
+    }
+    let signal = route::target(parts.uri.path()).and_then(|target| target.signal());
+    let answer = shared.begin(signal, parts.method == Method::POST);
+    let mut received = Received {
+        path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        headers: parts.headers.clone(),
+        encoded_len: 0,
+        body: Bytes::new(),
+        signal,
+        status: None,
+        items: 0,
+        stored: 0,
+        rejected: 0,
+        answered_whole: false,
+        at: Instant::now(),
+    };
+    if answer == Answer::CloseBeforeBody {
+        shared.receive(received);
+        return Err(Abandoned);
+    }
+    let limit = shared.config.payload_limit.saturating_add(RAW_BODY_SLACK_BYTES);
+    let encoded = match Limited::new(body, limit).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let ticket = shared.receive(received);
+            let mut reply = Reply::too_large();
+            reply.headers.push((CONNECTION, HeaderValue::from_static("close")));
+            return Ok(write(&shared, ticket, reply, Shape::Whole));
+        }
+        Err(_) => return Err(Abandoned),
+    };
+    let target = route::route(&parts.method, parts.uri.path());
+    let submission = Submission::new(&shared.config, target, parts.headers, &encoded);
+    received.at = Instant::now();
+    received.encoded_len = encoded.len();
+    received.body = submission.body();
+    received.items = submission.items();
+    let ticket = shared.receive(received);
+
+    let accepts_gzip = accepts_gzip(&submission.headers);
+    let mut is_gzipped = false;
+    let mut answer = answer;
+    let answer = loop {
+        answer = match answer {
+            Answer::Held(inner) => {
+                shared.hold().await;
+                *inner
+            }
+            Answer::Delayed(delay, inner) => {
+                tokio::time::sleep(delay).await;
+                *inner
+            }
+            Answer::Gzipped(inner) => {
+                is_gzipped = true;
+                *inner
+            }
+            answer => break answer,
+        };
+    };
+    let (mut reply, shape) = conclude(&shared, submission, ticket, answer)?;
+    if is_gzipped || (accepts_gzip && reply.body.len() >= SMALLEST_COMPRESSED_BYTES) {
+        compress(&mut reply);
+    }
+    Ok(write(&shared, ticket, reply, shape))
+}
+
+/// Gives the answer; those that accept the request hand it to the rules first.
+fn conclude(
+    shared: &Shared,
+    submission: Submission,
+    ticket: Ticket,
+    answer: Answer,
+) -> Result<(Reply, Shape), Abandoned> {
+    let reply = match answer {
+        Answer::PartialSuccess(refuse) => shared.ingest(submission, ticket, refuse),
+        Answer::Status(status) => error(status),
+        Answer::RetryAfter(status, wait) => {
+            error(status).with_header("retry-after", &whole_seconds(wait).to_string())
+        }
+        Answer::RetryAfterDate(status, wait) => {
+            let date = (shared.config.clock)() / 1_000_000_000 + whole_seconds(wait);
+            error(status).with_header("retry-after", &time::http_date(date))
+        }
+        Answer::Response { status, headers, body } => {
+            let mut reply = Reply::empty(status);
+            for (name, value) in headers {
+                reply = reply.with_header(&name, &value);
+            }
+            reply.body = body.into();
+            reply
+        }
+        Answer::MemoryTableOverflow => Reply::error(503, "Error# MemoryTableOverflowError"),
+        Answer::DiskFull => disk_full(&submission),
+        Answer::WriteFailed => write_failed(&submission),
+        Answer::TooLarge => Reply::too_large(),
+        Answer::Redirect(status, address) => Reply::empty(status).with_header("location", &address),
+        Answer::CloseBeforeBody | Answer::CloseAfterBody => return Err(Abandoned),
+        Answer::CloseAfterStore => {
+            shared.ingest(submission, ticket, 0);
+            return Err(Abandoned);
+        }
+        Answer::HalfAnswer => return Ok((shared.ingest(submission, ticket, 0), Shape::Half)),
+        Answer::Huge { status, bytes } => {
+            let is_success = (200..300).contains(&status);
+            let reply = if is_success {
+                shared.ingest(submission, ticket, 0)
+            } else {
+                Reply::empty(status)
+            };
+            let shape = if reply.status.is_success() || !is_success {
+                Shape::Huge(bytes)
+            } else {
+                Shape::Whole
+            };
+            return Ok((reply, shape));
+        }
+        Answer::Ok | Answer::Held(_) | Answer::Delayed(..) | Answer::Gzipped(_) => {
+            shared.ingest(submission, ticket, 0)
+        }
+    };
+    Ok((reply, Shape::Whole))
+}
+
+fn write(shared: &Shared, ticket: Ticket, reply: Reply, shape: Shape) -> Response<AnswerBody> {
+    shared.answered(ticket, reply.status, shape != Shape::Half);
+    let mut response = Response::new(AnswerBody::new(shape, reply.body));
+    *response.status_mut() = reply.status;
+    response.headers_mut().extend(reply.headers);
+    response
+}
+
+fn error(status: u16) -> Reply {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    Reply::error(status, reason.unwrap_or("scripted"))
+}
+
+/// Measured on a disk of 60 MB (openobserve.md 2).
+fn disk_full(submission: &Submission) -> Reply {
+    let signal = submission.target.as_ref().ok().and_then(Target::signal);
+    let data = match signal {
+        Some(Signal::Traces) => "trace",
+        Some(Signal::Metrics) => "metric",
+        Some(Signal::Logs) | None => return write_failed(submission),
+    };
+    let status = if signal == Some(Signal::Traces) { 400 } else { 500 };
+    Reply::error(
+        status,
+        &format!("error while writing {data} data: SqlxError# database or disk is full"),
+    )
+}
+
+fn write_failed(submission: &Submission) -> Reply {
+    match &submission.target {
+        Ok(target @ Target::Json { .. }) => json_stream::write_failed(target),
+        _ => Reply::write_failed(),
+    }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("gzip"))
+}
+
+fn compress(reply: &mut Reply) {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    if let Ok(body) = encoder.write_all(&reply.body).and_then(|()| encoder.finish()) {
+        reply.body = body.into();
+        reply.headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+    }
+}

@@ -1,0 +1,139 @@
+//! The state that the sink's handles and its connections share.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use http::StatusCode;
+use tokio::sync::watch;
+
+use super::Signal;
+use super::answer::{Answer, Script};
+use super::builder::Config;
+use super::ingest::{self, Submission};
+use super::reply::Reply;
+use super::store::{Counts, Received, Store, Ticket};
+
+pub(super) struct Shared {
+    pub(super) config: Config,
+    state: Mutex<State>,
+    counts: watch::Sender<Counts>,
+    releases: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) script: Script,
+    pub(super) store: Store,
+    /// Items still to be dropped behind the client's back.
+    pub(super) lose: u64,
+}
+
+/// A panic elsewhere does not make the record unreadable.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn new(config: Config) -> Self {
+        let state = State { script: Script::default(), store: Store::new(config.limits), lose: 0 };
+        Self {
+            config,
+            state: Mutex::new(state),
+            counts: watch::Sender::new(Counts::default()),
+            releases: watch::Sender::new(0),
+        }
+    }
+
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Changes the state and tells those who wait for the counts.
+    fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.state();
+        let result = change(&mut state);
+        self.counts.send_replace(state.store.counts);
+        result
+    }
+
+    /// Counts a request and draws its answer; scripts are for POST requests only, so that a probe does not use them up.
+    pub(super) fn begin(&self, signal: Option<Signal>, is_post: bool) -> Answer {
+        self.change(|state| {
+            state.store.counts.requests += 1;
+            if is_post { state.script.next(signal) } else { Answer::Ok }
+        })
+    }
+
+    pub(super) fn receive(&self, received: Received) -> Ticket {
+        self.change(|state| state.store.receive(received))
+    }
+
+    /// Applies the rules and stores what they accept, less what is to be lost.
+    pub(super) fn ingest(&self, submission: Submission, ticket: Ticket, refuse: u64) -> Reply {
+        let verdict = ingest::ingest(&self.config, submission, ticket.index, refuse);
+        self.change(|state| {
+            let mut stored = 0;
+            if let Some(mut records) = verdict.records {
+                let lost = records.remove(state.lose);
+                state.lose -= lost;
+                state.store.counts.lost += lost;
+                stored = records.items();
+                state.store.keep(records);
+            }
+            state.store.counts.rejected += verdict.rejected;
+            state.store.note(verdict.oddities);
+            if let Some(received) = state.store.request_mut(ticket) {
+                received.stored = stored;
+                received.rejected = verdict.rejected;
+            }
+        });
+        verdict.reply
+    }
+
+    pub(super) fn answered(&self, ticket: Ticket, status: StatusCode, is_whole: bool) {
+        self.change(|state| {
+            if let Some(received) = state.store.request_mut(ticket) {
+                received.status = Some(status.as_u16());
+                received.answered_whole = is_whole;
+            }
+            state.store.counts.answered += u64::from(is_whole);
+        });
+    }
+
+    /// Waits for the next release.
+    pub(super) async fn hold(&self) {
+        // Subscribed before anyone can see that it is held: the release that follows is not missed.
+        let mut releases = self.releases.subscribe();
+        let _held = Held::new(self);
+        // The error is that the sender is gone, which `self` owns.
+        releases.changed().await.ok();
+    }
+
+    pub(super) fn release(&self) {
+        self.releases.send_modify(|releases| *releases += 1);
+    }
+
+    pub(super) async fn wait_until(&self, condition: impl FnMut(&Counts) -> bool) {
+        let mut counts = self.counts.subscribe();
+        counts.wait_for(condition).await.ok();
+    }
+
+    pub(super) fn clear(&self) {
+        self.change(|state| state.store.clear());
+    }
+}
+
+/// Counts a held request for as long as it is held, or until its client leaves.
+struct Held<'a>(&'a Shared);
+
+impl<'a> Held<'a> {
+    fn new(shared: &'a Shared) -> Self {
+        shared.change(|state| state.store.counts.held += 1);
+        Self(shared)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.change(|state| state.store.counts.held -= 1);
+    }
+}

@@ -1,0 +1,284 @@
+//! What the sink keeps: the requests it received, the records it stored, and how much of both it had no room for.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use tokio::time::Instant;
+
+use super::Signal;
+use super::builder::Limits;
+use super::oddity::Oddity;
+
+/// One request, as it arrived.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Received {
+    /// The path, with the query if there was one.
+    pub path: String,
+    /// All headers; the value of `authorization` is marked sensitive, so that `Debug` does not print it.
+    pub headers: HeaderMap,
+    /// Bytes of the body as it was sent.
+    pub encoded_len: usize,
+    /// The inflated body. Empty if it did not inflate, was not read, or found no room ([`Counts::bodies_not_kept`]).
+    pub body: Bytes,
+    /// The signal that the path names.
+    pub signal: Option<Signal>,
+    /// The status that was answered; `None` while there is none, and where the connection was closed instead.
+    pub status: Option<u16>,
+    /// Spans, log records or data points in the body; 0 where it does not decode.
+    pub items: u64,
+    /// Those of them that were stored.
+    pub stored: u64,
+    /// Those of them that were refused in `partial_success`.
+    pub rejected: u64,
+    /// Whether the client got a whole answer. Where it did not, it cannot know whether the items were stored: only such
+    /// a request may be followed by duplicates.
+    pub answered_whole: bool,
+    /// When the body had been read, on tokio's clock.
+    pub at: Instant,
+}
+
+/// One stored record with what it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Stored<T> {
+    /// The organization of the path.
+    pub organization: String,
+    /// The stream: for a metric its name, else what the header `stream-name` says. Normalised.
+    pub stream: String,
+    /// The service that OpenObserve would show; for spans not always that of the resource.
+    pub service_name: String,
+    /// The resource as sent; empty if there was none.
+    pub resource: Arc<Resource>,
+    /// The scope as sent; empty if there was none.
+    pub scope: Arc<InstrumentationScope>,
+    /// The span, log record or metric as sent.
+    pub item: T,
+    /// Index of its request in [`Sink::requests`](super::Sink::requests).
+    pub request: usize,
+}
+
+pub type StoredSpan = Stored<Span>;
+pub type StoredLogRecord = Stored<LogRecord>;
+/// A metric with those of its data points that were stored.
+pub type StoredMetric = Stored<Metric>;
+
+impl<T> Stored<T> {
+    /// The resource's value for this key.
+    pub fn resource_attribute(&self, key: &str) -> Option<&AnyValue> {
+        attribute(&self.resource.attributes, key)
+    }
+}
+
+/// The value of this key, if it has one.
+pub(super) fn attribute<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a AnyValue> {
+    attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()
+}
+
+/// A record that came through `/api/{org}/{stream}/_json`.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct StoredJson {
+    pub organization: String,
+    pub stream: String,
+    pub record: serde_json::Value,
+    /// Index of its request in [`Sink::requests`](super::Sink::requests).
+    pub request: usize,
+}
+
+/// How much came, and what became of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Counts {
+    /// Requests whose headers were read.
+    pub requests: u64,
+    /// Requests that got a whole answer.
+    pub answered: u64,
+    /// Requests that wait for [`Sink::release`](super::Sink::release).
+    pub held: u64,
+    /// Spans stored.
+    pub spans: u64,
+    /// Log records stored, without those of `_json`.
+    pub log_records: u64,
+    /// Data points stored.
+    pub data_points: u64,
+    /// Records of `_json` stored.
+    pub json_records: u64,
+    /// Items refused, and the client told so in `partial_success`.
+    pub rejected: u64,
+    /// Items dropped on purpose while 200 was answered, see [`Sink::lose`](super::Sink::lose).
+    pub lost: u64,
+    /// Items that were accepted and counted above, but are not kept: the store was full.
+    pub items_not_kept: u64,
+    /// Requests that are not in [`Sink::requests`](super::Sink::requests): the list was full.
+    pub requests_not_kept: u64,
+    /// Requests that are in the list without their body.
+    pub bodies_not_kept: u64,
+    /// Oddities that are not in [`Sink::oddities`](super::Sink::oddities): the list was full.
+    pub oddities_not_kept: u64,
+}
+
+impl Counts {
+    /// Everything that was stored.
+    pub fn stored(&self) -> u64 {
+        self.spans + self.log_records + self.data_points + self.json_records
+    }
+}
+
+/// Records on their way into the store.
+#[derive(Debug)]
+pub(super) enum Records {
+    Spans(Vec<StoredSpan>),
+    Logs(Vec<StoredLogRecord>),
+    Metrics(Vec<StoredMetric>),
+    Json(Vec<StoredJson>),
+}
+
+impl Records {
+    pub(super) fn items(&self) -> u64 {
+        match self {
+            Self::Spans(spans) => spans.len() as u64,
+            Self::Logs(records) => records.len() as u64,
+            Self::Json(records) => records.len() as u64,
+            Self::Metrics(metrics) => metrics.iter().map(|metric| data_points(&metric.item)).sum(),
+        }
+    }
+
+    /// Removes up to `count` items from the end and returns how many were removed.
+    pub(super) fn remove(&mut self, count: u64) -> u64 {
+        let removed = count.min(self.items());
+        for _ in 0..removed {
+            match self {
+                Self::Spans(spans) => drop(spans.pop()),
+                Self::Logs(records) => drop(records.pop()),
+                Self::Json(records) => drop(records.pop()),
+                Self::Metrics(metrics) => {
+                    while metrics.last().is_some_and(|metric| data_points(&metric.item) == 0) {
+                        metrics.pop();
+                    }
+                    if let Some(metric) = metrics.last_mut() {
+                        remove_data_point(&mut metric.item);
+                    }
+                }
+            }
+        }
+        removed
+    }
+}
+
+pub(super) fn data_points(metric: &Metric) -> u64 {
+    let points = match &metric.data {
+        None => 0,
+        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+        Some(Data::Sum(sum)) => sum.data_points.len(),
+        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
+        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
+        Some(Data::Summary(summary)) => summary.data_points.len(),
+    };
+    points as u64
+}
+
+fn remove_data_point(metric: &mut Metric) {
+    match &mut metric.data {
+        None => {}
+        Some(Data::Gauge(gauge)) => drop(gauge.data_points.pop()),
+        Some(Data::Sum(sum)) => drop(sum.data_points.pop()),
+        Some(Data::Histogram(histogram)) => drop(histogram.data_points.pop()),
+        Some(Data::ExponentialHistogram(histogram)) => drop(histogram.data_points.pop()),
+        Some(Data::Summary(summary)) => drop(summary.data_points.pop()),
+    }
+}
+
+/// Which request it is, and since which clearing its index counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ticket {
+    pub(super) index: usize,
+    epoch: u64,
+}
+
+/// Everything the sink remembers.
+#[derive(Debug, Default)]
+pub(super) struct Store {
+    pub(super) limits: Limits,
+    pub(super) requests: Vec<Received>,
+    pub(super) spans: Vec<StoredSpan>,
+    pub(super) log_records: Vec<StoredLogRecord>,
+    pub(super) metrics: Vec<StoredMetric>,
+    pub(super) json_records: Vec<StoredJson>,
+    pub(super) oddities: Vec<Oddity>,
+    pub(super) counts: Counts,
+    kept_items: u64,
+    kept_body_bytes: usize,
+    epoch: u64,
+}
+
+impl Store {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
+    /// Forgets everything but the limits.
+    pub(super) fn clear(&mut self) {
+        let (held, epoch) = (self.counts.held, self.epoch + 1);
+        *self = Self { epoch, ..Self::new(self.limits) };
+        self.counts.held = held;
+    }
+
+    /// Notes a request. Where there is no room for it, its ticket opens nothing.
+    pub(super) fn receive(&mut self, mut received: Received) -> Ticket {
+        let index = self.requests.len();
+        if index >= self.limits.requests {
+            self.counts.requests_not_kept += 1;
+            return Ticket { index: usize::MAX, epoch: self.epoch };
+        }
+        let body_bytes = self.kept_body_bytes.saturating_add(received.body.len());
+        if body_bytes > self.limits.body_bytes {
+            self.counts.bodies_not_kept += 1;
+            received.body = Bytes::new();
+        } else {
+            self.kept_body_bytes = body_bytes;
+        }
+        self.requests.push(received);
+        Ticket { index, epoch: self.epoch }
+    }
+
+    pub(super) fn request_mut(&mut self, ticket: Ticket) -> Option<&mut Received> {
+        if ticket.epoch == self.epoch { self.requests.get_mut(ticket.index) } else { None }
+    }
+
+    /// Stores what was accepted; what finds no room is counted.
+    pub(super) fn keep(&mut self, mut records: Records) {
+        let items = records.items();
+        match &records {
+            Records::Spans(_) => self.counts.spans += items,
+            Records::Logs(_) => self.counts.log_records += items,
+            Records::Metrics(_) => self.counts.data_points += items,
+            Records::Json(_) => self.counts.json_records += items,
+        }
+        let room = self.limits.records.saturating_sub(self.kept_items);
+        self.counts.items_not_kept += records.remove(items.saturating_sub(room));
+        self.kept_items += records.items();
+        match records {
+            Records::Spans(spans) => self.spans.extend(spans),
+            Records::Logs(log_records) => self.log_records.extend(log_records),
+            Records::Metrics(metrics) => self.metrics.extend(metrics),
+            Records::Json(json_records) => self.json_records.extend(json_records),
+        }
+    }
+
+    pub(super) fn note(&mut self, oddities: Vec<Oddity>) {
+        for oddity in oddities {
+            if self.oddities.len() < self.limits.oddities {
+                self.oddities.push(oddity);
+            } else {
+                self.counts.oddities_not_kept += 1;
+            }
+        }
+    }
+}
