@@ -1,1 +1,29 @@
 //! What AWS Lambda says about itself, and its conversion to OTLP.
+//!
+//! [`text::parse`] reads Lambda's lines in CloudWatch Logs into one event model ([`event`]);
+//! [`metrics`] and [`logs`] turn events and ordinary lines into OTLP, [`identity`] writes the
+//! resource, and [`Converter`] does all of it for the log events of one stream. Everything is
+//! pure: events in, OTLP out; time and identity are passed in, nothing is read from environment,
+//! clock or network, and no input panics.
+
+mod attributes;
+mod convert;
+pub mod event;
+pub mod identity;
+mod instrument;
+mod json_line;
+pub mod logs;
+pub mod metrics;
+pub mod names;
+mod points;
+mod prefix;
+#[cfg(test)]
+mod render;
+mod severity;
+pub mod text;
+
+pub use convert::{Converted, Converter, Handled, Options};
+pub use event::{EventKind, Figures, PlatformEvent, Tracing};
+pub use identity::{Identity, Source};
+pub use logs::{LogEvent, Undecodable, Window};
+pub use metrics::{Aggregator, Names, Shape};

@@ -1,0 +1,179 @@
+//! Converts the log events of one log stream into one `ResourceLogs` and one `ResourceMetrics`.
+//!
+//! Source: design §4 "What a CloudWatch event becomes". OTLP lines are the caller's: it decodes
+//! them and reports here only those that do not decode.
+
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Metric, ResourceMetrics, ScopeMetrics, metric::Data,
+};
+
+use crate::attributes::scope;
+use crate::event::EventKind;
+use crate::identity::Identity;
+use crate::logs::{
+    LogEvent, Undecodable, Window, line_record, platform_record, undecodable_record,
+};
+use crate::metrics::{Aggregator, Names, Shape};
+use crate::names;
+use crate::text;
+
+/// What the user chose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// For which kind of backend metrics are shaped (`LAMBDA_OTLP_BACKEND`).
+    pub shape: Shape,
+    /// Which metric names are written (`LAMBDA_OTLP_NAMES`).
+    pub names: Names,
+    /// Whether START, END and INIT_START become log records too (`LAMBDA_OTLP_PLATFORM_LOGS=all`).
+    pub platform_logs_all: bool,
+}
+
+/// What became of a log event, for the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It becomes no item: START, END, INIT_START.
+    Consumed,
+    /// It was the function's line and becomes one log record.
+    Line,
+    /// It was one of Lambda's own and becomes one log record, and maybe metrics.
+    Platform,
+}
+
+/// What the log events of a stream became.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Converted {
+    /// The log records with their resource; `None` if there are none.
+    pub logs: Option<ResourceLogs>,
+    /// The metrics with their resource; `None` if there are none.
+    pub metrics: Option<ResourceMetrics>,
+    /// Log events that became no item.
+    pub consumed: usize,
+    /// Log records in `logs`.
+    pub log_records: usize,
+    /// Data points in `metrics`.
+    pub data_points: usize,
+    /// Figures that were no finite, plausible number and were left out of the metrics.
+    pub dropped_values: usize,
+    /// Where the stream stands, for the next chunk of it.
+    pub window: Window,
+}
+
+/// Takes the log events of one log stream in their order.
+#[derive(Debug)]
+pub struct Converter {
+    identity: Identity,
+    options: Options,
+    observed_unix_nano: u64,
+    window: Window,
+    aggregator: Aggregator,
+    platform_records: Vec<LogRecord>,
+    line_records: Vec<LogRecord>,
+    consumed: usize,
+}
+
+impl Converter {
+    /// A converter for one stream. `observed_unix_nano` is the time of the delivery.
+    pub fn new(identity: Identity, options: Options, observed_unix_nano: u64) -> Self {
+        Self {
+            identity,
+            options,
+            observed_unix_nano,
+            window: Window::default(),
+            aggregator: Aggregator::new(options.shape, options.names),
+            platform_records: Vec::new(),
+            line_records: Vec::new(),
+            consumed: 0,
+        }
+    }
+
+    /// Goes on where an earlier chunk of the stream ended.
+    #[must_use]
+    pub fn with_window(mut self, window: Window) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Takes a log event that is no OTLP line.
+    pub fn log_event(&mut self, event: &LogEvent<'_>) -> Handled {
+        let Some(platform) = text::parse(event.message) else {
+            self.line_records.push(line_record(event, &self.window, self.observed_unix_nano));
+            return Handled::Line;
+        };
+        self.window.observe(&platform);
+        self.aggregator.add(&platform, event.time_unix_nano());
+        let says_nothing =
+            matches!(platform.kind, EventKind::Start | EventKind::End | EventKind::InitStart);
+        if says_nothing && !self.options.platform_logs_all {
+            self.consumed += 1;
+            return Handled::Consumed;
+        }
+        self.platform_records.push(platform_record(event, &platform, self.observed_unix_nano));
+        Handled::Platform
+    }
+
+    /// Takes a line that claims to be OTLP and did not decode: it becomes one log record.
+    pub fn undecodable(&mut self, event: &LogEvent<'_>, undecodable: &Undecodable<'_>) {
+        let record = undecodable_record(event, undecodable, &self.window, self.observed_unix_nano);
+        self.line_records.push(record);
+    }
+
+    /// The OTLP of all events taken.
+    pub fn finish(self) -> Converted {
+        let log_records = self.line_records.len() + self.platform_records.len();
+        let dropped_values = self.aggregator.dropped_values();
+        let metrics = self.aggregator.finish();
+        let data_points = metrics.iter().map(points_of).sum();
+        let scopes = [
+            (names::LOGS_SCOPE, self.line_records),
+            (names::PLATFORM_SCOPE, self.platform_records),
+        ];
+        let scope_logs: Vec<ScopeLogs> = scopes
+            .into_iter()
+            .filter(|(_, log_records)| !log_records.is_empty())
+            .map(|(name, log_records)| ScopeLogs {
+                scope: Some(scope(name)),
+                log_records,
+                ..ScopeLogs::default()
+            })
+            .collect();
+        let logs = (!scope_logs.is_empty()).then(|| ResourceLogs {
+            resource: Some(self.identity.log_resource()),
+            scope_logs,
+            ..ResourceLogs::default()
+        });
+        let metrics = (!metrics.is_empty()).then(|| ResourceMetrics {
+            resource: Some(self.identity.metric_resource()),
+            scope_metrics: vec![ScopeMetrics {
+                scope: Some(scope(names::PLATFORM_SCOPE)),
+                metrics,
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        });
+        Converted {
+            logs,
+            metrics,
+            consumed: self.consumed,
+            log_records,
+            data_points,
+            dropped_values,
+            window: self.window,
+        }
+    }
+}
+
+fn points_of(metric: &Metric) -> usize {
+    match &metric.data {
+        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+        Some(Data::Sum(sum)) => sum.data_points.len(),
+        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
+        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
+        Some(Data::Summary(summary)) => summary.data_points.len(),
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

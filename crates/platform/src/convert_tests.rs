@@ -1,0 +1,227 @@
+#![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::identity::Source;
+use crate::render;
+
+const OBSERVED: u64 = 1_790_000_100_000_000_000;
+
+fn identity() -> Identity {
+    Identity::of(&Source {
+        account: "123456789012",
+        region: Some("eu-west-1"),
+        log_group: "/aws/lambda/orders",
+        log_stream: "2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071",
+    })
+}
+
+/// The log events of samples/events/awslogs-text-mixed.json, its three OTLP lines taken out.
+fn text_mixed(options: Options) -> Converted {
+    let delivery: serde_json::Value =
+        serde_json::from_str(include_str!("../fixtures/text-mixed.json")).unwrap();
+    let mut converter = Converter::new(identity(), options, OBSERVED);
+    for event in delivery["logEvents"].as_array().unwrap() {
+        converter.log_event(&LogEvent {
+            id: event["id"].as_str().unwrap(),
+            time_ms: event["timestamp"].as_i64().unwrap(),
+            message: event["message"].as_str().unwrap(),
+        });
+    }
+    converter.finish()
+}
+
+fn lines(messages: &[&str], options: Options) -> Converted {
+    let mut converter = Converter::new(identity(), options, OBSERVED);
+    for (at, message) in (0..).zip(messages) {
+        converter.log_event(&LogEvent { id: "1", time_ms: 1_790_000_000_000 + at, message });
+    }
+    converter.finish()
+}
+
+fn records(converted: &Converted) -> String {
+    let mut text = Vec::new();
+    for scope_logs in converted.logs.iter().flat_map(|logs| &logs.scope_logs) {
+        text.push(format!("{}:", scope_logs.scope.as_ref().unwrap().name));
+        for record in &scope_logs.log_records {
+            assert_eq!(record.observed_time_unix_nano, OBSERVED);
+            text.push(render::record(record));
+        }
+    }
+    text.join("\n")
+}
+
+fn points(converted: &Converted) -> String {
+    render::points(&converted.metrics.as_ref().unwrap().scope_metrics[0].metrics)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as expect_test's macro gives it")]
+fn check(actual: String, expect: Expect) {
+    expect.assert_eq(&actual);
+}
+
+#[test]
+fn the_lines_of_text_mixed_become_logs_or_are_consumed() {
+    let converted = text_mixed(Options::default());
+    check(
+        records(&converted),
+        expect![[r#"
+        lambda-otlp/logs:
+        INFO | [INFO]	2026-09-21T14:13:20.123Z	8f507cfc | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+        INFO | plain print line | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+        ERROR | [ERROR]	2026-09-21T14:13:20.130Z	8f507cf | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+        lambda-otlp/platform:
+        INFO | REPORT RequestId: 8f507cfc-c7a1-4d2e-8c3 | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 aws.lambda.event.type=platform.report faas.coldstart=true aws.xray.trace_id=1-5759e988-bd862e3fe1be46a994272793 aws.xray.segment_id=53995c3f42cd8ad8 aws.lambda.duration_ms=102.25 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61 aws.xray.sampled=true
+        ERROR | 2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 aws.lambda.event.type=platform.timeout aws.lambda.timeout_ms=3000.0
+        ERROR | REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.status=timeout aws.lambda.duration_ms=3000.0 aws.lambda.billed_duration_ms=3000.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=128.0
+        ERROR | RequestId: c3e5b2f1-1c68-4a6f-8a3e-8d2a6 | faas.invocation_id=c3e5b2f1-1c68-4a6f-8a3e-8d2a6eaf1d33 aws.lambda.event.type=platform.outOfMemory error.type=Runtime.ExitError
+        ERROR | REPORT RequestId: c3e5b2f1-1c68-4a6f-8a3 | faas.invocation_id=c3e5b2f1-1c68-4a6f-8a3e-8d2a6eaf1d33 aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=12.01 aws.lambda.billed_duration_ms=13.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=128.0 aws.lambda.restore_duration_ms=305.11 aws.lambda.billed_restore_duration_ms=306.0"#]],
+    );
+    assert_eq!(converted.consumed, 7, "one INIT_START, three START, three END");
+    assert_eq!(converted.log_records, 8);
+}
+
+#[test]
+fn the_reports_of_text_mixed_become_metrics() {
+    let converted = text_mixed(Options::default());
+    check(
+        points(&converted),
+        expect![[r#"
+        aws.lambda.invocations [{invocation}] 3
+        faas.coldstarts [{coldstart}] 2
+        faas.timeouts [{timeout}] 1
+        aws.lambda.out_of_memory [{error}] 1
+        faas.errors [{error}] 1 error.type=Runtime.ExitError
+        faas.invocations [{invocation}] 1
+        faas.invoke_duration [s] n=3 sum=3.11426 min=0.01201 max=3.00000
+        aws.lambda.billed_duration [s] n=3 sum=3.36900 min=0.01300 max=3.00000
+        aws.lambda.billed_gb_seconds [GiBy.s] n=3 sum=0.42112 min=0.00162 max=0.37500
+        faas.mem_usage [By] n=3 sum=335544320.00000 min=67108864.00000 max=134217728.00000
+        aws.lambda.memory_utilization [1] n=3 sum=2.50000 min=0.50000 max=1.00000
+        faas.init_duration [s] n=1 sum=0.25361 min=0.25361 max=0.25361
+        aws.lambda.restore_duration [s] n=1 sum=0.30511 min=0.30511 max=0.30511
+        aws.lambda.billed_restore_duration [s] n=1 sum=0.30600 min=0.30600 max=0.30600
+        aws.lambda.memory_limit [By] 134217728
+    "#]],
+    );
+    assert_eq!(converted.data_points, points(&converted).lines().count());
+}
+
+#[test]
+fn under_all_the_bracket_lines_become_logs_too_and_the_metrics_stay() {
+    let all = text_mixed(Options { platform_logs_all: true, ..Options::default() });
+    assert_eq!((all.consumed, all.log_records), (0, 15));
+    assert_eq!(all.metrics, text_mixed(Options::default()).metrics);
+}
+
+#[test]
+fn every_event_is_consumed_or_one_log_record() {
+    let messages = ["", "\n", "{", "{}", "END", "REPORT", "START RequestId: x", "\u{0}\u{feff}🦀"];
+    let converted = lines(&messages, Options::default());
+    assert_eq!(converted.consumed + converted.log_records, messages.len());
+    assert_eq!(converted.metrics, None);
+}
+
+#[test]
+fn nothing_taken_makes_nothing() {
+    assert_eq!(lines(&[], Options::default()), Converted::default());
+}
+
+#[test]
+fn lines_that_are_only_consumed_make_no_empty_resource() {
+    let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
+    let converted = lines(&[start], Options::default());
+    assert_eq!((converted.logs, converted.metrics, converted.consumed), (None, None, 1));
+}
+
+#[test]
+fn a_line_belongs_to_the_invocation_it_stands_in() {
+    let converted = lines(
+        &[
+            "before",
+            "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n",
+            "within",
+            "[INFO]\t2026-09-21T14:13:20.123Z\tb2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22\tof another",
+            "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\n",
+            "after",
+        ],
+        Options::default(),
+    );
+    check(
+        records(&converted),
+        expect![[r#"
+            lambda-otlp/logs:
+            INFO | before |
+            INFO | within | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+            INFO | [INFO]	2026-09-21T14:13:20.123Z	b2d4a1f0 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22
+            INFO | after |"#]],
+    );
+}
+
+#[test]
+fn a_window_goes_over_to_the_next_chunk() {
+    let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
+    let window = lines(&[start], Options::default()).window;
+    let mut next =
+        Converter::new(identity(), Options::default(), OBSERVED).with_window(window.clone());
+    next.log_event(&LogEvent { id: "", time_ms: 0, message: "later" });
+    let later = next.finish();
+    check(
+        records(&later),
+        expect![[r#"
+        lambda-otlp/logs:
+        INFO | later | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"#]],
+    );
+    assert_eq!(later.window, window);
+}
+
+#[test]
+fn an_undecodable_line_is_reported_and_not_shown() {
+    let mut stream = Converter::new(identity(), Options::default(), OBSERVED);
+    stream.undecodable(
+        &LogEvent { id: "7", time_ms: 5, message: "{\"__otel_otlp_stdout\":\"secret\"}" },
+        &Undecodable { reason: "payload is no base64", size_bytes: 31, sha256: "ab12" },
+    );
+    let converted = converter.finish();
+    check(
+        records(&converted),
+        expect![[r#"
+        lambda-otlp/logs:
+        ERROR | OTLP line was not decoded: payload is no | lambda_otlp.undecodable.reason=payload is no base64 lambda_otlp.undecodable.size_bytes=31 lambda_otlp.undecodable.sha256=ab12"#]],
+    );
+    assert_eq!(converted.log_records, 1);
+    assert!(!format!("{converted:?}").contains("secret"));
+}
+
+#[test]
+fn logs_and_metrics_have_different_resources() {
+    let converted = text_mixed(Options::default());
+    let logs = converted.logs.unwrap().resource.unwrap();
+    let metrics = converted.metrics.unwrap().resource.unwrap();
+    check(
+        render::attributes(&logs.attributes).replace(' ', "\n"),
+        expect![[r#"
+        service.name=orders
+        cloud.provider=aws
+        cloud.platform=aws_lambda
+        cloud.region=eu-west-1
+        cloud.account.id=123456789012
+        faas.name=orders
+        faas.version=$LATEST
+        faas.instance=2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071
+        aws.log.group.names=[/aws/lambda/orders]
+        aws.log.stream.names=[2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071]"#]],
+    );
+    check(
+        render::attributes(&metrics.attributes).replace(' ', "\n"),
+        expect![[r#"
+        service.name=orders
+        cloud.provider=aws
+        cloud.platform=aws_lambda
+        cloud.region=eu-west-1
+        cloud.account.id=123456789012
+        faas.name=orders
+        faas.version=$LATEST"#]],
+    );
+}

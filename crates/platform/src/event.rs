@@ -1,0 +1,185 @@
+//! The one model of what Lambda says about a function, shared by all notations of it: text
+//! lines, JSON system log lines and Telemetry API events.
+//!
+//! Source: Lambda Developer Guide, "Lambda Telemetry API Event schema reference" (schema
+//! 2025-01-29) and "Understanding the Lambda execution environment lifecycle" (text lines). AWS
+//! adds kinds, fields and values without notice, so nothing here is mandatory: kinds that are
+//! not listed are [`EventKind::Other`], status and error type are strings, each figure is
+//! optional, and fields without a name of their own are kept in [`PlatformEvent::other`].
+
+/// What happened.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum EventKind {
+    /// The init phase began (`INIT_START`).
+    InitStart,
+    /// The runtime finished its part of the init phase (Telemetry API only).
+    InitRuntimeDone,
+    /// The init phase ended (`INIT_REPORT`): failures, SnapStart and provisioned concurrency.
+    InitReport,
+    /// An invocation began (`START`).
+    Start,
+    /// The runtime answered (Telemetry API only).
+    RuntimeDone,
+    /// An invocation ended, with its figures (`REPORT`).
+    Report,
+    /// An invocation ended (`END`).
+    End,
+    /// A SnapStart environment began to be restored (`RESTORE_START`).
+    RestoreStart,
+    /// The runtime finished its part of the restore (Telemetry API only).
+    RestoreRuntimeDone,
+    /// A SnapStart environment was restored (`RESTORE_REPORT`).
+    RestoreReport,
+    /// The function ran into its timeout (older lines: `Task timed out after 3.00 seconds`).
+    Timeout,
+    /// The runtime or an extension ended (older lines: `Error: Runtime exited …`,
+    /// `Process exited before completing request`).
+    ExitError,
+    /// The environment ran out of memory.
+    OutOfMemory,
+    /// An extension registered or failed (`EXTENSION`).
+    Extension,
+    /// An extension subscribed to telemetry (`TELEMETRY`, `LOGS`).
+    TelemetrySubscription,
+    /// Lambda dropped log lines before a subscriber got them (Telemetry API only).
+    LogsDropped,
+    /// No kind was said.
+    #[default]
+    Unknown,
+    /// A kind that is not known here, by its type as written (`platform.fault`, …).
+    Other(String),
+}
+
+impl EventKind {
+    /// The type in the Telemetry API's spelling; the failure lines, which that API does not
+    /// have, are spelt alike.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::InitStart => "platform.initStart",
+            Self::InitRuntimeDone => "platform.initRuntimeDone",
+            Self::InitReport => "platform.initReport",
+            Self::Start => "platform.start",
+            Self::RuntimeDone => "platform.runtimeDone",
+            Self::Report => "platform.report",
+            Self::End => "platform.end",
+            Self::RestoreStart => "platform.restoreStart",
+            Self::RestoreRuntimeDone => "platform.restoreRuntimeDone",
+            Self::RestoreReport => "platform.restoreReport",
+            Self::Timeout => "platform.timeout",
+            Self::ExitError => "platform.exitError",
+            Self::OutOfMemory => "platform.outOfMemory",
+            Self::Extension => "platform.extension",
+            Self::TelemetrySubscription => "platform.telemetrySubscription",
+            Self::LogsDropped => "platform.logsDropped",
+            Self::Unknown => "platform.unknown",
+            Self::Other(kind) => kind,
+        }
+    }
+}
+
+/// The figures of an event, in Lambda's own units. All are finite and not negative.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Duration of what the event reports on, in milliseconds: the invocation for a report.
+    pub duration_ms: Option<f64>,
+    /// Billed duration in milliseconds; since August 2025 it includes the init phase.
+    pub billed_duration_ms: Option<f64>,
+    /// Configured memory in MiB (Lambda prints "MB").
+    pub memory_size_mb: Option<f64>,
+    /// Highest memory use over the environment's life in MiB (Lambda prints "MB").
+    pub max_memory_used_mb: Option<f64>,
+    /// Duration of the init phase in milliseconds; on a report it marks a cold start.
+    pub init_duration_ms: Option<f64>,
+    /// Duration of the SnapStart restore in milliseconds; on a report it marks a cold start.
+    pub restore_duration_ms: Option<f64>,
+    /// Billed duration of the SnapStart restore in milliseconds.
+    pub billed_restore_duration_ms: Option<f64>,
+    /// Bytes of the response (Telemetry API only).
+    pub produced_bytes: Option<f64>,
+    /// The timeout that was reached, in milliseconds (`Task timed out after …`).
+    pub timeout_ms: Option<f64>,
+}
+
+/// What Lambda tells about X-Ray.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tracing {
+    /// The X-Ray root as written, `1-<8 hex>-<24 hex>`.
+    pub trace_id: Option<String>,
+    /// The segment that Lambda wrote for the function.
+    pub segment_id: Option<String>,
+    /// Whether X-Ray samples the trace; `None` if undecided or not said.
+    pub sampled: Option<bool>,
+}
+
+/// One thing that Lambda says about a function.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PlatformEvent {
+    /// What happened.
+    pub kind: EventKind,
+    /// The invocation it belongs to, lower case.
+    pub request_id: Option<String>,
+    /// `success`, `error`, `failure`, `timeout`, or what AWS writes next. `None` on a report is
+    /// the older notation, which says failures in lines of their own.
+    pub status: Option<String>,
+    /// Such as `Runtime.ExitError`.
+    pub error_type: Option<String>,
+    /// The text of a failure line.
+    pub message: Option<String>,
+    /// Of the init phase: `init`, `invoke` (run again inside an invocation), `snap-start`.
+    pub phase: Option<String>,
+    /// Version of the function.
+    pub version: Option<String>,
+    /// Such as `python:3.13.v64`.
+    pub runtime_version: Option<String>,
+    /// ARN of the runtime version.
+    pub runtime_version_arn: Option<String>,
+    /// Name of the extension or subscriber.
+    pub name: Option<String>,
+    /// State of the extension or subscription.
+    pub state: Option<String>,
+    /// Figures in Lambda's units.
+    pub figures: Figures,
+    /// X-Ray.
+    pub tracing: Tracing,
+    /// Fields without a place above, as written, at most [`PlatformEvent::MAX_OTHER`].
+    pub other: Vec<(String, String)>,
+}
+
+impl PlatformEvent {
+    /// How many unknown fields an event keeps; the log record's body has them all.
+    pub const MAX_OTHER: usize = 16;
+
+    /// An event of this kind that says nothing else.
+    pub fn new(kind: EventKind) -> Self {
+        Self { kind, ..Self::default() }
+    }
+
+    /// Whether the event says that something ended well: no status counts as success.
+    pub fn succeeded(&self) -> bool {
+        self.status.as_deref().is_none_or(|status| status == "success")
+    }
+
+    /// Whether this is the first invocation of an environment (facts of the `REPORT` line: an
+    /// init duration, or for SnapStart a restore duration, stands only there).
+    pub fn is_cold_start(&self) -> bool {
+        self.kind == EventKind::Report
+            && (self.figures.init_duration_ms.is_some()
+                || self.figures.restore_duration_ms.is_some())
+    }
+
+    /// Whether the event tells of an exhausted memory.
+    pub fn is_out_of_memory(&self) -> bool {
+        self.kind == EventKind::OutOfMemory
+            || self.error_type.as_deref() == Some("Runtime.OutOfMemory")
+    }
+}
+
+/// The largest figure that is believed. A thousand times the largest that Lambda can mean, and
+/// small enough that sums stay finite and exact to the byte.
+const MAX_FIGURE: f64 = 1e12;
+
+/// A figure that can be added up, or nothing: not a number, negative and absurd values are no
+/// figures.
+pub(crate) fn plausible(value: f64) -> Option<f64> {
+    (0.0..=MAX_FIGURE).contains(&value).then_some(value)
+}

@@ -1,0 +1,168 @@
+//! Says which function a log stream belongs to, and writes the resource of what is made of it.
+//!
+//! Source: design §4 "Identity"; Lambda Developer Guide, "Sending Lambda function logs to
+//! CloudWatch Logs" (group and stream names); semantic conventions, resource/faas and
+//! resource/cloud.
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use crate::attributes::{string, strings};
+use crate::names;
+
+/// Where a CloudWatch delivery says its log events come from.
+///
+/// All of it is the envelope's: nothing inside a log event decides an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Source<'a> {
+    /// The account that owns the log group (`owner`).
+    pub account: &'a str,
+    /// The region, which the envelope does not name: the forwarder's own.
+    pub region: Option<&'a str>,
+    /// Name of the log group.
+    pub log_group: &'a str,
+    /// Name of the log stream.
+    pub log_stream: &'a str,
+}
+
+/// Who wrote a log stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The function's name; else the last part of the log group's name; never empty.
+    pub service_name: String,
+    /// The function's name, with its case kept.
+    pub function_name: Option<String>,
+    /// The function's version, such as `$LATEST`.
+    pub function_version: Option<String>,
+    /// Whether the log group or stream is a Lambda function's.
+    pub is_lambda: bool,
+    /// The account, if it was said.
+    pub account: Option<String>,
+    /// The region, if it was said.
+    pub region: Option<String>,
+    /// Name of the log group.
+    pub log_group: String,
+    /// Name of the log stream; for a function it names the execution environment.
+    pub log_stream: String,
+}
+
+impl Identity {
+    /// Reads group and stream names.
+    ///
+    /// A stream that names the function is believed before the group: a group that several
+    /// functions share may lie under `/aws/lambda/` too.
+    pub fn of(source: &Source<'_>) -> Self {
+        let stream = LambdaStream::parse(source.log_stream);
+        let group_function = function_of_group(source.log_group);
+        let function_name = stream.and_then(|stream| stream.function).or(group_function);
+        let service_name = function_name
+            .or_else(|| source.log_group.rsplit('/').find(|part| !part.is_empty()))
+            .unwrap_or("unknown_service");
+        Self {
+            service_name: service_name.to_owned(),
+            function_name: function_name.map(str::to_owned),
+            function_version: stream.map(|stream| stream.version.to_owned()),
+            is_lambda: stream.is_some() || source.log_group.starts_with(LAMBDA_GROUP_PREFIX),
+            account: non_empty(source.account),
+            region: source.region.and_then(non_empty),
+            log_group: source.log_group.to_owned(),
+            log_stream: source.log_stream.to_owned(),
+        }
+    }
+
+    /// The resource of log records.
+    pub fn log_resource(&self) -> Resource {
+        let mut attributes = self.shared_attributes();
+        if self.is_lambda && !self.log_stream.is_empty() {
+            attributes.push(string(names::FAAS_INSTANCE, &self.log_stream));
+        }
+        if !self.log_group.is_empty() {
+            attributes.push(strings(names::AWS_LOG_GROUP_NAMES, &self.log_group));
+        }
+        if !self.log_stream.is_empty() {
+            attributes.push(strings(names::AWS_LOG_STREAM_NAMES, &self.log_stream));
+        }
+        resource(attributes)
+    }
+
+    /// The resource of metrics. Each of its attributes is a label of every series in OpenObserve,
+    /// so it names the function and nothing that differs between its environments.
+    pub fn metric_resource(&self) -> Resource {
+        resource(self.shared_attributes())
+    }
+
+    fn shared_attributes(&self) -> Vec<KeyValue> {
+        let mut attributes = vec![
+            string(names::SERVICE_NAME, &self.service_name),
+            string(names::CLOUD_PROVIDER, "aws"),
+        ];
+        if self.is_lambda {
+            attributes.push(string(names::CLOUD_PLATFORM, "aws_lambda"));
+        }
+        let optional = [
+            (names::CLOUD_REGION, &self.region),
+            (names::CLOUD_ACCOUNT_ID, &self.account),
+            (names::FAAS_NAME, &self.function_name),
+            (names::FAAS_VERSION, &self.function_version),
+        ];
+        for (key, value) in optional {
+            attributes.extend(value.as_ref().map(|value| string(key, value)));
+        }
+        attributes
+    }
+}
+
+fn resource(attributes: Vec<KeyValue>) -> Resource {
+    Resource { attributes, ..Resource::default() }
+}
+
+fn non_empty(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+const LAMBDA_GROUP_PREFIX: &str = "/aws/lambda/";
+
+/// The function that a default log group belongs to: `/aws/lambda/NAME`, or for Lambda@Edge
+/// `/aws/lambda/us-east-1.NAME` in whatever region served the request.
+fn function_of_group(log_group: &str) -> Option<&str> {
+    let name = log_group.strip_prefix(LAMBDA_GROUP_PREFIX)?;
+    let name = name.strip_prefix("us-east-1.").unwrap_or(name);
+    is_function_name(name).then_some(name)
+}
+
+/// Function names are letters, digits, `-` and `_`; 64 bytes, some older ones more.
+fn is_function_name(name: &str) -> bool {
+    (1..=140).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// The stream of one execution environment: `YYYY/MM/DD/[VERSION]hex` in the function's own
+/// group, `YYYY/MM/DD/NAME[VERSION]hex` in a group that was chosen for it.
+#[derive(Clone, Copy)]
+struct LambdaStream<'a> {
+    function: Option<&'a str>,
+    version: &'a str,
+}
+
+impl<'a> LambdaStream<'a> {
+    fn parse(log_stream: &'a str) -> Option<Self> {
+        let (date, rest) = log_stream.split_at_checked("2026/09/21/".len())?;
+        let is_date = date.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 | 10 => byte == b'/',
+            _ => byte.is_ascii_digit(),
+        });
+        let (name, rest) = rest.split_once('[')?;
+        let (version, environment) = rest.split_once(']')?;
+        let is_version = version == "$LATEST"
+            || (!version.is_empty() && version.bytes().all(|byte| byte.is_ascii_digit()));
+        let is_lambda = is_date
+            && (name.is_empty() || is_function_name(name))
+            && is_version
+            && !environment.is_empty();
+        is_lambda.then_some(Self { function: Some(name).filter(|name| !name.is_empty()), version })
+    }
+}
+
+#[cfg(test)]
+#[path = "identity_tests.rs"]
+mod tests;

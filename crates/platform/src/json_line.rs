@@ -1,0 +1,317 @@
+//! Reads a line that is one JSON object: what a log record has a place for, and the rest as
+//! attributes.
+//!
+//! Source: design §4 "To logs"; field names of Lambda's JSON log format per runtime, of Powertools,
+//! pino, tracing-subscriber and OpenTelemetry's log injection.
+
+use std::fmt;
+
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value as Any,
+};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::attributes::string;
+use crate::names;
+use crate::severity::Severity;
+use crate::text::is_uuid;
+
+/// How many keys of a line become attributes; the rest becomes one JSON string. OpenObserve
+/// refuses whole requests whose records have more than 1,000 distinct keys between them.
+pub(crate) const MAX_ATTRIBUTES: usize = 32;
+/// A line with more keys than this is data rather than a log record, and stays text.
+const MAX_KEYS: usize = 1024;
+/// A longer key goes to the rest.
+const MAX_KEY_BYTES: usize = 128;
+/// Below this depth a value is kept as a JSON string.
+const MAX_DEPTH: usize = 16;
+
+/// What a JSON line says.
+#[derive(Debug, Default)]
+pub(crate) struct JsonLine {
+    pub(crate) severity: Option<Severity>,
+    pub(crate) message: Option<String>,
+    pub(crate) request_id: Option<String>,
+    /// 16 bytes, or empty.
+    pub(crate) trace_id: Vec<u8>,
+    /// 8 bytes, or empty.
+    pub(crate) span_id: Vec<u8>,
+    /// The X-Ray root. It becomes no trace id: whether anybody exports that trace is not known.
+    pub(crate) xray_trace_id: Option<String>,
+    /// The other keys, in their order.
+    pub(crate) attributes: Vec<KeyValue>,
+}
+
+impl JsonLine {
+    /// Reads the line, or answers `None` if it is not one JSON object.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let line = line.trim();
+        if !(line.starts_with('{') && line.ends_with('}')) {
+            return None;
+        }
+        let Fields(fields) = serde_json::from_str(line).ok()?;
+        let mut read = Self::default();
+        let mut rest = Vec::new();
+        for (key, raw) in fields {
+            if !read.lift(&key, raw) {
+                read.keep(key, raw, &mut rest);
+            }
+        }
+        if read.trace_id.is_empty() && !read.span_id.is_empty() {
+            // A span id says nothing without its trace.
+            let span_id = std::mem::take(&mut read.span_id);
+            read.attributes.push(string("span_id", hex(&span_id)));
+        }
+        if !rest.is_empty() {
+            read.attributes.push(string(names::REST, json_object(&rest)));
+        }
+        Some(read)
+    }
+
+    /// Takes the keys that a log record has a place for. `false`: not one of them, or its value is
+    /// of another form and stays an attribute.
+    fn lift(&mut self, key: &str, raw: &RawValue) -> bool {
+        match key {
+            "level" | "severity" | "severity_text" | "severityText" | "levelname" | "log.level"
+            | "log_level" | "lvl" => self.lift_level(raw),
+            "message" | "msg" => set(&mut self.message, text(raw)),
+            "requestId"
+            | "AWSRequestId"
+            | "awsRequestId"
+            | "aws_request_id"
+            | "function_request_id"
+            | "lambda_request_id"
+            | names::FAAS_INVOCATION_ID => {
+                set(&mut self.request_id, text(raw).filter(|id| is_uuid(id)).map(lower))
+            }
+            "trace_id" | "traceId" | "trace.id" | "otelTraceID" => {
+                set_bytes(&mut self.trace_id, text(raw).and_then(|id| id_bytes(&id, 16)))
+                    || set(&mut self.xray_trace_id, text(raw).as_deref().and_then(xray_root))
+            }
+            "span_id" | "spanId" | "span.id" | "otelSpanID" => {
+                set_bytes(&mut self.span_id, text(raw).and_then(|id| id_bytes(&id, 8)))
+            }
+            "xray_trace_id" | "xrayTraceId" | "_X_AMZN_TRACE_ID" | names::AWS_XRAY_TRACE_ID => {
+                set(&mut self.xray_trace_id, text(raw).as_deref().and_then(xray_root))
+            }
+            // tracing-subscriber: they stay attributes, and say more.
+            "fields" | "span" | "spans" => {
+                self.look_into(key, raw);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn lift_level(&mut self, raw: &RawValue) -> bool {
+        if self.severity.is_some() {
+            return false;
+        }
+        let level = match text(raw) {
+            Some(word) => Severity::of_word(&word).or_else(|| Severity::of_own_word(&word)),
+            None => raw.get().parse().ok().and_then(Severity::of_number),
+        };
+        set(&mut self.severity, level)
+    }
+
+    /// The message in tracing-subscriber's `fields`, the ids in its spans.
+    fn look_into(&mut self, key: &str, raw: &RawValue) {
+        let Ok(value) = serde_json::from_str::<Value>(raw.get()) else { return };
+        if key == "fields" {
+            let message = value.get("message").and_then(Value::as_str);
+            set(&mut self.message, message.map(str::to_owned));
+            return;
+        }
+        let spans = match &value {
+            Value::Array(spans) => spans.as_slice(),
+            span => std::slice::from_ref(span),
+        };
+        for span in spans {
+            let word = |name| span.get(name).and_then(Value::as_str);
+            set(&mut self.request_id, word("requestId").filter(|id| is_uuid(id)).map(lower));
+            set(&mut self.xray_trace_id, word("xrayTraceId").and_then(xray_root));
+        }
+    }
+
+    fn keep<'a>(&mut self, key: String, raw: &'a RawValue, rest: &mut Vec<(String, &'a RawValue)>) {
+        let is_taken = self.attributes.iter().any(|attribute| attribute.key == key);
+        // These are set by us, from what Lambda and CloudWatch say.
+        let is_ours = matches!(
+            key.as_str(),
+            names::LOG_RECORD_UID
+                | names::FAAS_INVOCATION_ID
+                | names::AWS_XRAY_TRACE_ID
+                | names::REST
+        );
+        let fits = (1..=MAX_KEY_BYTES).contains(&key.len());
+        if is_taken || is_ours || !fits || self.attributes.len() >= MAX_ATTRIBUTES {
+            rest.push((key, raw));
+        } else if let Some(value) = any_value(raw) {
+            self.attributes.push(KeyValue {
+                key,
+                value: Some(AnyValue { value: Some(value) }),
+                ..KeyValue::default()
+            });
+        }
+    }
+}
+
+/// Sets what is not set yet; whether it did.
+fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
+    let sets = place.is_none() && value.is_some();
+    if sets {
+        *place = value;
+    }
+    sets
+}
+
+fn set_bytes(place: &mut Vec<u8>, value: Option<Vec<u8>>) -> bool {
+    match value {
+        Some(value) if place.is_empty() => {
+            *place = value;
+            true
+        }
+        _ => false,
+    }
+}
+
+fn lower(id: impl AsRef<str>) -> String {
+    id.as_ref().to_ascii_lowercase()
+}
+
+/// The value if it is a string.
+fn text(raw: &RawValue) -> Option<String> {
+    if !raw.get().starts_with('"') {
+        return None;
+    }
+    serde_json::from_str(raw.get()).ok()
+}
+
+/// An id of that many bytes in hex; all zeros is no id.
+fn id_bytes(text: &str, length: usize) -> Option<Vec<u8>> {
+    if text.len() != length * 2 {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes: Option<Vec<u8>> = text
+        .as_bytes()
+        .chunks_exact(2)
+        .map(|pair| match pair {
+            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+            _ => None,
+        })
+        .collect();
+    bytes.filter(|bytes| bytes.iter().any(|byte| *byte != 0))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        for digit in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(u32::from(digit), 16));
+        }
+        text
+    })
+}
+
+/// The root of an X-Ray header, or the root alone: `1-<8 hex>-<24 hex>`.
+pub(crate) fn xray_root(text: &str) -> Option<String> {
+    let root =
+        text.split(';').find_map(|field| field.trim().strip_prefix("Root=")).unwrap_or(text).trim();
+    let hex = root.strip_prefix("1-")?;
+    let (epoch, unique) = hex.split_once('-')?;
+    let is_hex = |text: &str, length| {
+        text.len() == length && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+    };
+    (is_hex(epoch, 8) && is_hex(unique, 24)).then(|| root.to_owned())
+}
+
+/// The value with its type; `None` for null, which is no value.
+fn any_value(raw: &RawValue) -> Option<Any> {
+    match serde_json::from_str::<Value>(raw.get()) {
+        Ok(value) => typed(value, 0),
+        // Too deep, or a number out of range: the text is kept.
+        Err(_) => Some(Any::StringValue(raw.get().to_owned())),
+    }
+}
+
+fn typed(value: Value, depth: usize) -> Option<Any> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(value) => Any::BoolValue(value),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => Any::IntValue(integer),
+            None => Any::DoubleValue(number.as_f64()?),
+        },
+        Value::String(text) => Any::StringValue(text),
+        deep @ (Value::Array(_) | Value::Object(_)) if depth >= MAX_DEPTH => {
+            Any::StringValue(deep.to_string())
+        }
+        Value::Array(values) => Any::ArrayValue(ArrayValue {
+            // Positions have meaning, so null keeps its place.
+            values: values
+                .into_iter()
+                .map(|value| AnyValue { value: typed(value, depth + 1) })
+                .collect(),
+        }),
+        Value::Object(fields) => Any::KvlistValue(KeyValueList {
+            values: fields
+                .into_iter()
+                .filter_map(|(key, value)| {
+                    let value = AnyValue { value: Some(typed(value, depth + 1)?) };
+                    Some(KeyValue { key, value: Some(value), ..KeyValue::default() })
+                })
+                .collect(),
+        }),
+    })
+}
+
+/// The fields as they were written, as one object.
+fn json_object(fields: &[(String, &RawValue)]) -> String {
+    let mut object = String::from("{");
+    for (at, (key, raw)) in fields.iter().enumerate() {
+        if at > 0 {
+            object.push(',');
+        }
+        object.push_str(&Value::from(key.as_str()).to_string());
+        object.push(':');
+        object.push_str(raw.get());
+    }
+    object.push('}');
+    object
+}
+
+/// A JSON object's fields in their order, values unread.
+struct Fields<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "an object of at most {MAX_KEYS} keys")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            if fields.len() == MAX_KEYS {
+                return Err(A::Error::custom("too many keys"));
+            }
+            fields.push(field);
+        }
+        Ok(Fields(fields))
+    }
+}
+
+#[cfg(test)]
+#[path = "json_line_tests.rs"]
+mod tests;

@@ -1,0 +1,81 @@
+//! Reads level and request id from what the runtimes' loggers put before a text line.
+//!
+//! Source: awslambdaric (Python) `[INFO]\t<time>\t<request id>\t<message>`, aws-lambda-ric (Node)
+//! `<time>\t<request id>\tINFO\t<message>`; AWS's log4j2 pattern `<date> <time> <request id>
+//! INFO …`; tracing-subscriber `<time>  INFO …`.
+
+use crate::severity::Severity;
+use crate::text::is_uuid;
+
+/// What stands before the message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Prefix<'a> {
+    pub(crate) severity: Option<Severity>,
+    pub(crate) request_id: Option<&'a str>,
+}
+
+/// The prefix has at most four fields: date, time, request id, level.
+const MAX_FIELDS: usize = 4;
+
+/// Reads the prefix of a line; a line without one has an empty prefix.
+pub(crate) fn prefix(line: &str) -> Prefix<'_> {
+    match line.as_bytes().first() {
+        Some(b'[') => python(line),
+        Some(b'0'..=b'9') => dated(line),
+        _ => Prefix::default(),
+    }
+}
+
+/// `[ERROR]\t<time>\t<request id>\t…`, or of an unhandled exception `[ERROR] ValueError: …`.
+fn python(line: &str) -> Prefix<'_> {
+    let level = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let Some((level, rest)) = level else { return Prefix::default() };
+    let Some(severity) = Severity::of_text(level) else { return Prefix::default() };
+    // The request id is empty during the init phase.
+    let request_id = rest
+        .strip_prefix('\t')
+        .and_then(|rest| rest.split('\t').nth(1))
+        .filter(|field| is_uuid(field));
+    Prefix { severity: Some(severity), request_id }
+}
+
+/// Fields after a date, up to the first that is neither time, request id nor level.
+fn dated(line: &str) -> Prefix<'_> {
+    let mut fields = line.split(['\t', ' ']).filter(|field| !field.is_empty());
+    let mut prefix = Prefix::default();
+    if !fields.next().is_some_and(is_date) {
+        return prefix;
+    }
+    for field in fields.take(MAX_FIELDS - 1) {
+        if let Some(severity) = Severity::of_text(field) {
+            prefix.severity = Some(severity);
+            break;
+        }
+        if is_uuid(field) && prefix.request_id.is_none() {
+            prefix.request_id = Some(field);
+        } else if !is_time(field) && field != "undefined" {
+            break;
+        }
+    }
+    prefix
+}
+
+/// `2026-09-21`, with or without a time behind it.
+fn is_date(field: &str) -> bool {
+    let Some((date, rest)) = field.split_at_checked("2026-09-21".len()) else { return false };
+    let is_date = date.bytes().enumerate().all(|(at, byte)| match at {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    is_date && (rest.is_empty() || rest.starts_with('T'))
+}
+
+/// `14:13:20`, with or without a fraction.
+fn is_time(field: &str) -> bool {
+    field.contains(':')
+        && field.bytes().all(|byte| byte.is_ascii_digit() || b":.,Z+".contains(&byte))
+}
+
+#[cfg(test)]
+#[path = "prefix_tests.rs"]
+mod tests;

@@ -1,0 +1,75 @@
+//! Reads log levels of all runtimes into OTLP severities.
+//!
+//! Source: OpenTelemetry logs data model, "Severity fields"; levels of Lambda's JSON log format;
+//! pino's and bunyan's numbers. Levels are parsed where a level stands, never searched for: "no
+//! errors" is no error.
+
+use std::borrow::Cow;
+
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
+
+/// Number and text of a severity; the text is never empty, as OpenObserve would store the number
+/// in its place and make the column a mixture.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Severity {
+    pub(crate) number: SeverityNumber,
+    pub(crate) text: Cow<'static, str>,
+}
+
+impl Severity {
+    /// Of a line that says nothing: Lambda itself takes such a line for INFO (Developer Guide,
+    /// "Log-level filtering").
+    pub(crate) const UNSAID: Self = Self::known(SeverityNumber::Info, "INFO");
+    pub(crate) const ERROR: Self = Self::known(SeverityNumber::Error, "ERROR");
+
+    const fn known(number: SeverityNumber, text: &'static str) -> Self {
+        Self { number, text: Cow::Borrowed(text) }
+    }
+
+    /// A level as a word, in any case.
+    pub(crate) fn of_word(word: &str) -> Option<Self> {
+        const LEVELS: &[(SeverityNumber, &str, &[&str])] = &[
+            (SeverityNumber::Trace, "TRACE", &["TRACE", "VERBOSE", "SILLY"]),
+            (SeverityNumber::Debug, "DEBUG", &["DEBUG"]),
+            (SeverityNumber::Info, "INFO", &["INFO", "INFORMATION"]),
+            (SeverityNumber::Info2, "NOTICE", &["NOTICE"]),
+            (SeverityNumber::Warn, "WARN", &["WARN", "WARNING"]),
+            (SeverityNumber::Error, "ERROR", &["ERROR", "ERR"]),
+            (
+                SeverityNumber::Fatal,
+                "FATAL",
+                &["FATAL", "CRITICAL", "CRIT", "PANIC", "ALERT", "EMERGENCY", "EMERG"],
+            ),
+        ];
+        LEVELS
+            .iter()
+            .find(|(_, _, words)| words.iter().any(|known| known.eq_ignore_ascii_case(word)))
+            .map(|(number, text, _)| Self::known(*number, text))
+    }
+
+    /// A level as it stands in a text line: a capitalised word may be a word of the message.
+    pub(crate) fn of_text(word: &str) -> Option<Self> {
+        let is_upper = word.bytes().all(|byte| byte.is_ascii_uppercase());
+        if is_upper { Self::of_word(word) } else { None }
+    }
+
+    /// A level as the number that pino and bunyan write.
+    pub(crate) fn of_number(number: i64) -> Option<Self> {
+        Self::of_word(match number {
+            10 => "TRACE",
+            20 => "DEBUG",
+            30 => "INFO",
+            40 => "WARN",
+            50 => "ERROR",
+            60 => "FATAL",
+            _ => return None,
+        })
+    }
+
+    /// A level that we do not know but that somebody set: the text as it is, bounded.
+    pub(crate) fn of_own_word(word: &str) -> Option<Self> {
+        let text: String = word.trim().chars().take(32).collect::<String>().to_uppercase();
+        (!text.is_empty())
+            .then_some(Self { number: SeverityNumber::Unspecified, text: Cow::Owned(text) })
+    }
+}
