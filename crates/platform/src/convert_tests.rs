@@ -183,7 +183,7 @@ fn an_undecodable_line_is_reported_and_not_shown() {
         &LogEvent { id: "7", time_ms: 5, message: "{\"__otel_otlp_stdout\":\"secret\"}" },
         &Undecodable { reason: "payload is no base64", size_bytes: 31, sha256: "ab12" },
     );
-    let converted = converter.finish();
+    let converted = stream.finish();
     check(
         records(&converted),
         expect![[r#"
