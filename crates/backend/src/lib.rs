@@ -4,11 +4,23 @@
 //! its items. What to do after an answer is decided by pure functions ([`judge`], [`Delivery`]); one loop acts on them.
 
 mod answer;
+mod client;
+mod delivery;
+mod destination;
+mod export;
+mod http_transport;
+mod outcome;
 mod reason;
 mod retry;
+
 mod transport;
 
 pub use answer::{Answer, Judgement, Profile, judge};
+pub use client::{Client, ClientError};
+pub use delivery::{Delivery, Step};
+pub use destination::{DESTINATION, Destination, Endpoints};
+pub use export::Compression;
+pub use outcome::{Fate, Outcome, Undelivered};
 pub use reason::Reason;
 pub use retry::{InvalidRetryPolicy, Jitter, RetryPolicy};
 pub use transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};

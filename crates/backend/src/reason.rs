@@ -67,6 +67,22 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Reason {
+    /// Replaces these texts, wherever the backend repeats them.
+    pub(crate) fn mask(&mut self, secrets: &[String]) {
+        let text = match self {
+            Self::Status { text, .. } | Self::NothingWritten { text } | Self::Rejected { text } => {
+                text
+            }
+            Self::NoAnswer(error) => &mut error.text,
+            Self::NoOtlpAnswer { .. } | Self::Deadline => return,
+        };
+        for secret in secrets {
+            *text = text.replace(secret, "****");
+        }
+    }
+}
+
 /// `503 Service Unavailable`
 fn named(status: u16) -> String {
     let name = http::StatusCode::from_u16(status).ok().and_then(|code| code.canonical_reason());

@@ -30,6 +30,11 @@ impl<'a> Reader<'a> {
         self.source.get(name).is_some()
     }
 
+    /// The value as it was given, for a caller that must know how it was written.
+    pub fn raw(&self, name: &str) -> Option<String> {
+        self.source.get(name)
+    }
+
     /// The text, or the default; empty if the row has no default.
     pub fn string(&mut self, name: &str) -> String {
         self.with_default(name, Kind::Text, |text| Ok(text.to_owned())).unwrap_or_default()

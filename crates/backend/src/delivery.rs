@@ -1,0 +1,297 @@
+//! Decides the next step in delivering a request: send, wait, split, halve, or give up. Pure; one loop acts on it.
+
+use crate::answer::{Answer, Judgement, Profile, judge};
+use crate::outcome::{Fate, Outcome, Undelivered};
+use crate::reason::Reason;
+use crate::retry::{Jitter, RetryPolicy};
+use crate::transport::TransportError;
+use std::{collections::VecDeque, time::Duration};
+use wire::{Request, SignalKind};
+
+/// Most requests that splitting and halving may add to those of a delivery (design §7, "Answers"): enough to find two bad
+/// records among thousands, too few to hammer a backend that refuses everything.
+const MOST_EXTRA_REQUESTS: usize = 24;
+
+/// Halves and quarters: when none of these is accepted, it is not single records that are at fault.
+const FIRST_HALVES: usize = 6;
+
+/// The delivery of one request, from the first attempt to the account of all its items. Times count from its beginning.
+#[derive(Debug)]
+pub struct Delivery {
+    profile: Profile,
+    kind: SignalKind,
+    policy: RetryPolicy,
+    jitter: Jitter,
+    deadline: Duration,
+    max_bytes: usize,
+    waiting: VecDeque<Part>,
+    next_serial: usize,
+    not_before: Duration,
+    retries: u32,
+    extra_requests: usize,
+    refused_halves: usize,
+    anything_taken: bool,
+    /// Why the last attempt failed; what the deadline leaves behind is parked with it.
+    last_failure: Option<Reason>,
+    outcome: Outcome,
+}
+
+/// What to do next.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// Send this request, then call [`Delivery::answered`].
+    Send {
+        /// The request.
+        request: &'a Request,
+        /// Equal for repetitions of the same bytes, which need to be compressed only once.
+        serial: usize,
+    },
+    /// Do nothing until this time.
+    WaitUntil(Duration),
+    /// Call [`Delivery::finish`].
+    Done,
+}
+
+/// A piece of the request that is still to be sent.
+#[derive(Debug)]
+struct Part {
+    request: Request,
+    serial: usize,
+    is_half: bool,
+    /// Its items are counted in `ambiguous_items`.
+    ambiguous: bool,
+    /// The backend has taken it once before and written nothing.
+    nothing_written: bool,
+}
+
+impl Delivery {
+    /// The delivery of these requests, all of one signal, to be over at `deadline` at the latest. Requests larger than
+    /// `max_bytes` are split before they are sent.
+    pub fn new(
+        profile: Profile,
+        policy: RetryPolicy,
+        jitter: Jitter,
+        deadline: Duration,
+        max_bytes: usize,
+        request: Request,
+    ) -> Self {
+        let mut delivery = Self {
+            profile,
+            kind: request.kind(),
+            policy,
+            jitter,
+            deadline: deadline.min(policy.budget()),
+            max_bytes,
+            waiting: VecDeque::new(),
+            next_serial: 0,
+            not_before: Duration::ZERO,
+            retries: 0,
+            extra_requests: 0,
+            refused_halves: 0,
+            anything_taken: false,
+            last_failure: None,
+            outcome: Outcome::default(),
+        };
+        for request in request.split_by_size(max_bytes) {
+            let part = delivery.new_part(request);
+            delivery.waiting.extend(part);
+        }
+        delivery
+    }
+
+    /// What to do at this time.
+    pub fn next(&mut self, now: Duration) -> Step<'_> {
+        if now >= self.deadline {
+            let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
+            self.give_up(&reason, Fate::Park);
+        }
+        match self.waiting.front() {
+            None => Step::Done,
+            Some(_) if now < self.not_before => Step::WaitUntil(self.not_before),
+            Some(part) => Step::Send { request: &part.request, serial: part.serial },
+        }
+    }
+
+    /// Takes the answer to the request that [`Step::Send`] gave.
+    pub fn answered(&mut self, now: Duration, answer: Result<&Answer, TransportError>) {
+        let Some(mut part) = self.waiting.pop_front() else { return };
+        let items = part.request.items();
+        let judgement = match answer {
+            Ok(answer) => judge(self.profile, self.kind, items, answer),
+            Err(error) => Judgement::Retry {
+                after: None,
+                ambiguous: error.sent,
+                reason: Reason::NoAnswer(error),
+            },
+        };
+        match judgement {
+            Judgement::Accepted { warning } => {
+                self.anything_taken = true;
+                self.outcome.accepted += items;
+                if !warning.is_empty() {
+                    self.outcome.warning = warning;
+                }
+            }
+            Judgement::Partial { rejected, reason } => {
+                self.anything_taken = true;
+                self.outcome.accepted += items - rejected;
+                self.outcome.parts.push(Undelivered {
+                    request: part.request,
+                    items: rejected,
+                    reason,
+                    fate: Fate::DeadLetterPartial,
+                });
+            }
+            Judgement::Retry { after, ambiguous, reason } => {
+                self.note_ambiguous(&mut part, ambiguous);
+                let wait = self.policy.wait(self.retries, after, &mut self.jitter);
+                if self.retries < self.policy.retries() {
+                    self.retries += 1;
+                    self.again(part, now + wait, reason);
+                } else {
+                    self.waiting.push_front(part);
+                    self.give_up(&reason, Fate::Park);
+                }
+            }
+            Judgement::OnceMore { reason } if !part.nothing_written => {
+                part.nothing_written = true;
+                let wait = self.policy.wait(0, None, &mut self.jitter);
+                self.again(part, now + wait, reason);
+            }
+            Judgement::Alarm { ambiguous, reason } => {
+                self.note_ambiguous(&mut part, ambiguous);
+                self.waiting.push_front(part);
+                self.give_up(&reason, Fate::ParkWithAlarm);
+            }
+            Judgement::Split { reason } => self.split(part, reason),
+            Judgement::Halve { reason } | Judgement::OnceMore { reason } => {
+                self.halve(part, reason);
+            }
+        }
+    }
+
+    /// The account. What is still waiting is parked.
+    pub fn finish(mut self) -> Outcome {
+        let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
+        self.give_up(&reason, Fate::Park);
+        self.outcome
+    }
+
+    /// A part to be sent; `None` if there is nothing in it (receivers need not be sent empty requests, OTLP 1.x).
+    fn new_part(&mut self, request: Request) -> Option<Part> {
+        let serial = self.next_serial;
+        self.next_serial += 1;
+        let part =
+            Part { request, serial, is_half: false, ambiguous: false, nothing_written: false };
+        (part.request.items() > 0).then_some(part)
+    }
+
+    fn note_ambiguous(&mut self, part: &mut Part, ambiguous: bool) {
+        if ambiguous && !part.ambiguous {
+            part.ambiguous = true;
+            self.outcome.ambiguous_items += part.request.items();
+        }
+    }
+
+    /// Sends the part again at `at`, or gives up at once where that would be too late: waiting helps nobody then.
+    fn again(&mut self, part: Part, at: Duration, reason: Reason) {
+        self.waiting.push_front(part);
+        if at >= self.deadline {
+            self.give_up(&reason, Fate::Park);
+        } else {
+            self.not_before = at;
+            self.last_failure = Some(reason);
+        }
+    }
+
+    /// Splits a part that is too large into parts of half its size.
+    fn split(&mut self, part: Part, reason: Reason) {
+        if part.request.items() <= 1 {
+            return self.keep(part, &reason, Fate::DeadLetter);
+        }
+        let half_bytes = part.request.bytes().len() / 2;
+        let pieces = part.request.clone().split_by_size(half_bytes);
+        if self.extra_requests + pieces.len() > MOST_EXTRA_REQUESTS {
+            return self.keep(part, &reason, Fate::Park);
+        }
+        self.extra_requests += pieces.len();
+        self.wait_for(&part, pieces, part.is_half);
+        self.last_failure = Some(reason);
+    }
+
+    /// Halves a part in which something is refused. The halves go to the end of the queue: after both halves and all four
+    /// quarters it is known whether only some records are at fault.
+    fn halve(&mut self, part: Part, reason: Reason) {
+        self.refused_halves += usize::from(part.is_half);
+        let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
+        let items = part.request.items();
+        if items <= 1 && !hopeless {
+            // A failed write says nothing about the record; only that others were written does.
+            let is_at_fault =
+                self.anything_taken || !matches!(reason, Reason::NothingWritten { .. });
+            let fate = if is_at_fault { Fate::DeadLetter } else { Fate::Park };
+            return self.keep(part, &reason, fate);
+        }
+        if hopeless {
+            self.waiting.push_front(part);
+            return self.give_up_whole(&reason);
+        }
+        if self.extra_requests + 2 > MOST_EXTRA_REQUESTS {
+            return self.keep(part, &reason, Fate::Park);
+        }
+        self.extra_requests += 2;
+        let (first, second) = part.request.clone().split_at(items / 2);
+        self.wait_for(&part, vec![first, second], true);
+        self.last_failure = Some(reason);
+    }
+
+    /// Queues the pieces of `whole`.
+    fn wait_for(&mut self, whole: &Part, pieces: Vec<Request>, is_half: bool) {
+        for request in pieces {
+            let piece = self.new_part(request);
+            self.waiting.extend(piece.map(|piece| Part {
+                is_half,
+                ambiguous: whole.ambiguous,
+                nothing_written: whole.nothing_written,
+                ..piece
+            }));
+        }
+    }
+
+    fn keep(&mut self, part: Part, reason: &Reason, fate: Fate) {
+        let items = part.request.items();
+        self.outcome.parts.push(Undelivered {
+            request: part.request,
+            items,
+            reason: reason.clone(),
+            fate,
+        });
+    }
+
+    /// Keeps all that is waiting.
+    fn give_up(&mut self, reason: &Reason, fate: Fate) {
+        while let Some(part) = self.waiting.pop_front() {
+            self.keep(part, reason, fate);
+        }
+    }
+
+    /// Parks everything in as few pieces as it came in, single records that seemed to be at fault included.
+    fn give_up_whole(&mut self, reason: &Reason) {
+        self.give_up(reason, Fate::Park);
+        let mut joined: Vec<Vec<u8>> = Vec::new();
+        for part in std::mem::take(&mut self.outcome.parts) {
+            let bytes = part.request.into_bytes();
+            match joined.last_mut() {
+                // Concatenated requests are one request (protobuf, "Last One Wins" of repeated fields).
+                Some(last) if last.len() + bytes.len() <= self.max_bytes => last.extend(bytes),
+                _ => joined.push(bytes),
+            }
+        }
+        for bytes in joined {
+            let request = Request::trusted(self.kind, bytes);
+            let items = request.items();
+            let reason = reason.clone();
+            self.outcome.parts.push(Undelivered { request, items, reason, fate: Fate::Park });
+        }
+    }
+}

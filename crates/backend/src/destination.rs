@@ -1,0 +1,665 @@
+//! Where telemetry goes: the variables of a destination, shared by everything that sends.
+
+use crate::answer::Profile;
+use crate::export::Compression;
+use settings::{Headers, Kind, Reader, Variable};
+use std::time::Duration;
+use url::{Host, Url};
+use wire::SignalKind;
+
+const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
+const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
+const STREAM: &str = "LAMBDA_OTLP_STREAM";
+const BACKEND: &str = "LAMBDA_OTLP_BACKEND";
+const MAX_REQUEST_BYTES: &str = "LAMBDA_OTLP_MAX_REQUEST_BYTES";
+const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+const OTEL_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
+const OTEL_METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
+const OTEL_LOGS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
+const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+const OTEL_TIMEOUT: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
+const OTEL_COMPRESSION: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
+const O2_ENDPOINT: &str = "O2_ENDPOINT";
+const O2_ORGANIZATION: &str = "O2_ORGANIZATION_ID";
+const O2_AUTHORIZATION: &str = "O2_AUTHORIZATION_HEADER";
+const O2_STREAM: &str = "O2_STREAM";
+const O2_TIMEOUT: &str = "O2_REQUEST_TIMEOUT_MS";
+
+const fn row(
+    name: &'static str,
+    default: Option<&'static str>,
+    kind: Kind,
+    doc: &'static str,
+) -> Variable {
+    Variable { name, default, kind, doc }
+}
+
+/// The rows of a destination, for the table of every binary that sends.
+pub const DESTINATION: &[Variable] = &[
+    row(
+        ENDPOINT,
+        None,
+        Kind::Url,
+        "Base URL of the backend, with `/api/{organization}` for OpenObserve; `/v1/{signal}` is appended.",
+    ),
+    row(
+        HEADERS,
+        None,
+        Kind::Headers,
+        "Headers of every request, `authorization=Basic …` for OpenObserve. Values may be percent-encoded.",
+    ),
+    row(
+        STREAM,
+        None,
+        Kind::Text,
+        "OpenObserve's stream for traces and logs, sent as `stream-name`; without it they go to `default`.",
+    ),
+    row(
+        BACKEND,
+        Some("openobserve"),
+        Kind::Choice(&["openobserve", "otlp"]),
+        "What the backend asks of OTLP. `otlp` leaves users' metrics untouched.",
+    ),
+    row(
+        MAX_REQUEST_BYTES,
+        Some("4MiB"),
+        Kind::Bytes,
+        "Largest request before compression; larger ones are split.",
+    ),
+    row(OTEL_ENDPOINT, None, Kind::Url, "Base URL, used where `LAMBDA_OTLP_ENDPOINT` is not set."),
+    row(
+        OTEL_TRACES_ENDPOINT,
+        None,
+        Kind::Url,
+        "URL for traces, used as given, beside `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+    ),
+    row(
+        OTEL_METRICS_ENDPOINT,
+        None,
+        Kind::Url,
+        "URL for metrics, used as given, beside `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+    ),
+    row(
+        OTEL_LOGS_ENDPOINT,
+        None,
+        Kind::Url,
+        "URL for logs, used as given, beside `OTEL_EXPORTER_OTLP_ENDPOINT`.",
+    ),
+    row(
+        OTEL_HEADERS,
+        None,
+        Kind::Headers,
+        "Headers that go with `OTEL_EXPORTER_OTLP_ENDPOINT`, where `LAMBDA_OTLP_HEADERS` is not set.",
+    ),
+    row(OTEL_TIMEOUT, Some("10s"), Kind::Duration, "Longest time one request may take."),
+    row(
+        OTEL_COMPRESSION,
+        Some("gzip"),
+        Kind::Choice(&["gzip", "none"]),
+        "How request bodies are compressed.",
+    ),
+    row(
+        O2_ENDPOINT,
+        Some("https://api.openobserve.ai"),
+        Kind::Url,
+        "OpenObserve's URL without organization, used with `O2_ORGANIZATION_ID` where no other endpoint is set.",
+    ),
+    row(
+        O2_ORGANIZATION,
+        None,
+        Kind::Text,
+        "OpenObserve's organization, together with `O2_AUTHORIZATION_HEADER`.",
+    ),
+    row(
+        O2_AUTHORIZATION,
+        None,
+        Kind::Secret,
+        "The authorization header for `O2_ENDPOINT`, `Basic …` or the base64 alone.",
+    ),
+    row(
+        O2_STREAM,
+        Some("default"),
+        Kind::Text,
+        "OpenObserve's stream, used with `O2_ORGANIZATION_ID`.",
+    ),
+    row(
+        O2_TIMEOUT,
+        None,
+        Kind::Duration,
+        "Longest time one request may take, where `OTEL_EXPORTER_OTLP_TIMEOUT` is not set.",
+    ),
+];
+
+/// Headers that say how a body is sent, which is not for a variable to decide.
+const OWN_HEADERS: &[&str] = &[
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "transfer-encoding",
+    "accept-encoding",
+    "connection",
+];
+
+/// One backend and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    /// A URL a signal.
+    pub endpoints: Endpoints,
+    /// Headers of every request, the credentials among them.
+    pub headers: Headers,
+    /// OpenObserve's stream for traces and logs.
+    pub stream: Option<String>,
+    /// What the backend asks of OTLP.
+    pub profile: Profile,
+    /// Longest time one request may take.
+    pub request_timeout: Duration,
+    /// How request bodies are sent.
+    pub compression: Compression,
+    /// Largest request before compression.
+    pub max_request_bytes: usize,
+}
+
+/// A URL a signal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    traces: Url,
+    metrics: Url,
+    logs: Url,
+}
+
+impl Endpoints {
+    /// `/v1/{signal}` appended to this base; its query, if it has one, is kept.
+    pub fn from_base(base: &Url) -> Self {
+        let endpoint = |kind: SignalKind| {
+            let mut url = base.clone();
+            url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), kind.path()));
+            url
+        };
+        Self {
+            traces: endpoint(SignalKind::Traces),
+            metrics: endpoint(SignalKind::Metrics),
+            logs: endpoint(SignalKind::Logs),
+        }
+    }
+
+    /// Where requests of this signal go.
+    pub fn of(&self, kind: SignalKind) -> &Url {
+        match kind {
+            SignalKind::Traces => &self.traces,
+            SignalKind::Metrics => &self.metrics,
+            SignalKind::Logs => &self.logs,
+        }
+    }
+
+    /// All three.
+    pub fn iter(&self) -> impl Iterator<Item = &Url> {
+        SignalKind::ALL.into_iter().map(|kind| self.of(kind))
+    }
+}
+
+/// Which variables the endpoint came from: credentials of one family never go to an endpoint of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    Ours,
+    OpenTelemetry,
+    OpenObserve,
+}
+
+impl Destination {
+    /// A destination with this base URL, and the defaults of the table.
+    pub fn new(base: &Url) -> Self {
+        Self {
+            endpoints: Endpoints::from_base(base),
+            headers: Headers::new(),
+            stream: None,
+            profile: Profile::default(),
+            request_timeout: Duration::from_secs(10),
+            compression: Compression::default(),
+            max_request_bytes: 4 << 20,
+        }
+    }
+
+    /// Reads the rows of [`DESTINATION`]. `None` where there is no usable endpoint; then the reader has the mistake.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let family = family(reader);
+        let profiles = [("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
+        let compressions = [("gzip", Compression::Gzip), ("none", Compression::None)];
+        let profile = reader.choice(BACKEND, &profiles, Profile::default());
+        let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
+        let max_request_bytes = max_request_bytes(reader);
+        let request_timeout = request_timeout(reader);
+        let headers = headers(reader, family);
+        let stream = stream(reader, family);
+        let endpoints = endpoints(reader, family)?;
+        warn_of_plain_text(reader, &endpoints);
+        Some(Self {
+            endpoints,
+            headers,
+            stream,
+            profile,
+            request_timeout,
+            compression,
+            max_request_bytes,
+        })
+    }
+}
+
+fn family(reader: &Reader<'_>) -> Option<Family> {
+    let any_set = |names: &[&str]| names.iter().any(|name| reader.is_set(name));
+    if any_set(&[ENDPOINT]) {
+        Some(Family::Ours)
+    } else if any_set(&[
+        OTEL_ENDPOINT,
+        OTEL_TRACES_ENDPOINT,
+        OTEL_METRICS_ENDPOINT,
+        OTEL_LOGS_ENDPOINT,
+    ]) {
+        Some(Family::OpenTelemetry)
+    } else if any_set(&[O2_ORGANIZATION, O2_AUTHORIZATION]) {
+        Some(Family::OpenObserve)
+    } else {
+        None
+    }
+}
+
+fn endpoints(reader: &mut Reader<'_>, family: Option<Family>) -> Option<Endpoints> {
+    match family {
+        None => {
+            reader.mistake(
+                ENDPOINT,
+                format!("missing; set it, or {OTEL_ENDPOINT}, or {O2_ORGANIZATION} with {O2_AUTHORIZATION}"),
+            );
+            None
+        }
+        Some(Family::Ours) => base(reader, ENDPOINT).map(|base| Endpoints::from_base(&base)),
+        Some(Family::OpenTelemetry) => {
+            let shared = base(reader, OTEL_ENDPOINT).map(|base| Endpoints::from_base(&base));
+            let traces =
+                own_endpoint(reader, OTEL_TRACES_ENDPOINT, SignalKind::Traces, shared.as_ref());
+            let metrics =
+                own_endpoint(reader, OTEL_METRICS_ENDPOINT, SignalKind::Metrics, shared.as_ref());
+            let logs = own_endpoint(reader, OTEL_LOGS_ENDPOINT, SignalKind::Logs, shared.as_ref());
+            Some(Endpoints { traces: traces?, metrics: metrics?, logs: logs? })
+        }
+        Some(Family::OpenObserve) => {
+            let organization = reader.string_if_set(O2_ORGANIZATION);
+            if organization.is_none() {
+                reader.mistake(O2_ORGANIZATION, format!("missing beside {O2_AUTHORIZATION}"));
+            }
+            let mut base = reader.url_or_default(O2_ENDPOINT)?;
+            base.path_segments_mut().ok()?.pop_if_empty().push("api").push(organization?.trim());
+            Some(Endpoints::from_base(&base))
+        }
+    }
+}
+
+/// A base URL; one that names a signal already would become `/v1/traces/v1/traces`.
+fn base(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
+    let url = reader.url(name)?;
+    if let Some(kind) =
+        SignalKind::ALL.iter().find(|kind| url.path().trim_end_matches('/').ends_with(kind.path()))
+    {
+        reader.mistake(
+            name,
+            format!("ends in {}, which is appended; give the URL without it", kind.path()),
+        );
+        return None;
+    }
+    Some(url)
+}
+
+fn own_endpoint(
+    reader: &mut Reader<'_>,
+    name: &str,
+    kind: SignalKind,
+    shared: Option<&Endpoints>,
+) -> Option<Url> {
+    if reader.is_set(name) {
+        return reader.url(name);
+    }
+    if shared.is_none() && !reader.is_set(OTEL_ENDPOINT) {
+        reader
+            .mistake(name, format!("missing, and so is {OTEL_ENDPOINT}: {kind} have no endpoint"));
+    }
+    shared.map(|shared| shared.of(kind).clone())
+}
+
+fn headers(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
+    let ours = reader.headers(HEADERS);
+    let otel = reader.headers(OTEL_HEADERS);
+    let o2 = reader.secret(O2_AUTHORIZATION);
+    for (name, headers) in [(HEADERS, &ours), (OTEL_HEADERS, &otel)] {
+        for (header, _) in headers.iter().filter(|(header, _)| OWN_HEADERS.contains(header)) {
+            reader.mistake(
+                name,
+                format!("{header} cannot be set, it follows from how the body is sent"),
+            );
+        }
+    }
+    if !ours.is_empty() {
+        return ours;
+    }
+    match family {
+        Some(Family::OpenTelemetry) => otel,
+        Some(Family::OpenObserve) => {
+            let mut headers = Headers::new();
+            let Some(value) = o2 else {
+                reader.mistake(O2_AUTHORIZATION, format!("missing beside {O2_ORGANIZATION}"));
+                return headers;
+            };
+            let value = value.expose().trim();
+            let has_scheme = value.contains(' ');
+            let value = if has_scheme { value.to_owned() } else { format!("Basic {value}") };
+            if let Err(problem) = headers.push("authorization", value) {
+                reader.mistake(O2_AUTHORIZATION, problem);
+            }
+            headers
+        }
+        Some(Family::Ours) | None => {
+            if !otel.is_empty() {
+                reader.warn(OTEL_HEADERS, format!("not sent to {ENDPOINT}; set {HEADERS} for it"));
+            }
+            ours
+        }
+    }
+}
+
+fn stream(reader: &mut Reader<'_>, family: Option<Family>) -> Option<String> {
+    let (name, stream) = match reader.string_if_set(STREAM) {
+        None if family == Some(Family::OpenObserve) => (O2_STREAM, Some(reader.string(O2_STREAM))),
+        stream => (STREAM, stream),
+    };
+    let stream = stream?;
+    if http::HeaderValue::from_str(&stream).is_err() {
+        reader.mistake(name, "holds characters that a header cannot");
+        return None;
+    }
+    Some(stream)
+}
+
+/// The OTLP plan of OpenObserve's extension counted `OTEL_EXPORTER_OTLP_TIMEOUT` in seconds, OpenTelemetry counts in
+/// milliseconds. A small bare number beside O2 variables was written for the former.
+fn request_timeout(reader: &mut Reader<'_>) -> Duration {
+    const MOST_SECONDS: u64 = 60;
+    let in_seconds = reader
+        .raw(OTEL_TIMEOUT)
+        .and_then(|text| text.trim().parse().ok())
+        .filter(|number| (1..=MOST_SECONDS).contains(number));
+    let beside_o2 =
+        [O2_ORGANIZATION, O2_AUTHORIZATION, O2_ENDPOINT].iter().any(|name| reader.is_set(name));
+    let o2_timeout = reader.duration_if_set(O2_TIMEOUT);
+    let (name, timeout) = match (in_seconds, o2_timeout) {
+        (Some(seconds), _) if beside_o2 => {
+            let text = format!(
+                "read as {seconds} seconds because O2 variables are set; write {seconds}s or {seconds}ms"
+            );
+            reader.warn(OTEL_TIMEOUT, text);
+            (OTEL_TIMEOUT, Duration::from_secs(seconds))
+        }
+        (_, Some(timeout)) if !reader.is_set(OTEL_TIMEOUT) => (O2_TIMEOUT, timeout),
+        _ => (OTEL_TIMEOUT, reader.duration(OTEL_TIMEOUT)),
+    };
+    if timeout.is_zero() {
+        reader.mistake(name, "must be longer than 0");
+    }
+    timeout
+}
+
+fn max_request_bytes(reader: &mut Reader<'_>) -> usize {
+    const LEAST: usize = 1024;
+    let bytes = reader.bytes(MAX_REQUEST_BYTES);
+    if bytes < LEAST {
+        reader.mistake(MAX_REQUEST_BYTES, "must be at least 1KiB");
+    }
+    bytes.max(LEAST)
+}
+
+/// A self-hosted OpenObserve in a VPC often has no TLS; whoever sends over other networks should know.
+fn warn_of_plain_text(reader: &mut Reader<'_>, endpoints: &Endpoints) {
+    let is_plain = |url: &&Url| url.scheme() == "http" && !is_loopback(url);
+    if let Some(url) = endpoints.iter().find(is_plain) {
+        let host = url.host_str().unwrap_or_default();
+        reader.warn(ENDPOINT, format!("telemetry and credentials go to {host} without TLS"));
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use settings::{InvalidVariable, Source, Table, Warning};
+
+    const TABLE: Table = Table::new(&[DESTINATION]);
+
+    /// What a destination becomes, as a person would compare it: endpoints, headers with their values, the rest.
+    #[track_caller]
+    fn check(source: &dyn Source, expected: Expect) {
+        let mut reader = Reader::new(source, TABLE);
+        let destination = Destination::read(&mut reader);
+        let mut lines = Vec::new();
+        if let Some(destination) = &destination {
+            lines.extend(destination.endpoints.iter().map(Url::to_string));
+            lines.extend(
+                destination
+                    .headers
+                    .iter()
+                    .map(|(name, value)| format!("{name}: {}", value.expose())),
+            );
+            lines.extend(destination.stream.iter().map(|stream| format!("stream {stream}")));
+            lines.push(format!(
+                "{:?} {:?} {:?} {}",
+                destination.profile,
+                destination.request_timeout,
+                destination.compression,
+                destination.max_request_bytes
+            ));
+        }
+        lines.extend(reader.warnings().iter().map(Warning::to_string));
+        lines.extend(reader.finish().iter().map(InvalidVariable::to_string));
+        expected.assert_eq(&lines.join("\n"));
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        assert_eq!(TABLE.problems(), [""; 0]);
+        // `Destination::new` repeats the defaults for callers without variables.
+        let mut reader = Reader::new(&[("LAMBDA_OTLP_ENDPOINT", "http://localhost/")], TABLE);
+        let base = Url::parse("http://localhost/").unwrap();
+        assert_eq!(Destination::read(&mut reader), Some(Destination::new(&base)));
+    }
+
+    #[test]
+    fn signals_are_appended_to_a_base() {
+        check(
+            &[
+                ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default/"),
+                ("LAMBDA_OTLP_HEADERS", "authorization=Basic cHJhYmhhdA=="),
+                ("LAMBDA_OTLP_STREAM", "lambda"),
+                ("LAMBDA_OTLP_BACKEND", "otlp"),
+                ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
+                ("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1MiB"),
+            ],
+            expect![[r"
+                https://o2.example.com/api/default/v1/traces
+                https://o2.example.com/api/default/v1/metrics
+                https://o2.example.com/api/default/v1/logs
+                authorization: Basic cHJhYmhhdA==
+                stream lambda
+                Otlp 10s None 1048576"]],
+        );
+        check(
+            &[("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:4318?key=1")],
+            expect![[r"
+                http://127.0.0.1:4318/v1/traces?key=1
+                http://127.0.0.1:4318/v1/metrics?key=1
+                http://127.0.0.1:4318/v1/logs?key=1
+                OpenObserve 10s Gzip 4194304"]],
+        );
+    }
+
+    #[test]
+    fn endpoints_of_single_signals_are_used_as_given() {
+        check(
+            &[
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+                ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://localhost:9/custom"),
+                ("OTEL_EXPORTER_OTLP_HEADERS", "x=%41"),
+            ],
+            expect![[r"
+                http://localhost:4318/v1/traces
+                http://localhost:4318/v1/metrics
+                http://localhost:9/custom
+                x: A
+                OpenObserve 10s Gzip 4194304"]],
+        );
+        check(
+            &[("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://localhost:9/custom")],
+            expect![[r"
+                OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: missing, and so is OTEL_EXPORTER_OTLP_ENDPOINT: traces have no endpoint
+                OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: missing, and so is OTEL_EXPORTER_OTLP_ENDPOINT: metrics have no endpoint"]],
+        );
+    }
+
+    #[test]
+    fn the_variables_of_openobserves_extension_make_an_otlp_endpoint() {
+        check(
+            &[("O2_ORGANIZATION_ID", "my org"), ("O2_AUTHORIZATION_HEADER", "Basic cHJhYmhhdA==")],
+            expect![[r"
+                https://api.openobserve.ai/api/my%20org/v1/traces
+                https://api.openobserve.ai/api/my%20org/v1/metrics
+                https://api.openobserve.ai/api/my%20org/v1/logs
+                authorization: Basic cHJhYmhhdA==
+                stream default
+                OpenObserve 10s Gzip 4194304"]],
+        );
+        check(
+            &[
+                ("O2_ENDPOINT", "http://10.0.0.7:5080/o2/"),
+                ("O2_ORGANIZATION_ID", "default"),
+                ("O2_AUTHORIZATION_HEADER", "cHJhYmhhdA=="),
+                ("O2_STREAM", "lambda"),
+                ("O2_REQUEST_TIMEOUT_MS", "30000"),
+            ],
+            expect![[r"
+                http://10.0.0.7:5080/o2/api/default/v1/traces
+                http://10.0.0.7:5080/o2/api/default/v1/metrics
+                http://10.0.0.7:5080/o2/api/default/v1/logs
+                authorization: Basic cHJhYmhhdA==
+                stream lambda
+                OpenObserve 30s Gzip 4194304
+                LAMBDA_OTLP_ENDPOINT: telemetry and credentials go to 10.0.0.7 without TLS"]],
+        );
+        check(
+            &[("O2_ORGANIZATION_ID", "default")],
+            expect![[r"
+                https://api.openobserve.ai/api/default/v1/traces
+                https://api.openobserve.ai/api/default/v1/metrics
+                https://api.openobserve.ai/api/default/v1/logs
+                stream default
+                OpenObserve 10s Gzip 4194304
+                O2_AUTHORIZATION_HEADER: missing beside O2_ORGANIZATION_ID"]],
+        );
+        check(
+            &[("O2_AUTHORIZATION_HEADER", "hunter2")],
+            expect!["O2_ORGANIZATION_ID: missing beside O2_AUTHORIZATION_HEADER"],
+        );
+    }
+
+    #[test]
+    fn credentials_of_one_family_never_go_to_the_endpoint_of_another() {
+        check(
+            &[
+                ("LAMBDA_OTLP_ENDPOINT", "https://ours.example.com"),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://vendor.example.com"),
+                ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2"),
+                ("O2_ORGANIZATION_ID", "default"),
+                ("O2_AUTHORIZATION_HEADER", "hunter2"),
+                ("O2_STREAM", "theirs"),
+            ],
+            expect![[r"
+                https://ours.example.com/v1/traces
+                https://ours.example.com/v1/metrics
+                https://ours.example.com/v1/logs
+                OpenObserve 10s Gzip 4194304
+                OTEL_EXPORTER_OTLP_HEADERS: not sent to LAMBDA_OTLP_ENDPOINT; set LAMBDA_OTLP_HEADERS for it"]],
+        );
+    }
+
+    #[test]
+    fn a_missing_endpoint_names_all_three_ways() {
+        check(
+            &[],
+            expect![
+                "LAMBDA_OTLP_ENDPOINT: missing; set it, or OTEL_EXPORTER_OTLP_ENDPOINT, or O2_ORGANIZATION_ID with O2_AUTHORIZATION_HEADER"
+            ],
+        );
+    }
+
+    #[test]
+    fn all_mistakes_are_found_in_one_pass() {
+        check(
+            &[
+                ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
+                ("LAMBDA_OTLP_HEADERS", "Content-Type=text/plain"),
+                ("LAMBDA_OTLP_STREAM", "a\nb"),
+                ("LAMBDA_OTLP_BACKEND", "o2"),
+                ("LAMBDA_OTLP_MAX_REQUEST_BYTES", "10"),
+                ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+                ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+            ],
+            expect![[r#"
+                LAMBDA_OTLP_BACKEND: "o2" is not `openobserve` or `otlp`
+                OTEL_EXPORTER_OTLP_COMPRESSION: "zstd" is not `gzip` or `none`
+                LAMBDA_OTLP_MAX_REQUEST_BYTES: must be at least 1KiB
+                OTEL_EXPORTER_OTLP_TIMEOUT: must be longer than 0
+                LAMBDA_OTLP_HEADERS: content-type cannot be set, it follows from how the body is sent
+                LAMBDA_OTLP_STREAM: holds characters that a header cannot
+                LAMBDA_OTLP_ENDPOINT: relative URL, expected http:// or https://"#]],
+        );
+        check(
+            &[("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default/v1/traces/")],
+            expect![
+                "LAMBDA_OTLP_ENDPOINT: ends in /v1/traces, which is appended; give the URL without it"
+            ],
+        );
+    }
+
+    #[test]
+    fn a_small_timeout_is_seconds_only_beside_o2_variables() {
+        let timeout = |variables: &[(&'static str, &'static str)]| {
+            let mut source = std::collections::HashMap::from([(
+                ENDPOINT.to_owned(),
+                "http://localhost".to_owned(),
+            )]);
+            source.extend(
+                variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+            );
+            let mut reader = Reader::new(&source, TABLE);
+            let timeout = Destination::read(&mut reader).unwrap().request_timeout;
+            let warnings: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
+            assert_eq!(reader.finish(), []);
+            (timeout, warnings.join("; "))
+        };
+        let ms = |millis| (Duration::from_millis(millis), String::new());
+        assert_eq!(timeout(&[(OTEL_TIMEOUT, "30")]), ms(30));
+        assert_eq!(timeout(&[(OTEL_TIMEOUT, "500"), (O2_ENDPOINT, "http://x")]), ms(500));
+        assert_eq!(timeout(&[(OTEL_TIMEOUT, "30ms"), (O2_ENDPOINT, "http://x")]), ms(30));
+        assert_eq!(timeout(&[(OTEL_TIMEOUT, "3s"), (O2_TIMEOUT, "30000")]), ms(3000));
+        assert_eq!(timeout(&[(O2_TIMEOUT, "30000")]), ms(30_000));
+        let (thirty, warning) = timeout(&[(OTEL_TIMEOUT, "30"), (O2_ENDPOINT, "http://x")]);
+        assert_eq!(thirty, Duration::from_secs(30));
+        assert_eq!(
+            warning,
+            "OTEL_EXPORTER_OTLP_TIMEOUT: read as 30 seconds because O2 variables are set; write 30s or 30ms"
+        );
+    }
+}

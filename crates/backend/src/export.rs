@@ -1,0 +1,79 @@
+//! The one loop that acts on what [`Delivery`] decides.
+
+use crate::delivery::{Delivery, Step};
+use crate::outcome::Outcome;
+use crate::transport::{HttpRequest, Transport, TransportError};
+use bytes::Bytes;
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use wire::Request;
+
+/// How bodies are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// As they are.
+    None,
+    /// One gzip member.
+    #[default]
+    Gzip,
+}
+
+/// Level 6: what gzip and OpenTelemetry's exporters use where nothing else is asked for.
+const GZIP_LEVEL: u32 = 6;
+
+/// Delivers a request through this transport until all of it is accounted for. Over at `deadline`, whatever the transport
+/// does; `request_timeout` bounds one attempt.
+pub(crate) async fn export(
+    transport: &impl Transport,
+    compression: Compression,
+    request_timeout: Duration,
+    deadline: Instant,
+    mut delivery: Delivery,
+) -> Outcome {
+    let start = Instant::now();
+    let mut body = None;
+    let (mut requests_sent, mut bytes_sent) = (0, 0);
+    loop {
+        match delivery.next(start.elapsed()) {
+            Step::Send { request, serial } => {
+                let body = encoded_once(&mut body, serial, request, compression);
+                requests_sent += 1;
+                bytes_sent += body.len();
+                let http_request = HttpRequest {
+                    kind: request.kind(),
+                    body,
+                    gzip: compression == Compression::Gzip,
+                    timeout: request_timeout
+                        .min(deadline.saturating_duration_since(Instant::now())),
+                };
+                let answer = timeout_at(deadline, transport.send(http_request)).await;
+                let answer = answer.unwrap_or_else(|_| {
+                    let text = "no answer before the deadline".to_owned();
+                    Err(TransportError { sent: true, text })
+                });
+                delivery.answered(start.elapsed(), answer.as_ref().map_err(Clone::clone));
+            }
+            Step::WaitUntil(time) => sleep_until(start + time).await,
+            Step::Done => return Outcome { requests_sent, bytes_sent, ..delivery.finish() },
+        }
+    }
+}
+
+/// The body of this request; a repetition takes that of the attempt before.
+fn encoded_once(
+    last: &mut Option<(usize, Bytes)>,
+    serial: usize,
+    request: &Request,
+    compression: Compression,
+) -> Bytes {
+    match last {
+        Some((of, body)) if *of == serial => body.clone(),
+        _ => {
+            let body = Bytes::from(match compression {
+                Compression::None => request.bytes().to_vec(),
+                Compression::Gzip => wire::gzip::compress(GZIP_LEVEL, request.bytes()),
+            });
+            last.insert((serial, body)).1.clone()
+        }
+    }
+}

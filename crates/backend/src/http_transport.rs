@@ -1,0 +1,141 @@
+//! OTLP over HTTP with reqwest: one attempt, no redirects, bounded answers, and errors that name host and cause.
+
+use crate::answer::Answer;
+use crate::client::ClientError;
+use crate::destination::Destination;
+use crate::transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use std::{error::Error, time::Duration};
+use url::Url;
+use wire::SignalKind;
+
+/// A TCP connection within a region takes milliseconds; what takes longer than this is unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection that was idle for longer may have been dropped by a load balancer, or while the environment was frozen.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Sends requests to one destination.
+#[derive(Debug, Clone)]
+pub(crate) struct HttpTransport {
+    client: reqwest::Client,
+    destination: Destination,
+    headers: HeaderMap,
+    stream: Option<HeaderValue>,
+}
+
+impl HttpTransport {
+    /// Prepares everything that needs no network.
+    pub(crate) fn new(destination: &Destination) -> Result<Self, ClientError> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in destination.headers.iter() {
+            let invalid = || ClientError::Header { name: name.to_owned() };
+            let mut value =
+                HeaderValue::from_bytes(value.expose().as_bytes()).map_err(|_| invalid())?;
+            value.set_sensitive(true);
+            headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?, value);
+        }
+        let stream = destination.stream.as_deref().map(HeaderValue::from_str).transpose();
+        let stream = stream.map_err(|_| ClientError::Header { name: STREAM_NAME.to_string() })?;
+        Ok(Self {
+            client: reqwest_client(destination)?,
+            destination: destination.clone(),
+            headers,
+            stream,
+        })
+    }
+}
+
+/// OpenObserve's header for the stream of traces and logs; metrics have a stream a name (openobserve.md §1).
+const STREAM_NAME: HeaderName = HeaderName::from_static("stream-name");
+
+fn reqwest_client(destination: &Destination) -> Result<reqwest::Client, ClientError> {
+    // Fails where another part of the process has installed a provider, which serves as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("lambda-otlp/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT);
+    if destination.endpoints.iter().all(|url| url.scheme() == "http") {
+        // Reading the system's certificates takes milliseconds of a cold start, and fails where there are none.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build().map_err(|error| ClientError::Build { text: deepest(&error).to_string() })
+}
+
+impl Transport for HttpTransport {
+    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+        let url = self.destination.endpoints.of(request.kind);
+        let mut builder = self
+            .client
+            .post(url.clone())
+            .timeout(request.timeout)
+            .headers(self.headers.clone())
+            .header(CONTENT_TYPE, "application/x-protobuf");
+        if request.gzip {
+            builder = builder.header(CONTENT_ENCODING, "gzip");
+        }
+        if let (SignalKind::Traces | SignalKind::Logs, Some(stream)) = (request.kind, &self.stream)
+        {
+            builder = builder.header(STREAM_NAME, stream);
+        }
+        let response = builder
+            .body(request.body)
+            .send()
+            .await
+            .map_err(|error| transport_error(url, &error))?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let (body, cut) =
+            bounded_body(response).await.map_err(|error| transport_error(url, &error))?;
+        Ok(Answer { status, headers, body, cut })
+    }
+}
+
+/// The first [`MAX_ANSWER_BYTES`] of the body, and whether there was more.
+async fn bounded_body(mut response: reqwest::Response) -> Result<(Bytes, bool), reqwest::Error> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await? {
+        let room = MAX_ANSWER_BYTES - body.len();
+        let (kept, rest) = chunk.split_at_checked(room).unwrap_or((&chunk, &[]));
+        body.extend_from_slice(kept);
+        if !rest.is_empty() {
+            return Ok((body.freeze(), true));
+        }
+    }
+    Ok((body.freeze(), false))
+}
+
+/// Says which host and why; the URL's query and the headers are left out.
+fn transport_error(url: &Url, error: &reqwest::Error) -> TransportError {
+    let sent = !(error.is_connect() || error.is_builder());
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
+    let trouble = if sent { "no answer from" } else { "cannot reach" };
+    let cause = if error.is_timeout() { "timed out".to_owned() } else { cause(error) };
+    TransportError { sent, text: format!("{trouble} {host}{port}: {cause}") }
+}
+
+fn cause(error: &reqwest::Error) -> String {
+    use std::io::ErrorKind;
+    let deepest = deepest(error);
+    let io_kind = deepest.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    match io_kind {
+        Some(ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
+        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection reset".to_owned(),
+        _ => deepest.to_string(),
+    }
+}
+
+/// The first cause: the errors around it say only that a request failed.
+fn deepest(error: &reqwest::Error) -> &(dyn Error + 'static) {
+    let mut deepest: &(dyn Error + 'static) = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest
+}
