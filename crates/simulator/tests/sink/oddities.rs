@@ -1,0 +1,164 @@
+//! What OpenObserve takes without a word and shows wrongly.
+
+use lambda_otlp_simulator::sink::OddityKind;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{
+    ExponentialHistogram, ExponentialHistogramDataPoint, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, Sum,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message;
+
+use super::support::{
+    NOW, PROTOBUF, attribute, gauge, kinds, logs, metric, metrics, point, post, record, resource,
+    resource_spans, sink, span, traces,
+};
+
+#[tokio::test]
+async fn oddities_of_spans() {
+    let sink = sink().start().await.unwrap();
+    let check = async |change: fn(&mut Span), expect: &[OddityKind]| {
+        sink.clear();
+        let mut odd = span("odd");
+        change(&mut odd);
+        let answered =
+            post(&sink, "/v1/traces", &[PROTOBUF], traces(vec![odd.clone()]).encode_to_vec()).await;
+        assert_eq!((answered.status, answered.text()), (200, ""));
+        assert_eq!(
+            (kinds(&sink).as_slice(), &sink.spans()[0].item),
+            (expect, &odd),
+            "stored as sent"
+        );
+    };
+    check(|_| {}, &[]).await;
+    check(|span| span.end_time_unix_nano = NOW - 1, &[OddityKind::EndBeforeStart]).await;
+    check(|span| span.end_time_unix_nano = 0, &[OddityKind::EndBeforeStart]).await;
+    check(|span| span.trace_id = vec![0; 16], &[OddityKind::InvalidId]).await;
+    check(|span| span.parent_span_id = vec![3; 8], &[]).await;
+    check(|span| span.parent_span_id = vec![3; 4], &[OddityKind::InvalidId]).await;
+    check(
+        |span| span.attributes = vec![attribute("service.name", "x")],
+        &[OddityKind::AttributeReplacesColumn],
+    )
+    .await;
+    check(
+        |span| span.attributes = vec![attribute("flags", "x")],
+        &[OddityKind::AttributeReplacesColumn],
+    )
+    .await;
+    check(
+        |span| span.attributes = vec![attribute("http.route", "/"), attribute("duration", "x")],
+        &[],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn spans_without_service_name_take_the_previous_one() {
+    let sink = sink().start().await.unwrap();
+    let nameless = Some(Resource::default());
+    let request = ExportTraceServiceRequest {
+        resource_spans: vec![
+            resource_spans(nameless.clone(), vec![span("a")]),
+            resource_spans(resource("shop"), vec![span("b")]),
+            resource_spans(nameless, vec![span("c")]),
+            resource_spans(None, vec![span("d")]),
+        ],
+    };
+    post(&sink, "/v1/traces", &[PROTOBUF, ("stream-name", "orders")], request.encode_to_vec())
+        .await;
+    let spans = sink.spans();
+    let names: Vec<_> =
+        spans.iter().map(|span| (span.item.name.as_str(), span.service_name.as_str())).collect();
+    assert_eq!(names, [("a", "orders"), ("b", "shop"), ("c", "shop"), ("d", "shop")]);
+    assert_eq!(kinds(&sink), [OddityKind::NoServiceName; 3]);
+    assert_eq!(
+        spans[1].resource_attribute("service.name").and_then(|any| any.value.clone()),
+        Some(Value::StringValue("shop".into()))
+    );
+}
+
+#[tokio::test]
+async fn oddities_of_log_records() {
+    let sink = sink().start().await.unwrap();
+    let check = async |change: fn(&mut LogRecord), expect: &[OddityKind]| {
+        sink.clear();
+        let mut odd = record();
+        change(&mut odd);
+        let answered =
+            post(&sink, "/v1/logs", &[PROTOBUF], logs(vec![odd.clone()]).encode_to_vec()).await;
+        assert_eq!((answered.status, answered.text()), (200, ""));
+        assert_eq!(
+            (kinds(&sink).as_slice(), &sink.log_records()[0].item),
+            (expect, &odd),
+            "stored as sent"
+        );
+    };
+    check(|_| {}, &[]).await;
+    check(|record| record.severity_text.clear(), &[OddityKind::NoSeverityText]).await;
+    check(|record| (record.trace_id, record.span_id) = (vec![1; 16], vec![2; 8]), &[]).await;
+    check(|record| record.trace_id = vec![1; 8], &[OddityKind::InvalidId]).await;
+    check(|record| record.span_id = vec![0; 8], &[OddityKind::InvalidId]).await;
+    check(|record| record.attributes = vec![attribute("http.route", "/")], &[]).await;
+    for key in ["_timestamp", "body", "severity", "Severity", "service.name"] {
+        sink.clear();
+        let odd = LogRecord { attributes: vec![attribute(key, "x")], ..record() };
+        post(&sink, "/v1/logs", &[PROTOBUF], logs(vec![odd]).encode_to_vec()).await;
+        assert_eq!(kinds(&sink), [OddityKind::AttributeReplacesColumn], "{key}");
+    }
+}
+
+#[tokio::test]
+async fn oddities_of_metrics() {
+    let sink = sink().start().await.unwrap();
+    let check = async |metric: Metric, expect: &[OddityKind]| {
+        sink.clear();
+        let answered =
+            post(&sink, "/v1/metrics", &[PROTOBUF], metrics(vec![metric.clone()]).encode_to_vec())
+                .await;
+        assert_eq!((answered.status, answered.text()), (200, ""));
+        assert_eq!(kinds(&sink), expect, "{metric:?}");
+    };
+    let with = |key: &str| NumberDataPoint { attributes: vec![attribute(key, "x")], ..point(1.0) };
+    let sum = |aggregation_temporality: i32, start_time_unix_nano: u64| {
+        let data_points = vec![NumberDataPoint { start_time_unix_nano, ..point(1.0) }];
+        metric(Data::Sum(Sum { data_points, aggregation_temporality, is_monotonic: true }))
+    };
+    let histogram = |sum: Option<f64>, min: Option<f64>, start_time_unix_nano: u64| {
+        let point = HistogramDataPoint {
+            count: 1,
+            sum,
+            min,
+            max: Some(1.0),
+            start_time_unix_nano,
+            ..HistogramDataPoint::default()
+        };
+        metric(Data::Histogram(Histogram { data_points: vec![point], aggregation_temporality: 1 }))
+    };
+    check(gauge(vec![point(1.0)]), &[]).await;
+    check(gauge(vec![point(f64::NAN)]), &[OddityKind::NoValue]).await;
+    check(gauge(vec![point(f64::INFINITY)]), &[OddityKind::NoValue]).await;
+    check(gauge(vec![NumberDataPoint { value: None, ..point(1.0) }]), &[OddityKind::NoValue]).await;
+    check(gauge(vec![with("a"), with("a")]), &[]).await;
+    check(gauge(vec![with("a"), with("b")]), &[OddityKind::GaugeAttributesDiffer]).await;
+    check(gauge(vec![]), &[OddityKind::EmptyMetric]).await;
+    check(Metric::default(), &[OddityKind::EmptyMetric]).await;
+    check(sum(1, 0), &[]).await;
+    check(sum(1, NOW), &[OddityKind::DeltaStartTime]).await;
+    check(sum(2, NOW), &[]).await;
+    check(histogram(Some(1.0), Some(1.0), 0), &[]).await;
+    check(histogram(Some(1.0), Some(1.0), NOW), &[OddityKind::DeltaStartTime]).await;
+    check(histogram(None, Some(1.0), 0), &[OddityKind::IncompleteHistogram]).await;
+    check(histogram(Some(1.0), None, 0), &[OddityKind::IncompleteHistogram]).await;
+    check(histogram(Some(f64::NAN), Some(1.0), 0), &[OddityKind::IncompleteHistogram]).await;
+    let exponential = ExponentialHistogram {
+        data_points: vec![ExponentialHistogramDataPoint::default()],
+        aggregation_temporality: 1,
+    };
+    check(metric(Data::ExponentialHistogram(exponential)), &[OddityKind::ExponentialHistogram])
+        .await;
+}
