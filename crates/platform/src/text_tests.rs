@@ -1,1 +1,389 @@
+use proptest::prelude::*;
 
+use super::*;
+
+/// A request id whose beginning is enough to know it by.
+const ID: &str = "5b866fb1-7154-4af6-8078-6ef6ca4c2ddd";
+
+/// The event in short: its kind without `platform.`, then what is set.
+fn show(event: &PlatformEvent) -> String {
+    let mut text = vec![event.kind.as_str().trim_start_matches("platform.").to_owned()];
+    let words = [
+        ("id", event.request_id.as_ref().map(|id| id[..8].to_owned())),
+        ("status", event.status.clone()),
+        ("error", event.error_type.clone()),
+        ("message", event.message.clone()),
+        ("phase", event.phase.clone()),
+        ("version", event.version.clone()),
+        ("runtime", event.runtime_version.clone()),
+        ("arn", event.runtime_version_arn.clone()),
+        ("name", event.name.clone()),
+        ("state", event.state.clone()),
+        ("trace", event.tracing.trace_id.clone()),
+        ("segment", event.tracing.segment_id.clone()),
+        ("sampled", event.tracing.sampled.map(|sampled| sampled.to_string())),
+    ];
+    let figures = &event.figures;
+    let numbers = [
+        ("duration", figures.duration_ms),
+        ("billed", figures.billed_duration_ms),
+        ("memory", figures.memory_size_mb),
+        ("used", figures.max_memory_used_mb),
+        ("init", figures.init_duration_ms),
+        ("restore", figures.restore_duration_ms),
+        ("billed_restore", figures.billed_restore_duration_ms),
+        ("timeout", figures.timeout_ms),
+    ];
+    text.extend(words.into_iter().filter_map(|(key, word)| Some(format!("{key}={}", word?))));
+    text.extend(numbers.into_iter().filter_map(|(key, number)| Some(format!("{key}={}", number?))));
+    text.extend(event.other.iter().map(|(key, value)| format!("other:{key}={value}")));
+    text.join(" ")
+}
+
+/// `{id}` in the line stands for a request id.
+#[track_caller]
+fn check(line: &str, expected: &str) {
+    let event = parse(&line.replace("{id}", ID));
+    assert_eq!(event.as_ref().map_or_else(|| String::from("-"), show), expected, "{line:?}");
+}
+
+#[test]
+fn lines_of_the_documentation_and_of_captured_events() {
+    check(
+        "INIT_START Runtime Version: python:3.12.v45\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:ab12\n",
+        "initStart runtime=python:3.12.v45 arn=arn:aws:lambda:us-east-1::runtime:ab12",
+    );
+    check("START RequestId: {id} Version: $LATEST\n", "start id=5b866fb1 version=$LATEST");
+    check("END RequestId: {id}\n", "end id=5b866fb1");
+    check(
+        "REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tMemory Size: 128 MB\tMax Memory Used: 118 MB\tInit Duration: 549.04 ms\t\n",
+        "report id=5b866fb1 duration=619.31 billed=700 memory=128 used=118 init=549.04",
+    );
+    check(
+        "REPORT RequestId: {id}\tDuration: 619.31 ms\tBilled Duration: 700 ms\tMemory Size: 128 MB\tMax Memory Used: 118 MB\t\nXRAY TraceId: 1-5e61292c-cc1229a4dfbeae1043928548\tSegmentId: 07a85e713f6302b2\tSampled: true\t\n",
+        "report id=5b866fb1 trace=1-5e61292c-cc1229a4dfbeae1043928548 segment=07a85e713f6302b2 sampled=true duration=619.31 billed=700 memory=128 used=118",
+    );
+    check(
+        "REPORT RequestId: {id}\tDuration: 2338.66 ms\tBilled Duration: 2521 ms\tMemory Size: 3009 MB\tMax Memory Used: 173 MB\tRestore Duration: 398.97 ms\tBilled Restore Duration: 182 ms\t\n",
+        "report id=5b866fb1 duration=2338.66 billed=2521 memory=3009 used=173 restore=398.97 billed_restore=182",
+    );
+    check(
+        "REPORT RequestId: {id} Duration: 133.61 ms Billed Duration: 214 ms Memory Size: 128 MB Max Memory Used: 31 MB Init Duration: 80.00 ms Status: error Error Type: Runtime.ExitError",
+        "report id=5b866fb1 status=error error=Runtime.ExitError duration=133.61 billed=214 memory=128 used=31 init=80",
+    );
+    check(
+        "REPORT RequestId: {id} Duration: 3016.78 ms Billed Duration: 3101 ms Memory Size: 128 MB Max Memory Used: 31 MB Init Duration: 84.00 ms Status: timeout",
+        "report id=5b866fb1 status=timeout duration=3016.78 billed=3101 memory=128 used=31 init=84",
+    );
+    check(
+        "INIT_REPORT Init Duration: 1236.04 ms Phase: init Status: timeout",
+        "initReport status=timeout phase=init duration=1236.04 init=1236.04",
+    );
+    check(
+        "INIT_REPORT Init Duration: 1236.04 ms\tPhase: init\tStatus: error\tError Type: Extension.Crash\n",
+        "initReport status=error error=Extension.Crash phase=init duration=1236.04 init=1236.04",
+    );
+    check(
+        "RESTORE_START Runtime Version: java:21.v12\tRuntime Version ARN: arn:aws:lambda:us-east-1::runtime:ab12\n",
+        "restoreStart runtime=java:21.v12 arn=arn:aws:lambda:us-east-1::runtime:ab12",
+    );
+    check(
+        "RESTORE_REPORT Restore Duration: 1236.04 ms Status: timeout",
+        "restoreReport status=timeout duration=1236.04 restore=1236.04",
+    );
+    check(
+        "RESTORE_REPORT Restore Duration: 1236.04 ms\tStatus: error\tError Type: Runtime.ExitError\n",
+        "restoreReport status=error error=Runtime.ExitError duration=1236.04 restore=1236.04",
+    );
+    check(
+        "2024-03-04T17:22:38.033Z {id} Task timed out after 3.00 seconds\n\n",
+        "timeout id=5b866fb1 message=Task timed out after 3.00 seconds timeout=3000",
+    );
+    check(
+        "RequestId: {id} Error: Runtime exited without providing a reason\nRuntime.ExitError\n",
+        "exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited without providing a reason",
+    );
+    check(
+        "RequestId: {id} Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n",
+        "outOfMemory id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: signal: killed",
+    );
+    check(
+        "RequestId: {id} Process exited before completing request\n",
+        "exitError id=5b866fb1 message=Process exited before completing request",
+    );
+    check(
+        "EXTENSION\tName: my-ext\tState: Ready\tEvents: [INVOKE, SHUTDOWN]\n",
+        "extension name=my-ext state=Ready other:Events=[INVOKE, SHUTDOWN]",
+    );
+    check(
+        "TELEMETRY\tName: my-ext\tState: Subscribed\tTypes: [Platform, Function]\n",
+        "telemetrySubscription name=my-ext state=Subscribed other:Types=[Platform, Function]",
+    );
+    check(
+        "LOGS\tName: my-ext\tState: Subscribed\tTypes: [Platform]\n",
+        "telemetrySubscription name=my-ext state=Subscribed other:Types=[Platform]",
+    );
+}
+
+#[test]
+fn failures_in_their_variants() {
+    check(
+        "RequestId: {id} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n",
+        "exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: exit status 1",
+    );
+    check(
+        "RequestId: {id} Error: Runtime exited with error: signal: segmentation fault\nRuntime.ExitError\n",
+        "exitError id=5b866fb1 error=Runtime.ExitError message=Error: Runtime exited with error: signal: segmentation fault",
+    );
+    check(
+        "RequestId: {id} Error: fork/exec /var/task/bootstrap: exec format error\nRuntime.InvalidEntrypoint\n",
+        "exitError id=5b866fb1 error=Runtime.InvalidEntrypoint message=Error: fork/exec /var/task/bootstrap: exec format error",
+    );
+    check(
+        "RequestId: {id} Error: extension exited\nExtension.Crash",
+        "exitError id=5b866fb1 error=Extension.Crash message=Error: extension exited",
+    );
+    check(
+        "RequestId: {id} Error: no memory\nRuntime.OutOfMemory",
+        "outOfMemory id=5b866fb1 error=Runtime.OutOfMemory message=Error: no memory",
+    );
+    check(
+        "REPORT RequestId: {id}\tDuration: 1.00 ms\tStatus: error\tError Type: Runtime.OutOfMemory\n",
+        "report id=5b866fb1 status=error error=Runtime.OutOfMemory duration=1",
+    );
+    check(
+        "2024-03-04T17:22:38Z {id} Task timed out after 900 seconds",
+        "timeout id=5b866fb1 message=Task timed out after 900 seconds timeout=900000",
+    );
+}
+
+#[test]
+fn fields_in_any_order_missing_unknown_or_twice() {
+    check("REPORT RequestId: {id}", "report id=5b866fb1");
+    check("REPORT RequestId: {id}\t\n", "report id=5b866fb1");
+    check(
+        "REPORT RequestId: {id}\tStatus: timeout\tMax Memory Used: 31 MB\tDuration: 1 ms",
+        "report id=5b866fb1 status=timeout duration=1 used=31",
+    );
+    check("REPORT RequestId: {id} Init Duration: 80.00 ms", "report id=5b866fb1 init=80");
+    check(
+        "REPORT RequestId: {id}\tSandbox Kind: warm pool\tDuration: 1 ms",
+        "report id=5b866fb1 duration=1 other:Sandbox Kind=warm pool",
+    );
+    // The end of an unknown label is not a label.
+    check(
+        "REPORT RequestId: {id}\tExtension Duration: 7 ms\tDuration: 1 ms",
+        "report id=5b866fb1 duration=1 other:Extension Duration=7 ms",
+    );
+    check(
+        "REPORT RequestId: {id} Max Memory Used: 31 MB Extension Duration: 7 ms Status: error",
+        "report id=5b866fb1 status=error used=31 other:Extension Duration=7 ms",
+    );
+    check(
+        "REPORT RequestId: {id}\tDuration: 1 ms\tDuration: 2 ms",
+        "report id=5b866fb1 duration=1",
+    );
+    check("REPORT RequestId: {id}\tStatus: \tPhase: init", "report id=5b866fb1 phase=init");
+    check("REPORT RequestId: {id} Status: Duration: 5 ms", "report id=5b866fb1 duration=5");
+    check(
+        "REPORT RequestId: {id}  Duration:  5  ms  Status:  error",
+        "report id=5b866fb1 status=error duration=5",
+    );
+    check("REPORT RequestId: {id}\r\n\tDuration: 5 ms\r\n", "report id=5b866fb1 duration=5");
+    check("INIT_REPORT Status: error", "initReport status=error");
+    check("START RequestId: {id}", "start id=5b866fb1");
+    check("REPORT RequestId: 5B866FB1-7154-4AF6-8078-6EF6CA4C2DDD", "report id=5b866fb1");
+}
+
+#[test]
+fn figures_that_are_none_are_left_out() {
+    let figure = |value: &str, expected: &str| {
+        let expected = format!("report id=5b866fb1 status=error{expected}");
+        check(&format!("REPORT RequestId: {{id}}\tDuration: {value}\tStatus: error"), &expected);
+    };
+    figure("0 ms", " duration=0");
+    figure("0.00 ms", " duration=0");
+    figure("1.5", " duration=1.5");
+    figure("1.5ms", " duration=1.5");
+    figure("1.5 s", " duration=1500");
+    figure("900000.00 ms", " duration=900000");
+    figure("999999999999 ms", " duration=999999999999");
+    figure("9999999999999 ms", "");
+    figure("99999999999999999999999999999999999999999999 ms", "");
+    figure("1e5 ms", "");
+    figure("1e400 ms", "");
+    figure("NaN ms", "");
+    figure("inf ms", "");
+    figure("-5 ms", "");
+    figure("+5 ms", "");
+    figure("1.2.3 ms", "");
+    figure(". ms", "");
+    figure("1,5 ms", "");
+    figure("5 h", "");
+    figure("5 µs", "");
+    figure("٣ ms", "");
+    figure("ünï ms", "");
+    figure("", "");
+    check("REPORT RequestId: {id} Memory Size: 1 GB", "report id=5b866fb1 memory=1024");
+    check("REPORT RequestId: {id} Memory Size: 1 KB", "report id=5b866fb1");
+    check(
+        "REPORT RequestId: {id} Memory Size: 128 Max Memory Used: 5",
+        "report id=5b866fb1 memory=128 used=5",
+    );
+    check(
+        "REPORT RequestId: {id} Duration: 5 XRAY TraceId: x",
+        "report id=5b866fb1 trace=x duration=5",
+    );
+}
+
+#[test]
+fn lines_of_the_function_are_left_alone() {
+    for line in [
+        "",
+        " ",
+        "\n",
+        "R",
+        "REPORT",
+        "REPORT ",
+        "REPORT of the day",
+        "REPORT RequestId: ",
+        "REPORT RequestId: none",
+        "REPORT RequestId: {id}x\tDuration: 5 ms",
+        "REPORT RequestId: {id}-1 Duration: 5 ms",
+        "REPORT RequestId: {id} is late",
+        "REPORT RequestId: {id} Is late",
+        "REPORT RequestId: {id}, Duration: 5 ms",
+        "REPORT RequestId:{id}\tDuration: 5 ms",
+        "REPORT requestId: {id}\tDuration: 5 ms",
+        " REPORT RequestId: {id}\tDuration: 5 ms",
+        "report RequestId: {id}\tDuration: 5 ms",
+        "REPORTS RequestId: {id}\tDuration: 5 ms",
+        "REPORT Duration: 5 ms",
+        "REPORT RequestId: 5b866fb1-7154-4af6-8078-6ef6ca4c2ddg Duration: 5 ms",
+        "REPORT RequestId: 5b866fb171544af680786ef6ca4c2ddd Duration: 5 ms",
+        "REPORT RequestId: 5b866fb1-7154-4af6-8078-6ef6ca4c2dé Duration: 5 ms",
+        "START",
+        "START of something",
+        "START RequestId: {id} now",
+        "END RequestId: {id} of it",
+        "END of RequestId: {id}",
+        "INIT_START",
+        "INIT_START of ours",
+        "INIT_REPORT of ours: 5",
+        "RESTORE_START from backup",
+        "RESTORE_REPORT: fine",
+        "EXTENSION loaded",
+        "EXTENSION Name: ours",
+        "TELEMETRY on",
+        "LOGS Name: ours",
+        "RequestId: {id}",
+        "RequestId: {id} Error: payment refused",
+        "RequestId: {id} Error: payment refused\nPayment.Refused",
+        "RequestId: {id} Error: payment refused\nRuntime.is the culprit",
+        "RequestId: {id} Task timed out after 3.00 seconds",
+        "RequestId: none Error: Runtime exited",
+        "Task timed out after 3.00 seconds",
+        "2024-03-04T17:22:38.033Z Task timed out after 3.00 seconds",
+        "2024-03-04T17:22:38.033Z {id} our Task timed out after 3.00 seconds",
+        "2024-03-04T17:22:38.033Z {id} Task timed out after 3.00 seconds of waiting",
+        "2024-03-04T17:22:38.033Z {id} Task timed out after many seconds",
+        "2024-03-04T17:22:38.033Z {id} Task timed out",
+        "2024-03-04T17:22:38.033Z\t{id}\tINFO\tTask timed out after 3.00 seconds",
+        "20240304 {id} Task timed out after 3.00 seconds",
+        "[ERROR]\t2024-03-04T17:22:38.033Z\t{id}\tTask timed out after 3.00 seconds",
+        "{\"message\":\"REPORT RequestId: {id}\"}",
+    ] {
+        check(line, "-");
+    }
+}
+
+#[test]
+fn a_line_too_long_for_lambda_is_the_functions() {
+    let line =
+        |filler: usize| format!("REPORT RequestId: {ID}\tDuration: 5 ms{}", " ".repeat(filler));
+    let shortest = line(0).len();
+    assert!(parse(&line(MAX_LINE_BYTES - shortest)).is_some());
+    assert!(parse(&line(MAX_LINE_BYTES - shortest + 1)).is_none());
+}
+
+#[test]
+fn unknown_fields_are_bounded() {
+    let fields = "\tField: x".repeat(PlatformEvent::MAX_OTHER + 5);
+    let event = parse(&format!("REPORT RequestId: {ID}{fields}")).unwrap();
+    assert_eq!(event.other.len(), PlatformEvent::MAX_OTHER);
+}
+
+/// Texts that look like Lambda's lines from near.
+fn near_lines() -> impl Strategy<Value = String> {
+    let token = prop_oneof![
+        Just(ID.to_owned()),
+        "(REPORT|START|END|INIT_REPORT|RESTORE_REPORT|EXTENSION|RequestId:|Task timed out after)",
+        "(RequestId|Duration|Billed Duration|Status|Error Type|Max Memory Used|Name|State|Foo Duration): ?",
+        "[0-9.]{0,30}",
+        "(ms|MB|s|seconds|Error:|2024-03-04T17:22:38.033Z|NaN)",
+        "\\PC{0,5}",
+    ];
+    let separator = prop_oneof![Just(" "), Just("\t"), Just("\n"), Just(""), Just("\u{a0}")];
+    proptest::collection::vec((token, separator), 0..20).prop_map(|parts| {
+        parts.into_iter().flat_map(|(token, gap)| [token, gap.to_owned()]).collect()
+    })
+}
+
+fn check_figures(line: &str) {
+    let Some(event) = parse(line) else { return };
+    let figures = &event.figures;
+    for figure in [
+        figures.duration_ms,
+        figures.billed_duration_ms,
+        figures.memory_size_mb,
+        figures.max_memory_used_mb,
+        figures.init_duration_ms,
+        figures.restore_duration_ms,
+        figures.billed_restore_duration_ms,
+        figures.timeout_ms,
+    ] {
+        assert!(figure.is_none_or(|figure| (0.0..=1e12).contains(&figure)), "{line:?}");
+    }
+    assert!(event.request_id.as_deref().is_none_or(is_uuid), "{line:?}");
+    assert!(event.other.len() <= PlatformEvent::MAX_OTHER);
+}
+
+proptest! {
+    #[test]
+    fn no_text_panics(line in "\\PC*") {
+        check_figures(&line);
+    }
+
+    #[test]
+    fn no_text_that_is_nearly_lambdas_panics(line in near_lines()) {
+        check_figures(&line);
+        check_figures(&format!("REPORT RequestId: {ID}\t{line}"));
+        check_figures(&format!("RequestId: {ID} {line}"));
+        check_figures(&format!("INIT_REPORT Init Duration: {line}"));
+        check_figures(&format!("2024-03-04T17:22:38.033Z {line}"));
+    }
+
+    #[test]
+    fn a_report_is_read_back_whole(
+        duration in 0u32..900_000_00,
+        billed in 0u32..900_000,
+        memory in 128u32..10_240,
+        used in 1u32..10_240,
+        separator in prop_oneof![Just("\t"), Just(" ")],
+    ) {
+        let duration_ms = f64::from(duration) / 100.0;
+        let line = [
+            format!("REPORT RequestId: {ID}"),
+            format!("Duration: {duration_ms:.2} ms"),
+            format!("Billed Duration: {billed} ms"),
+            format!("Memory Size: {memory} MB"),
+            format!("Max Memory Used: {used} MB"),
+        ].join(separator);
+        let event = parse(&line).unwrap();
+        prop_assert_eq!(event.figures.duration_ms, Some(duration_ms));
+        prop_assert_eq!(event.figures.billed_duration_ms, Some(f64::from(billed)));
+        prop_assert_eq!(event.figures.memory_size_mb, Some(f64::from(memory)));
+        prop_assert_eq!(event.figures.max_memory_used_mb, Some(f64::from(used)));
+        prop_assert!(event.other.is_empty());
+    }
+}
