@@ -8,6 +8,7 @@
 
 mod attributes;
 mod convert;
+mod error_type;
 pub mod event;
 pub mod identity;
 mod instrument;

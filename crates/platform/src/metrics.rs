@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 
+use crate::error_type;
 use crate::event::{EventKind, PlatformEvent, plausible};
 use crate::instrument::{self as metric, Instrument, legacy};
 use crate::points::{ErrorType, Measured, Points};
@@ -101,8 +102,8 @@ impl Aggregator {
             EventKind::Report => self.report(event, measured),
             EventKind::Timeout => self.fail(Failure::Timeout, event, measured),
             EventKind::ExitError | EventKind::OutOfMemory => {
-                let error_type = event.error_type.as_deref().unwrap_or("Runtime.ExitError");
-                self.fail(Failure::Error(bounded_error_type(Some(error_type))), event, measured);
+                let said = event.error_type.as_deref().unwrap_or("Runtime.ExitError");
+                self.fail(Failure::Error(error_type::bounded(Some(said))), event, measured);
             }
             // The report of the first invocation repeats the duration of an init phase that went
             // well, except where that was the one before a snapshot.
@@ -350,7 +351,7 @@ fn failure_of(event: &PlatformEvent) -> Option<Failure> {
     match event.status.as_deref() {
         None | Some("success") => None,
         Some("timeout") => Some(Failure::Timeout),
-        Some(_) => Some(Failure::Error(bounded_error_type(event.error_type.as_deref()))),
+        Some(_) => Some(Failure::Error(error_type::bounded(event.error_type.as_deref()))),
     }
 }
 
@@ -360,42 +361,6 @@ fn failure_type(event: &PlatformEvent) -> ErrorType {
         Failure::Timeout => Some("timeout"),
         Failure::Error(error_type) => Some(error_type),
     }
-}
-
-/// The error types that Lambda's documentation and captured events name. A function can invent
-/// any number of its own (`Lambda-Runtime-Function-Error-Type`), and each would be a series.
-const ERROR_TYPES: &[&str] = &[
-    "Extension.ConfigInvalid",
-    "Extension.Crash",
-    "Extension.ExitError",
-    "Extension.InitError",
-    "Extension.LaunchError",
-    "Function.ResponseSizeTooLarge",
-    "Function.Unknown",
-    "Function.Unhandled",
-    "RestoreError",
-    "Runtime.BadFunctionCode",
-    "Runtime.ExitError",
-    "Runtime.HandlerNotFound",
-    "Runtime.ImportModuleError",
-    "Runtime.InvalidEntrypoint",
-    "Runtime.MalformedHandlerName",
-    "Runtime.NoSuchHandler",
-    "Runtime.OutOfMemory",
-    "Runtime.TruncatedResponse",
-    "Runtime.Unknown",
-    "Runtime.UserCodeSyntaxError",
-    "Sandbox.Timedout",
-    "Sandbox.Timeout",
-    "Task.Timedout",
-];
-
-/// The error type if it is a known one, else the semantic conventions' `_OTHER`; the log record
-/// has it in full.
-fn bounded_error_type(error_type: Option<&str>) -> &'static str {
-    let known = error_type
-        .and_then(|error_type| ERROR_TYPES.iter().find(|known| **known == error_type).copied());
-    known.unwrap_or("_OTHER")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ const ID: &str = "5b866fb1-7154-4af6-8078-6ef6ca4c2ddd";
 fn show(event: &PlatformEvent) -> String {
     let mut text = vec![event.kind.as_str().trim_start_matches("platform.").to_owned()];
     let words = [
-        ("id", event.request_id.as_ref().map(|id| id[..8].to_owned())),
+        ("id", event.request_id.as_ref().map(|id| id.chars().take(8).collect())),
         ("status", event.status.clone()),
         ("error", event.error_type.clone()),
         ("message", event.message.clone()),
@@ -365,7 +365,7 @@ proptest! {
 
     #[test]
     fn a_report_is_read_back_whole(
-        duration in 0u32..900_000_00,
+        duration in 0u32..90_000_000,
         billed in 0u32..900_000,
         memory in 128u32..10_240,
         used in 1u32..10_240,
