@@ -77,3 +77,6 @@ fn encoded_once(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

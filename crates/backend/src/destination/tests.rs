@@ -1,0 +1,223 @@
+use super::*;
+use expect_test::{Expect, expect};
+use settings::{InvalidVariable, Source, Table, Warning};
+
+const TABLE: Table = Table::new(&[DESTINATION]);
+
+/// What a destination becomes, as a person would compare it: endpoints, headers with their values, the rest.
+#[track_caller]
+fn check(source: &dyn Source, expected: &Expect) {
+    let mut reader = Reader::new(source, TABLE);
+    let destination = Destination::read(&mut reader);
+    let mut lines = Vec::new();
+    if let Some(destination) = &destination {
+        lines.extend(destination.endpoints.iter().map(Url::to_string));
+        lines.extend(
+            destination.headers.iter().map(|(name, value)| format!("{name}: {}", value.expose())),
+        );
+        lines.extend(destination.stream.iter().map(|stream| format!("stream {stream}")));
+        lines.push(format!(
+            "{:?} {:?} {:?} {}",
+            destination.profile,
+            destination.request_timeout,
+            destination.compression,
+            destination.max_request_bytes
+        ));
+    }
+    lines.extend(reader.warnings().iter().map(Warning::to_string));
+    lines.extend(reader.finish().iter().map(InvalidVariable::to_string));
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn the_table_is_sound() {
+    assert_eq!(TABLE.problems(), [""; 0]);
+    // `Destination::new` repeats the defaults for callers without variables.
+    let mut reader = Reader::new(&[("LAMBDA_OTLP_ENDPOINT", "http://localhost/")], TABLE);
+    let base = Url::parse("http://localhost/").unwrap();
+    assert_eq!(Destination::read(&mut reader), Some(Destination::new(&base)));
+}
+
+#[test]
+fn signals_are_appended_to_a_base() {
+    check(
+        &[
+            ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default/"),
+            ("LAMBDA_OTLP_HEADERS", "authorization=Basic cHJhYmhhdA=="),
+            ("LAMBDA_OTLP_STREAM", "lambda"),
+            ("LAMBDA_OTLP_BACKEND", "otlp"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "none"),
+            ("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1MiB"),
+        ],
+        &expect![[r"
+            https://o2.example.com/api/default/v1/traces
+            https://o2.example.com/api/default/v1/metrics
+            https://o2.example.com/api/default/v1/logs
+            authorization: Basic cHJhYmhhdA==
+            stream lambda
+            Otlp 10s None 1048576"]],
+    );
+    check(
+        &[("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:4318?key=1")],
+        &expect![[r"
+            http://127.0.0.1:4318/v1/traces?key=1
+            http://127.0.0.1:4318/v1/metrics?key=1
+            http://127.0.0.1:4318/v1/logs?key=1
+            OpenObserve 10s Gzip 4194304"]],
+    );
+}
+
+#[test]
+fn endpoints_of_single_signals_are_used_as_given() {
+    check(
+        &[
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+            ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://localhost:9/custom"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x=%41"),
+        ],
+        &expect![[r"
+            http://localhost:4318/v1/traces
+            http://localhost:4318/v1/metrics
+            http://localhost:9/custom
+            x: A
+            OpenObserve 10s Gzip 4194304"]],
+    );
+    check(
+        &[("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://localhost:9/custom")],
+        &expect![[r"
+            OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: missing, and so is OTEL_EXPORTER_OTLP_ENDPOINT: traces have no endpoint
+            OTEL_EXPORTER_OTLP_METRICS_ENDPOINT: missing, and so is OTEL_EXPORTER_OTLP_ENDPOINT: metrics have no endpoint"]],
+    );
+}
+
+#[test]
+fn the_variables_of_openobserves_extension_make_an_otlp_endpoint() {
+    check(
+        &[("O2_ORGANIZATION_ID", "my org"), ("O2_AUTHORIZATION_HEADER", "Basic cHJhYmhhdA==")],
+        &expect![[r"
+            https://api.openobserve.ai/api/my%20org/v1/traces
+            https://api.openobserve.ai/api/my%20org/v1/metrics
+            https://api.openobserve.ai/api/my%20org/v1/logs
+            authorization: Basic cHJhYmhhdA==
+            stream default
+            OpenObserve 10s Gzip 4194304"]],
+    );
+    check(
+        &[
+            ("O2_ENDPOINT", "http://10.0.0.7:5080/o2/"),
+            ("O2_ORGANIZATION_ID", "default"),
+            ("O2_AUTHORIZATION_HEADER", "cHJhYmhhdA=="),
+            ("O2_STREAM", "lambda"),
+            ("O2_REQUEST_TIMEOUT_MS", "30000"),
+        ],
+        &expect![[r"
+            http://10.0.0.7:5080/o2/api/default/v1/traces
+            http://10.0.0.7:5080/o2/api/default/v1/metrics
+            http://10.0.0.7:5080/o2/api/default/v1/logs
+            authorization: Basic cHJhYmhhdA==
+            stream lambda
+            OpenObserve 30s Gzip 4194304
+            LAMBDA_OTLP_ENDPOINT: telemetry and credentials go to 10.0.0.7 without TLS"]],
+    );
+    check(
+        &[("O2_ORGANIZATION_ID", "default")],
+        &expect![[r"
+            https://api.openobserve.ai/api/default/v1/traces
+            https://api.openobserve.ai/api/default/v1/metrics
+            https://api.openobserve.ai/api/default/v1/logs
+            stream default
+            OpenObserve 10s Gzip 4194304
+            O2_AUTHORIZATION_HEADER: missing beside O2_ORGANIZATION_ID"]],
+    );
+    check(
+        &[("O2_AUTHORIZATION_HEADER", "hunter2")],
+        &expect!["O2_ORGANIZATION_ID: missing beside O2_AUTHORIZATION_HEADER"],
+    );
+}
+
+#[test]
+fn credentials_of_one_family_never_go_to_the_endpoint_of_another() {
+    check(
+        &[
+            ("LAMBDA_OTLP_ENDPOINT", "https://ours.example.com"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://vendor.example.com"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "api-key=hunter2"),
+            ("O2_ORGANIZATION_ID", "default"),
+            ("O2_AUTHORIZATION_HEADER", "hunter2"),
+            ("O2_STREAM", "theirs"),
+        ],
+        &expect![[r"
+            https://ours.example.com/v1/traces
+            https://ours.example.com/v1/metrics
+            https://ours.example.com/v1/logs
+            OpenObserve 10s Gzip 4194304
+            OTEL_EXPORTER_OTLP_HEADERS: not sent to LAMBDA_OTLP_ENDPOINT; set LAMBDA_OTLP_HEADERS for it"]],
+    );
+}
+
+#[test]
+fn a_missing_endpoint_names_all_three_ways() {
+    check(
+        &[],
+        &expect![
+            "LAMBDA_OTLP_ENDPOINT: missing; set it, or OTEL_EXPORTER_OTLP_ENDPOINT, or O2_ORGANIZATION_ID with O2_AUTHORIZATION_HEADER"
+        ],
+    );
+}
+
+#[test]
+fn all_mistakes_are_found_in_one_pass() {
+    check(
+        &[
+            ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
+            ("LAMBDA_OTLP_HEADERS", "Content-Type=text/plain"),
+            ("LAMBDA_OTLP_STREAM", "a\nb"),
+            ("LAMBDA_OTLP_BACKEND", "o2"),
+            ("LAMBDA_OTLP_MAX_REQUEST_BYTES", "10"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "0"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+        ],
+        &expect![[r#"
+            LAMBDA_OTLP_BACKEND: "o2" is not `openobserve` or `otlp`
+            OTEL_EXPORTER_OTLP_COMPRESSION: "zstd" is not `gzip` or `none`
+            LAMBDA_OTLP_MAX_REQUEST_BYTES: must be at least 1KiB
+            OTEL_EXPORTER_OTLP_TIMEOUT: must be longer than 0
+            LAMBDA_OTLP_HEADERS: content-type cannot be set, it follows from how the body is sent
+            LAMBDA_OTLP_STREAM: holds characters that a header cannot
+            LAMBDA_OTLP_ENDPOINT: relative URL, expected http:// or https://"#]],
+    );
+    check(
+        &[("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default/v1/traces/")],
+        &expect![
+            "LAMBDA_OTLP_ENDPOINT: ends in /v1/traces, which is appended; give the URL without it"
+        ],
+    );
+}
+
+#[test]
+fn a_small_timeout_is_seconds_only_beside_o2_variables() {
+    let timeout = |variables: &[(&'static str, &'static str)]| {
+        let mut source =
+            std::collections::HashMap::from([(ENDPOINT.to_owned(), "http://localhost".to_owned())]);
+        source.extend(
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
+        );
+        let mut reader = Reader::new(&source, TABLE);
+        let timeout = Destination::read(&mut reader).unwrap().request_timeout;
+        let warnings: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
+        assert_eq!(reader.finish(), []);
+        (timeout, warnings.join("; "))
+    };
+    let ms = |millis| (Duration::from_millis(millis), String::new());
+    assert_eq!(timeout(&[(OTEL_TIMEOUT, "30")]), ms(30));
+    assert_eq!(timeout(&[(OTEL_TIMEOUT, "500"), (O2_ENDPOINT, "http://x")]), ms(500));
+    assert_eq!(timeout(&[(OTEL_TIMEOUT, "30ms"), (O2_ENDPOINT, "http://x")]), ms(30));
+    assert_eq!(timeout(&[(OTEL_TIMEOUT, "3s"), (O2_TIMEOUT, "30000")]), ms(3000));
+    assert_eq!(timeout(&[(O2_TIMEOUT, "30000")]), ms(30_000));
+    let (thirty, warning) = timeout(&[(OTEL_TIMEOUT, "30"), (O2_ENDPOINT, "http://x")]);
+    assert_eq!(thirty, Duration::from_secs(30));
+    assert_eq!(
+        warning,
+        "OTEL_EXPORTER_OTLP_TIMEOUT: read as 30 seconds because O2 variables are set; write 30s or 30ms"
+    );
+}

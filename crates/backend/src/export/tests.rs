@@ -1,0 +1,451 @@
+use super::*;
+use crate::answer::{Answer, Profile};
+use crate::outcome::Fate;
+use crate::retry::{Jitter, RetryPolicy};
+use http::HeaderMap;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Mutex;
+
+/// Log records whose bodies are the numbers from 0.
+fn numbered(records: usize) -> Request {
+    let number = |number: usize| any_value::Value::IntValue(i64::try_from(number).unwrap());
+    let log_record =
+        |n| LogRecord { body: Some(AnyValue { value: Some(number(n)) }), ..Default::default() };
+    let scope =
+        ScopeLogs { log_records: (0..records).map(log_record).collect(), ..Default::default() };
+    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
+    Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
+}
+
+fn numbers(request: &Request) -> Vec<usize> {
+    let decoded = request.decode::<wire::Logs>().unwrap().unwrap();
+    let scopes = decoded.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+    scopes
+        .flat_map(|scope| &scope.log_records)
+        .map(|record| match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+            Some(any_value::Value::IntValue(number)) => usize::try_from(*number).unwrap(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+/// What the backend does with one request.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Reply {
+    /// Stores it, unless it holds a record that is refused or is too large.
+    Ok,
+    /// This status, nothing stored.
+    Status(u16),
+    /// This status, and all of it stored nevertheless.
+    StoredBut(u16),
+    RetryAfter(u64),
+    /// 200 `0a 00`.
+    NothingWritten,
+    /// Stores all but this many.
+    Partial(usize),
+    /// The connection cannot be made.
+    Unreachable,
+    /// The connection ends after the body was sent, which is stored or not.
+    Closed {
+        stored: bool,
+    },
+    /// Never answers.
+    Hangs,
+}
+
+/// A backend that follows a script, and then takes what it does not refuse.
+#[derive(Debug, Default)]
+struct Scripted {
+    script: Mutex<VecDeque<Reply>>,
+    refused: BTreeSet<usize>,
+    most_items: Option<usize>,
+    received: Mutex<Vec<(Vec<usize>, Reply)>>,
+    stored: Mutex<BTreeMap<usize, usize>>,
+}
+
+fn scripted(steps: impl IntoIterator<Item = Reply>) -> Scripted {
+    Scripted { script: Mutex::new(steps.into_iter().collect()), ..Scripted::default() }
+}
+
+impl Scripted {
+    fn refusing(self, records: impl IntoIterator<Item = usize>) -> Self {
+        Self { refused: records.into_iter().collect(), ..self }
+    }
+
+    /// Sizes of the requests received.
+    fn sizes(&self) -> Vec<usize> {
+        self.received.lock().unwrap().iter().map(|(numbers, _)| numbers.len()).collect()
+    }
+
+    fn stored_numbers(&self) -> Vec<usize> {
+        self.stored.lock().unwrap().keys().copied().collect()
+    }
+
+    fn store(&self, numbers: &[usize]) {
+        let mut stored = self.stored.lock().unwrap();
+        for number in numbers {
+            *stored.entry(*number).or_default() += 1;
+        }
+    }
+}
+
+fn answer(status: u16, body: &[u8]) -> Answer {
+    let headers = HeaderMap::new();
+    Answer { status, headers, body: Bytes::copy_from_slice(body), cut: false }
+}
+
+impl Transport for Scripted {
+    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+        assert!(!request.timeout.is_zero());
+        let body = if request.gzip {
+            wire::gzip::inflate(&request.body, 1 << 20).unwrap()
+        } else {
+            request.body.to_vec()
+        };
+        let request = Request::check(request.kind, body, &wire::Limits::default()).unwrap();
+        let numbers = numbers(&request);
+        assert!(!numbers.is_empty(), "an empty request was sent");
+        let step = self.script.lock().unwrap().pop_front().unwrap_or(Reply::Ok);
+        self.received.lock().unwrap().push((numbers.clone(), step));
+        let no_answer = |sent| Err(TransportError { sent, text: "no answer from test".to_owned() });
+        let answer = match step {
+            Reply::Ok if self.most_items.is_some_and(|most| numbers.len() > most) => {
+                answer(413, b"")
+            }
+            Reply::Ok if numbers.iter().any(|number| self.refused.contains(number)) => {
+                answer(400, b"bad record")
+            }
+            Reply::Ok => {
+                self.store(&numbers);
+                answer(200, b"")
+            }
+            Reply::Status(status) => answer(status, b""),
+            Reply::StoredBut(status) => {
+                self.store(&numbers);
+                answer(status, b"")
+            }
+            Reply::RetryAfter(seconds) => {
+                let mut answer = answer(503, b"");
+                answer.headers.insert(http::header::RETRY_AFTER, seconds.into());
+                answer
+            }
+            Reply::NothingWritten => answer(200, &[0x0a, 0x00]),
+            Reply::Partial(rejected) => {
+                let rejected = rejected.min(numbers.len());
+                self.store(&numbers[rejected..]);
+                answer(200, &[0x0a, 0x02, 0x08, u8::try_from(rejected).unwrap()])
+            }
+            Reply::Unreachable => return no_answer(false),
+            Reply::Closed { stored } => {
+                if stored {
+                    self.store(&numbers);
+                }
+                return no_answer(true);
+            }
+            Reply::Hangs => std::future::pending().await,
+        };
+        Ok(answer)
+    }
+}
+
+/// Delivers on a paused clock, and gives the outcome with the time it took.
+fn deliver_within(
+    backend: &Scripted,
+    request: Request,
+    max_bytes: usize,
+    seconds: u64,
+) -> (Outcome, Duration) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let start = Instant::now();
+        let budget = Duration::from_secs(seconds);
+        let delivery = Delivery::new(
+            Profile::OpenObserve,
+            RetryPolicy::default(),
+            Jitter::seeded(1),
+            budget,
+            max_bytes,
+            request,
+        );
+        let timeout = Duration::from_secs(10);
+        let outcome = export(backend, Compression::Gzip, timeout, start + budget, delivery).await;
+        (outcome, start.elapsed())
+    })
+}
+
+fn deliver(backend: &Scripted, records: usize) -> Outcome {
+    deliver_within(backend, numbered(records), 4 << 20, 10).0
+}
+
+/// The outcome in one line: `10 accepted, 1 DeadLetter [7]: answered 400 …`.
+fn summary(outcome: &Outcome) -> String {
+    let accepted = format!("{} accepted", outcome.accepted);
+    let ambiguous =
+        (outcome.ambiguous_items > 0).then(|| format!(", {} ambiguous", outcome.ambiguous_items));
+    let parts = outcome
+        .parts
+        .iter()
+        .map(|part| format!("; {} {:?}: {}", part.items, part.fate, part.reason));
+    std::iter::once(accepted).chain(ambiguous).chain(parts).collect()
+}
+
+#[test]
+fn an_answer_decides_what_becomes_of_the_items() {
+    #[track_caller]
+    fn check(steps: &[Reply], records: usize, expected: &str) {
+        let backend = scripted(steps.iter().copied());
+        let outcome = deliver(&backend, records);
+        assert_eq!(outcome.items(), records);
+        assert_eq!(summary(&outcome), expected);
+    }
+    use Reply::{Closed, Hangs, NothingWritten, Partial, RetryAfter, Status, Unreachable};
+    let closed = Closed { stored: true };
+    check(&[], 10, "10 accepted");
+    check(&[], 0, "0 accepted");
+    check(&[Status(503), Status(503)], 10, "10 accepted");
+    check(
+        &[Status(503), Status(503), Status(503)],
+        10,
+        "0 accepted; 10 Park: answered 503 Service Unavailable",
+    );
+    check(&[Unreachable, Unreachable], 10, "10 accepted");
+    check(&[Unreachable; 3], 10, "0 accepted; 10 Park: no answer from test");
+    check(&[closed], 10, "10 accepted, 10 ambiguous");
+    check(&[closed; 3], 10, "0 accepted, 10 ambiguous; 10 Park: no answer from test");
+    check(&[Hangs], 10, "0 accepted, 10 ambiguous; 10 Park: no answer before the deadline");
+    check(
+        &[Status(401)],
+        10,
+        "0 accepted; 10 ParkWithAlarm: answered 401 Unauthorized: check the authorization header",
+    );
+    check(&[Status(415)], 10, "0 accepted; 10 ParkWithAlarm: answered 415 Unsupported Media Type");
+    check(&[Status(400)], 1, "0 accepted; 1 DeadLetter: answered 400 Bad Request");
+    check(&[Status(413)], 1, "0 accepted; 1 DeadLetter: answered 413 Payload Too Large");
+    check(&[Partial(3)], 10, "7 accepted; 3 DeadLetterPartial: rejected without a reason");
+    check(&[NothingWritten], 10, "10 accepted");
+    check(&[NothingWritten, NothingWritten], 10, "10 accepted");
+    check(
+        &[NothingWritten, NothingWritten],
+        1,
+        "0 accepted; 1 Park: answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request",
+    );
+    check(&[RetryAfter(3)], 10, "10 accepted");
+    check(&[RetryAfter(60)], 10, "0 accepted; 10 Park: answered 503 Service Unavailable");
+}
+
+#[test]
+fn a_retry_that_would_come_too_late_is_not_waited_for() {
+    let (outcome, elapsed) =
+        deliver_within(&scripted([Reply::RetryAfter(60)]), numbered(1), 4 << 20, 10);
+    assert_eq!((outcome.requests_sent, elapsed), (1, Duration::ZERO));
+    let (outcome, elapsed) =
+        deliver_within(&scripted([Reply::RetryAfter(3)]), numbered(1), 4 << 20, 10);
+    assert_eq!((outcome.requests_sent, elapsed.as_secs()), (2, 3));
+    assert_eq!(outcome.accepted, 1);
+}
+
+#[test]
+fn a_backend_that_hangs_costs_no_more_than_the_deadline() {
+    let (outcome, elapsed) = deliver_within(&scripted([Reply::Hangs]), numbered(5), 4 << 20, 2);
+    assert_eq!((outcome.undelivered(), elapsed), (5, Duration::from_secs(2)));
+    // The policy's budget holds although the caller would wait longer.
+    let (outcome, elapsed) = deliver_within(
+        &scripted([Reply::RetryAfter(9), Reply::RetryAfter(9)]),
+        numbered(5),
+        4 << 20,
+        60,
+    );
+    assert_eq!((outcome.undelivered(), elapsed.as_secs()), (5, 9));
+}
+
+#[test]
+fn nothing_is_sent_after_the_deadline() {
+    let backend = scripted([]);
+    let (outcome, _) = deliver_within(&backend, numbered(5), 4 << 20, 0);
+    assert_eq!(summary(&outcome), "0 accepted; 5 Park: not sent: the deadline had come");
+    assert_eq!(backend.sizes(), [0; 0]);
+}
+
+#[test]
+fn one_bad_record_of_64_is_found_and_its_neighbours_are_accepted() {
+    for bad in [0, 31, 40, 63] {
+        let backend = scripted([]).refusing([bad]);
+        let outcome = deliver(&backend, 64);
+        assert_eq!(
+            summary(&outcome),
+            "63 accepted; 1 DeadLetter: answered 400 Bad Request: bad record"
+        );
+        assert_eq!(numbers(&outcome.parts[0].request), [bad]);
+        assert_eq!(outcome.requests_sent, 13, "two a level after the first");
+        assert!(!backend.stored_numbers().contains(&bad));
+    }
+}
+
+#[test]
+fn halving_stops_after_24_more_requests_and_parks_what_is_left() {
+    let backend = scripted([]).refusing([1, 3, 20, 25, 40]);
+    let outcome = deliver(&backend, 64);
+    assert_eq!(outcome.requests_sent, 25);
+    assert_eq!(outcome.items(), 64);
+    let parked: usize =
+        outcome.parts.iter().filter(|part| part.fate == Fate::Park).map(|part| part.items).sum();
+    let dead = outcome.parts.iter().filter(|part| part.fate == Fate::DeadLetter).count();
+    assert!(parked > 0 && dead < 4, "{}", summary(&outcome));
+}
+
+#[test]
+fn a_backend_that_refuses_everything_gets_six_halves_and_then_the_whole_is_parked() {
+    for records in [4, 64] {
+        let backend = scripted([]).refusing(0..records);
+        let outcome = deliver(&backend, records);
+        let parked = format!("0 accepted; {records} Park: answered 400 Bad Request: bad record");
+        assert_eq!(summary(&outcome), parked);
+        let mut kept = numbers(&outcome.parts[0].request);
+        kept.sort_unstable();
+        assert_eq!(kept, (0..records).collect::<Vec<_>>());
+        assert_eq!(
+            backend.sizes(),
+            [records, records / 2, records / 2, records / 4, records / 4, records / 4, records / 4]
+        );
+    }
+}
+
+#[test]
+fn a_request_that_is_too_large_is_split_by_bytes() {
+    let backend = Scripted { most_items: Some(20), ..scripted([]) };
+    let outcome = deliver(&backend, 64);
+    assert_eq!(summary(&outcome), "64 accepted");
+    assert_eq!(backend.stored_numbers(), (0..64).collect::<Vec<_>>());
+}
+
+#[test]
+fn splitting_stops_after_24_more_requests_and_parks_what_is_left() {
+    let backend = Scripted { most_items: Some(1), ..scripted([]) };
+    let outcome = deliver(&backend, 64);
+    assert_eq!(outcome.requests_sent, 25);
+    assert_eq!(outcome.items(), 64);
+    assert!(outcome.parts.iter().all(|part| part.fate == Fate::Park), "{}", summary(&outcome));
+}
+
+#[test]
+fn a_write_that_fails_is_repeated_once_and_its_halves_are_not() {
+    let backend = scripted([Reply::NothingWritten; 8]);
+    let outcome = deliver(&backend, 4);
+    assert_eq!(backend.sizes(), [4, 4, 2, 2, 1, 1, 1, 1]);
+    assert_eq!(
+        outcome.parts.iter().map(|part| (part.items, part.fate)).collect::<Vec<_>>(),
+        [(4, Fate::Park)]
+    );
+}
+
+#[test]
+fn a_request_above_the_bound_is_split_before_it_is_sent() {
+    let request = numbered(64);
+    let max_bytes = request.bytes().len() / 3;
+    let backend = scripted([]);
+    let (outcome, _) = deliver_within(&backend, request, max_bytes, 10);
+    assert_eq!(summary(&outcome), "64 accepted");
+    assert_eq!(backend.sizes(), [16, 16, 16, 16]);
+}
+
+#[test]
+fn what_is_still_to_be_sent_is_parked_with_what_failed() {
+    let request = numbered(64);
+    let max_bytes = request.bytes().len() / 3;
+    let backend = scripted([Reply::Ok, Reply::Status(503), Reply::Status(503), Reply::Status(503)]);
+    let (outcome, _) = deliver_within(&backend, request, max_bytes, 10);
+    assert_eq!(outcome.accepted, 16);
+    assert_eq!(
+        outcome.parts.iter().map(|part| (part.items, part.fate)).collect::<Vec<_>>(),
+        [(16, Fate::Park); 3]
+    );
+    assert_eq!(outcome.requests_sent, 4);
+}
+
+#[test]
+fn a_repetition_sends_the_same_bytes() {
+    let backend = scripted([Reply::Status(503)]);
+    let outcome = deliver(&backend, 10);
+    let one = wire::gzip::compress(GZIP_LEVEL, numbered(10).bytes()).len();
+    assert_eq!((outcome.requests_sent, outcome.bytes_sent), (2, 2 * one));
+}
+
+fn reply() -> impl Strategy<Value = Reply> {
+    prop_oneof![
+        4 => Just(Reply::Ok),
+        2 => Just(Reply::Status(503)),
+        1 => Just(Reply::Status(429)),
+        1 => Just(Reply::StoredBut(500)),
+        1 => Just(Reply::StoredBut(504)),
+        1 => Just(Reply::Status(502)),
+        2 => Just(Reply::Status(400)),
+        1 => Just(Reply::Status(413)),
+        1 => Just(Reply::Status(401)),
+        1 => Just(Reply::Status(404)),
+        1 => (0u64..20).prop_map(Reply::RetryAfter),
+        2 => Just(Reply::NothingWritten),
+        2 => (1usize..5).prop_map(Reply::Partial),
+        1 => Just(Reply::Unreachable),
+        2 => any::<bool>().prop_map(|stored| Reply::Closed { stored }),
+        1 => Just(Reply::Hangs),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    /// Whatever the backend does: every item is accounted for once, and is stored twice only where that was counted.
+    #[test]
+    fn every_item_is_accounted_for(
+        steps in proptest::collection::vec(reply(), 0..40),
+        refused in proptest::collection::btree_set(0usize..80, 0..4),
+        most_items in proptest::option::of(1usize..80),
+        records in 0usize..80,
+        max_bytes in 40usize..2000,
+    ) {
+        let backend = Scripted { most_items, ..scripted(steps) }.refusing(refused);
+        let (outcome, elapsed) = deliver_within(&backend, numbered(records), max_bytes, 10);
+
+        prop_assert_eq!(outcome.items(), records);
+        prop_assert!(elapsed <= Duration::from_secs(10));
+
+        let received = backend.received.lock().unwrap();
+        prop_assert_eq!(outcome.requests_sent, received.len());
+        let ambiguous: BTreeSet<usize> = received
+            .iter()
+            .filter(|(_, step)| matches!(step, Reply::Closed { .. } | Reply::Hangs | Reply::StoredBut(_) | Reply::Status(502)))
+            .flat_map(|(numbers, _)| numbers.iter().copied())
+            .collect();
+        prop_assert_eq!(outcome.ambiguous_items, ambiguous.len());
+
+        let mut kept = BTreeSet::new();
+        let mut rejected = 0;
+        for part in &outcome.parts {
+            let numbers = numbers(&part.request);
+            if part.fate == Fate::DeadLetterPartial {
+                rejected += part.items;
+                continue;
+            }
+            prop_assert_eq!(part.items, numbers.len());
+            for number in numbers {
+                prop_assert!(kept.insert(number), "{} is in two parts", number);
+            }
+        }
+        let stored = backend.stored.lock().unwrap();
+        for (number, times) in &*stored {
+            let is_counted = ambiguous.contains(number);
+            prop_assert!(*times == 1 || is_counted, "{} is stored {} times", number, times);
+            prop_assert!(!kept.contains(number) || is_counted, "{} is stored and kept", number);
+        }
+        let missing = (0..records).filter(|number| !stored.contains_key(number) && !kept.contains(number));
+        prop_assert!(missing.count() <= rejected);
+    }
+}
