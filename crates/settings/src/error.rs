@@ -51,6 +51,12 @@ impl InvalidSettings {
     }
 }
 
+impl From<InvalidVariable> for InvalidSettings {
+    fn from(mistake: InvalidVariable) -> Self {
+        Self(vec![mistake])
+    }
+}
+
 impl fmt::Display for InvalidSettings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (position, mistake) in self.0.iter().enumerate() {

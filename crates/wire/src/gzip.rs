@@ -7,6 +7,7 @@
 
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use std::fmt;
+use std::io::{BufRead, Read};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const WINDOW_BITS: u8 = 15;
@@ -114,6 +115,30 @@ pub fn inflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> 
     }
 }
 
+/// Inflates while reading, for streams that need not be in memory as a whole; fails with
+/// [`InflateError::TooLarge`] inside the I/O error once more than `max_bytes` came out.
+pub fn reader<R: BufRead>(input: R, max_bytes: usize) -> impl Read {
+    #[expect(clippy::disallowed_types, reason = "this is where the bound is put on")]
+    BoundedReader { inner: flate2::bufread::MultiGzDecoder::new(input), max_bytes, read: 0 }
+}
+
+struct BoundedReader<R> {
+    inner: R,
+    max_bytes: usize,
+    read: usize,
+}
+
+impl<R: Read> Read for BoundedReader<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(out)?;
+        self.read += read;
+        if self.read > self.max_bytes {
+            return Err(std::io::Error::other(InflateError::TooLarge { max_bytes: self.max_bytes }));
+        }
+        Ok(read)
+    }
+}
+
 fn inflate_member(
     input: &[u8],
     max_bytes: usize,
@@ -170,6 +195,15 @@ mod tests {
         let gzip = compress(6, &[7; 5000]);
         assert_eq!(inflate(&gzip, 5000).unwrap().len(), 5000);
         assert_eq!(inflate(&gzip, 4999), Err(InflateError::TooLarge { max_bytes: 4999 }));
+    }
+
+    #[test]
+    fn the_reader_has_the_same_bound() {
+        let gzip = compress(6, &[7; 5000]);
+        let mut out = Vec::new();
+        assert_eq!(reader(gzip.as_slice(), 5000).read_to_end(&mut out).unwrap(), 5000);
+        let error = reader(gzip.as_slice(), 4999).read_to_end(&mut Vec::new()).unwrap_err();
+        assert_eq!(error.to_string(), "gzip stream inflates to more than 4999 bytes");
     }
 
     #[test]
