@@ -1,3 +1,58 @@
 //! A local AWS Lambda and CloudWatch Logs with real processes, and an OTLP sink.
+//!
+//! Functions are real programs that speak the Runtime API. They get Lambda's environment variables, are frozen
+//! (SIGSTOP) between invocations and killed at their timeout; what they print becomes events of a log stream, beside
+//! Lambda's own START, END and REPORT; subscription filters pass the events on to another function.
+//!
+//! It writes Lambda's events itself and shares no code with the crates that read them: a shared mistake would hide.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use lambda_otlp_simulator::{FunctionSpec, Lambda};
+//!
+//! # async fn story() -> Result<(), lambda_otlp_simulator::Error> {
+//! let lambda = Lambda::start().await?;
+//! lambda.create_function(FunctionSpec::new("forwarder", "target/debug/forwarder"))?;
+//! lambda.create_function(FunctionSpec::new("orders", "target/debug/orders").timeout(Duration::from_secs(3)))?;
+//! lambda.subscribe("/aws/lambda/orders", "forwarder", "")?;
+//! let invocation = lambda.invoke("orders", b"{}").await?;
+//! assert!(invocation.is_success());
+//! lambda.flush_subscriptions().await;
+//! # Ok(())
+//! # }
+//! ```
 
+mod asynchronous;
+mod capture;
+mod clock;
+mod cloudwatch;
+mod endpoint;
+mod environment;
+mod error;
+mod extensions_api;
+mod function;
+mod http;
+mod identifiers;
+mod invocation;
+mod lambda;
+mod platform_events;
+mod process;
+mod runtime;
+mod runtime_api;
 pub mod sink;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+pub use asynchronous::{OnFailureRecord, RequestContext, ResponseContext};
+pub use cloudwatch::{FilterPattern, InvalidPattern, LogCounts, LogEvent, MAX_FILTERS_PER_GROUP};
+pub use environment::EnvironmentState;
+pub use error::Error;
+pub use function::{FunctionSpec, LogFormat, LogLevel, XRay};
+pub use invocation::{Invocation, Outcome};
+pub use lambda::{Lambda, MAX_ASYNC_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES};
+pub use process::process_state;
+
+/// A panic in one test thread must not hide what the others would show.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

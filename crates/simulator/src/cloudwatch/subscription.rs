@@ -1,0 +1,175 @@
+//! Subscription filters: what waits for a destination, and the `awslogs` events in which it travels.
+
+use std::collections::BTreeMap;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde::Serialize;
+
+use super::{FilterPattern, LogEvent};
+
+/// How many bytes of messages may wait in one filter.
+const MAX_WAITING_BYTES: usize = 256 * 1024 * 1024;
+
+/// The largest `data` of one event: what an asynchronous invocation may carry is 1 MB, envelope included.
+const MAX_DATA_BYTES: usize = 1_000_000;
+
+/// How much is tried as one event before it is known how well it compresses.
+const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The most events of one batch (CloudWatch Logs: 10,000 a PutLogEvents call).
+const MAX_EVENTS: usize = 10_000;
+
+#[derive(Debug)]
+pub(super) struct Subscription {
+    name: String,
+    destination: String,
+    pattern: FilterPattern,
+    waiting: BTreeMap<Arc<str>, Waiting>,
+    waiting_bytes: usize,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    account_id: Arc<str>,
+    events: Vec<Arc<LogEvent>>,
+}
+
+/// Events of one stream that passed one filter.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    filter: String,
+    pub(crate) destination: String,
+    account_id: Arc<str>,
+    events: Vec<Arc<LogEvent>>,
+}
+
+impl Subscription {
+    pub(super) fn new(name: String, destination: String, pattern: FilterPattern) -> Self {
+        Self { name, destination, pattern, waiting: BTreeMap::new(), waiting_bytes: 0 }
+    }
+
+    /// Takes an event if it matches; gives 1 where it had to be refused because too much waits already.
+    pub(super) fn offer(&mut self, event: &Arc<LogEvent>, account_id: &Arc<str>) -> u64 {
+        if !self.pattern.matches(&event.message) {
+            return 0;
+        }
+        if self.waiting_bytes + event.message.len() > MAX_WAITING_BYTES {
+            return 1;
+        }
+        self.waiting_bytes += event.message.len();
+        let waiting = self
+            .waiting
+            .entry(Arc::clone(&event.log_stream))
+            .or_insert_with(|| Waiting { account_id: Arc::clone(account_id), events: Vec::new() });
+        waiting.events.push(Arc::clone(event));
+        0
+    }
+
+    pub(super) fn take(&mut self) -> Vec<Batch> {
+        self.waiting_bytes = 0;
+        std::mem::take(&mut self.waiting)
+            .into_values()
+            .map(|Waiting { account_id, events }| Batch {
+                filter: self.name.clone(),
+                destination: self.destination.clone(),
+                account_id,
+                events,
+            })
+            .collect()
+    }
+}
+
+/// The content of `awslogs.data` (AWS: CloudWatch Logs "Subscription filters with Lambda").
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Data<'a> {
+    message_type: &'a str,
+    owner: &'a str,
+    log_group: &'a str,
+    log_stream: &'a str,
+    subscription_filters: &'a [&'a str],
+    log_events: Vec<DataEvent<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DataEvent<'a> {
+    id: &'a str,
+    timestamp: u64,
+    message: &'a str,
+}
+
+/// The payloads that bring a batch to its destination, each small enough for an asynchronous invocation.
+pub(crate) fn payloads(batch: &Batch) -> Vec<Vec<u8>> {
+    let mut payloads = Vec::new();
+    let mut events = batch.events.as_slice();
+    while !events.is_empty() {
+        let mut bytes = 0;
+        let fitting = events.iter().take(MAX_EVENTS).take_while(|event| {
+            bytes += event.message.len();
+            bytes <= MAX_MESSAGE_BYTES
+        });
+        let (part, rest) = events.split_at(fitting.count().max(1));
+        split_until_it_fits(batch, part, &mut payloads);
+        events = rest;
+    }
+    payloads
+}
+
+fn split_until_it_fits(batch: &Batch, events: &[Arc<LogEvent>], payloads: &mut Vec<Vec<u8>>) {
+    let Some(first) = events.first() else { return };
+    let data = data(&Data {
+        message_type: "DATA_MESSAGE",
+        owner: &batch.account_id,
+        log_group: &first.log_group,
+        log_stream: &first.log_stream,
+        subscription_filters: &[&batch.filter],
+        log_events: events
+            .iter()
+            .map(|event| DataEvent {
+                id: &event.id,
+                timestamp: event.timestamp_ms,
+                message: &event.message,
+            })
+            .collect(),
+    });
+    // A single event is at most 256 KB and always fits.
+    if data.len() <= MAX_DATA_BYTES || events.len() == 1 {
+        payloads.push(payload(&data));
+    } else {
+        let (left, right) = events.split_at(events.len() / 2);
+        split_until_it_fits(batch, left, payloads);
+        split_until_it_fits(batch, right, payloads);
+    }
+}
+
+/// The probe that CloudWatch Logs sends when a filter is created; its event has an empty id.
+pub(crate) fn control_message(timestamp_ms: u64) -> Vec<u8> {
+    payload(&data(&Data {
+        message_type: "CONTROL_MESSAGE",
+        owner: "CloudwatchLogs",
+        log_group: "",
+        log_stream: "",
+        subscription_filters: &[],
+        log_events: vec![DataEvent {
+            id: "",
+            timestamp: timestamp_ms,
+            message: "CWL CONTROL MESSAGE: Checking health of destination Lambda.",
+        }],
+    }))
+}
+
+fn data(data: &Data<'_>) -> String {
+    let json = serde_json::to_vec(data).unwrap_or_default();
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+    // Writing to a vector cannot fail.
+    let compressed = encoder.write_all(&json).and_then(|()| encoder.finish()).unwrap_or_default();
+    base64::engine::general_purpose::STANDARD.encode(compressed)
+}
+
+fn payload(data: &str) -> Vec<u8> {
+    format!(r#"{{"awslogs":{{"data":"{data}"}}}}"#).into_bytes()
+}

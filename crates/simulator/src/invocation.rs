@@ -1,0 +1,58 @@
+//! What an invocation came to.
+
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+/// A finished invocation.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Invocation {
+    pub request_id: String,
+    pub outcome: Outcome,
+    /// From the event being given out until the runtime was ready for the next, as in REPORT.
+    pub duration: Duration,
+    /// `duration` and the init phase, rounded up to milliseconds.
+    pub billed_duration: Duration,
+    /// How long the init phase took, on the first invocation of an environment.
+    pub init_duration: Option<Duration>,
+    /// Whether a process was started for this invocation, in an init phase or suppressed.
+    pub cold: bool,
+    /// The process that took the event; `None` if none could be started.
+    pub pid: Option<u32>,
+    /// The 32 hexadecimal digits at the end of the log stream's name.
+    pub environment: String,
+    pub log_stream: String,
+    /// The value of `Lambda-Runtime-Trace-Id`.
+    pub trace_header: Option<String>,
+    pub max_memory_mb: u64,
+}
+
+/// What the caller of a function gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    /// The handler's result.
+    Response(Bytes),
+    /// The handler, or the init phase, reported an error.
+    FunctionError { error_type: String, body: Bytes },
+    /// The function's timeout passed and its process was killed.
+    Timeout,
+    /// The process ended before it had answered; without a status where it could not be started.
+    Crash { status: Option<ExitStatus> },
+}
+
+impl Invocation {
+    /// Whether Lambda counts the invocation as successful.
+    pub fn is_success(&self) -> bool {
+        matches!(self.outcome, Outcome::Response(_))
+    }
+
+    /// The response, if there was one.
+    pub fn response(&self) -> Option<&[u8]> {
+        match &self.outcome {
+            Outcome::Response(body) => Some(body),
+            _ => None,
+        }
+    }
+}

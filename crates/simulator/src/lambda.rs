@@ -1,0 +1,414 @@
+//! The service: functions, their environments, and how they are invoked.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, watch};
+
+use crate::asynchronous::{self, OnFailureRecord};
+use crate::clock;
+use crate::cloudwatch::{self, CloudWatch, FilterPattern, LogCounts, LogEvent};
+use crate::endpoint;
+use crate::environment::{Environment, EnvironmentState, EnvironmentView};
+use crate::error::Error;
+use crate::function::FunctionSpec;
+use crate::http::Server;
+use crate::identifiers;
+use crate::invocation::Invocation;
+use crate::lock;
+use crate::process::ProcessTable;
+
+/// The largest payload of a synchronous invocation, in bytes (AWS Lambda quotas: 6 MB).
+pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
+
+/// The largest payload of an asynchronous invocation, in bytes (AWS Lambda quotas: 1 MB).
+pub const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
+
+/// How many asynchronous invocations may wait or run.
+const MAX_ASYNC_INVOCATIONS: usize = 10_000;
+
+/// How many finished invocations, and ended environments, are remembered of each function.
+const MAX_REMEMBERED: usize = 1000;
+
+/// How often a flush looks again for what its own deliveries have made, before it takes it for a loop.
+const MAX_FLUSH_ROUNDS: usize = 16;
+
+/// A local AWS Lambda with its CloudWatch Logs. Dropping it kills every process that it started.
+#[derive(Debug)]
+pub struct Lambda {
+    service: Arc<Service>,
+    endpoint: Server,
+}
+
+/// What the parts of a running simulator share.
+pub(crate) struct Service {
+    handle: Handle,
+    functions: Mutex<BTreeMap<String, Arc<Function>>>,
+    cloudwatch: Arc<CloudWatch>,
+    table: Arc<ProcessTable>,
+    /// Invocations that run now, whoever waits for them.
+    running: watch::Sender<usize>,
+    /// Asynchronous invocations whose last attempt is not over.
+    queued: watch::Sender<usize>,
+    pub(crate) on_failure: Mutex<VecDeque<OnFailureRecord>>,
+    deliveries_of_each_batch: AtomicUsize,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("running", &*self.running.borrow()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Function {
+    pub(crate) spec: Arc<FunctionSpec>,
+    slots: Semaphore,
+    idle: Mutex<Vec<Environment>>,
+    views: Mutex<VecDeque<Arc<EnvironmentView>>>,
+    finished: Mutex<VecDeque<Invocation>>,
+}
+
+/// Counts one up, and down again when it is dropped.
+pub(crate) struct Counted<'a>(&'a watch::Sender<usize>);
+
+impl<'a> Counted<'a> {
+    fn up(counter: &'a watch::Sender<usize>) -> Self {
+        counter.send_modify(|count| *count += 1);
+        Self(counter)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.send_modify(|count| *count -= 1);
+    }
+}
+
+impl Lambda {
+    /// Starts an empty service with an invoke endpoint on the loopback interface.
+    ///
+    /// # Errors
+    /// When no port can be bound.
+    pub async fn start() -> Result<Self, Error> {
+        let service = Arc::new(Service {
+            handle: Handle::current(),
+            functions: Mutex::default(),
+            cloudwatch: Arc::default(),
+            table: Arc::default(),
+            running: watch::Sender::new(0),
+            queued: watch::Sender::new(0),
+            on_failure: Mutex::default(),
+            deliveries_of_each_batch: AtomicUsize::new(1),
+        });
+        let served = Arc::clone(&service);
+        let endpoint = Server::start(move |request| endpoint::route(request, Arc::clone(&served)));
+        Ok(Self { endpoint: endpoint.await.map_err(Error::Listen)?, service })
+    }
+
+    /// Where `POST /2015-03-31/functions/NAME/invocations` is answered.
+    pub fn endpoint(&self) -> SocketAddr {
+        self.endpoint.address()
+    }
+
+    /// Adds a function; no process is started before its first invocation.
+    ///
+    /// # Errors
+    /// When the name is taken, the bootstrap cannot be executed, or a variable is reserved.
+    pub fn create_function(&self, spec: FunctionSpec) -> Result<(), Error> {
+        if let Some(variable) = spec.reserved_variable() {
+            return Err(Error::ReservedVariable(variable.to_owned()));
+        }
+        check_executable(spec.bootstrap())
+            .map_err(|source| Error::Bootstrap { path: spec.bootstrap().to_owned(), source })?;
+        let mut functions = lock(&self.service.functions);
+        if functions.contains_key(spec.name()) {
+            return Err(Error::FunctionExists(spec.name().to_owned()));
+        }
+        self.service.cloudwatch.create_group(&spec.log_group_name());
+        let function = Function {
+            slots: Semaphore::new(spec.max_environments),
+            spec: Arc::new(spec),
+            idle: Mutex::default(),
+            views: Mutex::default(),
+            finished: Mutex::default(),
+        };
+        functions.insert(function.spec.name().to_owned(), Arc::new(function));
+        Ok(())
+    }
+
+    /// Invokes a function and waits until the invocation is over and its log is written.
+    ///
+    /// The invocation goes on when the returned future is dropped.
+    ///
+    /// # Errors
+    /// When the function does not exist or the payload is not JSON of at most 6 MB.
+    pub async fn invoke(
+        &self,
+        function: &str,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<Invocation, Error> {
+        self.service.invoke(function, Bytes::copy_from_slice(payload.as_ref())).await
+    }
+
+    /// Queues an asynchronous invocation and returns its request id. A failed attempt is repeated as often as the
+    /// function's retry delays say; then an on-failure record is kept.
+    ///
+    /// # Errors
+    /// As for [`invoke`](Self::invoke), with 1 MB as the largest payload, and when too many wait already.
+    pub fn invoke_async(&self, function: &str, payload: impl AsRef<[u8]>) -> Result<String, Error> {
+        self.service.invoke_async(function, Bytes::copy_from_slice(payload.as_ref()))
+    }
+
+    /// Waits until no asynchronous invocation waits or runs.
+    pub async fn wait_for_async_invocations(&self) {
+        self.service.wait_for_queued(1).await;
+    }
+
+    /// Sends the events of a log group that match a filter pattern to a function, from now on, and probes the function
+    /// with a control message.
+    ///
+    /// # Errors
+    /// When the pattern is wrong, the function does not exist, or the group has two filters already.
+    pub fn subscribe(
+        &self,
+        log_group: &str,
+        destination: &str,
+        pattern: &str,
+    ) -> Result<(), Error> {
+        let pattern = FilterPattern::parse(pattern)?;
+        self.service.function(destination)?;
+        let added = self.service.cloudwatch.subscribe(log_group, destination, pattern);
+        added.ok_or_else(|| Error::TooManyFilters(log_group.to_owned()))?;
+        let probe = cloudwatch::control_message(clock::now().millis());
+        self.service.invoke_async(destination, probe.into()).map(drop)
+    }
+
+    /// Delivers what waits in the subscriptions, and waits until all asynchronous invocations, retries included, ended.
+    /// What these write into subscribed groups is delivered too, up to 16 times over.
+    pub async fn flush_subscriptions(&self) {
+        for _ in 0..MAX_FLUSH_ROUNDS {
+            let batches = self.service.cloudwatch.take_batches();
+            let nothing_waits = batches.is_empty();
+            let deliveries = self.service.deliveries_of_each_batch.load(Ordering::Relaxed);
+            for batch in batches {
+                for payload in cloudwatch::payloads(&batch) {
+                    for _ in 0..deliveries {
+                        self.service.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
+                        // Functions are never removed and the payload is made by us: nothing can be refused.
+                        drop(self.service.invoke_async(&batch.destination, payload.clone().into()));
+                    }
+                }
+            }
+            self.wait_for_async_invocations().await;
+            if nothing_waits {
+                return;
+            }
+        }
+    }
+
+    /// From now on every batch of a subscription is delivered this often: CloudWatch promises at least once.
+    pub fn deliver_each_batch(&self, times: usize) {
+        self.service.deliveries_of_each_batch.store(times, Ordering::Relaxed);
+    }
+
+    /// The records of asynchronous invocations that failed in every attempt, oldest first; the last 1,000 are kept.
+    pub fn on_failure_records(&self) -> Vec<OnFailureRecord> {
+        lock(&self.service.on_failure).iter().cloned().collect()
+    }
+
+    /// The log events of one function in the order in which they were written.
+    pub fn log_events(&self, function: &str) -> Vec<LogEvent> {
+        let Ok(known) = self.service.function(function) else { return Vec::new() };
+        let mut events = self.log_group_events(&known.spec.log_group_name());
+        events.retain(|event| &*event.function == function);
+        events
+    }
+
+    /// The events of a log group in the order in which they were written; the last 200,000 are kept.
+    pub fn log_group_events(&self, log_group: &str) -> Vec<LogEvent> {
+        self.service.cloudwatch.events(log_group)
+    }
+
+    /// What was written, dropped and refused in all log groups.
+    pub fn log_counts(&self) -> LogCounts {
+        self.service.cloudwatch.counts()
+    }
+
+    /// Calls `observer` with every log event as it is written. It must not block.
+    pub fn observe_logs(&self, observer: impl Fn(&LogEvent) + Send + Sync + 'static) {
+        self.service.cloudwatch.observe(Box::new(observer));
+    }
+
+    /// The finished invocations of a function, attempts of asynchronous ones included; the last 1,000 are kept.
+    pub fn invocations(&self, function: &str) -> Vec<Invocation> {
+        let finished =
+            self.service.function(function).map(|function| lock(&function.finished).clone());
+        finished.map(Vec::from).unwrap_or_default()
+    }
+
+    /// The environments of a function as they are now, those that were shut down included.
+    pub fn environments(&self, function: &str) -> Vec<EnvironmentState> {
+        let Ok(function) = self.service.function(function) else { return Vec::new() };
+        lock(&function.views).iter().map(|view| view.state()).collect()
+    }
+
+    /// The processes of all functions that live now.
+    pub fn pids(&self) -> Vec<u32> {
+        self.service.table.pids()
+    }
+
+    /// Kills the processes of a function that are in the middle of an invocation, and returns how many they were.
+    pub fn kill_running(&self, function: &str) -> usize {
+        let environments = self.environments(function);
+        let busy = environments
+            .iter()
+            .filter(|environment| environment.busy)
+            .filter_map(|environment| environment.pid);
+        busy.filter(|pid| self.service.table.kill(*pid)).count()
+    }
+
+    /// Shuts the idle environments of a function down, so that its next invocation is a cold start; returns how many.
+    pub async fn recycle(&self, function: &str) -> Result<usize, Error> {
+        let function = self.service.function(function)?;
+        let idle = std::mem::take(&mut *lock(&function.idle));
+        let ended = idle.len();
+        for environment in idle {
+            environment.shut_down().await;
+        }
+        Ok(ended)
+    }
+
+    /// Shuts all environments down as Lambda does, kills those that are in an invocation, and waits for their end.
+    pub async fn shut_down(self) {
+        let functions: Vec<_> = lock(&self.service.functions).values().cloned().collect();
+        let mut ending = tokio::task::JoinSet::new();
+        for function in &functions {
+            function.slots.close();
+            for environment in std::mem::take(&mut *lock(&function.idle)) {
+                ending.spawn(environment.shut_down());
+            }
+        }
+        ending.join_all().await;
+        self.service.table.close();
+        let mut running = self.service.running.subscribe();
+        // The sender lives in the service, so this cannot fail.
+        drop(running.wait_for(|running| *running == 0).await);
+    }
+}
+
+impl Drop for Lambda {
+    fn drop(&mut self) {
+        self.service.table.close();
+        for function in lock(&self.service.functions).values() {
+            function.slots.close();
+            lock(&function.idle).clear();
+        }
+    }
+}
+
+impl Service {
+    pub(crate) fn function(&self, name: &str) -> Result<Arc<Function>, Error> {
+        lock(&self.functions)
+            .get(name)
+            .cloned()
+            .ok_or_else(|| Error::UnknownFunction(name.to_owned()))
+    }
+
+    pub(crate) async fn invoke(
+        self: &Arc<Self>,
+        function: &str,
+        payload: Bytes,
+    ) -> Result<Invocation, Error> {
+        let function = self.function(function)?;
+        check_payload(&payload, MAX_PAYLOAD_BYTES)?;
+        self.run(&function, identifiers::uuid(), payload).await
+    }
+
+    pub(crate) fn invoke_async(
+        self: &Arc<Self>,
+        function: &str,
+        payload: Bytes,
+    ) -> Result<String, Error> {
+        let function = self.function(function)?;
+        check_payload(&payload, MAX_ASYNC_PAYLOAD_BYTES)?;
+        if *self.queued.borrow() >= MAX_ASYNC_INVOCATIONS {
+            return Err(Error::QueueFull);
+        }
+        let request_id = identifiers::uuid();
+        let service = Arc::clone(self);
+        self.queued.send_modify(|queued| *queued += 1);
+        self.handle.spawn({
+            let request_id = request_id.clone();
+            async move {
+                asynchronous::attempt(&service, &function, request_id, payload).await;
+                service.queued.send_modify(|queued| *queued -= 1);
+            }
+        });
+        Ok(request_id)
+    }
+
+    async fn wait_for_queued(&self, below: usize) {
+        // The sender lives in the service, so this cannot fail.
+        drop(self.queued.subscribe().wait_for(|queued| *queued < below).await);
+    }
+
+    /// One invocation in an idle environment, or a new one, as a task of its own: a caller that gives up leaves no
+    /// environment in an unknown state.
+    pub(crate) async fn run(
+        self: &Arc<Self>,
+        function: &Arc<Function>,
+        request_id: String,
+        payload: Bytes,
+    ) -> Result<Invocation, Error> {
+        let (service, function) = (Arc::clone(self), Arc::clone(function));
+        let running = self.handle.spawn(async move {
+            let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
+            let counted = Counted::up(&service.running);
+            let mut environment = service.environment(&function);
+            let invocation = environment.invoke(request_id, payload).await;
+            lock(&function.idle).push(environment);
+            remember(&mut lock(&function.finished), invocation.clone());
+            drop((counted, slot));
+            Ok(invocation)
+        });
+        running.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+
+    fn environment(&self, function: &Function) -> Environment {
+        let idle = lock(&function.idle).pop();
+        idle.unwrap_or_else(|| {
+            let environment = Environment::new(&function.spec, &self.cloudwatch, &self.table);
+            remember(&mut lock(&function.views), Arc::clone(environment.view()));
+            environment
+        })
+    }
+}
+
+/// Adds one and forgets the oldest beyond the limit.
+pub(crate) fn remember<T>(remembered: &mut VecDeque<T>, one: T) {
+    remembered.push_back(one);
+    if remembered.len() > MAX_REMEMBERED {
+        remembered.pop_front();
+    }
+}
+
+fn check_payload(payload: &Bytes, limit_bytes: usize) -> Result<(), Error> {
+    if payload.len() > limit_bytes {
+        return Err(Error::PayloadTooLarge { bytes: payload.len(), limit_bytes });
+    }
+    serde_json::from_slice::<serde::de::IgnoredAny>(payload)
+        .map(drop)
+        .map_err(Error::PayloadNotJson)
+}
+
+fn check_executable(path: &Path) -> std::io::Result<()> {
+    rustix::fs::access(path, rustix::fs::Access::EXEC_OK)?;
+    if path.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(()) }
+}

@@ -1,0 +1,97 @@
+//! Lambda's lines in text format (AWS Lambda "Understanding the execution environment", and captured log groups).
+
+use std::time::Duration;
+
+use super::{Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, Status};
+use crate::clock::Timestamp;
+use crate::identifiers::Trace;
+
+pub(super) fn init_start(region: &str) -> String {
+    format!(
+        "INIT_START Runtime Version: {RUNTIME_VERSION}\tRuntime Version ARN: \
+         arn:aws:lambda:{region}::runtime:{RUNTIME_VERSION_HASH}\n"
+    )
+}
+
+pub(super) fn extension(name: &str, events: &[String]) -> String {
+    format!("EXTENSION\tName: {name}\tState: Ready\tEvents: [{}]\n", events.join(", "))
+}
+
+pub(super) fn init_report(phase: Phase, status: &Status, duration: Duration) -> String {
+    let (milliseconds, phase) = (milliseconds(duration), phase.name());
+    format!("INIT_REPORT Init Duration: {milliseconds} ms\tPhase: {phase}{}\t\n", ending(status))
+}
+
+pub(super) fn start(request_id: &str, version: &str) -> String {
+    format!("START RequestId: {request_id} Version: {version}\n")
+}
+
+pub(super) fn end(request_id: &str) -> String {
+    format!("END RequestId: {request_id}\n")
+}
+
+pub(super) fn report(report: &Report, old_style_failures: bool) -> String {
+    let init = report
+        .init
+        .map(|init| format!("\tInit Duration: {} ms", milliseconds(init)))
+        .unwrap_or_default();
+    let ending = if old_style_failures { String::new() } else { ending(&report.status) };
+    let sampled = report.trace.as_ref().filter(|trace| trace.sampled);
+    let xray = sampled.map(|Trace { root, segment, .. }| {
+        format!("XRAY TraceId: {root}\tSegmentId: {segment}\tSampled: true\t\n")
+    });
+    format!(
+        "REPORT RequestId: {}\tDuration: {} ms\tBilled Duration: {} ms\tMemory Size: {} MB\t\
+         Max Memory Used: {} MB{init}{ending}\t\n{}",
+        report.request_id,
+        milliseconds(report.duration),
+        report.billed.as_millis(),
+        report.memory_mb,
+        report.max_memory_mb,
+        xray.unwrap_or_default()
+    )
+}
+
+/// The line with which Lambda used to tell of a timeout or an exit, of which REPORT then said nothing.
+pub(super) fn old_style_failure(
+    report: &Report,
+    timeout: Duration,
+    now: Timestamp,
+) -> Option<String> {
+    let request_id = &report.request_id;
+    match (&report.status, &report.exit) {
+        (Status::Timeout, _) => {
+            Some(format!("{} {request_id} {}\n\n", now.rfc3339(), timed_out(timeout)))
+        }
+        (Status::Error(error_type), Some(exit)) => {
+            Some(format!("RequestId: {request_id} Error: {}\n{error_type}\n", exited(exit)))
+        }
+        _ => None,
+    }
+}
+
+/// `Task timed out after 3.00 seconds`
+pub(crate) fn timed_out(timeout: Duration) -> String {
+    format!("Task timed out after {:.2} seconds", timeout.as_secs_f64())
+}
+
+/// `Runtime exited with error: signal: killed`
+pub(crate) fn exited(exit: &str) -> String {
+    if exit.is_empty() {
+        "Runtime exited without providing a reason".to_owned()
+    } else {
+        format!("Runtime exited with error: {exit}")
+    }
+}
+
+fn ending(status: &Status) -> String {
+    match status {
+        Status::Success | Status::HandlerError(_) => String::new(),
+        Status::Timeout => "\tStatus: timeout".to_owned(),
+        Status::Error(error_type) => format!("\tStatus: error\tError Type: {error_type}"),
+    }
+}
+
+fn milliseconds(duration: Duration) -> String {
+    format!("{:.2}", duration.as_secs_f64() * 1000.0)
+}

@@ -1,0 +1,106 @@
+//! What the simulator's tests share: the function that they run, and readings of its log.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use base64::Engine as _;
+use lambda_otlp_simulator::{FunctionSpec, Invocation, Lambda, LogEvent};
+use serde_json::{Value, json};
+
+/// Long enough for every machine: nothing that a test waits for takes it up.
+pub const AMPLE: Duration = Duration::from_mins(1);
+
+/// Short, for functions that are to time out.
+pub const SHORT: Duration = Duration::from_millis(300);
+
+pub fn function(name: &str) -> FunctionSpec {
+    FunctionSpec::new(name, env!("CARGO_BIN_EXE_simulated-function"))
+        .timeout(AMPLE)
+        .init_timeout(AMPLE)
+}
+
+pub async fn lambda(functions: impl IntoIterator<Item = FunctionSpec>) -> Lambda {
+    let lambda = Lambda::start().await.unwrap();
+    for function in functions {
+        lambda.create_function(function).unwrap();
+    }
+    lambda
+}
+
+/// The payload with which the function does these steps.
+pub fn steps(steps: &Value) -> Vec<u8> {
+    json!({ "do": steps }).to_string().into_bytes()
+}
+
+pub async fn invoke(lambda: &Lambda, function: &str, what: Value) -> Invocation {
+    lambda.invoke(function, steps(&what)).await.unwrap()
+}
+
+pub fn messages(lambda: &Lambda, function: &str) -> Vec<String> {
+    lambda.log_events(function).into_iter().map(|event| event.message).collect()
+}
+
+/// The function's log, a quoted message a line, with what differs between runs replaced by its form.
+pub fn log(lambda: &Lambda, function: &str) -> String {
+    messages(lambda, function).iter().map(|message| mask(&format!("{message:?}\n"))).collect()
+}
+
+/// Replaces request ids, times, X-Ray ids, stream numbers and all other numbers by `ID`, `TIME`, `ROOT`, `HEX`, `0`.
+pub fn mask(text: &str) -> String {
+    let belongs = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':');
+    let mut masked = String::new();
+    let mut rest = text;
+    while let Some(start) = rest.find(belongs) {
+        let (before, from) = rest.split_at(start);
+        let (word, after) = from.split_at(from.find(|c| !belongs(c)).unwrap_or(from.len()));
+        masked += before;
+        masked += masked_word(word);
+        rest = after;
+    }
+    masked + rest
+}
+
+fn masked_word(word: &str) -> &str {
+    let hex = |text: &str| text.chars().all(|c| c.is_ascii_hexdigit());
+    let parts: Vec<usize> = word.split('-').map(str::len).collect();
+    let is_hexadecimal = word.split('-').all(hex);
+    match parts.as_slice() {
+        [8, 4, 4, 4, 12] if is_hexadecimal => "ID",
+        [1, 8, 24] if is_hexadecimal => "ROOT",
+        [4, 2, 16] if word.ends_with('Z') => "TIME",
+        [16 | 32] if is_hexadecimal => "HEX",
+        _ if word.parse::<f64>().is_ok() => {
+            if word.contains('.') {
+                "0.0"
+            } else {
+                "0"
+            }
+        }
+        _ => word,
+    }
+}
+
+/// The content of an `awslogs` event.
+pub fn awslogs(payload: &Value) -> Value {
+    let data = payload["awslogs"]["data"].as_str().unwrap();
+    let compressed = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
+    let mut json = String::new();
+    #[expect(clippy::disallowed_types, reason = "the test reads what the simulator itself wrote")]
+    flate2::read::GzDecoder::new(compressed.as_slice()).read_to_string(&mut json).unwrap();
+    serde_json::from_str(&json).unwrap()
+}
+
+/// What a function was invoked with: it echoes its payload.
+pub fn payloads(lambda: &Lambda, function: &str) -> Vec<Value> {
+    lambda
+        .invocations(function)
+        .iter()
+        .filter_map(|invocation| serde_json::from_slice(invocation.response()?).ok())
+        .collect()
+}
+
+pub fn ids(events: &[LogEvent]) -> Vec<&str> {
+    events.iter().map(|event| event.id.as_str()).collect()
+}
