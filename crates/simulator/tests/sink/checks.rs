@@ -202,6 +202,7 @@ async fn bodies_that_do_not_decode() {
         };
     for path in ["/v1/traces", "/v1/logs", "/v1/metrics"] {
         check(path, PROTOBUF, b"", 200, "").await;
+        check(path, JSON, b"", 200, "").await;
         check(path, PROTOBUF, b"\xff\xff", 400, r#"{"code":400,"message":"Invalid proto: "#).await;
         check(path, JSON, b"{", 400, r#"{"code":400,"message":"Invalid json: "#).await;
     }

@@ -1,6 +1,7 @@
 //! Scripted answers, faults, loss, bounds.
 
 use http::Method;
+use http_body_util::BodyExt;
 use lambda_otlp_simulator::sink::{Answer, Faults, Signal};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -9,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 
 use super::support::{
-    PROTOBUF, gauge, logs, metrics, partial, point, post, record, send, sink, span, traces,
+    PROTOBUF, gauge, head, logs, metrics, partial, point, post, record, send, sink, span, traces,
 };
 
 /// What a scripted answer looks like to a client, and how many of the request's two items it stores.
@@ -94,6 +95,20 @@ async fn scripted_answers() {
             Some(expect)
         );
     }
+}
+
+/// The head of a half answer arrives, with half of the body that it promises.
+#[tokio::test]
+async fn half_answers_have_a_head() {
+    let sink = sink().start().await.unwrap();
+    sink.script([Answer::HalfAnswer, Answer::CloseAfterStore]);
+    let mut answer = head(&sink, Method::POST, "/v1/traces", &[PROTOBUF], "").await.unwrap();
+    assert_eq!(answer.status().as_u16(), 200);
+    assert_eq!(answer.headers().get("content-length").unwrap(), "64");
+    let frame = answer.body_mut().frame().await.unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap().len(), 32);
+    assert!(answer.body_mut().frame().await.unwrap().is_err());
+    assert!(head(&sink, Method::POST, "/v1/traces", &[PROTOBUF], "").await.is_none());
 }
 
 #[tokio::test]

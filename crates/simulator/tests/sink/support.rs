@@ -1,8 +1,9 @@
 //! A client for the sink, and small requests to send.
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use lambda_otlp_simulator::sink::{Builder, OddityKind, Sink};
 use opentelemetry_proto::tonic::collector::logs::v1::{
@@ -60,6 +61,19 @@ pub(crate) async fn send(
     headers: &[(&str, &str)],
     body: impl Into<Bytes>,
 ) -> Option<Answered> {
+    let (parts, body) = head(sink, method, path, headers, body).await?.into_parts();
+    let body = body.collect().await.ok()?.to_bytes();
+    Some(Answered { status: parts.status.as_u16(), headers: parts.headers, body })
+}
+
+/// As [`send`], but the answer's body is not read yet; `None` where there is not even a head.
+pub(crate) async fn head(
+    sink: &Sink,
+    method: Method,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: impl Into<Bytes>,
+) -> Option<Response<Incoming>> {
     let stream = TcpStream::connect(sink.address()).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
@@ -68,10 +82,7 @@ pub(crate) async fn send(
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = sender.send_request(request.body(Full::new(body.into())).unwrap()).await.ok()?;
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await.ok()?.to_bytes();
-    Some(Answered { status: parts.status.as_u16(), headers: parts.headers, body })
+    sender.send_request(request.body(Full::new(body.into())).unwrap()).await.ok()
 }
 
 pub(crate) async fn post(
