@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::asynchronous::{self, OnFailureRecord};
 use crate::clock;
-use crate::cloudwatch::{self, CloudWatch, FilterPattern, LogCounts, LogEvent};
+use crate::cloudwatch::{self, Batch, CloudWatch, FilterPattern, LogCounts, LogEvent};
 use crate::endpoint;
 use crate::environment::{Environment, EnvironmentState, EnvironmentView};
 use crate::error::Error;
@@ -190,26 +190,19 @@ impl Lambda {
         self.service.invoke_async(destination, probe.into()).map(drop)
     }
 
-    /// Delivers what waits in the subscriptions, and waits until all asynchronous invocations, retries included, ended.
-    /// What these write into subscribed groups is delivered too, up to 16 times over.
+    /// Waits for the asynchronous invocations, delivers what waits in the subscriptions, and waits until the deliveries,
+    /// retries included, ended. What these wrote into subscribed groups is delivered too, up to 16 times over.
     pub async fn flush_subscriptions(&self) {
+        self.wait_for_async_invocations().await;
         for _ in 0..MAX_FLUSH_ROUNDS {
             let batches = self.service.cloudwatch.take_batches();
-            let nothing_waits = batches.is_empty();
-            let deliveries = self.service.deliveries_of_each_batch.load(Ordering::Relaxed);
-            for batch in batches {
-                for payload in cloudwatch::payloads(&batch) {
-                    for _ in 0..deliveries {
-                        self.service.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
-                        // Functions are never removed and the payload is made by us: nothing can be refused.
-                        drop(self.service.invoke_async(&batch.destination, payload.clone().into()));
-                    }
-                }
-            }
-            self.wait_for_async_invocations().await;
-            if nothing_waits {
+            if batches.is_empty() {
                 return;
             }
+            for batch in batches {
+                self.service.deliver(&batch).await;
+            }
+            self.wait_for_async_invocations().await;
         }
     }
 
@@ -352,6 +345,19 @@ impl Service {
             }
         });
         Ok(request_id)
+    }
+
+    /// Queues the invocations that bring a batch to its destination.
+    async fn deliver(self: &Arc<Self>, batch: &Batch) {
+        let times = self.deliveries_of_each_batch.load(Ordering::Relaxed);
+        for payload in cloudwatch::payloads(batch) {
+            let payload = Bytes::from(payload);
+            for _ in 0..times {
+                self.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
+                // Functions are never removed and the payload is made by us: nothing can be refused.
+                drop(self.invoke_async(&batch.destination, payload.clone()));
+            }
+        }
     }
 
     async fn wait_for_queued(&self, below: usize) {

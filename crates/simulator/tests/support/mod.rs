@@ -47,39 +47,53 @@ pub fn log(lambda: &Lambda, function: &str) -> String {
     messages(lambda, function).iter().map(|message| mask(&format!("{message:?}\n"))).collect()
 }
 
-/// Replaces request ids, times, X-Ray ids, stream numbers and all other numbers by `ID`, `TIME`, `ROOT`, `HEX`, `0`.
+/// Replaces what differs between runs by its form: `ID`, `TIME`, `ROOT`, `HEX`, and `N` in figures.
 pub fn mask(text: &str) -> String {
     let belongs = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':');
     let mut masked = String::new();
     let mut rest = text;
-    while let Some(start) = rest.find(belongs) {
+    while let Some(start) = rest.find(|c| belongs(c) && c != ':') {
         let (before, from) = rest.split_at(start);
         let (word, after) = from.split_at(from.find(|c| !belongs(c)).unwrap_or(from.len()));
         masked += before;
-        masked += masked_word(word);
+        masked += &masked_word(word);
         rest = after;
     }
-    masked + rest
+    masked += rest;
+    for label in [
+        "Billed Duration: ",
+        "Max Memory Used: ",
+        "billedDurationMs\":",
+        "maxMemoryUsedMB\":",
+        "Lineage=1:",
+    ] {
+        if let Some((before, after)) = masked.split_once(label) {
+            masked = format!(
+                "{before}{label}N{}",
+                after.trim_start_matches(|c: char| c.is_ascii_alphanumeric())
+            );
+        }
+    }
+    masked
 }
 
-fn masked_word(word: &str) -> &str {
+fn masked_word(word: &str) -> String {
     let hex = |text: &str| text.chars().all(|c| c.is_ascii_hexdigit());
     let parts: Vec<usize> = word.split('-').map(str::len).collect();
     let is_hexadecimal = word.split('-').all(hex);
-    match parts.as_slice() {
+    let masked = match parts.as_slice() {
         [8, 4, 4, 4, 12] if is_hexadecimal => "ID",
         [1, 8, 24] if is_hexadecimal => "ROOT",
         [4, 2, 16] if word.ends_with('Z') => "TIME",
         [16 | 32] if is_hexadecimal => "HEX",
-        _ if word.parse::<f64>().is_ok() => {
-            if word.contains('.') {
-                "0.0"
-            } else {
-                "0"
+        _ => match word.split_once('.') {
+            Some((_, decimals)) if word.parse::<f64>().is_ok() => {
+                return format!("N.{}", "N".repeat(decimals.len()));
             }
-        }
-        _ => word,
-    }
+            _ => word,
+        },
+    };
+    masked.to_owned()
 }
 
 /// The content of an `awslogs` event.
