@@ -1,134 +1,23 @@
 //! Where telemetry goes: the variables of a destination, shared by everything that sends.
 
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
 use crate::answer::Profile;
 use crate::export::Compression;
-use settings::{Headers, Kind, Reader, Variable};
+use settings::{Headers, Reader};
 use std::time::Duration;
 use url::{Host, Url};
 use wire::SignalKind;
 
-const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
-const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
-const STREAM: &str = "LAMBDA_OTLP_STREAM";
-const BACKEND: &str = "LAMBDA_OTLP_BACKEND";
-const MAX_REQUEST_BYTES: &str = "LAMBDA_OTLP_MAX_REQUEST_BYTES";
-const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
-const OTEL_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
-const OTEL_METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
-const OTEL_LOGS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT";
-const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
-const OTEL_TIMEOUT: &str = "OTEL_EXPORTER_OTLP_TIMEOUT";
-const OTEL_COMPRESSION: &str = "OTEL_EXPORTER_OTLP_COMPRESSION";
-const O2_ENDPOINT: &str = "O2_ENDPOINT";
-const O2_ORGANIZATION: &str = "O2_ORGANIZATION_ID";
-const O2_AUTHORIZATION: &str = "O2_AUTHORIZATION_HEADER";
-const O2_STREAM: &str = "O2_STREAM";
-const O2_TIMEOUT: &str = "O2_REQUEST_TIMEOUT_MS";
-
-const fn row(
-    name: &'static str,
-    default: Option<&'static str>,
-    kind: Kind,
-    doc: &'static str,
-) -> Variable {
-    Variable { name, default, kind, doc }
-}
-
-/// The rows of a destination, for the table of every binary that sends.
-pub const DESTINATION: &[Variable] = &[
-    row(
-        ENDPOINT,
-        None,
-        Kind::Url,
-        "Base URL of the backend, with `/api/{organization}` for OpenObserve; `/v1/{signal}` is appended.",
-    ),
-    row(
-        HEADERS,
-        None,
-        Kind::Headers,
-        "Headers of every request, `authorization=Basic …` for OpenObserve. Values may be percent-encoded.",
-    ),
-    row(
-        STREAM,
-        None,
-        Kind::Text,
-        "OpenObserve's stream for traces and logs, sent as `stream-name`; without it they go to `default`.",
-    ),
-    row(
-        BACKEND,
-        Some("openobserve"),
-        Kind::Choice(&["openobserve", "otlp"]),
-        "What the backend asks of OTLP. `otlp` leaves users' metrics untouched.",
-    ),
-    row(
-        MAX_REQUEST_BYTES,
-        Some("4MiB"),
-        Kind::Bytes,
-        "Largest request before compression; larger ones are split.",
-    ),
-    row(OTEL_ENDPOINT, None, Kind::Url, "Base URL, used where `LAMBDA_OTLP_ENDPOINT` is not set."),
-    row(
-        OTEL_TRACES_ENDPOINT,
-        None,
-        Kind::Url,
-        "URL for traces, used as given, beside `OTEL_EXPORTER_OTLP_ENDPOINT`.",
-    ),
-    row(
-        OTEL_METRICS_ENDPOINT,
-        None,
-        Kind::Url,
-        "URL for metrics, used as given, beside `OTEL_EXPORTER_OTLP_ENDPOINT`.",
-    ),
-    row(
-        OTEL_LOGS_ENDPOINT,
-        None,
-        Kind::Url,
-        "URL for logs, used as given, beside `OTEL_EXPORTER_OTLP_ENDPOINT`.",
-    ),
-    row(
-        OTEL_HEADERS,
-        None,
-        Kind::Headers,
-        "Headers that go with `OTEL_EXPORTER_OTLP_ENDPOINT`, where `LAMBDA_OTLP_HEADERS` is not set.",
-    ),
-    row(OTEL_TIMEOUT, Some("10s"), Kind::Duration, "Longest time one request may take."),
-    row(
-        OTEL_COMPRESSION,
-        Some("gzip"),
-        Kind::Choice(&["gzip", "none"]),
-        "How request bodies are compressed.",
-    ),
-    row(
-        O2_ENDPOINT,
-        Some("https://api.openobserve.ai"),
-        Kind::Url,
-        "OpenObserve's URL without organization, used with `O2_ORGANIZATION_ID` where no other endpoint is set.",
-    ),
-    row(
-        O2_ORGANIZATION,
-        None,
-        Kind::Text,
-        "OpenObserve's organization, together with `O2_AUTHORIZATION_HEADER`.",
-    ),
-    row(
-        O2_AUTHORIZATION,
-        None,
-        Kind::Secret,
-        "The authorization header for `O2_ENDPOINT`, `Basic …` or the base64 alone.",
-    ),
-    row(
-        O2_STREAM,
-        Some("default"),
-        Kind::Text,
-        "OpenObserve's stream, used with `O2_ORGANIZATION_ID`.",
-    ),
-    row(
-        O2_TIMEOUT,
-        None,
-        Kind::Duration,
-        "Longest time one request may take, where `OTEL_EXPORTER_OTLP_TIMEOUT` is not set.",
-    ),
-];
+pub use variables::DESTINATION;
+use variables::{
+    BACKEND, ENDPOINT, HEADERS, MAX_REQUEST_BYTES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION,
+    O2_STREAM, O2_TIMEOUT, OTEL_COMPRESSION, OTEL_ENDPOINT, OTEL_HEADERS, OTEL_LOGS_ENDPOINT,
+    OTEL_METRICS_ENDPOINT, OTEL_TIMEOUT, OTEL_TRACES_ENDPOINT, STREAM,
+};
 
 /// Headers that say how a body is sent, which is not for a variable to decide.
 const OWN_HEADERS: &[&str] = &[
@@ -431,6 +320,3 @@ fn is_loopback(url: &Url) -> bool {
         None => false,
     }
 }
-
-#[cfg(test)]
-mod tests;

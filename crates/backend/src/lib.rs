@@ -12,6 +12,7 @@ mod http_transport;
 mod outcome;
 mod reason;
 mod retry;
+mod sanitize;
 
 mod transport;
 
@@ -23,4 +24,5 @@ pub use export::Compression;
 pub use outcome::{Fate, Outcome, Undelivered};
 pub use reason::Reason;
 pub use retry::{InvalidRetryPolicy, Jitter, RetryPolicy};
+pub use sanitize::{DropReason, Sanitized, sanitize};
 pub use transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};

@@ -1,0 +1,36 @@
+//! Log records: severity and attribute names.
+
+use super::{DropReason, names, shape_resource};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+
+pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> DropReason {
+    for resource_logs in &mut logs.resource_logs {
+        shape_resource(&mut resource_logs.resource, fallback_service, names::LOG_RESOURCE);
+        let scopes = resource_logs.scope_logs.iter_mut();
+        scopes.flat_map(|scope_logs| &mut scope_logs.log_records).for_each(shape_log_record);
+    }
+    // No log record is ever dropped.
+    DropReason::InvalidId
+}
+
+fn shape_log_record(log_record: &mut LogRecord) {
+    // Otherwise OpenObserve writes the number, and the column holds `INFO` beside `17`.
+    if log_record.severity_text.is_empty() {
+        severity_name(log_record.severity_number).clone_into(&mut log_record.severity_text);
+    }
+    names::rename(&mut log_record.attributes, names::LOG_RECORD);
+}
+
+/// The short name of a severity (OpenTelemetry logs data model, "Displaying Severity").
+fn severity_name(number: i32) -> &'static str {
+    match number {
+        1..=4 => "TRACE",
+        5..=8 => "DEBUG",
+        9..=12 => "INFO",
+        13..=16 => "WARN",
+        17..=20 => "ERROR",
+        21..=24 => "FATAL",
+        _ => "UNSPECIFIED",
+    }
+}

@@ -1,0 +1,127 @@
+//! Metrics: shaped so that OpenObserve, which converts nothing, adds them up.
+
+use super::{DropReason, histograms, names, shape_resource};
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Histogram, Metric, NumberDataPoint, SummaryDataPoint,
+};
+use std::collections::BTreeMap;
+
+pub(super) fn shape(
+    metrics: &mut ExportMetricsServiceRequest,
+    fallback_service: &str,
+) -> DropReason {
+    for resource_metrics in &mut metrics.resource_metrics {
+        shape_resource(&mut resource_metrics.resource, fallback_service, names::METRIC_RESOURCE);
+        for scope_metrics in &mut resource_metrics.scope_metrics {
+            let metrics = std::mem::take(&mut scope_metrics.metrics);
+            scope_metrics.metrics = metrics.into_iter().flat_map(shape_metric).collect();
+        }
+    }
+    DropReason::NotANumber
+}
+
+/// The metric as it is to be sent: nothing if no data point is left (it would make an empty stream), several for a gauge
+/// with several sets of attribute keys.
+fn shape_metric(mut metric: Metric) -> Vec<Metric> {
+    let Some(data) = metric.data.take() else { return Vec::new() };
+    match data {
+        Data::Gauge(mut gauge) => {
+            shape_numbers(&mut gauge.data_points, true);
+            by_key_set(gauge.data_points)
+                .map(|data_points| Metric {
+                    data: Some(Data::Gauge(Gauge { data_points })),
+                    ..metric.clone()
+                })
+                .collect()
+        }
+        Data::Sum(mut sum) => {
+            shape_numbers(&mut sum.data_points, is_delta(sum.aggregation_temporality));
+            some_if(!sum.data_points.is_empty(), Metric { data: Some(Data::Sum(sum)), ..metric })
+        }
+        Data::Histogram(histogram) => shape_histogram(metric, histogram),
+        Data::ExponentialHistogram(exponential) => {
+            let histogram = Histogram {
+                aggregation_temporality: exponential.aggregation_temporality,
+                data_points: exponential
+                    .data_points
+                    .into_iter()
+                    .map(|point| histograms::to_explicit_buckets(point, &metric.unit))
+                    .collect(),
+            };
+            shape_histogram(metric, histogram)
+        }
+        Data::Summary(mut summary) => {
+            summary.data_points.retain_mut(shape_summary);
+            some_if(
+                !summary.data_points.is_empty(),
+                Metric { data: Some(Data::Summary(summary)), ..metric },
+            )
+        }
+    }
+}
+
+fn some_if(condition: bool, metric: Metric) -> Vec<Metric> {
+    if condition { vec![metric] } else { Vec::new() }
+}
+
+/// `start_time` is part of a series' identity: with the true start, every delta would be a series of its own. 0 is
+/// "unknown" in OTLP.
+fn is_delta(aggregation_temporality: i32) -> bool {
+    aggregation_temporality == AggregationTemporality::Delta as i32
+}
+
+fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool) {
+    data_points.retain(|point| match point.value {
+        Some(Value::AsDouble(value)) => value.is_finite(),
+        Some(Value::AsInt(_)) => true,
+        None => false,
+    });
+    for point in data_points {
+        names::rename(&mut point.attributes, names::DATA_POINT);
+        if without_start {
+            point.start_time_unix_nano = 0;
+        }
+    }
+}
+
+fn shape_histogram(metric: Metric, mut histogram: Histogram) -> Vec<Metric> {
+    let is_delta = is_delta(histogram.aggregation_temporality);
+    for point in &mut histogram.data_points {
+        names::rename(&mut point.attributes, names::DATA_POINT);
+        histograms::complete(point);
+        if is_delta {
+            point.start_time_unix_nano = 0;
+        }
+    }
+    some_if(
+        !histogram.data_points.is_empty(),
+        Metric { data: Some(Data::Histogram(histogram)), ..metric },
+    )
+}
+
+fn shape_summary(point: &mut SummaryDataPoint) -> bool {
+    names::rename(&mut point.attributes, names::DATA_POINT);
+    // An empty window has no quantiles; its count and sum are still true.
+    point.quantile_values.retain(|quantile| quantile.value.is_finite());
+    point.sum.is_finite()
+}
+
+/// Points with the same set of attribute keys, in groups: within one gauge, OpenObserve 0.60 lets the attributes of a point
+/// leak into the next.
+fn by_key_set(data_points: Vec<NumberDataPoint>) -> impl Iterator<Item = Vec<NumberDataPoint>> {
+    let mut groups: BTreeMap<Vec<String>, Vec<NumberDataPoint>> = BTreeMap::new();
+    for point in data_points {
+        groups.entry(sorted_keys(&point.attributes)).or_default().push(point);
+    }
+    groups.into_values()
+}
+
+fn sorted_keys(attributes: &[KeyValue]) -> Vec<String> {
+    let mut keys: Vec<String> = attributes.iter().map(|attribute| attribute.key.clone()).collect();
+    keys.sort_unstable();
+    keys
+}

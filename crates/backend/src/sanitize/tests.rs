@@ -1,0 +1,478 @@
+use super::*;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{
+    ExponentialHistogram, ExponentialHistogramDataPoint, Gauge, Histogram, HistogramDataPoint,
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, Summary, SummaryDataPoint,
+    summary_data_point,
+};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use proptest::prelude::*;
+
+const DELTA: i32 = 1;
+const CUMULATIVE: i32 = 2;
+
+fn attribute(key: &str, value: &str) -> KeyValue {
+    let value = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
+    KeyValue { key: key.to_owned(), value: Some(value), ..Default::default() }
+}
+
+fn resource(attributes: &[(&str, &str)]) -> Resource {
+    let attributes = attributes.iter().map(|(key, value)| attribute(key, value)).collect();
+    Resource { attributes, ..Default::default() }
+}
+
+fn texts(attributes: &[KeyValue]) -> Vec<String> {
+    let text =
+        |value: &Option<AnyValue>| match value.as_ref().and_then(|value| value.value.as_ref()) {
+            Some(Value::StringValue(text)) => text.clone(),
+            other => format!("{other:?}"),
+        };
+    attributes
+        .iter()
+        .map(|attribute| format!("{}={}", attribute.key, text(&attribute.value)))
+        .collect()
+}
+
+fn span() -> Span {
+    Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        name: "checkout".to_owned(),
+        start_time_unix_nano: 5,
+        end_time_unix_nano: 7,
+        ..Default::default()
+    }
+}
+
+fn traces(resource: impl Into<Option<Resource>>, spans: Vec<Span>) -> Request {
+    let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
+    let resource_spans =
+        vec![ResourceSpans { resource: resource.into(), scope_spans, ..Default::default() }];
+    Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans })
+}
+
+fn logs(resource: impl Into<Option<Resource>>, log_records: Vec<LogRecord>) -> Request {
+    let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
+    let resource_logs =
+        vec![ResourceLogs { resource: resource.into(), scope_logs, ..Default::default() }];
+    Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs })
+}
+
+fn metrics(metrics: Vec<Metric>) -> Request {
+    let scope_metrics = vec![ScopeMetrics { metrics, ..Default::default() }];
+    let resource = Some(resource(&[("service.name", "shop")]));
+    let resource_metrics = vec![ResourceMetrics { resource, scope_metrics, ..Default::default() }];
+    Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics })
+}
+
+fn for_openobserve(request: &Request) -> Sanitized {
+    let sanitized = sanitize(Profile::OpenObserve, request.clone(), "fallback");
+    let left = sanitized.request.as_ref().map_or(0, Request::items);
+    assert_eq!(left + sanitized.dropped_items(), request.items(), "every item is sent or counted");
+    sanitized
+}
+
+fn decoded<S: Signal>(sanitized: &Sanitized) -> S::Request {
+    sanitized.request.as_ref().unwrap().decode::<S>().unwrap().unwrap()
+}
+
+#[test]
+fn what_needs_nothing_passes_with_the_same_bytes() {
+    let resource = || resource(&[("service.name", "shop"), ("faas.name", "f")]);
+    let parent = Span {
+        parent_span_id: vec![3; 8],
+        attributes: vec![attribute("http.route", "/")],
+        ..span()
+    };
+    let record = LogRecord {
+        severity_text: "INFO".to_owned(),
+        attributes: vec![attribute("a", "b")],
+        ..Default::default()
+    };
+    for request in [traces(resource(), vec![span(), parent]), logs(resource(), vec![record])] {
+        assert_eq!(
+            for_openobserve(&request),
+            Sanitized { request: Some(request), dropped: vec![] }
+        );
+    }
+}
+
+#[test]
+fn other_backends_get_what_the_user_sent() {
+    let gauge = Gauge { data_points: vec![point(f64::NAN, &[])] };
+    for request in [
+        metrics(vec![metric(Data::Gauge(gauge))]),
+        traces(None, vec![Span { trace_id: vec![1], ..span() }]),
+        logs(None, vec![LogRecord::default()]),
+    ] {
+        let sanitized = sanitize(Profile::Otlp, request.clone(), "fallback");
+        assert_eq!(sanitized, Sanitized { request: Some(request), dropped: vec![] });
+    }
+}
+
+#[test]
+fn every_resource_has_a_service_name() {
+    #[track_caller]
+    fn check(given: impl Into<Option<Resource>>, expected: &[&str]) {
+        let given = given.into();
+        let span_attributes = |request: &Request| {
+            let mut decoded = decoded::<Traces>(&for_openobserve(request));
+            texts(&decoded.resource_spans.remove(0).resource.unwrap().attributes)
+        };
+        assert_eq!(span_attributes(&traces(given.clone(), vec![span()])), expected);
+        let record = LogRecord { severity_text: "INFO".to_owned(), ..Default::default() };
+        let mut decoded = decoded::<Logs>(&for_openobserve(&logs(given, vec![record])));
+        assert_eq!(texts(&decoded.resource_logs.remove(0).resource.unwrap().attributes), expected);
+    }
+    check(None, &["service.name=fallback"]);
+    check(resource(&[("faas.name", "f")]), &["faas.name=f", "service.name=fallback"]);
+    check(resource(&[("service.name", "")]), &["service.name=fallback"]);
+    check(resource(&[("service.name", "shop")]), &["service.name=shop"]);
+    let mut number = resource(&[("service.name", "")]);
+    number.attributes[0].value = Some(AnyValue { value: Some(Value::IntValue(7)) });
+    check(number, &["service.name=fallback"]);
+}
+
+#[test]
+fn spans_get_times_ids_and_names_that_openobserve_can_store() {
+    #[track_caller]
+    fn check(given: Span, expected: Span) {
+        let sanitized =
+            for_openobserve(&traces(resource(&[("service.name", "shop")]), vec![given]));
+        let decoded = decoded::<Traces>(&sanitized);
+        assert_eq!(decoded.resource_spans[0].scope_spans[0].spans, [expected]);
+        assert_eq!(sanitized.dropped, []);
+    }
+    let ends_early = Span { end_time_unix_nano: 3, ..span() };
+    check(ends_early, Span { end_time_unix_nano: 5, ..span() });
+    check(Span { end_time_unix_nano: 0, ..span() }, Span { end_time_unix_nano: 5, ..span() });
+    check(Span { parent_span_id: vec![0; 8], ..span() }, span());
+    check(Span { parent_span_id: vec![1; 16], ..span() }, span());
+    let keys = |keys: &[&str]| Span {
+        attributes: keys.iter().map(|key| attribute(key, "x")).collect(),
+        ..span()
+    };
+    check(
+        keys(&["Service.Name", "flags", "http.route", "duration"]),
+        keys(&["attr_Service.Name", "attr_flags", "http.route", "attr_duration"]),
+    );
+}
+
+#[test]
+fn spans_with_ids_of_wrong_length_are_dropped_and_counted() {
+    let shop = resource(&[("service.name", "shop")]);
+    let short = Span { trace_id: vec![1; 8], ..span() };
+    let none = Span { span_id: vec![], ..span() };
+    let sanitized = for_openobserve(&traces(shop.clone(), vec![short.clone(), span(), none]));
+    assert_eq!(sanitized.dropped, [(DropReason::InvalidId, 2)]);
+    assert_eq!(decoded::<Traces>(&sanitized).resource_spans[0].scope_spans[0].spans, [span()]);
+    assert_eq!(for_openobserve(&traces(shop, vec![short])).request, None);
+}
+
+#[test]
+fn log_records_get_a_severity_text_and_keep_their_own_fields() {
+    let severity = |number| {
+        let record = LogRecord { severity_number: number, ..Default::default() };
+        let sanitized = for_openobserve(&logs(resource(&[("service.name", "shop")]), vec![record]));
+        decoded::<Logs>(&sanitized).resource_logs[0].scope_logs[0].log_records[0]
+            .severity_text
+            .clone()
+    };
+    assert_eq!(
+        [0, 1, 9, 12, 17, 24, 25, -1].map(severity),
+        ["UNSPECIFIED", "TRACE", "INFO", "INFO", "ERROR", "FATAL", "UNSPECIFIED", "UNSPECIFIED"]
+    );
+
+    let record = LogRecord {
+        severity_text: "warning".to_owned(),
+        attributes: ["_timestamp", "body", "severity", "service.name", "trace_id", "body.text"]
+            .map(|key| attribute(key, "x"))
+            .to_vec(),
+        ..Default::default()
+    };
+    let resource = resource(&[("service.name", "shop"), ("severity", "x")]);
+    let decoded = decoded::<Logs>(&for_openobserve(&logs(resource, vec![record])));
+    let record = &decoded.resource_logs[0].scope_logs[0].log_records[0];
+    assert_eq!(record.severity_text, "warning");
+    assert_eq!(
+        texts(&record.attributes),
+        [
+            "attr__timestamp=x",
+            "attr_body=x",
+            "attr_severity=x",
+            "attr_service.name=x",
+            "attr_trace_id=x",
+            "body.text=x"
+        ]
+    );
+    let resource = decoded.resource_logs[0].resource.as_ref().unwrap();
+    assert_eq!(texts(&resource.attributes), ["service.name=shop", "attr_severity=x"]);
+}
+
+fn metric(data: Data) -> Metric {
+    Metric { name: "m".to_owned(), data: Some(data), ..Default::default() }
+}
+
+fn point(value: f64, keys: &[&str]) -> NumberDataPoint {
+    NumberDataPoint {
+        attributes: keys.iter().map(|key| attribute(key, "x")).collect(),
+        start_time_unix_nano: 3,
+        time_unix_nano: 9,
+        value: Some(Number::AsDouble(value)),
+        ..Default::default()
+    }
+}
+
+fn without_start(point: NumberDataPoint) -> NumberDataPoint {
+    NumberDataPoint { start_time_unix_nano: 0, ..point }
+}
+
+/// The metrics that are left of these.
+fn shaped_metrics(given: Vec<Metric>) -> (Vec<Metric>, usize) {
+    let sanitized = for_openobserve(&metrics(given));
+    let dropped = sanitized.dropped_items();
+    if sanitized.request.is_none() {
+        return (vec![], dropped);
+    }
+    let mut decoded = decoded::<Metrics>(&sanitized);
+    (decoded.resource_metrics.remove(0).scope_metrics.remove(0).metrics, dropped)
+}
+
+#[test]
+fn values_that_are_no_numbers_are_dropped_and_counted() {
+    let numbers = vec![
+        point(f64::NAN, &[]),
+        point(1.0, &[]),
+        point(f64::INFINITY, &[]),
+        point(f64::NEG_INFINITY, &[]),
+        NumberDataPoint { value: None, ..point(0.0, &[]) },
+        NumberDataPoint { value: Some(Number::AsInt(3)), ..point(0.0, &[]) },
+    ];
+    let gauge = metric(Data::Gauge(Gauge { data_points: numbers }));
+    let (left, dropped) = shaped_metrics(vec![gauge]);
+    let expected = vec![
+        without_start(point(1.0, &[])),
+        without_start(NumberDataPoint { value: Some(Number::AsInt(3)), ..point(0.0, &[]) }),
+    ];
+    assert_eq!((left, dropped), (vec![metric(Data::Gauge(Gauge { data_points: expected }))], 4));
+
+    let gauge = metric(Data::Gauge(Gauge { data_points: vec![point(f64::NAN, &[])] }));
+    assert_eq!(shaped_metrics(vec![gauge.clone(), gauge]), (vec![], 2));
+    assert_eq!(
+        shaped_metrics(vec![metric(Data::Gauge(Gauge::default())), Metric::default()]),
+        (vec![], 0)
+    );
+}
+
+#[test]
+fn a_summary_keeps_its_sum_when_a_quantile_is_no_number() {
+    let quantile = |value| summary_data_point::ValueAtQuantile { quantile: 0.5, value };
+    let summary = |sum, values: &[f64]| SummaryDataPoint {
+        sum,
+        quantile_values: values.iter().map(|value| quantile(*value)).collect(),
+        ..Default::default()
+    };
+    let given = vec![summary(3.0, &[f64::NAN, 2.0]), summary(f64::NAN, &[1.0])];
+    let (left, dropped) =
+        shaped_metrics(vec![metric(Data::Summary(Summary { data_points: given }))]);
+    let expected = Summary { data_points: vec![summary(3.0, &[2.0])] };
+    assert_eq!((left, dropped), (vec![metric(Data::Summary(expected))], 1));
+}
+
+#[test]
+fn deltas_lose_their_start_time_and_cumulative_sums_keep_it() {
+    let sum = |temporality, point| {
+        metric(Data::Sum(Sum {
+            data_points: vec![point],
+            aggregation_temporality: temporality,
+            is_monotonic: true,
+        }))
+    };
+    let given = vec![sum(DELTA, point(1.0, &["value", "route"])), sum(CUMULATIVE, point(1.0, &[]))];
+    let expected = vec![
+        sum(DELTA, without_start(point(1.0, &["attr_value", "route"]))),
+        sum(CUMULATIVE, point(1.0, &[])),
+    ];
+    assert_eq!(shaped_metrics(given), (expected, 0));
+}
+
+#[test]
+fn a_gauge_has_one_set_of_attribute_keys() {
+    let points = vec![
+        point(1.0, &["a"]),
+        point(2.0, &[]),
+        point(3.0, &["b", "a"]),
+        point(4.0, &["a", "b"]),
+        point(5.0, &["a"]),
+    ];
+    let (left, _) = shaped_metrics(vec![metric(Data::Gauge(Gauge { data_points: points }))]);
+    let values: Vec<Vec<f64>> = left
+        .iter()
+        .map(|metric| match &metric.data {
+            Some(Data::Gauge(gauge)) => gauge
+                .data_points
+                .iter()
+                .map(|point| match point.value {
+                    Some(Number::AsDouble(value)) => value,
+                    ref other => panic!("{other:?}"),
+                })
+                .collect(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(values, [vec![2.0], vec![1.0, 5.0], vec![3.0, 4.0]]);
+}
+
+fn only_histogram(given: Metric) -> HistogramDataPoint {
+    let (left, dropped) = shaped_metrics(vec![given]);
+    assert_eq!(dropped, 0);
+    match left.into_iter().next().unwrap().data {
+        Some(Data::Histogram(mut histogram)) => histogram.data_points.remove(0),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_histogram_has_sum_minimum_and_maximum() {
+    #[track_caller]
+    fn check(counts: &[u64], bounds: &[f64], given: [Option<f64>; 3], expected: [f64; 3]) {
+        let [sum, min, max] = given;
+        let point = HistogramDataPoint {
+            start_time_unix_nano: 3,
+            bucket_counts: counts.to_vec(),
+            explicit_bounds: bounds.to_vec(),
+            count: counts.iter().sum(),
+            sum,
+            min,
+            max,
+            ..Default::default()
+        };
+        let histogram = Histogram { data_points: vec![point], aggregation_temporality: DELTA };
+        let point = only_histogram(metric(Data::Histogram(histogram)));
+        assert_eq!([point.sum, point.min, point.max], expected.map(Some));
+        assert_eq!((point.start_time_unix_nano, point.bucket_counts.as_slice()), (0, counts));
+    }
+    let none = [None; 3];
+    check(&[1, 0, 2], &[10.0, 20.0], [Some(70.0), Some(1.0), Some(44.0)], [70.0, 1.0, 44.0]);
+    check(&[2, 1, 0], &[10.0, 20.0], none, [25.0, 0.0, 20.0]);
+    check(&[0, 1, 2], &[10.0, 20.0], none, [55.0, 10.0, 20.0]);
+    check(&[1, 0], &[-10.0], none, [-10.0, -10.0, -10.0]);
+    check(
+        &[0, 1, 2],
+        &[10.0, 20.0],
+        [Some(f64::NAN), Some(f64::INFINITY), None],
+        [55.0, 10.0, 20.0],
+    );
+    check(&[5], &[], none, [0.0, 0.0, 0.0]);
+    check(&[], &[], none, [0.0, 0.0, 0.0]);
+    check(&[0, 0, 0], &[10.0, 20.0], none, [0.0, 0.0, 0.0]);
+    check(&[1, 1], &[f64::INFINITY], none, [0.0, 0.0, 0.0]);
+    check(&[1, 1, 1, 1, 1], &[1.0], none, [4.5, 0.0, 1.0]);
+}
+
+fn exponential(
+    scale: i32,
+    zero_count: u64,
+    offset: i32,
+    counts: &[u64],
+) -> ExponentialHistogramDataPoint {
+    let positive = Some(Buckets { offset, bucket_counts: counts.to_vec() });
+    let count = zero_count + counts.iter().sum::<u64>();
+    ExponentialHistogramDataPoint { scale, zero_count, count, positive, ..Default::default() }
+}
+
+/// The counts of the buckets that are not empty, by upper bound.
+fn explicit(point: ExponentialHistogramDataPoint, unit: &str) -> Vec<(f64, u64)> {
+    let exponential =
+        ExponentialHistogram { data_points: vec![point], aggregation_temporality: DELTA };
+    let given = Metric { unit: unit.to_owned(), ..metric(Data::ExponentialHistogram(exponential)) };
+    let point = only_histogram(given);
+    assert!(point.sum.is_some() && point.min.is_some() && point.max.is_some());
+    assert_eq!(point.bucket_counts.len(), point.explicit_bounds.len() + 1);
+    let bounds = point.explicit_bounds.into_iter().chain([f64::INFINITY]);
+    bounds.zip(point.bucket_counts).filter(|(_, count)| *count > 0).collect()
+}
+
+#[test]
+fn exponential_buckets_become_explicit_ones() {
+    // Scale 0: (1, 2], (2, 4], (4, 8].
+    assert_eq!(explicit(exponential(0, 1, 0, &[2, 0, 3]), "s"), [(0.0, 1), (2.0, 2), (8.0, 3)]);
+    // Scale 1: (0.5, 0.71], (0.71, 1], (1, 1.41], (1.41, 2], (2, 2.83].
+    assert_eq!(
+        explicit(exponential(1, 0, -2, &[1, 1, 1, 1, 1]), "s"),
+        [(1.0, 2), (2.0, 2), (4.0, 1)]
+    );
+    // Scale -1: (1, 4], (4, 16].
+    assert_eq!(explicit(exponential(-1, 0, 0, &[1, 1]), "s"), [(4.0, 1), (16.0, 1)]);
+    // Beyond the bounds of the unit.
+    assert_eq!(explicit(exponential(0, 0, -40, &[1]), "s"), [(2.0_f64.powi(-20), 1)]);
+    assert_eq!(explicit(exponential(0, 0, 14, &[1]), "s"), [(f64::INFINITY, 1)]);
+    assert_eq!(explicit(exponential(20, 0, i32::MAX, &[1, 1]), "By"), [(f64::INFINITY, 2)]);
+    assert_eq!(explicit(exponential(i32::MIN, 0, i32::MIN, &[1]), ""), [(2.0_f64.powi(-20), 1)]);
+    let negative = Some(Buckets { offset: 3, bucket_counts: vec![2, 5] });
+    let point = ExponentialHistogramDataPoint { negative, ..exponential(0, 1, 0, &[]) };
+    assert_eq!(explicit(point, "s"), [(0.0, 8)]);
+}
+
+fn key() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "service.name",
+        "name",
+        "body",
+        "Flags",
+        "severity",
+        "http.route",
+        "trace_id",
+        "é",
+    ])
+}
+
+fn attributes() -> impl Strategy<Value = Vec<KeyValue>> {
+    let text = prop::sample::select(vec!["", "x"]);
+    prop::collection::vec((key(), text).prop_map(|(key, value)| attribute(key, value)), 0..4)
+}
+
+proptest! {
+    /// The scan without decoding and the rules agree: what passes the scan is what the rules would leave alone.
+    #[test]
+    fn the_scan_finds_exactly_what_the_rules_change(
+        resource_attributes in attributes(),
+        span_attributes in attributes(),
+        (start, end) in (0u64..3, 0u64..3),
+        (trace_id, span_id, parent) in (15usize..18, 7usize..10, prop::sample::select(vec![0usize, 8, 16])),
+        parent_byte in 0u8..2,
+        severity_text in prop::sample::select(vec!["", "INFO"]),
+    ) {
+        let resource = Some(Resource { attributes: resource_attributes, ..Default::default() });
+        let span = Span {
+            trace_id: vec![1; trace_id],
+            span_id: vec![1; span_id],
+            parent_span_id: vec![parent_byte; parent],
+            start_time_unix_nano: start,
+            end_time_unix_nano: end,
+            attributes: span_attributes.clone(),
+            ..Default::default()
+        };
+        let record = LogRecord { severity_text: severity_text.to_owned(), attributes: span_attributes, ..Default::default() };
+
+        let request = traces(resource.clone(), vec![span]);
+        let mut decoded = request.decode::<Traces>().unwrap().unwrap();
+        traces::shape(&mut decoded, "fallback");
+        prop_assert_eq!(scan::traces_need_nothing(request.bytes()), Request::encode::<Traces>(&decoded) == request);
+
+        let request = logs(resource, vec![record]);
+        let mut decoded = request.decode::<Logs>().unwrap().unwrap();
+        logs::shape(&mut decoded, "fallback");
+        prop_assert_eq!(scan::logs_need_nothing(request.bytes()), Request::encode::<Logs>(&decoded) == request);
+
+        // What was shaped once needs nothing more.
+        let once = for_openobserve(&request);
+        prop_assert_eq!(for_openobserve(once.request.as_ref().unwrap()), once);
+    }
+}
