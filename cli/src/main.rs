@@ -1,2 +1,51 @@
-//! Placeholder.
-fn main() {}
+//! `lambda-otlp`: looks into OTLP lines, forwards event files, and runs the whole path locally.
+
+#![allow(clippy::print_stderr, reason = "stderr is where a command line tool reports")]
+
+mod decode;
+mod demo;
+mod forward;
+
+use clap::{Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Telemetry of AWS Lambda functions: decode OTLP lines, forward CloudWatch Logs events, try it all locally.
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs a function, the forwarder and a backend on this machine and accounts for every item.
+    Demo(demo::Arguments),
+    /// Reads OTLP lines and prints them as OTLP/JSON, one request a line.
+    Decode(decode::Arguments),
+    /// Sends Lambda event files of CloudWatch Logs through the forwarder's pipeline.
+    Forward(forward::Arguments),
+}
+
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Decode(arguments) => decode::run(&arguments),
+        Command::Forward(arguments) => forward::run(&arguments),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("lambda-otlp: {error:#}");
+            ExitCode::from(64)
+        }
+    }
+}
+
+/// `lambda-otlp decode … | head` is no mistake.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}

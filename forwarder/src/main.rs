@@ -1,2 +1,37 @@
-//! Placeholder.
-fn main() {}
+//! The forwarder's binary: settings, client, handler, run.
+
+use lambda_otlp_forwarder::config::Config;
+use lambda_otlp_forwarder::forward::Forwarder;
+use lambda_otlp_forwarder::handler::{InvocationError, handle};
+use lambda_otlp_forwarder::source::Incoming;
+use lambda_otlp_forwarder::{log, options};
+use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let (config, warnings) = Config::from_source(&settings::Env);
+    log::init(config.as_ref().map_or(tracing::Level::WARN, |config| config.log_level));
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    let prepared = config.map_err(|error| error.to_string()).and_then(|config| {
+        let client =
+            backend::Client::new(&config.destination).map_err(|error| error.to_string())?;
+        Ok(Forwarder::new(client, options(&config)))
+    });
+    match prepared {
+        Ok(forwarder) => {
+            let forwarder = &forwarder;
+            run(service_fn(|event: LambdaEvent<Incoming>| handle(forwarder, event))).await
+        }
+        Err(mistakes) => {
+            // The events must not be lost while the settings are wrong: every invocation fails
+            // with the mistakes, and Lambda keeps its event.
+            tracing::error!(mistakes, "wrong settings");
+            let fail = |_event: LambdaEvent<Incoming>| {
+                std::future::ready(Err::<(), _>(InvocationError::Settings(mistakes.clone())))
+            };
+            run(service_fn(fail)).await
+        }
+    }
+}

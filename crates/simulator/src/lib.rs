@@ -23,6 +23,7 @@
 //! ```
 
 mod asynchronous;
+pub mod binaries;
 mod capture;
 mod clock;
 mod cloudwatch;
@@ -37,6 +38,7 @@ mod invocation;
 mod lambda;
 mod platform_events;
 mod process;
+mod recent;
 mod runtime;
 mod runtime_api;
 pub mod sink;

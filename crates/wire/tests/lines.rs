@@ -97,7 +97,7 @@ const WHY: &[(&str, &str)] = &[
     ("suffix-text-same-line", "the text behind the object becomes a log record of its own"),
     (
         "bad-trace-id-length",
-        "the structure is right; the backend rejects that span, and the answer is counted",
+        "the structure is right; such a span is left out, and counted, before OpenObserve would reject it",
     ),
     ("empty-trace-id", "as bad-trace-id-length"),
     (

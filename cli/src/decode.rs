@@ -1,0 +1,139 @@
+//! `lambda-otlp decode`: OTLP lines in, OTLP/JSON or a summary out.
+
+use anyhow::Context as _;
+use serde::Serialize;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::process::ExitCode;
+use wire::{Limits, Logs, Metrics, Request, Signal, SignalKind, Traces, read_line};
+
+/// Arguments of `lambda-otlp decode`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Files of lines; `-` is standard input, which is also read when no file is named.
+    files: Vec<String>,
+    /// Print one row a file instead of the requests.
+    #[arg(long)]
+    summary: bool,
+    /// With --summary: one JSON object a file.
+    #[arg(long, requires = "summary")]
+    json: bool,
+}
+
+/// What a file holds.
+#[derive(Default, Serialize)]
+struct Summary {
+    file: String,
+    /// Non-empty input lines.
+    lines: usize,
+    /// Decoded OTLP requests.
+    requests: usize,
+    spans: usize,
+    data_points: usize,
+    log_records: usize,
+    /// Lines that claim to be OTLP and did not decode.
+    undecodable: usize,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let standard_input = ["-".to_owned()];
+    let files =
+        if arguments.files.is_empty() { &standard_input } else { arguments.files.as_slice() };
+    let mut summaries = Vec::new();
+    for file in files {
+        let requests_to: Option<&mut dyn Write> =
+            if arguments.summary { None } else { Some(&mut out) };
+        summaries.push(decode_file(file, requests_to)?);
+    }
+    if arguments.summary && arguments.json {
+        for summary in &summaries {
+            serde_json::to_writer(&mut out, summary)?;
+            out.write_all(b"\n")?;
+        }
+    } else if arguments.summary {
+        write_table(&summaries, &mut out)?;
+    }
+    out.flush()?;
+    let undecodable = summaries.iter().any(|summary| summary.undecodable > 0);
+    Ok(if undecodable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn decode_file(file: &str, mut requests_to: Option<&mut dyn Write>) -> anyhow::Result<Summary> {
+    let mut input: Box<dyn BufRead> = if file == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(BufReader::new(File::open(file).with_context(|| format!("cannot open {file}"))?))
+    };
+    let mut summary = Summary { file: file.to_owned(), ..Summary::default() };
+    let mut bytes = Vec::new();
+    for number in 1usize.. {
+        bytes.clear();
+        if input.read_until(b'\n', &mut bytes).with_context(|| format!("cannot read {file}"))? == 0
+        {
+            break;
+        }
+        let line = String::from_utf8_lossy(&bytes);
+        if line.trim().is_empty() {
+            continue;
+        }
+        summary.lines += 1;
+        let Some(reading) = read_line(&line, &Limits::default()) else { continue };
+        for decoded in &reading.decoded {
+            summary.requests += 1;
+            match decoded.request.kind() {
+                SignalKind::Traces => summary.spans += decoded.request.items(),
+                SignalKind::Metrics => summary.data_points += decoded.request.items(),
+                SignalKind::Logs => summary.log_records += decoded.request.items(),
+            }
+            if let Some(out) = &mut requests_to {
+                write_json(&decoded.request, out)?;
+            }
+        }
+        for undecodable in &reading.undecodable {
+            summary.undecodable += 1;
+            eprintln!(
+                "{file}:{number}: {} ({} bytes, SHA-256 {})",
+                undecodable.reason, undecodable.bytes, undecodable.sha256
+            );
+        }
+    }
+    Ok(summary)
+}
+
+fn write_json(request: &Request, out: &mut dyn Write) -> anyhow::Result<()> {
+    fn write<S: Signal>(request: &Request, out: &mut dyn Write) -> anyhow::Result<bool> {
+        let Some(request) = request.decode::<S>() else { return Ok(false) };
+        serde_json::to_writer(&mut *out, &request?)?;
+        out.write_all(b"\n")?;
+        Ok(true)
+    }
+    let _written = write::<Traces>(request, out)?
+        || write::<Metrics>(request, out)?
+        || write::<Logs>(request, out)?;
+    Ok(())
+}
+
+fn write_table(summaries: &[Summary], out: &mut dyn Write) -> io::Result<()> {
+    let width =
+        summaries.iter().map(|summary| summary.file.chars().count()).max().unwrap_or(0).max(4);
+    writeln!(
+        out,
+        "{:width$} {:>8} {:>9} {:>8} {:>12} {:>12} {:>12}",
+        "file", "lines", "requests", "spans", "data points", "log records", "undecodable"
+    )?;
+    for summary in summaries {
+        writeln!(
+            out,
+            "{:width$} {:>8} {:>9} {:>8} {:>12} {:>12} {:>12}",
+            summary.file,
+            summary.lines,
+            summary.requests,
+            summary.spans,
+            summary.data_points,
+            summary.log_records,
+            summary.undecodable
+        )?;
+    }
+    Ok(())
+}

@@ -1,0 +1,34 @@
+//! `lambda-otlp demo`: a function, the forwarder and a backend on this machine, every item counted.
+
+mod accounting;
+mod path;
+mod view;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Arguments of `lambda-otlp demo`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The demo's backend drops this many records although it answers 200: the demo must notice.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    lose: u64,
+    /// Post to this OTLP endpoint as well; for OpenObserve the base with `/api/{org}`.
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Header of the requests to --endpoint; may be repeated.
+    #[arg(long = "header", value_name = "K=V", requires = "endpoint")]
+    headers: Vec<String>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let run = runtime.block_on(path::run(arguments))?;
+    let accounts = accounting::compare(&run.ledger, &run.stored);
+    let mut out = io::stdout().lock();
+    view::write(&run, &accounts, &mut out)?;
+    out.flush()?;
+    let fine = accounts.balance() && run.refused_elsewhere.is_empty();
+    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,64 @@
+//! Builds binaries of a workspace, for tests and the demo that run them as functions.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde::Deserialize;
+
+/// Why there are no binaries.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Cargo did not start.
+    #[error("cannot run cargo: is Rust installed, and on PATH?")]
+    Cargo(#[source] std::io::Error),
+    /// The build failed; cargo has said why.
+    #[error("cargo could not build {0}")]
+    Failed(String),
+    /// The build gave no binary of this name.
+    #[error("cargo built no binary `{0}`")]
+    Missing(String),
+}
+
+/// Builds these packages in the development profile and returns their binaries by name. Cargo's
+/// own progress goes to stderr.
+pub fn build(workspace: &Path, packages: &[&str]) -> Result<HashMap<String, PathBuf>, BuildError> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+        target: Option<Target>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+        kind: Vec<String>,
+    }
+
+    let mut command = Command::new("cargo");
+    command.current_dir(workspace).args(["build", "--message-format=json-render-diagnostics"]);
+    for package in packages {
+        command.args(["--package", package]);
+    }
+    let output = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .map_err(BuildError::Cargo)?;
+    if !output.status.success() {
+        return Err(BuildError::Failed(packages.join(", ")));
+    }
+    let text = String::from_utf8_lossy(&output.stdout);
+    let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    let binaries = messages.filter_map(|message| {
+        let target =
+            message.target.filter(|target| target.kind.iter().any(|kind| kind == "bin"))?;
+        Some((target.name, message.executable?))
+    });
+    Ok(binaries.collect())
+}
+
+/// The binary of this name among those that [`build`] returned.
+pub fn find(binaries: &HashMap<String, PathBuf>, name: &str) -> Result<PathBuf, BuildError> {
+    binaries.get(name).cloned().ok_or_else(|| BuildError::Missing(name.to_owned()))
+}

@@ -1,0 +1,147 @@
+//! The forwarder's variables: one table, read once.
+
+use backend::{DESTINATION, Destination, Profile};
+use settings::{InvalidSettings, InvalidVariable, Kind, Reader, Source, Table, Variable, Warning};
+
+/// All variables of the forwarder: where it sends, then how it converts.
+pub const TABLE: Table = Table::new(&[DESTINATION, OWN, LAMBDA]);
+
+const OWN: &[Variable] = &[
+    Variable {
+        name: "LAMBDA_OTLP_PLATFORM_LOGS",
+        default: Some("reports"),
+        kind: Kind::Choice(&["reports", "all"]),
+        doc: "`all` keeps START, END and INIT_START lines as log records; otherwise they are counted as consumed. \
+              Reports, timeouts, exits and out of memory always become log records.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_NAMES",
+        default: Some("current"),
+        kind: Kind::Choice(&["current", "legacy"]),
+        doc: "`legacy` also writes the metric names of the older OpenObserve extension, as gauges.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_LOG_LEVEL",
+        default: Some("warn"),
+        kind: Kind::Choice(&["error", "warn", "info", "debug"]),
+        doc: "The forwarder's own log. `warn`: something was unexpected; `error`: items were not delivered.",
+    },
+];
+
+/// Set by Lambda itself.
+const LAMBDA: &[Variable] = &[
+    Variable {
+        name: "AWS_REGION",
+        default: None,
+        kind: Kind::Text,
+        doc: "Set by Lambda: `cloud.region` of the telemetry that the forwarder makes.",
+    },
+    Variable {
+        name: "AWS_LAMBDA_LOG_GROUP_NAME",
+        default: None,
+        kind: Kind::Text,
+        doc: "Set by Lambda: log events of this group, the forwarder's own, are dropped.",
+    },
+];
+
+/// What the forwarder is told by its variables.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where telemetry goes.
+    pub destination: Destination,
+    /// How Lambda's own events are converted.
+    pub platform: platform::Options,
+    /// The region of the forwarder, and so of the log groups.
+    pub region: Option<String>,
+    /// The forwarder's own log group.
+    pub own_log_group: Option<String>,
+    /// Level of the own log.
+    pub log_level: tracing::Level,
+}
+
+impl Config {
+    /// Reads all variables; the error names every mistake at once. The warnings are about names
+    /// that look misspelt and values that are read in an unexpected way.
+    pub fn from_source(source: &dyn Source) -> (Result<Self, InvalidSettings>, Vec<Warning>) {
+        let mut reader = Reader::new(source, TABLE);
+        let config = Self::read(&mut reader);
+        let warnings = reader.warnings().to_vec();
+        let mistakes = reader.finish();
+        let config = match (InvalidSettings::check(mistakes), config) {
+            (Err(mistakes), _) => Err(mistakes),
+            (Ok(()), Some(config)) => Ok(config),
+            (Ok(()), None) => Err(no_destination()),
+        };
+        (config, warnings)
+    }
+
+    /// `None` where the reader noted that there is no destination.
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        use tracing::Level;
+        let destination = Destination::read(reader);
+        let names = [("current", platform::Names::Current), ("legacy", platform::Names::Legacy)];
+        let names = reader.choice("LAMBDA_OTLP_NAMES", &names, platform::Names::Current);
+        let platform_logs = [("reports", false), ("all", true)];
+        let platform_logs_all = reader.choice("LAMBDA_OTLP_PLATFORM_LOGS", &platform_logs, false);
+        let levels = [
+            ("error", Level::ERROR),
+            ("warn", Level::WARN),
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+        ];
+        let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN);
+        let region = reader.string_if_set("AWS_REGION");
+        let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
+        let destination = destination?;
+        let shape = match destination.profile {
+            Profile::OpenObserve => platform::Shape::OpenObserve,
+            Profile::Otlp => platform::Shape::Otlp,
+        };
+        let platform = platform::Options { shape, names, platform_logs_all };
+        Some(Self { destination, platform, region, own_log_group, log_level })
+    }
+}
+
+/// The reader notes a mistake whenever there is no destination; this is what is said if it did not.
+fn no_destination() -> InvalidSettings {
+    let name = "LAMBDA_OTLP_ENDPOINT".to_owned();
+    InvalidSettings::from(InvalidVariable { name, problem: "no usable endpoint".to_owned() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
+        let source: HashMap<String, String> =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Config::from_source(&source).0.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        assert_eq!(TABLE.problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn defaults_are_as_documented() {
+        let config =
+            read(&[("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default")]).unwrap();
+        assert_eq!(config.log_level, tracing::Level::WARN);
+        assert_eq!(config.platform, platform::Options::default());
+    }
+
+    #[test]
+    fn all_mistakes_are_named_at_once() {
+        let error = read(&[
+            ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
+            ("LAMBDA_OTLP_NAMES", "old"),
+            ("LAMBDA_OTLP_LOG_LEVEL", "loud"),
+        ])
+        .unwrap_err();
+        for name in ["LAMBDA_OTLP_ENDPOINT", "LAMBDA_OTLP_NAMES", "LAMBDA_OTLP_LOG_LEVEL"] {
+            assert!(error.contains(name), "{error}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Counts what became of every log event and every item, so that nothing is lost silently.
+
+use serde::Serialize;
+use std::ops::AddAssign;
+use wire::SignalKind;
+
+/// Items by kind, as they came out of the log events.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Items {
+    /// Spans of OTLP lines.
+    pub spans: usize,
+    /// Data points of OTLP lines and of Lambda's own reports.
+    pub data_points: usize,
+    /// Log records of OTLP lines and of other log lines.
+    pub log_records: usize,
+    /// Lines that claim to be OTLP and did not decode; the log record that reports one counts as
+    /// a log record besides.
+    pub undecodable: usize,
+}
+
+impl Items {
+    /// Adds `items` of one signal.
+    pub fn add(&mut self, kind: SignalKind, items: usize) {
+        match kind {
+            SignalKind::Traces => self.spans += items,
+            SignalKind::Metrics => self.data_points += items,
+            SignalKind::Logs => self.log_records += items,
+        }
+    }
+
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.spans + self.data_points + self.log_records + self.undecodable
+    }
+}
+
+/// The accounting of one or more deliveries. `events` and `consumed` count log events, all else
+/// counts items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ledger {
+    /// Log events received.
+    pub events: usize,
+    /// Log events that become no item: START, END and INIT_START lines, control messages, OTLP
+    /// lines without items, events of the forwarder's own log group.
+    pub consumed: usize,
+    /// Log events of the forwarder's own log group, counted in `consumed` too.
+    pub own_log_group: usize,
+    /// What the other log events became.
+    pub items: Items,
+    /// Taken by the backend.
+    pub accepted: usize,
+    /// Kept in the retry queue.
+    pub parked: usize,
+    /// Put aside with a reason.
+    pub dead_lettered: usize,
+    /// Dropped by a rule.
+    pub dropped: usize,
+    /// Given back to whoever invoked the forwarder, which then delivers the event again.
+    pub returned: usize,
+    /// Accepted or returned items that the backend may have stored twice.
+    pub ambiguous: usize,
+}
+
+impl Ledger {
+    /// Items whose fate nobody recorded: 0, or there is a bug. Negative if some have two.
+    pub fn lost(&self) -> i64 {
+        let fates = self.accepted + self.parked + self.dead_lettered + self.dropped + self.returned;
+        let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        signed(self.items.total()) - signed(fates)
+    }
+
+    /// The ledger as one JSON object, with `lost` worked out.
+    pub fn to_json(&self) -> String {
+        #[derive(Serialize)]
+        struct Printed {
+            events: usize,
+            consumed: usize,
+            items: Items,
+            accepted: usize,
+            parked: usize,
+            dead_lettered: usize,
+            dropped: usize,
+            returned: usize,
+            lost: i64,
+        }
+        let printed = Printed {
+            events: self.events,
+            consumed: self.consumed,
+            items: self.items,
+            accepted: self.accepted,
+            parked: self.parked,
+            dead_lettered: self.dead_lettered,
+            dropped: self.dropped,
+            returned: self.returned,
+            lost: self.lost(),
+        };
+        // Integers and names only: serializing cannot fail.
+        serde_json::to_string(&printed).unwrap_or_default()
+    }
+}
+
+impl AddAssign for Ledger {
+    fn add_assign(&mut self, other: Self) {
+        // Named one by one, so that a new field cannot be forgotten.
+        let Self {
+            events,
+            consumed,
+            own_log_group,
+            items,
+            accepted,
+            parked,
+            dead_lettered,
+            dropped,
+            returned,
+            ambiguous,
+        } = other;
+        self.events += events;
+        self.consumed += consumed;
+        self.own_log_group += own_log_group;
+        self.items.spans += items.spans;
+        self.items.data_points += items.data_points;
+        self.items.log_records += items.log_records;
+        self.items.undecodable += items.undecodable;
+        self.accepted += accepted;
+        self.parked += parked;
+        self.dead_lettered += dead_lettered;
+        self.dropped += dropped;
+        self.returned += returned;
+        self.ambiguous += ambiguous;
+    }
+}
