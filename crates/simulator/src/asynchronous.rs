@@ -10,7 +10,7 @@ use crate::clock;
 use crate::environment::in_lambdas_words;
 use crate::function::FunctionSpec;
 use crate::invocation::{Invocation, Outcome};
-use crate::lambda::{Function, Service, remember};
+use crate::lambda::{Function, Service};
 use crate::lock;
 use crate::platform_events::text;
 
@@ -71,7 +71,7 @@ pub(crate) async fn attempt(
             tokio::time::sleep(delay).await;
         } else {
             let record = record(&function.spec, &invocation, attempts, &payload);
-            remember(&mut lock(&service.on_failure), record);
+            lock(&service.on_failure).push(record, payload.len());
         }
     }
 }

@@ -56,13 +56,18 @@ impl Captures {
             lock(&pipe.lines).finish(|line| pipe.writer.application_line(line));
         }
     }
+
+    /// Leaves what the process writes in the pipes, until `drain`.
+    pub(crate) fn stop_reading(&self) {
+        for reader in &self.readers {
+            reader.abort();
+        }
+    }
 }
 
 impl Drop for Captures {
     fn drop(&mut self) {
-        for reader in &self.readers {
-            reader.abort();
-        }
+        self.stop_reading();
     }
 }
 

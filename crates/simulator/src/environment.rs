@@ -93,6 +93,7 @@ struct Finished {
     response_latency: Option<Duration>,
     produced_bytes: usize,
     exit: Option<ExitStatus>,
+    ended_at: Instant,
 }
 
 impl Environment {
@@ -154,7 +155,7 @@ impl Environment {
             Err(failed) => failed,
         };
 
-        let duration = begin.elapsed();
+        let duration = finished.ended_at.duration_since(begin);
         let report = Report {
             request_id,
             status: finished.status,
@@ -162,7 +163,7 @@ impl Environment {
             billed: round_up_to_millis(duration + init_duration.unwrap_or_default()),
             init: init_duration,
             memory_mb: self.spec.memory_mb,
-            max_memory_mb: self.max_memory_mb.clamp(1, self.spec.memory_mb),
+            max_memory_mb: self.max_memory_mb.min(self.spec.memory_mb).max(1),
             trace,
             started,
             response_latency: finished.response_latency,
@@ -276,7 +277,8 @@ impl Environment {
             InitFailure::Timeout => (Outcome::Timeout, Status::Timeout, None),
         };
         self.events.init_report(phase, &status, duration, clock::now());
-        Finished { outcome, status, response_latency: None, produced_bytes: 0, exit }
+        let ended_at = Instant::now();
+        Finished { outcome, status, response_latency: None, produced_bytes: 0, exit, ended_at }
     }
 
     /// Freezes the process after an invocation, or ends it where it failed.
@@ -310,7 +312,14 @@ impl Environment {
             (None, end) => (Outcome::Crash { status: exit }, status_of(end), None, 0),
         };
         let exit = if run.end == RunEnd::Exited { exit } else { None };
-        Finished { outcome, status, response_latency: latency, produced_bytes, exit }
+        Finished {
+            outcome,
+            status,
+            response_latency: latency,
+            produced_bytes,
+            exit,
+            ended_at: run.ended_at,
+        }
     }
 
     async fn end_runtime(&mut self, runtime: Runtime) -> Option<ExitStatus> {

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response, StatusCode};
@@ -52,8 +53,11 @@ where
 {
     let mut connections = JoinSet::new();
     loop {
-        // An error here is about one connection that did not come to be.
-        let Ok((stream, _)) = listener.accept().await else { continue };
+        let Ok((stream, _)) = listener.accept().await else {
+            // About one connection that did not come to be, or no descriptors are left; the latter may pass.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
         while connections.try_join_next().is_some() {}
         let handler = Arc::clone(&handler);
         connections.spawn(async move {

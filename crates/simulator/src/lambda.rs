@@ -1,6 +1,6 @@
 //! The service: functions, their environments, and how they are invoked.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -23,6 +23,7 @@ use crate::identifiers;
 use crate::invocation::Invocation;
 use crate::lock;
 use crate::process::ProcessTable;
+use crate::recent::Recent;
 
 /// The largest payload of a synchronous invocation, in bytes (AWS Lambda quotas: 6 MB).
 pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -32,9 +33,6 @@ pub const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
 
 /// How many asynchronous invocations may wait or run.
 const MAX_ASYNC_INVOCATIONS: usize = 10_000;
-
-/// How many finished invocations, and ended environments, are remembered of each function.
-const MAX_REMEMBERED: usize = 1000;
 
 /// How often a flush looks again for what its own deliveries have made, before it takes it for a loop.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -56,7 +54,7 @@ pub(crate) struct Service {
     running: watch::Sender<usize>,
     /// Asynchronous invocations whose last attempt is not over.
     queued: watch::Sender<usize>,
-    pub(crate) on_failure: Mutex<VecDeque<OnFailureRecord>>,
+    pub(crate) on_failure: Mutex<Recent<OnFailureRecord>>,
     deliveries_of_each_batch: AtomicUsize,
 }
 
@@ -71,21 +69,21 @@ pub(crate) struct Function {
     pub(crate) spec: Arc<FunctionSpec>,
     slots: Semaphore,
     idle: Mutex<Vec<Environment>>,
-    views: Mutex<VecDeque<Arc<EnvironmentView>>>,
-    finished: Mutex<VecDeque<Invocation>>,
+    views: Mutex<Recent<Arc<EnvironmentView>>>,
+    finished: Mutex<Recent<Invocation>>,
 }
 
 /// Counts one up, and down again when it is dropped.
-pub(crate) struct Counted<'a>(&'a watch::Sender<usize>);
+struct Counted(watch::Sender<usize>);
 
-impl<'a> Counted<'a> {
-    fn up(counter: &'a watch::Sender<usize>) -> Self {
+impl Counted {
+    fn up(counter: &watch::Sender<usize>) -> Self {
         counter.send_modify(|count| *count += 1);
-        Self(counter)
+        Self(counter.clone())
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for Counted {
     fn drop(&mut self) {
         self.0.send_modify(|count| *count -= 1);
     }
@@ -211,9 +209,15 @@ impl Lambda {
         self.service.deliveries_of_each_batch.store(times, Ordering::Relaxed);
     }
 
-    /// The records of asynchronous invocations that failed in every attempt, oldest first; the last 1,000 are kept.
+    /// The records of asynchronous invocations that failed in every attempt, oldest first; the last 1,000
+    /// (or 64 MiB) are kept.
     pub fn on_failure_records(&self) -> Vec<OnFailureRecord> {
-        lock(&self.service.on_failure).iter().cloned().collect()
+        lock(&self.service.on_failure).to_vec()
+    }
+
+    /// How many such records there were, those included that are no longer kept.
+    pub fn on_failure_count(&self) -> u64 {
+        lock(&self.service.on_failure).total()
     }
 
     /// The log events of one function in the order in which they were written.
@@ -239,17 +243,25 @@ impl Lambda {
         self.service.cloudwatch.observe(Box::new(observer));
     }
 
-    /// The finished invocations of a function, attempts of asynchronous ones included; the last 1,000 are kept.
+    /// The finished invocations of a function, attempts of asynchronous ones included; the last 1,000 (or
+    /// 64 MiB of responses) are kept.
     pub fn invocations(&self, function: &str) -> Vec<Invocation> {
-        let finished =
-            self.service.function(function).map(|function| lock(&function.finished).clone());
-        finished.map(Vec::from).unwrap_or_default()
+        let function = self.service.function(function);
+        function.map(|function| lock(&function.finished).to_vec()).unwrap_or_default()
+    }
+
+    /// How many invocations of a function have finished, those included that are no longer kept.
+    pub fn invocation_count(&self, function: &str) -> u64 {
+        self.service
+            .function(function)
+            .map(|function| lock(&function.finished).total())
+            .unwrap_or_default()
     }
 
     /// The environments of a function as they are now, those that were shut down included.
     pub fn environments(&self, function: &str) -> Vec<EnvironmentState> {
         let Ok(function) = self.service.function(function) else { return Vec::new() };
-        lock(&function.views).iter().map(|view| view.state()).collect()
+        lock(&function.views).to_vec().iter().map(|view| view.state()).collect()
     }
 
     /// The processes of all functions that live now.
@@ -336,12 +348,12 @@ impl Service {
         }
         let request_id = identifiers::uuid();
         let service = Arc::clone(self);
-        self.queued.send_modify(|queued| *queued += 1);
+        let queued = Counted::up(&self.queued);
         self.handle.spawn({
             let request_id = request_id.clone();
             async move {
                 asynchronous::attempt(&service, &function, request_id, payload).await;
-                service.queued.send_modify(|queued| *queued -= 1);
+                drop(queued);
             }
         });
         Ok(request_id)
@@ -380,7 +392,8 @@ impl Service {
             let mut environment = service.environment(&function);
             let invocation = environment.invoke(request_id, payload).await;
             lock(&function.idle).push(environment);
-            remember(&mut lock(&function.finished), invocation.clone());
+            let bytes = invocation.response().map_or(0, <[u8]>::len);
+            lock(&function.finished).push(invocation.clone(), bytes);
             drop((counted, slot));
             Ok(invocation)
         });
@@ -391,17 +404,9 @@ impl Service {
         let idle = lock(&function.idle).pop();
         idle.unwrap_or_else(|| {
             let environment = Environment::new(&function.spec, &self.cloudwatch, &self.table);
-            remember(&mut lock(&function.views), Arc::clone(environment.view()));
+            lock(&function.views).push(Arc::clone(environment.view()), 0);
             environment
         })
-    }
-}
-
-/// Adds one and forgets the oldest beyond the limit.
-pub(crate) fn remember<T>(remembered: &mut VecDeque<T>, one: T) {
-    remembered.push_back(one);
-    if remembered.len() > MAX_REMEMBERED {
-        remembered.pop_front();
     }
 }
 

@@ -171,12 +171,13 @@ impl Process {
             | WaitIdOptions::NOWAIT
             | WaitIdOptions::NOHANG;
         // A stop takes effect within microseconds, unless a thread is inside an uninterruptible system call.
-        let patience = Instant::now() + Duration::from_secs(2);
+        let begin = Instant::now();
         while matches!(rustix::process::waitid(WaitId::Pid(self.leader), stopped), Ok(None)) {
-            if Instant::now() > patience {
-                break;
+            match begin.elapsed().as_millis() {
+                0 => tokio::task::yield_now().await,
+                1..2000 => tokio::time::sleep(Duration::from_millis(1)).await,
+                _ => break,
             }
-            tokio::time::sleep(Duration::from_micros(100)).await;
         }
         self.captures.drain();
     }
@@ -238,4 +239,38 @@ pub fn process_state(pid: u32) -> Option<char> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses and may itself contain anything.
     stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloudwatch::CloudWatch;
+    use crate::function::FunctionSpec;
+
+    #[tokio::test]
+    async fn a_frozen_process_has_nothing_left_in_its_pipes() {
+        let (cloudwatch, table) = (Arc::<CloudWatch>::default(), Arc::<ProcessTable>::default());
+        let spec = FunctionSpec::new("f", "/bin/sh");
+        let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));
+        let start = Start {
+            program: spec.bootstrap(),
+            arguments: &["-c".to_owned(), "echo out; echo err >&2; kill -STOP $$".to_owned()],
+            environment: BTreeMap::new(),
+            directory: None,
+        };
+        let mut process = Process::start(start, &writer, &table).unwrap();
+        // Without the reader tasks, what is in the log comes from the freeze alone.
+        process.captures.stop_reading();
+        while process_state(process.pid()) != Some('T') {
+            tokio::task::yield_now().await;
+        }
+        assert!(cloudwatch.events("/aws/lambda/f").is_empty());
+        process.freeze().await;
+        let messages: Vec<_> =
+            cloudwatch.events("/aws/lambda/f").into_iter().map(|event| event.message).collect();
+        assert_eq!(messages, ["out\n", "err\n"]);
+        assert_eq!(table.pids(), [process.pid()]);
+        process.end().await;
+        assert!(table.pids().is_empty());
+    }
 }

@@ -56,6 +56,14 @@ pub(crate) enum InitFailure {
 pub(crate) struct Run {
     pub(crate) response: Option<Responded>,
     pub(crate) end: RunEnd,
+    /// When it came to its end; what follows is not the function's time.
+    pub(crate) ended_at: Instant,
+}
+
+impl Run {
+    fn new(response: Option<Responded>, end: RunEnd) -> Self {
+        Self { response, end, ended_at: Instant::now() }
+    }
 }
 
 #[derive(Debug)]
@@ -147,8 +155,8 @@ impl Runtime {
         loop {
             let call = match self.next_call(deadline).await {
                 Happened::Call(call) => call,
-                Happened::Exited => return Run { response, end: RunEnd::Exited },
-                Happened::Timeout => return Run { response, end: RunEnd::Timeout },
+                Happened::Exited => return Run::new(response, RunEnd::Exited),
+                Happened::Timeout => return Run::new(response, RunEnd::Timeout),
             };
             match call {
                 Call::Response { request_id: answered, result, reply }
@@ -168,7 +176,7 @@ impl Runtime {
                 !extension.wants_invocations() || extension.waiting.is_some()
             };
             if self.waiting.is_some() && self.extensions.iter().all(informed) {
-                return Run { response, end: RunEnd::Ready };
+                return Run::new(response, RunEnd::Ready);
             }
         }
     }

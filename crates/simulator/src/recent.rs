@@ -1,0 +1,64 @@
+//! The newest of many things, bounded in number and in bytes.
+
+use std::collections::VecDeque;
+
+/// How many things, and how many bytes of them, are remembered.
+const MAX_ITEMS: usize = 1000;
+const MAX_BYTES: usize = 64 * 1024 * 1024;
+
+/// Remembers the newest things and counts them all.
+#[derive(Debug)]
+pub(crate) struct Recent<T> {
+    items: VecDeque<(T, usize)>,
+    bytes: usize,
+    total: u64,
+}
+
+impl<T> Default for Recent<T> {
+    fn default() -> Self {
+        Self { items: VecDeque::new(), bytes: 0, total: 0 }
+    }
+}
+
+impl<T: Clone> Recent<T> {
+    /// Adds one of about `bytes` and forgets the oldest beyond the bounds, but never the one added.
+    pub(crate) fn push(&mut self, item: T, bytes: usize) {
+        self.items.push_back((item, bytes));
+        self.bytes += bytes;
+        self.total += 1;
+        while self.items.len() > MAX_ITEMS || (self.bytes > MAX_BYTES && self.items.len() > 1) {
+            let Some((_, forgotten_bytes)) = self.items.pop_front() else { return };
+            self.bytes -= forgotten_bytes;
+        }
+    }
+
+    pub(crate) fn to_vec(&self) -> Vec<T> {
+        self.items.iter().map(|(item, _)| item.clone()).collect()
+    }
+
+    /// How many were added, those that were forgotten included.
+    pub(crate) fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_are_forgotten_beyond_the_bounds() {
+        #[track_caller]
+        fn check(items: usize, bytes_each: usize, kept: usize) {
+            let mut recent = Recent::default();
+            (0..items).for_each(|item| recent.push(item, bytes_each));
+            let expected: Vec<usize> = (items - kept..items).collect();
+            assert_eq!((recent.to_vec(), recent.total()), (expected, items as u64));
+        }
+        check(0, 1, 0);
+        check(1000, 1, 1000);
+        check(1001, 1, 1000);
+        check(5, MAX_BYTES / 2, 2);
+        check(3, MAX_BYTES + 1, 1);
+    }
+}
