@@ -7,6 +7,7 @@ use crate::export::{Compression, export};
 use crate::http_transport::HttpTransport;
 use crate::outcome::Outcome;
 use crate::retry::{Jitter, RetryPolicy};
+use settings::Secret;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
@@ -38,7 +39,7 @@ pub struct Client {
     request_timeout: Duration,
     max_request_bytes: usize,
     policy: RetryPolicy,
-    secrets: Vec<String>,
+    secrets: Vec<Secret>,
 }
 
 impl Client {
@@ -96,11 +97,11 @@ impl Client {
 }
 
 /// What must not come back in an error's text: the header values, and of `Basic …` the credentials alone.
-fn secrets(destination: &Destination) -> Vec<String> {
+fn secrets(destination: &Destination) -> Vec<Secret> {
     const SHORTEST: usize = 6;
     let values = destination.headers.iter().flat_map(|(_, value)| {
         let value = value.expose();
         [value, value.rsplit(' ').next().unwrap_or_default()]
     });
-    values.filter(|value| value.len() >= SHORTEST).map(str::to_owned).collect()
+    values.filter(|value| value.len() >= SHORTEST).map(Secret::new).collect()
 }

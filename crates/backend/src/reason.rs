@@ -1,6 +1,7 @@
 //! Why a request was not taken, in words for a person.
 
 use crate::transport::TransportError;
+use settings::Secret;
 use std::fmt;
 
 /// What happened to a request last.
@@ -69,7 +70,7 @@ impl fmt::Display for Reason {
 
 impl Reason {
     /// Replaces these texts, wherever the backend repeats them.
-    pub(crate) fn mask(&mut self, secrets: &[String]) {
+    pub(crate) fn mask(&mut self, secrets: &[Secret]) {
         let text = match self {
             Self::Status { text, .. } | Self::NothingWritten { text } | Self::Rejected { text } => {
                 text
@@ -78,7 +79,7 @@ impl Reason {
             Self::NoOtlpAnswer { .. } | Self::Deadline => return,
         };
         for secret in secrets {
-            *text = text.replace(secret, "****");
+            *text = text.replace(secret.expose(), "****");
         }
     }
 }
