@@ -1,1 +1,38 @@
-//! End-to-end tests with real processes, and the shared fixtures.
+//! What the end-to-end tests share: the binaries under test and the fixtures.
+
+use simulator::binaries;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+/// The root of the workspace.
+pub fn workspace() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// A file below `tests/fixtures`.
+///
+/// # Panics
+/// When it cannot be read.
+#[expect(clippy::panic, reason = "a test without its fixture has to fail")]
+pub fn fixture(path: &str) -> Vec<u8> {
+    let path = workspace().join("tests/fixtures").join(path);
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// A binary of the workspace, built once for all tests of a process.
+///
+/// # Panics
+/// When it cannot be built.
+#[expect(clippy::panic, reason = "a test without its binary has to fail")]
+pub fn binary(name: &str) -> PathBuf {
+    static BUILT: OnceLock<Result<std::collections::HashMap<String, PathBuf>, String>> =
+        OnceLock::new();
+    let packages = ["lambda-otlp-forwarder", "lambda-otlp-cli", "lambda-otlp-demo"];
+    let built = BUILT.get_or_init(|| {
+        binaries::build(&workspace(), &packages).map_err(|error| error.to_string())
+    });
+    match built {
+        Ok(built) => binaries::find(built, name).unwrap_or_else(|error| panic!("{error}")),
+        Err(error) => panic!("{error}"),
+    }
+}

@@ -1,0 +1,178 @@
+//! The real forwarder as a process in a local Lambda: what it does with events when the backend
+//! is well, ill, or not there.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
+use base64::Engine as _;
+use lambda_otlp_tests::{binary, fixture};
+use simulator::sink::{Answer, Sink};
+use simulator::{FunctionSpec, Lambda, OnFailureRecord};
+use std::time::Duration;
+
+const USER: &str = "root@example.com";
+const PASSWORD: &str = "s3cret-password";
+
+fn authorization(password: &str) -> String {
+    let credentials =
+        base64::engine::general_purpose::STANDARD.encode(format!("{USER}:{password}"));
+    format!("authorization=Basic {credentials}")
+}
+
+/// What came of one asynchronous invocation with an event file, retries included.
+struct Invoked {
+    attempts: usize,
+    on_failure: Option<OnFailureRecord>,
+    log: String,
+}
+
+impl Invoked {
+    /// The error that Lambda keeps with the event.
+    fn error(&self) -> String {
+        let record = self.on_failure.as_ref().expect("the invocation failed for good");
+        assert!(record.request_payload.to_string().contains("awslogs"), "the event is kept whole");
+        record.response_payload.to_string()
+    }
+}
+
+async fn invoke(event: &str, variables: &[(&str, &str)]) -> Invoked {
+    let lambda = Lambda::start().await.unwrap();
+    let mut function = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
+        .timeout(Duration::from_secs(30));
+    for (name, value) in variables {
+        function = function.env(*name, *value);
+    }
+    lambda.create_function(function).unwrap();
+    lambda.invoke_async("forwarder", fixture(&format!("events/awslogs-{event}.json"))).unwrap();
+    lambda.wait_for_async_invocations().await;
+    let invoked = Invoked {
+        attempts: lambda.invocations("forwarder").len(),
+        on_failure: lambda.on_failure_records().pop(),
+        log: lambda.log_events("forwarder").iter().map(|event| event.message.as_str()).collect(),
+    };
+    lambda.shut_down().await;
+    invoked
+}
+
+async fn sink() -> Sink {
+    Sink::builder()
+        .organization("default")
+        .strict_organizations()
+        .user("admin@example.com", "other")
+        .member(USER, PASSWORD)
+        .no_window()
+        .start()
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_mixed_event_arrives_whole() {
+    let sink = sink().await;
+    let headers = authorization(PASSWORD);
+    let invoked = invoke(
+        "text-mixed",
+        &[
+            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+            ("LAMBDA_OTLP_HEADERS", &headers),
+            ("LAMBDA_OTLP_STREAM", "lambda"),
+        ],
+    )
+    .await;
+    assert_eq!(invoked.attempts, 1, "{}", invoked.log);
+    assert!(invoked.on_failure.is_none());
+    let counts = sink.counts();
+    assert_eq!((counts.spans, counts.log_records, counts.data_points), (30, 8, 15));
+    assert!(sink.spans().iter().all(|span| span.stream == "lambda"));
+    assert_eq!(format!("{:?}", sink.oddities()), "[]");
+}
+
+#[tokio::test]
+async fn a_backend_that_recovers_gets_everything_once() {
+    let sink = sink().await;
+    sink.script([Answer::Status(503), Answer::MemoryTableOverflow]);
+    let headers = authorization(PASSWORD);
+    let invoked = invoke(
+        "otlp-only",
+        &[("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", &headers)],
+    )
+    .await;
+    assert_eq!(invoked.attempts, 1, "{}", invoked.log);
+    assert_eq!(sink.counts().spans, 530);
+}
+
+#[tokio::test]
+async fn an_unreachable_backend_returns_the_event() {
+    // A port that was free a moment ago.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let endpoint = format!("http://127.0.0.1:{port}/api/default");
+    let invoked = invoke("otlp-only", &[("LAMBDA_OTLP_ENDPOINT", &endpoint)]).await;
+    assert_eq!(invoked.attempts, 3, "Lambda tries an asynchronous event three times");
+    let error = invoked.error();
+    assert!(error.contains("530 of 530 items were not delivered"), "{error}");
+    assert!(error.contains("refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_wrong_password_returns_the_event_and_is_not_shown() {
+    let sink = sink().await;
+    let headers = authorization("wr0ng-password");
+    let invoked = invoke(
+        "otlp-only",
+        &[("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", &headers)],
+    )
+    .await;
+    let error = invoked.error();
+    assert!(error.contains("401 Unauthorized"), "{error}");
+    for secret in ["wr0ng-password", headers.rsplit(' ').next().unwrap()] {
+        assert!(!invoked.log.contains(secret) && !error.contains(secret), "{}", invoked.log);
+    }
+    assert_eq!(sink.counts().stored(), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_organization_returns_the_event_and_says_what_to_do() {
+    let sink = sink().await;
+    let headers = authorization(PASSWORD);
+    let endpoint = format!("{}/api/nobody", sink.url());
+    let invoked = invoke(
+        "otlp-only",
+        &[("LAMBDA_OTLP_ENDPOINT", &endpoint), ("LAMBDA_OTLP_HEADERS", &headers)],
+    )
+    .await;
+    let error = invoked.error();
+    assert!(error.contains("404 Not Found"), "{error}");
+    assert!(error.contains("/api/{organization}"), "{error}");
+}
+
+#[tokio::test]
+async fn wrong_variables_are_all_named_and_the_event_is_returned() {
+    let invoked = invoke(
+        "otlp-only",
+        &[
+            ("LAMBDA_OTLP_ENDPOINT", "o2.example.com/api/default"),
+            ("LAMBDA_OTLP_LOG_LEVEL", "loud"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "ten"),
+        ],
+    )
+    .await;
+    let error = invoked.error();
+    for name in ["LAMBDA_OTLP_ENDPOINT", "LAMBDA_OTLP_LOG_LEVEL", "OTEL_EXPORTER_OTLP_TIMEOUT"] {
+        assert!(error.contains(name), "{error}");
+        assert!(invoked.log.contains(name), "{}", invoked.log);
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_another_service_is_an_error_that_says_so() {
+    let sink = sink().await;
+    let lambda = Lambda::start().await.unwrap();
+    let function = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
+        .timeout(Duration::from_secs(30))
+        .env("LAMBDA_OTLP_ENDPOINT", sink.base());
+    lambda.create_function(function).unwrap();
+    lambda.invoke_async("forwarder", br#"{"Records":[{"eventSource":"aws:s3"}]}"#).unwrap();
+    lambda.wait_for_async_invocations().await;
+    let record = lambda.on_failure_records().pop().unwrap();
+    assert!(record.response_payload.to_string().contains("subscription filters"), "{record:?}");
+    lambda.shut_down().await;
+}
