@@ -10,9 +10,9 @@ use crate::clock;
 use crate::environment::in_lambdas_words;
 use crate::function::FunctionSpec;
 use crate::invocation::{Invocation, Outcome};
-use crate::lambda::{Function, Service};
 use crate::lock;
 use crate::platform_events::text;
+use crate::service::{Function, Service};
 
 /// What Lambda sends to an on-failure destination (AWS Lambda "Capturing records of asynchronous invocations").
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -10,8 +10,8 @@ use hyper::body::Incoming;
 use crate::asynchronous::response_body;
 use crate::error::Error;
 use crate::http::{self as server, Unread};
-use crate::lambda::{MAX_PAYLOAD_BYTES, Service};
 use crate::runtime_api::{header, not_found};
+use crate::service::{MAX_PAYLOAD_BYTES, Service};
 
 pub(crate) async fn route(
     request: Request<Incoming>,

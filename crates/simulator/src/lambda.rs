@@ -1,38 +1,24 @@
-//! The service: functions, their environments, and how they are invoked.
+//! The handle of a simulator: what tests and the demo call.
 
-use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use tokio::runtime::Handle;
-use tokio::sync::{Semaphore, watch};
 
-use crate::asynchronous::{self, OnFailureRecord};
+use crate::asynchronous::OnFailureRecord;
 use crate::clock;
-use crate::cloudwatch::{self, Batch, CloudWatch, FilterPattern, LogCounts, LogEvent};
+use crate::cloudwatch::{self, FilterPattern, LogCounts, LogEvent};
 use crate::endpoint;
-use crate::environment::{Environment, EnvironmentState, EnvironmentView};
+use crate::environment::EnvironmentState;
 use crate::error::Error;
 use crate::function::FunctionSpec;
 use crate::http::Server;
-use crate::identifiers;
 use crate::invocation::Invocation;
 use crate::lock;
-use crate::process::ProcessTable;
-use crate::recent::Recent;
-
-/// The largest payload of a synchronous invocation, in bytes (AWS Lambda quotas: 6 MB).
-pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
-
-/// The largest payload of an asynchronous invocation, in bytes (AWS Lambda quotas: 1 MB).
-pub const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
-
-/// How many asynchronous invocations may wait or run.
-const MAX_ASYNC_INVOCATIONS: usize = 10_000;
+use crate::service::{Function, Service};
 
 /// How often a flush looks again for what its own deliveries have made, before it takes it for a loop.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -44,67 +30,13 @@ pub struct Lambda {
     endpoint: Server,
 }
 
-/// What the parts of a running simulator share.
-pub(crate) struct Service {
-    handle: Handle,
-    functions: Mutex<BTreeMap<String, Arc<Function>>>,
-    cloudwatch: Arc<CloudWatch>,
-    table: Arc<ProcessTable>,
-    /// Invocations that run now, whoever waits for them.
-    running: watch::Sender<usize>,
-    /// Asynchronous invocations whose last attempt is not over.
-    queued: watch::Sender<usize>,
-    pub(crate) on_failure: Mutex<Recent<OnFailureRecord>>,
-    deliveries_of_each_batch: AtomicUsize,
-}
-
-impl fmt::Debug for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Service").field("running", &*self.running.borrow()).finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Function {
-    pub(crate) spec: Arc<FunctionSpec>,
-    slots: Semaphore,
-    idle: Mutex<Vec<Environment>>,
-    views: Mutex<Recent<Arc<EnvironmentView>>>,
-    finished: Mutex<Recent<Invocation>>,
-}
-
-/// Counts one up, and down again when it is dropped.
-struct Counted(watch::Sender<usize>);
-
-impl Counted {
-    fn up(counter: &watch::Sender<usize>) -> Self {
-        counter.send_modify(|count| *count += 1);
-        Self(counter.clone())
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.send_modify(|count| *count -= 1);
-    }
-}
-
 impl Lambda {
     /// Starts an empty service with an invoke endpoint on the loopback interface.
     ///
     /// # Errors
     /// When no port can be bound.
     pub async fn start() -> Result<Self, Error> {
-        let service = Arc::new(Service {
-            handle: Handle::current(),
-            functions: Mutex::default(),
-            cloudwatch: Arc::default(),
-            table: Arc::default(),
-            running: watch::Sender::new(0),
-            queued: watch::Sender::new(0),
-            on_failure: Mutex::default(),
-            deliveries_of_each_batch: AtomicUsize::new(1),
-        });
+        let service = Arc::new(Service::new(Handle::current()));
         let served = Arc::clone(&service);
         let endpoint = Server::start(move |request| endpoint::route(request, Arc::clone(&served)));
         Ok(Self { endpoint: endpoint.await.map_err(Error::Listen)?, service })
@@ -130,13 +62,7 @@ impl Lambda {
             return Err(Error::FunctionExists(spec.name().to_owned()));
         }
         self.service.cloudwatch.create_group(&spec.log_group_name());
-        let function = Function {
-            slots: Semaphore::new(spec.max_environments),
-            spec: Arc::new(spec),
-            idle: Mutex::default(),
-            views: Mutex::default(),
-            finished: Mutex::default(),
-        };
+        let function = Function::new(spec);
         functions.insert(function.spec.name().to_owned(), Arc::new(function));
         Ok(())
     }
@@ -316,107 +242,6 @@ impl Drop for Lambda {
             lock(&function.idle).clear();
         }
     }
-}
-
-impl Service {
-    pub(crate) fn function(&self, name: &str) -> Result<Arc<Function>, Error> {
-        lock(&self.functions)
-            .get(name)
-            .cloned()
-            .ok_or_else(|| Error::UnknownFunction(name.to_owned()))
-    }
-
-    pub(crate) async fn invoke(
-        self: &Arc<Self>,
-        function: &str,
-        payload: Bytes,
-    ) -> Result<Invocation, Error> {
-        let function = self.function(function)?;
-        check_payload(&payload, MAX_PAYLOAD_BYTES)?;
-        self.run(&function, identifiers::uuid(), payload).await
-    }
-
-    pub(crate) fn invoke_async(
-        self: &Arc<Self>,
-        function: &str,
-        payload: Bytes,
-    ) -> Result<String, Error> {
-        let function = self.function(function)?;
-        check_payload(&payload, MAX_ASYNC_PAYLOAD_BYTES)?;
-        if *self.queued.borrow() >= MAX_ASYNC_INVOCATIONS {
-            return Err(Error::QueueFull);
-        }
-        let request_id = identifiers::uuid();
-        let service = Arc::clone(self);
-        let queued = Counted::up(&self.queued);
-        self.handle.spawn({
-            let request_id = request_id.clone();
-            async move {
-                asynchronous::attempt(&service, &function, request_id, payload).await;
-                drop(queued);
-            }
-        });
-        Ok(request_id)
-    }
-
-    /// Queues the invocations that bring a batch to its destination.
-    async fn deliver(self: &Arc<Self>, batch: &Batch) {
-        let times = self.deliveries_of_each_batch.load(Ordering::Relaxed);
-        for payload in cloudwatch::payloads(batch) {
-            let payload = Bytes::from(payload);
-            for _ in 0..times {
-                self.wait_for_queued(MAX_ASYNC_INVOCATIONS).await;
-                // Functions are never removed and the payload is made by us: nothing can be refused.
-                drop(self.invoke_async(&batch.destination, payload.clone()));
-            }
-        }
-    }
-
-    async fn wait_for_queued(&self, below: usize) {
-        // The sender lives in the service, so this cannot fail.
-        drop(self.queued.subscribe().wait_for(|queued| *queued < below).await);
-    }
-
-    /// One invocation in an idle environment, or a new one, as a task of its own: a caller that gives up leaves no
-    /// environment in an unknown state.
-    pub(crate) async fn run(
-        self: &Arc<Self>,
-        function: &Arc<Function>,
-        request_id: String,
-        payload: Bytes,
-    ) -> Result<Invocation, Error> {
-        let (service, function) = (Arc::clone(self), Arc::clone(function));
-        let running = self.handle.spawn(async move {
-            let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
-            let counted = Counted::up(&service.running);
-            let mut environment = service.environment(&function);
-            let invocation = environment.invoke(request_id, payload).await;
-            lock(&function.idle).push(environment);
-            let bytes = invocation.response().map_or(0, <[u8]>::len);
-            lock(&function.finished).push(invocation.clone(), bytes);
-            drop((counted, slot));
-            Ok(invocation)
-        });
-        running.await.unwrap_or(Err(Error::ShuttingDown))
-    }
-
-    fn environment(&self, function: &Function) -> Environment {
-        let idle = lock(&function.idle).pop();
-        idle.unwrap_or_else(|| {
-            let environment = Environment::new(&function.spec, &self.cloudwatch, &self.table);
-            lock(&function.views).push(Arc::clone(environment.view()), 0);
-            environment
-        })
-    }
-}
-
-fn check_payload(payload: &Bytes, limit_bytes: usize) -> Result<(), Error> {
-    if payload.len() > limit_bytes {
-        return Err(Error::PayloadTooLarge { bytes: payload.len(), limit_bytes });
-    }
-    serde_json::from_slice::<serde::de::IgnoredAny>(payload)
-        .map(drop)
-        .map_err(Error::PayloadNotJson)
 }
 
 fn check_executable(path: &Path) -> std::io::Result<()> {

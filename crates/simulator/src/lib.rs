@@ -41,6 +41,7 @@ mod process;
 mod recent;
 mod runtime;
 mod runtime_api;
+mod service;
 pub mod sink;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -51,8 +52,9 @@ pub use environment::EnvironmentState;
 pub use error::Error;
 pub use function::{FunctionSpec, LogFormat, LogLevel, XRay};
 pub use invocation::{Invocation, Outcome};
-pub use lambda::{Lambda, MAX_ASYNC_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES};
+pub use lambda::Lambda;
 pub use process::process_state;
+pub use service::{MAX_ASYNC_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES};
 
 /// A panic in one test thread must not hide what the others would show.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
