@@ -1,6 +1,7 @@
 //! The life of execution environments: cold and warm, frozen, failing, timed out, killed, shut down.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use lambda_otlp_simulator::{Error, FunctionSpec, Outcome, process_state};

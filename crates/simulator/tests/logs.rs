@@ -1,6 +1,7 @@
 //! What an environment writes to its log stream, and what a runtime sees of Lambda.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use std::collections::BTreeMap;
@@ -281,13 +282,14 @@ async fn a_process_has_lambdas_environment_and_the_users_and_no_other() {
             );
         }
         // Coverage tools and the like set what a child needs through the process's own environment: nothing may pass.
-        let lines: String = seen.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+        let lines: Vec<String> =
+            seen.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
         let stream: String = invocation.log_stream.chars().skip(10).collect();
-        expected.assert_eq(&(lines + &mask(&stream) + "\n"));
+        expected.assert_eq(&(lines.concat() + &mask(&stream) + "\n"));
     };
     check(
         "text",
-        expect![[r#"
+        expect![[r"
             AWS_ACCESS_KEY_ID=ASIASIMULATED
             AWS_DEFAULT_REGION=us-east-1
             AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128
@@ -308,12 +310,12 @@ async fn a_process_has_lambdas_environment_and_the_users_and_no_other() {
             _HANDLER=bootstrap
             arn=arn:aws:lambda:us-east-1:123456789012:function:text
             /[$LATEST]HEX
-        "#]],
+        "]],
     )
     .await;
     check(
         "json",
-        expect![[r#"
+        expect![[r"
             AWS_ACCESS_KEY_ID=ASIASIMULATED
             AWS_DEFAULT_REGION=eu-central-1
             AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512
@@ -337,7 +339,7 @@ async fn a_process_has_lambdas_environment_and_the_users_and_no_other() {
             _HANDLER=bootstrap
             arn=arn:aws:lambda:eu-central-1:210987654321:function:json
             /json[7]HEX
-        "#]],
+        "]],
     )
     .await;
 }

@@ -1,6 +1,7 @@
 //! From one function's log to another function: filters, batches, retries, the on-failure record, and the invoke endpoint.
 
-#[cfg(test)]
+#![cfg(test)]
+
 mod support;
 
 use std::sync::Arc;
