@@ -79,41 +79,41 @@ fn check(name: &str, expected: &Expect) {
 fn every_log_event_becomes_items_or_is_consumed() {
     check(
         "text-mixed",
-        expect!["18 events, 7 consumed: 30 spans, 15 data points, 8 log records, 0 undecodable"],
+        &expect!["18 events, 7 consumed: 30 spans, 15 data points, 8 log records, 0 undecodable"],
     );
     check(
         "otlp-only",
-        expect!["4 events, 0 consumed: 530 spans, 0 data points, 0 log records, 0 undecodable"],
+        &expect!["4 events, 0 consumed: 530 spans, 0 data points, 0 log records, 0 undecodable"],
     );
     check(
         "large",
-        expect![
+        &expect![
             "1050 events, 0 consumed: 530 spans, 0 data points, 997 log records, 0 undecodable"
         ],
     );
     check(
         "control",
-        expect!["1 events, 1 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable"],
+        &expect!["1 events, 1 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable"],
     );
     check(
         "empty",
-        expect!["0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable"],
+        &expect!["0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable"],
     );
     check(
         "one-garbage",
-        expect!["1 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable"],
+        &expect!["1 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable"],
     );
     check(
         "empty-requests",
-        expect!["5 events, 4 consumed: 10 spans, 0 data points, 0 log records, 0 undecodable"],
+        &expect!["5 events, 4 consumed: 10 spans, 0 data points, 0 log records, 0 undecodable"],
     );
     check(
         "apigw-access",
-        expect!["2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 0 undecodable"],
+        &expect!["2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 0 undecodable"],
     );
     check(
         "bomb64",
-        expect!["2 events, 0 consumed: 10 spans, 0 data points, 1 log records, 1 undecodable"],
+        &expect!["2 events, 0 consumed: 10 spans, 0 data points, 1 log records, 1 undecodable"],
     );
 }
 

@@ -1,0 +1,123 @@
+//! Promise 2: under any schedule of faults every item is in the backend or in the account of what
+//! is not, and what is there twice was sent in a request without a whole answer.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use lambda_otlp_forwarder::config::Config;
+use lambda_otlp_forwarder::forward::{Forwarder, Invocation, Report};
+use lambda_otlp_forwarder::options;
+use lambda_otlp_forwarder::source::Incoming;
+use simulator::sink::{Answer, Faults, Sink};
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::time::Duration;
+use tokio::time::Instant;
+
+fn event(name: &str) -> Incoming {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures/events")
+        .join(format!("awslogs-{name}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// All but the faults that only the logs endpoint of OpenObserve has.
+fn faults() -> Vec<Answer> {
+    let mut faults = Faults::transient();
+    faults.extend(Faults::lasting());
+    faults.extend([
+        Answer::Status(400),
+        Answer::TooLarge,
+        Answer::PartialSuccess(3),
+        Answer::Huge { status: 200, bytes: 100_000 },
+    ]);
+    faults
+}
+
+async fn forward(name: &str, sink: &Sink) -> Report {
+    let variables = HashMap::from([
+        ("LAMBDA_OTLP_ENDPOINT".to_owned(), sink.base().to_owned()),
+        // Small, so that an event becomes many requests.
+        ("LAMBDA_OTLP_MAX_REQUEST_BYTES".to_owned(), "8KiB".to_owned()),
+    ]);
+    let config = Config::from_source(&variables).0.unwrap();
+    let policy = backend::RetryPolicy::new(
+        2,
+        Duration::from_millis(1),
+        Duration::from_millis(2),
+        Duration::from_secs(5),
+    );
+    let client =
+        backend::Client::new(&config.destination).unwrap().with_retry_policy(policy.unwrap());
+    let invocation = Invocation {
+        observed_unix_nano: 1_790_000_000_000_000_000,
+        // A Retry-After of a second or more is beyond it.
+        deadline: Instant::now() + Duration::from_millis(900),
+        account: None,
+    };
+    Forwarder::new(client, options(&config)).forward(event(name), &invocation).await.unwrap()
+}
+
+/// How often each item is stored, and how often in requests whose answer did not arrive whole.
+fn stored(sink: &Sink) -> BTreeMap<String, (usize, usize)> {
+    let requests = sink.requests();
+    let mut stored: BTreeMap<String, (usize, usize)> = BTreeMap::new();
+    let mut add = |mark: String, request: usize| {
+        let times = stored.entry(mark).or_default();
+        times.0 += 1;
+        times.1 += usize::from(!requests[request].answered_whole);
+    };
+    for span in sink.spans() {
+        add(format!("span {:?} {:?}", span.item.trace_id, span.item.span_id), span.request);
+    }
+    for record in sink.log_records() {
+        let uid = record.item.attributes.iter().find(|attribute| attribute.key == "log.record.uid");
+        add(format!("log record {:?}", uid.unwrap().value), record.request);
+    }
+    stored
+}
+
+#[tokio::test]
+async fn any_schedule_of_faults_balances() {
+    for (name, seeds) in [("text-mixed", 0..60), ("otlp-only", 60..80)] {
+        for seed in seeds {
+            let sink = Sink::builder().no_window().start().await.unwrap();
+            sink.inject(Faults::seeded(seed, 0.5).among(faults()));
+            let report = forward(name, &sink).await;
+            let ledger = report.ledger;
+            assert_eq!(ledger.lost(), 0, "{name}, seed {seed}: {ledger:?}");
+            let counted = ledger.accepted + ledger.returned + ledger.dropped + ledger.dead_lettered;
+            assert_eq!(counted, ledger.items.total(), "{name}, seed {seed}: {ledger:?}");
+
+            let stored = stored(&sink);
+            let marked = ledger.items.spans + ledger.items.log_records;
+            let missing = marked - stored.len();
+            assert!(
+                missing <= ledger.returned + ledger.dropped,
+                "{name}, seed {seed}: {missing} are in no account: {ledger:?}"
+            );
+            for (mark, (times, unanswered)) in &stored {
+                // One of the copies may have been answered; every other one was not.
+                assert!(
+                    times - unanswered <= 1,
+                    "{name}, seed {seed}: {mark} is stored {times} times"
+                );
+            }
+            let repeated: usize = stored.values().map(|(times, _)| times - 1).sum();
+            assert!(
+                repeated <= ledger.ambiguous,
+                "{name}, seed {seed}: {repeated} repeated: {ledger:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_was_returned_arrives_with_the_next_delivery() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    sink.script([Answer::Status(401), Answer::Status(401), Answer::Status(401)]);
+    let first = forward("text-mixed", &sink).await;
+    assert!(!first.is_complete());
+    let second = forward("text-mixed", &sink).await;
+    assert!(second.is_complete(), "{second:?}");
+    assert!(stored(&sink).len() == 38, "30 spans and 8 log records");
+}
