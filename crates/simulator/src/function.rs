@@ -1,6 +1,7 @@
 //! What a function is configured with before it runs.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ pub struct FunctionSpec {
     name: String,
     bootstrap: PathBuf,
     arguments: Vec<String>,
-    variables: BTreeMap<String, String>,
+    variables: Variables,
     pub(crate) handler: String,
     pub(crate) memory_mb: u64,
     pub(crate) timeout: Duration,
@@ -39,6 +40,16 @@ pub struct FunctionSpec {
     pub(crate) old_style_failures: bool,
     pub(crate) split_at_pipe_buffer: bool,
     pub(crate) retry_delays: Vec<Duration>,
+}
+
+/// The user's variables; their values may be secrets and are never printed.
+#[derive(Clone, Default)]
+struct Variables(BTreeMap<String, String>);
+
+impl fmt::Debug for Variables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
 }
 
 /// `LoggingConfig.LogFormat`.
@@ -100,7 +111,7 @@ impl FunctionSpec {
             name: name.into(),
             bootstrap: bootstrap.into(),
             arguments: Vec::new(),
-            variables: BTreeMap::new(),
+            variables: Variables::default(),
             handler: "bootstrap".to_owned(),
             memory_mb: 128,
             timeout: Duration::from_secs(3),
@@ -131,7 +142,7 @@ impl FunctionSpec {
     /// Sets an environment variable of the function; names that Lambda reserves are refused when it is created.
     #[must_use]
     pub fn env(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.variables.insert(name.into(), value.into());
+        self.variables.0.insert(name.into(), value.into());
         self
     }
 
@@ -282,7 +293,7 @@ impl FunctionSpec {
 
     /// The first of the user's variables whose name Lambda reserves.
     pub(crate) fn reserved_variable(&self) -> Option<&str> {
-        self.variables.keys().map(String::as_str).find(|name| RESERVED.contains(name))
+        self.variables.0.keys().map(String::as_str).find(|name| RESERVED.contains(name))
     }
 
     /// The whole environment of the process (facts: AWS Lambda "Defined runtime environment variables").
@@ -331,7 +342,7 @@ impl FunctionSpec {
                 self.application_log_level.name().to_owned(),
             );
         }
-        environment.extend(self.variables.clone());
+        environment.extend(self.variables.0.clone());
         environment
     }
 }
@@ -356,3 +367,19 @@ const RESERVED: [&str; 17] = [
     "LAMBDA_RUNTIME_DIR",
     "LAMBDA_TASK_ROOT",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_values_of_variables_are_never_printed() {
+        let spec =
+            FunctionSpec::new("f", "/bin/f").env("O2_AUTHORIZATION_HEADER", "Basic cm9vdDpwdw==");
+        let printed = format!("{spec:?}");
+        assert!(
+            printed.contains("O2_AUTHORIZATION_HEADER") && !printed.contains("cm9vd"),
+            "{printed}"
+        );
+    }
+}

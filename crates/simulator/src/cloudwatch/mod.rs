@@ -197,3 +197,25 @@ impl Group {
         evicted
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_events_give_way_and_are_counted() {
+        let cloudwatch = CloudWatch::default();
+        let name = StreamName {
+            group: "g".into(),
+            stream: "s".into(),
+            function: "f".into(),
+            account_id: "1".into(),
+        };
+        for number in 0..MAX_EVENTS_PER_GROUP + 2 {
+            cloudwatch.append(&name, Timestamp(1), number.to_string());
+        }
+        let events = cloudwatch.events("g");
+        assert_eq!((events.len(), events[0].message.as_str()), (MAX_EVENTS_PER_GROUP, "2"));
+        assert_eq!(cloudwatch.counts().evicted, 2);
+    }
+}
