@@ -78,12 +78,13 @@ async fn old_style_failures_are_lines_of_their_own() {
     .assert_eq(&log);
 }
 
-/// Two invocations, the second a timeout, in JSON format at a system log level.
+/// A success, a timeout, and a success after a suppressed init, in JSON format at a system log level.
 async fn check_json(level: LogLevel, expected: Expect) {
     let spec = function("f").log_format(LogFormat::Json).system_log_level(level).timeout(SHORT);
     let lambda = lambda([spec.xray(XRay::Sampled)]).await;
     invoke(&lambda, "f", json!([{ "print": "plain" }])).await;
     invoke(&lambda, "f", json!(["hang"])).await;
+    invoke(&lambda, "f", json!([])).await;
     let lines: String = messages(&lambda, "f").iter().map(|message| mask(message) + "\n").collect();
     // Three decimals at most.
     let lines = lines.replace("N.NNN", "N.N").replace("N.NN", "N.N");
@@ -108,6 +109,11 @@ async fn json_lines_have_lambdas_shape() {
             {"time":"TIME","type":"platform.start","record":{"requestId":"ID","version":"$LATEST","tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
             {"time":"TIME","type":"platform.runtimeDone","record":{"requestId":"ID","status":"timeout","metrics":{"durationMs":N.N,"producedBytes":0},"tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
             {"time":"TIME","type":"platform.report","record":{"requestId":"ID","status":"timeout","metrics":{"durationMs":N.N,"billedDurationMs":N,"memorySizeMB":128,"maxMemoryUsedMB":N},"tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
+            {"time":"TIME","type":"platform.start","record":{"requestId":"ID","version":"$LATEST","tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
+            init of the function
+
+            {"time":"TIME","type":"platform.runtimeDone","record":{"requestId":"ID","status":"success","spans":[{"name":"responseLatency","start":"TIME","durationMs":N.N},{"name":"responseDuration","start":"TIME","durationMs":N.N},{"name":"runtimeOverhead","start":"TIME","durationMs":N.N}],"metrics":{"durationMs":N.N,"producedBytes":9},"tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
+            {"time":"TIME","type":"platform.report","record":{"requestId":"ID","status":"success","metrics":{"durationMs":N.N,"billedDurationMs":N,"memorySizeMB":128,"maxMemoryUsedMB":N},"tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
         "#]],
     )
     .await;
@@ -128,6 +134,10 @@ async fn the_system_log_level_chooses_among_lambdas_lines() {
             {"time":"TIME","type":"platform.start","record":{"requestId":"ID","version":"$LATEST","tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
             {"time":"TIME","type":"platform.runtimeDone","record":{"requestId":"ID","status":"timeout","metrics":{"durationMs":N.N,"producedBytes":0},"tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
             {"time":"TIME","type":"platform.report","record":{"requestId":"ID","status":"timeout","metrics":{"durationMs":N.N,"billedDurationMs":N,"memorySizeMB":128,"maxMemoryUsedMB":N},"tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
+            {"time":"TIME","type":"platform.start","record":{"requestId":"ID","version":"$LATEST","tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
+            init of the function
+
+            {"time":"TIME","type":"platform.report","record":{"requestId":"ID","status":"success","metrics":{"durationMs":N.N,"billedDurationMs":N,"memorySizeMB":128,"maxMemoryUsedMB":N},"tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
         "#]],
     )
     .await;
@@ -140,6 +150,8 @@ async fn the_system_log_level_chooses_among_lambdas_lines() {
 
             {"time":"TIME","type":"platform.runtimeDone","record":{"requestId":"ID","status":"timeout","metrics":{"durationMs":N.N,"producedBytes":0},"tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
             {"time":"TIME","type":"platform.report","record":{"requestId":"ID","status":"timeout","metrics":{"durationMs":N.N,"billedDurationMs":N,"memorySizeMB":128,"maxMemoryUsedMB":N},"tracing":{"spanId":"HEX","type":"X-Amzn-Trace-Id","value":"Root=ROOT;Parent=HEX;Sampled=1"}}}
+            init of the function
+
         "#]],
     )
     .await;
