@@ -59,6 +59,7 @@ pub fn build(workspace: &Path, packages: &[&str]) -> Result<HashMap<String, Path
 }
 
 /// The binary of this name among those that [`build`] returned.
+#[expect(clippy::implicit_hasher, reason = "the map is the one that `build` returns")]
 pub fn find(binaries: &HashMap<String, PathBuf>, name: &str) -> Result<PathBuf, BuildError> {
     binaries.get(name).cloned().ok_or_else(|| BuildError::Missing(name.to_owned()))
 }
