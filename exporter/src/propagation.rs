@@ -1,0 +1,304 @@
+//! Where a span's parent is read from, and where it is written to for the next service.
+
+use opentelemetry::Context;
+use opentelemetry::propagation::text_map_propagator::FieldIter;
+use opentelemetry::propagation::{
+    Extractor, Injector, TextMapCompositePropagator, TextMapPropagator,
+};
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
+use opentelemetry_sdk::propagation::{BaggagePropagator, TraceContextPropagator};
+use settings::{Env, Source as _};
+use std::collections::HashMap;
+use std::sync::Arc;
+use wire::ids::{XRayHeader, to_hex};
+
+/// The header's name in events and requests.
+const XRAY_HEADER: &str = "x-amzn-trace-id";
+/// Under this name a carrier gives the header of the invocation itself: Lambda's own variable.
+const AMBIENT_XRAY: &str = "_X_AMZN_TRACE_ID";
+
+pub(crate) type BoxedPropagator = Box<dyn TextMapPropagator + Send + Sync>;
+
+/// The X-Ray header of a carrier: the headers of an HTTP event or request (`xray` in `OTEL_PROPAGATORS`).
+///
+/// A W3C parent in the same carrier wins: API Gateway adds an X-Ray header of its own to every request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct XrayPropagator;
+
+/// Like [`XrayPropagator`], and where the carrier has no parent, the one of the invocation itself
+/// (`xray-lambda` in `OTEL_PROPAGATORS`).
+///
+/// That parent is Lambda's own segment, which only X-Ray ever sees, and without active tracing it says that nothing is
+/// to be sampled: choose this only where traces go to X-Ray.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LambdaXrayPropagator;
+
+impl LambdaXrayPropagator {
+    /// The propagator.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+static FIELDS: std::sync::LazyLock<[String; 1]> =
+    std::sync::LazyLock::new(|| [XRAY_HEADER.to_owned()]);
+
+impl TextMapPropagator for XrayPropagator {
+    fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
+        if let Some(header) = xray_header(cx.span().span_context()) {
+            injector.set(XRAY_HEADER, header);
+        }
+    }
+
+    fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+        let parent = extractor.get(XRAY_HEADER).and_then(xray_parent);
+        or_else_parent(cx, || parent)
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(FIELDS.as_slice())
+    }
+}
+
+impl TextMapPropagator for LambdaXrayPropagator {
+    fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
+        XrayPropagator.inject_context(cx, injector);
+    }
+
+    fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+        let cx = XrayPropagator.extract_with_context(cx, extractor);
+        or_else_parent(&cx, || match extractor.get(AMBIENT_XRAY) {
+            Some(header) => xray_parent(header),
+            None => xray_parent(&Env.get(AMBIENT_XRAY)?),
+        })
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        XrayPropagator.fields()
+    }
+}
+
+/// `cx` itself if it has a parent already.
+fn or_else_parent(cx: &Context, parent: impl FnOnce() -> Option<SpanContext>) -> Context {
+    if cx.span().span_context().is_valid() {
+        return cx.clone();
+    }
+    match parent() {
+        Some(parent) => cx.with_remote_span_context(parent),
+        None => cx.clone(),
+    }
+}
+
+/// A parent only if the header names a trace and a segment. An undecided header (`Sampled=?` or none) leaves the
+/// decision to us: it is recorded.
+fn xray_parent(header: &str) -> Option<SpanContext> {
+    let header = XRayHeader::parse(header);
+    let flags = match header.sampled {
+        Some(false) => TraceFlags::NOT_SAMPLED,
+        Some(true) | None => TraceFlags::SAMPLED,
+    };
+    Some(SpanContext::new(
+        TraceId::from_bytes(header.trace_id?),
+        SpanId::from_bytes(header.parent_id?),
+        flags,
+        true,
+        TraceState::default(),
+    ))
+}
+
+fn xray_header(span: &SpanContext) -> Option<String> {
+    if !span.is_valid() {
+        return None;
+    }
+    let trace_id = to_hex(&span.trace_id().to_bytes());
+    let (seconds, random) = trace_id.split_at_checked(8)?;
+    let parent = to_hex(&span.span_id().to_bytes());
+    let sampled = u8::from(span.is_sampled());
+    Some(format!("Root=1-{seconds}-{random};Parent={parent};Sampled={sampled}"))
+}
+
+/// The propagators of a list of names; the second value names those that nobody knows.
+pub(crate) fn by_names(names: &str) -> (Vec<BoxedPropagator>, Vec<String>) {
+    let mut propagators: Vec<BoxedPropagator> = Vec::new();
+    let mut unknown = Vec::new();
+    let mut is_none = false;
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        match named(name) {
+            Some(propagator) => propagators.push(propagator),
+            None if name == "none" => is_none = true,
+            None => unknown.push(name.to_owned()),
+        }
+    }
+    if propagators.is_empty() && !is_none {
+        propagators = default();
+    }
+    (propagators, unknown)
+}
+
+/// The propagator of this name; `None` also for `none`.
+pub(crate) fn named(name: &str) -> Option<BoxedPropagator> {
+    Some(match name {
+        "tracecontext" => Box::new(TraceContextPropagator::new()),
+        "baggage" => Box::new(BaggagePropagator::new()),
+        "xray" => Box::new(XrayPropagator),
+        "xray-lambda" => Box::new(LambdaXrayPropagator),
+        _ => return None,
+    })
+}
+
+/// `tracecontext,baggage`, the default of OpenTelemetry.
+pub(crate) fn default() -> Vec<BoxedPropagator> {
+    vec![Box::new(TraceContextPropagator::new()), Box::new(BaggagePropagator::new())]
+}
+
+/// The propagators as one, for the event's carrier and for the application.
+#[derive(Debug, Clone)]
+pub(crate) struct Propagation(Arc<TextMapCompositePropagator>);
+
+impl TextMapPropagator for Propagation {
+    fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
+        self.0.inject_context(cx, injector);
+    }
+
+    fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+        self.0.extract_with_context(cx, extractor)
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        self.0.fields()
+    }
+}
+
+impl Propagation {
+    pub(crate) fn new(propagators: Vec<BoxedPropagator>) -> Self {
+        Self(Arc::new(TextMapCompositePropagator::new(propagators)))
+    }
+
+    /// The parent of an invocation, baggage with it; without a span in it the invocation begins a trace.
+    pub(crate) fn parent(
+        &self,
+        headers: Option<&HashMap<String, String>>,
+        ambient_xray: Option<&str>,
+    ) -> Context {
+        let carrier = EventCarrier { headers, ambient_xray: ambient_xray.unwrap_or_default() };
+        self.0.extract_with_context(&Context::new(), &carrier)
+    }
+}
+
+/// The event's headers in whatever case, and the invocation's own X-Ray header under a name of its own.
+struct EventCarrier<'a> {
+    headers: Option<&'a HashMap<String, String>>,
+    ambient_xray: &'a str,
+}
+
+impl Extractor for EventCarrier<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        if key == AMBIENT_XRAY {
+            return Some(self.ambient_xray);
+        }
+        let headers = self.headers?;
+        headers.get(key).map(String::as_str).or_else(|| {
+            headers
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(key))
+                .map(|(_, value)| value.as_str())
+        })
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.headers.into_iter().flatten().map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::baggage::BaggageExt as _;
+
+    const W3C: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    const W3C_UNSAMPLED: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-00";
+    const XRAY: &str = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+    const XRAY_UNSAMPLED: &str =
+        "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
+    const XRAY_ROOT: &str = "Root=1-5759e988-bd862e3fe1be46a994272793";
+
+    /// `names`, the event's headers, the invocation's own header -> parent's span id and flag.
+    fn check(names: &str, headers: &[(&str, &str)], ambient: Option<&str>, expected: &str) {
+        let headers: HashMap<String, String> =
+            headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let parent = Propagation::new(by_names(names).0).parent(Some(&headers), ambient);
+        let span = parent.span();
+        let span = span.span_context();
+        let shown = if span.is_valid() {
+            format!(
+                "{} {}",
+                span.span_id(),
+                if span.is_sampled() { "sampled" } else { "unsampled" }
+            )
+        } else {
+            "none".to_owned()
+        };
+        assert_eq!(shown, expected, "{names} {headers:?} {ambient:?}");
+        assert!(!span.is_valid() || span.is_remote());
+    }
+
+    #[test]
+    fn the_parent_comes_from_the_named_propagators() {
+        let default = "tracecontext,baggage";
+        check(default, &[], None, "none");
+        check(default, &[("traceparent", W3C)], None, "b7ad6b7169203331 sampled");
+        check(default, &[("Traceparent", W3C)], None, "b7ad6b7169203331 sampled");
+        check(default, &[("traceparent", W3C_UNSAMPLED)], None, "b7ad6b7169203331 unsampled");
+        check(default, &[("traceparent", "00-broken")], None, "none");
+        check("", &[("traceparent", W3C)], None, "b7ad6b7169203331 sampled");
+        check("b3", &[("traceparent", W3C)], None, "b7ad6b7169203331 sampled");
+        check("none", &[("traceparent", W3C)], None, "none");
+    }
+
+    #[test]
+    fn an_xray_header_counts_only_where_it_is_asked_for() {
+        let event = [("X-Amzn-Trace-Id", XRAY_UNSAMPLED)];
+        check("tracecontext", &event, Some(XRAY), "none");
+        check("xray", &event, Some(XRAY), "53995c3f42cd8ad8 unsampled");
+        check("xray", &[], Some(XRAY_UNSAMPLED), "none");
+        check("xray", &[("x-amzn-trace-id", XRAY_ROOT)], None, "none");
+        check("xray-lambda", &[], Some(XRAY_UNSAMPLED), "53995c3f42cd8ad8 unsampled");
+        check("xray-lambda", &[], Some(XRAY_ROOT), "none");
+        check(
+            "xray-lambda",
+            &[("x-amzn-trace-id", XRAY)],
+            Some(XRAY_UNSAMPLED),
+            "53995c3f42cd8ad8 sampled",
+        );
+    }
+
+    #[test]
+    fn a_w3c_parent_wins_over_xray_in_either_order() {
+        let both = [("traceparent", W3C), ("x-amzn-trace-id", XRAY_UNSAMPLED)];
+        check("tracecontext,xray", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
+        check("xray,tracecontext", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
+        check("xray-lambda,tracecontext", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
+        check("tracecontext,xray-lambda", &both, Some(XRAY_UNSAMPLED), "b7ad6b7169203331 sampled");
+    }
+
+    #[test]
+    fn baggage_is_carried_on() {
+        let headers = HashMap::from([("baggage".to_owned(), "tenant=a".to_owned())]);
+        let parent = Propagation::new(default()).parent(Some(&headers), None);
+        assert_eq!(parent.baggage().get("tenant").map(ToString::to_string).as_deref(), Some("a"));
+    }
+
+    #[test]
+    fn the_xray_header_is_written_as_it_is_read() {
+        let parent = xray_parent(XRAY).unwrap();
+        assert_eq!(xray_header(&parent).as_deref(), Some(XRAY));
+    }
+
+    #[test]
+    fn unknown_names_are_reported() {
+        assert_eq!(by_names("tracecontext, b3 ,jaeger").1, ["b3", "jaeger"]);
+    }
+}

@@ -1,0 +1,196 @@
+//! A function without Lambda: its environment, its invocations and the lines that it wrote.
+
+use crate::clock::Clock;
+use crate::completion::TelemetryCompletionHandler;
+use crate::init::{TelemetryConfig, TelemetryConfigBuilder, init};
+use crate::output::InMemoryOutput;
+use lambda_runtime::{Context, LambdaEvent};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, UNIX_EPOCH};
+use tracing_subscriber::layer::SubscriberExt as _;
+use wire::{Limits, Logs, Metrics, Traces};
+
+pub(super) const REQUEST_ID: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+pub(super) const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:orders";
+
+/// One environment of a function, on this thread.
+pub(super) struct Function {
+    pub(super) completion: TelemetryCompletionHandler,
+    pub(super) output: Arc<InMemoryOutput>,
+    /// Milliseconds since the epoch; stands still until a test moves it.
+    pub(super) clock: Arc<AtomicU64>,
+    _subscriber: Option<tracing::subscriber::DefaultGuard>,
+}
+
+pub(super) const NOW_MS: u64 = 1_790_000_000_000;
+
+impl Function {
+    pub(super) fn new() -> Self {
+        Self::with(&[], |config| config)
+    }
+
+    pub(super) fn with_variables(variables: &[(&str, &str)]) -> Self {
+        Self::with(variables, |config| config)
+    }
+
+    pub(super) fn with(
+        variables: &[(&str, &str)],
+        change: impl FnOnce(TelemetryConfigBuilder) -> TelemetryConfigBuilder,
+    ) -> Self {
+        let mut function = Self::without_subscriber(variables, change);
+        let subscriber = tracing_subscriber::registry().with(function.completion.tracing_layer());
+        function._subscriber = Some(tracing::subscriber::set_default(subscriber));
+        function
+    }
+
+    pub(super) fn without_subscriber(
+        variables: &[(&str, &str)],
+        change: impl FnOnce(TelemetryConfigBuilder) -> TelemetryConfigBuilder,
+    ) -> Self {
+        let output = Arc::new(InMemoryOutput::default());
+        let clock = Arc::new(AtomicU64::new(NOW_MS));
+        let config = TelemetryConfig::builder()
+            .output(Arc::clone(&output) as _)
+            .set_global_provider(false)
+            .install_subscriber(false);
+        let mut config = change(config).build();
+        let time = Arc::clone(&clock);
+        config.clock = Some(Clock::new(move || {
+            UNIX_EPOCH + Duration::from_millis(time.load(Ordering::Relaxed))
+        }));
+        let mut environment: BTreeMap<String, String> =
+            [("AWS_LAMBDA_FUNCTION_NAME", "orders"), ("AWS_LAMBDA_FUNCTION_VERSION", "7")]
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into();
+        environment.extend(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let completion = init(config, &environment);
+        Self { completion, output, clock, _subscriber: None }
+    }
+
+    /// What was written since the last call.
+    pub(super) fn written(&self) -> Written {
+        Written::read(self.output.take_lines())
+    }
+
+    /// The only span written since the last call.
+    pub(super) fn span(&self) -> Span {
+        let written = self.written();
+        assert_eq!(written.spans.len(), 1, "{:?}", written.span_names());
+        written.spans.into_iter().next().unwrap()
+    }
+}
+
+/// An invocation's context, with three seconds to go.
+pub(super) fn context() -> Context {
+    let mut context = Context::default();
+    context.request_id = REQUEST_ID.to_owned();
+    context.deadline = NOW_MS + 3000;
+    context.invoked_function_arn = ARN.to_owned();
+    context
+}
+
+pub(super) fn event(payload: Value) -> LambdaEvent<Value> {
+    LambdaEvent::new(payload, context())
+}
+
+/// Runs a future of an invocation on this thread, as `lambda_runtime` does under the `current_thread` flavor.
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+/// Decoded lines.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    pub(super) lines: Vec<String>,
+    pub(super) spans: Vec<Span>,
+    pub(super) logs: Vec<LogRecord>,
+    pub(super) metrics: Vec<Metric>,
+}
+
+impl Written {
+    fn read(lines: Vec<String>) -> Self {
+        let mut written = Self::default();
+        for line in &lines {
+            let reading = wire::read_line(line, &Limits::default()).expect("an OTLP line");
+            assert_eq!(reading.undecodable.len(), 0);
+            for decoded in reading.decoded {
+                assert!(decoded.request.items() > 0, "an empty batch was written");
+                assert_eq!(decoded.source.as_deref(), Some("orders"));
+                written.add(&decoded.request);
+            }
+        }
+        written.lines = lines;
+        written
+    }
+
+    fn add(&mut self, request: &wire::Request) {
+        if let Some(request) = request.decode::<Traces>() {
+            let ExportTraceServiceRequest { resource_spans } = request.unwrap();
+            let scopes = resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+            self.spans.extend(scopes.flat_map(|scope| scope.spans));
+        } else if let Some(request) = request.decode::<Logs>() {
+            let ExportLogsServiceRequest { resource_logs } = request.unwrap();
+            let scopes = resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+            self.logs.extend(scopes.flat_map(|scope| scope.log_records));
+        } else if let Some(request) = request.decode::<Metrics>() {
+            let ExportMetricsServiceRequest { resource_metrics } = request.unwrap();
+            let scopes = resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+            self.metrics.extend(scopes.flat_map(|scope| scope.metrics));
+        }
+    }
+
+    pub(super) fn span_names(&self) -> Vec<&str> {
+        self.spans.iter().map(|span| span.name.as_str()).collect()
+    }
+
+    pub(super) fn span_named(&self, name: &str) -> &Span {
+        self.spans.iter().find(|span| span.name == name).expect("the span was written")
+    }
+}
+
+/// `key=value` lines, sorted; the type shows, as text is in quotes.
+pub(super) fn shown(attributes: &[KeyValue]) -> String {
+    let mut lines: Vec<String> = attributes
+        .iter()
+        .map(|attribute| {
+            format!("{}={}\n", attribute.key, shown_value(attribute.value.as_ref().unwrap()))
+        })
+        .collect();
+    lines.sort();
+    lines.concat()
+}
+
+fn shown_value(value: &AnyValue) -> String {
+    match value.value.as_ref().unwrap() {
+        any_value::Value::StringValue(text) => format!("{text:?}"),
+        any_value::Value::BoolValue(value) => value.to_string(),
+        any_value::Value::IntValue(value) => value.to_string(),
+        any_value::Value::DoubleValue(value) => format!("{value:?}"),
+        other => format!("{other:?}"),
+    }
+}
+
+/// Kind-independent status: `unset`, `ok`, `error: description`.
+pub(super) fn status(span: &Span) -> String {
+    let status = span.status.clone().unwrap_or_default();
+    match status.code() {
+        StatusCode::Unset => "unset".to_owned(),
+        StatusCode::Ok => "ok".to_owned(),
+        StatusCode::Error => format!("error: {}", status.message),
+    }
+}
+
+pub(super) fn attribute(span: &Span, key: &str) -> Option<String> {
+    let found = span.attributes.iter().find(|attribute| attribute.key == key)?;
+    found.value.as_ref().map(shown_value)
+}

@@ -1,0 +1,283 @@
+//! However an invocation ends, its span ends with it and all is written.
+
+use super::driver::{Function, NOW_MS, attribute, block_on, context, event, shown, status};
+use crate::handler::{TracedHandler, create_traced_handler};
+use expect_test::expect;
+use lambda_runtime::{Error, LambdaEvent, Service as _};
+use opentelemetry::trace::{Tracer as _, TracerProvider as _};
+use serde_json::{Value, json};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::sync_channel;
+use std::task::{Context, Poll, Waker};
+
+async fn succeed(_event: LambdaEvent<Value>) -> Result<Value, Error> {
+    Ok(json!({ "statusCode": 200 }))
+}
+
+#[test]
+fn a_success_is_one_server_span_with_lambdas_attributes() {
+    let function = Function::new();
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    assert_eq!(block_on(handler(event(json!({})))).unwrap(), json!({ "statusCode": 200 }));
+    let span = function.span();
+    assert_eq!((span.name.as_str(), span.kind, status(&span).as_str()), ("orders", 2, "unset"));
+    assert_eq!(span.parent_span_id, [0; 0]);
+    assert_eq!(span.flags, 0x101);
+    assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
+    expect![[r#"
+        aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+        cloud.account.id="123456789012"
+        cloud.resource_id="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+        faas.coldstart=true
+        faas.invocation_id="3da1f2dc-3222-475e-9205-e2e6c6318895"
+        faas.trigger="other"
+        http.response.status_code=200
+    "#]]
+    .assert_eq(&shown(&span.attributes));
+}
+
+#[test]
+fn without_a_subscriber_the_span_is_the_same() {
+    let with = Function::new();
+    let without = Function::without_subscriber(&[], |config| config);
+    let spans = [&with, &without].map(|function| {
+        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+        block_on(handler(event(json!({})))).unwrap();
+        let span = function.span();
+        (span.name.clone(), span.kind, span.flags, span.trace_id.clone(), shown(&span.attributes))
+    });
+    assert_eq!(spans[0], spans[1]);
+}
+
+#[test]
+fn two_invocations_are_two_traces_and_only_the_first_is_cold() {
+    let function = Function::new();
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    let spans = ["3da1f2dc-3222-475e-9205-e2e6c6318895", "8fbb3a0c-5bd2-4a15-9a3d-0d3f1a7a2d11"]
+        .map(|request_id| {
+            let mut event = event(json!({}));
+            event.context.request_id = request_id.to_owned();
+            block_on(handler(event)).unwrap();
+            function.span()
+        });
+    assert_ne!(spans[0].trace_id, spans[1].trace_id);
+    let cold = spans.each_ref().map(|span| attribute(span, "faas.coldstart").unwrap());
+    assert_eq!(cold, ["true", "false"]);
+}
+
+#[test]
+fn nobody_waited_for_provisioned_concurrency() {
+    let function =
+        Function::with_variables(&[("AWS_LAMBDA_INITIALIZATION_TYPE", "provisioned-concurrency")]);
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    block_on(handler(event(json!({})))).unwrap();
+    assert_eq!(attribute(&function.span(), "faas.coldstart").as_deref(), Some("false"));
+}
+
+#[test]
+fn the_status_follows_the_response() {
+    let function = Function::new();
+    let check = |response: Value, expected_status: &str, error_type: Option<&str>| {
+        let handler = TracedHandler::new("orders", function.completion.clone(), {
+            move |_: LambdaEvent<Value>| {
+                let response = response.clone();
+                async move { Ok::<_, Error>(response) }
+            }
+        });
+        block_on(handler.clone().call(event(json!({})))).unwrap();
+        let span = function.span();
+        assert_eq!(status(&span), expected_status);
+        assert_eq!(attribute(&span, "error.type").as_deref(), error_type);
+    };
+    check(json!(null), "unset", None);
+    check(json!({ "statusCode": 200 }), "unset", None);
+    check(json!({ "statusCode": 404 }), "unset", None);
+    check(json!({ "statusCode": 500 }), "error: ", Some("\"500\""));
+    check(json!({ "statusCode": "503" }), "error: ", Some("\"503\""));
+    check(json!({ "statusCode": "nonsense" }), "unset", None);
+}
+
+#[test]
+fn an_error_of_the_handler_is_an_error_with_an_exception_event() {
+    let function = Function::new();
+    let handler = create_traced_handler(
+        "orders",
+        function.completion.clone(),
+        |_: LambdaEvent<Value>| async { Err::<Value, Error>("order 7 is gone".into()) },
+    );
+    let error = block_on(handler(event(json!({})))).unwrap_err();
+    assert_eq!(error.to_string(), "order 7 is gone");
+    let span = function.span();
+    assert_eq!(status(&span), "error: order 7 is gone");
+    assert_eq!(attribute(&span, "error.type").as_deref(), Some("\"_OTHER\""));
+    assert_eq!(span.events.len(), 1);
+    assert_eq!(span.events[0].name, "exception");
+    expect![[r#"
+        exception.message="order 7 is gone"
+        exception.type="_OTHER"
+    "#]]
+    .assert_eq(&shown(&span.events[0].attributes));
+}
+
+#[test]
+fn a_panic_reaches_the_runtime_and_its_spans_the_output() {
+    let function = Function::new();
+    let tracer = function.completion.tracer_provider().tracer("test");
+    let handler = create_traced_handler("orders", function.completion.clone(), {
+        move |_: LambdaEvent<Value>| {
+            let tracer = tracer.clone();
+            async move {
+                let _open = tracing::info_span!("open at the panic").entered();
+                drop(tracer.start("finished before"));
+                tracing::info!("about to fail");
+                assert_eq!(1, 2, "one is not two");
+                Ok::<Value, Error>(json!(null))
+            }
+        }
+    });
+    // As lambda_runtime's CatchPanicService does.
+    let future = handler(event(json!({})));
+    let panic = catch_unwind(AssertUnwindSafe(|| block_on(future))).unwrap_err();
+    assert!(panic.downcast_ref::<String>().unwrap().contains("one is not two"));
+    let written = function.written();
+    let root = written.span_named("orders");
+    assert!(status(root).contains("one is not two"), "{}", status(root));
+    assert_eq!(attribute(root, "error.type").as_deref(), Some("\"panic\""));
+    assert_eq!(root.events.len(), 1);
+    for child in ["open at the panic", "finished before"] {
+        assert_eq!(written.span_named(child).trace_id, root.trace_id);
+    }
+    assert_eq!(written.logs.len(), 1);
+}
+
+#[test]
+fn a_panic_before_the_first_await_is_no_different() {
+    let function = Function::new();
+    let handler =
+        create_traced_handler("orders", function.completion.clone(), |_: LambdaEvent<Value>| {
+            if true {
+                panic!("no future at all");
+            }
+            async { Ok::<Value, Error>(json!(null)) }
+        });
+    let future = handler(event(json!({})));
+    assert!(catch_unwind(AssertUnwindSafe(|| block_on(future))).is_err());
+    assert_eq!(status(&function.span()), "error: no future at all");
+}
+
+#[test]
+fn a_dropped_future_ends_its_span_and_those_inside() {
+    let function = Function::new();
+    let handler = create_traced_handler(
+        "orders",
+        function.completion.clone(),
+        |_: LambdaEvent<Value>| async {
+            let span = tracing::info_span!("waiting");
+            tracing::Instrument::instrument(std::future::pending::<()>(), span).await;
+            Ok::<Value, Error>(json!(null))
+        },
+    );
+    let mut future = handler(event(json!({})));
+    let poll = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(matches!(poll, Poll::Pending));
+    assert_eq!(function.written().lines.len(), 0);
+    drop(future);
+    let written = function.written();
+    let root = written.span_named("orders");
+    assert!(status(root).starts_with("error: "));
+    assert_eq!(attribute(root, "error.type").as_deref(), Some("\"cancelled\""));
+    assert_eq!(written.span_named("waiting").parent_span_id, root.span_id);
+}
+
+#[test]
+fn a_handler_that_blocks_has_its_finished_work_written_before_the_deadline() {
+    let function = Function::new();
+    let (blocked, is_blocked) = sync_channel::<()>(0);
+    let (release, released) = sync_channel::<()>(0);
+    let watch = function.completion.clone();
+    let released = std::sync::Mutex::new(released);
+    let handler = TracedHandler::new("orders", function.completion.clone(), {
+        move |_: LambdaEvent<Value>| {
+            drop(tracing::info_span!("finished").entered());
+            tracing::info!("reading");
+            let _open = tracing::info_span!("open").entered();
+            blocked.send(()).unwrap();
+            released.lock().unwrap().recv().unwrap();
+            async { Ok::<Value, Error>(json!(null)) }
+        }
+    });
+    let clock = std::sync::Arc::clone(&function.clock);
+    let output = std::sync::Arc::clone(&function.output);
+    let other = std::thread::spawn(move || {
+        is_blocked.recv().unwrap();
+        clock.store(NOW_MS + 2899, Ordering::Relaxed);
+        watch.telemetry.deadline.step();
+        assert_eq!(output.take_lines(), [""; 0], "too early");
+        clock.store(NOW_MS + 2900, Ordering::Relaxed);
+        watch.telemetry.deadline.step();
+        let lines = output.take_lines();
+        release.send(()).unwrap();
+        lines
+    });
+    block_on(handler.clone().call(event(json!({})))).unwrap();
+    let before_the_deadline = other.join().unwrap();
+    let late = function.written();
+    assert_eq!(late.span_names(), ["open", "orders"], "open spans are not written early");
+    for line in before_the_deadline {
+        crate::output::Output::write_lines(&*function.output, format!("{line}\n").as_bytes())
+            .unwrap();
+    }
+    let early = function.written();
+    assert_eq!(early.span_names(), ["finished"]);
+    assert_eq!(early.logs.len(), 1);
+    assert_eq!(early.spans[0].trace_id, late.spans[0].trace_id);
+}
+
+#[test]
+fn an_invocation_that_is_over_is_not_watched() {
+    let function = Function::new();
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    block_on(handler(event(json!({})))).unwrap();
+    drop(function.written());
+    drop(function.completion.get_tracer().start("between invocations"));
+    function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
+    function.completion.telemetry.deadline.step();
+    assert_eq!(function.written().lines.len(), 0);
+}
+
+#[test]
+fn a_panicking_extractor_costs_attributes_only() {
+    let function = Function::new();
+    let handler = TracedHandler::new("orders", function.completion.clone(), succeed)
+        .with_extractor(|_: &Value| panic!("extractor"));
+    block_on(handler.clone().call(event(json!({})))).unwrap();
+    assert_eq!(function.span().name, "orders");
+}
+
+#[test]
+fn an_output_that_fails_costs_telemetry_only_and_is_counted() {
+    #[derive(Debug)]
+    struct Closed;
+    impl crate::Output for Closed {
+        fn write_lines(&self, _lines: &[u8]) -> std::io::Result<()> {
+            Err(std::io::ErrorKind::BrokenPipe.into())
+        }
+    }
+    let function = Function::with(&[], |config| config.output(std::sync::Arc::new(Closed)));
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    block_on(handler(event(json!({})))).unwrap();
+    let vitals = &function.completion.telemetry.signals.vitals;
+    let lost = vitals.lost(wire::SignalKind::Traces, crate::vitals::Loss::OutputFailed);
+    assert_eq!(lost, 1);
+}
+
+#[test]
+fn the_context_of_the_runtime_may_be_empty() {
+    let function = Function::new();
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    let event = LambdaEvent::new(json!({}), lambda_runtime::Context::default());
+    assert_ne!(event.context, context());
+    block_on(handler(event)).unwrap();
+    assert_ne!(function.span().trace_id, [0; 16]);
+}

@@ -1,0 +1,237 @@
+//! What an event says about its invocation.
+
+use super::driver::{Function, block_on, context, event, shown};
+use crate::handler::TracedHandler;
+use crate::{ApiGatewayV2Extractor, SpanAttributes, SpanAttributesExtractor, TriggerType};
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
+use expect_test::{Expect, expect};
+use lambda_runtime::{Error, LambdaEvent, Service as _};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+use serde_json::{Value, json};
+
+fn version_2(route_key: &str) -> Value {
+    json!({
+        "version": "2.0",
+        "routeKey": route_key,
+        "rawPath": "/prod/orders/7",
+        "rawQueryString": "full=true&x=%20",
+        "headers": {
+            "host": "abc.execute-api.eu-west-1.amazonaws.com",
+            "user-agent": "curl/8",
+            "x-forwarded-proto": "https",
+            "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        },
+        "requestContext": {
+            "accountId": "123456789012",
+            "domainName": "abc.execute-api.eu-west-1.amazonaws.com",
+            "http": {
+                "method": "GET",
+                "path": "/prod/orders/7",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "192.0.2.1",
+                "userAgent": "curl/8",
+            },
+            "requestId": "id",
+            "routeKey": route_key,
+            "stage": "prod",
+            "timeEpoch": 1_790_000_000_000_u64,
+        },
+        "isBase64Encoded": false,
+    })
+}
+
+fn version_1() -> Value {
+    json!({
+        "resource": "/orders/{id}",
+        "path": "/orders/7",
+        "httpMethod": "POST",
+        "headers": { "Host": "api.example.com:8443", "User-Agent": "curl/8", "X-Forwarded-Proto": "http" },
+        "multiValueHeaders": { "Accept": ["a", "b"] },
+        "queryStringParameters": { "b": "2", "a": "x y" },
+        "multiValueQueryStringParameters": { "b": ["1", "2"], "a": ["x y"] },
+        "requestContext": {
+            "resourcePath": "/orders/{id}",
+            "httpMethod": "POST",
+            "protocol": "HTTP/2.0",
+            "domainName": "api.example.com",
+            "identity": { "sourceIp": "192.0.2.1", "userAgent": "curl/8" },
+        },
+    })
+}
+
+fn describe(extracted: &SpanAttributes) -> String {
+    let mut lines: Vec<String> =
+        extracted.attributes.iter().map(|own| format!("{}={:?}\n", own.key, own.value)).collect();
+    lines.sort();
+    format!("{:?} {}\n{}", extracted.span_name, extracted.trigger, lines.concat())
+}
+
+/// Typed and untyped events must be described alike.
+fn check<T>(event: &Value, expected: Expect)
+where
+    T: SpanAttributesExtractor + serde::de::DeserializeOwned,
+{
+    let untyped = describe(&event.extract_span_attributes());
+    expected.assert_eq(&untyped);
+    let typed: T = serde_json::from_value(event.clone()).unwrap();
+    assert_eq!(describe(&typed.extract_span_attributes()), untyped);
+}
+
+#[test]
+fn an_http_api_is_described_by_its_route() {
+    check::<ApiGatewayV2httpRequest>(
+        &version_2("GET /orders/{id}"),
+        expect![[r#"
+        Some("GET /orders/{id}") http
+        client.address=String(Owned("192.0.2.1"))
+        http.request.method=String(Static("GET"))
+        http.route=String(Owned("/orders/{id}"))
+        network.protocol.version=String(Owned("1.1"))
+        server.address=String(Owned("abc.execute-api.eu-west-1.amazonaws.com"))
+        url.path=String(Owned("/prod/orders/7"))
+        url.query=String(Owned("full=true&x=%20"))
+        url.scheme=String(Owned("https"))
+        user_agent.original=String(Owned("curl/8"))
+    "#]],
+    );
+}
+
+#[test]
+fn the_default_route_is_no_route_and_the_path_never_a_name() {
+    let extracted = version_2("$default").extract_span_attributes();
+    assert_eq!(extracted.span_name, None);
+    assert!(extracted.attributes.iter().all(|own| own.key.as_str() != "http.route"));
+}
+
+#[test]
+fn a_rest_api_is_described_by_its_resource() {
+    check::<ApiGatewayProxyRequest>(
+        &version_1(),
+        expect![[r#"
+        Some("POST /orders/{id}") http
+        client.address=String(Owned("192.0.2.1"))
+        http.request.method=String(Static("POST"))
+        http.route=String(Owned("/orders/{id}"))
+        network.protocol.version=String(Owned("2.0"))
+        server.address=String(Owned("api.example.com"))
+        server.port=I64(8443)
+        url.path=String(Owned("/orders/7"))
+        url.query=String(Owned("a=x%20y&b=1&b=2"))
+        url.scheme=String(Owned("http"))
+        user_agent.original=String(Owned("curl/8"))
+    "#]],
+    );
+}
+
+#[test]
+fn any_json_is_described_without_a_panic() {
+    let check = |event: Value, name: Option<&str>, trigger, has_carrier| {
+        let extracted = event.extract_span_attributes();
+        assert_eq!(extracted.span_name.as_deref(), name, "{event}");
+        assert_eq!(extracted.trigger, trigger, "{event}");
+        assert_eq!(extracted.carrier.is_some(), has_carrier, "{event}");
+    };
+    check(Value::Null, None, TriggerType::Other, false);
+    check(json!([1, 2]), None, TriggerType::Other, false);
+    check(json!({ "headers": 3 }), None, TriggerType::Other, true);
+    check(json!({ "headers": { "a": 1 } }), None, TriggerType::Other, true);
+    check(json!({ "requestContext": { "http": null } }), None, TriggerType::Other, false);
+    check(
+        json!({ "requestContext": { "http": { "method": "BREW" } } }),
+        None,
+        TriggerType::Http,
+        true,
+    );
+    check(
+        json!({ "requestContext": { "http": { "method": "BREW" } }, "routeKey": "ANY /pot" }),
+        Some("HTTP /pot"),
+        TriggerType::Http,
+        true,
+    );
+    check(json!({ "httpMethod": "GET", "resource": 7 }), None, TriggerType::Http, true);
+    check(
+        json!({ "httpMethod": "GET", "requestContext": { "elb": {} } }),
+        None,
+        TriggerType::Other,
+        false,
+    );
+}
+
+async fn bad_gateway<T>(_event: LambdaEvent<T>) -> Result<Value, Error> {
+    Ok(json!({ "statusCode": 502 }))
+}
+
+#[test]
+fn an_http_invocation_is_one_span_with_typed_attributes() {
+    let function = Function::new();
+    let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway)
+        .with_extractor(ApiGatewayV2Extractor::new());
+    let payload: ApiGatewayV2httpRequest =
+        serde_json::from_value(version_2("GET /orders/{id}")).unwrap();
+    block_on(handler.clone().call(LambdaEvent::new(payload, context()))).unwrap();
+    let span = function.span();
+    assert_eq!(span.name, "GET /orders/{id}");
+    assert_eq!(span.flags, 0x301);
+    assert_eq!(wire::ids::to_hex(&span.parent_span_id), "b7ad6b7169203331");
+    let attributes = shown(&span.attributes);
+    for expected in [
+        "faas.trigger=\"http\"\n",
+        "http.response.status_code=502\n",
+        "error.type=\"502\"\n",
+        "url.path=\"/prod/orders/7\"\n",
+    ] {
+        assert!(attributes.contains(expected), "{attributes}");
+    }
+    assert!(!attributes.contains("http.method"), "{attributes}");
+}
+
+#[test]
+fn the_deprecated_names_come_where_they_are_asked_for() {
+    let function = Function::with_variables(&[("OTEL_SEMCONV_STABILITY_OPT_IN", "http/dup")]);
+    let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway::<Value>);
+    block_on(handler.clone().call(event(version_2("GET /orders/{id}")))).unwrap();
+    let attributes = shown(&function.span().attributes);
+    let old: String = attributes
+        .split_inclusive('\n')
+        .filter(|line| {
+            [
+                "http.method",
+                "http.target",
+                "http.scheme",
+                "http.status_code",
+                "http.user_agent",
+                "http.client_ip",
+                "http.flavor",
+                "net.host",
+            ]
+            .iter()
+            .any(|old| line.starts_with(old))
+        })
+        .collect();
+    expect![[r#"
+        http.client_ip="192.0.2.1"
+        http.flavor="1.1"
+        http.method="GET"
+        http.scheme="https"
+        http.status_code=502
+        http.target="/prod/orders/7?full=true&x=%20"
+        http.user_agent="curl/8"
+        net.host.name="abc.execute-api.eu-west-1.amazonaws.com"
+    "#]]
+    .assert_eq(&old);
+}
+
+#[test]
+fn what_the_author_says_wins_over_the_event() {
+    let function = Function::new();
+    let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway::<Value>)
+        .with_name("mine")
+        .with_kind(SpanKind::Consumer)
+        .with_attributes([KeyValue::new("team", "shop"), KeyValue::new("tier", 2)])
+        .with_extractor(|_: &Value| SpanAttributes::builder().span_name("theirs").build());
+    block_on(handler.clone().call(event(json!({})))).unwrap();
+    let span = function.span();
+    assert_eq!((span.name.as_str(), span.kind), ("mine", 5));
+    assert!(shown(&span.attributes).contains("team=\"shop\"\ntier=2\n"));
+}

@@ -1,0 +1,8 @@
+//! Whole invocations, driven in process: the traced handler is called as the runtime calls it, and the lines are read
+//! with the reader of `wire`.
+
+mod driver;
+mod ends;
+mod events;
+mod parents;
+mod signals;

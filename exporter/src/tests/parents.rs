@@ -1,0 +1,100 @@
+//! Where an invocation's trace begins, and who decides whether it is recorded.
+
+use super::driver::{Function, REQUEST_ID, attribute, block_on, event};
+use crate::handler::create_traced_handler;
+use lambda_runtime::{Error, LambdaEvent};
+use serde_json::{Value, json};
+use wire::ids::{to_hex, trace_id_from_request_id};
+
+const W3C_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
+const XRAY_TRACE: &str = "5759e988bd862e3fe1be46a994272793";
+const UNSAMPLED: &str =
+    "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0;Lineage=a:0";
+
+/// Trace id and parent id of the span; `None` where none was written.
+fn invoke(
+    variables: &[(&str, &str)],
+    traceparent: Option<&str>,
+    xray: Option<&str>,
+) -> Option<(String, String, Option<String>)> {
+    let function = Function::with_variables(variables);
+    let handler = create_traced_handler(
+        "orders",
+        function.completion.clone(),
+        |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) },
+    );
+    let payload = traceparent
+        .map_or_else(|| json!({}), |parent| json!({ "headers": { "Traceparent": parent } }));
+    let mut event = event(payload);
+    event.context.xray_trace_id = xray.map(str::to_owned);
+    block_on(handler(event)).unwrap();
+    let written = function.written();
+    let span = written.spans.first()?;
+    Some((
+        to_hex(&span.trace_id),
+        to_hex(&span.parent_span_id),
+        attribute(span, "aws.xray.parent_id"),
+    ))
+}
+
+#[test]
+fn the_ambient_xray_header_gives_the_trace_id_and_nothing_else() {
+    let (trace, parent, xray_parent) = invoke(&[], None, Some(UNSAMPLED)).unwrap();
+    assert_eq!((trace.as_str(), parent.as_str()), (XRAY_TRACE, ""));
+    assert_eq!(xray_parent.as_deref(), Some("\"53995c3f42cd8ad8\""));
+}
+
+#[test]
+fn without_an_xray_header_the_request_id_gives_the_trace_id() {
+    let (trace, parent, xray_parent) = invoke(&[], None, None).unwrap();
+    assert_eq!(trace, to_hex(&trace_id_from_request_id(REQUEST_ID)));
+    assert_eq!((parent.as_str(), xray_parent), ("", None));
+}
+
+#[test]
+fn a_w3c_parent_is_obeyed_in_both_ways() {
+    let sampled = format!("00-{W3C_TRACE}-b7ad6b7169203331-01");
+    let (trace, parent, _) = invoke(&[], Some(&sampled), Some(UNSAMPLED)).unwrap();
+    assert_eq!((trace.as_str(), parent.as_str()), (W3C_TRACE, "b7ad6b7169203331"));
+    let unsampled = format!("00-{W3C_TRACE}-b7ad6b7169203331-00");
+    assert_eq!(invoke(&[], Some(&unsampled), None), None);
+}
+
+#[test]
+fn xray_lambda_takes_the_ambient_header_as_parent_and_as_decision() {
+    let variables = [("OTEL_PROPAGATORS", "tracecontext,xray-lambda")];
+    assert_eq!(invoke(&variables, None, Some(UNSAMPLED)), None);
+    let sampled = UNSAMPLED.replace("Sampled=0", "Sampled=1");
+    let (trace, parent, xray_parent) = invoke(&variables, None, Some(&sampled)).unwrap();
+    assert_eq!((trace.as_str(), parent.as_str()), (XRAY_TRACE, "53995c3f42cd8ad8"));
+    assert_eq!(xray_parent, None, "it is the parent already");
+}
+
+#[test]
+fn the_sampler_of_the_environment_wins() {
+    let check = |sampler: &str, argument: &str, is_recorded: bool| {
+        let variables = [("OTEL_TRACES_SAMPLER", sampler), ("OTEL_TRACES_SAMPLER_ARG", argument)];
+        let recorded = invoke(&variables, None, None).is_some();
+        assert_eq!(recorded, is_recorded, "{sampler} {argument}");
+    };
+    check("always_on", "", true);
+    check("always_off", "", false);
+    check("traceidratio", "1", true);
+    check("traceidratio", "0", false);
+    check("parentbased_traceidratio", "0", false);
+    check("nonsense", "", true);
+}
+
+#[test]
+fn a_disabled_sdk_writes_nothing() {
+    assert_eq!(invoke(&[("OTEL_SDK_DISABLED", "true")], None, None), None);
+}
+
+#[test]
+fn no_log_level_switches_spans_off() {
+    for level in ["TRACE", "WARN", "ERROR", "FATAL", "off"] {
+        assert!(
+            invoke(&[("AWS_LAMBDA_LOG_LEVEL", level), ("RUST_LOG", level)], None, None).is_some()
+        );
+    }
+}

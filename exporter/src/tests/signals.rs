@@ -1,0 +1,239 @@
+//! Child spans, log records and measurements of an invocation.
+
+use super::driver::{Function, Written, block_on, event, shown};
+use crate::handler::create_traced_handler;
+use expect_test::expect;
+use lambda_runtime::{Error, LambdaEvent};
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Meter;
+use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as Number};
+use serde_json::{Value, json};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// Runs one invocation of this body.
+fn invoke(function: &Function, body: impl Fn() + Clone + Send + Sync + 'static) -> Written {
+    let handler = create_traced_handler("orders", function.completion.clone(), {
+        move |_: LambdaEvent<Value>| {
+            let body = body.clone();
+            async move {
+                body();
+                Ok::<_, Error>(json!(null))
+            }
+        }
+    });
+    block_on(handler(event(json!({})))).unwrap();
+    function.written()
+}
+
+#[test]
+fn tracing_spans_and_the_sdks_own_are_one_tree() {
+    let function = Function::new();
+    let tracer = function.completion.get_tracer().clone();
+    let written = invoke(&function, move || {
+        tracing::info_span!("outer", items = 3).in_scope(|| {
+            opentelemetry::trace::Tracer::in_span(&tracer, "middle", |_| {
+                drop(tracing::info_span!("inner").entered());
+            });
+        });
+    });
+    let parent_of = |name: &str| {
+        let parent = &written.span_named(name).parent_span_id;
+        written.spans.iter().find(|span| span.span_id == *parent).map(|span| span.name.as_str())
+    };
+    assert_eq!(
+        ["inner", "middle", "outer", "orders"].map(parent_of),
+        [Some("middle"), Some("outer"), Some("orders"), None],
+    );
+    assert_eq!(written.lines.len(), 1);
+    assert_eq!(shown(&written.span_named("outer").attributes), "items=3\n", "no noise");
+}
+
+#[test]
+fn the_current_span_in_the_handler_is_the_invocation() {
+    let function = Function::new();
+    let written = invoke(&function, || {
+        tracing::Span::current().set_attribute("order.id", 7);
+        let current = opentelemetry::Context::current();
+        current.span().set_attribute(KeyValue::new("order.size", 1.5));
+        current.span().set_status(opentelemetry::trace::Status::error("set by the handler"));
+    });
+    let root = written.span_named("orders");
+    let attributes = shown(&root.attributes);
+    assert!(attributes.contains("order.id=7\norder.size=1.5\n"), "{attributes}");
+    assert_eq!(super::driver::status(root), "error: set by the handler");
+}
+
+#[test]
+fn events_are_log_records_of_their_span() {
+    let function = Function::new();
+    let written = invoke(&function, || {
+        tracing::info!(order = 7, "received");
+        tracing::info_span!("storing").in_scope(|| tracing::error!("cannot store"));
+        tracing::debug!("not wanted");
+        tracing::info!(target: "opentelemetry_sdk", "loop");
+        tracing::info!(target: "hyper::client", "loop");
+    });
+    let shown: Vec<String> = written
+        .logs
+        .iter()
+        .map(|record| {
+            let span = written.spans.iter().find(|span| span.span_id == record.span_id).unwrap();
+            assert_eq!(span.trace_id, record.trace_id);
+            assert_eq!(record.flags, 1);
+            assert_ne!(record.observed_time_unix_nano, 0);
+            assert_eq!(record.event_name, "", "a place in the source is no event's name");
+            let body = format!("{:?}", record.body.as_ref().unwrap().value.as_ref().unwrap());
+            format!("{} {} {body} {}", span.name, record.severity_text, shown(&record.attributes))
+        })
+        .collect();
+    expect![[r#"
+        orders INFO StringValue("received") order=7
+
+        storing ERROR StringValue("cannot store") "#]]
+    .assert_eq(&shown.join("\n"));
+    assert!(written.spans.iter().all(|span| span.events.is_empty()), "not written twice");
+}
+
+#[test]
+fn an_instrumented_functions_error_is_its_spans_error() {
+    #[tracing::instrument(err)]
+    fn store() -> Result<(), std::num::ParseIntError> {
+        "x".parse::<u8>().map(drop)
+    }
+    let function = Function::new();
+    let written = invoke(&function, || drop(store()));
+    let span = written.span_named("store");
+    assert_eq!(super::driver::status(span), "error: invalid digit found in string");
+    assert_eq!(super::driver::status(written.span_named("orders")), "unset");
+}
+
+fn points(written: &Written) -> Vec<String> {
+    let mut points = Vec::new();
+    for metric in &written.metrics {
+        match metric.data.as_ref().unwrap() {
+            Data::Sum(sum) => points.extend(sum.data_points.iter().map(|point| {
+                let Some(Number::AsInt(value)) = point.value else { unreachable!("counts") };
+                let delta = sum.aggregation_temporality == 1;
+                let attributes = shown(&point.attributes).replace('\n', " ");
+                format!("{} {value} delta={delta} {attributes}", metric.name)
+            })),
+            Data::Histogram(histogram) => {
+                points.extend(histogram.data_points.iter().map(|point| {
+                    let delta = histogram.aggregation_temporality == 1;
+                    format!("{} n={} sum={:?} delta={delta}", metric.name, point.count, point.sum)
+                }));
+            }
+            other => unreachable!("{other:?}"),
+        }
+    }
+    points.sort();
+    points
+}
+
+fn record(meter: &Meter) {
+    meter.u64_counter("orders").build().add(2, &[KeyValue::new("kind", "book")]);
+    meter.f64_histogram("price").build().record(9.5, &[]);
+}
+
+#[test]
+fn measurements_are_written_with_each_invocation_as_deltas() {
+    let function = Function::new();
+    let meter = function.completion.meter("test");
+    for _ in 0..2 {
+        let meter = meter.clone();
+        let written = invoke(&function, move || record(&meter));
+        assert_eq!(
+            points(&written),
+            ["orders 2 delta=true kind=\"book\" ", "price n=1 sum=Some(9.5) delta=true"]
+        );
+    }
+    assert_eq!(points(&invoke(&function, || ())), [""; 0], "nothing measured, nothing written");
+}
+
+#[test]
+fn the_temporality_may_be_cumulative() {
+    let function = Function::with_variables(&[(
+        "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+        "cumulative",
+    )]);
+    let meter = function.completion.meter("test");
+    let mut last = Written::default();
+    for _ in 0..2 {
+        let meter = meter.clone();
+        last = invoke(&function, move || record(&meter));
+    }
+    assert_eq!(points(&last)[0], "orders 4 delta=false kind=\"book\" ");
+}
+
+#[test]
+fn under_the_json_log_format_each_line_has_time_and_the_configured_level() {
+    let variables = [
+        ("AWS_LAMBDA_LOG_FORMAT", "JSON"),
+        ("AWS_LAMBDA_LOG_LEVEL", "WARN"),
+        ("OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL", "debug"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic hunter2"),
+    ];
+    let function = Function::with_variables(&variables);
+    let meter = function.completion.meter("test");
+    let written = invoke(&function, move || {
+        tracing::info!("received");
+        record(&meter);
+    });
+    assert_eq!(written.lines.len(), 3);
+    for line in written.lines {
+        let line: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!(line["level"], "WARN");
+        assert!(line["timestamp"].as_str().unwrap().ends_with('Z'));
+        assert_eq!(line.get("headers"), None);
+        assert!(!line.to_string().contains("hunter2"));
+    }
+}
+
+#[test]
+fn in_text_format_the_level_is_the_users_choice() {
+    let check = |variables: &[(&str, &str)], expected: Option<&str>| {
+        let written = invoke(&Function::with_variables(variables), || ());
+        let line: Value = serde_json::from_str(&written.lines[0]).unwrap();
+        assert_eq!(line.get("level").and_then(Value::as_str), expected);
+        assert_eq!(line.get("timestamp"), None);
+    };
+    check(&[], None);
+    check(&[("OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL", "warning")], Some("WARN"));
+    check(&[("AWS_LAMBDA_LOG_LEVEL", "ERROR")], None);
+}
+
+#[test]
+fn a_full_buffer_and_a_long_line_lose_nothing() {
+    let function = Function::with_variables(&[
+        ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "100"),
+        ("LAMBDA_OTLP_MAX_LINE_BYTES", "2KiB"),
+    ]);
+    let written = invoke(&function, || {
+        for item in 0..1000 {
+            drop(tracing::info_span!("child", item).entered());
+        }
+    });
+    assert_eq!(written.spans.len(), 1001);
+    assert!(written.lines.len() > 10);
+    assert!(written.lines.iter().all(|line| line.len() < 2048));
+}
+
+#[test]
+fn an_item_that_fits_no_line_is_shortened_and_counted_in_a_metric() {
+    let function = Function::new();
+    let written = invoke(&function, || {
+        // Text that does not compress.
+        let mut state = 1_u64;
+        let noise: String = std::iter::repeat_with(|| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            char::from(b'!' + (state >> 60) as u8 * 5 + (state >> 40 & 3) as u8)
+        })
+        .take(600_000)
+        .collect();
+        tracing::info_span!("large", noise).in_scope(|| ());
+    });
+    assert_eq!(written.spans.len(), 2);
+    assert_eq!(points(&written), ["lambda_otlp.exporter.truncated_values 1 delta=true "]);
+    assert!(written.lines.iter().all(|line| line.len() < 250 * 1024));
+}

@@ -1,0 +1,222 @@
+//! API Gateway: REST APIs (payload version 1) and HTTP APIs (version 2, which function URLs use too).
+
+use super::{Extractor, SpanAttributes, SpanAttributesExtractor, TriggerType};
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
+use opentelemetry::KeyValue;
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// Describes invocations by API Gateway REST APIs (payload version 1).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApiGatewayV1Extractor;
+
+/// Describes invocations by API Gateway HTTP APIs (payload version 2) and function URLs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApiGatewayV2Extractor;
+
+impl ApiGatewayV1Extractor {
+    /// The extractor.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl ApiGatewayV2Extractor {
+    /// The extractor.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+/// What an HTTP event says, from whichever source (semantic conventions 1.44, `docs/http/http-spans.md`).
+#[derive(Debug, Default)]
+pub(super) struct HttpRequest {
+    pub(super) method: String,
+    /// The route, without its method; `None` for `$default`.
+    pub(super) route: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) query: Option<String>,
+    pub(super) protocol: Option<String>,
+    pub(super) client_address: Option<String>,
+    pub(super) domain_name: Option<String>,
+    pub(super) user_agent: Option<String>,
+    /// Names in lower case.
+    pub(super) headers: HashMap<String, String>,
+}
+
+impl HttpRequest {
+    pub(super) fn into_span_attributes(self) -> SpanAttributes {
+        let header = |name: &str| self.headers.get(name).cloned();
+        let method = known_method(&self.method);
+        let scheme = header("x-forwarded-proto").unwrap_or_else(|| "https".to_owned());
+        let mut attributes =
+            vec![KeyValue::new("http.request.method", method), KeyValue::new("url.scheme", scheme)];
+        if method == OTHER_METHOD {
+            attributes.push(KeyValue::new("http.request.method_original", self.method.clone()));
+        }
+        let version = self.protocol.as_deref().and_then(|text| text.strip_prefix("HTTP/"));
+        let host = header("host").or(self.domain_name);
+        let (address, port) = host.as_deref().map_or((None, None), host_and_port);
+        let texts = [
+            ("http.route", self.route.clone()),
+            ("url.path", self.path),
+            ("url.query", self.query.filter(|query| !query.is_empty())),
+            ("network.protocol.version", version.map(str::to_owned)),
+            ("client.address", self.client_address),
+            ("server.address", address),
+            ("user_agent.original", self.user_agent.or_else(|| header("user-agent"))),
+        ];
+        attributes
+            .extend(texts.into_iter().filter_map(|(key, value)| Some(KeyValue::new(key, value?))));
+        if let Some(port) = port {
+            attributes.push(KeyValue::new("server.port", i64::from(port)));
+        }
+        SpanAttributes {
+            span_name: self.route.map(|route| format!("{} {route}", name_of(method))),
+            attributes,
+            carrier: Some(self.headers),
+            trigger: TriggerType::Http,
+            ..SpanAttributes::default()
+        }
+    }
+}
+
+/// What `http.request.method` says of a method that nobody knows: the attribute must stay of low cardinality.
+const OTHER_METHOD: &str = "_OTHER";
+
+fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 9] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER_METHOD)
+}
+
+/// The method as it stands in a span's name ("HTTP spans", "Name").
+fn name_of(method: &'static str) -> &'static str {
+    if method == OTHER_METHOD { "HTTP" } else { method }
+}
+
+fn host_and_port(host: &str) -> (Option<String>, Option<u16>) {
+    match host.rsplit_once(':').map(|(name, port)| (name, port.parse())) {
+        Some((name, Ok(port))) => (Some(name.to_owned()), Some(port)),
+        _ => (Some(host.to_owned()), None),
+    }
+}
+
+/// `GET /orders/{id}` without its method; `None` for `$default`, which is no route.
+pub(super) fn route_of_key(route_key: &str) -> Option<String> {
+    let route = route_key.split_once(' ').map_or(route_key, |(_, route)| route);
+    (!route.is_empty() && route != "$default").then(|| route.to_owned())
+}
+
+impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        let http = &self.request_context.http;
+        HttpRequest {
+            method: http.method.to_string(),
+            route: self
+                .route_key
+                .as_deref()
+                .or(self.request_context.route_key.as_deref())
+                .and_then(route_of_key),
+            path: self.raw_path.clone().or_else(|| http.path.clone()),
+            query: self.raw_query_string.clone(),
+            protocol: http.protocol.clone(),
+            client_address: http.source_ip.clone(),
+            domain_name: self.request_context.domain_name.clone(),
+            user_agent: http.user_agent.clone(),
+            headers: headers(&self.headers),
+        }
+        .into_span_attributes()
+    }
+}
+
+impl SpanAttributesExtractor for ApiGatewayProxyRequest {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        let context = &self.request_context;
+        let mut all_headers = headers(&self.multi_value_headers);
+        all_headers.extend(headers(&self.headers));
+        let query: Vec<(String, String)> = if self.multi_value_query_string_parameters.is_empty() {
+            pairs(self.query_string_parameters.iter())
+        } else {
+            pairs(self.multi_value_query_string_parameters.iter())
+        };
+        HttpRequest {
+            method: self.http_method.to_string(),
+            route: self.resource.clone().or_else(|| context.resource_path.clone()),
+            path: self.path.clone(),
+            query: Some(query_string(&query)),
+            protocol: context.protocol.clone(),
+            client_address: context.identity.source_ip.clone(),
+            domain_name: context.domain_name.clone(),
+            user_agent: context.identity.user_agent.clone(),
+            headers: all_headers,
+        }
+        .into_span_attributes()
+    }
+}
+
+fn pairs<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// REST APIs give decoded parameters in a map: put together again, sorted by name, `&`, `=`, `%`, `#`, `+` and what is
+/// not printable ASCII encoded.
+pub(super) fn query_string(parameters: &[(String, String)]) -> String {
+    let mut parameters: Vec<_> = parameters.iter().collect();
+    // Stable: the values of one name keep their order.
+    parameters.sort_by(|left, right| left.0.cmp(&right.0));
+    let encoded: Vec<String> = parameters
+        .into_iter()
+        .map(|(key, value)| format!("{}={}", percent_encoded(key), percent_encoded(value)))
+        .collect();
+    encoded.join("&")
+}
+
+fn percent_encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !b"&=%#+".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            write!(encoded, "%{byte:02X}").unwrap_or_default();
+        }
+    }
+    encoded
+}
+
+fn headers(headers: &aws_lambda_events::http::HeaderMap) -> HashMap<String, String> {
+    headers
+        .iter()
+        .filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        })
+        .collect()
+}
+
+impl Extractor<ApiGatewayV2httpRequest> for ApiGatewayV2Extractor {
+    fn extract(&self, event: &ApiGatewayV2httpRequest) -> SpanAttributes {
+        event.extract_span_attributes()
+    }
+}
+
+impl Extractor<ApiGatewayProxyRequest> for ApiGatewayV1Extractor {
+    fn extract(&self, event: &ApiGatewayProxyRequest) -> SpanAttributes {
+        event.extract_span_attributes()
+    }
+}
+
+impl Extractor<Value> for ApiGatewayV2Extractor {
+    fn extract(&self, event: &Value) -> SpanAttributes {
+        super::json::version_2(event).into_span_attributes()
+    }
+}
+
+impl Extractor<Value> for ApiGatewayV1Extractor {
+    fn extract(&self, event: &Value) -> SpanAttributes {
+        super::json::version_1(event).into_span_attributes()
+    }
+}
