@@ -1,0 +1,112 @@
+//! The demo's own record of what was made: one JSON line an item, written when the item ends.
+
+use opentelemetry::{Context, Value};
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
+use serde::Serialize;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+/// The attribute that carries an item's number.
+pub(crate) const NUMBER: &str = "demo.number";
+
+/// What has a number.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum What {
+    Span,
+    Log,
+    DataPoint,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Event {
+    Started,
+    Ended,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    number: i64,
+    what: What,
+    event: Event,
+    name: &'a str,
+}
+
+/// Gives numbers, and writes them to the file named by `DEMO_LEDGER`; without it they are only given.
+#[derive(Debug, Clone)]
+pub(crate) struct Ledger {
+    file: Option<Arc<File>>,
+    next: Arc<AtomicI64>,
+}
+
+impl Ledger {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the demo's own variable; the exporter's settings know nothing of it"
+    )]
+    pub(crate) fn open() -> io::Result<Self> {
+        let open = |path| OpenOptions::new().append(true).create(true).open(path);
+        let file = std::env::var_os("DEMO_LEDGER").map(open).transpose()?;
+        Ok(Self { file: file.map(Arc::new), next: Arc::new(AtomicI64::new(1)) })
+    }
+
+    /// Counts on from here: the demo gives each invocation a range of its own.
+    pub(crate) fn continue_at(&self, first: i64) {
+        self.next.store(first, Ordering::Relaxed);
+    }
+
+    pub(crate) fn next_number(&self) -> i64 {
+        self.next.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// A span that has only this line was still open when the process ended: it is not owed.
+    pub(crate) fn started(&self, number: i64, name: &str) {
+        self.write(&Line { number, what: What::Span, event: Event::Started, name });
+    }
+
+    /// The item is complete: from now on it is owed.
+    pub(crate) fn ended(&self, number: i64, what: What, name: &str) {
+        self.write(&Line { number, what, event: Event::Ended, name });
+    }
+
+    /// One write a line, so that a kill leaves no half of one, and environments may share the file.
+    fn write(&self, line: &Line<'_>) {
+        let Some(mut file) = self.file.as_deref() else { return };
+        let written = serde_json::to_vec(line).map_err(io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            file.write_all(&line)
+        });
+        if let Err(error) = written {
+            // The accounting cannot balance without it.
+            tracing::error!(%error, "cannot write the ledger");
+        }
+    }
+}
+
+/// Writes the number of each span when it ends, the invocation's own span too, which ends after the handler.
+#[derive(Debug)]
+pub(crate) struct EndOfSpans(pub(crate) Ledger);
+
+impl SpanProcessor for EndOfSpans {
+    fn on_start(&self, _span: &mut Span, _parent: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        let number = span.attributes.iter().find(|attribute| attribute.key.as_str() == NUMBER);
+        if let Some(Value::I64(number)) = number.map(|attribute| &attribute.value) {
+            self.0.ended(*number, What::Span, &span.name);
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}

@@ -1,1 +1,0 @@
-//! Functions that the demo and the end-to-end tests run.

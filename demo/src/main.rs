@@ -1,0 +1,31 @@
+//! The demo's Rust function: takes orders, and numbers each span, log record and data point that it makes.
+//!
+//! The event is `{"action": "ok", "children": 3, "logs": 2, "first_number": 1000}`, or an API Gateway event whose body
+//! is that. What each action does stands at [`Action`](orders::Action). The numbers go out as the attribute
+//! `demo.number`, and into the file named by `DEMO_LEDGER` when the item ends, so that nobody has to believe the
+//! exporter's own counters.
+
+mod ledger;
+mod orders;
+
+use exporter::{TelemetryConfig, TracedHandler, init_telemetry};
+use lambda_runtime::{Error, LambdaEvent};
+use ledger::{EndOfSpans, Ledger};
+use orders::{Instruments, Order, take};
+use serde_json::Value;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let ledger = Ledger::open()?;
+    let config = TelemetryConfig::builder()
+        .with_additional_span_processor(EndOfSpans(ledger.clone()))
+        .build();
+    let (_tracer, completion_handler) = init_telemetry(config).await?;
+    let instruments = Instruments::new(&completion_handler.meter("orders"));
+    let handler =
+        TracedHandler::new("orders", completion_handler, move |event: LambdaEvent<Value>| {
+            let (ledger, instruments) = (ledger.clone(), instruments.clone());
+            async move { take(Order::of_event(&event.payload)?, &ledger, &instruments).await }
+        });
+    lambda_runtime::run(handler).await
+}

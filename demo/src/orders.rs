@@ -1,0 +1,188 @@
+//! The business of the demo: an order is checked, its items are reserved, and then what the event asks for happens.
+
+use crate::ledger::{Ledger, NUMBER, What};
+use lambda_runtime::Error;
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Histogram, Meter};
+use opentelemetry::trace::TraceContextExt as _;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tracing::Instrument as _;
+
+/// How the invocation ends.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Action {
+    /// With status 201.
+    #[default]
+    Ok,
+    /// With an error of the handler.
+    Error,
+    /// With status 502.
+    BadGateway,
+    /// With a panic inside a child span.
+    Panic,
+    /// Not before Lambda kills it; the handler waits.
+    Timeout,
+    /// Not before Lambda kills it; the handler blocks its thread.
+    Block,
+    /// With the process, before anything has ended.
+    Exit,
+}
+
+/// What the event asks for.
+#[derive(Debug, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Order {
+    pub(crate) action: Action,
+    /// How many child spans; each has a log record, a count and a price.
+    children: u32,
+    /// How many further log records.
+    logs: u32,
+    /// The first number of this invocation; else it counts on.
+    first_number: Option<i64>,
+}
+
+impl Default for Order {
+    fn default() -> Self {
+        Self { action: Action::Ok, children: 3, logs: 2, first_number: None }
+    }
+}
+
+impl Order {
+    /// Reads the event itself, or the body of an HTTP event.
+    pub(crate) fn of_event(event: &Value) -> Result<Self, Error> {
+        match event.get("body").and_then(Value::as_str) {
+            Some(body) => Ok(serde_json::from_str(body)?),
+            None => Ok(Self::deserialize(event)?),
+        }
+    }
+}
+
+/// The metrics of the demo.
+#[derive(Debug, Clone)]
+pub(crate) struct Instruments {
+    items: Counter<u64>,
+    price: Histogram<f64>,
+}
+
+impl Instruments {
+    pub(crate) fn new(meter: &Meter) -> Self {
+        Self {
+            items: meter.u64_counter("demo.orders.items").with_unit("{item}").build(),
+            price: meter.f64_histogram("demo.orders.price").with_unit("EUR").build(),
+        }
+    }
+
+    /// A number as attribute makes each measurement a data point of its own, which only a demo wants.
+    fn record(&self, ledger: &Ledger, price: f64) {
+        let number = ledger.next_number();
+        self.items.add(1, &[KeyValue::new(NUMBER, number)]);
+        ledger.ended(number, What::DataPoint, "demo.orders.items");
+        let number = ledger.next_number();
+        self.price.record(price, &[KeyValue::new(NUMBER, number)]);
+        ledger.ended(number, What::DataPoint, "demo.orders.price");
+    }
+}
+
+/// Starts a child span with a number.
+macro_rules! numbered_span {
+    ($ledger:expr, $name:literal) => {{
+        let number = $ledger.next_number();
+        $ledger.started(number, $name);
+        tracing::info_span!($name, demo.number = number)
+    }};
+}
+
+/// Writes a log record with a number.
+macro_rules! numbered_log {
+    ($level:ident, $ledger:expr, $($message:tt)*) => {{
+        let number = $ledger.next_number();
+        tracing::$level!(demo.number = number, $($message)*);
+        $ledger.ended(number, What::Log, "log");
+    }};
+}
+
+/// Takes one order.
+pub(crate) async fn take(
+    order: Order,
+    ledger: &Ledger,
+    instruments: &Instruments,
+) -> Result<Value, Error> {
+    if let Some(first) = order.first_number {
+        ledger.continue_at(first);
+    }
+    let number = ledger.next_number();
+    ledger.started(number, "invocation");
+    opentelemetry::Context::current().span().set_attribute(KeyValue::new(NUMBER, number));
+    if order.action == Action::Exit {
+        std::process::exit(1);
+    }
+    for log in 0..order.logs {
+        numbered_log!(info, ledger, log, "order received");
+    }
+    for child in 0..order.children {
+        let span = numbered_span!(ledger, "reserve item");
+        reserve(child, ledger, instruments).instrument(span).await;
+    }
+    match order.action {
+        Action::Ok => Ok(json!({ "statusCode": 201, "body": number.to_string() })),
+        Action::BadGateway => {
+            numbered_log!(error, ledger, "the bank does not answer");
+            Ok(json!({ "statusCode": 502, "body": "" }))
+        }
+        Action::Error => Err("the order cannot be fulfilled".into()),
+        Action::Panic => {
+            let _open = numbered_span!(ledger, "charge card").entered();
+            panic!("the card reader is on fire");
+        }
+        Action::Timeout => {
+            let span = numbered_span!(ledger, "wait for the bank");
+            std::future::pending::<()>().instrument(span).await;
+            Ok(Value::Null)
+        }
+        Action::Block => {
+            let _open = numbered_span!(ledger, "compute for ever").entered();
+            loop {
+                std::thread::sleep(Duration::from_secs(60));
+            }
+        }
+        // Handled before anything ended.
+        Action::Exit => Ok(Value::Null),
+    }
+}
+
+/// One child span: work of a few milliseconds, a log record, and two measurements.
+async fn reserve(child: u32, ledger: &Ledger, instruments: &Instruments) {
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    numbered_log!(info, ledger, child, "item reserved");
+    instruments.record(ledger, 9.5 + f64::from(child));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_order_is_the_event_or_the_body_of_an_http_event() {
+        let check = |event: Value, action, children, first_number| {
+            let order = Order::of_event(&event).unwrap();
+            assert_eq!(order, Order { action, children, logs: 2, first_number });
+        };
+        check(json!({}), Action::Ok, 3, None);
+        check(
+            json!({ "action": "bad_gateway", "first_number": 1000 }),
+            Action::BadGateway,
+            3,
+            Some(1000),
+        );
+        check(
+            json!({ "body": "{\"action\":\"panic\",\"children\":0}", "rawPath": "/" }),
+            Action::Panic,
+            0,
+            None,
+        );
+        assert!(Order::of_event(&json!({ "action": "dance" })).is_err());
+    }
+}
