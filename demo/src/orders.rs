@@ -145,7 +145,7 @@ pub(crate) async fn take(
         Action::Block => {
             let _open = numbered_span!(ledger, "compute for ever").entered();
             loop {
-                std::thread::sleep(Duration::from_secs(60));
+                std::thread::sleep(Duration::from_mins(1));
             }
         }
         // Handled before anything ended.

@@ -251,7 +251,6 @@ impl std::error::Error for InitError {}
 ///
 /// # Errors
 /// None yet: a function must not fail for its telemetry.
-#[expect(clippy::unused_async, reason = "the async mode will register an extension here")]
 pub async fn init_telemetry(
     config: TelemetryConfig,
 ) -> Result<(SdkTracer, TelemetryCompletionHandler), InitError> {
@@ -317,7 +316,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     if config.install_subscriber {
         let fmt_layer = settings.fmt_layer.unwrap_or(config.enable_fmt_layer);
         let own_filter = config.env_var_name.and_then(|name| source.get(&name));
-        install_subscriber(&handler, &settings, fmt_layer, own_filter);
+        install_subscriber(&handler, &settings, fmt_layer, own_filter.as_deref());
     }
     handler
 }
@@ -392,14 +391,13 @@ fn install_subscriber(
     handler: &TelemetryCompletionHandler,
     settings: &Config,
     with_fmt_layer: bool,
-    own_filter: Option<String>,
+    own_filter: Option<&str>,
 ) {
     let fmt_layer = with_fmt_layer.then(|| {
         let directives = own_filter
-            .as_ref()
-            .or(settings.log_filter.as_ref())
-            .or(settings.platform.log_level.as_ref())
-            .map_or("info", String::as_str);
+            .or(settings.log_filter.as_deref())
+            .or(settings.platform.log_level.as_deref())
+            .unwrap_or("info");
         let is_json = settings.platform.json_log_level.is_some();
         let (layer, complaint) = subscriber::fmt_layer(directives, is_json);
         if let Some(complaint) = complaint {

@@ -114,7 +114,7 @@ mod tests {
     fn check(
         variables: &[(&str, &str)],
         from_code: &[(&'static str, &'static str)],
-        expected: Expect,
+        expected: &Expect,
     ) {
         let source: BTreeMap<String, String> =
             variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
@@ -143,7 +143,7 @@ mod tests {
                 ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/20/[$LATEST]0123"),
             ],
             &[],
-            expect![[r#"
+            &expect![[r#"
                 aws.log.group.names = Array(String([Owned("/aws/lambda/orders")]))
                 aws.log.stream.names = Array(String([Owned("2026/11/20/[$LATEST]0123")]))
                 cloud.platform = String(Static("aws_lambda"))
@@ -167,7 +167,7 @@ mod tests {
                 ("OTEL_SERVICE_NAME", "d"),
             ],
             &[("service.name", "code"), ("tier", "code"), ("faas.name", "code"), ("own", "code")],
-            expect![[r#"
+            &expect![[r#"
                 cloud.platform = String(Static("aws_lambda"))
                 cloud.provider = String(Static("aws"))
                 faas.name = String(Static("code"))
@@ -185,7 +185,7 @@ mod tests {
         check(
             &[],
             &[],
-            expect![[r#"
+            &expect![[r#"
                 cloud.platform = String(Static("aws_lambda"))
                 cloud.provider = String(Static("aws"))
                 service.name = String(Owned("unknown_service"))

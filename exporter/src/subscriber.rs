@@ -28,8 +28,8 @@ where
         .with_filter(filter(max_level, |metadata| {
             metadata.is_span() || is_recorded_error(metadata)
         }));
-    let logs = OpenTelemetryTracingBridge::new(logger_provider)
-        .with_filter(filter(max_level, |metadata| metadata.is_event()));
+    let logs =
+        OpenTelemetryTracingBridge::new(logger_provider).with_filter(filter(max_level, is_event));
     spans.and_then(logs)
 }
 
@@ -41,6 +41,10 @@ fn filter(
         *metadata.level() <= max_level && wanted(metadata) && !is_internal(metadata.target())
     })
     .with_max_level_hint(max_level)
+}
+
+fn is_event(metadata: &Metadata<'_>) -> bool {
+    metadata.is_event()
 }
 
 /// `#[instrument(err)]` reports a function's error like this: it makes the span an error with an exception event.

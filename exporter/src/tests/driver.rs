@@ -29,7 +29,7 @@ pub(super) struct Function {
     pub(super) output: Arc<InMemoryOutput>,
     /// Milliseconds since the epoch; stands still until a test moves it.
     pub(super) clock: Arc<AtomicU64>,
-    _subscriber: Option<tracing::subscriber::DefaultGuard>,
+    subscriber_guard: Option<tracing::subscriber::DefaultGuard>,
 }
 
 pub(super) const NOW_MS: u64 = 1_790_000_000_000;
@@ -49,7 +49,7 @@ impl Function {
     ) -> Self {
         let mut function = Self::without_subscriber(variables, change);
         let subscriber = tracing_subscriber::registry().with(function.completion.tracing_layer());
-        function._subscriber = Some(tracing::subscriber::set_default(subscriber));
+        function.subscriber_guard = Some(tracing::subscriber::set_default(subscriber));
         function
     }
 
@@ -74,7 +74,7 @@ impl Function {
                 .into();
         environment.extend(variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
         let completion = init(config, &environment);
-        Self { completion, output, clock, _subscriber: None }
+        Self { completion, output, clock, subscriber_guard: None }
     }
 
     /// What was written since the last call.

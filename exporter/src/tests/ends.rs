@@ -154,13 +154,14 @@ fn a_panic_reaches_the_runtime_and_its_spans_the_output() {
 #[test]
 fn a_panic_before_the_first_await_is_no_different() {
     let function = Function::new();
-    let handler =
-        create_traced_handler("orders", function.completion.clone(), |_: LambdaEvent<Value>| {
-            if true {
-                panic!("no future at all");
-            }
+    let handler = create_traced_handler(
+        "orders",
+        function.completion.clone(),
+        |event: LambdaEvent<Value>| {
+            assert!(event.payload.is_null(), "no future at all");
             async { Ok::<Value, Error>(json!(null)) }
-        });
+        },
+    );
     let future = handler(event(json!({})));
     assert!(catch_unwind(AssertUnwindSafe(|| block_on(future))).is_err());
     assert_eq!(status(&function.span()), "error: no future at all");

@@ -68,7 +68,7 @@ fn describe(extracted: &SpanAttributes) -> String {
 }
 
 /// Typed and untyped events must be described alike.
-fn check<T>(event: &Value, expected: Expect)
+fn check<T>(event: &Value, expected: &Expect)
 where
     T: SpanAttributesExtractor + serde::de::DeserializeOwned,
 {
@@ -82,7 +82,7 @@ where
 fn an_http_api_is_described_by_its_route() {
     check::<ApiGatewayV2httpRequest>(
         &version_2("GET /orders/{id}"),
-        expect![[r#"
+        &expect![[r#"
         Some("GET /orders/{id}") http
         client.address=String(Owned("192.0.2.1"))
         http.request.method=String(Static("GET"))
@@ -108,7 +108,7 @@ fn the_default_route_is_no_route_and_the_path_never_a_name() {
 fn a_rest_api_is_described_by_its_resource() {
     check::<ApiGatewayProxyRequest>(
         &version_1(),
-        expect![[r#"
+        &expect![[r#"
         Some("POST /orders/{id}") http
         client.address=String(Owned("192.0.2.1"))
         http.request.method=String(Static("POST"))
