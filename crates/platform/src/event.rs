@@ -39,14 +39,18 @@ pub enum EventKind {
     OutOfMemory,
     /// An extension registered or failed (`EXTENSION`).
     Extension,
-    /// An extension subscribed to telemetry (`TELEMETRY`, `LOGS`).
+    /// An extension subscribed to telemetry (`TELEMETRY`).
     TelemetrySubscription,
+    /// An extension subscribed to the older Logs API (`LOGS`, in JSON only there by name).
+    LogsSubscription,
     /// Lambda dropped log lines before a subscriber got them (Telemetry API only).
     LogsDropped,
+    /// The runtime or the environment failed (the older Logs API only).
+    Fault,
     /// No kind was said.
     #[default]
     Unknown,
-    /// A kind that is not known here, by its type as written (`platform.fault`, …).
+    /// A kind that is not known here, by its type as written (those of Lambda Web Functions, …).
     Other(String),
 }
 
@@ -70,10 +74,38 @@ impl EventKind {
             Self::OutOfMemory => "platform.outOfMemory",
             Self::Extension => "platform.extension",
             Self::TelemetrySubscription => "platform.telemetrySubscription",
+            Self::LogsSubscription => "platform.logsSubscription",
             Self::LogsDropped => "platform.logsDropped",
+            Self::Fault => "platform.fault",
             Self::Unknown => "platform.unknown",
             Self::Other(kind) => kind,
         }
+    }
+
+    /// The kind of a type as the Telemetry API writes it; a type that is not known is kept.
+    pub fn of_type(text: &str) -> Self {
+        static KINDS: [EventKind; 16] = [
+            EventKind::InitStart,
+            EventKind::InitRuntimeDone,
+            EventKind::InitReport,
+            EventKind::Start,
+            EventKind::RuntimeDone,
+            EventKind::Report,
+            EventKind::End,
+            EventKind::RestoreStart,
+            EventKind::RestoreRuntimeDone,
+            EventKind::RestoreReport,
+            EventKind::Extension,
+            EventKind::TelemetrySubscription,
+            EventKind::LogsSubscription,
+            EventKind::LogsDropped,
+            EventKind::Fault,
+            EventKind::Unknown,
+        ];
+        let known = KINDS.iter().find(|kind| kind.as_str() == text);
+        known
+            .cloned()
+            .unwrap_or_else(|| Self::Other(truncated(text, PlatformEvent::MAX_VALUE_BYTES)))
     }
 }
 
@@ -96,6 +128,12 @@ pub struct Figures {
     pub billed_restore_duration_ms: Option<f64>,
     /// Bytes of the response (Telemetry API only).
     pub produced_bytes: Option<f64>,
+    /// Memory of the environment in MiB (`instanceMaxMemory`).
+    pub instance_max_memory_mb: Option<f64>,
+    /// Log records that Lambda dropped.
+    pub dropped_records: Option<f64>,
+    /// Bytes of log records that Lambda dropped.
+    pub dropped_bytes: Option<f64>,
     /// The timeout that was reached, in milliseconds (`Task timed out after …`).
     pub timeout_ms: Option<f64>,
 }
@@ -107,8 +145,33 @@ pub struct Tracing {
     pub trace_id: Option<String>,
     /// The segment that Lambda wrote for the function.
     pub segment_id: Option<String>,
+    /// The id that Lambda gives to the invocation's span, 16 hex digits (Telemetry API only).
+    pub span_id: Option<String>,
+    /// The parent in the X-Ray header, 16 hex digits (Telemetry API only).
+    pub parent_id: Option<String>,
     /// Whether X-Ray samples the trace; `None` if undecided or not said.
     pub sampled: Option<bool>,
+}
+
+/// A part of a phase that Lambda measured (`spans[]` of the Telemetry API).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PhaseSpan {
+    /// `responseLatency`, `responseDuration`, `runtimeOverhead`, `extensionOverhead`, or what AWS
+    /// adds.
+    pub name: String,
+    /// When it began.
+    pub start: Option<SpanStart>,
+    /// How long it took, in milliseconds.
+    pub duration_ms: Option<f64>,
+}
+
+/// When a part of a phase began.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum SpanStart {
+    /// Unix time in nanoseconds.
+    At(u64),
+    /// Milliseconds after the phase began.
+    After(f64),
 }
 
 /// One thing that Lambda says about a function.
@@ -125,6 +188,8 @@ pub struct PlatformEvent {
     pub error_type: Option<String>,
     /// The text of a failure line.
     pub message: Option<String>,
+    /// `on-demand`, `provisioned-concurrency`, `snap-start`, `lambda-managed-instances`, …
+    pub initialization_type: Option<String>,
     /// Of the init phase: `init`, `invoke` (run again inside an invocation), `snap-start`.
     pub phase: Option<String>,
     /// Version of the function.
@@ -137,10 +202,18 @@ pub struct PlatformEvent {
     pub name: Option<String>,
     /// State of the extension or subscription.
     pub state: Option<String>,
+    /// The execution environment (`instanceId`).
+    pub instance_id: Option<String>,
+    /// The level that Lambda gave the event (Lambda Web Functions only).
+    pub level: Option<String>,
     /// Figures in Lambda's units.
     pub figures: Figures,
     /// X-Ray.
     pub tracing: Tracing,
+    /// Parts of the phase, at most [`PlatformEvent::MAX_SPANS`].
+    pub spans: Vec<PhaseSpan>,
+    /// Unix time in nanoseconds at which the platform wrote the event; text lines do not say it.
+    pub time_unix_nano: Option<u64>,
     /// Fields without a place above, as written, at most [`PlatformEvent::MAX_OTHER`].
     pub other: Vec<(String, String)>,
 }
@@ -148,6 +221,10 @@ pub struct PlatformEvent {
 impl PlatformEvent {
     /// How many unknown fields an event keeps; the log record's body has them all.
     pub const MAX_OTHER: usize = 16;
+    /// How many parts of a phase an event keeps.
+    pub const MAX_SPANS: usize = 32;
+    /// How many bytes of a word or an unknown field an event keeps.
+    pub const MAX_VALUE_BYTES: usize = 2048;
 
     /// An event of this kind that says nothing else.
     pub fn new(kind: EventKind) -> Self {
@@ -172,6 +249,15 @@ impl PlatformEvent {
         self.kind == EventKind::OutOfMemory
             || self.error_type.as_deref() == Some("Runtime.OutOfMemory")
     }
+}
+
+/// The text, cut off at a character's end.
+pub(crate) fn truncated(text: &str, max_bytes: usize) -> String {
+    let mut end = max_bytes.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// The largest figure that is believed. A thousand times the largest that Lambda can mean, and

@@ -4,16 +4,14 @@
 //! Source: design §4 "To logs"; field names of Lambda's JSON log format per runtime, of Powertools,
 //! pino, tracing-subscriber and OpenTelemetry's log injection.
 
-use std::fmt;
-
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value as Any,
 };
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::attributes::string;
+use crate::fields::{Fields, text};
 use crate::names;
 use crate::severity::Severity;
 use crate::text::is_uuid;
@@ -21,8 +19,6 @@ use crate::text::is_uuid;
 /// How many keys of a line become attributes; the rest becomes one JSON string. OpenObserve
 /// refuses whole requests whose records have more than 1,000 distinct keys between them.
 pub(crate) const MAX_ATTRIBUTES: usize = 32;
-/// A line with more keys than this is data rather than a log record, and stays text.
-const MAX_KEYS: usize = 1024;
 /// A longer key goes to the rest.
 const MAX_KEY_BYTES: usize = 128;
 /// Below this depth a value is kept as a JSON string.
@@ -51,7 +47,7 @@ impl JsonLine {
         if !(line.starts_with('{') && line.ends_with('}')) {
             return None;
         }
-        let Fields(fields) = serde_json::from_str(line).ok()?;
+        let Fields(fields) = Fields::of(line)?;
         let mut read = Self::default();
         let mut rest = Vec::new();
         for (key, raw) in fields {
@@ -181,14 +177,6 @@ fn lower(id: impl AsRef<str>) -> String {
     id.as_ref().to_ascii_lowercase()
 }
 
-/// The value if it is a string.
-fn text(raw: &RawValue) -> Option<String> {
-    if !raw.get().starts_with('"') {
-        return None;
-    }
-    serde_json::from_str(raw.get()).ok()
-}
-
 /// An id of that many bytes in hex; all zeros is no id.
 fn id_bytes(text: &str, length: usize) -> Option<Vec<u8>> {
     if text.len() != length * 2 {
@@ -280,36 +268,6 @@ fn json_object(fields: &[(String, &RawValue)]) -> String {
     }
     object.push('}');
     object
-}
-
-/// A JSON object's fields in their order, values unread.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de> Deserialize<'de> for Fields<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(FieldsVisitor)
-    }
-}
-
-struct FieldsVisitor;
-
-impl<'de> Visitor<'de> for FieldsVisitor {
-    type Value = Fields<'de>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "an object of at most {MAX_KEYS} keys")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut fields = Vec::new();
-        while let Some(field) = map.next_entry()? {
-            if fields.len() == MAX_KEYS {
-                return Err(A::Error::custom("too many keys"));
-            }
-            fields.push(field);
-        }
-        Ok(Fields(fields))
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::fields::MAX_KEYS;
 use crate::render;
 
 /// What a line gives: fields of the record that are set, then the attributes.

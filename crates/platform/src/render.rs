@@ -1,10 +1,12 @@
-//! Prints OTLP for tests: one line a log record or data point.
+//! Prints events and OTLP for tests: one line an event, log record or data point.
 
 use std::fmt::Write as _;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
+
+use crate::event::{PlatformEvent, SpanStart};
 
 pub(crate) fn value(value: &AnyValue) -> String {
     match value.value.as_ref() {
@@ -81,4 +83,57 @@ fn number(value: Option<&number_data_point::Value>) -> String {
         number_data_point::Value::AsInt(value) => value.to_string(),
         number_data_point::Value::AsDouble(value) => value.to_string(),
     }
+}
+
+/// The event in short: its kind without `platform.`, then what is set.
+pub(crate) fn event(event: &PlatformEvent) -> String {
+    let mut text = vec![event.kind.as_str().trim_start_matches("platform.").to_owned()];
+    let words = [
+        ("id", event.request_id.as_ref().map(|id| id.chars().take(8).collect())),
+        ("status", event.status.clone()),
+        ("error", event.error_type.clone()),
+        ("message", event.message.clone()),
+        ("phase", event.phase.clone()),
+        ("version", event.version.clone()),
+        ("runtime", event.runtime_version.clone()),
+        ("arn", event.runtime_version_arn.clone()),
+        ("name", event.name.clone()),
+        ("state", event.state.clone()),
+        ("init_type", event.initialization_type.clone()),
+        ("instance", event.instance_id.clone()),
+        ("level", event.level.clone()),
+        ("trace", event.tracing.trace_id.clone()),
+        ("segment", event.tracing.segment_id.clone()),
+        ("span", event.tracing.span_id.clone()),
+        ("parent", event.tracing.parent_id.clone()),
+        ("sampled", event.tracing.sampled.map(|sampled| sampled.to_string())),
+    ];
+    let figures = &event.figures;
+    let numbers = [
+        ("duration", figures.duration_ms),
+        ("billed", figures.billed_duration_ms),
+        ("memory", figures.memory_size_mb),
+        ("used", figures.max_memory_used_mb),
+        ("init", figures.init_duration_ms),
+        ("restore", figures.restore_duration_ms),
+        ("billed_restore", figures.billed_restore_duration_ms),
+        ("timeout", figures.timeout_ms),
+        ("bytes", figures.produced_bytes),
+        ("instance_memory", figures.instance_max_memory_mb),
+        ("dropped", figures.dropped_records),
+        ("dropped_bytes", figures.dropped_bytes),
+    ];
+    text.extend(words.into_iter().filter_map(|(key, word)| Some(format!("{key}={}", word?))));
+    text.extend(numbers.into_iter().filter_map(|(key, number)| Some(format!("{key}={}", number?))));
+    text.extend(event.spans.iter().map(|span| {
+        let start = match span.start {
+            None => String::from("?"),
+            Some(SpanStart::At(nanos)) => wire::timestamp::rfc3339_millis(nanos).split_off(11),
+            Some(SpanStart::After(ms)) => format!("+{ms}"),
+        };
+        let duration = span.duration_ms.map_or(String::from("?"), |ms| ms.to_string());
+        format!("{}@{start}/{duration}", span.name)
+    }));
+    text.extend(event.other.iter().map(|(key, value)| format!("other:{key}={value}")));
+    text.join(" ")
 }

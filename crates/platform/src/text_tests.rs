@@ -1,44 +1,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::render::event as show;
 
 /// A request id whose beginning is enough to know it by.
 const ID: &str = "5b866fb1-7154-4af6-8078-6ef6ca4c2ddd";
-
-/// The event in short: its kind without `platform.`, then what is set.
-fn show(event: &PlatformEvent) -> String {
-    let mut text = vec![event.kind.as_str().trim_start_matches("platform.").to_owned()];
-    let words = [
-        ("id", event.request_id.as_ref().map(|id| id.chars().take(8).collect())),
-        ("status", event.status.clone()),
-        ("error", event.error_type.clone()),
-        ("message", event.message.clone()),
-        ("phase", event.phase.clone()),
-        ("version", event.version.clone()),
-        ("runtime", event.runtime_version.clone()),
-        ("arn", event.runtime_version_arn.clone()),
-        ("name", event.name.clone()),
-        ("state", event.state.clone()),
-        ("trace", event.tracing.trace_id.clone()),
-        ("segment", event.tracing.segment_id.clone()),
-        ("sampled", event.tracing.sampled.map(|sampled| sampled.to_string())),
-    ];
-    let figures = &event.figures;
-    let numbers = [
-        ("duration", figures.duration_ms),
-        ("billed", figures.billed_duration_ms),
-        ("memory", figures.memory_size_mb),
-        ("used", figures.max_memory_used_mb),
-        ("init", figures.init_duration_ms),
-        ("restore", figures.restore_duration_ms),
-        ("billed_restore", figures.billed_restore_duration_ms),
-        ("timeout", figures.timeout_ms),
-    ];
-    text.extend(words.into_iter().filter_map(|(key, word)| Some(format!("{key}={}", word?))));
-    text.extend(numbers.into_iter().filter_map(|(key, number)| Some(format!("{key}={}", number?))));
-    text.extend(event.other.iter().map(|(key, value)| format!("other:{key}={value}")));
-    text.join(" ")
-}
 
 /// `{id}` in the line stands for a request id.
 #[track_caller]

@@ -1,0 +1,64 @@
+//! Reads a JSON object one level deep: keys in their order, values as they were written.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// An object with more keys than this is data rather than a log record or an event.
+pub(crate) const MAX_KEYS: usize = 1024;
+
+/// A JSON object's fields in their order, values unread.
+pub(crate) struct Fields<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+
+impl<'a> Fields<'a> {
+    /// The fields of a text that is one object.
+    pub(crate) fn of(text: &'a str) -> Option<Self> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// The value of a key; the first of two wins.
+    pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
+        self.0.iter().find(|(known, _)| known == key).map(|(_, value)| *value)
+    }
+
+    /// The value of a key if it is a string.
+    pub(crate) fn text(&self, key: &str) -> Option<String> {
+        text(self.get(key)?)
+    }
+}
+
+/// The value if it is a string.
+pub(crate) fn text(raw: &RawValue) -> Option<String> {
+    if !raw.get().starts_with('"') {
+        return None;
+    }
+    serde_json::from_str(raw.get()).ok()
+}
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsVisitor)
+    }
+}
+
+struct FieldsVisitor;
+
+impl<'de> Visitor<'de> for FieldsVisitor {
+    type Value = Fields<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "an object of at most {MAX_KEYS} keys")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(field) = map.next_entry()? {
+            if fields.len() == MAX_KEYS {
+                return Err(A::Error::custom("too many keys"));
+            }
+            fields.push(field);
+        }
+        Ok(Fields(fields))
+    }
+}
