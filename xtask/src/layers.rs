@@ -49,7 +49,15 @@ pub(crate) fn check() -> anyhow::Result<()> {
         bail!("{} dependencies are not allowed by the architecture", mistakes.len());
     }
     let tree = Command::new("cargo")
-        .args(["tree", "--package", "lambda-otlp-exporter", "--edges", "normal", "--prefix", "none"])
+        .args([
+            "tree",
+            "--package",
+            "lambda-otlp-exporter",
+            "--edges",
+            "normal",
+            "--prefix",
+            "none",
+        ])
         .output()
         .context("cannot run cargo tree")?;
     let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
@@ -98,9 +106,7 @@ mod tests {
 
     #[test]
     fn a_forbidden_dependency_is_named() {
-        let package = |name: &str, uses: &str, kind: Value| {
-            json!({"name": name, "dependencies": [{"name": uses, "kind": kind}]})
-        };
+        let package = |name: &str, uses: &str, kind: Value| json!({"name": name, "dependencies": [{"name": uses, "kind": kind}]});
         let check = |packages: Vec<Value>, expected: &[&str]| {
             let metadata = json!({ "packages": packages });
             assert_eq!(mistakes(&metadata, &[("wire", &[]), ("cli", &["*"])]), expected);
@@ -110,6 +116,9 @@ mod tests {
         check(vec![package("wire", "cli", json!("dev")), cli()], &[]);
         check(vec![package("wire", "cli", Value::Null), cli()], &["wire: must not use cli"]);
         check(vec![package("wire", "cli", json!("build")), cli()], &["wire: must not use cli"]);
-        check(vec![package("new", "serde", Value::Null)], &["new: has no row in xtask/src/layers.rs"]);
+        check(
+            vec![package("new", "serde", Value::Null)],
+            &["new: has no row in xtask/src/layers.rs"],
+        );
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
+mod docs;
 mod layers;
 
 use std::process::ExitCode;
@@ -11,8 +12,10 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["layers"] => layers::check(),
+        ["docs"] => docs::write(false),
+        ["docs", "--check"] => docs::write(true),
         _ => {
-            eprintln!("usage: cargo xtask layers");
+            eprintln!("usage: cargo xtask layers | docs [--check]");
             return ExitCode::from(64);
         }
     };

@@ -15,6 +15,7 @@ pub(crate) type Numbered = (What, u64);
 #[serde(rename_all = "snake_case")]
 pub(crate) enum What {
     Span,
+    #[serde(rename = "log")]
     LogRecord,
     DataPoint,
 }

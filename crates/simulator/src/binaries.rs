@@ -1,6 +1,7 @@
 //! Builds binaries of a workspace, for tests and the demo that run them as functions.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -40,6 +41,9 @@ pub fn build(workspace: &Path, packages: &[&str]) -> Result<HashMap<String, Path
     for package in packages {
         command.args(["--package", package]);
     }
+    for name in variables_of_the_outer_cargo() {
+        command.env_remove(name);
+    }
     let output = command
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
@@ -56,6 +60,18 @@ pub fn build(workspace: &Path, packages: &[&str]) -> Result<HashMap<String, Path
         Some((target.name, message.executable?))
     });
     Ok(binaries.collect())
+}
+
+/// What `cargo run` and `cargo test` tell their program about its package: build scripts that look
+/// at these would run again, and all that depends on them would be compiled again.
+#[expect(clippy::disallowed_methods, reason = "names for cargo's child, not settings of ours")]
+fn variables_of_the_outer_cargo() -> impl Iterator<Item = OsString> {
+    let of_a_package =
+        ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_", "CARGO_CRATE_", "CARGO_PRIMARY_"];
+    std::env::vars_os().map(|(name, _)| name).filter(move |name| {
+        let name = name.to_string_lossy();
+        of_a_package.iter().any(|prefix| name.starts_with(prefix))
+    })
 }
 
 /// The binary of this name among those that [`build`] returned.
