@@ -133,7 +133,9 @@ impl<R: Read> Read for BoundedReader<R> {
         let read = self.inner.read(out)?;
         self.read += read;
         if self.read > self.max_bytes {
-            return Err(std::io::Error::other(InflateError::TooLarge { max_bytes: self.max_bytes }));
+            return Err(std::io::Error::other(InflateError::TooLarge {
+                max_bytes: self.max_bytes,
+            }));
         }
         Ok(read)
     }
