@@ -1,9 +1,10 @@
 //! What an invocation's end calls: it writes the telemetry of the invocation.
 
 use crate::deadline::{Armed, DeadlineWatch};
+use crate::line_exporter::LineExporter;
 use crate::propagation::Propagation;
 use crate::subscriber;
-use crate::vitals::{Loss, Vitals};
+use crate::vitals::Loss;
 use opentelemetry::metrics::{Counter, Meter, MeterProvider as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -66,7 +67,7 @@ pub(crate) struct Signals {
     pub(crate) tracer_provider: SdkTracerProvider,
     pub(crate) logger_provider: SdkLoggerProvider,
     pub(crate) meter_provider: SdkMeterProvider,
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) line: LineExporter,
     reported: Mutex<Reported>,
 }
 
@@ -83,10 +84,10 @@ impl Signals {
         tracer_provider: SdkTracerProvider,
         logger_provider: SdkLoggerProvider,
         meter_provider: SdkMeterProvider,
-        vitals: Arc<Vitals>,
+        line: LineExporter,
     ) -> Self {
         let reported = Mutex::default();
-        Self { tracer_provider, logger_provider, meter_provider, vitals, reported }
+        Self { tracer_provider, logger_provider, meter_provider, line, reported }
     }
 
     /// Writes all finished spans, all log records and all measurements; never panics.
@@ -100,7 +101,7 @@ impl Signals {
             drop(self.meter_provider.force_flush());
         }));
         if contained.is_err() {
-            self.vitals.lose(SignalKind::Traces, Loss::Panicked, 1);
+            self.line.vitals().lose(SignalKind::Traces, Loss::Panicked, 1);
         }
     }
 
@@ -116,7 +117,7 @@ impl Signals {
         };
         for (kind, lost) in SignalKind::ALL.into_iter().zip(lost) {
             for (loss, before) in Loss::ALL.into_iter().zip(lost) {
-                let now = self.vitals.lost(kind, loss);
+                let now = self.line.vitals().lost(kind, loss);
                 if now > *before {
                     let attributes = [
                         KeyValue::new("signal", kind.as_str()),
@@ -127,7 +128,7 @@ impl Signals {
                 }
             }
         }
-        let now = self.vitals.truncated_values();
+        let now = self.line.vitals().truncated_values();
         if now > *truncated_values {
             counters.get_or_insert_with(meter).1.add(now - *truncated_values, &[]);
             *truncated_values = now;
@@ -202,6 +203,7 @@ impl TelemetryCompletionHandler {
 
     /// Watches the deadline of an invocation until the result is dropped.
     pub(crate) fn watch(&self, deadline: std::time::SystemTime) -> Option<Armed> {
+        self.telemetry.signals.line.set_deadline(deadline);
         self.telemetry.deadline.arm(deadline)
     }
 }

@@ -105,7 +105,7 @@ impl StdoutSpanExporter {
     }
 
     pub(crate) fn export_now(&self, spans: &[SpanData]) -> OTelSdkResult {
-        self.line.encoded(SignalKind::Traces, &self.resource.service_name, || {
+        self.line.encoded(SignalKind::Traces, &self.resource.service_name, spans.len(), || {
             crate::otlp::traces(&self.resource, spans)
         })
     }
@@ -134,7 +134,8 @@ impl StdoutLogExporter {
     }
 
     pub(crate) fn export_now(&self, batch: &LogBatch<'_>) -> OTelSdkResult {
-        self.line.encoded(SignalKind::Logs, &self.resource.service_name, || {
+        let records = batch.iter().count();
+        self.line.encoded(SignalKind::Logs, &self.resource.service_name, records, || {
             crate::otlp::logs(&self.resource, batch.iter())
         })
     }
@@ -168,7 +169,8 @@ impl StdoutMetricExporter {
         let service_name = opentelemetry::Key::from_static_str(wire::resource::SERVICE_NAME);
         let source = metrics.resource().get(&service_name);
         let source = source.as_ref().map(opentelemetry::Value::as_str).unwrap_or_default();
-        self.line.encoded(SignalKind::Metrics, &source, || crate::otlp::metrics(metrics))
+        // How many points there are is known when they are encoded; at least one.
+        self.line.encoded(SignalKind::Metrics, &source, 1, || crate::otlp::metrics(metrics))
     }
 }
 

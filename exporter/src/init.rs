@@ -349,7 +349,12 @@ fn signals(
         let exporter = StdoutMetricExporter::over(line.clone(), settings);
         meter_builder = meter_builder.with_reader(FlushReader::new(exporter));
     }
-    Signals::new(tracer_builder.build(), logger_builder.build(), meter_builder.build(), vitals)
+    Signals::new(
+        tracer_builder.build(),
+        logger_builder.build(),
+        meter_builder.build(),
+        line.clone(),
+    )
 }
 
 fn sampler(settings: &Config, from_code: Option<Box<dyn ShouldSample>>) -> Box<dyn ShouldSample> {

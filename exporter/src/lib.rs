@@ -60,6 +60,7 @@ mod processor;
 mod propagation;
 mod resource;
 mod response;
+mod room;
 mod stderr;
 mod subscriber;
 mod trigger;

@@ -9,7 +9,9 @@ use opentelemetry::Context;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
 
 /// The level that a line carries in text log format.
@@ -64,7 +66,12 @@ struct Shared {
     encoder: Mutex<Encoder>,
     vitals: Arc<Vitals>,
     clock: Clock,
+    /// When the running invocation times out, in Unix nanoseconds; 0 where none runs.
+    deadline: AtomicU64,
 }
+
+/// The longest wait for whoever reads our lines.
+const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Kept between batches: allocating compression state anew costs more than compressing a small batch.
 struct Encoder {
@@ -89,7 +96,14 @@ impl LineExporter {
     ) -> Self {
         let encoder = Encoder::new(&settings);
         let encoder = Mutex::new(encoder);
-        let shared = Shared { output, settings, encoder, vitals, clock: Clock::system() };
+        let shared = Shared {
+            output,
+            settings,
+            encoder,
+            vitals,
+            clock: Clock::system(),
+            deadline: AtomicU64::new(0),
+        };
         Self { shared: Arc::new(shared) }
     }
 
@@ -103,23 +117,27 @@ impl LineExporter {
         if request.is_empty() {
             return Ok(());
         }
-        self.contained(kind, |shared| {
-            let request = Request::trusted(kind, request);
-            shared.write(kind, source, request)
-        })
+        let request = Request::trusted(kind, request);
+        self.contained(kind, request.items(), |shared| shared.write(kind, source, request))
     }
 
-    /// Encodes and emits; a panic in the encoding is contained too.
+    /// Encodes and emits; a panic in the encoding is contained too, and costs `items`.
     pub(crate) fn encoded(
         &self,
         kind: SignalKind,
         source: &str,
+        items: usize,
         encode: impl FnOnce() -> Vec<u8>,
     ) -> OTelSdkResult {
-        match self.contained(kind, |_| Ok(encode())) {
+        match self.contained(kind, items, |_| Ok(encode())) {
             Ok(request) => self.emit(kind, source, request),
             Err(error) => Err(error),
         }
+    }
+
+    /// From now on an invocation runs that times out then: no line is waited for longer.
+    pub(crate) fn set_deadline(&self, deadline: SystemTime) {
+        self.shared.deadline.store(unix_nanos(deadline), Ordering::Relaxed);
     }
 
     pub(crate) fn vitals(&self) -> &Arc<Vitals> {
@@ -131,6 +149,7 @@ impl LineExporter {
     fn contained<T>(
         &self,
         kind: SignalKind,
+        items: usize,
         part: impl FnOnce(&Shared) -> Result<T, OTelSdkError>,
     ) -> Result<T, OTelSdkError> {
         let contained = catch_unwind(AssertUnwindSafe(|| {
@@ -138,8 +157,7 @@ impl LineExporter {
             part(&self.shared)
         }));
         contained.unwrap_or_else(|_| {
-            // How many items the batch had is not known any more: at least one.
-            self.shared.vitals.lose(kind, Loss::Panicked, 1);
+            self.shared.vitals.lose(kind, Loss::Panicked, items);
             Err(OTelSdkError::InternalFailure(format!("panic while exporting {kind}")))
         })
     }
@@ -152,9 +170,19 @@ impl Encoder {
     }
 }
 
+/// How long to wait for whoever reads our lines: half of what the invocation has left, and at most a second.
+fn patience(now: SystemTime, deadline_unix_nanos: u64) -> Duration {
+    if deadline_unix_nanos == 0 {
+        return LONGEST_PATIENCE;
+    }
+    let left = deadline_unix_nanos.saturating_sub(unix_nanos(now));
+    LONGEST_PATIENCE.min(Duration::from_nanos(left / 2))
+}
+
 impl Shared {
     fn write(&self, kind: SignalKind, source: &str, request: Request) -> OTelSdkResult {
-        let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(self.clock.now()));
+        let now = self.clock.now();
+        let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(now));
         let envelope = Envelope {
             source,
             level: self.settings.level.as_deref(),
@@ -173,7 +201,11 @@ impl Shared {
         let written = line.encode(&envelope, request, lines);
         self.vitals.truncate(written.truncated_values);
         self.vitals.lose(kind, Loss::TooLarge, written.dropped_items);
-        let result = if lines.is_empty() { Ok(()) } else { self.output.write_lines(lines) };
+        let result = if lines.is_empty() {
+            Ok(())
+        } else {
+            self.output.write_lines(lines, patience(now, self.deadline.load(Ordering::Relaxed)))
+        };
         if lines.capacity() > KEPT_BUFFER_BYTES {
             *lines = Vec::new();
         }
@@ -227,5 +259,55 @@ impl LineExporterBuilder {
             }
         });
         LineExporter::new(output, settings, Arc::default())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    #[test]
+    fn the_patience_is_half_of_the_time_left_and_at_most_a_second() {
+        let check = |deadline_ms: u64, expected_ms| {
+            let now = UNIX_EPOCH + Duration::from_secs(1000);
+            let patience = patience(now, deadline_ms * 1_000_000);
+            assert_eq!(patience, Duration::from_millis(expected_ms), "{deadline_ms}");
+        };
+        check(0, 1000);
+        check(1_900_000, 1000);
+        check(1_001_000, 500);
+        check(1_000_100, 50);
+        check(1_000_000, 0);
+        check(999_999, 0);
+    }
+
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Output for Panics {
+        fn write_lines(&self, _lines: &[u8], _patience: Duration) -> std::io::Result<()> {
+            panic!("output")
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_a_batch_which_is_counted_and_the_next_batch_is_tried() {
+        let settings = LineSettings {
+            compression_level: 6,
+            max_line_bytes: 1024,
+            level: None,
+            with_timestamp: false,
+        };
+        let line = LineExporter::new(Arc::new(Panics), settings, Arc::default());
+        // resource_logs { scope_logs { log_records {} log_records {} } }
+        let request = vec![0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
+        for batches in 1..=2 {
+            assert!(line.emit(SignalKind::Logs, "orders", request.clone()).is_err());
+            assert_eq!(line.vitals().lost(SignalKind::Logs, Loss::Panicked), 2 * batches);
+        }
+        let encoding = line.encoded(SignalKind::Traces, "orders", 3, || panic!("encoding"));
+        assert!(encoding.is_err());
+        assert_eq!(line.vitals().lost(SignalKind::Traces, Loss::Panicked), 3);
     }
 }

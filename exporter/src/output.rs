@@ -1,38 +1,42 @@
 //! Where lines go: stdout, which is the wire; a named pipe of an extension; memory, in tests.
 
+use crate::room::wait_for_room;
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Takes lines.
 pub trait Output: Send + Sync + Debug {
-    /// Writes one or more whole lines, each with its newline.
+    /// Writes one or more whole lines, each with its newline, and waits at most `patience` for whoever reads them.
     ///
     /// # Errors
     /// Whatever kept the lines from being written; they are then counted as lost.
-    fn write_lines(&self, lines: &[u8]) -> io::Result<()>;
+    fn write_lines(&self, lines: &[u8], patience: Duration) -> io::Result<()>;
 }
 
 /// The process's stdout.
 ///
 /// Each line is written whole under the lock that `println!` takes, so that text of other threads never lands inside it.
-/// The descriptor stays as it is: it is shared with the function, and O_NONBLOCK would be set for all.
+/// The descriptor stays as it is: it is shared with the function, and O_NONBLOCK would be set for all. A pipe that
+/// nobody empties is given up when the patience is over, before a write could hang the function.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stdout;
 
 impl Output for Stdout {
-    fn write_lines(&self, lines: &[u8]) -> io::Result<()> {
+    fn write_lines(&self, lines: &[u8], patience: Duration) -> io::Result<()> {
+        let give_up = Instant::now() + patience;
         let mut stdout = io::stdout().lock();
         // A write a line, since a reader of the pipe may take what one write brought for one log event.
-        // `write_all` repeats what EINTR interrupted.
+        // Text of the function's own that waits for its newline goes first; `write_all` repeats what EINTR interrupted.
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            wait_for_room(&stdout, line.len(), give_up.saturating_duration_since(Instant::now()))?;
             stdout.write_all(line)?;
         }
-        stdout.flush()
+        Ok(())
     }
 }
 
@@ -76,18 +80,22 @@ const O_NONBLOCK: i32 = 0o4000;
 const O_NONBLOCK: i32 = 0x4;
 
 impl Output for NamedPipe {
-    fn write_lines(&self, lines: &[u8]) -> io::Result<()> {
-        match self.open().and_then(|mut pipe| write_with_patience(&mut pipe, lines)) {
+    fn write_lines(&self, lines: &[u8], patience: Duration) -> io::Result<()> {
+        match self.open().and_then(|mut pipe| write_with_patience(&mut pipe, lines, patience)) {
             Ok(()) => Ok(()),
-            Err(_) => Stdout.write_lines(lines),
+            Err(_) => Stdout.write_lines(lines, patience),
         }
     }
 }
 
-/// Writes to a pipe that does not block: a full one is tried again for at most 100 ms.
-fn write_with_patience(pipe: &mut impl Write, mut lines: &[u8]) -> io::Result<()> {
+/// Writes to a pipe that does not block: a full one is tried again each millisecond.
+fn write_with_patience(
+    pipe: &mut impl Write,
+    mut lines: &[u8],
+    patience: Duration,
+) -> io::Result<()> {
     const PAUSE: Duration = Duration::from_millis(1);
-    let mut pauses_left = 100;
+    let mut pauses_left = patience.as_millis();
     while !lines.is_empty() {
         match pipe.write(lines) {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -108,7 +116,7 @@ fn write_with_patience(pipe: &mut impl Write, mut lines: &[u8]) -> io::Result<()
 /// ```
 /// use lambda_otlp_exporter::{InMemoryOutput, Output as _};
 /// let output = InMemoryOutput::default();
-/// output.write_lines(b"{}\n")?;
+/// output.write_lines(b"{}\n", std::time::Duration::ZERO)?;
 /// assert_eq!(output.take_lines(), ["{}"]);
 /// # Ok::<(), std::io::Error>(())
 /// ```
@@ -127,7 +135,7 @@ impl InMemoryOutput {
 }
 
 impl Output for InMemoryOutput {
-    fn write_lines(&self, lines: &[u8]) -> io::Result<()> {
+    fn write_lines(&self, lines: &[u8], _patience: Duration) -> io::Result<()> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(lines);
         Ok(())
     }
@@ -165,8 +173,12 @@ mod tests {
     #[test]
     fn a_full_pipe_is_tried_again_and_nothing_is_written_twice() {
         let mut pipe = Narrow { taken: Vec::new(), at_once: 3, refusals: 4, refuse_next: false };
-        write_with_patience(&mut pipe, b"{\"a\":1}\n").unwrap();
+        write_with_patience(&mut pipe, b"{\"a\":1}\n", Duration::from_millis(4)).unwrap();
         assert_eq!(pipe.taken, b"{\"a\":1}\n");
+        let mut stuck =
+            Narrow { taken: Vec::new(), at_once: 0, refusals: 1000, refuse_next: false };
+        let error = write_with_patience(&mut stuck, b"x", Duration::ZERO).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
     }
 
     #[test]

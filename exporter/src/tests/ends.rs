@@ -1,6 +1,7 @@
 //! However an invocation ends, its span ends with it and all is written.
 
 use super::driver::{Function, NOW_MS, attribute, block_on, context, event, shown, status};
+use crate::Output;
 use crate::handler::{TracedHandler, create_traced_handler};
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent, Service as _};
@@ -10,6 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 async fn succeed(_event: LambdaEvent<Value>) -> Result<Value, Error> {
     Ok(json!({ "statusCode": 200 }))
@@ -226,8 +228,8 @@ fn a_handler_that_blocks_has_its_finished_work_written_before_the_deadline() {
     let late = function.written();
     assert_eq!(late.span_names(), ["open", "orders"], "open spans are not written early");
     for line in before_the_deadline {
-        crate::output::Output::write_lines(&*function.output, format!("{line}\n").as_bytes())
-            .unwrap();
+        let line = format!("{line}\n");
+        Output::write_lines(&*function.output, line.as_bytes(), Duration::ZERO).unwrap();
     }
     let early = function.written();
     assert_eq!(early.span_names(), ["finished"]);
@@ -260,15 +262,15 @@ fn a_panicking_extractor_costs_attributes_only() {
 fn an_output_that_fails_costs_telemetry_only_and_is_counted() {
     #[derive(Debug)]
     struct Closed;
-    impl crate::Output for Closed {
-        fn write_lines(&self, _lines: &[u8]) -> std::io::Result<()> {
+    impl Output for Closed {
+        fn write_lines(&self, _: &[u8], _: Duration) -> std::io::Result<()> {
             Err(std::io::ErrorKind::BrokenPipe.into())
         }
     }
     let function = Function::with(&[], |config| config.output(std::sync::Arc::new(Closed)));
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     block_on(handler(event(json!({})))).unwrap();
-    let vitals = &function.completion.telemetry.signals.vitals;
+    let vitals = function.completion.telemetry.signals.line.vitals();
     let lost = vitals.lost(wire::SignalKind::Traces, crate::vitals::Loss::OutputFailed);
     assert_eq!(lost, 1);
 }
