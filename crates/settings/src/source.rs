@@ -20,12 +20,9 @@ pub trait Source {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Env;
 
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 impl Source for Env {
     // A value that is not Unicode is taken with replacement characters, so that its parser can name it as wrong.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the environment"
-    )]
     fn get(&self, name: &str) -> Option<String> {
         let value = std::env::var_os(name)?;
         (!value.is_empty()).then(|| value.to_string_lossy().into_owned())
