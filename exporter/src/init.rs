@@ -401,7 +401,7 @@ fn install_subscriber(
     let fmt_layer = with_fmt_layer.then(|| {
         let directives = own_filter
             .or(settings.log_filter.as_deref())
-            .or(settings.platform.log_level.as_deref())
+            .or(settings.platform.log_level.as_deref().map(subscriber::directive_of_lambda))
             .unwrap_or("info");
         let is_json = settings.platform.json_log_level.is_some();
         let (layer, complaint) = subscriber::fmt_layer(directives, is_json);

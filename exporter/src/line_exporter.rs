@@ -8,8 +8,9 @@ use crate::vitals::{Loss, Vitals};
 use opentelemetry::Context;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use std::fmt;
+use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
@@ -68,10 +69,14 @@ struct Shared {
     clock: Clock,
     /// When the running invocation times out, in Unix nanoseconds; 0 where none runs.
     deadline: AtomicU64,
+    /// The last line was given up, since nobody read.
+    is_stuck: AtomicBool,
 }
 
 /// The longest wait for whoever reads our lines.
 const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
+/// The longest wait after one that was in vain: a stuck reader must not cost each invocation a second.
+const STUCK_PATIENCE: Duration = Duration::from_millis(5);
 
 /// Kept between batches: allocating compression state anew costs more than compressing a small batch.
 struct Encoder {
@@ -103,6 +108,7 @@ impl LineExporter {
             vitals,
             clock: Clock::system(),
             deadline: AtomicU64::new(0),
+            is_stuck: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -180,6 +186,11 @@ fn patience(now: SystemTime, deadline_unix_nanos: u64) -> Duration {
 }
 
 impl Shared {
+    fn patience(&self, now: SystemTime) -> Duration {
+        let patience = patience(now, self.deadline.load(Ordering::Relaxed));
+        if self.is_stuck.load(Ordering::Relaxed) { patience.min(STUCK_PATIENCE) } else { patience }
+    }
+
     fn write(&self, kind: SignalKind, source: &str, request: Request) -> OTelSdkResult {
         let now = self.clock.now();
         let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(now));
@@ -204,8 +215,10 @@ impl Shared {
         let result = if lines.is_empty() {
             Ok(())
         } else {
-            self.output.write_lines(lines, patience(now, self.deadline.load(Ordering::Relaxed)))
+            self.output.write_lines(lines, self.patience(now))
         };
+        let timed_out = |error: &io::Error| error.kind() == ErrorKind::TimedOut;
+        self.is_stuck.store(result.as_ref().is_err_and(timed_out), Ordering::Relaxed);
         if lines.capacity() > KEPT_BUFFER_BYTES {
             *lines = Vec::new();
         }
@@ -282,28 +295,56 @@ mod tests {
         check(999_999, 0);
     }
 
+    fn settings() -> LineSettings {
+        LineSettings {
+            compression_level: 6,
+            max_line_bytes: 1024,
+            level: None,
+            with_timestamp: false,
+        }
+    }
+
+    /// resource_logs { scope_logs { log_records {} log_records {} } }
+    const TWO_RECORDS: [u8; 8] = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
+
+    /// Nobody reads for the first two lines; notes how patient the exporter is.
+    #[derive(Debug, Default)]
+    struct StuckAtFirst(Mutex<Vec<Duration>>);
+
+    impl Output for StuckAtFirst {
+        fn write_lines(&self, _lines: &[u8], patience: Duration) -> io::Result<()> {
+            let mut patiences = self.0.lock().unwrap();
+            patiences.push(patience);
+            if patiences.len() <= 2 { Err(ErrorKind::TimedOut.into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_stuck_reader_is_waited_for_once() {
+        let output = Arc::new(StuckAtFirst::default());
+        let line = LineExporter::new(Arc::clone(&output) as _, settings(), Arc::default());
+        for _ in 0..4 {
+            drop(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()));
+        }
+        let [long, short] = [LONGEST_PATIENCE, STUCK_PATIENCE];
+        assert_eq!(*output.0.lock().unwrap(), [long, short, short, long]);
+        assert_eq!(line.vitals().lost(SignalKind::Logs, Loss::OutputFailed), 4);
+    }
+
     #[derive(Debug)]
     struct Panics;
 
     impl Output for Panics {
-        fn write_lines(&self, _lines: &[u8], _patience: Duration) -> std::io::Result<()> {
+        fn write_lines(&self, _lines: &[u8], _patience: Duration) -> io::Result<()> {
             panic!("output")
         }
     }
 
     #[test]
     fn a_panic_costs_a_batch_which_is_counted_and_the_next_batch_is_tried() {
-        let settings = LineSettings {
-            compression_level: 6,
-            max_line_bytes: 1024,
-            level: None,
-            with_timestamp: false,
-        };
-        let line = LineExporter::new(Arc::new(Panics), settings, Arc::default());
-        // resource_logs { scope_logs { log_records {} log_records {} } }
-        let request = vec![0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
+        let line = LineExporter::new(Arc::new(Panics), settings(), Arc::default());
         for batches in 1..=2 {
-            assert!(line.emit(SignalKind::Logs, "orders", request.clone()).is_err());
+            assert!(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).is_err());
             assert_eq!(line.vitals().lost(SignalKind::Logs, Loss::Panicked), 2 * batches);
         }
         let encoding = line.encoded(SignalKind::Traces, "orders", 3, || panic!("encoding"));

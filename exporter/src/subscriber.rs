@@ -66,6 +66,12 @@ fn is_internal(target: &str) -> bool {
     })
 }
 
+/// Lambda's levels are those of `tracing`, but for FATAL
+/// (Lambda Developer Guide, "Log-level filtering").
+pub(crate) fn directive_of_lambda(level: &str) -> &str {
+    if level.eq_ignore_ascii_case("fatal") { "error" } else { level }
+}
+
 /// Prints events on stdout: text, or JSON with `timestamp` and `level` under Lambda's JSON format.
 ///
 /// Only this layer is filtered, by `directives` (`info`, or `info,my_crate=debug`).
