@@ -16,7 +16,7 @@ use crate::logs::{
 };
 use crate::metrics::{Aggregator, Names, Shape};
 use crate::names;
-use crate::text;
+use crate::{telemetry, text};
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,14 +25,14 @@ pub struct Options {
     pub shape: Shape,
     /// Which metric names are written (`LAMBDA_OTLP_NAMES`).
     pub names: Names,
-    /// Whether START, END and INIT_START become log records too (`LAMBDA_OTLP_PLATFORM_LOGS=all`).
+    /// Whether START, END, INIT_START and RESTORE_START become log records too (`LAMBDA_OTLP_PLATFORM_LOGS=all`).
     pub platform_logs_all: bool,
 }
 
 /// What became of a log event, for the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handled {
-    /// It becomes no item: START, END, INIT_START.
+    /// It becomes no item: START, END, INIT_START, RESTORE_START.
     Consumed,
     /// It was the function's line and becomes one log record.
     Line,
@@ -89,21 +89,25 @@ impl Converter {
 
     /// Goes on where an earlier chunk of the stream ended.
     #[must_use]
-    pub fn with_window(mut self, window: Window) -> Self {
+    pub fn with_window(mut self, mut window: Window) -> Self {
+        self.aggregator.resume(std::mem::take(&mut window.invocations));
         self.window = window;
         self
     }
 
     /// Takes a log event that is no OTLP line.
     pub fn log_event(&mut self, event: &LogEvent<'_>) -> Handled {
-        let Some(platform) = text::parse(event.message) else {
+        let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
+        let Some(platform) = parsed else {
             self.line_records.push(line_record(event, &self.window, self.observed_unix_nano));
             return Handled::Line;
         };
         self.window.observe(&platform);
         self.aggregator.add(&platform, event.time_unix_nano());
-        let says_nothing =
-            matches!(platform.kind, EventKind::Start | EventKind::End | EventKind::InitStart);
+        let says_nothing = matches!(
+            platform.kind,
+            EventKind::Start | EventKind::End | EventKind::InitStart | EventKind::RestoreStart
+        );
         if says_nothing && !self.options.platform_logs_all {
             self.consumed += 1;
             return Handled::Consumed;
@@ -118,11 +122,28 @@ impl Converter {
         self.line_records.push(record);
     }
 
-    /// The OTLP of all events taken.
-    pub fn finish(self) -> Converted {
+    /// The OTLP of all events taken; the delivery ends here, or may.
+    ///
+    /// Where another chunk of the stream follows after all, [`Converted::window`] still keeps its
+    /// lines from counting an invocation twice.
+    pub fn finish(mut self) -> Converted {
+        let (metrics, invocations) = self.aggregator.finish_chunk();
+        self.window.invocations = invocations;
+        self.converted(metrics)
+    }
+
+    /// The OTLP of all events taken, where another chunk of the same stream is sure to follow:
+    /// what its first lines may still change, such as whether the last invocation went well, is
+    /// counted there. The window must reach a converter that is finished.
+    pub fn pause(mut self) -> Converted {
+        let (metrics, invocations) = self.aggregator.pause();
+        self.window.invocations = invocations;
+        self.converted(metrics)
+    }
+
+    fn converted(self, metrics: Vec<Metric>) -> Converted {
         let log_records = self.line_records.len() + self.platform_records.len();
         let dropped_values = self.aggregator.dropped_values();
-        let metrics = self.aggregator.finish();
         let data_points = metrics.iter().map(points_of).sum();
         let scopes = [
             (names::LOGS_SCOPE, self.line_records),

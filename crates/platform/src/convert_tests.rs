@@ -225,3 +225,119 @@ fn logs_and_metrics_have_different_resources() {
         faas.version=$LATEST"#]],
     );
 }
+
+const JSON_LINES: [&str; 8] = [
+    r#"{"time":"2026-09-21T14:13:20.000Z","type":"platform.initStart","record":{"initializationType":"on-demand","phase":"init","runtimeVersion":"python:3.13.v64"}}"#,
+    r#"{"time":"2026-09-21T14:13:20.100Z","type":"platform.start","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","version":"8"}}"#,
+    r#"{"timestamp":"2026-09-21T14:13:20.110Z","level":"WARN","requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","message":"low stock"}"#,
+    r#"{"level":"INFO","message":"without an id"}"#,
+    r#"{"time":"2026-09-21T14:13:20.200Z","type":"platform.runtimeDone","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","status":"success","spans":[{"name":"responseLatency","start":"2026-09-21T14:13:20.100Z","durationMs":99.5}],"metrics":{"durationMs":100.0,"producedBytes":50}}}"#,
+    r#"{"time":"2026-09-21T14:13:20.201Z","type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","status":"error","errorType":"Runtime.ExitError","metrics":{"durationMs":100.5,"billedDurationMs":201,"memorySizeMB":512,"maxMemoryUsedMB":91,"initDurationMs":100.0}}}"#,
+    r#"{"time":"2026-09-21T14:13:20.300Z","type":"platform.logsDropped","record":{"droppedRecords":3,"droppedBytes":300,"reason":"slow"}}"#,
+    r#"{"timestamp":"2026-09-21T14:13:20.400Z","level":"WARN","type":"platform.requestComplete","region":"eu-west-1","record":{"requestId":"w1","status":200}}"#,
+];
+
+#[test]
+fn json_system_lines_become_what_text_lines_become() {
+    let converted = lines(&JSON_LINES, Options::default());
+    check(
+        records(&converted),
+        expect![[r#"
+        lambda-otlp/logs:
+        WARN | low stock | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 timestamp=2026-09-21T14:13:20.110Z
+        INFO | without an id | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+        lambda-otlp/platform:
+        INFO | {"time":"2026-09-21T14:13:20.200Z","type | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 aws.lambda.event.type=platform.runtimeDone aws.lambda.status=success aws.lambda.duration_ms=100.0 aws.lambda.produced_bytes=50.0 aws.lambda.response_latency_ms=99.5
+        ERROR | {"time":"2026-09-21T14:13:20.201Z","type | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=100.5 aws.lambda.billed_duration_ms=201.0 aws.lambda.memory_size_mb=512.0 aws.lambda.max_memory_used_mb=91.0 aws.lambda.init_duration_ms=100.0
+        WARN | {"time":"2026-09-21T14:13:20.300Z","type | aws.lambda.event.type=platform.logsDropped aws.lambda.dropped_records=3.0 aws.lambda.dropped_bytes=300.0
+        WARN | {"timestamp":"2026-09-21T14:13:20.400Z", | faas.invocation_id=w1 aws.lambda.event.type=platform.requestComplete aws.lambda.other={"status":"200"}"#]],
+    );
+    check(
+        points(&converted),
+        expect![[r#"
+        aws.lambda.invocations [{invocation}] 1
+        faas.coldstarts [{coldstart}] 1
+        faas.errors [{error}] 1 error.type=Runtime.ExitError
+        faas.invoke_duration [s] n=1 sum=0.10050 min=0.10050 max=0.10050
+        aws.lambda.billed_duration [s] n=1 sum=0.20100 min=0.20100 max=0.20100
+        aws.lambda.billed_gb_seconds [GiBy.s] n=1 sum=0.10050 min=0.10050 max=0.10050
+        faas.mem_usage [By] n=1 sum=95420416.00000 min=95420416.00000 max=95420416.00000
+        aws.lambda.memory_utilization [1] n=1 sum=0.17773 min=0.17773 max=0.17773
+        faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000
+        aws.lambda.memory_limit [By] 536870912
+    "#]],
+    );
+    assert_eq!(converted.consumed, 2, "initStart and start");
+    assert_eq!(converted.consumed + converted.log_records, JSON_LINES.len());
+}
+
+#[test]
+fn a_timeout_and_its_report_in_two_chunks_count_once() {
+    let timeout = "2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 Task timed out after 3.00 seconds\n\n";
+    let report = "REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22\tDuration: 3000.00 ms\tStatus: timeout\t\n";
+    let first = lines(&[timeout], Options::default());
+    assert!(points(&first).contains("faas.timeouts [{timeout}] 1\n"));
+    let mut next =
+        Converter::new(identity(), Options::default(), OBSERVED).with_window(first.window);
+    next.log_event(&LogEvent { id: "", time_ms: 0, message: report });
+    let later = points(&next.finish());
+    assert!(
+        later.contains("aws.lambda.invocations") && !later.contains("faas.timeouts"),
+        "{later}"
+    );
+}
+
+#[test]
+fn a_paused_chunk_leaves_the_outcome_open() {
+    let report = "REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22\tDuration: 3000.00 ms\t\n";
+    let timeout = "2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 Task timed out after 3.00 seconds\n\n";
+    let mut first = Converter::new(identity(), Options::default(), OBSERVED);
+    first.log_event(&LogEvent { id: "", time_ms: 0, message: report });
+    let first = first.pause();
+    assert!(!points(&first).contains("faas.invocations"));
+    let mut next =
+        Converter::new(identity(), Options::default(), OBSERVED).with_window(first.window);
+    next.log_event(&LogEvent { id: "", time_ms: 0, message: timeout });
+    check(
+        points(&next.finish()),
+        expect![[r#"
+        faas.timeouts [{timeout}] 1
+    "#]],
+    );
+}
+
+/// Deliveries that New Relic's forwarder is tested with, where the folder is present.
+#[test]
+fn deliveries_of_new_relics_tests_are_converted() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/samples/peers/newrelic");
+    if !folder.is_dir() {
+        return;
+    }
+    let convert = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let delivery: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let messages: Vec<&str> = delivery["logEvents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["message"].as_str().unwrap())
+            .collect();
+        lines(&messages, Options::default())
+    };
+    let outcome = |converted: &Converted| {
+        let counters = points(converted);
+        counters.lines().filter(|line| line.contains("[{")).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(
+        outcome(&convert("entry_lambda_timeout.json")),
+        "aws.lambda.invocations [{invocation}] 1; faas.timeouts [{timeout}] 1"
+    );
+    assert_eq!(
+        outcome(&convert("entry_lambda_oom.json")),
+        "aws.lambda.invocations [{invocation}] 1; faas.errors [{error}] 1 error.type=Runtime.ExitError; aws.lambda.out_of_memory [{error}] 1"
+    );
+    // Its own payload is somebody's line to us.
+    let own = convert("entry_lambda_sam.json");
+    assert_eq!((own.metrics.is_none(), own.log_records, own.consumed), (true, 1, 0));
+}

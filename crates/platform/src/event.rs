@@ -244,6 +244,20 @@ impl PlatformEvent {
                 || self.figures.restore_duration_ms.is_some())
     }
 
+    /// Whether the event tells of a failure, in whichever notation.
+    pub fn is_failure(&self) -> bool {
+        let is_failure_line = matches!(
+            self.kind,
+            EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault
+        );
+        is_failure_line || !self.succeeded()
+    }
+
+    /// How long a part of the phase took, in milliseconds.
+    pub fn span_ms(&self, name: &str) -> Option<f64> {
+        self.spans.iter().find(|span| span.name == name)?.duration_ms
+    }
+
     /// Whether the event tells of an exhausted memory.
     pub fn is_out_of_memory(&self) -> bool {
         self.kind == EventKind::OutOfMemory

@@ -50,6 +50,22 @@ const MEMORY_BOUNDS: [f64; 14] = [
     10_240.0 * MIB,
 ];
 
+/// From an empty answer to Lambda's limit for buffered ones (6 MB), and to streamed ones.
+const RESPONSE_BOUNDS: [f64; 12] = [
+    0.0,
+    128.0,
+    512.0,
+    2048.0,
+    8192.0,
+    32_768.0,
+    131_072.0,
+    524_288.0,
+    MIB,
+    2.0 * MIB,
+    6.0 * MIB,
+    20.0 * MIB,
+];
+
 const RATIO_BOUNDS: [f64; 11] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0];
 
 /// From 8 ms at 128 MiB to a minute at the largest size.
@@ -79,6 +95,33 @@ pub(crate) static RESTORE_DURATION: Instrument =
     seconds("aws.lambda.restore_duration", "Duration of the SnapStart restores");
 pub(crate) static BILLED_RESTORE_DURATION: Instrument =
     seconds("aws.lambda.billed_restore_duration", "Billed duration of the SnapStart restores");
+
+pub(crate) static RESPONSE_LATENCY: Instrument = seconds(
+    "aws.lambda.response_latency",
+    "Time from the beginning of the invocation to the first byte of the response",
+);
+pub(crate) static RESPONSE_DURATION: Instrument =
+    seconds("aws.lambda.response_duration", "Time from the first to the last byte of the response");
+pub(crate) static RUNTIME_OVERHEAD: Instrument = seconds(
+    "aws.lambda.runtime_overhead",
+    "Time from the end of the response until the runtime was ready for the next invocation",
+);
+pub(crate) static EXTENSION_OVERHEAD: Instrument = seconds(
+    "aws.lambda.extension_overhead",
+    "Time from the runtime being ready until the last extension was",
+);
+
+pub(crate) static PRODUCED_BYTES: Instrument = Instrument {
+    name: "aws.lambda.produced_bytes",
+    unit: "By",
+    description: "Size of the responses",
+    bounds: &RESPONSE_BOUNDS,
+};
+pub(crate) static LOGS_DROPPED: Instrument = counter(
+    "aws.lambda.logs_dropped",
+    "{record}",
+    "Number of log records that Lambda dropped before the extension got them",
+);
 
 pub(crate) static MEM_USAGE: Instrument = Instrument {
     name: "faas.mem_usage",

@@ -31,4 +31,4 @@ pub use convert::{Converted, Converter, Handled, Options};
 pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, SpanStart, Tracing};
 pub use identity::{Identity, Source};
 pub use logs::{LogEvent, Undecodable, Window};
-pub use metrics::{Aggregator, Names, Shape};
+pub use metrics::{Aggregator, Names, Owner, Shape};

@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use crate::attributes::{attribute, boolean, double, string};
 use crate::event::{EventKind, PlatformEvent};
 use crate::json_line::JsonLine;
+use crate::metrics::OpenInvocations;
 use crate::names::{self, lambda};
 use crate::prefix::prefix;
 use crate::severity::Severity;
@@ -32,11 +33,15 @@ impl LogEvent<'_> {
     }
 }
 
-/// Which invocation a log stream is in: between `START` and `END`, lines without a request id of
+/// Where a log stream stands when a chunk of it ends.
+///
+/// It says which invocation the stream is in: between `START` and `END`, lines without a request id of
 /// their own belong to it. Best effort: a delivery may begin within an invocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     request_id: Option<String>,
+    /// What has been counted, so that lines of one invocation in two chunks count once.
+    pub(crate) invocations: OpenInvocations,
 }
 
 impl Window {
@@ -108,12 +113,12 @@ pub fn platform_record(
     platform: &PlatformEvent,
     observed_unix_nano: u64,
 ) -> LogRecord {
-    let is_failure = !platform.succeeded()
-        || matches!(
-            platform.kind,
-            EventKind::Timeout | EventKind::ExitError | EventKind::OutOfMemory
-        );
-    let severity = if is_failure { Severity::ERROR } else { Severity::UNSAID };
+    let said = || platform.level.as_deref().and_then(Severity::of_word);
+    let severity = match platform.kind {
+        _ if platform.is_failure() => Severity::ERROR,
+        EventKind::LogsDropped => said().unwrap_or(Severity::WARN),
+        _ => said().unwrap_or(Severity::UNSAID),
+    };
     let body = event.message.trim_end().to_owned();
     let mut record = record(event, severity, body, observed_unix_nano);
     platform.kind.as_str().clone_into(&mut record.event_name);
@@ -122,7 +127,7 @@ pub fn platform_record(
     record
 }
 
-fn platform_attributes(platform: &PlatformEvent) -> Vec<KeyValue> {
+pub(crate) fn platform_attributes(platform: &PlatformEvent) -> Vec<KeyValue> {
     let mut attributes = vec![string(lambda::EVENT_TYPE, platform.kind.as_str())];
     if platform.kind == EventKind::Report {
         attributes.push(boolean(names::FAAS_COLDSTART, platform.is_cold_start()));
@@ -131,13 +136,17 @@ fn platform_attributes(platform: &PlatformEvent) -> Vec<KeyValue> {
         (lambda::STATUS, &platform.status),
         (names::ERROR_TYPE, &platform.error_type),
         (lambda::PHASE, &platform.phase),
+        (lambda::INITIALIZATION_TYPE, &platform.initialization_type),
         (names::FAAS_VERSION, &platform.version),
         (lambda::RUNTIME_VERSION, &platform.runtime_version),
         (lambda::RUNTIME_VERSION_ARN, &platform.runtime_version_arn),
         (lambda::EXTENSION_NAME, &platform.name),
         (lambda::EXTENSION_STATE, &platform.state),
+        (lambda::INSTANCE_ID, &platform.instance_id),
         (names::AWS_XRAY_TRACE_ID, &platform.tracing.trace_id),
         (lambda::XRAY_SEGMENT_ID, &platform.tracing.segment_id),
+        (lambda::XRAY_SEGMENT_ID, &platform.tracing.span_id),
+        (lambda::XRAY_PARENT_ID, &platform.tracing.parent_id),
     ];
     for (key, word) in words {
         attributes.extend(word.as_ref().map(|word| string(key, word)));
@@ -152,6 +161,13 @@ fn platform_attributes(platform: &PlatformEvent) -> Vec<KeyValue> {
         (lambda::RESTORE_DURATION_MS, figures.restore_duration_ms),
         (lambda::BILLED_RESTORE_DURATION_MS, figures.billed_restore_duration_ms),
         (lambda::PRODUCED_BYTES, figures.produced_bytes),
+        (lambda::RESPONSE_LATENCY_MS, platform.span_ms("responseLatency")),
+        (lambda::RESPONSE_DURATION_MS, platform.span_ms("responseDuration")),
+        (lambda::RUNTIME_OVERHEAD_MS, platform.span_ms("runtimeOverhead")),
+        (lambda::EXTENSION_OVERHEAD_MS, platform.span_ms("extensionOverhead")),
+        (lambda::DROPPED_RECORDS, figures.dropped_records),
+        (lambda::DROPPED_BYTES, figures.dropped_bytes),
+        (lambda::INSTANCE_MAX_MEMORY_MB, figures.instance_max_memory_mb),
         (lambda::TIMEOUT_MS, figures.timeout_ms),
     ];
     for (key, number) in numbers {

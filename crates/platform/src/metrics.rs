@@ -10,6 +10,8 @@
 //! - The older failure lines (`Task timed out`, `Runtime exited`) say how a `REPORT` without
 //!   status ended, before or after it; a status on the `REPORT` wins. A failure line whose
 //!   `REPORT` is not in the batch counts its failure alone.
+//! - In the Telemetry API a failed `platform.runtimeDone` stands for the failure line: its report
+//!   may never come. In CloudWatch it is not counted, as the report of the same status follows.
 //! - `INIT_REPORT` feeds the init duration only where no `REPORT` will: the init phase failed, or
 //!   made a snapshot. `RESTORE_REPORT` likewise, only if the restore failed. So no duration is
 //!   counted twice, even when the lines come in different deliveries.
@@ -43,11 +45,28 @@ pub enum Names {
     Legacy,
 }
 
-/// Adds up the events of one log stream, given in their order.
+/// Who makes the metrics of an event. The backend stores what it gets twice, so in stdout mode
+/// each metric has one owner (design §4 "Who owns what").
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Owner {
+    /// The forwarder makes what the text lines of CloudWatch say: the figures of reports, how
+    /// invocations ended.
+    #[default]
+    Forwarder,
+    /// The extension beside it makes the rest: latency, duration and size of responses,
+    /// overheads, dropped logs.
+    Extension,
+    /// Both, in the extension's direct modes: nobody else is there.
+    Sole,
+}
+
+/// Adds up the events of one log stream or execution environment, given in their order.
 ///
-/// It holds one entry a request id; the batch that it is given bounds them.
+/// It holds one entry a request id; the batch that it is given bounds them, and between batches
+/// the newest [`Aggregator::MAX_OPEN`] are kept.
 #[derive(Debug, Default)]
 pub struct Aggregator {
+    owner: Owner,
     shape: Shape,
     names: Names,
     points: Points,
@@ -55,8 +74,12 @@ pub struct Aggregator {
     dropped_values: usize,
 }
 
+/// What is known of the newest invocations of a stream, from one chunk of it to the next.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct OpenInvocations(BTreeMap<String, Invocation>);
+
 /// What is known of an invocation of this batch.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Invocation {
     state: State,
     out_of_memory: bool,
@@ -65,10 +88,12 @@ struct Invocation {
     since: u64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// A failure line came, its `REPORT` not yet.
     Failed(Failure),
+    /// The same, and the failure was counted when the chunk ended.
+    FailedCounted,
     /// A `REPORT` without status came: a success unless a failure line follows.
     Reported,
     /// Counted; what else is said about it is a repetition.
@@ -76,16 +101,26 @@ enum State {
 }
 
 /// How an invocation ended if not well.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Failure {
     Timeout,
     Error(&'static str),
 }
 
 impl Aggregator {
-    /// An empty aggregator.
+    /// How many invocations are remembered from one batch to the next.
+    pub const MAX_OPEN: usize = 256;
+
+    /// An empty aggregator of the forwarder.
     pub fn new(shape: Shape, names: Names) -> Self {
         Self { shape, names, ..Self::default() }
+    }
+
+    /// The same for another owner.
+    #[must_use]
+    pub fn with_owner(mut self, owner: Owner) -> Self {
+        self.owner = owner;
+        self
     }
 
     /// Adds an event that was logged at `time_unix_nano`.
@@ -97,13 +132,29 @@ impl Aggregator {
             since: time_unix_nano.saturating_sub(nanoseconds(duration_ms)),
             request_id: event.request_id.as_deref(),
         };
+        if self.owner != Owner::Extension {
+            self.add_report(event, measured);
+        }
+        if self.owner != Owner::Forwarder {
+            self.add_parts(event, measured);
+        }
+    }
+
+    /// What the forwarder makes.
+    fn add_report(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
+        let figures = &event.figures;
         match event.kind {
             EventKind::Start => self.begin(measured),
             EventKind::Report => self.report(event, measured),
             EventKind::Timeout => self.fail(Failure::Timeout, event, measured),
-            EventKind::ExitError | EventKind::OutOfMemory => {
+            EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault => {
                 let said = event.error_type.as_deref().unwrap_or("Runtime.ExitError");
                 self.fail(Failure::Error(error_type::bounded(Some(said))), event, measured);
+            }
+            EventKind::RuntimeDone if self.owner == Owner::Sole => {
+                if let Some(failure) = failure_of(event) {
+                    self.fail(failure, event, measured);
+                }
             }
             // The report of the first invocation repeats the duration of an init phase that went
             // well, except where that was the one before a snapshot.
@@ -120,12 +171,92 @@ impl Aggregator {
         }
     }
 
+    /// What the extension makes. Each part of an invocation is said by one event: by
+    /// `platform.runtimeDone`, and on managed instances, which have none, by `platform.report`.
+    fn add_parts(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
+        for span in &event.spans {
+            let instrument = match span.name.as_str() {
+                "responseLatency" => &metric::RESPONSE_LATENCY,
+                "responseDuration" => &metric::RESPONSE_DURATION,
+                "runtimeOverhead" => &metric::RUNTIME_OVERHEAD,
+                "extensionOverhead" => &metric::EXTENSION_OVERHEAD,
+                _ => continue,
+            };
+            self.record(instrument, None, span.duration_ms.map(seconds), measured);
+        }
+        self.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, measured);
+        if let Some(records) = self.believed(event.figures.dropped_records) {
+            self.points.add(&metric::LOGS_DROPPED, None, whole(records), measured);
+        }
+    }
+
     /// The metrics; empty if no event made any.
     pub fn finish(mut self) -> Vec<Metric> {
+        self.finish_chunk().0
+    }
+
+    /// The metrics so far, of an aggregator that goes on: invocations that were seen to fail wait
+    /// for their report, which may come with a later batch.
+    pub fn take(&mut self) -> Vec<Metric> {
         for (request_id, invocation) in std::mem::take(&mut self.invocations) {
-            self.close(&request_id, &invocation);
+            match invocation.state {
+                State::Failed(_) => {
+                    self.invocations.insert(request_id, invocation);
+                }
+                _ => self.close(&request_id, &invocation),
+            }
         }
-        self.points.into_metrics(self.shape)
+        self.forget_oldest();
+        self.take_metrics()
+    }
+
+    /// Goes on where an earlier chunk of the stream ended.
+    pub(crate) fn resume(&mut self, open: OpenInvocations) {
+        self.invocations = open.0;
+    }
+
+    /// The metrics, all invocations counted, and what is known of them.
+    pub(crate) fn finish_chunk(&mut self) -> (Vec<Metric>, OpenInvocations) {
+        self.forget_oldest();
+        let mut known = std::mem::take(&mut self.invocations);
+        for (request_id, invocation) in &mut known {
+            self.close(request_id, invocation);
+            invocation.state = match invocation.state {
+                State::Failed(_) | State::FailedCounted => State::FailedCounted,
+                State::Reported | State::Counted => State::Counted,
+            };
+        }
+        (self.take_metrics(), OpenInvocations(known))
+    }
+
+    /// The metrics of what is certain, and what is known of the invocations.
+    pub(crate) fn pause(&mut self) -> (Vec<Metric>, OpenInvocations) {
+        self.forget_oldest();
+        let open = std::mem::take(&mut self.invocations);
+        (self.take_metrics(), OpenInvocations(open))
+    }
+
+    fn take_metrics(&mut self) -> Vec<Metric> {
+        std::mem::take(&mut self.points).into_metrics(self.shape)
+    }
+
+    /// Counts the oldest invocations beyond the bound, of which nothing more is expected.
+    fn forget_oldest(&mut self) {
+        let excess = self.invocations.len().saturating_sub(Self::MAX_OPEN);
+        if excess == 0 {
+            return;
+        }
+        let mut ages: Vec<(u64, String)> = self
+            .invocations
+            .iter()
+            .map(|(request_id, invocation)| (invocation.time, request_id.clone()))
+            .collect();
+        ages.sort_unstable();
+        for (_, request_id) in ages.into_iter().take(excess) {
+            if let Some(invocation) = self.invocations.remove(&request_id) {
+                self.close(&request_id, &invocation);
+            }
+        }
     }
 
     /// How many values were not counted because they are no finite, plausible numbers.
@@ -154,30 +285,28 @@ impl Aggregator {
 
         let key = measured.request_id.unwrap_or_default();
         let before = self.invocations.remove(key);
-        let failed_before = match before.as_ref().map(|before| before.state) {
-            Some(State::Failed(failure)) => Some(failure),
-            Some(State::Reported) => {
-                // Two reports of one request id are two attempts.
-                self.count_outcome(None, uncounted);
-                None
-            }
-            Some(State::Counted) | None => None,
-        };
-        let state = match (&event.status, failed_before) {
-            (Some(_), _) => {
+        let state_before = before.as_ref().map(|before| before.state);
+        if state_before == Some(State::Reported) {
+            // Two reports of one request id are two attempts.
+            self.count_outcome(None, uncounted);
+        }
+        let state = match (state_before, &event.status) {
+            (Some(State::FailedCounted), _) => State::Counted,
+            (_, Some(_)) => {
                 self.count_outcome(failure_of(event), measured);
                 State::Counted
             }
-            (None, Some(failure)) => {
+            (Some(State::Failed(failure)), None) => {
                 self.count_outcome(Some(failure), measured);
                 State::Counted
             }
-            (None, None) => State::Reported,
+            (_, None) => State::Reported,
         };
         // An out-of-memory line before this report was about this invocation, not about one that
         // had its report already.
+        let failed_before = matches!(state_before, Some(State::Failed(_) | State::FailedCounted));
         let known_out_of_memory =
-            failed_before.is_some() && before.is_some_and(|before| before.out_of_memory);
+            failed_before && before.is_some_and(|before| before.out_of_memory);
         if event.is_out_of_memory() && !known_out_of_memory {
             self.points.count(&metric::OUT_OF_MEMORY, None, measured);
         }
@@ -194,12 +323,11 @@ impl Aggregator {
         let known_out_of_memory = before.is_some_and(|before| before.out_of_memory);
         let state = match before.map(|before| before.state) {
             None => State::Failed(failure),
-            Some(State::Failed(first)) => State::Failed(first),
+            Some(state @ (State::Failed(_) | State::FailedCounted | State::Counted)) => state,
             Some(State::Reported) => {
                 self.count_outcome(Some(failure), measured);
                 State::Counted
             }
-            Some(State::Counted) => State::Counted,
         };
         if event.is_out_of_memory() && !known_out_of_memory {
             self.points.count(&metric::OUT_OF_MEMORY, None, measured);
@@ -215,7 +343,7 @@ impl Aggregator {
         let request_id = Some(request_id).filter(|id| !id.is_empty());
         let measured = Measured { time: invocation.time, since: invocation.since, request_id };
         match invocation.state {
-            State::Counted => {}
+            State::Counted | State::FailedCounted => {}
             State::Reported => self.count_outcome(None, measured),
             State::Failed(failure) => self.count_outcome(Some(failure), measured),
         }
@@ -344,6 +472,12 @@ fn seconds(ms: f64) -> f64 {
 )]
 fn nanoseconds(ms: f64) -> u64 {
     (ms * 1e6) as u64
+}
+
+/// A plausible number without its fraction.
+#[expect(clippy::cast_possible_truncation, reason = "the value is plausible: at most 1e18")]
+fn whole(value: f64) -> i64 {
+    value as i64
 }
 
 /// How an event with a status ended.

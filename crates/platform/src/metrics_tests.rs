@@ -354,3 +354,192 @@ fn under_legacy_names_the_older_gauges_stand_beside_the_metrics() {
     names.dedup();
     assert_eq!(names.len(), legacy.len(), "no name twice");
 }
+
+/// The counters of these chunks of one delivery; all but the last are paused, or all finished.
+fn counters_of_chunks(chunks: &[&[&str]], pauses: bool) -> String {
+    let mut open = OpenInvocations::default();
+    let mut counts = std::collections::BTreeMap::<String, u64>::new();
+    for (at, lines) in chunks.iter().enumerate() {
+        let mut aggregator = Aggregator::default();
+        aggregator.resume(open);
+        for line in *lines {
+            let line = line.replace(" A", &format!(" {A}")).replace(" B", &format!(" {B}"));
+            aggregator.add(&text::parse(&line).unwrap(), T0);
+        }
+        let is_last = at + 1 == chunks.len();
+        let (metrics, next) =
+            if pauses && !is_last { aggregator.pause() } else { aggregator.finish_chunk() };
+        open = next;
+        for metric in metrics {
+            let Some(Data::Sum(sum)) = &metric.data else { continue };
+            for point in &sum.data_points {
+                let value = render::number(point.value.as_ref()).parse::<u64>().unwrap();
+                *counts.entry(metric.name.clone()).or_default() += value;
+            }
+        }
+    }
+    let counts = counts.iter().map(|(name, count)| {
+        let name = match name.as_str() {
+            "faas.invocations" => "ok",
+            "aws.lambda.invocations" => "all",
+            name => name.trim_start_matches("faas.").trim_start_matches("aws.lambda."),
+        };
+        format!("{name}={count}")
+    });
+    let mut counts: Vec<String> = counts.collect();
+    counts.sort();
+    counts.join(" ")
+}
+
+#[test]
+fn lines_of_one_invocation_in_two_chunks_count_once() {
+    let check = |chunks: &[&[&str]], finished: &str, paused: &str| {
+        assert_eq!(counters_of_chunks(chunks, false), finished, "finished: {chunks:#?}");
+        assert_eq!(counters_of_chunks(chunks, true), paused, "paused: {chunks:#?}");
+    };
+    let timeout = "all=1 timeouts=1";
+    check(&[&[START, TIMED_OUT], &[REPORT_TIMEOUT]], timeout, timeout);
+    check(&[&[START, TIMED_OUT], &[REPORT]], timeout, timeout);
+    check(&[&[START, REPORT_TIMEOUT], &[TIMED_OUT]], timeout, timeout);
+    check(&[&[START], &[TIMED_OUT], &[REPORT_TIMEOUT]], timeout, timeout);
+    check(&[&[START, TIMED_OUT], &[TIMED_OUT], &[REPORT_TIMEOUT]], timeout, timeout);
+    let killed = "all=1 errors=1 out_of_memory=1";
+    check(&[&[KILLED], &[REPORT_OOM]], killed, killed);
+    check(&[&[REPORT_OOM], &[KILLED]], killed, killed);
+    // A later attempt, which has the same request id, counts.
+    let twice = "all=2 timeouts=2";
+    check(&[&[START, TIMED_OUT], &[REPORT_TIMEOUT, START, TIMED_OUT], &[REPORT]], twice, twice);
+    let half = "all=1 timeouts=2";
+    check(&[&[START, TIMED_OUT], &[START, REPORT_TIMEOUT]], half, half);
+    // The older notation behind its report: only a pause leaves the outcome open.
+    check(&[&[REPORT], &[TIMED_OUT]], "all=1 ok=1", timeout);
+}
+
+#[test]
+fn between_batches_the_newest_invocations_are_remembered() {
+    let mut aggregator = Aggregator::default();
+    let mut event = PlatformEvent::new(EventKind::Timeout);
+    let ids: Vec<String> =
+        (0..1000).map(|n| format!("8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e{n:04}")).collect();
+    for (at, id) in (0..).zip(&ids) {
+        event.request_id = Some(id.clone());
+        aggregator.add(&event, T0 + at);
+    }
+    let (metrics, open) = aggregator.pause();
+    assert_eq!(open.0.len(), Aggregator::MAX_OPEN);
+    assert!(ids[1000 - Aggregator::MAX_OPEN..].iter().all(|id| open.0.contains_key(id)));
+    expect![[r#"
+        faas.timeouts [{timeout}] 744
+    "#]]
+    .assert_eq(&render::points(&metrics));
+}
+
+/// One invocation as the Telemetry API tells of it, its report apart.
+const TELEMETRY: [&str; 2] = [
+    r#"[{"type":"platform.start","record":{"requestId":"r"}},
+        {"type":"platform.runtimeDone","record":{"requestId":"r","status":"success","spans":[{"name":"responseLatency","durationMs":20},{"name":"responseDuration","durationMs":1},{"name":"runtimeOverhead","durationMs":2},{"name":"invented","durationMs":9}],"metrics":{"durationMs":23,"producedBytes":70}}},
+        {"type":"platform.logsDropped","record":{"droppedRecords":123,"droppedBytes":9}}]"#,
+    r#"[{"type":"platform.report","record":{"requestId":"r","status":"success","spans":[{"name":"extensionOverhead","durationMs":4}],"metrics":{"durationMs":27,"billedDurationMs":27,"memorySizeMB":128,"maxMemoryUsedMB":64}}}]"#,
+];
+
+fn metrics_of_telemetry(owner: Owner, batches: &[&str]) -> String {
+    let mut aggregator = Aggregator::default().with_owner(owner);
+    let mut text = String::new();
+    for body in batches {
+        for event in crate::telemetry::parse_batch(body).events {
+            let crate::telemetry::Said::Platform(event) = event.said else { panic!("a line") };
+            aggregator.add(&event, T0);
+        }
+        text.push_str(&render::points(&aggregator.take()));
+        text.push_str("--\n");
+    }
+    text + &render::points(&aggregator.finish())
+}
+
+#[test]
+fn each_metric_has_one_owner() {
+    expect![[r#"
+        aws.lambda.logs_dropped [{record}] 123
+        aws.lambda.response_latency [s] n=1 sum=0.02000 min=0.02000 max=0.02000
+        aws.lambda.response_duration [s] n=1 sum=0.00100 min=0.00100 max=0.00100
+        aws.lambda.runtime_overhead [s] n=1 sum=0.00200 min=0.00200 max=0.00200
+        aws.lambda.produced_bytes [By] n=1 sum=70.00000 min=70.00000 max=70.00000
+        --
+        aws.lambda.extension_overhead [s] n=1 sum=0.00400 min=0.00400 max=0.00400
+        --
+    "#]]
+    .assert_eq(&metrics_of_telemetry(Owner::Extension, &TELEMETRY));
+    expect![[r#"
+        --
+        aws.lambda.invocations [{invocation}] 1
+        faas.invocations [{invocation}] 1
+        faas.invoke_duration [s] n=1 sum=0.02700 min=0.02700 max=0.02700
+        aws.lambda.billed_duration [s] n=1 sum=0.02700 min=0.02700 max=0.02700
+        aws.lambda.billed_gb_seconds [GiBy.s] n=1 sum=0.00337 min=0.00337 max=0.00337
+        faas.mem_usage [By] n=1 sum=67108864.00000 min=67108864.00000 max=67108864.00000
+        aws.lambda.memory_utilization [1] n=1 sum=0.50000 min=0.50000 max=0.50000
+        aws.lambda.memory_limit [By] 134217728
+        --
+    "#]]
+    .assert_eq(&metrics_of_telemetry(Owner::Forwarder, &TELEMETRY));
+    let lines = |owner| {
+        let text = metrics_of_telemetry(owner, &TELEMETRY).replace("--\n", "");
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let mut both = [lines(Owner::Forwarder), lines(Owner::Extension)].concat();
+    both.sort();
+    assert_eq!(lines(Owner::Sole), both);
+}
+
+#[test]
+fn a_failed_runtime_waits_for_its_report_over_the_batches() {
+    let done = r#"[{"type":"platform.runtimeDone","record":{"requestId":"r","status":"timeout"}}]"#;
+    let report = r#"[{"type":"platform.report","record":{"requestId":"r","status":"timeout"}}]"#;
+    expect![[r#"
+        --
+        --
+        aws.lambda.invocations [{invocation}] 1
+        faas.timeouts [{timeout}] 1
+        --
+    "#]]
+    .assert_eq(&metrics_of_telemetry(Owner::Sole, &[done, "[]", report]));
+    expect![[r#"
+        --
+        faas.timeouts [{timeout}] 1
+    "#]]
+    .assert_eq(&metrics_of_telemetry(Owner::Sole, &[done]));
+    // The report is sure to come to CloudWatch, perhaps in another delivery.
+    expect![[r#"
+        --
+    "#]]
+    .assert_eq(&metrics_of_telemetry(Owner::Forwarder, &[done]));
+}
+
+#[test]
+fn a_fault_is_an_error_of_its_invocation() {
+    let fault = r#"[{"type":"platform.fault","record":"RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Process exited before completing request"}]"#;
+    let report = r#"[{"type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"}}]"#;
+    expect![[r#"
+        --
+        aws.lambda.invocations [{invocation}] 1
+        faas.errors [{error}] 1 error.type=Runtime.ExitError
+        --
+    "#]]
+    .assert_eq(&metrics_of_telemetry(Owner::Sole, &[fault, report]));
+}
+
+#[test]
+fn managed_instances_say_the_response_in_the_report() {
+    let report = r#"[{"type":"platform.report","record":{"requestId":"r","status":"success","metrics":{"durationMs":3.5},"spans":[{"name":"responseLatency","durationMs":3},{"name":"responseDuration","durationMs":0.5}]}}]"#;
+    expect![[r#"
+        aws.lambda.invocations [{invocation}] 1
+        faas.invocations [{invocation}] 1
+        faas.invoke_duration [s] n=1 sum=0.00350 min=0.00350 max=0.00350
+        aws.lambda.response_latency [s] n=1 sum=0.00300 min=0.00300 max=0.00300
+        aws.lambda.response_duration [s] n=1 sum=0.00050 min=0.00050 max=0.00050
+        --
+    "#]]
+    .assert_eq(&metrics_of_telemetry(Owner::Sole, &[report]));
+}

@@ -28,12 +28,22 @@ pub mod lambda {
     pub const RESTORE_DURATION_MS: &str = "aws.lambda.restore_duration_ms";
     pub const BILLED_RESTORE_DURATION_MS: &str = "aws.lambda.billed_restore_duration_ms";
     pub const PRODUCED_BYTES: &str = "aws.lambda.produced_bytes";
+    pub const RESPONSE_LATENCY_MS: &str = "aws.lambda.response_latency_ms";
+    pub const RESPONSE_DURATION_MS: &str = "aws.lambda.response_duration_ms";
+    pub const RUNTIME_OVERHEAD_MS: &str = "aws.lambda.runtime_overhead_ms";
+    pub const EXTENSION_OVERHEAD_MS: &str = "aws.lambda.extension_overhead_ms";
+    pub const DROPPED_RECORDS: &str = "aws.lambda.dropped_records";
+    pub const DROPPED_BYTES: &str = "aws.lambda.dropped_bytes";
+    pub const INITIALIZATION_TYPE: &str = "aws.lambda.initialization_type";
+    pub const INSTANCE_ID: &str = "aws.lambda.instance.id";
+    pub const INSTANCE_MAX_MEMORY_MB: &str = "aws.lambda.instance.max_memory_mb";
     pub const TIMEOUT_MS: &str = "aws.lambda.timeout_ms";
     pub const RUNTIME_VERSION: &str = "aws.lambda.runtime_version";
     pub const RUNTIME_VERSION_ARN: &str = "aws.lambda.runtime_version_arn";
     pub const EXTENSION_NAME: &str = "aws.lambda.extension.name";
     pub const EXTENSION_STATE: &str = "aws.lambda.extension.state";
     pub const XRAY_SEGMENT_ID: &str = "aws.xray.segment_id";
+    pub const XRAY_PARENT_ID: &str = "aws.xray.parent_id";
     pub const XRAY_SAMPLED: &str = "aws.xray.sampled";
     /// Fields that Lambda added after this was written, as one JSON string.
     pub const OTHER: &str = "aws.lambda.other";

@@ -91,20 +91,31 @@ impl Points {
         error_type: ErrorType,
         measured: Measured<'_>,
     ) {
+        self.add(instrument, error_type, 1, measured);
+    }
+
+    /// Adds to a counter.
+    pub(crate) fn add(
+        &mut self,
+        instrument: &'static Instrument,
+        error_type: ErrorType,
+        value: i64,
+        measured: Measured<'_>,
+    ) {
         let known = self.sums.iter_mut().find(|point| {
             std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
         });
-        let newest = exemplar(measured, exemplar::Value::AsInt(1));
+        let newest = exemplar(measured, exemplar::Value::AsInt(value));
         match known {
             Some(point) => {
-                point.value = point.value.saturating_add(1);
+                point.value = point.value.saturating_add(value);
                 point.span.extend(measured);
                 point.exemplar = newest.or(point.exemplar.take());
             }
             None => self.sums.push(SumPoint {
                 instrument,
                 error_type,
-                value: 1,
+                value,
                 span: TimeSpan::of(measured),
                 exemplar: newest,
             }),

@@ -78,7 +78,7 @@ pub(crate) fn points(metrics: &[Metric]) -> String {
     text
 }
 
-fn number(value: Option<&number_data_point::Value>) -> String {
+pub(crate) fn number(value: Option<&number_data_point::Value>) -> String {
     match value.unwrap() {
         number_data_point::Value::AsInt(value) => value.to_string(),
         number_data_point::Value::AsDouble(value) => value.to_string(),

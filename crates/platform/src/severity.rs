@@ -20,6 +20,7 @@ impl Severity {
     /// Of a line that says nothing: Lambda itself takes such a line for INFO (Developer Guide,
     /// "Log-level filtering").
     pub(crate) const UNSAID: Self = Self::known(SeverityNumber::Info, "INFO");
+    pub(crate) const WARN: Self = Self::known(SeverityNumber::Warn, "WARN");
     pub(crate) const ERROR: Self = Self::known(SeverityNumber::Error, "ERROR");
 
     const fn known(number: SeverityNumber, text: &'static str) -> Self {
