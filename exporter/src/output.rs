@@ -182,6 +182,24 @@ mod tests {
     }
 
     #[test]
+    fn a_pipe_takes_the_lines_and_one_without_a_reader_does_not_block() {
+        use std::io::Read as _;
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("pipe");
+        let owner = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, owner).unwrap();
+        let pipe = NamedPipe::new(&path);
+        let nobody_reads = pipe.open().unwrap_err();
+        assert_eq!(nobody_reads.raw_os_error(), Some(rustix::io::Errno::NXIO.raw_os_error()));
+        let mut reader = File::options().read(true).custom_flags(O_NONBLOCK).open(&path).unwrap();
+        pipe.write_lines(b"{}\n{}\n", Duration::ZERO).unwrap();
+        let mut read = String::new();
+        // The end of file: the pipe was closed after the batch.
+        reader.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "{}\n{}\n");
+    }
+
+    #[test]
     fn a_missing_pipe_and_a_file_in_its_place_are_refused() {
         let missing = NamedPipe::new("/nonexistent/pipe");
         assert_eq!(missing.open().unwrap_err().kind(), ErrorKind::NotFound);

@@ -3,6 +3,9 @@
 use super::driver::{Function, REQUEST_ID, attribute, block_on, event};
 use crate::handler::create_traced_handler;
 use lambda_runtime::{Error, LambdaEvent};
+use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, Tracer as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 use serde_json::{Value, json};
 use wire::ids::{to_hex, trace_id_from_request_id};
 
@@ -83,6 +86,42 @@ fn the_sampler_of_the_environment_wins() {
     check("traceidratio", "0", false);
     check("parentbased_traceidratio", "0", false);
     check("nonsense", "", true);
+}
+
+/// Records, but does not sample: such spans are for processors in the function only.
+#[derive(Clone, Debug)]
+struct RecordOnly;
+
+impl ShouldSample for RecordOnly {
+    fn should_sample(
+        &self,
+        _parent: Option<&Context>,
+        _trace_id: TraceId,
+        _name: &str,
+        _kind: &SpanKind,
+        _attributes: &[KeyValue],
+        _links: &[Link],
+    ) -> SamplingResult {
+        SamplingResult {
+            decision: SamplingDecision::RecordOnly,
+            attributes: Vec::new(),
+            trace_state: TraceState::default(),
+        }
+    }
+}
+
+#[test]
+fn a_span_that_is_recorded_and_not_sampled_is_not_written() {
+    let function = Function::with(&[], |config| config.with_sampler(RecordOnly));
+    drop(function.completion.get_tracer().start("recorded"));
+    function.completion.complete();
+    assert_eq!(function.written().span_names(), [""; 0]);
+    let overruled = Function::with(&[("OTEL_TRACES_SAMPLER", "always_on")], |config| {
+        config.with_sampler(RecordOnly)
+    });
+    drop(overruled.completion.get_tracer().start("sampled"));
+    overruled.completion.complete();
+    assert_eq!(overruled.written().span_names(), ["sampled"]);
 }
 
 #[test]
