@@ -1,4 +1,5 @@
-//! Converts the log events of one log stream into one `ResourceLogs` and one `ResourceMetrics`.
+//! Converts the log events of one log stream into one `ResourceLogs`, one `ResourceMetrics` and,
+//! if asked for, one `ResourceSpans`.
 //!
 //! Source: design §4 "What a CloudWatch event becomes". OTLP lines are the caller's: it decodes
 //! them and reports here only those that do not decode.
@@ -7,15 +8,18 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
     Metric, ResourceMetrics, ScopeMetrics, metric::Data,
 };
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 use crate::attributes::scope;
 use crate::event::EventKind;
 use crate::identity::Identity;
+use crate::invocations::Invocations;
 use crate::logs::{
     LogEvent, Undecodable, Window, line_record, platform_record, undecodable_record,
 };
 use crate::metrics::{Aggregator, Names, Shape};
 use crate::names;
+use crate::spans::{SpanEnd, SpanMapping, SpanOptions, resource_spans};
 use crate::{telemetry, text};
 
 /// What the user chose.
@@ -51,6 +55,10 @@ pub struct Converted {
     pub consumed: usize,
     /// Log records in `logs`.
     pub log_records: usize,
+    /// The spans of the invocations, if they were asked for; `None` if there are none.
+    pub spans: Option<ResourceSpans>,
+    /// Spans in `spans`.
+    pub span_count: usize,
     /// Data points in `metrics`.
     pub data_points: usize,
     /// Figures that were no finite, plausible number and were left out of the metrics.
@@ -67,6 +75,7 @@ pub struct Converter {
     observed_unix_nano: u64,
     window: Window,
     aggregator: Aggregator,
+    invocations: Option<Box<Invocations>>,
     platform_records: Vec<LogRecord>,
     line_records: Vec<LogRecord>,
     consumed: usize,
@@ -81,6 +90,7 @@ impl Converter {
             observed_unix_nano,
             window: Window::default(),
             aggregator: Aggregator::new(options.shape, options.names),
+            invocations: None,
             platform_records: Vec::new(),
             line_records: Vec::new(),
             consumed: 0,
@@ -95,6 +105,28 @@ impl Converter {
         self
     }
 
+    /// Writes the span of each invocation too, for functions that have nobody else to do it
+    /// (`LAMBDA_OTLP_PLATFORM_SPANS`).
+    ///
+    /// The report makes the span, since the lines of an invocation may come in two deliveries; a
+    /// `START` in the same delivery, or in a chunk before, tells its beginning. Name and version
+    /// of the function are taken from the identity.
+    #[must_use]
+    pub fn with_spans(mut self, mapping: SpanMapping, end: SpanEnd, xray_lambda: bool) -> Self {
+        let earlier = self.window.spans.take();
+        self.invocations = Some(earlier.unwrap_or_else(|| {
+            Box::new(Invocations::of_stream(SpanOptions {
+                mapping,
+                end,
+                names: self.options.names,
+                xray_lambda,
+                function_name: self.identity.service_name.clone(),
+                function_version: self.identity.function_version.clone(),
+            }))
+        }));
+        self
+    }
+
     /// Takes a log event that is no OTLP line.
     pub fn log_event(&mut self, event: &LogEvent<'_>) -> Handled {
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
@@ -104,6 +136,9 @@ impl Converter {
         };
         self.window.observe(&platform);
         self.aggregator.add(&platform, event.time_unix_nano());
+        if let Some(invocations) = &mut self.invocations {
+            invocations.observe(&platform, event.time_unix_nano());
+        }
         let says_nothing = matches!(
             platform.kind,
             EventKind::Start | EventKind::End | EventKind::InitStart | EventKind::RestoreStart
@@ -141,7 +176,13 @@ impl Converter {
         self.converted(metrics)
     }
 
-    fn converted(self, metrics: Vec<Metric>) -> Converted {
+    fn converted(mut self, metrics: Vec<Metric>) -> Converted {
+        let spans = self.invocations.as_mut().map(|invocations| invocations.take_finished());
+        self.window.spans = self.invocations;
+        let spans = spans.unwrap_or_default();
+        let span_count = spans.len();
+        let spans =
+            (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
         let log_records = self.line_records.len() + self.platform_records.len();
         let dropped_values = self.aggregator.dropped_values();
         let data_points = metrics.iter().map(points_of).sum();
@@ -175,6 +216,8 @@ impl Converter {
         Converted {
             logs,
             metrics,
+            spans,
+            span_count,
             consumed: self.consumed,
             log_records,
             data_points,

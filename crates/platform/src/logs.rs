@@ -9,6 +9,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 use crate::attributes::{attribute, boolean, double, string};
 use crate::event::{EventKind, PlatformEvent};
+use crate::invocations::Invocations;
 use crate::json_line::JsonLine;
 use crate::metrics::OpenInvocations;
 use crate::names::{self, lambda};
@@ -37,11 +38,13 @@ impl LogEvent<'_> {
 ///
 /// It says which invocation the stream is in: between `START` and `END`, lines without a request id of
 /// their own belong to it. Best effort: a delivery may begin within an invocation.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Window {
     request_id: Option<String>,
     /// What has been counted, so that lines of one invocation in two chunks count once.
     pub(crate) invocations: OpenInvocations,
+    /// Invocations whose report is still to come, where spans are made.
+    pub(crate) spans: Option<Box<Invocations>>,
 }
 
 impl Window {

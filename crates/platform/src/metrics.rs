@@ -470,7 +470,7 @@ fn seconds(ms: f64) -> f64 {
     clippy::cast_sign_loss,
     reason = "the value is plausible: not negative, and at most 1e18 nanoseconds"
 )]
-fn nanoseconds(ms: f64) -> u64 {
+pub(crate) fn nanoseconds(ms: f64) -> u64 {
     (ms * 1e6) as u64
 }
 

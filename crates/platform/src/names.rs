@@ -7,10 +7,12 @@
 
 pub use wire::resource::{
     AWS_LOG_GROUP_NAMES, AWS_LOG_STREAM_NAMES, CLOUD_ACCOUNT_ID, CLOUD_PLATFORM, CLOUD_PROVIDER,
-    CLOUD_REGION, FAAS_INSTANCE, FAAS_INVOCATION_ID, FAAS_NAME, FAAS_VERSION, SERVICE_NAME,
+    CLOUD_REGION, CLOUD_RESOURCE_ID, FAAS_INSTANCE, FAAS_INVOCATION_ID, FAAS_NAME, FAAS_VERSION,
+    SERVICE_NAME,
 };
 
 pub const FAAS_COLDSTART: &str = "faas.coldstart";
+pub const FAAS_TRIGGER: &str = "faas.trigger";
 pub const AWS_XRAY_TRACE_ID: &str = "aws.xray.trace_id";
 pub const LOG_RECORD_UID: &str = "log.record.uid";
 pub const ERROR_TYPE: &str = "error.type";
@@ -35,6 +37,7 @@ pub mod lambda {
     pub const DROPPED_RECORDS: &str = "aws.lambda.dropped_records";
     pub const DROPPED_BYTES: &str = "aws.lambda.dropped_bytes";
     pub const INITIALIZATION_TYPE: &str = "aws.lambda.initialization_type";
+    pub const INVOKED_ARN: &str = "aws.lambda.invoked_arn";
     pub const INSTANCE_ID: &str = "aws.lambda.instance.id";
     pub const INSTANCE_MAX_MEMORY_MB: &str = "aws.lambda.instance.max_memory_mb";
     pub const TIMEOUT_MS: &str = "aws.lambda.timeout_ms";
@@ -47,6 +50,15 @@ pub mod lambda {
     pub const XRAY_SAMPLED: &str = "aws.xray.sampled";
     /// Fields that Lambda added after this was written, as one JSON string.
     pub const OTHER: &str = "aws.lambda.other";
+}
+
+/// Attributes of the spans that older systems write (`LAMBDA_OTLP_NAMES=legacy`).
+pub mod legacy {
+    pub const FUNCTION_NAME: &str = "aws.lambda.function_name";
+    pub const FUNCTION_VERSION: &str = "aws.lambda.function_version";
+    pub const REQUEST_ID: &str = "aws.lambda.request_id";
+    pub const INVOCATION_DURATION_MS: &str = "aws.lambda.invocation.duration_ms";
+    pub const COLD_START: &str = "faas.cold_start";
 }
 
 /// Keys of a JSON line beyond the cap, as one JSON string.

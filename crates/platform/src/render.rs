@@ -6,6 +6,8 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Valu
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
 
+use opentelemetry_proto::tonic::trace::v1::Span;
+
 use crate::event::{PlatformEvent, SpanStart};
 
 pub(crate) fn value(value: &AnyValue) -> String {
@@ -136,4 +138,44 @@ pub(crate) fn event(event: &PlatformEvent) -> String {
     }));
     text.extend(event.other.iter().map(|(key, value)| format!("other:{key}={value}")));
     text.join(" ")
+}
+
+/// One line a span: kind and name, `parent>id` (first four digits), times in milliseconds since
+/// `zero`, status, attributes; its events below it.
+#[expect(clippy::cast_precision_loss, reason = "tests are near zero")]
+pub(crate) fn spans(spans: &[Span], zero: u64) -> String {
+    let mut text = String::new();
+    let ms = |time: u64| (i128::from(time) - i128::from(zero)) as f64 / 1e6;
+    let short = |id: &[u8]| wire::ids::to_hex(id).chars().take(4).collect::<String>();
+    for span in spans {
+        assert!(span.end_time_unix_nano >= span.start_time_unix_nano);
+        assert_eq!((span.trace_id.len(), span.span_id.len()), (16, 8));
+        let kind = if span.kind == 2 { "SERVER" } else { "INTERNAL" };
+        let status = span.status.clone().unwrap_or_default();
+        let status = ["unset", "ok", "error"][usize::try_from(status.code).unwrap()].to_owned()
+            + &Some(status.message)
+                .filter(|text| !text.is_empty())
+                .map_or_else(String::new, |text| format!("({text})"));
+        let line = format!(
+            "{kind} {} {}/{}>{} {}..{} {status} {}",
+            span.name,
+            short(&span.trace_id),
+            short(&span.parent_span_id),
+            short(&span.span_id),
+            ms(span.start_time_unix_nano),
+            ms(span.end_time_unix_nano),
+            attributes(&span.attributes),
+        );
+        writeln!(text, "{}", line.trim_end()).unwrap();
+        for event in &span.events {
+            let line = format!(
+                "  @{} {} {}",
+                ms(event.time_unix_nano),
+                event.name,
+                attributes(&event.attributes)
+            );
+            writeln!(text, "{}", line.trim_end()).unwrap();
+        }
+    }
+    text
 }

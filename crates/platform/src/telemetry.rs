@@ -162,7 +162,7 @@ fn read_text(record: &str, event: &mut PlatformEvent) {
 fn read_field(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     let place = match key {
         "requestId" => {
-            event.request_id = event.request_id.take().or(word(value).map(request_id));
+            event.request_id = event.request_id.take().or(word(value).map(|id| request_id_of(&id)));
             return;
         }
         "metrics" => return read_figures(value, &mut event.figures),
@@ -210,9 +210,10 @@ fn word(value: &RawValue) -> Option<String> {
     Some(truncated(&text, PlatformEvent::MAX_VALUE_BYTES))
 }
 
-/// Local emulators number their requests as they like; UUIDs are written in lower case.
-fn request_id(text: String) -> String {
-    if is_uuid(&text) { text.to_ascii_lowercase() } else { text }
+/// A request id as it is written everywhere here: UUIDs in lower case. Local emulators number
+/// their requests as they like.
+pub(crate) fn request_id_of(text: &str) -> String {
+    if is_uuid(text) { text.to_ascii_lowercase() } else { text.to_owned() }
 }
 
 /// A number, or the text of one. What AWS calls an integer is read as a float too: it has

@@ -1,0 +1,531 @@
+//! Writes the spans of an invocation.
+//!
+//! Source: design §4 "To spans"; Lambda Developer Guide, "Converting Lambda Telemetry API Event
+//! objects to OpenTelemetry Spans", with this difference: the X-Ray parent is a segment that
+//! nobody exports to us, so it is an attribute, and a parent only where the user propagates so.
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+
+use crate::attributes::{boolean, double, scope, string};
+use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
+use crate::invocations::{Invocation, Phase};
+use crate::logs::platform_attributes;
+use crate::metrics::{Names, nanoseconds};
+use crate::names::{self, lambda};
+
+/// What the phases of an invocation become (`LAMBDA_OTLP_SPAN_MAPPING`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpanMapping {
+    /// Events of the invocation's span.
+    #[default]
+    SpanEvents,
+    /// Spans of their own, below it.
+    ChildSpans,
+}
+
+/// When the span of an invocation ends (`LAMBDA_OTLP_SPAN_END`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SpanEnd {
+    /// When the runtime is done.
+    #[default]
+    RuntimeDone,
+    /// With the report, which Lambda writes when the extensions are done too.
+    Report,
+}
+
+/// How spans are written, and of which function.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SpanOptions {
+    /// What the phases become.
+    pub mapping: SpanMapping,
+    /// When the span ends.
+    pub end: SpanEnd,
+    /// Under [`Names::Legacy`] the older systems' attributes are written too.
+    pub names: Names,
+    /// Whether `OTEL_PROPAGATORS` names `xray-lambda`: only then the X-Ray header is the parent,
+    /// and its `Sampled=0` keeps the spans from being written.
+    pub xray_lambda: bool,
+    /// Name of the function, and so of the span.
+    pub function_name: String,
+    /// Its version, where the events do not say it.
+    pub function_version: Option<String>,
+}
+
+/// The spans with their resource.
+pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {
+    ResourceSpans {
+        resource: Some(resource),
+        scope_spans: vec![ScopeSpans {
+            scope: Some(scope(names::PLATFORM_SCOPE)),
+            spans,
+            ..ScopeSpans::default()
+        }],
+        ..ResourceSpans::default()
+    }
+}
+
+/// Name of the child that stands below the function's own root.
+const INTERNAL_NAME: &str = "aws.lambda.invocation";
+
+/// W3C trace flags: sampled.
+const SAMPLED: u32 = 1;
+
+/// The span of an invocation and, if so mapped, those of its phases.
+pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
+    let Some(ids) = Ids::of(invocation, options) else { return Vec::new() };
+    let (start, end) = extent(invocation, options);
+    let failure = failure_of(invocation);
+    let mut span = ids.internal(ids.span, start, end);
+    span.parent_span_id.clone_from(&ids.parent);
+    if invocation.function_root.is_some() {
+        INTERNAL_NAME.clone_into(&mut span.name);
+    } else {
+        span.kind = SpanKind::Server as i32;
+        let name = Some(options.function_name.as_str()).filter(|name| !name.is_empty());
+        name.unwrap_or(INTERNAL_NAME).clone_into(&mut span.name);
+    }
+    span.status = Some(status(&failure));
+    span.attributes = attributes(invocation, options, &failure, end.saturating_sub(start));
+    match options.mapping {
+        SpanMapping::SpanEvents => {
+            span.events = events(invocation, start);
+            vec![span]
+        }
+        SpanMapping::ChildSpans => {
+            let mut spans = vec![span];
+            spans.extend(children(invocation, &ids, start));
+            if invocation.reported.is_some() {
+                spans.extend(report(invocation, &ids, start, end));
+            }
+            spans
+        }
+    }
+}
+
+/// The report child of an invocation whose span is out.
+pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
+    if options.mapping == SpanMapping::SpanEvents {
+        return Vec::new();
+    }
+    let Some(ids) = Ids::of(invocation, options) else { return Vec::new() };
+    let (start, end) = extent(invocation, options);
+    report(invocation, &ids, start, end)
+}
+
+/// The ids of an invocation's spans.
+struct Ids<'a> {
+    request: &'a str,
+    trace: [u8; 16],
+    span: [u8; 8],
+    /// Empty if it is a root.
+    parent: Vec<u8>,
+}
+
+impl<'a> Ids<'a> {
+    /// `None` if X-Ray's decision is obeyed, and is not to sample.
+    fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
+        let tracing = &invocation.tracing;
+        let request = invocation.request_id.as_str();
+        if options.xray_lambda && tracing.sampled == Some(false) {
+            return None;
+        }
+        if let Some((trace, root)) = invocation.function_root {
+            // Lambda's id for the span may be the parent of that root: it would be a circle.
+            let span = derived_span_id(&trace, request, INTERNAL_NAME, u64::from_be_bytes(root));
+            return Some(Self { request, trace, span, parent: root.to_vec() });
+        }
+        let xray = tracing.trace_id.as_deref().and_then(wire::ids::xray_trace_id);
+        let trace = xray.unwrap_or_else(|| wire::ids::trace_id_from_request_id(request));
+        let said = tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(span_id);
+        // A retry has the request id of its first attempt, but not its time.
+        let attempt = invocation.started.unwrap_or(0);
+        let span = said.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));
+        let parent = tracing.parent_id.as_deref().filter(|_| options.xray_lambda);
+        let parent = parent.and_then(span_id).filter(|parent| *parent != span);
+        Some(Self { request, trace, span, parent: parent.map(Vec::from).unwrap_or_default() })
+    }
+
+    /// A span of kind INTERNAL; no end before its start.
+    fn internal(&self, span_id: [u8; 8], start: u64, end: u64) -> Span {
+        Span {
+            trace_id: self.trace.to_vec(),
+            span_id: span_id.to_vec(),
+            flags: SAMPLED,
+            kind: SpanKind::Internal as i32,
+            start_time_unix_nano: start,
+            end_time_unix_nano: end.max(start),
+            ..Span::default()
+        }
+    }
+
+    fn child(&self, parent: [u8; 8], name: &str, start: u64, end: u64) -> Span {
+        let id = derived_span_id(&self.trace, self.request, name, start);
+        Span {
+            name: name.to_owned(),
+            parent_span_id: parent.to_vec(),
+            ..self.internal(id, start, end)
+        }
+    }
+}
+
+/// A span id out of what names the span, so that no source of randomness is needed and a span
+/// that is written twice is known as one.
+fn derived_span_id(trace_id: &[u8; 16], request_id: &str, name: &str, time: u64) -> [u8; 8] {
+    let trace_id = wire::ids::to_hex(trace_id);
+    let mixed =
+        wire::ids::trace_id_from_request_id(&format!("{trace_id} {request_id} {name} {time}"));
+    let mut id = [0; 8];
+    id.iter_mut().zip(mixed).for_each(|(to, from)| *to = from);
+    if id == [0; 8] { [1; 8] } else { id }
+}
+
+fn span_id(hex: &str) -> Option<[u8; 8]> {
+    let value = u64::from_str_radix(hex, 16).ok().filter(|value| *value != 0)?;
+    (hex.len() == 16).then(|| value.to_be_bytes())
+}
+
+/// Start and end of the invocation's span.
+fn extent(invocation: &Invocation, options: &SpanOptions) -> (u64, u64) {
+    let began = |kind: &EventKind| {
+        let phase = invocation.phase(kind)?;
+        let ms = phase.event.figures.duration_ms?;
+        Some(phase.time.saturating_sub(nanoseconds(ms)))
+    };
+    let start = invocation
+        .started
+        .or_else(|| began(&EventKind::RuntimeDone))
+        .or_else(|| began(&EventKind::Report))
+        .or_else(|| invocation.own_phases().map(|phase| phase.time).min())
+        .or(invocation.closed.map(|(_, time)| time))
+        .unwrap_or(invocation.last_seen);
+    let done = invocation.runtime_done.or(invocation.ended);
+    let end = match options.end {
+        SpanEnd::RuntimeDone => done.or(invocation.reported),
+        SpanEnd::Report => invocation.reported.or(done),
+    };
+    let end = end.or(invocation.closed.map(|(_, time)| time)).unwrap_or(invocation.last_seen);
+    (start, end.max(start))
+}
+
+/// How an invocation or phase ended.
+enum Outcome {
+    Unknown,
+    Succeeded,
+    /// With the error type, and the message if Lambda wrote one.
+    Failed(String, Option<String>),
+}
+
+/// The first failure that says its type, else the first failure, decides.
+fn outcome_of<'a>(phases: impl Iterator<Item = &'a Phase>) -> Outcome {
+    let mut failure: Option<&PlatformEvent> = None;
+    let mut outcome = Outcome::Unknown;
+    for Phase { event, .. } in phases {
+        if !event.is_failure() {
+            if event.status.is_some() {
+                outcome = Outcome::Succeeded;
+            }
+        } else if failure
+            .is_none_or(|first| first.error_type.is_none() && event.error_type.is_some())
+        {
+            failure = Some(event);
+        }
+    }
+    let Some(event) = failure else { return outcome };
+    let fallback = match event.kind {
+        EventKind::Timeout => "timeout",
+        EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault => "Runtime.ExitError",
+        _ => event.status.as_deref().unwrap_or("_OTHER"),
+    };
+    let error_type = event.error_type.as_deref().unwrap_or(fallback);
+    Outcome::Failed(error_type.to_owned(), event.message.clone())
+}
+
+/// The invocation's own events decide. An init phase that failed counts only where they say
+/// nothing: Lambda runs it again, and the invocation may go well.
+fn failure_of(invocation: &Invocation) -> Outcome {
+    let own = outcome_of(invocation.own_phases());
+    if !matches!(own, Outcome::Unknown) {
+        return own;
+    }
+    let closed = invocation.closed.and_then(|(ending, _)| ending.error_type());
+    if let Some(error_type) = closed {
+        return Outcome::Failed(error_type.to_owned(), None);
+    }
+    match outcome_of(invocation.phases.iter().filter(|phase| is_before(phase))) {
+        Outcome::Failed(error_type, message) => Outcome::Failed(error_type, message),
+        Outcome::Succeeded | Outcome::Unknown => Outcome::Unknown,
+    }
+}
+
+fn status(outcome: &Outcome) -> Status {
+    match outcome {
+        Outcome::Unknown => Status::default(),
+        Outcome::Succeeded => Status { code: StatusCode::Ok as i32, ..Status::default() },
+        Outcome::Failed(error_type, message) => Status {
+            code: StatusCode::Error as i32,
+            message: message.clone().unwrap_or_else(|| error_type.clone()),
+        },
+    }
+}
+
+/// Whether a phase lies before the invocation.
+fn is_before(phase: &Phase) -> bool {
+    is_init(phase) || is_restore(phase)
+}
+
+fn is_init(phase: &Phase) -> bool {
+    let kind = &phase.event.kind;
+    matches!(kind, EventKind::InitStart | EventKind::InitRuntimeDone | EventKind::InitReport)
+}
+
+fn is_restore(phase: &Phase) -> bool {
+    matches!(
+        phase.event.kind,
+        EventKind::RestoreStart | EventKind::RestoreRuntimeDone | EventKind::RestoreReport
+    )
+}
+
+impl Invocation {
+    fn phase(&self, kind: &EventKind) -> Option<&Phase> {
+        self.phases.iter().find(|phase| phase.event.kind == *kind)
+    }
+
+    fn own_phases(&self) -> impl Iterator<Item = &Phase> {
+        self.phases.iter().filter(|phase| !is_before(phase))
+    }
+
+    /// The first invocation of its environment. Lambda says it in the report; before that, an
+    /// init phase that ran for this invocation says it, and one that ran ahead does not.
+    fn is_cold_start(&self) -> bool {
+        let ahead = |phase: &Phase| {
+            matches!(
+                phase.event.initialization_type.as_deref(),
+                Some("provisioned-concurrency" | "lambda-managed-instances")
+            )
+        };
+        let report = self.phase(&EventKind::Report);
+        report.is_some_and(|report| report.event.is_cold_start())
+            || self.phases.iter().any(|phase| is_before(phase) && !ahead(phase))
+    }
+}
+
+fn attributes(
+    invocation: &Invocation,
+    options: &SpanOptions,
+    outcome: &Outcome,
+    duration: u64,
+) -> Vec<KeyValue> {
+    let cold_start = invocation.is_cold_start();
+    let mut attributes = vec![
+        string(names::FAAS_INVOCATION_ID, &invocation.request_id),
+        boolean(names::FAAS_COLDSTART, cold_start),
+    ];
+    let first = |word: fn(&PlatformEvent) -> &Option<String>| {
+        invocation.phases.iter().find_map(|phase| word(&phase.event).clone())
+    };
+    let version = first(|event| &event.version).or_else(|| options.function_version.clone());
+    let resource_id =
+        invocation.invoked_arn.as_deref().map(|arn| resource_id(arn, version.as_deref()));
+    let failed = match outcome {
+        Outcome::Failed(error_type, _) => Some(error_type.clone()),
+        _ => None,
+    };
+    let words = [
+        (names::FAAS_TRIGGER, invocation.trigger.clone()),
+        (names::CLOUD_RESOURCE_ID, resource_id),
+        (lambda::INVOKED_ARN, invocation.invoked_arn.clone()),
+        (names::FAAS_VERSION, version.clone()),
+        (lambda::INITIALIZATION_TYPE, first(|event| &event.initialization_type)),
+        (lambda::PHASE, first(|event| &event.phase)),
+        (lambda::RUNTIME_VERSION, first(|event| &event.runtime_version)),
+        (lambda::RUNTIME_VERSION_ARN, first(|event| &event.runtime_version_arn)),
+        (names::ERROR_TYPE, failed),
+        (lambda::XRAY_PARENT_ID, invocation.tracing.parent_id.clone()),
+    ];
+    for (key, word) in words {
+        attributes.extend(word.map(|word| string(key, word)));
+    }
+    if let Some(report) = invocation.phase(&EventKind::Report) {
+        let figures = &report.event.figures;
+        let numbers = [
+            (lambda::BILLED_DURATION_MS, figures.billed_duration_ms),
+            (lambda::MEMORY_SIZE_MB, figures.memory_size_mb),
+            (lambda::MAX_MEMORY_USED_MB, figures.max_memory_used_mb),
+            (lambda::INIT_DURATION_MS, figures.init_duration_ms),
+            (lambda::RESTORE_DURATION_MS, figures.restore_duration_ms),
+            (lambda::BILLED_RESTORE_DURATION_MS, figures.billed_restore_duration_ms),
+        ];
+        for (key, number) in numbers {
+            attributes.extend(number.map(|number| double(key, number)));
+        }
+    }
+    if options.names == Names::Legacy {
+        let name = &options.function_name;
+        #[expect(clippy::cast_precision_loss, reason = "an invocation is shorter than 104 days")]
+        let duration_ms = duration as f64 / 1e6;
+        attributes.push(string(names::legacy::FUNCTION_NAME, name));
+        attributes.extend(version.map(|word| string(names::legacy::FUNCTION_VERSION, word)));
+        attributes.push(string(names::legacy::REQUEST_ID, &invocation.request_id));
+        attributes.push(double(names::legacy::INVOCATION_DURATION_MS, duration_ms));
+        attributes.push(boolean(names::legacy::COLD_START, cold_start));
+    }
+    attributes
+}
+
+/// The function's ARN with the version in the place of the alias (semantic conventions,
+/// `cloud.resource_id`).
+fn resource_id(invoked_arn: &str, version: Option<&str>) -> String {
+    // arn:aws:lambda:region:account:function:name[:version or alias]
+    let parts: Vec<&str> = invoked_arn.split(':').collect();
+    match (parts.split_at_checked(7), version) {
+        (Some((arn, [_])), Some(version)) => format!("{}:{version}", arn.join(":")),
+        _ => invoked_arn.to_owned(),
+    }
+}
+
+/// What a phase says, without what the span itself says.
+fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {
+    let mut attributes = platform_attributes(event);
+    attributes.retain(|attribute| {
+        attribute.key != lambda::EVENT_TYPE && !attribute.key.starts_with("aws.xray.")
+    });
+    attributes
+}
+
+/// The phases and their parts as events, in the order of their times.
+fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
+    let mut events = Vec::new();
+    for phase in &invocation.phases {
+        if phase.event.kind == EventKind::Start {
+            continue;
+        }
+        events.push(Event {
+            time_unix_nano: phase.time,
+            name: phase.event.kind.as_str().to_owned(),
+            attributes: phase_attributes(&phase.event),
+            ..Event::default()
+        });
+        for part in &phase.event.spans {
+            let ms = part.duration_ms.map(|ms| double(lambda::DURATION_MS, ms));
+            events.push(Event {
+                time_unix_nano: part_start(part, phase_start(invocation, phase, start)),
+                name: part.name.clone(),
+                attributes: ms.into_iter().collect(),
+                ..Event::default()
+            });
+        }
+    }
+    events.sort_by_key(|event| event.time_unix_nano);
+    events
+}
+
+/// When the phase began that an event tells the end of.
+fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
+    match phase.event.kind {
+        EventKind::Report => {
+            invocation.runtime_done.filter(|_| is_after_runtime(phase)).unwrap_or(start)
+        }
+        _ if is_before(phase) => {
+            let began = phase.event.figures.duration_ms.map(nanoseconds);
+            phase.time.saturating_sub(began.unwrap_or(0))
+        }
+        _ => start,
+    }
+}
+
+/// On managed instances the report has the parts that otherwise the end of the runtime has.
+fn is_after_runtime(phase: &Phase) -> bool {
+    phase.event.span_ms("responseLatency").is_none()
+}
+
+fn part_start(part: &PhaseSpan, phase_start: u64) -> u64 {
+    match part.start {
+        Some(SpanStart::At(nanos)) => nanos,
+        Some(SpanStart::After(ms)) => phase_start.saturating_add(nanoseconds(ms)),
+        None => phase_start,
+    }
+}
+
+/// The phases up to the end of the runtime as spans.
+fn children(invocation: &Invocation, ids: &Ids<'_>, start: u64) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for (name, belongs) in [("init", is_init as fn(&Phase) -> bool), ("restore", is_restore)] {
+        let phases: Vec<&Phase> = invocation.phases.iter().filter(|phase| belongs(phase)).collect();
+        // Where nothing tells of its end, the report does.
+        let figures = invocation.phase(&EventKind::Report).map(|report| &report.event.figures);
+        let reported = figures.and_then(|figures| match name {
+            "init" => figures.init_duration_ms,
+            _ => figures.restore_duration_ms,
+        });
+        spans.extend(before(&phases, ids, name, reported));
+    }
+    if let Some(done) = invocation.phase(&EventKind::RuntimeDone) {
+        let mut span = ids.child(ids.span, "runtime", start, done.time);
+        span.status = Some(status(&outcome_of(std::iter::once(done))));
+        span.attributes = phase_attributes(&done.event);
+        spans.push(span);
+        spans.extend(parts(&done.event, ids, ids.span, start));
+    }
+    spans
+}
+
+/// The init phase or the restore.
+fn before(phases: &[&Phase], ids: &Ids<'_>, name: &str, reported: Option<f64>) -> Vec<Span> {
+    let Some(last) = phases.last() else { return Vec::new() };
+    let duration = phases.iter().find_map(|phase| phase.event.figures.duration_ms);
+    let duration = duration.or(reported).map(nanoseconds);
+    let begins = phases
+        .iter()
+        .find(|phase| matches!(phase.event.kind, EventKind::InitStart | EventKind::RestoreStart));
+    let start = match begins {
+        Some(begins) => begins.time,
+        None => last.time.saturating_sub(duration.unwrap_or(0)),
+    };
+    let end = if phases.len() == 1 && begins.is_some() {
+        start.saturating_add(duration.unwrap_or(0))
+    } else {
+        last.time
+    };
+    let mut span = ids.child(ids.span, name, start, end);
+    span.status = Some(status(&outcome_of(phases.iter().copied())));
+    for phase in phases {
+        for attribute in phase_attributes(&phase.event) {
+            if span.attributes.iter().all(|known| known.key != attribute.key) {
+                span.attributes.push(attribute);
+            }
+        }
+    }
+    let mut spans = Vec::new();
+    let id = derived_span_id(&ids.trace, ids.request, name, start);
+    for phase in phases {
+        spans.extend(parts(&phase.event, ids, id, start));
+    }
+    spans.insert(0, span);
+    spans
+}
+
+/// The time from the end of the runtime to the report, and the extensions' part of it.
+fn report(invocation: &Invocation, ids: &Ids<'_>, start: u64, end: u64) -> Vec<Span> {
+    let Some(phase) = invocation.phase(&EventKind::Report) else { return Vec::new() };
+    let done = invocation.runtime_done.or(invocation.ended).unwrap_or(end.min(phase.time));
+    let mut span = ids.child(ids.span, "report", done, phase.time);
+    span.status = Some(status(&outcome_of(std::iter::once(phase))));
+    span.attributes = phase_attributes(&phase.event);
+    let mut spans = vec![span];
+    spans.extend(parts(&phase.event, ids, ids.span, phase_start(invocation, phase, start)));
+    spans
+}
+
+/// The parts of a phase as spans; one without a duration is only a name.
+fn parts(event: &PlatformEvent, ids: &Ids<'_>, parent: [u8; 8], phase_start: u64) -> Vec<Span> {
+    let spans = event.spans.iter().filter_map(|part| {
+        let start = part_start(part, phase_start);
+        let end = start.saturating_add(nanoseconds(part.duration_ms?));
+        Some(ids.child(parent, &part.name, start, end))
+    });
+    spans.collect()
+}
