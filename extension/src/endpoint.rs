@@ -1,0 +1,63 @@
+//! Reads of a URL what must be known here: whether its host is this one, and its port.
+
+use std::net::IpAddr;
+
+/// Where a URL leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    /// To this environment, at this port if it names one.
+    Loopback(Option<u16>),
+    /// To another host.
+    Elsewhere,
+}
+
+/// Reads `http://host:port/path` without checking it: who sends there finds the mistakes.
+pub(crate) fn endpoint(url: &str) -> Endpoint {
+    let url = url.trim();
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let host_and_port = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let (host, port) = match host_and_port.strip_prefix('[') {
+        Some(rest) => {
+            let (host, rest) = rest.split_once(']').unwrap_or((rest, ""));
+            (host, rest.strip_prefix(':'))
+        }
+        None => match host_and_port.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (host_and_port, None),
+        },
+    };
+    let is_loopback = host.eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
+    if is_loopback {
+        Endpoint::Loopback(port.and_then(|port| port.parse().ok()).filter(|port| *port > 0))
+    } else {
+        Endpoint::Elsewhere
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_from_elsewhere() {
+        let check = |url, expected| assert_eq!(endpoint(url), expected, "{url}");
+        check("http://localhost:4318", Endpoint::Loopback(Some(4318)));
+        check("http://LOCALHOST:4318/v1/traces", Endpoint::Loopback(Some(4318)));
+        check("localhost:4317", Endpoint::Loopback(Some(4317)));
+        check("http://127.0.0.1", Endpoint::Loopback(None));
+        check("http://127.8.9.1:1/", Endpoint::Loopback(Some(1)));
+        check("http://[::1]:4318?x", Endpoint::Loopback(Some(4318)));
+        check("http://user:word@localhost:80", Endpoint::Loopback(Some(80)));
+        check("http://localhost:port", Endpoint::Loopback(None));
+        check("http://localhost:0", Endpoint::Loopback(None));
+        check("https://o2.example.com:443/api/default", Endpoint::Elsewhere);
+        check("https://localhost.example.com", Endpoint::Elsewhere);
+        check("https://localhost@example.com", Endpoint::Elsewhere);
+        check("http://[::2]:1", Endpoint::Elsewhere);
+        check("http://0.0.0.0:4318", Endpoint::Elsewhere);
+        check("[", Endpoint::Elsewhere);
+        check("", Endpoint::Elsewhere);
+    }
+}

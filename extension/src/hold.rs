@@ -1,0 +1,151 @@
+//! Decides whether `next` is held after an invocation: a pure function of what is known of the traffic.
+//!
+//! While `next` is held the environment stays awake, and the user pays for it. Lambda delivers `platform.runtimeDone` 25 to
+//! 30 ms after the handler. Where `next` is not held, what it says is written with the next invocation or at SHUTDOWN: later,
+//! never lost. So holding buys freshness only, and only rare traffic needs it.
+
+/// `LAMBDA_OTLP_HOLD`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Only where invocations are rare and sent no OTLP, or the last one failed.
+    #[default]
+    Auto,
+    /// After each invocation.
+    Always,
+    /// Not ever.
+    Never,
+}
+
+pub(crate) const MODES: &[(&str, Mode)] =
+    &[("auto", Mode::Auto), ("always", Mode::Always), ("never", Mode::Never)];
+
+/// Invocations are rare if they are further apart than this.
+const RARE_MS: u64 = 30_000;
+
+/// The usual time between the beginnings of invocations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Traffic {
+    last_ms: Option<u64>,
+    usual_gap_ms: Option<u64>,
+}
+
+impl Traffic {
+    /// An invocation begins, at this Unix time.
+    pub(crate) fn invoked(&mut self, now_ms: u64) {
+        if let Some(last) = self.last_ms {
+            // A clock that was set back gives no gap.
+            let gap = now_ms.saturating_sub(last);
+            self.usual_gap_ms = Some(match self.usual_gap_ms {
+                // A moving average, so that neither one pause nor one burst decides.
+                Some(usual) => (usual.saturating_mul(7).saturating_add(gap.saturating_mul(3))) / 10,
+                None => gap,
+            });
+        }
+        self.last_ms = Some(now_ms);
+    }
+
+    /// Of an environment's first invocation nothing is known, and a function that is invoked once would have its data wait
+    /// for SHUTDOWN: it counts as rare.
+    pub(crate) fn is_rare(&self) -> bool {
+        self.usual_gap_ms.is_none_or(|gap| gap > RARE_MS)
+    }
+}
+
+/// What is known of the invocation when it has begun, or something about it has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Situation {
+    pub(crate) mode: Mode,
+    /// Nothing can be waited for without a subscription.
+    pub(crate) subscribed: bool,
+    pub(crate) rare: bool,
+    /// OTLP of this invocation was received and written.
+    pub(crate) otlp_received: bool,
+    /// The invocation before this one did not end well.
+    pub(crate) last_failed: bool,
+    /// `platform.runtimeDone` of this invocation was received.
+    pub(crate) runtime_done: bool,
+    /// So little time is left that `next` must be called now: holding must never turn a success into a timeout.
+    pub(crate) deadline_near: bool,
+}
+
+/// Whether `next` is held now; asked again after each event.
+pub(crate) fn hold(situation: &Situation) -> bool {
+    let Situation {
+        mode,
+        subscribed,
+        rare,
+        otlp_received,
+        last_failed,
+        runtime_done,
+        deadline_near,
+    } = *situation;
+    if !subscribed || runtime_done || deadline_near {
+        return false;
+    }
+    match mode {
+        Mode::Never => false,
+        Mode::Always => true,
+        Mode::Auto => last_failed || (rare && !otlp_received),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_is_held_only_where_it_pays() {
+        let check = |text: &str, expected| {
+            let has = |word: &str| text.split(' ').any(|part| part == word);
+            let mode = MODES.iter().find(|(word, _)| has(word)).unwrap().1;
+            let situation = Situation {
+                mode,
+                subscribed: !has("unsubscribed"),
+                rare: has("rare"),
+                otlp_received: has("otlp"),
+                last_failed: has("failed"),
+                runtime_done: has("done"),
+                deadline_near: has("deadline"),
+            };
+            assert_eq!(hold(&situation), expected, "{text}");
+        };
+        check("auto", false);
+        check("auto otlp", false);
+        check("auto rare", true);
+        check("auto rare otlp", false);
+        check("auto rare done", false);
+        check("auto rare deadline", false);
+        check("auto rare unsubscribed", false);
+        check("auto failed", true);
+        check("auto failed otlp", true);
+        check("auto failed done", false);
+        check("always", true);
+        check("always otlp", true);
+        check("always done", false);
+        check("always deadline", false);
+        check("always unsubscribed", false);
+        check("never rare failed", false);
+    }
+
+    #[test]
+    fn traffic_is_judged_by_its_usual_gap() {
+        let check = |times_s: &[u64], expected| {
+            let mut traffic = Traffic::default();
+            times_s.iter().for_each(|second| traffic.invoked(second * 1000));
+            assert_eq!(traffic.is_rare(), expected, "{times_s:?}");
+        };
+        check(&[], true);
+        check(&[100], true);
+        check(&[100, 101], false);
+        check(&[100, 160], true);
+        // One pause in dense traffic, and one burst in rare traffic.
+        check(&[100, 101, 102, 103, 163], false);
+        check(&[100, 700, 701], true);
+        check(&[100, 700, 701, 702, 703, 704, 705, 706, 707, 708, 709, 710, 711], false);
+        // A clock set back.
+        check(&[100, 50], false);
+        let mut traffic = Traffic::default();
+        [0, u64::MAX, 0, u64::MAX].into_iter().for_each(|now| traffic.invoked(now));
+        assert!(traffic.is_rare());
+    }
+}

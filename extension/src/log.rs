@@ -1,0 +1,138 @@
+//! The extension's own log: single lines on stderr, which Lambda ships to the function's log group.
+//!
+//! A subscriber of its own instead of `tracing-subscriber`, whose filters and formats weigh more than the rest of a
+//! minimal extension. Only events of this crate are written, so that no dependency can start to talk into the log.
+
+use crate::clock;
+use serde_json::{Map, Value};
+use std::fmt;
+use std::io::Write as _;
+use tracing::field::{Field, Visit};
+use tracing::span;
+use tracing::{Event, Level, Metadata, Subscriber};
+
+const OURS: &str = "lambda_otlp_";
+
+/// Writes what is at least as severe as `level`; one JSON object a line under Lambda's JSON log format.
+pub fn init(level: Level, json: bool) {
+    // Only a second call fails, in tests.
+    drop(tracing::subscriber::set_global_default(Stderr { level, json }));
+}
+
+struct Stderr {
+    level: Level,
+    json: bool,
+}
+
+impl Subscriber for Stderr {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= self.level && metadata.target().starts_with(OURS)
+    }
+
+    fn max_level_hint(&self) -> Option<tracing::level_filters::LevelFilter> {
+        Some(self.level.into())
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let line = if self.json {
+            fields.json(*event.metadata().level(), clock::unix_nanos())
+        } else {
+            fields.text(*event.metadata().level())
+        };
+        // That stderr may be closed is no reason to disturb the function.
+        drop(std::io::stderr().lock().write_all(line.as_bytes()));
+    }
+
+    // The extension opens no spans.
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+    fn enter(&self, _: &span::Id) {}
+    fn exit(&self, _: &span::Id) {}
+}
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: Vec<(&'static str, Value)>,
+}
+
+impl Fields {
+    fn add(&mut self, field: &Field, value: Value) {
+        match (field.name(), value) {
+            ("message", Value::String(message)) => self.message = message,
+            (name, value) => self.others.push((name, value)),
+        }
+    }
+
+    fn text(&self, level: Level) -> String {
+        let mut line = format!("{level} lambda-otlp-extension: {}", self.message);
+        for (name, value) in &self.others {
+            line.push_str(&format!(" {name}={value}"));
+        }
+        let mut line = line.replace(['\n', '\r'], " ");
+        line.push('\n');
+        line
+    }
+
+    fn json(self, level: Level, unix_nanos: u64) -> String {
+        let mut object = Map::new();
+        let mut add = |name: &str, value| object.insert(name.to_owned(), value);
+        add("timestamp", wire::timestamp::rfc3339_millis(unix_nanos).into());
+        add("level", level.as_str().into());
+        add("logger", "lambda-otlp-extension".into());
+        add("message", self.message.into());
+        for (name, value) in self.others {
+            add(name, value);
+        }
+        let mut line = Value::Object(object).to_string();
+        line.push('\n');
+        line
+    }
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.add(field, Value::String(format!("{value:?}")));
+    }
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, value.into());
+    }
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, value.into());
+    }
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, value.into());
+    }
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, value.into());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields() -> Fields {
+        Fields {
+            message: "cannot\nbind".to_owned(),
+            others: vec![("port", 4318.into()), ("error", "in \"use\"".into())],
+        }
+    }
+
+    #[test]
+    fn a_line_is_one_line_in_both_formats() {
+        assert_eq!(
+            fields().text(Level::WARN),
+            "WARN lambda-otlp-extension: cannot bind port=4318 error=\"in \\\"use\\\"\"\n"
+        );
+        expect_test::expect![[r#"
+            {"error":"in \"use\"","level":"WARN","logger":"lambda-otlp-extension","message":"cannot\nbind","port":4318,"timestamp":"2026-09-21T14:13:20.123Z"}
+        "#]]
+        .assert_eq(&fields().json(Level::WARN, 1_790_000_000_123_000_000));
+    }
+}

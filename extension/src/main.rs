@@ -1,0 +1,41 @@
+//! The extension's process: reads its variables, runs until the environment ends.
+
+use extension::{Vitals, config::Config, lifecycle, log};
+use lambda_otlp_extension as extension;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args();
+    let path = arguments.next().unwrap_or_default();
+    if arguments.any(|argument| argument == "--version") {
+        print_version();
+        return ExitCode::SUCCESS;
+    }
+    let config = Config::from_source(&settings::Env);
+    log::init(config.log_level, config.lines.json_level.is_some());
+    extension::quiet_panics();
+    // Lambda knows an extension by the name of its file.
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
+    let ended = match runtime {
+        Ok(runtime) => {
+            let vitals = Arc::new(Vitals::default());
+            runtime.block_on(lifecycle::run(&config, name, std::io::stdout(), &vitals))
+        }
+        Err(error) => Err(lifecycle::Fatal::Thread(error)),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, cause, "the extension ends");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "asked for by a person at a terminal")]
+fn print_version() {
+    println!("lambda-otlp-extension {}", env!("CARGO_PKG_VERSION"));
+}

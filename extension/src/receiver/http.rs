@@ -1,0 +1,134 @@
+//! OTLP over HTTP: one request in, its lines on stdout, then the answer.
+
+use super::answer::{Encoding, Refusal, accepted, refused};
+use super::body::{self, Compression};
+use crate::http::{Answer, Unread, answer, read_body};
+use crate::lifecycle::{Event, OtlpReceived};
+use crate::output::Output;
+use crate::roots::roots;
+use crate::vitals::{Count, Vitals};
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use hyper::body::Incoming;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use wire::SignalKind;
+
+/// The largest request, also when inflated: what one line may inflate to.
+const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// What all connections share.
+pub(crate) struct Receiver {
+    output: Output,
+    events: mpsc::Sender<Event>,
+    vitals: Arc<Vitals>,
+    /// A permit a KiB of requests in memory.
+    room: Semaphore,
+    max_request_bytes: usize,
+}
+
+impl Receiver {
+    pub(crate) fn new(
+        output: Output,
+        events: mpsc::Sender<Event>,
+        vitals: Arc<Vitals>,
+        budget_bytes: usize,
+    ) -> Self {
+        Self {
+            output,
+            events,
+            vitals,
+            room: Semaphore::new(budget_bytes / 1024),
+            // Of a request there are its body, what it inflates to, and its lines.
+            max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
+        }
+    }
+
+    /// Answers one HTTP request.
+    pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        let content_type = text(request.headers(), &header::CONTENT_TYPE).and_then(Encoding::of);
+        // Without a type of its own an answer has that of most senders.
+        let encoding = content_type.unwrap_or(Encoding::Protobuf);
+        let path = request.uri().path().trim_end_matches('/');
+        let Some(kind) = SignalKind::ALL.into_iter().find(|kind| kind.path() == path) else {
+            if let Some(answer) = side_door(request.method(), path) {
+                return answer;
+            }
+            return self.refuse(encoding, &Refusal::UnknownPath);
+        };
+        match self.receive(kind, content_type, request).await {
+            Ok(rejected) => accepted(encoding, kind, rejected),
+            Err(refusal) => self.refuse(encoding, &refusal),
+        }
+    }
+
+    /// The number of items that no line can hold.
+    async fn receive(
+        &self,
+        kind: SignalKind,
+        encoding: Option<Encoding>,
+        request: Request<Incoming>,
+    ) -> Result<usize, Refusal> {
+        if request.method() != Method::POST {
+            return Err(Refusal::WrongMethod);
+        }
+        let encoding = encoding.ok_or(Refusal::ContentType)?;
+        let content_encoding = text(request.headers(), &header::CONTENT_ENCODING);
+        let compression = Compression::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
+        let max_bytes = self.max_request_bytes;
+        let announced = text(request.headers(), &header::CONTENT_LENGTH);
+        let announced = announced.and_then(|text| text.parse().ok()).unwrap_or(max_bytes);
+        if announced > max_bytes {
+            // Read to its end nevertheless, so that the sender sees the answer.
+            drop(read_body(request.into_body(), 0).await);
+            return Err(Refusal::TooLarge { max_bytes });
+        }
+        let mut held = self.hold(announced)?;
+        let bytes = match read_body(request.into_body(), max_bytes).await {
+            Ok(bytes) => bytes,
+            Err(Unread::TooLarge) => return Err(Refusal::TooLarge { max_bytes }),
+            Err(Unread::BrokenOff) => {
+                return Err(Refusal::Invalid("the connection broke off".to_owned()));
+            }
+        };
+        let request = body::read(kind, encoding, compression, bytes, max_bytes)?;
+        let inflated = request.bytes().len().saturating_sub(announced);
+        held.merge(self.hold(inflated)?);
+        if request.items() == 0 {
+            return Ok(0);
+        }
+        let received = OtlpReceived { roots: roots(&request) };
+        let items = request.items();
+        let written = self.output.write(request).await.map_err(|_| Refusal::Full)?;
+        self.vitals.add(Count::Requests, 1);
+        self.vitals.add(Count::Items, items - written.dropped_items.min(items));
+        // The loop is behind only if it is stuck; what it misses is freshness, not data.
+        drop(self.events.try_send(Event::Otlp(received)));
+        Ok(written.dropped_items)
+    }
+
+    fn hold(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
+        let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Refusal::Full)?;
+        self.room.try_acquire_many(kib).map_err(|_| Refusal::Full)
+    }
+
+    fn refuse(&self, encoding: Encoding, refusal: &Refusal) -> Answer {
+        let count = match refusal {
+            Refusal::Full => Count::RefusedFull,
+            _ => Count::RefusedInvalid,
+        };
+        self.vitals.add(count, 1);
+        refused(encoding, refusal)
+    }
+}
+
+/// What is answered beside OTLP: whether the receiver is there, and the wrapper of an older extension, which says that a
+/// handler has ended; Lambda says so too.
+fn side_door(method: &Method, path: &str) -> Option<Answer> {
+    let known = (method == Method::GET && path == "/health")
+        || (method == Method::POST && path == "/invocation/complete");
+    known.then(|| answer(StatusCode::OK, "application/json", "{}"))
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

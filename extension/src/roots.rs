@@ -1,0 +1,123 @@
+//! Finds in received spans the function's own root span of an invocation.
+
+use wire::proto::{Reader, Value};
+use wire::{Request, SignalKind};
+
+/// A span that may be the root of an invocation's trace within the function.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Root {
+    /// `faas.invocation_id` of the span, where its instrumentation writes it.
+    pub(crate) request_id: Option<String>,
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: [u8; 8],
+    /// Unix time in nanoseconds.
+    pub(crate) start_unix_nano: u64,
+}
+
+/// Field numbers that the three requests share (`opentelemetry/proto/collector/*`).
+const CONTAINERS: u32 = 1;
+const SCOPES: u32 = 2;
+const ITEMS: u32 = 2;
+
+/// More are of no use: an environment runs one invocation at a time, a managed instance some dozens.
+const MAX_ROOTS: usize = 64;
+
+/// Spans that name an invocation, have no parent, or serve a request from outside: no other span can be the root.
+pub(crate) fn roots(request: &Request) -> Vec<Root> {
+    if request.kind() != SignalKind::Traces {
+        return Vec::new();
+    }
+    messages(request.bytes(), CONTAINERS)
+        .flat_map(|container| messages(container, SCOPES))
+        .flat_map(|scope| messages(scope, ITEMS))
+        .filter_map(root)
+        .take(MAX_ROOTS)
+        .collect()
+}
+
+fn root(span: &[u8]) -> Option<Root> {
+    const SERVER: u64 = 2;
+    const CONSUMER: u64 = 5;
+    let (mut trace_id, mut span_id) = (None, None);
+    let mut is_entry = false;
+    let mut has_parent = false;
+    let mut start_unix_nano = 0;
+    let mut request_id = None;
+    for field in Reader::new(span).map_while(Result::ok) {
+        match (field.number, field.value) {
+            (1, Value::Len(id)) => trace_id = id.try_into().ok(),
+            (2, Value::Len(id)) => span_id = id.try_into().ok(),
+            (4, Value::Len(id)) => has_parent = id.iter().any(|byte| *byte != 0),
+            (6, Value::Varint(kind)) => is_entry = kind == SERVER || kind == CONSUMER,
+            (7, Value::Fixed64(start)) => start_unix_nano = start,
+            (9, Value::Len(attribute)) if request_id.is_none() => {
+                request_id = string_attribute(attribute, wire::resource::FAAS_INVOCATION_ID);
+            }
+            _ => {}
+        }
+    }
+    // A span inside the function may name the invocation too, so the name alone makes no root.
+    let is_root = is_entry || !has_parent;
+    let (trace_id, span_id) = (trace_id?, span_id?);
+    is_root.then_some(Root { request_id, trace_id, span_id, start_unix_nano })
+}
+
+/// `service.name` of the first resource that has one.
+pub(crate) fn service_name(request: &Request) -> Option<String> {
+    let mut resources =
+        messages(request.bytes(), CONTAINERS).flat_map(|container| messages(container, 1));
+    resources.find_map(|resource| {
+        messages(resource, 1)
+            .find_map(|attribute| string_attribute(attribute, wire::resource::SERVICE_NAME))
+    })
+}
+
+/// The value of an attribute of this key, if it is a string.
+fn string_attribute(attribute: &[u8], key: &str) -> Option<String> {
+    let mut fields = Reader::new(attribute).map_while(Result::ok);
+    let is_it = fields.any(|field| field.number == 1 && field.as_len() == Some(key.as_bytes()));
+    if !is_it {
+        return None;
+    }
+    let value = messages(attribute, 2).next()?;
+    let text = messages(value, 1).next()?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    Reader::new(message)
+        .map_while(Result::ok)
+        .filter(move |field| field.number == number)
+        .filter_map(|field| field.as_len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tests::spans::{Span, traces};
+
+    #[test]
+    fn roots_are_told_from_other_spans() {
+        let check = |span: Span, expected: Option<Option<&str>>| {
+            let found = roots(&traces(std::slice::from_ref(&span)));
+            let found: Vec<Option<&str>> =
+                found.iter().map(|root| root.request_id.as_deref()).collect();
+            assert_eq!(found, expected.into_iter().collect::<Vec<_>>(), "{span:?}");
+        };
+        check(Span::default(), Some(None));
+        check(Span { parent: [1; 8].into(), ..Span::default() }, None);
+        check(Span { parent: vec![0; 8], ..Span::default() }, Some(None));
+        check(Span { parent: [1; 8].into(), kind: 2, ..Span::default() }, Some(None));
+        check(Span { parent: [1; 8].into(), kind: 5, ..Span::default() }, Some(None));
+        check(Span { parent: [1; 8].into(), kind: 3, ..Span::default() }, None);
+        check(Span { kind: 2, request_id: Some("r-1"), ..Span::default() }, Some(Some("r-1")));
+        check(Span { parent: [1; 8].into(), request_id: Some("r-1"), ..Span::default() }, None);
+        check(Span { id: vec![1; 7], ..Span::default() }, None);
+    }
+
+    #[test]
+    fn the_service_is_named_by_its_resource() {
+        assert_eq!(service_name(&traces(&[Span::default()])).as_deref(), Some("orders"));
+        assert_eq!(service_name(&Request::trusted(SignalKind::Logs, Vec::new())), None);
+    }
+}

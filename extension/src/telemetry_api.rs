@@ -1,0 +1,183 @@
+//! Lambda's Telemetry API: the subscription, and the listener that takes events in.
+//!
+//! Source: Lambda Developer Guide, "Lambda Telemetry API reference". Lambda keeps and repeats what is not answered with 200,
+//! so 200 means that the events are in the buffer, and 503 that the buffer is full.
+
+use crate::config::Telemetry;
+use crate::http::{Answer, Unread, answer, read_body};
+use crate::lifecycle::Event;
+use crate::vitals::{Count, Vitals};
+use http::{Request, StatusCode};
+use hyper::body::Incoming;
+use platform::PlatformEvent;
+use platform::telemetry::{Said, parse_batch};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+/// The versions that are asked for, in turn: managed instances know only the first, the older environments of emulators
+/// perhaps only the second.
+pub(crate) const SCHEMA_VERSIONS: [&str; 2] = ["2025-01-29", "2022-12-13"];
+
+/// The name that Lambda gives the environment's own address.
+const SANDBOX: &str = "sandbox.localdomain";
+
+/// Where the process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// In Lambda, and the address of the sandbox if it is known.
+    Lambda(Option<IpAddr>),
+    /// In an emulator, a simulator, a test.
+    Elsewhere,
+}
+
+impl Place {
+    /// Lambda names the sandbox in its hosts file, and serves its APIs on port 9001. Asking a name server instead would cost
+    /// seconds where there is none.
+    pub(crate) fn of(hosts_file: &str, runtime_api: &str) -> Self {
+        let address = hosts_file.lines().find_map(|line| {
+            let line = line.split('#').next().unwrap_or_default();
+            let mut words = line.split_whitespace();
+            let address = words.next()?.parse().ok()?;
+            words.any(|name| name == SANDBOX).then_some(address)
+        });
+        match address {
+            Some(address) => Self::Lambda(Some(address)),
+            None if runtime_api.ends_with(":9001") => Self::Lambda(None),
+            None => Self::Elsewhere,
+        }
+    }
+}
+
+/// The body of a subscription.
+pub(crate) fn subscription(telemetry: &Telemetry, schema_version: &str, uri: &str) -> String {
+    let timeout_ms = u64::try_from(telemetry.timeout.as_millis()).unwrap_or(u64::MAX);
+    serde_json::json!({
+        "schemaVersion": schema_version,
+        "types": telemetry.types,
+        "buffering": {
+            "maxItems": telemetry.max_items,
+            "maxBytes": telemetry.max_bytes,
+            "timeoutMs": timeout_ms,
+        },
+        "destination": { "protocol": "HTTP", "URI": uri },
+    })
+    .to_string()
+}
+
+/// A listener, and the address that Lambda is told.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) uri: String,
+    path: String,
+}
+
+impl Listener {
+    /// Binds a free port of the place's address. `salt` makes the path one that the function cannot guess.
+    pub(crate) async fn bind(place: Place, salt: u64) -> io::Result<Self> {
+        let (address, host) = match place {
+            Place::Lambda(Some(address)) => (address, SANDBOX),
+            Place::Lambda(None) => (Ipv4Addr::UNSPECIFIED.into(), SANDBOX),
+            // Nobody else has to reach it.
+            Place::Elsewhere => (Ipv4Addr::LOCALHOST.into(), "127.0.0.1"),
+        };
+        let socket = match TcpListener::bind((address, 0)).await {
+            Ok(socket) => socket,
+            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?,
+        };
+        let port = socket.local_addr()?.port();
+        let path = format!("/telemetry/{salt:016x}");
+        Ok(Self { uri: format!("http://{host}:{port}{path}"), socket, path })
+    }
+
+    /// What answers this listener's requests.
+    pub(crate) fn intake(
+        &self,
+        telemetry: &Telemetry,
+        events: mpsc::Sender<Event>,
+        vitals: Arc<Vitals>,
+    ) -> Intake {
+        Intake {
+            path: self.path.clone(),
+            // A delivery may have twice the bytes that were asked for, and something around them.
+            max_body_bytes: 3 * telemetry.max_bytes,
+            room: Arc::new(Semaphore::new(4 * telemetry.max_bytes)),
+            events,
+            vitals,
+        }
+    }
+}
+
+/// Events of one delivery; they count against the buffer's bytes until they are dropped.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    pub(crate) events: Vec<PlatformEvent>,
+    _room: OwnedSemaphorePermit,
+}
+
+/// Takes deliveries into the buffer.
+pub(crate) struct Intake {
+    path: String,
+    max_body_bytes: usize,
+    /// A permit a byte.
+    room: Arc<Semaphore>,
+    events: mpsc::Sender<Event>,
+    vitals: Arc<Vitals>,
+}
+
+impl Intake {
+    /// Answers one HTTP request.
+    pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+        if request.uri().path() != self.path {
+            return status(StatusCode::NOT_FOUND);
+        }
+        let body = match read_body(request.into_body(), self.max_body_bytes).await {
+            Ok(body) => body,
+            // What is never taken must not be repeated for ever.
+            Err(Unread::TooLarge) => {
+                self.vitals.add(Count::Malformed, 1);
+                return status(StatusCode::OK);
+            }
+            Err(Unread::BrokenOff) => return status(StatusCode::BAD_REQUEST),
+        };
+        status(self.take(&body))
+    }
+
+    fn take(&self, body: &[u8]) -> StatusCode {
+        let permits = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else {
+            self.vitals.add(Count::TelemetryRefused, 1);
+            return StatusCode::SERVICE_UNAVAILABLE;
+        };
+        let body = String::from_utf8_lossy(body);
+        let batch = parse_batch(&body);
+        let malformed = batch.refused + usize::from(batch.is_broken);
+        let all = batch.events.len();
+        let events: Vec<PlatformEvent> = batch
+            .events
+            .into_iter()
+            .filter_map(|event| match event.said {
+                Said::Platform(event) => Some(*event),
+                // CloudWatch has these; among them are the lines of this very process.
+                Said::Line { .. } => None,
+            })
+            .collect();
+        let (log_events, platform_events) = (all - events.len(), events.len());
+        if !events.is_empty()
+            && self.events.try_send(Event::Telemetry(Delivery { events, _room: room })).is_err()
+        {
+            self.vitals.add(Count::TelemetryRefused, 1);
+            return StatusCode::SERVICE_UNAVAILABLE;
+        }
+        self.vitals.add(Count::Malformed, malformed);
+        self.vitals.add(Count::Events, platform_events);
+        self.vitals.add(Count::LogEvents, log_events);
+        StatusCode::OK
+    }
+}
+
+fn status(status: StatusCode) -> Answer {
+    answer(status, "text/plain", "")
+}

@@ -1,0 +1,140 @@
+//! What the extension counts about itself, for the one line at SHUTDOWN and for tests.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// One thing that is counted; the names are those of the log's fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Count {
+    /// OTLP requests written and acknowledged.
+    Requests,
+    /// Items (spans, data points, log records) of those requests.
+    Items,
+    /// OTLP requests answered with 503; the sender keeps and repeats them.
+    RefusedFull,
+    /// OTLP requests that were no OTLP, too large, or for no known path.
+    RefusedInvalid,
+    /// OTLP requests answered with 503 of which something may have been written.
+    Ambiguous,
+    /// Items that no line can hold; the sender was told so.
+    TooLarge,
+    /// Attribute values that were shortened so that their item fits a line.
+    Truncated,
+    /// Lines written.
+    Lines,
+    /// Telemetry API events taken in.
+    Events,
+    /// Telemetry API events that came a second time.
+    Repeated,
+    /// Telemetry API events of the function's or extensions' logs, which CloudWatch has already.
+    LogEvents,
+    /// Telemetry API deliveries answered with 503; Lambda keeps and repeats them.
+    TelemetryRefused,
+    /// Telemetry API deliveries, or events in them, that were no JSON of the expected shape.
+    Malformed,
+    /// Invocations that the bounded table had no room for.
+    TableFull,
+    /// Items made of platform events that could not be written.
+    PlatformLost,
+    /// Panics of our own that were caught.
+    Panics,
+}
+
+const COUNTS: [Count; 16] = [
+    Count::Requests,
+    Count::Items,
+    Count::RefusedFull,
+    Count::RefusedInvalid,
+    Count::Ambiguous,
+    Count::TooLarge,
+    Count::Truncated,
+    Count::Lines,
+    Count::Events,
+    Count::Repeated,
+    Count::LogEvents,
+    Count::TelemetryRefused,
+    Count::Malformed,
+    Count::TableFull,
+    Count::PlatformLost,
+    Count::Panics,
+];
+
+impl Count {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Requests => "requests",
+            Self::Items => "items",
+            Self::RefusedFull => "refused_full",
+            Self::RefusedInvalid => "refused_invalid",
+            Self::Ambiguous => "ambiguous",
+            Self::TooLarge => "too_large",
+            Self::Truncated => "truncated",
+            Self::Lines => "lines",
+            Self::Events => "events",
+            Self::Repeated => "repeated",
+            Self::LogEvents => "log_events",
+            Self::TelemetryRefused => "telemetry_refused",
+            Self::Malformed => "malformed",
+            Self::TableFull => "table_full",
+            Self::PlatformLost => "platform_lost",
+            Self::Panics => "panics",
+        }
+    }
+
+    /// Whether something was lost for good, or is wrong with our own code.
+    const fn is_loss(self) -> bool {
+        matches!(self, Self::TooLarge | Self::TableFull | Self::PlatformLost | Self::Panics)
+    }
+}
+
+/// Counters since the environment started, shared by all tasks.
+#[derive(Debug, Default)]
+pub struct Vitals([AtomicU64; COUNTS.len()]);
+
+impl Vitals {
+    pub(crate) fn add(&self, count: Count, number: usize) {
+        if let Some(counter) = self.0.get(count as usize) {
+            counter.fetch_add(number as u64, Ordering::Relaxed);
+        }
+    }
+
+    /// How often it happened.
+    pub fn get(&self, count: Count) -> u64 {
+        self.0.get(count as usize).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    /// Whether anything was lost, or went wrong in our own code.
+    pub(crate) fn lost_anything(&self) -> bool {
+        COUNTS.into_iter().any(|count| count.is_loss() && self.get(count) > 0)
+    }
+}
+
+/// `requests=3 items=12`: what is not 0.
+impl fmt::Display for Vitals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counted = COUNTS.into_iter().filter(|count| self.get(*count) > 0);
+        for (position, count) in counted.enumerate() {
+            let space = if position > 0 { " " } else { "" };
+            write!(f, "{space}{}={}", count.name(), self.get(count))?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_count_has_its_place() {
+        for (position, count) in COUNTS.into_iter().enumerate() {
+            assert_eq!(count as usize, position, "{}", count.name());
+        }
+        let vitals = Vitals::default();
+        vitals.add(Count::Requests, 2);
+        assert!(!vitals.lost_anything());
+        vitals.add(Count::Panics, 1);
+        assert!(vitals.lost_anything());
+        assert_eq!(vitals.to_string(), "requests=2 panics=1");
+    }
+}

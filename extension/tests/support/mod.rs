@@ -1,0 +1,329 @@
+//! A Lambda of one extension, in this process: the three APIs over HTTP, scripted by the test.
+//!
+//! It freezes nothing and runs no function; the simulator's tests do. Here each answer and each moment is the test's.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use lambda_otlp_extension::config::Config;
+use lambda_otlp_extension::lifecycle::{self, Fatal};
+use lambda_otlp_extension::{Count, Vitals};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use wire::SignalKind;
+
+/// A call that the extension made; the test answers it.
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    pub(crate) path: String,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Vec<u8>,
+    answer: oneshot::Sender<Response<Full<Bytes>>>,
+}
+
+impl Call {
+    pub(crate) fn answer(self, status: u16, body: impl Into<Bytes>) {
+        let answer = Response::builder()
+            .status(status)
+            .header("Lambda-Extension-Identifier", "the-extension")
+            .body(Full::new(body.into()))
+            .unwrap();
+        assert!(self.answer.send(answer).is_ok(), "the extension is gone");
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap()
+    }
+}
+
+/// The extension, and everything that Lambda would do to it.
+pub(crate) struct Lambda {
+    calls: mpsc::Receiver<Call>,
+    pub(crate) receiver: SocketAddr,
+    pub(crate) telemetry_uri: Option<String>,
+    pub(crate) stdout: Stdout,
+    pub(crate) vitals: Arc<Vitals>,
+    extension: JoinHandle<Result<(), Fatal>>,
+    _server: JoinHandle<()>,
+}
+
+/// How Lambda answers what comes before the first `next`.
+pub(crate) struct Script {
+    pub(crate) register: u16,
+    /// One for each try.
+    pub(crate) subscribe: &'static [u16],
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Self { register: 200, subscribe: &[200] }
+    }
+}
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+impl Lambda {
+    /// Starts the extension up to its first `next`, which waits for an answer.
+    pub(crate) async fn start(variables: &[(&str, &str)]) -> Self {
+        Self::scripted(variables, Script::default()).await
+    }
+
+    pub(crate) async fn scripted(variables: &[(&str, &str)], script: Script) -> Self {
+        let mut lambda = Self::begin(variables).await;
+        let register = lambda.call("POST /2020-01-01/extension/register").await;
+        assert_eq!(register.headers["Lambda-Extension-Name"], "lambda-otlp-extension");
+        assert_eq!(register.headers["Lambda-Extension-Accept-Feature"], "accountId");
+        register.answer(
+            script.register,
+            json!({"functionName": "orders", "functionVersion": "7", "handler": "bootstrap", "accountId": "123456789012"})
+                .to_string(),
+        );
+        for status in script.subscribe {
+            let subscribe = lambda.call("PUT /2022-07-01/telemetry").await;
+            let uri = subscribe.json()["destination"]["URI"].as_str().unwrap().to_owned();
+            subscribe.answer(*status, "OK");
+            lambda.telemetry_uri = (*status == 200).then_some(uri);
+        }
+        lambda
+    }
+
+    /// Starts the extension; its first call is register.
+    pub(crate) async fn begin(variables: &[(&str, &str)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let runtime_api = listener.local_addr().unwrap().to_string();
+        let (sender, calls) = mpsc::channel(16);
+        let server = tokio::spawn(serve(listener, sender));
+        let port = free_port().await;
+        let mut source: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        source.insert("AWS_LAMBDA_RUNTIME_API".into(), runtime_api);
+        source.insert("AWS_LAMBDA_FUNCTION_NAME".into(), "orders".into());
+        source.entry("OTEL_LAMBDA_RECEIVER_PORT".into()).or_insert(port.to_string());
+        let config = Config::from_source(&source);
+        let stdout = Stdout::default();
+        let vitals = Arc::new(Vitals::default());
+        let receiver = SocketAddr::from(([127, 0, 0, 1], config.receiver_port));
+        let (written, counted) = (stdout.clone(), Arc::clone(&vitals));
+        let extension = tokio::spawn(async move {
+            lifecycle::run(&config, "lambda-otlp-extension", written, &counted).await
+        });
+        let (telemetry_uri, stdout) = (None, stdout);
+        Self { calls, receiver, telemetry_uri, stdout, vitals, extension, _server: server }
+    }
+
+    /// The next call, which has to be this one.
+    pub(crate) async fn call(&mut self, expected: &str) -> Call {
+        let call = tokio::time::timeout(PATIENCE, self.calls.recv()).await;
+        let call = call.unwrap_or_else(|_| panic!("no call, expected {expected}")).unwrap();
+        assert_eq!(format!("{} {}", call.method, call.path), expected);
+        call
+    }
+
+    /// Waits for `next`.
+    pub(crate) async fn next(&mut self) -> Call {
+        self.call("GET /2020-01-01/extension/event/next").await
+    }
+
+    /// Whether the extension is in `next` already, or holds it. Everything that can happen has happened before.
+    pub(crate) fn holds_next(&mut self) -> bool {
+        self.calls.is_empty()
+    }
+
+    pub(crate) async fn telemetry(&self, events: &[Value]) -> u16 {
+        self.telemetry_body(&serde_json::to_vec(events).unwrap()).await
+    }
+
+    pub(crate) async fn telemetry_body(&self, body: &[u8]) -> u16 {
+        let uri = self.telemetry_uri.as_deref().expect("subscribed");
+        let (_, rest) = uri.split_once("://").unwrap();
+        let (authority, path) = rest.split_once('/').unwrap();
+        let headers = [("content-type", "application/json")];
+        post(authority, &format!("/{path}"), &headers, body).await.unwrap().status
+    }
+
+    /// Posts OTLP as an SDK does.
+    pub(crate) async fn otlp(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Posted {
+        post(&self.receiver.to_string(), path, headers, body).await.unwrap()
+    }
+
+    pub(crate) async fn protobuf(&self, kind: SignalKind, body: &[u8]) -> Posted {
+        self.otlp(kind.path(), &[("content-type", "application/x-protobuf")], body).await
+    }
+
+    /// Waits for the end of the extension.
+    pub(crate) async fn ended(self) -> (Result<(), Fatal>, Stdout, Arc<Vitals>) {
+        let ended = tokio::time::timeout(PATIENCE, self.extension).await.expect("it ends");
+        (ended.unwrap(), self.stdout, self.vitals)
+    }
+}
+
+pub(crate) fn invoke(request_id: &str, left: Duration) -> String {
+    let arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders";
+    json!({"eventType": "INVOKE", "requestId": request_id, "deadlineMs": in_ms(left), "invokedFunctionArn": arn})
+        .to_string()
+}
+
+pub(crate) fn shutdown(reason: &str) -> String {
+    json!({"eventType": "SHUTDOWN", "shutdownReason": reason, "deadlineMs": in_ms(Duration::from_secs(2))})
+        .to_string()
+}
+
+#[expect(clippy::disallowed_methods, reason = "deadlines are points on the wall clock")]
+fn in_ms(left: Duration) -> u64 {
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap() + left;
+    u64::try_from(at.as_millis()).unwrap()
+}
+
+/// Takes the lines; while it is full, a write waits.
+#[derive(Clone, Default)]
+pub(crate) struct Stdout(Arc<(Mutex<Written>, std::sync::Condvar)>);
+
+#[derive(Default)]
+struct Written {
+    bytes: Vec<u8>,
+    writes: usize,
+    full: bool,
+}
+
+impl Stdout {
+    pub(crate) fn fill(&self, full: bool) {
+        self.0.0.lock().unwrap().full = full;
+        self.0.1.notify_all();
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).unwrap()
+    }
+
+    /// Signal and items of each line.
+    pub(crate) fn lines(&self) -> Vec<(SignalKind, usize)> {
+        let text = self.text();
+        let lines: Vec<_> = text.lines().map(read).collect();
+        assert_eq!(self.0.0.lock().unwrap().writes, lines.len(), "one write a line");
+        lines.iter().map(|request| (request.kind(), request.items())).collect()
+    }
+
+    pub(crate) fn items(&self, kind: SignalKind) -> usize {
+        self.lines().iter().filter(|(of, _)| *of == kind).map(|(_, items)| items).sum()
+    }
+}
+
+impl Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = self.0.0.lock().unwrap();
+        while written.full {
+            written = self.0.1.wait(written).unwrap();
+        }
+        written.bytes.extend_from_slice(bytes);
+        written.writes += 1;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The request of a line that has to be OTLP.
+pub(crate) fn read(line: &str) -> wire::Request {
+    let mut reading = wire::read_line(line, &wire::Limits::default()).expect("an OTLP line");
+    assert!(reading.undecodable.is_empty() && reading.text.is_none(), "{reading:?}");
+    assert_eq!(reading.decoded.len(), 1);
+    reading.decoded.remove(0).request
+}
+
+/// What an HTTP request was answered with.
+#[derive(Debug)]
+pub(crate) struct Posted {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+pub(crate) async fn post(
+    authority: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Posted> {
+    request(Method::POST, authority, path, headers, body).await
+}
+
+pub(crate) async fn request(
+    method: Method,
+    authority: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Posted> {
+    let stream = TcpStream::connect(authority).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(method).uri(path).header(header::HOST, authority);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
+    let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+    let (head, body) = answer.into_parts();
+    let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
+    Ok(Posted { status: head.status.as_u16(), headers: head.headers, body })
+}
+
+pub(crate) async fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+}
+
+async fn serve(listener: TcpListener, calls: mpsc::Sender<Call>) {
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let calls = calls.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let calls = calls.clone();
+                async move { Ok::<_, Infallible>(ask(request, calls).await) }
+            });
+            drop(
+                hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await,
+            );
+        });
+    }
+}
+
+async fn ask(request: Request<Incoming>, calls: mpsc::Sender<Call>) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let body = body.collect().await.unwrap().to_bytes().to_vec();
+    let (answer, answered) = oneshot::channel();
+    let path = head.uri.path().to_owned();
+    let call = Call { method: head.method, path, headers: head.headers, body, answer };
+    drop(calls.send(call).await);
+    answered.await.unwrap_or_else(|_| {
+        let mut gone = Response::new(Full::default());
+        *gone.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        gone
+    })
+}
+
+/// Counters that are not 0, as one line.
+pub(crate) fn counts(vitals: &Vitals) -> String {
+    vitals.to_string()
+}
+
+pub(crate) fn count(vitals: &Vitals, count: Count) -> u64 {
+    vitals.get(count)
+}
