@@ -41,8 +41,8 @@ pub(crate) struct Arguments {
     json: bool,
 }
 
-/// One event file may take as long as the forwarder itself takes at most.
-const TIME_FOR_EVENT: Duration = Duration::from_secs(10);
+/// One event file may take as long as an invocation of Lambda takes at most.
+const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let source = Overlay::of(arguments)?;
@@ -54,18 +54,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut options = forwarder::options(&config);
     // The events come from files, none of them from this process's own log group.
     options.own_log_group = None;
+    options.most_details = usize::MAX;
     let now = now_unix_nano();
     if arguments.shift_time {
-        let newest = arguments
-            .events
-            .iter()
-            .map(|path| newest_event(path))
-            .collect::<Result<Vec<_>, _>>()?;
-        let newest = newest.into_iter().flatten().max().unwrap_or(now);
+        let newest = arguments.events.iter().filter_map(|path| newest_event(path).ok().flatten());
+        let newest = newest.max().unwrap_or(now);
         options.convert.time_shift = TimeShift::between(newest, now);
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let ledger = runtime.block_on(async {
+    let (ledger, complete) = runtime.block_on(async {
         if arguments.dry_run {
             forward_all(arguments, DryRun, options, now).await
         } else {
@@ -74,16 +71,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     })?;
     let mut out = io::stdout().lock();
-    if arguments.json {
-        writeln!(out, "{}", ledger.to_json())?;
+    let printed = if arguments.json {
+        writeln!(out, "{}", ledger.to_json())
     } else {
-        write_ledger(&ledger, arguments.dry_run, &mut out)?;
+        write_ledger(&ledger, arguments.dry_run, &mut out)
+    };
+    // Whether everything arrived does not depend on who reads the ledger.
+    if let Err(error) = printed {
+        eprintln!("lambda-otlp: cannot print the ledger: {error}");
     }
-    Ok(if ledger.lost() == 0 && ledger.returned == 0 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 async fn forward_all<E: Export>(
@@ -91,26 +88,36 @@ async fn forward_all<E: Export>(
     export: E,
     options: Options,
     observed_unix_nano: u64,
-) -> anyhow::Result<Ledger> {
+) -> anyhow::Result<(Ledger, bool)> {
     let forwarder = Forwarder::new(export, options);
     let mut ledger = Ledger::default();
+    let mut complete = true;
     for path in &arguments.events {
-        let incoming = read(path)?;
+        let incoming = match read(path) {
+            Ok(incoming) => incoming,
+            Err(error) => {
+                // The files beside it are not its fault.
+                eprintln!("{error:#}");
+                complete = false;
+                continue;
+            }
+        };
         let deadline = Instant::now() + TIME_FOR_EVENT;
         let invocation = Invocation { observed_unix_nano, deadline, account: None };
-        let report = forwarder
-            .forward(incoming, &invocation)
-            .await
-            .with_context(|| format!("{}: event not read", path.display()))?;
+        let report = forwarder.forward(incoming, &invocation).await;
         explain(path, &report);
+        complete &= report.is_complete();
         ledger += report.ledger;
     }
-    Ok(ledger)
+    Ok((ledger, complete))
 }
 
 /// Says on stderr what did not arrive, and why.
 fn explain(path: &Path, report: &Report) {
     let path = path.display();
+    if let Some(error) = &report.unread {
+        eprintln!("{path}: not read, or not to its end: {error}");
+    }
     for (event_id, line) in &report.undecodable {
         eprintln!(
             "{path}: dead-lettered: event {event_id}: {} ({} bytes, SHA-256 {})",
@@ -176,12 +183,11 @@ fn read(path: &Path) -> anyhow::Result<Incoming> {
 /// Time of the newest log event, in nanoseconds.
 fn newest_event(path: &Path) -> anyhow::Result<Option<u64>> {
     let mut newest = None;
-    read(path)?
-        .read(&SourceLimits::default(), &mut |batch| {
-            newest = newest.max(batch.events.iter().map(|event| event.timestamp_ms).max());
-            true
-        })
-        .with_context(|| format!("{}: event not read", path.display()))?;
+    // What is wrong with a file is said when it is forwarded.
+    let _later = read(path)?.read(&SourceLimits::default(), &mut |batch| {
+        newest = newest.max(batch.events.iter().map(|event| event.timestamp_ms).max());
+        true
+    });
     Ok(newest.and_then(|millis| u64::try_from(millis).ok()?.checked_mul(1_000_000)))
 }
 
@@ -189,6 +195,7 @@ fn newest_event(path: &Path) -> anyhow::Result<Option<u64>> {
 /// the deployed forwarder.
 struct Overlay {
     arguments: HashMap<String, String>,
+    endpoint_given: bool,
 }
 
 impl Overlay {
@@ -214,13 +221,15 @@ impl Overlay {
         if !headers.is_empty() {
             overlay.insert("LAMBDA_OTLP_HEADERS".to_owned(), headers.join(","));
         }
-        Ok(Self { arguments: overlay })
+        Ok(Self { arguments: overlay, endpoint_given: arguments.endpoint.is_some() })
     }
 }
 
 impl Source for Overlay {
     fn get(&self, name: &str) -> Option<String> {
-        self.arguments.get(name).cloned().or_else(|| Env.get(name))
+        // An endpoint on the command line gets no credentials that were meant for another.
+        let hidden = self.endpoint_given && name == "LAMBDA_OTLP_HEADERS";
+        self.arguments.get(name).cloned().or_else(|| if hidden { None } else { Env.get(name) })
     }
 
     fn names(&self) -> Vec<String> {

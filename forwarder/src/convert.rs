@@ -2,7 +2,7 @@
 
 use crate::ledger::Ledger;
 use crate::shift::{self, TimeShift};
-use crate::source::{LogBatch, LogEvent, MessageType};
+use crate::source::{Envelope, LogEvent, MessageType};
 use platform::{Converter, Identity, Undecodable, Window};
 use wire::{Limits, Logs, Metrics, Request, Signal, UndecodableLine, read_line};
 
@@ -19,11 +19,19 @@ pub struct ConvertOptions {
     pub time_shift: TimeShift,
 }
 
-/// What one batch became.
+/// Decoded requests of this size are delivered before more log events are decoded: a line of a
+/// few kilobytes may inflate to [`Limits::inflated_bytes`].
+const MOST_DECODED_BYTES: usize = 8 * 1024 * 1024;
+
+/// What the first log events of a batch became.
 #[derive(Debug, Default)]
 pub struct Converted {
+    /// How many log events these were: all of the batch, unless they hold very much.
+    pub taken: usize,
     /// Checked requests of all signals, not merged yet.
     pub requests: Vec<Request>,
+    /// Their size.
+    pub decoded_bytes: usize,
     /// The service that telemetry without a service name is given to.
     pub service_name: String,
     /// Events, consumed events, items, and dead-lettered lines so far.
@@ -36,32 +44,38 @@ pub struct Converted {
     pub window: Window,
 }
 
-/// Converts one batch. `window` is what the stream's batch before left.
+/// Converts log events of one stream, in order, until they are at their end or hold very much.
+/// `window` is what the stream's log events before these left.
 pub fn convert(
-    batch: &LogBatch,
+    envelope: &Envelope,
+    events: &[LogEvent],
     window: Window,
     options: &ConvertOptions,
     observed_unix_nano: u64,
 ) -> Converted {
-    let events = batch.events.len();
-    if batch.envelope.message_type == MessageType::Control {
-        let ledger = Ledger { events, consumed: events, ..Ledger::default() };
-        return Converted { ledger, ..Converted::default() };
+    if envelope.message_type == MessageType::Control {
+        let taken = events.len();
+        let ledger = Ledger { events: taken, consumed: taken, ..Ledger::default() };
+        return Converted { taken, ledger, ..Converted::default() };
     }
     let identity = Identity::of(&platform::Source {
-        account: &batch.envelope.owner,
+        account: &envelope.owner,
         region: options.region.as_deref(),
-        log_group: &batch.envelope.log_group,
-        log_stream: &batch.envelope.log_stream,
+        log_group: &envelope.log_group,
+        log_stream: &envelope.log_stream,
     });
     let service_name = identity.service_name.clone();
     let mut converted = Converted { service_name, ..Converted::default() };
-    converted.ledger.events = events;
     let mut others =
         Converter::new(identity, options.platform, observed_unix_nano).with_window(window);
-    for event in &batch.events {
+    for event in events {
         convert_event(event, options, &mut others, &mut converted);
+        converted.taken += 1;
+        if converted.decoded_bytes >= MOST_DECODED_BYTES {
+            break;
+        }
     }
+    converted.ledger.events = converted.taken;
     let rest = others.finish();
     converted.ledger.consumed += rest.consumed;
     converted.implausible_figures = rest.dropped_values;
@@ -112,6 +126,7 @@ fn convert_event(
 fn take(converted: &mut Converted, request: Request) {
     converted.ledger.items.add(request.kind(), request.items());
     if request.items() > 0 {
+        converted.decoded_bytes += request.bytes().len();
         converted.requests.push(request);
     }
 }

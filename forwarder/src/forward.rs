@@ -3,11 +3,12 @@
 use crate::convert::{ConvertOptions, Converted, convert};
 use crate::deliver::{DeliverOptions, Export, Undelivered, deliver};
 use crate::ledger::Ledger;
-use crate::source::{Incoming, LogBatch, MessageType, SourceError, SourceLimits};
+use crate::source::{Incoming, LogBatch, LogEvent, MessageType, SourceError, SourceLimits};
 use backend::DropReason;
 use platform::Window;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use wire::UndecodableLine;
@@ -23,6 +24,11 @@ pub struct Options {
     pub deliver: DeliverOptions,
     /// The forwarder's own log group. Its events are dropped, or each delivery would cause the next.
     pub own_log_group: Option<String>,
+    /// After this long without an accepted item the rest of the event is returned: the forwarder
+    /// must not eat the account's concurrency while a backend is down.
+    pub patience: Duration,
+    /// Bounds each list of a [`Report`]; the ledger counts all.
+    pub most_details: usize,
 }
 
 /// What is known of one invocation.
@@ -45,37 +51,45 @@ pub struct Report {
     pub ledger: Ledger,
     /// Why items were returned.
     pub undelivered: Vec<Undelivered>,
-    /// Lines that claim to be OTLP and did not decode, with the id of their log event; at most
-    /// [`MOST_DETAILS`], the ledger counts all.
+    /// Lines that claim to be OTLP and did not decode, with the id of their log event.
     pub undecodable: Vec<(String, UndecodableLine)>,
     /// What was dropped because the backend would store it wrong or not at all.
     pub dropped: Vec<(DropReason, usize)>,
-    /// Warnings of the backend, at most [`MOST_DETAILS`].
+    /// Warnings of the backend.
     pub warnings: Vec<String>,
     /// Figures of Lambda's that were no plausible numbers.
     pub implausible_figures: usize,
     /// Panics caught while converting; the log events of such a batch are returned.
     pub panics: usize,
+    /// Why the event could not be read, or not to its end; the rest of the report is about what
+    /// was read.
+    pub unread: Option<SourceError>,
 }
 
-/// Bounds the lists of a [`Report`].
-pub const MOST_DETAILS: usize = 100;
-
 impl Report {
-    /// True if every item was accepted, dropped by a rule or dead-lettered.
+    /// True if the event was read to its end, and every item was accepted, dropped by a rule or
+    /// dead-lettered.
     pub fn is_complete(&self) -> bool {
-        self.ledger.returned == 0 && self.ledger.lost() == 0
+        self.ledger.returned == 0 && self.ledger.lost() == 0 && self.unread.is_none()
     }
 
-    fn take_delivered(&mut self, delivered: crate::deliver::Delivered) {
+    fn take_delivered(&mut self, delivered: crate::deliver::Delivered, most_details: usize) {
         self.ledger += delivered.ledger;
         self.undelivered.extend(delivered.undelivered);
         self.dropped.extend(delivered.dropped);
         self.warnings.extend(delivered.warnings);
-        self.undelivered.truncate(MOST_DETAILS);
-        self.dropped.truncate(MOST_DETAILS);
-        self.warnings.truncate(MOST_DETAILS);
+        self.undelivered.truncate(most_details);
+        self.dropped.truncate(most_details);
+        self.warnings.truncate(most_details);
     }
+}
+
+/// How far an event is.
+struct Progress {
+    report: Report,
+    window: Window,
+    /// When the backend last took something, or the event began.
+    accepted_at: Instant,
 }
 
 /// Forwards events to one destination.
@@ -91,13 +105,8 @@ impl<E: Export> Forwarder<E> {
         Self { export, options }
     }
 
-    /// Delivers all log events of one event. The error says that the event as a whole could not be
-    /// read; what could be read before was delivered.
-    pub async fn forward(
-        &self,
-        incoming: Incoming,
-        invocation: &Invocation,
-    ) -> Result<Report, SourceError> {
+    /// Delivers all log events of one event.
+    pub async fn forward(&self, incoming: Incoming, invocation: &Invocation) -> Report {
         let limits = self.options.source;
         // One batch waits while one is delivered: reading a large event needs memory for three.
         let (hand_on, mut batches) = mpsc::channel(1);
@@ -105,53 +114,78 @@ impl<E: Export> Forwarder<E> {
         let reading = tokio::task::spawn_blocking(move || {
             incoming.read(&limits, &mut |batch| hand_on.blocking_send(batch).is_ok())
         });
-        let mut report = Report::default();
-        let mut window = Window::default();
+        let mut progress = Progress {
+            report: Report::default(),
+            window: Window::default(),
+            accepted_at: Instant::now(),
+        };
         while let Some(batch) = batches.recv().await {
-            window = self.forward_batch(batch, window, invocation, &mut report).await;
+            self.forward_batch(&batch, invocation, &mut progress).await;
         }
-        match reading.await {
-            Ok(read) => read.map(|()| report),
-            Err(_) => Err(SourceError::Json("reading it panicked".to_owned())),
-        }
+        let mut report = progress.report;
+        report.unread = match reading.await {
+            Ok(read) => read.err(),
+            Err(_) => Some(SourceError::Json("reading it panicked".to_owned())),
+        };
+        report
     }
 
     async fn forward_batch(
         &self,
-        batch: LogBatch,
-        window: Window,
+        batch: &LogBatch,
         invocation: &Invocation,
-        report: &mut Report,
-    ) -> Window {
-        if self.is_own(&batch, invocation) {
+        progress: &mut Progress,
+    ) {
+        let report = &mut progress.report;
+        if self.is_own(batch, invocation) {
             let events = batch.events.len();
             report.ledger +=
                 Ledger { events, consumed: events, own_log_group: events, ..Ledger::default() };
-            return window;
+            return;
         }
+        let mut events = batch.events.as_slice();
+        while !events.is_empty() {
+            let taken = self.forward_events(batch, events, invocation, progress).await;
+            events = events.get(taken.max(1)..).unwrap_or_default();
+        }
+    }
+
+    /// Converts and delivers the first of `events`; answers how many these were.
+    async fn forward_events(
+        &self,
+        batch: &LogBatch,
+        events: &[LogEvent],
+        invocation: &Invocation,
+        progress: &mut Progress,
+    ) -> usize {
+        let Progress { report, window, accepted_at } = progress;
+        let before = std::mem::take(window);
         let converting = AssertUnwindSafe(|| {
-            convert(&batch, window, &self.options.convert, invocation.observed_unix_nano)
+            let options = &self.options.convert;
+            convert(&batch.envelope, events, before, options, invocation.observed_unix_nano)
         });
         let Ok(converted) = catch_unwind(converting) else {
             // What they would have become nobody knows: each event counts as one item, returned.
-            let events = batch.events.len();
             report.panics += 1;
-            report.ledger.events += events;
-            report.ledger.items.undecodable += events;
-            report.ledger.returned += events;
-            return Window::default();
+            report.ledger.events += events.len();
+            report.ledger.items.undecodable += events.len();
+            report.ledger.returned += events.len();
+            return events.len();
         };
-        let Converted { requests, service_name, ledger, undecodable, implausible_figures, window } =
-            converted;
+        let Converted { taken, requests, service_name, ledger, undecodable, .. } = converted;
+        *window = converted.window;
         report.ledger += ledger;
-        report.implausible_figures += implausible_figures;
-        let room = MOST_DETAILS.saturating_sub(report.undecodable.len());
+        report.implausible_figures += converted.implausible_figures;
+        let room = self.options.most_details.saturating_sub(report.undecodable.len());
         report.undecodable.extend(undecodable.into_iter().take(room));
+        let deadline = invocation.deadline.min(*accepted_at + self.options.patience);
         let options = &self.options.deliver;
-        let delivered =
-            deliver(&self.export, requests, &service_name, options, invocation.deadline).await;
-        report.take_delivered(delivered);
-        window
+        let delivered = deliver(&self.export, requests, &service_name, options, deadline).await;
+        if delivered.ledger.accepted > 0 {
+            *accepted_at = Instant::now();
+        }
+        report.take_delivered(delivered, self.options.most_details);
+        taken
     }
 
     fn is_own(&self, batch: &LogBatch, invocation: &Invocation) -> bool {

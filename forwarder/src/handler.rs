@@ -2,14 +2,10 @@
 
 use crate::deliver::Export;
 use crate::forward::{Forwarder, Invocation, Report};
-use crate::source::{Incoming, SourceError};
+use crate::source::Incoming;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
-
-/// A delivery takes at most this long; what is left then is returned, so that the forwarder does
-/// not eat the account's concurrency while a backend is down.
-const LONGEST_DELIVERY: Duration = Duration::from_secs(10);
 
 /// Kept of the invocation's time for the answer to Lambda.
 const RESERVE: Duration = Duration::from_secs(1);
@@ -23,8 +19,8 @@ pub enum InvocationError {
     #[error("wrong settings, nothing was delivered: {0}")]
     Settings(String),
     /// The event could not be read, or not to its end.
-    #[error(transparent)]
-    Source(#[from] SourceError),
+    #[error("{0}; {1} items that were read before were accepted")]
+    Source(String, usize),
     /// The backend did not take everything.
     #[error("{returned} of {total} items were not delivered: {reasons}")]
     NotDelivered {
@@ -41,7 +37,7 @@ impl From<InvocationError> for Diagnostic {
     fn from(error: InvocationError) -> Self {
         let error_type = match error {
             InvocationError::Settings(_) => "Forwarder.Settings",
-            InvocationError::Source(_) => "Forwarder.Event",
+            InvocationError::Source(..) => "Forwarder.Event",
             InvocationError::NotDelivered { .. } => "Forwarder.NotDelivered",
         };
         Self { error_type: error_type.to_owned(), error_message: error.to_string() }
@@ -59,8 +55,7 @@ pub async fn handle<E: Export>(
         deadline: Instant::now() + time_for_delivery(&event.context, now),
         account: account(&event.context.invoked_function_arn),
     };
-    let result = forwarder.forward(event.payload, &invocation).await;
-    let report = result.inspect_err(|error| tracing::error!(%error, "event not read"))?;
+    let report = forwarder.forward(event.payload, &invocation).await;
     log(&report);
     check(&report)
 }
@@ -70,6 +65,9 @@ fn check(report: &Report) -> Result<(), InvocationError> {
         return Ok(());
     }
     let ledger = &report.ledger;
+    if let Some(unread) = &report.unread {
+        return Err(InvocationError::Source(unread.to_string(), ledger.accepted));
+    }
     let lost = usize::try_from(ledger.lost()).unwrap_or(0);
     let reasons: Vec<String> = report
         .undelivered
@@ -86,6 +84,9 @@ fn check(report: &Report) -> Result<(), InvocationError> {
 
 /// Writes what an operator must know: never a customer's line, sizes and hashes instead.
 fn log(report: &Report) {
+    if let Some(error) = &report.unread {
+        tracing::error!(%error, accepted = report.ledger.accepted, "event not read, returned to Lambda");
+    }
     for (event_id, line) in &report.undecodable {
         tracing::error!(
             event_id,
@@ -128,7 +129,7 @@ fn log(report: &Report) {
 
 fn time_for_delivery(context: &Context, now: SystemTime) -> Duration {
     let left = context.deadline().duration_since(now).unwrap_or_default();
-    left.saturating_sub(RESERVE).min(LONGEST_DELIVERY)
+    left.saturating_sub(RESERVE)
 }
 
 /// The account in `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.

@@ -18,6 +18,8 @@ pub mod log;
 pub mod shift;
 pub mod source;
 
+use std::time::Duration;
+
 /// How the forwarder works under this configuration.
 pub fn options(config: &config::Config) -> forward::Options {
     forward::Options {
@@ -32,5 +34,7 @@ pub fn options(config: &config::Config) -> forward::Options {
             max_request_bytes: config.destination.max_request_bytes,
         },
         own_log_group: config.own_log_group.clone(),
+        patience: Duration::from_secs(10),
+        most_details: 100,
     }
 }

@@ -22,7 +22,8 @@ pub struct SourceLimits {
 
 impl Default for SourceLimits {
     fn default() -> Self {
-        Self { chunk_bytes: 4 * 1024 * 1024, inflated_bytes: 64 * 1024 * 1024 }
+        // As OTLP a batch of text is somewhat larger, and should still be one request.
+        Self { chunk_bytes: 3 * 1024 * 1024, inflated_bytes: 64 * 1024 * 1024 }
     }
 }
 
@@ -121,13 +122,25 @@ impl Incoming {
         let mut json = serde_json::Deserializer::from_reader(json);
         let mut chunks =
             Chunks { limits: *limits, hand_on, batch: LogBatch::default(), bytes: 0, handed_on: 0 };
-        // serde_json names kind and position of a mistake, never the content.
-        Delivery { chunks: &mut chunks }
-            .deserialize(&mut json)
-            .and_then(|()| json.end())
-            .map_err(|error| SourceError::Json(error.to_string()))?;
-        chunks.finish();
-        Ok(())
+        let read =
+            Delivery { chunks: &mut chunks }.deserialize(&mut json).and_then(|()| json.end());
+        // What was read before a mistake is handed on as well.
+        if read.is_ok() || !chunks.batch.events.is_empty() {
+            chunks.finish();
+        }
+        read.map_err(|error| SourceError::Json(without_content(&error.to_string())))
+    }
+}
+
+/// serde_json quotes a value of the wrong type, which is a customer's.
+fn without_content(error: &str) -> String {
+    match (error.find('"'), error.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            let before = error.get(..first).unwrap_or_default();
+            let after = error.get(last + 1..).unwrap_or_default();
+            format!("{before}…{after}")
+        }
+        _ => error.to_owned(),
     }
 }
 
@@ -241,7 +254,7 @@ impl<'de> Visitor<'de> for LogEvents<'_, '_> {
             let event = LogEvent {
                 id: event.id.into_text(),
                 timestamp_ms: event.timestamp,
-                message: event.message,
+                message: event.message.0,
             };
             if !self.chunks.push(event, self.envelope_known) {
                 return Err(serde::de::Error::custom("the invocation is over"));
@@ -256,7 +269,29 @@ struct RawEvent {
     #[serde(default)]
     id: Id,
     timestamp: i64,
-    message: String,
+    message: LossyText,
+}
+
+/// Text in which half of a surrogate pair, which JSON can spell and UTF-8 cannot, becomes U+FFFD:
+/// one such message must not cost the whole delivery.
+struct LossyText(String);
+
+impl<'de> Deserialize<'de> for LossyText {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = LossyText;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("text")
+            }
+
+            fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<LossyText, E> {
+                Ok(LossyText(String::from_utf8_lossy(bytes).into_owned()))
+            }
+        }
+        deserializer.deserialize_bytes(Text)
+    }
 }
 
 /// Real ids are strings; stand-ins for AWS send numbers.
@@ -334,6 +369,35 @@ mod tests {
     }
 
     #[test]
+    fn half_a_surrogate_pair_costs_one_character() {
+        let json = TWO.replace("two", "bad \\ud800 x");
+        let all = batches(&json, 1000).unwrap();
+        assert_eq!(all[0].events[0].message, "one\n");
+        assert_eq!(
+            all[0].events[1].message.trim_end_matches('x').trim_end(),
+            "bad \u{fffd}\u{fffd}\u{fffd}"
+        );
+    }
+
+    #[test]
+    fn what_was_read_before_a_mistake_is_handed_on() {
+        let cut = TWO
+            .split_once(
+                r#",
+        {"id":2"#,
+            )
+            .unwrap()
+            .0;
+        let mut events = 0;
+        let read = incoming(cut).read(&SourceLimits::default(), &mut |batch| {
+            events += batch.events.len();
+            true
+        });
+        assert!(read.is_err());
+        assert_eq!(events, 1);
+    }
+
+    #[test]
     fn control_messages_and_empty_deliveries_are_batches_too() {
         let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"",
             "logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1,"message":"CWL"}]}"#;
@@ -353,6 +417,10 @@ mod tests {
         check(r#"{"logGroup":"g"}"#, "missing field `logEvents`");
         check("[]", "expected the JSON object that CloudWatch Logs sends");
         check(r#"{"logGroup":"g","logEvents":[{"id":"#, "EOF while parsing");
+        check(
+            r#"{"logGroup":"g","logEvents":"a customer's text"}"#,
+            "invalid type: string …, expected",
+        );
         check(
             &format!("{{\"logGroup\":\"{}\"}}", "g".repeat(20_000)),
             "inflates to more than 10000",

@@ -47,7 +47,7 @@ fn forward(incoming: Incoming, options: Options) -> Report {
             deadline: Instant::now() + Duration::from_secs(10),
             account: Some("123456789012".to_owned()),
         };
-        Forwarder::new(DryRun, options).forward(incoming, &invocation).await.unwrap()
+        Forwarder::new(DryRun, options).forward(incoming, &invocation).await
     })
 }
 

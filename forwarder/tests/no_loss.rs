@@ -54,7 +54,7 @@ async fn forward(name: &str, sink: &Sink) -> Report {
         deadline: Instant::now() + Duration::from_millis(900),
         account: None,
     };
-    Forwarder::new(client, options(&config)).forward(event(name), &invocation).await.unwrap()
+    Forwarder::new(client, options(&config)).forward(event(name), &invocation).await
 }
 
 /// How often each item is stored, and how often in requests whose answer did not arrive whole.
