@@ -14,6 +14,7 @@
 mod encode;
 pub mod gzip;
 pub mod ids;
+pub mod invocation_record;
 #[cfg(feature = "decode")]
 mod line;
 mod merge;

@@ -1,0 +1,107 @@
+//! The record of an invocation's root span, which the exporter in the function leaves for the extension beside it.
+//!
+//! Only the function knows its own root span, only the extension sees what Lambda says of the invocation, and in stdout mode
+//! no span of the exporter passes the extension. So the exporter writes 90 bytes when the root begins, and the extension
+//! looks them up when Lambda reports the end. One file of [`SLOTS`] records: the next invocation may have begun by then,
+//! and managed instances run several at a time.
+
+use crate::ids::to_hex;
+
+/// Size of a record in bytes, its newline included.
+pub const RECORD_BYTES: usize = 90;
+
+/// How many records the file holds; the oldest is overwritten.
+pub const SLOTS: u64 = 16;
+
+const VERSION: &str = "v1 ";
+const REQUEST_ID_BYTES: usize = 36;
+
+/// The file, by `AWS_LAMBDA_RUNTIME_API`: one environment has one `/tmp` and one such address, and a simulator that runs
+/// many on one machine has many of these.
+///
+/// ```
+/// use lambda_otlp_wire::invocation_record::path;
+/// assert_eq!(path("127.0.0.1:9001"), "/tmp/.lambda-otlp-invocations-127.0.0.1-9001");
+/// ```
+pub fn path(runtime_api: &str) -> String {
+    let safe = |character: char| {
+        if character.is_ascii_alphanumeric() || character == '.' { character } else { '-' }
+    };
+    let name: String = runtime_api.chars().take(100).map(safe).collect();
+    format!("/tmp/.lambda-otlp-invocations-{name}")
+}
+
+/// Where in the file the record of the environment's n-th invocation stands, in bytes. It is written there in one `write`.
+pub const fn offset(invocation_number: u64) -> u64 {
+    (invocation_number % SLOTS) * RECORD_BYTES as u64
+}
+
+/// One record; `None` for a request id that is no plain text of at most 36 bytes, which Lambda does not give.
+pub fn record(request_id: &str, trace_id: &[u8; 16], span_id: &[u8; 8]) -> Option<Vec<u8>> {
+    let is_plain = request_id.bytes().all(|byte| byte.is_ascii_graphic());
+    if !is_plain || request_id.is_empty() || request_id.len() > REQUEST_ID_BYTES {
+        return None;
+    }
+    let (trace_id, span_id) = (to_hex(trace_id), to_hex(span_id));
+    Some(format!("{VERSION}{request_id:REQUEST_ID_BYTES$} {trace_id} {span_id}\n").into_bytes())
+}
+
+/// Trace and span id of the root of this invocation, in the bytes of the file.
+pub fn find(file: &[u8], request_id: &str) -> Option<([u8; 16], [u8; 8])> {
+    file.chunks_exact(RECORD_BYTES).find_map(|record| {
+        let mut words = std::str::from_utf8(record).ok()?.strip_prefix(VERSION)?.split_whitespace();
+        let is_it = words.next()?.eq_ignore_ascii_case(request_id);
+        let (trace_id, span_id) = (words.next()?, words.next()?);
+        let trace_id = hex(trace_id, 32)?.to_be_bytes();
+        let span_id = u64::try_from(hex(span_id, 16)?).ok()?.to_be_bytes();
+        is_it.then_some((trace_id, span_id))
+    })
+}
+
+/// So many hexadecimal digits; zero is no id.
+fn hex(digits: &str, length: usize) -> Option<u128> {
+    let is_hex = digits.len() == length && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let value = u128::from_str_radix(digits, 16).ok()?;
+    (is_hex && value != 0).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+
+    #[test]
+    fn a_record_has_its_size_and_is_found() {
+        let check = |request_id: &str| {
+            let bytes = record(request_id, &[0xab; 16], &[0xcd; 8]).unwrap();
+            assert_eq!(bytes.len(), RECORD_BYTES, "{request_id}");
+            assert_eq!(find(&bytes, request_id), Some(([0xab; 16], [0xcd; 8])), "{request_id}");
+        };
+        check(FIRST);
+        check("1");
+        assert_eq!(
+            record(FIRST, &[0xab; 16], &[0xcd; 8]).unwrap(),
+            b"v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab cdcdcdcdcdcdcdcd\n"
+        );
+        for no_id in ["", "a b", "ü", &"x".repeat(37)] {
+            assert_eq!(record(no_id, &[1; 16], &[1; 8]), None, "{no_id}");
+        }
+    }
+
+    #[test]
+    fn only_the_invocation_s_own_record_is_found() {
+        let mut file = vec![0; RECORD_BYTES * 3];
+        let second = usize::try_from(offset(SLOTS + 1)).unwrap();
+        file[second..second + RECORD_BYTES]
+            .copy_from_slice(&record(FIRST, &[1; 16], &[2; 8]).unwrap());
+        assert_eq!(find(&file, FIRST), Some(([1; 16], [2; 8])));
+        assert_eq!(find(&file, &FIRST.to_ascii_uppercase()), Some(([1; 16], [2; 8])));
+        assert_eq!(find(&file, "3da1f2dc-3222-475e-9205-e2e6c6318896"), None);
+        assert_eq!(find(&file[..second + 50], FIRST), None, "a record that is being written");
+        let zero = record(FIRST, &[0; 16], &[2; 8]).unwrap();
+        assert_eq!(find(&zero, FIRST), None);
+        assert_eq!(find(b"", FIRST), None);
+        assert_eq!(find(&[0xff; 200], FIRST), None);
+    }
+}
