@@ -59,8 +59,8 @@ pub(crate) async fn attempt(
     let mut attempts = 0;
     for delay_after in delays {
         // An error means that the simulator shuts down; nobody is left to read a record.
-        let Ok(invocation) = service.run(function, request_id.clone(), payload.clone()).await
-        else {
+        let running = service.run(function, request_id.clone(), payload.clone());
+        let Ok(invocation) = running.finished().await else {
             return;
         };
         attempts += 1;
@@ -82,7 +82,7 @@ fn record(
     attempts: usize,
     payload: &Bytes,
 ) -> OnFailureRecord {
-    let response = response_body(spec, invocation);
+    let response = response_body(spec, &invocation.request_id, &invocation.outcome);
     OnFailureRecord {
         version: "1.0".to_owned(),
         timestamp: clock::now().rfc3339(),
@@ -103,14 +103,14 @@ fn record(
 }
 
 /// The body that the caller of an invocation gets, also where the function gave none.
-pub(crate) fn response_body(spec: &FunctionSpec, invocation: &Invocation) -> Bytes {
-    let (error_type, message) = match &invocation.outcome {
+pub(crate) fn response_body(spec: &FunctionSpec, request_id: &str, outcome: &Outcome) -> Bytes {
+    let (error_type, message) = match outcome {
         Outcome::Response(body) | Outcome::FunctionError { body, .. } => return body.clone(),
         Outcome::Timeout => ("Sandbox.Timedout", text::timed_out(spec.timeout)),
         Outcome::Crash { status } => {
             ("Runtime.ExitError", text::exited(&status.map(in_lambdas_words).unwrap_or_default()))
         }
     };
-    let message = format!("RequestId: {} Error: {message}", invocation.request_id);
+    let message = format!("RequestId: {request_id} Error: {message}");
     serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string().into()
 }

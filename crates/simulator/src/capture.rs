@@ -9,8 +9,8 @@ use rustix::pipe::PipeFlags;
 use tokio::net::unix::pipe::Receiver;
 use tokio::task::JoinHandle;
 
-use crate::cloudwatch::LogWriter;
 use crate::lock;
+use crate::output::Output;
 
 /// The most bytes Lambda puts into one event: 2^18 less the 26 that CloudWatch adds for each event.
 pub(crate) const MAX_EVENT_BYTES: usize = 262_118;
@@ -29,14 +29,14 @@ pub(crate) struct Captures {
 struct Capture {
     pipe: Receiver,
     lines: Mutex<LineSplitter>,
-    writer: Arc<LogWriter>,
+    output: Output,
 }
 
 impl Captures {
     /// Makes the two pipes and begins to read them; returns the ends that the process gets.
-    pub(crate) fn new(writer: &Arc<LogWriter>) -> io::Result<(Self, OwnedFd, OwnedFd)> {
-        let (stdout, stdout_end) = Capture::new(writer)?;
-        let (stderr, stderr_end) = Capture::new(writer)?;
+    pub(crate) fn new(output: &Output) -> io::Result<(Self, OwnedFd, OwnedFd)> {
+        let (stdout, stdout_end) = Capture::new(output)?;
+        let (stderr, stderr_end) = Capture::new(output)?;
         let pipes = vec![stdout, stderr];
         let readers = pipes.iter().map(|pipe| tokio::spawn(Arc::clone(pipe).read_on())).collect();
         Ok((Self { pipes, readers }, stdout_end, stderr_end))
@@ -53,7 +53,7 @@ impl Captures {
     pub(crate) fn finish(&self) {
         self.drain();
         for pipe in &self.pipes {
-            lock(&pipe.lines).finish(|line| pipe.writer.application_line(line));
+            lock(&pipe.lines).finish(|line| pipe.output.line(line));
         }
     }
 
@@ -79,12 +79,12 @@ enum Pipe {
 }
 
 impl Capture {
-    fn new(writer: &Arc<LogWriter>) -> io::Result<(Arc<Self>, OwnedFd)> {
+    fn new(output: &Output) -> io::Result<(Arc<Self>, OwnedFd)> {
         let (read_end, write_end) = rustix::pipe::pipe_with(PipeFlags::CLOEXEC)?;
         // This makes only the reading end non-blocking: the process must find an ordinary pipe.
         let pipe = Receiver::from_owned_fd(read_end)?;
-        let lines = Mutex::new(LineSplitter::new(writer.max_line_bytes()));
-        Ok((Arc::new(Self { pipe, lines, writer: Arc::clone(writer) }), write_end))
+        let lines = Mutex::new(LineSplitter::new(output.max_line_bytes()));
+        Ok((Arc::new(Self { pipe, lines, output: output.clone() }), write_end))
     }
 
     async fn read_on(self: Arc<Self>) {
@@ -119,7 +119,7 @@ impl Capture {
             Ok(0) => Pipe::Closed,
             Ok(length) => {
                 let read = buffer.get(..length).unwrap_or_default();
-                lines.push(read, |line| self.writer.application_line(line));
+                lines.push(read, |line| self.output.line(line));
                 Pipe::MoreToRead
             }
             Err(Errno::INTR) => Pipe::MoreToRead,

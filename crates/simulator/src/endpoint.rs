@@ -10,6 +10,7 @@ use hyper::body::Incoming;
 use crate::asynchronous::response_body;
 use crate::error::Error;
 use crate::http::{self as server, Unread};
+use crate::invocation::Outcome;
 use crate::runtime_api::{header, not_found};
 use crate::service::{MAX_PAYLOAD_BYTES, Service};
 
@@ -52,9 +53,11 @@ async fn invoke(
         let request_id = service.invoke_async(function, payload)?;
         (server::json(StatusCode::ACCEPTED, Bytes::new()), request_id)
     } else {
-        let invocation = service.invoke(function, payload).await?;
-        let mut answer = server::json(StatusCode::OK, response_body(&spec, &invocation));
-        if !invocation.is_success() {
+        let mut running = service.invoke(function, payload)?;
+        let outcome = running.outcome().await?;
+        let body = response_body(&spec, running.request_id(), &outcome);
+        let mut answer = server::json(StatusCode::OK, body);
+        if !matches!(outcome, Outcome::Response(_)) {
             answer
                 .headers_mut()
                 .insert("X-Amz-Function-Error", HeaderValue::from_static("Unhandled"));
@@ -62,7 +65,7 @@ async fn invoke(
         if let Ok(version) = HeaderValue::from_str(spec.version_name()) {
             answer.headers_mut().insert("X-Amz-Executed-Version", version);
         }
-        (answer, invocation.request_id)
+        (answer, running.request_id)
     };
     if let Ok(request_id) = HeaderValue::from_str(&request_id) {
         answer.headers_mut().insert("x-amzn-RequestId", request_id);

@@ -6,31 +6,50 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::clock;
-use crate::cloudwatch::{CloudWatch, LogWriter};
-use crate::function::FunctionSpec;
+use crate::cloudwatch::LogWriter;
+use crate::extensions::ExtensionFailure;
 use crate::identifiers::{self, Trace};
 use crate::invocation::{Invocation, Outcome};
 use crate::lock;
-use crate::platform_events::{Phase, PlatformEvents, Report, Status};
-use crate::process::{ProcessTable, process_state};
-use crate::runtime::{InitFailure, Responded, Run, RunEnd, Runtime};
+use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, Status};
+use crate::process::process_state;
+use crate::runtime::{
+    EXIT_ERROR, InitFailure, Responded, Run, RunEnd, Runtime, ShutdownReason, Surroundings,
+};
 use crate::runtime_api::{Event, Failure};
+use crate::service::{Function, Service};
+use crate::telemetry::Telemetry;
 
 /// One environment; it does one invocation at a time.
 #[derive(Debug)]
 pub(crate) struct Environment {
-    spec: Arc<FunctionSpec>,
-    id: String,
-    writer: Arc<LogWriter>,
-    events: PlatformEvents,
-    table: Arc<ProcessTable>,
+    surroundings: Arc<Surroundings>,
     runtime: Option<Runtime>,
     is_new: bool,
     max_memory_mb: u64,
-    view: Arc<EnvironmentView>,
+}
+
+/// Whoever waits for the outcome of an invocation; told once, as soon as it is known.
+#[derive(Debug)]
+pub(crate) struct Caller(Option<oneshot::Sender<Outcome>>);
+
+impl Caller {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Outcome>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    fn tell(&mut self, outcome: &Outcome) {
+        if let Some(sender) = self.0.take() {
+            // A caller that gave up is no error.
+            drop(sender.send(outcome.clone()));
+        }
+    }
 }
 
 /// What can be seen of an environment from outside.
@@ -38,12 +57,15 @@ pub(crate) struct Environment {
 pub(crate) struct EnvironmentView {
     id: String,
     log_stream: String,
+    telemetry: Arc<Telemetry>,
     seen: Mutex<Seen>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
     pid: Option<u32>,
+    extensions: Vec<(String, u32)>,
+    out_of_memory: bool,
     busy: bool,
     invocations: u64,
     starts: u64,
@@ -68,6 +90,20 @@ pub struct EnvironmentState {
     pub starts: u64,
     /// Whether it was shut down.
     pub ended: bool,
+    /// The processes of its layers; none after a reset and before the next init.
+    pub extensions: Vec<ExtensionState>,
+    /// How many telemetry events wait for a subscriber, those included that a test holds back.
+    pub telemetry_waiting: usize,
+}
+
+/// An external extension as it is at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExtensionState {
+    pub name: String,
+    pub pid: u32,
+    /// The state letter of the process: `T` while frozen.
+    pub process_state: Option<char>,
 }
 
 impl EnvironmentView {
@@ -82,7 +118,47 @@ impl EnvironmentView {
             invocations: seen.invocations,
             starts: seen.starts,
             ended: seen.ended,
+            extensions: seen
+                .extensions
+                .iter()
+                .map(|(name, pid)| ExtensionState {
+                    name: name.clone(),
+                    pid: *pid,
+                    process_state: process_state(*pid),
+                })
+                .collect(),
+            telemetry_waiting: self.telemetry.waiting(),
         }
+    }
+
+    /// A runtime's process has started.
+    pub(crate) fn note_start(&self, pid: u32) {
+        let mut seen = lock(&self.seen);
+        seen.pid = Some(pid);
+        seen.starts += 1;
+    }
+
+    pub(crate) fn note_extensions(&self, extensions: Vec<(String, u32)>) {
+        lock(&self.seen).extensions = extensions;
+    }
+
+    /// The runtime is about to be killed as one that ran out of memory; gives its process.
+    pub(crate) fn run_out_of_memory(&self) -> Option<u32> {
+        let mut seen = lock(&self.seen);
+        let pid = seen.pid.filter(|_| seen.busy)?;
+        seen.out_of_memory = true;
+        Some(pid)
+    }
+
+    pub(crate) fn take_out_of_memory(&self) -> bool {
+        std::mem::take(&mut lock(&self.seen).out_of_memory)
+    }
+
+    /// All processes have ended.
+    fn note_end(&self) {
+        let mut seen = lock(&self.seen);
+        seen.pid = None;
+        seen.extensions.clear();
     }
 }
 
@@ -90,126 +166,160 @@ impl EnvironmentView {
 struct Finished {
     outcome: Outcome,
     status: Status,
-    response_latency: Option<Duration>,
-    produced_bytes: usize,
+    times: Option<ResponseTimes>,
+    /// When the runtime was done with the event; `None` where it never was.
+    runtime_done: Option<Instant>,
     exit: Option<ExitStatus>,
     ended_at: Instant,
+    /// The processes that are left where the invocation failed, and why they must end.
+    failed: Option<(Runtime, ShutdownReason)>,
 }
 
 impl Environment {
-    pub(crate) fn new(
-        spec: &Arc<FunctionSpec>,
-        cloudwatch: &Arc<CloudWatch>,
-        table: &Arc<ProcessTable>,
-    ) -> Self {
-        let id = identifiers::hex_32();
-        let writer = Arc::new(LogWriter::new(cloudwatch, spec, &id));
+    pub(crate) fn new(service: &Service, function: &Function) -> Self {
+        let (spec, id) = (&function.spec, identifiers::hex_32());
+        let writer = Arc::new(LogWriter::new(&service.cloudwatch, spec, &id));
+        let telemetry = Telemetry::new(
+            spec.name(),
+            &id,
+            spec.log_format,
+            &function.controls,
+            &service.telemetry_ledger,
+        );
         let view = EnvironmentView {
             id: id.clone(),
             log_stream: writer.stream().to_owned(),
+            telemetry: Arc::clone(&telemetry),
             seen: Mutex::new(Seen::default()),
         };
-        Self {
+        let surroundings = Surroundings {
             spec: Arc::clone(spec),
-            events: PlatformEvents::new(spec, &writer, &id),
-            id,
+            events: PlatformEvents::new(spec, &writer, &telemetry, &id),
             writer,
-            table: Arc::clone(table),
-            runtime: None,
-            is_new: true,
-            max_memory_mb: 0,
+            telemetry,
+            controls: Arc::clone(&function.controls),
+            table: Arc::clone(&service.table),
             view: Arc::new(view),
-        }
+        };
+        Self { surroundings: Arc::new(surroundings), runtime: None, is_new: true, max_memory_mb: 0 }
     }
 
     pub(crate) fn view(&self) -> &Arc<EnvironmentView> {
-        &self.view
+        &self.surroundings.view
     }
 
-    /// Does one invocation from its init, if it needs one, to its last log event.
-    pub(crate) async fn invoke(&mut self, request_id: String, payload: Bytes) -> Invocation {
-        lock(&self.view.seen).busy = true;
+    /// Does one invocation from its init, if it needs one, to its last log event. The caller gets the outcome earlier.
+    pub(crate) async fn invoke(
+        &mut self,
+        request_id: String,
+        payload: Bytes,
+        mut caller: Caller,
+    ) -> Invocation {
+        let surroundings = Arc::clone(&self.surroundings);
+        let Surroundings { spec, events, view, .. } = &*surroundings;
+        lock(&view.seen).busy = true;
         let init_duration =
             if std::mem::take(&mut self.is_new) { self.init_phase().await } else { None };
-        let starts_inside = self.runtime.is_none();
-        let cold = starts_inside || init_duration.is_some();
+        let cold = self.runtime.is_none() || init_duration.is_some();
 
         let started = clock::now();
         let begin = Instant::now();
-        let deadline = begin + self.spec.timeout;
-        let trace = Trace::new(self.spec.xray, started);
-        self.events.start(&request_id, trace.as_ref(), started);
+        let deadline = begin + spec.timeout;
+        let trace = Trace::new(spec.xray, started);
+        events.start(&request_id, trace.as_ref(), started);
         let event = Event {
             request_id: request_id.clone(),
-            deadline_ms: started.after(self.spec.timeout).millis(),
-            function_arn: self.spec.arn(),
+            deadline_ms: started.after(spec.timeout).millis(),
+            function_arn: spec.arn(),
             trace_header: trace.as_ref().map(|trace| trace.header.clone()),
             payload,
         };
         let (finished, pid) = match self.ready_runtime(deadline).await {
             Ok(mut runtime) => {
                 let pid = runtime.pid();
-                let run = runtime.run(event, deadline).await;
-                (self.finish(runtime, run).await, Some(pid))
+                let on_response =
+                    |response: &Responded| caller.tell(&outcome_of(response.result.clone()));
+                let run = runtime.run(event, trace.as_ref(), deadline, on_response).await;
+                (self.finish(runtime, run, &request_id, trace.as_ref()).await, pid)
             }
             Err(failed) => failed,
         };
+        caller.tell(&finished.outcome);
 
         let duration = finished.ended_at.duration_since(begin);
+        let post_runtime = finished.runtime_done.map(|done| finished.ended_at.duration_since(done));
         let report = Report {
             request_id,
             status: finished.status,
             duration,
             billed: round_up_to_millis(duration + init_duration.unwrap_or_default()),
             init: init_duration,
-            memory_mb: self.spec.memory_mb,
-            max_memory_mb: self.max_memory_mb.min(self.spec.memory_mb).max(1),
+            memory_mb: spec.memory_mb,
+            max_memory_mb: self.max_memory_mb.min(spec.memory_mb).max(1),
             trace,
             started,
-            response_latency: finished.response_latency,
-            produced_bytes: finished.produced_bytes,
+            post_runtime,
+            has_extensions: self.runtime.as_ref().is_some_and(Runtime::has_extensions),
             exit: finished.exit.map(in_lambdas_words),
         };
-        self.events.report(&report, clock::now());
-        let mut seen = lock(&self.view.seen);
+        events.report(&report, clock::now());
+        if let Some((runtime, reason)) = finished.failed {
+            runtime.shut_down(reason).await;
+            view.note_end();
+        }
+        let mut seen = lock(&view.seen);
         seen.busy = false;
         seen.invocations += 1;
         Invocation {
             request_id: report.request_id,
             outcome: finished.outcome,
+            response_latency: finished.times.map(|times| times.latency + times.duration),
             duration,
+            post_runtime: post_runtime.unwrap_or_default(),
             billed_duration: report.billed,
             init_duration,
             cold,
             pid,
-            environment: self.id.clone(),
-            log_stream: self.writer.stream().to_owned(),
+            environment: view.id.clone(),
+            log_stream: view.log_stream.clone(),
             trace_header: report.trace.map(|trace| trace.header),
             max_memory_mb: report.max_memory_mb,
         }
     }
 
-    /// Ends the environment.
+    /// Ends the environment as Lambda does.
     pub(crate) async fn shut_down(mut self) {
         if let Some(runtime) = self.runtime.take() {
-            runtime.shut_down().await;
+            runtime.shut_down(ShutdownReason::Spindown).await;
         }
-        let mut seen = lock(&self.view.seen);
-        seen.ended = true;
-        seen.pid = None;
+        self.note_end();
+    }
+
+    /// Ends the environment without a word to its processes.
+    pub(crate) async fn kill(mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.kill().await;
+        }
+        self.note_end();
+    }
+
+    fn note_end(&self) {
+        self.surroundings.telemetry.finish();
+        self.surroundings.view.note_end();
+        lock(&self.surroundings.view.seen).ended = true;
     }
 
     /// The init phase before the first invocation. When it fails Lambda tries once more inside the invocation.
     async fn init_phase(&mut self) -> Option<Duration> {
-        self.events.init_start(clock::now());
         let begin = Instant::now();
-        let started = self.start_runtime(begin + self.spec.init_timeout, Phase::Init).await;
+        let until = begin + self.surroundings.spec.init_timeout;
+        let started = self.start_runtime(until, Phase::Init).await;
         let runtime = started.ok()?;
         self.runtime = Some(runtime);
         Some(begin.elapsed())
     }
 
-    /// The process that waits for an event; if there is none, one is started within the invocation's time.
+    /// The processes that wait for an event; if there are none, they are started within the invocation's time.
     async fn ready_runtime(
         &mut self,
         deadline: Instant,
@@ -225,123 +335,151 @@ impl Environment {
         until: Instant,
         phase: Phase,
     ) -> Result<Runtime, (Finished, Option<u32>)> {
+        let surroundings = Arc::clone(&self.surroundings);
+        let Surroundings { events, telemetry, view, .. } = &*surroundings;
         let begin = Instant::now();
-        let mut runtime = match Runtime::start(&self.spec, &self.writer, &self.table).await {
-            Ok(runtime) => runtime,
-            Err(error) => {
-                let failure = InitFailure::Start(error);
-                return Err((self.init_failed(failure, None, phase, begin.elapsed()), None));
-            }
-        };
-        let pid = runtime.pid();
-        {
-            let mut seen = lock(&self.view.seen);
-            seen.pid = Some(pid);
-            seen.starts += 1;
-        }
-        match runtime.initialise(until, &self.events).await {
-            Ok(()) => {
-                self.events.init_report(phase, &Status::Success, begin.elapsed(), clock::now());
-                Ok(runtime)
-            }
+        telemetry.begin_init();
+        events.init_start(phase, clock::now());
+        let (failure, exit, pid) = match Runtime::start(&self.surroundings).await {
+            Ok(mut runtime) => match runtime.initialise(until, phase).await {
+                Ok(()) => {
+                    events.init_report(phase, &Status::Success, begin.elapsed(), clock::now());
+                    telemetry.end_init();
+                    return Ok(runtime);
+                }
+                Err(failure) => {
+                    let pid = runtime.pid();
+                    self.note_memory(&runtime);
+                    let exit = runtime.kill_process().await;
+                    let reason = match failure {
+                        InitFailure::Timeout => ShutdownReason::Timeout,
+                        _ => ShutdownReason::Failure,
+                    };
+                    let status = status_of_init(&failure);
+                    if pid.is_some() {
+                        events.init_runtime_done(phase, &status, clock::now());
+                    }
+                    events.init_report(phase, &status, begin.elapsed(), clock::now());
+                    runtime.shut_down(reason).await;
+                    view.note_end();
+                    (failure, exit, pid)
+                }
+            },
             Err(failure) => {
-                let status = self.end_runtime(runtime).await;
-                Err((self.init_failed(failure, status, phase, begin.elapsed()), Some(pid)))
+                let status = status_of_init(&failure);
+                events.init_report(phase, &status, begin.elapsed(), clock::now());
+                (failure, None, None)
             }
-        }
-    }
-
-    fn init_failed(
-        &mut self,
-        failure: InitFailure,
-        exit: Option<ExitStatus>,
-        phase: Phase,
-        duration: Duration,
-    ) -> Finished {
-        let (outcome, status, exit) = match failure {
-            InitFailure::Start(error) => {
-                let error_type = "Runtime.InvalidEntrypoint";
-                let message = format!("the bootstrap could not be started: {error}");
-                let body = serde_json::json!({ "errorType": error_type, "errorMessage": message })
-                    .to_string();
-                let outcome =
-                    Outcome::FunctionError { error_type: error_type.to_owned(), body: body.into() };
-                (outcome, Status::Error(error_type.to_owned()), None)
-            }
-            InitFailure::Reported(Failure { error_type, platform_type, body }) => {
-                (Outcome::FunctionError { error_type, body }, Status::Error(platform_type), None)
-            }
-            InitFailure::Exited => {
-                (Outcome::Crash { status: exit }, Status::Error(EXIT_ERROR.to_owned()), exit)
-            }
-            InitFailure::Timeout => (Outcome::Timeout, Status::Timeout, None),
         };
-        self.events.init_report(phase, &status, duration, clock::now());
-        let ended_at = Instant::now();
-        Finished { outcome, status, response_latency: None, produced_bytes: 0, exit, ended_at }
+        telemetry.end_init();
+        Err((init_failed(failure, exit), pid))
     }
 
-    /// Freezes the process after an invocation, or ends it where it failed.
-    async fn finish(&mut self, mut runtime: Runtime, run: Run) -> Finished {
-        let exit = match run.end {
-            RunEnd::Ready => {
-                runtime.freeze().await;
-                self.note_memory(&runtime);
+    /// Freezes the processes after an invocation, or ends the runtime where it failed.
+    async fn finish(
+        &mut self,
+        mut runtime: Runtime,
+        run: Run,
+        request_id: &str,
+        trace: Option<&Trace>,
+    ) -> Finished {
+        let reason = match &run.end {
+            RunEnd::Ready => None,
+            RunEnd::Timeout => Some(ShutdownReason::Timeout),
+            RunEnd::Exited | RunEnd::ExtensionFailed(_) => Some(ShutdownReason::Failure),
+        };
+        let exit = if reason.is_none() {
+            runtime.freeze().await;
+            None
+        } else {
+            runtime.kill_process().await
+        };
+        self.note_memory(&runtime);
+        let out_of_memory = run.end == RunEnd::Exited && runtime.ran_out_of_memory();
+        if out_of_memory {
+            self.max_memory_mb = self.surroundings.spec.memory_mb;
+        }
+        let status = run.status(out_of_memory);
+        if run.runtime_done.is_none() {
+            runtime.tell_runtime_done(request_id, &run, &status, trace);
+        }
+        let failed = match reason {
+            None => {
                 self.runtime = Some(runtime);
                 None
             }
-            RunEnd::Exited | RunEnd::Timeout => self.end_runtime(runtime).await,
+            Some(reason) => Some((runtime, reason)),
         };
         // Where a response came before the failure, the caller has it; the failure is the environment's.
-        let (outcome, status, latency, produced_bytes) = match (run.response, run.end) {
-            (Some(Responded { result: Ok(body), latency }), end) => {
-                let produced_bytes = body.len();
-                (Outcome::Response(body), status_of(end), Some(latency), produced_bytes)
-            }
-            (Some(Responded { result: Err(failure), latency }), end) => {
-                let status = match end {
-                    RunEnd::Ready => Status::HandlerError(failure.platform_type),
-                    RunEnd::Exited | RunEnd::Timeout => status_of(end),
-                };
-                let produced_bytes = failure.body.len();
-                let outcome =
-                    Outcome::FunctionError { error_type: failure.error_type, body: failure.body };
-                (outcome, status, Some(latency), produced_bytes)
-            }
-            (None, RunEnd::Timeout) => (Outcome::Timeout, Status::Timeout, None, 0),
-            (None, end) => (Outcome::Crash { status: exit }, status_of(end), None, 0),
+        let times = run.response.as_ref().map(|response| response.times);
+        let is_exit = run.end == RunEnd::Exited;
+        let outcome = match (run.response, run.end) {
+            (Some(Responded { result, .. }), _) => outcome_of(result),
+            (None, RunEnd::Timeout) => Outcome::Timeout,
+            (None, RunEnd::ExtensionFailed(failure)) => extension_failed(failure),
+            (None, RunEnd::Exited | RunEnd::Ready) => Outcome::Crash { status: exit },
         };
-        let exit = if run.end == RunEnd::Exited { exit } else { None };
-        Finished {
-            outcome,
-            status,
-            response_latency: latency,
-            produced_bytes,
-            exit,
-            ended_at: run.ended_at,
-        }
-    }
-
-    async fn end_runtime(&mut self, runtime: Runtime) -> Option<ExitStatus> {
-        self.note_memory(&runtime);
-        let status = runtime.kill().await;
-        lock(&self.view.seen).pid = None;
-        status
+        let exit = if is_exit { exit } else { None };
+        let (runtime_done, ended_at) = (run.runtime_done, run.ended_at);
+        Finished { outcome, status, times, runtime_done, exit, ended_at, failed }
     }
 
     fn note_memory(&mut self, runtime: &Runtime) {
-        self.max_memory_mb = self.max_memory_mb.max(runtime.peak_memory_mb().unwrap_or_default());
+        self.max_memory_mb = self.max_memory_mb.max(runtime.peak_memory_mb());
     }
 }
 
-/// AWS's error type for a process that ended by itself.
-const EXIT_ERROR: &str = "Runtime.ExitError";
+fn outcome_of(result: Result<Bytes, Failure>) -> Outcome {
+    match result {
+        Ok(body) => Outcome::Response(body),
+        Err(Failure { error_type, body, .. }) => Outcome::FunctionError { error_type, body },
+    }
+}
 
-fn status_of(end: RunEnd) -> Status {
-    match end {
-        RunEnd::Ready => Status::Success,
-        RunEnd::Exited => Status::Error(EXIT_ERROR.to_owned()),
-        RunEnd::Timeout => Status::Timeout,
+fn extension_failed(failure: ExtensionFailure) -> Outcome {
+    error_outcome(failure.error_type, &failure.message)
+}
+
+fn error_outcome(error_type: String, message: &str) -> Outcome {
+    let body = json!({ "errorType": error_type, "errorMessage": message }).to_string();
+    Outcome::FunctionError { error_type, body: body.into() }
+}
+
+/// AWS's error type for a bootstrap that cannot be started.
+const INVALID_ENTRYPOINT: &str = "Runtime.InvalidEntrypoint";
+
+fn status_of_init(failure: &InitFailure) -> Status {
+    match failure {
+        InitFailure::Start(_) => Status::Error(INVALID_ENTRYPOINT.to_owned()),
+        InitFailure::Reported(failure) => Status::Error(failure.platform_type.clone()),
+        InitFailure::Extension(failure) => Status::Error(failure.error_type.clone()),
+        InitFailure::Exited => Status::Error(EXIT_ERROR.to_owned()),
+        InitFailure::Timeout => Status::Timeout,
+    }
+}
+
+/// The end of an invocation whose init failed.
+fn init_failed(failure: InitFailure, exit: Option<ExitStatus>) -> Finished {
+    let status = status_of_init(&failure);
+    let is_exit = matches!(failure, InitFailure::Exited);
+    let outcome = match failure {
+        InitFailure::Start(error) => error_outcome(
+            INVALID_ENTRYPOINT.to_owned(),
+            &format!("the bootstrap could not be started: {error}"),
+        ),
+        InitFailure::Reported(failure) => outcome_of(Err(failure)),
+        InitFailure::Extension(failure) => extension_failed(failure),
+        InitFailure::Exited => Outcome::Crash { status: exit },
+        InitFailure::Timeout => Outcome::Timeout,
+    };
+    Finished {
+        outcome,
+        status,
+        times: None,
+        runtime_done: None,
+        exit: exit.filter(|_| is_exit),
+        ended_at: Instant::now(),
+        failed: None,
     }
 }
 

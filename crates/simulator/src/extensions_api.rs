@@ -1,19 +1,22 @@
-//! As much of the Extensions API 2020-01-01 as an internal extension needs: register and wait for events.
+//! The Extensions API 2020-01-01 and the Telemetry API's subscription: turns requests into calls, and replies into answers.
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
 use crate::http::{self as server, Unread};
-use crate::runtime_api::{Call, ask, header, not_found};
+use crate::runtime_api::{
+    Call, ExtensionReport, Registration, Subscribed, accepted, ask, header, not_found,
+};
+use crate::telemetry::Settings;
 
-const MAX_REGISTRATION_BYTES: usize = 64 * 1024;
+const MAX_BODY_BYTES: usize = 64 * 1024;
 
 #[derive(Debug, Default, Deserialize)]
-struct Registration {
+struct Events {
     #[serde(default)]
     events: Vec<String>,
 }
@@ -23,62 +26,124 @@ pub(crate) async fn route(
     request: Request<Incoming>,
     calls: &mpsc::Sender<Call>,
 ) -> Response<Full<Bytes>> {
-    match (request.method(), path) {
+    let answer = match (request.method(), path) {
         (&Method::POST, "register") => register(request, calls).await,
         (&Method::GET, "event/next") => next(request, calls).await,
-        _ => not_found(),
-    }
+        (&Method::POST, "init/error") => report(request, true, calls).await,
+        (&Method::POST, "exit/error") => report(request, false, calls).await,
+        _ => return not_found(),
+    };
+    answer.unwrap_or_else(|refused| refused)
 }
 
-async fn register(request: Request<Incoming>, calls: &mpsc::Sender<Call>) -> Response<Full<Bytes>> {
-    let Some(name) = header(request.headers(), "Lambda-Extension-Name").map(str::to_owned) else {
-        return server::error(
+type Answer = Result<Response<Full<Bytes>>, Response<Full<Bytes>>>;
+
+async fn register(request: Request<Incoming>, calls: &mpsc::Sender<Call>) -> Answer {
+    let name = header(request.headers(), "Lambda-Extension-Name").filter(|name| !name.is_empty());
+    let name = name.map(str::to_owned).ok_or_else(|| {
+        server::error(
             StatusCode::FORBIDDEN,
             "Extension.InvalidExtensionName",
             "Lambda-Extension-Name is missing",
-        );
+        )
+    })?;
+    let features = header(request.headers(), "Lambda-Extension-Accept-Feature").unwrap_or_default();
+    let wants_account_id =
+        features.split(',').any(|feature| feature.trim().eq_ignore_ascii_case("accountId"));
+    let body = body(request).await?;
+    let Events { events } = serde_json::from_slice(&body)
+        .map_err(|_| invalid_request("the body is not {\"events\":[…]}"))?;
+    let registration = Registration { name, events, wants_account_id };
+    let registered = ask(calls, |reply| Call::Register { registration, reply }).await?;
+    let mut answer = server::json(StatusCode::OK, registered.body);
+    if let Ok(identifier) = registered.identifier.parse() {
+        answer.headers_mut().insert("Lambda-Extension-Identifier", identifier);
+    }
+    Ok(answer)
+}
+
+async fn next(request: Request<Incoming>, calls: &mpsc::Sender<Call>) -> Answer {
+    let extension = identifier(request.headers()).ok_or_else(no_identifier)?;
+    let event = ask(calls, |reply| Call::NextExtensionEvent { extension, reply }).await?;
+    let mut answer = server::json(StatusCode::OK, event);
+    if let Ok(identifier) = crate::identifiers::uuid().parse() {
+        answer.headers_mut().insert("Lambda-Extension-Event-Identifier", identifier);
+    }
+    Ok(answer)
+}
+
+async fn report(
+    request: Request<Incoming>,
+    during_init: bool,
+    calls: &mpsc::Sender<Call>,
+) -> Answer {
+    let extension = identifier(request.headers()).ok_or_else(no_identifier)?;
+    let error_type = header(request.headers(), "Lambda-Extension-Function-Error-Type");
+    let error_type = error_type.map(str::to_owned).ok_or_else(|| {
+        server::error(
+            StatusCode::FORBIDDEN,
+            "Extension.MissingHeader",
+            "Lambda-Extension-Function-Error-Type is missing",
+        )
+    })?;
+    // The body is optional and tells Lambda nothing.
+    body(request).await?;
+    let report = ExtensionReport { extension, error_type, during_init };
+    Ok(accepted(ask(calls, |reply| Call::ExtensionReport { report, reply }).await))
+}
+
+/// `PUT /2022-07-01/telemetry`
+pub(crate) async fn subscribe(
+    request: Request<Incoming>,
+    calls: &mpsc::Sender<Call>,
+) -> Response<Full<Bytes>> {
+    let subscribe = async {
+        let extension = identifier(request.headers()).ok_or_else(no_identifier)?;
+        let body = body(request).await?;
+        let settings = Settings::parse(&body);
+        ask(calls, |reply| Call::Subscribe { extension, settings, reply }).await
     };
-    let body = match server::read_body(request.into_body(), MAX_REGISTRATION_BYTES).await {
-        Ok(body) => body.bytes,
-        Err(Unread::TooLarge | Unread::BrokenOff) => {
-            return server::error(
-                StatusCode::BAD_REQUEST,
-                "InvalidRequestFormat",
-                "the body cannot be read",
-            );
+    match subscribe.await {
+        Ok(Subscribed::Yes) => server::json(StatusCode::OK, r#""OK""#),
+        Ok(Subscribed::Invalid(error)) => {
+            server::error(StatusCode::BAD_REQUEST, "ValidationError", &error.to_string())
         }
-    };
-    let Ok(Registration { events }) = serde_json::from_slice(&body) else {
-        return server::error(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestFormat",
-            "the body is not {\"events\":[…]}",
-        );
-    };
-    match ask(calls, |reply| Call::Register { name, events, reply }).await {
-        Ok(registered) => {
-            let mut answer = server::json(StatusCode::OK, registered.body);
-            if let Ok(identifier) = registered.identifier.parse() {
-                answer.headers_mut().insert("Lambda-Extension-Identifier", identifier);
-            }
-            answer
-        }
-        Err(answer) => answer,
+        Ok(Subscribed::Scripted(202)) => server::error(
+            StatusCode::ACCEPTED,
+            "Telemetry.NotSupported",
+            "Telemetry API is not supported",
+        ),
+        Ok(Subscribed::Scripted(404)) => not_found(),
+        Ok(Subscribed::Scripted(status)) => server::error(
+            StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+            "Telemetry.Scripted",
+            "as the test told",
+        ),
+        Err(refused) => refused,
     }
 }
 
-async fn next(request: Request<Incoming>, calls: &mpsc::Sender<Call>) -> Response<Full<Bytes>> {
-    let Some(extension) =
-        header(request.headers(), "Lambda-Extension-Identifier").map(str::to_owned)
-    else {
-        return server::error(
-            StatusCode::FORBIDDEN,
-            "Extension.MissingExtensionIdentifier",
-            "Lambda-Extension-Identifier is missing",
-        );
-    };
-    match ask(calls, |reply| Call::NextExtensionEvent { extension, reply }).await {
-        Ok(event) => server::json(StatusCode::OK, event),
-        Err(answer) => answer,
+fn identifier(headers: &HeaderMap) -> Option<String> {
+    header(headers, "Lambda-Extension-Identifier").map(str::to_owned)
+}
+
+fn no_identifier() -> Response<Full<Bytes>> {
+    server::error(
+        StatusCode::FORBIDDEN,
+        "Extension.MissingExtensionIdentifier",
+        "Lambda-Extension-Identifier is missing",
+    )
+}
+
+async fn body(request: Request<Incoming>) -> Result<Bytes, Response<Full<Bytes>>> {
+    match server::read_body(request.into_body(), MAX_BODY_BYTES).await {
+        Ok(body) => Ok(body.bytes),
+        Err(Unread::TooLarge | Unread::BrokenOff) => {
+            Err(invalid_request("the body cannot be read"))
+        }
     }
+}
+
+fn invalid_request(message: &str) -> Response<Full<Bytes>> {
+    server::error(StatusCode::BAD_REQUEST, "InvalidRequestFormat", message)
 }

@@ -40,6 +40,8 @@ pub struct FunctionSpec {
     pub(crate) old_style_failures: bool,
     pub(crate) split_at_pipe_buffer: bool,
     pub(crate) retry_delays: Vec<Duration>,
+    pub(crate) layers: Vec<PathBuf>,
+    pub(crate) enforce_memory: bool,
 }
 
 /// The user's variables; their values may be secrets and are never printed.
@@ -129,6 +131,8 @@ impl FunctionSpec {
             old_style_failures: false,
             split_at_pipe_buffer: false,
             retry_delays: vec![Duration::from_millis(10), Duration::from_millis(20)],
+            layers: Vec::new(),
+            enforce_memory: false,
         }
     }
 
@@ -153,7 +157,7 @@ impl FunctionSpec {
         self
     }
 
-    /// The configured memory in MB; it is reported, not enforced.
+    /// The configured memory in MB; it is enforced only where [`enforce_memory`](Self::enforce_memory) says so.
     #[must_use]
     pub fn memory_mb(mut self, memory_mb: u64) -> Self {
         self.memory_mb = memory_mb;
@@ -262,6 +266,22 @@ impl FunctionSpec {
         self
     }
 
+    /// Adds a layer: every file in its `extensions` directory is started as an external extension, named like the file.
+    /// Files of later layers replace those of earlier ones. The directory is not copied to `/opt`.
+    #[must_use]
+    pub fn layer(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.layers.push(directory.into());
+        self
+    }
+
+    /// Kills the runtime when all processes of an environment together have more than the configured memory resident, as
+    /// Lambda does; looked at every 5 ms.
+    #[must_use]
+    pub fn enforce_memory(mut self, enforce: bool) -> Self {
+        self.enforce_memory = enforce;
+        self
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -346,6 +366,29 @@ impl FunctionSpec {
         environment
     }
 }
+
+impl FunctionSpec {
+    /// The environment of an extension: the function's, without what Lambda hides from it (AWS Lambda "Extensions API").
+    pub(crate) fn extension_environment(&self, runtime_api: &str) -> BTreeMap<String, String> {
+        let mut environment = self.environment(runtime_api, "");
+        environment.retain(|name, _| !HIDDEN_FROM_EXTENSIONS.contains(&name.as_str()));
+        environment
+    }
+}
+
+/// Variables that extensions do not see.
+const HIDDEN_FROM_EXTENSIONS: [&str; 10] = [
+    "AWS_EXECUTION_ENV",
+    "AWS_LAMBDA_LOG_GROUP_NAME",
+    "AWS_LAMBDA_LOG_STREAM_NAME",
+    "AWS_XRAY_CONTEXT_MISSING",
+    "AWS_XRAY_DAEMON_ADDRESS",
+    "LAMBDA_RUNTIME_DIR",
+    "LAMBDA_TASK_ROOT",
+    "_AWS_XRAY_DAEMON_ADDRESS",
+    "_AWS_XRAY_DAEMON_PORT",
+    "_HANDLER",
+];
 
 /// Names that `CreateFunction` refuses; the unreserved ones (PATH, LANG, TZ, the X-Ray pair) may be set.
 const RESERVED: [&str; 17] = [

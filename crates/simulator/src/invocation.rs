@@ -4,6 +4,10 @@ use std::process::ExitStatus;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::error::Error;
 
 /// A finished invocation.
 #[derive(Debug, Clone)]
@@ -11,8 +15,13 @@ use bytes::Bytes;
 pub struct Invocation {
     pub request_id: String,
     pub outcome: Outcome,
-    /// From the event being given out until the runtime was ready for the next, as in REPORT.
+    /// From the event being given out to the whole response, which the caller then has; `None` without one.
+    pub response_latency: Option<Duration>,
+    /// From the event being given out until the runtime and its extensions were ready for the next, as in REPORT.
     pub duration: Duration,
+    /// How much of it the extensions went on when the runtime was done: CloudWatch's
+    /// `PostRuntimeExecutionDuration`, and the `extensionOverhead` of `platform.report`.
+    pub post_runtime: Duration,
     /// `duration` and the init phase, rounded up to milliseconds.
     pub billed_duration: Duration,
     /// How long the init phase took, on the first invocation of an environment.
@@ -27,6 +36,36 @@ pub struct Invocation {
     /// The value of `Lambda-Runtime-Trace-Id`.
     pub trace_header: Option<String>,
     pub max_memory_mb: u64,
+}
+
+/// An invocation that has begun.
+#[derive(Debug)]
+pub struct RunningInvocation {
+    pub(crate) request_id: String,
+    pub(crate) outcome: oneshot::Receiver<Outcome>,
+    pub(crate) running: JoinHandle<Result<Invocation, Error>>,
+}
+
+impl RunningInvocation {
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// Waits for what the caller gets: as soon as the runtime has posted it, whatever the extensions still do.
+    ///
+    /// # Errors
+    /// When it was asked for before, or the simulator shuts down.
+    pub async fn outcome(&mut self) -> Result<Outcome, Error> {
+        (&mut self.outcome).await.map_err(|_| Error::ShuttingDown)
+    }
+
+    /// Waits until the invocation is over and its log is written.
+    ///
+    /// # Errors
+    /// When the simulator shuts down.
+    pub async fn finished(self) -> Result<Invocation, Error> {
+        self.running.await.unwrap_or(Err(Error::ShuttingDown))
+    }
 }
 
 /// What the caller of a function gets.

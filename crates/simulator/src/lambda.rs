@@ -16,9 +16,10 @@ use crate::environment::EnvironmentState;
 use crate::error::Error;
 use crate::function::FunctionSpec;
 use crate::http::Server;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, RunningInvocation};
 use crate::lock;
 use crate::service::{Function, Service};
+use crate::telemetry::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
 
 /// How often a flush looks again for what its own deliveries have made, before it takes it for a loop.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -78,7 +79,20 @@ impl Lambda {
         function: &str,
         payload: impl AsRef<[u8]>,
     ) -> Result<Invocation, Error> {
-        self.service.invoke(function, Bytes::copy_from_slice(payload.as_ref())).await
+        self.begin_invocation(function, payload)?.finished().await
+    }
+
+    /// Invokes a function without waiting: its outcome is there as soon as the runtime has posted it, while the
+    /// invocation goes on as long as its extensions do.
+    ///
+    /// # Errors
+    /// As for [`invoke`](Self::invoke).
+    pub fn begin_invocation(
+        &self,
+        function: &str,
+        payload: impl AsRef<[u8]>,
+    ) -> Result<RunningInvocation, Error> {
+        self.service.invoke(function, Bytes::copy_from_slice(payload.as_ref()))
     }
 
     /// Queues an asynchronous invocation and returns its request id. A failed attempt is repeated as often as the
@@ -203,6 +217,53 @@ impl Lambda {
             .filter(|environment| environment.busy)
             .filter_map(|environment| environment.pid);
         busy.filter(|pid| self.service.table.kill(*pid)).count()
+    }
+
+    /// Kills the runtimes of a function that are in the middle of an invocation, as Lambda does when memory is exhausted,
+    /// and returns how many they were.
+    pub fn exhaust_memory(&self, function: &str) -> usize {
+        let Ok(function) = self.service.function(function) else { return 0 };
+        let views = lock(&function.views).to_vec();
+        let pids = views.iter().filter_map(|view| view.run_out_of_memory());
+        pids.filter(|pid| self.service.table.kill(*pid)).count()
+    }
+
+    /// Kills the process of one extension in all environments of a function, and returns how many they were.
+    pub fn kill_extension(&self, function: &str, extension: &str) -> usize {
+        let environments = self.environments(function);
+        let extensions = environments.iter().flat_map(|environment| &environment.extensions);
+        let named = extensions.filter(|known| known.name == extension);
+        named.filter(|known| self.service.table.kill(known.pid)).count()
+    }
+
+    /// Interferes with the telemetry of a function.
+    ///
+    /// # Errors
+    /// When the function does not exist.
+    pub fn telemetry(&self, function: &str) -> Result<TelemetryControl, Error> {
+        Ok(TelemetryControl(Arc::clone(&self.service.function(function)?.controls)))
+    }
+
+    /// What became of all telemetry.
+    pub fn telemetry_counts(&self) -> TelemetryCounts {
+        self.service.telemetry_ledger.counts()
+    }
+
+    /// The telemetry that waited when its environment ended, oldest first; the last 1,000 (or 64 MiB) are kept, and
+    /// [`TelemetryCounts::undelivered`] counts all.
+    pub fn telemetry_undelivered(&self) -> Vec<UndeliveredTelemetry> {
+        self.service.telemetry_ledger.undelivered()
+    }
+
+    /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.
+    pub async fn kill_idle(&self, function: &str) -> Result<usize, Error> {
+        let function = self.service.function(function)?;
+        let idle = std::mem::take(&mut *lock(&function.idle));
+        let killed = idle.len();
+        for environment in idle {
+            environment.kill().await;
+        }
+        Ok(killed)
     }
 
     /// Shuts the idle environments of a function down, so that its next invocation is a cold start; returns how many.

@@ -30,12 +30,14 @@ mod cloudwatch;
 mod endpoint;
 mod environment;
 mod error;
+mod extensions;
 mod extensions_api;
 mod function;
 mod http;
 mod identifiers;
 mod invocation;
 mod lambda;
+mod output;
 mod platform_events;
 mod process;
 mod recent;
@@ -43,18 +45,20 @@ mod runtime;
 mod runtime_api;
 mod service;
 pub mod sink;
+mod telemetry;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use asynchronous::{OnFailureRecord, RequestContext, ResponseContext};
 pub use cloudwatch::{FilterPattern, InvalidPattern, LogCounts, LogEvent, MAX_FILTERS_PER_GROUP};
-pub use environment::EnvironmentState;
+pub use environment::{EnvironmentState, ExtensionState};
 pub use error::Error;
 pub use function::{FunctionSpec, LogFormat, LogLevel, XRay};
-pub use invocation::{Invocation, Outcome};
+pub use invocation::{Invocation, Outcome, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::{MAX_ASYNC_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES};
+pub use telemetry::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
 
 /// A panic in one test thread must not hide what the others would show.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
@@ -15,8 +16,8 @@ use tokio::io::unix::AsyncFd;
 use tokio::time::Instant;
 
 use crate::capture::Captures;
-use crate::cloudwatch::LogWriter;
 use crate::lock;
+use crate::output::Output;
 
 /// All living children of one simulator, so that none outlives it.
 #[derive(Debug, Default)]
@@ -100,13 +101,13 @@ pub(crate) struct Start<'a> {
 }
 
 impl Process {
-    /// Starts a process whose standard output and error become lines of `writer`.
+    /// Starts a process whose standard output and error become lines of `output`.
     pub(crate) fn start(
         start: Start<'_>,
-        writer: &Arc<LogWriter>,
+        output: &Output,
         table: &Arc<ProcessTable>,
     ) -> io::Result<Self> {
-        let (captures, stdout, stderr) = Captures::new(writer)?;
+        let (captures, stdout, stderr) = Captures::new(output)?;
         let mut command = Command::new(start.program);
         command
             .args(start.arguments)
@@ -162,10 +163,25 @@ impl Process {
         drop(self.pidfd.readable().await);
     }
 
-    /// Stops the whole group and writes every line that it has written so far.
-    pub(crate) async fn freeze(&mut self) {
+    /// As [`ended`](Self::ended), for those who wait for one of many processes.
+    pub(crate) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.pidfd.poll_read_ready(context).map(drop)
+    }
+
+    /// Tells the whole group to stop; [`freeze`](Self::freeze) waits until it has.
+    pub(crate) fn begin_freeze(&mut self) {
         kill_group(self.leader, Signal::STOP);
         self.frozen = true;
+    }
+
+    /// Writes every line that has come out so far.
+    pub(crate) fn drain(&self) {
+        self.captures.drain();
+    }
+
+    /// Stops the whole group and writes every line that it has written so far.
+    pub(crate) async fn freeze(&mut self) {
+        self.begin_freeze();
         let stopped = WaitIdOptions::STOPPED
             | WaitIdOptions::EXITED
             | WaitIdOptions::NOWAIT
@@ -196,11 +212,16 @@ impl Process {
         rustix::process::kill_process(self.leader, Signal::TERM).ok();
     }
 
+    /// Kills the whole group; the rest is for [`end`](Self::end).
+    pub(crate) fn kill(&self) {
+        kill_group(self.leader, Signal::KILL);
+    }
+
     /// Kills what is left of the group, writes its last lines, and gives the leader's exit status.
     ///
     /// Where the leader had ended by itself the status is its own, else that of the kill.
     pub(crate) async fn end(mut self) -> Option<ExitStatus> {
-        kill_group(self.leader, Signal::KILL);
+        self.kill();
         self.ended().await;
         let status = self.reap();
         self.captures.finish();
@@ -209,9 +230,18 @@ impl Process {
 
     /// The most memory the leader has had resident so far, in MB, rounded up.
     pub(crate) fn peak_memory_mb(&self) -> Option<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that the leader has resident now, in MB, rounded up.
+    pub(crate) fn memory_mb(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, label: &str) -> Option<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kilobytes: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        let memory = status.lines().find_map(|line| line.strip_prefix(label))?;
+        let kilobytes: u64 = memory.trim().strip_suffix("kB")?.trim().parse().ok()?;
         Some(kilobytes.div_ceil(1024))
     }
 
@@ -244,21 +274,25 @@ pub fn process_state(pid: u32) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cloudwatch::CloudWatch;
-    use crate::function::FunctionSpec;
+    use crate::cloudwatch::{CloudWatch, LogWriter};
+    use crate::function::{FunctionSpec, LogFormat};
+    use crate::telemetry::{Category, Telemetry};
 
     #[tokio::test]
     async fn a_frozen_process_has_nothing_left_in_its_pipes() {
         let (cloudwatch, table) = (Arc::<CloudWatch>::default(), Arc::<ProcessTable>::default());
         let spec = FunctionSpec::new("f", "/bin/sh");
         let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));
+        let telemetry =
+            Telemetry::new("f", "environment", LogFormat::Text, &Arc::default(), &Arc::default());
+        let output = Output { writer, telemetry, category: Category::Function };
         let start = Start {
             program: spec.bootstrap(),
             arguments: &["-c".to_owned(), "echo out; echo err >&2; kill -STOP $$".to_owned()],
             environment: BTreeMap::new(),
             directory: None,
         };
-        let mut process = Process::start(start, &writer, &table).unwrap();
+        let mut process = Process::start(start, &output, &table).unwrap();
         // Without the reader tasks, what is in the log comes from the freeze alone.
         process.captures.stop_reading();
         while process_state(process.pid()) != Some('T') {

@@ -1,4 +1,4 @@
-//! One life of a function's process: from its start over the events it takes to its end.
+//! One life of an environment's processes: extensions and runtime, from their start over the invocations to their end.
 
 use std::io;
 use std::process::ExitStatus;
@@ -8,283 +8,501 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::clock;
+use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
+use crate::environment::EnvironmentView;
+use crate::extensions::{ExtensionFailure, Extensions};
 use crate::function::FunctionSpec;
-use crate::identifiers;
-use crate::platform_events::PlatformEvents;
+use crate::identifiers::Trace;
+use crate::output::Output;
+use crate::platform_events::{Phase, PlatformEvents, ResponseTimes, RuntimeDone, Status};
 use crate::process::{Process, ProcessTable, Start};
-use crate::runtime_api::{Call, Event, Failure, Refused, Registered, Reply, RuntimeApi};
+use crate::runtime_api::{Call, Event, Failure, Refused, Reply, RuntimeApi, Subscribed, answer};
+use crate::telemetry::{Category, Controls, Settings, Telemetry};
 
-/// What Lambda grants a process that has an internal extension between SIGTERM and SIGKILL.
-const SHUTDOWN_WITH_EXTENSION: Duration = Duration::from_millis(500);
+/// What Lambda grants an environment with external extensions for its end.
+const SHUTDOWN_WITH_EXTERNAL: Duration = Duration::from_secs(2);
+/// What the runtime has of it between SIGTERM and SIGKILL.
+const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(300);
+/// What it has where an extension is registered inside its process.
+const RUNTIME_SHUTDOWN_WITH_INTERNAL: Duration = Duration::from_millis(500);
 
-/// The most extensions that may register (AWS Lambda "Extensions API").
-const MAX_EXTENSIONS: usize = 10;
+/// How often the memory is looked at where its limit is enforced.
+const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
-/// A running process together with its side of the Runtime API.
+/// What surrounds the processes of an environment and outlives their resets.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) spec: Arc<FunctionSpec>,
+    pub(crate) writer: Arc<LogWriter>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) controls: Arc<Controls>,
+    pub(crate) events: PlatformEvents,
+    pub(crate) table: Arc<ProcessTable>,
+    pub(crate) view: Arc<EnvironmentView>,
+}
+
+impl Surroundings {
+    fn output(&self, category: Category) -> Output {
+        Output {
+            writer: Arc::clone(&self.writer),
+            telemetry: Arc::clone(&self.telemetry),
+            category,
+        }
+    }
+}
+
+/// Running processes together with Lambda's side of their APIs.
 #[derive(Debug)]
 pub(crate) struct Runtime {
-    process: Process,
+    surroundings: Arc<Surroundings>,
     api: RuntimeApi,
-    function: Arc<FunctionSpec>,
+    extensions: Extensions,
+    /// The runtime; it starts when all extensions have registered.
+    process: Option<Process>,
     /// The `next` call that waits for an event.
     waiting: Option<Reply<Event>>,
-    extensions: Vec<Extension>,
     initialised: bool,
+    out_of_memory: bool,
 }
 
-#[derive(Debug)]
-struct Extension {
-    identifier: String,
-    name: String,
-    events: Vec<String>,
-    waiting: Option<Reply<String>>,
-}
-
-/// Why a process did not become ready.
+/// Why the processes did not become ready.
 #[derive(Debug)]
 pub(crate) enum InitFailure {
     Start(io::Error),
     Reported(Failure),
+    Extension(ExtensionFailure),
     Exited,
     Timeout,
 }
 
-/// How far a process came with an event.
+/// How far the processes came with an event.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) response: Option<Responded>,
+    /// When the runtime was done; `None` where it never was.
+    pub(crate) runtime_done: Option<Instant>,
     pub(crate) end: RunEnd,
     /// When it came to its end; what follows is not the function's time.
     pub(crate) ended_at: Instant,
-}
-
-impl Run {
-    fn new(response: Option<Responded>, end: RunEnd) -> Self {
-        Self { response, end, ended_at: Instant::now() }
-    }
+    given_out: (Instant, Timestamp),
 }
 
 #[derive(Debug)]
 pub(crate) struct Responded {
     pub(crate) result: Result<Bytes, Failure>,
-    pub(crate) latency: Duration,
+    pub(crate) times: ResponseTimes,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RunEnd {
     /// The runtime and its extensions wait for the next event.
     Ready,
     Exited,
+    ExtensionFailed(ExtensionFailure),
     Timeout,
+}
+
+/// Why an environment's processes end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ShutdownReason {
+    Spindown,
+    Timeout,
+    Failure,
+}
+
+impl ShutdownReason {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Spindown => "spindown",
+            Self::Timeout => "timeout",
+            Self::Failure => "failure",
+        }
+    }
 }
 
 impl Runtime {
-    pub(crate) async fn start(
-        function: &Arc<FunctionSpec>,
-        writer: &Arc<LogWriter>,
-        table: &Arc<ProcessTable>,
-    ) -> io::Result<Self> {
-        let api = RuntimeApi::start().await?;
-        let start = Start {
-            program: function.bootstrap(),
-            arguments: function.arguments(),
-            environment: function.environment(&api.address().to_string(), writer.stream()),
-            directory: function.directory.as_deref(),
-        };
-        let process = Process::start(start, writer, table)?;
+    /// Starts the extensions.
+    pub(crate) async fn start(surroundings: &Arc<Surroundings>) -> Result<Self, InitFailure> {
+        let api = RuntimeApi::start().await.map_err(InitFailure::Start)?;
+        let output = surroundings.output(Category::Extension);
+        let (spec, table) = (&surroundings.spec, &surroundings.table);
+        let extensions = Extensions::launch(spec, &api.address().to_string(), &output, table)
+            .map_err(InitFailure::Extension)?;
+        surroundings.view.note_extensions(extensions.pids());
+        surroundings.telemetry.thaw();
         Ok(Self {
-            process,
+            surroundings: Arc::clone(surroundings),
             api,
-            function: Arc::clone(function),
+            extensions,
+            process: None,
             waiting: None,
-            extensions: Vec::new(),
             initialised: false,
+            out_of_memory: false,
         })
     }
 
-    pub(crate) fn pid(&self) -> u32 {
-        self.process.pid()
-    }
-
-    pub(crate) fn peak_memory_mb(&self) -> Option<u64> {
-        self.process.peak_memory_mb()
-    }
-
-    /// Waits until the runtime and its extensions have asked for their first event.
-    pub(crate) async fn initialise(
-        &mut self,
-        until: Instant,
-        events: &PlatformEvents,
-    ) -> Result<(), InitFailure> {
-        while !(self.waiting.is_some()
-            && self.extensions.iter().all(|extension| extension.waiting.is_some()))
-        {
-            let call = match self.next_call(until).await {
-                Happened::Call(call) => call,
-                Happened::Exited => return Err(InitFailure::Exited),
-                Happened::Timeout => return Err(InitFailure::Timeout),
-            };
-            match call {
-                Call::InitError { failure, reply } => {
-                    answer(reply, Ok(()));
-                    return Err(InitFailure::Reported(failure));
-                }
-                Call::Register { name, events, reply } => self.register(name, events, reply),
-                other => self.take_waiting_call(other),
-            }
-        }
-        self.initialised = true;
-        for extension in &self.extensions {
-            events.extension(&extension.name, &extension.events, clock::now());
-        }
+    fn start_process(&mut self) -> io::Result<()> {
+        let Surroundings { spec, writer, table, view, .. } = &*self.surroundings;
+        let start = Start {
+            program: spec.bootstrap(),
+            arguments: spec.arguments(),
+            environment: spec.environment(&self.api.address().to_string(), writer.stream()),
+            directory: spec.directory.as_deref(),
+        };
+        let process = Process::start(start, &self.surroundings.output(Category::Function), table)?;
+        view.note_start(process.pid());
+        self.process = Some(process);
         Ok(())
     }
 
-    /// Gives an event out and waits until the invocation is over.
-    pub(crate) async fn run(&mut self, event: Event, deadline: Instant) -> Run {
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Process::pid)
+    }
+
+    pub(crate) fn has_extensions(&self) -> bool {
+        !self.extensions.is_empty()
+    }
+
+    /// The most memory that all processes have had, in MB.
+    pub(crate) fn peak_memory_mb(&self) -> u64 {
+        let runtime = self.process.as_ref().and_then(Process::peak_memory_mb);
+        runtime.unwrap_or_default() + self.extensions.peak_memory_mb()
+    }
+
+    /// Whether the runtime was killed because of its memory.
+    pub(crate) fn ran_out_of_memory(&self) -> bool {
+        self.out_of_memory || self.surroundings.view.take_out_of_memory()
+    }
+
+    /// Starts the runtime once the extensions have registered, and waits until all have asked for their first event.
+    pub(crate) async fn initialise(
+        &mut self,
+        until: Instant,
+        phase: Phase,
+    ) -> Result<(), InitFailure> {
+        let surroundings = Arc::clone(&self.surroundings);
+        let mut runtime_done = false;
+        loop {
+            if self.process.is_none() && self.extensions.are_registered() {
+                self.start_process().map_err(InitFailure::Start)?;
+            }
+            if self.waiting.is_some() && !runtime_done {
+                runtime_done = true;
+                self.drain();
+                surroundings.events.init_runtime_done(phase, &Status::Success, clock::now());
+            }
+            if self.waiting.is_some() && self.extensions.are_ready() {
+                self.initialised = true;
+                return Ok(());
+            }
+            let failure = match self.next_call(until).await {
+                Happened::Call(Call::InitError { failure, reply }) => {
+                    answer(reply, Ok(()));
+                    Some(InitFailure::Reported(failure))
+                }
+                Happened::Call(call) => self.take_call(call).map(InitFailure::Extension),
+                Happened::RuntimeExited => Some(InitFailure::Exited),
+                Happened::ExtensionEnded(failure) => Some(InitFailure::Extension(failure)),
+                Happened::Timeout => Some(InitFailure::Timeout),
+            };
+            if let Some(failure) = failure {
+                let extension = match &failure {
+                    InitFailure::Extension(failure) => Some(failure),
+                    _ => None,
+                };
+                self.extensions.tell_unready(extension, &surroundings.events);
+                return Err(failure);
+            }
+        }
+    }
+
+    /// Gives an event out and waits until the invocation is over. `on_response` is called as soon as there is one.
+    pub(crate) async fn run(
+        &mut self,
+        event: Event,
+        trace: Option<&Trace>,
+        deadline: Instant,
+        mut on_response: impl FnMut(&Responded),
+    ) -> Run {
         let request_id = event.request_id.clone();
-        self.process.thaw();
-        let given_out = Instant::now();
-        self.inform_extensions(&event);
+        self.thaw();
+        let mut run = Run {
+            response: None,
+            runtime_done: None,
+            end: RunEnd::Ready,
+            ended_at: Instant::now(),
+            given_out: (Instant::now(), clock::now()),
+        };
+        self.extensions.invoke(&event);
         if let Some(waiting) = self.waiting.take() {
             answer(waiting, Ok(event));
         }
-        let mut response = None;
-        loop {
+        let end = loop {
             let call = match self.next_call(deadline).await {
                 Happened::Call(call) => call,
-                Happened::Exited => return Run::new(response, RunEnd::Exited),
-                Happened::Timeout => return Run::new(response, RunEnd::Timeout),
+                Happened::RuntimeExited => break RunEnd::Exited,
+                Happened::ExtensionEnded(failure) => break RunEnd::ExtensionFailed(failure),
+                Happened::Timeout => break RunEnd::Timeout,
             };
             match call {
-                Call::Response { request_id: answered, result, reply }
+                Call::Response { request_id: answered, result, begun, reply }
                     if answered == request_id =>
                 {
-                    if response.is_some() {
+                    if run.response.is_some() {
                         answer(reply, Err(Refused::WrongState));
                     } else {
-                        response = Some(Responded { result, latency: given_out.elapsed() });
+                        let times = ResponseTimes {
+                            latency: begun.duration_since(run.given_out.0),
+                            duration: begun.elapsed(),
+                        };
+                        on_response(run.response.insert(Responded { result, times }));
                         answer(reply, Ok(()));
                     }
                 }
-                Call::Next(reply) if response.is_none() => answer(reply, Err(Refused::WrongState)),
-                other => self.take_waiting_call(other),
+                Call::Next(reply) if run.response.is_none() => {
+                    answer(reply, Err(Refused::WrongState));
+                }
+                other => {
+                    if let Some(failure) = self.take_call(other) {
+                        break RunEnd::ExtensionFailed(failure);
+                    }
+                }
             }
-            let informed = |extension: &Extension| {
-                !extension.wants_invocations() || extension.waiting.is_some()
-            };
-            if self.waiting.is_some() && self.extensions.iter().all(informed) {
-                return Run::new(response, RunEnd::Ready);
+            if self.waiting.is_some() && run.runtime_done.is_none() {
+                run.runtime_done = Some(Instant::now());
+                self.drain();
+                self.tell_runtime_done(&request_id, &run, &run.status(false), trace);
             }
-        }
+            if self.waiting.is_some() && self.extensions.have_finished() {
+                break RunEnd::Ready;
+            }
+        };
+        run.end = end;
+        run.ended_at = Instant::now();
+        run
     }
 
-    /// Stops the process until the next event; all that it wrote before is in the log when this returns.
+    /// Says that the runtime is done with an event, well or not.
+    pub(crate) fn tell_runtime_done(
+        &self,
+        request_id: &str,
+        run: &Run,
+        status: &Status,
+        trace: Option<&Trace>,
+    ) {
+        let done_at = run.runtime_done.unwrap_or(run.ended_at);
+        let produced = run.response.as_ref().map(|response| match &response.result {
+            Ok(body) => body.len(),
+            Err(failure) => failure.body.len(),
+        });
+        let done = RuntimeDone {
+            request_id,
+            status,
+            trace,
+            started: run.given_out.1,
+            duration: done_at.duration_since(run.given_out.0),
+            response: run.response.as_ref().map(|response| response.times),
+            produced_bytes: produced.unwrap_or_default(),
+        };
+        self.surroundings.events.runtime_done(&done, clock::now());
+    }
+
+    /// Stops all processes until the next event; all that they wrote before is in the log when this returns.
     pub(crate) async fn freeze(&mut self) {
-        self.process.freeze().await;
-    }
-
-    /// Kills the process, writes its last lines and gives the status with which it ended.
-    pub(crate) async fn kill(self) -> Option<ExitStatus> {
-        self.process.end().await
-    }
-
-    /// Ends the environment as Lambda does: SIGTERM and 500 ms if an extension is registered, and SIGKILL.
-    pub(crate) async fn shut_down(mut self) -> Option<ExitStatus> {
-        if !self.extensions.is_empty() {
-            self.process.terminate();
-            // The result does not matter: the process is ended either way.
-            drop(tokio::time::timeout(SHUTDOWN_WITH_EXTENSION, self.process.ended()).await);
+        self.surroundings.telemetry.freeze();
+        if let Some(process) = &mut self.process {
+            process.begin_freeze();
         }
-        self.process.end().await
+        self.extensions.begin_freeze();
+        if let Some(process) = &mut self.process {
+            process.freeze().await;
+        }
+        self.extensions.freeze().await;
+    }
+
+    fn thaw(&mut self) {
+        if let Some(process) = &mut self.process {
+            process.thaw();
+        }
+        self.extensions.thaw();
+        self.surroundings.telemetry.thaw();
+    }
+
+    /// Writes what the runtime has printed so far.
+    fn drain(&self) {
+        if let Some(process) = &self.process {
+            process.drain();
+        }
+    }
+
+    /// Kills the runtime, writes its last lines and gives the status with which it ended.
+    pub(crate) async fn kill_process(&mut self) -> Option<ExitStatus> {
+        self.process.take()?.end().await
+    }
+
+    /// Kills everything at once, as when a machine goes away.
+    pub(crate) async fn kill(mut self) {
+        self.kill_process().await;
+        self.extensions.end().await;
+        self.surroundings.telemetry.settle().await;
+    }
+
+    /// Ends the processes as Lambda does (AWS Lambda "Shutdown phase"): the runtime gets SIGTERM and a time, if any
+    /// extension is there; then external extensions get SHUTDOWN and the rest of theirs; then SIGKILL. After a failure the
+    /// runtime is killed at once.
+    pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
+        let end = Instant::now() + SHUTDOWN_WITH_EXTERNAL;
+        if !self.extensions.is_empty() {
+            self.thaw();
+            self.surroundings.telemetry.flush();
+            if reason == ShutdownReason::Spindown {
+                self.terminate_process().await;
+            }
+        }
+        self.kill_process().await;
+        if self.extensions.has_external() {
+            let left = end.duration_since(Instant::now());
+            self.extensions.shut_down(reason.name(), clock::now().after(left).millis());
+            while self.extensions.are_shutting_down() {
+                match self.next_call(end).await {
+                    // A failure to end is of no more consequence.
+                    Happened::Call(call) => drop(self.take_call(call)),
+                    Happened::ExtensionEnded(_) | Happened::RuntimeExited => {}
+                    Happened::Timeout => break,
+                }
+            }
+        }
+        self.extensions.end().await;
+        self.surroundings.telemetry.settle().await;
+    }
+
+    async fn terminate_process(&mut self) {
+        let Some(process) = &mut self.process else { return };
+        process.terminate();
+        let time = if self.extensions.has_internal() {
+            RUNTIME_SHUTDOWN_WITH_INTERNAL
+        } else {
+            RUNTIME_SHUTDOWN
+        };
+        // The result does not matter: the process is ended either way.
+        drop(tokio::time::timeout(time, process.ended()).await);
     }
 
     async fn next_call(&mut self, until: Instant) -> Happened {
-        tokio::select! {
-            // What a process asked before it ended counts.
-            biased;
-            Some(call) = self.api.calls.recv() => Happened::Call(call),
-            () = self.process.ended() => Happened::Exited,
-            () = tokio::time::sleep_until(until) => Happened::Timeout,
-        }
+        let spec = &self.surroundings.spec;
+        let is_limited = spec.enforce_memory && self.process.is_some();
+        let limit_mb = is_limited.then_some(spec.memory_mb);
+        let ended = loop {
+            tokio::select! {
+                // What a process asked before it ended counts.
+                biased;
+                Some(call) = self.api.calls.recv() => return Happened::Call(call),
+                () = ended(self.process.as_ref()) => return Happened::RuntimeExited,
+                place = self.extensions.one_ended() => break place,
+                () = exceeded(limit_mb, self.process.as_ref(), &self.extensions) => {
+                    self.out_of_memory = true;
+                    if let Some(process) = &self.process {
+                        process.kill();
+                        process.ended().await;
+                    }
+                }
+                () = tokio::time::sleep_until(until) => return Happened::Timeout,
+            }
+        };
+        self.extensions.note_end(ended).map_or(Happened::Timeout, Happened::ExtensionEnded)
     }
 
-    /// Keeps a call that waits for an event, and refuses what is not allowed at this time.
-    fn take_waiting_call(&mut self, call: Call) {
+    /// Keeps a call that waits for an event, does what an extension may ask for at this time, and refuses all else.
+    fn take_call(&mut self, call: Call) -> Option<ExtensionFailure> {
         match call {
             Call::Next(reply) => self.waiting = Some(reply),
             Call::NextExtensionEvent { extension, reply } => {
-                match self.extensions.iter_mut().find(|known| known.identifier == extension) {
-                    Some(known) => known.waiting = Some(reply),
-                    None => answer(reply, Err(Refused::UnknownExtension)),
+                self.extensions.next(&extension, reply, &self.surroundings.events);
+            }
+            Call::Register { registration, reply } => {
+                // All extensions register before the runtime asks for its first event.
+                if self.initialised || self.waiting.is_some() {
+                    answer(reply, Err(Refused::InitIsOver));
+                } else {
+                    self.extensions.register(registration, reply);
                 }
+            }
+            Call::ExtensionReport { report, reply } => {
+                let (error_type, during_init) = (report.error_type, report.during_init);
+                return self.extensions.report(&report.extension, error_type, during_init, reply);
+            }
+            Call::Subscribe { extension, settings, reply } => {
+                let subscribed = match settings {
+                    Ok(settings) => self.subscribe(&extension, settings),
+                    Err(error) => Ok(Subscribed::Invalid(error)),
+                };
+                answer(reply, subscribed);
             }
             Call::Response { reply, .. } => answer(reply, Err(Refused::UnknownRequest)),
             Call::InitError { reply, .. } => answer(reply, Err(Refused::WrongState)),
-            Call::Register { reply, .. } => answer(reply, Err(Refused::WrongState)),
         }
+        None
     }
 
-    fn register(&mut self, name: String, events: Vec<String>, reply: Reply<Registered>) {
-        if self.waiting.is_some() || self.initialised || self.extensions.len() >= MAX_EXTENSIONS {
-            return answer(reply, Err(Refused::WrongState));
+    fn subscribe(&mut self, extension: &str, settings: Settings) -> Result<Subscribed, Refused> {
+        let name = self.extensions.name(extension).ok_or(Refused::UnknownExtension)?;
+        if let Some(status) = self.surroundings.controls.subscription_answer() {
+            return Ok(Subscribed::Scripted(status));
         }
-        // An extension inside the runtime's process may not register for SHUTDOWN.
-        if events.iter().any(|event| event != INVOKE) {
-            return answer(reply, Err(Refused::UnsupportedEvent));
+        if self.initialised {
+            return Err(Refused::InitIsOver);
         }
-        let identifier = identifiers::uuid();
-        let body = serde_json::json!({
-            "functionName": self.function.name(),
-            "functionVersion": self.function.version_name(),
-            "handler": self.function.handler,
-            "accountId": self.function.account_id,
-        });
-        answer(reply, Ok(Registered { identifier: identifier.clone(), body: body.to_string() }));
-        self.extensions.push(Extension { identifier, name, events, waiting: None });
+        let types = settings.types.clone();
+        self.surroundings.telemetry.subscribe(&name, settings);
+        self.surroundings.events.telemetry_subscription(&name, &types, clock::now());
+        Ok(Subscribed::Yes)
     }
+}
 
-    fn inform_extensions(&mut self, event: &Event) {
-        let tracing = event
-            .trace_header
-            .as_ref()
-            .map(|value| serde_json::json!({ "type": "X-Amzn-Trace-Id", "value": value }));
-        let mut invoke = serde_json::json!({
-            "eventType": INVOKE,
-            "deadlineMs": event.deadline_ms,
-            "requestId": event.request_id,
-            "invokedFunctionArn": event.function_arn,
-        });
-        if let (Some(tracing), Some(invoke)) = (tracing, invoke.as_object_mut()) {
-            invoke.insert("tracing".to_owned(), tracing);
-        }
-        for extension in
-            self.extensions.iter_mut().filter(|extension| extension.wants_invocations())
-        {
-            if let Some(waiting) = extension.waiting.take() {
-                answer(waiting, Ok(invoke.to_string()));
+impl Run {
+    /// The status that the events give it; `out_of_memory` tells what no process can say of itself.
+    pub(crate) fn status(&self, out_of_memory: bool) -> Status {
+        match (&self.end, &self.response) {
+            (RunEnd::Ready, Some(Responded { result: Err(failure), .. })) => {
+                Status::HandlerError(failure.platform_type.clone())
             }
+            (RunEnd::Ready, _) => Status::Success,
+            (RunEnd::Exited, _) if out_of_memory => Status::Error(OUT_OF_MEMORY.to_owned()),
+            (RunEnd::Exited, _) => Status::Error(EXIT_ERROR.to_owned()),
+            (RunEnd::ExtensionFailed(failure), _) => Status::Error(failure.error_type.clone()),
+            (RunEnd::Timeout, _) => Status::Timeout,
         }
     }
 }
 
-const INVOKE: &str = "INVOKE";
-
-impl Extension {
-    fn wants_invocations(&self) -> bool {
-        self.events.iter().any(|event| event == INVOKE)
-    }
-}
+/// AWS's error type for a process that ended by itself.
+pub(crate) const EXIT_ERROR: &str = "Runtime.ExitError";
+const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
 enum Happened {
     Call(Call),
-    Exited,
+    RuntimeExited,
+    ExtensionEnded(ExtensionFailure),
     Timeout,
 }
 
-/// A caller that no longer waits has lost its answer; that is its own affair.
-fn answer<T>(reply: Reply<T>, answer: Result<T, Refused>) {
-    drop(reply.send(answer));
+/// Waits for the end of a process that runs; of none, for ever.
+async fn ended(process: Option<&Process>) {
+    match process {
+        Some(process) => process.ended().await,
+        None => std::future::pending().await,
+    }
+}
+
+/// Waits until all processes together have more memory resident than they may; without a limit, for ever.
+async fn exceeded(limit_mb: Option<u64>, process: Option<&Process>, extensions: &Extensions) {
+    let Some(limit_mb) = limit_mb else { return std::future::pending().await };
+    loop {
+        let runtime = process.and_then(Process::memory_mb).unwrap_or_default();
+        if runtime + extensions.memory_mb() > limit_mb {
+            return;
+        }
+        tokio::time::sleep(MEMORY_CHECK_INTERVAL).await;
+    }
 }

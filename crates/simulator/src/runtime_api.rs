@@ -1,4 +1,4 @@
-//! The Runtime API 2018-06-01 of one process: turns its HTTP requests into calls, and their replies into answers.
+//! The Runtime API 2018-06-01 of one environment: turns its HTTP requests into calls, and their replies into answers.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,9 +10,11 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use crate::extensions_api;
 use crate::http::{self as server, Server, Unread};
+use crate::telemetry::{InvalidSubscription, Settings};
 
 /// The largest response of a buffered invocation, in bytes (AWS Lambda quotas: 6 MB).
 pub(crate) const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
@@ -24,16 +26,66 @@ const MAX_STREAMED_BYTES: usize = 20 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) enum Call {
     Next(Reply<Event>),
-    Response { request_id: String, result: Result<Bytes, Failure>, reply: Reply<()> },
-    InitError { failure: Failure, reply: Reply<()> },
-    Register { name: String, events: Vec<String>, reply: Reply<Registered> },
-    NextExtensionEvent { extension: String, reply: Reply<String> },
+    Response {
+        request_id: String,
+        result: Result<Bytes, Failure>,
+        /// When its first byte was there.
+        begun: Instant,
+        reply: Reply<()>,
+    },
+    InitError {
+        failure: Failure,
+        reply: Reply<()>,
+    },
+    Register {
+        registration: Registration,
+        reply: Reply<Registered>,
+    },
+    NextExtensionEvent {
+        extension: String,
+        reply: Reply<String>,
+    },
+    ExtensionReport {
+        report: ExtensionReport,
+        reply: Reply<()>,
+    },
+    Subscribe {
+        extension: String,
+        settings: Result<Settings, InvalidSubscription>,
+        reply: Reply<Subscribed>,
+    },
+}
+
+/// An extension's wish to take part.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) name: String,
+    pub(crate) events: Vec<String>,
+    pub(crate) wants_account_id: bool,
+}
+
+/// An extension's own report of a failure.
+#[derive(Debug)]
+pub(crate) struct ExtensionReport {
+    /// Its identifier.
+    pub(crate) extension: String,
+    pub(crate) error_type: String,
+    pub(crate) during_init: bool,
+}
+
+/// How a subscription to telemetry is answered.
+#[derive(Debug)]
+pub(crate) enum Subscribed {
+    Yes,
+    Invalid(InvalidSubscription),
+    /// With a status that a test asked for.
+    Scripted(u16),
 }
 
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refused>>;
 
 /// The answer to a registration.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Registered {
     pub(crate) identifier: String,
     pub(crate) body: String,
@@ -46,6 +98,10 @@ pub(crate) enum Refused {
     WrongState,
     UnknownExtension,
     UnsupportedEvent,
+    WrongExtensionState,
+    TooManyExtensions,
+    /// Registrations and subscriptions belong into init.
+    InitIsOver,
 }
 
 /// One invocation as `next` gives it out.
@@ -68,7 +124,7 @@ pub(crate) struct Failure {
     pub(crate) body: Bytes,
 }
 
-/// The API of one process. Dropping it closes the port and all calls that still wait.
+/// The API of the processes of one environment. Dropping it closes the port and all calls that still wait.
 #[derive(Debug)]
 pub(crate) struct RuntimeApi {
     server: Server,
@@ -96,6 +152,9 @@ async fn route(
     if let Some(path) = path.strip_prefix("/2020-01-01/extension/") {
         return extensions_api::route(path, request, &calls).await;
     }
+    if path == "/2022-07-01/telemetry" && request.method() == Method::PUT {
+        return extensions_api::subscribe(request, &calls).await;
+    }
     let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else { return not_found() };
     let segments: Vec<&str> = path.split('/').collect();
     match (request.method(), segments.as_slice()) {
@@ -108,11 +167,10 @@ async fn route(
                 Ok(failure) => failure,
                 Err(answer) => return answer,
             };
-            let request_id = (*request_id).to_owned();
-            accepted(
-                ask(&calls, |reply| Call::Response { request_id, result: Err(failure), reply })
-                    .await,
-            )
+            let (request_id, begun, result) =
+                ((*request_id).to_owned(), Instant::now(), Err(failure));
+            let call = |reply| Call::Response { request_id, result, begun, reply };
+            accepted(ask(&calls, call).await)
         }
         (&Method::POST, ["init", "error"]) => match failure(request).await {
             Ok(failure) => accepted(ask(&calls, |reply| Call::InitError { failure, reply }).await),
@@ -148,11 +206,11 @@ async fn response(
     let streaming =
         header(request.headers(), "Lambda-Runtime-Function-Response-Mode") == Some("streaming");
     let limit = if streaming { MAX_STREAMED_BYTES } else { MAX_RESPONSE_BYTES };
-    let request_id = request_id.to_owned();
+    let (request_id, begun) = (request_id.to_owned(), Instant::now());
     match server::read_body(request.into_body(), limit).await {
         Ok(body) => {
             let result = failure_in_trailers(&body.trailers).map_or(Ok(body.bytes), Err);
-            accepted(ask(calls, |reply| Call::Response { request_id, result, reply }).await)
+            accepted(ask(calls, |reply| Call::Response { request_id, result, begun, reply }).await)
         }
         Err(Unread::TooLarge) => {
             let message = format!(
@@ -161,10 +219,8 @@ async fn response(
             let error_type = "Function.ResponseSizeTooLarge";
             let body =
                 serde_json::json!({ "errorMessage": message, "errorType": error_type }).to_string();
-            let failure = Failure::new(Some(error_type), body.into());
-            match ask(calls, |reply| Call::Response { request_id, result: Err(failure), reply })
-                .await
-            {
+            let result = Err(Failure::new(Some(error_type), body.into()));
+            match ask(calls, |reply| Call::Response { request_id, result, begun, reply }).await {
                 Ok(()) => {
                     server::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
                 }
@@ -273,13 +329,28 @@ impl Refused {
             Self::UnsupportedEvent => server::error(
                 StatusCode::BAD_REQUEST,
                 "Extension.InvalidEventType",
-                "an internal extension registers for INVOKE or for nothing",
+                "an extension registers for INVOKE, SHUTDOWN or nothing, an internal one not for SHUTDOWN",
+            ),
+            Self::WrongExtensionState => server::error(
+                StatusCode::FORBIDDEN,
+                "Extension.InvalidExtensionState",
+                "the call is not allowed in this state of the extension",
+            ),
+            Self::TooManyExtensions => server::error(
+                StatusCode::FORBIDDEN,
+                "Extension.TooManyExtensions",
+                "ten extensions are registered, which is the most there may be",
+            ),
+            Self::InitIsOver => server::error(
+                StatusCode::FORBIDDEN,
+                "Extension.RegistrationClosed",
+                "the init phase is over",
             ),
         }
     }
 }
 
-fn accepted(reply: Result<(), Response<Full<Bytes>>>) -> Response<Full<Bytes>> {
+pub(crate) fn accepted(reply: Result<(), Response<Full<Bytes>>>) -> Response<Full<Bytes>> {
     match reply {
         Ok(()) => server::json(StatusCode::ACCEPTED, r#"{"status":"OK"}"#),
         Err(answer) => answer,
@@ -288,4 +359,9 @@ fn accepted(reply: Result<(), Response<Full<Bytes>>>) -> Response<Full<Bytes>> {
 
 pub(crate) fn not_found() -> Response<Full<Bytes>> {
     server::error(StatusCode::NOT_FOUND, "NotFound", "no such path")
+}
+
+/// A caller that no longer waits has lost its answer; that is its own affair.
+pub(crate) fn answer<T>(reply: Reply<T>, answer: Result<T, Refused>) {
+    drop(reply.send(answer));
 }

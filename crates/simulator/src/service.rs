@@ -11,14 +11,15 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::asynchronous::{self, OnFailureRecord};
 use crate::cloudwatch::{self, Batch, CloudWatch};
-use crate::environment::{Environment, EnvironmentView};
+use crate::environment::{Caller, Environment, EnvironmentView};
 use crate::error::Error;
 use crate::function::FunctionSpec;
 use crate::identifiers;
-use crate::invocation::Invocation;
+use crate::invocation::{Invocation, RunningInvocation};
 use crate::lock;
 use crate::process::ProcessTable;
 use crate::recent::Recent;
+use crate::telemetry::{Controls, Ledger};
 
 /// The largest payload of a synchronous invocation, in bytes (AWS Lambda quotas: 6 MB).
 pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -41,6 +42,7 @@ pub(crate) struct Service {
     queued: watch::Sender<usize>,
     pub(crate) on_failure: Mutex<Recent<OnFailureRecord>>,
     pub(crate) deliveries_of_each_batch: AtomicUsize,
+    pub(crate) telemetry_ledger: Arc<Ledger>,
 }
 
 impl fmt::Debug for Service {
@@ -56,6 +58,7 @@ pub(crate) struct Function {
     pub(crate) idle: Mutex<Vec<Environment>>,
     pub(crate) views: Mutex<Recent<Arc<EnvironmentView>>>,
     pub(crate) finished: Mutex<Recent<Invocation>>,
+    pub(crate) controls: Arc<Controls>,
 }
 
 /// Counts one up, and down again when it is dropped.
@@ -82,6 +85,7 @@ impl Function {
             idle: Mutex::default(),
             views: Mutex::default(),
             finished: Mutex::default(),
+            controls: Arc::default(),
         }
     }
 }
@@ -97,6 +101,7 @@ impl Service {
             queued: watch::Sender::new(0),
             on_failure: Mutex::default(),
             deliveries_of_each_batch: AtomicUsize::new(1),
+            telemetry_ledger: Arc::default(),
         }
     }
 
@@ -107,14 +112,14 @@ impl Service {
             .ok_or_else(|| Error::UnknownFunction(name.to_owned()))
     }
 
-    pub(crate) async fn invoke(
+    pub(crate) fn invoke(
         self: &Arc<Self>,
         function: &str,
         payload: Bytes,
-    ) -> Result<Invocation, Error> {
+    ) -> Result<RunningInvocation, Error> {
         let function = self.function(function)?;
         check_payload(&payload, MAX_PAYLOAD_BYTES)?;
-        self.run(&function, identifiers::uuid(), payload).await
+        Ok(self.run(&function, identifiers::uuid(), payload))
     }
 
     pub(crate) fn invoke_async(
@@ -160,31 +165,35 @@ impl Service {
 
     /// One invocation in an idle environment, or a new one, as a task of its own: a caller that gives up leaves no
     /// environment in an unknown state.
-    pub(crate) async fn run(
+    pub(crate) fn run(
         self: &Arc<Self>,
         function: &Arc<Function>,
         request_id: String,
         payload: Bytes,
-    ) -> Result<Invocation, Error> {
+    ) -> RunningInvocation {
         let (service, function) = (Arc::clone(self), Arc::clone(function));
-        let running = self.handle.spawn(async move {
-            let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
-            let counted = Counted::up(&service.running);
-            let mut environment = service.environment(&function);
-            let invocation = environment.invoke(request_id, payload).await;
-            lock(&function.idle).push(environment);
-            let bytes = invocation.response().map_or(0, <[u8]>::len);
-            lock(&function.finished).push(invocation.clone(), bytes);
-            drop((counted, slot));
-            Ok(invocation)
+        let (caller, outcome) = Caller::new();
+        let running = self.handle.spawn({
+            let request_id = request_id.clone();
+            async move {
+                let slot = function.slots.acquire().await.map_err(|_| Error::ShuttingDown)?;
+                let counted = Counted::up(&service.running);
+                let mut environment = service.environment(&function);
+                let invocation = environment.invoke(request_id, payload, caller).await;
+                lock(&function.idle).push(environment);
+                let bytes = invocation.response().map_or(0, <[u8]>::len);
+                lock(&function.finished).push(invocation.clone(), bytes);
+                drop((counted, slot));
+                Ok(invocation)
+            }
         });
-        running.await.unwrap_or(Err(Error::ShuttingDown))
+        RunningInvocation { request_id, outcome, running }
     }
 
     fn environment(&self, function: &Function) -> Environment {
         let idle = lock(&function.idle).pop();
         idle.unwrap_or_else(|| {
-            let environment = Environment::new(&function.spec, &self.cloudwatch, &self.table);
+            let environment = Environment::new(self, function);
             lock(&function.views).push(Arc::clone(environment.view()), 0);
             environment
         })

@@ -1,10 +1,13 @@
-//! Lambda's lines in JSON format: the events of the Telemetry API schema 2025-01-29, as far as the system level lets them.
+//! Lambda's events in the Telemetry API schema 2025-01-29, which are its lines in JSON format too.
 
 use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, Status};
+use super::{
+    ExtensionEvent, Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, ResponseTimes,
+    RuntimeDone, Status,
+};
 use crate::clock::Timestamp;
 use crate::function::{FunctionSpec, LogLevel};
 use crate::identifiers::Trace;
@@ -50,10 +53,28 @@ struct InitMetrics {
 }
 
 #[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
 struct Extension<'a> {
     name: &'a str,
     state: &'a str,
     events: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct TelemetrySubscription<'a> {
+    name: &'a str,
+    state: &'a str,
+    types: &'a [&'a str],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LogsDropped<'a> {
+    dropped_bytes: usize,
+    dropped_records: u64,
+    reason: &'a str,
 }
 
 #[derive(Serialize)]
@@ -118,10 +139,15 @@ struct ReportMetrics {
 
 const ON_DEMAND: &str = "on-demand";
 
-pub(super) fn init_start(spec: &FunctionSpec, environment: &str, now: Timestamp) -> Option<String> {
+pub(super) fn init_start(
+    spec: &FunctionSpec,
+    environment: &str,
+    phase: Phase,
+    now: Timestamp,
+) -> SystemLine {
     let record = InitStart {
         initialization_type: ON_DEMAND,
-        phase: Phase::Init.name(),
+        phase: phase.name(),
         runtime_version: RUNTIME_VERSION,
         runtime_version_arn: format!(
             "arn:aws:lambda:{}::runtime:{RUNTIME_VERSION_HASH}",
@@ -132,39 +158,23 @@ pub(super) fn init_start(spec: &FunctionSpec, environment: &str, now: Timestamp)
         instance_id: environment,
         instance_max_memory: spec.memory_mb,
     };
-    line(spec, LogLevel::Info, "platform.initStart", record, now)
+    line(LogLevel::Info, "platform.initStart", record, now)
 }
 
-pub(super) fn init_runtime_done(
-    spec: &FunctionSpec,
-    phase: Phase,
-    status: &Status,
-    now: Timestamp,
-) -> Option<String> {
-    line(
-        spec,
-        debug_or_warn(status),
-        "platform.initRuntimeDone",
-        init_done(phase, status, None),
-        now,
-    )
+pub(super) fn init_runtime_done(phase: Phase, status: &Status, now: Timestamp) -> SystemLine {
+    let record = init_done(phase, status, None);
+    line(debug_or_warn(status), "platform.initRuntimeDone", record, now)
 }
 
 pub(super) fn init_report(
-    spec: &FunctionSpec,
     phase: Phase,
     status: &Status,
     duration: Duration,
     now: Timestamp,
-) -> Option<String> {
+) -> SystemLine {
     let metrics = InitMetrics { duration_ms: milliseconds(duration) };
-    line(
-        spec,
-        debug_or_warn(status),
-        "platform.initReport",
-        init_done(phase, status, Some(metrics)),
-        now,
-    )
+    let record = init_done(phase, status, Some(metrics));
+    line(debug_or_warn(status), "platform.initReport", record, now)
 }
 
 fn init_done(phase: Phase, status: &Status, metrics: Option<InitMetrics>) -> InitDone<'_> {
@@ -177,19 +187,30 @@ fn init_done(phase: Phase, status: &Status, metrics: Option<InitMetrics>) -> Ini
     }
 }
 
-pub(super) fn extension(
-    spec: &FunctionSpec,
-    name: &str,
-    events: &[String],
+pub(super) fn extension(extension: &ExtensionEvent<'_>, now: Timestamp) -> SystemLine {
+    let record = Extension {
+        name: extension.name,
+        state: extension.state,
+        events: extension.events,
+        error_type: extension.error_type,
+    };
+    line(LogLevel::Info, "platform.extension", record, now)
+}
+
+pub(super) fn telemetry_subscription(
+    extension: &str,
+    types: &[&str],
     now: Timestamp,
-) -> Option<String> {
-    line(
-        spec,
-        LogLevel::Info,
-        "platform.extension",
-        Extension { name, state: "Ready", events },
-        now,
-    )
+) -> SystemLine {
+    let record = TelemetrySubscription { name: extension, state: "Subscribed", types };
+    line(LogLevel::Info, "platform.telemetrySubscription", record, now)
+}
+
+pub(super) fn logs_dropped(records: u64, bytes: usize, now: Timestamp) -> SystemLine {
+    let reason = "Some logs were dropped because the downstream consumer is slower than the logs \
+                  production rate";
+    let record = LogsDropped { dropped_bytes: bytes, dropped_records: records, reason };
+    line(LogLevel::Warn, "platform.logsDropped", record, now)
 }
 
 pub(super) fn start(
@@ -197,42 +218,47 @@ pub(super) fn start(
     request_id: &str,
     trace: Option<&Trace>,
     now: Timestamp,
-) -> Option<String> {
+) -> SystemLine {
     let record = Start { request_id, version: spec.version_name(), tracing: trace.map(tracing) };
-    line(spec, LogLevel::Info, "platform.start", record, now)
+    line(LogLevel::Info, "platform.start", record, now)
 }
 
-pub(super) fn runtime_done(spec: &FunctionSpec, report: &Report, now: Timestamp) -> Option<String> {
-    let spans = report.response_latency.map_or_else(Vec::new, |latency| {
-        let responded = report.started.after(latency);
-        let overhead = report.duration.saturating_sub(latency);
+pub(super) fn runtime_done(done: &RuntimeDone<'_>, now: Timestamp) -> SystemLine {
+    let spans = done.response.map_or_else(Vec::new, |ResponseTimes { latency, duration }| {
+        let answered = done.started.after(latency);
+        let overhead = done.duration.saturating_sub(latency + duration);
         vec![
-            span("responseLatency", report.started, latency),
-            span("responseDuration", responded, Duration::ZERO),
-            span("runtimeOverhead", responded, overhead),
+            span("responseLatency", done.started, latency),
+            span("responseDuration", answered, duration),
+            span("runtimeOverhead", answered.after(duration), overhead),
         ]
+    });
+    let record = Done {
+        request_id: done.request_id,
+        status: done.status.name(),
+        error_type: done.status.error_type(),
+        spans,
+        metrics: RuntimeMetrics {
+            duration_ms: milliseconds(done.duration),
+            produced_bytes: done.produced_bytes,
+        },
+        tracing: done.trace.map(tracing),
+    };
+    line(debug_or_warn(done.status), "platform.runtimeDone", record, now)
+}
+
+pub(super) fn report(report: &Report, now: Timestamp) -> SystemLine {
+    let level = if report.status == Status::Success { LogLevel::Info } else { LogLevel::Warn };
+    let overhead = report.post_runtime.filter(|_| report.has_extensions);
+    let overhead = overhead.map(|overhead| {
+        let runtime = report.duration.saturating_sub(overhead);
+        span("extensionOverhead", report.started.after(runtime), overhead)
     });
     let record = Done {
         request_id: &report.request_id,
         status: report.status.name(),
         error_type: report.status.error_type(),
-        spans,
-        metrics: RuntimeMetrics {
-            duration_ms: milliseconds(report.duration),
-            produced_bytes: report.produced_bytes,
-        },
-        tracing: report.trace.as_ref().map(tracing),
-    };
-    line(spec, debug_or_warn(&report.status), "platform.runtimeDone", record, now)
-}
-
-pub(super) fn report(spec: &FunctionSpec, report: &Report, now: Timestamp) -> Option<String> {
-    let level = if report.status == Status::Success { LogLevel::Info } else { LogLevel::Warn };
-    let record = Done {
-        request_id: &report.request_id,
-        status: report.status.name(),
-        error_type: report.status.error_type(),
-        spans: Vec::new(),
+        spans: overhead.into_iter().collect(),
         metrics: ReportMetrics {
             duration_ms: milliseconds(report.duration),
             billed_duration_ms: report.billed.as_millis(),
@@ -242,7 +268,7 @@ pub(super) fn report(spec: &FunctionSpec, report: &Report, now: Timestamp) -> Op
         },
         tracing: report.trace.as_ref().map(tracing),
     };
-    line(spec, level, "platform.report", record, now)
+    line(level, "platform.report", record, now)
 }
 
 fn tracing(trace: &Trace) -> Tracing<'_> {
@@ -262,16 +288,21 @@ fn milliseconds(duration: Duration) -> f64 {
     (duration.as_secs_f64() * 1_000_000.0).round() / 1000.0
 }
 
-/// The event as a line, if the function's system log level lets it through.
+/// An event of Lambda itself, and the level at which it is a line of the log.
+#[derive(Debug)]
+pub(super) struct SystemLine {
+    pub(super) level: LogLevel,
+    pub(super) kind: &'static str,
+    pub(super) json: String,
+}
+
 fn line<R: Serialize>(
-    spec: &FunctionSpec,
     level: LogLevel,
-    kind: &str,
+    kind: &'static str,
     record: R,
     now: Timestamp,
-) -> Option<String> {
-    if level < spec.system_log_level {
-        return None;
-    }
-    serde_json::to_string(&Event { time: now.rfc3339(), kind, record }).ok()
+) -> SystemLine {
+    // Records are made of texts and numbers: nothing in them can fail to be written.
+    let json = serde_json::to_string(&Event { time: now.rfc3339(), kind, record });
+    SystemLine { level, kind, json: json.unwrap_or_default() }
 }

@@ -1,4 +1,4 @@
-//! The lines that Lambda itself writes about an environment and its invocations, in both log formats.
+//! What Lambda itself tells of an environment and its invocations: as telemetry, and as lines in both log formats.
 
 mod json;
 pub(crate) mod text;
@@ -6,10 +6,13 @@ pub(crate) mod text;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::Timestamp;
+use json::SystemLine;
+
+use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
 use crate::function::{FunctionSpec, LogFormat};
 use crate::identifiers::Trace;
+use crate::telemetry::{Category, Generated, Telemetry};
 
 /// What the simulator calls its runtime; the ARN has the form of `provided.al2023`.
 const RUNTIME_VERSION: &str = "provided:al2023.v100";
@@ -60,12 +63,44 @@ impl Phase {
     }
 }
 
+/// What is said of an extension when init has come somewhere with it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ExtensionEvent<'a> {
+    pub(crate) name: &'a str,
+    /// `Started`, `Registered`, `Ready` or `LaunchError`.
+    pub(crate) state: &'a str,
+    pub(crate) events: &'a [String],
+    pub(crate) error_type: Option<&'a str>,
+}
+
+/// When a response came, and how long it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ResponseTimes {
+    /// From the event being given out to the response's first byte.
+    pub(crate) latency: Duration,
+    /// From there to its last byte.
+    pub(crate) duration: Duration,
+}
+
+/// What is known when the runtime has done its part of an invocation.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RuntimeDone<'a> {
+    pub(crate) request_id: &'a str,
+    pub(crate) status: &'a Status,
+    pub(crate) trace: Option<&'a Trace>,
+    /// When the event was given out.
+    pub(crate) started: Timestamp,
+    pub(crate) duration: Duration,
+    pub(crate) response: Option<ResponseTimes>,
+    pub(crate) produced_bytes: usize,
+}
+
 /// The figures of a finished invocation.
 #[derive(Debug, Clone)]
 pub(crate) struct Report {
     pub(crate) request_id: String,
     pub(crate) status: Status,
-    /// From the event being given out to the runtime being ready again.
+    /// From the event being given out to the runtime and its extensions being ready again.
     pub(crate) duration: Duration,
     pub(crate) billed: Duration,
     pub(crate) init: Option<Duration>,
@@ -74,18 +109,19 @@ pub(crate) struct Report {
     pub(crate) trace: Option<Trace>,
     /// When the event was given out.
     pub(crate) started: Timestamp,
-    /// From the event being given out to the response; `None` without a response.
-    pub(crate) response_latency: Option<Duration>,
-    pub(crate) produced_bytes: usize,
+    /// How long the extensions went on when the runtime was done; `None` where it never was.
+    pub(crate) post_runtime: Option<Duration>,
+    pub(crate) has_extensions: bool,
     /// How the process ended, in the words of the older lines: `exit status 1`, `signal: killed`; empty for status 0.
     pub(crate) exit: Option<String>,
 }
 
-/// Writes Lambda's lines of one environment to its log stream.
+/// Tells of one environment: the subscribers of the Telemetry API everything, its log stream what belongs there.
 #[derive(Debug)]
 pub(crate) struct PlatformEvents {
     spec: Arc<FunctionSpec>,
     writer: Arc<LogWriter>,
+    telemetry: Arc<Telemetry>,
     environment: String,
 }
 
@@ -93,43 +129,73 @@ impl PlatformEvents {
     pub(crate) fn new(
         spec: &Arc<FunctionSpec>,
         writer: &Arc<LogWriter>,
+        telemetry: &Arc<Telemetry>,
         environment: &str,
     ) -> Self {
         Self {
             spec: Arc::clone(spec),
             writer: Arc::clone(writer),
+            telemetry: Arc::clone(telemetry),
             environment: environment.to_owned(),
         }
     }
 
-    fn write(&self, line: Option<String>) {
-        if let Some(line) = line {
-            self.writer.platform_line(line);
+    fn tell(&self, line: SystemLine) {
+        self.telemetry.emit(Generated::platform(line.kind, line.json));
+    }
+
+    /// Tells the subscribers, and writes the event to the log as far as format and level let it.
+    fn tell_and_write(&self, line: SystemLine, text: impl FnOnce() -> Option<String>) {
+        let written = match self.spec.log_format {
+            LogFormat::Json => {
+                (line.level >= self.spec.system_log_level).then(|| line.json.clone())
+            }
+            LogFormat::Text => text(),
+        };
+        self.tell(line);
+        if let Some(written) = written {
+            self.writer.platform_line(written);
         }
     }
 
-    fn is_json(&self) -> bool {
-        self.spec.log_format == LogFormat::Json
+    /// Init begins. A suppressed init is not written (AWS Lambda "Failures during the invoke phase").
+    pub(crate) fn init_start(&self, phase: Phase, now: Timestamp) {
+        let line = json::init_start(&self.spec, &self.environment, phase, now);
+        match phase {
+            Phase::Init => {
+                self.tell_and_write(line, || Some(text::init_start(&self.spec.region)));
+            }
+            Phase::Invoke => self.tell(line),
+        }
     }
 
-    /// The init phase begins. A suppressed init is not written (AWS Lambda "Failures during the invoke phase").
-    pub(crate) fn init_start(&self, now: Timestamp) {
-        let line = if self.is_json() {
-            json::init_start(&self.spec, &self.environment, now)
-        } else {
-            Some(text::init_start(&self.spec.region))
-        };
-        self.write(line);
+    /// An extension waits for its first event, or has failed to come so far.
+    pub(crate) fn extension(&self, extension: &ExtensionEvent<'_>, now: Timestamp) {
+        let line = json::extension(extension, now);
+        self.tell_and_write(line, || Some(text::extension(extension)));
     }
 
-    /// An extension has registered and waits for its first event.
-    pub(crate) fn extension(&self, name: &str, events: &[String], now: Timestamp) {
-        let line = if self.is_json() {
-            json::extension(&self.spec, name, events, now)
+    /// An extension has subscribed to telemetry.
+    pub(crate) fn telemetry_subscription(
+        &self,
+        extension: &str,
+        types: &[Category],
+        now: Timestamp,
+    ) {
+        let names: Vec<_> = types.iter().map(|category| category.name()).collect();
+        let titles: Vec<_> = types.iter().map(|category| category.title()).collect();
+        let line = json::telemetry_subscription(extension, &names, now);
+        self.tell_and_write(line, || Some(text::telemetry_subscription(extension, &titles)));
+    }
+
+    /// The runtime has done its part of init; never written in text.
+    pub(crate) fn init_runtime_done(&self, phase: Phase, status: &Status, now: Timestamp) {
+        let line = json::init_runtime_done(phase, status, now);
+        if phase == Phase::Invoke && *status == Status::Success {
+            self.tell(line);
         } else {
-            Some(text::extension(name, events))
-        };
-        self.write(line);
+            self.tell_and_write(line, || None);
+        }
     }
 
     /// Init has ended; in text, and of a suppressed init, only a failure is written.
@@ -140,38 +206,45 @@ impl PlatformEvents {
         duration: Duration,
         now: Timestamp,
     ) {
+        let line = json::init_report(phase, status, duration, now);
         if phase == Phase::Invoke && *status == Status::Success {
-            return;
+            return self.tell(line);
         }
-        if self.is_json() {
-            self.write(json::init_runtime_done(&self.spec, phase, status, now));
-            self.write(json::init_report(&self.spec, phase, status, duration, now));
-        } else if *status != Status::Success {
-            self.write(Some(text::init_report(phase, status, duration)));
-        }
+        self.tell_and_write(line, || {
+            (*status != Status::Success).then(|| text::init_report(phase, status, duration))
+        });
     }
 
     /// An invocation begins.
     pub(crate) fn start(&self, request_id: &str, trace: Option<&Trace>, now: Timestamp) {
-        let line = if self.is_json() {
-            json::start(&self.spec, request_id, trace, now)
-        } else {
-            Some(text::start(request_id, self.spec.version_name()))
-        };
-        self.write(line);
+        let line = json::start(&self.spec, request_id, trace, now);
+        self.tell_and_write(line, || Some(text::start(request_id, self.spec.version_name())));
+    }
+
+    /// The runtime has done its part of an invocation, or has failed; never written in text.
+    pub(crate) fn runtime_done(&self, done: &RuntimeDone<'_>, now: Timestamp) {
+        self.tell_and_write(json::runtime_done(done, now), || None);
     }
 
     /// An invocation is over.
     pub(crate) fn report(&self, report: &Report, now: Timestamp) {
-        if self.is_json() {
-            self.write(json::runtime_done(&self.spec, report, now));
-            self.write(json::report(&self.spec, report, now));
-            return;
+        let (spec, line) = (&self.spec, json::report(report, now));
+        if spec.log_format == LogFormat::Text {
+            let failure = spec
+                .old_style_failures
+                .then(|| text::old_style_failure(report, spec.timeout, now))
+                .flatten();
+            if let Some(failure) = failure {
+                self.writer.platform_line(failure);
+            }
+            self.writer.platform_line(text::end(&report.request_id));
         }
-        if self.spec.old_style_failures {
-            self.write(text::old_style_failure(report, self.spec.timeout, now));
-        }
-        self.write(Some(text::end(&report.request_id)));
-        self.write(Some(text::report(report, self.spec.old_style_failures)));
+        self.tell_and_write(line, || Some(text::report(report, spec.old_style_failures)));
     }
+}
+
+/// Records were dropped because a subscriber was too slow.
+pub(crate) fn logs_dropped(records: u64, bytes: usize) -> Generated {
+    let line = json::logs_dropped(records, bytes, clock::now());
+    Generated::platform(line.kind, line.json)
 }

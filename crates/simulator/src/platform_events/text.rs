@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, Status};
+use super::{ExtensionEvent, Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, Status};
 use crate::clock::Timestamp;
 use crate::identifiers::Trace;
 
@@ -13,8 +13,19 @@ pub(super) fn init_start(region: &str) -> String {
     )
 }
 
-pub(super) fn extension(name: &str, events: &[String]) -> String {
-    format!("EXTENSION\tName: {name}\tState: Ready\tEvents: [{}]\n", events.join(", "))
+pub(super) fn extension(extension: &ExtensionEvent<'_>) -> String {
+    let error_type = extension.error_type.map(|error_type| format!("\tError Type: {error_type}"));
+    format!(
+        "EXTENSION\tName: {}\tState: {}\tEvents: [{}]{}\n",
+        extension.name,
+        extension.state,
+        extension.events.join(", "),
+        error_type.unwrap_or_default()
+    )
+}
+
+pub(super) fn telemetry_subscription(extension: &str, types: &[&str]) -> String {
+    format!("TELEMETRY\tName: {extension}\tState: Subscribed\tTypes: [{}]\n", types.join(", "))
 }
 
 pub(super) fn init_report(phase: Phase, status: &Status, duration: Duration) -> String {

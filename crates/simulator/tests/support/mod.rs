@@ -118,3 +118,87 @@ pub fn payloads(lambda: &Lambda, function: &str) -> Vec<Value> {
 pub fn ids(events: &[LogEvent]) -> Vec<&str> {
     events.iter().map(|event| event.id.as_str()).collect()
 }
+
+/// A layer of extensions, each with a script, and what they were told.
+pub struct Layer(tempfile::TempDir);
+
+impl Layer {
+    pub fn new(extensions: &[(&str, &str)]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::create_dir(directory.path().join("extensions")).unwrap();
+        let layer = Self(directory);
+        for (name, script) in extensions {
+            let program = layer.path().join("extensions").join(name);
+            std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_simulated-extension"), program).unwrap();
+            std::fs::write(layer.path().join(format!("{name}.script")), script).unwrap();
+        }
+        layer
+    }
+
+    pub fn path(&self) -> &std::path::Path {
+        self.0.path()
+    }
+
+    /// What the record of an extension has under this word, in order.
+    pub fn told(&self, extension: &str, what: &str) -> Vec<String> {
+        let record = std::fs::read_to_string(self.path().join(format!("{extension}.record")));
+        let record = record.unwrap_or_default();
+        let lines = record.lines().filter_map(|line| line.strip_prefix(what)?.strip_prefix(' '));
+        lines.map(str::to_owned).collect()
+    }
+
+    /// The events of the Extensions API that an extension got.
+    pub fn events(&self, extension: &str) -> Vec<Value> {
+        let events = self.told(extension, "event");
+        events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
+    }
+
+    /// The telemetry that an extension accepted, event by event.
+    pub fn telemetry(&self, extension: &str) -> Vec<Value> {
+        let batches = self.told(extension, "batch");
+        let events = batches.iter().map(|batch| serde_json::from_str::<Vec<Value>>(batch).unwrap());
+        events.flatten().collect()
+    }
+
+    /// The same as words, the types of platform events and the records of lines, without those of init: there the runtime
+    /// and the extensions work at the same time.
+    pub fn story(&self, extension: &str) -> Vec<String> {
+        let words = self.telemetry(extension).iter().map(word).collect::<Vec<_>>();
+        let during_init = |word: &String| {
+            word.contains("init") || word.ends_with(".extension") || word.ends_with("Subscription")
+        };
+        words.into_iter().filter(|word| !during_init(word)).collect()
+    }
+
+    /// The accepted telemetry of init as sorted words.
+    pub fn init_story(&self, extension: &str) -> Vec<String> {
+        let events = self.telemetry(extension);
+        let init = events.iter().take_while(|event| event["type"] != "platform.start");
+        let mut words: Vec<_> = init.map(word).collect();
+        words.sort_unstable();
+        words
+    }
+}
+
+fn word(event: &Value) -> String {
+    match event["record"].as_str() {
+        Some(record) => record.trim_end().to_owned(),
+        None => event["type"].as_str().unwrap_or("no type").to_owned(),
+    }
+}
+
+/// An event with what differs between runs replaced by its form, whatever the number of decimals.
+pub fn masked_event(event: &Value) -> String {
+    mask(&event.to_string()).replace("N.NNN", "N.N").replace("N.NN", "N.N")
+}
+
+/// The script line that subscribes to these types with the shortest buffering.
+pub fn subscribe(types: &[&str]) -> String {
+    let body = json!({
+        "schemaVersion": "2025-01-29",
+        "types": types,
+        "buffering": { "maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 25 },
+        "destination": { "protocol": "HTTP", "URI": "http://sandbox.localdomain:PORT/telemetry" },
+    });
+    format!("subscribe {body}\n")
+}

@@ -1,0 +1,238 @@
+//! What tests may do to telemetry, and what they may learn of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use super::Telemetry;
+use super::event::Generated;
+use crate::lock;
+use crate::recent::Recent;
+
+/// What one subscriber's queue holds if a test says nothing else, in bytes.
+const DEFAULT_BUFFER_BYTES: usize = 16 * 1024 * 1024;
+
+/// The most events that may be injected into a function.
+const MAX_INJECTED: usize = 10_000;
+
+/// Interferes with the telemetry of one function: all its environments, those to come included.
+///
+/// Events are named by their `type`, such as `platform.runtimeDone` or `function`.
+#[derive(Debug, Clone)]
+pub struct TelemetryControl(pub(crate) Arc<Controls>);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Treatment {
+    Hold,
+    Discard,
+    Duplicate(usize),
+    Delay(Duration),
+}
+
+/// The rules of one function.
+#[derive(Debug, Default)]
+pub(crate) struct Controls {
+    rules: Mutex<Rules>,
+    environments: Mutex<Vec<Weak<Telemetry>>>,
+}
+
+#[derive(Debug)]
+struct Rules {
+    treatments: BTreeMap<String, Treatment>,
+    injected: Vec<Generated>,
+    subscription_answer: Option<u16>,
+    buffer_bytes: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            treatments: BTreeMap::new(),
+            injected: Vec::new(),
+            subscription_answer: None,
+            buffer_bytes: DEFAULT_BUFFER_BYTES,
+        }
+    }
+}
+
+impl TelemetryControl {
+    /// Keeps events of this type back until [`release`](Self::release).
+    pub fn hold(&self, kind: &str) {
+        self.treat(kind, Treatment::Hold);
+    }
+
+    /// Passes on what was held back, and holds nothing back from now on.
+    pub fn release(&self) {
+        lock(&self.0.rules).treatments.retain(|_, treatment| *treatment != Treatment::Hold);
+        for telemetry in self.0.environments() {
+            telemetry.release();
+        }
+    }
+
+    /// Throws events of this type away.
+    pub fn discard(&self, kind: &str) {
+        self.treat(kind, Treatment::Discard);
+    }
+
+    /// Sends each event of this type so many times.
+    pub fn duplicate(&self, kind: &str, times: usize) {
+        self.treat(kind, Treatment::Duplicate(times));
+    }
+
+    /// Queues events of this type so much later than they were generated.
+    pub fn delay(&self, kind: &str, by: Duration) {
+        self.treat(kind, Treatment::Delay(by));
+    }
+
+    /// Ends the special treatment of this type; what is held back stays so.
+    pub fn pass(&self, kind: &str) {
+        lock(&self.0.rules).treatments.remove(kind);
+    }
+
+    /// Sends every subscriber of every environment, present or to come, this event as it is. It need be neither of a known
+    /// type nor valid. Beyond 10,000 nothing is taken.
+    pub fn inject(&self, event: impl Into<String>) {
+        {
+            let mut rules = lock(&self.0.rules);
+            if rules.injected.len() < MAX_INJECTED {
+                rules.injected.push(Generated::injected(event.into()));
+            }
+        }
+        for telemetry in self.0.environments() {
+            telemetry.take_injected();
+        }
+    }
+
+    /// Answers subscriptions with this status and does not keep them: 202 and 404 are what local emulators say, 500 is a
+    /// platform in trouble. `None` answers as Lambda does.
+    pub fn answer_subscriptions(&self, status: Option<u16>) {
+        lock(&self.0.rules).subscription_answer = status;
+    }
+
+    /// How many bytes may wait for one subscriber before lines are dropped, 16 MiB if not set; for subscriptions made from
+    /// now on.
+    pub fn set_buffer_bytes(&self, bytes: usize) {
+        lock(&self.0.rules).buffer_bytes = bytes;
+    }
+
+    fn treat(&self, kind: &str, treatment: Treatment) {
+        lock(&self.0.rules).treatments.insert(kind.to_owned(), treatment);
+    }
+}
+
+impl Controls {
+    pub(super) fn join(&self, telemetry: &Arc<Telemetry>) {
+        let mut environments = lock(&self.environments);
+        environments.retain(|known| known.strong_count() > 0);
+        environments.push(Arc::downgrade(telemetry));
+    }
+
+    /// The environments, taken out of the lock, so that theirs can be taken.
+    fn environments(&self) -> Vec<Arc<Telemetry>> {
+        lock(&self.environments).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn treatment(&self, kind: &str) -> Option<Treatment> {
+        lock(&self.rules).treatments.get(kind).copied()
+    }
+
+    pub(super) fn injected_since(&self, known: usize) -> (Vec<Generated>, usize) {
+        let rules = lock(&self.rules);
+        let events = rules.injected.get(known..).unwrap_or_default().to_vec();
+        (events, rules.injected.len())
+    }
+
+    pub(super) fn injected_before(&self, known: usize) -> Vec<Generated> {
+        lock(&self.rules).injected.get(..known).unwrap_or_default().to_vec()
+    }
+
+    pub(super) fn buffer_bytes(&self) -> usize {
+        lock(&self.rules).buffer_bytes
+    }
+
+    pub(crate) fn subscription_answer(&self) -> Option<u16> {
+        lock(&self.rules).subscription_answer
+    }
+}
+
+/// What became of telemetry in the whole simulator, counted for each subscriber.
+///
+/// `queued = delivered + undelivered +` what waits now.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TelemetryCounts {
+    /// Events that were queued for a subscriber.
+    pub queued: u64,
+    /// Events that a subscriber answered with success.
+    pub delivered: u64,
+    /// Batches that were refused, or found no listener, and are sent again.
+    pub failed_deliveries: u64,
+    /// Events that found the queue full; `platform.logsDropped` tells of them.
+    pub dropped: u64,
+    /// Events that a test threw away.
+    pub discarded: u64,
+    /// Events of an init that generated more than is kept for those that subscribe during it.
+    pub unbuffered: u64,
+    /// Events that waited when their environment ended.
+    pub undelivered: u64,
+}
+
+/// An event that no subscriber will ever get, because its environment ended first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UndeliveredTelemetry {
+    pub function: String,
+    /// The 32 hexadecimal digits at the end of the log stream's name.
+    pub environment: String,
+    /// For whom it was.
+    pub extension: String,
+    /// Its `type`.
+    pub kind: String,
+    /// The whole event.
+    pub event: String,
+}
+
+/// Keeps the counts of a simulator.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    counts: Mutex<TelemetryCounts>,
+    undelivered: Mutex<Recent<UndeliveredTelemetry>>,
+}
+
+impl Ledger {
+    pub(crate) fn counts(&self) -> TelemetryCounts {
+        *lock(&self.counts)
+    }
+
+    pub(crate) fn undelivered(&self) -> Vec<UndeliveredTelemetry> {
+        lock(&self.undelivered).to_vec()
+    }
+
+    pub(super) fn count_queued(&self, queued: u64, dropped: u64) {
+        let mut counts = lock(&self.counts);
+        counts.queued += queued;
+        counts.dropped += dropped;
+    }
+
+    pub(super) fn count_discarded(&self) {
+        lock(&self.counts).discarded += 1;
+    }
+
+    pub(super) fn count_unbuffered(&self) {
+        lock(&self.counts).unbuffered += 1;
+    }
+
+    pub(super) fn count_delivered(&self, events: usize) {
+        lock(&self.counts).delivered += u64::try_from(events).unwrap_or(u64::MAX);
+    }
+
+    pub(super) fn count_failed_delivery(&self) {
+        lock(&self.counts).failed_deliveries += 1;
+    }
+
+    pub(super) fn record_undelivered(&self, event: UndeliveredTelemetry) {
+        lock(&self.counts).undelivered += 1;
+        let bytes = event.event.len();
+        lock(&self.undelivered).push(event, bytes);
+    }
+}

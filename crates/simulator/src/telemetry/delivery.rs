@@ -1,0 +1,232 @@
+//! Brings a subscriber its events: batch by batch, again until it answers with success, and never into a frozen
+//! environment.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::Flow;
+use super::controls::{Ledger, Treatment};
+use super::event::Category;
+use super::queue::{Batch, Dropped, MIN_BACK_OFF, Queue, Readiness, next_back_off};
+use super::request::{Destination, Schema, Settings};
+use crate::lock;
+
+/// One extension's subscription, kept over the resets of its environment.
+#[derive(Debug)]
+pub(super) struct Subscription {
+    extension: String,
+    settings: Mutex<Settings>,
+    queue: Mutex<Queue>,
+    changed: Notify,
+    in_flight: watch::Sender<bool>,
+}
+
+impl Subscription {
+    pub(super) fn new(extension: &str, settings: Settings, max_buffer_bytes: usize) -> Self {
+        Self {
+            extension: extension.to_owned(),
+            settings: Mutex::new(settings),
+            queue: Mutex::new(Queue::new(max_buffer_bytes)),
+            changed: Notify::new(),
+            in_flight: watch::Sender::new(false),
+        }
+    }
+
+    pub(super) fn extension(&self) -> &str {
+        &self.extension
+    }
+
+    pub(super) fn schema(&self) -> Schema {
+        lock(&self.settings).schema
+    }
+
+    pub(super) fn wants(&self, category: Category) -> bool {
+        category == Category::Injected || lock(&self.settings).types.contains(&category)
+    }
+
+    /// The extension subscribed again, after a reset or with other wishes.
+    pub(super) fn change(&self, settings: Settings) {
+        *lock(&self.settings) = settings;
+        self.changed.notify_one();
+    }
+
+    pub(super) fn push(
+        &self,
+        kind: &Arc<str>,
+        category: Category,
+        json: String,
+        treatment: Option<Treatment>,
+        ledger: &Ledger,
+    ) {
+        let now = Instant::now();
+        let mut queue = lock(&self.queue);
+        let mut queued = 0;
+        let mut dropped = 0;
+        let mut count = |taken: bool| if taken { queued += 1 } else { dropped += 1 };
+        match treatment {
+            Some(Treatment::Discard) => ledger.count_discarded(),
+            Some(Treatment::Hold) => count(queue.hold(kind, json, None)),
+            Some(Treatment::Delay(by)) => count(queue.hold(kind, json, Some(now + by))),
+            Some(Treatment::Duplicate(times)) => {
+                for _ in 0..times {
+                    count(queue.push(kind, category, json.clone(), now));
+                }
+            }
+            None => count(queue.push(kind, category, json, now)),
+        }
+        ledger.count_queued(queued, dropped);
+        drop(queue);
+        self.changed.notify_one();
+    }
+
+    pub(super) fn release(&self) {
+        lock(&self.queue).release(Instant::now());
+        self.changed.notify_one();
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        lock(&self.queue).len()
+    }
+
+    pub(super) fn take_all(&self) -> Vec<(Arc<str>, String)> {
+        lock(&self.queue).take_all()
+    }
+
+    /// Waits until no delivery is in progress.
+    pub(super) async fn settled(&self) {
+        // The sender lives in the subscription, so this cannot fail.
+        drop(self.in_flight.subscribe().wait_for(|in_flight| !in_flight).await);
+    }
+
+    /// Waits for the time at which a batch is to leave; `None` when the environment is gone.
+    async fn next_batch(&self, flow: &mut watch::Receiver<Flow>) -> Option<(Batch, Destination)> {
+        loop {
+            let current = *flow.borrow_and_update();
+            let (buffering, destination) = {
+                let settings = lock(&self.settings);
+                (settings.buffering, settings.destination.clone())
+            };
+            let readiness = {
+                let mut queue = lock(&self.queue);
+                match queue.readiness(&buffering, current, Instant::now()) {
+                    Readiness::Now => return Some((queue.batch(&buffering), destination)),
+                    readiness => readiness,
+                }
+            };
+            let due = async {
+                match readiness {
+                    Readiness::At(due) => tokio::time::sleep_until(due).await,
+                    Readiness::Now | Readiness::Never => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                changed = flow.changed() => changed.ok()?,
+                () = self.changed.notified() => {}
+                () = due => {}
+            }
+        }
+    }
+
+    /// Waits after a failed attempt; less where the subscription changes, because the new listener may be there.
+    async fn back_off(&self, back_off: Duration) {
+        let before = lock(&self.settings).destination.clone();
+        let end = Instant::now() + back_off;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(end) => return,
+                () = self.changed.notified() => {
+                    if lock(&self.settings).destination != before {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Delivers to one subscriber for as long as the environment is there.
+pub(super) async fn run(
+    subscription: Arc<Subscription>,
+    mut flow: watch::Receiver<Flow>,
+    ledger: Arc<Ledger>,
+    tell_dropped: impl Fn(Dropped),
+) {
+    let mut back_off = MIN_BACK_OFF;
+    while let Some((batch, destination)) = subscription.next_batch(&mut flow).await {
+        subscription.in_flight.send_replace(true);
+        let sent = send(&destination, &batch).await;
+        let dropped = match &sent {
+            Ok(()) => {
+                ledger.count_delivered(batch.events.len());
+                lock(&subscription.queue).acknowledge(batch.events.len())
+            }
+            Err(_) => None,
+        };
+        subscription.in_flight.send_replace(false);
+        if let Some(dropped) = dropped {
+            tell_dropped(dropped);
+        }
+        if sent.is_ok() {
+            back_off = MIN_BACK_OFF;
+        } else {
+            ledger.count_failed_delivery();
+            subscription.back_off(back_off).await;
+            back_off = next_back_off(back_off);
+        }
+    }
+}
+
+/// Sends a batch; an error where it was not answered with success.
+///
+/// There is no time limit: a listener that is frozen in the middle goes on after the thaw, and one that has ended resets
+/// the connection.
+async fn send(destination: &Destination, batch: &Batch) -> io::Result<()> {
+    match destination {
+        Destination::Http { port, path, host } => {
+            let body = format!("[{}]", batch.events.join(","));
+            post(*port, path, host, body).await
+        }
+        Destination::Tcp { port } => {
+            let mut stream = TcpStream::connect(("127.0.0.1", *port)).await?;
+            let lines: String = batch.events.iter().flat_map(|event| [event, "\n"]).collect();
+            stream.write_all(lines.as_bytes()).await?;
+            stream.shutdown().await
+        }
+    }
+}
+
+async fn post(port: u16, path: &str, host: &str, body: String) -> io::Result<()> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.set_nodelay(true)?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(io::Error::other)?;
+    let request = Request::post(path)
+        .header("Host", host)
+        .header("Content-Type", "application/json")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(io::Error::other)?;
+    let answered = async {
+        let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+        let status = answer.status();
+        answer.into_body().collect().await.map_err(io::Error::other)?;
+        if status.is_success() { Ok(()) } else { Err(io::Error::other(status.to_string())) }
+    };
+    tokio::pin!(connection, answered);
+    // The connection does the reading and writing; it may end before the answer was taken from it.
+    tokio::select! {
+        biased;
+        answered = &mut answered => answered,
+        _ = &mut connection => answered.await,
+    }
+}

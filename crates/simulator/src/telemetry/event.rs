@@ -1,0 +1,139 @@
+//! One telemetry event before it is addressed to a subscriber.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::request::Schema;
+use crate::clock::Timestamp;
+use crate::function::LogFormat;
+
+/// What a subscription chooses by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Category {
+    Platform,
+    Function,
+    Extension,
+    /// Injected by a test; it reaches every subscriber.
+    Injected,
+}
+
+impl Category {
+    /// The name in a subscription's `types`.
+    pub(crate) fn parse(name: &str) -> Option<Self> {
+        match name {
+            "platform" => Some(Self::Platform),
+            "function" => Some(Self::Function),
+            "extension" => Some(Self::Extension),
+            _ => None,
+        }
+    }
+
+    /// The name as the TELEMETRY line has it.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::Platform => "Platform",
+            Self::Function => "Function",
+            Self::Extension => "Extension",
+            Self::Injected => "Injected",
+        }
+    }
+
+    /// The name as the API has it, which is the `type` of a log record too.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Platform => "platform",
+            Self::Function => "function",
+            Self::Extension => "extension",
+            Self::Injected => "injected",
+        }
+    }
+}
+
+/// An event as the environment generates it.
+#[derive(Debug, Clone)]
+pub(crate) struct Generated {
+    pub(crate) kind: Arc<str>,
+    pub(crate) category: Category,
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    /// The whole event.
+    Json(String),
+    /// A line that a process printed.
+    Line { time: Timestamp, text: String },
+}
+
+impl Generated {
+    /// An event of Lambda itself, as JSON.
+    pub(crate) fn platform(kind: &str, json: String) -> Self {
+        Self { kind: kind.into(), category: Category::Platform, content: Content::Json(json) }
+    }
+
+    /// A line of the function or of an extension.
+    pub(crate) fn line(category: Category, time: Timestamp, text: String) -> Self {
+        Self { kind: category.name().into(), category, content: Content::Line { time, text } }
+    }
+
+    /// What a test injects, as it is; its `type` if it has one.
+    pub(crate) fn injected(json: String) -> Self {
+        let value: Option<serde_json::Value> = serde_json::from_str(&json).ok();
+        let kind = value.as_ref().and_then(|event| event.get("type")?.as_str());
+        Self {
+            kind: kind.unwrap_or("injected").into(),
+            category: Category::Injected,
+            content: Content::Json(json),
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.content {
+            Content::Json(json) => json.len(),
+            Content::Line { text, .. } => text.len(),
+        }
+    }
+
+    /// The event in the form of a schema version: under JSON format a line that is an object is passed on as one, except
+    /// to subscribers of the first version (AWS Lambda "Telemetry API Event schema reference").
+    pub(super) fn json(&self, schema: Schema, log_format: LogFormat) -> String {
+        let (time, text) = match &self.content {
+            Content::Json(json) => return json.clone(),
+            Content::Line { time, text } => (time, text),
+        };
+        let object = (log_format == LogFormat::Json && schema != Schema::V2022_07_01)
+            .then(|| text.trim())
+            .filter(|text| text.starts_with('{'))
+            .filter(|text| serde_json::from_str::<&RawValue>(text).is_ok());
+        let record = object
+            .map_or_else(|| serde_json::Value::from(text.as_str()).to_string(), str::to_owned);
+        format!(r#"{{"time":"{}","type":"{}","record":{record}}}"#, time.rfc3339(), self.kind)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_an_object_where_format_and_schema_let_it_be_one() {
+        let check = |text: &str, schema, format, record: &str| {
+            let line = Generated::line(Category::Function, Timestamp(0), text.to_owned());
+            let expected = format!(
+                r#"{{"time":"1970-01-01T00:00:00.000Z","type":"function","record":{record}}}"#
+            );
+            assert_eq!(line.json(schema, format), expected);
+        };
+        let (old, middle, new) = (Schema::V2022_07_01, Schema::V2022_12_13, Schema::V2025_01_29);
+        let (text, json) = (LogFormat::Text, LogFormat::Json);
+        check("plain\n", new, json, r#""plain\n""#);
+        check("{\"a\": 1}\n", new, json, r#"{"a": 1}"#);
+        check("{\"a\": 1}\n", middle, json, r#"{"a": 1}"#);
+        check("{\"a\": 1}\n", old, json, r#""{\"a\": 1}\n""#);
+        check("{\"a\": 1}\n", new, text, r#""{\"a\": 1}\n""#);
+        check("{\"a\": 1\n", new, json, r#""{\"a\": 1\n""#);
+        check("[1]\n", new, json, r#""[1]\n""#);
+        check("{} {}\n", new, json, r#""{} {}\n""#);
+    }
+}

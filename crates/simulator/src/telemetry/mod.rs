@@ -1,0 +1,262 @@
+//! The Telemetry API's side of an environment: what was generated, who subscribed, and what waits for delivery.
+
+mod controls;
+mod delivery;
+mod event;
+mod queue;
+mod request;
+
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+pub(crate) use controls::{Controls, Ledger};
+pub use controls::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
+use delivery::Subscription;
+pub(crate) use event::{Category, Generated};
+pub(crate) use request::{InvalidSubscription, Settings};
+
+use crate::function::LogFormat;
+use crate::lock;
+
+/// How much is kept during init for those that subscribe later, in events and bytes.
+const MAX_BACKLOG_EVENTS: usize = 10_000;
+const MAX_BACKLOG_BYTES: usize = 4 * 1024 * 1024;
+
+/// How long the end of an environment waits for an answer that is on its way.
+const MAX_SETTLING: Duration = Duration::from_secs(1);
+
+/// Whether deliveries go on: Lambda's own processes stop with the environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Flow {
+    Frozen,
+    /// Batches leave when they are full or old enough; the time frozen does not count.
+    Flowing {
+        since: Instant,
+    },
+    /// The environment ends: batches leave at once.
+    Flushing,
+}
+
+/// The telemetry of one environment.
+#[derive(Debug)]
+pub(crate) struct Telemetry {
+    function: String,
+    environment: String,
+    log_format: LogFormat,
+    flow: watch::Sender<Flow>,
+    state: Mutex<State>,
+    controls: Arc<Controls>,
+    ledger: Arc<Ledger>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Everything since the begin of init, while it lasts.
+    backlog: Option<Backlog>,
+    subscriptions: Vec<Subscribed>,
+    /// How many of the events that tests inject were given out already.
+    injected: usize,
+}
+
+#[derive(Debug, Default)]
+struct Backlog {
+    events: Vec<Generated>,
+    bytes: usize,
+}
+
+/// A subscription and the task that delivers to it.
+#[derive(Debug)]
+struct Subscribed {
+    subscription: Arc<Subscription>,
+    delivering: JoinHandle<()>,
+}
+
+impl Drop for Subscribed {
+    fn drop(&mut self) {
+        self.delivering.abort();
+    }
+}
+
+impl Telemetry {
+    pub(crate) fn new(
+        function: &str,
+        environment: &str,
+        log_format: LogFormat,
+        controls: &Arc<Controls>,
+        ledger: &Arc<Ledger>,
+    ) -> Arc<Self> {
+        let telemetry = Arc::new(Self {
+            function: function.to_owned(),
+            environment: environment.to_owned(),
+            log_format,
+            flow: watch::Sender::new(Flow::Frozen),
+            state: Mutex::default(),
+            controls: Arc::clone(controls),
+            ledger: Arc::clone(ledger),
+        });
+        controls.join(&telemetry);
+        telemetry
+    }
+
+    /// Init begins: what is generated from now on is kept for those that subscribe during it.
+    pub(crate) fn begin_init(&self) {
+        lock(&self.state).backlog = Some(Backlog::default());
+    }
+
+    /// Init is over: nobody can subscribe any more.
+    pub(crate) fn end_init(&self) {
+        lock(&self.state).backlog = None;
+        self.take_injected();
+    }
+
+    /// Hands an event to all who subscribed to its kind.
+    pub(crate) fn emit(&self, event: Generated) {
+        let mut state = lock(&self.state);
+        for Subscribed { subscription, .. } in &state.subscriptions {
+            self.offer(subscription, &event);
+        }
+        if let Some(backlog) = &mut state.backlog {
+            let bytes = event.bytes();
+            if backlog.events.len() < MAX_BACKLOG_EVENTS
+                && backlog.bytes + bytes <= MAX_BACKLOG_BYTES
+            {
+                backlog.bytes += bytes;
+                backlog.events.push(event);
+            } else {
+                self.ledger.count_unbuffered();
+            }
+        }
+    }
+
+    fn offer(&self, subscription: &Subscription, event: &Generated) {
+        if !subscription.wants(event.category) {
+            return;
+        }
+        let treatment = self.controls.treatment(&event.kind);
+        let json = event.json(subscription.schema(), self.log_format);
+        subscription.push(&event.kind, event.category, json, treatment, &self.ledger);
+    }
+
+    /// Subscribes an extension, or changes its subscription: what waits stays. Who subscribes for the first time gets what
+    /// init has generated so far.
+    pub(crate) fn subscribe(self: &Arc<Self>, extension: &str, settings: Settings) {
+        let mut state = lock(&self.state);
+        let known = state
+            .subscriptions
+            .iter()
+            .find(|subscribed| subscribed.subscription.extension() == extension);
+        if let Some(known) = known {
+            known.subscription.change(settings);
+            return;
+        }
+        let subscription =
+            Arc::new(Subscription::new(extension, settings, self.controls.buffer_bytes()));
+        for event in state.backlog.iter().flat_map(|backlog| &backlog.events) {
+            self.offer(&subscription, event);
+        }
+        for event in self.controls.injected_before(state.injected) {
+            self.offer(&subscription, &event);
+        }
+        let telemetry = Arc::downgrade(self);
+        let delivering = tokio::spawn(delivery::run(
+            Arc::clone(&subscription),
+            self.flow.subscribe(),
+            Arc::clone(&self.ledger),
+            move |dropped| emit_logs_dropped(&telemetry, &dropped),
+        ));
+        state.subscriptions.push(Subscribed { subscription, delivering });
+    }
+
+    /// Hands out what tests have injected since the last time.
+    pub(crate) fn take_injected(&self) {
+        let mut state = lock(&self.state);
+        let (events, total) = self.controls.injected_since(state.injected);
+        state.injected = total;
+        for event in &events {
+            for Subscribed { subscription, .. } in &state.subscriptions {
+                self.offer(subscription, event);
+            }
+        }
+    }
+
+    /// Passes on what tests held back.
+    pub(crate) fn release(&self) {
+        for Subscribed { subscription, .. } in &lock(&self.state).subscriptions {
+            subscription.release();
+        }
+    }
+
+    /// Lets deliveries go on; a batch's time begins anew.
+    pub(crate) fn thaw(&self) {
+        self.flow.send_replace(Flow::Flowing { since: Instant::now() });
+    }
+
+    /// Lets no further delivery begin.
+    pub(crate) fn freeze(&self) {
+        self.flow.send_replace(Flow::Frozen);
+    }
+
+    /// Sends what waits at once: the environment ends.
+    pub(crate) fn flush(&self) {
+        self.flow.send_replace(Flow::Flushing);
+    }
+
+    /// Stops the deliveries of processes that have ended, after the answers that are on their way.
+    pub(crate) async fn settle(&self) {
+        self.freeze();
+        let subscriptions: Vec<_> = lock(&self.state)
+            .subscriptions
+            .iter()
+            .map(|subscribed| Arc::clone(&subscribed.subscription))
+            .collect();
+        let settled = async {
+            for subscription in subscriptions {
+                subscription.settled().await;
+            }
+        };
+        // An answer that never comes leaves its batch undelivered.
+        drop(tokio::time::timeout(MAX_SETTLING, settled).await);
+    }
+
+    /// The environment has ended: what waits is lost, and recorded as such.
+    pub(crate) fn finish(&self) {
+        let subscriptions = std::mem::take(&mut lock(&self.state).subscriptions);
+        for Subscribed { subscription, .. } in &subscriptions {
+            for (kind, event) in subscription.take_all() {
+                self.ledger.record_undelivered(UndeliveredTelemetry {
+                    function: self.function.clone(),
+                    environment: self.environment.clone(),
+                    extension: subscription.extension().to_owned(),
+                    kind: kind.to_string(),
+                    event,
+                });
+            }
+        }
+    }
+
+    /// How many events wait for delivery now, those included that tests hold back.
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.state)
+            .subscriptions
+            .iter()
+            .map(|subscribed| subscribed.subscription.waiting())
+            .sum()
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+/// Tells the subscribers that records of one of them were dropped, as Lambda does once there is room again.
+fn emit_logs_dropped(telemetry: &Weak<Telemetry>, dropped: &queue::Dropped) {
+    if let Some(telemetry) = telemetry.upgrade() {
+        telemetry.emit(crate::platform_events::logs_dropped(dropped.records, dropped.bytes));
+    }
+}
