@@ -11,6 +11,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 use crate::attributes::scope;
+use crate::emf::{self, EmfPoints};
 use crate::event::EventKind;
 use crate::identity::Identity;
 use crate::invocations::Invocations;
@@ -38,7 +39,8 @@ pub struct Options {
 pub enum Handled {
     /// It becomes no item: START, END, INIT_START, RESTORE_START.
     Consumed,
-    /// It was the function's line and becomes one log record.
+    /// It was the function's line and becomes one log record; in the embedded metric format also
+    /// metrics.
     Line,
     /// It was one of Lambda's own and becomes one log record, and maybe metrics.
     Platform,
@@ -61,7 +63,8 @@ pub struct Converted {
     pub span_count: usize,
     /// Data points in `metrics`.
     pub data_points: usize,
-    /// Figures that were no finite, plausible number and were left out of the metrics.
+    /// Figures that were no finite, plausible number, or beyond a bound of the embedded metric
+    /// format, and were left out of the metrics.
     pub dropped_values: usize,
     /// Where the stream stands, for the next chunk of it.
     pub window: Window,
@@ -76,6 +79,7 @@ pub struct Converter {
     window: Window,
     aggregator: Aggregator,
     invocations: Option<Box<Invocations>>,
+    emf: EmfPoints,
     platform_records: Vec<LogRecord>,
     line_records: Vec<LogRecord>,
     consumed: usize,
@@ -91,6 +95,7 @@ impl Converter {
             window: Window::default(),
             aggregator: Aggregator::new(options.shape, options.names),
             invocations: None,
+            emf: EmfPoints::default(),
             platform_records: Vec::new(),
             line_records: Vec::new(),
             consumed: 0,
@@ -131,7 +136,13 @@ impl Converter {
     pub fn log_event(&mut self, event: &LogEvent<'_>) -> Handled {
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
         let Some(platform) = parsed else {
-            self.line_records.push(line_record(event, &self.window, self.observed_unix_nano));
+            let mut record = line_record(event, &self.window, self.observed_unix_nano);
+            if let Some(line) = emf::parse(event.message) {
+                self.emf.add(line, event.time_unix_nano());
+                // The metrics say it now.
+                record.attributes.retain(|attribute| attribute.key != emf::KEY);
+            }
+            self.line_records.push(record);
             return Handled::Line;
         };
         self.window.observe(&platform);
@@ -184,8 +195,19 @@ impl Converter {
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
         let log_records = self.line_records.len() + self.platform_records.len();
-        let dropped_values = self.aggregator.dropped_values();
-        let data_points = metrics.iter().map(points_of).sum();
+        let dropped_values = self.aggregator.dropped_values() + self.emf.dropped_values();
+        let emf = self.emf.into_metrics(self.options.shape);
+        let data_points = metrics.iter().chain(&emf).map(points_of).sum();
+        let scope_metrics: Vec<ScopeMetrics> =
+            [(names::PLATFORM_SCOPE, metrics), (names::EMF_SCOPE, emf)]
+                .into_iter()
+                .filter(|(_, metrics)| !metrics.is_empty())
+                .map(|(name, metrics)| ScopeMetrics {
+                    scope: Some(scope(name)),
+                    metrics,
+                    ..ScopeMetrics::default()
+                })
+                .collect();
         let scopes = [
             (names::LOGS_SCOPE, self.line_records),
             (names::PLATFORM_SCOPE, self.platform_records),
@@ -204,13 +226,9 @@ impl Converter {
             scope_logs,
             ..ResourceLogs::default()
         });
-        let metrics = (!metrics.is_empty()).then(|| ResourceMetrics {
+        let metrics = (!scope_metrics.is_empty()).then(|| ResourceMetrics {
             resource: Some(self.identity.metric_resource()),
-            scope_metrics: vec![ScopeMetrics {
-                scope: Some(scope(names::PLATFORM_SCOPE)),
-                metrics,
-                ..ScopeMetrics::default()
-            }],
+            scope_metrics,
             ..ResourceMetrics::default()
         });
         Converted {

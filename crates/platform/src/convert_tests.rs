@@ -438,3 +438,30 @@ fn invocations_of_json_lines_become_spans_at_the_times_of_their_log_events() {
         "#]],
     );
 }
+
+#[test]
+fn a_line_in_the_embedded_metric_format_becomes_metrics_and_a_log() {
+    let emf = r#"{"_aws":{"Timestamp":1790000000000,"CloudWatchMetrics":[{"Namespace":"shop","Dimensions":[["service"]],"Metrics":[{"Name":"orders","Unit":"Count"}]}]},"service":"api","orders":[1,2,"x"],"level":"WARN","message":"two orders"}"#;
+    let malformed = r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":"1"}"#;
+    let converted = lines(&[emf, malformed, REPORT.1], Options::default());
+    check(
+        records(&converted).lines().take(3).collect::<Vec<_>>().join("\n"),
+        expect![[r#"
+        lambda-otlp/logs:
+        WARN | two orders | service=api orders=[1,2,x]
+        INFO | {"_aws":{"CloudWatchMetrics":[{"Metrics" | _aws={CloudWatchMetrics=[{Metrics=[{Name=x}]}]} x=1"#]],
+    );
+    let scopes = &converted.metrics.as_ref().unwrap().scope_metrics;
+    let names: Vec<_> =
+        scopes.iter().map(|scope| scope.scope.as_ref().unwrap().name.as_str()).collect();
+    assert_eq!(names, ["lambda-otlp/platform", "lambda-otlp/emf"]);
+    check(
+        render::points(&scopes[1].metrics),
+        expect![[r#"
+        orders [{count}] 3 aws.cloudwatch.namespace=shop service=api
+    "#]],
+    );
+    assert_eq!((converted.log_records, converted.dropped_values), (3, 1));
+    let count = scopes.iter().map(|scope| render::points(&scope.metrics).lines().count());
+    assert_eq!(converted.data_points, count.sum::<usize>());
+}

@@ -1,8 +1,8 @@
-//! Reads a JSON object one level deep: keys in their order, values as they were written.
+//! Reads JSON objects and arrays one level deep: in their order, values as they were written.
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 /// An object with more keys than this is data rather than a log record or an event.
@@ -60,5 +60,42 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             fields.push(field);
         }
         Ok(Fields(fields))
+    }
+}
+
+/// The elements of a JSON array, unread.
+#[derive(Default)]
+pub(crate) struct Elements<'a> {
+    pub(crate) values: Vec<&'a RawValue>,
+    /// Whether what follows them is no JSON.
+    pub(crate) is_broken: bool,
+}
+
+impl<'a> Elements<'a> {
+    /// The elements of a text that begins as an array.
+    pub(crate) fn of(text: &'a str) -> Self {
+        let mut elements = Self::default();
+        let mut deserializer = serde_json::Deserializer::from_str(text);
+        let read = deserializer.deserialize_seq(Collect(&mut elements.values));
+        elements.is_broken = read.and_then(|()| deserializer.end()).is_err();
+        elements
+    }
+}
+
+/// Keeps the elements before a mistake, which a `Vec` as the result would drop.
+struct Collect<'v, 'a>(&'v mut Vec<&'a RawValue>);
+
+impl<'de> Visitor<'de> for Collect<'_, 'de> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
+        while let Some(value) = elements.next_element()? {
+            self.0.push(value);
+        }
+        Ok(())
     }
 }

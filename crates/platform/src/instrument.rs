@@ -29,7 +29,7 @@ const fn gauge(name: &'static str, unit: &'static str, description: &'static str
 const MIB: f64 = 1_048_576.0;
 
 /// The advice of the semantic conventions for FaaS durations.
-const DURATION_BOUNDS: [f64; 14] =
+pub(crate) const DURATION_BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
 
 /// Memory sizes that functions have, from half the smallest to the largest (10,240 MiB).

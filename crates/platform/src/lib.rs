@@ -9,6 +9,7 @@
 
 mod attributes;
 mod convert;
+mod emf;
 mod error_type;
 pub mod event;
 mod fields;

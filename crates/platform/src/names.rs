@@ -74,3 +74,7 @@ pub const UNDECODABLE_SHA256: &str = "lambda_otlp.undecodable.sha256";
 pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 /// Scope of log records made of a function's lines.
 pub const LOGS_SCOPE: &str = "lambda-otlp/logs";
+/// Scope of metrics made of embedded metric format lines.
+pub const EMF_SCOPE: &str = "lambda-otlp/emf";
+/// Namespace that an embedded metric format line names.
+pub const CLOUDWATCH_NAMESPACE: &str = "aws.cloudwatch.namespace";

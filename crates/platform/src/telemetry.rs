@@ -8,15 +8,13 @@
 //! pass; a value of another form than AWS's is left out or kept as text.
 
 use std::borrow::Cow;
-use std::fmt;
 
-use serde::de::{Deserializer as _, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::event::{
     EventKind, Figures, PhaseSpan, PlatformEvent, SpanStart, Tracing, plausible, truncated,
 };
-use crate::fields::{Fields, text};
+use crate::fields::{Elements, Fields, text};
 use crate::json_line::xray_root;
 use crate::text::is_uuid;
 use crate::{text as text_lines, time};
@@ -290,42 +288,6 @@ fn start_of(value: &RawValue) -> Option<SpanStart> {
         return Some(SpanStart::At(time::of_millis(ms)));
     }
     plausible(ms).filter(|ms| *ms < MIN_EPOCH_MS).map(SpanStart::After)
-}
-
-/// The elements of a JSON array, unread.
-#[derive(Default)]
-struct Elements<'a> {
-    values: Vec<&'a RawValue>,
-    /// Whether what follows them is no JSON.
-    is_broken: bool,
-}
-
-impl<'a> Elements<'a> {
-    fn of(text: &'a str) -> Self {
-        let mut elements = Self::default();
-        let mut deserializer = serde_json::Deserializer::from_str(text);
-        let read = deserializer.deserialize_seq(Collect(&mut elements.values));
-        elements.is_broken = read.and_then(|()| deserializer.end()).is_err();
-        elements
-    }
-}
-
-/// Keeps the elements before a mistake, which a `Vec` as the result would drop.
-struct Collect<'v, 'a>(&'v mut Vec<&'a RawValue>);
-
-impl<'de> Visitor<'de> for Collect<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an array")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<(), A::Error> {
-        while let Some(value) = elements.next_element()? {
-            self.0.push(value);
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]
