@@ -61,6 +61,9 @@ pub(crate) fn check() -> anyhow::Result<()> {
         .output()
         .context("cannot run cargo tree")?;
     let tree = String::from_utf8_lossy(&tree.stdout).into_owned();
+    if !tree.starts_with("lambda-otlp-exporter ") {
+        bail!("cargo tree did not say what lambda-otlp-exporter depends on");
+    }
     if let Some(heavy) = NEVER_IN_THE_FUNCTION
         .iter()
         .find(|name| tree.lines().any(|line| line.split(' ').next() == Some(name)))

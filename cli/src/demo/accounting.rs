@@ -1,14 +1,14 @@
 //! Compares what the function says it made with what the backend received.
 //!
 //! Both sides count by themselves: the function appends the number of each item to a file of its
-//! own when the item ends, and the backend reads numbers out of the stored OTLP. No counter of
-//! exporter, forwarder or backend client takes part.
+//! own when the item ends, the local CloudWatch Logs knows the id of each line, and the backend reads
+//! both out of the stored OTLP. No counter of exporter, forwarder or backend client takes part.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
 
-/// A kind of item, and its number.
-pub(crate) type Numbered = (What, u64);
+/// A kind of item, and what tells it from others of its kind.
+pub(crate) type Item = (What, String);
 
 /// What an item is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,16 +18,25 @@ pub(crate) enum What {
     #[serde(rename = "log")]
     LogRecord,
     DataPoint,
+    /// A line of the log group that is no OTLP line, by the id of its log event.
+    #[serde(skip)]
+    LogLine,
+    /// A metric that the forwarder makes of Lambda's reports, with its total.
+    #[serde(skip)]
+    ReportMetric,
 }
 
 impl What {
-    pub(crate) const ALL: [Self; 3] = [Self::Span, Self::LogRecord, Self::DataPoint];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Span, Self::LogRecord, Self::DataPoint, Self::LogLine, Self::ReportMetric];
 
     pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Span => "spans",
             Self::LogRecord => "log records",
             Self::DataPoint => "data points",
+            Self::LogLine => "other log lines",
+            Self::ReportMetric => "metrics of reports",
         }
     }
 }
@@ -56,13 +65,13 @@ pub(crate) struct Account {
     /// Of those, found in the backend exactly once.
     pub(crate) found: usize,
     /// Owed and not found.
-    pub(crate) missing: Vec<u64>,
+    pub(crate) missing: Vec<String>,
     /// Found more than once.
-    pub(crate) repeated: Vec<u64>,
+    pub(crate) repeated: Vec<String>,
     /// Found and never made, or found although they never ended.
-    pub(crate) unexpected: Vec<u64>,
+    pub(crate) unexpected: Vec<String>,
     /// Started and still open when their process was killed: not owed.
-    pub(crate) never_ended: Vec<u64>,
+    pub(crate) never_ended: Vec<String>,
 }
 
 /// The accounts of all kinds.
@@ -85,23 +94,25 @@ impl Accounts {
     }
 }
 
-/// Compares the function's file with the numbers that the backend has.
-pub(crate) fn compare(ledger: &[LedgerLine], stored: &[Numbered]) -> Accounts {
-    let mut made: BTreeMap<Numbered, Event> = BTreeMap::new();
+/// Compares what was made, the function's file and `others`, with what the backend has.
+pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -> Accounts {
+    let mut made: BTreeMap<Item, Event> = BTreeMap::new();
     for line in ledger {
-        let event = made.entry((line.what, line.number)).or_insert(line.event);
+        let event = made.entry((line.what, line.number.to_string())).or_insert(line.event);
         if line.event == Event::Ended {
             *event = Event::Ended;
         }
     }
-    let mut times: BTreeMap<Numbered, usize> = BTreeMap::new();
+    made.extend(others.iter().map(|item| (item.clone(), Event::Ended)));
+    let mut times: BTreeMap<Item, usize> = BTreeMap::new();
     for item in stored {
-        *times.entry(*item).or_default() += 1;
+        *times.entry(item.clone()).or_default() += 1;
     }
     let mut accounts = Accounts::default();
-    for (&(what, number), event) in &made {
+    for (item, event) in made {
+        let found = times.remove(&item).unwrap_or(0);
+        let (what, number) = item;
         let account = accounts.by_kind.entry(what).or_default();
-        let found = times.remove(&(what, number)).unwrap_or(0);
         match (event, found) {
             (Event::Started, 0) => account.never_ended.push(number),
             (Event::Started, _) => account.unexpected.push(number),
@@ -139,25 +150,45 @@ mod tests {
         ]
     }
 
+    fn items(items: &[(What, &str)]) -> Vec<Item> {
+        items.iter().map(|(what, number)| (*what, (*number).to_owned())).collect()
+    }
+
+    fn others() -> Vec<Item> {
+        items(&[(What::LogLine, "id"), (What::ReportMetric, "faas.timeouts 1")])
+    }
+
     #[test]
     fn only_exactly_once_balances() {
-        let all = [(What::Span, 1), (What::LogRecord, 3), (What::DataPoint, 4)];
-        let check = |stored: &[Numbered], balances: bool| {
-            assert_eq!(compare(&ledger(), stored).balance(), balances, "{stored:?}");
+        let all = [
+            (What::Span, "1"),
+            (What::LogRecord, "3"),
+            (What::DataPoint, "4"),
+            (What::LogLine, "id"),
+            (What::ReportMetric, "faas.timeouts 1"),
+        ];
+        let check = |stored: &[(What, &str)], balances: bool| {
+            let accounts = compare(&ledger(), &others(), &items(stored));
+            assert_eq!(accounts.balance(), balances, "{stored:?}");
         };
         check(&all, true);
-        check(&all[1..], false);
-        check(&all[..2], false);
-        check(&[all[0], all[0], all[1], all[2]], false);
-        check(&[all[0], all[1], all[2], (What::Span, 2)], false);
-        check(&[all[0], all[1], all[2], (What::LogRecord, 1)], false);
+        for missing in 0..all.len() {
+            let mut stored = all.to_vec();
+            stored.remove(missing);
+            check(&stored, false);
+        }
+        for more in
+            [all[0], all[3], (What::Span, "2"), (What::LogRecord, "1"), (What::ReportMetric, "x 1")]
+        {
+            check(&[&all[..], &[more]].concat(), false);
+        }
         check(&[], false);
     }
 
     #[test]
     fn a_span_that_never_ended_is_listed_and_not_owed() {
-        let accounts = compare(&ledger(), &[(What::Span, 1)]);
+        let accounts = compare(&ledger(), &[], &items(&[(What::Span, "1")]));
         let spans = &accounts.by_kind[&What::Span];
-        assert_eq!((spans.made, spans.found, &*spans.never_ended), (1, 1, &[2][..]));
+        assert_eq!((spans.made, spans.found, &*spans.never_ended), (1, 1, &["2".to_owned()][..]));
     }
 }

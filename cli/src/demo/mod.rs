@@ -2,6 +2,7 @@
 
 mod accounting;
 mod path;
+mod reports;
 mod view;
 
 use std::io::{self, Write};
@@ -25,10 +26,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let run = runtime.block_on(path::run(arguments))?;
-    let accounts = accounting::compare(&run.ledger, &run.stored);
+    let accounts = accounting::compare(&run.ledger, &run.others, &run.stored);
     let mut out = io::stdout().lock();
-    view::write(&run, &accounts, &mut out)?;
-    out.flush()?;
+    // Whether it balances does not depend on who reads it.
+    if let Err(error) = view::write(&run, &accounts, &mut out).and_then(|()| out.flush()) {
+        eprintln!("lambda-otlp: cannot print the result: {error}");
+    }
     let fine = accounts.balance() && run.refused_elsewhere.is_empty();
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

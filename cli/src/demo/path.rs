@@ -1,7 +1,8 @@
 //! Runs the path: invocations of a function, its log group, the forwarder, a backend.
 
 use super::Arguments;
-use super::accounting::{LedgerLine, Numbered, What};
+use super::accounting::{Item, LedgerLine, What};
+use super::reports;
 use anyhow::{Context as _, bail};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -28,7 +29,9 @@ pub(crate) struct Run {
     /// Log events of the function, Lambda's own included.
     pub(super) log_events: usize,
     pub(super) ledger: Vec<LedgerLine>,
-    pub(super) stored: Vec<Numbered>,
+    /// What else was made: the other lines of the log group, and what its reports add up to.
+    pub(super) others: Vec<Item>,
+    pub(super) stored: Vec<Item>,
     pub(super) spans: Vec<StoredSpan>,
     pub(super) log_records: Vec<StoredLogRecord>,
     pub(super) metrics: Vec<StoredMetric>,
@@ -97,6 +100,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     progress("CloudWatch Logs delivers the log group to the forwarder");
     lambda.flush_subscriptions().await;
 
+    let log_events = lambda.log_events(FUNCTION);
     let refused_elsewhere = lambda
         .invocations(FORWARDER_ELSEWHERE)
         .iter()
@@ -105,9 +109,10 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         .collect();
     let run = Run {
         forwarder_invocations: lambda.invocations(FORWARDER),
-        log_events: lambda.log_events(FUNCTION).len(),
+        log_events: log_events.len(),
         ledger: read_ledger(&ledger)?,
-        stored: numbers(&sink),
+        others: reports::made(&log_events),
+        stored: numbers(&sink).into_iter().chain(reports::stored(&sink)).collect(),
         spans: sink.spans(),
         log_records: sink.log_records(),
         metrics: sink.metrics(),
@@ -182,7 +187,7 @@ fn read_ledger(path: &Path) -> anyhow::Result<Vec<LedgerLine>> {
 }
 
 /// The numbers of all items that the backend stored.
-fn numbers(sink: &Sink) -> Vec<Numbered> {
+fn numbers(sink: &Sink) -> Vec<Item> {
     let spans =
         sink.spans().into_iter().filter_map(|span| number(&span.item.attributes, What::Span));
     let log_records = sink
@@ -208,10 +213,10 @@ fn numbers(sink: &Sink) -> Vec<Numbered> {
     spans.chain(log_records).chain(points).collect()
 }
 
-fn number(attributes: &[KeyValue], what: What) -> Option<Numbered> {
+fn number(attributes: &[KeyValue], what: What) -> Option<Item> {
     let attribute = attributes.iter().find(|attribute| attribute.key == NUMBER)?;
     match attribute.value.as_ref()?.value.as_ref()? {
-        Value::IntValue(number) => Some((what, u64::try_from(*number).ok()?)),
+        Value::IntValue(number) => Some((what, number.to_string())),
         _ => None,
     }
 }

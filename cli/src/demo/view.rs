@@ -213,19 +213,19 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
 fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "\nAccounting: numbers that the function wrote to a file of its own, and numbers in the backend"
+        "\nAccounting: what the function wrote to a file of its own and what its log group holds, against the backend"
     )?;
     writeln!(
         out,
-        "  {:<12} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
-        "", "ended", "found once", "missing", "repeated", "unexpected", "never ended"
+        "  {:<18} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
+        "", "made", "found once", "missing", "repeated", "unexpected", "never ended"
     )?;
     let none = Account::default();
     for what in What::ALL {
         let account = accounts.by_kind.get(&what).unwrap_or(&none);
         writeln!(
             out,
-            "  {:<12} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
+            "  {:<18} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
             what.plural(),
             account.made,
             account.found,
@@ -243,7 +243,7 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
             ("still open when their process was killed, so not owed", &account.never_ended),
         ] {
             if !numbers.is_empty() {
-                writeln!(out, "  {} {name}: {numbers:?}", what.plural())?;
+                writeln!(out, "  {} {name}: {}", what.plural(), numbers.join(", "))?;
             }
         }
     }
