@@ -70,26 +70,35 @@ impl JsonLine {
     /// of another form and stays an attribute.
     fn lift(&mut self, key: &str, raw: &RawValue) -> bool {
         match key {
-            "level" | "severity" | "severity_text" | "severityText" | "levelname" | "log.level"
-            | "log_level" | "lvl" => self.lift_level(raw),
-            "message" | "msg" => set(&mut self.message, text(raw)),
+            "level" | "Level" | "severity" | "severity_text" | "severityText" | "levelname"
+            | "log.level" | "log_level" | "logLevel" | "LogLevel" | "lvl" | "@l" => {
+                self.lift_level(raw)
+            }
+            "message" | "Message" | "msg" | "@m" => set(&mut self.message, text(raw)),
             "requestId"
             | "AWSRequestId"
             | "awsRequestId"
             | "aws_request_id"
             | "function_request_id"
+            | "functionRequestId"
+            | "FunctionRequestId"
             | "lambda_request_id"
             | names::FAAS_INVOCATION_ID => {
                 set(&mut self.request_id, text(raw).filter(|id| is_uuid(id)).map(lower))
             }
-            "trace_id" | "traceId" | "trace.id" | "otelTraceID" => {
+            "trace_id" | "traceId" | "TraceId" | "trace.id" | "otelTraceID" | "@tr" => {
                 set_bytes(&mut self.trace_id, text(raw).and_then(|id| id_bytes(&id, 16)))
                     || set(&mut self.xray_trace_id, text(raw).as_deref().and_then(xray_root))
             }
-            "span_id" | "spanId" | "span.id" | "otelSpanID" => {
+            "span_id" | "spanId" | "SpanId" | "span.id" | "otelSpanID" | "@sp" => {
                 set_bytes(&mut self.span_id, text(raw).and_then(|id| id_bytes(&id, 8)))
             }
-            "xray_trace_id" | "xrayTraceId" | "_X_AMZN_TRACE_ID" | names::AWS_XRAY_TRACE_ID => {
+            "xray_trace_id"
+            | "xrayTraceId"
+            | "XrayTraceId"
+            | "XRayTraceId"
+            | "_X_AMZN_TRACE_ID"
+            | names::AWS_XRAY_TRACE_ID => {
                 set(&mut self.xray_trace_id, text(raw).as_deref().and_then(xray_root))
             }
             // tracing-subscriber: they stay attributes, and say more.

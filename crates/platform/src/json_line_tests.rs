@@ -78,6 +78,58 @@ fn lines_of_loggers() {
 }
 
 #[test]
+fn lines_of_powertools_in_each_language() {
+    // Python, TypeScript, Java: snake case. The order of the keys differs.
+    check(
+        &format!(
+            r#"{{"cold_start":true,"function_arn":"arn:aws:lambda:eu-west-1:123456789012:function:orders","function_memory_size":"128","function_name":"orders","function_request_id":"{ID}","level":"INFO","message":"order","sampling_rate":0,"service":"orders","timestamp":"2026-09-21T14:13:20.123Z","xray_trace_id":"{XRAY}"}}"#
+        ),
+        &format!(
+            "level:INFO body:order request:{ID} xray:{XRAY} cold_start=true function_arn=arn:aws:lambda:eu-west-1:123456789012:function:orders function_memory_size=128 function_name=orders sampling_rate=0 service=orders timestamp=2026-09-21T14:13:20.123Z"
+        ),
+    );
+    // .NET in its two other cases.
+    check(
+        &format!(
+            r#"{{"coldStart":true,"xrayTraceId":"{XRAY}","functionRequestId":"{ID}","level":"Information","service":"orders","name":"Logger","message":"order"}}"#
+        ),
+        &format!(
+            "level:INFO body:order request:{ID} xray:{XRAY} coldStart=true service=orders name=Logger"
+        ),
+    );
+    check(
+        &format!(
+            r#"{{"ColdStart":true,"XrayTraceId":"{XRAY}","FunctionRequestId":"{ID}","Level":"Warning","Service":"orders","Message":"order"}}"#
+        ),
+        &format!("level:WARN body:order request:{ID} xray:{XRAY} ColdStart=true Service=orders"),
+    );
+    // An exception.
+    check(
+        r#"{"level":"ERROR","location":"handler:10","message":"failed","service":"orders","exception":"Traceback …","exception_name":"ValueError","correlation_id":"c-1"}"#,
+        "level:ERROR body:failed location=handler:10 service=orders exception=Traceback … exception_name=ValueError correlation_id=c-1",
+    );
+}
+
+#[test]
+fn lines_of_lambda_runtimes_tracing() {
+    check(
+        &format!(
+            r#"{{"level":"WARN","fields":{{"message":"slow","took_ms":12}},"target":"orders","spans":[{{"requestId":"{ID}","xrayTraceId":"Root={XRAY};Sampled=0","name":"Lambda runtime invoke"}},{{"requestId":"another","name":"inner"}}]}}"#
+        ),
+        &format!(
+            "level:WARN body:slow request:{ID} xray:{XRAY} fields={{message=slow took_ms=12}} target=orders spans=[{{name=Lambda runtime invoke requestId={ID} xrayTraceId=Root={XRAY};Sampled=0}},{{name=inner requestId=another}}]"
+        ),
+    );
+    // Lambda's JSON format around it, as Java and .NET write it.
+    check(
+        &format!(
+            r#"{{"timestamp":"2026-09-21T14:13:20.123Z","level":"INFO","AWSRequestId":"{ID}","message":"order"}}"#
+        ),
+        &format!("level:INFO body:order request:{ID} timestamp=2026-09-21T14:13:20.123Z"),
+    );
+}
+
+#[test]
 fn what_has_another_form_stays_an_attribute() {
     check(r#"{"trace_id":"123"}"#, "trace_id=123");
     check(

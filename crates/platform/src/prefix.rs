@@ -1,8 +1,11 @@
 //! Reads level and request id from what the runtimes' loggers put before a text line.
 //!
 //! Source: awslambdaric (Python) `[INFO]\t<time>\t<request id>\t<message>`, aws-lambda-ric (Node)
-//! `<time>\t<request id>\tINFO\t<message>`; AWS's log4j2 pattern `<date> <time> <request id>
-//! INFO …`; tracing-subscriber `<time>  INFO …`.
+//! `<time>\t<request id>\tINFO\t<message>`, Amazon.Lambda.RuntimeSupport (.NET)
+//! `<time>\t<request id>\tinfo\t<message>`, aws_lambda_ric (Ruby) `I, [<time> #8]  INFO <request id>
+//! -- <program>: <message>`, aws-lambda-java-core `[INFO] <message>`; AWS's log4j2 pattern `<date>
+//! <time> <request id> INFO …`, logback's default `<time> [<thread>] INFO …`; tracing-subscriber
+//! `<time>  INFO …`.
 
 use crate::severity::Severity;
 use crate::text::is_uuid;
@@ -22,6 +25,7 @@ pub(crate) fn prefix(line: &str) -> Prefix<'_> {
     match line.as_bytes().first() {
         Some(b'[') => python(line),
         Some(b'0'..=b'9') => dated(line),
+        Some(b'D' | b'I' | b'W' | b'E' | b'F' | b'A') => ruby(line),
         _ => Prefix::default(),
     }
 }
@@ -39,8 +43,63 @@ fn python(line: &str) -> Prefix<'_> {
     Prefix { severity: Some(severity), request_id }
 }
 
+/// `I, [2026-09-21T14:13:20.123456 #8]  INFO <request id> -- program: …`; Ruby's own logger has no
+/// request id there.
+fn ruby(line: &str) -> Prefix<'_> {
+    let rest = line.split_once(", [").filter(|(letter, _)| letter.len() == 1);
+    let Some((stamp, rest)) = rest.and_then(|(_, rest)| rest.split_once("] ")) else {
+        return Prefix::default();
+    };
+    let Some((head, _)) = rest.split_once("-- ") else { return Prefix::default() };
+    let mut fields = head.split_ascii_whitespace();
+    // Ruby's level for what is always logged.
+    let severity = fields.next().and_then(|word| match word {
+        "ANY" => Some(Severity::UNSAID),
+        word => Severity::of_text(word),
+    });
+    if severity.is_none() || !stamp.split(' ').next().is_some_and(is_date) {
+        return Prefix::default();
+    }
+    Prefix { severity, request_id: fields.next().filter(|field| is_uuid(field)) }
+}
+
+/// `<time>\t<request id>\tinfo\t…`: .NET's labels are small letters, so only their own place makes
+/// them levels.
+fn dotnet(line: &str) -> Option<Prefix<'_>> {
+    let mut fields = line.splitn(4, '\t');
+    let (time, id, label) = (fields.next()?, fields.next()?, fields.next()?);
+    let severity = match label {
+        "trce" | "trace" => "TRACE",
+        "dbug" | "debug" => "DEBUG",
+        "info" => "INFO",
+        "warn" => "WARN",
+        "fail" | "error" => "ERROR",
+        "crit" | "critical" => "FATAL",
+        _ => return None,
+    };
+    // The request id is empty during the init phase.
+    let is_prefix = is_date(time) && (id.is_empty() || is_uuid(id)) && fields.next().is_some();
+    is_prefix.then(|| Prefix {
+        severity: Severity::of_word(severity),
+        request_id: Some(id).filter(|id| !id.is_empty()),
+    })
+}
+
+/// `14:13:20.123 [main] INFO …`.
+fn logback(line: &str) -> Option<Prefix<'_>> {
+    let (time, rest) = line.split_once(" [")?;
+    let (_, rest) = rest.split_once("] ")?;
+    let level = rest.split_ascii_whitespace().next()?;
+    let severity = Severity::of_text(level)?;
+    (is_time(time) && time.len() >= "14:13:20".len())
+        .then_some(Prefix { severity: Some(severity), request_id: None })
+}
+
 /// Fields after a date, up to the first that is neither time, request id nor level.
 fn dated(line: &str) -> Prefix<'_> {
+    if let Some(prefix) = dotnet(line).or_else(|| logback(line)) {
+        return prefix;
+    }
     let mut fields = line.split(['\t', ' ']).filter(|field| !field.is_empty());
     let mut prefix = Prefix::default();
     if !fields.next().is_some_and(is_date) {
@@ -53,7 +112,7 @@ fn dated(line: &str) -> Prefix<'_> {
         }
         if is_uuid(field) && prefix.request_id.is_none() {
             prefix.request_id = Some(field);
-        } else if !is_time(field) && field != "undefined" {
+        } else if !is_time(field) && field != "undefined" && !is_thread(field) {
             break;
         }
     }
@@ -68,6 +127,11 @@ fn is_date(field: &str) -> bool {
         _ => byte.is_ascii_digit(),
     });
     is_date && (rest.is_empty() || rest.starts_with('T'))
+}
+
+/// `[main]`, where logback or log4j2 names the thread before the level.
+fn is_thread(field: &str) -> bool {
+    field.starts_with('[') && field.ends_with(']')
 }
 
 /// `14:13:20`, with or without a fraction.

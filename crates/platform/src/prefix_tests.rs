@@ -27,6 +27,27 @@ fn prefixes_of_the_runtimes() {
     // Java, log4j2 as AWS sets it up
     check("2026-09-21 14:13:20 {id} INFO  Handler - order 42", (Some("INFO"), true));
     check("2026-09-21 14:13:20,123 {id} ERROR Handler - order 42", (Some("ERROR"), true));
+    check("2026-09-21 14:13:20.123 [main] WARN  c.e.Handler - order 42", (Some("WARN"), false));
+    check("14:13:20.123 [main] ERROR c.e.Handler -- order 42", (Some("ERROR"), false));
+    check("14:13:20.123 [pool-1 thread-2] INFO  c.e.Handler - x", (Some("INFO"), false));
+    check("2026-09-21T14:13:20.123Z  INFO 8 --- [main] c.e.Application : x", (Some("INFO"), false));
+    check("[INFO] order 42", (Some("INFO"), false));
+    // .NET
+    check("2026-09-21T14:13:20.123Z\t{id}\tinfo\torder 42", (Some("INFO"), true));
+    check("2026-09-21T14:13:20.123Z\t{id}\tfail\torder 42", (Some("ERROR"), true));
+    check("2026-09-21T14:13:20.123Z\t{id}\tcrit\torder 42", (Some("FATAL"), true));
+    check("2026-09-21T14:13:20.123Z\t\twarn\tin the init phase", (Some("WARN"), false));
+    check("2026-09-21T14:13:20.123Z\t{id}\ttrce\tx", (Some("TRACE"), true));
+    check("2026-09-21T14:13:20.123Z\t{id}\tdbug\tx", (Some("DEBUG"), true));
+    // Ruby
+    check("I, [2026-09-21T14:13:20.123456 #8]  INFO {id} -- : order 42", (Some("INFO"), true));
+    check("E, [2026-09-21T14:13:20.123456 #8] ERROR {id} -- app: x -- y", (Some("ERROR"), true));
+    check("F, [2026-09-21T14:13:20.123456 #8] FATAL -- : no id", (Some("FATAL"), false));
+    check(
+        "W, [2026-09-21T14:13:20.123456 #8]  WARN  -- : in the init phase",
+        (Some("WARN"), false),
+    );
+    check("A, [2026-09-21T14:13:20.123456 #8]   ANY {id} -- : x", (Some("INFO"), true));
     // Rust, tracing-subscriber
     check("2026-09-21T14:13:20.123456Z  WARN orders: order 42", (Some("WARN"), false));
     check("2026-09-21T14:13:20.123456Z TRACE orders: order 42", (Some("TRACE"), false));
@@ -53,4 +74,16 @@ fn a_level_is_read_where_it_stands_and_nowhere_else() {
     check("2026 INFO", (None, false));
     check("99 bottles INFO", (None, false));
     check("2026-09-21 14:13:20 14:13:20 14:13:20 INFO", (None, false));
+    // Of .NET, Ruby and logback only the form as a whole is a prefix.
+    check("2026-09-21T14:13:20.123Z\t{id}\tinfo", (None, true));
+    check("2026-09-21T14:13:20.123Z {id} info x", (None, true));
+    check("2026-09-21T14:13:20.123Z\tsomebody\tinfo\tx", (None, false));
+    check("I, [2026-09-21T14:13:20.123456 #8]  INFO {id} : x", (None, false));
+    check("I, [yesterday #8]  INFO {id} -- : x", (None, false));
+    check("I, for one, [2026-09-21] INFO -- x", (None, false));
+    check("Error, [2026-09-21T14:13:20 #8] ERROR -- : x", (None, false));
+    check("Did, [x", (None, false));
+    check("14:13 [main] INFO x", (None, false));
+    check("99 [bottles] INFO x", (None, false));
+    check("14:13:20.123 [main] Information", (None, false));
 }
