@@ -12,15 +12,27 @@
 
 #[cfg(feature = "encode")]
 mod encode;
+#[cfg(feature = "decode")]
+mod envelope;
+#[cfg(feature = "decode")]
+mod find;
 pub mod gzip;
+#[cfg(feature = "decode")]
+mod headers;
 pub mod ids;
 pub mod invocation_record;
+#[cfg(feature = "decode")]
+mod json;
+#[cfg(feature = "decode")]
+mod json_scalar;
 #[cfg(feature = "decode")]
 mod line;
 mod merge;
 #[cfg(feature = "decode")]
 mod payload;
 pub mod proto;
+#[cfg(feature = "decode")]
+mod rejoin;
 mod request;
 pub mod resource;
 mod schema;
@@ -31,10 +43,16 @@ mod truncate;
 #[cfg(feature = "encode")]
 pub use encode::{Envelope, LineEncoder, LineLimits, Written};
 #[cfg(feature = "decode")]
-pub use line::{DecodedLine, LineError, LineReading, UndecodableLine, read_line, without_headers};
+pub use headers::without_headers;
+#[cfg(feature = "decode")]
+pub use json::JsonError;
+#[cfg(feature = "decode")]
+pub use line::{DecodedLine, LineError, LineReading, UndecodableLine, read_line};
 pub use merge::merge;
 #[cfg(feature = "decode")]
 pub use payload::PayloadError;
+#[cfg(feature = "decode")]
+pub use rejoin::{Joined, Rejoin};
 pub use request::{Limits, Malformed, Request};
 #[cfg(feature = "decode")]
 pub use signal::{Logs, Metrics, Signal, Traces};

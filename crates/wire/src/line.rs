@@ -1,13 +1,14 @@
-//! Reads OTLP lines, from any writer: keys in any order and spacing, labels that lie, text around.
+//! Reads OTLP lines, from any writer: keys in any order and spacing, labels that lie, text around,
+//! log records wrapped around them.
 
-use crate::payload::{self, PayloadError};
+use crate::envelope::{Class, Object};
+use crate::find::{self, is_blank};
+use crate::headers::without_headers;
+use crate::json::{self, JsonError};
+use crate::json_scalar;
+use crate::payload::PayloadError;
 use crate::request::{Limits, Request};
-use crate::{MARKER, SignalKind};
-use memchr::memmem;
-use serde::de::{IgnoredAny, MapAccess, Visitor};
-use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
-use std::borrow::Cow;
 use std::fmt;
 
 /// What the text of one log event holds.
@@ -19,9 +20,12 @@ pub struct LineReading {
     pub undecodable: Vec<UndecodableLine>,
     /// Other text around the lines, which is a log line of its own.
     pub text: Option<String>,
+    /// Where in the text an undecodable line begins whose end is missing: what follows in the
+    /// stream may continue it, see [`Rejoin`](crate::Rejoin).
+    pub unfinished_at: Option<usize>,
 }
 
-/// A decoded line.
+/// A decoded request. A line of OTLP/JSON may hold one of each signal.
 #[derive(Debug)]
 pub struct DecodedLine {
     /// The request, as protobuf.
@@ -53,6 +57,8 @@ pub enum LineError {
     NoPayload,
     /// A payload that does not decode.
     Payload(PayloadError),
+    /// A line of bare JSON that is no OTLP/JSON.
+    NotOtlp(JsonError),
 }
 
 impl fmt::Display for LineError {
@@ -68,6 +74,7 @@ impl fmt::Display for LineError {
                     None => Ok(()),
                 }
             }
+            Self::NotOtlp(error) => write!(f, "line is no OTLP/JSON request: {error}"),
         }
     }
 }
@@ -75,138 +82,310 @@ impl fmt::Display for LineError {
 impl std::error::Error for LineError {}
 
 /// Reads the OTLP lines in the text of one log event; `None` if it claims to hold none, which
-/// costs one search for the marker.
+/// costs an ordinary log line one search.
 ///
-/// A text claims to be OTLP if an object in it has the key [`MARKER`]: an object that begins the
-/// text, or one whose first key is the marker anywhere in it.
+/// A text claims to hold a line if it has
+/// - an object with the key [`MARKER`](crate::MARKER) (or `_otel` beside a `payload`), or of
+///   OTLP/JSON, that begins the text or what a runtime's prefix leaves of it, or stands directly
+///   behind such an object or any other;
+/// - an object whose first key is the marker, anywhere;
+/// - one of these in a log record, which is not kept then: in its `message`, `record` or `fields`,
+///   as text or as object.
 pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
-    let mut reading = LineReading::default();
-    let mut text_around = String::new();
-    let mut rest = text;
-    let mut found = false;
-    while let Some(start) = claim(rest) {
-        let (before, object) = rest.split_at_checked(start)?;
-        let mut objects = serde_json::Deserializer::from_str(object).into_iter::<RawLine<'_>>();
-        let parsed = objects.next();
-        let end = objects.byte_offset();
-        let (line, after) = match parsed {
-            Some(Ok(RawLine { has_marker: false, .. })) => break,
-            Some(Ok(_)) => object.split_at_checked(end)?,
-            // Where a broken object ends nobody knows: all of the rest belongs to it.
-            _ => (object, ""),
-        };
-        found = true;
-        text_around.push_str(before);
-        match parsed {
-            Some(Ok(raw)) => match raw.decode(limits) {
-                Ok(decoded) => reading.decoded.push(decoded),
-                Err(reason) => reading.undecodable.push(UndecodableLine::new(line, reason)),
-            },
-            Some(Err(error)) => {
-                reading.undecodable.push(UndecodableLine::new(line, LineError::Json(error)));
+    let mut reader = Reader::new(limits);
+    // A newline behind a line that was cut inside a string would look like a mistake in it.
+    let around = reader.read(text.trim_end(), Level::Event)?;
+    let around = around.trim_matches(is_blank);
+    if !around.is_empty() {
+        reader.reading.text = Some(around.to_owned());
+    }
+    Some(reader.reading)
+}
+
+/// How many log records may be wrapped around a line: Telemetry API record, tracing-subscriber's
+/// record and its `fields`.
+const MOST_WRAPPERS: usize = 3;
+
+/// What is being read: the event itself, or a value of that many log records around it.
+#[derive(Clone, Copy, PartialEq)]
+enum Level {
+    Event,
+    Wrapped(usize),
+}
+
+impl Level {
+    fn inside(self) -> Option<Self> {
+        match self {
+            Self::Event => Some(Self::Wrapped(1)),
+            Self::Wrapped(records) => {
+                (records < MOST_WRAPPERS).then_some(Self::Wrapped(records + 1))
             }
-            None => {}
         }
-        rest = after;
     }
-    text_around.push_str(rest);
-    let text_around = text_around.trim_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK);
-    if !text_around.is_empty() {
-        reading.text = Some(text_around.to_owned());
+}
+
+/// Collects what the texts of one event hold.
+///
+/// Every byte is parsed a bounded number of times, however hostile: the first broken object of a
+/// text ends the parsing of objects that only may be lines, and a broken object that claims to be a
+/// line takes all of the rest with it.
+struct Reader {
+    /// What is left of the bounds: the lines of one event share [`Limits::inflated_bytes`].
+    limits: Limits,
+    reading: LineReading,
+    #[cfg(test)]
+    bytes_read: usize,
+}
+
+impl Reader {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            limits: *limits,
+            reading: LineReading::default(),
+            #[cfg(test)]
+            bytes_read: 0,
+        }
     }
-    found.then_some(reading)
-}
 
-const BYTE_ORDER_MARK: char = '\u{feff}';
-
-/// Where the next object that claims to be an OTLP line begins.
-fn claim(text: &str) -> Option<usize> {
-    let quoted = quoted_marker();
-    let marker = memmem::find(text.as_bytes(), quoted)?;
-    let before = text.get(..marker)?;
-    let trimmed = before.trim_end();
-    if trimmed.ends_with('{') {
-        return Some(trimmed.len() - 1);
+    /// Every byte that a search or a parser reads is counted in tests, failing parsers at their worst.
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "counts in tests only"))]
+    fn count(&mut self, bytes: usize) {
+        #[cfg(test)]
+        {
+            self.bytes_read += bytes;
+        }
+        #[cfg(not(test))]
+        let _ = bytes;
     }
-    // The marker is not the first key: then the object has to begin the text.
-    let start = text.len()
-        - text.trim_start_matches(|c: char| c.is_whitespace() || c == BYTE_ORDER_MARK).len();
-    text.get(start..)?.starts_with('{').then_some(start)
-}
 
-/// The marker as a JSON key.
-const fn quoted_marker() -> &'static [u8] {
-    b"\"__otel_otlp_stdout\""
-}
+    /// Reads a text; answers what is around its lines, `None` if there are none.
+    fn read(&mut self, text: &str, level: Level) -> Option<String> {
+        self.count(text.len());
+        if !find::mentions_otlp(text) {
+            return None;
+        }
+        let mut walk = Walk::new(text);
+        while self.step(&mut walk, level) {}
+        self.count(walk.bytes_searched);
+        walk.finish()
+    }
 
-/// The keys of a line that matter, undecoded: values of any JSON type pass.
-#[derive(Default)]
-struct RawLine<'a> {
-    has_marker: bool,
-    source: Option<&'a RawValue>,
-    endpoint: Option<&'a RawValue>,
-    payload: Option<&'a RawValue>,
-}
-
-impl<'de> serde::Deserialize<'de> for RawLine<'de> {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Keys;
-        impl<'de> Visitor<'de> for Keys {
-            type Value = RawLine<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a JSON object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RawLine<'de>, A::Error> {
-                let mut line = RawLine::default();
-                while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-                    match key.as_ref() {
-                        MARKER => {
-                            line.has_marker = true;
-                            map.next_value::<IgnoredAny>()?;
-                        }
-                        "source" => line.source = Some(map.next_value()?),
-                        "endpoint" => line.endpoint = Some(map.next_value()?),
-                        // Which of two payloads is meant nobody can know.
-                        "payload" if line.payload.is_some() => {
-                            return Err(serde::de::Error::duplicate_field("payload"));
-                        }
-                        "payload" => line.payload = Some(map.next_value()?),
-                        _ => {
-                            map.next_value::<IgnoredAny>()?;
-                        }
+    /// Reads the next object; false if there is none left.
+    fn step(&mut self, walk: &mut Walk<'_>, level: Level) -> bool {
+        if let Some(begin) = walk.object_here() {
+            match self.parse(walk.from(begin)) {
+                Ok((object, len)) => {
+                    let end = begin + len;
+                    if let Some(inside) = self.take(&object, walk.between(begin, end), level) {
+                        walk.take(begin, end, &inside);
+                        return true;
+                    }
+                    let holds_marked = walk.marked.is_some_and(|marked| marked < end);
+                    if !holds_marked {
+                        walk.keep(end);
+                        return true;
                     }
                 }
-                Ok(line)
+                Err(error) => walk.broken = Some((begin, error)),
             }
         }
-        deserializer.deserialize_map(Keys)
-    }
-}
-
-impl RawLine<'_> {
-    fn decode(&self, limits: &Limits) -> Result<DecodedLine, LineError> {
-        let payload = self.payload.ok_or(LineError::NoPayload)?;
-        if payload.get().starts_with('{') {
-            return Err(LineError::Payload(PayloadError::Json));
+        if let Some(begin) = walk.marked {
+            let (end, inside) = match self.parse(walk.from(begin)) {
+                Ok((object, len)) => {
+                    let end = begin + len;
+                    (end, self.take(&object, walk.between(begin, end), level))
+                }
+                Err(error) => (self.refuse_rest(walk, begin, error, level), None),
+            };
+            walk.take(begin, end, &inside.unwrap_or_default());
+            return true;
         }
-        let payload = json_string(payload).ok_or(LineError::NoPayload)?;
-        let named = self
-            .endpoint
-            .and_then(json_string)
-            .and_then(|endpoint| SignalKind::from_endpoint(&endpoint));
-        let request = payload::decode(&payload, named, limits).map_err(LineError::Payload)?;
-        let source = self.source.and_then(json_string).map(Cow::into_owned);
-        Ok(DecodedLine { request, source })
+        let Some((begin, error)) = walk.broken.take().filter(|(begin, _)| *begin >= walk.at) else {
+            return false;
+        };
+        self.count(walk.from(begin).len());
+        if find::broken_object_claims(walk.from(begin)) {
+            let end = self.refuse_rest(walk, begin, error, level);
+            walk.take(begin, end, "");
+        }
+        false
+    }
+
+    fn parse<'t>(&mut self, text: &'t str) -> Result<(Object<'t>, usize), serde_json::Error> {
+        let parsed = Object::parse(text);
+        self.count(parsed.as_ref().map_or(text.len(), |(_, len)| *len));
+        parsed
+    }
+
+    /// Takes an object that is a line or holds one; answers the other text in it, and `None` if it is
+    /// neither. `line` is the object as it stands.
+    fn take(&mut self, object: &Object<'_>, line: &str, level: Level) -> Option<String> {
+        match object.class() {
+            Class::Line => {
+                let requests = object.requests(&self.limits);
+                self.add(requests, object.source().as_deref(), line);
+                Some(String::new())
+            }
+            Class::Bare => {
+                self.count(line.len());
+                let requests = json::read(line, None, &self.limits).map_err(LineError::NotOtlp);
+                self.add(requests, None, line);
+                Some(String::new())
+            }
+            Class::Record(values) => {
+                let inside = level.inside()?;
+                let mut around: Option<String> = None;
+                for value in values.into_iter().flatten() {
+                    let Some(text) = self.read_value(value.get(), inside) else { continue };
+                    let around = around.get_or_insert_default();
+                    if !around.is_empty() {
+                        around.push('\n');
+                    }
+                    around.push_str(text.trim_matches(is_blank));
+                }
+                around
+            }
+        }
+    }
+
+    /// Reads a value of a log record.
+    fn read_value(&mut self, value: &str, level: Level) -> Option<String> {
+        if value.starts_with('{') {
+            return self.read(value, level);
+        }
+        self.count(value.len());
+        if !find::mentions_otlp(value) {
+            return None;
+        }
+        self.count(value.len());
+        self.read(&json_scalar::text(value)?, level)
+    }
+
+    fn add(&mut self, requests: Result<Vec<Request>, LineError>, source: Option<&str>, line: &str) {
+        let requests = match requests {
+            Ok(requests) => requests,
+            Err(reason) => {
+                self.reading.undecodable.push(UndecodableLine::new(line, reason));
+                return;
+            }
+        };
+        for request in requests {
+            let left = self.limits.inflated_bytes.saturating_sub(request.bytes().len());
+            self.limits.inflated_bytes = left;
+            self.reading.decoded.push(DecodedLine { request, source: source.map(str::to_owned) });
+        }
+    }
+
+    /// Where a broken object ends nobody knows: all of the rest belongs to it.
+    fn refuse_rest(
+        &mut self,
+        walk: &Walk<'_>,
+        begin: usize,
+        error: serde_json::Error,
+        level: Level,
+    ) -> usize {
+        if level == Level::Event && error.is_eof() {
+            self.reading.unfinished_at = Some(begin);
+        }
+        let line = UndecodableLine::new(walk.from(begin), LineError::Json(error));
+        self.reading.undecodable.push(line);
+        walk.text.len()
     }
 }
 
-fn json_string(raw: &RawValue) -> Option<Cow<'_, str>> {
-    #[derive(serde::Deserialize)]
-    #[serde(transparent)]
-    struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
-    serde_json::from_str::<Text<'_>>(raw.get()).ok().map(|text| text.0)
+/// One text, and how much of it is read.
+struct Walk<'t> {
+    text: &'t str,
+    at: usize,
+    /// Where the first object stands if nothing but a runtime's prefix is before it.
+    first: usize,
+    /// The next object behind `at` whose first key is the marker.
+    marked: Option<usize>,
+    /// The first object that is no JSON: beyond it none is looked for but marked ones.
+    broken: Option<(usize, serde_json::Error)>,
+    bytes_searched: usize,
+    found: bool,
+    prefix: &'t str,
+    around: String,
+}
+
+impl<'t> Walk<'t> {
+    fn new(text: &'t str) -> Self {
+        let start = text.len() - text.trim_start_matches(is_blank).len();
+        let prefix_len = text.get(start..).map_or(0, find::prefix_len);
+        let mut walk = Self {
+            text,
+            at: 0,
+            first: start + prefix_len,
+            marked: None,
+            broken: None,
+            bytes_searched: 0,
+            found: false,
+            prefix: "",
+            around: String::new(),
+        };
+        walk.first = walk.skip_blank(walk.first);
+        walk.find_marked(0);
+        walk
+    }
+
+    fn from(&self, at: usize) -> &'t str {
+        self.text.get(at..).unwrap_or_default()
+    }
+
+    fn between(&self, begin: usize, end: usize) -> &'t str {
+        self.text.get(begin..end).unwrap_or_default()
+    }
+
+    fn skip_blank(&self, at: usize) -> usize {
+        self.text.len() - self.from(at).trim_start_matches(is_blank).len()
+    }
+
+    /// Where an object stands that begins what is left of the text.
+    fn object_here(&self) -> Option<usize> {
+        let begin = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
+        (self.broken.is_none() && self.from(begin).starts_with('{')).then_some(begin)
+    }
+
+    /// Goes on behind a line; `inside` is other text that was in it.
+    fn take(&mut self, begin: usize, end: usize, inside: &str) {
+        if self.at == 0 && begin == self.first {
+            self.prefix = self.between(0, begin);
+        } else {
+            self.around.push_str(self.between(self.at, begin));
+        }
+        self.around.push_str(inside);
+        self.found = true;
+        self.go_on(end);
+    }
+
+    /// Goes on behind an object that is no line.
+    fn keep(&mut self, end: usize) {
+        self.around.push_str(self.between(self.at, end));
+        self.go_on(end);
+    }
+
+    fn go_on(&mut self, end: usize) {
+        self.at = end;
+        if self.marked.is_some_and(|marked| marked < end) {
+            self.find_marked(end);
+        }
+    }
+
+    fn find_marked(&mut self, from: usize) {
+        self.marked = find::marked_object(self.text, from);
+        self.bytes_searched += self.marked.unwrap_or(self.text.len()) - from;
+    }
+
+    /// The text around the lines; `None` if there are none. The prefix of a line goes with it,
+    /// unless there is other text.
+    fn finish(mut self) -> Option<String> {
+        self.around.push_str(self.from(self.at));
+        if !self.around.trim_matches(is_blank).is_empty() {
+            self.around.insert_str(0, self.prefix);
+        }
+        self.found.then_some(self.around)
+    }
 }
 
 impl UndecodableLine {
@@ -221,58 +400,58 @@ impl UndecodableLine {
     }
 }
 
-/// The line without the value of any `headers` key: dev7a's exporters copy credentials there.
-/// Works on text that is no JSON, too; what follows an unfinished value is cut off with it.
-pub fn without_headers(line: &str) -> String {
-    let mut kept = String::with_capacity(line.len());
-    let mut rest = line;
-    while let Some((before, after)) = rest.split_once("\"headers\"") {
-        kept.push_str(before);
-        kept.push_str("\"headers\"");
-        let value = after.trim_start();
-        let Some(value) = value.strip_prefix(':') else {
-            rest = after;
-            continue;
-        };
-        kept.push_str(":null");
-        rest = skip_json_value(value.trim_start());
-    }
-    kept.push_str(rest);
-    kept
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
 
-/// What follows the JSON value that begins `text`; nothing if the value does not end.
-fn skip_json_value(text: &str) -> &str {
-    let mut depth = 0usize;
-    let mut in_string = false;
-    let mut escaped = false;
-    for (at, character) in text.char_indices() {
-        let mut value_ends_behind = false;
-        if in_string {
-            match character {
-                _ if escaped => escaped = false,
-                '\\' => escaped = true,
-                '"' => {
-                    in_string = false;
-                    value_ends_behind = depth == 0;
-                }
-                _ => {}
-            }
-        } else {
-            match character {
-                '"' => in_string = true,
-                '{' | '[' => depth += 1,
-                '}' | ']' | ',' if depth == 0 => return text.get(at..).unwrap_or_default(),
-                '}' | ']' => {
-                    depth -= 1;
-                    value_ends_behind = depth == 0;
-                }
-                _ => {}
-            }
-        }
-        if value_ends_behind {
-            return text.get(at + character.len_utf8()..).unwrap_or_default();
-        }
+    /// Bytes that searches and parsers read, for each byte of the text.
+    fn readings_of_each_byte(text: &str) -> f64 {
+        let mut reader = Reader::new(&Limits::default());
+        reader.read(text, Level::Event);
+        f64::from(u32::try_from(reader.bytes_read).unwrap())
+            / f64::from(u32::try_from(text.len()).unwrap())
     }
-    ""
+
+    #[test]
+    fn hostile_texts_are_read_a_bounded_number_of_times() {
+        let units = [
+            "{",
+            "{{\"",
+            r#"{"a":"#,
+            r#"{"a":1}"#,
+            r#"{"message":{"#,
+            r#"{"message":{"_otel":1}}"#,
+            r#"{"resourceSpans":[]}"#,
+            r#"{"resourceSpans":["#,
+            r#"{"__otel_otlp_stdout":"#,
+            r#"{"__otel_otlp_stdout":1}"#,
+            r#"{"__otel_otlp_stdout":1}{"#,
+            r#"{"a":{"__otel_otlp_stdout":1}{"a":"#,
+            r#"{"a":[{"__otel_otlp_stdout":1},"#,
+            r#"{"_otel"   "#,
+            r#""__otel_otlp_stdout""#,
+            r"\\\__otel_otlp_stdout",
+            "[INFO]\t2026Z\t\t{",
+            "                ",
+        ];
+        // With one of these the text has all that the searches look for.
+        let ends = [r#"{"__otel_otlp_stdout":1}"#, r#" {"resourceSpans": "_otel"#, ""];
+        for unit in units {
+            let hostile = unit.repeat(40_000 / unit.len());
+            for end in ends {
+                for text in [format!("{hostile}{end}"), format!("{end}{hostile}")] {
+                    let times = readings_of_each_byte(&text);
+                    assert!(times <= 6.0, "{unit} {end}: {times} times");
+                }
+            }
+            // Each wrapping reads what is in it once more.
+            let wrapped = (0..3).fold(hostile, |text, _| json!({"message": text}).to_string());
+            let times = readings_of_each_byte(&wrapped);
+            assert!(times <= 24.0, "{unit}, wrapped: {times} times");
+        }
+        // The largest event that Lambda hands on.
+        let braces = r#"{"__otel_otlp_stdout" {"#.repeat(6_000_000 / 23);
+        assert!(readings_of_each_byte(&braces) <= 6.0);
+    }
 }

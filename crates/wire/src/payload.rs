@@ -1,8 +1,9 @@
-//! Decodes the payload of a line: base64, gzip, protobuf; what the labels say counts less than
+//! Decodes the payload of a line: base64, gzip, protobuf or JSON; what the labels say counts less than
 //! what the bytes are.
 
 use crate::SignalKind;
 use crate::gzip::{self, InflateError};
+use crate::json::{self, JsonError};
 use crate::request::{Limits, Malformed, Request};
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;
@@ -22,8 +23,8 @@ pub enum PayloadError {
     Gzip(InflateError),
     /// Compressed with something that this version does not read.
     Encoding(&'static str),
-    /// OTLP/JSON, which this version does not read inside a line.
-    Json,
+    /// JSON, but no OTLP/JSON.
+    Json(JsonError),
     /// Not an OTLP request of any signal.
     Malformed(Malformed),
 }
@@ -35,7 +36,7 @@ impl fmt::Display for PayloadError {
             Self::NotBase64 => f.write_str("payload is not base64"),
             Self::Gzip(_) => f.write_str("payload does not inflate"),
             Self::Encoding(name) => write!(f, "payload is compressed with {name}"),
-            Self::Json => f.write_str("payload is OTLP/JSON, which this version does not read"),
+            Self::Json(_) => f.write_str("payload is no OTLP/JSON request"),
             Self::Malformed(_) => f.write_str("payload is no OTLP request"),
         }
     }
@@ -45,22 +46,26 @@ impl std::error::Error for PayloadError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Gzip(source) => Some(source),
+            Self::Json(source) => Some(source),
             Self::Malformed(source) => Some(source),
             _ => None,
         }
     }
 }
 
-/// Decodes a base64 payload. `named` is the signal that the line's endpoint names.
+/// Decodes a payload of text. `named` is the signal that the line's endpoint names.
 pub(crate) fn decode(
     payload: &str,
     named: Option<SignalKind>,
     limits: &Limits,
-) -> Result<Request, PayloadError> {
+) -> Result<Vec<Request>, PayloadError> {
     if payload.is_empty() {
         return Err(PayloadError::Empty);
     }
-    let bytes = decode_base64(payload)?;
+    if payload.trim_ascii_start().starts_with('{') {
+        return json::read(payload, named, limits).map_err(PayloadError::Json);
+    }
+    let bytes = decode_base64(payload).ok_or(PayloadError::NotBase64)?;
     let bytes = if gzip::is_gzip(&bytes) {
         gzip::inflate(&bytes, limits.inflated_bytes).map_err(PayloadError::Gzip)?
     } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
@@ -68,15 +73,19 @@ pub(crate) fn decode(
     } else {
         bytes
     };
+    // No field of OTLP begins with the byte of a brace.
     if bytes.trim_ascii_start().starts_with(b"{") {
-        return Err(PayloadError::Json);
+        let json = std::str::from_utf8(&bytes).map_err(|_| JsonError::NotUtf8);
+        return json.and_then(|json| json::read(json, named, limits)).map_err(PayloadError::Json);
     }
-    Request::check_any(named, bytes, limits).map_err(PayloadError::Malformed)
+    let request = Request::check_any(named, bytes, limits).map_err(PayloadError::Malformed)?;
+    Ok(vec![request])
 }
 
-fn decode_base64(payload: &str) -> Result<Vec<u8>, PayloadError> {
+/// Decodes base64 in any spelling.
+pub(crate) fn decode_base64(payload: &str) -> Option<Vec<u8>> {
     if let Ok(bytes) = STANDARD.decode(payload) {
-        return Ok(bytes);
+        return Some(bytes);
     }
     // Missing padding, the URL-safe alphabet and MIME line breaks lose nothing, so they are read.
     let lenient = GeneralPurposeConfig::new()
@@ -91,5 +100,5 @@ fn decode_base64(payload: &str) -> Result<Vec<u8>, PayloadError> {
             other => other,
         })
         .collect();
-    GeneralPurpose::new(&URL_SAFE, lenient).decode(text).map_err(|_| PayloadError::NotBase64)
+    GeneralPurpose::new(&URL_SAFE, lenient).decode(text).ok()
 }

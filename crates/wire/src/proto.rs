@@ -269,30 +269,39 @@ impl<'a> Writer<'a> {
     }
 
     fn tag(&mut self, number: u32, wire_type: u32) {
-        push_varint(self.out, u64::from(number << 3 | wire_type));
+        push_tag(self.out, number, wire_type);
     }
 
     fn delimited(&mut self, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
-        self.tag(number, 2);
-        // One byte is kept for the length; a longer length moves the content, which is cheaper
-        // than a first pass that only measures.
-        let length_at = self.out.len();
-        self.out.push(0);
-        write(self.out);
-        let len = self.out.len() - length_at - 1;
-        if let (Ok(short), true) = (u8::try_from(len), len < 0x80) {
-            if let Some(byte) = self.out.get_mut(length_at) {
-                *byte = short;
-            }
-            return;
-        }
-        let mut varint = Vec::with_capacity(10);
-        push_varint(&mut varint, len as u64);
-        self.out.splice(length_at..=length_at, varint);
+        delimited(self.out, number, write);
     }
 }
 
-fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+/// Appends a length-delimited field whose content `write` appends.
+pub(crate) fn delimited(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    push_tag(out, number, 2);
+    // One byte is kept for the length; a longer length moves the content, which is cheaper
+    // than a first pass that only measures.
+    let length_at = out.len();
+    out.push(0);
+    write(out);
+    let len = out.len() - length_at - 1;
+    if let (Ok(short), true) = (u8::try_from(len), len < 0x80) {
+        if let Some(byte) = out.get_mut(length_at) {
+            *byte = short;
+        }
+        return;
+    }
+    let mut varint = Vec::with_capacity(10);
+    push_varint(&mut varint, len as u64);
+    out.splice(length_at..=length_at, varint);
+}
+
+fn push_tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
+    push_varint(out, u64::from(number << 3 | wire_type));
+}
+
+pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low_byte(value) | 0x80);
         value >>= 7;

@@ -5,7 +5,7 @@
 
 use crate::SignalKind;
 use crate::proto::{BadField, Reader, Value, Writer, packed_varints_are_valid};
-use crate::schema::{self, Kind, Message};
+use crate::schema::{self, Kind, Message, Presence};
 use std::fmt;
 
 /// Bounds on what is decoded from one line or one delivery.
@@ -216,12 +216,8 @@ fn check_message(
     };
     for field in Reader::new(bytes) {
         let field = field.map_err(|error| Malformed::Field { message: message.name, error })?;
-        let Some(kind) = message.field(field.number) else { continue };
-        match (kind, field.value) {
-            (Kind::Varint | Kind::PackedVarint, Value::Varint(_))
-            | (Kind::Fixed64 | Kind::PackedFixed64, Value::Fixed64(_))
-            | (Kind::Fixed32, Value::Fixed32(_))
-            | (Kind::Bytes, Value::Len(_)) => {}
+        let Some(known) = message.field(field.number) else { continue };
+        match (known.kind, field.value) {
             (Kind::String, Value::Len(text)) => {
                 if std::str::from_utf8(text).is_err() {
                     return Err(Malformed::NotUtf8 { message: message.name, field: field.number });
@@ -230,12 +226,39 @@ fn check_message(
             (Kind::Message(inner), Value::Len(bytes)) => {
                 check_message(inner, bytes, depth_left, limit)?;
             }
-            (Kind::PackedFixed64, Value::Len(packed)) if packed.len() % 8 == 0 => {}
-            (Kind::PackedVarint, Value::Len(packed)) if packed_varints_are_valid(packed) => {}
+            (kind, value) if has_wire_type(kind, value) => {}
+            (kind, Value::Len(packed))
+                if known.presence == Presence::Repeated && are_packed(kind, packed) => {}
             _ => return Err(Malformed::WrongType { message: message.name, field: field.number }),
         }
     }
     Ok(())
+}
+
+/// True for a scalar of the wire type that its kind has.
+fn has_wire_type(kind: Kind, value: Value<'_>) -> bool {
+    match kind {
+        Kind::Bool
+        | Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Enum(_) => matches!(value, Value::Varint(_)),
+        Kind::Fixed32 => matches!(value, Value::Fixed32(_)),
+        Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => matches!(value, Value::Fixed64(_)),
+        Kind::Bytes | Kind::Id => matches!(value, Value::Len(_)),
+        Kind::String | Kind::Message(_) => false,
+    }
+}
+
+/// True if `bytes` are packed values of this kind; OTLP packs these three.
+fn are_packed(kind: Kind, bytes: &[u8]) -> bool {
+    match kind {
+        Kind::Fixed64 | Kind::Double => bytes.len().is_multiple_of(8),
+        Kind::Uint64 => packed_varints_are_valid(bytes),
+        _ => false,
+    }
 }
 
 /// Counts the items below `message`, whose structure was checked.

@@ -22,7 +22,8 @@ fn rewrite(
     shortened: &mut usize,
 ) {
     for field in Reader::new(bytes).map_while(Result::ok) {
-        match (message.field(field.number), field.value) {
+        let kind = message.field(field.number).map(|known| known.kind);
+        match (kind, field.value) {
             // What is short as a whole holds nothing long.
             (Some(Kind::Message(inner)), Value::Len(content)) if content.len() > max_bytes => {
                 Writer::new(out).message(field.number, |writer| {

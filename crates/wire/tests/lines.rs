@@ -1,8 +1,11 @@
 //! Lines of other people's exporters, whole and broken: what is read from each.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use lambda_otlp_wire::{Limits, LineReading, SignalKind, read_line};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use expect_test::expect;
+use lambda_otlp_wire::{Limits, LineReading, SignalKind, Traces, read_line};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -127,6 +130,244 @@ fn each_broken_line_has_the_outcome_of_the_table() {
     expect_test::expect_file!["../../../docs/broken-lines.md"].assert_eq(&table);
 }
 
+/// The data of a sample line again, as bare OTLP/JSON.
+fn bare(file: &str) -> String {
+    let decoded = read(&fixture(file)).decoded.remove(0).request.decode::<Traces>();
+    serde_json::to_string(&decoded.unwrap().unwrap()).unwrap()
+}
+
+#[test]
+fn lines_of_the_older_client_are_read_in_all_four_forms() {
+    let text = fixture("rust-oldclient.jsonl");
+    let outcomes: Vec<_> = text.lines().map(signals).collect();
+    expect![[r"
+        3 traces
+        3 traces
+        3 traces
+        3 traces
+        3 traces
+        2 metrics
+        2 metrics
+        2 metrics
+        2 metrics
+        2 logs
+        2 logs
+        2 logs
+        2 logs
+        2 metrics
+        2 logs"]]
+    .assert_eq(&outcomes.join("\n"));
+    // The marker of 2024 counts beside a payload, and is a word like any other elsewhere.
+    for line in text.lines() {
+        let old = line.replace("__otel_otlp_stdout", "_otel");
+        assert_eq!(signals(&old), signals(line));
+    }
+    assert_eq!(outcome(r#"{"_otel":"1","message":"a log record"}"#), "no OTLP line");
+}
+
+/// Items and signals of all requests in a line, or what was refused.
+fn signals(line: &str) -> String {
+    let reading = read(line);
+    let mut found: Vec<_> = reading
+        .decoded
+        .iter()
+        .map(|line| format!("{} {}", line.request.items(), line.request.kind()))
+        .collect();
+    found.extend(reading.undecodable.iter().map(|line| format!("refused: {}", line.reason)));
+    found.extend(reading.text.map(|text| format!("text: {text:?}")));
+    found.join(", ")
+}
+
+#[test]
+fn a_payload_is_read_by_what_it_is() {
+    let json = bare("python-1.jsonl");
+    let check = |payload: &str, rest: &str, expected: &str| {
+        let line = format!(r#"{{"__otel_otlp_stdout":"x","payload":{payload}{rest}}}"#);
+        assert_eq!(signals(&line), expected, "{payload:.40} {rest}");
+    };
+    let base64 = |bytes: &[u8]| format!("\"{}\"", STANDARD.encode(bytes));
+    let gzip = base64(&lambda_otlp_wire::gzip::compress(6, json.as_bytes()));
+    // The Node exporter and the Python adapter compress what they then write inline.
+    check(&json, r#","content-encoding":"gzip","base64":false"#, "1 traces");
+    check(&json, "", "1 traces");
+    check(&gzip, r#","content-type":"application/json","content-encoding":"gzip""#, "1 traces");
+    check(&gzip, "", "1 traces");
+    check(&base64(json.as_bytes()), r#","content-type":"application/json""#, "1 traces");
+    check(&serde_json::to_string(&json).unwrap(), r#","base64":false"#, "1 traces");
+    check("{}", r#","endpoint":"http://localhost:4318/v1/logs""#, "0 logs");
+    check("{}", "", "0 traces");
+    check(r#"{"resourceSpans":null}"#, r#","endpoint":"/v1/metrics""#, "0 metrics");
+    check(
+        r#"{"resourceSpans":["x"]}"#,
+        "",
+        "refused: payload is no OTLP/JSON request: ExportTraceServiceRequest: `resourceSpans` is not an object",
+    );
+    check("[]", "", "refused: line has no payload");
+    check(
+        &base64(b"{\"a\":"),
+        "",
+        "refused: payload is no OTLP/JSON request: not JSON: EOF while parsing a value at line 1 column 5",
+    );
+}
+
+#[test]
+fn only_the_python_adapter_leaves_out_a_payload() {
+    let check = |writer: &str, expected: &str| {
+        let line = format!(r#"{{"__otel_otlp_stdout":"{writer}","endpoint":"/v1/logs"}}"#);
+        assert_eq!(signals(&line), expected, "{writer}");
+    };
+    check("otlp-stdout-adapter@0.2.0", "0 logs");
+    check("0.16.0", "refused: line has no payload");
+    check("otlp-stdout-client@0.4.1", "refused: line has no payload");
+}
+
+#[test]
+fn bare_otlp_json_is_read() {
+    let spans = bare("python-10.jsonl");
+    let logs =
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}"#;
+    let metrics = r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"asInt":1},{}]}}]}]}]}"#;
+    let check = |line: &str, expected: &str| assert_eq!(signals(line), expected, "{line:.100}");
+    check(&spans, "10 traces");
+    check(logs, "1 logs");
+    check(metrics, "2 metrics");
+    let inside = |json: &str| json.strip_prefix('{').unwrap().strip_suffix('}').unwrap().to_owned();
+    let all = format!("{{{},{},{}}}", inside(logs), inside(&spans), inside(metrics));
+    check(&all, "1 logs, 10 traces, 2 metrics");
+    check(&format!("{logs}\n{spans}\n"), "1 logs, 10 traces");
+    check(&format!("{logs} and more"), "1 logs, text: \"and more\"");
+    // Lambda adds keys under its JSON format.
+    check(
+        &logs.replace("]}]}]}", r#"]}]}],"timestamp":"2026-09-21T14:13:20Z","level":"INFO"}"#),
+        "1 logs",
+    );
+    check(&logs.replace("resourceLogs", "resource_logs"), "1 logs");
+    check(r#"{"resourceSpans":[]}"#, "0 traces");
+    // One mistake refuses the line: a part of it would be a wrong answer.
+    check(
+        &format!(r#"{{{},"resourceSpans":[5]}}"#, inside(logs)),
+        "refused: line is no OTLP/JSON request: ExportTraceServiceRequest: `resourceSpans` is not an object",
+    );
+    check(
+        spans.get(..200).unwrap(),
+        "refused: line is not JSON: EOF while parsing a string at line 1 column 200",
+    );
+}
+
+#[test]
+fn what_only_looks_like_otlp_json_stays_text() {
+    let spans = bare("python-1.jsonl");
+    for text in [
+        // The lines of Java's OtlpJsonLoggingSpanExporter.
+        r#"{"resource":{"attributes":[]},"scopeSpans":[{"spans":[{"name":"x"}]}]}"#,
+        &format!("sending {spans}"),
+        r#"{"message":"sent","resourceSpans":[{"scopeSpans":[]}]}"#,
+        r#"{"resourceSpans":5}"#,
+        r#"{"resourceSpans"#,
+        r#"{"a":{"resourceSpans":[]}}"#,
+    ] {
+        assert!(read_line(text, &Limits::default()).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn wrapped_lines_are_read_without_their_wrapping() {
+    let text = fixture("wrapped.jsonl");
+    let outcomes = text.lines().map(|row| {
+        let row: serde_json::Value = serde_json::from_str(row).unwrap();
+        format!("{}: {}", row["case"].as_str().unwrap(), outcome(row["line"].as_str().unwrap()))
+    });
+    expect![[r"
+        node-json-console-string: 10 spans
+        node-json-console-object: 10 spans
+        python-json-logging: 10 spans
+        node-text-console: 10 spans
+        python-text-logging: 10 spans
+        telemetry-api-string: 10 spans
+        telemetry-api-object: 10 spans
+        powertools-like: no OTLP line
+        plain-json-mentioning-key: no OTLP line
+        plain-text-mentioning-key: no OTLP line"]]
+    .assert_eq(&outcomes.collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn every_kind_of_line_is_read_in_every_wrapping() {
+    let line = fixture("python-10.jsonl").trim_end().to_owned();
+    let old = fixture("rust-oldclient.jsonl")
+        .lines()
+        .next()
+        .unwrap()
+        .replace("__otel_otlp_stdout", "_otel");
+    let check = |text: &str, expected: &str| assert_eq!(signals(text), expected, "{text:.200}");
+    for (line, one) in
+        [(line, "10 traces"), (bare("python-10.jsonl"), "10 traces"), (old, "3 traces")]
+    {
+        let two = &format!("{one}, {one}");
+        let text = |line: &str| serde_json::to_string(line).unwrap();
+        check(&format!(r#"{{"level":"INFO","message":{}}}"#, text(&format!("{line}\n"))), one);
+        check(&format!(r#"{{"message":{line},"level":"INFO"}}"#), one);
+        check(&format!(r#"{{"message":{}}}"#, text(&format!("{line}\n{line}\n"))), two);
+        check(&format!(r#"{{"message":{line}}}{{"message":{line}}}"#), two);
+        check(&format!(r#"{{"message":{line},"record":{line}}}"#), two);
+        check(&format!(r#"{{"level":"INFO","fields":{{"message":{}}}}}"#, text(&line)), one);
+        for prefix in
+            ["2026-09-21T14:13:20.123Z\tid\tINFO\t", "[INFO]\t2026-09-21T14:13:20.123Z\t\t"]
+        {
+            check(&format!("{prefix}{line}\n"), one);
+            check(&format!("{prefix}{line}{line}"), two);
+            let record = format!(r#"{{"message":{line}}}"#);
+            check(&format!("{prefix}{record}"), one);
+            check(
+                &format!("{prefix}{line} x"),
+                &format!("{one}, text: {:?}", format!("{prefix} x")),
+            );
+        }
+        let behind = format!(r#"{{"message":{}}}"#, text(&format!("{line} and a word")));
+        check(&behind, &format!("{one}, text: \"and a word\""));
+        check(&format!(r#"{{"a":1}} {line}"#), &format!("{one}, text: \"{{\\\"a\\\":1}}\""));
+        let wrap = |levels: usize| {
+            (0..levels).fold(line.clone(), |line, _| format!(r#"{{"record":{}}}"#, text(&line)))
+        };
+        check(&wrap(3), one);
+        assert!(read_line(&wrap(4), &Limits::default()).is_none(), "wrapped too often");
+    }
+}
+
+#[test]
+fn a_broken_line_is_refused_in_every_wrapping() {
+    let line = r#"{"__otel_otlp_stdout":"1","payload":"!","headers":{"k":"s3cret"}}"#;
+    let quoted = serde_json::to_string(line).unwrap();
+    let refused = "refused: payload is not base64";
+    for text in [
+        line.to_owned(),
+        format!(r#"{{"message":{line}}}"#),
+        format!(r#"{{"message":{quoted}}}"#),
+        format!(r#"{{"type":"function","record":{{"message":{quoted}}}}}"#),
+    ] {
+        let reading = read(&text);
+        assert_eq!(signals(&text), refused);
+        assert_eq!(reading.undecodable[0].bytes, line.len());
+        assert!(!reading.undecodable[0].line.contains("s3cret"));
+    }
+    // A record that was cut claims what is in it; its headers are behind more quoting.
+    let record = format!(r#"{{"level":"INFO","message":{quoted}"#);
+    let reading = read(&record);
+    assert_eq!(reading.undecodable[0].bytes, record.len());
+    assert!(!reading.undecodable[0].line.contains("s3cret"), "{:?}", reading.undecodable[0].line);
+    assert_eq!(reading.unfinished_at, Some(0));
+}
+
+#[test]
+fn the_lines_of_one_event_share_one_bound() {
+    let bomb = fixture("bombs.jsonl").lines().nth(1).unwrap().to_owned();
+    let bomb: serde_json::Value = serde_json::from_str(&bomb).unwrap();
+    let bomb = bomb["line"].as_str().unwrap();
+    let limits = Limits { inflated_bytes: 100_000_000, ..Limits::default() };
+    let reading = read_line(&bomb.repeat(3), &limits).unwrap();
+    assert_eq!((reading.decoded.len(), reading.undecodable.len()), (1, 2));
+}
+
 #[test]
 fn no_header_value_survives_in_an_undecodable_line() {
     let line = fixture("rust-headers-level.jsonl").replace("\"payload\":\"", "\"payload\":\"!");
@@ -150,6 +391,8 @@ fn headers_are_removed_from_text_that_is_no_json() {
     check(r#"{"b":2,"headers":{"authorization":"Basic c2Vj"#, r#"{"b":2,"headers":null"#);
     check(r#"{"b":"headers"}"#, r#"{"b":"headers"}"#);
     check("no headers", "no headers");
+    check(r#"{"m":"{\"headers\": {\"k\":\"secret\"},\"a\":1}"}"#, r#"{"m":"{\"headers…"#);
+    check(r#"{"m":"\"headers\" are"}"#, r#"{"m":"\"headers\" are"}"#);
 }
 
 #[test]

@@ -1,0 +1,395 @@
+//! OTLP/JSON by tables: every spelling that is read, and everything that is refused.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use lambda_otlp_wire::{Limits, Logs, Malformed, Metrics, Request, Signal, SignalKind, Traces};
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::{Value as Json, json};
+
+fn read<S: Signal>(json: &Json) -> Result<S::Request, String> {
+    read_text::<S>(&json.to_string())
+}
+
+fn read_text<S: Signal>(json: &str) -> Result<S::Request, String> {
+    let request = Request::from_json(S::KIND, json.as_bytes(), &Limits::default());
+    Ok(request.map_err(|error| error.to_string())?.decode::<S>().unwrap().unwrap())
+}
+
+fn span(json: &Json) -> Result<Span, String> {
+    let read = read::<Traces>(&json!({"resourceSpans": [{"scopeSpans": [{"spans": [json]}]}]}))?;
+    Ok(read.resource_spans[0].scope_spans[0].spans[0].clone())
+}
+
+fn log_record(json: &Json) -> Result<LogRecord, String> {
+    log_record_of_text(&json.to_string())
+}
+
+fn log_record_of_text(json: &str) -> Result<LogRecord, String> {
+    let around = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}]}"#;
+    let read = read_text::<Logs>(&around.replace("{}", json))?;
+    Ok(read.resource_logs[0].scope_logs[0].log_records[0].clone())
+}
+
+fn body(json: &str) -> Result<Option<Value>, String> {
+    let record = log_record_of_text(&format!(r#"{{"body":{json}}}"#))?;
+    Ok(record.body.and_then(|body| body.value))
+}
+
+fn data(metric: &Json) -> Result<Data, String> {
+    let read =
+        read::<Metrics>(&json!({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}))?;
+    read.resource_metrics[0].scope_metrics[0].metrics[0].data.clone().ok_or("no data".to_owned())
+}
+
+#[test]
+fn values_are_read_in_every_spelling() {
+    let check = |json: &str, expected: Value| {
+        assert_eq!(body(json).as_ref(), Ok(&Some(expected)), "{json}");
+    };
+    check(r#"{"stringValue":"x"}"#, Value::StringValue("x".into()));
+    check(r#"{"stringValue":""}"#, Value::StringValue(String::new()));
+    check(r#"{"stringValue":"\u00e9\n\"\\"}"#, Value::StringValue("é\n\"\\".into()));
+    check(r#"{"stringValue":"\ud83d\ude00"}"#, Value::StringValue("😀".into()));
+    check(r#"{"boolValue":false}"#, Value::BoolValue(false));
+    check(r#"{"intValue":"-9223372036854775808"}"#, Value::IntValue(i64::MIN));
+    check(r#"{"intValue":9223372036854775807}"#, Value::IntValue(i64::MAX));
+    check(r#"{"intValue":0}"#, Value::IntValue(0));
+    check(r#"{"intValue":-0.0}"#, Value::IntValue(0));
+    check(r#"{"intValue":1e3}"#, Value::IntValue(1000));
+    check(r#"{"intValue":"2.0"}"#, Value::IntValue(2));
+    check(r#"{"doubleValue":0}"#, Value::DoubleValue(0.0));
+    check(r#"{"doubleValue":"1.5e-3"}"#, Value::DoubleValue(0.0015));
+    check(
+        r#"{"doubleValue":2.0888802268600234e-30}"#,
+        Value::DoubleValue(2.088_880_226_860_023_4e-30),
+    );
+    check(r#"{"doubleValue":"Infinity"}"#, Value::DoubleValue(f64::INFINITY));
+    check(r#"{"doubleValue":"-Infinity"}"#, Value::DoubleValue(f64::NEG_INFINITY));
+    check(r#"{"bytesValue":"AQL/"}"#, Value::BytesValue(vec![1, 2, 255]));
+    check(r#"{"bytesValue":"AQL_"}"#, Value::BytesValue(vec![1, 2, 255]));
+    check(r#"{"bytesValue":"AQ"}"#, Value::BytesValue(vec![1]));
+    check(r#"{"string_value":"x"}"#, Value::StringValue("x".into()));
+    check(r#"{"stringValue":null,"intValue":1}"#, Value::IntValue(1));
+    check(r#"{"x":{"y":[1,{}]},"intValue":1,"z":null}"#, Value::IntValue(1));
+    let Ok(Some(Value::DoubleValue(nan))) = body(r#"{"doubleValue":"NaN"}"#) else { panic!() };
+    assert!(nan.is_nan());
+    for empty in ["{}", "null", r#"{"newValue":1}"#, r#"{"intValue":null}"#] {
+        assert_eq!(body(empty), Ok(None), "{empty}");
+    }
+}
+
+#[test]
+fn half_a_surrogate_pair_costs_one_character_only() {
+    let Ok(Some(Value::StringValue(text))) = body(r#"{"stringValue":"a\ud83d b"}"#) else {
+        panic!()
+    };
+    assert!(text.starts_with('a') && text.ends_with(" b") && text.contains('\u{fffd}'), "{text}");
+}
+
+#[test]
+fn null_keeps_its_place_in_an_array_of_values_and_is_absent_elsewhere() {
+    let Ok(Some(Value::ArrayValue(array))) =
+        body(r#"{"arrayValue":{"values":[{"intValue":1},null,{"intValue":3}]}}"#)
+    else {
+        panic!()
+    };
+    let values: Vec<_> = array.values.into_iter().map(|value| value.value).collect();
+    assert_eq!(values, [Some(Value::IntValue(1)), None, Some(Value::IntValue(3))]);
+    let record =
+        log_record(&json!({"attributes": [null, {"key": "k", "value": null}], "traceId": null}));
+    let record = record.unwrap();
+    assert_eq!(record.attributes.len(), 1);
+    assert_eq!(record.attributes[0].value, None);
+    assert!(record.trace_id.is_empty());
+    assert_eq!(read::<Logs>(&json!({"resourceLogs": null})).unwrap().resource_logs, []);
+}
+
+#[test]
+fn ids_are_hexadecimal_in_either_case() {
+    let check = |id: &str, expected: &[u8]| {
+        assert_eq!(span(&json!({"traceId": id})).unwrap().trace_id, expected, "{id}");
+        assert_eq!(span(&json!({"parentSpanId": id})).unwrap().parent_span_id, expected, "{id}");
+    };
+    check(
+        "5B8EFFF798038103D269B633813FC60C",
+        &0x5b8e_fff7_9803_8103_d269_b633_813f_c60c_u128.to_be_bytes(),
+    );
+    check(
+        "5b8efff798038103d269b633813fc60c",
+        &0x5b8e_fff7_9803_8103_d269_b633_813f_c60c_u128.to_be_bytes(),
+    );
+    check("eee19b7ec3c1b174", &0xeee1_9b7e_c3c1_b174_u64.to_be_bytes());
+    check("", &[]);
+    // A wrong length is for those behind us to judge: the line is right.
+    check("abcd", &[0xab, 0xcd]);
+    // ProtoJSON printers that do not know OTLP write base64.
+    check(
+        "W47/95gDgQPSabYzgT/GDA==",
+        &0x5b8e_fff7_9803_8103_d269_b633_813f_c60c_u128.to_be_bytes(),
+    );
+    check("7uGbfsPBsXQ=", &0xeee1_9b7e_c3c1_b174_u64.to_be_bytes());
+}
+
+#[test]
+fn ids_of_links_log_records_and_exemplars_are_hexadecimal_too() {
+    let (trace, id) = ("00000000000000000000000000000001", "0000000000000002");
+    let linked = span(&json!({"links": [{"traceId": trace, "spanId": id}]})).unwrap();
+    let record = log_record(&json!({"traceId": trace, "spanId": id})).unwrap();
+    let exemplar = json!({"traceId": trace, "spanId": id, "asInt": "5"});
+    let gauge = data(&json!({"gauge": {"dataPoints": [{"exemplars": [exemplar]}]}}));
+    let Ok(Data::Gauge(gauge)) = gauge else { panic!("{gauge:?}") };
+    let exemplar = &gauge.data_points[0].exemplars[0];
+    for (trace_id, span_id) in [
+        (&linked.links[0].trace_id, &linked.links[0].span_id),
+        (&record.trace_id, &record.span_id),
+        (&exemplar.trace_id, &exemplar.span_id),
+    ] {
+        assert_eq!(trace_id[..], 1u128.to_be_bytes());
+        assert_eq!(span_id[..], 2u64.to_be_bytes());
+    }
+}
+
+#[test]
+fn enumerations_are_numbers_or_names() {
+    let kind = |json: Json| span(&json!({"kind": json})).map(|span| span.kind);
+    assert_eq!(kind(json!(2)), Ok(2));
+    assert_eq!(kind(json!("SPAN_KIND_SERVER")), Ok(2));
+    assert_eq!(kind(json!("SPAN_KIND_CONSUMER")), Ok(5));
+    assert_eq!(kind(json!("3")), Ok(3));
+    assert_eq!(kind(json!(77)), Ok(77));
+    assert_eq!(kind(json!(-1)), Ok(-1));
+    assert_eq!(kind(json!("SPAN_KIND_LATER_VERSION")), Ok(0));
+    assert_eq!(
+        kind(json!(true)),
+        Err("Span: `kind` is not a number or a name of the enumeration".into())
+    );
+    let code = |json: Json| span(&json!({"status": {"code": json}})).unwrap().status.unwrap().code;
+    assert_eq!(code(json!("STATUS_CODE_ERROR")), 2);
+    let severity = |json| log_record(&json!({"severityNumber": json})).unwrap().severity_number;
+    for (number, name) in [
+        (1, "TRACE"),
+        (5, "DEBUG"),
+        (9, "INFO"),
+        (13, "WARN"),
+        (17, "ERROR"),
+        (21, "FATAL"),
+        (24, "FATAL4"),
+    ] {
+        assert_eq!(severity(format!("SEVERITY_NUMBER_{name}")), number);
+    }
+    let temporality = |json| {
+        let Ok(Data::Sum(sum)) = data(&json!({"sum": {"aggregationTemporality": json}})) else {
+            panic!()
+        };
+        sum.aggregation_temporality
+    };
+    assert_eq!(temporality("AGGREGATION_TEMPORALITY_DELTA"), 1);
+    assert_eq!(temporality("AGGREGATION_TEMPORALITY_CUMULATIVE"), 2);
+}
+
+#[test]
+fn points_in_time_are_exact() {
+    let start =
+        |json: Json| span(&json!({"startTimeUnixNano": json})).map(|s| s.start_time_unix_nano);
+    assert_eq!(start(json!("1790000000123456789")), Ok(1_790_000_000_123_456_789));
+    assert_eq!(start(json!(1_790_000_000_123_456_789_u64)), Ok(1_790_000_000_123_456_789));
+    assert_eq!(start(json!("18446744073709551615")), Ok(u64::MAX));
+    assert_eq!(start(json!(1.79e18)), Ok(1_790_000_000_000_000_000));
+    let refused = Err("Span: `startTimeUnixNano` is not an unsigned 64-bit integer".to_owned());
+    for wrong in [
+        json!("-1"),
+        json!(-1),
+        json!("18446744073709551616"),
+        json!(1.5),
+        json!(""),
+        json!("soon"),
+        json!([]),
+        json!(true),
+    ] {
+        assert_eq!(start(wrong.clone()), refused, "{wrong}");
+    }
+}
+
+#[test]
+fn zero_counts_where_it_is_a_value() {
+    let point = json!({"sum": 0, "min": "0", "count": "2", "bucketCounts": ["0", 2], "explicitBounds": [0.0]});
+    let Ok(Data::Histogram(histogram)) = data(&json!({"histogram": {"dataPoints": [point]}}))
+    else {
+        panic!()
+    };
+    let point = &histogram.data_points[0];
+    assert_eq!((point.sum, point.min, point.max), (Some(0.0), Some(0.0), None));
+    assert_eq!(
+        (point.bucket_counts.as_slice(), point.explicit_bounds.as_slice()),
+        ([0, 2].as_slice(), [0.0].as_slice())
+    );
+    let Ok(Data::Gauge(gauge)) = data(&json!({"gauge": {"dataPoints": [{"asInt": 0}]}})) else {
+        panic!()
+    };
+    assert_eq!(gauge.data_points[0].value, Some(number_data_point::Value::AsInt(0)));
+    let zero = span(&json!({"startTimeUnixNano": 0, "name": "", "kind": 0, "traceId": ""}));
+    assert_eq!(zero, Ok(Span::default()));
+}
+
+#[test]
+fn keys_are_read_as_the_proto_files_spell_them_too() {
+    let spelled =
+        span(&json!({"trace_id": "01", "start_time_unix_nano": 1, "dropped_attributes_count": 2}));
+    let spelled = spelled.unwrap();
+    assert_eq!(
+        (spelled.trace_id, spelled.start_time_unix_nano, spelled.dropped_attributes_count),
+        (vec![1], 1, 2)
+    );
+    let request =
+        read::<Logs>(&json!({"resource_logs": [{"scope_logs": [{"log_records": [{}, {}]}]}]}));
+    assert_eq!(request.unwrap().resource_logs[0].scope_logs[0].log_records.len(), 2);
+    // No other spelling is a key.
+    let spelled = span(
+        &json!({"trace__id": "01", "TraceId": "02", "traceid": "03", "trace_Id": "04", "trace_id_": "5"}),
+    );
+    assert_eq!(spelled, Ok(Span::default()));
+}
+
+#[test]
+fn what_can_be_read_in_two_ways_is_refused() {
+    let check = |json: &str, expected: &str| {
+        assert_eq!(log_record_of_text(json), Err(expected.to_owned()), "{json}");
+    };
+    check(
+        r#"{"body":{"stringValue":"a","intValue":1}}"#,
+        "AnyValue: `intValue` is a second value where one is allowed",
+    );
+    check(r#"{"severityText":"a","severityText":"a"}"#, "LogRecord: `severityText` occurs twice");
+    check(r#"{"severityText":"a","severity_text":"b"}"#, "LogRecord: `severityText` occurs twice");
+    check(r#"{"attributes":[],"attributes":[]}"#, "LogRecord: `attributes` occurs twice");
+    let two = data(&json!({"gauge": {}, "sum": {}}));
+    assert_eq!(two, Err("Metric: `sum` is a second value where one is allowed".into()));
+    let twice = read_text::<Logs>(r#"{"resourceLogs":[],"resource_logs":[]}"#);
+    assert_eq!(twice, Err("ExportLogsServiceRequest: `resourceLogs` occurs twice".into()));
+}
+
+#[test]
+fn values_of_the_wrong_type_are_refused_by_name() {
+    let check = |json: &str, expected: &str| {
+        assert_eq!(log_record_of_text(json), Err(expected.to_owned()), "{json}");
+    };
+    check(r#"{"body":"secret"}"#, "LogRecord: `body` is not an object");
+    check(r#"{"body":["secret"]}"#, "LogRecord: `body` is not an object");
+    check(r#"{"attributes":{}}"#, "LogRecord: `attributes` is not an array");
+    check(r#"{"attributes":["secret"]}"#, "LogRecord: `attributes` is not an object");
+    check(r#"{"severityText":12}"#, "LogRecord: `severityText` is not text");
+    check(r#"{"flags":4294967296}"#, "LogRecord: `flags` is not an unsigned 32-bit integer");
+    check(r#"{"traceId":"secret"}"#, "LogRecord: `traceId` is not an id in hexadecimal");
+    check(r#"{"traceId":"abc"}"#, "LogRecord: `traceId` is not an id in hexadecimal");
+    check(r#"{"traceId":"AQI="}"#, "LogRecord: `traceId` is not an id in hexadecimal");
+    check(r#"{"traceId":7}"#, "LogRecord: `traceId` is not an id in hexadecimal");
+    check(r#"{"body":{"boolValue":"true"}}"#, "AnyValue: `boolValue` is not true or false");
+    check(r#"{"body":{"intValue":1.5}}"#, "AnyValue: `intValue` is not a 64-bit integer");
+    check(
+        r#"{"body":{"intValue":9223372036854775808}}"#,
+        "AnyValue: `intValue` is not a 64-bit integer",
+    );
+    check(r#"{"body":{"doubleValue":"nan"}}"#, "AnyValue: `doubleValue` is not a number");
+    check(r#"{"body":{"doubleValue":1e999}}"#, "AnyValue: `doubleValue` is not a number");
+    check(r#"{"body":{"bytesValue":"s€cret"}}"#, "AnyValue: `bytesValue` is not base64");
+    check(r#"{"body":{"arrayValue":[]}}"#, "AnyValue: `arrayValue` is not an object");
+    let packed = data(&json!({"histogram": {"dataPoints": [{"bucketCounts": [1, "secret"]}]}}));
+    assert_eq!(
+        packed,
+        Err("HistogramDataPoint: `bucketCounts` is not an unsigned 64-bit integer".into())
+    );
+    let packed = data(&json!({"histogram": {"dataPoints": [{"bucketCounts": [null]}]}}));
+    assert_eq!(
+        packed,
+        Err("HistogramDataPoint: `bucketCounts` is not an unsigned 64-bit integer".into())
+    );
+}
+
+#[test]
+fn what_is_no_json_object_is_refused_without_a_quote_of_it() {
+    let check = |json: &str, expected: &str| {
+        assert_eq!(read_text::<Traces>(json), Err(expected.to_owned()), "{json}");
+    };
+    check("[\"secret\"]", "not a JSON object");
+    check("\"secret\"", "not a JSON object");
+    check("null", "not a JSON object");
+    check("", "not JSON: EOF while parsing a value at line 1 column 0");
+    check("{\"secret", "not JSON: EOF while parsing a string at line 1 column 8");
+    check("{}secret", "not JSON: trailing characters at line 1 column 3");
+    check(
+        r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":"secret"#,
+        "not JSON: EOF while parsing a string at line 1 column 58",
+    );
+    check(
+        r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"name":secret"#,
+        "not JSON: expected value at line 1 column 52",
+    );
+    check(r#"{"resourceSpans":5}"#, "ExportTraceServiceRequest: `resourceSpans` is not an array");
+    let bytes = Request::from_json(SignalKind::Logs, b"{\"\xff\":1}", &Limits::default());
+    assert_eq!(bytes.unwrap_err().to_string(), "not UTF-8");
+    // Keys of other signals are unknown to this one.
+    assert_eq!(read_text::<Traces>(r#"{"resourceLogs":5}"#).unwrap().resource_spans, []);
+}
+
+#[test]
+fn nesting_size_and_items_are_bounded() {
+    let limits = Limits { inflated_bytes: 1000, nesting: 8, items: 3 };
+    let read = |json: &str| {
+        Request::from_json(SignalKind::Logs, json.as_bytes(), &limits).map_err(|e| e.to_string())
+    };
+    let nested = |levels: usize| {
+        let (open, close) = (r#"{"arrayValue":{"values":["#.repeat(levels), "]}}".repeat(levels));
+        let body = format!("{open}{{}}{close}");
+        format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{{"body":{body}}}]}}]}}]}}"#)
+    };
+    // Request, ResourceLogs, ScopeLogs, LogRecord, AnyValue; then two for each level.
+    assert_eq!(read(&nested(1)).unwrap().items(), 1);
+    assert_eq!(read(&nested(2)), Err("messages are nested deeper than 8 levels".into()));
+    let deep = Request::from_json(SignalKind::Logs, nested(3000).as_bytes(), &Limits::default());
+    assert_eq!(deep.unwrap_err(), lambda_otlp_wire::JsonError::Malformed(Malformed::TooDeep(64)));
+    let records = |records: usize| {
+        let records = vec!["{}"; records].join(",");
+        format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{records}]}}]}}]}}"#)
+    };
+    assert_eq!(read(&records(3)).unwrap().items(), 3);
+    assert_eq!(read(&records(4)), Err("4 items in one request, at most 3 are read".into()));
+    assert_eq!(read(&records(600)), Err("request becomes larger than 1000 bytes".into()));
+    // Two bytes of JSON become eight of protobuf.
+    let counts = vec!["0"; 200].join(",");
+    let packed = format!(
+        r#"{{"resourceMetrics":[{{"scopeMetrics":[{{"metrics":[{{"histogram":{{"dataPoints":[{{"bucketCounts":[{counts}]}}]}}}}]}}]}}]}}"#
+    );
+    let error = Request::from_json(SignalKind::Metrics, packed.as_bytes(), &limits).unwrap_err();
+    assert_eq!(error.to_string(), "request becomes larger than 1000 bytes");
+}
+
+/// The cases for which ours is not opentelemetry-proto's reader: if one of these begins to pass
+/// there, the reason is gone.
+#[test]
+fn opentelemetry_proto_refuses_or_mistakes_these() {
+    let theirs = |value: &str| {
+        serde_json::from_str::<LogRecord>(&format!(r#"{{"body":{value}}}"#))
+            .map(|record| record.body.and_then(|body| body.value))
+            .map_err(|error| error.to_string())
+    };
+    for (why, value) in [
+        ("doubles may be text", r#"{"doubleValue":"NaN"}"#),
+        ("integers may be written as 1.0", r#"{"intValue":1.0}"#),
+        ("half a surrogate pair", r#"{"stringValue":"\ud83d"}"#),
+    ] {
+        assert!(theirs(value).is_err(), "{why}");
+        assert!(body(value).is_ok(), "{why}");
+    }
+    assert!(theirs(r#"{"intValue":"1","stringValue":"x"}"#).is_ok(), "two values, the last taken");
+    assert!(serde_json::from_str::<Span>(r#"{"kind":"SPAN_KIND_SERVER"}"#).is_err());
+    assert!(serde_json::from_str::<Span>(r#"{"traceId":null}"#).is_err());
+    assert!(
+        serde_json::from_str::<Span>(r#"{"start_time_unix_nano":"1"}"#)
+            .unwrap()
+            .start_time_unix_nano
+            == 0
+    );
+}
