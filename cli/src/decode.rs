@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use serde::Serialize;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
 use std::process::ExitCode;
 use wire::{Limits, Logs, Metrics, Request, Signal, SignalKind, Traces, read_line};
 
@@ -68,9 +68,9 @@ fn decode_file(file: &str, mut requests_to: Option<&mut dyn Write>) -> anyhow::R
     let mut summary = Summary { file: file.to_owned(), ..Summary::default() };
     let mut bytes = Vec::new();
     for number in 1usize.. {
-        bytes.clear();
-        if input.read_until(b'\n', &mut bytes).with_context(|| format!("cannot read {file}"))? == 0
-        {
+        let whole =
+            read_line_of(&mut input, &mut bytes).with_context(|| format!("cannot read {file}"))?;
+        if bytes.is_empty() {
             break;
         }
         let line = String::from_utf8_lossy(&bytes);
@@ -78,16 +78,28 @@ fn decode_file(file: &str, mut requests_to: Option<&mut dyn Write>) -> anyhow::R
             continue;
         }
         summary.lines += 1;
+        if !whole {
+            summary.undecodable += 1;
+            eprintln!("{file}:{number}: skipped: the line is longer than {MAX_LINE_BYTES} bytes");
+            continue;
+        }
         let Some(reading) = read_line(&line, &Limits::default()) else { continue };
         for decoded in &reading.decoded {
+            if let Some(out) = &mut requests_to {
+                match to_json(&decoded.request) {
+                    Ok(json) => out.write_all(&json)?,
+                    Err(error) => {
+                        summary.undecodable += 1;
+                        eprintln!("{file}:{number}: {error:#}");
+                        continue;
+                    }
+                }
+            }
             summary.requests += 1;
             match decoded.request.kind() {
                 SignalKind::Traces => summary.spans += decoded.request.items(),
                 SignalKind::Metrics => summary.data_points += decoded.request.items(),
                 SignalKind::Logs => summary.log_records += decoded.request.items(),
-            }
-            if let Some(out) = &mut requests_to {
-                write_json(&decoded.request, out)?;
             }
         }
         for undecodable in &reading.undecodable {
@@ -101,17 +113,43 @@ fn decode_file(file: &str, mut requests_to: Option<&mut dyn Write>) -> anyhow::R
     Ok(summary)
 }
 
-fn write_json(request: &Request, out: &mut dyn Write) -> anyhow::Result<()> {
-    fn write<S: Signal>(request: &Request, out: &mut dyn Write) -> anyhow::Result<bool> {
-        let Some(request) = request.decode::<S>() else { return Ok(false) };
-        serde_json::to_writer(&mut *out, &request?)?;
-        out.write_all(b"\n")?;
-        Ok(true)
+/// No writer writes a longer one, and a file without newlines must not fill the memory.
+const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Reads one line, newline included, into `bytes`; nothing at the end. False if the line is longer
+/// than [`MAX_LINE_BYTES`]: then all of it is read, and only its beginning kept.
+fn read_line_of(input: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
+    bytes.clear();
+    input.take(MAX_LINE_BYTES).read_until(b'\n', bytes)?;
+    if bytes.len() as u64 != MAX_LINE_BYTES || bytes.ends_with(b"\n") {
+        return Ok(true);
     }
-    let _written = write::<Traces>(request, out)?
-        || write::<Metrics>(request, out)?
-        || write::<Logs>(request, out)?;
-    Ok(())
+    let mut rest = Vec::new();
+    loop {
+        rest.clear();
+        input.take(MAX_LINE_BYTES).read_until(b'\n', &mut rest)?;
+        if rest.is_empty() || rest.ends_with(b"\n") {
+            return Ok(false);
+        }
+    }
+}
+
+/// The request as OTLP/JSON with a newline.
+fn to_json(request: &Request) -> anyhow::Result<Vec<u8>> {
+    fn json<S: Signal>(request: &Request) -> Option<anyhow::Result<Vec<u8>>> {
+        let decoded = request.decode::<S>()?;
+        Some(
+            decoded
+                .map_err(anyhow::Error::from)
+                .and_then(|decoded| Ok(serde_json::to_vec(&decoded)?)),
+        )
+    }
+    let mut json = json::<Traces>(request)
+        .or_else(|| json::<Metrics>(request))
+        .or_else(|| json::<Logs>(request))
+        .context("request of no signal")??;
+    json.push(b'\n');
+    Ok(json)
 }
 
 fn write_table(summaries: &[Summary], out: &mut dyn Write) -> io::Result<()> {

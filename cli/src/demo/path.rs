@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use simulator::sink::{Sink, StoredLogRecord, StoredMetric, StoredSpan};
-use simulator::{FunctionSpec, Invocation, Lambda, binaries};
+use simulator::{FunctionSpec, Invocation, Lambda, Outcome, binaries};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(crate) struct Run {
     /// What OpenObserve would have stored wrong.
     pub(super) oddities: Vec<String>,
     /// Why the user's own backend did not take everything.
-    pub(super) refused_elsewhere: Vec<String>,
+    pub(super) refused_elsewhere: BTreeSet<String>,
     /// Whether the user's own backend was asked.
     pub(super) elsewhere: Option<String>,
     /// Records that the backend was told to lose.
@@ -101,11 +101,14 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     lambda.flush_subscriptions().await;
 
     let log_events = lambda.log_events(FUNCTION);
-    let refused_elsewhere = lambda
+    let refused_elsewhere: BTreeSet<String> = lambda
         .invocations(FORWARDER_ELSEWHERE)
         .iter()
         .filter(|invocation| !invocation.is_success())
-        .map(|invocation| format!("{:?}", invocation.outcome))
+        .map(|invocation| match &invocation.outcome {
+            Outcome::FunctionError { body, .. } => String::from_utf8_lossy(body).into_owned(),
+            other => format!("{other:?}"),
+        })
         .collect();
     let run = Run {
         forwarder_invocations: lambda.invocations(FORWARDER),
