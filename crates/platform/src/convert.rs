@@ -4,6 +4,9 @@
 //! Source: design §4 "What a CloudWatch event becomes". OTLP lines are the caller's: it decodes
 //! them and reports here only those that do not decode.
 
+use std::collections::BTreeSet;
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
     Metric, ResourceMetrics, ScopeMetrics, metric::Data,
@@ -11,7 +14,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 
 use crate::attributes::scope;
-use crate::emf::{self, EmfPoints};
+use crate::emf;
+use crate::emf_points::EmfPoints;
 use crate::event::EventKind;
 use crate::identity::Identity;
 use crate::invocations::Invocations;
@@ -22,6 +26,9 @@ use crate::metrics::{Aggregator, Names, Shape};
 use crate::names;
 use crate::spans::{SpanEnd, SpanMapping, SpanOptions, resource_spans};
 use crate::{telemetry, text};
+
+/// How many traces of one chunk are known; more could only be invented ones.
+const MAX_TRACES: usize = 50_000;
 
 /// What the user chose.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +87,7 @@ pub struct Converter {
     aggregator: Aggregator,
     invocations: Option<Box<Invocations>>,
     emf: EmfPoints,
+    traces: BTreeSet<[u8; 16]>,
     platform_records: Vec<LogRecord>,
     line_records: Vec<LogRecord>,
     consumed: usize,
@@ -96,6 +104,7 @@ impl Converter {
             aggregator: Aggregator::new(options.shape, options.names),
             invocations: None,
             emf: EmfPoints::default(),
+            traces: BTreeSet::new(),
             platform_records: Vec::new(),
             line_records: Vec::new(),
             consumed: 0,
@@ -130,6 +139,14 @@ impl Converter {
             }))
         }));
         self
+    }
+
+    /// Takes note of a trace that a span of this stream carries. A line says an X-Ray root
+    /// whether or not anybody traces; only where spans have it is it the record's trace id.
+    pub fn trace_seen(&mut self, trace_id: [u8; 16]) {
+        if self.traces.len() < MAX_TRACES {
+            self.traces.insert(trace_id);
+        }
     }
 
     /// Takes a log event that is no OTLP line.
@@ -189,9 +206,17 @@ impl Converter {
 
     fn converted(mut self, metrics: Vec<Metric>) -> Converted {
         let spans = self.invocations.as_mut().map(|invocations| invocations.take_finished());
-        self.window.spans = self.invocations;
+        self.window.spans = self.invocations.take();
         let spans = spans.unwrap_or_default();
         let span_count = spans.len();
+        for span in &spans {
+            if let Ok(trace_id) = span.trace_id.as_slice().try_into() {
+                self.trace_seen(trace_id);
+            }
+        }
+        for record in self.line_records.iter_mut().chain(&mut self.platform_records) {
+            set_trace_id(record, &self.traces);
+        }
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
         let log_records = self.line_records.len() + self.platform_records.len();
@@ -242,6 +267,21 @@ impl Converter {
             dropped_values,
             window: self.window,
         }
+    }
+}
+
+/// Makes the X-Ray root of a record its trace id, if that trace is one of these.
+fn set_trace_id(record: &mut LogRecord, traces: &BTreeSet<[u8; 16]>) {
+    if traces.is_empty() || !record.trace_id.is_empty() {
+        return;
+    }
+    let root = record.attributes.iter().find(|pair| pair.key == names::AWS_XRAY_TRACE_ID);
+    let root = root.and_then(|pair| match pair.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(root) => wire::ids::xray_trace_id(root),
+        _ => None,
+    });
+    if let Some(trace_id) = root.filter(|trace_id| traces.contains(trace_id)) {
+        record.trace_id = trace_id.to_vec();
     }
 }
 

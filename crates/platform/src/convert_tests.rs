@@ -465,3 +465,30 @@ fn a_line_in_the_embedded_metric_format_becomes_metrics_and_a_log() {
     let count = scopes.iter().map(|scope| render::points(&scope.metrics).lines().count());
     assert_eq!(converted.data_points, count.sum::<usize>());
 }
+
+#[test]
+fn an_xray_root_is_a_trace_id_only_where_a_span_carries_it() {
+    const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
+    let line = format!(r#"{{"message":"x","xray_trace_id":"{ROOT}"}}"#);
+    let other = line.replace("5759e988", "5759e989");
+    let trace_id = wire::ids::xray_trace_id(ROOT).unwrap();
+    let ids_of = |seen: Option<[u8; 16]>, spans: bool| {
+        let mut converter = Converter::new(identity(), Options::default(), OBSERVED);
+        if spans {
+            converter = converter.with_spans(SpanMapping::SpanEvents, SpanEnd::Report, false);
+        }
+        if let Some(trace_id) = seen {
+            converter.trace_seen(trace_id);
+        }
+        for message in [line.as_str(), other.as_str(), REPORT.1] {
+            converter.log_event(&LogEvent { id: "", time_ms: 0, message });
+        }
+        let logs = converter.finish().logs.unwrap();
+        let records = logs.scope_logs.into_iter().flat_map(|scope| scope.log_records);
+        records.map(|record| record.trace_id == trace_id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids_of(None, false), [false, false, false]);
+    assert_eq!(ids_of(Some([1; 16]), false), [false, false, false]);
+    assert_eq!(ids_of(Some(trace_id), false), [true, false, true]);
+    assert_eq!(ids_of(None, true), [true, false, true], "the span of the report");
+}

@@ -3,7 +3,11 @@
 use expect_test::{Expect, expect};
 use proptest::prelude::*;
 
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+
 use super::*;
+use crate::emf_points::{EmfPoints, MAX_SERIES_BYTES};
+use crate::metrics::Shape;
 use crate::render;
 
 const LOGGED: u64 = 1_790_000_000_000_000_000;

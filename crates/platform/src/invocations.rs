@@ -50,6 +50,25 @@ pub(crate) struct Phase {
     pub(crate) time: u64,
 }
 
+impl Phase {
+    /// Whether a phase lies before the invocation.
+    pub(crate) fn is_before(&self) -> bool {
+        self.is_init() || self.is_restore()
+    }
+
+    pub(crate) fn is_init(&self) -> bool {
+        let kind = &self.event.kind;
+        matches!(kind, EventKind::InitStart | EventKind::InitRuntimeDone | EventKind::InitReport)
+    }
+
+    pub(crate) fn is_restore(&self) -> bool {
+        matches!(
+            self.event.kind,
+            EventKind::RestoreStart | EventKind::RestoreRuntimeDone | EventKind::RestoreReport
+        )
+    }
+}
+
 /// What is known of an invocation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Invocation {
@@ -333,6 +352,14 @@ impl Invocations {
 }
 
 impl Invocation {
+    pub(crate) fn phase(&self, kind: &EventKind) -> Option<&Phase> {
+        self.phases.iter().find(|phase| phase.event.kind == *kind)
+    }
+
+    pub(crate) fn own_phases(&self) -> impl Iterator<Item = &Phase> {
+        self.phases.iter().filter(|phase| !phase.is_before())
+    }
+
     fn push(&mut self, phase: Phase) {
         if self.phases.len() < Invocations::MAX_PHASES {
             self.phases.push(phase);

@@ -10,6 +10,7 @@
 mod attributes;
 mod convert;
 mod emf;
+mod emf_points;
 mod error_type;
 pub mod event;
 mod fields;
@@ -20,11 +21,14 @@ mod json_line;
 pub mod logs;
 pub mod metrics;
 pub mod names;
+mod open_invocations;
+mod outcome;
 mod points;
 mod prefix;
 #[cfg(test)]
 mod render;
 mod severity;
+mod span_ids;
 pub mod spans;
 pub mod telemetry;
 pub mod text;

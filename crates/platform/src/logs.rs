@@ -11,8 +11,8 @@ use crate::attributes::{attribute, boolean, double, string};
 use crate::event::{EventKind, PlatformEvent};
 use crate::invocations::Invocations;
 use crate::json_line::JsonLine;
-use crate::metrics::OpenInvocations;
 use crate::names::{self, lambda};
+use crate::open_invocations::OpenInvocations;
 use crate::prefix::prefix;
 use crate::severity::Severity;
 

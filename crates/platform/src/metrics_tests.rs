@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoint, metric::Data};
 
 use super::*;
+use crate::open_invocations::OpenInvocations;
 use crate::render;
 use crate::text;
 

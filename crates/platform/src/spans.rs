@@ -7,8 +7,7 @@
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
 use crate::attributes::{boolean, double, scope, string};
 use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
@@ -16,6 +15,8 @@ use crate::invocations::{Invocation, Phase};
 use crate::logs::platform_attributes;
 use crate::metrics::{Names, nanoseconds};
 use crate::names::{self, lambda};
+use crate::outcome::{Outcome, outcome_of, outcome_of_invocation, status};
+use crate::span_ids::{INTERNAL_NAME, Ids, derived_span_id};
 
 /// What the phases of an invocation become (`LAMBDA_OTLP_SPAN_MAPPING`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,17 +69,11 @@ pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {
     }
 }
 
-/// Name of the child that stands below the function's own root.
-const INTERNAL_NAME: &str = "aws.lambda.invocation";
-
-/// W3C trace flags: sampled.
-const SAMPLED: u32 = 1;
-
 /// The span of an invocation and, if so mapped, those of its phases.
 pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
     let Some(ids) = Ids::of(invocation, options) else { return Vec::new() };
     let (start, end) = extent(invocation, options);
-    let failure = failure_of(invocation);
+    let outcome = outcome_of_invocation(invocation);
     let mut span = ids.internal(ids.span, start, end);
     span.parent_span_id.clone_from(&ids.parent);
     if invocation.function_root.is_some() {
@@ -88,8 +83,8 @@ pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> V
         let name = Some(options.function_name.as_str()).filter(|name| !name.is_empty());
         name.unwrap_or(INTERNAL_NAME).clone_into(&mut span.name);
     }
-    span.status = Some(status(&failure));
-    span.attributes = attributes(invocation, options, &failure, end.saturating_sub(start));
+    span.status = Some(status(&outcome));
+    span.attributes = attributes(invocation, options, &outcome, end.saturating_sub(start));
     match options.mapping {
         SpanMapping::SpanEvents => {
             span.events = events(invocation, start);
@@ -116,78 +111,6 @@ pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec
     report(invocation, &ids, start, end)
 }
 
-/// The ids of an invocation's spans.
-struct Ids<'a> {
-    request: &'a str,
-    trace: [u8; 16],
-    span: [u8; 8],
-    /// Empty if it is a root.
-    parent: Vec<u8>,
-}
-
-impl<'a> Ids<'a> {
-    /// `None` if X-Ray's decision is obeyed, and is not to sample.
-    fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
-        let tracing = &invocation.tracing;
-        let request = invocation.request_id.as_str();
-        if options.xray_lambda && tracing.sampled == Some(false) {
-            return None;
-        }
-        if let Some((trace, root)) = invocation.function_root {
-            // Lambda's id for the span may be the parent of that root: it would be a circle.
-            let span = derived_span_id(&trace, request, INTERNAL_NAME, u64::from_be_bytes(root));
-            return Some(Self { request, trace, span, parent: root.to_vec() });
-        }
-        let xray = tracing.trace_id.as_deref().and_then(wire::ids::xray_trace_id);
-        let trace = xray.unwrap_or_else(|| wire::ids::trace_id_from_request_id(request));
-        let said = tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(span_id);
-        // A retry has the request id of its first attempt, but not its time.
-        let attempt = invocation.started.unwrap_or(0);
-        let span = said.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));
-        let parent = tracing.parent_id.as_deref().filter(|_| options.xray_lambda);
-        let parent = parent.and_then(span_id).filter(|parent| *parent != span);
-        Some(Self { request, trace, span, parent: parent.map(Vec::from).unwrap_or_default() })
-    }
-
-    /// A span of kind INTERNAL; no end before its start.
-    fn internal(&self, span_id: [u8; 8], start: u64, end: u64) -> Span {
-        Span {
-            trace_id: self.trace.to_vec(),
-            span_id: span_id.to_vec(),
-            flags: SAMPLED,
-            kind: SpanKind::Internal as i32,
-            start_time_unix_nano: start,
-            end_time_unix_nano: end.max(start),
-            ..Span::default()
-        }
-    }
-
-    fn child(&self, parent: [u8; 8], name: &str, start: u64, end: u64) -> Span {
-        let id = derived_span_id(&self.trace, self.request, name, start);
-        Span {
-            name: name.to_owned(),
-            parent_span_id: parent.to_vec(),
-            ..self.internal(id, start, end)
-        }
-    }
-}
-
-/// A span id out of what names the span, so that no source of randomness is needed and a span
-/// that is written twice is known as one.
-fn derived_span_id(trace_id: &[u8; 16], request_id: &str, name: &str, time: u64) -> [u8; 8] {
-    let trace_id = wire::ids::to_hex(trace_id);
-    let mixed =
-        wire::ids::trace_id_from_request_id(&format!("{trace_id} {request_id} {name} {time}"));
-    let mut id = [0; 8];
-    id.iter_mut().zip(mixed).for_each(|(to, from)| *to = from);
-    if id == [0; 8] { [1; 8] } else { id }
-}
-
-fn span_id(hex: &str) -> Option<[u8; 8]> {
-    let value = u64::from_str_radix(hex, 16).ok().filter(|value| *value != 0)?;
-    (hex.len() == 16).then(|| value.to_be_bytes())
-}
-
 /// Start and end of the invocation's span.
 fn extent(invocation: &Invocation, options: &SpanOptions) -> (u64, u64) {
     let began = |kind: &EventKind| {
@@ -211,93 +134,7 @@ fn extent(invocation: &Invocation, options: &SpanOptions) -> (u64, u64) {
     (start, end.max(start))
 }
 
-/// How an invocation or phase ended.
-enum Outcome {
-    Unknown,
-    Succeeded,
-    /// With the error type, and the message if Lambda wrote one.
-    Failed(String, Option<String>),
-}
-
-/// The first failure that says its type, else the first failure, decides.
-fn outcome_of<'a>(phases: impl Iterator<Item = &'a Phase>) -> Outcome {
-    let mut failure: Option<&PlatformEvent> = None;
-    let mut outcome = Outcome::Unknown;
-    for Phase { event, .. } in phases {
-        if !event.is_failure() {
-            if event.status.is_some() {
-                outcome = Outcome::Succeeded;
-            }
-        } else if failure
-            .is_none_or(|first| first.error_type.is_none() && event.error_type.is_some())
-        {
-            failure = Some(event);
-        }
-    }
-    let Some(event) = failure else { return outcome };
-    let fallback = match event.kind {
-        EventKind::Timeout => "timeout",
-        EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault => "Runtime.ExitError",
-        _ => event.status.as_deref().unwrap_or("_OTHER"),
-    };
-    let error_type = event.error_type.as_deref().unwrap_or(fallback);
-    Outcome::Failed(error_type.to_owned(), event.message.clone())
-}
-
-/// The invocation's own events decide. An init phase that failed counts only where they say
-/// nothing: Lambda runs it again, and the invocation may go well.
-fn failure_of(invocation: &Invocation) -> Outcome {
-    let own = outcome_of(invocation.own_phases());
-    if !matches!(own, Outcome::Unknown) {
-        return own;
-    }
-    let closed = invocation.closed.and_then(|(ending, _)| ending.error_type());
-    if let Some(error_type) = closed {
-        return Outcome::Failed(error_type.to_owned(), None);
-    }
-    match outcome_of(invocation.phases.iter().filter(|phase| is_before(phase))) {
-        Outcome::Failed(error_type, message) => Outcome::Failed(error_type, message),
-        Outcome::Succeeded | Outcome::Unknown => Outcome::Unknown,
-    }
-}
-
-fn status(outcome: &Outcome) -> Status {
-    match outcome {
-        Outcome::Unknown => Status::default(),
-        Outcome::Succeeded => Status { code: StatusCode::Ok as i32, ..Status::default() },
-        Outcome::Failed(error_type, message) => Status {
-            code: StatusCode::Error as i32,
-            message: message.clone().unwrap_or_else(|| error_type.clone()),
-        },
-    }
-}
-
-/// Whether a phase lies before the invocation.
-fn is_before(phase: &Phase) -> bool {
-    is_init(phase) || is_restore(phase)
-}
-
-fn is_init(phase: &Phase) -> bool {
-    let kind = &phase.event.kind;
-    matches!(kind, EventKind::InitStart | EventKind::InitRuntimeDone | EventKind::InitReport)
-}
-
-fn is_restore(phase: &Phase) -> bool {
-    matches!(
-        phase.event.kind,
-        EventKind::RestoreStart | EventKind::RestoreRuntimeDone | EventKind::RestoreReport
-    )
-}
-
 impl Invocation {
-    fn phase(&self, kind: &EventKind) -> Option<&Phase> {
-        self.phases.iter().find(|phase| phase.event.kind == *kind)
-    }
-
-    fn own_phases(&self) -> impl Iterator<Item = &Phase> {
-        self.phases.iter().filter(|phase| !is_before(phase))
-    }
-
     /// The first invocation of its environment. Lambda says it in the report; before that, an
     /// init phase that ran for this invocation says it, and one that ran ahead does not.
     fn is_cold_start(&self) -> bool {
@@ -309,7 +146,7 @@ impl Invocation {
         };
         let report = self.phase(&EventKind::Report);
         report.is_some_and(|report| report.event.is_cold_start())
-            || self.phases.iter().any(|phase| is_before(phase) && !ahead(phase))
+            || self.phases.iter().any(|phase| phase.is_before() && !ahead(phase))
     }
 }
 
@@ -429,7 +266,7 @@ fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
         EventKind::Report => {
             invocation.runtime_done.filter(|_| is_after_runtime(phase)).unwrap_or(start)
         }
-        _ if is_before(phase) => {
+        _ if phase.is_before() => {
             let began = phase.event.figures.duration_ms.map(nanoseconds);
             phase.time.saturating_sub(began.unwrap_or(0))
         }
@@ -453,7 +290,9 @@ fn part_start(part: &PhaseSpan, phase_start: u64) -> u64 {
 /// The phases up to the end of the runtime as spans.
 fn children(invocation: &Invocation, ids: &Ids<'_>, start: u64) -> Vec<Span> {
     let mut spans = Vec::new();
-    for (name, belongs) in [("init", is_init as fn(&Phase) -> bool), ("restore", is_restore)] {
+    for (name, belongs) in
+        [("init", Phase::is_init as fn(&Phase) -> bool), ("restore", Phase::is_restore)]
+    {
         let phases: Vec<&Phase> = invocation.phases.iter().filter(|phase| belongs(phase)).collect();
         // Where nothing tells of its end, the report does.
         let figures = invocation.phase(&EventKind::Report).map(|report| &report.event.figures);

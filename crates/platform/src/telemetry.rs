@@ -8,6 +8,7 @@
 //! pass; a value of another form than AWS's is left out or kept as text.
 
 use std::borrow::Cow;
+use std::collections::{HashSet, VecDeque};
 
 use serde_json::value::RawValue;
 
@@ -95,6 +96,43 @@ pub fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
         Some(record) => text(record).map_or(Cow::Borrowed(record.get()), Cow::Owned),
     };
     Some(TelemetryEvent { time_unix_nano: time_of(&envelope), said: Said::Line { from, message } })
+}
+
+/// Knows platform events that come a second time: Lambda repeats a POST that it takes for failed,
+/// and an event that was counted or written must not be again.
+///
+/// It remembers the newest [`Repetitions::MAX`] by type, request id and time; events without a
+/// time are never repetitions.
+#[derive(Clone, Debug, Default)]
+pub struct Repetitions {
+    seen: HashSet<(String, Option<String>, u64)>,
+    order: VecDeque<(String, Option<String>, u64)>,
+}
+
+impl Repetitions {
+    /// How many events are remembered; a POST has at most 10,000, of which the platform's are few.
+    pub const MAX: usize = 4096;
+
+    /// Whether this event came before; it is remembered.
+    pub fn is_repeated(&mut self, event: &PlatformEvent) -> bool {
+        let Some(time) = event.time_unix_nano else { return false };
+        let kind = match (&event.kind, &event.name) {
+            // Several extensions may be ready in one millisecond.
+            (kind, Some(name)) => format!("{} {name}", kind.as_str()),
+            (kind, None) => kind.as_str().to_owned(),
+        };
+        let key = (kind, event.request_id.clone(), time);
+        if !self.seen.insert(key.clone()) {
+            return true;
+        }
+        self.order.push_back(key);
+        if self.order.len() > Self::MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.seen.remove(&oldest);
+        }
+        false
+    }
 }
 
 /// System lines are a few hundred bytes long; a longer one is the function's.

@@ -337,6 +337,37 @@ proptest! {
     }
 }
 
+#[test]
+fn a_repeated_event_is_known() {
+    let mut repetitions = Repetitions::default();
+    let mut is_repeated = |kind: &str, time: &str, record: &str| {
+        let json = format!(r#"{{"type":"platform.{kind}","time":"{time}","record":{record}}}"#);
+        let Said::Platform(event) = parse(serde_json::from_str(&json).unwrap()).unwrap().said
+        else {
+            panic!("a platform event")
+        };
+        repetitions.is_repeated(&event)
+    };
+    let time = "2022-10-12T00:00:15.064Z";
+    assert!(!is_repeated("start", time, r#"{"requestId":"a"}"#));
+    assert!(is_repeated("start", time, r#"{"requestId":"a"}"#));
+    assert!(!is_repeated("start", time, r#"{"requestId":"b"}"#));
+    assert!(!is_repeated("report", time, r#"{"requestId":"a"}"#));
+    assert!(!is_repeated("start", "2022-10-12T00:01:15.064Z", r#"{"requestId":"a"}"#), "a retry");
+    assert!(!is_repeated("extension", time, r#"{"name":"x"}"#));
+    assert!(!is_repeated("extension", time, r#"{"name":"y"}"#));
+    assert!(!is_repeated("start", "invalid", r#"{"requestId":"c"}"#));
+    assert!(!is_repeated("start", "invalid", r#"{"requestId":"c"}"#));
+    for n in 0..2 * Repetitions::MAX {
+        assert!(!is_repeated("start", time, &format!(r#"{{"requestId":"r{n}"}}"#)));
+    }
+    assert!(is_repeated("start", time, &format!(r#"{{"requestId":"r{}"}}"#, Repetitions::MAX)));
+    assert_eq!(
+        (repetitions.seen.len(), repetitions.order.len()),
+        (Repetitions::MAX, Repetitions::MAX)
+    );
+}
+
 /// What others hold Lambda's events to be: `samples/peers`, where the folder is present.
 fn peers() -> Option<std::path::PathBuf> {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples/peers");
