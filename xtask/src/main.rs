@@ -1,7 +1,9 @@
-//! Build chores: `layers` checks which crate uses which, `docs` writes the tables of variables.
+//! Build chores: `layers` checks which crate uses which, `docs` writes the tables of variables,
+//! `ci` runs the gate.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
+mod ci;
 mod docs;
 mod layers;
 
@@ -12,10 +14,12 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["layers"] => layers::check(),
+        ["ci"] => ci::run(ci::Length::Short),
+        ["ci", "--long"] => ci::run(ci::Length::Long),
         ["docs"] => docs::write(false),
         ["docs", "--check"] => docs::write(true),
         _ => {
-            eprintln!("usage: cargo xtask layers | docs [--check]");
+            eprintln!("usage: cargo xtask layers | docs [--check] | ci [--long]");
             return ExitCode::from(64);
         }
     };
