@@ -2,7 +2,7 @@
 //!
 //! Sources: OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 and 0.92.2 as measured.
 
-use crate::reason::{Reason, excerpt};
+use crate::reason::{Reason, excerpt, names_columns};
 use crate::transport::MAX_ANSWER_BYTES;
 use bytes::Bytes;
 use http::{HeaderMap, header};
@@ -107,7 +107,7 @@ pub fn judge(profile: Profile, kind: SignalKind, items: usize, answer: &Answer) 
         408 | 425 | 429 | 500..=599 => {
             Judgement::Retry { after: answer.retry_after(), ambiguous: false, reason: reason("") }
         }
-        400 if names_a_full_server(&text) => {
+        400 if names_a_full_server(&text) && !names_columns(&text) => {
             Judgement::Retry { after: answer.retry_after(), ambiguous: false, reason: reason("") }
         }
         400 | 422 => Judgement::Halve { reason: reason("") },
@@ -305,6 +305,7 @@ mod tests {
         check("599", "retry");
         check("400 \"Invalid proto: invalid wire type\"", "halve");
         check("400 \"Got 1018 columns, only 1000 columns accept\"", "halve");
+        check("400 \"Got 1018 columns for stream [disk_usage], only 1000\"", "halve");
         check("400 \"Error# MemoryTableOverflowError\"", "retry");
         check("400 \"SqlxError# database or disk is full\"", "retry");
         check("400 \"ingestion quota exceeded\"", "retry");

@@ -4,6 +4,7 @@ use crate::answer::{Answer, Judgement, Profile, judge};
 use crate::outcome::{Fate, Outcome, Undelivered};
 use crate::reason::Reason;
 use crate::retry::{Jitter, RetryPolicy};
+use crate::sanitize::{MAX_COLUMNS, split_by_columns};
 use crate::transport::TransportError;
 use std::{collections::VecDeque, time::Duration};
 use wire::{Request, SignalKind};
@@ -65,8 +66,8 @@ struct Part {
 }
 
 impl Delivery {
-    /// The delivery of these requests, all of one signal, to be over at `deadline` at the latest. Requests larger than
-    /// `max_bytes` are split before they are sent.
+    /// The delivery of this request, to be over at `deadline` at the latest. It is split before it is sent where it is larger
+    /// than `max_bytes`, or has more columns than OpenObserve takes.
     pub fn new(
         profile: Profile,
         policy: RetryPolicy,
@@ -93,8 +94,14 @@ impl Delivery {
             outcome: Outcome::default(),
         };
         for request in request.split_by_size(max_bytes) {
-            let part = delivery.new_part(request);
-            delivery.waiting.extend(part);
+            let pieces = match profile {
+                Profile::OpenObserve => split_by_columns(request, MAX_COLUMNS),
+                Profile::Otlp => vec![request],
+            };
+            for piece in pieces {
+                let part = delivery.new_part(piece);
+                delivery.waiting.extend(part);
+            }
         }
         delivery
     }
@@ -174,6 +181,9 @@ impl Delivery {
     pub fn finish(mut self) -> Outcome {
         let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
         self.give_up(&reason, Fate::Park);
+        if !self.anything_taken {
+            self.join_parked();
+        }
         self.outcome
     }
 
@@ -222,9 +232,11 @@ impl Delivery {
     /// Halves a part in which something is refused. The halves go to the end of the queue: after both halves and all four
     /// quarters it is known whether only some records are at fault.
     fn halve(&mut self, part: Part, reason: Reason) {
-        self.refused_halves += usize::from(part.is_half);
-        let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
         let items = part.request.items();
+        // Too many columns are no fault of single records, and smaller requests have fewer.
+        let may_be_too_large = items > 1 && reason.may_mean_columns();
+        self.refused_halves += usize::from(part.is_half && !may_be_too_large);
+        let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
         if items <= 1 && !hopeless {
             // A failed write says nothing about the record; only that others were written does.
             let is_at_fault =
@@ -278,20 +290,36 @@ impl Delivery {
     /// Parks everything in as few pieces as it came in, single records that seemed to be at fault included.
     fn give_up_whole(&mut self, reason: &Reason) {
         self.give_up(reason, Fate::Park);
-        let mut joined: Vec<Vec<u8>> = Vec::new();
-        for part in std::mem::take(&mut self.outcome.parts) {
-            let bytes = part.request.into_bytes();
+        for part in &mut self.outcome.parts {
+            part.reason.clone_from(reason);
+            part.fate = Fate::Park;
+        }
+        self.join_parked();
+    }
+
+    /// Joins neighbours that are parked for the same reason, up to the bound on bytes.
+    fn join_parked(&mut self) {
+        let mut joined: Vec<(Vec<u8>, Undelivered)> = Vec::new();
+        for mut part in std::mem::take(&mut self.outcome.parts) {
+            // The bytes are counted again below.
+            let empty = Request::trusted(self.kind, Vec::new());
+            let bytes = std::mem::replace(&mut part.request, empty).into_bytes();
             match joined.last_mut() {
                 // Concatenated requests are one request (protobuf, "Last One Wins" of repeated fields).
-                Some(last) if last.len() + bytes.len() <= self.max_bytes => last.extend(bytes),
-                _ => joined.push(bytes),
+                Some((last_bytes, last))
+                    if (last.fate, part.fate) == (Fate::Park, Fate::Park)
+                        && last.reason == part.reason
+                        && last_bytes.len() + bytes.len() <= self.max_bytes =>
+                {
+                    last_bytes.extend(bytes);
+                    last.items += part.items;
+                }
+                _ => joined.push((bytes, part)),
             }
         }
-        for bytes in joined {
-            let request = Request::trusted(self.kind, bytes);
-            let items = request.items();
-            let reason = reason.clone();
-            self.outcome.parts.push(Undelivered { request, items, reason, fate: Fate::Park });
-        }
+        self.outcome.parts.extend(joined.into_iter().map(|(bytes, part)| Undelivered {
+            request: Request::trusted(self.kind, bytes),
+            ..part
+        }));
     }
 }

@@ -13,7 +13,6 @@ mod outcome;
 mod reason;
 mod retry;
 mod sanitize;
-
 mod transport;
 
 pub use answer::{Answer, Judgement, Profile, judge};
@@ -24,5 +23,5 @@ pub use export::Compression;
 pub use outcome::{Fate, Outcome, Undelivered};
 pub use reason::Reason;
 pub use retry::{InvalidRetryPolicy, Jitter, RetryPolicy};
-pub use sanitize::{DropReason, Sanitized, sanitize};
+pub use sanitize::{DropReason, MAX_COLUMNS, Sanitized, sanitize, split_by_columns};
 pub use transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};

@@ -69,6 +69,16 @@ impl fmt::Display for Reason {
 }
 
 impl Reason {
+    /// Whether a request with fewer columns may be taken: OpenObserve refuses too many with a 400 that names them, and for logs
+    /// by writing nothing, which may have another cause.
+    pub(crate) fn may_mean_columns(&self) -> bool {
+        match self {
+            Self::Status { status: 400, text, .. } => names_columns(text),
+            Self::NothingWritten { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Replaces these texts, wherever the backend repeats them.
     pub(crate) fn mask(&mut self, secrets: &[Secret]) {
         let text = match self {
@@ -82,6 +92,11 @@ impl Reason {
             *text = text.replace(secret.expose(), "****");
         }
     }
+}
+
+/// `Got 1018 columns for stream [default], but only 1000 columns accept`
+pub(crate) fn names_columns(text: &str) -> bool {
+    text.contains("columns")
 }
 
 /// `503 Service Unavailable`

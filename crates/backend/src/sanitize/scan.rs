@@ -90,10 +90,10 @@ fn key(attribute: &[u8]) -> &str {
     std::str::from_utf8(key).unwrap_or_default()
 }
 
-fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
+pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
     Reader::new(message).map_while(Result::ok)
 }
 
-fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+pub(super) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
     fields(message).filter(move |field| field.number == number).filter_map(|field| field.as_len())
 }

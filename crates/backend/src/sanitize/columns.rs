@@ -1,0 +1,258 @@
+//! Splits requests so that none has more columns than OpenObserve takes.
+//!
+//! OpenObserve 0.60.5 and 0.92.2 refuse a request in which the records of one stream have more than 1,000 distinct field
+//! names together (`ZO_COLS_PER_RECORD_LIMIT`): logs with a 200 and nothing written, traces and metrics with a 400.
+
+use super::{names, scan};
+use scan::{fields, messages};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use wire::{Request, SignalKind};
+
+/// Columns of one stream in one request: below OpenObserve's 1,000, for columns that newer versions may add.
+pub const MAX_COLUMNS: usize = 900;
+
+/// Nested maps in logs become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
+const FLATTEN_LEVELS: usize = 3;
+
+/// An attribute whose column no other has takes more bytes than this.
+const LEAST_ATTRIBUTE_BYTES: usize = 4;
+
+/// Most bytes of resources, scopes and metric heads that splitting may repeat; what is left then stays one request. Only a
+/// request made for it gets there: large resources, and items of hundreds of attributes each.
+const MOST_REPEATED_BYTES: usize = 16 << 20;
+
+// Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto` and the protos of the signals.
+const CONTAINER: u32 = 1;
+const RESOURCE: u32 = 1;
+const SCOPE: u32 = 2;
+const ITEM: u32 = 2;
+const RESOURCE_ATTRIBUTE: u32 = 1;
+const SPAN_ATTRIBUTE: u32 = 9;
+const LOG_BODY: u32 = 5;
+const LOG_ATTRIBUTE: u32 = 6;
+const METRIC_NAME: u32 = 1;
+const POINT: u32 = 1;
+const KEY: u32 = 1;
+const VALUE: u32 = 2;
+const MAP: u32 = 6;
+const MAP_ENTRY: u32 = 1;
+
+/// Splits a request, in order, into as few as hold at most `max_columns` distinct columns of one stream.
+///
+/// A single item that has more stays alone, so that it is refused without its neighbours. Costs one pass over the keys;
+/// nothing for requests of a few KiB.
+pub fn split_by_columns(request: Request, max_columns: usize) -> Vec<Request> {
+    let fixed = match request.kind() {
+        SignalKind::Traces => names::SPAN,
+        SignalKind::Logs => names::LOG_RECORD,
+        SignalKind::Metrics => names::DATA_POINT,
+    };
+    let max_columns = max_columns.saturating_sub(fixed.len());
+    if request.bytes().len() / LEAST_ATTRIBUTE_BYTES <= max_columns {
+        return vec![request];
+    }
+    let mut splitter = Splitter::new(max_columns);
+    splitter.scan(request.kind(), request.bytes());
+    let mut pieces = Vec::with_capacity(splitter.sizes.len() + 1);
+    split(request, &splitter.sizes, &mut pieces);
+    pieces
+}
+
+/// Splits after so many items each, and keeps the rest. Halves first: each byte is copied once a level.
+fn split(request: Request, sizes: &[usize], pieces: &mut Vec<Request>) {
+    let Some(middle) = sizes.len().checked_sub(1).map(|last| last / 2) else {
+        return pieces.push(request);
+    };
+    let (left, right) = sizes.split_at(middle + 1);
+    let (first, second) = request.split_at(left.iter().sum());
+    split(first, sizes.get(..middle).unwrap_or_default(), pieces);
+    split(second, right, pieces);
+}
+
+/// What all items of one resource have in common.
+struct Container {
+    index: usize,
+    columns: Vec<u64>,
+    /// Bytes of the resource.
+    head_bytes: usize,
+}
+
+/// Finds where to split.
+struct Splitter {
+    max_columns: usize,
+    hasher: RandomState,
+    /// Items of the pieces that are complete.
+    sizes: Vec<usize>,
+    /// Items of the piece at hand.
+    items: usize,
+    /// Columns of the piece at hand, as hashes, by stream.
+    columns: HashMap<u64, HashSet<u64>>,
+    /// The stream and container whose common columns were added last.
+    last_added: Option<(u64, usize)>,
+    last_container: Option<usize>,
+    repeated_bytes: usize,
+}
+
+impl Splitter {
+    fn new(max_columns: usize) -> Self {
+        Self {
+            max_columns,
+            hasher: RandomState::new(),
+            sizes: Vec::new(),
+            items: 0,
+            columns: HashMap::new(),
+            last_added: None,
+            last_container: None,
+            repeated_bytes: 0,
+        }
+    }
+
+    /// Visits the items in the order in which [`Request::split_at`] counts them.
+    fn scan(&mut self, kind: SignalKind, request: &[u8]) {
+        for (index, message) in messages(request, CONTAINER).enumerate() {
+            let container = self.container(kind, index, message);
+            for scope in messages(message, SCOPE) {
+                let head_bytes = container.head_bytes + head_bytes(scope, &[ITEM]);
+                for item in messages(scope, ITEM) {
+                    let mut own = Vec::new();
+                    match kind {
+                        SignalKind::Traces => {
+                            self.flatten(item, SPAN_ATTRIBUTE, 1, &mut Vec::new(), &mut own);
+                            self.place(0, &container, &own, head_bytes);
+                        }
+                        SignalKind::Logs => {
+                            self.add_log_record(item, &mut own);
+                            self.place(0, &container, &own, head_bytes);
+                        }
+                        SignalKind::Metrics => self.scan_metric(item, &container, head_bytes),
+                    }
+                }
+            }
+        }
+    }
+
+    fn container(&self, kind: SignalKind, index: usize, message: &[u8]) -> Container {
+        let (mut name, levels) = match kind {
+            SignalKind::Traces => (b"service_".to_vec(), 1),
+            SignalKind::Logs => (Vec::new(), FLATTEN_LEVELS),
+            SignalKind::Metrics => (Vec::new(), 1),
+        };
+        let mut columns = Vec::new();
+        for resource in messages(message, RESOURCE) {
+            self.flatten(resource, RESOURCE_ATTRIBUTE, levels, &mut name, &mut columns);
+        }
+        columns.sort_unstable();
+        columns.dedup();
+        // More than too many is not worth repeating.
+        columns.truncate(self.max_columns.saturating_add(1));
+        Container { index, columns, head_bytes: head_bytes(message, &[SCOPE]) }
+    }
+
+    fn add_log_record(&self, log_record: &[u8], own: &mut Vec<u64>) {
+        self.flatten(log_record, LOG_ATTRIBUTE, FLATTEN_LEVELS, &mut Vec::new(), own);
+        // A body that is a map has columns of its own: `body_level`, `body_msg`.
+        for map in messages(log_record, LOG_BODY).flat_map(|body| messages(body, MAP)) {
+            self.flatten(map, MAP_ENTRY, FLATTEN_LEVELS - 1, &mut b"body_".to_vec(), own);
+        }
+    }
+
+    /// A metric is a stream of its own, which has the columns of all its data points.
+    fn scan_metric(&mut self, metric: &[u8], container: &Container, head_bytes: usize) {
+        const DATA: [u32; 5] = [5, 7, 9, 10, 11];
+        let name = messages(metric, METRIC_NAME).last().unwrap_or_default();
+        // OpenObserve turns runs of other characters into one `_`. Taken for the same stream, two streams are split too
+        // early at worst.
+        let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+        let stream = self.hasher.hash_one(letters.map(u8::to_ascii_lowercase).collect::<Vec<_>>());
+        let head_bytes = head_bytes + self::head_bytes(metric, &DATA);
+        for field in fields(metric).filter(|field| DATA.contains(&field.number)) {
+            // Gauges, sums and summaries; histograms; exponential histograms.
+            let attribute = match field.number {
+                9 => 9,
+                10 => 1,
+                _ => 7,
+            };
+            for point in field.as_len().into_iter().flat_map(|data| messages(data, POINT)) {
+                let mut own = Vec::new();
+                self.flatten(point, attribute, 1, &mut Vec::new(), &mut own);
+                self.place(stream, container, &own, head_bytes);
+            }
+        }
+    }
+
+    /// The columns of the attributes that `message` holds under this number, `name` before each; maps have a column for
+    /// each entry while there are `levels` left.
+    fn flatten(
+        &self,
+        message: &[u8],
+        number: u32,
+        levels: usize,
+        name: &mut Vec<u8>,
+        columns: &mut Vec<u64>,
+    ) {
+        let prefix = name.len();
+        for attribute in messages(message, number) {
+            let key = messages(attribute, KEY).last().unwrap_or_default();
+            name.extend(key.iter().map(|byte| normalised(*byte)));
+            let map = messages(attribute, VALUE).flat_map(|value| messages(value, MAP)).last();
+            match map {
+                Some(map) if levels > 1 => {
+                    name.push(b'_');
+                    self.flatten(map, MAP_ENTRY, levels - 1, name, columns);
+                }
+                _ => columns.push(self.hasher.hash_one(name.as_slice())),
+            }
+            name.truncate(prefix);
+        }
+    }
+
+    /// Puts the next item into the piece at hand, or into a new one if it would have too many columns there.
+    fn place(&mut self, stream: u64, container: &Container, own: &[u64], head_bytes: usize) {
+        let repeats = self.last_container == Some(container.index);
+        self.last_container = Some(container.index);
+        // Where the resource alone has too many columns, no split helps.
+        let is_lost_anyway = repeats && container.columns.len() > self.max_columns;
+        let repeated_bytes = self.repeated_bytes + if repeats { head_bytes } else { 0 };
+        if !self.add(stream, container, own)
+            && self.items > 0
+            && !is_lost_anyway
+            && repeated_bytes <= MOST_REPEATED_BYTES
+        {
+            self.repeated_bytes = repeated_bytes;
+            self.sizes.push(std::mem::take(&mut self.items));
+            self.columns.clear();
+            self.last_added = None;
+            self.add(stream, container, own);
+        }
+        self.items += 1;
+    }
+
+    /// Whether the stream has not too many columns with these.
+    fn add(&mut self, stream: u64, container: &Container, own: &[u64]) -> bool {
+        let columns = self.columns.entry(stream).or_default();
+        if self.last_added.replace((stream, container.index)) != Some((stream, container.index)) {
+            columns.extend(&container.columns);
+        }
+        columns.extend(own);
+        columns.len() <= self.max_columns
+    }
+}
+
+/// Lower case, and everything but letters, digits and `_` becomes `_`. Letters that are not ASCII stay as they are: taken
+/// for different, two columns are split too early at worst.
+fn normalised(byte: u8) -> u8 {
+    match byte.to_ascii_lowercase() {
+        byte @ (b'a'..=b'z' | b'0'..=b'9' | 0x80..) => byte,
+        _ => b'_',
+    }
+}
+
+/// Bytes of all fields but these: what a split repeats.
+fn head_bytes(message: &[u8], children: &[u32]) -> usize {
+    let heads = fields(message).filter(|field| !children.contains(&field.number));
+    heads.map(|field| field.raw.len()).sum()
+}
+
+#[cfg(test)]
+mod tests;
