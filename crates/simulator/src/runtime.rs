@@ -15,7 +15,9 @@ use crate::extensions::{ExtensionFailure, Extensions};
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
 use crate::output::Output;
-use crate::platform_events::{Phase, PlatformEvents, ResponseTimes, RuntimeDone, Status};
+use crate::platform_events::{
+    ExtensionEvent, Phase, PlatformEvents, ResponseTimes, RuntimeDone, Status,
+};
 use crate::process::{Process, ProcessTable, Start};
 use crate::runtime_api::{Call, Event, Failure, Refused, Reply, RuntimeApi, Subscribed, answer};
 use crate::telemetry::{Category, Controls, Settings, Telemetry};
@@ -127,8 +129,17 @@ impl Runtime {
         let api = RuntimeApi::start().await.map_err(InitFailure::Start)?;
         let output = surroundings.output(Category::Extension);
         let (spec, table) = (&surroundings.spec, &surroundings.table);
-        let extensions = Extensions::launch(spec, &api.address().to_string(), &output, table)
-            .map_err(InitFailure::Extension)?;
+        let extensions = Extensions::launch(spec, &api.address().to_string(), &output, table);
+        let extensions = extensions.map_err(|failure| {
+            let event = ExtensionEvent {
+                name: &failure.name,
+                state: "LaunchError",
+                events: &[],
+                error_type: Some(&failure.error_type),
+            };
+            surroundings.events.extension(&event, clock::now());
+            InitFailure::Extension(failure)
+        })?;
         surroundings.view.note_extensions(extensions.pids());
         surroundings.telemetry.thaw();
         Ok(Self {

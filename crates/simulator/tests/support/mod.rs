@@ -139,6 +139,11 @@ impl Layer {
         self.0.path()
     }
 
+    /// Lets an extension go on that waits.
+    pub fn go_on(&self, extension: &str) {
+        std::fs::write(self.path().join(format!("{extension}.go")), "").unwrap();
+    }
+
     /// What the record of an extension has under this word, in order.
     pub fn told(&self, extension: &str, what: &str) -> Vec<String> {
         let record = std::fs::read_to_string(self.path().join(format!("{extension}.record")));

@@ -16,6 +16,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use client::{Answer, Client};
 use listener::Listener;
@@ -23,7 +24,6 @@ use listener::Listener;
 /// The instructions of a script, in the order of their lines.
 ///
 /// - `name NAME`, `feature FEATURE`, `events EVENT …`: how it registers
-/// - `register N`: registers as `NAME-1` to `NAME-N` too
 /// - `answers STATUS …`: how the listener answers, the last one for ever
 /// - `subscribe BODY`: subscribes with this body, in which PORT is the listener's
 /// - `init|invoke|shutdown ACTION`: what it does before its first `next`, or on an event; see [`Extension::act`]
@@ -94,6 +94,7 @@ fn run() -> io::Result<ExitCode> {
         listener,
         record,
         script,
+        go: layer.join(format!("{name}.go")),
     };
     extension.start(&name)?;
     extension.serve()
@@ -106,16 +107,13 @@ struct Extension {
     listener: Listener,
     record: Record,
     script: Script,
+    go: PathBuf,
 }
 
 impl Extension {
     fn start(&mut self, name: &str) -> io::Result<()> {
         let name = self.script.last("name").unwrap_or(name).to_owned();
         self.identifier = self.register(&name)?;
-        let more: usize = self.script.last("register").and_then(|n| n.parse().ok()).unwrap_or(0);
-        for number in 1..=more {
-            self.register(&format!("{name}-{number}"))?;
-        }
         let bodies: Vec<String> = self.script.all("subscribe").map(str::to_owned).collect();
         for body in bodies {
             self.subscribe(&body)?;
@@ -172,6 +170,7 @@ impl Extension {
     /// - `print TEXT`, `exit CODE`, `hang`
     /// - `error TYPE`: reports an error, at init as an init error, and goes on
     /// - `hold TYPE`: waits for the telemetry event of this type that is about the last request
+    /// - `wait`: waits for the file `LAYER/NAME.go`
     /// - `subscribe BODY`, `register NAME`: too late
     fn act(&mut self, when: &str) -> io::Result<()> {
         let actions: Vec<String> = self.script.all(when).map(str::to_owned).collect();
@@ -193,11 +192,19 @@ impl Extension {
                     let answer = self.client.call("POST", &path, &headers, b"{}")?;
                     self.note("error", &answer);
                 }
+                "wait" => self.wait()?,
                 "hold" => self.listener.wait_for(rest, &self.request_id),
                 "subscribe" => self.subscribe(rest)?,
                 "register" => self.register(rest).map(drop)?,
                 _ => return Err(io::Error::other(format!("no such action: {action}"))),
             }
+        }
+        Ok(())
+    }
+
+    fn wait(&self) -> io::Result<()> {
+        while !std::fs::exists(&self.go)? {
+            std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
     }
