@@ -2,12 +2,16 @@
 //!
 //! Sources: OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 and 0.92.2 as measured.
 
+use crate::mask::Mask;
 use crate::reason::{Reason, excerpt, names_columns};
 use crate::transport::MAX_ANSWER_BYTES;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use std::time::Duration;
 use wire::{Rejected, SignalKind, rejected};
+
+/// A server that asks for more asks for this; a delivery gives up long before.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
 
 /// What the backend is, and with it what it asks of OTLP and how its answers are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -82,15 +86,26 @@ pub enum Judgement {
 
 /// What the answer to a request of `items` items means.
 pub fn judge(profile: Profile, kind: SignalKind, items: usize, answer: &Answer) -> Judgement {
+    judge_masked(profile, kind, items, answer, &Mask::default())
+}
+
+/// The same, with these texts left out of reason and warning.
+pub(crate) fn judge_masked(
+    profile: Profile,
+    kind: SignalKind,
+    items: usize,
+    answer: &Answer,
+    mask: &Mask,
+) -> Judgement {
     let body = match answer.inflated_body() {
         Ok(body) => body,
         Err(text) if answer.is_success() => return no_otlp_answer(answer.status, text),
         Err(_) => Bytes::new(),
     };
-    let text = excerpt(status_message(answer, &body));
+    let text = excerpt(status_message(answer, &body), mask);
     let reason = |hint| Reason::Status { status: answer.status, text: text.clone(), hint };
     match answer.status {
-        200..=299 => judge_success(profile, kind, items, answer, &body),
+        200..=299 => judge_success(profile, kind, items, answer, &body, mask),
         300..=399 => Judgement::Alarm {
             ambiguous: false,
             reason: reason("redirects are not followed, give the final URL as the endpoint"),
@@ -122,6 +137,7 @@ fn judge_success(
     items: usize,
     answer: &Answer,
     body: &[u8],
+    mask: &Mask,
 ) -> Judgement {
     if answer.cut {
         return no_otlp_answer(answer.status, "more than 64 KiB");
@@ -133,7 +149,7 @@ fn judge_success(
         Some(Rejected { items: 0, message }) => {
             // OpenObserve reports a failed write as a `partial_success` that rejects nothing.
             let nothing_written = kind == SignalKind::Logs || !message.is_empty();
-            let text = excerpt(message.as_bytes());
+            let text = excerpt(message.as_bytes(), mask);
             match profile {
                 Profile::OpenObserve if nothing_written => {
                     Judgement::OnceMore { reason: Reason::NothingWritten { text } }
@@ -143,7 +159,7 @@ fn judge_success(
         }
         Some(Rejected { items: rejected, message }) => Judgement::Partial {
             rejected: rejected.min(items),
-            reason: Reason::Rejected { text: excerpt(message.as_bytes()) },
+            reason: Reason::Rejected { text: excerpt(message.as_bytes(), mask) },
         },
         None => Judgement::Accepted { warning: String::new() },
     }
@@ -205,13 +221,14 @@ impl Answer {
     /// from one clock, and ours is not asked.
     fn retry_after(&self) -> Option<Duration> {
         let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-        if let Ok(seconds) = value.parse() {
-            return Some(Duration::from_secs(seconds));
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            let seconds = value.parse().unwrap_or(u64::MAX);
+            return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
         }
         let then = httpdate::parse_http_date(value).ok()?;
         let now = self.headers.get(header::DATE)?.to_str().ok()?;
         let now = httpdate::parse_http_date(now).ok()?;
-        Some(then.duration_since(now).unwrap_or_default())
+        Some(then.duration_since(now).unwrap_or_default().min(LONGEST_RETRY_AFTER))
     }
 }
 
@@ -332,7 +349,10 @@ mod tests {
         check("Wed, 21 Oct 2026 07:27:00 GMT", date, Some(0));
         check("Wed, 21 Oct 2026 07:28:05 GMT", None, None);
         check(" 7 ", None, Some(7));
-        check("18446744073709551616", date, None);
+        check("18446744073709551615", None, Some(86_400));
+        check("18446744073709551616", None, Some(86_400));
+        check("Fri, 31 Dec 9999 23:59:59 GMT", date, Some(86_400));
+        check("+7", None, None);
     }
 
     #[test]

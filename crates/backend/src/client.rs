@@ -5,9 +5,9 @@ use crate::delivery::Delivery;
 use crate::destination::Destination;
 use crate::export::{Compression, export};
 use crate::http_transport::HttpTransport;
+use crate::mask::Mask;
 use crate::outcome::Outcome;
 use crate::retry::{Jitter, RetryPolicy};
-use settings::Secret;
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
@@ -39,7 +39,7 @@ pub struct Client {
     request_timeout: Duration,
     max_request_bytes: usize,
     policy: RetryPolicy,
-    secrets: Vec<Secret>,
+    mask: Mask,
 }
 
 impl Client {
@@ -52,7 +52,7 @@ impl Client {
             request_timeout: destination.request_timeout,
             max_request_bytes: destination.max_request_bytes,
             policy: RetryPolicy::default(),
-            secrets: secrets(destination),
+            mask: Mask::of(destination),
         })
     }
 
@@ -76,7 +76,8 @@ impl Client {
     /// accepted or accounted for. Takes no longer than to `deadline`, nor than the retry policy's budget.
     pub async fn export(&self, request: Request, deadline: Instant) -> Outcome {
         let now = Instant::now();
-        let deadline = deadline.min(now + self.policy.budget());
+        let deadline =
+            now.checked_add(self.policy.budget()).map_or(deadline, |end| end.min(deadline));
         let delivery = Delivery::new(
             self.profile,
             self.policy,
@@ -84,24 +85,8 @@ impl Client {
             deadline.saturating_duration_since(now),
             self.max_request_bytes,
             request,
-        );
-        let mut outcome =
-            export(&self.transport, self.compression, self.request_timeout, deadline, delivery)
-                .await;
-        // Some servers repeat a request's headers in their error pages.
-        for part in &mut outcome.parts {
-            part.reason.mask(&self.secrets);
-        }
-        outcome
+        )
+        .masking(self.mask.clone());
+        export(&self.transport, self.compression, self.request_timeout, deadline, delivery).await
     }
-}
-
-/// What must not come back in an error's text: the header values, and of `Basic …` the credentials alone.
-fn secrets(destination: &Destination) -> Vec<Secret> {
-    const SHORTEST: usize = 6;
-    let values = destination.headers.iter().flat_map(|(_, value)| {
-        let value = value.expose();
-        [value, value.rsplit(' ').next().unwrap_or_default()]
-    });
-    values.filter(|value| value.len() >= SHORTEST).map(Secret::new).collect()
 }

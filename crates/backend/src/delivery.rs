@@ -1,6 +1,7 @@
 //! Decides the next step in delivering a request: send, wait, split, halve, or give up. Pure; one loop acts on it.
 
-use crate::answer::{Answer, Judgement, Profile, judge};
+use crate::answer::{Answer, Judgement, Profile, judge_masked};
+use crate::mask::Mask;
 use crate::outcome::{Fate, Outcome, Undelivered};
 use crate::reason::Reason;
 use crate::retry::{Jitter, RetryPolicy};
@@ -20,6 +21,7 @@ const FIRST_HALVES: usize = 6;
 #[derive(Debug)]
 pub struct Delivery {
     profile: Profile,
+    mask: Mask,
     kind: SignalKind,
     policy: RetryPolicy,
     jitter: Jitter,
@@ -78,6 +80,7 @@ impl Delivery {
     ) -> Self {
         let mut delivery = Self {
             profile,
+            mask: Mask::default(),
             kind: request.kind(),
             policy,
             jitter,
@@ -106,6 +109,11 @@ impl Delivery {
         delivery
     }
 
+    /// The same delivery, with these texts left out of its reasons and warnings.
+    pub(crate) fn masking(self, mask: Mask) -> Self {
+        Self { mask, ..self }
+    }
+
     /// What to do at this time.
     pub fn next(&mut self, now: Duration) -> Step<'_> {
         if now >= self.deadline {
@@ -124,12 +132,12 @@ impl Delivery {
         let Some(mut part) = self.waiting.pop_front() else { return };
         let items = part.request.items();
         let judgement = match answer {
-            Ok(answer) => judge(self.profile, self.kind, items, answer),
-            Err(error) => Judgement::Retry {
-                after: None,
-                ambiguous: error.sent,
-                reason: Reason::NoAnswer(error),
-            },
+            Ok(answer) => judge_masked(self.profile, self.kind, items, answer, &self.mask),
+            Err(error) => {
+                let text = self.mask.apply(error.text.into()).into_owned();
+                let reason = Reason::NoAnswer(TransportError { text, ..error });
+                Judgement::Retry { after: None, ambiguous: error.sent, reason }
+            }
         };
         match judgement {
             Judgement::Accepted { warning } => {
@@ -154,7 +162,7 @@ impl Delivery {
                 let wait = self.policy.wait(self.retries, after, &mut self.jitter);
                 if self.retries < self.policy.retries() {
                     self.retries += 1;
-                    self.again(part, now + wait, reason);
+                    self.again(part, now.saturating_add(wait), reason);
                 } else {
                     self.waiting.push_front(part);
                     self.give_up(&reason, Fate::Park);
@@ -163,7 +171,7 @@ impl Delivery {
             Judgement::OnceMore { reason } if !part.nothing_written => {
                 part.nothing_written = true;
                 let wait = self.policy.wait(0, None, &mut self.jitter);
-                self.again(part, now + wait, reason);
+                self.again(part, now.saturating_add(wait), reason);
             }
             Judgement::Alarm { ambiguous, reason } => {
                 self.note_ambiguous(&mut part, ambiguous);

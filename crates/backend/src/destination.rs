@@ -8,7 +8,7 @@ mod tests;
 use crate::answer::Profile;
 use crate::export::Compression;
 use settings::{Headers, Reader};
-use std::time::Duration;
+use std::{fmt, time::Duration};
 use url::{Host, Url};
 use wire::SignalKind;
 
@@ -49,7 +49,7 @@ pub struct Destination {
 }
 
 /// A URL a signal.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Endpoints {
     traces: Url,
     metrics: Url,
@@ -83,6 +83,18 @@ impl Endpoints {
     /// All three.
     pub fn iter(&self) -> impl Iterator<Item = &Url> {
         SignalKind::ALL.into_iter().map(|kind| self.of(kind))
+    }
+}
+
+impl fmt::Debug for Endpoints {
+    /// Without user, password and query, which may be credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |url: &Url| {
+            let query = if url.query().is_some() { "?****" } else { "" };
+            let origin = url.origin().ascii_serialization();
+            format!("{origin}{}{query}", url.path())
+        };
+        f.debug_list().entries(self.iter().map(shown)).finish()
     }
 }
 

@@ -83,15 +83,12 @@ impl Transport for HttpTransport {
         {
             builder = builder.header(STREAM_NAME, stream);
         }
-        let response = builder
-            .body(request.body)
-            .send()
-            .await
-            .map_err(|error| transport_error(url, &error))?;
+        let response =
+            builder.body(request.body).send().await.map_err(|error| transport_error(url, error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let (body, cut) =
-            bounded_body(response).await.map_err(|error| transport_error(url, &error))?;
+            bounded_body(response).await.map_err(|error| transport_error(url, error))?;
         Ok(Answer { status, headers, body, cut })
     }
 }
@@ -111,12 +108,13 @@ async fn bounded_body(mut response: reqwest::Response) -> Result<(Bytes, bool), 
 }
 
 /// Says which host and why; the URL's query and the headers are left out.
-fn transport_error(url: &Url, error: &reqwest::Error) -> TransportError {
+fn transport_error(url: &Url, error: reqwest::Error) -> TransportError {
+    let error = error.without_url();
     let sent = !(error.is_connect() || error.is_builder());
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
     let trouble = if sent { "no answer from" } else { "cannot reach" };
-    let cause = if error.is_timeout() { "timed out".to_owned() } else { cause(error) };
+    let cause = if error.is_timeout() { "timed out".to_owned() } else { cause(&error) };
     TransportError { sent, text: format!("{trouble} {host}{port}: {cause}") }
 }
 

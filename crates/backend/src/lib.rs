@@ -9,6 +9,7 @@ mod delivery;
 mod destination;
 mod export;
 mod http_transport;
+mod mask;
 mod outcome;
 mod reason;
 mod retry;

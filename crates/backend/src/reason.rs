@@ -1,7 +1,8 @@
 //! Why a request was not taken, in words for a person.
 
+use crate::mask::Mask;
 use crate::transport::TransportError;
-use settings::Secret;
+use std::borrow::Cow;
 use std::fmt;
 
 /// What happened to a request last.
@@ -78,20 +79,6 @@ impl Reason {
             _ => false,
         }
     }
-
-    /// Replaces these texts, wherever the backend repeats them.
-    pub(crate) fn mask(&mut self, secrets: &[Secret]) {
-        let text = match self {
-            Self::Status { text, .. } | Self::NothingWritten { text } | Self::Rejected { text } => {
-                text
-            }
-            Self::NoAnswer(error) => &mut error.text,
-            Self::NoOtlpAnswer { .. } | Self::Deadline => return,
-        };
-        for secret in secrets {
-            *text = text.replace(secret.expose(), "****");
-        }
-    }
 }
 
 /// `Got 1018 columns for stream [default], but only 1000 columns accept`
@@ -105,22 +92,30 @@ fn named(status: u16) -> String {
     name.map_or_else(|| status.to_string(), |name| format!("{status} {name}"))
 }
 
-/// A backend's text as it may be printed: the first 200 characters on one line.
-pub(crate) fn excerpt(body: &[u8]) -> String {
+/// A backend's text as it may be printed: the first 200 characters on one line. Masked before it is cut, so that no part of a
+/// credential is left at its end.
+pub(crate) fn excerpt(body: &[u8], mask: &Mask) -> String {
     const MOST_CHARS: usize = 200;
-    let text = String::from_utf8_lossy(body.get(..4 * MOST_CHARS).unwrap_or(body)).into_owned();
+    let text = mask.apply(String::from_utf8_lossy(body));
+    let is_long = text.chars().nth(4 * MOST_CHARS).is_some();
+    let text: Cow<'_, str> =
+        if is_long { text.chars().take(4 * MOST_CHARS).collect::<String>().into() } else { text };
     let words: Vec<&str> = text
         .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|w| !w.is_empty())
+        .filter(|word| !word.is_empty())
         .collect();
     let line = words.join(" ");
     let head: String = line.chars().take(MOST_CHARS).collect();
-    if head.len() < line.len() { format!("{head}…") } else { head }
+    if is_long || head.len() < line.len() { format!("{head}…") } else { head }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn excerpt(body: &[u8]) -> String {
+        super::excerpt(body, &Mask::default())
+    }
 
     #[test]
     fn a_text_is_cut_and_put_on_one_line() {

@@ -187,6 +187,37 @@ async fn a_wrong_password_is_said_and_never_shown() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_server_repeats_of_a_credential_is_masked_wherever_it_stands() {
+    let sink = started(Sink::builder()).await;
+    let mut destination = destination(&format!("{}?token=s3cret-token", sink.base()));
+    destination.profile = Profile::Otlp;
+    destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy").unwrap();
+    // The credential begins before the 200th character, and ends after it.
+    for padding in 150..210 {
+        let body = format!("{}cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy s3cret-token", "x".repeat(padding));
+        sink.script([Answer::Response { status: 403, headers: vec![], body: body.into_bytes() }]);
+        let text = summary(&export(&destination, numbered(0..1)).await);
+        assert!(!text.contains("cm9") && !text.contains("s3c"), "{text}");
+    }
+    let message = b"bad Basic cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy";
+    let length = u8::try_from(message.len()).unwrap();
+    let body = [&[0x0a, length + 2, 0x12, length], &message[..]].concat();
+    sink.script([Answer::Response { status: 200, headers: vec![], body }]);
+    assert_eq!(export(&destination, numbered(0..1)).await.warning, "bad ****");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_policy_without_end_is_bounded_by_the_deadline() {
+    let sink = started(Sink::builder()).await;
+    sink.script([Answer::RetryAfter(503, Duration::from_mins(1))]);
+    let second = Duration::from_secs(1);
+    let policy = RetryPolicy::new(1, second, second, Duration::MAX).unwrap();
+    let client = Client::new(&destination(sink.base())).unwrap().with_retry_policy(policy);
+    let outcome = client.export(numbered(0..1), Instant::now() + 100 * second).await;
+    assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_right_password_opens_every_signal() {
     let sink = started(Sink::builder().user("root@example.com", "right")).await;
     let mut destination = destination(sink.base());

@@ -221,3 +221,15 @@ fn a_small_timeout_is_seconds_only_beside_o2_variables() {
         "OTEL_EXPORTER_OTLP_TIMEOUT: read as 30 seconds because O2 variables are set; write 30s or 30ms"
     );
 }
+
+#[test]
+fn debug_shows_no_credential() {
+    let base = Url::parse("https://user:hunter2@h:8080/x?token=s3cret#part").unwrap();
+    let mut destination = Destination::new(&base);
+    destination.headers.push("authorization", "Basic c2VjcmV0").unwrap();
+    let text = format!("{destination:?} {destination:#?}");
+    for secret in ["hunter2", "s3cret", "c2V", "user"] {
+        assert!(!text.contains(secret), "{text}");
+    }
+    assert!(text.contains("\"https://h:8080/x/v1/traces?****\""), "{text}");
+}

@@ -239,6 +239,11 @@ fn an_answer_decides_what_becomes_of_the_items() {
     );
     check(&[RetryAfter(3)], 10, "10 accepted");
     check(&[RetryAfter(60)], 10, "0 accepted; 10 Park: answered 503 Service Unavailable");
+    check(
+        &[RetryAfter(3), RetryAfter(u64::MAX)],
+        10,
+        "0 accepted; 10 Park: answered 503 Service Unavailable",
+    );
 }
 
 #[test]
@@ -264,6 +269,17 @@ fn a_backend_that_hangs_costs_no_more_than_the_deadline() {
         60,
     );
     assert_eq!((outcome.undelivered(), elapsed.as_secs()), (5, 9));
+}
+
+#[test]
+fn an_answer_that_comes_at_the_end_of_time_is_taken() {
+    let request = numbered(1);
+    let (policy, jitter) = (RetryPolicy::default(), Jitter::seeded(1));
+    let deadline = Duration::from_secs(10);
+    let mut delivery = Delivery::new(Profile::Otlp, policy, jitter, deadline, 1024, request);
+    assert!(matches!(delivery.next(Duration::ZERO), Step::Send { .. }));
+    delivery.answered(Duration::MAX, Ok(&answer(503, b"")));
+    assert_eq!(summary(&delivery.finish()), "0 accepted; 1 Park: answered 503 Service Unavailable");
 }
 
 #[test]
