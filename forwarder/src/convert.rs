@@ -2,9 +2,11 @@
 
 use crate::ledger::Ledger;
 use crate::shift::{self, TimeShift};
-use crate::source::{Envelope, LogEvent, MessageType};
-use platform::{Converter, Identity, Undecodable, Window};
-use wire::{Limits, Logs, Metrics, Request, Signal, UndecodableLine, read_line};
+use crate::source::{Envelope, LogBatch, LogEvent, MessageType};
+use platform::{Converter, Identity, Undecodable};
+use wire::{
+    Joined, Limits, LineReading, Logs, Metrics, Rejoin, Request, Signal, UndecodableLine, read_line,
+};
 
 /// What does not change from batch to batch.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +42,37 @@ pub struct Converted {
     pub undecodable: Vec<(String, UndecodableLine)>,
     /// Figures of Lambda's that were no plausible numbers.
     pub implausible_figures: usize,
-    /// Where the stream stands, for its next batch.
+    /// Where the stream stands, for its next log events.
     pub window: Window,
+}
+
+/// Where a stream stands between two calls of [`convert`].
+#[derive(Debug, Default)]
+pub struct Window {
+    platform: platform::Window,
+    /// The line in pieces whose end is waited for.
+    rejoin: Rejoin,
+    /// Its log events so far: taken, and not in any ledger yet.
+    held: Vec<LogEvent>,
+    envelope: Envelope,
+    /// True once the delivery is over: nothing is waited for any more.
+    at_end: bool,
+}
+
+impl Window {
+    /// Number of log events that wait for the end of their line.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// At the end of the delivery: the log events that still wait. They are to be converted once
+    /// more, and are then read alone.
+    pub fn take_held(&mut self) -> Option<LogBatch> {
+        self.at_end = true;
+        self.rejoin = Rejoin::default();
+        let events = std::mem::take(&mut self.held);
+        (!events.is_empty()).then(|| LogBatch { envelope: self.envelope.clone(), events })
+    }
 }
 
 /// Converts log events of one stream, in order, until they are at their end or hold very much.
@@ -49,14 +80,14 @@ pub struct Converted {
 pub fn convert(
     envelope: &Envelope,
     events: &[LogEvent],
-    window: Window,
+    mut window: Window,
     options: &ConvertOptions,
     observed_unix_nano: u64,
 ) -> Converted {
     if envelope.message_type == MessageType::Control {
         let taken = events.len();
         let ledger = Ledger { events: taken, consumed: taken, ..Ledger::default() };
-        return Converted { taken, ledger, ..Converted::default() };
+        return Converted { taken, ledger, window, ..Converted::default() };
     }
     let identity = Identity::of(&platform::Source {
         account: &envelope.owner,
@@ -65,21 +96,32 @@ pub fn convert(
         log_stream: &envelope.log_stream,
     });
     let service_name = identity.service_name.clone();
-    let mut converted = Converted { service_name, ..Converted::default() };
-    let mut others =
-        Converter::new(identity, options.platform, observed_unix_nano).with_window(window);
+    let others = Converter::new(identity, options.platform, observed_unix_nano)
+        .with_window(std::mem::take(&mut window.platform));
+    let held_before = window.held();
+    let mut stream = Stream {
+        options,
+        others,
+        window,
+        converted: Converted { service_name, ..Converted::default() },
+    };
     for event in events {
-        convert_event(event, options, &mut others, &mut converted);
-        converted.taken += 1;
-        if converted.decoded_bytes >= MOST_DECODED_BYTES {
+        stream.take(event);
+        stream.converted.taken += 1;
+        if stream.converted.decoded_bytes >= MOST_DECODED_BYTES {
             break;
         }
     }
-    converted.ledger.events = converted.taken;
+    let Stream { others, mut window, mut converted, .. } = stream;
+    converted.ledger.events = held_before + converted.taken - window.held();
     let rest = others.finish();
     converted.ledger.consumed += rest.consumed;
     converted.implausible_figures = rest.dropped_values;
-    converted.window = rest.window;
+    window.platform = rest.window;
+    if window.held() > 0 {
+        window.envelope = envelope.clone();
+    }
+    converted.window = window;
     let logs = rest.logs.map(|logs| Request::encode::<Logs>(&Logs::request(vec![logs])));
     let metrics =
         rest.metrics.map(|metrics| Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
@@ -89,38 +131,86 @@ pub fn convert(
     converted
 }
 
-fn convert_event(
-    event: &LogEvent,
+/// The log events of one stream on their way to requests.
+struct Stream<'o> {
+    options: &'o ConvertOptions,
+    /// Takes what is no OTLP line.
+    others: Converter,
+    window: Window,
+    converted: Converted,
+}
+
+impl Stream<'_> {
+    /// Takes an event, which may be a piece of a line that was cut into neighbouring events.
+    fn take(&mut self, event: &LogEvent) {
+        if self.window.rejoin.is_waiting() {
+            match self.window.rejoin.go_on(&event.message, &self.options.limits) {
+                Joined::More => {
+                    self.window.held.push(event.clone());
+                    return;
+                }
+                Joined::Whole(reading) => {
+                    let held = std::mem::take(&mut self.window.held);
+                    // The first event stands for the line, the others become no item.
+                    self.converted.ledger.consumed += held.len();
+                    self.take_reading(held.first().unwrap_or(event), reading);
+                    return;
+                }
+                Joined::Broken => {
+                    for held in std::mem::take(&mut self.window.held) {
+                        self.take_alone(&held, read_line(&held.message, &self.options.limits));
+                    }
+                }
+            }
+        }
+        let reading = read_line(&event.message, &self.options.limits);
+        let begins = |reading| self.window.rejoin.begin(&event.message, reading);
+        if !self.window.at_end && reading.as_ref().is_some_and(begins) {
+            self.window.held.push(event.clone());
+            return;
+        }
+        self.take_alone(event, reading);
+    }
+
+    fn take_alone(&mut self, event: &LogEvent, reading: Option<LineReading>) {
+        if let Some(reading) = reading {
+            self.take_reading(event, reading);
+        } else {
+            self.others.log_event(&log_event(event, &event.message, self.options));
+        }
+    }
+
+    fn take_reading(&mut self, event: &LogEvent, reading: LineReading) {
+        let has_items = reading.decoded.iter().any(|line| line.request.items() > 0);
+        if !has_items && reading.undecodable.is_empty() && reading.text.is_none() {
+            self.converted.ledger.consumed += 1;
+        }
+        for line in reading.decoded {
+            take(&mut self.converted, shift::request(line.request, self.options.time_shift));
+        }
+        for line in reading.undecodable {
+            let reason = line.reason.to_string();
+            self.others.undecodable(
+                &log_event(event, &event.message, self.options),
+                &Undecodable { reason: &reason, size_bytes: line.bytes, sha256: &line.sha256 },
+            );
+            self.converted.ledger.items.undecodable += 1;
+            self.converted.ledger.dead_lettered += 1;
+            self.converted.undecodable.push((event.id.clone(), line));
+        }
+        if let Some(text) = &reading.text {
+            self.others.log_event(&log_event(event, text, self.options));
+        }
+    }
+}
+
+fn log_event<'a>(
+    event: &'a LogEvent,
+    message: &'a str,
     options: &ConvertOptions,
-    others: &mut Converter,
-    converted: &mut Converted,
-) {
+) -> platform::LogEvent<'a> {
     let time_ms = options.time_shift.apply_to_millis(event.timestamp_ms);
-    let log_event = |message| platform::LogEvent { id: &event.id, time_ms, message };
-    let Some(reading) = read_line(&event.message, &options.limits) else {
-        others.log_event(&log_event(&event.message));
-        return;
-    };
-    let has_items = reading.decoded.iter().any(|line| line.request.items() > 0);
-    if !has_items && reading.undecodable.is_empty() && reading.text.is_none() {
-        converted.ledger.consumed += 1;
-    }
-    for line in reading.decoded {
-        take(converted, shift::request(line.request, options.time_shift));
-    }
-    for line in reading.undecodable {
-        let reason = line.reason.to_string();
-        others.undecodable(
-            &log_event(&event.message),
-            &Undecodable { reason: &reason, size_bytes: line.bytes, sha256: &line.sha256 },
-        );
-        converted.ledger.items.undecodable += 1;
-        converted.ledger.dead_lettered += 1;
-        converted.undecodable.push((event.id.clone(), line));
-    }
-    if let Some(text) = &reading.text {
-        others.log_event(&log_event(text));
-    }
+    platform::LogEvent { id: &event.id, time_ms, message }
 }
 
 fn take(converted: &mut Converted, request: Request) {

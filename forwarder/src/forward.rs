@@ -1,11 +1,10 @@
 //! The pipeline: one event in, its log events converted and delivered in chunks, one report out.
 
-use crate::convert::{ConvertOptions, Converted, convert};
+use crate::convert::{ConvertOptions, Converted, Window, convert};
 use crate::deliver::{DeliverOptions, Export, Undelivered, deliver};
 use crate::ledger::Ledger;
 use crate::source::{Incoming, LogBatch, LogEvent, MessageType, SourceError, SourceLimits};
 use backend::DropReason;
-use platform::Window;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,6 +121,9 @@ impl<E: Export> Forwarder<E> {
         while let Some(batch) = batches.recv().await {
             self.forward_batch(&batch, invocation, &mut progress).await;
         }
+        if let Some(rest) = progress.window.take_held() {
+            self.forward_batch(&rest, invocation, &mut progress).await;
+        }
         let mut report = progress.report;
         report.unread = match reading.await {
             Ok(read) => read.err(),
@@ -160,6 +162,7 @@ impl<E: Export> Forwarder<E> {
     ) -> usize {
         let Progress { report, window, accepted_at } = progress;
         let before = std::mem::take(window);
+        let held = before.held();
         let converting = AssertUnwindSafe(|| {
             let options = &self.options.convert;
             convert(&batch.envelope, events, before, options, invocation.observed_unix_nano)
@@ -167,9 +170,9 @@ impl<E: Export> Forwarder<E> {
         let Ok(converted) = catch_unwind(converting) else {
             // What they would have become nobody knows: each event counts as one item, returned.
             report.panics += 1;
-            report.ledger.events += events.len();
-            report.ledger.items.undecodable += events.len();
-            report.ledger.returned += events.len();
+            report.ledger.events += held + events.len();
+            report.ledger.items.undecodable += held + events.len();
+            report.ledger.returned += held + events.len();
             return events.len();
         };
         let Converted { taken, requests, service_name, ledger, undecodable, .. } = converted;

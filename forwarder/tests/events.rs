@@ -108,6 +108,22 @@ fn every_log_event_becomes_items_or_is_consumed() {
         &expect!["5 events, 4 consumed: 10 spans, 0 data points, 0 log records, 0 undecodable"],
     );
     check(
+        "wrapped",
+        &expect!["10 events, 0 consumed: 70 spans, 0 data points, 3 log records, 0 undecodable"],
+    );
+    check(
+        "oldclient",
+        &expect!["15 events, 0 consumed: 15 spans, 10 data points, 10 log records, 0 undecodable"],
+    );
+    check(
+        "old-metrics-only",
+        &expect!["1 events, 0 consumed: 0 spans, 2 data points, 0 log records, 0 undecodable"],
+    );
+    check(
+        "corrupted-mixed",
+        &expect!["54 events, 1 consumed: 380 spans, 0 data points, 18 log records, 16 undecodable"],
+    );
+    check(
         "apigw-access",
         &expect!["2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 0 undecodable"],
     );
@@ -175,4 +191,96 @@ fn text_around_a_line_is_kept() {
     let ledger =
         forward(incoming(&payload("/aws/lambda/orders", &[&both])), default_options()).ledger;
     assert_eq!((ledger.items.spans, ledger.items.log_records), (1, 1));
+}
+
+/// A line in pieces of `size` bytes.
+fn pieces(file: &str, size: usize) -> Vec<String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines").join(file);
+    let line = std::fs::read_to_string(path).unwrap();
+    let chunks = line.trim_end().as_bytes().chunks(size);
+    chunks.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect()
+}
+
+/// Forwards messages in batches of all sizes; the ledger is the same for all.
+fn ledger(messages: &[&str]) -> String {
+    let mut ledgers = [1, 12_000, usize::MAX].map(|chunk_bytes| {
+        let mut options = default_options();
+        options.source = SourceLimits { chunk_bytes, ..options.source };
+        let report = forward(incoming(&payload("/aws/lambda/orders", messages)), options);
+        assert!(report.is_complete());
+        let (ledger, items) = (report.ledger, report.ledger.items);
+        assert_eq!(report.undecodable.len(), items.undecodable);
+        let ids: Vec<_> =
+            report.undecodable.iter().map(|(id, _)| id.trim_start_matches('0')).collect();
+        format!(
+            "{} events, {} consumed: {} spans, {} log records, undecodable: {ids:?}",
+            ledger.events, ledger.consumed, items.spans, items.log_records
+        )
+    });
+    ledgers.as_mut_slice().sort();
+    let [first, .., last] = &ledgers;
+    assert_eq!(first, last);
+    first.clone()
+}
+
+#[test]
+fn a_line_in_pieces_is_joined_and_its_first_event_stands_for_it() {
+    let check = |messages: &[&str], expected: Expect| expected.assert_eq(&ledger(messages));
+    // As CloudWatch cut it.
+    let big = pieces("big-line.jsonl", 262_144);
+    let [first, second] = big.as_slice() else { panic!() };
+    check(
+        &[first, second],
+        expect!["2 events, 1 consumed: 10 spans, 0 log records, undecodable: []"],
+    );
+    let halves = pieces("python-500.jsonl", 10_000);
+    let [first, second] = halves.as_slice() else { panic!() };
+    check(
+        &["before", first, second, "behind"],
+        expect!["4 events, 1 consumed: 500 spans, 2 log records, undecodable: []"],
+    );
+    check(
+        &[first, second, first, second],
+        expect!["4 events, 2 consumed: 1000 spans, 0 log records, undecodable: []"],
+    );
+    let small = pieces("python-500.jsonl", 1024);
+    let small: Vec<_> = small.iter().map(String::as_str).collect();
+    check(&small, expect!["19 events, 18 consumed: 500 spans, 0 log records, undecodable: []"]);
+    let behind = format!("{second} text behind");
+    check(
+        &[first, &behind],
+        expect!["2 events, 1 consumed: 500 spans, 1 log records, undecodable: []"],
+    );
+}
+
+#[test]
+fn pieces_that_do_not_fit_are_kept_one_by_one() {
+    let check = |messages: &[&str], expected: Expect| expected.assert_eq(&ledger(messages));
+    let halves = pieces("python-500.jsonl", 10_000);
+    let [first, second] = halves.as_slice() else { panic!() };
+    let end = "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+    check(
+        &["a", first],
+        expect![[r#"2 events, 0 consumed: 0 spans, 2 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", first, second.trim_end_matches('}')],
+        expect![[r#"3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", first, "REPORT RequestId: 1\tDuration: 1 ms\t", second],
+        expect![[r#"4 events, 0 consumed: 0 spans, 4 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", first, end, second, "b"],
+        expect![[r#"5 events, 1 consumed: 0 spans, 4 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", first, first, second],
+        expect![[r#"4 events, 1 consumed: 500 spans, 2 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", second, first],
+        expect![[r#"3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["2"]"#]],
+    );
 }
