@@ -56,9 +56,13 @@ fn the_receiver_listens_where_the_function_sends() {
 #[test]
 fn the_older_name_of_the_mapping_counts_where_ours_is_unset() {
     let older = ("O2_SPAN_MAPPING_STRATEGY", "child_spans");
-    assert!(config(&[older]).child_spans);
-    assert!(!config(&[older, ("LAMBDA_OTLP_SPAN_MAPPING", "span_events")]).child_spans);
-    assert!(config(&[("LAMBDA_OTLP_SPAN_MAPPING", "child_spans")]).child_spans);
+    let check = |variables: &[(&str, &str)], expected| {
+        assert_eq!(config(variables).span_mapping, expected, "{variables:?}");
+    };
+    check(&[], SpanMapping::SpanEvents);
+    check(&[older], SpanMapping::ChildSpans);
+    check(&[older, ("LAMBDA_OTLP_SPAN_MAPPING", "span_events")], SpanMapping::SpanEvents);
+    check(&[("LAMBDA_OTLP_SPAN_MAPPING", "child_spans")], SpanMapping::ChildSpans);
 }
 
 #[test]

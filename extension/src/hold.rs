@@ -53,6 +53,7 @@ impl Traffic {
 
 /// What is known of the invocation when it has begun, or something about it has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "the facts that a table of decisions is about")]
 pub(crate) struct Situation {
     pub(crate) mode: Mode,
     /// Nothing can be waited for without a subscription.
@@ -69,7 +70,7 @@ pub(crate) struct Situation {
 }
 
 /// Whether `next` is held now; asked again after each event.
-pub(crate) fn hold(situation: &Situation) -> bool {
+pub(crate) fn hold(situation: Situation) -> bool {
     let Situation {
         mode,
         subscribed,
@@ -78,7 +79,7 @@ pub(crate) fn hold(situation: &Situation) -> bool {
         last_failed,
         runtime_done,
         deadline_near,
-    } = *situation;
+    } = situation;
     if !subscribed || runtime_done || deadline_near {
         return false;
     }
@@ -107,7 +108,7 @@ mod tests {
                 runtime_done: has("done"),
                 deadline_near: has("deadline"),
             };
-            assert_eq!(hold(&situation), expected, "{text}");
+            assert_eq!(hold(situation), expected, "{text}");
         };
         check("auto", false);
         check("auto otlp", false);
@@ -131,7 +132,9 @@ mod tests {
     fn traffic_is_judged_by_its_usual_gap() {
         let check = |times_s: &[u64], expected| {
             let mut traffic = Traffic::default();
-            times_s.iter().for_each(|second| traffic.invoked(second * 1000));
+            for second in times_s {
+                traffic.invoked(second * 1000);
+            }
             assert_eq!(traffic.is_rare(), expected, "{times_s:?}");
         };
         check(&[], true);
@@ -145,7 +148,9 @@ mod tests {
         // A clock set back.
         check(&[100, 50], false);
         let mut traffic = Traffic::default();
-        [0, u64::MAX, 0, u64::MAX].into_iter().for_each(|now| traffic.invoked(now));
+        for now_ms in [0, u64::MAX, 0, u64::MAX] {
+            traffic.invoked(now_ms);
+        }
         assert!(traffic.is_rare());
     }
 }

@@ -14,6 +14,7 @@ pub mod lifecycle;
 pub mod log;
 mod output;
 mod receiver;
+mod records;
 mod roots;
 mod state;
 mod supervise;
@@ -21,6 +22,7 @@ mod table;
 mod telemetry_api;
 #[cfg(test)]
 mod tests;
+mod variables;
 mod vitals;
 
 pub use extensions_api::ApiError;

@@ -8,6 +8,7 @@ use crate::extensions_api::{
 use crate::http::serve;
 use crate::output::Output;
 use crate::receiver::http::Receiver;
+use crate::records::Records;
 use crate::roots::Root;
 use crate::state::State;
 use crate::supervise;
@@ -82,7 +83,8 @@ pub async fn run(
     if !config.complaint.is_empty() {
         tracing::warn!(problems = config.complaint, "some variables are wrong, the rest is used");
     }
-    let table = Table::new(config, &registration, Arc::clone(vitals));
+    let records = wire::invocation_record::path(&config.runtime_api);
+    let table = Table::new(config, &registration, Arc::clone(vitals), Records::file(records));
     let mut lifecycle = Lifecycle {
         api,
         output,
@@ -267,8 +269,9 @@ impl Lifecycle {
                 self.with_state(|state| state.otlp(received.roots));
             }
             Event::Telemetry(delivery) => {
+                let now_ms = unix_millis();
                 for event in delivery.events {
-                    self.with_state(|state| state.telemetry(event));
+                    self.with_state(|state| state.telemetry(event, now_ms));
                 }
             }
         }

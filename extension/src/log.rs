@@ -5,7 +5,7 @@
 
 use crate::clock;
 use serde_json::{Map, Value};
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::io::Write as _;
 use tracing::field::{Field, Visit};
 use tracing::span;
@@ -72,7 +72,8 @@ impl Fields {
     fn text(&self, level: Level) -> String {
         let mut line = format!("{level} lambda-otlp-extension: {}", self.message);
         for (name, value) in &self.others {
-            line.push_str(&format!(" {name}={value}"));
+            // Writing to a String does not fail.
+            write!(line, " {name}={value}").unwrap_or_default();
         }
         let mut line = line.replace(['\n', '\r'], " ");
         line.push('\n');

@@ -46,15 +46,15 @@ struct Job {
 #[derive(Clone)]
 pub(crate) struct Output {
     jobs: mpsc::Sender<Job>,
-    writes: Arc<Writes>,
+    progress: Arc<Progress>,
     vitals: Arc<Vitals>,
 }
 
 /// Counts the beginnings and ends of writes: odd while one is under way.
 #[derive(Default)]
-struct Writes(AtomicU64);
+struct Progress(AtomicU64);
 
-impl Writes {
+impl Progress {
     fn switch(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
@@ -74,17 +74,17 @@ impl Output {
         vitals: Arc<Vitals>,
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let writes = Arc::<Writes>::default();
+        let progress = Arc::<Progress>::default();
         let mut thread = Thread {
             lines: lines.clone(),
             service_name: service_name.to_owned(),
             encoder: None,
             writer,
-            writes: Arc::clone(&writes),
+            progress: Arc::clone(&progress),
             vitals: Arc::clone(&vitals),
         };
         std::thread::Builder::new().name("lines".to_owned()).spawn(move || thread.run(queue))?;
-        Ok(Self { jobs, writes, vitals })
+        Ok(Self { jobs, progress, vitals })
     }
 
     /// Writes a request; gives up when the pipe has been full for 200 ms.
@@ -131,7 +131,7 @@ impl Output {
         let mut looks = 0;
         while looks < LOOKS {
             tokio::time::sleep(PATIENCE / LOOKS).await;
-            let current = self.writes.current();
+            let current = self.progress.current();
             looks = if current.is_some() && current == seen { looks + 1 } else { 1 };
             if current.is_none() {
                 looks = 0;
@@ -146,7 +146,7 @@ struct Thread<W> {
     service_name: String,
     encoder: Option<LineEncoder>,
     writer: W,
-    writes: Arc<Writes>,
+    progress: Arc<Progress>,
     vitals: Arc<Vitals>,
 }
 
@@ -214,9 +214,9 @@ impl<W: Write> Thread<W> {
         let mut lines = Vec::new();
         let written = encoder.encode(&envelope, request, &mut lines);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            self.writes.switch();
+            self.progress.switch();
             let result = write_whole(&mut self.writer, line);
-            self.writes.switch();
+            self.progress.switch();
             result?;
         }
         Ok(written)
@@ -227,10 +227,11 @@ impl<W: Write> Thread<W> {
 fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
     let is_small = |job: &Job| job.request.bytes().len() <= SHARED_BYTES;
     let (mut items, mut bytes) = (first.request.items(), first.request.bytes().len());
-    let may_share = is_small(&first);
+    if !is_small(&first) {
+        return (vec![first], None);
+    }
     let mut together = vec![first];
-    while may_share {
-        let Ok(job) = queue.try_recv() else { break };
+    while let Ok(job) = queue.try_recv() {
         items += job.request.items();
         bytes += job.request.bytes().len();
         if !is_small(&job) || bytes > TOGETHER_BYTES || items > TOGETHER_ITEMS {

@@ -54,14 +54,15 @@ impl State {
     /// An invocation begins; what waits of earlier ones is due.
     pub(crate) fn invoke(&mut self, invoke: &Invoke, now_ms: u64) {
         self.traffic.invoked(now_ms);
-        self.table.invoke(&invoke.request_id, &invoke.invoked_function_arn);
+        let request_id = invoke.request_id.to_ascii_lowercase();
+        self.table.invoke(&request_id, &invoke.invoked_function_arn, now_ms);
         self.current = Some(Current {
-            request_id: invoke.request_id.to_ascii_lowercase(),
             deadline_ms: invoke.deadline_ms,
             otlp_received: false,
             // Its end may have been read before its beginning: they come on different connections.
-            runtime_done: self.table.is_runtime_done(&invoke.request_id),
+            runtime_done: self.table.is_runtime_done(&request_id),
             written_before_deadline: false,
+            request_id,
         });
     }
 
@@ -70,15 +71,11 @@ impl State {
         if let Some(current) = &mut self.current {
             current.otlp_received = true;
         }
-        let running = self.current.as_ref().filter(|current| !current.runtime_done);
-        let running = running.map(|current| current.request_id.as_str());
-        for root in roots {
-            self.table.root(root, running);
-        }
+        self.table.roots(roots);
     }
 
-    /// Lambda says something.
-    pub(crate) fn telemetry(&mut self, event: PlatformEvent) {
+    /// Lambda says something; it was received at this time.
+    pub(crate) fn telemetry(&mut self, event: PlatformEvent, now_ms: u64) {
         if event.kind == EventKind::RuntimeDone {
             let current = self
                 .current
@@ -91,13 +88,13 @@ impl State {
         if matches!(event.kind, EventKind::RuntimeDone | EventKind::Report) {
             self.last_failed = !event.succeeded();
         }
-        self.table.event(event);
+        self.table.event(event, now_ms);
     }
 
     /// Whether the environment may sleep.
     pub(crate) fn may_call_next(&self, now_ms: u64) -> bool {
         let Some(current) = &self.current else { return true };
-        !hold::hold(&Situation {
+        !hold::hold(Situation {
             mode: self.hold,
             subscribed: self.subscribed,
             rare: self.traffic.is_rare(),

@@ -1,102 +1,366 @@
-//! What is known of each invocation, until it is written: bounded, and each item once.
+//! What is known of each invocation until it is written: bounded, and each item once.
+//!
+//! `platform` collects the events of an invocation and makes spans and metrics of them. Here it is decided what it is fed, and
+//! when: an invocation's end is held back while the function's own root span may still come.
 
-use crate::config::Config;
+use crate::config::{Config, InvocationSpan};
 use crate::extensions_api::Registration;
+use crate::records::{Ids, Records};
 use crate::roots::Root;
-use crate::vitals::Vitals;
-use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
-use opentelemetry_proto::tonic::metrics::v1::{ResourceMetrics, ScopeMetrics};
-use platform::metrics::Owner;
-use platform::{Aggregator, EventKind, Identity, PlatformEvent};
+use crate::vitals::{Count, Vitals};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use platform::spans::resource_spans;
+use platform::{
+    Aggregator, Ending, EventKind, Identity, Invocations, Owner, PlatformEvent, SpanEnd,
+    SpanOptions,
+};
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use wire::{Metrics, Request, Signal as _};
+use wire::{Metrics, Request, Signal as _, Traces};
 
 /// Invocations that are remembered; an environment runs one at a time, a managed instance some dozens.
-const MAX_INVOCATIONS: usize = 256;
+const MAX_KNOWN: usize = 256;
+/// Ends that wait for a root; the oldest goes on without.
+const MAX_HELD_BACK: usize = 64;
+/// Events by which a repeated delivery is recognised: more than one delivery has.
+const MAX_RECENT: usize = 2048;
+/// The function may begin its root a little before we have read that it was invoked.
+const EARLY_MS: u64 = 100;
 
-#[derive(Debug)]
-struct Invocation {
+/// What is known of an invocation beside what `platform` collects.
+#[derive(Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each has come or not, in any order")]
+struct Known {
     request_id: String,
+    invoked_arn: String,
+    /// When INVOKE was read; `None` where only telemetry speaks of it.
+    invoked_ms: Option<u64>,
+    has_events: bool,
+    has_root: bool,
     runtime_done: bool,
     reported: bool,
 }
 
+/// All invocations of the environment.
 #[derive(Debug)]
 pub(crate) struct Table {
     identity: Identity,
+    memory_bytes: Option<i64>,
+    invocation_span: InvocationSpan,
+    options: SpanOptions,
+    records: Records,
     metrics: Aggregator,
-    /// Something in `metrics` is complete and can go with the next line.
+    /// `None` without a subscription: nothing tells of an end then, or where no spans are wanted.
+    spans: Option<Invocations>,
+    known: VecDeque<Known>,
+    /// Ends of invocations whose root may still come, with the time of each.
+    held_back: VecDeque<(PlatformEvent, u64)>,
+    /// The function has sent a root before, so it will again.
+    sends_roots: bool,
+    recent: VecDeque<u64>,
+    hasher: RandomState,
     due: bool,
-    invocations: VecDeque<Invocation>,
+    evicted: usize,
     vitals: Arc<Vitals>,
 }
 
 impl Table {
-    pub(crate) fn new(config: &Config, registration: &Registration, vitals: Arc<Vitals>) -> Self {
-        let function = &config.function;
-        let name = Some(registration.function_name.clone()).filter(|name| !name.is_empty());
-        let version = Some(registration.function_version.clone()).filter(|text| !text.is_empty());
-        let identity = Identity {
-            service_name: config.service_name.clone(),
-            function_name: name.or_else(|| Some(function.name.clone())),
-            function_version: version.or_else(|| function.version.clone()),
-            is_lambda: true,
-            account: registration.account_id.clone(),
-            region: function.region.clone(),
-            // Lambda hides both from extensions; the forwarder knows them.
-            log_group: String::new(),
-            log_stream: String::new(),
+    pub(crate) fn new(
+        config: &Config,
+        registration: &Registration,
+        vitals: Arc<Vitals>,
+        records: Records,
+    ) -> Self {
+        let identity = identity(config, registration);
+        let options = SpanOptions {
+            mapping: config.span_mapping,
+            end: config.span_end,
+            names: config.names,
+            xray_lambda: config.xray_lambda,
+            function_name: identity.function_name.clone().unwrap_or_default(),
+            function_version: identity.function_version.clone(),
         };
+        let memory_mib = config.function.memory_mib.and_then(|mib| i64::try_from(mib).ok());
         Self {
             identity,
+            memory_bytes: memory_mib.and_then(|mib| mib.checked_mul(1024 * 1024)),
+            invocation_span: config.invocation_span,
+            options,
+            records,
             metrics: Aggregator::new(config.shape, config.names).with_owner(Owner::Extension),
+            spans: None,
+            known: VecDeque::new(),
+            held_back: VecDeque::new(),
+            sends_roots: false,
+            recent: VecDeque::new(),
+            hasher: RandomState::new(),
             due: false,
-            invocations: VecDeque::new(),
+            evicted: 0,
             vitals,
         }
     }
 
-    pub(crate) fn subscribed(&mut self) {}
+    /// Telemetry will come.
+    pub(crate) fn subscribed(&mut self) {
+        if self.invocation_span != InvocationSpan::Never {
+            self.spans = Some(Invocations::new(self.options.clone()));
+        }
+    }
 
-    pub(crate) fn invoke(&mut self, request_id: &str, _arn: &str) {
+    /// An invocation begins; what is finished of earlier ones can be written beside it.
+    pub(crate) fn invoke(&mut self, request_id: &str, invoked_arn: &str, now_ms: u64) {
         self.due = true;
-        self.invocation(request_id);
+        let known = self.known(request_id);
+        known.invoked_ms = Some(now_ms);
+        invoked_arn.clone_into(&mut known.invoked_arn);
+        // Lambda's retries keep the request id.
+        if known.reported {
+            (known.reported, known.runtime_done, known.has_root) = (false, false, false);
+        }
     }
 
     pub(crate) fn is_runtime_done(&self, request_id: &str) -> bool {
-        self.invocations.iter().any(|known| known.request_id == request_id && known.runtime_done)
+        self.find(request_id).is_some_and(|known| known.runtime_done)
     }
 
-    pub(crate) fn root(&mut self, _root: Root, _running: Option<&str>) {}
-
-    pub(crate) fn event(&mut self, event: PlatformEvent) {
-        self.metrics.add(&event, event.time_unix_nano.unwrap_or_default());
-        if event.kind == EventKind::RuntimeDone {
-            self.due = true;
+    /// Root spans were received. One that names no invocation belongs to the newest that began before it.
+    pub(crate) fn roots(&mut self, roots: Vec<Root>) {
+        if self.invocation_span != InvocationSpan::Auto {
+            return;
         }
-        if let Some(request_id) = &event.request_id {
-            let invocation = self.invocation(request_id);
-            invocation.runtime_done |= event.kind == EventKind::RuntimeDone;
-            invocation.reported |= event.kind == EventKind::Report;
+        let (named, unnamed): (Vec<Root>, Vec<Root>) =
+            roots.into_iter().partition(|root| root.request_id.is_some());
+        for root in named.into_iter().chain(unnamed) {
+            let start_ms = root.start_unix_nano / 1_000_000 + EARLY_MS;
+            let request_id = root.request_id.map(|id| id.to_ascii_lowercase()).or_else(|| {
+                let began_before =
+                    |known: &&Known| known.invoked_ms.is_some_and(|invoked| invoked <= start_ms);
+                self.known.iter().rev().find(began_before).map(|known| known.request_id.clone())
+            });
+            let Some(request_id) = request_id else { continue };
+            self.sends_roots = true;
+            self.root(&request_id, (root.trace_id, root.span_id), root.start_unix_nano);
         }
     }
 
+    fn root(&mut self, request_id: &str, (trace_id, span_id): Ids, time: u64) {
+        let Some(spans) = &mut self.spans else { return };
+        if self.known.iter().any(|known| known.request_id == request_id && known.has_root) {
+            return;
+        }
+        if !spans.function_root(request_id, trace_id, span_id, time) {
+            return;
+        }
+        self.known(request_id).has_root = true;
+        self.release(|event| event.request_id.as_deref() == Some(request_id));
+    }
+
+    /// Lambda says something; where the event has no time, it is now.
+    pub(crate) fn event(&mut self, event: PlatformEvent, now_ms: u64) {
+        if self.is_repeated(&event) {
+            self.vitals.add(Count::Repeated, 1);
+            return;
+        }
+        let time = event.time_unix_nano.unwrap_or(now_ms.saturating_mul(1_000_000));
+        self.metrics.add(&event, time);
+        let Some(request_id) = event.request_id.clone() else {
+            if let Some(spans) = &mut self.spans {
+                spans.observe(&event, time);
+            }
+            return;
+        };
+        self.begin(&request_id, time);
+        let known = self.known(&request_id);
+        // Managed instances say nothing before the report.
+        let is_end = event.kind == EventKind::RuntimeDone
+            || (event.kind == EventKind::Report && !known.runtime_done);
+        known.runtime_done |= event.kind == EventKind::RuntimeDone;
+        known.reported |= event.kind == EventKind::Report;
+        if is_end {
+            // Who waited for this one's root has waited for a whole invocation.
+            self.release(|held| held.request_id.as_deref() != Some(&request_id));
+        }
+        if self.waits_for_root(&event, &request_id) {
+            if self.held_back.len() == MAX_HELD_BACK {
+                let oldest = self.held_back.front().and_then(|(event, _)| event.request_id.clone());
+                self.release(|held| held.request_id == oldest);
+            }
+            self.held_back.push_back((event, time));
+        } else {
+            self.observe(&event, time);
+        }
+    }
+
+    /// What is to be written now.
     pub(crate) fn take_due(&mut self) -> Vec<Request> {
-        if std::mem::take(&mut self.due) { self.take_all() } else { Vec::new() }
+        if self.due { self.take_all() } else { Vec::new() }
     }
 
+    /// All that is finished, whether due or not.
     pub(crate) fn take_all(&mut self) -> Vec<Request> {
-        let metrics = self.metrics.take();
-        if metrics.is_empty() {
-            return Vec::new();
+        self.due = false;
+        let mut requests = Vec::new();
+        if let Some(invocations) = &mut self.spans {
+            let spans = invocations.take_finished();
+            let evicted = invocations.evicted();
+            self.vitals.add(Count::TableFull, evicted - self.evicted.min(evicted));
+            self.evicted = evicted;
+            if !spans.is_empty() {
+                let spans = resource_spans(self.span_resource(), spans);
+                requests.push(Request::encode::<Traces>(&Traces::request(vec![spans])));
+            }
         }
+        let metrics = self.metrics.take();
+        if !metrics.is_empty() {
+            let metrics = self.resource_metrics(metrics);
+            requests.push(Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
+        }
+        requests
+    }
+
+    /// Invocations of which Lambda has not said all.
+    pub(crate) fn is_waiting_for_reports(&self) -> bool {
+        self.known.iter().any(|known| !known.reported)
+    }
+
+    /// The environment ends for this reason: invocations without an end are closed.
+    pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
+        let now = now_ms.saturating_mul(1_000_000);
+        self.release(|_| true);
+        // Of the newest invocation telemetry may have come too late.
+        let newest = self.known.back().filter(|known| !known.has_events);
+        if let Some(request_id) = newest.map(|known| known.request_id.clone()) {
+            self.begin(&request_id, now);
+            self.look_up_root(&request_id, now);
+        }
+        if let Some(spans) = &mut self.spans {
+            spans.close_all(Ending::of_shutdown_reason(reason), now);
+        }
+        self.take_all()
+    }
+
+    /// Lets `platform` know an invocation before its first event.
+    fn begin(&mut self, request_id: &str, time: u64) {
+        let known = self.known(request_id);
+        if std::mem::replace(&mut known.has_events, true) {
+            return;
+        }
+        let began = known.invoked_ms.map_or(time, |ms| ms.saturating_mul(1_000_000));
+        let invoked_arn = known.invoked_arn.clone();
+        if let Some(spans) = &mut self.spans {
+            spans.invoked(request_id, &invoked_arn, began.min(time));
+        }
+    }
+
+    /// An end waits where the function sends its roots by OTLP and this one's has not come.
+    fn waits_for_root(&mut self, event: &PlatformEvent, request_id: &str) -> bool {
+        let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
+        if self.spans.is_none() || !is_end || self.invocation_span != InvocationSpan::Auto {
+            return false;
+        }
+        let is_held_back = |(held, _): &(PlatformEvent, u64)| held.request_id == event.request_id;
+        if event.kind == EventKind::Report && self.options.end == SpanEnd::RuntimeDone {
+            // It goes behind the end, wherever that is.
+            return self.held_back.iter().any(is_held_back);
+        }
+        let time = event.time_unix_nano.unwrap_or_default();
+        !self.look_up_root(request_id, time) && self.sends_roots
+    }
+
+    /// Whether the root is known, by the exporter's record too.
+    fn look_up_root(&mut self, request_id: &str, time: u64) -> bool {
+        if self.find(request_id).is_some_and(|known| known.has_root) {
+            return true;
+        }
+        if self.invocation_span != InvocationSpan::Auto || self.spans.is_none() {
+            return false;
+        }
+        let Some(ids) = self.records.find(request_id) else { return false };
+        self.root(request_id, ids, time);
+        true
+    }
+
+    /// Lets ends go on that no longer have to wait.
+    fn release(&mut self, goes_on: impl Fn(&PlatformEvent) -> bool) {
+        let held_back = std::mem::take(&mut self.held_back);
+        let (released, held_back): (VecDeque<_>, VecDeque<_>) =
+            held_back.into_iter().partition(|(event, _)| goes_on(event));
+        self.held_back = held_back;
+        for (event, time) in released {
+            self.observe(&event, time);
+        }
+    }
+
+    fn observe(&mut self, event: &PlatformEvent, time: u64) {
+        // The report's figures can wait for the next line, unless the report ends the span.
+        let ends_span = self.options.end == SpanEnd::Report
+            || self.spans.is_none()
+            || event.request_id.as_deref().is_some_and(|id| !self.is_runtime_done(id));
+        self.due |= match event.kind {
+            EventKind::RuntimeDone => true,
+            EventKind::Report => ends_span,
+            _ => false,
+        };
+        if let Some(spans) = &mut self.spans {
+            spans.observe(event, time);
+        }
+    }
+
+    /// Whether the same event came before: Lambda repeats a delivery whose answer it did not get.
+    fn is_repeated(&mut self, event: &PlatformEvent) -> bool {
+        let Some(time) = event.time_unix_nano else { return false };
+        let key =
+            (event.kind.as_str(), &event.request_id, time, &event.phase, &event.name, &event.state);
+        let key = self.hasher.hash_one(key);
+        if self.recent.contains(&key) {
+            return true;
+        }
+        if self.recent.len() == MAX_RECENT {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(key);
+        false
+    }
+
+    fn find(&self, request_id: &str) -> Option<&Known> {
+        self.known.iter().rev().find(|known| known.request_id == request_id)
+    }
+
+    fn known(&mut self, request_id: &str) -> &mut Known {
+        let at = self.known.iter().rposition(|known| known.request_id == request_id);
+        let at = at.unwrap_or_else(|| {
+            if self.known.len() == MAX_KNOWN {
+                self.known.pop_front();
+            }
+            self.known.push_back(Known { request_id: request_id.to_owned(), ..Known::default() });
+            self.known.len() - 1
+        });
+        #[expect(clippy::indexing_slicing, reason = "the position was found or made just now")]
+        &mut self.known[at]
+    }
+
+    fn span_resource(&self) -> Resource {
+        let mut resource = self.identity.log_resource();
+        if let Some(bytes) = self.memory_bytes {
+            resource.attributes.push(KeyValue {
+                key: wire::resource::FAAS_MAX_MEMORY.to_owned(),
+                value: Some(AnyValue { value: Some(any_value::Value::IntValue(bytes)) }),
+                ..KeyValue::default()
+            });
+        }
+        resource
+    }
+
+    fn resource_metrics(&self, metrics: Vec<Metric>) -> ResourceMetrics {
         let scope = InstrumentationScope {
             name: platform::names::PLATFORM_SCOPE.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ..InstrumentationScope::default()
         };
-        let container = ResourceMetrics {
+        ResourceMetrics {
             resource: Some(self.identity.metric_resource()),
             scope_metrics: vec![ScopeMetrics {
                 scope: Some(scope),
@@ -104,32 +368,27 @@ impl Table {
                 ..ScopeMetrics::default()
             }],
             ..ResourceMetrics::default()
-        };
-        vec![Request::encode::<Metrics>(&Metrics::request(vec![container]))]
-    }
-
-    pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        self.invocations.iter().any(|invocation| !invocation.reported)
-    }
-
-    pub(crate) fn close(&mut self, _reason: &str, _now_ms: u64) -> Vec<Request> {
-        self.take_all()
-    }
-
-    fn invocation(&mut self, request_id: &str) -> &mut Invocation {
-        let at = self.invocations.iter().position(|known| known.request_id == request_id);
-        let at = at.unwrap_or_else(|| {
-            if self.invocations.len() == MAX_INVOCATIONS {
-                self.invocations.pop_front();
-            }
-            self.invocations.push_back(Invocation {
-                request_id: request_id.to_owned(),
-                runtime_done: false,
-                reported: false,
-            });
-            self.invocations.len() - 1
-        });
-        #[expect(clippy::indexing_slicing, reason = "the position was found or made just now")]
-        &mut self.invocations[at]
+        }
     }
 }
+
+/// Who the telemetry is of: what Lambda answered to register, else its variables.
+fn identity(config: &Config, registration: &Registration) -> Identity {
+    let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+    let function = &config.function;
+    Identity {
+        service_name: config.service_name.clone(),
+        function_name: said(&registration.function_name).or_else(|| said(&function.name)),
+        function_version: said(&registration.function_version).or_else(|| function.version.clone()),
+        is_lambda: true,
+        account: registration.account_id.clone(),
+        region: function.region.clone(),
+        // Lambda hides both from extensions; the forwarder knows them.
+        log_group: String::new(),
+        log_stream: String::new(),
+    }
+}
+
+#[cfg(test)]
+#[path = "table_tests.rs"]
+mod tests;

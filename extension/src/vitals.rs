@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// One thing that is counted; the names are those of the log's fields.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Count {
+    /// OTLP requests that were read, whatever became of them.
+    Received,
     /// OTLP requests written and acknowledged.
     Requests,
     /// Items (spans, data points, log records) of those requests.
@@ -40,7 +42,8 @@ pub enum Count {
     Panics,
 }
 
-const COUNTS: [Count; 16] = [
+const COUNTS: [Count; 17] = [
+    Count::Received,
     Count::Requests,
     Count::Items,
     Count::RefusedFull,
@@ -62,6 +65,7 @@ const COUNTS: [Count; 16] = [
 impl Count {
     const fn name(self) -> &'static str {
         match self {
+            Self::Received => "received",
             Self::Requests => "requests",
             Self::Items => "items",
             Self::RefusedFull => "refused_full",

@@ -47,7 +47,7 @@ pub(crate) enum Refusal {
     TooLarge { max_bytes: usize },
     #[error("the content type is neither application/x-protobuf nor application/json")]
     ContentType,
-    #[error("the content encoding is none of gzip, deflate and identity")]
+    #[error("the content encoding is neither gzip nor identity")]
     ContentEncoding,
     #[error("the extension is full, send again")]
     Full,

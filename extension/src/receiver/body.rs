@@ -41,6 +41,7 @@ pub(crate) fn read(
         Encoding::Protobuf => {
             Request::check(kind, body, &limits).map_err(|error| Refusal::Invalid(error.to_string()))
         }
-        Encoding::Json => Err(Refusal::ContentType),
+        Encoding::Json => Request::from_json(kind, &body, &limits)
+            .map_err(|error| Refusal::Invalid(error.to_string())),
     }
 }

@@ -93,6 +93,7 @@ impl Receiver {
         let request = body::read(kind, encoding, compression, bytes, max_bytes)?;
         let inflated = request.bytes().len().saturating_sub(announced);
         held.merge(self.hold(inflated)?);
+        self.vitals.add(Count::Received, 1);
         if request.items() == 0 {
             return Ok(0);
         }

@@ -8,9 +8,9 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use lambda_otlp_extension::Vitals;
 use lambda_otlp_extension::config::Config;
 use lambda_otlp_extension::lifecycle::{self, Fatal};
-use lambda_otlp_extension::{Count, Vitals};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -22,6 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use wire::SignalKind;
+use wire::proto::Writer;
 
 /// A call that the extension made; the test answers it.
 pub(crate) struct Call {
@@ -90,12 +91,17 @@ impl Lambda {
                 .to_string(),
         );
         for status in script.subscribe {
-            let subscribe = lambda.call("PUT /2022-07-01/telemetry").await;
-            let uri = subscribe.json()["destination"]["URI"].as_str().unwrap().to_owned();
-            subscribe.answer(*status, "OK");
-            lambda.telemetry_uri = (*status == 200).then_some(uri);
+            lambda.subscribe(*status).await;
         }
         lambda
+    }
+
+    /// Answers the subscription.
+    pub(crate) async fn subscribe(&mut self, status: u16) {
+        let subscribe = self.call("PUT /2022-07-01/telemetry").await;
+        let uri = subscribe.json()["destination"]["URI"].as_str().unwrap().to_owned();
+        subscribe.answer(status, "OK");
+        self.telemetry_uri = (status == 200).then_some(uri);
     }
 
     /// Starts the extension; its first call is register.
@@ -133,11 +139,6 @@ impl Lambda {
     /// Waits for `next`.
     pub(crate) async fn next(&mut self) -> Call {
         self.call("GET /2020-01-01/extension/event/next").await
-    }
-
-    /// Whether the extension is in `next` already, or holds it. Everything that can happen has happened before.
-    pub(crate) fn holds_next(&mut self) -> bool {
-        self.calls.is_empty()
     }
 
     pub(crate) async fn telemetry(&self, events: &[Value]) -> u16 {
@@ -194,12 +195,18 @@ struct Written {
     bytes: Vec<u8>,
     writes: usize,
     full: bool,
+    waiting: usize,
 }
 
 impl Stdout {
     pub(crate) fn fill(&self, full: bool) {
         self.0.0.lock().unwrap().full = full;
         self.0.1.notify_all();
+    }
+
+    /// Writes that wait for room.
+    pub(crate) fn waiting(&self) -> usize {
+        self.0.0.lock().unwrap().waiting
     }
 
     pub(crate) fn text(&self) -> String {
@@ -222,9 +229,11 @@ impl Stdout {
 impl Write for Stdout {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = self.0.0.lock().unwrap();
+        written.waiting += 1;
         while written.full {
             written = self.0.1.wait(written).unwrap();
         }
+        written.waiting -= 1;
         written.bytes.extend_from_slice(bytes);
         written.writes += 1;
         Ok(bytes.len())
@@ -260,7 +269,11 @@ pub(crate) async fn post(
     request(Method::POST, authority, path, headers, body).await
 }
 
-pub(crate) async fn request(
+pub(crate) async fn get(authority: &str, path: &str) -> Posted {
+    request(Method::GET, authority, path, &[], b"").await.unwrap()
+}
+
+async fn request(
     method: Method,
     authority: &str,
     path: &str,
@@ -324,6 +337,22 @@ pub(crate) fn counts(vitals: &Vitals) -> String {
     vitals.to_string()
 }
 
-pub(crate) fn count(vitals: &Vitals, count: Count) -> u64 {
-    vitals.get(count)
+/// A request with this many spans of distinct ids, none of which is a root.
+pub(crate) fn traces(spans: u64) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            for number in 1..=spans {
+                scope.message(2, |span| {
+                    span.bytes(1, &[3; 16]);
+                    span.bytes(2, &number.to_be_bytes());
+                    span.bytes(4, &[9; 8]);
+                    span.string(5, "query");
+                    span.fixed64(7, 1);
+                    span.fixed64(8, 2);
+                });
+            }
+        });
+    });
+    bytes
 }

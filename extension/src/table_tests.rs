@@ -1,0 +1,266 @@
+use super::*;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+const SECOND: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+const ROOT: Ids = ([3; 16], [7; 8]);
+
+/// A table, and what it has written.
+struct Story {
+    table: Table,
+    records: Arc<Mutex<Vec<String>>>,
+    vitals: Arc<Vitals>,
+}
+
+impl Story {
+    fn new(variables: &[(&str, &str)]) -> Self {
+        let source: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let config = Config::from_source(&source);
+        assert_eq!(config.complaint, "");
+        let registration = Registration {
+            function_name: "orders".to_owned(),
+            function_version: "7".to_owned(),
+            account_id: Some("123456789012".to_owned()),
+        };
+        let records = Arc::<Mutex<Vec<String>>>::default();
+        let left = Arc::clone(&records);
+        let look_up = Records::new(move |request_id| {
+            left.lock().unwrap().iter().any(|left| left == request_id).then_some(ROOT)
+        });
+        let vitals = Arc::new(Vitals::default());
+        let mut table = Table::new(&config, &registration, Arc::clone(&vitals), look_up);
+        table.subscribed();
+        Self { table, records, vitals }
+    }
+
+    fn invoke(&mut self, request_id: &str, now_ms: u64) {
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders:live";
+        self.table.invoke(request_id, arn, now_ms);
+    }
+
+    fn event(&mut self, kind: EventKind, request_id: &str, ms: u64) {
+        let event = PlatformEvent {
+            request_id: Some(request_id.to_owned()),
+            time_unix_nano: Some(ms * 1_000_000),
+            status: Some("success".to_owned()).filter(|_| kind != EventKind::Start),
+            ..PlatformEvent::new(kind)
+        };
+        self.table.event(event, ms);
+    }
+
+    /// A whole invocation from start to report, with a second between its parts.
+    fn invocation(&mut self, request_id: &str, ms: u64) {
+        self.invoke(request_id, ms);
+        self.event(EventKind::Start, request_id, ms);
+        self.event(EventKind::RuntimeDone, request_id, ms + 1000);
+        self.event(EventKind::Report, request_id, ms + 2000);
+    }
+
+    fn root_by_otlp(&mut self, request_id: Option<&str>, start_ms: u64) {
+        let request_id = request_id.map(str::to_owned);
+        let (trace_id, span_id) = ROOT;
+        let start_unix_nano = start_ms * 1_000_000;
+        self.table.roots(vec![Root { request_id, trace_id, span_id, start_unix_nano }]);
+    }
+
+    /// What is due now: the kind of each span, its length in seconds, and whose child it is.
+    fn due(&mut self) -> String {
+        let requests = self.table.take_due();
+        spans(&requests).iter().map(describe).collect::<Vec<_>>().join(", ")
+    }
+
+    fn close(&mut self, reason: &str, now_ms: u64) -> String {
+        let requests = self.table.close(reason, now_ms);
+        spans(&requests).iter().map(describe).collect::<Vec<_>>().join(", ")
+    }
+}
+
+fn spans(requests: &[Request]) -> Vec<Span> {
+    let traces = requests.iter().filter_map(Request::decode::<Traces>);
+    let containers = traces.flat_map(|request| request.unwrap().resource_spans);
+    containers.flat_map(|container| container.scope_spans).flat_map(|scope| scope.spans).collect()
+}
+
+fn describe(span: &Span) -> String {
+    let kind = if span.kind == 2 { "server" } else { "internal" };
+    let parent = if span.parent_span_id.is_empty() {
+        "no parent"
+    } else if span.parent_span_id == ROOT.1 && span.trace_id == ROOT.0 {
+        "child of the function's root"
+    } else {
+        "child"
+    };
+    let millis = (span.end_time_unix_nano - span.start_time_unix_nano) / 1_000_000;
+    let status = match span.status.as_ref().map_or(0, |status| status.code) {
+        0 => "unset",
+        1 => "ok",
+        _ => "error",
+    };
+    format!("{kind} of {millis} ms, {parent}, {status}")
+}
+
+#[test]
+fn an_invocation_without_a_root_becomes_a_server_span_once() {
+    let mut story = Story::new(&[]);
+    story.invocation(FIRST, 10_000);
+    assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
+    assert_eq!(story.due(), "");
+    assert_eq!(story.close("spindown", 20_000), "");
+}
+
+#[test]
+fn the_function_s_root_gets_a_child_instead() {
+    let mut by_record = Story::new(&[]);
+    by_record.records.lock().unwrap().push(FIRST.to_owned());
+    by_record.invocation(FIRST, 10_000);
+    assert_eq!(by_record.due(), "internal of 1000 ms, child of the function's root, ok");
+
+    for named in [Some(FIRST), None] {
+        let mut by_otlp = Story::new(&[]);
+        by_otlp.invoke(FIRST, 10_000);
+        by_otlp.root_by_otlp(named, 10_005);
+        by_otlp.event(EventKind::Start, FIRST, 10_000);
+        by_otlp.event(EventKind::RuntimeDone, FIRST, 11_000);
+        assert_eq!(
+            by_otlp.due(),
+            "internal of 1000 ms, child of the function's root, ok",
+            "{named:?}"
+        );
+    }
+}
+
+#[test]
+fn the_user_chooses_the_invocation_span() {
+    let check = |choice, expected: &str| {
+        let mut story = Story::new(&[("LAMBDA_OTLP_INVOCATION_SPAN", choice)]);
+        story.records.lock().unwrap().push(FIRST.to_owned());
+        story.invoke(FIRST, 10_000);
+        story.root_by_otlp(Some(FIRST), 10_005);
+        story.event(EventKind::Start, FIRST, 10_000);
+        story.event(EventKind::RuntimeDone, FIRST, 11_000);
+        assert_eq!(story.due(), expected, "{choice}");
+        assert_eq!(story.close("timeout", 20_000), "", "{choice}");
+    };
+    check("auto", "internal of 1000 ms, child of the function's root, ok");
+    check("always", "server of 1000 ms, no parent, ok");
+    check("never", "");
+}
+
+#[test]
+fn where_roots_come_by_otlp_an_end_waits_for_its_own() {
+    let mut story = Story::new(&[]);
+    story.invoke(FIRST, 10_000);
+    story.root_by_otlp(None, 10_000);
+    story.event(EventKind::RuntimeDone, FIRST, 11_000);
+    story.event(EventKind::Report, FIRST, 12_000);
+    assert_eq!(story.due(), "internal of 0 ms, child of the function's root, ok");
+    // The batch of the second comes when the environment wakes for the next.
+    story.invoke(SECOND, 20_000);
+    story.event(EventKind::Start, SECOND, 20_000);
+    story.event(EventKind::RuntimeDone, SECOND, 21_000);
+    assert_eq!(story.due(), "");
+    story.event(EventKind::Report, SECOND, 22_000);
+    story.invoke("third", 30_000);
+    story.root_by_otlp(Some(SECOND), 20_010);
+    assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
+    // And one that never comes, as where a sampler left it out, is waited for until the next end.
+    story.event(EventKind::Start, "third", 30_000);
+    story.event(EventKind::RuntimeDone, "third", 31_000);
+    assert_eq!(story.due(), "");
+    story.invoke("fourth", 40_000);
+    story.event(EventKind::Start, "fourth", 40_000);
+    story.event(EventKind::RuntimeDone, "fourth", 41_000);
+    assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
+    assert_eq!(story.close("spindown", 50_000), "server of 1000 ms, no parent, ok");
+}
+
+#[test]
+fn the_report_ends_the_span_if_it_is_to() {
+    let mut story = Story::new(&[("LAMBDA_OTLP_SPAN_END", "report")]);
+    story.invoke(FIRST, 10_000);
+    story.event(EventKind::Start, FIRST, 10_000);
+    story.event(EventKind::RuntimeDone, FIRST, 11_000);
+    assert_eq!(story.due(), "");
+    story.event(EventKind::Report, FIRST, 12_000);
+    assert_eq!(story.due(), "server of 2000 ms, no parent, ok");
+}
+
+#[test]
+fn a_managed_instance_says_only_reports() {
+    let mut story = Story::new(&[]);
+    story.event(EventKind::Start, FIRST, 10_000);
+    story.event(EventKind::Start, SECOND, 10_500);
+    assert_eq!(story.due(), "");
+    story.event(EventKind::Report, FIRST, 12_000);
+    assert_eq!(story.due(), "server of 2000 ms, no parent, ok");
+}
+
+#[test]
+fn what_has_no_end_is_closed_with_the_environment() {
+    let check = |reason, expected: &str| {
+        let mut story = Story::new(&[]);
+        story.invoke(FIRST, 10_000);
+        story.event(EventKind::Start, FIRST, 10_000);
+        assert_eq!(story.due(), "");
+        assert!(story.table.is_waiting_for_reports());
+        assert_eq!(story.close(reason, 13_000), expected, "{reason}");
+        // Telemetry was too slow to speak of it at all.
+        let mut story = Story::new(&[]);
+        story.invoke(FIRST, 10_000);
+        assert_eq!(story.close(reason, 13_000).rsplit(", ").next(), expected.rsplit(", ").next());
+    };
+    check("timeout", "server of 3000 ms, no parent, error");
+    check("FAILURE", "server of 3000 ms, no parent, error");
+    check("spindown", "server of 3000 ms, no parent, unset");
+}
+
+#[test]
+fn a_repeated_delivery_counts_once() {
+    let mut story = Story::new(&[]);
+    story.invocation(FIRST, 10_000);
+    assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
+    story.event(EventKind::Start, FIRST, 10_000);
+    story.event(EventKind::RuntimeDone, FIRST, 11_000);
+    story.event(EventKind::Report, FIRST, 12_000);
+    assert_eq!(story.close("spindown", 20_000), "");
+    assert_eq!(story.vitals.get(Count::Repeated), 3);
+}
+
+#[test]
+fn without_a_subscription_no_span_is_invented() {
+    let mut story = Story::new(&[]);
+    story.table.spans = None;
+    story.invoke(FIRST, 10_000);
+    story.root_by_otlp(Some(FIRST), 10_000);
+    assert_eq!(story.close("spindown", 20_000), "");
+}
+
+#[test]
+fn the_table_is_bounded_and_counts_what_it_gives_up() {
+    let mut story = Story::new(&[]);
+    for number in 0..2000 {
+        story.event(EventKind::Start, &format!("request-{number}"), 10_000);
+    }
+    let written = spans(&story.table.take_all()).len();
+    assert!(story.table.known.len() <= MAX_KNOWN && story.table.recent.len() <= MAX_RECENT);
+    let given_up = usize::try_from(story.vitals.get(Count::TableFull)).unwrap();
+    assert_eq!((written, given_up), (2000 - MAX_KNOWN, 2000 - MAX_KNOWN));
+    // None is lost: they are written as they stood.
+    assert_eq!(spans(&story.table.close("spindown", 20_000)).len(), MAX_KNOWN);
+}
+
+#[test]
+fn ends_that_wait_are_bounded() {
+    let mut story = Story::new(&[]);
+    story.table.sends_roots = true;
+    for number in 0..1000 {
+        // Reports only, as of a managed instance; each lets the others go.
+        story.event(EventKind::Report, &format!("request-{number}"), 10_000 + number);
+        assert!(story.table.held_back.len() <= MAX_HELD_BACK);
+    }
+    let early = spans(&story.table.take_all()).len();
+    assert_eq!(early + spans(&story.table.close("spindown", 20_000)).len(), 1000);
+}

@@ -1,0 +1,200 @@
+//! The table of the extension's variables.
+
+use settings::{Kind, Table, Variable};
+
+/// All variables of the extension.
+pub const TABLE: Table =
+    Table::new(&[OWN, TELEMETRY, LINES, SHARED, LAMBDA]).with_known_elsewhere(KNOWN_ELSEWHERE);
+
+const OWN: &[Variable] = &[
+    Variable {
+        name: "LAMBDA_OTLP_OUTPUT",
+        default: None,
+        kind: Kind::Choice(&["stdout", "otlp", "json"]),
+        doc: "Where telemetry goes. Unset: `otlp` where an endpoint that is not loopback is set, `json` where the \
+              O2 variables are, else `stdout`. This build writes to stdout only, and says so.",
+    },
+    Variable {
+        name: "OTEL_LAMBDA_RECEIVER_PORT",
+        default: None,
+        kind: Kind::Count,
+        doc: "Port of 127.0.0.1 where OTLP is received; else the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, \
+              else 4318.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_HOLD",
+        default: Some("auto"),
+        kind: Kind::Choice(&["auto", "always", "never"]),
+        doc: "Whether the environment stays awake after the handler until Lambda's report of it has come (25 to 30 \
+              ms): `auto` only where invocations are rare and sent no OTLP, or the last one failed.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_INVOCATION_SPAN",
+        default: Some("auto"),
+        kind: Kind::Choice(&["auto", "always", "never"]),
+        doc: "Whether the extension writes a span for each invocation: `auto` only where the function has no root \
+              span of its own.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_SPAN_MAPPING",
+        default: Some("span_events"),
+        kind: Kind::Choice(&["span_events", "child_spans"]),
+        doc: "Whether an invocation's phases become events of its span, or spans below it.",
+    },
+    Variable {
+        name: "O2_SPAN_MAPPING_STRATEGY",
+        default: None,
+        kind: Kind::Choice(&["span_events", "child_spans"]),
+        doc: "The older name of `LAMBDA_OTLP_SPAN_MAPPING`, which wins.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_SPAN_END",
+        default: Some("runtime_done"),
+        kind: Kind::Choice(&["runtime_done", "report"]),
+        doc: "What ends the invocation span. `report` has billed duration and memory on it, and comes with the next \
+              invocation.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_LOG_LEVEL",
+        default: Some("warn"),
+        kind: Kind::Choice(&["error", "warn", "info", "debug"]),
+        doc: "The extension's own log, on stderr. `warn`: something was unexpected; `error`: something was lost.",
+    },
+];
+
+const TELEMETRY: &[Variable] = &[
+    Variable {
+        name: "O2_TELEMETRY_TYPES",
+        default: Some("platform"),
+        kind: Kind::Text,
+        doc: "What is asked of the Telemetry API: `platform`, `function`, `extension`, separated by commas. With \
+              stdout, CloudWatch has the logs of the last two already, and they are only counted.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_TELEMETRY_MAX_ITEMS",
+        default: Some("1000"),
+        kind: Kind::Count,
+        doc: "Events in one delivery of the Telemetry API, 1,000 to 10,000.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_TELEMETRY_MAX_BYTES",
+        default: Some("262144"),
+        kind: Kind::Bytes,
+        doc: "Bytes in one delivery of the Telemetry API, 262,144 to 1,048,576.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS",
+        default: Some("25"),
+        kind: Kind::Duration,
+        doc: "How long the Telemetry API collects events before it delivers them, 25 ms to 30 s.",
+    },
+];
+
+const LINES: &[Variable] = &[
+    Variable {
+        name: "LAMBDA_OTLP_MAX_LINE_BYTES",
+        default: Some("60KiB"),
+        kind: Kind::Bytes,
+        doc: "Longest line; a larger batch becomes several lines. From 1 KiB to 250 KiB.",
+    },
+    Variable {
+        name: "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL",
+        default: Some("6"),
+        kind: Kind::Count,
+        doc: "gzip level of the lines, 0 (stored) to 9.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_NAMES",
+        default: Some("current"),
+        kind: Kind::Choice(&["current", "legacy"]),
+        doc: "`legacy` also writes the older systems' names.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_BACKEND",
+        default: Some("openobserve"),
+        kind: Kind::Choice(&["openobserve", "otlp"]),
+        doc: "For which backend the metrics that the extension makes are shaped.",
+    },
+];
+
+/// What OpenTelemetry's SDK in the function reads too, and what chooses an output.
+const SHARED: &[Variable] = &[
+    Variable {
+        name: "OTEL_SERVICE_NAME",
+        default: None,
+        kind: Kind::Text,
+        doc: "`service.name` of what the extension makes; else the function's name.",
+    },
+    Variable {
+        name: "OTEL_PROPAGATORS",
+        default: None,
+        kind: Kind::Text,
+        doc: "Only where it names `xray-lambda` is the X-Ray header the parent of the invocation span, and its \
+              `Sampled=0` obeyed.",
+    },
+    Variable {
+        name: "OTEL_EXPORTER_OTLP_ENDPOINT",
+        default: None,
+        kind: Kind::Text,
+        doc: "Where the function's SDK sends OTLP: if it is loopback, the receiver listens there.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_ENDPOINT",
+        default: None,
+        kind: Kind::Text,
+        doc: "Base URL of the backend, for the output `otlp`.",
+    },
+    Variable {
+        name: "O2_ORGANIZATION_ID",
+        default: None,
+        kind: Kind::Text,
+        doc: "OpenObserve's organisation, for the output `json`.",
+    },
+    Variable {
+        name: "O2_AUTHORIZATION_HEADER",
+        default: None,
+        kind: Kind::Secret,
+        doc: "OpenObserve's credentials, for the output `json`.",
+    },
+];
+
+/// Set by Lambda itself.
+const LAMBDA: &[Variable] = &[
+    lambda("AWS_LAMBDA_RUNTIME_API", "Set by Lambda: host and port of its APIs."),
+    lambda("AWS_LAMBDA_FUNCTION_NAME", "Set by Lambda: `faas.name`."),
+    lambda("AWS_LAMBDA_FUNCTION_VERSION", "Set by Lambda: `faas.version`."),
+    lambda(
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+        "Set by Lambda: an eighth of it bounds what waits in memory.",
+    ),
+    lambda("AWS_REGION", "Set by Lambda: `cloud.region`."),
+    lambda(
+        "AWS_LAMBDA_INITIALIZATION_TYPE",
+        "Set by Lambda: managed instances have no INVOKE event.",
+    ),
+    lambda(
+        "AWS_LAMBDA_LOG_FORMAT",
+        "Set by Lambda: under `JSON` each line has `timestamp` and `level`.",
+    ),
+    lambda(
+        "AWS_LAMBDA_LOG_LEVEL",
+        "Set by Lambda: the `level` of lines, so that none is filtered out.",
+    ),
+];
+
+const fn lambda(name: &'static str, doc: &'static str) -> Variable {
+    Variable { name, default: None, kind: Kind::Text, doc }
+}
+
+/// What the exporter in the function, and this extension's direct outputs, read.
+const KNOWN_ELSEWHERE: &[&str] = &[
+    "LAMBDA_OTLP_HEADERS",
+    "LAMBDA_OTLP_LINE",
+    "LAMBDA_OTLP_LINE_SEQ",
+    "LAMBDA_OTLP_LOGS_FLUSH_INTERVAL",
+    "LAMBDA_OTLP_METRICS_FLUSH_INTERVAL",
+    "LAMBDA_OTLP_PROTOCOL",
+    "LAMBDA_OTLP_SECRET",
+    "LAMBDA_OTLP_STREAM",
+    "LAMBDA_OTLP_TRACES_FLUSH_INTERVAL",
+];

@@ -1,0 +1,279 @@
+//! The extension's life against a scripted Lambda: what it calls, when it holds `next`, what it writes.
+
+use crate::support::{self, Lambda, Script, invoke, shutdown};
+use lambda_otlp_extension::Count;
+use lambda_otlp_extension::lifecycle::Fatal;
+use serde_json::{Value, json};
+use std::time::Duration;
+use wire::SignalKind;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+
+fn runtime_done(request_id: &str, status: &str) -> Value {
+    json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
+        "requestId": request_id,
+        "status": status,
+        "spans": [
+            {"name": "responseLatency", "start": "2026-09-21T14:13:20.000Z", "durationMs": 120.5},
+            {"name": "responseDuration", "start": "2026-09-21T14:13:20.121Z", "durationMs": 1.0},
+            {"name": "runtimeOverhead", "start": "2026-09-21T14:13:20.122Z", "durationMs": 0.5},
+        ],
+        "metrics": {"durationMs": 122.0, "producedBytes": 8},
+    }})
+}
+
+fn report(request_id: &str) -> Value {
+    json!({"time": "2026-09-21T14:13:20.150Z", "type": "platform.report", "record": {
+        "requestId": request_id,
+        "status": "success",
+        "spans": [{"name": "extensionOverhead", "start": "2026-09-21T14:13:20.123Z", "durationMs": 26.0}],
+        "metrics": {"durationMs": 148.0, "billedDurationMs": 149, "memorySizeMB": 128, "maxMemoryUsedMB": 64},
+    }})
+}
+
+#[tokio::test]
+async fn a_first_invocation_is_held_for_its_end_and_written() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
+    let next = lambda.next().await;
+    // Response latency, response duration, runtime overhead, produced bytes.
+    assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Metrics, 4)]);
+    next.answer(200, shutdown("spindown"));
+    assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
+    let (ended, stdout, vitals) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(stdout.items(SignalKind::Metrics), 5, "and the extension's overhead");
+    assert_eq!(support::counts(&vitals), "lines=3 events=2");
+}
+
+#[tokio::test]
+async fn an_end_that_is_read_before_its_beginning_is_not_waited_for() {
+    let mut lambda = Lambda::start(&[]).await;
+    let next = lambda.next().await;
+    assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
+    next.answer(200, invoke(FIRST, MINUTE));
+    lambda.next().await.answer(200, shutdown("spindown"));
+    lambda.telemetry(&[report(FIRST)]).await;
+    lambda.ended().await.0.unwrap();
+}
+
+#[tokio::test]
+async fn a_steady_function_is_never_held() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke("first", MINUTE));
+    lambda.telemetry(&[runtime_done("first", "success")]).await;
+    for request_id in ["second", "third", "fourth"] {
+        // No event has to come before the extension asks for the next.
+        lambda.next().await.answer(200, invoke(request_id, MINUTE));
+    }
+    let next = lambda.next().await;
+    // What comes late is written late, and not lost.
+    let late = ["second", "third", "fourth"].map(|request_id| runtime_done(request_id, "success"));
+    lambda.telemetry(&late).await;
+    next.answer(200, shutdown("spindown"));
+    let (_, stdout, _) = lambda.ended().await;
+    assert_eq!(stdout.items(SignalKind::Traces), 4);
+}
+
+#[tokio::test]
+async fn otlp_of_the_invocation_ends_the_wait_and_a_failure_begins_one() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, invoke("first", MINUTE));
+    // The first is rare, and so waited for, until it has sent what it had.
+    assert_eq!(lambda.protobuf(SignalKind::Traces, &support::traces(1)).await.status, 200);
+    let next = lambda.next().await;
+    lambda.telemetry(&[runtime_done("first", "failure")]).await;
+    next.answer(200, invoke("second", MINUTE));
+    lambda.protobuf(SignalKind::Traces, &support::traces(1)).await;
+    assert_eq!(lambda.telemetry(&[runtime_done("second", "success")]).await, 200);
+    lambda.next().await.answer(200, shutdown("spindown"));
+    let (_, stdout, _) = lambda.ended().await;
+    assert_eq!(stdout.items(SignalKind::Traces), 4);
+}
+
+#[tokio::test]
+async fn holding_ends_before_the_deadline() {
+    let mut lambda = Lambda::start(&[("LAMBDA_OTLP_HOLD", "always")]).await;
+    lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(250)));
+    // Lambda says nothing of the end.
+    lambda.next().await.answer(200, shutdown("timeout"));
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(stdout.items(SignalKind::Traces), 1, "closed as a timeout");
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
+    let mut lambda = Lambda::start(&[("LAMBDA_OTLP_HOLD", "never")]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.next().await.answer(200, shutdown("spindown"));
+    assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
+    assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
+    let (ended, stdout, vitals) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(stdout.items(SignalKind::Traces), 1);
+    assert_eq!(stdout.items(SignalKind::Metrics), 5);
+    assert_eq!(vitals.get(Count::Events), 2);
+}
+
+#[tokio::test]
+async fn a_shutdown_without_a_report_ends_too() {
+    let mut lambda = Lambda::start(&[("LAMBDA_OTLP_HOLD", "never")]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.next().await.answer(200, shutdown("failure"));
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(stdout.items(SignalKind::Traces), 1, "closed as a failure");
+}
+
+#[tokio::test]
+async fn a_managed_instance_registers_for_its_end_only() {
+    let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    let mut lambda = Lambda::begin(&[kind]).await;
+    let register = lambda.call("POST /2020-01-01/extension/register").await;
+    assert_eq!(register.json(), json!({"events": ["SHUTDOWN"]}));
+    register.answer(200, "{}");
+    lambda.subscribe(200).await;
+    let next = lambda.next().await;
+    assert_eq!(lambda.telemetry(&[report("first"), report("second")]).await, 200);
+    next.answer(200, shutdown("spindown"));
+    let (_, stdout, _) = lambda.ended().await;
+    assert_eq!(stdout.items(SignalKind::Traces), 2);
+}
+
+#[tokio::test]
+async fn the_subscription_says_what_the_variables_say() {
+    let mut lambda = Lambda::begin(&[
+        ("O2_TELEMETRY_TYPES", "platform,function"),
+        ("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", "100"),
+    ])
+    .await;
+    lambda.call("POST /2020-01-01/extension/register").await.answer(200, "{}");
+    let subscribe = lambda.call("PUT /2022-07-01/telemetry").await;
+    let mut body = subscribe.json();
+    let uri = body["destination"]["URI"].take();
+    assert!(uri.as_str().unwrap().starts_with("http://127.0.0.1:"), "{uri}");
+    assert_eq!(
+        body,
+        json!({
+            "schemaVersion": "2025-01-29",
+            "types": ["platform", "function"],
+            "buffering": {"maxItems": 1000, "maxBytes": 262_144, "timeoutMs": 100},
+            "destination": {"protocol": "HTTP", "URI": null},
+        })
+    );
+    subscribe.answer(400, "");
+    let subscribe = lambda.call("PUT /2022-07-01/telemetry").await;
+    assert_eq!(subscribe.json()["schemaVersion"], "2022-12-13");
+    subscribe.answer(200, "");
+    lambda.next().await.answer(200, shutdown("spindown"));
+    lambda.ended().await.0.unwrap();
+}
+
+#[tokio::test]
+async fn log_lines_are_counted_and_no_line_is_made_of_them() {
+    let mut lambda = Lambda::start(&[("O2_TELEMETRY_TYPES", "platform,function,extension")]).await;
+    let next = lambda.next().await;
+    let line =
+        |kind| json!({"time": "2026-09-21T14:13:20.123Z", "type": kind, "record": "hello\n"});
+    let lines: Vec<Value> = (0..1000).map(|_| line("function")).collect();
+    for _ in 0..20 {
+        assert_eq!(lambda.telemetry(&lines).await, 200);
+    }
+    assert_eq!(lambda.telemetry(&[line("extension")]).await, 200);
+    next.answer(200, shutdown("spindown"));
+    let (_, stdout, vitals) = lambda.ended().await;
+    assert_eq!(stdout.text(), "");
+    assert_eq!(vitals.get(Count::LogEvents), 20_001);
+}
+
+#[tokio::test]
+async fn telemetry_that_is_no_array_of_events_is_counted_and_not_asked_for_again() {
+    let mut lambda = Lambda::start(&[]).await;
+    let next = lambda.next().await;
+    for body in ["", "{}", "nonsense", r#"[1, {"type": "platform.start"}, {"no": "type"}]"#, "[}"] {
+        assert_eq!(lambda.telemetry_body(body.as_bytes()).await, 200, "{body}");
+    }
+    next.answer(200, shutdown("spindown"));
+    let vitals = lambda.ended().await.2;
+    assert_eq!(support::counts(&vitals), "events=1 malformed=6");
+}
+
+#[tokio::test]
+async fn only_lambda_knows_where_telemetry_is_taken() {
+    let mut lambda = Lambda::start(&[]).await;
+    let next = lambda.next().await;
+    let uri = lambda.telemetry_uri.clone().unwrap();
+    lambda.telemetry_uri = Some(format!("{}0", uri.strip_suffix(|_: char| true).unwrap()));
+    let status = lambda.telemetry(&[report(FIRST)]).await;
+    assert!(status == 404 || lambda.telemetry_uri == Some(uri), "{status}");
+    next.answer(200, shutdown("spindown"));
+    lambda.ended().await.0.unwrap();
+}
+
+#[tokio::test]
+async fn a_shutdown_without_an_invocation_waits_for_nothing() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, shutdown("spindown"));
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(stdout.text(), "");
+}
+
+#[tokio::test]
+async fn an_unknown_event_is_passed_over() {
+    let mut lambda = Lambda::start(&[]).await;
+    lambda.next().await.answer(200, r#"{"eventType":"HIBERNATE"}"#);
+    lambda.next().await.answer(200, "nonsense");
+    lambda.next().await.answer(200, shutdown("spindown"));
+    lambda.ended().await.0.unwrap();
+}
+
+#[tokio::test]
+async fn a_refused_subscription_costs_only_the_telemetry() {
+    for subscribe in [&[202][..], &[404], &[500, 500], &[400, 400], &[400, 200]] {
+        let script = Script { subscribe, ..Script::default() };
+        let mut lambda = Lambda::scripted(&[], script).await;
+        lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+        if !subscribe.contains(&200) {
+            // Nothing will come that is worth waiting for.
+            lambda.next().await.answer(200, shutdown("spindown"));
+            lambda.ended().await.0.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_of_register_or_next_ends_it_at_once() {
+    for status in [403, 500] {
+        let mut lambda = Lambda::begin(&[]).await;
+        let register = lambda.call("POST /2020-01-01/extension/register").await;
+        register.answer(status, "{}");
+        assert!(matches!(lambda.ended().await.0, Err(Fatal::Api(_))));
+
+        let mut lambda = Lambda::start(&[]).await;
+        lambda.next().await.answer(status, "{}");
+        assert!(matches!(lambda.ended().await.0, Err(Fatal::Api(_))));
+    }
+}
+
+#[tokio::test]
+async fn wrong_variables_and_a_busy_port_stop_nothing() {
+    let busy = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = busy.local_addr().unwrap().port().to_string();
+    let mut lambda = Lambda::start(&[
+        ("OTEL_LAMBDA_RECEIVER_PORT", &port),
+        ("LAMBDA_OTLP_HOLD", "sometimes"),
+        ("LAMBDA_OTLP_OUTPUT", "otlp"),
+        ("O2_TELEMETRY_TYPES", "everything"),
+    ])
+    .await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
+    lambda.next().await.answer(200, shutdown("spindown"));
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(stdout.items(SignalKind::Metrics), 4);
+}

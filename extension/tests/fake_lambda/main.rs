@@ -1,0 +1,12 @@
+//! The extension against a scripted Lambda: each answer and each moment is the test's.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "what goes wrong in the scripted Lambda fails the test"
+)]
+
+mod lifecycle;
+mod receiver;
+mod support;

@@ -1,0 +1,167 @@
+//! OTLP over HTTP: what is taken, what is refused, and how it is said.
+
+use crate::support::{Lambda, Posted, get, shutdown, traces};
+use lambda_otlp_extension::Count;
+use serde_json::json;
+use wire::{SignalKind, gzip};
+
+const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
+const JSON: (&str, &str) = ("content-type", "application/json");
+const GZIP: (&str, &str) = ("content-encoding", "gzip");
+
+/// Status, content type and text of an answer.
+fn said(posted: &Posted) -> String {
+    let content_type = posted.headers["content-type"].to_str().unwrap();
+    let text = String::from_utf8_lossy(&posted.body).replace(|c: char| c.is_control(), "·");
+    format!("{} {content_type} {text}", posted.status).trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn what_is_taken_is_on_stdout_before_it_is_acknowledged() {
+    let mut lambda = Lambda::start(&[]).await;
+    let next = lambda.next().await;
+    let posted = lambda.protobuf(SignalKind::Traces, &traces(3)).await;
+    assert_eq!(said(&posted), "200 application/x-protobuf");
+    assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 3)]);
+    let posted = lambda.otlp("/v1/traces", &[PROTOBUF, GZIP], &gzip::compress(6, &traces(5))).await;
+    assert_eq!(said(&posted), "200 application/x-protobuf");
+    assert_eq!(lambda.stdout.items(SignalKind::Traces), 8);
+    let posted = lambda.protobuf(SignalKind::Logs, b"").await;
+    assert_eq!(said(&posted), "200 application/x-protobuf", "nothing in it, nothing written");
+    next.answer(200, shutdown("spindown"));
+    let (_, stdout, vitals) = lambda.ended().await;
+    assert_eq!(stdout.items(SignalKind::Traces), 8);
+    assert_eq!(vitals.to_string(), "received=3 requests=2 items=8 lines=2");
+}
+
+#[tokio::test]
+async fn json_is_taken_and_answered_in_json() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let id = "0102030405060708";
+    let span = json!({
+        "traceId": format!("{id}{id}"),
+        "spanId": id,
+        "name": "handler",
+        "kind": "SPAN_KIND_SERVER",
+        "startTimeUnixNano": "1",
+        "endTimeUnixNano": 2,
+    });
+    let body = json!({"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]}).to_string();
+    let json = ("content-type", "application/json; charset=utf-8");
+    let posted = lambda.otlp("/v1/traces", &[json], body.as_bytes()).await;
+    assert_eq!(said(&posted), "200 application/json {}");
+    let compressed = gzip::compress(6, body.as_bytes());
+    let posted = lambda.otlp("/v1/traces/", &[json, GZIP], &compressed).await;
+    assert_eq!(said(&posted), "200 application/json {}");
+    assert_eq!(lambda.stdout.items(SignalKind::Traces), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_says_why_in_the_type_of_the_request() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let posted = lambda.otlp("/v1/profiles", &[PROTOBUF], b"").await;
+    assert_eq!(
+        said(&posted),
+        "404 application/x-protobuf ···8OTLP is received at /v1/traces, /v1/metrics and /v1/logs"
+    );
+    let posted = lambda.otlp("/", &[JSON], b"{}").await;
+    assert_eq!(
+        said(&posted),
+        r#"404 application/json {"code":5,"message":"OTLP is received at /v1/traces, /v1/metrics and /v1/logs"}"#
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_otlp_is_refused_and_writes_nothing() {
+    let mut lambda = Lambda::start(&[]).await;
+    let next = lambda.next().await;
+    let whole = traces(3);
+    let cut = &whole[..whole.len() - 1];
+    let bomb = gzip::compress(6, &vec![0; 17 << 20]);
+    let large = vec![0; 17 << 20];
+    let check = async |path: &str, headers: &[(&str, &str)], body: &[u8], expected: u16| {
+        let posted = lambda.otlp(path, headers, body).await;
+        assert_eq!(posted.status, expected, "{path} {headers:?}: {}", said(&posted));
+    };
+    check("/v1/traces", &[("content-type", "text/plain")], b"", 415).await;
+    check("/v1/traces", &[], b"", 415).await;
+    check("/v1/traces", &[JSON, ("content-encoding", "br")], b"", 415).await;
+    check("/v1/traces", &[PROTOBUF], cut, 400).await;
+    check("/v1/logs", &[PROTOBUF], &whole, 400).await;
+    check("/v1/traces", &[PROTOBUF, GZIP], &whole, 400).await;
+    check("/v1/traces", &[JSON], b"nonsense", 400).await;
+    check("/v1/traces", &[JSON, GZIP], &bomb, 413).await;
+    check("/v1/traces", &[JSON], &large, 413).await;
+    let wrong_method = get(&lambda.receiver.to_string(), "/v1/traces").await;
+    assert_eq!(
+        (wrong_method.status, wrong_method.headers["allow"].to_str().unwrap()),
+        (405, "POST")
+    );
+    next.answer(200, shutdown("spindown"));
+    let (_, stdout, vitals) = lambda.ended().await;
+    assert_eq!(stdout.text(), "");
+    assert_eq!(vitals.to_string(), "refused_invalid=10");
+}
+
+#[tokio::test]
+async fn the_side_doors_answer() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    assert_eq!(get(&lambda.receiver.to_string(), "/health").await.status, 200);
+    assert_eq!(lambda.otlp("/invocation/complete", &[], b"").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_megabyte_becomes_lines_that_log_events_can_hold() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let body = traces(16_000);
+    assert!(body.len() > 900_000, "{}", body.len());
+    assert_eq!(lambda.protobuf(SignalKind::Traces, &body).await.status, 200);
+    assert_eq!(lambda.stdout.items(SignalKind::Traces), 16_000);
+    let longest = lambda.stdout.text().lines().map(str::len).max();
+    assert!(longest.is_some_and(|bytes| bytes < 60 * 1024), "{longest:?}");
+}
+
+#[tokio::test]
+async fn requests_that_arrive_together_share_a_line() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    lambda.stdout.fill(true);
+    let one = traces(1);
+    let post = || async { lambda.protobuf(SignalKind::Traces, &one).await.status };
+    let emptied = async {
+        while lambda.stdout.waiting() == 0 {
+            tokio::task::yield_now().await;
+        }
+        // The first is being written, the others are on their way.
+        tokio::join!(post(), post(), post(), async {
+            while lambda.vitals.get(Count::Received) < 4 {
+                tokio::task::yield_now().await;
+            }
+            lambda.stdout.fill(false);
+        })
+    };
+    let (first, (second, third, fourth, ())) = tokio::join!(post(), emptied);
+    assert_eq!([first, second, third, fourth], [200; 4]);
+    assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 3)]);
+}
+
+#[tokio::test]
+async fn a_full_pipe_refuses_and_what_was_not_begun_is_left_out() {
+    let mut lambda = Lambda::start(&[]).await;
+    let next = lambda.next().await;
+    lambda.stdout.fill(true);
+    let begun = lambda.protobuf(SignalKind::Traces, &traces(1)).await;
+    assert_eq!((begun.status, begun.headers["retry-after"].to_str().unwrap()), (503, "1"));
+    let behind = lambda.protobuf(SignalKind::Traces, &traces(2)).await;
+    assert_eq!(behind.status, 503);
+    lambda.stdout.fill(false);
+    assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(2)).await.status, 200);
+    next.answer(200, shutdown("spindown"));
+    let (_, stdout, vitals) = lambda.ended().await;
+    assert_eq!(stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 2)]);
+    assert_eq!((vitals.get(Count::Ambiguous), vitals.get(Count::RefusedFull)), (1, 2));
+}
