@@ -203,12 +203,29 @@ fn what_a_chunk_keeps_is_bounded() {
             &format!("[{}]", metrics.join(",")),
             &[values.join(","), dimensions.join(",")].join(","),
         );
-        points.add(parse(&line).unwrap(), LOGGED);
+        let read = parse(&line).unwrap();
+        assert_eq!((read.metrics.len(), read.refused), (MAX_METRICS, 300 - MAX_METRICS));
+        points.add(read, LOGGED);
     }
     assert!(points.bytes <= MAX_SERIES_BYTES);
     assert!(points.series.iter().all(|series| series.key.attributes.len() == MAX_DIMENSIONS + 1));
     assert_eq!(points.dropped_values() + points.series.len(), 100 * 300);
     assert!(points.series.len() > 500);
+}
+
+#[test]
+fn negative_values_are_within_the_bound_too() {
+    let values = vec!["-1"; 100].join(",");
+    let long = "x".repeat(4000);
+    let line = line(r#"[["a"]]"#, r#"[{"Name":"m"}]"#, &format!(r#""a":"{long}","m":[{values}]"#));
+    let mut points = EmfPoints::default();
+    for _ in 0..30 {
+        points.add(parse(&line).unwrap(), LOGGED);
+    }
+    let dropped = points.dropped_values();
+    assert!(dropped > 0);
+    let kept = render::points(&points.into_metrics(Shape::OpenObserve)).lines().count();
+    assert_eq!(kept + dropped, 30 * 100);
 }
 
 proptest! {

@@ -1,7 +1,12 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
-#![expect(clippy::cast_possible_truncation, reason = "times of the tests are small")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "times of the tests are small"
+)]
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::*;
 use crate::metrics::Names;
@@ -488,6 +493,7 @@ fn a_retry_with_the_same_request_id_is_a_span_of_its_own() {
         "{shown}"
     );
     assert_eq!(spans.len(), 2);
+    assert_eq!(spans[0].events.len(), 1, "repeated events are one");
     assert_eq!(spans[0].trace_id, spans[1].trace_id);
     assert_ne!(spans[0].span_id, spans[1].span_id);
 }
@@ -541,4 +547,57 @@ fn arn_trigger_and_older_names_are_attributes() {
             "faas.invocation_id=r1 faas.coldstart=false faas.trigger=http cloud.resource_id={arn} aws.lambda.invoked_arn={arn} faas.version=7 aws.lambda.function_name=orders aws.lambda.function_version=7 aws.lambda.request_id=r1 aws.lambda.invocation.duration_ms=500.0 faas.cold_start=false"
         )
     );
+}
+
+#[test]
+fn of_a_log_stream_only_the_report_makes_a_span() {
+    let mut invocations =
+        Invocations::of_stream(options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone));
+    feed(&mut invocations, WARM);
+    invocations.close_all(Ending::Timeout, ZERO);
+    assert_eq!(invocations.take_finished(), []);
+    for n in 0..1000 {
+        feed(&mut invocations, &[(1.0, "start", &format!(r#""requestId":"x{n}""#))]);
+    }
+    assert_eq!(invocations.take_finished(), [], "the pushed out will have their report");
+    feed(&mut invocations, &[(2.0, "report", r#""requestId":"x999","status":"success""#)]);
+    assert_eq!(invocations.take_finished().len(), 2, "the span and its report");
+}
+
+proptest! {
+    /// Whatever comes in whatever order: at most one invocation span for each start or, without
+    /// one, each id, no end before its start, and nothing left that has its report.
+    #[test]
+    fn any_events_make_valid_spans(
+        events in proptest::collection::vec((0..10u8, 0..3u8, -5..100i64), 0..60),
+        child_spans: bool,
+        at_report: bool,
+        of_stream: bool,
+        step in 1..20usize,
+    ) {
+        let options = options(
+            if child_spans { SpanMapping::ChildSpans } else { SpanMapping::SpanEvents },
+            if at_report { SpanEnd::Report } else { SpanEnd::RuntimeDone },
+        );
+        let mut invocations =
+            if of_stream { Invocations::of_stream(options) } else { Invocations::new(options) };
+        let mut spans = Vec::new();
+        for (at, (kind, id, seconds)) in events.iter().enumerate() {
+            let kinds = ["start", "runtimeDone", "report", "end", "fault", "initStart", "initReport", "restoreStart", "restoreReport", "x"];
+            let record = format!(r#""requestId":"r{id}","status":"success","metrics":{{"durationMs":{}}},"spans":[{{"name":"a","start":5,"durationMs":9}}]"#, seconds * 10);
+            feed(&mut invocations, &[(*seconds as f64, kinds[usize::from(*kind)], &record)]);
+            if at % step == 0 {
+                spans.extend(invocations.take_finished());
+            }
+        }
+        spans.extend(invocations.take_finished());
+        prop_assert!(invocations.table.iter().all(|invocation| invocation.reported.is_none()));
+        invocations.close_all(Ending::Spindown, ZERO);
+        spans.extend(invocations.take_finished());
+        // It asserts times and lengths of ids.
+        render::spans(&spans, ZERO);
+        let servers = spans.iter().filter(|span| span.kind == 2).count();
+        let may_make_one = events.iter().filter(|(kind, ..)| *kind < 5).count();
+        prop_assert!(servers <= may_make_one);
+    }
 }

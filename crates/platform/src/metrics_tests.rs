@@ -2,6 +2,7 @@
 
 use expect_test::{Expect, expect};
 use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoint, metric::Data};
+use proptest::prelude::*;
 
 use super::*;
 use crate::open_invocations::OpenInvocations;
@@ -543,4 +544,28 @@ fn managed_instances_say_the_response_in_the_report() {
         --
     "#]]
     .assert_eq(&metrics_of_telemetry(Owner::Sole, &[report]));
+}
+
+proptest! {
+    /// However a delivery is cut into chunks, its invocations are counted alike.
+    #[test]
+    fn paused_chunks_count_as_the_whole(
+        lines in proptest::collection::vec(0..9usize, 0..30),
+        size in 1..10usize,
+    ) {
+        const KINDS: [&str; 9] = [
+            START,
+            REPORT,
+            REPORT_TIMEOUT,
+            REPORT_OOM,
+            TIMED_OUT,
+            EXITED,
+            KILLED,
+            "START RequestId: B Version: 1",
+            "REPORT RequestId: B\tDuration: 5 ms\tInit Duration: 1 ms",
+        ];
+        let lines: Vec<&str> = lines.into_iter().map(|at| KINDS[at]).collect();
+        let chunks: Vec<&[&str]> = lines.chunks(size).collect();
+        prop_assert_eq!(counters_of_chunks(&chunks, true), counters_of_chunks(&[&lines], true));
+    }
 }

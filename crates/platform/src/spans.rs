@@ -264,7 +264,8 @@ fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
 fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
     match phase.event.kind {
         EventKind::Report => {
-            invocation.runtime_done.filter(|_| is_after_runtime(phase)).unwrap_or(start)
+            // Managed instances say no end of the runtime: their parts begin with the invocation.
+            invocation.runtime_done.unwrap_or(start)
         }
         _ if phase.is_before() => {
             let began = phase.event.figures.duration_ms.map(nanoseconds);
@@ -272,11 +273,6 @@ fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
         }
         _ => start,
     }
-}
-
-/// On managed instances the report has the parts that otherwise the end of the runtime has.
-fn is_after_runtime(phase: &Phase) -> bool {
-    phase.event.span_ms("responseLatency").is_none()
 }
 
 fn part_start(part: &PhaseSpan, phase_start: u64) -> u64 {
