@@ -34,10 +34,20 @@ fn faults() -> Vec<Answer> {
 }
 
 async fn forward(name: &str, sink: &Sink) -> Report {
+    // Small, so that an event becomes many requests.
+    // A Retry-After of a second or more is beyond the deadline.
+    forward_event(event(name), sink, "8KiB", Duration::from_millis(900)).await
+}
+
+async fn forward_event(
+    event: Incoming,
+    sink: &Sink,
+    max_request_bytes: &str,
+    time: Duration,
+) -> Report {
     let variables = HashMap::from([
         ("LAMBDA_OTLP_ENDPOINT".to_owned(), sink.base().to_owned()),
-        // Small, so that an event becomes many requests.
-        ("LAMBDA_OTLP_MAX_REQUEST_BYTES".to_owned(), "8KiB".to_owned()),
+        ("LAMBDA_OTLP_MAX_REQUEST_BYTES".to_owned(), max_request_bytes.to_owned()),
     ]);
     let config = Config::from_source(&variables).0.unwrap();
     let policy = backend::RetryPolicy::new(
@@ -50,11 +60,10 @@ async fn forward(name: &str, sink: &Sink) -> Report {
         backend::Client::new(&config.destination).unwrap().with_retry_policy(policy.unwrap());
     let invocation = Invocation {
         observed_unix_nano: 1_790_000_000_000_000_000,
-        // A Retry-After of a second or more is beyond it.
-        deadline: Instant::now() + Duration::from_millis(900),
+        deadline: Instant::now() + time,
         account: None,
     };
-    Forwarder::new(client, options(&config)).forward(event(name), &invocation).await
+    Forwarder::new(client, options(&config)).forward(event, &invocation).await
 }
 
 /// How often each item is stored, and how often in requests whose answer did not arrive whole.
@@ -109,6 +118,34 @@ async fn any_schedule_of_faults_balances() {
             );
         }
     }
+}
+
+/// One event of `lines` text log lines, JSON objects each with keys of its own.
+fn event_of_many_keys(lines: usize, keys: usize) -> Incoming {
+    use base64::Engine as _;
+    let events: Vec<_> = (0..lines)
+        .map(|line| {
+            let object: serde_json::Map<_, _> =
+                (0..keys).map(|key| (format!("key_{line}_{key}"), key.into())).collect();
+            let message = serde_json::Value::from(object).to_string();
+            serde_json::json!({"id": format!("{line:056}"), "timestamp": 1_790_000_000_000_u64, "message": message})
+        })
+        .collect();
+    let delivery = serde_json::json!({"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": "/aws/lambda/keys",
+        "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": [], "logEvents": events});
+    let gzip = wire::gzip::compress(6, delivery.to_string().as_bytes());
+    let data = base64::engine::general_purpose::STANDARD.encode(gzip);
+    serde_json::from_value(serde_json::json!({"awslogs": {"data": data}})).unwrap()
+}
+
+#[tokio::test]
+async fn lines_with_many_different_keys_arrive_too() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    let report =
+        forward_event(event_of_many_keys(300, 30), &sink, "4MiB", Duration::from_mins(1)).await;
+    assert!(report.is_complete(), "{report:?}");
+    assert_eq!(sink.counts().log_records, 300);
+    assert!(sink.requests().iter().all(|request| request.stored > 0), "none was refused first");
 }
 
 #[tokio::test]
