@@ -4,11 +4,12 @@
 
 use crate::mask::Mask;
 use crate::reason::{Reason, excerpt, names_columns};
+use crate::response::{self, Response};
 use crate::transport::MAX_ANSWER_BYTES;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use std::time::Duration;
-use wire::{Rejected, SignalKind, rejected};
+use wire::{Rejected, SignalKind};
 
 /// A server that asks for more asks for this; a delivery gives up long before.
 const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
@@ -142,11 +143,15 @@ fn judge_success(
     if answer.cut {
         return no_otlp_answer(answer.status, "more than 64 KiB");
     }
-    if answer.header(header::CONTENT_TYPE).starts_with("text/html") {
+    let content_type = answer.header(header::CONTENT_TYPE);
+    if content_type.starts_with("text/html") {
         return no_otlp_answer(answer.status, "an HTML page");
     }
-    match rejected(body) {
-        Some(Rejected { items: 0, message }) => {
+    match response::read(kind, &content_type, body) {
+        Err(text) => no_otlp_answer(answer.status, text),
+        Ok(Response::Complete) => Judgement::Accepted { warning: String::new() },
+        Ok(Response::Unknown) => Judgement::Accepted { warning: excerpt(body, mask) },
+        Ok(Response::Partial(Rejected { items: 0, message })) => {
             // OpenObserve reports a failed write as a `partial_success` that rejects nothing.
             let nothing_written = kind == SignalKind::Logs || !message.is_empty();
             let text = excerpt(message.as_bytes(), mask);
@@ -157,11 +162,10 @@ fn judge_success(
                 Profile::OpenObserve | Profile::Otlp => Judgement::Accepted { warning: text },
             }
         }
-        Some(Rejected { items: rejected, message }) => Judgement::Partial {
+        Ok(Response::Partial(Rejected { items: rejected, message })) => Judgement::Partial {
             rejected: rejected.min(items),
             reason: Reason::Rejected { text: excerpt(message.as_bytes(), mask) },
         },
-        None => Judgement::Accepted { warning: String::new() },
     }
 }
 
@@ -298,7 +302,11 @@ mod tests {
         check("200", "accepted");
         check("202", "accepted");
         check("204", "accepted");
-        check("200 \"ok\"", "accepted");
+        check("200, content-type: application/json \"{}\"", "accepted");
+        check(r#"200 "{"error":"login"}""#, r#"accepted, {"error":"login"}"#);
+        check("200 \"ok\"", "alarm, ambiguous");
+        check("200, content-type: text/plain \"Unauthorized: please log in\"", "alarm, ambiguous");
+        check("200 \"\u{a}\u{2}\u{8}\u{2}x\"", "alarm, ambiguous");
         check("301, location: https://elsewhere/", "alarm");
         check("304", "alarm");
         check("401 \"Unauthorized Access\"", "alarm");
@@ -377,8 +385,21 @@ mod tests {
         let three: &[u8] = &[0x0a, 0x07, 0x08, 0x03, 0x12, 0x03, b'o', b'l', b'd'];
         check(OpenObserve, Logs, three, "partial 3");
         check(Otlp, Metrics, three, "partial 3");
+        let json: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"}}"#;
+        check(OpenObserve, Traces, json, "partial 2");
+        check(Otlp, Traces, json, "partial 2");
         let more_than_sent: &[u8] = &[0x0a, 0x02, 0x08, 0x7f];
         check(Otlp, Metrics, more_than_sent, "partial 10");
+    }
+
+    #[test]
+    fn openobserves_206_is_read() {
+        let body = r#"{"partialSuccess":{"rejectedSpans":1,"errorMessage":"too old"}}"#;
+        let mut found = answer("206, content-type: application/json");
+        found.body = body.into();
+        let judgement = judge(OpenObserve, Traces, 10, &found);
+        assert_eq!(one_word(&judgement), "partial 1");
+        assert_eq!(reason(judgement), "rejected: too old");
     }
 
     #[test]

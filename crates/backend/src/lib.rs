@@ -12,6 +12,7 @@ mod http_transport;
 mod mask;
 mod outcome;
 mod reason;
+mod response;
 mod retry;
 mod sanitize;
 mod transport;

@@ -1,0 +1,186 @@
+//! Reads the body of a 2xx answer: an `Export…ServiceResponse`, in protobuf or in JSON.
+//!
+//! OTLP answers in the encoding of the request, which is protobuf; gateways and OpenObserve's 206 answer in JSON
+//! nevertheless (OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 as measured).
+
+use serde_json::Value as Json;
+use wire::proto::{Reader, Value};
+use wire::{Rejected, SignalKind};
+
+/// What is odd about a body that is no answer of OTLP.
+const NO_RESPONSE: &str = "a body that is no OTLP response";
+
+/// What is odd about a `partial_success` whose count is no number.
+const NO_COUNT: &str = "a number of rejected items that cannot be read";
+
+/// What a 2xx answer says about the items.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Response {
+    /// Nothing: all of them were taken.
+    Complete,
+    /// Its `partial_success`.
+    Partial(Rejected),
+    /// A JSON object, but nothing that OTLP knows: taken, as the status says.
+    Unknown,
+}
+
+/// Reads the body. The error says what is odd about it.
+///
+/// Only under its own content type may protobuf have fields that OTLP does not know yet: without, too many texts would be
+/// taken for such.
+pub(crate) fn read(
+    kind: SignalKind,
+    content_type: &str,
+    body: &[u8],
+) -> Result<Response, &'static str> {
+    let text = body.trim_ascii();
+    if text.is_empty() {
+        return Ok(Response::Complete);
+    }
+    // Protobuf first: OpenObserve has sent it as JSON. No response begins with `{`, which would be a group.
+    if let Some(response) = protobuf(body, content_type.starts_with("application/x-protobuf")) {
+        return Ok(response);
+    }
+    match serde_json::from_slice(text) {
+        Ok(Json::Object(response)) => json(kind, &response),
+        _ => Err(NO_RESPONSE),
+    }
+}
+
+/// `None` where these bytes are no response.
+fn protobuf(body: &[u8], may_be_newer: bool) -> Option<Response> {
+    let mut found: Option<Rejected> = None;
+    for field in Reader::new(body) {
+        let field = field.ok().filter(|field| field.number == 1 || may_be_newer)?;
+        if field.number != 1 {
+            continue;
+        }
+        let rejected = found.get_or_insert_default();
+        for inner in Reader::new(field.as_len()?) {
+            let inner = inner.ok()?;
+            match (inner.number, inner.value) {
+                (1, Value::Varint(items)) => rejected.items = from_signed(items.cast_signed()),
+                (2, Value::Len(text)) => {
+                    rejected.message = String::from_utf8_lossy(text).into_owned();
+                }
+                (1 | 2, _) => return None,
+                _ => {}
+            }
+        }
+    }
+    Some(found.map_or(Response::Complete, Response::Partial))
+}
+
+type Object = serde_json::Map<String, Json>;
+
+fn json(kind: SignalKind, response: &Object) -> Result<Response, &'static str> {
+    let (camel, snake) = match kind {
+        SignalKind::Traces => ("rejectedSpans", "rejected_spans"),
+        SignalKind::Metrics => ("rejectedDataPoints", "rejected_data_points"),
+        SignalKind::Logs => ("rejectedLogRecords", "rejected_log_records"),
+    };
+    let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
+    let partial_success = match of(response, "partialSuccess", "partial_success") {
+        None if response.keys().all(is_known) => return Ok(Response::Complete),
+        None => return Ok(Response::Unknown),
+        Some(Json::Object(partial_success)) => partial_success,
+        Some(_) => return Err(NO_RESPONSE),
+    };
+    let items = match of(partial_success, camel, snake) {
+        None => 0,
+        Some(count) => number(count).ok_or(NO_COUNT)?,
+    };
+    let message = of(partial_success, "errorMessage", "error_message");
+    let message = message.and_then(Json::as_str).unwrap_or_default().to_owned();
+    Ok(Response::Partial(Rejected { items, message }))
+}
+
+/// The value under either name; `null` is none (protobuf JSON mapping).
+fn of<'a>(object: &'a Object, camel: &str, snake: &str) -> Option<&'a Json> {
+    let value = object.get(camel).or_else(|| object.get(snake));
+    value.filter(|value| !value.is_null())
+}
+
+/// An int64, which JSON writes as text (protobuf JSON mapping), or a number.
+fn number(value: &Json) -> Option<usize> {
+    match value {
+        Json::String(text) => text.trim().parse().ok().map(from_signed),
+        Json::Number(number) => number.as_i64().map(from_signed),
+        _ => None,
+    }
+}
+
+/// Never negative on the wire; a negative number is read as 0.
+fn from_signed(items: i64) -> usize {
+    usize::try_from(items).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use SignalKind::{Logs, Metrics, Traces};
+
+    #[track_caller]
+    fn check(kind: SignalKind, body: impl AsRef<[u8]>, expected: &str) {
+        let found = match read(kind, "", body.as_ref()) {
+            Ok(Response::Complete) => "all taken".to_owned(),
+            Ok(Response::Partial(Rejected { items, message })) => {
+                format!("{items} rejected: {message}")
+            }
+            Ok(Response::Unknown) => "unknown".to_owned(),
+            Err(text) => text.to_owned(),
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn protobuf_is_read_to_its_end() {
+        check(Traces, [], "all taken");
+        check(Traces, "\r\n", "all taken");
+        check(Logs, [0x0a, 0], "0 rejected: ");
+        check(Logs, [0x0a, 6, 8, 3, 0x12, 2, b'n', b'o'], "3 rejected: no");
+        // Fields may be repeated, and newer ones be added.
+        check(Logs, [0x0a, 2, 8, 3, 0x0a, 4, 0x12, 2, b'n', b'o'], "3 rejected: no");
+        check(Logs, [0x0a, 4, 8, 3, 0x18, 1], "3 rejected: ");
+        let minus_one = [0x0a, 11, 8, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1];
+        check(Logs, minus_one, "0 rejected: ");
+        check(Logs, [0x0a, 2, 8, 2, 0xff], NO_RESPONSE);
+        check(Logs, [0x0a, 3, 8, 2, 0xff], NO_RESPONSE);
+        check(Logs, [0x0a, 9, 8, 2], NO_RESPONSE);
+        check(Logs, [0x18, 2], NO_RESPONSE);
+        assert_eq!(read(Logs, "application/x-protobuf", &[0x18, 2]), Ok(Response::Complete));
+        assert_eq!(read(Logs, "application/x-protobuf", &[0x18]), Err(NO_RESPONSE));
+        check(Logs, [0x0a, 5, 0x09, 0, 0, 0, 0], NO_RESPONSE);
+    }
+
+    #[test]
+    fn json_is_read_in_either_spelling() {
+        check(Traces, "{}", "all taken");
+        check(Traces, r#"{"partialSuccess":null}"#, "all taken");
+        check(Traces, r#"{"status":"ok"}"#, "unknown");
+        check(Traces, r#"{"partialSuccess":{}}"#, "0 rejected: ");
+        let body = r#" {"partialSuccess":{"rejectedSpans":"2","errorMessage":"old"}} "#;
+        check(Traces, body, "2 rejected: old");
+        check(Traces, r#"{"partialSuccess":{"rejectedSpans":2}}"#, "2 rejected: ");
+        check(Traces, r#"{"partialSuccess":{"rejectedSpans":-2}}"#, "0 rejected: ");
+        check(Traces, r#"{"partial_success":{"rejected_spans":2}}"#, "2 rejected: ");
+        check(Logs, r#"{"partialSuccess":{"rejectedLogRecords":"2"}}"#, "2 rejected: ");
+        check(Logs, r#"{"partial_success":{"rejected_log_records":2}}"#, "2 rejected: ");
+        check(Metrics, r#"{"partialSuccess":{"rejectedDataPoints":"2"}}"#, "2 rejected: ");
+        check(Metrics, r#"{"partial_success":{"rejected_data_points":2}}"#, "2 rejected: ");
+        check(Metrics, r#"{"partial_success":{"error_message":"old"}}"#, "0 rejected: old");
+        check(Logs, r#"{"partialSuccess":{"rejectedLogRecords":"many"}}"#, NO_COUNT);
+        check(Logs, r#"{"partialSuccess":{"rejectedLogRecords":2.5}}"#, NO_COUNT);
+        check(Logs, r#"{"partialSuccess":"none"}"#, NO_RESPONSE);
+    }
+
+    #[test]
+    fn anything_else_is_no_response() {
+        check(Traces, "Unauthorized: please log in", NO_RESPONSE);
+        check(Traces, "ok", NO_RESPONSE);
+        check(Traces, "<html>", NO_RESPONSE);
+        check(Traces, r#""ok""#, NO_RESPONSE);
+        check(Traces, "[]", NO_RESPONSE);
+        check(Traces, r#"{"partialSuccess":"#, NO_RESPONSE);
+    }
+}
