@@ -1,9 +1,7 @@
 //! Sends the requests of a batch: sanitized, merged, the three signals at once, one deadline.
 
 use crate::ledger::Ledger;
-use backend::{
-    DropReason, Fate, MAX_COLUMNS, Outcome, Profile, Reason, sanitize, split_by_columns,
-};
+use backend::{DropReason, Fate, Outcome, Profile, Reason, sanitize};
 use std::future::Future;
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
@@ -84,14 +82,7 @@ pub async fn deliver<E: Export>(
         }
         clean.extend(sanitized.request);
     }
-    let merged = wire::merge(clean, options.max_request_bytes);
-    let mut merged = match options.profile {
-        // Merging joins the keys of many functions, and OpenObserve refuses a request of too many.
-        Profile::OpenObserve => {
-            merged.into_iter().flat_map(|request| split_by_columns(request, MAX_COLUMNS)).collect()
-        }
-        Profile::Otlp => merged,
-    };
+    let mut merged = wire::merge(clean, options.max_request_bytes);
     let [traces, metrics, logs] = SignalKind::ALL.map(|kind| {
         let of_kind: Vec<_> = merged.extract_if(.., |request| request.kind() == kind).collect();
         send(export, kind, of_kind, deadline)
