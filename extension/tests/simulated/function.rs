@@ -1,0 +1,183 @@
+//! The function of the stories: this very test binary, started by the local Lambda as a bootstrap.
+//!
+//! It sends spans to the extension as an SDK would, notes which were acknowledged, and ends as its payload says.
+
+use serde::Deserialize;
+use settings::{Env, Source as _};
+use std::fs::OpenOptions;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use wire::proto::Writer;
+
+/// The name of the test that is the function.
+pub(crate) const NAME: &str = "function::the_function";
+
+/// What one invocation does.
+#[derive(Deserialize)]
+#[serde(default)]
+struct Payload {
+    /// How many spans it sends in each request.
+    spans: Vec<u64>,
+    /// Whether the first of them is the root of the invocation.
+    root: bool,
+    /// How many bytes of attributes each span has.
+    bytes: usize,
+    /// How many lines it prints.
+    lines: usize,
+    /// `respond`, `fail`, `exit`, `hang`.
+    end: String,
+}
+
+impl Default for Payload {
+    fn default() -> Self {
+        Self { spans: Vec::new(), root: false, bytes: 0, lines: 0, end: "respond".to_owned() }
+    }
+}
+
+/// A function where Lambda runs it; in a test run, nothing.
+#[test]
+fn the_function() {
+    let Some(api) = Env.get("AWS_LAMBDA_RUNTIME_API") else { return };
+    let ended = run(&api);
+    // Lambda has gone: the process is to end, whatever libtest would say.
+    assert!(ended.is_err(), "the loop has no end");
+    std::process::exit(0);
+}
+
+fn run(api: &str) -> io::Result<()> {
+    let mut number = u64::from(std::process::id()) << 32;
+    loop {
+        let event = call(api, "GET", "/2018-06-01/runtime/invocation/next", &[], b"")?;
+        let request_id = event.header("lambda-runtime-aws-request-id");
+        let payload: Payload = serde_json::from_slice(&event.body).map_err(io::Error::other)?;
+        for (position, spans) in payload.spans.iter().enumerate() {
+            let ids: Vec<u64> = (0..*spans).map(|span| number + span).collect();
+            number += spans;
+            let root = payload.root.then_some(request_id.as_str()).filter(|_| position == 0);
+            send(&ids, root, payload.bytes)?;
+        }
+        let mut lines = Vec::new();
+        for line in 0..payload.lines {
+            writeln!(lines, "a line of the function, number {line}")?;
+        }
+        io::stdout().write_all(&lines)?;
+        match payload.end.as_str() {
+            "respond" => {
+                let path = format!("/2018-06-01/runtime/invocation/{request_id}/response");
+                call(api, "POST", &path, &[], b"\"done\"")?;
+            }
+            "fail" => {
+                let path = format!("/2018-06-01/runtime/invocation/{request_id}/error");
+                let kind = [("Lambda-Runtime-Function-Error-Type", "Function.Unhappy")];
+                let body = br#"{"errorType":"Unhappy","errorMessage":"no","stackTrace":[]}"#;
+                call(api, "POST", &path, &kind, body)?;
+            }
+            "exit" => std::process::exit(3),
+            _ => loop {
+                std::thread::park();
+            },
+        }
+    }
+}
+
+/// Posts spans with these ids, and notes them where they are acknowledged. That nobody listens is no error of the function.
+fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
+    let port = Env.get("OTEL_LAMBDA_RECEIVER_PORT").unwrap_or_default();
+    let mut body = Vec::new();
+    // Bytes that deflate makes little of.
+    let mut state = ids.first().copied().unwrap_or(1) | 1;
+    Writer::new(&mut body).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(1, |scope| scope.string(1, super::story::SCOPE));
+            for (position, id) in ids.iter().enumerate() {
+                let noise = (0..bytes).map(|_| {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    char::from(b'!' + u8::try_from(state % 90).unwrap())
+                });
+                let noise: String = noise.collect();
+                scope.message(2, |span| {
+                    let root_of = root_of.filter(|_| position == 0);
+                    span.bytes(1, &super::story::TRACE);
+                    span.bytes(2, &id.to_be_bytes());
+                    if root_of.is_none() {
+                        span.bytes(4, &[9; 8]);
+                    }
+                    span.string(5, "query");
+                    span.fixed64(7, 1);
+                    span.fixed64(8, 2);
+                    for (key, value) in
+                        [("faas.invocation_id", root_of.unwrap_or_default()), ("noise", &noise)]
+                    {
+                        if !value.is_empty() {
+                            span.message(9, |attribute| {
+                                attribute.string(1, key);
+                                attribute.message(2, |any| any.string(1, value));
+                            });
+                        }
+                    }
+                });
+            }
+        });
+    });
+    let content_type = [("Content-Type", "application/x-protobuf")];
+    let posted = call(&format!("127.0.0.1:{port}"), "POST", "/v1/traces", &content_type, &body);
+    let Ok(Answer { status: 200, .. }) = posted else { return Ok(()) };
+    let acknowledged = Env.get("ACKNOWLEDGED").unwrap_or_default();
+    let mut file = OpenOptions::new().append(true).create(true).open(acknowledged)?;
+    let mut lines = Vec::new();
+    for id in ids {
+        writeln!(lines, "{id}")?;
+    }
+    file.write_all(&lines)
+}
+
+struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    fn header(&self, name: &str) -> String {
+        let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    }
+}
+
+/// One request on a connection of its own, as simple as HTTP can be.
+fn call(
+    authority: &str,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(authority)?;
+    let mut head = Vec::new();
+    write!(head, "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n")?;
+    for (name, value) in headers {
+        write!(head, "{name}: {value}\r\n")?;
+    }
+    write!(head, "Content-Length: {}\r\n\r\n", body.len())?;
+    stream.write_all(&head)?;
+    stream.write_all(body)?;
+    let mut reader = BufReader::new(stream);
+    let mut status = String::new();
+    reader.read_line(&mut status)?;
+    let status = status.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or(0);
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.push((name.to_owned(), value.trim().to_owned()));
+    }
+    let mut answer = Answer { status, headers, body: Vec::new() };
+    match answer.header("content-length").parse::<u64>() {
+        Ok(length) => reader.take(length).read_to_end(&mut answer.body)?,
+        Err(_) => reader.read_to_end(&mut answer.body)?,
+    };
+    Ok(answer)
+}
