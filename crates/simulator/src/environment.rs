@@ -2,7 +2,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,15 +15,16 @@ use crate::cloudwatch::LogWriter;
 use crate::extensions::ExtensionFailure;
 use crate::identifiers::{self, Trace};
 use crate::invocation::{Invocation, Outcome};
-use crate::lock;
-use crate::platform_events::{Phase, PlatformEvents, Report, ResponseTimes, Status};
-use crate::process::process_state;
+use crate::platform_events::{
+    Phase, PlatformEvents, Report, ResponseTimes, Status, rounded_up_to_millis,
+};
 use crate::runtime::{
-    EXIT_ERROR, InitFailure, Responded, Run, RunEnd, Runtime, ShutdownReason, Surroundings,
+    INVALID_ENTRYPOINT, InitFailure, Responded, Run, RunEnd, Runtime, ShutdownReason, Surroundings,
 };
 use crate::runtime_api::{Event, Failure};
 use crate::service::{Function, Service};
 use crate::telemetry::Telemetry;
+use crate::view::EnvironmentView;
 
 /// One environment; it does one invocation at a time.
 #[derive(Debug)]
@@ -52,116 +53,6 @@ impl Caller {
     }
 }
 
-/// What can be seen of an environment from outside.
-#[derive(Debug)]
-pub(crate) struct EnvironmentView {
-    id: String,
-    log_stream: String,
-    telemetry: Arc<Telemetry>,
-    seen: Mutex<Seen>,
-}
-
-#[derive(Debug, Default)]
-struct Seen {
-    pid: Option<u32>,
-    extensions: Vec<(String, u32)>,
-    out_of_memory: bool,
-    busy: bool,
-    invocations: u64,
-    starts: u64,
-    ended: bool,
-}
-
-/// An environment as it is at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EnvironmentState {
-    /// The 32 hexadecimal digits at the end of the log stream's name.
-    pub id: String,
-    pub log_stream: String,
-    /// Its process; `None` after a reset and before the next init.
-    pub pid: Option<u32>,
-    /// The state letter of the process, as [`process_state`](crate::process_state) gives it: `T` while frozen.
-    pub process_state: Option<char>,
-    /// Whether an invocation is in progress.
-    pub busy: bool,
-    pub invocations: u64,
-    /// How often a process was started: 1, and one more for every reset.
-    pub starts: u64,
-    /// Whether it was shut down.
-    pub ended: bool,
-    /// The processes of its layers; none after a reset and before the next init.
-    pub extensions: Vec<ExtensionState>,
-    /// How many telemetry events wait for a subscriber, those included that a test holds back.
-    pub telemetry_waiting: usize,
-}
-
-/// An external extension as it is at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ExtensionState {
-    pub name: String,
-    pub pid: u32,
-    /// The state letter of the process: `T` while frozen.
-    pub process_state: Option<char>,
-}
-
-impl EnvironmentView {
-    pub(crate) fn state(&self) -> EnvironmentState {
-        let seen = lock(&self.seen);
-        EnvironmentState {
-            id: self.id.clone(),
-            log_stream: self.log_stream.clone(),
-            pid: seen.pid,
-            process_state: seen.pid.and_then(process_state),
-            busy: seen.busy,
-            invocations: seen.invocations,
-            starts: seen.starts,
-            ended: seen.ended,
-            extensions: seen
-                .extensions
-                .iter()
-                .map(|(name, pid)| ExtensionState {
-                    name: name.clone(),
-                    pid: *pid,
-                    process_state: process_state(*pid),
-                })
-                .collect(),
-            telemetry_waiting: self.telemetry.waiting(),
-        }
-    }
-
-    /// A runtime's process has started.
-    pub(crate) fn note_start(&self, pid: u32) {
-        let mut seen = lock(&self.seen);
-        seen.pid = Some(pid);
-        seen.starts += 1;
-    }
-
-    pub(crate) fn note_extensions(&self, extensions: Vec<(String, u32)>) {
-        lock(&self.seen).extensions = extensions;
-    }
-
-    /// The runtime is about to be killed as one that ran out of memory; gives its process.
-    pub(crate) fn run_out_of_memory(&self) -> Option<u32> {
-        let mut seen = lock(&self.seen);
-        let pid = seen.pid.filter(|_| seen.busy)?;
-        seen.out_of_memory = true;
-        Some(pid)
-    }
-
-    pub(crate) fn take_out_of_memory(&self) -> bool {
-        std::mem::take(&mut lock(&self.seen).out_of_memory)
-    }
-
-    /// All processes have ended.
-    fn note_end(&self) {
-        let mut seen = lock(&self.seen);
-        seen.pid = None;
-        seen.extensions.clear();
-    }
-}
-
 /// The last figures of an invocation, of which REPORT and the caller's result are made.
 struct Finished {
     outcome: Outcome,
@@ -186,12 +77,7 @@ impl Environment {
             &function.controls,
             &service.telemetry_ledger,
         );
-        let view = EnvironmentView {
-            id: id.clone(),
-            log_stream: writer.stream().to_owned(),
-            telemetry: Arc::clone(&telemetry),
-            seen: Mutex::new(Seen::default()),
-        };
+        let view = EnvironmentView::new(&id, writer.stream(), &telemetry);
         let surroundings = Surroundings {
             spec: Arc::clone(spec),
             events: PlatformEvents::new(spec, &writer, &telemetry, &id),
@@ -200,12 +86,18 @@ impl Environment {
             controls: Arc::clone(&function.controls),
             table: Arc::clone(&service.table),
             view: Arc::new(view),
+            tmp: spec.private_tmp.then(|| std::env::temp_dir().join(format!("lambda-{id}"))),
         };
         Self { surroundings: Arc::new(surroundings), runtime: None, is_new: true, max_memory_mb: 0 }
     }
 
     pub(crate) fn view(&self) -> &Arc<EnvironmentView> {
         &self.surroundings.view
+    }
+
+    /// Whether its processes wait for an event.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.runtime.is_some()
     }
 
     /// Does one invocation from its init, if it needs one, to its last log event. The caller gets the outcome earlier.
@@ -217,10 +109,14 @@ impl Environment {
     ) -> Invocation {
         let surroundings = Arc::clone(&self.surroundings);
         let Surroundings { spec, events, view, .. } = &*surroundings;
-        lock(&view.seen).busy = true;
-        let init_duration =
-            if std::mem::take(&mut self.is_new) { self.init_phase().await } else { None };
-        let cold = self.runtime.is_none() || init_duration.is_some();
+        view.begin_invocation();
+        let (init_duration, restore_duration) = if std::mem::take(&mut self.is_new) {
+            (self.init_phase().await, self.restore_phase().await)
+        } else {
+            (None, None)
+        };
+        let init_duration = init_duration.filter(|_| !spec.is_snap_start());
+        let cold = self.runtime.is_none() || init_duration.or(restore_duration).is_some();
 
         let started = clock::now();
         let begin = Instant::now();
@@ -252,8 +148,9 @@ impl Environment {
             request_id,
             status: finished.status,
             duration,
-            billed: round_up_to_millis(duration + init_duration.unwrap_or_default()),
+            billed: billed(duration, init_duration, restore_duration),
             init: init_duration,
+            restore: restore_duration,
             memory_mb: spec.memory_mb,
             max_memory_mb: self.max_memory_mb.min(spec.memory_mb).max(1),
             trace,
@@ -267,9 +164,7 @@ impl Environment {
             runtime.shut_down(reason).await;
             view.note_end();
         }
-        let mut seen = lock(&view.seen);
-        seen.busy = false;
-        seen.invocations += 1;
+        view.end_invocation();
         Invocation {
             request_id: report.request_id,
             outcome: finished.outcome,
@@ -278,10 +173,11 @@ impl Environment {
             post_runtime: post_runtime.unwrap_or_default(),
             billed_duration: report.billed,
             init_duration,
+            restore_duration,
             cold,
             pid,
-            environment: view.id.clone(),
-            log_stream: view.log_stream.clone(),
+            environment: view.id().to_owned(),
+            log_stream: view.log_stream().to_owned(),
             trace_header: report.trace.map(|trace| trace.header),
             max_memory_mb: report.max_memory_mb,
         }
@@ -305,8 +201,7 @@ impl Environment {
 
     fn note_end(&self) {
         self.surroundings.telemetry.finish();
-        self.surroundings.view.note_end();
-        lock(&self.surroundings.view.seen).ended = true;
+        self.surroundings.view.note_shutdown();
     }
 
     /// The init phase before the first invocation. When it fails Lambda tries once more inside the invocation.
@@ -317,6 +212,33 @@ impl Environment {
         let runtime = started.ok()?;
         self.runtime = Some(runtime);
         Some(begin.elapsed())
+    }
+
+    /// Of a function with SnapStart, freezes what init made and lets it go on, as in another environment.
+    async fn restore_phase(&mut self) -> Option<Duration> {
+        if !self.surroundings.spec.is_snap_start() {
+            return None;
+        }
+        let mut runtime = self.runtime.take()?;
+        runtime.freeze().await;
+        let restored = runtime.restore().await;
+        if restored.is_ok() {
+            self.runtime = Some(runtime);
+        } else {
+            runtime.shut_down(ShutdownReason::Failure).await;
+            self.surroundings.view.note_end();
+        }
+        restored.ok()
+    }
+
+    /// The init phase ahead of an invocation; the processes are frozen afterwards.
+    pub(crate) async fn initialise(&mut self) {
+        if std::mem::take(&mut self.is_new) && self.init_phase().await.is_some() {
+            self.restore_phase().await;
+        }
+        if let Some(runtime) = &mut self.runtime {
+            runtime.freeze().await;
+        }
     }
 
     /// The processes that wait for an event; if there are none, they are started within the invocation's time.
@@ -355,7 +277,7 @@ impl Environment {
                         InitFailure::Timeout => ShutdownReason::Timeout,
                         _ => ShutdownReason::Failure,
                     };
-                    let status = status_of_init(&failure);
+                    let status = failure.status();
                     if pid.is_some() {
                         events.init_runtime_done(phase, &status, clock::now());
                     }
@@ -366,7 +288,7 @@ impl Environment {
                 }
             },
             Err(failure) => {
-                let status = status_of_init(&failure);
+                let status = failure.status();
                 events.init_report(phase, &status, begin.elapsed(), clock::now());
                 (failure, None, None)
             }
@@ -445,22 +367,9 @@ fn error_outcome(error_type: String, message: &str) -> Outcome {
     Outcome::FunctionError { error_type, body: body.into() }
 }
 
-/// AWS's error type for a bootstrap that cannot be started.
-const INVALID_ENTRYPOINT: &str = "Runtime.InvalidEntrypoint";
-
-fn status_of_init(failure: &InitFailure) -> Status {
-    match failure {
-        InitFailure::Start(_) => Status::Error(INVALID_ENTRYPOINT.to_owned()),
-        InitFailure::Reported(failure) => Status::Error(failure.platform_type.clone()),
-        InitFailure::Extension(failure) => Status::Error(failure.error_type.clone()),
-        InitFailure::Exited => Status::Error(EXIT_ERROR.to_owned()),
-        InitFailure::Timeout => Status::Timeout,
-    }
-}
-
 /// The end of an invocation whose init failed.
 fn init_failed(failure: InitFailure, exit: Option<ExitStatus>) -> Finished {
-    let status = status_of_init(&failure);
+    let status = failure.status();
     let is_exit = matches!(failure, InitFailure::Exited);
     let outcome = match failure {
         InitFailure::Start(error) => error_outcome(
@@ -503,7 +412,9 @@ pub(crate) fn in_lambdas_words(status: ExitStatus) -> String {
     }
 }
 
-fn round_up_to_millis(duration: Duration) -> Duration {
-    let millis = duration.as_nanos().div_ceil(1_000_000);
+/// Init is billed with the invocation, a restore is rounded for itself (AWS Lambda "Monitoring for SnapStart").
+fn billed(duration: Duration, init: Option<Duration>, restore: Option<Duration>) -> Duration {
+    let millis = rounded_up_to_millis(duration + init.unwrap_or_default())
+        + rounded_up_to_millis(restore.unwrap_or_default());
     Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX))
 }

@@ -64,7 +64,7 @@ impl Extensions {
     /// Starts every file in the layers' `extensions` directories.
     pub(crate) fn launch(
         function: &Arc<FunctionSpec>,
-        runtime_api: &str,
+        variables: &BTreeMap<String, String>,
         output: &Output,
         table: &Arc<ProcessTable>,
     ) -> Result<Self, ExtensionFailure> {
@@ -74,7 +74,7 @@ impl Extensions {
             let start = Start {
                 program: &path,
                 arguments: &[],
-                environment: function.extension_environment(runtime_api),
+                environment: variables.clone(),
                 directory: Some(Path::new("/")),
             };
             let process =

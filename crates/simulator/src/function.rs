@@ -18,6 +18,7 @@ use std::time::Duration;
 /// assert_eq!(orders.log_group_name(), "/aws/lambda/orders");
 /// ```
 #[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "they are switches that have nothing in common")]
 pub struct FunctionSpec {
     name: String,
     bootstrap: PathBuf,
@@ -42,6 +43,8 @@ pub struct FunctionSpec {
     pub(crate) retry_delays: Vec<Duration>,
     pub(crate) layers: Vec<PathBuf>,
     pub(crate) enforce_memory: bool,
+    pub(crate) private_tmp: bool,
+    pub(crate) initialization: Initialization,
 }
 
 /// The user's variables; their values may be secrets and are never printed.
@@ -106,6 +109,27 @@ pub enum XRay {
     WithLineage,
 }
 
+/// How a function's environments come to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Initialization {
+    OnDemand,
+    /// Environments are initialised ahead of time; see [`Lambda::initialise`](crate::Lambda::initialise).
+    ProvisionedConcurrency,
+    /// Environments are initialised, frozen and restored. The runtime may call `restore/next`.
+    SnapStart,
+}
+
+impl Initialization {
+    /// The value of `AWS_LAMBDA_INITIALIZATION_TYPE`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::OnDemand => "on-demand",
+            Self::ProvisionedConcurrency => "provisioned-concurrency",
+            Self::SnapStart => "snap-start",
+        }
+    }
+}
+
 impl FunctionSpec {
     /// A function of 128 MB and 3 s in `us-east-1`, in text log format, whose process is `bootstrap`.
     pub fn new(name: impl Into<String>, bootstrap: impl Into<PathBuf>) -> Self {
@@ -133,6 +157,8 @@ impl FunctionSpec {
             retry_delays: vec![Duration::from_millis(10), Duration::from_millis(20)],
             layers: Vec::new(),
             enforce_memory: false,
+            private_tmp: false,
+            initialization: Initialization::OnDemand,
         }
     }
 
@@ -282,6 +308,26 @@ impl FunctionSpec {
         self
     }
 
+    /// Gives each environment a directory of its own for temporary files, which lives as long as the environment, resets
+    /// included, and tells the processes by `TMPDIR`. Lambda sets no such variable: there `/tmp` itself is private, which
+    /// here would need privileges. Without this, functions share the machine's `/tmp`.
+    #[must_use]
+    pub fn private_tmp(mut self, private: bool) -> Self {
+        self.private_tmp = private;
+        self
+    }
+
+    /// How environments come to be, on demand if not set.
+    #[must_use]
+    pub fn initialization(mut self, initialization: Initialization) -> Self {
+        self.initialization = initialization;
+        self
+    }
+
+    pub(crate) fn is_snap_start(&self) -> bool {
+        self.initialization == Initialization::SnapStart
+    }
+
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -337,7 +383,7 @@ impl FunctionSpec {
             ("AWS_LAMBDA_FUNCTION_NAME", &self.name),
             ("AWS_LAMBDA_FUNCTION_VERSION", &self.version),
             ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", &memory_mb),
-            ("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+            ("AWS_LAMBDA_INITIALIZATION_TYPE", self.initialization.name()),
             ("AWS_LAMBDA_LOG_GROUP_NAME", &log_group),
             ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream),
             ("AWS_LAMBDA_LOG_FORMAT", log_format),
@@ -361,6 +407,11 @@ impl FunctionSpec {
                 "AWS_LAMBDA_LOG_LEVEL".to_owned(),
                 self.application_log_level.name().to_owned(),
             );
+        }
+        if self.is_snap_start() {
+            // A snapshot serves many environments, and so many streams.
+            environment.remove("AWS_LAMBDA_LOG_GROUP_NAME");
+            environment.remove("AWS_LAMBDA_LOG_STREAM_NAME");
         }
         environment.extend(self.variables.0.clone());
         environment

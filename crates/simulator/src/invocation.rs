@@ -26,6 +26,8 @@ pub struct Invocation {
     pub billed_duration: Duration,
     /// How long the init phase took, on the first invocation of an environment.
     pub init_duration: Option<Duration>,
+    /// How long the restore took, on the first invocation of an environment with SnapStart.
+    pub restore_duration: Option<Duration>,
     /// Whether a process was started for this invocation, in an init phase or suppressed.
     pub cold: bool,
     /// The process that took the event; `None` if none could be started.

@@ -12,7 +12,6 @@ use crate::asynchronous::OnFailureRecord;
 use crate::clock;
 use crate::cloudwatch::{self, FilterPattern, LogCounts, LogEvent};
 use crate::endpoint;
-use crate::environment::EnvironmentState;
 use crate::error::Error;
 use crate::function::FunctionSpec;
 use crate::http::Server;
@@ -20,6 +19,7 @@ use crate::invocation::{Invocation, RunningInvocation};
 use crate::lock;
 use crate::service::{Function, Service};
 use crate::telemetry::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
+use crate::view::EnvironmentState;
 
 /// How often a flush looks again for what its own deliveries have made, before it takes it for a loop.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -217,6 +217,19 @@ impl Lambda {
             .filter(|environment| environment.busy)
             .filter_map(|environment| environment.pid);
         busy.filter(|pid| self.service.table.kill(*pid)).count()
+    }
+
+    /// Makes an environment and initialises it without an invocation, as Lambda does ahead of time; the next invocation
+    /// finds it. Returns whether init succeeded.
+    ///
+    /// # Errors
+    /// When the function does not exist.
+    pub async fn initialise(&self, function: &str) -> Result<bool, Error> {
+        let function = self.service.function(function)?;
+        let environment = self.service.initialised(&function).await;
+        let is_ready = environment.is_ready();
+        lock(&function.idle).push(environment);
+        Ok(is_ready)
     }
 
     /// Kills the runtimes of a function that are in the middle of an invocation, as Lambda does when memory is exhausted,

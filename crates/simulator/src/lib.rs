@@ -46,19 +46,20 @@ mod runtime_api;
 mod service;
 pub mod sink;
 mod telemetry;
+mod view;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 pub use asynchronous::{OnFailureRecord, RequestContext, ResponseContext};
 pub use cloudwatch::{FilterPattern, InvalidPattern, LogCounts, LogEvent, MAX_FILTERS_PER_GROUP};
-pub use environment::{EnvironmentState, ExtensionState};
 pub use error::Error;
-pub use function::{FunctionSpec, LogFormat, LogLevel, XRay};
+pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel, XRay};
 pub use invocation::{Invocation, Outcome, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::{MAX_ASYNC_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES};
 pub use telemetry::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
+pub use view::{EnvironmentState, ExtensionState};
 
 /// A panic in one test thread must not hide what the others would show.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -26,6 +26,11 @@ const MAX_STREAMED_BYTES: usize = 20 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) enum Call {
     Next(Reply<Event>),
+    RestoreNext(Reply<()>),
+    RestoreError {
+        failure: Failure,
+        reply: Reply<()>,
+    },
     Response {
         request_id: String,
         result: Result<Bytes, Failure>,
@@ -172,6 +177,16 @@ async fn route(
             let call = |reply| Call::Response { request_id, result, begun, reply };
             accepted(ask(&calls, call).await)
         }
+        (&Method::GET, ["restore", "next"]) => match ask(&calls, Call::RestoreNext).await {
+            Ok(()) => server::json(StatusCode::OK, Bytes::new()),
+            Err(answer) => answer,
+        },
+        (&Method::POST, ["restore", "error"]) => match failure(request).await {
+            Ok(failure) => {
+                accepted(ask(&calls, |reply| Call::RestoreError { failure, reply }).await)
+            }
+            Err(answer) => answer,
+        },
         (&Method::POST, ["init", "error"]) => match failure(request).await {
             Ok(failure) => accepted(ask(&calls, |reply| Call::InitError { failure, reply }).await),
             Err(answer) => answer,

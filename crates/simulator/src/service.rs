@@ -11,7 +11,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::asynchronous::{self, OnFailureRecord};
 use crate::cloudwatch::{self, Batch, CloudWatch};
-use crate::environment::{Caller, Environment, EnvironmentView};
+use crate::environment::{Caller, Environment};
 use crate::error::Error;
 use crate::function::FunctionSpec;
 use crate::identifiers;
@@ -20,6 +20,7 @@ use crate::lock;
 use crate::process::ProcessTable;
 use crate::recent::Recent;
 use crate::telemetry::{Controls, Ledger};
+use crate::view::EnvironmentView;
 
 /// The largest payload of a synchronous invocation, in bytes (AWS Lambda quotas: 6 MB).
 pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
@@ -190,13 +191,22 @@ impl Service {
         RunningInvocation { request_id, outcome, running }
     }
 
+    /// A new environment after its init.
+    pub(crate) async fn initialised(&self, function: &Function) -> Environment {
+        let mut environment = self.new_environment(function);
+        environment.initialise().await;
+        environment
+    }
+
     fn environment(&self, function: &Function) -> Environment {
         let idle = lock(&function.idle).pop();
-        idle.unwrap_or_else(|| {
-            let environment = Environment::new(self, function);
-            lock(&function.views).push(Arc::clone(environment.view()), 0);
-            environment
-        })
+        idle.unwrap_or_else(|| self.new_environment(function))
+    }
+
+    fn new_environment(&self, function: &Function) -> Environment {
+        let environment = Environment::new(self, function);
+        lock(&function.views).push(Arc::clone(environment.view()), 0);
+        environment
     }
 }
 

@@ -6,10 +6,10 @@ use serde::Serialize;
 
 use super::{
     ExtensionEvent, Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, ResponseTimes,
-    RuntimeDone, Status,
+    RuntimeDone, Status, rounded_up_to_millis,
 };
 use crate::clock::Timestamp;
-use crate::function::{FunctionSpec, LogLevel};
+use crate::function::{FunctionSpec, Initialization, LogLevel};
 use crate::identifiers::Trace;
 
 /// The envelope of every event.
@@ -32,6 +32,27 @@ struct InitStart<'a> {
     function_version: &'a str,
     instance_id: &'a str,
     instance_max_memory: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RestoreStart<'a> {
+    runtime_version: &'a str,
+    runtime_version_arn: String,
+    function_name: &'a str,
+    function_version: &'a str,
+    instance_id: &'a str,
+    instance_max_memory: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct RestoreDone<'a> {
+    status: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_type: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metrics: Option<InitMetrics>,
 }
 
 #[derive(Serialize)]
@@ -135,9 +156,11 @@ struct ReportMetrics {
     max_memory_used_mb: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     init_duration_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restore_duration_ms: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    billed_restore_duration_ms: Option<u128>,
 }
-
-const ON_DEMAND: &str = "on-demand";
 
 pub(super) fn init_start(
     spec: &FunctionSpec,
@@ -146,13 +169,10 @@ pub(super) fn init_start(
     now: Timestamp,
 ) -> SystemLine {
     let record = InitStart {
-        initialization_type: ON_DEMAND,
+        initialization_type: spec.initialization.name(),
         phase: phase.name(),
         runtime_version: RUNTIME_VERSION,
-        runtime_version_arn: format!(
-            "arn:aws:lambda:{}::runtime:{RUNTIME_VERSION_HASH}",
-            spec.region
-        ),
+        runtime_version_arn: runtime_version_arn(spec),
         function_name: spec.name(),
         function_version: spec.version_name(),
         instance_id: environment,
@@ -161,30 +181,71 @@ pub(super) fn init_start(
     line(LogLevel::Info, "platform.initStart", record, now)
 }
 
-pub(super) fn init_runtime_done(phase: Phase, status: &Status, now: Timestamp) -> SystemLine {
-    let record = init_done(phase, status, None);
+pub(super) fn init_runtime_done(
+    spec: &FunctionSpec,
+    phase: Phase,
+    status: &Status,
+    now: Timestamp,
+) -> SystemLine {
+    let record = init_done(spec, phase, status, None);
     line(debug_or_warn(status), "platform.initRuntimeDone", record, now)
 }
 
 pub(super) fn init_report(
+    spec: &FunctionSpec,
     phase: Phase,
     status: &Status,
     duration: Duration,
     now: Timestamp,
 ) -> SystemLine {
     let metrics = InitMetrics { duration_ms: milliseconds(duration) };
-    let record = init_done(phase, status, Some(metrics));
-    line(debug_or_warn(status), "platform.initReport", record, now)
+    let record = init_done(spec, phase, status, Some(metrics));
+    let is_on_demand = spec.initialization == Initialization::OnDemand;
+    let level = if is_on_demand { debug_or_warn(status) } else { info_or_warn(status) };
+    line(level, "platform.initReport", record, now)
 }
 
-fn init_done(phase: Phase, status: &Status, metrics: Option<InitMetrics>) -> InitDone<'_> {
+fn init_done<'a>(
+    spec: &FunctionSpec,
+    phase: Phase,
+    status: &'a Status,
+    metrics: Option<InitMetrics>,
+) -> InitDone<'a> {
     InitDone {
-        initialization_type: ON_DEMAND,
+        initialization_type: spec.initialization.name(),
         phase: phase.name(),
         status: status.name(),
         error_type: status.error_type(),
         metrics,
     }
+}
+
+fn runtime_version_arn(spec: &FunctionSpec) -> String {
+    format!("arn:aws:lambda:{}::runtime:{RUNTIME_VERSION_HASH}", spec.region)
+}
+
+pub(super) fn restore_start(spec: &FunctionSpec, environment: &str, now: Timestamp) -> SystemLine {
+    let record = RestoreStart {
+        runtime_version: RUNTIME_VERSION,
+        runtime_version_arn: runtime_version_arn(spec),
+        function_name: spec.name(),
+        function_version: spec.version_name(),
+        instance_id: environment,
+        instance_max_memory: spec.memory_mb,
+    };
+    line(LogLevel::Info, "platform.restoreStart", record, now)
+}
+
+pub(super) fn restore_runtime_done(status: &Status, now: Timestamp) -> SystemLine {
+    let record =
+        RestoreDone { status: status.name(), error_type: status.error_type(), metrics: None };
+    line(debug_or_warn(status), "platform.restoreRuntimeDone", record, now)
+}
+
+pub(super) fn restore_report(status: &Status, duration: Duration, now: Timestamp) -> SystemLine {
+    let metrics = Some(InitMetrics { duration_ms: milliseconds(duration) });
+    let record = RestoreDone { status: status.name(), error_type: status.error_type(), metrics };
+    line(info_or_warn(status), "platform.restoreReport", record, now)
 }
 
 pub(super) fn extension(extension: &ExtensionEvent<'_>, now: Timestamp) -> SystemLine {
@@ -248,7 +309,6 @@ pub(super) fn runtime_done(done: &RuntimeDone<'_>, now: Timestamp) -> SystemLine
 }
 
 pub(super) fn report(report: &Report, now: Timestamp) -> SystemLine {
-    let level = if report.status == Status::Success { LogLevel::Info } else { LogLevel::Warn };
     let overhead = report.post_runtime.filter(|_| report.has_extensions);
     let overhead = overhead.map(|overhead| {
         let runtime = report.duration.saturating_sub(overhead);
@@ -265,10 +325,12 @@ pub(super) fn report(report: &Report, now: Timestamp) -> SystemLine {
             memory_size_mb: report.memory_mb,
             max_memory_used_mb: report.max_memory_mb,
             init_duration_ms: report.init.map(milliseconds),
+            restore_duration_ms: report.restore.map(milliseconds),
+            billed_restore_duration_ms: report.restore.map(rounded_up_to_millis),
         },
         tracing: report.trace.as_ref().map(tracing),
     };
-    line(level, "platform.report", record, now)
+    line(info_or_warn(&report.status), "platform.report", record, now)
 }
 
 fn tracing(trace: &Trace) -> Tracing<'_> {
@@ -277,6 +339,10 @@ fn tracing(trace: &Trace) -> Tracing<'_> {
 
 fn span(name: &'static str, start: Timestamp, duration: Duration) -> Span {
     Span { name, start: start.rfc3339(), duration_ms: milliseconds(duration) }
+}
+
+fn info_or_warn(status: &Status) -> LogLevel {
+    if *status == Status::Success { LogLevel::Info } else { LogLevel::Warn }
 }
 
 fn debug_or_warn(status: &Status) -> LogLevel {

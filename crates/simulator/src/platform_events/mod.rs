@@ -104,6 +104,7 @@ pub(crate) struct Report {
     pub(crate) duration: Duration,
     pub(crate) billed: Duration,
     pub(crate) init: Option<Duration>,
+    pub(crate) restore: Option<Duration>,
     pub(crate) memory_mb: u64,
     pub(crate) max_memory_mb: u64,
     pub(crate) trace: Option<Trace>,
@@ -190,7 +191,7 @@ impl PlatformEvents {
 
     /// The runtime has done its part of init; never written in text.
     pub(crate) fn init_runtime_done(&self, phase: Phase, status: &Status, now: Timestamp) {
-        let line = json::init_runtime_done(phase, status, now);
+        let line = json::init_runtime_done(&self.spec, phase, status, now);
         if phase == Phase::Invoke && *status == Status::Success {
             self.tell(line);
         } else {
@@ -206,13 +207,26 @@ impl PlatformEvents {
         duration: Duration,
         now: Timestamp,
     ) {
-        let line = json::init_report(phase, status, duration, now);
+        let line = json::init_report(&self.spec, phase, status, duration, now);
         if phase == Phase::Invoke && *status == Status::Success {
             return self.tell(line);
         }
         self.tell_and_write(line, || {
             (*status != Status::Success).then(|| text::init_report(phase, status, duration))
         });
+    }
+
+    /// A snapshot is restored.
+    pub(crate) fn restore_start(&self, now: Timestamp) {
+        let line = json::restore_start(&self.spec, &self.environment, now);
+        self.tell_and_write(line, || Some(text::restore_start(&self.spec.region)));
+    }
+
+    /// The restore, with the runtime's hooks, is over.
+    pub(crate) fn restore_report(&self, status: &Status, duration: Duration, now: Timestamp) {
+        self.tell_and_write(json::restore_runtime_done(status, now), || None);
+        let line = json::restore_report(status, duration, now);
+        self.tell_and_write(line, || Some(text::restore_report(status, duration)));
     }
 
     /// An invocation begins.
@@ -241,6 +255,11 @@ impl PlatformEvents {
         }
         self.tell_and_write(line, || Some(text::report(report, spec.old_style_failures)));
     }
+}
+
+/// The milliseconds that are billed for a duration.
+pub(crate) fn rounded_up_to_millis(duration: Duration) -> u128 {
+    duration.as_nanos().div_ceil(1_000_000)
 }
 
 /// Records were dropped because a subscriber was too slow.

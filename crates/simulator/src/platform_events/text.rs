@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use super::{ExtensionEvent, Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, Status};
+use super::{
+    ExtensionEvent, Phase, RUNTIME_VERSION, RUNTIME_VERSION_HASH, Report, Status,
+    rounded_up_to_millis,
+};
 use crate::clock::Timestamp;
 use crate::identifiers::Trace;
 
@@ -33,6 +36,14 @@ pub(super) fn init_report(phase: Phase, status: &Status, duration: Duration) -> 
     format!("INIT_REPORT Init Duration: {milliseconds} ms\tPhase: {phase}{}\t\n", ending(status))
 }
 
+pub(super) fn restore_start(region: &str) -> String {
+    init_start(region).replacen("INIT_START", "RESTORE_START", 1)
+}
+
+pub(super) fn restore_report(status: &Status, duration: Duration) -> String {
+    format!("RESTORE_REPORT Restore Duration: {} ms{}\t\n", milliseconds(duration), ending(status))
+}
+
 pub(super) fn start(request_id: &str, version: &str) -> String {
     format!("START RequestId: {request_id} Version: {version}\n")
 }
@@ -46,6 +57,11 @@ pub(super) fn report(report: &Report, old_style_failures: bool) -> String {
         .init
         .map(|init| format!("\tInit Duration: {} ms", milliseconds(init)))
         .unwrap_or_default();
+    let restore = report.restore.map(|restore| {
+        let (exact, billed) = (milliseconds(restore), rounded_up_to_millis(restore));
+        format!("\tRestore Duration: {exact} ms\tBilled Restore Duration: {billed} ms")
+    });
+    let restore = restore.unwrap_or_default();
     let ending = if old_style_failures { String::new() } else { ending(&report.status) };
     let sampled = report.trace.as_ref().filter(|trace| trace.sampled);
     let xray = sampled.map(|Trace { root, segment, .. }| {
@@ -53,7 +69,7 @@ pub(super) fn report(report: &Report, old_style_failures: bool) -> String {
     });
     format!(
         "REPORT RequestId: {}\tDuration: {} ms\tBilled Duration: {} ms\tMemory Size: {} MB\t\
-         Max Memory Used: {} MB{init}{ending}\t\n{}",
+         Max Memory Used: {} MB{init}{restore}{ending}\t\n{}",
         report.request_id,
         milliseconds(report.duration),
         report.billed.as_millis(),

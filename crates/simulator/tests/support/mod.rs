@@ -62,6 +62,7 @@ pub fn mask(text: &str) -> String {
     masked += rest;
     for label in [
         "Billed Duration: ",
+        "Billed Restore Duration: ",
         "Max Memory Used: ",
         "billedDurationMs\":",
         "maxMemoryUsedMB\":",

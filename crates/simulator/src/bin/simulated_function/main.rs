@@ -52,6 +52,11 @@ enum Step {
     Hang,
     /// Computes for this many milliseconds.
     Burn(u64),
+    /// Takes so many MB of memory and keeps them.
+    Allocate(usize),
+    /// Writes a file into the directory for temporary files, or prints those that are there.
+    WriteTemporary(String),
+    ListTemporary,
     /// Creates one file and waits for the other.
     Meet {
         mine: PathBuf,
@@ -92,6 +97,9 @@ fn init(api: &str) -> io::Result<()> {
     if let Ok(events) = std::env::var("INTERNAL_EXTENSION") {
         extension(api, &events)?;
     }
+    if std::env::var("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() == Ok("snap-start") {
+        snapshot(api)?;
+    }
     let Ok(init) = std::env::var("INIT") else { return Ok(()) };
     if let Ok(marker) = std::env::var("INIT_FAILS_ONCE") {
         if std::fs::exists(&marker)? {
@@ -116,6 +124,19 @@ fn init(api: &str) -> io::Result<()> {
             std::process::exit(1)
         }
     }
+}
+
+/// Lets itself be frozen for a snapshot, and says how the restore goes.
+fn snapshot(api: &str) -> io::Result<()> {
+    println!("before the snapshot");
+    let mut client = Client::connect(api)?;
+    let restored = client.call("GET", "/2018-06-01/runtime/restore/next", &[], b"")?;
+    println!("after the restore: {}", restored.status);
+    if let Ok(error_type) = std::env::var("RESTORE_ERROR") {
+        let headers = [("Lambda-Runtime-Function-Error-Type", error_type.as_str())];
+        client.call("POST", "/2018-06-01/runtime/restore/error", &headers, b"{}")?;
+    }
+    Ok(())
 }
 
 /// Registers an internal extension, and prints a line when SIGTERM comes.
@@ -235,6 +256,15 @@ impl<'a> Current<'a> {
                 let end = Instant::now() + Duration::from_millis(millis);
                 while Instant::now() < end {
                     std::hint::spin_loop();
+                }
+            }
+            Step::Allocate(megabytes) => {
+                std::mem::forget(std::hint::black_box(vec![1_u8; megabytes * 1024 * 1024]));
+            }
+            Step::WriteTemporary(name) => std::fs::write(std::env::temp_dir().join(name), "")?,
+            Step::ListTemporary => {
+                for entry in std::fs::read_dir(std::env::temp_dir())? {
+                    println!("{}", entry?.file_name().display());
                 }
             }
             Step::Meet { mine, other } => {

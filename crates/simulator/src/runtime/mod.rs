@@ -1,7 +1,11 @@
 //! One life of an environment's processes: extensions and runtime, from their start over the invocations to their end.
 
+mod restore;
+mod shutdown;
+
+use std::collections::BTreeMap;
 use std::io;
-use std::process::ExitStatus;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +14,6 @@ use tokio::time::Instant;
 
 use crate::clock::{self, Timestamp};
 use crate::cloudwatch::LogWriter;
-use crate::environment::EnvironmentView;
 use crate::extensions::{ExtensionFailure, Extensions};
 use crate::function::FunctionSpec;
 use crate::identifiers::Trace;
@@ -21,13 +24,8 @@ use crate::platform_events::{
 use crate::process::{Process, ProcessTable, Start};
 use crate::runtime_api::{Call, Event, Failure, Refused, Reply, RuntimeApi, Subscribed, answer};
 use crate::telemetry::{Category, Controls, Settings, Telemetry};
-
-/// What Lambda grants an environment with external extensions for its end.
-const SHUTDOWN_WITH_EXTERNAL: Duration = Duration::from_secs(2);
-/// What the runtime has of it between SIGTERM and SIGKILL.
-const RUNTIME_SHUTDOWN: Duration = Duration::from_millis(300);
-/// What it has where an extension is registered inside its process.
-const RUNTIME_SHUTDOWN_WITH_INTERNAL: Duration = Duration::from_millis(500);
+use crate::view::EnvironmentView;
+pub(crate) use shutdown::ShutdownReason;
 
 /// How often the memory is looked at where its limit is enforced.
 const MEMORY_CHECK_INTERVAL: Duration = Duration::from_millis(5);
@@ -42,6 +40,8 @@ pub(crate) struct Surroundings {
     pub(crate) events: PlatformEvents,
     pub(crate) table: Arc<ProcessTable>,
     pub(crate) view: Arc<EnvironmentView>,
+    /// A directory for temporary files that is the environment's own.
+    pub(crate) tmp: Option<PathBuf>,
 }
 
 impl Surroundings {
@@ -50,6 +50,27 @@ impl Surroundings {
             writer: Arc::clone(&self.writer),
             telemetry: Arc::clone(&self.telemetry),
             category,
+        }
+    }
+
+    /// The variables of the runtime or of an extension, and where temporary files go.
+    fn variables(&self, category: Category, runtime_api: &str) -> BTreeMap<String, String> {
+        let mut variables = match category {
+            Category::Extension => self.spec.extension_environment(runtime_api),
+            _ => self.spec.environment(runtime_api, self.writer.stream()),
+        };
+        if let Some(tmp) = &self.tmp {
+            variables.insert("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned());
+        }
+        variables
+    }
+}
+
+impl Drop for Surroundings {
+    fn drop(&mut self) {
+        if let Some(tmp) = &self.tmp {
+            // What cannot be removed stays in the system's directory for temporary files.
+            drop(std::fs::remove_dir_all(tmp));
         }
     }
 }
@@ -64,6 +85,8 @@ pub(crate) struct Runtime {
     process: Option<Process>,
     /// The `next` call that waits for an event.
     waiting: Option<Reply<Event>>,
+    /// The call with which the runtime lets itself be frozen for a snapshot.
+    awaiting_restore: Option<Reply<()>>,
     initialised: bool,
     out_of_memory: bool,
 }
@@ -76,6 +99,19 @@ pub(crate) enum InitFailure {
     Extension(ExtensionFailure),
     Exited,
     Timeout,
+}
+
+impl InitFailure {
+    /// The status that the events give it.
+    pub(crate) fn status(&self) -> Status {
+        match self {
+            Self::Start(_) => Status::Error(INVALID_ENTRYPOINT.to_owned()),
+            Self::Reported(failure) => Status::Error(failure.platform_type.clone()),
+            Self::Extension(failure) => Status::Error(failure.error_type.clone()),
+            Self::Exited => Status::Error(EXIT_ERROR.to_owned()),
+            Self::Timeout => Status::Timeout,
+        }
+    }
 }
 
 /// How far the processes came with an event.
@@ -105,31 +141,17 @@ pub(crate) enum RunEnd {
     Timeout,
 }
 
-/// Why an environment's processes end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ShutdownReason {
-    Spindown,
-    Timeout,
-    Failure,
-}
-
-impl ShutdownReason {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Spindown => "spindown",
-            Self::Timeout => "timeout",
-            Self::Failure => "failure",
-        }
-    }
-}
-
 impl Runtime {
     /// Starts the extensions.
     pub(crate) async fn start(surroundings: &Arc<Surroundings>) -> Result<Self, InitFailure> {
+        if let Some(tmp) = &surroundings.tmp {
+            std::fs::create_dir_all(tmp).map_err(InitFailure::Start)?;
+        }
         let api = RuntimeApi::start().await.map_err(InitFailure::Start)?;
         let output = surroundings.output(Category::Extension);
+        let variables = surroundings.variables(Category::Extension, &api.address().to_string());
         let (spec, table) = (&surroundings.spec, &surroundings.table);
-        let extensions = Extensions::launch(spec, &api.address().to_string(), &output, table);
+        let extensions = Extensions::launch(spec, &variables, &output, table);
         let extensions = extensions.map_err(|failure| {
             let event = ExtensionEvent {
                 name: &failure.name,
@@ -148,17 +170,19 @@ impl Runtime {
             extensions,
             process: None,
             waiting: None,
+            awaiting_restore: None,
             initialised: false,
             out_of_memory: false,
         })
     }
 
     fn start_process(&mut self) -> io::Result<()> {
-        let Surroundings { spec, writer, table, view, .. } = &*self.surroundings;
+        let Surroundings { spec, table, view, .. } = &*self.surroundings;
+        let runtime_api = self.api.address().to_string();
         let start = Start {
             program: spec.bootstrap(),
             arguments: spec.arguments(),
-            environment: spec.environment(&self.api.address().to_string(), writer.stream()),
+            environment: self.surroundings.variables(Category::Function, &runtime_api),
             directory: spec.directory.as_deref(),
         };
         let process = Process::start(start, &self.surroundings.output(Category::Function), table)?;
@@ -198,12 +222,19 @@ impl Runtime {
             if self.process.is_none() && self.extensions.are_registered() {
                 self.start_process().map_err(InitFailure::Start)?;
             }
-            if self.waiting.is_some() && !runtime_done {
+            if phase == Phase::Invoke
+                && let Some(reply) = self.awaiting_restore.take()
+            {
+                // No snapshot is taken inside an invocation.
+                answer(reply, Ok(()));
+            }
+            let is_waiting = self.waiting.is_some() || self.awaiting_restore.is_some();
+            if is_waiting && !runtime_done {
                 runtime_done = true;
                 self.drain();
                 surroundings.events.init_runtime_done(phase, &Status::Success, clock::now());
             }
-            if self.waiting.is_some() && self.extensions.are_ready() {
+            if is_waiting && self.extensions.are_ready() {
                 self.initialised = true;
                 return Ok(());
             }
@@ -347,59 +378,6 @@ impl Runtime {
         }
     }
 
-    /// Kills the runtime, writes its last lines and gives the status with which it ended.
-    pub(crate) async fn kill_process(&mut self) -> Option<ExitStatus> {
-        self.process.take()?.end().await
-    }
-
-    /// Kills everything at once, as when a machine goes away.
-    pub(crate) async fn kill(mut self) {
-        self.kill_process().await;
-        self.extensions.end().await;
-        self.surroundings.telemetry.settle().await;
-    }
-
-    /// Ends the processes as Lambda does (AWS Lambda "Shutdown phase"): the runtime gets SIGTERM and a time, if any
-    /// extension is there; then external extensions get SHUTDOWN and the rest of theirs; then SIGKILL. After a failure the
-    /// runtime is killed at once.
-    pub(crate) async fn shut_down(mut self, reason: ShutdownReason) {
-        let end = Instant::now() + SHUTDOWN_WITH_EXTERNAL;
-        if !self.extensions.is_empty() {
-            self.thaw();
-            self.surroundings.telemetry.flush();
-            if reason == ShutdownReason::Spindown {
-                self.terminate_process().await;
-            }
-        }
-        self.kill_process().await;
-        if self.extensions.has_external() {
-            let left = end.duration_since(Instant::now());
-            self.extensions.shut_down(reason.name(), clock::now().after(left).millis());
-            while self.extensions.are_shutting_down() {
-                match self.next_call(end).await {
-                    // A failure to end is of no more consequence.
-                    Happened::Call(call) => drop(self.take_call(call)),
-                    Happened::ExtensionEnded(_) | Happened::RuntimeExited => {}
-                    Happened::Timeout => break,
-                }
-            }
-        }
-        self.extensions.end().await;
-        self.surroundings.telemetry.settle().await;
-    }
-
-    async fn terminate_process(&mut self) {
-        let Some(process) = &mut self.process else { return };
-        process.terminate();
-        let time = if self.extensions.has_internal() {
-            RUNTIME_SHUTDOWN_WITH_INTERNAL
-        } else {
-            RUNTIME_SHUTDOWN
-        };
-        // The result does not matter: the process is ended either way.
-        drop(tokio::time::timeout(time, process.ended()).await);
-    }
-
     async fn next_call(&mut self, until: Instant) -> Happened {
         let spec = &self.surroundings.spec;
         let is_limited = spec.enforce_memory && self.process.is_some();
@@ -428,6 +406,13 @@ impl Runtime {
     fn take_call(&mut self, call: Call) -> Option<ExtensionFailure> {
         match call {
             Call::Next(reply) => self.waiting = Some(reply),
+            Call::RestoreNext(reply) => {
+                if self.initialised || !self.surroundings.spec.is_snap_start() {
+                    answer(reply, Err(Refused::WrongState));
+                } else {
+                    self.awaiting_restore = Some(reply);
+                }
+            }
             Call::NextExtensionEvent { extension, reply } => {
                 self.extensions.next(&extension, reply, &self.surroundings.events);
             }
@@ -451,7 +436,9 @@ impl Runtime {
                 answer(reply, subscribed);
             }
             Call::Response { reply, .. } => answer(reply, Err(Refused::UnknownRequest)),
-            Call::InitError { reply, .. } => answer(reply, Err(Refused::WrongState)),
+            Call::InitError { reply, .. } | Call::RestoreError { reply, .. } => {
+                answer(reply, Err(Refused::WrongState));
+            }
         }
         None
     }
@@ -489,6 +476,8 @@ impl Run {
 
 /// AWS's error type for a process that ended by itself.
 pub(crate) const EXIT_ERROR: &str = "Runtime.ExitError";
+/// AWS's error type for a bootstrap that cannot be started.
+pub(crate) const INVALID_ENTRYPOINT: &str = "Runtime.InvalidEntrypoint";
 const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
 enum Happened {
