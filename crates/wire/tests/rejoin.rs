@@ -120,6 +120,11 @@ fn what_is_no_piece_ends_the_waiting() {
     check(&[first, "END RequestId: 1", second], "(+xt", 0);
     check(&[first, "END RequestId: 1", "a\tb", &line], "(+xtl", 10);
     check(&[first], "(", 0);
+    // Cut where JSON goes on with any object, so that only its key tells the next line.
+    let bare = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"flags":1},{"flags":2}]}]}]}"#;
+    let (bare_first, bare_second) = bare.split_at(bare.find(r#"{"flags":2"#).unwrap());
+    check(&[bare_first, bare_second], "(!", 2);
+    check(&[bare_first, bare_first, bare_second], "(x(!", 2);
     // Complete, and undecodable: that is no matter of pieces.
     check(&[&line.replace("H4sI", "****")], "u", 0);
     check(&[r#"{"__otel_otlp_stdout": nonsense"#, second], "ut", 0);
