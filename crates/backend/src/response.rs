@@ -150,7 +150,7 @@ mod tests {
         check(Logs, [0x18, 2], NO_RESPONSE);
         assert_eq!(read(Logs, "application/x-protobuf", &[0x18, 2]), Ok(Response::Complete));
         assert_eq!(read(Logs, "application/x-protobuf", &[0x18]), Err(NO_RESPONSE));
-        check(Logs, [0x0a, 5, 0x09, 0, 0, 0, 0], NO_RESPONSE);
+        check(Logs, [0x0a, 5, 0x0d, 0, 0, 0, 0], NO_RESPONSE);
     }
 
     #[test]

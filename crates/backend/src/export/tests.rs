@@ -1,5 +1,6 @@
 use super::*;
 use crate::answer::{Answer, Profile};
+use crate::mask::Mask;
 use crate::outcome::Fate;
 use crate::retry::{Jitter, RetryPolicy};
 use http::HeaderMap;
@@ -384,6 +385,31 @@ fn what_is_still_to_be_sent_is_parked_with_what_failed() {
         [(16, Fate::Park); 3]
     );
     assert_eq!(outcome.requests_sent, 4);
+}
+
+#[test]
+fn what_is_parked_for_different_reasons_is_not_joined() {
+    use Reply::{NothingWritten, Status};
+    let steps =
+        [NothingWritten, NothingWritten, NothingWritten, Status(503), Status(503), Status(503)];
+    let outcome = deliver(&scripted(steps), 2);
+    let reasons: Vec<_> = outcome.parts.iter().map(|part| part.reason.to_string()).collect();
+    assert_eq!(reasons.len(), 2);
+    assert!(reasons[0].starts_with("answered 200 but wrote nothing"), "{reasons:?}");
+    assert_eq!(reasons[1], "answered 503 Service Unavailable");
+}
+
+#[test]
+fn errors_of_the_transport_are_masked() {
+    let base = url::Url::parse("http://h/?token=s3cret-token").unwrap();
+    let mask = Mask::of(&crate::destination::Destination::new(&base));
+    let (policy, jitter) = (RetryPolicy::default().once(), Jitter::seeded(1));
+    let deadline = Duration::from_secs(10);
+    let delivery = Delivery::new(Profile::Otlp, policy, jitter, deadline, 1024, numbered(1));
+    let mut delivery = delivery.masking(mask);
+    let text = "no answer from h: s3cret-token".to_owned();
+    delivery.answered(Duration::ZERO, Err(TransportError { sent: false, text }));
+    assert_eq!(summary(&delivery.finish()), "0 accepted; 1 Park: no answer from h: ****");
 }
 
 #[test]
