@@ -110,15 +110,16 @@ impl Splitter {
 
     /// Visits the items in the order in which [`Request::split_at`] counts them.
     fn scan(&mut self, kind: SignalKind, request: &[u8]) {
+        let (mut name, mut own) = (Vec::new(), Vec::new());
         for (index, message) in messages(request, CONTAINER).enumerate() {
             let container = self.container(kind, index, message);
             for scope in messages(message, SCOPE) {
                 let head_bytes = container.head_bytes + head_bytes(scope, &[ITEM]);
                 for item in messages(scope, ITEM) {
-                    let mut own = Vec::new();
+                    own.clear();
                     match kind {
                         SignalKind::Traces => {
-                            self.flatten(item, SPAN_ATTRIBUTE, 1, &mut Vec::new(), &mut own);
+                            self.flatten(item, SPAN_ATTRIBUTE, 1, &mut name, &mut own);
                             self.place(0, &container, &own, head_bytes);
                         }
                         SignalKind::Logs => {
@@ -193,15 +194,14 @@ impl Splitter {
     ) {
         let prefix = name.len();
         for attribute in messages(message, number) {
-            let key = messages(attribute, KEY).last().unwrap_or_default();
+            let (key, value) = key_and_value(attribute);
             name.extend(key.iter().map(|byte| normalised(*byte)));
-            let map = messages(attribute, VALUE).flat_map(|value| messages(value, MAP)).last();
-            match map {
-                Some(map) if levels > 1 => {
-                    name.push(b'_');
-                    self.flatten(map, MAP_ENTRY, levels - 1, name, columns);
-                }
-                _ => columns.push(self.hasher.hash_one(name.as_slice())),
+            let map = if levels > 1 { messages(value, MAP).last() } else { None };
+            if let Some(map) = map {
+                name.push(b'_');
+                self.flatten(map, MAP_ENTRY, levels - 1, name, columns);
+            } else {
+                columns.push(self.hasher.hash_one(name.as_slice()));
             }
             name.truncate(prefix);
         }
@@ -246,6 +246,18 @@ fn normalised(byte: u8) -> u8 {
         byte @ (b'a'..=b'z' | b'0'..=b'9' | 0x80..) => byte,
         _ => b'_',
     }
+}
+
+fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
+    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+    for field in fields(attribute) {
+        match (field.number, field.as_len()) {
+            (KEY, Some(bytes)) => key = bytes,
+            (VALUE, Some(bytes)) => value = bytes,
+            _ => {}
+        }
+    }
+    (key, value)
 }
 
 /// Bytes of all fields but these: what a split repeats.
