@@ -56,8 +56,8 @@ impl Traffic {
 #[expect(clippy::struct_excessive_bools, reason = "the facts that a table of decisions is about")]
 pub(crate) struct Situation {
     pub(crate) mode: Mode,
-    /// Nothing can be waited for without a subscription.
-    pub(crate) subscribed: bool,
+    /// There is a subscription, and it can be trusted to tell of the end.
+    pub(crate) telemetry_comes: bool,
     pub(crate) rare: bool,
     /// OTLP of this invocation was received and written.
     pub(crate) otlp_received: bool,
@@ -73,14 +73,14 @@ pub(crate) struct Situation {
 pub(crate) fn hold(situation: Situation) -> bool {
     let Situation {
         mode,
-        subscribed,
+        telemetry_comes,
         rare,
         otlp_received,
         last_failed,
         runtime_done,
         deadline_near,
     } = situation;
-    if !subscribed || runtime_done || deadline_near {
+    if !telemetry_comes || runtime_done || deadline_near {
         return false;
     }
     match mode {
@@ -101,7 +101,7 @@ mod tests {
             let mode = MODES.iter().find(|(word, _)| has(word)).unwrap().1;
             let situation = Situation {
                 mode,
-                subscribed: !has("unsubscribed"),
+                telemetry_comes: !has("silent"),
                 rare: has("rare"),
                 otlp_received: has("otlp"),
                 last_failed: has("failed"),
@@ -116,7 +116,7 @@ mod tests {
         check("auto rare otlp", false);
         check("auto rare done", false);
         check("auto rare deadline", false);
-        check("auto rare unsubscribed", false);
+        check("auto rare silent", false);
         check("auto failed", true);
         check("auto failed otlp", true);
         check("auto failed done", false);
@@ -124,7 +124,7 @@ mod tests {
         check("always otlp", true);
         check("always done", false);
         check("always deadline", false);
-        check("always unsubscribed", false);
+        check("always silent", false);
         check("never rare failed", false);
     }
 

@@ -17,8 +17,8 @@ use tokio::task::JoinSet;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// More connections wait in the kernel: an SDK holds one or two.
-const MAX_CONNECTIONS: usize = 64;
+/// An SDK holds one or two. Who comes beyond is turned away at once rather than kept waiting: that would be the function.
+const MAX_CONNECTIONS: usize = 256;
 
 /// Serves connections until the task is dropped. A panic ends one connection and is counted.
 pub(crate) async fn serve<H, F>(listener: Arc<TcpListener>, vitals: Arc<Vitals>, handler: H)
@@ -31,16 +31,14 @@ where
         while let Some(ended) = connections.try_join_next() {
             supervise::note("connection", &ended, &vitals);
         }
-        if connections.len() >= MAX_CONNECTIONS
-            && let Some(ended) = connections.join_next().await
-        {
-            supervise::note("connection", &ended, &vitals);
-        }
         let Ok((stream, _)) = listener.accept().await else {
             // About one connection that did not come to be, or no descriptors are left; the latter may pass.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
+        if connections.len() >= MAX_CONNECTIONS {
+            continue;
+        }
         let handler = handler.clone();
         connections.spawn(async move {
             let service = service_fn(move |request| {

@@ -94,7 +94,8 @@ pub async fn run(
         unwritten: Vec::new(),
         writing: Vec::new(),
     };
-    if lifecycle.listen(config, sender).await {
+    let told_of_ends = config.telemetry.types.contains(&"platform");
+    if lifecycle.listen(config, sender).await && told_of_ends {
         lifecycle.state.subscribed();
     }
     lifecycle.run().await
@@ -228,7 +229,8 @@ impl Lifecycle {
                 let api = self.api.clone();
                 next = Some(Box::pin(async move { retrying(|| api.next()).await }));
             }
-            let wake = self.state.wake_at_ms().map(|at| at.saturating_sub(unix_millis()));
+            let now_ms = unix_millis();
+            let wake = self.state.wake_at_ms(now_ms).map(|at| at.saturating_sub(now_ms));
             tokio::select! {
                 Some(event) = self.events.recv() => self.take(event),
                 answered = answer(&mut next) => {

@@ -1,1 +1,168 @@
+use super::*;
+use crate::tests::spans::{Span, traces};
+use std::sync::{Condvar, Mutex};
+use wire::Limits;
 
+/// A pipe whose reader can be slow, or gone.
+#[derive(Clone, Default)]
+struct Pipe(Arc<(Mutex<State>, Condvar)>);
+
+#[derive(Default)]
+struct State {
+    bytes: Vec<u8>,
+    is_full: bool,
+    /// Each of these goes wrong in turn.
+    troubles: Vec<Trouble>,
+}
+
+#[derive(Clone, Copy)]
+enum Trouble {
+    Error(ErrorKind),
+    Panic,
+    /// Takes only so many bytes.
+    Part(usize),
+}
+
+impl Pipe {
+    fn troubled(troubles: &[Trouble]) -> Self {
+        let pipe = Self::default();
+        pipe.0.0.lock().unwrap().troubles = troubles.iter().rev().copied().collect();
+        pipe
+    }
+
+    fn fill(&self, is_full: bool) {
+        self.0.0.lock().unwrap().is_full = is_full;
+        self.0.1.notify_all();
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8(self.0.0.lock().unwrap().bytes.clone()).unwrap()
+    }
+
+    /// Items of each line.
+    fn items(&self) -> Vec<usize> {
+        let items = |line| {
+            let reading = wire::read_line(line, &Limits::default()).unwrap();
+            reading.decoded.iter().map(|line| line.request.items()).sum()
+        };
+        self.text().lines().map(items).collect()
+    }
+}
+
+impl Write for Pipe {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let trouble = {
+            let state = self.0.0.lock().unwrap();
+            let mut state = self.0.1.wait_while(state, |state| state.is_full).unwrap();
+            state.troubles.pop()
+        };
+        let bytes = match trouble {
+            Some(Trouble::Error(kind)) => return Err(kind.into()),
+            Some(Trouble::Panic) => panic!("on purpose"),
+            Some(Trouble::Part(length)) => &bytes[..length],
+            None => bytes,
+        };
+        self.0.0.lock().unwrap().bytes.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn start(pipe: &Pipe, json_level: Option<&str>) -> (Output, Arc<Vitals>) {
+    let lines = Lines {
+        max_bytes: 60 * 1024,
+        compression_level: 6,
+        json_level: json_level.map(str::to_owned),
+    };
+    let vitals = Arc::new(Vitals::default());
+    let output = Output::start(&lines, "fallback", pipe.clone(), Arc::clone(&vitals)).unwrap();
+    (output, vitals)
+}
+
+fn spans(number: usize) -> Request {
+    traces(&vec![Span::default(); number])
+}
+
+#[tokio::test]
+async fn a_line_says_its_service_and_under_json_its_level() {
+    let pipe = Pipe::default();
+    assert!(start(&pipe, None).0.write(spans(1)).await.is_ok());
+    assert!(pipe.text().contains(r#""source":"orders""#), "{}", pipe.text());
+    assert!(!pipe.text().contains("timestamp"));
+    let pipe = Pipe::default();
+    assert!(start(&pipe, Some("WARN")).0.write(spans(1)).await.is_ok());
+    assert!(pipe.text().contains(r#""level":"WARN""#) && pipe.text().contains("timestamp"));
+}
+
+#[tokio::test]
+async fn a_pipe_that_takes_parts_gets_the_whole() {
+    let troubles = [
+        Trouble::Part(10),
+        Trouble::Error(ErrorKind::WouldBlock),
+        Trouble::Error(ErrorKind::Interrupted),
+    ];
+    let pipe = Pipe::troubled(&troubles);
+    let (output, _) = start(&pipe, None);
+    assert_eq!(output.write(spans(2)).await.map(|written| written.items), Ok(2));
+    assert_eq!(pipe.items(), [2]);
+}
+
+#[tokio::test]
+async fn a_broken_pipe_and_a_panic_refuse_one_request_and_the_thread_lives() {
+    let pipe = Pipe::troubled(&[Trouble::Error(ErrorKind::BrokenPipe), Trouble::Panic]);
+    let (output, vitals) = start(&pipe, None);
+    assert_eq!(output.write(spans(1)).await, Err(Refused));
+    assert_eq!(output.write(spans(1)).await, Err(Refused));
+    assert_eq!(output.write(spans(3)).await.map(|written| written.items), Ok(3));
+    assert_eq!(pipe.items(), [3]);
+    assert_eq!(vitals.get(Count::Panics), 1);
+}
+
+#[tokio::test]
+async fn our_own_lines_wait_for_a_full_pipe_and_are_not_left_out() {
+    let pipe = Pipe::default();
+    pipe.fill(true);
+    let (output, _) = start(&pipe, None);
+    let mut waiting = Vec::new();
+    let returned = loop {
+        match output.offer(spans(1)) {
+            Ok(written) => waiting.push(written),
+            Err(request) => break request,
+        }
+    };
+    assert_eq!(returned.items(), 1, "what has no room comes back");
+    assert!(waiting.len() >= QUEUE, "{}", waiting.len());
+    let items = waiting.len();
+    // Nobody waits for their answers, and they are written nevertheless.
+    waiting.drain(..items - 1);
+    pipe.fill(false);
+    assert!(waiting.pop().unwrap().await.is_ok());
+    assert_eq!(pipe.items().iter().sum::<usize>(), items);
+}
+
+#[tokio::test]
+async fn an_item_that_no_line_can_hold_is_told_to_its_sender_alone() {
+    // Deflate makes nothing of these.
+    let mut state = 1_u64;
+    let noise = (0..400_000).map(|_| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        u8::try_from(state % 251).unwrap()
+    });
+    let mut bytes = Vec::new();
+    wire::proto::Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| span.bytes(1000, &noise.collect::<Vec<u8>>()));
+        });
+    });
+    let pipe = Pipe::default();
+    let (output, vitals) = start(&pipe, None);
+    let written = output.write(Request::trusted(wire::SignalKind::Traces, bytes)).await.unwrap();
+    assert_eq!((written.items, written.dropped_items), (0, 1));
+    assert_eq!(output.write(spans(1)).await.map(|written| written.dropped_items), Ok(0));
+    assert_eq!(vitals.get(Count::TooLarge), 1);
+}

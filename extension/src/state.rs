@@ -11,22 +11,44 @@ use wire::Request;
 /// What is finished is written this long before an invocation times out: the environment may be killed then.
 const BEFORE_DEADLINE_MS: u64 = 150;
 
+/// How long an invocation is waited for before telemetry has come at all: `platform.start` comes within the 25 ms that
+/// Lambda collects events.
+const TRUST_MS: u64 = 500;
+
 /// The newest invocation.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each has happened or not, in any order")]
 struct Current {
     request_id: String,
+    invoked_ms: u64,
     deadline_ms: u64,
     otlp_received: bool,
+    /// Only its deadline ended the wait.
+    held_to_the_end: bool,
     runtime_done: bool,
     /// What was due before the deadline has been written.
     written_before_deadline: bool,
+}
+
+/// Whether Lambda can be trusted to tell of an end. Waiting for what never comes would keep the environment until the deadline,
+/// time after time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Telemetry {
+    /// There is no subscription.
+    Off,
+    /// Nothing has come yet.
+    Silent,
+    /// It comes.
+    Told,
+    /// The end of a held invocation was not told, and none has been since.
+    Failed,
 }
 
 /// All that the loop knows.
 #[derive(Debug)]
 pub(crate) struct State {
     hold: hold::Mode,
-    subscribed: bool,
+    telemetry: Telemetry,
     traffic: Traffic,
     current: Option<Current>,
     last_failed: bool,
@@ -37,7 +59,7 @@ impl State {
     pub(crate) fn new(config: &Config, table: Table) -> Self {
         Self {
             hold: config.hold,
-            subscribed: false,
+            telemetry: Telemetry::Off,
             traffic: Traffic::default(),
             current: None,
             last_failed: false,
@@ -47,16 +69,23 @@ impl State {
 
     /// Telemetry will come.
     pub(crate) fn subscribed(&mut self) {
-        self.subscribed = true;
+        self.telemetry = Telemetry::Silent;
         self.table.subscribed();
     }
 
     /// An invocation begins; what waits of earlier ones is due.
     pub(crate) fn invoke(&mut self, invoke: &Invoke, now_ms: u64) {
         self.traffic.invoked(now_ms);
+        let untold = self.current.as_ref().is_some_and(|last| !last.runtime_done);
+        let was_held = self.current.as_ref().is_some_and(|last| last.held_to_the_end);
+        if untold && was_held {
+            self.telemetry = Telemetry::Failed;
+        }
         let request_id = invoke.request_id.to_ascii_lowercase();
         self.table.invoke(&request_id, &invoke.invoked_function_arn, now_ms);
         self.current = Some(Current {
+            invoked_ms: now_ms,
+            held_to_the_end: false,
             deadline_ms: invoke.deadline_ms,
             otlp_received: false,
             // Its end may have been read before its beginning: they come on different connections.
@@ -76,7 +105,11 @@ impl State {
 
     /// Lambda says something; it was received at this time.
     pub(crate) fn telemetry(&mut self, event: PlatformEvent, now_ms: u64) {
-        if event.kind == EventKind::RuntimeDone {
+        let is_end = event.kind == EventKind::RuntimeDone;
+        if self.telemetry == Telemetry::Silent || (self.telemetry == Telemetry::Failed && is_end) {
+            self.telemetry = Telemetry::Told;
+        }
+        if is_end {
             let current = self
                 .current
                 .as_mut()
@@ -92,24 +125,38 @@ impl State {
     }
 
     /// Whether the environment may sleep.
-    pub(crate) fn may_call_next(&self, now_ms: u64) -> bool {
-        let Some(current) = &self.current else { return true };
-        !hold::hold(Situation {
+    pub(crate) fn may_call_next(&mut self, now_ms: u64) -> bool {
+        let Some(current) = &mut self.current else { return true };
+        let is_new = now_ms < current.invoked_ms + TRUST_MS;
+        let mut situation = Situation {
             mode: self.hold,
-            subscribed: self.subscribed,
+            telemetry_comes: match self.telemetry {
+                Telemetry::Off => false,
+                Telemetry::Told => true,
+                Telemetry::Silent | Telemetry::Failed => is_new,
+            },
             rare: self.traffic.is_rare(),
             otlp_received: current.otlp_received,
             last_failed: self.last_failed,
             runtime_done: current.runtime_done,
-            deadline_near: now_ms >= last_moment(current),
-        })
+            deadline_near: false,
+        };
+        if !hold::hold(situation) {
+            return true;
+        }
+        situation.deadline_near = now_ms >= last_moment(current);
+        current.held_to_the_end = situation.deadline_near;
+        !hold::hold(situation)
     }
 
     /// When the loop has to look again if nothing happens.
-    pub(crate) fn wake_at_ms(&self) -> Option<u64> {
+    pub(crate) fn wake_at_ms(&self, now_ms: u64) -> Option<u64> {
         let current = self.current.as_ref()?;
         let running = !current.runtime_done && !current.written_before_deadline;
-        running.then(|| last_moment(current))
+        let trusts_until =
+            (self.telemetry != Telemetry::Told).then(|| current.invoked_ms + TRUST_MS);
+        let trusts_until = trusts_until.filter(|until| *until > now_ms);
+        running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
     }
 
     /// What is to be written now.
@@ -127,7 +174,7 @@ impl State {
 
     /// Invocations of which Lambda has not said all.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        self.subscribed && self.table.is_waiting_for_reports()
+        self.telemetry != Telemetry::Off && self.table.is_waiting_for_reports()
     }
 
     /// The environment ends for this reason: what is left.
@@ -139,3 +186,7 @@ impl State {
 fn last_moment(current: &Current) -> u64 {
     current.deadline_ms.saturating_sub(BEFORE_DEADLINE_MS)
 }
+
+#[cfg(test)]
+#[path = "state_tests.rs"]
+mod tests;

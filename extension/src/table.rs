@@ -38,10 +38,19 @@ struct Known {
     invoked_arn: String,
     /// When INVOKE was read; `None` where only telemetry speaks of it.
     invoked_ms: Option<u64>,
+    /// `platform.start` was read.
+    started: bool,
     has_events: bool,
     has_root: bool,
     runtime_done: bool,
     reported: bool,
+}
+
+impl Known {
+    /// Whether this process was told of its beginning.
+    fn was_told(&self) -> bool {
+        self.invoked_ms.is_some() || self.started
+    }
 }
 
 /// All invocations of the environment.
@@ -50,6 +59,8 @@ pub(crate) struct Table {
     identity: Identity,
     memory_bytes: Option<i64>,
     invocation_span: InvocationSpan,
+    /// Managed instances are not told of INVOKE.
+    is_told_of_invocations: bool,
     options: SpanOptions,
     records: Records,
     metrics: Aggregator,
@@ -88,6 +99,7 @@ impl Table {
             identity,
             memory_bytes: memory_mib.and_then(|mib| mib.checked_mul(1024 * 1024)),
             invocation_span: config.invocation_span,
+            is_told_of_invocations: !config.function.is_managed_instance,
             options,
             records,
             metrics: Aggregator::new(config.shape, config.names).with_owner(Owner::Extension),
@@ -120,6 +132,8 @@ impl Table {
         if known.reported {
             (known.reported, known.runtime_done, known.has_root) = (false, false, false);
         }
+        // Its end may have been read before its beginning.
+        self.release(|held| held.request_id.as_deref() == Some(request_id));
     }
 
     pub(crate) fn is_runtime_done(&self, request_id: &str) -> bool {
@@ -172,18 +186,18 @@ impl Table {
             }
             return;
         };
-        self.begin(&request_id, time);
         let known = self.known(&request_id);
         // Managed instances say nothing before the report.
         let is_end = event.kind == EventKind::RuntimeDone
             || (event.kind == EventKind::Report && !known.runtime_done);
+        known.started |= event.kind == EventKind::Start;
         known.runtime_done |= event.kind == EventKind::RuntimeDone;
         known.reported |= event.kind == EventKind::Report;
         if is_end {
             // Who waited for this one's root has waited for a whole invocation.
-            self.release(|held| held.request_id.as_deref() != Some(&request_id));
+            self.release_others(&request_id);
         }
-        if self.waits_for_root(&event, &request_id) {
+        if self.is_foreign(&event) || self.waits_for_root(&event, &request_id) {
             if self.held_back.len() == MAX_HELD_BACK {
                 let oldest = self.held_back.front().and_then(|(event, _)| event.request_id.clone());
                 self.release(|held| held.request_id == oldest);
@@ -223,7 +237,7 @@ impl Table {
 
     /// Invocations of which Lambda has not said all.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        self.known.iter().any(|known| !known.reported)
+        self.known.iter().any(|known| known.was_told() && !known.reported)
     }
 
     /// The environment ends for this reason: invocations without an end are closed.
@@ -231,7 +245,8 @@ impl Table {
         let now = now_ms.saturating_mul(1_000_000);
         self.release(|_| true);
         // Of the newest invocation telemetry may have come too late.
-        let newest = self.known.back().filter(|known| !known.has_events);
+        let newest = self.known.iter().rev().find(|known| known.was_told());
+        let newest = newest.filter(|known| !known.has_events);
         if let Some(request_id) = newest.map(|known| known.request_id.clone()) {
             self.begin(&request_id, now);
             self.look_up_root(&request_id, now);
@@ -253,6 +268,15 @@ impl Table {
         if let Some(spans) = &mut self.spans {
             spans.invoked(request_id, &invoked_arn, began.min(time));
         }
+    }
+
+    /// An end of an invocation that this process was not told of. It may be about to be told; else it is the last that Lambda
+    /// had to say to the process before this one, which has closed the invocation at its SHUTDOWN: a second span would be
+    /// one too many.
+    fn is_foreign(&self, event: &PlatformEvent) -> bool {
+        let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
+        let known = event.request_id.as_deref().and_then(|request_id| self.find(request_id));
+        is_end && self.is_told_of_invocations && !known.is_some_and(Known::was_told)
     }
 
     /// An end waits where the function sends its roots by OTLP and this one's has not come.
@@ -290,8 +314,25 @@ impl Table {
             held_back.into_iter().partition(|(event, _)| goes_on(event));
         self.held_back = held_back;
         for (event, time) in released {
-            self.observe(&event, time);
+            if self.is_foreign(&event) {
+                self.vitals.add(Count::Foreign, 1);
+            } else {
+                self.observe(&event, time);
+            }
         }
+    }
+
+    /// Lets the ends of other invocations go on, those of unknown ones aside.
+    fn release_others(&mut self, request_id: &str) {
+        let foreign: Vec<Option<String>> = self
+            .held_back
+            .iter()
+            .filter(|(event, _)| self.is_foreign(event))
+            .map(|(event, _)| event.request_id.clone())
+            .collect();
+        self.release(|held| {
+            held.request_id.as_deref() != Some(request_id) && !foreign.contains(&held.request_id)
+        });
     }
 
     fn observe(&mut self, event: &PlatformEvent, time: u64) {
@@ -304,6 +345,9 @@ impl Table {
             EventKind::Report => ends_span,
             _ => false,
         };
+        if let Some(request_id) = &event.request_id {
+            self.begin(request_id, time);
+        }
         if let Some(spans) = &mut self.spans {
             spans.observe(event, time);
         }

@@ -190,12 +190,30 @@ fn the_report_ends_the_span_if_it_is_to() {
 
 #[test]
 fn a_managed_instance_says_only_reports() {
-    let mut story = Story::new(&[]);
+    let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    let mut story = Story::new(&[managed]);
     story.event(EventKind::Start, FIRST, 10_000);
     story.event(EventKind::Start, SECOND, 10_500);
     assert_eq!(story.due(), "");
     story.event(EventKind::Report, FIRST, 12_000);
     assert_eq!(story.due(), "server of 2000 ms, no parent, ok");
+    // Its beginning was said before there was a subscription.
+    story.event(EventKind::Report, "third", 13_000);
+    assert_eq!(story.due(), "server of 0 ms, no parent, ok");
+}
+
+#[test]
+fn an_end_without_a_beginning_waits_for_it_and_is_else_the_former_process_s() {
+    let mut story = Story::new(&[]);
+    story.event(EventKind::RuntimeDone, FIRST, 11_000);
+    story.event(EventKind::Report, FIRST, 12_000);
+    assert_eq!(story.due(), "");
+    assert!(!story.table.is_waiting_for_reports());
+    story.event(EventKind::RuntimeDone, SECOND, 21_000);
+    story.invoke(SECOND, 20_000);
+    assert_eq!(story.due(), "server of 0 ms, no parent, ok");
+    assert_eq!(story.close("spindown", 30_000), "");
+    assert_eq!(story.vitals.get(Count::Foreign), 2);
 }
 
 #[test]
@@ -254,7 +272,8 @@ fn the_table_is_bounded_and_counts_what_it_gives_up() {
 
 #[test]
 fn ends_that_wait_are_bounded() {
-    let mut story = Story::new(&[]);
+    let managed = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    let mut story = Story::new(&[managed]);
     story.table.sends_roots = true;
     for number in 0..1000 {
         // Reports only, as of a managed instance; each lets the others go.

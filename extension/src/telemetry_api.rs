@@ -181,3 +181,82 @@ impl Intake {
 fn status(status: StatusCode) -> Answer {
     answer(status, "text/plain", "")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    #[test]
+    fn lambda_is_known_by_its_hosts_file_or_its_port() {
+        let check = |hosts_file: &str, runtime_api, expected| {
+            assert_eq!(
+                Place::of(hosts_file, runtime_api),
+                expected,
+                "{hosts_file:?} {runtime_api}"
+            );
+        };
+        let sandbox = Place::Lambda(Some(Ipv4Addr::new(169, 254, 79, 129).into()));
+        let hosts_file =
+            "127.0.0.1 localhost\n169.254.79.129 sandbox sandbox.localdomain # Lambda\n";
+        check(hosts_file, "169.254.100.1:9001", sandbox);
+        check(hosts_file, "127.0.0.1:40123", sandbox);
+        check("127.0.0.1 localhost", "127.0.0.1:9001", Place::Lambda(None));
+        check("", "127.0.0.1:40123", Place::Elsewhere);
+        check("# 1.2.3.4 sandbox.localdomain", "127.0.0.1:19001", Place::Elsewhere);
+        check("nonsense sandbox.localdomain", "127.0.0.1:1", Place::Elsewhere);
+    }
+
+    /// What is answered to a body, and how many deliveries are in the buffer then.
+    fn intake(events: usize) -> (Intake, mpsc::Receiver<Event>) {
+        let (sender, receiver) = mpsc::channel(events);
+        let intake = Intake {
+            path: String::new(),
+            max_body_bytes: 1000,
+            room: Arc::new(Semaphore::new(200)),
+            events: sender,
+            vitals: Arc::default(),
+        };
+        (intake, receiver)
+    }
+
+    const EVENT: &str = r#"[{"time":"2026-09-21T14:13:20.123Z","type":"platform.start","record":{"requestId":"r"}}]"#;
+
+    #[test]
+    fn a_full_buffer_is_said_and_has_room_again_when_it_is_emptied() {
+        let (intake, mut buffer) = intake(8);
+        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::OK);
+        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::OK);
+        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::SERVICE_UNAVAILABLE, "by its bytes");
+        drop(buffer.try_recv().unwrap());
+        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::OK);
+        assert_eq!(intake.vitals.get(Count::Events), 3);
+        assert_eq!(intake.vitals.get(Count::TelemetryRefused), 1);
+    }
+
+    #[test]
+    fn a_loop_that_is_behind_refuses_and_counts_nothing_as_taken() {
+        let (intake, _buffer) = intake(1);
+        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::OK);
+        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(intake.vitals.get(Count::Events), 1);
+    }
+
+    #[test]
+    fn the_bounds_follow_the_subscription() {
+        let (sender, _receiver) = mpsc::channel(1);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
+        let listener = runtime.block_on(Listener::bind(Place::Elsewhere, 7)).unwrap();
+        assert!(listener.uri.ends_with("/telemetry/0000000000000007"), "{}", listener.uri);
+        let telemetry = Telemetry {
+            types: vec!["platform"],
+            max_items: 1000,
+            max_bytes: 262_144,
+            timeout: Duration::from_millis(25),
+        };
+        let intake = listener.intake(&telemetry, sender, Arc::default());
+        // Lambda may send twice the bytes that were asked for, and something around them.
+        assert!(intake.max_body_bytes > 2 * 262_144);
+        assert!(intake.room.available_permits() >= intake.max_body_bytes);
+    }
+}

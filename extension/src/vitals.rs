@@ -34,6 +34,8 @@ pub enum Count {
     TelemetryRefused,
     /// Telemetry API deliveries, or events in them, that were no JSON of the expected shape.
     Malformed,
+    /// Ends of invocations that this process was not told of: the one before it has closed them.
+    Foreign,
     /// Invocations that the bounded table had no room for.
     TableFull,
     /// Items made of platform events that could not be written.
@@ -42,7 +44,7 @@ pub enum Count {
     Panics,
 }
 
-const COUNTS: [Count; 17] = [
+const COUNTS: [Count; 18] = [
     Count::Received,
     Count::Requests,
     Count::Items,
@@ -57,6 +59,7 @@ const COUNTS: [Count; 17] = [
     Count::LogEvents,
     Count::TelemetryRefused,
     Count::Malformed,
+    Count::Foreign,
     Count::TableFull,
     Count::PlatformLost,
     Count::Panics,
@@ -79,6 +82,7 @@ impl Count {
             Self::LogEvents => "log_events",
             Self::TelemetryRefused => "telemetry_refused",
             Self::Malformed => "malformed",
+            Self::Foreign => "foreign",
             Self::TableFull => "table_full",
             Self::PlatformLost => "platform_lost",
             Self::Panics => "panics",

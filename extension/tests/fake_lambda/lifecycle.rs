@@ -45,7 +45,7 @@ async fn a_first_invocation_is_held_for_its_end_and_written() {
     let (ended, stdout, vitals) = lambda.ended().await;
     ended.unwrap();
     assert_eq!(stdout.items(SignalKind::Metrics), 5, "and the extension's overhead");
-    assert_eq!(support::counts(&vitals), "lines=3 events=2");
+    assert_eq!(support::counts(&vitals), "lines=3 events=3");
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
     ended.unwrap();
     assert_eq!(stdout.items(SignalKind::Traces), 1);
     assert_eq!(stdout.items(SignalKind::Metrics), 5);
-    assert_eq!(vitals.get(Count::Events), 2);
+    assert_eq!(vitals.get(Count::Events), 3);
 }
 
 #[tokio::test]
@@ -198,7 +198,7 @@ async fn telemetry_that_is_no_array_of_events_is_counted_and_not_asked_for_again
     }
     next.answer(200, shutdown("spindown"));
     let vitals = lambda.ended().await.2;
-    assert_eq!(support::counts(&vitals), "events=1 malformed=6");
+    assert_eq!(support::counts(&vitals), "events=2 malformed=6");
 }
 
 #[tokio::test]

@@ -31,7 +31,7 @@ async fn what_is_taken_is_on_stdout_before_it_is_acknowledged() {
     next.answer(200, shutdown("spindown"));
     let (_, stdout, vitals) = lambda.ended().await;
     assert_eq!(stdout.items(SignalKind::Traces), 8);
-    assert_eq!(vitals.to_string(), "received=3 requests=2 items=8 lines=2");
+    assert_eq!(vitals.to_string(), "received=3 requests=2 items=8 lines=2 events=1");
 }
 
 #[tokio::test]
@@ -102,7 +102,7 @@ async fn what_is_no_otlp_is_refused_and_writes_nothing() {
     next.answer(200, shutdown("spindown"));
     let (_, stdout, vitals) = lambda.ended().await;
     assert_eq!(stdout.text(), "");
-    assert_eq!(vitals.to_string(), "refused_invalid=10");
+    assert_eq!(vitals.to_string(), "refused_invalid=10 events=1");
 }
 
 #[tokio::test]

@@ -102,6 +102,11 @@ impl Lambda {
         let uri = subscribe.json()["destination"]["URI"].as_str().unwrap().to_owned();
         subscribe.answer(status, "OK");
         self.telemetry_uri = (status == 200).then_some(uri);
+        if status == 200 {
+            let subscribed = json!({"name": "lambda-otlp-extension", "state": "Subscribed", "types": ["platform"]});
+            let event = json!({"time": "2026-09-21T14:13:19.000Z", "type": "platform.telemetrySubscription", "record": subscribed});
+            assert_eq!(self.telemetry(&[event]).await, 200);
+        }
     }
 
     /// Starts the extension; its first call is register.

@@ -1,0 +1,127 @@
+use super::*;
+use crate::extensions_api::Registration;
+use crate::records::Records;
+use crate::vitals::Vitals;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const DEADLINE_MS: u64 = 60_000;
+
+/// A state, with the clock in milliseconds since the first invocation.
+struct Story(State);
+
+impl Story {
+    fn new(hold: &str) -> Self {
+        let source = BTreeMap::from([("LAMBDA_OTLP_HOLD".to_owned(), hold.to_owned())]);
+        let config = Config::from_source(&source);
+        let nothing = Records::new(|_| None);
+        let vitals = Arc::new(Vitals::default());
+        let table = Table::new(&config, &Registration::default(), vitals, nothing);
+        let mut state = State::new(&config, table);
+        state.subscribed();
+        Self(state)
+    }
+
+    fn invoke(&mut self, request_id: &str, now_ms: u64) {
+        let invoke = Invoke {
+            request_id: request_id.to_owned(),
+            deadline_ms: now_ms + DEADLINE_MS,
+            invoked_function_arn: String::new(),
+        };
+        self.0.invoke(&invoke, now_ms);
+    }
+
+    fn event(&mut self, kind: EventKind, request_id: &str, status: &str, now_ms: u64) {
+        let event = PlatformEvent {
+            request_id: Some(request_id.to_owned()),
+            status: Some(status.to_owned()),
+            ..PlatformEvent::new(kind)
+        };
+        self.0.telemetry(event, now_ms);
+    }
+
+    /// The time at which `next` is called if nothing else happens, found as the loop finds it.
+    fn next_at(&mut self, mut now_ms: u64) -> u64 {
+        while !self.0.may_call_next(now_ms) {
+            let wake_at = self.0.wake_at_ms(now_ms).expect("who waits, waits for something");
+            assert!(wake_at > now_ms, "the loop would spin at {now_ms}");
+            now_ms = wake_at;
+        }
+        now_ms
+    }
+}
+
+#[test]
+fn telemetry_that_never_comes_is_not_waited_for_long() {
+    let mut story = Story::new("always");
+    story.invoke("first", 0);
+    assert_eq!(story.next_at(0), TRUST_MS);
+    story.invoke("second", 10_000);
+    assert_eq!(story.next_at(10_000), 10_000 + TRUST_MS);
+}
+
+#[test]
+fn an_end_is_waited_for_until_shortly_before_the_deadline() {
+    let mut story = Story::new("always");
+    story.event(EventKind::InitStart, "", "success", 0);
+    story.invoke("first", 0);
+    assert_eq!(story.next_at(0), DEADLINE_MS - BEFORE_DEADLINE_MS);
+    story.event(EventKind::RuntimeDone, "first", "success", 30);
+    assert_eq!(story.next_at(30), 30);
+}
+
+#[test]
+fn telemetry_that_failed_to_tell_an_end_is_trusted_again_when_it_tells_one() {
+    let mut story = Story::new("always");
+    story.event(EventKind::InitStart, "", "success", 0);
+    story.invoke("first", 0);
+    assert_eq!(story.next_at(0), DEADLINE_MS - BEFORE_DEADLINE_MS);
+    story.invoke("second", 100_000);
+    assert_eq!(story.next_at(100_000), 100_000 + TRUST_MS);
+    story.event(EventKind::RuntimeDone, "second", "success", 101_000);
+    story.invoke("third", 200_000);
+    assert_eq!(story.next_at(200_000), 200_000 + DEADLINE_MS - BEFORE_DEADLINE_MS);
+}
+
+#[test]
+fn a_failure_holds_the_next_one_and_a_success_lets_go() {
+    let mut story = Story::new("auto");
+    story.event(EventKind::InitStart, "", "success", 0);
+    for (request_id, now_ms) in [("first", 0), ("second", 100), ("third", 200)] {
+        story.invoke(request_id, now_ms);
+    }
+    assert_eq!(story.next_at(200), 200);
+    story.event(EventKind::RuntimeDone, "third", "error", 210);
+    story.invoke("fourth", 300);
+    assert!(!story.0.may_call_next(300));
+    story.event(EventKind::RuntimeDone, "fourth", "success", 310);
+    assert_eq!(story.next_at(310), 310);
+    story.invoke("fifth", 400);
+    assert_eq!(story.next_at(400), 400);
+}
+
+#[test]
+fn a_deadline_that_is_near_or_missing_holds_nothing() {
+    let mut story = Story::new("always");
+    story.event(EventKind::InitStart, "", "success", 0);
+    story.invoke("first", 0);
+    assert_eq!(story.next_at(DEADLINE_MS - 1), DEADLINE_MS - 1);
+    story.0.invoke(&Invoke { request_id: "second".to_owned(), ..Invoke::default() }, 100_000);
+    assert_eq!(story.next_at(100_000), 100_000);
+}
+
+#[test]
+fn what_waits_is_written_before_the_deadline() {
+    let mut story = Story::new("never");
+    story.invoke("first", 0);
+    assert!(story.0.due(0).is_empty());
+    let mut dropped = PlatformEvent::new(EventKind::LogsDropped);
+    dropped.figures.dropped_records = Some(3.0);
+    story.0.telemetry(dropped, 10);
+    assert!(story.0.due(10).is_empty());
+    let last_moment = story.0.wake_at_ms(10).expect("the deadline");
+    assert_eq!(last_moment, DEADLINE_MS - BEFORE_DEADLINE_MS);
+    assert_eq!(story.0.due(last_moment).len(), 1);
+    assert!(story.0.due(last_moment + 1).is_empty());
+    assert_eq!(story.0.wake_at_ms(last_moment), None);
+}
