@@ -109,6 +109,13 @@ impl Lambda {
         self.service.wait_for_queued(1).await;
     }
 
+    /// Waits until no invocation runs: who got an outcome early finds the log complete and the environments frozen.
+    pub async fn wait_for_invocations(&self) {
+        let mut running = self.service.running.subscribe();
+        // The sender lives in the service, so this cannot fail.
+        drop(running.wait_for(|running| *running == 0).await);
+    }
+
     /// Sends the events of a log group that match a filter pattern to a function, from now on, and probes the function
     /// with a control message.
     ///
@@ -302,9 +309,7 @@ impl Lambda {
         }
         ending.join_all().await;
         self.service.table.close();
-        let mut running = self.service.running.subscribe();
-        // The sender lives in the service, so this cannot fail.
-        drop(running.wait_for(|running| *running == 0).await);
+        self.wait_for_invocations().await;
     }
 }
 

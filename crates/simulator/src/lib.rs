@@ -4,6 +4,17 @@
 //! (SIGSTOP) between invocations and killed at their timeout; what they print becomes events of a log stream, beside
 //! Lambda's own START, END and REPORT; subscription filters pass the events on to another function.
 //!
+//! Layers add external extensions: processes of their own that register, get INVOKE and SHUTDOWN, and may subscribe to
+//! telemetry, which is delivered in batches while the environment is not frozen, and again until it is acknowledged.
+//! [`Lambda::telemetry`] lets a test interfere with it; [`Lambda::telemetry_undelivered`] lists what was lost with an
+//! environment.
+//!
+//! What AWS leaves open is decided like this: the report of an invocation that failed is generated before its extensions
+//! get SHUTDOWN; a subscription outlives the reset of its environment; failed deliveries are repeated after 20 ms, doubled
+//! up to 1 s; 16 MiB may wait for a subscriber before lines are dropped; log levels keep no line from subscribers.
+//! Not simulated: Managed Instances, the Logs API, `/opt`, and a `/tmp` of one's own
+//! (see [`FunctionSpec::private_tmp`]).
+//!
 //! It writes Lambda's events itself and shares no code with the crates that read them: a shared mistake would hide.
 //!
 //! ```no_run
@@ -13,7 +24,8 @@
 //! # async fn story() -> Result<(), lambda_otlp_simulator::Error> {
 //! let lambda = Lambda::start().await?;
 //! lambda.create_function(FunctionSpec::new("forwarder", "target/debug/forwarder"))?;
-//! lambda.create_function(FunctionSpec::new("orders", "target/debug/orders").timeout(Duration::from_secs(3)))?;
+//! let orders = FunctionSpec::new("orders", "target/debug/orders").timeout(Duration::from_secs(3));
+//! lambda.create_function(orders.layer("target/layer"))?;
 //! lambda.subscribe("/aws/lambda/orders", "forwarder", "")?;
 //! let invocation = lambda.invoke("orders", b"{}").await?;
 //! assert!(invocation.is_success());

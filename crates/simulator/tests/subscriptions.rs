@@ -264,6 +264,7 @@ async fn the_invoke_endpoint_answers_as_lambda_does() {
     assert!(body.contains("Runtime exited with error: exit status 3"), "{body}");
     assert_eq!(post(&lambda, path, "Event", "{}").await, (202, None, String::new()));
     lambda.wait_for_async_invocations().await;
+    lambda.wait_for_invocations().await;
     assert_eq!(lambda.invocations("f").len(), 3);
     assert_eq!(post(&lambda, path, "RequestResponse", "no json").await.0, 400);
     assert_eq!(

@@ -237,6 +237,9 @@ async fn after_a_timeout_the_story_goes_on_for_the_new_listener() {
     let log = messages(&lambda, "f").concat();
     assert!(!log.contains(r#""phase":"invoke""#), "a suppressed init is not in the log");
     assert!(log.contains(r#""type":"platform.telemetrySubscription""#));
+    assert!(
+        log.contains(r#""type":"platform.extension","record":{"name":"watcher","state":"Ready""#)
+    );
 }
 
 #[tokio::test]
