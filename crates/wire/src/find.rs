@@ -58,10 +58,14 @@ struct Key {
     escaped: bool,
 }
 
-/// `behind` is what follows the name of a key: quote and colon, or the text ends in between.
+/// `behind` is what follows the name of a key: quote and colon, or the text ends before them.
 fn key(behind: &str) -> Option<Key> {
-    let behind_quote = behind.trim_start_matches('\\').strip_prefix('"')?.trim_start();
-    let is_key = behind_quote.is_empty() || behind_quote.starts_with(':');
+    let behind_backslashes = behind.trim_start_matches('\\');
+    let is_key = behind_backslashes.is_empty()
+        || behind_backslashes
+            .strip_prefix('"')
+            .map(str::trim_start)
+            .is_some_and(|behind_quote| behind_quote.is_empty() || behind_quote.starts_with(':'));
     is_key.then_some(Key { escaped: behind.starts_with('\\') })
 }
 

@@ -190,12 +190,15 @@ impl Reader {
             }
         }
         if let Some(begin) = walk.marked {
-            let (end, inside) = match self.parse(walk.from(begin)) {
+            let (begin, end, inside) = match self.parse(walk.from(begin)) {
                 Ok((object, len)) => {
                     let end = begin + len;
-                    (end, self.take(&object, walk.between(begin, end), level))
+                    (begin, end, self.take(&object, walk.between(begin, end), level))
                 }
-                Err(error) => (self.refuse_rest(walk, begin, error, level), None),
+                Err(error) => {
+                    let begin = walk.unfinished().filter(|_| error.is_eof()).unwrap_or(begin);
+                    (begin, self.refuse_rest(walk, begin, error, level), None)
+                }
             };
             walk.take(begin, end, &inside.unwrap_or_default());
             return true;
@@ -345,6 +348,12 @@ impl<'t> Walk<'t> {
     fn object_here(&self) -> Option<usize> {
         let begin = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
         (self.broken.is_none() && self.from(begin).starts_with('{')).then_some(begin)
+    }
+
+    /// Where an object begins whose end is missing: all that is behind `at` is in it.
+    fn unfinished(&self) -> Option<usize> {
+        let (begin, error) = self.broken.as_ref()?;
+        (error.is_eof() && *begin >= self.at).then_some(*begin)
     }
 
     /// Goes on behind a line; `inside` is other text that was in it.

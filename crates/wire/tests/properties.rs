@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use lambda_otlp_wire::{
-    Envelope, Limits, LineEncoder, LineLimits, Logs, Metrics, Request, Signal, SignalKind, Traces,
-    merge, read_line,
+    Envelope, Joined, Limits, LineEncoder, LineLimits, Logs, MARKER, Metrics, Rejoin, Request,
+    Signal, SignalKind, Traces, merge, read_line,
 };
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
@@ -233,6 +233,48 @@ proptest! {
             prop_assert_eq!(&reading.decoded[0].request, &request);
             prop_assert_eq!(reading.decoded[0].source.as_deref(), Some("s\"é\n"));
         }
+    }
+
+    #[test]
+    fn a_line_is_read_in_any_wrapping_and_in_pieces_of_any_size(
+        shape in shape(),
+        wrappings in prop::collection::vec(0..5usize, 0..4),
+        prefix in 0..3usize,
+        size in 120..3000usize,
+    ) {
+        let request = spans(&shape, &mut 0);
+        prop_assume!(request.items() > 0);
+        let mut line = Vec::new();
+        let written = LineEncoder::new(6, LineLimits::default()).encode(&Envelope::default(), request.clone(), &mut line);
+        prop_assert_eq!(written.lines, 1);
+        let line = String::from_utf8(line).unwrap().trim_end().to_owned();
+        let wrapped = wrappings.iter().fold(line, |line, wrapping| match wrapping {
+            0 => serde_json::json!({"level": "INFO", "message": line}).to_string(),
+            1 => format!(r#"{{"timestamp":"x","message":{line},"requestId":"y"}}"#),
+            2 => serde_json::json!({"time": "x", "type": "function", "record": format!("{line}\n")}).to_string(),
+            3 => format!(r#"{{"time":"x","type":"function","record": {line}}}"#),
+            _ => line,
+        });
+        let prefix = ["", "2026-09-21T14:13:20.123Z\tid\tINFO\t", "[INFO]\t2026-09-21T14:13:20.123Z\tid\t"][prefix];
+        let text = format!("{prefix}{wrapped}");
+        let reading = read_line(&text, &Limits::default()).unwrap();
+        prop_assert!(reading.text.is_none() && reading.undecodable.is_empty(), "{:?}", reading);
+        prop_assert_eq!(&reading.decoded[0].request, &request);
+        let pieces: Vec<&str> = text.as_bytes().chunks(size).map(|piece| std::str::from_utf8(piece).unwrap()).collect();
+        let [first, rest @ .., last] = pieces.as_slice() else { return Ok(()) };
+        let first_reading = read_line(first, &Limits::default()).unwrap_or_default();
+        // Within its first piece a line has to show what it is, and to be cut itself.
+        prop_assume!(first.contains(MARKER) && first_reading.decoded.is_empty());
+        let mut rejoin = Rejoin::default();
+        prop_assert!(rejoin.begin(first, &first_reading), "{}", first);
+        for piece in rest {
+            prop_assert!(matches!(rejoin.go_on(piece, &Limits::default()), Joined::More));
+        }
+        let Joined::Whole(whole) = rejoin.go_on(last, &Limits::default()) else {
+            return Err(TestCaseError::fail("not joined"));
+        };
+        prop_assert!(whole.text.is_none());
+        prop_assert_eq!(&whole.decoded[0].request, &request);
     }
 
     #[test]
