@@ -58,6 +58,7 @@ mod runtime_api;
 mod service;
 pub mod sink;
 mod telemetry;
+mod variables;
 mod view;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
