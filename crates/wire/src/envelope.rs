@@ -24,9 +24,6 @@ pub(crate) struct Object<'a> {
     wrapped: [Option<&'a RawValue>; WRAPPERS.len()],
 }
 
-/// The place of `message` in [`WRAPPERS`].
-const MESSAGE: usize = 0;
-
 /// What an object is.
 pub(crate) enum Class<'a> {
     /// It has the marker: it claims to be an OTLP line.
@@ -51,7 +48,7 @@ impl<'a> Object<'a> {
         // The old marker is a common word, so it counts only beside what it marked.
         let is_line = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
         // A log record that has OTLP among its fields is still a log record.
-        let is_bare = self.has_resources && self.wrapped.get(MESSAGE).is_none_or(Option::is_none);
+        let is_bare = self.has_resources && self.wrapped.iter().all(Option::is_none);
         match (is_line, is_bare) {
             (true, _) => Class::Line,
             (false, true) => Class::Bare,

@@ -7,8 +7,9 @@ use memchr::{memchr, memmem};
 pub(crate) const OLD_MARKER: &str = "_otel";
 
 /// Where log records hold what was logged: `message` of Lambda's JSON format and of most loggers,
-/// `record` of Telemetry API events, `fields` of tracing-subscriber's JSON (with `message` in it).
-pub(crate) const WRAPPERS: [&str; 3] = ["message", "record", "fields"];
+/// `msg` of others, `log` of container runtimes, `record` of Telemetry API events, `fields` of
+/// tracing-subscriber's JSON (with `message` in it).
+pub(crate) const WRAPPERS: [&str; 5] = ["message", "msg", "log", "record", "fields"];
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 

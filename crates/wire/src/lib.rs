@@ -24,6 +24,8 @@ pub mod invocation_record;
 #[cfg(feature = "decode")]
 mod json;
 #[cfg(feature = "decode")]
+mod json_error;
+#[cfg(feature = "decode")]
 mod json_scalar;
 #[cfg(feature = "decode")]
 mod line;
@@ -38,14 +40,17 @@ pub mod resource;
 mod schema;
 mod signal;
 pub mod timestamp;
+#[cfg(feature = "encode")]
 mod truncate;
+#[cfg(feature = "decode")]
+mod walk;
 
 #[cfg(feature = "encode")]
 pub use encode::{Envelope, LineEncoder, LineLimits, Written};
 #[cfg(feature = "decode")]
 pub use headers::without_headers;
 #[cfg(feature = "decode")]
-pub use json::JsonError;
+pub use json_error::JsonError;
 #[cfg(feature = "decode")]
 pub use line::{DecodedLine, LineError, LineReading, UndecodableLine, read_line};
 pub use merge::merge;

@@ -4,10 +4,12 @@
 use crate::envelope::{Class, Object};
 use crate::find::{self, is_blank};
 use crate::headers::without_headers;
-use crate::json::{self, JsonError};
+use crate::json;
+use crate::json_error::JsonError;
 use crate::json_scalar;
 use crate::payload::PayloadError;
 use crate::request::{Limits, Request};
+use crate::walk::Walk;
 use sha2::{Digest as _, Sha256};
 use std::fmt;
 
@@ -89,8 +91,8 @@ impl std::error::Error for LineError {}
 ///   OTLP/JSON, that begins the text or what a runtime's prefix leaves of it, or stands directly
 ///   behind such an object or any other;
 /// - an object whose first key is the marker, anywhere;
-/// - one of these in a log record, which is not kept then: in its `message`, `record` or `fields`,
-///   as text or as object.
+/// - one of these in a log record, which is not kept then: as text or as object in its `message`,
+///   `msg`, `log`, `record` or `fields`.
 pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
     let mut reader = Reader::new(limits);
     // A newline behind a line that was cut inside a string would look like a mistake in it.
@@ -293,107 +295,6 @@ impl Reader {
         let line = UndecodableLine::new(walk.from(begin), LineError::Json(error));
         self.reading.undecodable.push(line);
         walk.text.len()
-    }
-}
-
-/// One text, and how much of it is read.
-struct Walk<'t> {
-    text: &'t str,
-    at: usize,
-    /// Where the first object stands if nothing but a runtime's prefix is before it.
-    first: usize,
-    /// The next object behind `at` whose first key is the marker.
-    marked: Option<usize>,
-    /// The first object that is no JSON: beyond it none is looked for but marked ones.
-    broken: Option<(usize, serde_json::Error)>,
-    bytes_searched: usize,
-    found: bool,
-    prefix: &'t str,
-    around: String,
-}
-
-impl<'t> Walk<'t> {
-    fn new(text: &'t str) -> Self {
-        let start = text.len() - text.trim_start_matches(is_blank).len();
-        let prefix_len = text.get(start..).map_or(0, find::prefix_len);
-        let mut walk = Self {
-            text,
-            at: 0,
-            first: start + prefix_len,
-            marked: None,
-            broken: None,
-            bytes_searched: 0,
-            found: false,
-            prefix: "",
-            around: String::new(),
-        };
-        walk.first = walk.skip_blank(walk.first);
-        walk.find_marked(0);
-        walk
-    }
-
-    fn from(&self, at: usize) -> &'t str {
-        self.text.get(at..).unwrap_or_default()
-    }
-
-    fn between(&self, begin: usize, end: usize) -> &'t str {
-        self.text.get(begin..end).unwrap_or_default()
-    }
-
-    fn skip_blank(&self, at: usize) -> usize {
-        self.text.len() - self.from(at).trim_start_matches(is_blank).len()
-    }
-
-    /// Where an object stands that begins what is left of the text.
-    fn object_here(&self) -> Option<usize> {
-        let begin = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
-        (self.broken.is_none() && self.from(begin).starts_with('{')).then_some(begin)
-    }
-
-    /// Where an object begins whose end is missing: all that is behind `at` is in it.
-    fn unfinished(&self) -> Option<usize> {
-        let (begin, error) = self.broken.as_ref()?;
-        (error.is_eof() && *begin >= self.at).then_some(*begin)
-    }
-
-    /// Goes on behind a line; `inside` is other text that was in it.
-    fn take(&mut self, begin: usize, end: usize, inside: &str) {
-        if self.at == 0 && begin == self.first {
-            self.prefix = self.between(0, begin);
-        } else {
-            self.around.push_str(self.between(self.at, begin));
-        }
-        self.around.push_str(inside);
-        self.found = true;
-        self.go_on(end);
-    }
-
-    /// Goes on behind an object that is no line.
-    fn keep(&mut self, end: usize) {
-        self.around.push_str(self.between(self.at, end));
-        self.go_on(end);
-    }
-
-    fn go_on(&mut self, end: usize) {
-        self.at = end;
-        if self.marked.is_some_and(|marked| marked < end) {
-            self.find_marked(end);
-        }
-    }
-
-    fn find_marked(&mut self, from: usize) {
-        self.marked = find::marked_object(self.text, from);
-        self.bytes_searched += self.marked.unwrap_or(self.text.len()) - from;
-    }
-
-    /// The text around the lines; `None` if there are none. The prefix of a line goes with it,
-    /// unless there is other text.
-    fn finish(mut self) -> Option<String> {
-        self.around.push_str(self.from(self.at));
-        if !self.around.trim_matches(is_blank).is_empty() {
-            self.around.insert_str(0, self.prefix);
-        }
-        self.found.then_some(self.around)
     }
 }
 

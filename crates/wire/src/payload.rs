@@ -3,7 +3,8 @@
 
 use crate::SignalKind;
 use crate::gzip::{self, InflateError};
-use crate::json::{self, JsonError};
+use crate::json;
+use crate::json_error::JsonError;
 use crate::request::{Limits, Malformed, Request};
 use base64::Engine as _;
 use base64::alphabet::URL_SAFE;

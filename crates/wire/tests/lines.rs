@@ -262,6 +262,7 @@ fn what_only_looks_like_otlp_json_stays_text() {
         r#"{"resource":{"attributes":[]},"scopeSpans":[{"spans":[{"name":"x"}]}]}"#,
         &format!("sending {spans}"),
         r#"{"message":"sent","resourceSpans":[{"scopeSpans":[]}]}"#,
+        r#"{"msg":"sent","resourceSpans":[{"scopeSpans":[]}]}"#,
         r#"{"resourceSpans":5}"#,
         r#"{"resourceSpans"#,
         r#"{"a":{"resourceSpans":[]}}"#,
@@ -310,6 +311,8 @@ fn every_kind_of_line_is_read_in_every_wrapping() {
         check(&format!(r#"{{"message":{}}}"#, text(&format!("{line}\n{line}\n"))), two);
         check(&format!(r#"{{"message":{line}}}{{"message":{line}}}"#), two);
         check(&format!(r#"{{"message":{line},"record":{line}}}"#), two);
+        check(&format!(r#"{{"level":30,"msg":{}}}"#, text(&line)), one);
+        check(&format!(r#"{{"log":{line},"stream":"stdout"}}"#), one);
         check(&format!(r#"{{"level":"INFO","fields":{{"message":{}}}}}"#, text(&line)), one);
         for prefix in
             ["2026-09-21T14:13:20.123Z\tid\tINFO\t", "[INFO]\t2026-09-21T14:13:20.123Z\t\t"]
