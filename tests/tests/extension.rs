@@ -1,0 +1,124 @@
+//! Exporter, extension and forwarder together, as processes: each part makes what it owns, so that each item is in the backend
+//! exactly once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+
+use lambda_otlp_tests::{binary, workspace};
+use serde_json::{Value, json};
+use simulator::sink::{Sink, StoredMetric, StoredSpan};
+use simulator::{FunctionSpec, Lambda, binaries};
+use std::collections::BTreeMap;
+use std::net::TcpListener;
+use std::path::Path;
+use std::time::Duration;
+
+const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+const AMPLE: Duration = Duration::from_mins(1);
+
+/// A directory as Lambda mounts it at `/opt`.
+fn layer(directory: &Path) {
+    let built = binaries::build(&workspace(), &["lambda-otlp-extension"]).unwrap();
+    let extension = binaries::find(&built, "lambda-otlp-extension").unwrap();
+    let extensions = directory.join("extensions");
+    std::fs::create_dir_all(&extensions).unwrap();
+    std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension")).unwrap();
+}
+
+/// The numbers of the items of this kind that the function says it ended.
+fn made(ledger: &Path, what: &str) -> BTreeMap<i64, usize> {
+    let text = std::fs::read_to_string(ledger).unwrap();
+    let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let ended = lines.filter(|line| line["what"] == what && line["event"] == "ended");
+    count(ended.map(|line| line["number"].as_i64().unwrap()))
+}
+
+fn count<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
+    let mut counts = BTreeMap::new();
+    for item in items {
+        *counts.entry(item).or_default() += 1;
+    }
+    counts
+}
+
+/// An attribute of a span, as JSON.
+fn attribute(span: &StoredSpan, key: &str) -> Option<Value> {
+    let attributes = serde_json::to_value(&span.item.attributes).unwrap();
+    let attributes = attributes.as_array().unwrap().clone();
+    let found = attributes.into_iter().find(|attribute| attribute["key"] == key)?;
+    Some(found["value"].as_object().unwrap().values().next().unwrap().clone())
+}
+
+fn text(value: Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// How many points of this metric there are: for a histogram its counts, for a sum its values.
+fn points(metrics: &[StoredMetric], name: &str) -> f64 {
+    let of_name = metrics.iter().filter(|metric| metric.item.name == name);
+    let data = of_name.map(|metric| serde_json::to_value(&metric.item).unwrap());
+    let points = data.flat_map(|metric| {
+        let kind = ["sum", "histogram", "gauge"].into_iter().find(|kind| metric[kind].is_object());
+        metric[kind.unwrap()]["dataPoints"].as_array().unwrap().clone()
+    });
+    let number = |value: &Value| text(value.clone()).parse::<f64>().ok();
+    points.map(|point| number(&point["count"]).or(number(&point["asInt"])).unwrap_or(1.0)).sum()
+}
+
+#[tokio::test]
+async fn each_item_is_in_the_backend_once() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = directory.path().join("ledger");
+    layer(&directory.path().join("layer"));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+
+    let lambda = Lambda::start().await.unwrap();
+    let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
+        .timeout(AMPLE)
+        .env("LAMBDA_OTLP_ENDPOINT", sink.base());
+    lambda.create_function(forwarder).unwrap();
+    let orders = FunctionSpec::new("orders", binary("demo-function"))
+        .timeout(AMPLE)
+        .layer(directory.path().join("layer"))
+        .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
+        .env("DEMO_LEDGER", ledger.to_str().unwrap());
+    lambda.create_function(orders).unwrap();
+    lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
+
+    let mut request_ids = Vec::new();
+    for action in ["ok", "ok", "error", "ok"] {
+        let payload = json!({"action": action, "children": 2, "logs": 1}).to_string();
+        request_ids.push(lambda.invoke("orders", payload).await.unwrap().request_id);
+    }
+    lambda.recycle("orders").await.unwrap();
+    lambda.flush_subscriptions().await;
+    lambda.wait_for_async_invocations().await;
+
+    let spans = sink.spans();
+    let (platform, own): (Vec<_>, Vec<_>) =
+        spans.iter().partition(|span| span.scope.name == PLATFORM_SCOPE);
+    let numbered =
+        own.iter().filter_map(|span| text(attribute(span, "demo.number")?).parse::<i64>().ok());
+    assert_eq!(count(numbered), made(&ledger, "span"), "the function's spans");
+    let invocations =
+        platform.iter().filter_map(|span| Some(text(attribute(span, "faas.invocation_id")?)));
+    assert_eq!(count(invocations), count(request_ids.into_iter()), "the platform's spans");
+
+    let metrics = sink.metrics();
+    for name in [
+        // The forwarder's, of REPORT lines.
+        "aws.lambda.invocations",
+        "faas.invoke_duration",
+        "aws.lambda.billed_duration",
+        // The extension's, of what no line says.
+        "aws.lambda.response_latency",
+        "aws.lambda.response_duration",
+        "aws.lambda.runtime_overhead",
+        "aws.lambda.extension_overhead",
+    ] {
+        assert!((points(&metrics, name) - 4.0).abs() < 0.1, "{name}: {}", points(&metrics, name));
+    }
+    assert!((points(&metrics, "faas.coldstarts") - 1.0).abs() < 0.1);
+    assert_eq!(format!("{:?}", sink.oddities()), "[]");
+    lambda.shut_down().await;
+}
