@@ -230,6 +230,8 @@ async fn the_caller_has_the_response_before_the_extensions_are_done() {
     assert!(over.post_runtime > Duration::ZERO && over.is_success());
     assert!(over.response_latency.unwrap() + over.post_runtime <= over.duration);
     assert!(over.billed_duration >= over.duration);
+    let report = messages(&lambda, "f").pop().unwrap();
+    assert!(!report.contains("Status"), "nothing timed out: {report}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! environment.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -26,6 +27,8 @@ use crate::lock;
 pub(super) struct Subscription {
     extension: String,
     settings: Mutex<Settings>,
+    /// How often the settings have changed.
+    generation: AtomicUsize,
     queue: Mutex<Queue>,
     changed: Notify,
     in_flight: watch::Sender<bool>,
@@ -36,6 +39,7 @@ impl Subscription {
         Self {
             extension: extension.to_owned(),
             settings: Mutex::new(settings),
+            generation: AtomicUsize::new(0),
             queue: Mutex::new(Queue::new(max_buffer_bytes)),
             changed: Notify::new(),
             in_flight: watch::Sender::new(false),
@@ -57,6 +61,7 @@ impl Subscription {
     /// The extension subscribed again, after a reset or with other wishes.
     pub(super) fn change(&self, settings: Settings) {
         *lock(&self.settings) = settings;
+        self.generation.fetch_add(1, Ordering::Release);
         self.changed.notify_one();
     }
 
@@ -137,18 +142,17 @@ impl Subscription {
         }
     }
 
-    /// Waits after a failed attempt; less where the subscription changes, because the new listener may be there.
-    async fn back_off(&self, back_off: Duration) {
-        let before = lock(&self.settings).destination.clone();
+    fn generation(&self) -> usize {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Waits after a failed attempt, but not once the subscription has changed since: a new listener may be there.
+    async fn back_off(&self, back_off: Duration, generation: usize) {
         let end = Instant::now() + back_off;
-        loop {
+        while self.generation() == generation {
             tokio::select! {
                 () = tokio::time::sleep_until(end) => return,
-                () = self.changed.notified() => {
-                    if lock(&self.settings).destination != before {
-                        return;
-                    }
-                }
+                () = self.changed.notified() => {}
             }
         }
     }
@@ -163,6 +167,7 @@ pub(super) async fn run(
 ) {
     let mut back_off = MIN_BACK_OFF;
     while let Some((batch, destination)) = subscription.next_batch(&mut flow).await {
+        let generation = subscription.generation();
         subscription.in_flight.send_replace(true);
         let sent = send(&destination, &batch).await;
         let dropped = match &sent {
@@ -180,8 +185,9 @@ pub(super) async fn run(
             back_off = MIN_BACK_OFF;
         } else {
             ledger.count_failed_delivery();
-            subscription.back_off(back_off).await;
-            back_off = next_back_off(back_off);
+            subscription.back_off(back_off, generation).await;
+            let has_changed = subscription.generation() != generation;
+            back_off = if has_changed { MIN_BACK_OFF } else { next_back_off(back_off) };
         }
     }
 }
