@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
 use serde::Deserialize;
 use std::io;
+use std::time::Duration;
 
 /// Why a call failed.
 #[derive(Debug, thiserror::Error)]
@@ -181,6 +182,30 @@ async fn call(
     } else {
         Err(ApiError::Refused { call, status: received.status })
     }
+}
+
+/// Calls again where no answer came; a refusal is final.
+pub(crate) async fn retrying<T, F>(call: impl Fn() -> F) -> Result<T, ApiError>
+where
+    F: Future<Output = Result<T, ApiError>>,
+{
+    const PAUSES_MS: [u64; 5] = [5, 20, 80, 320, 1280];
+    for pause in PAUSES_MS {
+        match call().await {
+            Err(ApiError::Unreachable { .. }) => {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            // Anything but 403 and 500 may be about this moment.
+            Err(ApiError::Refused { status, .. })
+                if status != StatusCode::FORBIDDEN
+                    && status != StatusCode::INTERNAL_SERVER_ERROR =>
+            {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+            }
+            answered => return answered,
+        }
+    }
+    call().await
 }
 
 /// Reads an event; what cannot be read is like an event that is not known.

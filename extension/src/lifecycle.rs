@@ -3,7 +3,7 @@
 use crate::clock::unix_millis;
 use crate::config::Config;
 use crate::extensions_api::{
-    ApiError, ExtensionsApi, Invoke, NextEvent, Registration, Shutdown, Subscription,
+    ApiError, ExtensionsApi, Invoke, NextEvent, Registration, Shutdown, Subscription, retrying,
 };
 use crate::http::serve;
 use crate::output::Output;
@@ -15,7 +15,6 @@ use crate::supervise;
 use crate::table::Table;
 use crate::telemetry_api::{Delivery, Listener, Place, SCHEMA_VERSIONS, subscription};
 use crate::vitals::{Count, Vitals};
-use http::StatusCode;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
@@ -56,9 +55,9 @@ pub enum Fatal {
     /// Not in Lambda.
     #[error("AWS_LAMBDA_RUNTIME_API is not set: an extension is started by Lambda")]
     NotInLambda,
-    /// The thread that writes lines could not be started.
-    #[error("cannot start the thread that writes lines")]
-    Thread(#[source] io::Error),
+    /// The system gave no thread or no way to wait for events.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
     /// Lambda refused a call, or could not be reached.
     #[error(transparent)]
     Api(#[from] ApiError),
@@ -75,7 +74,7 @@ pub async fn run(
         return Err(Fatal::NotInLambda);
     }
     let output = Output::start(&config.lines, &config.service_name, writer, Arc::clone(vitals))
-        .map_err(Fatal::Thread)?;
+        .map_err(Fatal::Start)?;
     let (sender, events) = mpsc::channel(EVENTS);
     // Bound before register: the function's SDK may connect as soon as its init begins.
     receive_otlp(config, &output, &sender, vitals).await;
@@ -98,7 +97,24 @@ pub async fn run(
     if lifecycle.listen(config, sender).await && told_of_ends {
         lifecycle.state.subscribed();
     }
-    lifecycle.run().await
+    let api = lifecycle.api.clone();
+    let ended = tokio::spawn(async move { lifecycle.run().await }).await;
+    if let Ok(ended) = ended {
+        return ended;
+    }
+    // The environment must not wait for an extension that has stopped asking.
+    vitals.add(Count::Panics, 1);
+    tracing::error!("the loop panicked, only OTLP is taken from here on");
+    idle(&api).await
+}
+
+/// Takes part in the life of the environment, and in nothing else.
+async fn idle(api: &ExtensionsApi) -> Result<(), Fatal> {
+    loop {
+        if let NextEvent::Shutdown(_) = retrying(|| api.next()).await? {
+            return Ok(());
+        }
+    }
 }
 
 /// Opens the OTLP receiver; a busy port is logged and skipped.
@@ -132,30 +148,6 @@ async fn register(config: &Config, name: &str) -> Result<(ExtensionsApi, Registr
     let events: &[&str] =
         if config.function.is_managed_instance { &["SHUTDOWN"] } else { &["INVOKE", "SHUTDOWN"] };
     retrying(|| ExtensionsApi::register(&config.runtime_api, name, events)).await
-}
-
-/// Calls again where no answer came; a refusal is final.
-async fn retrying<T, F>(call: impl Fn() -> F) -> Result<T, ApiError>
-where
-    F: Future<Output = Result<T, ApiError>>,
-{
-    const PAUSES_MS: [u64; 5] = [5, 20, 80, 320, 1280];
-    for pause in PAUSES_MS {
-        match call().await {
-            Err(ApiError::Unreachable { .. }) => {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-            }
-            // Anything but 403 and 500 may be about this moment.
-            Err(ApiError::Refused { status, .. })
-                if status != StatusCode::FORBIDDEN
-                    && status != StatusCode::INTERNAL_SERVER_ERROR =>
-            {
-                tokio::time::sleep(Duration::from_millis(pause)).await;
-            }
-            answered => return answered,
-        }
-    }
-    call().await
 }
 
 type Next = Pin<Box<dyn Future<Output = Result<NextEvent, ApiError>> + Send>>;

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
             let vitals = Arc::new(Vitals::default());
             runtime.block_on(lifecycle::run(&config, name, std::io::stdout(), &vitals))
         }
-        Err(error) => Err(lifecycle::Fatal::Thread(error)),
+        Err(error) => Err(lifecycle::Fatal::Start(error)),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

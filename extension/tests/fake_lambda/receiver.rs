@@ -1,6 +1,6 @@
 //! OTLP over HTTP: what is taken, what is refused, and how it is said.
 
-use crate::support::{Lambda, Posted, get, shutdown, traces};
+use crate::support::{Lambda, Posted, get, shutdown, traces, until};
 use lambda_otlp_extension::Count;
 use serde_json::json;
 use wire::{SignalKind, gzip};
@@ -133,14 +133,10 @@ async fn requests_that_arrive_together_share_a_line() {
     let one = traces(1);
     let post = || async { lambda.protobuf(SignalKind::Traces, &one).await.status };
     let emptied = async {
-        while lambda.stdout.waiting() == 0 {
-            tokio::task::yield_now().await;
-        }
+        until(|| lambda.stdout.waiting() > 0).await;
         // The first is being written, the others are on their way.
         tokio::join!(post(), post(), post(), async {
-            while lambda.vitals.get(Count::Received) < 4 {
-                tokio::task::yield_now().await;
-            }
+            until(|| lambda.vitals.get(Count::Received) == 4).await;
             lambda.stdout.fill(false);
         })
     };

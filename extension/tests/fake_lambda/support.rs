@@ -146,6 +146,20 @@ impl Lambda {
         self.call("GET /2020-01-01/extension/event/next").await
     }
 
+    /// Waits for `next`, and does something again and again until it comes: what the extension reads of two connections
+    /// has no order.
+    pub(crate) async fn next_after(&mut self, act: impl AsyncFn(&Self)) -> Call {
+        let begun = tokio::time::Instant::now();
+        loop {
+            act(self).await;
+            if let Ok(call) = self.calls.try_recv() {
+                assert_eq!(call.path, "/2020-01-01/extension/event/next");
+                return call;
+            }
+            assert!(begun.elapsed() < PATIENCE, "next is held");
+        }
+    }
+
     pub(crate) async fn telemetry(&self, events: &[Value]) -> u16 {
         self.telemetry_body(&serde_json::to_vec(events).unwrap()).await
     }
@@ -255,6 +269,15 @@ pub(crate) fn read(line: &str) -> wire::Request {
     assert!(reading.undecodable.is_empty() && reading.text.is_none(), "{reading:?}");
     assert_eq!(reading.decoded.len(), 1);
     reading.decoded.remove(0).request
+}
+
+/// Waits until it is so.
+pub(crate) async fn until(is_so: impl Fn() -> bool) {
+    let begun = tokio::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "it never is");
+        tokio::task::yield_now().await;
+    }
 }
 
 /// What an HTTP request was answered with.
