@@ -264,6 +264,13 @@ impl Lambda {
         Ok(TelemetryControl(Arc::clone(&self.service.function(function)?.controls)))
     }
 
+    /// The platform events that Lambda generated about a function, as JSON, oldest first, whoever subscribed: each once. The
+    /// last 20,000 (or 64 MiB) are kept.
+    pub fn platform_events(&self, function: &str) -> Vec<String> {
+        let function = self.service.function(function);
+        function.map(|function| function.controls.generated()).unwrap_or_default()
+    }
+
     /// What became of all telemetry.
     pub fn telemetry_counts(&self) -> TelemetryCounts {
         self.service.telemetry_ledger.counts()

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// How many things, and how many bytes of them, are remembered.
+/// How many things are remembered if nothing else is said, and how many bytes of them.
 const MAX_ITEMS: usize = 1000;
 const MAX_BYTES: usize = 64 * 1024 * 1024;
 
@@ -10,13 +10,21 @@ const MAX_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Recent<T> {
     items: VecDeque<(T, usize)>,
+    max_items: usize,
     bytes: usize,
     total: u64,
 }
 
 impl<T> Default for Recent<T> {
     fn default() -> Self {
-        Self { items: VecDeque::new(), bytes: 0, total: 0 }
+        Self::of(MAX_ITEMS)
+    }
+}
+
+impl<T> Recent<T> {
+    /// Remembers so many things.
+    pub(crate) fn of(max_items: usize) -> Self {
+        Self { items: VecDeque::new(), max_items, bytes: 0, total: 0 }
     }
 }
 
@@ -26,7 +34,8 @@ impl<T: Clone> Recent<T> {
         self.items.push_back((item, bytes));
         self.bytes += bytes;
         self.total += 1;
-        while self.items.len() > MAX_ITEMS || (self.bytes > MAX_BYTES && self.items.len() > 1) {
+        while self.items.len() > self.max_items || (self.bytes > MAX_BYTES && self.items.len() > 1)
+        {
             let Some((_, forgotten_bytes)) = self.items.pop_front() else { return };
             self.bytes -= forgotten_bytes;
         }

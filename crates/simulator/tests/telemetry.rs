@@ -55,6 +55,14 @@ async fn a_subscriber_gets_init_and_invocation_and_the_report_with_the_next_thaw
     lambda.recycle("f").await.unwrap();
     assert_eq!(layer.story("watcher")[7..], ["platform.report"]);
 
+    let mut delivered: Vec<Value> = layer.telemetry("watcher");
+    delivered.retain(|event| event["type"] != "function");
+    let generated: Vec<Value> = lambda
+        .platform_events("f")
+        .iter()
+        .map(|event| serde_json::from_str(event).unwrap())
+        .collect();
+    assert_eq!(delivered, generated);
     assert!(lambda.telemetry_undelivered().is_empty());
     let counts = lambda.telemetry_counts();
     assert_eq!((counts.queued, counts.undelivered), (counts.delivered, 0));

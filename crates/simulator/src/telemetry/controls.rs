@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::Telemetry;
-use super::event::Generated;
+use super::event::{Category, Generated};
 use crate::lock;
 use crate::recent::Recent;
 
@@ -14,6 +14,9 @@ const DEFAULT_BUFFER_BYTES: usize = 16 * 1024 * 1024;
 
 /// The most events that may be injected into a function.
 const MAX_INJECTED: usize = 10_000;
+
+/// How many of Lambda's own events are remembered for each function.
+const MAX_GENERATED: usize = 20_000;
 
 /// Interferes with the telemetry of one function: all its environments, those to come included.
 ///
@@ -29,11 +32,22 @@ pub(crate) enum Treatment {
     Delay(Duration),
 }
 
-/// The rules of one function.
-#[derive(Debug, Default)]
+/// The rules of one function, and what Lambda itself has told of it.
+#[derive(Debug)]
 pub(crate) struct Controls {
     rules: Mutex<Rules>,
     environments: Mutex<Vec<Weak<Telemetry>>>,
+    generated: Mutex<Recent<String>>,
+}
+
+impl Default for Controls {
+    fn default() -> Self {
+        Self {
+            rules: Mutex::default(),
+            environments: Mutex::default(),
+            generated: Mutex::new(Recent::of(MAX_GENERATED)),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -130,6 +144,16 @@ impl Controls {
     /// The environments, taken out of the lock, so that theirs can be taken.
     fn environments(&self) -> Vec<Arc<Telemetry>> {
         lock(&self.environments).iter().filter_map(Weak::upgrade).collect()
+    }
+
+    pub(super) fn record(&self, event: &Generated) {
+        if event.category == Category::Platform {
+            lock(&self.generated).push(event.text().to_owned(), event.bytes());
+        }
+    }
+
+    pub(crate) fn generated(&self) -> Vec<String> {
+        lock(&self.generated).to_vec()
     }
 
     pub(super) fn treatment(&self, kind: &str) -> Option<Treatment> {

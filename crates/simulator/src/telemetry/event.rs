@@ -89,9 +89,13 @@ impl Generated {
     }
 
     pub(crate) fn bytes(&self) -> usize {
+        self.text().len()
+    }
+
+    /// The whole event, or the line.
+    pub(super) fn text(&self) -> &str {
         match &self.content {
-            Content::Json(json) => json.len(),
-            Content::Line { text, .. } => text.len(),
+            Content::Json(text) | Content::Line { text, .. } => text,
         }
     }
 

@@ -115,6 +115,7 @@ impl Telemetry {
 
     /// Hands an event to all who subscribed to its kind.
     pub(crate) fn emit(&self, event: Generated) {
+        self.controls.record(&event);
         let mut state = lock(&self.state);
         for Subscribed { subscription, .. } in &state.subscriptions {
             self.offer(subscription, &event);
