@@ -271,3 +271,23 @@ async fn lines_are_objects_under_json_format_and_levels_keep_none_from_subscribe
     assert_eq!(records("extension"), [json!({ "level": "ERROR" })]);
     assert!(!messages(&lambda, "f").contains(&"text\n".to_owned()));
 }
+
+#[tokio::test]
+async fn telemetry_over_tcp_is_an_event_a_line() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let http = r#"{"URI":"http://sandbox.localdomain:PORT/telemetry","protocol":"HTTP"}"#;
+    let tcp = json!({ "protocol": "TCP", "port": port }).to_string();
+    let script = subscribe(&["platform"]).replace(http, &tcp) + "invoke wait\n";
+    assert!(script.contains("TCP"), "{script}");
+    let (lambda, layer) = watched_by(&script).await;
+    let running = lambda.begin_invocation("f", "{}").unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut lines = String::new();
+    tokio::io::AsyncReadExt::read_to_string(&mut stream, &mut lines).await.unwrap();
+    let events: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(types(&events)[0], "platform.initStart");
+    layer.go_on("watcher");
+    running.finished().await.unwrap();
+}
