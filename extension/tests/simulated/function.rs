@@ -7,6 +7,7 @@ use settings::{Env, Source as _};
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use wire::invocation_record;
 use wire::proto::Writer;
 
 /// The name of the test that is the function.
@@ -20,6 +21,8 @@ struct Payload {
     spans: Vec<u64>,
     /// Whether the first of them is the root of the invocation.
     root: bool,
+    /// Whether it leaves the record of its root span, as our exporter does.
+    record: bool,
     /// How many bytes of attributes each span has.
     bytes: usize,
     /// How many lines it prints.
@@ -30,7 +33,14 @@ struct Payload {
 
 impl Default for Payload {
     fn default() -> Self {
-        Self { spans: Vec::new(), root: false, bytes: 0, lines: 0, end: "respond".to_owned() }
+        Self {
+            spans: Vec::new(),
+            root: false,
+            record: false,
+            bytes: 0,
+            lines: 0,
+            end: "respond".to_owned(),
+        }
     }
 }
 
@@ -50,6 +60,12 @@ fn run(api: &str) -> io::Result<()> {
         let event = call(api, "GET", "/2018-06-01/runtime/invocation/next", &[], b"")?;
         let request_id = event.header("lambda-runtime-aws-request-id");
         let payload: Payload = serde_json::from_slice(&event.body).map_err(io::Error::other)?;
+        if payload.record {
+            let (trace_id, span_id) = (super::story::TRACE, super::story::ROOT);
+            let record = invocation_record::record(&request_id, &trace_id, &span_id);
+            let path = invocation_record::path(api);
+            std::fs::write(path, record.unwrap_or_default())?;
+        }
         for (position, spans) in payload.spans.iter().enumerate() {
             let ids: Vec<u64> = (0..*spans).map(|span| number + span).collect();
             number += spans;
@@ -73,9 +89,12 @@ fn run(api: &str) -> io::Result<()> {
                 call(api, "POST", &path, &kind, body)?;
             }
             "exit" => std::process::exit(3),
-            _ => loop {
-                std::thread::park();
-            },
+            _ => {
+                std::fs::write(Env.get("HANGING").unwrap_or_default(), "")?;
+                loop {
+                    std::thread::park();
+                }
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The stories: each is told with the layer and without, and the function's results are the same.
 
-use crate::story::{AMPLE, Log, SHORT, Story};
+use crate::story::{AMPLE, Log, ROOT, SHORT, Story, TRACE};
 use serde_json::{Value, json};
 use simulator::{LogFormat, LogLevel};
 use std::time::Duration;
@@ -59,6 +59,44 @@ async fn a_crash_and_a_timeout_end_as_without_the_layer() {
     let log = told(SHORT, &[], &[hang, then]).await;
     assert_eq!(log.own.len(), 6);
     assert_eq!(log.spans(), ["server error", "server ok"]);
+}
+
+#[tokio::test]
+async fn an_exhausted_memory_ends_as_without_the_layer() {
+    let mut results = Vec::new();
+    for with_layer in [false, true] {
+        let mut story = Story::new(with_layer, AMPLE, &[]).await;
+        story.run_out_of_memory(json!({"spans": [5], "end": "hang"})).await;
+        story.invoke(json!({})).await;
+        results.push(story.results());
+        let log = story.shut_down().await;
+        if with_layer {
+            assert_eq!(log.own.len(), 5);
+            assert_eq!(log.spans(), ["server error", "server ok"]);
+        }
+    }
+    assert_eq!(results[0], results[1]);
+}
+
+#[tokio::test]
+async fn the_exporter_s_record_tells_the_root() {
+    let mut story = Story::new(true, AMPLE, &[]).await;
+    story.invoke(json!({"record": true})).await;
+    story.invoke(json!({})).await;
+    let log = story.shut_down().await;
+    assert_eq!(log.spans(), ["internal ok", "server ok"]);
+    assert_eq!(
+        (log.made[0].trace_id.as_slice(), log.made[0].parent_span_id.as_slice()),
+        (&TRACE[..], &ROOT[..])
+    );
+}
+
+#[tokio::test]
+async fn an_environment_that_was_made_ahead_and_never_used_writes_nothing() {
+    let story = Story::new(true, AMPLE, &[]).await;
+    assert!(story.lambda.initialise("f").await.unwrap());
+    let log = story.shut_down().await;
+    assert!(log.own.is_empty() && log.made.is_empty() && log.points.is_empty(), "{log:?}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ use wire::{Metrics, Traces};
 /// The scope of the function's own spans.
 pub(crate) const SCOPE: &str = "the function";
 pub(crate) const TRACE: [u8; 16] = [5; 16];
+pub(crate) const ROOT: [u8; 8] = [6; 8];
 
 /// Long enough for every machine: nothing that a test waits for takes it up.
 pub(crate) const AMPLE: Duration = Duration::from_mins(1);
@@ -77,6 +78,7 @@ impl Story {
             .timeout(timeout)
             .init_timeout(AMPLE)
             .env("ACKNOWLEDGED", acknowledged.to_str().unwrap())
+            .env("HANGING", directory.path().join("hanging").to_str().unwrap())
             .env("OTEL_LAMBDA_RECEIVER_PORT", free_port().to_string());
         if with_layer {
             spec = spec.layer(directory.path().join("layer"));
@@ -90,6 +92,16 @@ impl Story {
         let invocation = self.lambda.invoke("f", payload.to_string()).await.unwrap();
         self.invocations.push(invocation);
         self.invocations.last().unwrap()
+    }
+
+    /// Invokes the function, and exhausts its memory once it hangs.
+    pub(crate) async fn run_out_of_memory(&mut self, payload: Value) {
+        let invocation = self.lambda.begin_invocation("f", payload.to_string()).unwrap();
+        while !self.directory.path().join("hanging").exists() {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(self.lambda.exhaust_memory("f"), 1);
+        self.invocations.push(invocation.finished().await.unwrap());
     }
 
     /// How each invocation ended, in a form that has no times in it.
