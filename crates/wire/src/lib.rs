@@ -39,6 +39,7 @@ mod request;
 pub mod resource;
 mod schema;
 mod signal;
+mod split;
 pub mod timestamp;
 #[cfg(feature = "encode")]
 mod truncate;

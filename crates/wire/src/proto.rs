@@ -231,6 +231,14 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(value);
     }
 
+    /// A message field whose content is `first` and `second`.
+    pub(crate) fn concatenated(&mut self, number: u32, first: &[u8], second: &[u8]) {
+        self.tag(number, 2);
+        push_varint(self.out, (first.len() + second.len()) as u64);
+        self.raw(first);
+        self.raw(second);
+    }
+
     /// `string` fields.
     pub fn string(&mut self, number: u32, value: &str) {
         self.bytes(number, value.as_bytes());

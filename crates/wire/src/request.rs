@@ -6,6 +6,7 @@
 use crate::SignalKind;
 use crate::proto::{BadField, Reader, Value, Writer, packed_varints_are_valid};
 use crate::schema::{self, Kind, Message, Presence};
+use crate::split::{self, Sizes};
 use std::fmt;
 
 /// Bounds on what is decoded from one line or one delivery.
@@ -177,21 +178,20 @@ impl Request {
         )
     }
 
-    /// Halves until each part has at most `max_bytes`, or a single item.
+    /// Cuts into parts of at most `max_bytes`; a single item may be larger, and so may a part whose
+    /// resource, scope and metric heads have half of that: its cuts would repeat them. All parts together
+    /// have at most three times the bytes.
     pub fn split_by_size(self, max_bytes: usize) -> Vec<Self> {
-        let mut parts = Vec::new();
-        let mut waiting = vec![self];
-        while let Some(request) = waiting.pop() {
-            if request.bytes.len() <= max_bytes || request.items <= 1 {
-                parts.push(request);
-                continue;
-            }
-            let half = request.items / 2;
-            let (first, second) = request.split_at(half);
-            waiting.push(second);
-            waiting.push(first);
+        if self.bytes.len() <= max_bytes || self.items <= 1 {
+            return vec![self];
         }
-        parts
+        let sizes = Sizes { max_bytes, max_head_bytes: max_bytes / 2, halves: true };
+        split::split(&self, sizes)
+    }
+
+    /// A part of this request that was just cut out of it.
+    pub(crate) fn part(&self, bytes: Vec<u8>, items: usize) -> Self {
+        Self { kind: self.kind, bytes, items }
     }
 }
 

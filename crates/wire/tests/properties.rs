@@ -181,8 +181,42 @@ proptest! {
         let before = places(std::slice::from_ref(&request));
         let parts = request.split_by_size(max);
         for part in &parts {
-            prop_assert!(part.bytes().len() <= max || part.items() <= 1);
+            // Resource and scope have less than 100 bytes here.
+            prop_assert!(part.bytes().len() <= max || part.items() <= 1 || max <= 200);
         }
+        prop_assert_eq!(places(&parts), before);
+    }
+
+    #[test]
+    fn splitting_repeats_little(
+        containers in prop::collection::vec((0..1500usize, 0..1500usize, prop::collection::vec(0..800usize, 0..30)), 1..4),
+        max in 1..4000usize,
+    ) {
+        let mut next = 0;
+        let mut large_heads = false;
+        let containers = containers.into_iter().map(|(resource_bytes, scope_bytes, names)| {
+            large_heads |= resource_bytes + scope_bytes + 80 >= max / 2;
+            let mut resource = resource(0, false);
+            resource.attributes.push(attribute("x", Value::StringValue("x".repeat(resource_bytes))));
+            let scope = InstrumentationScope { name: "x".repeat(scope_bytes), ..Default::default() };
+            let spans = names.into_iter().map(|bytes| {
+                next += 1;
+                Span { name: format!("{next}{}", "x".repeat(bytes)), ..Default::default() }
+            });
+            ResourceSpans {
+                resource: Some(resource),
+                scope_spans: vec![ScopeSpans { scope: Some(scope), spans: spans.collect(), ..Default::default() }],
+                ..Default::default()
+            }
+        });
+        let request = Request::encode::<Traces>(&Traces::request(containers.collect()));
+        let (bytes, before) = (request.bytes().len(), places(std::slice::from_ref(&request)));
+        let parts = request.split_by_size(max);
+        for part in &parts {
+            prop_assert!(part.bytes().len() <= max || part.items() <= 1 || large_heads);
+        }
+        let all: usize = parts.iter().map(|part| part.bytes().len()).sum();
+        prop_assert!(all <= 3 * bytes, "{} bytes became {} in {} parts", bytes, all, parts.len());
         prop_assert_eq!(places(&parts), before);
     }
 
