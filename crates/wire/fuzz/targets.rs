@@ -9,7 +9,8 @@ use lambda_otlp_wire::{
 };
 
 /// Small bounds, so that the fuzzer meets them.
-const LIMITS: Limits = Limits { inflated_bytes: 100_000, nesting: 16, items: 100 };
+const LIMITS: Limits =
+    Limits { inflated_bytes: 100_000, nesting: 16, items: 100, messages: 10_000 };
 
 /// Any text as log events of one stream, one a line.
 pub fn read_line(data: &[u8]) {

@@ -18,11 +18,14 @@ pub struct Limits {
     pub nesting: usize,
     /// Most items (spans, data points, log records) of one request.
     pub items: usize,
+    /// Most messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed numbers
+    /// count as one. An empty message has two bytes, and more than fifty as a struct.
+    pub messages: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { inflated_bytes: 16 * 1024 * 1024, nesting: 64, items: 50_000 }
+        Self { inflated_bytes: 16 * 1024 * 1024, nesting: 64, items: 50_000, messages: 500_000 }
     }
 }
 
@@ -60,6 +63,8 @@ pub enum Malformed {
         /// Number of items allowed.
         allowed: usize,
     },
+    /// More messages than [`Limits::messages`], which is the number here.
+    TooManyMessages(usize),
 }
 
 impl fmt::Display for Malformed {
@@ -75,6 +80,9 @@ impl fmt::Display for Malformed {
             Self::TooDeep(limit) => write!(f, "messages are nested deeper than {limit} levels"),
             Self::TooManyItems { found, allowed } => {
                 write!(f, "{found} items in one request, at most {allowed} are read")
+            }
+            Self::TooManyMessages(limit) => {
+                write!(f, "more than {limit} attributes, values and other messages in one request")
             }
         }
     }
@@ -197,7 +205,8 @@ impl Request {
 
 /// Counts the items of a request whose structure is right.
 fn check(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<usize, Malformed> {
-    check_message(schema::request(kind), bytes, limits.nesting, limits.nesting)?;
+    let mut check = Check { limits, messages_left: limits.messages };
+    check.message(schema::request(kind), bytes, limits.nesting)?;
     let found = count(bytes, kind.path_to_items());
     if found > limits.items {
         return Err(Malformed::TooManyItems { found, allowed: limits.items });
@@ -205,35 +214,56 @@ fn check(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<usize, Malfo
     Ok(found)
 }
 
-fn check_message(
-    message: &'static Message,
-    bytes: &[u8],
-    depth_left: usize,
-    limit: usize,
-) -> Result<(), Malformed> {
-    let Some(depth_left) = depth_left.checked_sub(1) else {
-        return Err(Malformed::TooDeep(limit));
-    };
-    for field in Reader::new(bytes) {
-        let field = field.map_err(|error| Malformed::Field { message: message.name, error })?;
-        let Some(known) = message.field(field.number) else { continue };
-        match (known.kind, field.value) {
-            (Kind::String, Value::Len(text)) => {
-                if std::str::from_utf8(text).is_err() {
-                    return Err(Malformed::NotUtf8 { message: message.name, field: field.number });
-                }
-            }
-            (Kind::Message(inner), Value::Len(bytes)) => {
-                check_message(inner, bytes, depth_left, limit)?;
-            }
-            (kind, value) if has_wire_type(kind, value) => {}
-            (kind, Value::Len(packed))
-                if known.presence == Presence::Repeated && are_packed(kind, packed) => {}
-            _ => return Err(Malformed::WrongType { message: message.name, field: field.number }),
-        }
-    }
-    Ok(())
+struct Check<'l> {
+    limits: &'l Limits,
+    messages_left: usize,
 }
+
+impl Check<'_> {
+    fn message(
+        &mut self,
+        message: &'static Message,
+        bytes: &[u8],
+        depth_left: usize,
+    ) -> Result<(), Malformed> {
+        let Some(depth_left) = depth_left.checked_sub(1) else {
+            return Err(Malformed::TooDeep(self.limits.nesting));
+        };
+        for field in Reader::new(bytes) {
+            let field = field.map_err(|error| Malformed::Field { message: message.name, error })?;
+            let Some(known) = message.field(field.number) else { continue };
+            let (name, number) = (message.name, field.number);
+            let is_repeated = known.presence == Presence::Repeated;
+            match (known.kind, field.value) {
+                (Kind::String, Value::Len(text)) => {
+                    if std::str::from_utf8(text).is_err() {
+                        return Err(Malformed::NotUtf8 { message: name, field: number });
+                    }
+                    self.take(usize::from(is_repeated))?;
+                }
+                (Kind::Message(inner), Value::Len(bytes)) => {
+                    self.take(1)?;
+                    self.message(inner, bytes, depth_left)?;
+                }
+                (kind, value) if has_wire_type(kind, value) => self.take(is_repeated.into())?,
+                (kind, Value::Len(packed)) if is_repeated && are_packed(kind, packed) => {
+                    self.take(packed.len() / PACKED_BYTES_AS_ONE)?;
+                }
+                _ => return Err(Malformed::WrongType { message: name, field: number }),
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, messages: usize) -> Result<(), Malformed> {
+        let left = self.messages_left.checked_sub(messages);
+        self.messages_left = left.ok_or(Malformed::TooManyMessages(self.limits.messages))?;
+        Ok(())
+    }
+}
+
+/// A packed number has one byte at least, and eight when decoded.
+const PACKED_BYTES_AS_ONE: usize = 16;
 
 /// True for a scalar of the wire type that its kind has.
 fn has_wire_type(kind: Kind, value: Value<'_>) -> bool {
@@ -308,3 +338,6 @@ fn split_message(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

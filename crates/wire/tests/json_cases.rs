@@ -336,7 +336,7 @@ fn what_is_no_json_object_is_refused_without_a_quote_of_it() {
 
 #[test]
 fn nesting_size_and_items_are_bounded() {
-    let limits = Limits { inflated_bytes: 1000, nesting: 8, items: 3 };
+    let limits = Limits { inflated_bytes: 1000, nesting: 8, items: 3, ..Limits::default() };
     let read = |json: &str| {
         Request::from_json(SignalKind::Logs, json.as_bytes(), &limits).map_err(|e| e.to_string())
     };
