@@ -42,6 +42,7 @@ mod signal;
 mod split;
 pub mod timestamp;
 #[cfg(feature = "encode")]
+#[cfg(feature = "encode")]
 mod truncate;
 #[cfg(feature = "decode")]
 mod walk;
@@ -49,7 +50,7 @@ mod walk;
 #[cfg(feature = "encode")]
 pub use encode::{Envelope, LineEncoder, LineLimits, Written};
 #[cfg(feature = "decode")]
-pub use headers::without_headers;
+pub use headers::{without_headers, without_headers_of_lines};
 #[cfg(feature = "decode")]
 pub use json_error::JsonError;
 #[cfg(feature = "decode")]

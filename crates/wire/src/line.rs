@@ -3,7 +3,7 @@
 
 use crate::envelope::{Class, Object};
 use crate::find::{self, is_blank};
-use crate::headers::without_headers;
+use crate::headers::{without_headers, without_headers_of_lines};
 use crate::json;
 use crate::json_error::JsonError;
 use crate::json_scalar;
@@ -20,7 +20,7 @@ pub struct LineReading {
     pub decoded: Vec<DecodedLine>,
     /// Lines that claim to be OTLP and did not decode.
     pub undecodable: Vec<UndecodableLine>,
-    /// Other text around the lines, which is a log line of its own.
+    /// Other text around the lines, which is a log line of its own; the values of `headers` are removed.
     pub text: Option<String>,
     /// Where in the text an undecodable line begins whose end is missing: what follows in the
     /// stream may continue it, see [`Rejoin`](crate::Rejoin).
@@ -84,7 +84,8 @@ impl fmt::Display for LineError {
 impl std::error::Error for LineError {}
 
 /// Reads the OTLP lines in the text of one log event; `None` if it claims to hold none, which
-/// costs an ordinary log line one search.
+/// costs an ordinary log line one search. A text that mentions lines and claims none, such as one wrapped too
+/// often, is a reading of nothing but text if it had `headers` that had to be removed.
 ///
 /// A text claims to hold a line if it has
 /// - an object with the key [`MARKER`](crate::MARKER) (or `_otel` beside a `payload`), or of
@@ -96,10 +97,14 @@ impl std::error::Error for LineError {}
 pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
     let mut reader = Reader::new(limits);
     // A newline behind a line that was cut inside a string would look like a mistake in it.
-    let around = reader.read(text.trim_end(), Level::Event)?;
+    let Some(around) = reader.read(text.trim_end(), Level::Event) else {
+        let masked = if reader.mentions_otlp { without_headers_of_lines(text) } else { None };
+        return masked.map(|masked| LineReading { text: Some(masked), ..LineReading::default() });
+    };
     let around = around.trim_matches(is_blank);
     if !around.is_empty() {
-        reader.reading.text = Some(around.to_owned());
+        let masked = without_headers_of_lines(around);
+        reader.reading.text = Some(masked.unwrap_or_else(|| around.to_owned()));
     }
     Some(reader.reading)
 }
@@ -135,6 +140,7 @@ struct Reader {
     /// What is left of the bounds: the lines of one event share [`Limits::inflated_bytes`].
     limits: Limits,
     reading: LineReading,
+    mentions_otlp: bool,
     #[cfg(test)]
     bytes_read: usize,
 }
@@ -144,6 +150,7 @@ impl Reader {
         Self {
             limits: *limits,
             reading: LineReading::default(),
+            mentions_otlp: false,
             #[cfg(test)]
             bytes_read: 0,
         }
@@ -166,6 +173,7 @@ impl Reader {
         if !find::mentions_otlp(text) {
             return None;
         }
+        self.mentions_otlp = true;
         let mut walk = Walk::new(text);
         while self.step(&mut walk, level) {}
         self.count(walk.bytes_searched);

@@ -30,7 +30,8 @@ pub enum Joined {
     /// The last piece: this is what the joined text holds.
     Whole(LineReading),
     /// No piece of it. The events that were kept are no pieces either: each is read alone, and
-    /// none of them begins another line. The event at hand is still to be read, and may begin one.
+    /// none of them begins another line; what becomes text goes through
+    /// [`without_headers`](crate::without_headers), for the marker is in the first alone. The event at hand is still to be read, and may begin one.
     Broken,
 }
 
