@@ -59,15 +59,26 @@ struct Key {
     escaped: bool,
 }
 
-/// `behind` is what follows the name of a key: quote and colon, or the text ends before them.
+/// `behind` is what follows the name of a key: quote, colon and a value, or the text ends before them. People
+/// write about keys, too.
 fn key(behind: &str) -> Option<Key> {
     let behind_backslashes = behind.trim_start_matches('\\');
     let is_key = behind_backslashes.is_empty()
-        || behind_backslashes
-            .strip_prefix('"')
-            .map(str::trim_start)
-            .is_some_and(|behind_quote| behind_quote.is_empty() || behind_quote.starts_with(':'));
+        || behind_backslashes.strip_prefix('"').map(str::trim_start).is_some_and(|behind_quote| {
+            match behind_quote.strip_prefix(':') {
+                Some(value) => may_begin_value(value.trim_start()),
+                None => behind_quote.is_empty(),
+            }
+        });
     is_key.then_some(Key { escaped: behind.starts_with('\\') })
+}
+
+/// True if the beginning of `text` may be a JSON value, in a string or not, that may have been cut off.
+fn may_begin_value(text: &str) -> bool {
+    let begins = |character: char| character.is_ascii_digit() || "\"\\{[-".contains(character);
+    text.is_empty()
+        || text.starts_with(begins)
+        || ["null", "true", "false"].iter().any(|word| text.starts_with(word))
 }
 
 /// True if the object that begins `text`, and is no JSON to its end, was to be an OTLP line or to

@@ -195,6 +195,7 @@ impl Reader {
                         walk.keep(end);
                         return true;
                     }
+                    walk.shell_end = end;
                 }
                 Err(error) => walk.broken = Some((begin, error)),
             }
@@ -210,7 +211,10 @@ impl Reader {
                     (begin, self.refuse_rest(walk, begin, error, level), None)
                 }
             };
-            walk.take(begin, end, &inside.unwrap_or_default());
+            // What is around the line stays JSON.
+            let in_place = if end <= walk.shell_end { "null" } else { "" };
+            let inside = inside.filter(|text| !text.is_empty());
+            walk.take(begin, end, inside.as_deref().unwrap_or(in_place));
             return true;
         }
         let Some((begin, error)) = walk.broken.take().filter(|(begin, _)| *begin >= walk.at) else {

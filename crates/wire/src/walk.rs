@@ -12,6 +12,8 @@ pub(crate) struct Walk<'t> {
     pub(crate) marked: Option<usize>,
     /// The first object that is no JSON: beyond it none is looked for but marked ones.
     pub(crate) broken: Option<(usize, serde_json::Error)>,
+    /// Where an object ends that is no line and has lines in it.
+    pub(crate) shell_end: usize,
     pub(crate) bytes_searched: usize,
     found: bool,
     prefix: &'t str,
@@ -28,6 +30,7 @@ impl<'t> Walk<'t> {
             first: start + prefix_len,
             marked: None,
             broken: None,
+            shell_end: 0,
             bytes_searched: 0,
             found: false,
             prefix: "",

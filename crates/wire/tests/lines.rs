@@ -448,6 +448,34 @@ fn no_header_value_survives_in_what_becomes_text() {
 }
 
 #[test]
+fn a_text_that_only_mentions_the_marker_stays_text() {
+    for text in [
+        r#"debug: {"__otel_otlp_stdout" was seen"#,
+        r#"I looked for {"__otel_otlp_stdout" in the docs, and more text that a person wrote"#,
+        r#"the key {"__otel_otlp_stdout": marks a line, {"payload": holds it"#,
+        r#"{"__otel_otlp_stdout": ... }"#,
+        r#"{"level":"INFO","message":"found {\"__otel_otlp_stdout\": in the text"}"#,
+    ] {
+        assert!(read_line(text, &Limits::default()).is_none(), "{text}: {:?}", read(text));
+    }
+    // A line and a mention of one.
+    let text = r#"{"__otel_otlp_stdout":"1","payload":"Cg=="} is {"__otel_otlp_stdout" and more"#;
+    assert_eq!(read(text).text.as_deref(), Some(r#"is {"__otel_otlp_stdout" and more"#));
+}
+
+#[test]
+fn a_line_in_an_object_leaves_no_broken_json() {
+    let line = fixture("python-1.jsonl").trim_end().to_owned();
+    let check = |text: &str, expected: &str| assert_eq!(signals(text), expected, "{text}");
+    check(&format!(r#"{{"level":"INFO","message":{line}}}"#), "1 traces");
+    check(&format!(r#"{{"message":{line},"level":"INFO"}}"#), "1 traces");
+    check(
+        &format!(r#"{{"level":"INFO","otel":{line},"a":[{line}]}}"#),
+        r#"1 traces, 1 traces, text: "{\"level\":\"INFO\",\"otel\":null,\"a\":[null]}""#,
+    );
+}
+
+#[test]
 fn ordinary_lines_claim_nothing() {
     for line in [
         "",

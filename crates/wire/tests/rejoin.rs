@@ -127,7 +127,7 @@ fn what_is_no_piece_ends_the_waiting() {
     check(&[bare_first, bare_first, bare_second], "(x(!", 2);
     // Complete, and undecodable: that is no matter of pieces.
     check(&[&line.replace("H4sI", "****")], "u", 0);
-    check(&[r#"{"__otel_otlp_stdout": nonsense"#, second], "ut", 0);
+    check(&[r#"{"__otel_otlp_stdout":"1" nonsense"#, second], "ut", 0);
 }
 
 #[test]
