@@ -4,8 +4,12 @@ use anyhow::{Context as _, bail};
 use std::path::PathBuf;
 
 /// Part of the README, and the table that belongs there.
-fn tables() -> [(&'static str, settings::Table); 2] {
-    [("forwarder", forwarder::config::TABLE), ("exporter", exporter::TABLE)]
+fn tables() -> [(&'static str, settings::Table); 3] {
+    [
+        ("forwarder", forwarder::config::TABLE),
+        ("extension", extension::config::TABLE),
+        ("exporter", exporter::TABLE),
+    ]
 }
 
 /// Writes the README, or with `check` fails if it is not what would be written.
