@@ -202,6 +202,9 @@ impl Overlay {
     fn of(arguments: &Arguments) -> anyhow::Result<Self> {
         let mut overlay = HashMap::new();
         if let Some(endpoint) = &arguments.endpoint {
+            if arguments.headers.is_empty() && Env.get("LAMBDA_OTLP_HEADERS").is_some() {
+                eprintln!("warning: LAMBDA_OTLP_HEADERS is not sent to --endpoint; use --header");
+            }
             overlay.insert("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint.clone());
         } else if arguments.dry_run {
             overlay.insert("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1/".to_owned());

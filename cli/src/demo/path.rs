@@ -8,7 +8,7 @@ use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use simulator::sink::{Sink, StoredLogRecord, StoredMetric, StoredSpan};
 use simulator::{FunctionSpec, Invocation, Lambda, Outcome, binaries};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,6 +28,8 @@ pub(crate) struct Run {
     pub(super) forwarder_invocations: Vec<Invocation>,
     /// Log events of the function, Lambda's own included.
     pub(super) log_events: usize,
+    /// Their text by id.
+    pub(super) lines: BTreeMap<String, String>,
     pub(super) ledger: Vec<LedgerLine>,
     /// What else was made: the other lines of the log group, and what its reports add up to.
     pub(super) others: Vec<Item>,
@@ -57,6 +59,7 @@ const STORY: [(&str, &str); 7] = [
 ];
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
+    check_elsewhere(arguments)?;
     progress("building the function and the forwarder (cargo build)");
     let workspace = workspace()?;
     let built = binaries::build(&workspace, &["lambda-otlp-demo", "lambda-otlp-forwarder"])?;
@@ -106,13 +109,14 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         .iter()
         .filter(|invocation| !invocation.is_success())
         .map(|invocation| match &invocation.outcome {
-            Outcome::FunctionError { body, .. } => String::from_utf8_lossy(body).into_owned(),
+            Outcome::FunctionError { body, .. } => super::view::error_message(body),
             other => format!("{other:?}"),
         })
         .collect();
     let run = Run {
         forwarder_invocations: lambda.invocations(FORWARDER),
         log_events: log_events.len(),
+        lines: log_events.iter().map(|event| (event.id.clone(), event.message.clone())).collect(),
         ledger: read_ledger(&ledger)?,
         others: reports::made(&log_events),
         stored: numbers(&sink).into_iter().chain(reports::stored(&sink)).collect(),
@@ -127,6 +131,20 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     };
     lambda.shut_down().await;
     Ok(run)
+}
+
+/// Says what is wrong with `--endpoint` and `--header` before anything is built or run.
+fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
+    let Some(endpoint) = &arguments.endpoint else { return Ok(()) };
+    if let Some(header) = arguments.headers.iter().find(|header| !header.contains('=')) {
+        bail!("--header {header}: expected K=V, for example \"authorization=Basic …\"");
+    }
+    let variables = HashMap::from([
+        ("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint.clone()),
+        ("LAMBDA_OTLP_HEADERS".to_owned(), arguments.headers.join(",")),
+    ]);
+    let (config, _) = forwarder::config::Config::from_source(&variables);
+    config.map(|_| ()).context("--endpoint and --header, which become the forwarder's variables")
 }
 
 fn progress(text: &str) {

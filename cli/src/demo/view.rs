@@ -23,19 +23,19 @@ fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\nInvocations")?;
     writeln!(
         out,
-        "  {:<20} {:<16} {:>9} {:>8}  request id",
+        "  {:<20} {:<RESULT$} {:>9} {:>8}  request id",
         "what", "result", "duration", "process"
     )?;
     for (label, invocation) in &run.invocations {
         let result = match &invocation.outcome {
             Outcome::Response(_) => "response".to_owned(),
-            Outcome::FunctionError { error_type, .. } => short(error_type, 16),
+            Outcome::FunctionError { body, .. } => short(&error_message(body), RESULT),
             Outcome::Timeout => "timed out".to_owned(),
             Outcome::Crash { .. } => "crashed".to_owned(),
         };
         writeln!(
             out,
-            "  {label:<20} {result:<16} {:>6.1} ms {:>8}  {}",
+            "  {label:<20} {result:<RESULT$} {:>6.1} ms {:>8}  {}",
             invocation.duration.as_secs_f64() * 1000.0,
             invocation.pid.unwrap_or_default(),
             invocation.request_id
@@ -50,6 +50,17 @@ fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         run.forwarder_invocations.len(),
         forwarders.join(", ")
     )
+}
+
+/// Width of the column of results.
+const RESULT: usize = 34;
+
+/// The text in `{"errorMessage": …}`, which is what a function's caller sees.
+pub(super) fn error_message(body: &[u8]) -> String {
+    serde_json::from_slice::<serde_json::Value>(body)
+        .ok()
+        .and_then(|error| error.get("errorMessage")?.as_str().map(str::to_owned))
+        .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
 }
 
 /// One trace of the run.
@@ -70,7 +81,15 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     let mut traces: Vec<_> = traces.into_iter().collect();
     traces.sort_by_key(|(_, trace)| trace.spans.iter().map(|span| span.start_time_unix_nano).min());
     for (trace_id, trace) in &traces {
-        waterfall(trace_id, trace, out)?;
+        let invocation = trace
+            .spans
+            .iter()
+            .find_map(|span| attribute(&span.attributes, "faas.invocation_id"))
+            .and_then(|id| {
+                run.invocations.iter().find(|(_, invocation)| invocation.request_id == id)
+            });
+        let label = invocation.map_or("its own span never ended", |(label, _)| *label);
+        waterfall(trace_id, label, trace, out)?;
     }
     let others: Vec<_> =
         run.log_records.iter().filter(|record| record.item.trace_id.is_empty()).collect();
@@ -79,7 +98,7 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         "\nLog records without a trace: {} (Lambda's own, and what the runtime prints)",
         others.len()
     )?;
-    for record in others.iter().take(4) {
+    for record in others {
         writeln!(out, "  {:<6} {}", record.item.severity_text, short(&body(record), 100))?;
     }
     Ok(())
@@ -87,11 +106,16 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
 
 const BAR: usize = 40;
 
-fn waterfall(trace_id: &[u8], trace: &Trace<'_>, out: &mut dyn Write) -> io::Result<()> {
+fn waterfall(
+    trace_id: &[u8],
+    label: &str,
+    trace: &Trace<'_>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let start = trace.spans.iter().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
     let end = trace.spans.iter().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
     let length = (end - start).max(1);
-    writeln!(out, "\nTrace {}", hex(trace_id))?;
+    writeln!(out, "\nTrace {}: {label}", hex(trace_id))?;
     let known: BTreeSet<&[u8]> = trace.spans.iter().map(|span| span.span_id.as_slice()).collect();
     // Depth first, children by start; a span whose parent is not here is a root.
     let mut waiting: Vec<(&Span, usize)> = trace
@@ -155,7 +179,11 @@ fn waterfall(trace_id: &[u8], trace: &Trace<'_>, out: &mut dyn Write) -> io::Res
 }
 
 fn metrics(run: &Run, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\nMetrics")?;
+    writeln!(
+        out,
+        "\nMetrics (Lambda's reports do not tell handler errors and panics: these are in the traces; an environment\n\
+         that starts again after a timeout reports no cold start)"
+    )?;
     let mut rows: BTreeMap<(&str, &str), Vec<&StoredMetric>> = BTreeMap::new();
     for metric in &run.metrics {
         rows.entry((&metric.item.name, &metric.item.unit)).or_default().push(metric);
@@ -243,7 +271,14 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
             ("still open when their process was killed, so not owed", &account.never_ended),
         ] {
             if !numbers.is_empty() {
-                writeln!(out, "  {} {name}: {}", what.plural(), numbers.join(", "))?;
+                let shown: Vec<String> = numbers
+                    .iter()
+                    .map(|number| match run.lines.get(number) {
+                        Some(line) => format!("\"{}\"", short(line, 60)),
+                        None => number.clone(),
+                    })
+                    .collect();
+                writeln!(out, "  {} {name}: {}", what.plural(), shown.join(", "))?;
             }
         }
     }
@@ -266,15 +301,19 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
     } else {
         "NOT BALANCED"
     };
-    writeln!(out, "  {verdict}")
+    writeln!(out, "  {verdict}")?;
+    if let (Some(endpoint), false) = (&run.elsewhere, run.refused_elsewhere.is_empty()) {
+        writeln!(out, "  but {endpoint} DID NOT TAKE EVERYTHING")?;
+    }
+    Ok(())
 }
 
 fn number(attributes: &[KeyValue]) -> String {
-    attributes
-        .iter()
-        .find(|attribute| attribute.key == NUMBER)
-        .and_then(|attribute| attribute.value.as_ref())
-        .map_or(String::new(), |value| format!("#{}", text(value)))
+    attribute(attributes, NUMBER).map_or(String::new(), |number| format!("#{number}"))
+}
+
+fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
+    attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref().map(text)
 }
 
 fn body(record: &StoredLogRecord) -> String {
