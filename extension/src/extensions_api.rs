@@ -3,10 +3,7 @@
 //! Source: Lambda Developer Guide, "Using the Lambda Extensions API" (2020-01-01) and "Lambda Telemetry API reference"
 //! (2022-07-01). Plain HTTP; the answer to `next` may take hours, so it has no time limit.
 
-use crate::http::{Received, send};
-use bytes::Bytes;
-use http::{HeaderValue, Method, Request, StatusCode};
-use http_body_util::Full;
+use crate::client::{Answer, Call, send};
 use serde::Deserialize;
 use std::io;
 use std::time::Duration;
@@ -28,7 +25,7 @@ pub enum ApiError {
         /// The call.
         call: &'static str,
         /// The status.
-        status: StatusCode,
+        status: u16,
     },
     /// The answer is none that the API describes.
     #[error("{call} was answered with {problem}")]
@@ -64,8 +61,7 @@ pub(crate) enum NextEvent {
 }
 
 /// An invocation began.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Invoke {
     /// The AWS request id.
     pub(crate) request_id: String,
@@ -76,8 +72,7 @@ pub(crate) struct Invoke {
 }
 
 /// The environment ends.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Shutdown {
     /// `spindown`, `timeout` or `failure`, in either case.
     pub(crate) shutdown_reason: String,
@@ -98,12 +93,13 @@ pub(crate) enum Subscription {
 #[derive(Clone, Debug)]
 pub(crate) struct ExtensionsApi {
     authority: String,
-    identifier: HeaderValue,
+    identifier: String,
 }
 
 const REGISTER: &str = "register";
 const NEXT: &str = "next";
 const SUBSCRIBE: &str = "subscribe";
+const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 
 impl ExtensionsApi {
     /// Registers for these events, under the name that Lambda knows: that of the file in `/opt/extensions`.
@@ -112,75 +108,61 @@ impl ExtensionsApi {
         name: &str,
         events: &[&str],
     ) -> Result<(Self, Registration), ApiError> {
-        let body = serde_json::json!({ "events": events }).to_string();
-        let mut request = request(Method::POST, "/2020-01-01/extension/register", body);
-        let unexpected = |problem| ApiError::Unexpected { call: REGISTER, problem };
-        let name = HeaderValue::from_str(name)
-            .map_err(|_| unexpected("nothing: the file's name is not ASCII"))?;
-        request.headers_mut().insert("Lambda-Extension-Name", name);
-        let features = HeaderValue::from_static("accountId");
-        request.headers_mut().insert("Lambda-Extension-Accept-Feature", features);
-        let received = call(REGISTER, authority, request).await?;
-        let identifier = received
-            .headers
-            .get("Lambda-Extension-Identifier")
-            .ok_or_else(|| unexpected("no identifier"))?
-            .clone();
+        let call = Call {
+            method: "POST",
+            path: "/2020-01-01/extension/register",
+            headers: &[
+                ("Lambda-Extension-Name", name),
+                ("Lambda-Extension-Accept-Feature", "accountId"),
+            ],
+            body: &["{\"events\":[\"", &events.join("\",\""), "\"]}"].concat(),
+        };
+        let answer = accepted(REGISTER, ask(REGISTER, authority, &call).await?)?;
+        let Some(identifier) = answer.header(IDENTIFIER).map(str::to_owned) else {
+            return Err(ApiError::Unexpected { call: REGISTER, problem: "no identifier" });
+        };
         // A body that cannot be read says nothing about the function; the environment still does.
-        let registration = serde_json::from_slice(&received.body).unwrap_or_default();
+        let registration = serde_json::from_slice(&answer.body).unwrap_or_default();
         Ok((Self { authority: authority.to_owned(), identifier }, registration))
     }
 
     /// Says that everything is done, and waits for the next event.
     pub(crate) async fn next(&self) -> Result<NextEvent, ApiError> {
-        let path = "/2020-01-01/extension/event/next";
-        let request = self.identified(request(Method::GET, path, String::new()));
-        let received = call(NEXT, &self.authority, request).await?;
-        Ok(next_event(&received.body))
+        let call = Call {
+            method: "GET",
+            path: "/2020-01-01/extension/event/next",
+            headers: &[(IDENTIFIER, &self.identifier)],
+            body: "",
+        };
+        let answer = accepted(NEXT, ask(NEXT, &self.authority, &call).await?)?;
+        Ok(next_event(&answer.body))
     }
 
     /// Asks the Telemetry API for events; `body` is the subscription.
-    pub(crate) async fn subscribe(&self, body: String) -> Result<Subscription, ApiError> {
-        let request = self.identified(request(Method::PUT, "/2022-07-01/telemetry", body));
-        let received = send(&self.authority, request)
-            .await
-            .map_err(|source| ApiError::Unreachable { call: SUBSCRIBE, source })?;
-        match received.status {
-            StatusCode::OK => Ok(Subscription::Accepted),
-            StatusCode::ACCEPTED | StatusCode::NOT_FOUND => Ok(Subscription::Local),
+    pub(crate) async fn subscribe(&self, body: &str) -> Result<Subscription, ApiError> {
+        let call = Call {
+            method: "PUT",
+            path: "/2022-07-01/telemetry",
+            headers: &[(IDENTIFIER, &self.identifier)],
+            body,
+        };
+        let answer = ask(SUBSCRIBE, &self.authority, &call).await?;
+        match answer.status {
+            200 => Ok(Subscription::Accepted),
+            202 | 404 => Ok(Subscription::Local),
             status => Err(ApiError::Refused { call: SUBSCRIBE, status }),
         }
     }
-
-    fn identified(&self, mut request: Request<Full<Bytes>>) -> Request<Full<Bytes>> {
-        request.headers_mut().insert("Lambda-Extension-Identifier", self.identifier.clone());
-        request
-    }
 }
 
-fn request(method: Method, path: &'static str, body: String) -> Request<Full<Bytes>> {
-    let has_body = !body.is_empty();
-    let mut request = Request::new(Full::new(Bytes::from(body)));
-    *request.method_mut() = method;
-    *request.uri_mut() = http::Uri::from_static(path);
-    if has_body {
-        let json = HeaderValue::from_static("application/json");
-        request.headers_mut().insert(http::header::CONTENT_TYPE, json);
-    }
-    request
+async fn ask(name: &'static str, authority: &str, call: &Call<'_>) -> Result<Answer, ApiError> {
+    send(authority, call).await.map_err(|source| ApiError::Unreachable { call: name, source })
 }
 
-async fn call(
-    call: &'static str,
-    authority: &str,
-    request: Request<Full<Bytes>>,
-) -> Result<Received, ApiError> {
-    let received =
-        send(authority, request).await.map_err(|source| ApiError::Unreachable { call, source })?;
-    if received.status.is_success() {
-        Ok(received)
-    } else {
-        Err(ApiError::Refused { call, status: received.status })
+fn accepted(call: &'static str, answer: Answer) -> Result<Answer, ApiError> {
+    match answer.status {
+        200..300 => Ok(answer),
+        status => Err(ApiError::Refused { call, status }),
     }
 }
 
@@ -196,10 +178,7 @@ where
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             // Anything but 403 and 500 may be about this moment.
-            Err(ApiError::Refused { status, .. })
-                if status != StatusCode::FORBIDDEN
-                    && status != StatusCode::INTERNAL_SERVER_ERROR =>
-            {
+            Err(ApiError::Refused { status, .. }) if status != 403 && status != 500 => {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
             answered => return answered,
@@ -210,18 +189,22 @@ where
 
 /// Reads an event; what cannot be read is like an event that is not known.
 fn next_event(body: &[u8]) -> NextEvent {
-    #[derive(Deserialize)]
-    #[serde(tag = "eventType", rename_all = "UPPERCASE")]
-    enum Body {
-        Invoke(Invoke),
-        Shutdown(Shutdown),
-        #[serde(other)]
-        Other,
+    // One flat structure: serde's tagged enums keep the whole event in a tree of their own first.
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "camelCase", default)]
+    struct Body {
+        event_type: String,
+        request_id: String,
+        deadline_ms: u64,
+        invoked_function_arn: String,
+        shutdown_reason: String,
     }
-    match serde_json::from_slice(body) {
-        Ok(Body::Invoke(invoke)) => NextEvent::Invoke(invoke),
-        Ok(Body::Shutdown(shutdown)) => NextEvent::Shutdown(shutdown),
-        Ok(Body::Other) | Err(_) => NextEvent::Other,
+    let Body { event_type, request_id, deadline_ms, invoked_function_arn, shutdown_reason } =
+        serde_json::from_slice(body).unwrap_or_default();
+    match event_type.as_str() {
+        "INVOKE" => NextEvent::Invoke(Invoke { request_id, deadline_ms, invoked_function_arn }),
+        "SHUTDOWN" => NextEvent::Shutdown(Shutdown { shutdown_reason, deadline_ms }),
+        _ => NextEvent::Other,
     }
 }
 

@@ -1,6 +1,6 @@
-//! HTTP/1.1 as Lambda speaks it with extensions: a server for loopback, and one request at a time to Lambda's APIs.
+//! The HTTP/1.1 server behind the OTLP receiver and the telemetry listener.
 
-use crate::supervise::{self, Supervised};
+use crate::supervise;
 use crate::vitals::Vitals;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -9,23 +9,40 @@ use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
-use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
+use tokio::task::{JoinHandle, JoinSet};
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
 /// An SDK holds one or two. Who comes beyond is turned away at once rather than kept waiting: that would be the function.
 const MAX_CONNECTIONS: usize = 256;
 
-/// Serves connections until the task is dropped. A panic ends one connection and is counted.
-pub(crate) async fn serve<H, F>(listener: Arc<TcpListener>, vitals: Arc<Vitals>, handler: H)
-where
-    H: Fn(Request<Incoming>) -> F + Send + Sync + Clone + 'static,
-    F: Future<Output = Answer> + Send + 'static,
-{
+/// Answers requests.
+///
+/// One type for all listeners: hyper's server is linked once, not once for each.
+pub(crate) trait Respond: Send + Sync {
+    fn respond(self: Arc<Self>, request: Request<Incoming>) -> BoxedAnswer;
+}
+
+pub(crate) type BoxedAnswer = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// Serves connections for ever. A panic ends one connection and is counted; the task itself is started again.
+pub(crate) fn listen(
+    task: &'static str,
+    socket: TcpListener,
+    responder: Arc<dyn Respond>,
+    vitals: &Arc<Vitals>,
+) -> JoinHandle<()> {
+    let (socket, serving) = (Arc::new(socket), Arc::clone(vitals));
+    supervise::restarting(task, Arc::clone(vitals), move || {
+        serve(Arc::clone(&socket), Arc::clone(&responder), Arc::clone(&serving))
+    })
+}
+
+async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, vitals: Arc<Vitals>) {
     let mut connections = JoinSet::new();
     loop {
         while let Some(ended) = connections.try_join_next() {
@@ -39,10 +56,10 @@ where
         if connections.len() >= MAX_CONNECTIONS {
             continue;
         }
-        let handler = handler.clone();
+        let responder = Arc::clone(&responder);
         connections.spawn(async move {
             let service = service_fn(move |request| {
-                let answer = handler(request);
+                let answer = Arc::clone(&responder).respond(request);
                 async move { Ok::<_, Infallible>(answer.await) }
             });
             // A client that goes away, as a killed process does, is no error of the server.
@@ -51,7 +68,6 @@ where
                     .serve_connection(TokioIo::new(stream), service)
                     .await,
             );
-            Supervised::Ended
         });
     }
 }
@@ -94,42 +110,4 @@ pub(crate) fn answer(
     *answer.status_mut() = status;
     answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     answer
-}
-
-/// What Lambda answered.
-pub(crate) struct Received {
-    pub(crate) status: StatusCode,
-    pub(crate) headers: http::HeaderMap,
-    pub(crate) body: Vec<u8>,
-}
-
-/// Lambda's answers are small; the largest is an INVOKE event of under 1 KiB.
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
-
-/// Sends one request on a connection of its own, and waits for the answer without a limit: `next` may be answered hours
-/// later, on the other side of a freeze. On loopback a connection costs some 30 µs, and a fresh one is never stale.
-pub(crate) async fn send(
-    authority: &str,
-    mut request: Request<Full<Bytes>>,
-) -> io::Result<Received> {
-    let host = HeaderValue::from_str(authority).map_err(io::Error::other)?;
-    request.headers_mut().insert(header::HOST, host);
-    let stream = TcpStream::connect(authority).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
-        .await
-        .map_err(io::Error::other)?;
-    let exchange = async {
-        let answer = sender.send_request(request).await.map_err(io::Error::other)?;
-        let (head, body) = answer.into_parts();
-        let body = read_body(body, MAX_ANSWER_BYTES).await.map_err(|unread| {
-            io::Error::other(format!("the answer's body is unreadable ({unread:?})"))
-        })?;
-        Ok(Received { status: head.status, headers: head.headers, body })
-    };
-    tokio::pin!(exchange, connection);
-    tokio::select! {
-        received = &mut exchange => received,
-        // The connection ends when the answer has been read, or too early; the exchange knows which.
-        _ = &mut connection => exchange.await,
-    }
 }

@@ -4,6 +4,7 @@
 //! ships to CloudWatch Logs. What it has acknowledged is written; nothing waits for a network. One loop owns the state
 //! ([`lifecycle`]), what it knows and decides is pure (`state`, `table`, `hold`).
 
+mod client;
 mod clock;
 pub mod config;
 mod endpoint;

@@ -5,7 +5,7 @@ use crate::config::Config;
 use crate::extensions_api::{
     ApiError, ExtensionsApi, Invoke, NextEvent, Registration, Shutdown, Subscription, retrying,
 };
-use crate::http::serve;
+use crate::http::listen;
 use crate::output::Output;
 use crate::receiver::http::Receiver;
 use crate::records::Records;
@@ -126,7 +126,7 @@ async fn receive_otlp(
 ) {
     let port = config.receiver_port;
     let socket = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
-        Ok(socket) => Arc::new(socket),
+        Ok(socket) => socket,
         Err(error) => {
             tracing::warn!(port, %error, "cannot receive OTLP, going on without");
             return;
@@ -134,14 +134,8 @@ async fn receive_otlp(
     };
     let budget = config.receive_budget_bytes();
     let (output, events) = (output.clone(), events.clone());
-    let receiver = Arc::new(Receiver::new(output, events, Arc::clone(vitals), budget));
-    let serving = Arc::clone(vitals);
-    supervise::restarting("receiver", Arc::clone(vitals), move || {
-        let receiver = Arc::clone(&receiver);
-        serve(Arc::clone(&socket), Arc::clone(&serving), move |request| {
-            Arc::clone(&receiver).respond(request)
-        })
-    });
+    let receiver = Receiver::new(output, events, Arc::clone(vitals), budget);
+    listen("receiver", socket, Arc::new(receiver), vitals);
 }
 
 async fn register(config: &Config, name: &str) -> Result<(ExtensionsApi, Registration), ApiError> {
@@ -176,16 +170,10 @@ impl Lifecycle {
                 return false;
             }
         };
-        let intake = Arc::new(listener.intake(&config.telemetry, events, Arc::clone(&self.vitals)));
-        let (socket, serving) = (Arc::new(listener.socket), Arc::clone(&self.vitals));
-        let listening =
-            supervise::restarting("telemetry listener", Arc::clone(&self.vitals), move || {
-                let intake = Arc::clone(&intake);
-                serve(Arc::clone(&socket), Arc::clone(&serving), move |request| {
-                    Arc::clone(&intake).respond(request)
-                })
-            });
-        let accepted = self.subscribe(config, &listener.uri).await;
+        let intake = listener.intake(&config.telemetry, events, Arc::clone(&self.vitals));
+        let Listener { socket, uri, .. } = listener;
+        let listening = listen("telemetry listener", socket, Arc::new(intake), &self.vitals);
+        let accepted = self.subscribe(config, &uri).await;
         if !accepted {
             listening.abort();
         }
@@ -196,7 +184,7 @@ impl Lifecycle {
         let mut refusal = None;
         for schema_version in SCHEMA_VERSIONS {
             let body = subscription(&config.telemetry, schema_version, uri);
-            match self.api.subscribe(body).await {
+            match self.api.subscribe(&body).await {
                 Ok(Subscription::Accepted) => return true,
                 Ok(Subscription::Local) => {
                     tracing::info!("there is no Telemetry API here, going on without");

@@ -6,13 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::{JoinError, JoinHandle};
 
-/// How a supervised task ends if not by a panic.
-pub(crate) enum Supervised {
-    Ended,
-}
-
 /// Counts and logs the panic of a task.
-pub(crate) fn note(task: &'static str, ended: &Result<Supervised, JoinError>, vitals: &Vitals) {
+pub(crate) fn note(task: &'static str, ended: &Result<(), JoinError>, vitals: &Vitals) {
     if ended.as_ref().is_err_and(JoinError::is_panic) {
         panicked(task, vitals);
     }

@@ -4,7 +4,7 @@
 //! so 200 means that the events are in the buffer, and 503 that the buffer is full.
 
 use crate::config::Telemetry;
-use crate::http::{Answer, Unread, answer, read_body};
+use crate::http::{Answer, BoxedAnswer, Respond, Unread, answer, read_body};
 use crate::lifecycle::Event;
 use crate::vitals::{Count, Vitals};
 use http::{Request, StatusCode};
@@ -127,9 +127,15 @@ pub(crate) struct Intake {
     vitals: Arc<Vitals>,
 }
 
+impl Respond for Intake {
+    fn respond(self: Arc<Self>, request: Request<Incoming>) -> BoxedAnswer {
+        Box::pin(async move { self.answer(request).await })
+    }
+}
+
 impl Intake {
     /// Answers one HTTP request.
-    pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         if request.uri().path() != self.path {
             return status(StatusCode::NOT_FOUND);
         }

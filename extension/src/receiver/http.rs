@@ -2,7 +2,7 @@
 
 use super::answer::{Encoding, Refusal, accepted, refused};
 use super::body::{self, Compression};
-use crate::http::{Answer, Unread, answer, read_body};
+use crate::http::{Answer, BoxedAnswer, Respond, Unread, answer, read_body};
 use crate::lifecycle::{Event, OtlpReceived};
 use crate::output::Output;
 use crate::roots::roots;
@@ -26,6 +26,12 @@ pub(crate) struct Receiver {
     max_request_bytes: usize,
 }
 
+impl Respond for Receiver {
+    fn respond(self: Arc<Self>, request: Request<Incoming>) -> BoxedAnswer {
+        Box::pin(async move { self.answer(request).await })
+    }
+}
+
 impl Receiver {
     pub(crate) fn new(
         output: Output,
@@ -44,7 +50,7 @@ impl Receiver {
     }
 
     /// Answers one HTTP request.
-    pub(crate) async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Answer {
+    async fn answer(&self, request: Request<Incoming>) -> Answer {
         let content_type = text(request.headers(), &header::CONTENT_TYPE).and_then(Encoding::of);
         // Without a type of its own an answer has that of most senders.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
