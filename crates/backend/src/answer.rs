@@ -177,7 +177,8 @@ fn no_otlp_answer(status: u16, text: &'static str) -> Judgement {
 fn not_found_hint(profile: Profile) -> &'static str {
     match profile {
         Profile::OpenObserve => {
-            "the base URL of OpenObserve ends in /api/{organization}; does the organization exist?"
+            "the base URL of OpenObserve ends in /api/{organization}; does the organization exist? \
+             Other backends have no /api in it"
         }
         Profile::Otlp => "is the base URL right? /v1/{signal} is appended to it",
     }
@@ -421,7 +422,7 @@ mod tests {
         check(
             OpenObserve,
             "404 \"Organization not found\"",
-            "answered 404 Not Found: Organization not found: the base URL of OpenObserve ends in /api/{organization}; does the organization exist?",
+            "answered 404 Not Found: Organization not found: the base URL of OpenObserve ends in /api/{organization}; does the organization exist? Other backends have no /api in it",
         );
         check(
             Otlp,

@@ -125,7 +125,26 @@ fn cause(error: &reqwest::Error) -> String {
     match io_kind {
         Some(ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
         Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection reset".to_owned(),
-        _ => deepest.to_string(),
+        _ => {
+            let text = deepest.to_string();
+            match hint(&text) {
+                Some(hint) => format!("{text}: {hint}"),
+                None => text,
+            }
+        }
+    }
+}
+
+/// What a person most likely did, where the libraries' text does not say it.
+fn hint(cause: &str) -> Option<&'static str> {
+    if cause.contains("InvalidContentType") {
+        Some("the port does not seem to speak TLS, try http://")
+    } else if cause.contains("invalid HTTP version") || cause.contains("unexpected message") {
+        Some(
+            "the port does not seem to speak HTTP/1.1, is it the one for gRPC (4317)? OTLP/HTTP's is 4318",
+        )
+    } else {
+        None
     }
 }
 

@@ -257,7 +257,7 @@ async fn a_wrong_organization_is_told_how_a_base_url_looks() {
     );
     assert!(
         text.ends_with(
-            "the base URL of OpenObserve ends in /api/{organization}; does the organization exist?"
+            "the base URL of OpenObserve ends in /api/{organization}; does the organization exist? Other backends have no /api in it"
         ),
         "{text}"
     );
