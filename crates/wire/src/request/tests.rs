@@ -134,3 +134,20 @@ fn what_becomes_much_larger_as_structs_is_refused() {
     let empty = point(&|point| point.raw(&[0x4a, 0].repeat(7_900_000)));
     check(empty, Limits::default().messages, false);
 }
+
+#[test]
+fn items_of_few_fields_are_what_the_endpoint_says() {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |record| record.message(5, |body| body.string(1, "text")));
+        });
+    });
+    let check = |named: Option<SignalKind>, expected: SignalKind| {
+        let request = Request::check_any(named, bytes.clone(), &Limits::default()).unwrap();
+        assert_eq!(request.kind(), expected, "{named:?}");
+    };
+    check(None, SignalKind::Traces);
+    check(Some(SignalKind::Traces), SignalKind::Traces);
+    check(Some(SignalKind::Logs), SignalKind::Logs);
+}
