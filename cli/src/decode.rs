@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
 use std::process::ExitCode;
-use wire::{Limits, Logs, Metrics, Request, Signal, SignalKind, Traces, read_line};
+use wire::{Limits, SignalKind, read_line};
 
 /// Arguments of `lambda-otlp decode`.
 #[derive(clap::Args)]
@@ -86,14 +86,8 @@ fn decode_file(file: &str, mut requests_to: Option<&mut dyn Write>) -> anyhow::R
         let Some(reading) = read_line(&line, &Limits::default()) else { continue };
         for decoded in &reading.decoded {
             if let Some(out) = &mut requests_to {
-                match to_json(&decoded.request) {
-                    Ok(json) => out.write_all(&json)?,
-                    Err(error) => {
-                        summary.undecodable += 1;
-                        eprintln!("{file}:{number}: {error:#}");
-                        continue;
-                    }
-                }
+                out.write_all(decoded.request.to_json().as_bytes())?;
+                out.write_all(b"\n")?;
             }
             summary.requests += 1;
             match decoded.request.kind() {
@@ -132,24 +126,6 @@ fn read_line_of(input: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool
             return Ok(false);
         }
     }
-}
-
-/// The request as OTLP/JSON with a newline.
-fn to_json(request: &Request) -> anyhow::Result<Vec<u8>> {
-    fn json<S: Signal>(request: &Request) -> Option<anyhow::Result<Vec<u8>>> {
-        let decoded = request.decode::<S>()?;
-        Some(
-            decoded
-                .map_err(anyhow::Error::from)
-                .and_then(|decoded| Ok(serde_json::to_vec(&decoded)?)),
-        )
-    }
-    let mut json = json::<Traces>(request)
-        .or_else(|| json::<Metrics>(request))
-        .or_else(|| json::<Logs>(request))
-        .context("request of no signal")??;
-    json.push(b'\n');
-    Ok(json)
 }
 
 fn write_table(summaries: &[Summary], out: &mut dyn Write) -> io::Result<()> {

@@ -28,6 +28,8 @@ mod json_error;
 #[cfg(feature = "decode")]
 mod json_scalar;
 #[cfg(feature = "decode")]
+mod json_write;
+#[cfg(feature = "decode")]
 mod line;
 mod merge;
 #[cfg(feature = "decode")]

@@ -141,15 +141,16 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
-/// Iterates over the bare varints of a packed repeated field.
-pub(crate) fn packed_varints_are_valid(bytes: &[u8]) -> bool {
+/// The bare varints of a packed repeated field; ends after the first error.
+pub(crate) fn packed_varints(bytes: &[u8]) -> impl Iterator<Item = Result<u64, BadField>> {
     let mut reader = Reader::new(bytes);
-    while !reader.rest.is_empty() {
-        if reader.varint().is_err() {
-            return false;
+    std::iter::from_fn(move || {
+        let varint = (!reader.rest.is_empty()).then(|| reader.varint())?;
+        if varint.is_err() {
+            reader.rest = &[];
         }
-    }
-    true
+        Some(varint)
+    })
 }
 
 /// Appends protobuf fields to a buffer, in the order of the calls.

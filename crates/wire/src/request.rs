@@ -4,7 +4,7 @@
 //! signals share one shape down to their items ([`SignalKind::path_to_items`]).
 
 use crate::SignalKind;
-use crate::proto::{BadField, Reader, Value, Writer, packed_varints_are_valid};
+use crate::proto::{BadField, Reader, Value, Writer, packed_varints};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::split::{self, Sizes};
 use std::fmt;
@@ -115,7 +115,7 @@ impl Request {
     }
 
     /// Takes bytes whose signal is not known: it is the one whose structure they have. `named`
-    /// decides only between signals that fit alike, which are requests without items.
+    /// decides only between signals that fit alike: requests without items, and items of few fields.
     pub fn check_any(
         named: Option<SignalKind>,
         bytes: Vec<u8>,
@@ -286,7 +286,7 @@ fn has_wire_type(kind: Kind, value: Value<'_>) -> bool {
 fn are_packed(kind: Kind, bytes: &[u8]) -> bool {
     match kind {
         Kind::Fixed64 | Kind::Double => bytes.len().is_multiple_of(8),
-        Kind::Uint64 => packed_varints_are_valid(bytes),
+        Kind::Uint64 => packed_varints(bytes).all(|varint| varint.is_ok()),
         _ => false,
     }
 }

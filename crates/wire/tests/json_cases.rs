@@ -393,3 +393,53 @@ fn opentelemetry_proto_refuses_or_mistakes_these() {
             == 0
     );
 }
+
+#[test]
+fn requests_are_written_as_the_specification_has_it() {
+    let check = |kind: SignalKind, json: &str| {
+        let request = Request::from_json(kind, json.as_bytes(), &Limits::default()).unwrap();
+        assert_eq!(request.to_json(), json);
+    };
+    check(
+        SignalKind::Traces,
+        r#"{"resourceSpans":[{"resource":{"attributes":[{"key":"k","value":{"bytesValue":"AQI="}}]},"scopeSpans":[{"spans":[{"traceId":"5b8efff798038103d269b633813fc60c","spanId":"eee19b7ec3c1b174","name":"é\"\n","kind":2,"startTimeUnixNano":"1544712660000000000","status":{"code":2},"flags":257}]}]}]}"#,
+    );
+    check(
+        SignalKind::Metrics,
+        r#"{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"m","gauge":{"dataPoints":[{"asDouble":"NaN"},{"asDouble":"Infinity"},{"asDouble":"-Infinity"},{"asDouble":0.0},{"asDouble":1e-300},{"asInt":"-9223372036854775808"}]}},{"histogram":{"dataPoints":[{"count":"18446744073709551615","sum":-0.0,"bucketCounts":["1","2"],"explicitBounds":[0.5]}],"aggregationTemporality":1}},{"exponentialHistogram":{"dataPoints":[{"scale":-3,"positive":{"offset":-2147483648,"bucketCounts":["0","300"]}}]}}]}]}]}"#,
+    );
+    check(
+        SignalKind::Logs,
+        r#"{"resourceLogs":[{"resource":{},"scopeLogs":[{"logRecords":[{"body":{"arrayValue":{"values":[{},{"boolValue":false},{"intValue":"0"},{"stringValue":""},{"kvlistValue":{}}]}}},{}]}]}]}"#,
+    );
+    check(SignalKind::Logs, "{}");
+}
+
+#[test]
+fn what_protobuf_merges_is_written_once() {
+    let mut bytes = Vec::new();
+    lambda_otlp_wire::proto::Writer::new(&mut bytes).message(1, |container| {
+        container.message(1, |resource| resource.varint(2, 1));
+        container.message(1, |resource| resource.message(1, |pair| pair.string(1, "k")));
+        container.message(2, |scope| {
+            scope.message(2, |record| {
+                record.string(3, "first");
+                record.string(3, "last");
+                record.message(5, |body| {
+                    body.always_varint(2, 1);
+                    body.always_string(1, "x");
+                    body.always_varint(3, 5);
+                });
+                record.string(19, "unknown");
+            });
+        });
+    });
+    let request = Request::check(SignalKind::Logs, bytes, &Limits::default()).unwrap();
+    assert_eq!(
+        request.to_json(),
+        r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"k"}],"droppedAttributesCount":1},"scopeLogs":[{"logRecords":[{"severityText":"last","body":{"intValue":"5"}}]}]}]}"#
+    );
+    let theirs = request.decode::<Logs>().unwrap().unwrap().resource_logs.remove(0);
+    assert_eq!(theirs.scope_logs[0].log_records[0].severity_text, "last");
+    assert_eq!(theirs.resource.unwrap().dropped_attributes_count, 1);
+}

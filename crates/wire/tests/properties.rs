@@ -367,6 +367,8 @@ proptest! {
         for kind in SignalKind::ALL {
             let request = Request::trusted(kind, bytes.clone());
             let _ = request.clone().split_at(1);
+            let _ = request.clone().split_by_size(20);
+            let _ = request.to_json();
             let _ = merge(vec![request.clone(), request], 100);
         }
         drop(lambda_otlp_wire::gzip::inflate(&bytes, 1000));
