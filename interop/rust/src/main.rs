@@ -1,0 +1,35 @@
+//! The peers' crates at work: `span-exporter`, `lite` and `old-client` write lines, `core` reads lines from stdin.
+//!
+//! What a writer made goes to the file that INTEROP_MADE names, one JSON object a line. `core` prints what it read as
+//! OTLP/JSON.
+
+mod old_client;
+mod reads;
+mod span_exporter;
+
+use serde_json::Value;
+use std::error::Error;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    match std::env::args().nth(1).as_deref() {
+        Some("span-exporter") => span_exporter::write(),
+        Some("lite") => span_exporter::write_invocations().await,
+        Some("old-client") => old_client::write().await,
+        Some("core") => reads::read(),
+        other => Err(format!("no such peer: {other:?}").into()),
+    }
+}
+
+/// Notes one item that was made.
+fn note(item: &Value) {
+    let path = std::env::var_os("INTEROP_MADE").expect("INTEROP_MADE is set");
+    let mut file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .open(path)
+        .expect("INTEROP_MADE can be written");
+    file.write_all(format!("{item}\n").as_bytes()).expect("INTEROP_MADE can be written");
+}
