@@ -61,7 +61,7 @@ async function handle({ number }, requestId) {
     });
   }
   items.add(number, { kind: "book" });
-  price.record(9.25 + number, { kind: "book" });
+  price.record(9.125 + number, { kind: "book" });
   stock.record(100.25 - number);
   root.end();
   await Promise.all([tracers.forceFlush(), loggers.forceFlush(), meters.forceFlush()]);

@@ -60,7 +60,7 @@ def handler(event, context):
                 attributes={"line": line, "ratio": 0.5},
             ))
         items.add(number, {"kind": "book"})
-        price.record(9.25 + number, {"kind": "book"})
+        price.record(9.125 + number, {"kind": "book"})
         stock.set(100.25 - number)
     flushed = [provider.force_flush() for provider in (tracers, loggers, meters)]
     if not all(flushed):

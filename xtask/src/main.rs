@@ -1,10 +1,11 @@
 //! Build chores: `layers` checks which crate uses which, `docs` writes the tables of variables,
-//! `ci` runs the gate.
+//! `interop` runs other people's programs against ours, `ci` runs the gate.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 mod ci;
 mod docs;
+mod interop;
 mod layers;
 
 use std::process::ExitCode;
@@ -16,10 +17,11 @@ fn main() -> ExitCode {
         ["layers"] => layers::check(),
         ["ci"] => ci::run(ci::Length::Short),
         ["ci", "--long"] => ci::run(ci::Length::Long),
+        ["interop"] => interop::run(),
         ["docs"] => docs::write(false),
         ["docs", "--check"] => docs::write(true),
         _ => {
-            eprintln!("usage: cargo xtask layers | docs [--check] | ci [--long]");
+            eprintln!("usage: cargo xtask layers | docs [--check] | interop | ci [--long]");
             return ExitCode::from(64);
         }
     };

@@ -1,0 +1,240 @@
+//! Spans, log records and data points in one plain form, read from OTLP/JSON or from what a script noted, and compared as
+//! multisets.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what a JSON value does not have is null, and no panic"
+)]
+
+use anyhow::{Context as _, bail};
+use serde_json::{Map, Value, json};
+use std::path::Path;
+
+/// Reads what a script noted: one item a line.
+pub(super) fn made(file: &Path) -> anyhow::Result<Vec<Value>> {
+    let text = std::fs::read_to_string(file).context("the program noted nothing")?;
+    text.lines().map(|line| serde_json::from_str(line).context("what the program noted")).collect()
+}
+
+/// Reads requests of OTLP/JSON, one a line, as `lambda-otlp decode` prints them.
+pub(super) fn decoded(requests: &[u8]) -> anyhow::Result<Vec<Value>> {
+    let mut items = Vec::new();
+    for line in requests.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let request: Value = serde_json::from_slice(line).context("decoded OTLP/JSON")?;
+        for (resources, scopes, items_of) in [
+            ("resourceSpans", "scopeSpans", spans as fn(&Value, &Value) -> Vec<Value>),
+            ("resourceLogs", "scopeLogs", log_records),
+            ("resourceMetrics", "scopeMetrics", points),
+        ] {
+            for resource in array(&request[resources]) {
+                let attributes = attributes(&resource["resource"]["attributes"]);
+                for scope in array(&resource[scopes]) {
+                    let origin = json!({
+                        "service": attributes.get("service.name"),
+                        "scope": scope["scope"]["name"],
+                    });
+                    items.extend(items_of(scope, &origin));
+                }
+            }
+        }
+    }
+    Ok(items)
+}
+
+/// Says how many there are of each signal, or what is missing and what is too much.
+pub(super) fn compare(made: &[Value], read: &[Value]) -> anyhow::Result<String> {
+    let mut unexpected: Vec<&Value> = read.iter().collect();
+    let mut missing = Vec::new();
+    for item in made {
+        match unexpected.iter().position(|candidate| *candidate == item) {
+            Some(position) => drop(unexpected.swap_remove(position)),
+            None => missing.push(item),
+        }
+    }
+    if made.is_empty() {
+        bail!("the program made nothing");
+    }
+    if let (None, None) = (missing.first(), unexpected.first()) {
+        let count = |signal| made.iter().filter(|item| item["signal"] == signal).count();
+        let counts = [("span", "spans"), ("log", "log records"), ("point", "data points")]
+            .map(|(signal, words)| (count(signal), words));
+        let counts = counts.iter().filter(|(count, _)| *count > 0);
+        return Ok(counts
+            .map(|(count, words)| format!("{count} {words}"))
+            .collect::<Vec<_>>()
+            .join(", "));
+    }
+    let first = |items: &[&Value]| items.first().map(ToString::to_string).unwrap_or_default();
+    bail!(
+        "of {} made {} are missing: {}; of {} read {} were not made: {}",
+        made.len(),
+        missing.len(),
+        first(&missing),
+        read.len(),
+        unexpected.len(),
+        first(&unexpected),
+    )
+}
+
+fn spans(scope: &Value, origin: &Value) -> Vec<Value> {
+    let events = |span: &Value| -> Value {
+        let event = |event: &Value| {
+            json!({
+                "name": event["name"],
+                "time": event["timeUnixNano"],
+                "attributes": attributes(&event["attributes"]),
+            })
+        };
+        array(&span["events"]).iter().map(event).collect()
+    };
+    let links = |span: &Value| -> Value {
+        let link = |link: &Value| {
+            json!({
+                "trace_id": link["traceId"],
+                "span_id": link["spanId"],
+                "attributes": attributes(&link["attributes"]),
+            })
+        };
+        array(&span["links"]).iter().map(link).collect()
+    };
+    let item = |span: &Value| {
+        json!({
+            "signal": "span",
+            "service": origin["service"],
+            "scope": origin["scope"],
+            "trace_id": span["traceId"],
+            "span_id": span["spanId"],
+            "parent_span_id": span["parentSpanId"],
+            "name": span["name"],
+            "kind": span["kind"],
+            "start": span["startTimeUnixNano"],
+            "end": span["endTimeUnixNano"],
+            "status": or(&span["status"]["code"], json!(0)),
+            "message": or(&span["status"]["message"], json!("")),
+            "attributes": attributes(&span["attributes"]),
+            "events": events(span),
+            "links": links(span),
+        })
+    };
+    array(&scope["spans"]).iter().map(item).collect()
+}
+
+fn log_records(scope: &Value, origin: &Value) -> Vec<Value> {
+    let item = |record: &Value| {
+        json!({
+            "signal": "log",
+            "service": origin["service"],
+            "scope": origin["scope"],
+            "time": record["timeUnixNano"],
+            "severity": record["severityNumber"],
+            "text": record["severityText"],
+            "body": value(&record["body"]),
+            "trace_id": record["traceId"],
+            "span_id": record["spanId"],
+            "attributes": attributes(&record["attributes"]),
+        })
+    };
+    array(&scope["logRecords"]).iter().map(item).collect()
+}
+
+fn points(scope: &Value, origin: &Value) -> Vec<Value> {
+    let mut items = Vec::new();
+    for metric in array(&scope["metrics"]) {
+        for kind in ["sum", "gauge", "histogram"] {
+            for point in array(&metric[kind]["dataPoints"]) {
+                let mut item = json!({
+                    "signal": "point",
+                    "service": origin["service"],
+                    "scope": origin["scope"],
+                    "metric": metric["name"],
+                    "unit": metric["unit"],
+                    "kind": kind,
+                    "attributes": attributes(&point["attributes"]),
+                });
+                if kind == "histogram" {
+                    item["count"] = integer(&point["count"]);
+                    item["sum"] = point["sum"].clone();
+                    item["buckets"] = array(&point["bucketCounts"]).iter().map(integer).collect();
+                } else {
+                    item["value"] = match &point["asInt"] {
+                        Value::Null => point["asDouble"].clone(),
+                        int => integer(int),
+                    };
+                }
+                items.push(item);
+            }
+        }
+    }
+    items
+}
+
+fn array(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
+}
+
+fn or(value: &Value, absent: Value) -> Value {
+    if value.is_null() { absent } else { value.clone() }
+}
+
+/// 64-bit integers are strings in OTLP/JSON.
+fn integer(value: &Value) -> Value {
+    let number = value.as_str().and_then(|text| text.parse::<i64>().ok());
+    number.map_or_else(|| value.clone(), Value::from)
+}
+
+fn attributes(pairs: &Value) -> Map<String, Value> {
+    let pair = |pair: &Value| Some((pair["key"].as_str()?.to_owned(), value(&pair["value"])));
+    array(pairs).iter().filter_map(pair).collect()
+}
+
+/// An `AnyValue`; what the scripts never make stays as OTLP/JSON has it.
+fn value(any: &Value) -> Value {
+    let Some((kind, inner)) = any.as_object().and_then(|any| any.iter().next()) else {
+        return Value::Null;
+    };
+    match kind.as_str() {
+        "stringValue" | "boolValue" | "doubleValue" => inner.clone(),
+        "intValue" => integer(inner),
+        "arrayValue" => array(&inner["values"]).iter().map(value).collect(),
+        _ => any.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_item_must_be_there_once_and_nothing_else() {
+        let check = |made: Value, read: Value, agree| {
+            let compared = compare(array(&made), array(&read));
+            assert_eq!(compared.is_ok(), agree, "{made} {read}: {compared:?}");
+        };
+        let (a, b) =
+            (json!({"signal": "span", "name": "a"}), json!({"signal": "span", "name": "b"}));
+        check(json!([a, b]), json!([b, a]), true);
+        check(json!([a, a]), json!([a, a]), true);
+        check(json!([a, b]), json!([a]), false);
+        check(json!([a]), json!([a, b]), false);
+        check(json!([a, b]), json!([a, a]), false);
+        check(json!([a]), json!([a, a]), false);
+        check(json!([{"items": 3}]), json!([{"items": 3.0}]), false);
+        check(json!([]), json!([]), false);
+    }
+
+    #[test]
+    fn attributes_of_otlp_json_become_plain_values() {
+        let check = |any: Value, expected: Value| assert_eq!(value(&any), expected, "{any}");
+        check(json!({"stringValue": "7"}), json!("7"));
+        check(json!({"intValue": "-7"}), json!(-7));
+        check(json!({"intValue": 7}), json!(7));
+        check(json!({"doubleValue": 7.5}), json!(7.5));
+        check(json!({"boolValue": true}), json!(true));
+        check(
+            json!({"arrayValue": {"values": [{"intValue": "1"}, {"stringValue": "a"}]}}),
+            json!([1, "a"]),
+        );
+        check(json!({"bytesValue": "AA=="}), json!({"bytesValue": "AA=="}));
+        check(json!({}), json!(null));
+    }
+}
