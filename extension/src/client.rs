@@ -4,8 +4,28 @@
 //! freeze, and this file is a tenth of the code that hyper's client would link.
 
 use std::io;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+/// Where Lambda's APIs are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Address {
+    /// As the variable has it.
+    authority: String,
+    socket: SocketAddr,
+}
+
+impl Address {
+    /// Reads `host:port`. Lambda gives an address; a name is looked up, once.
+    pub(crate) fn resolve(authority: &str) -> io::Result<Self> {
+        let socket = match authority.parse() {
+            Ok(socket) => socket,
+            Err(_) => authority.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?,
+        };
+        Ok(Self { authority: authority.to_owned(), socket })
+    }
+}
 
 /// What is sent.
 pub(crate) struct Call<'a> {
@@ -35,9 +55,9 @@ impl Answer {
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Sends a request and waits for the answer without a limit: `next` may be answered hours later, on the other side of a freeze.
-pub(crate) async fn send(authority: &str, call: &Call<'_>) -> io::Result<Answer> {
-    let mut stream = TcpStream::connect(authority).await?;
-    stream.write_all(request(authority, call).as_bytes()).await?;
+pub(crate) async fn send(address: &Address, call: &Call<'_>) -> io::Result<Answer> {
+    let mut stream = TcpStream::connect(address.socket).await?;
+    stream.write_all(request(&address.authority, call).as_bytes()).await?;
     let mut received = Vec::new();
     loop {
         let is_end = stream.read_buf(&mut received).await? == 0;

@@ -3,7 +3,8 @@
 //! Source: Lambda Developer Guide, "Using the Lambda Extensions API" (2020-01-01) and "Lambda Telemetry API reference"
 //! (2022-07-01). Plain HTTP; the answer to `next` may take hours, so it has no time limit.
 
-use crate::client::{Answer, Call, send};
+use crate::client::{Address, Answer, Call, send};
+use crate::json;
 use serde::Deserialize;
 use std::io;
 use std::time::Duration;
@@ -92,7 +93,7 @@ pub(crate) enum Subscription {
 /// A registered extension.
 #[derive(Clone, Debug)]
 pub(crate) struct ExtensionsApi {
-    authority: String,
+    address: Address,
     identifier: String,
 }
 
@@ -104,7 +105,7 @@ const IDENTIFIER: &str = "Lambda-Extension-Identifier";
 impl ExtensionsApi {
     /// Registers for these events, under the name that Lambda knows: that of the file in `/opt/extensions`.
     pub(crate) async fn register(
-        authority: &str,
+        address: &Address,
         name: &str,
         events: &[&str],
     ) -> Result<(Self, Registration), ApiError> {
@@ -115,15 +116,15 @@ impl ExtensionsApi {
                 ("Lambda-Extension-Name", name),
                 ("Lambda-Extension-Accept-Feature", "accountId"),
             ],
-            body: &["{\"events\":[\"", &events.join("\",\""), "\"]}"].concat(),
+            body: &json::object(&[("events", &json::strings(events))]),
         };
-        let answer = accepted(REGISTER, ask(REGISTER, authority, &call).await?)?;
+        let answer = accepted(REGISTER, ask(REGISTER, address, &call).await?)?;
         let Some(identifier) = answer.header(IDENTIFIER).map(str::to_owned) else {
             return Err(ApiError::Unexpected { call: REGISTER, problem: "no identifier" });
         };
         // A body that cannot be read says nothing about the function; the environment still does.
         let registration = serde_json::from_slice(&answer.body).unwrap_or_default();
-        Ok((Self { authority: authority.to_owned(), identifier }, registration))
+        Ok((Self { address: address.clone(), identifier }, registration))
     }
 
     /// Says that everything is done, and waits for the next event.
@@ -134,7 +135,7 @@ impl ExtensionsApi {
             headers: &[(IDENTIFIER, &self.identifier)],
             body: "",
         };
-        let answer = accepted(NEXT, ask(NEXT, &self.authority, &call).await?)?;
+        let answer = accepted(NEXT, ask(NEXT, &self.address, &call).await?)?;
         Ok(next_event(&answer.body))
     }
 
@@ -146,7 +147,7 @@ impl ExtensionsApi {
             headers: &[(IDENTIFIER, &self.identifier)],
             body,
         };
-        let answer = ask(SUBSCRIBE, &self.authority, &call).await?;
+        let answer = ask(SUBSCRIBE, &self.address, &call).await?;
         match answer.status {
             200 => Ok(Subscription::Accepted),
             202 | 404 => Ok(Subscription::Local),
@@ -155,8 +156,8 @@ impl ExtensionsApi {
     }
 }
 
-async fn ask(name: &'static str, authority: &str, call: &Call<'_>) -> Result<Answer, ApiError> {
-    send(authority, call).await.map_err(|source| ApiError::Unreachable { call: name, source })
+async fn ask(name: &'static str, address: &Address, call: &Call<'_>) -> Result<Answer, ApiError> {
+    send(address, call).await.map_err(|source| ApiError::Unreachable { call: name, source })
 }
 
 fn accepted(call: &'static str, answer: Answer) -> Result<Answer, ApiError> {

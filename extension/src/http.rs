@@ -1,6 +1,6 @@
 //! The HTTP/1.1 server behind the OTLP receiver and the telemetry listener.
 
-use crate::supervise;
+use crate::supervise::{self, Running};
 use crate::vitals::Vitals;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header};
@@ -11,9 +11,10 @@ use hyper_util::rt::TokioIo;
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinHandle;
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
@@ -43,21 +44,20 @@ pub(crate) fn listen(
 }
 
 async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, vitals: Arc<Vitals>) {
-    let mut connections = JoinSet::new();
+    let connections = Arc::new(AtomicUsize::new(0));
     loop {
-        while let Some(ended) = connections.try_join_next() {
-            supervise::note("connection", &ended, &vitals);
-        }
         let Ok((stream, _)) = listener.accept().await else {
             // About one connection that did not come to be, or no descriptors are left; the latter may pass.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        if connections.len() >= MAX_CONNECTIONS {
+        if connections.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
             continue;
         }
         let responder = Arc::clone(&responder);
-        connections.spawn(async move {
+        let running = Running::begin("connection", &connections, &vitals);
+        tokio::spawn(async move {
+            let _running = running;
             let service = service_fn(move |request| {
                 let answer = Arc::clone(&responder).respond(request);
                 async move { Ok::<_, Infallible>(answer.await) }
@@ -65,6 +65,7 @@ async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, vitals: 
             // A client that goes away, as a killed process does, is no error of the server.
             drop(
                 hyper::server::conn::http1::Builder::new()
+                    .auto_date_header(false)
                     .serve_connection(TokioIo::new(stream), service)
                     .await,
             );

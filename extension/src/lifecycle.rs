@@ -1,5 +1,6 @@
 //! The life of the extension: register, listen, subscribe, then one loop that owns the state until SHUTDOWN.
 
+use crate::client::Address;
 use crate::clock::unix_millis;
 use crate::config::Config;
 use crate::extensions_api::{
@@ -55,6 +56,9 @@ pub enum Fatal {
     /// Not in Lambda.
     #[error("AWS_LAMBDA_RUNTIME_API is not set: an extension is started by Lambda")]
     NotInLambda,
+    /// The variable names no address.
+    #[error("AWS_LAMBDA_RUNTIME_API is no host and port")]
+    RuntimeApi(#[source] io::Error),
     /// The system gave no thread or no way to wait for events.
     #[error("cannot start")]
     Start(#[source] io::Error),
@@ -73,12 +77,13 @@ pub async fn run(
     if config.runtime_api.is_empty() {
         return Err(Fatal::NotInLambda);
     }
+    let address = Address::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
     let output = Output::start(&config.lines, &config.service_name, writer, Arc::clone(vitals))
         .map_err(Fatal::Start)?;
     let (sender, events) = mpsc::channel(EVENTS);
     // Bound before register: the function's SDK may connect as soon as its init begins.
     receive_otlp(config, &output, &sender, vitals).await;
-    let (api, registration) = register(config, name).await?;
+    let (api, registration) = register(config, &address, name).await?;
     if !config.complaint.is_empty() {
         tracing::warn!(problems = config.complaint, "some variables are wrong, the rest is used");
     }
@@ -138,10 +143,14 @@ async fn receive_otlp(
     listen("receiver", socket, Arc::new(receiver), vitals);
 }
 
-async fn register(config: &Config, name: &str) -> Result<(ExtensionsApi, Registration), ApiError> {
+async fn register(
+    config: &Config,
+    address: &Address,
+    name: &str,
+) -> Result<(ExtensionsApi, Registration), ApiError> {
     let events: &[&str] =
         if config.function.is_managed_instance { &["SHUTDOWN"] } else { &["INVOKE", "SHUTDOWN"] };
-    retrying(|| ExtensionsApi::register(&config.runtime_api, name, events)).await
+    retrying(|| ExtensionsApi::register(address, name, events)).await
 }
 
 type Next = Pin<Box<dyn Future<Output = Result<NextEvent, ApiError>> + Send>>;

@@ -3,9 +3,8 @@
 //! A subscriber of its own instead of `tracing-subscriber`, whose filters and formats weigh more than the rest of a
 //! minimal extension. Only events of this crate are written, so that no dependency can start to talk into the log.
 
-use crate::clock;
-use serde_json::{Map, Value};
-use std::fmt::{self, Write as _};
+use crate::{clock, json};
+use std::fmt;
 use std::io::Write as _;
 use tracing::field::{Field, Visit};
 use tracing::span;
@@ -58,39 +57,32 @@ impl Subscriber for Stderr {
 #[derive(Default)]
 struct Fields {
     message: String,
-    others: Vec<(&'static str, Value)>,
+    /// Names, and values as JSON.
+    others: Vec<(&'static str, String)>,
 }
 
 impl Fields {
-    fn add(&mut self, field: &Field, value: Value) {
-        match (field.name(), value) {
-            ("message", Value::String(message)) => self.message = message,
-            (name, value) => self.others.push((name, value)),
-        }
-    }
-
     fn text(&self, level: Level) -> String {
-        let mut line = format!("{level} lambda-otlp-extension: {}", self.message);
+        let mut line = [level.as_str(), " lambda-otlp-extension: ", &self.message].concat();
         for (name, value) in &self.others {
-            // Writing to a String does not fail.
-            write!(line, " {name}={value}").unwrap_or_default();
+            line.push_str(&[" ", name, "=", value].concat());
         }
         let mut line = line.replace(['\n', '\r'], " ");
         line.push('\n');
         line
     }
 
-    fn json(self, level: Level, unix_nanos: u64) -> String {
-        let mut object = Map::new();
-        let mut add = |name: &str, value| object.insert(name.to_owned(), value);
-        add("timestamp", wire::timestamp::rfc3339_millis(unix_nanos).into());
-        add("level", level.as_str().into());
-        add("logger", "lambda-otlp-extension".into());
-        add("message", self.message.into());
-        for (name, value) in self.others {
-            add(name, value);
-        }
-        let mut line = Value::Object(object).to_string();
+    fn json(&self, level: Level, unix_nanos: u64) -> String {
+        let timestamp = json::string(&wire::timestamp::rfc3339_millis(unix_nanos));
+        let (level, message) = (json::string(level.as_str()), json::string(&self.message));
+        let mut members = vec![
+            ("timestamp", timestamp.as_str()),
+            ("level", &level),
+            ("logger", "\"lambda-otlp-extension\""),
+            ("message", &message),
+        ];
+        members.extend(self.others.iter().map(|(name, value)| (*name, value.as_str())));
+        let mut line = json::object(&members);
         line.push('\n');
         line
     }
@@ -98,20 +90,28 @@ impl Fields {
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.add(field, Value::String(format!("{value:?}")));
+        self.record_str(field, &format!("{value:?}"));
     }
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.add(field, value.into());
+        match field.name() {
+            "message" => value.clone_into(&mut self.message),
+            name => self.others.push((name, json::string(value))),
+        }
     }
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.add(field, value.into());
+        self.others.push((field.name(), value.to_string()));
     }
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.add(field, value.into());
+        self.others.push((field.name(), value.to_string()));
     }
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.add(field, value.into());
+        self.others.push((field.name(), value.to_string()));
     }
+    // None of these is logged, and what would print them is 20 KB of a binary of 1.2 MB.
+    fn record_f64(&mut self, _: &Field, _: f64) {}
+    fn record_i128(&mut self, _: &Field, _: i128) {}
+    fn record_u128(&mut self, _: &Field, _: u128) {}
+    fn record_bytes(&mut self, _: &Field, _: &[u8]) {}
 }
 
 #[cfg(test)]
@@ -121,7 +121,7 @@ mod tests {
     fn fields() -> Fields {
         Fields {
             message: "cannot\nbind".to_owned(),
-            others: vec![("port", 4318.into()), ("error", "in \"use\"".into())],
+            others: vec![("port", "4318".to_owned()), ("error", json::string("in \"use\""))],
         }
     }
 
@@ -132,7 +132,7 @@ mod tests {
             "WARN lambda-otlp-extension: cannot bind port=4318 error=\"in \\\"use\\\"\"\n"
         );
         expect_test::expect![[r#"
-            {"error":"in \"use\"","level":"WARN","logger":"lambda-otlp-extension","message":"cannot\nbind","port":4318,"timestamp":"2026-09-21T14:13:20.123Z"}
+            {"timestamp":"2026-09-21T14:13:20.123Z","level":"WARN","logger":"lambda-otlp-extension","message":"cannot\nbind","port":4318,"error":"in \"use\""}
         "#]]
         .assert_eq(&fields().json(Level::WARN, 1_790_000_000_123_000_000));
     }

@@ -3,13 +3,34 @@
 use crate::vitals::{Count, Vitals};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinHandle;
 
-/// Counts and logs the panic of a task.
-pub(crate) fn note(task: &'static str, ended: &Result<(), JoinError>, vitals: &Vitals) {
-    if ended.as_ref().is_err_and(JoinError::is_panic) {
-        panicked(task, vitals);
+/// Goes with a task that is not started again: counts it while it runs, and notes its panic.
+pub(crate) struct Running {
+    task: &'static str,
+    count: Arc<AtomicUsize>,
+    vitals: Arc<Vitals>,
+}
+
+impl Running {
+    pub(crate) fn begin(
+        task: &'static str,
+        running: &Arc<AtomicUsize>,
+        vitals: &Arc<Vitals>,
+    ) -> Self {
+        running.fetch_add(1, Ordering::Relaxed);
+        Self { task, count: Arc::clone(running), vitals: Arc::clone(vitals) }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.count.fetch_sub(1, Ordering::Relaxed);
+        if std::thread::panicking() {
+            panicked(self.task, &self.vitals);
+        }
     }
 }
 
@@ -61,7 +82,6 @@ pub(crate) fn catch<T>(task: &'static str, vitals: &Vitals, act: impl FnOnce() -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::atomic::{AtomicUsize, Ordering};
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_started_again() {
@@ -79,6 +99,27 @@ mod tests {
         assert_eq!(receiver.recv().await, Some(2));
         assert_eq!(vitals.get(Count::Panics), 2);
         task.abort();
+    }
+
+    #[tokio::test]
+    async fn a_task_is_counted_while_it_runs_and_its_panic_is_noted() {
+        let (running, vitals) = (Arc::default(), Arc::new(Vitals::default()));
+        let quiet = Running::begin("quiet", &running, &vitals);
+        let loud = Running::begin("loud", &running, &vitals);
+        assert_eq!(running.load(Ordering::Relaxed), 2);
+        let ended = tokio::spawn(async move {
+            tokio::task::yield_now().await;
+            drop(loud);
+        });
+        ended.await.unwrap();
+        assert_eq!((running.load(Ordering::Relaxed), vitals.get(Count::Panics)), (1, 0));
+        let panics = tokio::spawn(async move {
+            let _running = quiet;
+            tokio::task::yield_now().await;
+            panic!("on purpose");
+        });
+        assert!(panics.await.is_err());
+        assert_eq!((running.load(Ordering::Relaxed), vitals.get(Count::Panics)), (0, 1));
     }
 
     #[test]

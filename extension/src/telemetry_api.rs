@@ -5,6 +5,7 @@
 
 use crate::config::Telemetry;
 use crate::http::{Answer, BoxedAnswer, Respond, Unread, answer, read_body};
+use crate::json;
 use crate::lifecycle::Event;
 use crate::vitals::{Count, Vitals};
 use http::{Request, StatusCode};
@@ -53,18 +54,18 @@ impl Place {
 
 /// The body of a subscription.
 pub(crate) fn subscription(telemetry: &Telemetry, schema_version: &str, uri: &str) -> String {
-    let timeout_ms = u64::try_from(telemetry.timeout.as_millis()).unwrap_or(u64::MAX);
-    serde_json::json!({
-        "schemaVersion": schema_version,
-        "types": telemetry.types,
-        "buffering": {
-            "maxItems": telemetry.max_items,
-            "maxBytes": telemetry.max_bytes,
-            "timeoutMs": timeout_ms,
-        },
-        "destination": { "protocol": "HTTP", "URI": uri },
-    })
-    .to_string()
+    let buffering = json::object(&[
+        ("maxItems", &telemetry.max_items.to_string()),
+        ("maxBytes", &telemetry.max_bytes.to_string()),
+        ("timeoutMs", &telemetry.timeout.as_millis().to_string()),
+    ]);
+    let destination = json::object(&[("protocol", "\"HTTP\""), ("URI", &json::string(uri))]);
+    json::object(&[
+        ("schemaVersion", &json::string(schema_version)),
+        ("types", &json::strings(&telemetry.types)),
+        ("buffering", &buffering),
+        ("destination", &destination),
+    ])
 }
 
 /// A listener, and the address that Lambda is told.

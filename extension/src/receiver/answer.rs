@@ -4,6 +4,7 @@
 //! `Retry-After` where the request may be sent again.
 
 use crate::http::Answer;
+use crate::json;
 use http::{HeaderValue, StatusCode, header};
 use wire::SignalKind;
 use wire::proto::Writer;
@@ -88,8 +89,10 @@ pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) ->
                 SignalKind::Logs => "rejectedLogRecords",
             };
             // 64-bit integers are strings in OTLP/JSON.
-            let partial = serde_json::json!({ key: rejected.to_string(), "errorMessage": REASON });
-            serde_json::json!({ "partialSuccess": partial }).to_string().into_bytes()
+            let rejected = json::string(&rejected.to_string());
+            let partial =
+                json::object(&[(key, &rejected), ("errorMessage", &json::string(REASON))]);
+            json::object(&[("partialSuccess", &partial)]).into_bytes()
         }
     };
     crate::http::answer(StatusCode::OK, encoding.content_type(), body)
@@ -101,7 +104,8 @@ pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> Answer {
     let message = refusal.to_string();
     let body = match encoding {
         Encoding::Json => {
-            serde_json::json!({ "code": code, "message": message }).to_string().into_bytes()
+            let (code, message) = (code.to_string(), json::string(&message));
+            json::object(&[("code", &code), ("message", &message)]).into_bytes()
         }
         Encoding::Protobuf => {
             let mut body = Vec::new();
