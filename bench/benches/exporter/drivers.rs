@@ -1,0 +1,122 @@
+//! Builds and runs the two programs that export.
+
+use anyhow::{Context as _, bail};
+use lambda_otlp_bench::Service;
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+pub(crate) struct Drivers {
+    pub(crate) ours: Driver,
+    pub(crate) peer: Driver,
+}
+
+pub(crate) struct Driver {
+    path: PathBuf,
+}
+
+/// What a driver is to export.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Workload {
+    /// The number of the service.
+    pub(crate) service: u64,
+    /// Spans an invocation.
+    pub(crate) spans: u64,
+    /// Invocations made before the first is exported.
+    pub(crate) prepared: u64,
+    /// How many of them are exported.
+    pub(crate) exported: u64,
+    pub(crate) freed_memory: FreedMemory,
+}
+
+/// What malloc does with memory that is freed. The peer allocates a compression state of 300 KB for each export; by
+/// default glibc may return it to the kernel and fetch it again page by page, depending on what else the process holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FreedMemory {
+    /// As glibc decides.
+    Default,
+    /// The process keeps it, as one with a larger heap may.
+    Kept,
+}
+
+/// What a driver did.
+pub(crate) struct Run {
+    /// What the exporter wrote.
+    pub(crate) lines: Vec<String>,
+    /// How long each export took.
+    pub(crate) nanos: Vec<u64>,
+}
+
+/// Builds each driver alone, so that the features of common dependencies do not add up.
+pub(crate) fn build() -> anyhow::Result<Drivers> {
+    let ours = Driver { path: build_one("ours", "export-ours")? };
+    let peer = Driver { path: build_one("peer", "export-peer")? };
+    Ok(Drivers { ours, peer })
+}
+
+fn build_one(feature: &str, name: &str) -> anyhow::Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Artifact {
+        executable: Option<PathBuf>,
+    }
+    let output = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--release", "--no-default-features", "--features", feature, "--bin", name])
+        .arg("--message-format=json-render-diagnostics")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo could not build {name}");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok()?.executable)
+        .find(|path| path.file_name().is_some_and(|file| file == name))
+        .with_context(|| format!("cargo built no binary {name}"))
+}
+
+impl Driver {
+    pub(crate) fn run(&self, workload: &Workload) -> anyhow::Result<Run> {
+        let output = self.command(None, workload).output().context("cannot run the driver")?;
+        if !output.status.success() {
+            bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+        }
+        let text = String::from_utf8(output.stdout).context("the driver wrote no UTF-8")?;
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        let last = lines.pop().unwrap_or_default();
+        let nanos = last.strip_prefix("nanos ").context("the driver said no times")?;
+        let nanos = nanos.split(' ').map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Run { lines, nanos })
+    }
+
+    /// The driver under `wrapper` (program and arguments), in an environment that says nothing but the service's name,
+    /// which the peer reads there.
+    pub(crate) fn command(
+        &self,
+        wrapper: Option<(&Path, &[&str])>,
+        workload: &Workload,
+    ) -> Command {
+        let mut command = match wrapper {
+            Some((program, arguments)) => {
+                let mut command = Command::new(program);
+                command.args(arguments).arg(&self.path);
+                command
+            }
+            None => Command::new(&self.path),
+        };
+        let Workload { service, spans, prepared, exported, freed_memory } = *workload;
+        command
+            .args([service, spans, prepared, exported].map(|number| number.to_string()))
+            .env_clear()
+            .env("OTEL_SERVICE_NAME", Service::new(service).name)
+            .stdin(Stdio::null());
+        if freed_memory == FreedMemory::Kept {
+            for threshold in ["MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"] {
+                command.env(threshold, "100000000");
+            }
+        }
+        command
+    }
+}
