@@ -21,7 +21,7 @@ pub(crate) fn run(
     mut exporter: impl SpanExporter,
     take_lines: impl FnOnce() -> anyhow::Result<Vec<String>>,
 ) -> anyhow::Result<()> {
-    let [service, spans, prepared, exported] = arguments()?;
+    let [service, spans, prepared, to_export] = arguments()?;
     let service = Service::new(service);
     let resource =
         Resource::builder_empty().with_attributes(service.resource().into_iter().map(key_value));
@@ -35,7 +35,7 @@ pub(crate) fn run(
     let mut nanos = String::from("nanos");
     let mut left = Vec::new();
     for (batch, number) in batches.into_iter().zip(0..) {
-        if number >= exported {
+        if number >= to_export {
             left.push(batch);
             continue;
         }

@@ -37,15 +37,13 @@ impl Random {
 
     /// A random UUID (RFC 9562, version 4), as Lambda's request ids are.
     pub(crate) fn uuid(&mut self) -> String {
-        let random = self.next_u128();
-        let [a, b, c, d, e] =
-            [random >> 96, random >> 80, random >> 64, random >> 48, random & 0xffff_ffff_ffff];
         format!(
-            "{:08x}-{:04x}-4{:03x}-{:04x}-{e:012x}",
-            a & 0xffff_ffff,
-            b & 0xffff,
-            c & 0xfff,
-            d & 0x3fff | 0x8000,
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+            self.below(1 << 32),
+            self.below(1 << 16),
+            self.below(1 << 12),
+            self.below(1 << 14) | 0x8000,
+            self.below(1 << 48),
         )
     }
 
