@@ -21,8 +21,14 @@ pub(crate) fn same_spans(
     }
     for (our_line, peer_line) in ours.iter().zip(peer).take(COMPARED_LINES) {
         let (our_spans, peer_spans) = (decode(our_line)?, decode(peer_line)?);
-        if our_spans.len() as u64 != workload.spans || our_spans != peer_spans {
-            bail!("the lines differ: ours {our_spans:#?}, the peer's {peer_spans:#?}");
+        let counts = [our_spans.len() as u64, peer_spans.len() as u64];
+        if counts != [workload.spans; 2] {
+            bail!("{counts:?} spans in a line of ours and of the peer's");
+        }
+        if let Some((ours, peer)) =
+            our_spans.iter().zip(&peer_spans).find(|(ours, peer)| ours != peer)
+        {
+            bail!("a span differs, ours: {ours:#?}, the peer's: {peer:#?}");
         }
     }
     Ok(())
