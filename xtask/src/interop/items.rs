@@ -31,7 +31,7 @@ pub(super) fn decoded(requests: &[u8]) -> anyhow::Result<Vec<Value>> {
                 for scope in array(&resource[scopes]) {
                     let origin = json!({
                         "service": attributes.get("service.name"),
-                        "scope": scope["scope"]["name"],
+                        "scope": text(&scope["scope"]["name"]),
                     });
                     items.extend(items_of(scope, &origin));
                 }
@@ -80,8 +80,8 @@ fn spans(scope: &Value, origin: &Value) -> Vec<Value> {
     let events = |span: &Value| -> Value {
         let event = |event: &Value| {
             json!({
-                "name": event["name"],
-                "time": event["timeUnixNano"],
+                "name": text(&event["name"]),
+                "time": text(&event["timeUnixNano"]),
                 "attributes": attributes(&event["attributes"]),
             })
         };
@@ -90,8 +90,8 @@ fn spans(scope: &Value, origin: &Value) -> Vec<Value> {
     let links = |span: &Value| -> Value {
         let link = |link: &Value| {
             json!({
-                "trace_id": link["traceId"],
-                "span_id": link["spanId"],
+                "trace_id": text(&link["traceId"]),
+                "span_id": text(&link["spanId"]),
                 "attributes": attributes(&link["attributes"]),
             })
         };
@@ -102,15 +102,15 @@ fn spans(scope: &Value, origin: &Value) -> Vec<Value> {
             "signal": "span",
             "service": origin["service"],
             "scope": origin["scope"],
-            "trace_id": span["traceId"],
-            "span_id": span["spanId"],
-            "parent_span_id": span["parentSpanId"],
-            "name": span["name"],
-            "kind": span["kind"],
-            "start": span["startTimeUnixNano"],
-            "end": span["endTimeUnixNano"],
-            "status": or(&span["status"]["code"], json!(0)),
-            "message": or(&span["status"]["message"], json!("")),
+            "trace_id": text(&span["traceId"]),
+            "span_id": text(&span["spanId"]),
+            "parent_span_id": text(&span["parentSpanId"]),
+            "name": text(&span["name"]),
+            "kind": number(&span["kind"]),
+            "start": text(&span["startTimeUnixNano"]),
+            "end": text(&span["endTimeUnixNano"]),
+            "status": number(&span["status"]["code"]),
+            "message": text(&span["status"]["message"]),
             "attributes": attributes(&span["attributes"]),
             "events": events(span),
             "links": links(span),
@@ -125,12 +125,12 @@ fn log_records(scope: &Value, origin: &Value) -> Vec<Value> {
             "signal": "log",
             "service": origin["service"],
             "scope": origin["scope"],
-            "time": record["timeUnixNano"],
-            "severity": record["severityNumber"],
-            "text": record["severityText"],
+            "time": text(&record["timeUnixNano"]),
+            "severity": number(&record["severityNumber"]),
+            "text": text(&record["severityText"]),
             "body": value(&record["body"]),
-            "trace_id": record["traceId"],
-            "span_id": record["spanId"],
+            "trace_id": text(&record["traceId"]),
+            "span_id": text(&record["spanId"]),
             "attributes": attributes(&record["attributes"]),
         })
     };
@@ -146,18 +146,18 @@ fn points(scope: &Value, origin: &Value) -> Vec<Value> {
                     "signal": "point",
                     "service": origin["service"],
                     "scope": origin["scope"],
-                    "metric": metric["name"],
-                    "unit": metric["unit"],
+                    "metric": text(&metric["name"]),
+                    "unit": text(&metric["unit"]),
                     "kind": kind,
                     "attributes": attributes(&point["attributes"]),
                 });
                 if kind == "histogram" {
                     item["count"] = integer(&point["count"]);
-                    item["sum"] = point["sum"].clone();
+                    item["sum"] = number(&point["sum"]);
                     item["buckets"] = array(&point["bucketCounts"]).iter().map(integer).collect();
                 } else {
                     item["value"] = match &point["asInt"] {
-                        Value::Null => point["asDouble"].clone(),
+                        Value::Null => number(&point["asDouble"]),
                         int => integer(int),
                     };
                 }
@@ -172,14 +172,20 @@ fn array(value: &Value) -> &[Value] {
     value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn or(value: &Value, absent: Value) -> Value {
-    if value.is_null() { absent } else { value.clone() }
+/// A text; writers of JSON may leave an empty one out.
+fn text(value: &Value) -> Value {
+    if value.is_null() { json!("") } else { value.clone() }
+}
+
+/// A small number; writers of JSON may leave 0 out.
+fn number(value: &Value) -> Value {
+    if value.is_null() { json!(0) } else { value.clone() }
 }
 
 /// 64-bit integers are strings in OTLP/JSON.
 fn integer(value: &Value) -> Value {
-    let number = value.as_str().and_then(|text| text.parse::<i64>().ok());
-    number.map_or_else(|| value.clone(), Value::from)
+    let integer = value.as_str().and_then(|text| text.parse::<i64>().ok());
+    integer.map_or_else(|| number(value), Value::from)
 }
 
 fn attributes(pairs: &Value) -> Map<String, Value> {
