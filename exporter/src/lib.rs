@@ -65,6 +65,7 @@ mod stderr;
 mod subscriber;
 mod trigger;
 mod vitals;
+mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -11,9 +11,9 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
-use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind};
+use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, Written};
 
 /// The level that a line carries in text log format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -191,6 +191,32 @@ impl Shared {
         if self.is_stuck.load(Ordering::Relaxed) { patience.min(STUCK_PATIENCE) } else { patience }
     }
 
+    /// The lines leave the encoder with their buffer: nothing of ours is locked while they are written, since whoever
+    /// holds stdout may be about to export as well.
+    fn encode(&self, envelope: &Envelope<'_>, request: Request) -> (Vec<u8>, Written) {
+        let mut encoder = self.encoder();
+        let Encoder { line, lines } = &mut *encoder;
+        lines.clear();
+        let written = line.encode(envelope, request, lines);
+        (std::mem::take(lines), written)
+    }
+
+    fn keep_buffer(&self, lines: Vec<u8>) {
+        if lines.capacity() <= KEPT_BUFFER_BYTES {
+            self.encoder().lines = lines;
+        }
+    }
+
+    fn encoder(&self) -> MutexGuard<'_, Encoder> {
+        self.encoder.lock().unwrap_or_else(|poisoned| {
+            // A panic may have left the compressor in the middle of a stream.
+            let mut encoder = PoisonError::into_inner(poisoned);
+            *encoder = Encoder::new(&self.settings);
+            self.encoder.clear_poison();
+            encoder
+        })
+    }
+
     fn write(&self, kind: SignalKind, source: &str, request: Request) -> OTelSdkResult {
         let now = self.clock.now();
         let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(now));
@@ -200,29 +226,17 @@ impl Shared {
             unix_nanos,
             ..Envelope::default()
         };
-        let mut encoder = self.encoder.lock().unwrap_or_else(|poisoned| {
-            // A panic may have left the compressor in the middle of a stream.
-            let mut encoder = PoisonError::into_inner(poisoned);
-            *encoder = Encoder::new(&self.settings);
-            self.encoder.clear_poison();
-            encoder
-        });
-        let Encoder { line, lines } = &mut *encoder;
-        lines.clear();
-        let written = line.encode(&envelope, request, lines);
+        let (lines, written) = self.encode(&envelope, request);
         self.vitals.truncate(written.truncated_values);
         self.vitals.lose(kind, Loss::TooLarge, written.dropped_items);
         let result = if lines.is_empty() {
             Ok(())
         } else {
-            self.output.write_lines(lines, self.patience(now))
+            self.output.write_lines(&lines, self.patience(now))
         };
         let timed_out = |error: &io::Error| error.kind() == ErrorKind::TimedOut;
         self.is_stuck.store(result.as_ref().is_err_and(timed_out), Ordering::Relaxed);
-        if lines.capacity() > KEPT_BUFFER_BYTES {
-            *lines = Vec::new();
-        }
-        drop(encoder);
+        self.keep_buffer(lines);
         if let Err(error) = result {
             self.vitals.lose(kind, Loss::OutputFailed, written.items);
             return Err(OTelSdkError::InternalFailure(format!("cannot write {kind}: {error}")));
@@ -329,6 +343,27 @@ mod tests {
         let [long, short] = [LONGEST_PATIENCE, STUCK_PATIENCE];
         assert_eq!(*output.0.lock().unwrap(), [long, short, short, long]);
         assert_eq!(line.vitals().lost(SignalKind::Logs, Loss::OutputFailed), 4);
+    }
+
+    /// Exports while it writes, as a thread of the function that holds stdout may.
+    #[derive(Debug, Default)]
+    struct Exports(std::sync::OnceLock<LineExporter>, AtomicBool);
+
+    impl Output for Exports {
+        fn write_lines(&self, _lines: &[u8], _patience: Duration) -> io::Result<()> {
+            self.1
+                .store(self.0.get().unwrap().shared.encoder.try_lock().is_ok(), Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_locked_while_lines_are_written() {
+        let output = Arc::new(Exports::default());
+        let line = LineExporter::new(Arc::clone(&output) as _, settings(), Arc::default());
+        output.0.set(line.clone()).unwrap();
+        line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).unwrap();
+        assert!(output.1.load(Ordering::Relaxed));
     }
 
     #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! Where lines go: stdout, which is the wire; a named pipe of an extension; memory, in tests.
 
-use crate::room::wait_for_room;
+use crate::writer;
 use std::fmt::Debug;
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Takes lines.
 pub trait Output: Send + Sync + Debug {
@@ -21,22 +21,15 @@ pub trait Output: Send + Sync + Debug {
 /// The process's stdout.
 ///
 /// Each line is written whole under the lock that `println!` takes, so that text of other threads never lands inside it.
-/// The descriptor stays as it is: it is shared with the function, and O_NONBLOCK would be set for all. A pipe that
-/// nobody empties is given up when the patience is over, before a write could hang the function.
+/// The descriptor stays as it is: it is shared with the function, and O_NONBLOCK would be set for all. A thread of its
+/// own takes the lock and writes, so that neither a lock that somebody holds nor a pipe that nobody empties hangs the
+/// function: when the patience is over, the lines are given up.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Stdout;
 
 impl Output for Stdout {
     fn write_lines(&self, lines: &[u8], patience: Duration) -> io::Result<()> {
-        let give_up = Instant::now() + patience;
-        let mut stdout = io::stdout().lock();
-        // A write a line, since a reader of the pipe may take what one write brought for one log event.
-        // Text of the function's own that waits for its newline goes first; `write_all` repeats what EINTR interrupted.
-        for line in lines.split_inclusive(|byte| *byte == b'\n') {
-            wait_for_room(&stdout, line.len(), give_up.saturating_duration_since(Instant::now()))?;
-            stdout.write_all(line)?;
-        }
-        Ok(())
+        writer::STDOUT.write_lines(lines.to_vec(), patience)
     }
 }
 
