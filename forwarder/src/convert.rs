@@ -157,8 +157,13 @@ impl Stream<'_> {
                     return;
                 }
                 Joined::Broken => {
-                    for held in std::mem::take(&mut self.window.held) {
-                        self.take_alone(&held, read_line(&held.message, &self.options.limits));
+                    for mut held in std::mem::take(&mut self.window.held) {
+                        let reading = read_line(&held.message, &self.options.limits);
+                        // A later piece does not say that it belongs to a line.
+                        if reading.is_none() {
+                            held.message = wire::without_headers(&held.message);
+                        }
+                        self.take_alone(&held, reading);
                     }
                 }
             }

@@ -1,7 +1,12 @@
 //! Exporter, extension and forwarder together, as processes: each part makes what it owns, so that each item is in the backend
 //! exactly once.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests"
+)]
 
 use lambda_otlp_tests::{binary, workspace};
 use serde_json::{Value, json};
@@ -48,7 +53,7 @@ fn attribute(span: &StoredSpan, key: &str) -> Option<Value> {
     Some(found["value"].as_object().unwrap().values().next().unwrap().clone())
 }
 
-fn text(value: Value) -> String {
+fn text(value: &Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
@@ -60,7 +65,7 @@ fn points(metrics: &[StoredMetric], name: &str) -> f64 {
         let kind = ["sum", "histogram", "gauge"].into_iter().find(|kind| metric[kind].is_object());
         metric[kind.unwrap()]["dataPoints"].as_array().unwrap().clone()
     });
-    let number = |value: &Value| text(value.clone()).parse::<f64>().ok();
+    let number = |value: &Value| text(value).parse::<f64>().ok();
     points.map(|point| number(&point["count"]).or(number(&point["asInt"])).unwrap_or(1.0)).sum()
 }
 
@@ -98,10 +103,10 @@ async fn each_item_is_in_the_backend_once() {
     let (platform, own): (Vec<_>, Vec<_>) =
         spans.iter().partition(|span| span.scope.name == PLATFORM_SCOPE);
     let numbered =
-        own.iter().filter_map(|span| text(attribute(span, "demo.number")?).parse::<i64>().ok());
+        own.iter().filter_map(|span| text(&attribute(span, "demo.number")?).parse::<i64>().ok());
     assert_eq!(count(numbered), made(&ledger, "span"), "the function's spans");
     let invocations =
-        platform.iter().filter_map(|span| Some(text(attribute(span, "faas.invocation_id")?)));
+        platform.iter().filter_map(|span| Some(text(&attribute(span, "faas.invocation_id")?)));
     assert_eq!(count(invocations), count(request_ids.into_iter()), "the platform's spans");
 
     let metrics = sink.metrics();

@@ -229,6 +229,10 @@ impl Delivery {
         }
         let half_bytes = part.request.bytes().len() / 2;
         let pieces = part.request.clone().split_by_size(half_bytes);
+        // Nearly all of it is the resource: no part of it is smaller, so none would be taken.
+        if pieces.len() <= 1 {
+            return self.keep(part, &reason, Fate::DeadLetter);
+        }
         if self.extra_requests + pieces.len() > MOST_EXTRA_REQUESTS {
             return self.keep(part, &reason, Fate::Park);
         }
