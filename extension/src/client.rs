@@ -1,8 +1,9 @@
 //! One HTTP/1.1 request at a time to Lambda's APIs, on a connection of its own.
 //!
 //! Three small calls over loopback do not need a client with a pool: a fresh connection costs some 30 µs, is never stale after a
-//! freeze, and this file is a tenth of the code that hyper's client would link.
+//! freeze.
 
+use crate::http::head::{chunk_size, find, header};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -46,7 +47,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     /// The value of a header; of several the first.
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         header(&self.headers, name)
     }
 }
@@ -114,9 +115,7 @@ fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
     let mut body = Vec::new();
     loop {
         let Some(line_end) = find(rest, b"\r\n") else { return Ok(None) };
-        let line = rest.get(..line_end).and_then(|line| std::str::from_utf8(line).ok());
-        let size = line.and_then(|line| line.split(';').next()).ok_or(NOT_CHUNKS)?;
-        let size = usize::from_str_radix(size.trim(), 16).map_err(|_| NOT_CHUNKS)?;
+        let size = rest.get(..line_end).and_then(chunk_size).ok_or(NOT_CHUNKS)?;
         rest = rest.get(line_end + 2..).unwrap_or_default();
         if size == 0 {
             return Ok(Some(body));
@@ -129,15 +128,6 @@ fn unchunked(mut rest: &[u8]) -> Result<Option<Vec<u8>>, &'static str> {
         let Some(after) = rest.get(size + 2..) else { return Ok(None) };
         rest = after;
     }
-}
-
-fn header<'a>(headers: &'a str, name: &str) -> Option<&'a str> {
-    let mut lines = headers.split("\r\n").filter_map(|line| line.split_once(':'));
-    lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim())
-}
-
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
 }
 
 #[cfg(test)]

@@ -4,12 +4,10 @@
 //! so 200 means that the events are in the buffer, and 503 that the buffer is full.
 
 use crate::config::Telemetry;
-use crate::http::{Answer, BoxedAnswer, Respond, Unread, answer, read_body};
+use crate::http::{Answer, BoxedAnswer, Request, Respond, Unread};
 use crate::json;
 use crate::lifecycle::Event;
 use crate::vitals::{Count, Vitals};
-use http::{Request, StatusCode};
-use hyper::body::Incoming;
 use platform::PlatformEvent;
 use platform::telemetry::{Said, parse_batch};
 use std::io;
@@ -129,34 +127,34 @@ pub(crate) struct Intake {
 }
 
 impl Respond for Intake {
-    fn respond(self: Arc<Self>, request: Request<Incoming>) -> BoxedAnswer {
-        Box::pin(async move { self.answer(request).await })
+    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedAnswer<'c> {
+        Box::pin(async move { Answer::new(self.status(request).await, "text/plain", "") })
     }
 }
 
 impl Intake {
     /// Answers one HTTP request.
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
-        if request.uri().path() != self.path {
-            return status(StatusCode::NOT_FOUND);
+    async fn status(&self, request: Request<'_>) -> u16 {
+        if request.head.path != self.path {
+            return 404;
         }
-        let body = match read_body(request.into_body(), self.max_body_bytes).await {
+        let body = match request.body.read(self.max_body_bytes).await {
             Ok(body) => body,
             // What is never taken must not be repeated for ever.
             Err(Unread::TooLarge) => {
                 self.vitals.add(Count::Malformed, 1);
-                return status(StatusCode::OK);
+                return 200;
             }
-            Err(Unread::BrokenOff) => return status(StatusCode::BAD_REQUEST),
+            Err(Unread::BrokenOff) => return 400,
         };
-        status(self.take(&body))
+        self.take(&body)
     }
 
-    fn take(&self, body: &[u8]) -> StatusCode {
+    fn take(&self, body: &[u8]) -> u16 {
         let permits = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else {
             self.vitals.add(Count::TelemetryRefused, 1);
-            return StatusCode::SERVICE_UNAVAILABLE;
+            return 503;
         };
         let body = String::from_utf8_lossy(body);
         let batch = parse_batch(&body);
@@ -176,17 +174,13 @@ impl Intake {
             && self.events.try_send(Event::Telemetry(Delivery { events, _room: room })).is_err()
         {
             self.vitals.add(Count::TelemetryRefused, 1);
-            return StatusCode::SERVICE_UNAVAILABLE;
+            return 503;
         }
         self.vitals.add(Count::Malformed, malformed);
         self.vitals.add(Count::Events, platform_events);
         self.vitals.add(Count::LogEvents, log_events);
-        StatusCode::OK
+        200
     }
-}
-
-fn status(status: StatusCode) -> Answer {
-    answer(status, "text/plain", "")
 }
 
 #[cfg(test)]
@@ -232,11 +226,11 @@ mod tests {
     #[test]
     fn a_full_buffer_is_said_and_has_room_again_when_it_is_emptied() {
         let (intake, mut buffer) = intake(8);
-        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::OK);
-        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::OK);
-        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::SERVICE_UNAVAILABLE, "by its bytes");
+        assert_eq!(intake.take(EVENT.as_bytes()), 200);
+        assert_eq!(intake.take(EVENT.as_bytes()), 200);
+        assert_eq!(intake.take(EVENT.as_bytes()), 503, "by its bytes");
         drop(buffer.try_recv().unwrap());
-        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::OK);
+        assert_eq!(intake.take(EVENT.as_bytes()), 200);
         assert_eq!(intake.vitals.get(Count::Events), 3);
         assert_eq!(intake.vitals.get(Count::TelemetryRefused), 1);
     }
@@ -244,8 +238,8 @@ mod tests {
     #[test]
     fn a_loop_that_is_behind_refuses_and_counts_nothing_as_taken() {
         let (intake, _buffer) = intake(1);
-        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::OK);
-        assert_eq!(intake.take(EVENT.as_bytes()), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(intake.take(EVENT.as_bytes()), 200);
+        assert_eq!(intake.take(EVENT.as_bytes()), 503);
         assert_eq!(intake.vitals.get(Count::Events), 1);
     }
 

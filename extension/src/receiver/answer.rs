@@ -5,7 +5,6 @@
 
 use crate::http::Answer;
 use crate::json;
-use http::{HeaderValue, StatusCode, header};
 use wire::SignalKind;
 use wire::proto::Writer;
 
@@ -56,14 +55,14 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// The HTTP status, and the code of `google.rpc.Code`.
-    const fn codes(&self) -> (StatusCode, u64) {
+    const fn codes(&self) -> (u16, u64) {
         match self {
-            Self::Invalid(_) => (StatusCode::BAD_REQUEST, 3),
-            Self::UnknownPath => (StatusCode::NOT_FOUND, 5),
-            Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, 12),
-            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, 3),
-            Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
-            Self::Full => (StatusCode::SERVICE_UNAVAILABLE, 14),
+            Self::Invalid(_) => (400, 3),
+            Self::UnknownPath => (404, 5),
+            Self::WrongMethod => (405, 12),
+            Self::TooLarge { .. } => (413, 3),
+            Self::ContentType | Self::ContentEncoding => (415, 3),
+            Self::Full => (503, 14),
         }
     }
 }
@@ -95,7 +94,7 @@ pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) ->
             json::object(&[("partialSuccess", &partial)]).into_bytes()
         }
     };
-    crate::http::answer(StatusCode::OK, encoding.content_type(), body)
+    Answer::new(200, encoding.content_type(), body)
 }
 
 /// Nothing was taken.
@@ -115,16 +114,11 @@ pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> Answer {
             body
         }
     };
-    let mut answer = crate::http::answer(status, encoding.content_type(), body);
-    let headers = answer.headers_mut();
-    match refusal {
-        Refusal::Full => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        Refusal::WrongMethod => {
-            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
-        }
-        _ => {}
-    }
+    let mut answer = Answer::new(status, encoding.content_type(), body);
+    answer.header = match refusal {
+        Refusal::Full => Some(("Retry-After", "1")),
+        Refusal::WrongMethod => Some(("Allow", "POST")),
+        _ => None,
+    };
     answer
 }

@@ -2,13 +2,11 @@
 
 use super::answer::{Encoding, Refusal, accepted, refused};
 use super::body::{self, Compression};
-use crate::http::{Answer, BoxedAnswer, Respond, Unread, answer, read_body};
+use crate::http::{Answer, BoxedAnswer, Request, Respond, Unread};
 use crate::lifecycle::{Event, OtlpReceived};
 use crate::output::Output;
 use crate::roots::roots;
 use crate::vitals::{Count, Vitals};
-use http::{HeaderMap, Method, Request, StatusCode, header};
-use hyper::body::Incoming;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use wire::SignalKind;
@@ -27,8 +25,8 @@ pub(crate) struct Receiver {
 }
 
 impl Respond for Receiver {
-    fn respond(self: Arc<Self>, request: Request<Incoming>) -> BoxedAnswer {
-        Box::pin(async move { self.answer(request).await })
+    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedAnswer<'c> {
+        Box::pin(self.answer(request))
     }
 }
 
@@ -50,13 +48,13 @@ impl Receiver {
     }
 
     /// Answers one HTTP request.
-    async fn answer(&self, request: Request<Incoming>) -> Answer {
-        let content_type = text(request.headers(), &header::CONTENT_TYPE).and_then(Encoding::of);
+    async fn answer(&self, request: Request<'_>) -> Answer {
+        let content_type = request.head.header("content-type").and_then(Encoding::of);
         // Without a type of its own an answer has that of most senders.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
-        let path = request.uri().path().trim_end_matches('/');
+        let path = request.head.path.trim_end_matches('/');
         let Some(kind) = SignalKind::ALL.into_iter().find(|kind| kind.path() == path) else {
-            if let Some(answer) = side_door(request.method(), path) {
+            if let Some(answer) = side_door(&request.head.method, path) {
                 return answer;
             }
             return self.refuse(encoding, &Refusal::UnknownPath);
@@ -72,30 +70,21 @@ impl Receiver {
         &self,
         kind: SignalKind,
         encoding: Option<Encoding>,
-        request: Request<Incoming>,
+        request: Request<'_>,
     ) -> Result<usize, Refusal> {
-        if request.method() != Method::POST {
+        if request.head.method != "POST" {
             return Err(Refusal::WrongMethod);
         }
         let encoding = encoding.ok_or(Refusal::ContentType)?;
-        let content_encoding = text(request.headers(), &header::CONTENT_ENCODING);
+        let content_encoding = request.head.header("content-encoding");
         let compression = Compression::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
         let max_bytes = self.max_request_bytes;
-        let announced = text(request.headers(), &header::CONTENT_LENGTH);
-        let announced = announced.and_then(|text| text.parse().ok()).unwrap_or(max_bytes);
-        if announced > max_bytes {
-            // Read to its end nevertheless, so that the sender sees the answer.
-            drop(read_body(request.into_body(), 0).await);
-            return Err(Refusal::TooLarge { max_bytes });
-        }
-        let mut held = self.hold(announced)?;
-        let bytes = match read_body(request.into_body(), max_bytes).await {
-            Ok(bytes) => bytes,
-            Err(Unread::TooLarge) => return Err(Refusal::TooLarge { max_bytes }),
-            Err(Unread::BrokenOff) => {
-                return Err(Refusal::Invalid("the connection broke off".to_owned()));
-            }
-        };
+        let announced = request.body.length().unwrap_or(max_bytes);
+        let mut held = self.hold(announced.min(max_bytes))?;
+        let bytes = request.body.read(max_bytes).await.map_err(|unread| match unread {
+            Unread::TooLarge => Refusal::TooLarge { max_bytes },
+            Unread::BrokenOff => Refusal::Invalid("the connection broke off".to_owned()),
+        })?;
         let request = body::read(kind, encoding, compression, bytes, max_bytes)?;
         let inflated = request.bytes().len().saturating_sub(announced);
         held.merge(self.hold(inflated)?);
@@ -130,12 +119,7 @@ impl Receiver {
 
 /// What is answered beside OTLP: whether the receiver is there, and the wrapper of an older extension, which says that a
 /// handler has ended; Lambda says so too.
-fn side_door(method: &Method, path: &str) -> Option<Answer> {
-    let known = (method == Method::GET && path == "/health")
-        || (method == Method::POST && path == "/invocation/complete");
-    known.then(|| answer(StatusCode::OK, "application/json", "{}"))
-}
-
-fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
-    headers.get(name)?.to_str().ok()
+fn side_door(method: &str, path: &str) -> Option<Answer> {
+    let known = matches!((method, path), ("GET", "/health") | ("POST", "/invocation/complete"));
+    known.then(|| Answer::new(200, "application/json", "{}"))
 }

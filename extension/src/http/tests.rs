@@ -1,0 +1,151 @@
+use super::*;
+use crate::vitals::Count;
+
+/// Says what it was asked, and reads bodies of at most 20 bytes unless they go to `/refuse`.
+struct Echo;
+
+impl Respond for Echo {
+    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedAnswer<'c> {
+        Box::pin(async move {
+            let Request { head, body } = request;
+            let said = match head.path.as_str() {
+                "/refuse" => "unread".to_owned(),
+                "/panic" => panic!("on purpose"),
+                _ => match body.read(20).await {
+                    Ok(body) => String::from_utf8(body).unwrap(),
+                    Err(unread) => format!("{unread:?}"),
+                },
+            };
+            Answer::new(200, "text/plain", [&head.method, " ", &head.path, " ", &said].concat())
+        })
+    }
+}
+
+async fn server() -> (std::net::SocketAddr, Arc<Vitals>) {
+    let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = socket.local_addr().unwrap();
+    let vitals = Arc::new(Vitals::default());
+    listen("test", socket, Arc::new(Echo), &vitals);
+    (address, vitals)
+}
+
+/// What comes back when this is sent, in pieces of so many bytes, and no more is sent.
+async fn exchange(address: std::net::SocketAddr, sent: &str, piece_bytes: usize) -> String {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let (mut reading, mut writing) = stream.into_split();
+    let write = async {
+        for piece in sent.as_bytes().chunks(piece_bytes) {
+            // A server that has had enough closes the connection.
+            if writing.write_all(piece).await.is_err() {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+        writing.shutdown().await.ok();
+    };
+    let mut received = Vec::new();
+    let read = async {
+        reading.read_to_end(&mut received).await.ok();
+    };
+    tokio::join!(write, read);
+    String::from_utf8(received).unwrap()
+}
+
+/// Statuses and bodies of the answers, of which each ends where the next begins.
+fn answers(received: &str) -> String {
+    let answers = received.split("HTTP/1.1 ").filter(|answer| !answer.is_empty());
+    let one = |answer: &str| {
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        let closes = if head.contains("Connection: close") { ", closed" } else { "" };
+        format!("{}{closes}: {body}", head.split(' ').next().unwrap())
+    };
+    answers.map(one).collect::<Vec<_>>().join(" | ")
+}
+
+#[tokio::test]
+async fn requests_are_answered_in_every_framing_however_they_are_cut() {
+    let (address, _) = server().await;
+    let check = async |sent: &str, expected: &str| {
+        for piece_bytes in [1, 7, 100_000] {
+            let received = exchange(address, sent, piece_bytes).await;
+            assert_eq!(answers(&received), expected, "{sent:?} by {piece_bytes}");
+        }
+    };
+    check("GET /a HTTP/1.1\r\n\r\n", "200: GET /a ").await;
+    check("POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello", "200: POST /a hello").await;
+    let chunked = "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+    check(
+        &format!("{chunked}2\r\nhe\r\n3;x=y\r\nllo\r\n0\r\nTrailer: x\r\n\r\n"),
+        "200: POST /a hello",
+    )
+    .await;
+    check(&format!("{chunked}0\r\n\r\n"), "200: POST /a ").await;
+    // One after the other on a connection.
+    check(
+        "POST /a HTTP/1.1\r\nContent-Length: 1\r\n\r\n1POST /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\n2\r\n0\r\n\r\nGET /c HTTP/1.1\r\n\r\n",
+        "200: POST /a 1 | 200: POST /b 2 | 200: GET /c ",
+    )
+    .await;
+    check(
+        "GET /a HTTP/1.1\r\nConnection: close\r\n\r\nGET /b HTTP/1.1\r\n\r\n",
+        "200, closed: GET /a ",
+    )
+    .await;
+    check("GET /a HTTP/1.0\r\n\r\n", "200, closed: GET /a ").await;
+}
+
+#[tokio::test]
+async fn what_is_refused_is_read_to_its_end_so_that_the_next_request_is_understood() {
+    let (address, _) = server().await;
+    let check = async |sent: &str, expected: &str| {
+        let received = exchange(address, sent, 10).await;
+        assert_eq!(answers(&received), expected, "{sent:?}");
+    };
+    check(
+        "POST /refuse HTTP/1.1\r\nContent-Length: 5\r\n\r\nhelloGET /b HTTP/1.1\r\n\r\n",
+        "200: POST /refuse unread | 200: GET /b ",
+    )
+    .await;
+    let large = "x".repeat(30);
+    check(
+        &format!("POST /a HTTP/1.1\r\nContent-Length: 30\r\n\r\n{large}GET /b HTTP/1.1\r\n\r\n"),
+        "200: POST /a TooLarge | 200: GET /b ",
+    )
+    .await;
+    check(
+        &format!("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1e\r\n{large}\r\n0\r\n\r\nGET /b HTTP/1.1\r\n\r\n"),
+        "200: POST /a TooLarge | 200: GET /b ",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_only_where_it_will_be_read() {
+    let (address, _) = server().await;
+    let head = "HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n";
+    let received = exchange(address, &format!("POST /a {head}hello"), 1000).await;
+    assert_eq!(answers(&received), "100:  | 200: POST /a hello");
+    let received = exchange(address, &format!("POST /refuse {head}"), 1000).await;
+    assert_eq!(answers(&received), "200, closed: POST /refuse unread");
+}
+
+#[tokio::test]
+async fn what_is_no_request_ends_its_connection_and_nothing_else() {
+    let (address, vitals) = server().await;
+    let check = async |sent: &str, expected: &str| {
+        let received = exchange(address, sent, 1000).await;
+        assert_eq!(answers(&received), expected, "{sent:?}");
+    };
+    let not_http = "400, closed: the request is not HTTP/1.1\n";
+    check("nonsense\r\n\r\n", not_http).await;
+    check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", not_http).await;
+    check("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", not_http).await;
+    check(&format!("GET /{} HTTP/1.1", "x".repeat(40_000)), not_http).await;
+    check("POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhel", "").await;
+    check("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "").await;
+    check("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", "").await;
+    check("GET /pan", "").await;
+    check("GET /panic HTTP/1.1\r\n\r\n", "").await;
+    check("GET /a HTTP/1.1\r\n\r\n", "200: GET /a ").await;
+    assert_eq!(vitals.get(Count::Panics), 1);
+}
