@@ -1,8 +1,12 @@
 //! Holds finished items until the invocation is over, bounded and counted.
 
 use crate::vitals::{Loss, Vitals};
-use std::sync::{Arc, Mutex, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use wire::SignalKind;
+
+/// What a buffer holds at most, beside the number of items: early writes keep the memory of a function with large
+/// items small, and the work at the end of its invocation short.
+const MAX_BYTES: usize = 1 << 20;
 
 /// A bounded buffer of spans or log records.
 ///
@@ -11,53 +15,94 @@ use wire::SignalKind;
 pub(crate) struct Buffer<T> {
     kind: SignalKind,
     capacity: usize,
-    items: Mutex<Vec<T>>,
+    /// About how many bytes an item holds.
+    footprint: fn(&T) -> usize,
+    keep: fn(&T) -> bool,
+    items: Mutex<Items<T>>,
     /// Held while a batch is written, so that at most one full buffer is in flight.
     writing: Mutex<()>,
-    keep: fn(&T) -> bool,
     vitals: Arc<Vitals>,
+}
+
+struct Items<T> {
+    items: Vec<T>,
+    bytes: usize,
+}
+
+impl<T> Items<T> {
+    fn take(&mut self) -> Vec<T> {
+        self.bytes = 0;
+        std::mem::take(&mut self.items)
+    }
 }
 
 impl<T> Buffer<T> {
     pub(crate) fn new(
         kind: SignalKind,
         capacity: usize,
+        footprint: fn(&T) -> usize,
         keep: fn(&T) -> bool,
         vitals: Arc<Vitals>,
     ) -> Self {
-        let items = Mutex::default();
-        Self { kind, capacity: capacity.max(1), items, writing: Mutex::default(), keep, vitals }
+        let items = Mutex::new(Items { items: Vec::new(), bytes: 0 });
+        let capacity = capacity.max(1);
+        Self { kind, capacity, footprint, keep, items, writing: Mutex::default(), vitals }
     }
 
     /// Adds an item; `write` takes the batch if the buffer is now full.
     pub(crate) fn push(&self, item: T, write: impl FnOnce(Vec<T>)) {
-        let mut items = self.items.lock().unwrap_or_else(PoisonError::into_inner);
-        if items.len() < self.capacity {
-            items.push(item);
-        } else {
-            self.vitals.lose(self.kind, Loss::BufferFull, 1);
-            let displaced = items.iter_mut().rev().find(|own| !(self.keep)(own));
-            if let (true, Some(displaced)) = ((self.keep)(&item), displaced) {
-                *displaced = item;
-            }
-        }
-        if items.len() < self.capacity {
+        let mut buffered = self.lock();
+        // A full buffer was not written while another batch was: it goes now, with this item, if that one is done.
+        let was_full = self.is_full(&buffered);
+        let bytes = (self.footprint)(&item);
+        if !was_full
+            && buffered.items.len() + 1 < self.capacity
+            && buffered.bytes + bytes < MAX_BYTES
+        {
+            buffered.bytes += bytes;
+            buffered.items.push(item);
             return;
         }
         let _writing = match self.writing.try_lock() {
             Ok(writing) => writing,
             Err(TryLockError::Poisoned(writing)) => writing.into_inner(),
-            Err(TryLockError::WouldBlock) => return,
+            Err(TryLockError::WouldBlock) if was_full => {
+                self.displace(&mut buffered, item);
+                return;
+            }
+            Err(TryLockError::WouldBlock) => {
+                buffered.bytes += bytes;
+                buffered.items.push(item);
+                return;
+            }
         };
-        let batch = std::mem::take(&mut *items);
-        drop(items);
+        buffered.items.push(item);
+        let batch = buffered.take();
+        drop(buffered);
         write(batch);
+    }
+
+    /// Counts one item as lost: the new one, or if that is to be kept, the last that is not.
+    fn displace(&self, buffered: &mut Items<T>, item: T) {
+        self.vitals.lose(self.kind, Loss::BufferFull, 1);
+        let displaced = buffered.items.iter_mut().rev().find(|own| !(self.keep)(own));
+        if let (true, Some(displaced)) = ((self.keep)(&item), displaced) {
+            *displaced = item;
+        }
+    }
+
+    fn is_full(&self, buffered: &Items<T>) -> bool {
+        buffered.items.len() >= self.capacity || buffered.bytes >= MAX_BYTES
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Items<T>> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Gives everything to `write`, after a batch that another thread is writing.
     pub(crate) fn flush<R>(&self, write: impl FnOnce(Vec<T>) -> R) -> Option<R> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        let batch = std::mem::take(&mut *self.items.lock().unwrap_or_else(PoisonError::into_inner));
+        let batch = self.lock().take();
         (!batch.is_empty()).then(|| write(batch))
     }
 }
@@ -73,7 +118,7 @@ mod tests {
     use super::*;
 
     fn buffer(capacity: usize) -> Buffer<i32> {
-        Buffer::new(SignalKind::Traces, capacity, |item| *item == 0, Arc::default())
+        Buffer::new(SignalKind::Traces, capacity, |_| 1, |item| *item == 0, Arc::default())
     }
 
     #[test]
@@ -101,5 +146,26 @@ mod tests {
         });
         assert_eq!(buffer.flush(|batch| batch), Some(vec![3, 0]));
         assert_eq!(buffer.vitals.lost(SignalKind::Traces, Loss::BufferFull), 3);
+    }
+    #[test]
+    fn a_buffer_that_filled_up_while_another_was_written_is_written_next() {
+        let buffer = buffer(2);
+        buffer.push(1, |_| ());
+        buffer.push(2, |_| [3, 4].into_iter().for_each(|item| buffer.push(item, |_| ())));
+        let mut written = Vec::new();
+        buffer.push(5, |batch| written = batch);
+        assert_eq!(written, [3, 4, 5]);
+        assert_eq!(buffer.vitals.lost(SignalKind::Traces, Loss::BufferFull), 0);
+    }
+
+    #[test]
+    fn few_large_items_are_a_full_buffer_too() {
+        let footprint = |item: &i32| usize::try_from(*item).unwrap() * 1024;
+        let buffer = Buffer::new(SignalKind::Traces, 1000, footprint, |_| false, Arc::default());
+        let mut written = Vec::new();
+        for item in [1023, 1, 500, 5000] {
+            buffer.push(item, |batch| written.push(batch));
+        }
+        assert_eq!(written, [vec![1023, 1], vec![500, 5000]]);
     }
 }

@@ -74,7 +74,7 @@ pub(crate) struct Signals {
 /// How much of the vitals is in the metrics already.
 #[derive(Default)]
 struct Reported {
-    lost: [[u64; 4]; 3],
+    lost: [[u64; Loss::ALL.len()]; 3],
     truncated_values: u64,
     counters: Option<(Counter<u64>, Counter<u64>)>,
 }
@@ -203,8 +203,13 @@ impl TelemetryCompletionHandler {
 
     /// Watches the deadline of an invocation until the result is dropped.
     pub(crate) fn watch(&self, deadline: std::time::SystemTime) -> Option<Armed> {
-        self.telemetry.signals.line.set_deadline(deadline);
+        self.telemetry.signals.line.deadline().set(deadline);
         self.telemetry.deadline.arm(deadline)
+    }
+
+    /// The invocation with this deadline is over: what is written from now on is no longer bound by it.
+    pub(crate) fn forget(&self, deadline: std::time::SystemTime) {
+        self.telemetry.signals.line.deadline().clear(deadline);
     }
 }
 

@@ -8,6 +8,8 @@ use settings::{Kind, Reader, Source, Table, Variable};
 
 pub(crate) const DEFAULT_COMPRESSION_LEVEL: u32 = 6;
 pub(crate) const DEFAULT_QUEUE_SIZE: usize = 2048;
+/// A longer queue is no early write, but memory and time at the end of the invocation.
+pub(crate) const MAX_QUEUE_SIZE: usize = 65_536;
 /// A raw stdout line of more than 65,536 bytes may arrive as several log events.
 const MAX_LINE_BYTES: std::ops::RangeInclusive<usize> = 1024..=250 * 1024;
 
@@ -24,7 +26,7 @@ pub const TABLE: Table = Table::new(&[
             name: "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE",
             default: Some("2048"),
             kind: Kind::Count,
-            doc: "How many spans, and how many log records, wait in memory; a full buffer is written early.",
+            doc: "How many spans, and how many log records, wait in memory, from 1 to 65,536; a buffer that is full, or holds about 1 MiB, is written early.",
         },
         Variable {
             name: "LAMBDA_TRACING_ENABLE_FMT_LAYER",
@@ -198,7 +200,7 @@ impl Config {
                 ("finalize", ProcessorMode::Finalize),
             ],
         );
-        let queue_size = reader.count_if_set("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE");
+        let queue_size = queue_size(&mut reader);
         let fmt_layer = reader
             .is_set("LAMBDA_TRACING_ENABLE_FMT_LAYER")
             .then(|| reader.bool("LAMBDA_TRACING_ENABLE_FMT_LAYER"));
@@ -248,6 +250,17 @@ impl Config {
         config.complaint = complaint(reader);
         config
     }
+}
+
+fn queue_size(reader: &mut Reader<'_>) -> Option<usize> {
+    const NAME: &str = "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE";
+    let size = reader.count_if_set(NAME)?;
+    match size {
+        0 => reader.mistake(NAME, "0 would hold nothing; the default is used"),
+        1..=MAX_QUEUE_SIZE => {}
+        _ => reader.mistake(NAME, "more than 65,536, which is used"),
+    }
+    (size > 0).then(|| size.min(MAX_QUEUE_SIZE))
 }
 
 fn compression_level(reader: &mut Reader<'_>) -> Option<u32> {
@@ -340,6 +353,28 @@ mod tests {
         assert_eq!(config.max_line_bytes, 250 * 1024);
         expect_test::expect![[r#"LAMBDA_OTLP_MAX_LINE_BYTE: unknown; did you mean LAMBDA_OTLP_MAX_LINE_BYTES?; LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: "many" is not a whole number; OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: more than 9; LAMBDA_OTLP_MAX_LINE_BYTES: outside 1 KiB to 250 KiB, the nearer end is used; OTEL_TRACES_SAMPLER: "sometimes" is not `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`, `parentbased_always_off` or `parentbased_traceidratio`"#]]
         .assert_eq(&config.complaint);
+    }
+
+    #[test]
+    fn the_queue_is_neither_empty_nor_endless() {
+        let check = |value: &str, expected, complaint: &str| {
+            let config = Config::from_source(&[("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", value)]);
+            assert_eq!(config.queue_size, expected);
+            assert!(config.complaint.ends_with(complaint), "{}", config.complaint);
+            assert_eq!(config.complaint.is_empty(), complaint.is_empty());
+        };
+        check("1", Some(1), "");
+        check("65536", Some(65_536), "");
+        check(
+            "0",
+            None,
+            "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: 0 would hold nothing; the default is used",
+        );
+        check(
+            "65537",
+            Some(65_536),
+            "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: more than 65,536, which is used",
+        );
     }
 
     #[test]

@@ -11,6 +11,8 @@ use crate::log_processor::LambdaLogProcessor;
 use crate::metric_reader::FlushReader;
 use crate::mode::ProcessorMode;
 use crate::output::Output;
+#[cfg(test)]
+use crate::patience::Deadline;
 use crate::processor::LambdaSpanProcessor;
 use crate::propagation::{self, BoxedPropagator, Propagation};
 use crate::{resource, stderr, subscriber};
@@ -268,13 +270,17 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     ProcessorMode::resolve(settings.mode, config.processor_mode);
     let propagators = propagators(config.propagators, settings.propagators.as_deref());
     #[cfg(test)]
-    let (with_thread, clock) = (config.clock.is_none(), config.clock.unwrap_or_else(Clock::system));
+    let (with_thread, deadline) =
+        (config.clock.is_none(), config.clock.clone().map(|clock| Arc::new(Deadline::new(clock))));
+    #[cfg(test)]
+    let clock = config.clock.unwrap_or_else(Clock::system);
     #[cfg(not(test))]
-    let clock = Clock::system();
+    let (deadline, clock) = (None, Clock::system());
 
     let resource = resource::resource(&settings, config.resource.as_ref());
-    let line = LineExporterBuilder { output: config.output, ..LineExporterBuilder::default() }
-        .build(&settings);
+    let line =
+        LineExporterBuilder { output: config.output, deadline, ..LineExporterBuilder::default() }
+            .build(&settings);
     let tracer_builder = SdkTracerProvider::builder()
         .with_resource(resource.clone())
         .with_id_generator(InvocationIdGenerator(config.id_generator))

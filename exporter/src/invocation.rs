@@ -8,6 +8,7 @@ use opentelemetry::trace::{Link, SpanKind, Status, TraceContextExt as _, TraceId
 use opentelemetry::{Context, KeyValue, Value};
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use wire::ids::{XRayHeader, to_hex, trace_id_from_request_id};
 use wire::resource as names;
@@ -41,7 +42,8 @@ pub(crate) struct Invocation {
     completion: TelemetryCompletionHandler,
     context: Context,
     span: tracing::Span,
-    deadline: Option<Armed>,
+    watched: Option<Armed>,
+    deadline: SystemTime,
     is_finished: bool,
 }
 
@@ -56,9 +58,10 @@ impl Invocation {
         let started = AssertUnwindSafe(|| {
             let new_span = NewSpan::of(completion, lambda, options, extracted);
             let (context, span) = new_span.start(completion);
-            let deadline = completion.watch(lambda.deadline());
+            let deadline = lambda.deadline();
+            let watched = completion.watch(deadline);
             let completion = completion.clone();
-            Self { completion, context, span, deadline, is_finished: false }
+            Self { completion, context, span, watched, deadline, is_finished: false }
         });
         catch_unwind(started).ok()
     }
@@ -86,8 +89,9 @@ impl Invocation {
         let described = AssertUnwindSafe(|| self.describe(outcome));
         drop(catch_unwind(described));
         drop(catch_unwind(AssertUnwindSafe(|| self.context.span().end())));
-        drop(self.deadline.take());
+        drop(self.watched.take());
         self.completion.complete();
+        self.completion.forget(self.deadline);
     }
 
     fn describe(&self, outcome: Outcome) {

@@ -1,8 +1,9 @@
 //! The one way out: an encoded request becomes OTLP lines on the output.
 
-use crate::clock::{Clock, unix_nanos};
+use crate::clock::unix_nanos;
 use crate::config::Config;
 use crate::output::{NamedPipe, Output, Stdout};
+use crate::patience::{Deadline, Patience};
 use crate::stderr;
 use crate::vitals::{Loss, Vitals};
 use opentelemetry::Context;
@@ -10,9 +11,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use std::fmt;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, Written};
 
 /// The level that a line carries in text log format.
@@ -66,17 +65,8 @@ struct Shared {
     settings: LineSettings,
     encoder: Mutex<Encoder>,
     vitals: Arc<Vitals>,
-    clock: Clock,
-    /// When the running invocation times out, in Unix nanoseconds; 0 where none runs.
-    deadline: AtomicU64,
-    /// The last line was given up, since nobody read.
-    is_stuck: AtomicBool,
+    patience: Patience,
 }
-
-/// The longest wait for whoever reads our lines.
-const LONGEST_PATIENCE: Duration = Duration::from_secs(1);
-/// The longest wait after one that was in vain: a stuck reader must not cost each invocation a second.
-const STUCK_PATIENCE: Duration = Duration::from_millis(5);
 
 /// Kept between batches: allocating compression state anew costs more than compressing a small batch.
 struct Encoder {
@@ -98,18 +88,11 @@ impl LineExporter {
         output: Arc<dyn Output>,
         settings: LineSettings,
         vitals: Arc<Vitals>,
+        deadline: Arc<Deadline>,
     ) -> Self {
-        let encoder = Encoder::new(&settings);
-        let encoder = Mutex::new(encoder);
-        let shared = Shared {
-            output,
-            settings,
-            encoder,
-            vitals,
-            clock: Clock::system(),
-            deadline: AtomicU64::new(0),
-            is_stuck: AtomicBool::new(false),
-        };
+        let encoder = Mutex::new(Encoder::new(&settings));
+        let patience = Patience::new(deadline);
+        let shared = Shared { output, settings, encoder, vitals, patience };
         Self { shared: Arc::new(shared) }
     }
 
@@ -141,9 +124,9 @@ impl LineExporter {
         }
     }
 
-    /// From now on an invocation runs that times out then: no line is waited for longer.
-    pub(crate) fn set_deadline(&self, deadline: SystemTime) {
-        self.shared.deadline.store(unix_nanos(deadline), Ordering::Relaxed);
+    /// When the running invocation times out: no line is waited for longer.
+    pub(crate) fn deadline(&self) -> &Deadline {
+        self.shared.patience.deadline()
     }
 
     pub(crate) fn vitals(&self) -> &Arc<Vitals> {
@@ -176,21 +159,7 @@ impl Encoder {
     }
 }
 
-/// How long to wait for whoever reads our lines: half of what the invocation has left, and at most a second.
-fn patience(now: SystemTime, deadline_unix_nanos: u64) -> Duration {
-    if deadline_unix_nanos == 0 {
-        return LONGEST_PATIENCE;
-    }
-    let left = deadline_unix_nanos.saturating_sub(unix_nanos(now));
-    LONGEST_PATIENCE.min(Duration::from_nanos(left / 2))
-}
-
 impl Shared {
-    fn patience(&self, now: SystemTime) -> Duration {
-        let patience = patience(now, self.deadline.load(Ordering::Relaxed));
-        if self.is_stuck.load(Ordering::Relaxed) { patience.min(STUCK_PATIENCE) } else { patience }
-    }
-
     /// The lines leave the encoder with their buffer: nothing of ours is locked while they are written, since whoever
     /// holds stdout may be about to export as well.
     fn encode(&self, envelope: &Envelope<'_>, request: Request) -> (Vec<u8>, Written) {
@@ -218,8 +187,12 @@ impl Shared {
     }
 
     fn write(&self, kind: SignalKind, source: &str, request: Request) -> OTelSdkResult {
-        let now = self.clock.now();
-        let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(now));
+        let deadline = self.patience.deadline();
+        if deadline.is_too_close_for(request.bytes().len()) {
+            self.vitals.lose(kind, Loss::DeadlineReached, request.items());
+            return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
+        }
+        let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(deadline.now()));
         let envelope = Envelope {
             source,
             level: self.settings.level.as_deref(),
@@ -232,10 +205,10 @@ impl Shared {
         let result = if lines.is_empty() {
             Ok(())
         } else {
-            self.output.write_lines(&lines, self.patience(now))
+            self.output.write_lines(&lines, self.patience.get())
         };
         let timed_out = |error: &io::Error| error.kind() == ErrorKind::TimedOut;
-        self.is_stuck.store(result.as_ref().is_err_and(timed_out), Ordering::Relaxed);
+        self.patience.note(result.as_ref().is_err_and(timed_out));
         self.keep_buffer(lines);
         if let Err(error) = result {
             self.vitals.lose(kind, Loss::OutputFailed, written.items);
@@ -252,6 +225,8 @@ pub(crate) struct LineExporterBuilder {
     pub(crate) level: Option<LogLevel>,
     pub(crate) output: Option<Arc<dyn Output>>,
     pub(crate) pipe: bool,
+    /// That of the process if unset.
+    pub(crate) deadline: Option<Arc<Deadline>>,
 }
 
 impl LineExporterBuilder {
@@ -285,28 +260,22 @@ impl LineExporterBuilder {
                 Arc::new(Stdout)
             }
         });
-        LineExporter::new(output, settings, Arc::default())
+        let deadline = self.deadline.unwrap_or_else(Deadline::of_process);
+        LineExporter::new(output, settings, Arc::default(), deadline)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::UNIX_EPOCH;
+    use crate::clock::Clock;
+    use crate::patience::{LONGEST_PATIENCE, STUCK_PATIENCE};
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::{Duration, UNIX_EPOCH};
 
-    #[test]
-    fn the_patience_is_half_of_the_time_left_and_at_most_a_second() {
-        let check = |deadline_ms: u64, expected_ms| {
-            let now = UNIX_EPOCH + Duration::from_secs(1000);
-            let patience = patience(now, deadline_ms * 1_000_000);
-            assert_eq!(patience, Duration::from_millis(expected_ms), "{deadline_ms}");
-        };
-        check(0, 1000);
-        check(1_900_000, 1000);
-        check(1_001_000, 500);
-        check(1_000_100, 50);
-        check(1_000_000, 0);
-        check(999_999, 0);
+    fn exporter(output: Arc<dyn Output>) -> LineExporter {
+        let deadline = Deadline::new(Clock::new(|| UNIX_EPOCH));
+        LineExporter::new(output, settings(), Arc::default(), Arc::new(deadline))
     }
 
     fn settings() -> LineSettings {
@@ -336,7 +305,7 @@ mod tests {
     #[test]
     fn a_stuck_reader_is_waited_for_once() {
         let output = Arc::new(StuckAtFirst::default());
-        let line = LineExporter::new(Arc::clone(&output) as _, settings(), Arc::default());
+        let line = exporter(Arc::clone(&output) as _);
         for _ in 0..4 {
             drop(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()));
         }
@@ -360,7 +329,7 @@ mod tests {
     #[test]
     fn nothing_is_locked_while_lines_are_written() {
         let output = Arc::new(Exports::default());
-        let line = LineExporter::new(Arc::clone(&output) as _, settings(), Arc::default());
+        let line = exporter(Arc::clone(&output) as _);
         output.0.set(line.clone()).unwrap();
         line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).unwrap();
         assert!(output.1.load(Ordering::Relaxed));
@@ -377,7 +346,7 @@ mod tests {
 
     #[test]
     fn a_panic_costs_a_batch_which_is_counted_and_the_next_batch_is_tried() {
-        let line = LineExporter::new(Arc::new(Panics), settings(), Arc::default());
+        let line = exporter(Arc::new(Panics));
         for batches in 1..=2 {
             assert!(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).is_err());
             assert_eq!(line.vitals().lost(SignalKind::Logs, Loss::Panicked), 2 * batches);
@@ -385,5 +354,15 @@ mod tests {
         let encoding = line.encoded(SignalKind::Traces, "orders", 3, || panic!("encoding"));
         assert!(encoding.is_err());
         assert_eq!(line.vitals().lost(SignalKind::Traces, Loss::Panicked), 3);
+    }
+
+    #[test]
+    fn right_before_the_deadline_lines_are_counted_and_not_written() {
+        let output = Arc::new(crate::InMemoryOutput::default());
+        let line = exporter(Arc::clone(&output) as _);
+        line.deadline().set(UNIX_EPOCH + Duration::from_millis(5));
+        assert!(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).is_err());
+        assert_eq!(output.take_lines(), [""; 0]);
+        assert_eq!(line.vitals().lost(SignalKind::Logs, Loss::DeadlineReached), 2);
     }
 }

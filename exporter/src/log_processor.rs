@@ -2,6 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::exporters::StdoutLogExporter;
+use crate::footprint;
 use crate::vitals::Vitals;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::LogRecord as _;
@@ -25,7 +26,13 @@ impl LambdaLogProcessor {
         max_queue_size: usize,
         vitals: Arc<Vitals>,
     ) -> Self {
-        let buffer = Buffer::new(SignalKind::Logs, max_queue_size, |_| false, vitals);
+        let buffer = Buffer::new(
+            SignalKind::Logs,
+            max_queue_size,
+            |(record, _)| footprint::of_record(record),
+            |_| false,
+            vitals,
+        );
         Self { exporter, buffer }
     }
 

@@ -2,13 +2,15 @@
 
 use crate::block_on::block_on;
 use crate::buffer::Buffer;
-use crate::config::{Config, DEFAULT_QUEUE_SIZE};
+use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
 use crate::exporters::StdoutSpanExporter;
-use crate::vitals::Vitals;
+use crate::footprint;
+use crate::patience::{Deadline, Patience};
+use crate::vitals::{Loss, Vitals};
 use opentelemetry::Context;
 use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use settings::Env;
 use std::sync::Arc;
@@ -34,6 +36,8 @@ use wire::SignalKind;
 pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
     exporter: E,
     buffer: Buffer<SpanData>,
+    patience: Patience,
+    vitals: Arc<Vitals>,
 }
 
 impl LambdaSpanProcessor {
@@ -49,8 +53,27 @@ impl LambdaSpanProcessor {
 
 impl<E> LambdaSpanProcessor<E> {
     pub(crate) fn new(exporter: E, max_queue_size: usize, vitals: Arc<Vitals>) -> Self {
-        let buffer = Buffer::new(SignalKind::Traces, max_queue_size, is_local_root, vitals);
-        Self { exporter, buffer }
+        let buffer = Buffer::new(
+            SignalKind::Traces,
+            max_queue_size.min(MAX_QUEUE_SIZE),
+            footprint::of_span,
+            is_local_root,
+            Arc::clone(&vitals),
+        );
+        Self { exporter, buffer, patience: Patience::new(Deadline::of_process()), vitals }
+    }
+}
+
+impl<E: SpanExporter> LambdaSpanProcessor<E> {
+    /// Another's exporter may never be ready: what it has not taken in time is lost.
+    fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let exported = block_on(self.exporter.export(batch), || self.patience.get());
+        self.patience.note(exported.is_none());
+        exported.unwrap_or_else(|| {
+            self.vitals.lose(SignalKind::Traces, Loss::OutputFailed, spans);
+            Err(OTelSdkError::InternalFailure("the exporter was not ready in time".to_owned()))
+        })
     }
 }
 
@@ -64,12 +87,12 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() {
-            self.buffer.push(span, |batch| drop(block_on(self.exporter.export(batch))));
+            self.buffer.push(span, |batch| drop(self.export(batch)));
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.buffer.flush(|batch| block_on(self.exporter.export(batch))).unwrap_or(Ok(()))
+        self.buffer.flush(|batch| self.export(batch)).unwrap_or(Ok(()))
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
@@ -108,7 +131,8 @@ impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
         LambdaSpanProcessorBuilder { exporter: Box::new(move || exporter), max_queue_size }
     }
 
-    /// How many spans wait at most; `LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE` wins. 2048 if unset.
+    /// How many spans wait at most; `LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE` wins. 2048 if unset,
+    /// 65,536 at most. A buffer of about 1 MiB is full whatever their number.
     #[must_use]
     pub fn max_queue_size(mut self, spans: usize) -> Self {
         self.max_queue_size = Some(spans);

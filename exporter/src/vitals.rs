@@ -15,11 +15,18 @@ pub(crate) enum Loss {
     TooLarge,
     /// The exporter itself panicked.
     Panicked,
+    /// The invocation was about to time out.
+    DeadlineReached,
 }
 
 impl Loss {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::BufferFull, Self::OutputFailed, Self::TooLarge, Self::Panicked];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::BufferFull,
+        Self::OutputFailed,
+        Self::TooLarge,
+        Self::Panicked,
+        Self::DeadlineReached,
+    ];
 
     /// The value of `error.type` on the metric.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -28,6 +35,7 @@ impl Loss {
             Self::OutputFailed => "output_failed",
             Self::TooLarge => "too_large",
             Self::Panicked => "panicked",
+            Self::DeadlineReached => "deadline_reached",
         }
     }
 
@@ -37,6 +45,7 @@ impl Loss {
             Self::OutputFailed => 1,
             Self::TooLarge => 2,
             Self::Panicked => 3,
+            Self::DeadlineReached => 4,
         }
     }
 }
@@ -45,7 +54,7 @@ impl Loss {
 #[derive(Debug, Default)]
 pub(crate) struct Vitals {
     /// By signal, then by [`Loss`].
-    lost: [[AtomicU64; 4]; 3],
+    lost: [[AtomicU64; Loss::ALL.len()]; 3],
     truncated_values: AtomicU64,
     warned: AtomicBool,
 }

@@ -276,6 +276,51 @@ fn an_output_that_fails_costs_telemetry_only_and_is_counted() {
 }
 
 #[test]
+fn an_exporter_that_is_never_ready_costs_its_spans_only() {
+    #[derive(Debug)]
+    struct NeverReady;
+    impl opentelemetry_sdk::trace::SpanExporter for NeverReady {
+        async fn export(
+            &self,
+            _: Vec<opentelemetry_sdk::trace::SpanData>,
+        ) -> opentelemetry_sdk::error::OTelSdkResult {
+            std::future::pending().await
+        }
+    }
+    let processor = crate::LambdaSpanProcessor::builder().exporter(NeverReady).build();
+    let function = Function::with(&[], |config| config.with_span_processor(processor));
+    let handler = create_traced_handler("orders", function.completion.clone(), |event| async {
+        tracing::info!("a log record");
+        succeed(event).await
+    });
+    block_on(handler(event(json!({})))).unwrap();
+    let written = function.written();
+    assert_eq!((written.spans.len(), written.logs.len()), (0, 1));
+}
+
+#[test]
+fn an_invocation_that_is_over_hurries_nobody() {
+    #[derive(Debug, Default)]
+    struct Notes(std::sync::Mutex<Vec<Duration>>);
+    impl Output for Notes {
+        fn write_lines(&self, _: &[u8], patience: Duration) -> std::io::Result<()> {
+            self.0.lock().unwrap().push(patience);
+            Ok(())
+        }
+    }
+    let output = std::sync::Arc::new(Notes::default());
+    let function = Function::with(&[], |config| config.output(std::sync::Arc::clone(&output) as _));
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    let mut event = event(json!({}));
+    event.context.deadline = NOW_MS + 100;
+    block_on(handler(event)).unwrap();
+    function.clock.store(NOW_MS + 200, Ordering::Relaxed);
+    drop(function.completion.get_tracer().start("between invocations"));
+    function.completion.complete();
+    assert_eq!(*output.0.lock().unwrap(), [Duration::from_millis(50), Duration::from_secs(1)]);
+}
+
+#[test]
 fn the_context_of_the_runtime_may_be_empty() {
     let function = Function::new();
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);

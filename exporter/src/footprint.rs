@@ -1,0 +1,57 @@
+//! About how much memory a finished span or a log record holds, so that buffers are bounded in bytes as well.
+
+use opentelemetry::logs::AnyValue;
+use opentelemetry::{Array, KeyValue, Value};
+use opentelemetry_sdk::logs::SdkLogRecord;
+use opentelemetry_sdk::trace::SpanData;
+
+/// Of each attribute, event, link or element beside its text.
+const OVERHEAD: usize = 48;
+
+/// A span with its attributes, events and links.
+pub(crate) fn of_span(span: &SpanData) -> usize {
+    let events = span.events.iter();
+    let links = span.links.iter();
+    size_of::<SpanData>()
+        + span.name.len()
+        + attributes(&span.attributes)
+        + events.map(|own| OVERHEAD + own.name.len() + attributes(&own.attributes)).sum::<usize>()
+        + links.map(|own| OVERHEAD + attributes(&own.attributes)).sum::<usize>()
+}
+
+/// A log record with its body and attributes.
+pub(crate) fn of_record(record: &SdkLogRecord) -> usize {
+    let attributes = record.attributes_iter();
+    size_of::<SdkLogRecord>()
+        + record.body().map_or(0, any)
+        + attributes.map(|(key, value)| OVERHEAD + key.as_str().len() + any(value)).sum::<usize>()
+}
+
+fn attributes(attributes: &[KeyValue]) -> usize {
+    attributes.iter().map(|own| OVERHEAD + own.key.as_str().len() + value(&own.value)).sum()
+}
+
+fn value(value: &Value) -> usize {
+    match value {
+        Value::String(text) => text.as_str().len(),
+        Value::Array(Array::String(texts)) => {
+            texts.iter().map(|text| OVERHEAD + text.as_str().len()).sum()
+        }
+        Value::Array(Array::I64(numbers)) => size_of_val(numbers.as_slice()),
+        Value::Array(Array::F64(numbers)) => size_of_val(numbers.as_slice()),
+        Value::Array(Array::Bool(switches)) => switches.len(),
+        _ => 0,
+    }
+}
+
+fn any(value: &AnyValue) -> usize {
+    match value {
+        AnyValue::String(text) => text.as_str().len(),
+        AnyValue::Bytes(bytes) => bytes.len(),
+        AnyValue::ListAny(values) => values.iter().map(|value| OVERHEAD + any(value)).sum(),
+        AnyValue::Map(map) => {
+            map.iter().map(|(key, value)| OVERHEAD + key.as_str().len() + any(value)).sum()
+        }
+        _ => 0,
+    }
+}
