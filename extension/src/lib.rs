@@ -11,6 +11,7 @@ mod endpoint;
 mod extensions_api;
 mod hold;
 mod http;
+mod identity;
 mod json;
 pub mod lifecycle;
 pub mod log;

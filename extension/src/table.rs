@@ -5,21 +5,17 @@
 
 use crate::config::{Config, InvocationSpan};
 use crate::extensions_api::Registration;
+use crate::identity::Identity;
 use crate::records::{Ids, Records};
 use crate::roots::Root;
 use crate::vitals::{Count, Vitals};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
-use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use platform::spans::resource_spans;
 use platform::{
-    Aggregator, Ending, EventKind, Identity, Invocations, Owner, PlatformEvent, SpanEnd,
-    SpanOptions,
+    Aggregator, Ending, EventKind, Invocations, Owner, PlatformEvent, SpanEnd, SpanOptions,
 };
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
-use wire::{Metrics, Request, Signal as _, Traces};
+use wire::Request;
 
 /// Invocations that are remembered; an environment runs one at a time, a managed instance some dozens.
 const MAX_KNOWN: usize = 256;
@@ -57,7 +53,6 @@ impl Known {
 #[derive(Debug)]
 pub(crate) struct Table {
     identity: Identity,
-    memory_bytes: Option<i64>,
     invocation_span: InvocationSpan,
     /// Managed instances are not told of INVOKE.
     is_told_of_invocations: bool,
@@ -85,19 +80,17 @@ impl Table {
         vitals: Arc<Vitals>,
         records: Records,
     ) -> Self {
-        let identity = identity(config, registration);
+        let identity = Identity::of(config, registration);
         let options = SpanOptions {
             mapping: config.span_mapping,
             end: config.span_end,
             names: config.names,
             xray_lambda: config.xray_lambda,
-            function_name: identity.function_name.clone().unwrap_or_default(),
-            function_version: identity.function_version.clone(),
+            function_name: identity.function_name().to_owned(),
+            function_version: identity.function_version().map(str::to_owned),
         };
-        let memory_mib = config.function.memory_mib.and_then(|mib| i64::try_from(mib).ok());
         Self {
             identity,
-            memory_bytes: memory_mib.and_then(|mib| mib.checked_mul(1024 * 1024)),
             invocation_span: config.invocation_span,
             is_told_of_invocations: !config.function.is_managed_instance,
             options,
@@ -223,14 +216,12 @@ impl Table {
             self.vitals.add(Count::TableFull, evicted - self.evicted.min(evicted));
             self.evicted = evicted;
             if !spans.is_empty() {
-                let spans = resource_spans(self.span_resource(), spans);
-                requests.push(Request::encode::<Traces>(&Traces::request(vec![spans])));
+                requests.push(self.identity.traces(spans));
             }
         }
         let metrics = self.metrics.take();
         if !metrics.is_empty() {
-            let metrics = self.resource_metrics(metrics);
-            requests.push(Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
+            requests.push(self.identity.metrics(metrics));
         }
         requests
     }
@@ -384,52 +375,6 @@ impl Table {
         });
         #[expect(clippy::indexing_slicing, reason = "the position was found or made just now")]
         &mut self.known[at]
-    }
-
-    fn span_resource(&self) -> Resource {
-        let mut resource = self.identity.log_resource();
-        if let Some(bytes) = self.memory_bytes {
-            resource.attributes.push(KeyValue {
-                key: wire::resource::FAAS_MAX_MEMORY.to_owned(),
-                value: Some(AnyValue { value: Some(any_value::Value::IntValue(bytes)) }),
-                ..KeyValue::default()
-            });
-        }
-        resource
-    }
-
-    fn resource_metrics(&self, metrics: Vec<Metric>) -> ResourceMetrics {
-        let scope = InstrumentationScope {
-            name: platform::names::PLATFORM_SCOPE.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..InstrumentationScope::default()
-        };
-        ResourceMetrics {
-            resource: Some(self.identity.metric_resource()),
-            scope_metrics: vec![ScopeMetrics {
-                scope: Some(scope),
-                metrics,
-                ..ScopeMetrics::default()
-            }],
-            ..ResourceMetrics::default()
-        }
-    }
-}
-
-/// Who the telemetry is of: what Lambda answered to register, else its variables.
-fn identity(config: &Config, registration: &Registration) -> Identity {
-    let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-    let function = &config.function;
-    Identity {
-        service_name: config.service_name.clone(),
-        function_name: said(&registration.function_name).or_else(|| said(&function.name)),
-        function_version: said(&registration.function_version).or_else(|| function.version.clone()),
-        is_lambda: true,
-        account: registration.account_id.clone(),
-        region: function.region.clone(),
-        // Lambda hides both from extensions; the forwarder knows them.
-        log_group: String::new(),
-        log_stream: String::new(),
     }
 }
 

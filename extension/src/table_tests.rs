@@ -79,7 +79,7 @@ impl Story {
 }
 
 fn spans(requests: &[Request]) -> Vec<Span> {
-    let traces = requests.iter().filter_map(Request::decode::<Traces>);
+    let traces = requests.iter().filter_map(Request::decode::<wire::Traces>);
     let containers = traces.flat_map(|request| request.unwrap().resource_spans);
     containers.flat_map(|container| container.scope_spans).flat_map(|scope| scope.spans).collect()
 }

@@ -318,7 +318,8 @@ async fn request(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
-    let answer = sender.send_request(request).await.map_err(io::Error::other)?;
+    let answer = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+    let answer = answer.expect("an answer").map_err(io::Error::other)?;
     let (head, body) = answer.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
     Ok(Posted { status: head.status.as_u16(), headers: head.headers, body })

@@ -1,0 +1,139 @@
+//! Who the telemetry is of, and the requests that say so.
+
+use crate::config::Config;
+use crate::extensions_api::Registration;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use platform::spans::resource_spans;
+use wire::{Metrics, Request, Signal as _, Traces};
+
+/// The function: what Lambda answered to register, else its variables.
+#[derive(Debug)]
+pub(crate) struct Identity {
+    function: platform::Identity,
+    memory_bytes: Option<i64>,
+}
+
+impl Identity {
+    pub(crate) fn of(config: &Config, registration: &Registration) -> Self {
+        let said = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        let function = &config.function;
+        let version = said(&registration.function_version);
+        let memory_mib = function.memory_mib.and_then(|mib| i64::try_from(mib).ok());
+        Self {
+            function: platform::Identity {
+                service_name: config.service_name.clone(),
+                function_name: said(&registration.function_name).or_else(|| said(&function.name)),
+                function_version: version.or_else(|| function.version.clone()),
+                is_lambda: true,
+                account: registration.account_id.clone(),
+                region: function.region.clone(),
+                // Lambda hides both from extensions; the forwarder knows them.
+                log_group: String::new(),
+                log_stream: String::new(),
+            },
+            memory_bytes: memory_mib.and_then(|mib| mib.checked_mul(1024 * 1024)),
+        }
+    }
+
+    pub(crate) fn function_name(&self) -> &str {
+        self.function.function_name.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn function_version(&self) -> Option<&str> {
+        self.function.function_version.as_deref()
+    }
+
+    /// A request of these spans.
+    pub(crate) fn traces(&self, spans: Vec<Span>) -> Request {
+        let mut resource = self.function.log_resource();
+        if let Some(bytes) = self.memory_bytes {
+            resource.attributes.push(KeyValue {
+                key: wire::resource::FAAS_MAX_MEMORY.to_owned(),
+                value: Some(AnyValue { value: Some(any_value::Value::IntValue(bytes)) }),
+                ..KeyValue::default()
+            });
+        }
+        Request::encode::<Traces>(&Traces::request(vec![resource_spans(resource, spans)]))
+    }
+
+    /// A request of these metrics. Their resource names the function only: each attribute is a label of every series.
+    pub(crate) fn metrics(&self, metrics: Vec<Metric>) -> Request {
+        let scope = InstrumentationScope {
+            name: platform::names::PLATFORM_SCOPE.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..InstrumentationScope::default()
+        };
+        let resource_metrics = ResourceMetrics {
+            resource: Some(self.function.metric_resource()),
+            scope_metrics: vec![ScopeMetrics {
+                scope: Some(scope),
+                metrics,
+                ..ScopeMetrics::default()
+            }],
+            ..ResourceMetrics::default()
+        };
+        Request::encode::<Metrics>(&Metrics::request(vec![resource_metrics]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::resource::v1::Resource;
+    use std::collections::BTreeMap;
+
+    fn described(resource: Option<Resource>) -> String {
+        let attributes = resource.unwrap().attributes.into_iter();
+        let one = |attribute: KeyValue| {
+            let value = match attribute.value.unwrap().value.unwrap() {
+                any_value::Value::StringValue(text) => text,
+                other => format!("{other:?}"),
+            };
+            format!("{}={value}", attribute.key)
+        };
+        attributes.map(one).collect::<Vec<_>>().join("\n")
+    }
+
+    #[test]
+    fn what_lambda_answers_is_believed_before_the_variables() {
+        let variables = [
+            ("AWS_LAMBDA_FUNCTION_NAME", "variable"),
+            ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+            ("AWS_REGION", "eu-west-1"),
+            ("OTEL_SERVICE_NAME", "shop"),
+        ];
+        let source: BTreeMap<String, String> =
+            variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        let config = Config::from_source(&source);
+        let registration = Registration {
+            function_name: "orders".to_owned(),
+            function_version: "7".to_owned(),
+            account_id: Some("123456789012".to_owned()),
+        };
+        let identity = Identity::of(&config, &registration);
+        let traces = identity.traces(vec![Span::default()]).decode::<Traces>().unwrap().unwrap();
+        let spans = described(traces.resource_spans.into_iter().next().unwrap().resource);
+        expect_test::expect![[r"
+            service.name=shop
+            cloud.provider=aws
+            cloud.platform=aws_lambda
+            cloud.region=eu-west-1
+            cloud.account.id=123456789012
+            faas.name=orders
+            faas.version=7
+            faas.max_memory=IntValue(134217728)"]]
+        .assert_eq(&spans);
+        let metrics = identity.metrics(Vec::new()).decode::<Metrics>().unwrap().unwrap();
+        let metrics = described(metrics.resource_metrics.into_iter().next().unwrap().resource);
+        assert!(!metrics.contains("faas.max_memory") && spans.starts_with(&metrics), "{metrics}");
+
+        let identity = Identity::of(&config, &Registration::default());
+        assert_eq!(
+            (identity.function_name(), identity.function_version()),
+            ("variable", Some("1"))
+        );
+    }
+}
