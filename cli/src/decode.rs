@@ -5,7 +5,7 @@ use serde::Serialize;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
 use std::process::ExitCode;
-use wire::{Limits, SignalKind, read_line};
+use wire::{Joined, Limits, LineReading, Rejoin, SignalKind, read_line};
 
 /// Arguments of `lambda-otlp decode`.
 #[derive(clap::Args)]
@@ -59,13 +59,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if undecodable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-fn decode_file(file: &str, mut requests_to: Option<&mut dyn Write>) -> anyhow::Result<Summary> {
+fn decode_file(file: &str, requests_to: Option<&mut dyn Write>) -> anyhow::Result<Summary> {
     let mut input: Box<dyn BufRead> = if file == "-" {
         Box::new(io::stdin().lock())
     } else {
         Box::new(BufReader::new(File::open(file).with_context(|| format!("cannot open {file}"))?))
     };
-    let mut summary = Summary { file: file.to_owned(), ..Summary::default() };
+    let summary = Summary { file: file.to_owned(), ..Summary::default() };
+    let mut decoding =
+        Decoding { summary, requests_to, rejoin: Rejoin::default(), pieces: Vec::new() };
     let mut bytes = Vec::new();
     for number in 1usize.. {
         let whole =
@@ -77,15 +79,70 @@ fn decode_file(file: &str, mut requests_to: Option<&mut dyn Write>) -> anyhow::R
         if line.trim().is_empty() {
             continue;
         }
-        summary.lines += 1;
-        if !whole {
-            summary.undecodable += 1;
+        decoding.summary.lines += 1;
+        if whole {
+            decoding.take(number, line.trim_end_matches(['\r', '\n']))?;
+        } else {
+            decoding.summary.undecodable += 1;
             eprintln!("{file}:{number}: skipped: the line is longer than {MAX_LINE_BYTES} bytes");
-            continue;
         }
-        let Some(reading) = read_line(&line, &Limits::default()) else { continue };
+    }
+    decoding.end()
+}
+
+/// One file, line by line; a line that was cut into several is joined again.
+struct Decoding<'a> {
+    summary: Summary,
+    requests_to: Option<&'a mut dyn Write>,
+    rejoin: Rejoin,
+    /// Number and text of the lines that may be pieces of one.
+    pieces: Vec<(usize, String)>,
+}
+
+impl Decoding<'_> {
+    fn take(&mut self, number: usize, line: &str) -> anyhow::Result<()> {
+        let limits = Limits::default();
+        if self.rejoin.is_waiting() {
+            match self.rejoin.go_on(line, &limits) {
+                Joined::More => {
+                    self.pieces.push((number, line.to_owned()));
+                    return Ok(());
+                }
+                Joined::Whole(reading) => {
+                    let first = self.pieces.first().map_or(number, |(first, _)| *first);
+                    self.pieces.clear();
+                    return self.take_reading(first, &reading);
+                }
+                Joined::Broken => self.take_pieces_alone()?,
+            }
+        }
+        let Some(reading) = read_line(line, &limits) else { return Ok(()) };
+        if self.rejoin.begin(line, &reading) {
+            self.pieces.push((number, line.to_owned()));
+            return Ok(());
+        }
+        self.take_reading(number, &reading)
+    }
+
+    /// What cannot be joined is read line by line.
+    fn take_pieces_alone(&mut self) -> anyhow::Result<()> {
+        for (number, line) in std::mem::take(&mut self.pieces) {
+            if let Some(reading) = read_line(&line, &Limits::default()) {
+                self.take_reading(number, &reading)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> anyhow::Result<Summary> {
+        self.take_pieces_alone()?;
+        Ok(self.summary)
+    }
+
+    fn take_reading(&mut self, number: usize, reading: &LineReading) -> anyhow::Result<()> {
+        let summary = &mut self.summary;
         for decoded in &reading.decoded {
-            if let Some(out) = &mut requests_to {
+            if let Some(out) = &mut self.requests_to {
                 out.write_all(decoded.request.to_json().as_bytes())?;
                 out.write_all(b"\n")?;
             }
@@ -99,12 +156,12 @@ fn decode_file(file: &str, mut requests_to: Option<&mut dyn Write>) -> anyhow::R
         for undecodable in &reading.undecodable {
             summary.undecodable += 1;
             eprintln!(
-                "{file}:{number}: {} ({} bytes, SHA-256 {})",
-                undecodable.reason, undecodable.bytes, undecodable.sha256
+                "{}:{number}: {} ({} bytes, SHA-256 {})",
+                summary.file, undecodable.reason, undecodable.bytes, undecodable.sha256
             );
         }
+        Ok(())
     }
-    Ok(summary)
 }
 
 /// No writer writes a longer one, and a file without newlines must not fill the memory.

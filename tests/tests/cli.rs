@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use lambda_otlp_tests::{binary, workspace};
+use lambda_otlp_tests::{binary, fixture, workspace};
 use std::process::{Command, Output, Stdio};
 
 fn run(arguments: &[&str]) -> Output {
@@ -40,6 +40,20 @@ fn the_summary_counts_what_the_samples_hold() {
     }
     check("rust-empty", [4, 4, 0]);
     check("rust-lite-handler", [1, 1, 1]);
+}
+
+#[test]
+fn a_line_in_pieces_is_joined() {
+    let line = String::from_utf8(fixture("lines/python-10.jsonl")).unwrap();
+    let (head, tail) = line.trim_end().split_at(600);
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("pieces");
+    std::fs::write(&path, format!("text\n{head}\n{tail}\n{head}\ntext\n")).unwrap();
+    let output = run(&["decode", "--summary", "--json", path.to_str().unwrap()]);
+    let out = text(&output.stdout);
+    assert!(out.contains("\"lines\":5,\"requests\":1,\"spans\":10"), "{out}");
+    assert!(out.contains("\"undecodable\":1"), "{out}");
+    assert!(text(&output.stderr).contains(":4: "), "{}", text(&output.stderr));
 }
 
 #[test]
