@@ -178,6 +178,19 @@ fn where_roots_come_by_otlp_an_end_waits_for_its_own() {
 }
 
 #[test]
+fn a_root_that_names_no_invocation_belongs_to_the_one_that_it_began_in() {
+    let mut story = Story::new(&[]);
+    story.table.sends_roots = true;
+    story.invoke(FIRST, 10_000);
+    story.event(EventKind::Start, FIRST, 10_000);
+    story.event(EventKind::RuntimeDone, FIRST, 11_000);
+    story.invoke(SECOND, 20_000);
+    assert_eq!(story.due(), "");
+    story.root_by_otlp(None, 10_005);
+    assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
+}
+
+#[test]
 fn the_report_ends_the_span_if_it_is_to() {
     let mut story = Story::new(&[("LAMBDA_OTLP_SPAN_END", "report")]);
     story.invoke(FIRST, 10_000);

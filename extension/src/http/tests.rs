@@ -149,3 +149,20 @@ async fn what_is_no_request_ends_its_connection_and_nothing_else() {
     check("GET /a HTTP/1.1\r\n\r\n", "200: GET /a ").await;
     assert_eq!(vitals.get(Count::Panics), 1);
 }
+
+#[tokio::test]
+async fn who_comes_beyond_the_bound_is_turned_away_at_once() {
+    let (address, _) = server().await;
+    let mut connections = Vec::new();
+    for _ in 0..MAX_CONNECTIONS {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        // An answer shows that it was accepted.
+        connection.write_all(b"GET /a HTTP/1.1\r\n\r\n").await.unwrap();
+        connection.read_u8().await.unwrap();
+        connections.push(connection);
+    }
+    assert_eq!(exchange(address, "GET /a HTTP/1.1\r\n\r\n", 100).await, "");
+    drop(connections);
+    // Those that ended make room, as soon as the server has seen it.
+    while exchange(address, "GET /a HTTP/1.1\r\n\r\n", 100).await.is_empty() {}
+}

@@ -161,3 +161,23 @@ async fn a_full_pipe_refuses_and_what_was_not_begun_is_left_out() {
     assert_eq!(stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 2)]);
     assert_eq!((vitals.get(Count::Ambiguous), vitals.get(Count::RefusedFull)), (1, 2));
 }
+
+#[tokio::test]
+async fn what_requests_inflate_to_has_a_bound_too() {
+    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
+    let _next = lambda.next().await;
+    lambda.stdout.fill(true);
+    // Of 16 MiB there is room for two of these, however small they come.
+    let mut body = Vec::new();
+    wire::proto::Writer::new(&mut body).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| span.string(5, &"x".repeat(7 << 20)));
+        });
+    });
+    let body = gzip::compress(6, &body);
+    let headers = [PROTOBUF, GZIP];
+    let post = || async { lambda.otlp("/v1/traces", &headers, &body).await.status };
+    assert_eq!(<[u16; 3]>::from(tokio::join!(post(), post(), post())), [503; 3]);
+    assert_eq!(lambda.vitals.get(Count::Received), 2);
+    lambda.stdout.fill(false);
+}
