@@ -168,4 +168,13 @@ mod tests {
         }
         assert_eq!(written, [vec![1023, 1], vec![500, 5000]]);
     }
+
+    #[test]
+    fn large_items_are_dropped_while_a_full_buffer_waits_for_a_write() {
+        let footprint = |item: &i32| usize::try_from(*item).unwrap() * 1024;
+        let buffer = Buffer::new(SignalKind::Traces, 1000, footprint, |_| false, Arc::default());
+        buffer.push(2000, |_| [1025, 1].into_iter().for_each(|item| buffer.push(item, |_| ())));
+        assert_eq!(buffer.flush(|batch| batch), Some(vec![1025]));
+        assert_eq!(buffer.vitals.lost(SignalKind::Traces, Loss::BufferFull), 1);
+    }
 }

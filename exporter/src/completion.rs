@@ -2,14 +2,15 @@
 
 use crate::deadline::{Armed, DeadlineWatch};
 use crate::line_exporter::LineExporter;
+use crate::processor::LambdaSpanProcessor;
 use crate::propagation::Propagation;
-use crate::subscriber;
 use crate::vitals::Loss;
+use crate::{stderr, subscriber};
 use opentelemetry::metrics::{Counter, Meter, MeterProvider as _};
 use opentelemetry::{Context, InstrumentationScope, KeyValue};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider, SpanProcessor as _};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -64,11 +65,14 @@ impl InvocationFacts {
 
 /// The three signals, flushed together.
 pub(crate) struct Signals {
+    /// Our own processor, unless the application has chosen others.
+    spans: Option<Arc<LambdaSpanProcessor>>,
     pub(crate) tracer_provider: SdkTracerProvider,
     pub(crate) logger_provider: SdkLoggerProvider,
     pub(crate) meter_provider: SdkMeterProvider,
     pub(crate) line: LineExporter,
     reported: Mutex<Reported>,
+    metrics_panicked: AtomicBool,
 }
 
 /// How much of the vitals is in the metrics already.
@@ -81,28 +85,56 @@ struct Reported {
 
 impl Signals {
     pub(crate) fn new(
+        spans: Option<Arc<LambdaSpanProcessor>>,
         tracer_provider: SdkTracerProvider,
         logger_provider: SdkLoggerProvider,
         meter_provider: SdkMeterProvider,
         line: LineExporter,
     ) -> Self {
         let reported = Mutex::default();
-        Self { tracer_provider, logger_provider, meter_provider, line, reported }
+        let metrics_panicked = AtomicBool::new(false);
+        Self {
+            spans,
+            tracer_provider,
+            logger_provider,
+            meter_provider,
+            line,
+            reported,
+            metrics_panicked,
+        }
     }
 
     /// Writes all finished spans, all log records and all measurements; never panics.
     pub(crate) fn flush(&self) {
-        // Errors are counted where they occur, and nobody here could do more.
-        let contained = catch_unwind(AssertUnwindSafe(|| {
-            let _suppressed = Context::enter_telemetry_suppressed_scope();
-            drop(self.tracer_provider.force_flush());
-            drop(self.logger_provider.force_flush());
+        // Each on its own: code of the application's is called, and its panic costs one signal. Errors are counted where
+        // they occur, and nobody here could do more.
+        if let Some(spans) = &self.spans {
+            self.contained(SignalKind::Traces, || drop(spans.force_flush()));
+        }
+        self.contained(SignalKind::Traces, || drop(self.tracer_provider.force_flush()));
+        self.contained(SignalKind::Logs, || drop(self.logger_provider.force_flush()));
+        let are_written = self.contained(SignalKind::Metrics, || {
             self.report_losses();
             drop(self.meter_provider.force_flush());
+        });
+        if !are_written && !self.metrics_panicked.swap(true, Ordering::Relaxed) {
+            stderr::warn(
+                "the callback of an observable instrument panicked: the OpenTelemetry SDK collects no metrics in this \
+                 environment any more",
+            );
+        }
+    }
+
+    /// Whether this part of a flush did not panic; one that did is counted.
+    fn contained(&self, kind: SignalKind, part: impl FnOnce()) -> bool {
+        let contained = catch_unwind(AssertUnwindSafe(|| {
+            let _suppressed = Context::enter_telemetry_suppressed_scope();
+            part();
         }));
         if contained.is_err() {
-            self.line.vitals().lose(SignalKind::Traces, Loss::Panicked, 1);
+            self.line.vitals().lose(kind, Loss::Panicked, 1);
         }
+        contained.is_ok()
     }
 
     /// Turns what was lost since the last time into measurements.
@@ -150,6 +182,9 @@ impl TelemetryCompletionHandler {
     }
 
     /// A meter; its instruments are collected when the invocation is over.
+    ///
+    /// The callback of an observable instrument must not panic: the panic costs the function nothing, but the SDK
+    /// collects no metrics in this environment any more. One line on stderr says so.
     #[must_use]
     pub fn meter(&self, name: &'static str) -> Meter {
         self.telemetry.signals.meter_provider.meter(name)

@@ -164,6 +164,10 @@ impl StdoutMetricExporter {
         Self { line, temporality: config.temporality }
     }
 
+    pub(crate) fn patience(&self) -> Duration {
+        self.line.patience()
+    }
+
     pub(crate) fn export_now(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         // The resource comes with each batch.
         let service_name = opentelemetry::Key::from_static_str(wire::resource::SERVICE_NAME);

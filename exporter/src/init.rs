@@ -13,7 +13,7 @@ use crate::mode::ProcessorMode;
 use crate::output::Output;
 #[cfg(test)]
 use crate::patience::Deadline;
-use crate::processor::LambdaSpanProcessor;
+use crate::processor::{LambdaSpanProcessor, SharedProcessor};
 use crate::propagation::{self, BoxedPropagator, Propagation};
 use crate::{resource, stderr, subscriber};
 use opentelemetry::global;
@@ -24,7 +24,7 @@ use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{
     IdGenerator, RandomIdGenerator, Sampler, SdkTracer, SdkTracerProvider, ShouldSample,
-    SpanProcessor, TracerProviderBuilder,
+    SpanExporter as _, SpanProcessor, TracerProviderBuilder,
 };
 use settings::{Env, Source};
 use std::fmt;
@@ -288,7 +288,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     let signals = Arc::new(signals(
         &settings,
         &line,
-        resource,
+        &resource,
         tracer_builder,
         config.before,
         config.processors,
@@ -330,14 +330,15 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
 fn signals(
     settings: &Config,
     line: &LineExporter,
-    resource: Resource,
+    resource: &Resource,
     mut tracer_builder: TracerProviderBuilder,
     before: Vec<AddProcessor>,
     processors: Vec<AddProcessor>,
 ) -> Signals {
     let vitals = Arc::clone(line.vitals());
     let mut logger_builder = SdkLoggerProvider::builder().with_resource(resource.clone());
-    let mut meter_builder = SdkMeterProvider::builder().with_resource(resource);
+    let mut meter_builder = SdkMeterProvider::builder().with_resource(resource.clone());
+    let mut spans = None;
     if !settings.disabled {
         let queue_size = settings.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE);
         let has_own_processor = !processors.is_empty();
@@ -345,9 +346,11 @@ fn signals(
             tracer_builder = add(tracer_builder);
         }
         if !has_own_processor {
-            let exporter = StdoutSpanExporter::over(line.clone(), settings);
+            let mut exporter = StdoutSpanExporter::over(line.clone(), settings);
+            exporter.set_resource(resource);
             let processor = LambdaSpanProcessor::new(exporter, queue_size, Arc::clone(&vitals));
-            tracer_builder = tracer_builder.with_span_processor(processor);
+            let processor = Arc::clone(spans.insert(Arc::new(processor)));
+            tracer_builder = tracer_builder.with_span_processor(SharedProcessor(processor));
         }
         let exporter = StdoutLogExporter::over(line.clone(), settings);
         let processor = LambdaLogProcessor::new(exporter, queue_size, Arc::clone(&vitals));
@@ -356,6 +359,7 @@ fn signals(
         meter_builder = meter_builder.with_reader(FlushReader::new(exporter));
     }
     Signals::new(
+        spans,
         tracer_builder.build(),
         logger_builder.build(),
         meter_builder.build(),

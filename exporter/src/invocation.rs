@@ -2,6 +2,7 @@
 
 use crate::completion::TelemetryCompletionHandler;
 use crate::deadline::Armed;
+use crate::end_attributes::ending;
 use crate::id_generator::with_trace_id;
 use crate::trigger::{SpanAttributes, TriggerType};
 use opentelemetry::trace::{Link, SpanKind, Status, TraceContextExt as _, TraceId, Tracer as _};
@@ -87,20 +88,27 @@ impl Invocation {
         }
         // The telemetry is written even if what describes the end panics.
         let described = AssertUnwindSafe(|| self.describe(outcome));
-        drop(catch_unwind(described));
-        drop(catch_unwind(AssertUnwindSafe(|| self.context.span().end())));
+        let keys = catch_unwind(described).unwrap_or_default();
+        let span = self.context.span();
+        let id = span.span_context().span_id();
+        drop(catch_unwind(AssertUnwindSafe(|| ending(id, keys, || span.end()))));
         drop(self.watched.take());
         self.completion.complete();
         self.completion.forget(self.deadline);
     }
 
-    fn describe(&self, outcome: Outcome) {
+    /// Says how the invocation ended; returns the keys of the attributes for that.
+    fn describe(&self, outcome: Outcome) -> Vec<&'static str> {
         let span = self.context.span();
+        let mut keys = Vec::new();
         if !span.is_recording() {
-            return;
+            return keys;
         }
+        let mut set = |key: &'static str, value: Value| {
+            keys.push(key);
+            span.set_attribute(KeyValue::new(key, value));
+        };
         let exception = |error_type: &str, message: &str| {
-            span.set_attribute(KeyValue::new("error.type", error_type.to_owned()));
             let attributes = vec![
                 KeyValue::new("exception.type", error_type.to_owned()),
                 KeyValue::new("exception.message", message.to_owned()),
@@ -113,25 +121,32 @@ impl Invocation {
             Outcome::Response { status_code: None } => {}
             Outcome::Response { status_code: Some(code) } => {
                 let value = i64::from(code);
-                span.set_attribute(KeyValue::new("http.response.status_code", value));
+                set("http.response.status_code", value.into());
                 if self.completion.telemetry.facts.duplicate_http_names {
-                    span.set_attribute(KeyValue::new("http.status_code", value));
+                    set("http.status_code", value.into());
                 }
                 // "HTTP spans", Status: of a server, 4xx is no error.
                 if code >= 500 {
-                    span.set_attribute(KeyValue::new("error.type", code.to_string()));
+                    set("error.type", code.to_string().into());
                     span.set_status(Status::error(""));
                 }
             }
-            Outcome::Error { error_type, message } => exception(&error_type, &message),
-            Outcome::Panic { message } => exception("panic", &message),
+            Outcome::Error { error_type, message } => {
+                exception(&error_type, &message);
+                set("error.type", error_type.into());
+            }
+            Outcome::Panic { message } => {
+                exception("panic", &message);
+                set("error.type", "panic".into());
+            }
             Outcome::Cancelled => {
-                span.set_attribute(KeyValue::new("error.type", "cancelled"));
+                set("error.type", "cancelled".into());
                 span.set_status(Status::error(
                     "the handler's future was dropped before it was ready",
                 ));
             }
         }
+        keys
     }
 }
 
@@ -183,6 +198,7 @@ impl NewSpan {
         if let Some(id) = xray.parent_id.filter(|id| *id != parent_span.to_bytes()) {
             attributes.push(KeyValue::new("aws.xray.parent_id", to_hex(&id)));
         }
+        let has_parent = parent.span().span_context().is_valid();
         attributes.extend(extracted.attributes);
         attributes.extend_from_slice(&options.attributes);
         if telemetry.facts.duplicate_http_names && extracted.trigger == TriggerType::Http {
@@ -194,7 +210,12 @@ impl NewSpan {
             attributes,
             links: extracted.links,
             parent,
-            trace_id: invocation_trace_id(&xray, &lambda.request_id),
+            // With a parent nobody would take it but a span that a processor starts meanwhile.
+            trace_id: if has_parent {
+                None
+            } else {
+                invocation_trace_id(&xray, &lambda.request_id)
+            },
             request_id: lambda.request_id.clone(),
         }
     }

@@ -45,6 +45,7 @@ mod clock;
 mod completion;
 mod config;
 mod deadline;
+mod end_attributes;
 mod exporters;
 mod footprint;
 mod handler;
@@ -66,6 +67,7 @@ mod room;
 mod stderr;
 mod subscriber;
 mod trigger;
+mod turn;
 mod vitals;
 mod writer;
 

@@ -12,6 +12,7 @@ use std::fmt;
 use std::io::{self, ErrorKind};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, Written};
 
 /// The level that a line carries in text log format.
@@ -127,6 +128,11 @@ impl LineExporter {
     /// When the running invocation times out: no line is waited for longer.
     pub(crate) fn deadline(&self) -> &Deadline {
         self.shared.patience.deadline()
+    }
+
+    /// How long to wait for another that writes.
+    pub(crate) fn patience(&self) -> Duration {
+        self.shared.patience.get()
     }
 
     pub(crate) fn vitals(&self) -> &Arc<Vitals> {
@@ -271,7 +277,7 @@ mod tests {
     use crate::clock::Clock;
     use crate::patience::{LONGEST_PATIENCE, STUCK_PATIENCE};
     use std::sync::atomic::{AtomicBool, Ordering};
-    use std::time::{Duration, UNIX_EPOCH};
+    use std::time::UNIX_EPOCH;
 
     fn exporter(output: Arc<dyn Output>) -> LineExporter {
         let deadline = Deadline::new(Clock::new(|| UNIX_EPOCH));

@@ -1,7 +1,8 @@
 //! Collects metrics when the invocation is over.
 
 use crate::exporters::StdoutMetricExporter;
-use opentelemetry_sdk::error::OTelSdkResult;
+use crate::turn::Turn;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::metrics::data::ResourceMetrics;
 use opentelemetry_sdk::metrics::exporter::PushMetricExporter as _;
 use opentelemetry_sdk::metrics::reader::MetricReader;
@@ -15,12 +16,15 @@ use std::time::Duration;
 pub(crate) struct FlushReader {
     reader: ManualReader,
     exporter: StdoutMetricExporter,
+    /// Held while measurements are collected and written: whoever finds them collected by another thread must not return
+    /// the response before they are written.
+    turn: Turn,
 }
 
 impl FlushReader {
     pub(crate) fn new(exporter: StdoutMetricExporter) -> Self {
         let reader = ManualReader::builder().with_temporality(exporter.temporality()).build();
-        Self { reader, exporter }
+        Self { reader, exporter, turn: Turn::default() }
     }
 }
 
@@ -34,6 +38,10 @@ impl MetricReader for FlushReader {
     }
 
     fn force_flush(&self) -> OTelSdkResult {
+        let Some(_turn) = self.turn.take(self.exporter.patience()) else {
+            // Nothing is lost: what is measured now is collected next time.
+            return Err(OTelSdkError::InternalFailure("metrics are being written".to_owned()));
+        };
         let mut metrics = ResourceMetrics::default();
         self.reader.collect(&mut metrics)?;
         if metrics.scope_metrics().next().is_none() {

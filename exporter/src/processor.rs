@@ -3,6 +3,7 @@
 use crate::block_on::block_on;
 use crate::buffer::Buffer;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
+use crate::end_attributes;
 use crate::exporters::StdoutSpanExporter;
 use crate::footprint;
 use crate::patience::{Deadline, Patience};
@@ -85,8 +86,9 @@ fn is_local_root(span: &SpanData) -> bool {
 impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
     fn on_start(&self, _span: &mut Span, _parent: &Context) {}
 
-    fn on_end(&self, span: SpanData) {
+    fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
+            end_attributes::settle(&mut span);
             self.buffer.push(span, |batch| drop(self.export(batch)));
         }
     }
@@ -102,6 +104,29 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
 
     fn set_resource(&mut self, resource: &Resource) {
         self.exporter.set_resource(resource);
+    }
+}
+
+/// The processor that [`init_telemetry`](crate::init_telemetry) adds, shared with what flushes it: the provider flushes
+/// one processor after the other, and one of the application's may panic. Its exporter has its resource.
+#[derive(Debug)]
+pub(crate) struct SharedProcessor(pub(crate) Arc<LambdaSpanProcessor>);
+
+impl SpanProcessor for SharedProcessor {
+    fn on_start(&self, span: &mut Span, parent: &Context) {
+        self.0.on_start(span, parent);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        self.0.on_end(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
     }
 }
 

@@ -321,6 +321,38 @@ fn an_invocation_that_is_over_hurries_nobody() {
 }
 
 #[test]
+fn what_the_handler_says_of_its_end_stays_and_is_said_once() {
+    use opentelemetry::trace::TraceContextExt as _;
+    let check = |function: &Function| {
+        let handler = create_traced_handler(
+            "orders",
+            function.completion.clone(),
+            |_: LambdaEvent<Value>| async {
+                let context = opentelemetry::Context::current();
+                for (key, value) in [("error.type", "Refused"), ("faas.trigger", "timer")] {
+                    context.span().set_attribute(opentelemetry::KeyValue::new(key, value));
+                }
+                Ok::<_, Error>(json!({ "statusCode": 502 }))
+            },
+        );
+        block_on(handler(event(json!({})))).unwrap();
+        expect![[r#"
+            aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+            cloud.account.id="123456789012"
+            cloud.resource_id="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+            error.type="Refused"
+            faas.coldstart=true
+            faas.invocation_id="3da1f2dc-3222-475e-9205-e2e6c6318895"
+            faas.trigger="timer"
+            http.response.status_code=502
+        "#]]
+        .assert_eq(&shown(&function.span().attributes));
+    };
+    check(&Function::new());
+    check(&Function::without_subscriber(&[], |config| config));
+}
+
+#[test]
 fn the_context_of_the_runtime_may_be_empty() {
     let function = Function::new();
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);

@@ -4,5 +4,6 @@
 mod driver;
 mod ends;
 mod events;
+mod panics;
 mod parents;
 mod signals;

@@ -1,0 +1,143 @@
+//! Code of the application's that panics or interferes while telemetry is written costs its own signal only.
+
+use super::driver::{Function, Written, block_on, event};
+use crate::handler::create_traced_handler;
+use crate::vitals::Loss;
+use crate::{InMemoryOutput, Output, TelemetryCompletionHandler};
+use lambda_runtime::{Error, LambdaEvent};
+use opentelemetry::Context;
+use opentelemetry::trace::Tracer as _;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::trace::{SdkTracer, Span, SpanData, SpanProcessor};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::Duration;
+use wire::SignalKind;
+
+/// One invocation that makes a span, a log record and a measurement.
+fn invoke(function: &Function, payload: Value) -> Written {
+    let counter = function.completion.meter("test").u64_counter("orders").build();
+    let handler = create_traced_handler("orders", function.completion.clone(), {
+        move |_: LambdaEvent<Value>| {
+            let counter = counter.clone();
+            async move {
+                tracing::info!("received");
+                counter.add(1, &[]);
+                Ok::<_, Error>(json!(null))
+            }
+        }
+    });
+    block_on(handler(event(payload))).unwrap();
+    function.written()
+}
+
+fn counts(written: &Written) -> [usize; 3] {
+    [written.spans.len(), written.logs.len(), written.metrics.len()]
+}
+
+/// Spans, data points, log records.
+fn panicked(function: &Function) -> [u64; 3] {
+    let vitals = function.completion.telemetry.signals.line.vitals();
+    SignalKind::ALL.map(|kind| vitals.lost(kind, Loss::Panicked))
+}
+
+#[derive(Debug)]
+struct PanicsAtFlush;
+
+impl SpanProcessor for PanicsAtFlush {
+    fn on_start(&self, _: &mut Span, _: &Context) {}
+    fn on_end(&self, _: SpanData) {}
+    fn force_flush(&self) -> OTelSdkResult {
+        panic!("flush")
+    }
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_processor_that_panics_at_the_flush_costs_nothing_of_ours() {
+    let function =
+        Function::with(&[], |config| config.with_additional_span_processor(PanicsAtFlush));
+    let written = invoke(&function, json!({}));
+    let lost = written.metrics.iter().filter(|metric| metric.name != "orders").count();
+    assert_eq!((counts(&written), lost), ([1, 1, 2], 1));
+    assert_eq!(panicked(&function), [1, 0, 0]);
+}
+
+#[test]
+fn an_instruments_callback_that_panics_costs_metrics_only() {
+    let function = Function::new();
+    let meter = function.completion.meter("test");
+    let _gauge = meter.u64_observable_gauge("stock").with_callback(|_| panic!("callback")).build();
+    assert_eq!(counts(&invoke(&function, json!({}))), [1, 1, 0]);
+    assert_eq!(panicked(&function), [0, 1, 0]);
+}
+
+/// Flushes the metrics while they are written, as the thread that watches the deadline may.
+#[derive(Debug, Default)]
+struct FlushesAgain {
+    memory: InMemoryOutput,
+    completion: OnceLock<TelemetryCompletionHandler>,
+    second: Mutex<Vec<OTelSdkResult>>,
+}
+
+impl Output for FlushesAgain {
+    fn write_lines(&self, lines: &[u8], patience: Duration) -> std::io::Result<()> {
+        if let Some(completion) = self.completion.get() {
+            self.second.lock().unwrap().push(completion.meter_provider().force_flush());
+        }
+        self.memory.write_lines(lines, patience)
+    }
+}
+
+#[test]
+fn metrics_are_collected_by_one_until_they_are_written() {
+    let output = Arc::new(FlushesAgain::default());
+    let function = Function::with(&[], |config| config.output(Arc::clone(&output) as _));
+    function.completion.meter("test").u64_counter("orders").build().add(1, &[]);
+    output.completion.set(function.completion.clone()).unwrap();
+    let in_a_moment = std::time::UNIX_EPOCH + Duration::from_millis(super::driver::NOW_MS + 20);
+    function.completion.telemetry.signals.line.deadline().set(in_a_moment);
+    function.completion.complete();
+    assert_eq!(output.memory.take_lines().len(), 1);
+    assert!(output.second.lock().unwrap().iter().all(Result::is_err));
+    assert_eq!(output.second.lock().unwrap().len(), 1);
+}
+
+/// Starts a trace of its own when a span starts.
+#[derive(Debug, Default)]
+struct StartsAnother(OnceLock<SdkTracer>);
+
+#[derive(Debug)]
+struct Shared(Arc<StartsAnother>);
+
+impl SpanProcessor for Shared {
+    fn on_start(&self, span: &mut Span, _: &Context) {
+        let is_own = span.exported_data().is_some_and(|span| span.name == "audit");
+        if let (Some(tracer), false) = (self.0.0.get(), is_own) {
+            let audit = tracer.span_builder("audit");
+            drop(tracer.build_with_context(audit, &Context::new()));
+        }
+    }
+    fn on_end(&self, _: SpanData) {}
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+#[test]
+fn the_invocations_trace_id_goes_to_no_other_span_where_it_has_a_parent() {
+    let other = Arc::new(StartsAnother::default());
+    let processor = Shared(Arc::clone(&other));
+    let function = Function::with(&[], |config| config.with_additional_span_processor(processor));
+    other.0.set(function.completion.get_tracer().clone()).unwrap();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let written = invoke(&function, json!({ "headers": { "traceparent": parent } }));
+    let derived = wire::ids::trace_id_from_request_id(super::driver::REQUEST_ID);
+    assert_eq!(written.spans.len(), 2);
+    assert_ne!(written.span_named("audit").trace_id, derived);
+}
