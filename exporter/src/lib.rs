@@ -84,6 +84,8 @@ pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
 pub use init::{InitError, TelemetryConfig, TelemetryConfigBuilder, init_telemetry};
 pub use line_exporter::{LineExporter, LogLevel};
 pub use mode::ProcessorMode;
+/// The version whose spans, meters and context are ours: use it, so that no second version gets in.
+pub use opentelemetry;
 pub use output::{InMemoryOutput, NamedPipe, Output, PIPE_PATH, Stdout};
 pub use processor::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
 pub use propagation::{LambdaXrayPropagator, XrayPropagator};

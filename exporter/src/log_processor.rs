@@ -52,6 +52,10 @@ impl LogProcessor for LambdaLogProcessor {
         if record.event_name().is_some_and(is_source_location) {
             record.set_event_name("");
         }
+        // `tracing` gives no time of its own, and many a backend sorts by it.
+        if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {
+            record.set_timestamp(observed);
+        }
         self.buffer.push((record.clone(), scope.clone()), |batch| drop(self.write(&batch)));
     }
 

@@ -82,6 +82,7 @@ fn events_are_log_records_of_their_span() {
             assert_eq!(span.trace_id, record.trace_id);
             assert_eq!(record.flags, 1);
             assert_ne!(record.observed_time_unix_nano, 0);
+            assert_eq!(record.time_unix_nano, record.observed_time_unix_nano);
             assert_eq!(record.event_name, "", "a place in the source is no event's name");
             let body = format!("{:?}", record.body.as_ref().unwrap().value.as_ref().unwrap());
             format!("{} {} {body} {}", span.name, record.severity_text, shown(&record.attributes))
