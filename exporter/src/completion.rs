@@ -4,6 +4,7 @@ use crate::deadline::{Armed, DeadlineWatch};
 use crate::line_exporter::LineExporter;
 use crate::processor::LambdaSpanProcessor;
 use crate::propagation::Propagation;
+use crate::root_record::RootRecord;
 use crate::vitals::Loss;
 use crate::{stderr, subscriber};
 use opentelemetry::metrics::{Counter, Meter, MeterProvider as _};
@@ -54,6 +55,7 @@ pub(crate) struct InvocationFacts {
     pub(crate) duplicate_http_names: bool,
     /// No invocation was seen yet.
     pub(crate) is_cold: AtomicBool,
+    pub(crate) root_record: RootRecord,
 }
 
 impl InvocationFacts {

@@ -157,6 +157,7 @@ pub(crate) struct Platform {
     pub(crate) memory_mib: Option<i64>,
     pub(crate) log_group: Option<String>,
     pub(crate) log_stream: Option<String>,
+    pub(crate) runtime_api: Option<String>,
     /// The application log level, under the JSON log format only.
     pub(crate) json_log_level: Option<String>,
     pub(crate) log_level: Option<String>,
@@ -320,6 +321,7 @@ impl Platform {
                 .and_then(|size| size.parse().ok()),
             log_group: source.get("AWS_LAMBDA_LOG_GROUP_NAME"),
             log_stream: source.get("AWS_LAMBDA_LOG_STREAM_NAME"),
+            runtime_api: source.get("AWS_LAMBDA_RUNTIME_API"),
             // Lambda takes a line without a level for INFO.
             json_log_level: is_json.then(|| log_level.clone().unwrap_or_else(|| "INFO".to_owned())),
             log_level,

@@ -15,6 +15,7 @@ use crate::output::Output;
 use crate::patience::Deadline;
 use crate::processor::{LambdaSpanProcessor, SharedProcessor};
 use crate::propagation::{self, BoxedPropagator, Propagation};
+use crate::root_record::RootRecord;
 use crate::{resource, stderr, subscriber};
 use opentelemetry::global;
 use opentelemetry::propagation::TextMapPropagator;
@@ -310,6 +311,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
             is_provisioned: settings.platform.is_provisioned,
             duplicate_http_names: settings.duplicate_http_names,
             is_cold: AtomicBool::new(true),
+            root_record: RootRecord::new(settings.platform.runtime_api.as_deref()),
         },
         deadline,
         signals,

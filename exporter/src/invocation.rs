@@ -59,6 +59,8 @@ impl Invocation {
         let started = AssertUnwindSafe(|| {
             let new_span = NewSpan::of(completion, lambda, options, extracted);
             let (context, span) = new_span.start(completion);
+            let root = context.span().span_context().clone();
+            completion.telemetry.facts.root_record.leave(&lambda.request_id, &root);
             let deadline = lambda.deadline();
             let watched = completion.watch(deadline);
             let completion = completion.clone();

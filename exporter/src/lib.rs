@@ -64,6 +64,7 @@ mod propagation;
 mod resource;
 mod response;
 mod room;
+mod root_record;
 mod stderr;
 mod subscriber;
 mod trigger;

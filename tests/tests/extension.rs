@@ -9,6 +9,7 @@
 )]
 
 use lambda_otlp_tests::{binary, workspace};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
 use simulator::sink::{Sink, StoredMetric, StoredSpan};
 use simulator::{FunctionSpec, Lambda, binaries};
@@ -108,6 +109,16 @@ async fn each_item_is_in_the_backend_once() {
     let invocations =
         platform.iter().filter_map(|span| Some(text(&attribute(span, "faas.invocation_id")?)));
     assert_eq!(count(invocations), count(request_ids.into_iter()), "the platform's spans");
+
+    // One SERVER span an invocation, the function's own; the platform's is its child.
+    let server = spans.iter().filter(|span| span.item.kind == SpanKind::Server as i32);
+    let roots: BTreeMap<_, _> =
+        server.clone().map(|span| (span.item.span_id.clone(), &span.scope.name)).collect();
+    assert_eq!((server.count(), roots.len()), (4, 4), "{roots:?}");
+    assert!(roots.values().all(|scope| *scope != PLATFORM_SCOPE), "{roots:?}");
+    for span in &platform {
+        assert!(roots.contains_key(&span.item.parent_span_id), "{:?}", span.item);
+    }
 
     let metrics = sink.metrics();
     for name in [
