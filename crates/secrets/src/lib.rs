@@ -1,0 +1,1 @@
+//! Reads secrets from Secrets Manager and SSM, for forwarder and extension.
