@@ -335,7 +335,7 @@ fn deliveries_of_new_relics_tests_are_converted() {
     );
     assert_eq!(
         outcome(&convert("entry_lambda_oom.json")),
-        "aws.lambda.invocations [{invocation}] 1; faas.errors [{error}] 1 error.type=Runtime.ExitError; aws.lambda.out_of_memory [{error}] 1"
+        "aws.lambda.invocations [{invocation}] 1; faas.errors [{error}] 1 error.type=Runtime.OutOfMemory; aws.lambda.out_of_memory [{error}] 1"
     );
     // Its own payload is somebody's line to us.
     let own = convert("entry_lambda_sam.json");

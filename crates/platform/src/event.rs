@@ -260,10 +260,20 @@ impl PlatformEvent {
 
     /// Whether the event tells of an exhausted memory.
     pub fn is_out_of_memory(&self) -> bool {
-        self.kind == EventKind::OutOfMemory
-            || self.error_type.as_deref() == Some("Runtime.OutOfMemory")
+        self.kind == EventKind::OutOfMemory || self.error_type.as_deref() == Some(OUT_OF_MEMORY)
+    }
+
+    /// The error type by which the event counts. The older notation says `Runtime.ExitError` of a runtime that was killed
+    /// for its memory, the newer ones `Runtime.OutOfMemory`: the same end has one name.
+    pub(crate) fn counted_error_type(&self) -> Option<&str> {
+        match self.kind {
+            EventKind::OutOfMemory => Some(OUT_OF_MEMORY),
+            _ => self.error_type.as_deref(),
+        }
     }
 }
+
+const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
 /// The text, cut off at a character's end.
 pub(crate) fn truncated(text: &str, max_bytes: usize) -> String {

@@ -390,5 +390,5 @@ fn slim(event: &PlatformEvent, time: u64) -> PlatformEvent {
 }
 
 #[cfg(test)]
-#[path = "invocations_tests.rs"]
+#[path = "invocations_tests/mod.rs"]
 mod tests;

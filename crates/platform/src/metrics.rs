@@ -113,7 +113,7 @@ impl Aggregator {
             EventKind::Report => self.report(event, measured),
             EventKind::Timeout => self.fail(Failure::Timeout, event, measured),
             EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault => {
-                let said = event.error_type.as_deref().unwrap_or("Runtime.ExitError");
+                let said = event.counted_error_type().unwrap_or("Runtime.ExitError");
                 self.fail(Failure::Error(error_type::bounded(Some(said))), event, measured);
             }
             EventKind::RuntimeDone if self.owner == Owner::Sole => {

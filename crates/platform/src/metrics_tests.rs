@@ -81,8 +81,8 @@ fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
     check(&[START, REPORT, TIMED_OUT], "all=1 timeouts=1");
     check(&[START, EXITED, REPORT], "all=1 errors=1:Runtime.ExitError");
     check(&[START, REPORT, EXITED], "all=1 errors=1:Runtime.ExitError");
-    check(&[START, KILLED, REPORT], "all=1 errors=1:Runtime.ExitError out_of_memory=1");
-    check(&[START, REPORT, KILLED], "all=1 errors=1:Runtime.ExitError out_of_memory=1");
+    check(&[START, KILLED, REPORT], "all=1 errors=1:Runtime.OutOfMemory out_of_memory=1");
+    check(&[START, REPORT, KILLED], "all=1 errors=1:Runtime.OutOfMemory out_of_memory=1");
 
     // Both at once: the status of the report wins.
     check(&[START, TIMED_OUT, REPORT_TIMEOUT], "all=1 timeouts=1");
@@ -94,7 +94,7 @@ fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
 
     // The report came in another delivery, or never.
     check(&[START, TIMED_OUT], "timeouts=1");
-    check(&[KILLED], "errors=1:Runtime.ExitError out_of_memory=1");
+    check(&[KILLED], "errors=1:Runtime.OutOfMemory out_of_memory=1");
     check(&["RequestId: A Process exited before completing request"], "errors=1:Runtime.ExitError");
     check(&[START], "");
 }
@@ -527,6 +527,20 @@ fn a_fault_is_an_error_of_its_invocation() {
         --
         aws.lambda.invocations [{invocation}] 1
         faas.errors [{error}] 1 error.type=Runtime.ExitError
+        --
+    "#]]
+    .assert_eq(&metrics_of_telemetry(Owner::Sole, &[fault, report]));
+}
+
+#[test]
+fn a_fault_by_exhausted_memory_counts_as_one() {
+    let fault = r#"[{"type":"platform.fault","record":"RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n"}]"#;
+    let report = r#"[{"type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"}}]"#;
+    expect![[r#"
+        aws.lambda.out_of_memory [{error}] 1
+        --
+        aws.lambda.invocations [{invocation}] 1
+        faas.errors [{error}] 1 error.type=Runtime.OutOfMemory
         --
     "#]]
     .assert_eq(&metrics_of_telemetry(Owner::Sole, &[fault, report]));

@@ -32,10 +32,10 @@ pub(crate) fn outcome_of<'a>(phases: impl Iterator<Item = &'a Phase>) -> Outcome
     let Some(event) = failure else { return outcome };
     let fallback = match event.kind {
         EventKind::Timeout => "timeout",
-        EventKind::ExitError | EventKind::OutOfMemory | EventKind::Fault => "Runtime.ExitError",
+        EventKind::ExitError | EventKind::Fault => "Runtime.ExitError",
         _ => event.status.as_deref().unwrap_or("_OTHER"),
     };
-    let error_type = event.error_type.as_deref().unwrap_or(fallback);
+    let error_type = event.counted_error_type().unwrap_or(fallback);
     Outcome::Failed(error_type.to_owned(), event.message.clone())
 }
 

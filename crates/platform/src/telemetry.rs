@@ -188,6 +188,10 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
 fn read_text(record: &str, event: &mut PlatformEvent) {
     event.message = Some(truncated(record.trim_end(), PlatformEvent::MAX_VALUE_BYTES));
     if let Some(line) = text_lines::parse(record) {
+        // `platform.fault` tells every end of a process alike; only its text tells this one.
+        if event.kind == EventKind::Fault && line.kind == EventKind::OutOfMemory {
+            event.kind = EventKind::OutOfMemory;
+        }
         event.request_id = line.request_id;
         event.error_type = line.error_type;
         event.status = line.status;

@@ -140,7 +140,7 @@ fn events_of_the_older_logs_api_are_read() {
     check(
         "platform.fault",
         r#""RequestId: {id} Error: Runtime exited with error: signal: killed\nRuntime.ExitError""#,
-        "fault id=459921b5 error=Runtime.ExitError message=RequestId: 459921b5-681c-4a96-beb0-81e0aa586026 Error: Runtime exited with error: signal: killed\nRuntime.ExitError",
+        "outOfMemory id=459921b5 error=Runtime.ExitError message=RequestId: 459921b5-681c-4a96-beb0-81e0aa586026 Error: Runtime exited with error: signal: killed\nRuntime.ExitError",
     );
     check("platform.runtimeDone", r#""who knows""#, "runtimeDone message=who knows");
 }

@@ -65,7 +65,7 @@ pub use rejoin::{Joined, Rejoin};
 pub use request::{Limits, Malformed, Request};
 #[cfg(feature = "decode")]
 pub use signal::{Logs, Metrics, Signal, Traces};
-pub use signal::{Rejected, SignalKind, rejected};
+pub use signal::{Rejected, SignalKind};
 
 /// The key that marks a JSON object as an OTLP line.
 pub const MARKER: &str = "__otel_otlp_stdout";

@@ -1,6 +1,5 @@
 //! The three signals of OTLP, and what differs between them: this is the only file that lists all three.
 
-use crate::proto::{Reader, Value};
 use std::fmt;
 
 /// Traces, metrics or logs, where the signal is known at run time only.
@@ -85,33 +84,6 @@ pub struct Rejected {
     pub items: usize,
     /// The backend's text; a text with `items` 0 is a warning.
     pub message: String,
-}
-
-/// Reads the `partial_success` of a response body: the field numbers are the same for the three
-/// signals. `None` when the field is absent or the body is no protobuf message.
-pub fn rejected(response: &[u8]) -> Option<Rejected> {
-    let mut found = None;
-    for field in Reader::new(response) {
-        let field = field.ok()?;
-        if field.number != 1 {
-            continue;
-        }
-        let rejected: &mut Rejected = found.get_or_insert_default();
-        for inner in Reader::new(field.as_len()?) {
-            let inner = inner.ok()?;
-            match (inner.number, inner.value) {
-                (1, Value::Varint(items)) => {
-                    let items = i64::try_from(items).unwrap_or(0);
-                    rejected.items = usize::try_from(items).unwrap_or(0);
-                }
-                (2, Value::Len(text)) => {
-                    rejected.message = String::from_utf8_lossy(text).into_owned();
-                }
-                _ => {}
-            }
-        }
-    }
-    found
 }
 
 #[cfg(feature = "decode")]
@@ -200,14 +172,5 @@ mod tests {
         check("https://o2.example.com/api/default/v1/logs?x=/v1/traces", Some(SignalKind::Logs));
         check("http://localhost:4318", None);
         check("", None);
-    }
-
-    #[test]
-    fn partial_success_is_read() {
-        assert_eq!(rejected(&[]), None);
-        assert_eq!(rejected(&[0x0a, 0x00]), Some(Rejected::default()));
-        let three = rejected(&[0x0a, 0x06, 0x08, 0x03, 0x12, 0x02, b'n', b'o']).unwrap();
-        assert_eq!(three, Rejected { items: 3, message: "no".into() });
-        assert_eq!(rejected(b"<html>"), None);
     }
 }
