@@ -15,7 +15,7 @@ pub trait Export {
 
 impl Export for backend::Client {
     async fn export(&self, request: Request, deadline: Instant) -> Outcome {
-        backend::Client::export(self, request, deadline).await
+        backend::Client::export(self, None, request, deadline).await
     }
 }
 

@@ -3,14 +3,18 @@
 use crate::answer::Profile;
 use crate::delivery::Delivery;
 use crate::destination::Destination;
-use crate::export::{Compression, export};
-use crate::http_transport::HttpTransport;
+use crate::export::{Attempt, Compression, export};
+use crate::http_transport::{HttpTransport, STREAM_NAME};
 use crate::mask::Mask;
 use crate::outcome::Outcome;
 use crate::retry::{Jitter, RetryPolicy};
+use crate::transport::Transport;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use settings::Headers;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::Request;
+use wire::{Request, SignalKind};
 
 /// Why there is no client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,29 +34,52 @@ pub enum ClientError {
     },
 }
 
-/// Sends requests of all signals to one destination. Cheap to clone; clones share their connections.
-#[derive(Debug, Clone)]
-pub struct Client {
-    transport: HttpTransport,
+/// Sends requests of all signals to one destination. Cheap to clone; clones share their connections and their headers.
+#[derive(Debug)]
+pub struct Client<T = HttpTransport> {
+    transport: Arc<T>,
     profile: Profile,
     compression: Compression,
     request_timeout: Duration,
     max_request_bytes: usize,
     policy: RetryPolicy,
+    /// The destination's own.
+    stream: Option<HeaderValue>,
+    /// Locked for as long as it takes to clone the `Arc`.
+    headers: Arc<RwLock<Arc<SentHeaders>>>,
+}
+
+/// What goes with each request, and so must not come back in a text.
+#[derive(Debug)]
+struct SentHeaders {
+    map: HeaderMap,
     mask: Mask,
 }
 
 impl Client {
     /// Prepares a client without touching the network: names are resolved and connections made by the first export.
     pub fn new(destination: &Destination) -> Result<Self, ClientError> {
+        Self::with_transport(destination, HttpTransport::new(destination)?)
+    }
+}
+
+impl<T: Transport> Client<T> {
+    /// A client that sends by this transport.
+    pub fn with_transport(destination: &Destination, transport: T) -> Result<Self, ClientError> {
+        let invalid = || ClientError::Header { name: STREAM_NAME.to_string() };
+        let own_stream = |name: &String| stream_header(name).ok_or_else(invalid);
+        let stream = destination.stream.as_ref().map(own_stream).transpose()?;
+        let map = header_map(&destination.headers)?;
+        let headers = SentHeaders { map, mask: Mask::of(destination) };
         Ok(Self {
-            transport: HttpTransport::new(destination)?,
+            transport: Arc::new(transport),
             profile: destination.profile,
             compression: destination.compression,
             request_timeout: destination.request_timeout,
             max_request_bytes: destination.max_request_bytes,
             policy: RetryPolicy::default(),
-            mask: Mask::of(destination),
+            stream,
+            headers: Arc::new(RwLock::new(Arc::new(headers))),
         })
     }
 
@@ -72,12 +99,36 @@ impl Client {
         self.max_request_bytes
     }
 
+    /// Sends these headers from now on, in place of the ones before, which stay masked. Deliveries under way keep theirs.
+    pub fn set_headers(&self, headers: &Headers) -> Result<(), ClientError> {
+        let map = header_map(headers)?;
+        let mut current = self.headers.write().unwrap_or_else(PoisonError::into_inner);
+        let mask = current.mask.and(headers);
+        *current = Arc::new(SentHeaders { map, mask });
+        Ok(())
+    }
+
+    /// Makes new connections from now on. After a freeze the old ones may be gone, which only a lost request would show.
+    pub fn drop_connections(&self) -> Result<(), ClientError> {
+        self.transport.drop_connections()
+    }
+
     /// Delivers the request, repeating, splitting and halving it as the answers ask for, until each of its items is
     /// accepted or accounted for. Takes no longer than to `deadline`, nor than the retry policy's budget.
-    pub async fn export(&self, request: Request, deadline: Instant) -> Outcome {
+    ///
+    /// `stream` is OpenObserve's stream for traces and logs, in place of the destination's; one that no header can hold is
+    /// not used, and a warning says so.
+    pub async fn export(
+        &self,
+        stream: Option<&str>,
+        request: Request,
+        deadline: Instant,
+    ) -> Outcome {
         let now = Instant::now();
         let deadline =
             now.checked_add(self.policy.budget()).map_or(deadline, |end| end.min(deadline));
+        let headers = Arc::clone(&self.headers.read().unwrap_or_else(PoisonError::into_inner));
+        let (stream, warning) = self.stream_for(stream, request.kind());
         let delivery = Delivery::new(
             self.profile,
             self.policy,
@@ -86,7 +137,69 @@ impl Client {
             self.max_request_bytes,
             request,
         )
-        .masking(self.mask.clone());
-        export(&self.transport, self.compression, self.request_timeout, deadline, delivery).await
+        .masking(headers.mask.clone());
+        let attempt = Attempt {
+            compression: self.compression,
+            timeout: self.request_timeout,
+            headers: &headers.map,
+            stream: stream.as_ref(),
+        };
+        let mut outcome = export(self.transport.as_ref(), &attempt, deadline, delivery).await;
+        outcome.warn(warning);
+        outcome
+    }
+
+    /// The stream for a request of this signal, and what is wrong with the one that was asked for.
+    fn stream_for(&self, asked: Option<&str>, kind: SignalKind) -> (Option<HeaderValue>, String) {
+        if kind == SignalKind::Metrics {
+            return (None, String::new());
+        }
+        match asked.filter(|stream| !stream.is_empty()).map(|name| (name, stream_header(name))) {
+            None => (self.stream.clone(), String::new()),
+            Some((_, Some(stream))) => (Some(stream), String::new()),
+            Some((name, None)) => {
+                let head: String = name.chars().take(MOST_STREAM_CHARS).collect();
+                let cut = if head.len() < name.len() { "…" } else { "" };
+                let warning = format!(
+                    "stream {head:?}{cut} is not used, it holds characters that a header cannot"
+                );
+                (self.stream.clone(), warning)
+            }
+        }
     }
 }
+
+/// Shown of a stream's name in a warning.
+const MOST_STREAM_CHARS: usize = 60;
+
+impl<T> Clone for Client<T> {
+    fn clone(&self) -> Self {
+        Self {
+            transport: Arc::clone(&self.transport),
+            stream: self.stream.clone(),
+            headers: Arc::clone(&self.headers),
+            ..*self
+        }
+    }
+}
+
+/// `None` where it holds anything but visible ASCII: servers read no other header value as text.
+pub(crate) fn stream_header(name: &str) -> Option<HeaderValue> {
+    HeaderValue::from_str(name).ok().filter(|value| value.to_str().is_ok())
+}
+
+fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers.iter() {
+        let invalid = || ClientError::Header { name: name.to_owned() };
+        let mut value =
+            HeaderValue::from_bytes(value.expose().as_bytes()).map_err(|_| invalid())?;
+        value.set_sensitive(true);
+        map.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?, value);
+    }
+    Ok(map)
+}
+
+#[cfg(test)]
+#[path = "client_tests.rs"]
+mod tests;

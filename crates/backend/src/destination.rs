@@ -6,6 +6,7 @@ mod variables;
 mod tests;
 
 use crate::answer::Profile;
+use crate::client::stream_header;
 use crate::export::Compression;
 use settings::{Headers, Reader};
 use std::{fmt, time::Duration};
@@ -271,7 +272,7 @@ fn stream(reader: &mut Reader<'_>, family: Option<Family>) -> Option<String> {
         stream => (STREAM, stream),
     };
     let stream = stream?;
-    if http::HeaderValue::from_str(&stream).is_err() {
+    if stream_header(&stream).is_none() {
         reader.mistake(name, "holds characters that a header cannot");
         return None;
     }

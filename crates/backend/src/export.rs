@@ -4,6 +4,7 @@ use crate::delivery::{Delivery, Step};
 use crate::outcome::Outcome;
 use crate::transport::{HttpRequest, Transport, TransportError};
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use wire::Request;
@@ -21,12 +22,20 @@ pub enum Compression {
 /// Level 6: what gzip and OpenTelemetry's exporters use where nothing else is asked for.
 const GZIP_LEVEL: u32 = 6;
 
+/// What is the same in each attempt.
+pub(crate) struct Attempt<'a> {
+    pub(crate) compression: Compression,
+    /// Bounds one attempt.
+    pub(crate) timeout: Duration,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) stream: Option<&'a HeaderValue>,
+}
+
 /// Delivers a request through this transport until all of it is accounted for. Over at `deadline`, whatever the transport
-/// does; `request_timeout` bounds one attempt.
+/// does.
 pub(crate) async fn export(
     transport: &impl Transport,
-    compression: Compression,
-    request_timeout: Duration,
+    attempt: &Attempt<'_>,
     deadline: Instant,
     mut delivery: Delivery,
 ) -> Outcome {
@@ -36,14 +45,17 @@ pub(crate) async fn export(
     loop {
         match delivery.next(start.elapsed()) {
             Step::Send { request, serial } => {
-                let body = encoded_once(&mut body, serial, request, compression);
+                let body = encoded_once(&mut body, serial, request, attempt.compression);
                 requests_sent += 1;
                 bytes_sent += body.len();
                 let http_request = HttpRequest {
                     kind: request.kind(),
                     body,
-                    gzip: compression == Compression::Gzip,
-                    timeout: request_timeout
+                    gzip: attempt.compression == Compression::Gzip,
+                    headers: attempt.headers.clone(),
+                    stream: attempt.stream.cloned(),
+                    timeout: attempt
+                        .timeout
                         .min(deadline.saturating_duration_since(Instant::now())),
                 };
                 let answer = timeout_at(deadline, transport.send(http_request)).await;

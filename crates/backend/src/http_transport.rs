@@ -5,10 +5,11 @@ use crate::client::ClientError;
 use crate::destination::Destination;
 use crate::transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use std::{error::Error, time::Duration};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use std::error::Error;
+use std::sync::{PoisonError, RwLock};
+use std::time::Duration;
 use url::Url;
-use wire::SignalKind;
 
 /// A TCP connection within a region takes milliseconds; what takes longer than this is unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -17,38 +18,29 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Sends requests to one destination.
-#[derive(Debug, Clone)]
-pub(crate) struct HttpTransport {
-    client: reqwest::Client,
+#[derive(Debug)]
+pub struct HttpTransport {
+    /// Replaced as a whole, which is how its connections are dropped.
+    client: RwLock<reqwest::Client>,
     destination: Destination,
-    headers: HeaderMap,
-    stream: Option<HeaderValue>,
 }
 
 impl HttpTransport {
     /// Prepares everything that needs no network.
     pub(crate) fn new(destination: &Destination) -> Result<Self, ClientError> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in destination.headers.iter() {
-            let invalid = || ClientError::Header { name: name.to_owned() };
-            let mut value =
-                HeaderValue::from_bytes(value.expose().as_bytes()).map_err(|_| invalid())?;
-            value.set_sensitive(true);
-            headers.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?, value);
-        }
-        let stream = destination.stream.as_deref().map(HeaderValue::from_str).transpose();
-        let stream = stream.map_err(|_| ClientError::Header { name: STREAM_NAME.to_string() })?;
         Ok(Self {
-            client: reqwest_client(destination)?,
+            client: RwLock::new(reqwest_client(destination)?),
             destination: destination.clone(),
-            headers,
-            stream,
         })
+    }
+
+    fn client(&self) -> reqwest::Client {
+        self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
 /// OpenObserve's header for the stream of traces and logs; metrics have a stream a name (openobserve.md §1).
-const STREAM_NAME: HeaderName = HeaderName::from_static("stream-name");
+pub(crate) const STREAM_NAME: HeaderName = HeaderName::from_static("stream-name");
 
 fn reqwest_client(destination: &Destination) -> Result<reqwest::Client, ClientError> {
     // Fails where another part of the process has installed a provider, which serves as well.
@@ -71,16 +63,15 @@ impl Transport for HttpTransport {
     async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
         let url = self.destination.endpoints.of(request.kind);
         let mut builder = self
-            .client
+            .client()
             .post(url.clone())
             .timeout(request.timeout)
-            .headers(self.headers.clone())
+            .headers(request.headers)
             .header(CONTENT_TYPE, "application/x-protobuf");
         if request.gzip {
             builder = builder.header(CONTENT_ENCODING, "gzip");
         }
-        if let (SignalKind::Traces | SignalKind::Logs, Some(stream)) = (request.kind, &self.stream)
-        {
+        if let Some(stream) = request.stream {
             builder = builder.header(STREAM_NAME, stream);
         }
         let response =
@@ -90,6 +81,12 @@ impl Transport for HttpTransport {
         let (body, cut) =
             bounded_body(response).await.map_err(|error| transport_error(url, error))?;
         Ok(Answer { status, headers, body, cut })
+    }
+
+    fn drop_connections(&self) -> Result<(), ClientError> {
+        let client = reqwest_client(&self.destination)?;
+        *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
+        Ok(())
     }
 }
 

@@ -22,6 +22,7 @@ pub use client::{Client, ClientError};
 pub use delivery::{Delivery, Step};
 pub use destination::{DESTINATION, Destination, Endpoints};
 pub use export::Compression;
+pub use http_transport::HttpTransport;
 pub use outcome::{Fate, Outcome, Undelivered};
 pub use reason::Reason;
 pub use retry::{InvalidRetryPolicy, Jitter, RetryPolicy};

@@ -1,39 +1,69 @@
 //! Keeps credentials out of texts that come from a backend: some servers repeat a request in their error pages.
 
 use crate::destination::Destination;
-use settings::Secret;
+use settings::{Headers, Secret};
 use std::borrow::Cow;
+use std::sync::Arc;
 use url::{Url, form_urlencoded};
 
 /// Shorter values are no credentials, and words of any text.
 const SHORTEST_BYTES: usize = 6;
 
+/// Header values that are kept after newer ones replaced them: those of a day, with one rotation an hour.
+const MOST_HEADER_TEXTS: usize = 48;
+
 /// The texts that must not come back.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Mask(Vec<Secret>);
+pub(crate) struct Mask {
+    /// The longest first: one may be a part of another.
+    texts: Arc<[Secret]>,
+    /// What the destination's URLs hold.
+    of_urls: Arc<[Secret]>,
+    /// What headers hold, or have held; the newest first.
+    of_headers: Arc<[Secret]>,
+}
 
 impl Mask {
     /// The header values, of `Basic …` the credentials alone too, and what the endpoints' queries and user parts hold.
     pub(crate) fn of(destination: &Destination) -> Self {
-        let mut texts = Vec::new();
-        for (_, value) in destination.headers.iter() {
-            let value = value.expose().trim();
-            texts.push(value.to_owned());
-            texts.extend(value.rsplit(' ').next().map(str::to_owned));
-        }
+        let mut of_urls = Vec::new();
         for url in destination.endpoints.iter() {
-            add_texts_of(url, &mut texts);
+            add_texts_of(url, &mut of_urls);
         }
-        texts.retain(|text| text.len() >= SHORTEST_BYTES);
-        // The longest first: one may be a part of another.
-        texts.sort_unstable_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+        Self { of_urls: of_urls.into_iter().map(Secret::new).collect(), ..Self::default() }
+            .and(&destination.headers)
+    }
+
+    /// The same, and the values of these headers.
+    pub(crate) fn and(&self, headers: &Headers) -> Self {
+        let mut of_headers = Vec::new();
+        for (_, value) in headers.iter() {
+            let value = value.expose().trim();
+            of_headers.push(Secret::new(value));
+            of_headers.extend(value.rsplit(' ').next().map(Secret::new));
+        }
+        let newest = of_headers.len();
+        let older = self.of_headers.iter().filter(|text| !of_headers.contains(text));
+        let older: Vec<Secret> = older.cloned().collect();
+        of_headers.extend(older);
+        of_headers.truncate(newest.max(MOST_HEADER_TEXTS));
+        let mut texts: Vec<Secret> = self.of_urls.iter().chain(&of_headers).cloned().collect();
+        texts.retain(|text| text.expose().len() >= SHORTEST_BYTES);
+        texts.sort_unstable_by(|a, b| {
+            let (a, b) = (a.expose(), b.expose());
+            b.len().cmp(&a.len()).then_with(|| a.cmp(b))
+        });
         texts.dedup();
-        Self(texts.into_iter().map(Secret::new).collect())
+        Self {
+            texts: texts.into(),
+            of_urls: Arc::clone(&self.of_urls),
+            of_headers: of_headers.into(),
+        }
     }
 
     /// The text with `****` in their place.
     pub(crate) fn apply<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
-        self.0.iter().fold(text, |text, secret| {
+        self.texts.iter().fold(text, |text, secret| {
             if text.contains(secret.expose()) {
                 text.replace(secret.expose(), "****").into()
             } else {
@@ -70,5 +100,22 @@ mod tests {
         check("pass-word", "****");
         check("nothing of it", "nothing of it");
         assert!(!format!("{mask:?}").contains("c2V"));
+    }
+
+    #[test]
+    fn what_was_a_credential_once_stays_masked_for_a_while() {
+        let headers = |number: usize| {
+            let mut headers = Headers::new();
+            headers.push("authorization", format!("Basic secret-{number:03}")).unwrap();
+            headers
+        };
+        let mut mask = Mask::of(&Destination::new(&Url::parse("http://u:pass-word@h/").unwrap()));
+        for number in 0..100 {
+            mask = mask.and(&headers(number));
+        }
+        let check = |text: &str, expected| assert_eq!(mask.apply(text.into()), expected);
+        check("secret-099 secret-098 secret-077", "**** **** ****");
+        check("secret-075", "secret-075");
+        check("pass-word", "****");
     }
 }

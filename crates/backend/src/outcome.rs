@@ -1,6 +1,7 @@
 //! What became of each item of a request.
 
 use crate::reason::Reason;
+use std::ops::AddAssign;
 use wire::Request;
 
 /// The account of one export: `accepted` and the items of `parts` add up to the items of the request.
@@ -23,6 +24,13 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The account of a request that was not sent.
+    pub fn unsent(request: Request, reason: Reason, fate: Fate) -> Self {
+        let items = request.items();
+        let whole = (items > 0).then_some(Undelivered { request, items, reason, fate });
+        Self { parts: whole.into_iter().collect(), ..Self::default() }
+    }
+
     /// Items that the backend does not have.
     pub fn undelivered(&self) -> usize {
         self.parts.iter().map(|part| part.items).sum()
@@ -36,6 +44,31 @@ impl Outcome {
     /// Whether every item was accepted.
     pub fn is_complete(&self) -> bool {
         self.parts.is_empty()
+    }
+
+    /// Puts this warning, if it says anything, before the one that is there.
+    pub(crate) fn warn(&mut self, warning: String) {
+        self.warning = match (warning.is_empty(), self.warning.is_empty()) {
+            (true, _) => return,
+            (false, true) => warning,
+            (false, false) => format!("{warning}; {}", self.warning),
+        };
+    }
+}
+
+impl AddAssign for Outcome {
+    /// The account of both. For parts of one request that are sent again, take them out of the first account before.
+    fn add_assign(&mut self, other: Self) {
+        // Named one by one, so that a new field cannot be forgotten.
+        let Self { accepted, parts, ambiguous_items, requests_sent, bytes_sent, warning } = other;
+        self.accepted += accepted;
+        self.parts.extend(parts);
+        self.ambiguous_items += ambiguous_items;
+        self.requests_sent += requests_sent;
+        self.bytes_sent += bytes_sent;
+        if !warning.is_empty() {
+            self.warning = warning;
+        }
     }
 }
 

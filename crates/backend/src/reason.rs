@@ -42,6 +42,16 @@ pub enum Reason {
     NoAnswer(TransportError),
     /// The deadline had come before the request could be sent.
     Deadline,
+    /// The credentials could not be read, so nothing was sent.
+    Credentials {
+        /// Which secret, why, and what to do about it.
+        text: String,
+    },
+    /// Nothing was sent: earlier deliveries failed, and it is not yet time to try again.
+    ParkedAtOnce {
+        /// How the deliveries before failed.
+        text: String,
+    },
 }
 
 impl fmt::Display for Reason {
@@ -65,11 +75,18 @@ impl fmt::Display for Reason {
             Self::Rejected { text } => write!(f, "rejected: {text}"),
             Self::NoAnswer(error) => write!(f, "{error}"),
             Self::Deadline => f.write_str("not sent: the deadline had come"),
+            Self::Credentials { text } => write!(f, "not sent: no credentials: {text}"),
+            Self::ParkedAtOnce { text } => write!(f, "not sent, parked at once: {text}"),
         }
     }
 }
 
 impl Reason {
+    /// Whether the backend refused the credentials: others may be taken.
+    pub fn refuses_credentials(&self) -> bool {
+        matches!(self, Self::Status { status: 401 | 403, .. })
+    }
+
     /// Whether a request with fewer columns may be taken: OpenObserve refuses too many with a 400 that names them, and for logs
     /// by writing nothing, which may have another cause.
     pub(crate) fn may_mean_columns(&self) -> bool {
@@ -138,5 +155,9 @@ mod tests {
             "answered 200 OK with an HTML page: is the endpoint right?",
         );
         check(Reason::Deadline, "not sent: the deadline had come");
+        let text = "secret o2 not found".to_owned();
+        check(Reason::Credentials { text }, "not sent: no credentials: secret o2 not found");
+        let text = "answered 503".to_owned();
+        check(Reason::ParkedAtOnce { text }, "not sent, parked at once: answered 503");
     }
 }

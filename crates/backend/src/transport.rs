@@ -1,7 +1,9 @@
 //! The seam between deciding what to send and sending it.
 
 use crate::answer::Answer;
+use crate::client::ClientError;
 use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
 use std::{fmt, time::Duration};
 use wire::SignalKind;
 
@@ -14,6 +16,10 @@ pub struct HttpRequest {
     pub body: Bytes,
     /// Whether the body is one gzip member.
     pub gzip: bool,
+    /// The destination's headers, the credentials among them.
+    pub headers: HeaderMap,
+    /// OpenObserve's stream. Only traces and logs have one: metrics have a stream a name.
+    pub stream: Option<HeaderValue>,
     /// The longest time until the whole answer is there.
     pub timeout: Duration,
 }
@@ -33,6 +39,11 @@ pub trait Transport: Sync {
         &self,
         request: HttpRequest,
     ) -> impl Future<Output = Result<Answer, TransportError>> + Send;
+
+    /// Uses no connection again that was made before. The default is for transports without connections.
+    fn drop_connections(&self) -> Result<(), ClientError> {
+        Ok(())
+    }
 }
 
 /// How much of an answer's body is kept: an OTLP answer is a few hundred bytes.

@@ -37,7 +37,7 @@ fn destination(base: &str) -> Destination {
 
 async fn export(destination: &Destination, request: Request) -> Outcome {
     let client = Client::new(destination).unwrap();
-    client.export(request, Instant::now() + Duration::from_secs(10)).await
+    client.export(None, request, Instant::now() + Duration::from_secs(10)).await
 }
 
 fn text(text: &str) -> AnyValue {
@@ -213,7 +213,7 @@ async fn a_policy_without_end_is_bounded_by_the_deadline() {
     let second = Duration::from_secs(1);
     let policy = RetryPolicy::new(1, second, second, Duration::MAX).unwrap();
     let client = Client::new(&destination(sink.base())).unwrap().with_retry_policy(policy);
-    let outcome = client.export(numbered(0..1), Instant::now() + 100 * second).await;
+    let outcome = client.export(None, numbered(0..1), Instant::now() + 100 * second).await;
     assert_eq!(summary(&outcome), "1 accepted, 0 ambiguous");
 }
 
@@ -287,7 +287,7 @@ async fn tls_that_fails_is_not_ambiguous() {
     let policy = RetryPolicy::default().once();
     let outcome = client
         .with_retry_policy(policy)
-        .export(numbered(0..10), Instant::now() + Duration::from_secs(5))
+        .export(None, numbered(0..10), Instant::now() + Duration::from_secs(5))
         .await;
     assert_eq!((outcome.ambiguous_items, outcome.undelivered()), (0, 10));
     let text = outcome.parts[0].reason.to_string();
@@ -302,7 +302,7 @@ async fn a_backend_that_never_answers_costs_the_deadline_and_no_more() {
     destination.request_timeout = Duration::from_mins(1);
     let start = Instant::now();
     let client = Client::new(&destination).unwrap();
-    let outcome = client.export(numbered(0..10), start + Duration::from_secs(4)).await;
+    let outcome = client.export(None, numbered(0..10), start + Duration::from_secs(4)).await;
     assert_eq!(start.elapsed().as_secs(), 4);
     assert_eq!((outcome.undelivered(), outcome.ambiguous_items), (10, 10));
 }
@@ -396,7 +396,11 @@ async fn under_random_faults_every_record_is_stored_or_kept() {
         let (mut kept, mut ambiguous) = (BTreeSet::new(), 0);
         for first in (0..300).step_by(100) {
             let outcome = client
-                .export(numbered(first..first + 100), Instant::now() + Duration::from_secs(10))
+                .export(
+                    None,
+                    numbered(first..first + 100),
+                    Instant::now() + Duration::from_secs(10),
+                )
                 .await;
             assert_eq!(outcome.items(), 100, "seed {seed}");
             ambiguous += outcome.ambiguous_items;

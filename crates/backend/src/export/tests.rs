@@ -177,7 +177,13 @@ fn deliver_within(
             request,
         );
         let timeout = Duration::from_secs(10);
-        let outcome = export(backend, Compression::Gzip, timeout, start + budget, delivery).await;
+        let attempt = Attempt {
+            compression: Compression::Gzip,
+            timeout,
+            headers: &HeaderMap::new(),
+            stream: None,
+        };
+        let outcome = export(backend, &attempt, start + budget, delivery).await;
         (outcome, start.elapsed())
     })
 }

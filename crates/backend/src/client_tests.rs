@@ -1,0 +1,144 @@
+use super::*;
+use crate::answer::Answer;
+use crate::outcome::Fate;
+use crate::reason::Reason;
+use crate::transport::{HttpRequest, TransportError};
+use bytes::Bytes;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use std::sync::Mutex;
+use url::Url;
+
+/// Answers each request with a 401 that repeats its authorization header, and keeps what it saw.
+#[derive(Debug, Default)]
+struct Echo {
+    seen: Mutex<Vec<String>>,
+    dropped: Mutex<usize>,
+}
+
+impl Transport for Echo {
+    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+        let text = |value: Option<&HeaderValue>| {
+            value.map_or("-".to_owned(), |value| value.to_str().unwrap().to_owned())
+        };
+        let authorization = text(request.headers.get("authorization"));
+        let stream = text(request.stream.as_ref());
+        self.seen.lock().unwrap().push(format!("{}: {authorization}, {stream}", request.kind));
+        let body = Bytes::from(format!("who is {authorization} or Basic first-secret"));
+        Ok(Answer { status: 401, headers: HeaderMap::new(), body, cut: false })
+    }
+
+    fn drop_connections(&self) -> Result<(), ClientError> {
+        *self.dropped.lock().unwrap() += 1;
+        Ok(())
+    }
+}
+
+fn authorization(value: &str) -> Headers {
+    let mut headers = Headers::new();
+    headers.push("authorization", value).unwrap();
+    headers
+}
+
+fn client(stream: Option<&str>) -> Client<Echo> {
+    let mut destination = Destination::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+    destination.headers = authorization("Basic first-secret");
+    destination.stream = stream.map(str::to_owned);
+    Client::with_transport(&destination, Echo::default()).unwrap()
+}
+
+fn one_record() -> Request {
+    let scope = ScopeLogs { log_records: vec![LogRecord::default()], ..Default::default() };
+    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
+    Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_secs(5)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_the_request_goes_before_that_of_the_destination() {
+    let check = async |own, asked, expected: &str, expected_warning: &str| {
+        let client = client(own);
+        let outcome = client.export(asked, one_record(), soon()).await;
+        let seen = client.transport.seen.lock().unwrap().join("; ");
+        assert_eq!(seen, format!("logs: Basic first-secret, {expected}"), "{asked:?}");
+        assert_eq!(outcome.warning, expected_warning);
+    };
+    check(None, None, "-", "").await;
+    check(Some("own"), None, "own", "").await;
+    check(Some("own"), Some("shop"), "shop", "").await;
+    check(Some("own"), Some(""), "own", "").await;
+    let warning = r#"stream "a\nb" is not used, it holds characters that a header cannot"#;
+    check(None, Some("a\nb"), "-", warning).await;
+    check(Some("own"), Some("a\nb"), "own", warning).await;
+    let long = "é".repeat(200);
+    let warning = format!(
+        r#"stream "{}"… is not used, it holds characters that a header cannot"#,
+        "é".repeat(60)
+    );
+    check(None, Some(long.as_str()), "-", &warning).await;
+}
+
+#[test]
+fn metrics_have_no_stream() {
+    let streams = SignalKind::ALL
+        .map(|kind| client(Some("own")).stream_for(Some("x\n"), kind))
+        .map(|(stream, warning)| (stream.is_some(), !warning.is_empty()));
+    assert_eq!(streams, [(true, true), (false, false), (true, true)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn headers_are_replaced_for_all_clones_and_old_ones_stay_masked() {
+    let client = client(None);
+    let clone = client.clone();
+    clone.set_headers(&authorization("Basic second-secret")).unwrap();
+    let outcome = client.export(None, one_record(), soon()).await;
+    assert_eq!(*client.transport.seen.lock().unwrap(), ["logs: Basic second-secret, -"]);
+    let [part] = outcome.parts.as_slice() else { panic!("{outcome:?}") };
+    assert_eq!(
+        part.reason.to_string(),
+        "answered 401 Unauthorized: who is **** or ****: check the authorization header"
+    );
+    assert!(part.reason.refuses_credentials());
+    let debug = format!("{:?}", client.headers);
+    assert!(!debug.contains("-secret"), "{debug}");
+}
+
+#[test]
+fn dropping_connections_is_the_transports_to_do() {
+    let client = client(None);
+    client.drop_connections().unwrap();
+    assert_eq!(*client.transport.dropped.lock().unwrap(), 1);
+}
+
+#[test]
+fn an_unsent_request_is_undelivered_as_a_whole() {
+    let outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
+    assert_eq!((outcome.items(), outcome.undelivered(), outcome.requests_sent), (1, 1, 0));
+    let empty = Request::encode::<wire::Logs>(&ExportLogsServiceRequest::default());
+    assert_eq!(Outcome::unsent(empty, Reason::Deadline, Fate::Park), Outcome::default());
+}
+
+#[test]
+fn accounts_add_up() {
+    let mut outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
+    outcome.warning = "older".to_owned();
+    let other = Outcome {
+        accepted: 2,
+        ambiguous_items: 3,
+        requests_sent: 4,
+        bytes_sent: 5,
+        warning: "newer".to_owned(),
+        ..Outcome::unsent(one_record(), Reason::Deadline, Fate::DeadLetter)
+    };
+    outcome += other.clone();
+    assert_eq!((outcome.items(), outcome.parts.len()), (4, 2));
+    outcome += Outcome { warning: String::new(), ..other };
+    assert_eq!(
+        (outcome.accepted, outcome.ambiguous_items, outcome.requests_sent, outcome.bytes_sent),
+        (4, 6, 8, 10)
+    );
+    assert_eq!(outcome.warning, "newer");
+}
