@@ -6,7 +6,7 @@ use forwarder::deliver::{DryRun, Export};
 use forwarder::forward::{Forwarder, Invocation, Options, Report};
 use forwarder::ledger::Ledger;
 use forwarder::shift::TimeShift;
-use forwarder::source::{Incoming, SourceLimits};
+use forwarder::source::{Event, SourceLimits};
 use settings::{Env, Source};
 use std::collections::HashMap;
 use std::io::{self, Write};
@@ -175,7 +175,7 @@ fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) -> io::Resu
     writeln!(out, "{:<22}{:>10}", "lost", ledger.lost())
 }
 
-fn read(path: &Path) -> anyhow::Result<Incoming> {
+fn read(path: &Path) -> anyhow::Result<Event> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot open {}", path.display()))?;
     serde_json::from_slice(&bytes).with_context(|| format!("{} is no Lambda event", path.display()))
 }

@@ -60,6 +60,11 @@ pub struct Window {
 }
 
 impl Window {
+    /// Whether the window is that of this stream, so that the stream's events may go on in it.
+    pub fn is_of(&self, envelope: &Envelope) -> bool {
+        self.envelope == *envelope || self.envelope == Envelope::default()
+    }
+
     /// Number of log events that wait for the end of their line.
     pub fn held(&self) -> usize {
         self.held.len()
@@ -91,7 +96,7 @@ pub fn convert(
     }
     let identity = Identity::of(&platform::Source {
         account: &envelope.owner,
-        region: options.region.as_deref(),
+        region: envelope.region.as_deref().or(options.region.as_deref()),
         log_group: &envelope.log_group,
         log_stream: &envelope.log_stream,
     });
@@ -118,7 +123,7 @@ pub fn convert(
     converted.ledger.consumed += rest.consumed;
     converted.implausible_figures = rest.dropped_values;
     window.platform = rest.window;
-    if window.held() > 0 {
+    if window.envelope != *envelope {
         window.envelope = envelope.clone();
     }
     converted.window = window;

@@ -3,7 +3,7 @@
 use crate::convert::{ConvertOptions, Converted, Window, convert};
 use crate::deliver::{DeliverOptions, Export, Undelivered, deliver};
 use crate::ledger::Ledger;
-use crate::source::{Incoming, LogBatch, LogEvent, MessageType, SourceError, SourceLimits};
+use crate::source::{Event, LogBatch, LogEvent, MessageType, SourceError, SourceLimits};
 use backend::DropReason;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -105,13 +105,13 @@ impl<E: Export> Forwarder<E> {
     }
 
     /// Delivers all log events of one event.
-    pub async fn forward(&self, incoming: Incoming, invocation: &Invocation) -> Report {
+    pub async fn forward(&self, event: Event, invocation: &Invocation) -> Report {
         let limits = self.options.source;
         // One batch waits while one is delivered: reading a large event needs memory for three.
         let (hand_on, mut batches) = mpsc::channel(1);
-        let incoming = Arc::new(incoming);
+        let event = Arc::new(event);
         let reading = tokio::task::spawn_blocking(move || {
-            incoming.read(&limits, &mut |batch| hand_on.blocking_send(batch).is_ok())
+            event.read(&limits, &mut |batch| hand_on.blocking_send(batch).is_ok())
         });
         let mut progress = Progress {
             report: Report::default(),
@@ -119,6 +119,13 @@ impl<E: Export> Forwarder<E> {
             accepted_at: Instant::now(),
         };
         while let Some(batch) = batches.recv().await {
+            if !progress.window.is_of(&batch.envelope) {
+                // Another stream begins: nothing of it belongs to what is waited for.
+                if let Some(rest) = progress.window.take_held() {
+                    self.forward_batch(&rest, invocation, &mut progress).await;
+                }
+                progress.window = Window::default();
+            }
             self.forward_batch(&batch, invocation, &mut progress).await;
         }
         if let Some(rest) = progress.window.take_held() {
@@ -127,7 +134,7 @@ impl<E: Export> Forwarder<E> {
         let mut report = progress.report;
         report.unread = match reading.await {
             Ok(read) => read.err(),
-            Err(_) => Some(SourceError::Json("reading it panicked".to_owned())),
+            Err(_) => Some(SourceError::Panicked),
         };
         report
     }

@@ -2,7 +2,7 @@
 
 use crate::deliver::Export;
 use crate::forward::{Forwarder, Invocation, Report};
-use crate::source::Incoming;
+use crate::source::Event;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -47,7 +47,7 @@ impl From<InvocationError> for Diagnostic {
 /// Handles one invocation.
 pub async fn handle<E: Export>(
     forwarder: &Forwarder<E>,
-    event: LambdaEvent<Incoming>,
+    event: LambdaEvent<Event>,
 ) -> Result<(), InvocationError> {
     let now = wall_clock_now();
     let invocation = Invocation {

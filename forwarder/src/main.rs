@@ -3,7 +3,7 @@
 use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::forward::Forwarder;
 use lambda_otlp_forwarder::handler::{InvocationError, handle};
-use lambda_otlp_forwarder::source::Incoming;
+use lambda_otlp_forwarder::source::Event;
 use lambda_otlp_forwarder::{log, options};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
@@ -22,13 +22,13 @@ async fn main() -> Result<(), Error> {
     match prepared {
         Ok(forwarder) => {
             let forwarder = &forwarder;
-            run(service_fn(|event: LambdaEvent<Incoming>| handle(forwarder, event))).await
+            run(service_fn(|event: LambdaEvent<Event>| handle(forwarder, event))).await
         }
         Err(mistakes) => {
             // The events must not be lost while the settings are wrong: every invocation fails
             // with the mistakes, and Lambda keeps its event.
             tracing::error!(mistakes, "wrong settings");
-            let fail = |_event: LambdaEvent<Incoming>| {
+            let fail = |_event: LambdaEvent<Event>| {
                 std::future::ready(Err::<(), _>(InvocationError::Settings(mistakes.clone())))
             };
             run(service_fn(fail)).await

@@ -8,7 +8,7 @@ use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::deliver::DryRun;
 use lambda_otlp_forwarder::forward::{Forwarder, Invocation, Options, Report};
 use lambda_otlp_forwarder::options;
-use lambda_otlp_forwarder::source::{Incoming, SourceLimits};
+use lambda_otlp_forwarder::source::{Event, SourceLimits};
 use serde_json::json;
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -23,7 +23,7 @@ fn default_options() -> Options {
     options(&Config::from_source(&variables).0.unwrap())
 }
 
-fn incoming(payload: &serde_json::Value) -> Incoming {
+fn incoming(payload: &serde_json::Value) -> Event {
     let gzip = wire::gzip::compress(6, payload.to_string().as_bytes());
     let data = base64::engine::general_purpose::STANDARD.encode(gzip);
     serde_json::from_value(json!({"awslogs": {"data": data}})).unwrap()
@@ -39,7 +39,7 @@ fn payload(log_group: &str, messages: &[&str]) -> serde_json::Value {
         "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": ["f"], "logEvents": events})
 }
 
-fn forward(incoming: Incoming, options: Options) -> Report {
+fn forward(incoming: Event, options: Options) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let invocation = Invocation {
@@ -51,7 +51,7 @@ fn forward(incoming: Incoming, options: Options) -> Report {
     })
 }
 
-fn fixture(name: &str) -> Incoming {
+fn fixture(name: &str) -> Event {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/fixtures/events")
         .join(format!("awslogs-{name}.json"));

@@ -6,14 +6,14 @@
 use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::forward::{Forwarder, Invocation, Report};
 use lambda_otlp_forwarder::options;
-use lambda_otlp_forwarder::source::Incoming;
+use lambda_otlp_forwarder::source::Event;
 use simulator::sink::{Answer, Faults, Sink};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::time::Instant;
 
-fn event(name: &str) -> Incoming {
+fn event(name: &str) -> Event {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../tests/fixtures/events")
         .join(format!("awslogs-{name}.json"));
@@ -40,7 +40,7 @@ async fn forward(name: &str, sink: &Sink) -> Report {
 }
 
 async fn forward_event(
-    event: Incoming,
+    event: Event,
     sink: &Sink,
     max_request_bytes: &str,
     time: Duration,
@@ -121,7 +121,7 @@ async fn any_schedule_of_faults_balances() {
 }
 
 /// One event of `lines` text log lines, JSON objects each with keys of its own.
-fn event_of_many_keys(lines: usize, keys: usize) -> Incoming {
+fn event_of_many_keys(lines: usize, keys: usize) -> Event {
     use base64::Engine as _;
     let events: Vec<_> = (0..lines)
         .map(|line| {

@@ -1,134 +1,79 @@
-//! Reads the events that invoke the forwarder into batches of log events, in bounded chunks.
+//! Reads what CloudWatch Logs delivers to a subscription into batches of log events, in bounded
+//! chunks.
 //!
-//! The shape is that of the CloudWatch Logs User Guide, "Subscription filters with AWS Lambda":
-//! `{"awslogs":{"data": base64(gzip(json))}}`.
+//! The shape is that of the CloudWatch Logs User Guide, "Subscription filters with AWS Lambda": gzip of
+//! a JSON object, or of several behind each other.
 
+use super::{Envelope, HandOn, LogBatch, LogEvent, MessageType, SourceError, SourceLimits};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 
-/// Bounds on one event.
-#[derive(Clone, Copy, Debug)]
-pub struct SourceLimits {
-    /// A batch is handed on once its messages have this many bytes.
-    pub chunk_bytes: usize,
-    /// An event that inflates to more fails as a whole.
-    pub inflated_bytes: usize,
+/// Decodes base64; `what` names it in the error.
+pub(super) fn decode_base64(what: &'static str, text: &str) -> Result<Vec<u8>, SourceError> {
+    STANDARD.decode(text).map_err(|source| SourceError::Base64 { what, source })
 }
 
-impl Default for SourceLimits {
-    fn default() -> Self {
-        // As OTLP a batch of text is somewhat larger, and should still be one request.
-        Self { chunk_bytes: 3 * 1024 * 1024, inflated_bytes: 64 * 1024 * 1024 }
-    }
+/// Whether text that is not compressed is a delivery, which Firehose and others can inflate.
+pub(super) fn is_delivery(text: &str) -> bool {
+    let has = |key| text.get(..text.len().min(4096)).is_some_and(|head: &str| head.contains(key));
+    text.trim_start().starts_with('{') && has("\"messageType\"") && has("\"logGroup\"")
 }
 
-/// An event as Lambda gives it to the handler.
-#[derive(Deserialize)]
-pub struct Incoming {
-    awslogs: Option<AwsLogs>,
+/// Reads a compressed delivery; see [`read_json`].
+pub(super) fn read_gzip(
+    what: &'static str,
+    gzip: &[u8],
+    defaults: &Envelope,
+    limits: &SourceLimits,
+    hand_on: HandOn<'_>,
+) -> Result<(), SourceError> {
+    let json = BufReader::with_capacity(64 * 1024, wire::gzip::reader(gzip, limits.inflated_bytes));
+    read_json(what, json, defaults, limits, hand_on)
 }
 
-#[derive(Deserialize)]
-struct AwsLogs {
-    data: String,
-}
-
-impl fmt::Debug for Incoming {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let bytes = self.awslogs.as_ref().map(|awslogs| awslogs.data.len());
-        write!(f, "Incoming({bytes:?} bytes)")
-    }
-}
-
-/// What CloudWatch Logs sends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum MessageType {
-    /// Log events; also any type that is not known, so that no log event is lost by its label.
-    #[default]
-    Data,
-    /// A test of whether the destination can be reached.
-    Control,
-}
-
-/// Where log events come from; the same for all events of one delivery.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Envelope {
-    /// Data or control.
-    pub message_type: MessageType,
-    /// AWS account of the log group.
-    pub owner: String,
-    /// Log group.
-    pub log_group: String,
-    /// Log stream.
-    pub log_stream: String,
-}
-
-/// One log event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogEvent {
-    /// Unique id, 56 decimal digits; empty in control messages.
-    pub id: String,
-    /// Milliseconds since the Unix epoch.
-    pub timestamp_ms: i64,
-    /// The line, usually with its newline.
-    pub message: String,
-}
-
-/// Some of the log events of one delivery.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LogBatch {
-    /// Where they come from.
-    pub envelope: Envelope,
-    /// In the order of the delivery.
-    pub events: Vec<LogEvent>,
-}
-
-/// Why an event is no delivery of CloudWatch Logs.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SourceError {
-    /// An event of some other service.
-    #[error(
-        "event has no `awslogs.data`: the forwarder is invoked by subscription filters of CloudWatch Logs only"
-    )]
-    Unknown,
-    /// `awslogs.data` is not base64.
-    #[error("`awslogs.data` is not base64")]
-    Base64(#[source] base64::DecodeError),
-    /// The data does not inflate, or not to the JSON that CloudWatch Logs writes.
-    #[error("`awslogs.data` does not hold what CloudWatch Logs sends: {0}")]
-    Json(String),
-}
-
-impl Incoming {
-    /// Hands the log events on in batches of about [`SourceLimits::chunk_bytes`], in order; a
-    /// delivery without log events gives one empty batch. Stops early when `hand_on` says false.
-    pub fn read(
-        &self,
-        limits: &SourceLimits,
-        hand_on: &mut dyn FnMut(LogBatch) -> bool,
-    ) -> Result<(), SourceError> {
-        let data = &self.awslogs.as_ref().ok_or(SourceError::Unknown)?.data;
-        let gzip = STANDARD.decode(data).map_err(SourceError::Base64)?;
-        let json = BufReader::with_capacity(
-            64 * 1024,
-            wire::gzip::reader(gzip.as_slice(), limits.inflated_bytes),
-        );
-        let mut json = serde_json::Deserializer::from_reader(json);
-        let mut chunks =
-            Chunks { limits: *limits, hand_on, batch: LogBatch::default(), bytes: 0, handed_on: 0 };
-        let read =
-            Delivery { chunks: &mut chunks }.deserialize(&mut json).and_then(|()| json.end());
-        // What was read before a mistake is handed on as well.
-        if read.is_ok() || !chunks.batch.events.is_empty() {
-            chunks.finish();
+/// Hands the log events on in batches of about [`SourceLimits::chunk_bytes`], in order; a delivery
+/// without log events gives one empty batch. Stops early when `hand_on` says false. `defaults` is what
+/// is known of the envelope without it; `what` names the data in errors.
+pub(super) fn read_json(
+    what: &'static str,
+    json: impl Read,
+    defaults: &Envelope,
+    limits: &SourceLimits,
+    hand_on: HandOn<'_>,
+) -> Result<(), SourceError> {
+    let mut json = serde_json::Deserializer::from_reader(json);
+    let mut objects = 0;
+    loop {
+        let mut chunks = Chunks {
+            limits: *limits,
+            hand_on: &mut *hand_on,
+            envelope: defaults.clone(),
+            runs: Vec::new(),
+            bytes: 0,
+            handed_on: 0,
+            begun: false,
+            stopped: false,
+        };
+        let read = Delivery { chunks: &mut chunks }.deserialize(&mut json);
+        let is_end = objects > 0 && !chunks.begun;
+        match read {
+            Err(error) if is_end && error.is_eof() => return Ok(()),
+            Ok(()) => chunks.finish(),
+            Err(error) => {
+                // What was read before a mistake is handed on as well.
+                if !chunks.stopped {
+                    chunks.hand_on_runs();
+                }
+                let problem = without_content(&error.to_string());
+                return Err(SourceError::Json { what, problem });
+            }
         }
-        read.map_err(|error| SourceError::Json(without_content(&error.to_string())))
+        objects += 1;
     }
 }
 
@@ -146,31 +91,71 @@ fn without_content(error: &str) -> String {
 
 struct Chunks<'a> {
     limits: SourceLimits,
-    hand_on: &'a mut dyn FnMut(LogBatch) -> bool,
-    batch: LogBatch,
+    hand_on: HandOn<'a>,
+    envelope: Envelope,
+    runs: Vec<Run>,
     bytes: usize,
     handed_on: usize,
+    /// Whether an object began: without one the input is at its end.
+    begun: bool,
+    /// Whether nobody takes batches any more.
+    stopped: bool,
+}
+
+/// Neighbouring log events of one account and region.
+#[derive(Default)]
+struct Run {
+    place: Place,
+    events: Vec<LogEvent>,
+}
+
+/// Where a log event comes from, if its extracted fields say so: a log group may collect the logs of
+/// several accounts (CloudWatch Logs User Guide, "Cross-account cross-Region log centralization").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+struct Place {
+    #[serde(default, rename = "@aws.account")]
+    account: Option<String>,
+    #[serde(default, rename = "@aws.region")]
+    region: Option<String>,
 }
 
 impl Chunks<'_> {
     /// False once nobody takes batches any more.
-    fn push(&mut self, event: LogEvent, envelope_known: bool) -> bool {
+    fn push(&mut self, event: LogEvent, place: Place, envelope_known: bool) -> bool {
         self.bytes += event.message.len() + event.id.len();
-        self.batch.events.push(event);
+        match self.runs.last_mut() {
+            Some(run) if run.place == place => run.events.push(event),
+            _ => self.runs.push(Run { place, events: vec![event] }),
+        }
         // Before the envelope is known nothing can be handed on; `inflated_bytes` bounds it.
         if self.bytes < self.limits.chunk_bytes || !envelope_known {
             return true;
         }
         self.bytes = 0;
-        self.handed_on += 1;
-        let next = LogBatch { envelope: self.batch.envelope.clone(), events: Vec::new() };
-        (self.hand_on)(std::mem::replace(&mut self.batch, next))
+        self.hand_on_runs()
+    }
+
+    fn hand_on_runs(&mut self) -> bool {
+        for Run { place, events } in std::mem::take(&mut self.runs) {
+            let mut envelope = self.envelope.clone();
+            if let Some(account) = place.account {
+                envelope.owner = account;
+            }
+            envelope.region = place.region.or(envelope.region);
+            self.handed_on += 1;
+            if !(self.hand_on)(LogBatch { envelope, events }) {
+                self.stopped = true;
+                return false;
+            }
+        }
+        true
     }
 
     fn finish(&mut self) {
-        if self.handed_on == 0 || !self.batch.events.is_empty() {
-            (self.hand_on)(std::mem::take(&mut self.batch));
+        if self.handed_on == 0 && self.runs.is_empty() {
+            self.runs.push(Run::default());
         }
+        self.hand_on_runs();
     }
 }
 
@@ -195,9 +180,10 @@ impl<'de> Visitor<'de> for Delivery<'_, '_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.chunks.begun = true;
         let (mut has_group, mut has_events) = (false, false);
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            let envelope = &mut self.chunks.batch.envelope;
+            let envelope = &mut self.chunks.envelope;
             match key.as_ref() {
                 "messageType" => {
                     if map.next_value::<String>()? == "CONTROL_MESSAGE" {
@@ -251,12 +237,11 @@ impl<'de> Visitor<'de> for LogEvents<'_, '_> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<(), A::Error> {
         while let Some(event) = events.next_element::<RawEvent>()? {
-            let event = LogEvent {
-                id: event.id.into_text(),
-                timestamp_ms: event.timestamp,
-                message: event.message.0,
-            };
-            if !self.chunks.push(event, self.envelope_known) {
+            let RawEvent { id, timestamp, message, extracted_fields } = event;
+            let event =
+                LogEvent { id: id.into_text(), timestamp_ms: timestamp, message: message.0 };
+            let place = extracted_fields.unwrap_or_default();
+            if !self.chunks.push(event, place, self.envelope_known) {
                 return Err(serde::de::Error::custom("the invocation is over"));
             }
         }
@@ -270,6 +255,22 @@ struct RawEvent {
     id: Id,
     timestamp: i64,
     message: LossyText,
+    #[serde(default, rename = "extractedFields", deserialize_with = "place")]
+    extracted_fields: Option<Place>,
+}
+
+/// The place that the extracted fields name; of another shape they name none.
+fn place<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Place>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Extracted {
+        Place(Place),
+        Other(IgnoredAny),
+    }
+    Ok(match Extracted::deserialize(deserializer)? {
+        Extracted::Place(place) => Some(place),
+        Extracted::Other(_) => None,
+    })
 }
 
 /// Text in which half of a surrogate pair, which JSON can spell and UTF-8 cannot, becomes U+FFFD:
@@ -323,20 +324,15 @@ impl Id {
 mod tests {
     use super::*;
 
-    fn incoming(json: &str) -> Incoming {
-        let data = STANDARD.encode(wire::gzip::compress(6, json.as_bytes()));
-        Incoming { awslogs: Some(AwsLogs { data }) }
-    }
-
     fn batches(json: &str, chunk_bytes: usize) -> Result<Vec<LogBatch>, String> {
         let limits = SourceLimits { chunk_bytes, inflated_bytes: 10_000 };
         let mut batches = Vec::new();
-        incoming(json)
-            .read(&limits, &mut |batch| {
-                batches.push(batch);
-                true
-            })
-            .map_err(|error| error.to_string())?;
+        let gzip = wire::gzip::compress(6, json.as_bytes());
+        read_gzip("it", &gzip, &Envelope::default(), &limits, &mut |batch| {
+            batches.push(batch);
+            true
+        })
+        .map_err(|error| error.to_string())?;
         Ok(batches)
     }
 
@@ -389,7 +385,8 @@ mod tests {
             .unwrap()
             .0;
         let mut events = 0;
-        let read = incoming(cut).read(&SourceLimits::default(), &mut |batch| {
+        let limits = SourceLimits::default();
+        let read = read_json("it", cut.as_bytes(), &Envelope::default(), &limits, &mut |batch| {
             events += batch.events.len();
             true
         });
@@ -425,11 +422,48 @@ mod tests {
             &format!("{{\"logGroup\":\"{}\"}}", "g".repeat(20_000)),
             "inflates to more than 10000",
         );
-        let not_base64 = Incoming { awslogs: Some(AwsLogs { data: "!".into() }) };
-        let error = not_base64.read(&SourceLimits::default(), &mut |_| true).unwrap_err();
+        let error = decode_base64("`awslogs.data`", "!").unwrap_err();
         assert_eq!(error.to_string(), "`awslogs.data` is not base64");
-        let unknown: Incoming = serde_json::from_str(r#"{"Records":[]}"#).unwrap();
-        let error = unknown.read(&SourceLimits::default(), &mut |_| true).unwrap_err();
-        assert!(error.to_string().starts_with("event has no `awslogs.data`"));
+    }
+
+    /// Account, region, log group and messages of each batch.
+    #[track_caller]
+    fn check(json: &str, expected: &str) {
+        let shown = |chunk_bytes| {
+            let batches = batches(json, chunk_bytes).unwrap_or_else(|error| panic!("{error}"));
+            let shown = batches.into_iter().map(|LogBatch { envelope, events }| {
+                let Envelope { owner, region, log_group, .. } = envelope;
+                let region = region.unwrap_or_default();
+                let messages: Vec<_> = events.into_iter().map(|event| event.message).collect();
+                format!("{owner} {region} {log_group}: {}", messages.join(","))
+            });
+            shown.collect::<Vec<_>>().join(" | ")
+        };
+        assert_eq!(shown(1000), expected);
+    }
+
+    #[test]
+    fn objects_behind_each_other_are_deliveries_of_their_own() {
+        let other = r#"{"owner":"2","logGroup":"h","logStream":"s","logEvents":[{"id":"3","timestamp":7,"message":"three"}]}"#;
+        check(&format!("{TWO}{other}\n"), "1  g: one\n,two | 2  h: three");
+        check(&format!("{TWO}\n\n{other}{other}"), "1  g: one\n,two | 2  h: three | 2  h: three");
+        let error = batches(&format!("{TWO}{{\"logGroup\":"), 1000).unwrap_err();
+        assert!(error.contains("EOF while parsing"), "{error}");
+        let error = batches(&format!("{TWO} x"), 1000).unwrap_err();
+        assert!(error.contains("expected value"), "{error}");
+    }
+
+    #[test]
+    fn extracted_fields_name_account_and_region() {
+        let with = |fields: &str| TWO.replace(r#"{"k":"v"}"#, fields);
+        check(&with(r#"{"k":"v","@x":{"y":[1]}}"#), "1  g: one\n,two");
+        check(
+            &with(r#"{"@aws.account":"2","@aws.region":"us-west-2"}"#),
+            "1  g: one\n | 2 us-west-2 g: two",
+        );
+        check(&with(r#"{"@aws.region":"us-west-2"}"#), "1  g: one\n | 1 us-west-2 g: two");
+        check(&with(r#"{"@aws.account":7}"#), "1  g: one\n,two");
+        check(&with("null"), "1  g: one\n,two");
+        check(&with("7"), "1  g: one\n,two");
     }
 }

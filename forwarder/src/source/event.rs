@@ -1,0 +1,251 @@
+//! Tells from an event's shape what invoked the forwarder.
+//!
+//! Shapes: Lambda Developer Guide, "Using Lambda with CloudWatch Logs", "… Kinesis", "… SQS".
+
+use super::delivery::{self, decode_base64};
+use super::{Envelope, HandOn, KinesisRecord, QueueMessage, SourceError, SourceLimits};
+use serde::Deserialize;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::fmt;
+
+/// An event as Lambda gives it to the handler.
+#[derive(Debug)]
+pub enum Event {
+    /// A subscription filter of CloudWatch Logs.
+    CloudWatchLogs(Subscription),
+    /// Records of a Kinesis stream, in the order of their shard.
+    Kinesis(Vec<KinesisRecord>),
+    /// Messages of an SQS queue: the retry queue, or Lambda's on-failure records.
+    Queue(Vec<QueueMessage>),
+    /// Something else; in words.
+    Unknown(String),
+}
+
+/// What a subscription delivers: `{"awslogs":{"data": base64(gzip(json))}}`.
+pub struct Subscription {
+    data: String,
+}
+
+#[derive(Deserialize)]
+struct AwsLogs {
+    data: Option<String>,
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subscription({} bytes)", self.data.len())
+    }
+}
+
+impl Subscription {
+    /// Hands the log events on in batches of about [`SourceLimits::chunk_bytes`], in order; a
+    /// delivery without log events gives one empty batch. Stops early when `hand_on` says false.
+    pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
+        const WHAT: &str = "`awslogs.data`";
+        let gzip = decode_base64(WHAT, &self.data)?;
+        delivery::read_gzip(WHAT, &gzip, &Envelope::default(), limits, hand_on)
+    }
+}
+
+impl Event {
+    /// Hands on the log events of all that the event holds; parked requests hold none. The first
+    /// mistake ends it, all that was read before has been handed on.
+    pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
+        match self {
+            Self::CloudWatchLogs(subscription) => subscription.read(limits, hand_on),
+            Self::Kinesis(records) => {
+                records.iter().try_for_each(|record| record.read(limits, hand_on))
+            }
+            Self::Queue(_) => Ok(()),
+            Self::Unknown(what) => Err(SourceError::Unknown(what.clone())),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Shape)
+    }
+}
+
+struct Shape;
+
+impl<'de> Visitor<'de> for Shape {
+    type Value = Event;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a Lambda event")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Event, A::Error> {
+        let mut found = None;
+        let mut keys: Vec<String> = Vec::new();
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            match key.as_ref() {
+                "awslogs" => {
+                    // Read in place: a copy of the raw value would be another megabyte.
+                    let AwsLogs { data } = map.next_value()?;
+                    found = data.map(|data| Event::CloudWatchLogs(Subscription { data }));
+                }
+                "Records" => {
+                    let records = map.next_value::<Box<RawValue>>()?;
+                    found = Some(of_records(records.get()));
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            if keys.len() < MOST_KEYS {
+                keys.push(key.chars().filter(char::is_ascii_alphanumeric).take(32).collect());
+            }
+        }
+        Ok(found.unwrap_or_else(|| Event::Unknown(looks_like(&keys))))
+    }
+
+    fn visit_unit<E>(self) -> Result<Event, E> {
+        Ok(Event::Unknown("the event is null".to_owned()))
+    }
+
+    fn visit_bool<E>(self, _: bool) -> Result<Event, E> {
+        Ok(not_an_object())
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Event, E> {
+        Ok(not_an_object())
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Event, E> {
+        Ok(not_an_object())
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Event, E> {
+        Ok(not_an_object())
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Event, E> {
+        Ok(not_an_object())
+    }
+
+    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut seq: A) -> Result<Event, A::Error> {
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(not_an_object())
+    }
+}
+
+fn not_an_object() -> Event {
+    Event::Unknown("the event is no JSON object".to_owned())
+}
+
+/// The first keys are enough to tell services apart.
+const MOST_KEYS: usize = 12;
+
+/// Kinesis and SQS call their list alike, and so do S3, SNS, DynamoDB and SES.
+fn of_records(json: &str) -> Event {
+    #[derive(Deserialize)]
+    struct Origin {
+        #[serde(rename = "eventSource", alias = "EventSource", default)]
+        event_source: String,
+    }
+    let origins: Vec<Origin> = match serde_json::from_str(json) {
+        Ok(origins) => origins,
+        Err(_) => return Event::Unknown("`Records` is no list of records".to_owned()),
+    };
+    let source = origins.first().map_or("", |origin| origin.event_source.as_str());
+    let read = match source {
+        "aws:kinesis" => serde_json::from_str(json).map(Event::Kinesis),
+        "aws:sqs" => serde_json::from_str(json).map(Event::Queue),
+        "" => return Event::Unknown("`Records` do not say where they come from".to_owned()),
+        other => return Event::Unknown(format!("records of {}", short(other))),
+    };
+    // serde_json quotes values of a wrong type, which are a customer's.
+    read.unwrap_or_else(|_| Event::Unknown(format!("records of {source} of an unknown shape")))
+}
+
+fn short(text: &str) -> String {
+    text.chars().filter(|c| c.is_ascii_alphanumeric() || ":._-".contains(*c)).take(40).collect()
+}
+
+/// Says which service an event is of; else the names of its keys, which hold no customer's data.
+fn looks_like(keys: &[String]) -> String {
+    let has = |key: &str| keys.iter().any(|found| found == key);
+    if has("deliveryStreamArn") {
+        return "an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream".to_owned();
+    }
+    let service = if has("awslogs") {
+        "`awslogs` without `data`"
+    } else if has("detailtype") {
+        "an event of EventBridge"
+    } else if has("httpMethod") || has("rawPath") {
+        "a request of API Gateway or of a function URL"
+    } else if has("RequestType") && has("StackId") {
+        "a request of CloudFormation for a custom resource"
+    } else if keys.is_empty() {
+        "an empty event"
+    } else {
+        return format!("an event with the keys {}", keys.join(", "));
+    };
+    service.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, expected: &str) {
+        let event: Event = serde_json::from_str(json).unwrap();
+        let found = match event {
+            Event::CloudWatchLogs(subscription) => format!("{subscription:?}"),
+            Event::Kinesis(records) => format!("{} Kinesis records", records.len()),
+            Event::Queue(messages) => format!("{} messages", messages.len()),
+            Event::Unknown(what) => what,
+        };
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_event_is_told_by_its_shape() {
+        check(r#"{"awslogs":{"data":"abc"}}"#, "Subscription(3 bytes)");
+        check(
+            r#"{"Records":[{"eventSource":"aws:kinesis","kinesis":{"sequenceNumber":"1","data":""}}]}"#,
+            "1 Kinesis records",
+        );
+        check(
+            r#"{"Records":[{"eventSource":"aws:sqs","messageId":"m","receiptHandle":"r","body":""}]}"#,
+            "1 messages",
+        );
+    }
+
+    #[test]
+    fn other_events_are_named() {
+        check("{}", "an empty event");
+        check("null", "the event is null");
+        check("[1]", "the event is no JSON object");
+        check("\"x\"", "the event is no JSON object");
+        check("7", "the event is no JSON object");
+        check(r#"{"awslogs":{}}"#, "`awslogs` without `data`");
+        check(r#"{"Records":7}"#, "`Records` is no list of records");
+        check(r#"{"Records":[]}"#, "`Records` do not say where they come from");
+        check(r#"{"Records":[{"eventSource":"aws:s3","s3":{}}]}"#, "records of aws:s3");
+        check(r#"{"Records":[{"EventSource":"aws:sns","Sns":{}}]}"#, "records of aws:sns");
+        check(
+            r#"{"Records":[{"eventSource":"aws:sqs","messageId":7}]}"#,
+            "records of aws:sqs of an unknown shape",
+        );
+        check(
+            r#"{"version":"0","detail-type":"x","detail":{"secret":"s"}}"#,
+            "an event of EventBridge",
+        );
+        check(
+            r#"{"httpMethod":"GET","path":"/x"}"#,
+            "a request of API Gateway or of a function URL",
+        );
+        check(r#"{"orderId":"secret","amount":7}"#, "an event with the keys orderId, amount");
+        check(
+            r#"{"invocationId":"i","deliveryStreamArn":"arn:…","records":[]}"#,
+            "an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream",
+        );
+    }
+}

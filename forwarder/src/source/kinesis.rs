@@ -1,0 +1,153 @@
+//! Reads Kinesis records: what a subscription filter put into the stream, or raw lines.
+//!
+//! Source: CloudWatch Logs User Guide, "Subscription filters with Kinesis Data Streams" (the record's
+//! data is the gzip of the same JSON that a Lambda subscription gets); Lambda Developer Guide, "Using
+//! Lambda with Kinesis".
+
+use super::delivery::{self, decode_base64};
+use super::{Envelope, HandOn, LogBatch, LogEvent, SourceError, SourceLimits};
+use serde::Deserialize;
+use std::fmt;
+
+/// One record of a Kinesis event.
+#[derive(Deserialize)]
+pub struct KinesisRecord {
+    kinesis: Content,
+    #[serde(default, rename = "eventSourceARN")]
+    stream_arn: String,
+    #[serde(default, rename = "awsRegion")]
+    region: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Content {
+    sequence_number: String,
+    data: String,
+    /// Seconds since the Unix epoch.
+    #[serde(default)]
+    approximate_arrival_timestamp: f64,
+}
+
+impl fmt::Debug for KinesisRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Content { sequence_number, data, .. } = &self.kinesis;
+        write!(f, "KinesisRecord({sequence_number}, {} bytes)", data.len())
+    }
+}
+
+impl KinesisRecord {
+    /// Names the record within its shard, and in a partial batch response.
+    pub fn sequence_number(&self) -> &str {
+        &self.kinesis.sequence_number
+    }
+
+    /// Where the record comes from, as far as the stream says it.
+    pub fn envelope(&self) -> Envelope {
+        // arn:aws:kinesis:REGION:ACCOUNT:stream/NAME
+        let part = |number| self.stream_arn.split(':').nth(number).unwrap_or_default();
+        let region = if self.region.is_empty() { part(3) } else { &self.region };
+        Envelope {
+            owner: part(4).to_owned(),
+            region: (!region.is_empty()).then(|| region.to_owned()),
+            log_stream: part(5).trim_start_matches("stream/").to_owned(),
+            ..Envelope::default()
+        }
+    }
+
+    /// The record's data, for keeping what nobody could read.
+    pub fn data(&self) -> Result<Vec<u8>, SourceError> {
+        decode_base64("the Kinesis record's data", &self.kinesis.data)
+    }
+
+    /// Hands on the log events of the record.
+    pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
+        const WHAT: &str = "the Kinesis record";
+        let data = self.data()?;
+        let envelope = self.envelope();
+        if wire::gzip::is_gzip(&data) {
+            // The stream's account and region are not the log group's: a destination may be shared.
+            let unknown = Envelope { region: envelope.region, ..Envelope::default() };
+            return delivery::read_gzip(WHAT, &data, &unknown, limits, hand_on);
+        }
+        let text = std::str::from_utf8(&data).map_err(|_| SourceError::NotText)?;
+        if delivery::is_delivery(text) {
+            let unknown = Envelope { region: envelope.region, ..Envelope::default() };
+            return delivery::read_json(WHAT, data.as_slice(), &unknown, limits, hand_on);
+        }
+        self.read_lines(text, envelope, hand_on);
+        Ok(())
+    }
+
+    /// Each line is a log event, at the time of the record's arrival.
+    fn read_lines(&self, text: &str, envelope: Envelope, hand_on: HandOn<'_>) {
+        #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
+        let timestamp_ms = (self.kinesis.approximate_arrival_timestamp * 1000.0).round() as i64;
+        let lines = text.lines().filter(|line| !line.trim().is_empty()).enumerate();
+        let events = lines.map(|(number, line)| {
+            let sequence_number = self.sequence_number();
+            let id = if number == 0 {
+                sequence_number.to_owned()
+            } else {
+                format!("{sequence_number}-{number}")
+            };
+            LogEvent { id, timestamp_ms, message: line.to_owned() }
+        });
+        // A record is at most 1 MiB: one batch.
+        hand_on(LogBatch { envelope, events: events.collect() });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+
+    fn record(data: &[u8]) -> KinesisRecord {
+        serde_json::from_value(serde_json::json!({
+            "kinesis": {"sequenceNumber": "17", "data": STANDARD.encode(data),
+                "approximateArrivalTimestamp": 1_790_000_000.123},
+            "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
+            "awsRegion": "eu-west-1",
+        }))
+        .unwrap()
+    }
+
+    #[track_caller]
+    fn check(data: &[u8], expected: &str) {
+        let mut found = Vec::new();
+        let read = record(data).read(&SourceLimits::default(), &mut |batch: LogBatch| {
+            let Envelope { owner, region, log_group, log_stream, .. } = batch.envelope;
+            let events: Vec<_> = batch
+                .events
+                .iter()
+                .map(|event| format!("{}@{} {}", event.id, event.timestamp_ms, event.message))
+                .collect();
+            let region = region.unwrap_or_default();
+            found
+                .push(format!("{owner}/{region}/{log_group}/{log_stream}: {}", events.join(" | ")));
+            true
+        });
+        found.extend(read.err().map(|error| error.to_string()));
+        assert_eq!(found.join("; "), expected);
+    }
+
+    const DELIVERY: &str = r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[{"id":"9","timestamp":5,"message":"m"}]}"#;
+
+    #[test]
+    fn a_record_holds_a_delivery_or_lines() {
+        check(&wire::gzip::compress(6, DELIVERY.as_bytes()), "1/eu-west-1/g/s: 9@5 m");
+        check(DELIVERY.as_bytes(), "1/eu-west-1/g/s: 9@5 m");
+        check(
+            b"one\n\ntwo\r\n",
+            "123456789012/eu-west-1//logs: 17@1790000000123 one | 17-1@1790000000123 two",
+        );
+        check(b"", "123456789012/eu-west-1//logs: ");
+        check(&[0xff, 0xfe], "the Kinesis record is neither gzip nor UTF-8 text");
+        check(
+            &[0x1f, 0x8b, 8, 0],
+            "the Kinesis record does not hold what CloudWatch Logs sends: unexpected end of file",
+        );
+    }
+}

@@ -1,0 +1,110 @@
+//! Reads what invokes the forwarder: subscriptions of CloudWatch Logs, Kinesis records, messages of
+//! the retry queue.
+
+mod delivery;
+mod event;
+mod kinesis;
+mod queue;
+
+pub use event::{Event, Subscription};
+pub use kinesis::KinesisRecord;
+pub use queue::{QueueBody, QueueMessage};
+
+/// Bounds on one event.
+#[derive(Clone, Copy, Debug)]
+pub struct SourceLimits {
+    /// A batch is handed on once its messages have this many bytes.
+    pub chunk_bytes: usize,
+    /// A delivery that inflates to more fails as a whole.
+    pub inflated_bytes: usize,
+}
+
+impl Default for SourceLimits {
+    fn default() -> Self {
+        // As OTLP a batch of text is somewhat larger, and should still be one request.
+        Self { chunk_bytes: 3 * 1024 * 1024, inflated_bytes: 64 * 1024 * 1024 }
+    }
+}
+
+/// What CloudWatch Logs sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MessageType {
+    /// Log events; also any type that is not known, so that no log event is lost by its label.
+    #[default]
+    Data,
+    /// A test of whether the destination can be reached.
+    Control,
+}
+
+/// Where log events come from; the same for all events of a batch.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Envelope {
+    /// Data or control.
+    pub message_type: MessageType,
+    /// AWS account of the log group: `@aws.account` of the extracted fields, else `owner`.
+    pub owner: String,
+    /// Region of the log group, where the delivery says it (`@aws.region` of the extracted fields,
+    /// or the region of the Kinesis stream).
+    pub region: Option<String>,
+    /// Log group; empty for raw lines of a Kinesis stream.
+    pub log_group: String,
+    /// Log stream; for raw lines the name of the Kinesis stream.
+    pub log_stream: String,
+}
+
+/// One log event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogEvent {
+    /// Unique id, 56 decimal digits; empty in control messages.
+    pub id: String,
+    /// Milliseconds since the Unix epoch.
+    pub timestamp_ms: i64,
+    /// The line, usually with its newline.
+    pub message: String,
+}
+
+/// Some of the log events of one log stream.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LogBatch {
+    /// Where they come from.
+    pub envelope: Envelope,
+    /// In the order of the delivery.
+    pub events: Vec<LogEvent>,
+}
+
+/// Takes batches; answers false once nobody needs more.
+pub type HandOn<'a> = &'a mut dyn FnMut(LogBatch) -> bool;
+
+/// Why an event holds no log events.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// An event of some other service.
+    #[error(
+        "{0}: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue"
+    )]
+    Unknown(String),
+    /// Data that is not base64.
+    #[error("{what} is not base64")]
+    Base64 {
+        /// Where the data is.
+        what: &'static str,
+        /// What is wrong with it.
+        #[source]
+        source: base64::DecodeError,
+    },
+    /// The data does not inflate, or not to the JSON that CloudWatch Logs writes.
+    #[error("{what} does not hold what CloudWatch Logs sends: {problem}")]
+    Json {
+        /// Where the data is.
+        what: &'static str,
+        /// What is wrong with it, without a customer's text.
+        problem: String,
+    },
+    /// A Kinesis record that is neither a delivery of CloudWatch Logs nor text.
+    #[error("the Kinesis record is neither gzip nor UTF-8 text")]
+    NotText,
+    /// Reading panicked: a mistake of ours.
+    #[error("reading the event panicked, please report this")]
+    Panicked,
+}
