@@ -15,6 +15,7 @@ pub mod forward;
 pub mod handler;
 pub mod ledger;
 pub mod log;
+pub mod parking;
 pub mod shift;
 pub mod source;
 

@@ -1,0 +1,258 @@
+//! What is parked, and its division into messages that a queue takes.
+
+use super::encoding::{self, TooManyBytes};
+use crate::source::LogBatch;
+use std::fmt;
+use wire::Request;
+
+/// Largest message that is sent to a queue. SQS takes 1 MiB (Amazon SQS Developer Guide, "Message quotas"); the rest is
+/// for whoever wraps the message once more.
+pub const MAX_MESSAGE_BYTES: usize = 900 * 1024;
+
+/// A cut repeats the resource, scope and metric of the items around it. All cuts of one request may together repeat
+/// this many times its size; where they would repeat more, cutting helps nobody.
+const MOST_GROWTH: usize = 4;
+
+/// Where parked content came from. Empty where it is not known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// AWS account of the log group.
+    pub account: String,
+    /// AWS region of the log group.
+    pub region: String,
+    /// Log group.
+    pub log_group: String,
+    /// Log stream.
+    pub log_stream: String,
+    /// Id of the first log event of the delivery.
+    pub first_event_id: String,
+    /// Id of its last log event.
+    pub last_event_id: String,
+}
+
+/// What is parked.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Content {
+    /// An OTLP request.
+    Request(Request),
+    /// A line that claims to be OTLP and does not decode, its `headers` removed.
+    Line {
+        /// Id of its log event.
+        event_id: String,
+        /// Time of its log event, in milliseconds since the Unix epoch.
+        timestamp_ms: i64,
+        /// The line.
+        line: String,
+    },
+    /// Log events that were not converted.
+    Events(LogBatch),
+    /// Bytes that nobody could read: a Kinesis record, the body of a message.
+    Raw(Vec<u8>),
+}
+
+impl Content {
+    /// `request`, `line`, `events` or `raw`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Request(_) => "request",
+            Self::Line { .. } => "line",
+            Self::Events(_) => "events",
+            Self::Raw(_) => "raw",
+        }
+    }
+}
+
+impl fmt::Debug for Content {
+    /// Sizes only: the content is a customer's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Request(request) => request.fmt(f),
+            Self::Line { line, .. } => write!(f, "Line({} bytes)", line.len()),
+            Self::Events(batch) => {
+                let bytes: usize = batch.events.iter().map(|event| event.message.len()).sum();
+                write!(f, "Events({}, {bytes} bytes)", batch.events.len())
+            }
+            Self::Raw(bytes) => write!(f, "Raw({} bytes)", bytes.len()),
+        }
+    }
+}
+
+/// Something that is kept in a queue, with all that is needed to deliver it later.
+///
+/// Holds no credential: the destination is a name, and only the reader knows what it stands for.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Parked {
+    /// Name of the destination.
+    pub destination: String,
+    /// OpenObserve's stream for logs and traces, where one was chosen.
+    pub stream: Option<String>,
+    /// What is kept.
+    pub content: Content,
+    /// Items that this stands for: those of the content, or where `partial` those that were rejected.
+    pub items: usize,
+    /// Time of the oldest record, in nanoseconds since the Unix epoch; 0 where it is not known.
+    pub oldest_unix_nano: u64,
+    /// Time of the newest record; 0 where it is not known.
+    pub newest_unix_nano: u64,
+    /// When the forwarder first had it.
+    pub first_seen_unix_nano: u64,
+    /// Why it was not delivered, in words for a person. Masked, and cut to 1,000 characters when it is encoded.
+    pub reason: String,
+    /// The backend took the content and rejected `items` of it without saying which: to send it again stores the others
+    /// twice.
+    pub partial: bool,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+impl fmt::Debug for Parked {
+    /// Sizes only: the content is a customer's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Parked({} items, {:?})", self.items, self.content)
+    }
+}
+
+/// A message as a queue takes it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The JSON text.
+    pub body: String,
+    /// Items that it stands for.
+    pub items: usize,
+}
+
+impl fmt::Debug for Message {
+    /// Sizes only: the content is a customer's.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({} items, {} bytes)", self.items, self.body.len())
+    }
+}
+
+/// What fits no message and cannot be divided.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} of {} items has {encoded_bytes} bytes as a message, at most {max_bytes} are sent",
+    parked.content.name(), parked.items
+)]
+pub struct TooLarge {
+    /// It, unchanged.
+    pub parked: Box<Parked>,
+    /// Its size as one message; for content that inflates to more than is read back, as it is.
+    pub encoded_bytes: usize,
+    /// The largest message.
+    pub max_bytes: usize,
+}
+
+impl Parked {
+    /// Messages of at most `max_bytes`, divided between items (or log events) where one does not suffice. The items of
+    /// all messages and of what is too large add up to `items`, and each message can be read back.
+    pub fn into_messages(self, max_bytes: usize) -> (Vec<Message>, Vec<TooLarge>) {
+        let mut divided = Divided { max_bytes, ..Divided::default() };
+        divided.spare_bytes = MOST_GROWTH.saturating_mul(self.content_bytes());
+        divided.add(self);
+        (divided.messages, divided.too_large)
+    }
+
+    /// Reads what [`into_messages`](Self::into_messages) wrote, this version's or a later one's.
+    pub fn from_body(body: &str) -> Result<Self, encoding::NotParked> {
+        encoding::decode(body)
+    }
+
+    fn content_bytes(&self) -> usize {
+        match &self.content {
+            Content::Request(request) => request.bytes().len(),
+            Content::Line { line, .. } => line.len(),
+            Content::Events(batch) => batch.events.iter().map(|event| event.message.len()).sum(),
+            Content::Raw(bytes) => bytes.len(),
+        }
+    }
+
+    /// Parts of the content that can be sent by themselves.
+    fn units(&self) -> usize {
+        match &self.content {
+            Content::Request(request) => request.items(),
+            Content::Events(batch) => batch.events.len(),
+            Content::Line { .. } | Content::Raw(_) => 1,
+        }
+    }
+
+    /// The first `units` and the others; `items` are shared out so that they add up.
+    fn cut(mut self, units: usize) -> (Self, Self) {
+        let items = self.items.min(units);
+        let (first, second) = match std::mem::replace(&mut self.content, Content::Raw(Vec::new())) {
+            Content::Request(request) => {
+                let (first, second) = request.split_at(units);
+                (Content::Request(first), Content::Request(second))
+            }
+            Content::Events(mut batch) => {
+                let events = batch.events.split_off(units.min(batch.events.len()));
+                let second = LogBatch { envelope: batch.envelope.clone(), events };
+                (Content::Events(batch), Content::Events(second))
+            }
+            whole => (whole, Content::Raw(Vec::new())),
+        };
+        let rest = Self { content: second, items: self.items - items, ..self.clone() };
+        (Self { content: first, items, ..self }, rest)
+    }
+}
+
+/// Messages made so far.
+#[derive(Default)]
+struct Divided {
+    max_bytes: usize,
+    /// What cuts may still add to the content.
+    spare_bytes: usize,
+    messages: Vec<Message>,
+    too_large: Vec<TooLarge>,
+}
+
+impl Divided {
+    fn add(&mut self, parked: Parked) {
+        let mut waiting = vec![parked];
+        while let Some(parked) = waiting.pop() {
+            let encoded_bytes = match encoding::encode(&parked) {
+                Ok(body) if body.len() <= self.max_bytes => {
+                    self.messages.push(Message { body, items: parked.items });
+                    continue;
+                }
+                Ok(body) => body.len(),
+                Err(TooManyBytes(bytes)) => bytes,
+            };
+            // Where the names around the content leave it no room, dividing the content does not help either.
+            let can_be_divided = parked.units() > 1
+                && self.spare_bytes > 0
+                && encoding::frame_bytes(&parked) <= self.max_bytes / 2;
+            if can_be_divided {
+                let pieces = self.divide(parked, encoded_bytes);
+                waiting.extend(pieces.into_iter().rev());
+            } else {
+                let (parked, max_bytes) = (Box::new(parked), self.max_bytes);
+                self.too_large.push(TooLarge { parked, encoded_bytes, max_bytes });
+            }
+        }
+    }
+
+    /// As many pieces as would fit were all units alike, two at least; one that does not fit is divided again.
+    fn divide(&mut self, parked: Parked, encoded_bytes: usize) -> Vec<Parked> {
+        let units = parked.units();
+        let pieces = encoded_bytes.div_ceil(self.max_bytes.max(1)).clamp(2, units);
+        let units_each = units.div_ceil(pieces);
+        let mut divided = Vec::with_capacity(pieces);
+        let mut rest = parked;
+        while rest.units() > units_each && self.spare_bytes > 0 {
+            let whole_bytes = rest.content_bytes();
+            let (first, second) = rest.cut(units_each);
+            let cut_bytes = first.content_bytes() + second.content_bytes();
+            self.spare_bytes =
+                self.spare_bytes.saturating_sub(cut_bytes.saturating_sub(whole_bytes));
+            divided.push(first);
+            rest = second;
+        }
+        divided.push(rest);
+        divided
+    }
+}
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;

@@ -1,0 +1,316 @@
+//! What is parked comes back as it was, in messages that fit, and its items add up.
+
+use super::*;
+use crate::source::{Envelope, LogEvent};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use proptest::prelude::*;
+use wire::{Limits, Logs, SignalKind};
+
+/// Text that does not compress.
+fn noise(bytes: usize, seed: u64) -> String {
+    let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        char::from(33 + u8::try_from(state % 94).unwrap())
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+fn log_records(bodies: Vec<String>, resource_bytes: usize) -> Request {
+    let text = |text: String| AnyValue { value: Some(any_value::Value::StringValue(text)) };
+    let records = bodies.into_iter().enumerate().map(|(at, body)| LogRecord {
+        time_unix_nano: 1_790_000_000_000_000_000 + at as u64,
+        body: Some(text(body)),
+        ..LogRecord::default()
+    });
+    let attribute = KeyValue {
+        key: "big".to_owned(),
+        value: Some(text(noise(resource_bytes, 7))),
+        ..KeyValue::default()
+    };
+    let resource = Resource { attributes: vec![attribute], ..Resource::default() };
+    let scope_logs = vec![ScopeLogs { log_records: records.collect(), ..ScopeLogs::default() }];
+    let resource_logs =
+        ResourceLogs { resource: Some(resource), scope_logs, ..ResourceLogs::default() };
+    Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource_logs] })
+}
+
+fn bodies(request: &Request) -> Vec<String> {
+    let decoded = request.decode::<Logs>().unwrap().unwrap();
+    let scopes = decoded.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+    let records = scopes.flat_map(|scope| scope.log_records);
+    let body = |record: LogRecord| match record.body.unwrap().value.unwrap() {
+        any_value::Value::StringValue(text) => text,
+        other => panic!("{other:?}"),
+    };
+    records.map(body).collect()
+}
+
+fn batch(messages: Vec<String>) -> LogBatch {
+    let envelope = Envelope {
+        owner: "123456789012".to_owned(),
+        log_group: "/aws/lambda/orders".to_owned(),
+        log_stream: "2026/11/20/[$LATEST]0123".to_owned(),
+        ..Envelope::default()
+    };
+    let event = |(at, message): (usize, String)| LogEvent {
+        id: at.to_string(),
+        timestamp_ms: 1_790_000_000_000 + i64::try_from(at).unwrap(),
+        message,
+    };
+    LogBatch { envelope, events: messages.into_iter().enumerate().map(event).collect() }
+}
+
+fn parked(content: Content) -> Parked {
+    let items = match &content {
+        Content::Request(request) => request.items(),
+        Content::Events(batch) => batch.events.len(),
+        Content::Line { .. } | Content::Raw(_) => 1,
+    };
+    Parked {
+        destination: "default".to_owned(),
+        stream: Some("orders".to_owned()),
+        content,
+        items,
+        oldest_unix_nano: 1_790_000_000_000_000_000,
+        newest_unix_nano: 1_790_000_000_000_000_001,
+        first_seen_unix_nano: 1_790_000_001_000_000_000,
+        reason: "answered 503 Service Unavailable".to_owned(),
+        partial: false,
+        origin: Origin {
+            account: "123456789012".to_owned(),
+            region: "eu-central-1".to_owned(),
+            log_group: "/aws/lambda/orders".to_owned(),
+            log_stream: "2026/11/20/[$LATEST]0123".to_owned(),
+            first_event_id: "1".to_owned(),
+            last_event_id: "2".to_owned(),
+        },
+    }
+}
+
+/// What comes back out of the messages; checks that they fit and that the items add up.
+#[track_caller]
+fn read_back(original: &Parked, max_bytes: usize) -> (Vec<Parked>, Vec<TooLarge>) {
+    let (messages, too_large) = original.clone().into_messages(max_bytes);
+    let sent: usize = messages.iter().map(|message| message.items).sum();
+    let kept: usize = too_large.iter().map(|too_large| too_large.parked.items).sum();
+    assert_eq!(sent + kept, original.items);
+    let read = messages.iter().map(|message| {
+        assert!(message.body.len() <= max_bytes, "{} bytes", message.body.len());
+        let parked = Parked::from_body(&message.body).unwrap();
+        assert_eq!(parked.items, message.items);
+        parked
+    });
+    (read.collect(), too_large)
+}
+
+#[test]
+fn each_kind_of_content_comes_back_as_it_was() {
+    let contents = [
+        Content::Request(log_records(vec!["one".to_owned(), "two".to_owned()], 10)),
+        Content::Line {
+            event_id: "37".to_owned(),
+            timestamp_ms: -5,
+            line: "{\"__otel_otlp_stdout\":\u{0}\u{ffff}é".to_owned(),
+        },
+        Content::Events(batch(vec!["a\n".to_owned(), "\u{1}".to_owned()])),
+        Content::Raw(vec![0, 255, 1]),
+    ];
+    for content in contents {
+        let original = parked(content);
+        let (read, too_large) = read_back(&original, MAX_MESSAGE_BYTES);
+        assert_eq!(read, [original]);
+        assert!(too_large.is_empty());
+    }
+}
+
+#[test]
+fn what_is_unknown_stays_unknown() {
+    let original = Parked {
+        stream: None,
+        oldest_unix_nano: 0,
+        newest_unix_nano: 0,
+        origin: Origin::default(),
+        reason: String::new(),
+        ..parked(Content::Raw(vec![1]))
+    };
+    assert_eq!(read_back(&original, MAX_MESSAGE_BYTES).0, [original]);
+}
+
+#[test]
+fn a_request_larger_than_a_message_becomes_several_in_order() {
+    let lines: Vec<String> = (0..40).map(|seed| noise(100_000, seed)).collect();
+    let original = parked(Content::Request(log_records(lines.clone(), 100)));
+    let (read, too_large) = read_back(&original, MAX_MESSAGE_BYTES);
+    assert!(too_large.is_empty());
+    assert!((5..=10).contains(&read.len()), "{} messages", read.len());
+    let found = read.iter().flat_map(|parked| match &parked.content {
+        Content::Request(request) => bodies(request),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(found.collect::<Vec<_>>(), lines);
+}
+
+#[test]
+fn events_larger_than_a_message_become_several_in_order() {
+    let lines: Vec<String> = (0..30).map(|seed| noise(100_000, seed)).collect();
+    let original = parked(Content::Events(batch(lines.clone())));
+    let (read, too_large) = read_back(&original, MAX_MESSAGE_BYTES);
+    assert!(too_large.is_empty());
+    let mut found = Vec::new();
+    for parked in read {
+        let Content::Events(batch) = parked.content else { panic!("other content") };
+        assert_eq!(batch.envelope.log_group, "/aws/lambda/orders");
+        found.extend(batch.events.into_iter().map(|event| event.message));
+    }
+    assert_eq!(found, lines);
+}
+
+#[test]
+fn what_no_message_holds_comes_back_and_its_neighbours_are_sent() {
+    let lines = vec![noise(10, 1), noise(5000, 2), noise(10, 3)];
+    let original = parked(Content::Request(log_records(lines.clone(), 10)));
+    let (read, too_large) = read_back(&original, 3000);
+    assert_eq!(read.len(), 2);
+    assert_eq!(too_large.len(), 1);
+    match &too_large[0].parked.content {
+        Content::Request(request) => assert_eq!(bodies(request), lines[1..2]),
+        other => panic!("{other:?}"),
+    }
+    let error = too_large[0].to_string();
+    assert!(error.starts_with("request of 1 items has "), "{error}");
+    assert!(error.ends_with("bytes as a message, at most 3000 are sent"), "{error}");
+    for content in [
+        Content::Raw(noise(5000, 1).into_bytes()),
+        Content::Line { event_id: String::new(), timestamp_ms: 0, line: noise(5000, 1) },
+    ] {
+        let original = parked(content);
+        let (read, too_large) = read_back(&original, 3000);
+        assert!(read.is_empty());
+        assert_eq!(*too_large[0].parked, original);
+    }
+}
+
+#[test]
+fn a_resource_that_fills_every_part_is_not_multiplied() {
+    let lines = (0..2000).map(|at| at.to_string()).collect();
+    let original = parked(Content::Request(log_records(lines, 100_000)));
+    let whole_bytes = original.content_bytes();
+    let (read, too_large) = read_back(&original, 50_000);
+    assert!(read.is_empty());
+    let kept: usize = too_large.iter().map(|too_large| too_large.parked.content_bytes()).sum();
+    assert!(kept <= (MOST_GROWTH + 2) * whole_bytes, "{kept} bytes of {whole_bytes}");
+}
+
+#[test]
+fn names_that_fill_a_message_do_not_make_a_message_an_item() {
+    let mut original = parked(Content::Events(batch(vec!["x".to_owned(); 1000])));
+    original.origin.log_group = noise(3000, 1);
+    let (read, too_large) = read_back(&original, 3000);
+    assert!(read.is_empty());
+    assert_eq!(too_large.len(), 1);
+}
+
+#[test]
+fn a_request_of_more_items_than_are_read_is_divided() {
+    // Two bytes each: far below the size of a message.
+    let limits = Limits { items: usize::MAX, messages: usize::MAX, ..Limits::default() };
+    let records = [0x12, 0x00].repeat(120_000);
+    let mut scope = Vec::new();
+    wire::proto::Writer::new(&mut scope).message(2, |out| out.raw(&records));
+    let mut bytes = Vec::new();
+    wire::proto::Writer::new(&mut bytes).message(1, |out| out.raw(&scope));
+    let request = Request::check(SignalKind::Logs, bytes, &limits).unwrap();
+    assert_eq!(request.items(), 120_000);
+    let (read, too_large) = read_back(&parked(Content::Request(request)), MAX_MESSAGE_BYTES);
+    assert!(too_large.is_empty());
+    assert!((3..=4).contains(&read.len()), "{} messages", read.len());
+}
+
+#[test]
+fn the_items_of_a_partial_request_add_up_when_it_is_divided() {
+    let lines = (0..10).map(|seed| noise(1000, seed)).collect();
+    let original =
+        Parked { items: 3, partial: true, ..parked(Content::Request(log_records(lines, 10))) };
+    let (read, _) = read_back(&original, 4000);
+    assert!(read.len() > 1);
+    assert!(read.iter().all(|parked| parked.partial));
+}
+
+#[test]
+fn a_long_reason_is_cut_and_no_character_is_one_that_a_queue_refuses() {
+    let original = Parked {
+        reason: "\u{fffe}\u{ffff}\u{0}\u{7f}\r\n".repeat(1000),
+        ..parked(Content::Raw(vec![1]))
+    };
+    let (messages, _) = original.clone().into_messages(MAX_MESSAGE_BYTES);
+    let allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    assert!(messages[0].body.chars().all(allowed));
+    let read = Parked::from_body(&messages[0].body).unwrap();
+    assert_eq!(read.reason.chars().count(), 1000);
+    assert!(original.reason.starts_with(&read.reason));
+}
+
+#[test]
+fn debug_shows_sizes_only() {
+    let original = parked(Content::Events(batch(vec!["secret".to_owned()])));
+    let shown = format!("{original:?} {:?}", original.clone().into_messages(1000));
+    assert!(
+        shown.starts_with("Parked(1 items, Events(1, 6 bytes)) ([Message(1 items, "),
+        "{shown}"
+    );
+    assert!(!shown.contains("orders") && !shown.contains("secret"), "{shown}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn nothing_vanishes_whatever_the_sizes(
+        sizes in prop::collection::vec(0usize..1500, 1..20),
+        resource_bytes in 0usize..1000,
+        max_bytes in 0usize..4000,
+        seed in any::<u64>(),
+    ) {
+        let lines: Vec<String> =
+            sizes.iter().zip(seed..=u64::MAX).map(|(size, seed)| noise(*size, seed)).collect();
+        for content in [
+            Content::Request(log_records(lines.clone(), resource_bytes)),
+            Content::Events(batch(lines.clone())),
+        ] {
+            let original = parked(content);
+            let (read, too_large) = read_back(&original, max_bytes);
+            let mut found: Vec<String> = Vec::new();
+            let kept = too_large.into_iter().map(|too_large| *too_large.parked);
+            for parked in read.into_iter().chain(kept) {
+                match parked.content {
+                    Content::Request(request) => found.extend(bodies(&request)),
+                    Content::Events(batch) => {
+                        found.extend(batch.events.into_iter().map(|event| event.message));
+                    }
+                    other => panic!("{other:?}"),
+                }
+            }
+            let mut expected = lines.clone();
+            expected.sort_unstable();
+            found.sort_unstable();
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "\\PC*", raw in prop::collection::vec(any::<u8>(), 0..50)) {
+        prop_assert!(Parked::from_body(&text).is_err());
+        let (messages, _) = parked(Content::Raw(raw)).into_messages(MAX_MESSAGE_BYTES);
+        let body = &messages[0].body;
+        for (at, _) in body.char_indices() {
+            let (head, _) = body.split_at(at);
+            prop_assert!(Parked::from_body(head).is_err());
+        }
+    }
+}
