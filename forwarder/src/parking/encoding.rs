@@ -342,23 +342,39 @@ struct Delivery<'a> {
 }
 
 #[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct DeliveredEvent<'a> {
     id: Cow<'a, str>,
     timestamp: i64,
     message: Cow<'a, str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    extracted_fields: Option<ExtractedFields<'a>>,
+}
+
+/// CloudWatch Logs has no other place for a region.
+#[derive(Serialize, Deserialize)]
+struct ExtractedFields<'a> {
+    #[serde(default, rename = "@aws.region", skip_serializing_if = "Option::is_none")]
+    region: Option<Cow<'a, str>>,
 }
 
 const CONTROL: &str = "CONTROL_MESSAGE";
 
 fn events_json(batch: &LogBatch) -> Vec<u8> {
-    let Envelope { message_type, owner, log_group, log_stream } = &batch.envelope;
+    let Envelope { message_type, owner, region, log_group, log_stream } = &batch.envelope;
     let message_type = match message_type {
         MessageType::Data => "DATA_MESSAGE",
         MessageType::Control => CONTROL,
     };
     let log_events = batch.events.iter().map(|event| {
         let LogEvent { id, timestamp_ms, message } = event;
-        DeliveredEvent { id: id.into(), timestamp: *timestamp_ms, message: message.into() }
+        let region = region.as_deref().map(Cow::from);
+        DeliveredEvent {
+            id: id.into(),
+            timestamp: *timestamp_ms,
+            message: message.into(),
+            extracted_fields: region.map(|region| ExtractedFields { region: Some(region) }),
+        }
     });
     let delivery = Delivery {
         message_type: message_type.into(),
@@ -376,6 +392,10 @@ fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
         serde_json::from_slice(json).map_err(|error| json_problem(&error))?;
     let message_type =
         if delivery.message_type == CONTROL { MessageType::Control } else { MessageType::Data };
+    let region = delivery.log_events.iter().find_map(|event| {
+        let region = event.extracted_fields.as_ref()?.region.as_ref()?;
+        Some(region.to_string())
+    });
     let events = delivery.log_events.into_iter().map(|event| LogEvent {
         id: event.id.into_owned(),
         timestamp_ms: event.timestamp,
@@ -384,6 +404,7 @@ fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
     let envelope = Envelope {
         message_type,
         owner: delivery.owner.into_owned(),
+        region,
         log_group: delivery.log_group.into_owned(),
         log_stream: delivery.log_stream.into_owned(),
     };

@@ -46,6 +46,7 @@ fn events_are_an_event_for_the_forwarder() {
         envelope: Envelope {
             message_type: MessageType::Data,
             owner: "1".to_owned(),
+            region: Some("eu-north-1".to_owned()),
             log_group: "g".to_owned(),
             log_stream: "s".to_owned(),
         },
@@ -55,13 +56,13 @@ fn events_are_an_event_for_the_forwarder() {
     let parked = Parked { content: Content::Events(batch.clone()), items: 1, ..request };
     let written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
     let event = json!({ "awslogs": { "data": written["body"] } });
-    let incoming: crate::source::Incoming = serde_json::from_value(event).unwrap();
+    let event: crate::source::Event = serde_json::from_value(event).unwrap();
     let mut read = Vec::new();
     let all = &mut |batch| {
         read.push(batch);
         true
     };
-    incoming.read(&crate::source::SourceLimits::default(), all).unwrap();
+    event.read(&crate::source::SourceLimits::default(), all).unwrap();
     assert_eq!(read, [batch]);
 }
 

@@ -53,6 +53,7 @@ fn bodies(request: &Request) -> Vec<String> {
 
 fn batch(messages: Vec<String>) -> LogBatch {
     let envelope = Envelope {
+        region: Some("eu-central-1".to_owned()),
         owner: "123456789012".to_owned(),
         log_group: "/aws/lambda/orders".to_owned(),
         log_stream: "2026/11/20/[$LATEST]0123".to_owned(),
