@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::Poll;
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::Instant;
 
 use crate::clock;
 use crate::function::FunctionSpec;
@@ -16,6 +18,7 @@ use crate::output::Output;
 use crate::platform_events::{ExtensionEvent, PlatformEvents};
 use crate::process::{Process, ProcessTable, Start};
 use crate::runtime_api::{Event, Refused, Registered, Registration, Reply, answer};
+use crate::view::SeenExtension;
 
 /// The most extensions that may register (AWS Lambda "Extensions API").
 const MAX_EXTENSIONS: usize = 10;
@@ -43,7 +46,11 @@ struct Extension {
     /// `None` for an extension inside the runtime's process.
     process: Option<Process>,
     ended: bool,
+    /// When its process was to be started; for one inside the runtime's process, when it registered.
+    begun: Instant,
     registered: Option<Registered>,
+    /// How long after that it registered.
+    registered_after: Option<Duration>,
     events: Vec<String>,
     /// Whether it has asked for its first event.
     ready: bool,
@@ -71,6 +78,7 @@ impl Extensions {
         let mut extensions =
             Self { function: Arc::clone(function), known: Vec::new(), shutdown: None };
         for (name, path) in files(&function.layers) {
+            let begun = Instant::now();
             let start = Start {
                 program: &path,
                 arguments: &[],
@@ -83,17 +91,21 @@ impl Extensions {
                     error_type: LAUNCH_ERROR.to_owned(),
                     message: format!("the extension could not be started: {error}"),
                 })?;
-            extensions.known.push(Extension::new(name, Some(process)));
+            extensions.known.push(Extension::new(name, Some(process), begun));
         }
         Ok(extensions)
     }
 
-    /// The processes by their extensions' names.
-    pub(crate) fn pids(&self) -> Vec<(String, u32)> {
-        let pid = |extension: &Extension| {
-            Some((extension.name.clone(), extension.process.as_ref()?.pid()))
+    /// The extensions that are processes of their own.
+    pub(crate) fn seen(&self) -> Vec<SeenExtension> {
+        let seen = |extension: &Extension| {
+            Some(SeenExtension {
+                name: extension.name.clone(),
+                pid: extension.process.as_ref()?.pid(),
+                registered_after: extension.registered_after,
+            })
         };
-        self.known.iter().filter_map(pid).collect()
+        self.known.iter().filter_map(seen).collect()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -136,7 +148,7 @@ impl Extensions {
         let extension = if let Some(known) = known {
             self.known.get_mut(known)
         } else {
-            self.known.push(Extension::new(name, None));
+            self.known.push(Extension::new(name, None, Instant::now()));
             self.known.last_mut()
         };
         let Some(extension) = extension.filter(|extension| extension.registered.is_none()) else {
@@ -144,6 +156,7 @@ impl Extensions {
         };
         extension.events = events;
         extension.registered = Some(registered.clone());
+        extension.registered_after = Some(extension.begun.elapsed());
         Ok(registered)
     }
 
@@ -332,12 +345,14 @@ impl Extensions {
 }
 
 impl Extension {
-    fn new(name: String, process: Option<Process>) -> Self {
+    fn new(name: String, process: Option<Process>, begun: Instant) -> Self {
         Self {
             name,
             process,
             ended: false,
+            begun,
             registered: None,
+            registered_after: None,
             events: Vec::new(),
             ready: false,
             waiting: None,

@@ -1,6 +1,7 @@
 //! What can be seen of an environment from outside, while it works.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use crate::lock;
 use crate::process::process_state;
@@ -18,12 +19,20 @@ pub(crate) struct EnvironmentView {
 #[derive(Debug, Default)]
 struct Seen {
     pid: Option<u32>,
-    extensions: Vec<(String, u32)>,
+    extensions: Vec<SeenExtension>,
     out_of_memory: bool,
     busy: bool,
     invocations: u64,
     starts: u64,
     ended: bool,
+}
+
+/// An external extension as its environment knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct SeenExtension {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    pub(crate) registered_after: Option<Duration>,
 }
 
 /// An environment as it is at one moment.
@@ -58,6 +67,8 @@ pub struct ExtensionState {
     pub pid: u32,
     /// The state letter of the process: `T` while frozen.
     pub process_state: Option<char>,
+    /// How long after its process was started it called `register`; `None` before.
+    pub registered_after: Option<Duration>,
 }
 
 impl EnvironmentView {
@@ -92,10 +103,11 @@ impl EnvironmentView {
             extensions: seen
                 .extensions
                 .iter()
-                .map(|(name, pid)| ExtensionState {
-                    name: name.clone(),
-                    pid: *pid,
-                    process_state: process_state(*pid),
+                .map(|extension| ExtensionState {
+                    name: extension.name.clone(),
+                    pid: extension.pid,
+                    process_state: process_state(extension.pid),
+                    registered_after: extension.registered_after,
                 })
                 .collect(),
             telemetry_waiting: self.telemetry.waiting(),
@@ -109,7 +121,7 @@ impl EnvironmentView {
         seen.starts += 1;
     }
 
-    pub(crate) fn note_extensions(&self, extensions: Vec<(String, u32)>) {
+    pub(crate) fn note_extensions(&self, extensions: Vec<SeenExtension>) {
         lock(&self.seen).extensions = extensions;
     }
 

@@ -33,6 +33,8 @@ async fn an_extension_of_a_layer_registers_and_gets_every_event() {
     let first = invoke(&lambda, "f", json!([])).await;
     let frozen = lambda.environments("f")[0].extensions[0].clone();
     assert_eq!((frozen.name.as_str(), frozen.process_state), ("watcher", Some('T')));
+    assert!(frozen.registered_after <= first.init_duration, "{frozen:?}");
+    assert!(frozen.registered_after > Some(Duration::ZERO), "{frozen:?}");
     let second = invoke(&lambda, "f", json!([])).await;
     assert_eq!(lambda.recycle("f").await.unwrap(), 1);
     assert_eq!(process_state(frozen.pid), None);

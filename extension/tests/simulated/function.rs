@@ -1,4 +1,4 @@
-//! The function of the stories: this very test binary, started by the local Lambda as a bootstrap.
+//! The function of the stories: the very program that tells them, started by the local Lambda as a bootstrap.
 //!
 //! It sends spans to the extension as an SDK would, notes which were acknowledged, and ends as its payload says.
 
@@ -9,9 +9,6 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use wire::invocation_record;
 use wire::proto::Writer;
-
-/// The name of the test that is the function.
-pub(crate) const NAME: &str = "function::the_function";
 
 /// What one invocation does.
 #[derive(Deserialize)]
@@ -27,7 +24,9 @@ struct Payload {
     bytes: usize,
     /// How many lines it prints.
     lines: usize,
-    /// `respond`, `fail`, `exit`, `hang`.
+    /// How long each is at least.
+    line_bytes: usize,
+    /// `respond`, `fail`, `exit`, `panic`, `hang`.
     end: String,
 }
 
@@ -39,14 +38,14 @@ impl Default for Payload {
             record: false,
             bytes: 0,
             lines: 0,
+            line_bytes: 0,
             end: "respond".to_owned(),
         }
     }
 }
 
-/// A function where Lambda runs it; in a test run, nothing.
-#[test]
-fn the_function() {
+/// Works as a function where Lambda runs this process, and ends it; elsewhere does nothing.
+pub(crate) fn run_in_lambda() {
     let Some(api) = Env.get("AWS_LAMBDA_RUNTIME_API") else { return };
     let ended = run(&api);
     // Lambda has gone: the process is to end, whatever libtest would say.
@@ -74,7 +73,8 @@ fn run(api: &str) -> io::Result<()> {
         }
         let mut lines = Vec::new();
         for line in 0..payload.lines {
-            writeln!(lines, "a line of the function, number {line}")?;
+            let width = payload.line_bytes;
+            writeln!(lines, "{:width$}", format!("a line of the function, number {line}"))?;
         }
         io::stdout().write_all(&lines)?;
         match payload.end.as_str() {
@@ -89,6 +89,7 @@ fn run(api: &str) -> io::Result<()> {
                 call(api, "POST", &path, &kind, body)?;
             }
             "exit" => std::process::exit(3),
+            "panic" => panic!("as told"),
             _ => {
                 std::fs::write(Env.get("HANGING").unwrap_or_default(), "")?;
                 loop {

@@ -1,89 +1,103 @@
 //! The stories: each is told with the layer and without, and the function's results are the same.
 
-use crate::story::{AMPLE, Log, ROOT, SHORT, Story, TRACE};
-use serde_json::{Value, json};
+use crate::states::{self, End, State};
+use crate::story::{EXTENSION, Log, ROOT, Story, TRACE};
+use serde_json::json;
 use simulator::{LogFormat, LogLevel};
-use std::time::Duration;
 
-/// Tells a story twice, and compares what the function's callers saw.
-async fn told(timeout: Duration, variables: &[(&str, &str)], payloads: &[Value]) -> Log {
+/// Tells a story twice, and compares what the function's callers saw. What was acknowledged has to be in the log.
+async fn told(state: &State) -> Log {
     let mut results = Vec::new();
-    let mut log = None;
+    let mut log = Log::default();
     for with_layer in [false, true] {
-        let mut story = Story::new(with_layer, timeout, variables).await;
-        for payload in payloads {
-            story.invoke(payload.clone()).await;
+        let mut story = Story::of(state, with_layer).await;
+        for step in &state.steps {
+            story.step(step).await;
         }
         results.push(story.results());
-        let read = story.shut_down().await;
-        assert!(with_layer || (read.own.is_empty() && read.made.is_empty()));
-        log = Some(read);
+        log = complete(story, state.end).await;
+        assert!(with_layer || (log.own.is_empty() && log.made.is_empty()));
     }
-    assert_eq!(results[0], results[1], "without the layer, and with it");
-    log.unwrap()
+    assert_eq!(results[0], results[1], "{}: without the layer, and with it", state.name);
+    log
+}
+
+/// The log at the end, in which all is that was acknowledged.
+async fn complete(story: Story, end: End) -> Log {
+    let log = story.end(end).await;
+    assert_eq!(log.wrong, [0; 0], "of {} that were acknowledged: {log:?}", log.acknowledged);
+    log
+}
+
+/// Tells the story of a function with the layer that gets these events.
+async fn invoked(payloads: &[serde_json::Value]) -> Log {
+    let mut story = Story::with(|spec| spec).await;
+    for payload in payloads {
+        story.invoke(payload.clone()).await;
+    }
+    complete(story, End::Shutdown).await
 }
 
 #[tokio::test]
 async fn cold_and_warm_invocations_are_written_once_each() {
-    let log = told(
-        AMPLE,
-        &[],
-        &[
-            json!({"spans": [3], "root": true}),
-            json!({"spans": [2, 1], "root": true}),
-            json!({"spans": [1], "root": true}),
-        ],
-    )
-    .await;
-    assert_eq!(log.own.len(), 7);
-    assert_eq!(log.spans(), ["internal ok"; 3]);
+    let log = told(&states::cold()).await;
+    assert_eq!((log.own.len(), log.spans()), (3, vec!["internal ok".to_owned()]));
+    let log = told(&states::cold_and_quiet()).await;
+    assert_eq!((log.own.len(), log.spans()), (0, vec!["server ok".to_owned()]));
+    let log = told(&states::warm_steady(2)).await;
+    assert_eq!(log.own.len(), 9);
+    let mut spans = log.spans();
+    spans.sort();
+    assert_eq!(spans, ["internal ok", "internal ok", "internal ok", "server ok", "server ok"]);
     for name in ["aws.lambda.response_latency", "aws.lambda.extension_overhead"] {
-        assert_eq!(log.points.get(name), Some(&3), "{name}: {:?}", log.points);
+        assert_eq!(log.points.get(name), Some(&5), "{name}: {:?}", log.points);
     }
+    // The clock goes on as it does: what follows a pause is told by the unit tests of the decision.
+    assert_eq!(told(&states::warm_rare()).await.own.len(), 6);
+}
+
+#[tokio::test]
+async fn a_root_may_be_one_of_many_requests() {
+    let payload = json!({"spans": [2, 1], "root": true});
+    let log = invoked(&[payload.clone(), payload]).await;
+    assert_eq!((log.own.len(), log.spans()), (6, vec!["internal ok".to_owned(); 2]));
 }
 
 #[tokio::test]
 async fn a_function_that_sends_nothing_gets_invocation_spans() {
-    let log = told(AMPLE, &[], &[json!({}), json!({"end": "fail"}), json!({})]).await;
+    let log = invoked(&[json!({}), json!({"end": "fail"}), json!({})]).await;
     assert_eq!(log.spans(), ["server ok", "server error", "server ok"]);
+}
+
+/// The bad invocation has no root: its own span is the extension's.
+fn is_between_good_ones(log: &Log) {
+    assert_eq!(log.own.len(), 3 + 3 + 5 + 3);
+    // Invocations that follow each other within the 25 ms of a delivery are written together.
+    let mut spans = log.spans();
+    spans.sort();
+    assert_eq!(spans, ["internal ok", "internal ok", "internal ok", "server error"]);
+}
+
+#[tokio::test]
+async fn an_error_and_a_panic_end_as_without_the_layer() {
+    is_between_good_ones(&told(&states::handler_error()).await);
+    is_between_good_ones(&told(&states::panic()).await);
 }
 
 #[tokio::test]
 async fn a_crash_and_a_timeout_end_as_without_the_layer() {
-    let then = json!({"spans": [1]});
-    let crash = json!({"spans": [5], "end": "exit"});
-    let log = told(AMPLE, &[], &[crash, then.clone()]).await;
-    assert_eq!(log.own.len(), 6);
-    assert_eq!(log.spans(), ["server error", "server ok"]);
-    let hang = json!({"spans": [5], "end": "hang"});
-    let log = told(SHORT, &[], &[hang, then]).await;
-    assert_eq!(log.own.len(), 6);
-    assert_eq!(log.spans(), ["server error", "server ok"]);
+    is_between_good_ones(&told(&states::crash()).await);
+    is_between_good_ones(&told(&states::timeout()).await);
 }
 
 #[tokio::test]
 async fn an_exhausted_memory_ends_as_without_the_layer() {
-    let mut results = Vec::new();
-    for with_layer in [false, true] {
-        let mut story = Story::new(with_layer, AMPLE, &[]).await;
-        story.run_out_of_memory(json!({"spans": [5], "end": "hang"})).await;
-        story.invoke(json!({})).await;
-        results.push(story.results());
-        let log = story.shut_down().await;
-        if with_layer {
-            assert_eq!(log.own.len(), 5);
-            assert_eq!(log.spans(), ["server error", "server ok"]);
-        }
-    }
-    assert_eq!(results[0], results[1]);
+    is_between_good_ones(&told(&states::out_of_memory()).await);
 }
 
 #[tokio::test]
 async fn the_exporter_s_record_tells_the_root() {
-    let mut story = Story::new(true, AMPLE, &[]).await;
-    story.invoke(json!({"record": true})).await;
-    story.invoke(json!({})).await;
-    let log = story.shut_down().await;
+    let log = invoked(&[json!({"record": true}), json!({})]).await;
     assert_eq!(log.spans(), ["internal ok", "server ok"]);
     assert_eq!(
         (log.made[0].trace_id.as_slice(), log.made[0].parent_span_id.as_slice()),
@@ -93,64 +107,65 @@ async fn the_exporter_s_record_tells_the_root() {
 
 #[tokio::test]
 async fn an_environment_that_was_made_ahead_and_never_used_writes_nothing() {
-    let story = Story::new(true, AMPLE, &[]).await;
+    let story = Story::with(|spec| spec).await;
     assert!(story.lambda.initialise("f").await.unwrap());
-    let log = story.shut_down().await;
+    let log = complete(story, End::Shutdown).await;
     assert!(log.own.is_empty() && log.made.is_empty() && log.points.is_empty(), "{log:?}");
 }
 
 #[tokio::test]
 async fn what_was_acknowledged_outlives_the_function_and_the_extension() {
-    let mut story = Story::new(true, AMPLE, &[]).await;
+    let mut story = Story::with(|spec| spec).await;
     story.invoke(json!({"spans": [5]})).await;
-    assert_eq!(story.lambda.kill_extension("f", "lambda-otlp-extension"), 1);
+    assert_eq!(story.lambda.kill_extension("f", EXTENSION), 1);
     story.invoke(json!({"spans": [1]})).await;
-    let log = story.shut_down().await;
+    let log = complete(story, End::Shutdown).await;
     assert!(log.own.len() >= 5, "{log:?}");
 }
 
 #[tokio::test]
 async fn lines_carry_the_level_that_lambda_lets_pass() {
-    let mut story = Story::of(AMPLE, |spec| {
-        spec.log_format(LogFormat::Json).application_log_level(LogLevel::Error)
-    })
-    .await;
+    let mut story =
+        Story::with(|spec| spec.log_format(LogFormat::Json).application_log_level(LogLevel::Error))
+            .await;
     story.invoke(json!({"spans": [3]})).await;
-    assert_eq!(story.shut_down().await.own.len(), 3);
+    assert_eq!(complete(story, End::Shutdown).await.own.len(), 3);
+}
+
+#[tokio::test]
+async fn what_is_not_held_is_written_after_the_freeze() {
+    let log = told(&states::frozen()).await;
+    assert_eq!(log.own.len(), 9);
+    let mut spans = log.spans();
+    spans.sort();
+    assert_eq!(spans, ["internal ok", "internal ok", "internal ok", "server ok"]);
+    assert_eq!(log.undelivered.values().sum::<usize>(), 0, "{:?}", log.undelivered);
 }
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_even_if_the_environment_never_wakes_again() {
-    let mut story = Story::new(true, AMPLE, &[("LAMBDA_OTLP_HOLD", "never")]).await;
-    story.invoke(json!({"spans": [4]})).await;
-    story.invoke(json!({"spans": [4]})).await;
-    assert_eq!(story.kill().await.own.len(), 8);
+    let log = told(&states::never_thawed()).await;
+    assert_eq!(log.own.len(), 3 + 4 + 3);
+    // Lambda reports an invocation when its extensions are done, so that the last report is never delivered.
+    assert!(log.undelivered["platform.report"] >= 1, "{:?}", log.undelivered);
 }
 
 #[tokio::test]
 async fn a_busy_port_costs_otlp_and_nothing_else() {
-    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = busy.local_addr().unwrap().port().to_string();
-    // Who has the port answers nobody.
-    drop(busy.set_nonblocking(true));
-    let log = told(AMPLE, &[("OTEL_LAMBDA_RECEIVER_PORT", &port)], &[json!({}), json!({})]).await;
+    let log = told(&states::busy_port()).await;
     assert_eq!(log.spans(), ["server ok"; 2]);
     assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
 }
 
 #[tokio::test]
 async fn wrong_settings_are_named_once_and_stop_nothing() {
-    let variables = [
-        ("LAMBDA_OTLP_HOLD", "sometimes"),
-        ("LAMBDA_OTLP_OUTPUT", "otlp"),
-        ("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", "never"),
-    ];
-    let log = told(AMPLE, &variables, &[json!({"spans": [1]}), json!({"spans": [1]})]).await;
-    assert_eq!(log.own.len(), 2);
+    let state = states::wrong_settings();
+    let log = told(&state).await;
+    assert_eq!(log.own.len(), 6);
     let complaints: Vec<_> =
         log.text.iter().filter(|line| line.contains("lambda-otlp-extension: ")).collect();
     assert_eq!(complaints.len(), 1, "{complaints:?}");
-    for (name, _) in variables {
+    for (name, _) in state.variables {
         assert!(complaints[0].contains(name), "{complaints:?}");
     }
 }
@@ -158,57 +173,42 @@ async fn wrong_settings_are_named_once_and_stop_nothing() {
 #[tokio::test]
 async fn a_refused_subscription_costs_only_what_lambda_says() {
     for status in [202, 404, 500] {
-        let mut story = Story::new(true, AMPLE, &[]).await;
-        story.lambda.telemetry("f").unwrap().answer_subscriptions(Some(status));
-        story.invoke(json!({"spans": [2], "root": true})).await;
-        story.invoke(json!({"spans": [2], "root": true})).await;
-        assert_eq!(story.results(), ["\"done\""; 2], "{status}");
-        let log = story.shut_down().await;
-        assert_eq!((log.own.len(), log.made.len()), (4, 0), "{status}");
+        let log = told(&states::subscription(status)).await;
+        assert_eq!((log.own.len(), log.spans()), (6, Vec::<String>::new()), "{status}");
         assert_eq!(log.has_text("cannot subscribe"), status == 500, "{status}: {:?}", log.text);
     }
 }
 
 #[tokio::test]
 async fn unknown_and_repeated_events_change_nothing() {
-    let mut story = Story::new(true, AMPLE, &[]).await;
-    let telemetry = story.lambda.telemetry("f").unwrap();
-    telemetry.duplicate("platform.runtimeDone", 2);
-    telemetry.duplicate("platform.report", 2);
-    telemetry.inject(
-        r#"{"time":"2026-09-21T14:13:20.123Z","type":"platform.hibernated","record":{"a":[1]}}"#,
-    );
-    telemetry.inject(r#"{"time":1,"type":"platform.start","record":"text"}"#);
-    for _ in 0..3 {
-        story.invoke(json!({})).await;
-    }
-    assert_eq!(story.results(), ["\"done\""; 3]);
-    let log = story.shut_down().await;
+    let log = told(&states::unknown_event()).await;
     assert_eq!(log.spans(), ["server ok"; 3]);
     assert_eq!(log.points.get("aws.lambda.response_latency"), Some(&3), "{:?}", log.points);
 }
 
 #[tokio::test]
 async fn a_report_that_is_outstanding_at_shutdown_is_waited_for() {
-    let mut story = Story::new(true, AMPLE, &[("LAMBDA_OTLP_SPAN_END", "report")]).await;
-    story.invoke(json!({})).await;
-    let log = story.shut_down().await;
-    assert_eq!(log.spans(), ["server ok"]);
-    assert_eq!(log.points.get("aws.lambda.extension_overhead"), Some(&1), "{:?}", log.points);
+    let log = told(&states::report_outstanding()).await;
+    assert_eq!(log.spans(), ["server ok"; 2]);
+    assert_eq!(log.points.get("aws.lambda.extension_overhead"), Some(&2), "{:?}", log.points);
 }
 
 #[tokio::test]
-async fn a_megabyte_of_spans_and_twenty_thousand_lines() {
-    let log = told(
-        AMPLE,
-        &[("O2_TELEMETRY_TYPES", "platform,function")],
-        &[json!({"spans": [500], "bytes": 2048, "lines": 20_000}), json!({"spans": [1]})],
-    )
-    .await;
-    assert_eq!(log.own.len(), 501);
-    assert_eq!(
-        log.text.iter().filter(|line| line.contains("a line of the function")).count(),
-        20_000
-    );
-    assert_eq!(log.made.len(), 2, "{:?}", log.spans());
+async fn a_megabyte_in_one_request_or_in_one_batch() {
+    let log = told(&states::mebibyte_of_otlp()).await;
+    assert_eq!((log.own.len(), log.spans().len()), (506, 3));
+    let log = told(&states::mebibyte_of_telemetry()).await;
+    assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (6, 3, 4000));
+}
+
+#[tokio::test]
+async fn twenty_thousand_lines() {
+    for state in [states::many_lines(), states::many_lines_subscribed()] {
+        let log = told(&state).await;
+        assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (9, 3, 20_000));
+    }
+}
+
+fn lines_in(log: &Log) -> usize {
+    log.text.iter().filter(|line| line.contains("a line of the function")).count()
 }

@@ -1,12 +1,12 @@
 //! A function with the layer in a local Lambda, and what came of it.
 
-use crate::function;
+use crate::setup;
+use crate::states::{AMPLE, Around, End, State, Step};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 use simulator::{FunctionSpec, Invocation, Lambda, Outcome};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::time::Duration;
 use tempfile::TempDir;
 use wire::{Metrics, Traces};
 
@@ -15,16 +15,16 @@ pub(crate) const SCOPE: &str = "the function";
 pub(crate) const TRACE: [u8; 16] = [5; 16];
 pub(crate) const ROOT: [u8; 8] = [6; 8];
 
-/// Long enough for every machine: nothing that a test waits for takes it up.
-pub(crate) const AMPLE: Duration = Duration::from_mins(1);
-/// Short, for functions that are to time out.
-pub(crate) const SHORT: Duration = Duration::from_secs(1);
+/// The name of the file in the layer.
+pub(crate) const EXTENSION: &str = "lambda-otlp-extension";
 
 /// One function, with the extension beside it or without.
 pub(crate) struct Story {
     pub(crate) lambda: Lambda,
     directory: TempDir,
-    invocations: Vec<Invocation>,
+    invocations: Vec<(&'static str, Invocation)>,
+    /// Whoever has the receiver's port.
+    _busy: Option<TcpListener>,
 }
 
 /// What the log holds at the end.
@@ -38,70 +38,97 @@ pub(crate) struct Log {
     pub(crate) points: BTreeMap<String, u64>,
     /// All that is no OTLP.
     pub(crate) text: Vec<String>,
+    /// How many of the function's own spans were acknowledged.
+    pub(crate) acknowledged: usize,
+    /// Those of them that are not in the log exactly once.
+    pub(crate) wrong: Vec<u64>,
+    /// Events that Lambda had not delivered when it ended the environment, by type.
+    pub(crate) undelivered: BTreeMap<String, usize>,
 }
 
 impl Story {
-    pub(crate) async fn new(
-        with_layer: bool,
-        timeout: Duration,
-        variables: &[(&str, &str)],
-    ) -> Self {
-        Self::told(with_layer, timeout, |spec| {
-            variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
+    /// A function in this state, before its first invocation.
+    pub(crate) async fn of(state: &State, with_layer: bool) -> Self {
+        let busy =
+            (state.around == Around::BusyPort).then(|| TcpListener::bind("127.0.0.1:0").unwrap());
+        let port = busy.as_ref().map_or_else(free_port, port_of);
+        let story = Self::begin(with_layer, busy, port, |spec| {
+            let spec = spec.timeout(state.timeout);
+            state.variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
         })
-        .await
+        .await;
+        let telemetry = story.lambda.telemetry("f").unwrap();
+        match state.around {
+            Around::Nothing | Around::BusyPort => {}
+            Around::Subscription(status) => telemetry.answer_subscriptions(Some(status)),
+            Around::OddEvents => {
+                telemetry.duplicate("platform.runtimeDone", 2);
+                telemetry.duplicate("platform.report", 2);
+                telemetry.inject(r#"{"time":"2026-09-21T14:13:20.123Z","type":"platform.hibernated","record":{"a":[1]}}"#);
+                telemetry.inject(r#"{"time":1,"type":"platform.start","record":"text"}"#);
+            }
+        }
+        story
     }
 
     /// A function with the layer, and with what `change` says of it.
-    pub(crate) async fn of(
-        timeout: Duration,
-        change: impl FnOnce(FunctionSpec) -> FunctionSpec,
-    ) -> Self {
-        Self::told(true, timeout, change).await
+    pub(crate) async fn with(change: impl FnOnce(FunctionSpec) -> FunctionSpec) -> Self {
+        Self::begin(true, None, free_port(), |spec| change(spec.timeout(AMPLE))).await
     }
 
-    async fn told(
+    async fn begin(
         with_layer: bool,
-        timeout: Duration,
+        busy: Option<TcpListener>,
+        port: u16,
         change: impl FnOnce(FunctionSpec) -> FunctionSpec,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let extensions = directory.path().join("layer/extensions");
         std::fs::create_dir_all(&extensions).unwrap();
-        let extension = env!("CARGO_BIN_EXE_lambda-otlp-extension");
-        std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension")).unwrap();
+        std::os::unix::fs::symlink(setup::extension(), extensions.join(EXTENSION)).unwrap();
         let acknowledged = directory.path().join("acknowledged");
         let mut spec = FunctionSpec::new("f", std::env::current_exe().unwrap())
-            .argument(function::NAME)
-            .argument("--exact")
-            .argument("--nocapture")
-            .timeout(timeout)
             .init_timeout(AMPLE)
             .env("ACKNOWLEDGED", acknowledged.to_str().unwrap())
             .env("HANGING", directory.path().join("hanging").to_str().unwrap())
-            .env("OTEL_LAMBDA_RECEIVER_PORT", free_port().to_string());
+            .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string());
+        for argument in setup::FUNCTION {
+            spec = spec.argument(*argument);
+        }
         if with_layer {
             spec = spec.layer(directory.path().join("layer"));
         }
         let lambda = Lambda::start().await.unwrap();
         lambda.create_function(change(spec)).unwrap();
-        Self { lambda, directory, invocations: Vec::new() }
+        Self { lambda, directory, invocations: Vec::new(), _busy: busy }
     }
 
-    pub(crate) async fn invoke(&mut self, payload: Value) -> &Invocation {
-        let invocation = self.lambda.invoke("f", payload.to_string()).await.unwrap();
-        self.invocations.push(invocation);
-        self.invocations.last().unwrap()
-    }
-
-    /// Invokes the function, and exhausts its memory once it hangs.
-    pub(crate) async fn run_out_of_memory(&mut self, payload: Value) {
-        let invocation = self.lambda.begin_invocation("f", payload.to_string()).unwrap();
-        while !self.directory.path().join("hanging").exists() {
-            tokio::task::yield_now().await;
+    /// Does a step; a pause is the caller's.
+    pub(crate) async fn step(&mut self, step: &Step) {
+        match step {
+            Step::Invoke { label, payload } => {
+                let invocation = self.lambda.invoke("f", payload.to_string()).await.unwrap();
+                self.invocations.push((*label, invocation));
+            }
+            Step::ExhaustMemory { label, payload } => {
+                let invocation = self.lambda.begin_invocation("f", payload.to_string()).unwrap();
+                while !self.directory.path().join("hanging").exists() {
+                    tokio::task::yield_now().await;
+                }
+                assert_eq!(self.lambda.exhaust_memory("f"), 1);
+                self.invocations.push((*label, invocation.finished().await.unwrap()));
+            }
+            Step::Pause(_) => {}
         }
-        assert_eq!(self.lambda.exhaust_memory("f"), 1);
-        self.invocations.push(invocation.finished().await.unwrap());
+    }
+
+    pub(crate) async fn invoke(&mut self, payload: Value) {
+        self.step(&Step::Invoke { label: "", payload }).await;
+    }
+
+    /// What was invoked, by the label of its step.
+    pub(crate) fn invocations(&self) -> &[(&'static str, Invocation)] {
+        &self.invocations
     }
 
     /// How each invocation ended, in a form that has no times in it.
@@ -112,35 +139,29 @@ impl Story {
             Outcome::Timeout => "timeout".to_owned(),
             Outcome::Crash { .. } => "crash".to_owned(),
         };
-        self.invocations.iter().map(result).collect()
+        self.invocations.iter().map(|(_, invocation)| result(invocation)).collect()
     }
 
-    /// Ends the environment with SHUTDOWN, and reads its log. All that was acknowledged has to be there.
-    pub(crate) async fn shut_down(self) -> Log {
-        self.lambda.recycle("f").await.unwrap();
-        self.read().await
-    }
-
-    /// Kills the environment where it is, with no SHUTDOWN.
-    pub(crate) async fn kill(self) -> Log {
-        self.lambda.kill_idle("f").await.unwrap();
-        self.read().await
-    }
-
-    async fn read(self) -> Log {
+    /// Ends the environment, and reads its log.
+    pub(crate) async fn end(self, how: End) -> Log {
+        match how {
+            End::Shutdown => self.lambda.recycle("f").await.unwrap(),
+            End::Killed => self.lambda.kill_idle("f").await.unwrap(),
+        };
         let mut log = Log::default();
         for event in self.lambda.log_events("f") {
             log.add(&event.message);
         }
+        for event in self.lambda.telemetry_undelivered() {
+            *log.undelivered.entry(event.kind).or_default() += 1;
+        }
         let acknowledged =
             std::fs::read_to_string(self.directory.path().join("acknowledged")).unwrap_or_default();
-        for id in acknowledged.lines() {
-            let id: u64 = id.parse().unwrap();
-            assert_eq!(
-                log.own.get(&id),
-                Some(&1),
-                "span {id} was acknowledged, its lines: {log:?}"
-            );
+        for id in acknowledged.lines().map(|id| id.parse().unwrap()) {
+            log.acknowledged += 1;
+            if log.own.get(&id) != Some(&1) {
+                log.wrong.push(id);
+            }
         }
         self.lambda.shut_down().await;
         log
@@ -206,5 +227,9 @@ impl Log {
 }
 
 fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    port_of(&TcpListener::bind("127.0.0.1:0").unwrap())
+}
+
+fn port_of(listener: &TcpListener) -> u16 {
+    listener.local_addr().unwrap().port()
 }

@@ -84,7 +84,7 @@ impl Runtime {
             surroundings.events.extension(&event, clock::now());
             InitFailure::Extension(failure)
         })?;
-        surroundings.view.note_extensions(extensions.pids());
+        surroundings.view.note_extensions(extensions.seen());
         surroundings.telemetry.thaw();
         Ok(Self {
             surroundings: Arc::clone(surroundings),
@@ -253,6 +253,7 @@ impl Runtime {
                     answer(reply, Err(Refused::InitIsOver));
                 } else {
                     self.extensions.register(registration, reply);
+                    self.surroundings.view.note_extensions(self.extensions.seen());
                 }
             }
             Call::ExtensionReport { report, reply } => {

@@ -1,0 +1,76 @@
+//! Builds the extensions: ours as it is deployed, the peer's from crates.io.
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+const PEER: &str = "opentelemetry-lambda-extension";
+const PEER_VERSION: &str = "0.2.0";
+
+/// The minimal extension.
+pub(crate) fn ours() -> anyhow::Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Artifact {
+        executable: Option<PathBuf>,
+    }
+    let package = "lambda-otlp-extension";
+    let output = Command::new(env!("CARGO"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["build", "--package", package, "--no-default-features"])
+        .args(["--profile", "release-small", "--message-format=json-render-diagnostics"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo could not build {package}");
+    }
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok()?.executable)
+        .find(|path| path.file_name().is_some_and(|file| file == package))
+        .with_context(|| format!("cargo built no binary {package}"))
+}
+
+/// The peer's extension, with the versions of its own lock file, in a folder of its own: in one dependency graph the features
+/// of common crates would add up. Its profile is the one of its authors' workspace, which the package does not carry.
+pub(crate) fn peer() -> anyhow::Result<PathBuf> {
+    let root = cache()?.join(format!("{PEER}-{PEER_VERSION}"));
+    let path = root.join("bin").join(PEER);
+    if !path.exists() {
+        let status = Command::new(env!("CARGO"))
+            .args(["install", PEER, "--version", &format!("={PEER_VERSION}"), "--locked"])
+            .arg("--root")
+            .arg(&root)
+            .arg("--target-dir")
+            .arg(root.join("target"))
+            .envs([
+                ("CARGO_PROFILE_RELEASE_LTO", "true"),
+                ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+                ("CARGO_PROFILE_RELEASE_STRIP", "true"),
+                ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
+            ])
+            .status()
+            .context("cannot run cargo")?;
+        if !status.success() {
+            bail!("cargo could not install {PEER}");
+        }
+        std::fs::remove_dir_all(root.join("target")).context("cannot clear the cache")?;
+    }
+    Ok(path)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the caches' place on this machine, no setting of ours"
+)]
+fn cache() -> anyhow::Result<PathBuf> {
+    let base =
+        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
+    Ok(base
+        .or_else(home)
+        .context("neither XDG_CACHE_HOME nor HOME is set")?
+        .join("lambda-otlp/bench"))
+}

@@ -1,0 +1,160 @@
+//! The table of states: the function's result, its billed time and its telemetry, with the layer and without.
+
+use crate::figures::{Series, load};
+use crate::states::{self, State, Step};
+use crate::story::{Log, Story};
+use anyhow::bail;
+use simulator::Invocation;
+use std::collections::BTreeMap;
+
+/// Steady traffic: so many invocations of each kind in each environment.
+const STEADY: usize = 50;
+
+/// The invocations of one label, with the layer or without, in milliseconds.
+#[derive(Default)]
+struct Side {
+    billed: Series,
+    /// What is billed before it is rounded up.
+    exact: Series,
+    /// How long the environment was kept when the runtime was done.
+    held: Series,
+}
+
+impl Side {
+    fn add(&mut self, invocation: &Invocation) {
+        self.billed.push_millis(invocation.billed_duration);
+        let init = invocation.init_duration.unwrap_or_default();
+        self.exact.push_millis(invocation.duration + init);
+        self.held.push_millis(invocation.post_runtime);
+    }
+}
+
+/// What came of all pairs of a state.
+#[derive(Default)]
+struct Outcome {
+    labels: Vec<&'static str>,
+    without: BTreeMap<&'static str, Side>,
+    with: BTreeMap<&'static str, Side>,
+    differing: usize,
+    invocations: usize,
+    /// With the layer only.
+    acknowledged: usize,
+    wrong: usize,
+    spans: usize,
+    admitted_losses: usize,
+    undelivered: BTreeMap<String, usize>,
+}
+
+/// Tells every state, and prints a row for each kind of its invocations.
+pub(crate) async fn print(pairs: usize, names: &[String]) -> anyhow::Result<()> {
+    println!("{pairs} pairs of environments, interleaved; load {} at the beginning.\n", load());
+    println!(
+        "| state | invocation | result | billed ms, without | with | exact ms, without | with | difference | `next` held ms | \
+         OTLP acknowledged / lost | platform records undelivered |"
+    );
+    println!("|{}", "---|".repeat(11));
+    let mut lost = 0;
+    let mut differing = 0;
+    for state in states::all(STEADY) {
+        if names.is_empty() || names.iter().any(|name| state.name.contains(name.as_str())) {
+            let outcome = tell(&state, pairs).await;
+            rows(&state, &outcome);
+            lost += outcome.wrong;
+            differing += outcome.differing;
+        }
+    }
+    println!("\nLoad {} at the end.\n", load());
+    if lost + differing > 0 {
+        bail!("{lost} acknowledged spans are not in the log once, {differing} results differ");
+    }
+    Ok(())
+}
+
+/// Tells a state in so many pairs of environments, all of which take each step before the next is taken: pauses are waited for
+/// once.
+async fn tell(state: &State, pairs: usize) -> Outcome {
+    let mut stories = Vec::new();
+    for pair in 0..pairs {
+        for with_layer in order(pair) {
+            stories.push((with_layer, Story::of(state, with_layer).await));
+        }
+    }
+    for step in &state.steps {
+        if let Step::Pause(pause) = step {
+            tokio::time::sleep(*pause).await;
+        }
+        for (_, story) in &mut stories {
+            story.step(step).await;
+        }
+    }
+    let mut outcome = Outcome::default();
+    for step in &state.steps {
+        if let Step::Invoke { label, .. } | Step::ExhaustMemory { label, .. } = step
+            && !outcome.labels.contains(label)
+            && !label.is_empty()
+        {
+            outcome.labels.push(label);
+        }
+    }
+    let mut results = [Vec::new(), Vec::new()];
+    for (with_layer, story) in stories {
+        let sides = if with_layer { &mut outcome.with } else { &mut outcome.without };
+        for (label, invocation) in story.invocations() {
+            sides.entry(label).or_default().add(invocation);
+        }
+        if with_layer {
+            outcome.invocations += story.invocations().len();
+        }
+        results[usize::from(with_layer)].push(story.results());
+        let log = story.end(state.end).await;
+        if with_layer {
+            outcome.add(log);
+        }
+    }
+    let [without, with] = results;
+    outcome.differing = without.iter().zip(&with).filter(|(without, with)| without != with).count();
+    outcome
+}
+
+/// Who goes first finds another machine than who goes second.
+fn order(pair: usize) -> [bool; 2] {
+    if pair.is_multiple_of(2) { [false, true] } else { [true, false] }
+}
+
+impl Outcome {
+    fn add(&mut self, log: Log) {
+        self.acknowledged += log.acknowledged;
+        self.wrong += log.wrong.len();
+        self.spans += log.made.len();
+        self.admitted_losses += usize::from(log.has_text("something was lost"));
+        for (kind, count) in log.undelivered {
+            *self.undelivered.entry(kind).or_default() += count;
+        }
+    }
+}
+
+fn rows(state: &State, outcome: &Outcome) {
+    let result = if outcome.differing == 0 { "equal" } else { "DIFFERS" };
+    let lost = match (outcome.wrong, outcome.admitted_losses) {
+        (0, 0) => "0".to_owned(),
+        (wrong, admitted) => format!("**{wrong}** ({admitted} said so)"),
+    };
+    let undelivered: Vec<String> =
+        outcome.undelivered.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
+    let undelivered = if undelivered.is_empty() { "0".to_owned() } else { undelivered.join(", ") };
+    for label in &outcome.labels {
+        let (without, with) = (&outcome.without[label], &outcome.with[label]);
+        let difference = with.exact.median() - without.exact.median();
+        println!(
+            "| {} | {label} | {result} ({}) | {} | {} | {} | {} | {difference:+.1} | {:.1} | {} / {lost} | {undelivered} |",
+            state.name,
+            with.billed.len(),
+            without.billed.cell(0),
+            with.billed.cell(0),
+            without.exact.cell(1),
+            with.exact.cell(1),
+            with.held.median(),
+            outcome.acknowledged,
+        );
+    }
+}

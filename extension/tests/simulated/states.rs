@@ -1,0 +1,246 @@
+//! The states in which function and extension are looked at: what is asked of the function, and what is done to it. The tests
+//! tell each with the layer and without, and `bench` measures the same.
+
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// Long enough for every machine: nothing that a test waits for takes it up.
+pub(crate) const AMPLE: Duration = Duration::from_mins(1);
+/// Short, for functions that are to time out.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// One environment's life.
+pub(crate) struct State {
+    pub(crate) name: &'static str,
+    /// The function's.
+    pub(crate) timeout: Duration,
+    pub(crate) variables: &'static [(&'static str, &'static str)],
+    pub(crate) around: Around,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) end: End,
+}
+
+/// What is wrong around the extension.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Around {
+    Nothing,
+    /// Somebody has the receiver's port, and answers nobody.
+    BusyPort,
+    /// Lambda answers the subscription with this status.
+    Subscription(u16),
+    /// Lambda tells of what nobody knows, and repeats itself.
+    OddEvents,
+}
+
+/// What happens next.
+pub(crate) enum Step {
+    /// An invocation. Those of the same label are looked at together; those without are preparation.
+    Invoke { label: &'static str, payload: Value },
+    /// An invocation whose memory is exhausted once it hangs.
+    ExhaustMemory { label: &'static str, payload: Value },
+    /// Nobody invokes the function for so long.
+    Pause(Duration),
+}
+
+/// How the environment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Shutdown,
+    /// It is never thawed again.
+    Killed,
+}
+
+impl State {
+    fn new(name: &'static str, steps: Vec<Step>) -> Self {
+        let (variables, around, end) = (&[], Around::Nothing, End::Shutdown);
+        Self { name, timeout: AMPLE, variables, around, steps, end }
+    }
+
+    fn variables(mut self, variables: &'static [(&'static str, &'static str)]) -> Self {
+        self.variables = variables;
+        self
+    }
+
+    fn around(mut self, around: Around) -> Self {
+        self.around = around;
+        self
+    }
+}
+
+fn invoke(label: &'static str, payload: Value) -> Step {
+    Step::Invoke { label, payload }
+}
+
+/// An invocation that ends well, and sends what an SDK would: the root and two spans below it.
+fn otlp(label: &'static str) -> Step {
+    invoke(label, json!({"spans": [3], "root": true}))
+}
+
+/// One that ends well and sends nothing.
+fn quiet(label: &'static str) -> Step {
+    invoke(label, json!({}))
+}
+
+/// All of them; of steady traffic so many invocations of each kind.
+pub(crate) fn all(steady: usize) -> Vec<State> {
+    vec![
+        cold(),
+        cold_and_quiet(),
+        warm_steady(steady),
+        warm_rare(),
+        handler_error(),
+        panic(),
+        timeout(),
+        out_of_memory(),
+        crash(),
+        frozen(),
+        never_thawed(),
+        report_outstanding(),
+        busy_port(),
+        wrong_settings(),
+        subscription(202),
+        subscription(404),
+        subscription(500),
+        unknown_event(),
+        mebibyte_of_otlp(),
+        mebibyte_of_telemetry(),
+        many_lines(),
+        many_lines_subscribed(),
+    ]
+}
+
+pub(crate) fn cold() -> State {
+    State::new("cold", vec![otlp("the first invocation, OTLP sent")])
+}
+
+pub(crate) fn cold_and_quiet() -> State {
+    State::new("cold", vec![quiet("the first invocation, no OTLP")])
+}
+
+pub(crate) fn warm_steady(invocations: usize) -> State {
+    let mut steps = vec![otlp("")];
+    steps.extend((0..invocations).map(|_| otlp("OTLP sent")));
+    steps.extend((0..invocations).map(|_| quiet("no OTLP")));
+    State::new("warm steady", steps)
+}
+
+pub(crate) fn warm_rare() -> State {
+    const RARE: Duration = Duration::from_secs(31);
+    let steps =
+        vec![otlp(""), Step::Pause(RARE), otlp("OTLP sent"), Step::Pause(RARE), quiet("no OTLP")];
+    State::new("warm rare", steps)
+}
+
+/// An invocation that ends badly, between others that do not.
+fn failing(name: &'static str, end: &str) -> State {
+    let bad = json!({"spans": [5], "end": end});
+    let steps = vec![otlp(""), otlp(""), invoke("it", bad), otlp("the one after it")];
+    State::new(name, steps)
+}
+
+pub(crate) fn handler_error() -> State {
+    failing("handler error", "fail")
+}
+
+pub(crate) fn panic() -> State {
+    failing("panic", "panic")
+}
+
+pub(crate) fn crash() -> State {
+    failing("crash", "exit")
+}
+
+pub(crate) fn timeout() -> State {
+    State { timeout: SHORT, ..failing("timeout", "hang") }
+}
+
+pub(crate) fn out_of_memory() -> State {
+    let mut state = failing("out of memory", "hang");
+    for step in &mut state.steps {
+        if let Step::Invoke { label: "it", payload } = step {
+            *step = Step::ExhaustMemory { label: "it", payload: payload.take() };
+        }
+    }
+    state
+}
+
+pub(crate) fn frozen() -> State {
+    let steps = vec![
+        otlp(""),
+        otlp("before"),
+        Step::Pause(Duration::from_secs(2)),
+        otlp("after, OTLP sent"),
+        Step::Pause(Duration::from_secs(2)),
+        quiet("after, no OTLP"),
+    ];
+    State::new("frozen", steps).variables(&[("LAMBDA_OTLP_HOLD", "never")])
+}
+
+pub(crate) fn never_thawed() -> State {
+    let steps =
+        vec![otlp(""), invoke("the last ones", json!({"spans": [4]})), otlp("the last ones")];
+    let state = State::new("never thawed", steps).variables(&[("LAMBDA_OTLP_HOLD", "never")]);
+    State { end: End::Killed, ..state }
+}
+
+pub(crate) fn report_outstanding() -> State {
+    State::new("SHUTDOWN, report outstanding", vec![quiet(""), quiet("the last one")])
+        .variables(&[("LAMBDA_OTLP_SPAN_END", "report")])
+}
+
+pub(crate) fn busy_port() -> State {
+    State::new("busy port", vec![quiet(""), quiet("it")]).around(Around::BusyPort)
+}
+
+pub(crate) fn wrong_settings() -> State {
+    State::new("wrong settings", vec![otlp(""), otlp("it")]).variables(&[
+        ("LAMBDA_OTLP_HOLD", "sometimes"),
+        ("LAMBDA_OTLP_OUTPUT", "otlp"),
+        ("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", "never"),
+    ])
+}
+
+pub(crate) fn subscription(status: u16) -> State {
+    let name = match status {
+        202 => "subscription 202",
+        404 => "subscription 404",
+        _ => "subscription 500",
+    };
+    let steps = vec![otlp("cold, OTLP sent"), otlp("warm, OTLP sent"), quiet("warm, no OTLP")];
+    State::new(name, steps).around(Around::Subscription(status))
+}
+
+pub(crate) fn unknown_event() -> State {
+    let steps = vec![quiet(""), quiet("it"), quiet("it")];
+    State::new("unknown event", steps).around(Around::OddEvents)
+}
+
+pub(crate) fn mebibyte_of_otlp() -> State {
+    let mebibyte = json!({"spans": [500], "bytes": 2048});
+    State::new(
+        "1 MiB of OTLP in one request",
+        vec![otlp(""), invoke("it", mebibyte), otlp("the one after it")],
+    )
+}
+
+/// Lambda delivers the function's lines in batches of a mebibyte.
+pub(crate) fn mebibyte_of_telemetry() -> State {
+    let lines = json!({"lines": 4000, "line_bytes": 400});
+    let steps = vec![otlp(""), invoke("it", lines), otlp("the one after it")];
+    State::new("1 MiB telemetry batch", steps).variables(&[
+        ("O2_TELEMETRY_TYPES", "platform,function"),
+        ("LAMBDA_OTLP_TELEMETRY_MAX_ITEMS", "10000"),
+        ("LAMBDA_OTLP_TELEMETRY_MAX_BYTES", "1048576"),
+        ("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", "1000"),
+    ])
+}
+
+pub(crate) fn many_lines() -> State {
+    let lines = json!({"spans": [3], "root": true, "lines": 20_000});
+    State::new("20,000 log lines", vec![otlp(""), invoke("it", lines), otlp("the one after it")])
+}
+
+pub(crate) fn many_lines_subscribed() -> State {
+    let state = State { name: "20,000 log lines, subscribed to", ..many_lines() };
+    state.variables(&[("O2_TELEMETRY_TYPES", "platform,function")])
+}
