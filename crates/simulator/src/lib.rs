@@ -52,6 +52,7 @@ mod lambda;
 mod output;
 mod platform_events;
 mod process;
+pub mod queue;
 mod recent;
 mod runtime;
 mod runtime_api;

@@ -6,8 +6,10 @@
 mod encoding;
 mod message;
 mod queue;
+mod sqs;
 mod timestamp;
 
 pub use encoding::NotParked;
 pub use message::{Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, TooLarge};
 pub use queue::{Queue, QueueError};
+pub use sqs::{CREDENTIALS, QUEUES, SqsQueue};

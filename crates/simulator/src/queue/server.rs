@@ -1,0 +1,217 @@
+//! Serves a queue as SQS does: AWS JSON 1.0 over HTTP (Amazon SQS Developer Guide, "Making requests with AWS JSON").
+
+use super::{Batch, Queue, Refusal};
+use crate::http::Server;
+use crate::{Error, lock};
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// AWS takes 1 MiB of messages; names and quotes come on top.
+const MAX_REQUEST_BYTES: usize = 8 * 1024 * 1024;
+
+/// A request as the server saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueRequest {
+    /// The action: `SendMessageBatch`.
+    pub action: String,
+    /// The `Authorization` header.
+    pub authorization: String,
+    /// The `X-Amz-Security-Token` header.
+    pub security_token: Option<String>,
+    /// Entries of a batch, else 1.
+    pub entries: usize,
+    /// Bytes of the body.
+    pub bytes: usize,
+}
+
+/// An SQS endpoint on the loopback interface with one queue. Signatures are recorded, not checked.
+#[derive(Debug)]
+pub struct QueueServer {
+    queue: Queue,
+    server: Server,
+    requests: Arc<Mutex<Vec<QueueRequest>>>,
+}
+
+impl QueueServer {
+    /// Serves `queue` until it is dropped.
+    pub async fn start(queue: Queue) -> Result<Self, Error> {
+        let requests = Arc::new(Mutex::new(Vec::new()));
+        let (same_queue, recorded) = (queue.clone(), Arc::clone(&requests));
+        let handle = move |request| answer(same_queue.clone(), Arc::clone(&recorded), request);
+        let server = Server::start(handle).await.map_err(Error::Listen)?;
+        Ok(Self { queue, server, requests })
+    }
+
+    /// The endpoint, for `AWS_ENDPOINT_URL_SQS`.
+    pub fn endpoint(&self) -> String {
+        format!("http://{}", self.server.address())
+    }
+
+    /// The queue's URL.
+    pub fn queue_url(&self) -> String {
+        format!("{}/123456789012/{}", self.endpoint(), self.queue.name())
+    }
+
+    /// The queue.
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    /// All requests, in order.
+    pub fn requests(&self) -> Vec<QueueRequest> {
+        lock(&self.requests).clone()
+    }
+}
+
+async fn answer(
+    queue: Queue,
+    requests: Arc<Mutex<Vec<QueueRequest>>>,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAX_REQUEST_BYTES).collect().await else {
+        return refusal(&Refusal::new(413, "RequestEntityTooLarge", "too large"));
+    };
+    let bytes = body.to_bytes();
+    let header = |name: &str| text(&head.headers, name);
+    let target = header("x-amz-target").unwrap_or_default();
+    let action = target.strip_prefix("AmazonSQS.").unwrap_or_default().to_owned();
+    let Ok(arguments) = serde_json::from_slice::<Value>(&bytes) else {
+        return refusal(&Refusal::new(400, "MalformedInput", "not JSON"));
+    };
+    let entries = arguments.get("Entries").and_then(Value::as_array).map_or(1, Vec::len);
+    lock(&requests).push(QueueRequest {
+        action: action.clone(),
+        authorization: header("authorization").unwrap_or_default(),
+        security_token: header("x-amz-security-token"),
+        entries,
+        bytes: bytes.len(),
+    });
+    let url = arguments.get("QueueUrl").and_then(Value::as_str).unwrap_or_default();
+    if url.rsplit('/').next() != Some(queue.name()) {
+        let code = "AWS.SimpleQueueService.NonExistentQueue";
+        return refusal(&Refusal::new(400, code, "The specified queue does not exist."));
+    }
+    match action.as_str() {
+        "SendMessageBatch" => send(&queue, &arguments).await,
+        "ReceiveMessage" => receive(&queue, &arguments),
+        "ChangeMessageVisibility" => {
+            let delay = seconds(arguments.get("VisibilityTimeout"));
+            done(queue.postpone(receipt(&arguments), delay)).await
+        }
+        "DeleteMessage" => done(queue.delete(receipt(&arguments))).await,
+        _ => refusal(&Refusal::new(400, "UnsupportedOperation", "not simulated")),
+    }
+}
+
+async fn send(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
+    let entries = arguments.get("Entries").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    let field = |entry: &Value, name: &str| {
+        entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let bodies: Vec<String> = entries.iter().map(|entry| field(entry, "MessageBody")).collect();
+    let delay = seconds(entries.first().and_then(|entry| entry.get("DelaySeconds")));
+    match queue.send_batch(&bodies, delay) {
+        Batch::Refused(refused) => refusal(&refused),
+        Batch::NoAnswer => cut_short(),
+        Batch::Hangs => std::future::pending().await,
+        Batch::Answered(results) => {
+            let (mut successful, mut failed) = (Vec::new(), Vec::new());
+            for (entry, result) in entries.iter().zip(results) {
+                let id = field(entry, "Id");
+                match result {
+                    Ok(message_id) => successful.push(json!({
+                        "Id": id, "MessageId": message_id, "MD5OfMessageBody": "",
+                    })),
+                    Err(refused) => failed.push(json!({
+                        "Id": id, "Code": refused.code, "Message": refused.message,
+                        "SenderFault": refused.status < 500,
+                    })),
+                }
+            }
+            ok(&json!({ "Successful": successful, "Failed": failed }))
+        }
+    }
+}
+
+fn receive(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
+    let most = arguments.get("MaxNumberOfMessages").and_then(Value::as_u64).unwrap_or(1);
+    let received = queue.receive(usize::try_from(most).unwrap_or(usize::MAX));
+    let message = |message: &super::Received| {
+        json!({
+            "MessageId": message.message_id,
+            "ReceiptHandle": message.receipt_handle,
+            "Body": message.body,
+            "Attributes": {
+                "ApproximateReceiveCount": message.receive_count.to_string(),
+                "SentTimestamp": message.sent_ms.to_string(),
+            },
+        })
+    };
+    ok(&json!({ "Messages": received.iter().map(message).collect::<Vec<_>>() }))
+}
+
+async fn done(result: Result<(), Refusal>) -> Response<Full<Bytes>> {
+    match result {
+        Ok(()) => ok(&json!({})),
+        Err(refused) if refused.status == 0 => std::future::pending().await,
+        Err(refused) => refusal(&refused),
+    }
+}
+
+fn receipt(arguments: &Value) -> &str {
+    arguments.get("ReceiptHandle").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn seconds(value: Option<&Value>) -> Duration {
+    Duration::from_secs(value.and_then(Value::as_u64).unwrap_or_default())
+}
+
+fn text(headers: &HeaderMap, name: &str) -> Option<String> {
+    headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned)
+}
+
+fn ok(body: &Value) -> Response<Full<Bytes>> {
+    response(StatusCode::OK, None, body.to_string())
+}
+
+fn refusal(refused: &Refusal) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(refused.status).unwrap_or(StatusCode::BAD_REQUEST);
+    let fault = if status.is_server_error() { "Receiver" } else { "Sender" };
+    if refused.code.is_empty() {
+        // As a proxy answers, which does not know AWS's words.
+        return response(status, None, String::new());
+    }
+    let body = json!({ "__type": refused.code, "message": refused.message });
+    response(status, Some(format!("{};{fault}", refused.code)), body.to_string())
+}
+
+/// An answer that ends before its announced length: the connection is closed under the client.
+fn cut_short() -> Response<Full<Bytes>> {
+    let mut response = response(StatusCode::OK, None, "{\"Successful\":[".to_owned());
+    response
+        .headers_mut()
+        .insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    response
+}
+
+fn response(
+    status: StatusCode,
+    query_error: Option<String>,
+    body: String,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    let json = http::HeaderValue::from_static("application/x-amz-json-1.0");
+    headers.insert(http::header::CONTENT_TYPE, json);
+    if let Some(Ok(error)) = query_error.map(http::HeaderValue::try_from) {
+        headers.insert("x-amzn-query-error", error);
+    }
+    response
+}

@@ -1,0 +1,279 @@
+//! Which queue, by its URL, and with whose credentials.
+
+use crate::parking::QueueError;
+use settings::{Kind, Reader, Secret, Variable};
+
+/// The variables that name queues.
+pub const QUEUES: &[Variable] = &[
+    Variable {
+        name: "LAMBDA_OTLP_RETRY_QUEUE_URL",
+        default: None,
+        kind: Kind::Url,
+        doc: "URL of the SQS queue that keeps what the backend does not take now. Without it that is returned to Lambda, \
+              which delivers the whole event again.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL",
+        default: None,
+        kind: Kind::Url,
+        doc: "URL of the SQS queue that keeps what the backend will never take. Without it a line that does not decode is \
+              only reported, and what the backend refuses for good is returned to Lambda.",
+    },
+    Variable {
+        name: "AWS_ENDPOINT_URL_SQS",
+        default: None,
+        kind: Kind::Url,
+        doc: "Where SQS is, if not at the host of the queue's URL.",
+    },
+];
+
+/// The variables by which Lambda gives every function its role, and those that replace all of AWS.
+pub const CREDENTIALS: &[Variable] = &[
+    Variable {
+        name: "AWS_ACCESS_KEY_ID",
+        default: None,
+        kind: Kind::Text,
+        doc: "Set by Lambda: the function's role, for queues, secrets and parameters.",
+    },
+    Variable {
+        name: "AWS_SECRET_ACCESS_KEY",
+        default: None,
+        kind: Kind::Secret,
+        doc: "Set by Lambda, with `AWS_ACCESS_KEY_ID`.",
+    },
+    Variable {
+        name: "AWS_SESSION_TOKEN",
+        default: None,
+        kind: Kind::Secret,
+        doc: "Set by Lambda, with `AWS_ACCESS_KEY_ID`.",
+    },
+    Variable {
+        name: "AWS_ENDPOINT_URL",
+        default: None,
+        kind: Kind::Url,
+        doc: "Where AWS is, for a stand-in of all its services.",
+    },
+];
+
+/// A queue and how to reach it.
+#[derive(Debug)]
+pub(super) struct Target {
+    pub(super) url: String,
+    pub(super) name: String,
+    pub(super) account: String,
+    pub(super) region: String,
+    pub(super) endpoint: String,
+    pub(super) access_key_id: String,
+    pub(super) secret_access_key: Secret,
+    pub(super) session_token: Option<Secret>,
+}
+
+impl Target {
+    /// `None` where the variable is unset, or a mistake was noted.
+    pub(super) fn read(reader: &mut Reader<'_>, variable: &str) -> Option<Self> {
+        let url = reader.url(variable)?;
+        let region = reader.string_if_set("AWS_REGION");
+        let endpoint = match reader.url("AWS_ENDPOINT_URL_SQS") {
+            Some(endpoint) => Some(endpoint),
+            None => reader.url("AWS_ENDPOINT_URL"),
+        };
+        let access_key_id = reader.string_if_set("AWS_ACCESS_KEY_ID");
+        let secret_access_key = reader.secret("AWS_SECRET_ACCESS_KEY");
+        let session_token = reader.secret("AWS_SESSION_TOKEN");
+        let mut mistake = |name: &str, problem: &str| {
+            reader.mistake(name, problem);
+            None
+        };
+        let segments: Vec<&str> = url.path_segments()?.collect();
+        let (account, name) = match segments.as_slice() {
+            [.., account, name] if !name.is_empty() && is_account(account) => (*account, *name),
+            _ => {
+                return mistake(
+                    variable,
+                    "not the URL of a queue: expected https://sqs.{region}.amazonaws.com/{account}/{name}",
+                );
+            }
+        };
+        if name.strip_suffix(".fifo").is_some() {
+            return mistake(variable, "a FIFO queue: use a standard queue");
+        }
+        let host = url.host_str().unwrap_or_default();
+        let Some(region) = region_of(host).map(str::to_owned).or(region) else {
+            return mistake(variable, "its host names no region, and AWS_REGION is not set");
+        };
+        let (Some(access_key_id), Some(secret_access_key)) = (access_key_id, secret_access_key)
+        else {
+            return mistake(
+                variable,
+                "needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which Lambda sets",
+            );
+        };
+        let endpoint = match endpoint {
+            Some(endpoint) => endpoint.to_string(),
+            // The hosts of the first years do not speak the JSON protocol.
+            None if is_legacy(host) => format!("https://sqs.{region}.amazonaws.com/"),
+            None => format!("{}/", url.origin().ascii_serialization()),
+        };
+        Some(Self {
+            url: url.to_string(),
+            name: name.to_owned(),
+            account: account.to_owned(),
+            region,
+            endpoint,
+            access_key_id,
+            secret_access_key,
+            session_token,
+        })
+    }
+
+    /// The queue's ARN, as a policy names it.
+    pub(super) fn arn(&self) -> String {
+        let Self { region, account, name, .. } = self;
+        let partition = match region.split('-').next() {
+            Some("cn") => "aws-cn",
+            Some("us") if region.starts_with("us-gov-") => "aws-us-gov",
+            _ => "aws",
+        };
+        format!("arn:{partition}:sqs:{region}:{account}:{name}")
+    }
+
+    pub(super) fn refused(&self, code: &str, text: &str, hint: &str) -> QueueError {
+        QueueError::Refused {
+            queue: self.name.clone(),
+            code: code.to_owned(),
+            text: text.to_owned(),
+            hint: hint.to_owned(),
+        }
+    }
+}
+
+fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// `sqs.{region}.…`, `sqs-fips.{region}.…`, `vpce-1.sqs.{region}.vpce.…`, and the hosts of the first years
+/// `{region}.queue.…` and `queue.…` (AWS General Reference, "Amazon SQS endpoints and quotas").
+fn region_of(host: &str) -> Option<&str> {
+    let labels: Vec<&str> = host.split('.').collect();
+    if is_legacy(host) {
+        return match labels.as_slice() {
+            ["queue", ..] => Some("us-east-1"),
+            [region, ..] => Some(*region),
+            [] => None,
+        };
+    }
+    let service = labels.iter().position(|label| matches!(*label, "sqs" | "sqs-fips"))?;
+    labels.get(service + 1).copied().filter(|region| region.matches('-').count() >= 2)
+}
+
+fn is_legacy(host: &str) -> bool {
+    host == "queue.amazonaws.com" || host.ends_with(".queue.amazonaws.com")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use settings::Table;
+    use std::collections::HashMap;
+
+    const REGION: &[Variable] =
+        &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The region." }];
+    const TABLE: Table = Table::new(&[QUEUES, CREDENTIALS, REGION]);
+    const NAME: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
+
+    fn read(url: &str, others: &[(&str, &str)]) -> Result<Target, String> {
+        let mut variables = HashMap::from([
+            (NAME.to_owned(), url.to_owned()),
+            ("AWS_ACCESS_KEY_ID".to_owned(), "AKID".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY".to_owned(), "hunter2".to_owned()),
+        ]);
+        variables.extend(others.iter().map(|(name, value)| ((*name).into(), (*value).into())));
+        let mut reader = Reader::new(&variables, TABLE);
+        let target = Target::read(&mut reader, NAME);
+        let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
+        target.ok_or_else(|| mistakes.join("; "))
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        assert_eq!(TABLE.problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_queue_is_known_by_its_url() {
+        let check = |url: &str, endpoint: &str, arn: &str| {
+            let target = read(url, &[("AWS_REGION", "eu-west-3")]).unwrap();
+            assert_eq!((target.endpoint.as_str(), target.arn().as_str()), (endpoint, arn), "{url}");
+        };
+        check(
+            "https://sqs.eu-central-1.amazonaws.com/123456789012/retry",
+            "https://sqs.eu-central-1.amazonaws.com/",
+            "arn:aws:sqs:eu-central-1:123456789012:retry",
+        );
+        check(
+            "https://sqs.cn-north-1.amazonaws.com.cn/123456789012/retry",
+            "https://sqs.cn-north-1.amazonaws.com.cn/",
+            "arn:aws-cn:sqs:cn-north-1:123456789012:retry",
+        );
+        check(
+            "https://sqs-fips.us-gov-west-1.amazonaws.com/123456789012/retry",
+            "https://sqs-fips.us-gov-west-1.amazonaws.com/",
+            "arn:aws-us-gov:sqs:us-gov-west-1:123456789012:retry",
+        );
+        check(
+            "https://vpce-0a1b-2c.sqs.us-east-1.vpce.amazonaws.com/123456789012/retry",
+            "https://vpce-0a1b-2c.sqs.us-east-1.vpce.amazonaws.com/",
+            "arn:aws:sqs:us-east-1:123456789012:retry",
+        );
+        check(
+            "https://us-west-2.queue.amazonaws.com/123456789012/retry",
+            "https://sqs.us-west-2.amazonaws.com/",
+            "arn:aws:sqs:us-west-2:123456789012:retry",
+        );
+        check(
+            "https://queue.amazonaws.com/123456789012/retry",
+            "https://sqs.us-east-1.amazonaws.com/",
+            "arn:aws:sqs:us-east-1:123456789012:retry",
+        );
+        check(
+            "http://localhost:4566/123456789012/retry",
+            "http://localhost:4566/",
+            "arn:aws:sqs:eu-west-3:123456789012:retry",
+        );
+    }
+
+    #[test]
+    fn endpoint_variables_win_over_the_urls_host() {
+        let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry";
+        let all = ("AWS_ENDPOINT_URL", "http://127.0.0.1:5000");
+        let sqs = ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:6000");
+        assert_eq!(read(url, &[all]).unwrap().endpoint, "http://127.0.0.1:5000/");
+        assert_eq!(read(url, &[all, sqs]).unwrap().endpoint, "http://127.0.0.1:6000/");
+    }
+
+    #[test]
+    fn mistakes_name_the_variable_and_what_to_do() {
+        let check = |url: &str, others: &[(&str, &str)], expected: &str| {
+            let error = read(url, others).unwrap_err();
+            assert!(error.starts_with(NAME) && error.contains(expected), "{error}");
+        };
+        let no_queue =
+            "not the URL of a queue: expected https://sqs.{region}.amazonaws.com/{account}/{name}";
+        check("https://sqs.eu-central-1.amazonaws.com/", &[], no_queue);
+        check("https://sqs.eu-central-1.amazonaws.com/retry", &[], no_queue);
+        check("https://sqs.eu-central-1.amazonaws.com/123456789012/", &[], no_queue);
+        check("retry", &[], "");
+        let fifo = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry.fifo";
+        check(fifo, &[], "a FIFO queue: use a standard queue");
+        check("http://localhost/123456789012/retry", &[], "AWS_REGION is not set");
+        let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry";
+        check(url, &[("AWS_SECRET_ACCESS_KEY", "")], "AWS_SECRET_ACCESS_KEY, which Lambda sets");
+    }
+
+    #[test]
+    fn credentials_are_never_printed() {
+        let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry";
+        let target = read(url, &[("AWS_SESSION_TOKEN", "hunter3")]).unwrap();
+        assert!(!format!("{target:?}").contains("hunter"));
+    }
+}

@@ -1,0 +1,278 @@
+//! Messages reach a queue that speaks SQS's protocol, each once, or an error says which did not and why.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use lambda_otlp_forwarder::parking::{
+    CREDENTIALS, Message, QUEUES, Queue as _, QueueError, SqsQueue,
+};
+use settings::{Kind, Reader, Table, Variable};
+use simulator::queue::{Answer, Queue, QueueServer, Refusal};
+use std::collections::HashMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+const REGION: &[Variable] =
+    &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The region." }];
+
+fn sqs(url: &str) -> SqsQueue {
+    let variables = [
+        ("LAMBDA_OTLP_RETRY_QUEUE_URL", url),
+        ("AWS_REGION", "eu-central-1"),
+        ("AWS_ACCESS_KEY_ID", "AKIDFORWARDER"),
+        ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+        ("AWS_SESSION_TOKEN", "token"),
+    ];
+    let variables: HashMap<String, String> =
+        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let mut reader = Reader::new(&variables, Table::new(&[QUEUES, CREDENTIALS, REGION]));
+    let queue = SqsQueue::read(&mut reader, "LAMBDA_OTLP_RETRY_QUEUE_URL");
+    assert_eq!(reader.finish(), []);
+    queue.unwrap()
+}
+
+fn message(body: impl Into<String>) -> Message {
+    Message { body: body.into(), items: 1 }
+}
+
+fn soon() -> Instant {
+    Instant::now() + Duration::from_mins(1)
+}
+
+async fn server() -> QueueServer {
+    QueueServer::start(Queue::new("retry")).await.unwrap()
+}
+
+/// Sends `one`, `two`, `three` to a queue that answers like this: each result in words, what the queue holds, and how
+/// many requests it got.
+async fn sent(answers: &[Answer]) -> (Vec<String>, Vec<String>, usize) {
+    let server = server().await;
+    server.queue().answer(answers.iter().cloned());
+    let messages = ["one", "two", "three"].map(message).into();
+    let results = sqs(&server.queue_url()).send(messages, Duration::ZERO, soon()).await;
+    let words = results.iter().map(|result| match result {
+        Ok(()) => "sent".to_owned(),
+        Err(error) if error.is_ambiguous() => "ambiguous".to_owned(),
+        Err(QueueError::Refused { code, .. }) => code.clone(),
+        Err(other) => other.to_string(),
+    });
+    (words.collect(), server.queue().bodies(), server.requests().len())
+}
+
+#[tokio::test]
+async fn messages_are_sent_in_order_with_the_functions_credentials() {
+    let server = server().await;
+    let messages: Vec<Message> = (0..25).map(|number| message(number.to_string())).collect();
+    let results = sqs(&server.queue_url()).send(messages, Duration::ZERO, soon()).await;
+    assert_eq!(results, vec![Ok(()); 25]);
+    let expected: Vec<String> = (0..25).map(|number| number.to_string()).collect();
+    assert_eq!(server.queue().bodies(), expected);
+    let requests = server.requests();
+    assert_eq!(requests.iter().map(|request| request.entries).collect::<Vec<_>>(), [10, 10, 5]);
+    for request in requests {
+        assert_eq!(request.action, "SendMessageBatch");
+        assert_eq!(request.security_token.as_deref(), Some("token"));
+        let scope = "AWS4-HMAC-SHA256 Credential=AKIDFORWARDER/";
+        assert!(request.authorization.starts_with(scope), "{}", request.authorization);
+        assert!(request.authorization.contains("/eu-central-1/sqs/aws4_request"));
+    }
+}
+
+#[tokio::test]
+async fn what_the_queue_answers_is_told_message_by_message() {
+    let throttled = Answer::refuse(400, "RequestThrottled");
+    let broken = Answer::refuse(503, "ServiceUnavailable");
+    let denied = Answer::refuse(403, "AccessDeniedException");
+    let second =
+        |status, code: &str| Answer::RefuseEntries(vec![1], Refusal::new(status, code, "scripted"));
+    let check = async |answers: &[Answer], results: [&str; 3], held: &[&str], requests: usize| {
+        let (found, bodies, count) = sent(answers).await;
+        assert_eq!(found, results, "{answers:?}");
+        assert_eq!(bodies, held, "{answers:?}");
+        assert_eq!(count, requests, "{answers:?}");
+    };
+    let all = ["one", "two", "three"];
+    check(&[], ["sent"; 3], &all, 1).await;
+    // Refused for now: repeated twice.
+    check(std::slice::from_ref(&throttled), ["sent"; 3], &all, 2).await;
+    check(&[throttled.clone(), broken.clone()], ["sent"; 3], &all, 3).await;
+    check(&[throttled.clone(), throttled, broken], ["ServiceUnavailable"; 3], &[], 3).await;
+    // Refused for good: not repeated.
+    check(&[denied], ["AccessDeniedException"; 3], &[], 1).await;
+    // One of them.
+    let some = ["sent", "InvalidMessageContents", "sent"];
+    check(&[second(400, "InvalidMessageContents")], some, &["one", "three"], 1).await;
+    check(&[second(500, "InternalError")], ["sent"; 3], &["one", "three", "two"], 2).await;
+    check(
+        &[
+            second(500, "InternalError"),
+            Answer::refuse(400, "AWS.SimpleQueueService.NonExistentQueue"),
+        ],
+        ["sent", "NonExistentQueue", "sent"],
+        &["one", "three"],
+        2,
+    )
+    .await;
+    // Nobody knows: not repeated, or it might be there twice.
+    check(&[Answer::Lose], ["ambiguous"; 3], &[], 1).await;
+    check(&[Answer::Swallow], ["ambiguous"; 3], &all, 1).await;
+}
+
+#[tokio::test]
+async fn a_request_holds_a_mebibyte_and_no_more() {
+    let server = server().await;
+    let mebibyte = 1024 * 1024;
+    let sizes = [mebibyte, 10, mebibyte - 10, 5, mebibyte + 1, 7];
+    let messages = sizes.iter().map(|size| message("x".repeat(*size))).collect();
+    let results = sqs(&server.queue_url()).send(messages, Duration::ZERO, soon()).await;
+    let errors: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
+    assert_eq!(errors.len(), 1);
+    assert_eq!(
+        results[4].as_ref().unwrap_err().to_string(),
+        "message of 1048577 bytes is larger than the 1048576 bytes that queue retry takes"
+    );
+    assert!(!errors[0].is_ambiguous());
+    let held: Vec<usize> = server.queue().bodies().iter().map(String::len).collect();
+    assert_eq!(held, [mebibyte, 10, mebibyte - 10, 5, 7]);
+    let entries: Vec<usize> = server.requests().iter().map(|request| request.entries).collect();
+    assert_eq!(entries, [1, 2, 2]);
+}
+
+#[tokio::test]
+async fn a_delayed_message_is_not_seen_before() {
+    let server = server().await;
+    let queue = sqs(&server.queue_url());
+    let delay = Duration::from_hours(1);
+    assert_eq!(queue.send(vec![message("later")], delay, soon()).await, [Ok(())]);
+    assert!(server.queue().receive(10).is_empty());
+    // SQS delays by a quarter of an hour at most.
+    let visible_in = server.queue().next_visible_in().unwrap();
+    assert!(visible_in <= Duration::from_mins(15) && visible_in > Duration::from_mins(14));
+}
+
+#[tokio::test]
+async fn errors_name_the_queue_the_code_and_what_to_do() {
+    let check = async |answer: Answer, expected: &str| {
+        let server = server().await;
+        server.queue().answer([answer]);
+        let results =
+            sqs(&server.queue_url()).send(vec![message("one")], Duration::ZERO, soon()).await;
+        assert_eq!(results[0].as_ref().unwrap_err().to_string(), expected);
+    };
+    check(
+        Answer::Refuse(Refusal::new(403, "AccessDenied", "User is not authorized\nto perform")),
+        "queue retry refused with AccessDenied: User is not authorized to perform: allow sqs:SendMessage on \
+         arn:aws:sqs:eu-central-1:123456789012:retry in the function's role and the queue's policy",
+    )
+    .await;
+    check(
+        Answer::refuse(400, "AWS.SimpleQueueService.NonExistentQueue"),
+        "queue retry refused with NonExistentQueue: scripted: there is no queue retry of account 123456789012 in \
+         eu-central-1, check its URL",
+    )
+    .await;
+    check(
+        Answer::refuse(400, "KMS.AccessDeniedException"),
+        "queue retry refused with KMS.AccessDeniedException: scripted: the function's role needs kms:GenerateDataKey and \
+         kms:Decrypt on the queue's key, and the key must be enabled",
+    )
+    .await;
+    check(
+        Answer::refuse(403, "ExpiredToken"),
+        "queue retry refused with ExpiredToken: scripted: the credentials in the environment are not valid",
+    )
+    .await;
+    let server = server().await;
+    let elsewhere = format!("{}/123456789012/other", server.endpoint());
+    let results = sqs(&elsewhere).send(vec![message("one")], Duration::ZERO, soon()).await;
+    let error = results[0].as_ref().unwrap_err().to_string();
+    assert!(error.starts_with("queue other refused with NonExistentQueue: "), "{error}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_sent_is_not_ambiguous() {
+    // A port that was free a moment ago.
+    let gone = server().await;
+    let url = gone.queue_url();
+    drop(gone);
+    let results = sqs(&url).send(vec![message("one")], Duration::ZERO, soon()).await;
+    let error = results[0].as_ref().unwrap_err();
+    assert!(matches!(error, QueueError::NoAnswer { .. }) && !error.is_ambiguous(), "{error}");
+    assert!(error.to_string().starts_with("queue retry gave no answer: "), "{error}");
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_behind_the_request_is_ambiguous() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/123456789012/retry", listener.local_addr().unwrap());
+    let breaking = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1000]).await.unwrap();
+    };
+    let queue = sqs(&url);
+    let sending = queue.send(vec![message("one")], Duration::ZERO, soon());
+    let (results, ()) = tokio::join!(sending, breaking);
+    let error = results[0].as_ref().unwrap_err();
+    assert!(error.is_ambiguous(), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxys_answer_does_not_say_what_became_of_the_message() {
+    let (words, _, requests) = sent(&[Answer::refuse(504, "")]).await;
+    assert_eq!((words, requests), (vec!["ambiguous".to_owned(); 3], 1));
+    let (words, _, requests) = sent(&[Answer::refuse(403, "")]).await;
+    assert_eq!((words, requests), (vec!["status 403".to_owned(); 3], 1));
+}
+
+#[tokio::test]
+async fn a_queue_that_hangs_is_left_at_the_deadline() {
+    let server = server().await;
+    server.queue().answer([Answer::Hang, Answer::Hang]);
+    let queue = sqs(&server.queue_url());
+    let messages: Vec<Message> = (0..11).map(|number| message(number.to_string())).collect();
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let results = queue.send(messages, Duration::ZERO, deadline).await;
+    assert!(results[..10].iter().all(|result| result.as_ref().unwrap_err().is_ambiguous()));
+    // The second request was never made.
+    assert_eq!(results[10], Err(QueueError::Deadline { queue: "retry".to_owned() }));
+    assert_eq!(server.requests().len(), 1);
+    let deadline = Instant::now() + Duration::from_millis(300);
+    let postponed = queue.postpone("receipt", Duration::ZERO, deadline).await;
+    assert!(postponed.unwrap_err().is_ambiguous());
+}
+
+#[tokio::test]
+async fn nothing_is_asked_after_the_deadline() {
+    let server = server().await;
+    let queue = sqs(&server.queue_url());
+    let results = queue.send(vec![message("one")], Duration::ZERO, Instant::now()).await;
+    assert_eq!(results, [Err(QueueError::Deadline { queue: "retry".to_owned() })]);
+    let postponed = queue.postpone("receipt", Duration::ZERO, Instant::now()).await;
+    assert_eq!(postponed, Err(QueueError::Deadline { queue: "retry".to_owned() }));
+    assert_eq!(queue.send(Vec::new(), Duration::ZERO, soon()).await, []);
+    assert!(server.requests().is_empty());
+}
+
+#[tokio::test]
+async fn a_postponed_message_comes_again_when_it_was_told() {
+    let server = server().await;
+    let queue = sqs(&server.queue_url());
+    assert_eq!(queue.send(vec![message("one")], Duration::ZERO, soon()).await, [Ok(())]);
+    let received = server.queue().receive(1);
+    let handle = received[0].receipt_handle.as_str();
+    server.queue().answer([Answer::refuse(503, "ServiceUnavailable")]);
+    assert_eq!(queue.postpone(handle, Duration::from_hours(2), soon()).await, Ok(()));
+    let visible_in = server.queue().next_visible_in().unwrap();
+    assert!(visible_in <= Duration::from_hours(2) && visible_in > Duration::from_mins(119));
+    // More than SQS allows is as much as it allows.
+    assert_eq!(queue.postpone(handle, Duration::from_hours(48), soon()).await, Ok(()));
+    assert_eq!(queue.postpone(handle, Duration::ZERO, soon()).await, Ok(()));
+    assert_eq!(server.queue().receive(1)[0].receive_count, 2);
+    let error = queue.postpone("gone", Duration::ZERO, soon()).await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "queue retry refused with ReceiptHandleIsInvalid: no such receipt"
+    );
+    server.queue().answer([Answer::refuse(403, "AccessDeniedException")]);
+    let error = queue.postpone(handle, Duration::ZERO, soon()).await.unwrap_err().to_string();
+    assert!(error.contains("allow sqs:ChangeMessageVisibility on arn:aws:sqs:"), "{error}");
+}
