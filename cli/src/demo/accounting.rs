@@ -1,8 +1,8 @@
-//! Compares what the function says it made with what the backend received.
+//! Compares what was made with what the backend received.
 //!
-//! Both sides count by themselves: the function appends the number of each item to a file of its
-//! own when the item ends, the local CloudWatch Logs knows the id of each line, and the backend reads
-//! both out of the stored OTLP. No counter of exporter, forwarder or backend client takes part.
+//! Both sides count by themselves: the functions append the number of each item to a file of their own when the item ends,
+//! the local CloudWatch Logs knows the id of each line, the local Lambda what it said of each invocation, and the backend
+//! reads all of it out of the stored OTLP. No counter of exporter, extension, forwarder or backend client takes part.
 
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -24,11 +24,28 @@ pub(crate) enum What {
     /// A metric that the forwarder makes of Lambda's reports, with its total.
     #[serde(skip)]
     ReportMetric,
+    /// The span that serves an invocation, by request id: there is one, whoever makes it.
+    #[serde(skip)]
+    ServerSpan,
+    /// What the extension says of an invocation, by request id.
+    #[serde(skip)]
+    PlatformSpan,
+    /// A metric that the extension makes of what Lambda tells it, with its totals.
+    #[serde(skip)]
+    ExtensionMetric,
 }
 
 impl What {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Span, Self::LogRecord, Self::DataPoint, Self::LogLine, Self::ReportMetric];
+    pub(crate) const ALL: [Self; 8] = [
+        Self::Span,
+        Self::LogRecord,
+        Self::DataPoint,
+        Self::LogLine,
+        Self::ReportMetric,
+        Self::ServerSpan,
+        Self::PlatformSpan,
+        Self::ExtensionMetric,
+    ];
 
     pub(crate) fn plural(self) -> &'static str {
         match self {
@@ -37,11 +54,14 @@ impl What {
             Self::DataPoint => "data points",
             Self::LogLine => "other log lines",
             Self::ReportMetric => "metrics of reports",
+            Self::ServerSpan => "invocations served",
+            Self::PlatformSpan => "spans of the extension",
+            Self::ExtensionMetric => "metrics of the extension",
         }
     }
 }
 
-/// One line of the function's file.
+/// One line of the functions' file.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct LedgerLine {
     pub(crate) number: u64,
@@ -94,7 +114,7 @@ impl Accounts {
     }
 }
 
-/// Compares what was made, the function's file and `others`, with what the backend has.
+/// Compares what was made, the functions' file and `others`, with what the backend has.
 pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -> Accounts {
     let mut made: BTreeMap<Item, Event> = BTreeMap::new();
     for line in ledger {
@@ -155,7 +175,13 @@ mod tests {
     }
 
     fn others() -> Vec<Item> {
-        items(&[(What::LogLine, "id"), (What::ReportMetric, "faas.timeouts 1")])
+        items(&[
+            (What::LogLine, "id"),
+            (What::ReportMetric, "orders faas.timeouts 1"),
+            (What::ServerSpan, "r-1"),
+            (What::PlatformSpan, "r-1"),
+            (What::ExtensionMetric, "orders aws.lambda.response_latency 1, sum 0.002000"),
+        ])
     }
 
     #[test]
@@ -165,7 +191,10 @@ mod tests {
             (What::LogRecord, "3"),
             (What::DataPoint, "4"),
             (What::LogLine, "id"),
-            (What::ReportMetric, "faas.timeouts 1"),
+            (What::ReportMetric, "orders faas.timeouts 1"),
+            (What::ServerSpan, "r-1"),
+            (What::PlatformSpan, "r-1"),
+            (What::ExtensionMetric, "orders aws.lambda.response_latency 1, sum 0.002000"),
         ];
         let check = |stored: &[(What, &str)], balances: bool| {
             let accounts = compare(&ledger(), &others(), &items(stored));

@@ -1,8 +1,10 @@
-//! `lambda-otlp demo`: a function, the forwarder and a backend on this machine, every item counted.
+//! `lambda-otlp demo`: functions, extension, forwarder and a backend on this machine, every item counted.
 
 mod accounting;
+mod functions;
+mod made;
 mod path;
-mod reports;
+mod stored;
 mod view;
 
 use std::io::{self, Write};
@@ -14,6 +16,9 @@ pub(crate) struct Arguments {
     /// The demo's backend drops this many records although it answers 200: the demo must notice.
     #[arg(long, value_name = "N", default_value_t = 0)]
     lose: u64,
+    /// It drops them only after it has stored so many.
+    #[arg(long, value_name = "N", default_value_t = 0, requires = "lose")]
+    lose_after: u64,
     /// Post to this OTLP endpoint as well; for OpenObserve the base with `/api/{org}`.
     #[arg(long, value_name = "URL")]
     endpoint: Option<String>,
@@ -26,7 +31,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     let run = runtime.block_on(path::run(arguments))?;
-    let accounts = accounting::compare(&run.ledger, &run.others, &run.stored);
+    let accounts = run.accounts();
     let mut out = io::stdout().lock();
     // Whether it balances does not depend on who reads it.
     if let Err(error) = view::write(&run, &accounts, &mut out).and_then(|()| out.flush()) {
@@ -35,3 +40,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let fine = accounts.balance() && run.refused_elsewhere.is_empty();
     Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
+
+#[cfg(test)]
+mod tests;

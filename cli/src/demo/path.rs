@@ -1,136 +1,224 @@
-//! Runs the path: invocations of a function, its log group, the forwarder, a backend.
+//! Runs the path: invocations of the functions, their log groups, the forwarder, a backend.
 
 use super::Arguments;
-use super::accounting::{Item, LedgerLine, What};
-use super::reports;
+use super::accounting::{self, Accounts, Item, LedgerLine};
+use super::functions::{
+    CALLED, ORDERS, ORDERS_STORY, SHOP, SHOP_STORY, Surroundings, layer, orders_event, python,
+    shop_event, workspace,
+};
+use super::made;
+use super::stored::Arrived;
 use anyhow::{Context as _, bail};
-use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use simulator::sink::{Sink, StoredLogRecord, StoredMetric, StoredSpan};
-use simulator::{FunctionSpec, Invocation, Lambda, Outcome, binaries};
+use simulator::sink::Sink;
+use simulator::{FunctionSpec, Invocation, Lambda, LogEvent, Outcome, binaries};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// The attribute that carries an item's number.
-pub(super) const NUMBER: &str = "demo.number";
-
-const FUNCTION: &str = "orders";
 const FORWARDER: &str = "lambda-otlp-forwarder";
 const FORWARDER_ELSEWHERE: &str = "lambda-otlp-forwarder-elsewhere";
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "demo";
-const FUNCTION_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What was run, and what arrived.
 pub(crate) struct Run {
-    pub(super) invocations: Vec<(&'static str, Invocation)>,
+    pub(super) invocations: Vec<Labelled>,
     pub(super) forwarder_invocations: Vec<Invocation>,
-    /// Log events of the function, Lambda's own included.
+    /// The processes of the extension, by the function that they were beside.
+    pub(super) extensions: BTreeMap<&'static str, BTreeSet<u32>>,
+    /// Log events of the functions, Lambda's own included.
     pub(super) log_events: usize,
     /// Their text by id.
     pub(super) lines: BTreeMap<String, String>,
     pub(super) ledger: Vec<LedgerLine>,
-    /// What else was made: the other lines of the log group, and what its reports add up to.
+    /// What else was made: the other lines of the log groups, and what follows from what Lambda said.
     pub(super) others: Vec<Item>,
-    pub(super) stored: Vec<Item>,
-    pub(super) spans: Vec<StoredSpan>,
-    pub(super) log_records: Vec<StoredLogRecord>,
-    pub(super) metrics: Vec<StoredMetric>,
+    pub(super) arrived: Arrived,
     /// What OpenObserve would have stored wrong.
     pub(super) oddities: Vec<String>,
     /// Why the user's own backend did not take everything.
     pub(super) refused_elsewhere: BTreeSet<String>,
     /// Whether the user's own backend was asked.
     pub(super) elsewhere: Option<String>,
-    /// Records that the backend was told to lose.
+    /// Records that the backend was told to lose, and those that it lost.
+    pub(super) told_to_lose: u64,
     pub(super) lost_on_purpose: u64,
 }
 
-/// What the function is told, in order. Each has its own range of numbers.
-const STORY: [(&str, &str); 7] = [
-    ("cold, success", "ok"),
-    ("warm, success", "ok"),
-    ("handler error", "error"),
-    ("warm, success", "ok"),
-    ("panic", "panic"),
-    ("timeout", "timeout"),
-    ("after the timeout", "ok"),
-];
+/// One invocation of a function, and what it was for.
+pub(crate) struct Labelled {
+    pub(super) function: &'static str,
+    pub(super) label: &'static str,
+    pub(super) invocation: Invocation,
+}
+
+impl Run {
+    pub(super) fn accounts(&self) -> Accounts {
+        accounting::compare(&self.ledger, &self.others, &self.arrived.items())
+    }
+}
+
+/// The programs that take part.
+struct Programs {
+    orders: PathBuf,
+    extension: PathBuf,
+    forwarder: PathBuf,
+    /// The interpreter for "shop", else why there is none.
+    python: Result<PathBuf, String>,
+}
+
+impl Programs {
+    /// PyPI is waited for while cargo compiles.
+    fn build(workspace: &Path) -> anyhow::Result<Self> {
+        let packages = ["lambda-otlp-demo", "lambda-otlp-extension", "lambda-otlp-forwarder"];
+        std::thread::scope(|scope| {
+            let python = scope.spawn(|| python(workspace));
+            let built = binaries::build(workspace, &packages)?;
+            Ok(Self {
+                orders: binaries::find(&built, "demo-function")?,
+                extension: binaries::find(&built, "lambda-otlp-extension")?,
+                forwarder: binaries::find(&built, "lambda-otlp-forwarder")?,
+                python: python.join().map_err(|_| anyhow::anyhow!("an installation panicked"))?,
+            })
+        })
+    }
+}
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     check_elsewhere(arguments)?;
-    progress("building the function and the forwarder (cargo build)");
+    progress(
+        "building the functions, the extension and the forwarder (cargo build, once pip install)",
+    );
     let workspace = workspace()?;
-    let built = binaries::build(&workspace, &["lambda-otlp-demo", "lambda-otlp-forwarder"])?;
-    let function = binaries::find(&built, "demo-function")?;
-    let forwarder = binaries::find(&built, "lambda-otlp-forwarder")?;
+    let programs = Programs::build(&workspace)?;
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
+    let layer = layer(directory.path(), &programs.extension)?;
 
     let sink = Sink::builder().user(USER, PASSWORD).start().await?;
-    progress(&format!(
-        "backend: a fake OpenObserve on {} (process {})",
-        sink.base(),
-        std::process::id()
-    ));
-    sink.lose(arguments.lose);
+    let process = std::process::id();
+    progress(&format!("backend: a fake OpenObserve on {} (process {process})", sink.base()));
+    sink.lose_after(arguments.lose_after, arguments.lose);
     let lambda = Lambda::start().await?;
-    lambda.create_function(
-        FunctionSpec::new(FUNCTION, function)
-            .timeout(FUNCTION_TIMEOUT)
-            .env("DEMO_LEDGER", ledger.to_string_lossy()),
-    )?;
+    let surroundings = Surroundings { layer: &layer, ledger: &ledger };
+    lambda.create_function(surroundings.orders(&programs.orders)?)?;
+    let mut names = vec![ORDERS];
+    match &programs.python {
+        Ok(python) => {
+            let endpoint = format!("http://{}", lambda.endpoint());
+            let sources = workspace.join("demo/python");
+            lambda.create_function(surroundings.shop(python, &sources, &endpoint)?)?;
+            names.push(SHOP);
+        }
+        Err(why) => progress(&format!("without the Python function \"{SHOP}\": {why}")),
+    }
     let authorization = format!("authorization=Basic {}", base64(&format!("{USER}:{PASSWORD}")));
-    subscribe(&lambda, &forwarder, FORWARDER, sink.base(), &authorization)?;
+    subscribe(&lambda, &names, &programs.forwarder, FORWARDER, sink.base(), &authorization)?;
     if let Some(endpoint) = &arguments.endpoint {
-        subscribe(
-            &lambda,
-            &forwarder,
-            FORWARDER_ELSEWHERE,
-            endpoint,
-            &arguments.headers.join(","),
-        )?;
+        let headers = arguments.headers.join(",");
+        subscribe(&lambda, &names, &programs.forwarder, FORWARDER_ELSEWHERE, endpoint, &headers)?;
     }
 
-    let mut invocations = Vec::new();
-    for (index, (label, action)) in STORY.into_iter().enumerate() {
-        progress(&format!("invoking {FUNCTION}: {label}"));
-        let body = serde_json::json!({"action": action, "children": 2, "first_number": (index + 1) * 1000});
-        let invocation = lambda.invoke(FUNCTION, event(&body).to_string()).await?;
-        invocations.push((label, invocation));
+    let mut story = Story { lambda: &lambda, invocations: Vec::new(), extensions: BTreeMap::new() };
+    for ((label, action), index) in ORDERS_STORY.into_iter().zip(0..) {
+        story.invoke(ORDERS, label, &orders_event(index, action)).await?;
     }
-    progress("CloudWatch Logs delivers the log group to the forwarder");
+    if names.contains(&SHOP) {
+        for ((label, action), index) in SHOP_STORY.into_iter().zip(0..) {
+            story.invoke(SHOP, label, &shop_event(index, action)).await?;
+        }
+    }
+    let Story { invocations, extensions, .. } = story;
+    progress(
+        "Lambda shuts the environments down, CloudWatch Logs delivers the log groups to the forwarder",
+    );
+    for name in &names {
+        lambda.recycle(name).await?;
+    }
     lambda.flush_subscriptions().await;
 
-    let log_events = lambda.log_events(FUNCTION);
-    let refused_elsewhere: BTreeSet<String> = lambda
-        .invocations(FORWARDER_ELSEWHERE)
-        .iter()
-        .filter(|invocation| !invocation.is_success())
+    let log_events: Vec<LogEvent> = names.iter().flat_map(|name| lambda.log_events(name)).collect();
+    let run = Run {
+        invocations,
+        extensions,
+        forwarder_invocations: lambda.invocations(FORWARDER),
+        log_events: log_events.len(),
+        lines: log_events.into_iter().map(|event| (event.id, event.message)).collect(),
+        ledger: read_ledger(&ledger)?,
+        others: others(&lambda, &names)?,
+        arrived: Arrived::at(&sink),
+        oddities: sink.oddities().iter().map(|oddity| format!("{oddity:?}")).collect(),
+        refused_elsewhere: refused_elsewhere(&lambda),
+        elsewhere: arguments.endpoint.clone(),
+        told_to_lose: arguments.lose,
+        lost_on_purpose: sink.counts().lost,
+    };
+    lambda.shut_down().await;
+    Ok(run)
+}
+
+/// The invocations as they go.
+struct Story<'a> {
+    lambda: &'a Lambda,
+    invocations: Vec<Labelled>,
+    extensions: BTreeMap<&'static str, BTreeSet<u32>>,
+}
+
+impl Story<'_> {
+    async fn invoke(
+        &mut self,
+        function: &'static str,
+        label: &'static str,
+        event: &serde_json::Value,
+    ) -> anyhow::Result<()> {
+        progress(&format!("invoking {function}: {label}"));
+        let invocation = self.lambda.invoke(function, event.to_string()).await?;
+        self.invocations.push(Labelled { function, label, invocation });
+        // Who calls a function has its answer before its extensions are done.
+        self.lambda.wait_for_invocations().await;
+        let is_known = |invocation: &Invocation| {
+            let known = |known: &Labelled| known.invocation.request_id == invocation.request_id;
+            self.invocations.iter().any(known)
+        };
+        let called = self.lambda.invocations(ORDERS).into_iter();
+        let called: Vec<_> = called.filter(|invocation| !is_known(invocation)).collect();
+        self.invocations.extend(called.into_iter().map(|invocation| Labelled {
+            function: ORDERS,
+            label: CALLED,
+            invocation,
+        }));
+        for name in [ORDERS, SHOP] {
+            for environment in self.lambda.environments(name) {
+                let pids = environment.extensions.iter().map(|extension| extension.pid);
+                self.extensions.entry(name).or_default().extend(pids);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What was made beside the functions' own ledger.
+fn others(lambda: &Lambda, names: &[&str]) -> anyhow::Result<Vec<Item>> {
+    let mut others = Vec::new();
+    for name in names {
+        others.extend(made::of_log(name, &lambda.log_events(name)));
+        others.extend(made::of_invocations(&lambda.invocations(name)));
+        let said = made::of_platform(name, &lambda.platform_events(name));
+        others.extend(said.context("what Lambda said")?);
+    }
+    Ok(others)
+}
+
+/// Why the user's own backend did not take everything.
+fn refused_elsewhere(lambda: &Lambda) -> BTreeSet<String> {
+    let invocations = lambda.invocations(FORWARDER_ELSEWHERE);
+    let failed = invocations.iter().filter(|invocation| !invocation.is_success());
+    failed
         .map(|invocation| match &invocation.outcome {
             Outcome::FunctionError { body, .. } => super::view::error_message(body),
             other => format!("{other:?}"),
         })
-        .collect();
-    let run = Run {
-        forwarder_invocations: lambda.invocations(FORWARDER),
-        log_events: log_events.len(),
-        lines: log_events.iter().map(|event| (event.id.clone(), event.message.clone())).collect(),
-        ledger: read_ledger(&ledger)?,
-        others: reports::made(&log_events),
-        stored: numbers(&sink).into_iter().chain(reports::stored(&sink)).collect(),
-        spans: sink.spans(),
-        log_records: sink.log_records(),
-        metrics: sink.metrics(),
-        oddities: sink.oddities().iter().map(|oddity| format!("{oddity:?}")).collect(),
-        refused_elsewhere,
-        elsewhere: arguments.endpoint.clone(),
-        lost_on_purpose: sink.counts().lost,
-        invocations,
-    };
-    lambda.shut_down().await;
-    Ok(run)
+        .collect()
 }
 
 /// Says what is wrong with `--endpoint` and `--header` before anything is built or run.
@@ -151,8 +239,10 @@ fn progress(text: &str) {
     eprintln!("· {text}");
 }
 
+/// Puts a forwarder behind the log groups of these functions.
 fn subscribe(
     lambda: &Lambda,
+    functions: &[&str],
     forwarder: &Path,
     name: &str,
     endpoint: &str,
@@ -165,86 +255,20 @@ fn subscribe(
             .env("LAMBDA_OTLP_ENDPOINT", endpoint)
             .env("LAMBDA_OTLP_HEADERS", headers),
     )?;
-    lambda.subscribe(&format!("/aws/lambda/{FUNCTION}"), name, "")?;
+    for function in functions {
+        lambda.subscribe(&format!("/aws/lambda/{function}"), name, "")?;
+    }
     Ok(())
 }
 
-/// The checkout that this program was built from, else the one that it runs in.
-fn workspace() -> anyhow::Result<PathBuf> {
-    let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for directory in [built_from, PathBuf::from(".")] {
-        if directory.join("demo/Cargo.toml").is_file() {
-            return Ok(directory);
-        }
-    }
-    bail!("the demo builds its function from source: run it in a checkout of lambda-otlp")
-}
-
-/// An HTTP API event (payload format 2.0), as API Gateway sends it.
-fn event(body: &serde_json::Value) -> serde_json::Value {
-    serde_json::json!({
-        "version": "2.0",
-        "routeKey": "POST /orders/{id}",
-        "rawPath": "/orders/7",
-        "rawQueryString": "",
-        "headers": {"content-type": "application/json", "host": "orders.example.com",
-            "user-agent": "lambda-otlp demo", "x-forwarded-proto": "https"},
-        "requestContext": {
-            "accountId": "123456789012", "apiId": "demo", "domainName": "orders.example.com",
-            "domainPrefix": "orders", "requestId": "demo", "routeKey": "POST /orders/{id}", "stage": "$default",
-            "time": "21/Sep/2026:14:13:20 +0000", "timeEpoch": 1_790_000_000_000_u64,
-            "http": {"method": "POST", "path": "/orders/7", "protocol": "HTTP/1.1",
-                "sourceIp": "203.0.113.9", "userAgent": "lambda-otlp demo"}
-        },
-        "pathParameters": {"id": "7"},
-        "body": body.to_string(),
-        "isBase64Encoded": false
-    })
-}
-
 fn read_ledger(path: &Path) -> anyhow::Result<Vec<LedgerLine>> {
-    let text = std::fs::read_to_string(path).context("the function wrote no ledger")?;
-    text.lines().map(|line| serde_json::from_str(line).context("the function's ledger")).collect()
-}
-
-/// The numbers of all items that the backend stored.
-fn numbers(sink: &Sink) -> Vec<Item> {
-    let spans =
-        sink.spans().into_iter().filter_map(|span| number(&span.item.attributes, What::Span));
-    let log_records = sink
-        .log_records()
-        .into_iter()
-        .filter_map(|record| number(&record.item.attributes, What::LogRecord));
-    let points = sink.metrics().into_iter().flat_map(|metric| {
-        let attributes: Vec<Vec<KeyValue>> = match metric.item.data {
-            Some(Data::Sum(sum)) => sum.data_points.into_iter().map(|p| p.attributes).collect(),
-            Some(Data::Gauge(gauge)) => {
-                gauge.data_points.into_iter().map(|p| p.attributes).collect()
-            }
-            Some(Data::Histogram(histogram)) => {
-                histogram.data_points.into_iter().map(|p| p.attributes).collect()
-            }
-            _ => Vec::new(),
-        };
-        attributes
-            .into_iter()
-            .filter_map(|attributes| number(&attributes, What::DataPoint))
-            .collect::<Vec<_>>()
-    });
-    spans.chain(log_records).chain(points).collect()
-}
-
-fn number(attributes: &[KeyValue], what: What) -> Option<Item> {
-    let attribute = attributes.iter().find(|attribute| attribute.key == NUMBER)?;
-    match attribute.value.as_ref()?.value.as_ref()? {
-        Value::IntValue(number) => Some((what, number.to_string())),
-        _ => None,
-    }
+    let text = std::fs::read_to_string(path).context("the functions wrote no ledger")?;
+    text.lines().map(|line| serde_json::from_str(line).context("the functions' ledger")).collect()
 }
 
 /// The processes that took part, without repetition.
-pub(super) fn pids(invocations: &[Invocation]) -> BTreeSet<u32> {
-    invocations.iter().filter_map(|invocation| invocation.pid).collect()
+pub(super) fn pids<'a>(invocations: impl IntoIterator<Item = &'a Invocation>) -> BTreeSet<u32> {
+    invocations.into_iter().filter_map(|invocation| invocation.pid).collect()
 }
 
 fn base64(text: &str) -> String {

@@ -3,12 +3,14 @@
 #![expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
 
 use super::accounting::{Account, Accounts, What};
-use super::path::{NUMBER, Run, pids};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use super::functions::{EXTENSION, ORDERS, SHOP};
+use super::path::{Labelled, Run, pids};
+use super::stored::{self, INVOCATION_ID, service, text, text_of};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
-use opentelemetry_proto::tonic::trace::v1::{Span, status::StatusCode};
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use simulator::Outcome;
-use simulator::sink::{StoredLogRecord, StoredMetric};
+use simulator::sink::{StoredLogRecord, StoredMetric, StoredSpan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
@@ -23,10 +25,10 @@ fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\nInvocations")?;
     writeln!(
         out,
-        "  {:<20} {:<RESULT$} {:>9} {:>8}  request id",
-        "what", "result", "duration", "process"
+        "  {:<8} {:<20} {:<RESULT$} {:>9} {:>8}  request id",
+        "function", "what", "result", "duration", "process"
     )?;
-    for (label, invocation) in &run.invocations {
+    for Labelled { function, label, invocation } in &run.invocations {
         let result = match &invocation.outcome {
             Outcome::Response(_) => "response".to_owned(),
             Outcome::FunctionError { body, .. } => short(&error_message(body), RESULT),
@@ -35,21 +37,35 @@ fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         };
         writeln!(
             out,
-            "  {label:<20} {result:<RESULT$} {:>6.1} ms {:>8}  {}",
+            "  {function:<8} {label:<20} {result:<RESULT$} {:>6.1} ms {:>8}  {}",
             invocation.duration.as_secs_f64() * 1000.0,
             invocation.pid.unwrap_or_default(),
             invocation.request_id
         )?;
     }
-    let forwarders: Vec<String> =
-        pids(&run.forwarder_invocations).iter().map(u32::to_string).collect();
     writeln!(
         out,
-        "  {} log events -> {} invocations of the forwarder (process {})",
+        "  {} log events -> {} invocations of the forwarder",
         run.log_events,
         run.forwarder_invocations.len(),
-        forwarders.join(", ")
-    )
+    )?;
+    processes(run, out)
+}
+
+fn processes(run: &Run, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\nProcesses")?;
+    let mut line = |name: &str, pids: BTreeSet<u32>| {
+        let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+        if pids.is_empty() { Ok(()) } else { writeln!(out, "  {name:<38} {}", pids.join(", ")) }
+    };
+    for (function, language) in [(ORDERS, "Rust"), (SHOP, "Python")] {
+        let own = run.invocations.iter().filter(|invocation| invocation.function == function);
+        line(&format!("{function} ({language})"), pids(own.map(|labelled| &labelled.invocation)))?;
+        let extensions = run.extensions.get(function).cloned().unwrap_or_default();
+        line(&format!("{EXTENSION} beside {function}"), extensions)?;
+    }
+    line("lambda-otlp-forwarder", pids(&run.forwarder_invocations))?;
+    line("the local Lambda, and the backend", BTreeSet::from([std::process::id()]))
 }
 
 /// Width of the column of results.
@@ -66,40 +82,45 @@ pub(super) fn error_message(body: &[u8]) -> String {
 /// One trace of the run.
 #[derive(Default)]
 struct Trace<'a> {
-    spans: Vec<&'a Span>,
+    spans: Vec<&'a StoredSpan>,
     log_records: Vec<&'a StoredLogRecord>,
 }
 
 fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     let mut traces: BTreeMap<&[u8], Trace<'_>> = BTreeMap::new();
-    for span in &run.spans {
-        traces.entry(&span.item.trace_id).or_default().spans.push(&span.item);
+    for span in &run.arrived.spans {
+        traces.entry(&span.item.trace_id).or_default().spans.push(span);
     }
-    for record in run.log_records.iter().filter(|record| !record.item.trace_id.is_empty()) {
+    for record in run.arrived.log_records.iter().filter(|record| !record.item.trace_id.is_empty()) {
         traces.entry(&record.item.trace_id).or_default().log_records.push(record);
     }
     let mut traces: Vec<_> = traces.into_iter().collect();
-    traces.sort_by_key(|(_, trace)| trace.spans.iter().map(|span| span.start_time_unix_nano).min());
+    traces.sort_by_key(|(_, trace)| {
+        trace.spans.iter().map(|span| span.item.start_time_unix_nano).min()
+    });
     for (trace_id, trace) in &traces {
-        let invocation = trace
-            .spans
-            .iter()
-            .find_map(|span| attribute(&span.attributes, "faas.invocation_id"))
-            .and_then(|id| {
-                run.invocations.iter().find(|(_, invocation)| invocation.request_id == id)
-            });
-        let label = invocation.map_or("its own span never ended", |(label, _)| *label);
-        waterfall(trace_id, label, trace, out)?;
+        let spans = trace.spans.iter();
+        let requests: BTreeSet<String> =
+            spans.filter_map(|span| text_of(&span.item.attributes, INVOCATION_ID)).collect();
+        // The caller stands before the called.
+        let invocation =
+            run.invocations.iter().find(|known| requests.contains(&known.invocation.request_id));
+        let label = invocation.map_or_else(
+            || "of no known invocation".to_owned(),
+            |Labelled { function, label, .. }| format!("{function}, {label}"),
+        );
+        waterfall(trace_id, &label, trace, out)?;
     }
     let others: Vec<_> =
-        run.log_records.iter().filter(|record| record.item.trace_id.is_empty()).collect();
+        run.arrived.log_records.iter().filter(|record| record.item.trace_id.is_empty()).collect();
     writeln!(
         out,
         "\nLog records without a trace: {} (Lambda's own, and what the runtime prints)",
         others.len()
     )?;
     for record in others {
-        writeln!(out, "  {:<6} {}", record.item.severity_text, short(&body(record), 100))?;
+        let (service, level) = (service(record), &record.item.severity_text);
+        writeln!(out, "  {service:<8} {level:<6} {}", short(&body(record), 100))?;
     }
     Ok(())
 }
@@ -112,43 +133,28 @@ fn waterfall(
     trace: &Trace<'_>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let start = trace.spans.iter().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
-    let end = trace.spans.iter().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
-    let length = (end - start).max(1);
+    let items = || trace.spans.iter().map(|span| &span.item);
+    let start = items().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
+    let end = items().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
     writeln!(out, "\nTrace {}: {label}", hex(trace_id))?;
-    let known: BTreeSet<&[u8]> = trace.spans.iter().map(|span| span.span_id.as_slice()).collect();
+    let known: BTreeSet<&[u8]> = items().map(|span| span.span_id.as_slice()).collect();
     // Depth first, children by start; a span whose parent is not here is a root.
-    let mut waiting: Vec<(&Span, usize)> = trace
+    let mut waiting: Vec<(&StoredSpan, usize)> = trace
         .spans
         .iter()
-        .filter(|span| !known.contains(span.parent_span_id.as_slice()))
+        .filter(|span| !known.contains(span.item.parent_span_id.as_slice()))
         .map(|span| (*span, 0))
         .collect();
-    waiting.sort_by_key(|(span, _)| std::cmp::Reverse(span.start_time_unix_nano));
-    while let Some((span, depth)) = waiting.pop() {
-        let at = |time: u64| {
-            let offset = u128::from(time - start) * BAR as u128 / u128::from(length);
-            usize::try_from(offset).unwrap_or(BAR).min(BAR)
-        };
-        let from = at(span.start_time_unix_nano).min(BAR - 1);
-        let to = at(span.end_time_unix_nano).max(from + 1);
-        let bar = format!("{}{}{}", " ".repeat(from), "█".repeat(to - from), " ".repeat(BAR - to));
-        let failed =
-            span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32);
-        let name = format!("{}{}", "  ".repeat(depth), span.name);
-        let millis = (span.end_time_unix_nano - span.start_time_unix_nano) as f64 / 1e6;
-        writeln!(
-            out,
-            "  {:<34} {millis:>9.2} ms |{bar}| {:<5} {}",
-            short(&name, 34),
-            if failed { "ERROR" } else { "" },
-            number(&span.attributes)
-        )?;
+    waiting.sort_by_key(|(span, _)| std::cmp::Reverse(span.item.start_time_unix_nano));
+    while let Some((stored, depth)) = waiting.pop() {
+        let span = &stored.item;
+        writeln!(out, "  {}", bar(stored, depth, start, end))?;
         for record in trace.log_records.iter().filter(|record| record.item.span_id == span.span_id)
         {
             writeln!(
                 out,
-                "  {}- {} {} {}",
+                "  {:<8} {}- {} {} {}",
+                "",
                 "  ".repeat(depth),
                 record.item.severity_text,
                 short(&body(record), 80),
@@ -158,10 +164,12 @@ fn waterfall(
         let mut children: Vec<_> = trace
             .spans
             .iter()
-            .filter(|child| child.parent_span_id == span.span_id && child.span_id != span.span_id)
-            .map(|child| (*child, depth + 1))
+            .map(|child| (*child, &child.item))
+            .filter(|(_, child)| child.parent_span_id == span.span_id)
+            .filter(|(_, child)| child.span_id != span.span_id)
+            .map(|(child, _)| (child, depth + 1))
             .collect();
-        children.sort_by_key(|(child, _)| std::cmp::Reverse(child.start_time_unix_nano));
+        children.sort_by_key(|(child, _)| std::cmp::Reverse(child.item.start_time_unix_nano));
         waiting.extend(children);
     }
     for record in
@@ -178,19 +186,44 @@ fn waterfall(
     Ok(())
 }
 
+/// One span of a waterfall that lasts from `start` to `end`.
+fn bar(stored: &StoredSpan, depth: usize, start: u64, end: u64) -> String {
+    let span = &stored.item;
+    let length = u128::from((end - start).max(1));
+    let at = |time: u64| {
+        let offset = u128::from(time - start) * BAR as u128 / length;
+        usize::try_from(offset).unwrap_or(BAR).min(BAR)
+    };
+    let from = at(span.start_time_unix_nano).min(BAR - 1);
+    let to = at(span.end_time_unix_nano).max(from + 1);
+    let bar = format!("{}{}{}", " ".repeat(from), "█".repeat(to - from), " ".repeat(BAR - to));
+    let failed = span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32);
+    let name = format!("{}{}", "  ".repeat(depth), span.name);
+    let millis = (span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano)) as f64 / 1e6;
+    format!(
+        "{:<8} {:<34} {millis:>9.2} ms |{bar}| {:<5} {}",
+        service(stored),
+        short(&name, 34),
+        if failed { "ERROR" } else { "" },
+        number(&span.attributes)
+    )
+}
+
 fn metrics(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
         "\nMetrics (Lambda's reports do not tell handler errors and panics: these are in the traces; an environment\n\
          that starts again after a timeout reports no cold start)"
     )?;
-    let mut rows: BTreeMap<(&str, &str), Vec<&StoredMetric>> = BTreeMap::new();
-    for metric in &run.metrics {
-        rows.entry((&metric.item.name, &metric.item.unit)).or_default().push(metric);
+    let mut rows: BTreeMap<(String, &str, &str), Vec<&StoredMetric>> = BTreeMap::new();
+    for metric in &run.arrived.metrics {
+        let key = (service(metric), metric.item.name.as_str(), metric.item.unit.as_str());
+        rows.entry(key).or_default().push(metric);
     }
-    for ((name, unit), metrics) in rows {
+    for ((service, name, unit), metrics) in rows {
         let points: usize = metrics.iter().map(|metric| count_points(metric)).sum();
-        writeln!(out, "  {name:<34} {:<14} {points:>3} points  {}", unit, total(&metrics))?;
+        let total = total(&metrics);
+        writeln!(out, "  {service:<8} {name:<34} {unit:<14} {points:>3} points  {total}")?;
     }
     Ok(())
 }
@@ -241,11 +274,12 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
 fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     writeln!(
         out,
-        "\nAccounting: what the function wrote to a file of its own and what its log group holds, against the backend"
+        "\nAccounting: what the functions wrote to a file of their own, what their log groups hold and what Lambda said,\n\
+         against the backend"
     )?;
     writeln!(
         out,
-        "  {:<18} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
+        "  {:<24} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
         "", "made", "found once", "missing", "repeated", "unexpected", "never ended"
     )?;
     let none = Account::default();
@@ -253,7 +287,7 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
         let account = accounts.by_kind.get(&what).unwrap_or(&none);
         writeln!(
             out,
-            "  {:<18} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
+            "  {:<24} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
             what.plural(),
             account.made,
             account.found,
@@ -282,8 +316,9 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
             }
         }
     }
-    if run.lost_on_purpose > 0 {
-        writeln!(out, "  the backend was told to lose {} and did", run.lost_on_purpose)?;
+    if run.told_to_lose > 0 {
+        let (told, lost) = (run.told_to_lose, run.lost_on_purpose);
+        writeln!(out, "  the backend was told to lose {told}, and lost {lost}")?;
     }
     for oddity in &run.oddities {
         writeln!(out, "  OpenObserve would store this wrong: {oddity}")?;
@@ -309,25 +344,11 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
 }
 
 fn number(attributes: &[KeyValue]) -> String {
-    attribute(attributes, NUMBER).map_or(String::new(), |number| format!("#{number}"))
-}
-
-fn attribute(attributes: &[KeyValue], key: &str) -> Option<String> {
-    attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref().map(text)
+    stored::number(attributes).map_or(String::new(), |number| format!("#{number}"))
 }
 
 fn body(record: &StoredLogRecord) -> String {
     record.item.body.as_ref().map(text).unwrap_or_default()
-}
-
-fn text(value: &AnyValue) -> String {
-    match &value.value {
-        Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::IntValue(number)) => number.to_string(),
-        Some(Value::DoubleValue(number)) => number.to_string(),
-        Some(Value::BoolValue(value)) => value.to_string(),
-        other => format!("{other:?}"),
-    }
 }
 
 /// At most `width` characters on one line.

@@ -50,6 +50,7 @@ mod identifiers;
 mod invocation;
 mod lambda;
 mod output;
+pub mod packages;
 mod platform_events;
 mod process;
 pub mod queue;

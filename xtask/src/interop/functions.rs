@@ -31,8 +31,8 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     tally.note(&name, runtime.block_on(the_demo(workshop)));
 
     let root = &workshop.root;
-    let client = pinned(root, "python/requirements.txt", "awslambdaric")?;
-    let sdk = pinned(root, "python/requirements.txt", "opentelemetry-sdk")?;
+    let client = pinned(root, "demo/python/requirements.txt", "awslambdaric")?;
+    let sdk = pinned(root, "demo/python/requirements.txt", "opentelemetry-sdk")?;
     let name = format!("extension: PyPI opentelemetry-sdk {sdk} below awslambdaric {client}");
     match workshop.packages.python() {
         Ok(python) => tally.note(&name, runtime.block_on(python_function(workshop, python))),
@@ -41,7 +41,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
 
     for (encoding, words) in [("http", "JSON"), ("proto", "protobuf")] {
         let package = format!("@opentelemetry/exporter-trace-otlp-{encoding}");
-        let version = pinned(root, "node/package.json", &package)?;
+        let version = pinned(root, "interop/node/package.json", &package)?;
         let name = format!("extension: npm {package} {version} ({words})");
         match workshop.packages.node() {
             Ok(modules) => {

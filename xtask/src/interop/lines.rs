@@ -25,7 +25,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
     for (script, package) in
         [("span_exporter.py", "otlp-stdout-span-exporter"), ("otel_lite.py", "lambda-otel-lite")]
     {
-        let name = named(workshop, "PyPI", "python/requirements.txt", package);
+        let name = named(workshop, "PyPI", "interop/python/requirements.txt", package);
         match workshop.packages.python() {
             Ok(python) => {
                 let mut command = Command::new(python);
@@ -37,7 +37,8 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
         }
     }
 
-    let name = named(workshop, "npm", "node/package.json", "@dev7a/otlp-stdout-span-exporter");
+    let name =
+        named(workshop, "npm", "interop/node/package.json", "@dev7a/otlp-stdout-span-exporter");
     match workshop.packages.node() {
         Ok(modules) => {
             let mut command = Command::new("node");
@@ -48,7 +49,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) {
         Err(skipped) => println!("skip  {name}: {skipped}"),
     }
 
-    let crates = "rust/Cargo.toml";
+    let crates = "interop/rust/Cargo.toml";
     for (peer, package) in
         [("span-exporter", "otlp-stdout-span-exporter"), ("lite", "lambda-otel-lite")]
     {
@@ -84,7 +85,7 @@ fn named(workshop: &Workshop, registry: &str, file: &str, package: &str) -> Stri
 
 /// What the checks call dev7a's forwarder.
 pub(super) fn forwarder_core(workshop: &Workshop) -> String {
-    named(workshop, "crates.io", "rust/Cargo.toml", "serverless-otlp-forwarder-core")
+    named(workshop, "crates.io", "interop/rust/Cargo.toml", "serverless-otlp-forwarder-core")
 }
 
 /// The program prints lines and notes what it made: `decode` has to find exactly that.

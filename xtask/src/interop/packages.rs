@@ -2,6 +2,9 @@
 
 use super::output;
 use anyhow::{Context as _, bail};
+use simulator::packages::{
+    MIN_PYTHON, cache, find_python, install_once, is_at_least, python_environment,
+};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -17,12 +20,13 @@ pub(super) struct Packages {
 }
 
 /// The peers' packages ask for it.
-const MIN_PYTHON: &str = "3.12";
 const MIN_NODE: &str = "20.6";
 
+/// What pins Python's packages: the demo's, which the checks use too, and the peers'.
+const PYTHON_PINS: [&str; 2] = ["demo/python/requirements.txt", "interop/python/requirements.txt"];
+
 pub(super) fn install(root: &Path) -> anyhow::Result<Packages> {
-    let cache = cache()?;
-    std::fs::create_dir_all(&cache).context("cannot make the cache")?;
+    let cache = cache()?.join("interop");
     // The registries are waited for while the crates compile.
     thread::scope(|scope| {
         let python = scope.spawn(|| python(root, &cache));
@@ -37,18 +41,6 @@ pub(super) fn install(root: &Path) -> anyhow::Result<Packages> {
     })
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the caches' place on this machine, no setting of ours"
-)]
-fn cache() -> anyhow::Result<PathBuf> {
-    let base =
-        std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-    let home = || std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache"));
-    let base = base.or_else(home).context("neither XDG_CACHE_HOME nor HOME is set")?;
-    Ok(base.join("lambda-otlp/interop"))
-}
-
 fn rust(root: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
     let target = cache.join("target");
     let mut build = Command::new("cargo");
@@ -59,16 +51,8 @@ fn rust(root: &Path, cache: &Path) -> anyhow::Result<PathBuf> {
 
 fn python(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
     let Some(interpreter) = find_python() else { return Ok(None) };
-    let requirements = root.join("interop/python/requirements.txt");
-    let folder = cache.join("python");
-    let python = folder.join("bin/python");
-    install_once(&folder, &requirements, || {
-        output(Command::new(&interpreter).args(["-m", "venv"]).arg(&folder))?;
-        let pip =
-            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"];
-        output(Command::new(&python).args(pip).arg(&requirements)).context("PyPI").map(drop)
-    })?;
-    Ok(Some(python))
+    let requirements = PYTHON_PINS.map(|file| root.join(file));
+    python_environment(&interpreter, &cache.join("python"), &requirements).context("PyPI").map(Some)
 }
 
 fn node(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
@@ -82,58 +66,13 @@ fn node(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
     }
     let package = root.join("interop/node/package.json");
     let folder = cache.join("node");
-    install_once(&folder, &package, || {
+    install_once(&folder, std::slice::from_ref(&package), || {
         std::fs::create_dir_all(&folder)?;
         std::fs::copy(&package, folder.join("package.json"))?;
         let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"];
         output(Command::new("npm").args(npm).current_dir(&folder)).context("npm").map(drop)
     })?;
     Ok(Some(folder.join("node_modules")))
-}
-
-/// Installs into the folder, unless it holds what this file of pinned versions names already.
-fn install_once(
-    folder: &Path,
-    pins: &Path,
-    install: impl FnOnce() -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let installed = folder.join("installed");
-    let pins = std::fs::read(pins).with_context(|| format!("cannot read {}", pins.display()))?;
-    if std::fs::read(&installed).is_ok_and(|installed| installed == pins) {
-        return Ok(());
-    }
-    if folder.exists() {
-        std::fs::remove_dir_all(folder).context("cannot empty the cache")?;
-    }
-    install()?;
-    std::fs::write(&installed, pins).context("cannot write into the cache")
-}
-
-/// The first interpreter that is new enough: of the usual names, then of pyenv's versions.
-fn find_python() -> Option<PathBuf> {
-    let names = ["python3", "python3.13", "python3.12", "python3.14"].map(PathBuf::from);
-    let of_pyenv = ["3.13", "3.12", "3.14"].into_iter().filter_map(|version| {
-        let prefix = Command::new("pyenv").args(["prefix", version]).output().ok()?;
-        let prefix = String::from_utf8(prefix.stdout).ok().filter(|prefix| !prefix.is_empty())?;
-        Some(Path::new(prefix.trim()).join("bin/python3"))
-    });
-    names.into_iter().chain(of_pyenv).find(|python| {
-        let ask = "import ensurepip, platform; print(platform.python_version())";
-        let answer = Command::new(python).args(["-c", ask]).output();
-        answer.is_ok_and(|answer| {
-            let version = String::from_utf8_lossy(&answer.stdout);
-            answer.status.success() && is_at_least(version.trim(), MIN_PYTHON)
-        })
-    })
-}
-
-/// Compares the first two numbers of versions.
-fn is_at_least(version: &str, least: &str) -> bool {
-    let numbers = |version: &str| {
-        let mut numbers = version.split('.').map(|number| number.parse::<u32>().ok());
-        Some((numbers.next()??, numbers.next()??))
-    };
-    numbers(version).is_some_and(|version| Some(version) >= numbers(least))
 }
 
 impl Packages {
@@ -152,7 +91,7 @@ impl Packages {
 
 /// The pinned version of a package, from the file that pins it.
 pub(super) fn pinned(root: &Path, file: &str, package: &str) -> anyhow::Result<String> {
-    let text = std::fs::read_to_string(root.join("interop").join(file))?;
+    let text = std::fs::read_to_string(root.join(file))?;
     let line = text.lines().find(|line| {
         let name = line.trim().trim_start_matches('"');
         name.strip_prefix(package).is_some_and(|rest| rest.starts_with(['=', '"', ' ']))
@@ -160,23 +99,4 @@ pub(super) fn pinned(root: &Path, file: &str, package: &str) -> anyhow::Result<S
     let Some(line) = line else { bail!("{file} does not name {package}") };
     let rest = line.trim().trim_start_matches('"').strip_prefix(package).unwrap_or_default();
     Ok(rest.chars().filter(|character| character.is_ascii_digit() || *character == '.').collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_are_compared_by_number() {
-        let check = |version, least, expected| {
-            assert_eq!(is_at_least(version, least), expected, "{version}");
-        };
-        check("3.13.0", "3.12", true);
-        check("3.12", "3.12", true);
-        check("3.9.18", "3.12", false);
-        check("20.20.2", "20.6", true);
-        check("18.19.0", "20.6", false);
-        check("", "3.12", false);
-        check("pyenv: not found", "3.12", false);
-    }
 }

@@ -244,7 +244,8 @@ fn judge(
         Err(Refusal::Bad(message)) => return Err(Reply::error(400, &message)),
         Err(Refusal::WriteFailed) => return Err(Reply::write_failed()),
     };
-    let refused = ingested.records.remove(refuse);
+    let kept = ingested.records.items().saturating_sub(refuse);
+    let refused = ingested.records.remove(kept, refuse);
     ingested.rejected += refused;
     if refused > 0 && ingested.message.is_empty() {
         ingested.message = match target.signal() {

@@ -136,6 +136,13 @@ impl Sink {
         self.shared.state().lose += items;
     }
 
+    /// As [`Sink::lose`], after so many items more were stored.
+    pub fn lose_after(&self, stored: u64, items: u64) {
+        let mut state = self.shared.state();
+        state.spare += stored;
+        state.lose += items;
+    }
+
     /// Lets all requests go on that are [held](Answer::Held) now. Later ones are held again.
     pub fn release(&self) {
         self.shared.release();

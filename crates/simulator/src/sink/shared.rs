@@ -25,6 +25,8 @@ pub(super) struct State {
     pub(super) store: Store,
     /// Items still to be dropped behind the client's back.
     pub(super) lose: u64,
+    /// Items to be stored before that begins.
+    pub(super) spare: u64,
 }
 
 /// A panic elsewhere does not make the record unreadable.
@@ -34,7 +36,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Shared {
     pub(super) fn new(config: Config) -> Self {
-        let state = State { script: Script::default(), store: Store::new(config.limits), lose: 0 };
+        let store = Store::new(config.limits);
+        let state = State { script: Script::default(), store, lose: 0, spare: 0 };
         Self {
             config,
             state: Mutex::new(state),
@@ -73,7 +76,9 @@ impl Shared {
         self.change(|state| {
             let mut stored = 0;
             if let Some(mut records) = verdict.records {
-                let lost = records.remove(state.lose);
+                let spared = state.spare.min(records.items());
+                state.spare -= spared;
+                let lost = records.remove(spared, state.lose);
                 state.lose -= lost;
                 state.store.counts.lost += lost;
                 stored = records.items();

@@ -150,26 +150,35 @@ impl Records {
         }
     }
 
-    /// Removes up to `count` items from the end and returns how many were removed.
-    pub(super) fn remove(&mut self, count: u64) -> u64 {
-        let removed = count.min(self.items());
-        for _ in 0..removed {
-            match self {
-                Self::Spans(spans) => drop(spans.pop()),
-                Self::Logs(records) => drop(records.pop()),
-                Self::Json(records) => drop(records.pop()),
-                Self::Metrics(metrics) => {
-                    while metrics.last().is_some_and(|metric| data_points(&metric.item) == 0) {
-                        metrics.pop();
-                    }
-                    if let Some(metric) = metrics.last_mut() {
-                        remove_data_point(&mut metric.item);
-                    }
+    /// Removes up to `count` items behind the first `kept`, and returns how many were removed.
+    pub(super) fn remove(&mut self, kept: u64, count: u64) -> u64 {
+        let removed = count.min(self.items().saturating_sub(kept));
+        match self {
+            Self::Spans(spans) => remove_range(spans, kept, removed),
+            Self::Logs(records) => remove_range(records, kept, removed),
+            Self::Json(records) => remove_range(records, kept, removed),
+            Self::Metrics(metrics) => {
+                let (mut kept, mut left) = (kept, removed);
+                for metric in &mut *metrics {
+                    let before = data_points(&metric.item);
+                    remove_data_points(&mut metric.item, kept, left);
+                    left -= before - data_points(&metric.item);
+                    kept = kept.saturating_sub(before);
+                }
+                if removed > 0 {
+                    metrics.retain(|metric| data_points(&metric.item) > 0);
                 }
             }
         }
         removed
     }
+}
+
+/// Removes up to `count` behind the first `kept`.
+fn remove_range<T>(items: &mut Vec<T>, kept: u64, count: u64) {
+    let end = usize::try_from(kept.saturating_add(count)).unwrap_or(usize::MAX).min(items.len());
+    let start = usize::try_from(kept).unwrap_or(usize::MAX).min(end);
+    items.drain(start..end);
 }
 
 pub(super) fn data_points(metric: &Metric) -> u64 {
@@ -184,14 +193,16 @@ pub(super) fn data_points(metric: &Metric) -> u64 {
     points as u64
 }
 
-fn remove_data_point(metric: &mut Metric) {
+fn remove_data_points(metric: &mut Metric, kept: u64, count: u64) {
     match &mut metric.data {
         None => {}
-        Some(Data::Gauge(gauge)) => drop(gauge.data_points.pop()),
-        Some(Data::Sum(sum)) => drop(sum.data_points.pop()),
-        Some(Data::Histogram(histogram)) => drop(histogram.data_points.pop()),
-        Some(Data::ExponentialHistogram(histogram)) => drop(histogram.data_points.pop()),
-        Some(Data::Summary(summary)) => drop(summary.data_points.pop()),
+        Some(Data::Gauge(gauge)) => remove_range(&mut gauge.data_points, kept, count),
+        Some(Data::Sum(sum)) => remove_range(&mut sum.data_points, kept, count),
+        Some(Data::Histogram(histogram)) => remove_range(&mut histogram.data_points, kept, count),
+        Some(Data::ExponentialHistogram(histogram)) => {
+            remove_range(&mut histogram.data_points, kept, count);
+        }
+        Some(Data::Summary(summary)) => remove_range(&mut summary.data_points, kept, count),
     }
 }
 
@@ -262,7 +273,7 @@ impl Store {
             Records::Json(_) => self.counts.json_records += items,
         }
         let room = self.limits.records.saturating_sub(self.kept_items);
-        self.counts.items_not_kept += records.remove(items.saturating_sub(room));
+        self.counts.items_not_kept += records.remove(room, items);
         self.kept_items += records.items();
         match records {
             Records::Spans(spans) => self.spans.extend(spans),

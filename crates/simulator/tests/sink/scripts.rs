@@ -4,6 +4,7 @@ use http::Method;
 use http_body_util::BodyExt;
 use lambda_otlp_simulator::sink::{Answer, Faults, Signal};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use std::time::Duration;
@@ -291,7 +292,46 @@ async fn lost_items_are_answered_with_success() {
     post(&sink, "/v1/metrics", &[PROTOBUF], metrics(vec![gauge(vec![point(1.0)])]).encode_to_vec())
         .await;
     assert_eq!((sink.counts().lost, sink.counts().spans, sink.counts().data_points), (3, 1, 1));
-    assert_eq!(sink.spans()[0].item.name, "a");
+    assert_eq!(sink.spans()[0].item.name, "b");
+}
+
+#[tokio::test]
+async fn items_are_lost_after_those_that_are_to_be_stored() {
+    let check = async |after: u64, expected: &[&str]| {
+        let sink = sink().start().await.unwrap();
+        sink.lose_after(after, 1);
+        for names in [["a", "b"], ["c", "d"]] {
+            let spans = names.map(span).to_vec();
+            post(&sink, "/v1/traces", &[PROTOBUF], traces(spans).encode_to_vec()).await;
+        }
+        let spans = sink.spans();
+        let stored: Vec<&str> = spans.iter().map(|span| span.item.name.as_str()).collect();
+        assert_eq!(stored, expected, "{after}");
+        assert_eq!(sink.counts().lost, 4 - expected.len() as u64);
+    };
+    check(0, &["b", "c", "d"]).await;
+    check(1, &["a", "c", "d"]).await;
+    check(2, &["a", "b", "d"]).await;
+    check(3, &["a", "b", "c"]).await;
+    check(4, &["a", "b", "c", "d"]).await;
+}
+
+#[tokio::test]
+async fn data_points_are_lost_one_by_one() {
+    let sink = sink().start().await.unwrap();
+    sink.lose_after(1, 3);
+    let gauges = [vec![1.0, 2.0], vec![3.0], vec![4.0, 5.0]];
+    let gauges = gauges.map(|values| gauge(values.into_iter().map(point).collect()));
+    post(&sink, "/v1/metrics", &[PROTOBUF], metrics(gauges.to_vec()).encode_to_vec()).await;
+    let left: Vec<usize> = sink
+        .metrics()
+        .iter()
+        .map(|metric| match &metric.item.data {
+            Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!((sink.counts().lost, left), (3, vec![1, 1]));
 }
 
 #[tokio::test]

@@ -1,0 +1,176 @@
+//! The demo's functions: "orders" in Rust, "shop" in Python, which invokes it, both with the extension beside them.
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use simulator::FunctionSpec;
+use simulator::packages::{self, InstallError, MIN_PYTHON};
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub(super) const ORDERS: &str = "orders";
+pub(super) const SHOP: &str = "shop";
+/// As the file in the layer.
+pub(super) const EXTENSION: &str = "lambda-otlp-extension";
+
+/// Short, since one invocation runs into it.
+const ORDERS_TIMEOUT: Duration = Duration::from_secs(2);
+/// Long enough for every machine: nothing is expected to take it up.
+const AMPLE: Duration = Duration::from_mins(1);
+/// Where the SDKs send OTLP over HTTP, and the extension takes it, if nobody says otherwise.
+const OTLP_PORT: u16 = 4318;
+
+/// What "orders" is told, in order.
+pub(super) const ORDERS_STORY: [(&str, &str); 7] = [
+    ("cold, success", "ok"),
+    ("warm, success", "ok"),
+    ("handler error", "error"),
+    ("warm, success", "ok"),
+    ("panic", "panic"),
+    ("timeout", "timeout"),
+    ("after the timeout", "ok"),
+];
+
+/// What "shop" is told to have "orders" do.
+pub(super) const SHOP_STORY: [(&str, &str); 3] =
+    [("cold, calls orders", "ok"), ("warm, calls orders", "ok"), ("its orders fails", "error")];
+
+/// Of an invocation that "shop" began.
+pub(super) const CALLED: &str = "called by shop";
+
+/// What both functions are made with.
+pub(super) struct Surroundings<'a> {
+    /// A directory as Lambda mounts it at `/opt`, with the extension.
+    pub(super) layer: &'a Path,
+    /// Where the functions write what they made.
+    pub(super) ledger: &'a Path,
+}
+
+impl Surroundings<'_> {
+    fn spec(&self, name: &str, program: &Path) -> FunctionSpec {
+        FunctionSpec::new(name, program)
+            .layer(self.layer)
+            .env("DEMO_LEDGER", self.ledger.to_string_lossy())
+    }
+
+    /// The Rust function.
+    pub(super) fn orders(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
+        // In Lambda each environment has its own loopback; here the extensions share one.
+        let port = free_port()?;
+        Ok(self
+            .spec(ORDERS, program)
+            .timeout(ORDERS_TIMEOUT)
+            .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string()))
+    }
+
+    /// The Python function on AWS's own runtime client. Where the usual port is free, the SDK is told no address: that is how
+    /// most will run it.
+    pub(super) fn shop(
+        &self,
+        interpreter: &Path,
+        sources: &Path,
+        invoke_endpoint: &str,
+    ) -> anyhow::Result<FunctionSpec> {
+        let spec = self
+            .spec(SHOP, interpreter)
+            .argument("-m")
+            .argument("awslambdaric")
+            .argument("shop.handler")
+            .handler("shop.handler")
+            .directory(sources)
+            .timeout(AMPLE)
+            .init_timeout(AMPLE)
+            .memory_mb(256)
+            .env("AWS_ENDPOINT_URL_LAMBDA", invoke_endpoint)
+            .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
+            .env("PYTHONDONTWRITEBYTECODE", "1");
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).is_ok() {
+            return Ok(spec);
+        }
+        let address = format!("http://127.0.0.1:{}", free_port()?);
+        Ok(spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", address))
+    }
+}
+
+/// A port that nobody listens on.
+fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// The interpreter with the packages that "shop" needs, else why there is none.
+pub(super) fn python(workspace: &Path) -> Result<PathBuf, String> {
+    let Some(python) = packages::find_python() else {
+        return Err(format!("there is no Python {MIN_PYTHON} or newer with venv on this machine"));
+    };
+    let requirements = workspace.join("demo/python/requirements.txt");
+    let install = || -> Result<PathBuf, InstallError> {
+        let folder = packages::cache()?.join("demo/python");
+        packages::python_environment(&python, &folder, &[requirements])
+    };
+    install().map_err(|error| {
+        let error = format!("{:#}", anyhow::Error::from(error));
+        let last = error.lines().next_back().unwrap_or_default();
+        format!("its packages cannot be installed from PyPI ({last})")
+    })
+}
+
+/// A layer with the extension in it.
+pub(super) fn layer(directory: &Path, extension: &Path) -> anyhow::Result<PathBuf> {
+    let layer = directory.join("layer");
+    let extensions = layer.join("extensions");
+    std::fs::create_dir_all(&extensions).context("cannot make the layer")?;
+    std::os::unix::fs::symlink(extension, extensions.join(EXTENSION))
+        .context("cannot put the extension into the layer")?;
+    Ok(layer)
+}
+
+/// What "orders" is invoked with. Each invocation has its own range of numbers.
+pub(super) fn orders_event(index: u32, action: &str) -> Value {
+    let first = (index + 1) * 1000;
+    http_event(
+        "orders/{id}",
+        "orders/7",
+        &json!({"action": action, "children": 2, "first_number": first}),
+    )
+}
+
+/// What "shop" is invoked with; the numbers of "orders" follow its own.
+pub(super) fn shop_event(index: u32, action: &str) -> Value {
+    let first = (index + 6) * 2000;
+    let body =
+        json!({"action": action, "first_number": first, "orders_first_number": first + 1000});
+    http_event("shop", "shop", &body)
+}
+
+/// An HTTP API event (payload format 2.0), as API Gateway sends it.
+fn http_event(route: &str, path: &str, body: &Value) -> Value {
+    json!({
+        "version": "2.0",
+        "routeKey": format!("POST /{route}"),
+        "rawPath": format!("/{path}"),
+        "rawQueryString": "",
+        "headers": {"content-type": "application/json", "host": "shop.example.com",
+            "user-agent": "lambda-otlp demo", "x-forwarded-proto": "https"},
+        "requestContext": {
+            "accountId": "123456789012", "apiId": "demo", "domainName": "shop.example.com",
+            "domainPrefix": "shop", "requestId": "demo", "routeKey": format!("POST /{route}"), "stage": "$default",
+            "time": "21/Sep/2026:14:13:20 +0000", "timeEpoch": 1_790_000_000_000_u64,
+            "http": {"method": "POST", "path": format!("/{path}"), "protocol": "HTTP/1.1",
+                "sourceIp": "203.0.113.9", "userAgent": "lambda-otlp demo"}
+        },
+        "body": body.to_string(),
+        "isBase64Encoded": false
+    })
+}
+
+/// The checkout that this program was built from, else the one that it runs in.
+pub(super) fn workspace() -> anyhow::Result<PathBuf> {
+    let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for directory in [built_from, PathBuf::from(".")] {
+        if directory.join("demo/Cargo.toml").is_file() {
+            return Ok(directory.canonicalize()?);
+        }
+    }
+    bail!("the demo builds its functions from source: run it in a checkout of lambda-otlp")
+}

@@ -1,0 +1,114 @@
+//! What was made beside what the functions wrote down themselves: of the log groups, and of what Lambda said.
+//!
+//! Both are the simulator's own records, read with string comparisons and plain JSON, not with the code under test.
+
+use super::accounting::{Item, What};
+use super::stored::Total;
+use serde_json::Value;
+use simulator::{Invocation, LogEvent, Outcome};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What only the extension can know of an invocation, and so makes. All other metrics of Lambda's are the forwarder's.
+pub(super) const EXTENSION_METRICS: [&str; 5] = [
+    "aws.lambda.response_latency",
+    "aws.lambda.response_duration",
+    "aws.lambda.runtime_overhead",
+    "aws.lambda.extension_overhead",
+    "aws.lambda.produced_bytes",
+];
+
+/// Each line of a function's log group that is owed a log record, by id, and each metric that is owed for the reports in it,
+/// with its total.
+pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
+    let mut made = Vec::new();
+    let (mut reports, mut inits, mut timeouts) = (0u32, 0u32, 0u32);
+    let mut reporting_streams = BTreeSet::new();
+    for event in log_events {
+        let line = event.message.as_str();
+        let consumed = ["START RequestId", "END RequestId", "INIT_START"];
+        if line.contains("__otel_otlp_stdout")
+            || consumed.iter().any(|start| line.starts_with(start))
+        {
+            continue;
+        }
+        made.push((What::LogLine, event.id.clone()));
+        if line.starts_with("REPORT RequestId") {
+            reports += 1;
+            inits += u32::from(line.contains("\tInit Duration:"));
+            timeouts += u32::from(line.contains("Status: timeout"));
+            reporting_streams.insert(&event.log_stream);
+        }
+    }
+    let owed = [
+        ("aws.lambda.invocations", reports),
+        ("faas.invocations", reports - timeouts),
+        ("faas.timeouts", timeouts),
+        ("faas.coldstarts", inits),
+        ("faas.init_duration", inits),
+        ("faas.invoke_duration", reports),
+        ("faas.mem_usage", reports),
+        ("aws.lambda.billed_duration", reports),
+        ("aws.lambda.billed_gb_seconds", reports),
+        ("aws.lambda.memory_utilization", reports),
+        // A gauge: one point for each delivery that holds a report, and here a stream is one delivery.
+        ("aws.lambda.memory_limit", u32::try_from(reporting_streams.len()).unwrap_or(u32::MAX)),
+    ];
+    let owed = owed.into_iter().filter(|(_, total)| *total > 0);
+    made.extend(owed.map(|(name, total)| {
+        let total = Total { count: total.into(), sum: 0.0 };
+        (What::ReportMetric, total.count(function, name))
+    }));
+    made
+}
+
+/// The SERVER span that is owed for each invocation, by request id: the function's own root. One whose process was killed has
+/// none, since its root never ended.
+pub(super) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item = Item> {
+    let ended = invocations.iter().filter(|invocation| {
+        matches!(invocation.outcome, Outcome::Response(_) | Outcome::FunctionError { .. })
+    });
+    ended.map(|invocation| (What::ServerSpan, invocation.request_id.clone()))
+}
+
+/// The span that is owed for each invocation of a function, by request id, and each metric that only the extension can make, with
+/// its totals. `platform_events` is all that Lambda said.
+pub(super) fn of_platform(function: &str, platform_events: &[String]) -> anyhow::Result<Vec<Item>> {
+    let mut made = Vec::new();
+    let mut totals: BTreeMap<&str, Total> = BTreeMap::new();
+    for event in platform_events {
+        let event: Value = serde_json::from_str(event)?;
+        let at = |pointer: &str| event.pointer(pointer);
+        let mut add = |name, value: Option<f64>| {
+            let total = totals.entry(name).or_default();
+            total.count += 1.0;
+            total.sum += value.unwrap_or_default();
+        };
+        match at("/type").and_then(Value::as_str) {
+            Some("platform.start") => {
+                let request_id = at("/record/requestId").and_then(Value::as_str);
+                made.push((What::PlatformSpan, request_id.unwrap_or_default().to_owned()));
+            }
+            Some("platform.runtimeDone") => {
+                let bytes = at("/record/metrics/producedBytes").and_then(Value::as_f64);
+                add("aws.lambda.produced_bytes", bytes);
+            }
+            _ => {}
+        }
+        for span in at("/record/spans").and_then(Value::as_array).into_iter().flatten() {
+            let metric = match span.get("name").and_then(Value::as_str) {
+                Some("responseLatency") => "aws.lambda.response_latency",
+                Some("responseDuration") => "aws.lambda.response_duration",
+                Some("runtimeOverhead") => "aws.lambda.runtime_overhead",
+                Some("extensionOverhead") => "aws.lambda.extension_overhead",
+                _ => continue,
+            };
+            let milliseconds = span.get("durationMs").and_then(Value::as_f64);
+            add(metric, milliseconds.map(|milliseconds| milliseconds / 1000.0));
+        }
+    }
+    let metrics = totals.into_iter();
+    made.extend(
+        metrics.map(|(name, total)| (What::ExtensionMetric, total.in_full(function, name))),
+    );
+    Ok(made)
+}

@@ -1,0 +1,172 @@
+//! What the backend has, each record as an item of the accounting: one that fits nowhere is an item that nobody made.
+
+use super::accounting::{Item, What};
+use super::made::EXTENSION_METRICS;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
+use std::collections::BTreeMap;
+
+/// The attribute that carries an item's number.
+pub(super) const NUMBER: &str = "demo.number";
+/// The scope of what is made of what Lambda says.
+pub(super) const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+pub(super) const INVOCATION_ID: &str = "faas.invocation_id";
+
+/// All records of the backend.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Arrived {
+    pub(super) spans: Vec<StoredSpan>,
+    pub(super) log_records: Vec<StoredLogRecord>,
+    pub(super) metrics: Vec<StoredMetric>,
+}
+
+impl Arrived {
+    pub(super) fn at(sink: &Sink) -> Self {
+        Self { spans: sink.spans(), log_records: sink.log_records(), metrics: sink.metrics() }
+    }
+
+    /// An item for each span and log record (two for a SERVER span), for each data point of a function's own, and for each metric of Lambda's.
+    pub(crate) fn items(&self) -> Vec<Item> {
+        let mut items: Vec<Item> = self.spans.iter().map(span).collect();
+        items.extend(self.spans.iter().filter_map(server_span));
+        items.extend(self.log_records.iter().map(log_record));
+        let mut totals: BTreeMap<(String, String), Total> = BTreeMap::new();
+        for metric in &self.metrics {
+            let name = &metric.item.name;
+            if metric.scope.name == PLATFORM_SCOPE {
+                let total = totals.entry((service(metric), name.clone())).or_default();
+                total.add(metric.item.data.as_ref());
+            } else {
+                let points = point_attributes(metric.item.data.as_ref());
+                items.extend(points.into_iter().map(|attributes| {
+                    let number = number(attributes);
+                    (What::DataPoint, number.unwrap_or_else(|| format!("{name} without a number")))
+                }));
+            }
+        }
+        items.extend(totals.into_iter().map(|((service, name), total)| {
+            if EXTENSION_METRICS.contains(&name.as_str()) {
+                (What::ExtensionMetric, total.in_full(&service, &name))
+            } else {
+                (What::ReportMetric, total.count(&service, &name))
+            }
+        }));
+        items
+    }
+}
+
+fn span(span: &StoredSpan) -> Item {
+    let attributes = &span.item.attributes;
+    if span.scope.name == PLATFORM_SCOPE {
+        let request_id = text_of(attributes, INVOCATION_ID);
+        return (What::PlatformSpan, request_id.unwrap_or_else(|| span.item.name.clone()));
+    }
+    let nameless = || format!("{} without a number", span.item.name);
+    (What::Span, number(attributes).unwrap_or_else(nameless))
+}
+
+/// A SERVER span is an item once more: there is one for an invocation, whoever made it.
+fn server_span(span: &StoredSpan) -> Option<Item> {
+    if span.item.kind != SpanKind::Server as i32 {
+        return None;
+    }
+    let request_id = text_of(&span.item.attributes, INVOCATION_ID);
+    Some((What::ServerSpan, request_id.unwrap_or_else(|| span.item.name.clone())))
+}
+
+fn log_record(record: &StoredLogRecord) -> Item {
+    let attributes = &record.item.attributes;
+    if let Some(number) = number(attributes) {
+        return (What::LogRecord, number);
+    }
+    let line = text_of(attributes, "log.record.uid");
+    (What::LogLine, line.unwrap_or_else(|| format!("without an id: {:?}", record.item.body)))
+}
+
+/// What the data points of one metric add up to.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Total {
+    /// Of a sum its value, of a histogram how much was measured, of a gauge its points.
+    pub(super) count: f64,
+    /// Of a histogram the sum of what was measured.
+    pub(super) sum: f64,
+}
+
+impl Total {
+    pub(super) fn count(self, service: &str, name: &str) -> String {
+        format!("{service} {name} {}", self.count)
+    }
+
+    /// To the microsecond, which is as much as Lambda says.
+    pub(super) fn in_full(self, service: &str, name: &str) -> String {
+        format!("{service} {name} {}, sum {:.6}", self.count, self.sum)
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
+    fn add(&mut self, data: Option<&Data>) {
+        match data {
+            Some(Data::Sum(sum)) => {
+                self.count += sum
+                    .data_points
+                    .iter()
+                    .map(|point| match point.value {
+                        Some(number_data_point::Value::AsInt(value)) => value as f64,
+                        Some(number_data_point::Value::AsDouble(value)) => value,
+                        None => 0.0,
+                    })
+                    .sum::<f64>();
+            }
+            Some(Data::Histogram(histogram)) => {
+                for point in &histogram.data_points {
+                    self.count += point.count as f64;
+                    self.sum += point.sum.unwrap_or_default();
+                }
+            }
+            Some(Data::Gauge(gauge)) => self.count += gauge.data_points.len() as f64,
+            _ => {}
+        }
+    }
+}
+
+fn point_attributes(data: Option<&Data>) -> Vec<&[KeyValue]> {
+    match data {
+        Some(Data::Sum(sum)) => sum.data_points.iter().map(|p| &*p.attributes).collect(),
+        Some(Data::Gauge(gauge)) => gauge.data_points.iter().map(|p| &*p.attributes).collect(),
+        Some(Data::Histogram(histogram)) => {
+            histogram.data_points.iter().map(|p| &*p.attributes).collect()
+        }
+        Some(Data::ExponentialHistogram(histogram)) => {
+            histogram.data_points.iter().map(|p| &*p.attributes).collect()
+        }
+        Some(Data::Summary(summary)) => {
+            summary.data_points.iter().map(|p| &*p.attributes).collect()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// `service.name` of what a record belongs to.
+pub(super) fn service<T>(stored: &Stored<T>) -> String {
+    text_of(&stored.resource.attributes, "service.name").unwrap_or_default()
+}
+
+pub(super) fn number(attributes: &[KeyValue]) -> Option<String> {
+    text_of(attributes, NUMBER)
+}
+
+/// The value of this key, if it has one.
+pub(super) fn text_of(attributes: &[KeyValue], key: &str) -> Option<String> {
+    attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref().map(text)
+}
+
+pub(super) fn text(value: &AnyValue) -> String {
+    match &value.value {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        Some(Value::BoolValue(value)) => value.to_string(),
+        other => format!("{other:?}"),
+    }
+}

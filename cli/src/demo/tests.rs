@@ -1,0 +1,152 @@
+//! One run of the demo, and what must hold of it. Without Python it has no "shop", and what is checked of that is skipped.
+
+use super::Arguments;
+use super::accounting::{Accounts, What, compare};
+use super::functions::{ORDERS, SHOP};
+use super::path::{self, Run};
+use super::stored::{Arrived, PLATFORM_SCOPE, number, service};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use simulator::sink::StoredSpan;
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+static RUN: LazyLock<Run> = LazyLock::new(|| {
+    let arguments = Arguments { lose: 0, lose_after: 0, endpoint: None, headers: Vec::new() };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(path::run(&arguments)).unwrap()
+});
+
+fn accounts_of(arrived: &Arrived) -> Accounts {
+    compare(&RUN.ledger, &RUN.others, &arrived.items())
+}
+
+/// The functions that took part.
+fn functions() -> BTreeSet<&'static str> {
+    RUN.invocations.iter().map(|invocation| invocation.function).collect()
+}
+
+#[test]
+fn what_was_made_is_found_once_in_every_service() {
+    assert!(RUN.accounts().balance(), "{:?}", RUN.accounts());
+    assert_eq!(RUN.oddities, [""; 0]);
+    let services: BTreeSet<String> = RUN.arrived.spans.iter().map(service).collect();
+    assert_eq!(services, functions().into_iter().map(str::to_owned).collect());
+    assert!(functions().iter().all(|function| !RUN.extensions[function].is_empty()));
+}
+
+#[test]
+fn shop_and_the_orders_that_it_invokes_are_one_trace() {
+    if !functions().contains(SHOP) {
+        return;
+    }
+    let is = |span: &StoredSpan, function: &str, kind: SpanKind| {
+        service(span) == function && span.item.kind == kind as i32
+    };
+    let own: Vec<&StoredSpan> =
+        RUN.arrived.spans.iter().filter(|span| span.scope.name != PLATFORM_SCOPE).collect();
+    let roots: Vec<_> = own.iter().filter(|span| is(span, SHOP, SpanKind::Server)).collect();
+    assert_eq!(roots.len(), 3);
+    for root in roots {
+        assert_eq!(root.item.parent_span_id, [0u8; 0], "nobody calls the shop");
+        let only = |function, kind| {
+            let in_trace = own.iter().filter(|span| span.item.trace_id == root.item.trace_id);
+            let found: Vec<_> = in_trace.filter(|span| is(span, function, kind)).collect();
+            assert_eq!(found.len(), 1, "{function} {kind:?}");
+            &found[0].item
+        };
+        let call = only(SHOP, SpanKind::Client);
+        let called = only(ORDERS, SpanKind::Server);
+        assert_eq!(only(SHOP, SpanKind::Server).span_id, root.item.span_id);
+        assert_eq!(call.parent_span_id, root.item.span_id);
+        assert_eq!(called.parent_span_id, call.span_id);
+
+        let platform = RUN.arrived.spans.iter().filter(|span| span.scope.name == PLATFORM_SCOPE);
+        let platform = platform.filter(|span| span.item.trace_id == root.item.trace_id);
+        let below: BTreeSet<_> =
+            platform.map(|span| (service(span), span.item.parent_span_id.clone())).collect();
+        let roots = [(SHOP, &root.item), (ORDERS, called)];
+        let expected = roots.map(|(function, span)| (function.to_owned(), span.span_id.clone()));
+        assert_eq!(below, BTreeSet::from(expected), "what Lambda says is below each root");
+    }
+}
+
+#[test]
+fn a_lost_span_or_log_record_is_noticed_by_its_number() {
+    let check = |what: What, number: Option<String>, arrived: &Arrived| {
+        let accounts = accounts_of(arrived);
+        assert!(!accounts.balance(), "{what:?} {number:?}");
+        if let Some(number) = number {
+            assert_eq!(accounts.by_kind[&what].missing, [number], "{what:?}");
+        }
+    };
+    for at in 0..RUN.arrived.spans.len() {
+        let mut arrived = RUN.arrived.clone();
+        let lost = arrived.spans.remove(at);
+        check(What::Span, number(&lost.item.attributes), &arrived);
+    }
+    for at in 0..RUN.arrived.log_records.len() {
+        let mut arrived = RUN.arrived.clone();
+        let lost = arrived.log_records.remove(at);
+        check(What::LogRecord, number(&lost.item.attributes), &arrived);
+    }
+}
+
+#[test]
+fn a_lost_data_point_is_noticed() {
+    let mut points = 0;
+    for (at, metric) in RUN.arrived.metrics.iter().enumerate() {
+        for point in 0..point_count(&metric.item) {
+            let mut arrived = RUN.arrived.clone();
+            remove_point(&mut arrived.metrics[at].item, point);
+            assert!(!accounts_of(&arrived).balance(), "{point} of {metric:?}");
+            points += 1;
+        }
+    }
+    assert!(points > 40, "{points}");
+}
+
+#[test]
+fn what_comes_twice_is_noticed() {
+    for span in &RUN.arrived.spans {
+        let mut arrived = RUN.arrived.clone();
+        arrived.spans.push(span.clone());
+        assert!(!accounts_of(&arrived).balance(), "{span:?}");
+    }
+    for record in &RUN.arrived.log_records {
+        let mut arrived = RUN.arrived.clone();
+        arrived.log_records.push(record.clone());
+        assert!(!accounts_of(&arrived).balance(), "{record:?}");
+    }
+    for metric in &RUN.arrived.metrics {
+        let mut arrived = RUN.arrived.clone();
+        arrived.metrics.push(metric.clone());
+        assert!(!accounts_of(&arrived).balance(), "{metric:?}");
+    }
+}
+
+#[test]
+fn a_second_span_that_serves_an_invocation_is_noticed() {
+    let platform = RUN.arrived.spans.iter().position(|span| span.scope.name == PLATFORM_SCOPE);
+    let mut arrived = RUN.arrived.clone();
+    arrived.spans[platform.unwrap()].item.kind = SpanKind::Server as i32;
+    assert!(!accounts_of(&arrived).balance());
+}
+
+fn point_count(metric: &Metric) -> usize {
+    match metric.data.as_ref().unwrap() {
+        Data::Gauge(gauge) => gauge.data_points.len(),
+        Data::Sum(sum) => sum.data_points.len(),
+        Data::Histogram(histogram) => histogram.data_points.len(),
+        other => panic!("nobody makes {other:?}"),
+    }
+}
+
+fn remove_point(metric: &mut Metric, at: usize) {
+    match metric.data.as_mut().unwrap() {
+        Data::Gauge(gauge) => drop(gauge.data_points.remove(at)),
+        Data::Sum(sum) => drop(sum.data_points.remove(at)),
+        Data::Histogram(histogram) => drop(histogram.data_points.remove(at)),
+        other => panic!("nobody makes {other:?}"),
+    }
+}
