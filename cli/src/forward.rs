@@ -231,7 +231,8 @@ impl Overlay {
 impl Source for Overlay {
     fn get(&self, name: &str) -> Option<String> {
         // An endpoint on the command line gets no credentials that were meant for another.
-        let hidden = self.endpoint_given && name == "LAMBDA_OTLP_HEADERS";
+        let is_credential = matches!(name, "LAMBDA_OTLP_HEADERS" | "LAMBDA_OTLP_SECRET");
+        let hidden = self.endpoint_given && is_credential;
         self.arguments.get(name).cloned().or_else(|| if hidden { None } else { Env.get(name) })
     }
 

@@ -8,6 +8,7 @@
 //!       -> ledger   every item has one fate
 //! ```
 
+pub mod authorized;
 pub mod config;
 pub mod convert;
 pub mod deliver;

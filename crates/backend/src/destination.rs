@@ -1,5 +1,7 @@
 //! Where telemetry goes: the variables of a destination, shared by everything that sends.
 
+mod authority;
+mod proxy;
 mod variables;
 
 #[cfg(test)]
@@ -8,16 +10,18 @@ mod tests;
 use crate::answer::Profile;
 use crate::client::stream_header;
 use crate::export::Compression;
-use settings::{Headers, Reader};
+use settings::{Headers, Reader, SecretReference};
 use std::{fmt, time::Duration};
 use url::{Host, Url};
 use wire::SignalKind;
 
+pub use authority::OwnAuthority;
+pub use proxy::Proxy;
 pub use variables::DESTINATION;
 use variables::{
     BACKEND, ENDPOINT, HEADERS, MAX_REQUEST_BYTES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION,
     O2_STREAM, O2_TIMEOUT, OTEL_COMPRESSION, OTEL_ENDPOINT, OTEL_HEADERS, OTEL_LOGS_ENDPOINT,
-    OTEL_METRICS_ENDPOINT, OTEL_TIMEOUT, OTEL_TRACES_ENDPOINT, STREAM,
+    OTEL_METRICS_ENDPOINT, OTEL_TIMEOUT, OTEL_TRACES_ENDPOINT, SECRET, STREAM,
 };
 
 /// Headers that say how a body is sent, which is not for a variable to decide.
@@ -37,6 +41,12 @@ pub struct Destination {
     pub endpoints: Endpoints,
     /// Headers of every request, the credentials among them.
     pub headers: Headers,
+    /// Where the authorization header is kept; it replaces the one in `headers`.
+    pub secret: Option<SecretReference>,
+    /// Trusted beside the system's authorities.
+    pub own_authority: Option<OwnAuthority>,
+    /// On the way to the endpoints.
+    pub proxy: Option<Proxy>,
     /// OpenObserve's stream for traces and logs.
     pub stream: Option<String>,
     /// What the backend asks of OTLP.
@@ -113,6 +123,9 @@ impl Destination {
         Self {
             endpoints: Endpoints::from_base(base),
             headers: Headers::new(),
+            secret: None,
+            own_authority: None,
+            proxy: None,
             stream: None,
             profile: Profile::default(),
             request_timeout: Duration::from_secs(10),
@@ -130,13 +143,19 @@ impl Destination {
         let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
         let max_request_bytes = max_request_bytes(reader);
         let request_timeout = request_timeout(reader);
+        let secret = reader.secret_reference(SECRET);
         let headers = headers(reader, family);
+        let own_authority = OwnAuthority::read(reader);
+        let proxy = Proxy::read(reader);
         let stream = stream(reader, family);
         let endpoints = endpoints(reader, family)?;
         warn_of_plain_text(reader, &endpoints);
         Some(Self {
             endpoints,
             headers,
+            secret,
+            own_authority,
+            proxy,
             stream,
             profile,
             request_timeout,
@@ -238,6 +257,10 @@ fn headers(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
             );
         }
     }
+    let has_secret = reader.is_set(SECRET);
+    if has_secret && ours.get("authorization").is_some() {
+        reader.warn(HEADERS, format!("its authorization is replaced by that of {SECRET}"));
+    }
     if !ours.is_empty() {
         return ours;
     }
@@ -246,6 +269,9 @@ fn headers(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
         Some(Family::OpenObserve) => {
             let mut headers = Headers::new();
             let Some(value) = o2 else {
+                if has_secret {
+                    return headers;
+                }
                 reader.mistake(O2_AUTHORIZATION, format!("missing beside {O2_ORGANIZATION}"));
                 return headers;
             };

@@ -2,12 +2,14 @@
 
 use crate::answer::Answer;
 use crate::client::ClientError;
-use crate::destination::Destination;
+use crate::destination::{Destination, OwnAuthority, Proxy};
 use crate::transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use rustls::ClientConfig;
+use rustls_platform_verifier::Verifier;
 use std::error::Error;
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use url::Url;
 
@@ -22,29 +24,69 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 pub struct HttpTransport {
     /// Replaced as a whole, which is how its connections are dropped.
     client: RwLock<reqwest::Client>,
+    tls: Option<ClientConfig>,
     destination: Destination,
 }
 
 impl HttpTransport {
     /// Prepares everything that needs no network.
     pub(crate) fn new(destination: &Destination) -> Result<Self, ClientError> {
-        Ok(Self {
-            client: RwLock::new(reqwest_client(destination)?),
-            destination: destination.clone(),
-        })
+        let tls = tls_config(destination)?;
+        let client = RwLock::new(reqwest_client(destination, tls.as_ref())?);
+        Ok(Self { client, tls, destination: destination.clone() })
     }
 
     fn client(&self) -> reqwest::Client {
         self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Says which host and why; the URL's query and the headers are left out.
+    fn transport_error(&self, url: &Url, error: reqwest::Error) -> TransportError {
+        let error = error.without_url();
+        let sent = !(error.is_connect() || error.is_builder());
+        let trouble = if sent { "no answer from" } else { "cannot reach" };
+        let proxy = self.destination.proxy.as_ref().and_then(|proxy| {
+            let exempt = if proxy.exempt.is_empty() { "" } else { " unless NO_PROXY exempts it" };
+            Some(format!(" through the proxy {}{exempt}", host_and_port(proxy.of(url)?)))
+        });
+        let host = host_and_port(url) + proxy.as_deref().unwrap_or_default();
+        let cause = if error.is_timeout() { "timed out".to_owned() } else { cause(&error) };
+        TransportError { sent, text: format!("{trouble} {host}: {cause}") }
     }
 }
 
 /// OpenObserve's header for the stream of traces and logs; metrics have a stream a name (openobserve.md §1).
 pub(crate) const STREAM_NAME: HeaderName = HeaderName::from_static("stream-name");
 
-fn reqwest_client(destination: &Destination) -> Result<reqwest::Client, ClientError> {
+/// `None` where nothing on the way speaks TLS: reading the system's certificates takes milliseconds of a cold start, and fails
+/// where there are none.
+fn tls_config(destination: &Destination) -> Result<Option<ClientConfig>, ClientError> {
+    let proxies = destination.proxy.iter().flat_map(Proxy::iter);
+    if destination.endpoints.iter().chain(proxies).all(|url| url.scheme() == "http") {
+        return Ok(None);
+    }
+    let build = |error: rustls::Error| ClientError::Build { text: error.to_string() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let own = destination.own_authority.iter().flat_map(OwnAuthority::certificates);
+    let verifier = Verifier::new_with_extra_roots(own, Arc::clone(&provider)).map_err(build)?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(build)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(config))
+}
+
+/// A client without connections; `tls` is shared with the ones before, and with it the sessions that can be resumed.
+fn reqwest_client(
+    destination: &Destination,
+    tls: Option<&ClientConfig>,
+) -> Result<reqwest::Client, ClientError> {
     // Fails where another part of the process has installed a provider, which serves as well.
     drop(rustls::crypto::ring::default_provider().install_default());
+    let build = |error: reqwest::Error| ClientError::Build { text: deepest(&error).to_string() };
     let mut builder = reqwest::Client::builder()
         .user_agent(concat!("lambda-otlp/", env!("CARGO_PKG_VERSION")))
         .redirect(reqwest::redirect::Policy::none())
@@ -52,11 +94,22 @@ fn reqwest_client(destination: &Destination) -> Result<reqwest::Client, ClientEr
         .no_proxy()
         .connect_timeout(CONNECT_TIMEOUT)
         .pool_idle_timeout(IDLE_TIMEOUT);
-    if destination.endpoints.iter().all(|url| url.scheme() == "http") {
-        // Reading the system's certificates takes milliseconds of a cold start, and fails where there are none.
-        builder = builder.tls_certs_only([]);
+    builder = match tls {
+        Some(config) => builder.tls_backend_preconfigured(config.clone()),
+        None => builder.tls_certs_only([]),
+    };
+    if let Some(Proxy { http, https, exempt }) = &destination.proxy {
+        let exempt = || reqwest::NoProxy::from_string(exempt);
+        if let Some(url) = http {
+            builder =
+                builder.proxy(reqwest::Proxy::http(url.clone()).map_err(build)?.no_proxy(exempt()));
+        }
+        if let Some(url) = https {
+            builder = builder
+                .proxy(reqwest::Proxy::https(url.clone()).map_err(build)?.no_proxy(exempt()));
+        }
     }
-    builder.build().map_err(|error| ClientError::Build { text: deepest(&error).to_string() })
+    builder.build().map_err(build)
 }
 
 impl Transport for HttpTransport {
@@ -74,17 +127,20 @@ impl Transport for HttpTransport {
         if let Some(stream) = request.stream {
             builder = builder.header(STREAM_NAME, stream);
         }
-        let response =
-            builder.body(request.body).send().await.map_err(|error| transport_error(url, error))?;
+        let response = builder
+            .body(request.body)
+            .send()
+            .await
+            .map_err(|error| self.transport_error(url, error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let (body, cut) =
-            bounded_body(response).await.map_err(|error| transport_error(url, error))?;
+            bounded_body(response).await.map_err(|error| self.transport_error(url, error))?;
         Ok(Answer { status, headers, body, cut })
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {
-        let client = reqwest_client(&self.destination)?;
+        let client = reqwest_client(&self.destination, self.tls.as_ref())?;
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
         Ok(())
     }
@@ -104,15 +160,10 @@ async fn bounded_body(mut response: reqwest::Response) -> Result<(Bytes, bool), 
     Ok((body.freeze(), false))
 }
 
-/// Says which host and why; the URL's query and the headers are left out.
-fn transport_error(url: &Url, error: reqwest::Error) -> TransportError {
-    let error = error.without_url();
-    let sent = !(error.is_connect() || error.is_builder());
+fn host_and_port(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
-    let trouble = if sent { "no answer from" } else { "cannot reach" };
-    let cause = if error.is_timeout() { "timed out".to_owned() } else { cause(&error) };
-    TransportError { sent, text: format!("{trouble} {host}{port}: {cause}") }
+    format!("{host}{port}")
 }
 
 fn cause(error: &reqwest::Error) -> String {
@@ -134,7 +185,17 @@ fn cause(error: &reqwest::Error) -> String {
 
 /// What a person most likely did, where the libraries' text does not say it.
 fn hint(cause: &str) -> Option<&'static str> {
-    if cause.contains("InvalidContentType") {
+    if cause.contains("UnknownIssuer") || cause.contains("certificate: BadSignature") {
+        Some(
+            "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
+        )
+    } else if cause.contains("CaUsedAsEndEntity") {
+        Some(
+            "the server shows an authority's own certificate, give it one that the authority signed",
+        )
+    } else if cause.contains("certificate expired") {
+        Some("renew the server's certificate")
+    } else if cause.contains("InvalidContentType") {
         Some("the port does not seem to speak TLS, try http://")
     } else if cause.contains("invalid HTTP version") || cause.contains("unexpected message") {
         Some(

@@ -1,6 +1,6 @@
 //! Keeps credentials out of texts that come from a backend: some servers repeat a request in their error pages.
 
-use crate::destination::Destination;
+use crate::destination::{Destination, Proxy};
 use settings::{Headers, Secret};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -24,10 +24,12 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
-    /// The header values, of `Basic …` the credentials alone too, and what the endpoints' queries and user parts hold.
+    /// The header values, of `Basic …` the credentials alone too, and what the queries and user parts of the endpoints'
+    /// and proxies' URLs hold.
     pub(crate) fn of(destination: &Destination) -> Self {
         let mut of_urls = Vec::new();
-        for url in destination.endpoints.iter() {
+        let proxies = destination.proxy.iter().flat_map(Proxy::iter);
+        for url in destination.endpoints.iter().chain(proxies) {
             add_texts_of(url, &mut of_urls);
         }
         Self { of_urls: of_urls.into_iter().map(Secret::new).collect(), ..Self::default() }

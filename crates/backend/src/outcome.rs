@@ -47,7 +47,7 @@ impl Outcome {
     }
 
     /// Puts this warning, if it says anything, before the one that is there.
-    pub(crate) fn warn(&mut self, warning: String) {
+    pub fn warn(&mut self, warning: String) {
         self.warning = match (warning.is_empty(), self.warning.is_empty()) {
             (true, _) => return,
             (false, true) => warning,

@@ -4,7 +4,7 @@ use crate::answer::Answer;
 use crate::client::ClientError;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 use wire::SignalKind;
 
 /// One OTLP/HTTP request, ready to be sent.
@@ -43,6 +43,16 @@ pub trait Transport: Sync {
     /// Uses no connection again that was made before. The default is for transports without connections.
     fn drop_connections(&self) -> Result<(), ClientError> {
         Ok(())
+    }
+}
+
+impl<T: Transport + Send> Transport for Arc<T> {
+    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+        T::send(self, request).await
+    }
+
+    fn drop_connections(&self) -> Result<(), ClientError> {
+        T::drop_connections(self)
     }
 }
 

@@ -55,6 +55,15 @@ impl Headers {
         Ok(())
     }
 
+    /// The only header of this name from now on.
+    pub fn set(&mut self, name: &str, value: impl Into<String>) -> Result<(), String> {
+        let mut added = Self::new();
+        added.push(name, value)?;
+        self.0.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.0.append(&mut added.0);
+        Ok(())
+    }
+
     /// The first value under this name, in whatever case.
     pub fn get(&self, name: &str) -> Option<&Secret> {
         self.0.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
@@ -165,6 +174,16 @@ mod tests {
         );
         check("x=a%0d%0aHost: evil", Err("entry 1: the value of x holds a control character"));
         check("x=%00", Err("entry 1: the value of x holds a control character"));
+    }
+
+    #[test]
+    fn a_header_that_is_set_replaces_all_of_its_name() {
+        let mut headers = Headers::parse("b=1,authorization=old,B=2").unwrap();
+        headers.set("Authorization", "new").unwrap();
+        headers.set("b", "3").unwrap();
+        assert!(headers.set("b", "line\nbreak").is_err());
+        let shown: Vec<_> = headers.iter().map(|(name, value)| (name, value.expose())).collect();
+        assert_eq!(shown, [("authorization", "new"), ("b", "3")]);
     }
 
     #[test]

@@ -27,13 +27,14 @@ mod headers;
 mod parse;
 mod reader;
 mod secret;
+mod secret_reference;
 mod source;
 mod table;
 
 pub use error::{InvalidSettings, InvalidVariable, Warning};
 pub use headers::Headers;
-pub use parse::SecretReference;
 pub use reader::{Reader, Shown};
 pub use secret::Secret;
+pub use secret_reference::{SecretReference, SecretStore};
 pub use source::{Env, Source};
 pub use table::{Kind, Table, Variable};

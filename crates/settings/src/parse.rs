@@ -2,15 +2,6 @@
 
 use std::time::Duration;
 
-/// Where a secret's value is kept: `arn:aws:secretsmanager:…`, or `ssm:NAME`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum SecretReference {
-    /// The ARN of a secret in Secrets Manager.
-    SecretsManager(String),
-    /// The name of a parameter in Systems Manager, `ssm:` removed; or its ARN.
-    Parameter(String),
-}
-
 const DURATION_UNITS: &[(&str, u64)] = &[("ms", 1), ("s", 1000), ("m", 60_000), ("h", 3_600_000)];
 pub(crate) const DURATION: &str = "a duration (5s, 500ms, or milliseconds)";
 
@@ -75,25 +66,6 @@ pub(crate) fn switch(text: &str) -> Result<bool, &'static str> {
     }
 }
 
-pub(crate) const SECRET_REFERENCE: &str =
-    "an ARN of Secrets Manager or Systems Manager, or ssm:NAME";
-
-pub(crate) fn secret_reference(text: &str) -> Result<SecretReference, &'static str> {
-    let text = text.trim();
-    if let Some(name) = text.strip_prefix("ssm:").filter(|name| !name.is_empty()) {
-        return Ok(SecretReference::Parameter(name.to_owned()));
-    }
-    // arn:partition:service:region:account:resource
-    let parts: Vec<&str> = text.splitn(6, ':').collect();
-    match parts.as_slice() {
-        ["arn", _, "secretsmanager", _, _, _] => {
-            Ok(SecretReference::SecretsManager(text.to_owned()))
-        }
-        ["arn", _, "ssm", _, _, _] => Ok(SecretReference::Parameter(text.to_owned())),
-        _ => Err(SECRET_REFERENCE),
-    }
-}
-
 /// An absolute `http` or `https` URL with a host and no credentials.
 ///
 /// Credentials are refused because a URL is printed in logs and errors; a header is not.
@@ -110,6 +82,19 @@ pub(crate) fn url(text: &str) -> Result<url::Url, String> {
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("holds credentials; give them in a header instead".to_owned());
+    }
+    Ok(url)
+}
+
+/// The URL of a proxy, which may hold credentials; `host:port` alone is `http://host:port`, as curl reads it.
+#[cfg(feature = "url")]
+pub(crate) fn proxy(text: &str) -> Result<url::Url, String> {
+    const EXPECTED: &str = "expected http://host:port or https://host:port";
+    let text = text.trim();
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let url = url::Url::parse(&with_scheme).map_err(|error| format!("{error}, {EXPECTED}"))?;
+    if !matches!(url.scheme(), "http" | "https") {
+        return Err(format!("not a proxy of a kind that is supported, {EXPECTED}"));
     }
     Ok(url)
 }
@@ -168,21 +153,6 @@ mod tests {
         assert_eq!((switch("TRUE"), switch("0"), switch("on")), (Ok(true), Ok(false), Err(SWITCH)));
     }
 
-    #[test]
-    fn secrets_are_referred_to_by_arn_or_parameter_name() {
-        let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
-        assert_eq!(secret_reference(arn), Ok(SecretReference::SecretsManager(arn.to_owned())));
-        let arn = "arn:aws-cn:ssm:cn-north-1:123456789012:parameter/o2";
-        assert_eq!(secret_reference(arn), Ok(SecretReference::Parameter(arn.to_owned())));
-        assert_eq!(
-            secret_reference("ssm:/o2/auth"),
-            Ok(SecretReference::Parameter("/o2/auth".to_owned()))
-        );
-        for wrong in ["ssm:", "Basic aHVudGVyMg==", "arn:aws:s3:::bucket", "arn:aws:ssm"] {
-            assert_eq!(secret_reference(wrong), Err(SECRET_REFERENCE), "{wrong}");
-        }
-    }
-
     #[cfg(feature = "url")]
     #[test]
     fn urls_are_absolute_and_without_credentials() {
@@ -203,5 +173,26 @@ mod tests {
         check("http://", Err("empty host, expected http:// or https://"));
         check("http://host:99999/", Err("invalid port number, expected http:// or https://"));
         check("https://me:hunter2@host/", Err("holds credentials; give them in a header instead"));
+    }
+
+    #[cfg(feature = "url")]
+    #[test]
+    fn proxies_may_have_credentials_and_need_no_scheme() {
+        let check = |text, expected: Result<&str, &str>| {
+            let parsed = proxy(text);
+            let parsed = parsed.as_ref().map(url::Url::as_str).map_err(String::as_str);
+            assert_eq!(parsed, expected, "{text}");
+        };
+        check("http://proxy:3128", Ok("http://proxy:3128/"));
+        check("https://me:hunter2@proxy", Ok("https://me:hunter2@proxy/"));
+        check("proxy:3128", Ok("http://proxy:3128/"));
+        check("me:hunter2@proxy:3128", Ok("http://me:hunter2@proxy:3128/"));
+        check(
+            "socks5://proxy",
+            Err(
+                "not a proxy of a kind that is supported, expected http://host:port or https://host:port",
+            ),
+        );
+        check("http://", Err("empty host, expected http://host:port or https://host:port"));
     }
 }

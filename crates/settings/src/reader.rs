@@ -54,7 +54,7 @@ impl<'a> Reader<'a> {
     pub fn secret_reference(&mut self, name: &str) -> Option<SecretReference> {
         // Not quoted: a secret pasted in the place of its ARN must not be printed.
         self.if_set(name, Kind::SecretReference, |text| {
-            parse::secret_reference(text).map_err(|expected| format!("not {expected}"))
+            SecretReference::parse(text).map_err(|expected| format!("not {expected}"))
         })
     }
 
@@ -68,6 +68,12 @@ impl<'a> Reader<'a> {
     #[cfg(feature = "url")]
     pub fn url_or_default(&mut self, name: &str) -> Option<url::Url> {
         self.with_default(name, Kind::Url, parse::url)
+    }
+
+    /// The URL of a proxy, if it is set. Credentials in it are taken, and printed nowhere.
+    #[cfg(feature = "url")]
+    pub fn proxy(&mut self, name: &str) -> Option<url::Url> {
+        self.if_set(name, Kind::Proxy, parse::proxy)
     }
 
     /// The headers; none where it is unset.

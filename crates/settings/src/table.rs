@@ -1,6 +1,6 @@
 //! The one place where a variable's name, default and meaning stand.
 
-use crate::parse;
+use crate::{SecretReference, parse};
 use std::fmt::{self, Write as _};
 
 /// What a variable's value is.
@@ -10,10 +10,12 @@ pub enum Kind {
     Text,
     /// Text that is never printed.
     Secret,
-    /// The ARN of a secret or parameter, or `ssm:NAME`.
+    /// The ARN of a secret or parameter, or `ssm:NAME`; each with `#key` where the secret is a JSON object.
     SecretReference,
     /// An absolute `http` or `https` URL.
     Url,
+    /// The URL of a proxy, which may hold credentials that are never printed.
+    Proxy,
     /// `5s`, `500ms`, `1m`, `5h`, or milliseconds.
     Duration,
     /// `900KiB`, `10MB`, or bytes.
@@ -35,8 +37,8 @@ impl Kind {
     fn problem(self, value: &str) -> Option<String> {
         match self {
             // URLs are checked where they are read: the parser is behind a feature.
-            Self::Text | Self::Secret | Self::Url => None,
-            Self::SecretReference => parse::secret_reference(value).err().map(str::to_owned),
+            Self::Text | Self::Secret | Self::Url | Self::Proxy => None,
+            Self::SecretReference => SecretReference::parse(value).err().map(str::to_owned),
             Self::Duration => parse::duration(value).err().map(str::to_owned),
             Self::Bytes => parse::bytes(value).err().map(str::to_owned),
             Self::Count => parse::count(value).err().map(str::to_owned),
@@ -55,6 +57,7 @@ impl fmt::Display for Kind {
             Self::Secret => "secret text",
             Self::SecretReference => "secret's ARN, or `ssm:NAME`",
             Self::Url => "URL",
+            Self::Proxy => "`http://host:port`",
             Self::Duration => "duration",
             Self::Bytes => "size",
             Self::Count => "number",
@@ -99,9 +102,9 @@ impl Variable {
             Kind::Secret => "****".to_owned(),
             Kind::Headers => crate::Headers::parse(value)
                 .map_or("****".to_owned(), |headers| headers.to_string()),
-            Kind::Url => without_userinfo(value),
+            Kind::Url | Kind::Proxy => without_userinfo(value),
             // An ARN is a name; text that is no reference was probably meant to be the secret itself.
-            Kind::SecretReference if parse::secret_reference(value).is_err() => "****".to_owned(),
+            Kind::SecretReference if SecretReference::parse(value).is_err() => "****".to_owned(),
             _ => value.to_owned(),
         }
     }

@@ -1,3 +1,4 @@
+use super::variables::{CA_FILE, PROXY};
 use super::*;
 use expect_test::{Expect, expect};
 use settings::{InvalidVariable, Source, Table, Warning};
@@ -232,4 +233,101 @@ fn debug_shows_no_credential() {
         assert!(!text.contains(secret), "{text}");
     }
     assert!(text.contains("\"https://h:8080/x/v1/traces?****\""), "{text}");
+}
+
+#[test]
+fn a_secret_stands_for_the_authorization_header() {
+    let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
+    let secret = |source: &dyn Source| {
+        let mut reader = Reader::new(source, TABLE);
+        let destination = Destination::read(&mut reader).unwrap();
+        let warnings: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
+        assert_eq!(reader.finish(), []);
+        (destination.secret.unwrap().to_string(), warnings)
+    };
+    let endpoint = ("LAMBDA_OTLP_ENDPOINT", "http://localhost");
+    assert_eq!(secret(&[endpoint, (SECRET, arn)]), (arn.to_owned(), vec![]));
+    // What the variables of OpenObserve's extension ask for is given by the secret.
+    let organization = (O2_ORGANIZATION, "default");
+    assert_eq!(secret(&[organization, (SECRET, "ssm:/o2#auth")]).0, "ssm:/o2#auth");
+    let headers = (HEADERS, "x-scope=a,authorization=Basic c2VjcmV0");
+    assert_eq!(
+        secret(&[endpoint, headers, (SECRET, arn)]).1,
+        [format!("{HEADERS}: its authorization is replaced by that of {SECRET}")]
+    );
+}
+
+#[test]
+fn a_secret_pasted_in_place_of_its_reference_is_not_printed() {
+    check(
+        &[("LAMBDA_OTLP_ENDPOINT", "http://localhost"), ("LAMBDA_OTLP_SECRET", "Basic c2VjcmV0")],
+        &expect![[r"
+            http://localhost/v1/traces
+            http://localhost/v1/metrics
+            http://localhost/v1/logs
+            OpenObserve 10s Gzip 4194304
+            LAMBDA_OTLP_SECRET: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME"]],
+    );
+}
+
+#[test]
+fn a_certificate_file_that_is_missing_or_broken_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    write("empty.pem", "");
+    write("key.pem", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n");
+    write("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
+    write("cut.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n");
+    write("large.pem", &"x".repeat((1 << 20) + 1));
+    let root = folder.path().to_str().unwrap().to_owned();
+    let check = |file: &str, problem: &str| {
+        let source = std::collections::HashMap::from(
+            [(ENDPOINT, "https://h"), (CA_FILE, file), ("LAMBDA_TASK_ROOT", &root)]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+        );
+        let mut reader = Reader::new(&source, TABLE);
+        drop(Destination::read(&mut reader));
+        let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
+        let path = folder.path().join(file);
+        assert_eq!(mistakes, [format!("{CA_FILE}: {}: {problem}", path.display())]);
+    };
+    check("missing.pem", "cannot be read: entity not found");
+    let none = "holds no certificate in PEM (-----BEGIN CERTIFICATE-----)";
+    check("empty.pem", none);
+    check("key.pem", none);
+    check("broken.pem", "certificate 1 is broken or of an unknown kind");
+    check("cut.pem", "certificate 1 is no valid PEM");
+    check("large.pem", "larger than 1 MiB");
+}
+
+#[test]
+fn proxies() {
+    let check = |source: &dyn Source, http: &str, https: &str, exempt: &str| {
+        let mut reader = Reader::new(source, TABLE);
+        let proxy = Destination::read(&mut reader).unwrap().proxy;
+        assert_eq!(reader.finish(), []);
+        let shown = |url: Option<Url>| url.map_or(String::new(), Into::into);
+        let found = proxy.map(|proxy| (shown(proxy.http), shown(proxy.https), proxy.exempt));
+        assert_eq!(found.unwrap_or_default(), (http.into(), https.into(), exempt.into()));
+    };
+    let endpoint = ("LAMBDA_OTLP_ENDPOINT", "http://localhost");
+    check(&[endpoint], "", "", "");
+    check(&[endpoint, ("NO_PROXY", "a.example.com")], "", "", "");
+    check(&[endpoint, ("HTTPS_PROXY", "p:3128")], "", "http://p:3128/", "");
+    check(
+        &[endpoint, ("HTTP_PROXY", "https://q"), ("NO_PROXY", "10.0.0.0/8")],
+        "https://q/",
+        "",
+        "10.0.0.0/8",
+    );
+    check(
+        &[endpoint, (PROXY, "http://me:pw@p"), ("HTTPS_PROXY", "q"), ("NO_PROXY", "*")],
+        "http://me:pw@p/",
+        "http://me:pw@p/",
+        "",
+    );
+    let source = [endpoint, (PROXY, "http://me:hunter2@p")];
+    let reader = Reader::new(&source, TABLE);
+    let shown: Vec<String> = reader.shown().iter().map(ToString::to_string).collect();
+    assert!(shown.contains(&format!("{PROXY}=http://****@p (from given)")), "{shown:?}");
 }

@@ -4,6 +4,12 @@ use settings::{Kind, Variable};
 
 pub(super) const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
 pub(super) const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
+pub(super) const SECRET: &str = "LAMBDA_OTLP_SECRET";
+pub(super) const CA_FILE: &str = "LAMBDA_OTLP_CA_FILE";
+pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
+pub(super) const HTTPS_PROXY: &str = "HTTPS_PROXY";
+pub(super) const HTTP_PROXY: &str = "HTTP_PROXY";
+pub(super) const NO_PROXY: &str = "NO_PROXY";
 pub(super) const STREAM: &str = "LAMBDA_OTLP_STREAM";
 pub(super) const BACKEND: &str = "LAMBDA_OTLP_BACKEND";
 pub(super) const MAX_REQUEST_BYTES: &str = "LAMBDA_OTLP_MAX_REQUEST_BYTES";
@@ -44,6 +50,15 @@ pub const DESTINATION: &[Variable] = &[
         "Headers of every request, `authorization=Basic …` for OpenObserve. Values may be percent-encoded.",
     ),
     row(
+        SECRET,
+        None,
+        Kind::SecretReference,
+        "ARN of a secret in Secrets Manager or of a parameter, or `ssm:NAME`, that holds the authorization header: `Basic …` or \
+         `Bearer …`, the base64 alone, `email:password`, or JSON. Of JSON `authorization` is taken, else `username` and \
+         `password`, or the key that follows the reference: `#key`, or `arn:…:secret:name-XXXXXX:key::`. It replaces the \
+         authorization of the headers.",
+    ),
+    row(
         STREAM,
         None,
         Kind::Text,
@@ -60,6 +75,37 @@ pub const DESTINATION: &[Variable] = &[
         Some("4MiB"),
         Kind::Bytes,
         "Largest request before compression; larger ones are split.",
+    ),
+    row(
+        CA_FILE,
+        None,
+        Kind::Text,
+        "PEM file with the certificates of an own authority, trusted beside the system's. A relative path counts from the \
+         function's code.",
+    ),
+    row(
+        PROXY,
+        None,
+        Kind::Proxy,
+        "Proxy for all requests to the backend, `http://user:password@host:port`.",
+    ),
+    row(
+        HTTPS_PROXY,
+        None,
+        Kind::Proxy,
+        "Proxy for a backend with TLS, where `LAMBDA_OTLP_PROXY` is not set.",
+    ),
+    row(
+        HTTP_PROXY,
+        None,
+        Kind::Proxy,
+        "Proxy for a backend without TLS, where `LAMBDA_OTLP_PROXY` is not set.",
+    ),
+    row(
+        NO_PROXY,
+        None,
+        Kind::Text,
+        "Hosts, domains and networks that `HTTPS_PROXY` and `HTTP_PROXY` do not apply to, separated by commas.",
     ),
     row(OTEL_ENDPOINT, None, Kind::Url, "Base URL, used where `LAMBDA_OTLP_ENDPOINT` is not set."),
     row(

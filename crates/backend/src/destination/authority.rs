@@ -1,0 +1,75 @@
+//! The certificates of an own authority, out of a PEM file beside the code.
+
+use super::variables::CA_FILE;
+use rustls::RootCertStore;
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use settings::Reader;
+use std::fmt;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The largest bundle that is read: the public authorities of the world are a quarter of it.
+const MOST_BYTES: u64 = 1 << 20;
+
+/// Authorities that are trusted in addition to the system's.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OwnAuthority {
+    /// At least one, each fit to be a trust anchor.
+    certificates: Arc<[CertificateDer<'static>]>,
+}
+
+impl OwnAuthority {
+    /// Reads the variable; a relative path counts from the function's code.
+    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let given = reader.string_if_set(CA_FILE)?;
+        // Lambda's; outside of Lambda a relative path counts from the working directory.
+        let code = PathBuf::from(reader.raw("LAMBDA_TASK_ROOT").unwrap_or_default());
+        let path = code.join(given.trim());
+        let authority = Self::from_file(&path);
+        if let Err(problem) = &authority {
+            reader.mistake(CA_FILE, format!("{}: {problem}", path.display()));
+        }
+        authority.ok()
+    }
+
+    /// Reads a PEM file with one or more certificates. The error does not repeat the path.
+    pub fn from_file(path: &Path) -> Result<Self, String> {
+        let problem = |error: std::io::Error| format!("cannot be read: {}", error.kind());
+        let file = std::fs::File::open(path).map_err(problem)?;
+        let mut pem = Vec::new();
+        file.take(MOST_BYTES + 1).read_to_end(&mut pem).map_err(problem)?;
+        if u64::try_from(pem.len()).is_ok_and(|bytes| bytes > MOST_BYTES) {
+            return Err("larger than 1 MiB".to_owned());
+        }
+        Self::from_pem(&pem)
+    }
+
+    fn from_pem(pem: &[u8]) -> Result<Self, String> {
+        let mut certificates = Vec::new();
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let number = certificates.len() + 1;
+            let certificate =
+                certificate.map_err(|_| format!("certificate {number} is no valid PEM"))?;
+            roots
+                .add(certificate.clone())
+                .map_err(|_| format!("certificate {number} is broken or of an unknown kind"))?;
+            certificates.push(certificate);
+        }
+        if certificates.is_empty() {
+            return Err("holds no certificate in PEM (-----BEGIN CERTIFICATE-----)".to_owned());
+        }
+        Ok(Self { certificates: certificates.into() })
+    }
+
+    pub(crate) fn certificates(&self) -> impl Iterator<Item = CertificateDer<'static>> {
+        self.certificates.iter().cloned()
+    }
+}
+
+impl fmt::Debug for OwnAuthority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "OwnAuthority({} certificates)", self.certificates.len())
+    }
+}

@@ -1,0 +1,267 @@
+//! TLS and proxies as companies have them: own authorities, expired certificates, a proxy on the way. Real handshakes.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+
+use lambda_otlp_backend::{Client, Destination, Outcome, OwnAuthority, Proxy, RetryPolicy};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
+use rustls::pki_types::PrivateKeyDer;
+use simulator::sink::Sink;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::Instant;
+use tokio_rustls::TlsAcceptor;
+use url::Url;
+use wire::Request;
+
+type Authority = CertifiedIssuer<'static, KeyPair>;
+
+fn authority() -> Authority {
+    authority_named("Shop CA")
+}
+
+fn authority_named(name: &str) -> Authority {
+    let mut params = CertificateParams::default();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+}
+
+/// As the forwarder would find it in its package.
+fn trusting(authority: &Authority) -> OwnAuthority {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(authority.pem().as_bytes()).unwrap();
+    OwnAuthority::from_file(file.path()).unwrap()
+}
+
+/// `localhost`'s certificate, valid until this year begins.
+fn server_config(authority: &Authority, until_year: i32) -> rustls::ServerConfig {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+    params.not_after = date_time_ymd(until_year, 1, 1);
+    let key = KeyPair::generate().unwrap();
+    let certificate = params.signed_by(&key, authority).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            vec![certificate.der().clone()],
+            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+        )
+        .unwrap()
+}
+
+/// TLS in front of the sink. Gives the port, and counts the handshakes that succeeded.
+async fn tls_before(sink: &Sink, config: rustls::ServerConfig) -> (u16, Arc<Mutex<usize>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let (address, handshakes) = (sink.address(), Arc::new(Mutex::new(0)));
+    let counted = Arc::clone(&handshakes);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
+            tokio::spawn(async move {
+                let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                *counted.lock().unwrap() += 1;
+                let mut backend = TcpStream::connect(address).await.unwrap();
+                drop(copy_bidirectional(&mut stream, &mut backend).await);
+            });
+        }
+    });
+    (port, handshakes)
+}
+
+/// A proxy that takes CONNECT and plain requests; gives its address and the heads of the requests it saw.
+async fn proxy() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heads = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&heads);
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(tunnel(stream, Arc::clone(&seen)));
+        }
+    });
+    (address, heads)
+}
+
+async fn tunnel(mut client: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let Ok(byte) = client.read_u8().await else { return };
+        head.push(byte);
+    }
+    let text = String::from_utf8(head.clone()).unwrap();
+    let target = text.split(' ').nth(1).unwrap().to_owned();
+    seen.lock().unwrap().push(text.clone());
+    if text.starts_with("CONNECT") {
+        let mut backend = TcpStream::connect(target).await.unwrap();
+        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        drop(copy_bidirectional(&mut client, &mut backend).await);
+    } else {
+        let target = Url::parse(&target).unwrap();
+        let address = (target.host_str().unwrap(), target.port().unwrap());
+        let mut backend = TcpStream::connect(address).await.unwrap();
+        let path = text.replacen(&target[..url::Position::BeforePath], "", 1);
+        backend.write_all(path.as_bytes()).await.unwrap();
+        drop(copy_bidirectional(&mut client, &mut backend).await);
+    }
+}
+
+async fn sink() -> Sink {
+    const NOW: u64 = 1_785_500_000_000_000_000;
+    Sink::builder().clock(|| NOW).start().await.unwrap()
+}
+
+fn destination(base: &str) -> Destination {
+    Destination::new(&Url::parse(base).unwrap())
+}
+
+fn one_record() -> Request {
+    let record = LogRecord { time_unix_nano: 1_785_500_000_000_000_000, ..Default::default() };
+    let scope = ScopeLogs { log_records: vec![record], ..Default::default() };
+    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
+    Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
+}
+
+fn client(destination: &Destination) -> Client {
+    Client::new(destination).unwrap().with_retry_policy(RetryPolicy::default().once())
+}
+
+async fn export(client: &Client) -> Outcome {
+    client.export(None, one_record(), Instant::now() + Duration::from_secs(10)).await
+}
+
+/// The one reason of an export that failed before anything was sent.
+async fn refusal(destination: &Destination) -> String {
+    let outcome = export(&client(destination)).await;
+    assert_eq!((outcome.undelivered(), outcome.ambiguous_items), (1, 0));
+    outcome.parts[0].reason.to_string()
+}
+
+#[tokio::test]
+async fn an_own_authority_is_trusted_and_others_are_not() {
+    let (sink, authority) = (sink().await, authority());
+    let (port, _) = tls_before(&sink, server_config(&authority, 2500)).await;
+    let mut destination = destination(&format!("https://localhost:{port}/api/default"));
+    destination.own_authority = Some(trusting(&authority));
+    assert_eq!(export(&client(&destination)).await.accepted, 1);
+
+    destination.own_authority = Some(trusting(&authority_named("Another CA")));
+    let advice = "give the authority's certificate in LAMBDA_OTLP_CA_FILE";
+    assert_eq!(
+        refusal(&destination).await,
+        format!(
+            "cannot reach localhost:{port}: invalid peer certificate: UnknownIssuer: its authority is not trusted, {advice}"
+        )
+    );
+    // One that was made anew under the same name.
+    destination.own_authority = Some(trusting(&self::authority()));
+    assert_eq!(
+        refusal(&destination).await,
+        format!(
+            "cannot reach localhost:{port}: invalid peer certificate: BadSignature: its authority is not trusted, {advice}"
+        )
+    );
+    assert_eq!(sink.log_records().len(), 1);
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_called_so() {
+    let (sink, authority) = (sink().await, authority());
+    let (port, _) = tls_before(&sink, server_config(&authority, 2020)).await;
+    let mut destination = destination(&format!("https://localhost:{port}/api/default"));
+    destination.own_authority = Some(trusting(&authority));
+    let text = refusal(&destination).await;
+    assert!(
+        text.starts_with(&format!(
+            "cannot reach localhost:{port}: invalid peer certificate: certificate expired"
+        )) && text.ends_with(": renew the server's certificate"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_name_is_refused() {
+    let (sink, authority) = (sink().await, authority());
+    let (port, _) = tls_before(&sink, server_config(&authority, 2500)).await;
+    let mut destination = destination(&format!("https://127.0.0.1:{port}/api/default"));
+    destination.own_authority = Some(trusting(&authority));
+    let text = refusal(&destination).await;
+    assert!(text.contains("not valid for name"), "{text}");
+}
+
+#[tokio::test]
+async fn connections_are_kept_until_they_are_dropped() {
+    let (sink, authority) = (sink().await, authority());
+    let (port, handshakes) = tls_before(&sink, server_config(&authority, 2500)).await;
+    let mut destination = destination(&format!("https://localhost:{port}/api/default"));
+    destination.own_authority = Some(trusting(&authority));
+    let client = client(&destination);
+    let export_twice = async || {
+        for _ in 0..2 {
+            assert_eq!(export(&client).await.accepted, 1);
+        }
+        *handshakes.lock().unwrap()
+    };
+    assert_eq!(export_twice().await, 1);
+    client.drop_connections().unwrap();
+    assert_eq!(export_twice().await, 2);
+}
+
+#[tokio::test]
+async fn a_proxy_is_used_for_both_schemes_and_sees_its_credentials_alone() {
+    let (sink, authority) = (sink().await, authority());
+    let (port, _) = tls_before(&sink, server_config(&authority, 2500)).await;
+    let (address, heads) = proxy().await;
+    let proxy = Url::parse(&format!("http://me:hunter22@{address}")).unwrap();
+    let through = |base: &str| {
+        let mut destination = destination(base);
+        destination.headers.push("authorization", "Basic c2VjcmV0").unwrap();
+        destination.own_authority = Some(trusting(&authority));
+        destination.proxy = Some(Proxy::new(&proxy));
+        destination
+    };
+    let https = through(&format!("https://localhost:{port}/api/default"));
+    assert_eq!(export(&client(&https)).await.accepted, 1);
+    let head = heads.lock().unwrap().pop().unwrap();
+    assert!(head.starts_with(&format!("CONNECT localhost:{port} HTTP/1.1\r\n")), "{head}");
+    let head = head.to_lowercase();
+    assert!(head.contains("proxy-authorization: basic bwu6ahvudgvymji=\r\n"), "{head}");
+    assert!(!head.contains("c2vjcmv0"), "{head}");
+    assert!(!format!("{https:?}").contains("hunter22"), "{https:?}");
+
+    let http = through(sink.base());
+    assert_eq!(export(&client(&http)).await.accepted, 1);
+    let head = heads.lock().unwrap().pop().unwrap();
+    assert!(head.starts_with(&format!("POST {}/v1/logs HTTP/1.1\r\n", sink.base())), "{head}");
+
+    let mut exempt = http.clone();
+    exempt.proxy.as_mut().unwrap().exempt = "127.0.0.0/8".to_owned();
+    assert_eq!(export(&client(&exempt)).await.accepted, 1);
+    assert_eq!(heads.lock().unwrap().len(), 0);
+}
+
+#[tokio::test]
+async fn a_proxy_that_cannot_be_reached_is_named_without_its_credentials() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let mut destination = destination("https://o2.example.com/api/default");
+    destination.own_authority = Some(trusting(&authority()));
+    destination.proxy =
+        Some(Proxy::new(&Url::parse(&format!("http://me:hunter22@{closed}")).unwrap()));
+    assert_eq!(
+        refusal(&destination).await,
+        format!("cannot reach o2.example.com:443 through the proxy {closed}: connection refused")
+    );
+}

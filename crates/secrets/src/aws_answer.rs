@@ -1,0 +1,211 @@
+//! What AWS's JSON protocols answer: a secret, or an error with what to do about it.
+
+use crate::SecretError;
+use serde::Deserialize;
+use settings::{Secret, SecretReference, SecretStore};
+
+/// An answer, and what was asked.
+pub(crate) struct Answered<'a> {
+    pub(crate) reference: &'a SecretReference,
+    pub(crate) host: &'a str,
+    pub(crate) region: &'a str,
+    pub(crate) status: u16,
+    pub(crate) body: &'a [u8],
+}
+
+/// `GetSecretValue` and `GetParameter`.
+#[derive(Deserialize)]
+struct Found {
+    #[serde(rename = "SecretString")]
+    secret_string: Option<String>,
+    #[serde(rename = "SecretBinary")]
+    secret_binary: Option<serde::de::IgnoredAny>,
+    #[serde(rename = "Parameter")]
+    parameter: Option<Parameter>,
+}
+
+#[derive(Deserialize)]
+struct Parameter {
+    #[serde(rename = "Value")]
+    value: Option<String>,
+}
+
+/// `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`, the message in either case.
+#[derive(Deserialize, Default)]
+struct Refusal {
+    #[serde(rename = "__type", default)]
+    code: String,
+    #[serde(rename = "Message", alias = "message", default)]
+    message: String,
+}
+
+pub(crate) fn read_answer(answered: &Answered<'_>) -> Result<Secret, SecretError> {
+    if answered.status != 200 {
+        return Err(refusal(answered));
+    }
+    let unusable = |problem: &str| SecretError::Unusable {
+        secret: answered.reference.to_string(),
+        problem: problem.to_owned(),
+    };
+    // The error of the parser may quote the secret.
+    let found: Found = serde_json::from_slice(answered.body)
+        .map_err(|_| unusable(&format!("the answer of {} is not what AWS gives", answered.host)))?;
+    let text = match answered.reference.store {
+        SecretStore::SecretsManager => found.secret_string,
+        SecretStore::ParameterStore => found.parameter.and_then(|parameter| parameter.value),
+    };
+    match text {
+        Some(text) => Ok(Secret::new(text)),
+        None if found.secret_binary.is_some() => Err(unusable("it is binary, keep it as text")),
+        None => Err(unusable("it has no value")),
+    }
+}
+
+fn refusal(answered: &Answered<'_>) -> SecretError {
+    let Answered { reference, host, region, status, body } = *answered;
+    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
+    // A namespace before it, and in some answers a URL behind it.
+    let code = refusal.code.rsplit('#').next().unwrap_or_default();
+    let code = code.split(':').next().unwrap_or_default();
+    let (secret, text) = (reference.to_string(), excerpt(&refusal.message));
+    match code {
+        "AccessDeniedException" | "AccessDenied" => {
+            let (action, resource) = missing_permission(reference, &refusal.message);
+            SecretError::Denied { secret, action, resource, text }
+        }
+        // Secrets Manager cannot tell us the key either; the message says more.
+        "DecryptionFailure" => SecretError::Denied {
+            secret,
+            action: "kms:Decrypt",
+            resource: "the key it is encrypted with".to_owned(),
+            text,
+        },
+        "ResourceNotFoundException" | "ParameterNotFound" | "ParameterVersionNotFound" => {
+            SecretError::NotFound { secret, region: region.to_owned() }
+        }
+        _ => {
+            let (host, code) = (host.to_owned(), excerpt(code));
+            SecretError::Refused { secret, host, status, code, text }
+        }
+    }
+}
+
+/// What to allow. A name is made the pattern of an ARN that a policy can hold.
+fn missing_permission(reference: &SecretReference, message: &str) -> (&'static str, String) {
+    if message.contains("kms:Decrypt") || message.contains("to KMS") {
+        return ("kms:Decrypt", "the key it is encrypted with".to_owned());
+    }
+    let action = match reference.store {
+        SecretStore::SecretsManager => "secretsmanager:GetSecretValue",
+        SecretStore::ParameterStore => "ssm:GetParameter",
+    };
+    let resource = if reference.id.starts_with("arn:") {
+        reference.id.clone()
+    } else {
+        let name = reference.id.split(':').next().unwrap_or_default();
+        format!("arn:*:ssm:*:*:parameter/{}", name.trim_start_matches('/'))
+    };
+    (action, resource)
+}
+
+/// On one line, cut.
+fn excerpt(text: &str) -> String {
+    const MOST_CHARS: usize = 300;
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    let head: String = line.chars().take(MOST_CHARS).collect();
+    if head.len() < line.len() { format!("{head}…") } else { head }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:1:secret:o2-AbCdEf";
+
+    #[track_caller]
+    fn check(reference: &str, status: u16, body: &str, expected: Result<&str, &str>) {
+        let reference = SecretReference::parse(reference).unwrap();
+        let answered = Answered {
+            reference: &reference,
+            host: "host",
+            region: "eu-west-1",
+            status,
+            body: body.as_bytes(),
+        };
+        let answer = read_answer(&answered).map_err(|error| error.to_string());
+        assert_eq!(answer.as_ref().map(Secret::expose).map_err(String::as_str), expected);
+    }
+
+    #[test]
+    fn values() {
+        check(ARN, 200, r#"{"ARN":"x","SecretString":"a\"b"}"#, Ok("a\"b"));
+        check("ssm:/o2", 200, r#"{"Parameter":{"Name":"/o2","Value":"v"}}"#, Ok("v"));
+        let unusable = |problem: &str| format!("cannot use {ARN}: {problem}");
+        check(
+            ARN,
+            200,
+            r#"{"SecretBinary":"aHVudGVyMg=="}"#,
+            Err(&unusable("it is binary, keep it as text")),
+        );
+        check(ARN, 200, "{}", Err(&unusable("it has no value")));
+        let odd = unusable("the answer of host is not what AWS gives");
+        check(ARN, 200, "<html>", Err(&odd));
+        check(ARN, 200, r#"{"SecretString":["hunter2"]}"#, Err(&odd));
+    }
+
+    #[test]
+    fn refusals_say_what_to_do() {
+        let denied = r#"{"__type":"AccessDeniedException","Message":"User: arn:aws:sts::1:assumed-role/f/f is not authorized"}"#;
+        check(
+            ARN,
+            400,
+            denied,
+            Err(&format!(
+                "cannot read {ARN}: access denied; allow secretsmanager:GetSecretValue on {ARN} in the function's role \
+             (User: arn:aws:sts::1:assumed-role/f/f is not authorized)"
+            )),
+        );
+        check(
+            "ssm:/o2/auth:3#key",
+            400,
+            denied,
+            Err(
+                "cannot read ssm:/o2/auth:3#key: access denied; allow ssm:GetParameter on arn:*:ssm:*:*:parameter/o2/auth in the \
+             function's role (User: arn:aws:sts::1:assumed-role/f/f is not authorized)",
+            ),
+        );
+        check(
+            "ssm:/o2",
+            400,
+            r#"{"__type":"AccessDeniedException","message":"not authorized to perform: kms:Decrypt"}"#,
+            Err(
+                "cannot read ssm:/o2: access denied; allow kms:Decrypt on the key it is encrypted with in the function's role \
+             (not authorized to perform: kms:Decrypt)",
+            ),
+        );
+        let missing = "not found in eu-west-1; is it in another region or account, or misspelt?";
+        check(
+            ARN,
+            400,
+            r#"{"__type":"com.amazonaws.secretsmanager#ResourceNotFoundException"}"#,
+            Err(&format!("cannot read {ARN}: {missing}")),
+        );
+        check(
+            "ssm:/o2",
+            400,
+            r#"{"__type":"ParameterNotFound"}"#,
+            Err(&format!("cannot read ssm:/o2: {missing}")),
+        );
+        check(
+            "ssm:/o2",
+            400,
+            r#"{"__type":"ThrottlingException:http://x","message":"Rate\nexceeded"}"#,
+            Err("cannot read ssm:/o2: host answered 400 ThrottlingException: Rate exceeded"),
+        );
+        check("ssm:/o2", 502, "<html>", Err("cannot read ssm:/o2: host answered 502"));
+    }
+}

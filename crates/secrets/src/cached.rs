@@ -1,0 +1,126 @@
+//! One secret, read when it is needed, again when it is time, and again when a backend refuses it.
+
+use crate::aws::SecretService;
+use crate::{SecretError, authorization};
+use settings::{Secret, SecretReference};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// The service is asked at most once in this time, whoever wants to know: a backend that refuses every request must not make
+/// every request a call of the service.
+const AT_MOST_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a value is used past its lifetime before a service that fails is asked again.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A secret that stands for an authorization header. Time is that of [`tokio::time`].
+#[derive(Debug)]
+pub struct Cached<S> {
+    service: S,
+    reference: SecretReference,
+    lifetime: Duration,
+    /// Held while the service is asked, so that all who ask meanwhile share the answer.
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    value: Option<Secret>,
+    version: u64,
+    /// When the last answer came, and why it gave no value.
+    asked_at: Option<Instant>,
+    failure: Option<SecretError>,
+    /// When the value has to be read again; with a value only.
+    due_at: Option<Instant>,
+}
+
+/// A value as it is known now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// The value of the authorization header.
+    pub authorization: Secret,
+    /// Grows when the value changes, and only then.
+    pub version: u64,
+    /// Why the service could not be asked for a newer one; the value is the one before.
+    pub failure: Option<SecretError>,
+}
+
+impl<S: SecretService> Cached<S> {
+    /// The secret of this reference, read for the first time when it is asked for.
+    pub fn new(service: S, reference: SecretReference, lifetime: Duration) -> Self {
+        Self { service, reference, lifetime, state: Mutex::default() }
+    }
+
+    /// Which secret it is.
+    pub fn reference(&self) -> &SecretReference {
+        &self.reference
+    }
+
+    /// The value, read first if there is none or its lifetime is over. While the service fails the value before is given; an
+    /// error means that there has never been one.
+    pub async fn current(&self) -> Result<Current, SecretError> {
+        let mut state = self.state.lock().await;
+        let is_due = state.due_at.is_none_or(|due_at| Instant::now() >= due_at);
+        if is_due {
+            self.ask(&mut state).await;
+        }
+        state.current()
+    }
+
+    /// The value, read again because the one before was refused, unless the service was asked just now.
+    pub async fn reread(&self) -> Result<Current, SecretError> {
+        let mut state = self.state.lock().await;
+        self.ask(&mut state).await;
+        state.current()
+    }
+
+    async fn ask(&self, state: &mut State) {
+        let just_asked = |asked_at: Instant| asked_at.elapsed() < AT_MOST_EVERY;
+        if state.asked_at.is_some_and(just_asked) {
+            return;
+        }
+        let read = self.service.read(&self.reference).await.and_then(|secret| {
+            authorization(&secret, self.reference.key.as_deref()).map_err(|problem| {
+                SecretError::Unusable { secret: self.reference.to_string(), problem }
+            })
+        });
+        let now = Instant::now();
+        state.asked_at = Some(now);
+        match read {
+            Ok(value) => {
+                state.failure = None;
+                state.due_at = now.checked_add(self.lifetime);
+                if state.value.as_ref() != Some(&value) {
+                    state.version += 1;
+                    state.value = Some(value);
+                }
+            }
+            Err(error) => {
+                state.due_at = state.value.as_ref().map(|_| now + PATIENCE.min(self.lifetime));
+                state.failure = Some(error);
+            }
+        }
+    }
+}
+
+impl State {
+    fn current(&self) -> Result<Current, SecretError> {
+        match (&self.value, &self.failure) {
+            (Some(authorization), failure) => Ok(Current {
+                authorization: authorization.clone(),
+                version: self.version,
+                failure: failure.clone(),
+            }),
+            (None, Some(failure)) => Err(failure.clone()),
+            // `ask` leaves one or the other.
+            (None, None) => {
+                Err(SecretError::NoAnswer { secret: String::new(), text: "never asked".to_owned() })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "cached_tests.rs"]
+mod tests;

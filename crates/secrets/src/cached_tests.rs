@@ -1,0 +1,140 @@
+use super::*;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use tokio::time::{advance, sleep};
+
+const REFERENCE: &str = "ssm:/o2";
+
+/// Takes 100 ms to answer, along a script, and counts.
+#[derive(Debug, Default)]
+struct Scripted {
+    answers: Mutex<VecDeque<Result<&'static str, ()>>>,
+    asked: Mutex<usize>,
+}
+
+impl SecretService for Scripted {
+    async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
+        sleep(Duration::from_millis(100)).await;
+        *self.asked.lock().unwrap() += 1;
+        let answer = self.answers.lock().unwrap().pop_front().expect("asked too often");
+        answer.map(Secret::new).map_err(|()| down(reference))
+    }
+}
+
+fn down(reference: &SecretReference) -> SecretError {
+    SecretError::NoAnswer { secret: reference.to_string(), text: "down".to_owned() }
+}
+
+fn cached(answers: &[Result<&'static str, ()>]) -> Cached<Arc<Scripted>> {
+    let answers = Mutex::new(answers.iter().copied().collect());
+    let service = Arc::new(Scripted { answers, ..Scripted::default() });
+    Cached::new(service, SecretReference::parse(REFERENCE).unwrap(), Duration::from_mins(5))
+}
+
+impl Cached<Arc<Scripted>> {
+    fn asked(&self) -> usize {
+        *self.service.asked.lock().unwrap()
+    }
+}
+
+/// `Bearer a, version 1`, or the error.
+fn shown(current: Result<Current, SecretError>) -> String {
+    match current {
+        Ok(Current { authorization, version, failure }) => {
+            let kept = if failure.is_some() { ", kept" } else { "" };
+            format!("{}, version {version}{kept}", authorization.expose())
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_value_is_read_once_in_its_lifetime() {
+    let cached = cached(&[Ok("Bearer a"), Ok("Bearer a"), Ok("Bearer b")]);
+    for _ in 0..3 {
+        assert_eq!(shown(cached.current().await), "Bearer a, version 1");
+    }
+    assert_eq!(cached.asked(), 1);
+    advance(secs(299)).await;
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1");
+    assert_eq!(cached.asked(), 1);
+    advance(secs(2)).await;
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1");
+    assert_eq!(cached.asked(), 2);
+    advance(secs(300)).await;
+    assert_eq!(shown(cached.current().await), "Bearer b, version 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_asks_meanwhile_shares_the_answer() {
+    let cached = cached(&[Ok("Bearer a"), Ok("Bearer b")]);
+    let (first, second, third) = tokio::join!(cached.current(), cached.current(), cached.reread());
+    for current in [first, second, third] {
+        assert_eq!(shown(current), "Bearer a, version 1");
+    }
+    assert_eq!(cached.asked(), 1);
+    advance(secs(10)).await;
+    let (first, second) = tokio::join!(cached.reread(), cached.reread());
+    assert_eq!([shown(first), shown(second)], ["Bearer b, version 2"; 2]);
+    assert_eq!(cached.asked(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn refusals_ask_again_but_not_for_every_request() {
+    let cached = cached(&[Ok("Bearer a"), Ok("Bearer b"), Ok("Bearer c")]);
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1");
+    advance(secs(4)).await;
+    assert_eq!(shown(cached.reread().await), "Bearer a, version 1");
+    advance(secs(1)).await;
+    assert_eq!(shown(cached.reread().await), "Bearer b, version 2");
+    assert_eq!(shown(cached.reread().await), "Bearer b, version 2");
+    advance(secs(5)).await;
+    assert_eq!(shown(cached.reread().await), "Bearer c, version 3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_value_before_is_kept_while_the_service_fails() {
+    let cached = cached(&[Ok("Bearer a"), Err(()), Err(()), Ok("Bearer b")]);
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1");
+    advance(secs(301)).await;
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1, kept");
+    advance(secs(29)).await;
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1, kept");
+    assert_eq!(cached.asked(), 2);
+    advance(secs(2)).await;
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1, kept");
+    assert_eq!(cached.asked(), 3);
+    advance(secs(30)).await;
+    assert_eq!(shown(cached.current().await), "Bearer b, version 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_any_value_the_service_is_asked_every_few_seconds() {
+    // What is there is no authorization, too.
+    let cached = cached(&[Err(()), Ok("hunter2"), Ok("Bearer a")]);
+    let down = "cannot read ssm:/o2: down";
+    assert_eq!(shown(cached.current().await), down);
+    advance(secs(4)).await;
+    assert_eq!(shown(cached.current().await), down);
+    advance(secs(1)).await;
+    let text = shown(cached.current().await);
+    assert!(text.starts_with("cannot use ssm:/o2: expected `Basic …`"), "{text}");
+    assert!(!text.contains("hunter2"));
+    advance(secs(5)).await;
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1");
+    assert_eq!(cached.asked(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_gives_up_does_not_stop_the_others() {
+    let cached = cached(&[Ok("Bearer a")]);
+    let hurried = tokio::time::timeout(Duration::from_millis(50), cached.current());
+    let (hurried, other) = tokio::join!(hurried, cached.current());
+    assert!(hurried.is_err());
+    assert_eq!(shown(other), "Bearer a, version 1");
+    assert!(!format!("{cached:?}").contains("Bearer"), "{cached:?}");
+}

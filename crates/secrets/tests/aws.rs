@@ -1,0 +1,114 @@
+//! Reads secrets from a fake of AWS's JSON protocols, over real sockets.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+
+mod fake;
+
+use fake::{Answer, Fake, SECRET_KEY};
+use lambda_otlp_secrets::{Aws, AwsSettings, Credentials, SecretService};
+use settings::{Secret, SecretReference};
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::time::Instant;
+use url::Url;
+
+const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
+
+fn settings(url: &Url) -> AwsSettings {
+    AwsSettings {
+        credentials: Some(Credentials {
+            access_key_id: Secret::new("AKIDEXAMPLE"),
+            secret_access_key: Secret::new(SECRET_KEY),
+            session_token: Some(Secret::new("session/token==")),
+        }),
+        region: Some("us-east-1".to_owned()),
+        secrets_manager: Some(url.clone()),
+        parameter_store: Some(url.clone()),
+    }
+}
+
+async fn read(settings: AwsSettings, reference: &str) -> Result<String, String> {
+    let aws = Aws::new(settings, || UNIX_EPOCH + Duration::from_secs(1_785_500_000));
+    let reference = SecretReference::parse(reference).unwrap();
+    let secret = aws.read(&reference).await;
+    secret.map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string())
+}
+
+fn found() -> Answer {
+    Answer::Is(200, r#"{"SecretString":"hunter2"}"#.to_owned())
+}
+
+#[tokio::test]
+async fn a_secret_is_asked_for_in_the_region_of_its_arn() {
+    let (fake, url) = Fake::start([found()]).await;
+    let secret = read(settings(&url), &format!("{ARN}#key")).await;
+    assert_eq!(secret.as_deref(), Ok("hunter2"));
+    let (target, region, body) = fake.requests.lock().unwrap()[0].clone();
+    assert_eq!((target.as_str(), region.as_str()), ("secretsmanager.GetSecretValue", "eu-west-1"));
+    assert_eq!(body, format!(r#"{{"SecretId":"{ARN}"}}"#));
+}
+
+#[tokio::test]
+async fn a_parameter_is_asked_for_decrypted() {
+    let answer = Answer::Is(200, r#"{"Parameter":{"Value":"hunter2"}}"#.to_owned());
+    let (fake, url) = Fake::start([answer]).await;
+    assert_eq!(read(settings(&url), "ssm:/o2/auth").await.as_deref(), Ok("hunter2"));
+    let (target, region, body) = fake.requests.lock().unwrap()[0].clone();
+    assert_eq!((target.as_str(), region.as_str()), ("AmazonSSM.GetParameter", "us-east-1"));
+    assert_eq!(body, r#"{"Name":"/o2/auth","WithDecryption":true}"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_pass_is_repeated_once_and_nothing_else_is() {
+    let check = async |answers: &[Answer], expected: &str| {
+        let (fake, url) = Fake::start(answers.iter().cloned()).await;
+        let result = read(settings(&url), ARN).await.unwrap_or_else(|error| error);
+        let host = url.authority();
+        assert_eq!(result, expected.replace("HOST", host), "{answers:?}");
+        assert_eq!(fake.answers.lock().unwrap().len(), 0, "{answers:?}");
+    };
+    let is = |status, code: &str| Answer::Is(status, format!(r#"{{"__type":"{code}"}}"#));
+    check(&[is(503, "x"), found()], "hunter2").await;
+    check(&[is(400, "ThrottlingException"), found()], "hunter2").await;
+    check(&[Answer::Closes, found()], "hunter2").await;
+    let twice = [is(500, "InternalServiceError"), is(503, "")];
+    check(&twice, &format!("cannot read {ARN}: HOST answered 503")).await;
+    let expired = [is(400, "ExpiredTokenException")];
+    check(&expired, &format!("cannot read {ARN}: HOST answered 400 ExpiredTokenException")).await;
+    let missing = [is(400, "ResourceNotFoundException")];
+    let text = "not found in eu-west-1; is it in another region or account, or misspelt?";
+    check(&missing, &format!("cannot read {ARN}: {text}")).await;
+    let large = [Answer::Is(200, "x".repeat(600 * 1024))];
+    check(&large, &format!("cannot use {ARN}: the answer is larger than a secret can be")).await;
+    check(&[Answer::Is(302, String::new())], &format!("cannot read {ARN}: HOST answered 302"))
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_never_answers_costs_seconds() {
+    let (_fake, url) = Fake::start([Answer::Never, Answer::Never]).await;
+    let start = Instant::now();
+    let error = read(settings(&url), ARN).await.unwrap_err();
+    assert_eq!(
+        error,
+        format!(
+            "cannot read {ARN}: cannot reach {}: timed out; does the function's VPC have a way to it, such as a VPC endpoint?",
+            url.authority()
+        )
+    );
+    assert!(start.elapsed() < Duration::from_secs(7), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_missing_is_named() {
+    let url = Url::parse("http://127.0.0.1:9/").unwrap();
+    let without_credentials = AwsSettings { credentials: None, ..settings(&url) };
+    assert_eq!(
+        read(without_credentials, "ssm:/o2").await.unwrap_err(),
+        "cannot read ssm:/o2: AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set; Lambda sets both from the function's role"
+    );
+    let without_region = AwsSettings { region: None, ..settings(&url) };
+    assert_eq!(
+        read(without_region, "ssm:/o2").await.unwrap_err(),
+        "cannot read ssm:/o2: in which region is it? Give its ARN, or set AWS_REGION"
+    );
+}

@@ -1,0 +1,125 @@
+//! A fake of AWS's JSON protocols that recomputes each signature by the specification, with no code of the client's.
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::{Bytes, Incoming};
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use sha2::{Digest, Sha256};
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+use url::Url;
+
+pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+/// What the service does with a request.
+#[derive(Debug, Clone)]
+pub(crate) enum Answer {
+    Is(u16, String),
+    /// Closes the connection.
+    Closes,
+    Never,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Fake {
+    pub(crate) answers: Mutex<VecDeque<Answer>>,
+    /// Target, region of the signature, body.
+    pub(crate) requests: Mutex<Vec<(String, String, String)>>,
+}
+
+impl Fake {
+    pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> (Arc<Self>, Url) {
+        let fake = Arc::new(Self {
+            answers: Mutex::new(answers.into_iter().collect()),
+            ..Self::default()
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+        let serving = Arc::clone(&fake);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let fake = Arc::clone(&serving);
+                let service = hyper::service::service_fn(move |request| {
+                    let fake = Arc::clone(&fake);
+                    async move { fake.answer(request).await }
+                });
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        (fake, url)
+    }
+
+    async fn answer(
+        &self,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, &'static str> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let header = |name: &str| head.headers.get(name).unwrap().to_str().unwrap().to_owned();
+        let region = check_signature(&head, &body);
+        let body = String::from_utf8(body.to_vec()).unwrap();
+        self.requests.lock().unwrap().push((header("x-amz-target"), region, body));
+        let answer = self.answers.lock().unwrap().pop_front().unwrap();
+        match answer {
+            Answer::Is(status, body) => {
+                Ok(Response::builder().status(status).body(Full::from(body)).unwrap())
+            }
+            Answer::Closes => Err("closes"),
+            Answer::Never => std::future::pending().await,
+        }
+    }
+}
+
+/// AWS "Create a signed AWS API request", steps 1 to 4. Gives the region that was signed.
+fn check_signature(head: &hyper::http::request::Parts, body: &[u8]) -> String {
+    let header = |name: &str| head.headers.get(name).unwrap().to_str().unwrap().to_owned();
+    let authorization = header("authorization");
+    let field = |name: &str| {
+        let after = authorization.split_once(&format!("{name}=")).unwrap().1;
+        after.split(", ").next().unwrap().to_owned()
+    };
+    let (credential, signed, signature) =
+        (field("Credential"), field("SignedHeaders"), field("Signature"));
+    for needed in ["content-type", "host", "x-amz-date", "x-amz-security-token", "x-amz-target"] {
+        assert!(signed.split(';').any(|name| name == needed), "{needed} is not signed: {signed}");
+    }
+    let mut canonical = format!("{}\n{}\n\n", head.method, head.uri.path());
+    for name in signed.split(';') {
+        writeln!(canonical, "{name}:{}", header(name).trim()).unwrap();
+    }
+    write!(canonical, "\n{signed}\n{}", hex(&Sha256::digest(body))).unwrap();
+    let scope = credential.split_once('/').unwrap().1;
+    let to_sign = format!(
+        "AWS4-HMAC-SHA256\n{}\n{scope}\n{}",
+        header("x-amz-date"),
+        hex(&Sha256::digest(canonical))
+    );
+    let mut key = format!("AWS4{SECRET_KEY}").into_bytes();
+    for part in scope.split('/') {
+        key = hmac(&key, part.as_bytes());
+    }
+    assert_eq!(signature, hex(&hmac(&key, to_sign.as_bytes())));
+    scope.split('/').nth(1).unwrap().to_owned()
+}
+
+/// RFC 2104.
+fn hmac(key: &[u8], text: &[u8]) -> Vec<u8> {
+    let mut block = [0; 64];
+    block[..key.len()].copy_from_slice(key);
+    let pad = |with: u8| block.map(|byte| byte ^ with);
+    let inner = Sha256::new().chain_update(pad(0x36)).chain_update(text).finalize();
+    Sha256::new().chain_update(pad(0x5c)).chain_update(inner).finalize().to_vec()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}
