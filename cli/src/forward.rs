@@ -2,9 +2,11 @@
 
 use anyhow::{Context as _, bail};
 use forwarder::config::Config;
-use forwarder::deliver::{DryRun, Export};
-use forwarder::forward::{Forwarder, Invocation, Options, Report};
+use forwarder::forward::{Forwarder, Invocation, Options};
 use forwarder::ledger::Ledger;
+use forwarder::outlet::{DryRun, Export, Outlet};
+use forwarder::placing::{Kept, NoQueue, Queues};
+use forwarder::report::Report;
 use forwarder::shift::TimeShift;
 use forwarder::source::{Event, SourceLimits};
 use settings::{Env, Source};
@@ -53,7 +55,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let config = config?;
     let mut options = forwarder::options(&config);
     // The events come from files, none of them from this process's own log group.
-    options.own_log_group = None;
+    options.own_log_groups.clear();
     options.most_details = usize::MAX;
     let now = now_unix_nano();
     if arguments.shift_time {
@@ -64,10 +66,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ledger, complete) = runtime.block_on(async {
         if arguments.dry_run {
-            forward_all(arguments, DryRun, options, now).await
+            let outlet = forwarder::default_outlet(&config, DryRun);
+            forward_all(arguments, outlet, options, now).await
         } else {
             let client = backend::Client::new(&config.destination)?;
-            forward_all(arguments, client, options, now).await
+            let outlet = forwarder::default_outlet(&config, client);
+            forward_all(arguments, outlet, options, now).await
         }
     })?;
     let mut out = io::stdout().lock();
@@ -85,11 +89,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 async fn forward_all<E: Export>(
     arguments: &Arguments,
-    export: E,
+    outlet: Outlet<E>,
     options: Options,
     observed_unix_nano: u64,
 ) -> anyhow::Result<(Ledger, bool)> {
-    let forwarder = Forwarder::new(export, options);
+    // There is nobody to deliver again later: what is not taken is said to be returned.
+    let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
     let mut ledger = Ledger::default();
     let mut complete = true;
     for path in &arguments.events {
@@ -103,11 +108,12 @@ async fn forward_all<E: Export>(
             }
         };
         let deadline = Instant::now() + TIME_FOR_EVENT;
-        let invocation = Invocation { observed_unix_nano, deadline, account: None };
+        let invocation =
+            Invocation { observed_unix_nano, deadline, queue_deadline: deadline, account: None };
         let report = forwarder.forward(incoming, &invocation).await;
         explain(path, &report);
         complete &= report.is_complete();
-        ledger += report.ledger;
+        ledger += report.account.total;
     }
     Ok((ledger, complete))
 }
@@ -124,13 +130,12 @@ fn explain(path: &Path, report: &Report) {
             line.reason, line.bytes, line.sha256
         );
     }
-    for part in &report.undelivered {
-        eprintln!(
-            "{path}: returned: {} of {}: {}",
-            plural(part.items, part.kind.item()),
-            part.kind,
-            part.reason
+    for part in report.undelivered.iter().filter(|part| part.kept != Kept::LogGroup) {
+        let what = part.kind.map_or_else(
+            || plural(part.items, "log event"),
+            |kind| format!("{} of {kind}", plural(part.items, kind.item())),
         );
+        eprintln!("{path}: returned: {what}: {}", part.reason);
     }
     for (reason, items) in &report.dropped {
         eprintln!("{path}: dropped: {}: {reason}", plural(*items, "item"));

@@ -1,6 +1,6 @@
 //! A client with the secret it sends: loaded before the first request, read again when the backend refuses it.
 
-use crate::deliver::Export;
+use crate::outlet::Export;
 use backend::{
     Client, ClientError, Destination, Fate, HttpTransport, Outcome, Reason, Transport, Undelivered,
 };
@@ -134,8 +134,8 @@ fn unsent(request: Request, text: String) -> Outcome {
 }
 
 impl<T: Transport + Send, S: SecretService> Export for Authorized<T, S> {
-    async fn export(&self, request: Request, deadline: Instant) -> Outcome {
-        Authorized::export(self, None, request, deadline).await
+    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        Authorized::export(self, stream, request, deadline).await
     }
 }
 

@@ -21,6 +21,13 @@ const OWN: &[Variable] = &[
         doc: "`legacy` also writes the metric names of the older OpenObserve extension, as gauges.",
     },
     Variable {
+        name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
+        default: None,
+        kind: Kind::Text,
+        doc: "Other log groups of the delivery path, separated by commas, such as that of the redrive function: \
+              their events are dropped and counted, or each delivery would cause the next.",
+    },
+    Variable {
         name: "LAMBDA_OTLP_LOG_LEVEL",
         default: Some("warn"),
         kind: Kind::Choice(&["error", "warn", "info", "debug"]),
@@ -53,8 +60,8 @@ pub struct Config {
     pub platform: platform::Options,
     /// The region of the forwarder, and so of the log groups.
     pub region: Option<String>,
-    /// The forwarder's own log group.
-    pub own_log_group: Option<String>,
+    /// Log groups of the delivery path: the forwarder's own, and those named.
+    pub own_log_groups: Vec<String>,
     /// Level of the own log.
     pub log_level: tracing::Level,
 }
@@ -91,14 +98,18 @@ impl Config {
         ];
         let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN);
         let region = reader.string_if_set("AWS_REGION");
+        let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
+        let others = others.split(',').map(|group| group.trim().to_owned());
         let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
+        let own_log_groups =
+            own_log_group.into_iter().chain(others).filter(|group| !group.is_empty()).collect();
         let destination = destination?;
         let shape = match destination.profile {
             Profile::OpenObserve => platform::Shape::OpenObserve,
             Profile::Otlp => platform::Shape::Otlp,
         };
         let platform = platform::Options { shape, names, platform_logs_all };
-        Some(Self { destination, platform, region, own_log_group, log_level })
+        Some(Self { destination, platform, region, own_log_groups, log_level })
     }
 }
 

@@ -36,10 +36,11 @@ pub struct Converted {
     pub decoded_bytes: usize,
     /// The service that telemetry without a service name is given to.
     pub service_name: String,
-    /// Events, consumed events, items, and dead-lettered lines so far.
+    /// Log events and consumed log events. Items are counted on their way to a destination.
     pub ledger: Ledger,
-    /// The lines that claim to be OTLP and did not decode, with the id of their log event.
-    pub undecodable: Vec<(String, UndecodableLine)>,
+    /// The lines that claim to be OTLP and did not decode, with their log event; its message is left
+    /// out.
+    pub undecodable: Vec<(LogEvent, UndecodableLine)>,
     /// Figures of Lambda's that were no plausible numbers.
     pub implausible_figures: usize,
     /// Where the stream stands, for its next log events.
@@ -65,9 +66,9 @@ impl Window {
         self.envelope == *envelope || self.envelope == Envelope::default()
     }
 
-    /// Number of log events that wait for the end of their line.
-    pub fn held(&self) -> usize {
-        self.held.len()
+    /// The log events that wait for the end of their line.
+    pub fn held(&self) -> &[LogEvent] {
+        &self.held
     }
 
     /// At the end of the delivery: the log events that still wait. They are to be converted once
@@ -103,7 +104,7 @@ pub fn convert(
     let service_name = identity.service_name.clone();
     let others = Converter::new(identity, options.platform, observed_unix_nano)
         .with_window(std::mem::take(&mut window.platform));
-    let held_before = window.held();
+    let held_before = window.held.len();
     let mut stream = Stream {
         options,
         others,
@@ -118,7 +119,7 @@ pub fn convert(
         }
     }
     let Stream { others, mut window, mut converted, .. } = stream;
-    converted.ledger.events = held_before + converted.taken - window.held();
+    converted.ledger.events = held_before + converted.taken - window.held.len();
     let rest = others.finish();
     converted.ledger.consumed += rest.consumed;
     converted.implausible_figures = rest.dropped_values;
@@ -204,9 +205,10 @@ impl Stream<'_> {
                 &log_event(event, &event.message, self.options),
                 &Undecodable { reason: &reason, size_bytes: line.bytes, sha256: &line.sha256 },
             );
-            self.converted.ledger.items.undecodable += 1;
-            self.converted.ledger.dead_lettered += 1;
-            self.converted.undecodable.push((event.id.clone(), line));
+            let LogEvent { id, timestamp_ms, .. } = event;
+            let event =
+                LogEvent { id: id.clone(), timestamp_ms: *timestamp_ms, message: String::new() };
+            self.converted.undecodable.push((event, line));
         }
         if let Some(text) = &reading.text {
             self.others.log_event(&log_event(event, text, self.options));
@@ -224,7 +226,6 @@ fn log_event<'a>(
 }
 
 fn take(converted: &mut Converted, request: Request) {
-    converted.ledger.items.add(request.kind(), request.items());
     if request.items() > 0 {
         converted.decoded_bytes += request.bytes().len();
         converted.requests.push(request);

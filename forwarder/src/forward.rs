@@ -1,16 +1,23 @@
 //! The pipeline: one event in, its log events converted and delivered in chunks, one report out.
 
 use crate::convert::{ConvertOptions, Converted, Window, convert};
-use crate::deliver::{DeliverOptions, Export, Undelivered, deliver};
+use crate::deliver::{Outgoing, Remainder, deliver};
 use crate::ledger::Ledger;
-use crate::source::{Event, LogBatch, LogEvent, MessageType, SourceError, SourceLimits};
-use backend::DropReason;
+use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
+use crate::parking::{Content, Origin, Parked, Queue};
+use crate::placing::{Keep, Queues, place};
+use crate::report::Report;
+use crate::source::{
+    Envelope, Event, HandOn, LogBatch, LogEvent, MessageType, SourceError, SourceLimits,
+};
+use crate::times;
+use backend::{Fate, sanitize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use wire::UndecodableLine;
+use wire::Request;
 
 /// What the forwarder is told once.
 #[derive(Clone, Debug)]
@@ -19,11 +26,10 @@ pub struct Options {
     pub source: SourceLimits,
     /// How log events are converted.
     pub convert: ConvertOptions,
-    /// How requests are delivered.
-    pub deliver: DeliverOptions,
-    /// The forwarder's own log group. Its events are dropped, or each delivery would cause the next.
-    pub own_log_group: Option<String>,
-    /// After this long without an accepted item the rest of the event is returned: the forwarder
+    /// Log groups of the delivery path itself: the forwarder's own and those of the functions that
+    /// work for it. Their events are dropped, or each delivery would cause the next.
+    pub own_log_groups: Vec<String>,
+    /// After this long without an accepted item nothing of the event is sent any more: the forwarder
     /// must not eat the account's concurrency while a backend is down.
     pub patience: Duration,
     /// Bounds each list of a [`Report`]; the ledger counts all.
@@ -35,174 +41,381 @@ pub struct Options {
 pub struct Invocation {
     /// Time of the delivery, in nanoseconds since the Unix epoch.
     pub observed_unix_nano: u64,
-    /// When the last request must have ended.
+    /// When the last request to a backend must have ended.
     pub deadline: Instant,
+    /// When the last request to a queue must have ended.
+    pub queue_deadline: Instant,
     /// The forwarder's own account, where known: a log group of the same name in another account
     /// is not its own.
     pub account: Option<String>,
 }
 
-/// What became of one event.
-#[derive(Debug, Default)]
-#[must_use = "what was returned has to fail the invocation"]
-pub struct Report {
-    /// The accounting.
-    pub ledger: Ledger,
-    /// Why items were returned.
-    pub undelivered: Vec<Undelivered>,
-    /// Lines that claim to be OTLP and did not decode, with the id of their log event.
-    pub undecodable: Vec<(String, UndecodableLine)>,
-    /// What was dropped because the backend would store it wrong or not at all.
-    pub dropped: Vec<(DropReason, usize)>,
-    /// Warnings of the backend.
-    pub warnings: Vec<String>,
-    /// Figures of Lambda's that were no plausible numbers.
-    pub implausible_figures: usize,
-    /// Panics caught while converting; the log events of such a batch are returned.
-    pub panics: usize,
-    /// Why the event could not be read, or not to its end; the rest of the report is about what
-    /// was read.
-    pub unread: Option<SourceError>,
-}
-
-impl Report {
-    /// True if the event was read to its end, and every item was accepted, dropped by a rule or
-    /// dead-lettered.
-    pub fn is_complete(&self) -> bool {
-        self.ledger.returned == 0 && self.ledger.lost() == 0 && self.unread.is_none()
-    }
-
-    fn take_delivered(&mut self, delivered: crate::deliver::Delivered, most_details: usize) {
-        self.ledger += delivered.ledger;
-        self.undelivered.extend(delivered.undelivered);
-        self.dropped.extend(delivered.dropped);
-        self.warnings.extend(delivered.warnings);
-        self.undelivered.truncate(most_details);
-        self.dropped.truncate(most_details);
-        self.warnings.truncate(most_details);
-    }
-}
-
-/// How far an event is.
-struct Progress {
-    report: Report,
+/// How far an invocation is.
+pub(crate) struct Progress {
+    pub(crate) report: Report,
     window: Window,
-    /// When the backend last took something, or the event began.
+    /// Converted and not delivered yet.
+    outgoing: Vec<Outgoing>,
+    outgoing_bytes: usize,
+    /// To be dead-lettered with the next delivery.
+    letters: Vec<Parked>,
+    /// When a backend last took something, or the event began.
     accepted_at: Instant,
 }
 
-/// Forwards events to one destination.
-#[derive(Debug)]
-pub struct Forwarder<E> {
-    export: E,
-    options: Options,
-}
-
-impl<E: Export> Forwarder<E> {
-    /// A forwarder that sends by `export`.
-    pub fn new(export: E, options: Options) -> Self {
-        Self { export, options }
-    }
-
-    /// Delivers all log events of one event.
-    pub async fn forward(&self, event: Event, invocation: &Invocation) -> Report {
-        let limits = self.options.source;
-        // One batch waits while one is delivered: reading a large event needs memory for three.
-        let (hand_on, mut batches) = mpsc::channel(1);
-        let event = Arc::new(event);
-        let reading = tokio::task::spawn_blocking(move || {
-            event.read(&limits, &mut |batch| hand_on.blocking_send(batch).is_ok())
-        });
-        let mut progress = Progress {
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
             report: Report::default(),
             window: Window::default(),
+            outgoing: Vec::new(),
+            outgoing_bytes: 0,
+            letters: Vec::new(),
             accepted_at: Instant::now(),
-        };
-        while let Some(batch) = batches.recv().await {
-            if !progress.window.is_of(&batch.envelope) {
-                // Another stream begins: nothing of it belongs to what is waited for.
-                if let Some(rest) = progress.window.take_held() {
-                    self.forward_batch(&rest, invocation, &mut progress).await;
-                }
-                progress.window = Window::default();
-            }
-            self.forward_batch(&batch, invocation, &mut progress).await;
         }
-        if let Some(rest) = progress.window.take_held() {
-            self.forward_batch(&rest, invocation, &mut progress).await;
-        }
-        let mut report = progress.report;
-        report.unread = match reading.await {
-            Ok(read) => read.err(),
-            Err(_) => Some(SourceError::Panicked),
-        };
-        report
     }
 
-    async fn forward_batch(
+    /// Bytes of the requests that wait to be delivered.
+    pub(crate) fn outgoing_bytes(&self) -> usize {
+        self.outgoing_bytes
+    }
+
+    /// Whether nothing waits to be delivered or kept.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outgoing.is_empty() && self.letters.is_empty()
+    }
+
+    /// Items that were returned so far.
+    pub(crate) fn returned(&self) -> usize {
+        self.report.account.total.returned
+    }
+
+    /// Dead-letters something with the next delivery.
+    pub(crate) fn bury(&mut self, parked: Parked) {
+        self.letters.push(parked);
+    }
+}
+
+/// Requests of this size are delivered before more log events are converted.
+pub(crate) const ENOUGH_TO_DELIVER: usize = 2 * 1024 * 1024;
+
+/// Forwards events to its destinations.
+#[derive(Debug)]
+pub struct Forwarder<E, Q> {
+    pub(crate) outlets: Vec<Outlet<E>>,
+    pub(crate) queues: Queues<Q>,
+    pub(crate) options: Options,
+}
+
+impl<E: Export, Q: Queue> Forwarder<E, Q> {
+    /// A forwarder that sends to these destinations, the first of them the default, and keeps in these
+    /// queues what they do not take.
+    pub fn new(outlets: Vec<Outlet<E>>, queues: Queues<Q>, options: Options) -> Self {
+        Self { outlets, queues, options }
+    }
+
+    /// Delivers all that one event holds.
+    pub async fn forward(&self, event: Event, invocation: &Invocation) -> Report {
+        let mut progress = Progress::new();
+        match event {
+            Event::CloudWatchLogs(subscription) => {
+                let limits = self.options.source;
+                let read = move |hand_on: HandOn<'_>| subscription.read(&limits, hand_on);
+                progress.report.unread = self.convert_all(read, invocation, &mut progress).await;
+                self.flush(invocation, &mut progress).await;
+            }
+            Event::Kinesis(records) => {
+                self.forward_records(records, invocation, &mut progress).await;
+            }
+            Event::Queue(messages) => {
+                self.forward_messages(messages, invocation, &mut progress).await;
+            }
+            Event::Unknown(what) => progress.report.unread = Some(SourceError::Unknown(what)),
+        }
+        progress.report
+    }
+
+    /// Converts all batches that `read` hands on, delivering on the way where they are many.
+    pub(crate) async fn convert_all<R>(
+        &self,
+        read: R,
+        invocation: &Invocation,
+        progress: &mut Progress,
+    ) -> Option<SourceError>
+    where
+        R: FnOnce(HandOn<'_>) -> Result<(), SourceError> + Send + 'static,
+    {
+        // One batch waits while one is delivered: reading a large event needs memory for three.
+        let (hand_on, mut batches) = mpsc::channel(1);
+        let reading = tokio::task::spawn_blocking(move || {
+            read(&mut |batch| hand_on.blocking_send(batch).is_ok())
+        });
+        while let Some(batch) = batches.recv().await {
+            self.convert_batch(&batch, invocation, progress).await;
+        }
+        self.end_stream(invocation, progress).await;
+        match reading.await {
+            Ok(read) => read.err(),
+            Err(_) => Some(SourceError::Panicked),
+        }
+    }
+
+    /// Converts one batch; what waits for the end of its line in another stream waits no longer.
+    pub(crate) async fn convert_batch(
         &self,
         batch: &LogBatch,
         invocation: &Invocation,
         progress: &mut Progress,
     ) {
-        let report = &mut progress.report;
+        if !progress.window.is_of(&batch.envelope) {
+            self.end_stream(invocation, progress).await;
+        }
         if self.is_own(batch, invocation) {
             let events = batch.events.len();
-            report.ledger +=
+            progress.report.account.total +=
                 Ledger { events, consumed: events, own_log_group: events, ..Ledger::default() };
             return;
         }
+        self.convert_events(batch, invocation, progress).await;
+    }
+
+    /// Converts what waits for the end of its line: no more of its stream comes.
+    pub(crate) async fn end_stream(&self, invocation: &Invocation, progress: &mut Progress) {
+        if let Some(rest) = progress.window.take_held() {
+            self.convert_events(&rest, invocation, progress).await;
+        }
+        progress.window = Window::default();
+    }
+
+    async fn convert_events(
+        &self,
+        batch: &LogBatch,
+        invocation: &Invocation,
+        progress: &mut Progress,
+    ) {
+        let oldest = batch.events.iter().map(|event| event.timestamp_ms).min();
+        let report = &mut progress.report;
+        report.oldest_event_ms = oldest.into_iter().chain(report.oldest_event_ms).min();
+        let origin = Arc::new(origin(batch, self.options.convert.region.as_deref()));
         let mut events = batch.events.as_slice();
-        while !events.is_empty() {
-            let taken = self.forward_events(batch, events, invocation, progress).await;
+        loop {
+            let taken = self.convert_some(batch, events, &origin, invocation, progress);
             events = events.get(taken.max(1)..).unwrap_or_default();
+            if progress.outgoing_bytes >= ENOUGH_TO_DELIVER {
+                self.flush(invocation, progress).await;
+            }
+            if events.is_empty() {
+                return;
+            }
         }
     }
 
-    /// Converts and delivers the first of `events`; answers how many these were.
-    async fn forward_events(
+    /// Converts the first of `events`; answers how many these were.
+    fn convert_some(
         &self,
         batch: &LogBatch,
         events: &[LogEvent],
+        origin: &Arc<Origin>,
         invocation: &Invocation,
         progress: &mut Progress,
     ) -> usize {
-        let Progress { report, window, accepted_at } = progress;
-        let before = std::mem::take(window);
-        let held = before.held();
+        let before = std::mem::take(&mut progress.window);
+        let mut held = before.held().to_vec();
         let converting = AssertUnwindSafe(|| {
             let options = &self.options.convert;
             convert(&batch.envelope, events, before, options, invocation.observed_unix_nano)
         });
         let Ok(converted) = catch_unwind(converting) else {
-            // What they would have become nobody knows: each event counts as one item, returned.
-            report.panics += 1;
-            report.ledger.events += held + events.len();
-            report.ledger.items.undecodable += held + events.len();
-            report.ledger.returned += held + events.len();
+            // What they would have become nobody knows: each event counts as one item.
+            progress.report.panics += 1;
+            held.extend_from_slice(events);
+            let count = held.len();
+            progress.report.account.total.events += count;
+            let undecodable = Ledger::of_undecodable(count);
+            progress.report.account.add(DEFAULT_DESTINATION, undecodable);
+            let batch = LogBatch { envelope: batch.envelope.clone(), events: held };
+            let reason =
+                "converting these log events panicked, which is a mistake of the forwarder's";
+            progress.letters.push(letter(
+                Content::Events(batch),
+                count,
+                reason.to_owned(),
+                origin,
+                invocation,
+            ));
             return events.len();
         };
+        self.take_converted(converted, origin, invocation, progress)
+    }
+
+    fn take_converted(
+        &self,
+        converted: Converted,
+        origin: &Arc<Origin>,
+        invocation: &Invocation,
+        progress: &mut Progress,
+    ) -> usize {
         let Converted { taken, requests, service_name, ledger, undecodable, .. } = converted;
-        *window = converted.window;
-        report.ledger += ledger;
-        report.implausible_figures += converted.implausible_figures;
-        let room = self.options.most_details.saturating_sub(report.undecodable.len());
-        report.undecodable.extend(undecodable.into_iter().take(room));
-        let deadline = invocation.deadline.min(*accepted_at + self.options.patience);
-        let options = &self.options.deliver;
-        let delivered = deliver(&self.export, requests, &service_name, options, deadline).await;
-        if delivered.ledger.accepted > 0 {
-            *accepted_at = Instant::now();
+        progress.window = converted.window;
+        progress.report.account.total += ledger;
+        progress.report.implausible_figures += converted.implausible_figures;
+        for (event, line) in undecodable {
+            let counted = Ledger::of_undecodable(1);
+            progress.report.account.add(DEFAULT_DESTINATION, counted);
+            let content = Content::Line {
+                event_id: event.id.clone(),
+                timestamp_ms: event.timestamp_ms,
+                line: line.line.clone(),
+            };
+            let reason = line.reason.to_string();
+            progress.letters.push(letter(content, 1, reason, origin, invocation));
+            if progress.report.undecodable.len() < self.options.most_details {
+                progress.report.undecodable.push((event.id, line));
+            }
         }
-        report.take_delivered(delivered, self.options.most_details);
+        let ways = [Way { outlet: 0, stream: None }];
+        for request in requests {
+            let Some((last, others)) = ways.split_last() else { break };
+            for way in others {
+                self.send_out(way, request.clone(), &service_name, origin, progress);
+            }
+            self.send_out(last, request, &service_name, origin, progress);
+        }
         taken
     }
 
+    /// Puts a request on its way.
+    fn send_out(
+        &self,
+        way: &Way,
+        request: Request,
+        service_name: &str,
+        origin: &Arc<Origin>,
+        progress: &mut Progress,
+    ) {
+        // A destination of that position is there: ways are made of the same list.
+        let Some(outlet) = self.outlets.get(way.outlet) else { return };
+        let mut ledger = Ledger::of_items(request.kind(), request.items());
+        let sanitized = sanitize(outlet.profile, request, service_name);
+        for (reason, items) in sanitized.dropped {
+            ledger.dropped += items;
+            progress.report.dropped.push((reason, items));
+        }
+        progress.report.dropped.truncate(self.options.most_details);
+        progress.report.account.add(&outlet.name, ledger);
+        if let Some(request) = sanitized.request {
+            progress.outgoing_bytes += request.bytes().len();
+            progress.outgoing.push(Outgoing {
+                outlet: way.outlet,
+                stream: way.stream.clone(),
+                request,
+                origin: Arc::clone(origin),
+            });
+        }
+    }
+
+    /// Delivers what was converted, and keeps what was not taken.
+    pub(crate) async fn flush(&self, invocation: &Invocation, progress: &mut Progress) {
+        let outgoing = std::mem::take(&mut progress.outgoing);
+        let letters = std::mem::take(&mut progress.letters);
+        progress.outgoing_bytes = 0;
+        let deadline = invocation.deadline.min(progress.accepted_at + self.options.patience);
+        let delivered = deliver(&self.outlets, outgoing, deadline).await;
+        if delivered.account.total.accepted > 0 {
+            progress.accepted_at = Instant::now();
+        }
+        let report = &mut progress.report;
+        let remainders = report.take_delivered(delivered, self.options.most_details);
+        let keep = letters
+            .into_iter()
+            .map(|parked| Keep { parked, fate: Fate::DeadLetter })
+            .chain(remainders.into_iter().filter_map(|rest| self.keep(rest, invocation)));
+        let keep: Vec<_> = keep.collect();
+        self.keep_all(keep, Duration::ZERO, invocation, report).await;
+    }
+
+    /// Puts things into the queues, and what these do not take into the report as returned.
+    pub(crate) async fn keep_all(
+        &self,
+        keep: Vec<Keep>,
+        delay: Duration,
+        invocation: &Invocation,
+        report: &mut Report,
+    ) {
+        let placed = place(&self.queues, keep, delay, invocation.queue_deadline).await;
+        report.account += placed.account;
+        report.note(placed.undelivered, self.options.most_details);
+    }
+
+    fn keep(&self, remainder: Remainder, invocation: &Invocation) -> Option<Keep> {
+        let Remainder { outlet, stream, part, origin } = remainder;
+        let (oldest_unix_nano, newest_unix_nano) = times::range(&part.request);
+        let parked = Parked {
+            destination: self.outlets.get(outlet)?.name.clone(),
+            stream: stream.map(|stream| stream.to_string()),
+            items: part.items,
+            oldest_unix_nano,
+            newest_unix_nano,
+            first_seen_unix_nano: invocation.observed_unix_nano,
+            reason: part.reason.to_string(),
+            partial: part.fate == Fate::DeadLetterPartial,
+            origin: Origin::clone(&origin),
+            content: Content::Request(part.request),
+        };
+        Some(Keep { parked, fate: part.fate })
+    }
+
     fn is_own(&self, batch: &LogBatch, invocation: &Invocation) -> bool {
-        let same_account =
-            invocation.account.as_ref().is_none_or(|account| *account == batch.envelope.owner);
-        batch.envelope.message_type == MessageType::Data
-            && self.options.own_log_group.as_deref() == Some(&batch.envelope.log_group)
-            && same_account
+        let Envelope { message_type, owner, region, log_group, .. } = &batch.envelope;
+        let is_same =
+            |own: &Option<String>, other: &String| own.as_ref().is_none_or(|own| own == other);
+        let own_region = &self.options.convert.region;
+        *message_type == MessageType::Data
+            && self.options.own_log_groups.contains(log_group)
+            && is_same(&invocation.account, owner)
+            && region.as_ref().is_none_or(|region| is_same(own_region, region))
+    }
+}
+
+/// Where telemetry of one log stream goes.
+struct Way {
+    /// Position of the destination.
+    outlet: usize,
+    /// OpenObserve's stream, where one was chosen.
+    stream: Option<Arc<str>>,
+}
+
+/// Something for the dead-letter queue.
+pub(crate) fn letter(
+    content: Content,
+    items: usize,
+    reason: String,
+    origin: &Arc<Origin>,
+    invocation: &Invocation,
+) -> Parked {
+    Parked {
+        destination: DEFAULT_DESTINATION.to_owned(),
+        stream: None,
+        content,
+        items,
+        oldest_unix_nano: 0,
+        newest_unix_nano: 0,
+        first_seen_unix_nano: invocation.observed_unix_nano,
+        reason,
+        partial: false,
+        origin: Origin::clone(origin),
+    }
+}
+
+fn origin(batch: &LogBatch, region: Option<&str>) -> Origin {
+    let Envelope { owner, region: said, log_group, log_stream, .. } = &batch.envelope;
+    let id = |event: Option<&LogEvent>| event.map(|event| event.id.clone()).unwrap_or_default();
+    Origin {
+        account: owner.clone(),
+        region: said.as_deref().or(region).unwrap_or_default().to_owned(),
+        log_group: log_group.clone(),
+        log_stream: log_stream.clone(),
+        first_event_id: id(batch.events.first()),
+        last_event_id: id(batch.events.last()),
     }
 }

@@ -1,14 +1,46 @@
 //! Answers Lambda: an invocation succeeds only if every item of its event has a place.
 
-use crate::deliver::Export;
-use crate::forward::{Forwarder, Invocation, Report};
+use crate::forward::{Forwarder, Invocation};
+use crate::outlet::Export;
+use crate::parking::Queue;
+use crate::placing::{Kept, Undelivered};
+use crate::report::Report;
 use crate::source::Event;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
+use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
 /// Kept of the invocation's time for the answer to Lambda.
-const RESERVE: Duration = Duration::from_secs(1);
+const RESERVE: Duration = Duration::from_millis(500);
+
+/// Kept of the invocation's time for the queues; of a short time a quarter.
+const RESERVE_FOR_QUEUES: Duration = Duration::from_secs(3);
+
+/// What Lambda is told: nothing, or which records or messages are to come again.
+///
+/// Source: Lambda Developer Guide, "Configuring partial batch response".
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Response {
+    /// An event that is delivered as a whole.
+    Done(()),
+    /// An event of a batch.
+    Batch(BatchResponse),
+}
+
+/// Which records or messages are to come again.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BatchResponse {
+    batch_item_failures: Vec<BatchItemFailure>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct BatchItemFailure {
+    item_identifier: String,
+}
 
 /// Why an invocation fails. Lambda then invokes again, twice, and keeps the event in the
 /// on-failure destination after that.
@@ -21,7 +53,7 @@ pub enum InvocationError {
     /// The event could not be read, or not to its end.
     #[error("{0}; {1} items that were read before were accepted")]
     Source(String, usize),
-    /// The backend did not take everything.
+    /// Neither the backend nor a queue took everything.
     #[error("{returned} of {total} items were not delivered: {reasons}")]
     NotDelivered {
         /// Items without a place.
@@ -45,35 +77,53 @@ impl From<InvocationError> for Diagnostic {
 }
 
 /// Handles one invocation.
-pub async fn handle<E: Export>(
-    forwarder: &Forwarder<E>,
+pub async fn handle<E: Export, Q: Queue>(
+    forwarder: &Forwarder<E, Q>,
     event: LambdaEvent<Event>,
-) -> Result<(), InvocationError> {
-    let now = wall_clock_now();
-    let invocation = Invocation {
-        observed_unix_nano: unix_nano(now),
-        deadline: Instant::now() + time_for_delivery(&event.context, now),
-        account: account(&event.context.invoked_function_arn),
-    };
+) -> Result<Response, InvocationError> {
+    let invocation = invocation(&event.context);
     let report = forwarder.forward(event.payload, &invocation).await;
     log(&report);
-    check(&report)
+    answer(report)
 }
 
-fn check(report: &Report) -> Result<(), InvocationError> {
-    if report.is_complete() {
-        return Ok(());
+/// What is known of an invocation that begins now.
+fn invocation(context: &Context) -> Invocation {
+    let now = wall_clock_now();
+    let begin = Instant::now();
+    let time = context.deadline().duration_since(now).unwrap_or_default().saturating_sub(RESERVE);
+    Invocation {
+        observed_unix_nano: unix_nano(now),
+        deadline: begin + time.saturating_sub(RESERVE_FOR_QUEUES.min(time / 4)),
+        queue_deadline: begin + time,
+        account: account(&context.invoked_function_arn),
     }
-    let ledger = &report.ledger;
+}
+
+/// What Lambda is told about this report.
+pub fn answer(report: Report) -> Result<Response, InvocationError> {
+    let ledger = *report.ledger();
     if let Some(unread) = &report.unread {
         return Err(InvocationError::Source(unread.to_string(), ledger.accepted));
+    }
+    // Where the accounting does not balance something may be lost: the whole event comes again.
+    if report.account.balances() {
+        if let Some(failures) = report.batch_item_failures {
+            let failure = |item_identifier| BatchItemFailure { item_identifier };
+            let batch_item_failures = failures.into_iter().map(failure).collect();
+            return Ok(Response::Batch(BatchResponse { batch_item_failures }));
+        }
+        if ledger.returned == 0 {
+            return Ok(Response::Done(()));
+        }
     }
     let lost = usize::try_from(ledger.lost()).unwrap_or(0);
     let reasons: Vec<String> = report
         .undelivered
         .iter()
+        .filter(|part| matches!(part.kept, Kept::Returned(_)))
         .take(3)
-        .map(|part| format!("{}: {}", part.kind, part.reason))
+        .map(|part| format!("{}: {}", what(part), why(part)))
         .collect();
     Err(InvocationError::NotDelivered {
         returned: ledger.returned + lost,
@@ -82,10 +132,22 @@ fn check(report: &Report) -> Result<(), InvocationError> {
     })
 }
 
+fn what(part: &Undelivered) -> &'static str {
+    part.kind.map_or("log events", |kind| kind.as_str())
+}
+
+fn why(part: &Undelivered) -> String {
+    match &part.kept {
+        Kept::Returned(Some(error)) => format!("{}; {error}", part.reason),
+        _ => part.reason.clone(),
+    }
+}
+
 /// Writes what an operator must know: never a customer's line, sizes and hashes instead.
 fn log(report: &Report) {
+    let ledger = report.ledger();
     if let Some(error) = &report.unread {
-        tracing::error!(%error, accepted = report.ledger.accepted, "event not read, returned to Lambda");
+        tracing::error!(%error, accepted = ledger.accepted, "event not read, returned to Lambda");
     }
     for (event_id, line) in &report.undecodable {
         tracing::error!(
@@ -93,17 +155,11 @@ fn log(report: &Report) {
             reason = %line.reason,
             bytes = line.bytes,
             sha256 = line.sha256,
-            "OTLP line does not decode; it stays in its log group"
+            "OTLP line does not decode"
         );
     }
     for part in &report.undelivered {
-        tracing::error!(
-            signal = part.kind.as_str(),
-            items = part.items,
-            reason = %part.reason,
-            rest_was_stored = part.partial,
-            "not delivered, event returned to Lambda"
-        );
+        log_undelivered(part);
     }
     for (reason, items) in &report.dropped {
         tracing::warn!(items, %reason, "dropped: the backend cannot store it");
@@ -118,18 +174,50 @@ fn log(report: &Report) {
         );
     }
     if report.panics > 0 {
-        tracing::error!(batches = report.panics, "converting panicked, event returned to Lambda");
+        tracing::error!(batches = report.panics, "converting panicked, please report this");
     }
-    if report.ledger.lost() != 0 {
-        tracing::error!(lost = report.ledger.lost(), "accounting does not balance");
+    if !report.account.balances() {
+        tracing::error!(
+            lost = ledger.lost(),
+            "accounting does not balance, event returned to Lambda"
+        );
     }
-    let ledger = report.ledger.to_json();
-    tracing::info!(%ledger, ambiguous = report.ledger.ambiguous, "delivered");
+    tracing::info!(ledger = ledger.to_json(), ambiguous = ledger.ambiguous, "delivered");
 }
 
-fn time_for_delivery(context: &Context, now: SystemTime) -> Duration {
-    let left = context.deadline().duration_since(now).unwrap_or_default();
-    left.saturating_sub(RESERVE)
+fn log_undelivered(part: &Undelivered) {
+    let Undelivered { destination, items, partial, .. } = part;
+    let (signal, reason) = (what(part), why(part));
+    match &part.kept {
+        Kept::RetryQueue if part.alarm => tracing::error!(
+            destination,
+            signal,
+            items,
+            reason,
+            "parked in the retry queue; a person has to change a setting"
+        ),
+        Kept::RetryQueue => {
+            tracing::warn!(destination, signal, items, reason, "parked in the retry queue");
+        }
+        Kept::DeadLetterQueue => tracing::error!(
+            destination,
+            signal,
+            items,
+            reason,
+            rest_was_stored = partial,
+            "put into the dead-letter queue"
+        ),
+        // The line itself was reported already.
+        Kept::LogGroup => {}
+        Kept::Returned(_) => tracing::error!(
+            destination,
+            signal,
+            items,
+            reason,
+            rest_was_stored = partial,
+            "not delivered, returned to Lambda"
+        ),
+    }
 }
 
 /// The account in `arn:aws:lambda:REGION:ACCOUNT:function:NAME`.

@@ -1,6 +1,7 @@
 //! Counts what became of every log event and every item, so that nothing is lost silently.
 
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::ops::AddAssign;
 use wire::SignalKind;
 
@@ -62,6 +63,18 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// A ledger of items that have no fate yet.
+    pub(crate) fn of_items(kind: SignalKind, count: usize) -> Self {
+        let mut items = Items::default();
+        items.add(kind, count);
+        Self { items, ..Self::default() }
+    }
+
+    /// A ledger of undecodable lines, log events or records that have no fate yet.
+    pub(crate) fn of_undecodable(undecodable: usize) -> Self {
+        Self { items: Items { undecodable, ..Items::default() }, ..Self::default() }
+    }
+
     /// Items whose fate nobody recorded: 0, or there is a bug. Negative if some have two.
     pub fn lost(&self) -> i64 {
         let fates = self.accepted + self.parked + self.dead_lettered + self.dropped + self.returned;
@@ -96,6 +109,43 @@ impl Ledger {
         };
         // Integers and names only: serializing cannot fail.
         serde_json::to_string(&printed).unwrap_or_default()
+    }
+}
+
+/// The ledgers of all destinations, and their sum. An item that goes to two destinations is two.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Account {
+    /// The sum, and the log events.
+    pub total: Ledger,
+    /// Items and fates by the name of the destination.
+    pub destinations: BTreeMap<String, Ledger>,
+}
+
+impl Account {
+    /// Adds what became of items on their way to a destination.
+    pub fn add(&mut self, destination: &str, ledger: Ledger) {
+        self.total += ledger;
+        match self.destinations.get_mut(destination) {
+            Some(sum) => *sum += ledger,
+            None => {
+                self.destinations.insert(destination.to_owned(), ledger);
+            }
+        }
+    }
+
+    /// Whether each destination's items have one fate each. The sum may hide a loss of one in the
+    /// surplus of another.
+    pub fn balances(&self) -> bool {
+        self.total.lost() == 0 && self.destinations.values().all(|ledger| ledger.lost() == 0)
+    }
+}
+
+impl AddAssign for Account {
+    fn add_assign(&mut self, other: Self) {
+        self.total += other.total;
+        for (destination, ledger) in other.destinations {
+            *self.destinations.entry(destination).or_default() += ledger;
+        }
     }
 }
 

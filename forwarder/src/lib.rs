@@ -1,12 +1,15 @@
 //! The Lambda behind the CloudWatch Logs subscription: log events in, OTLP out.
 //!
 //! ```text
-//! event -> source   CloudWatch Logs              -> LogBatch, in chunks
+//! event -> source   CloudWatch Logs | Kinesis    -> LogBatch, in chunks
 //!       -> convert  OTLP lines decoded, all else
 //!                   converted by `platform`      -> requests of three signals
-//!       -> deliver  sanitize, merge, split, send -> accepted | returned
+//!       -> deliver  merge, send                  -> accepted, or a remainder with its reason
+//!       -> placing  retry queue, dead letters    -> parked | dead-lettered | returned
 //!       -> ledger   every item has one fate
 //! ```
+//!
+//! A message of the retry queue is a request that waits to be delivered ([`parking`]), or an event.
 
 pub mod authorized;
 pub mod config;
@@ -16,9 +19,15 @@ pub mod forward;
 pub mod handler;
 pub mod ledger;
 pub mod log;
+mod messages;
+pub mod outlet;
 pub mod parking;
+pub mod placing;
+mod records;
+pub mod report;
 pub mod shift;
 pub mod source;
+mod times;
 
 use std::time::Duration;
 
@@ -31,12 +40,18 @@ pub fn options(config: &config::Config) -> forward::Options {
             region: config.region.clone(),
             ..convert::ConvertOptions::default()
         },
-        deliver: deliver::DeliverOptions {
-            profile: config.destination.profile,
-            max_request_bytes: config.destination.max_request_bytes,
-        },
-        own_log_group: config.own_log_group.clone(),
+        own_log_groups: config.own_log_groups.clone(),
         patience: Duration::from_secs(10),
         most_details: 100,
+    }
+}
+
+/// The destination of the variables, reached by `export`.
+pub fn default_outlet<E>(config: &config::Config, export: E) -> outlet::Outlet<E> {
+    outlet::Outlet {
+        name: outlet::DEFAULT_DESTINATION.to_owned(),
+        export,
+        profile: config.destination.profile,
+        max_request_bytes: config.destination.max_request_bytes,
     }
 }

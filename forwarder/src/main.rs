@@ -3,8 +3,9 @@
 use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::forward::Forwarder;
 use lambda_otlp_forwarder::handler::{InvocationError, handle};
+use lambda_otlp_forwarder::placing::{NoQueue, Queues};
 use lambda_otlp_forwarder::source::Event;
-use lambda_otlp_forwarder::{log, options};
+use lambda_otlp_forwarder::{default_outlet, log, options};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
@@ -17,7 +18,8 @@ async fn main() -> Result<(), Error> {
     let prepared = config.map_err(|error| error.to_string()).and_then(|config| {
         let client =
             backend::Client::new(&config.destination).map_err(|error| error.to_string())?;
-        Ok(Forwarder::new(client, options(&config)))
+        let outlet = default_outlet(&config, client);
+        Ok(Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options(&config)))
     });
     match prepared {
         Ok(forwarder) => {

@@ -4,9 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use lambda_otlp_forwarder::config::Config;
-use lambda_otlp_forwarder::forward::{Forwarder, Invocation, Report};
-use lambda_otlp_forwarder::options;
+use lambda_otlp_forwarder::forward::{Forwarder, Invocation};
+use lambda_otlp_forwarder::placing::{NoQueue, Queues};
+use lambda_otlp_forwarder::report::Report;
 use lambda_otlp_forwarder::source::Event;
+use lambda_otlp_forwarder::{default_outlet, options};
 use simulator::sink::{Answer, Faults, Sink};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -61,9 +63,12 @@ async fn forward_event(
     let invocation = Invocation {
         observed_unix_nano: 1_790_000_000_000_000_000,
         deadline: Instant::now() + time,
+        queue_deadline: Instant::now() + time,
         account: None,
     };
-    Forwarder::new(client, options(&config)).forward(event, &invocation).await
+    let outlet = default_outlet(&config, client);
+    let queues = Queues::<NoQueue>::default();
+    Forwarder::new(vec![outlet], queues, options(&config)).forward(event, &invocation).await
 }
 
 /// How often each item is stored, and how often in requests whose answer did not arrive whole.
@@ -92,7 +97,7 @@ async fn any_schedule_of_faults_balances() {
             let sink = Sink::builder().no_window().start().await.unwrap();
             sink.inject(Faults::seeded(seed, 0.5).among(faults()));
             let report = forward(name, &sink).await;
-            let ledger = report.ledger;
+            let ledger = report.account.total;
             assert_eq!(ledger.lost(), 0, "{name}, seed {seed}: {ledger:?}");
             let counted = ledger.accepted + ledger.returned + ledger.dropped + ledger.dead_lettered;
             assert_eq!(counted, ledger.items.total(), "{name}, seed {seed}: {ledger:?}");

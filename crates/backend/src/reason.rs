@@ -47,6 +47,11 @@ pub enum Reason {
         /// Which secret, why, and what to do about it.
         text: String,
     },
+    /// Nobody knows where it is to be sent: its destination is in no setting any more.
+    UnknownDestination {
+        /// Which it is, and what to do.
+        text: String,
+    },
     /// Nothing was sent: earlier deliveries failed, and it is not yet time to try again.
     ParkedAtOnce {
         /// How the deliveries before failed.
@@ -76,6 +81,7 @@ impl fmt::Display for Reason {
             Self::NoAnswer(error) => write!(f, "{error}"),
             Self::Deadline => f.write_str("not sent: the deadline had come"),
             Self::Credentials { text } => write!(f, "not sent: no credentials: {text}"),
+            Self::UnknownDestination { text } => write!(f, "not sent: {text}"),
             Self::ParkedAtOnce { text } => write!(f, "not sent, parked at once: {text}"),
         }
     }

@@ -60,6 +60,11 @@ impl KinesisRecord {
         decode_base64("the Kinesis record's data", &self.kinesis.data)
     }
 
+    /// The record's data as it came, in base64.
+    pub fn text(&self) -> &str {
+        &self.kinesis.data
+    }
+
     /// Hands on the log events of the record.
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
         const WHAT: &str = "the Kinesis record";

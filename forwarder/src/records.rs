@@ -1,0 +1,89 @@
+//! Forwards the records of a Kinesis event, and says from which record on they are to come again.
+//!
+//! Lambda repeats a shard's records from the first that failed (Lambda Developer Guide, "Configuring
+//! partial batch response with Kinesis"): what lies behind it comes again in any case, so nothing of
+//! it is sent before.
+
+use crate::forward::{ENOUGH_TO_DELIVER, Forwarder, Invocation, Progress, letter};
+use crate::ledger::Ledger;
+use crate::outlet::{DEFAULT_DESTINATION, Export};
+use crate::parking::{Content, Origin, Queue};
+use crate::source::{HandOn, KinesisRecord, SourceError};
+use std::sync::Arc;
+
+impl<E: Export, Q: Queue> Forwarder<E, Q> {
+    pub(crate) async fn forward_records(
+        &self,
+        records: Vec<KinesisRecord>,
+        invocation: &Invocation,
+        progress: &mut Progress,
+    ) {
+        let mut failures = Vec::new();
+        // Records that share a delivery share its fate: the first of them.
+        let mut first: Option<String> = None;
+        let count = records.len();
+        for (number, record) in records.into_iter().enumerate() {
+            let record = Arc::new(record);
+            let own = || record.sequence_number().to_owned();
+            first.get_or_insert_with(own);
+            let returned_before = progress.returned();
+            let unread = self.convert_record(&record, invocation, progress).await;
+            if let Some(error) = &unread {
+                // The others' fate is not that of the record that nobody can read.
+                self.flush(invocation, progress).await;
+                if progress.returned() == returned_before {
+                    first = Some(own());
+                }
+                bury_record(&record, error, invocation, progress);
+            }
+            let is_last = number + 1 == count;
+            if unread.is_some() || is_last || progress.outgoing_bytes() >= ENOUGH_TO_DELIVER {
+                self.flush(invocation, progress).await;
+            }
+            if progress.returned() > returned_before {
+                failures.extend(first);
+                break;
+            }
+            if progress.is_idle() {
+                first = None;
+            }
+        }
+        progress.report.batch_item_failures = Some(failures);
+    }
+
+    async fn convert_record(
+        &self,
+        record: &Arc<KinesisRecord>,
+        invocation: &Invocation,
+        progress: &mut Progress,
+    ) -> Option<SourceError> {
+        let limits = self.options.source;
+        let record = Arc::clone(record);
+        let read = move |hand_on: HandOn<'_>| record.read(&limits, hand_on);
+        self.convert_all(read, invocation, progress).await
+    }
+}
+
+/// A record that nobody can read would stop its shard until it expires: it is dead-lettered.
+fn bury_record(
+    record: &KinesisRecord,
+    error: &SourceError,
+    invocation: &Invocation,
+    progress: &mut Progress,
+) {
+    let envelope = record.envelope();
+    let origin = Origin {
+        account: envelope.owner,
+        region: envelope.region.unwrap_or_default(),
+        log_group: envelope.log_group,
+        log_stream: envelope.log_stream,
+        first_event_id: record.sequence_number().to_owned(),
+        last_event_id: record.sequence_number().to_owned(),
+    };
+    let content = Content::Raw(record.data().unwrap_or_else(|_| record.text().into()));
+    let report = &mut progress.report;
+    report.account.total.events += 1;
+    report.account.add(DEFAULT_DESTINATION, Ledger::of_undecodable(1));
+    let reason = error.to_string();
+    progress.bury(letter(content, 1, reason, &Arc::new(origin), invocation));
+}

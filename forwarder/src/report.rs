@@ -1,0 +1,75 @@
+//! Says what became of one event.
+
+use crate::deliver::{Delivered, Remainder};
+use crate::ledger::{Account, Ledger};
+use crate::placing::Undelivered;
+use crate::source::SourceError;
+use backend::DropReason;
+use wire::UndecodableLine;
+
+/// What became of one event.
+#[derive(Debug, Default)]
+#[must_use = "what was returned has to fail the invocation"]
+pub struct Report {
+    /// The accounting.
+    pub account: Account,
+    /// What was not accepted, why, and where it is kept.
+    pub undelivered: Vec<Undelivered>,
+    /// Lines that claim to be OTLP and did not decode, with the id of their log event.
+    pub undecodable: Vec<(String, UndecodableLine)>,
+    /// What was dropped because the backend would store it wrong or not at all.
+    pub dropped: Vec<(DropReason, usize)>,
+    /// Warnings of the backend.
+    pub warnings: Vec<String>,
+    /// Figures of Lambda's that were no plausible numbers.
+    pub implausible_figures: usize,
+    /// Panics caught while converting.
+    pub panics: usize,
+    /// Why the event could not be read, or not to its end; the rest of the report is about what
+    /// was read.
+    pub unread: Option<SourceError>,
+    /// Records or messages of the event that are returned, for a partial batch response; `None` where
+    /// the source takes none, and an event is returned as a whole.
+    pub batch_item_failures: Option<Vec<String>>,
+    /// HTTP requests sent, repetitions included.
+    pub requests_sent: usize,
+    /// Bytes of their bodies.
+    pub bytes_sent: usize,
+    /// Time of the oldest log event, in milliseconds since the Unix epoch.
+    pub oldest_event_ms: Option<i64>,
+}
+
+impl Report {
+    /// The sum of all destinations.
+    pub fn ledger(&self) -> &Ledger {
+        &self.account.total
+    }
+
+    /// True if the event was read to its end, and every item was accepted, parked, dropped by a rule
+    /// or dead-lettered.
+    pub fn is_complete(&self) -> bool {
+        self.account.total.returned == 0
+            && self.account.balances()
+            && self.unread.is_none()
+            && self.batch_item_failures.as_ref().is_none_or(Vec::is_empty)
+    }
+
+    /// Takes the account of a delivery, and leaves what was not taken.
+    pub(crate) fn take_delivered(
+        &mut self,
+        delivered: Delivered,
+        most_details: usize,
+    ) -> Vec<Remainder> {
+        self.account += delivered.account;
+        self.warnings.extend(delivered.warnings);
+        self.warnings.truncate(most_details);
+        self.requests_sent += delivered.requests_sent;
+        self.bytes_sent += delivered.bytes_sent;
+        delivered.remainders
+    }
+
+    pub(crate) fn note(&mut self, undelivered: Vec<Undelivered>, most_details: usize) {
+        self.undelivered.extend(undelivered);
+        self.undelivered.truncate(most_details);
+    }
+}

@@ -1,0 +1,101 @@
+//! What the tests of event files share.
+
+#![allow(dead_code, clippy::unwrap_used, reason = "each file of tests uses a part of it")]
+
+use backend::Outcome;
+use base64::Engine as _;
+use lambda_otlp_forwarder::config::Config;
+use lambda_otlp_forwarder::forward::{Forwarder, Invocation, Options};
+use lambda_otlp_forwarder::outlet::{DryRun, Export};
+use lambda_otlp_forwarder::placing::{NoQueue, Queues};
+use lambda_otlp_forwarder::report::Report;
+use lambda_otlp_forwarder::source::Event;
+use lambda_otlp_forwarder::{default_outlet, options};
+use serde_json::json;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::Request;
+
+pub(crate) fn config() -> Config {
+    let variables = HashMap::from([(
+        "LAMBDA_OTLP_ENDPOINT".to_owned(),
+        "http://127.0.0.1:9/api/default".to_owned(),
+    )]);
+    Config::from_source(&variables).0.unwrap()
+}
+
+pub(crate) fn default_options() -> Options {
+    options(&config())
+}
+
+pub(crate) fn incoming(payload: &serde_json::Value) -> Event {
+    let gzip = wire::gzip::compress(6, payload.to_string().as_bytes());
+    let data = base64::engine::general_purpose::STANDARD.encode(gzip);
+    serde_json::from_value(json!({"awslogs": {"data": data}})).unwrap()
+}
+
+pub(crate) fn payload(log_group: &str, messages: &[&str]) -> serde_json::Value {
+    let events: Vec<_> = messages
+        .iter()
+        .enumerate()
+        .map(|(n, message)| json!({"id": format!("{n:056}"), "timestamp": 1_790_000_000_000_u64 + n as u64, "message": message}))
+        .collect();
+    json!({"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": log_group,
+        "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": ["f"], "logEvents": events})
+}
+
+pub(crate) fn forward(incoming: Event, options: Options) -> Report {
+    forward_to(DryRun, incoming, options)
+}
+
+pub(crate) fn forward_to(export: impl Export, incoming: Event, options: Options) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let invocation = Invocation {
+            observed_unix_nano: 1_790_000_000_000_000_000,
+            deadline: Instant::now() + Duration::from_secs(10),
+            queue_deadline: Instant::now() + Duration::from_secs(10),
+            account: Some("123456789012".to_owned()),
+        };
+        let outlet = default_outlet(&config(), export);
+        let queues = Queues::<NoQueue>::default();
+        Forwarder::new(vec![outlet], queues, options).forward(incoming, &invocation).await
+    })
+}
+
+pub(crate) fn fixture(name: &str) -> Event {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures/events")
+        .join(format!("{name}.json"));
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// The ledger in words.
+pub(crate) fn ledger(report: &Report) -> String {
+    let ledger = report.ledger();
+    let items = ledger.items;
+    format!(
+        "{} events, {} consumed: {} spans, {} data points, {} log records, {} undecodable",
+        ledger.events,
+        ledger.consumed,
+        items.spans,
+        items.data_points,
+        items.log_records,
+        items.undecodable
+    )
+}
+
+/// Accepts everything, and keeps it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Capture(pub(crate) Arc<Mutex<Vec<Request>>>);
+
+impl Export for Capture {
+    async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
+        let accepted = request.items();
+        self.0.lock().unwrap().push(request);
+        Outcome { accepted, ..Outcome::default() }
+    }
+}
