@@ -8,11 +8,12 @@ mod items;
 mod lines;
 mod packages;
 
-use anyhow::{Context as _, bail};
+use crate::checks::{Tally, output};
+use anyhow::Context as _;
 use packages::Packages;
 use simulator::binaries;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::path::PathBuf;
+use std::process::Command;
 use tempfile::TempDir;
 
 /// What all checks need.
@@ -24,29 +25,6 @@ struct Workshop {
     extension: PathBuf,
     demo_function: PathBuf,
     scratch: TempDir,
-}
-
-/// How the checks went.
-#[derive(Default)]
-struct Tally {
-    passed: usize,
-    failed: usize,
-}
-
-impl Tally {
-    /// Prints what came of one check; a success says what was compared.
-    fn note(&mut self, name: &str, result: anyhow::Result<String>) {
-        match result {
-            Ok(compared) => {
-                self.passed += 1;
-                println!("pass  {name}: {compared}");
-            }
-            Err(error) => {
-                self.failed += 1;
-                println!("FAIL  {name}: {error:#}");
-            }
-        }
-    }
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -65,11 +43,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut tally = Tally::default();
     lines::check(&workshop, &mut tally);
     functions::check(&workshop, &mut tally)?;
-    println!("{} passed, {} failed", tally.passed, tally.failed);
-    if tally.failed > 0 {
-        bail!("{} of the checks failed", tally.failed);
-    }
-    Ok(())
+    tally.finish()
 }
 
 impl Workshop {
@@ -88,20 +62,4 @@ impl Workshop {
         std::fs::write(&file, lines).context("cannot write the lines")?;
         output(Command::new(&self.cli).arg("decode").arg(file)).map(|output| output.stdout)
     }
-}
-
-/// Runs a program to its end; one that fails is an error with the end of what it said.
-fn output(command: &mut Command) -> anyhow::Result<Output> {
-    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
-        let start = said.len().saturating_sub(2000);
-        let end = said.get(said.ceil_char_boundary(start)..).unwrap_or_default();
-        bail!("{} ended with {}: {end}", program(command), output.status);
-    }
-    Ok(output)
-}
-
-fn program(command: &Command) -> String {
-    Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,12 +1,17 @@
 //! Build chores: `layers` checks which crate uses which, `docs` writes the tables of variables,
-//! `interop` runs other people's programs against ours, `ci` runs the gate.
+//! `interop`, `receiver` and `moto` run other people's programs against ours, `ci` runs the gate.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
+mod checks;
 mod ci;
 mod docs;
 mod interop;
 mod layers;
+mod moto;
+mod pypi;
+mod receiver;
+mod rotel;
 
 use std::process::ExitCode;
 
@@ -18,10 +23,14 @@ fn main() -> ExitCode {
         ["ci"] => ci::run(ci::Length::Short),
         ["ci", "--long"] => ci::run(ci::Length::Long),
         ["interop"] => interop::run(),
+        ["receiver"] => receiver::run(),
+        ["moto"] => moto::run(),
         ["docs"] => docs::write(false),
         ["docs", "--check"] => docs::write(true),
         _ => {
-            eprintln!("usage: cargo xtask layers | docs [--check] | interop | ci [--long]");
+            eprintln!(
+                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | ci [--long]"
+            );
             return ExitCode::from(64);
         }
     };

@@ -1,0 +1,54 @@
+//! What every check by other programs needs: a tally, and their output.
+
+use anyhow::{Context as _, bail};
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// How the checks went.
+#[derive(Default)]
+pub(crate) struct Tally {
+    passed: usize,
+    failed: usize,
+}
+
+impl Tally {
+    /// Prints what came of one check; a success says what was compared.
+    pub(crate) fn note(&mut self, name: &str, result: anyhow::Result<String>) {
+        match result {
+            Ok(compared) => {
+                self.passed += 1;
+                println!("pass  {name}: {compared}");
+            }
+            Err(error) => {
+                self.failed += 1;
+                println!("FAIL  {name}: {error:#}");
+            }
+        }
+    }
+
+    /// Prints the sum; one failed check is an error.
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        println!("{} passed, {} failed", self.passed, self.failed);
+        if self.failed > 0 {
+            bail!("{} of the checks failed", self.failed);
+        }
+        Ok(())
+    }
+}
+
+/// Runs a program to its end; one that fails is an error with the end of what it said.
+pub(crate) fn output(command: &mut Command) -> anyhow::Result<Output> {
+    let output = command.output().with_context(|| format!("cannot run {command:?}"))?;
+    if !output.status.success() {
+        let said = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+        let said = String::from_utf8_lossy(&said);
+        let start = said.len().saturating_sub(2000);
+        let end = said.get(said.ceil_char_boundary(start)..).unwrap_or_default();
+        bail!("{} ended with {}: {end}", program(command), output.status);
+    }
+    Ok(output)
+}
+
+fn program(command: &Command) -> String {
+    Path::new(command.get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned()
+}

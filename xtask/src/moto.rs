@@ -1,0 +1,37 @@
+//! Runs the deployed path on moto, a stand-in for AWS that nobody here wrote: from PutLogEvents through the real forwarder to
+//! rotel.
+
+mod aws;
+mod subscription;
+
+use crate::checks::Tally;
+use crate::pypi::{self, Environment};
+use anyhow::Context as _;
+use simulator::binaries;
+use std::path::PathBuf;
+use tokio::runtime::Runtime;
+
+/// What all stories need.
+struct Workshop {
+    root: PathBuf,
+    environment: Environment,
+    forwarder: PathBuf,
+}
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let environment = match pypi::install(&root, "moto", "xtask/src/moto/requirements.txt") {
+        Ok(environment) => environment,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return Ok(());
+        }
+    };
+    let built = binaries::build(&root, &["lambda-otlp-forwarder"])?;
+    let forwarder = binaries::find(&built, "lambda-otlp-forwarder")?;
+    let workshop = Workshop { root, environment, forwarder };
+    let runtime = Runtime::new().context("cannot start tokio")?;
+    let mut tally = Tally::default();
+    runtime.block_on(subscription::check(&workshop, &mut tally));
+    tally.finish()
+}

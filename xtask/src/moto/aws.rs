@@ -1,0 +1,123 @@
+//! moto's server as a process, and calls of the APIs that it stands in for.
+
+use crate::pypi::Environment;
+use anyhow::{Context as _, bail};
+use bytes::Bytes;
+use http::{Method, Request, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Stdio};
+use tokio::net::TcpStream;
+
+pub(super) const REGION: &str = "eu-west-1";
+pub(super) const ACCOUNT: &str = "123456789012";
+
+/// A running moto.
+pub(super) struct Moto {
+    process: Child,
+    /// `http://127.0.0.1:PORT`
+    pub(super) endpoint: String,
+}
+
+impl Moto {
+    /// Starts it; its functions run in the local Lambda at this address.
+    pub(super) fn start(
+        root: &Path,
+        environment: &Environment,
+        lambda: &str,
+    ) -> anyhow::Result<Self> {
+        let mut server = environment.script(&root.join("xtask/src/moto/server.py"));
+        let mut process = server
+            .arg(lambda)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .context("cannot run moto")?;
+        let mut endpoint = String::new();
+        BufReader::new(process.stdout.take().context("no output")?).read_line(&mut endpoint)?;
+        let endpoint = endpoint.trim().to_owned();
+        let moto = Self { process, endpoint };
+        if moto.endpoint.is_empty() {
+            bail!("moto ended before it listened");
+        }
+        Ok(moto)
+    }
+
+    /// Calls an operation of a service with a JSON protocol, such as `Logs_20140328.PutLogEvents` of `logs`.
+    pub(super) async fn call(
+        &self,
+        service: &str,
+        target: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        let request =
+            self.request(service, Method::POST, "/", "application/x-amz-json-1.1", body)?;
+        let request = request.header("x-amz-target", target);
+        send(request, body).await.with_context(|| target.to_owned())
+    }
+
+    /// Calls Lambda, whose operations are paths.
+    pub(super) async fn lambda(
+        &self,
+        method: Method,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<Value> {
+        send(self.request("lambda", method, path, "application/json", body)?, body)
+            .await
+            .with_context(|| path.to_owned())
+    }
+
+    /// moto reads the service from the signature's scope, and checks no signature.
+    fn request(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: &Value,
+    ) -> anyhow::Result<http::request::Builder> {
+        let uri: Uri = format!("{}{path}", self.endpoint).parse()?;
+        let host = uri.authority().context("no address")?.to_string();
+        let scope =
+            format!("AWS4-HMAC-SHA256 Credential=x/20261120/{REGION}/{service}/aws4_request");
+        let authorization = format!("{scope}, SignedHeaders=host, Signature=x");
+        let length = body.to_string().len();
+        Ok(Request::builder()
+            .method(method)
+            .uri(uri)
+            .header("host", host)
+            .header("content-type", content_type)
+            .header("content-length", length)
+            .header("authorization", authorization))
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+async fn send(request: http::request::Builder, body: &Value) -> anyhow::Result<Value> {
+    let request = request.body(Full::new(Bytes::from(body.to_string())))?;
+    let address = request.headers().get("host").context("no address")?.to_str()?.to_owned();
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(TcpStream::connect(address).await?)).await?;
+    let connection = tokio::spawn(connection);
+    let answer = sender.send_request(request).await?;
+    let status = answer.status();
+    let body = answer.into_body().collect().await?.to_bytes();
+    connection.abort();
+    if !status.is_success() {
+        bail!("{status}: {}", String::from_utf8_lossy(&body));
+    }
+    if body.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&body)?) }
+}
