@@ -196,6 +196,9 @@ fn newest_event(path: &Path) -> anyhow::Result<Option<u64>> {
     Ok(newest.and_then(|millis| u64::try_from(millis).ok()?.checked_mul(1_000_000)))
 }
 
+/// What the endpoint of the variables is sent, and no other.
+const CREDENTIALS: &[&str] = &["LAMBDA_OTLP_HEADERS", "LAMBDA_OTLP_SECRET"];
+
 /// The arguments as variables, over those of the process: the same names, rules and mistakes as in
 /// the deployed forwarder.
 struct Overlay {
@@ -207,8 +210,10 @@ impl Overlay {
     fn of(arguments: &Arguments) -> anyhow::Result<Self> {
         let mut overlay = HashMap::new();
         if let Some(endpoint) = &arguments.endpoint {
-            if arguments.headers.is_empty() && Env.get("LAMBDA_OTLP_HEADERS").is_some() {
-                eprintln!("warning: LAMBDA_OTLP_HEADERS is not sent to --endpoint; use --header");
+            for name in CREDENTIALS.iter().filter(|name| Env.get(name).is_some()) {
+                if arguments.headers.is_empty() {
+                    eprintln!("warning: {name} is not sent to --endpoint; use --header");
+                }
             }
             overlay.insert("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint.clone());
         } else if arguments.dry_run {
@@ -236,8 +241,7 @@ impl Overlay {
 impl Source for Overlay {
     fn get(&self, name: &str) -> Option<String> {
         // An endpoint on the command line gets no credentials that were meant for another.
-        let is_credential = matches!(name, "LAMBDA_OTLP_HEADERS" | "LAMBDA_OTLP_SECRET");
-        let hidden = self.endpoint_given && is_credential;
+        let hidden = self.endpoint_given && CREDENTIALS.contains(&name);
         self.arguments.get(name).cloned().or_else(|| if hidden { None } else { Env.get(name) })
     }
 

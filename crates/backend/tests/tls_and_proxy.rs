@@ -248,8 +248,10 @@ async fn a_proxy_is_used_for_both_schemes_and_sees_its_credentials_alone() {
     assert!(head.starts_with(&format!("POST {}/v1/logs HTTP/1.1\r\n", sink.base())), "{head}");
 
     let mut exempt = http.clone();
-    exempt.proxy.as_mut().unwrap().exempt = "127.0.0.0/8".to_owned();
-    assert_eq!(export(&client(&exempt)).await.accepted, 1);
+    for hosts in ["localhost,127.0.0.0/8,::1", "127.0.0.1"] {
+        exempt.proxy.as_mut().unwrap().exempt = hosts.to_owned();
+        assert_eq!(export(&client(&exempt)).await.accepted, 1);
+    }
     assert_eq!(heads.lock().unwrap().len(), 0);
 }
 

@@ -5,6 +5,9 @@ use settings::Reader;
 use std::fmt;
 use url::Url;
 
+/// What `HTTP_PROXY` was set for is elsewhere: a receiver on this host is not behind it.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
 /// Which requests go through which proxy.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {
@@ -31,7 +34,9 @@ impl Proxy {
         match ours {
             Some(proxy) => Some(Self::new(&proxy)),
             None if reader.is_set(PROXY) || (http.is_none() && https.is_none()) => None,
-            None => Some(Self { http, https, exempt }),
+            None if exempt.split(',').any(|entry| entry.trim() == "*") => None,
+            None if exempt.is_empty() => Some(Self { http, https, exempt: LOOPBACK.to_owned() }),
+            None => Some(Self { http, https, exempt: format!("{exempt},{LOOPBACK}") }),
         }
     }
 

@@ -105,7 +105,8 @@ pub const DESTINATION: &[Variable] = &[
         NO_PROXY,
         None,
         Kind::Text,
-        "Hosts, domains and networks that `HTTPS_PROXY` and `HTTP_PROXY` do not apply to, separated by commas.",
+        "Hosts, domains and networks that `HTTPS_PROXY` and `HTTP_PROXY` do not apply to, separated by commas. This host is \
+         always one.",
     ),
     row(OTEL_ENDPOINT, None, Kind::Url, "Base URL, used where `LAMBDA_OTLP_ENDPOINT` is not set."),
     row(
