@@ -163,7 +163,7 @@ impl<'a> Call<'a> {
         };
         let Credentials { access_key_id, secret_access_key, session_token } = self.credentials;
         let mut credentials = aws_credential_types::Credentials::builder()
-            .access_key_id(access_key_id.expose())
+            .access_key_id(access_key_id)
             .secret_access_key(secret_access_key.expose())
             .provider_name("environment");
         credentials

@@ -17,21 +17,17 @@ const fn row(name: &'static str, kind: Kind, doc: &'static str) -> Variable {
     Variable { name, default: None, kind, doc }
 }
 
-/// The rows of every binary that calls AWS's services, the queues included.
+/// The rows of every binary that calls AWS's services, the queues included. Each has a row of its own for `AWS_REGION`, which
+/// says more than where to ask.
 pub const AWS: &[Variable] = &[
-    row(ACCESS_KEY_ID, Kind::Secret, "Set by Lambda: the role's credentials."),
-    row(SECRET_ACCESS_KEY, Kind::Secret, "Set by Lambda: the role's credentials."),
-    row(SESSION_TOKEN, Kind::Secret, "Set by Lambda: the role's credentials."),
     row(
-        REGION,
+        ACCESS_KEY_ID,
         Kind::Text,
-        "Set by Lambda: `cloud.region` of the telemetry that the forwarder makes, and where AWS's services are asked.",
+        "Set by Lambda: the function's role, for queues, secrets and parameters.",
     ),
-    row(
-        ENDPOINT,
-        Kind::Url,
-        "URL of all of AWS's services, for tests; a service's own variable goes before it.",
-    ),
+    row(SECRET_ACCESS_KEY, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
+    row(SESSION_TOKEN, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
+    row(ENDPOINT, Kind::Url, "Where AWS is, for a stand-in of all its services."),
 ];
 
 /// The rows of a binary that reads secrets, beside [`AWS`].
@@ -54,7 +50,7 @@ pub const SECRETS: &[Variable] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Credentials {
     /// `AWS_ACCESS_KEY_ID`.
-    pub access_key_id: Secret,
+    pub access_key_id: String,
     /// `AWS_SECRET_ACCESS_KEY`.
     pub secret_access_key: Secret,
     /// `AWS_SESSION_TOKEN`, which a role's credentials have.
@@ -75,9 +71,9 @@ pub struct AwsSettings {
 }
 
 impl AwsSettings {
-    /// Reads the rows of [`AWS`] and [`SECRETS`].
+    /// Reads the rows of [`AWS`] and [`SECRETS`], and `AWS_REGION`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        let access_key_id = reader.secret(ACCESS_KEY_ID);
+        let access_key_id = reader.string_if_set(ACCESS_KEY_ID);
         let secret_access_key = reader.secret(SECRET_ACCESS_KEY);
         let session_token = reader.secret(SESSION_TOKEN);
         let credentials =
@@ -111,7 +107,8 @@ mod tests {
     use super::*;
     use settings::{Source, Table};
 
-    const TABLE: Table = Table::new(&[AWS, SECRETS]);
+    const REGIONS: &[Variable] = &[row(REGION, Kind::Text, "Set by Lambda.")];
+    const TABLE: Table = Table::new(&[AWS, SECRETS, REGIONS]);
 
     fn read(source: &dyn Source) -> (AwsSettings, Duration) {
         let mut reader = Reader::new(source, TABLE);
@@ -130,6 +127,7 @@ mod tests {
     fn nothing_is_needed() {
         assert_eq!(read(&[]), (AwsSettings::default(), Duration::from_mins(5)));
         assert_eq!(read(&[(ACCESS_KEY_ID, "AKID")]).0.credentials, None);
+        assert_eq!(read(&[(REGION, "eu-west-1")]).0.region.as_deref(), Some("eu-west-1"));
     }
 
     #[test]
@@ -143,11 +141,8 @@ mod tests {
 
     #[test]
     fn credentials_are_not_printed() {
-        let source = [
-            (ACCESS_KEY_ID, "AKIDhunter2"),
-            (SECRET_ACCESS_KEY, "hunter2"),
-            (SESSION_TOKEN, "hunter2"),
-        ];
+        let source =
+            [(ACCESS_KEY_ID, "AKID"), (SECRET_ACCESS_KEY, "hunter2"), (SESSION_TOKEN, "hunter2")];
         let settings = read(&source).0;
         assert_eq!(settings.credentials.as_ref().unwrap().secret_access_key.expose(), "hunter2");
         assert!(!format!("{settings:?}").contains("hunter2"));

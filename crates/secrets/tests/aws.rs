@@ -16,7 +16,7 @@ const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdE
 fn settings(url: &Url) -> AwsSettings {
     AwsSettings {
         credentials: Some(Credentials {
-            access_key_id: Secret::new("AKIDEXAMPLE"),
+            access_key_id: "AKIDEXAMPLE".to_owned(),
             secret_access_key: Secret::new(SECRET_KEY),
             session_token: Some(Secret::new("session/token==")),
         }),
