@@ -12,6 +12,7 @@
 //! A message of the retry queue is a request that waits to be delivered ([`parking`]), or an event.
 
 pub mod authorized;
+pub mod breaker;
 pub mod config;
 pub mod convert;
 pub mod deliver;
@@ -19,14 +20,15 @@ pub mod forward;
 pub mod handler;
 pub mod ledger;
 pub mod log;
-mod messages;
+pub mod old_records;
 pub mod outlet;
 pub mod parking;
 pub mod placing;
-mod records;
 pub mod report;
 pub mod shift;
 pub mod source;
+mod messages;
+mod records;
 mod times;
 
 use std::time::Duration;

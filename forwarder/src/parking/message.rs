@@ -1,6 +1,7 @@
 //! What is parked, and its division into messages that a queue takes.
 
 use super::encoding::{self, TooManyBytes};
+use crate::old_records::time_range;
 use crate::source::LogBatch;
 use std::fmt;
 use wire::Request;
@@ -158,6 +159,26 @@ impl Parked {
         encoding::decode(body)
     }
 
+    /// The same, with the times of the oldest and the newest record as the content says them.
+    #[must_use]
+    pub fn with_times(self) -> Self {
+        let range = match &self.content {
+            Content::Request(request) => time_range(request),
+            Content::Events(batch) => {
+                let times = batch.events.iter().filter_map(|event| unix_nano(event.timestamp_ms));
+                times.clone().min().zip(times.max())
+            }
+            Content::Line { timestamp_ms, .. } => unix_nano(*timestamp_ms).map(|time| (time, time)),
+            Content::Raw(_) => None,
+        };
+        match range {
+            Some((oldest_unix_nano, newest_unix_nano)) => {
+                Self { oldest_unix_nano, newest_unix_nano, ..self }
+            }
+            None => self,
+        }
+    }
+
     fn content_bytes(&self) -> usize {
         match &self.content {
             Content::Request(request) => request.bytes().len(),
@@ -192,8 +213,12 @@ impl Parked {
             whole => (whole, Content::Raw(Vec::new())),
         };
         let rest = Self { content: second, items: self.items - items, ..self.clone() };
-        (Self { content: first, items, ..self }, rest)
+        (Self { content: first, items, ..self }.with_times(), rest.with_times())
     }
+}
+
+fn unix_nano(timestamp_ms: i64) -> Option<u64> {
+    u64::try_from(timestamp_ms).ok()?.checked_mul(1_000_000)
 }
 
 /// Messages made so far.

@@ -155,6 +155,32 @@ fn a_request_larger_than_a_message_becomes_several_in_order() {
         other => panic!("{other:?}"),
     });
     assert_eq!(found.collect::<Vec<_>>(), lines);
+    // Each says how old its own records are.
+    let mut next = 1_790_000_000_000_000_000;
+    for parked in read {
+        assert_eq!(parked.oldest_unix_nano, next);
+        next += parked.items as u64;
+        assert_eq!(parked.newest_unix_nano, next - 1);
+    }
+}
+
+#[test]
+fn times_are_those_of_the_content() {
+    let check = |content, expected| {
+        let parked = parked(content).with_times();
+        assert_eq!((parked.oldest_unix_nano, parked.newest_unix_nano), expected);
+    };
+    let second = 1_000_000_000;
+    let line =
+        |timestamp_ms| Content::Line { event_id: String::new(), timestamp_ms, line: String::new() };
+    check(line(5000), (5 * second, 5 * second));
+    let unchanged = (1_790_000_000 * second, 1_790_000_000 * second + 1);
+    check(line(-1), unchanged);
+    check(Content::Raw(Vec::new()), unchanged);
+    check(
+        Content::Events(batch(vec![String::new(); 3])),
+        (1_790_000_000 * second, 1_790_000_000 * second + 2_000_000),
+    );
 }
 
 #[test]

@@ -13,3 +13,4 @@ pub use encoding::NotParked;
 pub use message::{Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, TooLarge};
 pub use queue::{Queue, QueueError};
 pub use sqs::{CREDENTIALS, QUEUES, SqsQueue};
+pub(crate) use timestamp::rfc3339_nanos;

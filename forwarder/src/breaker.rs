@@ -1,0 +1,189 @@
+//! Remembers which destinations take nothing, so that an outage does not cost every delivery its whole budget: the
+//! forwarder must not eat the account's concurrency.
+
+use backend::{Fate, Outcome};
+use std::collections::HashMap;
+
+/// So many failed deliveries in a row, and the next ones are parked at once (design §7, "Budget").
+const MOST_FAILURES: u32 = 3;
+/// Between two probes.
+const PROBE_EVERY_NANOS: u64 = 30 * 1_000_000_000;
+
+/// What to do with a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Send it.
+    Send,
+    /// Send it, to find out whether the destination is back: one attempt suffices. What is delivered beside it is parked.
+    Probe,
+    /// Park it at once.
+    Park,
+}
+
+/// One destination's recent deliveries, as one environment saw them. Times are those of the wall clock: a monotonic one
+/// may stand still while the environment is frozen.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Breaker {
+    failures: u32,
+    probed_unix_nano: u64,
+}
+
+impl Breaker {
+    /// What to do with a delivery that is to begin now.
+    pub fn admit(&mut self, now_unix_nano: u64) -> Admission {
+        if self.failures < MOST_FAILURES {
+            return Admission::Send;
+        }
+        // A clock that was set back must not end the probing.
+        let is_due = now_unix_nano < self.probed_unix_nano
+            || now_unix_nano - self.probed_unix_nano >= PROBE_EVERY_NANOS;
+        if !is_due {
+            return Admission::Park;
+        }
+        self.probed_unix_nano = now_unix_nano;
+        Admission::Probe
+    }
+
+    /// Notes how a delivery that was sent ended.
+    pub fn record(&mut self, outcome: &Outcome, now_unix_nano: u64) {
+        match verdict(outcome) {
+            Some(true) => self.failures = 0,
+            Some(false) => {
+                self.failures = self.failures.saturating_add(1);
+                if self.failures == MOST_FAILURES {
+                    self.probed_unix_nano = now_unix_nano;
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Whether deliveries are parked at once.
+    pub fn is_open(&self) -> bool {
+        self.failures >= MOST_FAILURES
+    }
+}
+
+/// Whether the destination takes telemetry: it accepted an item, or refused one for what it is. `None` where the delivery
+/// does not tell.
+fn verdict(outcome: &Outcome) -> Option<bool> {
+    let has_judged = outcome
+        .parts
+        .iter()
+        .any(|part| matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial));
+    if outcome.accepted > 0 || has_judged {
+        return Some(true);
+    }
+    // What was never sent, since the deadline had come, says nothing of the destination.
+    let was_tried = outcome.requests_sent > 0 && !outcome.parts.is_empty();
+    was_tried.then_some(false)
+}
+
+/// One breaker a destination.
+#[derive(Clone, Debug, Default)]
+pub struct Breakers(HashMap<String, Breaker>);
+
+impl Breakers {
+    /// The breaker of this destination. Names come from the settings, so there are few.
+    pub fn of(&mut self, destination: &str) -> &mut Breaker {
+        self.0.entry(destination.to_owned()).or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use backend::{Reason, Undelivered};
+    use wire::{Request, SignalKind};
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn outcome(accepted: usize, fates: &[Fate], requests_sent: usize) -> Outcome {
+        let part = |fate: &Fate| Undelivered {
+            request: Request::trusted(SignalKind::Logs, Vec::new()),
+            items: 1,
+            reason: Reason::Deadline,
+            fate: *fate,
+        };
+        Outcome {
+            accepted,
+            parts: fates.iter().map(part).collect(),
+            requests_sent,
+            ..Outcome::default()
+        }
+    }
+
+    fn failed() -> Outcome {
+        outcome(0, &[Fate::Park], 3)
+    }
+
+    #[test]
+    fn it_opens_after_three_failures_in_a_row() {
+        let mut breaker = Breaker::default();
+        for _ in 0..2 {
+            assert_eq!(breaker.admit(SECOND), Admission::Send);
+            breaker.record(&failed(), SECOND);
+        }
+        breaker.record(&outcome(1, &[Fate::Park], 1), SECOND);
+        for _ in 0..3 {
+            assert_eq!(breaker.admit(SECOND), Admission::Send);
+            breaker.record(&failed(), SECOND);
+        }
+        assert!(breaker.is_open());
+        assert_eq!(breaker.admit(SECOND), Admission::Park);
+    }
+
+    #[test]
+    fn it_probes_every_half_minute_and_one_success_closes_it() {
+        let mut breaker = Breaker::default();
+        (0..3).for_each(|_| breaker.record(&failed(), 100 * SECOND));
+        assert_eq!(breaker.admit(130 * SECOND - 1), Admission::Park);
+        assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
+        // One at a time, also while it is out.
+        assert_eq!(breaker.admit(130 * SECOND), Admission::Park);
+        breaker.record(&failed(), 135 * SECOND);
+        assert_eq!(breaker.admit(159 * SECOND), Admission::Park);
+        assert_eq!(breaker.admit(160 * SECOND), Admission::Probe);
+        breaker.record(&outcome(1, &[], 1), 161 * SECOND);
+        assert!(!breaker.is_open());
+        assert_eq!(breaker.admit(161 * SECOND), Admission::Send);
+        // And it takes three failures again.
+        breaker.record(&failed(), 162 * SECOND);
+        assert_eq!(breaker.admit(162 * SECOND), Admission::Send);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_end_the_probing() {
+        let mut breaker = Breaker::default();
+        (0..3).for_each(|_| breaker.record(&failed(), 100 * SECOND));
+        assert_eq!(breaker.admit(SECOND), Admission::Probe);
+        assert_eq!(breaker.admit(2 * SECOND), Admission::Park);
+        assert_eq!(breaker.admit(31 * SECOND), Admission::Probe);
+    }
+
+    #[test]
+    fn what_counts_as_a_failure() {
+        use Fate::{DeadLetter, DeadLetterPartial, Park, ParkWithAlarm};
+        let check = |accepted, fates: &[Fate], requests, expected| {
+            let outcome = outcome(accepted, fates, requests);
+            assert_eq!(verdict(&outcome), expected, "{accepted} {fates:?} {requests}");
+        };
+        check(0, &[Park], 1, Some(false));
+        check(0, &[ParkWithAlarm], 1, Some(false));
+        check(0, &[Park, ParkWithAlarm], 3, Some(false));
+        check(0, &[Park], 0, None);
+        check(0, &[], 0, None);
+        check(1, &[], 1, Some(true));
+        check(1, &[Park], 2, Some(true));
+        check(0, &[DeadLetter], 1, Some(true));
+        check(0, &[DeadLetterPartial, Park], 2, Some(true));
+    }
+
+    #[test]
+    fn destinations_do_not_share_a_breaker() {
+        let mut breakers = Breakers::default();
+        (0..3).for_each(|_| breakers.of("a").record(&failed(), SECOND));
+        assert_eq!(breakers.of("a").admit(SECOND), Admission::Park);
+        assert_eq!(breakers.of("b").admit(SECOND), Admission::Send);
+    }
+}
