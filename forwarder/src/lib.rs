@@ -24,6 +24,7 @@ pub mod old_records;
 pub mod outlet;
 pub mod parking;
 pub mod placing;
+pub mod redrive;
 pub mod report;
 pub mod shift;
 pub mod source;

@@ -1,0 +1,265 @@
+//! All combinations of what a backend answers and how old a message is, and what becomes of each item.
+
+use super::*;
+use crate::old_records::Window;
+use backend::Reason;
+use proptest::prelude::*;
+use wire::proto::Writer;
+
+const NOW: u64 = 1_790_000_000_000_000_000;
+const HOUR: u64 = 3_600_000_000_000;
+const MINUTE: u64 = HOUR / 60;
+
+fn policy(old_records: OldRecords) -> Policy {
+    Policy { window: Some(Window { past: Duration::from_hours(5) }), old_records }
+}
+
+/// Log records of these ages.
+fn logs(ages: &[u64]) -> Request {
+    request(SignalKind::Logs, ages)
+}
+
+fn request(kind: SignalKind, ages: &[u64]) -> Request {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            for age in ages {
+                let time = NOW - age;
+                match kind {
+                    SignalKind::Logs => scope.message(2, |record| record.fixed64(1, time)),
+                    SignalKind::Traces => scope.message(2, |span| span.fixed64(7, time)),
+                    SignalKind::Metrics => scope.message(2, |metric| {
+                        metric.message(5, |gauge| {
+                            gauge.message(1, |point| point.fixed64(3, time));
+                        });
+                    }),
+                }
+            }
+        });
+    });
+    Request::trusted(kind, bytes)
+}
+
+fn part(request: Request, fate: Fate) -> Undelivered {
+    let items = request.items();
+    let reason = Reason::Rejected { text: "full".to_owned() };
+    Undelivered { request, items, reason, fate }
+}
+
+fn outcome(accepted: usize, parts: Vec<Undelivered>) -> Outcome {
+    Outcome { accepted, parts, requests_sent: 1, ..Outcome::default() }
+}
+
+fn receipt(receive_count: u32, age: u64) -> Receipt<'static> {
+    Receipt { message_id: "m", receive_count, first_seen_unix_nano: NOW - age }
+}
+
+/// `accepted 1, dead 2 (why), again 3`, without times.
+fn words(decision: &Decision) -> String {
+    let mut words = Vec::new();
+    if decision.accepted > 0 {
+        words.push(format!("accepted {}", decision.accepted));
+    }
+    for letter in &decision.dead_letters {
+        let partial = if letter.partial { "partial" } else { "dead" };
+        let why = letter.reason.split(';').next().unwrap();
+        words.push(format!("{partial} {} ({why})", letter.items));
+    }
+    words.push(match &decision.next {
+        Next::Done => "done".to_owned(),
+        Next::ComeAgain { items, .. } => format!("again {items}"),
+        Next::SendRest { rest, .. } => {
+            let items: Vec<String> =
+                rest.iter().map(|rest| rest.request.items().to_string()).collect();
+            format!("rest {}", items.join("+"))
+        }
+    });
+    words.join(", ")
+}
+
+#[test]
+fn each_answer_has_one_consequence() {
+    use Fate::{DeadLetter, DeadLetterPartial, Park, ParkWithAlarm};
+    #[track_caller]
+    fn check(accepted: usize, fates: &[Fate], expected: &str) {
+        let parts = fates.iter().map(|fate| part(logs(&[MINUTE, 0]), *fate)).collect();
+        let outcome = outcome(accepted, parts);
+        let items = outcome.items();
+        let decision = decide(outcome, receipt(1, HOUR), policy(OldRecords::Keep), None, NOW);
+        assert_eq!(words(&decision), expected, "{accepted} {fates:?}");
+        assert_eq!(decision.items(), items);
+    }
+    check(0, &[], "done");
+    check(3, &[], "accepted 3, done");
+    check(0, &[Park], "again 2");
+    check(0, &[ParkWithAlarm], "again 2");
+    check(0, &[Park, ParkWithAlarm], "again 4");
+    check(3, &[Park], "accepted 3, rest 2");
+    check(3, &[Park, ParkWithAlarm], "accepted 3, rest 2+2");
+    check(0, &[DeadLetter], "dead 2 (rejected: full), done");
+    check(0, &[DeadLetterPartial], "partial 2 (rejected: full), done");
+    check(3, &[DeadLetterPartial], "accepted 3, partial 2 (rejected: full), done");
+    check(0, &[DeadLetter, Park], "dead 2 (rejected: full), rest 2");
+    check(
+        1,
+        &[Park, DeadLetter, DeadLetterPartial, ParkWithAlarm],
+        "accepted 1, dead 2 (rejected: full), partial 2 (rejected: full), rest 2+2",
+    );
+}
+
+#[test]
+fn nothing_is_dead_lettered_for_its_age_before_its_time_is_over() {
+    use OldRecords::{Drop, Keep, Restamp};
+    use SignalKind::{Logs, Metrics, Traces};
+    const DAY: u64 = 24 * HOUR;
+    #[track_caller]
+    fn check(kind: SignalKind, ages: &[u64], first_seen: u64, policy: Policy, expected: &str) {
+        for fate in [Fate::Park, Fate::ParkWithAlarm] {
+            let outcome = outcome(0, vec![part(request(kind, ages), fate)]);
+            let decision = decide(outcome, receipt(9, first_seen), policy, None, NOW);
+            assert_eq!(words(&decision), expected, "{kind} {ages:?} {policy:?}");
+        }
+    }
+    let window = "dead 1 (older than the ingest window), done";
+    let retention = "dead 1 (the queue would soon forget it), done";
+    for kind in [Logs, Traces] {
+        check(kind, &[5 * HOUR - MINUTE], HOUR, policy(Keep), "again 1");
+        check(kind, &[5 * HOUR], HOUR, policy(Keep), window);
+        // One of them is still taken: the others are sorted out before it is sent.
+        check(kind, &[6 * HOUR, 0], HOUR, policy(Keep), "again 2");
+        // Other policies make the records young, or drop them before they are sent.
+        check(kind, &[6 * HOUR], HOUR, policy(Restamp), "again 1");
+        check(kind, &[6 * HOUR], HOUR, policy(Drop), "again 1");
+        check(kind, &[6 * HOUR], 14 * DAY - HOUR, policy(Restamp), "again 1");
+        check(kind, &[6 * HOUR], 14 * DAY - HOUR + 1, policy(Restamp), retention);
+    }
+    check(Metrics, &[13 * DAY], 13 * DAY, policy(Keep), "again 1");
+    check(Metrics, &[13 * DAY], 14 * DAY - HOUR, policy(Keep), "again 1");
+    check(Metrics, &[13 * DAY], 14 * DAY - HOUR + 1, policy(Keep), retention);
+    let no_window = Policy { window: None, old_records: Keep };
+    check(Logs, &[13 * DAY], 13 * DAY, no_window, "again 1");
+    check(Traces, &[13 * DAY], 14 * DAY, no_window, retention);
+    // A clock behind the one that parked it.
+    let outcome = outcome(0, vec![part(logs(&[0]), Fate::Park)]);
+    let ahead = Receipt { first_seen_unix_nano: u64::MAX, ..receipt(1, 0) };
+    assert_eq!(words(&decide(outcome, ahead, policy(Keep), None, NOW)), "again 1");
+}
+
+#[test]
+fn a_dead_letter_says_why_and_what_was_answered() {
+    let outcome = outcome(0, vec![part(logs(&[6 * HOUR]), Fate::Park)]);
+    let decision = decide(outcome, receipt(1, 0), policy(OldRecords::Keep), None, NOW);
+    let reason = &decision.dead_letters[0].reason;
+    assert_eq!(reason, "older than the ingest window; last answer: rejected: full");
+}
+
+fn after(receipt: Receipt<'_>, retry_after: Option<u64>, record_age: u64) -> Duration {
+    let outcome = outcome(0, vec![part(logs(&[record_age]), Fate::Park)]);
+    let retry_after = retry_after.map(Duration::from_secs);
+    match decide(outcome, receipt, policy(OldRecords::Keep), retry_after, NOW).next {
+        Next::ComeAgain { after, .. } => after,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_back_off_grows_with_the_attempts() {
+    let check = |receive_count, full: u64| {
+        let after = after(receipt(receive_count, 0), None, 0);
+        let full = Duration::from_secs(full);
+        assert!(after >= full / 2 && after < full, "{receive_count}: {after:?}");
+    };
+    check(0, 30);
+    check(1, 30);
+    check(2, 60);
+    check(3, 120);
+    check(5, 480);
+    check(6, 900);
+    check(19, 900);
+    check(20, 3600);
+    check(u32::MAX, 3600);
+    let spread = |message_id| after(Receipt { message_id, ..receipt(19, 0) }, None, 0);
+    assert_eq!(spread("a"), spread("a"));
+    assert_ne!(spread("a"), spread("b"));
+}
+
+#[test]
+fn the_backends_wish_is_obeyed_as_far_as_the_queue_and_the_window_allow() {
+    let check = |retry_after, record_age, expected: u64| {
+        let after = after(receipt(1, 0), Some(retry_after), record_age);
+        assert_eq!(after.as_secs(), expected, "{retry_after}");
+    };
+    check(120, 0, 120);
+    check(7200, 0, 7200);
+    // There is an attempt before the window closes: at half of the time.
+    check(86_400, 0, (5 * 3600 - 15) / 2);
+    check(86_400, 4 * HOUR, (3600 - 15) / 2);
+    check(86_400, 5 * HOUR - 20_000_000_000, 30);
+    let metrics = outcome(0, vec![part(request(SignalKind::Metrics, &[0]), Fate::Park)]);
+    let wish = Some(Duration::from_hours(24));
+    let decision = decide(metrics, receipt(1, 0), policy(OldRecords::Keep), wish, NOW);
+    let after = Duration::from_mins(12 * 60 - 15);
+    assert_eq!(decision.next, Next::ComeAgain { items: 1, after });
+}
+
+#[test]
+fn a_new_message_is_delayed_by_no_more_than_the_queue_takes() {
+    let some = outcome(1, vec![part(logs(&[0]), Fate::Park)]);
+    let wish = Some(Duration::from_hours(2));
+    let decision = decide(some, receipt(1, 0), policy(OldRecords::Keep), wish, NOW);
+    let Next::SendRest { delay, .. } = decision.next else { panic!("{decision:?}") };
+    assert_eq!(delay, Duration::from_mins(15));
+}
+
+proptest! {
+    #[test]
+    fn items_in_are_items_out_and_nothing_that_was_accepted_stays(
+        accepted in 0usize..3,
+        parts in prop::collection::vec(
+            (0usize..4, prop::collection::vec(0u64..8 * 60, 1..4), 0usize..3), 0..5),
+        receive_count in 0u32..100,
+        first_seen_hours in 0u64..400,
+        policy_at in 0usize..4,
+        retry_after in prop::option::of(0u64..100_000),
+    ) {
+        let fates = [Fate::Park, Fate::ParkWithAlarm, Fate::DeadLetter, Fate::DeadLetterPartial];
+        let parts: Vec<Undelivered> = parts
+            .into_iter()
+            .map(|(fate, minutes, kind)| {
+                let ages: Vec<u64> = minutes.iter().map(|minutes| minutes * MINUTE).collect();
+                let part = part(request(SignalKind::ALL[kind], &ages), fates[fate]);
+                let items = if fates[fate] == Fate::DeadLetterPartial { 1 } else { part.items };
+                Undelivered { items, ..part }
+            })
+            .collect();
+        let has_judged = parts.iter().any(|part| {
+            matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial)
+        });
+        let sent = parts.clone();
+        let outcome = outcome(accepted, parts);
+        let items = outcome.items();
+        let policies = [
+            policy(OldRecords::Keep),
+            policy(OldRecords::Restamp),
+            policy(OldRecords::Drop),
+            Policy { window: None, old_records: OldRecords::Keep },
+        ];
+        let receipt = receipt(receive_count, first_seen_hours * HOUR);
+        let retry_after = retry_after.map(Duration::from_secs);
+        let decision = decide(outcome, receipt, policies[policy_at], retry_after, NOW);
+        prop_assert_eq!(decision.items(), items);
+        match &decision.next {
+            // The message holds the whole: it stays only if nothing of it was accepted or put aside.
+            Next::ComeAgain { after, .. } => {
+                prop_assert!(accepted == 0 && !has_judged && decision.dead_letters.is_empty());
+                prop_assert!(*after >= Duration::from_secs(15) && *after < Duration::from_hours(12));
+            }
+            Next::SendRest { rest, delay } => {
+                prop_assert!(accepted > 0 || !decision.dead_letters.is_empty());
+                prop_assert!(*delay <= Duration::from_mins(15));
+                prop_assert!(rest.iter().all(|rest| sent.iter().any(|part| part.request == rest.request)));
+            }
+            Next::Done => {}
+        }
+    }
+}
