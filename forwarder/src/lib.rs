@@ -20,16 +20,16 @@ pub mod forward;
 pub mod handler;
 pub mod ledger;
 pub mod log;
+mod messages;
 pub mod old_records;
 pub mod outlet;
 pub mod parking;
 pub mod placing;
+mod records;
 pub mod redrive;
 pub mod report;
 pub mod shift;
 pub mod source;
-mod messages;
-mod records;
 mod times;
 
 use std::time::Duration;
