@@ -1,5 +1,6 @@
 //! Build chores: `layers` checks which crate uses which, `docs` writes the tables of variables,
-//! `interop`, `receiver` and `moto` run other people's programs against ours, `ci` runs the gate.
+//! `interop` runs other people's programs against ours, `stack` checks the deployed stack's template and build,
+//! `ci` runs the gate.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
@@ -12,6 +13,7 @@ mod moto;
 mod pypi;
 mod receiver;
 mod rotel;
+mod stack;
 
 use std::process::ExitCode;
 
@@ -25,11 +27,13 @@ fn main() -> ExitCode {
         ["interop"] => interop::run(),
         ["receiver"] => receiver::run(),
         ["moto"] => moto::run(),
+        ["stack"] => stack::run(ci::Length::Short),
+        ["stack", "--long"] => stack::run(ci::Length::Long),
         ["docs"] => docs::write(false),
         ["docs", "--check"] => docs::write(true),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | ci [--long]"
+                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long]"
             );
             return ExitCode::from(64);
         }

@@ -1,6 +1,8 @@
 //! Other people's programs from PyPI, each set in a virtual environment of its own in the user's cache.
 
+use anyhow::Context as _;
 use simulator::packages::{MIN_PYTHON, cache, find_python, python_environment};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -30,6 +32,27 @@ pub(crate) fn install(root: &Path, name: &str, requirements: &str) -> Result<Env
 }
 
 impl Environment {
+    /// One of its programs, which finds the others on its path.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the search path for a child, no setting of ours"
+    )]
+    pub(crate) fn command(&self, program: &str) -> anyhow::Result<Command> {
+        let programs = self.python.parent().context("an interpreter without a folder")?;
+        let mut path = OsString::from(programs);
+        if let Some(rest) = std::env::var_os("PATH") {
+            path.push(":");
+            path.push(rest);
+        }
+        let mut command = Command::new(programs.join(program));
+        // No home calls, no prompts for a region.
+        command
+            .env("PATH", path)
+            .env("SAM_CLI_TELEMETRY", "0")
+            .env("AWS_DEFAULT_REGION", "eu-west-1");
+        Ok(command)
+    }
+
     /// Its interpreter with a script.
     pub(crate) fn script(&self, script: &Path) -> Command {
         let mut command = Command::new(&self.python);

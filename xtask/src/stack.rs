@@ -1,0 +1,55 @@
+//! Checks the stack of template.yaml: as AWS's own tools read it, what `sam build` makes of it, what it grants, and that it can
+//! be created.
+
+mod artefact;
+mod creation;
+mod grants;
+mod template;
+
+use crate::checks::{Tally, output};
+use crate::ci::Length;
+use crate::pypi::{self, Environment};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+pub(crate) fn run(length: Length) -> anyhow::Result<()> {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let tools = match pypi::install(&root, "stack", "xtask/src/stack/requirements.txt") {
+        Ok(tools) => tools,
+        Err(reason) => {
+            println!("skipped: {reason}");
+            return Ok(());
+        }
+    };
+    let mut tally = Tally::default();
+    tally.note("sam validate --lint", validate(&root, &tools));
+    tally.note("cfn-lint", lint(&root, &tools));
+    match expanded(&root, &tools) {
+        Ok(template) => {
+            template::check(&template, &mut tally);
+            tally.note("roles", grants::check(&template));
+            creation::check(&root, &template, &mut tally);
+        }
+        Err(error) => tally.note("template.yaml", Err(error)),
+    }
+    artefact::check(&root, &tools, length, &mut tally);
+    tally.finish()
+}
+
+fn validate(root: &Path, tools: &Environment) -> anyhow::Result<String> {
+    let arguments = ["validate", "--lint", "--template", "template.yaml"];
+    output(tools.command("sam")?.args(arguments).current_dir(root))?;
+    Ok("no finding".to_owned())
+}
+
+fn lint(root: &Path, tools: &Environment) -> anyhow::Result<String> {
+    output(tools.command("cfn-lint")?.arg("template.yaml").current_dir(root))?;
+    Ok("no finding".to_owned())
+}
+
+/// The CloudFormation template that AWS makes of template.yaml.
+fn expanded(root: &Path, tools: &Environment) -> anyhow::Result<Value> {
+    let mut expand = tools.script(&root.join("xtask/src/stack/expand.py"));
+    let printed = output(expand.arg(root.join("template.yaml")))?;
+    Ok(serde_json::from_slice(&printed.stdout)?)
+}

@@ -1,0 +1,131 @@
+//! What the stack's roles may do, as one list that is compared with what it should be.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what a JSON value does not have is null, and no panic"
+)]
+
+use anyhow::bail;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// A role, an action, the resource, and the condition under which it is granted.
+const GRANTS: &[&str] = &[
+    "ForwarderRole: kinesis:DescribeStream on KinesisStreamArn if HasKinesisStream",
+    "ForwarderRole: kinesis:DescribeStreamSummary on KinesisStreamArn if HasKinesisStream",
+    "ForwarderRole: kinesis:GetRecords on KinesisStreamArn if HasKinesisStream",
+    "ForwarderRole: kinesis:GetShardIterator on KinesisStreamArn if HasKinesisStream",
+    "ForwarderRole: kinesis:ListShards on KinesisStreamArn if HasKinesisStream",
+    "ForwarderRole: logs:CreateLogStream on ForwarderLogGroup.Arn",
+    "ForwarderRole: logs:PutLogEvents on ForwarderLogGroup.Arn",
+    "ForwarderRole: s3:ListBucket on OnFailureBucket.Arn",
+    "ForwarderRole: s3:PutObject on ${OnFailureBucket.Arn}/*",
+    "RedriveRole: logs:CreateLogStream on RedriveLogGroup.Arn",
+    "RedriveRole: logs:PutLogEvents on RedriveLogGroup.Arn",
+    "RedriveRole: sqs:ChangeMessageVisibility on RetryQueue.Arn",
+    "RedriveRole: sqs:DeleteMessage on RetryQueue.Arn",
+    "RedriveRole: sqs:GetQueueAttributes on RetryQueue.Arn",
+    "RedriveRole: sqs:ReceiveMessage on RetryQueue.Arn",
+];
+
+/// The same for both roles.
+const GRANTS_OF_BOTH: &[&str] = &[
+    "ec2:AssignPrivateIpAddresses on * if HasVpc",
+    "ec2:CreateNetworkInterface on * if HasVpc",
+    "ec2:DeleteNetworkInterface on * if HasVpc",
+    "ec2:DescribeNetworkInterfaces on * if HasVpc",
+    "ec2:DescribeSubnets on * if HasVpc",
+    "ec2:UnassignPrivateIpAddresses on * if HasVpc",
+    "kms:Decrypt on SecretKmsKeyArn if HasSecretKmsKey",
+    "secretsmanager:GetSecretValue on SecretArn if HasSecretArn",
+    "sqs:SendMessage on DeadLetterQueue.Arn",
+    "sqs:SendMessage on RetryQueue.Arn",
+    "ssm:GetParameter on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${RulesParameter} if HasRulesParameter",
+    "ssm:GetParameter on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${SecretParameter} if UsesSecretParameter",
+];
+
+pub(super) fn check(template: &Value) -> anyhow::Result<String> {
+    let own = GRANTS.iter().map(|grant| (*grant).to_owned());
+    let of_both = ["ForwarderRole", "RedriveRole"]
+        .into_iter()
+        .flat_map(|role| GRANTS_OF_BOTH.iter().map(move |grant| format!("{role}: {grant}")));
+    let expected: BTreeSet<String> = own.chain(of_both).collect();
+    let found = granted(template);
+    let unexpected: Vec<_> = found.difference(&expected).collect();
+    let missing: Vec<_> = expected.difference(&found).collect();
+    if !unexpected.is_empty() || !missing.is_empty() {
+        bail!("granted beyond the list: {unexpected:#?}; not granted: {missing:#?}");
+    }
+    Ok(format!("{} grants, each as listed", found.len()))
+}
+
+fn granted(template: &Value) -> BTreeSet<String> {
+    let mut grants = BTreeSet::new();
+    let Some(resources) = template["Resources"].as_object() else { return grants };
+    for (name, resource) in resources {
+        let condition = resource["Condition"].as_str().unwrap_or_default();
+        let properties = &resource["Properties"];
+        match resource["Type"].as_str() {
+            Some("AWS::IAM::Role") => {
+                for arn in items(&properties["ManagedPolicyArns"]) {
+                    grants.insert(format!("{name}: the managed policy {arn}"));
+                }
+                for policy in items(&properties["Policies"]) {
+                    add(&mut grants, name, &policy["PolicyDocument"], condition);
+                }
+            }
+            Some("AWS::IAM::Policy") => {
+                for role in items(&properties["Roles"]) {
+                    add(&mut grants, &text(role), &properties["PolicyDocument"], condition);
+                }
+            }
+            _ => {}
+        }
+    }
+    grants
+}
+
+fn add(grants: &mut BTreeSet<String>, role: &str, document: &Value, condition: &str) {
+    for statement in items(&document["Statement"]) {
+        // {"Fn::If": [condition, statement, none]}
+        let (statement, condition) = match statement["Fn::If"][0].as_str() {
+            Some(condition) => (&statement["Fn::If"][1], condition),
+            None => (statement, condition),
+        };
+        let effect = statement["Effect"].as_str().unwrap_or("no effect");
+        let effect = if effect == "Allow" { String::new() } else { format!("{effect} ") };
+        for action in items(&statement["Action"]) {
+            for resource in items(&statement["Resource"]) {
+                let condition =
+                    if condition.is_empty() { String::new() } else { format!(" if {condition}") };
+                grants.insert(format!(
+                    "{role}: {effect}{} on {}{condition}",
+                    text(action),
+                    text(resource)
+                ));
+            }
+        }
+    }
+}
+
+/// The members of a list, or the one that stands without a list.
+fn items(value: &Value) -> &[Value] {
+    match value {
+        Value::Array(items) => items,
+        Value::Null => &[],
+        one => std::slice::from_ref(one),
+    }
+}
+
+/// A text, or what an intrinsic function refers to.
+pub(super) fn text(value: &Value) -> String {
+    if let Some(text) =
+        value.as_str().or_else(|| value["Ref"].as_str()).or_else(|| value["Fn::Sub"].as_str())
+    {
+        return text.to_owned();
+    }
+    match value["Fn::GetAtt"].as_array() {
+        Some(path) => path.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("."),
+        None => value.to_string(),
+    }
+}

@@ -1,0 +1,287 @@
+//! What the expanded template must say, beyond what AWS's linters know.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what a JSON value does not have is null, and no panic"
+)]
+
+use super::grants::text;
+use crate::checks::Tally;
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
+use simulator::FilterPattern;
+use std::collections::BTreeSet;
+
+/// Where the stack's own log groups are.
+const OWN_GROUPS: &str = "/lambda-otlp/";
+const FOURTEEN_DAYS_S: u64 = 14 * 24 * 3600;
+/// Lambda reads from a queue only where a message stays invisible for this many timeouts of the function.
+/// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
+const TIMEOUTS_INVISIBLE: u64 = 6;
+
+/// Looks at the template, and says what was compared.
+type Check = fn(&Value) -> anyhow::Result<String>;
+
+/// Variables that the template sets before the forwarder reads them. A name leaves with the commit that adds its row.
+pub(super) const AHEAD: &[&str] = &[
+    "LAMBDA_OTLP_RETRY_QUEUE_URL",
+    "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL",
+    "LAMBDA_OTLP_SECRET_TTL",
+    "LAMBDA_OTLP_RULES",
+    "LAMBDA_OTLP_JOIN_STACK_TRACES",
+    "LAMBDA_OTLP_INGEST_WINDOW",
+    "LAMBDA_OTLP_OLD_RECORDS",
+];
+
+pub(super) fn check(template: &Value, tally: &mut Tally) {
+    let checks: [(&str, Check); 9] = [
+        ("functions", functions),
+        ("variables", variables),
+        ("permission", permission),
+        ("subscription", subscription),
+        ("filter patterns", filter_patterns),
+        ("on-failure destinations", on_failure),
+        ("queues", queues),
+        ("redrive source", redrive_source),
+        ("bucket", bucket),
+    ];
+    for (name, check) in checks {
+        tally.note(name, check(template));
+    }
+}
+
+fn resource<'a>(template: &'a Value, name: &str) -> anyhow::Result<&'a Value> {
+    let properties = &template["Resources"][name]["Properties"];
+    properties.is_object().then_some(properties).with_context(|| format!("there is no {name}"))
+}
+
+fn of_type<'a>(template: &'a Value, kind: &str) -> Vec<(&'a String, &'a Value)> {
+    let resources = template["Resources"].as_object().into_iter().flatten();
+    resources.filter(|(_, resource)| resource["Type"] == kind).collect()
+}
+
+/// The value must be this one.
+fn same(name: &str, found: &Value, expected: impl Into<Value>) -> anyhow::Result<()> {
+    let expected = expected.into();
+    ensure!(*found == expected, "{name}: {found}, not {expected}");
+    Ok(())
+}
+
+fn arn_of(name: &str) -> Value {
+    json!({ "Fn::GetAtt": [name, "Arn"] })
+}
+
+fn functions(template: &Value) -> anyhow::Result<String> {
+    let functions = of_type(template, "AWS::Lambda::Function");
+    let names: Vec<_> = functions.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(names == ["ForwarderFunction", "RedriveFunction"], "{names:?}");
+    for (name, function) in &functions {
+        let properties = &function["Properties"];
+        same("Handler", &properties["Handler"], "bootstrap")?;
+        same("Runtime", &properties["Runtime"], "provided.al2023")?;
+        same("Architectures", &properties["Architectures"], json!([{ "Ref": "Architecture" }]))?;
+        let group = text(&properties["LoggingConfig"]["LogGroup"]);
+        let group = resource(template, &group).with_context(|| format!("{name}: no log group"))?;
+        let group_name = text(&group["LogGroupName"]);
+        ensure!(group_name.starts_with(OWN_GROUPS), "{name} logs to {group_name}");
+        ensure!(!group["RetentionInDays"].is_null(), "{name} keeps its log for ever");
+    }
+    same(
+        "the code of both",
+        &functions[0].1["Properties"]["Code"],
+        functions[1].1["Properties"]["Code"].clone(),
+    )?;
+    let timeout = &template["Parameters"]["Timeout"];
+    same("least timeout", &timeout["MinValue"], 60)?;
+    same("default architecture", &template["Parameters"]["Architecture"]["Default"], "arm64")?;
+    Ok("handler, runtime, architecture, code, own log groups".to_owned())
+}
+
+/// Every `LAMBDA_OTLP_` variable of the forwarder can be set, none besides, and a parameter's default is the variable's.
+fn variables(template: &Value) -> anyhow::Result<String> {
+    const PREFIX: &str = "LAMBDA_OTLP_";
+    let table = forwarder::config::TABLE;
+    let documented: BTreeSet<&str> = table
+        .variables()
+        .map(|variable| variable.name)
+        .filter(|name| name.starts_with(PREFIX))
+        .collect();
+    for function in ["ForwarderFunction", "RedriveFunction"] {
+        let variables = &resource(template, function)?["Environment"]["Variables"];
+        let variables = variables.as_object().context("no variables")?;
+        let set: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
+        let unknown: Vec<_> =
+            set.difference(&documented).filter(|name| !AHEAD.contains(name)).collect();
+        let unset: Vec<_> = documented.difference(&set).collect();
+        ensure!(
+            unknown.is_empty(),
+            "{function} has {unknown:?}, which the forwarder does not know"
+        );
+        ensure!(unset.is_empty(), "{function}: no parameter sets {unset:?}");
+        for (name, value) in variables {
+            let parameter = &template["Parameters"][text(value)];
+            let default = parameter["Default"].as_str().filter(|default| !default.is_empty());
+            let row = table.find(name);
+            let own = row.and_then(|variable| variable.default);
+            if let Some(default) = default.filter(|_| row.is_some()) {
+                ensure!(
+                    own == Some(default),
+                    "{name}: {default} by the template, {own:?} by the forwarder"
+                );
+            }
+        }
+    }
+    Ok(format!("{} variables, each in the forwarder's table", documented.len()))
+}
+
+fn permission(template: &Value) -> anyhow::Result<String> {
+    let permissions = of_type(template, "AWS::Lambda::Permission");
+    let [(_, permission)] = permissions.as_slice() else {
+        bail!("{} permissions", permissions.len())
+    };
+    let properties = &permission["Properties"];
+    same("Action", &properties["Action"], "lambda:InvokeFunction")?;
+    same("FunctionName", &properties["FunctionName"], arn_of("ForwarderFunction"))?;
+    same(
+        "Principal",
+        &properties["Principal"],
+        json!({ "Fn::Sub": "logs.${AWS::Region}.${AWS::URLSuffix}" }),
+    )?;
+    let groups = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:*";
+    same("SourceArn", &properties["SourceArn"], json!({ "Fn::Sub": groups }))?;
+    same("SourceAccount", &properties["SourceAccount"], json!({ "Ref": "AWS::AccountId" }))?;
+    Ok("one, for all log groups of this account and region only".to_owned())
+}
+
+fn subscription(template: &Value) -> anyhow::Result<String> {
+    let properties = resource(template, "Subscription")?;
+    let awaited = &template["Resources"]["Subscription"]["DependsOn"];
+    for first in ["ForwarderPermission", "ForwarderInvokeConfig"] {
+        let waits = awaited.as_array().is_some_and(|awaited| awaited.contains(&json!(first)));
+        ensure!(waits, "the subscription may be made before {first}");
+    }
+    same("DestinationArn", &properties["DestinationArn"], arn_of("ForwarderFunction"))?;
+    // Its own log groups are refused by the parameter's pattern.
+    let allowed = &template["Parameters"][text(&properties["LogGroupName"])]["AllowedPattern"];
+    let refuses = format!("(?!{OWN_GROUPS})");
+    ensure!(
+        allowed.as_str().is_some_and(|allowed| allowed.contains(&refuses)),
+        "any log group is allowed: {allowed}"
+    );
+    Ok("after the permission, never to the stack's own log groups".to_owned())
+}
+
+fn filter_patterns(template: &Value) -> anyhow::Result<String> {
+    let own = r#"{"__otel_otlp_stdout":"0.1.0","source":"orders","payload":"H4sI"}"#;
+    let report =
+        "REPORT RequestId: 79104EXAMPLEB723\tDuration: 12.34 ms\tBilled Duration: 13 ms\t\n";
+    let report_json = r#"{"time":"2026-11-02T10:00:00.000Z","type":"platform.report","record":{"requestId":"7"}}"#;
+    let timeout = "2026-11-02T10:00:00.000Z 79104EXAMPLEB723 Task timed out after 3.00 seconds\n";
+    let cases = [
+        ("all", own, true),
+        ("all", "order stored", true),
+        ("telemetry", own, true),
+        ("telemetry", report, true),
+        ("telemetry", report_json, true),
+        ("telemetry", timeout, true),
+        ("telemetry", "order stored", false),
+        ("telemetry", "START RequestId: 79104EXAMPLEB723 Version: $LATEST\n", false),
+    ];
+    for (collect, line, expected) in cases {
+        let pattern = template["Mappings"]["FilterPatterns"][collect]["Pattern"].as_str();
+        let pattern = pattern.with_context(|| format!("no pattern for {collect}"))?;
+        let matches = FilterPattern::parse(pattern)?.matches(line);
+        ensure!(matches == expected, "{collect}: {pattern} on {line:?} is {matches}");
+    }
+    Ok(format!("{} lines", cases.len()))
+}
+
+fn on_failure(template: &Value) -> anyhow::Result<String> {
+    let config = resource(template, "ForwarderInvokeConfig")?;
+    same("FunctionName", &config["FunctionName"], json!({ "Ref": "ForwarderFunction" }))?;
+    same("MaximumRetryAttempts", &config["MaximumRetryAttempts"], 2)?;
+    same("MaximumEventAgeInSeconds", &config["MaximumEventAgeInSeconds"], 6 * 3600)?;
+    same(
+        "asynchronous",
+        &config["DestinationConfig"]["OnFailure"]["Destination"],
+        arn_of("OnFailureBucket"),
+    )?;
+    let kinesis = resource(template, "KinesisSource")?;
+    same(
+        "Kinesis",
+        &kinesis["DestinationConfig"]["OnFailure"]["Destination"],
+        arn_of("OnFailureBucket"),
+    )?;
+    same("BisectBatchOnFunctionError", &kinesis["BisectBatchOnFunctionError"], true)?;
+    same(
+        "FunctionResponseTypes",
+        &kinesis["FunctionResponseTypes"],
+        json!(["ReportBatchItemFailures"]),
+    )?;
+    Ok("the bucket, for log events and for Kinesis".to_owned())
+}
+
+fn queues(template: &Value) -> anyhow::Result<String> {
+    let longest =
+        template["Parameters"]["Timeout"]["MaxValue"].as_u64().context("no longest timeout")?;
+    for name in ["RetryQueue", "DeadLetterQueue"] {
+        let queue = resource(template, name)?;
+        same(name, &queue["MessageRetentionPeriod"], FOURTEEN_DAYS_S)?;
+        same(name, &queue["SqsManagedSseEnabled"], true)?;
+    }
+    let invisible = resource(template, "RetryQueue")?["VisibilityTimeout"].as_u64().unwrap_or(30);
+    ensure!(
+        invisible >= TIMEOUTS_INVISIBLE * longest,
+        "{invisible} s invisible, for a timeout of {longest} s"
+    );
+    let policy = resource(template, "QueuePolicy")?;
+    same(
+        "policy",
+        &policy["Queues"],
+        json!([{ "Ref": "RetryQueue" }, { "Ref": "DeadLetterQueue" }]),
+    )?;
+    tls_only(policy, "sqs:*")?;
+    Ok(format!("14 days, encrypted, TLS only, {invisible} s invisible"))
+}
+
+fn redrive_source(template: &Value) -> anyhow::Result<String> {
+    let source = resource(template, "RedriveSource")?;
+    same("FunctionName", &source["FunctionName"], json!({ "Ref": "RedriveFunction" }))?;
+    same("EventSourceArn", &source["EventSourceArn"], arn_of("RetryQueue"))?;
+    same("BatchSize", &source["BatchSize"], 1)?;
+    same("MaximumConcurrency", &source["ScalingConfig"]["MaximumConcurrency"], 2)?;
+    same(
+        "FunctionResponseTypes",
+        &source["FunctionResponseTypes"],
+        json!(["ReportBatchItemFailures"]),
+    )?;
+    Ok("one message at a time, two at once, partial failures".to_owned())
+}
+
+fn bucket(template: &Value) -> anyhow::Result<String> {
+    let bucket = resource(template, "OnFailureBucket")?;
+    let encryption = &bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"];
+    ensure!(encryption.is_array(), "not encrypted");
+    ensure!(bucket["LifecycleConfiguration"]["Rules"].is_array(), "objects are kept for ever");
+    let blocked = &bucket["PublicAccessBlockConfiguration"];
+    for switch in
+        ["BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"]
+    {
+        same(switch, &blocked[switch], true)?;
+    }
+    same("DeletionPolicy", &template["Resources"]["OnFailureBucket"]["DeletionPolicy"], "Retain")?;
+    tls_only(resource(template, "OnFailureBucketPolicy")?, "s3:*")?;
+    Ok("encrypted, not public, TLS only, expires, stays when the stack goes".to_owned())
+}
+
+fn tls_only(policy: &Value, action: &str) -> anyhow::Result<()> {
+    let statement = &policy["PolicyDocument"]["Statement"][0];
+    same("Effect", &statement["Effect"], "Deny")?;
+    same("Principal", &statement["Principal"], "*")?;
+    same("Action", &statement["Action"], action)?;
+    same(
+        "Condition",
+        &statement["Condition"],
+        json!({ "Bool": { "aws:SecureTransport": "false" } }),
+    )
+}
