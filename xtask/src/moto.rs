@@ -1,7 +1,9 @@
 //! Runs the deployed path on moto, a stand-in for AWS that nobody here wrote: from PutLogEvents through the real forwarder to
-//! rotel.
+//! rotel, and the services that the functions use.
 
 mod aws;
+mod queues;
+mod secrets;
 mod subscription;
 
 use crate::checks::Tally;
@@ -9,6 +11,7 @@ use crate::pypi::{self, Environment};
 use anyhow::Context as _;
 use simulator::binaries;
 use std::path::PathBuf;
+use std::time::SystemTime;
 use tokio::runtime::Runtime;
 
 /// What all stories need.
@@ -32,6 +35,15 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let workshop = Workshop { root, environment, forwarder };
     let runtime = Runtime::new().context("cannot start tokio")?;
     let mut tally = Tally::default();
-    runtime.block_on(subscription::check(&workshop, &mut tally));
+    runtime.block_on(async {
+        subscription::check(&workshop, &mut tally).await;
+        secrets::check(&workshop, &mut tally).await;
+        queues::check(&workshop, &mut tally).await;
+    });
     tally.finish()
+}
+
+#[expect(clippy::disallowed_methods, reason = "where these checks read the clock")]
+fn now() -> SystemTime {
+    SystemTime::now()
 }

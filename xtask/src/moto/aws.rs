@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
+use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
@@ -59,6 +60,24 @@ impl Moto {
             self.request(service, Method::POST, "/", "application/x-amz-json-1.1", body)?;
         let request = request.header("x-amz-target", target);
         send(request, body).await.with_context(|| target.to_owned())
+    }
+
+    /// Calls an operation of SQS.
+    pub(super) async fn sqs(&self, operation: &str, body: &Value) -> anyhow::Result<Value> {
+        let request = self.request("sqs", Method::POST, "/", "application/x-amz-json-1.0", body)?;
+        let request = request.header("x-amz-target", format!("AmazonSQS.{operation}"));
+        send(request, body).await.with_context(|| operation.to_owned())
+    }
+
+    /// The variables by which a function finds it instead of AWS.
+    pub(super) fn variables(&self) -> HashMap<String, String> {
+        let variables = [
+            ("AWS_ACCESS_KEY_ID", "x"),
+            ("AWS_SECRET_ACCESS_KEY", "x"),
+            ("AWS_REGION", REGION),
+            ("AWS_ENDPOINT_URL", &self.endpoint),
+        ];
+        variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into()
     }
 
     /// Calls Lambda, whose operations are paths.

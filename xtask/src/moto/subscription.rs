@@ -15,7 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde_json::{Value, json};
 use simulator::{FunctionSpec, Lambda};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 pub(super) const FUNCTION: &str = "forwarder";
 const MAX_INFLATED_BYTES: usize = 16 << 20;
@@ -110,7 +110,7 @@ async fn subscribe(moto: &Moto, event: &Value) -> anyhow::Result<()> {
 
 /// Puts the log events as of now: CloudWatch Logs refuses old ones.
 async fn put(moto: &Moto, event: &Value) -> anyhow::Result<()> {
-    let now_ms = u64::try_from(now().duration_since(UNIX_EPOCH)?.as_millis())?;
+    let now_ms = u64::try_from(super::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     let events: Vec<Value> = event["logEvents"]
         .as_array()
         .context("no log events")?
@@ -127,9 +127,4 @@ async fn put(moto: &Moto, event: &Value) -> anyhow::Result<()> {
         answer["rejectedLogEventsInfo"]
     );
     Ok(())
-}
-
-#[expect(clippy::disallowed_methods, reason = "where this program reads the clock")]
-fn now() -> SystemTime {
-    SystemTime::now()
 }
