@@ -5,6 +5,7 @@
 mod decode;
 mod demo;
 mod forward;
+mod rules;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -25,6 +26,8 @@ enum Command {
     Decode(decode::Arguments),
     /// Sends Lambda event files of CloudWatch Logs through the forwarder's pipeline.
     Forward(forward::Arguments),
+    /// Checks a rules file, and shows what it would do to events.
+    Rules(rules::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -32,6 +35,7 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
+        Command::Rules(arguments) => rules::run(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -28,6 +28,7 @@ pub mod placing;
 mod records;
 pub mod redrive;
 pub mod report;
+pub mod rules;
 pub mod shift;
 pub mod source;
 mod times;

@@ -1,0 +1,360 @@
+//! Applies the rules to one encoded request.
+//!
+//! Rules run in the file's order. What can be decided by the envelope is decided before anything
+//! is decoded, what can be decided by the resource before its items are; only items that a rule
+//! changed are encoded again.
+
+use super::condition::Surroundings;
+use super::item::Item;
+use super::place::Place;
+use super::redact::Part;
+use super::rewrite::{Fate, Rewrite};
+use super::{Action, Applied, Effect, Rule, Target};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{
+    ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use prost::Message as _;
+use wire::proto::{Reader, Value};
+use wire::{Request, SignalKind};
+
+/// Field numbers that the three signals share (opentelemetry-proto 1.x).
+const CONTAINERS: u32 = 1;
+/// Of a container its resource, of a scope container its scope.
+const HEAD: u32 = 1;
+const SCOPES: u32 = 2;
+const ITEMS: u32 = 2;
+const METRIC_NAME: u32 = 1;
+const POINTS: u32 = 1;
+
+/// Applies `rules` to a request that came from `place`.
+pub(super) fn apply(rules: &[Rule], place: &Place, request: Request) -> Applied {
+    let mut active: Vec<Active<'_>> = Vec::new();
+    let mut may_change = false;
+    for rule in rules {
+        let matches = &rule.conditions;
+        if !matches.meets_envelope(place, request.kind()) || !rule.action.acts_on(request.kind()) {
+            continue;
+        }
+        // Behind a rule that writes, a text may be there that is not in the request yet.
+        let may_match =
+            || matches.may_be_met_in(request.bytes()) && rule.action.may_act_in(request.bytes());
+        if !may_change && !may_match() {
+            continue;
+        }
+        let unless = rule.unless.as_ref();
+        let unless = unless.filter(|unless| unless.meets_envelope(place, request.kind()));
+        if unless.is_some_and(|unless| unless.resource.is_empty() && unless.item.is_empty()) {
+            continue;
+        }
+        may_change |= matches!(rule.action, Action::Redact(_) | Action::Change(..));
+        let effect = active.len();
+        active.push(Active { rule, unless: unless.is_some(), effect });
+    }
+    if active.is_empty() || request.items() == 0 {
+        return Applied { request: Some(request), ..Applied::default() };
+    }
+    let mut run = Run {
+        kind: request.kind(),
+        place,
+        effects: active.iter().map(|active| Effect::of(active.rule)).collect(),
+        unreadable: 0,
+    };
+    let mut message = Rewrite::new(request.bytes());
+    for field in Reader::new(request.bytes()).map_while(Result::ok) {
+        match field.as_len().filter(|_| field.number == CONTAINERS) {
+            Some(container) => message.item(&field, &run.container(container, &active)),
+            None => message.keep(&field),
+        }
+    }
+    let fate = message.finish();
+    let kind = request.kind();
+    let request = match fate {
+        Fate::Same => Some(request),
+        Fate::Changed(bytes) => Some(Request::trusted(kind, bytes)),
+        Fate::Gone => None,
+    };
+    let effects = run.effects.into_iter().filter(|effect| effect.matched > 0).collect();
+    Applied {
+        request: request.filter(|request| request.items() > 0),
+        effects,
+        unreadable: run.unreadable,
+    }
+}
+
+/// A rule that may match what is gone through.
+#[derive(Clone, Copy)]
+struct Active<'r> {
+    rule: &'r Rule,
+    /// Whether its exceptions are still to be looked at.
+    unless: bool,
+    /// Position of its effect.
+    effect: usize,
+}
+
+impl Active<'_> {
+    /// True if the item decides whether the rule matches.
+    fn asks_items(&self) -> bool {
+        !self.rule.conditions.item.is_empty() || self.unless
+    }
+}
+
+/// One request on its way through the rules.
+struct Run<'r> {
+    kind: SignalKind,
+    place: &'r Place,
+    effects: Vec<Effect>,
+    /// Items that do not decode, which are kept as they are.
+    unreadable: usize,
+}
+
+impl Run<'_> {
+    fn effect(&mut self, active: &Active<'_>) -> Option<&mut Effect> {
+        self.effects.get_mut(active.effect)
+    }
+
+    fn container(&mut self, bytes: &[u8], rules: &[Active<'_>]) -> Fate {
+        let Ok(mut resource) = Resource::decode(head(bytes).as_slice()) else {
+            self.unreadable += count(self.kind, bytes);
+            return Fate::Same;
+        };
+        let mut changed = false;
+        let mut active = Vec::with_capacity(rules.len());
+        for rule in rules {
+            let Some(on_items) = on_resource(rule, &resource) else { continue };
+            if !on_items.asks_items() {
+                changed |= self.change_resource(&on_items, &mut resource);
+            }
+            active.push(on_items);
+        }
+        if active.is_empty() {
+            return Fate::Same;
+        }
+        if let Some(rule) = drops_all(&active) {
+            let items = count(self.kind, bytes);
+            if let Some(effect) = self.effect(rule) {
+                effect.matched += items;
+                effect.dropped += items;
+            }
+            return if items > 0 { Fate::Gone } else { Fate::Same };
+        }
+        let resource = changed.then(|| resource.encode_to_vec());
+        self.children(bytes, SCOPES, resource, |run, scope| run.scope(scope, &active))
+    }
+
+    fn scope(&mut self, bytes: &[u8], active: &[Active<'_>]) -> Fate {
+        let Ok(mut scope) = InstrumentationScope::decode(head(bytes).as_slice()) else {
+            self.unreadable += count_scope(self.kind, bytes);
+            return Fate::Same;
+        };
+        let mut changed = false;
+        for rule in active.iter().filter(|rule| !rule.asks_items()) {
+            if let Action::Redact(redaction) = &rule.rule.action {
+                let redacted = redaction.attributes(Part::Scope, &mut scope.attributes);
+                changed |= redacted > 0;
+                if let Some(effect) = self.effect(rule) {
+                    effect.redacted += redacted;
+                    effect.changed += usize::from(redacted > 0);
+                }
+            }
+        }
+        let head = changed.then(|| scope.encode_to_vec());
+        let surroundings = Surroundings { scope: &scope, metric_name: "" };
+        self.children(bytes, ITEMS, head, |run, item| match run.kind {
+            SignalKind::Traces => run.item::<Span>(item, active, &surroundings),
+            SignalKind::Logs => run.item::<LogRecord>(item, active, &surroundings),
+            SignalKind::Metrics => run.metric(item, active, &scope),
+        })
+    }
+
+    fn metric(
+        &mut self,
+        bytes: &[u8],
+        active: &[Active<'_>],
+        scope: &InstrumentationScope,
+    ) -> Fate {
+        let name = Reader::new(bytes)
+            .map_while(Result::ok)
+            .filter(|field| field.number == METRIC_NAME)
+            .filter_map(|field| std::str::from_utf8(field.as_len()?).ok())
+            .last();
+        let surroundings = Surroundings { scope, metric_name: name.unwrap_or_default() };
+        let mut message = Rewrite::new(bytes);
+        for field in Reader::new(bytes).map_while(Result::ok) {
+            let number = field.number;
+            match (number, field.value) {
+                (5 | 7 | 9 | 10 | 11, Value::Len(points)) => {
+                    let fate = self.children(points, POINTS, None, |run, bytes| match number {
+                        5 | 7 => run.item::<NumberDataPoint>(bytes, active, &surroundings),
+                        9 => run.item::<HistogramDataPoint>(bytes, active, &surroundings),
+                        10 => {
+                            run.item::<ExponentialHistogramDataPoint>(bytes, active, &surroundings)
+                        }
+                        _ => run.item::<SummaryDataPoint>(bytes, active, &surroundings),
+                    });
+                    message.item(&field, &fate);
+                }
+                _ => message.keep(&field),
+            }
+        }
+        message.finish()
+    }
+
+    /// Goes through the children of a message, which have one field number; `head`, if it changed,
+    /// replaces its resource or scope.
+    fn children(
+        &mut self,
+        bytes: &[u8],
+        number: u32,
+        mut head: Option<Vec<u8>>,
+        mut child: impl FnMut(&mut Self, &[u8]) -> Fate,
+    ) -> Fate {
+        let has_new_head = head.is_some();
+        let mut message = Rewrite::new(bytes);
+        for field in Reader::new(bytes).map_while(Result::ok) {
+            match field.as_len() {
+                Some(bytes) if field.number == number => {
+                    let fate = child(self, bytes);
+                    message.item(&field, &fate);
+                }
+                _ if field.number == HEAD && has_new_head => match head.take() {
+                    Some(head) => message.replace(&field, &head),
+                    None => message.leave_out(&field),
+                },
+                _ => message.keep(&field),
+            }
+        }
+        if let Some(head) = head {
+            message.append(HEAD, &head);
+        }
+        message.finish()
+    }
+
+    /// The heart of it: what the rules, in their order, do to one item.
+    fn item<I: Item>(
+        &mut self,
+        bytes: &[u8],
+        active: &[Active<'_>],
+        surroundings: &Surroundings<'_>,
+    ) -> Fate {
+        let Ok(mut item) = I::decode(bytes) else {
+            self.unreadable += 1;
+            return Fate::Same;
+        };
+        let (mut is_kept, mut changed) = (false, false);
+        for active in active {
+            let rule = active.rule;
+            let is_excepted = || {
+                rule.unless.as_ref().is_some_and(|unless| unless.meets_item(&item, surroundings))
+            };
+            if !rule.conditions.meets_item(&item, surroundings) || (active.unless && is_excepted())
+            {
+                continue;
+            }
+            let place = self.place;
+            let Some(effect) = self.effects.get_mut(active.effect) else { continue };
+            effect.matched += 1;
+            let drops = match &rule.action {
+                Action::Keep => {
+                    is_kept = true;
+                    false
+                }
+                Action::Drop => !is_kept,
+                Action::Sample(share) => !is_kept && !share.keeps_item(&item),
+                Action::Redact(redaction) => {
+                    let redacted = item.redact(redaction);
+                    effect.redacted += redacted;
+                    effect.changed += usize::from(redacted > 0);
+                    changed |= redacted > 0;
+                    false
+                }
+                Action::Change(Target::Attributes, change) => {
+                    let is_new = change.apply(item.attributes_mut(), place);
+                    effect.changed += usize::from(is_new);
+                    changed |= is_new;
+                    false
+                }
+                Action::Change(Target::Resource, _) => false,
+            };
+            if drops {
+                effect.dropped += 1;
+                return Fate::Gone;
+            }
+        }
+        if changed { Fate::Changed(item.encode_to_vec()) } else { Fate::Same }
+    }
+
+    fn change_resource(&mut self, active: &Active<'_>, resource: &mut Resource) -> bool {
+        match &active.rule.action {
+            Action::Change(Target::Resource, change) => {
+                let is_new = change.apply(&mut resource.attributes, self.place);
+                if let Some(effect) = self.effect(active) {
+                    effect.changed += usize::from(is_new);
+                }
+                is_new
+            }
+            Action::Redact(redaction) => {
+                let redacted = redaction.attributes(Part::Resource, &mut resource.attributes);
+                if let Some(effect) = self.effect(active) {
+                    effect.redacted += redacted;
+                    effect.changed += usize::from(redacted > 0);
+                }
+                redacted > 0
+            }
+            _ => false,
+        }
+    }
+}
+
+/// The rule as it stands for the items of this resource; `None` if it matches none of them.
+fn on_resource<'r>(active: &Active<'r>, resource: &Resource) -> Option<Active<'r>> {
+    let rule = active.rule;
+    if !rule.conditions.meets_resource(&resource.attributes) {
+        return None;
+    }
+    let unless = rule.unless.as_ref().filter(|_| active.unless);
+    let unless = unless.filter(|unless| unless.meets_resource(&resource.attributes));
+    if unless.is_some_and(|unless| unless.item.is_empty()) {
+        return None;
+    }
+    Some(Active { unless: unless.is_some(), ..*active })
+}
+
+/// The rule that drops all items, whatever is in them; none of the rules before it may count.
+fn drops_all<'a, 'r>(active: &'a [Active<'r>]) -> Option<&'a Active<'r>> {
+    let decides = |active: &&Active<'_>| {
+        matches!(active.rule.action, Action::Keep | Action::Drop | Action::Sample(_))
+    };
+    let first = active.iter().find(decides)?;
+    (matches!(first.rule.action, Action::Drop) && !first.asks_items()).then_some(first)
+}
+
+/// The resource or scope of a container; written twice, the two are one.
+fn head(container: &[u8]) -> Vec<u8> {
+    let fields = Reader::new(container).map_while(Result::ok);
+    let heads = fields.filter(|field| field.number == HEAD).filter_map(|field| field.as_len());
+    heads.collect::<Vec<_>>().concat()
+}
+
+fn count(kind: SignalKind, container: &[u8]) -> usize {
+    messages(container, &[SCOPES]).map(|scope| count_scope(kind, scope)).sum()
+}
+
+fn count_scope(kind: SignalKind, scope: &[u8]) -> usize {
+    let items = messages(scope, &[ITEMS]);
+    if kind != SignalKind::Metrics {
+        return items.count();
+    }
+    let data = items.flat_map(|metric| messages(metric, &[5, 7, 9, 10, 11]));
+    data.map(|data| messages(data, &[POINTS]).count()).sum()
+}
+
+fn messages<'m>(message: &'m [u8], numbers: &'m [u32]) -> impl Iterator<Item = &'m [u8]> {
+    Reader::new(message)
+        .map_while(Result::ok)
+        .filter(|field| numbers.contains(&field.number))
+        .filter_map(|field| field.as_len())
+}

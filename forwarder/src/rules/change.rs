@@ -1,0 +1,104 @@
+//! Adds, sets, renames and removes attributes.
+
+use super::pattern::{self, Pattern};
+use super::place::{Place, Template};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
+
+/// What is done to the attributes of a resource or an item.
+#[derive(Clone, Debug)]
+pub(super) enum Change {
+    /// Keys that are there already keep their value.
+    Add(Vec<(String, NewValue)>),
+    /// Keys that are there already get this value.
+    Set(Vec<(String, NewValue)>),
+    /// From, to. Nothing happens where the new name is taken.
+    Rename(Vec<(String, String)>),
+    Remove(Vec<Pattern>),
+}
+
+/// A value as a rules file writes it.
+#[derive(Clone, Debug)]
+pub(super) enum NewValue {
+    Text(Template),
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+    Array(Vec<NewValue>),
+}
+
+impl NewValue {
+    fn fill(&self, place: &Place) -> AnyValue {
+        let value = match self {
+            Self::Text(template) => Value::StringValue(template.fill(place)),
+            Self::Int(number) => Value::IntValue(*number),
+            Self::Double(number) => Value::DoubleValue(*number),
+            Self::Bool(value) => Value::BoolValue(*value),
+            Self::Array(values) => {
+                let values = values.iter().map(|value| value.fill(place)).collect();
+                Value::ArrayValue(ArrayValue { values })
+            }
+        };
+        AnyValue { value: Some(value) }
+    }
+}
+
+impl Change {
+    /// True if that changed anything.
+    pub(super) fn apply(&self, attributes: &mut Vec<KeyValue>, place: &Place) -> bool {
+        match self {
+            Self::Add(new) => {
+                let before = attributes.len();
+                for (key, value) in new {
+                    if position(attributes, key).is_none() {
+                        attributes.push(attribute(key, value.fill(place)));
+                    }
+                }
+                attributes.len() > before
+            }
+            Self::Set(new) => {
+                let mut changed = false;
+                for (key, value) in new {
+                    changed |= set(attributes, key, value.fill(place));
+                }
+                changed
+            }
+            Self::Rename(names) => {
+                let mut changed = false;
+                for (from, to) in names {
+                    changed |= rename(attributes, from, to);
+                }
+                changed
+            }
+            Self::Remove(keys) => {
+                let before = attributes.len();
+                attributes.retain(|attribute| !pattern::any(keys, &attribute.key));
+                attributes.len() < before
+            }
+        }
+    }
+}
+
+fn position(attributes: &[KeyValue], key: &str) -> Option<usize> {
+    attributes.iter().position(|attribute| attribute.key == key)
+}
+
+fn set(attributes: &mut Vec<KeyValue>, key: &str, value: AnyValue) -> bool {
+    match attributes.iter_mut().find(|attribute| attribute.key == key) {
+        Some(there) if there.value.as_ref() == Some(&value) => return false,
+        Some(there) => there.value = Some(value),
+        None => attributes.push(attribute(key, value)),
+    }
+    true
+}
+
+fn rename(attributes: &mut [KeyValue], from: &str, to: &str) -> bool {
+    if position(attributes, to).is_some() {
+        return false;
+    }
+    let renamed = attributes.iter_mut().find(|attribute| attribute.key == from);
+    renamed.map(|attribute| to.clone_into(&mut attribute.key)).is_some()
+}
+
+fn attribute(key: &str, value: AnyValue) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(value), ..KeyValue::default() }
+}

@@ -1,0 +1,263 @@
+//! The conditions of a rule, and whether a place, a resource or an item meets them.
+
+use super::item::Item;
+use super::pattern::{self, Pattern};
+use super::place::{Place, PlaceField};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
+};
+use regex::Regex;
+use std::borrow::Cow;
+use wire::SignalKind;
+
+/// What all must hold. Conditions on the place and the signal are known before a request is
+/// decoded, those on the resource before its items are.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Conditions {
+    /// `None`: all of them.
+    pub(super) signals: Option<Vec<SignalKind>>,
+    pub(super) place: Vec<(PlaceField, Vec<Pattern>)>,
+    pub(super) resource: Vec<AttributeCondition>,
+    pub(super) item: Vec<ItemCondition>,
+    /// Texts that are in every request in which an item meets the conditions.
+    pub(super) needles: Vec<String>,
+}
+
+impl Conditions {
+    pub(super) fn meets_envelope(&self, place: &Place, kind: SignalKind) -> bool {
+        let of_signal = self.signals.as_ref().is_none_or(|signals| signals.contains(&kind));
+        let matches = |(field, patterns): &(PlaceField, Vec<Pattern>)| {
+            pattern::any(patterns, place.field(*field))
+        };
+        of_signal && self.place.iter().all(matches)
+    }
+
+    pub(super) fn may_be_met_in(&self, request: &[u8]) -> bool {
+        let has = |needle: &String| memchr::memmem::find(request, needle.as_bytes()).is_some();
+        self.needles.iter().all(has)
+    }
+
+    pub(super) fn meets_resource(&self, attributes: &[KeyValue]) -> bool {
+        self.resource.iter().all(|condition| condition.is_met(attributes))
+    }
+
+    pub(super) fn meets_item(&self, item: &impl Item, surroundings: &Surroundings<'_>) -> bool {
+        self.item.iter().all(|condition| condition.is_met(item, surroundings))
+    }
+}
+
+/// What an item stands in.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Surroundings<'a> {
+    pub(super) scope: &'a InstrumentationScope,
+    /// Empty where the item is no data point.
+    pub(super) metric_name: &'a str,
+}
+
+/// A condition on an item or its scope.
+#[derive(Clone, Debug)]
+pub(super) enum ItemCondition {
+    Attribute(AttributeCondition),
+    ScopeAttribute(AttributeCondition),
+    ScopeName(ValueCondition),
+    Body(ValueCondition),
+    /// Severity numbers, from and to.
+    Severity(Vec<(i32, i32)>),
+    SpanName(ValueCondition),
+    SpanKind(Vec<i32>),
+    SpanStatus(Vec<i32>),
+    MetricName(ValueCondition),
+}
+
+impl ItemCondition {
+    fn is_met(&self, item: &impl Item, surroundings: &Surroundings<'_>) -> bool {
+        match self {
+            Self::Attribute(condition) => condition.is_met(item.attributes()),
+            Self::ScopeAttribute(condition) => condition.is_met(&surroundings.scope.attributes),
+            Self::ScopeName(condition) => condition.is_met_by_text(&surroundings.scope.name),
+            Self::Body(condition) => condition.is_met(item.body()),
+            Self::Severity(ranges) => {
+                ranges.iter().any(|(from, to)| (*from..=*to).contains(&item.severity()))
+            }
+            Self::SpanName(condition) => {
+                item.span().is_some_and(|span| condition.is_met_by_text(&span.name))
+            }
+            Self::SpanKind(kinds) => item.span().is_some_and(|span| kinds.contains(&span.kind)),
+            Self::SpanStatus(codes) => item.span().is_some_and(|span| {
+                codes.contains(&span.status.as_ref().map_or(0, |status| status.code))
+            }),
+            Self::MetricName(condition) => condition.is_met_by_text(surroundings.metric_name),
+        }
+    }
+}
+
+/// A condition on the attribute of one key.
+#[derive(Clone, Debug)]
+pub(super) struct AttributeCondition {
+    pub(super) key: String,
+    pub(super) value: ValueCondition,
+}
+
+impl AttributeCondition {
+    fn is_met(&self, attributes: &[KeyValue]) -> bool {
+        let attribute = attributes.iter().find(|attribute| attribute.key == self.key);
+        self.value.is_met(attribute.and_then(|attribute| attribute.value.as_ref()))
+    }
+}
+
+/// Tests of one value; all must hold.
+#[derive(Clone, Debug)]
+pub(super) struct ValueCondition(pub(super) Vec<Test>);
+
+#[derive(Clone, Debug)]
+pub(super) enum Test {
+    /// One of them.
+    Equals(Vec<Scalar>),
+    /// None of them; also where there is no value.
+    Not(Vec<Scalar>),
+    Contains(String),
+    Regex(Regex),
+    Exists(bool),
+    Above(f64),
+    AtLeast(f64),
+    Below(f64),
+    AtMost(f64),
+}
+
+/// A value as a rules file writes it.
+#[derive(Clone, Debug)]
+pub(super) enum Scalar {
+    Text(Pattern),
+    Number(f64),
+    Bool(bool),
+}
+
+impl ValueCondition {
+    /// The text that a value must hold, if one can be said.
+    pub(super) fn needle(&self) -> Option<&str> {
+        let text = self.0.iter().find_map(|test| match test {
+            Test::Contains(text) => Some(text.as_str()),
+            Test::Equals(scalars) => match scalars.as_slice() {
+                [Scalar::Text(pattern)] => Some(pattern.longest_piece()),
+                _ => None,
+            },
+            _ => None,
+        });
+        // Numbers and booleans are compared as text too, but not written as such in a request.
+        text.filter(|text| text.contains(|c| !"0123456789.+-eEinfNatruls".contains(c)))
+    }
+
+    /// True if a value must be there.
+    pub(super) fn needs_a_value(&self) -> bool {
+        !self.0.iter().all(|test| matches!(test, Test::Not(_) | Test::Exists(false)))
+    }
+
+    fn is_met(&self, value: Option<&AnyValue>) -> bool {
+        let value = value.and_then(|value| value.value.as_ref());
+        self.0.iter().all(|test| test.is_met(value))
+    }
+
+    fn is_met_by_text(&self, text: &str) -> bool {
+        self.0.iter().all(|test| match test {
+            Test::Exists(exists) => *exists != text.is_empty(),
+            Test::Not(scalars) => !scalars.iter().any(|scalar| scalar.is_text(text)),
+            other => other.is_met_by_leaf(&Leaf::Text(text)),
+        })
+    }
+}
+
+impl Test {
+    fn is_met(&self, value: Option<&Value>) -> bool {
+        match self {
+            Self::Exists(exists) => *exists == value.is_some(),
+            Self::Not(scalars) => !value.is_some_and(|value| {
+                any_leaf(value, DEEPEST, &|leaf| scalars.iter().any(|scalar| scalar.is(leaf)))
+            }),
+            test => value.is_some_and(|v| any_leaf(v, DEEPEST, &|leaf| test.is_met_by_leaf(leaf))),
+        }
+    }
+
+    fn is_met_by_leaf(&self, leaf: &Leaf<'_>) -> bool {
+        let compare = |holds: &dyn Fn(f64) -> bool| leaf.number().is_some_and(holds);
+        match self {
+            Self::Equals(scalars) => scalars.iter().any(|scalar| scalar.is(leaf)),
+            Self::Contains(part) => leaf.text().contains(part.as_str()),
+            Self::Regex(regex) => regex.is_match(&leaf.text()),
+            Self::Above(limit) => compare(&|number| number > *limit),
+            Self::AtLeast(limit) => compare(&|number| number >= *limit),
+            Self::Below(limit) => compare(&|number| number < *limit),
+            Self::AtMost(limit) => compare(&|number| number <= *limit),
+            // Are about the value as a whole, and looked at before.
+            Self::Not(_) | Self::Exists(_) => true,
+        }
+    }
+}
+
+impl Scalar {
+    fn is(&self, leaf: &Leaf<'_>) -> bool {
+        match self {
+            Self::Text(pattern) => pattern.matches(&leaf.text()),
+            #[expect(clippy::float_cmp, reason = "equal is what the rule says")]
+            Self::Number(number) => leaf.number().is_some_and(|value| value == *number),
+            Self::Bool(wanted) => match leaf {
+                Leaf::Bool(value) => value == wanted,
+                leaf => leaf.text() == if *wanted { "true" } else { "false" },
+            },
+        }
+    }
+
+    fn is_text(&self, text: &str) -> bool {
+        self.is(&Leaf::Text(text))
+    }
+}
+
+/// A value that holds no others.
+enum Leaf<'a> {
+    Text(&'a str),
+    Int(i64),
+    Double(f64),
+    Bool(bool),
+}
+
+impl Leaf<'_> {
+    fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Text(text) => Cow::Borrowed(text),
+            Self::Int(number) => Cow::Owned(number.to_string()),
+            Self::Double(number) => Cow::Owned(number.to_string()),
+            Self::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
+        }
+    }
+
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Text(text) => text.trim().parse().ok(),
+            #[expect(clippy::cast_precision_loss, reason = "rules compare with 53 bits at most")]
+            Self::Int(number) => Some(*number as f64),
+            Self::Double(number) => Some(*number),
+            Self::Bool(_) => None,
+        }
+    }
+}
+
+/// Values that are nested deeper are not looked at.
+const DEEPEST: usize = 100;
+
+/// True for an array or map if it is for one of the values in it. Bytes have no leaf.
+fn any_leaf(value: &Value, depth_left: usize, is_wanted: &dyn Fn(&Leaf<'_>) -> bool) -> bool {
+    let Some(depth_left) = depth_left.checked_sub(1) else { return false };
+    let any = |value: &AnyValue| {
+        value.value.as_ref().is_some_and(|value| any_leaf(value, depth_left, is_wanted))
+    };
+    match value {
+        Value::StringValue(text) => is_wanted(&Leaf::Text(text)),
+        Value::IntValue(number) => is_wanted(&Leaf::Int(*number)),
+        Value::DoubleValue(number) => is_wanted(&Leaf::Double(*number)),
+        Value::BoolValue(value) => is_wanted(&Leaf::Bool(*value)),
+        Value::ArrayValue(array) => array.values.iter().any(any),
+        Value::KvlistValue(list) => {
+            list.values.iter().filter_map(|attribute| attribute.value.as_ref()).any(any)
+        }
+        _ => false,
+    }
+}

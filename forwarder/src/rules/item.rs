@@ -1,0 +1,139 @@
+//! What rules see of an item and may change in it, whatever its signal.
+
+use super::redact::{Part, Redaction};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{
+    Exemplar, ExponentialHistogramDataPoint, HistogramDataPoint, NumberDataPoint, SummaryDataPoint,
+};
+use opentelemetry_proto::tonic::trace::v1::Span;
+
+/// A span, a log record or a data point.
+pub(super) trait Item: prost::Message + Default {
+    fn attributes(&self) -> &[KeyValue];
+
+    fn attributes_mut(&mut self) -> &mut Vec<KeyValue>;
+
+    /// Replaces what is found in the item's values; answers how many values were changed.
+    fn redact(&mut self, redaction: &Redaction) -> usize;
+
+    /// Empty where the item belongs to no trace.
+    fn trace_id(&self) -> &[u8] {
+        &[]
+    }
+
+    fn span(&self) -> Option<&Span> {
+        None
+    }
+
+    fn body(&self) -> Option<&AnyValue> {
+        None
+    }
+
+    /// 0 where it is not set.
+    fn severity(&self) -> i32 {
+        0
+    }
+}
+
+impl Item for Span {
+    fn attributes(&self) -> &[KeyValue] {
+        &self.attributes
+    }
+
+    fn attributes_mut(&mut self) -> &mut Vec<KeyValue> {
+        &mut self.attributes
+    }
+
+    fn redact(&mut self, redaction: &Redaction) -> usize {
+        let mut changed = redaction.attributes(Part::Attributes, &mut self.attributes);
+        for event in &mut self.events {
+            changed += redaction.attributes(Part::Events, &mut event.attributes);
+        }
+        for link in &mut self.links {
+            changed += redaction.attributes(Part::Links, &mut link.attributes);
+        }
+        if let Some(status) = &mut self.status {
+            changed += redaction.text(Part::Status, &mut status.message);
+        }
+        changed + redaction.text(Part::Name, &mut self.name)
+    }
+
+    fn trace_id(&self) -> &[u8] {
+        &self.trace_id
+    }
+
+    fn span(&self) -> Option<&Span> {
+        Some(self)
+    }
+}
+
+impl Item for LogRecord {
+    fn attributes(&self) -> &[KeyValue] {
+        &self.attributes
+    }
+
+    fn attributes_mut(&mut self) -> &mut Vec<KeyValue> {
+        &mut self.attributes
+    }
+
+    fn redact(&mut self, redaction: &Redaction) -> usize {
+        let in_body = self.body.as_mut().map_or(0, |body| redaction.value(Part::Body, body));
+        in_body + redaction.attributes(Part::Attributes, &mut self.attributes)
+    }
+
+    fn trace_id(&self) -> &[u8] {
+        &self.trace_id
+    }
+
+    fn body(&self) -> Option<&AnyValue> {
+        self.body.as_ref()
+    }
+
+    fn severity(&self) -> i32 {
+        self.severity_number
+    }
+}
+
+impl Item for SummaryDataPoint {
+    fn attributes(&self) -> &[KeyValue] {
+        &self.attributes
+    }
+
+    fn attributes_mut(&mut self) -> &mut Vec<KeyValue> {
+        &mut self.attributes
+    }
+
+    fn redact(&mut self, redaction: &Redaction) -> usize {
+        redaction.attributes(Part::Attributes, &mut self.attributes)
+    }
+}
+
+/// The other three points have the same fields but no trait.
+macro_rules! point_with_exemplars {
+    ($($point:ty),*) => {$(
+        impl Item for $point {
+            fn attributes(&self) -> &[KeyValue] {
+                &self.attributes
+            }
+
+            fn attributes_mut(&mut self) -> &mut Vec<KeyValue> {
+                &mut self.attributes
+            }
+
+            fn redact(&mut self, redaction: &Redaction) -> usize {
+                redaction.attributes(Part::Attributes, &mut self.attributes)
+                    + redact_exemplars(&mut self.exemplars, redaction)
+            }
+        }
+    )*};
+}
+
+point_with_exemplars!(NumberDataPoint, HistogramDataPoint, ExponentialHistogramDataPoint);
+
+fn redact_exemplars(exemplars: &mut [Exemplar], redaction: &Redaction) -> usize {
+    let redact = |exemplar: &mut Exemplar| {
+        redaction.attributes(Part::Exemplars, &mut exemplar.filtered_attributes)
+    };
+    exemplars.iter_mut().map(redact).sum()
+}

@@ -1,0 +1,240 @@
+//! Keeps the rules up to date: read again after a while, the last good version in force.
+
+use super::{MOST_BYTES, Mistakes, RuleSet};
+use std::fmt;
+use std::future::Future;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Where the rules are kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RulesSource {
+    /// A file of the deployment package.
+    File(PathBuf),
+    /// A parameter of Systems Manager, by name.
+    Parameter(String),
+}
+
+impl RulesSource {
+    /// `ssm:NAME`, or a path, which is relative to `package` (`LAMBDA_TASK_ROOT`, else `/var/task`).
+    pub fn parse(text: &str, package: Option<&str>) -> Self {
+        match text.trim().strip_prefix("ssm:") {
+            Some(name) => Self::Parameter(name.to_owned()),
+            None => Self::File(Path::new(package.unwrap_or("/var/task")).join(text.trim())),
+        }
+    }
+}
+
+impl fmt::Display for RulesSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "{}", path.display()),
+            Self::Parameter(name) => write!(f, "ssm:{name}"),
+        }
+    }
+}
+
+/// What a look at the source brought. What is wrong is said once, not at each look.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// Nothing is new: the rules are as they were, or it was not time to look.
+    Unchanged,
+    /// New rules are in force.
+    Loaded,
+    /// There is a new version, and it is wrong: the last good one stays in force, or at first
+    /// none, which keeps everything.
+    Wrong(Mistakes),
+    /// The source cannot be read; the rules stay as they are. Why, in words.
+    Unread(String),
+}
+
+/// The rules in force, and when to look for new ones.
+#[derive(Debug)]
+pub struct LiveRules {
+    source: RulesSource,
+    lifetime: Duration,
+    rules: Arc<RuleSet>,
+    next_look: Option<Instant>,
+    /// A hash of the text that was read last, good or wrong.
+    version: Option<u64>,
+    /// What could not be read and was said already.
+    unread: Option<String>,
+}
+
+impl LiveRules {
+    /// Rules that are read from `source` again after `lifetime`; until the first look there are
+    /// none.
+    pub fn new(source: RulesSource, lifetime: Duration) -> Self {
+        let rules = Arc::default();
+        Self { source, lifetime, rules, next_look: None, version: None, unread: None }
+    }
+
+    /// The rules in force.
+    pub fn rules(&self) -> &Arc<RuleSet> {
+        &self.rules
+    }
+
+    /// Where they are read.
+    pub fn source(&self) -> &RulesSource {
+        &self.source
+    }
+
+    /// Looks for new rules if it is time to. `parameter` reads a parameter of Systems Manager by
+    /// name; its error is in words, without the value.
+    pub async fn refresh<F>(
+        &mut self,
+        now: Instant,
+        parameter: impl FnOnce(String) -> F,
+    ) -> Refreshed
+    where
+        F: Future<Output = Result<String, String>>,
+    {
+        if self.next_look.is_some_and(|next| now < next) {
+            return Refreshed::Unchanged;
+        }
+        self.next_look = Some(now + self.lifetime);
+        let read = match &self.source {
+            RulesSource::File(path) => read_file(path),
+            RulesSource::Parameter(name) => parameter(name.clone()).await,
+        };
+        self.take(read)
+    }
+
+    fn take(&mut self, read: Result<String, String>) -> Refreshed {
+        let text = match read {
+            Ok(text) => text,
+            Err(error) => {
+                if self.unread.as_ref() == Some(&error) {
+                    return Refreshed::Unchanged;
+                }
+                self.unread = Some(error.clone());
+                return Refreshed::Unread(error);
+            }
+        };
+        self.unread = None;
+        let version = Some(version(&text));
+        if self.version == version {
+            return Refreshed::Unchanged;
+        }
+        self.version = version;
+        match RuleSet::parse(&text) {
+            Ok(rules) => {
+                self.rules = Arc::new(rules);
+                Refreshed::Loaded
+            }
+            Err(mistakes) => Refreshed::Wrong(mistakes),
+        }
+    }
+}
+
+fn version(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Reads one byte more than is allowed, so that the mistake is found where all others are.
+fn read_file(path: &Path) -> Result<String, String> {
+    let mut text = String::new();
+    let limit = u64::try_from(MOST_BYTES).unwrap_or(u64::MAX) + 1;
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(limit).read_to_string(&mut text));
+    match read {
+        Ok(_) => Ok(text),
+        Err(error) => Err(format!("cannot read {}: {error}", path.display())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const GOOD: &str = "[[rule]]\nname = \"all\"\ndrop = true\n";
+    const BETTER: &str = "[[rule]]\nname = \"none\"\nkeep = true\n";
+    const WRONG: &str = "[[rule]]\nname = \"all\"\ndorp = true\n";
+
+    struct Case {
+        live: LiveRules,
+        now: Instant,
+    }
+
+    impl Case {
+        fn new() -> Self {
+            let source = RulesSource::parse("ssm:/lambda-otlp/rules", None);
+            Self { live: LiveRules::new(source, Duration::from_mins(1)), now: Instant::now() }
+        }
+
+        /// One look after so many seconds: what it brings and what is in force then.
+        async fn look(&mut self, seconds: u64, text: Result<&str, &str>) -> (Refreshed, String) {
+            self.now += Duration::from_secs(seconds);
+            let text = text.map(str::to_owned).map_err(str::to_owned);
+            let read = |name: String| async move {
+                assert_eq!(name, "/lambda-otlp/rules");
+                text
+            };
+            let refreshed = self.live.refresh(self.now, read).await;
+            (refreshed, self.live.rules().rule_names().collect())
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_good_version_stays_in_force() {
+        let mut case = Case::new();
+        assert_eq!(case.look(0, Ok(GOOD)).await, (Refreshed::Loaded, "all".into()));
+        assert_eq!(case.look(59, Ok(BETTER)).await, (Refreshed::Unchanged, "all".into()));
+        let (refreshed, names) = case.look(1, Ok(WRONG)).await;
+        assert!(matches!(refreshed, Refreshed::Wrong(_)), "{refreshed:?}");
+        assert_eq!(names, "all");
+        assert_eq!(case.look(60, Ok(WRONG)).await, (Refreshed::Unchanged, "all".into()));
+        assert_eq!(case.look(60, Ok(BETTER)).await, (Refreshed::Loaded, "none".into()));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_read_is_said_once_and_changes_nothing() {
+        let mut case = Case::new();
+        let denied = || Refreshed::Unread("access denied".into());
+        assert_eq!(case.look(0, Err("access denied")).await, (denied(), String::new()));
+        let unchanged = (Refreshed::Unchanged, String::new());
+        assert_eq!(case.look(60, Err("access denied")).await, unchanged);
+        assert_eq!(case.look(60, Ok(GOOD)).await, (Refreshed::Loaded, "all".into()));
+        assert_eq!(case.look(60, Err("access denied")).await, (denied(), "all".into()));
+        assert_eq!(case.look(60, Ok(GOOD)).await, (Refreshed::Unchanged, "all".into()));
+    }
+
+    #[tokio::test]
+    async fn a_wrong_first_version_keeps_everything() {
+        let mut case = Case::new();
+        let (refreshed, names) = case.look(0, Ok(WRONG)).await;
+        let Refreshed::Wrong(mistakes) = refreshed else { panic!("{refreshed:?}") };
+        assert_eq!(mistakes.to_string(), "3:1: dorp: unknown key, did you mean `drop`?");
+        assert_eq!(names, "");
+        assert!(case.live.rules().is_empty());
+    }
+
+    #[test]
+    fn a_source_is_a_path_in_the_package_or_a_parameter() {
+        let check = |text: &str, package: Option<&str>, expected: &str| {
+            assert_eq!(RulesSource::parse(text, package).to_string(), expected, "{text}");
+        };
+        check("rules.toml", None, "/var/task/rules.toml");
+        check("rules.toml", Some("/opt/fn"), "/opt/fn/rules.toml");
+        check("/opt/rules.toml", None, "/opt/rules.toml");
+        check("ssm:/lambda-otlp/rules", None, "ssm:/lambda-otlp/rules");
+    }
+
+    #[tokio::test]
+    async fn a_file_is_read_up_to_its_bound() {
+        let path = std::env::temp_dir().join(format!("lambda-otlp-rules-{}", std::process::id()));
+        std::fs::write(&path, "#".repeat(MOST_BYTES + 7)).unwrap();
+        let mut live = LiveRules::new(RulesSource::File(path.clone()), Duration::from_mins(1));
+        let no_parameter = |_| std::future::ready(Err("not a parameter".to_owned()));
+        let refreshed = live.refresh(Instant::now(), no_parameter).await;
+        std::fs::remove_file(&path).unwrap();
+        let Refreshed::Wrong(mistakes) = refreshed else { panic!("{refreshed:?}") };
+        assert_eq!(mistakes.to_string(), "1:1: the file has more than 65536 bytes");
+    }
+}

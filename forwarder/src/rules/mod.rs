@@ -1,0 +1,199 @@
+//! The rules that users write: match, drop, sample, redact, rename, add, service names and routes.
+//!
+//! `docs/rules.md` is the reference. A rule set is read once ([`RuleSet::parse`]), all its mistakes
+//! are found at once, and it is applied to one request after the other. [`LiveRules`] keeps it up
+//! to date.
+//!
+//! Nothing inside a log event decides where data is sent: [`RuleSet::routes`] sees the [`Place`]
+//! only.
+
+mod apply;
+mod change;
+mod condition;
+mod item;
+mod load;
+mod mistake;
+mod parse;
+mod pattern;
+mod place;
+mod redact;
+mod rewrite;
+mod route;
+mod sample;
+
+pub use load::{LiveRules, Refreshed, RulesSource};
+pub use mistake::{Mistake, Mistakes};
+pub use place::{Place, Template, TemplateError};
+pub use route::{DestinationRule, Route};
+
+use change::Change;
+use condition::Conditions;
+use pattern::Pattern;
+use redact::Redaction;
+use route::RouteRule;
+use sample::Share;
+use std::sync::Arc;
+use wire::{Request, SignalKind};
+
+/// Largest rules file. A parameter of SSM holds 8 KiB at most, a file in the package may hold more.
+pub const MOST_BYTES: usize = 64 * 1024;
+/// Most rules of one file, most services, and most routes.
+pub const MOST_RULES: usize = 256;
+/// Most destinations: each has a client and a ledger of its own.
+pub const MOST_DESTINATIONS: usize = 16;
+/// Most regular expressions of one file, presets included; each takes up to half a megabyte when it is used.
+pub const MOST_REGEXES: usize = 64;
+
+/// What a rules file says. The default has no rules and keeps everything.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    rules: Vec<Rule>,
+    services: Vec<Service>,
+    routes: Vec<RouteRule>,
+    destinations: Vec<DestinationRule>,
+}
+
+#[derive(Clone, Debug)]
+struct Rule {
+    name: Arc<str>,
+    conditions: Conditions,
+    /// What meets these conditions is excepted.
+    unless: Option<Conditions>,
+    action: Action,
+}
+
+#[derive(Clone, Debug)]
+enum Action {
+    /// No later rule drops or samples the item.
+    Keep,
+    Drop,
+    Sample(Share),
+    Redact(Box<Redaction>),
+    Change(Target, Change),
+}
+
+impl Action {
+    /// A data point without its neighbours makes a sum wrong: metrics are not sampled.
+    fn acts_on(&self, kind: SignalKind) -> bool {
+        !matches!(self, Self::Sample(_)) || kind != SignalKind::Metrics
+    }
+
+    /// False if the action would change nothing in these bytes of a request.
+    fn may_act_in(&self, request: &[u8]) -> bool {
+        match self {
+            Self::Redact(redaction) => redaction.may_find_in(request),
+            _ => true,
+        }
+    }
+}
+
+/// Whose attributes are changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Target {
+    Resource,
+    Attributes,
+}
+
+/// The service that the log groups of a pattern are.
+#[derive(Clone, Debug)]
+struct Service {
+    log_groups: Vec<Pattern>,
+    name: Template,
+}
+
+/// What became of one request.
+#[derive(Debug, Default)]
+#[must_use = "what was dropped has to be counted"]
+pub struct Applied {
+    /// What is left of it; `None` if nothing is.
+    pub request: Option<Request>,
+    /// What each rule did that matched at least one item, in the file's order.
+    pub effects: Vec<Effect>,
+    /// Items that do not decode: they are kept as they are. Always 0 for requests that were checked.
+    pub unreadable: usize,
+}
+
+impl Applied {
+    /// How many items were dropped; what is left and these are all items of the request.
+    pub fn dropped(&self) -> usize {
+        self.effects.iter().map(|effect| effect.dropped).sum()
+    }
+}
+
+/// What one rule did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Effect {
+    /// The rule's name.
+    pub rule: Arc<str>,
+    /// Items that met its conditions.
+    pub matched: usize,
+    /// Items that it dropped.
+    pub dropped: usize,
+    /// Items, scopes and resources that it changed.
+    pub changed: usize,
+    /// Values in which it replaced something.
+    pub redacted: usize,
+}
+
+impl Effect {
+    fn of(rule: &Rule) -> Self {
+        Self { rule: Arc::clone(&rule.name), matched: 0, dropped: 0, changed: 0, redacted: 0 }
+    }
+
+    /// Adds the counts of another request.
+    pub fn add(&mut self, other: &Self) {
+        self.matched += other.matched;
+        self.dropped += other.dropped;
+        self.changed += other.changed;
+        self.redacted += other.redacted;
+    }
+}
+
+impl RuleSet {
+    /// Reads a rules file; the error names all mistakes at once.
+    pub fn parse(text: &str) -> Result<Self, Mistakes> {
+        parse::parse(text)
+    }
+
+    /// Applies the rules to a request that came from `place`. Where no rule can match, the request
+    /// is not decoded and comes back as it is.
+    pub fn apply(&self, place: &Place, request: Request) -> Applied {
+        apply::apply(&self.rules, place, request)
+    }
+
+    /// The service name that the file gives to what comes from this place, for telemetry that the
+    /// forwarder makes of log lines.
+    pub fn service_name(&self, place: &Place) -> Option<String> {
+        let service = self
+            .services
+            .iter()
+            .find(|service| pattern::any(&service.log_groups, &place.log_group))?;
+        Some(service.name.fill(place))
+    }
+
+    /// Where telemetry from this place goes: by the first route that fits; if none fits the list
+    /// is empty, and it goes to the default destination.
+    pub fn routes(&self, place: &Place) -> Vec<Route<'_>> {
+        route::routes(&self.routes, place)
+    }
+
+    /// The destinations that routes may name besides `default`.
+    pub fn destinations(&self) -> &[DestinationRule] {
+        &self.destinations
+    }
+
+    /// Names of the rules, in the file's order.
+    pub fn rule_names(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| &*rule.name)
+    }
+
+    /// Number of service names and of routes, for a summary.
+    pub fn counts(&self) -> (usize, usize) {
+        (self.services.len(), self.routes.len())
+    }
+
+    /// True if nothing is ever changed, dropped or routed.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty() && self.services.is_empty() && self.routes.is_empty()
+    }
+}

@@ -1,0 +1,333 @@
+use super::super::RuleSet;
+use expect_test::{Expect, expect};
+
+#[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
+fn check(text: &str, expected: Expect) {
+    let mistakes = match RuleSet::parse(text) {
+        Ok(_) => "good\n".to_owned(),
+        Err(mistakes) => {
+            let lines: Vec<String> = mistakes.iter().map(ToString::to_string).collect();
+            lines.join("\n") + "\n"
+        }
+    };
+    expected.assert_eq(&mistakes);
+}
+
+/// One rule of a name and an action, with these lines below.
+fn check_rule(lines: &str, expected: Expect) {
+    check(&format!("[[rule]]\nname = \"r\"\n{lines}\n"), expected);
+}
+
+#[test]
+fn an_empty_file_is_good() {
+    check(
+        "",
+        expect![[r"
+        good
+    "]],
+    );
+    assert!(RuleSet::parse("# nothing\n").unwrap().is_empty());
+}
+
+#[test]
+fn all_mistakes_are_found_at_once() {
+    check(
+        r#"[[rule]]
+name = "a"
+match = { signal = "trace", severty = "WARN", body = 7 }
+dorp = true
+
+[[rule]]
+match.severity = { at_least = "loud" }
+sample = 10
+
+[[rule]]
+name = "a"
+drop = false
+redact = ["emial"]
+
+[[rout]]
+to = "audit"
+
+[[service]]
+name = "{service}"
+"#,
+        expect![[r"
+            3:20: match.signal: `trace` is unknown, did you mean `traces`?
+            3:29: match.severty: unknown key, did you mean `severity`?
+            4:1: dorp: unknown key, did you mean `drop`?
+            6:1: name: a rule needs a name: what it drops is counted under it
+            7:31: match.severity.at_least: `loud` is unknown, expected one of trace, debug, info, warn, error, fatal
+            8:10: sample: expected a share from 0 to 1: 0.1 keeps a tenth
+            11:8: name: the rule in line 1 has the same name
+            12:8: drop: expected true; a rule that shall do nothing is left out
+            13:10: redact: a rule does one thing, and this one has `drop`: write a second rule
+            15:3: rout: unknown key, did you mean `route`?
+            18:1: service: `log_group` is missing
+            19:8: service.name: no placeholder is called {service}: there are {account}, {region}, {log_group}, {log_stream} and {function}
+        "]],
+    );
+}
+
+#[test]
+fn what_is_no_toml_is_said_with_its_place() {
+    check(
+        "[[rule]]\nname = \n[[rule]\n",
+        expect![[r"
+        2:8: no TOML: string values must be quoted, expected literal string
+        3:8: no TOML: unclosed array table, expected `]`
+    "]],
+    );
+}
+
+#[test]
+fn mistakes_in_conditions() {
+    check_rule(
+        "drop = true\nmatch = 7",
+        expect![[r"
+        4:9: match: expected a table, found a number
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.signal = \"logs\"\nmatch.span_name = \"x\"",
+        expect![[r"
+        5:7: match.span_name: nothing can match: this is a condition on traces, and others are on logs
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.metric_name = \"x\"\nmatch.span_name = \"x\"",
+        expect![[r"
+        5:7: match.span_name: nothing can match: this is a condition on traces, and others are on metrics
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.attributes.http.route = \"/x\"",
+        expect![[r#"
+        4:23: match.attributes.http.route: unknown test; there are equals, not, contains, regex, exists, above, at_least, below, at_most. A key that has dots is written in quotes: "http.route"
+    "#]],
+    );
+    check_rule(
+        "drop = true\nmatch.attributes.route = {}",
+        expect![[r"
+        4:26: match.attributes.route: no test; there are equals, not, contains, regex, exists, above, at_least, below, at_most
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.attributes.route = { regex = \"(\" }",
+        expect![[r"
+        4:36: match.attributes.route.regex: the pattern does not compile: unclosed group
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.attributes.route = { regex = \"\\\\w{2000}\" }",
+        expect![[r"
+            4:36: match.attributes.route.regex: the pattern is too large: compiled it has more than 262144 bytes
+        "]],
+    );
+    check_rule(
+        "drop = true\nmatch.attributes.code = { above = \"x\" }",
+        expect![[r"
+        4:35: match.attributes.code.above: expected a number, found a string
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.attributes.code = []",
+        expect![[r"
+        4:25: match.attributes.code: the list is empty
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.attributes.code = 2026-09-21",
+        expect![[r"
+        4:25: match.attributes.code: expected a number, found a date
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.log_group = 7",
+        expect![[r"
+        4:19: match.log_group: expected a string, found a number
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.span_kind = \"sever\"",
+        expect![[r"
+        4:19: match.span_kind: `sever` is unknown, did you mean `server`?
+    "]],
+    );
+    check_rule(
+        "drop = true\nmatch.severity = { more = \"WARN\" }",
+        expect![[r"
+        4:20: match.severity.more: unknown key; there are above, at_least, below, at_most
+    "]],
+    );
+}
+
+#[test]
+fn mistakes_in_actions() {
+    check_rule(
+        "",
+        expect![[r"
+        1:1: the rule does nothing; expected one of keep, drop, sample, redact, add, set, rename, remove
+    "]],
+    );
+    check_rule(
+        "sample = \"10%\"",
+        expect![[r"
+        3:10: sample: expected a number, found a string
+    "]],
+    );
+    check_rule(
+        "sample = 0.1\nmatch.signal = \"metrics\"",
+        expect![[r"
+        3:10: sample: metrics are not sampled: a sum without some of its data points is wrong
+    "]],
+    );
+    check_rule(
+        "drop = true\non = \"resource\"",
+        expect![[r"
+        4:6: on: goes with add, set, rename and remove, not with `drop`
+    "]],
+    );
+    check_rule(
+        "add = { a.b = \"c\" }",
+        expect![[r#"
+        3:9: add.a: expected a value, found a table. A key that has dots is written in quotes: "http.route"
+    "#]],
+    );
+    check_rule(
+        "add = { a = \"{service}\" }\non = \"resources\"",
+        expect![[r"
+        3:13: add.a: no placeholder is called {service}: there are {account}, {region}, {log_group}, {log_stream} and {function}
+        4:6: on: `resources` is unknown, did you mean `resource`?
+    "]],
+    );
+    check_rule(
+        "remove = \"x\"\non = \"resource\"\nmatch.severity = \"INFO\"",
+        expect![[r"
+        4:6: on: a resource is shared by all of its items: the conditions of this rule may be on signal, place, service name and resource only
+    "]],
+    );
+    check_rule(
+        "remove = \"x\"\non = \"resource\"\nunless.body = \"x\"",
+        expect![[r"
+        4:6: on: a resource is shared by all of its items: the conditions of this rule may be on signal, place, service name and resource only
+    "]],
+    );
+    check_rule(
+        "redact = { with = \"#\" }",
+        expect![[r"
+        3:10: redact: nothing to look for: expected presets, patterns or keys
+    "]],
+    );
+    check_rule(
+        "redact = { presets = \"ip\", with = \"{hash}\" }",
+        expect![[r"
+        3:35: redact.with: {hash} needs a `salt`: without one, anybody finds out the few values that there are by trying
+    "]],
+    );
+    check_rule(
+        "redact = { presets = \"ip\", with = \"{x}\", salt = \"short\" }",
+        expect![[r"
+        3:35: redact.with: the only placeholders are {name} and {hash}
+        3:49: redact.salt: expected at least 16 characters
+    "]],
+    );
+    check_rule(
+        "redact = { patterns = { a = \"[\" }, in = \"bdy\" }",
+        expect![[r"
+        3:29: redact.patterns.a: the pattern does not compile: unclosed character class
+        3:41: redact.in: `bdy` is unknown, did you mean `body`?
+    "]],
+    );
+}
+
+#[test]
+fn mistakes_in_routes_and_destinations() {
+    check(
+        r#"
+[destination.default]
+endpoint = "https://o2.example.com"
+
+[destination.audit]
+endpoint = "o2.example.com/api/audit"
+authorization = "Basic cm9vdDpwYXNz"
+secret = "o2-password"
+headers = { x-api-key = "1234", x-tenant = "a" }
+profile = "o2"
+
+[destination.other]
+endpoint = "https://root:pass@o2.example.com/"
+
+[destination.third]
+endpoint = "https://o2.example.com/?token=1234"
+
+[destination.fourth]
+secrets = "ssm:/o2"
+"#,
+        expect![[r#"
+            2:14: destination.default: `default` is the destination that the forwarder's variables describe; use another name
+            6:12: destination.audit.endpoint: relative URL, expected http:// or https://
+            7:1: destination.audit.authorization: credentials do not belong into this file: name where they are kept, secret = "ssm:NAME" or the ARN of a secret
+            8:10: destination.audit.secret: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME
+            9:13: destination.audit.headers.x-api-key: credentials do not belong into this file: name where they are kept, secret = "ssm:NAME" or the ARN of a secret
+            10:11: destination.audit.profile: `o2` is unknown, expected one of openobserve, otlp
+            13:12: destination.other.endpoint: holds credentials; give them in a header instead
+            16:12: destination.third.endpoint: credentials do not belong into this file: name where they are kept, secret = "ssm:NAME" or the ARN of a secret
+            18:1: destination.fourth.endpoint: a destination needs an endpoint
+            19:1: destination.fourth.secrets: unknown key, did you mean `secret`?
+        "#]],
+    );
+    check(
+        r#"
+[[route]]
+service_name = "orders"
+to = "default"
+
+[[route]]
+body = "*audit*"
+to = ["audit", "default", "default"]
+
+[[route]]
+log_groop = "/aws/lambda/*"
+stream = "{service}"
+
+[[route]]
+account = "1"
+"#,
+        expect![[r"
+            3:1: route.service_name: a route is chosen by account, region, log_group, log_stream and function only: nothing inside a log event may decide where data is sent, or whoever writes a log line could
+            7:1: route.body: a route is chosen by account, region, log_group, log_stream and function only: nothing inside a log event may decide where data is sent, or whoever writes a log line could
+            8:7: route.to: there is no [destination.audit], and `default` is the only other
+            8:27: route.to: `default` is named twice
+            11:1: route.log_groop: unknown key, did you mean `log_group`?
+            12:10: route.stream: no placeholder is called {service}: there are {account}, {region}, {log_group}, {log_stream} and {function}
+            14:1: route: expected `to`, `stream`, or both
+        "]],
+    );
+}
+
+#[test]
+fn a_file_is_bounded() {
+    let rule = |n: usize| format!("[[rule]]\nname = \"{n}\"\ndrop = true\n");
+    let rules: String = (0..257).map(rule).collect();
+    check(
+        &rules,
+        expect![[r"
+        1:1: rule: there are 257, at most 256 are read
+    "]],
+    );
+    let pattern = |n: usize| format!("p{n} = \"x{n}\"\n");
+    let patterns: String = (0..70).map(pattern).collect();
+    check_rule(
+        &format!("[rule.redact.patterns]\n{patterns}"),
+        expect![[r"
+        71:7: redact.patterns.p67: more than 64 patterns and presets in one file
+    "]],
+    );
+    check(
+        &"#".repeat(70_000),
+        expect![[r"
+        1:1: the file has more than 65536 bytes
+    "]],
+    );
+}

@@ -1,0 +1,62 @@
+//! Patterns of text in which `*` stands for anything, also for nothing.
+
+/// One pattern. Upper and lower case differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern(String);
+
+impl Pattern {
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// A text that is in all that it matches.
+    pub(super) fn longest_piece(&self) -> &str {
+        self.0.split('*').max_by_key(|piece| piece.len()).unwrap_or_default()
+    }
+
+    pub(super) fn matches(&self, text: &str) -> bool {
+        let Some((first, rest_of_pattern)) = self.0.split_once('*') else { return self.0 == text };
+        let Some(mut rest) = text.strip_prefix(first) else { return false };
+        let (middle, last) = match rest_of_pattern.rsplit_once('*') {
+            Some((middle, last)) => (Some(middle), last),
+            None => (None, rest_of_pattern),
+        };
+        for piece in middle.into_iter().flat_map(|middle| middle.split('*')) {
+            let Some((_, behind)) = rest.split_once(piece) else { return false };
+            rest = behind;
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// True if one of them matches.
+pub(super) fn any(patterns: &[Pattern], text: &str) -> bool {
+    patterns.iter().any(|pattern| pattern.matches(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stars_stand_for_anything() {
+        let check = |pattern: &str, text: &str, expected: bool| {
+            assert_eq!(Pattern::new(pattern).matches(text), expected, "{pattern} / {text}");
+        };
+        check("orders", "orders", true);
+        check("orders", "orders-1", false);
+        check("*", "", true);
+        check("/aws/lambda/*", "/aws/lambda/orders", true);
+        check("/aws/lambda/*", "/aws/lambd", false);
+        check("*-prod", "orders-prod", true);
+        check("*-prod", "orders-prod-1", false);
+        check("*prod*", "a-prod-b", true);
+        check("a*b*c", "a-b-b-c", true);
+        check("a*b*c", "a-c-b", false);
+        check("a*a", "a", false);
+        check("**", "x", true);
+        check("a**b", "ab", true);
+        check("Orders", "orders", false);
+        check("a*ü", "a-ü", true);
+    }
+}

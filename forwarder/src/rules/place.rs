@@ -1,0 +1,175 @@
+//! Where log events come from, as the envelope of their delivery says, and texts made of that.
+
+use crate::source::Envelope;
+use platform::{Identity, Source};
+
+/// The place of a log stream. Nothing in it comes from inside a log event.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Account of the log group; empty if nobody said.
+    pub account: String,
+    /// Region of the log group; empty if nobody said.
+    pub region: String,
+    /// Log group.
+    pub log_group: String,
+    /// Log stream.
+    pub log_stream: String,
+    /// The function that group and stream name; empty if they name none.
+    pub function: String,
+}
+
+impl Place {
+    /// The place that an envelope names; where it names no region, that is the forwarder's own.
+    pub fn of(envelope: &Envelope, region: Option<&str>) -> Self {
+        let region = envelope.region.as_deref().or(region);
+        Self::new(&envelope.owner, region, &envelope.log_group, &envelope.log_stream)
+    }
+
+    /// The place of a log stream.
+    pub fn new(account: &str, region: Option<&str>, log_group: &str, log_stream: &str) -> Self {
+        let identity = Identity::of(&Source { account, region, log_group, log_stream });
+        Self {
+            account: account.to_owned(),
+            region: region.unwrap_or_default().to_owned(),
+            log_group: log_group.to_owned(),
+            log_stream: log_stream.to_owned(),
+            function: identity.function_name.unwrap_or_default(),
+        }
+    }
+
+    pub(super) fn field(&self, field: PlaceField) -> &str {
+        match field {
+            PlaceField::Account => &self.account,
+            PlaceField::Region => &self.region,
+            PlaceField::LogGroup => &self.log_group,
+            PlaceField::LogStream => &self.log_stream,
+            PlaceField::Function => &self.function,
+        }
+    }
+}
+
+/// One part of a [`Place`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum PlaceField {
+    Account,
+    Region,
+    LogGroup,
+    LogStream,
+    Function,
+}
+
+impl PlaceField {
+    /// The fields by the names that they have in a rules file.
+    pub(super) const NAMED: [(&'static str, Self); 5] = [
+        ("account", Self::Account),
+        ("region", Self::Region),
+        ("log_group", Self::LogGroup),
+        ("log_stream", Self::LogStream),
+        ("function", Self::Function),
+    ];
+
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::NAMED.into_iter().find_map(|(known, field)| (known == name).then_some(field))
+    }
+}
+
+/// Text with `{account}`, `{region}`, `{log_group}`, `{log_stream}` and `{function}` in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template(Vec<Part>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Text(String),
+    Field(PlaceField),
+}
+
+/// Why a text is no [`Template`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TemplateError {
+    /// A placeholder that is none.
+    #[error(
+        "no placeholder is called {{{0}}}: there are {{account}}, {{region}}, {{log_group}}, {{log_stream}} and {{function}}"
+    )]
+    Unknown(String),
+    /// A `{` without `}`.
+    #[error("a placeholder is not closed with }}")]
+    Unclosed,
+}
+
+/// Longer stream names are cut: a log group's name may have 512 characters.
+const MOST_STREAM_BYTES: usize = 256;
+
+impl Template {
+    /// Reads the text.
+    pub fn parse(text: &str) -> Result<Self, TemplateError> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, behind) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
+            let field =
+                PlaceField::named(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
+            if !before.is_empty() {
+                parts.push(Part::Text(before.to_owned()));
+            }
+            parts.push(Part::Field(field));
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            parts.push(Part::Text(rest.to_owned()));
+        }
+        Ok(Self(parts))
+    }
+
+    /// The text for this place; what the place does not say is `unknown`.
+    pub fn fill(&self, place: &Place) -> String {
+        let text = self.0.iter().map(|part| match part {
+            Part::Text(text) => text.as_str(),
+            Part::Field(field) => {
+                Some(place.field(*field)).filter(|t| !t.is_empty()).unwrap_or("unknown")
+            }
+        });
+        text.collect()
+    }
+
+    /// The text as the name of a stream, which is sent in a header: what is not visible ASCII
+    /// becomes `_`. OpenObserve lowers the case and turns all but letters, digits, `_` and `:`
+    /// into `_` by itself.
+    pub fn fill_stream(&self, place: &Place) -> String {
+        let visible = |c: char| if c.is_ascii_graphic() { c } else { '_' };
+        self.fill(place).chars().map(visible).take(MOST_STREAM_BYTES).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_are_filled_from_the_place() {
+        let place = Place::new(
+            "123456789012",
+            Some("eu-west-1"),
+            "/aws/lambda/orders",
+            "2026/09/21/[$LATEST]abc",
+        );
+        let check = |template: &str, expected: &str| {
+            let filled = Template::parse(template).map(|template| template.fill_stream(&place));
+            assert_eq!(filled.unwrap_or_else(|error| error.to_string()), expected, "{template}");
+        };
+        check("orders", "orders");
+        check("{account}", "123456789012");
+        check("{region}-{function}-x", "eu-west-1-orders-x");
+        check("{log_group}", "/aws/lambda/orders");
+        check("{log_stream}", "2026/09/21/[$LATEST]abc");
+        check("with space\n", "with_space_");
+        check(
+            "{service}",
+            "no placeholder is called {service}: there are {account}, {region}, {log_group}, {log_stream} and {function}",
+        );
+        check("{account", "a placeholder is not closed with }");
+        check(&"x".repeat(300), &"x".repeat(256));
+        let nowhere = Template::parse("{function}").unwrap().fill(&Place::default());
+        assert_eq!(nowhere, "unknown");
+    }
+}

@@ -1,0 +1,248 @@
+//! Replaces what must not leave: in values, never in keys, and so that JSON stays JSON and a type
+//! stays what it is.
+
+mod card;
+mod finder;
+mod ip;
+mod json;
+
+#[cfg(test)]
+mod presets_tests;
+
+pub(super) use finder::{Finder, PRESETS, Preset, compile};
+
+use super::pattern::{self, Pattern};
+use finder::Found;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
+
+/// A part of the telemetry that a redaction may look into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    Attributes,
+    Body,
+    Events,
+    Links,
+    Exemplars,
+    Status,
+    Resource,
+    Scope,
+    Name,
+}
+
+impl Part {
+    /// The parts by the names that they have in a rules file.
+    pub(super) const NAMED: [(&'static str, Self); 9] = [
+        ("attributes", Self::Attributes),
+        ("body", Self::Body),
+        ("events", Self::Events),
+        ("links", Self::Links),
+        ("exemplars", Self::Exemplars),
+        ("status", Self::Status),
+        ("resource", Self::Resource),
+        ("scope", Self::Scope),
+        ("name", Self::Name),
+    ];
+
+    /// All but the span's name, which is what spans are grouped by.
+    pub(super) fn default_parts() -> Vec<Self> {
+        Self::NAMED.iter().map(|(_, part)| *part).filter(|part| *part != Self::Name).collect()
+    }
+}
+
+/// What is put in the place of what was found.
+#[derive(Clone, Debug)]
+pub(super) struct Replacement {
+    /// Text; `{name}` and `{hash}` stand for what was found.
+    pub(super) with: String,
+    pub(super) salt: String,
+}
+
+impl Replacement {
+    pub(super) const DEFAULT: &'static str = "****";
+
+    fn of(&self, name: &str, found: &str) -> String {
+        let text = self.with.replace("{name}", name);
+        if !text.contains("{hash}") {
+            return text;
+        }
+        let mut hash = Sha256::new();
+        hash.update(self.salt.as_bytes());
+        hash.update([0]);
+        hash.update(found.as_bytes());
+        let hash = hash.finalize();
+        text.replace("{hash}", &wire::ids::to_hex(hash.get(..8).unwrap_or_default()))
+    }
+}
+
+/// What to look for, where, and what to put there instead.
+#[derive(Clone, Debug)]
+pub(super) struct Redaction {
+    pub(super) finders: Vec<Finder>,
+    /// The values of these keys are replaced whole; in small letters.
+    pub(super) keys: Vec<Pattern>,
+    /// If any are named: of the attributes only these.
+    pub(super) only: Vec<Pattern>,
+    /// Never these attributes.
+    pub(super) except: Vec<Pattern>,
+    pub(super) parts: Vec<Part>,
+    pub(super) replacement: Replacement,
+}
+
+/// Deeper values than this are replaced whole.
+const DEEPEST: usize = 100;
+
+impl Redaction {
+    pub(super) fn looks_into(&self, part: Part) -> bool {
+        self.parts.contains(&part)
+    }
+
+    /// False if nothing can be found in these bytes, which hold texts as they are.
+    pub(super) fn may_find_in(&self, bytes: &[u8]) -> bool {
+        !self.keys.is_empty() || self.finders.iter().any(|finder| finder.may_find_in(bytes))
+    }
+
+    /// Redacts the values of attributes; answers how many were changed.
+    pub(super) fn attributes(&self, part: Part, attributes: &mut [KeyValue]) -> usize {
+        if !self.looks_into(part) {
+            return 0;
+        }
+        let is_meant = |key: &str| {
+            (self.only.is_empty() || pattern::any(&self.only, key))
+                && !pattern::any(&self.except, key)
+        };
+        let meant = attributes.iter_mut().filter(|attribute| is_meant(&attribute.key));
+        meant.map(|attribute| self.key_value(attribute, false, 0)).sum()
+    }
+
+    /// Redacts a value that has no key, such as a log record's body.
+    pub(super) fn value(&self, part: Part, value: &mut AnyValue) -> usize {
+        if self.looks_into(part) { self.any_value(value, false, 0) } else { 0 }
+    }
+
+    /// Redacts a text that is no attribute.
+    pub(super) fn text(&self, part: Part, text: &mut String) -> usize {
+        if self.looks_into(part) { self.string(text, false) } else { 0 }
+    }
+
+    fn key_value(&self, attribute: &mut KeyValue, hidden: bool, depth: usize) -> usize {
+        let hidden = hidden || self.hides(&attribute.key);
+        let value = attribute.value.as_mut();
+        value.map_or(0, |value| self.any_value(value, hidden, depth + 1))
+    }
+
+    fn any_value(&self, value: &mut AnyValue, hidden: bool, depth: usize) -> usize {
+        if depth > DEEPEST {
+            let text = self.replacement.of("nested", "");
+            value.value = Some(Value::StringValue(text));
+            return 1;
+        }
+        match &mut value.value {
+            Some(Value::StringValue(text)) => self.string(text, hidden),
+            Some(Value::IntValue(number)) => {
+                let replace = *number != 0 && (hidden || self.finds_in_number(&number.to_string()));
+                if replace {
+                    *number = 0;
+                }
+                replace.into()
+            }
+            Some(Value::DoubleValue(number)) if hidden => {
+                *number = 0.0;
+                1
+            }
+            Some(Value::BytesValue(bytes)) if hidden => {
+                bytes.clear();
+                1
+            }
+            Some(Value::ArrayValue(array)) => {
+                let values = array.values.iter_mut();
+                values.map(|value| self.any_value(value, hidden, depth + 1)).sum()
+            }
+            Some(Value::KvlistValue(list)) => {
+                let values = list.values.iter_mut();
+                values.map(|attribute| self.key_value(attribute, hidden, depth + 1)).sum()
+            }
+            _ => 0,
+        }
+    }
+
+    fn string(&self, text: &mut String, hidden: bool) -> usize {
+        if hidden {
+            let replaced = self.hide(text);
+            let is_new = *text != replaced;
+            *text = replaced;
+            return is_new.into();
+        }
+        match self.redacted(text) {
+            Some(redacted) => {
+                *text = redacted;
+                1
+            }
+            None => 0,
+        }
+    }
+
+    /// The text without what must not leave; `None` if it may stay as it is.
+    fn redacted(&self, text: &str) -> Option<String> {
+        if !self.may_find_in(text.as_bytes()) {
+            return None;
+        }
+        match json::rewrite(text, self) {
+            Some(rewritten) => rewritten.changed.then_some(rewritten.text),
+            None => self.plain(text),
+        }
+    }
+
+    /// Replaces what is found in a text that is no JSON.
+    fn plain(&self, text: &str) -> Option<String> {
+        let mut found: Vec<(Found, &Finder)> = Vec::new();
+        for finder in &self.finders {
+            finder.find(text, &mut |range| found.push((range, finder)));
+        }
+        // Where two overlap, the one that begins first gives its name, and both are covered.
+        found.sort_by_key(|(range, _)| (range.start, usize::MAX - range.end));
+        let mut out = String::new();
+        let mut copied = 0;
+        let mut found = found.into_iter().peekable();
+        while let Some((mut range, finder)) = found.next() {
+            while let Some((next, _)) = found.next_if(|(next, _)| next.start < range.end) {
+                range.end = range.end.max(next.end);
+            }
+            out.push_str(text.get(copied..range.start).unwrap_or_default());
+            let original = text.get(range.clone()).unwrap_or_default();
+            out.push_str(&self.replacement.of(&finder.name, original));
+            copied = range.end;
+        }
+        if copied == 0 {
+            return None;
+        }
+        out.push_str(text.get(copied..).unwrap_or_default());
+        (out != text).then_some(out)
+    }
+
+    /// A number is replaced if it is all of what is found: `4111111111111111` is a card.
+    fn finds_in_number(&self, digits: &str) -> bool {
+        let mut finds = false;
+        for finder in &self.finders {
+            finder.find(digits, &mut |range| finds |= range == (0..digits.len()));
+        }
+        finds
+    }
+
+    fn hides(&self, key: &str) -> bool {
+        if self.keys.is_empty() {
+            return false;
+        }
+        let lower = if key.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            Cow::Owned(key.to_ascii_lowercase())
+        } else {
+            Cow::Borrowed(key)
+        };
+        pattern::any(&self.keys, &lower)
+    }
+
+    fn hide(&self, value: &str) -> String {
+        self.replacement.of("key", value)
+    }
+}

@@ -1,0 +1,110 @@
+//! Which share of the traces is kept: the same traces in every environment and every signal.
+
+use super::item::Item;
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use wire::resource::FAAS_INVOCATION_ID;
+
+/// A share of all traces, from 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Share(f64);
+
+impl Share {
+    pub(super) fn new(share: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&share).then_some(Self(share))
+    }
+
+    /// True if what has this key belongs to the share. A key in a share is in every larger one,
+    /// so a second rule takes nothing away from a first that keeps less.
+    pub(super) fn keeps(self, key: &[u8]) -> bool {
+        let upper = u32::try_from(hash(key) >> 32).unwrap_or(u32::MAX);
+        f64::from(upper) / 4_294_967_296.0 < self.0
+    }
+
+    /// True if the item belongs to the share; an item that has nothing to go by is kept.
+    pub(super) fn keeps_item(self, item: &impl Item) -> bool {
+        match key(item) {
+            Some(Key::Trace(id)) => self.keeps(&id),
+            Some(Key::Text(text)) => self.keeps(text.as_bytes()),
+            None => true,
+        }
+    }
+}
+
+enum Key<'a> {
+    Trace([u8; 16]),
+    Text(&'a str),
+}
+
+/// The trace id; else X-Ray's; else the request id, so that an invocation's lines stay together;
+/// else CloudWatch's id of the log event.
+fn key(item: &impl Item) -> Option<Key<'_>> {
+    let trace_id = <[u8; 16]>::try_from(item.trace_id()).ok().filter(|id| *id != [0; 16]);
+    if let Some(id) = trace_id {
+        return Some(Key::Trace(id));
+    }
+    let text = |key| text(item.attributes(), key);
+    if let Some(id) = text("aws.xray.trace_id").and_then(wire::ids::xray_trace_id) {
+        return Some(Key::Trace(id));
+    }
+    text(FAAS_INVOCATION_ID).or_else(|| text("log.record.uid")).map(Key::Text)
+}
+
+fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
+    match value.value.as_ref()? {
+        Value::StringValue(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+/// FNV-1a, then the finalizer of MurmurHash3, because FNV's upper bits hardly depend on the last bytes. A
+/// hash and not the id's own bits: samplers in SDKs compare those, and X-Ray's begin with the time.
+/// The result is part of what users rely on: it must never change.
+fn hash(key: &[u8]) -> u64 {
+    let fnv = key.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let mixed = (fnv ^ (fnv >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+    let mixed = (mixed ^ (mixed >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
+    mixed ^ (mixed >> 33)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_never_changes() {
+        assert_eq!(hash(b""), 0xefd0_1f60_ba99_2926);
+        assert_eq!(hash(&[0x5b; 16]), 0xaae2_72b4_be73_6b7d);
+    }
+
+    #[test]
+    fn a_share_keeps_its_share_of_ids_of_any_kind() {
+        let check = |kind: &str, id: &dyn Fn(u64) -> Vec<u8>| {
+            for share in [0.0, 0.01, 0.1, 0.5, 1.0] {
+                let kept = (0..20_000).filter(|n| Share(share).keeps(&id(*n))).count();
+                let expected = share * 20_000.0;
+                let off = (f64::from(u32::try_from(kept).unwrap()) - expected).abs();
+                assert!(off <= 4.0 * (expected * (1.0 - share)).sqrt(), "{kind}: {kept} of 20,000");
+            }
+        };
+        check("counted", &|n| u128::from(n).to_be_bytes().to_vec());
+        check("counted in the first bytes", &|n| (u128::from(n) << 64).to_be_bytes().to_vec());
+        check("text", &|n| format!("3{n:055}").into_bytes());
+    }
+
+    #[test]
+    fn what_a_small_share_keeps_a_larger_one_keeps_too() {
+        let id = |n: u64| u128::from(n).to_be_bytes();
+        assert!((0..5_000).all(|n| !Share(0.1).keeps(&id(n)) || Share(0.2).keeps(&id(n))));
+    }
+
+    #[test]
+    fn a_share_is_between_none_and_all() {
+        assert_eq!(Share::new(1.1), None);
+        assert_eq!(Share::new(-0.1), None);
+        assert_eq!(Share::new(f64::NAN), None);
+        assert_eq!(Share::new(0.1), Some(Share(0.1)));
+    }
+}

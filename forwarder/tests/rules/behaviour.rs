@@ -1,0 +1,332 @@
+//! The order of things, what stays untouched, and what later versions of OTLP may bring.
+
+use super::support::*;
+use expect_test::{Expect, expect};
+use lambda_otlp_forwarder::rules::RuleSet;
+use wire::proto::Writer;
+use wire::{Limits, Request, SignalKind};
+
+fn rules(text: &str) -> RuleSet {
+    RuleSet::parse(text).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+#[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
+fn check(text: &str, requests: Vec<Request>, expected: Expect) {
+    expected.assert_eq(&applied(&rules(text), &place(), requests));
+}
+
+#[test]
+fn later_rules_see_what_earlier_ones_changed() {
+    let request = || vec![logs("", "", vec![log(9, "bob@example.com", "a=1")])];
+    let rename = "[[rule]]\nname = \"rename\"\nrename = { a = \"b\" }\n";
+    let drop = "[[rule]]\nname = \"drop\"\nmatch.attributes.b = 1\ndrop = true\n";
+    check(
+        &format!("{rename}{drop}"),
+        request(),
+        expect![[r"
+        rename: 1 matched, 0 dropped, 1 changed, 0 redacted
+        drop: 1 matched, 1 dropped, 0 changed, 0 redacted
+    "]],
+    );
+    check(
+        &format!("{drop}{rename}"),
+        request(),
+        expect![[r"
+        resource
+        log 9 bob@example.com b=1
+        rename: 1 matched, 0 dropped, 1 changed, 0 redacted
+    "]],
+    );
+    let redact = "[[rule]]\nname = \"redact\"\nredact = \"email\"\n";
+    let body = "[[rule]]\nname = \"body\"\nmatch.body = \"*@*\"\ndrop = true\n";
+    check(
+        &format!("{redact}{body}"),
+        request(),
+        expect![[r"
+        resource
+        log 9 **** a=1
+        redact: 1 matched, 0 dropped, 1 changed, 1 redacted
+    "]],
+    );
+    let stage = "[[rule]]\nname = \"stage\"\nadd = { stage = \"x\" }\non = \"resource\"\n";
+    let by_stage = "[[rule]]\nname = \"by\"\nmatch.resource.stage = \"x\"\ndrop = true\n";
+    check(
+        &format!("{stage}{by_stage}"),
+        request(),
+        expect![[r"
+            by: 1 matched, 1 dropped, 0 changed, 0 redacted
+        "]],
+    );
+    check(
+        &format!("{by_stage}{stage}"),
+        request(),
+        expect![[r"
+        resource stage=x
+        log 9 bob@example.com a=1
+        stage: 1 matched, 0 dropped, 1 changed, 0 redacted
+    "]],
+    );
+}
+
+#[test]
+fn what_is_kept_is_dropped_by_no_later_rule() {
+    let keep = "[[rule]]\nname = \"keep\"\nmatch.severity = \"ERROR\"\nkeep = true\n";
+    let all = "[[rule]]\nname = \"all\"\ndrop = true\n";
+    let none = "[[rule]]\nname = \"none\"\nsample = 0\n";
+    let request =
+        || vec![logs("", "", vec![in_trace(log(17, "e", ""), 1), in_trace(log(9, "i", ""), 1)])];
+    check(
+        &format!("{keep}{all}"),
+        request(),
+        expect![[r"
+        resource
+        log 17 e
+        keep: 1 matched, 0 dropped, 0 changed, 0 redacted
+        all: 2 matched, 1 dropped, 0 changed, 0 redacted
+    "]],
+    );
+    check(
+        &format!("{keep}{none}"),
+        request(),
+        expect![[r"
+        resource
+        log 17 e
+        keep: 1 matched, 0 dropped, 0 changed, 0 redacted
+        none: 2 matched, 1 dropped, 0 changed, 0 redacted
+    "]],
+    );
+    check(
+        &format!("{all}{keep}"),
+        request(),
+        expect![[r"
+        all: 2 matched, 2 dropped, 0 changed, 0 redacted
+    "]],
+    );
+}
+
+#[test]
+fn sampling_goes_by_the_trace_wherever_it_is_written() {
+    let half = rules("[[rule]]\nname = \"half\"\nsample = 0.5\n");
+    let kept = |request: Request| half.apply(&place(), request).request.is_some();
+    for n in 0..100u8 {
+        let trace = kept(traces("", "", vec![span(n, "a", 1, 0, "")]));
+        let record = kept(logs("", "", vec![in_trace(log(9, "a", "faas.invocation_id=r"), n)]));
+        assert!(trace == record || n == 0, "{n}");
+        let hex = format!("{n:02x}");
+        let root = format!("aws.xray.trace_id=1-{}-{}", hex.repeat(4), hex.repeat(12));
+        let by_xray = kept(logs("", "", vec![log(9, "a", &root)]));
+        assert!(trace == by_xray || n == 0, "{n}");
+        let request_id = |uid| format!("faas.invocation_id=id-{n} log.record.uid=u{uid}");
+        let lines = [1, 2, 3].map(|uid| kept(logs("", "", vec![log(9, "a", &request_id(uid))])));
+        assert!(lines == [true; 3] || lines == [false; 3], "{n}");
+    }
+    assert!(kept(logs("", "", vec![log(9, "nothing to go by", "")])));
+    assert!(kept(metrics("", vec![point("m", "")])));
+}
+
+#[test]
+fn empty_shells_are_removed() {
+    let text = "[[rule]]\nname = \"x\"\nmatch.attributes.x = 1\ndrop = true\n";
+    let mixed = |attributes: [&str; 2]| {
+        let [first, second] =
+            attributes.map(|text| traces(text, "", vec![span(1, "a", 1, 0, text)]));
+        let mut bytes = first.into_bytes();
+        bytes.extend(second.into_bytes());
+        Request::check(SignalKind::Traces, bytes, &Limits::default()).unwrap()
+    };
+    check(
+        text,
+        vec![mixed(["x=1", "y=1"])],
+        expect![[r"
+        resource y=1
+        span a y=1
+        x: 1 matched, 1 dropped, 0 changed, 0 redacted
+    "]],
+    );
+    check(
+        text,
+        vec![mixed(["x=1", "x=1"])],
+        expect![[r"
+        x: 2 matched, 2 dropped, 0 changed, 0 redacted
+    "]],
+    );
+    let points = vec![point("gone", "x=1"), point("left", "y=1")];
+    check(
+        text,
+        vec![metrics("", points)],
+        expect![[r"
+        resource
+        point left y=1
+        x: 1 matched, 1 dropped, 0 changed, 0 redacted
+    "]],
+    );
+}
+
+#[test]
+fn what_no_rule_touches_comes_back_byte_for_byte() {
+    let text = "[[rule]]\nname = \"x\"\nmatch.attributes.x = 1\ndrop = true\n\n[[rule]]\nname = \"y\"\nredact = [\"email\", \"card\"]\n";
+    let request = traces("host=x", "s", vec![span(1, "x", 1, 0, "y=1 to=someone")]);
+    let applied = rules(text).apply(&place(), request.clone());
+    assert_eq!(applied.request, Some(request.clone()));
+    let nothing = RuleSet::default().apply(&place(), request.clone());
+    assert_eq!(nothing.request, Some(request));
+    assert!(nothing.effects.is_empty());
+}
+
+/// Of what a rule changes only the message itself is written anew.
+#[test]
+fn fields_of_later_versions_stay() {
+    let unknown = |bytes: &mut Vec<u8>| Writer::new(bytes).always_string(999, "new");
+    let mut item = Vec::new();
+    Writer::new(&mut item).always_bytes(6, &[]);
+    unknown(&mut item);
+    let mut dropped = Vec::new();
+    Writer::new(&mut dropped).varint(2, 17);
+    let mut scope = Vec::new();
+    Writer::new(&mut scope).always_bytes(2, &item);
+    Writer::new(&mut scope).always_bytes(2, &dropped);
+    unknown(&mut scope);
+    let mut container = Vec::new();
+    Writer::new(&mut container).always_bytes(2, &scope);
+    unknown(&mut container);
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).always_bytes(1, &container);
+    unknown(&mut bytes);
+    let request = Request::check(SignalKind::Logs, bytes, &Limits::default()).unwrap();
+    assert_eq!(request.items(), 2);
+    let text = "[[rule]]\nname = \"e\"\nmatch.severity = \"ERROR\"\ndrop = true\n\n[[rule]]\nname = \"r\"\nadd = { a = 1 }\non = \"resource\"\n";
+    let left = rules(text).apply(&place(), request).request.unwrap();
+    assert_eq!(left.items(), 1);
+    let news = left.bytes().windows(3).filter(|bytes| *bytes == b"new").count();
+    assert_eq!(news, 4);
+    assert!(left.bytes().windows(1).any(|bytes| bytes == b"a"));
+}
+
+#[test]
+fn values_are_compared_as_what_they_are() {
+    let check = |condition: &str, attributes: &str, expected: bool| {
+        let text =
+            format!("[[rule]]\nname = \"r\"\nmatch.attributes.a = {condition}\ndrop = true\n");
+        let applied = rules(&text).apply(&place(), logs("", "", vec![log(9, "x", attributes)]));
+        assert_eq!(applied.dropped() == 1, expected, "{condition} / {attributes}");
+    };
+    check("500", "a=500", true);
+    check("500", "a=500.0", true);
+    check("500", "a=501", false);
+    check("\"500\"", "a=500", true);
+    check("\"5*\"", "a=500", true);
+    check("true", "a=true", true);
+    check("\"true\"", "a=true", true);
+    check("true", "a=yes", false);
+    check("[1, \"x*\"]", "a=xyz", true);
+    check("[1, \"x*\"]", "a=2", false);
+    check("{ not = 1 }", "a=2", true);
+    check("{ not = 1 }", "a=1", false);
+    check("{ not = 1 }", "b=1", true);
+    check("{ exists = false }", "b=1", true);
+    check("{ exists = false }", "a=1", false);
+    check("{ exists = true }", "a=1", true);
+    check("{ above = 1, below = 3 }", "a=2", true);
+    check("{ above = 1, below = 3 }", "a=3", false);
+    check("{ at_least = 2, at_most = 2.5 }", "a=2.5", true);
+    check("{ above = 1 }", "a=text", false);
+    check("{ contains = \"b\", not = \"abc\" }", "a=abd", true);
+    check("{ contains = \"b\", not = \"abc\" }", "a=abc", false);
+    check("{ regex = \"^a.c$\" }", "a=abc", true);
+    check("{ regex = '^\\d+$' }", "a=12", true);
+    check("\"Abc\"", "a=abc", false);
+}
+
+/// A request in which a text of a condition cannot be is not decoded; that must not change what matches.
+#[test]
+fn looking_ahead_finds_what_decoding_would_find() {
+    let check = |condition: &str, expected: usize| {
+        let text = format!("[[rule]]\nname = \"r\"\nmatch.{condition}\ndrop = true\n");
+        let records = vec![log(9, "GET /health_check 200", "k.x=1"), log(9, "7", "")];
+        let mut requests = logs("host.name=h", "scope/a", records).into_bytes();
+        let mut body = log(9, "", "");
+        body.body = Some(value("200"));
+        requests.extend(logs("", "", vec![body]).into_bytes());
+        let request = Request::check(SignalKind::Logs, requests, &Limits::default()).unwrap();
+        assert_eq!(rules(&text).apply(&place(), request).dropped(), expected, "{condition}");
+    };
+    check("body = \"*/health_check*\"", 1);
+    check("body = \"GET*check*200\"", 1);
+    check("body = { contains = \"_check 2\" }", 1);
+    check("body = { contains = \"nothing of it\" }", 0);
+    check("body = \"200\"", 1);
+    check("body = { contains = \"20\" }", 2);
+    check("attributes.\"k.x\" = 1", 1);
+    check("attributes.\"k.y\" = 1", 0);
+    check("attributes.\"k.y\" = { not = 1 }", 3);
+    check("resource.\"host.name\" = \"h\"", 2);
+    check("scope_name = \"scope/*\"", 2);
+    check("scope_name = \"scope/b\"", 0);
+}
+
+#[test]
+fn a_rule_that_asks_items_leaves_their_resource() {
+    let resource = "owner=bob@example.com";
+    let request =
+        || vec![logs(resource, "", vec![log(9, "bob@example.com", ""), log(17, "x", "")])];
+    let all = "[[rule]]\nname = \"r\"\nredact = \"email\"\n";
+    check(
+        all,
+        request(),
+        expect![[r"
+        resource owner=****
+        log 9 ****
+        log 17 x
+        r: 2 matched, 0 dropped, 2 changed, 2 redacted
+    "]],
+    );
+    check(
+        &format!("{all}match.severity = \"INFO\"\n"),
+        request(),
+        expect![[r"
+        resource owner=bob@example.com
+        log 9 ****
+        log 17 x
+        r: 1 matched, 0 dropped, 1 changed, 1 redacted
+    "]],
+    );
+    check(
+        &format!("{all}unless.severity = \"INFO\"\n"),
+        request(),
+        expect![[r"
+        resource owner=bob@example.com
+        log 9 bob@example.com
+        log 17 x
+        r: 1 matched, 0 dropped, 0 changed, 0 redacted
+    "]],
+    );
+    check(
+        &format!("{all}unless.region = \"eu-*\"\n"),
+        request(),
+        expect![[r"
+        resource owner=bob@example.com
+        log 9 bob@example.com
+        log 17 x
+    "]],
+    );
+    check(
+        &format!("{all}unless.region = \"us-*\"\n"),
+        request(),
+        expect![[r"
+        resource owner=****
+        log 9 ****
+        log 17 x
+        r: 2 matched, 0 dropped, 2 changed, 2 redacted
+    "]],
+    );
+    check(
+        &format!("{all}unless.resource.owner = \"bob*\"\n"),
+        request(),
+        expect![[r"
+        resource owner=bob@example.com
+        log 9 bob@example.com
+        log 17 x
+    "]],
+    );
+}

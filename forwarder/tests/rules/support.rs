@@ -1,0 +1,235 @@
+//! Items in a few words, and what is left of them in a few words.
+
+use lambda_otlp_forwarder::rules::{Applied, Effect, Place, RuleSet};
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value,
+};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, metric::Data,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status, span::Event};
+use std::fmt::Write as _;
+use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
+
+pub(crate) fn place() -> Place {
+    Place::new(
+        "123456789012",
+        Some("eu-west-1"),
+        "/aws/lambda/orders-api",
+        "2026/09/21/[$LATEST]ab",
+    )
+}
+
+pub(crate) fn in_group(log_group: &str) -> Place {
+    Place::new("123456789012", Some("eu-west-1"), log_group, "stream")
+}
+
+pub(crate) fn value(text: &str) -> AnyValue {
+    let value = match text {
+        "true" => Value::BoolValue(true),
+        "false" => Value::BoolValue(false),
+        text => match (text.parse(), text.parse()) {
+            (Ok(number), _) => Value::IntValue(number),
+            (_, Ok(number)) => Value::DoubleValue(number),
+            _ => Value::StringValue(text.to_owned()),
+        },
+    };
+    AnyValue { value: Some(value) }
+}
+
+/// `key=value` pairs with a space between them; `_` in a value is a space.
+pub(crate) fn attributes(text: &str) -> Vec<KeyValue> {
+    let pair = |pair: &str| {
+        let (key, text) = pair.split_once('=').expect("key=value");
+        let value = Some(value(&text.replace('_', " ")));
+        KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+    };
+    text.split_whitespace().map(pair).collect()
+}
+
+pub(crate) fn log(severity: i32, body: &str, attributes: &str) -> LogRecord {
+    LogRecord {
+        severity_number: severity,
+        body: Some(AnyValue { value: Some(Value::StringValue(body.to_owned())) }),
+        attributes: self::attributes(attributes),
+        ..LogRecord::default()
+    }
+}
+
+pub(crate) fn in_trace(mut record: LogRecord, trace: u8) -> LogRecord {
+    record.trace_id = vec![trace; 16];
+    record
+}
+
+pub(crate) fn span(trace: u8, name: &str, kind: i32, status: i32, attributes: &str) -> Span {
+    Span {
+        trace_id: vec![trace; 16],
+        span_id: vec![trace; 8],
+        name: name.to_owned(),
+        kind,
+        status: Some(Status { code: status, message: String::new() }),
+        attributes: self::attributes(attributes),
+        ..Span::default()
+    }
+}
+
+pub(crate) fn event(name: &str, attributes: &str) -> Event {
+    Event { name: name.to_owned(), attributes: self::attributes(attributes), ..Event::default() }
+}
+
+pub(crate) fn point(name: &str, attributes: &str) -> Metric {
+    let point =
+        NumberDataPoint { attributes: self::attributes(attributes), ..NumberDataPoint::default() };
+    Metric {
+        name: name.to_owned(),
+        data: Some(Data::Gauge(Gauge { data_points: vec![point] })),
+        ..Metric::default()
+    }
+}
+
+fn resource(attributes: &str) -> Resource {
+    Resource { attributes: self::attributes(attributes), ..Resource::default() }
+}
+
+fn scope(name: &str) -> InstrumentationScope {
+    InstrumentationScope { name: name.to_owned(), ..InstrumentationScope::default() }
+}
+
+pub(crate) fn logs(resource: &str, scope: &str, records: Vec<LogRecord>) -> Request {
+    let scope =
+        ScopeLogs { scope: Some(self::scope(scope)), log_records: records, ..ScopeLogs::default() };
+    let container = ResourceLogs {
+        resource: Some(self::resource(resource)),
+        scope_logs: vec![scope],
+        ..ResourceLogs::default()
+    };
+    Request::encode::<Logs>(&Logs::request(vec![container]))
+}
+
+pub(crate) fn traces(resource: &str, scope: &str, spans: Vec<Span>) -> Request {
+    let scope = ScopeSpans { scope: Some(self::scope(scope)), spans, ..ScopeSpans::default() };
+    let container = ResourceSpans {
+        resource: Some(self::resource(resource)),
+        scope_spans: vec![scope],
+        ..ResourceSpans::default()
+    };
+    Request::encode::<Traces>(&Traces::request(vec![container]))
+}
+
+pub(crate) fn metrics(resource: &str, metrics: Vec<Metric>) -> Request {
+    let scope = ScopeMetrics { metrics, ..ScopeMetrics::default() };
+    let container = ResourceMetrics {
+        resource: Some(self::resource(resource)),
+        scope_metrics: vec![scope],
+        ..ResourceMetrics::default()
+    };
+    Request::encode::<Metrics>(&Metrics::request(vec![container]))
+}
+
+/// Applies the rules to each request, checks the account, and shows what is left and what was done.
+#[track_caller]
+pub(crate) fn applied(rules: &RuleSet, place: &Place, requests: Vec<Request>) -> String {
+    let mut out = String::new();
+    let mut effects: Vec<Effect> = Vec::new();
+    for request in requests {
+        let items = request.items();
+        let applied = rules.apply(place, request);
+        let left = applied.request.as_ref().map_or(0, Request::items);
+        assert_eq!(items, left + applied.dropped(), "{applied:?}");
+        assert_eq!(applied.unreadable, 0);
+        let Applied { request, effects: of_request, .. } = applied;
+        for effect in of_request {
+            match effects.iter_mut().find(|known| known.rule == effect.rule) {
+                Some(known) => known.add(&effect),
+                None => effects.push(effect),
+            }
+        }
+        if let Some(request) = request {
+            show(&request, &mut out);
+        }
+    }
+    for effect in effects {
+        let Effect { rule, matched, dropped, changed, redacted } = effect;
+        writeln!(
+            out,
+            "{rule}: {matched} matched, {dropped} dropped, {changed} changed, {redacted} redacted"
+        )
+        .unwrap();
+    }
+    out
+}
+
+fn show(request: &Request, out: &mut String) {
+    match request.kind() {
+        SignalKind::Logs => {
+            let request = request.decode::<Logs>().unwrap().unwrap();
+            for container in request.resource_logs {
+                show_resource(container.resource, out);
+                for record in container.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
+                    let body = record.body.map(|body| text(&body)).unwrap_or_default();
+                    writeln!(
+                        out,
+                        "log {} {body}{}",
+                        record.severity_number,
+                        pairs(&record.attributes)
+                    )
+                    .unwrap();
+                }
+            }
+        }
+        SignalKind::Traces => {
+            let request = request.decode::<Traces>().unwrap().unwrap();
+            for container in request.resource_spans {
+                show_resource(container.resource, out);
+                for span in container.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                    writeln!(out, "span {}{}", span.name, pairs(&span.attributes)).unwrap();
+                    for event in span.events {
+                        writeln!(out, "  event {}{}", event.name, pairs(&event.attributes))
+                            .unwrap();
+                    }
+                }
+            }
+        }
+        SignalKind::Metrics => {
+            let request = request.decode::<Metrics>().unwrap().unwrap();
+            for container in request.resource_metrics {
+                show_resource(container.resource, out);
+                for metric in container.scope_metrics.into_iter().flat_map(|scope| scope.metrics) {
+                    let Some(Data::Gauge(gauge)) = metric.data else { panic!("gauges only") };
+                    for point in gauge.data_points {
+                        writeln!(out, "point {}{}", metric.name, pairs(&point.attributes)).unwrap();
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn show_resource(resource: Option<Resource>, out: &mut String) {
+    let attributes = resource.unwrap_or_default().attributes;
+    writeln!(out, "resource{}", pairs(&attributes)).unwrap();
+}
+
+fn pairs(attributes: &[KeyValue]) -> String {
+    let pair = |pair: &KeyValue| {
+        format!(" {}={}", pair.key, pair.value.as_ref().map(text).unwrap_or_default())
+    };
+    attributes.iter().map(pair).collect()
+}
+
+fn text(value: &AnyValue) -> String {
+    match value.value.as_ref() {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        Some(Value::BoolValue(value)) => value.to_string(),
+        Some(Value::ArrayValue(ArrayValue { values })) => {
+            let values: Vec<String> = values.iter().map(text).collect();
+            format!("[{}]", values.join(","))
+        }
+        Some(Value::KvlistValue(KeyValueList { values })) => format!("{{{} }}", pairs(values)),
+        other => format!("{other:?}"),
+    }
+}
