@@ -9,9 +9,10 @@
 )]
 
 use lambda_otlp_tests::{binary, workspace};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
-use simulator::sink::{Sink, StoredMetric, StoredSpan};
+use simulator::sink::{Sink, StoredMetric};
 use simulator::{FunctionSpec, Lambda, binaries};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
@@ -46,12 +47,16 @@ fn count<T: Ord>(items: impl Iterator<Item = T>) -> BTreeMap<T, usize> {
     counts
 }
 
-/// An attribute of a span, as JSON.
-fn attribute(span: &StoredSpan, key: &str) -> Option<Value> {
-    let attributes = serde_json::to_value(&span.item.attributes).unwrap();
-    let attributes = attributes.as_array().unwrap().clone();
-    let found = attributes.into_iter().find(|attribute| attribute["key"] == key)?;
-    Some(found["value"].as_object().unwrap().values().next().unwrap().clone())
+/// An attribute, as JSON.
+fn attribute(attributes: &[KeyValue], key: &str) -> Option<Value> {
+    let found = attributes.iter().find(|attribute| attribute.key == key)?;
+    let value = serde_json::to_value(&found.value).unwrap();
+    Some(value.as_object().unwrap().values().next().unwrap().clone())
+}
+
+/// The number that the function gave an item.
+fn number(attributes: &[KeyValue]) -> Option<i64> {
+    attribute(attributes, "demo.number").map(|value| text(&value).parse().unwrap())
 }
 
 fn text(value: &Value) -> String {
@@ -68,6 +73,59 @@ fn points(metrics: &[StoredMetric], name: &str) -> f64 {
     });
     let number = |value: &Value| text(value).parse::<f64>().ok();
     points.map(|point| number(&point["count"]).or(number(&point["asInt"])).unwrap_or(1.0)).sum()
+}
+
+/// What a line of the function's log becomes in the backend.
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    /// The items in it.
+    Otlp,
+    /// A log record with the figures.
+    Report,
+    /// Nothing.
+    Consumed,
+    /// A log record.
+    Ordinary,
+}
+
+/// By its beginning, as the simulator and the function's libraries write it.
+fn line(message: &str) -> Line {
+    const CONSUMED: [&str; 3] = ["START ", "END ", "INIT_START "];
+    if message.starts_with(r#"{"__otel_otlp_stdout""#) {
+        Line::Otlp
+    } else if message.starts_with("REPORT ") {
+        Line::Report
+    } else if CONSUMED.iter().any(|beginning| message.starts_with(beginning)) {
+        Line::Consumed
+    } else {
+        Line::Ordinary
+    }
+}
+
+/// The function's log records by their number, those of lines by the id of their log event: what the backend has, against what
+/// the function and the simulator have written down.
+fn each_log_record_is_there_once(sink: &Sink, lambda: &Lambda, ledger: &Path) {
+    let records = sink.log_records();
+    let (of_lines, own): (Vec<_>, Vec<_>) = records
+        .iter()
+        .map(|record| &record.item.attributes)
+        .partition(|attributes| attribute(attributes, "log.record.uid").is_some());
+    assert_eq!(
+        count(own.iter().map(|attributes| number(attributes))),
+        count(made(ledger, "log").into_keys().map(Some)),
+        "the function's log records"
+    );
+    let uids = of_lines.iter().filter_map(|attributes| attribute(attributes, "log.record.uid"));
+    let events = lambda.log_events("orders");
+    let of_kind = |kind: Line| events.iter().filter(move |event| line(&event.message) == kind);
+    assert!(of_kind(Line::Ordinary).count() > 0 && of_kind(Line::Otlp).count() > 0);
+    assert_eq!(of_kind(Line::Report).count(), 5);
+    let reports_and_lines = of_kind(Line::Report).chain(of_kind(Line::Ordinary));
+    assert_eq!(
+        count(uids.map(|uid| text(&uid))),
+        count(reports_and_lines.map(|event| event.id.clone())),
+        "the log records of lines"
+    );
 }
 
 #[tokio::test]
@@ -92,7 +150,7 @@ async fn each_item_is_in_the_backend_once() {
     lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
 
     let mut request_ids = Vec::new();
-    for action in ["ok", "ok", "error", "ok"] {
+    for action in ["ok", "ok", "error", "panic", "ok"] {
         let payload = json!({"action": action, "children": 2, "logs": 1}).to_string();
         request_ids.push(lambda.invoke("orders", payload).await.unwrap().request_id);
     }
@@ -103,18 +161,19 @@ async fn each_item_is_in_the_backend_once() {
     let spans = sink.spans();
     let (platform, own): (Vec<_>, Vec<_>) =
         spans.iter().partition(|span| span.scope.name == PLATFORM_SCOPE);
-    let numbered =
-        own.iter().filter_map(|span| text(&attribute(span, "demo.number")?).parse::<i64>().ok());
+    let numbered = own.iter().filter_map(|span| number(&span.item.attributes));
     assert_eq!(count(numbered), made(&ledger, "span"), "the function's spans");
-    let invocations =
-        platform.iter().filter_map(|span| Some(text(&attribute(span, "faas.invocation_id")?)));
+    let invocations = platform
+        .iter()
+        .filter_map(|span| Some(text(&attribute(&span.item.attributes, "faas.invocation_id")?)));
     assert_eq!(count(invocations), count(request_ids.into_iter()), "the platform's spans");
+    each_log_record_is_there_once(&sink, &lambda, &ledger);
 
     // One SERVER span an invocation, the function's own; the platform's is its child.
     let server = spans.iter().filter(|span| span.item.kind == SpanKind::Server as i32);
     let roots: BTreeMap<_, _> =
         server.clone().map(|span| (span.item.span_id.clone(), &span.scope.name)).collect();
-    assert_eq!((server.count(), roots.len()), (4, 4), "{roots:?}");
+    assert_eq!((server.count(), roots.len()), (5, 5), "{roots:?}");
     assert!(roots.values().all(|scope| *scope != PLATFORM_SCOPE), "{roots:?}");
     for span in &platform {
         assert!(roots.contains_key(&span.item.parent_span_id), "{:?}", span.item);
@@ -132,7 +191,7 @@ async fn each_item_is_in_the_backend_once() {
         "aws.lambda.runtime_overhead",
         "aws.lambda.extension_overhead",
     ] {
-        assert!((points(&metrics, name) - 4.0).abs() < 0.1, "{name}: {}", points(&metrics, name));
+        assert!((points(&metrics, name) - 5.0).abs() < 0.1, "{name}: {}", points(&metrics, name));
     }
     assert!((points(&metrics, "faas.coldstarts") - 1.0).abs() < 0.1);
     assert_eq!(format!("{:?}", sink.oddities()), "[]");
