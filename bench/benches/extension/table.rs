@@ -43,6 +43,8 @@ struct Outcome {
     spans: usize,
     admitted_losses: usize,
     undelivered: BTreeMap<String, usize>,
+    /// What the extension's last process used, init and all invocations.
+    cpu_ms: Series,
 }
 
 /// Tells every state, and prints a row for each kind of its invocations.
@@ -50,9 +52,9 @@ pub(crate) async fn print(pairs: usize, names: &[String]) -> anyhow::Result<()> 
     println!("{pairs} pairs of environments, interleaved; load {} at the beginning.\n", load());
     println!(
         "| state | invocation | result | billed ms, without | with | exact ms, without | with | difference | `next` held ms | \
-         OTLP acknowledged / lost | platform records undelivered |"
+         OTLP acknowledged / lost | platform records undelivered | extension's CPU ms |"
     );
-    println!("|{}", "---|".repeat(11));
+    println!("|{}", "---|".repeat(12));
     let mut lost = 0;
     let mut differing = 0;
     for state in states::all(STEADY) {
@@ -106,6 +108,9 @@ async fn tell(state: &State, pairs: usize) -> Outcome {
             outcome.invocations += story.invocations().len();
         }
         results[usize::from(with_layer)].push(story.results());
+        if with_layer {
+            outcome.cpu_ms.push(cpu_ms(&story));
+        }
         let log = story.end(state.end).await;
         if with_layer {
             outcome.add(log);
@@ -114,6 +119,19 @@ async fn tell(state: &State, pairs: usize) -> Outcome {
     let [without, with] = results;
     outcome.differing = without.iter().zip(&with).filter(|(without, with)| without != with).count();
     outcome
+}
+
+/// CPU time of the extension that is there now, in milliseconds.
+fn cpu_ms(story: &Story) -> f64 {
+    let environments = story.lambda.environments("f");
+    let extensions = environments.iter().flat_map(|environment| &environment.extensions);
+    let tasks =
+        extensions.filter_map(|known| std::fs::read_dir(format!("/proc/{}/task", known.pid)).ok());
+    let nanos = tasks.flatten().filter_map(|task| {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split(' ').next()?.parse::<f64>().ok()
+    });
+    nanos.sum::<f64>() / 1e6
 }
 
 /// Who goes first finds another machine than who goes second.
@@ -146,7 +164,7 @@ fn rows(state: &State, outcome: &Outcome) {
         let (without, with) = (&outcome.without[label], &outcome.with[label]);
         let difference = with.exact.median() - without.exact.median();
         println!(
-            "| {} | {label} | {result} ({}) | {} | {} | {} | {} | {difference:+.1} | {:.1} | {} / {lost} | {undelivered} |",
+            "| {} | {label} | {result} ({}) | {} | {} | {} | {} | {difference:+.1} | {:.1} | {} / {lost} | {undelivered} | {:.1} |",
             state.name,
             with.billed.len(),
             without.billed.cell(0),
@@ -155,6 +173,7 @@ fn rows(state: &State, outcome: &Outcome) {
             with.exact.cell(1),
             with.held.median(),
             outcome.acknowledged,
+            outcome.cpu_ms.median(),
         );
     }
 }
