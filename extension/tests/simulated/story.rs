@@ -7,6 +7,7 @@ use serde_json::Value;
 use simulator::{FunctionSpec, Invocation, Lambda, Outcome};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
 use wire::{Metrics, Traces};
 
@@ -111,9 +112,16 @@ impl Story {
                 self.invocations.push((*label, invocation));
             }
             Step::ExhaustMemory { label, payload } => {
-                let invocation = self.lambda.begin_invocation("f", payload.to_string()).unwrap();
-                while !self.directory.path().join("hanging").exists() {
-                    tokio::task::yield_now().await;
+                let mut invocation =
+                    self.lambda.begin_invocation("f", payload.to_string()).unwrap();
+                let hangs = async {
+                    while !self.directory.path().join("hanging").exists() {
+                        tokio::task::yield_now().await;
+                    }
+                };
+                tokio::select! {
+                    () = hangs => {}
+                    outcome = invocation.outcome() => panic!("it does not hang: {outcome:?}"),
                 }
                 assert_eq!(self.lambda.exhaust_memory("f"), 1);
                 self.invocations.push((*label, invocation.finished().await.unwrap()));
@@ -226,8 +234,16 @@ impl Log {
     }
 }
 
+/// A port that nobody listens at, and nobody will: the kernel gives none below 32768 to those that ask for any.
 fn free_port() -> u16 {
-    port_of(&TcpListener::bind("127.0.0.1:0").unwrap())
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    loop {
+        let offset = std::process::id() * 64 + u32::from(NEXT.fetch_add(1, Ordering::Relaxed));
+        let port = 10_000 + u16::try_from(offset % 20_000).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 fn port_of(listener: &TcpListener) -> u16 {
