@@ -1,4 +1,4 @@
-//! Runs the gate; in its long form also every property test over many more cases.
+//! Runs the gate; in its long form also every property test over many more cases, and the stack's released package.
 
 use anyhow::{Context as _, bail};
 use std::path::PathBuf;
@@ -9,7 +9,7 @@ use std::process::Command;
 pub(crate) enum Length {
     /// What must pass before anything lands.
     Short,
-    /// The gate, then the property tests with [`LONG_CASES`].
+    /// The gate, then the property tests with [`LONG_CASES`] and the package as it is released.
     Long,
 }
 
@@ -24,6 +24,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         succeed(
             Command::new("cargo").args(tests).current_dir(&root).env("PROPTEST_CASES", LONG_CASES),
         )?;
+        crate::stack::run(length)?;
     }
     Ok(())
 }

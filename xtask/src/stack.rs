@@ -22,8 +22,6 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         }
     };
     let mut tally = Tally::default();
-    tally.note("sam validate --lint", validate(&root, &tools));
-    tally.note("cfn-lint", lint(&root, &tools));
     match expanded(&root, &tools) {
         Ok(template) => {
             template::check(&template, &mut tally);
@@ -32,6 +30,8 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         }
         Err(error) => tally.note("template.yaml", Err(error)),
     }
+    tally.note("sam validate --lint", validate(&root, &tools));
+    tally.note("cfn-lint", lint(&root, &tools));
     artefact::check(&root, &tools, length, &mut tally);
     tally.finish()
 }
