@@ -32,6 +32,7 @@ pub(super) fn check(root: &Path, template: &Value, tally: &mut Tally) {
     };
     let endpoint = "https://o2.example.com/api/default";
     let arn = |service: &str, name: &str| format!("arn:aws:{service}:eu-west-1:{ACCOUNT}:{name}");
+    let further = [arn("secretsmanager", "secret:a-AbCdEf"), arn("ssm", "parameter/b")].join(",");
     let cases = [
         ("as few parameters as can be", json!({ "Endpoint": endpoint }), 1),
         (
@@ -43,6 +44,7 @@ pub(super) fn check(root: &Path, template: &Value, tally: &mut Tally) {
                 "SecretArn": arn("secretsmanager", "secret:o2-AbCdEf"),
                 "SecretKmsKeyArn": arn("kms", "key/1"),
                 "RulesParameter": "/o2/rules",
+                "DestinationSecretArns": further,
                 "KinesisStreamArn": arn("kinesis", "stream/logs"),
                 "ReservedConcurrency": "5",
             }),

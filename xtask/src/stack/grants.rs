@@ -37,6 +37,8 @@ const GRANTS_OF_BOTH: &[&str] = &[
     "ec2:DescribeSubnets on * if HasVpc",
     "ec2:UnassignPrivateIpAddresses on * if HasVpc",
     "kms:Decrypt on SecretKmsKeyArn if HasSecretKmsKey",
+    "secretsmanager:GetSecretValue on DestinationSecretArns if HasDestinationSecrets",
+    "ssm:GetParameter on DestinationSecretArns if HasDestinationSecrets",
     "secretsmanager:GetSecretValue on SecretArn if HasSecretArn",
     "sqs:SendMessage on DeadLetterQueue.Arn",
     "sqs:SendMessage on RetryQueue.Arn",
