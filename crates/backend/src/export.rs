@@ -19,8 +19,8 @@ pub enum Compression {
     Gzip,
 }
 
-/// Level 6: what gzip and OpenTelemetry's exporters use where nothing else is asked for.
-const GZIP_LEVEL: u32 = 6;
+/// Level of gzip: 6 is what gzip and OpenTelemetry's exporters use where nothing else is asked for.
+pub const GZIP_LEVEL: u32 = 6;
 
 /// What is the same in each attempt.
 pub(crate) struct Attempt<'a> {

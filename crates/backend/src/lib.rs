@@ -21,7 +21,7 @@ pub use answer::{Answer, Judgement, Profile, judge};
 pub use client::{Client, ClientError};
 pub use delivery::{Delivery, Step};
 pub use destination::{DESTINATION, Destination, Endpoints, OwnAuthority, Proxy};
-pub use export::Compression;
+pub use export::{Compression, GZIP_LEVEL};
 pub use http_transport::HttpTransport;
 pub use outcome::{Fate, Outcome, Undelivered};
 pub use reason::Reason;

@@ -104,7 +104,7 @@ fn shaped<S: Signal>(
 fn shape_resource(
     resource: &mut Option<Resource>,
     fallback_service: &str,
-    reserved: names::Reserved,
+    reserved: &names::Reserved,
 ) {
     let resource = resource.get_or_insert_default();
     names::rename(&mut resource.attributes, reserved);

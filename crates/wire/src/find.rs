@@ -1,7 +1,9 @@
 //! Finds where in the text of a log event an OTLP line may begin. Each search reads the text once.
 
 use crate::{MARKER, json};
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
 
 /// The marker of lines of 2024; ours and all later ones have [`MARKER`].
 pub(crate) const OLD_MARKER: &str = "_otel";
@@ -10,6 +12,13 @@ pub(crate) const OLD_MARKER: &str = "_otel";
 /// `msg` of others, `log` of container runtimes, `record` of Telemetry API events, `fields` of
 /// tracing-subscriber's JSON (with `message` in it).
 pub(crate) const WRAPPERS: [&str; 5] = ["message", "msg", "log", "record", "fields"];
+
+const RESOURCE: &str = "resource";
+
+// Made once: that takes longer than to search a line.
+static FIND_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARKER));
+static FIND_OLD_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OLD_MARKER));
+static FIND_RESOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RESOURCE));
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -22,15 +31,13 @@ pub(crate) fn is_blank(character: char) -> bool {
 pub(crate) fn mentions_otlp(text: &str) -> bool {
     let bytes = text.as_bytes();
     memchr(b'{', bytes).is_some()
-        && (memmem::find(bytes, OLD_MARKER.as_bytes()).is_some()
-            || signal_names(text).next().is_some())
+        && (FIND_OLD_MARKER.find(bytes).is_some() || signal_names(text).next().is_some())
 }
 
 /// The names in a text that may be keys of signals, with what is before and behind them.
 fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
     const NAMES: [&str; 6] = ["Spans", "Logs", "Metrics", "_spans", "_logs", "_metrics"];
-    const RESOURCE: &str = "resource";
-    memmem::find_iter(text.as_bytes(), RESOURCE).filter_map(|at| {
+    FIND_RESOURCE.find_iter(text.as_bytes()).filter_map(|at| {
         let (before, behind) = (text.get(..at)?, text.get(at + RESOURCE.len()..)?);
         let behind = NAMES.iter().find_map(|name| behind.strip_prefix(name))?;
         Some((before, behind))
@@ -41,7 +48,7 @@ fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
 pub(crate) fn marked_object(text: &str, from: usize) -> Option<usize> {
     let mut from = from;
     loop {
-        let at = from + memmem::find(text.get(from..)?.as_bytes(), MARKER.as_bytes())?;
+        let at = from + FIND_MARKER.find(text.get(from..)?.as_bytes())?;
         let (before, behind) = (text.get(..at)?, text.get(at + MARKER.len()..)?);
         let before = before.strip_suffix('"').map(str::trim_end);
         let is_first = before.is_some_and(|before| before.ends_with('{'));
@@ -85,7 +92,7 @@ fn may_begin_value(text: &str) -> bool {
 /// hold one: the marker is a key somewhere in it, or the first key of it, or of what it wraps, is the one
 /// of another kind of line.
 pub(crate) fn broken_object_claims(text: &str) -> bool {
-    memmem::find_iter(text.as_bytes(), MARKER).any(|at| {
+    FIND_MARKER.find_iter(text.as_bytes()).any(|at| {
         let (before, behind) = (text.get(..at), text.get(at + MARKER.len()..));
         before.is_some_and(|before| before.ends_with('"'))
             && behind.is_some_and(|b| key(b).is_some())

@@ -65,8 +65,12 @@ impl Compressor {
     }
 }
 
-/// Compresses `input` once, into one gzip member.
+/// Compresses `input` into one gzip member. With the feature `bulk` the levels are libdeflate's, up to 12.
 pub fn compress(level: u32, input: &[u8]) -> Vec<u8> {
+    #[cfg(feature = "bulk")]
+    if let Some(out) = crate::libdeflate::compress(level, input) {
+        return out;
+    }
     let mut out = Vec::new();
     Compressor::new(level).compress(input, &mut out);
     out
@@ -104,6 +108,14 @@ impl std::error::Error for InflateError {}
 /// Inflates gzip of one or more members to at most `max_bytes`. Bytes behind the last member
 /// that begin no other member are ignored, as gzip(1) does.
 pub fn inflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
+    #[cfg(feature = "bulk")]
+    if let Some(out) = crate::libdeflate::inflate(input, max_bytes) {
+        return Ok(out);
+    }
+    inflate_members(input, max_bytes)
+}
+
+fn inflate_members(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
     let mut out = Vec::new();
     let mut rest = input;
     loop {
@@ -112,6 +124,22 @@ pub fn inflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> 
         if !is_gzip(rest) {
             return Ok(out);
         }
+    }
+}
+
+/// Inflates one gzip member that is all of `input` and says itself that it inflates to at most `max_bytes`; quickly, since
+/// it is known how much comes out. `None` for all else: [`reader`] reads it, or says what is wrong.
+pub fn inflate_plain(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
+    #[cfg(feature = "bulk")]
+    {
+        crate::libdeflate::inflate(input, max_bytes)
+    }
+    #[cfg(not(feature = "bulk"))]
+    {
+        // ISIZE (RFC 1952, 2.3.1), which is the size of the last member modulo 2^32.
+        let size = usize::try_from(u32::from_le_bytes(*input.last_chunk()?)).ok()?;
+        let is_small = is_gzip(input) && size <= max_bytes;
+        is_small.then(|| inflate_members(input, max_bytes).ok())?
     }
 }
 
@@ -197,6 +225,26 @@ mod tests {
         let gzip = compress(6, &[7; 5000]);
         assert_eq!(inflate(&gzip, 5000).unwrap().len(), 5000);
         assert_eq!(inflate(&gzip, 4999), Err(InflateError::TooLarge { max_bytes: 4999 }));
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_the_reader() {
+        let check = |gzip: &[u8], max_bytes, expected: Option<usize>| {
+            assert_eq!(inflate_plain(gzip, max_bytes).map(|out| out.len()), expected);
+        };
+        let gzip = compress(6, &[7; 5000]);
+        check(&gzip, 5000, Some(5000));
+        check(&gzip, 4999, None);
+        check(&gzip[..gzip.len() - 1], 5000, None);
+        check(&[], 5000, None);
+        check(b"text", 5000, None);
+        let mut corrupt = gzip.clone();
+        corrupt[20] ^= 1;
+        check(&corrupt, 5000, None);
+        // Two members are read to the end or not at all, whatever the last one says of its size.
+        let two = [gzip.as_slice(), gzip.as_slice()].concat();
+        let read = inflate_plain(&two, 10_000).map(|out| out.len());
+        assert!(read.is_none_or(|read| read == 10_000), "{read:?}");
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) fn packed(kind: Kind, raw: &str, out: &mut Vec<u8>) -> Result<(), &'s
 /// character, becomes U+FFFD.
 pub(crate) fn text(raw: &str) -> Option<Cow<'_, str>> {
     let content = raw.strip_prefix('"')?.strip_suffix('"')?;
-    if !content.contains('\\') {
+    if memchr::memchr(b'\\', content.as_bytes()).is_none() {
         return Some(Cow::Borrowed(content));
     }
     let whole = serde_json::from_str::<String>(raw).ok();

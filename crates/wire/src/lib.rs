@@ -6,7 +6,8 @@
 //! is `docs/line-format.md`. This crate does no I/O, reads no variable and no clock, and panics
 //! on no input.
 //!
-//! Features: `encode` is what a function carries, `decode` what a reader of lines carries.
+//! Features: `encode` is what a function carries, `decode` what a reader of lines carries, `bulk` what a reader of very
+//! many lines carries beside it.
 
 #![warn(missing_docs)]
 
@@ -29,6 +30,8 @@ mod json_error;
 mod json_scalar;
 #[cfg(feature = "decode")]
 mod json_write;
+#[cfg(feature = "bulk")]
+mod libdeflate;
 #[cfg(feature = "decode")]
 mod line;
 mod merge;
@@ -59,7 +62,7 @@ pub use json_error::JsonError;
 pub use line::{DecodedLine, LineError, LineReading, UndecodableLine, read_line};
 pub use merge::merge;
 #[cfg(feature = "decode")]
-pub use payload::PayloadError;
+pub use payload::{PayloadError, decode_standard as decode_base64};
 #[cfg(feature = "decode")]
 pub use rejoin::{Joined, Rejoin};
 pub use request::{Limits, Malformed, Request};

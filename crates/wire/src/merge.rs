@@ -4,7 +4,7 @@
 //! resource attributes in random order, so the order does not count.
 
 use crate::SignalKind;
-use crate::proto::{Reader, Writer};
+use crate::proto::{self, Reader, Writer};
 use crate::request::{Request, count};
 use std::collections::HashMap;
 
@@ -36,25 +36,30 @@ struct Group<T> {
     children: Vec<T>,
     /// Positions in `children` by their sorted heads.
     index: HashMap<Vec<u8>, usize>,
+    /// The child that was added to last: most messages are written as the one before.
+    last: usize,
 }
 
 impl<T> Group<T> {
     fn new(head: Vec<u8>) -> Self {
-        Self { head, children: Vec::new(), index: HashMap::new() }
+        Self { head, children: Vec::new(), index: HashMap::new(), last: 0 }
     }
 }
 
 impl<T> Group<Group<T>> {
     /// The child with the same head as `message`, made if it is new.
     fn child(&mut self, message: &[u8], children: u32) -> &mut Group<T> {
-        let (head, key) = head_and_key(message, children);
-        let next = self.children.len();
-        let at = *self.index.entry(key).or_insert(next);
-        if at == next {
-            self.children.push(Group::new(head));
+        let last = self.children.get(self.last);
+        if !last.is_some_and(|last| has_head(message, children, &last.head)) {
+            let (head, key) = head_and_key(message, children);
+            let next = self.children.len();
+            self.last = *self.index.entry(key).or_insert(next);
+            if self.last == next {
+                self.children.push(Group::new(head));
+            }
         }
         #[expect(clippy::indexing_slicing, reason = "the index holds positions of children only")]
-        &mut self.children[at]
+        &mut self.children[self.last]
     }
 }
 
@@ -74,26 +79,48 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
             }
             let resource = root.child(container, SCOPES);
             for scope in messages(container, SCOPES) {
-                let items = Reader::new(scope).map_while(Result::ok);
-                let items = items.filter(|field| field.number == ITEMS).map(|field| field.raw);
-                resource.child(scope, ITEMS).children.extend(items);
+                let mut items = Reader::new(scope)
+                    .map_while(Result::ok)
+                    .filter(|field| field.number == ITEMS)
+                    .map(|field| field.raw)
+                    .peekable();
+                if items.peek().is_some() {
+                    resource.child(scope, ITEMS).children.extend(items);
+                }
             }
         }
     }
     let mut bytes = Vec::with_capacity(requests.iter().map(|r| r.bytes().len()).sum());
     let mut out = Writer::new(&mut bytes);
     for resource in &root.children {
-        out.message(CONTAINERS, |out| {
-            out.raw(&resource.head);
-            for scope in resource.children.iter().filter(|scope| !scope.children.is_empty()) {
-                out.message(SCOPES, |out| {
-                    out.raw(&scope.head);
-                    scope.children.iter().for_each(|item| out.raw(item));
-                });
-            }
+        // The lengths are known first: a message of megabytes is not moved for its own.
+        let scopes = resource.children.iter().map(|scope| {
+            let items = scope.children.iter().map(|item| item.len()).sum::<usize>();
+            (scope, scope.head.len() + items)
         });
+        let scopes: Vec<_> = scopes.collect();
+        let below = scopes.iter().map(|(_, len)| proto::len_of_delimited(SCOPES, *len));
+        out.begin_message(CONTAINERS, resource.head.len() + below.sum::<usize>());
+        out.raw(&resource.head);
+        for (scope, len) in scopes {
+            out.begin_message(SCOPES, len);
+            out.raw(&scope.head);
+            scope.children.iter().for_each(|item| out.raw(item));
+        }
     }
-    Request::trusted(kind, bytes)
+    let items = requests.iter().map(Request::items).sum();
+    Request::counted(kind, bytes, items)
+}
+
+/// True if `head` is all of `message` but the children, as it stands.
+fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
+    let mut left = head;
+    let fields = Reader::new(message).map_while(Result::ok);
+    for field in fields.filter(|field| field.number != children) {
+        let Some(behind) = left.strip_prefix(field.raw) else { return false };
+        left = behind;
+    }
+    left.is_empty()
 }
 
 fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {

@@ -77,7 +77,19 @@ impl<'a> Reader<'a> {
         Self { rest: message }
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<u64, BadField> {
+        // Nearly all tags and lengths have one byte.
+        match self.rest.split_first() {
+            Some((byte, rest)) if *byte < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<u64, BadField> {
         let mut value = 0u64;
         for (index, byte) in self.rest.iter().enumerate().take(10) {
             if index == 9 && *byte > 1 {
@@ -104,6 +116,19 @@ impl<'a> Reader<'a> {
         Ok(*taken)
     }
 
+    /// The next field, of whatever form.
+    fn any_field(&mut self) -> Option<Result<Field<'a>, BadField>> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let field = self.field();
+        if field.is_err() {
+            self.rest = &[];
+        }
+        Some(field)
+    }
+
+    #[inline]
     fn field(&mut self) -> Result<Field<'a>, BadField> {
         let start = self.rest;
         let tag = self.varint()?;
@@ -129,16 +154,31 @@ impl<'a> Reader<'a> {
 impl<'a> Iterator for Reader<'a> {
     type Item = Result<Field<'a>, BadField>;
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
+        // Nearly all fields, so that a loop over them calls nothing: tag and length of one byte each.
+        let start = self.rest;
+        if let [tag @ 0x08..0x80, len @ ..0x80, behind @ ..] = start
+            && tag & 7 == 2
+            && let Some((content, rest)) = behind.split_at_checked(usize::from(*len))
+        {
+            self.rest = rest;
+            let raw = start.get(..2 + usize::from(*len)).unwrap_or_default();
+            let number = u32::from(tag >> 3);
+            return Some(Ok(Field { number, value: Value::Len(content), raw }));
         }
-        let field = self.field();
-        if field.is_err() {
-            self.rest = &[];
-        }
-        Some(field)
+        self.any_field()
     }
+}
+
+/// Key and value of an attribute that is written as all writers do: a `KeyValue` of key and value, in this order, and nothing
+/// else, each shorter than 128 bytes. `None` says nothing: read the fields.
+#[inline]
+pub fn plain_attribute(key_value: &[u8]) -> Option<(&[u8], &[u8])> {
+    let [0x0a, len @ ..0x80, rest @ ..] = key_value else { return None };
+    let (key, rest) = rest.split_at_checked(usize::from(*len))?;
+    let [0x12, len @ ..0x80, value @ ..] = rest else { return None };
+    (value.len() == usize::from(*len)).then_some((key, value))
 }
 
 /// The bare varints of a packed repeated field; ends after the first error.
@@ -232,6 +272,12 @@ impl<'a> Writer<'a> {
         self.out.extend_from_slice(value);
     }
 
+    /// The head of a message field of this length; its content is to be appended.
+    pub(crate) fn begin_message(&mut self, number: u32, len: usize) {
+        self.tag(number, 2);
+        push_varint(self.out, len as u64);
+    }
+
     /// A message field whose content is `first` and `second`.
     pub(crate) fn concatenated(&mut self, number: u32, first: &[u8], second: &[u8]) {
         self.tag(number, 2);
@@ -284,6 +330,15 @@ impl<'a> Writer<'a> {
     fn delimited(&mut self, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
         delimited(self.out, number, write);
     }
+}
+
+/// Bytes of a length-delimited field whose content has `len`.
+pub(crate) fn len_of_delimited(number: u32, len: usize) -> usize {
+    varint_len(u64::from(number << 3)) + varint_len(len as u64) + len
+}
+
+fn varint_len(value: u64) -> usize {
+    ((value | 1).ilog2() as usize) / 7 + 1
 }
 
 /// Appends a length-delimited field whose content `write` appends.

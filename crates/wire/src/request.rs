@@ -4,7 +4,7 @@
 //! signals share one shape down to their items ([`SignalKind::path_to_items`]).
 
 use crate::SignalKind;
-use crate::proto::{BadField, Reader, Value, Writer, packed_varints};
+use crate::proto::{BadField, Reader, Value, Writer, packed_varints, plain_attribute};
 use crate::schema::{self, Kind, Message, Presence};
 use crate::split::{self, Sizes};
 use std::fmt;
@@ -140,6 +140,11 @@ impl Request {
         Self { kind, bytes, items }
     }
 
+    /// Takes bytes whose items were counted while they were put together.
+    pub(crate) fn counted(kind: SignalKind, bytes: Vec<u8>, items: usize) -> Self {
+        Self { kind, bytes, items }
+    }
+
     /// Encodes a request of structs.
     #[cfg(feature = "decode")]
     pub fn encode<S: crate::Signal>(request: &S::Request) -> Self {
@@ -236,14 +241,19 @@ impl Check<'_> {
             let is_repeated = known.presence == Presence::Repeated;
             match (known.kind, field.value) {
                 (Kind::String, Value::Len(text)) => {
-                    if std::str::from_utf8(text).is_err() {
+                    if !text.is_ascii() && std::str::from_utf8(text).is_err() {
                         return Err(Malformed::NotUtf8 { message: name, field: number });
                     }
                     self.take(usize::from(is_repeated))?;
                 }
                 (Kind::Message(inner), Value::Len(bytes)) => {
                     self.take(1)?;
-                    self.message(inner, bytes, depth_left)?;
+                    if depth_left >= 2 && schema::is_key_value(inner) && is_plain(bytes) {
+                        // Its value is a message, too.
+                        self.take(1)?;
+                    } else {
+                        self.message(inner, bytes, depth_left)?;
+                    }
                 }
                 (kind, value) if has_wire_type(kind, value) => self.take(is_repeated.into())?,
                 (kind, Value::Len(packed)) if is_repeated && are_packed(kind, packed) => {
@@ -260,6 +270,20 @@ impl Check<'_> {
         self.messages_left = left.ok_or(Malformed::TooManyMessages(self.limits.messages))?;
         Ok(())
     }
+}
+
+/// True for an attribute that is ASCII text or a number under a key of ASCII, as most are; such a one needs no closer look.
+fn is_plain(key_value: &[u8]) -> bool {
+    let Some((key, value)) = plain_attribute(key_value) else { return false };
+    let value_is_plain = match value {
+        [0x0a, len, text @ ..] => text.len() == usize::from(*len) && text.is_ascii(),
+        // Ten bytes may be too many.
+        [0x18, more @ .., last] => {
+            more.len() < 9 && *last < 0x80 && more.iter().all(|byte| *byte >= 0x80)
+        }
+        _ => false,
+    };
+    value_is_plain && key.is_ascii()
 }
 
 /// A packed number has one byte at least, and eight when decoded.

@@ -69,7 +69,12 @@ pub(crate) struct Message {
 
 impl Message {
     pub(crate) fn field(&self, number: u32) -> Option<&'static Field> {
-        self.fields.iter().find(|field| field.number == number)
+        // Most messages have all numbers from 1.
+        let at = usize::try_from(number).ok()?.checked_sub(1)?;
+        match self.fields.get(at) {
+            Some(field) if field.number == number => Some(field),
+            _ => self.fields.iter().find(|field| field.number == number),
+        }
     }
 
     /// The field of this key, in lowerCamelCase or as the `.proto` files spell it.
@@ -105,6 +110,11 @@ pub(crate) fn request(kind: SignalKind) -> &'static Message {
         SignalKind::Metrics => &METRICS_REQUEST,
         SignalKind::Logs => &LOGS_REQUEST,
     }
+}
+
+/// True for `KeyValue`, which is what attributes are.
+pub(crate) fn is_key_value(message: &Message) -> bool {
+    std::ptr::eq(message, &raw const KEY_VALUE)
 }
 
 /// True for `AnyValue`: the one message whose strings may be shortened.

@@ -7,6 +7,7 @@
 use super::delivery::{self, decode_base64};
 use super::{Envelope, HandOn, LogBatch, LogEvent, SourceError, SourceLimits};
 use serde::Deserialize;
+use serde_json::de::SliceRead;
 use std::fmt;
 
 /// One record of a Kinesis event.
@@ -78,7 +79,7 @@ impl KinesisRecord {
         let text = std::str::from_utf8(&data).map_err(|_| SourceError::NotText)?;
         if delivery::is_delivery(text) {
             let unknown = Envelope { region: envelope.region, ..Envelope::default() };
-            return delivery::read_json(WHAT, data.as_slice(), &unknown, limits, hand_on);
+            return delivery::read_json(WHAT, SliceRead::new(&data), &unknown, limits, hand_on);
         }
         self.read_lines(text, envelope, hand_on);
         Ok(())

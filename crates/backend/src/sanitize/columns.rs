@@ -3,6 +3,8 @@
 //! OpenObserve 0.60.5 and 0.92.2 refuse a request in which the records of one stream have more than 1,000 distinct field
 //! names together (`ZO_COLS_PER_RECORD_LIMIT`): logs with a 200 and nothing written, traces and metrics with a 400.
 
+mod keys;
+
 use super::{names, scan};
 use scan::{fields, messages};
 use std::collections::{HashMap, HashSet};
@@ -40,16 +42,18 @@ const MAP_ENTRY: u32 = 1;
 
 /// Splits a request, in order, into as few as hold at most `max_columns` distinct columns of one stream.
 ///
-/// A single item that has more stays alone, so that it is refused without its neighbours. Costs one pass over the keys;
-/// nothing for requests of a few KiB.
+/// A single item that has more stays alone, so that it is refused without its neighbours. Costs one pass over the keys
+/// where there are few; nothing for requests of a few KiB.
 pub fn split_by_columns(request: Request, max_columns: usize) -> Vec<Request> {
     let fixed = match request.kind() {
-        SignalKind::Traces => names::SPAN,
-        SignalKind::Logs => names::LOG_RECORD,
-        SignalKind::Metrics => names::DATA_POINT,
+        SignalKind::Traces => &names::SPAN,
+        SignalKind::Logs => &names::LOG_RECORD,
+        SignalKind::Metrics => &names::DATA_POINT,
     };
     let max_columns = max_columns.saturating_sub(fixed.len());
-    if request.bytes().len() / LEAST_ATTRIBUTE_BYTES <= max_columns {
+    if request.bytes().len() / LEAST_ATTRIBUTE_BYTES <= max_columns
+        || keys::are_few(request.kind(), request.bytes(), max_columns)
+    {
         return vec![request];
     }
     let mut splitter = Splitter::new(max_columns);
@@ -160,25 +164,16 @@ impl Splitter {
 
     /// A metric is a stream of its own, which has the columns of all its data points.
     fn scan_metric(&mut self, metric: &[u8], container: &Container, head_bytes: usize) {
-        const DATA: [u32; 5] = [5, 7, 9, 10, 11];
         let name = messages(metric, METRIC_NAME).last().unwrap_or_default();
         // OpenObserve turns runs of other characters into one `_`. Taken for the same stream, two streams are split too
         // early at worst.
         let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
         let stream = self.hasher.hash_one(letters.map(u8::to_ascii_lowercase).collect::<Vec<_>>());
         let head_bytes = head_bytes + self::head_bytes(metric, &DATA);
-        for field in fields(metric).filter(|field| DATA.contains(&field.number)) {
-            // Gauges, sums and summaries; histograms; exponential histograms.
-            let attribute = match field.number {
-                9 => 9,
-                10 => 1,
-                _ => 7,
-            };
-            for point in field.as_len().into_iter().flat_map(|data| messages(data, POINT)) {
-                let mut own = Vec::new();
-                self.flatten(point, attribute, 1, &mut Vec::new(), &mut own);
-                self.place(stream, container, &own, head_bytes);
-            }
+        for (point, attribute) in points(metric) {
+            let mut own = Vec::new();
+            self.flatten(point, attribute, 1, &mut Vec::new(), &mut own);
+            self.place(stream, container, &own, head_bytes);
         }
     }
 
@@ -239,6 +234,23 @@ impl Splitter {
     }
 }
 
+/// Fields of a metric that hold its data points.
+const DATA: [u32; 5] = [5, 7, 9, 10, 11];
+
+/// The data points of a metric, each with the number of its attributes.
+fn points(metric: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
+    fields(metric).filter(|field| DATA.contains(&field.number)).flat_map(|field| {
+        // Gauges, sums and summaries; histograms; exponential histograms.
+        let attribute = match field.number {
+            9 => 9,
+            10 => 1,
+            _ => 7,
+        };
+        let points = field.as_len().into_iter().flat_map(|data| messages(data, POINT));
+        points.map(move |point| (point, attribute))
+    })
+}
+
 /// Lower case, and everything but letters, digits and `_` becomes `_`. Letters that are not ASCII stay as they are: taken
 /// for different, two columns are split too early at worst.
 fn normalised(byte: u8) -> u8 {
@@ -249,6 +261,9 @@ fn normalised(byte: u8) -> u8 {
 }
 
 fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
+    if let Some(plain) = wire::proto::plain_attribute(attribute) {
+        return plain;
+    }
     let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
     for field in fields(attribute) {
         match (field.number, field.as_len()) {

@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> DropReason {
     for resource_logs in &mut logs.resource_logs {
-        shape_resource(&mut resource_logs.resource, fallback_service, names::LOG_RESOURCE);
+        shape_resource(&mut resource_logs.resource, fallback_service, &names::LOG_RESOURCE);
         let scopes = resource_logs.scope_logs.iter_mut();
         scopes.flat_map(|scope_logs| &mut scope_logs.log_records).for_each(shape_log_record);
     }
@@ -19,7 +19,7 @@ fn shape_log_record(log_record: &mut LogRecord) {
     if log_record.severity_text.is_empty() {
         severity_name(log_record.severity_number).clone_into(&mut log_record.severity_text);
     }
-    names::rename(&mut log_record.attributes, names::LOG_RECORD);
+    names::rename(&mut log_record.attributes, &names::LOG_RECORD);
 }
 
 /// The short name of a severity (OpenTelemetry logs data model, "Displaying Severity").

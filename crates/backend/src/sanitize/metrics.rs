@@ -15,7 +15,7 @@ pub(super) fn shape(
     fallback_service: &str,
 ) -> DropReason {
     for resource_metrics in &mut metrics.resource_metrics {
-        shape_resource(&mut resource_metrics.resource, fallback_service, names::METRIC_RESOURCE);
+        shape_resource(&mut resource_metrics.resource, fallback_service, &names::METRIC_RESOURCE);
         for scope_metrics in &mut resource_metrics.scope_metrics {
             let metrics = std::mem::take(&mut scope_metrics.metrics);
             scope_metrics.metrics = metrics.into_iter().flat_map(shape_metric).collect();
@@ -81,7 +81,7 @@ fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool) {
         None => false,
     });
     for point in data_points {
-        names::rename(&mut point.attributes, names::DATA_POINT);
+        names::rename(&mut point.attributes, &names::DATA_POINT);
         if without_start {
             point.start_time_unix_nano = 0;
         }
@@ -91,7 +91,7 @@ fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool) {
 fn shape_histogram(metric: Metric, mut histogram: Histogram) -> Vec<Metric> {
     let is_delta = is_delta(histogram.aggregation_temporality);
     for point in &mut histogram.data_points {
-        names::rename(&mut point.attributes, names::DATA_POINT);
+        names::rename(&mut point.attributes, &names::DATA_POINT);
         histograms::complete(point);
         if is_delta {
             point.start_time_unix_nano = 0;
@@ -104,7 +104,7 @@ fn shape_histogram(metric: Metric, mut histogram: Histogram) -> Vec<Metric> {
 }
 
 fn shape_summary(point: &mut SummaryDataPoint) -> bool {
-    names::rename(&mut point.attributes, names::DATA_POINT);
+    names::rename(&mut point.attributes, &names::DATA_POINT);
     // An empty window has no quantiles; its count and sum are still true.
     point.quantile_values.retain(|quantile| quantile.value.is_finite());
     point.sum.is_finite()

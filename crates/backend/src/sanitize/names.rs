@@ -3,10 +3,63 @@
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
 /// Columns that an attribute must not have the name of.
-pub(super) type Reserved = &'static [&'static str];
+pub(super) struct Reserved {
+    columns: &'static [&'static str],
+    /// For each class of a last letter the classes of first letters, as bits: most keys are seen to be no column at once.
+    first_by_last: [u32; CLASSES],
+}
+
+/// Letters, digits together, and everything else.
+const CLASSES: usize = 28;
+
+impl Reserved {
+    const fn new(columns: &'static [&'static str]) -> Self {
+        let (mut first_by_last, mut rest) = ([0; CLASSES], columns);
+        while let [column, behind @ ..] = rest {
+            if let [first, .., last] = column.as_bytes() {
+                #[expect(clippy::indexing_slicing, reason = "there are as many as classes")]
+                {
+                    first_by_last[class(*last)] |= 1 << class(*first);
+                }
+            }
+            rest = behind;
+        }
+        Self { columns, first_by_last }
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// False for a key that is none of the columns, by its ends; all bytes of other alphabets are `_`.
+    fn may_have(&self, key: &[u8]) -> bool {
+        let [first, .., last] = key else { return false };
+        let first_letters = self.first_by_last.get(class(*last));
+        first_letters.is_some_and(|letters| letters >> class(*first) & 1 == 1)
+    }
+}
+
+/// Below [`CLASSES`], and the same for bytes that are normalised to the same.
+const fn class(byte: u8) -> usize {
+    match byte {
+        b'a'..=b'z' => (byte - b'a') as usize,
+        b'A'..=b'Z' => (byte - b'A') as usize,
+        b'0'..=b'9' => 26,
+        _ => 27,
+    }
+}
+
+/// Lower case, and everything but letters, digits and `_` becomes `_`.
+const fn normalised(byte: u8) -> u8 {
+    match byte.to_ascii_lowercase() {
+        byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
+        _ => b'_',
+    }
+}
 
 /// Columns of a span. A span attribute `service.name` replaced the service, `flags` turned the column into text.
-pub(super) const SPAN: Reserved = &[
+pub(super) static SPAN: Reserved = Reserved::new(&[
     "_timestamp",
     "duration",
     "end_time",
@@ -25,13 +78,13 @@ pub(super) const SPAN: Reserved = &[
     "status_code",
     "status_message",
     "trace_id",
-];
+]);
 
 /// A span's resource attributes get the prefix `service_`; this one would become `service_name`.
-pub(super) const SPAN_RESOURCE: Reserved = &["name"];
+pub(super) static SPAN_RESOURCE: Reserved = Reserved::new(&["name"]);
 
 /// Columns of a log record. An attribute `_timestamp` moved the row to 1970, `body` and `severity` replaced the record's.
-pub(super) const LOG_RECORD: Reserved = &[
+pub(super) static LOG_RECORD: Reserved = Reserved::new(&[
     "_timestamp",
     "body",
     "dropped_attributes_count",
@@ -41,10 +94,10 @@ pub(super) const LOG_RECORD: Reserved = &[
     "severity",
     "span_id",
     "trace_id",
-];
+]);
 
 /// The same for resource attributes, which stand beside them without a prefix.
-pub(super) const LOG_RESOURCE: Reserved = &[
+pub(super) static LOG_RESOURCE: Reserved = Reserved::new(&[
     "_timestamp",
     "body",
     "dropped_attributes_count",
@@ -53,10 +106,10 @@ pub(super) const LOG_RESOURCE: Reserved = &[
     "severity",
     "span_id",
     "trace_id",
-];
+]);
 
 /// Columns of a data point.
-pub(super) const DATA_POINT: Reserved = &[
+pub(super) static DATA_POINT: Reserved = Reserved::new(&[
     "__hash__",
     "__name__",
     "_timestamp",
@@ -71,10 +124,10 @@ pub(super) const DATA_POINT: Reserved = &[
     "service_name",
     "start_time",
     "value",
-];
+]);
 
 /// The same for resource attributes.
-pub(super) const METRIC_RESOURCE: Reserved = &[
+pub(super) static METRIC_RESOURCE: Reserved = Reserved::new(&[
     "__hash__",
     "__name__",
     "_timestamp",
@@ -86,22 +139,24 @@ pub(super) const METRIC_RESOURCE: Reserved = &[
     "quantile",
     "start_time",
     "value",
-];
+]);
 
-/// Whether a key, as OpenObserve normalises it, is one of these columns: lower case, and everything but letters, digits and
-/// `_` becomes `_`.
-pub(super) fn is_reserved(key: &str, reserved: Reserved) -> bool {
-    let normalised = key.chars().map(|c| match c.to_ascii_lowercase() {
-        c @ ('a'..='z' | '0'..='9') => c,
-        _ => '_',
-    });
-    reserved.iter().any(|column| column.chars().eq(normalised.clone()))
+/// Whether a key, as OpenObserve normalises it, is one of these columns: lower case, and each character but letters, digits
+/// and `_` becomes `_`.
+pub(super) fn is_reserved(key: &[u8], reserved: &Reserved) -> bool {
+    if !reserved.may_have(key) {
+        return false;
+    }
+    // One `_` for a character of several bytes.
+    let is_first_byte = |byte: &&u8| **byte & 0xc0 != 0x80;
+    let key = || key.iter().filter(is_first_byte).map(|byte| normalised(*byte));
+    reserved.columns.iter().any(|column| column.bytes().eq(key()))
 }
 
 /// `severity` becomes `attr_severity`, as OpenObserve 0.92 renames what collides in spans.
-pub(super) fn rename(attributes: &mut [KeyValue], reserved: Reserved) {
+pub(super) fn rename(attributes: &mut [KeyValue], reserved: &Reserved) {
     for attribute in attributes {
-        if is_reserved(&attribute.key, reserved) {
+        if is_reserved(attribute.key.as_bytes(), reserved) {
             attribute.key.insert_str(0, "attr_");
         }
     }
@@ -113,7 +168,9 @@ mod tests {
 
     #[test]
     fn keys_are_compared_as_openobserve_stores_them() {
-        let check = |key, expected| assert_eq!(is_reserved(key, LOG_RECORD), expected, "{key}");
+        let check = |key: &str, expected| {
+            assert_eq!(is_reserved(key.as_bytes(), &LOG_RECORD), expected, "{key}");
+        };
         check("body", true);
         check("Body", true);
         check("service.name", true);
@@ -123,5 +180,11 @@ mod tests {
         check("body.text", false);
         check("attr_body", false);
         check("", false);
+        for column in [&SPAN, &LOG_RESOURCE, &DATA_POINT].iter().flat_map(|list| list.columns) {
+            let list = [&SPAN, &LOG_RESOURCE, &DATA_POINT];
+            let reserved = |key: &str| list.iter().any(|list| is_reserved(key.as_bytes(), list));
+            assert!(reserved(column) && reserved(&column.to_uppercase()), "{column}");
+            assert!(reserved(&column.replace('_', "é")), "{column}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::names::{self, Reserved};
 use super::traces::{has_valid_ids, is_valid_parent};
-use wire::proto::{Field, Reader, Value};
+use wire::proto::{Field, Reader, Value, plain_attribute};
 use wire::resource::SERVICE_NAME;
 
 // Field numbers: opentelemetry-proto 1.x, `trace/v1/trace.proto`, `logs/v1/logs.proto`, `common/v1/common.proto`.
@@ -16,22 +16,22 @@ const VALUE: u32 = 2;
 const STRING: u32 = 1;
 
 pub(super) fn traces_need_nothing(request: &[u8]) -> bool {
-    every_item(request, names::SPAN_RESOURCE, span_needs_nothing)
+    every_item(request, &names::SPAN_RESOURCE, span_needs_nothing)
 }
 
 pub(super) fn logs_need_nothing(request: &[u8]) -> bool {
-    every_item(request, names::LOG_RESOURCE, log_record_needs_nothing)
+    every_item(request, &names::LOG_RESOURCE, log_record_needs_nothing)
 }
 
 /// Whether every resource has a service name and no reserved key, and every item passes.
-fn every_item(request: &[u8], reserved: Reserved, item_passes: fn(&[u8]) -> bool) -> bool {
+fn every_item(request: &[u8], reserved: &Reserved, item_passes: fn(&[u8]) -> bool) -> bool {
     messages(request, CONTAINER).all(|container| {
         resource_needs_nothing(container, reserved)
             && messages(container, SCOPE).flat_map(|scope| messages(scope, ITEM)).all(item_passes)
     })
 }
 
-fn resource_needs_nothing(container: &[u8], reserved: Reserved) -> bool {
+fn resource_needs_nothing(container: &[u8], reserved: &Reserved) -> bool {
     let mut has_service_name = false;
     for attribute in
         messages(container, RESOURCE).flat_map(|resource| messages(resource, RESOURCE_ATTRIBUTE))
@@ -41,7 +41,7 @@ fn resource_needs_nothing(container: &[u8], reserved: Reserved) -> bool {
             return false;
         }
         // Only the first counts when there are several.
-        if key == SERVICE_NAME && !has_service_name {
+        if key == SERVICE_NAME.as_bytes() && !has_service_name {
             has_service_name = true;
             let mut names = messages(attribute, VALUE).flat_map(|value| messages(value, STRING));
             if names.next().is_none_or(<[u8]>::is_empty) {
@@ -62,7 +62,7 @@ fn span_needs_nothing(span: &[u8]) -> bool {
             (4, Value::Len(id)) => parent = id,
             (7, Value::Fixed64(time)) => start = time,
             (8, Value::Fixed64(time)) => end = time,
-            (9, Value::Len(attribute)) if names::is_reserved(key(attribute), names::SPAN) => {
+            (9, Value::Len(attribute)) if names::is_reserved(key(attribute), &names::SPAN) => {
                 return false;
             }
             _ => {}
@@ -76,7 +76,9 @@ fn log_record_needs_nothing(log_record: &[u8]) -> bool {
     for field in fields(log_record) {
         match (field.number, field.value) {
             (3, Value::Len(text)) => has_severity_text = !text.is_empty(),
-            (6, Value::Len(attribute)) if names::is_reserved(key(attribute), names::LOG_RECORD) => {
+            (6, Value::Len(attribute))
+                if names::is_reserved(key(attribute), &names::LOG_RECORD) =>
+            {
                 return false;
             }
             _ => {}
@@ -85,9 +87,11 @@ fn log_record_needs_nothing(log_record: &[u8]) -> bool {
     has_severity_text
 }
 
-fn key(attribute: &[u8]) -> &str {
-    let key = messages(attribute, KEY).last().unwrap_or_default();
-    std::str::from_utf8(key).unwrap_or_default()
+fn key(attribute: &[u8]) -> &[u8] {
+    if let Some((key, _)) = plain_attribute(attribute) {
+        return key;
+    }
+    messages(attribute, KEY).last().unwrap_or_default()
 }
 
 pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {

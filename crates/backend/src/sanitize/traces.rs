@@ -9,7 +9,7 @@ const SPAN_ID_BYTES: usize = 8;
 
 pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &str) -> DropReason {
     for resource_spans in &mut traces.resource_spans {
-        shape_resource(&mut resource_spans.resource, fallback_service, names::SPAN_RESOURCE);
+        shape_resource(&mut resource_spans.resource, fallback_service, &names::SPAN_RESOURCE);
         for scope_spans in &mut resource_spans.scope_spans {
             scope_spans.spans.retain(|span| has_valid_ids(&span.trace_id, &span.span_id));
             scope_spans.spans.iter_mut().for_each(shape_span);
@@ -24,7 +24,7 @@ fn shape_span(span: &mut Span) {
     if !is_valid_parent(&span.parent_span_id) {
         span.parent_span_id.clear();
     }
-    names::rename(&mut span.attributes, names::SPAN);
+    names::rename(&mut span.attributes, &names::SPAN);
 }
 
 pub(super) fn has_valid_ids(trace_id: &[u8], span_id: &[u8]) -> bool {

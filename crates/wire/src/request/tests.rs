@@ -151,3 +151,43 @@ fn items_of_few_fields_are_what_the_endpoint_says() {
     check(Some(SignalKind::Traces), SignalKind::Traces);
     check(Some(SignalKind::Logs), SignalKind::Logs);
 }
+
+#[test]
+fn limits_are_the_same_for_attributes_that_are_read_in_one_look() {
+    let check = |value: &[u8], nesting, messages, expected: bool| {
+        let mut request = Vec::new();
+        Writer::new(&mut request).message(1, |resource_spans| {
+            resource_spans.message(1, |resource| {
+                resource.message(1, |attribute| {
+                    attribute.string(1, "key");
+                    attribute.always_bytes(2, value);
+                });
+            });
+        });
+        let limits = Limits { nesting, messages, ..Limits::default() };
+        let checked = Request::check(SignalKind::Traces, request, &limits);
+        assert_eq!(checked.is_ok(), expected, "{value:x?} {nesting} {messages}: {checked:?}");
+    };
+    let text = |text: &str| {
+        let mut value = Vec::new();
+        Writer::new(&mut value).always_string(1, text);
+        value
+    };
+    let int = [0x18, 0x81, 1].to_vec();
+    for value in [text("short"), text(&"long".repeat(100)), text("é"), int, vec![0x10, 1]] {
+        check(&value, 5, 4, true);
+        check(&value, 4, 4, false);
+        check(&value, 5, 3, false);
+    }
+    for wrong in [
+        &[0x0a, 2, b'x'][..],
+        &[0x0a, 1, 0xff],
+        &[0x18],
+        &[0x18, 0x80],
+        &[0x18, 1, 1],
+        &[0x18, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2],
+    ] {
+        check(wrong, 5, 4, false);
+    }
+    check(&[0x18, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1], 5, 4, true);
+}

@@ -257,3 +257,34 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn few_keys_are_seen_to_be_few_and_only_they() {
+    let check = |request: &Request, max: usize, expected: bool| {
+        let found = super::keys::are_few(request.kind(), request.bytes(), max);
+        assert_eq!(found, expected, "{request:?} {max}");
+    };
+    // One column more than there are is reckoned with.
+    let repeated = traces(vec![(keys(0..3), vec![keys(0..10); 500])]);
+    check(&repeated, 14, true);
+    check(&repeated, 12, false);
+    check(&traces(vec![(vec![], (0..50).map(|n| keys(n..n + 1)).collect())]), 49, false);
+    check(&traces(vec![(vec![], (0..50).map(|n| keys(n..n + 1)).collect())]), 51, true);
+    // Keys that are looked for in one place.
+    let alike = |n: usize| {
+        vec![attribute(&format!("k{:03}k{:03}k", n, 999 - n), Value::StringValue("x".repeat(40)))]
+    };
+    let alike = (0..100).chain(0..100).map(alike).collect();
+    let alike = traces(vec![(vec![], alike)]);
+    check(&alike, 101, true);
+    check(&alike, 99, false);
+    // Maps have columns that their keys do not show.
+    let flat = log_records(vec![keys(0..10); 500]);
+    check(&logs(keys(0..3), flat.clone()), 14, true);
+    let nested = vec![attribute("a", map(keys(0..2)))];
+    check(&logs(nested.clone(), flat.clone()), 900, false);
+    check(&logs(vec![], [flat, log_records(vec![nested])].concat()), 900, false);
+    let body = AnyValue { value: Some(map(keys(0..2))) };
+    let body = LogRecord { body: Some(body), ..Default::default() };
+    check(&logs(vec![], vec![body]), 900, false);
+}
