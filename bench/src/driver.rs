@@ -1,20 +1,18 @@
-//! Exports invocations and says how long each export took; compiled once for each SDK, as `api` and `sdk`.
+//! Exports invocations and says how long each export took; compiled once for each SDK.
 //!
 //! Arguments: service, spans an invocation, invocations to prepare, invocations to export. On stdout: the lines that
 //! the exporter wrote, then `nanos` and the nanoseconds of each export.
 
-use super::{api, sdk};
+use super::sdk;
+use super::span_data::{resource, scope, span_data};
 use anyhow::{Context as _, bail};
-use api::trace::{SpanContext, SpanId, SpanKind, Status, TraceFlags, TraceId, TraceState};
-use api::{InstrumentationScope, KeyValue, Value};
-use lambda_otlp_bench::{Attribute, AttributeValue, Kind, Service, Span};
-use sdk::Resource;
-use sdk::trace::{SpanData, SpanEvents, SpanExporter, SpanLinks};
+use lambda_otlp_bench::Service;
+use sdk::trace::{SpanData, SpanExporter};
 use std::fmt::Write as _;
 use std::io::Write as _;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::Instant;
 
 /// Runs the exporter as the arguments say; `take_lines` gives what it wrote.
 pub(crate) fn run(
@@ -23,10 +21,8 @@ pub(crate) fn run(
 ) -> anyhow::Result<()> {
     let [service, spans, prepared, to_export] = arguments()?;
     let service = Service::new(service);
-    let resource =
-        Resource::builder_empty().with_attributes(service.resource().into_iter().map(key_value));
-    exporter.set_resource(&resource.build());
-    let scope = InstrumentationScope::builder("bench").with_version("1.2.3").build();
+    exporter.set_resource(&resource(&service));
+    let scope = scope();
     // All are made before the first is exported, however many are: so the instructions of two runs differ by exports.
     let batches: Vec<Vec<SpanData>> = (0..prepared)
         .map(|number| service.invocation(number, spans))
@@ -68,39 +64,4 @@ fn at_once<T>(future: impl Future<Output = T>) -> anyhow::Result<T> {
         Poll::Ready(result) => Ok(result),
         Poll::Pending => bail!("the export waits for something"),
     }
-}
-
-fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
-    SpanData {
-        span_context: SpanContext::new(
-            TraceId::from_bytes(span.trace_id.to_be_bytes()),
-            SpanId::from_bytes(span.span_id.to_be_bytes()),
-            TraceFlags::SAMPLED,
-            false,
-            TraceState::NONE,
-        ),
-        parent_span_id: SpanId::from_bytes(span.parent_span_id.to_be_bytes()),
-        parent_span_is_remote: false,
-        span_kind: match span.kind {
-            Kind::Server => SpanKind::Server,
-            Kind::Client => SpanKind::Client,
-        },
-        name: span.name.into(),
-        start_time: UNIX_EPOCH + Duration::from_nanos(span.start_unix_nanos),
-        end_time: UNIX_EPOCH + Duration::from_nanos(span.end_unix_nanos),
-        attributes: span.attributes.into_iter().map(key_value).collect(),
-        dropped_attributes_count: 0,
-        events: SpanEvents::default(),
-        links: SpanLinks::default(),
-        status: if span.is_error { Status::error("internal error") } else { Status::Unset },
-        instrumentation_scope: scope.clone(),
-    }
-}
-
-fn key_value(attribute: Attribute) -> KeyValue {
-    let value: Value = match attribute.value {
-        AttributeValue::Text(text) => text.into(),
-        AttributeValue::Integer(integer) => integer.into(),
-    };
-    KeyValue::new(attribute.key, value)
 }

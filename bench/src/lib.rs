@@ -4,7 +4,7 @@
 //! children with the 13 that `tracing` and the AWS SDK give a call. The resource has 14 attributes. Nothing here names
 //! an SDK, since the two exporters use two versions of it. Equal arguments give equal spans, in every process.
 
-mod random;
+pub mod random;
 
 use random::Random;
 use std::borrow::Cow;
@@ -55,10 +55,11 @@ pub struct Span {
 pub struct Service {
     index: u64,
     pub name: String,
-    account: String,
+    pub account: String,
     region: &'static str,
     thing: &'static str,
-    stream: String,
+    /// The log stream of its environment.
+    pub stream: String,
     memory_mib: i64,
 }
 

@@ -1,6 +1,7 @@
 //! Drives `StdoutSpanExporter` into memory.
 
 mod driver;
+mod span_data;
 
 use exporter::{InMemoryOutput, StdoutSpanExporter};
 use opentelemetry as api;

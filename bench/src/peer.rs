@@ -1,6 +1,7 @@
 //! Drives the exporter of crates.io's otlp-stdout-span-exporter into memory.
 
 mod driver;
+mod span_data;
 
 use opentelemetry_0_32 as api;
 use opentelemetry_sdk_0_32 as sdk;

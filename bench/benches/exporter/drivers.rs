@@ -1,8 +1,8 @@
 //! Builds and runs the two programs that export.
 
+use crate::build::build_one;
 use anyhow::{Context as _, bail};
 use lambda_otlp_bench::Service;
-use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -52,29 +52,6 @@ pub(crate) fn build() -> anyhow::Result<Drivers> {
     let ours = Driver { path: build_one("ours", "export-ours")? };
     let peer = Driver { path: build_one("peer", "export-peer")? };
     Ok(Drivers { ours, peer })
-}
-
-fn build_one(feature: &str, name: &str) -> anyhow::Result<PathBuf> {
-    #[derive(Deserialize)]
-    struct Artifact {
-        executable: Option<PathBuf>,
-    }
-    let output = Command::new(env!("CARGO"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--release", "--no-default-features", "--features", feature, "--bin", name])
-        .arg("--message-format=json-render-diagnostics")
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("cargo could not build {name}");
-    }
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok()?.executable)
-        .find(|path| path.file_name().is_some_and(|file| file == name))
-        .with_context(|| format!("cargo built no binary {name}"))
 }
 
 impl Driver {

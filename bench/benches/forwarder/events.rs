@@ -1,0 +1,161 @@
+//! The events that the forwarders get: what CloudWatch Logs delivers of one log stream.
+
+use crate::span_data::{resource, scope, span_data};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use exporter::{InMemoryOutput, StdoutSpanExporter};
+use lambda_otlp_bench::Service;
+use lambda_otlp_bench::random::Random;
+use opentelemetry_sdk::trace::SpanExporter as _;
+use serde::Serialize;
+use serde_json::json;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+/// Spans of the invocations, one after the other; three on average.
+const SPANS: [u64; 7] = [1, 2, 3, 3, 3, 4, 5];
+const START_MS: u64 = 1_790_000_000_000;
+
+/// An event, as Lambda gives it to the forwarder.
+pub(crate) struct Event {
+    pub(crate) name: &'static str,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) log_events: usize,
+    /// What `awslogs.data` inflates to.
+    pub(crate) inflated_bytes: usize,
+    pub(crate) spans: u64,
+}
+
+/// Nothing but OTLP lines, as a subscription with a filter for them delivers.
+pub(crate) fn otlp_only() -> anyhow::Result<Event> {
+    let service = Service::new(0);
+    let lines = otlp_lines(&service, 600)?;
+    let spans = (0..600).map(spans_of).sum();
+    Ok(Event { spans, ..event("OTLP only", &service, lines)? })
+}
+
+/// Everything that an invocation leaves in its log group.
+pub(crate) fn mixed() -> anyhow::Result<Event> {
+    const INVOCATIONS: u64 = 500;
+    let service = Service::new(0);
+    let mut random = Random::new(7);
+    let mut lines = Vec::new();
+    for (otlp, number) in otlp_lines(&service, INVOCATIONS)?.into_iter().zip(0..) {
+        let (id, order) = (random.uuid(), random.below(10_000_000));
+        let time = format!(
+            "2026-11-20T10:{:02}:{:02}.{:03}Z",
+            number / 60 % 60,
+            number % 60,
+            random.below(1000)
+        );
+        let duration = 20 + random.below(200);
+        lines.push(format!("START RequestId: {id} Version: $LATEST"));
+        lines.push(format!(
+            "{time}\t{id}\tINFO\tloading order {order} for customer {}",
+            random.below(100_000)
+        ));
+        lines.push(format!(
+            "{time}\t{id}\tINFO\tcache miss, reading from the table orders-production"
+        ));
+        lines.push(json!({"timestamp": time, "level": "INFO", "requestId": id, "message": "order loaded", "order": order,
+            "items": random.below(20), "took_ms": random.below(50)}).to_string());
+        lines.push(format!(
+            "{time}\t{id}\tWARN\tprice of order {order} changed since {}",
+            random.below(100_000)
+        ));
+        lines.push(format!(
+            "GET /orders/{order} 200 {duration} ms - {} bytes",
+            random.below(10_000)
+        ));
+        lines.push(otlp);
+        lines.push(format!("END RequestId: {id}"));
+        lines.push(format!(
+            "REPORT RequestId: {id}\tDuration: {duration}.{:02} ms\tBilled Duration: {} ms\tMemory Size: 128 MB\tMax Memory Used: {} MB\t",
+            random.below(100), duration + 1, 60 + random.below(60)));
+    }
+    let spans = (0..INVOCATIONS).map(spans_of).sum();
+    Ok(Event { spans, ..event("mixed", &service, lines)? })
+}
+
+/// Log lines that are nearly the same, and inflate to thirty times the event.
+pub(crate) fn thirty_fold() -> anyhow::Result<Event> {
+    let service = Service::new(0);
+    let mut random = Random::new(9);
+    let text = "retrying the request to the inventory service because the connection was closed by the peer before the \
+        response was complete; ".repeat(6);
+    let lines = (0..THIRTY_FOLD_LINES).map(|number| {
+        if number % 2 == 0 {
+            format!("{text}{:04x}", random.below(1 << 16))
+        } else {
+            json!({"timestamp": "2026-11-20T10:00:00.000Z", "level": "DEBUG", "message": text, "attempt": random.below(1000)}).to_string()
+        }
+    });
+    event("inflates 30-fold", &service, lines.collect())
+}
+
+const THIRTY_FOLD_LINES: u64 = 33_000;
+
+fn spans_of(number: u64) -> u64 {
+    *lambda_otlp_bench::random::nth(&SPANS, number)
+}
+
+fn otlp_lines(service: &Service, invocations: u64) -> anyhow::Result<Vec<String>> {
+    let output = Arc::new(InMemoryOutput::default());
+    let mut exporter = StdoutSpanExporter::builder().output(output.clone()).build();
+    exporter.set_resource(&resource(service));
+    let scope = scope();
+    for number in 0..invocations {
+        let spans = service.invocation(number, spans_of(number)).into_iter();
+        let export = pin!(exporter.export(spans.map(|span| span_data(span, &scope)).collect()));
+        match export.poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(result) => result?,
+            Poll::Pending => anyhow::bail!("the export waits for something"),
+        }
+    }
+    Ok(output.take_lines())
+}
+
+/// In the order in which CloudWatch Logs writes the keys: who knows the envelope before the log events need not keep them.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Delivery<'a> {
+    message_type: &'a str,
+    owner: &'a str,
+    log_group: String,
+    log_stream: &'a str,
+    subscription_filters: [&'a str; 1],
+    log_events: Vec<LogEvent>,
+}
+
+#[derive(Serialize)]
+struct LogEvent {
+    id: String,
+    timestamp: u64,
+    message: String,
+}
+
+fn event(name: &'static str, service: &Service, lines: Vec<String>) -> anyhow::Result<Event> {
+    let log_events: Vec<_> = lines
+        .into_iter()
+        .zip(0u64..)
+        .map(|(line, number)| {
+            let timestamp = START_MS + number * 7;
+            // CloudWatch's ids: 56 digits that grow with time.
+            let id = format!("390000{timestamp:018}{:032}", 1_000_003 * u128::from(number));
+            LogEvent { id, timestamp, message: format!("{line}\n") }
+        })
+        .collect();
+    let count = log_events.len();
+    let delivery = serde_json::to_string(&Delivery {
+        message_type: "DATA_MESSAGE",
+        owner: &service.account,
+        log_group: format!("/aws/lambda/{}", service.name),
+        log_stream: &service.stream,
+        subscription_filters: ["lambda-otlp"],
+        log_events,
+    })?;
+    let data = STANDARD.encode(wire::gzip::compress(6, delivery.as_bytes()));
+    let bytes = json!({"awslogs": {"data": data}}).to_string().into_bytes();
+    Ok(Event { name, bytes, log_events: count, inflated_bytes: delivery.len(), spans: 0 })
+}

@@ -1,0 +1,55 @@
+//! Drives the forwarder, configured by its variables as in Lambda, with a transport that keeps the bodies.
+
+mod cpu_time;
+mod driver;
+
+use anyhow::{Context as _, ensure};
+use backend::{Answer, Client, HttpRequest, Transport, TransportError};
+use bytes::Bytes;
+use forwarder::config::Config;
+use forwarder::forward::{Forwarder, Invocation};
+use forwarder::placing::{NoQueue, Queues};
+use forwarder::source::Event;
+use http::HeaderMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+type Bodies = Arc<Mutex<Vec<driver::Body<Bytes>>>>;
+
+/// Accepts everything.
+struct InMemory {
+    bodies: Bodies,
+}
+
+impl Transport for InMemory {
+    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+        let body = driver::Body { signal: request.kind.as_str(), bytes: request.body };
+        self.bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body);
+        Ok(Answer { status: 200, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
+    }
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let config = Config::from_source(&settings::Env).0?;
+    let bodies = Bodies::default();
+    let transport = InMemory { bodies: Arc::clone(&bodies) };
+    let client = Client::with_transport(&config.destination, transport)?;
+    let outlet = forwarder::default_outlet(&config, client);
+    let options = forwarder::options(&config);
+    let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
+    driver::run(|event| {
+        let event: Event = serde_json::from_slice(event).context("no event")?;
+        let invocation = Invocation {
+            observed_unix_nano: 1_790_000_000_000_000_000,
+            deadline: Instant::now() + Duration::from_secs(50),
+            queue_deadline: Instant::now() + Duration::from_mins(1),
+            account: None,
+        };
+        let report = runtime.block_on(forwarder.forward(event, &invocation));
+        ensure!(report.is_complete(), "not complete: {report:?}");
+        let mut bodies = bodies.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(std::mem::take(&mut *bodies))
+    })
+}
