@@ -184,12 +184,7 @@ impl<'a> Trial<'a> {
     fn request(&mut self, place: &Place, request: Request) -> anyhow::Result<()> {
         count(&mut self.before, &request);
         let applied = self.rules.apply(place, request);
-        for effect in applied.effects {
-            match self.effects.iter_mut().find(|known| known.rule == effect.rule) {
-                Some(known) => known.add(&effect),
-                None => self.effects.push(effect),
-            }
-        }
+        Effect::add_all(&mut self.effects, applied.effects);
         let Some(request) = applied.request else { return Ok(()) };
         count(&mut self.after, &request);
         if self.arguments.requests {

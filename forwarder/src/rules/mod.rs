@@ -120,6 +120,25 @@ impl Applied {
     }
 }
 
+/// What became of several requests.
+#[derive(Debug, Default)]
+#[must_use = "what was dropped has to be counted"]
+pub struct AppliedAll {
+    /// What is left of them.
+    pub requests: Vec<Request>,
+    /// What each rule did that matched at least one item.
+    pub effects: Vec<Effect>,
+    /// Items that do not decode, which are kept as they are.
+    pub unreadable: usize,
+}
+
+impl AppliedAll {
+    /// How many items were dropped.
+    pub fn dropped(&self) -> usize {
+        self.effects.iter().map(|effect| effect.dropped).sum()
+    }
+}
+
 /// What one rule did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
@@ -140,12 +159,19 @@ impl Effect {
         Self { rule: Arc::clone(&rule.name), matched: 0, dropped: 0, changed: 0, redacted: 0 }
     }
 
-    /// Adds the counts of another request.
-    pub fn add(&mut self, other: &Self) {
-        self.matched += other.matched;
-        self.dropped += other.dropped;
-        self.changed += other.changed;
-        self.redacted += other.redacted;
+    /// Adds the counts of another request to those of the same rules.
+    pub fn add_all(effects: &mut Vec<Self>, others: Vec<Self>) {
+        for other in others {
+            match effects.iter_mut().find(|effect| effect.rule == other.rule) {
+                Some(effect) => {
+                    effect.matched += other.matched;
+                    effect.dropped += other.dropped;
+                    effect.changed += other.changed;
+                    effect.redacted += other.redacted;
+                }
+                None => effects.push(other),
+            }
+        }
     }
 }
 
@@ -159,6 +185,19 @@ impl RuleSet {
     /// is not decoded and comes back as it is.
     pub fn apply(&self, place: &Place, request: Request) -> Applied {
         apply::apply(&self.rules, place, request)
+    }
+
+    /// Applies the rules to all requests of one place: what is left of them is in
+    /// [`AppliedAll::requests`], in their order.
+    pub fn apply_all(&self, place: &Place, requests: Vec<Request>) -> AppliedAll {
+        let mut all = AppliedAll::default();
+        for request in requests {
+            let applied = self.apply(place, request);
+            all.requests.extend(applied.request);
+            all.unreadable += applied.unreadable;
+            Effect::add_all(&mut all.effects, applied.effects);
+        }
+        all
     }
 
     /// The service name that the file gives to what comes from this place, for telemetry that the

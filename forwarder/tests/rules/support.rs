@@ -1,6 +1,6 @@
 //! Items in a few words, and what is left of them in a few words.
 
-use lambda_otlp_forwarder::rules::{Applied, Effect, Place, RuleSet};
+use lambda_otlp_forwarder::rules::{Effect, Place, RuleSet};
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value,
 };
@@ -132,25 +132,15 @@ pub(crate) fn metrics(resource: &str, metrics: Vec<Metric>) -> Request {
 #[track_caller]
 pub(crate) fn applied(rules: &RuleSet, place: &Place, requests: Vec<Request>) -> String {
     let mut out = String::new();
-    let mut effects: Vec<Effect> = Vec::new();
-    for request in requests {
-        let items = request.items();
-        let applied = rules.apply(place, request);
-        let left = applied.request.as_ref().map_or(0, Request::items);
-        assert_eq!(items, left + applied.dropped(), "{applied:?}");
-        assert_eq!(applied.unreadable, 0);
-        let Applied { request, effects: of_request, .. } = applied;
-        for effect in of_request {
-            match effects.iter_mut().find(|known| known.rule == effect.rule) {
-                Some(known) => known.add(&effect),
-                None => effects.push(effect),
-            }
-        }
-        if let Some(request) = request {
-            show(&request, &mut out);
-        }
+    let items: usize = requests.iter().map(Request::items).sum();
+    let applied = rules.apply_all(place, requests);
+    let left: usize = applied.requests.iter().map(Request::items).sum();
+    assert_eq!(items, left + applied.dropped(), "{applied:?}");
+    assert_eq!(applied.unreadable, 0);
+    for request in &applied.requests {
+        show(request, &mut out);
     }
-    for effect in effects {
+    for effect in applied.effects {
         let Effect { rule, matched, dropped, changed, redacted } = effect;
         writeln!(
             out,

@@ -148,6 +148,7 @@ fn redaction<'t>(document: &mut Document<'t>, node: &Node<'t>) -> Redaction {
     let mut redaction = Redaction {
         finders: Vec::new(),
         keys: Vec::new(),
+        has_own_keys: false,
         only: Vec::new(),
         except: Vec::new(),
         parts: Part::default_parts(),
@@ -175,6 +176,7 @@ fn redaction<'t>(document: &mut Document<'t>, node: &Node<'t>) -> Redaction {
                 let keys = document.strings(&key, node);
                 let keys = keys.into_iter().map(|(key, _)| Pattern::new(&key.to_ascii_lowercase()));
                 redaction.keys.extend(keys);
+                redaction.has_own_keys = true;
             }
             "attributes" => redaction.only = document.patterns(&key, node),
             "except" => redaction.except = document.patterns(&key, node),

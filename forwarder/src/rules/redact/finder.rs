@@ -16,7 +16,7 @@ pub(in super::super) struct Preset {
     /// One of these is in every text in which something is found, in this or the other case of
     /// letters; empty if nothing can be said.
     needles: &'static [&'static str],
-    /// Keys whose values are replaced whole, in small letters.
+    /// Keys whose values are replaced whole, in small letters; each has a needle in it.
     keys: &'static [&'static str],
 }
 

@@ -82,6 +82,8 @@ pub(super) struct Redaction {
     pub(super) finders: Vec<Finder>,
     /// The values of these keys are replaced whole; in small letters.
     pub(super) keys: Vec<Pattern>,
+    /// Whether some of the keys are the user's own: those of presets have a needle.
+    pub(super) has_own_keys: bool,
     /// If any are named: of the attributes only these.
     pub(super) only: Vec<Pattern>,
     /// Never these attributes.
@@ -100,7 +102,7 @@ impl Redaction {
 
     /// False if nothing can be found in these bytes, which hold texts as they are.
     pub(super) fn may_find_in(&self, bytes: &[u8]) -> bool {
-        !self.keys.is_empty() || self.finders.iter().any(|finder| finder.may_find_in(bytes))
+        self.has_own_keys || self.finders.iter().any(|finder| finder.may_find_in(bytes))
     }
 
     /// Redacts the values of attributes; answers how many were changed.
