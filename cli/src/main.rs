@@ -2,9 +2,12 @@
 
 #![allow(clippy::print_stderr, reason = "stderr is where a command line tool reports")]
 
+mod aws;
 mod decode;
 mod demo;
 mod forward;
+mod moment;
+mod redrive;
 mod rules;
 
 use clap::{Parser, Subcommand};
@@ -28,6 +31,8 @@ enum Command {
     Forward(forward::Arguments),
     /// Checks a rules file, and shows what it would do to events.
     Rules(rules::Arguments),
+    /// Sends dead letters and Lambda's on-failure records back to the retry queue.
+    Redrive(Box<redrive::Arguments>),
 }
 
 fn main() -> ExitCode {
@@ -36,6 +41,7 @@ fn main() -> ExitCode {
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
+        Command::Redrive(arguments) => redrive::run(&arguments),
     };
     match result {
         Ok(code) => code,

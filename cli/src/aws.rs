@@ -1,0 +1,177 @@
+//! The one place that says how this machine reaches AWS.
+//!
+//! Credentials, region, profile and endpoints come from where AWS's own tools read them: `AWS_PROFILE`, the files of
+//! `~/.aws` (SSO included), `AWS_REGION`, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_SQS` and its like (AWS SDKs and Tools
+//! Reference Guide, "Service-specific endpoints").
+
+use anyhow::{Context as _, anyhow};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_sqs::config::{ProvideCredentials as _, SharedHttpClient};
+use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use forwarder::parking::{CREDENTIALS, QUEUES, SqsQueue};
+use settings::{Env, Kind, Reader, Source as _, Table, Variable};
+use std::collections::HashMap;
+use std::error::Error;
+
+/// Where AWS is asked.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct AwsArguments {
+    /// AWS region; else that of the environment or the profile.
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Profile of AWS's configuration files; else AWS_PROFILE.
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+}
+
+/// What all of AWS's clients are made of.
+pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
+    let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
+    if let Some(region) = &arguments.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(profile) = &arguments.profile {
+        loader = loader.profile_name(profile);
+    }
+    loader.load().await
+}
+
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https()
+}
+
+/// A queue's URL, and what follows from it.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueUrl {
+    pub(crate) url: String,
+    region: Option<String>,
+    /// Of a host that is not AWS's: where SQS is.
+    endpoint: Option<String>,
+}
+
+impl QueueUrl {
+    /// Refuses what is not the URL of a queue.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let expected = || "expected https://sqs.{region}.amazonaws.com/{account}/{name}".to_owned();
+        let (scheme, rest) = text.split_once("://").ok_or_else(expected)?;
+        let (host, path) = rest.split_once('/').ok_or_else(expected)?;
+        let is_queue = matches!(scheme, "http" | "https")
+            && path.split('/').filter(|part| !part.is_empty()).count() >= 2;
+        if host.is_empty() || !is_queue {
+            return Err(expected());
+        }
+        let is_aws = host.contains(".amazonaws.com");
+        let mut labels = host.split('.');
+        let region = match (labels.next(), labels.next()) {
+            (Some("sqs" | "sqs-fips"), Some(region)) if is_aws => Some(region.to_owned()),
+            _ => None,
+        };
+        let endpoint = (!is_aws).then(|| format!("{scheme}://{host}"));
+        Ok(Self { url: text.to_owned(), region, endpoint })
+    }
+
+    /// The region of the queue; else that of the configuration.
+    fn region(&self, aws: &SdkConfig) -> Option<Region> {
+        self.region.clone().map(Region::new).or_else(|| aws.region().cloned())
+    }
+
+    /// Where SQS is, unless at AWS.
+    fn endpoint(&self, aws: &SdkConfig) -> Option<String> {
+        let overridden = Env.get("AWS_ENDPOINT_URL_SQS");
+        overridden
+            .or_else(|| aws.endpoint_url().map(str::to_owned))
+            .or_else(|| self.endpoint.clone())
+    }
+}
+
+/// The client that reads this queue.
+pub(crate) fn sqs(aws: &SdkConfig, queue: &QueueUrl) -> aws_sdk_sqs::Client {
+    let mut config = aws_sdk_sqs::config::Builder::from(aws).region(queue.region(aws));
+    if let Some(endpoint) = queue.endpoint(aws) {
+        config = config.endpoint_url(endpoint);
+    }
+    aws_sdk_sqs::Client::from_conf(config.build())
+}
+
+/// The client that reads buckets.
+pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
+    // Behind an endpoint of one's own no name resolves to {bucket}.{host}.
+    let is_stand_in = aws.endpoint_url().is_some() || Env.get("AWS_ENDPOINT_URL_S3").is_some();
+    let config = aws_sdk_s3::config::Builder::from(aws).force_path_style(is_stand_in);
+    aws_sdk_s3::Client::from_conf(config.build())
+}
+
+const REGION: &[Variable] =
+    &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The queue's region." }];
+const SENDING: Table = Table::new(&[QUEUES, CREDENTIALS, REGION]);
+
+/// The queue as the forwarder sends to it: with its limits, and without the repetitions by which a message gets there
+/// twice.
+pub(crate) async fn sending_queue(aws: &SdkConfig, queue: &QueueUrl) -> anyhow::Result<SqsQueue> {
+    let provider = aws.credentials_provider().context("there are no AWS credentials")?;
+    let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
+    let mut variables = HashMap::from([
+        ("LAMBDA_OTLP_RETRY_QUEUE_URL".to_owned(), queue.url.clone()),
+        ("AWS_ACCESS_KEY_ID".to_owned(), credentials.access_key_id().to_owned()),
+        ("AWS_SECRET_ACCESS_KEY".to_owned(), credentials.secret_access_key().to_owned()),
+    ]);
+    if let Some(token) = credentials.session_token() {
+        variables.insert("AWS_SESSION_TOKEN".to_owned(), token.to_owned());
+    }
+    if let Some(region) = queue.region(aws) {
+        variables.insert("AWS_REGION".to_owned(), region.to_string());
+    }
+    if let Some(endpoint) = queue.endpoint(aws) {
+        variables.insert("AWS_ENDPOINT_URL_SQS".to_owned(), endpoint);
+    }
+    let mut reader = Reader::new(&variables, SENDING);
+    let read = SqsQueue::read(&mut reader, "LAMBDA_OTLP_RETRY_QUEUE_URL");
+    let mistakes = reader.finish();
+    read.ok_or_else(|| {
+        let problem = mistakes.first().map(|mistake| mistake.problem.clone());
+        anyhow!("{}: {}", queue.url, problem.unwrap_or_default())
+    })
+}
+
+/// What AWS said, with its causes on one line.
+pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &E) -> anyhow::Error {
+    anyhow!("{}", DisplayErrorContext(error))
+}
+
+/// A configuration that reads nothing of this machine.
+#[cfg(test)]
+pub(crate) fn for_tests() -> SdkConfig {
+    use aws_sdk_sqs::config::{Credentials, SharedCredentialsProvider};
+    let credentials = Credentials::new("AKIDTEST", "hunter2", None, None, "test");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("eu-central-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(http_client())
+        .build()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queues_url_says_where_it_is() {
+        let check = |url: &str, region: Option<&str>, endpoint: Option<&str>| {
+            let queue = QueueUrl::parse(url).unwrap();
+            assert_eq!(queue.region.as_deref(), region, "{url}");
+            assert_eq!(queue.endpoint.as_deref(), endpoint, "{url}");
+        };
+        check("https://sqs.eu-west-1.amazonaws.com/123456789012/q", Some("eu-west-1"), None);
+        check("https://sqs.cn-north-1.amazonaws.com.cn/123456789012/q", Some("cn-north-1"), None);
+        check("https://queue.amazonaws.com/123456789012/q", None, None);
+        check("http://127.0.0.1:5000/123456789012/q", None, Some("http://127.0.0.1:5000"));
+        for wrong in ["", "q", "arn:aws:sqs:eu-west-1:1:q", "https://sqs.eu-west-1.amazonaws.com/"]
+        {
+            assert!(QueueUrl::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! `lambda-otlp redrive`: dead letters and Lambda's on-failure records back to the retry queue.
+//!
+//! A letter is removed only after the retry queue took all of its messages. What stays is visible to others again when
+//! the command ends, also after Ctrl-C.
+
+mod filter;
+mod letter;
+mod store;
+mod summary;
+
+use crate::aws::{self, AwsArguments, QueueUrl};
+use crate::moment;
+use anyhow::Context as _;
+use aws_config::SdkConfig;
+use filter::Filters;
+use forwarder::old_records::{OLD_RECORDS, Window};
+use forwarder::parking::{Message, Queue as _, QueueError, SqsQueue};
+use settings::{Env, Reader, Table};
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use store::{Bucket, DeadLetterQueue, Found, Store};
+use summary::{Fate, Summary, plural};
+use tokio::time::Instant;
+
+/// Arguments of `lambda-otlp redrive`.
+#[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("source").required(true).args(["from", "bucket"])))]
+pub(crate) struct Arguments {
+    /// The dead-letter queue.
+    #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse)]
+    from: Option<QueueUrl>,
+    /// The bucket of Lambda's on-failure records.
+    #[arg(long, value_name = "NAME")]
+    bucket: Option<String>,
+    /// Only objects whose key begins so.
+    #[arg(long, requires = "bucket", value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// The retry queue.
+    #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse)]
+    to: QueueUrl,
+    /// Do it. Without this nothing is sent or removed: what would happen is printed.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    filters: Filters,
+    /// Send at most this many messages a second.
+    #[arg(long, value_name = "N", value_parser = rate)]
+    rate: Option<u32>,
+    /// Look at no more than this many messages or objects.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Print the counts as one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    aws: AwsArguments,
+}
+
+/// `10` or `10/s`.
+fn rate(text: &str) -> Result<u32, String> {
+    let number = text.strip_suffix("/s").unwrap_or(text).parse().ok();
+    number.filter(|rate| *rate > 0).ok_or_else(|| "expected messages a second: 10".to_owned())
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let aws = aws::load(&arguments.aws).await;
+        let redrive = Redrive::new(arguments, &aws)?;
+        let stop = Arc::clone(&redrive.stop);
+        tokio::spawn(async move {
+            if tokio::signal::ctrl_c().await.is_ok() {
+                stop.store(true, Ordering::Relaxed);
+            }
+        });
+        let page = arguments.rate.map_or(10, |rate| usize::try_from(rate).unwrap_or(10));
+        let summary = match (&arguments.from, &arguments.bucket) {
+            (Some(from), _) => {
+                let client = aws::sqs(&aws, from);
+                redrive.all(&mut DeadLetterQueue::new(client, from.url.clone(), page)).await?
+            }
+            (None, Some(bucket)) => {
+                let (client, prefix) = (aws::s3(&aws), arguments.prefix.clone());
+                redrive.all(&mut Bucket::new(client, bucket.clone(), prefix, page)).await?
+            }
+            (None, None) => Summary::default(),
+        };
+        report(arguments, &summary, redrive.window)?;
+        Ok(if summary.is_complete() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    })
+}
+
+fn report(arguments: &Arguments, summary: &Summary, window: Window) -> io::Result<()> {
+    let dry_run = !arguments.yes;
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", summary.to_json(dry_run))?;
+    } else {
+        summary.write(dry_run, &mut out)?;
+    }
+    if summary.too_old > 0 {
+        eprintln!(
+            "warning: {} with logs or traces older than {} (LAMBDA_OTLP_INGEST_WINDOW): OpenObserve discards them, so the \
+             redrive function puts them back among the dead letters unless its LAMBDA_OTLP_OLD_RECORDS is restamp",
+            plural(summary.too_old, "message"),
+            moment::words(window.past),
+        );
+    }
+    if summary.partial > 0 {
+        eprintln!(
+            "warning: {} of which the backend has a part: that part is stored twice",
+            plural(summary.partial, "message")
+        );
+    }
+    if let Some(reason) = &summary.stopped {
+        eprintln!("stopped: {reason}");
+    }
+    if dry_run {
+        eprintln!("nothing was changed; --yes does it");
+    }
+    Ok(())
+}
+
+/// How long a request to the retry queue may take, repetitions included.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Credentials are asked for again after this: those of a session expire.
+const CREDENTIALS_AGE: Duration = Duration::from_mins(5);
+
+/// What is done with each letter.
+struct Redrive<'a> {
+    filters: &'a Filters,
+    to: &'a QueueUrl,
+    aws: &'a SdkConfig,
+    window: Window,
+    rate: Option<u32>,
+    limit: usize,
+    dry_run: bool,
+    now_unix_nano: u64,
+    stop: Arc<AtomicBool>,
+}
+
+impl<'a> Redrive<'a> {
+    fn new(arguments: &'a Arguments, aws: &'a SdkConfig) -> anyhow::Result<Self> {
+        let mut reader = Reader::new(&Env, Table::new(&[OLD_RECORDS]));
+        let past = reader.duration("LAMBDA_OTLP_INGEST_WINDOW");
+        settings::InvalidSettings::check(reader.finish())?;
+        Ok(Self {
+            filters: &arguments.filters,
+            to: &arguments.to,
+            aws,
+            window: Window { past },
+            rate: arguments.rate,
+            limit: arguments.limit.unwrap_or(usize::MAX),
+            dry_run: !arguments.yes,
+            now_unix_nano: moment::now_unix_nano(),
+            stop: Arc::default(),
+        })
+    }
+
+    /// Goes through all letters once.
+    async fn all<S: Store>(&self, store: &mut S) -> anyhow::Result<Summary> {
+        let mut summary = Summary::default();
+        let gone_through = self.go_through(store, &mut summary).await;
+        let released = store.release().await;
+        // What was done until then is said all the same.
+        match gone_through.and(released) {
+            Err(error) if summary == Summary::default() => Err(error),
+            Err(error) => {
+                summary.stopped = Some(format!("{error:#}"));
+                Ok(summary)
+            }
+            Ok(()) => Ok(summary),
+        }
+    }
+
+    async fn go_through<S: Store>(
+        &self,
+        store: &mut S,
+        summary: &mut Summary,
+    ) -> anyhow::Result<()> {
+        let mut outgoing = Outgoing::default();
+        let mut seen = 0;
+        while seen < self.limit {
+            if self.stop.load(Ordering::Relaxed) {
+                summary.stopped = Some("interrupted".to_owned());
+                break;
+            }
+            let mut found = store.next().await?;
+            if found.is_empty() {
+                break;
+            }
+            found.truncate(self.limit - seen);
+            seen += found.len();
+            let sending: Vec<Sending> =
+                found.into_iter().filter_map(|found| self.decide(found, summary)).collect();
+            if sending.is_empty() || self.dry_run {
+                for letter in &sending {
+                    summary.note(Fate::Redriven, &letter.reason, letter.items);
+                }
+                continue;
+            }
+            let results = outgoing.send(self, &sending).await?;
+            let took_any = results.iter().any(Result::is_ok);
+            let last = results.iter().find_map(|result| result.as_ref().err().cloned());
+            settle(store, sending, results, summary).await;
+            if let (false, Some(error)) = (took_any, last) {
+                summary.stopped = Some(format!("the retry queue takes nothing: {error}"));
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// What to send of a letter; otherwise its fate is noted.
+    fn decide(&self, found: Found, summary: &mut Summary) -> Option<Sending> {
+        let unreadable = |error: letter::Unreadable| (Fate::Unreadable, error.to_string(), 1);
+        let decided = found.letter.map_err(unreadable).and_then(|letter| {
+            let (reason, items) = (letter.reason.clone(), letter.items());
+            if let Some(skip) = self.filters.skip(&letter, self.now_unix_nano) {
+                return Err((Fate::Skipped, skip.words().to_owned(), items));
+            }
+            let oldest = letter.oldest_in_window();
+            let is_old = oldest.is_some_and(|time| self.window.misses(time, self.now_unix_nano));
+            let is_partial = letter.is_partial();
+            let messages = letter.into_messages(self.now_unix_nano).map_err(unreadable)?;
+            summary.too_old += usize::from(is_old);
+            summary.partial += usize::from(is_partial);
+            Ok(Sending { name: found.name, reason, items, messages })
+        });
+        match decided {
+            Ok(sending) => Some(sending),
+            Err((fate, reason, items)) => {
+                summary.note(fate, &reason, items);
+                None
+            }
+        }
+    }
+}
+
+/// A letter on its way.
+struct Sending {
+    name: String,
+    reason: String,
+    items: usize,
+    messages: Vec<Message>,
+}
+
+/// The retry queue, and when it may be sent to again.
+#[derive(Default)]
+struct Outgoing {
+    queue: Option<(SqsQueue, Instant)>,
+    next_at: Option<Instant>,
+}
+
+impl Outgoing {
+    /// Sends all messages; one result a letter, good only if all of its messages were taken.
+    async fn send(
+        &mut self,
+        redrive: &Redrive<'_>,
+        letters: &[Sending],
+    ) -> anyhow::Result<Vec<Result<(), QueueError>>> {
+        let messages: Vec<Message> =
+            letters.iter().flat_map(|letter| letter.messages.iter().cloned()).collect();
+        if let Some(next_at) = self.next_at {
+            tokio::time::sleep_until(next_at).await;
+        }
+        let now = Instant::now();
+        if let Some(rate) = redrive.rate {
+            let count = u32::try_from(messages.len()).unwrap_or(u32::MAX);
+            self.next_at = Some(now + Duration::from_secs(1).saturating_mul(count) / rate);
+        }
+        let is_fresh = |made: &Instant| now.duration_since(*made) < CREDENTIALS_AGE;
+        if !self.queue.as_ref().is_some_and(|(_, made)| is_fresh(made)) {
+            self.queue = Some((aws::sending_queue(redrive.aws, redrive.to).await?, now));
+        }
+        let (queue, _) = self.queue.as_ref().context("there is no queue")?;
+        let results = queue.send(messages, Duration::ZERO, now + PATIENCE).await;
+        let mut results = results.into_iter();
+        let result_of = |letter: &Sending| {
+            let of_messages: Vec<_> = results.by_ref().take(letter.messages.len()).collect();
+            // A queue that says nothing about a message has not taken it.
+            let is_told = of_messages.len() == letter.messages.len();
+            let taken: Result<(), QueueError> = of_messages.into_iter().collect();
+            taken.and(if is_told { Ok(()) } else { Err(untold(queue.name())) })
+        };
+        Ok(letters.iter().map(result_of).collect())
+    }
+}
+
+fn untold(queue: &str) -> QueueError {
+    let text = "it says nothing about the message".to_owned();
+    QueueError::NoAnswer { queue: queue.to_owned(), text, ambiguous: true }
+}
+
+/// Removes what was taken, and notes what became of each letter.
+async fn settle<S: Store>(
+    store: &mut S,
+    letters: Vec<Sending>,
+    results: Vec<Result<(), QueueError>>,
+    summary: &mut Summary,
+) {
+    let mut taken = Vec::new();
+    for (letter, result) in letters.into_iter().zip(results) {
+        match result {
+            Ok(()) => taken.push(letter),
+            Err(error) => {
+                let hint = if error.is_ambiguous() { "; the retry queue may have it" } else { "" };
+                summary.note(Fate::Failed, &format!("{error}{hint}"), letter.items);
+            }
+        }
+    }
+    let names: Vec<String> = taken.iter().map(|letter| letter.name.clone()).collect();
+    let removed = store.remove(&names).await;
+    for (letter, removed) in taken.into_iter().zip(removed) {
+        match removed {
+            Ok(()) => summary.note(Fate::Redriven, &letter.reason, letter.items),
+            Err(error) => summary.note(Fate::Twice, &format!("{error:#}"), letter.items),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Where letters wait: the dead-letter queue, or the bucket of Lambda's on-failure records.
+
+use super::letter::{Letter, Unreadable};
+use crate::aws::explain;
+use anyhow::Context as _;
+use futures_util::future::join_all;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// A letter and how to name it to its store.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) name: String,
+    pub(crate) letter: Result<Letter, Unreadable>,
+}
+
+/// A place from which letters are removed once they were sent.
+pub(crate) trait Store {
+    /// The next letters; none when all were seen.
+    async fn next(&mut self) -> anyhow::Result<Vec<Found>>;
+
+    /// Removes what was sent.
+    async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>>;
+
+    /// Lets others see what was not removed.
+    async fn release(&mut self) -> anyhow::Result<()>;
+}
+
+/// Messages that are looked at are hidden from others for so long. When the command is killed they come back after it.
+const HIDDEN: Duration = Duration::from_mins(10);
+/// Long polling asks all servers of the queue (Amazon SQS Developer Guide, "Short and long polling").
+const WAIT: Duration = Duration::from_secs(1);
+/// A queue that is not empty may say that it is.
+const EMPTY_ANSWERS: u32 = 2;
+/// Most messages that are hidden at once; SQS allows 120,000 of a queue.
+const MOST_HIDDEN: usize = 100_000;
+
+/// A queue of SQS.
+pub(crate) struct DeadLetterQueue {
+    client: aws_sdk_sqs::Client,
+    url: String,
+    /// Newest receipts of the messages that are hidden and still there, by message id; `None` once removed.
+    receipts: HashMap<String, Option<String>>,
+    page: i32,
+}
+
+impl DeadLetterQueue {
+    /// Of at most `page` messages at a time.
+    pub(crate) fn new(client: aws_sdk_sqs::Client, url: String, page: usize) -> Self {
+        let page = i32::try_from(page.clamp(1, 10)).unwrap_or(10);
+        Self { client, url, receipts: HashMap::new(), page }
+    }
+}
+
+impl Store for DeadLetterQueue {
+    async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
+        use aws_sdk_sqs::types::MessageSystemAttributeName::SentTimestamp;
+        let mut empty_answers = 0;
+        while empty_answers < EMPTY_ANSWERS && self.receipts.len() < MOST_HIDDEN {
+            let request = self.client.receive_message().queue_url(&self.url);
+            let request = request
+                .max_number_of_messages(self.page)
+                .visibility_timeout(i32::try_from(HIDDEN.as_secs()).unwrap_or(i32::MAX))
+                .wait_time_seconds(i32::try_from(WAIT.as_secs()).unwrap_or_default())
+                .message_system_attribute_names(SentTimestamp);
+            let output = request.send().await.map_err(|error| explain(&error));
+            let output = output.with_context(|| format!("cannot read {}", self.url))?;
+            let mut found = Vec::new();
+            for message in output.messages.unwrap_or_default() {
+                let (Some(id), Some(receipt)) = (message.message_id, message.receipt_handle) else {
+                    continue;
+                };
+                // One that was hidden too long comes again: its newest receipt counts, its fate is known.
+                if self.receipts.insert(id.clone(), Some(receipt)).is_some() {
+                    continue;
+                }
+                let sent_ms = message.attributes.as_ref().and_then(|all| all.get(&SentTimestamp));
+                let sent_ms: u64 = sent_ms.and_then(|ms| ms.parse().ok()).unwrap_or_default();
+                let letter = Letter::from_message(message.body.as_deref().unwrap_or_default());
+                let letter = letter.map(|letter| letter.or_first_seen(sent_ms * 1_000_000));
+                found.push(Found { name: id, letter });
+            }
+            if !found.is_empty() {
+                return Ok(found);
+            }
+            empty_answers += 1;
+        }
+        Ok(Vec::new())
+    }
+
+    async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>> {
+        let receipts = &self.receipts;
+        let delete = |name: &String| {
+            let receipt = receipts.get(name).cloned().flatten();
+            let request = self.client.delete_message().queue_url(&self.url);
+            let request = request.set_receipt_handle(receipt).send();
+            async { request.await.map(drop).map_err(|error| explain(&error)) }
+        };
+        let results = join_all(names.iter().map(delete)).await;
+        for name in names {
+            // Also where that failed: shown again at once it would only be sent twice.
+            self.receipts.insert(name.clone(), None);
+        }
+        results
+    }
+
+    async fn release(&mut self) -> anyhow::Result<()> {
+        let hidden: Vec<String> =
+            self.receipts.drain().filter_map(|(_, receipt)| receipt).collect();
+        for receipts in hidden.chunks(10) {
+            let show = |receipt: &String| {
+                let request = self.client.change_message_visibility().queue_url(&self.url);
+                let request = request.receipt_handle(receipt).visibility_timeout(0).send();
+                async { request.await.map(drop).map_err(|error| explain(&error)) }
+            };
+            for shown in join_all(receipts.iter().map(show)).await {
+                shown.context("skipped messages stay hidden for at most 10 minutes")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// An invocation's event has at most 6 MB (Lambda quotas), escaped or in base64 somewhat more.
+const MOST_OBJECT_BYTES: i64 = 32 * 1024 * 1024;
+
+/// Lambda's on-failure records in a bucket of S3.
+pub(crate) struct Bucket {
+    client: aws_sdk_s3::Client,
+    name: String,
+    prefix: Option<String>,
+    /// Objects that were listed and not read yet.
+    listed: Vec<aws_sdk_s3::types::Object>,
+    continuation: Option<String>,
+    is_listed: bool,
+    page: usize,
+}
+
+impl Bucket {
+    /// Of at most `page` objects at a time, all of which are in memory.
+    pub(crate) fn new(
+        client: aws_sdk_s3::Client,
+        name: String,
+        prefix: Option<String>,
+        page: usize,
+    ) -> Self {
+        let (listed, continuation, page) = (Vec::new(), None, page.clamp(1, 4));
+        Self { client, name, prefix, listed, continuation, is_listed: false, page }
+    }
+
+    async fn list(&mut self) -> anyhow::Result<()> {
+        let request = self.client.list_objects_v2().bucket(&self.name);
+        let request = request
+            .set_prefix(self.prefix.clone())
+            .set_continuation_token(self.continuation.take())
+            .send();
+        let output = request.await.map_err(|error| explain(&error));
+        let output = output.with_context(|| format!("cannot list bucket {}", self.name))?;
+        self.continuation = output.next_continuation_token;
+        self.is_listed = self.continuation.is_none();
+        self.listed = output.contents.unwrap_or_default();
+        self.listed.reverse();
+        Ok(())
+    }
+
+    async fn read(&self, key: &str, size: i64) -> anyhow::Result<Result<Letter, Unreadable>> {
+        if size > MOST_OBJECT_BYTES {
+            return Ok(Err(Unreadable::TooLarge(format!("an object of {size} bytes"))));
+        }
+        let request = self.client.get_object().bucket(&self.name).key(key).send();
+        let output = request.await.map_err(|error| explain(&error));
+        let output = output.with_context(|| format!("cannot read s3://{}/{key}", self.name))?;
+        let body = output.body.collect().await?.into_bytes();
+        Ok(Letter::from_record(&body))
+    }
+}
+
+impl Store for Bucket {
+    async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
+        while self.listed.is_empty() && !self.is_listed {
+            self.list().await?;
+        }
+        let mut found = Vec::new();
+        while found.len() < self.page
+            && let Some(object) = self.listed.pop()
+        {
+            let Some(key) = object.key else { continue };
+            let letter = self.read(&key, object.size.unwrap_or_default()).await?;
+            let modified = object.last_modified.map_or(0, |time| time.as_nanos());
+            let modified = u64::try_from(modified).unwrap_or_default();
+            let letter = letter.map(|letter| letter.or_first_seen(modified));
+            found.push(Found { name: key, letter });
+        }
+        Ok(found)
+    }
+
+    async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>> {
+        let delete = |key: &String| {
+            let request = self.client.delete_object().bucket(&self.name).key(key).send();
+            async { request.await.map(drop).map_err(|error| explain(&error)) }
+        };
+        join_all(names.iter().map(delete)).await
+    }
+
+    async fn release(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+}

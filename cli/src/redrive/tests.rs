@@ -1,0 +1,302 @@
+use super::letter::Letter;
+use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use clap::Parser;
+use forwarder::parking::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use serde_json::json;
+use simulator::queue::{Answer, Queue, QueueServer, Refusal};
+use std::collections::BTreeMap;
+use wire::{Logs, Request};
+
+pub(super) const SECOND: u64 = 1_000_000_000;
+pub(super) const NOW: u64 = 1_790_000_000 * SECOND;
+const HOUR: u64 = 3600 * SECOND;
+
+/// Two log records.
+pub(super) fn log_request() -> Request {
+    let record = LogRecord { time_unix_nano: NOW, ..LogRecord::default() };
+    let scope_logs = vec![ScopeLogs { log_records: vec![record; 2], ..ScopeLogs::default() }];
+    let resource_logs = vec![ResourceLogs { scope_logs, ..ResourceLogs::default() }];
+    Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs })
+}
+
+pub(super) fn parked(reason: &str, first_seen_unix_nano: u64) -> Parked {
+    Parked {
+        destination: "default".to_owned(),
+        stream: None,
+        content: Content::Request(log_request()),
+        items: 2,
+        oldest_unix_nano: first_seen_unix_nano,
+        newest_unix_nano: first_seen_unix_nano,
+        first_seen_unix_nano,
+        reason: reason.to_owned(),
+        partial: false,
+        origin: Origin { log_group: "/aws/lambda/shop-orders".to_owned(), ..Origin::default() },
+    }
+}
+
+fn body(parked: Parked) -> String {
+    parked.into_messages(MAX_MESSAGE_BYTES).0.remove(0).body
+}
+
+/// Text that does not compress.
+pub(super) fn noise(bytes: usize, seed: u64) -> String {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        char::from(35 + u8::try_from((state >> 33) % 56).unwrap())
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+/// A subscription's event of so many log events, each of so many bytes that do not compress.
+pub(super) fn awslogs(events: u64, bytes: usize) -> serde_json::Value {
+    let event = |id: u64| {
+        let (id, message) = (id.to_string(), noise(bytes, id));
+        json!({ "id": id, "timestamp": 1_790_000_000_000_u64, "message": message })
+    };
+    let events: Vec<_> = (0..events).map(event).collect();
+    let delivery = json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/orders",
+        "logStream": "s", "subscriptionFilters": [], "logEvents": events,
+    });
+    let gzip = wire::gzip::compress(6, delivery.to_string().as_bytes());
+    json!({ "awslogs": { "data": STANDARD.encode(gzip) } })
+}
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+/// Reads a command line; `to` is where letters go.
+fn arguments(to: &str, words: &[&str]) -> Arguments {
+    let fixed = ["redrive", "--to", to, "--bucket", "unused"];
+    Line::try_parse_from(fixed.iter().chain(words)).unwrap().arguments
+}
+
+#[track_caller]
+fn check_filter(words: &[&str], expected: Option<filter::Skip>, parked: Parked) {
+    let arguments = arguments("http://127.0.0.1:1/1/q", words);
+    let letter = Letter::from_message(&body(parked)).unwrap();
+    assert_eq!(arguments.filters.skip(&letter, NOW), expected, "{words:?}");
+}
+
+#[test]
+fn filters_ask_for_what_they_name() {
+    use filter::Skip;
+    let letter = || parked("answered 503 Service Unavailable", NOW - 2 * HOUR);
+    for (words, expected) in [
+        (&[][..], None),
+        (&["--reason", "503"], None),
+        (&["--reason", "answered (429|503)"], None),
+        (&["--reason", "^503"], Some(Skip::Reason)),
+        (&["--destination", "default"], None),
+        (&["--destination", "audit"], Some(Skip::Destination)),
+        (&["--signal", "logs"], None),
+        (&["--signal", "traces"], Some(Skip::Signal)),
+        (&["--log-group", "/aws/lambda/shop-orders"], None),
+        (&["--log-group", "/aws/lambda/x", "--log-group", "/aws/lambda/shop-*"], None),
+        (&["--log-group", "/aws/lambda/shop"], Some(Skip::LogGroup)),
+        (&["--older-than", "2h"], None),
+        (&["--older-than", "3h"], Some(Skip::Age)),
+        (&["--newer-than", "3h"], None),
+        (&["--newer-than", "1h"], Some(Skip::Age)),
+    ] {
+        check_filter(words, expected, letter());
+    }
+    let partial = || Parked { partial: true, items: 1, ..letter() };
+    check_filter(&[], Some(Skip::Partial), partial());
+    check_filter(&["--partial"], None, partial());
+}
+
+#[test]
+fn log_events_have_a_group_and_no_destination() {
+    use filter::Skip;
+    let check = |words: &[&str], expected| {
+        let letter = Letter::from_message(&awslogs(1, 1).to_string()).unwrap();
+        let arguments = arguments("http://127.0.0.1:1/1/q", words);
+        assert_eq!(arguments.filters.skip(&letter, NOW), expected, "{words:?}");
+    };
+    check(&[], None);
+    check(&["--log-group", "/aws/lambda/orders"], None);
+    check(&["--log-group", "/aws/lambda/other"], Some(Skip::LogGroup));
+    check(&["--destination", "default"], Some(Skip::Destination));
+    check(&["--signal", "logs"], Some(Skip::Signal));
+}
+
+/// A dead-letter queue and a retry queue that speak SQS's protocol.
+struct Queues {
+    dead: QueueServer,
+    retry: QueueServer,
+}
+
+impl Queues {
+    async fn with(bodies: &[String]) -> Self {
+        let dead = QueueServer::start(Queue::new("dead")).await.unwrap();
+        for body in bodies {
+            dead.queue().send_batch(std::slice::from_ref(body), Duration::ZERO);
+        }
+        let retry = QueueServer::start(Queue::new("retry")).await.unwrap();
+        Self { dead, retry }
+    }
+
+    async fn redrive(&self, words: &[&str]) -> Summary {
+        let aws = aws::for_tests();
+        let arguments = arguments(&self.retry.queue_url(), words);
+        let redrive = Redrive { now_unix_nano: NOW, ..Redrive::new(&arguments, &aws).unwrap() };
+        let from = QueueUrl::parse(&self.dead.queue_url()).unwrap();
+        let mut store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone(), 10);
+        redrive.all(&mut store).await.unwrap()
+    }
+
+    /// Messages that anyone may receive now.
+    fn visible(&self) -> usize {
+        self.dead.queue().receive(10).len()
+    }
+}
+
+fn letters() -> Vec<String> {
+    vec![
+        body(parked("answered 503", NOW - HOUR)),
+        body(parked("answered 400", NOW - HOUR)),
+        body(Parked { partial: true, items: 1, ..parked("rejected 1", NOW - HOUR) }),
+        "nobody reads this".to_owned(),
+    ]
+}
+
+fn fates(summary: &Summary) -> [usize; 5] {
+    [Fate::Redriven, Fate::Twice, Fate::Skipped, Fate::Unreadable, Fate::Failed]
+        .map(|fate| summary.letters(fate))
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing() {
+    let queues = Queues::with(&letters()).await;
+    let summary = queues.redrive(&[]).await;
+    assert_eq!(fates(&summary), [2, 0, 1, 1, 0]);
+    assert_eq!(queues.retry.requests(), []);
+    assert_eq!(queues.visible(), 4);
+}
+
+#[tokio::test]
+async fn what_the_retry_queue_took_is_gone_and_the_rest_is_visible() {
+    let queues = Queues::with(&letters()).await;
+    let summary = queues.redrive(&["--yes"]).await;
+    assert_eq!(fates(&summary), [2, 0, 1, 1, 0]);
+    assert!(!summary.is_complete(), "one message cannot be read");
+    let sent = queues.retry.queue().bodies();
+    let reasons: Vec<String> =
+        sent.iter().map(|body| Parked::from_body(body).unwrap().reason).collect();
+    assert_eq!(reasons, ["answered 503", "answered 400"]);
+    assert_eq!(queues.visible(), 2);
+    assert_eq!(queues.dead.queue().len(), 2);
+}
+
+#[tokio::test]
+async fn what_the_retry_queue_refused_stays_and_is_visible() {
+    let queues = Queues::with(&letters()).await;
+    let refusal = Refusal::new(400, "InvalidMessageContents", "no");
+    queues.retry.queue().answer([Answer::RefuseEntries(vec![1], refusal)]);
+    let summary = queues.redrive(&["--yes"]).await;
+    assert_eq!(fates(&summary), [1, 0, 1, 1, 1]);
+    assert_eq!((queues.retry.queue().len(), queues.visible()), (1, 3));
+}
+
+#[tokio::test]
+async fn without_an_answer_the_message_stays_and_is_said_to_be_perhaps_there() {
+    let queues = Queues::with(&letters()[..1]).await;
+    queues.retry.queue().answer([Answer::Swallow]);
+    let summary = queues.redrive(&["--yes"]).await;
+    assert_eq!(fates(&summary), [0, 0, 0, 0, 1]);
+    let json = summary.to_json(false).to_string();
+    assert!(json.contains("the retry queue may have it"), "{json}");
+    assert_eq!(queues.visible(), 1);
+}
+
+#[tokio::test]
+async fn a_queue_that_takes_nothing_is_not_asked_again() {
+    let bodies: Vec<String> = (0..30).map(|_| body(parked("x", NOW))).collect();
+    let queues = Queues::with(&bodies).await;
+    queues.retry.queue().answer((0..30).map(|_| Answer::refuse(403, "AccessDenied")));
+    let summary = queues.redrive(&["--yes"]).await;
+    assert_eq!(fates(&summary), [0, 0, 0, 0, 10]);
+    assert!(summary.stopped.as_ref().unwrap().contains("AccessDenied"), "{summary:?}");
+    assert_eq!(queues.visible(), 10);
+}
+
+#[tokio::test]
+async fn a_limit_leaves_the_others_visible() {
+    let queues = Queues::with(&letters()).await;
+    let summary = queues.redrive(&["--yes", "--limit", "1"]).await;
+    assert_eq!(fates(&summary), [1, 0, 0, 0, 0]);
+    assert_eq!(queues.visible(), 3);
+}
+
+#[tokio::test]
+async fn records_that_are_too_old_are_told() {
+    let bodies = [body(parked("x", NOW - 6 * HOUR)), body(parked("x", NOW - HOUR))];
+    let summary = Queues::with(&bodies).await.redrive(&[]).await;
+    assert_eq!((summary.too_old, summary.letters(Fate::Redriven)), (1, 2));
+}
+
+/// A bucket in memory.
+#[derive(Default)]
+struct Objects {
+    objects: BTreeMap<String, Vec<u8>>,
+    is_seen: bool,
+}
+
+impl Store for Objects {
+    async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
+        if std::mem::replace(&mut self.is_seen, true) {
+            return Ok(Vec::new());
+        }
+        let found = |(name, json): (&String, &Vec<u8>)| Found {
+            name: name.clone(),
+            letter: Letter::from_record(json),
+        };
+        Ok(self.objects.iter().map(found).collect())
+    }
+
+    async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>> {
+        names.iter().map(|name| self.objects.remove(name).map(drop).context("gone")).collect()
+    }
+
+    async fn release(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+}
+
+/// Redrives a small and a large record; how many messages were taken, and which objects are left.
+async fn redrive_objects(answers: &[Answer]) -> (usize, Vec<String>, [usize; 5]) {
+    let retry = QueueServer::start(Queue::new("retry")).await.unwrap();
+    retry.queue().answer(answers.iter().cloned());
+    let mut store = Objects::default();
+    for (name, event) in [("large", awslogs(130, 8000)), ("small", awslogs(1, 1))] {
+        let record = json!({ "requestPayload": event }).to_string();
+        store.objects.insert(name.to_owned(), record.into_bytes());
+    }
+    let (aws, arguments) = (aws::for_tests(), arguments(&retry.queue_url(), &["--yes"]));
+    let redrive = Redrive::new(&arguments, &aws).unwrap();
+    let summary = redrive.all(&mut store).await.unwrap();
+    (retry.queue().len(), store.objects.into_keys().collect(), fates(&summary))
+}
+
+#[tokio::test]
+async fn an_object_is_deleted_only_after_all_its_messages_were_taken() {
+    let (messages, left, fates) = redrive_objects(&[]).await;
+    assert!(messages >= 3, "{messages}");
+    assert_eq!((left, fates), (vec![], [2, 0, 0, 0, 0]));
+
+    // The first message is a part of the large record.
+    let refusal = Refusal::new(400, "InvalidMessageContents", "no");
+    let refuse = Answer::RefuseEntries(vec![0], refusal);
+    let (taken, left, fates) = redrive_objects(&[refuse]).await;
+    assert_eq!((taken, left), (messages - 1, vec!["large".to_owned()]));
+    assert_eq!(fates, [1, 0, 0, 0, 1]);
+}
