@@ -11,6 +11,7 @@ use crate::retry::{Jitter, RetryPolicy};
 use crate::transport::Transport;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use settings::Headers;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -43,6 +44,8 @@ pub struct Client<T = HttpTransport> {
     request_timeout: Duration,
     max_request_bytes: usize,
     policy: RetryPolicy,
+    /// Seeds the next delivery's waits; `None` for chance.
+    jitter_seed: Option<Arc<AtomicU64>>,
     /// The destination's own.
     stream: Option<HeaderValue>,
     /// Locked for as long as it takes to clone the `Arc`.
@@ -78,6 +81,7 @@ impl<T: Transport> Client<T> {
             request_timeout: destination.request_timeout,
             max_request_bytes: destination.max_request_bytes,
             policy: RetryPolicy::default(),
+            jitter_seed: None,
             stream,
             headers: Arc::new(RwLock::new(Arc::new(headers))),
         })
@@ -87,6 +91,19 @@ impl<T: Transport> Client<T> {
     #[must_use]
     pub fn with_retry_policy(self, policy: RetryPolicy) -> Self {
         Self { policy, ..self }
+    }
+
+    /// The same client with waits that a test can repeat: each delivery's come from this seed and the delivery's number.
+    #[must_use]
+    pub fn with_seeded_waits(self, seed: u64) -> Self {
+        Self { jitter_seed: Some(Arc::new(AtomicU64::new(seed))), ..self }
+    }
+
+    fn jitter(&self) -> Jitter {
+        match &self.jitter_seed {
+            Some(next) => Jitter::seeded(next.fetch_add(1, Ordering::Relaxed)),
+            None => Jitter::random(),
+        }
     }
 
     /// What the destination asks of OTLP; [`sanitize`](crate::sanitize) wants to know.
@@ -132,7 +149,7 @@ impl<T: Transport> Client<T> {
         let delivery = Delivery::new(
             self.profile,
             self.policy,
-            Jitter::random(),
+            self.jitter(),
             deadline.saturating_duration_since(now),
             self.max_request_bytes,
             request,
@@ -176,6 +193,7 @@ impl<T> Clone for Client<T> {
     fn clone(&self) -> Self {
         Self {
             transport: Arc::clone(&self.transport),
+            jitter_seed: self.jitter_seed.clone(),
             stream: self.stream.clone(),
             headers: Arc::clone(&self.headers),
             ..*self

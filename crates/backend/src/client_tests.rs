@@ -142,3 +142,32 @@ fn accounts_add_up() {
     );
     assert_eq!(outcome.warning, "newer");
 }
+
+/// Answers 503 always.
+#[derive(Debug)]
+struct Busy;
+
+impl Transport for Busy {
+    async fn send(&self, _: HttpRequest) -> Result<Answer, TransportError> {
+        Ok(Answer { status: 503, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn equal_seeds_wait_equally_and_each_delivery_for_itself() {
+    let waits = async |seed| {
+        let destination = Destination::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+        let client = Client::with_transport(&destination, Busy).unwrap().with_seeded_waits(seed);
+        let mut waits = Vec::new();
+        for _ in 0..2 {
+            let start = Instant::now();
+            drop(client.export(None, one_record(), soon()).await);
+            waits.push(start.elapsed());
+        }
+        waits
+    };
+    let first = waits(1).await;
+    assert_ne!(first[0], first[1]);
+    assert_eq!(first, waits(1).await);
+    assert_ne!(first, waits(9).await);
+}
