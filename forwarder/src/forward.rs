@@ -32,6 +32,8 @@ pub struct Options {
     /// After this long without an accepted item nothing of the event is sent any more: the forwarder
     /// must not eat the account's concurrency while a backend is down.
     pub patience: Duration,
+    /// Requests of together so many bytes are delivered before more log events are converted.
+    pub enough_to_deliver: usize,
     /// Bounds each list of a [`Report`]; the ledger counts all.
     pub most_details: usize,
 }
@@ -95,9 +97,6 @@ impl Progress {
         self.letters.push(parked);
     }
 }
-
-/// Requests of this size are delivered before more log events are converted.
-pub(crate) const ENOUGH_TO_DELIVER: usize = 2 * 1024 * 1024;
 
 /// Forwards events to its destinations.
 #[derive(Debug)]
@@ -201,7 +200,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         loop {
             let taken = self.convert_some(batch, events, &origin, invocation, progress);
             events = events.get(taken.max(1)..).unwrap_or_default();
-            if progress.outgoing_bytes >= ENOUGH_TO_DELIVER {
+            if progress.outgoing_bytes >= self.options.enough_to_deliver {
                 self.flush(invocation, progress).await;
             }
             if events.is_empty() {

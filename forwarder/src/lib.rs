@@ -46,6 +46,7 @@ pub fn options(config: &config::Config) -> forward::Options {
         },
         own_log_groups: config.own_log_groups.clone(),
         patience: Duration::from_secs(10),
+        enough_to_deliver: 2 * 1024 * 1024,
         most_details: 100,
     }
 }

@@ -7,6 +7,7 @@ use crate::ledger::Ledger;
 use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
 use crate::placing::{Keep, Kept, Undelivered};
+use crate::records::bury_record;
 use crate::source::{Envelope, Event, HandOn, LogBatch, LogEvent, QueueBody, QueueMessage};
 use crate::times;
 use backend::{Fate, Outcome, Reason};
@@ -50,7 +51,8 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         self.flush(invocation, progress).await;
     }
 
-    /// Forwards an event of its own, or of a failed invocation. It is returned or kept as a whole.
+    /// Forwards an event of its own, or of a failed invocation. It is returned or kept as a whole, but
+    /// for Kinesis records that nobody can read: they keep none of the others back.
     async fn forward_event(
         &self,
         message: &QueueMessage,
@@ -58,6 +60,14 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         invocation: &Invocation,
         progress: &mut Progress,
     ) {
+        if let Event::Kinesis(records) = event {
+            for record in records.into_iter().map(Arc::new) {
+                if let Some(error) = self.convert_record(&record, invocation, progress).await {
+                    bury_record(&record, &error, invocation, progress);
+                }
+            }
+            return;
+        }
         let limits = self.options.source;
         let read = move |hand_on: HandOn<'_>| event.read(&limits, hand_on);
         if let Some(error) = self.convert_all(read, invocation, progress).await {

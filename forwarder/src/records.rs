@@ -4,7 +4,7 @@
 //! partial batch response with Kinesis"): what lies behind it comes again in any case, so nothing of
 //! it is sent before.
 
-use crate::forward::{ENOUGH_TO_DELIVER, Forwarder, Invocation, Progress, letter};
+use crate::forward::{Forwarder, Invocation, Progress, letter};
 use crate::ledger::Ledger;
 use crate::outlet::{DEFAULT_DESTINATION, Export};
 use crate::parking::{Content, Origin, Queue};
@@ -37,7 +37,8 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 bury_record(&record, error, invocation, progress);
             }
             let is_last = number + 1 == count;
-            if unread.is_some() || is_last || progress.outgoing_bytes() >= ENOUGH_TO_DELIVER {
+            let is_enough = progress.outgoing_bytes() >= self.options.enough_to_deliver;
+            if unread.is_some() || is_last || is_enough {
                 self.flush(invocation, progress).await;
             }
             if progress.returned() > returned_before {
@@ -51,7 +52,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         progress.report.batch_item_failures = Some(failures);
     }
 
-    async fn convert_record(
+    pub(crate) async fn convert_record(
         &self,
         record: &Arc<KinesisRecord>,
         invocation: &Invocation,
@@ -65,7 +66,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
 }
 
 /// A record that nobody can read would stop its shard until it expires: it is dead-lettered.
-fn bury_record(
+pub(crate) fn bury_record(
     record: &KinesisRecord,
     error: &SourceError,
     invocation: &Invocation,

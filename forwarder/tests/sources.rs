@@ -104,6 +104,20 @@ fn messages_hold_events_and_records_of_failed_invocations() {
 }
 
 #[test]
+fn an_unreadable_record_of_a_failed_invocation_keeps_no_other_back() {
+    let good = gzip(&payload("/aws/lambda/orders", &["a line"]));
+    let record = |number: usize, data: &str| json!({"eventSource": "aws:kinesis", "kinesis": {"sequenceNumber": number.to_string(), "data": data}});
+    let records = [record(0, &good), record(1, "/v8="), record(2, &good)];
+    let failed = json!({"requestPayload": {"Records": records}}).to_string();
+    check(
+        queue(&[&failed]),
+        &expect![[r#"
+            3 events, 0 consumed: 0 spans, 0 data points, 2 log records, 1 undecodable
+            {"batchItemFailures":[{"itemIdentifier":"m0"}]}"#]],
+    );
+}
+
+#[test]
 fn other_events_are_errors_that_name_them() {
     check(
         fixture("firehose-cwl"),
