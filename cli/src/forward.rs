@@ -1,6 +1,8 @@
 //! `lambda-otlp forward`: Lambda event files through the forwarder's own pipeline.
 
-use anyhow::{Context as _, bail};
+use crate::destination::DestinationArguments;
+use crate::moment::now_unix_nano;
+use anyhow::Context as _;
 use forwarder::config::Config;
 use forwarder::forward::{Forwarder, Invocation, Options};
 use forwarder::ledger::Ledger;
@@ -9,12 +11,11 @@ use forwarder::placing::{Kept, NoQueue, Queues};
 use forwarder::report::Report;
 use forwarder::shift::TimeShift;
 use forwarder::source::{Event, SourceLimits};
-use settings::{Env, Source};
-use std::collections::HashMap;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Arguments of `lambda-otlp forward`.
@@ -23,15 +24,8 @@ pub(crate) struct Arguments {
     /// Lambda event files: `{"awslogs":{"data":"…"}}`.
     #[arg(required = true, value_name = "EVENT.json")]
     events: Vec<PathBuf>,
-    /// Base of the OTLP endpoint, with `/api/{org}` for OpenObserve; else the forwarder's variables.
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
-    /// Header of every request; may be repeated.
-    #[arg(long = "header", value_name = "K=V")]
-    headers: Vec<String>,
-    /// OpenObserve stream of logs and traces.
-    #[arg(long, value_name = "NAME")]
-    stream: Option<String>,
+    #[command(flatten)]
+    destination: DestinationArguments,
     /// Move all times so that the newest log event happens now.
     #[arg(long)]
     shift_time: bool,
@@ -44,10 +38,10 @@ pub(crate) struct Arguments {
 }
 
 /// One event file may take as long as an invocation of Lambda takes at most.
-const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
+pub(crate) const TIME_FOR_EVENT: Duration = Duration::from_mins(15);
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let source = Overlay::of(arguments)?;
+    let source = arguments.destination.variables(arguments.dry_run)?;
     let (config, warnings) = Config::from_source(&source);
     for warning in warnings {
         eprintln!("warning: {warning}");
@@ -111,7 +105,7 @@ async fn forward_all<E: Export>(
         let invocation =
             Invocation { observed_unix_nano, deadline, queue_deadline: deadline, account: None };
         let report = forwarder.forward(incoming, &invocation).await;
-        explain(path, &report);
+        explain(&path.display(), &report);
         complete &= report.is_complete();
         ledger += report.account.total;
     }
@@ -119,8 +113,7 @@ async fn forward_all<E: Export>(
 }
 
 /// Says on stderr what did not arrive, and why.
-fn explain(path: &Path, report: &Report) {
-    let path = path.display();
+pub(crate) fn explain(path: &dyn Display, report: &Report) {
     if let Some(error) = &report.unread {
         eprintln!("{path}: not read, or not to its end: {error}");
     }
@@ -158,7 +151,7 @@ fn plural(count: usize, what: &str) -> String {
     if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
-fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
     let accepted = if dry_run { "would be accepted" } else { "accepted" };
     let rows = [
         ("log events", ledger.events),
@@ -194,64 +187,4 @@ fn newest_event(path: &Path) -> anyhow::Result<Option<u64>> {
         true
     });
     Ok(newest.and_then(|millis| u64::try_from(millis).ok()?.checked_mul(1_000_000)))
-}
-
-/// What the endpoint of the variables is sent, and no other.
-const CREDENTIALS: &[&str] = &["LAMBDA_OTLP_HEADERS", "LAMBDA_OTLP_SECRET"];
-
-/// The arguments as variables, over those of the process: the same names, rules and mistakes as in
-/// the deployed forwarder.
-struct Overlay {
-    arguments: HashMap<String, String>,
-    endpoint_given: bool,
-}
-
-impl Overlay {
-    fn of(arguments: &Arguments) -> anyhow::Result<Self> {
-        let mut overlay = HashMap::new();
-        if let Some(endpoint) = &arguments.endpoint {
-            for name in CREDENTIALS.iter().filter(|name| Env.get(name).is_some()) {
-                if arguments.headers.is_empty() {
-                    eprintln!("warning: {name} is not sent to --endpoint; use --header");
-                }
-            }
-            overlay.insert("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint.clone());
-        } else if arguments.dry_run {
-            overlay.insert("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1/".to_owned());
-        }
-        if let Some(stream) = &arguments.stream {
-            overlay.insert("LAMBDA_OTLP_STREAM".to_owned(), stream.clone());
-        }
-        let mut headers = Vec::new();
-        for header in &arguments.headers {
-            let Some((name, value)) = header.split_once('=') else {
-                bail!("--header: expected K=V, for example authorization=Basic …");
-            };
-            // A comma would begin the next header in the variable.
-            let value = value.replace('%', "%25").replace(',', "%2C");
-            headers.push(format!("{name}={value}"));
-        }
-        if !headers.is_empty() {
-            overlay.insert("LAMBDA_OTLP_HEADERS".to_owned(), headers.join(","));
-        }
-        Ok(Self { arguments: overlay, endpoint_given: arguments.endpoint.is_some() })
-    }
-}
-
-impl Source for Overlay {
-    fn get(&self, name: &str) -> Option<String> {
-        // An endpoint on the command line gets no credentials that were meant for another.
-        let hidden = self.endpoint_given && CREDENTIALS.contains(&name);
-        self.arguments.get(name).cloned().or_else(|| if hidden { None } else { Env.get(name) })
-    }
-
-    fn names(&self) -> Vec<String> {
-        self.arguments.keys().cloned().chain(Env.names()).collect()
-    }
-}
-
-#[expect(clippy::disallowed_methods, reason = "the command line reads the clock here, once")]
-fn now_unix_nano() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }

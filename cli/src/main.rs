@@ -5,9 +5,11 @@
 mod aws;
 mod decode;
 mod demo;
+mod destination;
 mod forward;
 mod moment;
 mod redrive;
+mod replay;
 mod rules;
 
 use clap::{Parser, Subcommand};
@@ -33,6 +35,8 @@ enum Command {
     Rules(rules::Arguments),
     /// Sends dead letters and Lambda's on-failure records back to the retry queue.
     Redrive(Box<redrive::Arguments>),
+    /// Sends a log group's history through the forwarder's pipeline.
+    Replay(Box<replay::Arguments>),
 }
 
 fn main() -> ExitCode {
@@ -42,6 +46,7 @@ fn main() -> ExitCode {
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Redrive(arguments) => redrive::run(&arguments),
+        Command::Replay(arguments) => replay::run(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -1,5 +1,6 @@
-//! Spans of time as people write them on a command line.
+//! Spans and points of time as people write them on a command line.
 
+use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
@@ -13,6 +14,44 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         digits.then(|| number.parse::<u64>().ok()?.checked_mul(*seconds)).flatten()
     };
     read().map(Duration::from_secs).ok_or_else(|| "expected 90s, 15m, 2h or 14d".to_owned())
+}
+
+/// A point of time on the command line: itself, or so long ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Moment {
+    /// Milliseconds since the Unix epoch.
+    At(i64),
+    /// Before the present.
+    Ago(Duration),
+}
+
+impl Moment {
+    /// `2026-09-21T14:13:20Z`, `2026-09-21T16:13:20+02:00`, `2h`, or `now`.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        if text == "now" {
+            return Ok(Self::Ago(Duration::ZERO));
+        }
+        if let Ok(ago) = duration(text) {
+            return Ok(Self::Ago(ago));
+        }
+        DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset)
+            .ok()
+            .and_then(|time| time.to_millis().ok())
+            .map(Self::At)
+            .ok_or_else(|| "expected 2026-09-21T14:13:20Z, or how long ago: 2h".to_owned())
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub(crate) fn millis(self, now_unix_nano: u64) -> i64 {
+        match self {
+            Self::At(millis) => millis,
+            Self::Ago(ago) => {
+                let now = now_unix_nano / 1_000_000;
+                let ago = u64::try_from(ago.as_millis()).unwrap_or(u64::MAX);
+                i64::try_from(now.saturating_sub(ago)).unwrap_or(i64::MAX)
+            }
+        }
+    }
 }
 
 /// `5h`, `90m`, `14d`, `30s`: the largest unit that is exact, or two of them.
@@ -39,6 +78,23 @@ pub(crate) fn now_unix_nano() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: u64 = 1_790_000_000_000_000_000;
+
+    #[test]
+    fn moments_are_read() {
+        let check = |text: &str, expected: Option<i64>| {
+            assert_eq!(Moment::parse(text).ok().map(|m| m.millis(NOW)), expected, "{text}");
+        };
+        check("now", Some(1_790_000_000_000));
+        check("2h", Some(1_789_992_800_000));
+        check("14d", Some(1_788_790_400_000));
+        check("2026-09-21T14:13:20Z", Some(1_790_000_000_000));
+        check("2026-09-21T16:13:20.5+02:00", Some(1_790_000_000_500));
+        for wrong in ["", "h", "-2h", "2026-09-21", "2 h", "99999999999999999999d", "yesterday"] {
+            check(wrong, None);
+        }
+    }
 
     #[test]
     fn spans_are_told_in_words() {

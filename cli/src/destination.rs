@@ -1,0 +1,88 @@
+//! Where telemetry is sent, as the command line says it.
+
+use anyhow::bail;
+use settings::{Env, Source};
+use std::collections::HashMap;
+
+/// A backend, by arguments or by the forwarder's variables.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct DestinationArguments {
+    /// Base of the OTLP endpoint, with `/api/{org}` for OpenObserve; else the forwarder's variables.
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Header of every request; may be repeated.
+    #[arg(long = "header", value_name = "K=V")]
+    headers: Vec<String>,
+    /// OpenObserve stream of logs and traces.
+    #[arg(long, value_name = "NAME")]
+    stream: Option<String>,
+}
+
+impl DestinationArguments {
+    /// These arguments as variables over those of the process. A dry run needs no endpoint.
+    pub(crate) fn variables(&self, dry_run: bool) -> anyhow::Result<Overlay> {
+        Overlay::of(self, dry_run)
+    }
+}
+
+/// What the endpoint of the variables is sent, and no other.
+const CREDENTIALS: &[&str] = &["LAMBDA_OTLP_HEADERS", "LAMBDA_OTLP_SECRET"];
+
+/// The arguments as variables, over those of the process: the same names, rules and mistakes as in
+/// the deployed forwarder.
+pub(crate) struct Overlay {
+    arguments: HashMap<String, String>,
+    endpoint_given: bool,
+}
+
+impl Overlay {
+    fn of(arguments: &DestinationArguments, dry_run: bool) -> anyhow::Result<Self> {
+        let mut overlay = HashMap::new();
+        if let Some(endpoint) = &arguments.endpoint {
+            for name in CREDENTIALS.iter().filter(|name| Env.get(name).is_some()) {
+                if arguments.headers.is_empty() {
+                    eprintln!("warning: {name} is not sent to --endpoint; use --header");
+                }
+            }
+            overlay.insert("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint.clone());
+        } else if dry_run {
+            overlay.insert("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1/".to_owned());
+        }
+        if let Some(stream) = &arguments.stream {
+            overlay.insert("LAMBDA_OTLP_STREAM".to_owned(), stream.clone());
+        }
+        let mut headers = Vec::new();
+        for header in &arguments.headers {
+            let Some((name, value)) = header.split_once('=') else {
+                bail!("--header: expected K=V, for example authorization=Basic …");
+            };
+            // A comma would begin the next header in the variable.
+            let value = value.replace('%', "%25").replace(',', "%2C");
+            headers.push(format!("{name}={value}"));
+        }
+        if !headers.is_empty() {
+            overlay.insert("LAMBDA_OTLP_HEADERS".to_owned(), headers.join(","));
+        }
+        Ok(Self { arguments: overlay, endpoint_given: arguments.endpoint.is_some() })
+    }
+}
+
+impl Overlay {
+    /// The same with this variable, whatever the process's own says.
+    pub(crate) fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.arguments.insert(name.to_owned(), value.into());
+        self
+    }
+}
+
+impl Source for Overlay {
+    fn get(&self, name: &str) -> Option<String> {
+        // An endpoint on the command line gets no credentials that were meant for another.
+        let hidden = self.endpoint_given && CREDENTIALS.contains(&name);
+        self.arguments.get(name).cloned().or_else(|| if hidden { None } else { Env.get(name) })
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.arguments.keys().cloned().chain(Env.names()).collect()
+    }
+}

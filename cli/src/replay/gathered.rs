@@ -1,0 +1,124 @@
+//! Sorts a log group's events by stream, as a subscription would have delivered them.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use forwarder::source::{Event, LogEvent};
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Fast: the text goes no further than this process.
+const GZIP_LEVEL: u32 = 1;
+
+/// Events that were read and not forwarded yet.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    streams: BTreeMap<String, Vec<LogEvent>>,
+    bytes: usize,
+    newest_ms: i64,
+}
+
+/// Events of one stream, in order.
+pub(crate) type StreamEvents = (String, Vec<LogEvent>);
+
+impl Gathered {
+    pub(crate) fn add(&mut self, stream: String, event: LogEvent) {
+        self.bytes += event.message.len();
+        self.newest_ms = self.newest_ms.max(event.timestamp_ms);
+        self.streams.entry(stream).or_default().push(event);
+    }
+
+    /// Bytes of the messages.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Time of the newest event so far.
+    pub(crate) fn newest_ms(&self) -> i64 {
+        self.newest_ms
+    }
+
+    /// Takes the events before this time out. Those after it wait: the line that begins there may go on.
+    pub(crate) fn take_before(&mut self, cut_ms: i64) -> Vec<StreamEvents> {
+        let mut taken = Vec::new();
+        let mut rest = BTreeMap::new();
+        for (stream, events) in std::mem::take(&mut self.streams) {
+            let (before, after): (Vec<_>, Vec<_>) =
+                events.into_iter().partition(|event| event.timestamp_ms < cut_ms);
+            self.bytes -= before.iter().map(|event| event.message.len()).sum::<usize>();
+            if !after.is_empty() {
+                rest.insert(stream.clone(), after);
+            }
+            if !before.is_empty() {
+                taken.push((stream, before));
+            }
+        }
+        self.streams = rest;
+        taken
+    }
+}
+
+/// The event by which CloudWatch Logs would have delivered these.
+pub(crate) fn as_delivered(
+    account: &str,
+    log_group: &str,
+    stream: &str,
+    events: &[LogEvent],
+) -> serde_json::Result<Event> {
+    let events: Vec<_> = events
+        .iter()
+        .map(|LogEvent { id, timestamp_ms, message }| {
+            json!({ "id": id, "timestamp": timestamp_ms, "message": message })
+        })
+        .collect();
+    let delivery = json!({
+        "messageType": "DATA_MESSAGE", "owner": account, "logGroup": log_group,
+        "logStream": stream, "subscriptionFilters": ["replay"], "logEvents": events,
+    });
+    let gzip = wire::gzip::compress(GZIP_LEVEL, delivery.to_string().as_bytes());
+    serde_json::from_value(json!({ "awslogs": { "data": STANDARD.encode(gzip) } }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forwarder::source::SourceLimits;
+
+    fn event(timestamp_ms: i64, message: &str) -> LogEvent {
+        LogEvent { id: timestamp_ms.to_string(), timestamp_ms, message: message.to_owned() }
+    }
+
+    #[test]
+    fn events_are_taken_by_stream_and_those_after_the_cut_wait() {
+        let mut gathered = Gathered::default();
+        for (stream, time) in [("a", 1), ("b", 2), ("a", 3), ("b", 9), ("c", 8)] {
+            gathered.add(stream.to_owned(), event(time, "xx"));
+        }
+        assert_eq!((gathered.bytes(), gathered.newest_ms()), (10, 9));
+        let taken = gathered.take_before(8);
+        let expected = [
+            ("a".to_owned(), vec![event(1, "xx"), event(3, "xx")]),
+            ("b".to_owned(), vec![event(2, "xx")]),
+        ];
+        assert_eq!(taken, expected);
+        assert_eq!(gathered.bytes(), 4);
+        assert_eq!(gathered.take_before(i64::MAX).len(), 2);
+        assert_eq!(gathered.take_before(i64::MAX), []);
+    }
+
+    #[test]
+    fn the_event_is_what_the_forwarder_reads() {
+        let events = [event(1, "one\n"), event(2, "two \u{1f600}")];
+        let event = as_delivered("123456789012", "/g", "s", &events).unwrap();
+        let mut read = Vec::new();
+        event
+            .read(&SourceLimits::default(), &mut |batch| {
+                assert_eq!(batch.envelope.owner, "123456789012");
+                assert_eq!(batch.envelope.log_group, "/g");
+                assert_eq!(batch.envelope.log_stream, "s");
+                read.extend(batch.events);
+                true
+            })
+            .unwrap();
+        assert_eq!(read, events);
+    }
+}

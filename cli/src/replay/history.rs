@@ -1,0 +1,75 @@
+//! Reads a log group's events by time.
+
+use crate::aws::explain;
+use anyhow::Context as _;
+use forwarder::source::LogEvent;
+
+/// Some events of a range.
+#[derive(Debug, Default)]
+pub(crate) struct Page {
+    /// With their streams; in any order of streams, each stream in order.
+    pub(crate) events: Vec<(String, LogEvent)>,
+    /// Where the next page is.
+    pub(crate) next: Option<String>,
+}
+
+/// Whose events are replayed.
+pub(crate) trait History {
+    /// Events from `from_ms` and before `to_ms`. A page without events may have a next one.
+    async fn page(
+        &mut self,
+        from_ms: i64,
+        to_ms: i64,
+        next: Option<String>,
+    ) -> anyhow::Result<Page>;
+}
+
+/// A log group of CloudWatch Logs.
+pub(crate) struct LogGroup {
+    pub(crate) client: aws_sdk_cloudwatchlogs::Client,
+    pub(crate) name: String,
+    pub(crate) pattern: Option<String>,
+}
+
+impl LogGroup {
+    /// The account that it is in; empty where AWS does not say.
+    pub(crate) async fn account(&self) -> anyhow::Result<String> {
+        let request = self.client.describe_log_groups().log_group_name_prefix(&self.name).send();
+        let output = request.await.map_err(|error| explain(&error));
+        let output = output.with_context(|| format!("cannot describe log group {}", self.name))?;
+        let group = output.log_groups().iter().find(|g| g.log_group_name() == Some(&self.name));
+        let group = group.with_context(|| format!("there is no log group {}", self.name))?;
+        // arn:aws:logs:{region}:{account}:log-group:{name}
+        let account = group.arn().and_then(|arn| arn.split(':').nth(4));
+        Ok(account.unwrap_or_default().to_owned())
+    }
+}
+
+impl History for LogGroup {
+    async fn page(
+        &mut self,
+        from_ms: i64,
+        to_ms: i64,
+        next: Option<String>,
+    ) -> anyhow::Result<Page> {
+        let request = self.client.filter_log_events().log_group_name(&self.name);
+        // AWS's end belongs to the range.
+        let request = request
+            .start_time(from_ms)
+            .end_time(to_ms - 1)
+            .set_filter_pattern(self.pattern.clone())
+            .set_next_token(next)
+            .send();
+        let output = request.await.map_err(|error| explain(&error));
+        let output = output.with_context(|| format!("cannot read log group {}", self.name))?;
+        let events = output.events.unwrap_or_default().into_iter().map(|event| {
+            let log_event = LogEvent {
+                id: event.event_id.unwrap_or_default(),
+                timestamp_ms: event.timestamp.unwrap_or_default(),
+                message: event.message.unwrap_or_default(),
+            };
+            (event.log_stream_name.unwrap_or_default(), log_event)
+        });
+        Ok(Page { events: events.collect(), next: output.next_token })
+    }
+}

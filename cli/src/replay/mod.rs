@@ -1,0 +1,230 @@
+//! `lambda-otlp replay`: a log group's history through the forwarder's own pipeline.
+
+mod gathered;
+mod history;
+mod plan;
+mod progress;
+mod run;
+
+use crate::aws::{self, AwsArguments};
+use crate::destination::{DestinationArguments, Overlay};
+use crate::forward::write_ledger;
+use crate::moment::{self, Moment};
+use aws_config::SdkConfig;
+use backend::{Client, Outcome};
+use forwarder::config::Config;
+use forwarder::old_records::{OLD_RECORDS, Policy};
+use forwarder::outlet::Export;
+use history::LogGroup;
+use plan::{Ask, Checkpoint, Person};
+use progress::Progress;
+use run::{Replay, Replayed};
+use settings::{InvalidSettings, Reader, Table};
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::Request;
+
+/// Arguments of `lambda-otlp replay`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The log group: `/aws/lambda/shop`.
+    #[arg(value_name = "LOG_GROUP")]
+    log_group: String,
+    /// From then on: `2026-09-21T14:13:20Z`, or how long ago: `2h`.
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
+    from: Moment,
+    /// Until then.
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse, default_value = "now")]
+    to: Moment,
+    /// Only log events that match this filter pattern of CloudWatch Logs.
+    #[arg(long, value_name = "PATTERN")]
+    pattern: Option<String>,
+    #[command(flatten)]
+    destination: DestinationArguments,
+    /// File that says how far it came: the same command goes on from there.
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Forward at most this many log events a second.
+    #[arg(long, value_name = "N")]
+    rate: Option<u32>,
+    /// Read everything, send nothing, and say what it would cost.
+    #[arg(long)]
+    dry_run: bool,
+    /// Do not ask before records are sent that are older than the backend takes.
+    #[arg(long)]
+    yes: bool,
+    /// Print the ledger as one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    aws: AwsArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(replay(arguments))
+}
+
+/// Longer than any log group keeps its events: nothing is outside.
+const NO_WINDOW: &str = "876000h";
+
+async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let now = moment::now_unix_nano();
+    let (from, to) = (arguments.from.millis(now), arguments.to.millis(now));
+    let checkpoint = Checkpoint::new(&arguments.log_group, arguments.pattern.as_deref(), from, to)?;
+    let checkpoint = match &arguments.checkpoint {
+        Some(path) => checkpoint.resume(path)?,
+        None => checkpoint,
+    };
+    let aws = aws::load(&arguments.aws).await;
+    let mut variables = arguments.destination.variables(arguments.dry_run)?;
+    if let Some(region) = aws.region() {
+        // `cloud.region` of what is made of the log events.
+        variables = variables.with("AWS_REGION", region.to_string());
+    }
+    let (config, policy) = configure(&variables)?;
+    if !arguments.dry_run && !agreed(arguments, &checkpoint, policy, now)? {
+        eprintln!("nothing was sent");
+        return Ok(ExitCode::FAILURE);
+    }
+    let config = if policy.old_records == forwarder::old_records::OldRecords::Keep {
+        // They go out with their own time: whoever agreed knows what the backend takes.
+        configure(&variables.with("LAMBDA_OTLP_INGEST_WINDOW", NO_WINDOW))?.0
+    } else {
+        config
+    };
+    let replayed = if arguments.dry_run {
+        through(arguments, &aws, &config, Measure, checkpoint, now).await?
+    } else {
+        let client = Client::new(&config.destination)?;
+        through(arguments, &aws, &config, client, checkpoint, now).await?
+    };
+    report(arguments, &replayed)
+}
+
+fn configure(variables: &Overlay) -> anyhow::Result<(Config, Policy)> {
+    let (config, warnings) = Config::from_source(variables);
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    let config = config?;
+    let mut reader = Reader::new(variables, Table::new(&[OLD_RECORDS]));
+    let policy = Policy::read(&mut reader, config.destination.profile);
+    InvalidSettings::check(reader.finish())?;
+    Ok((config, policy))
+}
+
+/// Whether to go on with records that the backend may not take.
+fn agreed(
+    arguments: &Arguments,
+    checkpoint: &Checkpoint,
+    policy: Policy,
+    now_unix_nano: u64,
+) -> anyhow::Result<bool> {
+    let person = match (arguments.yes, io::stdin().is_terminal()) {
+        (true, _) => Person::Agreed,
+        (false, true) => Person::AtTerminal,
+        (false, false) => Person::Nobody,
+    };
+    let now_ms = now_unix_nano / 1_000_000;
+    let from_ms = u64::try_from(checkpoint.done_before_ms).unwrap_or_default();
+    let oldest = Duration::from_millis(now_ms.saturating_sub(from_ms));
+    match plan::ask(oldest, policy.window.map(|w| w.past), policy.old_records, person) {
+        Ask::No => Ok(true),
+        Ask::Refuse(text) => anyhow::bail!(text),
+        Ask::Question(text) => {
+            eprint!("{text} [y/N] ");
+            io::stderr().flush()?;
+            let mut answer = String::new();
+            io::stdin().lock().read_line(&mut answer)?;
+            Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+        }
+    }
+}
+
+async fn through<E: Export>(
+    arguments: &Arguments,
+    aws: &SdkConfig,
+    config: &Config,
+    export: E,
+    checkpoint: Checkpoint,
+    observed_unix_nano: u64,
+) -> anyhow::Result<Replayed> {
+    let client = aws_sdk_cloudwatchlogs::Client::new(aws);
+    let (name, pattern) = (arguments.log_group.clone(), arguments.pattern.clone());
+    let mut history = LogGroup { client, name, pattern };
+    let account = history.account().await?;
+    let replay = Replay {
+        account,
+        checkpoint_file: arguments.checkpoint.as_deref().filter(|_| !arguments.dry_run),
+        rate: arguments.rate,
+        observed_unix_nano,
+        stop: Arc::default(),
+    };
+    let stop = Arc::clone(&replay.stop);
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            eprintln!("\nstops after this slice of time; Ctrl-C once more stops at once");
+            stop.store(true, Ordering::Relaxed);
+        }
+        if tokio::signal::ctrl_c().await.is_ok() {
+            std::process::exit(130);
+        }
+    });
+    let mut options = forwarder::options(config);
+    // Whoever replays a group by its name means it.
+    options.own_log_groups.clear();
+    let forwarder = forwarder::forward::Forwarder::new(
+        vec![forwarder::default_outlet(config, export)],
+        forwarder::placing::Queues::<forwarder::placing::NoQueue>::default(),
+        options,
+    );
+    let mut progress = Progress::new(io::stderr().is_terminal() && !arguments.json);
+    replay.run(&mut history, &forwarder, checkpoint, &mut progress).await
+}
+
+fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        let mut json: serde_json::Value = serde_json::from_str(&replayed.ledger.to_json())?;
+        if let Some(object) = json.as_object_mut() {
+            object.insert("dry_run".to_owned(), arguments.dry_run.into());
+            object.insert("bytes_read".to_owned(), replayed.volume.bytes.into());
+            object.insert("requests".to_owned(), replayed.volume.requests.into());
+            object.insert("bytes_sent".to_owned(), replayed.volume.bytes_sent.into());
+        }
+        writeln!(out, "{json}")?;
+    } else {
+        write_ledger(&replayed.ledger, arguments.dry_run, &mut out)?;
+        if arguments.dry_run {
+            writeln!(out, "\n{}", plan::estimate(&replayed.volume))?;
+        }
+    }
+    let Checkpoint { log_group, to_ms, done_before_ms, .. } = &replayed.checkpoint;
+    if *done_before_ms < *to_ms {
+        let millis = u64::try_from(*done_before_ms).unwrap_or_default();
+        let from = wire::timestamp::rfc3339_millis(millis.saturating_mul(1_000_000));
+        eprintln!(
+            "{log_group}: not finished; go on with --from {from}, or with the same --checkpoint"
+        );
+    }
+    Ok(if replayed.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Sends nothing, and measures what would be sent.
+struct Measure;
+
+/// As the client does by default.
+const GZIP_LEVEL: u32 = 6;
+
+impl Export for Measure {
+    async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
+        let bytes_sent = wire::gzip::compress(GZIP_LEVEL, request.bytes()).len();
+        Outcome { accepted: request.items(), requests_sent: 1, bytes_sent, ..Outcome::default() }
+    }
+}

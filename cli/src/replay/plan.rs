@@ -1,0 +1,247 @@
+//! Decides what a replay covers: its slices of time, where it goes on, what it costs, whether it has to ask.
+
+use crate::moment;
+use anyhow::{Context as _, bail};
+use forwarder::old_records::OldRecords;
+use serde::{Deserialize, Serialize};
+use std::io::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+const SHORTEST_SLICE_MS: i64 = 60_000;
+const LONGEST_SLICE_MS: i64 = 3_600_000;
+const SLICES: i64 = 100;
+
+/// A time range in slices: after each the checkpoint is written.
+pub(crate) fn slices(from_ms: i64, to_ms: i64) -> impl Iterator<Item = (i64, i64)> {
+    let length = (to_ms - from_ms) / SLICES;
+    let length = length.clamp(SHORTEST_SLICE_MS, LONGEST_SLICE_MS);
+    let mut next = from_ms;
+    std::iter::from_fn(move || {
+        let start = next;
+        next = start.saturating_add(length).min(to_ms);
+        (start < to_ms).then_some((start, next))
+    })
+}
+
+/// How far a replay came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Checkpoint {
+    /// Of this file.
+    pub(crate) version: u32,
+    pub(crate) log_group: String,
+    #[serde(default)]
+    pub(crate) pattern: Option<String>,
+    pub(crate) from_ms: i64,
+    pub(crate) to_ms: i64,
+    /// Everything before this was delivered.
+    pub(crate) done_before_ms: i64,
+}
+
+impl Checkpoint {
+    /// Of a replay that has just begun.
+    pub(crate) fn new(
+        log_group: &str,
+        pattern: Option<&str>,
+        from_ms: i64,
+        to_ms: i64,
+    ) -> anyhow::Result<Self> {
+        if from_ms >= to_ms {
+            bail!("--from is not before --to");
+        }
+        let (log_group, pattern) = (log_group.to_owned(), pattern.map(str::to_owned));
+        Ok(Self { version: 1, log_group, pattern, from_ms, to_ms, done_before_ms: from_ms })
+    }
+
+    /// Goes on where the file says; its range is the one that counts, since `2h` is another one now.
+    pub(crate) fn resume(self, path: &Path) -> anyhow::Result<Self> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(self),
+            Err(error) => return Err(error).with_context(|| path.display().to_string()),
+        };
+        let found: Self = serde_json::from_str(&text)
+            .with_context(|| format!("{} is no checkpoint of a replay", path.display()))?;
+        let is_same = found.version == self.version
+            && found.log_group == self.log_group
+            && found.pattern == self.pattern;
+        if !is_same {
+            bail!(
+                "{} is of another replay ({}): remove it, or name another file",
+                path.display(),
+                found.log_group
+            );
+        }
+        Ok(found)
+    }
+
+    /// Writes the file whole: one that was cut off would lose the place.
+    pub(crate) fn save(&self, path: &Path) -> anyhow::Result<()> {
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let directory = directory.unwrap_or(Path::new("."));
+        let save = || -> anyhow::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(directory)?;
+            file.write_all(serde_json::to_string(self)?.as_bytes())?;
+            file.persist(path)?;
+            Ok(())
+        };
+        save().with_context(|| format!("cannot write the checkpoint {}", path.display()))
+    }
+}
+
+/// What a replay reads and sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Volume {
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+    pub(crate) requests: usize,
+    /// As compressed.
+    pub(crate) bytes_sent: usize,
+}
+
+/// AWS's price for data that leaves a region to the internet, in USD a GB: us-east-1, the first 10 TB of a month, after
+/// the first 100 GB, which are free (Amazon EC2 pricing, "Data transfer"). FilterLogEvents itself has no price.
+const EGRESS_USD_PER_GB: f64 = 0.09;
+const GB: f64 = 1e9;
+
+/// The price of the data's way out, read by this machine and sent by it.
+#[expect(clippy::cast_precision_loss, reason = "an estimate")]
+pub(crate) fn estimate(volume: &Volume) -> String {
+    let megabytes = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
+    let egress = volume.bytes as f64 / GB * EGRESS_USD_PER_GB;
+    let twice = volume.bytes_sent as f64 / GB * EGRESS_USD_PER_GB;
+    format!(
+        "log events      {:>12}\n  of            {:>12}\nrequests        {:>12}\n  of            {:>12}, compressed\n\
+         cost of AWS: reading {egress:.2} USD from outside of AWS, sending {twice:.2} USD from inside\n\
+         assumed: {EGRESS_USD_PER_GB} USD a GB that leaves AWS (us-east-1, beyond the free 100 GB a month); nothing for\n\
+         FilterLogEvents, nor inside the region. What the backend asks for {} is not in it.",
+        volume.events,
+        megabytes(volume.bytes),
+        volume.requests,
+        megabytes(volume.bytes_sent),
+        megabytes(volume.bytes),
+    )
+}
+
+/// Whether a person has to be asked first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    No,
+    Question(String),
+    Refuse(String),
+}
+
+/// Who could be asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Person {
+    AtTerminal,
+    Nobody,
+    /// Has said yes already.
+    Agreed,
+}
+
+/// Whether to ask before records are sent that are this old; `window`: `None` where the backend takes any time.
+pub(crate) fn ask(
+    oldest: Duration,
+    window: Option<Duration>,
+    old_records: OldRecords,
+    person: Person,
+) -> Ask {
+    let Some(window) = window.filter(|window| oldest > *window) else { return Ask::No };
+    if person == Person::Agreed {
+        return Ask::No;
+    }
+    let (age, window) = (moment::words(oldest), moment::words(window));
+    let consequence = match old_records {
+        OldRecords::Keep => {
+            "discards them unless it is set up to take them (ZO_INGEST_ALLOWED_UPTO); they are sent with their own time. \
+             LAMBDA_OTLP_OLD_RECORDS=restamp gives them the present"
+        }
+        OldRecords::Restamp => "would discard them, so they get the present as their time",
+        OldRecords::Drop => "would discard them, so they are dropped here",
+    };
+    let text = format!(
+        "there are records of up to {age} ago, and the backend's window is {window} (LAMBDA_OTLP_INGEST_WINDOW): \
+         OpenObserve {consequence}"
+    );
+    match person {
+        Person::AtTerminal => Ask::Question(format!("{text}. Go on?")),
+        _ => Ask::Refuse(format!("{text}; --yes goes on")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slices_cover_the_range_without_gap() {
+        let check = |from: i64, to: i64, count: usize| {
+            let slices: Vec<_> = slices(from, to).collect();
+            assert_eq!(slices.len(), count, "{from}..{to}");
+            assert!(slices.windows(2).all(|pair| pair[0].1 == pair[1].0));
+            assert_eq!(slices.first().map(|slice| slice.0), (from < to).then_some(from));
+            assert_eq!(slices.last().map(|slice| slice.1), (from < to).then_some(to));
+        };
+        check(0, 0, 0);
+        check(5, 6, 1);
+        check(0, 60_000, 1);
+        check(0, 60_001, 2);
+        check(0, 7_200_000, 100);
+        check(0, 14 * 24 * 3_600_000, 336);
+    }
+
+    #[test]
+    fn a_replay_goes_on_where_its_file_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("checkpoint.json");
+        let fresh = || Checkpoint::new("/g", None, 100, 200).unwrap();
+        assert_eq!(fresh().resume(&path).unwrap(), fresh());
+        let before = Checkpoint { done_before_ms: 150, ..fresh() };
+        before.save(&path).unwrap();
+        let later = Checkpoint::new("/g", None, 130, 230).unwrap();
+        assert_eq!(later.resume(&path).unwrap(), before);
+        let other = [
+            Checkpoint { log_group: "/other".to_owned(), ..fresh() },
+            Checkpoint { pattern: Some("ERROR".to_owned()), ..fresh() },
+        ];
+        for other in other {
+            let error = other.resume(&path).unwrap_err().to_string();
+            assert!(error.contains("another replay (/g)"), "{error}");
+        }
+        std::fs::write(&path, "{}").unwrap();
+        assert!(fresh().resume(&path).is_err());
+        assert!(Checkpoint::new("/g", None, 200, 200).is_err());
+    }
+
+    #[test]
+    fn what_is_outside_the_window_is_asked_for() {
+        use OldRecords::{Keep, Restamp};
+        let hours = Duration::from_hours;
+        let check = |oldest, window: Option<u64>, policy, person, expected: &str| {
+            let found = match ask(hours(oldest), window.map(hours), policy, person) {
+                Ask::No => "no".to_owned(),
+                Ask::Question(text) => format!("question: {text}"),
+                Ask::Refuse(text) => format!("refuse: {text}"),
+            };
+            let words: Vec<&str> = expected.split(" … ").collect();
+            assert!(words.iter().all(|word| found.contains(word)), "{found}");
+        };
+        check(4, Some(5), Keep, Person::Nobody, "no");
+        check(6, None, Keep, Person::Nobody, "no");
+        check(6, Some(5), Keep, Person::Agreed, "no");
+        check(6, Some(5), Keep, Person::AtTerminal, "question: … 6h ago … 5h … discards");
+        check(30, Some(5), Restamp, Person::AtTerminal, "question: … 1d 6h … get the present");
+        check(6, Some(5), Keep, Person::Nobody, "refuse: … --yes");
+    }
+
+    #[test]
+    fn an_estimate_states_its_prices() {
+        let volume =
+            Volume { events: 3, bytes: 100_000_000_000, requests: 7, bytes_sent: 10_000_000_000 };
+        let text = estimate(&volume);
+        for part in ["reading 9.00 USD", "sending 0.90 USD", "assumed: 0.09 USD", "100000.0 MB"] {
+            assert!(text.contains(part), "{text}");
+        }
+    }
+}

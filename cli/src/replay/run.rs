@@ -1,0 +1,136 @@
+//! The loop of a replay: read, sort by stream, forward, note how far it came.
+
+use super::gathered::{Gathered, StreamEvents, as_delivered};
+use super::history::History;
+use super::plan::{Checkpoint, Volume, slices};
+use super::progress::Progress;
+use crate::forward::{TIME_FOR_EVENT, explain};
+use forwarder::forward::{Forwarder, Invocation};
+use forwarder::ledger::Ledger;
+use forwarder::outlet::Export;
+use forwarder::placing::NoQueue;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Forwarded before more is read.
+const ENOUGH_BYTES: usize = 8 * 1024 * 1024;
+/// The pieces of one line, and the lines of one stack trace, are closer together.
+const LINE_MS: i64 = 1000;
+
+/// How a log group is replayed.
+pub(crate) struct Replay<'a> {
+    pub(crate) account: String,
+    pub(crate) checkpoint_file: Option<&'a Path>,
+    pub(crate) rate: Option<u32>,
+    pub(crate) observed_unix_nano: u64,
+    pub(crate) stop: Arc<AtomicBool>,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub(crate) struct Replayed {
+    pub(crate) ledger: Ledger,
+    pub(crate) volume: Volume,
+    pub(crate) checkpoint: Checkpoint,
+    /// Whether all of it was forwarded and nothing was returned.
+    pub(crate) is_complete: bool,
+}
+
+impl Replay<'_> {
+    /// Replays what the checkpoint leaves to be done. Ends early where something is returned: what follows would be too.
+    pub(crate) async fn run<H: History, E: Export>(
+        &self,
+        history: &mut H,
+        forwarder: &Forwarder<E, NoQueue>,
+        checkpoint: Checkpoint,
+        progress: &mut Progress,
+    ) -> anyhow::Result<Replayed> {
+        let (from_ms, to_ms) = (checkpoint.from_ms, checkpoint.to_ms);
+        let (ledger, volume) = (Ledger::default(), Volume::default());
+        let mut replayed = Replayed { ledger, volume, checkpoint, is_complete: true };
+        let mut gathered = Gathered::default();
+        let mut next_at = Instant::now();
+        for (start, end) in slices(replayed.checkpoint.done_before_ms, to_ms) {
+            if self.stop.load(Ordering::Relaxed) {
+                replayed.is_complete = false;
+                break;
+            }
+            let mut next = None;
+            loop {
+                let page = history.page(start, end, next).await?;
+                for (stream, event) in page.events {
+                    gathered.add(stream, event);
+                }
+                next = page.next;
+                let is_last = next.is_none();
+                // A line that began before the end of the slice goes on in the next one.
+                let cut = match (is_last, end == to_ms) {
+                    (true, true) => i64::MAX,
+                    (true, false) => end - LINE_MS,
+                    (false, _) => gathered.newest_ms() - LINE_MS,
+                };
+                if is_last || gathered.bytes() >= ENOUGH_BYTES {
+                    for events in gathered.take_before(cut) {
+                        self.pace(&mut next_at, events.1.len()).await;
+                        self.forward(forwarder, events, &mut replayed).await?;
+                    }
+                    let done = replayed.volume.events;
+                    progress.show(cut.min(end) - from_ms, to_ms - from_ms, done);
+                }
+                if is_last || !replayed.is_complete {
+                    break;
+                }
+            }
+            if !replayed.is_complete {
+                break;
+            }
+            let done = if end == to_ms { to_ms } else { end - LINE_MS };
+            replayed.checkpoint.done_before_ms = done.max(replayed.checkpoint.done_before_ms);
+            if let Some(path) = self.checkpoint_file {
+                replayed.checkpoint.save(path)?;
+            }
+        }
+        progress.end();
+        Ok(replayed)
+    }
+
+    async fn pace(&self, next_at: &mut Instant, events: usize) {
+        let Some(rate) = self.rate.filter(|rate| *rate > 0) else { return };
+        tokio::time::sleep_until(*next_at).await;
+        let count = u32::try_from(events).unwrap_or(u32::MAX);
+        *next_at = Instant::now() + Duration::from_secs(1).saturating_mul(count) / rate;
+    }
+
+    async fn forward<E: Export>(
+        &self,
+        forwarder: &Forwarder<E, NoQueue>,
+        (stream, events): StreamEvents,
+        replayed: &mut Replayed,
+    ) -> anyhow::Result<()> {
+        let Replayed { ledger, volume, checkpoint, is_complete } = replayed;
+        volume.events += events.len();
+        volume.bytes += events.iter().map(|event| event.message.len()).sum::<usize>();
+        let event = as_delivered(&self.account, &checkpoint.log_group, &stream, &events)?;
+        let deadline = Instant::now() + TIME_FOR_EVENT;
+        let invocation = Invocation {
+            observed_unix_nano: self.observed_unix_nano,
+            deadline,
+            queue_deadline: deadline,
+            account: None,
+        };
+        let report = forwarder.forward(event, &invocation).await;
+        explain(&format_args!("{} {stream}", checkpoint.log_group), &report);
+        volume.requests += report.requests_sent;
+        volume.bytes_sent += report.bytes_sent;
+        *is_complete &= report.is_complete();
+        *ledger += report.account.total;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;

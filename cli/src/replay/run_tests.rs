@@ -1,0 +1,118 @@
+use super::super::history::Page;
+use super::*;
+use backend::{Fate, Outcome, Reason};
+use forwarder::outlet::{DEFAULT_DESTINATION, Outlet};
+use forwarder::placing::Queues;
+use forwarder::source::LogEvent;
+use std::sync::Mutex;
+use wire::{Logs, Request};
+
+const MINUTE: i64 = 60_000;
+
+/// Log events of two streams, one each second of the range, in pages of 50.
+struct Seconds;
+
+impl History for Seconds {
+    async fn page(&mut self, from: i64, to: i64, next: Option<String>) -> anyhow::Result<Page> {
+        let start = next.map_or(from, |next| next.parse().unwrap());
+        let seconds = (start..to).filter(|ms| ms % 1000 == 0);
+        let event = |timestamp_ms: i64| {
+            let message = format!("line {timestamp_ms}");
+            let event = LogEvent { id: timestamp_ms.to_string(), timestamp_ms, message };
+            (format!("stream{}", timestamp_ms / 1000 % 2), event)
+        };
+        let events: Vec<_> = seconds.take(50).map(event).collect();
+        let last = events.last().map_or(to, |(_, event)| event.timestamp_ms + 1);
+        Ok(Page { next: (events.len() == 50).then(|| last.to_string()), events })
+    }
+}
+
+/// Takes requests, until it takes no more.
+#[derive(Default)]
+struct Backend {
+    times: Mutex<Vec<u64>>,
+    takes: usize,
+}
+
+impl Export for &Backend {
+    async fn export(&self, _: Option<&str>, request: Request, _: Instant) -> Outcome {
+        let mut times = self.times.lock().unwrap();
+        if times.len() >= self.takes {
+            return Outcome::unsent(request, Reason::Deadline, Fate::Park);
+        }
+        let decoded = request.decode::<Logs>().unwrap().unwrap();
+        let scopes = decoded.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+        times.extend(scopes.flat_map(|scope| scope.log_records).map(|r| r.time_unix_nano));
+        Outcome { accepted: request.items(), ..Outcome::default() }
+    }
+}
+
+async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) -> Replayed {
+    let variables = std::collections::HashMap::from([(
+        "LAMBDA_OTLP_ENDPOINT".to_owned(),
+        "http://127.0.0.1/".to_owned(),
+    )]);
+    let config = forwarder::config::Config::from_source(&variables).0.unwrap();
+    let outlet = Outlet {
+        name: DEFAULT_DESTINATION.to_owned(),
+        export: backend,
+        profile: config.destination.profile,
+        max_request_bytes: 4 << 20,
+    };
+    let options = forwarder::options(&config);
+    let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
+    let replay = Replay {
+        account: "123456789012".to_owned(),
+        checkpoint_file: file,
+        rate: None,
+        observed_unix_nano: 1,
+        stop: Arc::default(),
+    };
+    replay.run(&mut Seconds, &forwarder, checkpoint, &mut Progress::new(false)).await.unwrap()
+}
+
+fn seconds(from: i64, to: i64) -> Vec<u64> {
+    (from..to)
+        .filter(|ms| ms % 1000 == 0)
+        .map(|ms| u64::try_from(ms).unwrap() * 1_000_000)
+        .collect()
+}
+
+#[tokio::test]
+async fn every_log_event_of_the_range_is_forwarded_once() {
+    let backend = Backend { takes: usize::MAX, ..Backend::default() };
+    let checkpoint = Checkpoint::new("/g", None, MINUTE, 6 * MINUTE + 500).unwrap();
+    let replayed = replay(&backend, checkpoint, None).await;
+    let mut times = backend.times.into_inner().unwrap();
+    times.sort_unstable();
+    assert_eq!(times, seconds(MINUTE, 6 * MINUTE + 500));
+    assert!(replayed.is_complete);
+    assert_eq!(replayed.ledger.accepted, times.len());
+    assert_eq!(replayed.volume.events, times.len());
+    assert_eq!(replayed.checkpoint.done_before_ms, 6 * MINUTE + 500);
+}
+
+#[tokio::test]
+async fn what_was_not_taken_is_forwarded_by_the_next_run() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("checkpoint");
+    let checkpoint = || Checkpoint::new("/g", None, 0, 6 * MINUTE).unwrap();
+    let broken = Backend { takes: 100, ..Backend::default() };
+    let replayed = replay(&broken, checkpoint(), Some(&file)).await;
+    assert!(!replayed.is_complete);
+    assert!(replayed.ledger.returned > 0);
+
+    let backend = Backend { takes: usize::MAX, ..Backend::default() };
+    let resumed = checkpoint().resume(&file).unwrap();
+    assert_eq!(resumed, replayed.checkpoint);
+    assert!(resumed.done_before_ms > 0, "the first slices were delivered");
+    let replayed = replay(&backend, resumed.clone(), Some(&file)).await;
+    assert!(replayed.is_complete);
+    let (first, second) = (broken.times.into_inner().unwrap(), backend.times.into_inner().unwrap());
+    let mut all: Vec<u64> = first.iter().chain(&second).copied().collect();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all, seconds(0, 6 * MINUTE));
+    let done = u64::try_from(resumed.done_before_ms).unwrap() * 1_000_000;
+    assert!(second.iter().all(|time| *time >= done), "what was done is not sent again");
+}
