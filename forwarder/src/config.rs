@@ -21,6 +21,12 @@ const OWN: &[Variable] = &[
         doc: "`legacy` also writes the metric names of the older OpenObserve extension, as gauges.",
     },
     Variable {
+        name: "LAMBDA_OTLP_JOIN_STACK_TRACES",
+        default: Some("true"),
+        kind: Kind::Switch,
+        doc: "The lines of a stack trace that arrive as log events of their own, close together, become one log record.",
+    },
+    Variable {
         name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
         default: None,
         kind: Kind::Text,
@@ -60,6 +66,8 @@ pub struct Config {
     pub platform: platform::Options,
     /// The region of the forwarder, and so of the log groups.
     pub region: Option<String>,
+    /// Whether the lines of a stack trace become one log record.
+    pub join_stack_traces: bool,
     /// Log groups of the delivery path: the forwarder's own, and those named.
     pub own_log_groups: Vec<String>,
     /// Level of the own log.
@@ -98,6 +106,7 @@ impl Config {
         ];
         let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN);
         let region = reader.string_if_set("AWS_REGION");
+        let join_stack_traces = reader.bool("LAMBDA_OTLP_JOIN_STACK_TRACES");
         let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
         let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
@@ -109,7 +118,7 @@ impl Config {
             Profile::Otlp => platform::Shape::Otlp,
         };
         let platform = platform::Options { shape, names, platform_logs_all };
-        Some(Self { destination, platform, region, own_log_groups, log_level })
+        Some(Self { destination, platform, region, join_stack_traces, own_log_groups, log_level })
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::ledger::Ledger;
 use crate::shift::{self, TimeShift};
 use crate::source::{Envelope, LogBatch, LogEvent, MessageType};
+use crate::stack_traces::Trace;
 use platform::{Converter, Identity, Undecodable};
 use wire::{
     Joined, Limits, LineReading, Logs, Metrics, Rejoin, Request, Signal, UndecodableLine, read_line,
@@ -19,6 +20,10 @@ pub struct ConvertOptions {
     pub limits: Limits,
     /// Moves all times; for replaying old samples.
     pub time_shift: TimeShift,
+    /// Whether the lines of a stack trace that are log events of their own become one log record.
+    pub join_stack_traces: bool,
+    /// In place of the service name that log group and stream suggest.
+    pub service_name: Option<String>,
 }
 
 /// Decoded requests of this size are delivered before more log events are decoded: a line of a
@@ -95,12 +100,15 @@ pub fn convert(
         let ledger = Ledger { events: taken, consumed: taken, ..Ledger::default() };
         return Converted { taken, ledger, window, ..Converted::default() };
     }
-    let identity = Identity::of(&platform::Source {
+    let mut identity = Identity::of(&platform::Source {
         account: &envelope.owner,
         region: envelope.region.as_deref().or(options.region.as_deref()),
         log_group: &envelope.log_group,
         log_stream: &envelope.log_stream,
     });
+    if let Some(name) = &options.service_name {
+        identity.service_name.clone_from(name);
+    }
     let service_name = identity.service_name.clone();
     let others = Converter::new(identity, options.platform, observed_unix_nano)
         .with_window(std::mem::take(&mut window.platform));
@@ -110,6 +118,7 @@ pub fn convert(
         others,
         window,
         converted: Converted { service_name, ..Converted::default() },
+        trace: None,
     };
     for event in events {
         stream.take(event);
@@ -118,6 +127,7 @@ pub fn convert(
             break;
         }
     }
+    stream.end_trace();
     let Stream { others, mut window, mut converted, .. } = stream;
     converted.ledger.events = held_before + converted.taken - window.held.len();
     let rest = others.finish();
@@ -138,17 +148,19 @@ pub fn convert(
 }
 
 /// The log events of one stream on their way to requests.
-struct Stream<'o> {
+struct Stream<'o, 'e> {
     options: &'o ConvertOptions,
     /// Takes what is no OTLP line.
     others: Converter,
     window: Window,
     converted: Converted,
+    /// Plain text that the next lines may belong to.
+    trace: Option<Trace<'e>>,
 }
 
-impl Stream<'_> {
+impl<'e> Stream<'_, 'e> {
     /// Takes an event, which may be a piece of a line that was cut into neighbouring events.
-    fn take(&mut self, event: &LogEvent) {
+    fn take(&mut self, event: &'e LogEvent) {
         if self.window.rejoin.is_waiting() {
             match self.window.rejoin.go_on(&event.message, &self.options.limits) {
                 Joined::More => {
@@ -156,6 +168,7 @@ impl Stream<'_> {
                     return;
                 }
                 Joined::Whole(reading) => {
+                    self.end_trace();
                     let held = std::mem::take(&mut self.window.held);
                     // The first event stands for the line, the others become no item.
                     self.converted.ledger.consumed += held.len();
@@ -163,6 +176,7 @@ impl Stream<'_> {
                     return;
                 }
                 Joined::Broken => {
+                    self.end_trace();
                     for mut held in std::mem::take(&mut self.window.held) {
                         let reading = read_line(&held.message, &self.options.limits);
                         // A later piece does not say that it belongs to a line.
@@ -177,10 +191,43 @@ impl Stream<'_> {
         let reading = read_line(&event.message, &self.options.limits);
         let begins = |reading| self.window.rejoin.begin(&event.message, reading);
         if !self.window.at_end && reading.as_ref().is_some_and(begins) {
+            self.end_trace();
             self.window.held.push(event.clone());
             return;
         }
-        self.take_alone(event, reading);
+        match reading {
+            Some(reading) => {
+                self.end_trace();
+                self.take_reading(event, reading);
+            }
+            None => self.take_text(event),
+        }
+    }
+
+    /// Takes plain text, which may be a line of a stack trace.
+    fn take_text(&mut self, event: &'e LogEvent) {
+        if !self.options.join_stack_traces {
+            self.others.log_event(&log_event(event, &event.message, self.options));
+            return;
+        }
+        if self.trace.as_mut().is_some_and(|trace| trace.go_on(event)) {
+            return;
+        }
+        self.end_trace();
+        self.trace = Trace::begin(event);
+        if self.trace.is_none() {
+            self.others.log_event(&log_event(event, &event.message, self.options));
+        }
+    }
+
+    /// Nothing more belongs to the text that waits.
+    fn end_trace(&mut self) {
+        if let Some(trace) = self.trace.take() {
+            let (event, text, joined) = trace.end();
+            // The first event stands for the text, the others become no item.
+            self.converted.ledger.consumed += joined;
+            self.others.log_event(&log_event(event, text, self.options));
+        }
     }
 
     fn take_alone(&mut self, event: &LogEvent, reading: Option<LineReading>) {

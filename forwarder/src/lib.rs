@@ -31,6 +31,7 @@ pub mod report;
 pub mod rules;
 pub mod shift;
 pub mod source;
+mod stack_traces;
 mod times;
 
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub fn options(config: &config::Config) -> forward::Options {
         convert: convert::ConvertOptions {
             platform: config.platform,
             region: config.region.clone(),
+            join_stack_traces: config.join_stack_traces,
             ..convert::ConvertOptions::default()
         },
         own_log_groups: config.own_log_groups.clone(),

@@ -1,0 +1,280 @@
+//! Joins a stack trace whose lines came as log events of their own.
+//!
+//! A runtime that writes plain text to stderr makes one log event a line (Lambda Developer Guide, "OS-only runtimes");
+//! a stack trace of forty lines would be forty log records, none of which says what happened. Blank lines between are
+//! left out.
+
+use crate::source::LogEvent;
+use std::borrow::Cow;
+
+/// Longest joined text, and most lines of one.
+const MOST_BYTES: usize = 256 * 1024;
+const MOST_LINES: usize = 1000;
+
+/// Lines of one stack trace come within so many milliseconds of each other.
+const MOST_GAP_MS: i64 = 1000;
+
+/// The text that may be the beginning of a stack trace, with the lines that belong to it.
+#[derive(Debug)]
+pub(crate) struct Trace<'e> {
+    event: &'e LogEvent,
+    text: Cow<'e, str>,
+    lines: usize,
+    last_ms: i64,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Any text so far.
+    Text,
+    /// In the frames of a trace.
+    Frames,
+    /// In the frames of a Python traceback, whose end is the line that names the exception.
+    Traceback,
+    /// Behind the line that names the exception: only a chained traceback goes on.
+    Named,
+    /// Behind the words that announce a chained traceback.
+    Chained,
+}
+
+impl<'e> Trace<'e> {
+    /// The event, if a stack trace may begin with it.
+    pub(crate) fn begin(event: &'e LogEvent) -> Option<Self> {
+        let text = event.message.as_str();
+        let may_begin = !text.trim_start().starts_with(['{', '[']) && !is_platform(text);
+        let state = if is_traceback(text) { State::Traceback } else { State::Text };
+        may_begin.then_some(Self {
+            event,
+            text: Cow::Borrowed(text),
+            lines: 1,
+            last_ms: event.timestamp_ms,
+            state,
+        })
+    }
+
+    /// Takes the event, if it goes on with the trace.
+    pub(crate) fn go_on(&mut self, event: &LogEvent) -> bool {
+        let line = event.message.trim_end_matches(['\r', '\n']);
+        let is_near = event.timestamp_ms.abs_diff(self.last_ms) <= MOST_GAP_MS.unsigned_abs();
+        let has_room =
+            self.lines < MOST_LINES && self.text.len() + line.len() < MOST_BYTES && is_near;
+        let Some(state) = self.state.after(line).filter(|_| has_room) else { return false };
+        let text = self.text.to_mut();
+        text.truncate(text.trim_end_matches(['\r', '\n']).len());
+        text.push('\n');
+        text.push_str(line);
+        self.state = state;
+        self.lines += 1;
+        self.last_ms = event.timestamp_ms;
+        true
+    }
+
+    /// The first event, the whole text, and the number of lines that were joined to it.
+    pub(crate) fn end(&self) -> (&'e LogEvent, &str, usize) {
+        (self.event, &self.text, self.lines - 1)
+    }
+}
+
+impl State {
+    /// Where the trace stands after a line; `None` if the line does not belong to it.
+    fn after(self, line: &str) -> Option<Self> {
+        if is_traceback(line) {
+            // Behind a whole trace another one is another error's, unless it was announced.
+            return matches!(self, Self::Text | Self::Chained).then_some(Self::Traceback);
+        }
+        let is_blank = line.trim().is_empty();
+        match self {
+            Self::Traceback if is_blank || line.starts_with([' ', '\t']) => Some(self),
+            Self::Traceback if is_platform(line) => None,
+            Self::Traceback => Some(Self::Named),
+            Self::Named | Self::Chained if is_blank => Some(self),
+            Self::Named if announces_another(line) => Some(Self::Chained),
+            Self::Text | Self::Frames | Self::Named if is_frame(line) => Some(Self::Frames),
+            Self::Text | Self::Frames | Self::Named | Self::Chained => None,
+        }
+    }
+}
+
+fn is_traceback(line: &str) -> bool {
+    line.contains("Traceback (most recent call last):")
+}
+
+/// Between two tracebacks of Python.
+fn announces_another(line: &str) -> bool {
+    line.starts_with("During handling of the above exception")
+        || line.starts_with("The above exception was the direct cause")
+}
+
+/// A line that only a stack trace has: of Java, Kotlin, Node, .NET, Ruby, Go or Rust.
+fn is_frame(line: &str) -> bool {
+    let trimmed = line.trim_start();
+    let is_indented = trimmed.len() < line.len();
+    if !is_indented {
+        return ["Caused by: ", "Suppressed: ", "--- End of ", "goroutine "]
+            .iter()
+            .any(|beginning| trimmed.starts_with(beginning));
+    }
+    let has_beginning = ["at ", "from ", "Caused by: ", "Suppressed: ", "--- End of ", "---> "]
+        .iter()
+        .any(|beginning| trimmed.starts_with(beginning));
+    has_beginning || is_omission(trimmed) || is_numbered(trimmed) || is_go_file(trimmed)
+}
+
+/// `... 12 more`, `... 3 common frames omitted`
+fn is_omission(line: &str) -> bool {
+    line.strip_prefix("... ").is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
+/// `12: core::panicking::panic`
+fn is_numbered(line: &str) -> bool {
+    let digits = line.len() - line.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    digits > 0 && digits <= 4 && line.get(digits..).is_some_and(|rest| rest.starts_with(": "))
+}
+
+/// `/src/main.go:12 +0x1d`
+fn is_go_file(line: &str) -> bool {
+    line.starts_with('/') && line.contains(".go:")
+}
+
+/// Lambda's own lines belong to nobody else.
+fn is_platform(line: &str) -> bool {
+    [
+        "START RequestId: ",
+        "END RequestId: ",
+        "REPORT RequestId: ",
+        "INIT_START ",
+        "INIT_REPORT ",
+        "RESTORE_",
+    ]
+    .iter()
+    .any(|beginning| line.starts_with(beginning))
+        || line.contains(" Task timed out after ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Joins the lines, which come a millisecond after each other.
+    #[track_caller]
+    fn check(lines: &[&str], expected: &[&str]) {
+        let events: Vec<_> = (0_i64..)
+            .zip(lines)
+            .map(|(timestamp_ms, line)| LogEvent {
+                timestamp_ms,
+                message: format!("{line}\n"),
+                ..LogEvent::default()
+            })
+            .collect();
+        let mut joined: Vec<String> = Vec::new();
+        let mut trace: Option<Trace<'_>> = None;
+        for event in &events {
+            if trace.as_mut().is_some_and(|trace| trace.go_on(event)) {
+                continue;
+            }
+            joined.extend(trace.map(|trace| trace.end().1.trim_end().to_owned()));
+            trace = Trace::begin(event);
+            if trace.is_none() {
+                joined.push(event.message.trim_end().to_owned());
+            }
+        }
+        joined.extend(trace.map(|trace| trace.end().1.trim_end().to_owned()));
+        assert_eq!(joined, expected);
+    }
+
+    #[test]
+    fn the_traces_of_all_languages_are_joined() {
+        check(
+            &[
+                "before",
+                "java.lang.IllegalStateException: no stock",
+                "\tat shop.Orders.place(Orders.java:12)",
+                "\t... 12 more",
+                "Caused by: java.io.IOException: closed",
+                "\tat shop.Db.read(Db.java:7)",
+                "behind",
+            ],
+            &[
+                "before",
+                "java.lang.IllegalStateException: no stock\n\tat shop.Orders.place(Orders.java:12)\n\t... 12 more\nCaused by: java.io.IOException: closed\n\tat shop.Db.read(Db.java:7)",
+                "behind",
+            ],
+        );
+        check(
+            &[
+                "Traceback (most recent call last):",
+                "  File \"/var/task/shop.py\", line 3, in handler",
+                "    raise ValueError(\"no\")",
+                "ValueError: no",
+                "",
+                "During handling of the above exception, another exception occurred:",
+                "",
+                "Traceback (most recent call last):",
+                "  File \"/var/task/shop.py\", line 9, in handler",
+                "KeyError: 'x'",
+                "behind",
+            ],
+            &[
+                "Traceback (most recent call last):\n  File \"/var/task/shop.py\", line 3, in handler\n    raise ValueError(\"no\")\nValueError: no\nDuring handling of the above exception, another exception occurred:\nTraceback (most recent call last):\n  File \"/var/task/shop.py\", line 9, in handler\nKeyError: 'x'",
+                "behind",
+            ],
+        );
+        check(
+            &[
+                "TypeError: x is undefined",
+                "    at handler (/var/task/index.js:3:9)",
+                "    at node:internal/x:1:2",
+            ],
+            &[
+                "TypeError: x is undefined\n    at handler (/var/task/index.js:3:9)\n    at node:internal/x:1:2",
+            ],
+        );
+        check(
+            &[
+                "thread 'main' panicked at src/main.rs:2:5:",
+                "stack backtrace:",
+                "   0: core::panicking::panic",
+                "             at /rustc/core.rs:1:2",
+            ],
+            &[
+                "thread 'main' panicked at src/main.rs:2:5:",
+                "stack backtrace:\n   0: core::panicking::panic\n             at /rustc/core.rs:1:2",
+            ],
+        );
+        check(
+            &["panic: no stock", "goroutine 1 [running]:", "\t/src/main.go:12 +0x1d"],
+            &["panic: no stock\ngoroutine 1 [running]:\n\t/src/main.go:12 +0x1d"],
+        );
+    }
+
+    #[test]
+    fn other_lines_stay_alone() {
+        check(&["a", "b"], &["a", "b"]);
+        check(&["list:", "  one", "  two"], &["list:", "  one", "  two"]);
+        check(&["{\"a\":1}", "\tat x"], &["{\"a\":1}", "\tat x"]);
+        check(&["END RequestId: 1", "\tat x"], &["END RequestId: 1", "\tat x"]);
+        check(
+            &["Traceback (most recent call last):", "  File \"x\"", "REPORT RequestId: 1"],
+            &["Traceback (most recent call last):\n  File \"x\"", "REPORT RequestId: 1"],
+        );
+        check(
+            &["Traceback (most recent call last):", "  File \"x\"", "E: 1", "next line"],
+            &["Traceback (most recent call last):\n  File \"x\"\nE: 1", "next line"],
+        );
+    }
+
+    #[test]
+    fn a_line_much_later_is_another_ones() {
+        let event = |timestamp_ms, message: &str| LogEvent {
+            timestamp_ms,
+            message: message.to_owned(),
+            ..LogEvent::default()
+        };
+        let first = event(0, "E: 1");
+        let mut trace = Trace::begin(&first).unwrap();
+        assert!(trace.go_on(&event(1000, "\tat x")));
+        assert!(!trace.go_on(&event(2001, "\tat y")));
+        assert_eq!(trace.end().2, 1);
+    }
+}
