@@ -137,6 +137,10 @@ impl<T: Transport + Send, S: SecretService> Export for Authorized<T, S> {
     async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
         Authorized::export(self, stream, request, deadline).await
     }
+
+    fn drop_connections(&self) {
+        Export::drop_connections(&self.client);
+    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //! forwarder must not eat the account's concurrency.
 
 use backend::{Fate, Outcome};
-use std::collections::HashMap;
 
 /// So many failed deliveries in a row, and the next ones are parked at once (design §7, "Budget").
 const MOST_FAILURES: u32 = 3;
@@ -44,9 +43,9 @@ impl Breaker {
         Admission::Probe
     }
 
-    /// Notes how a delivery that was sent ended.
-    pub fn record(&mut self, outcome: &Outcome, now_unix_nano: u64) {
-        match verdict(outcome) {
+    /// Notes whether the destination took something of a delivery; `None` where it does not tell.
+    pub fn note(&mut self, took_something: Option<bool>, now_unix_nano: u64) {
+        match took_something {
             Some(true) => self.failures = 0,
             Some(false) => {
                 self.failures = self.failures.saturating_add(1);
@@ -66,7 +65,7 @@ impl Breaker {
 
 /// Whether the destination takes telemetry: it accepted an item, or refused one for what it is. `None` where the delivery
 /// does not tell.
-fn verdict(outcome: &Outcome) -> Option<bool> {
+pub(crate) fn verdict(outcome: &Outcome) -> Option<bool> {
     let has_judged = outcome
         .parts
         .iter()
@@ -77,17 +76,6 @@ fn verdict(outcome: &Outcome) -> Option<bool> {
     // What was never sent, since the deadline had come, says nothing of the destination.
     let was_tried = outcome.requests_sent > 0 && !outcome.parts.is_empty();
     was_tried.then_some(false)
-}
-
-/// One breaker a destination.
-#[derive(Clone, Debug, Default)]
-pub struct Breakers(HashMap<String, Breaker>);
-
-impl Breakers {
-    /// The breaker of this destination. Names come from the settings, so there are few.
-    pub fn of(&mut self, destination: &str) -> &mut Breaker {
-        self.0.entry(destination.to_owned()).or_default()
-    }
 }
 
 #[cfg(test)]
@@ -122,12 +110,12 @@ mod tests {
         let mut breaker = Breaker::default();
         for _ in 0..2 {
             assert_eq!(breaker.admit(SECOND), Admission::Send);
-            breaker.record(&failed(), SECOND);
+            breaker.note(verdict(&failed()), SECOND);
         }
-        breaker.record(&outcome(1, &[Fate::Park], 1), SECOND);
+        breaker.note(verdict(&outcome(1, &[Fate::Park], 1)), SECOND);
         for _ in 0..3 {
             assert_eq!(breaker.admit(SECOND), Admission::Send);
-            breaker.record(&failed(), SECOND);
+            breaker.note(verdict(&failed()), SECOND);
         }
         assert!(breaker.is_open());
         assert_eq!(breaker.admit(SECOND), Admission::Park);
@@ -136,26 +124,26 @@ mod tests {
     #[test]
     fn it_probes_every_half_minute_and_one_success_closes_it() {
         let mut breaker = Breaker::default();
-        (0..3).for_each(|_| breaker.record(&failed(), 100 * SECOND));
+        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND));
         assert_eq!(breaker.admit(130 * SECOND - 1), Admission::Park);
         assert_eq!(breaker.admit(130 * SECOND), Admission::Probe);
         // One at a time, also while it is out.
         assert_eq!(breaker.admit(130 * SECOND), Admission::Park);
-        breaker.record(&failed(), 135 * SECOND);
+        breaker.note(verdict(&failed()), 135 * SECOND);
         assert_eq!(breaker.admit(159 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(160 * SECOND), Admission::Probe);
-        breaker.record(&outcome(1, &[], 1), 161 * SECOND);
+        breaker.note(verdict(&outcome(1, &[], 1)), 161 * SECOND);
         assert!(!breaker.is_open());
         assert_eq!(breaker.admit(161 * SECOND), Admission::Send);
         // And it takes three failures again.
-        breaker.record(&failed(), 162 * SECOND);
+        breaker.note(verdict(&failed()), 162 * SECOND);
         assert_eq!(breaker.admit(162 * SECOND), Admission::Send);
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_end_the_probing() {
         let mut breaker = Breaker::default();
-        (0..3).for_each(|_| breaker.record(&failed(), 100 * SECOND));
+        (0..3).for_each(|_| breaker.note(verdict(&failed()), 100 * SECOND));
         assert_eq!(breaker.admit(SECOND), Admission::Probe);
         assert_eq!(breaker.admit(2 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(31 * SECOND), Admission::Probe);
@@ -177,13 +165,5 @@ mod tests {
         check(1, &[Park], 2, Some(true));
         check(0, &[DeadLetter], 1, Some(true));
         check(0, &[DeadLetterPartial, Park], 2, Some(true));
-    }
-
-    #[test]
-    fn destinations_do_not_share_a_breaker() {
-        let mut breakers = Breakers::default();
-        (0..3).for_each(|_| breakers.of("a").record(&failed(), SECOND));
-        assert_eq!(breakers.of("a").admit(SECOND), Admission::Park);
-        assert_eq!(breakers.of("b").admit(SECOND), Admission::Send);
     }
 }

@@ -1,10 +1,16 @@
 //! The forwarder's variables: one table, read once.
 
+use crate::old_records::{OLD_RECORDS, Policy};
+use crate::parking::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL, SqsQueue};
+use crate::placing::Queues;
 use backend::{DESTINATION, Destination, Profile};
+use secrets::{AWS, AwsSettings, SECRETS};
 use settings::{InvalidSettings, InvalidVariable, Kind, Reader, Source, Table, Variable, Warning};
+use std::sync::Arc;
+use std::time::Duration;
 
-/// All variables of the forwarder: where it sends, then how it converts.
-pub const TABLE: Table = Table::new(&[DESTINATION, OWN, LAMBDA]);
+/// All variables of the forwarder: where it sends, where it keeps what is not taken, how it converts.
+pub const TABLE: Table = Table::new(&[DESTINATION, QUEUES, OLD_RECORDS, OWN, SECRETS, LAMBDA, AWS]);
 
 const OWN: &[Variable] = &[
     Variable {
@@ -64,6 +70,14 @@ pub struct Config {
     pub destination: Destination,
     /// How Lambda's own events are converted.
     pub platform: platform::Options,
+    /// Who asks AWS's services for secrets, and where they are.
+    pub aws: AwsSettings,
+    /// How long a secret is used before it is read again.
+    pub secret_lifetime: Duration,
+    /// Keep what the backend does not take.
+    pub queues: Queues<Arc<SqsQueue>>,
+    /// What is done with records that the default destination does not take for their age.
+    pub old_records: Policy,
     /// The region of the forwarder, and so of the log groups.
     pub region: Option<String>,
     /// Whether the lines of a stack trace become one log record.
@@ -94,6 +108,11 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         use tracing::Level;
         let destination = Destination::read(reader);
+        let aws = AwsSettings::read(reader);
+        let secret_lifetime = secrets::secret_lifetime(reader);
+        let retry = SqsQueue::read(reader, RETRY_QUEUE_URL).map(Arc::new);
+        let dead_letters = SqsQueue::read(reader, DEAD_LETTER_QUEUE_URL).map(Arc::new);
+        let queues = Queues { retry, dead_letters };
         let names = [("current", platform::Names::Current), ("legacy", platform::Names::Legacy)];
         let names = reader.choice("LAMBDA_OTLP_NAMES", &names, platform::Names::Current);
         let platform_logs = [("reports", false), ("all", true)];
@@ -117,8 +136,20 @@ impl Config {
             Profile::OpenObserve => platform::Shape::OpenObserve,
             Profile::Otlp => platform::Shape::Otlp,
         };
+        let old_records = Policy::read(reader, destination.profile);
         let platform = platform::Options { shape, names, platform_logs_all };
-        Some(Self { destination, platform, region, join_stack_traces, own_log_groups, log_level })
+        Some(Self {
+            destination,
+            platform,
+            aws,
+            secret_lifetime,
+            queues,
+            old_records,
+            region,
+            join_stack_traces,
+            own_log_groups,
+            log_level,
+        })
     }
 }
 

@@ -1,8 +1,11 @@
 //! Sends what a delivery became: merged, each destination and signal at once, one deadline.
 
+use crate::breaker::{Admission, verdict};
 use crate::ledger::{Account, Ledger};
+use crate::old_records::Sorted;
 use crate::outlet::{Export, Outlet};
 use crate::parking::Origin;
+use backend::{Fate, Outcome, Reason};
 use std::sync::Arc;
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
@@ -46,6 +49,20 @@ pub(crate) struct Delivered {
     pub(crate) requests_sent: usize,
     /// Bytes of their bodies.
     pub(crate) bytes_sent: usize,
+    /// Whether the destination takes telemetry; `None` where this does not tell.
+    verdict: Option<bool>,
+}
+
+/// When things are, and have to be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Times {
+    /// The time of the delivery.
+    pub(crate) now_unix_nano: u64,
+    /// When the last request must have ended.
+    pub(crate) deadline: Instant,
+    /// Whether there is a queue for what is not taken: without one it is no use to leave a destination
+    /// alone, since whoever invoked the forwarder tries again.
+    pub(crate) has_retry_queue: bool,
 }
 
 /// Requests that may be merged: of one destination, stream and signal.
@@ -66,10 +83,13 @@ const MOST_AT_ONCE: usize = 6;
 pub(crate) async fn deliver<E: Export>(
     outlets: &[Outlet<E>],
     outgoing: Vec<Outgoing>,
-    deadline: Instant,
+    times: Times,
 ) -> Delivered {
     let mut delivered = Delivered::default();
-    let mut groups = group(outgoing).into_iter();
+    let groups = group(outgoing);
+    let admissions = admissions(outlets, &groups, times);
+    let mut groups = groups.into_iter();
+    let mut verdicts = vec![None; outlets.len()];
     let mut running = futures_util::stream::FuturesUnordered::new();
     loop {
         while running.len() < MOST_AT_ONCE
@@ -77,14 +97,43 @@ pub(crate) async fn deliver<E: Export>(
         {
             // A destination of that position is there: `outgoing` was made of the same list.
             if let Some(outlet) = outlets.get(group.outlet) {
-                running.push(send(outlet, group, deadline));
+                let admission = admissions.get(group.outlet).copied().flatten();
+                running.push(send(outlet, admission, group, times));
             }
         }
         match futures_util::StreamExt::next(&mut running).await {
-            Some(part) => delivered.take(part),
-            None => return delivered,
+            Some((outlet, part)) => {
+                if let Some(verdict) = verdicts.get_mut(outlet) {
+                    // One signal that is taken says that the destination is there.
+                    *verdict = (*verdict).max(part.verdict);
+                }
+                delivered.take(part);
+            }
+            None => break,
         }
     }
+    if times.has_retry_queue {
+        for (outlet, verdict) in outlets.iter().zip(verdicts) {
+            outlet.breaker().note(verdict, times.now_unix_nano);
+        }
+    }
+    delivered
+}
+
+/// Whether each destination that something goes to is sent to: one that took nothing of late is left
+/// alone, where there is a queue to keep what is for it.
+fn admissions<E>(outlets: &[Outlet<E>], groups: &[Group], times: Times) -> Vec<Option<Admission>> {
+    let admission = |(position, outlet): (usize, &Outlet<E>)| {
+        let is_used = groups.iter().any(|group| group.outlet == position);
+        is_used.then(|| {
+            if times.has_retry_queue {
+                outlet.breaker().admit(times.now_unix_nano)
+            } else {
+                Admission::Send
+            }
+        })
+    };
+    outlets.iter().enumerate().map(admission).collect()
 }
 
 impl Delivered {
@@ -122,18 +171,39 @@ fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
     groups
 }
 
-async fn send<E: Export>(outlet: &Outlet<E>, group: Group, deadline: Instant) -> Delivered {
+async fn send<E: Export>(
+    outlet: &Outlet<E>,
+    admission: Option<Admission>,
+    group: Group,
+    times: Times,
+) -> (usize, Delivered) {
     let mut delivered = Delivered::default();
     let Group { stream, requests, .. } = group;
     let origin = joined(&group.origin, &group.last_origin);
-    for request in wire::merge(requests, outlet.max_request_bytes) {
-        let outcome = outlet.export.export(stream.as_deref(), request, deadline).await;
+    for request in wire::merge(requests, outlet.max_request_bytes()) {
+        let Sorted { send, keep, dropped, .. } = outlet.policy().sort(request, times.now_unix_nano);
+        let mut outcome = match send {
+            None => Outcome::default(),
+            Some(request) if admission == Some(Admission::Park) => {
+                let text = "earlier deliveries failed; the destination is tried again every 30 s";
+                let reason = Reason::ParkedAtOnce { text: text.to_owned() };
+                Outcome::unsent(request, reason, Fate::Park)
+            }
+            Some(request) => {
+                outlet.export().export(stream.as_deref(), request, times.deadline).await
+            }
+        };
+        delivered.verdict = delivered.verdict.max(verdict(&outcome));
+        if let Some(old) = keep {
+            outcome += Outcome::unsent(old, Reason::OutsideWindow, Fate::DeadLetter);
+        }
         let ledger = Ledger {
             accepted: outcome.accepted,
             ambiguous: outcome.ambiguous_items,
+            dropped,
             ..Ledger::default()
         };
-        delivered.account.add(&outlet.name, ledger);
+        delivered.account.add(outlet.name(), ledger);
         delivered.requests_sent += outcome.requests_sent;
         delivered.bytes_sent += outcome.bytes_sent;
         if !outcome.warning.is_empty() {
@@ -146,7 +216,7 @@ async fn send<E: Export>(outlet: &Outlet<E>, group: Group, deadline: Instant) ->
             origin: Arc::clone(&origin),
         }));
     }
-    delivered
+    (group.outlet, delivered)
 }
 
 /// The origin of requests that were merged: where the first came from, to the last event.

@@ -1,8 +1,9 @@
 //! The pipeline: one event in, its log events converted and delivered in chunks, one report out.
 
 use crate::convert::{ConvertOptions, Converted, Window, convert};
-use crate::deliver::{Outgoing, Remainder, deliver};
+use crate::deliver::{Outgoing, Remainder, Times, deliver};
 use crate::ledger::Ledger;
+use crate::old_records::time_range;
 use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
 use crate::placing::{Keep, Queues, place};
@@ -10,10 +11,9 @@ use crate::report::Report;
 use crate::source::{
     Envelope, Event, HandOn, LogBatch, LogEvent, MessageType, SourceError, SourceLimits,
 };
-use crate::times;
 use backend::{Fate, sanitize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -104,17 +104,25 @@ pub struct Forwarder<E, Q> {
     pub(crate) outlets: Vec<Outlet<E>>,
     pub(crate) queues: Queues<Q>,
     pub(crate) options: Options,
+    /// When the last delivery ended, by the clock of its event.
+    last_end: Mutex<Option<(u64, Instant)>>,
 }
+
+/// Connections that were idle for so long may be gone: a load balancer closes them, and a frozen
+/// environment does not see it.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
 impl<E: Export, Q: Queue> Forwarder<E, Q> {
     /// A forwarder that sends to these destinations, the first of them the default, and keeps in these
     /// queues what they do not take.
     pub fn new(outlets: Vec<Outlet<E>>, queues: Queues<Q>, options: Options) -> Self {
-        Self { outlets, queues, options }
+        Self { outlets, queues, options, last_end: Mutex::default() }
     }
 
     /// Delivers all that one event holds.
     pub async fn forward(&self, event: Event, invocation: &Invocation) -> Report {
+        self.wake(invocation);
+        let begin = Instant::now();
         let mut progress = Progress::new();
         match event {
             Event::CloudWatchLogs(subscription) => {
@@ -131,7 +139,22 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             }
             Event::Unknown(what) => progress.report.unread = Some(SourceError::Unknown(what)),
         }
+        let took = u64::try_from(begin.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let end = invocation.observed_unix_nano.saturating_add(took);
+        *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, Instant::now()));
         progress.report
+    }
+
+    /// Drops connections from before a freeze. The monotonic clock may stand still in one, the wall
+    /// clock does not.
+    fn wake(&self, invocation: &Invocation) {
+        let last = *self.last_end.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some((wall, monotonic)) = last else { return };
+        let silence = Duration::from_nanos(invocation.observed_unix_nano.saturating_sub(wall))
+            .max(monotonic.elapsed());
+        if silence >= LONGEST_SILENCE {
+            self.outlets.iter().for_each(|outlet| outlet.export().drop_connections());
+        }
     }
 
     /// Converts all batches that `read` hands on, delivering on the way where they are many.
@@ -295,13 +318,13 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         // A destination of that position is there: ways are made of the same list.
         let Some(outlet) = self.outlets.get(way.outlet) else { return };
         let mut ledger = Ledger::of_items(request.kind(), request.items());
-        let sanitized = sanitize(outlet.profile, request, service_name);
+        let sanitized = sanitize(outlet.profile(), request, service_name);
         for (reason, items) in sanitized.dropped {
             ledger.dropped += items;
             progress.report.dropped.push((reason, items));
         }
         progress.report.dropped.truncate(self.options.most_details);
-        progress.report.account.add(&outlet.name, ledger);
+        progress.report.account.add(outlet.name(), ledger);
         if let Some(request) = sanitized.request {
             progress.outgoing_bytes += request.bytes().len();
             progress.outgoing.push(Outgoing {
@@ -319,7 +342,8 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let letters = std::mem::take(&mut progress.letters);
         progress.outgoing_bytes = 0;
         let deadline = invocation.deadline.min(progress.accepted_at + self.options.patience);
-        let delivered = deliver(&self.outlets, outgoing, deadline).await;
+        let times = self.times(invocation, deadline);
+        let delivered = deliver(&self.outlets, outgoing, times).await;
         if delivered.account.total.accepted > 0 {
             progress.accepted_at = Instant::now();
         }
@@ -331,6 +355,14 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             .chain(remainders.into_iter().filter_map(|rest| self.keep(rest, invocation)));
         let keep: Vec<_> = keep.collect();
         self.keep_all(keep, Duration::ZERO, invocation, report).await;
+    }
+
+    pub(crate) fn times(&self, invocation: &Invocation, deadline: Instant) -> Times {
+        Times {
+            now_unix_nano: invocation.observed_unix_nano,
+            deadline,
+            has_retry_queue: self.queues.retry.is_some(),
+        }
     }
 
     /// Puts things into the queues, and what these do not take into the report as returned.
@@ -348,9 +380,9 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
 
     fn keep(&self, remainder: Remainder, invocation: &Invocation) -> Option<Keep> {
         let Remainder { outlet, stream, part, origin } = remainder;
-        let (oldest_unix_nano, newest_unix_nano) = times::range(&part.request);
+        let (oldest_unix_nano, newest_unix_nano) = time_range(&part.request).unwrap_or_default();
         let parked = Parked {
-            destination: self.outlets.get(outlet)?.name.clone(),
+            destination: self.outlets.get(outlet)?.name().to_owned(),
             stream: stream.map(|stream| stream.to_string()),
             items: part.items,
             oldest_unix_nano,

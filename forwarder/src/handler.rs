@@ -82,7 +82,8 @@ pub async fn handle<E: Export, Q: Queue>(
     event: LambdaEvent<Event>,
 ) -> Result<Response, InvocationError> {
     let invocation = invocation(&event.context);
-    let report = forwarder.forward(event.payload, &invocation).await;
+    // On the heap: the future holds those of every source, destination and queue.
+    let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
     log(&report);
     answer(report)
 }
@@ -189,15 +190,18 @@ fn log_undelivered(part: &Undelivered) {
     let Undelivered { destination, items, partial, .. } = part;
     let (signal, reason) = (what(part), why(part));
     match &part.kept {
-        Kept::RetryQueue if part.alarm => tracing::error!(
+        Kept::RetryQueue | Kept::Message if part.alarm => tracing::error!(
             destination,
             signal,
             items,
             reason,
-            "parked in the retry queue; a person has to change a setting"
+            "stays in the retry queue; a person has to change a setting"
         ),
         Kept::RetryQueue => {
             tracing::warn!(destination, signal, items, reason, "parked in the retry queue");
+        }
+        Kept::Message => {
+            tracing::warn!(destination, signal, items, reason, "stays in the retry queue");
         }
         Kept::DeadLetterQueue => tracing::error!(
             destination,
@@ -225,11 +229,12 @@ fn account(arn: &str) -> Option<String> {
     arn.split(':').nth(4).filter(|account| !account.is_empty()).map(str::to_owned)
 }
 
+/// The time; the forwarder reads it here and nowhere else.
 #[expect(
     clippy::disallowed_methods,
-    reason = "the forwarder reads the clock here, once an invocation"
+    reason = "once an invocation, and for the signature of a request to AWS"
 )]
-fn wall_clock_now() -> SystemTime {
+pub fn wall_clock_now() -> SystemTime {
     SystemTime::now()
 }
 

@@ -32,7 +32,6 @@ pub mod rules;
 pub mod shift;
 pub mod source;
 mod stack_traces;
-mod times;
 
 use std::time::Duration;
 
@@ -55,10 +54,6 @@ pub fn options(config: &config::Config) -> forward::Options {
 
 /// The destination of the variables, reached by `export`.
 pub fn default_outlet<E>(config: &config::Config, export: E) -> outlet::Outlet<E> {
-    outlet::Outlet {
-        name: outlet::DEFAULT_DESTINATION.to_owned(),
-        export,
-        profile: config.destination.profile,
-        max_request_bytes: config.destination.max_request_bytes,
-    }
+    let name = outlet::DEFAULT_DESTINATION;
+    outlet::Outlet::new(name, export, &config.destination, config.old_records)
 }

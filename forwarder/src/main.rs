@@ -1,12 +1,14 @@
 //! The forwarder's binary: settings, client, handler, run.
 
+use lambda_otlp_forwarder::authorized::Authorized;
 use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::forward::Forwarder;
-use lambda_otlp_forwarder::handler::{InvocationError, handle};
-use lambda_otlp_forwarder::placing::{NoQueue, Queues};
+use lambda_otlp_forwarder::handler::{InvocationError, handle, wall_clock_now};
 use lambda_otlp_forwarder::source::Event;
 use lambda_otlp_forwarder::{default_outlet, log, options};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
+use secrets::Aws;
+use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -16,10 +18,11 @@ async fn main() -> Result<(), Error> {
         tracing::warn!("{warning}");
     }
     let prepared = config.map_err(|error| error.to_string()).and_then(|config| {
-        let client =
-            backend::Client::new(&config.destination).map_err(|error| error.to_string())?;
+        let aws = Arc::new(Aws::new(config.aws.clone(), wall_clock_now));
+        let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)
+            .map_err(|error| error.to_string())?;
         let outlet = default_outlet(&config, client);
-        Ok(Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options(&config)))
+        Ok(Forwarder::new(vec![outlet], config.queues.clone(), options(&config)))
     });
     match prepared {
         Ok(forwarder) => {

@@ -4,12 +4,14 @@
 use crate::deliver::{Outgoing, deliver};
 use crate::forward::{Forwarder, Invocation, Progress, letter};
 use crate::ledger::Ledger;
+use crate::old_records::Policy;
 use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
-use crate::placing::{Keep, Kept, Undelivered};
+use crate::placing::Keep;
 use crate::records::bury_record;
+use crate::redrive::{Next, Receipt, decide};
+use crate::report::Report;
 use crate::source::{Envelope, Event, HandOn, LogBatch, LogEvent, QueueBody, QueueMessage};
-use crate::times;
 use backend::{Fate, Outcome, Reason};
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +46,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 self.forward_event(message, event, invocation, progress).await;
             }
             QueueBody::Other(body) => match Parked::from_body(body) {
-                Ok(parked) => self.forward_parked(parked, invocation, progress).await,
+                Ok(parked) => self.forward_parked(message, parked, invocation, progress).await,
                 Err(error) => bury_message(message, error.to_string(), invocation, progress),
             },
         }
@@ -77,13 +79,14 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
 
     async fn forward_parked(
         &self,
+        message: &QueueMessage,
         mut parked: Parked,
         invocation: &Invocation,
         progress: &mut Progress,
     ) {
         match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
             Content::Request(request) => {
-                self.redrive(parked, request, invocation, progress).await;
+                self.redrive(message, parked, request, invocation, progress).await;
             }
             Content::Line { event_id, timestamp_ms, line } => {
                 // After an upgrade it may decode; if not, it becomes a dead letter once more.
@@ -115,83 +118,108 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     /// comes again; of what was taken in part the rest becomes a new message.
     async fn redrive(
         &self,
+        message: &QueueMessage,
         parked: Parked,
         request: Request,
         invocation: &Invocation,
         progress: &mut Progress,
     ) {
-        let items = Ledger::of_items(request.kind(), request.items());
-        progress.report.account.add(&parked.destination, items);
         let whole = request.items();
-        let remainders = self.send_parked(&parked, request, invocation, progress).await;
-        let waiting: usize = remainders.iter().filter(|part| waits(part)).map(|p| p.items).sum();
-        if waiting == whole {
-            let returned = remainders.iter().map(|part| Undelivered {
-                destination: parked.destination.clone(),
-                kind: Some(part.request.kind()),
-                items: part.items,
-                reason: part.reason.to_string(),
-                kept: Kept::Returned(None),
-                partial: false,
-                alarm: part.fate == Fate::ParkWithAlarm,
-            });
-            progress.report.note(returned.collect(), self.options.most_details);
-            let ledger = Ledger { returned: whole, ..Ledger::default() };
-            progress.report.account.add(&parked.destination, ledger);
-            return;
-        }
-        let keep = remainders.into_iter().map(|part| {
-            let (oldest_unix_nano, newest_unix_nano) = times::range(&part.request);
-            let rest = Parked {
-                items: part.items,
-                reason: part.reason.to_string(),
-                partial: part.fate == Fate::DeadLetterPartial,
-                oldest_unix_nano,
-                newest_unix_nano,
-                content: Content::Request(part.request),
-                ..parked.clone()
-            };
-            Keep { parked: rest, fate: part.fate }
+        let kind = request.kind();
+        let report = &mut progress.report;
+        report.account.add(&parked.destination, Ledger::of_items(kind, whole));
+        let (outcome, policy) = self.send_parked(&parked, request, invocation, report).await;
+        let accepted = outcome.accepted;
+        let receipt = Receipt {
+            message_id: &message.message_id,
+            receive_count: message.receive_count(),
+            first_seen_unix_nano: parked.first_seen_unix_nano,
+        };
+        let first_reason = outcome.parts.first().map(|part| part.reason.to_string());
+        let alarm = outcome.parts.iter().any(|part| part.fate == Fate::ParkWithAlarm);
+        let decision = decide(outcome, receipt, policy, None, invocation.observed_unix_nano);
+        let returned_before = report.account.total.returned;
+        let letters = decision.dead_letters.into_iter().map(|letter| Keep {
+            parked: Parked {
+                items: letter.items,
+                reason: letter.reason,
+                partial: letter.partial,
+                ..parked.with_request(letter.request)
+            },
+            fate: if letter.partial { Fate::DeadLetterPartial } else { Fate::DeadLetter },
         });
-        self.keep_all(keep.collect(), RETRY_DELAY, invocation, &mut progress.report).await;
+        self.keep_all(letters.collect(), Duration::ZERO, invocation, report).await;
+        let has_to_stay = report.account.total.returned > returned_before;
+        match decision.next {
+            Next::Done => {}
+            Next::ComeAgain { items, after } => {
+                let reason = first_reason.unwrap_or_default();
+                report.keep_in_message(&parked.destination, kind, items, reason, alarm);
+                self.postpone(message, after, invocation).await;
+            }
+            Next::SendRest { rest, .. } if has_to_stay => {
+                let items = rest.iter().map(|rest| rest.request.items()).sum();
+                let reason = first_reason.unwrap_or_default();
+                report.keep_in_message(&parked.destination, kind, items, reason, alarm);
+            }
+            Next::SendRest { rest, delay } => {
+                let rest = rest.into_iter().map(|rest| Keep {
+                    parked: Parked { reason: rest.reason, ..parked.with_request(rest.request) },
+                    fate: Fate::Park,
+                });
+                self.keep_all(rest.collect(), delay, invocation, report).await;
+            }
+        }
+        if report.account.total.returned > returned_before {
+            // The whole message comes again, and with it what was accepted.
+            let again = Ledger { ambiguous: accepted, ..Ledger::default() };
+            report.account.add(&parked.destination, again);
+        }
     }
 
-    /// What was not taken of a parked request. All of it waits where its destination is not known.
+    /// What became of a parked request. All of it waits where its destination is not known.
     async fn send_parked(
         &self,
         parked: &Parked,
         request: Request,
         invocation: &Invocation,
-        progress: &mut Progress,
-    ) -> Vec<backend::Undelivered> {
-        let named = |outlet: &Outlet<E>| outlet.name == parked.destination;
-        let Some(outlet) = self.outlets.iter().position(named) else {
+        report: &mut Report,
+    ) -> (Outcome, Policy) {
+        let named = |outlet: &Outlet<E>| outlet.name() == parked.destination;
+        let found = self.outlets.iter().position(named);
+        let Some((position, outlet)) = found.and_then(|at| Some((at, self.outlets.get(at)?)))
+        else {
             let text = format!(
                 "destination {} is in no setting any more; add it, or the message waits until it expires",
                 parked.destination
             );
             let reason = Reason::UnknownDestination { text };
-            return Outcome::unsent(request, reason, Fate::ParkWithAlarm).parts;
+            let outcome = Outcome::unsent(request, reason, Fate::ParkWithAlarm);
+            return (outcome, Policy::any_time());
         };
         let outgoing = Outgoing {
-            outlet,
+            outlet: position,
             stream: parked.stream.as_deref().map(Arc::from),
             request,
             origin: Arc::new(parked.origin.clone()),
         };
-        let delivered = deliver(&self.outlets, vec![outgoing], invocation.deadline).await;
-        let remainders = progress.report.take_delivered(delivered, self.options.most_details);
-        remainders.into_iter().map(|remainder| remainder.part).collect()
+        let times = self.times(invocation, invocation.deadline);
+        let delivered = deliver(&self.outlets, vec![outgoing], times).await;
+        let accepted = delivered.account.total.accepted;
+        let remainders = report.take_delivered(delivered, self.options.most_details);
+        let parts = remainders.into_iter().map(|remainder| remainder.part).collect();
+        (Outcome { accepted, parts, ..Outcome::default() }, outlet.policy())
+    }
+
+    /// Lets the message come again later. If that fails, it comes when the queue's own time is over.
+    async fn postpone(&self, message: &QueueMessage, after: Duration, invocation: &Invocation) {
+        let Some(queue) = &self.queues.retry else { return };
+        let deadline = invocation.queue_deadline;
+        if let Err(error) = queue.postpone(&message.receipt_handle, after, deadline).await {
+            tracing::warn!(%error, "message comes again sooner than it should");
+        }
     }
 }
-
-/// Whether a part may be taken later.
-fn waits(part: &backend::Undelivered) -> bool {
-    matches!(part.fate, Fate::Park | Fate::ParkWithAlarm)
-}
-
-/// How long the rest of a request waits that was taken in part.
-const RETRY_DELAY: Duration = Duration::from_secs(30);
 
 /// Puts a message that nobody can read into the dead-letter queue.
 fn bury_message(

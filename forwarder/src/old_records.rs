@@ -72,6 +72,11 @@ impl Policy {
         Self { window, old_records }
     }
 
+    /// Takes records of all times.
+    pub fn any_time() -> Self {
+        Self { window: None, old_records: OldRecords::Keep }
+    }
+
     /// Sorts the items of a request. Decodes nothing, and copies only where an item is outside.
     pub fn sort(&self, request: Request, now_unix_nano: u64) -> Sorted {
         let sent = |request| Sorted { send: Some(request), ..Sorted::default() };

@@ -1,7 +1,10 @@
 //! The destinations that a forwarder sends to, by name.
 
-use backend::{Outcome, Profile};
+use crate::breaker::Breaker;
+use crate::old_records::Policy;
+use backend::{Destination, Outcome, Profile};
 use std::future::Future;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 use wire::Request;
 
@@ -19,11 +22,21 @@ pub trait Export: Sync {
         request: Request,
         deadline: Instant,
     ) -> impl Future<Output = Outcome> + Send;
+
+    /// Makes new connections from now on: after a freeze the old ones may be gone, which only a lost
+    /// request would show.
+    fn drop_connections(&self) {}
 }
 
 impl<T: backend::Transport + Send> Export for backend::Client<T> {
     async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
         backend::Client::export(self, stream, request, deadline).await
+    }
+
+    fn drop_connections(&self) {
+        if let Err(error) = backend::Client::drop_connections(self) {
+            tracing::warn!(%error, "connections from before a freeze are still used");
+        }
     }
 }
 
@@ -40,12 +53,55 @@ impl Export for DryRun {
 /// A destination with what it asks of telemetry.
 #[derive(Debug)]
 pub struct Outlet<E> {
+    name: String,
+    export: E,
+    profile: Profile,
+    max_request_bytes: usize,
+    policy: Policy,
+    breaker: Mutex<Breaker>,
+}
+
+impl<E> Outlet<E> {
+    /// The destination of this name, reached by `export`; `policy` says which records it takes by their
+    /// age.
+    pub fn new(name: &str, export: E, destination: &Destination, policy: Policy) -> Self {
+        Self {
+            name: name.to_owned(),
+            export,
+            profile: destination.profile,
+            max_request_bytes: destination.max_request_bytes,
+            policy,
+            breaker: Mutex::default(),
+        }
+    }
+
     /// What rules and parked messages call it.
-    pub name: String,
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Sends to it.
-    pub export: E,
+    pub fn export(&self) -> &E {
+        &self.export
+    }
+
     /// What it asks of telemetry.
-    pub profile: Profile,
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
     /// Largest request before compression, in bytes.
-    pub max_request_bytes: usize,
+    pub fn max_request_bytes(&self) -> usize {
+        self.max_request_bytes
+    }
+
+    /// Which records it takes by their age.
+    pub fn policy(&self) -> Policy {
+        self.policy
+    }
+
+    /// Remembers how its deliveries ended. Never held while something is awaited.
+    pub(crate) fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -30,6 +30,8 @@ pub enum Kept {
     RetryQueue,
     /// In the dead-letter queue.
     DeadLetterQueue,
+    /// In its message of the retry queue, which comes again.
+    Message,
     /// In its log group only: a line that does not decode, where there is no dead-letter queue.
     LogGroup,
     /// With whoever invoked the forwarder, who delivers it again; why it is in no queue, where there
@@ -164,6 +166,7 @@ impl Placed {
             Kept::DeadLetterQueue | Kept::LogGroup => {
                 Ledger { dead_lettered: items, ..Ledger::default() }
             }
+            Kept::Message => Ledger { returned: items, ..Ledger::default() },
             // What may be in the queue all the same comes a second time, and is counted for it.
             Kept::Returned(error) => Ledger {
                 returned: items,

@@ -2,10 +2,10 @@
 
 use crate::deliver::{Delivered, Remainder};
 use crate::ledger::{Account, Ledger};
-use crate::placing::Undelivered;
+use crate::placing::{Kept, Undelivered};
 use crate::source::SourceError;
 use backend::DropReason;
-use wire::UndecodableLine;
+use wire::{SignalKind, UndecodableLine};
 
 /// What became of one event.
 #[derive(Debug, Default)]
@@ -66,6 +66,27 @@ impl Report {
         self.requests_sent += delivered.requests_sent;
         self.bytes_sent += delivered.bytes_sent;
         delivered.remainders
+    }
+
+    /// Notes what stays in its message of the retry queue.
+    pub(crate) fn keep_in_message(
+        &mut self,
+        destination: &str,
+        kind: SignalKind,
+        items: usize,
+        reason: String,
+        alarm: bool,
+    ) {
+        self.account.add(destination, Ledger { returned: items, ..Ledger::default() });
+        self.undelivered.push(Undelivered {
+            destination: destination.to_owned(),
+            kind: Some(kind),
+            items,
+            reason,
+            kept: Kept::Message,
+            partial: false,
+            alarm,
+        });
     }
 
     pub(crate) fn note(&mut self, undelivered: Vec<Undelivered>, most_details: usize) {

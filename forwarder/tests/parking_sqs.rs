@@ -2,9 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use lambda_otlp_forwarder::parking::{
-    CREDENTIALS, Message, QUEUES, Queue as _, QueueError, SqsQueue,
-};
+use lambda_otlp_forwarder::parking::{Message, QUEUES, Queue as _, QueueError, SqsQueue};
 use settings::{Kind, Reader, Table, Variable};
 use simulator::queue::{Answer, Queue, QueueServer, Refusal};
 use std::collections::HashMap;
@@ -24,7 +22,7 @@ fn sqs(url: &str) -> SqsQueue {
     ];
     let variables: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let mut reader = Reader::new(&variables, Table::new(&[QUEUES, CREDENTIALS, REGION]));
+    let mut reader = Reader::new(&variables, Table::new(&[QUEUES, secrets::AWS, REGION]));
     let queue = SqsQueue::read(&mut reader, "LAMBDA_OTLP_RETRY_QUEUE_URL");
     assert_eq!(reader.finish(), []);
     queue.unwrap()

@@ -52,6 +52,8 @@ pub enum Reason {
         /// Which it is, and what to do.
         text: String,
     },
+    /// Not sent: the backend discards records of this age.
+    OutsideWindow,
     /// Nothing was sent: earlier deliveries failed, and it is not yet time to try again.
     ParkedAtOnce {
         /// How the deliveries before failed.
@@ -82,6 +84,9 @@ impl fmt::Display for Reason {
             Self::Deadline => f.write_str("not sent: the deadline had come"),
             Self::Credentials { text } => write!(f, "not sent: no credentials: {text}"),
             Self::UnknownDestination { text } => write!(f, "not sent: {text}"),
+            Self::OutsideWindow => f.write_str(
+                "not sent: outside the time that the backend takes records of (LAMBDA_OTLP_INGEST_WINDOW)",
+            ),
             Self::ParkedAtOnce { text } => write!(f, "not sent, parked at once: {text}"),
         }
     }

@@ -179,6 +179,23 @@ impl Parked {
         }
     }
 
+    /// The same with another request in it, all of whose items are meant.
+    pub(crate) fn with_request(&self, request: Request) -> Self {
+        let (oldest_unix_nano, newest_unix_nano) = time_range(&request).unwrap_or_default();
+        Self {
+            destination: self.destination.clone(),
+            stream: self.stream.clone(),
+            items: request.items(),
+            content: Content::Request(request),
+            oldest_unix_nano,
+            newest_unix_nano,
+            first_seen_unix_nano: self.first_seen_unix_nano,
+            reason: self.reason.clone(),
+            partial: false,
+            origin: self.origin.clone(),
+        }
+    }
+
     fn content_bytes(&self) -> usize {
         match &self.content {
             Content::Request(request) => request.bytes().len(),

@@ -12,5 +12,5 @@ mod timestamp;
 pub use encoding::NotParked;
 pub use message::{Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, TooLarge};
 pub use queue::{Queue, QueueError};
-pub use sqs::{CREDENTIALS, QUEUES, SqsQueue};
+pub use sqs::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL, SqsQueue};
 pub(crate) use timestamp::rfc3339_nanos;

@@ -25,6 +25,26 @@ pub trait Queue: Send + Sync {
     ) -> impl Future<Output = Result<(), QueueError>> + Send;
 }
 
+impl<Q: Queue> Queue for std::sync::Arc<Q> {
+    async fn send(
+        &self,
+        messages: Vec<Message>,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Vec<Result<(), QueueError>> {
+        Q::send(self, messages, delay, deadline).await
+    }
+
+    async fn postpone(
+        &self,
+        receipt_handle: &str,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), QueueError> {
+        Q::postpone(self, receipt_handle, delay, deadline).await
+    }
+}
+
 /// Why a queue did not do what it was asked. Says which queue, what it answered, and what a person can do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -7,7 +7,7 @@
 mod answer;
 mod target;
 
-pub use target::{CREDENTIALS, QUEUES};
+pub use target::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL};
 
 use super::{Message, Queue, QueueError};
 use answer::{Repeat, of_entry, of_error};

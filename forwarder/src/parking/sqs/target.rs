@@ -3,17 +3,22 @@
 use crate::parking::QueueError;
 use settings::{Kind, Reader, Secret, Variable};
 
+/// The variable that names the retry queue.
+pub const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
+/// The variable that names the dead-letter queue.
+pub const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
+
 /// The variables that name queues.
 pub const QUEUES: &[Variable] = &[
     Variable {
-        name: "LAMBDA_OTLP_RETRY_QUEUE_URL",
+        name: RETRY_QUEUE_URL,
         default: None,
         kind: Kind::Url,
         doc: "URL of the SQS queue that keeps what the backend does not take now. Without it that is returned to Lambda, \
               which delivers the whole event again.",
     },
     Variable {
-        name: "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL",
+        name: DEAD_LETTER_QUEUE_URL,
         default: None,
         kind: Kind::Url,
         doc: "URL of the SQS queue that keeps what the backend will never take. Without it a line that does not decode is \
@@ -24,34 +29,6 @@ pub const QUEUES: &[Variable] = &[
         default: None,
         kind: Kind::Url,
         doc: "Where SQS is, if not at the host of the queue's URL.",
-    },
-];
-
-/// The variables by which Lambda gives every function its role, and those that replace all of AWS.
-pub const CREDENTIALS: &[Variable] = &[
-    Variable {
-        name: "AWS_ACCESS_KEY_ID",
-        default: None,
-        kind: Kind::Text,
-        doc: "Set by Lambda: the function's role, for queues, secrets and parameters.",
-    },
-    Variable {
-        name: "AWS_SECRET_ACCESS_KEY",
-        default: None,
-        kind: Kind::Secret,
-        doc: "Set by Lambda, with `AWS_ACCESS_KEY_ID`.",
-    },
-    Variable {
-        name: "AWS_SESSION_TOKEN",
-        default: None,
-        kind: Kind::Secret,
-        doc: "Set by Lambda, with `AWS_ACCESS_KEY_ID`.",
-    },
-    Variable {
-        name: "AWS_ENDPOINT_URL",
-        default: None,
-        kind: Kind::Url,
-        doc: "Where AWS is, for a stand-in of all its services.",
     },
 ];
 
@@ -178,7 +155,7 @@ mod tests {
 
     const REGION: &[Variable] =
         &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The region." }];
-    const TABLE: Table = Table::new(&[QUEUES, CREDENTIALS, REGION]);
+    const TABLE: Table = Table::new(&[QUEUES, secrets::AWS, REGION]);
     const NAME: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 
     fn read(url: &str, others: &[(&str, &str)]) -> Result<Target, String> {
