@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use forwarder::config::Config;
 use forwarder::forward::{Forwarder, Invocation, Options};
 use forwarder::ledger::Ledger;
+use forwarder::old_records::Policy;
 use forwarder::outlet::{DryRun, Export, Outlet};
 use forwarder::placing::{Kept, NoQueue, Queues};
 use forwarder::report::Report;
@@ -15,6 +16,7 @@ use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -46,7 +48,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
-    let config = config?;
+    let mut config = config?;
+    // Whoever sends a file means its times; the backend says which of them it does not take.
+    config.old_records = Policy::any_time();
     let mut options = forwarder::options(&config);
     // The events come from files, none of them from this process's own log group.
     options.own_log_groups.clear();
@@ -83,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 async fn forward_all<E: Export>(
     arguments: &Arguments,
-    outlet: Outlet<E>,
+    outlet: Arc<Outlet<E>>,
     options: Options,
     observed_unix_nano: u64,
 ) -> anyhow::Result<(Ledger, bool)> {

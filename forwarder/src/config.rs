@@ -3,6 +3,7 @@
 use crate::old_records::{OLD_RECORDS, Policy};
 use crate::parking::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL, SqsQueue};
 use crate::placing::Queues;
+use crate::rules::{RulesSource, Template};
 use backend::{DESTINATION, Destination, Profile};
 use secrets::{AWS, AwsSettings, SECRETS};
 use settings::{InvalidSettings, InvalidVariable, Kind, Reader, Source, Table, Variable, Warning};
@@ -25,6 +26,13 @@ const OWN: &[Variable] = &[
         default: Some("current"),
         kind: Kind::Choice(&["current", "legacy"]),
         doc: "`legacy` also writes the metric names of the older OpenObserve extension, as gauges.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_RULES",
+        default: None,
+        kind: Kind::Text,
+        doc: "The rules file (`docs/rules.md`): a path in the deployment package, or `ssm:NAME` for a parameter. It is read \
+              again every minute; a wrong file changes nothing and is reported.",
     },
     Variable {
         name: "LAMBDA_OTLP_JOIN_STACK_TRACES",
@@ -56,6 +64,12 @@ const LAMBDA: &[Variable] = &[
         doc: "Set by Lambda: `cloud.region` of the telemetry that the forwarder makes.",
     },
     Variable {
+        name: "LAMBDA_TASK_ROOT",
+        default: None,
+        kind: Kind::Text,
+        doc: "Set by Lambda: where the deployment package is.",
+    },
+    Variable {
         name: "AWS_LAMBDA_LOG_GROUP_NAME",
         default: None,
         kind: Kind::Text,
@@ -70,13 +84,17 @@ pub struct Config {
     pub destination: Destination,
     /// How Lambda's own events are converted.
     pub platform: platform::Options,
+    /// OpenObserve's stream, where it is made of where telemetry comes from.
+    pub stream: Option<Template>,
+    /// Where the rules are kept, if there are any.
+    pub rules: Option<RulesSource>,
     /// Who asks AWS's services for secrets, and where they are.
     pub aws: AwsSettings,
     /// How long a secret is used before it is read again.
     pub secret_lifetime: Duration,
     /// Keep what the backend does not take.
     pub queues: Queues<Arc<SqsQueue>>,
-    /// What is done with records that the default destination does not take for their age.
+    /// What is done with records that OpenObserve does not take for their age.
     pub old_records: Policy,
     /// The region of the forwarder, and so of the log groups.
     pub region: Option<String>,
@@ -108,6 +126,10 @@ impl Config {
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         use tracing::Level;
         let destination = Destination::read(reader);
+        let stream = destination.as_ref().and_then(|destination| template(reader, destination));
+        let package = reader.string_if_set("LAMBDA_TASK_ROOT");
+        let rules = reader.string_if_set("LAMBDA_OTLP_RULES");
+        let rules = rules.map(|rules| RulesSource::parse(&rules, package.as_deref()));
         let aws = AwsSettings::read(reader);
         let secret_lifetime = secrets::secret_lifetime(reader);
         let retry = SqsQueue::read(reader, RETRY_QUEUE_URL).map(Arc::new);
@@ -136,11 +158,13 @@ impl Config {
             Profile::OpenObserve => platform::Shape::OpenObserve,
             Profile::Otlp => platform::Shape::Otlp,
         };
-        let old_records = Policy::read(reader, destination.profile);
+        let old_records = Policy::read(reader, Profile::OpenObserve);
         let platform = platform::Options { shape, names, platform_logs_all };
         Some(Self {
             destination,
             platform,
+            stream,
+            rules,
             aws,
             secret_lifetime,
             queues,
@@ -150,6 +174,18 @@ impl Config {
             own_log_groups,
             log_level,
         })
+    }
+}
+
+/// The stream, if it names fields of the envelope: `{function}`.
+fn template(reader: &mut Reader<'_>, destination: &Destination) -> Option<Template> {
+    let stream = destination.stream.as_ref().filter(|stream| stream.contains('{'))?;
+    match Template::parse(stream) {
+        Ok(template) => Some(template),
+        Err(error) => {
+            reader.mistake("LAMBDA_OTLP_STREAM", error.to_string());
+            None
+        }
     }
 }
 

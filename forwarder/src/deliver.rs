@@ -81,7 +81,7 @@ const MOST_AT_ONCE: usize = 6;
 
 /// Sends all requests, and says what became of them.
 pub(crate) async fn deliver<E: Export>(
-    outlets: &[Outlet<E>],
+    outlets: &[Arc<Outlet<E>>],
     outgoing: Vec<Outgoing>,
     times: Times,
 ) -> Delivered {
@@ -122,8 +122,12 @@ pub(crate) async fn deliver<E: Export>(
 
 /// Whether each destination that something goes to is sent to: one that took nothing of late is left
 /// alone, where there is a queue to keep what is for it.
-fn admissions<E>(outlets: &[Outlet<E>], groups: &[Group], times: Times) -> Vec<Option<Admission>> {
-    let admission = |(position, outlet): (usize, &Outlet<E>)| {
+fn admissions<E>(
+    outlets: &[Arc<Outlet<E>>],
+    groups: &[Group],
+    times: Times,
+) -> Vec<Option<Admission>> {
+    let admission = |(position, outlet): (usize, &Arc<Outlet<E>>)| {
         let is_used = groups.iter().any(|group| group.outlet == position);
         is_used.then(|| {
             if times.has_retry_queue {

@@ -8,6 +8,7 @@ use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
 use crate::placing::{Keep, Queues, place};
 use crate::report::Report;
+use crate::rules::{Place, RuleSet};
 use crate::source::{
     Envelope, Event, HandOn, LogBatch, LogEvent, MessageType, SourceError, SourceLimits,
 };
@@ -101,7 +102,8 @@ impl Progress {
 /// Forwards events to its destinations.
 #[derive(Debug)]
 pub struct Forwarder<E, Q> {
-    pub(crate) outlets: Vec<Outlet<E>>,
+    pub(crate) outlets: Vec<Arc<Outlet<E>>>,
+    rules: Arc<RuleSet>,
     pub(crate) queues: Queues<Q>,
     pub(crate) options: Options,
     /// When the last delivery ended, by the clock of its event.
@@ -115,8 +117,14 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 impl<E: Export, Q: Queue> Forwarder<E, Q> {
     /// A forwarder that sends to these destinations, the first of them the default, and keeps in these
     /// queues what they do not take.
-    pub fn new(outlets: Vec<Outlet<E>>, queues: Queues<Q>, options: Options) -> Self {
-        Self { outlets, queues, options, last_end: Mutex::default() }
+    pub fn new(outlets: Vec<Arc<Outlet<E>>>, queues: Queues<Q>, options: Options) -> Self {
+        Self { outlets, rules: Arc::default(), queues, options, last_end: Mutex::default() }
+    }
+
+    /// Puts rules in force; `outlets` are the default destination and those that the rules name.
+    pub fn set_rules(&mut self, rules: Arc<RuleSet>, outlets: Vec<Arc<Outlet<E>>>) {
+        self.rules = rules;
+        self.outlets = outlets;
     }
 
     /// Delivers all that one event holds.
@@ -218,10 +226,10 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let oldest = batch.events.iter().map(|event| event.timestamp_ms).min();
         let report = &mut progress.report;
         report.oldest_event_ms = oldest.into_iter().chain(report.oldest_event_ms).min();
-        let origin = Arc::new(origin(batch, self.options.convert.region.as_deref()));
+        let course = self.course(batch);
         let mut events = batch.events.as_slice();
         loop {
-            let taken = self.convert_some(batch, events, &origin, invocation, progress);
+            let taken = self.convert_some(batch, events, &course, invocation, progress);
             events = events.get(taken.max(1)..).unwrap_or_default();
             if progress.outgoing_bytes >= self.options.enough_to_deliver {
                 self.flush(invocation, progress).await;
@@ -237,15 +245,14 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         &self,
         batch: &LogBatch,
         events: &[LogEvent],
-        origin: &Arc<Origin>,
+        course: &Course,
         invocation: &Invocation,
         progress: &mut Progress,
     ) -> usize {
         let before = std::mem::take(&mut progress.window);
         let mut held = before.held().to_vec();
         let converting = AssertUnwindSafe(|| {
-            let options = &self.options.convert;
-            convert(&batch.envelope, events, before, options, invocation.observed_unix_nano)
+            convert(&batch.envelope, events, before, &course.convert, invocation.observed_unix_nano)
         });
         let Ok(converted) = catch_unwind(converting) else {
             // What they would have become nobody knows: each event counts as one item.
@@ -262,18 +269,18 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 Content::Events(batch),
                 count,
                 reason.to_owned(),
-                origin,
+                &course.origin,
                 invocation,
             ));
             return events.len();
         };
-        self.take_converted(converted, origin, invocation, progress)
+        self.take_converted(converted, course, invocation, progress)
     }
 
     fn take_converted(
         &self,
         converted: Converted,
-        origin: &Arc<Origin>,
+        course: &Course,
         invocation: &Invocation,
         progress: &mut Progress,
     ) -> usize {
@@ -290,48 +297,101 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 line: line.line.clone(),
             };
             let reason = line.reason.to_string();
-            progress.letters.push(letter(content, 1, reason, origin, invocation));
+            progress.letters.push(letter(content, 1, reason, &course.origin, invocation));
             if progress.report.undecodable.len() < self.options.most_details {
                 progress.report.undecodable.push((event.id, line));
             }
         }
-        let ways = [Way { outlet: 0, stream: None }];
         for request in requests {
-            let Some((last, others)) = ways.split_last() else { break };
-            for way in others {
-                self.send_out(way, request.clone(), &service_name, origin, progress);
-            }
-            self.send_out(last, request, &service_name, origin, progress);
+            self.send_out(request, &service_name, course, progress);
         }
         taken
     }
 
-    /// Puts a request on its way.
+    /// Where the telemetry of a batch goes, and what it is on the way.
+    fn course(&self, batch: &LogBatch) -> Course {
+        let region = self.options.convert.region.as_deref();
+        let place = Place::of(&batch.envelope, region);
+        let mut ways: Vec<Way> = Vec::new();
+        for route in self.rules.routes(&place) {
+            let named = |outlet: &Arc<Outlet<E>>| outlet.name() == route.destination;
+            if let Some(outlet) = self.outlets.iter().position(named) {
+                ways.push(Way { outlet, stream: route.stream.map(Arc::from) });
+            }
+        }
+        if ways.is_empty() {
+            ways.push(Way { outlet: 0, stream: None });
+        }
+        for way in &mut ways {
+            if way.stream.is_none()
+                && let Some(outlet) = self.outlets.get(way.outlet)
+            {
+                way.stream = outlet.stream(&place).map(Arc::from);
+            }
+        }
+        let mut convert = self.options.convert.clone();
+        convert.service_name = self.rules.service_name(&place).or(convert.service_name);
+        Course { origin: Arc::new(origin(batch, region)), place, ways, convert }
+    }
+
+    /// Applies the rules to a request, and puts it on its ways.
     fn send_out(
+        &self,
+        request: Request,
+        service_name: &str,
+        course: &Course,
+        progress: &mut Progress,
+    ) {
+        let (kind, items) = (request.kind(), request.items());
+        let mut counted = Ledger::of_items(kind, items);
+        let mut rest = Some(request);
+        if !self.rules.is_empty()
+            && let Some(request) = rest.take()
+        {
+            let applied = self.rules.apply(&course.place, request);
+            counted.dropped = applied.dropped();
+            progress.report.note_rules(&applied.effects);
+            rest = applied.request;
+        }
+        for way in &course.ways {
+            // A destination of that position is there: ways are made of the same list.
+            if let Some(outlet) = self.outlets.get(way.outlet) {
+                progress.report.account.add(outlet.name(), counted);
+            }
+        }
+        let Some(request) = rest else { return };
+        let Some((last, others)) = course.ways.split_last() else { return };
+        for way in others {
+            self.send_on(way, request.clone(), service_name, course, progress);
+        }
+        self.send_on(last, request, service_name, course, progress);
+    }
+
+    /// Puts a request on one way, as its destination asks for it.
+    fn send_on(
         &self,
         way: &Way,
         request: Request,
         service_name: &str,
-        origin: &Arc<Origin>,
+        course: &Course,
         progress: &mut Progress,
     ) {
-        // A destination of that position is there: ways are made of the same list.
         let Some(outlet) = self.outlets.get(way.outlet) else { return };
-        let mut ledger = Ledger::of_items(request.kind(), request.items());
+        let mut dropped = Ledger::default();
         let sanitized = sanitize(outlet.profile(), request, service_name);
         for (reason, items) in sanitized.dropped {
-            ledger.dropped += items;
+            dropped.dropped += items;
             progress.report.dropped.push((reason, items));
         }
         progress.report.dropped.truncate(self.options.most_details);
-        progress.report.account.add(outlet.name(), ledger);
+        progress.report.account.add(outlet.name(), dropped);
         if let Some(request) = sanitized.request {
             progress.outgoing_bytes += request.bytes().len();
             progress.outgoing.push(Outgoing {
                 outlet: way.outlet,
                 stream: way.stream.clone(),
                 request,
-                origin: Arc::clone(origin),
+                origin: Arc::clone(&course.origin),
             });
         }
     }
@@ -408,7 +468,15 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     }
 }
 
-/// Where telemetry of one log stream goes.
+/// What all telemetry of one batch has in common.
+struct Course {
+    origin: Arc<Origin>,
+    place: Place,
+    ways: Vec<Way>,
+    convert: ConvertOptions,
+}
+
+/// One destination of telemetry.
 struct Way {
     /// Position of the destination.
     outlet: usize,

@@ -29,10 +29,12 @@ mod records;
 pub mod redrive;
 pub mod report;
 pub mod rules;
+pub mod service;
 pub mod shift;
 pub mod source;
 mod stack_traces;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How the forwarder works under this configuration.
@@ -53,7 +55,9 @@ pub fn options(config: &config::Config) -> forward::Options {
 }
 
 /// The destination of the variables, reached by `export`.
-pub fn default_outlet<E>(config: &config::Config, export: E) -> outlet::Outlet<E> {
+pub fn default_outlet<E>(config: &config::Config, export: E) -> Arc<outlet::Outlet<E>> {
     let name = outlet::DEFAULT_DESTINATION;
-    outlet::Outlet::new(name, export, &config.destination, config.old_records)
+    let policy = config.old_records.of(config.destination.profile);
+    let outlet = outlet::Outlet::new(name, export, &config.destination, policy);
+    Arc::new(outlet.with_stream(config.stream.clone()))
 }

@@ -1,14 +1,11 @@
 //! The forwarder's binary: settings, client, handler, run.
 
-use lambda_otlp_forwarder::authorized::Authorized;
 use lambda_otlp_forwarder::config::Config;
-use lambda_otlp_forwarder::forward::Forwarder;
-use lambda_otlp_forwarder::handler::{InvocationError, handle, wall_clock_now};
+use lambda_otlp_forwarder::handler::{InvocationError, wall_clock_now};
+use lambda_otlp_forwarder::log;
+use lambda_otlp_forwarder::service::Service;
 use lambda_otlp_forwarder::source::Event;
-use lambda_otlp_forwarder::{default_outlet, log, options};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
-use secrets::Aws;
-use std::sync::Arc;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -17,17 +14,13 @@ async fn main() -> Result<(), Error> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
-    let prepared = config.map_err(|error| error.to_string()).and_then(|config| {
-        let aws = Arc::new(Aws::new(config.aws.clone(), wall_clock_now));
-        let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)
-            .map_err(|error| error.to_string())?;
-        let outlet = default_outlet(&config, client);
-        Ok(Forwarder::new(vec![outlet], config.queues.clone(), options(&config)))
-    });
+    let prepared = config
+        .map_err(|error| error.to_string())
+        .and_then(|config| Service::new(config, wall_clock_now).map_err(|error| error.to_string()));
     match prepared {
-        Ok(forwarder) => {
-            let forwarder = &forwarder;
-            run(service_fn(|event: LambdaEvent<Event>| handle(forwarder, event))).await
+        Ok(service) => {
+            let service = &service;
+            run(service_fn(|event: LambdaEvent<Event>| service.handle(event))).await
         }
         Err(mistakes) => {
             // The events must not be lost while the settings are wrong: every invocation fails

@@ -185,7 +185,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         invocation: &Invocation,
         report: &mut Report,
     ) -> (Outcome, Policy) {
-        let named = |outlet: &Outlet<E>| outlet.name() == parked.destination;
+        let named = |outlet: &Arc<Outlet<E>>| outlet.name() == parked.destination;
         let found = self.outlets.iter().position(named);
         let Some((position, outlet)) = found.and_then(|at| Some((at, self.outlets.get(at)?)))
         else {

@@ -72,6 +72,13 @@ impl Policy {
         Self { window, old_records }
     }
 
+    /// The same for a destination of this profile: only OpenObserve has a window.
+    #[must_use]
+    pub fn of(self, profile: Profile) -> Self {
+        let window = self.window.filter(|_| profile == Profile::OpenObserve);
+        Self { window, ..self }
+    }
+
     /// Takes records of all times.
     pub fn any_time() -> Self {
         Self { window: None, old_records: OldRecords::Keep }

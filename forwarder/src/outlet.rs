@@ -2,6 +2,7 @@
 
 use crate::breaker::Breaker;
 use crate::old_records::Policy;
+use crate::rules::{Place, Template};
 use backend::{Destination, Outcome, Profile};
 use std::future::Future;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -58,6 +59,7 @@ pub struct Outlet<E> {
     profile: Profile,
     max_request_bytes: usize,
     policy: Policy,
+    stream: Option<Template>,
     breaker: Mutex<Breaker>,
 }
 
@@ -71,8 +73,20 @@ impl<E> Outlet<E> {
             profile: destination.profile,
             max_request_bytes: destination.max_request_bytes,
             policy,
+            stream: None,
             breaker: Mutex::default(),
         }
+    }
+
+    /// The same destination, with OpenObserve's stream made of where telemetry comes from.
+    #[must_use]
+    pub fn with_stream(self, stream: Option<Template>) -> Self {
+        Self { stream, ..self }
+    }
+
+    /// OpenObserve's stream for what comes from this place; `None`: as the destination says.
+    pub fn stream(&self, place: &Place) -> Option<String> {
+        self.stream.as_ref().map(|stream| stream.fill_stream(place))
     }
 
     /// What rules and parked messages call it.

@@ -3,6 +3,7 @@
 use crate::deliver::{Delivered, Remainder};
 use crate::ledger::{Account, Ledger};
 use crate::placing::{Kept, Undelivered};
+use crate::rules::Effect;
 use crate::source::SourceError;
 use backend::DropReason;
 use wire::{SignalKind, UndecodableLine};
@@ -19,6 +20,8 @@ pub struct Report {
     pub undecodable: Vec<(String, UndecodableLine)>,
     /// What was dropped because the backend would store it wrong or not at all.
     pub dropped: Vec<(DropReason, usize)>,
+    /// What each rule did.
+    pub rules: Vec<Effect>,
     /// Warnings of the backend.
     pub warnings: Vec<String>,
     /// Figures of Lambda's that were no plausible numbers.
@@ -66,6 +69,16 @@ impl Report {
         self.requests_sent += delivered.requests_sent;
         self.bytes_sent += delivered.bytes_sent;
         delivered.remainders
+    }
+
+    /// Adds what rules did to one request.
+    pub(crate) fn note_rules(&mut self, effects: &[Effect]) {
+        for effect in effects {
+            match self.rules.iter_mut().find(|known| known.rule == effect.rule) {
+                Some(known) => known.add(effect),
+                None => self.rules.push(effect.clone()),
+            }
+        }
     }
 
     /// Notes what stays in its message of the retry queue.

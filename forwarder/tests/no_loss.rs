@@ -5,6 +5,7 @@
 
 use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::forward::{Forwarder, Invocation};
+use lambda_otlp_forwarder::old_records::Policy;
 use lambda_otlp_forwarder::placing::{NoQueue, Queues};
 use lambda_otlp_forwarder::report::Report;
 use lambda_otlp_forwarder::source::Event;
@@ -51,7 +52,8 @@ async fn forward_event(
         ("LAMBDA_OTLP_ENDPOINT".to_owned(), sink.base().to_owned()),
         ("LAMBDA_OTLP_MAX_REQUEST_BYTES".to_owned(), max_request_bytes.to_owned()),
     ]);
-    let config = Config::from_source(&variables).0.unwrap();
+    let mut config = Config::from_source(&variables).0.unwrap();
+    config.old_records = Policy::any_time();
     let policy = backend::RetryPolicy::new(
         2,
         Duration::from_millis(1),

@@ -6,6 +6,7 @@ use backend::Outcome;
 use base64::Engine as _;
 use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::forward::{Forwarder, Invocation, Options};
+use lambda_otlp_forwarder::old_records::Policy;
 use lambda_otlp_forwarder::outlet::{DryRun, Export};
 use lambda_otlp_forwarder::placing::{NoQueue, Queues};
 use lambda_otlp_forwarder::report::Report;
@@ -24,7 +25,10 @@ pub(crate) fn config() -> Config {
         "LAMBDA_OTLP_ENDPOINT".to_owned(),
         "http://127.0.0.1:9/api/default".to_owned(),
     )]);
-    Config::from_source(&variables).0.unwrap()
+    let mut config = Config::from_source(&variables).0.unwrap();
+    // The samples are of all times.
+    config.old_records = Policy::any_time();
+    config
 }
 
 pub(crate) fn default_options() -> Options {

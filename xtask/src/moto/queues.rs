@@ -10,7 +10,7 @@ use super::aws::Moto;
 use crate::checks::Tally;
 use anyhow::{Context as _, bail, ensure};
 use forwarder::parking::{
-    CREDENTIALS, Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, QUEUES, Queue as _, SqsQueue,
+    Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, QUEUES, Queue as _, SqsQueue,
 };
 use serde_json::{Value, json};
 use settings::{Reader, Table, Variable};
@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
-const TABLE: Table = Table::new(&[QUEUES, CREDENTIALS, REGION]);
+const TABLE: Table = Table::new(&[QUEUES, secrets::AWS, REGION]);
 const REGION: &[Variable] = &[Variable {
     name: "AWS_REGION",
     default: None,

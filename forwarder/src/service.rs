@@ -1,0 +1,145 @@
+//! The deployed forwarder: its destinations made of the settings, its rules kept up to date.
+
+use crate::authorized::Authorized;
+use crate::config::Config;
+use crate::forward::Forwarder;
+use crate::handler::{InvocationError, Response, handle};
+use crate::outlet::Outlet;
+use crate::parking::SqsQueue;
+use crate::rules::{DestinationRule, LiveRules, Refreshed};
+use crate::source::Event;
+use crate::{default_outlet, options};
+use backend::{ClientError, Destination, HttpTransport};
+use lambda_runtime::LambdaEvent;
+use secrets::{Aws, SecretService as _};
+use settings::{SecretReference, SecretStore};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// How long rules are used before they are looked at again.
+const RULES_LIFETIME: Duration = Duration::from_mins(1);
+
+/// No parameter keeps an invocation longer.
+const LONGEST_LOOK: Duration = Duration::from_secs(3);
+
+type Client = Authorized<HttpTransport, Arc<Aws>>;
+
+/// The forwarder of one execution environment.
+#[derive(Debug)]
+pub struct Service {
+    config: Config,
+    aws: Arc<Aws>,
+    default: Arc<Outlet<Client>>,
+    forwarder: Mutex<Forwarder<Client, Arc<SqsQueue>>>,
+    rules: Option<Mutex<LiveRules>>,
+}
+
+impl Service {
+    /// A forwarder as the settings say; `clock` gives the time that requests to AWS are signed with.
+    /// Nothing is sent or read before the first invocation.
+    pub fn new(config: Config, clock: fn() -> SystemTime) -> Result<Self, ClientError> {
+        let aws = Arc::new(Aws::new(config.aws.clone(), clock));
+        let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)?;
+        let default = default_outlet(&config, client);
+        let outlets = vec![Arc::clone(&default)];
+        let forwarder = Forwarder::new(outlets, config.queues.clone(), options(&config));
+        let rules = config.rules.clone().map(|source| LiveRules::new(source, RULES_LIFETIME));
+        Ok(Self {
+            aws,
+            default,
+            forwarder: Mutex::new(forwarder),
+            rules: rules.map(Mutex::new),
+            config,
+        })
+    }
+
+    /// Handles one invocation. An environment has one at a time.
+    pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Response, InvocationError> {
+        self.refresh_rules().await;
+        let forwarder = self.forwarder.lock().await;
+        handle(&forwarder, event).await
+    }
+
+    /// Looks for new rules if it is time to. Whatever is wrong with them, the last good ones stay in
+    /// force, or at first none, which keeps everything.
+    async fn refresh_rules(&self) {
+        let Some(rules) = &self.rules else { return };
+        let mut rules = rules.lock().await;
+        let refreshed = rules.refresh(Instant::now(), |name| self.parameter(name)).await;
+        let source = rules.source().to_string();
+        match refreshed {
+            Refreshed::Unchanged => {}
+            Refreshed::Loaded => self.put_in_force(&rules, &source).await,
+            Refreshed::Wrong(mistakes) => {
+                for mistake in mistakes.iter() {
+                    tracing::error!(source, %mistake, "wrong rules, the ones before stay in force");
+                }
+            }
+            Refreshed::Unread(error) => {
+                tracing::error!(
+                    source,
+                    error,
+                    "cannot read the rules, the ones before stay in force"
+                );
+            }
+        }
+    }
+
+    async fn put_in_force(&self, rules: &LiveRules, source: &str) {
+        let mut outlets = vec![Arc::clone(&self.default)];
+        for rule in rules.rules().destinations() {
+            match self.outlet(rule) {
+                Ok(outlet) => outlets.push(Arc::new(outlet)),
+                Err(error) => {
+                    let destination = &rule.name;
+                    tracing::error!(
+                        source, destination, %error,
+                        "cannot use a destination of the rules, the rules before stay in force"
+                    );
+                    return;
+                }
+            }
+        }
+        let mut forwarder = self.forwarder.lock().await;
+        forwarder.set_rules(Arc::clone(rules.rules()), outlets);
+    }
+
+    fn outlet(&self, rule: &DestinationRule) -> Result<Outlet<Client>, ClientError> {
+        let Destination {
+            own_authority,
+            proxy,
+            request_timeout,
+            compression,
+            max_request_bytes,
+            ..
+        } = self.config.destination.clone();
+        // Endpoint and credentials are its own; how this network is left is the same for all.
+        let destination = Destination {
+            headers: rule.headers.clone(),
+            secret: rule.secret.clone(),
+            own_authority,
+            proxy,
+            profile: rule.profile,
+            request_timeout,
+            compression,
+            max_request_bytes,
+            ..Destination::new(&rule.endpoint)
+        };
+        let client = Authorized::new(&destination, &self.aws, self.config.secret_lifetime)?;
+        let policy = self.config.old_records.of(rule.profile);
+        let outlet = Outlet::new(&rule.name, client, &destination, policy);
+        Ok(outlet.with_stream(rule.stream.clone()))
+    }
+
+    async fn parameter(&self, name: String) -> Result<String, String> {
+        let reference = SecretReference { store: SecretStore::ParameterStore, id: name, key: None };
+        let reading = tokio::time::timeout(LONGEST_LOOK, self.aws.read(&reference));
+        match reading.await {
+            Ok(Ok(text)) => Ok(text.expose().to_owned()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("Systems Manager did not answer in time".to_owned()),
+        }
+    }
+}
