@@ -57,15 +57,16 @@ impl Service {
 
     /// Handles one invocation. An environment has one at a time.
     pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Response, InvocationError> {
-        self.refresh_rules().await;
+        self.refresh_rules().await?;
         let forwarder = self.forwarder.lock().await;
         handle(&forwarder, event).await
     }
 
     /// Looks for new rules if it is time to. Whatever is wrong with them, the last good ones stay in
-    /// force, or at first none, which keeps everything.
-    async fn refresh_rules(&self) {
-        let Some(rules) = &self.rules else { return };
+    /// force, or at first none, which keeps everything. Rules that were never read may say what must
+    /// not be sent: until they are, every invocation fails, and Lambda keeps its event.
+    async fn refresh_rules(&self) -> Result<(), InvocationError> {
+        let Some(rules) = &self.rules else { return Ok(()) };
         let mut rules = rules.lock().await;
         let refreshed = rules.refresh(Instant::now(), |name| self.parameter(name)).await;
         let source = rules.source().to_string();
@@ -85,6 +86,10 @@ impl Service {
                 );
             }
         }
+        if rules.was_read() {
+            return Ok(());
+        }
+        Err(InvocationError::Settings(format!("cannot read the rules at {source}")))
     }
 
     async fn put_in_force(&self, rules: &LiveRules, source: &str) {

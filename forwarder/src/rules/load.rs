@@ -78,6 +78,11 @@ impl LiveRules {
         &self.rules
     }
 
+    /// Whether the source was ever read: until then nobody knows what the rules are.
+    pub fn was_read(&self) -> bool {
+        self.version.is_some()
+    }
+
     /// Where they are read.
     pub fn source(&self) -> &RulesSource {
         &self.source
@@ -96,11 +101,12 @@ impl LiveRules {
         if self.next_look.is_some_and(|next| now < next) {
             return Refreshed::Unchanged;
         }
-        self.next_look = Some(now + self.lifetime);
         let read = match &self.source {
             RulesSource::File(path) => read_file(path),
             RulesSource::Parameter(name) => parameter(name.clone()).await,
         };
+        // What was never read is looked for again at once.
+        self.next_look = (read.is_ok() || self.was_read()).then(|| now + self.lifetime);
         self.take(read)
     }
 
