@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{ProvideCredentials as _, SharedHttpClient};
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use forwarder::parking::{CREDENTIALS, QUEUES, SqsQueue};
+use forwarder::parking::{QUEUES, SqsQueue};
 use settings::{Env, Kind, Reader, Source as _, Table, Variable};
 use std::collections::HashMap;
 use std::error::Error;
@@ -106,7 +106,7 @@ pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
 
 const REGION: &[Variable] =
     &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The queue's region." }];
-const SENDING: Table = Table::new(&[QUEUES, CREDENTIALS, REGION]);
+const SENDING: Table = Table::new(&[QUEUES, secrets::AWS, REGION]);
 
 /// The queue as the forwarder sends to it: with its limits, and without the repetitions by which a message gets there
 /// twice.

@@ -8,7 +8,7 @@ use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
 use crate::placing::{Keep, Queues, place};
 use crate::report::Report;
-use crate::rules::{Place, RuleSet};
+use crate::rules::{Effect, Place, RuleSet};
 use crate::source::{
     Envelope, Event, HandOn, LogBatch, LogEvent, MessageType, SourceError, SourceLimits,
 };
@@ -302,9 +302,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 progress.report.undecodable.push((event.id, line));
             }
         }
-        for request in requests {
-            self.send_out(request, &service_name, course, progress);
-        }
+        self.send_out(requests, &service_name, course, progress);
         taken
     }
 
@@ -334,37 +332,38 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         Course { origin: Arc::new(origin(batch, region)), place, ways, convert }
     }
 
-    /// Applies the rules to a request, and puts it on its ways.
+    /// Applies the rules to the requests of a batch, and puts them on their ways.
     fn send_out(
         &self,
-        request: Request,
+        requests: Vec<Request>,
         service_name: &str,
         course: &Course,
         progress: &mut Progress,
     ) {
-        let (kind, items) = (request.kind(), request.items());
-        let mut counted = Ledger::of_items(kind, items);
-        let mut rest = Some(request);
-        if !self.rules.is_empty()
-            && let Some(request) = rest.take()
-        {
-            let applied = self.rules.apply(&course.place, request);
-            counted.dropped = applied.dropped();
-            progress.report.note_rules(&applied.effects);
-            rest = applied.request;
+        let mut counted = Ledger::default();
+        for request in &requests {
+            counted += Ledger::of_items(request.kind(), request.items());
         }
+        let mut requests = requests;
+        if !self.rules.is_empty() {
+            let applied = self.rules.apply_all(&course.place, requests);
+            counted.dropped = applied.dropped();
+            Effect::add_all(&mut progress.report.rules, applied.effects);
+            requests = applied.requests;
+        }
+        let Some((last, others)) = course.ways.split_last() else { return };
         for way in &course.ways {
             // A destination of that position is there: ways are made of the same list.
             if let Some(outlet) = self.outlets.get(way.outlet) {
                 progress.report.account.add(outlet.name(), counted);
             }
         }
-        let Some(request) = rest else { return };
-        let Some((last, others)) = course.ways.split_last() else { return };
-        for way in others {
-            self.send_on(way, request.clone(), service_name, course, progress);
+        for request in requests {
+            for way in others {
+                self.send_on(way, request.clone(), service_name, course, progress);
+            }
+            self.send_on(last, request, service_name, course, progress);
         }
-        self.send_on(last, request, service_name, course, progress);
     }
 
     /// Puts a request on one way, as its destination asks for it.

@@ -71,16 +71,6 @@ impl Report {
         delivered.remainders
     }
 
-    /// Adds what rules did to one request.
-    pub(crate) fn note_rules(&mut self, effects: &[Effect]) {
-        for effect in effects {
-            match self.rules.iter_mut().find(|known| known.rule == effect.rule) {
-                Some(known) => known.add(effect),
-                None => self.rules.push(effect.clone()),
-            }
-        }
-    }
-
     /// Notes what stays in its message of the retry queue.
     pub(crate) fn keep_in_message(
         &mut self,

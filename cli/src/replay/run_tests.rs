@@ -1,7 +1,7 @@
 use super::super::history::Page;
 use super::*;
 use backend::{Fate, Outcome, Reason};
-use forwarder::outlet::{DEFAULT_DESTINATION, Outlet};
+use forwarder::old_records::Policy;
 use forwarder::placing::Queues;
 use forwarder::source::LogEvent;
 use std::sync::Mutex;
@@ -52,13 +52,9 @@ async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) 
         "LAMBDA_OTLP_ENDPOINT".to_owned(),
         "http://127.0.0.1/".to_owned(),
     )]);
-    let config = forwarder::config::Config::from_source(&variables).0.unwrap();
-    let outlet = Outlet {
-        name: DEFAULT_DESTINATION.to_owned(),
-        export: backend,
-        profile: config.destination.profile,
-        max_request_bytes: 4 << 20,
-    };
+    let mut config = forwarder::config::Config::from_source(&variables).0.unwrap();
+    config.old_records = Policy::any_time();
+    let outlet = forwarder::default_outlet(&config, backend);
     let options = forwarder::options(&config);
     let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
     let replay = Replay {
