@@ -3,6 +3,7 @@
 
 mod aws;
 mod queues;
+mod redrive;
 mod secrets;
 mod subscription;
 
@@ -37,6 +38,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut tally = Tally::default();
     runtime.block_on(async {
         subscription::check(&workshop, &mut tally).await;
+        redrive::check(&workshop, &mut tally).await;
         secrets::check(&workshop, &mut tally).await;
         queues::check(&workshop, &mut tally).await;
     });

@@ -41,11 +41,16 @@ impl fmt::Display for Received {
 
 impl Rotel {
     pub(crate) fn start(environment: &Environment) -> anyhow::Result<Self> {
+        Self::start_at(environment, free_port()?)
+    }
+
+    /// Starts it on this port.
+    pub(crate) fn start_at(environment: &Environment, port: u16) -> anyhow::Result<Self> {
         let asked = Command::new(&environment.python).args(["-c", ASK]).output()?;
         let answer = String::from_utf8(asked.stdout)?;
         let (packages, libraries) = answer.trim_end().split_once('\n').unwrap_or((&answer, ""));
         let agent = PathBuf::from(packages.trim()).join("rotel/rotel-agent");
-        let (port, grpc_port) = (free_port()?, free_port()?);
+        let grpc_port = free_port()?;
         let printed = NamedTempFile::new().context("cannot make a temporary file")?;
         let process = Command::new(agent)
             .arg("start")
@@ -107,7 +112,7 @@ impl Drop for Rotel {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> anyhow::Result<u16> {
+pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind("127.0.0.1:0").context("no free port")?;
     Ok(listener.local_addr()?.port())
 }

@@ -166,7 +166,8 @@ async fn send(queue: &SqsQueue, messages: Vec<Message>, delay: Duration) -> anyh
     Ok(())
 }
 
-async fn receive(moto: &Moto, url: &str) -> anyhow::Result<Vec<Value>> {
+/// Receives what is there, and hides it for half a minute.
+pub(super) async fn receive(moto: &Moto, url: &str) -> anyhow::Result<Vec<Value>> {
     receive_for(moto, url, 30).await
 }
 

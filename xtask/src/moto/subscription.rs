@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use simulator::{FunctionSpec, Lambda};
 use std::time::{Duration, UNIX_EPOCH};
 
-pub(super) const FUNCTION: &str = "forwarder";
+const FUNCTION: &str = "forwarder";
 const MAX_INFLATED_BYTES: usize = 16 << 20;
 
 /// A fixture's event, and what must arrive of it.
@@ -88,7 +88,7 @@ pub(super) async fn create_function(moto: &Moto, name: &str) -> anyhow::Result<(
 }
 
 /// The decoded payload of an event file.
-fn log_batch(workshop: &Workshop, name: &str) -> anyhow::Result<Value> {
+pub(super) fn log_batch(workshop: &Workshop, name: &str) -> anyhow::Result<Value> {
     let file = workshop.root.join(format!("tests/fixtures/events/awslogs-{name}.json"));
     let event: Value = serde_json::from_slice(&std::fs::read(file)?)?;
     let encoded = event["awslogs"]["data"].as_str().context("no data")?;
@@ -96,7 +96,7 @@ fn log_batch(workshop: &Workshop, name: &str) -> anyhow::Result<Value> {
     Ok(serde_json::from_slice(&inflated)?)
 }
 
-async fn subscribe(moto: &Moto, event: &Value) -> anyhow::Result<()> {
+pub(super) async fn subscribe(moto: &Moto, event: &Value) -> anyhow::Result<()> {
     let (group, stream) = (&event["logGroup"], &event["logStream"]);
     moto.call("logs", "Logs_20140328.CreateLogGroup", &json!({ "logGroupName": group })).await?;
     let names = json!({ "logGroupName": group, "logStreamName": stream });
@@ -109,7 +109,7 @@ async fn subscribe(moto: &Moto, event: &Value) -> anyhow::Result<()> {
 }
 
 /// Puts the log events as of now: CloudWatch Logs refuses old ones.
-async fn put(moto: &Moto, event: &Value) -> anyhow::Result<()> {
+pub(super) async fn put(moto: &Moto, event: &Value) -> anyhow::Result<()> {
     let now_ms = u64::try_from(super::now().duration_since(UNIX_EPOCH)?.as_millis())?;
     let events: Vec<Value> = event["logEvents"]
         .as_array()
