@@ -22,17 +22,6 @@ const TIMEOUTS_INVISIBLE: u64 = 6;
 /// Looks at the template, and says what was compared.
 type Check = fn(&Value) -> anyhow::Result<String>;
 
-/// Variables that the template sets before the forwarder reads them. A name leaves with the commit that adds its row.
-pub(super) const AHEAD: &[&str] = &[
-    "LAMBDA_OTLP_RETRY_QUEUE_URL",
-    "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL",
-    "LAMBDA_OTLP_SECRET_TTL",
-    "LAMBDA_OTLP_RULES",
-    "LAMBDA_OTLP_JOIN_STACK_TRACES",
-    "LAMBDA_OTLP_INGEST_WINDOW",
-    "LAMBDA_OTLP_OLD_RECORDS",
-];
-
 pub(super) fn check(template: &Value, tally: &mut Tally) {
     let checks: [(&str, Check); 9] = [
         ("functions", functions),
@@ -110,8 +99,7 @@ fn variables(template: &Value) -> anyhow::Result<String> {
         let variables = &resource(template, function)?["Environment"]["Variables"];
         let variables = variables.as_object().context("no variables")?;
         let set: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
-        let unknown: Vec<_> =
-            set.difference(&documented).filter(|name| !AHEAD.contains(name)).collect();
+        let unknown: Vec<_> = set.difference(&documented).collect();
         let unset: Vec<_> = documented.difference(&set).collect();
         ensure!(
             unknown.is_empty(),
