@@ -6,6 +6,7 @@ mod aws;
 mod decode;
 mod demo;
 mod destination;
+mod doctor;
 mod forward;
 mod moment;
 mod redrive;
@@ -35,6 +36,8 @@ enum Command {
     Rules(rules::Arguments),
     /// Sends dead letters and Lambda's on-failure records back to the retry queue.
     Redrive(Box<redrive::Arguments>),
+    /// Checks the settings, the backend, and a deployed stack.
+    Doctor(Box<doctor::Arguments>),
     /// Sends a log group's history through the forwarder's pipeline.
     Replay(Box<replay::Arguments>),
 }
@@ -46,6 +49,7 @@ fn main() -> ExitCode {
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Redrive(arguments) => redrive::run(&arguments),
+        Command::Doctor(arguments) => doctor::run(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
     };
     match result {
@@ -63,4 +67,14 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<std::io::Error>()
         .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_of_all_commands_fit_together() {
+        super::Arguments::command().debug_assert();
+    }
 }

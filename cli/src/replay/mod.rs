@@ -7,19 +7,18 @@ mod progress;
 mod run;
 
 use crate::aws::{self, AwsArguments};
-use crate::destination::{DestinationArguments, Overlay};
+use crate::destination::DestinationArguments;
 use crate::forward::write_ledger;
 use crate::moment::{self, Moment};
 use aws_config::SdkConfig;
 use backend::{Client, Outcome};
 use forwarder::config::Config;
-use forwarder::old_records::{OLD_RECORDS, Policy};
+use forwarder::old_records::{OldRecords, Policy};
 use forwarder::outlet::Export;
 use history::LogGroup;
 use plan::{Ask, Checkpoint, Person};
 use progress::Progress;
 use run::{Replay, Replayed};
-use settings::{InvalidSettings, Reader, Table};
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -70,9 +69,6 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     runtime.block_on(replay(arguments))
 }
 
-/// Longer than any log group keeps its events: nothing is outside.
-const NO_WINDOW: &str = "876000h";
-
 async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let now = moment::now_unix_nano();
     let (from, to) = (arguments.from.millis(now), arguments.to.millis(now));
@@ -87,17 +83,20 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // `cloud.region` of what is made of the log events.
         variables = variables.with("AWS_REGION", region.to_string());
     }
-    let (config, policy) = configure(&variables)?;
+    let (config, warnings) = Config::from_source(&variables);
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    let mut config = config?;
+    let policy = config.old_records.of(config.destination.profile);
     if !arguments.dry_run && !agreed(arguments, &checkpoint, policy, now)? {
         eprintln!("nothing was sent");
         return Ok(ExitCode::FAILURE);
     }
-    let config = if policy.old_records == forwarder::old_records::OldRecords::Keep {
+    if policy.old_records == OldRecords::Keep {
         // They go out with their own time: whoever agreed knows what the backend takes.
-        configure(&variables.with("LAMBDA_OTLP_INGEST_WINDOW", NO_WINDOW))?.0
-    } else {
-        config
-    };
+        config.old_records = Policy::any_time();
+    }
     let replayed = if arguments.dry_run {
         through(arguments, &aws, &config, Measure, checkpoint, now).await?
     } else {
@@ -105,18 +104,6 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         through(arguments, &aws, &config, client, checkpoint, now).await?
     };
     report(arguments, &replayed)
-}
-
-fn configure(variables: &Overlay) -> anyhow::Result<(Config, Policy)> {
-    let (config, warnings) = Config::from_source(variables);
-    for warning in warnings {
-        eprintln!("warning: {warning}");
-    }
-    let config = config?;
-    let mut reader = Reader::new(variables, Table::new(&[OLD_RECORDS]));
-    let policy = Policy::read(&mut reader, config.destination.profile);
-    InvalidSettings::check(reader.finish())?;
-    Ok((config, policy))
 }
 
 /// Whether to go on with records that the backend may not take.

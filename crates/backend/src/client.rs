@@ -206,7 +206,8 @@ pub(crate) fn stream_header(name: &str) -> Option<HeaderValue> {
     HeaderValue::from_str(name).ok().filter(|value| value.to_str().is_ok())
 }
 
-fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
+/// These headers as HTTP sends them, their values marked as secrets.
+pub fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
     let mut map = HeaderMap::new();
     for (name, value) in headers.iter() {
         let invalid = || ClientError::Header { name: name.to_owned() };

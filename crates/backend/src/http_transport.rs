@@ -5,7 +5,7 @@ use crate::client::ClientError;
 use crate::destination::{Destination, OwnAuthority, Proxy};
 use crate::transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use rustls::ClientConfig;
 use rustls_platform_verifier::Verifier;
 use std::error::Error;
@@ -30,10 +30,48 @@ pub struct HttpTransport {
 
 impl HttpTransport {
     /// Prepares everything that needs no network.
-    pub(crate) fn new(destination: &Destination) -> Result<Self, ClientError> {
+    pub fn new(destination: &Destination) -> Result<Self, ClientError> {
         let tls = tls_config(destination)?;
         let client = RwLock::new(reqwest_client(destination, tls.as_ref())?);
         Ok(Self { client, tls, destination: destination.clone() })
+    }
+
+    /// Asks the backend something else than to take telemetry: a GET, or with `json` a POST of that. For those who want to
+    /// know whether it works; takes at most `timeout`.
+    /// A URL of another host than the destination's is an error: the headers hold its credentials.
+    pub async fn ask(
+        &self,
+        url: &Url,
+        json: Option<String>,
+        headers: HeaderMap,
+        timeout: Duration,
+    ) -> Result<Answer, TransportError> {
+        if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
+            let text = format!("{} is no host of the destination", host_and_port(url));
+            return Err(TransportError { sent: false, text });
+        }
+        let client = self.client();
+        let builder = match json {
+            Some(json) => {
+                client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(json)
+            }
+            None => client.get(url.clone()),
+        };
+        let response = builder.timeout(timeout).headers(headers).send().await;
+        let response = response.map_err(|error| self.transport_error(url, error))?;
+        self.answer(url, response).await
+    }
+
+    async fn answer(
+        &self,
+        url: &Url,
+        response: reqwest::Response,
+    ) -> Result<Answer, TransportError> {
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let (body, cut) =
+            bounded_body(response).await.map_err(|error| self.transport_error(url, error))?;
+        Ok(Answer { status, headers, body, cut })
     }
 
     fn client(&self) -> reqwest::Client {
@@ -132,11 +170,7 @@ impl Transport for HttpTransport {
             .send()
             .await
             .map_err(|error| self.transport_error(url, error))?;
-        let status = response.status().as_u16();
-        let headers = response.headers().clone();
-        let (body, cut) =
-            bounded_body(response).await.map_err(|error| self.transport_error(url, error))?;
-        Ok(Answer { status, headers, body, cut })
+        self.answer(url, response).await
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {

@@ -18,7 +18,7 @@ mod sanitize;
 mod transport;
 
 pub use answer::{Answer, Judgement, Profile, judge};
-pub use client::{Client, ClientError};
+pub use client::{Client, ClientError, header_map};
 pub use delivery::{Delivery, Step};
 pub use destination::{DESTINATION, Destination, Endpoints, OwnAuthority, Proxy};
 pub use export::{Compression, GZIP_LEVEL};

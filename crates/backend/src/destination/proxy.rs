@@ -41,7 +41,7 @@ impl Proxy {
     }
 
     /// The proxy for this URL, unless it is exempt.
-    pub(crate) fn of(&self, url: &Url) -> Option<&Url> {
+    pub fn of(&self, url: &Url) -> Option<&Url> {
         match url.scheme() {
             "https" => self.https.as_ref(),
             _ => self.http.as_ref(),

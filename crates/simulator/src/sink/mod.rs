@@ -29,6 +29,7 @@ mod metrics;
 mod oddity;
 mod reply;
 mod route;
+mod search;
 mod server;
 mod shared;
 mod store;

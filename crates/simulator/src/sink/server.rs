@@ -25,7 +25,7 @@ use super::reply::Reply;
 use super::route::{self, Target};
 use super::shared::Shared;
 use super::store::{Received, Ticket};
-use super::{Signal, json_stream, time};
+use super::{Signal, json_stream, search, time};
 
 /// More connections wait in the listener's backlog.
 const MAX_CONNECTIONS: usize = 1024;
@@ -96,6 +96,11 @@ async fn respond(
         }
         Err(_) => return Err(Abandoned),
     };
+    if let Some(question) = search::Question::of(&parts, &encoded) {
+        let ticket = shared.receive(received);
+        let reply = question.answer(&shared, &parts.headers);
+        return Ok(write(&shared, ticket, reply, Shape::Whole));
+    }
     let target = route::route(&parts.method, parts.uri.path());
     let submission = Submission::new(&shared.config, target, parts.headers, &encoded);
     received.at = Instant::now();

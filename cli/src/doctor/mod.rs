@@ -1,0 +1,187 @@
+//! `lambda-otlp doctor`: whether the settings, the backend and a deployed stack fit together.
+
+mod canary;
+mod check;
+mod reach;
+mod stack;
+mod wiring;
+
+use crate::aws::{self, AwsArguments};
+use crate::destination::DestinationArguments;
+use crate::moment;
+use aws_sdk_sqs::config::ProvideCredentials as _;
+use backend::{Destination, Profile};
+use check::Check;
+use forwarder::config::Config;
+use forwarder::old_records::{OLD_RECORDS, OldRecords, Policy};
+use reach::Reach;
+use secrets::{Aws, AwsSettings, Cached, Credentials};
+use settings::{Reader, Secret, Source, Table};
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+use std::time::{Duration, SystemTime};
+
+/// Arguments of `lambda-otlp doctor`.
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    destination: DestinationArguments,
+    /// Send a log record, a metric and a span, and read them back.
+    #[arg(long)]
+    canary: bool,
+    /// How long the canary may take.
+    #[arg(long, value_name = "TIME", value_parser = moment::duration, default_value = "30s")]
+    within: Duration,
+    #[command(flatten)]
+    stack: stack::Deployed,
+    /// Print the checks as a JSON array.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    aws: AwsArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let variables = arguments.destination.variables(false)?;
+    let checks = runtime.block_on(async {
+        let mut checks = Vec::new();
+        // A deployed function has settings of its own: without any here only those are looked at.
+        if !arguments.stack.is_asked() || has_endpoint(&variables) {
+            checks = of_backend(arguments, &variables).await;
+        }
+        if arguments.stack.is_asked() {
+            let aws = aws::load(&arguments.aws).await;
+            checks.extend(stack::check(&aws, &arguments.stack).await);
+        }
+        checks
+    });
+    let mut out = io::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", serde_json::to_string(&checks)?)?;
+    } else {
+        check::write(&checks, &mut out)?;
+    }
+    Ok(if checks.iter().any(Check::is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn has_endpoint(variables: &dyn Source) -> bool {
+    const ENDPOINTS: [&str; 3] =
+        ["LAMBDA_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "O2_ORGANIZATION_ID"];
+    ENDPOINTS.iter().any(|name| variables.get(name).is_some())
+}
+
+async fn of_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
+    let (mut checks, config) = settings(variables);
+    let Some(config) = config else { return checks };
+    let mut destination = config.destination;
+    if destination.secret.is_some() {
+        let read = secret(&arguments.aws, &mut destination).await;
+        let is_failed = read.is_failed();
+        checks.push(read);
+        if is_failed {
+            return checks;
+        }
+    }
+    let reach = match Reach::new(destination) {
+        Ok(reach) => reach,
+        Err(error) => {
+            checks.push(Check::failed("settings", error.to_string()));
+            return checks;
+        }
+    };
+    checks.extend(reach.check().await);
+    checks.extend(window(variables, reach.destination.profile));
+    if arguments.canary && !checks.iter().any(Check::is_failed) {
+        checks.extend(canary::check(&reach, arguments.within).await);
+    }
+    checks
+}
+
+/// Every mistake of the forwarder's settings, each on a line.
+pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {
+    let (config, warnings) = Config::from_source(variables);
+    let warnings = warnings.iter().map(|warning| Check::warning("settings", warning.to_string()));
+    let mut checks: Vec<Check> = warnings.collect();
+    match config {
+        Ok(config) => {
+            checks.push(Check::ok("settings", "every variable can be read"));
+            (checks, Some(config))
+        }
+        Err(invalid) => {
+            let mistakes = invalid.mistakes().iter();
+            checks.extend(mistakes.map(|m| Check::failed("settings", m.to_string())));
+            (checks, None)
+        }
+    }
+}
+
+/// Reads the destination's secret with this machine's credentials, and puts it among the headers.
+async fn secret(arguments: &AwsArguments, destination: &mut Destination) -> Check {
+    let Some(reference) = destination.secret.take() else { return Check::ok("secret", "none") };
+    let aws = aws::load(arguments).await;
+    let credentials = match aws.credentials_provider() {
+        Some(provider) => provider.provide_credentials().await.ok(),
+        None => None,
+    };
+    let Some(credentials) = credentials else {
+        return Check::failed("secret", "there are no AWS credentials here to read it with");
+    };
+    let mut reader = Reader::new(&settings::Env, Table::new(&[secrets::AWS, secrets::SECRETS]));
+    let mut settings = AwsSettings::read(&mut reader);
+    drop(reader.finish());
+    settings.credentials = Some(Credentials {
+        access_key_id: credentials.access_key_id().to_owned(),
+        secret_access_key: Secret::new(credentials.secret_access_key()),
+        session_token: credentials.session_token().map(Secret::new),
+    });
+    settings.region = aws.region().map(ToString::to_string).or(settings.region);
+    let cached = Cached::new(Aws::new(settings, wall_clock), reference, Duration::from_mins(5));
+    let current = match cached.current().await {
+        Ok(current) => current,
+        Err(error) => return Check::failed("secret", error.to_string()),
+    };
+    match destination.headers.set("authorization", current.authorization.expose()) {
+        Ok(()) => Check::ok("secret", "can be read with this machine's credentials"),
+        Err(problem) => Check::failed("secret", problem),
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "signatures need the time")]
+fn wall_clock() -> SystemTime {
+    SystemTime::now()
+}
+
+/// OpenObserve's own default (`ZO_INGEST_ALLOWED_UPTO`).
+const DEFAULT_WINDOW: Duration = Duration::from_hours(5);
+
+fn window(variables: &dyn Source, profile: Profile) -> Option<Check> {
+    let mut reader = Reader::new(variables, Table::new(&[OLD_RECORDS]));
+    let policy = Policy::read(&mut reader, profile);
+    if !reader.finish().is_empty() {
+        // Said among the settings.
+        return None;
+    }
+    let Some(window) = policy.window else {
+        return Some(Check::ok("window", "this backend is taken to accept records of any age"));
+    };
+    let fate = match policy.old_records {
+        OldRecords::Keep => "kept among the dead letters",
+        OldRecords::Restamp => "given the present as their time",
+        OldRecords::Drop => "dropped",
+    };
+    let past = moment::words(window.past);
+    let text = format!("logs and traces older than {past} are {fate}");
+    Some(if window.past > DEFAULT_WINDOW {
+        let text = format!(
+            "{text}; OpenObserve's default is 5h: it has to run with ZO_INGEST_ALLOWED_UPTO={}",
+            window.past.as_secs().div_ceil(3600)
+        );
+        Check::warning("window", text)
+    } else {
+        Check::ok("window", text)
+    })
+}
+
+#[cfg(test)]
+mod tests;

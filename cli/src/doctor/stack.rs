@@ -1,0 +1,194 @@
+//! Looks at a deployed forwarder: its settings, who may invoke it, what leads to it, and what waits in its queues.
+
+use super::check::Check;
+use super::wiring::{self, Filter};
+use crate::aws::{self, QueueUrl, explain};
+use aws_config::SdkConfig;
+use aws_sdk_lambda::operation::get_policy::GetPolicyError;
+use aws_sdk_lambda::types::{FunctionConfiguration, LastUpdateStatus};
+use aws_sdk_sqs::types::QueueAttributeName;
+use std::collections::BTreeMap;
+use std::error::Error;
+
+/// What is deployed.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub(crate) struct Deployed {
+    /// The forwarder's function, by name or ARN.
+    #[arg(long, value_name = "NAME", conflicts_with = "stack")]
+    function: Option<String>,
+    /// The stack of template.yaml whose forwarder it is.
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
+    /// A log group that should be forwarded; may be repeated.
+    #[arg(long = "log-group", value_name = "GROUP")]
+    log_groups: Vec<String>,
+}
+
+impl Deployed {
+    pub(crate) fn is_asked(&self) -> bool {
+        self.function.is_some() || self.stack.is_some()
+    }
+}
+
+fn said<E: Error + Send + Sync + 'static>(name: &'static str, what: &str, error: &E) -> Check {
+    Check::failed(name, format!("{what}: {}", explain(error)))
+}
+
+pub(crate) async fn check(aws: &SdkConfig, arguments: &Deployed) -> Vec<Check> {
+    let lambda = aws_sdk_lambda::Client::new(aws);
+    let name = match (&arguments.function, &arguments.stack) {
+        (Some(function), _) => function.clone(),
+        (None, Some(stack)) => match forwarder_of(&lambda, stack).await {
+            Ok(name) => name,
+            Err(check) => return vec![check],
+        },
+        (None, None) => return Vec::new(),
+    };
+    let asked = lambda.get_function_configuration().function_name(&name).send().await;
+    let function = match asked {
+        Ok(output) => configuration(output),
+        Err(error) => return vec![said("function", &name, &error)],
+    };
+    let mut checks = vec![of_function(&name, &function)];
+    checks.extend(super::settings(&function.variables).0);
+    let policy = lambda.get_policy().function_name(&name).send().await;
+    // No policy at all is an error there.
+    checks.push(match policy {
+        Ok(output) => wiring::permission(output.policy()),
+        Err(error)
+            if error
+                .as_service_error()
+                .is_some_and(GetPolicyError::is_resource_not_found_exception) =>
+        {
+            wiring::permission(None)
+        }
+        Err(error) => said("permission", &name, &error),
+    });
+    for group in &arguments.log_groups {
+        checks.extend(of_log_group(aws, &lambda, group, &function.arn).await);
+    }
+    for (variable, meaning) in [
+        ("LAMBDA_OTLP_RETRY_QUEUE_URL", "wait to be sent again: is the backend taking them?"),
+        ("LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL", "are dead letters: `lambda-otlp redrive` shows why"),
+    ] {
+        if let Some(url) = function.variables.get(variable) {
+            checks.push(of_queue(aws, url, meaning).await);
+        }
+    }
+    checks
+}
+
+/// What is looked at of a function.
+#[derive(Debug, Default)]
+struct Function {
+    arn: String,
+    variables: BTreeMap<String, String>,
+    layers: Vec<String>,
+    is_update_failed: bool,
+    timeout_s: i32,
+}
+
+fn configuration(
+    output: aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput,
+) -> Function {
+    let variables = output.environment.and_then(|environment| environment.variables);
+    let layers = output.layers.unwrap_or_default();
+    Function {
+        arn: output.function_arn.unwrap_or_default(),
+        variables: variables.unwrap_or_default().into_iter().collect(),
+        layers: layers.into_iter().filter_map(|layer| layer.arn).collect(),
+        is_update_failed: output.last_update_status == Some(LastUpdateStatus::Failed),
+        timeout_s: output.timeout.unwrap_or_default(),
+    }
+}
+
+/// A delivery may take 10 s, and what is not taken has to be parked after it.
+const SHORTEST_TIMEOUT_S: i32 = 20;
+
+fn of_function(name: &str, function: &Function) -> Check {
+    if function.is_update_failed {
+        return Check::failed("function", format!("{name}: its last update failed"));
+    }
+    if function.timeout_s < SHORTEST_TIMEOUT_S {
+        let text = format!(
+            "{name}: its timeout is {} s: give it at least {SHORTEST_TIMEOUT_S}, or what a slow backend does not take may not be parked in time",
+            function.timeout_s
+        );
+        return Check::warning("function", text);
+    }
+    Check::ok("function", format!("{name} is deployed"))
+}
+
+/// CloudFormation names it `{stack}-{logical id}-{random}`.
+async fn forwarder_of(lambda: &aws_sdk_lambda::Client, stack: &str) -> Result<String, Check> {
+    let prefix = format!("{stack}-ForwarderFunction-");
+    let mut marker = None;
+    loop {
+        let asked = lambda.list_functions().set_marker(marker).send().await;
+        let output = asked.map_err(|error| said("function", "cannot list functions", &error))?;
+        let named = |function: &FunctionConfiguration| {
+            function.function_name.clone().filter(|name| name.starts_with(&prefix))
+        };
+        if let Some(name) = output.functions().iter().find_map(named) {
+            return Ok(name);
+        }
+        marker = output.next_marker;
+        if marker.is_none() {
+            let text = format!("no function is called {prefix}…: name it with --function");
+            return Err(Check::failed("function", text));
+        }
+    }
+}
+
+async fn of_log_group(
+    aws: &SdkConfig,
+    lambda: &aws_sdk_lambda::Client,
+    group: &str,
+    forwarder: &str,
+) -> Vec<Check> {
+    let client = aws_sdk_cloudwatchlogs::Client::new(aws);
+    let asked = client.describe_subscription_filters().log_group_name(group).send().await;
+    let filters: Vec<Filter> = match asked {
+        Ok(output) => output
+            .subscription_filters
+            .unwrap_or_default()
+            .into_iter()
+            .map(|filter| Filter {
+                name: filter.filter_name.unwrap_or_default(),
+                pattern: filter.filter_pattern.unwrap_or_default(),
+                destination: filter.destination_arn.unwrap_or_default(),
+            })
+            .collect(),
+        Err(error) => return vec![said("subscription", group, &error)],
+    };
+    let mut checks = wiring::subscription(group, &filters, forwarder);
+    if let Some(name) = group.strip_prefix("/aws/lambda/")
+        && let Ok(output) = lambda.get_function_configuration().function_name(name).send().await
+    {
+        let function = configuration(output);
+        let patterns: Vec<&str> = filters.iter().map(|filter| filter.pattern.as_str()).collect();
+        let Function { variables, layers, .. } = &function;
+        checks.extend(wiring::double_wiring(name, variables, layers, &patterns));
+    }
+    checks
+}
+
+async fn of_queue(aws: &SdkConfig, url: &str, meaning: &str) -> Check {
+    let queue = match QueueUrl::parse(url) {
+        Ok(queue) => queue,
+        Err(problem) => return Check::failed("queue", format!("{url}: {problem}")),
+    };
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let count = QueueAttributeName::ApproximateNumberOfMessages;
+    let asked = aws::sqs(aws, &queue).get_queue_attributes().queue_url(url);
+    match asked.attribute_names(count.clone()).send().await {
+        Ok(output) => {
+            let count = output.attributes().and_then(|all| all.get(&count)?.parse().ok());
+            match count.unwrap_or(0_u64) {
+                0 => Check::ok("queue", format!("{name} is empty")),
+                count => Check::warning("queue", format!("{name}: {count} messages {meaning}")),
+            }
+        }
+        Err(error) => said("queue", name, &error),
+    }
+}

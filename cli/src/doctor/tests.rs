@@ -1,0 +1,173 @@
+use super::check::Verdict;
+use super::*;
+use clap::Parser;
+use simulator::sink::Sink;
+use std::collections::HashMap;
+
+#[derive(clap::Parser)]
+struct Line {
+    #[command(flatten)]
+    arguments: Arguments,
+}
+
+const USER: (&str, &str) = ("root@example.com", "pass");
+/// `root@example.com:pass`
+const GOOD: &str = "authorization=Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz";
+/// `root@example.com:wrong`
+const WRONG: &str = "authorization=Basic cm9vdEBleGFtcGxlLmNvbTp3cm9uZw==";
+
+async fn sink() -> Sink {
+    Sink::builder().user(USER.0, USER.1).start().await.unwrap()
+}
+
+/// The checks that this endpoint and these headers lead to, as `verdict name: text`.
+async fn checks(variables: &[(&str, &str)], words: &[&str]) -> Vec<String> {
+    let variables: HashMap<String, String> =
+        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let line = Line::try_parse_from(["doctor"].iter().chain(words)).unwrap();
+    let checks = of_backend(&line.arguments, &variables).await;
+    let line = |Check { name, verdict, text }: Check| {
+        let verdict = match verdict {
+            Verdict::Ok => "ok",
+            Verdict::Warning => "warning",
+            Verdict::Failed => "failed",
+        };
+        format!("{verdict} {name}: {text}")
+    };
+    checks.into_iter().map(line).collect()
+}
+
+#[track_caller]
+fn expect(found: &[String], expected: &[&str]) {
+    let same = found.len() == expected.len()
+        && found.iter().zip(expected).all(|(found, expected)| found.starts_with(expected));
+    assert!(same, "found {found:#?}\nexpected {expected:#?}");
+}
+
+#[tokio::test]
+async fn all_is_well_with_a_canary() {
+    let sink = sink().await;
+    let variables = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", GOOD)];
+    expect(
+        &checks(&variables, &["--canary"]).await,
+        &[
+            "ok settings",
+            "ok endpoint: 127.0.0.1",
+            "ok connection: HTTP 200",
+            "ok credentials",
+            "ok organization: exists",
+            "ok clock",
+            "ok window: logs and traces older than 5h are kept",
+            "ok canary: logs: taken, and shown in stream default",
+            "ok canary: traces: taken, and shown in stream default",
+            "ok canary: metrics: taken, and shown in stream lambda_otlp_doctor_canary",
+        ],
+    );
+    let counts = sink.counts();
+    assert_eq!((counts.log_records, counts.spans, counts.data_points), (1, 1, 1));
+}
+
+#[tokio::test]
+async fn a_canary_that_is_taken_and_lost_is_a_failure() {
+    let sink = sink().await;
+    sink.lose(1);
+    let variables = [
+        ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+        ("LAMBDA_OTLP_HEADERS", GOOD),
+        ("LAMBDA_OTLP_STREAM", "My-Stream"),
+    ];
+    let found = checks(&variables, &["--canary", "--within", "1s"]).await;
+    let canaries: Vec<String> =
+        found.into_iter().filter(|check| check.contains("canary:")).collect();
+    assert!(canaries[0].starts_with("failed canary: logs: taken, and then"), "{canaries:?}");
+    assert!(canaries[1].starts_with("ok canary: traces: taken, and shown in stream my_stream"));
+}
+
+#[tokio::test]
+async fn another_backend_is_only_sent_to() {
+    let sink = Sink::start().await.unwrap();
+    let variables = [("LAMBDA_OTLP_ENDPOINT", sink.url()), ("LAMBDA_OTLP_BACKEND", "otlp")];
+    let found = checks(&variables, &["--canary"]).await;
+    assert!(found.iter().any(|check| check.starts_with("ok organization: this backend has none")));
+    assert_eq!(found.iter().filter(|check| check.contains("only OpenObserve is asked")).count(), 3);
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_named() {
+    let sink = sink().await;
+    for headers in [WRONG, "x-other=1"] {
+        let variables = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_HEADERS", headers)];
+        expect(
+            &checks(&variables, &["--canary"]).await,
+            &[
+                "ok settings",
+                "ok endpoint",
+                "ok connection: HTTP 401",
+                "failed credentials: answered 401",
+                "ok window",
+            ],
+        );
+    }
+    assert_eq!(sink.counts().stored(), 0);
+}
+
+#[tokio::test]
+async fn a_wrong_organization_is_named_and_not_made() {
+    let sink = sink().await;
+    let base = format!("{}/api/other", sink.url());
+    let variables = [("LAMBDA_OTLP_ENDPOINT", base.as_str()), ("LAMBDA_OTLP_HEADERS", GOOD)];
+    expect(
+        &checks(&variables, &[]).await,
+        &[
+            "ok settings",
+            "ok endpoint",
+            "ok connection: HTTP 404",
+            "failed organization: answered 404",
+            "ok window",
+        ],
+    );
+    assert!(sink.requests().iter().all(|request| request.signal.is_none()), "root would make it");
+}
+
+#[tokio::test]
+async fn an_unreachable_backend_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}/api/default", listener.local_addr().unwrap());
+    drop(listener);
+    expect(
+        &checks(&[("LAMBDA_OTLP_ENDPOINT", &base)], &[]).await,
+        &["ok settings", "ok endpoint", "failed connection: cannot reach 127.0.0.1", "ok window"],
+    );
+    let found =
+        checks(&[("LAMBDA_OTLP_ENDPOINT", "https://nowhere.invalid/api/default")], &[]).await;
+    expect(
+        &found,
+        &["ok settings", "failed endpoint: nowhere.invalid has no address", "ok window"],
+    );
+}
+
+#[tokio::test]
+async fn every_mistake_of_the_settings_is_named() {
+    let variables = [
+        ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
+        ("LAMBDA_OTLP_NAMES", "old"),
+        ("LAMBDA_OTLP_ENDPOIN", "https://x"),
+    ];
+    expect(
+        &checks(&variables, &[]).await,
+        &["warning settings", "failed settings: LAMBDA_OTLP_", "failed settings: LAMBDA_OTLP_"],
+    );
+}
+
+#[tokio::test]
+async fn a_window_beyond_openobserves_own_is_announced() {
+    let sink = Sink::start().await.unwrap();
+    let found =
+        checks(&[("LAMBDA_OTLP_ENDPOINT", sink.base()), ("LAMBDA_OTLP_INGEST_WINDOW", "30h")], &[])
+            .await;
+    let last = found.last().unwrap();
+    assert!(
+        last.starts_with("warning window") && last.contains("ZO_INGEST_ALLOWED_UPTO=30"),
+        "{last}"
+    );
+}

@@ -1,0 +1,215 @@
+//! Reads policies, filters and variables of a deployed stack: who may invoke the forwarder, and what is sent twice.
+
+use super::check::Check;
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// A subscription filter of a log group.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Filter {
+    pub(crate) name: String,
+    pub(crate) pattern: String,
+    pub(crate) destination: String,
+}
+
+/// CloudWatch Logs takes no third one (quotas of CloudWatch Logs).
+const MOST_FILTERS: usize = 2;
+
+/// Whether the function's resource policy lets CloudWatch Logs invoke it, and only for one account.
+///
+/// Source: CloudWatch Logs User Guide, "Subscription filters with AWS Lambda".
+pub(crate) fn permission(policy: Option<&str>) -> Check {
+    let policy: Value = policy.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+    let statements = policy.get("Statement").and_then(Value::as_array).cloned().unwrap_or_default();
+    let of_logs: Vec<&Value> = statements.iter().filter(|s| is_for_logs(s)).collect();
+    if of_logs.is_empty() {
+        let text = "CloudWatch Logs may not invoke the function: no subscription can be made, and those that exist lose \
+                    their events; add a permission for logs.amazonaws.com with SourceAccount";
+        return Check::failed("permission", text);
+    }
+    if of_logs.iter().any(|statement| !has_source_account(statement)) {
+        let text = "CloudWatch Logs may invoke the function for any account: add SourceAccount to the permission";
+        return Check::warning("permission", text);
+    }
+    Check::ok("permission", "CloudWatch Logs may invoke the function, for one account")
+}
+
+fn is_for_logs(statement: &Value) -> bool {
+    let service = statement.pointer("/Principal/Service").and_then(Value::as_str);
+    let is_logs = service.is_some_and(|s| s.starts_with("logs.") && s.contains("amazonaws.com"));
+    let action = statement.get("Action").and_then(Value::as_str).unwrap_or_default();
+    let effect = statement.get("Effect").and_then(Value::as_str).unwrap_or_default();
+    is_logs && effect == "Allow" && matches!(action, "lambda:InvokeFunction" | "lambda:*" | "*")
+}
+
+fn has_source_account(statement: &Value) -> bool {
+    let conditions = statement.get("Condition").and_then(Value::as_object);
+    conditions.into_iter().flat_map(|all| all.values()).any(|condition| {
+        let keys = condition.as_object().into_iter().flat_map(|keys| keys.keys());
+        keys.map(|key| key.to_ascii_lowercase()).any(|key| key == "aws:sourceaccount")
+    })
+}
+
+/// What the filters of a log group say about the forwarder with this ARN.
+pub(crate) fn subscription(group: &str, filters: &[Filter], forwarder: &str) -> Vec<Check> {
+    let is_own = |filter: &&Filter| is_function(&filter.destination, forwarder);
+    let own: Vec<&Filter> = filters.iter().filter(is_own).collect();
+    let others: Vec<&Filter> = filters.iter().filter(|filter| !is_own(filter)).collect();
+    let mut checks = Vec::new();
+    match own.as_slice() {
+        [] if filters.len() >= MOST_FILTERS => checks.push(Check::failed(
+            "subscription",
+            format!("{group}: has its two filters already ({}): remove one", names(&others)),
+        )),
+        [] => checks.push(Check::failed(
+            "subscription",
+            format!("{group}: no filter leads to the forwarder: nothing of it is forwarded"),
+        )),
+        [filter] => checks.push(Check::ok(
+            "subscription",
+            format!("{group}: filter {} with pattern {:?}", filter.name, filter.pattern),
+        )),
+        several => checks.push(Check::failed(
+            "subscription",
+            format!("{group}: {} lead to the forwarder: every event comes twice", names(several)),
+        )),
+    }
+    if !others.is_empty() {
+        let text = format!(
+            "{group}: {} leads elsewhere: if that sends to the same backend, everything is stored twice",
+            names(&others)
+        );
+        checks.push(Check::warning("double wiring", text));
+    }
+    checks
+}
+
+/// Whether two ARNs are of one function, whatever the version or alias.
+fn is_function(arn: &str, other: &str) -> bool {
+    let unqualified = |arn: &str| arn.split(':').take(7).collect::<Vec<_>>().join(":");
+    unqualified(arn) == unqualified(other)
+}
+
+fn names(filters: &[&Filter]) -> String {
+    let names: Vec<&str> = filters.iter().map(|filter| filter.name.as_str()).collect();
+    names.join(", ")
+}
+
+/// The direct mode that a function's variables choose for its extension: it sends by itself.
+pub(crate) fn direct_mode(variables: &BTreeMap<String, String>) -> Option<&'static str> {
+    let value = |name: &str| variables.get(name).map(String::as_str).filter(|v| !v.is_empty());
+    match value("LAMBDA_OTLP_OUTPUT") {
+        Some("otlp") => return Some("otlp"),
+        Some("json") => return Some("json"),
+        Some(_) => return None,
+        None => {}
+    }
+    let endpoint = value("LAMBDA_OTLP_ENDPOINT").or_else(|| value("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    let is_loopback =
+        |url: &str| ["://localhost", "://127.", "://[::1]"].iter().any(|host| url.contains(host));
+    if endpoint.is_some_and(|endpoint| !is_loopback(endpoint)) {
+        return Some("otlp");
+    }
+    let has_o2 =
+        value("O2_ORGANIZATION_ID").is_some() && value("O2_AUTHORIZATION_HEADER").is_some();
+    has_o2.then_some("json")
+}
+
+/// Whether a function whose log group is subscribed sends the same by itself.
+pub(crate) fn double_wiring(
+    function: &str,
+    variables: &BTreeMap<String, String>,
+    layers: &[String],
+    patterns: &[&str],
+) -> Option<Check> {
+    let mode = direct_mode(variables)?;
+    let has_extension =
+        layers.iter().any(|layer| layer.contains("otlp") || layer.contains("openobserve"));
+    // A filter for spilled lines passes only what the extension could not send.
+    let is_whole = patterns.iter().any(|pattern| !pattern.contains("spill"));
+    if !has_extension || !is_whole {
+        return None;
+    }
+    let text = format!(
+        "{function} sends by itself (extension in mode {mode}), and its log group is forwarded as a whole: everything is \
+         stored twice; set LAMBDA_OTLP_OUTPUT=stdout there, or the filter pattern {{ $.spill IS TRUE }}"
+    );
+    Some(Check::failed("double wiring", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::Verdict::{self, Failed, Ok, Warning};
+    use super::*;
+    use serde_json::json;
+
+    const FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
+
+    #[test]
+    fn the_policy_lets_logs_invoke_for_one_account() {
+        let check = |principal: &str, condition: Value, expected: Verdict| {
+            let policy = json!({ "Statement": [{
+                "Effect": "Allow", "Principal": { "Service": principal },
+                "Action": "lambda:InvokeFunction", "Condition": condition,
+            }]});
+            assert_eq!(permission(Some(&policy.to_string())).verdict, expected, "{policy}");
+        };
+        let account = json!({ "StringEquals": { "AWS:SourceAccount": "123456789012" } });
+        check("logs.amazonaws.com", account.clone(), Ok);
+        check("logs.eu-west-1.amazonaws.com", account.clone(), Ok);
+        check("logs.amazonaws.com", json!({}), Warning);
+        check("logs.amazonaws.com", json!({ "ArnLike": { "AWS:SourceArn": "x" } }), Warning);
+        check("s3.amazonaws.com", account, Failed);
+        assert_eq!(permission(None).verdict, Failed);
+        assert_eq!(permission(Some("not json")).verdict, Failed);
+    }
+
+    #[test]
+    fn filters_lead_to_the_forwarder_once() {
+        let filter = |name: &str, destination: &str| Filter {
+            name: name.to_owned(),
+            pattern: String::new(),
+            destination: destination.to_owned(),
+        };
+        let check = |filters: &[Filter], expected: &[(&str, Verdict)]| {
+            let checks = subscription("/g", filters, FORWARDER);
+            let found: Vec<_> = checks.iter().map(|check| (check.name, check.verdict)).collect();
+            assert_eq!(found, expected, "{checks:?}");
+        };
+        let other = "arn:aws:lambda:eu-west-1:123456789012:function:datadog";
+        let alias = format!("{FORWARDER}:live");
+        check(&[], &[("subscription", Failed)]);
+        check(&[filter("a", FORWARDER)], &[("subscription", Ok)]);
+        check(&[filter("a", &alias)], &[("subscription", Ok)]);
+        check(
+            &[filter("a", FORWARDER), filter("b", other)],
+            &[("subscription", Ok), ("double wiring", Warning)],
+        );
+        check(&[filter("a", FORWARDER), filter("b", &alias)], &[("subscription", Failed)]);
+        check(
+            &[filter("a", other), filter("b", other)],
+            &[("subscription", Failed), ("double wiring", Warning)],
+        );
+    }
+
+    #[test]
+    fn a_function_that_sends_by_itself_is_found() {
+        let check = |variables: &[(&str, &str)], layer: &str, pattern: &str, expected: bool| {
+            let variables =
+                variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            let found = double_wiring("shop", &variables, &[layer.to_owned()], &[pattern]);
+            assert_eq!(found.is_some(), expected, "{variables:?} {layer} {pattern}");
+        };
+        let layer = "arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp-extension:7";
+        let endpoint = ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default");
+        let o2 = [("O2_ORGANIZATION_ID", "o"), ("O2_AUTHORIZATION_HEADER", "Basic x")];
+        check(&[endpoint], layer, "", true);
+        check(&o2, layer, "", true);
+        check(&o2, "arn:aws:lambda:eu-west-1:1:layer:openobserve:1", "", true);
+        check(&[endpoint, ("LAMBDA_OTLP_OUTPUT", "stdout")], layer, "", false);
+        check(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")], layer, "", false);
+        check(&[endpoint], layer, "{ $.spill IS TRUE }", false);
+        check(&[endpoint], "arn:aws:lambda:eu-west-1:1:layer:insights:1", "", false);
+        check(&[], layer, "", false);
+    }
+}
