@@ -18,7 +18,7 @@ use lambda_otlp_forwarder::placing::Queues;
 use lambda_otlp_forwarder::source::Event;
 use lambda_otlp_forwarder::{default_outlet, options};
 use secrets::Cached;
-use serde_json::{Value, json};
+use serde_json::Value;
 use settings::SecretReference;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -136,7 +136,7 @@ impl Holds<'_> {
 #[derive(Clone)]
 pub(crate) struct Record {
     pub(crate) sequence_number: String,
-    pub(crate) json: Value,
+    pub(crate) json: String,
     pub(crate) unit: UnitId,
 }
 
@@ -341,8 +341,8 @@ async fn deliver_shard(environment: &Environment, records: &[Record]) {
 }
 
 fn kinesis_event(records: &[Record]) -> String {
-    let records: Vec<_> = records.iter().map(|record| &record.json).collect();
-    json!({"Records": records}).to_string()
+    let records: Vec<_> = records.iter().map(|record| record.json.as_str()).collect();
+    format!(r#"{{"Records":[{}]}}"#, records.join(","))
 }
 
 /// Takes messages out of the retry queue as Lambda's poller does, until there is nothing left after `done`.

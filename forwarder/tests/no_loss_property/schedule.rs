@@ -203,7 +203,7 @@ impl Schedule {
         if random.percent(30) {
             schedule.dead_letter_queue = phases(random, 2, fault);
         }
-        if random.percent(30) {
+        if random.percent(45) {
             schedule.kills = phases(random, 2, |_| ());
         }
         if schedule.has_secret {

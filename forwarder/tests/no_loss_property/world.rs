@@ -299,9 +299,11 @@ impl World {
         }
         // A copy that nobody answered for is in an ambiguous request, and these are counted.
         let unknown = self.unknown(invocation);
-        if ledger.ambiguous < unknown.len() {
+        let unanswered = invocation.sent.iter().filter(|sent| !sent.answered);
+        let ambiguous = unknown.len() + unanswered.map(|sent| sent.items).sum::<usize>();
+        if ledger.ambiguous < ambiguous {
             let counted = ledger.ambiguous;
-            problems.push(format!("{counted} counted as ambiguous, {} were", unknown.len()));
+            problems.push(format!("{counted} counted as ambiguous, {ambiguous} were"));
         }
         problems.extend(self.fates(invocation, returned));
         problems
