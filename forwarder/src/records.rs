@@ -38,7 +38,9 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             }
             let is_last = number + 1 == count;
             let is_enough = progress.outgoing_bytes() >= self.options.enough_to_deliver;
-            if unread.is_some() || is_last || is_enough {
+            // The end of a record whose beginning is returned has to be accounted for as well.
+            let is_returned = progress.returned() > returned_before;
+            if unread.is_some() || is_last || is_enough || is_returned {
                 self.flush(invocation, progress).await;
             }
             if progress.returned() > returned_before {

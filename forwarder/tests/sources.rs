@@ -4,15 +4,19 @@
 
 mod support;
 
+use backend::{Fate, Outcome, Reason};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::{Expect, expect};
+use lambda_otlp_forwarder::forward::Options;
 use lambda_otlp_forwarder::handler::answer;
+use lambda_otlp_forwarder::outlet::Export;
 use lambda_otlp_forwarder::source::Event;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use serde_json::json;
 use std::path::PathBuf;
 use support::{Capture, default_options, fixture, forward, forward_to, ledger, payload};
+use tokio::time::Instant;
 use wire::{Logs, Request};
 
 /// The ledger of an event, and the answer to Lambda.
@@ -80,6 +84,26 @@ fn a_kinesis_record_that_nobody_can_read_comes_again_where_no_queue_keeps_it() {
         1 events, 0 consumed: 0 spans, 0 data points, 0 log records, 1 undecodable
         {"batchItemFailures":[{"itemIdentifier":"0"}]}"#]],
     );
+}
+
+/// A backend that takes nothing.
+struct Refusing;
+
+impl Export for Refusing {
+    async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
+        Outcome::unsent(request, Reason::Deadline, Fate::Park)
+    }
+}
+
+#[test]
+fn a_record_that_is_delivered_in_parts_is_returned_with_all_of_them() {
+    let delivery = payload("/aws/lambda/orders", &["a line", "another"]).to_string();
+    let two = STANDARD.encode(wire::gzip::compress(6, delivery.repeat(2).as_bytes()));
+    let options = Options { enough_to_deliver: 1, ..default_options() };
+    let report = forward_to(Refusing, kinesis(&[&two, &two]), options);
+    assert!(report.account.balances(), "{:?}", report.ledger());
+    assert_eq!(report.ledger().returned, 4);
+    assert_eq!(report.batch_item_failures, Some(vec!["0".to_owned()]));
 }
 
 #[test]
