@@ -60,6 +60,12 @@ impl Current {
         self.id.load(Ordering::Relaxed)
     }
 
+    /// For what goes on beside the rest: `join!` polls in an order that no seed decides.
+    fn with_own_chance(&self) -> Self {
+        let random = Arc::new(StdMutex::new(Random::new(self.random().next())));
+        Self { random, ..self.clone() }
+    }
+
     pub(crate) fn random(&self) -> MutexGuard<'_, Random> {
         self.random.lock().unwrap()
     }
@@ -165,7 +171,7 @@ impl Environment {
         let queue = |store: &Store| EnvironmentQueue {
             store: store.clone(),
             world: world.clone(),
-            current: current.clone(),
+            current: current.with_own_chance(),
         };
         let queues = Queues { retry: retry.map(queue), dead_letters: dead_letters.map(queue) };
         let service = Arc::new(Service { world: world.clone(), current: current.clone() });
@@ -193,7 +199,6 @@ impl Environment {
         let outlet = default_outlet(&config, export);
         let mut options = options(&config);
         options.enough_to_deliver = schedule.enough_to_deliver;
-        options.source.chunk_bytes = schedule.chunk_bytes;
         Forwarder::new(vec![outlet], self.queues.clone(), options)
     }
 
@@ -211,7 +216,8 @@ impl Environment {
         let killed_after = is_killed.then(|| {
             let mut random = self.current.random();
             let most = *random.pick(&[Duration::from_millis(80), limit / 10, limit]);
-            random.time(most)
+            // Not at once: another thread may just be reading the event.
+            random.time(most) + Duration::from_millis(1)
         });
         self.current.id.store(id, Ordering::Relaxed);
         // As `handler` does it.

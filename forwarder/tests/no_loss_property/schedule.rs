@@ -139,7 +139,6 @@ pub(crate) struct Schedule {
     pub(crate) request_timeout: Duration,
     pub(crate) max_request_bytes: usize,
     pub(crate) enough_to_deliver: usize,
-    pub(crate) chunk_bytes: usize,
     /// The function's timeout.
     pub(crate) timeout: Duration,
     pub(crate) queue_batch: usize,
@@ -175,7 +174,6 @@ impl Schedule {
             request_timeout: Duration::from_secs(*random.pick(&[2, 10, 30])),
             max_request_bytes,
             enough_to_deliver: *random.pick(&[1, 800, 3000, 2 << 20]),
-            chunk_bytes: *random.pick(&[100, 1000, 3 << 20]),
             timeout: Duration::from_secs(*random.pick(&timeouts)),
             queue_batch: *random.pick(&[1, 1, 1, 3]),
             backend: phases(random, 3, |random| match random.below(10) {

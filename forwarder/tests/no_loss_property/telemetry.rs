@@ -55,39 +55,51 @@ impl Maker {
         (json!({"awslogs": {"data": STANDARD.encode(data)}}).to_string(), unit)
     }
 
-    /// What CloudWatch Logs puts into a subscription's event or into a Kinesis record.
+    /// What CloudWatch Logs puts into a subscription's event or into a Kinesis record: mostly one object.
+    ///
+    /// Not more than two, and no small chunks: the third batch waits on another thread until the first is delivered, and
+    /// meanwhile tokio's paused clock stands still.
     fn delivery(&mut self) -> (Vec<u8>, Unit) {
+        let mut unit = unit(Vec::new());
+        let objects = if self.random.percent(30) { 2 } else { 1 };
+        let text: String = (0..objects).map(|_| self.object(&mut unit)).collect();
+        (gzip(text.as_bytes()), unit)
+    }
+
+    /// The log events of one log stream.
+    fn object(&mut self, unit: &mut Unit) -> String {
         let serial = self.serial();
         let is_own = self.random.percent(3);
         let is_control = self.random.percent(3);
         let log_group =
             if is_own { OWN_LOG_GROUP.to_owned() } else { format!("/aws/lambda/fn{serial}") };
-        let mut unit = unit(Vec::new());
         let envelope = Envelope {
             owner: "123456789012".to_owned(),
             log_group: log_group.clone(),
             log_stream: "2026/09/21/[$LATEST]abc".to_owned(),
             ..Envelope::default()
         };
+        let mut made = self::unit(Vec::new());
         let count = *self.random.pick(&[1, 2, 4, 8, 14]);
         let events: Vec<_> = (0..count)
             .map(|number| {
                 // Lambda reports once, at the end.
                 let is_last = number + 1 == count;
                 let id = self.serial();
-                self.log_event(format!("{id:056}"), is_last, &envelope, &mut unit)
+                self.log_event(format!("{id:056}"), is_last, &envelope, &mut made)
             })
             .map(|LogEvent { id, timestamp_ms, message }| {
                 json!({"id": id, "timestamp": timestamp_ms, "message": message})
             })
             .collect();
-        if is_own || is_control {
-            unit = Unit { deliveries: 1, ..Unit::default() };
+        if !is_own && !is_control {
+            unit.marks.extend(made.marks);
+            unit.dropped += made.dropped;
         }
         let message_type = if is_control { "CONTROL_MESSAGE" } else { "DATA_MESSAGE" };
-        let delivery = json!({"messageType": message_type, "owner": envelope.owner, "logGroup": log_group,
-            "logStream": envelope.log_stream, "subscriptionFilters": ["f"], "logEvents": events});
-        (gzip(delivery.to_string().as_bytes()), unit)
+        json!({"messageType": message_type, "owner": envelope.owner, "logGroup": log_group,
+            "logStream": envelope.log_stream, "subscriptionFilters": ["f"], "logEvents": events})
+        .to_string()
     }
 
     fn log_event(
