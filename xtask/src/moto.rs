@@ -2,6 +2,7 @@
 //! rotel, and the services that the functions use.
 
 mod aws;
+mod cli;
 mod queues;
 mod redrive;
 mod secrets;
@@ -20,6 +21,7 @@ struct Workshop {
     root: PathBuf,
     environment: Environment,
     forwarder: PathBuf,
+    command_line: PathBuf,
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -31,9 +33,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
             return Ok(());
         }
     };
-    let built = binaries::build(&root, &["lambda-otlp-forwarder"])?;
+    let built = binaries::build(&root, &["lambda-otlp-forwarder", "lambda-otlp-cli"])?;
     let forwarder = binaries::find(&built, "lambda-otlp-forwarder")?;
-    let workshop = Workshop { root, environment, forwarder };
+    let command_line = binaries::find(&built, "lambda-otlp")?;
+    let workshop = Workshop { root, environment, forwarder, command_line };
     let runtime = Runtime::new().context("cannot start tokio")?;
     let mut tally = Tally::default();
     runtime.block_on(async {
@@ -41,6 +44,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         redrive::check(&workshop, &mut tally).await;
         secrets::check(&workshop, &mut tally).await;
         queues::check(&workshop, &mut tally).await;
+        cli::check(&workshop, &mut tally).await;
     });
     tally.finish()
 }

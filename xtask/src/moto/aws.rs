@@ -69,6 +69,12 @@ impl Moto {
         send(request, body).await.with_context(|| operation.to_owned())
     }
 
+    /// Puts a bucket (`/name`) or an object (`/name/key`) of S3.
+    pub(super) async fn put_s3(&self, path: &str, body: &str) -> anyhow::Result<()> {
+        let request = self.request_of("s3", Method::PUT, path, "application/octet-stream", body)?;
+        send_text(request, body).await.with_context(|| path.to_owned()).map(drop)
+    }
+
     /// The variables by which a function finds it instead of AWS.
     pub(super) fn variables(&self) -> HashMap<String, String> {
         let variables = [
@@ -101,12 +107,23 @@ impl Moto {
         content_type: &str,
         body: &Value,
     ) -> anyhow::Result<http::request::Builder> {
+        self.request_of(service, method, path, content_type, &body.to_string())
+    }
+
+    fn request_of(
+        &self,
+        service: &str,
+        method: Method,
+        path: &str,
+        content_type: &str,
+        body: &str,
+    ) -> anyhow::Result<http::request::Builder> {
         let uri: Uri = format!("{}{path}", self.endpoint).parse()?;
         let host = uri.authority().context("no address")?.to_string();
         let scope =
             format!("AWS4-HMAC-SHA256 Credential=x/20261120/{REGION}/{service}/aws4_request");
         let authorization = format!("{scope}, SignedHeaders=host, Signature=x");
-        let length = body.to_string().len();
+        let length = body.len();
         Ok(Request::builder()
             .method(method)
             .uri(uri)
@@ -126,7 +143,11 @@ impl Drop for Moto {
 }
 
 async fn send(request: http::request::Builder, body: &Value) -> anyhow::Result<Value> {
-    let request = request.body(Full::new(Bytes::from(body.to_string())))?;
+    send_text(request, &body.to_string()).await
+}
+
+async fn send_text(request: http::request::Builder, body: &str) -> anyhow::Result<Value> {
+    let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
     let address = request.headers().get("host").context("no address")?.to_str()?.to_owned();
     let (mut sender, connection) =
         http1::handshake(TokioIo::new(TcpStream::connect(address).await?)).await?;

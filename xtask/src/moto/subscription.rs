@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use simulator::{FunctionSpec, Lambda};
 use std::time::{Duration, UNIX_EPOCH};
 
-const FUNCTION: &str = "forwarder";
+pub(super) const FUNCTION: &str = "forwarder";
 const MAX_INFLATED_BYTES: usize = 16 << 20;
 
 /// A fixture's event, and what must arrive of it.

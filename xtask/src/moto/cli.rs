@@ -1,0 +1,182 @@
+//! The command line on moto: redrive from a queue and from a bucket, replay of a log group, doctor of a deployed function.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what a JSON value does not have is null, and no panic"
+)]
+
+use super::Workshop;
+use super::aws::{ACCOUNT, Moto, REGION};
+use super::subscription::{FUNCTION, create_function, log_batch, put, subscribe};
+use crate::checks::Tally;
+use anyhow::{Context as _, ensure};
+use forwarder::parking::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
+use http::Method;
+use serde_json::{Value, json};
+use simulator::sink::Sink;
+use tokio::process::Command;
+
+const BUCKET: &str = "on-failure";
+const REASON: &str = "answered 503";
+
+pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
+    let moto = match Moto::start(&workshop.root, &workshop.environment, "http://127.0.0.1:1") {
+        Ok(moto) => moto,
+        Err(error) => return tally.note("command line", Err(error)),
+    };
+    let stand = Stand { workshop, moto };
+    tally.note("redrive from the dead-letter queue", stand.redrive_queue().await);
+    tally.note("redrive from the on-failure bucket", stand.redrive_bucket().await);
+    tally.note("replay of a log group", stand.replay().await);
+    tally.note("doctor of a deployed function", stand.doctor().await);
+}
+
+struct Stand<'a> {
+    workshop: &'a Workshop,
+    moto: Moto,
+}
+
+impl Stand<'_> {
+    /// Runs `lambda-otlp … --json`: its exit code and what it prints.
+    async fn run(&self, arguments: &[&str], endpoint: &str) -> anyhow::Result<(i32, Value)> {
+        let mut command = Command::new(&self.workshop.command_line);
+        let command = command.args(arguments).arg("--json").env_clear().envs(self.moto.variables());
+        let output = command.env("LAMBDA_OTLP_ENDPOINT", endpoint).output().await?;
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let printed = serde_json::from_slice(&output.stdout).with_context(|| said)?;
+        Ok((output.status.code().unwrap_or(-1), printed))
+    }
+
+    async fn queue(&self, name: &str) -> anyhow::Result<String> {
+        let created = self.moto.sqs("CreateQueue", &json!({ "QueueName": name })).await?;
+        Ok(created["QueueUrl"].as_str().context("no queue")?.to_owned())
+    }
+
+    /// Bodies of up to ten messages that anyone may receive.
+    async fn received(&self, url: &str) -> anyhow::Result<Vec<String>> {
+        let ask = json!({ "QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0 });
+        let answer = self.moto.sqs("ReceiveMessage", &ask).await?;
+        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
+        Ok(messages.iter().filter_map(|m| m["Body"].as_str().map(str::to_owned)).collect())
+    }
+
+    async fn redrive_queue(&self) -> anyhow::Result<String> {
+        let (dead, retry) = (self.queue("dead").await?, self.queue("retry").await?);
+        for reason in [REASON, REASON, "answered 400"] {
+            let (messages, _) = line(reason).into_messages(MAX_MESSAGE_BYTES);
+            let body = &messages.first().context("no message")?.body;
+            let send = json!({ "QueueUrl": dead, "MessageBody": body });
+            self.moto.sqs("SendMessage", &send).await?;
+        }
+        let dry = ["redrive", "--from", &dead, "--to", &retry, "--reason", "503"];
+        let (code, printed) = self.run(&dry, "").await?;
+        ensure!(code == 0 && printed["redriven"][0]["messages"] == 2, "dry run: {printed}");
+        ensure!(self.received(&retry).await?.is_empty(), "a dry run sends nothing");
+        ensure!(self.received(&dead).await?.len() == 3, "a dry run leaves all visible");
+        let (code, printed) = self.run(&[&dry[..], &["--yes"]].concat(), "").await?;
+        ensure!(code == 0 && printed["skipped"][0]["messages"] == 1, "{printed}");
+        let (sent, left) = (self.received(&retry).await?, self.received(&dead).await?);
+        ensure!((sent.len(), left.len()) == (2, 1), "{} sent, {} left", sent.len(), left.len());
+        for body in &sent {
+            let parked = Parked::from_body(body)?;
+            ensure!(parked.reason == REASON && parked.first_seen_unix_nano > 3, "{parked:?}");
+        }
+        Ok("2 of 3 messages sent again, the other one is visible".to_owned())
+    }
+
+    async fn redrive_bucket(&self) -> anyhow::Result<String> {
+        let retry = self.queue("retry-of-bucket").await?;
+        let region = format!(
+            "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
+        );
+        self.moto.put_s3(&format!("/{BUCKET}"), &region).await?;
+        let file = self.workshop.root.join("tests/fixtures/events/awslogs-text-mixed.json");
+        let event: Value = serde_json::from_slice(&std::fs::read(file)?)?;
+        let context = json!({ "condition": "RetriesExhausted" });
+        let record = json!({ "requestContext": context, "requestPayload": event }).to_string();
+        self.moto.put_s3(&format!("/{BUCKET}/aws/lambda/one"), &record).await?;
+        self.moto.put_s3(&format!("/{BUCKET}/aws/lambda/other"), "{}").await?;
+        let redrive = ["redrive", "--bucket", BUCKET, "--to", &retry, "--yes"];
+        let (code, printed) = self.run(&redrive, "").await?;
+        ensure!(code == 1 && printed["unreadable"][0]["messages"] == 1, "{printed}");
+        let sent = self.received(&retry).await?;
+        let sent: Value = serde_json::from_str(sent.first().context("nothing was sent")?)?;
+        ensure!(sent == event, "another event was sent");
+        let (_, again) = self.run(&redrive, "").await?;
+        ensure!(again["redriven"].as_array().is_some_and(Vec::is_empty), "not deleted: {again}");
+        Ok("the event is in the queue and its object gone; another object stays".to_owned())
+    }
+
+    async fn replay(&self) -> anyhow::Result<String> {
+        // The spans of the fixture are as old as it.
+        let sink = Sink::builder().no_window().start().await?;
+        create_function(&self.moto, FUNCTION).await?;
+        let event = log_batch(self.workshop, "text-mixed")?;
+        subscribe(&self.moto, &event).await?;
+        // The function runs nowhere: what arrives comes of the replay.
+        put(&self.moto, &event).await.ok();
+        let group = event["logGroup"].as_str().context("no group")?;
+        let replay = ["replay", group, "--from", "1h"];
+        let dry = [&replay[..], &["--dry-run"]].concat();
+        let (code, printed) = self.run(&dry, sink.base()).await?;
+        let count = event["logEvents"].as_array().map_or(0, Vec::len);
+        ensure!(code == 0 && printed["events"] == count, "dry run: {printed}");
+        ensure!(sink.counts().requests == 0, "a dry run sends nothing");
+        let (code, printed) = self.run(&replay, sink.base()).await?;
+        let counts = sink.counts();
+        let items = counts.spans + counts.log_records + counts.data_points;
+        ensure!(code == 0 && printed["accepted"] == items && items > 0, "{printed}, {counts:?}");
+        Ok(format!("{count} log events, {items} items"))
+    }
+
+    /// Of the function and the log group that `replay` made.
+    async fn doctor(&self) -> anyhow::Result<String> {
+        let sink = Sink::start().await?;
+        let event = log_batch(self.workshop, "text-mixed")?;
+        let group = event["logGroup"].as_str().context("no group")?;
+        let doctor = ["doctor", "--canary", "--function", FUNCTION, "--log-group", group];
+        let (code, before) = self.run(&doctor, sink.base()).await?;
+        ensure!(code == 1 && verdict(&before, "permission") == "failed", "{before}");
+        let permission = json!({
+            "StatementId": "logs", "Action": "lambda:InvokeFunction",
+            "Principal": "logs.amazonaws.com", "SourceAccount": ACCOUNT,
+        });
+        let path = format!("/2015-03-31/functions/{FUNCTION}/policy");
+        self.moto.lambda(Method::POST, &path, &permission).await?;
+        let (_, after) = self.run(&doctor, sink.base()).await?;
+        for name in ["permission", "subscription", "canary", "organization"] {
+            ensure!(verdict(&after, name) == "ok", "{name}: {after}");
+        }
+        Ok("permission, subscription and canary".to_owned())
+    }
+}
+
+/// The worst verdict on what has this name.
+fn verdict<'a>(checks: &'a Value, name: &str) -> &'a str {
+    let all: Vec<&str> = checks
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|check| check["name"] == name)
+        .filter_map(|check| check["verdict"].as_str())
+        .collect();
+    let worst = ["failed", "warning", "ok"].into_iter().find(|verdict| all.contains(verdict));
+    worst.unwrap_or("not there")
+}
+
+fn line(reason: &str) -> Parked {
+    let content =
+        Content::Line { event_id: "1".to_owned(), timestamp_ms: 1, line: "{}".to_owned() };
+    Parked {
+        destination: "default".to_owned(),
+        stream: None,
+        content,
+        items: 1,
+        oldest_unix_nano: 1,
+        newest_unix_nano: 2,
+        first_seen_unix_nano: 3,
+        reason: reason.to_owned(),
+        partial: false,
+        origin: Origin { log_group: "/aws/lambda/orders".to_owned(), ..Origin::default() },
+    }
+}
