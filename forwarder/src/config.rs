@@ -48,6 +48,13 @@ const OWN: &[Variable] = &[
               their events are dropped and counted, or each delivery would cause the next.",
     },
     Variable {
+        name: "LAMBDA_OTLP_VITALS",
+        default: Some("true"),
+        kind: Kind::Switch,
+        doc: "One line an invocation with the forwarder's own figures in CloudWatch's embedded metric format: four metrics in \
+              the namespace `lambda-otlp` (Accepted, Parked, DeadLettered, Lag), the others in the line.",
+    },
+    Variable {
         name: "LAMBDA_OTLP_LOG_LEVEL",
         default: Some("warn"),
         kind: Kind::Choice(&["error", "warn", "info", "debug"]),
@@ -62,6 +69,12 @@ const LAMBDA: &[Variable] = &[
         default: None,
         kind: Kind::Text,
         doc: "Set by Lambda: `cloud.region` of the telemetry that the forwarder makes.",
+    },
+    Variable {
+        name: "AWS_LAMBDA_FUNCTION_NAME",
+        default: None,
+        kind: Kind::Text,
+        doc: "Set by Lambda: the dimension of the forwarder's own metrics.",
     },
     Variable {
         name: "LAMBDA_TASK_ROOT",
@@ -102,6 +115,8 @@ pub struct Config {
     pub join_stack_traces: bool,
     /// Log groups of the delivery path: the forwarder's own, and those named.
     pub own_log_groups: Vec<String>,
+    /// The forwarder's name, if it is to write its own figures.
+    pub vitals_of: Option<String>,
     /// Level of the own log.
     pub log_level: tracing::Level,
 }
@@ -147,6 +162,8 @@ impl Config {
         ];
         let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN);
         let region = reader.string_if_set("AWS_REGION");
+        let function = reader.string_if_set("AWS_LAMBDA_FUNCTION_NAME");
+        let vitals_of = function.filter(|_| reader.bool("LAMBDA_OTLP_VITALS"));
         let join_stack_traces = reader.bool("LAMBDA_OTLP_JOIN_STACK_TRACES");
         let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
@@ -172,6 +189,7 @@ impl Config {
             region,
             join_stack_traces,
             own_log_groups,
+            vitals_of,
             log_level,
         })
     }

@@ -76,15 +76,17 @@ impl From<InvocationError> for Diagnostic {
     }
 }
 
-/// Handles one invocation.
+/// Handles one invocation. `vitals` is told its report and time.
 pub async fn handle<E: Export, Q: Queue>(
     forwarder: &Forwarder<E, Q>,
     event: LambdaEvent<Event>,
+    vitals: impl FnOnce(&Report, u64),
 ) -> Result<Response, InvocationError> {
     let invocation = invocation(&event.context);
     // On the heap: the future holds those of every source, destination and queue.
     let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
     log(&report);
+    vitals(&report, invocation.observed_unix_nano);
     answer(report)
 }
 

@@ -33,6 +33,7 @@ pub mod service;
 pub mod shift;
 pub mod source;
 mod stack_traces;
+pub mod vitals;
 
 use std::sync::Arc;
 use std::time::Duration;

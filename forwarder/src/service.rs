@@ -6,13 +6,15 @@ use crate::forward::Forwarder;
 use crate::handler::{InvocationError, Response, handle};
 use crate::outlet::Outlet;
 use crate::parking::SqsQueue;
+use crate::report::Report;
 use crate::rules::{DestinationRule, LiveRules, Refreshed};
 use crate::source::Event;
-use crate::{default_outlet, options};
+use crate::{default_outlet, options, vitals};
 use backend::{ClientError, Destination, HttpTransport};
 use lambda_runtime::LambdaEvent;
 use secrets::{Aws, SecretService as _};
 use settings::{SecretReference, SecretStore};
+use std::io::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
@@ -59,7 +61,17 @@ impl Service {
     pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Response, InvocationError> {
         self.refresh_rules().await?;
         let forwarder = self.forwarder.lock().await;
-        handle(&forwarder, event).await
+        handle(&forwarder, event, |report, now_unix_nano| self.write_vitals(report, now_unix_nano))
+            .await
+    }
+
+    fn write_vitals(&self, report: &Report, now_unix_nano: u64) {
+        let Some(function) = self.config.vitals_of.as_deref() else { return };
+        let line = vitals::line(report, function, now_unix_nano) + "\n";
+        // Whole, in one write: the log writes to stdout too.
+        if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
+            tracing::warn!(%error, "cannot write the forwarder's own figures");
+        }
     }
 
     /// Looks for new rules if it is time to. Whatever is wrong with them, the last good ones stay in

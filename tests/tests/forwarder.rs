@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use lambda_otlp_tests::{binary, fixture};
+use simulator::queue::{Queue, QueueServer};
 use simulator::sink::{Answer, Sink};
 use simulator::{FunctionSpec, Lambda, OnFailureRecord};
 use std::time::Duration;
@@ -144,6 +145,48 @@ async fn a_wrong_organization_returns_the_event_and_says_what_to_do() {
     let error = invoked.error();
     assert!(error.contains("404 Not Found"), "{error}");
     assert!(error.contains("/api/{organization}"), "{error}");
+}
+
+/// The variables of a queue.
+fn queue_variables(server: &QueueServer, name: &'static str) -> Vec<(&'static str, String)> {
+    vec![(name, server.queue_url()), ("AWS_ENDPOINT_URL_SQS", server.endpoint())]
+}
+
+#[tokio::test]
+async fn what_an_unreachable_backend_does_not_take_is_parked_and_said_so() {
+    let server = QueueServer::start(Queue::new("retry")).await.unwrap();
+    let mut variables = queue_variables(&server, "LAMBDA_OTLP_RETRY_QUEUE_URL");
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    variables.push(("LAMBDA_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}/api/default")));
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let invoked = invoke("text-mixed", &variables).await;
+    assert_eq!(invoked.attempts, 1, "the event has a place: {}", invoked.log);
+    assert!(invoked.on_failure.is_none());
+    let parked: Vec<serde_json::Value> =
+        server.queue().bodies().iter().map(|body| serde_json::from_str(body).unwrap()).collect();
+    let items: u64 = parked.iter().map(|message| message["items"].as_u64().unwrap()).sum();
+    assert_eq!(items, 30 + 8 + 15);
+    assert!(invoked.log.contains("parked in the retry queue"), "{}", invoked.log);
+    assert!(invoked.log.contains("connection refused"), "{}", invoked.log);
+    assert!(invoked.log.contains("\"Parked\":53"), "the figures say it too: {}", invoked.log);
+}
+
+#[tokio::test]
+async fn a_full_queue_returns_the_event() {
+    let queue = Queue::new("retry");
+    queue.answer(std::iter::repeat_n(simulator::queue::Answer::refuse(403, "OverLimit"), 50));
+    let server = QueueServer::start(queue).await.unwrap();
+    let mut variables = queue_variables(&server, "LAMBDA_OTLP_RETRY_QUEUE_URL");
+    let sink = sink().await;
+    let headers = authorization("wr0ng-password");
+    variables.push(("LAMBDA_OTLP_ENDPOINT", sink.base().to_owned()));
+    variables.push(("LAMBDA_OTLP_HEADERS", headers));
+    let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let invoked = invoke("otlp-only", &variables).await;
+    assert_eq!(invoked.attempts, 3, "{}", invoked.log);
+    let error = invoked.error();
+    assert!(error.contains("401 Unauthorized") && error.contains("OverLimit"), "{error}");
+    assert!(server.queue().is_empty());
 }
 
 #[tokio::test]
