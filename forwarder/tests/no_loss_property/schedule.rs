@@ -176,10 +176,12 @@ impl Schedule {
             enough_to_deliver: *random.pick(&[1, 800, 3000, 2 << 20]),
             timeout: Duration::from_secs(*random.pick(&timeouts)),
             queue_batch: *random.pick(&[1, 1, 1, 3]),
-            backend: phases(random, 3, |random| match random.below(10) {
-                0..5 => BackendFault::Any,
-                5..7 => *random.pick(LASTING),
-                _ => BackendFault::any(random),
+            backend: phases(random, 3, &[10, 60, 300, 900, 3600], |random| {
+                match random.below(10) {
+                    0..5 => BackendFault::Any,
+                    5..7 => *random.pick(LASTING),
+                    _ => BackendFault::any(random),
+                }
             }),
             retry_queue: Vec::new(),
             dead_letter_queue: Vec::new(),
@@ -196,18 +198,18 @@ impl Schedule {
             _ => QueueFault::any(random),
         };
         if random.percent(30) {
-            schedule.retry_queue = phases(random, 2, fault);
+            schedule.retry_queue = phases(random, 2, SHORT, fault);
         }
         if random.percent(30) {
-            schedule.dead_letter_queue = phases(random, 2, fault);
+            schedule.dead_letter_queue = phases(random, 2, SHORT, fault);
         }
         if random.percent(45) {
-            schedule.kills = phases(random, 2, |_| ());
+            schedule.kills = phases(random, 2, SHORT, |_| ());
         }
         if schedule.has_secret {
             let fault =
                 |random: &mut Random| *random.pick(&[SecretFault::Fails, SecretFault::Hangs]);
-            schedule.secret = phases(random, 2, fault);
+            schedule.secret = phases(random, 2, SHORT, fault);
             if random.percent(50) {
                 let known_at = random.time(HOUR / 2);
                 schedule.rotation = Some((random.time(HOUR / 2), known_at));
@@ -229,16 +231,19 @@ impl Schedule {
     }
 }
 
-/// At most `most` phases within the first two hours; they may overlap.
+/// Seconds; longer ones only make the same happen more often.
+const SHORT: &[u64] = &[10, 60, 300, 900];
+
+/// At most `most` phases of these lengths within the first two hours; they may overlap.
 fn phases<F>(
     random: &mut Random,
     most: usize,
+    seconds: &[u64],
     mut fault: impl FnMut(&mut Random) -> F,
 ) -> Vec<Phase<F>> {
     let mut phase = |random: &mut Random| {
         let from = if random.percent(50) { Duration::ZERO } else { random.time(HOUR / 4) };
-        let lengths = [10, 120, 900, 3600];
-        let length = Duration::from_secs(*random.pick(&lengths));
+        let length = Duration::from_secs(*random.pick(seconds));
         let percent = *random.pick(&[15, 40, 80, 100]);
         Phase { from, to: from + length, fault: fault(random), percent }
     };

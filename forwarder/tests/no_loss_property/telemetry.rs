@@ -109,7 +109,9 @@ impl Maker {
         envelope: &Envelope,
         unit: &mut Unit,
     ) -> LogEvent {
-        let timestamp_ms = i64::try_from(BEGAN_MS + self.serial).unwrap();
+        // Some are outside OpenObserve's ingest window: they are dead-lettered.
+        let age_ms = if self.random.percent(3) { 6 * 3_600_000 } else { 0 };
+        let timestamp_ms = i64::try_from(BEGAN_MS + self.serial - age_ms).unwrap();
         let kind = self.random.below(100);
         let record = marks::of_event(&id);
         let message = match kind {
