@@ -1,18 +1,15 @@
-//! One signed request to Secrets Manager or the parameter store: bounded in time and size, at most one repetition.
+//! Secrets Manager and the parameter store: one request a read, bounded in time and size, at most one repetition.
 
 use crate::aws_answer::{Answered, read_answer};
-use crate::{AwsSettings, Credentials, SecretError};
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
+use crate::signed_request::{AwsClient, NoAnswer, SignedRequest, host};
+use crate::{AwsSettings, SecretError};
 use settings::{Secret, SecretReference, SecretStore};
-use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use url::Url;
 
 /// A service of the same region answers within 100 ms.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Before the one repetition.
@@ -42,164 +39,75 @@ impl<S: SecretService> SecretService for Arc<S> {
 #[derive(Debug)]
 pub struct Aws {
     settings: AwsSettings,
-    clock: fn() -> SystemTime,
-    client: OnceCell<reqwest::Client>,
+    client: AwsClient,
 }
 
 impl Aws {
     /// Asks as these settings say; `clock` gives the time that requests are signed with.
     pub fn new(settings: AwsSettings, clock: fn() -> SystemTime) -> Self {
-        Self { settings, clock, client: OnceCell::new() }
+        Self { settings, client: AwsClient::new(clock) }
     }
 
-    async fn client(&self, endpoint: &Url) -> Result<&reqwest::Client, reqwest::Error> {
-        let prepare = async || {
-            // Fails where another part of the process has installed a provider, which serves as well.
-            drop(rustls::crypto::ring::default_provider().install_default());
-            let builder = reqwest::Client::builder()
-                .redirect(reqwest::redirect::Policy::none())
-                .retry(reqwest::retry::never())
-                .no_proxy()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .timeout(TIMEOUT)
-                // Minutes lie between two reads, and maybe a freeze.
-                .pool_max_idle_per_host(0);
-            // A test's endpoint has no TLS, and maybe the system no certificates.
-            let is_plain = endpoint.scheme() == "http";
-            if is_plain { builder.tls_certs_only([]) } else { builder }.build()
-        };
-        self.client.get_or_try_init(prepare).await
-    }
-
-    async fn read_once(&self, call: &Call<'_>) -> Result<Secret, SecretError> {
-        let no_answer = |error: &reqwest::Error| SecretError::NoAnswer {
-            secret: call.reference.to_string(),
-            text: format!("cannot reach {}: {}", call.host, cause(error)),
-        };
-        let client = self.client(&call.endpoint).await.map_err(|error| no_answer(&error))?;
-        let request = call.signed((self.clock)(), client)?;
-        let mut response =
-            client.execute(request).await.map_err(|error| no_answer(&error.without_url()))?;
-        let status = response.status().as_u16();
-        let mut body = Vec::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| no_answer(&error.without_url()))?
-        {
-            if body.len() + chunk.len() > MOST_ANSWER_BYTES {
-                return Err(call.unusable("the answer is larger than a secret can be"));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        read_answer(&Answered {
-            reference: call.reference,
-            host: &call.host,
-            region: &call.region,
-            status,
-            body: &body,
-        })
-    }
-}
-
-impl SecretService for Aws {
-    async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
-        let call = Call::new(&self.settings, reference)?;
-        match self.read_once(&call).await {
-            Err(error) if error.may_pass() => {
-                tokio::time::sleep(WAIT).await;
-                self.read_once(&call).await
-            }
-            result => result,
-        }
-    }
-}
-
-/// Everything about a request but its time.
-struct Call<'a> {
-    reference: &'a SecretReference,
-    credentials: &'a Credentials,
-    region: String,
-    endpoint: Url,
-    /// With the port, where it is not the usual one.
-    host: String,
-    body: String,
-}
-
-impl<'a> Call<'a> {
-    fn new(settings: &'a AwsSettings, reference: &'a SecretReference) -> Result<Self, SecretError> {
+    async fn read_once(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
         let secret = || reference.to_string();
-        let credentials = settings.credentials.as_ref();
+        let credentials = self.settings.credentials.as_ref();
         let credentials =
             credentials.ok_or_else(|| SecretError::NoCredentials { secret: secret() })?;
-        let region = reference.region().or(settings.region.as_deref());
+        let region = reference.region().or(self.settings.region.as_deref());
         let region = region.ok_or_else(|| SecretError::NoRegion { secret: secret() })?;
-        let endpoint = match settings.endpoint(reference.store) {
+        let endpoint = match self.settings.endpoint(reference.store) {
             Some(endpoint) => endpoint.clone(),
             None => aws_endpoint(reference, region).ok_or_else(|| SecretError::Unusable {
                 secret: secret(),
                 problem: format!("{region:?} is no region"),
             })?,
         };
-        let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
-        let host = endpoint.host_str().unwrap_or_default().to_owned() + &port;
-        let body = match reference.store {
-            SecretStore::SecretsManager => serde_json::json!({ "SecretId": reference.id }),
-            SecretStore::ParameterStore => {
-                serde_json::json!({ "Name": reference.id, "WithDecryption": true })
+        let (service, target, body) = match reference.store {
+            SecretStore::SecretsManager => (
+                "secretsmanager",
+                "secretsmanager.GetSecretValue",
+                serde_json::json!({ "SecretId": reference.id }),
+            ),
+            SecretStore::ParameterStore => (
+                "ssm",
+                "AmazonSSM.GetParameter",
+                serde_json::json!({ "Name": reference.id, "WithDecryption": true }),
+            ),
+        };
+        let request = SignedRequest {
+            credentials,
+            service,
+            region,
+            endpoint: &endpoint,
+            content_type: "application/x-amz-json-1.1",
+            target,
+            body: body.to_string().into_bytes(),
+            deadline: Instant::now() + TIMEOUT,
+            most_answer_bytes: MOST_ANSWER_BYTES,
+        };
+        let answer = self.client.send(request).await.map_err(|error| match error {
+            NoAnswer::NotMade(problem) => {
+                SecretError::Unusable { secret: secret(), problem: problem.to_owned() }
             }
-        };
-        let (region, body) = (region.to_owned(), body.to_string());
-        Ok(Self { reference, credentials, region, endpoint, host, body })
+            NoAnswer::TooLong { .. } => SecretError::Unusable {
+                secret: secret(),
+                problem: "the answer is larger than a secret can be".to_owned(),
+            },
+            error => SecretError::NoAnswer { secret: secret(), text: error.to_string() },
+        })?;
+        read_answer(&Answered { reference, host: &host(&endpoint), region, answer })
     }
+}
 
-    /// Signature Version 4 over all headers but the length.
-    fn signed(
-        &self,
-        time: SystemTime,
-        client: &reqwest::Client,
-    ) -> Result<reqwest::Request, SecretError> {
-        let (service, target) = match self.reference.store {
-            SecretStore::SecretsManager => ("secretsmanager", "secretsmanager.GetSecretValue"),
-            SecretStore::ParameterStore => ("ssm", "AmazonSSM.GetParameter"),
-        };
-        let Credentials { access_key_id, secret_access_key, session_token } = self.credentials;
-        let mut credentials = aws_credential_types::Credentials::builder()
-            .access_key_id(access_key_id)
-            .secret_access_key(secret_access_key.expose())
-            .provider_name("environment");
-        credentials
-            .set_session_token(session_token.as_ref().map(|token| token.expose().to_owned()));
-        let identity = credentials.build().into();
-        let headers = [
-            ("host", self.host.as_str()),
-            ("content-type", "application/x-amz-json-1.1"),
-            ("x-amz-target", target),
-        ];
-        let invalid = |_| self.unusable("the request cannot be signed");
-        let params = v4::SigningParams::builder()
-            .identity(&identity)
-            .region(&self.region)
-            .name(service)
-            .time(time)
-            .settings(SigningSettings::default())
-            .build()
-            .map_err(|_| self.unusable("the request cannot be signed"))?
-            .into();
-        let body = SignableBody::Bytes(self.body.as_bytes());
-        let signable =
-            SignableRequest::new("POST", self.endpoint.as_str(), headers.into_iter(), body)
-                .map_err(invalid)?;
-        let (instructions, _signature) = sign(signable, &params).map_err(invalid)?.into_parts();
-        let mut builder = client.post(self.endpoint.clone()).body(self.body.clone());
-        for (name, value) in headers.into_iter().chain(instructions.headers()) {
-            builder = builder.header(name, value);
+impl SecretService for Aws {
+    async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
+        match self.read_once(reference).await {
+            Err(error) if error.may_pass() => {
+                tokio::time::sleep(WAIT).await;
+                self.read_once(reference).await
+            }
+            result => result,
         }
-        builder
-            .build()
-            .map_err(|_| self.unusable("the credentials hold characters that a header cannot"))
-    }
-
-    fn unusable(&self, problem: &str) -> SecretError {
-        SecretError::Unusable { secret: self.reference.to_string(), problem: problem.to_owned() }
     }
 }
 
@@ -226,19 +134,6 @@ fn aws_endpoint(reference: &SecretReference, region: &str) -> Option<Url> {
     };
     let url = format!("https://{service}.{region}.{domain}/");
     is_region.then(|| Url::parse(&url).ok()).flatten()
-}
-
-/// The first cause: the errors around it say only that a request failed.
-fn cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "timed out; does the function's VPC have a way to it, such as a VPC endpoint?"
-            .to_owned();
-    }
-    let mut deepest: &dyn Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! What AWS's JSON protocols answer: a secret, or an error with what to do about it.
 
 use crate::SecretError;
+use crate::signed_request::{Answer, excerpt};
 use serde::Deserialize;
 use settings::{Secret, SecretReference, SecretStore};
 
@@ -9,8 +10,7 @@ pub(crate) struct Answered<'a> {
     pub(crate) reference: &'a SecretReference,
     pub(crate) host: &'a str,
     pub(crate) region: &'a str,
-    pub(crate) status: u16,
-    pub(crate) body: &'a [u8],
+    pub(crate) answer: Answer,
 }
 
 /// `GetSecretValue` and `GetParameter`.
@@ -30,17 +30,8 @@ struct Parameter {
     value: Option<String>,
 }
 
-/// `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`, the message in either case.
-#[derive(Deserialize, Default)]
-struct Refusal {
-    #[serde(rename = "__type", default)]
-    code: String,
-    #[serde(rename = "Message", alias = "message", default)]
-    message: String,
-}
-
 pub(crate) fn read_answer(answered: &Answered<'_>) -> Result<Secret, SecretError> {
-    if answered.status != 200 {
+    if answered.answer.status != 200 {
         return Err(refusal(answered));
     }
     let unusable = |problem: &str| SecretError::Unusable {
@@ -48,7 +39,7 @@ pub(crate) fn read_answer(answered: &Answered<'_>) -> Result<Secret, SecretError
         problem: problem.to_owned(),
     };
     // The error of the parser may quote the secret.
-    let found: Found = serde_json::from_slice(answered.body)
+    let found: Found = serde_json::from_slice(&answered.answer.body)
         .map_err(|_| unusable(&format!("the answer of {} is not what AWS gives", answered.host)))?;
     let text = match answered.reference.store {
         SecretStore::SecretsManager => found.secret_string,
@@ -62,11 +53,9 @@ pub(crate) fn read_answer(answered: &Answered<'_>) -> Result<Secret, SecretError
 }
 
 fn refusal(answered: &Answered<'_>) -> SecretError {
-    let Answered { reference, host, region, status, body } = *answered;
-    let refusal: Refusal = serde_json::from_slice(body).unwrap_or_default();
-    // A namespace before it, and in some answers a URL behind it.
-    let code = refusal.code.rsplit('#').next().unwrap_or_default();
-    let code = code.split(':').next().unwrap_or_default();
+    let Answered { reference, host, region, .. } = *answered;
+    let (status, refusal) = (answered.answer.status, answered.answer.refusal());
+    let code = refusal.code();
     let (secret, text) = (reference.to_string(), excerpt(&refusal.message));
     match code {
         "AccessDeniedException" | "AccessDenied" => {
@@ -108,18 +97,6 @@ fn missing_permission(reference: &SecretReference, message: &str) -> (&'static s
     (action, resource)
 }
 
-/// On one line, cut.
-fn excerpt(text: &str) -> String {
-    const MOST_CHARS: usize = 300;
-    let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
-    let head: String = line.chars().take(MOST_CHARS).collect();
-    if head.len() < line.len() { format!("{head}…") } else { head }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,8 +110,7 @@ mod tests {
             reference: &reference,
             host: "host",
             region: "eu-west-1",
-            status,
-            body: body.as_bytes(),
+            answer: Answer { status, body: body.as_bytes().to_vec() },
         };
         let answer = read_answer(&answered).map_err(|error| error.to_string());
         assert_eq!(answer.as_ref().map(Secret::expose).map_err(String::as_str), expected);

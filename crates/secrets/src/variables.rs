@@ -57,6 +57,17 @@ pub struct Credentials {
     pub session_token: Option<Secret>,
 }
 
+impl Credentials {
+    /// Reads the rows of [`AWS`]; `None` unless both parts of a key are there.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let access_key_id = reader.string_if_set(ACCESS_KEY_ID);
+        let secret_access_key = reader.secret(SECRET_ACCESS_KEY);
+        let session_token = reader.secret(SESSION_TOKEN);
+        let (access_key_id, secret_access_key) = access_key_id.zip(secret_access_key)?;
+        Some(Self { access_key_id, secret_access_key, session_token })
+    }
+}
+
 /// What a call of AWS's services needs. Nothing here is a mistake when it is missing: most installations keep no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AwsSettings {
@@ -73,16 +84,9 @@ pub struct AwsSettings {
 impl AwsSettings {
     /// Reads the rows of [`AWS`] and [`SECRETS`], and `AWS_REGION`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
-        let access_key_id = reader.string_if_set(ACCESS_KEY_ID);
-        let secret_access_key = reader.secret(SECRET_ACCESS_KEY);
-        let session_token = reader.secret(SESSION_TOKEN);
-        let credentials =
-            access_key_id.zip(secret_access_key).map(|(access_key_id, secret_access_key)| {
-                Credentials { access_key_id, secret_access_key, session_token }
-            });
         let endpoint = reader.url(ENDPOINT);
         Self {
-            credentials,
+            credentials: Credentials::read(reader),
             region: reader.string_if_set(REGION),
             secrets_manager: reader.url(SECRETS_MANAGER_ENDPOINT).or_else(|| endpoint.clone()),
             parameter_store: reader.url(SSM_ENDPOINT).or(endpoint),

@@ -1,8 +1,8 @@
-//! The queue on Amazon SQS.
+//! The queue on Amazon SQS, asked in AWS JSON 1.0.
 //!
-//! The client is built at the first message: most invocations park nothing, and start-up should not pay for it. The
-//! SDK's own repetition is off: it repeats a request whose answer did not come, and the message would be in the queue
-//! twice with nobody knowing. Repeated is only what was certainly refused.
+//! The client is built at the first message: most invocations park nothing, and start-up should not pay for it. A request
+//! whose answer did not come is not repeated: the message would be in the queue twice with nobody knowing. Repeated is only
+//! what was certainly refused.
 
 mod answer;
 mod target;
@@ -10,18 +10,14 @@ mod target;
 pub use target::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL};
 
 use super::{Message, Queue, QueueError};
-use answer::{Repeat, of_entry, of_error};
-use aws_sdk_sqs::Client;
-use aws_sdk_sqs::config::retry::RetryConfig;
-use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::config::{BehaviorVersion, Credentials, Region, StalledStreamProtectionConfig};
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use crate::handler::wall_clock_now;
+use answer::{BatchAnswer, Repeat, of_answer, of_entry, of_no_answer};
+use secrets::signed_request::{Answer, AwsClient, SignedRequest};
+use serde::Serialize;
 use std::ops::Range;
-use std::sync::OnceLock;
 use std::time::Duration;
 use target::Target;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until};
 
 /// Largest message, and largest sum of the messages of one request (Amazon SQS Developer Guide, "Message quotas").
 const MOST_BYTES: usize = 1024 * 1024;
@@ -35,21 +31,47 @@ const LONGEST_POSTPONEMENT: Duration = Duration::from_mins(12 * 60 - 15);
 const MOST_REPETITIONS: u32 = 2;
 /// Pause before the first repetition; doubled for the next.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// A queue in the same region answers the connection in milliseconds.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Ten entries of some 200 bytes, or of as many with the words of a refusal.
+const MOST_ANSWER_BYTES: usize = 256 * 1024;
+
+/// Amazon SQS API Reference, "SendMessageBatch".
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendMessageBatch<'a> {
+    queue_url: &'a str,
+    entries: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry<'a> {
+    id: String,
+    message_body: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_seconds: Option<u64>,
+}
+
+/// Amazon SQS API Reference, "ChangeMessageVisibility".
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChangeMessageVisibility<'a> {
+    queue_url: &'a str,
+    receipt_handle: &'a str,
+    visibility_timeout: u64,
+}
 
 /// A standard queue of SQS.
 #[derive(Debug)]
 pub struct SqsQueue {
     target: Target,
-    client: OnceLock<Client>,
+    client: AwsClient,
 }
 
 impl SqsQueue {
     /// The queue whose URL the variable `name` gives, if it is set. What is wrong with it, or missing beside it, is noted.
     pub fn read(reader: &mut settings::Reader<'_>, name: &str) -> Option<Self> {
         let target = Target::read(reader, name)?;
-        Some(Self { target, client: OnceLock::new() })
+        Some(Self { target, client: AwsClient::new(wall_clock_now) })
     }
 
     /// The queue's name.
@@ -57,45 +79,35 @@ impl SqsQueue {
         &self.target.name
     }
 
-    fn client(&self) -> &Client {
-        self.client.get_or_init(|| {
-            let Target {
-                endpoint, region, access_key_id, secret_access_key, session_token, ..
-            } = &self.target;
-            let token = session_token.as_ref().map(|token| token.expose().to_owned());
-            let secret = secret_access_key.expose();
-            let credentials = Credentials::new(access_key_id, secret, token, None, "environment");
-            // Connections are not kept: one that did not survive a freeze of the environment fails with the request
-            // half sent, and then nobody knows what became of the messages.
-            let http_client = aws_smithy_http_client::Builder::new()
-                .pool_idle_timeout(Duration::ZERO)
-                .tls_provider(Provider::Rustls(CryptoMode::Ring))
-                .build_https();
-            let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).build();
-            let config = aws_sdk_sqs::Config::builder()
-                .behavior_version(BehaviorVersion::v2026_01_12())
-                .region(Region::new(region.clone()))
-                .endpoint_url(endpoint)
-                .credentials_provider(credentials)
-                .http_client(http_client)
-                .retry_config(RetryConfig::disabled())
-                .timeout_config(timeouts)
-                .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-                .build();
-            Client::from_conf(config)
-        })
+    /// Asks for `action`; the answer is one of success.
+    async fn ask(
+        &self,
+        action: &str,
+        arguments: &impl Serialize,
+        deadline: Instant,
+    ) -> Result<Answer, (QueueError, Repeat)> {
+        // Text and numbers: this cannot fail.
+        let body = serde_json::to_vec(arguments).map_err(|error| {
+            (self.target.refused("InvalidRequest", &error.to_string(), ""), Repeat::No)
+        })?;
+        let request = SignedRequest {
+            credentials: &self.target.credentials,
+            service: "sqs",
+            region: &self.target.region,
+            endpoint: &self.target.endpoint,
+            content_type: "application/x-amz-json-1.0",
+            target: &format!("AmazonSQS.{action}"),
+            body,
+            deadline,
+            most_answer_bytes: MOST_ANSWER_BYTES,
+        };
+        let answer = self.client.send(request).await;
+        let answer = answer.map_err(|error| of_no_answer(&self.target, &error))?;
+        of_answer(&self.target, action, answer)
     }
 
     fn not_asked(&self) -> QueueError {
         QueueError::Deadline { queue: self.target.name.clone() }
-    }
-
-    fn no_answer_by_deadline(&self) -> QueueError {
-        QueueError::NoAnswer {
-            queue: self.target.name.clone(),
-            text: "the deadline came first".to_owned(),
-            ambiguous: true,
-        }
     }
 
     /// Sends one request; results in order of `batch`.
@@ -105,44 +117,30 @@ impl SqsQueue {
         delay: Duration,
         deadline: Instant,
     ) -> Vec<Result<(), (QueueError, Repeat)>> {
-        let all = |error: &QueueError, repeat| {
+        let all = |(error, repeat): (QueueError, Repeat)| {
             batch.iter().map(|_| Err((error.clone(), repeat))).collect::<Vec<_>>()
         };
         let delay_seconds = whole_seconds(delay.min(LONGEST_DELAY));
-        let entries = batch.iter().enumerate().map(|(position, message)| {
-            SendMessageBatchRequestEntry::builder()
-                .id(position.to_string())
-                .message_body(&message.body)
-                .set_delay_seconds((delay_seconds > 0).then_some(delay_seconds))
-                .build()
+        let entries = batch.iter().enumerate().map(|(position, message)| Entry {
+            id: position.to_string(),
+            message_body: &message.body,
+            delay_seconds: (delay_seconds > 0).then_some(delay_seconds),
         });
-        let entries = match entries.collect::<Result<Vec<_>, _>>() {
-            Ok(entries) => entries,
-            // Id and body are given: this cannot happen.
-            Err(error) => {
-                return all(
-                    &self.target.refused("InvalidEntry", &error.to_string(), ""),
-                    Repeat::No,
-                );
-            }
+        let request = SendMessageBatch { queue_url: &self.target.url, entries: entries.collect() };
+        let answer = match self.ask("SendMessageBatch", &request, deadline).await {
+            Ok(answer) => answer,
+            Err(error) => return all(error),
         };
-        let request = self.client().send_message_batch().queue_url(&self.target.url);
-        let request = request.set_entries(Some(entries)).send();
-        let output = match timeout_at(deadline, request).await {
-            Ok(Ok(output)) => output,
-            Ok(Err(error)) => {
-                let (error, repeat) = of_error(&self.target, "SendMessage", &error);
-                return all(&error, repeat);
-            }
-            Err(_) => return all(&self.no_answer_by_deadline(), Repeat::No),
+        let answer = match BatchAnswer::read(&self.target, &answer) {
+            Ok(answer) => answer,
+            Err(error) => return all(error),
         };
         let result_of = |position: usize| {
             let id = position.to_string();
-            if output.successful().iter().any(|entry| entry.id() == id) {
+            if answer.has_taken(&id) {
                 return Ok(());
             }
-            let failed = output.failed().iter().find(|entry| entry.id() == id);
-            Err(of_entry(&self.target, failed))
+            Err(of_entry(&self.target, answer.refused(&id)))
         };
         (0..batch.len()).map(result_of).collect()
     }
@@ -199,22 +197,19 @@ impl Queue for SqsQueue {
         delay: Duration,
         deadline: Instant,
     ) -> Result<(), QueueError> {
-        let seconds = whole_seconds(delay.min(LONGEST_POSTPONEMENT));
+        let request = ChangeMessageVisibility {
+            queue_url: &self.target.url,
+            receipt_handle,
+            visibility_timeout: whole_seconds(delay.min(LONGEST_POSTPONEMENT)),
+        };
         let mut pause = FIRST_PAUSE;
         let mut last = self.not_asked();
         for _ in 0..=MOST_REPETITIONS {
             if Instant::now() >= deadline {
                 break;
             }
-            let request = self.client().change_message_visibility();
-            let request = request.queue_url(&self.target.url).receipt_handle(receipt_handle);
-            let request = request.visibility_timeout(seconds).send();
-            let error = match timeout_at(deadline, request).await {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) => error,
-                Err(_) => return Err(self.no_answer_by_deadline()),
-            };
-            let (error, repeat) = of_error(&self.target, "ChangeMessageVisibility", &error);
+            let asked = self.ask("ChangeMessageVisibility", &request, deadline).await;
+            let Err((error, repeat)) = asked else { return Ok(()) };
             last = error;
             let next = Instant::now() + pause;
             if repeat == Repeat::No || next >= deadline {
@@ -262,9 +257,8 @@ fn batches(sizes: &[usize]) -> Vec<Range<usize>> {
 }
 
 /// Rounded up, so that nothing comes too early.
-fn whole_seconds(duration: Duration) -> i32 {
-    let seconds = duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0));
-    i32::try_from(seconds).unwrap_or(i32::MAX)
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
 
 #[cfg(test)]
@@ -293,7 +287,7 @@ mod tests {
         assert_eq!(whole_seconds(Duration::ZERO), 0);
         assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
         assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
-        assert_eq!(whole_seconds(Duration::MAX), i32::MAX);
+        assert_eq!(whole_seconds(Duration::MAX), u64::MAX);
         assert!(LONGEST_POSTPONEMENT < Duration::from_hours(12));
     }
 }

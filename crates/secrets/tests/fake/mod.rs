@@ -68,7 +68,11 @@ impl Fake {
         let answer = self.answers.lock().unwrap().pop_front().unwrap();
         match answer {
             Answer::Is(status, body) => {
-                Ok(Response::builder().status(status).body(Full::from(body)).unwrap())
+                let mut response = Response::builder().status(status);
+                if (300..400).contains(&status) {
+                    response = response.header("location", "/elsewhere");
+                }
+                Ok(response.body(Full::from(body)).unwrap())
             }
             Answer::Closes => Err("closes"),
             Answer::Never => std::future::pending().await,

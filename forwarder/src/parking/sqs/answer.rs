@@ -2,9 +2,8 @@
 
 use super::target::Target;
 use crate::parking::QueueError;
-use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_sqs::types::BatchResultErrorEntry;
-use std::error::Error;
+use secrets::signed_request::{Answer, NoAnswer, excerpt};
+use serde::Deserialize;
 
 /// Whether the same request may be answered differently in a moment, and cannot have been obeyed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,81 +14,99 @@ pub(super) enum Repeat {
     No,
 }
 
+/// What became of each message of a batch (Amazon SQS API Reference, "SendMessageBatch").
+#[derive(Deserialize)]
+pub(super) struct BatchAnswer {
+    #[serde(rename = "Successful", default)]
+    successful: Option<Vec<Taken>>,
+    #[serde(rename = "Failed", default)]
+    failed: Option<Vec<RefusedEntry>>,
+}
+
+#[derive(Deserialize)]
+struct Taken {
+    #[serde(rename = "Id")]
+    id: String,
+}
+
+/// A message that was not taken.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct RefusedEntry {
+    id: String,
+    code: String,
+    message: Option<String>,
+    #[serde(default)]
+    sender_fault: bool,
+}
+
+impl BatchAnswer {
+    pub(super) fn read(target: &Target, answer: &Answer) -> Result<Self, (QueueError, Repeat)> {
+        serde_json::from_slice(&answer.body).map_err(|_| unsaid(target, answer.status))
+    }
+
+    pub(super) fn has_taken(&self, id: &str) -> bool {
+        self.successful.iter().flatten().any(|entry| entry.id == id)
+    }
+
+    pub(super) fn refused(&self, id: &str) -> Option<&RefusedEntry> {
+        self.failed.iter().flatten().find(|entry| entry.id == id)
+    }
+}
+
 /// What an entry of `Failed` means; `None` where the answer does not name the message at all.
-pub(super) fn of_entry(
-    target: &Target,
-    failed: Option<&BatchResultErrorEntry>,
-) -> (QueueError, Repeat) {
-    let Some(failed) = failed else {
-        let text = "the answer does not name the message".to_owned();
-        let queue = target.name.clone();
-        return (QueueError::NoAnswer { queue, text, ambiguous: true }, Repeat::No);
+pub(super) fn of_entry(target: &Target, failed: Option<&RefusedEntry>) -> (QueueError, Repeat) {
+    let Some(RefusedEntry { code, message, sender_fault, .. }) = failed else {
+        return ambiguous(target, "the answer does not name the message".to_owned());
     };
-    let error = refused(target, "SendMessage", failed.code(), failed.message().unwrap_or_default());
-    let repeat = !failed.sender_fault() || is_throttling(failed.code());
+    let error = refused(target, "SendMessage", code, message.as_deref().unwrap_or_default());
+    let repeat = !sender_fault || is_throttling(code);
     (error, if repeat { Repeat::Yes } else { Repeat::No })
 }
 
-/// What an error of the SDK means for a request that asked for `action`.
-pub(super) fn of_error<E, R>(
+/// What an answer means for a request that asked for `action`: itself, where that was done.
+pub(super) fn of_answer(
     target: &Target,
     action: &str,
-    error: &SdkError<E, R>,
-) -> (QueueError, Repeat)
-where
-    E: ProvideErrorMetadata + Error + 'static,
-    R: HttpStatus + std::fmt::Debug,
-{
-    let no_answer = |text: String, ambiguous| QueueError::NoAnswer {
-        queue: target.name.clone(),
-        text: excerpt(&text),
-        ambiguous,
+    answer: Answer,
+) -> Result<Answer, (QueueError, Repeat)> {
+    let status = answer.status;
+    if status == 200 {
+        return Ok(answer);
+    }
+    let refusal = answer.refusal();
+    let code = match refusal.code() {
+        // Not SQS's own words: a proxy that stopped waiting.
+        "" if !(400..500).contains(&status) => return Err(unsaid(target, status)),
+        "" => format!("status {status}"),
+        code => code.to_owned(),
     };
+    let repeat = status >= 500 || status == 429 || is_throttling(&code);
+    // A batch needs the permission for one message.
+    let permission = action.strip_suffix("Batch").unwrap_or(action);
+    let error = refused(target, permission, &code, &refusal.message);
+    Err((error, if repeat { Repeat::Yes } else { Repeat::No }))
+}
+
+/// What it means that no answer came.
+pub(super) fn of_no_answer(target: &Target, error: &NoAnswer) -> (QueueError, Repeat) {
     match error {
-        SdkError::ServiceError(service) => {
-            let status = service.raw().http_status();
-            let code = match service.err().code() {
-                Some(code) => code.to_owned(),
-                // Not SQS's own words: a success that cannot be read, or a proxy that stopped waiting.
-                None if !(400..500).contains(&status) => {
-                    let text = format!("answered {status} without saying what became of it");
-                    return (no_answer(text, true), Repeat::No);
-                }
-                None => format!("status {status}"),
-            };
-            let text = service.err().message().unwrap_or_default();
-            let repeat = status >= 500 || status == 429 || is_throttling(&code);
-            let error = refused(target, action, &code, text);
-            (error, if repeat { Repeat::Yes } else { Repeat::No })
+        NoAnswer::NotMade(problem) => (target.refused("InvalidRequest", problem, ""), Repeat::No),
+        NoAnswer::Deadline { .. } => ambiguous(target, "the deadline came first".to_owned()),
+        error if error.may_have_arrived() => ambiguous(target, excerpt(&error.to_string())),
+        error => {
+            let (queue, text) = (target.name.clone(), excerpt(&error.to_string()));
+            (QueueError::NoAnswer { queue, text, ambiguous: false }, Repeat::Yes)
         }
-        SdkError::ConstructionFailure(_) => {
-            (target.refused("InvalidRequest", &chain(error), ""), Repeat::No)
-        }
-        SdkError::DispatchFailure(_) => {
-            let text = chain(error);
-            let is_connect = was_not_connected(&text);
-            let repeat = if is_connect { Repeat::Yes } else { Repeat::No };
-            (no_answer(text, !is_connect), repeat)
-        }
-        _ => (no_answer(chain(error), true), Repeat::No),
     }
 }
 
-/// The status of an HTTP answer.
-pub(super) trait HttpStatus {
-    fn http_status(&self) -> u16;
+fn unsaid(target: &Target, status: u16) -> (QueueError, Repeat) {
+    ambiguous(target, format!("answered {status} without saying what became of it"))
 }
 
-impl HttpStatus for aws_sdk_sqs::config::http::HttpResponse {
-    fn http_status(&self) -> u16 {
-        self.status().as_u16()
-    }
-}
-
-/// How hyper-util and the SDK's connector word a connection that did not come to be; then nothing was sent. An error that
-/// is worded otherwise counts as ambiguous, which is the safe side.
-fn was_not_connected(chain: &str) -> bool {
-    chain.contains("client error (Connect)") || chain.contains("HTTP connect timeout")
+fn ambiguous(target: &Target, text: String) -> (QueueError, Repeat) {
+    (QueueError::NoAnswer { queue: target.name.clone(), text, ambiguous: true }, Repeat::No)
 }
 
 fn is_throttling(code: &str) -> bool {
@@ -102,7 +119,7 @@ fn without_service(code: &str) -> &str {
     code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
 }
 
-fn refused(target: &Target, action: &str, code: &str, text: &str) -> QueueError {
+fn refused(target: &Target, permission: &str, code: &str, text: &str) -> QueueError {
     let code = without_service(code);
     let hint = match code {
         "NonExistentQueue" | "QueueDoesNotExist" | "InvalidAddress" => format!(
@@ -114,7 +131,7 @@ fn refused(target: &Target, action: &str, code: &str, text: &str) -> QueueError 
                 .to_owned()
         }
         _ if code.starts_with("AccessDenied") || code == "InvalidSecurity" => {
-            format!(": allow sqs:{action} on {} in the function's role and the queue's policy", target.arn())
+            format!(": allow sqs:{permission} on {} in the function's role and the queue's policy", target.arn())
         }
         "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId"
         | "UnrecognizedClientException" | "SignatureDoesNotMatch" | "InvalidSignatureException" => {
@@ -124,27 +141,4 @@ fn refused(target: &Target, action: &str, code: &str, text: &str) -> QueueError 
         _ => String::new(),
     };
     target.refused(&excerpt(code), &excerpt(text), &hint)
-}
-
-/// An error and its causes on one line.
-fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.ends_with(&next) {
-            text.push_str(": ");
-            text.push_str(&next);
-        }
-        cause = error.source();
-    }
-    text
-}
-
-fn excerpt(text: &str) -> String {
-    const MOST_CHARS: usize = 300;
-    let is_long = text.chars().nth(MOST_CHARS).is_some();
-    let line = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-    let head: String = line.take(MOST_CHARS).collect();
-    if is_long { format!("{head}…") } else { head }
 }

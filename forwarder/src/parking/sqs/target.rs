@@ -1,7 +1,9 @@
 //! Which queue, by its URL, and with whose credentials.
 
 use crate::parking::QueueError;
-use settings::{Kind, Reader, Secret, Variable};
+use secrets::Credentials;
+use settings::{Kind, Reader, Variable};
+use url::Url;
 
 /// The variable that names the retry queue.
 pub const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
@@ -39,10 +41,8 @@ pub(super) struct Target {
     pub(super) name: String,
     pub(super) account: String,
     pub(super) region: String,
-    pub(super) endpoint: String,
-    pub(super) access_key_id: String,
-    pub(super) secret_access_key: Secret,
-    pub(super) session_token: Option<Secret>,
+    pub(super) endpoint: Url,
+    pub(super) credentials: Credentials,
 }
 
 impl Target {
@@ -54,9 +54,7 @@ impl Target {
             Some(endpoint) => Some(endpoint),
             None => reader.url("AWS_ENDPOINT_URL"),
         };
-        let access_key_id = reader.string_if_set("AWS_ACCESS_KEY_ID");
-        let secret_access_key = reader.secret("AWS_SECRET_ACCESS_KEY");
-        let session_token = reader.secret("AWS_SESSION_TOKEN");
+        let credentials = Credentials::read(reader);
         let mut mistake = |name: &str, problem: &str| {
             reader.mistake(name, problem);
             None
@@ -78,18 +76,20 @@ impl Target {
         let Some(region) = region_of(host).map(str::to_owned).or(region) else {
             return mistake(variable, "its host names no region, and AWS_REGION is not set");
         };
-        let (Some(access_key_id), Some(secret_access_key)) = (access_key_id, secret_access_key)
-        else {
+        let Some(credentials) = credentials else {
             return mistake(
                 variable,
                 "needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which Lambda sets",
             );
         };
         let endpoint = match endpoint {
-            Some(endpoint) => endpoint.to_string(),
+            Some(endpoint) => Ok(endpoint),
             // The hosts of the first years do not speak the JSON protocol.
-            None if is_legacy(host) => format!("https://sqs.{region}.amazonaws.com/"),
-            None => format!("{}/", url.origin().ascii_serialization()),
+            None if is_legacy(host) => Url::parse(&format!("https://sqs.{region}.amazonaws.com/")),
+            None => Url::parse(&url.origin().ascii_serialization()),
+        };
+        let Ok(endpoint) = endpoint else {
+            return mistake(variable, "its host is none");
         };
         Some(Self {
             url: url.to_string(),
@@ -97,9 +97,7 @@ impl Target {
             account: account.to_owned(),
             region,
             endpoint,
-            access_key_id,
-            secret_access_key,
-            session_token,
+            credentials,
         })
     }
 
@@ -224,8 +222,8 @@ mod tests {
         let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry";
         let all = ("AWS_ENDPOINT_URL", "http://127.0.0.1:5000");
         let sqs = ("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:6000");
-        assert_eq!(read(url, &[all]).unwrap().endpoint, "http://127.0.0.1:5000/");
-        assert_eq!(read(url, &[all, sqs]).unwrap().endpoint, "http://127.0.0.1:6000/");
+        assert_eq!(read(url, &[all]).unwrap().endpoint.as_str(), "http://127.0.0.1:5000/");
+        assert_eq!(read(url, &[all, sqs]).unwrap().endpoint.as_str(), "http://127.0.0.1:6000/");
     }
 
     #[test]

@@ -1,0 +1,263 @@
+//! One signed request of AWS's JSON protocols, for secrets, parameters and queues: sent once, bounded in time and size,
+//! never redirected, and with an error that says whether it may have arrived.
+
+use crate::Credentials;
+use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::sign::v4;
+use serde::Deserialize;
+use std::error::Error;
+use std::time::{Duration, SystemTime};
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout_at};
+use url::Url;
+
+/// A service of the same region answers the connection in milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Everything about a request but its time.
+#[derive(Debug)]
+pub struct SignedRequest<'a> {
+    /// Who asks.
+    pub credentials: &'a Credentials,
+    /// The service as signatures name it: `sqs`.
+    pub service: &'a str,
+    /// The region of the signature.
+    pub region: &'a str,
+    /// Where it is sent.
+    pub endpoint: &'a Url,
+    /// `application/x-amz-json-1.0` or `-1.1`, as the service has it.
+    pub content_type: &'a str,
+    /// The operation: `AmazonSQS.SendMessageBatch`.
+    pub target: &'a str,
+    /// JSON.
+    pub body: Vec<u8>,
+    /// When waiting for the answer ends.
+    pub deadline: Instant,
+    /// An answer that is longer is an error.
+    pub most_answer_bytes: usize,
+}
+
+/// What came back, whatever it says.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// At most as many bytes as the request allowed.
+    pub body: Vec<u8>,
+}
+
+/// Why there is no answer. Nothing of the request is in it but the host.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAnswer {
+    /// It could not be made.
+    #[error("{0}")]
+    NotMade(&'static str),
+    /// There was no connection: nothing was sent.
+    #[error("cannot reach {host}: {cause}")]
+    NotConnected {
+        /// With the port, where it is not the usual one.
+        host: String,
+        /// What happened, and what to do about it.
+        cause: String,
+    },
+    /// The connection broke, or what came is no HTTP.
+    #[error("cannot reach {host}: {cause}")]
+    Broken {
+        /// With the port, where it is not the usual one.
+        host: String,
+        /// What happened.
+        cause: String,
+    },
+    /// The deadline came first.
+    #[error("cannot reach {host}: {TIMED_OUT}")]
+    Deadline {
+        /// With the port, where it is not the usual one.
+        host: String,
+    },
+    /// The service answered at length.
+    #[error("the answer of {host} is longer than {most} bytes")]
+    TooLong {
+        /// With the port, where it is not the usual one.
+        host: String,
+        /// Most bytes.
+        most: usize,
+    },
+}
+
+const TIMED_OUT: &str =
+    "timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
+
+impl NoAnswer {
+    /// Whether the service may have done what it was asked.
+    pub fn may_have_arrived(&self) -> bool {
+        !matches!(self, Self::NotMade(_) | Self::NotConnected { .. })
+    }
+}
+
+/// Why a service refused, in AWS's words: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`, the message in
+/// either case (Smithy, "AWS JSON 1.0 protocol", "Operation error serialization").
+#[derive(Debug, Default, Deserialize)]
+pub struct Refusal {
+    #[serde(rename = "__type", alias = "code", default)]
+    code: String,
+    /// May be empty.
+    #[serde(rename = "Message", alias = "message", default)]
+    pub message: String,
+}
+
+impl Refusal {
+    /// `AccessDeniedException`; empty where the answer is not the service's own.
+    pub fn code(&self) -> &str {
+        // A namespace before it, and in some answers a URL behind it.
+        let code = self.code.rsplit('#').next().unwrap_or_default();
+        code.split(':').next().unwrap_or_default()
+    }
+}
+
+impl Answer {
+    /// The words of an answer that is no success.
+    pub fn refusal(&self) -> Refusal {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}
+
+/// Sends signed requests, each on a connection of its own: minutes lie between two, and maybe a freeze, which breaks what was
+/// kept with the request half sent.
+///
+/// Nothing is prepared before the first: most environments need neither a secret nor a queue.
+#[derive(Debug)]
+pub struct AwsClient {
+    clock: fn() -> SystemTime,
+    https: OnceCell<reqwest::Client>,
+    /// A stand-in for AWS has no TLS, and maybe the system no certificates.
+    http: OnceCell<reqwest::Client>,
+}
+
+impl AwsClient {
+    /// `clock` gives the time that requests are signed with.
+    pub fn new(clock: fn() -> SystemTime) -> Self {
+        Self { clock, https: OnceCell::new(), http: OnceCell::new() }
+    }
+
+    /// Sends it once, and reads the answer.
+    pub async fn send(&self, request: SignedRequest<'_>) -> Result<Answer, NoAnswer> {
+        let host = host(request.endpoint);
+        let (deadline, most) = (request.deadline, request.most_answer_bytes);
+        let answer = async {
+            let failed = |error: reqwest::Error| no_answer(&host, &error.without_url());
+            let client = self.client(request.endpoint).await.map_err(|_| {
+                NoAnswer::NotMade("no client for HTTPS: are there certificates in the system?")
+            })?;
+            let request = signed(request, &host, (self.clock)(), client)?;
+            let mut response = client.execute(request).await.map_err(failed)?;
+            let status = response.status().as_u16();
+            let mut body = Vec::new();
+            while let Some(chunk) = response.chunk().await.map_err(failed)? {
+                if body.len() + chunk.len() > most {
+                    return Err(NoAnswer::TooLong { host: host.clone(), most });
+                }
+                body.extend_from_slice(&chunk);
+            }
+            Ok(Answer { status, body })
+        };
+        match timeout_at(deadline, answer).await {
+            Ok(answer) => answer,
+            Err(_) => Err(NoAnswer::Deadline { host }),
+        }
+    }
+
+    async fn client(&self, endpoint: &Url) -> Result<&reqwest::Client, reqwest::Error> {
+        let is_plain = endpoint.scheme() == "http";
+        let prepare = async || {
+            // Fails where another part of the process has installed a provider, which serves as well.
+            drop(rustls::crypto::ring::default_provider().install_default());
+            let builder = reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .retry(reqwest::retry::never())
+                .no_proxy()
+                .connect_timeout(CONNECT_TIMEOUT)
+                .pool_max_idle_per_host(0);
+            if is_plain { builder.tls_certs_only([]) } else { builder }.build()
+        };
+        let client = if is_plain { &self.http } else { &self.https };
+        client.get_or_try_init(prepare).await
+    }
+}
+
+/// Signature Version 4 over all headers but the length.
+fn signed(
+    request: SignedRequest<'_>,
+    host: &str,
+    time: SystemTime,
+    client: &reqwest::Client,
+) -> Result<reqwest::Request, NoAnswer> {
+    let SignedRequest { service, region, endpoint, content_type, target, body, .. } = request;
+    let Credentials { access_key_id, secret_access_key, session_token } = request.credentials;
+    let mut credentials = aws_credential_types::Credentials::builder()
+        .access_key_id(access_key_id)
+        .secret_access_key(secret_access_key.expose())
+        .provider_name("environment");
+    credentials.set_session_token(session_token.as_ref().map(|token| token.expose().to_owned()));
+    let identity = credentials.build().into();
+    let headers = [("host", host), ("content-type", content_type), ("x-amz-target", target)];
+    let not_signed = NoAnswer::NotMade("the request cannot be signed");
+    let params = v4::SigningParams::builder()
+        .identity(&identity)
+        .region(region)
+        .name(service)
+        .time(time)
+        .settings(SigningSettings::default())
+        .build()
+        .map_err(|_| not_signed.clone())?
+        .into();
+    let signable = SignableBody::Bytes(&body);
+    let signable = SignableRequest::new("POST", endpoint.as_str(), headers.into_iter(), signable)
+        .map_err(|_| not_signed.clone())?;
+    let (instructions, _signature) = sign(signable, &params).map_err(|_| not_signed)?.into_parts();
+    let mut builder = client.post(endpoint.clone());
+    for (name, value) in headers.into_iter().chain(instructions.headers()) {
+        builder = builder.header(name, value);
+    }
+    let unfit = |_| NoAnswer::NotMade("the credentials hold characters that a header cannot");
+    builder.body(body).build().map_err(unfit)
+}
+
+/// With the port, where it is not the usual one.
+pub(crate) fn host(endpoint: &Url) -> String {
+    let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
+    endpoint.host_str().unwrap_or_default().to_owned() + &port
+}
+
+fn no_answer(host: &str, error: &reqwest::Error) -> NoAnswer {
+    let (host, cause) = (host.to_owned(), cause(error));
+    if error.is_connect() {
+        NoAnswer::NotConnected { host, cause }
+    } else {
+        NoAnswer::Broken { host, cause }
+    }
+}
+
+/// The first cause: the errors around it say only that a request failed.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return TIMED_OUT.to_owned();
+    }
+    let mut deepest: &dyn Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+/// What a service says, on one line, cut.
+pub fn excerpt(text: &str) -> String {
+    const MOST_CHARS: usize = 300;
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    let head: String = line.chars().take(MOST_CHARS).collect();
+    if head.len() < line.len() { format!("{head}…") } else { head }
+}

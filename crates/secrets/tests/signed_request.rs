@@ -1,0 +1,94 @@
+//! A signed request over real sockets: whatever happens, the error says whether it may have arrived.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+
+mod fake;
+
+use fake::{Answer, Fake, SECRET_KEY};
+use lambda_otlp_secrets::Credentials;
+use lambda_otlp_secrets::signed_request::{AwsClient, NoAnswer, SignedRequest};
+use settings::Secret;
+use std::time::{Duration, UNIX_EPOCH};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use url::Url;
+
+const SESSION_TOKEN: &str = "session/token==";
+
+async fn send_as(session_token: &str, endpoint: &Url) -> Result<(u16, Vec<u8>), NoAnswer> {
+    let credentials = Credentials {
+        access_key_id: "AKIDEXAMPLE".to_owned(),
+        secret_access_key: Secret::new(SECRET_KEY),
+        session_token: Some(Secret::new(session_token)),
+    };
+    let request = SignedRequest {
+        credentials: &credentials,
+        service: "sqs",
+        region: "eu-central-1",
+        endpoint,
+        content_type: "application/x-amz-json-1.0",
+        target: "AmazonSQS.SendMessageBatch",
+        body: br#"{"QueueUrl":"q"}"#.to_vec(),
+        deadline: Instant::now() + Duration::from_secs(30),
+        most_answer_bytes: 1000,
+    };
+    let client = AwsClient::new(|| UNIX_EPOCH + Duration::from_secs(1_785_500_000));
+    client.send(request).await.map(|answer| (answer.status, answer.body))
+}
+
+async fn send(endpoint: &Url) -> Result<(u16, Vec<u8>), NoAnswer> {
+    send_as(SESSION_TOKEN, endpoint).await
+}
+
+#[tokio::test]
+async fn every_answer_within_the_bound_comes_back() {
+    let check = async |status: u16, body: &str| {
+        let (fake, url) = Fake::start([Answer::Is(status, body.to_owned())]).await;
+        assert_eq!(send(&url).await, Ok((status, body.as_bytes().to_vec())));
+        let (target, region, body) = fake.requests.lock().unwrap()[0].clone();
+        assert_eq!(
+            (target.as_str(), region.as_str()),
+            ("AmazonSQS.SendMessageBatch", "eu-central-1")
+        );
+        assert_eq!(body, r#"{"QueueUrl":"q"}"#);
+    };
+    check(200, "{}").await;
+    check(200, &"x".repeat(1000)).await;
+    check(307, "").await;
+    check(403, r#"{"__type":"AccessDenied"}"#).await;
+    check(503, "").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_service_may_have_seen_may_have_arrived() {
+    let check = async |answer: Answer, expected: &str| {
+        // A second one would be taken by a repetition.
+        let (fake, url) = Fake::start([answer, Answer::Is(200, "{}".to_owned())]).await;
+        let error = send(&url).await.unwrap_err();
+        assert!(error.may_have_arrived(), "{error}");
+        assert_eq!(error.to_string(), expected.replace("HOST", url.authority()));
+        assert_eq!(fake.requests.lock().unwrap().len(), 1);
+    };
+    check(Answer::Is(200, "x".repeat(1001)), "the answer of HOST is longer than 1000 bytes").await;
+    check(Answer::Closes, "cannot reach HOST: connection closed before message completed").await;
+    let text = "cannot reach HOST: timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
+    check(Answer::Never, text).await;
+}
+
+#[tokio::test]
+async fn what_was_not_sent_did_not_arrive() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
+    let error = send_as("two\nlines", &url).await.unwrap_err();
+    assert!(!error.may_have_arrived(), "{error}");
+    assert!(!format!("{error} {error:?}").contains("lines"), "{error:?}");
+    drop(listener);
+    // Nobody there; and one who speaks no TLS, so that the handshake fails.
+    let error = send(&url).await.unwrap_err();
+    assert!(!error.may_have_arrived(), "{error}");
+    assert!(matches!(error, NoAnswer::NotConnected { .. }), "{error:?}");
+    let (_fake, mut url) = Fake::start([]).await;
+    url.set_scheme("https").unwrap();
+    let error = send(&url).await.unwrap_err();
+    assert!(matches!(error, NoAnswer::NotConnected { .. }), "{error:?}");
+}
