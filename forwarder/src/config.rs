@@ -1,94 +1,17 @@
 //! The forwarder's variables: one table, read once.
 
-use crate::old_records::{OLD_RECORDS, Policy};
-use crate::parking::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL, SqsQueue};
+use crate::convert::PlatformSpans;
+use crate::old_records::Policy;
+use crate::parking::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL, SqsQueue};
 use crate::placing::Queues;
 use crate::rules::{RulesSource, Template};
-use backend::{DESTINATION, Destination, Profile};
-use secrets::{AWS, AwsSettings, SECRETS};
-use settings::{InvalidSettings, InvalidVariable, Kind, Reader, Source, Table, Variable, Warning};
+pub use crate::variables::TABLE;
+use backend::{Destination, Profile};
+use platform::{SpanEnd, SpanMapping};
+use secrets::AwsSettings;
+use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// All variables of the forwarder: where it sends, where it keeps what is not taken, how it converts.
-pub const TABLE: Table = Table::new(&[DESTINATION, QUEUES, OLD_RECORDS, OWN, SECRETS, LAMBDA, AWS]);
-
-const OWN: &[Variable] = &[
-    Variable {
-        name: "LAMBDA_OTLP_PLATFORM_LOGS",
-        default: Some("reports"),
-        kind: Kind::Choice(&["reports", "all"]),
-        doc: "`all` keeps START, END and INIT_START lines as log records; otherwise they are counted as consumed. \
-              Reports, timeouts, exits and out of memory always become log records.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_NAMES",
-        default: Some("current"),
-        kind: Kind::Choice(&["current", "legacy"]),
-        doc: "`legacy` also writes the metric names of the older OpenObserve extension, as gauges.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_RULES",
-        default: None,
-        kind: Kind::Text,
-        doc: "The rules file (`docs/rules.md`): a path in the deployment package, or `ssm:NAME` for a parameter. It is read \
-              again every minute; a wrong file changes nothing and is reported.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_JOIN_STACK_TRACES",
-        default: Some("true"),
-        kind: Kind::Switch,
-        doc: "The lines of a stack trace that arrive as log events of their own, close together, become one log record.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
-        default: None,
-        kind: Kind::Text,
-        doc: "Other log groups of the delivery path, separated by commas, such as that of the redrive function: \
-              their events are dropped and counted, or each delivery would cause the next.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_VITALS",
-        default: Some("true"),
-        kind: Kind::Switch,
-        doc: "One line an invocation with the forwarder's own figures in CloudWatch's embedded metric format: four metrics in \
-              the namespace `lambda-otlp` (Accepted, Parked, DeadLettered, Lag), the others in the line.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_LOG_LEVEL",
-        default: Some("warn"),
-        kind: Kind::Choice(&["error", "warn", "info", "debug"]),
-        doc: "The forwarder's own log. `warn`: something was unexpected; `error`: items were not delivered.",
-    },
-];
-
-/// Set by Lambda itself.
-const LAMBDA: &[Variable] = &[
-    Variable {
-        name: "AWS_REGION",
-        default: None,
-        kind: Kind::Text,
-        doc: "Set by Lambda: `cloud.region` of the telemetry that the forwarder makes.",
-    },
-    Variable {
-        name: "AWS_LAMBDA_FUNCTION_NAME",
-        default: None,
-        kind: Kind::Text,
-        doc: "Set by Lambda: the dimension of the forwarder's own metrics.",
-    },
-    Variable {
-        name: "LAMBDA_TASK_ROOT",
-        default: None,
-        kind: Kind::Text,
-        doc: "Set by Lambda: where the deployment package is.",
-    },
-    Variable {
-        name: "AWS_LAMBDA_LOG_GROUP_NAME",
-        default: None,
-        kind: Kind::Text,
-        doc: "Set by Lambda: log events of this group, the forwarder's own, are dropped.",
-    },
-];
 
 /// What the forwarder is told by its variables.
 #[derive(Clone, Debug)]
@@ -111,6 +34,8 @@ pub struct Config {
     pub old_records: Policy,
     /// The region of the forwarder, and so of the log groups.
     pub region: Option<String>,
+    /// How the span of each invocation is written, if the forwarder is to.
+    pub platform_spans: Option<PlatformSpans>,
     /// Whether the lines of a stack trace become one log record.
     pub join_stack_traces: bool,
     /// Log groups of the delivery path: the forwarder's own, and those named.
@@ -164,6 +89,7 @@ impl Config {
         let region = reader.string_if_set("AWS_REGION");
         let function = reader.string_if_set("AWS_LAMBDA_FUNCTION_NAME");
         let vitals_of = function.filter(|_| reader.bool("LAMBDA_OTLP_VITALS"));
+        let platform_spans = platform_spans(reader);
         let join_stack_traces = reader.bool("LAMBDA_OTLP_JOIN_STACK_TRACES");
         let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
@@ -187,12 +113,28 @@ impl Config {
             queues,
             old_records,
             region,
+            platform_spans,
             join_stack_traces,
             own_log_groups,
             vitals_of,
             log_level,
         })
     }
+}
+
+fn platform_spans(reader: &mut Reader<'_>) -> Option<PlatformSpans> {
+    let mappings =
+        [("span_events", SpanMapping::SpanEvents), ("child_spans", SpanMapping::ChildSpans)];
+    let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
+    let older = reader.choice_if_set("O2_SPAN_MAPPING_STRATEGY", &mappings);
+    let mapping = reader.choice("LAMBDA_OTLP_SPAN_MAPPING", &mappings, SpanMapping::SpanEvents);
+    let is_set = reader.is_set("LAMBDA_OTLP_SPAN_MAPPING");
+    let mapping = older.filter(|_| !is_set).unwrap_or(mapping);
+    let end = reader.choice("LAMBDA_OTLP_SPAN_END", &ends, SpanEnd::RuntimeDone);
+    let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
+    let xray_lambda = propagators.split(',').any(|name| name.trim() == "xray-lambda");
+    let spans = PlatformSpans { mapping, end, xray_lambda };
+    reader.bool("LAMBDA_OTLP_PLATFORM_SPANS").then_some(spans)
 }
 
 /// The stream, if it names fields of the envelope: `{function}`.

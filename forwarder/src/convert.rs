@@ -4,9 +4,10 @@ use crate::ledger::Ledger;
 use crate::shift::{self, TimeShift};
 use crate::source::{Envelope, LogBatch, LogEvent, MessageType};
 use crate::stack_traces::Trace;
-use platform::{Converter, Identity, Undecodable};
+use platform::{Converter, Identity, SpanEnd, SpanMapping, Undecodable};
 use wire::{
-    Joined, Limits, LineReading, Logs, Metrics, Rejoin, Request, Signal, UndecodableLine, read_line,
+    Joined, Limits, LineReading, Logs, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
+    read_line,
 };
 
 /// What does not change from batch to batch.
@@ -22,8 +23,21 @@ pub struct ConvertOptions {
     pub time_shift: TimeShift,
     /// Whether the lines of a stack trace that are log events of their own become one log record.
     pub join_stack_traces: bool,
+    /// How the span of each invocation is written, for functions that have nobody else to do it.
+    pub platform_spans: Option<PlatformSpans>,
     /// In place of the service name that log group and stream suggest.
     pub service_name: Option<String>,
+}
+
+/// How the span of an invocation is made of Lambda's lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlatformSpans {
+    /// Whether phases are events or spans below.
+    pub mapping: SpanMapping,
+    /// What ends the span.
+    pub end: SpanEnd,
+    /// Whether X-Ray's header is the parent.
+    pub xray_lambda: bool,
 }
 
 /// Decoded requests of this size are delivered before more log events are decoded: a line of a
@@ -110,8 +124,11 @@ pub fn convert(
         identity.service_name.clone_from(name);
     }
     let service_name = identity.service_name.clone();
-    let others = Converter::new(identity, options.platform, observed_unix_nano)
+    let mut others = Converter::new(identity, options.platform, observed_unix_nano)
         .with_window(std::mem::take(&mut window.platform));
+    if let Some(PlatformSpans { mapping, end, xray_lambda }) = options.platform_spans {
+        others = others.with_spans(mapping, end, xray_lambda);
+    }
     let held_before = window.held.len();
     let mut stream = Stream {
         options,
@@ -141,7 +158,8 @@ pub fn convert(
     let logs = rest.logs.map(|logs| Request::encode::<Logs>(&Logs::request(vec![logs])));
     let metrics =
         rest.metrics.map(|metrics| Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
-    for request in logs.into_iter().chain(metrics) {
+    let spans = rest.spans.map(|spans| Request::encode::<Traces>(&Traces::request(vec![spans])));
+    for request in logs.into_iter().chain(metrics).chain(spans) {
         take(&mut converted, request);
     }
     converted

@@ -33,6 +33,7 @@ pub mod service;
 pub mod shift;
 pub mod source;
 mod stack_traces;
+mod variables;
 pub mod vitals;
 
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub fn options(config: &config::Config) -> forward::Options {
         convert: convert::ConvertOptions {
             platform: config.platform,
             region: config.region.clone(),
+            platform_spans: config.platform_spans,
             join_stack_traces: config.join_stack_traces,
             ..convert::ConvertOptions::default()
         },

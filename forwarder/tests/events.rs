@@ -5,6 +5,7 @@
 mod support;
 
 use expect_test::{Expect, expect};
+use lambda_otlp_forwarder::convert::PlatformSpans;
 use lambda_otlp_forwarder::source::SourceLimits;
 use std::path::PathBuf;
 use support::{default_options, fixture, forward, incoming, payload};
@@ -102,6 +103,24 @@ fn events_of_the_own_log_group_are_dropped_and_counted() {
     let mut other = payload("/aws/lambda/forwarder", &["a line of another forwarder"]);
     other["owner"] = "999999999999".into();
     assert_eq!(forward(incoming(&other), options).account.total.items.log_records, 1);
+}
+
+#[test]
+fn invocation_spans_are_written_where_they_are_asked_for() {
+    let messages = [
+        "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: $LATEST",
+        "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11",
+        "REPORT RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tDuration: 2.00 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 30 MB",
+    ];
+    let spans = |platform_spans| {
+        let mut options = default_options();
+        options.convert.platform_spans = platform_spans;
+        let report = forward(incoming(&payload("/aws/lambda/orders", &messages)), options);
+        assert!(report.is_complete());
+        report.account.total.items.spans
+    };
+    assert_eq!(spans(None), 0);
+    assert_eq!(spans(Some(PlatformSpans::default())), 1);
 }
 
 #[test]

@@ -1,0 +1,118 @@
+//! The forwarder's own rows of the table of variables.
+
+use crate::old_records::OLD_RECORDS;
+use crate::parking::QUEUES;
+use backend::DESTINATION;
+use secrets::{AWS, SECRETS};
+use settings::{Kind, Table, Variable};
+
+/// All variables of the forwarder: where it sends, where it keeps what is not taken, how it converts.
+pub const TABLE: Table = Table::new(&[DESTINATION, QUEUES, OLD_RECORDS, OWN, SECRETS, LAMBDA, AWS]);
+
+const OWN: &[Variable] = &[
+    Variable {
+        name: "LAMBDA_OTLP_PLATFORM_LOGS",
+        default: Some("reports"),
+        kind: Kind::Choice(&["reports", "all"]),
+        doc: "`all` keeps START, END and INIT_START lines as log records; otherwise they are counted as consumed. \
+              Reports, timeouts, exits and out of memory always become log records.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_PLATFORM_SPANS",
+        default: Some("false"),
+        kind: Kind::Switch,
+        doc: "Writes the span of each invocation, from its REPORT line. For functions that have neither the extension nor the \
+              Rust library: with them there would be two.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_SPAN_MAPPING",
+        default: Some("span_events"),
+        kind: Kind::Choice(&["span_events", "child_spans"]),
+        doc: "With `LAMBDA_OTLP_PLATFORM_SPANS`: whether an invocation's phases become events of its span, or spans below it.",
+    },
+    Variable {
+        name: "O2_SPAN_MAPPING_STRATEGY",
+        default: None,
+        kind: Kind::Choice(&["span_events", "child_spans"]),
+        doc: "The older name of `LAMBDA_OTLP_SPAN_MAPPING`, which wins.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_SPAN_END",
+        default: Some("runtime_done"),
+        kind: Kind::Choice(&["runtime_done", "report"]),
+        doc: "With `LAMBDA_OTLP_PLATFORM_SPANS`: what ends the span. `report` has billed duration and memory on it.",
+    },
+    Variable {
+        name: "OTEL_PROPAGATORS",
+        default: None,
+        kind: Kind::Text,
+        doc: "With `LAMBDA_OTLP_PLATFORM_SPANS`: `xray-lambda` among them makes X-Ray's segment the span's parent.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_NAMES",
+        default: Some("current"),
+        kind: Kind::Choice(&["current", "legacy"]),
+        doc: "`legacy` also writes the metric names of the older OpenObserve extension, as gauges.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_RULES",
+        default: None,
+        kind: Kind::Text,
+        doc: "The rules file (`docs/rules.md`): a path in the deployment package, or `ssm:NAME` for a parameter. It is read \
+              again every minute; a wrong file changes nothing and is reported.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_JOIN_STACK_TRACES",
+        default: Some("true"),
+        kind: Kind::Switch,
+        doc: "The lines of a stack trace that arrive as log events of their own, close together, become one log record.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
+        default: None,
+        kind: Kind::Text,
+        doc: "Other log groups of the delivery path, separated by commas, such as that of the redrive function: \
+              their events are dropped and counted, or each delivery would cause the next.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_VITALS",
+        default: Some("true"),
+        kind: Kind::Switch,
+        doc: "One line an invocation with the forwarder's own figures in CloudWatch's embedded metric format: four metrics in \
+              the namespace `lambda-otlp` (Accepted, Parked, DeadLettered, Lag), the others in the line.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_LOG_LEVEL",
+        default: Some("warn"),
+        kind: Kind::Choice(&["error", "warn", "info", "debug"]),
+        doc: "The forwarder's own log. `warn`: something was unexpected; `error`: items were not delivered.",
+    },
+];
+
+/// Set by Lambda itself.
+const LAMBDA: &[Variable] = &[
+    Variable {
+        name: "AWS_REGION",
+        default: None,
+        kind: Kind::Text,
+        doc: "Set by Lambda: `cloud.region` of the telemetry that the forwarder makes.",
+    },
+    Variable {
+        name: "AWS_LAMBDA_FUNCTION_NAME",
+        default: None,
+        kind: Kind::Text,
+        doc: "Set by Lambda: the dimension of the forwarder's own metrics.",
+    },
+    Variable {
+        name: "LAMBDA_TASK_ROOT",
+        default: None,
+        kind: Kind::Text,
+        doc: "Set by Lambda: where the deployment package is.",
+    },
+    Variable {
+        name: "AWS_LAMBDA_LOG_GROUP_NAME",
+        default: None,
+        kind: Kind::Text,
+        doc: "Set by Lambda: log events of this group, the forwarder's own, are dropped.",
+    },
+];
