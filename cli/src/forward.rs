@@ -3,15 +3,19 @@
 use crate::destination::DestinationArguments;
 use crate::moment::now_unix_nano;
 use anyhow::Context as _;
+use forwarder::authorized::Authorized;
 use forwarder::config::Config;
 use forwarder::forward::{Forwarder, Invocation, Options};
+use forwarder::handler::wall_clock_now;
 use forwarder::ledger::Ledger;
 use forwarder::old_records::Policy;
-use forwarder::outlet::{DryRun, Export, Outlet};
+use forwarder::outlet::{DryRun, Export};
 use forwarder::placing::{Kept, NoQueue, Queues};
 use forwarder::report::Report;
+use forwarder::service::read_rules;
 use forwarder::shift::TimeShift;
 use forwarder::source::{Event, SourceLimits};
+use secrets::Aws;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -63,13 +67,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ledger, complete) = runtime.block_on(async {
+        let aws = Arc::new(Aws::new(config.aws.clone(), wall_clock_now));
         if arguments.dry_run {
-            let outlet = forwarder::default_outlet(&config, DryRun);
-            forward_all(arguments, outlet, options, now).await
+            let forwarder = one_destination(&config, &aws, DryRun, options).await?;
+            forward_all(arguments, &forwarder, now).await
         } else {
-            let client = backend::Client::new(&config.destination)?;
-            let outlet = forwarder::default_outlet(&config, client);
-            forward_all(arguments, outlet, options, now).await
+            let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)?;
+            let forwarder = one_destination(&config, &aws, client, options).await?;
+            forward_all(arguments, &forwarder, now).await
         }
     })?;
     let mut out = io::stdout().lock();
@@ -85,14 +90,27 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// The forwarder with its rules, all of whose telemetry goes to the one destination that the command
+/// line names. There is nobody to deliver again later: what is not taken is said to be returned.
+pub(crate) async fn one_destination<E: Export>(
+    config: &Config,
+    aws: &Aws,
+    export: E,
+    options: Options,
+) -> anyhow::Result<Forwarder<E, NoQueue>> {
+    let outlets = vec![forwarder::default_outlet(config, export)];
+    let rules = read_rules(config, aws).await.map_err(anyhow::Error::msg)?;
+    let mut forwarder = Forwarder::new(outlets.clone(), Queues::default(), options);
+    // Routes would send it to where the deployed forwarder does.
+    forwarder.set_rules(rules, outlets);
+    Ok(forwarder)
+}
+
 async fn forward_all<E: Export>(
     arguments: &Arguments,
-    outlet: Arc<Outlet<E>>,
-    options: Options,
+    forwarder: &Forwarder<E, NoQueue>,
     observed_unix_nano: u64,
 ) -> anyhow::Result<(Ledger, bool)> {
-    // There is nobody to deliver again later: what is not taken is said to be returned.
-    let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
     let mut ledger = Ledger::default();
     let mut complete = true;
     for path in &arguments.events {

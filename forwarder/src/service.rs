@@ -7,7 +7,7 @@ use crate::handler::{InvocationError, Response, handle};
 use crate::outlet::Outlet;
 use crate::parking::SqsQueue;
 use crate::report::Report;
-use crate::rules::{DestinationRule, LiveRules, Refreshed};
+use crate::rules::{DestinationRule, LiveRules, Refreshed, RuleSet};
 use crate::source::Event;
 use crate::{default_outlet, options, vitals};
 use backend::{ClientError, Destination, HttpTransport};
@@ -80,7 +80,7 @@ impl Service {
     async fn refresh_rules(&self) -> Result<(), InvocationError> {
         let Some(rules) = &self.rules else { return Ok(()) };
         let mut rules = rules.lock().await;
-        let refreshed = rules.refresh(Instant::now(), |name| self.parameter(name)).await;
+        let refreshed = rules.refresh(Instant::now(), |name| parameter(&self.aws, name)).await;
         let source = rules.source().to_string();
         match refreshed {
             Refreshed::Unchanged => {}
@@ -149,14 +149,30 @@ impl Service {
         let outlet = Outlet::new(&rule.name, client, &destination, policy);
         Ok(outlet.with_stream(rule.stream.clone()))
     }
+}
 
-    async fn parameter(&self, name: String) -> Result<String, String> {
-        let reference = SecretReference { store: SecretStore::ParameterStore, id: name, key: None };
-        let reading = tokio::time::timeout(LONGEST_LOOK, self.aws.read(&reference));
-        match reading.await {
-            Ok(Ok(text)) => Ok(text.expose().to_owned()),
-            Ok(Err(error)) => Err(error.to_string()),
-            Err(_) => Err("Systems Manager did not answer in time".to_owned()),
+/// The rules of these settings, read once; none where the settings name none. The error is in words, a
+/// line for each mistake.
+pub async fn read_rules(config: &Config, aws: &Aws) -> Result<Arc<RuleSet>, String> {
+    let Some(source) = config.rules.clone() else { return Ok(Arc::default()) };
+    let name = source.to_string();
+    let mut rules = LiveRules::new(source, RULES_LIFETIME);
+    match rules.refresh(Instant::now(), |name| parameter(aws, name)).await {
+        Refreshed::Loaded | Refreshed::Unchanged => Ok(Arc::clone(rules.rules())),
+        Refreshed::Wrong(mistakes) => {
+            let lines: Vec<_> =
+                mistakes.iter().map(|mistake| format!("{name}: {mistake}")).collect();
+            Err(lines.join("\n"))
         }
+        Refreshed::Unread(error) => Err(format!("cannot read the rules at {name}: {error}")),
+    }
+}
+
+async fn parameter(aws: &Aws, name: String) -> Result<String, String> {
+    let reference = SecretReference { store: SecretStore::ParameterStore, id: name, key: None };
+    match tokio::time::timeout(LONGEST_LOOK, aws.read(&reference)).await {
+        Ok(Ok(text)) => Ok(text.expose().to_owned()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("Systems Manager did not answer in time".to_owned()),
     }
 }

@@ -115,6 +115,31 @@ fn a_dry_run_prints_the_ledger_and_succeeds() {
 }
 
 #[test]
+fn the_rules_of_the_forwarder_hold_for_files_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    std::fs::write(&rules, "[[rule]]\nname = \"no logs\"\nmatch.signal = \"logs\"\ndrop = true\n")
+        .unwrap();
+    let forward = || {
+        Command::new(binary("lambda-otlp"))
+            .args(["forward", "events/awslogs-text-mixed.json", "--dry-run", "--json"])
+            .current_dir(workspace().join("tests/fixtures"))
+            .env("LAMBDA_OTLP_RULES", &rules)
+            .output()
+            .unwrap()
+    };
+    let output = forward();
+    let ledger: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!((&ledger["dropped"], &ledger["lost"]), (&8.into(), &0.into()));
+    std::fs::write(&rules, "[[rule]]\nname = \"x\"\nmatch.signal = \"smoke\"\ndrop = true\n")
+        .unwrap();
+    let output = forward();
+    let said = text(&output.stderr);
+    assert!(said.contains("rules.toml") && said.contains("smoke"), "{said}");
+    assert!(!output.status.success(), "what may have to be redacted is not sent without the rules");
+}
+
+#[test]
 fn what_the_backend_did_not_take_fails_the_command() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let endpoint = format!("http://127.0.0.1:{port}");

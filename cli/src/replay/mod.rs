@@ -8,17 +8,20 @@ mod run;
 
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
-use crate::forward::write_ledger;
+use crate::forward::{one_destination, write_ledger};
 use crate::moment::{self, Moment};
 use aws_config::SdkConfig;
-use backend::{Client, Outcome};
+use backend::Outcome;
+use forwarder::authorized::Authorized;
 use forwarder::config::Config;
+use forwarder::handler::wall_clock_now;
 use forwarder::old_records::{OldRecords, Policy};
 use forwarder::outlet::Export;
 use history::LogGroup;
 use plan::{Ask, Checkpoint, Person};
 use progress::Progress;
 use run::{Replay, Replayed};
+use secrets::Aws;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -97,11 +100,12 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // They go out with their own time: whoever agreed knows what the backend takes.
         config.old_records = Policy::any_time();
     }
+    let secrets = Arc::new(Aws::new(config.aws.clone(), wall_clock_now));
     let replayed = if arguments.dry_run {
-        through(arguments, &aws, &config, Measure, checkpoint, now).await?
+        through(arguments, (&aws, &secrets), &config, Measure, checkpoint, now).await?
     } else {
-        let client = Client::new(&config.destination)?;
-        through(arguments, &aws, &config, client, checkpoint, now).await?
+        let client = Authorized::new(&config.destination, &secrets, config.secret_lifetime)?;
+        through(arguments, (&aws, &secrets), &config, client, checkpoint, now).await?
     };
     report(arguments, &replayed)
 }
@@ -136,7 +140,7 @@ fn agreed(
 
 async fn through<E: Export>(
     arguments: &Arguments,
-    aws: &SdkConfig,
+    (aws, secrets): (&SdkConfig, &Aws),
     config: &Config,
     export: E,
     checkpoint: Checkpoint,
@@ -166,11 +170,7 @@ async fn through<E: Export>(
     let mut options = forwarder::options(config);
     // Whoever replays a group by its name means it.
     options.own_log_groups.clear();
-    let forwarder = forwarder::forward::Forwarder::new(
-        vec![forwarder::default_outlet(config, export)],
-        forwarder::placing::Queues::<forwarder::placing::NoQueue>::default(),
-        options,
-    );
+    let forwarder = one_destination(config, secrets, export, options).await?;
     let mut progress = Progress::new(io::stderr().is_terminal() && !arguments.json);
     replay.run(&mut history, &forwarder, checkpoint, &mut progress).await
 }
