@@ -55,7 +55,7 @@ pub(crate) fn read_answer(answered: &Answered<'_>) -> Result<Secret, SecretError
 fn refusal(answered: &Answered<'_>) -> SecretError {
     let Answered { reference, host, region, .. } = *answered;
     let (status, refusal) = (answered.answer.status, answered.answer.refusal());
-    let code = refusal.code();
+    let code = refusal.code.as_str();
     let (secret, text) = (reference.to_string(), excerpt(&refusal.message));
     match code {
         "AccessDeniedException" | "AccessDenied" => {

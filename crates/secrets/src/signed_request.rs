@@ -4,7 +4,7 @@
 use crate::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
-use serde::Deserialize;
+use serde_json::Value;
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
@@ -95,30 +95,30 @@ impl NoAnswer {
     }
 }
 
-/// Why a service refused, in AWS's words: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`, the message in
-/// either case (Smithy, "AWS JSON 1.0 protocol", "Operation error serialization").
-#[derive(Debug, Default, Deserialize)]
+/// Why a service refused, in AWS's words.
+#[derive(Debug, PartialEq, Eq)]
 pub struct Refusal {
-    #[serde(rename = "__type", alias = "code", default)]
-    code: String,
+    /// `AccessDeniedException`; empty where the answer is not the service's own.
+    pub code: String,
     /// May be empty.
-    #[serde(rename = "Message", alias = "message", default)]
     pub message: String,
 }
 
-impl Refusal {
-    /// `AccessDeniedException`; empty where the answer is not the service's own.
-    pub fn code(&self) -> &str {
-        // A namespace before it, and in some answers a URL behind it.
-        let code = self.code.rsplit('#').next().unwrap_or_default();
-        code.split(':').next().unwrap_or_default()
-    }
-}
-
 impl Answer {
-    /// The words of an answer that is no success.
+    /// The words of an answer that is no success: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`, the
+    /// code also as `code`, the message in either case, and any of them twice (Smithy, "AWS JSON 1.0 protocol",
+    /// "Operation error serialization").
     pub fn refusal(&self) -> Refusal {
-        serde_json::from_slice(&self.body).unwrap_or_default()
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let first = |names: [&str; 2]| {
+            let mut texts = names.iter().filter_map(|name| body.get(name)?.as_str());
+            texts.find(|text| !text.is_empty()).unwrap_or_default()
+        };
+        let code = first(["__type", "code"]);
+        // A namespace before it, and in some answers a URL behind it.
+        let code = code.rsplit('#').next().unwrap_or_default();
+        let code = code.split(':').next().unwrap_or_default();
+        Refusal { code: code.to_owned(), message: first(["message", "Message"]).to_owned() }
     }
 }
 
@@ -260,4 +260,33 @@ pub fn excerpt(text: &str) -> String {
     let line = words.join(" ");
     let head: String = line.chars().take(MOST_CHARS).collect();
     if head.len() < line.len() { format!("{head}…") } else { head }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_read_in_every_spelling() {
+        let check = |body: &str, code: &str, message: &str| {
+            let refusal = Answer { status: 400, body: body.into() }.refusal();
+            assert_eq!(
+                (refusal.code.as_str(), refusal.message.as_str()),
+                (code, message),
+                "{body}"
+            );
+        };
+        check(r#"{"__type":"AccessDenied","Message":"no"}"#, "AccessDenied", "no");
+        check(
+            r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no"}"#,
+            "QueueDoesNotExist",
+            "no",
+        );
+        check(r#"{"__type":"Throttling:http://x/"}"#, "Throttling", "");
+        check(r#"{"code":"x#Throttling","__type":null}"#, "Throttling", "");
+        check(r#"{"__type":"a#A","code":"A","message":"no","Message":"no"}"#, "A", "no");
+        check(r#"{"message":"Forbidden"}"#, "", "Forbidden");
+        check("<html>", "", "");
+        check(r#"{"__type":1}"#, "", "");
+    }
 }

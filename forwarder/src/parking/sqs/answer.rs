@@ -75,7 +75,7 @@ pub(super) fn of_answer(
         return Ok(answer);
     }
     let refusal = answer.refusal();
-    let code = match refusal.code() {
+    let code = match refusal.code.as_str() {
         // Not SQS's own words: a proxy that stopped waiting.
         "" if !(400..500).contains(&status) => return Err(unsaid(target, status)),
         "" => format!("status {status}"),
