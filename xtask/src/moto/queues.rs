@@ -131,7 +131,11 @@ async fn missing(moto: &Moto) -> anyhow::Result<String> {
     let queue = read(moto, &url)?;
     match send(&queue, vec![small()], AT_ONCE).await {
         Ok(()) => bail!("a queue that does not exist took a message"),
-        Err(error) => Ok(format!("{error:#}")),
+        Err(error) => {
+            let text = format!("{error:#}");
+            ensure!(text.contains("there is no queue none"), "nothing says what to do: {text}");
+            Ok(text)
+        }
     }
 }
 
