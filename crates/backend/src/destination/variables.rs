@@ -62,7 +62,7 @@ pub const DESTINATION: &[Variable] = &[
         STREAM,
         None,
         Kind::Text,
-        "OpenObserve's stream for traces and logs, sent as `stream-name`; without it they go to `default`.",
+        "OpenObserve's stream for traces and logs, sent as `stream-name`; without it they go to `default`. In the forwarder it may be made of where telemetry comes from: `{account}`, `{region}`, `{log_group}`, `{log_stream}`, `{function}`.",
     ),
     row(
         BACKEND,
