@@ -1,7 +1,7 @@
 //! Remembers which destinations take nothing, so that an outage does not cost every delivery its whole budget: the
 //! forwarder must not eat the account's concurrency.
 
-use backend::{Fate, Outcome};
+use backend::{Fate, Outcome, Reason};
 
 /// So many failed deliveries in a row, and the next ones are parked at once (design §7, "Budget").
 const MOST_FAILURES: u32 = 3;
@@ -74,14 +74,17 @@ pub(crate) fn verdict(outcome: &Outcome) -> Option<bool> {
         return Some(true);
     }
     // What was never sent, since the deadline had come, says nothing of the destination.
-    let was_tried = outcome.requests_sent > 0 && !outcome.parts.is_empty();
+    // Nor is anything sent while its credentials cannot be read, and each look for them takes time.
+    let has_none = |part: &backend::Undelivered| matches!(part.reason, Reason::Credentials { .. });
+    let was_tried = !outcome.parts.is_empty()
+        && (outcome.requests_sent > 0 || outcome.parts.iter().any(has_none));
     was_tried.then_some(false)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use backend::{Reason, Undelivered};
+    use backend::Undelivered;
     use wire::{Request, SignalKind};
 
     const SECOND: u64 = 1_000_000_000;

@@ -2,7 +2,7 @@
 
 use crate::convert::{ConvertOptions, Converted, Window, convert};
 use crate::deliver::{Outgoing, Remainder, Times, deliver};
-use crate::ledger::Ledger;
+use crate::ledger::{Account, Ledger};
 use crate::old_records::time_range;
 use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
@@ -12,7 +12,7 @@ use crate::rules::{Effect, Place, RuleSet};
 use crate::source::{
     Envelope, Event, HandOn, LogBatch, LogEvent, MessageType, SourceError, SourceLimits,
 };
-use backend::{Fate, sanitize};
+use backend::{DropReason, Fate, sanitize};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -93,9 +93,21 @@ impl Progress {
         self.report.account.total.returned
     }
 
-    /// Dead-letters something with the next delivery.
+    /// Dead-letters something with the next delivery, which its bytes may bring about.
     pub(crate) fn bury(&mut self, parked: Parked) {
+        self.outgoing_bytes += parked.content_bytes();
         self.letters.push(parked);
+    }
+
+    fn take(&mut self, prepared: Prepared, most_details: usize) {
+        let Prepared { account, outgoing, dropped, rules, unreadable } = prepared;
+        self.outgoing_bytes += outgoing.iter().map(|out| out.request.bytes().len()).sum::<usize>();
+        self.outgoing.extend(outgoing);
+        self.report.account += account;
+        self.report.dropped.extend(dropped);
+        self.report.dropped.truncate(most_details);
+        self.report.unreadable += unreadable;
+        Effect::add_all(&mut self.report.rules, rules);
     }
 }
 
@@ -251,10 +263,15 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     ) -> usize {
         let before = std::mem::take(&mut progress.window);
         let mut held = before.held().to_vec();
+        // The rules and what backends ask for look into customers' content as the conversion does.
         let converting = AssertUnwindSafe(|| {
-            convert(&batch.envelope, events, before, &course.convert, invocation.observed_unix_nano)
+            let observed = invocation.observed_unix_nano;
+            let mut converted = convert(&batch.envelope, events, before, &course.convert, observed);
+            let requests = std::mem::take(&mut converted.requests);
+            let prepared = self.prepare(requests, &converted.service_name, course);
+            (converted, prepared)
         });
-        let Ok(converted) = catch_unwind(converting) else {
+        let Ok((converted, prepared)) = catch_unwind(converting) else {
             // What they would have become nobody knows: each event counts as one item.
             progress.report.panics += 1;
             held.extend_from_slice(events);
@@ -265,15 +282,13 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             let batch = LogBatch { envelope: batch.envelope.clone(), events: held };
             let reason =
                 "converting these log events panicked, which is a mistake of the forwarder's";
-            progress.letters.push(letter(
-                Content::Events(batch),
-                count,
-                reason.to_owned(),
-                &course.origin,
-                invocation,
-            ));
+            let reason = reason.to_owned();
+            let events_letter =
+                letter(Content::Events(batch), count, reason, &course.origin, invocation);
+            progress.bury(events_letter);
             return events.len();
         };
+        progress.take(prepared, self.options.most_details);
         self.take_converted(converted, course, invocation, progress)
     }
 
@@ -284,25 +299,25 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         invocation: &Invocation,
         progress: &mut Progress,
     ) -> usize {
-        let Converted { taken, requests, service_name, ledger, undecodable, .. } = converted;
+        let Converted { taken, ledger, undecodable, .. } = converted;
         progress.window = converted.window;
         progress.report.account.total += ledger;
         progress.report.implausible_figures += converted.implausible_figures;
-        for (event, line) in undecodable {
+        for (event, mut line) in undecodable {
             let counted = Ledger::of_undecodable(1);
             progress.report.account.add(DEFAULT_DESTINATION, counted);
             let content = Content::Line {
                 event_id: event.id.clone(),
                 timestamp_ms: event.timestamp_ms,
-                line: line.line.clone(),
+                // Held once: the report needs reason, size and hash only.
+                line: std::mem::take(&mut line.line),
             };
             let reason = line.reason.to_string();
-            progress.letters.push(letter(content, 1, reason, &course.origin, invocation));
+            progress.bury(letter(content, 1, reason, &course.origin, invocation));
             if progress.report.undecodable.len() < self.options.most_details {
                 progress.report.undecodable.push((event.id, line));
             }
         }
-        self.send_out(requests, &service_name, course, progress);
         taken
     }
 
@@ -333,13 +348,8 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     }
 
     /// Applies the rules to the requests of a batch, and puts them on their ways.
-    fn send_out(
-        &self,
-        requests: Vec<Request>,
-        service_name: &str,
-        course: &Course,
-        progress: &mut Progress,
-    ) {
+    fn prepare(&self, requests: Vec<Request>, service_name: &str, course: &Course) -> Prepared {
+        let mut prepared = Prepared::default();
         let mut counted = Ledger::default();
         for request in &requests {
             counted += Ledger::of_items(request.kind(), request.items());
@@ -348,51 +358,49 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         if !self.rules.is_empty() {
             let applied = self.rules.apply_all(&course.place, requests);
             counted.dropped = applied.dropped();
-            Effect::add_all(&mut progress.report.rules, applied.effects);
+            prepared.rules = applied.effects;
+            prepared.unreadable = applied.unreadable;
             requests = applied.requests;
         }
-        let Some((last, others)) = course.ways.split_last() else { return };
+        let Some((last, others)) = course.ways.split_last() else { return prepared };
         for way in &course.ways {
             // A destination of that position is there: ways are made of the same list.
             if let Some(outlet) = self.outlets.get(way.outlet) {
-                progress.report.account.add(outlet.name(), counted);
+                prepared.account.add(outlet.name(), counted);
             }
         }
         for request in requests {
             for way in others {
-                self.send_on(way, request.clone(), service_name, course, progress);
+                self.put_on_way(way, request.clone(), service_name, course, &mut prepared);
             }
-            self.send_on(last, request, service_name, course, progress);
+            self.put_on_way(last, request, service_name, course, &mut prepared);
         }
+        prepared
     }
 
     /// Puts a request on one way, as its destination asks for it.
-    fn send_on(
+    fn put_on_way(
         &self,
         way: &Way,
         request: Request,
         service_name: &str,
         course: &Course,
-        progress: &mut Progress,
+        prepared: &mut Prepared,
     ) {
         let Some(outlet) = self.outlets.get(way.outlet) else { return };
         let mut dropped = Ledger::default();
         let sanitized = sanitize(outlet.profile(), request, service_name);
         for (reason, items) in sanitized.dropped {
             dropped.dropped += items;
-            progress.report.dropped.push((reason, items));
+            prepared.dropped.push((reason, items));
         }
-        progress.report.dropped.truncate(self.options.most_details);
-        progress.report.account.add(outlet.name(), dropped);
-        if let Some(request) = sanitized.request {
-            progress.outgoing_bytes += request.bytes().len();
-            progress.outgoing.push(Outgoing {
-                outlet: way.outlet,
-                stream: way.stream.clone(),
-                request,
-                origin: Arc::clone(&course.origin),
-            });
-        }
+        prepared.account.add(outlet.name(), dropped);
+        prepared.outgoing.extend(sanitized.request.map(|request| Outgoing {
+            outlet: way.outlet,
+            stream: way.stream.clone(),
+            request,
+            origin: Arc::clone(&course.origin),
+        }));
     }
 
     /// Delivers what was converted, and keeps what was not taken.
@@ -473,6 +481,16 @@ struct Course {
     place: Place,
     ways: Vec<Way>,
     convert: ConvertOptions,
+}
+
+/// The requests of a batch on their ways, and what became of their items so far.
+#[derive(Default)]
+struct Prepared {
+    account: Account,
+    outgoing: Vec<Outgoing>,
+    dropped: Vec<(DropReason, usize)>,
+    rules: Vec<Effect>,
+    unreadable: usize,
 }
 
 /// One destination of telemetry.

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 /// Kept of the invocation's time for the answer to Lambda.
 const RESERVE: Duration = Duration::from_millis(500);
 
-/// Kept of the invocation's time for the queues; of a short time a quarter.
-const RESERVE_FOR_QUEUES: Duration = Duration::from_secs(3);
+/// Most that is kept of the invocation's time for the queues, and for converting what no backend is
+/// asked to take any more: a quarter, in small functions a slow one.
+const RESERVE_FOR_QUEUES: Duration = Duration::from_secs(15);
 
 /// What Lambda is told: nothing, or which records or messages are to come again.
 ///
@@ -175,6 +176,9 @@ fn log(report: &Report) {
             figures = report.implausible_figures,
             "report lines with implausible figures"
         );
+    }
+    if report.unreadable > 0 {
+        tracing::error!(items = report.unreadable, "rules could not look into these items");
     }
     if report.panics > 0 {
         tracing::error!(batches = report.panics, "converting panicked, please report this");

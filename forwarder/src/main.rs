@@ -9,6 +9,11 @@ use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    // The message of a panic may quote a customer's line; where it happened says enough.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "panicked, please report this");
+    }));
     let (config, warnings) = Config::from_source(&settings::Env);
     log::init(config.as_ref().map_or(tracing::Level::WARN, |config| config.log_level));
     for warning in warnings {

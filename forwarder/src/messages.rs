@@ -84,6 +84,17 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         invocation: &Invocation,
         progress: &mut Progress,
     ) {
+        if parked.partial {
+            // The backend has the others of its items: whoever wants them twice clears the mark.
+            let Parked { destination, items, .. } = &parked;
+            let counted = match &parked.content {
+                Content::Request(request) => Ledger::of_items(request.kind(), *items),
+                _ => Ledger::of_undecodable(*items),
+            };
+            progress.report.account.add(destination, counted);
+            progress.bury(parked);
+            return;
+        }
         match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
             Content::Request(request) => {
                 self.redrive(message, parked, request, invocation, progress).await;

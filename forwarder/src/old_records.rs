@@ -68,6 +68,12 @@ impl Policy {
         ];
         let old_records = reader.choice("LAMBDA_OTLP_OLD_RECORDS", &choices, OldRecords::Keep);
         let past = reader.duration("LAMBDA_OTLP_INGEST_WINDOW");
+        if past <= MARGIN {
+            reader.mistake(
+                "LAMBDA_OTLP_INGEST_WINDOW",
+                "must be longer than 15s: every record would be too old",
+            );
+        }
         let window = (profile == Profile::OpenObserve).then_some(Window { past });
         Self { window, old_records }
     }

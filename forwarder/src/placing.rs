@@ -135,7 +135,9 @@ async fn send<Q: Queue>(
         for large in too_large {
             let items = large.parked.items;
             let reason = format!("{}; and {large}", described.reason);
-            placed.note(Undelivered { items, reason, ..described.clone() });
+            let is_line = matches!(large.parked.content, Content::Line { .. });
+            let kept = if is_line { Kept::LogGroup } else { Kept::Returned(None) };
+            placed.note(Undelivered { items, reason, kept, ..described.clone() });
         }
         about.extend(
             parts.iter().map(|part| Undelivered { items: part.items, ..described.clone() }),

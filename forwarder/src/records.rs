@@ -25,16 +25,17 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         for (number, record) in records.into_iter().enumerate() {
             let record = Arc::new(record);
             let own = || record.sequence_number().to_owned();
-            first.get_or_insert_with(own);
             let returned_before = progress.returned();
+            first.get_or_insert_with(own);
             let unread = self.convert_record(&record, invocation, progress).await;
             if let Some(error) = &unread {
                 // The others' fate is not that of the record that nobody can read.
                 self.flush(invocation, progress).await;
+                // Where others are returned it comes again with them.
                 if progress.returned() == returned_before {
                     first = Some(own());
+                    bury_record(&record, error, invocation, progress);
                 }
-                bury_record(&record, error, invocation, progress);
             }
             let is_last = number + 1 == count;
             let is_enough = progress.outgoing_bytes() >= self.options.enough_to_deliver;

@@ -22,6 +22,8 @@ pub struct Report {
     pub dropped: Vec<(DropReason, usize)>,
     /// What each rule did.
     pub rules: Vec<Effect>,
+    /// Items that rules could not look into; they went on as they are.
+    pub unreadable: usize,
     /// Warnings of the backend.
     pub warnings: Vec<String>,
     /// Figures of Lambda's that were no plausible numbers.

@@ -16,6 +16,7 @@ use secrets::{Aws, SecretService as _};
 use settings::{SecretReference, SecretStore};
 use std::io::Write as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -36,6 +37,8 @@ pub struct Service {
     default: Arc<Outlet<Client>>,
     forwarder: Mutex<Forwarder<Client, Arc<SqsQueue>>>,
     rules: Option<Mutex<LiveRules>>,
+    /// Whether rules were put in force once, or were seen to be wrong.
+    rules_known: AtomicBool,
 }
 
 impl Service {
@@ -53,6 +56,7 @@ impl Service {
             default,
             forwarder: Mutex::new(forwarder),
             rules: rules.map(Mutex::new),
+            rules_known: AtomicBool::new(false),
             config,
         })
     }
@@ -84,8 +88,19 @@ impl Service {
         let source = rules.source().to_string();
         match refreshed {
             Refreshed::Unchanged => {}
-            Refreshed::Loaded => self.put_in_force(&rules, &source).await,
+            Refreshed::Loaded => {
+                if let Err(error) = self.put_in_force(rules.rules()).await {
+                    // Tried again with the next look: the cause may lie outside the rules.
+                    rules.look_again();
+                    tracing::error!(
+                        source,
+                        error,
+                        "cannot put the rules in force, the ones before stay"
+                    );
+                }
+            }
             Refreshed::Wrong(mistakes) => {
+                self.rules_known.store(true, Ordering::Relaxed);
                 for mistake in mistakes.iter() {
                     tracing::error!(source, %mistake, "wrong rules, the ones before stay in force");
                 }
@@ -98,29 +113,22 @@ impl Service {
                 );
             }
         }
-        if rules.was_read() {
+        if self.rules_known.load(Ordering::Relaxed) {
             return Ok(());
         }
-        Err(InvocationError::Settings(format!("cannot read the rules at {source}")))
+        Err(InvocationError::Settings(format!("cannot put the rules at {source} in force")))
     }
 
-    async fn put_in_force(&self, rules: &LiveRules, source: &str) {
+    async fn put_in_force(&self, rules: &Arc<RuleSet>) -> Result<(), String> {
         let mut outlets = vec![Arc::clone(&self.default)];
-        for rule in rules.rules().destinations() {
-            match self.outlet(rule) {
-                Ok(outlet) => outlets.push(Arc::new(outlet)),
-                Err(error) => {
-                    let destination = &rule.name;
-                    tracing::error!(
-                        source, destination, %error,
-                        "cannot use a destination of the rules, the rules before stay in force"
-                    );
-                    return;
-                }
-            }
+        for rule in rules.destinations() {
+            let outlet = self.outlet(rule);
+            let outlet = outlet.map_err(|error| format!("destination {}: {error}", rule.name))?;
+            outlets.push(Arc::new(outlet));
         }
         let mut forwarder = self.forwarder.lock().await;
-        forwarder.set_rules(Arc::clone(rules.rules()), outlets);
+        forwarder.set_rules(Arc::clone(rules), outlets);
+        Ok(())
     }
 
     fn outlet(&self, rule: &DestinationRule) -> Result<Outlet<Client>, ClientError> {

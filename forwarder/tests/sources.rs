@@ -142,6 +142,17 @@ fn an_unreadable_record_of_a_failed_invocation_keeps_no_other_back() {
 }
 
 #[test]
+fn messages_of_a_queue_inside_a_message_are_not_taken_for_done() {
+    let inside = r#"{"requestPayload":{"Records":[{"eventSource":"aws:sqs","messageId":"x","receiptHandle":"r","body":"b"}]}}"#;
+    check(
+        queue(&[inside]),
+        &expect![[r#"
+            0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 1 undecodable
+            {"batchItemFailures":[{"itemIdentifier":"m0"}]}"#]],
+    );
+}
+
+#[test]
 fn other_events_are_errors_that_name_them() {
     check(
         fixture("firehose-cwl"),

@@ -196,7 +196,7 @@ impl Parked {
         }
     }
 
-    fn content_bytes(&self) -> usize {
+    pub(crate) fn content_bytes(&self) -> usize {
         match &self.content {
             Content::Request(request) => request.bytes().len(),
             Content::Line { line, .. } => line.len(),

@@ -78,8 +78,15 @@ impl LiveRules {
         &self.rules
     }
 
+    /// Takes the version that was read last for unread: it could not be put in force, and is looked for
+    /// again at the next occasion.
+    pub fn look_again(&mut self) {
+        self.version = None;
+        self.next_look = None;
+    }
+
     /// Whether the source was ever read: until then nobody knows what the rules are.
-    pub fn was_read(&self) -> bool {
+    fn was_read(&self) -> bool {
         self.version.is_some()
     }
 

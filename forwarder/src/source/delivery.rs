@@ -24,7 +24,8 @@ pub(super) fn decode_base64(what: &'static str, text: &str) -> Result<Vec<u8>, S
 
 /// Whether text that is not compressed is a delivery, which Firehose and others can inflate.
 pub(super) fn is_delivery(text: &str) -> bool {
-    let has = |key| text.get(..text.len().min(4096)).is_some_and(|head: &str| head.contains(key));
+    let head = text.get(..text.floor_char_boundary(4096)).unwrap_or_default();
+    let has = |key| head.contains(key);
     text.trim_start().starts_with('{') && has("\"messageType\"") && has("\"logGroup\"")
 }
 

@@ -50,15 +50,17 @@ impl Subscription {
 }
 
 impl Event {
-    /// Hands on the log events of all that the event holds; parked requests hold none. The first
-    /// mistake ends it, all that was read before has been handed on.
+    /// Hands on the log events of all that the event holds; messages of a queue are no log events. The
+    /// first mistake ends it, all that was read before has been handed on.
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
         match self {
             Self::CloudWatchLogs(subscription) => subscription.read(limits, hand_on),
             Self::Kinesis(records) => {
                 records.iter().try_for_each(|record| record.read(limits, hand_on))
             }
-            Self::Queue(_) => Ok(()),
+            Self::Queue(_) => {
+                Err(SourceError::Unknown("messages of a queue inside another event".to_owned()))
+            }
             Self::Unknown(what) => Err(SourceError::Unknown(what.clone())),
         }
     }
