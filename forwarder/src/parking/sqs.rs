@@ -29,6 +29,8 @@ const LONGEST_DELAY: Duration = Duration::from_mins(15);
 const LONGEST_POSTPONEMENT: Duration = Duration::from_mins(12 * 60 - 15);
 /// Most repetitions of what the queue refused for now.
 const MOST_REPETITIONS: u32 = 2;
+/// A queue that takes a connection and says nothing must not hold an invocation to its end.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
 /// Pause before the first repetition; doubled for the next.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 /// Ten entries of some 200 bytes, or of as many with the words of a refusal.
@@ -98,7 +100,7 @@ impl SqsQueue {
             content_type: "application/x-amz-json-1.0",
             target: &format!("AmazonSQS.{action}"),
             body,
-            deadline,
+            deadline: deadline.min(Instant::now() + LONGEST_ATTEMPT),
             most_answer_bytes: MOST_ANSWER_BYTES,
         };
         let answer = self.client.send(request).await;
