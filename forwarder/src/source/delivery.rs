@@ -41,12 +41,23 @@ pub(super) fn read_gzip(
     limits: &SourceLimits,
     hand_on: HandOn<'_>,
 ) -> Result<(), SourceError> {
+    // Refused before any of it is delivered: Lambda's further attempts would deliver that again.
+    if let Some(bytes) = stated_bytes(gzip).filter(|bytes| *bytes > limits.inflated_bytes) {
+        return Err(SourceError::TooLarge { what, bytes, most: limits.inflated_bytes });
+    }
     let at_once = limits.inflated_bytes.min(MOST_BYTES_AT_ONCE);
     if let Some(json) = wire::gzip::inflate_plain(gzip, at_once) {
         return read_json(what, SliceRead::new(&json), defaults, limits, hand_on);
     }
     let json = BufReader::with_capacity(64 * 1024, wire::gzip::reader(gzip, limits.inflated_bytes));
     read_json(what, IoRead::new(json), defaults, limits, hand_on)
+}
+
+/// What the data says it inflates to, modulo 2^32 (ISIZE; RFC 1952, 2.3.1). Whoever lies about it is
+/// found while it inflates.
+fn stated_bytes(gzip: &[u8]) -> Option<usize> {
+    let (_, last) = gzip.split_last_chunk::<4>()?;
+    usize::try_from(u32::from_le_bytes(*last)).ok()
 }
 
 /// Hands the log events on in batches of about [`SourceLimits::chunk_bytes`], in order; a delivery
@@ -407,6 +418,20 @@ mod tests {
     }
 
     #[test]
+    fn nothing_of_a_delivery_that_is_too_large_is_handed_on() {
+        let large = TWO.replace("two", &"x".repeat(20_000));
+        let gzip = wire::gzip::compress(6, large.as_bytes());
+        let limits = SourceLimits { chunk_bytes: 1, inflated_bytes: 10_000 };
+        let mut batches = 0;
+        let read = read_gzip("it", &gzip, &Envelope::default(), &limits, &mut |_| {
+            batches += 1;
+            true
+        });
+        assert!(matches!(read, Err(SourceError::TooLarge { .. })), "{read:?}");
+        assert_eq!(batches, 0);
+    }
+
+    #[test]
     fn half_a_surrogate_pair_costs_one_character() {
         let json = TWO.replace("two", "bad \\ud800 x");
         let all = batches(&json, 1000).unwrap();
@@ -468,7 +493,7 @@ mod tests {
         );
         check(
             &format!("{{\"logGroup\":\"{}\"}}", "g".repeat(20_000)),
-            "inflates to more than 10000",
+            "it inflates to 20015 bytes, at most 10000 are read",
         );
         let error = decode_base64("`awslogs.data`", "!").unwrap_err();
         assert_eq!(error.to_string(), "`awslogs.data` is not base64");

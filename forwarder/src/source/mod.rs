@@ -101,6 +101,18 @@ pub enum SourceError {
         /// What is wrong with it, without a customer's text.
         problem: String,
     },
+    /// The data inflates to more than is read. Nothing of it was delivered.
+    #[error(
+        "{what} inflates to {bytes} bytes, at most {most} are read: nothing of it was delivered"
+    )]
+    TooLarge {
+        /// Where the data is.
+        what: &'static str,
+        /// What it says it inflates to.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
     /// A Kinesis record that is neither a delivery of CloudWatch Logs nor text.
     #[error("the Kinesis record is neither gzip nor UTF-8 text")]
     NotText,
