@@ -166,11 +166,14 @@ impl<'a> Trial<'a> {
             self.rest(window)?;
             *window = Window::default();
         }
+        let service_name = self.rules.service_name(&place);
         let mut events = events.as_slice();
         while !events.is_empty() {
             let before = std::mem::take(window);
+            let service_name = service_name.as_deref();
+            let observed = self.observed_unix_nano;
             let converted =
-                convert(envelope, events, before, &self.convert, self.observed_unix_nano);
+                convert(envelope, events, before, &self.convert, service_name, observed);
             *window = converted.window;
             self.undecodable += converted.undecodable.len();
             for request in converted.requests {

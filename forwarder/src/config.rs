@@ -101,7 +101,7 @@ impl Config {
             Profile::OpenObserve => platform::Shape::OpenObserve,
             Profile::Otlp => platform::Shape::Otlp,
         };
-        let old_records = Policy::read(reader, Profile::OpenObserve);
+        let old_records = Policy::read(reader);
         let platform = platform::Options { shape, names, platform_logs_all };
         Some(Self {
             destination,

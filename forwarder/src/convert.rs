@@ -25,8 +25,6 @@ pub struct ConvertOptions {
     pub join_stack_traces: bool,
     /// How the span of each invocation is written, for functions that have nobody else to do it.
     pub platform_spans: Option<PlatformSpans>,
-    /// In place of the service name that log group and stream suggest.
-    pub service_name: Option<String>,
 }
 
 /// How the span of an invocation is made of Lambda's lines.
@@ -101,12 +99,14 @@ impl Window {
 }
 
 /// Converts log events of one stream, in order, until they are at their end or hold very much.
-/// `window` is what the stream's log events before these left.
+/// `window` is what the stream's log events before these left; `service_name` takes the place of the
+/// one that log group and stream suggest.
 pub fn convert(
     envelope: &Envelope,
     events: &[LogEvent],
     mut window: Window,
     options: &ConvertOptions,
+    service_name: Option<&str>,
     observed_unix_nano: u64,
 ) -> Converted {
     if envelope.message_type == MessageType::Control {
@@ -120,8 +120,8 @@ pub fn convert(
         log_group: &envelope.log_group,
         log_stream: &envelope.log_stream,
     });
-    if let Some(name) = &options.service_name {
-        identity.service_name.clone_from(name);
+    if let Some(name) = service_name {
+        name.clone_into(&mut identity.service_name);
     }
     let service_name = identity.service_name.clone();
     let mut others = Converter::new(identity, options.platform, observed_unix_nano)

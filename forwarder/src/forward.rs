@@ -1,24 +1,25 @@
 //! The pipeline: one event in, its log events converted and delivered in chunks, one report out.
 
 use crate::convert::{ConvertOptions, Converted, Window, convert};
-use crate::deliver::{Outgoing, Remainder, Times, deliver};
-use crate::ledger::{Account, Ledger};
+use crate::deliver::{Remainder, Times, deliver};
+use crate::ledger::Ledger;
 use crate::old_records::time_range;
-use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
+use crate::outlet::{Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
 use crate::placing::{Keep, Queues, place};
+use crate::progress::{Progress, letter};
 use crate::report::Report;
-use crate::rules::{Effect, Place, RuleSet};
+use crate::rules::RuleSet;
 use crate::source::{
     Envelope, Event, HandOn, LogBatch, LogEvent, MessageType, SourceError, SourceLimits,
 };
-use backend::{DropReason, Fate, sanitize};
+use crate::ways::Course;
+use backend::Fate;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use wire::Request;
 
 /// What the forwarder is told once.
 #[derive(Clone, Debug)]
@@ -53,69 +54,11 @@ pub struct Invocation {
     pub account: Option<String>,
 }
 
-/// How far an invocation is.
-pub(crate) struct Progress {
-    pub(crate) report: Report,
-    window: Window,
-    /// Converted and not delivered yet.
-    outgoing: Vec<Outgoing>,
-    outgoing_bytes: usize,
-    /// To be dead-lettered with the next delivery.
-    letters: Vec<Parked>,
-    /// When a backend last took something, or the event began.
-    accepted_at: Instant,
-}
-
-impl Progress {
-    pub(crate) fn new() -> Self {
-        Self {
-            report: Report::default(),
-            window: Window::default(),
-            outgoing: Vec::new(),
-            outgoing_bytes: 0,
-            letters: Vec::new(),
-            accepted_at: Instant::now(),
-        }
-    }
-
-    /// Bytes of the requests that wait to be delivered.
-    pub(crate) fn outgoing_bytes(&self) -> usize {
-        self.outgoing_bytes
-    }
-
-    /// Whether nothing waits to be delivered or kept.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.outgoing.is_empty() && self.letters.is_empty()
-    }
-
-    /// Items that were returned so far.
-    pub(crate) fn returned(&self) -> usize {
-        self.report.account.total.returned
-    }
-
-    /// Dead-letters something with the next delivery, which its bytes may bring about.
-    pub(crate) fn bury(&mut self, parked: Parked) {
-        self.outgoing_bytes += parked.content_bytes();
-        self.letters.push(parked);
-    }
-
-    fn take(&mut self, prepared: Prepared, most_details: usize) {
-        let Prepared { account, outgoing, dropped, rules, unreadable } = prepared;
-        self.outgoing_bytes += outgoing.iter().map(|out| out.request.bytes().len()).sum::<usize>();
-        self.outgoing.extend(outgoing);
-        self.report.account += account;
-        self.report.dropped.extend(dropped);
-        self.report.dropped.truncate(most_details);
-        self.report.unreadable += unreadable;
-        Effect::add_all(&mut self.report.rules, rules);
-    }
-}
-
 /// Forwards events to its destinations.
 #[derive(Debug)]
 pub struct Forwarder<E, Q> {
     pub(crate) outlets: Vec<Arc<Outlet<E>>>,
-    rules: Arc<RuleSet>,
+    pub(crate) rules: Arc<RuleSet>,
     pub(crate) queues: Queues<Q>,
     pub(crate) options: Options,
     /// When the last delivery ended, by the clock of its event.
@@ -243,7 +186,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         loop {
             let taken = self.convert_some(batch, events, &course, invocation, progress);
             events = events.get(taken.max(1)..).unwrap_or_default();
-            if progress.outgoing_bytes >= self.options.enough_to_deliver {
+            if progress.outgoing_bytes() >= self.options.enough_to_deliver {
                 self.flush(invocation, progress).await;
             }
             if events.is_empty() {
@@ -266,7 +209,10 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         // The rules and what backends ask for look into customers' content as the conversion does.
         let converting = AssertUnwindSafe(|| {
             let observed = invocation.observed_unix_nano;
-            let mut converted = convert(&batch.envelope, events, before, &course.convert, observed);
+            let service_name = course.service_name.as_deref();
+            let options = &self.options.convert;
+            let mut converted =
+                convert(&batch.envelope, events, before, options, service_name, observed);
             let requests = std::mem::take(&mut converted.requests);
             let prepared = self.prepare(requests, &converted.service_name, course);
             (converted, prepared)
@@ -277,8 +223,6 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             held.extend_from_slice(events);
             let count = held.len();
             progress.report.account.total.events += count;
-            let undecodable = Ledger::of_undecodable(count);
-            progress.report.account.add(DEFAULT_DESTINATION, undecodable);
             let batch = LogBatch { envelope: batch.envelope.clone(), events: held };
             let reason =
                 "converting these log events panicked, which is a mistake of the forwarder's";
@@ -304,8 +248,6 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         progress.report.account.total += ledger;
         progress.report.implausible_figures += converted.implausible_figures;
         for (event, mut line) in undecodable {
-            let counted = Ledger::of_undecodable(1);
-            progress.report.account.add(DEFAULT_DESTINATION, counted);
             let content = Content::Line {
                 event_id: event.id.clone(),
                 timestamp_ms: event.timestamp_ms,
@@ -321,93 +263,9 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         taken
     }
 
-    /// Where the telemetry of a batch goes, and what it is on the way.
-    fn course(&self, batch: &LogBatch) -> Course {
-        let region = self.options.convert.region.as_deref();
-        let place = Place::of(&batch.envelope, region);
-        let mut ways: Vec<Way> = Vec::new();
-        for route in self.rules.routes(&place) {
-            let named = |outlet: &Arc<Outlet<E>>| outlet.name() == route.destination;
-            if let Some(outlet) = self.outlets.iter().position(named) {
-                ways.push(Way { outlet, stream: route.stream.map(Arc::from) });
-            }
-        }
-        if ways.is_empty() {
-            ways.push(Way { outlet: 0, stream: None });
-        }
-        for way in &mut ways {
-            if way.stream.is_none()
-                && let Some(outlet) = self.outlets.get(way.outlet)
-            {
-                way.stream = outlet.stream(&place).map(Arc::from);
-            }
-        }
-        let mut convert = self.options.convert.clone();
-        convert.service_name = self.rules.service_name(&place).or(convert.service_name);
-        Course { origin: Arc::new(origin(batch, region)), place, ways, convert }
-    }
-
-    /// Applies the rules to the requests of a batch, and puts them on their ways.
-    fn prepare(&self, requests: Vec<Request>, service_name: &str, course: &Course) -> Prepared {
-        let mut prepared = Prepared::default();
-        let mut counted = Ledger::default();
-        for request in &requests {
-            counted += Ledger::of_items(request.kind(), request.items());
-        }
-        let mut requests = requests;
-        if !self.rules.is_empty() {
-            let applied = self.rules.apply_all(&course.place, requests);
-            counted.dropped = applied.dropped();
-            prepared.rules = applied.effects;
-            prepared.unreadable = applied.unreadable;
-            requests = applied.requests;
-        }
-        let Some((last, others)) = course.ways.split_last() else { return prepared };
-        for way in &course.ways {
-            // A destination of that position is there: ways are made of the same list.
-            if let Some(outlet) = self.outlets.get(way.outlet) {
-                prepared.account.add(outlet.name(), counted);
-            }
-        }
-        for request in requests {
-            for way in others {
-                self.put_on_way(way, request.clone(), service_name, course, &mut prepared);
-            }
-            self.put_on_way(last, request, service_name, course, &mut prepared);
-        }
-        prepared
-    }
-
-    /// Puts a request on one way, as its destination asks for it.
-    fn put_on_way(
-        &self,
-        way: &Way,
-        request: Request,
-        service_name: &str,
-        course: &Course,
-        prepared: &mut Prepared,
-    ) {
-        let Some(outlet) = self.outlets.get(way.outlet) else { return };
-        let mut dropped = Ledger::default();
-        let sanitized = sanitize(outlet.profile(), request, service_name);
-        for (reason, items) in sanitized.dropped {
-            dropped.dropped += items;
-            prepared.dropped.push((reason, items));
-        }
-        prepared.account.add(outlet.name(), dropped);
-        prepared.outgoing.extend(sanitized.request.map(|request| Outgoing {
-            outlet: way.outlet,
-            stream: way.stream.clone(),
-            request,
-            origin: Arc::clone(&course.origin),
-        }));
-    }
-
     /// Delivers what was converted, and keeps what was not taken.
     pub(crate) async fn flush(&self, invocation: &Invocation, progress: &mut Progress) {
-        let outgoing = std::mem::take(&mut progress.outgoing);
-        let letters = std::mem::take(&mut progress.letters);
-        progress.outgoing_bytes = 0;
+        let (outgoing, letters) = progress.take_waiting();
         let deadline = invocation.deadline.min(progress.accepted_at + self.options.patience);
         let times = self.times(invocation, deadline);
         let delivered = deliver(&self.outlets, outgoing, times).await;
@@ -472,66 +330,5 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             && self.options.own_log_groups.contains(log_group)
             && is_same(&invocation.account, owner)
             && region.as_ref().is_none_or(|region| is_same(own_region, region))
-    }
-}
-
-/// What all telemetry of one batch has in common.
-struct Course {
-    origin: Arc<Origin>,
-    place: Place,
-    ways: Vec<Way>,
-    convert: ConvertOptions,
-}
-
-/// The requests of a batch on their ways, and what became of their items so far.
-#[derive(Default)]
-struct Prepared {
-    account: Account,
-    outgoing: Vec<Outgoing>,
-    dropped: Vec<(DropReason, usize)>,
-    rules: Vec<Effect>,
-    unreadable: usize,
-}
-
-/// One destination of telemetry.
-struct Way {
-    /// Position of the destination.
-    outlet: usize,
-    /// OpenObserve's stream, where one was chosen.
-    stream: Option<Arc<str>>,
-}
-
-/// Something for the dead-letter queue.
-pub(crate) fn letter(
-    content: Content,
-    items: usize,
-    reason: String,
-    origin: &Arc<Origin>,
-    invocation: &Invocation,
-) -> Parked {
-    Parked {
-        destination: DEFAULT_DESTINATION.to_owned(),
-        stream: None,
-        content,
-        items,
-        oldest_unix_nano: 0,
-        newest_unix_nano: 0,
-        first_seen_unix_nano: invocation.observed_unix_nano,
-        reason,
-        partial: false,
-        origin: Origin::clone(origin),
-    }
-}
-
-fn origin(batch: &LogBatch, region: Option<&str>) -> Origin {
-    let Envelope { owner, region: said, log_group, log_stream, .. } = &batch.envelope;
-    let id = |event: Option<&LogEvent>| event.map(|event| event.id.clone()).unwrap_or_default();
-    Origin {
-        account: owner.clone(),
-        region: said.as_deref().or(region).unwrap_or_default().to_owned(),
-        log_group: log_group.clone(),
-        log_stream: log_stream.clone(),
-        first_event_id: id(batch.events.first()),
-        last_event_id: id(batch.events.last()),
     }
 }

@@ -25,6 +25,7 @@ pub mod old_records;
 pub mod outlet;
 pub mod parking;
 pub mod placing;
+mod progress;
 mod records;
 pub mod redrive;
 pub mod report;
@@ -35,6 +36,7 @@ pub mod source;
 mod stack_traces;
 mod variables;
 pub mod vitals;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;

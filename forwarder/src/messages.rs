@@ -2,16 +2,17 @@
 //! aside, events whose invocation failed.
 
 use crate::deliver::{Outgoing, deliver};
-use crate::forward::{Forwarder, Invocation, Progress, letter};
+use crate::forward::{Forwarder, Invocation};
 use crate::ledger::Ledger;
 use crate::old_records::Policy;
-use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
+use crate::outlet::{Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
 use crate::placing::Keep;
+use crate::progress::{Progress, letter};
 use crate::records::bury_record;
 use crate::redrive::{Next, Receipt, decide};
 use crate::report::Report;
-use crate::source::{Envelope, Event, HandOn, LogBatch, LogEvent, QueueBody, QueueMessage};
+use crate::source::{Event, HandOn, LogBatch, LogEvent, QueueBody, QueueMessage};
 use backend::{Fate, Outcome, Reason};
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,12 +87,6 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     ) {
         if parked.partial {
             // The backend has the others of its items: whoever wants them twice clears the mark.
-            let Parked { destination, items, .. } = &parked;
-            let counted = match &parked.content {
-                Content::Request(request) => Ledger::of_items(request.kind(), *items),
-                _ => Ledger::of_undecodable(*items),
-            };
-            progress.report.account.add(destination, counted);
             progress.bury(parked);
             return;
         }
@@ -101,14 +96,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             }
             Content::Line { event_id, timestamp_ms, line } => {
                 // After an upgrade it may decode; if not, it becomes a dead letter once more.
-                let Origin { account, region, log_group, log_stream, .. } = parked.origin;
-                let envelope = Envelope {
-                    owner: account,
-                    region: (!region.is_empty()).then_some(region),
-                    log_group,
-                    log_stream,
-                    ..Envelope::default()
-                };
+                let envelope = parked.origin.into_envelope();
                 let events = vec![LogEvent { id: event_id, timestamp_ms, message: line }];
                 self.convert_batch(&LogBatch { envelope, events }, invocation, progress).await;
                 self.end_stream(invocation, progress).await;
@@ -117,11 +105,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 self.convert_batch(&batch, invocation, progress).await;
                 self.end_stream(invocation, progress).await;
             }
-            Content::Raw(bytes) => {
-                let report = &mut progress.report;
-                report.account.add(DEFAULT_DESTINATION, Ledger::of_undecodable(1));
-                progress.bury(Parked { content: Content::Raw(bytes), items: 1, ..parked });
-            }
+            raw @ Content::Raw(_) => progress.bury(Parked { content: raw, items: 1, ..parked }),
         }
     }
 
@@ -240,7 +224,5 @@ fn bury_message(
     progress: &mut Progress,
 ) {
     let content = Content::Raw(message.text().into());
-    let report = &mut progress.report;
-    report.account.add(DEFAULT_DESTINATION, Ledger::of_undecodable(1));
-    progress.bury(letter(content, 1, reason, &Arc::default(), invocation));
+    progress.bury(letter(content, 1, reason, &Origin::default(), invocation));
 }

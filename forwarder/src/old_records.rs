@@ -59,8 +59,8 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// What the variables say.
-    pub fn read(reader: &mut Reader<'_>, profile: Profile) -> Self {
+    /// What the variables say, for a destination that has a window; see [`of`](Self::of).
+    pub fn read(reader: &mut Reader<'_>) -> Self {
         let choices = [
             ("keep", OldRecords::Keep),
             ("restamp", OldRecords::Restamp),
@@ -74,8 +74,7 @@ impl Policy {
                 "must be longer than 15s: every record would be too old",
             );
         }
-        let window = (profile == Profile::OpenObserve).then_some(Window { past });
-        Self { window, old_records }
+        Self { window: Some(Window { past }), old_records }
     }
 
     /// The same for a destination of this profile: only OpenObserve has a window.

@@ -4,10 +4,10 @@
 //! partial batch response with Kinesis"): what lies behind it comes again in any case, so nothing of
 //! it is sent before.
 
-use crate::forward::{Forwarder, Invocation, Progress, letter};
-use crate::ledger::Ledger;
-use crate::outlet::{DEFAULT_DESTINATION, Export};
+use crate::forward::{Forwarder, Invocation};
+use crate::outlet::Export;
 use crate::parking::{Content, Origin, Queue};
+use crate::progress::{Progress, letter};
 use crate::source::{HandOn, KinesisRecord, SourceError};
 use std::sync::Arc;
 
@@ -75,19 +75,13 @@ pub(crate) fn bury_record(
     invocation: &Invocation,
     progress: &mut Progress,
 ) {
-    let envelope = record.envelope();
+    let number = record.sequence_number();
     let origin = Origin {
-        account: envelope.owner,
-        region: envelope.region.unwrap_or_default(),
-        log_group: envelope.log_group,
-        log_stream: envelope.log_stream,
-        first_event_id: record.sequence_number().to_owned(),
-        last_event_id: record.sequence_number().to_owned(),
+        first_event_id: number.to_owned(),
+        last_event_id: number.to_owned(),
+        ..Origin::of(&record.envelope(), None, None, None)
     };
     let content = Content::Raw(record.data().unwrap_or_else(|_| record.text().into()));
-    let report = &mut progress.report;
-    report.account.total.events += 1;
-    report.account.add(DEFAULT_DESTINATION, Ledger::of_undecodable(1));
-    let reason = error.to_string();
-    progress.bury(letter(content, 1, reason, &Arc::new(origin), invocation));
+    progress.report.account.total.events += 1;
+    progress.bury(letter(content, 1, error.to_string(), &origin, invocation));
 }

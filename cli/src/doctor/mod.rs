@@ -157,7 +157,7 @@ const DEFAULT_WINDOW: Duration = Duration::from_hours(5);
 
 fn window(variables: &dyn Source, profile: Profile) -> Option<Check> {
     let mut reader = Reader::new(variables, Table::new(&[OLD_RECORDS]));
-    let policy = Policy::read(&mut reader, profile);
+    let policy = Policy::read(&mut reader).of(profile);
     if !reader.finish().is_empty() {
         // Said among the settings.
         return None;

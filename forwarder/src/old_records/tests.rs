@@ -230,7 +230,7 @@ fn variables_are_read() {
         let source: std::collections::HashMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let mut reader = Reader::new(&source, TABLE);
-        assert_eq!(Policy::read(&mut reader, profile), expected);
+        assert_eq!(Policy::read(&mut reader).of(profile), expected);
         assert_eq!(reader.finish(), []);
     };
     check(&[], Profile::OpenObserve, policy(OldRecords::Keep));

@@ -2,7 +2,7 @@
 
 use super::encoding::{self, TooManyBytes};
 use crate::old_records::time_range;
-use crate::source::LogBatch;
+use crate::source::{Envelope, LogBatch, LogEvent};
 use std::fmt;
 use wire::Request;
 
@@ -29,6 +29,39 @@ pub struct Origin {
     pub first_event_id: String,
     /// Id of its last log event.
     pub last_event_id: String,
+}
+
+impl Origin {
+    /// The origin of log events of this envelope, from the first to the last; `region` is that of the
+    /// log groups, for an envelope that does not say it.
+    pub(crate) fn of(
+        envelope: &Envelope,
+        region: Option<&str>,
+        first: Option<&LogEvent>,
+        last: Option<&LogEvent>,
+    ) -> Self {
+        let id = |event: Option<&LogEvent>| event.map(|event| event.id.clone()).unwrap_or_default();
+        Self {
+            account: envelope.owner.clone(),
+            region: envelope.region.as_deref().or(region).unwrap_or_default().to_owned(),
+            log_group: envelope.log_group.clone(),
+            log_stream: envelope.log_stream.clone(),
+            first_event_id: id(first),
+            last_event_id: id(last),
+        }
+    }
+
+    /// The envelope of log events from there.
+    pub(crate) fn into_envelope(self) -> Envelope {
+        let Self { account, region, log_group, log_stream, .. } = self;
+        Envelope {
+            owner: account,
+            region: (!region.is_empty()).then_some(region),
+            log_group,
+            log_stream,
+            ..Envelope::default()
+        }
+    }
 }
 
 /// What is parked.

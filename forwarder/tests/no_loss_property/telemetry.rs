@@ -367,7 +367,8 @@ fn resource() -> Resource {
 fn points_of(envelope: &Envelope, event: &LogEvent) -> Vec<Mark> {
     let options = ConvertOptions::default();
     let events = std::slice::from_ref(event);
-    let converted = convert::convert(envelope, events, convert::Window::default(), &options, 1);
+    let window = convert::Window::default();
+    let converted = convert::convert(envelope, events, window, &options, None, 1);
     let sanitized = converted.requests.into_iter().filter_map(|request| {
         sanitize(Profile::OpenObserve, request, &converted.service_name).request
     });

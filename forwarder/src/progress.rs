@@ -1,0 +1,105 @@
+//! How far an invocation is: what waits to be delivered, and what became of the rest.
+
+use crate::convert::Window;
+use crate::deliver::Outgoing;
+use crate::forward::Invocation;
+use crate::ledger::Ledger;
+use crate::outlet::DEFAULT_DESTINATION;
+use crate::parking::{Content, Origin, Parked};
+use crate::report::Report;
+use crate::rules::Effect;
+use crate::ways::Prepared;
+use tokio::time::Instant;
+
+/// How far an invocation is.
+pub(crate) struct Progress {
+    pub(crate) report: Report,
+    pub(crate) window: Window,
+    /// Converted and not delivered yet.
+    outgoing: Vec<Outgoing>,
+    outgoing_bytes: usize,
+    /// To be dead-lettered with the next delivery.
+    letters: Vec<Parked>,
+    /// When a backend last took something, or the event began.
+    pub(crate) accepted_at: Instant,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        Self {
+            report: Report::default(),
+            window: Window::default(),
+            outgoing: Vec::new(),
+            outgoing_bytes: 0,
+            letters: Vec::new(),
+            accepted_at: Instant::now(),
+        }
+    }
+
+    /// Bytes of what waits to be delivered or kept.
+    pub(crate) fn outgoing_bytes(&self) -> usize {
+        self.outgoing_bytes
+    }
+
+    /// Whether nothing waits to be delivered or kept.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.outgoing.is_empty() && self.letters.is_empty()
+    }
+
+    /// Items that were returned so far.
+    pub(crate) fn returned(&self) -> usize {
+        self.report.account.total.returned
+    }
+
+    /// Counts something for the destination that it is parked for, and dead-letters it with the next
+    /// delivery, which its bytes may bring about.
+    pub(crate) fn bury(&mut self, parked: Parked) {
+        let counted = match &parked.content {
+            Content::Request(request) => Ledger::of_items(request.kind(), parked.items),
+            _ => Ledger::of_undecodable(parked.items),
+        };
+        self.report.account.add(&parked.destination, counted);
+        self.outgoing_bytes += parked.content_bytes();
+        self.letters.push(parked);
+    }
+
+    /// Takes what log events became.
+    pub(crate) fn take(&mut self, prepared: Prepared, most_details: usize) {
+        let Prepared { account, outgoing, dropped, rules, unreadable } = prepared;
+        self.outgoing_bytes += outgoing.iter().map(|out| out.request.bytes().len()).sum::<usize>();
+        self.outgoing.extend(outgoing);
+        self.report.account += account;
+        self.report.dropped.extend(dropped);
+        self.report.dropped.truncate(most_details);
+        self.report.unreadable += unreadable;
+        Effect::add_all(&mut self.report.rules, rules);
+    }
+
+    /// Gives away what waits to be delivered, and what waits to be dead-lettered.
+    pub(crate) fn take_waiting(&mut self) -> (Vec<Outgoing>, Vec<Parked>) {
+        self.outgoing_bytes = 0;
+        (std::mem::take(&mut self.outgoing), std::mem::take(&mut self.letters))
+    }
+}
+
+/// Something for the dead-letter queue that became no request.
+pub(crate) fn letter(
+    content: Content,
+    items: usize,
+    reason: String,
+    origin: &Origin,
+    invocation: &Invocation,
+) -> Parked {
+    Parked {
+        destination: DEFAULT_DESTINATION.to_owned(),
+        stream: None,
+        content,
+        items,
+        oldest_unix_nano: 0,
+        newest_unix_nano: 0,
+        first_seen_unix_nano: invocation.observed_unix_nano,
+        reason,
+        partial: false,
+        origin: origin.clone(),
+    }
+}
