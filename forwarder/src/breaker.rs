@@ -1,4 +1,4 @@
-//! Remembers which destinations take nothing, so that an outage does not cost every delivery its whole budget: the
+//! Remembers which destinations take nothing of a signal, so that an outage does not cost every delivery its whole budget: the
 //! forwarder must not eat the account's concurrency.
 
 use backend::{Fate, Outcome, Reason};
@@ -13,13 +13,13 @@ const PROBE_EVERY_NANOS: u64 = 30 * 1_000_000_000;
 pub enum Admission {
     /// Send it.
     Send,
-    /// Send it, to find out whether the destination is back: one attempt suffices. What is delivered beside it is parked.
+    /// Send it, to find out whether the destination is back. What is delivered beside it waits for the answer.
     Probe,
     /// Park it at once.
     Park,
 }
 
-/// One destination's recent deliveries, as one environment saw them. Times are those of the wall clock: a monotonic one
+/// One destination's recent deliveries of one signal, as one environment saw them. Times are those of the wall clock: a monotonic one
 /// may stand still while the environment is frozen.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Breaker {

@@ -1,14 +1,20 @@
 //! Sends what a delivery became: merged, each destination and signal at once, one deadline.
 
 use crate::breaker::{Admission, verdict};
+use crate::cutting::cut_refused;
 use crate::ledger::{Account, Ledger};
 use crate::old_records::Sorted;
 use crate::outlet::{Export, Outlet};
 use crate::parking::Origin;
 use backend::{Fate, Outcome, Reason};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
+
+/// What goes well or wrong together: telemetry of one signal on its way to one destination, by its position.
+pub(crate) type Lane = (usize, SignalKind);
 
 /// A request on its way to one destination, sanitized.
 #[derive(Debug)]
@@ -49,6 +55,14 @@ pub(crate) struct Delivered {
     pub(crate) requests_sent: usize,
     /// Bytes of their bodies.
     pub(crate) bytes_sent: usize,
+    /// Items that were dropped for their time.
+    pub(crate) dropped_for_time: usize,
+    /// Items that got the present time.
+    pub(crate) restamped: usize,
+    /// How long the backends asked to be left alone.
+    pub(crate) retry_after: Option<Duration>,
+    /// Items that were accepted, by where they went; 0 where nothing was.
+    pub(crate) lanes: BTreeMap<Lane, usize>,
     /// Whether the destination takes telemetry; `None` where this does not tell.
     verdict: Option<bool>,
 }
@@ -58,11 +72,11 @@ pub(crate) struct Delivered {
 pub(crate) struct Times {
     /// The time of the delivery.
     pub(crate) now_unix_nano: u64,
-    /// When the last request must have ended.
-    pub(crate) deadline: Instant,
     /// Whether there is a queue for what is not taken: without one it is no use to leave a destination
     /// alone, since whoever invoked the forwarder tries again.
     pub(crate) has_retry_queue: bool,
+    /// How often this was delivered, this time included.
+    pub(crate) attempt: u32,
 }
 
 /// Requests that may be merged: of one destination, stream and signal.
@@ -79,65 +93,87 @@ struct Group {
 /// more, and all of them share the forwarder's memory and its connections.
 const MOST_AT_ONCE: usize = 6;
 
-/// Sends all requests, and says what became of them.
+/// Sends all requests, each to be over by the deadline of its lane, and says what became of them.
 pub(crate) async fn deliver<E: Export>(
     outlets: &[Arc<Outlet<E>>],
     outgoing: Vec<Outgoing>,
     times: Times,
+    deadline: impl Fn(Lane) -> Instant,
 ) -> Delivered {
     let mut delivered = Delivered::default();
-    let groups = group(outgoing);
-    let admissions = admissions(outlets, &groups, times);
-    let mut groups = groups.into_iter();
-    let mut verdicts = vec![None; outlets.len()];
+    let Admitted { mut ready, mut held } = admit(outlets, group(outgoing), times);
+    let mut verdicts: BTreeMap<Lane, Option<bool>> = BTreeMap::new();
     let mut running = futures_util::stream::FuturesUnordered::new();
     loop {
         while running.len() < MOST_AT_ONCE
-            && let Some(group) = groups.next()
+            && let Some((admission, group)) = ready.pop_front()
         {
             // A destination of that position is there: `outgoing` was made of the same list.
             if let Some(outlet) = outlets.get(group.outlet) {
-                let admission = admissions.get(group.outlet).copied().flatten();
-                running.push(send(outlet, admission, group, times));
+                let deadline = deadline(group.lane());
+                running.push(send(outlet, admission, group, times, deadline));
             }
         }
-        match futures_util::StreamExt::next(&mut running).await {
-            Some((outlet, part)) => {
-                if let Some(verdict) = verdicts.get_mut(outlet) {
-                    // One signal that is taken says that the destination is there.
-                    *verdict = (*verdict).max(part.verdict);
-                }
-                delivered.take(part);
-            }
-            None => break,
-        }
+        let Some((lane, part)) = futures_util::StreamExt::next(&mut running).await else { break };
+        let verdict = verdicts.entry(lane).or_default();
+        *verdict = (*verdict).max(part.verdict);
+        // What is held back waits for a probe, which was the first of its lane.
+        let admission = after_probe(part.verdict);
+        let released = held.extract_if(.., |group| group.lane() == lane);
+        ready.extend(released.map(|group| (admission, group)));
+        delivered.take(part);
     }
     if times.has_retry_queue {
-        for (outlet, verdict) in outlets.iter().zip(verdicts) {
-            outlet.breaker().note(verdict, times.now_unix_nano);
+        for ((outlet, kind), verdict) in verdicts {
+            if let Some(outlet) = outlets.get(outlet) {
+                outlet.breaker(kind, |breaker| breaker.note(verdict, times.now_unix_nano));
+            }
         }
     }
     delivered
 }
 
-/// Whether each destination that something goes to is sent to: one that took nothing of late is left
-/// alone, where there is a queue to keep what is for it.
-fn admissions<E>(
-    outlets: &[Arc<Outlet<E>>],
-    groups: &[Group],
-    times: Times,
-) -> Vec<Option<Admission>> {
-    let admission = |(position, outlet): (usize, &Arc<Outlet<E>>)| {
-        let is_used = groups.iter().any(|group| group.outlet == position);
-        is_used.then(|| {
-            if times.has_retry_queue {
-                outlet.breaker().admit(times.now_unix_nano)
-            } else {
-                Admission::Send
-            }
-        })
-    };
-    outlets.iter().enumerate().map(admission).collect()
+/// What is done with the rest after a probe.
+fn after_probe(verdict: Option<bool>) -> Admission {
+    if verdict == Some(true) { Admission::Send } else { Admission::Park }
+}
+
+/// What may go, and what waits until the probe of its lane is answered.
+struct Admitted {
+    ready: VecDeque<(Admission, Group)>,
+    held: Vec<Group>,
+}
+
+/// Whether each group is sent: a destination that took nothing of a signal of late is left alone, where
+/// there is a queue to keep what is for it. To find out whether it is back the smallest group goes first.
+fn admit<E>(outlets: &[Arc<Outlet<E>>], mut groups: Vec<Group>, times: Times) -> Admitted {
+    groups.sort_by_key(Group::bytes);
+    let mut admissions: BTreeMap<Lane, Admission> = BTreeMap::new();
+    let mut admitted = Admitted { ready: VecDeque::new(), held: Vec::new() };
+    for group in groups {
+        let first = |outlet: &Arc<Outlet<E>>| {
+            outlet.breaker(group.kind, |breaker| breaker.admit(times.now_unix_nano))
+        };
+        let asks = times.has_retry_queue && !admissions.contains_key(&group.lane());
+        let asked = asks.then(|| outlets.get(group.outlet).map(first)).flatten();
+        let admission = admissions.entry(group.lane()).or_insert(asked.unwrap_or(Admission::Send));
+        if *admission == Admission::Probe && asked.is_none() {
+            admitted.held.push(group);
+        } else {
+            admitted.ready.push_back((*admission, group));
+        }
+    }
+    admitted
+}
+
+impl Group {
+    fn lane(&self) -> Lane {
+        (self.outlet, self.kind)
+    }
+
+    fn bytes(&self) -> usize {
+        self.requests.iter().map(|request| request.bytes().len()).sum()
+    }
 }
 
 impl Delivered {
@@ -147,6 +183,12 @@ impl Delivered {
         self.warnings.extend(other.warnings);
         self.requests_sent += other.requests_sent;
         self.bytes_sent += other.bytes_sent;
+        self.dropped_for_time += other.dropped_for_time;
+        self.restamped += other.restamped;
+        self.retry_after = self.retry_after.max(other.retry_after);
+        for (lane, accepted) in other.lanes {
+            *self.lanes.entry(lane).or_default() += accepted;
+        }
     }
 }
 
@@ -177,27 +219,36 @@ fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
 
 async fn send<E: Export>(
     outlet: &Outlet<E>,
-    admission: Option<Admission>,
+    mut admission: Admission,
     group: Group,
     times: Times,
-) -> (usize, Delivered) {
+    deadline: Instant,
+) -> (Lane, Delivered) {
     let mut delivered = Delivered::default();
+    let lane = group.lane();
     let Group { stream, requests, .. } = group;
     let origin = joined(&group.origin, &group.last_origin);
     for request in wire::merge(requests, outlet.max_request_bytes()) {
-        let Sorted { send, keep, dropped, .. } = outlet.policy().sort(request, times.now_unix_nano);
+        let sorted = outlet.policy().sort(request, times.now_unix_nano);
+        let Sorted { send, keep, dropped, restamped } = sorted;
         let mut outcome = match send {
             None => Outcome::default(),
-            Some(request) if admission == Some(Admission::Park) => {
+            Some(request) if admission == Admission::Park => {
                 let text = "earlier deliveries failed; the destination is tried again every 30 s";
                 let reason = Reason::ParkedAtOnce { text: text.to_owned() };
                 Outcome::unsent(request, reason, Fate::Park)
             }
             Some(request) => {
-                outlet.export().export(stream.as_deref(), request, times.deadline).await
+                let stream = stream.as_deref();
+                let outcome = outlet.export().export(stream, request, deadline).await;
+                cut_refused(outlet.export(), stream, outcome, times.attempt, deadline).await
             }
         };
-        delivered.verdict = delivered.verdict.max(verdict(&outcome));
+        let judged = verdict(&outcome);
+        if admission == Admission::Probe && judged.is_some() {
+            admission = after_probe(judged);
+        }
+        delivered.verdict = delivered.verdict.max(judged);
         if let Some(old) = keep {
             outcome += Outcome::unsent(old, Reason::OutsideWindow, Fate::DeadLetter);
         }
@@ -208,6 +259,10 @@ async fn send<E: Export>(
             ..Ledger::default()
         };
         delivered.account.add(outlet.name(), ledger);
+        *delivered.lanes.entry(lane).or_default() += outcome.accepted;
+        delivered.dropped_for_time += dropped;
+        delivered.restamped += restamped;
+        delivered.retry_after = delivered.retry_after.max(outcome.retry_after);
         delivered.requests_sent += outcome.requests_sent;
         delivered.bytes_sent += outcome.bytes_sent;
         if !outcome.warning.is_empty() {
@@ -220,7 +275,7 @@ async fn send<E: Export>(
             origin: Arc::clone(&origin),
         }));
     }
-    (group.outlet, delivered)
+    (lane, delivered)
 }
 
 /// The origin of requests that were merged: where the first came from, to the last event.

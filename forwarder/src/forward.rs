@@ -12,6 +12,7 @@ use crate::report::Report;
 use crate::rules::RuleSet;
 use crate::source::{
     Envelope, Event, HandOn, LogBatch, LogEvent, MessageType, SourceError, SourceLimits,
+    Subscription,
 };
 use crate::ways::Course;
 use backend::Fate;
@@ -31,8 +32,8 @@ pub struct Options {
     /// Log groups of the delivery path itself: the forwarder's own and those of the functions that
     /// work for it. Their events are dropped, or each delivery would cause the next.
     pub own_log_groups: Vec<String>,
-    /// After this long without an accepted item nothing of the event is sent any more: the forwarder
-    /// must not eat the account's concurrency while a backend is down.
+    /// After this long without an accepted item of a signal nothing of it is sent to its destination any
+    /// more: the forwarder must not eat the account's concurrency while a backend is down.
     pub patience: Duration,
     /// Requests of together so many bytes are delivered before more log events are converted.
     pub enough_to_deliver: usize,
@@ -89,10 +90,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let mut progress = Progress::new();
         match event {
             Event::CloudWatchLogs(subscription) => {
-                let limits = self.options.source;
-                let read = move |hand_on: HandOn<'_>| subscription.read(&limits, hand_on);
-                progress.report.unread = self.convert_all(read, invocation, &mut progress).await;
-                self.flush(invocation, &mut progress).await;
+                self.forward_subscription(subscription, invocation, &mut progress).await;
             }
             Event::Kinesis(records) => {
                 self.forward_records(records, invocation, &mut progress).await;
@@ -106,6 +104,29 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let end = invocation.observed_unix_nano.saturating_add(took);
         *self.last_end.lock().unwrap_or_else(PoisonError::into_inner) = Some((end, Instant::now()));
         progress.report
+    }
+
+    /// What cannot be read to its end is kept as it is, where there is a queue for it: returned, it would be
+    /// delivered up to the mistake with each of Lambda's attempts.
+    async fn forward_subscription(
+        &self,
+        subscription: Subscription,
+        invocation: &Invocation,
+        progress: &mut Progress,
+    ) {
+        let limits = self.options.source;
+        let subscription = Arc::new(subscription);
+        let source = Arc::clone(&subscription);
+        let read = move |hand_on: HandOn<'_>| source.read(&limits, hand_on);
+        match self.convert_all(read, invocation, progress).await {
+            Some(error) if self.queues.dead_letters.is_some() && error.may_come_late() => {
+                progress.report.account.total.events += 1;
+                let (bytes, origin) = (subscription.bytes(), Origin::default());
+                progress.bury_raw(bytes, error.to_string(), &origin, invocation);
+            }
+            unread => progress.report.unread = unread,
+        }
+        self.flush(invocation, progress).await;
     }
 
     /// Drops connections from before a freeze. The monotonic clock may stand still in one, the wall
@@ -182,9 +203,13 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let report = &mut progress.report;
         report.oldest_event_ms = oldest.into_iter().chain(report.oldest_event_ms).min();
         let course = self.course(batch);
+        // What goes several ways is in memory as often before it is delivered.
+        let ways = course.ways();
+        let most_bytes = if ways > 1 { self.options.source.chunk_bytes / ways } else { usize::MAX };
         let mut events = batch.events.as_slice();
         loop {
-            let taken = self.convert_some(batch, events, &course, invocation, progress);
+            let first = first_of(events, most_bytes);
+            let taken = self.convert_some(batch, first, &course, invocation, progress);
             events = events.get(taken.max(1)..).unwrap_or_default();
             if progress.outgoing_bytes() >= self.options.enough_to_deliver {
                 self.flush(invocation, progress).await;
@@ -266,27 +291,23 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     /// Delivers what was converted, and keeps what was not taken.
     pub(crate) async fn flush(&self, invocation: &Invocation, progress: &mut Progress) {
         let (outgoing, letters) = progress.take_waiting();
-        let deadline = invocation.deadline.min(progress.accepted_at + self.options.patience);
-        let times = self.times(invocation, deadline);
-        let delivered = deliver(&self.outlets, outgoing, times).await;
-        if delivered.account.total.accepted > 0 {
-            progress.accepted_at = Instant::now();
-        }
-        let report = &mut progress.report;
+        let (began, longest) = (Instant::now(), self.options.patience);
+        let Progress { patience, report, .. } = progress;
+        let deadline = |lane| invocation.deadline.min(patience.deadline(lane, began, longest));
+        let mut delivered =
+            deliver(&self.outlets, outgoing, self.times(invocation, 1), deadline).await;
+        patience.note(std::mem::take(&mut delivered.lanes), began);
         let remainders = report.take_delivered(delivered, self.options.most_details);
-        let keep = letters
-            .into_iter()
-            .map(|parked| Keep { parked, fate: Fate::DeadLetter })
-            .chain(remainders.into_iter().filter_map(|rest| self.keep(rest, invocation)));
-        let keep: Vec<_> = keep.collect();
+        let rest = remainders.into_iter().filter_map(|rest| self.keep(rest, invocation));
+        let keep = letters.into_iter().chain(rest).collect();
         self.keep_all(keep, Duration::ZERO, invocation, report).await;
     }
 
-    pub(crate) fn times(&self, invocation: &Invocation, deadline: Instant) -> Times {
+    pub(crate) fn times(&self, invocation: &Invocation, attempt: u32) -> Times {
         Times {
             now_unix_nano: invocation.observed_unix_nano,
-            deadline,
             has_retry_queue: self.queues.retry.is_some(),
+            attempt,
         }
     }
 
@@ -318,7 +339,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             origin: Origin::clone(&origin),
             content: Content::Request(part.request),
         };
-        Some(Keep { parked, fate: part.fate })
+        Some(Keep { parked, fate: part.fate, is_in_log_group: false })
     }
 
     fn is_own(&self, batch: &LogBatch, invocation: &Invocation) -> bool {
@@ -331,4 +352,15 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             && is_same(&invocation.account, owner)
             && region.as_ref().is_none_or(|region| is_same(own_region, region))
     }
+}
+
+/// The first log events, whose messages have about so many bytes; one at least.
+fn first_of(events: &[LogEvent], most_bytes: usize) -> &[LogEvent] {
+    let mut bytes = 0_usize;
+    let end = events.iter().position(|event| {
+        let is_end = bytes >= most_bytes;
+        bytes = bytes.saturating_add(event.message.len());
+        is_end
+    });
+    end.and_then(|end| events.get(..end.max(1))).unwrap_or(events)
 }

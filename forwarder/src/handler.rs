@@ -52,15 +52,19 @@ pub enum InvocationError {
     #[error("wrong settings, nothing was delivered: {0}")]
     Settings(String),
     /// The event could not be read, or not to its end.
-    #[error("{0}; {1} items that were read before were accepted")]
+    #[error("{0}; {1} items that were read before were delivered, and come again with it")]
     Source(String, usize),
     /// Neither the backend nor a queue took everything.
-    #[error("{returned} of {total} items were not delivered: {reasons}")]
+    #[error(
+        "{returned} of {total} items were not delivered ({taken} others were, and come again with them): {reasons}"
+    )]
     NotDelivered {
         /// Items without a place.
         returned: usize,
         /// Items of the event.
         total: usize,
+        /// Items of the same event that a destination or a queue took: its next delivery stores them twice.
+        taken: usize,
         /// The first reasons, for a person.
         reasons: String,
     },
@@ -107,8 +111,9 @@ fn invocation(context: &Context) -> Invocation {
 /// What Lambda is told about this report.
 pub fn answer(report: Report) -> Result<Response, InvocationError> {
     let ledger = *report.ledger();
+    let taken = report.taken_of_returned();
     if let Some(unread) = &report.unread {
-        return Err(InvocationError::Source(unread.to_string(), ledger.accepted));
+        return Err(InvocationError::Source(unread.to_string(), taken));
     }
     // Where the accounting does not balance something may be lost: the whole event comes again.
     if report.account.balances() {
@@ -132,6 +137,7 @@ pub fn answer(report: Report) -> Result<Response, InvocationError> {
     Err(InvocationError::NotDelivered {
         returned: ledger.returned + lost,
         total: ledger.items.total(),
+        taken,
         reasons: reasons.join("; "),
     })
 }
@@ -167,6 +173,11 @@ fn log(report: &Report) {
     }
     for (reason, items) in &report.dropped {
         tracing::warn!(items, %reason, "dropped: the backend cannot store it");
+    }
+    let Report { dropped_for_time, restamped, .. } = *report;
+    if dropped_for_time > 0 || restamped > 0 {
+        let reason = "outside the time that the backend takes records of";
+        tracing::warn!(dropped = dropped_for_time, restamped, reason, "LAMBDA_OTLP_OLD_RECORDS");
     }
     for warning in &report.warnings {
         tracing::warn!(warning, "backend warns");

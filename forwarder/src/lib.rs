@@ -15,6 +15,7 @@ pub mod authorized;
 pub mod breaker;
 pub mod config;
 pub mod convert;
+mod cutting;
 pub mod deliver;
 pub mod forward;
 pub mod handler;

@@ -8,7 +8,7 @@ use crate::old_records::Policy;
 use crate::outlet::{Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
 use crate::placing::Keep;
-use crate::progress::{Progress, letter};
+use crate::progress::Progress;
 use crate::records::bury_record;
 use crate::redrive::{Next, Receipt, decide};
 use crate::report::Report;
@@ -42,6 +42,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         invocation: &Invocation,
         progress: &mut Progress,
     ) {
+        progress.is_redriven = false;
         match message.body() {
             QueueBody::Event(event) => {
                 self.forward_event(message, event, invocation, progress).await;
@@ -90,6 +91,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             progress.bury(parked);
             return;
         }
+        progress.is_redriven = true;
         match std::mem::replace(&mut parked.content, Content::Raw(Vec::new())) {
             Content::Request(request) => {
                 self.redrive(message, parked, request, invocation, progress).await;
@@ -123,7 +125,8 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let kind = request.kind();
         let report = &mut progress.report;
         report.account.add(&parked.destination, Ledger::of_items(kind, whole));
-        let (outcome, policy) = self.send_parked(&parked, request, invocation, report).await;
+        let (outcome, policy) =
+            self.send_parked(message, &parked, request, invocation, report).await;
         let accepted = outcome.accepted;
         let receipt = Receipt {
             message_id: &message.message_id,
@@ -132,7 +135,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         };
         let first_reason = outcome.parts.first().map(|part| part.reason.to_string());
         let alarm = outcome.parts.iter().any(|part| part.fate == Fate::ParkWithAlarm);
-        let decision = decide(outcome, receipt, policy, None, invocation.observed_unix_nano);
+        let decision = decide(outcome, receipt, policy, invocation.observed_unix_nano);
         let returned_before = report.account.total.returned;
         let letters = decision.dead_letters.into_iter().map(|letter| Keep {
             parked: Parked {
@@ -142,6 +145,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
                 ..parked.with_request(letter.request)
             },
             fate: if letter.partial { Fate::DeadLetterPartial } else { Fate::DeadLetter },
+            is_in_log_group: false,
         });
         self.keep_all(letters.collect(), Duration::ZERO, invocation, report).await;
         let has_to_stay = report.account.total.returned > returned_before;
@@ -160,7 +164,8 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             Next::SendRest { rest, delay } => {
                 let rest = rest.into_iter().map(|rest| Keep {
                     parked: Parked { reason: rest.reason, ..parked.with_request(rest.request) },
-                    fate: Fate::Park,
+                    fate: rest.fate,
+                    is_in_log_group: false,
                 });
                 self.keep_all(rest.collect(), delay, invocation, report).await;
             }
@@ -175,6 +180,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     /// What became of a parked request. All of it waits where its destination is not known.
     async fn send_parked(
         &self,
+        message: &QueueMessage,
         parked: &Parked,
         request: Request,
         invocation: &Invocation,
@@ -198,12 +204,13 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             request,
             origin: Arc::new(parked.origin.clone()),
         };
-        let times = self.times(invocation, invocation.deadline);
-        let delivered = deliver(&self.outlets, vec![outgoing], times).await;
-        let accepted = delivered.account.total.accepted;
+        let times = self.times(invocation, message.receive_count());
+        let delivered =
+            deliver(&self.outlets, vec![outgoing], times, |_| invocation.deadline).await;
+        let (accepted, retry_after) = (delivered.account.total.accepted, delivered.retry_after);
         let remainders = report.take_delivered(delivered, self.options.most_details);
         let parts = remainders.into_iter().map(|remainder| remainder.part).collect();
-        (Outcome { accepted, parts, ..Outcome::default() }, outlet.policy())
+        (Outcome { accepted, parts, retry_after, ..Outcome::default() }, outlet.policy())
     }
 
     /// Lets the message come again later. If that fails, it comes when the queue's own time is over.
@@ -223,6 +230,5 @@ fn bury_message(
     invocation: &Invocation,
     progress: &mut Progress,
 ) {
-    let content = Content::Raw(message.text().into());
-    progress.bury(letter(content, 1, reason, &Origin::default(), invocation));
+    progress.bury_raw(message.text().into(), reason, &Origin::default(), invocation);
 }

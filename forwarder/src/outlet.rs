@@ -4,10 +4,11 @@ use crate::breaker::Breaker;
 use crate::old_records::Policy;
 use crate::rules::{Place, Template};
 use backend::{Destination, Outcome, Profile};
+use std::collections::BTreeMap;
 use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use tokio::time::Instant;
-use wire::Request;
+use wire::{Request, SignalKind};
 
 /// The destination that the variables describe.
 pub const DEFAULT_DESTINATION: &str = "default";
@@ -60,7 +61,8 @@ pub struct Outlet<E> {
     max_request_bytes: usize,
     policy: Policy,
     stream: Option<Template>,
-    breaker: Mutex<Breaker>,
+    /// By signal: a destination may take one and hang with another.
+    breakers: Mutex<BTreeMap<SignalKind, Breaker>>,
 }
 
 impl<E> Outlet<E> {
@@ -74,7 +76,7 @@ impl<E> Outlet<E> {
             max_request_bytes: destination.max_request_bytes,
             policy,
             stream: None,
-            breaker: Mutex::default(),
+            breakers: Mutex::default(),
         }
     }
 
@@ -114,8 +116,9 @@ impl<E> Outlet<E> {
         self.policy
     }
 
-    /// Remembers how its deliveries ended. Never held while something is awaited.
-    pub(crate) fn breaker(&self) -> MutexGuard<'_, Breaker> {
-        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Asks or tells what remembers how its deliveries of this signal ended.
+    pub(crate) fn breaker<T>(&self, kind: SignalKind, ask: impl FnOnce(&mut Breaker) -> T) -> T {
+        let mut breakers = self.breakers.lock().unwrap_or_else(PoisonError::into_inner);
+        ask(breakers.entry(kind).or_default())
     }
 }

@@ -32,7 +32,7 @@ pub enum Kept {
     DeadLetterQueue,
     /// In its message of the retry queue, which comes again.
     Message,
-    /// In its log group only: a line that does not decode, where there is no dead-letter queue.
+    /// In its log group only: a line that does not decode, where no dead-letter queue takes it.
     LogGroup,
     /// With whoever invoked the forwarder, who delivers it again; why it is in no queue, where there
     /// is one.
@@ -63,6 +63,15 @@ pub struct Undelivered {
 pub(crate) struct Keep {
     pub(crate) parked: Parked,
     pub(crate) fate: Fate,
+    /// Whether its log group holds it besides, from which it is not removed.
+    pub(crate) is_in_log_group: bool,
+}
+
+impl Keep {
+    /// Where it is kept if it can be put into no queue.
+    fn without_queue(&self) -> Kept {
+        if self.is_in_log_group { Kept::LogGroup } else { Kept::Returned(None) }
+    }
 }
 
 /// The account of what was kept.
@@ -121,9 +130,7 @@ async fn send<Q: Queue>(
     }
     let Some(queue) = queue else {
         for keep in keep {
-            let stays = matches!(keep.parked.content, Content::Line { .. });
-            let kept = if stays { Kept::LogGroup } else { Kept::Returned(None) };
-            placed.note(Undelivered { kept, ..described(&keep) });
+            placed.note(Undelivered { kept: keep.without_queue(), ..described(&keep) });
         }
         return placed;
     };
@@ -131,12 +138,12 @@ async fn send<Q: Queue>(
     let mut about = Vec::new();
     for keep in keep {
         let described = described(&keep);
+        let without_queue = keep.without_queue();
         let (parts, too_large) = keep.parked.into_messages(MAX_MESSAGE_BYTES);
         for large in too_large {
             let items = large.parked.items;
             let reason = format!("{}; and {large}", described.reason);
-            let is_line = matches!(large.parked.content, Content::Line { .. });
-            let kept = if is_line { Kept::LogGroup } else { Kept::Returned(None) };
+            let kept = without_queue.clone();
             placed.note(Undelivered { items, reason, kept, ..described.clone() });
         }
         about.extend(

@@ -1,14 +1,18 @@
 //! How far an invocation is: what waits to be delivered, and what became of the rest.
 
 use crate::convert::Window;
-use crate::deliver::Outgoing;
+use crate::deliver::{Lane, Outgoing};
 use crate::forward::Invocation;
 use crate::ledger::Ledger;
 use crate::outlet::DEFAULT_DESTINATION;
 use crate::parking::{Content, Origin, Parked};
+use crate::placing::Keep;
 use crate::report::Report;
 use crate::rules::Effect;
 use crate::ways::Prepared;
+use backend::Fate;
+use std::collections::BTreeMap;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// How far an invocation is.
@@ -19,9 +23,11 @@ pub(crate) struct Progress {
     outgoing: Vec<Outgoing>,
     outgoing_bytes: usize,
     /// To be dead-lettered with the next delivery.
-    letters: Vec<Parked>,
-    /// When a backend last took something, or the event began.
-    pub(crate) accepted_at: Instant,
+    letters: Vec<Keep>,
+    pub(crate) patience: Patience,
+    /// Whether the log events come from a message of the retry queue: by now their log group may have
+    /// forgotten them.
+    pub(crate) is_redriven: bool,
 }
 
 impl Progress {
@@ -32,7 +38,8 @@ impl Progress {
             outgoing: Vec::new(),
             outgoing_bytes: 0,
             letters: Vec::new(),
-            accepted_at: Instant::now(),
+            patience: Patience::default(),
+            is_redriven: false,
         }
     }
 
@@ -60,7 +67,19 @@ impl Progress {
         };
         self.report.account.add(&parked.destination, counted);
         self.outgoing_bytes += parked.content_bytes();
-        self.letters.push(parked);
+        let is_in_log_group = !self.is_redriven && matches!(parked.content, Content::Line { .. });
+        self.letters.push(Keep { parked, fate: Fate::DeadLetter, is_in_log_group });
+    }
+
+    /// Dead-letters bytes that nobody can read: one item.
+    pub(crate) fn bury_raw(
+        &mut self,
+        bytes: Vec<u8>,
+        reason: String,
+        origin: &Origin,
+        invocation: &Invocation,
+    ) {
+        self.bury(letter(Content::Raw(bytes), 1, reason, origin, invocation));
     }
 
     /// Takes what log events became.
@@ -76,9 +95,33 @@ impl Progress {
     }
 
     /// Gives away what waits to be delivered, and what waits to be dead-lettered.
-    pub(crate) fn take_waiting(&mut self) -> (Vec<Outgoing>, Vec<Parked>) {
+    pub(crate) fn take_waiting(&mut self) -> (Vec<Outgoing>, Vec<Keep>) {
         self.outgoing_bytes = 0;
         (std::mem::take(&mut self.outgoing), std::mem::take(&mut self.letters))
+    }
+}
+
+/// Since when each destination has taken nothing of a signal, in one event.
+#[derive(Default)]
+pub(crate) struct Patience {
+    failing_since: BTreeMap<Lane, Instant>,
+}
+
+impl Patience {
+    /// Until when it is tried; `longest` after it began to fail.
+    pub(crate) fn deadline(&self, lane: Lane, now: Instant, longest: Duration) -> Instant {
+        self.failing_since.get(&lane).copied().unwrap_or(now) + longest
+    }
+
+    /// Notes how many items were accepted of what began to be sent at `began`.
+    pub(crate) fn note(&mut self, accepted: BTreeMap<Lane, usize>, began: Instant) {
+        for (lane, accepted) in accepted {
+            if accepted > 0 {
+                self.failing_since.remove(&lane);
+            } else {
+                self.failing_since.entry(lane).or_insert(began);
+            }
+        }
     }
 }
 

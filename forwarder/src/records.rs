@@ -6,8 +6,8 @@
 
 use crate::forward::{Forwarder, Invocation};
 use crate::outlet::Export;
-use crate::parking::{Content, Origin, Queue};
-use crate::progress::{Progress, letter};
+use crate::parking::{Origin, Queue};
+use crate::progress::Progress;
 use crate::source::{HandOn, KinesisRecord, SourceError};
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ pub(crate) fn bury_record(
         last_event_id: number.to_owned(),
         ..Origin::of(&record.envelope(), None, None, None)
     };
-    let content = Content::Raw(record.data().unwrap_or_else(|_| record.text().into()));
+    let bytes = record.data().unwrap_or_else(|_| record.text().into());
     progress.report.account.total.events += 1;
-    progress.bury(letter(content, 1, error.to_string(), &origin, invocation));
+    progress.bury_raw(bytes, error.to_string(), &origin, invocation);
 }

@@ -79,6 +79,8 @@ pub struct Rest {
     pub request: Request,
     /// Why it was not accepted.
     pub reason: String,
+    /// Whether a person has to change a setting before it is.
+    pub fate: Fate,
 }
 
 /// A piece that is never sent again by itself.
@@ -109,16 +111,15 @@ impl Decision {
 
 /// What becomes of a request that was taken out of the queue, sorted by [`Policy::sort`] and sent, with this outcome.
 ///
-/// `retry_after` is what the backend asked for. Records that the policy keeps are dead-lettered once all of a piece are
+/// Records that the policy keeps are dead-lettered once all of a piece are
 /// outside the window; other pieces shortly before the queue would forget them, and not before.
 pub fn decide(
     outcome: Outcome,
     receipt: Receipt<'_>,
     policy: Policy,
-    retry_after: Option<Duration>,
     now_unix_nano: u64,
 ) -> Decision {
-    let accepted = outcome.accepted;
+    let (accepted, retry_after) = (outcome.accepted, outcome.retry_after);
     let mut dead_letters = Vec::new();
     let mut rest = Vec::new();
     let mut shortest_left = Duration::MAX;
@@ -129,7 +130,8 @@ pub fn decide(
             (Fate::DeadLetterPartial, _) => dead_letters.push(letter(part, String::new(), true)),
             (Fate::Park | Fate::ParkWithAlarm, Left::Until(left)) => {
                 shortest_left = shortest_left.min(left);
-                rest.push(Rest { request: part.request, reason: part.reason.to_string() });
+                let (request, reason) = (part.request, part.reason.to_string());
+                rest.push(Rest { request, reason, fate: part.fate });
             }
             (Fate::Park | Fate::ParkWithAlarm, Left::Over(why)) => {
                 dead_letters.push(letter(part, format!("{why}; last answer: "), false));

@@ -85,7 +85,7 @@ fn each_answer_has_one_consequence() {
         let parts = fates.iter().map(|fate| part(logs(&[MINUTE, 0]), *fate)).collect();
         let outcome = outcome(accepted, parts);
         let items = outcome.items();
-        let decision = decide(outcome, receipt(1, HOUR), policy(OldRecords::Keep), None, NOW);
+        let decision = decide(outcome, receipt(1, HOUR), policy(OldRecords::Keep), NOW);
         assert_eq!(words(&decision), expected, "{accepted} {fates:?}");
         assert_eq!(decision.items(), items);
     }
@@ -116,7 +116,7 @@ fn nothing_is_dead_lettered_for_its_age_before_its_time_is_over() {
     fn check(kind: SignalKind, ages: &[u64], first_seen: u64, policy: Policy, expected: &str) {
         for fate in [Fate::Park, Fate::ParkWithAlarm] {
             let outcome = outcome(0, vec![part(request(kind, ages), fate)]);
-            let decision = decide(outcome, receipt(9, first_seen), policy, None, NOW);
+            let decision = decide(outcome, receipt(9, first_seen), policy, NOW);
             assert_eq!(words(&decision), expected, "{kind} {ages:?} {policy:?}");
         }
     }
@@ -142,21 +142,21 @@ fn nothing_is_dead_lettered_for_its_age_before_its_time_is_over() {
     // A clock behind the one that parked it.
     let outcome = outcome(0, vec![part(logs(&[0]), Fate::Park)]);
     let ahead = Receipt { first_seen_unix_nano: u64::MAX, ..receipt(1, 0) };
-    assert_eq!(words(&decide(outcome, ahead, policy(Keep), None, NOW)), "again 1");
+    assert_eq!(words(&decide(outcome, ahead, policy(Keep), NOW)), "again 1");
 }
 
 #[test]
 fn a_dead_letter_says_why_and_what_was_answered() {
     let outcome = outcome(0, vec![part(logs(&[6 * HOUR]), Fate::Park)]);
-    let decision = decide(outcome, receipt(1, 0), policy(OldRecords::Keep), None, NOW);
+    let decision = decide(outcome, receipt(1, 0), policy(OldRecords::Keep), NOW);
     let reason = &decision.dead_letters[0].reason;
     assert_eq!(reason, "older than the ingest window; last answer: rejected: full");
 }
 
 fn after(receipt: Receipt<'_>, retry_after: Option<u64>, record_age: u64) -> Duration {
     let outcome = outcome(0, vec![part(logs(&[record_age]), Fate::Park)]);
-    let retry_after = retry_after.map(Duration::from_secs);
-    match decide(outcome, receipt, policy(OldRecords::Keep), retry_after, NOW).next {
+    let outcome = Outcome { retry_after: retry_after.map(Duration::from_secs), ..outcome };
+    match decide(outcome, receipt, policy(OldRecords::Keep), NOW).next {
         Next::ComeAgain { after, .. } => after,
         other => panic!("{other:?}"),
     }
@@ -196,8 +196,8 @@ fn the_backends_wish_is_obeyed_as_far_as_the_queue_and_the_window_allow() {
     check(86_400, 4 * HOUR, (3600 - 15) / 2);
     check(86_400, 5 * HOUR - 20_000_000_000, 30);
     let metrics = outcome(0, vec![part(request(SignalKind::Metrics, &[0]), Fate::Park)]);
-    let wish = Some(Duration::from_hours(24));
-    let decision = decide(metrics, receipt(1, 0), policy(OldRecords::Keep), wish, NOW);
+    let metrics = Outcome { retry_after: Some(Duration::from_hours(24)), ..metrics };
+    let decision = decide(metrics, receipt(1, 0), policy(OldRecords::Keep), NOW);
     let after = Duration::from_mins(12 * 60 - 15);
     assert_eq!(decision.next, Next::ComeAgain { items: 1, after });
 }
@@ -205,8 +205,8 @@ fn the_backends_wish_is_obeyed_as_far_as_the_queue_and_the_window_allow() {
 #[test]
 fn a_new_message_is_delayed_by_no_more_than_the_queue_takes() {
     let some = outcome(1, vec![part(logs(&[0]), Fate::Park)]);
-    let wish = Some(Duration::from_hours(2));
-    let decision = decide(some, receipt(1, 0), policy(OldRecords::Keep), wish, NOW);
+    let some = Outcome { retry_after: Some(Duration::from_hours(2)), ..some };
+    let decision = decide(some, receipt(1, 0), policy(OldRecords::Keep), NOW);
     let Next::SendRest { delay, .. } = decision.next else { panic!("{decision:?}") };
     assert_eq!(delay, Duration::from_mins(15));
 }
@@ -245,8 +245,8 @@ proptest! {
             Policy { window: None, old_records: OldRecords::Keep },
         ];
         let receipt = receipt(receive_count, first_seen_hours * HOUR);
-        let retry_after = retry_after.map(Duration::from_secs);
-        let decision = decide(outcome, receipt, policies[policy_at], retry_after, NOW);
+        let outcome = Outcome { retry_after: retry_after.map(Duration::from_secs), ..outcome };
+        let decision = decide(outcome, receipt, policies[policy_at], NOW);
         prop_assert_eq!(decision.items(), items);
         match &decision.next {
             // The message holds the whole: it stays only if nothing of it was accepted or put aside.
@@ -257,7 +257,10 @@ proptest! {
             Next::SendRest { rest, delay } => {
                 prop_assert!(accepted > 0 || !decision.dead_letters.is_empty());
                 prop_assert!(*delay <= Duration::from_mins(15));
-                prop_assert!(rest.iter().all(|rest| sent.iter().any(|part| part.request == rest.request)));
+                let is_part = |rest: &Rest| {
+                    sent.iter().any(|part| (&part.request, part.fate) == (&rest.request, rest.fate))
+                };
+                prop_assert!(rest.iter().all(is_part));
             }
             Next::Done => {}
         }

@@ -20,6 +20,10 @@ pub struct Report {
     pub undecodable: Vec<(String, UndecodableLine)>,
     /// What was dropped because the backend would store it wrong or not at all.
     pub dropped: Vec<(DropReason, usize)>,
+    /// Items that were dropped for their time, as `LAMBDA_OTLP_OLD_RECORDS` says.
+    pub dropped_for_time: usize,
+    /// Items that got the present time, as `LAMBDA_OTLP_OLD_RECORDS` says.
+    pub restamped: usize,
     /// What each rule did.
     pub rules: Vec<Effect>,
     /// Items that rules could not look into; they went on as they are.
@@ -59,6 +63,14 @@ impl Report {
             && self.batch_item_failures.as_ref().is_none_or(Vec::is_empty)
     }
 
+    /// Items that a destination or a queue took of an event that is returned as a whole: its next delivery
+    /// stores them twice. They are in no ledger's `ambiguous`, which counts what nobody knows.
+    pub fn taken_of_returned(&self) -> usize {
+        let Ledger { accepted, parked, dead_lettered, .. } = *self.ledger();
+        let is_returned = self.batch_item_failures.is_none() && !self.is_complete();
+        if is_returned { accepted + parked + dead_lettered } else { 0 }
+    }
+
     /// Takes the account of a delivery, and leaves what was not taken.
     pub(crate) fn take_delivered(
         &mut self,
@@ -70,6 +82,8 @@ impl Report {
         self.warnings.truncate(most_details);
         self.requests_sent += delivered.requests_sent;
         self.bytes_sent += delivered.bytes_sent;
+        self.dropped_for_time += delivered.dropped_for_time;
+        self.restamped += delivered.restamped;
         delivered.remainders
     }
 

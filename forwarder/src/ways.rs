@@ -20,6 +20,13 @@ pub(crate) struct Course {
     ways: Vec<Way>,
 }
 
+impl Course {
+    /// To how many destinations it goes.
+    pub(crate) fn ways(&self) -> usize {
+        self.ways.len()
+    }
+}
+
 /// The requests of a batch on their ways, and what became of their items so far.
 #[derive(Default)]
 pub(crate) struct Prepared {

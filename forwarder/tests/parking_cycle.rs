@@ -205,7 +205,7 @@ impl World {
             receive_count: message.receive_count,
             first_seen_unix_nano: parked.first_seen_unix_nano,
         };
-        let decision = decide(outcome, receipt, self.policy, None, self.now_unix_nano());
+        let decision = decide(outcome, receipt, self.policy, self.now_unix_nano());
         decision.dead_letters.iter().for_each(|letter| self.put_aside(letter));
         match decision.next {
             Next::Done => self.queue.0.delete(handle).unwrap(),
@@ -219,7 +219,7 @@ impl World {
     }
 
     async fn send_rest(&mut self, handle: &str, whole: &[usize], rest: Vec<Rest>, delay: Duration) {
-        for Rest { request, reason } in rest {
+        for Rest { request, reason, .. } in rest {
             if self.park(request, &reason, delay).await.is_err() {
                 self.ambiguous.extend(whole);
                 return;

@@ -158,13 +158,13 @@ fn other_events_are_errors_that_name_them() {
         fixture("firehose-cwl"),
         &expect![[r"
         0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable
-        error: an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue; 0 items that were read before were accepted"]],
+        error: an event of a Firehose transformation; subscribe the forwarder to the log group instead, or send through a Kinesis stream: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue; 0 items that were read before were delivered, and come again with it"]],
     );
     check(
         event(json!({"orderId": 7})),
         &expect![[r"
         0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable
-        error: an event with the keys orderId: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue; 0 items that were read before were accepted"]],
+        error: an event with the keys orderId: the forwarder takes subscriptions of CloudWatch Logs, Kinesis records and messages of its retry queue; 0 items that were read before were delivered, and come again with it"]],
     );
 }
 

@@ -3,7 +3,7 @@
 //! Sources: OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 and 0.92.2 as measured.
 
 use crate::mask::Mask;
-use crate::reason::{Reason, excerpt, names_columns};
+use crate::reason::{Reason, excerpt, is_full_server};
 use crate::response::{self, Response};
 use crate::transport::MAX_ANSWER_BYTES;
 use bytes::Bytes;
@@ -123,7 +123,7 @@ pub(crate) fn judge_masked(
         408 | 425 | 429 | 500..=599 => {
             Judgement::Retry { after: answer.retry_after(), ambiguous: false, reason: reason("") }
         }
-        400 if names_a_full_server(&text) && !names_columns(&text) => {
+        400 if is_full_server(&text) => {
             Judgement::Retry { after: answer.retry_after(), ambiguous: false, reason: reason("") }
         }
         400 | 422 => Judgement::Halve { reason: reason("") },
@@ -182,12 +182,6 @@ fn not_found_hint(profile: Profile) -> &'static str {
         }
         Profile::Otlp => "is the base URL right? /v1/{signal} is appended to it",
     }
-}
-
-/// OpenObserve answers 400 for a full memory table, disk or database too; the records are not at fault.
-fn names_a_full_server(text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
-    ["memtable", "memorytable", "disk", "database", "quota"].iter().any(|word| text.contains(word))
 }
 
 /// The message of a `google.rpc.Status` where the body is one (OTLP/HTTP "Failures"), else the body.

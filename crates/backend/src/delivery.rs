@@ -159,6 +159,7 @@ impl Delivery {
             }
             Judgement::Retry { after, ambiguous, reason } => {
                 self.note_ambiguous(&mut part, ambiguous);
+                self.outcome.retry_after = after;
                 let wait = self.policy.wait(self.retries, after, &mut self.jitter);
                 if self.retries < self.policy.retries() {
                     self.retries += 1;

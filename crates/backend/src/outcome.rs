@@ -2,6 +2,7 @@
 
 use crate::reason::Reason;
 use std::ops::AddAssign;
+use std::time::Duration;
 use wire::Request;
 
 /// The account of one export: `accepted` and the items of `parts` add up to the items of the request.
@@ -21,6 +22,8 @@ pub struct Outcome {
     pub bytes_sent: usize,
     /// A warning that came with an accepted request, the last one if there were several; empty for none.
     pub warning: String,
+    /// How long the backend asked to be left alone when it last refused a request (`Retry-After`).
+    pub retry_after: Option<Duration>,
 }
 
 impl Outcome {
@@ -60,7 +63,15 @@ impl AddAssign for Outcome {
     /// The account of both. For parts of one request that are sent again, take them out of the first account before.
     fn add_assign(&mut self, other: Self) {
         // Named one by one, so that a new field cannot be forgotten.
-        let Self { accepted, parts, ambiguous_items, requests_sent, bytes_sent, warning } = other;
+        let Self {
+            accepted,
+            parts,
+            ambiguous_items,
+            requests_sent,
+            bytes_sent,
+            warning,
+            retry_after,
+        } = other;
         self.accepted += accepted;
         self.parts.extend(parts);
         self.ambiguous_items += ambiguous_items;
@@ -69,6 +80,7 @@ impl AddAssign for Outcome {
         if !warning.is_empty() {
             self.warning = warning;
         }
+        self.retry_after = self.retry_after.max(retry_after);
     }
 }
 

@@ -98,6 +98,15 @@ impl Reason {
         matches!(self, Self::Status { status: 401 | 403, .. })
     }
 
+    /// Whether the backend refused the content of a request: parts of it may be taken.
+    pub fn refuses_content(&self) -> bool {
+        match self {
+            Self::Status { status: 400, text, .. } => !is_full_server(text),
+            Self::Status { status: 422, .. } | Self::NothingWritten { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Whether a request with fewer columns may be taken: OpenObserve refuses too many with a 400 that names them, and for logs
     /// by writing nothing, which may have another cause.
     pub(crate) fn may_mean_columns(&self) -> bool {
@@ -107,6 +116,17 @@ impl Reason {
             _ => false,
         }
     }
+}
+
+/// Whether the text of a 400 says that the server is full, rather than that something is wrong with the request.
+pub(crate) fn is_full_server(text: &str) -> bool {
+    names_a_full_server(text) && !names_columns(text)
+}
+
+/// OpenObserve answers 400 for a full memory table, disk or database too; the records are not at fault.
+fn names_a_full_server(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    ["memtable", "memorytable", "disk", "database", "quota"].iter().any(|word| text.contains(word))
 }
 
 /// `Got 1018 columns for stream [default], but only 1000 columns accept`

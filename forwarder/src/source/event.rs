@@ -39,11 +39,17 @@ impl fmt::Debug for Subscription {
     }
 }
 
+const WHAT: &str = "`awslogs.data`";
+
 impl Subscription {
+    /// What the base64 text holds; the text itself where it is none.
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        decode_base64(WHAT, &self.data).unwrap_or_else(|_| self.data.as_str().into())
+    }
+
     /// Hands the log events on in batches of about [`SourceLimits::chunk_bytes`], in order; a
     /// delivery without log events gives one empty batch. Stops early when `hand_on` says false.
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
-        const WHAT: &str = "`awslogs.data`";
         let gzip = decode_base64(WHAT, &self.data)?;
         delivery::read_gzip(WHAT, &gzip, &Envelope::default(), limits, hand_on)
     }

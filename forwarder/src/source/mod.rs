@@ -75,6 +75,13 @@ pub struct LogBatch {
 /// Takes batches; answers false once nobody needs more.
 pub type HandOn<'a> = &'a mut dyn FnMut(LogBatch) -> bool;
 
+impl SourceError {
+    /// Whether log events may have been handed on before it: to read the event again delivers those again.
+    pub(crate) fn may_come_late(&self) -> bool {
+        !matches!(self, Self::Unknown(_) | Self::TooLarge { .. })
+    }
+}
+
 /// Why an event holds no log events.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -1,0 +1,157 @@
+//! Sends a request that the backend refused as a whole in pieces, so that some bad records do not keep the
+//! others back for ever.
+//!
+//! A backend's client halves what is refused, and stops where none of the first halves is taken: then it
+//! may be the server that is at fault. A message whose bad records are spread over all of it would stop
+//! there each time it comes again. So each time it comes it is tried in finer pieces, each with the client's
+//! bounds to itself, until some records are taken: the rest then goes into messages of its own.
+
+use crate::outlet::Export;
+use backend::{Fate, Outcome, Undelivered};
+use tokio::time::Instant;
+use wire::Request;
+
+/// Most pieces that are sent each time.
+const MOST_PIECES: usize = 8;
+
+/// Where none of so many pieces is taken the others are not tried: a backend that refuses everything is asked
+/// for some 30 requests each time, and no record is taken for a bad one.
+const FIRST_PIECES: usize = 4;
+
+/// So often the pieces become finer, to a quarter each time: 4,096 of them in the end, from which it begins
+/// again.
+const REFINEMENTS: u32 = 6;
+
+/// What became of a request that was sent as a whole with this outcome, `attempt` times now: where it was
+/// refused for its content, and it is not the first time, it is sent in pieces.
+pub(crate) async fn cut_refused<E: Export>(
+    export: &E,
+    stream: Option<&str>,
+    outcome: Outcome,
+    attempt: u32,
+    deadline: Instant,
+) -> Outcome {
+    let is_refused = |part: &Undelivered| part.fate == Fate::Park && part.reason.refuses_content();
+    let is_whole = outcome.accepted == 0 && outcome.parts.iter().all(is_refused);
+    let Some(refinement) = attempt.checked_sub(2).filter(|_| is_whole) else { return outcome };
+    let whole = Outcome { parts: Vec::new(), ..outcome };
+    let mut all = whole;
+    let mut sent = 0;
+    let mut goes_on = true;
+    for part in outcome.parts {
+        let Undelivered { request, reason, .. } = part;
+        let Cut { pieces, between } = cut(request, refinement);
+        for piece in pieces {
+            let is_hopeless = sent >= FIRST_PIECES && !is_anything_taken(&all);
+            if !goes_on || is_hopeless || sent >= MOST_PIECES {
+                all += Outcome::unsent(piece, reason.clone(), Fate::Park);
+                continue;
+            }
+            let outcome = export.export(stream, piece, deadline).await;
+            sent += 1;
+            // A backend that is down now, or a deadline that has come, is not asked again.
+            goes_on = outcome.parts.iter().all(|part| {
+                matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial) || is_refused(part)
+            });
+            all += outcome;
+        }
+        for rest in between {
+            all += Outcome::unsent(rest, reason.clone(), Fate::Park);
+        }
+    }
+    if !is_anything_taken(&all) {
+        // Nothing says that it is the records that are at fault.
+        for part in &mut all.parts {
+            if part.fate == Fate::DeadLetter {
+                part.fate = Fate::Park;
+            }
+        }
+    }
+    all
+}
+
+fn is_anything_taken(outcome: &Outcome) -> bool {
+    let is_partial = |part: &Undelivered| part.fate == Fate::DeadLetterPartial;
+    outcome.accepted > 0 || outcome.parts.iter().any(is_partial)
+}
+
+/// A request in pieces that are to be sent, in this order, and what lies between them.
+struct Cut {
+    pieces: Vec<Request>,
+    between: Vec<Request>,
+}
+
+/// Pieces from all over the request: the first of them are not neighbours, and the next time they lie
+/// elsewhere.
+fn cut(request: Request, refinement: u32) -> Cut {
+    let items = request.items();
+    let all = 4_usize.pow(1 + refinement % REFINEMENTS).min(items).max(1);
+    let units = items.div_ceil(all);
+    let blocks = all.min(MOST_PIECES);
+    let block = items.div_ceil(blocks);
+    let shift = usize::try_from(refinement).unwrap_or(0) * units % (block - units + 1);
+    let (mut even, mut odd, mut between) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut rest, mut at) = (request, 0);
+    for number in 0..blocks {
+        let (before, behind) = rest.split_at(number * block + shift - at);
+        let (piece, behind) = behind.split_at(units);
+        at += before.items() + piece.items();
+        between.push(before);
+        let side = if number % 2 == 0 { &mut even } else { &mut odd };
+        side.push(piece);
+        rest = behind;
+    }
+    between.push(rest);
+    even.append(&mut odd);
+    even.retain(|piece| piece.items() > 0);
+    between.retain(|rest| rest.items() > 0);
+    Cut { pieces: even, between }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use wire::SignalKind;
+    use wire::proto::Writer;
+
+    fn logs(items: usize) -> Request {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.message(2, |scope| {
+                (0..items).for_each(|n| scope.message(2, |record| record.fixed64(1, n as u64 + 1)));
+            });
+        });
+        Request::trusted(SignalKind::Logs, bytes)
+    }
+
+    proptest! {
+        #[test]
+        fn each_item_is_in_one_piece(items in 1usize..3_000, refinement in 0u32..20) {
+            let Cut { pieces, between } = cut(logs(items), refinement);
+            let mut found: Vec<u64> = Vec::new();
+            for request in pieces.iter().chain(&between) {
+                let (oldest, newest) = crate::old_records::time_range(request).unwrap();
+                prop_assert_eq!(newest - oldest + 1, request.items() as u64, "neighbours");
+                found.extend(oldest..=newest);
+            }
+            found.sort_unstable();
+            prop_assert_eq!(found, (1..=items as u64).collect::<Vec<_>>());
+            prop_assert!(!pieces.is_empty() && pieces.len() <= MOST_PIECES);
+        }
+    }
+
+    #[test]
+    fn pieces_become_finer_and_lie_elsewhere() {
+        let sizes = |refinement| {
+            let Cut { pieces, .. } = cut(logs(4_096), refinement);
+            let first = crate::old_records::time_range(&pieces[0]).unwrap().0;
+            (pieces.len(), pieces[0].items(), first)
+        };
+        assert_eq!(sizes(0), (4, 1_024, 1));
+        assert_eq!(sizes(1), (8, 256, 257));
+        assert_eq!(sizes(5), (8, 1, 6));
+        assert_eq!(sizes(6), (4, 1_024, 1));
+        assert_eq!(sizes(11), (8, 1, 12));
+    }
+}
