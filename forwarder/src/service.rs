@@ -12,14 +12,13 @@ use crate::source::Event;
 use crate::{default_outlet, options, vitals};
 use backend::{ClientError, Destination, HttpTransport};
 use lambda_runtime::LambdaEvent;
-use secrets::{Aws, SecretService as _};
+use secrets::{Aws, Moment, SecretService as _};
 use settings::{SecretReference, SecretStore};
 use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 /// How long rules are used before they are looked at again.
 const RULES_LIFETIME: Duration = Duration::from_mins(1);
@@ -84,7 +83,9 @@ impl Service {
     async fn refresh_rules(&self) -> Result<(), InvocationError> {
         let Some(rules) = &self.rules else { return Ok(()) };
         let mut rules = rules.lock().await;
-        let refreshed = rules.refresh(Instant::now(), |name| parameter(&self.aws, name)).await;
+        let refreshed = rules
+            .refresh(Moment::now(self.aws.wall_clock()), |name| parameter(&self.aws, name))
+            .await;
         let source = rules.source().to_string();
         match refreshed {
             Refreshed::Unchanged => {}
@@ -165,7 +166,7 @@ pub async fn read_rules(config: &Config, aws: &Aws) -> Result<Arc<RuleSet>, Stri
     let Some(source) = config.rules.clone() else { return Ok(Arc::default()) };
     let name = source.to_string();
     let mut rules = LiveRules::new(source, RULES_LIFETIME);
-    match rules.refresh(Instant::now(), |name| parameter(aws, name)).await {
+    match rules.refresh(Moment::now(aws.wall_clock()), |name| parameter(aws, name)).await {
         Refreshed::Loaded | Refreshed::Unchanged => Ok(Arc::clone(rules.rules())),
         Refreshed::Wrong(mistakes) => {
             let lines: Vec<_> =

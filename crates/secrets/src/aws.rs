@@ -25,11 +25,18 @@ pub trait SecretService: Send + Sync {
         &self,
         reference: &SecretReference,
     ) -> impl Future<Output = Result<Secret, SecretError>> + Send;
+
+    /// The time, which goes on while the environment is frozen.
+    fn wall_clock(&self) -> SystemTime;
 }
 
 impl<S: SecretService> SecretService for Arc<S> {
     async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
         S::read(self, reference).await
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        S::wall_clock(self)
     }
 }
 
@@ -108,6 +115,10 @@ impl SecretService for Aws {
             }
             result => result,
         }
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        self.client.wall_clock()
     }
 }
 

@@ -1,11 +1,10 @@
 //! One secret, read when it is needed, again when it is time, and again when a backend refuses it.
 
 use crate::aws::SecretService;
-use crate::{SecretError, authorization};
+use crate::{Moment, SecretError, authorization};
 use settings::{Secret, SecretReference};
 use std::time::Duration;
 use tokio::sync::Mutex;
-use tokio::time::Instant;
 
 /// The service is asked at most once in this time, whoever wants to know: a backend that refuses every request must not make
 /// every request a call of the service.
@@ -14,7 +13,7 @@ const AT_MOST_EVERY: Duration = Duration::from_secs(5);
 /// How long a value is used past its lifetime before a service that fails is asked again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A secret that stands for an authorization header. Time is that of [`tokio::time`].
+/// A secret that stands for an authorization header. Time passes by [`Moment`], so that a freeze counts.
 #[derive(Debug)]
 pub struct Cached<S> {
     service: S,
@@ -29,10 +28,10 @@ struct State {
     value: Option<Secret>,
     version: u64,
     /// When the last answer came, and why it gave no value.
-    asked_at: Option<Instant>,
+    asked_at: Option<Moment>,
     failure: Option<SecretError>,
-    /// When the value has to be read again; with a value only.
-    due_at: Option<Instant>,
+    /// How long after that answer the value has to be read again.
+    good_for: Duration,
 }
 
 /// A value as it is known now.
@@ -61,7 +60,8 @@ impl<S: SecretService> Cached<S> {
     /// error means that there has never been one.
     pub async fn current(&self) -> Result<Current, SecretError> {
         let mut state = self.state.lock().await;
-        let is_due = state.due_at.is_none_or(|due_at| Instant::now() >= due_at);
+        let is_good = |asked_at: &Moment| !asked_at.is_over(state.good_for, self.now());
+        let is_due = !(state.value.is_some() && state.asked_at.as_ref().is_some_and(is_good));
         if is_due {
             self.ask(&mut state).await;
         }
@@ -75,9 +75,13 @@ impl<S: SecretService> Cached<S> {
         state.current()
     }
 
+    fn now(&self) -> Moment {
+        Moment::now(self.service.wall_clock())
+    }
+
     async fn ask(&self, state: &mut State) {
-        let just_asked = |asked_at: Instant| asked_at.elapsed() < AT_MOST_EVERY;
-        if state.asked_at.is_some_and(just_asked) {
+        let just_asked = |asked_at: &Moment| !asked_at.is_over(AT_MOST_EVERY, self.now());
+        if state.asked_at.as_ref().is_some_and(just_asked) {
             return;
         }
         let read = self.service.read(&self.reference).await.and_then(|secret| {
@@ -85,19 +89,18 @@ impl<S: SecretService> Cached<S> {
                 SecretError::Unusable { secret: self.reference.to_string(), problem }
             })
         });
-        let now = Instant::now();
-        state.asked_at = Some(now);
+        state.asked_at = Some(self.now());
         match read {
             Ok(value) => {
                 state.failure = None;
-                state.due_at = now.checked_add(self.lifetime);
+                state.good_for = self.lifetime;
                 if state.value.as_ref() != Some(&value) {
                     state.version += 1;
                     state.value = Some(value);
                 }
             }
             Err(error) => {
-                state.due_at = state.value.as_ref().map(|_| now + PATIENCE.min(self.lifetime));
+                state.good_for = PATIENCE.min(self.lifetime);
                 state.failure = Some(error);
             }
         }

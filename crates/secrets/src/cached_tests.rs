@@ -1,6 +1,7 @@
 use super::*;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
+use std::time::{SystemTime, UNIX_EPOCH};
 use tokio::time::{advance, sleep};
 
 const REFERENCE: &str = "ssm:/o2";
@@ -10,6 +11,8 @@ const REFERENCE: &str = "ssm:/o2";
 struct Scripted {
     answers: Mutex<VecDeque<Result<&'static str, ()>>>,
     asked: Mutex<usize>,
+    /// How long the environment was frozen.
+    frozen: Mutex<Duration>,
 }
 
 impl SecretService for Scripted {
@@ -18,6 +21,10 @@ impl SecretService for Scripted {
         *self.asked.lock().unwrap() += 1;
         let answer = self.answers.lock().unwrap().pop_front().expect("asked too often");
         answer.map(Secret::new).map_err(|()| down(reference))
+    }
+
+    fn wall_clock(&self) -> SystemTime {
+        UNIX_EPOCH + *self.frozen.lock().unwrap()
     }
 }
 
@@ -67,6 +74,17 @@ async fn a_value_is_read_once_in_its_lifetime() {
     assert_eq!(cached.asked(), 2);
     advance(secs(300)).await;
     assert_eq!(shown(cached.current().await), "Bearer b, version 2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_in_a_freeze_counts() {
+    let cached = cached(&[Ok("Bearer a"), Ok("Bearer b"), Ok("Bearer c")]);
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1");
+    *cached.service.frozen.lock().unwrap() += secs(300);
+    assert_eq!(shown(cached.current().await), "Bearer b, version 2");
+    // What was asked just before the freeze is no reason not to ask.
+    *cached.service.frozen.lock().unwrap() += secs(5);
+    assert_eq!(shown(cached.reread().await), "Bearer c, version 3");
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,6 +9,7 @@ mod aws;
 mod aws_answer;
 mod cached;
 mod error;
+mod moment;
 pub mod signed_request;
 mod variables;
 
@@ -16,4 +17,5 @@ pub use authorization::authorization;
 pub use aws::{Aws, SecretService};
 pub use cached::{Cached, Current};
 pub use error::SecretError;
+pub use moment::Moment;
 pub use variables::{AWS, AwsSettings, Credentials, SECRETS, secret_lifetime};

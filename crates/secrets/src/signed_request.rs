@@ -140,6 +140,11 @@ impl AwsClient {
         Self { clock, https: OnceCell::new(), http: OnceCell::new() }
     }
 
+    /// The time that requests are signed with.
+    pub fn wall_clock(&self) -> SystemTime {
+        (self.clock)()
+    }
+
     /// Sends it once, and reads the answer.
     pub async fn send(&self, request: SignedRequest<'_>) -> Result<Answer, NoAnswer> {
         let host = host(request.endpoint);
@@ -149,7 +154,7 @@ impl AwsClient {
             let client = self.client(request.endpoint).await.map_err(|_| {
                 NoAnswer::NotMade("no client for HTTPS: are there certificates in the system?")
             })?;
-            let request = signed(request, &host, (self.clock)(), client)?;
+            let request = signed(request, &host, self.wall_clock(), client)?;
             let mut response = client.execute(request).await.map_err(failed)?;
             let status = response.status().as_u16();
             let mut body = Vec::new();

@@ -1,6 +1,7 @@
 //! Keeps the rules up to date: read again after a while, the last good version in force.
 
 use super::{MOST_BYTES, Mistakes, RuleSet};
+use secrets::Moment;
 use std::fmt;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -8,7 +9,6 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 
 /// Where the rules are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct LiveRules {
     source: RulesSource,
     lifetime: Duration,
     rules: Arc<RuleSet>,
-    next_look: Option<Instant>,
+    last_look: Option<Moment>,
     /// A hash of the text that was read last, good or wrong.
     version: Option<u64>,
     /// What could not be read and was said already.
@@ -70,7 +70,7 @@ impl LiveRules {
     /// none.
     pub fn new(source: RulesSource, lifetime: Duration) -> Self {
         let rules = Arc::default();
-        Self { source, lifetime, rules, next_look: None, version: None, unread: None }
+        Self { source, lifetime, rules, last_look: None, version: None, unread: None }
     }
 
     /// The rules in force.
@@ -82,7 +82,7 @@ impl LiveRules {
     /// again at the next occasion.
     pub fn look_again(&mut self) {
         self.version = None;
-        self.next_look = None;
+        self.last_look = None;
     }
 
     /// Whether the source was ever read: until then nobody knows what the rules are.
@@ -99,13 +99,13 @@ impl LiveRules {
     /// name; its error is in words, without the value.
     pub async fn refresh<F>(
         &mut self,
-        now: Instant,
+        now: Moment,
         parameter: impl FnOnce(String) -> F,
     ) -> Refreshed
     where
         F: Future<Output = Result<String, String>>,
     {
-        if self.next_look.is_some_and(|next| now < next) {
+        if self.last_look.is_some_and(|last| !last.is_over(self.lifetime, now)) {
             return Refreshed::Unchanged;
         }
         let read = match &self.source {
@@ -113,7 +113,7 @@ impl LiveRules {
             RulesSource::Parameter(name) => parameter(name.clone()).await,
         };
         // What was never read is looked for again at once.
-        self.next_look = (read.is_ok() || self.was_read()).then(|| now + self.lifetime);
+        self.last_look = (read.is_ok() || self.was_read()).then_some(now);
         self.take(read)
     }
 
@@ -165,6 +165,7 @@ fn read_file(path: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::{SystemTime, UNIX_EPOCH};
 
     const GOOD: &str = "[[rule]]\nname = \"all\"\ndrop = true\n";
     const BETTER: &str = "[[rule]]\nname = \"none\"\nkeep = true\n";
@@ -172,16 +173,16 @@ mod tests {
 
     struct Case {
         live: LiveRules,
-        now: Instant,
+        now: SystemTime,
     }
 
     impl Case {
         fn new() -> Self {
             let source = RulesSource::parse("ssm:/lambda-otlp/rules", None);
-            Self { live: LiveRules::new(source, Duration::from_mins(1)), now: Instant::now() }
+            Self { live: LiveRules::new(source, Duration::from_mins(1)), now: UNIX_EPOCH }
         }
 
-        /// One look after so many seconds: what it brings and what is in force then.
+        /// One look after so many seconds, which may have been a freeze: what it brings and what is in force then.
         async fn look(&mut self, seconds: u64, text: Result<&str, &str>) -> (Refreshed, String) {
             self.now += Duration::from_secs(seconds);
             let text = text.map(str::to_owned).map_err(str::to_owned);
@@ -189,7 +190,7 @@ mod tests {
                 assert_eq!(name, "/lambda-otlp/rules");
                 text
             };
-            let refreshed = self.live.refresh(self.now, read).await;
+            let refreshed = self.live.refresh(Moment::now(self.now), read).await;
             (refreshed, self.live.rules().rule_names().collect())
         }
     }
@@ -245,7 +246,7 @@ mod tests {
         std::fs::write(&path, "#".repeat(MOST_BYTES + 7)).unwrap();
         let mut live = LiveRules::new(RulesSource::File(path.clone()), Duration::from_mins(1));
         let no_parameter = |_| std::future::ready(Err("not a parameter".to_owned()));
-        let refreshed = live.refresh(Instant::now(), no_parameter).await;
+        let refreshed = live.refresh(Moment::now(UNIX_EPOCH), no_parameter).await;
         std::fs::remove_file(&path).unwrap();
         let Refreshed::Wrong(mistakes) = refreshed else { panic!("{refreshed:?}") };
         assert_eq!(mistakes.to_string(), "1:1: the file has more than 65536 bytes");

@@ -230,4 +230,8 @@ impl SecretService for Service {
         }
         Err(SecretError::NoAnswer { secret: reference.to_string(), text: "down".to_owned() })
     }
+
+    fn wall_clock(&self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH
+    }
 }
