@@ -61,8 +61,8 @@ pub(crate) struct Delivered {
     pub(crate) restamped: usize,
     /// How long the backends asked to be left alone.
     pub(crate) retry_after: Option<Duration>,
-    /// Items that were accepted, by where they went; 0 where nothing was.
-    pub(crate) lanes: BTreeMap<Lane, usize>,
+    /// Whether each destination takes telemetry of a signal; `None` where this does not tell.
+    pub(crate) verdicts: BTreeMap<Lane, Option<bool>>,
     /// Whether the destination takes telemetry; `None` where this does not tell.
     verdict: Option<bool>,
 }
@@ -102,7 +102,6 @@ pub(crate) async fn deliver<E: Export>(
 ) -> Delivered {
     let mut delivered = Delivered::default();
     let Admitted { mut ready, mut held } = admit(outlets, group(outgoing), times);
-    let mut verdicts: BTreeMap<Lane, Option<bool>> = BTreeMap::new();
     let mut running = futures_util::stream::FuturesUnordered::new();
     loop {
         while running.len() < MOST_AT_ONCE
@@ -115,7 +114,7 @@ pub(crate) async fn deliver<E: Export>(
             }
         }
         let Some((lane, part)) = futures_util::StreamExt::next(&mut running).await else { break };
-        let verdict = verdicts.entry(lane).or_default();
+        let verdict = delivered.verdicts.entry(lane).or_default();
         *verdict = (*verdict).max(part.verdict);
         // What is held back waits for a probe, which was the first of its lane.
         let admission = after_probe(part.verdict);
@@ -124,9 +123,9 @@ pub(crate) async fn deliver<E: Export>(
         delivered.take(part);
     }
     if times.has_retry_queue {
-        for ((outlet, kind), verdict) in verdicts {
-            if let Some(outlet) = outlets.get(outlet) {
-                outlet.breaker(kind, |breaker| breaker.note(verdict, times.now_unix_nano));
+        for ((outlet, kind), verdict) in &delivered.verdicts {
+            if let Some(outlet) = outlets.get(*outlet) {
+                outlet.breaker(*kind, |breaker| breaker.note(*verdict, times.now_unix_nano));
             }
         }
     }
@@ -186,9 +185,6 @@ impl Delivered {
         self.dropped_for_time += other.dropped_for_time;
         self.restamped += other.restamped;
         self.retry_after = self.retry_after.max(other.retry_after);
-        for (lane, accepted) in other.lanes {
-            *self.lanes.entry(lane).or_default() += accepted;
-        }
     }
 }
 
@@ -259,7 +255,6 @@ async fn send<E: Export>(
             ..Ledger::default()
         };
         delivered.account.add(outlet.name(), ledger);
-        *delivered.lanes.entry(lane).or_default() += outcome.accepted;
         delivered.dropped_for_time += dropped;
         delivered.restamped += restamped;
         delivered.retry_after = delivered.retry_after.max(outcome.retry_after);

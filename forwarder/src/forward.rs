@@ -3,7 +3,6 @@
 use crate::convert::{ConvertOptions, Converted, Window, convert};
 use crate::deliver::{Remainder, Times, deliver};
 use crate::ledger::Ledger;
-use crate::old_records::time_range;
 use crate::outlet::{Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
 use crate::placing::{Keep, Queues, place};
@@ -296,7 +295,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let deadline = |lane| invocation.deadline.min(patience.deadline(lane, began, longest));
         let mut delivered =
             deliver(&self.outlets, outgoing, self.times(invocation, 1), deadline).await;
-        patience.note(std::mem::take(&mut delivered.lanes), began);
+        patience.note(std::mem::take(&mut delivered.verdicts), began);
         let remainders = report.take_delivered(delivered, self.options.most_details);
         let rest = remainders.into_iter().filter_map(|rest| self.keep(rest, invocation));
         let keep = letters.into_iter().chain(rest).collect();
@@ -326,19 +325,14 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
 
     fn keep(&self, remainder: Remainder, invocation: &Invocation) -> Option<Keep> {
         let Remainder { outlet, stream, part, origin } = remainder;
-        let (oldest_unix_nano, newest_unix_nano) = time_range(&part.request).unwrap_or_default();
+        let (content, reason) = (Content::Request(part.request), part.reason.to_string());
         let parked = Parked {
             destination: self.outlets.get(outlet)?.name().to_owned(),
             stream: stream.map(|stream| stream.to_string()),
-            items: part.items,
-            oldest_unix_nano,
-            newest_unix_nano,
-            first_seen_unix_nano: invocation.observed_unix_nano,
-            reason: part.reason.to_string(),
             partial: part.fate == Fate::DeadLetterPartial,
-            origin: Origin::clone(&origin),
-            content: Content::Request(part.request),
+            ..letter(content, part.items, reason, &origin, invocation)
         };
+        let parked = parked.with_times();
         Some(Keep { parked, fate: part.fate, is_in_log_group: false })
     }
 

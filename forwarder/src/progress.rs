@@ -113,19 +113,23 @@ impl Patience {
         self.failing_since.get(&lane).copied().unwrap_or(now) + longest
     }
 
-    /// Notes how many items were accepted of what began to be sent at `began`.
-    pub(crate) fn note(&mut self, accepted: BTreeMap<Lane, usize>, began: Instant) {
-        for (lane, accepted) in accepted {
-            if accepted > 0 {
-                self.failing_since.remove(&lane);
-            } else {
-                self.failing_since.entry(lane).or_insert(began);
+    /// Notes what is known after a delivery that began at `began`.
+    pub(crate) fn note(&mut self, verdicts: BTreeMap<Lane, Option<bool>>, began: Instant) {
+        for (lane, takes) in verdicts {
+            match takes {
+                Some(true) => {
+                    self.failing_since.remove(&lane);
+                }
+                Some(false) => {
+                    self.failing_since.entry(lane).or_insert(began);
+                }
+                None => {}
             }
         }
     }
 }
 
-/// Something for the dead-letter queue that became no request.
+/// Something to be kept, for the default destination, with no times of its own.
 pub(crate) fn letter(
     content: Content,
     items: usize,
