@@ -10,14 +10,33 @@ use lambda_otlp_forwarder::parking::{
     Content, MAX_MESSAGE_BYTES, Origin, Parked, Queue as _, QueueError,
 };
 use lambda_otlp_forwarder::redrive::{DeadLetter, Next, Receipt, Rest, decide};
-use parking_support::MemoryQueue;
+use parking_support::{Asks, MemoryQueue};
 use proptest::prelude::*;
-use simulator::queue::{Answer, Queue, Received};
+use simulator::queue::{Answer, Batch, Queue, Received, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::proto::{Reader, Writer};
 use wire::{Request, SignalKind};
+
+/// Asks the queue at once, and nobody watches.
+#[derive(Clone, Copy, Debug)]
+struct AtOnce;
+
+impl Asks for AtOnce {
+    async fn send(&self, queue: &Queue, batch: &[String], delay: Duration) -> Batch {
+        queue.send_batch(batch, delay)
+    }
+
+    async fn postpone(
+        &self,
+        queue: &Queue,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> Result<(), Refusal> {
+        queue.postpone(receipt_handle, delay)
+    }
+}
 
 fn parked(content: Content) -> Parked {
     Parked {
@@ -36,20 +55,20 @@ fn parked(content: Content) -> Parked {
 
 #[tokio::test(start_paused = true)]
 async fn a_parked_message_is_received_as_it_was_sent() {
-    let queue = MemoryQueue(Queue::new("retry"));
+    let queue = MemoryQueue { queue: Queue::new("retry"), asks: AtOnce };
     let original = parked(Content::Raw(b"content".to_vec()));
     let (messages, _) = original.clone().into_messages(MAX_MESSAGE_BYTES);
     let deadline = Instant::now() + Duration::from_secs(10);
     let delay = Duration::from_secs(30);
     assert_eq!(queue.send(messages.clone(), delay, deadline).await, [Ok(())]);
     tokio::time::advance(delay).await;
-    let received = queue.0.receive(1);
+    let received = queue.queue.receive(1);
     assert_eq!(Parked::from_body(&received[0].body).unwrap(), original);
     let deadline = Instant::now() + Duration::from_secs(10);
     let handle = &received[0].receipt_handle;
     assert_eq!(queue.postpone(handle, Duration::from_mins(1), deadline).await, Ok(()));
-    assert_eq!(queue.0.next_visible_in(), Some(Duration::from_mins(1)));
-    queue.0.answer([Answer::Hang, Answer::refuse(403, "AccessDenied")]);
+    assert_eq!(queue.queue.next_visible_in(), Some(Duration::from_mins(1)));
+    queue.queue.answer([Answer::Hang, Answer::refuse(403, "AccessDenied")]);
     assert!(queue.postpone(handle, delay, deadline).await.unwrap_err().is_ambiguous());
     let refused = queue.send(messages.clone(), delay, deadline + delay).await;
     assert!(matches!(&refused[0], Err(QueueError::Refused { code, .. }) if code == "AccessDenied"));
@@ -115,7 +134,7 @@ fn behaviours() -> impl Strategy<Value = Behaviour> {
 /// A backend, a queue, and what became of each mark.
 struct World {
     began: Instant,
-    queue: MemoryQueue,
+    queue: MemoryQueue<AtOnce>,
     policy: Policy,
     accepted: BTreeMap<usize, usize>,
     dead_lettered: BTreeMap<usize, usize>,
@@ -130,7 +149,7 @@ impl World {
         let window = Some(Window { past: Duration::from_hours(5) });
         Self {
             began: Instant::now(),
-            queue: MemoryQueue(queue),
+            queue: MemoryQueue { queue, asks: AtOnce },
             policy: Policy { window, old_records: OldRecords::Keep },
             accepted: BTreeMap::new(),
             dead_lettered: BTreeMap::new(),
@@ -198,7 +217,7 @@ impl World {
             self.put_aside(&DeadLetter { request, items, reason: String::new(), partial: false });
         }
         let handle = message.receipt_handle.as_str();
-        let Some(request) = sorted.send else { return self.queue.0.delete(handle).unwrap() };
+        let Some(request) = sorted.send else { return self.queue.queue.delete(handle).unwrap() };
         let outcome = self.export(request, behaviour);
         let receipt = Receipt {
             message_id: &message.message_id,
@@ -208,7 +227,7 @@ impl World {
         let decision = decide(outcome, receipt, self.policy, self.now_unix_nano());
         decision.dead_letters.iter().for_each(|letter| self.put_aside(letter));
         match decision.next {
-            Next::Done => self.queue.0.delete(handle).unwrap(),
+            Next::Done => self.queue.queue.delete(handle).unwrap(),
             Next::ComeAgain { after, .. } => {
                 let deadline = Instant::now() + Duration::from_secs(10);
                 // Where the queue refuses this, its own visibility timeout brings the message again.
@@ -225,16 +244,16 @@ impl World {
                 return;
             }
         }
-        self.queue.0.delete(handle).unwrap();
+        self.queue.queue.delete(handle).unwrap();
     }
 
     /// Until the queue is empty.
     async fn run(&mut self, script: &[Behaviour]) {
         let mut behaviours = script.iter().copied();
         for _ in 0..10_000 {
-            let Some(next) = self.queue.0.next_visible_in() else { return };
+            let Some(next) = self.queue.queue.next_visible_in() else { return };
             tokio::time::advance(next).await;
-            for message in self.queue.0.receive(1) {
+            for message in self.queue.queue.receive(1) {
                 // When the script is over the backend stays down.
                 let behaviour = behaviours.next().unwrap_or(Behaviour::AcceptNothing);
                 self.redrive(&message, behaviour).await;

@@ -3,8 +3,9 @@
 use crate::lambda::Current;
 use crate::marks;
 use crate::schedule::{BackendFault, SecretFault};
+use crate::setup::{DEFAULT, DestinationId, profile};
 use crate::world::{Answered, RequestId, Shared};
-use backend::{Answer, HttpRequest, Transport, TransportError};
+use backend::{Answer, HttpRequest, Profile, Transport, TransportError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use secrets::{SecretError, SecretService};
@@ -17,9 +18,10 @@ use wire::{Request, SignalKind};
 pub(crate) const OLD_PASSWORD: &str = "Bearer old";
 const NEW_PASSWORD: &str = "Bearer new";
 
-/// The backend as one environment reaches it.
+/// A destination as one environment reaches it.
 #[derive(Clone)]
 pub(crate) struct Backend {
+    pub(crate) destination: DestinationId,
     pub(crate) world: Shared,
     pub(crate) current: Current,
 }
@@ -52,9 +54,16 @@ impl Transport for Backend {
         };
         let bytes = body.len();
         let decoded = Request::trusted(request.kind, body);
-        let marks = marks::of_request(&decoded);
-        assert_eq!(marks.len(), decoded.items(), "each item has its mark");
-        let id = self.world.lock().begin_request(self.current.get(), marks);
+        let found = marks::of_request(&decoded);
+        assert_eq!(found.len(), decoded.items(), "each item has its mark");
+        let stream = request.stream.as_ref().map(|stream| stream.to_str().unwrap());
+        let id = self.world.lock().begin_request(
+            self.current.get(),
+            self.destination,
+            (decoded.kind(), stream),
+            &found,
+            decoded.bytes(),
+        );
         let served = self.serve(id, fault, &request, bytes);
         timeout(request.timeout, served).await.unwrap_or_else(|_| {
             Err(TransportError { sent: true, text: "no answer in time".to_owned() })
@@ -64,10 +73,14 @@ impl Transport for Backend {
 
 impl Backend {
     fn draw_fault(&self) -> Option<BackendFault> {
-        match self.current.draw(&self.world, |schedule| &schedule.backend) {
-            Some(BackendFault::Any) => Some(BackendFault::any(&mut self.current.random())),
+        let destination = self.destination;
+        let drawn = self.current.draw(&self.world, |schedule| &schedule.backends[destination]);
+        let fault = match drawn? {
+            BackendFault::Any => BackendFault::any(&mut self.current.random()),
             other => other,
-        }
+        };
+        self.world.lock().census.met(fault.name());
+        Some(fault)
     }
 
     async fn serve(
@@ -110,7 +123,10 @@ impl Backend {
         let world = self.world.lock();
         let stores = self.current.random().percent(50);
         let vague = |answer| Reply::Vague { stores, answer };
-        let is_taken = |now| world.schedule.rotation.is_some_and(|(taken_at, _)| now >= taken_at);
+        let is_taken = |now| {
+            let rotation = world.schedule.rotation.filter(|_| self.destination == DEFAULT);
+            rotation.is_some_and(|(taken_at, _)| now >= taken_at)
+        };
         let password = if is_taken(world.now()) { NEW_PASSWORD } else { OLD_PASSWORD };
         if request.headers.get("authorization").is_none_or(|sent| sent != password) {
             return status(401, "Unauthorized Access");
@@ -122,7 +138,13 @@ impl Backend {
             Some(BackendFault::Status502) => return vague(Some((502, "bad gateway"))),
             Some(BackendFault::HtmlPage) => return vague(Some((200, "<html>"))),
             Some(BackendFault::ResetAfterBody) => return vague(None),
-            Some(BackendFault::NothingWritten) => return Reply::NothingWritten,
+            Some(BackendFault::NothingWritten) => {
+                // That is how OpenObserve says it.
+                return match profile(self.destination) {
+                    Profile::OpenObserve => Reply::NothingWritten,
+                    Profile::Otlp => wait(503, None),
+                };
+            }
             Some(BackendFault::BadRequest) => return status(400, "Bad Request"),
             Some(BackendFault::Unauthorized) => return status(401, "Unauthorized Access"),
             Some(BackendFault::Forbidden) => return status(403, "Forbidden"),
@@ -224,9 +246,15 @@ impl SecretService for Service {
                 let is_new = world.schedule.rotation.is_some_and(is_known);
                 return Ok(Secret::new(if is_new { NEW_PASSWORD } else { OLD_PASSWORD }));
             }
-            Some(SecretFault::Fails) => sleep(Duration::from_millis(20)).await,
-            // The real one gives up after a time.
-            Some(SecretFault::Hangs) => sleep(Duration::from_secs(6)).await,
+            Some(SecretFault::Fails) => {
+                self.world.lock().census.met("secret: fails");
+                sleep(Duration::from_millis(20)).await;
+            }
+            Some(SecretFault::Hangs) => {
+                self.world.lock().census.met("secret: hangs");
+                // The real one gives up after a time.
+                sleep(Duration::from_secs(6)).await;
+            }
         }
         Err(SecretError::NoAnswer { secret: reference.to_string(), text: "down".to_owned() })
     }

@@ -4,23 +4,31 @@
 //! sources. Numbers are those of `template.yaml`.
 
 use crate::backend::{Backend, OLD_PASSWORD, Service};
+use crate::clock::{Clock, Waiting};
+use crate::export::Sender;
+use crate::marks;
 use crate::queue::{EnvironmentQueue, Store};
 use crate::random::Random;
 use crate::schedule::{Phase, Schedule};
+use crate::setup::{DEFAULT, DestinationId};
 use crate::telemetry::{OWN_LOG_GROUP, on_failure_record};
-use crate::world::{InvocationId, Shared, Told, Unit, UnitId};
-use ::backend::Client;
+use crate::world::{InvocationId, Shared, Told, UnitId};
+use ::backend::{Client, Destination};
+use futures_util::FutureExt as _;
 use lambda_otlp_forwarder::authorized::Authorized;
 use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::forward::{Forwarder, Invocation};
 use lambda_otlp_forwarder::handler::answer;
+use lambda_otlp_forwarder::outlet::Outlet;
 use lambda_otlp_forwarder::placing::Queues;
+use lambda_otlp_forwarder::rules::Template;
 use lambda_otlp_forwarder::source::Event;
 use lambda_otlp_forwarder::{default_outlet, options};
 use secrets::Cached;
 use serde_json::Value;
 use settings::SecretReference;
 use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as StdMutex, MutexGuard, OnceLock};
 use std::time::Duration;
@@ -50,6 +58,7 @@ pub(crate) struct Current {
     random: Arc<StdMutex<Random>>,
     began: Instant,
     slot: u64,
+    pub(crate) waiting: Waiting,
 }
 
 /// Most environments of a schedule.
@@ -74,7 +83,7 @@ impl Current {
     pub(crate) fn draw<F: Copy>(
         &self,
         world: &Shared,
-        phases: fn(&Schedule) -> &[Phase<F>],
+        phases: impl Fn(&Schedule) -> &[Phase<F>],
     ) -> Option<F> {
         let world = world.lock();
         Phase::draw(phases(&world.schedule), world.now(), &mut self.random())
@@ -89,7 +98,7 @@ impl Current {
     }
 }
 
-type OurForwarder = Forwarder<Authorized<Backend, Arc<Service>>, EnvironmentQueue>;
+type OurForwarder = Forwarder<Sender, EnvironmentQueue>;
 
 /// An environment of the function: one invocation at a time, and a new process after it was killed.
 pub(crate) struct Environment {
@@ -158,6 +167,7 @@ fn config() -> &'static Config {
 impl Environment {
     pub(crate) fn new(
         world: &Shared,
+        clock: &Clock,
         slot: u64,
         retry: Option<&Store>,
         dead_letters: Option<&Store>,
@@ -166,13 +176,10 @@ impl Environment {
         let current = {
             let mut world = world.lock();
             let random = Arc::new(StdMutex::new(Random::new(world.random.next())));
-            Current { id: Arc::default(), random, began: world.began, slot }
+            let waiting = Waiting::new(clock.clone());
+            Current { id: Arc::default(), random, began: world.began, slot, waiting }
         };
-        let queue = |store: &Store| EnvironmentQueue {
-            store: store.clone(),
-            world: world.clone(),
-            current: current.with_own_chance(),
-        };
+        let queue = |store: &Store| store.reached_by(current.with_own_chance(), world);
         let queues = Queues { retry: retry.map(queue), dead_letters: dead_letters.map(queue) };
         let service = Arc::new(Service { world: world.clone(), current: current.clone() });
         let world = world.clone();
@@ -182,24 +189,52 @@ impl Environment {
     fn start(&self) -> OurForwarder {
         let mut config = config().clone();
         let schedule = self.world.lock().schedule.clone();
-        let seed = self.current.random().next();
         config.own_log_groups.push(OWN_LOG_GROUP.to_owned());
-        let destination = &mut config.destination;
-        destination.compression = schedule.compression;
-        destination.request_timeout = schedule.request_timeout;
-        destination.max_request_bytes = schedule.max_request_bytes;
-        destination.headers.push("authorization", OLD_PASSWORD).unwrap();
-        let backend = Backend { world: self.world.clone(), current: self.current.clone() };
-        let client = Client::with_transport(destination, backend).unwrap().with_seeded_waits(seed);
+        config.old_records.old_records = schedule.setup.old_records;
+        config.stream = schedule.setup.streams.then(|| Template::parse("{function}").unwrap());
+        let common = &mut config.destination;
+        common.compression = schedule.compression;
+        common.request_timeout = schedule.request_timeout;
+        common.max_request_bytes = schedule.max_request_bytes;
+        common.headers.push("authorization", OLD_PASSWORD).unwrap();
         let secret = schedule.has_secret.then(|| {
             let reference = SecretReference::parse("ssm:/o2").unwrap();
             Cached::new(Arc::clone(&self.service), reference, Duration::from_mins(5))
         });
-        let export = Authorized::with_client(client, destination.headers.clone(), secret);
-        let outlet = default_outlet(&config, export);
+        let export = self.export(DEFAULT, &config.destination, secret);
+        let mut outlets = vec![default_outlet(&config, export)];
+        // As `service` makes them of the rules.
+        let rules = schedule.setup.rules();
+        for rule in rules.destinations() {
+            let destination =
+                Destination { profile: rule.profile, stream: None, ..config.destination.clone() };
+            let export = self.export(marks::destination(&rule.name), &destination, None);
+            let policy = config.old_records.of(rule.profile);
+            let outlet = Outlet::new(&rule.name, export, &destination, policy);
+            outlets.push(Arc::new(outlet.with_stream(rule.stream.clone())));
+        }
         let mut options = options(&config);
         options.enough_to_deliver = schedule.enough_to_deliver;
-        Forwarder::new(vec![outlet], self.queues.clone(), options)
+        options.source.chunk_bytes = schedule.chunk_bytes;
+        let mut forwarder = Forwarder::new(Vec::new(), self.queues.clone(), options);
+        forwarder.set_rules(rules, outlets);
+        forwarder
+    }
+
+    /// What sends to a destination.
+    fn export(
+        &self,
+        id: DestinationId,
+        destination: &Destination,
+        secret: Option<Cached<Arc<Service>>>,
+    ) -> Sender {
+        let seed = self.current.random().next();
+        let world = self.world.clone();
+        let current = self.current.clone();
+        let backend = Backend { destination: id, world: world.clone(), current: current.clone() };
+        let client = Client::with_transport(destination, backend).unwrap().with_seeded_waits(seed);
+        let client = Authorized::with_client(client, destination.headers.clone(), secret);
+        Sender { client, world, current }
     }
 
     /// Invokes the function; answers what comes again.
@@ -230,16 +265,29 @@ impl Environment {
             account: Some("123456789012".to_owned()),
         };
         let event: Event = serde_json::from_str(event).unwrap();
-        let forwarding = forwarder.forward(event, &invocation);
-        let Ok(report) = timeout(killed_after.unwrap_or(limit), forwarding).await else {
-            *process = None;
-            let mut world = self.world.lock();
-            world.killed(id);
-            if killed_after.is_none() {
-                world
-                    .violated(format!("invocation {id} did not end before the function's timeout"));
+        let blocks = self.world.lock().has_many_batches(&units);
+        let running = self.current.waiting.invocation(blocks);
+        let forwarding =
+            timeout(killed_after.unwrap_or(limit), forwarder.forward(event, &invocation));
+        // As the runtime does it: the environment goes on, and the invocation has failed.
+        let ended = AssertUnwindSafe(forwarding).catch_unwind().await;
+        drop(running);
+        let report = match ended {
+            Ok(Ok(report)) => report,
+            Ok(Err(_)) => {
+                *process = None;
+                let mut world = self.world.lock();
+                world.killed(id);
+                if killed_after.is_none() {
+                    let late = "did not end before the function's timeout";
+                    world.violated(format!("invocation {id} {late}"));
+                }
+                return units;
             }
-            return units;
+            Err(_) => {
+                self.world.lock().panicked(id);
+                return units;
+            }
         };
         let told = Told {
             account: report.account.clone(),
@@ -407,22 +455,9 @@ pub(crate) fn redrive_on_failure(world: &Shared, store: &Store) {
     for (event, units) in records {
         let unit = {
             let mut world = world.lock();
-            let unit = world.unit_of(&units);
+            let unit = world.union(&units);
             world.add_unit(unit)
         };
         store.put(on_failure_record(&event), unit);
-    }
-}
-
-impl crate::world::World {
-    /// These units as one that replaces them.
-    fn unit_of(&self, units: &[UnitId]) -> Unit {
-        let parts = || units.iter().map(|unit| self.unit(*unit));
-        Unit {
-            marks: parts().flat_map(|unit| unit.marks.iter().cloned()).collect(),
-            dropped: parts().map(|unit| unit.dropped).sum(),
-            deliveries: 1,
-            is_rest: true,
-        }
     }
 }

@@ -1,10 +1,11 @@
-//! Promise 2, under random schedules of faults: the ledger balances, no mark is missing, and every duplicate lies in a
-//! request counted as ambiguous or returned, or in a delivery that the schedule itself repeated or killed.
+//! Promise 2, under random schedules of faults: the ledgers balance, no mark is missing, what arrives is what the rules have
+//! made of it, and every duplicate lies in a request counted as ambiguous or returned, or in a delivery that the schedule
+//! itself repeated or killed.
 //!
-//! A schedule is one seed: what arrives from which source, what backend, queues and secret service do to it and when, and
-//! when Lambda kills or repeats an invocation. It runs in process on a paused clock. A failure prints its seed;
-//! `NO_LOSS_SEED=17 cargo test -p lambda-otlp-forwarder --test no_loss_property` runs that one alone, and
-//! `NO_LOSS_SCHEDULES=1000000` as many as that.
+//! A schedule is one seed: how the stack is set up, what arrives from which source, what backends, queues and secret service
+//! do to it and when, and when Lambda kills or repeats an invocation. It runs in process on a paused clock. A failure prints
+//! its seed; `NO_LOSS_SEED=17 cargo test -p lambda-otlp-forwarder --test no_loss_property` runs that one alone, and
+//! `NO_LOSS_SCHEDULES=1000000` as many as that. Each run prints and checks how often every fault and feature was met.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,14 +17,26 @@
 )]
 
 mod backend;
+mod census;
+mod checks;
+mod clock;
+mod counts;
+mod export;
+mod items;
 mod lambda;
 mod marks;
+#[path = "../parking_support/mod.rs"]
+mod parking_support;
 mod queue;
 mod random;
 mod schedule;
+mod setup;
 mod telemetry;
 mod world;
 
+use census::Census;
+use clock::Clock;
+use counts::Counts;
 use futures_util::FutureExt as _;
 use futures_util::future::{BoxFuture, join, join_all};
 use lambda::{Environment, Record, VISIBILITY_TIMEOUT};
@@ -35,10 +48,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use telemetry::Maker;
 use tokio::time::{Instant, sleep, sleep_until};
-use world::{Counts, QueueName, Shared, Unit, UnitId, World};
+use world::{QueueName, Shared, Unit, UnitId, World};
 
 /// Runs one schedule to its end; answers what was counted, and what was wrong.
-fn run(seed: u64) -> (Counts, Vec<String>) {
+fn run(seed: u64) -> (Counts, Census, Vec<String>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -49,25 +62,28 @@ fn run(seed: u64) -> (Counts, Vec<String>) {
         let schedule = Schedule::new(&mut random);
         let content = Random::new(random.next());
         let world = Shared::new(schedule.clone(), random);
-        live(&world, &schedule, Maker::new(content)).await;
+        live(&world, &schedule, Maker::new(content, &schedule)).await;
         let mut world = world.lock();
         world.counts.schedules = 1;
         if number("NO_LOSS_SEED").is_some() {
             println!("{}", world.story());
         }
-        (world.counts, std::mem::take(&mut world.violations))
+        let World { counts, census, violations, .. } = &mut *world;
+        (*counts, std::mem::take(census), std::mem::take(violations))
     })
 }
 
 /// Everything that happens under a schedule.
 async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
     let begin = Instant::now();
+    let clock = Clock::default();
+    tokio::spawn(clock.clone().run());
     let retry = Store::new(QueueName::Retry, VISIBILITY_TIMEOUT);
     let dead_letters = Store::new(QueueName::DeadLetters, VISIBILITY_TIMEOUT);
     let environment = |slot| {
         let retry = schedule.has_retry_queue.then_some(&retry);
         let dead_letters = schedule.has_dead_letter_queue.then_some(&dead_letters);
-        Environment::new(world, slot, retry, dead_letters)
+        Environment::new(world, &clock, slot, retry, dead_letters)
     };
     let forwarders = [environment(0), environment(1)];
     let redrivers = [environment(2), environment(3)];
@@ -78,6 +94,7 @@ async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
         let start = if maker.random.percent(50) { start / 20 } else { start };
         sources.push(source(world, environment, start, schedule, &retry, &mut maker));
     }
+    world.lock().census.add(&maker.census);
     let done = AtomicBool::new(false);
     let all = async {
         join_all(sources).await;
@@ -92,7 +109,9 @@ async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
     // Unlike tokio's, this `join` polls always in the same order.
     join(all, redriving).await;
     let waiting: Vec<UnitId> = retry.units.lock().unwrap().values().copied().collect();
-    world.lock().check_end(&waiting);
+    let mut world = world.lock();
+    world.check_end(&waiting);
+    world.census.met_often("event: delivered in parts", usize::from(clock.has_stepped()));
 }
 
 /// Something arrives.
@@ -140,8 +159,7 @@ fn source<'a>(
 
 fn add(world: &mut World, maker: &mut Maker, unit: Unit) -> UnitId {
     let permille = world.schedule.poison_permille;
-    let items =
-        unit.marks.iter().filter(|mark| !mark.starts_with("line ") && !mark.starts_with("raw "));
+    let items = unit.marks.iter().filter(|mark| marks::is_item(mark));
     let poisoned = items.filter(|_| maker.random.below(1000) < permille);
     world.poison.extend(poisoned.cloned());
     world.add_unit(unit)
@@ -166,10 +184,12 @@ fn run_shard(shard: u64) {
         None => 0..number("NO_LOSS_SCHEDULES").unwrap_or(SCHEDULES),
     };
     let mut sum = Counts::default();
+    let mut census = Census::default();
     let mut failures = Vec::new();
     for seed in seeds.filter(|seed| seed % SHARDS == shard) {
-        let (counts, violations) = run(seed);
+        let (counts, met, violations) = run(seed);
         sum.add(counts);
+        census.add(&met);
         if !violations.is_empty() {
             failures.push(format!("NO_LOSS_SEED={seed}:\n  {}", violations.join("\n  ")));
             if failures.len() == MOST_FAILURES {
@@ -177,13 +197,14 @@ fn run_shard(shard: u64) {
             }
         }
     }
-    println!("{sum:?}");
+    println!("{sum:?}\n{census}");
     if let Some(seed) = number("NO_LOSS_SEED") {
         println!("{:#?}", Schedule::new(&mut Random::new(seed)));
     }
     assert!(failures.is_empty(), "{} schedules ran\n{}", sum.schedules, failures.join("\n"));
     if sum.schedules >= 1000 {
         sum.check_variety();
+        census.check();
     }
 }
 

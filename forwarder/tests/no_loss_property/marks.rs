@@ -1,8 +1,11 @@
 //! Finds the marks in what was sent: each item carries one, and so does what could not be read.
 //!
 //! A span's mark is its id, a log record's the id of its log event, a data point's an attribute, or where
-//! Lambda reported it the names of its metric and of its function.
+//! Lambda reported it the names of its metric and of its function. In the books it stands behind the name of the
+//! destination, since what goes to two of them is owed twice: `audit/span 0000000000000011`.
 
+use crate::setup::{DEFAULT, DestinationId, NAMES};
+use lambda_otlp_forwarder::old_records::ORIGINAL_TIME;
 use lambda_otlp_forwarder::parking::{Content, Parked};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -15,40 +18,109 @@ pub(crate) type Mark = String;
 /// The attribute that holds the mark of an item that came as OTLP.
 pub(crate) const MARK: &str = "mark";
 
-/// The marks of the items of a request, in order.
-pub(crate) fn of_request(request: &Request) -> Vec<Mark> {
-    match request.kind() {
-        SignalKind::Traces => {
-            let traces = request.decode::<Traces>().unwrap().unwrap();
-            let scopes = traces.resource_spans.into_iter().flat_map(|spans| spans.scope_spans);
-            scopes.flat_map(|scope| scope.spans).map(|span| of_span(&span.span_id)).collect()
-        }
-        SignalKind::Logs => {
-            let logs = request.decode::<Logs>().unwrap().unwrap();
-            let scopes = logs.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
-            let records = scopes.flat_map(|scope| scope.log_records);
-            let mark = |attributes: &[KeyValue]| {
-                let uid = text(attributes, "log.record.uid").map(of_event);
-                uid.or_else(|| text(attributes, MARK).map(str::to_owned))
-            };
-            records.map(|record| mark(&record.attributes).expect("a log record's mark")).collect()
-        }
-        SignalKind::Metrics => {
-            let mut marks = Vec::new();
-            for metrics in request.decode::<Metrics>().unwrap().unwrap().resource_metrics {
-                let function = function(metrics.resource.as_ref());
-                let scopes = metrics.scope_metrics.into_iter();
-                for metric in scopes.flat_map(|scope| scope.metrics) {
-                    let points = points(metric.data.as_ref().expect("a metric's points"));
-                    marks.extend(points.into_iter().map(|attributes| {
-                        let own = text(attributes, MARK).map(str::to_owned);
-                        own.unwrap_or_else(|| of_report(&function, &metric.name, attributes))
-                    }));
-                }
-            }
-            marks
+/// An attribute that a rule adds, one that a rule renames, and what that is called then.
+pub(crate) const STAGE: &str = "stage";
+pub(crate) const NOTE: &str = "note";
+pub(crate) const REMARK: &str = "remark";
+
+/// An item as it was found in a request.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Without the destination.
+    pub(crate) mark: Mark,
+    /// By which a backend judges its age; 0 for data points.
+    pub(crate) time_unix_nano: u64,
+    pub(crate) original_time: Option<String>,
+    pub(crate) service: String,
+    pub(crate) stage: Option<String>,
+    pub(crate) note: Option<String>,
+    pub(crate) remark: Option<String>,
+}
+
+impl Found {
+    fn new(mark: Mark, time_unix_nano: u64, service: &str, attributes: &[KeyValue]) -> Self {
+        let owned = |key| text(attributes, key).map(str::to_owned);
+        Self {
+            mark,
+            time_unix_nano,
+            original_time: owned(ORIGINAL_TIME),
+            service: service.to_owned(),
+            stage: owned(STAGE),
+            note: owned(NOTE),
+            remark: owned(REMARK),
         }
     }
+}
+
+/// The mark of what belongs to this destination.
+pub(crate) fn at(destination: DestinationId, mark: &str) -> Mark {
+    format!("{}/{mark}", NAMES[destination])
+}
+
+/// The destination, and the mark without it.
+pub(crate) fn split(mark: &str) -> (DestinationId, &str) {
+    let (name, mark) = mark.split_once('/').expect("the mark of a destination");
+    (destination(name), mark)
+}
+
+pub(crate) fn destination(name: &str) -> DestinationId {
+    NAMES.iter().position(|known| *known == name).expect("a destination of the schedule")
+}
+
+/// Whether it stands for the line of a log event that does not decode.
+pub(crate) fn is_line(mark: &str) -> bool {
+    split(mark).1.starts_with("line ")
+}
+
+/// Whether it stands for an item that a backend may get.
+pub(crate) fn is_item(mark: &str) -> bool {
+    !is_line(mark) && !split(mark).1.starts_with("raw ")
+}
+
+/// The items of a request, in order.
+pub(crate) fn of_request(request: &Request) -> Vec<Found> {
+    let mut found = Vec::new();
+    match request.kind() {
+        SignalKind::Traces => {
+            for spans in request.decode::<Traces>().unwrap().unwrap().resource_spans {
+                let service = service(spans.resource.as_ref());
+                for span in spans.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                    let (mark, time) = (of_span(&span.span_id), span.start_time_unix_nano);
+                    found.push(Found::new(mark, time, &service, &span.attributes));
+                }
+            }
+        }
+        SignalKind::Logs => {
+            for logs in request.decode::<Logs>().unwrap().unwrap().resource_logs {
+                let service = service(logs.resource.as_ref());
+                for record in logs.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
+                    let uid = text(&record.attributes, "log.record.uid").map(of_event);
+                    let own = || text(&record.attributes, MARK).map(str::to_owned);
+                    let mark = uid.or_else(own).expect("a log record's mark");
+                    let time = match record.time_unix_nano {
+                        0 => record.observed_time_unix_nano,
+                        time => time,
+                    };
+                    found.push(Found::new(mark, time, &service, &record.attributes));
+                }
+            }
+        }
+        SignalKind::Metrics => {
+            for metrics in request.decode::<Metrics>().unwrap().unwrap().resource_metrics {
+                let service = service(metrics.resource.as_ref());
+                let scopes = metrics.scope_metrics.into_iter();
+                for metric in scopes.flat_map(|scope| scope.metrics) {
+                    for attributes in points(metric.data.as_ref().expect("a metric's points")) {
+                        let own = text(attributes, MARK).map(str::to_owned);
+                        let mark =
+                            own.unwrap_or_else(|| of_report(&service, &metric.name, attributes));
+                        found.push(Found::new(mark, 0, &service, attributes));
+                    }
+                }
+            }
+        }
+    }
+    found
 }
 
 pub(crate) fn of_span(span_id: &[u8]) -> Mark {
@@ -77,13 +149,31 @@ pub(crate) fn of_raw(bytes: &[u8]) -> Mark {
 }
 
 /// What a message of ours holds.
-pub(crate) fn of_parked(parked: &Parked) -> Vec<Mark> {
-    match &parked.content {
-        Content::Request(request) => of_request(request),
-        Content::Line { event_id, .. } => vec![of_line(event_id)],
-        Content::Events(batch) => batch.events.iter().map(|event| of_event(&event.id)).collect(),
-        Content::Raw(bytes) => vec![of_raw(bytes)],
-    }
+pub(crate) struct Held<'p> {
+    /// Where it is to go.
+    pub(crate) destination: DestinationId,
+    pub(crate) marks: Vec<Mark>,
+    /// The request and its items, where it holds one.
+    pub(crate) request: Option<(&'p Request, Vec<Found>)>,
+}
+
+pub(crate) fn of_parked(parked: &Parked) -> Held<'_> {
+    let destination = destination(&parked.destination);
+    let default = |mark: &str| vec![at(DEFAULT, mark)];
+    let (marks, request) = match &parked.content {
+        Content::Request(request) => {
+            let found = of_request(request);
+            let marks = found.iter().map(|found| at(destination, &found.mark)).collect();
+            (marks, Some((request, found)))
+        }
+        Content::Line { event_id, .. } => (default(&of_line(event_id)), None),
+        Content::Events(batch) => {
+            let marks = batch.events.iter().map(|event| at(DEFAULT, &of_event(&event.id)));
+            (marks.collect(), None)
+        }
+        Content::Raw(bytes) => (default(&of_raw(bytes)), None),
+    };
+    Held { destination, marks, request }
 }
 
 fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
@@ -94,14 +184,14 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     }
 }
 
-fn function(resource: Option<&Resource>) -> String {
+fn service(resource: Option<&Resource>) -> String {
     let attributes = resource.map(|resource| resource.attributes.as_slice()).unwrap_or_default();
     text(attributes, "service.name").unwrap_or_default().to_owned()
 }
 
 fn of_report(function: &str, metric: &str, attributes: &[KeyValue]) -> Mark {
     let mut mark = format!("point {function} {metric}");
-    for KeyValue { key, value, .. } in attributes {
+    for KeyValue { key, value, .. } in attributes.iter().filter(|it| it.key != STAGE) {
         let value = value.as_ref().and_then(|value| value.value.as_ref());
         write!(mark, " {key}={value:?}").unwrap();
     }

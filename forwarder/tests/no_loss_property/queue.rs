@@ -1,16 +1,16 @@
 //! The simulator's queue as one environment reaches it.
 
 use crate::lambda::Current;
-use crate::marks;
+use crate::parking_support::{Asks, MemoryQueue};
 use crate::schedule::QueueFault;
 use crate::world::{QueueName, Shared, UnitId};
 use lambda_otlp_forwarder::parking::{Message, Parked, Queue, QueueError};
-use simulator::queue::{Answer, Batch, MAX_BATCH, Refusal};
+use simulator::queue::{Answer, Batch, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 /// A queue, and which unit each of its messages is.
 #[derive(Clone)]
@@ -43,107 +43,17 @@ impl Store {
     }
 }
 
+/// Reaches a queue for one environment.
+#[derive(Clone)]
+pub(crate) struct Scheduled {
+    store: Store,
+    world: Shared,
+    current: Current,
+}
+
 /// A queue as one environment reaches it.
 #[derive(Clone)]
-pub(crate) struct EnvironmentQueue {
-    pub(crate) store: Store,
-    pub(crate) world: Shared,
-    pub(crate) current: Current,
-}
-
-impl EnvironmentQueue {
-    fn name(&self) -> String {
-        self.store.queue.name().to_owned()
-    }
-
-    fn refused(&self, refusal: Refusal) -> QueueError {
-        QueueError::Refused {
-            queue: self.name(),
-            code: refusal.code,
-            text: refusal.message,
-            hint: String::new(),
-        }
-    }
-
-    fn no_answer(&self) -> QueueError {
-        QueueError::NoAnswer { queue: self.name(), text: "scheduled".to_owned(), ambiguous: true }
-    }
-
-    fn draw_fault(&self) -> Option<QueueFault> {
-        let fault = match self.store.name {
-            QueueName::Retry => self.current.draw(&self.world, |schedule| &schedule.retry_queue),
-            QueueName::DeadLetters => {
-                self.current.draw(&self.world, |schedule| &schedule.dead_letter_queue)
-            }
-        };
-        match fault {
-            Some(QueueFault::Any) => Some(QueueFault::any(&mut self.current.random())),
-            other => other,
-        }
-    }
-
-    /// One request of at most ten messages.
-    async fn send_batch(
-        &self,
-        batch: &[String],
-        delay: Duration,
-        deadline: Instant,
-    ) -> Vec<Result<(), QueueError>> {
-        self.current.wait(Duration::from_millis(20)).await;
-        let refusal = || Refusal::new(503, "ServiceUnavailable", "scheduled");
-        let answer = match self.draw_fault() {
-            None | Some(QueueFault::Any) => Answer::Take,
-            Some(QueueFault::Refuses) => Answer::Refuse(refusal()),
-            Some(QueueFault::RefusesSome) => {
-                let mut random = self.current.random();
-                let refused = (0..batch.len()).filter(|_| random.percent(50)).collect();
-                Answer::RefuseEntries(refused, refusal())
-            }
-            Some(QueueFault::Loses) => Answer::Lose,
-            Some(QueueFault::Swallows) => Answer::Swallow,
-            Some(QueueFault::Hangs) => Answer::Hang,
-        };
-        let taken_before = self.store.queue.taken();
-        self.store.queue.answer([answer]);
-        let sent = self.store.queue.send_batch(batch, delay);
-        match sent {
-            Batch::Answered(results) => {
-                for (body, result) in batch.iter().zip(&results) {
-                    if let Ok(id) = result {
-                        self.note(body, id, true);
-                    }
-                }
-                self.store.changed.notify_waiters();
-                let result = |result: Result<String, Refusal>| result.map(drop);
-                results.into_iter().map(|r| result(r).map_err(|no| self.refused(no))).collect()
-            }
-            Batch::Refused(refusal) => {
-                batch.iter().map(|_| Err(self.refused(refusal.clone()))).collect()
-            }
-            Batch::NoAnswer => {
-                let taken = self.store.queue.taken() - taken_before;
-                for (number, body) in batch.iter().take(taken).enumerate() {
-                    // The simulator numbers its messages.
-                    self.note(body, &format!("message-{}", taken_before + number), false);
-                }
-                self.store.changed.notify_waiters();
-                batch.iter().map(|_| Err(self.no_answer())).collect()
-            }
-            Batch::Hangs => {
-                sleep_until(deadline).await;
-                batch.iter().map(|_| Err(self.no_answer())).collect()
-            }
-        }
-    }
-
-    fn note(&self, body: &str, id: &str, answered: bool) {
-        let parked = Parked::from_body(body).expect("a message of ours");
-        let content = (marks::of_parked(&parked), parked.items, parked.partial);
-        let by = self.current.get();
-        let unit = self.world.lock().sent(by, self.store.name, content, answered);
-        self.store.units.lock().unwrap().insert(id.to_owned(), unit);
-    }
-}
+pub(crate) struct EnvironmentQueue(MemoryQueue<Scheduled>);
 
 impl Queue for EnvironmentQueue {
     async fn send(
@@ -152,17 +62,8 @@ impl Queue for EnvironmentQueue {
         delay: Duration,
         deadline: Instant,
     ) -> Vec<Result<(), QueueError>> {
-        let bodies: Vec<String> = messages.into_iter().map(|message| message.body).collect();
-        let mut results = Vec::new();
-        for batch in bodies.chunks(MAX_BATCH) {
-            if Instant::now() >= deadline {
-                let late = || QueueError::Deadline { queue: self.name() };
-                results.extend(batch.iter().map(|_| Err(late())));
-            } else {
-                results.extend(self.send_batch(batch, delay, deadline).await);
-            }
-        }
-        results
+        let _outside = self.0.asks.current.waiting.request();
+        self.0.send(messages, delay, deadline).await
     }
 
     async fn postpone(
@@ -171,28 +72,108 @@ impl Queue for EnvironmentQueue {
         delay: Duration,
         deadline: Instant,
     ) -> Result<(), QueueError> {
+        let _outside = self.0.asks.current.waiting.request();
+        self.0.postpone(receipt_handle, delay, deadline).await
+    }
+}
+
+impl Store {
+    /// The queue as this environment reaches it.
+    pub(crate) fn reached_by(&self, current: Current, world: &Shared) -> EnvironmentQueue {
+        let asks = Scheduled { store: self.clone(), world: world.clone(), current };
+        EnvironmentQueue(MemoryQueue { queue: self.queue.clone(), asks })
+    }
+}
+
+impl Scheduled {
+    fn draw_fault(&self) -> Option<QueueFault> {
+        let fault = match self.store.name {
+            QueueName::Retry => self.current.draw(&self.world, |schedule| &schedule.retry_queue),
+            QueueName::DeadLetters => {
+                self.current.draw(&self.world, |schedule| &schedule.dead_letter_queue)
+            }
+        };
+        let fault = match fault? {
+            QueueFault::Any => QueueFault::any(&mut self.current.random()),
+            other => other,
+        };
+        self.world.lock().census.met(fault.name());
+        Some(fault)
+    }
+
+    /// Scripts what the queue answers to the next request, of so many messages.
+    async fn script(&self, messages: usize) -> Answer {
         self.current.wait(Duration::from_millis(20)).await;
-        if Instant::now() >= deadline {
-            return Err(QueueError::Deadline { queue: self.name() });
+        let refusal = || Refusal::new(503, "ServiceUnavailable", "scheduled");
+        let answer = match self.draw_fault() {
+            None | Some(QueueFault::Any) => Answer::Take,
+            Some(QueueFault::Refuses) => Answer::Refuse(refusal()),
+            Some(QueueFault::RefusesSome) => {
+                let mut random = self.current.random();
+                let refused = (0..messages).filter(|_| random.percent(50)).collect();
+                Answer::RefuseEntries(refused, refusal())
+            }
+            Some(QueueFault::Loses) => Answer::Lose,
+            Some(QueueFault::Swallows) => Answer::Swallow,
+            Some(QueueFault::Hangs) => Answer::Hang,
+        };
+        self.store.queue.answer([answer.clone()]);
+        answer
+    }
+
+    fn note(&self, body: &str, id: &str, answered: bool) {
+        let parked = Parked::from_body(body).expect("a message of ours");
+        let by = self.current.get();
+        let unit = self.world.lock().sent(by, self.store.name, &parked, answered);
+        self.store.units.lock().unwrap().insert(id.to_owned(), unit);
+    }
+}
+
+impl Asks for Scheduled {
+    async fn send(
+        &self,
+        queue: &simulator::queue::Queue,
+        batch: &[String],
+        delay: Duration,
+    ) -> Batch {
+        self.script(batch.len()).await;
+        let taken_before = queue.taken();
+        let sent = queue.send_batch(batch, delay);
+        match &sent {
+            Batch::Answered(results) => {
+                for (body, result) in batch.iter().zip(results) {
+                    if let Ok(id) = result {
+                        self.note(body, id, true);
+                    }
+                }
+            }
+            Batch::NoAnswer => {
+                let taken = queue.taken() - taken_before;
+                for (number, body) in batch.iter().take(taken).enumerate() {
+                    // The simulator numbers its messages.
+                    self.note(body, &format!("message-{}", taken_before + number), false);
+                }
+            }
+            Batch::Refused(_) | Batch::Hangs => {}
         }
-        match self.draw_fault() {
-            None | Some(QueueFault::Any) => {}
-            Some(QueueFault::Swallows) => {
-                drop(self.store.queue.postpone(receipt_handle, delay));
-                return Err(self.no_answer());
-            }
-            Some(QueueFault::Hangs) => {
-                sleep_until(deadline).await;
-                return Err(self.no_answer());
-            }
-            Some(QueueFault::Loses) => return Err(self.no_answer()),
-            Some(QueueFault::Refuses | QueueFault::RefusesSome) => {
-                let refusal = Refusal::new(503, "ServiceUnavailable", "scheduled");
-                return Err(self.refused(refusal));
-            }
-        }
-        let result = self.store.queue.postpone(receipt_handle, delay);
         self.store.changed.notify_waiters();
-        result.map_err(|refusal| self.refused(refusal))
+        sent
+    }
+
+    async fn postpone(
+        &self,
+        queue: &simulator::queue::Queue,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> Result<(), Refusal> {
+        let answer = self.script(1).await;
+        let result = queue.postpone(receipt_handle, delay);
+        self.store.changed.notify_waiters();
+        match answer {
+            // It is done, and nobody says so.
+            Answer::Swallow => Err(Refusal::new(0, "NoAnswer", "scheduled")),
+            Answer::RefuseEntries(_, refusal) => Err(refusal),
+            _ => result,
+        }
     }
 }

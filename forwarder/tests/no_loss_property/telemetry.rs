@@ -1,237 +1,260 @@
 //! Makes what a forwarder receives, each item with its mark: log lines of every kind in the events of every source.
 
-use crate::marks::{self, MARK, Mark};
+use crate::census::Census;
+use crate::items::{Age, BEGAN_MS, Course};
+use crate::marks::{self, Mark};
 use crate::random::Random;
+use crate::schedule::Schedule;
+use crate::setup::{DEFAULT, GROUPS, NAMES, Place, Setup, Way};
 use crate::world::Unit;
-use backend::{Profile, sanitize};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lambda_otlp_forwarder::convert::{self, ConvertOptions};
 use lambda_otlp_forwarder::parking::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
-use lambda_otlp_forwarder::source::{Envelope, LogBatch, LogEvent};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use opentelemetry_proto::tonic::metrics::v1::{
-    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
-};
-use opentelemetry_proto::tonic::resource::v1::Resource;
-use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use serde_json::json;
-use wire::{Logs, Metrics, Request, Signal as _, Traces};
-
-/// When every schedule begins, in milliseconds since the Unix epoch.
-pub(crate) const BEGAN_MS: u64 = 1_790_000_000_000;
+use lambda_otlp_forwarder::source::{Envelope, LogBatch, LogEvent, SourceLimits};
+use serde_json::{Value, json};
+use wire::Request;
 
 /// The forwarder's own log group.
 pub(crate) const OWN_LOG_GROUP: &str = "/aws/lambda/forwarder";
+
+const ACCOUNT: &str = "123456789012";
 
 /// Makes telemetry; no mark twice.
 pub(crate) struct Maker {
     serial: u64,
     pub(crate) random: Random,
+    pub(crate) setup: Setup,
+    pub(crate) old_percent: usize,
+    has_many_batches: bool,
+    has_small_chunks: bool,
+    pub(crate) census: Census,
 }
 
 impl Maker {
-    pub(crate) fn new(random: Random) -> Self {
-        Self { serial: 0, random }
+    pub(crate) fn new(random: Random, schedule: &Schedule) -> Self {
+        Self {
+            serial: 0,
+            random,
+            setup: schedule.setup.clone(),
+            old_percent: schedule.old_percent,
+            has_many_batches: schedule.has_many_batches,
+            has_small_chunks: schedule.chunk_bytes < SourceLimits::default().chunk_bytes,
+            census: Census::default(),
+        }
     }
 
-    fn serial(&mut self) -> u64 {
+    pub(crate) fn serial(&mut self) -> u64 {
         self.serial += 1;
         self.serial
+    }
+
+    fn raw(&mut self) -> (String, Mark) {
+        let raw = format!("raw-{}", self.serial());
+        let mark = marks::at(DEFAULT, &marks::of_raw(raw.as_bytes()));
+        (raw, mark)
     }
 
     /// What a subscription delivers.
     pub(crate) fn subscription(&mut self) -> (String, Unit) {
         if self.random.percent(3) {
-            let raw = format!("raw-{}", self.serial());
+            let (raw, mark) = self.raw();
             let event = match self.random.below(2) {
                 0 => json!({"awslogs": {"data": format!("!{raw}!")}}),
                 _ => json!({"deliveryStreamArn": "arn", "records": [raw]}),
             };
-            return (event.to_string(), unit(vec![marks::of_raw(raw.as_bytes())]));
+            return (event.to_string(), unit(vec![mark]));
         }
         let (data, unit) = self.delivery();
-        (json!({"awslogs": {"data": STANDARD.encode(data)}}).to_string(), unit)
+        // What Lambda keeps of a broken event is its text.
+        let event = match unit.marks.first().filter(|_| unit.is_broken) {
+            Some(mark) => {
+                let raw = mark.rsplit(' ').next().unwrap();
+                json!({"awslogs": {"data": STANDARD.encode(data)}, "note": format!("raw-{raw}")})
+            }
+            None => json!({"awslogs": {"data": STANDARD.encode(data)}}),
+        };
+        (event.to_string(), unit)
     }
 
     /// What CloudWatch Logs puts into a subscription's event or into a Kinesis record: mostly one object.
-    ///
-    /// Not more than two, and no small chunks: the third batch waits on another thread until the first is delivered, and
-    /// meanwhile tokio's paused clock stands still.
     fn delivery(&mut self) -> (Vec<u8>, Unit) {
         let mut unit = unit(Vec::new());
-        let objects = if self.random.percent(30) { 2 } else { 1 };
+        let objects = match self.has_many_batches {
+            true => self.random.between(2, 5),
+            false if self.random.percent(30) => 2,
+            false => 1,
+        };
         let text: String = (0..objects).map(|_| self.object(&mut unit)).collect();
-        (gzip(text.as_bytes()), unit)
+        if unit.batches > 2 {
+            self.census.met("event: more than two batches");
+        }
+        if !self.random.percent(6) {
+            return (gzip("", text.as_bytes()), unit);
+        }
+        let (raw, mark) = self.raw();
+        unit.break_down(mark);
+        (self.broken(&raw, &text), unit)
+    }
+
+    /// A delivery that cannot be read to its end. What stands for it is the name in gzip's header (RFC 1952, 2.3).
+    fn broken(&mut self, raw: &str, text: &str) -> Vec<u8> {
+        let whole = gzip(raw, text.as_bytes());
+        let content = whole.len() - 8 - text.len();
+        let flipped = |at: usize, bits: u8| {
+            let mut data = whole.clone();
+            data[at] ^= bits;
+            data
+        };
+        match self.random.below(5) {
+            0 => {
+                self.census.met("event: gzip truncated");
+                whole[..self.random.between(content, whole.len() - 9)].to_vec()
+            }
+            1 => {
+                self.census.met("event: gzip truncated in its trailer");
+                whole[..whole.len() - self.random.between(1, 8)].to_vec()
+            }
+            2 => {
+                self.census.met("event: gzip with a wrong trailer");
+                flipped(whole.len() - self.random.between(1, 8), 0x55)
+            }
+            3 => {
+                self.census.met("event: gzip corrupted");
+                // The block's type.
+                flipped(content - 5, 6)
+            }
+            _ => {
+                self.census.met("event: garbage behind the JSON");
+                let garbage = *self.random.pick(&["garbage", "}", "{\"logGroup\":", "[1]"]);
+                gzip(raw, format!("{text}{garbage}").as_bytes())
+            }
+        }
+    }
+
+    /// A log group that routes may tell from others.
+    fn place(&mut self) -> Place {
+        let kind = *self.random.pick(&GROUPS);
+        let function = format!("{kind}{}", self.serial());
+        Place {
+            account: ACCOUNT,
+            log_group: format!("/aws/lambda/{function}"),
+            log_stream: "2026/09/21/[$LATEST]abc".to_owned(),
+            function: Some(function),
+        }
     }
 
     /// The log events of one log stream.
     fn object(&mut self, unit: &mut Unit) -> String {
-        let serial = self.serial();
         let is_own = self.random.percent(3);
         let is_control = self.random.percent(3);
-        let log_group =
-            if is_own { OWN_LOG_GROUP.to_owned() } else { format!("/aws/lambda/fn{serial}") };
-        let envelope = Envelope {
-            owner: "123456789012".to_owned(),
-            log_group: log_group.clone(),
-            log_stream: "2026/09/21/[$LATEST]abc".to_owned(),
-            ..Envelope::default()
-        };
+        let mut place = self.place();
+        if is_own {
+            OWN_LOG_GROUP.clone_into(&mut place.log_group);
+            place.function = Some("forwarder".to_owned());
+        }
+        let course = self.course(place);
         let mut made = self::unit(Vec::new());
-        let count = *self.random.pick(&[1, 2, 4, 8, 14]);
+        let counts = if self.has_many_batches { [1, 1, 2, 3, 4] } else { [1, 2, 4, 8, 14] };
+        let count = *self.random.pick(&counts);
+        // A small chunk holds at least one log event.
+        made.batches = if self.has_small_chunks { count } else { 1 };
         let events: Vec<_> = (0..count)
             .map(|number| {
                 // Lambda reports once, at the end.
                 let is_last = number + 1 == count;
                 let id = self.serial();
-                self.log_event(format!("{id:056}"), is_last, &envelope, &mut made)
+                let age = self.age();
+                self.log_event(format!("{id:056}"), age, is_last, &course, &mut made)
             })
             .map(|LogEvent { id, timestamp_ms, message }| {
                 json!({"id": id, "timestamp": timestamp_ms, "message": message})
             })
             .collect();
         if !is_own && !is_control {
-            unit.marks.extend(made.marks);
-            unit.dropped += made.dropped;
+            self.count_ways(&course);
+            unit.take(made);
+        } else {
+            unit.batches += made.batches;
         }
         let message_type = if is_control { "CONTROL_MESSAGE" } else { "DATA_MESSAGE" };
-        json!({"messageType": message_type, "owner": envelope.owner, "logGroup": log_group,
-            "logStream": envelope.log_stream, "subscriptionFilters": ["f"], "logEvents": events})
-        .to_string()
+        let Place { log_group, log_stream, .. } = &course.place;
+        // In the order in which CloudWatch Logs writes them.
+        format!(
+            r#"{{"messageType":"{message_type}","owner":"{ACCOUNT}","logGroup":"{log_group}","logStream":"{log_stream}","subscriptionFilters":["f"],"logEvents":{}}}"#,
+            Value::from(events)
+        )
+    }
+
+    fn count_ways(&mut self, course: &Course) {
+        let Place { log_group, .. } = &course.place;
+        if self.setup.service(&course.place).is_some() {
+            self.census.met("rule: service named");
+        }
+        match course.ways.len() {
+            1 => {}
+            2 => self.census.met("destination: two"),
+            _ => self.census.met("destination: all three"),
+        }
+        if log_group.contains("/lake-") && self.setup.routes {
+            self.census.met("stream: of a route");
+        }
+        if course.ways.iter().any(|way| way.destination != DEFAULT && way.stream.is_some()) {
+            self.census.met("stream: of a destination");
+        }
     }
 
     fn log_event(
         &mut self,
         id: String,
+        age: Age,
         may_be_report: bool,
-        envelope: &Envelope,
+        course: &Course,
         unit: &mut Unit,
     ) -> LogEvent {
-        // Some are outside OpenObserve's ingest window: they are dead-lettered.
-        let age_ms = if self.random.percent(3) { 6 * 3_600_000 } else { 0 };
-        let timestamp_ms = i64::try_from(BEGAN_MS + self.serial - age_ms).unwrap();
         let kind = self.random.below(100);
-        let record = marks::of_event(&id);
         let message = match kind {
             0..35 => {
-                unit.marks.push(record);
+                let is_noise = self.random.percent(15);
+                self.owe_record(unit, course, (&id, age), &id, is_noise);
                 let padding = *self.random.pick(&[0, 0, 20, 400]);
-                format!("a line{}\n", " more".repeat(padding / 5))
+                let word = if is_noise { "chatter" } else { "a line" };
+                format!("{word} of bob@example.com{}\n", " more".repeat(padding / 5))
             }
             35..45 => {
-                unit.marks.push(record);
+                self.owe_record(unit, course, (&id, age), &id, false);
                 r#"{"level":"ERROR","message":"it failed","orderId":17}"#.to_owned()
             }
-            45..50 => {
-                unit.marks.extend([record, marks::of_line(&id)]);
-                r#"{"__otel_otlp_stdout":"0.1.0","source":"s","payload":"!"}"#.to_owned()
-            }
+            45..50 => self.broken_line(unit, course, (&id, age)),
             50..58 if may_be_report => {
-                unit.marks.push(record);
-                let message = "REPORT RequestId: 8f507cfc-0000-4697-b07a-ac58fc914c95\tDuration: 1.71 ms\t\
-                               Billed Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 60 MB\t\n";
-                let event = LogEvent { id: id.clone(), timestamp_ms, message: message.to_owned() };
-                unit.marks.extend(points_of(envelope, &event));
-                message.to_owned()
+                let Place { log_group, log_stream, .. } = &course.place;
+                let envelope = Envelope {
+                    owner: ACCOUNT.to_owned(),
+                    log_group: log_group.clone(),
+                    log_stream: log_stream.clone(),
+                    ..Envelope::default()
+                };
+                self.report(unit, course, &envelope, (&id, age))
             }
-            _ => {
-                let request = self.request(unit);
-                line(&request)
-            }
+            _ => self.line(unit, course),
         };
-        LogEvent { id, timestamp_ms, message }
-    }
-
-    /// A request of any signal.
-    fn request(&mut self, unit: &mut Unit) -> Request {
-        let items = self.random.between(1, 4);
-        match self.random.below(4) {
-            0 | 1 => {
-                let spans = (0..items).map(|_| {
-                    let span_id = self.serial().to_be_bytes().to_vec();
-                    unit.marks.push(marks::of_span(&span_id));
-                    let start = BEGAN_MS * 1_000_000;
-                    Span {
-                        trace_id: vec![7; 16],
-                        span_id,
-                        name: "work".to_owned(),
-                        start_time_unix_nano: start,
-                        end_time_unix_nano: start + 1000,
-                        ..Span::default()
-                    }
-                });
-                let spans = ScopeSpans { spans: spans.collect(), ..ScopeSpans::default() };
-                let scope_spans = vec![spans];
-                let resource = Some(resource());
-                let spans = ResourceSpans { resource, scope_spans, ..ResourceSpans::default() };
-                Request::encode::<Traces>(&Traces::request(vec![spans]))
-            }
-            2 => {
-                let points = (0..items).map(|_| self.point(unit)).collect();
-                let sum =
-                    Sum { data_points: points, aggregation_temporality: 1, is_monotonic: true };
-                let data = Some(metric::Data::Sum(sum));
-                let metrics = vec![Metric { name: "orders".to_owned(), data, ..Metric::default() }];
-                let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
-                let resource = Some(resource());
-                let metrics =
-                    ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
-                Request::encode::<Metrics>(&Metrics::request(vec![metrics]))
-            }
-            _ => {
-                let log_records = (0..items).map(|_| {
-                    let mark = format!("otlp {}", self.serial());
-                    unit.marks.push(mark.clone());
-                    LogRecord {
-                        time_unix_nano: BEGAN_MS * 1_000_000,
-                        severity_text: "INFO".to_owned(),
-                        attributes: vec![attribute(MARK, &mark)],
-                        ..LogRecord::default()
-                    }
-                });
-                let log_records = log_records.collect();
-                let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
-                let resource = Some(resource());
-                let logs = ResourceLogs { resource, scope_logs, ..ResourceLogs::default() };
-                Request::encode::<Logs>(&Logs::request(vec![logs]))
-            }
-        }
-    }
-
-    fn point(&mut self, unit: &mut Unit) -> NumberDataPoint {
-        let mark = format!("otlp {}", self.serial());
-        // OpenObserve cannot store it: the forwarder drops and counts it.
-        let is_number = !self.random.percent(10);
-        if is_number {
-            unit.marks.push(mark.clone());
-        } else {
-            unit.dropped += 1;
-        }
-        NumberDataPoint {
-            attributes: vec![attribute(MARK, &mark)],
-            time_unix_nano: BEGAN_MS * 1_000_000,
-            value: Some(number_data_point::Value::AsDouble(if is_number { 1.0 } else { f64::NAN })),
-            ..NumberDataPoint::default()
-        }
+        LogEvent { id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), message }
     }
 
     /// A Kinesis record, its sequence number first.
     pub(crate) fn kinesis_record(&mut self) -> (String, String, Unit) {
         let sequence_number = format!("49{:020}", self.serial());
+        let age = self.age();
         let (data, unit) = match self.random.below(10) {
             0..6 => self.delivery(),
-            6..9 => self.raw_lines(&sequence_number),
+            6..9 => self.raw_lines(&sequence_number, age),
             _ => {
-                let data = [b"\xff", format!("raw-{}", self.serial()).as_bytes()].concat();
-                let mark = marks::of_raw(&data);
-                (data, unit(vec![mark]))
+                let (raw, mark) = self.raw();
+                ([b"\xff", raw.as_bytes()].concat(), unit(vec![mark]))
             }
         };
         let record = json!({
             "kinesis": {"sequenceNumber": sequence_number, "data": STANDARD.encode(data),
-                "approximateArrivalTimestamp": 1_790_000_000.123},
+                "approximateArrivalTimestamp": age.time_ms() / 1000},
             "eventSource": "aws:kinesis",
             "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
             "awsRegion": "eu-west-1",
@@ -239,15 +262,16 @@ impl Maker {
         (sequence_number, record.to_string(), unit)
     }
 
-    fn raw_lines(&mut self, sequence_number: &str) -> (Vec<u8>, Unit) {
+    fn raw_lines(&mut self, sequence_number: &str, age: Age) -> (Vec<u8>, Unit) {
         let mut unit = unit(Vec::new());
         let mut text = String::new();
+        let course = self.course(nowhere("logs"));
         for number in 0..self.random.between(1, 3) {
             let id = match number {
                 0 => sequence_number.to_owned(),
                 _ => format!("{sequence_number}-{number}"),
             };
-            let event = self.log_event(id, false, &Envelope::default(), &mut unit);
+            let event = self.log_event(id, age, false, &course, &mut unit);
             text.push_str(event.message.trim_end());
             text.push('\n');
         }
@@ -258,41 +282,51 @@ impl Maker {
     pub(crate) fn message(&mut self) -> (String, Unit) {
         let mut unit = unit(Vec::new());
         let id = format!("{:056}", self.serial());
+        let age = self.age();
+        let course = self.course(nowhere(""));
+        let mut way = Way { destination: DEFAULT, stream: None };
         let content = match self.random.below(12) {
             0..5 => {
-                let mut request = self.request(&mut unit);
-                // What is parked was sanitized before.
-                while unit.dropped > 0 {
-                    unit = self::unit(Vec::new());
-                    request = self.request(&mut unit);
-                }
-                Content::Request(request)
+                // Rules, routes and the destination's wishes were followed before.
+                let destination = self.random.below(self.setup.destinations());
+                let has_stream = self.random.percent(50);
+                way = Way { destination, stream: has_stream.then(|| "parked".to_owned()) };
+                let ways = vec![way.clone()];
+                let course = Course { ways, is_ruled: false, ..course };
+                Content::Request(self.request(&mut unit, &course))
             }
             5 => {
-                let line = "{\"__otel_otlp_stdout\":\"0.1.0\",\"payload\":\"!\"}".to_owned();
-                unit.marks.extend([marks::of_event(&id), marks::of_line(&id)]);
-                Content::Line { event_id: id, timestamp_ms: 1_790_000_000_000, line }
+                let line = self.broken_line(&mut unit, &course, (&id, age));
+                content_of_line(id, age, line)
             }
             6 => {
-                let request = self.request(&mut unit);
-                let line = line(&request);
-                Content::Line { event_id: id, timestamp_ms: 1_790_000_000_000, line }
+                let line = self.line(&mut unit, &course);
+                content_of_line(id, age, line)
             }
             7 => {
-                let envelope = Envelope { log_group: "/g".to_owned(), ..Envelope::default() };
-                let event = self.log_event(id, false, &envelope, &mut unit);
+                let course = {
+                    let place = self.place();
+                    self.course(place)
+                };
+                let envelope = Envelope {
+                    owner: ACCOUNT.to_owned(),
+                    log_group: course.place.log_group.clone(),
+                    log_stream: course.place.log_stream.clone(),
+                    ..Envelope::default()
+                };
+                let event = self.log_event(id, age, true, &course, &mut unit);
                 Content::Events(LogBatch { envelope, events: vec![event] })
             }
             8 => {
-                let raw = format!("raw-{}", self.serial()).into_bytes();
-                unit.marks.push(marks::of_raw(&raw));
-                Content::Raw(raw)
+                let (raw, mark) = self.raw();
+                unit.marks.push(mark);
+                Content::Raw(raw.into_bytes())
             }
             9 => {
                 let text = *self.random.pick(&["what is this? ", "{\"requestPayload\":7}", "{} "]);
-                let body = format!("{text} raw-{}", self.serial());
-                unit.marks.push(marks::of_raw(body.as_bytes()));
-                return (body, unit);
+                let (raw, mark) = self.raw();
+                unit.marks.push(mark);
+                return (format!("{text} {raw}"), unit);
             }
             _ => {
                 let (event, unit) = self.subscription();
@@ -305,8 +339,8 @@ impl Maker {
             _ => 1,
         };
         let parked = Parked {
-            destination: "default".to_owned(),
-            stream: None,
+            destination: NAMES[way.destination].to_owned(),
+            stream: way.stream,
             content,
             items,
             oldest_unix_nano: BEGAN_MS * 1_000_000,
@@ -322,24 +356,35 @@ impl Maker {
     }
 }
 
+fn content_of_line(event_id: String, age: Age, line: String) -> Content {
+    Content::Line { event_id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), line }
+}
+
+/// Where a log stream is that no route knows.
+fn nowhere(log_stream: &str) -> Place {
+    let log_stream = log_stream.to_owned();
+    Place { account: "", log_group: String::new(), log_stream, function: None }
+}
+
 /// The request as an OTLP line, as a function's exporter writes it.
-fn line(request: &Request) -> String {
+pub(crate) fn line(request: &Request) -> String {
     format!(
         r#"{{"__otel_otlp_stdout":"0.1.0","source":"checkout","endpoint":"{}","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","payload":"{}","base64":true}}"#,
         request.kind().path(),
-        STANDARD.encode(gzip(request.bytes()))
+        STANDARD.encode(gzip("", request.bytes()))
     )
 }
 
 /// One gzip member of one stored block (RFC 1951, 3.2.4): a compressor's tables would take most of a schedule's time.
-fn gzip(bytes: &[u8]) -> Vec<u8> {
+fn gzip(name: &str, bytes: &[u8]) -> Vec<u8> {
     let length = u16::try_from(bytes.len()).expect("a delivery of a schedule is small");
     let mut crc = flate2::Crc::new();
     crc.update(bytes);
-    let head = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1];
+    let (flags, end) = if name.is_empty() { (0, &[][..]) } else { (8, &[0][..]) };
+    let head = [&[0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 0xff], name.as_bytes(), end].concat();
     let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
     let tail = [crc.sum().to_le_bytes(), u32::from(length).to_le_bytes()].concat();
-    [head.as_slice(), &lengths, bytes, &tail].concat()
+    [&head, &[1][..], &lengths, bytes, &tail].concat()
 }
 
 /// The record that Lambda writes of an event whose invocations failed.
@@ -351,27 +396,4 @@ pub(crate) fn on_failure_record(event: &str) -> String {
 
 fn unit(marks: Vec<Mark>) -> Unit {
     Unit { marks, deliveries: 1, ..Unit::default() }
-}
-
-fn attribute(key: &str, value: &str) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Any::StringValue(value.to_owned())) });
-    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
-}
-
-fn resource() -> Resource {
-    let attributes = vec![attribute("service.name", "checkout")];
-    Resource { attributes, ..Resource::default() }
-}
-
-/// The marks of the data points that Lambda's report becomes. What it becomes is `platform`'s to test.
-fn points_of(envelope: &Envelope, event: &LogEvent) -> Vec<Mark> {
-    let options = ConvertOptions::default();
-    let events = std::slice::from_ref(event);
-    let window = convert::Window::default();
-    let converted = convert::convert(envelope, events, window, &options, None, 1);
-    let sanitized = converted.requests.into_iter().filter_map(|request| {
-        sanitize(Profile::OpenObserve, request, &converted.service_name).request
-    });
-    let marks: Vec<_> = sanitized.flat_map(|request| marks::of_request(&request)).collect();
-    marks.into_iter().filter(|mark| mark.starts_with("point ")).collect()
 }

@@ -5,14 +5,40 @@ use simulator::queue::{Batch, MAX_BATCH, Refusal};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
-/// A queue in memory; what it answers is scripted at the simulator's queue.
+/// A queue in memory, asked by `A`.
 #[derive(Clone, Debug)]
-pub(crate) struct MemoryQueue(pub(crate) simulator::queue::Queue);
+pub(crate) struct MemoryQueue<A> {
+    pub(crate) queue: simulator::queue::Queue,
+    pub(crate) asks: A,
+}
 
-impl MemoryQueue {
+/// How a request comes to the queue: what goes before it, and who watches.
+pub(crate) trait Asks: Send + Sync {
+    /// Sends one batch.
+    fn send(
+        &self,
+        queue: &simulator::queue::Queue,
+        batch: &[String],
+        delay: Duration,
+    ) -> impl Future<Output = Batch> + Send;
+
+    /// Hides a message. A refusal of status 0 stands for no answer.
+    fn postpone(
+        &self,
+        queue: &simulator::queue::Queue,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
+impl<A> MemoryQueue<A> {
+    fn name(&self) -> String {
+        self.queue.name().to_owned()
+    }
+
     fn refused(&self, refusal: Refusal) -> QueueError {
         QueueError::Refused {
-            queue: self.0.name().to_owned(),
+            queue: self.name(),
             code: refusal.code,
             text: refusal.message,
             hint: String::new(),
@@ -20,12 +46,15 @@ impl MemoryQueue {
     }
 
     fn no_answer(&self) -> QueueError {
-        let queue = self.0.name().to_owned();
-        QueueError::NoAnswer { queue, text: "scripted".to_owned(), ambiguous: true }
+        QueueError::NoAnswer { queue: self.name(), text: "scripted".to_owned(), ambiguous: true }
+    }
+
+    fn late(&self) -> QueueError {
+        QueueError::Deadline { queue: self.name() }
     }
 }
 
-impl Queue for MemoryQueue {
+impl<A: Asks> Queue for MemoryQueue<A> {
     async fn send(
         &self,
         messages: Vec<Message>,
@@ -36,13 +65,10 @@ impl Queue for MemoryQueue {
         let mut results = Vec::new();
         for batch in bodies.chunks(MAX_BATCH) {
             if Instant::now() >= deadline {
-                let queue = self.0.name().to_owned();
-                results.extend(
-                    batch.iter().map(|_| Err(QueueError::Deadline { queue: queue.clone() })),
-                );
+                results.extend(batch.iter().map(|_| Err(self.late())));
                 continue;
             }
-            match self.0.send_batch(batch, delay) {
+            match self.asks.send(&self.queue, batch, delay).await {
                 Batch::Answered(answers) => results.extend(
                     answers
                         .into_iter()
@@ -67,7 +93,10 @@ impl Queue for MemoryQueue {
         delay: Duration,
         deadline: Instant,
     ) -> Result<(), QueueError> {
-        match self.0.postpone(receipt_handle, delay) {
+        if Instant::now() >= deadline {
+            return Err(self.late());
+        }
+        match self.asks.postpone(&self.queue, receipt_handle, delay).await {
             Err(refusal) if refusal.status == 0 => {
                 sleep_until(deadline).await;
                 Err(self.no_answer())

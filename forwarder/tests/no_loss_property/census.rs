@@ -1,0 +1,96 @@
+//! How often each fault and each feature was met: a property that never meets one shows nothing about it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Counts by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Census(BTreeMap<&'static str, usize>);
+
+/// What every run of some thousand schedules meets.
+const ALL: &[&str] = &[
+    "backend: 400",
+    "backend: 401",
+    "backend: 403",
+    "backend: 404",
+    "backend: 413",
+    "backend: 429",
+    "backend: 500",
+    "backend: 502",
+    "backend: 503",
+    "backend: HTML page",
+    "backend: hangs",
+    "backend: nothing written",
+    "backend: rejects some",
+    "backend: reset after the body",
+    "backend: reset before the body",
+    "backend: slow",
+    "destination: all three",
+    "destination: audit",
+    "destination: default",
+    "destination: lake",
+    "destination: two",
+    "event: broken",
+    "event: delivered in parts",
+    "event: garbage behind the JSON",
+    "event: gzip corrupted",
+    "event: gzip truncated",
+    "event: gzip truncated in its trailer",
+    "event: gzip with a wrong trailer",
+    "event: more than two batches",
+    "kill",
+    "old: dead-lettered",
+    "old: dropped",
+    "old: out of the window while it waited",
+    "old: restamped",
+    "panic: after a request was answered",
+    "panic: before a request was sent",
+    "queue: hangs",
+    "queue: loses",
+    "queue: refuses",
+    "queue: refuses some",
+    "queue: swallows",
+    "rule: added",
+    "rule: dropped",
+    "rule: kept",
+    "rule: redacted",
+    "rule: renamed",
+    "rule: sampled out",
+    "rule: service named",
+    "secret: fails",
+    "secret: hangs",
+    "stream: of a destination",
+    "stream: of a route",
+];
+
+impl Census {
+    pub(crate) fn met(&mut self, what: &'static str) {
+        self.met_often(what, 1);
+    }
+
+    pub(crate) fn met_often(&mut self, what: &'static str, times: usize) {
+        if times > 0 {
+            *self.0.entry(what).or_default() += times;
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (what, times) in &other.0 {
+            self.met_often(what, *times);
+        }
+    }
+
+    /// Everything there is was met.
+    pub(crate) fn check(&self) {
+        let missing: Vec<_> = ALL.iter().filter(|what| !self.0.contains_key(**what)).collect();
+        assert!(missing.is_empty(), "never met: {missing:?}\n{self}");
+        let unnamed: Vec<_> = self.0.keys().filter(|what| !ALL.contains(what)).collect();
+        assert!(unnamed.is_empty(), "in no list: {unnamed:?}");
+    }
+}
+
+impl fmt::Display for Census {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|(what, times)| writeln!(f, "{times:>9} {what}"))
+    }
+}

@@ -1,0 +1,123 @@
+//! Lets the paused clock go on while the reader of an event waits for the forwarder.
+//!
+//! An event is read on a thread of its own, and while such a thread runs tokio's paused clock stands still: reading takes no
+//! time, whatever the machine does. But of an event that makes more than two batches the third waits until the first is
+//! delivered, which takes time. So time goes on by steps as soon as all invocations wait for the world outside and none for
+//! its reader. A step is a millisecond, as fine as tokio's timers: whether a timer is met by steps, or by tokio's own leap
+//! once the reader is done, comes to the same.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// The clock of a schedule.
+#[derive(Clone, Default)]
+pub(crate) struct Clock(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    /// Invocations that are not waiting for the world outside.
+    inside: usize,
+    /// Invocations that are, and whose reader may wait for them.
+    blocking: usize,
+    /// Whether a reader had to wait.
+    stepped: bool,
+}
+
+impl Clock {
+    /// Whether there was an event whose reader had to wait for a delivery.
+    pub(crate) fn has_stepped(&self) -> bool {
+        self.0.state.lock().unwrap().stepped
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.0.state.lock().unwrap());
+        self.0.changed.notify_one();
+    }
+
+    fn has_to_step(&self) -> bool {
+        let mut state = self.0.state.lock().unwrap();
+        let has_to_step = state.inside == 0 && state.blocking > 0;
+        state.stepped |= has_to_step;
+        has_to_step
+    }
+
+    /// Steps for as long as the runtime lives.
+    pub(crate) async fn run(self) {
+        loop {
+            while self.has_to_step() {
+                tokio::time::advance(Duration::from_millis(1)).await;
+            }
+            self.0.changed.notified().await;
+        }
+    }
+}
+
+/// What an environment waits for.
+#[derive(Clone)]
+pub(crate) struct Waiting {
+    clock: Clock,
+    state: Arc<Mutex<Invocation>>,
+}
+
+#[derive(Default)]
+struct Invocation {
+    /// Whether its event makes so many batches that their reader has to wait.
+    blocks: bool,
+    /// Requests to the world outside.
+    requests: usize,
+}
+
+impl Waiting {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, state: Arc::default() }
+    }
+
+    /// An invocation lasts as long as the answer lives.
+    pub(crate) fn invocation(&self, blocks: bool) -> impl Drop + use<> {
+        *self.state.lock().unwrap() = Invocation { blocks, requests: 0 };
+        self.clock.change(|clock| clock.inside += 1);
+        let clock = self.clock.clone();
+        OnDrop(move || clock.change(|clock| clock.inside -= 1))
+    }
+
+    /// A request to the world outside lasts as long as the answer lives.
+    pub(crate) fn request(&self) -> impl Drop + Send + use<> {
+        self.count(|requests| *requests += 1);
+        let own = self.clone();
+        OnDrop(move || own.count(|requests| *requests -= 1))
+    }
+
+    fn count(&self, change: impl FnOnce(&mut usize)) {
+        let mut invocation = self.state.lock().unwrap();
+        let was_inside = invocation.requests == 0;
+        change(&mut invocation.requests);
+        let is_inside = invocation.requests == 0;
+        let blocks = usize::from(invocation.blocks);
+        self.clock.change(|clock| match (was_inside, is_inside) {
+            (true, false) => {
+                clock.inside -= 1;
+                clock.blocking += blocks;
+            }
+            (false, true) => {
+                clock.inside += 1;
+                clock.blocking -= blocks;
+            }
+            _ => {}
+        });
+    }
+}
+
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        self.0();
+    }
+}
