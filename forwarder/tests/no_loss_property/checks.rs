@@ -177,7 +177,7 @@ impl World {
                 None => found.time_unix_nano == fact.age.unix_nano(),
                 Some(original) => {
                     self.census.met("old: restamped");
-                    original == fact.age.text() && old_records == OldRecords::Restamp
+                    *original == fact.age.text() && old_records == OldRecords::Restamp
                 }
             };
             if !is_right {

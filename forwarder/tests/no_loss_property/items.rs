@@ -19,46 +19,49 @@ use wire::{Logs, Metrics, Request, Signal as _, SignalKind, Traces};
 /// When every schedule begins, in milliseconds since the Unix epoch.
 pub(crate) const BEGAN_MS: u64 = 1_790_000_000_000;
 
-/// How old something is when the schedule begins: within the ingest window, outside soon, outside, or too far ahead.
+/// How old something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Age {
     Fresh,
-    /// It leaves the window after one of so many minutes.
-    Aging1,
-    Aging3,
-    Aging20,
+    /// It leaves the ingest window so many seconds after the schedule's beginning.
+    Aging(u64),
+    /// It left the window an hour before.
     Old,
+    /// It is too far ahead.
     Ahead,
 }
+
+/// What is this old at the beginning is at the window's end.
+const WINDOW_MS: u64 = 5 * 3_600_000;
 
 impl Age {
     pub(crate) fn time_ms(self) -> u64 {
         match self {
             Self::Fresh => BEGAN_MS,
-            Self::Aging1 => BEGAN_MS - 299 * 60_000,
-            Self::Aging3 => BEGAN_MS - 297 * 60_000,
-            Self::Aging20 => BEGAN_MS - 280 * 60_000,
-            Self::Old => BEGAN_MS - 6 * 3_600_000,
+            Self::Aging(seconds) => BEGAN_MS - WINDOW_MS + seconds * 1000,
+            Self::Old => BEGAN_MS - WINDOW_MS - 3_600_000,
             Self::Ahead => BEGAN_MS + 25 * 3_600_000,
         }
     }
 
     /// The time as an attribute says it.
-    pub(crate) fn text(self) -> &'static str {
+    pub(crate) fn text(self) -> String {
         match self {
-            Self::Fresh => "2026-09-21T14:13:20.000000000Z",
-            Self::Aging1 => "2026-09-21T09:14:20.000000000Z",
-            Self::Aging3 => "2026-09-21T09:16:20.000000000Z",
-            Self::Aging20 => "2026-09-21T09:33:20.000000000Z",
-            Self::Old => "2026-09-21T08:13:20.000000000Z",
-            Self::Ahead => "2026-09-22T15:13:20.000000000Z",
+            Self::Fresh => "2026-09-21T14:13:20.000000000Z".to_owned(),
+            Self::Aging(seconds) => {
+                let of_day = 9 * 3600 + 13 * 60 + 20 + seconds;
+                let (hours, minutes) = (of_day / 3600, of_day / 60 % 60);
+                format!("2026-09-21T{hours:02}:{minutes:02}:{:02}.000000000Z", of_day % 60)
+            }
+            Self::Old => "2026-09-21T08:13:20.000000000Z".to_owned(),
+            Self::Ahead => "2026-09-22T15:13:20.000000000Z".to_owned(),
         }
     }
 
     /// Whether what has this time leaves the window while the schedule runs.
     pub(crate) fn is_aging(time_unix_nano: u64) -> bool {
-        let aging = [Self::Aging1, Self::Aging3, Self::Aging20];
-        aging.iter().any(|age| age.unix_nano() == time_unix_nano)
+        let old = Self::Aging(0).unix_nano();
+        (old..Self::Fresh.unix_nano()).contains(&time_unix_nano)
     }
 
     pub(crate) fn unix_nano(self) -> u64 {
@@ -130,7 +133,15 @@ impl Maker {
         if !self.random.percent(self.old_percent) {
             return Age::Fresh;
         }
-        *self.random.pick(&[Age::Aging1, Age::Aging3, Age::Aging20, Age::Old, Age::Old, Age::Ahead])
+        match self.random.below(6) {
+            0..4 => {
+                // Soon after it comes, or while it waits.
+                let soon = *self.random.pick(&[60, 60, 1200]);
+                Age::Aging(self.start.as_secs() + self.random.next() % soon)
+            }
+            4 => Age::Old,
+            _ => Age::Ahead,
+        }
     }
 
     /// Notes what is owed for an item: one fate at each destination that it goes to.

@@ -92,6 +92,7 @@ async fn live(world: &Shared, schedule: &Schedule, mut maker: Maker) {
         let environment = &forwarders[number % forwarders.len()];
         let start = maker.random.time(Duration::from_mins(20));
         let start = if maker.random.percent(50) { start / 20 } else { start };
+        maker.start = start;
         sources.push(source(world, environment, start, schedule, &retry, &mut maker));
     }
     world.lock().census.add(&maker.census);

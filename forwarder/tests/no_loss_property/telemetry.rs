@@ -12,6 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::parking::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
 use lambda_otlp_forwarder::source::{Envelope, LogBatch, LogEvent, SourceLimits};
 use serde_json::{Value, json};
+use std::time::Duration;
 use wire::Request;
 
 /// The forwarder's own log group.
@@ -25,6 +26,8 @@ pub(crate) struct Maker {
     pub(crate) random: Random,
     pub(crate) setup: Setup,
     pub(crate) old_percent: usize,
+    /// When what is made now will come.
+    pub(crate) start: Duration,
     has_many_batches: bool,
     has_small_chunks: bool,
     pub(crate) census: Census,
@@ -37,6 +40,7 @@ impl Maker {
             random,
             setup: schedule.setup.clone(),
             old_percent: schedule.old_percent,
+            start: Duration::ZERO,
             has_many_batches: schedule.has_many_batches,
             has_small_chunks: schedule.chunk_bytes < SourceLimits::default().chunk_bytes,
             census: Census::default(),
