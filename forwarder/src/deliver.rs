@@ -70,13 +70,23 @@ pub(crate) struct Delivered {
 /// When things are, and have to be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
-    /// The time of the delivery.
-    pub(crate) now_unix_nano: u64,
+    /// The time of the invocation.
+    pub(crate) observed_unix_nano: u64,
+    /// When that was read.
+    pub(crate) observed_at: Instant,
     /// Whether there is a queue for what is not taken: without one it is no use to leave a destination
     /// alone, since whoever invoked the forwarder tries again.
     pub(crate) has_retry_queue: bool,
     /// How often this was delivered, this time included.
     pub(crate) attempt: u32,
+}
+
+impl Times {
+    /// The time: an invocation may take longer than what a record has left of the ingest window.
+    fn now_unix_nano(&self) -> u64 {
+        let since = u64::try_from(self.observed_at.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.observed_unix_nano.saturating_add(since)
+    }
 }
 
 /// Requests that may be merged: of one destination, stream and signal.
@@ -125,7 +135,7 @@ pub(crate) async fn deliver<E: Export>(
     if times.has_retry_queue {
         for ((outlet, kind), verdict) in &delivered.verdicts {
             if let Some(outlet) = outlets.get(*outlet) {
-                outlet.breaker(*kind, |breaker| breaker.note(*verdict, times.now_unix_nano));
+                outlet.breaker(*kind, |breaker| breaker.note(*verdict, times.observed_unix_nano));
             }
         }
     }
@@ -151,7 +161,7 @@ fn admit<E>(outlets: &[Arc<Outlet<E>>], mut groups: Vec<Group>, times: Times) ->
     let mut admitted = Admitted { ready: VecDeque::new(), held: Vec::new() };
     for group in groups {
         let first = |outlet: &Arc<Outlet<E>>| {
-            outlet.breaker(group.kind, |breaker| breaker.admit(times.now_unix_nano))
+            outlet.breaker(group.kind, |breaker| breaker.admit(times.observed_unix_nano))
         };
         let asks = times.has_retry_queue && !admissions.contains_key(&group.lane());
         let asked = asks.then(|| outlets.get(group.outlet).map(first)).flatten();
@@ -225,7 +235,7 @@ async fn send<E: Export>(
     let Group { stream, requests, .. } = group;
     let origin = joined(&group.origin, &group.last_origin);
     for request in wire::merge(requests, outlet.max_request_bytes()) {
-        let sorted = outlet.policy().sort(request, times.now_unix_nano);
+        let sorted = outlet.policy().sort(request, times.now_unix_nano());
         let Sorted { send, keep, dropped, restamped } = sorted;
         let mut outcome = match send {
             None => Outcome::default(),

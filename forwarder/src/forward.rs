@@ -291,10 +291,11 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     pub(crate) async fn flush(&self, invocation: &Invocation, progress: &mut Progress) {
         let (outgoing, letters) = progress.take_waiting();
         let (began, longest) = (Instant::now(), self.options.patience);
+        let times = self.times(invocation, progress.began, 1);
         let Progress { patience, report, .. } = progress;
         let deadline = |lane| invocation.deadline.min(patience.deadline(lane, began, longest));
         let mut delivered =
-            deliver(&self.outlets, outgoing, self.times(invocation, 1), deadline).await;
+            deliver(&self.outlets, outgoing, times, deadline).await;
         patience.note(std::mem::take(&mut delivered.verdicts), began);
         let remainders = report.take_delivered(delivered, self.options.most_details);
         let rest = remainders.into_iter().filter_map(|rest| self.keep(rest, invocation));
@@ -302,9 +303,10 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         self.keep_all(keep, Duration::ZERO, invocation, report).await;
     }
 
-    pub(crate) fn times(&self, invocation: &Invocation, attempt: u32) -> Times {
+    pub(crate) fn times(&self, invocation: &Invocation, began: Instant, attempt: u32) -> Times {
         Times {
-            now_unix_nano: invocation.observed_unix_nano,
+            observed_unix_nano: invocation.observed_unix_nano,
+            observed_at: began,
             has_retry_queue: self.queues.retry.is_some(),
             attempt,
         }

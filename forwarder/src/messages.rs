@@ -11,7 +11,6 @@ use crate::placing::Keep;
 use crate::progress::Progress;
 use crate::records::bury_record;
 use crate::redrive::{Next, Receipt, decide};
-use crate::report::Report;
 use crate::source::{Event, HandOn, LogBatch, LogEvent, QueueBody, QueueMessage};
 use backend::{Fate, Outcome, Reason};
 use std::sync::Arc;
@@ -123,10 +122,10 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     ) {
         let whole = request.items();
         let kind = request.kind();
-        let report = &mut progress.report;
-        report.account.add(&parked.destination, Ledger::of_items(kind, whole));
+        progress.report.account.add(&parked.destination, Ledger::of_items(kind, whole));
         let (outcome, policy) =
-            self.send_parked(message, &parked, request, invocation, report).await;
+            self.send_parked(message, &parked, request, invocation, progress).await;
+        let report = &mut progress.report;
         let accepted = outcome.accepted;
         let receipt = Receipt {
             message_id: &message.message_id,
@@ -184,7 +183,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         parked: &Parked,
         request: Request,
         invocation: &Invocation,
-        report: &mut Report,
+        progress: &mut Progress,
     ) -> (Outcome, Policy) {
         let named = |outlet: &Arc<Outlet<E>>| outlet.name() == parked.destination;
         let found = self.outlets.iter().position(named);
@@ -204,11 +203,11 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             request,
             origin: Arc::new(parked.origin.clone()),
         };
-        let times = self.times(invocation, message.receive_count());
+        let times = self.times(invocation, progress.began, message.receive_count());
         let delivered =
             deliver(&self.outlets, vec![outgoing], times, |_| invocation.deadline).await;
         let (accepted, retry_after) = (delivered.account.total.accepted, delivered.retry_after);
-        let remainders = report.take_delivered(delivered, self.options.most_details);
+        let remainders = progress.report.take_delivered(delivered, self.options.most_details);
         let parts = remainders.into_iter().map(|remainder| remainder.part).collect();
         (Outcome { accepted, parts, retry_after, ..Outcome::default() }, outlet.policy())
     }

@@ -18,6 +18,8 @@ use tokio::time::Instant;
 /// How far an invocation is.
 pub(crate) struct Progress {
     pub(crate) report: Report,
+    /// When the event began.
+    pub(crate) began: Instant,
     pub(crate) window: Window,
     /// Converted and not delivered yet.
     outgoing: Vec<Outgoing>,
@@ -34,6 +36,7 @@ impl Progress {
     pub(crate) fn new() -> Self {
         Self {
             report: Report::default(),
+            began: Instant::now(),
             window: Window::default(),
             outgoing: Vec::new(),
             outgoing_bytes: 0,

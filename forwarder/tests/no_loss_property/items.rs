@@ -366,7 +366,7 @@ fn points_of(
     let options =
         ConvertOptions { service_name: service_name.cloned(), ..ConvertOptions::default() };
     let events = std::slice::from_ref(event);
-    let converted = convert::convert(envelope, events, convert::Window::default(), &options, 1);
+    let converted = convert::convert(envelope, events, convert::Window::default(), &options, None, 1);
     let metrics = converted.requests.into_iter().filter(|it| it.kind() == SignalKind::Metrics);
     let sanitized = metrics.filter_map(|request| {
         sanitize(profile(destination), request, &converted.service_name).request
