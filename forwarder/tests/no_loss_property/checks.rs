@@ -147,7 +147,7 @@ impl World {
         }
         if self.schedule.setup.redacts {
             self.census.met("rule: redacted");
-            if body.windows(ADDRESS.len()).any(|text| text == ADDRESS.as_bytes()) {
+            if String::from_utf8_lossy(body).contains(ADDRESS) {
                 self.violated(format!("a request to {} was not redacted", NAMES[destination]));
             }
         }

@@ -158,7 +158,7 @@ impl Maker {
         }
         let course = self.course(place);
         let mut made = self::unit(Vec::new());
-        let counts = if self.has_many_batches { [1, 1, 2, 3, 4] } else { [1, 2, 4, 8, 14] };
+        let counts = if self.has_many_batches { [1, 1, 2, 3, 4] } else { [1, 2, 3, 6, 12] };
         let count = *self.random.pick(&counts);
         // A small chunk holds at least one log event.
         made.batches = if self.has_small_chunks { count } else { 1 };
