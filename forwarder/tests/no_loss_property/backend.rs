@@ -1,6 +1,6 @@
 //! An OpenObserve in memory that has a bad day, and the service that keeps its password.
 
-use crate::lambda::Current;
+use crate::current::Current;
 use crate::marks;
 use crate::schedule::{BackendFault, SecretFault};
 use crate::setup::{DEFAULT, DestinationId, profile};

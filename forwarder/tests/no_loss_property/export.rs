@@ -1,7 +1,7 @@
 //! What sends to a destination, as the forwarder is given it: the real client, and panics where the schedule has some.
 
 use crate::backend::{Backend, Service};
-use crate::lambda::Current;
+use crate::current::Current;
 use crate::schedule::Panic;
 use crate::world::Shared;
 use ::backend::Outcome;

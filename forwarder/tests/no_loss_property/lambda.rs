@@ -4,15 +4,14 @@
 //! sources. Numbers are those of `template.yaml`.
 
 use crate::backend::{Backend, OLD_PASSWORD, Service};
-use crate::clock::{Clock, Waiting};
+use crate::clock::Clock;
+use crate::current::Current;
 use crate::export::Sender;
 use crate::marks;
 use crate::queue::{EnvironmentQueue, Store};
-use crate::random::Random;
-use crate::schedule::{Phase, Schedule};
 use crate::setup::{DEFAULT, DestinationId};
 use crate::telemetry::{OWN_LOG_GROUP, on_failure_record};
-use crate::world::{InvocationId, Shared, Told, UnitId};
+use crate::world::{Shared, Told, UnitId};
 use ::backend::{Client, Destination};
 use futures_util::FutureExt as _;
 use lambda_otlp_forwarder::authorized::Authorized;
@@ -29,8 +28,8 @@ use serde_json::Value;
 use settings::SecretReference;
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -46,57 +45,6 @@ pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12);
 
 /// The queue drains within this time after the last fault, or something is stuck.
 const LONGEST_DRAIN: Duration = Duration::from_hours(1);
-
-/// The invocation that an environment runs, and the environment's own chance and time.
-///
-/// Reading an event takes another thread, and how long that takes is not for the schedule to say. Environments never act
-/// in the same millisecond, and none draws from another's chance: so the order of all that they do to each other comes
-/// from the seed alone.
-#[derive(Clone)]
-pub(crate) struct Current {
-    id: Arc<AtomicUsize>,
-    random: Arc<StdMutex<Random>>,
-    began: Instant,
-    slot: u64,
-    pub(crate) waiting: Waiting,
-}
-
-/// Most environments of a schedule.
-const SLOTS: u64 = 8;
-
-impl Current {
-    pub(crate) fn get(&self) -> InvocationId {
-        self.id.load(Ordering::Relaxed)
-    }
-
-    /// For what goes on beside the rest: `join!` polls in an order that no seed decides.
-    fn with_own_chance(&self) -> Self {
-        let random = Arc::new(StdMutex::new(Random::new(self.random().next())));
-        Self { random, ..self.clone() }
-    }
-
-    pub(crate) fn random(&self) -> MutexGuard<'_, Random> {
-        self.random.lock().unwrap()
-    }
-
-    /// What goes wrong now, if anything does.
-    pub(crate) fn draw<F: Copy>(
-        &self,
-        world: &Shared,
-        phases: impl Fn(&Schedule) -> &[Phase<F>],
-    ) -> Option<F> {
-        let world = world.lock();
-        Phase::draw(phases(&world.schedule), world.now(), &mut self.random())
-    }
-
-    /// Waits up to so long, to a millisecond that is the environment's own.
-    pub(crate) async fn wait(&self, most: Duration) {
-        let wanted = self.began.elapsed() + self.random().time(most);
-        let millis = u64::try_from(wanted.as_millis()).unwrap() + 1;
-        let rounds = millis.saturating_sub(self.slot).div_ceil(SLOTS);
-        sleep_until(self.began + Duration::from_millis(rounds * SLOTS + self.slot)).await;
-    }
-}
 
 type OurForwarder = Forwarder<Sender, EnvironmentQueue>;
 
@@ -172,13 +120,7 @@ impl Environment {
         retry: Option<&Store>,
         dead_letters: Option<&Store>,
     ) -> Self {
-        assert!(slot < SLOTS);
-        let current = {
-            let mut world = world.lock();
-            let random = Arc::new(StdMutex::new(Random::new(world.random.next())));
-            let waiting = Waiting::new(clock.clone());
-            Current { id: Arc::default(), random, began: world.began, slot, waiting }
-        };
+        let current = Current::new(world, clock, slot);
         let queue = |store: &Store| store.reached_by(current.with_own_chance(), world);
         let queues = Queues { retry: retry.map(queue), dead_letters: dead_letters.map(queue) };
         let service = Arc::new(Service { world: world.clone(), current: current.clone() });
@@ -254,7 +196,7 @@ impl Environment {
             // Not at once: another thread may just be reading the event.
             random.time(most) + Duration::from_millis(1)
         });
-        self.current.id.store(id, Ordering::Relaxed);
+        self.current.set(id);
         // As `handler` does it.
         let begin = Instant::now();
         let time = limit.saturating_sub(Duration::from_millis(500));

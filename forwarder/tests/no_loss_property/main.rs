@@ -21,6 +21,7 @@ mod census;
 mod checks;
 mod clock;
 mod counts;
+mod current;
 mod export;
 mod items;
 mod lambda;

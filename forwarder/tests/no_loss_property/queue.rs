@@ -1,6 +1,6 @@
 //! The simulator's queue as one environment reaches it.
 
-use crate::lambda::Current;
+use crate::current::Current;
 use crate::parking_support::{Asks, MemoryQueue};
 use crate::schedule::QueueFault;
 use crate::world::{QueueName, Shared, UnitId};

@@ -184,8 +184,7 @@ impl Setup {
         is_sampled_out.then_some("rule: sampled out")
     }
 
-    /// Whether the destination has an ingest window that the record is outside of at this time; and whether it may be
-    /// treated so, until `latest`.
+    /// Whether the destination has an ingest window that the record is outside of at this time.
     pub(crate) fn is_outside(
         destination: DestinationId,
         kind: SignalKind,
