@@ -294,8 +294,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let times = self.times(invocation, progress.began, 1);
         let Progress { patience, report, .. } = progress;
         let deadline = |lane| invocation.deadline.min(patience.deadline(lane, began, longest));
-        let mut delivered =
-            deliver(&self.outlets, outgoing, times, deadline).await;
+        let mut delivered = deliver(&self.outlets, outgoing, times, deadline).await;
         patience.note(std::mem::take(&mut delivered.verdicts), began);
         let remainders = report.take_delivered(delivered, self.options.most_details);
         let rest = remainders.into_iter().filter_map(|rest| self.keep(rest, invocation));

@@ -2,9 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "parking_support/at_once.rs"]
+mod at_once;
 mod parking_support;
 mod support;
 
+use at_once::AtOnce;
 use backend::{Answer, Client, Fate, HttpRequest, Outcome, Reason, Transport, TransportError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -81,7 +84,7 @@ struct Stack<E> {
     began: Instant,
     retry: Queue,
     dead_letters: Queue,
-    forwarder: Forwarder<E, MemoryQueue>,
+    forwarder: Forwarder<E, MemoryQueue<AtOnce>>,
 }
 
 impl<E: Export> Stack<E> {
@@ -92,8 +95,8 @@ impl<E: Export> Stack<E> {
     fn with(outlets: Vec<Outlet<E>>, options: Options) -> Self {
         let (retry, dead_letters) = (Queue::new("retry"), Queue::new("dead"));
         let queues = Queues {
-            retry: Some(MemoryQueue(retry.clone())),
-            dead_letters: Some(MemoryQueue(dead_letters.clone())),
+            retry: Some(MemoryQueue { queue: retry.clone(), asks: AtOnce }),
+            dead_letters: Some(MemoryQueue { queue: dead_letters.clone(), asks: AtOnce }),
         };
         let outlets = outlets.into_iter().map(Arc::new).collect();
         let forwarder = Forwarder::new(outlets, queues, options);
@@ -271,7 +274,10 @@ async fn a_line_that_comes_out_of_the_queue_stays_there_without_a_queue_for_dead
     let mut stack = Stack::new(Backend(takes));
     stack.forwarder = Forwarder::new(
         vec![Arc::new(outlet("default", Backend(takes)))],
-        Queues { retry: Some(MemoryQueue(stack.retry.clone())), dead_letters: None },
+        Queues {
+            retry: Some(MemoryQueue { queue: stack.retry.clone(), asks: AtOnce }),
+            dead_letters: None,
+        },
         default_options(),
     );
     let line = r#"{"__otel_otlp_stdout":"0.1.0","endpoint":"/v1/traces","payload":"!"}"#;

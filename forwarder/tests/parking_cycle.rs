@@ -2,41 +2,25 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "parking_support/at_once.rs"]
+mod at_once;
 mod parking_support;
 
+use at_once::AtOnce;
 use backend::{Fate, Outcome, Reason};
 use lambda_otlp_forwarder::old_records::{OldRecords, Policy, Window};
 use lambda_otlp_forwarder::parking::{
     Content, MAX_MESSAGE_BYTES, Origin, Parked, Queue as _, QueueError,
 };
 use lambda_otlp_forwarder::redrive::{DeadLetter, Next, Receipt, Rest, decide};
-use parking_support::{Asks, MemoryQueue};
+use parking_support::MemoryQueue;
 use proptest::prelude::*;
-use simulator::queue::{Answer, Batch, Queue, Received, Refusal};
+use simulator::queue::{Answer, Queue, Received};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::proto::{Reader, Writer};
 use wire::{Request, SignalKind};
-
-/// Asks the queue at once, and nobody watches.
-#[derive(Clone, Copy, Debug)]
-struct AtOnce;
-
-impl Asks for AtOnce {
-    async fn send(&self, queue: &Queue, batch: &[String], delay: Duration) -> Batch {
-        queue.send_batch(batch, delay)
-    }
-
-    async fn postpone(
-        &self,
-        queue: &Queue,
-        receipt_handle: &str,
-        delay: Duration,
-    ) -> Result<(), Refusal> {
-        queue.postpone(receipt_handle, delay)
-    }
-}
 
 fn parked(content: Content) -> Parked {
     Parked {

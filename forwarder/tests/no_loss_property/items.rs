@@ -363,10 +363,10 @@ fn points_of(
     service_name: Option<&String>,
     destination: DestinationId,
 ) -> Vec<Mark> {
-    let options =
-        ConvertOptions { service_name: service_name.cloned(), ..ConvertOptions::default() };
-    let events = std::slice::from_ref(event);
-    let converted = convert::convert(envelope, events, convert::Window::default(), &options, None, 1);
+    let options = ConvertOptions::default();
+    let (events, window) = (std::slice::from_ref(event), convert::Window::default());
+    let service_name = service_name.map(String::as_str);
+    let converted = convert::convert(envelope, events, window, &options, service_name, 1);
     let metrics = converted.requests.into_iter().filter(|it| it.kind() == SignalKind::Metrics);
     let sanitized = metrics.filter_map(|request| {
         sanitize(profile(destination), request, &converted.service_name).request

@@ -1,0 +1,24 @@
+//! A queue that nothing goes before and nobody watches.
+
+use crate::parking_support::Asks;
+use simulator::queue::{Batch, Queue, Refusal};
+use std::time::Duration;
+
+/// Asks the queue at once, and nobody watches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AtOnce;
+
+impl Asks for AtOnce {
+    async fn send(&self, queue: &Queue, batch: &[String], delay: Duration) -> Batch {
+        queue.send_batch(batch, delay)
+    }
+
+    async fn postpone(
+        &self,
+        queue: &Queue,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> Result<(), Refusal> {
+        queue.postpone(receipt_handle, delay)
+    }
+}
