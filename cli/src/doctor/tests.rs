@@ -2,6 +2,7 @@ use super::check::Verdict;
 use super::*;
 use clap::Parser;
 use simulator::sink::Sink;
+use simulator::tls::{Authority, TlsFront};
 use std::collections::HashMap;
 
 #[derive(clap::Parser)]
@@ -146,6 +147,30 @@ async fn an_unreachable_backend_is_named() {
         &found,
         &["ok settings", "failed endpoint: nowhere.invalid has no address", "ok window"],
     );
+}
+
+#[tokio::test]
+async fn an_expired_certificate_is_named_and_a_good_one_is_not() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), authority.pem()).unwrap();
+    let check = async |until_year: i32, connection: &str| {
+        let front = TlsFront::start(&sink, &authority, until_year).await;
+        let base = format!("https://localhost:{}/api/default", front.port());
+        let variables = [
+            ("LAMBDA_OTLP_ENDPOINT", base.as_str()),
+            ("LAMBDA_OTLP_HEADERS", GOOD),
+            ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap()),
+        ];
+        let found = checks(&variables, &[]).await;
+        let found = found.iter().find(|check| check.contains("connection")).unwrap();
+        assert!(found.starts_with(connection), "{found}");
+        found.clone()
+    };
+    check(2500, "ok connection: TLS, HTTP 200").await;
+    let expired = check(2020, "failed connection: cannot reach localhost:").await;
+    assert!(expired.contains("certificate expired"), "{expired}");
+    assert!(expired.ends_with("renew the server's certificate"), "{expired}");
 }
 
 #[tokio::test]

@@ -5,11 +5,8 @@
 use lambda_otlp_backend::{Client, Destination, Outcome, OwnAuthority, Proxy, RetryPolicy};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
-};
-use rustls::pki_types::PrivateKeyDer;
 use simulator::sink::Sink;
+use simulator::tls::{Authority, TlsFront};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -17,21 +14,11 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
-use tokio_rustls::TlsAcceptor;
 use url::Url;
 use wire::Request;
 
-type Authority = CertifiedIssuer<'static, KeyPair>;
-
 fn authority() -> Authority {
-    authority_named("Shop CA")
-}
-
-fn authority_named(name: &str) -> Authority {
-    let mut params = CertificateParams::default();
-    params.distinguished_name.push(DnType::CommonName, name);
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
+    Authority::new("Shop CA")
 }
 
 /// As the forwarder would find it in its package.
@@ -39,46 +26,6 @@ fn trusting(authority: &Authority) -> OwnAuthority {
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(authority.pem().as_bytes()).unwrap();
     OwnAuthority::from_file(file.path()).unwrap()
-}
-
-/// `localhost`'s certificate, valid until this year begins.
-fn server_config(authority: &Authority, until_year: i32) -> rustls::ServerConfig {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
-    params.not_after = date_time_ymd(until_year, 1, 1);
-    let key = KeyPair::generate().unwrap();
-    let certificate = params.signed_by(&key, authority).unwrap();
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(
-            vec![certificate.der().clone()],
-            PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-        )
-        .unwrap()
-}
-
-/// TLS in front of the sink. Gives the port, and counts the handshakes that succeeded.
-async fn tls_before(sink: &Sink, config: rustls::ServerConfig) -> (u16, Arc<Mutex<usize>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
-    let (address, handshakes) = (sink.address(), Arc::new(Mutex::new(0)));
-    let counted = Arc::clone(&handshakes);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
-            tokio::spawn(async move {
-                let Ok(mut stream) = acceptor.accept(stream).await else { return };
-                *counted.lock().unwrap() += 1;
-                let mut backend = TcpStream::connect(address).await.unwrap();
-                drop(copy_bidirectional(&mut stream, &mut backend).await);
-            });
-        }
-    });
-    (port, handshakes)
 }
 
 /// A proxy that takes CONNECT and plain requests; gives its address and the heads of the requests it saw.
@@ -153,12 +100,12 @@ async fn refusal(destination: &Destination) -> String {
 #[tokio::test]
 async fn an_own_authority_is_trusted_and_others_are_not() {
     let (sink, authority) = (sink().await, authority());
-    let (port, _) = tls_before(&sink, server_config(&authority, 2500)).await;
+    let port = TlsFront::start(&sink, &authority, 2500).await.port();
     let mut destination = destination(&format!("https://localhost:{port}/api/default"));
     destination.own_authority = Some(trusting(&authority));
     assert_eq!(export(&client(&destination)).await.accepted, 1);
 
-    destination.own_authority = Some(trusting(&authority_named("Another CA")));
+    destination.own_authority = Some(trusting(&Authority::new("Another CA")));
     let advice = "give the authority's certificate in LAMBDA_OTLP_CA_FILE";
     assert_eq!(
         refusal(&destination).await,
@@ -180,7 +127,7 @@ async fn an_own_authority_is_trusted_and_others_are_not() {
 #[tokio::test]
 async fn an_expired_certificate_is_called_so() {
     let (sink, authority) = (sink().await, authority());
-    let (port, _) = tls_before(&sink, server_config(&authority, 2020)).await;
+    let port = TlsFront::start(&sink, &authority, 2020).await.port();
     let mut destination = destination(&format!("https://localhost:{port}/api/default"));
     destination.own_authority = Some(trusting(&authority));
     let text = refusal(&destination).await;
@@ -195,7 +142,7 @@ async fn an_expired_certificate_is_called_so() {
 #[tokio::test]
 async fn a_certificate_of_another_name_is_refused() {
     let (sink, authority) = (sink().await, authority());
-    let (port, _) = tls_before(&sink, server_config(&authority, 2500)).await;
+    let port = TlsFront::start(&sink, &authority, 2500).await.port();
     let mut destination = destination(&format!("https://127.0.0.1:{port}/api/default"));
     destination.own_authority = Some(trusting(&authority));
     let text = refusal(&destination).await;
@@ -205,7 +152,8 @@ async fn a_certificate_of_another_name_is_refused() {
 #[tokio::test]
 async fn connections_are_kept_until_they_are_dropped() {
     let (sink, authority) = (sink().await, authority());
-    let (port, handshakes) = tls_before(&sink, server_config(&authority, 2500)).await;
+    let front = TlsFront::start(&sink, &authority, 2500).await;
+    let port = front.port();
     let mut destination = destination(&format!("https://localhost:{port}/api/default"));
     destination.own_authority = Some(trusting(&authority));
     let client = client(&destination);
@@ -213,7 +161,7 @@ async fn connections_are_kept_until_they_are_dropped() {
         for _ in 0..2 {
             assert_eq!(export(&client).await.accepted, 1);
         }
-        *handshakes.lock().unwrap()
+        front.handshakes()
     };
     assert_eq!(export_twice().await, 1);
     client.drop_connections().unwrap();
@@ -223,7 +171,7 @@ async fn connections_are_kept_until_they_are_dropped() {
 #[tokio::test]
 async fn a_proxy_is_used_for_both_schemes_and_sees_its_credentials_alone() {
     let (sink, authority) = (sink().await, authority());
-    let (port, _) = tls_before(&sink, server_config(&authority, 2500)).await;
+    let port = TlsFront::start(&sink, &authority, 2500).await.port();
     let (address, heads) = proxy().await;
     let proxy = Url::parse(&format!("http://me:hunter22@{address}")).unwrap();
     let through = |base: &str| {

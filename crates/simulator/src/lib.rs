@@ -60,6 +60,8 @@ mod runtime_api;
 mod service;
 pub mod sink;
 mod telemetry;
+#[cfg(feature = "tls")]
+pub mod tls;
 mod variables;
 mod view;
 

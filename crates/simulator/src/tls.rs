@@ -1,0 +1,99 @@
+//! TLS in front of a [`Sink`]: an own authority, certificates good and expired, real handshakes. For tests: what cannot be
+//! made is a panic.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be made is a mistake in a test")]
+
+use crate::sink::Sink;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+/// A certificate authority as companies have them.
+pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+
+impl Authority {
+    /// One of this name, with a key of its own.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn new(name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+    }
+
+    /// Its certificate, as `LAMBDA_OTLP_CA_FILE` has it.
+    pub fn pem(&self) -> String {
+        self.0.pem()
+    }
+
+    /// A server with a certificate for `localhost` that is valid until this year begins.
+    fn server_config(&self, until_year: i32) -> ServerConfig {
+        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        params.not_after = date_time_ymd(until_year, 1, 1);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![certificate.der().clone()],
+                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
+            )
+            .unwrap()
+    }
+}
+
+/// TLS before a sink.
+#[derive(Debug)]
+pub struct TlsFront {
+    port: u16,
+    handshakes: Arc<AtomicUsize>,
+}
+
+impl TlsFront {
+    /// `localhost`, with a certificate of this authority that is valid until this year begins.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn start(sink: &Sink, authority: &Authority, until_year: i32) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = TlsAcceptor::from(Arc::new(authority.server_config(until_year)));
+        let (address, handshakes) = (sink.address(), Arc::new(AtomicUsize::new(0)));
+        let counted = Arc::clone(&handshakes);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (acceptor, counted) = (acceptor.clone(), Arc::clone(&counted));
+                tokio::spawn(async move {
+                    let Ok(mut stream) = acceptor.accept(stream).await else { return };
+                    counted.fetch_add(1, Ordering::Relaxed);
+                    let mut backend = TcpStream::connect(address).await.unwrap();
+                    drop(copy_bidirectional(&mut stream, &mut backend).await);
+                });
+            }
+        });
+        Self { port, handshakes }
+    }
+
+    /// Of `localhost`.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many succeeded.
+    pub fn handshakes(&self) -> usize {
+        self.handshakes.load(Ordering::Relaxed)
+    }
+}
