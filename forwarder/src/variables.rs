@@ -4,10 +4,11 @@ use crate::old_records::OLD_RECORDS;
 use crate::parking::QUEUES;
 use backend::DESTINATION;
 use secrets::{AWS, SECRETS};
-use settings::{Kind, Table, Variable};
+use settings::{Kind, PROXY, Table, Variable};
 
 /// All variables of the forwarder: where it sends, where it keeps what is not taken, how it converts.
-pub const TABLE: Table = Table::new(&[DESTINATION, QUEUES, OLD_RECORDS, OWN, SECRETS, LAMBDA, AWS]);
+pub const TABLE: Table =
+    Table::new(&[DESTINATION, PROXY, QUEUES, OLD_RECORDS, OWN, SECRETS, LAMBDA, AWS]);
 
 const OWN: &[Variable] = &[
     Variable {

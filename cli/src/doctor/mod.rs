@@ -127,7 +127,8 @@ async fn secret(arguments: &AwsArguments, destination: &mut Destination) -> Chec
     let Some(credentials) = credentials else {
         return Check::failed("secret", "there are no AWS credentials here to read it with");
     };
-    let mut reader = Reader::new(&settings::Env, Table::new(&[secrets::AWS, secrets::SECRETS]));
+    let mut reader =
+        Reader::new(&settings::Env, Table::new(&[secrets::AWS, secrets::SECRETS, settings::PROXY]));
     let mut settings = AwsSettings::read(&mut reader);
     drop(reader.finish());
     settings.credentials = Some(Credentials {

@@ -1,7 +1,6 @@
 //! Where telemetry goes: the variables of a destination, shared by everything that sends.
 
 mod authority;
-mod proxy;
 mod variables;
 
 #[cfg(test)]
@@ -10,18 +9,17 @@ mod tests;
 use crate::answer::Profile;
 use crate::client::stream_header;
 use crate::export::Compression;
-use settings::{Headers, Reader, SecretReference};
+use settings::{Headers, Proxy, Reader, SecretReference};
 use std::{fmt, time::Duration};
 use url::{Host, Url};
 use wire::SignalKind;
 
 pub use authority::OwnAuthority;
-pub use proxy::Proxy;
 pub use variables::DESTINATION;
 use variables::{
     BACKEND, ENDPOINT, HEADERS, MAX_REQUEST_BYTES, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION,
     O2_STREAM, O2_TIMEOUT, OTEL_COMPRESSION, OTEL_ENDPOINT, OTEL_HEADERS, OTEL_LOGS_ENDPOINT,
-    OTEL_METRICS_ENDPOINT, OTEL_TIMEOUT, OTEL_TRACES_ENDPOINT, SECRET, STREAM,
+    OTEL_METRICS_ENDPOINT, OTEL_TIMEOUT, OTEL_TRACES_ENDPOINT, PROXY, SECRET, STREAM,
 };
 
 /// Headers that say how a body is sent, which is not for a variable to decide.
@@ -146,7 +144,7 @@ impl Destination {
         let secret = reader.secret_reference(SECRET);
         let headers = headers(reader, family);
         let own_authority = OwnAuthority::read(reader);
-        let proxy = Proxy::read(reader);
+        let proxy = proxy(reader);
         let stream = stream(reader, family);
         let endpoints = endpoints(reader, family)?;
         warn_of_plain_text(reader, &endpoints);
@@ -163,6 +161,12 @@ impl Destination {
             max_request_bytes,
         })
     }
+}
+
+/// The one for the backend alone, else the one of everything.
+fn proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
+    let proxy = reader.proxy(PROXY);
+    if reader.is_set(PROXY) { proxy.as_ref().map(Proxy::new) } else { Proxy::read(reader) }
 }
 
 fn family(reader: &Reader<'_>) -> Option<Family> {

@@ -2,12 +2,13 @@
 
 use crate::answer::Answer;
 use crate::client::ClientError;
-use crate::destination::{Destination, OwnAuthority, Proxy};
+use crate::destination::{Destination, OwnAuthority};
 use crate::transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
 use rustls::ClientConfig;
 use rustls_platform_verifier::Verifier;
+use settings::Proxy;
 use std::error::Error;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;

@@ -20,7 +20,7 @@ mod transport;
 pub use answer::{Answer, Judgement, Profile, judge};
 pub use client::{Client, ClientError, header_map};
 pub use delivery::{Delivery, Step};
-pub use destination::{DESTINATION, Destination, Endpoints, OwnAuthority, Proxy};
+pub use destination::{DESTINATION, Destination, Endpoints, OwnAuthority};
 pub use export::{Compression, GZIP_LEVEL};
 pub use http_transport::HttpTransport;
 pub use outcome::{Fate, Outcome, Undelivered};

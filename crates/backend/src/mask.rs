@@ -1,7 +1,7 @@
 //! Keeps credentials out of texts that come from a backend: some servers repeat a request in their error pages.
 
-use crate::destination::{Destination, Proxy};
-use settings::{Headers, Secret};
+use crate::destination::Destination;
+use settings::{Headers, Proxy, Secret};
 use std::borrow::Cow;
 use std::sync::Arc;
 use url::{Url, form_urlencoded};

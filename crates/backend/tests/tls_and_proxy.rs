@@ -2,9 +2,10 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
-use lambda_otlp_backend::{Client, Destination, Outcome, OwnAuthority, Proxy, RetryPolicy};
+use lambda_otlp_backend::{Client, Destination, Outcome, OwnAuthority, RetryPolicy};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use settings::Proxy;
 use simulator::sink::Sink;
 use simulator::tls::{Authority, TlsFront};
 use std::io::Write;

@@ -52,7 +52,8 @@ pub struct Aws {
 impl Aws {
     /// Asks as these settings say; `clock` gives the time that requests are signed with.
     pub fn new(settings: AwsSettings, clock: fn() -> SystemTime) -> Self {
-        Self { settings, client: AwsClient::new(clock) }
+        let client = AwsClient::new(clock, settings.proxy.clone());
+        Self { settings, client }
     }
 
     async fn read_once(&self, reference: &SecretReference) -> Result<Secret, SecretError> {

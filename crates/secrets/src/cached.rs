@@ -5,10 +5,14 @@ use crate::{Moment, SecretError, authorization};
 use settings::{Secret, SecretReference};
 use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio::time::timeout;
 
 /// The service is asked at most once in this time, whoever wants to know: a backend that refuses every request must not make
 /// every request a call of the service.
 const AT_MOST_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the service may take where there is a value to go on with: what waits for it is an invocation.
+const LONGEST_REFRESH: Duration = Duration::from_secs(1);
 
 /// How long a value is used past its lifetime before a service that fails is asked again.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -56,8 +60,8 @@ impl<S: SecretService> Cached<S> {
         &self.reference
     }
 
-    /// The value, read first if there is none or its lifetime is over. While the service fails the value before is given; an
-    /// error means that there has never been one.
+    /// The value, read first if there is none or its lifetime is over. While the service fails, or hangs, the value before is
+    /// given; an error means that there has never been one.
     pub async fn current(&self) -> Result<Current, SecretError> {
         let mut state = self.state.lock().await;
         let is_good = |asked_at: &Moment| !asked_at.is_over(state.good_for, self.now());
@@ -84,7 +88,13 @@ impl<S: SecretService> Cached<S> {
         if state.asked_at.as_ref().is_some_and(just_asked) {
             return;
         }
-        let read = self.service.read(&self.reference).await.and_then(|secret| {
+        let reading = self.service.read(&self.reference);
+        let read = if state.value.is_some() {
+            timeout(LONGEST_REFRESH, reading).await.unwrap_or_else(|_| Err(self.too_slow()))
+        } else {
+            reading.await
+        };
+        let read = read.and_then(|secret| {
             authorization(&secret, self.reference.key.as_deref()).map_err(|problem| {
                 SecretError::Unusable { secret: self.reference.to_string(), problem }
             })
@@ -104,6 +114,11 @@ impl<S: SecretService> Cached<S> {
                 state.failure = Some(error);
             }
         }
+    }
+
+    fn too_slow(&self) -> SecretError {
+        let text = format!("no answer within {} s", LONGEST_REFRESH.as_secs());
+        SecretError::NoAnswer { secret: self.reference.to_string(), text }
     }
 }
 

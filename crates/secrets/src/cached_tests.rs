@@ -130,6 +130,44 @@ async fn the_value_before_is_kept_while_the_service_fails() {
     assert_eq!(shown(cached.current().await), "Bearer b, version 2");
 }
 
+/// Answers once, and never again.
+#[derive(Debug, Default)]
+struct AnswersOnce(Mutex<usize>);
+
+impl SecretService for AnswersOnce {
+    async fn read(&self, _: &SecretReference) -> Result<Secret, SecretError> {
+        *self.0.lock().unwrap() += 1;
+        if *self.0.lock().unwrap() > 1 {
+            std::future::pending::<()>().await;
+        }
+        Ok(Secret::new("Bearer a"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_hangs_costs_a_second_every_half_minute() {
+    let reference = SecretReference::parse(REFERENCE).unwrap();
+    let service = Arc::new(AnswersOnce::default());
+    let cached = Cached::new(Arc::clone(&service), reference, Duration::from_mins(5));
+    assert_eq!(shown(cached.current().await), "Bearer a, version 1");
+    let mut waited = Duration::ZERO;
+    for _ in 0..60 {
+        advance(secs(10)).await;
+        let begin = Instant::now();
+        let current = timeout(secs(3600), cached.current()).await.expect("an answer");
+        let current = shown(current);
+        assert!(current.starts_with("Bearer a, version 1"), "{current}");
+        waited += begin.elapsed();
+    }
+    // Ten minutes: five of the lifetime, then looks half a minute apart, each of a second; tokio's clock has milliseconds.
+    let looks = u32::try_from(*service.0.lock().unwrap()).unwrap() - 1;
+    assert!((2..=11).contains(&looks), "{looks}");
+    assert!(waited <= looks * Duration::from_millis(1010), "{waited:?} for {looks}");
+    let begin = Instant::now();
+    assert_eq!(shown(cached.reread().await), "Bearer a, version 1, kept");
+    assert!(begin.elapsed() <= secs(1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn without_any_value_the_service_is_asked_every_few_seconds() {
     // What is there is no authorization, too.

@@ -5,6 +5,7 @@ use crate::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
 use aws_sigv4::sign::v4;
 use serde_json::Value;
+use settings::Proxy;
 use std::error::Error;
 use std::time::{Duration, SystemTime};
 use tokio::sync::OnceCell;
@@ -129,6 +130,7 @@ impl Answer {
 #[derive(Debug)]
 pub struct AwsClient {
     clock: fn() -> SystemTime,
+    proxy: Option<Proxy>,
     https: OnceCell<reqwest::Client>,
     /// A stand-in for AWS has no TLS, and maybe the system no certificates.
     http: OnceCell<reqwest::Client>,
@@ -136,8 +138,8 @@ pub struct AwsClient {
 
 impl AwsClient {
     /// `clock` gives the time that requests are signed with.
-    pub fn new(clock: fn() -> SystemTime) -> Self {
-        Self { clock, https: OnceCell::new(), http: OnceCell::new() }
+    pub fn new(clock: fn() -> SystemTime, proxy: Option<Proxy>) -> Self {
+        Self { clock, proxy, https: OnceCell::new(), http: OnceCell::new() }
     }
 
     /// The time that requests are signed with.
@@ -148,9 +150,10 @@ impl AwsClient {
     /// Sends it once, and reads the answer.
     pub async fn send(&self, request: SignedRequest<'_>) -> Result<Answer, NoAnswer> {
         let host = host(request.endpoint);
+        let shown = self.with_proxy(&host, request.endpoint);
         let (deadline, most) = (request.deadline, request.most_answer_bytes);
         let answer = async {
-            let failed = |error: reqwest::Error| no_answer(&host, &error.without_url());
+            let failed = |error: reqwest::Error| no_answer(&shown, &error.without_url());
             let client = self.client(request.endpoint).await.map_err(|_| {
                 NoAnswer::NotMade("no client for HTTPS: are there certificates in the system?")
             })?;
@@ -160,7 +163,7 @@ impl AwsClient {
             let mut body = Vec::new();
             while let Some(chunk) = response.chunk().await.map_err(failed)? {
                 if body.len() + chunk.len() > most {
-                    return Err(NoAnswer::TooLong { host: host.clone(), most });
+                    return Err(NoAnswer::TooLong { host: shown.clone(), most });
                 }
                 body.extend_from_slice(&chunk);
             }
@@ -168,7 +171,17 @@ impl AwsClient {
         };
         match timeout_at(deadline, answer).await {
             Ok(answer) => answer,
-            Err(_) => Err(NoAnswer::Deadline { host }),
+            Err(_) => Err(NoAnswer::Deadline { host: shown }),
+        }
+    }
+
+    /// The host, and the proxy on the way to it.
+    fn with_proxy(&self, shown: &str, endpoint: &Url) -> String {
+        match self.proxy.as_ref().and_then(|proxy| proxy.of(endpoint)) {
+            Some(proxy) => {
+                format!("{shown} through the proxy {} unless NO_PROXY exempts it", host(proxy))
+            }
+            None => shown.to_owned(),
         }
     }
 
@@ -177,12 +190,21 @@ impl AwsClient {
         let prepare = async || {
             // Fails where another part of the process has installed a provider, which serves as well.
             drop(rustls::crypto::ring::default_provider().install_default());
-            let builder = reqwest::Client::builder()
+            let mut builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
                 .retry(reqwest::retry::never())
                 .no_proxy()
                 .connect_timeout(CONNECT_TIMEOUT)
                 .pool_max_idle_per_host(0);
+            if let Some(Proxy { http, https, exempt }) = &self.proxy {
+                let proxies = [
+                    http.clone().map(reqwest::Proxy::http),
+                    https.clone().map(reqwest::Proxy::https),
+                ];
+                for proxy in proxies.into_iter().flatten() {
+                    builder = builder.proxy(proxy?.no_proxy(reqwest::NoProxy::from_string(exempt)));
+                }
+            }
             if is_plain { builder.tls_certs_only([]) } else { builder }.build()
         };
         let client = if is_plain { &self.http } else { &self.https };

@@ -1,6 +1,6 @@
 //! The variables of AWS's services: who we are, where, and under which URLs.
 
-use settings::{Kind, Reader, Secret, SecretStore, Variable};
+use settings::{Kind, Proxy, Reader, Secret, SecretStore, Variable};
 use std::time::Duration;
 use url::Url;
 
@@ -17,8 +17,8 @@ const fn row(name: &'static str, kind: Kind, doc: &'static str) -> Variable {
     Variable { name, default: None, kind, doc }
 }
 
-/// The rows of every binary that calls AWS's services, the queues included. Each has a row of its own for `AWS_REGION`, which
-/// says more than where to ask.
+/// The rows of every binary that calls AWS's services, the queues included, beside those of [`settings::PROXY`]. Each has a
+/// row of its own for `AWS_REGION`, which says more than where to ask.
 pub const AWS: &[Variable] = &[
     row(
         ACCESS_KEY_ID,
@@ -79,10 +79,12 @@ pub struct AwsSettings {
     pub secrets_manager: Option<Url>,
     /// In place of Systems Manager's own URL.
     pub parameter_store: Option<Url>,
+    /// On the way to both.
+    pub proxy: Option<Proxy>,
 }
 
 impl AwsSettings {
-    /// Reads the rows of [`AWS`] and [`SECRETS`], and `AWS_REGION`.
+    /// Reads the rows of [`AWS`], [`SECRETS`] and [`settings::PROXY`], and `AWS_REGION`.
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let endpoint = reader.url(ENDPOINT);
         Self {
@@ -90,6 +92,7 @@ impl AwsSettings {
             region: reader.string_if_set(REGION),
             secrets_manager: reader.url(SECRETS_MANAGER_ENDPOINT).or_else(|| endpoint.clone()),
             parameter_store: reader.url(SSM_ENDPOINT).or(endpoint),
+            proxy: Proxy::read(reader),
         }
     }
 
@@ -112,7 +115,7 @@ mod tests {
     use settings::{Source, Table};
 
     const REGIONS: &[Variable] = &[row(REGION, Kind::Text, "Set by Lambda.")];
-    const TABLE: Table = Table::new(&[AWS, SECRETS, REGIONS]);
+    const TABLE: Table = Table::new(&[AWS, SECRETS, settings::PROXY, REGIONS]);
 
     fn read(source: &dyn Source) -> (AwsSettings, Duration) {
         let mut reader = Reader::new(source, TABLE);
@@ -141,6 +144,18 @@ mod tests {
         let url = |store| settings.endpoint(store).unwrap().as_str();
         assert_eq!(url(SecretStore::SecretsManager), "http://127.0.0.1:5000/");
         assert_eq!(url(SecretStore::ParameterStore), "http://127.0.0.1:5001/");
+    }
+
+    #[test]
+    fn the_proxy_is_the_one_of_everything() {
+        let proxy = read(&[
+            ("HTTPS_PROXY", "http://proxy:3128"),
+            ("NO_PROXY", "ssm.eu-west-1.amazonaws.com"),
+        ]);
+        let proxy = proxy.0.proxy.unwrap();
+        let aws = Url::parse("https://sqs.eu-west-1.amazonaws.com/").unwrap();
+        assert_eq!(proxy.of(&aws).map(Url::as_str), Some("http://proxy:3128/"));
+        assert!(proxy.exempt.starts_with("ssm.eu-west-1.amazonaws.com,"), "{}", proxy.exempt);
     }
 
     #[test]

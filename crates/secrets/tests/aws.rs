@@ -23,6 +23,7 @@ fn settings(url: &Url) -> AwsSettings {
         region: Some("us-east-1".to_owned()),
         secrets_manager: Some(url.clone()),
         parameter_store: Some(url.clone()),
+        proxy: None,
     }
 }
 

@@ -7,15 +7,20 @@ mod fake;
 use fake::{Answer, Fake, SECRET_KEY};
 use lambda_otlp_secrets::Credentials;
 use lambda_otlp_secrets::signed_request::{AwsClient, NoAnswer, SignedRequest};
-use settings::Secret;
+use settings::{Proxy, Secret};
 use std::time::{Duration, UNIX_EPOCH};
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 use url::Url;
 
 const SESSION_TOKEN: &str = "session/token==";
 
-async fn send_as(session_token: &str, endpoint: &Url) -> Result<(u16, Vec<u8>), NoAnswer> {
+async fn send_through(
+    proxy: Option<Proxy>,
+    session_token: &str,
+    endpoint: &Url,
+) -> Result<(u16, Vec<u8>), NoAnswer> {
     let credentials = Credentials {
         access_key_id: "AKIDEXAMPLE".to_owned(),
         secret_access_key: Secret::new(SECRET_KEY),
@@ -32,12 +37,12 @@ async fn send_as(session_token: &str, endpoint: &Url) -> Result<(u16, Vec<u8>), 
         deadline: Instant::now() + Duration::from_secs(30),
         most_answer_bytes: 1000,
     };
-    let client = AwsClient::new(|| UNIX_EPOCH + Duration::from_secs(1_785_500_000));
+    let client = AwsClient::new(|| UNIX_EPOCH + Duration::from_secs(1_785_500_000), proxy);
     client.send(request).await.map(|answer| (answer.status, answer.body))
 }
 
 async fn send(endpoint: &Url) -> Result<(u16, Vec<u8>), NoAnswer> {
-    send_as(SESSION_TOKEN, endpoint).await
+    send_through(None, SESSION_TOKEN, endpoint).await
 }
 
 #[tokio::test]
@@ -79,7 +84,7 @@ async fn what_the_service_may_have_seen_may_have_arrived() {
 async fn what_was_not_sent_did_not_arrive() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Url::parse(&format!("http://{}/", listener.local_addr().unwrap())).unwrap();
-    let error = send_as("two\nlines", &url).await.unwrap_err();
+    let error = send_through(None, "two\nlines", &url).await.unwrap_err();
     assert!(!error.may_have_arrived(), "{error}");
     assert!(!format!("{error} {error:?}").contains("lines"), "{error:?}");
     drop(listener);
@@ -91,4 +96,41 @@ async fn what_was_not_sent_did_not_arrive() {
     url.set_scheme("https").unwrap();
     let error = send(&url).await.unwrap_err();
     assert!(matches!(error, NoAnswer::NotConnected { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_is_asked_unless_the_host_is_exempt() {
+    let queue = Url::parse("http://sqs.nowhere.invalid/").unwrap();
+    let (fake, at) = Fake::start([Answer::Is(200, "{}".to_owned())]).await;
+    let answer = send_through(Some(Proxy::new(&at)), SESSION_TOKEN, &queue).await;
+    assert_eq!(answer, Ok((200, b"{}".to_vec())));
+    // The signature is of the service's own host, as the fake has checked.
+    assert_eq!(fake.requests.lock().unwrap().len(), 1);
+
+    let exempt = Proxy { exempt: ".invalid".to_owned(), ..Proxy::new(&at) };
+    let error = send_through(Some(exempt), SESSION_TOKEN, &queue).await.unwrap_err();
+    assert!(!error.may_have_arrived(), "{error}");
+    assert_eq!(fake.requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn tls_goes_through_a_tunnel_and_the_error_names_the_proxy() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let proxy = Url::parse(&format!("http://me:hunter22@{}", listener.local_addr().unwrap()));
+    let proxy = proxy.unwrap();
+    let asked = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await.unwrap();
+        line
+    });
+    let queue = Url::parse("https://sqs.eu-central-1.amazonaws.com/").unwrap();
+    let error = send_through(Some(Proxy::new(&proxy)), SESSION_TOKEN, &queue).await.unwrap_err();
+    assert!(!error.may_have_arrived(), "{error}");
+    let through = format!("through the proxy 127.0.0.1:{}", proxy.port().unwrap());
+    assert!(error.to_string().contains(&through), "{error}");
+    asked.abort();
+    let asked = asked.await.expect("the proxy was asked");
+    assert_eq!(asked, "CONNECT sqs.eu-central-1.amazonaws.com:443 HTTP/1.1\r\n");
+    assert!(!format!("{error} {error:?}").contains("hunter22"), "{error:?}");
 }

@@ -25,6 +25,8 @@
 mod error;
 mod headers;
 mod parse;
+#[cfg(feature = "url")]
+mod proxy;
 mod reader;
 mod secret;
 mod secret_reference;
@@ -33,6 +35,8 @@ mod table;
 
 pub use error::{InvalidSettings, InvalidVariable, Warning};
 pub use headers::Headers;
+#[cfg(feature = "url")]
+pub use proxy::{PROXY, Proxy};
 pub use reader::{Reader, Shown};
 pub use secret::Secret;
 pub use secret_reference::{SecretReference, SecretStore};

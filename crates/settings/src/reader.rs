@@ -137,7 +137,11 @@ impl<'a> Reader<'a> {
 
     /// Notes a mistake that only the caller can see, such as two variables that exclude each other.
     pub fn mistake(&mut self, name: &str, problem: impl Into<String>) {
-        self.mistakes.push(InvalidVariable { name: name.to_owned(), problem: problem.into() });
+        let mistake = InvalidVariable { name: name.to_owned(), problem: problem.into() };
+        // Several parts of a program may read one variable.
+        if !self.mistakes.contains(&mistake) {
+            self.mistakes.push(mistake);
+        }
     }
 
     /// Notes something a person should know and that stops nothing.
@@ -364,6 +368,16 @@ mod tests {
             [("LAMBDA_OTLP_ENDPOINT", "o2.example.com"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "ten")];
         expect![[r#"OTEL_EXPORTER_OTLP_TIMEOUT: "ten" is not a duration (5s, 500ms, or milliseconds); LAMBDA_OTLP_ENDPOINT: relative URL, expected http:// or https://"#]]
             .assert_eq(&read(&source).4);
+    }
+
+    #[test]
+    fn a_mistake_is_reported_once_however_often_it_is_read() {
+        let source = [("OTEL_EXPORTER_OTLP_TIMEOUT", "soon")];
+        let mut reader = Reader::new(&source, TABLE);
+        for _ in 0..2 {
+            reader.duration("OTEL_EXPORTER_OTLP_TIMEOUT");
+        }
+        assert_eq!(reader.finish().len(), 1);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 /// Where a secret's value is kept.
 ///
 /// Written as the ARN of a secret in Secrets Manager, the ARN of a parameter in Systems Manager, or `ssm:NAME`; a key of a
-/// JSON object is added as `#key`, or to a secret's ARN as ECS writes it, `arn:…:secret:name-XXXXXX:key::`.
+/// JSON object is added as `#key`, or to a secret's ARN as ECS writes it, `arn:…:secret:name-a1b2c3:key::`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SecretReference {
     /// Which service keeps it.
@@ -87,7 +87,7 @@ impl SecretReference {
     }
 }
 
-/// `secret:name-XXXXXX` or, as ECS writes it, `secret:name-XXXXXX:key::`. A version stage or id (the last two places) is not
+/// `secret:name-a1b2c3` or, as ECS writes it, `secret:name-a1b2c3:key::`. A version stage or id (the last two places) is not
 /// taken: a secret that rotates has one current value.
 fn secret_resource(resource: &str) -> Option<(&str, Option<String>)> {
     let Some(with_key) = resource.strip_suffix("::") else {

@@ -73,7 +73,8 @@ impl SqsQueue {
     /// The queue whose URL the variable `name` gives, if it is set. What is wrong with it, or missing beside it, is noted.
     pub fn read(reader: &mut settings::Reader<'_>, name: &str) -> Option<Self> {
         let target = Target::read(reader, name)?;
-        Some(Self { target, client: AwsClient::new(wall_clock_now) })
+        let proxy = settings::Proxy::read(reader);
+        Some(Self { target, client: AwsClient::new(wall_clock_now, proxy) })
     }
 
     /// The queue's name.

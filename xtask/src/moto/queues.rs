@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
-const TABLE: Table = Table::new(&[QUEUES, secrets::AWS, REGION]);
+const TABLE: Table = Table::new(&[QUEUES, secrets::AWS, settings::PROXY, REGION]);
 const REGION: &[Variable] = &[Variable {
     name: "AWS_REGION",
     default: None,

@@ -8,7 +8,7 @@ use secrets::{AWS, Aws, AwsSettings, SECRETS, SecretService as _, authorization}
 use serde_json::{Value, json};
 use settings::{Reader, SecretReference, Table};
 
-const TABLE: Table = Table::new(&[AWS, SECRETS]);
+const TABLE: Table = Table::new(&[AWS, SECRETS, settings::PROXY]);
 /// `root@example.com:pass`
 const BASIC: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz";
 

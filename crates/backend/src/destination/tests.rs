@@ -3,7 +3,7 @@ use super::*;
 use expect_test::{Expect, expect};
 use settings::{InvalidVariable, Source, Table, Warning};
 
-const TABLE: Table = Table::new(&[DESTINATION]);
+const TABLE: Table = Table::new(&[DESTINATION, settings::PROXY]);
 
 /// What a destination becomes, as a person would compare it: endpoints, headers with their values, the rest.
 #[track_caller]

@@ -7,9 +7,6 @@ pub(super) const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
 pub(super) const SECRET: &str = "LAMBDA_OTLP_SECRET";
 pub(super) const CA_FILE: &str = "LAMBDA_OTLP_CA_FILE";
 pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
-pub(super) const HTTPS_PROXY: &str = "HTTPS_PROXY";
-pub(super) const HTTP_PROXY: &str = "HTTP_PROXY";
-pub(super) const NO_PROXY: &str = "NO_PROXY";
 pub(super) const STREAM: &str = "LAMBDA_OTLP_STREAM";
 pub(super) const BACKEND: &str = "LAMBDA_OTLP_BACKEND";
 pub(super) const MAX_REQUEST_BYTES: &str = "LAMBDA_OTLP_MAX_REQUEST_BYTES";
@@ -35,7 +32,7 @@ const fn row(
     Variable { name, default, kind, doc }
 }
 
-/// The rows of a destination, for the table of every binary that sends.
+/// The rows of a destination, for the table of every binary that sends; those of [`settings::PROXY`] belong to them.
 pub const DESTINATION: &[Variable] = &[
     row(
         ENDPOINT,
@@ -55,7 +52,7 @@ pub const DESTINATION: &[Variable] = &[
         Kind::SecretReference,
         "ARN of a secret in Secrets Manager or of a parameter, or `ssm:NAME`, that holds the authorization header: `Basic …` or \
          `Bearer …`, the base64 alone, `email:password`, or JSON. Of JSON `authorization` is taken, else `username` and \
-         `password`, or the key that follows the reference: `#key`, or `arn:…:secret:name-XXXXXX:key::`. It replaces the \
+         `password`, or the key that follows the reference: `#key`, or `arn:…:secret:name-a1b2c3:key::`. It replaces the \
          authorization of the headers.",
     ),
     row(
@@ -88,25 +85,6 @@ pub const DESTINATION: &[Variable] = &[
         None,
         Kind::Proxy,
         "Proxy for all requests to the backend, `http://user:password@host:port`.",
-    ),
-    row(
-        HTTPS_PROXY,
-        None,
-        Kind::Proxy,
-        "Proxy for a backend with TLS, where `LAMBDA_OTLP_PROXY` is not set.",
-    ),
-    row(
-        HTTP_PROXY,
-        None,
-        Kind::Proxy,
-        "Proxy for a backend without TLS, where `LAMBDA_OTLP_PROXY` is not set.",
-    ),
-    row(
-        NO_PROXY,
-        None,
-        Kind::Text,
-        "Hosts, domains and networks that `HTTPS_PROXY` and `HTTP_PROXY` do not apply to, separated by commas. This host is \
-         always one.",
     ),
     row(OTEL_ENDPOINT, None, Kind::Url, "Base URL, used where `LAMBDA_OTLP_ENDPOINT` is not set."),
     row(

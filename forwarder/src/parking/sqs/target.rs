@@ -153,7 +153,7 @@ mod tests {
 
     const REGION: &[Variable] =
         &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The region." }];
-    const TABLE: Table = Table::new(&[QUEUES, secrets::AWS, REGION]);
+    const TABLE: Table = Table::new(&[QUEUES, secrets::AWS, settings::PROXY, REGION]);
     const NAME: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 
     fn read(url: &str, others: &[(&str, &str)]) -> Result<Target, String> {

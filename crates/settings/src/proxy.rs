@@ -1,12 +1,39 @@
-//! The proxy on the way to the backend.
+//! The proxy on the way out, as curl and its like are told of it.
 
-use super::variables::{HTTP_PROXY, HTTPS_PROXY, NO_PROXY, PROXY};
-use settings::Reader;
+use crate::{Kind, Reader, Variable};
 use std::fmt;
 use url::Url;
 
 /// What `HTTP_PROXY` was set for is elsewhere: a receiver on this host is not behind it.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
+const HTTPS_PROXY: &str = "HTTPS_PROXY";
+const HTTP_PROXY: &str = "HTTP_PROXY";
+const NO_PROXY: &str = "NO_PROXY";
+
+/// The rows of every binary that sends or asks anything.
+pub const PROXY: &[Variable] = &[
+    Variable {
+        name: HTTPS_PROXY,
+        default: None,
+        kind: Kind::Proxy,
+        doc: "Proxy for AWS's services (queues, secrets, parameters), and for a backend with TLS where `LAMBDA_OTLP_PROXY` is \
+              not set.",
+    },
+    Variable {
+        name: HTTP_PROXY,
+        default: None,
+        kind: Kind::Proxy,
+        doc: "Proxy for a backend without TLS, where `LAMBDA_OTLP_PROXY` is not set.",
+    },
+    Variable {
+        name: NO_PROXY,
+        default: None,
+        kind: Kind::Text,
+        doc: "Hosts, domains and networks that `HTTPS_PROXY` and `HTTP_PROXY` do not apply to, separated by commas, such as \
+              those of AWS's services with a VPC endpoint. This host is always one.",
+    },
+];
 
 /// Which requests go through which proxy.
 #[derive(Clone, PartialEq, Eq)]
@@ -25,19 +52,18 @@ impl Proxy {
         Self { http: Some(proxy.clone()), https: Some(proxy.clone()), exempt: String::new() }
     }
 
-    /// `LAMBDA_OTLP_PROXY`, else what curl and its like read.
-    pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
-        let ours = reader.proxy(PROXY);
+    /// Reads the rows of [`PROXY`].
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let https = reader.proxy(HTTPS_PROXY);
         let http = reader.proxy(HTTP_PROXY);
         let exempt = reader.string_if_set(NO_PROXY).unwrap_or_default();
-        match ours {
-            Some(proxy) => Some(Self::new(&proxy)),
-            None if reader.is_set(PROXY) || (http.is_none() && https.is_none()) => None,
-            None if exempt.split(',').any(|entry| entry.trim() == "*") => None,
-            None if exempt.is_empty() => Some(Self { http, https, exempt: LOOPBACK.to_owned() }),
-            None => Some(Self { http, https, exempt: format!("{exempt},{LOOPBACK}") }),
+        let is_none = http.is_none() && https.is_none();
+        if is_none || exempt.split(',').any(|entry| entry.trim() == "*") {
+            return None;
         }
+        let exempt =
+            if exempt.is_empty() { LOOPBACK.to_owned() } else { format!("{exempt},{LOOPBACK}") };
+        Some(Self { http, https, exempt })
     }
 
     /// The proxy for this URL, unless it is exempt.
@@ -48,7 +74,8 @@ impl Proxy {
         }
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Url> {
+    /// The proxies there are.
+    pub fn iter(&self) -> impl Iterator<Item = &Url> {
         self.http.iter().chain(&self.https)
     }
 }
