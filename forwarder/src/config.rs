@@ -38,6 +38,8 @@ pub struct Config {
     pub platform_spans: Option<PlatformSpans>,
     /// Whether the lines of a stack trace become one log record.
     pub join_stack_traces: bool,
+    /// Whether lines that claim to be OTLP and do not decode are dead-lettered; else they are dropped.
+    pub keep_undecodable: bool,
     /// Log groups of the delivery path: the forwarder's own, and those named.
     pub own_log_groups: Vec<String>,
     /// The forwarder's name, if it is to write its own figures.
@@ -91,6 +93,8 @@ impl Config {
         let vitals_of = function.filter(|_| reader.bool("LAMBDA_OTLP_VITALS"));
         let platform_spans = platform_spans(reader);
         let join_stack_traces = reader.bool("LAMBDA_OTLP_JOIN_STACK_TRACES");
+        let undecodable = [("dead-letter", true), ("log", false)];
+        let keep_undecodable = reader.choice("LAMBDA_OTLP_UNDECODABLE", &undecodable, true);
         let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
         let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
@@ -115,6 +119,7 @@ impl Config {
             region,
             platform_spans,
             join_stack_traces,
+            keep_undecodable,
             own_log_groups,
             vitals_of,
             log_level,

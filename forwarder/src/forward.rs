@@ -31,6 +31,9 @@ pub struct Options {
     /// Log groups of the delivery path itself: the forwarder's own and those of the functions that
     /// work for it. Their events are dropped, or each delivery would cause the next.
     pub own_log_groups: Vec<String>,
+    /// Whether lines that claim to be OTLP and do not decode are dead-lettered. Otherwise they are dropped and counted, and
+    /// only the log records that they become in any case tell of them.
+    pub keep_undecodable: bool,
     /// After this long without an accepted item of a signal nothing of it is sent to its destination any
     /// more: the forwarder must not eat the account's concurrency while a backend is down.
     pub patience: Duration,
@@ -271,6 +274,12 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         progress.window = converted.window;
         progress.report.account.total += ledger;
         progress.report.implausible_figures += converted.implausible_figures;
+        if !self.options.keep_undecodable && !undecodable.is_empty() {
+            let lines = Ledger::of_undecodable(undecodable.len());
+            let dropped = lines.items.undecodable;
+            progress.report.account.add(DEFAULT_DESTINATION, Ledger { dropped, ..lines });
+            return taken;
+        }
         for (event, mut line) in undecodable {
             let content = Content::Line {
                 event_id: event.id.clone(),

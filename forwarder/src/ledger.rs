@@ -54,7 +54,7 @@ pub struct Ledger {
     pub parked: usize,
     /// Put aside with a reason.
     pub dead_lettered: usize,
-    /// Dropped by a rule.
+    /// Dropped as rules or variables say, or since the backend could not store it.
     pub dropped: usize,
     /// Given back to whoever invoked the forwarder, which then delivers the event again.
     pub returned: usize,

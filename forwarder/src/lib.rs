@@ -54,6 +54,7 @@ pub fn options(config: &config::Config) -> forward::Options {
             ..convert::ConvertOptions::default()
         },
         own_log_groups: config.own_log_groups.clone(),
+        keep_undecodable: config.keep_undecodable,
         patience: Duration::from_secs(10),
         enough_to_deliver: 2 * 1024 * 1024,
         most_details: 100,

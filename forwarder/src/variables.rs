@@ -69,6 +69,14 @@ const OWN: &[Variable] = &[
         doc: "The lines of a stack trace that arrive as log events of their own, close together, become one log record.",
     },
     Variable {
+        name: "LAMBDA_OTLP_UNDECODABLE",
+        default: Some("dead-letter"),
+        kind: Kind::Choice(&["dead-letter", "log"]),
+        doc: "What happens to a line that claims to be OTLP and does not decode, besides the log record with its reason, size \
+              and hash that it becomes: `dead-letter` keeps it in the dead-letter queue; with `log` it is dropped and counted, \
+              for log groups with many lines of another tool's format. It stays in its log group in any case.",
+    },
+    Variable {
         name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
         default: None,
         kind: Kind::Text,

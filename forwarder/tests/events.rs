@@ -6,6 +6,7 @@ mod support;
 
 use expect_test::{Expect, expect};
 use lambda_otlp_forwarder::convert::PlatformSpans;
+use lambda_otlp_forwarder::forward::Options;
 use lambda_otlp_forwarder::source::SourceLimits;
 use std::path::PathBuf;
 use support::{default_options, fixture, forward, incoming, payload};
@@ -142,6 +143,20 @@ fn a_poisoned_line_does_not_touch_its_neighbours() {
     let [(event_id, line)] = report.undecodable.as_slice() else { panic!("{report:?}") };
     assert_eq!(event_id, &format!("{:056}", 1));
     assert!(!line.line.contains("s3cret"));
+}
+
+#[test]
+fn undecodable_lines_are_only_reported_where_that_is_wanted() {
+    let foreign = r#"{"__otel_otlp_stdout":"1","payload":"AAAA"}"#;
+    let event = payload("/aws/lambda/orders", &[foreign, "text", foreign]);
+    let options = Options { keep_undecodable: false, ..default_options() };
+    let report = forward(incoming(&event), options);
+    let total = report.account.total;
+    assert_eq!((total.items.undecodable, total.dropped, total.dead_lettered), (2, 2, 0));
+    // A record for each, in place of the line in the dead-letter queue and in the own log.
+    assert_eq!((total.items.log_records, total.accepted), (3, 3));
+    assert!(report.account.balances() && report.undelivered.is_empty());
+    assert!(report.undecodable.is_empty());
 }
 
 #[test]
