@@ -6,6 +6,7 @@ use crate::parking::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL, SqsQueue};
 use crate::placing::Queues;
 use crate::rules::{RulesSource, Template};
 pub use crate::variables::TABLE;
+use crate::vitals::VitalsSettings;
 use backend::{Destination, Profile};
 use platform::{SpanEnd, SpanMapping};
 use secrets::AwsSettings;
@@ -42,8 +43,8 @@ pub struct Config {
     pub keep_undecodable: bool,
     /// Log groups of the delivery path: the forwarder's own, and those named.
     pub own_log_groups: Vec<String>,
-    /// The forwarder's name, if it is to write its own figures.
-    pub vitals_of: Option<String>,
+    /// In which forms the forwarder tells its own figures, if it does.
+    pub vitals: Option<VitalsSettings>,
     /// Level of the own log.
     pub log_level: tracing::Level,
 }
@@ -89,8 +90,7 @@ impl Config {
         ];
         let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN);
         let region = reader.string_if_set("AWS_REGION");
-        let function = reader.string_if_set("AWS_LAMBDA_FUNCTION_NAME");
-        let vitals_of = function.filter(|_| reader.bool("LAMBDA_OTLP_VITALS"));
+        let vitals = VitalsSettings::read(reader);
         let platform_spans = platform_spans(reader);
         let join_stack_traces = reader.bool("LAMBDA_OTLP_JOIN_STACK_TRACES");
         let undecodable = [("dead-letter", true), ("log", false)];
@@ -121,7 +121,7 @@ impl Config {
             join_stack_traces,
             keep_undecodable,
             own_log_groups,
-            vitals_of,
+            vitals,
             log_level,
         })
     }

@@ -81,18 +81,17 @@ impl From<InvocationError> for Diagnostic {
     }
 }
 
-/// Handles one invocation. `vitals` is told its report and time.
-pub async fn handle<E: Export, Q: Queue>(
+/// Forwards the event of one invocation, and logs what an operator must know of it. The report is still to be
+/// [answered](answer).
+pub async fn forward<E: Export, Q: Queue>(
     forwarder: &Forwarder<E, Q>,
     event: LambdaEvent<Event>,
-    vitals: impl FnOnce(&Report, u64),
-) -> Result<Response, InvocationError> {
+) -> (Report, Invocation) {
     let invocation = invocation(&event.context);
     // On the heap: the future holds those of every source, destination and queue.
     let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
     log(&report);
-    vitals(&report, invocation.observed_unix_nano);
-    answer(report)
+    (report, invocation)
 }
 
 /// What is known of an invocation that begins now.

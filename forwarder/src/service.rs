@@ -3,18 +3,17 @@
 use crate::authorized::Authorized;
 use crate::config::Config;
 use crate::forward::Forwarder;
-use crate::handler::{InvocationError, Response, handle};
+use crate::handler::{InvocationError, Response, answer, forward};
 use crate::outlet::Outlet;
 use crate::parking::SqsQueue;
-use crate::report::Report;
 use crate::rules::{DestinationRule, LiveRules, Refreshed, RuleSet};
 use crate::source::Event;
-use crate::{default_outlet, options, vitals};
+use crate::vitals::Vitals;
+use crate::{default_outlet, options};
 use backend::{ClientError, Destination, HttpTransport};
 use lambda_runtime::LambdaEvent;
 use secrets::{Aws, Moment, SecretService as _};
 use settings::{SecretReference, SecretStore};
-use std::io::Write as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
@@ -36,6 +35,7 @@ pub struct Service {
     default: Arc<Outlet<Client>>,
     forwarder: Mutex<Forwarder<Client, Arc<SqsQueue>>>,
     rules: Option<Mutex<LiveRules>>,
+    vitals: Option<Vitals>,
     /// Whether rules were put in force once, or were seen to be wrong.
     rules_known: AtomicBool,
 }
@@ -55,6 +55,7 @@ impl Service {
             default,
             forwarder: Mutex::new(forwarder),
             rules: rules.map(Mutex::new),
+            vitals: config.vitals.clone().map(Vitals::new),
             rules_known: AtomicBool::new(false),
             config,
         })
@@ -64,17 +65,11 @@ impl Service {
     pub async fn handle(&self, event: LambdaEvent<Event>) -> Result<Response, InvocationError> {
         self.refresh_rules().await?;
         let forwarder = self.forwarder.lock().await;
-        handle(&forwarder, event, |report, now_unix_nano| self.write_vitals(report, now_unix_nano))
-            .await
-    }
-
-    fn write_vitals(&self, report: &Report, now_unix_nano: u64) {
-        let Some(function) = self.config.vitals_of.as_deref() else { return };
-        let line = vitals::line(report, function, now_unix_nano) + "\n";
-        // Whole, in one write: the log writes to stdout too.
-        if let Err(error) = std::io::stdout().lock().write_all(line.as_bytes()) {
-            tracing::warn!(%error, "cannot write the forwarder's own figures");
+        let (report, invocation) = forward(&forwarder, event).await;
+        if let Some(vitals) = &self.vitals {
+            vitals.tell(&report, &invocation, &self.default).await;
         }
+        answer(report)
     }
 
     /// Looks for new rules if it is time to. Whatever is wrong with them, the last good ones stay in

@@ -2,6 +2,7 @@
 
 use crate::old_records::OLD_RECORDS;
 use crate::parking::QUEUES;
+use crate::vitals::VITALS;
 use backend::DESTINATION;
 use secrets::{AWS, SECRETS};
 use settings::{Kind, PROXY, Table, Variable};
@@ -83,13 +84,7 @@ const OWN: &[Variable] = &[
         doc: "Other log groups of the delivery path, separated by commas, such as that of the redrive function: \
               their events are dropped and counted, or each delivery would cause the next.",
     },
-    Variable {
-        name: "LAMBDA_OTLP_VITALS",
-        default: Some("true"),
-        kind: Kind::Switch,
-        doc: "One line an invocation with the forwarder's own figures in CloudWatch's embedded metric format: four metrics in \
-              the namespace `lambda-otlp` (Accepted, Parked, DeadLettered, Lag), the others in the line.",
-    },
+    VITALS,
     Variable {
         name: "LAMBDA_OTLP_LOG_LEVEL",
         default: Some("warn"),
@@ -110,7 +105,7 @@ const LAMBDA: &[Variable] = &[
         name: "AWS_LAMBDA_FUNCTION_NAME",
         default: None,
         kind: Kind::Text,
-        doc: "Set by Lambda: the dimension of the forwarder's own metrics.",
+        doc: "Set by Lambda: the dimension, and the service name, of the forwarder's own metrics.",
     },
     Variable {
         name: "LAMBDA_TASK_ROOT",

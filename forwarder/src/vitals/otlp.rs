@@ -1,0 +1,137 @@
+//! The figures as OTLP metrics to the default destination, in requests of their own: among customers' data points they would
+//! be in customers' ledgers, and parked with them.
+
+use super::sums::Sums;
+use crate::forward::Invocation;
+use crate::outlet::{Export, Outlet};
+use crate::report::Report;
+use backend::{Sanitized, sanitize};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use platform::Identity;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::{Metrics, Request, Signal as _};
+
+/// Between two requests; an environment handles many events in it.
+const AT_MOST_EVERY_NANOS: u64 = 60 * 1_000_000_000;
+/// The function is paid for while it waits for an answer.
+const LONGEST_REQUEST: Duration = Duration::from_secs(2);
+
+/// Adds up figures, and sends them when it is time.
+#[derive(Debug)]
+pub(super) struct OtlpVitals {
+    function: String,
+    region: Option<String>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sums: Sums,
+    /// By the wall clock: a monotonic one may stand still while the environment is frozen.
+    last_request_unix_nano: Option<u64>,
+}
+
+impl OtlpVitals {
+    pub(super) fn new(function: String, region: Option<String>) -> Self {
+        Self { function, region, state: Mutex::default() }
+    }
+
+    /// Adds what this invocation did, and sends all if the last request is a minute ago. What is not accepted stays for the
+    /// next; nothing of it is parked.
+    pub(super) async fn tell<E: Export>(
+        &self,
+        report: &Report,
+        invocation: &Invocation,
+        outlet: &Outlet<E>,
+    ) {
+        let now = invocation.observed_unix_nano;
+        // A destination that takes nothing is left to the probes of deliveries.
+        let is_open = outlet.breaker().is_open();
+        let Some(sums) = self.add(report, now, !is_open) else { return };
+        let request = Metrics::request(vec![sums.metrics(self.resource(invocation), now)]);
+        let request = Request::encode::<Metrics>(&request);
+        let Sanitized { request: Some(request), .. } =
+            sanitize(outlet.profile(), request, &self.function)
+        else {
+            return;
+        };
+        let deadline = invocation.queue_deadline.min(Instant::now() + LONGEST_REQUEST);
+        let outcome = outlet.export().export(None, request, deadline).await;
+        let Some(part) = outcome.parts.first() else { return };
+        tracing::warn!(
+            reason = %part.reason,
+            data_points = outcome.undelivered(),
+            "the forwarder's own figures were not taken"
+        );
+        // To send again what was taken in part would count the rest twice.
+        if outcome.accepted == 0 {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.sums.add_all(sums);
+            state.sums.add_failure();
+        }
+    }
+
+    /// All figures, if they are to be sent now.
+    fn add(&self, report: &Report, now_unix_nano: u64, may_send: bool) -> Option<Sums> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.sums.add(report, now_unix_nano);
+        // A clock that was set back must not silence them.
+        let is_due = state
+            .last_request_unix_nano
+            .is_none_or(|last| now_unix_nano < last || now_unix_nano - last >= AT_MOST_EVERY_NANOS);
+        if !is_due || !may_send {
+            return None;
+        }
+        state.last_request_unix_nano = Some(now_unix_nano);
+        Some(std::mem::take(&mut state.sums))
+    }
+
+    /// The function, as its own metrics have it that are made of its REPORT lines: nothing that differs between environments.
+    fn resource(&self, invocation: &Invocation) -> Resource {
+        let identity = Identity {
+            service_name: self.function.clone(),
+            function_name: Some(self.function.clone()),
+            function_version: None,
+            is_lambda: true,
+            account: invocation.account.clone(),
+            region: self.region.clone(),
+            log_group: String::new(),
+            log_stream: String::new(),
+        };
+        identity.metric_resource()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::old_records::Policy;
+    use crate::outlet::DryRun;
+    use backend::Destination;
+    use url::Url;
+
+    #[tokio::test]
+    async fn a_destination_that_takes_nothing_is_not_sent_figures_either() {
+        let destination = Destination::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+        let outlet = Outlet::new("default", DryRun, &destination, Policy::any_time());
+        (0..3).for_each(|_| outlet.breaker().note(Some(false), 0));
+        let vitals = OtlpVitals::new("forwarder".to_owned(), None);
+        let invocation = Invocation {
+            observed_unix_nano: 0,
+            deadline: Instant::now() + LONGEST_REQUEST,
+            queue_deadline: Instant::now() + LONGEST_REQUEST,
+            account: None,
+        };
+        let last_request = || vitals.state.lock().unwrap().last_request_unix_nano;
+        vitals.tell(&Report::default(), &invocation, &outlet).await;
+        assert_eq!(last_request(), None);
+        assert_ne!(vitals.state.lock().unwrap().sums, Sums::default());
+        // With the first delivery that is taken they go on.
+        outlet.breaker().note(Some(true), 0);
+        vitals.tell(&Report::default(), &invocation, &outlet).await;
+        assert_eq!(last_request(), Some(0));
+        assert_eq!(vitals.state.lock().unwrap().sums, Sums::default());
+    }
+}
