@@ -9,13 +9,15 @@ use anyhow::bail;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
-/// A role, an action, the resource, and the condition under which it is granted.
+/// A role, an action, the resource, what the request must be, and the condition of the template under which it is granted.
 const GRANTS: &[&str] = &[
     "ForwarderRole: kinesis:DescribeStream on KinesisStreamArn if HasKinesisStream",
     "ForwarderRole: kinesis:DescribeStreamSummary on KinesisStreamArn if HasKinesisStream",
     "ForwarderRole: kinesis:GetRecords on KinesisStreamArn if HasKinesisStream",
     "ForwarderRole: kinesis:GetShardIterator on KinesisStreamArn if HasKinesisStream",
     "ForwarderRole: kinesis:ListShards on KinesisStreamArn if HasKinesisStream",
+    "ForwarderRole: kms:Decrypt on KinesisKmsKeyArn where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasKinesisKmsKey",
+    "ForwarderRole: kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike s3.${AWS::Region}.* if HasStorageKmsKey",
     "ForwarderRole: logs:CreateLogStream on ForwarderLogGroup.Arn",
     "ForwarderRole: logs:PutLogEvents on ForwarderLogGroup.Arn",
     "ForwarderRole: s3:ListBucket on OnFailureBucket.Arn",
@@ -36,7 +38,10 @@ const GRANTS_OF_BOTH: &[&str] = &[
     "ec2:DescribeNetworkInterfaces on * if HasVpc",
     "ec2:DescribeSubnets on * if HasVpc",
     "ec2:UnassignPrivateIpAddresses on * if HasVpc",
-    "kms:Decrypt on SecretKmsKeyArn if HasSecretKmsKey",
+    "kms:Decrypt on DestinationSecretKmsKeyArns where kms:ViaService StringLike secretsmanager.* or ssm.* if HasDestinationSecretKmsKeys",
+    "kms:Decrypt on SecretKmsKeyArn where kms:ViaService StringLike secretsmanager.* or ssm.* if HasSecretKmsKey",
+    "kms:Decrypt on StorageKmsKeyArn where kms:ViaService StringLike sqs.${AWS::Region}.* if HasStorageKmsKey",
+    "kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike sqs.${AWS::Region}.* if HasStorageKmsKey",
     "secretsmanager:GetSecretValue on DestinationSecretArns if HasDestinationSecrets",
     "ssm:GetParameter on DestinationSecretArns if HasDestinationSecrets",
     "secretsmanager:GetSecretValue on SecretArn if HasSecretArn",
@@ -96,18 +101,31 @@ fn add(grants: &mut BTreeSet<String>, role: &str, document: &Value, condition: &
         };
         let effect = statement["Effect"].as_str().unwrap_or("no effect");
         let effect = if effect == "Allow" { String::new() } else { format!("{effect} ") };
+        let requests = requests(&statement["Condition"]);
         for action in items(&statement["Action"]) {
             for resource in items(&statement["Resource"]) {
                 let condition =
                     if condition.is_empty() { String::new() } else { format!(" if {condition}") };
                 grants.insert(format!(
-                    "{role}: {effect}{} on {}{condition}",
+                    "{role}: {effect}{} on {}{requests}{condition}",
                     text(action),
                     text(resource)
                 ));
             }
         }
     }
+}
+
+/// ` where key operator value or value`, for each key that the policy's own condition asks for.
+fn requests(condition: &Value) -> String {
+    let operators = condition.as_object().into_iter().flatten();
+    let asked = operators.flat_map(|(operator, keys)| {
+        keys.as_object().into_iter().flatten().map(move |(key, values)| {
+            let values: Vec<String> = items(values).iter().map(text).collect();
+            format!(" where {key} {operator} {}", values.join(" or "))
+        })
+    });
+    asked.collect()
 }
 
 /// The members of a list, or the one that stands without a list.

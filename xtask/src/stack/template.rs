@@ -86,15 +86,15 @@ fn functions(template: &Value) -> anyhow::Result<String> {
     Ok("handler, runtime, architecture, code, own log groups".to_owned())
 }
 
-/// Every `LAMBDA_OTLP_` variable of the forwarder can be set, none besides, and a parameter's default is the variable's.
+/// Every `LAMBDA_OTLP_` variable of the forwarder and the proxy can be set, none besides, and a parameter's default is the
+/// variable's.
 fn variables(template: &Value) -> anyhow::Result<String> {
-    const PREFIX: &str = "LAMBDA_OTLP_";
+    let is_parameter = |name: &&str| {
+        name.starts_with("LAMBDA_OTLP_") || ["HTTPS_PROXY", "NO_PROXY"].contains(name)
+    };
     let table = forwarder::config::TABLE;
-    let documented: BTreeSet<&str> = table
-        .variables()
-        .map(|variable| variable.name)
-        .filter(|name| name.starts_with(PREFIX))
-        .collect();
+    let documented: BTreeSet<&str> =
+        table.variables().map(|variable| variable.name).filter(is_parameter).collect();
     for function in ["ForwarderFunction", "RedriveFunction"] {
         let variables = &resource(template, function)?["Environment"]["Variables"];
         let variables = variables.as_object().context("no variables")?;
@@ -215,7 +215,13 @@ fn queues(template: &Value) -> anyhow::Result<String> {
     for name in ["RetryQueue", "DeadLetterQueue"] {
         let queue = resource(template, name)?;
         same(name, &queue["MessageRetentionPeriod"], FOURTEEN_DAYS_S)?;
-        same(name, &queue["SqsManagedSseEnabled"], true)?;
+        let (none, key) = (json!({ "Ref": "AWS::NoValue" }), json!({ "Ref": "StorageKmsKeyArn" }));
+        let encryption =
+            [("SqsManagedSseEnabled", &none, &json!(true)), ("KmsMasterKeyId", &key, &none)];
+        for (property, with_own_key, otherwise) in encryption {
+            let expected = json!({ "Fn::If": ["HasStorageKmsKey", with_own_key, otherwise] });
+            same(&format!("{name}, {property}"), &queue[property], expected)?;
+        }
     }
     let invisible = resource(template, "RetryQueue")?["VisibilityTimeout"].as_u64().unwrap_or(30);
     ensure!(
