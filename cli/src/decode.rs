@@ -33,6 +33,32 @@ struct Summary {
     log_records: usize,
     /// Lines that claim to be OTLP and did not decode.
     undecodable: usize,
+    /// Whether it looks like an event of the forwarder's.
+    #[serde(skip)]
+    is_event: bool,
+}
+
+impl Summary {
+    /// What whoever decodes it most likely meant, where it holds no OTLP line.
+    fn hint(&self) -> Option<String> {
+        let Self { file, lines, .. } = self;
+        if self.requests > 0 || self.undecodable > 0 {
+            return None;
+        }
+        Some(if self.is_event {
+            format!(
+                "{file}: no OTLP line; it looks like a Lambda event: `lambda-otlp forward --dry-run {file}` reads those"
+            )
+        } else {
+            format!("{file}: no OTLP line among {lines}")
+        })
+    }
+}
+
+/// Whether a line begins a delivery of CloudWatch Logs, or of Kinesis or SQS, on one line or on many.
+fn begins_event(line: &str) -> bool {
+    let line = line.trim_start().trim_start_matches('{').trim_start();
+    line.starts_with("\"awslogs\"") || line.starts_with("\"Records\"")
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -55,6 +81,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write_table(&summaries, &mut out)?;
     }
     out.flush()?;
+    for hint in summaries.iter().filter_map(Summary::hint) {
+        eprintln!("{hint}");
+    }
     let undecodable = summaries.iter().any(|summary| summary.undecodable > 0);
     Ok(if undecodable { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
@@ -116,7 +145,10 @@ impl Decoding<'_> {
                 Joined::Broken => self.take_pieces_alone()?,
             }
         }
-        let Some(reading) = read_line(line, &limits) else { return Ok(()) };
+        let Some(reading) = read_line(line, &limits) else {
+            self.summary.is_event |= begins_event(line);
+            return Ok(());
+        };
         if self.rejoin.begin(line, &reading) {
             self.pieces.push((number, line.to_owned()));
             return Ok(());

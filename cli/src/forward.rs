@@ -2,7 +2,7 @@
 
 use crate::destination::DestinationArguments;
 use crate::moment::now_unix_nano;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use forwarder::authorized::Authorized;
 use forwarder::config::Config;
 use forwarder::forward::{Forwarder, Invocation, Options};
@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
+use wire::{Limits, read_line};
 
 /// Arguments of `lambda-otlp forward`.
 #[derive(clap::Args)]
@@ -145,12 +146,20 @@ pub(crate) fn explain(path: &dyn Display, report: &Report) {
             line.reason, line.bytes, line.sha256
         );
     }
+    // A backend that is away is away for all signals: its cause is said once.
+    let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
     for part in report.undelivered.iter().filter(|part| part.kept != Kept::LogGroup) {
         let what = part.kind.map_or_else(
             || plural(part.items, "log event"),
             |kind| format!("{} of {kind}", plural(part.items, kind.item())),
         );
-        eprintln!("{path}: returned: {what}: {}", part.reason);
+        match causes.iter_mut().find(|(cause, _)| *cause == part.reason) {
+            Some((_, whats)) => whats.push(what),
+            None => causes.push((&part.reason, vec![what])),
+        }
+    }
+    for (cause, whats) in causes {
+        eprintln!("{path}: returned: {}: {cause}", whats.join(", "));
     }
     for (reason, items) in &report.dropped {
         eprintln!("{path}: dropped: {}: {reason}", plural(*items, "item"));
@@ -197,6 +206,15 @@ pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) 
 
 fn read(path: &Path) -> anyhow::Result<Event> {
     let bytes = std::fs::read(path).with_context(|| format!("cannot open {}", path.display()))?;
+    if let Ok(text) = std::str::from_utf8(&bytes)
+        && let Some(line) = text.lines().find(|line| !line.trim().is_empty())
+        && read_line(line, &Limits::default()).is_some()
+    {
+        let path = path.display();
+        bail!(
+            "{path} is no Lambda event but holds OTLP lines: `lambda-otlp decode {path}` reads them"
+        );
+    }
     serde_json::from_slice(&bytes).with_context(|| format!("{} is no Lambda event", path.display()))
 }
 

@@ -115,6 +115,34 @@ fn a_dry_run_prints_the_ledger_and_succeeds() {
 }
 
 #[test]
+fn a_file_for_the_other_command_is_told_so() {
+    let event = "events/awslogs-text-mixed.json";
+    let output = run(&["decode", event]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+    let said = text(&output.stderr);
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.contains(&format!("`lambda-otlp forward --dry-run {event}`")), "{said}");
+
+    // One line alone is a JSON object too.
+    for lines in ["lines/python-10.jsonl", "lines/rust-1.jsonl"] {
+        let output = run(&["forward", lines, "--dry-run"]);
+        assert_eq!(output.status.code(), Some(1));
+        let said = text(&output.stderr);
+        assert!(said.contains(&format!("`lambda-otlp decode {lines}`")), "{said}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    let plain = folder.path().join("plain.log");
+    std::fs::write(&plain, "one\n\ntwo\n").unwrap();
+    let output = run(&["decode", plain.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(0));
+    let said = text(&output.stderr);
+    assert!(said.ends_with("plain.log: no OTLP line among 2\n"), "{said}");
+    // What holds lines needs no hint.
+    assert_eq!(text(&run(&["decode", "lines/python-10.jsonl"]).stderr), "");
+}
+
+#[test]
 fn the_rules_of_the_forwarder_hold_for_files_too() {
     let folder = tempfile::tempdir().unwrap();
     let rules = folder.path().join("rules.toml");
@@ -159,6 +187,14 @@ fn what_the_backend_did_not_take_fails_the_command() {
     let said = text(&output.stderr);
     assert!(said.contains("returned: 530 spans of traces") && said.contains("refused"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
+
+    // Three signals, one cause.
+    let output = run(&["forward", "events/awslogs-text-mixed.json", "--endpoint", &endpoint]);
+    let said = text(&output.stderr);
+    assert_eq!(said.matches("connection refused").count(), 1, "{said}");
+    for signal in ["spans of traces", "data points of metrics", "log records of logs"] {
+        assert!(said.contains(signal), "{said}");
+    }
 }
 
 #[test]
