@@ -1,8 +1,13 @@
 //! What every check by other programs needs: a tally, and their output.
 
 use anyhow::{Context as _, bail};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+
+/// The repository's folder.
+pub(crate) fn root() -> std::io::Result<PathBuf> {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()
+}
 
 /// How the checks went.
 #[derive(Default)]

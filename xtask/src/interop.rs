@@ -8,7 +8,7 @@ mod items;
 mod lines;
 mod packages;
 
-use crate::checks::{Tally, output};
+use crate::checks::{self, Tally, output};
 use anyhow::Context as _;
 use packages::Packages;
 use simulator::binaries;
@@ -28,7 +28,7 @@ struct Workshop {
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
+    let root = checks::root()?;
     let packages = packages::install(&root)?;
     let ours = ["lambda-otlp-cli", "lambda-otlp-extension", "lambda-otlp-demo"];
     let built = binaries::build(&root, &ours)?;

@@ -8,7 +8,7 @@ mod redrive;
 mod secrets;
 mod subscription;
 
-use crate::checks::Tally;
+use crate::checks::{self, Tally};
 use crate::pypi::{self, Environment};
 use anyhow::Context as _;
 use simulator::binaries;
@@ -25,14 +25,8 @@ struct Workshop {
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-    let environment = match pypi::install(&root, "moto", "xtask/src/moto/requirements.txt") {
-        Ok(environment) => environment,
-        Err(reason) => {
-            println!("skipped: {reason}");
-            return Ok(());
-        }
-    };
+    let root = checks::root()?;
+    let Some(environment) = pypi::install(&root, "moto", "all checks") else { return Ok(()) };
     let built = binaries::build(&root, &["lambda-otlp-forwarder", "lambda-otlp-cli"])?;
     let forwarder = binaries::find(&built, "lambda-otlp-forwarder")?;
     let command_line = binaries::find(&built, "lambda-otlp")?;

@@ -12,15 +12,20 @@ pub(crate) struct Environment {
     pub(crate) python: PathBuf,
 }
 
-/// Installs what the file pins into the cache's folder of this name; where that cannot be, says why.
-pub(crate) fn install(root: &Path, name: &str, requirements: &str) -> Result<Environment, String> {
-    let requirements = root.join(requirements);
+/// Installs what `xtask/src/{name}/requirements.txt` pins into the cache's folder of this name. Where that cannot be, prints
+/// that `what` is skipped and why.
+pub(crate) fn install(root: &Path, name: &str, what: &str) -> Option<Environment> {
+    let requirements = root.join("xtask/src").join(name).join("requirements.txt");
+    try_install(&requirements, name).map_err(|reason| println!("skip  {what}: {reason}")).ok()
+}
+
+fn try_install(requirements: &Path, name: &str) -> Result<Environment, String> {
     let Some(interpreter) = find_python() else {
         return Err(format!("there is no Python {MIN_PYTHON} on this machine"));
     };
-    let installed = cache().map(|cache| cache.join(name)).and_then(|folder| {
-        python_environment(&interpreter, &folder, std::slice::from_ref(&requirements))
-    });
+    let installed = cache()
+        .map(|cache| cache.join(name))
+        .and_then(|folder| python_environment(&interpreter, &folder, &[requirements.to_owned()]));
     match installed {
         Ok(python) => Ok(Environment { python }),
         Err(error) => Err(format!(

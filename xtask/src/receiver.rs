@@ -5,13 +5,13 @@
     reason = "what a JSON value does not have is null, and no panic"
 )]
 
-use crate::checks::{Tally, output};
+use crate::checks::{self, Tally, output};
 use crate::pypi;
 use crate::rotel::{Received, Rotel};
 use anyhow::ensure;
 use serde_json::Value;
 use simulator::binaries;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// An event file, and what must arrive of it.
@@ -25,14 +25,8 @@ const CASES: [(&str, Received); 6] = [
 ];
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-    let receiver = match pypi::install(&root, "moto", "xtask/src/moto/requirements.txt") {
-        Ok(receiver) => receiver,
-        Err(reason) => {
-            println!("skipped: {reason}");
-            return Ok(());
-        }
-    };
+    let root = checks::root()?;
+    let Some(receiver) = pypi::install(&root, "moto", "all checks") else { return Ok(()) };
     let cli = binaries::find(&binaries::build(&root, &["lambda-otlp-cli"])?, "lambda-otlp")?;
     let mut tally = Tally::default();
     for (name, expected) in CASES {

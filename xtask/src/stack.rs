@@ -6,21 +6,15 @@ mod creation;
 mod grants;
 mod template;
 
-use crate::checks::{Tally, output};
+use crate::checks::{self, Tally, output};
 use crate::ci::Length;
 use crate::pypi::{self, Environment};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
-    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()?;
-    let tools = match pypi::install(&root, "stack", "xtask/src/stack/requirements.txt") {
-        Ok(tools) => tools,
-        Err(reason) => {
-            println!("skipped: {reason}");
-            return Ok(());
-        }
-    };
+    let root = checks::root()?;
+    let Some(tools) = pypi::install(&root, "stack", "all checks") else { return Ok(()) };
     let mut tally = Tally::default();
     match expanded(&root, &tools) {
         Ok(template) => {

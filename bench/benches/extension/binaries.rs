@@ -1,36 +1,17 @@
 //! Builds the extensions: ours as it is deployed, the peer's from crates.io.
 
+use crate::build::build;
 use anyhow::{Context as _, bail};
-use serde::Deserialize;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 const PEER: &str = "opentelemetry-lambda-extension";
 const PEER_VERSION: &str = "0.2.0";
 
 /// The minimal extension.
 pub(crate) fn ours() -> anyhow::Result<PathBuf> {
-    #[derive(Deserialize)]
-    struct Artifact {
-        executable: Option<PathBuf>,
-    }
-    let package = "lambda-otlp-extension";
-    let output = Command::new(env!("CARGO"))
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["build", "--package", package, "--no-default-features"])
-        .args(["--profile", "release-small", "--message-format=json-render-diagnostics"])
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot run cargo")?;
-    if !output.status.success() {
-        bail!("cargo could not build {package}");
-    }
-    String::from_utf8_lossy(&output.stdout)
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Artifact>(line).ok()?.executable)
-        .find(|path| path.file_name().is_some_and(|file| file == package))
-        .with_context(|| format!("cargo built no binary {package}"))
+    let name = "lambda-otlp-extension";
+    build(&["--package", name, "--no-default-features", "--profile", "release-small"], name)
 }
 
 /// The peer's extension, with the versions of its own lock file, in a folder of its own: in one dependency graph the features

@@ -12,6 +12,9 @@
 )]
 
 mod binaries;
+#[path = "../../src/build.rs"]
+#[expect(dead_code, reason = "no driver is built here")]
+mod build;
 mod figures;
 #[path = "../../../extension/tests/simulated/function.rs"]
 mod function;
