@@ -106,7 +106,7 @@ pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
 
 const REGION: &[Variable] =
     &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The queue's region." }];
-const SENDING: Table = Table::new(&[QUEUES, secrets::AWS, REGION]);
+const SENDING: Table = Table::new(&[QUEUES, secrets::AWS, settings::PROXY, REGION]);
 
 /// The queue as the forwarder sends to it: with its limits, and without the repetitions by which a message gets there
 /// twice.

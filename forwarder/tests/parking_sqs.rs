@@ -22,7 +22,8 @@ fn sqs(url: &str) -> SqsQueue {
     ];
     let variables: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let mut reader = Reader::new(&variables, Table::new(&[QUEUES, secrets::AWS, REGION]));
+    let mut reader =
+        Reader::new(&variables, Table::new(&[QUEUES, secrets::AWS, settings::PROXY, REGION]));
     let queue = SqsQueue::read(&mut reader, "LAMBDA_OTLP_RETRY_QUEUE_URL");
     assert_eq!(reader.finish(), []);
     queue.unwrap()
