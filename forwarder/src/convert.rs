@@ -6,7 +6,7 @@ use crate::source::{Envelope, LogBatch, LogEvent, MessageType};
 use crate::stack_traces::Trace;
 use platform::{Converter, Identity, SpanEnd, SpanMapping, Undecodable};
 use wire::{
-    Joined, Limits, LineReading, Logs, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
+    Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
     read_line,
 };
 
@@ -145,8 +145,13 @@ pub fn convert(
         }
     }
     stream.end_trace();
-    let Stream { others, mut window, mut converted, .. } = stream;
+    let Stream { mut others, mut window, mut converted, .. } = stream;
     converted.ledger.events = held_before + converted.taken - window.held.len();
+    if others.awaits_traces() {
+        for request in &converted.requests {
+            request.each_trace_id(&mut |trace_id| others.trace_seen(trace_id));
+        }
+    }
     let rest = others.finish();
     converted.ledger.consumed += rest.consumed;
     converted.implausible_figures = rest.dropped_values;
@@ -155,11 +160,10 @@ pub fn convert(
         window.envelope = envelope.clone();
     }
     converted.window = window;
-    let logs = rest.logs.map(|logs| Request::encode::<Logs>(&Logs::request(vec![logs])));
     let metrics =
         rest.metrics.map(|metrics| Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
     let spans = rest.spans.map(|spans| Request::encode::<Traces>(&Traces::request(vec![spans])));
-    for request in logs.into_iter().chain(metrics).chain(spans) {
+    for request in rest.logs.into_iter().chain(metrics).chain(spans) {
         take(&mut converted, request);
     }
     converted

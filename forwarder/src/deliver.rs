@@ -25,6 +25,8 @@ pub(crate) struct Outgoing {
     pub(crate) stream: Option<Arc<str>>,
     /// The request.
     pub(crate) request: Request,
+    /// What is known of its items.
+    pub(crate) survey: Option<backend::Survey>,
     /// Where it came from.
     pub(crate) origin: Arc<Origin>,
 }
@@ -95,6 +97,8 @@ struct Group {
     stream: Option<Arc<str>>,
     kind: SignalKind,
     requests: Vec<Request>,
+    /// What is known of all items.
+    survey: Option<backend::Survey>,
     origin: Arc<Origin>,
     last_origin: Arc<Origin>,
 }
@@ -200,7 +204,7 @@ impl Delivered {
 
 fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for Outgoing { outlet, stream, request, origin } in outgoing {
+    for Outgoing { outlet, stream, request, survey, origin } in outgoing {
         let kind = request.kind();
         let of_group = |group: &&mut Group| {
             (group.outlet, group.kind) == (outlet, kind) && group.stream == stream
@@ -208,6 +212,8 @@ fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
         match groups.iter_mut().find(of_group) {
             Some(group) => {
                 group.requests.push(request);
+                let both = group.survey.zip(survey);
+                group.survey = both.map(|(survey, others)| survey.and(&others));
                 group.last_origin = origin;
             }
             None => groups.push(Group {
@@ -215,6 +221,7 @@ fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
                 stream,
                 kind,
                 requests: vec![request],
+                survey,
                 last_origin: Arc::clone(&origin),
                 origin,
             }),
@@ -232,10 +239,13 @@ async fn send<E: Export>(
 ) -> (Lane, Delivered) {
     let mut delivered = Delivered::default();
     let lane = group.lane();
-    let Group { stream, requests, .. } = group;
+    let Group { stream, requests, survey, .. } = group;
     let origin = joined(&group.origin, &group.last_origin);
+    let item_times = survey.map(|survey| survey.times);
+    let has_few_keys = survey.is_some_and(|survey| survey.has_few_keys());
     for request in wire::merge(requests, outlet.max_request_bytes()) {
-        let sorted = outlet.policy().sort(request, times.now_unix_nano());
+        let request = if has_few_keys { request.with_few_keys() } else { request };
+        let sorted = outlet.policy().sort(request, item_times, times.now_unix_nano());
         let Sorted { send, keep, dropped, restamped } = sorted;
         let mut outcome = match send {
             None => Outcome::default(),

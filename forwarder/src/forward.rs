@@ -3,7 +3,7 @@
 use crate::convert::{ConvertOptions, Converted, Window, convert};
 use crate::deliver::{Remainder, Times, deliver};
 use crate::ledger::Ledger;
-use crate::outlet::{Export, Outlet};
+use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
 use crate::placing::{Keep, Queues, place};
 use crate::progress::{Progress, letter};
@@ -118,9 +118,15 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
     ) {
         let limits = self.options.source;
         let subscription = Arc::new(subscription);
-        let source = Arc::clone(&subscription);
-        let read = move |hand_on: HandOn<'_>| source.read(&limits, hand_on);
-        match self.convert_all(read, invocation, progress).await {
+        let unread = if let Some(delivery) = subscription.inflate_small(limits.chunk_bytes) {
+            let read = |hand_on: HandOn<'_>| delivery.read(&limits, hand_on);
+            self.convert_at_once(read, invocation, progress).await
+        } else {
+            let source = Arc::clone(&subscription);
+            let read = move |hand_on: HandOn<'_>| source.read(&limits, hand_on);
+            self.convert_all(read, invocation, progress).await
+        };
+        match unread {
             Some(error) if self.queues.dead_letters.is_some() && error.may_come_late() => {
                 progress.report.account.total.events += 1;
                 let (bytes, origin) = (subscription.bytes(), Origin::default());
@@ -141,6 +147,29 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         if silence >= LONGEST_SILENCE {
             self.outlets.iter().for_each(|outlet| outlet.export().drop_connections());
         }
+    }
+
+    /// Converts all batches that `read` hands on, which hold little: to hand them from one thread to the other
+    /// takes longer than to wait for them.
+    async fn convert_at_once(
+        &self,
+        read: impl FnOnce(HandOn<'_>) -> Result<(), SourceError>,
+        invocation: &Invocation,
+        progress: &mut Progress,
+    ) -> Option<SourceError> {
+        let mut batches = Vec::new();
+        let reading = AssertUnwindSafe(|| {
+            read(&mut |batch| {
+                batches.push(batch);
+                true
+            })
+        });
+        let read = catch_unwind(reading).unwrap_or(Err(SourceError::Panicked));
+        for batch in batches {
+            self.convert_batch(&batch, invocation, progress).await;
+        }
+        self.end_stream(invocation, progress).await;
+        read.err()
     }
 
     /// Converts all batches that `read` hands on, delivering on the way where they are many.

@@ -21,6 +21,7 @@ pub mod forward;
 pub mod handler;
 pub mod ledger;
 pub mod log;
+pub mod memory;
 mod messages;
 pub mod old_records;
 pub mod outlet;

@@ -2,13 +2,14 @@
 
 use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::handler::{InvocationError, wall_clock_now};
-use lambda_otlp_forwarder::log;
 use lambda_otlp_forwarder::service::Service;
 use lambda_otlp_forwarder::source::Event;
+use lambda_otlp_forwarder::{log, memory};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
+    memory::keep_freed_memory();
     // The message of a panic may quote a customer's line; where it happened says enough.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();

@@ -201,6 +201,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             outlet: position,
             stream: parked.stream.as_deref().map(Arc::from),
             request,
+            survey: None,
             origin: Arc::new(parked.origin.clone()),
         };
         let times = self.times(invocation, progress.began, message.receive_count());

@@ -6,7 +6,7 @@
 
 mod rewrite;
 
-use backend::Profile;
+use backend::{Profile, Times};
 use settings::{Kind, Reader, Variable};
 use std::time::Duration;
 use wire::proto::{Reader as Fields, Value};
@@ -89,11 +89,15 @@ impl Policy {
         Self { window: None, old_records: OldRecords::Keep }
     }
 
-    /// Sorts the items of a request. Decodes nothing, and copies only where an item is outside.
-    pub fn sort(&self, request: Request, now_unix_nano: u64) -> Sorted {
+    /// Sorts the items of a request; `times` are those of all of them, and of others maybe, where they are known. Decodes
+    /// nothing, and copies only where an item is outside.
+    pub fn sort(&self, request: Request, times: Option<Times>, now_unix_nano: u64) -> Sorted {
         let sent = |request| Sorted { send: Some(request), ..Sorted::default() };
         let Some(window) = self.window else { return sent(request) };
-        if !window.misses_any(&request, now_unix_nano) {
+        let takes = |time_unix_nano| !window.misses(time_unix_nano, now_unix_nano);
+        let takes_all =
+            |times: Times| takes(times.oldest_unix_nano) && takes(times.newest_unix_nano);
+        if times.is_some_and(takes_all) || !window.misses_any(&request, now_unix_nano) {
             return sent(request);
         }
         if self.old_records == OldRecords::Restamp {

@@ -5,7 +5,9 @@
 //! left out.
 
 use crate::source::LogEvent;
+use memchr::memmem::Finder;
 use std::borrow::Cow;
+use std::sync::LazyLock;
 
 /// Longest joined text, and most lines of one.
 const MOST_BYTES: usize = 256 * 1024;
@@ -97,8 +99,14 @@ impl State {
 }
 
 fn is_traceback(line: &str) -> bool {
-    line.contains("Traceback (most recent call last):")
+    FIND_TRACEBACK.find(line.as_bytes()).is_some()
 }
+
+// Made once: every line of text is searched, and making one takes longer than that.
+static FIND_TRACEBACK: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new("Traceback (most recent call last):"));
+static FIND_TIMEOUT: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new(" Task timed out after "));
 
 /// Between two tracebacks of Python.
 fn announces_another(line: &str) -> bool {
@@ -149,7 +157,7 @@ fn is_platform(line: &str) -> bool {
     ]
     .iter()
     .any(|beginning| line.starts_with(beginning))
-        || line.contains(" Task timed out after ")
+        || FIND_TIMEOUT.find(line.as_bytes()).is_some()
 }
 
 #[cfg(test)]

@@ -126,10 +126,12 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
             prepared.dropped.push((reason, items));
         }
         prepared.account.add(outlet.name(), dropped);
+        let survey = sanitized.survey;
         prepared.outgoing.extend(sanitized.request.map(|request| Outgoing {
             outlet: way.outlet,
             stream: way.stream.clone(),
             request,
+            survey,
             origin: Arc::clone(&course.origin),
         }));
     }

@@ -195,7 +195,7 @@ impl World {
         let parked = Parked::from_body(&message.body).unwrap();
         let Content::Request(request) = parked.content else { panic!("other content") };
         let whole = marks(&request);
-        let sorted = self.policy.sort(request, self.now_unix_nano());
+        let sorted = self.policy.sort(request, None, self.now_unix_nano());
         if let Some(request) = sorted.keep {
             let items = request.items();
             self.put_aside(&DeadLetter { request, items, reason: String::new(), partial: false });

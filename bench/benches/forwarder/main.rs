@@ -30,17 +30,32 @@ const STARTS: u32 = 25;
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let what = arguments.next();
+    if what.as_deref() == Some("--events") {
+        return write_events(arguments.next().context("--events needs a directory")?.as_ref());
+    }
     let drivers = drivers::build()?;
     let directory = std::env::temp_dir().join(format!("forwarder-bench-{}", std::process::id()));
     std::fs::create_dir_all(&directory)?;
     let bench = Bench { drivers, directory };
-    let done = match arguments.next().as_deref() {
+    let done = match what.as_deref() {
         None => bench.times().and_then(|()| bench.memory()).and_then(|()| start_and_size()),
         Some("--instructions") => bench.instructions(),
-        Some(other) => bail!("unknown argument {other}; there is only --instructions"),
+        Some(other) => {
+            bail!("unknown argument {other}; there are --instructions and --events DIRECTORY")
+        }
     };
     std::fs::remove_dir_all(&bench.directory)?;
     done
+}
+
+/// Writes the events, for a profiler.
+fn write_events(directory: &Path) -> anyhow::Result<()> {
+    for event in [events::otlp_only()?, events::mixed()?, events::thirty_fold()?] {
+        let file = directory.join(event.name.replace(' ', "-")).with_extension("json");
+        std::fs::write(&file, &event.bytes)?;
+    }
+    Ok(())
 }
 
 struct Bench {
@@ -85,7 +100,7 @@ impl Bench {
                     run_ours()?;
                 }
                 let body = self.traces_body(&our_file)?;
-                let level = backend::GZIP_LEVEL;
+                let level = backend::gzip_level(wire::SignalKind::Traces);
                 floor.add(self.drivers.floor.steps(&path, TIMES, &body, level)?);
             }
             let (our_bodies, peer_bodies) =

@@ -31,6 +31,7 @@ impl Transport for InMemory {
 }
 
 fn main() -> anyhow::Result<()> {
+    forwarder::memory::keep_freed_memory();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let config = Config::from_source(&settings::Env).0?;
     let bodies = Bodies::default();

@@ -206,12 +206,10 @@ fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode
 /// Sends nothing, and measures what would be sent.
 struct Measure;
 
-/// As the client does by default.
-const GZIP_LEVEL: u32 = 6;
-
 impl Export for Measure {
     async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
-        let bytes_sent = wire::gzip::compress(GZIP_LEVEL, request.bytes()).len();
+        let level = backend::gzip_level(request.kind());
+        let bytes_sent = wire::gzip::compress(level, request.bytes()).len();
         Outcome { accepted: request.items(), requests_sent: 1, bytes_sent, ..Outcome::default() }
     }
 }

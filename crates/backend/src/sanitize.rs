@@ -8,6 +8,7 @@ mod logs;
 mod metrics;
 mod names;
 mod scan;
+mod survey;
 mod traces;
 
 #[cfg(test)]
@@ -18,6 +19,7 @@ pub use columns::{MAX_COLUMNS, split_by_columns};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use std::fmt;
+pub use survey::{Survey, Times};
 use wire::resource::SERVICE_NAME;
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
@@ -29,6 +31,8 @@ pub struct Sanitized {
     pub request: Option<Request>,
     /// Items dropped by reason. The items of `request` and these are the items of the request that was given.
     pub dropped: Vec<(DropReason, usize)>,
+    /// What is known of `request` beside that, where it was passed as it is; `None` says nothing.
+    pub survey: Option<Survey>,
 }
 
 impl Sanitized {
@@ -67,9 +71,15 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
     if profile == Profile::Otlp {
         return whole(request);
     }
+    let survey = match request.kind() {
+        SignalKind::Traces => scan::traces_need_nothing(request.bytes()),
+        SignalKind::Logs => scan::logs_need_nothing(request.bytes()),
+        SignalKind::Metrics => None,
+    };
+    if survey.is_some() {
+        return Sanitized { survey, ..whole(request) };
+    }
     match request.kind() {
-        SignalKind::Traces if scan::traces_need_nothing(request.bytes()) => whole(request),
-        SignalKind::Logs if scan::logs_need_nothing(request.bytes()) => whole(request),
         SignalKind::Traces => {
             shaped::<Traces>(request, |traces| traces::shape(traces, fallback_service))
         }
@@ -81,7 +91,8 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
 }
 
 fn whole(request: Request) -> Sanitized {
-    Sanitized { request: (request.items() > 0).then_some(request), dropped: Vec::new() }
+    let request = (request.items() > 0).then_some(request);
+    Sanitized { request, dropped: Vec::new(), survey: None }
 }
 
 /// `shape` gives why it dropped what it dropped.

@@ -6,12 +6,11 @@
 
 use std::collections::BTreeSet;
 
-use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
     Metric, ResourceMetrics, ScopeMetrics, metric::Data,
 };
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use wire::Request;
 
 use crate::attributes::scope;
 use crate::emf;
@@ -24,6 +23,7 @@ use crate::logs::{
 };
 use crate::metrics::{Aggregator, Names, Shape};
 use crate::names;
+use crate::records::{self, Records};
 use crate::spans::{SpanEnd, SpanMapping, SpanOptions, resource_spans};
 use crate::{telemetry, text};
 
@@ -56,8 +56,8 @@ pub enum Handled {
 /// What the log events of a stream became.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Converted {
-    /// The log records with their resource; `None` if there are none.
-    pub logs: Option<ResourceLogs>,
+    /// The log records with their resource, encoded; `None` if there are none.
+    pub logs: Option<Request>,
     /// The metrics with their resource; `None` if there are none.
     pub metrics: Option<ResourceMetrics>,
     /// Log events that became no item.
@@ -88,8 +88,8 @@ pub struct Converter {
     invocations: Option<Box<Invocations>>,
     emf: EmfPoints,
     traces: BTreeSet<[u8; 16]>,
-    platform_records: Vec<LogRecord>,
-    line_records: Vec<LogRecord>,
+    platform_records: Records,
+    line_records: Records,
     consumed: usize,
 }
 
@@ -105,8 +105,8 @@ impl Converter {
             invocations: None,
             emf: EmfPoints::default(),
             traces: BTreeSet::new(),
-            platform_records: Vec::new(),
-            line_records: Vec::new(),
+            platform_records: Records::default(),
+            line_records: Records::default(),
             consumed: 0,
         }
     }
@@ -149,17 +149,23 @@ impl Converter {
         }
     }
 
+    /// Whether the traces of this stream's spans are asked for: a record has an X-Ray root.
+    pub fn awaits_traces(&self) -> bool {
+        self.line_records.awaits_traces() || self.platform_records.awaits_traces()
+    }
+
     /// Takes a log event that is no OTLP line.
     pub fn log_event(&mut self, event: &LogEvent<'_>) -> Handled {
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
         let Some(platform) = parsed else {
-            let mut record = line_record(event, &self.window, self.observed_unix_nano);
-            if let Some(line) = emf::parse(event.message) {
+            let emf = emf::parse(event.message);
+            // What the metrics say the record need not.
+            let without = emf.is_some().then_some(emf::KEY);
+            if let Some(line) = emf {
                 self.emf.add(line, event.time_unix_nano());
-                // The metrics say it now.
-                record.attributes.retain(|attribute| attribute.key != emf::KEY);
             }
-            self.line_records.push(record);
+            let (window, observed) = (&self.window, self.observed_unix_nano);
+            self.line_records.push(|record| line_record(event, window, observed, without, record));
             return Handled::Line;
         };
         self.window.observe(&platform);
@@ -175,14 +181,16 @@ impl Converter {
             self.consumed += 1;
             return Handled::Consumed;
         }
-        self.platform_records.push(platform_record(event, &platform, self.observed_unix_nano));
+        let observed = self.observed_unix_nano;
+        self.platform_records.push(|record| platform_record(event, &platform, observed, record));
         Handled::Platform
     }
 
     /// Takes a line that claims to be OTLP and did not decode: it becomes one log record.
     pub fn undecodable(&mut self, event: &LogEvent<'_>, undecodable: &Undecodable<'_>) {
-        let record = undecodable_record(event, undecodable, &self.window, self.observed_unix_nano);
-        self.line_records.push(record);
+        let (window, observed) = (&self.window, self.observed_unix_nano);
+        self.line_records
+            .push(|record| undecodable_record(event, undecodable, window, observed, record));
     }
 
     /// The OTLP of all events taken; the delivery ends here, or may.
@@ -214,9 +222,6 @@ impl Converter {
                 self.trace_seen(trace_id);
             }
         }
-        for record in self.line_records.iter_mut().chain(&mut self.platform_records) {
-            set_trace_id(record, &self.traces);
-        }
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
         let log_records = self.line_records.len() + self.platform_records.len();
@@ -234,23 +239,10 @@ impl Converter {
                 })
                 .collect();
         let scopes = [
-            (names::LOGS_SCOPE, self.line_records),
-            (names::PLATFORM_SCOPE, self.platform_records),
+            (scope(names::LOGS_SCOPE), self.line_records),
+            (scope(names::PLATFORM_SCOPE), self.platform_records),
         ];
-        let scope_logs: Vec<ScopeLogs> = scopes
-            .into_iter()
-            .filter(|(_, log_records)| !log_records.is_empty())
-            .map(|(name, log_records)| ScopeLogs {
-                scope: Some(scope(name)),
-                log_records,
-                ..ScopeLogs::default()
-            })
-            .collect();
-        let logs = (!scope_logs.is_empty()).then(|| ResourceLogs {
-            resource: Some(self.identity.log_resource()),
-            scope_logs,
-            ..ResourceLogs::default()
-        });
+        let logs = records::request(|| self.identity.log_resource(), scopes, &self.traces);
         let metrics = (!scope_metrics.is_empty()).then(|| ResourceMetrics {
             resource: Some(self.identity.metric_resource()),
             scope_metrics,
@@ -267,21 +259,6 @@ impl Converter {
             dropped_values,
             window: self.window,
         }
-    }
-}
-
-/// Makes the X-Ray root of a record its trace id, if that trace is one of these.
-fn set_trace_id(record: &mut LogRecord, traces: &BTreeSet<[u8; 16]>) {
-    if traces.is_empty() || !record.trace_id.is_empty() {
-        return;
-    }
-    let root = record.attributes.iter().find(|pair| pair.key == names::AWS_XRAY_TRACE_ID);
-    let root = root.and_then(|pair| match pair.value.as_ref()?.value.as_ref()? {
-        Value::StringValue(root) => wire::ids::xray_trace_id(root),
-        _ => None,
-    });
-    if let Some(trace_id) = root.filter(|trace_id| traces.contains(trace_id)) {
-        record.trace_id = trace_id.to_vec();
     }
 }
 

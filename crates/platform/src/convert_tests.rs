@@ -41,13 +41,14 @@ fn lines(messages: &[&str], options: Options) -> Converted {
 }
 
 fn records(converted: &Converted) -> String {
-    let mut text = Vec::new();
-    for scope_logs in converted.logs.iter().flat_map(|logs| &logs.scope_logs) {
-        text.push(format!("{}:", scope_logs.scope.as_ref().unwrap().name));
-        for record in &scope_logs.log_records {
-            assert_eq!(record.observed_time_unix_nano, OBSERVED);
-            text.push(render::record(record));
+    let (mut text, mut last_scope) = (Vec::new(), String::new());
+    for (scope, record) in converted.logs.iter().flat_map(render::log_records) {
+        if scope != last_scope {
+            text.push(format!("{scope}:"));
         }
+        last_scope = scope;
+        assert_eq!(record.observed_time_unix_nano, OBSERVED);
+        text.push(render::record(&record));
     }
     text.join("\n")
 }
@@ -197,7 +198,8 @@ fn an_undecodable_line_is_reported_and_not_shown() {
 #[test]
 fn logs_and_metrics_have_different_resources() {
     let converted = text_mixed(Options::default());
-    let logs = converted.logs.unwrap().resource.unwrap();
+    let logs = converted.logs.unwrap().decode::<wire::Logs>().unwrap().unwrap();
+    let logs = logs.resource_logs[0].resource.clone().unwrap();
     let metrics = converted.metrics.unwrap().resource.unwrap();
     check(
         render::attributes(&logs.attributes).replace(' ', "\n"),
@@ -484,8 +486,8 @@ fn an_xray_root_is_a_trace_id_only_where_a_span_carries_it() {
             converter.log_event(&LogEvent { id: "", time_ms: 0, message });
         }
         let logs = converter.finish().logs.unwrap();
-        let records = logs.scope_logs.into_iter().flat_map(|scope| scope.log_records);
-        records.map(|record| record.trace_id == trace_id).collect::<Vec<_>>()
+        let records = render::log_records(&logs).into_iter();
+        records.map(|(_, record)| record.trace_id == trace_id).collect::<Vec<_>>()
     };
     assert_eq!(ids_of(None, false), [false, false, false]);
     assert_eq!(ids_of(Some([1; 16]), false), [false, false, false]);

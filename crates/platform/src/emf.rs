@@ -11,6 +11,9 @@
 //!   are points of a gauge.
 //! - `StorageResolution` and `LogGroupName` mean nothing here.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use serde_json::value::RawValue;
 
@@ -99,11 +102,15 @@ impl Unit {
     }
 }
 
+// Made once: that takes longer than to search a line.
+static FIND_METRICS: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new("\"CloudWatchMetrics\""));
+
 /// Reads the metrics of a line, or answers `None` if it is not in this format, or so malformed
 /// that it has none. Cheap for other lines: they are refused unread.
 pub(crate) fn parse(line: &str) -> Option<EmfLine> {
     let line = line.trim();
-    if !line.starts_with('{') || !line.contains("\"CloudWatchMetrics\"") {
+    if !line.starts_with('{') || FIND_METRICS.find(line.as_bytes()).is_none() {
         return None;
     }
     let root = Fields::of(line)?;
@@ -142,7 +149,8 @@ impl EmfLine {
             let values = self.values(value);
             if !values.is_empty() {
                 let unit = Unit::of(metric.text("Unit").as_deref());
-                let series = SeriesKey { name, unit, attributes: attributes.clone() };
+                let series =
+                    SeriesKey { name: name.into_owned(), unit, attributes: attributes.clone() };
                 self.metrics.push(EmfMetric { series, values });
             }
         }
@@ -180,7 +188,7 @@ fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
             }
             // Strings by the specification; numbers are taken for their text.
             let Some(value) = root.get(&name) else { continue };
-            let value = text(value).unwrap_or_else(|| value.get().to_owned());
+            let value = text(value).unwrap_or_else(|| value.get().into());
             if is_short(&value) {
                 dimensions.push(string(&name, value));
             }

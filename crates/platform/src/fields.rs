@@ -1,5 +1,6 @@
 //! Reads JSON objects and arrays one level deep: in their order, values as they were written.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
@@ -9,7 +10,7 @@ use serde_json::value::RawValue;
 pub(crate) const MAX_KEYS: usize = 1024;
 
 /// A JSON object's fields in their order, values unread.
-pub(crate) struct Fields<'a>(pub(crate) Vec<(String, &'a RawValue)>);
+pub(crate) struct Fields<'a>(pub(crate) Vec<(Cow<'a, str>, &'a RawValue)>);
 
 impl<'a> Fields<'a> {
     /// The fields of a text that is one object.
@@ -23,17 +24,18 @@ impl<'a> Fields<'a> {
     }
 
     /// The value of a key if it is a string.
-    pub(crate) fn text(&self, key: &str) -> Option<String> {
+    pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
         text(self.get(key)?)
     }
 }
 
 /// The value if it is a string.
-pub(crate) fn text(raw: &RawValue) -> Option<String> {
-    if !raw.get().starts_with('"') {
-        return None;
+pub(crate) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+    let content = raw.get().strip_prefix('"')?.strip_suffix('"')?;
+    if !content.contains('\\') {
+        return Some(Cow::Borrowed(content));
     }
-    serde_json::from_str(raw.get()).ok()
+    serde_json::from_str(raw.get()).ok().map(Cow::Owned)
 }
 
 impl<'de> Deserialize<'de> for Fields<'de> {
@@ -53,13 +55,38 @@ impl<'de> Visitor<'de> for FieldsVisitor {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut fields = Vec::new();
-        while let Some(field) = map.next_entry()? {
+        while let Some((Key(key), value)) = map.next_entry()? {
             if fields.len() == MAX_KEYS {
                 return Err(A::Error::custom("too many keys"));
             }
-            fields.push(field);
+            fields.push((key, value));
         }
         Ok(Fields(fields))
+    }
+}
+
+/// A key, copied only where it has escapes: a `Cow` of serde's own is always a copy.
+struct Key<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Key<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl<'de> Visitor<'de> for Text {
+            type Value = Key<'de>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, key: &'de str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Borrowed(key)))
+            }
+
+            fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
+                Ok(Key(Cow::Owned(key.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Text)
     }
 }
 

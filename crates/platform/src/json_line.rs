@@ -4,13 +4,14 @@
 //! Source: design §4 "To logs"; field names of Lambda's JSON log format per runtime, of Powertools,
 //! pino, tracing-subscriber and OpenTelemetry's log injection.
 
+use std::borrow::Cow;
+
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value as Any,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::attributes::string;
 use crate::fields::{Fields, text};
 use crate::names;
 use crate::severity::Severity;
@@ -26,9 +27,9 @@ const MAX_DEPTH: usize = 16;
 
 /// What a JSON line says.
 #[derive(Debug, Default)]
-pub(crate) struct JsonLine {
+pub(crate) struct JsonLine<'a> {
     pub(crate) severity: Option<Severity>,
-    pub(crate) message: Option<String>,
+    pub(crate) message: Option<Cow<'a, str>>,
     pub(crate) request_id: Option<String>,
     /// 16 bytes, or empty.
     pub(crate) trace_id: Vec<u8>,
@@ -37,12 +38,20 @@ pub(crate) struct JsonLine {
     /// The X-Ray root. It becomes no trace id: whether anybody exports that trace is not known.
     pub(crate) xray_trace_id: Option<String>,
     /// The other keys, in their order.
-    pub(crate) attributes: Vec<KeyValue>,
+    pub(crate) attributes: Vec<(Cow<'a, str>, JsonValue<'a>)>,
 }
 
-impl JsonLine {
+/// The value of a key.
+#[derive(Debug)]
+pub(crate) enum JsonValue<'a> {
+    /// A string, copied only where it has escapes.
+    Text(Cow<'a, str>),
+    Other(Any),
+}
+
+impl<'a> JsonLine<'a> {
     /// Reads the line, or answers `None` if it is not one JSON object.
-    pub(crate) fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
         let line = line.trim();
         if !(line.starts_with('{') && line.ends_with('}')) {
             return None;
@@ -58,17 +67,17 @@ impl JsonLine {
         if read.trace_id.is_empty() && !read.span_id.is_empty() {
             // A span id says nothing without its trace.
             let span_id = std::mem::take(&mut read.span_id);
-            read.attributes.push(string("span_id", hex(&span_id)));
+            read.attributes.push(("span_id".into(), JsonValue::Text(hex(&span_id).into())));
         }
         if !rest.is_empty() {
-            read.attributes.push(string(names::REST, json_object(&rest)));
+            read.attributes.push((names::REST.into(), JsonValue::Text(json_object(&rest).into())));
         }
         Some(read)
     }
 
     /// Takes the keys that a log record has a place for. `false`: not one of them, or its value is
     /// of another form and stays an attribute.
-    fn lift(&mut self, key: &str, raw: &RawValue) -> bool {
+    fn lift(&mut self, key: &str, raw: &'a RawValue) -> bool {
         match key {
             "level" | "Level" | "severity" | "severity_text" | "severityText" | "levelname"
             | "log.level" | "log_level" | "logLevel" | "LogLevel" | "lvl" | "@l" => {
@@ -126,7 +135,7 @@ impl JsonLine {
         let Ok(value) = serde_json::from_str::<Value>(raw.get()) else { return };
         if key == "fields" {
             let message = value.get("message").and_then(Value::as_str);
-            set(&mut self.message, message.map(str::to_owned));
+            set(&mut self.message, message.map(|message| message.to_owned().into()));
             return;
         }
         let spans = match &value {
@@ -140,11 +149,11 @@ impl JsonLine {
         }
     }
 
-    fn keep<'a>(&mut self, key: String, raw: &'a RawValue, rest: &mut Vec<(String, &'a RawValue)>) {
-        let is_taken = self.attributes.iter().any(|attribute| attribute.key == key);
+    fn keep(&mut self, key: Cow<'a, str>, raw: &'a RawValue, rest: &mut Rest<'a>) {
+        let is_taken = self.attributes.iter().any(|(taken, _)| *taken == key);
         // These are set by us, from what Lambda and CloudWatch say.
         let is_ours = matches!(
-            key.as_str(),
+            key.as_ref(),
             names::LOG_RECORD_UID
                 | names::FAAS_INVOCATION_ID
                 | names::AWS_XRAY_TRACE_ID
@@ -153,15 +162,14 @@ impl JsonLine {
         let fits = (1..=MAX_KEY_BYTES).contains(&key.len());
         if is_taken || is_ours || !fits || self.attributes.len() >= MAX_ATTRIBUTES {
             rest.push((key, raw));
-        } else if let Some(value) = any_value(raw) {
-            self.attributes.push(KeyValue {
-                key,
-                value: Some(AnyValue { value: Some(value) }),
-                ..KeyValue::default()
-            });
+        } else if let Some(value) = value(raw) {
+            self.attributes.push((key, value));
         }
     }
 }
+
+/// The keys that have no place of their own.
+type Rest<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
 /// Sets what is not set yet; whether it did.
 fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
@@ -225,11 +233,14 @@ pub(crate) fn xray_root(text: &str) -> Option<String> {
 }
 
 /// The value with its type; `None` for null, which is no value.
-fn any_value(raw: &RawValue) -> Option<Any> {
+fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
+    if let Some(text) = text(raw) {
+        return Some(JsonValue::Text(text));
+    }
     match serde_json::from_str::<Value>(raw.get()) {
-        Ok(value) => typed(value, 0),
+        Ok(value) => typed(value, 0).map(JsonValue::Other),
         // Too deep, or a number out of range: the text is kept.
-        Err(_) => Some(Any::StringValue(raw.get().to_owned())),
+        Err(_) => Some(JsonValue::Text(raw.get().into())),
     }
 }
 
@@ -265,13 +276,13 @@ fn typed(value: Value, depth: usize) -> Option<Any> {
 }
 
 /// The fields as they were written, as one object.
-fn json_object(fields: &[(String, &RawValue)]) -> String {
+fn json_object(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
     let mut object = String::from("{");
     for (at, (key, raw)) in fields.iter().enumerate() {
         if at > 0 {
             object.push(',');
         }
-        object.push_str(&Value::from(key.as_str()).to_string());
+        object.push_str(&Value::from(key.as_ref()).to_string());
         object.push(':');
         object.push_str(raw.get());
     }

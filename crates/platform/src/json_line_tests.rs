@@ -1,15 +1,27 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::attributes::attribute;
 use crate::fields::MAX_KEYS;
 use crate::render;
+
+fn attributes(attributes: Vec<(Cow<'_, str>, JsonValue<'_>)>) -> String {
+    let pairs = attributes.into_iter().map(|(key, value)| {
+        let value = match value {
+            JsonValue::Text(text) => Any::StringValue(text.into_owned()),
+            JsonValue::Other(value) => value,
+        };
+        attribute(&key, value)
+    });
+    render::attributes(&pairs.collect::<Vec<_>>())
+}
 
 /// What a line gives: fields of the record that are set, then the attributes.
 fn show(line: &str) -> String {
     let Some(json) = JsonLine::parse(line) else { return String::from("-") };
     let mut text: Vec<String> = [
         ("level", json.severity.map(|severity| severity.text.into_owned())),
-        ("body", json.message),
+        ("body", json.message.map(Cow::into_owned)),
         ("request", json.request_id),
         ("xray", json.xray_trace_id),
         ("trace", Some(hex(&json.trace_id)).filter(|id| !id.is_empty())),
@@ -19,7 +31,7 @@ fn show(line: &str) -> String {
     .filter_map(|(key, word)| Some(format!("{key}:{}", word?)))
     .collect();
     if !json.attributes.is_empty() {
-        text.push(render::attributes(&json.attributes));
+        text.push(attributes(json.attributes));
     }
     text.join(" ")
 }
@@ -176,9 +188,10 @@ fn values_keep_their_types() {
 fn keys_beyond_the_bounds_become_one_json_string() {
     let fields: Vec<String> =
         (0..MAX_ATTRIBUTES + 2).map(|n| format!(r#""k{n}": [{n}]"#)).collect();
-    let json = JsonLine::parse(&format!("{{{}}}", fields.join(","))).unwrap();
+    let line = format!("{{{}}}", fields.join(","));
+    let json = JsonLine::parse(&line).unwrap();
     assert_eq!(json.attributes.len(), MAX_ATTRIBUTES + 1);
-    let rest = render::attributes(&json.attributes[MAX_ATTRIBUTES..]);
+    let rest = attributes(json.attributes.into_iter().skip(MAX_ATTRIBUTES).collect());
     assert_eq!(rest, r#"lambda_otlp.rest={"k32":[32],"k33":[33]}"#);
 
     check(r#"{"a":1,"a":2}"#, r#"a=1 lambda_otlp.rest={"a":2}"#);

@@ -25,6 +25,7 @@ mod open_invocations;
 mod outcome;
 mod points;
 mod prefix;
+mod records;
 #[cfg(test)]
 mod render;
 mod severity;

@@ -4,16 +4,13 @@
 //! request id, trace and span id are read where the runtimes write them. What a line says never
 //! changes where it is sent.
 
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-
-use crate::attributes::{attribute, boolean, double, string};
 use crate::event::{EventKind, PlatformEvent};
 use crate::invocations::Invocations;
-use crate::json_line::JsonLine;
+use crate::json_line::{JsonLine, JsonValue};
 use crate::names::{self, lambda};
 use crate::open_invocations::OpenInvocations;
 use crate::prefix::prefix;
+use crate::records::{Plain, Record};
 use crate::severity::Severity;
 
 /// One log event of a delivery.
@@ -63,77 +60,96 @@ impl Window {
     }
 }
 
-/// The log record of a function's line.
+/// Writes the log record of a function's line.
 ///
-/// A line that is one JSON object gives its message as body and its keys as attributes; any other
+/// A line that is one JSON object gives its message as body and its keys, but the one `without`, as attributes; any other
 /// line is the body as it stands, without its line end.
-pub fn line_record(event: &LogEvent<'_>, window: &Window, observed_unix_nano: u64) -> LogRecord {
+pub(crate) fn line_record(
+    event: &LogEvent<'_>,
+    window: &Window,
+    observed_unix_nano: u64,
+    without: Option<&str>,
+    record: &mut Record<'_, '_>,
+) {
     match JsonLine::parse(event.message) {
-        Some(json) => json_record(event, json, window, observed_unix_nano),
-        None => text_record(event, window, observed_unix_nano),
+        Some(json) => json_record(event, &json, window, observed_unix_nano, without, record),
+        None => text_record(event, window, observed_unix_nano, record),
     }
 }
 
-fn text_record(event: &LogEvent<'_>, window: &Window, observed_unix_nano: u64) -> LogRecord {
+fn text_record(
+    event: &LogEvent<'_>,
+    window: &Window,
+    observed_unix_nano: u64,
+    record: &mut Record<'_, '_>,
+) {
     let prefix = prefix(event.message);
-    let request_id = prefix.request_id.map(str::to_ascii_lowercase);
-    let mut record = record(
-        event,
-        prefix.severity.unwrap_or(Severity::UNSAID),
-        without_line_end(event.message).to_owned(),
-        observed_unix_nano,
-    );
-    push_request_id(&mut record, request_id.as_deref().or(window.request_id()));
-    record
+    let severity = prefix.severity.unwrap_or(Severity::UNSAID);
+    begin(event, &severity, without_line_end(event.message), observed_unix_nano, record);
+    match prefix.request_id {
+        Some(id) if id.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            request_id(record, Some(&id.to_ascii_lowercase()));
+        }
+        id => request_id(record, id.or(window.request_id())),
+    }
 }
 
 fn json_record(
     event: &LogEvent<'_>,
-    json: JsonLine,
+    json: &JsonLine<'_>,
     window: &Window,
     observed_unix_nano: u64,
-) -> LogRecord {
-    let mut record = record(
-        event,
-        json.severity.unwrap_or(Severity::UNSAID),
-        json.message.unwrap_or_else(|| without_line_end(event.message).to_owned()),
-        observed_unix_nano,
-    );
-    push_request_id(&mut record, json.request_id.as_deref().or(window.request_id()));
-    let xray = json.xray_trace_id.map(|root| string(names::AWS_XRAY_TRACE_ID, root));
-    record.attributes.extend(xray);
-    record.attributes.extend(json.attributes);
-    record.trace_id = json.trace_id;
-    record.span_id = json.span_id;
-    record
+    without: Option<&str>,
+    record: &mut Record<'_, '_>,
+) {
+    let unsaid = Severity::UNSAID;
+    let severity = json.severity.as_ref().unwrap_or(&unsaid);
+    let body = json.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
+    begin(event, severity, body, observed_unix_nano, record);
+    request_id(record, json.request_id.as_deref().or(window.request_id()));
+    if let Some(root) = &json.xray_trace_id {
+        record.attribute(names::AWS_XRAY_TRACE_ID, Plain::Text(root));
+    }
+    for (key, value) in &json.attributes {
+        match value {
+            _ if without == Some(key.as_ref()) => {}
+            JsonValue::Text(text) => record.attribute(key, Plain::Text(text)),
+            JsonValue::Other(value) => record.any_attribute(key, value),
+        }
+    }
+    record.trace_id(&json.trace_id);
+    record.span_id(&json.span_id);
 }
 
-/// The log record of one of Lambda's own events, with its figures in Lambda's units.
+/// Writes the log record of one of Lambda's own events, with its figures in Lambda's units.
 ///
 /// Failures are errors, whichever notation tells of them.
-pub fn platform_record(
+pub(crate) fn platform_record(
     event: &LogEvent<'_>,
     platform: &PlatformEvent,
     observed_unix_nano: u64,
-) -> LogRecord {
+    record: &mut Record<'_, '_>,
+) {
     let said = || platform.level.as_deref().and_then(Severity::of_word);
     let severity = match platform.kind {
         _ if platform.is_failure() => Severity::ERROR,
         EventKind::LogsDropped => said().unwrap_or(Severity::WARN),
         _ => said().unwrap_or(Severity::UNSAID),
     };
-    let body = event.message.trim_end().to_owned();
-    let mut record = record(event, severity, body, observed_unix_nano);
-    platform.kind.as_str().clone_into(&mut record.event_name);
-    push_request_id(&mut record, platform.request_id.as_deref());
-    record.attributes.extend(platform_attributes(platform));
-    record
+    begin(event, &severity, event.message.trim_end(), observed_unix_nano, record);
+    record.event_name(platform.kind.as_str());
+    request_id(record, platform.request_id.as_deref());
+    platform_attributes(platform, &mut |key, value| record.attribute(key, value));
 }
 
-pub(crate) fn platform_attributes(platform: &PlatformEvent) -> Vec<KeyValue> {
-    let mut attributes = vec![string(lambda::EVENT_TYPE, platform.kind.as_str())];
+/// Gives all that one of Lambda's own events says, as attributes.
+pub(crate) fn platform_attributes(
+    platform: &PlatformEvent,
+    take: &mut dyn FnMut(&'static str, Plain<'_>),
+) {
+    take(lambda::EVENT_TYPE, Plain::Text(platform.kind.as_str()));
     if platform.kind == EventKind::Report {
-        attributes.push(boolean(names::FAAS_COLDSTART, platform.is_cold_start()));
+        take(names::FAAS_COLDSTART, Plain::Bool(platform.is_cold_start()));
     }
     let words = [
         (lambda::STATUS, &platform.status),
@@ -152,7 +168,9 @@ pub(crate) fn platform_attributes(platform: &PlatformEvent) -> Vec<KeyValue> {
         (lambda::XRAY_PARENT_ID, &platform.tracing.parent_id),
     ];
     for (key, word) in words {
-        attributes.extend(word.as_ref().map(|word| string(key, word)));
+        if let Some(word) = word {
+            take(key, Plain::Text(word));
+        }
     }
     let figures = &platform.figures;
     let numbers = [
@@ -174,19 +192,21 @@ pub(crate) fn platform_attributes(platform: &PlatformEvent) -> Vec<KeyValue> {
         (lambda::TIMEOUT_MS, figures.timeout_ms),
     ];
     for (key, number) in numbers {
-        attributes.extend(number.map(|number| double(key, number)));
+        if let Some(number) = number {
+            take(key, Plain::Double(number));
+        }
     }
-    let sampled = platform.tracing.sampled;
-    attributes.extend(sampled.map(|sampled| boolean(lambda::XRAY_SAMPLED, sampled)));
+    if let Some(sampled) = platform.tracing.sampled {
+        take(lambda::XRAY_SAMPLED, Plain::Bool(sampled));
+    }
     if !platform.other.is_empty() {
         let other: serde_json::Map<String, serde_json::Value> = platform
             .other
             .iter()
             .map(|(key, value)| (key.clone(), value.as_str().into()))
             .collect();
-        attributes.push(string(lambda::OTHER, serde_json::Value::from(other).to_string()));
+        take(lambda::OTHER, Plain::Text(&serde_json::Value::from(other).to_string()));
     }
-    attributes
 }
 
 /// Why a line that claims to be OTLP was not decoded; never the line itself, which is the
@@ -201,47 +221,45 @@ pub struct Undecodable<'a> {
     pub sha256: &'a str,
 }
 
-/// The log record that reports an undecodable line; the event's message is not looked at.
-pub fn undecodable_record(
+/// Writes the log record that reports an undecodable line; the event's message is not looked at.
+pub(crate) fn undecodable_record(
     event: &LogEvent<'_>,
     undecodable: &Undecodable<'_>,
     window: &Window,
     observed_unix_nano: u64,
-) -> LogRecord {
+    record: &mut Record<'_, '_>,
+) {
     let Undecodable { reason, size_bytes, sha256 } = *undecodable;
     let body = format!("OTLP line was not decoded: {reason}");
-    let mut record = record(event, Severity::ERROR, body, observed_unix_nano);
-    record.event_name = String::from("lambda_otlp.undecodable");
-    push_request_id(&mut record, window.request_id());
+    begin(event, &Severity::ERROR, &body, observed_unix_nano, record);
+    record.event_name("lambda_otlp.undecodable");
+    request_id(record, window.request_id());
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-    record.attributes.extend([
-        string(names::UNDECODABLE_REASON, reason),
-        attribute(names::UNDECODABLE_SIZE, Value::IntValue(size)),
-        string(names::UNDECODABLE_SHA256, sha256),
-    ]);
-    record
+    record.attribute(names::UNDECODABLE_REASON, Plain::Text(reason));
+    record.attribute(names::UNDECODABLE_SIZE, Plain::Int(size));
+    record.attribute(names::UNDECODABLE_SHA256, Plain::Text(sha256));
 }
 
-fn record(
+/// Writes what every record has.
+fn begin(
     event: &LogEvent<'_>,
-    severity: Severity,
-    body: String,
+    severity: &Severity,
+    body: &str,
     observed_unix_nano: u64,
-) -> LogRecord {
-    let uid = (!event.id.is_empty()).then(|| string(names::LOG_RECORD_UID, event.id));
-    LogRecord {
-        time_unix_nano: event.time_unix_nano(),
-        observed_time_unix_nano: observed_unix_nano,
-        severity_number: severity.number as i32,
-        severity_text: severity.text.into_owned(),
-        body: Some(AnyValue { value: Some(Value::StringValue(body)) }),
-        attributes: uid.into_iter().collect(),
-        ..LogRecord::default()
+    record: &mut Record<'_, '_>,
+) {
+    record.times(event.time_unix_nano(), observed_unix_nano);
+    record.severity(severity);
+    record.body(body);
+    if !event.id.is_empty() {
+        record.attribute(names::LOG_RECORD_UID, Plain::Text(event.id));
     }
 }
 
-fn push_request_id(record: &mut LogRecord, request_id: Option<&str>) {
-    record.attributes.extend(request_id.map(|id| string(names::FAAS_INVOCATION_ID, id)));
+fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>) {
+    if let Some(id) = request_id {
+        record.attribute(names::FAAS_INVOCATION_ID, Plain::Text(id));
+    }
 }
 
 fn without_line_end(message: &str) -> &str {

@@ -1,3 +1,5 @@
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+
 use super::*;
 use crate::render;
 use crate::text;
@@ -5,6 +7,10 @@ use crate::text;
 const OBSERVED: u64 = 1_790_000_100_000_000_000;
 const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
+
+fn line_of(event: &LogEvent<'_>, window: &Window) -> LogRecord {
+    render::written(|record| line_record(event, window, OBSERVED, None, record))
+}
 
 fn event(message: &str) -> LogEvent<'_> {
     LogEvent { id: "42", time_ms: 1_790_000_000_123, message }
@@ -21,7 +27,7 @@ fn window() -> Window {
 #[track_caller]
 fn check(message: &str, expected: &str) {
     let message = message.replace("{other}", OTHER);
-    let record = line_record(&event(&message), &window(), OBSERVED);
+    let record = line_of(&event(&message), &window());
     let actual = format!(
         "{} {} | {} | {}",
         record.severity_number,
@@ -57,7 +63,7 @@ fn lines_become_records() {
 fn ids_of_a_json_line_are_the_records() {
     let line =
         "{\"trace_id\":\"0af7651916cd43dd8448eb211c80319c\",\"span_id\":\"b7ad6b7169203331\"}";
-    let record = line_record(&event(line), &Window::default(), OBSERVED);
+    let record = line_of(&event(line), &Window::default());
     assert_eq!(record.trace_id.len(), 16);
     assert_eq!(record.trace_id[..2], [0x0a, 0xf7]);
     assert_eq!(record.span_id, [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31]);
@@ -65,7 +71,7 @@ fn ids_of_a_json_line_are_the_records() {
 
 #[test]
 fn the_time_is_the_events_and_the_observed_time_the_deliverys() {
-    let record = line_record(&event("x"), &Window::default(), OBSERVED);
+    let record = line_of(&event("x"), &Window::default());
     assert_eq!(record.time_unix_nano, 1_790_000_000_123_000_000);
     assert_eq!(record.observed_time_unix_nano, OBSERVED);
     let time = |time_ms| LogEvent { id: "", time_ms, message: "" }.time_unix_nano();
@@ -75,7 +81,7 @@ fn the_time_is_the_events_and_the_observed_time_the_deliverys() {
 #[test]
 fn an_event_without_id_has_no_uid() {
     let event = LogEvent { id: "", time_ms: 0, message: "x" };
-    assert_eq!(line_record(&event, &Window::default(), OBSERVED).attributes, []);
+    assert_eq!(line_of(&event, &Window::default()).attributes, []);
 }
 
 #[test]
@@ -97,7 +103,8 @@ fn the_window_is_open_between_start_and_end() {
 fn check_platform(message: &str, expected: &str) {
     let message = message.replace("{id}", ID);
     let platform = text::parse(&message).unwrap();
-    let record = platform_record(&event(&message), &platform, OBSERVED);
+    let event = event(&message);
+    let record = render::written(|record| platform_record(&event, &platform, OBSERVED, record));
     let attributes = render::attributes(&record.attributes).replace(ID, "ID");
     assert_eq!(format!("{} {} {attributes}", record.severity_number, record.event_name), expected);
     assert_eq!(render::value(record.body.as_ref().unwrap()), message.trim_end());

@@ -46,8 +46,8 @@ fn python(line: &str) -> Prefix<'_> {
 /// `I, [2026-09-21T14:13:20.123456 #8]  INFO <request id> -- program: …`; Ruby's own logger has no
 /// request id there.
 fn ruby(line: &str) -> Prefix<'_> {
-    let rest = line.split_once(", [").filter(|(letter, _)| letter.len() == 1);
-    let Some((stamp, rest)) = rest.and_then(|(_, rest)| rest.split_once("] ")) else {
+    let rest = line.get(1..).and_then(|rest| rest.strip_prefix(", ["));
+    let Some((stamp, rest)) = rest.and_then(|rest| rest.split_once("] ")) else {
         return Prefix::default();
     };
     let Some((head, _)) = rest.split_once("-- ") else { return Prefix::default() };
@@ -87,6 +87,10 @@ fn dotnet(line: &str) -> Option<Prefix<'_>> {
 
 /// `14:13:20.123 [main] INFO …`.
 fn logback(line: &str) -> Option<Prefix<'_>> {
+    // Most lines have another beginning, and a search for text takes longer than all else here.
+    if !line.bytes().take(3).any(|byte| byte == b':') {
+        return None;
+    }
     let (time, rest) = line.split_once(" [")?;
     let (_, rest) = rest.split_once("] ")?;
     let level = rest.split_ascii_whitespace().next()?;

@@ -1,14 +1,17 @@
 //! Prints events and OTLP for tests: one line an event, log record or data point.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
-
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
+use crate::attributes::scope;
 use crate::event::{PlatformEvent, SpanStart};
+use crate::records::{self, Record, Records};
 
 pub(crate) fn value(value: &AnyValue) -> String {
     match value.value.as_ref() {
@@ -29,6 +32,26 @@ pub(crate) fn value(value: &AnyValue) -> String {
 pub(crate) fn attributes(attributes: &[KeyValue]) -> String {
     let pair = |pair: &KeyValue| format!("{}={}", pair.key, value(pair.value.as_ref().unwrap()));
     attributes.iter().map(pair).collect::<Vec<_>>().join(" ")
+}
+
+/// The records of a request as structs, with the names of their scopes.
+pub(crate) fn log_records(request: &wire::Request) -> Vec<(String, LogRecord)> {
+    let request = request.decode::<wire::Logs>().unwrap().unwrap();
+    let scopes = request.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
+    let of_scope = |scope: ScopeLogs| {
+        let name = scope.scope.unwrap().name;
+        scope.log_records.into_iter().map(move |record| (name.clone(), record))
+    };
+    scopes.flat_map(of_scope).collect()
+}
+
+/// The record that is written so, as a struct.
+pub(crate) fn written(write: impl FnOnce(&mut Record<'_, '_>)) -> LogRecord {
+    let mut records = Records::default();
+    records.push(write);
+    let scopes = [(scope("one"), records), (scope("none"), Records::default())];
+    let request = records::request(Resource::default, scopes, &BTreeSet::new()).unwrap();
+    log_records(&request).pop().unwrap().1
 }
 
 /// Severity, the body's first characters, attributes without the event's id.

@@ -9,7 +9,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, SpanKind};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
-use crate::attributes::{boolean, double, scope, string};
+use crate::attributes::{attribute, boolean, double, scope, string};
 use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
 use crate::invocations::{Invocation, Phase};
 use crate::logs::platform_attributes;
@@ -226,9 +226,11 @@ fn resource_id(invoked_arn: &str, version: Option<&str>) -> String {
 
 /// What a phase says, without what the span itself says.
 fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {
-    let mut attributes = platform_attributes(event);
-    attributes.retain(|attribute| {
-        attribute.key != lambda::EVENT_TYPE && !attribute.key.starts_with("aws.xray.")
+    let mut attributes = Vec::new();
+    platform_attributes(event, &mut |key, value| {
+        if key != lambda::EVENT_TYPE && !key.starts_with("aws.xray.") {
+            attributes.push(attribute(key, value.to_any()));
+        }
     });
     attributes
 }

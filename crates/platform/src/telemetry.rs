@@ -9,7 +9,9 @@
 
 use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
+use std::sync::LazyLock;
 
+use memchr::memmem::Finder;
 use serde_json::value::RawValue;
 
 use crate::event::{
@@ -82,7 +84,7 @@ pub fn parse_batch(body: &str) -> Batch<'_> {
 pub fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
     let envelope = Fields::of(event.get())?;
     let kind = envelope.text("type")?;
-    let from = match kind.as_str() {
+    let from = match kind.as_ref() {
         "function" => LineSource::Function,
         "extension" => LineSource::Extension,
         _ => {
@@ -93,7 +95,7 @@ pub fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
     };
     let message = match envelope.get("record") {
         None => Cow::Borrowed(""),
-        Some(record) => text(record).map_or(Cow::Borrowed(record.get()), Cow::Owned),
+        Some(record) => text(record).unwrap_or(Cow::Borrowed(record.get())),
     };
     Some(TelemetryEvent { time_unix_nano: time_of(&envelope), said: Said::Line { from, message } })
 }
@@ -138,6 +140,9 @@ impl Repetitions {
 /// System lines are a few hundred bytes long; a longer one is the function's.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
+// Made once: that takes longer than to search a line.
+static FIND_PLATFORM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"platform."));
+
 /// Reads a JSON system line of CloudWatch Logs, or answers `None` if Lambda did not write it.
 ///
 /// A function can print what it likes, so the whole envelope is asked for: a type of the
@@ -147,7 +152,7 @@ pub fn parse_line(message: &str) -> Option<PlatformEvent> {
     let may_be = line.len() <= MAX_LINE_BYTES
         && line.starts_with('{')
         && line.ends_with('}')
-        && line.contains("\"platform.");
+        && FIND_PLATFORM.find(line.as_bytes()).is_some();
     if !may_be {
         return None;
     }
@@ -239,7 +244,7 @@ fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     if says_nothing || event.other.len() == PlatformEvent::MAX_OTHER {
         return;
     }
-    let text = text(value).unwrap_or_else(|| value.get().to_owned());
+    let text = text(value).unwrap_or_else(|| value.get().into());
     let text = truncated(&text, PlatformEvent::MAX_VALUE_BYTES);
     event.other.push((truncated(key, PlatformEvent::MAX_VALUE_BYTES), text));
 }
@@ -273,7 +278,7 @@ fn set(place: &mut Option<f64>, value: &RawValue) {
 fn read_figures(metrics: &RawValue, figures: &mut Figures) {
     let Some(metrics) = Fields::of(metrics.get()) else { return };
     for (key, value) in metrics.0 {
-        let place = match key.as_str() {
+        let place = match key.as_ref() {
             "durationMs" => &mut figures.duration_ms,
             "billedDurationMs" => &mut figures.billed_duration_ms,
             "memorySizeMB" => &mut figures.memory_size_mb,
@@ -291,7 +296,7 @@ fn read_figures(metrics: &RawValue, figures: &mut Figures) {
 /// `{"spanId", "type": "X-Amzn-Trace-Id", "value": "Root=…;Parent=…;Sampled=…"}`.
 fn read_tracing(tracing: &RawValue, into: &mut Tracing) {
     let Some(tracing) = Fields::of(tracing.get()) else { return };
-    into.span_id = tracing.text("spanId").filter(|id| is_span_id(id));
+    into.span_id = tracing.text("spanId").filter(|id| is_span_id(id)).map(Cow::into_owned);
     let Some(header) = tracing.text("value") else { return };
     let parsed = wire::ids::XRayHeader::parse(&header);
     into.trace_id = xray_root(&header);

@@ -72,11 +72,11 @@ const UUID_BYTES: usize = 36;
 
 /// Whether the text is a UUID as Lambda writes request ids, in either case.
 pub(crate) fn is_uuid(text: &str) -> bool {
-    text.len() == UUID_BYTES
-        && text.bytes().enumerate().all(|(at, byte)| match at {
-            8 | 13 | 18 | 23 => byte == b'-',
-            _ => byte.is_ascii_hexdigit(),
-        })
+    let Ok(bytes) = <&[u8; UUID_BYTES]>::try_from(text.as_bytes()) else { return false };
+    // All at once, which is quicker than one after the other.
+    let hex = bytes.iter().map(|byte| u8::from(byte.is_ascii_hexdigit())).sum::<u8>();
+    let dashes = [bytes[8], bytes[13], bytes[18], bytes[23]];
+    hex == 32 && dashes == *b"----"
 }
 
 /// What follows `REPORT `. After the request id only labels may come: `REPORT RequestId: <uuid>

@@ -27,10 +27,15 @@ pub(crate) fn is_blank(character: char) -> bool {
     character.is_whitespace() || character == BYTE_ORDER_MARK
 }
 
+/// Whether an object may begin somewhere in the text.
+pub(crate) fn has_object(text: &str) -> bool {
+    memchr(b'{', text.as_bytes()).is_some()
+}
+
 /// False for a text that holds no OTLP; this is all that an ordinary log line costs.
 pub(crate) fn mentions_otlp(text: &str) -> bool {
     let bytes = text.as_bytes();
-    memchr(b'{', bytes).is_some()
+    has_object(text)
         && (FIND_OLD_MARKER.find(bytes).is_some() || signal_names(text).next().is_some())
 }
 

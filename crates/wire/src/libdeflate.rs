@@ -4,13 +4,17 @@
 //! [`gzip`](crate::gzip), which also says what is wrong.
 
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
-use memchr::memmem;
+use memchr::memmem::Finder;
 use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 thread_local! {
     static DECOMPRESSOR: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
-    static COMPRESSOR: RefCell<Option<(u32, Compressor)>> = const { RefCell::new(None) };
+    static COMPRESSORS: RefCell<BTreeMap<u32, Compressor>> = const { RefCell::new(BTreeMap::new()) };
 }
+
+static FIND_MEMBER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(&[0x1f, 0x8b, 8]));
 
 /// Deflate makes no more than this of a byte (zlib, "Maximum Expansion Factor").
 const MOST_BYTES_OF_ONE: usize = 1032;
@@ -31,18 +35,17 @@ pub(crate) fn inflate(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
 /// Whether another member may begin within `input` (RFC 1952, 2.3): its first three bytes, and flags of which three are 0.
 fn has_other_member(input: &[u8]) -> bool {
     let behind_first = input.get(1..).unwrap_or_default();
-    memmem::find_iter(behind_first, &[0x1f, 0x8b, 8])
+    FIND_MEMBER
+        .find_iter(behind_first)
         .any(|at| behind_first.get(at + 3).is_none_or(|flags| flags & 0xe0 == 0))
 }
 
 /// One gzip member that holds `input`, of level 1 to 12; others count as the nearest.
 pub(crate) fn compress(level: u32, input: &[u8]) -> Option<Vec<u8>> {
-    COMPRESSOR.with_borrow_mut(|kept| {
-        if kept.as_ref().is_none_or(|(of, _)| *of != level) {
-            let valid = CompressionLvl::new(level.clamp(1, 12).cast_signed()).ok()?;
-            *kept = Some((level, Compressor::new(valid)));
-        }
-        let (_, state) = kept.as_mut()?;
+    let level = level.clamp(1, 12);
+    let valid = CompressionLvl::new(level.cast_signed()).ok()?;
+    COMPRESSORS.with_borrow_mut(|kept| {
+        let state = kept.entry(level).or_insert_with(|| Compressor::new(valid));
         let mut out = vec![0; state.gzip_compress_bound(input.len())];
         let length = state.gzip_compress(input, &mut out).ok()?;
         out.truncate(length);

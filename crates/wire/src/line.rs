@@ -32,8 +32,6 @@ pub struct LineReading {
 pub struct DecodedLine {
     /// The request, as protobuf.
     pub request: Request,
-    /// What the writer says its service is called, where it says so.
-    pub source: Option<String>,
 }
 
 /// A line that claims to be OTLP and did not decode.
@@ -95,6 +93,9 @@ impl std::error::Error for LineError {}
 /// - one of these in a log record, which is not kept then: as text or as object in its `message`,
 ///   `msg`, `log`, `record` or `fields`.
 pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
+    if !find::has_object(text) {
+        return None;
+    }
     let mut reader = Reader::new(limits);
     // A newline behind a line that was cut inside a string would look like a mistake in it.
     let Some(around) = reader.read(text.trim_end(), Level::Event) else {
@@ -240,20 +241,20 @@ impl Reader {
         match object.class() {
             Class::Line => {
                 let requests = object.requests(&self.limits);
-                self.add(requests, object.source().as_deref(), line);
+                self.add(requests, line);
                 Some(String::new())
             }
             Class::Bare => {
                 self.count(line.len());
                 let requests = json::read(line, None, &self.limits).map_err(LineError::NotOtlp);
-                self.add(requests, None, line);
+                self.add(requests, line);
                 Some(String::new())
             }
             Class::Record(values) => {
                 let inside = level.inside()?;
                 let mut around: Option<String> = None;
                 for value in values.into_iter().flatten() {
-                    let Some(text) = self.read_value(value.get(), inside) else { continue };
+                    let Some(text) = self.read_value(value, inside) else { continue };
                     let around = around.get_or_insert_default();
                     if !around.is_empty() {
                         around.push('\n');
@@ -278,7 +279,7 @@ impl Reader {
         self.read(&json_scalar::text(value)?, level)
     }
 
-    fn add(&mut self, requests: Result<Vec<Request>, LineError>, source: Option<&str>, line: &str) {
+    fn add(&mut self, requests: Result<Vec<Request>, LineError>, line: &str) {
         let requests = match requests {
             Ok(requests) => requests,
             Err(reason) => {
@@ -289,7 +290,7 @@ impl Reader {
         for request in requests {
             let left = self.limits.inflated_bytes.saturating_sub(request.bytes().len());
             self.limits.inflated_bytes = left;
-            self.reading.decoded.push(DecodedLine { request, source: source.map(str::to_owned) });
+            self.reading.decoded.push(DecodedLine { request });
         }
     }
 

@@ -5,7 +5,7 @@
 
 use crate::SignalKind;
 use crate::proto::{self, Reader, Writer};
-use crate::request::{Request, count};
+use crate::request::Request;
 use std::collections::HashMap;
 
 /// Merges requests of any signals, so that each result has at most `max_bytes`, except where a
@@ -69,12 +69,17 @@ const CONTAINERS: u32 = 1;
 const SCOPES: u32 = 2;
 const ITEMS: u32 = 2;
 
+/// Most bytes of a container's tag and length. They leave no room for another container with an item, which has six.
+const MOST_FRAME_BYTES: usize = 6;
+
 fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     let below_container = kind.path_to_items().get(1..).unwrap_or_default();
     let mut root: Group<Group<Group<&[u8]>>> = Group::new(Vec::new());
     for request in requests {
         for container in messages(request.bytes(), CONTAINERS) {
-            if count(container, below_container) == 0 {
+            // A request has items; where all its bytes are one container, that has them.
+            let is_all = request.bytes().len() - container.len() <= MOST_FRAME_BYTES;
+            if !is_all && !has_item(container, below_container) {
                 continue;
             }
             let resource = root.child(container, SCOPES);
@@ -110,6 +115,14 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     }
     let items = requests.iter().map(Request::items).sum();
     Request::counted(kind, bytes, items)
+}
+
+/// Whether there is an item below `message`.
+fn has_item(message: &[u8], path: &[&[u32]]) -> bool {
+    let Some((level, deeper)) = path.split_first() else { return true };
+    let fields = Reader::new(message).map_while(Result::ok);
+    let mut inner = fields.filter(|field| level.contains(&field.number));
+    inner.any(|field| field.as_len().is_some_and(|inner| has_item(inner, deeper)))
 }
 
 /// True if `head` is all of `message` but the children, as it stands.

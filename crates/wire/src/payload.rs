@@ -12,6 +12,8 @@ use base64::engine::general_purpose::GeneralPurpose;
 #[cfg(not(feature = "bulk"))]
 use base64::engine::general_purpose::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+#[cfg(feature = "bulk")]
+use std::cell::RefCell;
 use std::fmt;
 
 /// Why a payload is no OTLP request.
@@ -68,14 +70,7 @@ pub(crate) fn decode(
     if payload.trim_ascii_start().starts_with('{') {
         return json::read(payload, named, limits).map_err(PayloadError::Json);
     }
-    let bytes = decode_base64(payload).ok_or(PayloadError::NotBase64)?;
-    let bytes = if gzip::is_gzip(&bytes) {
-        gzip::inflate(&bytes, limits.inflated_bytes).map_err(PayloadError::Gzip)?
-    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
-        return Err(PayloadError::Encoding("zstd"));
-    } else {
-        bytes
-    };
+    let bytes = with_base64(payload, |bytes| inflate(bytes, limits))??;
     // No field of OTLP begins with the byte of a brace.
     if bytes.trim_ascii_start().starts_with(b"{") {
         let json = std::str::from_utf8(&bytes).map_err(|_| JsonError::NotUtf8);
@@ -83,6 +78,40 @@ pub(crate) fn decode(
     }
     let request = Request::check_any(named, bytes, limits).map_err(PayloadError::Malformed)?;
     Ok(vec![request])
+}
+
+/// What the bytes inflate to, or a copy of them where they are not compressed.
+fn inflate(bytes: &[u8], limits: &Limits) -> Result<Vec<u8>, PayloadError> {
+    if gzip::is_gzip(bytes) {
+        gzip::inflate(bytes, limits.inflated_bytes).map_err(PayloadError::Gzip)
+    } else if bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        Err(PayloadError::Encoding("zstd"))
+    } else {
+        Ok(bytes.to_vec())
+    }
+}
+
+/// Gives what base64 in any spelling holds.
+fn with_base64<R>(payload: &str, take: impl FnOnce(&[u8]) -> R) -> Result<R, PayloadError> {
+    #[cfg(feature = "bulk")]
+    {
+        // One buffer for all lines of usual size.
+        thread_local! {
+            static BUFFER: RefCell<[u8; 8192]> = const { RefCell::new([0; 8192]) };
+        }
+        if payload.len() <= 8192 {
+            return BUFFER.with_borrow_mut(|buffer| {
+                let out = base64_simd::Out::from_slice(buffer.as_mut_slice());
+                match base64_simd::STANDARD.decode(payload.as_bytes(), out) {
+                    Ok(bytes) => Ok(take(bytes)),
+                    Err(_) => decode_base64(payload)
+                        .map(|bytes| take(&bytes))
+                        .ok_or(PayloadError::NotBase64),
+                }
+            });
+        }
+    }
+    decode_base64(payload).map(|bytes| take(&bytes)).ok_or(PayloadError::NotBase64)
 }
 
 /// Decodes base64 as RFC 4648 §4 writes it, padded.

@@ -117,9 +117,27 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field, of whatever form.
+    #[inline(never)]
     fn any_field(&mut self) -> Option<Result<Field<'a>, BadField>> {
-        if self.rest.is_empty() {
-            return None;
+        let start = self.rest;
+        let [tag, behind @ ..] = start else { return None };
+        // Times, small numbers, and messages of up to 16 KiB.
+        let common = match (tag & 7, behind) {
+            _ if !(0x08..0x80).contains(tag) => None,
+            (1, behind) => behind
+                .split_first_chunk()
+                .map(|(value, rest)| (Value::Fixed64(u64::from_le_bytes(*value)), rest)),
+            (0, [value @ ..0x80, rest @ ..]) => Some((Value::Varint(u64::from(*value)), rest)),
+            (2, [low, high @ ..0x80, behind @ ..]) if *low >= 0x80 => {
+                let len = usize::from(*high) << 7 | usize::from(*low & 0x7f);
+                behind.split_at_checked(len).map(|(content, rest)| (Value::Len(content), rest))
+            }
+            _ => None,
+        };
+        if let Some((value, rest)) = common {
+            self.rest = rest;
+            let raw = start.get(..start.len() - rest.len()).unwrap_or_default();
+            return Some(Ok(Field { number: u32::from(tag >> 3), value, raw }));
         }
         let field = self.field();
         if field.is_err() {
@@ -279,7 +297,7 @@ impl<'a> Writer<'a> {
     }
 
     /// A message field whose content is `first` and `second`.
-    pub(crate) fn concatenated(&mut self, number: u32, first: &[u8], second: &[u8]) {
+    pub fn concatenated(&mut self, number: u32, first: &[u8], second: &[u8]) {
         self.tag(number, 2);
         push_varint(self.out, (first.len() + second.len()) as u64);
         self.raw(first);

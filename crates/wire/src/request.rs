@@ -91,12 +91,23 @@ impl fmt::Display for Malformed {
 impl std::error::Error for Malformed {}
 
 /// One encoded `Export…ServiceRequest` whose structure was checked.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Request {
     kind: SignalKind,
     bytes: Vec<u8>,
     items: usize,
+    /// See [`Request::has_few_keys`].
+    few_keys: bool,
 }
+
+impl PartialEq for Request {
+    /// What is known of a request does not make it another.
+    fn eq(&self, other: &Self) -> bool {
+        self.kind == other.kind && self.bytes == other.bytes
+    }
+}
+
+impl Eq for Request {}
 
 impl fmt::Debug for Request {
     /// Sizes only: the content is a customer's.
@@ -111,7 +122,7 @@ impl Request {
     /// Unknown fields pass. Costs no allocation.
     pub fn check(kind: SignalKind, bytes: Vec<u8>, limits: &Limits) -> Result<Self, Malformed> {
         let items = check(kind, &bytes, limits)?;
-        Ok(Self { kind, bytes, items })
+        Ok(Self::counted(kind, bytes, items))
     }
 
     /// Takes bytes whose signal is not known: it is the one whose structure they have. `named`
@@ -131,18 +142,29 @@ impl Request {
                 .find_map(|(kind, result)| Some((kind, result.ok()?)))
                 .ok_or(error)?,
         };
-        Ok(Self { kind, bytes, items })
+        Ok(Self::counted(kind, bytes, items))
     }
 
     /// Takes bytes that our own encoder has just written.
     pub fn trusted(kind: SignalKind, bytes: Vec<u8>) -> Self {
         let items = count(&bytes, kind.path_to_items());
-        Self { kind, bytes, items }
+        Self::counted(kind, bytes, items)
     }
 
     /// Takes bytes whose items were counted while they were put together.
-    pub(crate) fn counted(kind: SignalKind, bytes: Vec<u8>, items: usize) -> Self {
-        Self { kind, bytes, items }
+    pub fn counted(kind: SignalKind, bytes: Vec<u8>, items: usize) -> Self {
+        Self { kind, bytes, items, few_keys: false }
+    }
+
+    /// Notes that whoever looked at all items found few different attribute keys, maps left out.
+    #[must_use]
+    pub fn with_few_keys(self) -> Self {
+        Self { few_keys: true, ..self }
+    }
+
+    /// Whether this was noted of the request, or of the one that it is a part of; false says nothing.
+    pub fn has_few_keys(&self) -> bool {
+        self.few_keys
     }
 
     /// Encodes a request of structs.
@@ -177,6 +199,21 @@ impl Request {
         self.items
     }
 
+    /// Gives the trace id of each span; other signals have none, and ids of another length are none.
+    pub fn each_trace_id(&self, take: &mut dyn FnMut([u8; 16])) {
+        const TRACE_ID: u32 = 1;
+        if self.kind == SignalKind::Traces {
+            each_item(&self.bytes, self.kind.path_to_items(), &mut |span| {
+                let fields = Reader::new(span).map_while(Result::ok);
+                let ids = fields.filter(|field| field.number == TRACE_ID);
+                let id = ids.filter_map(|field| field.as_len()).last();
+                if let Some(Ok(id)) = id.map(<[u8; 16]>::try_from) {
+                    take(id);
+                }
+            });
+        }
+    }
+
     /// Splits after the first `items` items; both parts keep resource, scope and metric heads.
     /// Parts without items are empty requests.
     pub fn split_at(self, items: usize) -> (Self, Self) {
@@ -185,10 +222,7 @@ impl Request {
         let (mut first, mut second) = (Vec::new(), Vec::new());
         split_message(&self.bytes, path, &mut left, &mut first, &mut second);
         let taken = items.min(self.items);
-        (
-            Self { kind: self.kind, bytes: first, items: taken },
-            Self { kind: self.kind, bytes: second, items: self.items - taken },
-        )
+        (self.part(first, taken), self.part(second, self.items - taken))
     }
 
     /// Cuts into parts of at most `max_bytes`; a single item may be larger, and so may a part whose
@@ -204,15 +238,15 @@ impl Request {
 
     /// A part of this request that was just cut out of it.
     pub(crate) fn part(&self, bytes: Vec<u8>, items: usize) -> Self {
-        Self { kind: self.kind, bytes, items }
+        Self { kind: self.kind, bytes, items, few_keys: self.few_keys }
     }
 }
 
 /// Counts the items of a request whose structure is right.
 fn check(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<usize, Malformed> {
-    let mut check = Check { limits, messages_left: limits.messages };
-    check.message(schema::request(kind), bytes, limits.nesting)?;
-    let found = count(bytes, kind.path_to_items());
+    let mut check = Check { limits, messages: 0, items: 0 };
+    check.message(schema::request(kind), bytes, limits.nesting, kind.path_to_items())?;
+    let found = check.items;
     if found > limits.items {
         return Err(Malformed::TooManyItems { found, allowed: limits.items });
     }
@@ -221,7 +255,10 @@ fn check(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Result<usize, Malfo
 
 struct Check<'l> {
     limits: &'l Limits,
-    messages_left: usize,
+    /// Messages so far, and what counts as such.
+    messages: usize,
+    /// Items so far.
+    items: usize,
 }
 
 impl Check<'_> {
@@ -230,6 +267,7 @@ impl Check<'_> {
         message: &'static Message,
         bytes: &[u8],
         depth_left: usize,
+        path_to_items: &[&[u32]],
     ) -> Result<(), Malformed> {
         let Some(depth_left) = depth_left.checked_sub(1) else {
             return Err(Malformed::TooDeep(self.limits.nesting));
@@ -240,34 +278,41 @@ impl Check<'_> {
             let (name, number) = (message.name, field.number);
             let is_repeated = known.presence == Presence::Repeated;
             match (known.kind, field.value) {
+                (Kind::Message(inner), Value::Len(bytes)) => {
+                    if depth_left >= 2 && schema::is_key_value(inner) && is_plain(bytes) {
+                        // Its value is a message, too.
+                        self.messages += 2;
+                        continue;
+                    }
+                    self.messages += 1;
+                    let path = match path_to_items.split_first() {
+                        Some((level, deeper)) if level.contains(&number) => {
+                            self.items += usize::from(deeper.is_empty());
+                            deeper
+                        }
+                        _ => &[],
+                    };
+                    self.message(inner, bytes, depth_left, path)?;
+                }
                 (Kind::String, Value::Len(text)) => {
                     if !text.is_ascii() && std::str::from_utf8(text).is_err() {
                         return Err(Malformed::NotUtf8 { message: name, field: number });
                     }
-                    self.take(usize::from(is_repeated))?;
+                    self.messages += usize::from(is_repeated);
                 }
-                (Kind::Message(inner), Value::Len(bytes)) => {
-                    self.take(1)?;
-                    if depth_left >= 2 && schema::is_key_value(inner) && is_plain(bytes) {
-                        // Its value is a message, too.
-                        self.take(1)?;
-                    } else {
-                        self.message(inner, bytes, depth_left)?;
-                    }
+                (kind, value) if has_wire_type(kind, value) => {
+                    self.messages += usize::from(is_repeated);
                 }
-                (kind, value) if has_wire_type(kind, value) => self.take(is_repeated.into())?,
                 (kind, Value::Len(packed)) if is_repeated && are_packed(kind, packed) => {
-                    self.take(packed.len() / PACKED_BYTES_AS_ONE)?;
+                    self.messages += packed.len() / PACKED_BYTES_AS_ONE;
                 }
                 _ => return Err(Malformed::WrongType { message: name, field: number }),
             }
         }
-        Ok(())
-    }
-
-    fn take(&mut self, messages: usize) -> Result<(), Malformed> {
-        let left = self.messages_left.checked_sub(messages);
-        self.messages_left = left.ok_or(Malformed::TooManyMessages(self.limits.messages))?;
+        // Once a message: what is within one is no more than its bytes.
+        if self.messages > self.limits.messages {
+            return Err(Malformed::TooManyMessages(self.limits.messages));
+        }
         Ok(())
     }
 }
@@ -275,15 +320,16 @@ impl Check<'_> {
 /// True for an attribute that is ASCII text or a number under a key of ASCII, as most are; such a one needs no closer look.
 fn is_plain(key_value: &[u8]) -> bool {
     let Some((key, value)) = plain_attribute(key_value) else { return false };
-    let value_is_plain = match value {
-        [0x0a, len, text @ ..] => text.len() == usize::from(*len) && text.is_ascii(),
+    match value {
+        // Tags and lengths are below 0x80 as well.
+        [0x0a, len, text @ ..] => text.len() == usize::from(*len) && key_value.is_ascii(),
         // Ten bytes may be too many.
         [0x18, more @ .., last] => {
-            more.len() < 9 && *last < 0x80 && more.iter().all(|byte| *byte >= 0x80)
+            let is_varint = *last < 0x80 && more.iter().all(|byte| *byte >= 0x80);
+            more.len() < 9 && is_varint && key.is_ascii()
         }
         _ => false,
-    };
-    value_is_plain && key.is_ascii()
+    }
 }
 
 /// A packed number has one byte at least, and eight when decoded.
@@ -324,6 +370,17 @@ pub(crate) fn count(message: &[u8], path: &[&[u32]]) -> usize {
         .filter_map(|field| field.as_len())
         .map(|inner| count(inner, deeper))
         .sum()
+}
+
+/// Gives the items below `message`, whose structure was checked.
+fn each_item(message: &[u8], path: &[&[u32]], take: &mut dyn FnMut(&[u8])) {
+    let Some((level, deeper)) = path.split_first() else { return take(message) };
+    let fields = Reader::new(message).map_while(Result::ok);
+    for field in fields.filter(|field| level.contains(&field.number)) {
+        if let Some(inner) = field.as_len() {
+            each_item(inner, deeper, take);
+        }
+    }
 }
 
 /// Copies the first `left` items of `message` to `first` and the others to `second`; fields that

@@ -129,14 +129,14 @@ fn records_outside_are_kept_dropped_or_moved() {
         (NOW - HOUR, NOW),
     ];
     let request = logs(&times);
-    let sorted = policy(OldRecords::Keep).sort(request.clone(), NOW);
+    let sorted = policy(OldRecords::Keep).sort(request.clone(), None, NOW);
     assert_eq!(names(sorted.send.as_ref()), "0 2 6");
     assert_eq!(names(sorted.keep.as_ref()), "1 3 4 5");
     assert_eq!((sorted.dropped, sorted.restamped), (0, 0));
-    let sorted = policy(OldRecords::Drop).sort(request.clone(), NOW);
+    let sorted = policy(OldRecords::Drop).sort(request.clone(), None, NOW);
     assert_eq!((names(sorted.send.as_ref()).as_str(), sorted.dropped), ("0 2 6", 4));
     assert_eq!(sorted.keep, None);
-    let sorted = policy(OldRecords::Restamp).sort(request.clone(), NOW);
+    let sorted = policy(OldRecords::Restamp).sort(request.clone(), None, NOW);
     assert_eq!((names(sorted.send.as_ref()).as_str(), sorted.restamped), ("0 1 2 3 4 5 6", 4));
     let moved = records(sorted.send.as_ref().unwrap());
     assert_eq!(moved[1].time_unix_nano, NOW);
@@ -148,7 +148,7 @@ fn records_outside_are_kept_dropped_or_moved() {
     assert_eq!(moved[0], records(&request)[0]);
     // Moved again after it waited: the first time stays.
     let later = NOW + 8 * HOUR;
-    let sorted = policy(OldRecords::Restamp).sort(sorted.send.unwrap(), later);
+    let sorted = policy(OldRecords::Restamp).sort(sorted.send.unwrap(), None, later);
     let again = records(sorted.send.as_ref().unwrap());
     assert_eq!(again[1].time_unix_nano, later);
     assert_eq!(original_time(&again[1].attributes), ["2026-09-21T08:13:20.000000000Z"]);
@@ -158,11 +158,11 @@ fn records_outside_are_kept_dropped_or_moved() {
 fn a_request_without_old_records_is_not_touched_and_one_of_them_alone_leaves_nothing() {
     let recent = logs(&[(NOW, 0)]);
     for old_records in [OldRecords::Keep, OldRecords::Restamp, OldRecords::Drop] {
-        let sorted = policy(old_records).sort(recent.clone(), NOW);
+        let sorted = policy(old_records).sort(recent.clone(), None, NOW);
         assert_eq!(sorted, Sorted { send: Some(recent.clone()), ..Sorted::default() });
     }
     let old = logs(&[(1, 0)]);
-    let sorted = policy(OldRecords::Keep).sort(old.clone(), NOW);
+    let sorted = policy(OldRecords::Keep).sort(old.clone(), None, NOW);
     assert_eq!((sorted.send, sorted.keep), (None, Some(old)));
 }
 
@@ -181,7 +181,7 @@ fn a_span_that_is_moved_keeps_its_duration_and_its_events_with_it() {
     };
     let recent = Span { start_time_unix_nano: NOW - HOUR, ..Span::default() };
     let request = traces(vec![span.clone(), recent.clone()]);
-    let sorted = policy(OldRecords::Restamp).sort(request.clone(), NOW);
+    let sorted = policy(OldRecords::Restamp).sort(request.clone(), None, NOW);
     assert_eq!(sorted.restamped, 1);
     let moved = spans(&sorted.send.unwrap());
     assert_eq!(moved[1], recent);
@@ -191,11 +191,11 @@ fn a_span_that_is_moved_keeps_its_duration_and_its_events_with_it() {
     assert!(moved[0].events.iter().all(|event| event.name == "e"));
     assert_eq!((moved[0].name.as_str(), moved[0].flags), ("s", 1));
     assert_eq!(original_time(&moved[0].attributes), ["2026-09-21T04:13:20.000000000Z"]);
-    let sorted = policy(OldRecords::Keep).sort(request, NOW);
+    let sorted = policy(OldRecords::Keep).sort(request, None, NOW);
     assert_eq!(spans(&sorted.keep.unwrap()), [span]);
     // An end before its start, and times that a sum does not hold.
     let odd = Span { start_time_unix_nano: u64::MAX, end_time_unix_nano: 3, ..Span::default() };
-    let sorted = policy(OldRecords::Restamp).sort(traces(vec![odd]), NOW);
+    let sorted = policy(OldRecords::Restamp).sort(traces(vec![odd]), None, NOW);
     let moved = spans(&sorted.send.unwrap());
     assert_eq!((moved[0].start_time_unix_nano, moved[0].end_time_unix_nano), (NOW, NOW));
 }
@@ -203,11 +203,11 @@ fn a_span_that_is_moved_keeps_its_duration_and_its_events_with_it() {
 #[test]
 fn metrics_and_other_backends_have_no_window() {
     let old = metrics(&[1, NOW + 48 * HOUR]);
-    let sorted = policy(OldRecords::Drop).sort(old.clone(), NOW);
+    let sorted = policy(OldRecords::Drop).sort(old.clone(), None, NOW);
     assert_eq!(sorted, Sorted { send: Some(old), ..Sorted::default() });
     let policy = Policy { window: None, old_records: OldRecords::Drop };
     let old = logs(&[(1, 0)]);
-    let sorted = policy.sort(old.clone(), NOW);
+    let sorted = policy.sort(old.clone(), None, NOW);
     assert_eq!(sorted, Sorted { send: Some(old), ..Sorted::default() });
 }
 
@@ -268,12 +268,12 @@ proptest! {
             positions.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
         };
         let (old, recent): (Vec<usize>, Vec<usize>) = (0..times.len()).partition(is_old);
-        let kept = policy(OldRecords::Keep).sort(request.clone(), NOW);
+        let kept = policy(OldRecords::Keep).sort(request.clone(), None, NOW);
         prop_assert_eq!(names(kept.keep.as_ref()), list(old.clone()));
         prop_assert_eq!(names(kept.send.as_ref()), list(recent));
         let items = |request: &Option<Request>| request.as_ref().map_or(0, Request::items);
         prop_assert_eq!(items(&kept.send) + items(&kept.keep), request.items());
-        let moved = policy(OldRecords::Restamp).sort(request.clone(), NOW);
+        let moved = policy(OldRecords::Restamp).sort(request.clone(), None, NOW);
         prop_assert_eq!(moved.restamped, old.len());
         prop_assert_eq!(items(&moved.send), request.items());
         if let Some(send) = moved.send {
@@ -288,7 +288,7 @@ proptest! {
         let kind = if traces { SignalKind::Traces } else { SignalKind::Logs };
         let request = Request::trusted(kind, bytes);
         for old_records in [OldRecords::Keep, OldRecords::Restamp, OldRecords::Drop] {
-            let Sorted { send, keep, dropped, .. } = policy(old_records).sort(request.clone(), NOW);
+            let Sorted { send, keep, dropped, .. } = policy(old_records).sort(request.clone(), None, NOW);
             let parts = [send, keep].into_iter().flatten();
             prop_assert_eq!(parts.map(|part| part.items()).sum::<usize>() + dropped, request.items());
         }

@@ -47,10 +47,21 @@ pub(super) fn read_gzip(
     }
     let at_once = limits.inflated_bytes.min(MOST_BYTES_AT_ONCE);
     if let Some(json) = wire::gzip::inflate_plain(gzip, at_once) {
-        return read_json(what, SliceRead::new(&json), defaults, limits, hand_on);
+        return read_inflated(what, &json, defaults, limits, hand_on);
     }
     let json = BufReader::with_capacity(64 * 1024, wire::gzip::reader(gzip, limits.inflated_bytes));
     read_json(what, IoRead::new(json), defaults, limits, hand_on)
+}
+
+/// Reads a delivery that was inflated; see [`read_json`].
+pub(super) fn read_inflated(
+    what: &'static str,
+    json: &[u8],
+    defaults: &Envelope,
+    limits: &SourceLimits,
+    hand_on: HandOn<'_>,
+) -> Result<(), SourceError> {
+    read_json(what, SliceRead::new(json), defaults, limits, hand_on)
 }
 
 /// What the data says it inflates to, modulo 2^32 (ISIZE; RFC 1952, 2.3.1). Whoever lies about it is
@@ -87,18 +98,30 @@ pub(super) fn read_json<'j>(
         let is_end = objects > 0 && !chunks.begun;
         match read {
             Err(error) if is_end && error.is_eof() => return Ok(()),
-            Ok(()) => chunks.finish(),
+            Ok(()) => {
+                chunks.finish();
+                // To run into the end would make an error of it, which looks for its line and column.
+                match json.end() {
+                    Ok(()) => return Ok(()),
+                    // The end of a compressed delivery says whether all of it was right.
+                    Err(error) if error.is_io() => return Err(unreadable(what, &error)),
+                    Err(_) => {}
+                }
+            }
             Err(error) => {
                 // What was read before a mistake is handed on as well.
                 if !chunks.stopped {
                     chunks.hand_on_runs();
                 }
-                let problem = without_content(&error.to_string());
-                return Err(SourceError::Json { what, problem });
+                return Err(unreadable(what, &error));
             }
         }
         objects += 1;
     }
+}
+
+fn unreadable(what: &'static str, error: &serde_json::Error) -> SourceError {
+    SourceError::Json { what, problem: without_content(&error.to_string()) }
 }
 
 /// serde_json quotes a value of the wrong type, which is a customer's.

@@ -25,17 +25,54 @@ pub enum Event {
 
 /// What a subscription delivers: `{"awslogs":{"data": base64(gzip(json))}}`.
 pub struct Subscription {
-    data: String,
+    data: Data,
+}
+
+/// What `data` holds.
+enum Data {
+    Gzip(Vec<u8>),
+    /// No base64.
+    Text(String),
 }
 
 #[derive(Deserialize)]
 struct AwsLogs {
-    data: Option<String>,
+    data: Option<Data>,
+}
+
+impl<'de> Deserialize<'de> for Data {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Base64;
+        impl Visitor<'_> for Base64 {
+            type Value = Data;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("base64 text")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Data, E> {
+                self.visit_bytes(text.as_bytes())
+            }
+
+            fn visit_bytes<E>(self, text: &[u8]) -> Result<Data, E> {
+                // Decoded where it stands: a copy of the text would be another megabyte.
+                Ok(wire::decode_base64(text).map_or_else(
+                    || Data::Text(String::from_utf8_lossy(text).into_owned()),
+                    Data::Gzip,
+                ))
+            }
+        }
+        deserializer.deserialize_bytes(Base64)
+    }
 }
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Subscription({} bytes)", self.data.len())
+        let bytes = match &self.data {
+            Data::Gzip(bytes) => bytes.len(),
+            Data::Text(text) => text.len(),
+        };
+        write!(f, "Subscription({bytes} bytes)")
     }
 }
 
@@ -44,14 +81,47 @@ const WHAT: &str = "`awslogs.data`";
 impl Subscription {
     /// What the base64 text holds; the text itself where it is none.
     pub(crate) fn bytes(&self) -> Vec<u8> {
-        decode_base64(WHAT, &self.data).unwrap_or_else(|_| self.data.as_str().into())
+        match &self.data {
+            Data::Gzip(bytes) => bytes.clone(),
+            Data::Text(text) => text.as_str().into(),
+        }
+    }
+
+    /// What the data inflates to, where that is at most `most_bytes` and quickly had; `None` says nothing.
+    pub(crate) fn inflate_small(&self, most_bytes: usize) -> Option<SmallDelivery> {
+        let Data::Gzip(gzip) = &self.data else { return None };
+        let json = wire::gzip::inflate_plain(gzip, most_bytes)?;
+        Some(SmallDelivery { json })
     }
 
     /// Hands the log events on in batches of about [`SourceLimits::chunk_bytes`], in order; a
     /// delivery without log events gives one empty batch. Stops early when `hand_on` says false.
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
-        let gzip = decode_base64(WHAT, &self.data)?;
-        delivery::read_gzip(WHAT, &gzip, &Envelope::default(), limits, hand_on)
+        let decoded;
+        let gzip = match &self.data {
+            Data::Gzip(gzip) => gzip,
+            Data::Text(text) => {
+                decoded = decode_base64(WHAT, text)?;
+                &decoded
+            }
+        };
+        delivery::read_gzip(WHAT, gzip, &Envelope::default(), limits, hand_on)
+    }
+}
+
+/// A delivery that was inflated.
+pub(crate) struct SmallDelivery {
+    json: Vec<u8>,
+}
+
+impl SmallDelivery {
+    /// As [`Subscription::read`].
+    pub(crate) fn read(
+        &self,
+        limits: &SourceLimits,
+        hand_on: HandOn<'_>,
+    ) -> Result<(), SourceError> {
+        delivery::read_inflated(WHAT, &self.json, &Envelope::default(), limits, hand_on)
     }
 }
 

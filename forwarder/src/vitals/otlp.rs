@@ -11,7 +11,7 @@ use platform::Identity;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Metrics, Request, Signal as _};
+use wire::{Metrics, Request, Signal as _, SignalKind};
 
 /// Between two requests; an environment handles many events in it.
 const AT_MOST_EVERY_NANOS: u64 = 60 * 1_000_000_000;
@@ -48,7 +48,7 @@ impl OtlpVitals {
     ) {
         let now = invocation.observed_unix_nano;
         // A destination that takes nothing is left to the probes of deliveries.
-        let is_open = outlet.breaker().is_open();
+        let is_open = outlet.breaker(SignalKind::Metrics, |breaker| breaker.is_open());
         let Some(sums) = self.add(report, now, !is_open) else { return };
         let request = Metrics::request(vec![sums.metrics(self.resource(invocation), now)]);
         let request = Request::encode::<Metrics>(&request);
@@ -116,7 +116,9 @@ mod tests {
     async fn a_destination_that_takes_nothing_is_not_sent_figures_either() {
         let destination = Destination::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         let outlet = Outlet::new("default", DryRun, &destination, Policy::any_time());
-        (0..3).for_each(|_| outlet.breaker().note(Some(false), 0));
+        let note =
+            |verdict| outlet.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(verdict), 0));
+        (0..3).for_each(|_| note(false));
         let vitals = OtlpVitals::new("forwarder".to_owned(), None);
         let invocation = Invocation {
             observed_unix_nano: 0,
@@ -129,7 +131,7 @@ mod tests {
         assert_eq!(last_request(), None);
         assert_ne!(vitals.state.lock().unwrap().sums, Sums::default());
         // With the first delivery that is taken they go on.
-        outlet.breaker().note(Some(true), 0);
+        note(true);
         vitals.tell(&Report::default(), &invocation, &outlet).await;
         assert_eq!(last_request(), Some(0));
         assert_eq!(vitals.state.lock().unwrap().sums, Sums::default());

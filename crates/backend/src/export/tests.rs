@@ -422,7 +422,7 @@ fn errors_of_the_transport_are_masked() {
 fn a_repetition_sends_the_same_bytes() {
     let backend = scripted([Reply::Status(503)]);
     let outcome = deliver(&backend, 10);
-    let one = wire::gzip::compress(GZIP_LEVEL, numbered(10).bytes()).len();
+    let one = wire::gzip::compress(gzip_level(SignalKind::Logs), numbered(10).bytes()).len();
     assert_eq!((outcome.requests_sent, outcome.bytes_sent), (2, 2 * one));
 }
 

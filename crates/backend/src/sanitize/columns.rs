@@ -6,7 +6,7 @@
 mod keys;
 
 use super::{names, scan};
-use scan::{fields, messages};
+use scan::{fields, holds_map, key_and_value, messages};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use wire::{Request, SignalKind};
@@ -35,8 +35,6 @@ const LOG_BODY: u32 = 5;
 const LOG_ATTRIBUTE: u32 = 6;
 const METRIC_NAME: u32 = 1;
 const POINT: u32 = 1;
-const KEY: u32 = 1;
-const VALUE: u32 = 2;
 const MAP: u32 = 6;
 const MAP_ENTRY: u32 = 1;
 
@@ -51,7 +49,8 @@ pub fn split_by_columns(request: Request, max_columns: usize) -> Vec<Request> {
         SignalKind::Metrics => &names::DATA_POINT,
     };
     let max_columns = max_columns.saturating_sub(fixed.len());
-    if request.bytes().len() / LEAST_ATTRIBUTE_BYTES <= max_columns
+    if request.has_few_keys()
+        || request.bytes().len() / LEAST_ATTRIBUTE_BYTES <= max_columns
         || keys::are_few(request.kind(), request.bytes(), max_columns)
     {
         return vec![request];
@@ -258,21 +257,6 @@ fn normalised(byte: u8) -> u8 {
         byte @ (b'a'..=b'z' | b'0'..=b'9' | 0x80..) => byte,
         _ => b'_',
     }
-}
-
-fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
-    if let Some(plain) = wire::proto::plain_attribute(attribute) {
-        return plain;
-    }
-    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
-    for field in fields(attribute) {
-        match (field.number, field.as_len()) {
-            (KEY, Some(bytes)) => key = bytes,
-            (VALUE, Some(bytes)) => value = bytes,
-            _ => {}
-        }
-    }
-    (key, value)
 }
 
 /// Bytes of all fields but these: what a split repeats.

@@ -7,6 +7,8 @@ pub(super) struct Reserved {
     columns: &'static [&'static str],
     /// For each class of a last letter the classes of first letters, as bits: most keys are seen to be no column at once.
     first_by_last: [u32; CLASSES],
+    /// Their lengths, as bits; those of 63 bytes and more are one.
+    lengths: u64,
 }
 
 /// Letters, digits together, and everything else.
@@ -14,8 +16,9 @@ const CLASSES: usize = 28;
 
 impl Reserved {
     const fn new(columns: &'static [&'static str]) -> Self {
-        let (mut first_by_last, mut rest) = ([0; CLASSES], columns);
+        let (mut first_by_last, mut lengths, mut rest) = ([0; CLASSES], 0, columns);
         while let [column, behind @ ..] = rest {
+            lengths |= length_bit(column.len());
             if let [first, .., last] = column.as_bytes() {
                 #[expect(clippy::indexing_slicing, reason = "there are as many as classes")]
                 {
@@ -24,7 +27,7 @@ impl Reserved {
             }
             rest = behind;
         }
-        Self { columns, first_by_last }
+        Self { columns, first_by_last, lengths }
     }
 
     /// How many there are.
@@ -32,13 +35,38 @@ impl Reserved {
         self.columns.len()
     }
 
-    /// False for a key that is none of the columns, by its ends; all bytes of other alphabets are `_`.
+    /// False for a key that is none of the columns, by its ends and its length; all bytes of other alphabets are `_`.
+    #[inline]
     fn may_have(&self, key: &[u8]) -> bool {
         let [first, .., last] = key else { return false };
-        let first_letters = self.first_by_last.get(class(*last));
+        let class = |byte: u8| CLASS_OF.get(usize::from(byte)).copied().unwrap_or_default();
+        let first_letters = self.first_by_last.get(usize::from(class(*last)));
         first_letters.is_some_and(|letters| letters >> class(*first) & 1 == 1)
+            // A character of several bytes counts as one.
+            && (self.lengths & length_bit(key.len()) != 0 || !key.is_ascii())
     }
 }
+
+const fn length_bit(length: usize) -> u64 {
+    1 << if length < 63 { length } else { 63 }
+}
+
+/// [`class`] of each byte.
+static CLASS_OF: [u8; 256] = {
+    let (mut classes, mut byte) = ([0; 256], 0);
+    while byte < 256 {
+        #[expect(
+            clippy::indexing_slicing,
+            clippy::cast_possible_truncation,
+            reason = "a byte is below 256, and a class below 28"
+        )]
+        {
+            classes[byte] = class(byte as u8) as u8;
+        }
+        byte += 1;
+    }
+    classes
+};
 
 /// Below [`CLASSES`], and the same for bytes that are normalised to the same.
 const fn class(byte: u8) -> usize {
@@ -143,9 +171,19 @@ pub(super) static METRIC_RESOURCE: Reserved = Reserved::new(&[
 
 /// Whether a key, as OpenObserve normalises it, is one of these columns: lower case, and each character but letters, digits
 /// and `_` becomes `_`.
+#[inline]
 pub(super) fn is_reserved(key: &[u8], reserved: &Reserved) -> bool {
-    if !reserved.may_have(key) {
-        return false;
+    reserved.may_have(key) && is_one_of(key, reserved)
+}
+
+#[inline(never)]
+fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
+    if key.is_ascii() {
+        let is_key = |column: &&&str| {
+            let mut letters = column.bytes().zip(key);
+            column.len() == key.len() && letters.all(|(letter, byte)| letter == normalised(*byte))
+        };
+        return reserved.columns.iter().find(is_key).is_some();
     }
     // One `_` for a character of several bytes.
     let is_first_byte = |byte: &&u8| **byte & 0xc0 != 0x80;

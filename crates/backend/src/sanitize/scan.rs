@@ -1,5 +1,6 @@
 //! Finds out without decoding whether a request of traces or logs needs anything: most do not.
 
+use super::Survey;
 use super::names::{self, Reserved};
 use super::traces::{has_valid_ids, is_valid_parent};
 use wire::proto::{Field, Reader, Value, plain_attribute};
@@ -15,30 +16,48 @@ const KEY: u32 = 1;
 const VALUE: u32 = 2;
 const STRING: u32 = 1;
 
-pub(super) fn traces_need_nothing(request: &[u8]) -> bool {
+/// What else is seen of the spans, if the request needs nothing.
+pub(super) fn traces_need_nothing(request: &[u8]) -> Option<Survey> {
     every_item(request, &names::SPAN_RESOURCE, span_needs_nothing)
 }
 
-pub(super) fn logs_need_nothing(request: &[u8]) -> bool {
+/// What else is seen of the log records, if the request needs nothing.
+pub(super) fn logs_need_nothing(request: &[u8]) -> Option<Survey> {
     every_item(request, &names::LOG_RESOURCE, log_record_needs_nothing)
 }
 
-/// Whether every resource has a service name and no reserved key, and every item passes.
-fn every_item(request: &[u8], reserved: &Reserved, item_passes: fn(&[u8]) -> bool) -> bool {
-    messages(request, CONTAINER).all(|container| {
-        resource_needs_nothing(container, reserved)
-            && messages(container, SCOPE).flat_map(|scope| messages(scope, ITEM)).all(item_passes)
-    })
+/// What else is seen, if every resource has a service name and no reserved key, and every item passes.
+fn every_item(
+    request: &[u8],
+    reserved: &Reserved,
+    passes: fn(&[u8], &mut Survey) -> bool,
+) -> Option<Survey> {
+    let mut survey = Survey::NOTHING;
+    for container in messages(request, CONTAINER) {
+        if !resource_needs_nothing(container, reserved, &mut survey) {
+            return None;
+        }
+        for scope in messages(container, SCOPE) {
+            if !messages(scope, ITEM).all(|item| passes(item, &mut survey)) {
+                return None;
+            }
+        }
+    }
+    Some(survey)
 }
 
-fn resource_needs_nothing(container: &[u8], reserved: &Reserved) -> bool {
+fn resource_needs_nothing(container: &[u8], reserved: &Reserved, survey: &mut Survey) -> bool {
     let mut has_service_name = false;
     for attribute in
         messages(container, RESOURCE).flat_map(|resource| messages(resource, RESOURCE_ATTRIBUTE))
     {
-        let key = key(attribute);
+        let (key, value) = key_and_value(attribute);
         if names::is_reserved(key, reserved) {
             return false;
+        }
+        survey.add_resource_key(key);
+        if holds_map(value) {
+            survey.add_map();
         }
         // Only the first counts when there are several.
         if key == SERVICE_NAME.as_bytes() && !has_service_name {
@@ -52,7 +71,7 @@ fn resource_needs_nothing(container: &[u8], reserved: &Reserved) -> bool {
     has_service_name
 }
 
-fn span_needs_nothing(span: &[u8]) -> bool {
+fn span_needs_nothing(span: &[u8], survey: &mut Survey) -> bool {
     let (mut trace_id, mut span_id, mut parent): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
     let (mut start, mut end) = (0, 0);
     for field in fields(span) {
@@ -62,36 +81,76 @@ fn span_needs_nothing(span: &[u8]) -> bool {
             (4, Value::Len(id)) => parent = id,
             (7, Value::Fixed64(time)) => start = time,
             (8, Value::Fixed64(time)) => end = time,
-            (9, Value::Len(attribute)) if names::is_reserved(key(attribute), &names::SPAN) => {
-                return false;
+            (9, Value::Len(attribute)) => {
+                let (key, _) = key_and_value(attribute);
+                if names::is_reserved(key, &names::SPAN) {
+                    return false;
+                }
+                survey.add_key(key);
             }
             _ => {}
         }
     }
+    survey.times.add(start);
     has_valid_ids(trace_id, span_id) && is_valid_parent(parent) && end >= start
 }
 
-fn log_record_needs_nothing(log_record: &[u8]) -> bool {
+fn log_record_needs_nothing(log_record: &[u8], survey: &mut Survey) -> bool {
     let mut has_severity_text = false;
+    let (mut time, mut observed) = (0, 0);
     for field in fields(log_record) {
         match (field.number, field.value) {
+            (1, Value::Fixed64(value)) => time = value,
+            (11, Value::Fixed64(value)) => observed = value,
             (3, Value::Len(text)) => has_severity_text = !text.is_empty(),
-            (6, Value::Len(attribute))
-                if names::is_reserved(key(attribute), &names::LOG_RECORD) =>
-            {
-                return false;
+            (5, Value::Len(body)) if holds_map(body) => survey.add_map(),
+            (6, Value::Len(attribute)) => {
+                let (key, value) = key_and_value(attribute);
+                if names::is_reserved(key, &names::LOG_RECORD) {
+                    return false;
+                }
+                survey.add_key(key);
+                if holds_map(value) {
+                    survey.add_map();
+                }
             }
             _ => {}
         }
     }
+    survey.times.add(if time == 0 { observed } else { time });
     has_severity_text
 }
 
-fn key(attribute: &[u8]) -> &[u8] {
-    if let Some((key, _)) = plain_attribute(attribute) {
-        return key;
+/// Key and value of an attribute.
+#[inline]
+pub(super) fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
+    match plain_attribute(attribute) {
+        Some(plain) => plain,
+        None => any_key_and_value(attribute),
     }
-    messages(attribute, KEY).last().unwrap_or_default()
+}
+
+#[inline(never)]
+fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
+    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+    for field in fields(attribute) {
+        match (field.number, field.as_len()) {
+            (KEY, Some(bytes)) => key = bytes,
+            (VALUE, Some(bytes)) => value = bytes,
+            _ => {}
+        }
+    }
+    (key, value)
+}
+
+/// Whether a value is a map, or may be.
+#[inline]
+pub(super) fn holds_map(value: &[u8]) -> bool {
+    const MAP: u32 = 6;
+    // Most are text.
+    let is_text =
+        matches!(value, [0x0a, len @ ..0x80, text @ ..] if text.len() == usize::from(*len));
+    !is_text && messages(value, MAP).next().is_some()
 }
 
 pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {

@@ -96,10 +96,8 @@ fn what_needs_nothing_passes_with_the_same_bytes() {
         ..Default::default()
     };
     for request in [traces(resource(), vec![span(), parent]), logs(resource(), vec![record])] {
-        assert_eq!(
-            for_openobserve(&request),
-            Sanitized { request: Some(request), dropped: vec![] }
-        );
+        let sanitized = for_openobserve(&request);
+        assert_eq!((sanitized.request, sanitized.dropped), (Some(request), vec![]));
     }
 }
 
@@ -112,7 +110,8 @@ fn other_backends_get_what_the_user_sent() {
         logs(None, vec![LogRecord::default()]),
     ] {
         let sanitized = sanitize(Profile::Otlp, request.clone(), "fallback");
-        assert_eq!(sanitized, Sanitized { request: Some(request), dropped: vec![] });
+        let untouched = Sanitized { request: Some(request), dropped: vec![], survey: None };
+        assert_eq!(sanitized, untouched);
     }
 }
 
@@ -459,20 +458,35 @@ proptest! {
             attributes: span_attributes.clone(),
             ..Default::default()
         };
-        let record = LogRecord { severity_text: severity_text.to_owned(), attributes: span_attributes, ..Default::default() };
+        let (time, observed) = (end, start);
+        let record = LogRecord {
+            time_unix_nano: time,
+            observed_time_unix_nano: observed,
+            severity_text: severity_text.to_owned(),
+            attributes: span_attributes,
+            ..Default::default()
+        };
 
         let request = traces(resource.clone(), vec![span]);
         let mut decoded = request.decode::<Traces>().unwrap().unwrap();
         traces::shape(&mut decoded, "fallback");
-        prop_assert_eq!(scan::traces_need_nothing(request.bytes()), Request::encode::<Traces>(&decoded) == request);
+        let needs_nothing = Request::encode::<Traces>(&decoded) == request;
+        let times = Times { oldest_unix_nano: start, newest_unix_nano: start };
+        let survey = scan::traces_need_nothing(request.bytes());
+        prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         let request = logs(resource, vec![record]);
         let mut decoded = request.decode::<Logs>().unwrap().unwrap();
         logs::shape(&mut decoded, "fallback");
-        prop_assert_eq!(scan::logs_need_nothing(request.bytes()), Request::encode::<Logs>(&decoded) == request);
+        let needs_nothing = Request::encode::<Logs>(&decoded) == request;
+        let time = if time == 0 { observed } else { time };
+        let times = Times { oldest_unix_nano: time, newest_unix_nano: time };
+        let survey = scan::logs_need_nothing(request.bytes());
+        prop_assert_eq!(survey.map(|survey| survey.times), needs_nothing.then_some(times));
 
         // What was shaped once needs nothing more.
         let once = for_openobserve(&request);
-        prop_assert_eq!(for_openobserve(once.request.as_ref().unwrap()), once);
+        let twice = for_openobserve(once.request.as_ref().unwrap());
+        prop_assert_eq!((twice.request, twice.dropped), (once.request, once.dropped));
     }
 }

@@ -1,8 +1,8 @@
 //! Finds out quickly that a request has few columns, as nearly all have.
 
 use super::{
-    CONTAINER, ITEM, LOG_ATTRIBUTE, LOG_BODY, MAP, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE,
-    SPAN_ATTRIBUTE, key_and_value, messages, points,
+    CONTAINER, ITEM, LOG_ATTRIBUTE, LOG_BODY, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, SPAN_ATTRIBUTE,
+    fields, holds_map, key_and_value, messages, points,
 };
 use std::collections::HashSet;
 use wire::SignalKind;
@@ -17,8 +17,8 @@ pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> b
     for container in messages(request, CONTAINER) {
         for resource in messages(container, RESOURCE) {
             columns_of_resources += messages(resource, RESOURCE_ATTRIBUTE).count();
-            let holds_map = |attribute| messages(key_and_value(attribute).1, MAP).next().is_some();
-            if kind == SignalKind::Logs && messages(resource, RESOURCE_ATTRIBUTE).any(holds_map) {
+            let is_map = |attribute| holds_map(key_and_value(attribute).1);
+            if kind == SignalKind::Logs && messages(resource, RESOURCE_ATTRIBUTE).any(is_map) {
                 return false;
             }
         }
@@ -31,7 +31,7 @@ pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> b
     keys.all.len() <= keys.max_columns
 }
 
-const RECENT: usize = 256;
+const RECENT: usize = 1024;
 
 /// The keys so far.
 struct Keys<'r> {
@@ -45,38 +45,46 @@ impl<'r> Keys<'r> {
     /// False once it is not known that there are few.
     fn take_item(&mut self, kind: SignalKind, item: &'r [u8]) -> bool {
         match kind {
-            SignalKind::Traces => self.take(item, SPAN_ATTRIBUTE, false),
-            SignalKind::Logs => {
-                let body_is_map =
-                    messages(item, LOG_BODY).any(|body| messages(body, MAP).next().is_some());
-                !body_is_map && self.take(item, LOG_ATTRIBUTE, true)
-            }
-            SignalKind::Metrics => {
-                points(item).all(|(point, attribute)| self.take(point, attribute, false))
-            }
+            SignalKind::Traces => messages(item, SPAN_ATTRIBUTE)
+                .all(|attribute| self.take(key_and_value(attribute).0)),
+            SignalKind::Logs => fields(item).all(|field| match (field.number, field.as_len()) {
+                (LOG_BODY, Some(body)) => !holds_map(body),
+                (LOG_ATTRIBUTE, Some(attribute)) => {
+                    let (key, value) = key_and_value(attribute);
+                    !holds_map(value) && self.take(key)
+                }
+                _ => true,
+            }),
+            SignalKind::Metrics => points(item).all(|(point, attribute)| {
+                messages(point, attribute).all(|attribute| self.take(key_and_value(attribute).0))
+            }),
         }
     }
 
-    fn take(&mut self, message: &'r [u8], attribute: u32, maps_count: bool) -> bool {
-        messages(message, attribute).all(|attribute| {
-            let (key, value) = key_and_value(attribute);
-            if maps_count && messages(value, MAP).next().is_some() {
-                return false;
-            }
-            let Some(recent) = self.recent.get_mut(place(key)) else { return false };
-            if *recent == key {
-                return true;
-            }
+    #[inline]
+    fn take(&mut self, key: &'r [u8]) -> bool {
+        let Some(recent) = self.recent.get_mut(place(key)) else { return false };
+        *recent == key || {
             *recent = key;
-            self.all.insert(key);
-            self.all.len() <= self.max_columns
-        })
+            self.add(key)
+        }
+    }
+
+    #[inline(never)]
+    fn add(&mut self, key: &'r [u8]) -> bool {
+        self.all.insert(key);
+        self.all.len() <= self.max_columns
     }
 }
 
-/// Different for most keys of one program.
+/// Different for most keys of one program: two in one place would push each other out again and again.
+#[inline]
 fn place(key: &[u8]) -> usize {
-    let at = |index: usize| key.get(index).copied().map_or(0, usize::from);
-    let len = key.len();
-    (len * 17 + at(0) * 5 + at(len / 2) * 11 + at(len.saturating_sub(1)) * 3) % RECENT
+    let (first, last) = match (key.first_chunk(), key.last_chunk()) {
+        (Some(first), Some(last)) => (u64::from_le_bytes(*first), u64::from_le_bytes(*last)),
+        _ => (key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)), 0),
+    };
+    let word = first ^ last.rotate_left(29) ^ key.len() as u64;
+    let mixed = word.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (u64::BITS - RECENT.ilog2());
+    usize::try_from(mixed).unwrap_or_default()
 }
