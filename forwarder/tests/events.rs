@@ -9,7 +9,8 @@ use lambda_otlp_forwarder::convert::PlatformSpans;
 use lambda_otlp_forwarder::forward::Options;
 use lambda_otlp_forwarder::source::SourceLimits;
 use std::path::PathBuf;
-use support::{default_options, fixture, forward, incoming, payload};
+use support::{Capture, default_options, fixture, forward, forward_to, incoming, payload};
+use wire::{Logs, Request};
 
 #[track_caller]
 fn check(name: &str, expected: &Expect) {
@@ -262,4 +263,23 @@ fn pieces_that_do_not_fit_are_kept_one_by_one() {
         &["a", second, first],
         expect![[r#"3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["2"]"#]],
     );
+}
+
+#[test]
+fn an_xray_root_is_the_trace_of_a_record_where_a_span_of_the_delivery_carries_it() {
+    let span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5759e988bd862e3fe1be46a994272793",
+        "spanId":"00f067aa0ba902b7","name":"GET","startTimeUnixNano":"1790000000000000000","endTimeUnixNano":"1790000000000000001"}]}]}]}"#;
+    let line = |epoch: &str| {
+        format!(r#"{{"message":"{epoch}","xray_trace_id":"1-{epoch}-bd862e3fe1be46a994272793"}}"#)
+    };
+    let (traced, other) = (line("5759e988"), line("5759e989"));
+    let capture = Capture::default();
+    let event = incoming(&payload("/aws/lambda/orders", &[&traced, span, &other]));
+    assert!(forward_to(capture.clone(), event, default_options()).is_complete());
+    let sent = capture.0.lock().unwrap();
+    let logs = sent.iter().find_map(Request::decode::<Logs>).unwrap().unwrap();
+    let scopes = logs.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
+    let records = scopes.flat_map(|scope| scope.log_records);
+    let traces: Vec<_> = records.map(|record| wire::ids::to_hex(&record.trace_id)).collect();
+    assert_eq!(traces, ["5759e988bd862e3fe1be46a994272793", ""]);
 }

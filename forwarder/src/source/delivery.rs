@@ -491,6 +491,22 @@ mod tests {
     }
 
     #[test]
+    fn a_wrong_checksum_behind_whole_json_is_an_error() {
+        let mut gzip = wire::gzip::compress(6, TWO.as_bytes());
+        let checksum = gzip.len() - 8;
+        gzip[checksum] ^= 1;
+        let mut events = 0;
+        let limits = SourceLimits::default();
+        let read = read_gzip("it", &gzip, &Envelope::default(), &limits, &mut |batch| {
+            events += batch.events.len();
+            true
+        });
+        let error = read.unwrap_err().to_string();
+        assert!(error.contains("corrupt"), "{error}");
+        assert_eq!(events, 2);
+    }
+
+    #[test]
     fn control_messages_and_empty_deliveries_are_batches_too() {
         let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"",
             "logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1,"message":"CWL"}]}"#;
