@@ -169,6 +169,10 @@ pub fn convert(
     converted
 }
 
+/// A log event over which tests let the conversion panic: no input is known that does.
+#[cfg(test)]
+pub(crate) const PANICS: &str = "panic";
+
 /// The log events of one stream on their way to requests.
 struct Stream<'o, 'e> {
     options: &'o ConvertOptions,
@@ -183,6 +187,8 @@ struct Stream<'o, 'e> {
 impl<'e> Stream<'_, 'e> {
     /// Takes an event, which may be a piece of a line that was cut into neighbouring events.
     fn take(&mut self, event: &'e LogEvent) {
+        #[cfg(test)]
+        assert_ne!(event.message, PANICS);
         if self.window.rejoin.is_waiting() {
             match self.window.rejoin.go_on(&event.message, &self.options.limits) {
                 Joined::More => {

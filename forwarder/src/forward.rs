@@ -397,3 +397,7 @@ fn first_of(events: &[LogEvent], most_bytes: usize) -> &[LogEvent] {
     });
     end.and_then(|end| events.get(..end.max(1))).unwrap_or(events)
 }
+
+#[cfg(test)]
+#[path = "forward_tests.rs"]
+mod tests;
