@@ -280,6 +280,6 @@ fn an_xray_root_is_the_trace_of_a_record_where_a_span_of_the_delivery_carries_it
     let logs = sent.iter().find_map(Request::decode::<Logs>).unwrap().unwrap();
     let scopes = logs.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
     let records = scopes.flat_map(|scope| scope.log_records);
-    let traces: Vec<_> = records.map(|record| wire::ids::to_hex(&record.trace_id)).collect();
-    assert_eq!(traces, ["5759e988bd862e3fe1be46a994272793", ""]);
+    let ids: Vec<_> = records.map(|record| wire::ids::to_hex(&record.trace_id)).collect();
+    assert_eq!(ids, ["5759e988bd862e3fe1be46a994272793", ""]);
 }
