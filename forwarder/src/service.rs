@@ -84,8 +84,9 @@ impl Service {
         let source = rules.source().to_string();
         match refreshed {
             Refreshed::Unchanged => {}
-            Refreshed::Loaded => {
-                if let Err(error) = self.put_in_force(rules.rules()).await {
+            Refreshed::Loaded => match self.put_in_force(rules.rules()).await {
+                Ok(()) => self.rules_known.store(true, Ordering::Relaxed),
+                Err(error) => {
                     // Tried again with the next look: the cause may lie outside the rules.
                     rules.look_again();
                     tracing::error!(
@@ -94,7 +95,7 @@ impl Service {
                         "cannot put the rules in force, the ones before stay"
                     );
                 }
-            }
+            },
             Refreshed::Wrong(mistakes) => {
                 self.rules_known.store(true, Ordering::Relaxed);
                 for mistake in mistakes.iter() {

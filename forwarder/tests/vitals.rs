@@ -1,28 +1,25 @@
 //! The forwarder's own figures as OTLP: what is sent, when, and that nothing depends on it.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 mod support;
 
 use backend::{Fate, Outcome, Reason};
 use expect_test::expect;
-use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::default_outlet;
 use lambda_otlp_forwarder::forward::Invocation;
-use lambda_otlp_forwarder::handler::{InvocationError, Response, wall_clock_now};
+use lambda_otlp_forwarder::handler::Response;
 use lambda_otlp_forwarder::ledger::{Items, Ledger};
 use lambda_otlp_forwarder::outlet::{Export, Outlet};
 use lambda_otlp_forwarder::report::Report;
-use lambda_otlp_forwarder::service::Service;
 use lambda_otlp_forwarder::vitals::{Vitals, VitalsSettings};
-use lambda_runtime::{Context, LambdaEvent};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use simulator::sink::{Answer, Signal, Sink};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, UNIX_EPOCH};
-use support::{config, incoming, payload};
+use std::time::Duration;
+use support::{config, invoke, service};
 use tokio::time::{Instant, sleep_until};
 use wire::{Metrics, Request};
 
@@ -225,29 +222,10 @@ async fn nothing_is_sent_past_the_invocations_deadline() {
     assert!(Instant::now() <= queue_deadline);
 }
 
-fn service(sink: &Sink, vitals: Option<&str>) -> Service {
-    let mut variables = HashMap::from([
-        ("LAMBDA_OTLP_ENDPOINT".to_owned(), sink.base().to_owned()),
-        ("AWS_LAMBDA_FUNCTION_NAME".to_owned(), "forwarder".to_owned()),
-    ]);
-    variables.extend(vitals.map(|value| ("LAMBDA_OTLP_VITALS".to_owned(), value.to_owned())));
-    Service::new(Config::from_source(&variables).0.unwrap(), wall_clock_now).unwrap()
-}
-
-async fn invoke(service: &Service) -> Result<Response, InvocationError> {
-    let now = wall_clock_now();
-    let mut payload = payload("/aws/lambda/orders", &["hello"]);
-    let now_ms = u64::try_from(now.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
-    payload["logEvents"][0]["timestamp"] = now_ms.into();
-    let mut context = Context::default();
-    context.deadline = now_ms + 60_000;
-    service.handle(LambdaEvent::new(incoming(&payload), context)).await
-}
-
 #[tokio::test]
 async fn by_default_there_is_no_request_for_them() {
     let sink = Sink::start().await.unwrap();
-    let answer = invoke(&service(&sink, None)).await;
+    let answer = invoke(&service(&sink, &[]), &["hello"]).await;
     assert_eq!(answer.unwrap(), Response::Done(()));
     assert_eq!((sink.requests().len(), sink.log_records().len()), (1, 1));
 }
@@ -255,9 +233,9 @@ async fn by_default_there_is_no_request_for_them() {
 #[tokio::test]
 async fn the_deployed_forwarder_sends_them_beside_the_delivery() {
     let sink = Sink::start().await.unwrap();
-    let service = service(&sink, Some("otlp"));
+    let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
     for _ in 0..3 {
-        assert_eq!(invoke(&service).await.unwrap(), Response::Done(()));
+        assert_eq!(invoke(&service, &["hello"]).await.unwrap(), Response::Done(()));
     }
     let of =
         |signal| sink.requests().iter().filter(|request| request.signal == Some(signal)).count();
@@ -271,7 +249,8 @@ async fn a_backend_that_takes_no_metrics_fails_no_invocation() {
     for refusal in [Answer::Status(500), Answer::Status(401), Answer::CloseAfterBody] {
         sink.script_for(Signal::Metrics, std::iter::repeat_n(refusal, 3));
         // Without queues, whatever were in a ledger would be returned and fail the invocation.
-        let answer = invoke(&service(&sink, Some("both"))).await;
+        let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "both")]);
+        let answer = invoke(&service, &["hello"]).await;
         assert_eq!(answer.unwrap(), Response::Done(()));
         sink.heal();
     }

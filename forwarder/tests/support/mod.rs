@@ -1,22 +1,31 @@
 //! What the tests of event files share.
 
-#![allow(dead_code, clippy::unwrap_used, reason = "each file of tests uses a part of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "each file of tests uses a part of it"
+)]
 
 use backend::Outcome;
 use base64::Engine as _;
 use lambda_otlp_forwarder::config::Config;
 use lambda_otlp_forwarder::forward::{Forwarder, Invocation, Options};
+use lambda_otlp_forwarder::handler::{InvocationError, Response, wall_clock_now};
 use lambda_otlp_forwarder::old_records::Policy;
 use lambda_otlp_forwarder::outlet::{DryRun, Export};
 use lambda_otlp_forwarder::placing::{NoQueue, Queues};
 use lambda_otlp_forwarder::report::Report;
+use lambda_otlp_forwarder::service::Service;
 use lambda_otlp_forwarder::source::Event;
 use lambda_otlp_forwarder::{default_outlet, options};
+use lambda_runtime::{Context, LambdaEvent};
 use serde_json::json;
+use simulator::sink::Sink;
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
 use wire::Request;
 
@@ -49,6 +58,31 @@ pub(crate) fn payload(log_group: &str, messages: &[&str]) -> serde_json::Value {
         .collect();
     json!({"messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": log_group,
         "logStream": "2026/09/21/[$LATEST]abc", "subscriptionFilters": ["f"], "logEvents": events})
+}
+
+/// The deployed forwarder, with this backend and these further variables.
+pub(crate) fn service(sink: &Sink, variables: &[(&str, &str)]) -> Service {
+    let own = [("LAMBDA_OTLP_ENDPOINT", sink.base()), ("AWS_LAMBDA_FUNCTION_NAME", "forwarder")];
+    let all = own.iter().chain(variables);
+    let all: HashMap<String, String> =
+        all.map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    Service::new(Config::from_source(&all).0.unwrap(), wall_clock_now).unwrap()
+}
+
+/// Invokes it with these lines, as of now.
+pub(crate) async fn invoke(
+    service: &Service,
+    messages: &[&str],
+) -> Result<Response, InvocationError> {
+    let now = wall_clock_now();
+    let mut payload = payload("/aws/lambda/orders", messages);
+    let now_ms = u64::try_from(now.duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
+    for event in payload["logEvents"].as_array_mut().unwrap() {
+        event["timestamp"] = now_ms.into();
+    }
+    let mut context = Context::default();
+    context.deadline = now_ms + 60_000;
+    service.handle(LambdaEvent::new(incoming(&payload), context)).await
 }
 
 pub(crate) fn forward(incoming: Event, options: Options) -> Report {
