@@ -107,27 +107,47 @@ struct Group {
 /// more, and all of them share the forwarder's memory and its connections.
 const MOST_AT_ONCE: usize = 6;
 
+/// Since when a lane is waited for in this delivery.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Since {
+    /// It was sent to then for the first time, and has taken nothing.
+    FirstSent(Instant),
+    /// It took something then, as far as is known.
+    LastTaken(Instant),
+}
+
 /// Sends all requests, each to be over by the deadline of its lane, and says what became of them.
 pub(crate) async fn deliver<E: Export>(
     outlets: &[Arc<Outlet<E>>],
     outgoing: Vec<Outgoing>,
     times: Times,
-    deadline: impl Fn(Lane) -> Instant,
+    deadline: impl Fn(Lane, Since) -> Instant,
 ) -> Delivered {
     let mut delivered = Delivered::default();
     let Admitted { mut ready, mut held } = admit(outlets, group(outgoing), times);
     let mut running = futures_util::stream::FuturesUnordered::new();
+    let mut busy: Vec<Lane> = Vec::new();
+    let mut since: BTreeMap<Lane, Since> = BTreeMap::new();
     loop {
         while running.len() < MOST_AT_ONCE
-            && let Some((admission, group)) = ready.pop_front()
+            && let Some((admission, group)) = take_next(&mut ready, &busy)
         {
             // A destination of that position is there: `outgoing` was made of the same list.
             if let Some(outlet) = outlets.get(group.outlet) {
-                let deadline = deadline(group.lane());
+                let lane = group.lane();
+                busy.push(lane);
+                let since = since.entry(lane).or_insert_with(|| Since::FirstSent(Instant::now()));
+                let deadline = deadline(lane, *since);
                 running.push(send(outlet, admission, group, times, deadline));
             }
         }
         let Some((lane, part)) = futures_util::StreamExt::next(&mut running).await else { break };
+        if let Some(at) = busy.iter().position(|busy| *busy == lane) {
+            busy.swap_remove(at);
+        }
+        if part.verdict == Some(true) {
+            since.insert(lane, Since::LastTaken(Instant::now()));
+        }
         let verdict = delivered.verdicts.entry(lane).or_default();
         *verdict = (*verdict).max(part.verdict);
         // What is held back waits for a probe, which was the first of its lane.
@@ -144,6 +164,16 @@ pub(crate) async fn deliver<E: Export>(
         }
     }
     delivered
+}
+
+/// The next group; of a lane that nothing is sent to, if there is one: a destination that hangs must not keep
+/// the others waiting.
+fn take_next(
+    ready: &mut VecDeque<(Admission, Group)>,
+    busy: &[Lane],
+) -> Option<(Admission, Group)> {
+    let idle = ready.iter().position(|(_, group)| !busy.contains(&group.lane()));
+    ready.remove(idle.unwrap_or(0))
 }
 
 /// What is done with the rest after a probe.

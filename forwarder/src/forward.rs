@@ -331,7 +331,8 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let (began, longest) = (Instant::now(), self.options.patience);
         let times = self.times(invocation, progress.began, 1);
         let Progress { patience, report, .. } = progress;
-        let deadline = |lane| invocation.deadline.min(patience.deadline(lane, began, longest));
+        let deadline =
+            |lane, since| invocation.deadline.min(patience.deadline(lane, since, longest));
         let mut delivered = deliver(&self.outlets, outgoing, times, deadline).await;
         patience.note(std::mem::take(&mut delivered.verdicts), began);
         let remainders = report.take_delivered(delivered, self.options.most_details);

@@ -206,7 +206,7 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         };
         let times = self.times(invocation, progress.began, message.receive_count());
         let delivered =
-            deliver(&self.outlets, vec![outgoing], times, |_| invocation.deadline).await;
+            deliver(&self.outlets, vec![outgoing], times, |_, _| invocation.deadline).await;
         let (accepted, retry_after) = (delivered.account.total.accepted, delivered.retry_after);
         let remainders = progress.report.take_delivered(delivered, self.options.most_details);
         let parts = remainders.into_iter().map(|remainder| remainder.part).collect();

@@ -1,7 +1,7 @@
 //! How far an invocation is: what waits to be delivered, and what became of the rest.
 
 use crate::convert::Window;
-use crate::deliver::{Lane, Outgoing};
+use crate::deliver::{Lane, Outgoing, Since};
 use crate::forward::Invocation;
 use crate::ledger::Ledger;
 use crate::outlet::DEFAULT_DESTINATION;
@@ -111,9 +111,13 @@ pub(crate) struct Patience {
 }
 
 impl Patience {
-    /// Until when it is tried; `longest` after it began to fail.
-    pub(crate) fn deadline(&self, lane: Lane, now: Instant, longest: Duration) -> Instant {
-        self.failing_since.get(&lane).copied().unwrap_or(now) + longest
+    /// Until when it is tried: `longest` after it began to fail, in this delivery or in one before.
+    pub(crate) fn deadline(&self, lane: Lane, since: Since, longest: Duration) -> Instant {
+        let since = match since {
+            Since::FirstSent(at) => self.failing_since.get(&lane).copied().unwrap_or(at),
+            Since::LastTaken(at) => at,
+        };
+        since + longest
     }
 
     /// Notes what is known after a delivery that began at `began`.
