@@ -18,6 +18,10 @@ const MOST_PIECES: usize = 8;
 /// for some 30 requests each time, and no record is taken for a bad one.
 const FIRST_PIECES: usize = 4;
 
+/// Nor are they after so many requests: where a backend takes requests and writes nothing its client halves each piece as far
+/// as it may, since one with fewer columns might be written.
+const MOST_REQUESTS_IN_VAIN: usize = 24;
+
 /// So often the pieces become finer, to a quarter each time: 4,096 of them in the end, from which it begins
 /// again.
 const REFINEMENTS: u32 = 6;
@@ -36,19 +40,21 @@ pub(crate) async fn cut_refused<E: Export>(
     let Some(refinement) = attempt.checked_sub(2).filter(|_| is_whole) else { return outcome };
     let whole = Outcome { parts: Vec::new(), ..outcome };
     let mut all = whole;
-    let mut sent = 0;
+    let (mut sent, mut requests) = (0, 0);
     let mut goes_on = true;
     for part in outcome.parts {
         let Undelivered { request, reason, .. } = part;
         let Cut { pieces, between } = cut(request, refinement);
         for piece in pieces {
-            let is_hopeless = sent >= FIRST_PIECES && !is_anything_taken(&all);
+            let is_in_vain = sent >= FIRST_PIECES || requests >= MOST_REQUESTS_IN_VAIN;
+            let is_hopeless = is_in_vain && !is_anything_taken(&all);
             if !goes_on || is_hopeless || sent >= MOST_PIECES {
                 all += Outcome::unsent(piece, reason.clone(), Fate::Park);
                 continue;
             }
             let outcome = export.export(stream, piece, deadline).await;
             sent += 1;
+            requests += outcome.requests_sent;
             // A backend that is down now, or a deadline that has come, is not asked again.
             goes_on = outcome.parts.iter().all(|part| {
                 matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial) || is_refused(part)

@@ -239,6 +239,30 @@ async fn a_backend_that_refuses_everything_costs_no_record_and_few_requests() {
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
 }
 
+/// OpenObserve with a full disk: it takes each request and writes nothing.
+struct Full;
+
+impl Transport for Full {
+    async fn send(&self, _: HttpRequest) -> Result<Answer, TransportError> {
+        let body = Bytes::from_static(b"\x0a\x00");
+        Ok(Answer { status: 200, headers: HeaderMap::new(), body, cut: false })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_writes_nothing_is_asked_little_more_in_pieces() {
+    let stack = Stack::new(client(Full));
+    let request = logs((0..1_000).map(|n| n.to_string()));
+    stack.park(parked("default", Content::Request(request), 1_000));
+    for _ in 0..12 {
+        let report = stack.redrive().await;
+        assert_eq!(report.ledger().returned, 1_000);
+        // The client's own, which are two and 24 to halve it; then pieces, the last begun after at most 23.
+        assert!(report.requests_sent <= 26 + 23 + 26, "{}", report.requests_sent);
+    }
+    assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
+}
+
 struct Busy;
 
 impl Transport for Busy {
