@@ -303,7 +303,9 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         progress.window = converted.window;
         progress.report.account.total += ledger;
         progress.report.implausible_figures += converted.implausible_figures;
-        if !self.options.keep_undecodable && !undecodable.is_empty() {
+        // What comes out of the queue somebody kept once, and its log group may have forgotten it.
+        let keep = self.options.keep_undecodable || progress.is_redriven;
+        if !keep && !undecodable.is_empty() {
             let lines = Ledger::of_undecodable(undecodable.len());
             let dropped = lines.items.undecodable;
             progress.report.account.add(DEFAULT_DESTINATION, Ledger { dropped, ..lines });

@@ -320,6 +320,23 @@ async fn a_line_that_comes_out_of_the_queue_stays_there_without_a_queue_for_dead
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_line_that_somebody_kept_is_kept_whatever_happens_to_others() {
+    let options = Options { keep_undecodable: false, ..default_options() };
+    let stack = Stack::with(vec![outlet("default", Backend(takes))], options);
+    let line = r#"{"__otel_otlp_stdout":"0.1.0","payload":"no base64"}"#;
+    let content = Content::Line {
+        event_id: "1".to_owned(),
+        timestamp_ms: 1_790_000_000_000,
+        line: line.to_owned(),
+    };
+    stack.park(parked("default", content, 1));
+    let report = stack.redrive().await;
+    assert_eq!((report.ledger().dropped, report.ledger().dead_lettered), (0, 1));
+    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
+    assert_eq!((report.ledger().dropped, report.ledger().dead_lettered), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rest_that_waits_for_a_person_says_so() {
     let stack = Stack::new(Backend(|request: &Request| {
         let (first, second) = request.clone().split_at(1);
