@@ -2,6 +2,7 @@
 //! be in customers' ledgers, and parked with them.
 
 use super::sums::Sums;
+use crate::breaker::{Admission, verdict};
 use crate::forward::Invocation;
 use crate::outlet::{Export, Outlet};
 use crate::report::Report;
@@ -47,9 +48,15 @@ impl OtlpVitals {
         outlet: &Outlet<E>,
     ) {
         let now = invocation.observed_unix_nano;
-        // A destination that takes nothing is left to the probes of deliveries.
-        let is_open = outlet.breaker(SignalKind::Metrics, |breaker| breaker.is_open());
-        let Some(sums) = self.add(report, now, !is_open) else { return };
+        if !self.add(report, now) {
+            return;
+        }
+        // A destination that takes no metrics is sent these as a probe, where no delivery was one of late.
+        let admission = outlet.breaker(SignalKind::Metrics, |breaker| breaker.admit(now));
+        if admission == Admission::Park {
+            return;
+        }
+        let sums = self.take(now);
         let request = Metrics::request(vec![sums.metrics(self.resource(invocation), now)]);
         let request = Request::encode::<Metrics>(&request);
         let Sanitized { request: Some(request), .. } =
@@ -59,6 +66,10 @@ impl OtlpVitals {
         };
         let deadline = invocation.queue_deadline.min(Instant::now() + LONGEST_REQUEST);
         let outcome = outlet.export().export(None, request, deadline).await;
+        // That they are not taken decides nothing about deliveries.
+        if verdict(&outcome) == Some(true) {
+            outlet.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(true), now));
+        }
         let Some(part) = outcome.parts.first() else { return };
         tracing::warn!(
             reason = %part.reason,
@@ -73,19 +84,21 @@ impl OtlpVitals {
         }
     }
 
-    /// All figures, if they are to be sent now.
-    fn add(&self, report: &Report, now_unix_nano: u64, may_send: bool) -> Option<Sums> {
+    /// Adds what an invocation did; whether it is time to send all figures.
+    fn add(&self, report: &Report, now_unix_nano: u64) -> bool {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.sums.add(report, now_unix_nano);
         // A clock that was set back must not silence them.
-        let is_due = state
+        state
             .last_request_unix_nano
-            .is_none_or(|last| now_unix_nano < last || now_unix_nano - last >= AT_MOST_EVERY_NANOS);
-        if !is_due || !may_send {
-            return None;
-        }
+            .is_none_or(|last| now_unix_nano < last || now_unix_nano - last >= AT_MOST_EVERY_NANOS)
+    }
+
+    /// All figures, to be sent now.
+    fn take(&self, now_unix_nano: u64) -> Sums {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.last_request_unix_nano = Some(now_unix_nano);
-        Some(std::mem::take(&mut state.sums))
+        std::mem::take(&mut state.sums)
     }
 
     /// The function, as its own metrics have it that are made of its REPORT lines: nothing that differs between environments.
@@ -120,20 +133,25 @@ mod tests {
             |verdict| outlet.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(verdict), 0));
         (0..3).for_each(|_| note(false));
         let vitals = OtlpVitals::new("forwarder".to_owned(), None);
-        let invocation = Invocation {
-            observed_unix_nano: 0,
+        let invocation = |observed_unix_nano| Invocation {
+            observed_unix_nano,
             deadline: Instant::now() + LONGEST_REQUEST,
             queue_deadline: Instant::now() + LONGEST_REQUEST,
             account: None,
         };
         let last_request = || vitals.state.lock().unwrap().last_request_unix_nano;
-        vitals.tell(&Report::default(), &invocation, &outlet).await;
+        vitals.tell(&Report::default(), &invocation(0), &outlet).await;
         assert_eq!(last_request(), None);
         assert_ne!(vitals.state.lock().unwrap().sums, Sums::default());
         // With the first delivery that is taken they go on.
         note(true);
-        vitals.tell(&Report::default(), &invocation, &outlet).await;
+        vitals.tell(&Report::default(), &invocation(0), &outlet).await;
         assert_eq!(last_request(), Some(0));
         assert_eq!(vitals.state.lock().unwrap().sums, Sums::default());
+        // Where no metrics are delivered they find out themselves whether it is back.
+        (0..3).for_each(|_| note(false));
+        vitals.tell(&Report::default(), &invocation(AT_MOST_EVERY_NANOS), &outlet).await;
+        assert_eq!(last_request(), Some(AT_MOST_EVERY_NANOS));
+        assert!(!outlet.breaker(SignalKind::Metrics, |breaker| breaker.is_open()));
     }
 }
