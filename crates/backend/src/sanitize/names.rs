@@ -179,11 +179,11 @@ pub(super) fn is_reserved(key: &[u8], reserved: &Reserved) -> bool {
 #[inline(never)]
 fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
     if key.is_ascii() {
-        let is_key = |column: &&&str| {
+        let is_key = |column: &&str| {
             let mut letters = column.bytes().zip(key);
             column.len() == key.len() && letters.all(|(letter, byte)| letter == normalised(*byte))
         };
-        return reserved.columns.iter().find(is_key).is_some();
+        return reserved.columns.iter().any(is_key);
     }
     // One `_` for a character of several bytes.
     let is_first_byte = |byte: &&u8| **byte & 0xc0 != 0x80;
