@@ -242,3 +242,111 @@ fn write_any(out: &mut Writer<'_>, value: &Any) {
         Any::StringValueStrindex(_) => {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attributes::{attribute, scope};
+    use crate::render;
+    use opentelemetry_proto::tonic::common::v1::{ArrayValue, KeyValueList};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
+
+    fn any(value: Any) -> AnyValue {
+        AnyValue { value: Some(value) }
+    }
+
+    #[test]
+    fn what_is_written_is_what_others_read() {
+        let long = "x".repeat(20_000);
+        let nested = Any::KvlistValue(KeyValueList {
+            values: vec![
+                attribute("", Any::StringValue(String::new())),
+                attribute("long", Any::StringValue(long.clone())),
+                attribute("none", Any::ArrayValue(ArrayValue::default())),
+                KeyValue { key: "unset".to_owned(), ..KeyValue::default() },
+            ],
+        });
+        let values = [
+            Any::StringValue("é".to_owned()),
+            Any::BoolValue(false),
+            Any::IntValue(-3),
+            Any::DoubleValue(0.0),
+            Any::BytesValue(vec![0, 255]),
+            Any::ArrayValue(ArrayValue {
+                values: vec![any(Any::IntValue(0)), AnyValue::default(), any(nested.clone())],
+            }),
+            nested,
+        ];
+        let plain = [Plain::Text(""), Plain::Bool(true), Plain::Int(-1), Plain::Double(-0.5)];
+        let record = render::written(|record| {
+            record.times(1, u64::MAX);
+            record.severity(&Severity::ERROR);
+            record.body(&long);
+            record.event_name("name");
+            record.trace_id(&[1; 16]);
+            record.span_id(&[2; 8]);
+            for value in plain {
+                record.attribute("plain", value);
+            }
+            for value in &values {
+                record.any_attribute("any", value);
+            }
+        });
+        let plain = plain.map(|value| attribute("plain", value.to_any()));
+        let attributes =
+            plain.into_iter().chain(values.map(|value| attribute("any", value))).collect();
+        let expected = LogRecord {
+            time_unix_nano: 1,
+            observed_time_unix_nano: u64::MAX,
+            severity_number: Severity::ERROR.number as i32,
+            severity_text: Severity::ERROR.text.into_owned(),
+            body: Some(any(Any::StringValue(long))),
+            attributes,
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            event_name: "name".to_owned(),
+            ..LogRecord::default()
+        };
+        assert_eq!(record, expected);
+    }
+
+    #[test]
+    fn resource_and_scopes_are_around_their_records() {
+        let resource = Resource {
+            attributes: vec![attribute("service.name", Any::StringValue("s".repeat(200)))],
+            ..Resource::default()
+        };
+        let of = |bodies: &[&str]| {
+            let mut records = Records::default();
+            for body in bodies {
+                records.push(|record| record.body(body));
+            }
+            records
+        };
+        let check = |first: &[&str], second: &[&str]| {
+            let scopes = [(scope("one"), of(first)), (scope("two"), of(second))];
+            let request = request(|| resource.clone(), scopes, &BTreeSet::new());
+            let items = first.len() + second.len();
+            let Some(request) = request else { return assert_eq!(items, 0) };
+            let limits = wire::Limits::default();
+            let checked = Request::check(SignalKind::Logs, request.bytes().to_vec(), &limits);
+            assert_eq!((checked.unwrap().items(), request.items()), (items, items));
+            let read = request.decode::<wire::Logs>().unwrap().unwrap().resource_logs;
+            assert_eq!(read.len(), 1);
+            assert_eq!(read[0].resource.as_ref(), Some(&resource));
+            let body = |record: &LogRecord| render::value(record.body.as_ref().unwrap());
+            let read = read[0].scope_logs.iter().map(|logs| {
+                (logs.scope.clone().unwrap(), logs.log_records.iter().map(body).collect())
+            });
+            let expected = [(scope("one"), first), (scope("two"), second)];
+            let expected = expected.into_iter().filter(|(_, bodies)| !bodies.is_empty());
+            let expected = expected
+                .map(|(scope, bodies)| (scope, bodies.iter().map(ToString::to_string).collect()));
+            assert!(read.eq(expected.collect::<Vec<(_, Vec<String>)>>()));
+        };
+        check(&[], &[]);
+        check(&["a"], &[]);
+        check(&[], &["b", ""]);
+        check(&["a"], &["b", "c"]);
+    }
+}

@@ -399,6 +399,7 @@ fn low_byte(value: u64) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn what_is_written_is_read_back() {
@@ -446,5 +447,30 @@ mod tests {
         check(&[0x00, 0x00], BadField::BadVarint);
         check(&[0x08, 255, 255, 255, 255, 255, 255, 255, 255, 255, 2], BadField::BadVarint);
         check(&[0x0a, 255, 255, 255, 255, 255, 255, 255, 255, 255, 1], BadField::Truncated);
+    }
+
+    proptest! {
+        #[test]
+        fn quick_ways_read_what_the_slow_one_reads(
+            fields in prop::collection::vec(
+                (0..20u8, 0..6u8, prop::collection::vec(0x80..=u8::MAX, 0..3), 0..4u8, 0..600usize),
+                1..4,
+            ),
+        ) {
+            let mut bytes = Vec::new();
+            for (number, wire_type, more, last, content) in &fields {
+                bytes.push(number << 3 | wire_type);
+                bytes.extend_from_slice(more);
+                bytes.push(*last);
+                bytes.resize(bytes.len() + content, 0x0a);
+            }
+            let (mut quick, mut slow) = (Reader::new(&bytes), Reader::new(&bytes));
+            while let Some(read) = quick.next() {
+                prop_assert_eq!(read, slow.field());
+                if read.is_ok() {
+                    prop_assert_eq!(quick.rest, slow.rest);
+                }
+            }
+        }
     }
 }
