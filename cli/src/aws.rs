@@ -9,7 +9,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{ProvideCredentials as _, SharedHttpClient};
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use forwarder::parking::{QUEUES, SqsQueue};
+use forwarder::{QUEUES, SqsQueue};
 use settings::{Env, Kind, Reader, Source as _, Table, Variable};
 use std::collections::HashMap;
 use std::error::Error;

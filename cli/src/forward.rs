@@ -3,18 +3,10 @@
 use crate::destination::DestinationArguments;
 use crate::moment::now_unix_nano;
 use anyhow::{Context as _, bail};
-use forwarder::authorized::Authorized;
-use forwarder::config::Config;
-use forwarder::forward::{Forwarder, Invocation, Options};
-use forwarder::handler::wall_clock_now;
-use forwarder::ledger::Ledger;
-use forwarder::old_records::Policy;
-use forwarder::outlet::{DryRun, Export};
-use forwarder::placing::{Kept, NoQueue, Queues};
-use forwarder::report::Report;
-use forwarder::service::read_rules;
-use forwarder::shift::TimeShift;
-use forwarder::source::{Event, SourceLimits};
+use forwarder::{
+    Authorized, Config, DryRun, Event, Export, Forwarder, Invocation, Kept, Ledger, NoQueue,
+    Options, Policy, Queues, Report, SourceLimits, TimeShift, read_rules, wall_clock_now,
+};
 use secrets::Aws;
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -56,7 +48,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let mut config = config?;
     // Whoever sends a file means its times; the backend says which of them it does not take.
     config.old_records = Policy::any_time();
-    let mut options = forwarder::options(&config);
+    let mut options = forwarder::Options::of(&config);
     // The events come from files, none of them from this process's own log group.
     options.own_log_groups.clear();
     options.most_details = usize::MAX;

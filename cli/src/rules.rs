@@ -2,9 +2,10 @@
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use forwarder::convert::{ConvertOptions, Window, convert};
-use forwarder::rules::{Effect, MOST_BYTES, Place, RuleSet};
-use forwarder::source::{Event, LogBatch, MessageType, SourceLimits};
+use forwarder::{
+    ConvertOptions, Effect, Event, LogBatch, MOST_BYTES, MessageType, Place, RuleSet, SourceLimits,
+    Window, convert,
+};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};

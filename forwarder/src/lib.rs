@@ -1,71 +1,61 @@
 //! The Lambda behind the CloudWatch Logs subscription: log events in, OTLP out.
 //!
+//! One event goes through these modules, in this order:
+//!
 //! ```text
-//! event -> source   CloudWatch Logs | Kinesis    -> LogBatch, in chunks
-//!       -> convert  OTLP lines decoded, all else
-//!                   converted by `platform`      -> requests of three signals
-//!       -> deliver  merge, send                  -> accepted, or a remainder with its reason
-//!       -> placing  retry queue, dead letters    -> parked | dead-lettered | returned
-//!       -> ledger   every item has one fate
+//! lambda       the handler is invoked with the event, and answers Lambda at the end
+//! pipeline     one run for each event, which goes through the stages below
+//!   source       CloudWatch Logs | Kinesis | SQS  -> LogBatch, in chunks
+//!   convert      OTLP lines decoded, all else converted by `platform` -> requests of three signals
+//!   rules        dropped, sampled, redacted, changed; `pipeline::routing` says where they go
+//!   deliver      merged and sent to a destination -> accepted, or a remainder with its reason
+//!     enqueue      retry queue, dead-letter queue -> parked | dead-lettered | returned
+//!   ledger       every item has one fate
 //! ```
 //!
-//! A message of the retry queue is a request that waits to be delivered ([`parking`]), or an event.
+//! A message of the retry queue is a request that waits to be delivered ([`Parked`]), or an event.
 
-pub mod authorized;
-pub mod breaker;
-pub mod config;
-pub mod convert;
-mod cutting;
-pub mod deliver;
-pub mod forward;
-pub mod handler;
-pub mod ledger;
-pub mod log;
-pub mod memory;
-mod messages;
-pub mod old_records;
-pub mod outlet;
-pub mod parking;
-pub mod placing;
-mod progress;
-mod records;
-pub mod redrive;
-pub mod report;
-pub mod rules;
-pub mod service;
-pub mod shift;
-pub mod source;
-mod stack_traces;
-mod variables;
-pub mod vitals;
-mod ways;
+mod config;
+mod convert;
+mod deliver;
+mod destination;
+mod lambda;
+mod ledger;
+mod log;
+mod memory;
+mod parking;
+mod pipeline;
+mod rules;
+mod source;
+mod vitals;
 
-use std::sync::Arc;
-use std::time::Duration;
-
-/// How the forwarder works under this configuration.
-pub fn options(config: &config::Config) -> forward::Options {
-    forward::Options {
-        source: source::SourceLimits::default(),
-        convert: convert::ConvertOptions {
-            platform: config.platform,
-            region: config.region.clone(),
-            platform_spans: config.platform_spans,
-            join_stack_traces: config.join_stack_traces,
-            ..convert::ConvertOptions::default()
-        },
-        own_log_groups: config.own_log_groups.clone(),
-        keep_undecodable: config.keep_undecodable,
-        patience: Duration::from_secs(10),
-        enough_to_deliver: 2 * 1024 * 1024,
-        most_details: 100,
-    }
-}
-
-/// The destination of the variables, reached by `export`.
-pub fn default_outlet<E>(config: &config::Config, export: E) -> Arc<outlet::Outlet<E>> {
-    let name = outlet::DEFAULT_DESTINATION;
-    let policy = config.old_records.of(config.destination.profile);
-    let outlet = outlet::Outlet::new(name, export, &config.destination, policy);
-    Arc::new(outlet.with_stream(config.stream.clone()))
-}
+pub use config::Config;
+pub use config::variables::TABLE;
+pub use convert::time_shift::TimeShift;
+pub use convert::{ConvertOptions, PlatformSpans, Window, convert};
+pub use deliver::enqueue::{Kept, NoQueue, Queues, Undelivered};
+pub use destination::authorized::Authorized;
+pub use destination::ingest_window::rewrite::ORIGINAL_TIME;
+pub use destination::ingest_window::{
+    OLD_RECORDS, OldRecords, Policy, Window as IngestWindow, time_range,
+};
+pub use destination::{DEFAULT_DESTINATION, DryRun, Export, Outlet};
+pub use lambda::handler::{InvocationError, Response, answer, wall_clock_now};
+pub use lambda::service::{Service, default_outlet, read_rules};
+pub use ledger::{Account, Items, Ledger};
+pub use log::init as init_log;
+pub use memory::keep_freed_memory;
+pub use parking::{
+    Content, MAX_MESSAGE_BYTES, Message, NotParked, Origin, Parked, QUEUES, Queue, QueueError,
+    SqsQueue,
+};
+pub use pipeline::options::Options;
+pub use pipeline::redrive::{DeadLetter, Decision, Next, Receipt, Rest, decide};
+pub use pipeline::report::Report;
+pub use pipeline::{Forwarder, Invocation};
+pub use rules::{Effect, MOST_BYTES, Place, RuleSet, Template};
+pub use source::{
+    Envelope, Event, LogBatch, LogEvent, MessageType, QueueBody, QueueMessage, SourceError,
+    SourceLimits,
+};
+pub use vitals::{Vitals, VitalsSettings};

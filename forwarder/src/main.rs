@@ -1,22 +1,20 @@
 //! The forwarder's binary: settings, client, handler, run.
 
-use lambda_otlp_forwarder::config::Config;
-use lambda_otlp_forwarder::handler::{InvocationError, wall_clock_now};
-use lambda_otlp_forwarder::service::Service;
-use lambda_otlp_forwarder::source::Event;
-use lambda_otlp_forwarder::{log, memory};
+use lambda_otlp_forwarder::{
+    Config, Event, InvocationError, Service, init_log, keep_freed_memory, wall_clock_now,
+};
 use lambda_runtime::{Error, LambdaEvent, run, service_fn};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
-    memory::keep_freed_memory();
+    keep_freed_memory();
     // The message of a panic may quote a customer's line; where it happened says enough.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
         tracing::error!(place, "panicked, please report this");
     }));
     let (config, warnings) = Config::from_source(&settings::Env);
-    log::init(config.as_ref().map_or(tracing::Level::WARN, |config| config.log_level));
+    init_log(config.as_ref().map_or(tracing::Level::WARN, |config| config.log_level));
     for warning in warnings {
         tracing::warn!("{warning}");
     }

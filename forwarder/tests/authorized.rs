@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use backend::{Destination, Outcome};
-use lambda_otlp_forwarder::authorized::Authorized;
+use lambda_otlp_forwarder::Authorized;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use secrets::{SecretError, SecretService};

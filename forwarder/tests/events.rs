@@ -5,9 +5,7 @@
 mod support;
 
 use expect_test::{Expect, expect};
-use lambda_otlp_forwarder::convert::PlatformSpans;
-use lambda_otlp_forwarder::forward::Options;
-use lambda_otlp_forwarder::source::SourceLimits;
+use lambda_otlp_forwarder::{Options, PlatformSpans, SourceLimits};
 use std::path::PathBuf;
 use support::{Capture, default_options, fixture, forward, forward_to, incoming, payload};
 use wire::{Logs, Request};

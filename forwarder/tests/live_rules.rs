@@ -4,8 +4,7 @@
 
 mod support;
 
-use lambda_otlp_forwarder::handler::{InvocationError, Response};
-use lambda_otlp_forwarder::service::Service;
+use lambda_otlp_forwarder::{InvocationError, Response, Service};
 use simulator::sink::Sink;
 use std::path::PathBuf;
 use support::{invoke, service};

@@ -3,13 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
-use lambda_otlp_forwarder::config::Config;
-use lambda_otlp_forwarder::forward::{Forwarder, Invocation};
-use lambda_otlp_forwarder::old_records::Policy;
-use lambda_otlp_forwarder::placing::{NoQueue, Queues};
-use lambda_otlp_forwarder::report::Report;
-use lambda_otlp_forwarder::source::Event;
-use lambda_otlp_forwarder::{default_outlet, options};
+use lambda_otlp_forwarder::{
+    Config, Event, Forwarder, Invocation, NoQueue, Options, Policy, Queues, Report, default_outlet,
+};
 use simulator::sink::{Answer, Faults, Sink};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
@@ -70,7 +66,7 @@ async fn forward_event(
     };
     let outlet = default_outlet(&config, client);
     let queues = Queues::<NoQueue>::default();
-    Forwarder::new(vec![outlet], queues, options(&config)).forward(event, &invocation).await
+    Forwarder::new(vec![outlet], queues, Options::of(&config)).forward(event, &invocation).await
 }
 
 /// How often each item is stored, and how often in requests whose answer did not arrive whole.

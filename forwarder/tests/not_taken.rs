@@ -13,14 +13,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
-use lambda_otlp_forwarder::forward::{Forwarder, Invocation, Options};
-use lambda_otlp_forwarder::old_records::{OldRecords, Policy, Window};
-use lambda_otlp_forwarder::outlet::{Export, Outlet};
-use lambda_otlp_forwarder::parking::{Content, MAX_MESSAGE_BYTES, Origin, Parked, QueueError};
-use lambda_otlp_forwarder::placing::{Kept, Queues};
-use lambda_otlp_forwarder::report::Report;
-use lambda_otlp_forwarder::rules::{RuleSet, Template};
-use lambda_otlp_forwarder::source::Event;
+use lambda_otlp_forwarder::{
+    Content, Event, Export, Forwarder, IngestWindow, Invocation, Kept, MAX_MESSAGE_BYTES,
+    OldRecords, Options, Origin, Outlet, Parked, Policy, QueueError, Queues, Report, RuleSet,
+    Template,
+};
 use parking_support::MemoryQueue;
 use serde_json::json;
 use simulator::queue::{Answer as QueueAnswer, Queue};
@@ -473,7 +470,7 @@ async fn an_event_that_neither_backend_nor_queue_takes_ends_and_is_returned() {
     assert_eq!(report.ledger().returned, 800, "{:?}", report.ledger());
     let is_late = |kept: &Kept| matches!(kept, Kept::Returned(Some(QueueError::Deadline { .. })));
     assert!(report.undelivered.iter().any(|part| is_late(&part.kept)), "no queue was asked late");
-    assert!(lambda_otlp_forwarder::handler::answer(report).is_err());
+    assert!(lambda_otlp_forwarder::answer(report).is_err());
 }
 
 struct Hangs;
@@ -501,7 +498,7 @@ async fn an_event_with_a_mistake_in_it_is_delivered_up_to_there_once_and_kept() 
     let text = payload("/aws/lambda/orders", &["one", "two"]).to_string() + "garbage";
     let report = stack.forward(event(&text)).await;
     assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (2, 1));
-    assert!(lambda_otlp_forwarder::handler::answer(report).is_ok(), "it does not come again");
+    assert!(lambda_otlp_forwarder::answer(report).is_ok(), "it does not come again");
     let [letter] = &stack.dead_letters()[..] else { panic!() };
     let Content::Raw(bytes) = &letter.content else { panic!("{letter:?}") };
     assert_eq!(wire::gzip::inflate(bytes, 1 << 20).unwrap(), text.as_bytes());
@@ -509,7 +506,7 @@ async fn an_event_with_a_mistake_in_it_is_delivered_up_to_there_once_and_kept() 
     stack.dead_letters.answer([QueueAnswer::refuse(403, "AccessDenied")]);
     let report = stack.forward(event(&text)).await;
     assert_eq!(report.taken_of_returned(), 2);
-    let error = lambda_otlp_forwarder::handler::answer(report).unwrap_err().to_string();
+    let error = lambda_otlp_forwarder::answer(report).unwrap_err().to_string();
     assert!(error.contains("1 of 3 items were not delivered (2 others were"), "{error}");
 }
 
@@ -554,7 +551,7 @@ async fn what_goes_several_ways_is_delivered_in_smaller_pieces() {
 
 #[tokio::test(start_paused = true)]
 async fn what_happens_to_records_for_their_time_is_reported() {
-    let window = Some(Window { past: Duration::from_hours(5) });
+    let window = Some(IngestWindow { past: Duration::from_hours(5) });
     for (old_records, expected) in [(OldRecords::Drop, (1, 0)), (OldRecords::Restamp, (0, 1))] {
         let policy = Policy { window, old_records };
         let outlet = Outlet::new("default", Backend(takes), &config().destination, policy);

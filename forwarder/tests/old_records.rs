@@ -3,13 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use backend::Outcome;
-use lambda_otlp_forwarder::config::Config;
-use lambda_otlp_forwarder::forward::{Forwarder, Invocation};
-use lambda_otlp_forwarder::old_records::time_range;
-use lambda_otlp_forwarder::options;
-use lambda_otlp_forwarder::outlet::{Export, Outlet};
-use lambda_otlp_forwarder::placing::{NoQueue, Queues};
-use lambda_otlp_forwarder::source::Event;
+use lambda_otlp_forwarder::{
+    Config, Event, Export, Forwarder, Invocation, NoQueue, Options, Outlet, Queues, time_range,
+};
 use serde_json::json;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -55,7 +51,7 @@ async fn what_leaves_the_window_during_a_long_invocation_is_not_sent() {
     let too_old_ms = Arc::default();
     let slow = Slow { began, too_old_ms: Arc::clone(&too_old_ms) };
     let outlet = Outlet::new("default", slow, &config.destination, config.old_records);
-    let mut options = options(&config);
+    let mut options = Options::of(&config);
     // Each record is delivered before the next is read.
     options.enough_to_deliver = 1;
     let queues = Queues::<NoQueue>::default();

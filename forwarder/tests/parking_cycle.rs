@@ -8,11 +8,10 @@ mod parking_support;
 
 use at_once::AtOnce;
 use backend::{Fate, Outcome, Reason};
-use lambda_otlp_forwarder::old_records::{OldRecords, Policy, Window};
-use lambda_otlp_forwarder::parking::{
-    Content, MAX_MESSAGE_BYTES, Origin, Parked, Queue as _, QueueError,
+use lambda_otlp_forwarder::{
+    Content, DeadLetter, IngestWindow, MAX_MESSAGE_BYTES, Next, OldRecords, Origin, Parked, Policy,
+    Queue as _, QueueError, Receipt, Rest, decide,
 };
-use lambda_otlp_forwarder::redrive::{DeadLetter, Next, Receipt, Rest, decide};
 use parking_support::MemoryQueue;
 use proptest::prelude::*;
 use simulator::queue::{Answer, Queue, Received};
@@ -130,7 +129,7 @@ impl World {
     fn new(queue_answers: Vec<Answer>) -> Self {
         let queue = Queue::new("retry");
         queue.answer(queue_answers);
-        let window = Some(Window { past: Duration::from_hours(5) });
+        let window = Some(IngestWindow { past: Duration::from_hours(5) });
         Self {
             began: Instant::now(),
             queue: MemoryQueue { queue, asks: AtOnce },

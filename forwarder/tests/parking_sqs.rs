@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use lambda_otlp_forwarder::parking::{Message, QUEUES, Queue as _, QueueError, SqsQueue};
+use lambda_otlp_forwarder::{Message, QUEUES, Queue as _, QueueError, SqsQueue};
 use settings::{Kind, Reader, Table, Variable};
 use simulator::queue::{Answer, Queue, QueueServer, Refusal};
 use std::collections::HashMap;

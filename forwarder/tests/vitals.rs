@@ -6,13 +6,10 @@ mod support;
 
 use backend::{Fate, Outcome, Reason};
 use expect_test::expect;
-use lambda_otlp_forwarder::default_outlet;
-use lambda_otlp_forwarder::forward::Invocation;
-use lambda_otlp_forwarder::handler::Response;
-use lambda_otlp_forwarder::ledger::{Items, Ledger};
-use lambda_otlp_forwarder::outlet::{Export, Outlet};
-use lambda_otlp_forwarder::report::Report;
-use lambda_otlp_forwarder::vitals::{Vitals, VitalsSettings};
+use lambda_otlp_forwarder::{
+    Export, Invocation, Items, Ledger, Outlet, Report, Response, Vitals, VitalsSettings,
+    default_outlet,
+};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use simulator::sink::{Answer, Signal, Sink};

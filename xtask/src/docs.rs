@@ -6,7 +6,7 @@ use std::path::PathBuf;
 /// Part of the README, and the table that belongs there.
 fn tables() -> [(&'static str, settings::Table); 3] {
     [
-        ("forwarder", forwarder::config::TABLE),
+        ("forwarder", forwarder::TABLE),
         ("extension", extension::config::TABLE),
         ("exporter", exporter::TABLE),
     ]

@@ -6,10 +6,7 @@ mod driver;
 use anyhow::{Context as _, ensure};
 use backend::{Answer, Client, HttpRequest, Transport, TransportError};
 use bytes::Bytes;
-use forwarder::config::Config;
-use forwarder::forward::{Forwarder, Invocation};
-use forwarder::placing::{NoQueue, Queues};
-use forwarder::source::Event;
+use forwarder::{Config, Event, Forwarder, Invocation, NoQueue, Queues};
 use http::HeaderMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,14 +28,14 @@ impl Transport for InMemory {
 }
 
 fn main() -> anyhow::Result<()> {
-    forwarder::memory::keep_freed_memory();
+    forwarder::keep_freed_memory();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let config = Config::from_source(&settings::Env).0?;
     let bodies = Bodies::default();
     let transport = InMemory { bodies: Arc::clone(&bodies) };
     let client = Client::with_transport(&config.destination, transport)?;
     let outlet = forwarder::default_outlet(&config, client);
-    let options = forwarder::options(&config);
+    let options = forwarder::Options::of(&config);
     let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
     driver::run(|event| {
         let event: Event = serde_json::from_slice(event).context("no event")?;

@@ -231,7 +231,7 @@ fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
         ("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint.clone()),
         ("LAMBDA_OTLP_HEADERS".to_owned(), arguments.headers.join(",")),
     ]);
-    let (config, _) = forwarder::config::Config::from_source(&variables);
+    let (config, _) = forwarder::Config::from_source(&variables);
     config.map(|_| ()).context("--endpoint and --header, which become the forwarder's variables")
 }
 

@@ -1,7 +1,9 @@
 //! Reads what waits to be sent again: a message of the dead-letter queue, or Lambda's record of a failed invocation.
 
-use forwarder::parking::{Content, MAX_MESSAGE_BYTES, Message, NotParked, Origin, Parked};
-use forwarder::source::{Event, QueueBody, QueueMessage, SourceLimits};
+use forwarder::{
+    Content, Event, MAX_MESSAGE_BYTES, Message, NotParked, Origin, Parked, QueueBody, QueueMessage,
+    SourceLimits,
+};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fmt;
@@ -244,12 +246,12 @@ fn log_events(event: &Event, reason: &str, now: u64) -> Result<Vec<Message>, Unr
     read.map_err(|error| Unreadable::LogEvents(error.to_string()))?;
     let mut messages = Vec::new();
     for batch in batches {
-        let id = |event: Option<&forwarder::source::LogEvent>| {
+        let id = |event: Option<&forwarder::LogEvent>| {
             event.map(|event| event.id.clone()).unwrap_or_default()
         };
         messages.extend(divide(Parked {
             // Log events are routed as if they had just come.
-            destination: forwarder::outlet::DEFAULT_DESTINATION.to_owned(),
+            destination: forwarder::DEFAULT_DESTINATION.to_owned(),
             stream: None,
             items: batch.events.len(),
             oldest_unix_nano: 0,

@@ -1,6 +1,6 @@
 use super::super::tests::{NOW, SECOND, awslogs, log_request, noise, parked};
 use super::*;
-use forwarder::source::{Envelope, LogBatch, LogEvent};
+use forwarder::{Envelope, LogBatch, LogEvent};
 use serde_json::json;
 
 const MAX: usize = MAX_MESSAGE_BYTES;

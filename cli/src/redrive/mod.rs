@@ -13,8 +13,7 @@ use crate::moment;
 use anyhow::Context as _;
 use aws_config::SdkConfig;
 use filter::Filters;
-use forwarder::old_records::{OLD_RECORDS, Window};
-use forwarder::parking::{Message, Queue as _, QueueError, SqsQueue};
+use forwarder::{IngestWindow, Message, OLD_RECORDS, Queue as _, QueueError, SqsQueue};
 use settings::{Env, Reader, Table};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -93,7 +92,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn report(arguments: &Arguments, summary: &Summary, window: Window) -> io::Result<()> {
+fn report(arguments: &Arguments, summary: &Summary, window: IngestWindow) -> io::Result<()> {
     let dry_run = !arguments.yes;
     let mut out = io::stdout().lock();
     if arguments.json {
@@ -134,7 +133,7 @@ struct Redrive<'a> {
     filters: &'a Filters,
     to: &'a QueueUrl,
     aws: &'a SdkConfig,
-    window: Window,
+    window: IngestWindow,
     rate: Option<u32>,
     limit: usize,
     dry_run: bool,
@@ -151,7 +150,7 @@ impl<'a> Redrive<'a> {
             filters: &arguments.filters,
             to: &arguments.to,
             aws,
-            window: Window { past },
+            window: IngestWindow { past },
             rate: arguments.rate,
             limit: arguments.limit.unwrap_or(usize::MAX),
             dry_run: !arguments.yes,

@@ -3,7 +3,7 @@ use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
-use forwarder::parking::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
+use forwarder::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use serde_json::json;

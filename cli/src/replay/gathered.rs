@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use forwarder::source::{Event, LogEvent};
+use forwarder::{Event, LogEvent};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -81,7 +81,7 @@ pub(crate) fn as_delivered(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use forwarder::source::SourceLimits;
+    use forwarder::SourceLimits;
 
     fn event(timestamp_ms: i64, message: &str) -> LogEvent {
         LogEvent { id: timestamp_ms.to_string(), timestamp_ms, message: message.to_owned() }

@@ -2,7 +2,7 @@
 
 use crate::aws::explain;
 use anyhow::Context as _;
-use forwarder::source::LogEvent;
+use forwarder::LogEvent;
 
 /// Some events of a range.
 #[derive(Debug, Default)]

@@ -12,11 +12,7 @@ use crate::forward::{one_destination, write_ledger};
 use crate::moment::{self, Moment};
 use aws_config::SdkConfig;
 use backend::Outcome;
-use forwarder::authorized::Authorized;
-use forwarder::config::Config;
-use forwarder::handler::wall_clock_now;
-use forwarder::old_records::{OldRecords, Policy};
-use forwarder::outlet::Export;
+use forwarder::{Authorized, Config, Export, OldRecords, Policy, wall_clock_now};
 use history::LogGroup;
 use plan::{Ask, Checkpoint, Person};
 use progress::Progress;
@@ -167,7 +163,7 @@ async fn through<E: Export>(
             std::process::exit(130);
         }
     });
-    let mut options = forwarder::options(config);
+    let mut options = forwarder::Options::of(config);
     // Whoever replays a group by its name means it.
     options.own_log_groups.clear();
     let forwarder = one_destination(config, secrets, export, options).await?;

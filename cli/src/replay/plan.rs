@@ -2,7 +2,7 @@
 
 use crate::moment;
 use anyhow::{Context as _, bail};
-use forwarder::old_records::OldRecords;
+use forwarder::OldRecords;
 use serde::{Deserialize, Serialize};
 use std::io::Write as _;
 use std::path::Path;

@@ -1,9 +1,7 @@
 use super::super::history::Page;
 use super::*;
 use backend::{Fate, Outcome, Reason};
-use forwarder::old_records::Policy;
-use forwarder::placing::Queues;
-use forwarder::source::LogEvent;
+use forwarder::{LogEvent, Policy, Queues};
 use std::sync::Mutex;
 use wire::{Logs, Request};
 
@@ -52,10 +50,10 @@ async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) 
         "LAMBDA_OTLP_ENDPOINT".to_owned(),
         "http://127.0.0.1/".to_owned(),
     )]);
-    let mut config = forwarder::config::Config::from_source(&variables).0.unwrap();
+    let mut config = forwarder::Config::from_source(&variables).0.unwrap();
     config.old_records = Policy::any_time();
     let outlet = forwarder::default_outlet(&config, backend);
-    let options = forwarder::options(&config);
+    let options = forwarder::Options::of(&config);
     let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
     let replay = Replay {
         account: "123456789012".to_owned(),

@@ -10,7 +10,8 @@ mod sqs;
 mod timestamp;
 
 pub use encoding::NotParked;
-pub use message::{Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, TooLarge};
+pub use message::{Content, MAX_MESSAGE_BYTES, Message, Origin, Parked};
 pub use queue::{Queue, QueueError};
-pub use sqs::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL, SqsQueue};
+pub(crate) use sqs::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};
+pub use sqs::{QUEUES, SqsQueue};
 pub(crate) use timestamp::rfc3339_nanos;

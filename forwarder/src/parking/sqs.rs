@@ -7,10 +7,11 @@
 mod answer;
 mod target;
 
-pub use target::{DEAD_LETTER_QUEUE_URL, QUEUES, RETRY_QUEUE_URL};
+pub use target::QUEUES;
+pub(crate) use target::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};
 
 use super::{Message, Queue, QueueError};
-use crate::handler::wall_clock_now;
+use crate::lambda::handler::wall_clock_now;
 use answer::{BatchAnswer, Repeat, of_answer, of_entry, of_no_answer};
 use secrets::signed_request::{Answer, AwsClient, SignedRequest};
 use serde::Serialize;

@@ -40,7 +40,7 @@ impl fmt::Display for RulesSource {
 
 /// What a look at the source brought. What is wrong is said once, not at each look.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Refreshed {
+pub(crate) enum Refreshed {
     /// Nothing is new: the rules are as they were, or it was not time to look.
     Unchanged,
     /// New rules are in force.
@@ -54,7 +54,7 @@ pub enum Refreshed {
 
 /// The rules in force, and when to look for new ones.
 #[derive(Debug)]
-pub struct LiveRules {
+pub(crate) struct LiveRules {
     source: RulesSource,
     lifetime: Duration,
     rules: Arc<RuleSet>,
@@ -68,19 +68,19 @@ pub struct LiveRules {
 impl LiveRules {
     /// Rules that are read from `source` again after `lifetime`; until the first look there are
     /// none.
-    pub fn new(source: RulesSource, lifetime: Duration) -> Self {
+    pub(crate) fn new(source: RulesSource, lifetime: Duration) -> Self {
         let rules = Arc::default();
         Self { source, lifetime, rules, last_look: None, version: None, unread: None }
     }
 
     /// The rules in force.
-    pub fn rules(&self) -> &Arc<RuleSet> {
+    pub(crate) fn rules(&self) -> &Arc<RuleSet> {
         &self.rules
     }
 
     /// Takes the version that was read last for unread: it could not be put in force, and is looked for
     /// again at the next occasion.
-    pub fn look_again(&mut self) {
+    pub(crate) fn look_again(&mut self) {
         self.version = None;
         self.last_look = None;
     }
@@ -91,13 +91,13 @@ impl LiveRules {
     }
 
     /// Where they are read.
-    pub fn source(&self) -> &RulesSource {
+    pub(crate) fn source(&self) -> &RulesSource {
         &self.source
     }
 
     /// Looks for new rules if it is time to. `parameter` reads a parameter of Systems Manager by
     /// name; its error is in words, without the value.
-    pub async fn refresh<F>(
+    pub(crate) async fn refresh<F>(
         &mut self,
         now: Moment,
         parameter: impl FnOnce(String) -> F,

@@ -21,10 +21,10 @@ mod rewrite;
 mod route;
 mod sample;
 
-pub use load::{LiveRules, Refreshed, RulesSource};
-pub use mistake::{Mistake, Mistakes};
-pub use place::{Place, Template, TemplateError};
-pub use route::{DestinationRule, Route};
+pub(crate) use load::{LiveRules, Refreshed, RulesSource};
+pub(crate) use mistake::Mistakes;
+pub use place::{Place, Template};
+pub(crate) use route::{DestinationRule, Route};
 
 use change::Change;
 use condition::Conditions;
@@ -38,11 +38,11 @@ use wire::{Request, SignalKind};
 /// Largest rules file. A parameter of SSM holds 8 KiB at most, a file in the package may hold more.
 pub const MOST_BYTES: usize = 64 * 1024;
 /// Most rules of one file, most services, and most routes.
-pub const MOST_RULES: usize = 256;
+pub(crate) const MOST_RULES: usize = 256;
 /// Most destinations: each has a client and a ledger of its own.
-pub const MOST_DESTINATIONS: usize = 16;
+pub(crate) const MOST_DESTINATIONS: usize = 16;
 /// Most regular expressions of one file, presets included; each takes up to half a megabyte when it is used.
-pub const MOST_REGEXES: usize = 64;
+pub(crate) const MOST_REGEXES: usize = 64;
 
 /// What a rules file says. The default has no rules and keeps everything.
 #[derive(Clone, Debug, Default)]

@@ -2,7 +2,7 @@
 //!
 //! Shapes: Lambda Developer Guide, "Using Lambda with CloudWatch Logs", "… Kinesis", "… SQS".
 
-use super::delivery::{self, decode_base64};
+use super::subscription_data::{self, decode_base64};
 use super::{Envelope, HandOn, KinesisRecord, QueueMessage, SourceError, SourceLimits};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
@@ -105,7 +105,7 @@ impl Subscription {
                 &decoded
             }
         };
-        delivery::read_gzip(WHAT, gzip, &Envelope::default(), limits, hand_on)
+        subscription_data::read_gzip(WHAT, gzip, &Envelope::default(), limits, hand_on)
     }
 }
 
@@ -121,7 +121,7 @@ impl SmallDelivery {
         limits: &SourceLimits,
         hand_on: HandOn<'_>,
     ) -> Result<(), SourceError> {
-        delivery::read_inflated(WHAT, &self.json, &Envelope::default(), limits, hand_on)
+        subscription_data::read_inflated(WHAT, &self.json, &Envelope::default(), limits, hand_on)
     }
 }
 

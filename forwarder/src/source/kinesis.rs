@@ -4,7 +4,7 @@
 //! data is the gzip of the same JSON that a Lambda subscription gets); Lambda Developer Guide, "Using
 //! Lambda with Kinesis".
 
-use super::delivery::{self, decode_base64};
+use super::subscription_data::{self, decode_base64};
 use super::{Envelope, HandOn, LogBatch, LogEvent, SourceError, SourceLimits};
 use serde::Deserialize;
 use serde_json::de::SliceRead;
@@ -74,12 +74,18 @@ impl KinesisRecord {
         if wire::gzip::is_gzip(&data) {
             // The stream's account and region are not the log group's: a destination may be shared.
             let unknown = Envelope { region: envelope.region, ..Envelope::default() };
-            return delivery::read_gzip(WHAT, &data, &unknown, limits, hand_on);
+            return subscription_data::read_gzip(WHAT, &data, &unknown, limits, hand_on);
         }
         let text = std::str::from_utf8(&data).map_err(|_| SourceError::NotText)?;
-        if delivery::is_delivery(text) {
+        if subscription_data::is_delivery(text) {
             let unknown = Envelope { region: envelope.region, ..Envelope::default() };
-            return delivery::read_json(WHAT, SliceRead::new(&data), &unknown, limits, hand_on);
+            return subscription_data::read_json(
+                WHAT,
+                SliceRead::new(&data),
+                &unknown,
+                limits,
+                hand_on,
+            );
         }
         self.read_lines(text, envelope, hand_on);
         Ok(())

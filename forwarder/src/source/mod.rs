@@ -1,13 +1,14 @@
 //! Reads what invokes the forwarder: subscriptions of CloudWatch Logs, Kinesis records, messages of
 //! the retry queue.
 
-mod delivery;
 mod event;
 mod kinesis;
 mod queue;
+mod subscription_data;
 
-pub use event::{Event, Subscription};
-pub use kinesis::KinesisRecord;
+pub use event::Event;
+pub(crate) use event::Subscription;
+pub(crate) use kinesis::KinesisRecord;
 pub use queue::{QueueBody, QueueMessage};
 
 /// Bounds on one event.
@@ -73,7 +74,7 @@ pub struct LogBatch {
 }
 
 /// Takes batches; answers false once nobody needs more.
-pub type HandOn<'a> = &'a mut dyn FnMut(LogBatch) -> bool;
+pub(crate) type HandOn<'a> = &'a mut dyn FnMut(LogBatch) -> bool;
 
 impl SourceError {
     /// Whether log events may have been handed on before it: to read the event again delivers those again.

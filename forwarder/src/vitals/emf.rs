@@ -4,7 +4,7 @@
 //! since each costs by the month; the others are in the line, for CloudWatch Logs Insights. None of them is a
 //! customer's.
 
-use crate::report::Report;
+use crate::pipeline::report::Report;
 use serde_json::{Map, Value, json};
 
 /// Namespace of the metrics.

@@ -2,10 +2,10 @@
 //! be in customers' ledgers, and parked with them.
 
 use super::sums::Sums;
-use crate::breaker::{Admission, verdict};
-use crate::forward::Invocation;
-use crate::outlet::{Export, Outlet};
-use crate::report::Report;
+use crate::destination::circuit_breaker::{Admission, verdict};
+use crate::destination::{Export, Outlet};
+use crate::pipeline::Invocation;
+use crate::pipeline::report::Report;
 use backend::{Sanitized, sanitize};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use platform::Identity;
@@ -120,8 +120,8 @@ impl OtlpVitals {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::old_records::Policy;
-    use crate::outlet::DryRun;
+    use crate::destination::DryRun;
+    use crate::destination::ingest_window::Policy;
     use backend::Destination;
     use url::Url;
 
@@ -152,6 +152,7 @@ mod tests {
         (0..3).for_each(|_| note(false));
         vitals.tell(&Report::default(), &invocation(AT_MOST_EVERY_NANOS), &outlet).await;
         assert_eq!(last_request(), Some(AT_MOST_EVERY_NANOS));
-        assert!(!outlet.breaker(SignalKind::Metrics, |breaker| breaker.is_open()));
+        let admission = outlet.breaker(SignalKind::Metrics, |breaker| breaker.admit(0));
+        assert_eq!(admission, Admission::Send);
     }
 }

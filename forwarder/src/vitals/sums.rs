@@ -1,6 +1,6 @@
 //! Adds up the figures of several invocations, and writes them as OTLP metrics of delta temporality.
 
-use crate::report::Report;
+use crate::pipeline::report::Report;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };

@@ -6,7 +6,7 @@ use crate::setup::{ADDRESS, DestinationId, NAMES, Setup};
 use crate::world::{
     Answered, End, Invocation, InvocationId, QueueName, Sent, Told, UnitId, World, unix_nano,
 };
-use lambda_otlp_forwarder::old_records::OldRecords;
+use lambda_otlp_forwarder::OldRecords;
 use std::collections::{BTreeMap, BTreeSet};
 use wire::SignalKind;
 

@@ -5,8 +5,7 @@ use crate::setup::{ADDRESS, DestinationId, Place, Way, profile};
 use crate::telemetry::{Maker, line};
 use crate::world::Unit;
 use backend::{Profile, sanitize};
-use lambda_otlp_forwarder::convert::{self, ConvertOptions};
-use lambda_otlp_forwarder::source::{Envelope, LogEvent};
+use lambda_otlp_forwarder::{ConvertOptions, Envelope, LogEvent, Window, convert};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -364,9 +363,9 @@ fn points_of(
     destination: DestinationId,
 ) -> Vec<Mark> {
     let options = ConvertOptions::default();
-    let (events, window) = (std::slice::from_ref(event), convert::Window::default());
+    let (events, window) = (std::slice::from_ref(event), Window::default());
     let service_name = service_name.map(String::as_str);
-    let converted = convert::convert(envelope, events, window, &options, service_name, 1);
+    let converted = convert(envelope, events, window, &options, service_name, 1);
     let metrics = converted.requests.into_iter().filter(|it| it.kind() == SignalKind::Metrics);
     let sanitized = metrics.filter_map(|request| {
         sanitize(profile(destination), request, &converted.service_name).request

@@ -14,15 +14,10 @@ use crate::telemetry::{OWN_LOG_GROUP, on_failure_record};
 use crate::world::{Shared, Told, UnitId};
 use ::backend::{Client, Destination};
 use futures_util::FutureExt as _;
-use lambda_otlp_forwarder::authorized::Authorized;
-use lambda_otlp_forwarder::config::Config;
-use lambda_otlp_forwarder::forward::{Forwarder, Invocation};
-use lambda_otlp_forwarder::handler::answer;
-use lambda_otlp_forwarder::outlet::Outlet;
-use lambda_otlp_forwarder::placing::Queues;
-use lambda_otlp_forwarder::rules::Template;
-use lambda_otlp_forwarder::source::Event;
-use lambda_otlp_forwarder::{default_outlet, options};
+use lambda_otlp_forwarder::{
+    Authorized, Config, Event, Forwarder, Invocation, Options, Outlet, Queues, Template, answer,
+    default_outlet,
+};
 use secrets::Cached;
 use serde_json::Value;
 use settings::SecretReference;
@@ -155,7 +150,7 @@ impl Environment {
             let outlet = Outlet::new(&rule.name, export, &destination, policy);
             outlets.push(Arc::new(outlet.with_stream(rule.stream.clone())));
         }
-        let mut options = options(&config);
+        let mut options = Options::of(&config);
         options.enough_to_deliver = schedule.enough_to_deliver;
         options.source.chunk_bytes = schedule.chunk_bytes;
         let mut forwarder = Forwarder::new(Vec::new(), self.queues.clone(), options);

@@ -5,8 +5,7 @@
 //! destination, since what goes to two of them is owed twice: `audit/span 0000000000000011`.
 
 use crate::setup::{DEFAULT, DestinationId, NAMES};
-use lambda_otlp_forwarder::old_records::ORIGINAL_TIME;
-use lambda_otlp_forwarder::parking::{Content, Parked};
+use lambda_otlp_forwarder::{Content, ORIGINAL_TIME, Parked};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::resource::v1::Resource;

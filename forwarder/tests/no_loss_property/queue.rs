@@ -4,7 +4,7 @@ use crate::current::Current;
 use crate::parking_support::{Asks, MemoryQueue};
 use crate::schedule::QueueFault;
 use crate::world::{QueueName, Shared, UnitId};
-use lambda_otlp_forwarder::parking::{Message, Parked, Queue, QueueError};
+use lambda_otlp_forwarder::{Message, Parked, Queue, QueueError};
 use simulator::queue::{Answer, Batch, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -3,7 +3,7 @@
 use crate::random::Random;
 use crate::setup::{DESTINATIONS, Setup};
 use backend::Compression;
-use lambda_otlp_forwarder::source::SourceLimits;
+use lambda_otlp_forwarder::SourceLimits;
 use std::time::Duration;
 
 /// A time span in which something is wrong; times count from the beginning of the schedule.

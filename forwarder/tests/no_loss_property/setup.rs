@@ -3,8 +3,7 @@
 
 use crate::random::Random;
 use ::backend::Profile;
-use lambda_otlp_forwarder::old_records::OldRecords;
-use lambda_otlp_forwarder::rules::RuleSet;
+use lambda_otlp_forwarder::{OldRecords, RuleSet};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;

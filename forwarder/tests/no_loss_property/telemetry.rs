@@ -9,8 +9,9 @@ use crate::setup::{DEFAULT, GROUPS, NAMES, Place, Setup, Way};
 use crate::world::Unit;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use lambda_otlp_forwarder::parking::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
-use lambda_otlp_forwarder::source::{Envelope, LogBatch, LogEvent, SourceLimits};
+use lambda_otlp_forwarder::{
+    Content, Envelope, LogBatch, LogEvent, MAX_MESSAGE_BYTES, Origin, Parked, SourceLimits,
+};
 use serde_json::{Value, json};
 use std::time::Duration;
 use wire::Request;

@@ -1,6 +1,6 @@
 //! The simulator's queue as one that the forwarder parks in, without a network.
 
-use lambda_otlp_forwarder::parking::{Message, Queue, QueueError};
+use lambda_otlp_forwarder::{Message, Queue, QueueError};
 use simulator::queue::{Batch, MAX_BATCH, Refusal};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};

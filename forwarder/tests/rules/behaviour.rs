@@ -2,7 +2,7 @@
 
 use super::support::*;
 use expect_test::{Expect, expect};
-use lambda_otlp_forwarder::rules::RuleSet;
+use lambda_otlp_forwarder::RuleSet;
 use wire::proto::Writer;
 use wire::{Limits, Request, SignalKind};
 

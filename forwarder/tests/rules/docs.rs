@@ -3,7 +3,7 @@
 use super::support::*;
 use backend::Profile;
 use expect_test::{Expect, expect};
-use lambda_otlp_forwarder::rules::{Place, RuleSet};
+use lambda_otlp_forwarder::{Place, RuleSet};
 use wire::Request;
 
 const DOCS: &str = include_str!("../../../docs/rules.md");

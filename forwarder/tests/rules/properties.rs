@@ -1,7 +1,7 @@
 //! Whatever the rules and the telemetry: items in = items out + dropped, and what is left is valid.
 
 use super::support::*;
-use lambda_otlp_forwarder::rules::RuleSet;
+use lambda_otlp_forwarder::RuleSet;
 use proptest::prelude::*;
 use std::sync::LazyLock;
 use wire::{Limits, Request, SignalKind};

@@ -1,6 +1,6 @@
 //! Items in a few words, and what is left of them in a few words.
 
-use lambda_otlp_forwarder::rules::{Effect, Place, RuleSet};
+use lambda_otlp_forwarder::{Effect, Place, RuleSet};
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value,
 };

@@ -9,16 +9,10 @@
 
 use backend::Outcome;
 use base64::Engine as _;
-use lambda_otlp_forwarder::config::Config;
-use lambda_otlp_forwarder::forward::{Forwarder, Invocation, Options};
-use lambda_otlp_forwarder::handler::{InvocationError, Response, wall_clock_now};
-use lambda_otlp_forwarder::old_records::Policy;
-use lambda_otlp_forwarder::outlet::{DryRun, Export};
-use lambda_otlp_forwarder::placing::{NoQueue, Queues};
-use lambda_otlp_forwarder::report::Report;
-use lambda_otlp_forwarder::service::Service;
-use lambda_otlp_forwarder::source::Event;
-use lambda_otlp_forwarder::{default_outlet, options};
+use lambda_otlp_forwarder::{
+    Config, DryRun, Event, Export, Forwarder, Invocation, InvocationError, NoQueue, Options,
+    Policy, Queues, Report, Response, Service, default_outlet, wall_clock_now,
+};
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::json;
 use simulator::sink::Sink;
@@ -41,7 +35,7 @@ pub(crate) fn config() -> Config {
 }
 
 pub(crate) fn default_options() -> Options {
-    options(&config())
+    Options::of(&config())
 }
 
 pub(crate) fn incoming(payload: &serde_json::Value) -> Event {

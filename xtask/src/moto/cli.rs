@@ -10,7 +10,7 @@ use super::aws::{ACCOUNT, Moto, REGION};
 use super::subscription::{FUNCTION, create_function, log_batch, put, subscribe};
 use crate::checks::Tally;
 use anyhow::{Context as _, ensure};
-use forwarder::parking::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
+use forwarder::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
 use http::Method;
 use serde_json::{Value, json};
 use simulator::sink::Sink;

@@ -9,7 +9,7 @@ use super::Workshop;
 use super::aws::Moto;
 use crate::checks::Tally;
 use anyhow::{Context as _, bail, ensure};
-use forwarder::parking::{
+use forwarder::{
     Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, QUEUES, Queue as _, SqsQueue,
 };
 use serde_json::{Value, json};

@@ -64,7 +64,7 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
     if binary != std::fs::read(only_file(&folder.join("RedriveFunction"))?)? {
         bail!("the two functions have different code");
     }
-    for variable in forwarder::config::TABLE.variables() {
+    for variable in forwarder::TABLE.variables() {
         if memmem::find(&binary, variable.name.as_bytes()).is_none() {
             bail!("{} is not in the binary: is it the forwarder?", variable.name);
         }

@@ -96,7 +96,7 @@ fn as_it_should_be(created: &Created, mappings: usize) -> anyhow::Result<String>
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
             variables.insert(name.to_owned(), "of-the-role".to_owned());
         }
-        let (config, warnings) = forwarder::config::Config::from_source(&variables);
+        let (config, warnings) = forwarder::Config::from_source(&variables);
         config.context("the forwarder refuses the variables")?;
         let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         if !warnings.is_empty() {

@@ -92,7 +92,7 @@ fn variables(template: &Value) -> anyhow::Result<String> {
     let is_parameter = |name: &&str| {
         name.starts_with("LAMBDA_OTLP_") || ["HTTPS_PROXY", "NO_PROXY"].contains(name)
     };
-    let table = forwarder::config::TABLE;
+    let table = forwarder::TABLE;
     let documented: BTreeSet<&str> =
         table.variables().map(|variable| variable.name).filter(is_parameter).collect();
     for function in ["ForwarderFunction", "RedriveFunction"] {

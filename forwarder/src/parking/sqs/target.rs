@@ -6,9 +6,9 @@ use settings::{Kind, Reader, Variable};
 use url::Url;
 
 /// The variable that names the retry queue.
-pub const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
+pub(crate) const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
 /// The variable that names the dead-letter queue.
-pub const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
+pub(crate) const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
 
 /// The variables that name queues.
 pub const QUEUES: &[Variable] = &[

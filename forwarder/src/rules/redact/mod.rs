@@ -7,7 +7,7 @@ mod ip;
 mod json;
 
 #[cfg(test)]
-mod presets_tests;
+mod tests;
 
 pub(super) use finder::{Finder, PRESETS, Preset, compile};
 

@@ -1,15 +1,15 @@
 //! The deployed forwarder: its destinations made of the settings, its rules kept up to date.
 
-use crate::authorized::Authorized;
 use crate::config::Config;
-use crate::forward::Forwarder;
-use crate::handler::{InvocationError, Response, answer, forward};
-use crate::outlet::Outlet;
+use crate::destination::authorized::Authorized;
+use crate::destination::{DEFAULT_DESTINATION, Outlet};
+use crate::lambda::handler::{InvocationError, Response, answer, forward};
 use crate::parking::SqsQueue;
+use crate::pipeline::Forwarder;
+use crate::pipeline::options::Options;
 use crate::rules::{DestinationRule, LiveRules, Refreshed, RuleSet};
 use crate::source::Event;
 use crate::vitals::Vitals;
-use crate::{default_outlet, options};
 use backend::{ClientError, Destination, HttpTransport};
 use lambda_runtime::LambdaEvent;
 use secrets::{Aws, Moment, SecretService as _};
@@ -48,7 +48,7 @@ impl Service {
         let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)?;
         let default = default_outlet(&config, client);
         let outlets = vec![Arc::clone(&default)];
-        let forwarder = Forwarder::new(outlets, config.queues.clone(), options(&config));
+        let forwarder = Forwarder::new(outlets, config.queues.clone(), Options::of(&config));
         let rules = config.rules.clone().map(|source| LiveRules::new(source, RULES_LIFETIME));
         Ok(Self {
             aws,
@@ -154,6 +154,14 @@ impl Service {
         let outlet = Outlet::new(&rule.name, client, &destination, policy);
         Ok(outlet.with_stream(rule.stream.clone()))
     }
+}
+
+/// The destination of the variables, reached by `export`.
+pub fn default_outlet<E>(config: &Config, export: E) -> Arc<Outlet<E>> {
+    let name = DEFAULT_DESTINATION;
+    let policy = config.old_records.of(config.destination.profile);
+    let outlet = Outlet::new(name, export, &config.destination, policy);
+    Arc::new(outlet.with_stream(config.stream.clone()))
 }
 
 /// The rules of these settings, read once; none where the settings name none. The error is in words, a

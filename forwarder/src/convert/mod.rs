@@ -1,10 +1,13 @@
 //! Turns the log events of one batch into OTLP requests: lines decoded, all else converted.
 
+mod stack_traces;
+pub(crate) mod time_shift;
+
 use crate::ledger::Ledger;
-use crate::shift::{self, TimeShift};
 use crate::source::{Envelope, LogBatch, LogEvent, MessageType};
-use crate::stack_traces::Trace;
 use platform::{Converter, Identity, SpanEnd, SpanMapping, Undecodable};
+use stack_traces::Trace;
+use time_shift::TimeShift;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
     read_line,
@@ -272,7 +275,7 @@ impl<'e> Stream<'_, 'e> {
             self.converted.ledger.consumed += 1;
         }
         for line in reading.decoded {
-            take(&mut self.converted, shift::request(line.request, self.options.time_shift));
+            take(&mut self.converted, time_shift::request(line.request, self.options.time_shift));
         }
         for line in reading.undecodable {
             let reason = line.reason.to_string();

@@ -1,10 +1,10 @@
 //! Answers Lambda: an invocation succeeds only if every item of its event has a place.
 
-use crate::forward::{Forwarder, Invocation};
-use crate::outlet::Export;
+use crate::deliver::enqueue::{Kept, Undelivered};
+use crate::destination::Export;
 use crate::parking::Queue;
-use crate::placing::{Kept, Undelivered};
-use crate::report::Report;
+use crate::pipeline::report::Report;
+use crate::pipeline::{Forwarder, Invocation};
 use crate::source::Event;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
@@ -83,7 +83,7 @@ impl From<InvocationError> for Diagnostic {
 
 /// Forwards the event of one invocation, and logs what an operator must know of it. The report is still to be
 /// [answered](answer).
-pub async fn forward<E: Export, Q: Queue>(
+pub(crate) async fn forward<E: Export, Q: Queue>(
     forwarder: &Forwarder<E, Q>,
     event: LambdaEvent<Event>,
 ) -> (Report, Invocation) {

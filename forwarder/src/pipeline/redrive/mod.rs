@@ -3,14 +3,14 @@
 //! Where the whole is still there, its message stays in the queue and is hidden for a while: it is never sent to the queue
 //! again. Where a part was accepted, the rest goes into a new message, so that what was accepted is not sent again.
 
-use crate::old_records::{OldRecords, Policy, time_range};
+use crate::destination::ingest_window::{OldRecords, Policy, time_range};
 use backend::{Fate, Outcome, Undelivered};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 use wire::{Request, SignalKind};
 
 /// How long the queues of `template.yaml` keep a message; SQS keeps none longer.
-pub const RETENTION: Duration = Duration::from_hours(14 * 24);
+pub(crate) const RETENTION: Duration = Duration::from_hours(14 * 24);
 /// So long before the queue forgets a message it is dead-lettered.
 const RETENTION_MARGIN: Duration = Duration::from_hours(1);
 /// Back-off after the first attempt; twice as long after each further one.
@@ -201,5 +201,4 @@ fn spread(receipt: Receipt<'_>) -> f64 {
 }
 
 #[cfg(test)]
-#[path = "redrive_tests.rs"]
 mod tests;

@@ -1,7 +1,7 @@
 //! All combinations of what a backend answers and how old a message is, and what becomes of each item.
 
 use super::*;
-use crate::old_records::Window;
+use crate::destination::ingest_window::Window;
 use backend::Reason;
 use proptest::prelude::*;
 use wire::proto::Writer;

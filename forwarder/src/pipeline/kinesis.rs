@@ -4,10 +4,10 @@
 //! partial batch response with Kinesis"): what lies behind it comes again in any case, so nothing of
 //! it is sent before.
 
-use crate::forward::{Forwarder, Invocation};
-use crate::outlet::Export;
+use crate::destination::Export;
 use crate::parking::{Origin, Queue};
-use crate::progress::Progress;
+use crate::pipeline::run::Progress;
+use crate::pipeline::{Forwarder, Invocation};
 use crate::source::{HandOn, KinesisRecord, SourceError};
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! A client with the secret it sends: loaded before the first request, read again when the backend refuses it.
 
-use crate::outlet::Export;
+use crate::destination::Export;
 use backend::{
     Client, ClientError, Destination, Fate, HttpTransport, Outcome, Reason, Transport, Undelivered,
 };
@@ -144,5 +144,4 @@ impl<T: Transport + Send, S: SecretService> Export for Authorized<T, S> {
 }
 
 #[cfg(test)]
-#[path = "authorized_tests.rs"]
 mod tests;

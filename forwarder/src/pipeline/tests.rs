@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::Config;
 use crate::convert::PANICS;
-use crate::outlet::DryRun;
+use crate::destination::DryRun;
 use crate::parking::{Message, QueueError};
 use serde_json::json;
 use std::collections::HashMap;
@@ -31,8 +31,8 @@ impl Queue for Kept {
 async fn a_panic_costs_its_chunk_which_is_dead_lettered() {
     let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
     let mut config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
-    config.old_records = crate::old_records::Policy::any_time();
-    let mut options = crate::options(&config);
+    config.old_records = crate::destination::ingest_window::Policy::any_time();
+    let mut options = Options::of(&config);
     // Each log event is a chunk.
     options.source.chunk_bytes = 1;
     let dead_letters = Arc::new(Kept::default());

@@ -1,47 +1,33 @@
 //! The pipeline: one event in, its log events converted and delivered in chunks, one report out.
 
-use crate::convert::{ConvertOptions, Converted, Window, convert};
+mod kinesis;
+pub(crate) mod options;
+mod queue_messages;
+pub(crate) mod redrive;
+pub(crate) mod report;
+pub(crate) mod routing;
+pub(crate) mod run;
+
+use crate::convert::{Converted, Window, convert};
+use crate::deliver::enqueue::{Keep, Queues, place};
 use crate::deliver::{Remainder, Times, deliver};
+use crate::destination::{DEFAULT_DESTINATION, Export, Outlet};
 use crate::ledger::Ledger;
-use crate::outlet::{DEFAULT_DESTINATION, Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
-use crate::placing::{Keep, Queues, place};
-use crate::progress::{Progress, letter};
-use crate::report::Report;
+use crate::pipeline::routing::Course;
+use crate::pipeline::run::{Progress, letter};
 use crate::rules::RuleSet;
 use crate::source::{
-    Envelope, Event, HandOn, LogBatch, LogEvent, MessageType, SourceError, SourceLimits,
-    Subscription,
+    Envelope, Event, HandOn, LogBatch, LogEvent, MessageType, SourceError, Subscription,
 };
-use crate::ways::Course;
 use backend::Fate;
+use options::Options;
+use report::Report;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-
-/// What the forwarder is told once.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// How events are read.
-    pub source: SourceLimits,
-    /// How log events are converted.
-    pub convert: ConvertOptions,
-    /// Log groups of the delivery path itself: the forwarder's own and those of the functions that
-    /// work for it. Their events are dropped, or each delivery would cause the next.
-    pub own_log_groups: Vec<String>,
-    /// Whether lines that claim to be OTLP and do not decode are dead-lettered. Otherwise they are dropped and counted, and
-    /// only the log records that they become in any case tell of them.
-    pub keep_undecodable: bool,
-    /// After this long without an accepted item of a signal nothing of it is sent to its destination any
-    /// more: the forwarder must not eat the account's concurrency while a backend is down.
-    pub patience: Duration,
-    /// Requests of together so many bytes are delivered before more log events are converted.
-    pub enough_to_deliver: usize,
-    /// Bounds each list of a [`Report`]; the ledger counts all.
-    pub most_details: usize,
-}
 
 /// What is known of one invocation.
 #[derive(Clone, Debug)]
@@ -402,5 +388,4 @@ fn first_of(events: &[LogEvent], most_bytes: usize) -> &[LogEvent] {
 }
 
 #[cfg(test)]
-#[path = "forward_tests.rs"]
 mod tests;

@@ -5,9 +5,9 @@ mod emf;
 mod otlp;
 mod sums;
 
-use crate::forward::Invocation;
-use crate::outlet::{Export, Outlet};
-use crate::report::Report;
+use crate::destination::{Export, Outlet};
+use crate::pipeline::Invocation;
+use crate::pipeline::report::Report;
 use otlp::OtlpVitals;
 use settings::{Kind, Reader, Variable};
 use std::io::Write as _;

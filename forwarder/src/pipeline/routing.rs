@@ -1,10 +1,10 @@
 //! Decides where converted telemetry goes: to which destinations, to which streams, and what it is on the way.
 
 use crate::deliver::Outgoing;
-use crate::forward::Forwarder;
+use crate::destination::{Export, Outlet};
 use crate::ledger::{Account, Ledger};
-use crate::outlet::{Export, Outlet};
 use crate::parking::{Origin, Queue};
+use crate::pipeline::Forwarder;
 use crate::rules::{Effect, Place};
 use crate::source::LogBatch;
 use backend::{DropReason, sanitize};

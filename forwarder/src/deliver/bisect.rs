@@ -6,7 +6,7 @@
 //! there each time it comes again. So each time it comes it is tried in finer pieces, each with the client's
 //! bounds to itself, until some records are taken: the rest then goes into messages of its own.
 
-use crate::outlet::Export;
+use crate::destination::Export;
 use backend::{Fate, Outcome, Undelivered};
 use tokio::time::Instant;
 use wire::Request;
@@ -137,7 +137,7 @@ mod tests {
             let Cut { pieces, between } = cut(logs(items), refinement);
             let mut found: Vec<u64> = Vec::new();
             for request in pieces.iter().chain(&between) {
-                let (oldest, newest) = crate::old_records::time_range(request).unwrap();
+                let (oldest, newest) = crate::destination::ingest_window::time_range(request).unwrap();
                 prop_assert_eq!(newest - oldest + 1, request.items() as u64, "neighbours");
                 found.extend(oldest..=newest);
             }
@@ -151,7 +151,7 @@ mod tests {
     fn pieces_become_finer_and_lie_elsewhere() {
         let sizes = |refinement| {
             let Cut { pieces, .. } = cut(logs(4_096), refinement);
-            let first = crate::old_records::time_range(&pieces[0]).unwrap().0;
+            let first = crate::destination::ingest_window::time_range(&pieces[0]).unwrap().0;
             (pieces.len(), pieces[0].items(), first)
         };
         assert_eq!(sizes(0), (4, 1_024, 1));

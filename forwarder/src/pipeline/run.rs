@@ -1,15 +1,15 @@
 //! How far an invocation is: what waits to be delivered, and what became of the rest.
 
 use crate::convert::Window;
+use crate::deliver::enqueue::Keep;
 use crate::deliver::{Lane, Outgoing, Since};
-use crate::forward::Invocation;
+use crate::destination::DEFAULT_DESTINATION;
 use crate::ledger::Ledger;
-use crate::outlet::DEFAULT_DESTINATION;
 use crate::parking::{Content, Origin, Parked};
-use crate::placing::Keep;
-use crate::report::Report;
+use crate::pipeline::Invocation;
+use crate::pipeline::report::Report;
+use crate::pipeline::routing::Prepared;
 use crate::rules::Effect;
-use crate::ways::Prepared;
 use backend::Fate;
 use std::collections::BTreeMap;
 use std::time::Duration;

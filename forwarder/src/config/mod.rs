@@ -1,11 +1,12 @@
 //! The forwarder's variables: one table, read once.
 
+pub(crate) mod variables;
+
 use crate::convert::PlatformSpans;
-use crate::old_records::Policy;
+use crate::deliver::enqueue::Queues;
+use crate::destination::ingest_window::Policy;
 use crate::parking::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL, SqsQueue};
-use crate::placing::Queues;
 use crate::rules::{RulesSource, Template};
-pub use crate::variables::TABLE;
 use crate::vitals::VitalsSettings;
 use backend::{Destination, Profile};
 use platform::{SpanEnd, SpanMapping};
@@ -13,6 +14,7 @@ use secrets::AwsSettings;
 use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
 use std::sync::Arc;
 use std::time::Duration;
+use variables::TABLE;
 
 /// What the forwarder is told by its variables.
 #[derive(Clone, Debug)]

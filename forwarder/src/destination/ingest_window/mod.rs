@@ -4,15 +4,13 @@
 //! their start) that are older than `ZO_INGEST_ALLOWED_UPTO`, 5 hours, or more than `ZO_INGEST_ALLOWED_IN_FUTURE`, 24
 //! hours, ahead; metrics of any age are taken (v0.60.5, measured). Other backends have no such window.
 
-mod rewrite;
+pub(crate) mod rewrite;
 
 use backend::{Profile, Times};
 use settings::{Kind, Reader, Variable};
 use std::time::Duration;
 use wire::proto::{Reader as Fields, Value};
 use wire::{Request, SignalKind};
-
-pub use rewrite::ORIGINAL_TIME;
 
 /// OpenObserve's `ZO_INGEST_ALLOWED_IN_FUTURE`.
 const FUTURE: Duration = Duration::from_hours(24);

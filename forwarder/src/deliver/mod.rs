@@ -1,12 +1,15 @@
 //! Sends what a delivery became: merged, each destination and signal at once, one deadline.
 
-use crate::breaker::{Admission, verdict};
-use crate::cutting::cut_refused;
+mod bisect;
+pub(crate) mod enqueue;
+
+use crate::destination::circuit_breaker::{Admission, verdict};
+use crate::destination::ingest_window::Sorted;
+use crate::destination::{Export, Outlet};
 use crate::ledger::{Account, Ledger};
-use crate::old_records::Sorted;
-use crate::outlet::{Export, Outlet};
 use crate::parking::Origin;
 use backend::{Fate, Outcome, Reason};
+use bisect::cut_refused;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,12 @@
 //! The destinations that a forwarder sends to, by name.
 
-use crate::breaker::Breaker;
-use crate::old_records::Policy;
+pub(crate) mod authorized;
+pub(crate) mod circuit_breaker;
+pub(crate) mod ingest_window;
+
+use circuit_breaker::Breaker;
+use ingest_window::Policy;
+
 use crate::rules::{Place, Template};
 use backend::{Destination, Outcome, Profile};
 use std::collections::BTreeMap;

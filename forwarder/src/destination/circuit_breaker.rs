@@ -3,14 +3,14 @@
 
 use backend::{Fate, Outcome, Reason};
 
-/// So many failed deliveries in a row, and the next ones are parked at once (design §7, "Budget").
+/// So many failed deliveries in a row, and the next ones are parked at once.
 const MOST_FAILURES: u32 = 3;
 /// Between two probes.
 const PROBE_EVERY_NANOS: u64 = 30 * 1_000_000_000;
 
 /// What to do with a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Admission {
+pub(crate) enum Admission {
     /// Send it.
     Send,
     /// Send it, to find out whether the destination is back. What is delivered beside it waits for the answer.
@@ -22,14 +22,14 @@ pub enum Admission {
 /// One destination's recent deliveries of one signal, as one environment saw them. Times are those of the wall clock: a monotonic one
 /// may stand still while the environment is frozen.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Breaker {
+pub(crate) struct Breaker {
     failures: u32,
     probed_unix_nano: u64,
 }
 
 impl Breaker {
     /// What to do with a delivery that is to begin now.
-    pub fn admit(&mut self, now_unix_nano: u64) -> Admission {
+    pub(crate) fn admit(&mut self, now_unix_nano: u64) -> Admission {
         if self.failures < MOST_FAILURES {
             return Admission::Send;
         }
@@ -44,7 +44,7 @@ impl Breaker {
     }
 
     /// Notes whether the destination took something of a delivery; `None` where it does not tell.
-    pub fn note(&mut self, took_something: Option<bool>, now_unix_nano: u64) {
+    pub(crate) fn note(&mut self, took_something: Option<bool>, now_unix_nano: u64) {
         match took_something {
             Some(true) => self.failures = 0,
             Some(false) => {
@@ -55,11 +55,6 @@ impl Breaker {
             }
             None => {}
         }
-    }
-
-    /// Whether deliveries are parked at once.
-    pub fn is_open(&self) -> bool {
-        self.failures >= MOST_FAILURES
     }
 }
 
@@ -120,7 +115,6 @@ mod tests {
             assert_eq!(breaker.admit(SECOND), Admission::Send);
             breaker.note(verdict(&failed()), SECOND);
         }
-        assert!(breaker.is_open());
         assert_eq!(breaker.admit(SECOND), Admission::Park);
     }
 
@@ -136,7 +130,6 @@ mod tests {
         assert_eq!(breaker.admit(159 * SECOND), Admission::Park);
         assert_eq!(breaker.admit(160 * SECOND), Admission::Probe);
         breaker.note(verdict(&outcome(1, &[], 1)), 161 * SECOND);
-        assert!(!breaker.is_open());
         assert_eq!(breaker.admit(161 * SECOND), Admission::Send);
         // And it takes three failures again.
         breaker.note(verdict(&failed()), 162 * SECOND);

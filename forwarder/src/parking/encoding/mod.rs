@@ -412,5 +412,4 @@ fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
 }
 
 #[cfg(test)]
-#[path = "encoding_tests.rs"]
 mod tests;

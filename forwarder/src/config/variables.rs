@@ -1,6 +1,6 @@
 //! The forwarder's own rows of the table of variables.
 
-use crate::old_records::OLD_RECORDS;
+use crate::destination::ingest_window::OLD_RECORDS;
 use crate::parking::QUEUES;
 use crate::vitals::VITALS;
 use backend::DESTINATION;

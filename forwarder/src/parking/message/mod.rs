@@ -1,7 +1,7 @@
 //! What is parked, and its division into messages that a queue takes.
 
 use super::encoding::{self, TooManyBytes};
-use crate::old_records::time_range;
+use crate::destination::ingest_window::time_range;
 use crate::source::{Envelope, LogBatch, LogEvent};
 use std::fmt;
 use wire::Request;
@@ -329,5 +329,4 @@ impl Divided {
 }
 
 #[cfg(test)]
-#[path = "message_tests.rs"]
 mod tests;

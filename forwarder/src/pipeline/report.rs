@@ -1,8 +1,8 @@
 //! Says what became of one event.
 
+use crate::deliver::enqueue::{Kept, Undelivered};
 use crate::deliver::{Delivered, Remainder};
 use crate::ledger::{Account, Ledger};
-use crate::placing::{Kept, Undelivered};
 use crate::rules::Effect;
 use crate::source::SourceError;
 use backend::DropReason;

@@ -1,5 +1,6 @@
 //! Items outside the window are found, taken out or moved, and all items add up.
 
+use super::rewrite::ORIGINAL_TIME;
 use super::*;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;

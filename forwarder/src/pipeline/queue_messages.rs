@@ -1,16 +1,16 @@
 //! Forwards the messages of a queue: requests that were parked, lines and log events that were put
 //! aside, events whose invocation failed.
 
+use crate::deliver::enqueue::Keep;
 use crate::deliver::{Outgoing, deliver};
-use crate::forward::{Forwarder, Invocation};
+use crate::destination::ingest_window::Policy;
+use crate::destination::{Export, Outlet};
 use crate::ledger::Ledger;
-use crate::old_records::Policy;
-use crate::outlet::{Export, Outlet};
 use crate::parking::{Content, Origin, Parked, Queue};
-use crate::placing::Keep;
-use crate::progress::Progress;
-use crate::records::bury_record;
-use crate::redrive::{Next, Receipt, decide};
+use crate::pipeline::kinesis::bury_record;
+use crate::pipeline::redrive::{Next, Receipt, decide};
+use crate::pipeline::run::Progress;
+use crate::pipeline::{Forwarder, Invocation};
 use crate::source::{Event, HandOn, LogBatch, LogEvent, QueueBody, QueueMessage};
 use backend::{Fate, Outcome, Reason};
 use std::sync::Arc;
