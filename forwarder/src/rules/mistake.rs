@@ -51,7 +51,6 @@ impl Mistakes {
     }
 
     /// How many; at least one.
-    #[expect(clippy::len_without_is_empty, reason = "there is always one")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
