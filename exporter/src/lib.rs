@@ -39,60 +39,41 @@
 
 #![warn(missing_docs)]
 
-mod block_on;
-mod buffer;
 mod clock;
-mod completion;
 mod config;
-mod deadline;
-mod end_attributes;
-mod exporters;
-mod footprint;
+mod export;
 mod handler;
-mod id_generator;
 mod init;
-mod invocation;
-mod line_exporter;
-mod log_processor;
-mod metric_reader;
-mod mode;
-mod otlp;
 mod output;
-mod patience;
 mod processor;
-mod propagation;
-mod resource;
-mod response;
-mod room;
-mod root_record;
-mod stderr;
-mod subscriber;
-mod trigger;
-mod turn;
-mod vitals;
-mod writer;
+mod telemetry;
 
 #[cfg(test)]
 mod tests;
 
-pub use completion::TelemetryCompletionHandler;
-pub use config::TABLE;
-pub use exporters::{
+pub use config::log_level::LogLevel;
+pub use config::processor_mode::ProcessorMode;
+pub use config::variables::TABLE;
+pub use export::exporters::{
     StdoutLogExporter, StdoutLogExporterBuilder, StdoutMetricExporter, StdoutMetricExporterBuilder,
     StdoutSpanExporter, StdoutSpanExporterBuilder,
 };
+pub use export::line::LineExporter;
+pub use handler::trigger::api_gateway::{ApiGatewayV1Extractor, ApiGatewayV2Extractor};
+pub use handler::trigger::json::JsonExtractor;
+pub use handler::trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
+pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
-pub use init::{InitError, TelemetryConfig, TelemetryConfigBuilder, init_telemetry};
-pub use line_exporter::{LineExporter, LogLevel};
-pub use mode::ProcessorMode;
+pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
+pub use init::{InitError, init_telemetry};
 /// The version whose spans, meters and context are ours: use it, so that no second version gets in.
 pub use opentelemetry;
-pub use output::{InMemoryOutput, NamedPipe, Output, PIPE_PATH, Stdout};
-pub use processor::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
-pub use propagation::{LambdaXrayPropagator, XrayPropagator};
-pub use resource::get_lambda_resource;
-pub use trigger::{
-    ApiGatewayV1Extractor, ApiGatewayV2Extractor, EventExtractor, Extractor, JsonExtractor,
-    SpanAttributes, SpanAttributesBuilder, SpanAttributesExtractor, TriggerType,
-};
+pub use output::Output;
+pub use output::in_memory::InMemoryOutput;
+pub use output::named_pipe::{NamedPipe, PIPE_PATH};
+pub use output::stdout::Stdout;
+pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
+pub use telemetry::completion::TelemetryCompletionHandler;
+pub use telemetry::resource::get_lambda_resource;
+pub use telemetry::xray_propagator::{LambdaXrayPropagator, XrayPropagator};
 pub use wire::SignalKind;

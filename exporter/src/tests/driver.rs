@@ -1,9 +1,10 @@
 //! A function without Lambda: its environment, its invocations and the lines that it wrote.
 
 use crate::clock::Clock;
-use crate::completion::TelemetryCompletionHandler;
-use crate::init::{TelemetryConfig, TelemetryConfigBuilder, init};
-use crate::output::InMemoryOutput;
+use crate::init::init;
+use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
+use crate::output::in_memory::InMemoryOutput;
+use crate::telemetry::completion::TelemetryCompletionHandler;
 use lambda_runtime::{Context, LambdaEvent};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;

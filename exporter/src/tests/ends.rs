@@ -270,8 +270,9 @@ fn an_output_that_fails_costs_telemetry_only_and_is_counted() {
     let function = Function::with(&[], |config| config.output(std::sync::Arc::new(Closed)));
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     block_on(handler(event(json!({})))).unwrap();
-    let vitals = function.completion.telemetry.signals.line.vitals();
-    let lost = vitals.lost(wire::SignalKind::Traces, crate::vitals::Loss::OutputFailed);
+    let losses = function.completion.telemetry.signals.line.losses();
+    let lost =
+        losses.lost(wire::SignalKind::Traces, crate::export::loss_counts::Loss::OutputFailed);
     assert_eq!(lost, 1);
 }
 
@@ -303,8 +304,8 @@ fn an_invocation_that_is_over_hurries_nobody() {
     #[derive(Debug, Default)]
     struct Notes(std::sync::Mutex<Vec<Duration>>);
     impl Output for Notes {
-        fn write_lines(&self, _: &[u8], patience: Duration) -> std::io::Result<()> {
-            self.0.lock().unwrap().push(patience);
+        fn write_lines(&self, _: &[u8], timeout: Duration) -> std::io::Result<()> {
+            self.0.lock().unwrap().push(timeout);
             Ok(())
         }
     }

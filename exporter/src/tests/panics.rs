@@ -1,8 +1,8 @@
 //! Code of the application's that panics or interferes while telemetry is written costs its own signal only.
 
 use super::driver::{Function, Written, block_on, event};
+use crate::export::loss_counts::Loss;
 use crate::handler::create_traced_handler;
-use crate::vitals::Loss;
 use crate::{InMemoryOutput, Output, TelemetryCompletionHandler};
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::Context;
@@ -37,8 +37,8 @@ fn counts(written: &Written) -> [usize; 3] {
 
 /// Spans, data points, log records.
 fn panicked(function: &Function) -> [u64; 3] {
-    let vitals = function.completion.telemetry.signals.line.vitals();
-    SignalKind::ALL.map(|kind| vitals.lost(kind, Loss::Panicked))
+    let losses = function.completion.telemetry.signals.line.losses();
+    SignalKind::ALL.map(|kind| losses.lost(kind, Loss::Panicked))
 }
 
 #[derive(Debug)]
@@ -83,11 +83,11 @@ struct FlushesAgain {
 }
 
 impl Output for FlushesAgain {
-    fn write_lines(&self, lines: &[u8], patience: Duration) -> std::io::Result<()> {
+    fn write_lines(&self, lines: &[u8], timeout: Duration) -> std::io::Result<()> {
         if let Some(completion) = self.completion.get() {
             self.second.lock().unwrap().push(completion.meter_provider().force_flush());
         }
-        self.memory.write_lines(lines, patience)
+        self.memory.write_lines(lines, timeout)
     }
 }
 

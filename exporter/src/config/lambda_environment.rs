@@ -1,0 +1,68 @@
+//! What Lambda says about the function in its environment.
+
+use settings::Source;
+
+/// What Lambda says about the function in its environment
+/// (Lambda Developer Guide, "Defined runtime environment variables").
+#[derive(Debug, Clone, Default)]
+pub(crate) struct LambdaEnvironment {
+    pub(crate) region: Option<String>,
+    pub(crate) function_name: Option<String>,
+    pub(crate) function_version: Option<String>,
+    pub(crate) memory_mib: Option<i64>,
+    pub(crate) log_group: Option<String>,
+    pub(crate) log_stream: Option<String>,
+    pub(crate) runtime_api: Option<String>,
+    /// The application log level, under the JSON log format only.
+    pub(crate) json_log_level: Option<String>,
+    pub(crate) log_level: Option<String>,
+    /// Provisioned concurrency: nobody waited for this environment's start.
+    pub(crate) is_provisioned: bool,
+}
+
+impl LambdaEnvironment {
+    pub(super) fn from_source(source: &dyn Source) -> Self {
+        let log_level = source.get("AWS_LAMBDA_LOG_LEVEL");
+        let is_json = source
+            .get("AWS_LAMBDA_LOG_FORMAT")
+            .is_some_and(|format| format.eq_ignore_ascii_case("json"));
+        Self {
+            region: source.get("AWS_REGION"),
+            function_name: source.get("AWS_LAMBDA_FUNCTION_NAME"),
+            function_version: source.get("AWS_LAMBDA_FUNCTION_VERSION"),
+            memory_mib: source
+                .get("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")
+                .and_then(|size| size.parse().ok()),
+            log_group: source.get("AWS_LAMBDA_LOG_GROUP_NAME"),
+            log_stream: source.get("AWS_LAMBDA_LOG_STREAM_NAME"),
+            runtime_api: source.get("AWS_LAMBDA_RUNTIME_API"),
+            // Lambda takes a line without a level for INFO.
+            json_log_level: is_json.then(|| log_level.clone().unwrap_or_else(|| "INFO".to_owned())),
+            log_level,
+            is_provisioned: source.get("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref()
+                == Some("provisioned-concurrency"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_json_log_format_gives_the_configured_level() {
+        let check = |variables: &[(&str, &str)], expected: Option<&str>| {
+            let source: std::collections::BTreeMap<String, String> =
+                variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+            assert_eq!(LambdaEnvironment::from_source(&source).json_log_level.as_deref(), expected);
+        };
+        check(&[], None);
+        check(&[("AWS_LAMBDA_LOG_LEVEL", "WARN")], None);
+        check(&[("AWS_LAMBDA_LOG_FORMAT", "Text"), ("AWS_LAMBDA_LOG_LEVEL", "WARN")], None);
+        check(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")], Some("INFO"));
+        check(
+            &[("AWS_LAMBDA_LOG_FORMAT", "JSON"), ("AWS_LAMBDA_LOG_LEVEL", "FATAL")],
+            Some("FATAL"),
+        );
+    }
+}

@@ -1,0 +1,211 @@
+//! What the environment says: read once, all mistakes reported together.
+
+pub(crate) mod lambda_environment;
+pub(crate) mod log_level;
+pub(crate) mod processor_mode;
+pub(crate) mod variables;
+
+use lambda_environment::LambdaEnvironment;
+use log_level::LogLevel;
+use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_sdk::trace::Sampler;
+use processor_mode::ProcessorMode;
+use settings::{Reader, Source};
+use variables::TABLE;
+
+pub(crate) const DEFAULT_COMPRESSION_LEVEL: u32 = 6;
+pub(crate) const DEFAULT_QUEUE_SIZE: usize = 2048;
+/// A longer queue is no early write, but memory and time at the end of the invocation.
+pub(crate) const MAX_QUEUE_SIZE: usize = 65_536;
+/// A raw stdout line of more than 65,536 bytes may arrive as several log events.
+const MAX_LINE_BYTES: std::ops::RangeInclusive<usize> = 1024..=250 * 1024;
+
+/// What the environment says; `None` where it says nothing and code or default decides.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) mode: Option<ProcessorMode>,
+    pub(crate) queue_size: Option<usize>,
+    pub(crate) fmt_layer: Option<bool>,
+    pub(crate) log_filter: Option<String>,
+    pub(crate) compression_level: Option<u32>,
+    pub(crate) pipe: Option<bool>,
+    pub(crate) level: Option<LogLevel>,
+    pub(crate) max_line_bytes: usize,
+    pub(crate) disabled: bool,
+    pub(crate) service_name: Option<String>,
+    pub(crate) resource_attributes: Option<String>,
+    pub(crate) propagators: Option<String>,
+    pub(crate) sampler: Option<Sampler>,
+    pub(crate) temporality: Temporality,
+    /// Deprecated HTTP attribute names beside the stable ones.
+    pub(crate) duplicate_http_names: bool,
+    pub(crate) lambda: LambdaEnvironment,
+    /// What a person should know about the variables, in one line; empty mostly.
+    pub(crate) complaint: String,
+}
+
+impl Config {
+    /// Reads everything; what is wrong is noted and its default taken, since a wrong variable must not stop a function.
+    pub(crate) fn from_source(source: &dyn Source) -> Self {
+        let mut reader = Reader::new(source, TABLE);
+        let mode = reader.choice_if_set(
+            "LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE",
+            &[
+                ("sync", ProcessorMode::Sync),
+                ("async", ProcessorMode::Async),
+                ("finalize", ProcessorMode::Finalize),
+            ],
+        );
+        let queue_size = queue_size(&mut reader);
+        let fmt_layer = reader
+            .is_set("LAMBDA_TRACING_ENABLE_FMT_LAYER")
+            .then(|| reader.bool("LAMBDA_TRACING_ENABLE_FMT_LAYER"));
+        let pipe = reader.choice_if_set(
+            "OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE",
+            &[("stdout", false), ("pipe", true)],
+        );
+        let level = reader.choice_if_set(
+            "OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL",
+            &[
+                ("debug", LogLevel::Debug),
+                ("info", LogLevel::Info),
+                ("warn", LogLevel::Warn),
+                ("warning", LogLevel::Warn),
+                ("error", LogLevel::Error),
+            ],
+        );
+        let temporality = reader.choice(
+            "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            &[
+                ("cumulative", Temporality::Cumulative),
+                ("delta", Temporality::Delta),
+                ("lowmemory", Temporality::LowMemory),
+            ],
+            Temporality::Delta,
+        );
+        let semconv = reader.string_if_set("OTEL_SEMCONV_STABILITY_OPT_IN").unwrap_or_default();
+        let mut config = Self {
+            mode,
+            queue_size,
+            fmt_layer,
+            log_filter: reader.string_if_set("RUST_LOG"),
+            compression_level: compression_level(&mut reader),
+            pipe,
+            level,
+            max_line_bytes: max_line_bytes(&mut reader),
+            disabled: reader.bool("OTEL_SDK_DISABLED"),
+            service_name: reader.string_if_set("OTEL_SERVICE_NAME"),
+            resource_attributes: reader.string_if_set("OTEL_RESOURCE_ATTRIBUTES"),
+            propagators: reader.string_if_set("OTEL_PROPAGATORS"),
+            sampler: sampler(&mut reader),
+            temporality,
+            duplicate_http_names: semconv.split(',').any(|name| name.trim() == "http/dup"),
+            lambda: LambdaEnvironment::from_source(source),
+            complaint: String::new(),
+        };
+        config.complaint = complaint(reader);
+        config
+    }
+}
+
+fn queue_size(reader: &mut Reader<'_>) -> Option<usize> {
+    const NAME: &str = "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE";
+    let size = reader.count_if_set(NAME)?;
+    match size {
+        0 => reader.mistake(NAME, "0 would hold nothing; the default is used"),
+        1..=MAX_QUEUE_SIZE => {}
+        _ => reader.mistake(NAME, "more than 65,536, which is used"),
+    }
+    (size > 0).then(|| size.min(MAX_QUEUE_SIZE))
+}
+
+fn compression_level(reader: &mut Reader<'_>) -> Option<u32> {
+    const NAME: &str = "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL";
+    let level = reader.count_if_set(NAME)?;
+    let level = u32::try_from(level).ok().filter(|level| *level <= 9);
+    if level.is_none() {
+        reader.mistake(NAME, "more than 9");
+    }
+    level
+}
+
+fn max_line_bytes(reader: &mut Reader<'_>) -> usize {
+    const NAME: &str = "LAMBDA_OTLP_MAX_LINE_BYTES";
+    let bytes = reader.bytes(NAME);
+    if !MAX_LINE_BYTES.contains(&bytes) {
+        reader.mistake(NAME, "outside 1 KiB to 250 KiB, the nearer end is used");
+    }
+    bytes.clamp(*MAX_LINE_BYTES.start(), *MAX_LINE_BYTES.end())
+}
+
+fn sampler(reader: &mut Reader<'_>) -> Option<Sampler> {
+    let ratio = Sampler::TraceIdRatioBased(reader.ratio("OTEL_TRACES_SAMPLER_ARG"));
+    let parent_based = |root: Sampler| Sampler::ParentBased(Box::new(root));
+    reader.choice_if_set(
+        "OTEL_TRACES_SAMPLER",
+        &[
+            ("always_on", Sampler::AlwaysOn),
+            ("always_off", Sampler::AlwaysOff),
+            ("traceidratio", ratio.clone()),
+            ("parentbased_always_on", parent_based(Sampler::AlwaysOn)),
+            ("parentbased_always_off", parent_based(Sampler::AlwaysOff)),
+            ("parentbased_traceidratio", parent_based(ratio)),
+        ],
+    )
+}
+
+/// Mistakes and warnings in one line.
+fn complaint(reader: Reader<'_>) -> String {
+    let mut parts: Vec<String> = reader.warnings().iter().map(ToString::to_string).collect();
+    parts.extend(reader.finish().iter().map(ToString::to_string));
+    parts.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_right() {
+        assert_eq!(TABLE.problems(), [""; 0]);
+        assert_eq!(Config::from_source(&[]).complaint, "", "each variable is read as its row says");
+    }
+
+    #[test]
+    fn all_mistakes_are_named_in_one_line_and_nothing_stops() {
+        let config = Config::from_source(&[
+            ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "many"),
+            ("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", "11"),
+            ("LAMBDA_OTLP_MAX_LINE_BYTES", "1MiB"),
+            ("LAMBDA_OTLP_MAX_LINE_BYTE", "60KiB"),
+            ("OTEL_TRACES_SAMPLER", "sometimes"),
+        ]);
+        assert_eq!(config.queue_size, None);
+        assert_eq!(config.compression_level, None);
+        assert_eq!(config.max_line_bytes, 250 * 1024);
+        expect_test::expect![[r#"LAMBDA_OTLP_MAX_LINE_BYTE: unknown; did you mean LAMBDA_OTLP_MAX_LINE_BYTES?; LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: "many" is not a whole number; OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: more than 9; LAMBDA_OTLP_MAX_LINE_BYTES: outside 1 KiB to 250 KiB, the nearer end is used; OTEL_TRACES_SAMPLER: "sometimes" is not `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`, `parentbased_always_off` or `parentbased_traceidratio`"#]]
+        .assert_eq(&config.complaint);
+    }
+
+    #[test]
+    fn the_queue_is_neither_empty_nor_endless() {
+        let check = |value: &str, expected, complaint: &str| {
+            let config = Config::from_source(&[("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", value)]);
+            assert_eq!(config.queue_size, expected);
+            assert!(config.complaint.ends_with(complaint), "{}", config.complaint);
+            assert_eq!(config.complaint.is_empty(), complaint.is_empty());
+        };
+        check("1", Some(1), "");
+        check("65536", Some(65_536), "");
+        check(
+            "0",
+            None,
+            "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: 0 would hold nothing; the default is used",
+        );
+        check(
+            "65537",
+            Some(65_536),
+            "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: more than 65,536, which is used",
+        );
+    }
+}

@@ -1,0 +1,137 @@
+//! The table of the variables that the exporter reads; the documents are made of it.
+
+use settings::{Kind, Table, Variable};
+
+/// The variables that the exporter reads.
+pub const TABLE: Table = Table::new(&[
+    &[
+        Variable {
+            name: "LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE",
+            default: Some("sync"),
+            kind: Kind::Choice(&["sync", "async", "finalize"]),
+            doc: "When telemetry is written: before the response, after it, or when the environment ends.",
+        },
+        Variable {
+            name: "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE",
+            default: Some("2048"),
+            kind: Kind::Count,
+            doc: "How many spans, and how many log records, wait in memory, from 1 to 65,536; a buffer that is full, or holds about 1 MiB, is written early.",
+        },
+        Variable {
+            name: "LAMBDA_TRACING_ENABLE_FMT_LAYER",
+            default: Some("false"),
+            kind: Kind::Switch,
+            doc: "Prints `tracing` events on stdout as well, filtered by `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`.",
+        },
+        Variable {
+            name: "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL",
+            default: Some("6"),
+            kind: Kind::Count,
+            doc: "gzip level of the lines, 0 (stored) to 9.",
+        },
+        Variable {
+            name: "OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE",
+            default: Some("stdout"),
+            kind: Kind::Choice(&["stdout", "pipe"]),
+            doc: "Where lines go: stdout, or the named pipe `/tmp/otlp-stdout-span-exporter.pipe`, with stdout where nobody reads it.",
+        },
+        Variable {
+            name: "OTLP_STDOUT_SPAN_EXPORTER_LOG_LEVEL",
+            default: None,
+            kind: Kind::Choice(&["debug", "info", "warn", "warning", "error"]),
+            doc: "Written as `level` in text log format; under the JSON format the configured level is written instead.",
+        },
+        Variable {
+            name: "LAMBDA_OTLP_MAX_LINE_BYTES",
+            default: Some("60KiB"),
+            kind: Kind::Bytes,
+            doc: "Longest line; a larger batch becomes several lines. From 1 KiB to 250 KiB.",
+        },
+    ],
+    &[
+        Variable {
+            name: "OTEL_SDK_DISABLED",
+            default: Some("false"),
+            kind: Kind::Switch,
+            doc: "Switches all telemetry off.",
+        },
+        Variable {
+            name: "OTEL_SERVICE_NAME",
+            default: None,
+            kind: Kind::Text,
+            doc: "`service.name`; else the function's name.",
+        },
+        Variable {
+            name: "OTEL_RESOURCE_ATTRIBUTES",
+            default: None,
+            kind: Kind::Text,
+            doc: "`key=value,…`, percent-encoded: added to the resource.",
+        },
+        Variable {
+            name: "OTEL_PROPAGATORS",
+            default: Some("tracecontext,baggage"),
+            kind: Kind::Text,
+            doc: "Where a parent is read and written: `tracecontext`, `baggage`, `xray`, `xray-lambda`, `none`.",
+        },
+        Variable {
+            name: "OTEL_TRACES_SAMPLER",
+            default: Some("parentbased_always_on"),
+            kind: Kind::Choice(&[
+                "always_on",
+                "always_off",
+                "traceidratio",
+                "parentbased_always_on",
+                "parentbased_always_off",
+                "parentbased_traceidratio",
+            ]),
+            doc: "Which traces are recorded.",
+        },
+        Variable {
+            name: "OTEL_TRACES_SAMPLER_ARG",
+            default: Some("1"),
+            kind: Kind::Ratio,
+            doc: "The share of traces that the `traceidratio` samplers record.",
+        },
+        Variable {
+            name: "OTEL_SEMCONV_STABILITY_OPT_IN",
+            default: None,
+            kind: Kind::Text,
+            doc: "`http/dup` writes the deprecated HTTP attribute names as well.",
+        },
+        Variable {
+            name: "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+            default: Some("delta"),
+            kind: Kind::Choice(&["cumulative", "delta", "lowmemory"]),
+            doc: "Temporality of sums and histograms. An environment is short-lived and counts alone, hence delta.",
+        },
+        Variable {
+            name: "RUST_LOG",
+            default: None,
+            kind: Kind::Text,
+            doc: "What the fmt layer prints: `level` or `target=level,…`. It never switches spans off.",
+        },
+    ],
+])
+.with_known_elsewhere(&[
+    "LAMBDA_OTLP_BACKEND",
+    "LAMBDA_OTLP_ENDPOINT",
+    "LAMBDA_OTLP_HEADERS",
+    "LAMBDA_OTLP_HOLD",
+    "LAMBDA_OTLP_INVOCATION_SPAN",
+    "LAMBDA_OTLP_LINE",
+    "LAMBDA_OTLP_LINE_SEQ",
+    "LAMBDA_OTLP_LOGS_FLUSH_INTERVAL",
+    "LAMBDA_OTLP_LOG_LEVEL",
+    "LAMBDA_OTLP_METRICS_FLUSH_INTERVAL",
+    "LAMBDA_OTLP_NAMES",
+    "LAMBDA_OTLP_OUTPUT",
+    "LAMBDA_OTLP_PROTOCOL",
+    "LAMBDA_OTLP_SECRET",
+    "LAMBDA_OTLP_SPAN_END",
+    "LAMBDA_OTLP_SPAN_MAPPING",
+    "LAMBDA_OTLP_STREAM",
+    "LAMBDA_OTLP_TELEMETRY_MAX_BYTES",
+    "LAMBDA_OTLP_TELEMETRY_MAX_ITEMS",
+    "LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS",
+    "LAMBDA_OTLP_TRACES_FLUSH_INTERVAL",
+]);

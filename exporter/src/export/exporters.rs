@@ -1,0 +1,200 @@
+//! The SDK's exporter traits for the three signals, thin over the [`LineExporter`].
+
+use super::line::LineExporter;
+use super::line_builder::LineExporterBuilder;
+use super::otlp::encoded_resource::EncodedResource;
+use super::otlp::{logs::logs, metrics::metrics, traces::traces};
+use crate::config::Config;
+use crate::config::log_level::LogLevel;
+use crate::output::Output;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogBatch, LogExporter};
+use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_sdk::metrics::data::ResourceMetrics;
+use opentelemetry_sdk::metrics::exporter::PushMetricExporter;
+use opentelemetry_sdk::trace::{SpanData, SpanExporter};
+use settings::Env;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::SignalKind;
+
+/// The builder of one exporter; what the environment says wins.
+macro_rules! builder {
+    ($builder:ident, $exporter:ident, $doc:literal) => {
+        #[doc = $doc]
+        ///
+        /// The environment wins over what is set here.
+        #[derive(Debug, Default)]
+        pub struct $builder {
+            line: LineExporterBuilder,
+        }
+
+        impl $builder {
+            /// gzip level, 0 (stored) to 9 (smallest); 6 if unset.
+            #[must_use]
+            pub fn compression_level(mut self, level: u8) -> Self {
+                self.line.compression_level = Some(level.into());
+                self
+            }
+
+            /// Writes `level` in text log format; ignored under Lambda's JSON format.
+            #[must_use]
+            pub fn level(mut self, level: LogLevel) -> Self {
+                self.line.level = Some(level);
+                self
+            }
+
+            /// Writes lines there and not to stdout.
+            #[must_use]
+            pub fn output(mut self, output: Arc<dyn Output>) -> Self {
+                self.line.output = Some(output);
+                self
+            }
+
+            /// Writes lines to the named pipe, with stdout where nobody reads it.
+            #[must_use]
+            pub fn pipe(mut self, pipe: bool) -> Self {
+                self.line.pipe = pipe;
+                self
+            }
+
+            /// Reads the environment and builds the exporter.
+            #[must_use]
+            pub fn build(self) -> $exporter {
+                let config = Config::from_source(&Env);
+                $exporter::over(self.line.build(&config), &config)
+            }
+        }
+
+        impl $exporter {
+            /// A builder with the defaults.
+            #[must_use]
+            pub fn builder() -> $builder {
+                $builder::default()
+            }
+        }
+
+        impl Default for $exporter {
+            fn default() -> Self {
+                Self::builder().build()
+            }
+        }
+    };
+}
+
+builder!(StdoutSpanExporterBuilder, StdoutSpanExporter, "Builds a [`StdoutSpanExporter`].");
+builder!(StdoutLogExporterBuilder, StdoutLogExporter, "Builds a [`StdoutLogExporter`].");
+builder!(StdoutMetricExporterBuilder, StdoutMetricExporter, "Builds a [`StdoutMetricExporter`].");
+
+/// Writes spans as OTLP lines.
+///
+/// ```
+/// use lambda_otlp_exporter::StdoutSpanExporter;
+/// use opentelemetry_sdk::trace::SdkTracerProvider;
+///
+/// let provider =
+///     SdkTracerProvider::builder().with_simple_exporter(StdoutSpanExporter::default()).build();
+/// ```
+#[derive(Debug)]
+pub struct StdoutSpanExporter {
+    line: LineExporter,
+    resource: EncodedResource,
+}
+
+impl StdoutSpanExporter {
+    pub(crate) fn over(line: LineExporter, _config: &Config) -> Self {
+        Self { line, resource: EncodedResource::default() }
+    }
+
+    pub(crate) fn export_now(&self, spans: &[SpanData]) -> OTelSdkResult {
+        self.line.encoded(SignalKind::Traces, &self.resource.service_name, spans.len(), || {
+            traces(&self.resource, spans)
+        })
+    }
+}
+
+impl SpanExporter for StdoutSpanExporter {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.export_now(&batch)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.resource = EncodedResource::new(resource);
+    }
+}
+
+/// Writes log records as OTLP lines.
+#[derive(Debug)]
+pub struct StdoutLogExporter {
+    line: LineExporter,
+    resource: EncodedResource,
+}
+
+impl StdoutLogExporter {
+    pub(crate) fn over(line: LineExporter, _config: &Config) -> Self {
+        Self { line, resource: EncodedResource::default() }
+    }
+
+    pub(crate) fn export_now(&self, batch: &LogBatch<'_>) -> OTelSdkResult {
+        let records = batch.iter().count();
+        self.line.encoded(SignalKind::Logs, &self.resource.service_name, records, || {
+            logs(&self.resource, batch.iter())
+        })
+    }
+}
+
+impl LogExporter for StdoutLogExporter {
+    async fn export(&self, batch: LogBatch<'_>) -> OTelSdkResult {
+        self.export_now(&batch)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.resource = EncodedResource::new(resource);
+    }
+}
+
+/// Writes metrics as OTLP lines; delta temporality unless
+/// `OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE` says otherwise.
+#[derive(Debug)]
+pub struct StdoutMetricExporter {
+    line: LineExporter,
+    temporality: Temporality,
+}
+
+impl StdoutMetricExporter {
+    pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
+        Self { line, temporality: config.temporality }
+    }
+
+    pub(crate) fn write_timeout(&self) -> Duration {
+        self.line.write_timeout()
+    }
+
+    pub(crate) fn export_now(&self, measured: &ResourceMetrics) -> OTelSdkResult {
+        // The resource comes with each batch.
+        let service_name = opentelemetry::Key::from_static_str(wire::resource::SERVICE_NAME);
+        let source = measured.resource().get(&service_name);
+        let source = source.as_ref().map(opentelemetry::Value::as_str).unwrap_or_default();
+        // How many points there are is known when they are encoded; at least one.
+        self.line.encoded(SignalKind::Metrics, &source, 1, || metrics(measured))
+    }
+}
+
+impl PushMetricExporter for StdoutMetricExporter {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        self.export_now(metrics)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.temporality
+    }
+}

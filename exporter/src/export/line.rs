@@ -1,0 +1,301 @@
+//! The one way out: an encoded request becomes OTLP lines on the output.
+
+use super::loss_counts::{Loss, LossCounts};
+use super::write_timeout::{Deadline, WriteTimeout};
+use crate::clock::unix_nanos;
+use crate::output::Output;
+use opentelemetry::Context;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use std::fmt;
+use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use wire::{Envelope, LineEncoder, LineLimits, Request, SignalKind, Written};
+
+/// What a line says beside its payload, and how it is compressed.
+#[derive(Debug, Clone)]
+pub(crate) struct LineSettings {
+    /// gzip level, 0 (stored) to 9.
+    pub(crate) compression_level: u32,
+    /// Longest line of more than one item, in bytes.
+    pub(crate) max_line_bytes: usize,
+    /// Written as `level`: under Lambda's JSON format the configured level, else the user's choice.
+    pub(crate) level: Option<String>,
+    /// Written as `timestamp`, under Lambda's JSON format only.
+    pub(crate) with_timestamp: bool,
+}
+
+/// Writes encoded requests as OTLP lines; the three exporters are thin over it.
+///
+/// Cheap to clone: clones share the encoder's buffers and counters.
+#[derive(Clone)]
+pub struct LineExporter {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    output: Arc<dyn Output>,
+    settings: LineSettings,
+    encoder: Mutex<Encoder>,
+    losses: Arc<LossCounts>,
+    write_timeout: WriteTimeout,
+}
+
+/// Kept between batches: allocating compression state anew costs more than compressing a small batch.
+struct Encoder {
+    line: LineEncoder,
+    lines: Vec<u8>,
+}
+
+/// Lines longer than this are rare; their buffer is given back.
+const KEPT_BUFFER_BYTES: usize = 256 * 1024;
+
+impl fmt::Debug for LineExporter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LineExporter").field("output", &self.shared.output).finish_non_exhaustive()
+    }
+}
+
+impl LineExporter {
+    pub(crate) fn new(
+        output: Arc<dyn Output>,
+        settings: LineSettings,
+        losses: Arc<LossCounts>,
+        deadline: Arc<Deadline>,
+    ) -> Self {
+        let encoder = Mutex::new(Encoder::new(&settings));
+        let write_timeout = WriteTimeout::new(deadline);
+        let shared = Shared { output, settings, encoder, losses, write_timeout };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Writes one encoded `Export…ServiceRequest` as one or more lines. A request without items writes nothing.
+    ///
+    /// `source` is the service name that the lines carry.
+    ///
+    /// # Errors
+    /// If the output refused the lines or an item fits into no line; what was lost is counted.
+    pub fn emit(&self, kind: SignalKind, source: &str, request: Vec<u8>) -> OTelSdkResult {
+        if request.is_empty() {
+            return Ok(());
+        }
+        let request = Request::trusted(kind, request);
+        self.contained(kind, request.items(), |shared| shared.write(kind, source, request))
+    }
+
+    /// Encodes and emits; a panic in the encoding is contained too, and costs `items`.
+    pub(crate) fn encoded(
+        &self,
+        kind: SignalKind,
+        source: &str,
+        items: usize,
+        encode: impl FnOnce() -> Vec<u8>,
+    ) -> OTelSdkResult {
+        match self.contained(kind, items, |_| Ok(encode())) {
+            Ok(request) => self.emit(kind, source, request),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// When the running invocation times out: no line is waited for longer.
+    pub(crate) fn deadline(&self) -> &Deadline {
+        self.shared.write_timeout.deadline()
+    }
+
+    /// How long to wait for another that writes.
+    pub(crate) fn write_timeout(&self) -> Duration {
+        self.shared.write_timeout.get()
+    }
+
+    pub(crate) fn losses(&self) -> &Arc<LossCounts> {
+        &self.shared.losses
+    }
+
+    /// Runs a part of the export so that a bug in it costs a batch and not the function; spans and events made
+    /// meanwhile are not recorded, or they would be exported next time, for ever.
+    fn contained<T>(
+        &self,
+        kind: SignalKind,
+        items: usize,
+        part: impl FnOnce(&Shared) -> Result<T, OTelSdkError>,
+    ) -> Result<T, OTelSdkError> {
+        let contained = catch_unwind(AssertUnwindSafe(|| {
+            let _suppressed = Context::enter_telemetry_suppressed_scope();
+            part(&self.shared)
+        }));
+        contained.unwrap_or_else(|_| {
+            self.shared.losses.lose(kind, Loss::Panicked, items);
+            Err(OTelSdkError::InternalFailure(format!("panic while exporting {kind}")))
+        })
+    }
+}
+
+impl Encoder {
+    fn new(settings: &LineSettings) -> Self {
+        let limits = LineLimits { max_bytes: settings.max_line_bytes, ..LineLimits::default() };
+        Self { line: LineEncoder::new(settings.compression_level, limits), lines: Vec::new() }
+    }
+}
+
+impl Shared {
+    /// The lines leave the encoder with their buffer: nothing of ours is locked while they are written, since whoever
+    /// holds stdout may be about to export as well.
+    fn encode(&self, envelope: &Envelope<'_>, request: Request) -> (Vec<u8>, Written) {
+        let mut encoder = self.encoder();
+        let Encoder { line, lines } = &mut *encoder;
+        lines.clear();
+        let written = line.encode(envelope, request, lines);
+        (std::mem::take(lines), written)
+    }
+
+    fn keep_buffer(&self, lines: Vec<u8>) {
+        if lines.capacity() <= KEPT_BUFFER_BYTES {
+            self.encoder().lines = lines;
+        }
+    }
+
+    fn encoder(&self) -> MutexGuard<'_, Encoder> {
+        self.encoder.lock().unwrap_or_else(|poisoned| {
+            // A panic may have left the compressor in the middle of a stream.
+            let mut encoder = PoisonError::into_inner(poisoned);
+            *encoder = Encoder::new(&self.settings);
+            self.encoder.clear_poison();
+            encoder
+        })
+    }
+
+    fn write(&self, kind: SignalKind, source: &str, request: Request) -> OTelSdkResult {
+        let deadline = self.write_timeout.deadline();
+        if deadline.is_too_close_for(request.bytes().len()) {
+            self.losses.lose(kind, Loss::DeadlineReached, request.items());
+            return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
+        }
+        let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(deadline.now()));
+        let envelope = Envelope {
+            source,
+            level: self.settings.level.as_deref(),
+            unix_nanos,
+            ..Envelope::default()
+        };
+        let (lines, written) = self.encode(&envelope, request);
+        self.losses.truncate(written.truncated_values);
+        self.losses.lose(kind, Loss::TooLarge, written.dropped_items);
+        let result = if lines.is_empty() {
+            Ok(())
+        } else {
+            self.output.write_lines(&lines, self.write_timeout.get())
+        };
+        let timed_out = |error: &io::Error| error.kind() == ErrorKind::TimedOut;
+        self.write_timeout.note(result.as_ref().is_err_and(timed_out));
+        self.keep_buffer(lines);
+        if let Err(error) = result {
+            self.losses.lose(kind, Loss::OutputFailed, written.items);
+            return Err(OTelSdkError::InternalFailure(format!("cannot write {kind}: {error}")));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::export::write_timeout::{LONGEST_TIMEOUT, STUCK_TIMEOUT};
+    use crate::output::in_memory::InMemoryOutput;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::UNIX_EPOCH;
+
+    fn exporter(output: Arc<dyn Output>) -> LineExporter {
+        let deadline = Deadline::new(Clock::new(|| UNIX_EPOCH));
+        LineExporter::new(output, settings(), Arc::default(), Arc::new(deadline))
+    }
+
+    fn settings() -> LineSettings {
+        LineSettings {
+            compression_level: 6,
+            max_line_bytes: 1024,
+            level: None,
+            with_timestamp: false,
+        }
+    }
+
+    /// resource_logs { scope_logs { log_records {} log_records {} } }
+    const TWO_RECORDS: [u8; 8] = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
+
+    /// Nobody reads for the first two lines; notes how patient the exporter is.
+    #[derive(Debug, Default)]
+    struct StuckAtFirst(Mutex<Vec<Duration>>);
+
+    impl Output for StuckAtFirst {
+        fn write_lines(&self, _lines: &[u8], timeout: Duration) -> io::Result<()> {
+            let mut timeouts = self.0.lock().unwrap();
+            timeouts.push(timeout);
+            if timeouts.len() <= 2 { Err(ErrorKind::TimedOut.into()) } else { Ok(()) }
+        }
+    }
+
+    #[test]
+    fn a_stuck_reader_is_waited_for_once() {
+        let output = Arc::new(StuckAtFirst::default());
+        let line = exporter(Arc::clone(&output) as _);
+        for _ in 0..4 {
+            drop(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()));
+        }
+        let [long, short] = [LONGEST_TIMEOUT, STUCK_TIMEOUT];
+        assert_eq!(*output.0.lock().unwrap(), [long, short, short, long]);
+        assert_eq!(line.losses().lost(SignalKind::Logs, Loss::OutputFailed), 4);
+    }
+
+    /// Exports while it writes, as a thread of the function that holds stdout may.
+    #[derive(Debug, Default)]
+    struct Exports(std::sync::OnceLock<LineExporter>, AtomicBool);
+
+    impl Output for Exports {
+        fn write_lines(&self, _lines: &[u8], _timeout: Duration) -> io::Result<()> {
+            self.1
+                .store(self.0.get().unwrap().shared.encoder.try_lock().is_ok(), Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn nothing_is_locked_while_lines_are_written() {
+        let output = Arc::new(Exports::default());
+        let line = exporter(Arc::clone(&output) as _);
+        output.0.set(line.clone()).unwrap();
+        line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).unwrap();
+        assert!(output.1.load(Ordering::Relaxed));
+    }
+
+    #[derive(Debug)]
+    struct Panics;
+
+    impl Output for Panics {
+        fn write_lines(&self, _lines: &[u8], _timeout: Duration) -> io::Result<()> {
+            panic!("output")
+        }
+    }
+
+    #[test]
+    fn a_panic_costs_a_batch_which_is_counted_and_the_next_batch_is_tried() {
+        let line = exporter(Arc::new(Panics));
+        for batches in 1..=2 {
+            assert!(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).is_err());
+            assert_eq!(line.losses().lost(SignalKind::Logs, Loss::Panicked), 2 * batches);
+        }
+        let encoding = line.encoded(SignalKind::Traces, "orders", 3, || panic!("encoding"));
+        assert!(encoding.is_err());
+        assert_eq!(line.losses().lost(SignalKind::Traces, Loss::Panicked), 3);
+    }
+
+    #[test]
+    fn right_before_the_deadline_lines_are_counted_and_not_written() {
+        let output = Arc::new(InMemoryOutput::default());
+        let line = exporter(Arc::clone(&output) as _);
+        line.deadline().set(UNIX_EPOCH + Duration::from_millis(5));
+        assert!(line.emit(SignalKind::Logs, "orders", TWO_RECORDS.to_vec()).is_err());
+        assert_eq!(output.take_lines(), [""; 0]);
+        assert_eq!(line.losses().lost(SignalKind::Logs, Loss::DeadlineReached), 2);
+    }
+}

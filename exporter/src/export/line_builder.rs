@@ -1,0 +1,57 @@
+//! Builds a [`LineExporter`] out of what code and environment say.
+
+use super::line::{LineExporter, LineSettings};
+use super::write_timeout::Deadline;
+use crate::config::log_level::LogLevel;
+use crate::config::{Config, DEFAULT_COMPRESSION_LEVEL};
+use crate::output::named_pipe::NamedPipe;
+use crate::output::stdout::Stdout;
+use crate::output::{Output, stderr};
+use std::sync::Arc;
+
+/// What the exporters' builders share; the environment wins over what code says.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct LineExporterBuilder {
+    pub(crate) compression_level: Option<u32>,
+    pub(crate) level: Option<LogLevel>,
+    pub(crate) output: Option<Arc<dyn Output>>,
+    pub(crate) pipe: bool,
+    /// That of the process if unset.
+    pub(crate) deadline: Option<Arc<Deadline>>,
+}
+
+impl LineExporterBuilder {
+    pub(crate) fn build(self, config: &Config) -> LineExporter {
+        let level = match (&config.lambda.json_log_level, config.level) {
+            (Some(configured), chosen) => {
+                if chosen.is_some() || self.level.is_some() {
+                    stderr::warn(
+                        "the log level of lines is ignored under the JSON log format: another level than the configured \
+                         one would get the lines dropped",
+                    );
+                }
+                Some(configured.clone())
+            }
+            (None, chosen) => chosen.or(self.level).map(|level| level.as_str().to_owned()),
+        };
+        let settings = LineSettings {
+            compression_level: config
+                .compression_level
+                .or(self.compression_level)
+                .unwrap_or(DEFAULT_COMPRESSION_LEVEL)
+                .min(9),
+            max_line_bytes: config.max_line_bytes,
+            level,
+            with_timestamp: config.lambda.json_log_level.is_some(),
+        };
+        let output = self.output.unwrap_or_else(|| {
+            if config.pipe.unwrap_or(self.pipe) {
+                Arc::new(NamedPipe::default())
+            } else {
+                Arc::new(Stdout)
+            }
+        });
+        let deadline = self.deadline.unwrap_or_else(Deadline::of_process);
+        LineExporter::new(output, settings, Arc::default(), deadline)
+    }
+}

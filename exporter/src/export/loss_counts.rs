@@ -1,0 +1,102 @@
+//! Counts what the exporter could not deliver whole, and says so once an environment.
+
+use crate::output::stderr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use wire::SignalKind;
+
+/// Counts items that could not be written, by `signal` and `error.type`. Absent while nothing is lost.
+pub(crate) const LOST_METRIC: &str = "lambda_otlp.exporter.lost";
+/// Counts attribute values that were shortened to fit a line. Absent while none is.
+pub(crate) const TRUNCATED_METRIC: &str = "lambda_otlp.exporter.truncated_values";
+
+/// Why an item (span, log record, data point) was not written, or not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// The buffer was full and could not be written early.
+    BufferFull,
+    /// The output refused the line.
+    OutputFailed,
+    /// Larger than the largest line even with shortened values.
+    TooLarge,
+    /// The exporter itself panicked.
+    Panicked,
+    /// The invocation was about to time out.
+    DeadlineReached,
+}
+
+impl Loss {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::BufferFull,
+        Self::OutputFailed,
+        Self::TooLarge,
+        Self::Panicked,
+        Self::DeadlineReached,
+    ];
+
+    /// The value of `error.type` on the metric.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::BufferFull => "buffer_full",
+            Self::OutputFailed => "output_failed",
+            Self::TooLarge => "too_large",
+            Self::Panicked => "panicked",
+            Self::DeadlineReached => "deadline_reached",
+        }
+    }
+
+    const fn index(self) -> usize {
+        match self {
+            Self::BufferFull => 0,
+            Self::OutputFailed => 1,
+            Self::TooLarge => 2,
+            Self::Panicked => 3,
+            Self::DeadlineReached => 4,
+        }
+    }
+}
+
+/// Counters since the environment started, shared by all parts of one exporter.
+#[derive(Debug, Default)]
+pub(crate) struct LossCounts {
+    /// By signal, then by [`Loss`].
+    lost: [[AtomicU64; Loss::ALL.len()]; 3],
+    truncated_values: AtomicU64,
+    warned: AtomicBool,
+}
+
+impl LossCounts {
+    /// Counts lost items; the first time, one line on stderr says so.
+    pub(crate) fn lose(&self, kind: SignalKind, loss: Loss, items: usize) {
+        if items == 0 {
+            return;
+        }
+        if let Some(counter) = self.counter(kind, loss) {
+            counter.fetch_add(items as u64, Ordering::Relaxed);
+        }
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            stderr::warn(&format!(
+                "{items} {}(s) lost: {}; further losses are counted in the metric {}",
+                kind.item(),
+                loss.as_str(),
+                LOST_METRIC,
+            ));
+        }
+    }
+
+    pub(crate) fn truncate(&self, values: usize) {
+        self.truncated_values.fetch_add(values as u64, Ordering::Relaxed);
+    }
+
+    pub(crate) fn lost(&self, kind: SignalKind, loss: Loss) -> u64 {
+        self.counter(kind, loss).map_or(0, |counter| counter.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn truncated_values(&self) -> u64 {
+        self.truncated_values.load(Ordering::Relaxed)
+    }
+
+    fn counter(&self, kind: SignalKind, loss: Loss) -> Option<&AtomicU64> {
+        let signal = SignalKind::ALL.iter().position(|own| *own == kind)?;
+        self.lost.get(signal)?.get(loss.index())
+    }
+}

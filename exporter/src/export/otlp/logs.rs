@@ -1,0 +1,72 @@
+//! Log records to `ExportLogsServiceRequest`.
+
+use super::encoded_resource::EncodedResource;
+use super::values::{any_value, scope};
+use crate::clock::unix_nanos;
+use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::logs::SdkLogRecord;
+use wire::proto::Writer;
+
+/// The request of these records; empty where there are none.
+///
+/// A record's target, which `tracing` events have, is the name of its scope.
+pub(crate) fn logs<'a>(
+    resource: &EncodedResource,
+    records: impl Iterator<Item = (&'a SdkLogRecord, &'a InstrumentationScope)>,
+) -> Vec<u8> {
+    let records: Vec<_> = records.collect();
+    let mut request = Vec::with_capacity(256 * records.len());
+    if records.is_empty() {
+        return request;
+    }
+    let mut scopes: Vec<(&InstrumentationScope, &str)> = Vec::new();
+    for (record, scope) in &records {
+        let key = (*scope, scope_name(record, scope));
+        if !scopes.contains(&key) {
+            scopes.push(key);
+        }
+    }
+    Writer::new(&mut request).message(1, |writer| {
+        resource.write(writer, |writer| {
+            for (own, name) in scopes {
+                writer.message(2, |writer| {
+                    scope(writer, own, Some(name));
+                    for (record, scope) in &records {
+                        if (*scope, scope_name(record, scope)) == (own, name) {
+                            writer.message(2, |writer| log_record(writer, record));
+                        }
+                    }
+                    writer.string(3, own.schema_url().unwrap_or_default());
+                });
+            }
+        });
+    });
+    request
+}
+
+fn scope_name<'a>(record: &'a SdkLogRecord, scope: &'a InstrumentationScope) -> &'a str {
+    record.target().map_or_else(|| scope.name(), |target| target.as_ref())
+}
+
+fn log_record(writer: &mut Writer<'_>, record: &SdkLogRecord) {
+    writer.fixed64(1, record.timestamp().map_or(0, unix_nanos));
+    // The SDK numbers severities as OTLP does: TRACE is 1, FATAL4 is 24.
+    writer.varint(2, record.severity_number().map_or(0, |severity| severity as u64));
+    writer.string(3, record.severity_text().unwrap_or_default());
+    if let Some(body) = record.body() {
+        writer.message(5, |writer| any_value(writer, body));
+    }
+    for (key, value) in record.attributes_iter() {
+        writer.message(6, |writer| {
+            writer.string(1, key.as_str());
+            writer.message(2, |writer| any_value(writer, value));
+        });
+    }
+    if let Some(context) = record.trace_context() {
+        writer.fixed32(8, context.trace_flags.map_or(0, |flags| u32::from(flags.to_u8())));
+        writer.bytes(9, &context.trace_id.to_bytes());
+        writer.bytes(10, &context.span_id.to_bytes());
+    }
+    writer.fixed64(11, record.observed_timestamp().map_or(0, unix_nanos));
+    writer.string(12, record.event_name().unwrap_or_default());
+}

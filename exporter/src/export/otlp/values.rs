@@ -1,0 +1,103 @@
+//! What the three signals share: scopes, attributes and values.
+
+use opentelemetry::logs::AnyValue;
+use opentelemetry::{Array, InstrumentationScope, KeyValue, StringValue, Value};
+use opentelemetry_sdk::Resource;
+use wire::proto::Writer;
+
+pub(crate) fn resource_attributes(writer: &mut Writer<'_>, resource: &Resource) {
+    let mut attributes: Vec<_> = resource.iter().collect();
+    attributes.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
+    for (key, value) in attributes {
+        key_value(writer, 1, key.as_str(), value);
+    }
+}
+
+/// Field 1 of `ScopeSpans`, `ScopeLogs` and `ScopeMetrics`; `name` replaces the scope's own where it is given.
+pub(crate) fn scope(writer: &mut Writer<'_>, scope: &InstrumentationScope, name: Option<&str>) {
+    writer.message(1, |writer| {
+        writer.string(1, name.unwrap_or_else(|| scope.name()));
+        writer.string(2, scope.version().unwrap_or_default());
+        attributes(writer, 3, scope.attributes());
+    });
+}
+
+pub(crate) fn attributes<'a>(
+    writer: &mut Writer<'_>,
+    field: u32,
+    attributes: impl IntoIterator<Item = &'a KeyValue>,
+) {
+    for KeyValue { key, value, .. } in attributes {
+        key_value(writer, field, key.as_str(), value);
+    }
+}
+
+fn key_value(writer: &mut Writer<'_>, field: u32, key: &str, value: &Value) {
+    writer.message(field, |writer| {
+        writer.string(1, key);
+        writer.message(2, |writer| self::value(writer, value));
+    });
+}
+
+/// The content of an `AnyValue`.
+fn value(writer: &mut Writer<'_>, value: &Value) {
+    match value {
+        Value::Bool(value) => boolean(writer, *value),
+        Value::I64(value) => integer(writer, *value),
+        Value::F64(value) => writer.always_double(4, *value),
+        Value::String(value) => writer.always_string(1, value.as_str()),
+        Value::Array(array) => writer.message(5, |writer| array_values(writer, array)),
+        // The enum may grow; its text is better than nothing.
+        other => writer.always_string(1, &other.as_str()),
+    }
+}
+
+fn array_values(writer: &mut Writer<'_>, array: &Array) {
+    fn each<T>(writer: &mut Writer<'_>, values: &[T], write: impl Fn(&mut Writer<'_>, &T)) {
+        for value in values {
+            writer.message(1, |writer| write(writer, value));
+        }
+    }
+    match array {
+        Array::Bool(values) => each(writer, values, |writer, value| boolean(writer, *value)),
+        Array::I64(values) => each(writer, values, |writer, value| integer(writer, *value)),
+        Array::F64(values) => each(writer, values, |writer, value| writer.always_double(4, *value)),
+        Array::String(values) => each(writer, values, |writer, value: &StringValue| {
+            writer.always_string(1, value.as_str());
+        }),
+        other => writer.message(1, |writer| writer.always_string(1, &other.to_string())),
+    }
+}
+
+/// The content of an `AnyValue`, for log records: these have bytes, lists and maps too.
+pub(crate) fn any_value(writer: &mut Writer<'_>, value: &AnyValue) {
+    match value {
+        AnyValue::Int(value) => integer(writer, *value),
+        AnyValue::Double(value) => writer.always_double(4, *value),
+        AnyValue::String(value) => writer.always_string(1, value.as_str()),
+        AnyValue::Boolean(value) => boolean(writer, *value),
+        AnyValue::Bytes(value) => writer.always_bytes(7, value),
+        AnyValue::ListAny(values) => writer.message(5, |writer| {
+            for value in values.iter() {
+                writer.message(1, |writer| any_value(writer, value));
+            }
+        }),
+        AnyValue::Map(map) => writer.message(6, |writer| {
+            for (key, value) in map.iter() {
+                writer.message(1, |writer| {
+                    writer.string(1, key.as_str());
+                    writer.message(2, |writer| any_value(writer, value));
+                });
+            }
+        }),
+        other => writer.always_string(1, &format!("{other:?}")),
+    }
+}
+
+fn boolean(writer: &mut Writer<'_>, value: bool) {
+    writer.always_varint(2, u64::from(value));
+}
+
+fn integer(writer: &mut Writer<'_>, value: i64) {
+    writer.always_varint(3, value.cast_unsigned());
+}

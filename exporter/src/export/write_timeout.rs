@@ -1,0 +1,154 @@
+//! How long an export may take: what the running invocation has left decides.
+
+use crate::clock::{Clock, unix_nanos};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
+use std::time::{Duration, SystemTime};
+
+/// The longest wait for whoever reads our lines.
+pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
+/// The longest wait after one that was in vain: a stuck reader must not cost each invocation a second.
+pub(crate) const STUCK_TIMEOUT: Duration = Duration::from_millis(5);
+
+/// When the running invocation times out.
+#[derive(Debug)]
+pub(crate) struct Deadline {
+    clock: Clock,
+    /// Unix nanoseconds; 0 where no invocation runs.
+    at: AtomicU64,
+}
+
+/// The process runs invocations one after the other, and exporters that the application has made wait for them too.
+static OF_PROCESS: LazyLock<Arc<Deadline>> =
+    LazyLock::new(|| Arc::new(Deadline::new(Clock::system())));
+
+impl Deadline {
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { clock, at: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn of_process() -> Arc<Self> {
+        Arc::clone(&OF_PROCESS)
+    }
+
+    pub(crate) fn now(&self) -> SystemTime {
+        self.clock.now()
+    }
+
+    /// An invocation starts that times out then. A deadline that is over already says nothing.
+    pub(crate) fn set(&self, deadline: SystemTime) {
+        let is_ahead = deadline > self.now();
+        self.at.store(if is_ahead { unix_nanos(deadline) } else { 0 }, Ordering::Relaxed);
+    }
+
+    /// The invocation with this deadline is over; another that runs meanwhile keeps its own.
+    pub(crate) fn clear(&self, deadline: SystemTime) {
+        let own = unix_nanos(deadline);
+        // Else it is another's, or was none.
+        self.at.compare_exchange(own, 0, Ordering::Relaxed, Ordering::Relaxed).ok();
+    }
+
+    /// `None` where no invocation runs.
+    fn time_left(&self) -> Option<Duration> {
+        let at = self.at.load(Ordering::Relaxed);
+        (at != 0).then(|| Duration::from_nanos(at.saturating_sub(unix_nanos(self.now()))))
+    }
+
+    /// Too little is left to compress this much and return the response.
+    pub(crate) fn is_too_close_for(&self, bytes: usize) -> bool {
+        /// For the response, and for the runtime to send it.
+        const RESERVE: Duration = Duration::from_millis(10);
+        /// What compressing takes where a byte is compressed several times, to cut lines.
+        const NANOS_A_BYTE: u64 = 50;
+        let work = Duration::from_nanos(NANOS_A_BYTE.saturating_mul(bytes as u64));
+        self.time_left().is_some_and(|left| left <= RESERVE.saturating_add(work))
+    }
+}
+
+/// How long to wait for one output or exporter.
+#[derive(Debug)]
+pub(crate) struct WriteTimeout {
+    deadline: Arc<Deadline>,
+    /// The last wait was in vain.
+    is_stuck: AtomicBool,
+}
+
+impl WriteTimeout {
+    pub(crate) fn new(deadline: Arc<Deadline>) -> Self {
+        Self { deadline, is_stuck: AtomicBool::new(false) }
+    }
+
+    pub(crate) fn deadline(&self) -> &Deadline {
+        &self.deadline
+    }
+
+    /// Half of what the invocation has left, at most a second, and little after a wait in vain.
+    pub(crate) fn get(&self) -> Duration {
+        let is_stuck = self.is_stuck.load(Ordering::Relaxed);
+        let longest = if is_stuck { STUCK_TIMEOUT } else { LONGEST_TIMEOUT };
+        self.deadline.time_left().map_or(longest, |left| longest.min(left / 2))
+    }
+
+    pub(crate) fn note(&self, was_in_vain: bool) {
+        self.is_stuck.store(was_in_vain, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    fn at(millis: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(millis)
+    }
+
+    /// A deadline that was set at the start, and the time now.
+    fn deadline(deadline_ms: u64, now_ms: u64) -> Deadline {
+        let time = Arc::new(AtomicU64::new(1));
+        let clock = Arc::clone(&time);
+        let deadline = Deadline::new(Clock::new(move || at(clock.load(Ordering::Relaxed))));
+        deadline.set(at(deadline_ms));
+        time.store(now_ms, Ordering::Relaxed);
+        deadline
+    }
+
+    #[test]
+    fn the_patience_is_half_of_the_time_left_and_at_most_a_second() {
+        let check = |deadline_ms, expected_ms| {
+            let write_timeout = WriteTimeout::new(Arc::new(deadline(deadline_ms, 1_000_000)));
+            assert_eq!(write_timeout.get(), Duration::from_millis(expected_ms), "{deadline_ms}");
+        };
+        check(0, 1000);
+        check(1_900_000, 1000);
+        check(1_001_000, 500);
+        check(1_000_100, 50);
+        check(1_000_000, 0);
+        check(999_999, 0);
+    }
+
+    #[test]
+    fn shortly_before_the_deadline_large_batches_are_given_up_first() {
+        let check = |left_ms: u64, bytes, expected| {
+            let deadline = deadline(1_000_000 + left_ms, 1_000_000);
+            assert_eq!(deadline.is_too_close_for(bytes), expected, "{left_ms} ms, {bytes} bytes");
+        };
+        check(100, 0, false);
+        check(100, 1 << 20, false);
+        check(50, 1 << 20, true);
+        check(50, 1 << 10, false);
+        check(10, 0, true);
+        check(0, 0, true);
+    }
+
+    #[test]
+    fn a_deadline_counts_while_its_invocation_runs() {
+        let deadline = deadline(2000, 1000);
+        deadline.clear(at(3000));
+        assert_eq!(deadline.time_left(), Some(Duration::from_secs(1)), "another's");
+        deadline.clear(at(2000));
+        assert_eq!(deadline.time_left(), None);
+        deadline.set(at(999));
+        assert_eq!(deadline.time_left(), None, "over before it began");
+    }
+}

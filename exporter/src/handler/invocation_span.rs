@@ -1,0 +1,140 @@
+//! The span of one invocation: it ends whatever happens.
+
+use super::new_span::{NewSpan, SpanOptions};
+use super::outcome::HandlerOutcome;
+use super::trigger::span_attributes::SpanAttributes;
+use crate::processor::end_attributes::ending;
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::deadline_watch::Armed;
+use opentelemetry::trace::{Status, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, Value};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
+
+/// The span of a running invocation. Dropped before it is finished, it ends as an error: no way out leaves the span open or the
+/// telemetry unwritten.
+pub(super) struct InvocationSpan {
+    completion: TelemetryCompletionHandler,
+    context: Context,
+    span: tracing::Span,
+    watched: Option<Armed>,
+    deadline: SystemTime,
+    is_finished: bool,
+}
+
+impl InvocationSpan {
+    /// Starts the span; `None` if a bug of ours panicked, since the handler must run all the same.
+    pub(super) fn start(
+        completion: &TelemetryCompletionHandler,
+        lambda: &lambda_runtime::Context,
+        options: &SpanOptions,
+        extracted: SpanAttributes,
+    ) -> Option<Self> {
+        let started = AssertUnwindSafe(|| {
+            let new_span = NewSpan::of(completion, lambda, options, extracted);
+            let (context, span) = new_span.start(completion);
+            let root = context.span().span_context().clone();
+            completion.telemetry.facts.root_record.leave(&lambda.request_id, &root);
+            let deadline = lambda.deadline();
+            let watched = completion.watch(deadline);
+            let completion = completion.clone();
+            Self { completion, context, span, watched, deadline, is_finished: false }
+        });
+        catch_unwind(started).ok()
+    }
+
+    /// The context in which the handler runs.
+    pub(super) fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The span as `tracing` knows it; disabled where no subscriber of ours is installed.
+    pub(super) fn span(&self) -> &tracing::Span {
+        &self.span
+    }
+
+    /// Ends the span and writes the telemetry.
+    pub(super) fn finish(mut self, outcome: HandlerOutcome) {
+        self.end(outcome);
+    }
+
+    fn end(&mut self, outcome: HandlerOutcome) {
+        if std::mem::replace(&mut self.is_finished, true) {
+            return;
+        }
+        // The telemetry is written even if what describes the end panics.
+        let described = AssertUnwindSafe(|| self.describe(outcome));
+        let keys = catch_unwind(described).unwrap_or_default();
+        let span = self.context.span();
+        let id = span.span_context().span_id();
+        drop(catch_unwind(AssertUnwindSafe(|| ending(id, keys, || span.end()))));
+        drop(self.watched.take());
+        self.completion.complete();
+        self.completion.forget(self.deadline);
+    }
+
+    /// Says how the invocation ended; returns the keys of the attributes for that.
+    fn describe(&self, outcome: HandlerOutcome) -> Vec<&'static str> {
+        let span = self.context.span();
+        let mut keys = Vec::new();
+        if !span.is_recording() {
+            return keys;
+        }
+        let mut set = |key: &'static str, value: Value| {
+            keys.push(key);
+            span.set_attribute(KeyValue::new(key, value));
+        };
+        let exception = |error_type: &str, message: &str| {
+            let attributes = vec![
+                KeyValue::new("exception.type", error_type.to_owned()),
+                KeyValue::new("exception.message", message.to_owned()),
+            ];
+            span.add_event("exception", attributes);
+            span.set_status(Status::error(message.to_owned()));
+        };
+        match outcome {
+            // A success leaves the status unset, or it would overrule an error that the handler has set.
+            HandlerOutcome::Response { status_code: None } => {}
+            HandlerOutcome::Response { status_code: Some(code) } => {
+                let value = i64::from(code);
+                set("http.response.status_code", value.into());
+                if self.completion.telemetry.facts.duplicate_http_names {
+                    set("http.status_code", value.into());
+                }
+                // "HTTP spans", Status: of a server, 4xx is no error.
+                if code >= 500 {
+                    set("error.type", code.to_string().into());
+                    span.set_status(Status::error(""));
+                }
+            }
+            HandlerOutcome::Error { error_type, message } => {
+                exception(&error_type, &message);
+                set("error.type", error_type.into());
+            }
+            HandlerOutcome::Panic { message } => {
+                exception("panic", &message);
+                set("error.type", "panic".into());
+            }
+            HandlerOutcome::Cancelled => {
+                set("error.type", "cancelled".into());
+                span.set_status(Status::error(
+                    "the handler's future was dropped before it was ready",
+                ));
+            }
+        }
+        keys
+    }
+}
+
+impl Drop for InvocationSpan {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Whoever drops us unwinds from a panic that is not the handler's.
+            self.end(HandlerOutcome::Panic {
+                message: "the invocation's task panicked".to_owned(),
+            });
+        } else {
+            self.end(HandlerOutcome::Cancelled);
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What the span of an invocation starts with: name, kind, attributes, parent and trace id.
+
+use super::deprecated_names::deprecated_names;
+use super::function_attributes::function_attributes;
+use super::trigger::span_attributes::{SpanAttributes, TriggerType};
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::id_generator::with_trace_id;
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, Tracer as _};
+use opentelemetry::{Context, KeyValue};
+use std::borrow::Cow;
+use std::sync::atomic::Ordering;
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+use wire::ids::{XRayHeader, to_hex, trace_id_from_request_id};
+use wire::resource as names;
+
+/// What the handler's author says about the span.
+#[derive(Debug, Clone)]
+pub(super) struct SpanOptions {
+    /// The name where the event gives none.
+    pub(super) default_name: Cow<'static, str>,
+    /// The name, whatever the event says.
+    pub(super) name: Option<Cow<'static, str>>,
+    pub(super) kind: Option<SpanKind>,
+    pub(super) attributes: Vec<KeyValue>,
+}
+
+/// All that is known when the span starts.
+pub(super) struct NewSpan {
+    name: Cow<'static, str>,
+    kind: SpanKind,
+    attributes: Vec<KeyValue>,
+    links: Vec<Link>,
+    parent: Context,
+    /// The trace id where there is no parent.
+    trace_id: Option<TraceId>,
+    request_id: String,
+}
+
+impl NewSpan {
+    pub(super) fn of(
+        completion: &TelemetryCompletionHandler,
+        lambda: &lambda_runtime::Context,
+        options: &SpanOptions,
+        extracted: SpanAttributes,
+    ) -> Self {
+        let telemetry = &completion.telemetry;
+        let ambient = lambda.xray_trace_id.as_deref();
+        let parent = telemetry.propagation.parent(extracted.carrier.as_ref(), ambient);
+        let xray = ambient.map(XRayHeader::parse).unwrap_or_default();
+        let name = options
+            .name
+            .clone()
+            .or(extracted.span_name.map(Cow::Owned))
+            .unwrap_or_else(|| options.default_name.clone());
+
+        let mut attributes =
+            function_attributes(lambda, telemetry.facts.function_version.as_deref());
+        attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));
+        attributes.push(KeyValue::new("faas.coldstart", telemetry.facts.take_cold_start()));
+        let parent_span = parent.span().span_context().span_id();
+        if let Some(id) = xray.parent_id.filter(|id| *id != parent_span.to_bytes()) {
+            attributes.push(KeyValue::new("aws.xray.parent_id", to_hex(&id)));
+        }
+        let has_parent = parent.span().span_context().is_valid();
+        attributes.extend(extracted.attributes);
+        attributes.extend_from_slice(&options.attributes);
+        if telemetry.facts.duplicate_http_names && extracted.trigger == TriggerType::Http {
+            attributes.extend(deprecated_names(&attributes));
+        }
+        Self {
+            name,
+            kind: options.kind.clone().or(extracted.kind).unwrap_or(SpanKind::Server),
+            attributes,
+            links: extracted.links,
+            parent,
+            // With a parent nobody would take it but a span that a processor starts meanwhile.
+            trace_id: if has_parent {
+                None
+            } else {
+                invocation_trace_id(&xray, &lambda.request_id)
+            },
+            request_id: lambda.request_id.clone(),
+        }
+    }
+
+    /// As a `tracing` span where a subscriber has our layer, so that `Span::current()` in the handler is this span;
+    /// else, or where a filter of the application's disables it, directly.
+    pub(super) fn start(
+        mut self,
+        completion: &TelemetryCompletionHandler,
+    ) -> (Context, tracing::Span) {
+        let telemetry = &completion.telemetry;
+        if telemetry.has_layer.load(Ordering::Relaxed) {
+            let span = self.tracing_span();
+            let context = with_trace_id(self.trace_id, || span.context());
+            if context.span().span_context().is_valid() {
+                return (context, span);
+            }
+        }
+        self.attributes.push(KeyValue::new(names::FAAS_INVOCATION_ID, self.request_id));
+        let builder = telemetry
+            .tracer
+            .span_builder(self.name)
+            .with_kind(self.kind)
+            .with_attributes(self.attributes)
+            .with_links(self.links);
+        let span = with_trace_id(self.trace_id, || {
+            telemetry.tracer.build_with_context(builder, &self.parent)
+        });
+        (self.parent.with_span(span), tracing::Span::none())
+    }
+
+    fn tracing_span(&self) -> tracing::Span {
+        let kind = match self.kind {
+            SpanKind::Client => "client",
+            SpanKind::Server => "server",
+            SpanKind::Producer => "producer",
+            SpanKind::Consumer => "consumer",
+            SpanKind::Internal => "internal",
+        };
+        let span = tracing::info_span!(
+            parent: None,
+            "invocation",
+            faas.invocation_id = self.request_id,
+            otel.name = self.name.as_ref(),
+            otel.kind = kind,
+        );
+        // It cannot have started before, and without our layer `context` finds nothing either.
+        drop(span.set_parent(self.parent.clone()));
+        for attribute in &self.attributes {
+            span.set_attribute(attribute.key.clone(), attribute.value.clone());
+        }
+        for link in &self.links {
+            span.add_link_with_attributes(link.span_context.clone(), link.attributes.clone());
+        }
+        span
+    }
+}
+
+/// The trace id that the platform's own spans have: the X-Ray root, else one made of the request id.
+fn invocation_trace_id(xray: &XRayHeader, request_id: &str) -> Option<TraceId> {
+    let from_request_id = || (!request_id.is_empty()).then(|| trace_id_from_request_id(request_id));
+    xray.trace_id.or_else(from_request_id).map(TraceId::from_bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trace_id_is_the_one_that_the_platform_derives() {
+        let request_id = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+        let header = "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=0";
+        let check = |header: &str, request_id, expected: Option<[u8; 16]>| {
+            let trace_id = invocation_trace_id(&XRayHeader::parse(header), request_id);
+            assert_eq!(trace_id.map(TraceId::to_bytes), expected);
+        };
+        check(header, request_id, XRayHeader::parse(header).trace_id);
+        check("", request_id, Some(trace_id_from_request_id(request_id)));
+        check("", "", None);
+    }
+}

@@ -1,0 +1,100 @@
+//! How the handler of an invocation ended.
+
+use super::response_status;
+use serde::Serialize;
+use std::any::Any;
+use std::fmt::{Debug, Display};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// How the handler ended.
+pub(super) enum HandlerOutcome {
+    /// With a response, which may be one of HTTP.
+    Response { status_code: Option<u16> },
+    /// With an error of the handler.
+    Error { error_type: String, message: String },
+    /// With a panic of the handler.
+    Panic { message: String },
+    /// Its future was dropped before it was ready.
+    Cancelled,
+}
+
+impl HandlerOutcome {
+    pub(super) fn of_result<R: Serialize, E: Display + Debug + 'static>(
+        result: &Result<R, E>,
+    ) -> Self {
+        // Both call code of the function's author.
+        let contained = catch_unwind(AssertUnwindSafe(|| match result {
+            Ok(response) => Self::Response { status_code: response_status::status_code(response) },
+            Err(error) => Self::Error { error_type: error_type(error), message: error.to_string() },
+        }));
+        contained.unwrap_or_else(|_| match result {
+            Ok(_) => Self::Response { status_code: None },
+            Err(_) => Self::Error { error_type: OTHER.to_owned(), message: String::new() },
+        })
+    }
+
+    pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Self {
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let message = text
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "the panic has no message".to_owned());
+        Self::Panic { message }
+    }
+}
+
+/// The fallback of `error.type` (semantic conventions, `docs/general/recording-errors.md`).
+const OTHER: &str = "_OTHER";
+
+/// The name of the error's type. Behind `Box<dyn Error>`, which hides it, the name with which the derived `Debug`
+/// begins.
+fn error_type<E: Debug + 'static>(error: &E) -> String {
+    let name = std::any::type_name::<E>();
+    if !name.contains("dyn ") {
+        return name.to_owned();
+    }
+    let debug = format!("{error:?}");
+    let end = debug.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(debug.len());
+    let (name, rest) = debug.split_at_checked(end).unwrap_or_default();
+    let is_name = name.starts_with(|c: char| c.is_ascii_uppercase())
+        && (rest.is_empty() || rest.starts_with('(') || rest.starts_with(" {"));
+    if is_name { name.to_owned() } else { OTHER.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    #[expect(dead_code, reason = "read by Debug only")]
+    enum OrderError {
+        NotFound,
+        Failed(u8),
+        Refused { by: u8 },
+    }
+
+    impl Display for OrderError {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("order")
+        }
+    }
+
+    impl std::error::Error for OrderError {}
+
+    #[test]
+    fn the_error_type_is_a_name_and_never_a_message() {
+        fn check<E: Debug + 'static>(error: E, expected: &str) {
+            assert_eq!(error_type(&error), expected);
+        }
+        fn boxed(
+            error: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+        ) -> lambda_runtime::Error {
+            error.into()
+        }
+        check(boxed("order 7 not found"), "_OTHER");
+        check(boxed(OrderError::NotFound), "NotFound");
+        check(boxed(OrderError::Failed(1)), "Failed");
+        check(boxed(OrderError::Refused { by: 1 }), "Refused");
+        check(boxed("x".parse::<u8>().unwrap_err()), "ParseIntError");
+        check("x".parse::<u8>().unwrap_err(), "core::num::error::ParseIntError");
+    }
+}

@@ -1,0 +1,116 @@
+//! API Gateway: REST APIs (payload version 1) and HTTP APIs (version 2, which function URLs use too).
+
+use super::http_request::{HttpRequest, query_string, route_of_key};
+use super::span_attributes::SpanAttributes;
+use super::{Extractor, SpanAttributesExtractor, json};
+use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
+use serde_json::Value;
+use std::collections::HashMap;
+
+/// Describes invocations by API Gateway REST APIs (payload version 1).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApiGatewayV1Extractor;
+
+/// Describes invocations by API Gateway HTTP APIs (payload version 2) and function URLs.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ApiGatewayV2Extractor;
+
+impl ApiGatewayV1Extractor {
+    /// The extractor.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl ApiGatewayV2Extractor {
+    /// The extractor.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        let http = &self.request_context.http;
+        HttpRequest {
+            method: http.method.to_string(),
+            route: self
+                .route_key
+                .as_deref()
+                .or(self.request_context.route_key.as_deref())
+                .and_then(route_of_key),
+            path: self.raw_path.clone().or_else(|| http.path.clone()),
+            query: self.raw_query_string.clone(),
+            protocol: http.protocol.clone(),
+            client_address: http.source_ip.clone(),
+            domain_name: self.request_context.domain_name.clone(),
+            user_agent: http.user_agent.clone(),
+            headers: headers(&self.headers),
+        }
+        .into_span_attributes()
+    }
+}
+
+impl SpanAttributesExtractor for ApiGatewayProxyRequest {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        let context = &self.request_context;
+        let mut all_headers = headers(&self.multi_value_headers);
+        all_headers.extend(headers(&self.headers));
+        let query: Vec<(String, String)> = if self.multi_value_query_string_parameters.is_empty() {
+            pairs(self.query_string_parameters.iter())
+        } else {
+            pairs(self.multi_value_query_string_parameters.iter())
+        };
+        HttpRequest {
+            method: self.http_method.to_string(),
+            route: self.resource.clone().or_else(|| context.resource_path.clone()),
+            path: self.path.clone(),
+            query: Some(query_string(&query)),
+            protocol: context.protocol.clone(),
+            client_address: context.identity.source_ip.clone(),
+            domain_name: context.domain_name.clone(),
+            user_agent: context.identity.user_agent.clone(),
+            headers: all_headers,
+        }
+        .into_span_attributes()
+    }
+}
+
+fn pairs<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+fn headers(headers: &aws_lambda_events::http::HeaderMap) -> HashMap<String, String> {
+    headers
+        .iter()
+        .filter_map(|(name, value)| {
+            Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
+        })
+        .collect()
+}
+
+impl Extractor<ApiGatewayV2httpRequest> for ApiGatewayV2Extractor {
+    fn extract(&self, event: &ApiGatewayV2httpRequest) -> SpanAttributes {
+        event.extract_span_attributes()
+    }
+}
+
+impl Extractor<ApiGatewayProxyRequest> for ApiGatewayV1Extractor {
+    fn extract(&self, event: &ApiGatewayProxyRequest) -> SpanAttributes {
+        event.extract_span_attributes()
+    }
+}
+
+impl Extractor<Value> for ApiGatewayV2Extractor {
+    fn extract(&self, event: &Value) -> SpanAttributes {
+        json::version_2(event).into_span_attributes()
+    }
+}
+
+impl Extractor<Value> for ApiGatewayV1Extractor {
+    fn extract(&self, event: &Value) -> SpanAttributes {
+        json::version_1(event).into_span_attributes()
+    }
+}

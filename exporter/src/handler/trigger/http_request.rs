@@ -1,0 +1,156 @@
+//! What an HTTP event says, as a typed event or as JSON.
+
+use super::span_attributes::{SpanAttributes, TriggerType};
+use opentelemetry::KeyValue;
+use std::collections::HashMap;
+
+/// What an HTTP event says, from whichever source (semantic conventions 1.44, `docs/http/http-spans.md`).
+#[derive(Debug, Default)]
+pub(super) struct HttpRequest {
+    pub(super) method: String,
+    /// The route, without its method; `None` for `$default`.
+    pub(super) route: Option<String>,
+    pub(super) path: Option<String>,
+    pub(super) query: Option<String>,
+    pub(super) protocol: Option<String>,
+    pub(super) client_address: Option<String>,
+    pub(super) domain_name: Option<String>,
+    pub(super) user_agent: Option<String>,
+    /// Names in lower case.
+    pub(super) headers: HashMap<String, String>,
+}
+
+impl HttpRequest {
+    pub(super) fn into_span_attributes(self) -> SpanAttributes {
+        let header = |name: &str| self.headers.get(name).cloned();
+        let method = known_method(&self.method);
+        let scheme = header("x-forwarded-proto").unwrap_or_else(|| "https".to_owned());
+        let mut attributes =
+            vec![KeyValue::new("http.request.method", method), KeyValue::new("url.scheme", scheme)];
+        if method == OTHER_METHOD {
+            attributes.push(KeyValue::new("http.request.method_original", self.method.clone()));
+        }
+        let version = self.protocol.as_deref().and_then(|text| text.strip_prefix("HTTP/"));
+        let host = header("host").or(self.domain_name);
+        let (address, port) = host.as_deref().map_or((None, None), host_and_port);
+        let texts = [
+            ("http.route", self.route.clone()),
+            ("url.path", self.path),
+            (
+                "url.query",
+                self.query.filter(|query| !query.is_empty()).map(|query| redacted(&query)),
+            ),
+            ("network.protocol.version", version.map(str::to_owned)),
+            ("client.address", self.client_address),
+            ("server.address", address),
+            ("user_agent.original", self.user_agent.or_else(|| header("user-agent"))),
+        ];
+        attributes
+            .extend(texts.into_iter().filter_map(|(key, value)| Some(KeyValue::new(key, value?))));
+        if let Some(port) = port {
+            attributes.push(KeyValue::new("server.port", i64::from(port)));
+        }
+        SpanAttributes {
+            span_name: self.route.map(|route| format!("{} {route}", name_of(method))),
+            attributes,
+            carrier: Some(self.headers),
+            trigger: TriggerType::Http,
+            ..SpanAttributes::default()
+        }
+    }
+}
+
+/// What `http.request.method` says of a method that nobody knows: the attribute must stay of low cardinality.
+const OTHER_METHOD: &str = "_OTHER";
+
+fn known_method(method: &str) -> &'static str {
+    const KNOWN: [&str; 9] =
+        ["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"];
+    KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER_METHOD)
+}
+
+/// The method as it stands in a span's name ("HTTP spans", "Name").
+fn name_of(method: &'static str) -> &'static str {
+    if method == OTHER_METHOD { "HTTP" } else { method }
+}
+
+fn host_and_port(host: &str) -> (Option<String>, Option<u16>) {
+    match host.rsplit_once(':').map(|(name, port)| (name, port.parse())) {
+        Some((name, Ok(port))) => (Some(name.to_owned()), Some(port)),
+        _ => (Some(host.to_owned()), None),
+    }
+}
+
+/// `GET /orders/{id}` without its method; `None` for `$default`, which is no route.
+pub(super) fn route_of_key(route_key: &str) -> Option<String> {
+    let route = route_key.split_once(' ').map_or(route_key, |(_, route)| route);
+    (!route.is_empty() && route != "$default").then(|| route.to_owned())
+}
+
+/// REST APIs give decoded parameters in a map: put together again, sorted by name, `&`, `=`, `%`, `#`, `+` and what is
+/// not printable ASCII encoded.
+pub(super) fn query_string(parameters: &[(String, String)]) -> String {
+    let mut parameters: Vec<_> = parameters.iter().collect();
+    // Stable: the values of one name keep their order.
+    parameters.sort_by(|left, right| left.0.cmp(&right.0));
+    let encoded: Vec<String> = parameters
+        .into_iter()
+        .map(|(key, value)| format!("{}={}", percent_encoded(key), percent_encoded(value)))
+        .collect();
+    encoded.join("&")
+}
+
+fn percent_encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() && !b"&=%#+".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String does not fail.
+            write!(encoded, "%{byte:02X}").unwrap_or_default();
+        }
+    }
+    encoded
+}
+
+/// Values that grant access are not written (semantic conventions, `docs/registry/attributes/url.md`, `url.query`);
+/// `token` and `access_token` (RFC 6750) are no better.
+fn redacted(query: &str) -> String {
+    const SECRET: [&str; 9] = [
+        "AWSAccessKeyId",
+        "Signature",
+        "sig",
+        "X-Goog-Signature",
+        "X-Amz-Signature",
+        "X-Amz-Security-Token",
+        "X-Amz-Credential",
+        "access_token",
+        "token",
+    ];
+    let parts = query.split('&').map(|part| match part.split_once('=') {
+        Some((name, _)) if SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret)) => {
+            format!("{name}=REDACTED")
+        }
+        _ => part.to_owned(),
+    });
+    parts.collect::<Vec<_>>().join("&")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_grants_access_is_left_out_of_a_query() {
+        let check = |query, expected| assert_eq!(redacted(query), expected);
+        check("a=1&b", "a=1&b");
+        check("sig=s3cr3t", "sig=REDACTED");
+        check(
+            "a=1&x-amz-signature=abc&token=a=b&b=2",
+            "a=1&x-amz-signature=REDACTED&token=REDACTED&b=2",
+        );
+        check("X-Amz-Credential=&signature", "X-Amz-Credential=REDACTED&signature");
+        check("design=blue&tokens=3", "design=blue&tokens=3");
+    }
+}

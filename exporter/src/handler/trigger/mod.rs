@@ -1,0 +1,55 @@
+//! What an event says about its invocation: trigger, attributes, parent.
+
+pub(crate) mod api_gateway;
+mod http_request;
+pub(crate) mod json;
+pub(crate) mod span_attributes;
+
+use span_attributes::SpanAttributes;
+
+/// An event that describes its own invocation.
+///
+/// A panic in it is contained: the invocation goes on without the attributes.
+///
+/// ```
+/// use lambda_otlp_exporter::{SpanAttributes, SpanAttributesExtractor};
+/// use opentelemetry::KeyValue;
+///
+/// #[derive(serde::Deserialize)]
+/// struct Order {
+///     id: String,
+/// }
+///
+/// impl SpanAttributesExtractor for Order {
+///     fn extract_span_attributes(&self) -> SpanAttributes {
+///         SpanAttributes::builder().attributes([KeyValue::new("order.id", self.id.clone())]).build()
+///     }
+/// }
+/// ```
+pub trait SpanAttributesExtractor {
+    /// What this event adds to the span.
+    fn extract_span_attributes(&self) -> SpanAttributes;
+}
+
+/// Describes invocations by events of type `T`, which may be a type of another crate; any `Fn(&T) -> SpanAttributes` is
+/// one.
+pub trait Extractor<T> {
+    /// What this event adds to the span.
+    fn extract(&self, event: &T) -> SpanAttributes;
+}
+
+impl<T, F: Fn(&T) -> SpanAttributes> Extractor<T> for F {
+    fn extract(&self, event: &T) -> SpanAttributes {
+        self(event)
+    }
+}
+
+/// Asks the event itself: the default of a [`TracedHandler`](crate::TracedHandler).
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EventExtractor;
+
+impl<T: SpanAttributesExtractor> Extractor<T> for EventExtractor {
+    fn extract(&self, event: &T) -> SpanAttributes {
+        event.extract_span_attributes()
+    }
+}

@@ -1,0 +1,135 @@
+//! What an event adds to the invocation's span.
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{Link, SpanKind};
+use std::collections::HashMap;
+use std::fmt;
+
+/// What invoked the function (semantic conventions, `faas.trigger`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TriggerType {
+    /// A change in a database or a bucket.
+    Datasource,
+    /// An HTTP request.
+    Http,
+    /// A message or an event.
+    PubSub,
+    /// A schedule.
+    Timer,
+    /// Anything else.
+    #[default]
+    Other,
+}
+
+impl TriggerType {
+    /// The value of `faas.trigger`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Datasource => "datasource",
+            Self::Http => "http",
+            Self::PubSub => "pubsub",
+            Self::Timer => "timer",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl fmt::Display for TriggerType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What an event adds to the invocation's span.
+///
+/// ```
+/// use lambda_otlp_exporter::{SpanAttributes, TriggerType};
+/// use opentelemetry::KeyValue;
+///
+/// let attributes = SpanAttributes::builder()
+///     .span_name("nightly report")
+///     .trigger(TriggerType::Timer)
+///     .attributes([KeyValue::new("report.rows", 3)])
+///     .build();
+/// ```
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct SpanAttributes {
+    /// SERVER if unset.
+    pub kind: Option<SpanKind>,
+    /// Of low cardinality: a route, never a path with ids in it. The handler's name if unset.
+    pub span_name: Option<String>,
+    /// Set when the span starts, so that samplers see them.
+    pub attributes: Vec<KeyValue>,
+    /// To the spans that sent the messages of a batch.
+    pub links: Vec<Link>,
+    /// Headers that may hold the parent.
+    pub carrier: Option<HashMap<String, String>>,
+    /// What invoked the function.
+    pub trigger: TriggerType,
+}
+
+impl SpanAttributes {
+    /// A builder without any attribute.
+    #[must_use]
+    pub fn builder() -> SpanAttributesBuilder {
+        SpanAttributesBuilder::default()
+    }
+}
+
+/// Builds [`SpanAttributes`].
+#[derive(Debug, Clone, Default)]
+pub struct SpanAttributesBuilder {
+    built: SpanAttributes,
+}
+
+impl SpanAttributesBuilder {
+    /// The span's kind.
+    #[must_use]
+    pub fn kind(mut self, kind: SpanKind) -> Self {
+        self.built.kind = Some(kind);
+        self
+    }
+
+    /// The span's name; of low cardinality.
+    #[must_use]
+    pub fn span_name(mut self, name: impl Into<String>) -> Self {
+        self.built.span_name = Some(name.into());
+        self
+    }
+
+    /// Adds attributes.
+    #[must_use]
+    pub fn attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+        self.built.attributes.extend(attributes);
+        self
+    }
+
+    /// Adds links.
+    #[must_use]
+    pub fn links(mut self, links: impl IntoIterator<Item = Link>) -> Self {
+        self.built.links.extend(links);
+        self
+    }
+
+    /// The headers that may hold the parent.
+    #[must_use]
+    pub fn carrier(mut self, carrier: HashMap<String, String>) -> Self {
+        self.built.carrier = Some(carrier);
+        self
+    }
+
+    /// What invoked the function.
+    #[must_use]
+    pub fn trigger(mut self, trigger: TriggerType) -> Self {
+        self.built.trigger = trigger;
+        self
+    }
+
+    /// The attributes.
+    #[must_use]
+    pub fn build(self) -> SpanAttributes {
+        self.built
+    }
+}

@@ -1,0 +1,45 @@
+//! What telemetry installs for the whole process.
+
+use crate::config::Config;
+use crate::output::stderr;
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::subscriber;
+use opentelemetry::global;
+use std::sync::atomic::Ordering;
+use tracing_subscriber::layer::SubscriberExt as _;
+
+/// Makes the providers and propagators the ones of `opentelemetry::global`.
+pub(super) fn set_globals(handler: &TelemetryCompletionHandler) {
+    global::set_tracer_provider(handler.tracer_provider().clone());
+    global::set_meter_provider(handler.meter_provider().clone());
+    global::set_text_map_propagator(handler.telemetry.propagation.clone());
+}
+
+/// Installs a subscriber where there is none; another's stays, and telemetry is left without `tracing` spans.
+pub(super) fn install_subscriber(
+    handler: &TelemetryCompletionHandler,
+    settings: &Config,
+    with_fmt_layer: bool,
+    own_filter: Option<&str>,
+) {
+    let fmt_layer = with_fmt_layer.then(|| {
+        let directives = own_filter
+            .or(settings.log_filter.as_deref())
+            .or(settings.lambda.log_level.as_deref().map(subscriber::directive_of_lambda))
+            .unwrap_or("info");
+        let is_json = settings.lambda.json_log_level.is_some();
+        let (layer, complaint) = subscriber::fmt_layer(directives, is_json);
+        if let Some(complaint) = complaint {
+            stderr::warn(&complaint);
+        }
+        layer
+    });
+    let subscriber = tracing_subscriber::registry().with(handler.tracing_layer()).with(fmt_layer);
+    if tracing::subscriber::set_global_default(subscriber).is_err() {
+        handler.telemetry.has_layer.store(false, Ordering::Relaxed);
+        stderr::warn(
+            "a tracing subscriber is installed already and stays; add TelemetryCompletionHandler::tracing_layer to one \
+             of your own for spans and log records from tracing",
+        );
+    }
+}

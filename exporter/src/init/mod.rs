@@ -1,0 +1,145 @@
+//! Sets telemetry up: providers, propagators, the `tracing` subscriber, the completion handler.
+
+mod globals;
+mod providers;
+pub(crate) mod telemetry_config;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::processor_mode::ProcessorMode;
+use crate::export::line_builder::LineExporterBuilder;
+#[cfg(test)]
+use crate::export::write_timeout::Deadline;
+use crate::output::stderr;
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::deadline_watch::DeadlineWatch;
+use crate::telemetry::id_generator::InvocationIdGenerator;
+use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
+use crate::telemetry::root_record::RootRecord;
+use crate::telemetry::{InvocationFacts, Telemetry, resource, scope};
+use opentelemetry::trace::TracerProvider as _;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use settings::{Env, Source};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use telemetry_config::TelemetryConfig;
+
+/// Why telemetry could not be set up: there is no reason yet, since what is wrong with the variables is reported on
+/// stderr and its default taken.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum InitError {}
+
+impl fmt::Display for InitError {
+    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {}
+    }
+}
+
+impl std::error::Error for InitError {}
+
+/// Sets up traces, logs and metrics for a Lambda function, and installs the `tracing` subscriber.
+///
+/// Call it once, before the runtime starts. Opens no file or connection and starts no thread.
+///
+/// # Errors
+/// None yet: a function must not fail for its telemetry.
+pub async fn init_telemetry(
+    config: TelemetryConfig,
+) -> Result<(SdkTracer, TelemetryCompletionHandler), InitError> {
+    let completion_handler = init(config, &Env);
+    Ok((completion_handler.get_tracer().clone(), completion_handler))
+}
+
+/// The same with variables from any source.
+pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCompletionHandler {
+    let settings = Config::from_source(source);
+    if !settings.complaint.is_empty() {
+        stderr::warn(&settings.complaint);
+    }
+    // Sync is the only mode yet, and needs nothing to be set up.
+    warn_of_missing_mode(settings.mode.or(config.processor_mode).unwrap_or_default());
+    let propagators = propagators(config.propagators, settings.propagators.as_deref());
+    #[cfg(test)]
+    let (with_thread, deadline) =
+        (config.clock.is_none(), config.clock.clone().map(|clock| Arc::new(Deadline::new(clock))));
+    #[cfg(test)]
+    let clock = config.clock.unwrap_or_else(Clock::system);
+    #[cfg(not(test))]
+    let (deadline, clock) = (None, Clock::system());
+
+    let resource = resource::resource(&settings, config.resource.as_ref());
+    let line =
+        LineExporterBuilder { output: config.output, deadline, ..LineExporterBuilder::default() }
+            .build(&settings);
+    let tracer_builder = SdkTracerProvider::builder()
+        .with_resource(resource.clone())
+        .with_id_generator(InvocationIdGenerator(config.id_generator))
+        .with_sampler(providers::sampler(&settings, config.sampler));
+    let signals = Arc::new(providers::signals(
+        &settings,
+        &line,
+        &resource,
+        tracer_builder,
+        config.before,
+        config.processors,
+    ));
+
+    let write = {
+        let signals = Arc::clone(&signals);
+        move || signals.flush()
+    };
+    let deadline = DeadlineWatch::new(clock.clone(), write);
+    #[cfg(test)]
+    let deadline = if with_thread { deadline } else { deadline.without_thread() };
+    let telemetry = Telemetry {
+        tracer: signals.tracer_provider.tracer_with_scope(scope()),
+        propagation: Propagation::new(propagators),
+        has_layer: AtomicBool::new(false),
+        facts: InvocationFacts {
+            function_version: settings.lambda.function_version.clone(),
+            is_provisioned: settings.lambda.is_provisioned,
+            duplicate_http_names: settings.duplicate_http_names,
+            is_cold: AtomicBool::new(true),
+            root_record: RootRecord::new(settings.lambda.runtime_api.as_deref()),
+        },
+        deadline,
+        signals,
+        max_level: config.max_level,
+    };
+    let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
+    if config.set_global_provider {
+        globals::set_globals(&handler);
+    }
+    if config.install_subscriber {
+        let fmt_layer = settings.fmt_layer.unwrap_or(config.enable_fmt_layer);
+        let own_filter = config.env_var_name.and_then(|name| source.get(&name));
+        globals::install_subscriber(&handler, &settings, fmt_layer, own_filter.as_deref());
+    }
+    handler
+}
+
+fn warn_of_missing_mode(mode: ProcessorMode) {
+    if mode != ProcessorMode::Sync {
+        stderr::warn(&format!("the {mode} mode is not available yet, sync is used"));
+    }
+}
+
+fn propagators(
+    from_code: Vec<BoxedPropagator>,
+    from_environment: Option<&str>,
+) -> Vec<BoxedPropagator> {
+    match from_environment {
+        Some(names) => {
+            let (propagators, unknown) = propagation::by_names(names);
+            if !unknown.is_empty() {
+                let unknown = unknown.join(", ");
+                stderr::warn(&format!("OTEL_PROPAGATORS: {unknown} not known, left out"));
+            }
+            propagators
+        }
+        None if from_code.is_empty() => propagation::default(),
+        None => from_code,
+    }
+}

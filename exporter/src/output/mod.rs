@@ -1,0 +1,21 @@
+//! Where lines go: stdout, which is the wire; a named pipe of an extension; memory, in tests.
+
+pub(crate) mod in_memory;
+pub(crate) mod named_pipe;
+pub(crate) mod stderr;
+pub(crate) mod stdout;
+mod stdout_thread;
+mod writable;
+
+use std::fmt::Debug;
+use std::io;
+use std::time::Duration;
+
+/// Takes lines.
+pub trait Output: Send + Sync + Debug {
+    /// Writes one or more whole lines, each with its newline, and waits at most `timeout` for whoever reads them.
+    ///
+    /// # Errors
+    /// Whatever kept the lines from being written; they are then counted as lost.
+    fn write_lines(&self, lines: &[u8], timeout: Duration) -> io::Result<()>;
+}

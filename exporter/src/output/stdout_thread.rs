@@ -1,0 +1,173 @@
+//! The thread that writes to stdout, so that no thread of the function waits for stdout longer than it wants.
+
+use super::writable::wait_until_writable;
+use std::fmt;
+use std::io::{self, ErrorKind, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// The thread of this process, as there is one stdout.
+pub(crate) static STDOUT: LazyLock<StdoutThread> =
+    LazyLock::new(|| StdoutThread::new(write_to_stdout));
+
+/// A thread that does what may block for ever: taking the stdout lock, which another thread may hold, and a write to a
+/// pipe that nobody empties. Whoever hands it lines waits for a bounded time.
+///
+/// Started by the first lines; parked in a receive between batches.
+pub(crate) struct StdoutThread {
+    write: fn(&Batch) -> Option<io::Result<()>>,
+    jobs: Mutex<Option<SyncSender<Arc<Batch>>>>,
+}
+
+/// How many batches wait for the thread at most. Four may come at once, one of each signal and one that is written before
+/// the deadline. A batch that was given up stays in the queue, without its lines.
+const QUEUE: usize = 8;
+
+/// Lines on their way to the thread.
+pub(crate) struct Batch {
+    /// Taken by the thread when it begins to write, or by the waiting side when it gives up; never by both.
+    lines: Mutex<Option<Vec<u8>>>,
+    give_up: Instant,
+    result: SyncSender<io::Result<()>>,
+}
+
+impl Batch {
+    fn take(&self) -> Option<Vec<u8>> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl StdoutThread {
+    /// `write` begins with whatever may block, then takes the lines; `None` if they were given up in the meantime.
+    fn new(write: fn(&Batch) -> Option<io::Result<()>>) -> Self {
+        Self { write, jobs: Mutex::default() }
+    }
+
+    /// Writes whole lines and waits for that as long as `timeout` says.
+    ///
+    /// # Errors
+    /// What the write said; `TimedOut` if it took longer. Lines that were not begun by then are never written. Of those
+    /// that were begun nobody knows, and an error says so: they count as lost although they may arrive late.
+    pub(crate) fn write_lines(&self, lines: Vec<u8>, timeout: Duration) -> io::Result<()> {
+        let (result, results) = sync_channel(1);
+        let batch = Arc::new(Batch {
+            lines: Mutex::new(Some(lines)),
+            give_up: Instant::now() + timeout,
+            result,
+        });
+        self.hand_over(&batch)?;
+        if let Ok(result) = results.recv_timeout(timeout) {
+            return result;
+        }
+        match batch.take() {
+            Some(_) => Err(too_late("stdout was not free in time")),
+            // The thread has begun to write: it has finished just now, or it is in the middle of it.
+            None => results.try_recv().unwrap_or_else(|_| Err(too_late("stdout is slow"))),
+        }
+    }
+
+    fn hand_over(&self, batch: &Arc<Batch>) -> io::Result<()> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let sender = match &*jobs {
+            Some(sender) => sender.clone(),
+            None => jobs.insert(self.start_thread()?).clone(),
+        };
+        match sender.try_send(Arc::clone(batch)) {
+            Ok(()) => Ok(()),
+            Err(TrySendError::Full(_)) => Err(too_late("stdout is stuck")),
+            Err(TrySendError::Disconnected(_)) => {
+                // The next batch starts another.
+                *jobs = None;
+                Err(io::Error::other("the writing thread is gone"))
+            }
+        }
+    }
+
+    fn start_thread(&self) -> io::Result<SyncSender<Arc<Batch>>> {
+        const STACK_BYTES: usize = 256 * 1024;
+        let (sender, jobs) = sync_channel(QUEUE);
+        let write = self.write;
+        thread::Builder::new()
+            .name("otlp-stdout".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || run(&jobs, write))?;
+        Ok(sender)
+    }
+}
+
+impl fmt::Debug for StdoutThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("StdoutThread")
+    }
+}
+
+fn run(jobs: &Receiver<Arc<Batch>>, write: fn(&Batch) -> Option<io::Result<()>>) {
+    for batch in jobs {
+        let written = catch_unwind(AssertUnwindSafe(|| write(&batch)));
+        let written = written.unwrap_or_else(|_| Some(Err(io::Error::other("panic in a write"))));
+        if let Some(result) = written {
+            // Nobody waits any more if this took too long.
+            drop(batch.result.try_send(result));
+        }
+    }
+}
+
+fn too_late(what: &str) -> io::Error {
+    io::Error::new(ErrorKind::TimedOut, what)
+}
+
+/// Writes each line whole under the lock that `println!` takes.
+fn write_to_stdout(batch: &Batch) -> Option<io::Result<()>> {
+    let mut stdout = io::stdout().lock();
+    let lines = batch.take()?;
+    // A write a line, since a reader of the pipe may take what one write brought for one log event.
+    // Text of the function's own that waits for its newline goes first; `write_all` repeats what EINTR interrupted.
+    let written = lines.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| {
+        let left = batch.give_up.saturating_duration_since(Instant::now());
+        wait_until_writable(&stdout, line.len(), left)?;
+        stdout.write_all(line)
+    });
+    Some(written)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static LOCK: Mutex<Vec<u8>> = Mutex::new(Vec::new());
+
+    /// As stdout: behind a lock that anyone may hold for any time.
+    fn write_to_memory(batch: &Batch) -> Option<io::Result<()>> {
+        let mut written = LOCK.lock().unwrap();
+        let lines = batch.take()?;
+        assert_ne!(lines, b"panic\n");
+        written.extend(lines);
+        Some(Ok(()))
+    }
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn a_lock_held_elsewhere_costs_the_lines_and_not_the_thread() {
+        let stdout_thread = StdoutThread::new(write_to_memory);
+        stdout_thread.write_lines(b"first\n".to_vec(), LONG).unwrap();
+        let held = LOCK.lock().unwrap();
+        // The thread holds one, the queue the next eight, the last finds no room.
+        for _ in 0..QUEUE + 2 {
+            let error =
+                stdout_thread.write_lines(b"refused\n".to_vec(), Duration::ZERO).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::TimedOut);
+        }
+        drop(held);
+        while stdout_thread.write_lines(b"later\n".to_vec(), LONG).is_err() {
+            thread::yield_now();
+        }
+        assert_eq!(*LOCK.lock().unwrap(), b"first\nlater\n", "what was given up is never written");
+        assert!(stdout_thread.write_lines(b"panic\n".to_vec(), LONG).is_err());
+        LOCK.clear_poison();
+        stdout_thread.write_lines(b"last\n".to_vec(), LONG).unwrap();
+    }
+}

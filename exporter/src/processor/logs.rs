@@ -1,0 +1,73 @@
+//! Holds log records until the invocation is over.
+
+use super::buffer::Buffer;
+use super::memory_size;
+use crate::export::exporters::StdoutLogExporter;
+use crate::export::loss_counts::LossCounts;
+use opentelemetry::InstrumentationScope;
+use opentelemetry::logs::LogRecord as _;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, LogProcessor, SdkLogRecord};
+use std::sync::Arc;
+use std::time::Duration;
+use wire::SignalKind;
+
+/// Holds log records until [`force_flush`](LogProcessor::force_flush), bounded like the spans.
+#[derive(Debug)]
+pub(crate) struct LambdaLogProcessor {
+    exporter: StdoutLogExporter,
+    buffer: Buffer<(SdkLogRecord, InstrumentationScope)>,
+}
+
+impl LambdaLogProcessor {
+    pub(crate) fn new(
+        exporter: StdoutLogExporter,
+        max_queue_size: usize,
+        losses: Arc<LossCounts>,
+    ) -> Self {
+        let buffer = Buffer::new(
+            SignalKind::Logs,
+            max_queue_size,
+            |(record, _)| memory_size::of_record(record),
+            |_| false,
+            losses,
+        );
+        Self { exporter, buffer }
+    }
+
+    fn write(&self, batch: &[(SdkLogRecord, InstrumentationScope)]) -> OTelSdkResult {
+        let batch: Vec<_> = batch.iter().map(|(record, scope)| (record, scope)).collect();
+        self.exporter.export_now(&LogBatch::new(&batch))
+    }
+}
+
+/// `tracing` names an event after its place in the source, which makes it no OpenTelemetry event.
+fn is_source_location(event_name: &str) -> bool {
+    event_name.strip_prefix("event ").is_some_and(|place| place.contains(".rs:"))
+}
+
+impl LogProcessor for LambdaLogProcessor {
+    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
+        if record.event_name().is_some_and(is_source_location) {
+            record.set_event_name("");
+        }
+        // `tracing` gives no time of its own, and many a backend sorts by it.
+        if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {
+            record.set_timestamp(observed);
+        }
+        self.buffer.push((record.clone(), scope.clone()), |batch| drop(self.write(&batch)));
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.buffer.flush(|batch| self.write(&batch)).unwrap_or(Ok(()))
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        self.force_flush()
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}

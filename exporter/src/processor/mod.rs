@@ -1,0 +1,10 @@
+//! Holds spans, log records and measurements until the invocation is over, bounded and counted.
+
+mod block_on;
+mod buffer;
+pub(crate) mod end_attributes;
+pub(crate) mod logs;
+mod memory_size;
+pub(crate) mod metrics;
+pub(crate) mod spans;
+mod timed_lock;

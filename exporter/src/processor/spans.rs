@@ -1,0 +1,174 @@
+//! Holds finished spans until the invocation is over.
+
+use super::block_on::block_on;
+use super::buffer::Buffer;
+use super::end_attributes;
+use super::memory_size;
+use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
+use crate::export::exporters::StdoutSpanExporter;
+use crate::export::loss_counts::{Loss, LossCounts};
+use crate::export::write_timeout::{Deadline, WriteTimeout};
+use opentelemetry::Context;
+use opentelemetry::trace::SpanId;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
+use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
+use settings::Env;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::SignalKind;
+
+/// Holds finished spans until [`force_flush`](SpanProcessor::force_flush), which the end of the invocation calls.
+///
+/// Bounded: a full buffer is written early, and if spans must be dropped all the same they are counted and the
+/// invocation's own span is kept.
+///
+/// ```
+/// use lambda_otlp_exporter::{LambdaSpanProcessor, StdoutSpanExporter};
+/// use opentelemetry_sdk::trace::SdkTracerProvider;
+///
+/// let processor = LambdaSpanProcessor::builder()
+///     .exporter(StdoutSpanExporter::default())
+///     .max_queue_size(512)
+///     .build();
+/// let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
+/// ```
+#[derive(Debug)]
+pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
+    exporter: E,
+    buffer: Buffer<SpanData>,
+    write_timeout: WriteTimeout,
+    losses: Arc<LossCounts>,
+}
+
+impl LambdaSpanProcessor {
+    /// A builder with a [`StdoutSpanExporter`].
+    #[must_use]
+    pub fn builder() -> LambdaSpanProcessorBuilder {
+        LambdaSpanProcessorBuilder {
+            exporter: Box::new(StdoutSpanExporter::default),
+            max_queue_size: None,
+        }
+    }
+}
+
+impl<E> LambdaSpanProcessor<E> {
+    pub(crate) fn new(exporter: E, max_queue_size: usize, losses: Arc<LossCounts>) -> Self {
+        let buffer = Buffer::new(
+            SignalKind::Traces,
+            max_queue_size.min(MAX_QUEUE_SIZE),
+            memory_size::of_span,
+            is_local_root,
+            Arc::clone(&losses),
+        );
+        Self { exporter, buffer, write_timeout: WriteTimeout::new(Deadline::of_process()), losses }
+    }
+}
+
+impl<E: SpanExporter> LambdaSpanProcessor<E> {
+    /// Another's exporter may never be ready: what it has not taken in time is lost.
+    fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        let spans = batch.len();
+        let exported = block_on(self.exporter.export(batch), || self.write_timeout.get());
+        self.write_timeout.note(exported.is_none());
+        exported.unwrap_or_else(|| {
+            self.losses.lose(SignalKind::Traces, Loss::OutputFailed, spans);
+            Err(OTelSdkError::InternalFailure("the exporter was not ready in time".to_owned()))
+        })
+    }
+}
+
+/// The span of the invocation, or another whose parent is not in this process.
+fn is_local_root(span: &SpanData) -> bool {
+    span.parent_span_id == SpanId::INVALID || span.parent_span_is_remote
+}
+
+impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
+    fn on_start(&self, _span: &mut Span, _parent: &Context) {}
+
+    fn on_end(&self, mut span: SpanData) {
+        if span.span_context.is_sampled() {
+            end_attributes::settle(&mut span);
+            self.buffer.push(span, |batch| drop(self.export(batch)));
+        }
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.buffer.flush(|batch| self.export(batch)).unwrap_or(Ok(()))
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.force_flush()?;
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn set_resource(&mut self, resource: &Resource) {
+        self.exporter.set_resource(resource);
+    }
+}
+
+/// The processor that [`init_telemetry`](crate::init_telemetry) adds, shared with what flushes it: the provider flushes
+/// one processor after the other, and one of the application's may panic. Its exporter has its resource.
+#[derive(Debug)]
+pub(crate) struct SharedProcessor(pub(crate) Arc<LambdaSpanProcessor>);
+
+impl SpanProcessor for SharedProcessor {
+    fn on_start(&self, span: &mut Span, parent: &Context) {
+        self.0.on_start(span, parent);
+    }
+
+    fn on_end(&self, span: SpanData) {
+        self.0.on_end(span);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.0.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.0.shutdown_with_timeout(timeout)
+    }
+}
+
+/// Builds a [`LambdaSpanProcessor`].
+pub struct LambdaSpanProcessorBuilder<E = StdoutSpanExporter> {
+    /// Called once, so that the default exporter is built only where it is used.
+    exporter: Box<dyn FnOnce() -> E>,
+    max_queue_size: Option<usize>,
+}
+
+impl<E> std::fmt::Debug for LambdaSpanProcessorBuilder<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LambdaSpanProcessorBuilder")
+            .field("max_queue_size", &self.max_queue_size)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
+    /// What writes the spans.
+    #[must_use]
+    pub fn exporter<Other: SpanExporter + 'static>(
+        self,
+        exporter: Other,
+    ) -> LambdaSpanProcessorBuilder<Other> {
+        let max_queue_size = self.max_queue_size;
+        LambdaSpanProcessorBuilder { exporter: Box::new(move || exporter), max_queue_size }
+    }
+
+    /// How many spans wait at most; `LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE` wins. 2048 if unset,
+    /// 65,536 at most. A buffer of about 1 MiB is full whatever their number.
+    #[must_use]
+    pub fn max_queue_size(mut self, spans: usize) -> Self {
+        self.max_queue_size = Some(spans);
+        self
+    }
+
+    /// Reads the environment and builds the processor.
+    #[must_use]
+    pub fn build(self) -> LambdaSpanProcessor<E> {
+        let config = Config::from_source(&Env);
+        let queue_size = config.queue_size.or(self.max_queue_size).unwrap_or(DEFAULT_QUEUE_SIZE);
+        LambdaSpanProcessor::new((self.exporter)(), queue_size, Arc::default())
+    }
+}

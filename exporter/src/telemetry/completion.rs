@@ -1,0 +1,110 @@
+//! What an invocation's end calls: it writes the telemetry of the invocation.
+
+use super::deadline_watch::Armed;
+use super::{Telemetry, subscriber};
+use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry_sdk::logs::SdkLoggerProvider;
+use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+use tracing_subscriber::Layer;
+use tracing_subscriber::registry::LookupSpan;
+
+/// Writes the telemetry of an invocation when it is over, and gives access to all that
+/// [`init_telemetry`](crate::init_telemetry) set up.
+///
+/// [`TracedHandler`](crate::TracedHandler) calls [`complete`](Self::complete) by itself, whatever way the invocation
+/// ends. Cheap to clone.
+#[derive(Clone)]
+pub struct TelemetryCompletionHandler {
+    pub(crate) telemetry: Arc<Telemetry>,
+}
+
+impl TelemetryCompletionHandler {
+    /// Writes what the invocation made. Call it before the response is returned, unless
+    /// [`TracedHandler`](crate::TracedHandler) does.
+    pub fn complete(&self) {
+        self.telemetry.signals.flush();
+    }
+
+    /// The tracer that makes the invocations' spans.
+    #[must_use]
+    pub fn get_tracer(&self) -> &SdkTracer {
+        &self.telemetry.tracer
+    }
+
+    /// A meter; its instruments are collected when the invocation is over.
+    ///
+    /// The callback of an observable instrument must not panic: the panic costs the function nothing, but the SDK
+    /// collects no metrics in this environment any more. One line on stderr says so.
+    #[must_use]
+    pub fn meter(&self, name: &'static str) -> Meter {
+        self.telemetry.signals.meter_provider.meter(name)
+    }
+
+    /// The tracer provider.
+    #[must_use]
+    pub fn tracer_provider(&self) -> &SdkTracerProvider {
+        &self.telemetry.signals.tracer_provider
+    }
+
+    /// The logger provider, for log records that do not come from `tracing`.
+    #[must_use]
+    pub fn logger_provider(&self) -> &SdkLoggerProvider {
+        &self.telemetry.signals.logger_provider
+    }
+
+    /// The meter provider.
+    #[must_use]
+    pub fn meter_provider(&self) -> &SdkMeterProvider {
+        &self.telemetry.signals.meter_provider
+    }
+
+    /// The layer that makes OpenTelemetry spans of `tracing` spans and log records of `tracing` events, for a
+    /// subscriber of your own.
+    ///
+    /// ```no_run
+    /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+    /// use lambda_otlp_exporter::{TelemetryConfig, init_telemetry};
+    /// use tracing_subscriber::prelude::*;
+    ///
+    /// let config = TelemetryConfig::builder().install_subscriber(false).build();
+    /// let (_tracer, completion_handler) = init_telemetry(config).await?;
+    /// let subscriber = tracing_subscriber::registry().with(completion_handler.tracing_layer());
+    /// tracing::subscriber::set_global_default(subscriber)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn tracing_layer<S>(&self) -> impl Layer<S> + Send + Sync + 'static + use<S>
+    where
+        S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+    {
+        self.telemetry.has_layer.store(true, Ordering::Relaxed);
+        subscriber::layer(
+            self.telemetry.tracer.clone(),
+            &self.telemetry.signals.logger_provider,
+            self.telemetry.max_level,
+        )
+    }
+
+    /// Watches the deadline of an invocation until the result is dropped.
+    pub(crate) fn watch(&self, deadline: SystemTime) -> Option<Armed> {
+        self.telemetry.signals.line.deadline().set(deadline);
+        self.telemetry.deadline.arm(deadline)
+    }
+
+    /// The invocation with this deadline is over: what is written from now on is no longer bound by it.
+    pub(crate) fn forget(&self, deadline: SystemTime) {
+        self.telemetry.signals.line.deadline().clear(deadline);
+    }
+}
+
+impl fmt::Debug for TelemetryCompletionHandler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TelemetryCompletionHandler").finish_non_exhaustive()
+    }
+}

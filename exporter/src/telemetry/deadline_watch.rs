@@ -1,0 +1,238 @@
+//! Writes what is finished shortly before the invocation times out, even while the handler blocks its thread.
+
+use crate::clock::Clock;
+use crate::output::stderr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+/// When to write for an invocation that starts now: 100 ms before its deadline, and at most a tenth of its time.
+pub(crate) fn write_at(start: SystemTime, deadline: SystemTime) -> Option<SystemTime> {
+    const LONGEST_RESERVE: Duration = Duration::from_millis(100);
+    let budget = deadline.duration_since(start).ok()?;
+    deadline.checked_sub(LONGEST_RESERVE.min(budget / 10))
+}
+
+/// What the watching thread does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// No invocation runs.
+    Park,
+    /// Nothing is due before this has passed.
+    Wait(Duration),
+    /// An invocation is about to time out.
+    Write,
+}
+
+fn next_step(now: SystemTime, earliest: Option<SystemTime>) -> Step {
+    match earliest {
+        None => Step::Park,
+        Some(at) => match at.duration_since(now) {
+            Ok(left) if !left.is_zero() => Step::Wait(left),
+            _ => Step::Write,
+        },
+    }
+}
+
+/// Watches the deadlines of the running invocations.
+///
+/// One thread, started by the first invocation that has a deadline and parked between invocations. It looks at the wall
+/// clock whenever it wakes, since a frozen environment stops its timers.
+pub(crate) struct DeadlineWatch {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    wake: Condvar,
+    clock: Clock,
+    write: Box<dyn Fn() + Send + Sync>,
+}
+
+#[derive(Default)]
+struct State {
+    /// When to write for each running invocation; more than one only where Lambda invokes concurrently.
+    armed: Vec<(u64, SystemTime)>,
+    next_id: u64,
+    thread: Thread,
+    /// The thread wakes by itself at this time; `None` while it is parked.
+    wakes_at: Option<SystemTime>,
+}
+
+#[derive(Default, PartialEq, Eq)]
+enum Thread {
+    #[default]
+    NotStarted,
+    Running,
+    /// None is wanted, or none could be started.
+    Never,
+}
+
+impl State {
+    fn earliest(&self) -> Option<SystemTime> {
+        self.armed.iter().map(|(_, at)| *at).min()
+    }
+}
+
+impl DeadlineWatch {
+    /// `write` is called on the watching thread; it must not panic.
+    pub(crate) fn new(clock: Clock, write: impl Fn() + Send + Sync + 'static) -> Self {
+        let shared =
+            Shared { state: Mutex::default(), wake: Condvar::new(), clock, write: Box::new(write) };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// The same without a thread: a test calls [`step`](Self::step).
+    #[cfg(test)]
+    pub(crate) fn without_thread(self) -> Self {
+        self.shared.lock().thread = Thread::Never;
+        self
+    }
+
+    /// Watches one invocation until the result is dropped.
+    pub(crate) fn arm(&self, deadline: SystemTime) -> Option<Armed> {
+        let at = write_at(self.shared.clock.now(), deadline)?;
+        let mut state = self.shared.lock();
+        let id = state.next_id;
+        state.next_id += 1;
+        state.armed.push((id, at));
+        if state.thread == Thread::NotStarted {
+            state.thread = self.start_thread();
+        } else if state.wakes_at.is_none_or(|wakes_at| wakes_at > at) {
+            self.shared.wake.notify_one();
+        }
+        Some(Armed { shared: Arc::clone(&self.shared), id })
+    }
+
+    fn start_thread(&self) -> Thread {
+        const STACK_BYTES: usize = 512 * 1024;
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new()
+            .name("otlp-deadline".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn(move || shared.run());
+        match thread {
+            Ok(_) => Thread::Running,
+            Err(error) => {
+                stderr::warn(&format!(
+                    "cannot start a thread, nothing is written before a timeout: {error}"
+                ));
+                Thread::Never
+            }
+        }
+    }
+
+    /// Does what the thread would do now.
+    #[cfg(test)]
+    pub(crate) fn step(&self) {
+        let state = self.shared.lock();
+        drop(self.shared.step(state));
+    }
+}
+
+impl std::fmt::Debug for DeadlineWatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("DeadlineWatch")
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn run(&self) {
+        let mut state = self.lock();
+        loop {
+            let (next, step) = self.step(state);
+            state = next;
+            state = match step {
+                Step::Write => state,
+                Step::Park => {
+                    state.wakes_at = None;
+                    self.wake.wait(state).unwrap_or_else(PoisonError::into_inner)
+                }
+                Step::Wait(left) => {
+                    state.wakes_at = self.clock.now().checked_add(left);
+                    let woken = self.wake.wait_timeout(state, left);
+                    woken.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Writes what is due and gives the lock back.
+    fn step<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, Step) {
+        let now = self.clock.now();
+        let step = next_step(now, state.earliest());
+        if step == Step::Write {
+            state.armed.retain(|(_, at)| *at > now);
+            drop(state);
+            (self.write)();
+            state = self.lock();
+        }
+        (state, step)
+    }
+}
+
+/// An invocation that is being watched.
+pub(crate) struct Armed {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Drop for Armed {
+    fn drop(&mut self) {
+        // The thread is not woken: at its time it finds nothing to do, and parks.
+        self.shared.lock().armed.retain(|(id, _)| *id != self.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    fn at(millis: u64) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(millis)
+    }
+
+    #[test]
+    fn the_reserve_is_a_tenth_of_the_time_and_at_most_100_ms() {
+        let check = |start, deadline, expected: Option<u64>| {
+            assert_eq!(write_at(at(start), at(deadline)), expected.map(at));
+        };
+        check(0, 3000, Some(2900));
+        check(0, 900_000, Some(899_900));
+        check(0, 1000, Some(900));
+        check(0, 500, Some(450));
+        check(0, 10, Some(9));
+        check(100, 100, Some(100));
+        check(101, 100, None);
+        check(1_790_000_000_000, 0, None);
+    }
+
+    #[test]
+    fn the_thread_waits_writes_and_parks() {
+        let check = |now, earliest: Option<u64>, expected| {
+            assert_eq!(next_step(at(now), earliest.map(at)), expected);
+        };
+        check(0, None, Step::Park);
+        check(0, Some(900), Step::Wait(Duration::from_millis(900)));
+        check(899, Some(900), Step::Wait(Duration::from_millis(1)));
+        check(900, Some(900), Step::Write);
+        // Woken late, after a freeze.
+        check(60_000, Some(900), Step::Write);
+    }
+
+    #[test]
+    fn the_thread_itself_writes_for_an_invocation_that_is_due_and_for_none_that_ended() {
+        let (written, writes) = std::sync::mpsc::sync_channel(1);
+        let watch = DeadlineWatch::new(Clock::new(|| at(1000)), move || written.send(()).unwrap());
+        // Not due for an hour, and over at once.
+        drop(watch.arm(at(3_601_000)));
+        let _armed = watch.arm(at(1000));
+        writes.recv().unwrap();
+        assert_eq!(watch.shared.lock().armed.len(), 0, "written once");
+    }
+}

@@ -1,0 +1,195 @@
+//! The resource: what Lambda says about the function, what the user says, merged.
+
+use crate::config::Config;
+use crate::config::lambda_environment::LambdaEnvironment;
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::resource::TelemetryResourceDetector;
+use settings::{Env, Source};
+use wire::resource as names;
+
+/// The resource of this function by its environment: Lambda's attributes, `OTEL_RESOURCE_ATTRIBUTES` and
+/// `OTEL_SERVICE_NAME`.
+#[must_use]
+pub fn get_lambda_resource() -> Resource {
+    resource(&Config::from_source(&Env as &dyn Source), None)
+}
+
+/// Later parts win: Lambda, then code, then the environment.
+pub(crate) fn resource(config: &Config, from_code: Option<&Resource>) -> Resource {
+    let mut attributes = lambda_attributes(&config.lambda);
+    let mut schema_url = None;
+    if let Some(resource) = from_code {
+        attributes
+            .extend(resource.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())));
+        schema_url = resource.schema_url().map(str::to_owned);
+    }
+    if let Some(text) = &config.resource_attributes {
+        attributes.extend(environment_attributes(text));
+    }
+    if let Some(name) = &config.service_name {
+        attributes.push(KeyValue::new(names::SERVICE_NAME, name.clone()));
+    }
+    let builder = Resource::builder_empty().with_detector(Box::new(TelemetryResourceDetector));
+    match schema_url {
+        Some(url) => builder.with_schema_url(attributes, url).build(),
+        None => builder.with_attributes(attributes).build(),
+    }
+}
+
+/// Semantic conventions 1.44, `docs/resource/faas.md`, `cloud.md`, `docs/faas/aws-lambda.md`.
+fn lambda_attributes(lambda: &LambdaEnvironment) -> Vec<KeyValue> {
+    const BYTES_PER_MIB: i64 = 1024 * 1024;
+    let mut attributes = vec![
+        KeyValue::new(names::CLOUD_PROVIDER, "aws"),
+        KeyValue::new(names::CLOUD_PLATFORM, "aws_lambda"),
+        KeyValue::new("telemetry.distro.name", env!("CARGO_PKG_NAME")),
+        KeyValue::new("telemetry.distro.version", env!("CARGO_PKG_VERSION")),
+    ];
+    let service_name = lambda.function_name.clone().unwrap_or_else(|| "unknown_service".to_owned());
+    attributes.push(KeyValue::new(names::SERVICE_NAME, service_name));
+    let mut text = |key: &'static str, value: &Option<String>| {
+        if let Some(value) = value {
+            attributes.push(KeyValue::new(key, value.clone()));
+        }
+    };
+    text(names::CLOUD_REGION, &lambda.region);
+    text(names::FAAS_NAME, &lambda.function_name);
+    text(names::FAAS_VERSION, &lambda.function_version);
+    text(names::FAAS_INSTANCE, &lambda.log_stream);
+    if let Some(mib) = lambda.memory_mib {
+        attributes.push(KeyValue::new(names::FAAS_MAX_MEMORY, mib.saturating_mul(BYTES_PER_MIB)));
+    }
+    let mut list = |key: &'static str, value: &Option<String>| {
+        if let Some(value) = value {
+            let array = Array::String(vec![StringValue::from(value.clone())]);
+            attributes.push(KeyValue::new(key, Value::Array(array)));
+        }
+    };
+    list(names::AWS_LOG_GROUP_NAMES, &lambda.log_group);
+    list(names::AWS_LOG_STREAM_NAMES, &lambda.log_stream);
+    attributes
+}
+
+/// `key=value,key=value`, percent-encoded as in W3C Baggage (Resource SDK, "Specifying resource information via an
+/// environment variable"). An entry without `=` or with an empty key is left out.
+fn environment_attributes(text: &str) -> Vec<KeyValue> {
+    text.split(',')
+        .filter_map(|entry| entry.split_once('='))
+        .map(|(key, value)| (percent_decoded(key.trim()), percent_decoded(value.trim())))
+        .filter(|(key, _)| !key.is_empty())
+        .map(|(key, value)| KeyValue::new(key, value))
+        .collect()
+}
+
+/// Decodes each `%XX`; what is no escape stands, and text that would not be UTF-8 afterwards stands as a whole.
+fn percent_decoded(text: &str) -> String {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, tail @ ..] = rest {
+        match tail {
+            [high, low, after @ ..] if *first == b'%' => {
+                let digit = |byte: &u8| char::from(*byte).to_digit(16);
+                let byte = digit(high).zip(digit(low)).map(|(high, low)| high * 16 + low);
+                if let Some(byte) = byte.and_then(|byte| u8::try_from(byte).ok()) {
+                    decoded.push(byte);
+                    rest = after;
+                    continue;
+                }
+            }
+            _ => {}
+        }
+        decoded.push(*first);
+        rest = tail;
+    }
+    String::from_utf8(decoded).unwrap_or_else(|_| text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::{Expect, expect};
+    use std::collections::BTreeMap;
+
+    fn check(
+        variables: &[(&str, &str)],
+        from_code: &[(&'static str, &'static str)],
+        expected: &Expect,
+    ) {
+        let source: BTreeMap<String, String> =
+            variables.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let code = Resource::builder_empty()
+            .with_attributes(from_code.iter().map(|(key, value)| KeyValue::new(*key, *value)))
+            .build();
+        let resource = resource(&Config::from_source(&source), Some(&code));
+        let mut lines: Vec<String> = resource
+            .iter()
+            .filter(|(key, _)| !key.as_str().starts_with("telemetry."))
+            .map(|(key, value)| format!("{key} = {value:?}\n"))
+            .collect();
+        lines.sort();
+        expected.assert_eq(&lines.concat());
+    }
+
+    #[test]
+    fn the_function_is_described_by_its_environment() {
+        check(
+            &[
+                ("AWS_REGION", "eu-west-1"),
+                ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128"),
+                ("AWS_LAMBDA_LOG_GROUP_NAME", "/aws/lambda/orders"),
+                ("AWS_LAMBDA_LOG_STREAM_NAME", "2026/11/20/[$LATEST]0123"),
+            ],
+            &[],
+            &expect![[r#"
+                aws.log.group.names = Array(String([Owned("/aws/lambda/orders")]))
+                aws.log.stream.names = Array(String([Owned("2026/11/20/[$LATEST]0123")]))
+                cloud.platform = String(Static("aws_lambda"))
+                cloud.provider = String(Static("aws"))
+                cloud.region = String(Owned("eu-west-1"))
+                faas.instance = String(Owned("2026/11/20/[$LATEST]0123"))
+                faas.max_memory = I64(134217728)
+                faas.name = String(Owned("orders"))
+                faas.version = String(Owned("$LATEST"))
+                service.name = String(Owned("orders"))
+            "#]],
+        );
+    }
+
+    #[test]
+    fn the_environment_wins_over_code_and_code_over_lambda() {
+        check(
+            &[
+                ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
+                ("OTEL_RESOURCE_ATTRIBUTES", "team=a%20b,service.name=c,tier=gold, x = 1%,=y,z"),
+                ("OTEL_SERVICE_NAME", "d"),
+            ],
+            &[("service.name", "code"), ("tier", "code"), ("faas.name", "code"), ("own", "code")],
+            &expect![[r#"
+                cloud.platform = String(Static("aws_lambda"))
+                cloud.provider = String(Static("aws"))
+                faas.name = String(Static("code"))
+                own = String(Static("code"))
+                service.name = String(Owned("d"))
+                team = String(Owned("a b"))
+                tier = String(Owned("gold"))
+                x = String(Owned("1%"))
+            "#]],
+        );
+    }
+
+    #[test]
+    fn outside_lambda_there_is_a_service_name_still() {
+        check(
+            &[],
+            &[],
+            &expect![[r#"
+                cloud.platform = String(Static("aws_lambda"))
+                cloud.provider = String(Static("aws"))
+                service.name = String(Owned("unknown_service"))
+            "#]],
+        );
+    }
+}

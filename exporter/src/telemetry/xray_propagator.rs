@@ -1,0 +1,127 @@
+//! Reads and writes X-Ray's header, `X-Amzn-Trace-Id`.
+
+use opentelemetry::Context;
+use opentelemetry::propagation::text_map_propagator::FieldIter;
+use opentelemetry::propagation::{Extractor, Injector, TextMapPropagator};
+use opentelemetry::trace::{
+    SpanContext, SpanId, TraceContextExt as _, TraceFlags, TraceId, TraceState,
+};
+use settings::{Env, Source as _};
+use wire::ids::{XRayHeader, to_hex};
+
+/// The header's name in events and requests.
+const XRAY_HEADER: &str = "x-amzn-trace-id";
+/// Under this name a carrier gives the header of the invocation itself: Lambda's own variable.
+pub(super) const AMBIENT_XRAY: &str = "_X_AMZN_TRACE_ID";
+
+/// The X-Ray header of a carrier: the headers of an HTTP event or request (`xray` in `OTEL_PROPAGATORS`).
+///
+/// A W3C parent in the same carrier wins: API Gateway adds an X-Ray header of its own to every request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct XrayPropagator;
+
+/// Like [`XrayPropagator`], and where the carrier has no parent, the one of the invocation itself
+/// (`xray-lambda` in `OTEL_PROPAGATORS`).
+///
+/// That parent is Lambda's own segment, which only X-Ray ever sees, and without active tracing it says that nothing is
+/// to be sampled: choose this only where traces go to X-Ray.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct LambdaXrayPropagator;
+
+impl LambdaXrayPropagator {
+    /// The propagator.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+static FIELDS: std::sync::LazyLock<[String; 1]> =
+    std::sync::LazyLock::new(|| [XRAY_HEADER.to_owned()]);
+
+impl TextMapPropagator for XrayPropagator {
+    fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
+        if let Some(header) = xray_header(cx.span().span_context()) {
+            injector.set(XRAY_HEADER, header);
+        }
+    }
+
+    fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+        let parent = extractor.get(XRAY_HEADER).and_then(xray_parent);
+        or_else_parent(cx, || parent)
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        FieldIter::new(FIELDS.as_slice())
+    }
+}
+
+impl TextMapPropagator for LambdaXrayPropagator {
+    fn inject_context(&self, cx: &Context, injector: &mut dyn Injector) {
+        XrayPropagator.inject_context(cx, injector);
+    }
+
+    fn extract_with_context(&self, cx: &Context, extractor: &dyn Extractor) -> Context {
+        let cx = XrayPropagator.extract_with_context(cx, extractor);
+        or_else_parent(&cx, || match extractor.get(AMBIENT_XRAY) {
+            Some(header) => xray_parent(header),
+            None => xray_parent(&Env.get(AMBIENT_XRAY)?),
+        })
+    }
+
+    fn fields(&self) -> FieldIter<'_> {
+        XrayPropagator.fields()
+    }
+}
+
+/// `cx` itself if it has a parent already.
+fn or_else_parent(cx: &Context, parent: impl FnOnce() -> Option<SpanContext>) -> Context {
+    if cx.span().span_context().is_valid() {
+        return cx.clone();
+    }
+    match parent() {
+        Some(parent) => cx.with_remote_span_context(parent),
+        None => cx.clone(),
+    }
+}
+
+/// A parent only if the header names a trace and a segment. An undecided header (`Sampled=?` or none) leaves the
+/// decision to us: it is recorded.
+fn xray_parent(header: &str) -> Option<SpanContext> {
+    let header = XRayHeader::parse(header);
+    let flags = match header.sampled {
+        Some(false) => TraceFlags::NOT_SAMPLED,
+        Some(true) | None => TraceFlags::SAMPLED,
+    };
+    Some(SpanContext::new(
+        TraceId::from_bytes(header.trace_id?),
+        SpanId::from_bytes(header.parent_id?),
+        flags,
+        true,
+        TraceState::default(),
+    ))
+}
+
+fn xray_header(span: &SpanContext) -> Option<String> {
+    if !span.is_valid() {
+        return None;
+    }
+    let trace_id = to_hex(&span.trace_id().to_bytes());
+    let (seconds, random) = trace_id.split_at_checked(8)?;
+    let parent = to_hex(&span.span_id().to_bytes());
+    let sampled = u8::from(span.is_sampled());
+    Some(format!("Root=1-{seconds}-{random};Parent={parent};Sampled={sampled}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_xray_header_is_written_as_it_is_read() {
+        const XRAY: &str =
+            "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1";
+        let parent = xray_parent(XRAY).unwrap();
+        assert_eq!(xray_header(&parent).as_deref(), Some(XRAY));
+    }
+}
