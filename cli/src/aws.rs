@@ -4,12 +4,13 @@
 //! `~/.aws` (SSO included), `AWS_REGION`, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_SQS` and its like (AWS SDKs and Tools
 //! Reference Guide, "Service-specific endpoints").
 
+use ::aws::{SQS, SqsQueue, SqsSettings};
 use anyhow::{Context as _, anyhow};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{ProvideCredentials as _, SharedHttpClient};
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use forwarder::{QUEUES, SqsQueue};
+use forwarder::{QUEUES, RETRY_QUEUE_URL, wall_clock_now};
 use settings::{Env, Kind, Reader, Source as _, Table, Variable};
 use std::collections::HashMap;
 use std::error::Error;
@@ -106,7 +107,7 @@ pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
 
 const REGION: &[Variable] =
     &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The queue's region." }];
-const SENDING: Table = Table::new(&[QUEUES, secrets::AWS, settings::PROXY, REGION]);
+const SENDING: Table = Table::new(&[QUEUES, SQS, ::aws::AWS, settings::PROXY, REGION]);
 
 /// The queue as the forwarder sends to it: with its limits, and without the repetitions by which a message gets there
 /// twice.
@@ -114,7 +115,7 @@ pub(crate) async fn sending_queue(aws: &SdkConfig, queue: &QueueUrl) -> anyhow::
     let provider = aws.credentials_provider().context("there are no AWS credentials")?;
     let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
     let mut variables = HashMap::from([
-        ("LAMBDA_OTLP_RETRY_QUEUE_URL".to_owned(), queue.url.clone()),
+        (RETRY_QUEUE_URL.to_owned(), queue.url.clone()),
         ("AWS_ACCESS_KEY_ID".to_owned(), credentials.access_key_id().to_owned()),
         ("AWS_SECRET_ACCESS_KEY".to_owned(), credentials.secret_access_key().to_owned()),
     ]);
@@ -128,12 +129,13 @@ pub(crate) async fn sending_queue(aws: &SdkConfig, queue: &QueueUrl) -> anyhow::
         variables.insert("AWS_ENDPOINT_URL_SQS".to_owned(), endpoint);
     }
     let mut reader = Reader::new(&variables, SENDING);
-    let read = SqsQueue::read(&mut reader, "LAMBDA_OTLP_RETRY_QUEUE_URL");
+    let read = SqsSettings::read(&mut reader, RETRY_QUEUE_URL);
     let mistakes = reader.finish();
-    read.ok_or_else(|| {
+    let settings = read.ok_or_else(|| {
         let problem = mistakes.first().map(|mistake| mistake.problem.clone());
         anyhow!("{}: {}", queue.url, problem.unwrap_or_default())
-    })
+    })?;
+    Ok(SqsQueue::new(settings, wall_clock_now))
 }
 
 /// What AWS said, with its causes on one line.

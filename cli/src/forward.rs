@@ -2,12 +2,12 @@
 
 use crate::destination::DestinationArguments;
 use crate::moment::now_unix_nano;
+use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use forwarder::{
     Authorized, Config, DryRun, Event, Export, Forwarder, Invocation, Kept, Ledger, NoQueue,
     Options, Policy, Queues, Report, SourceLimits, TimeShift, read_rules, wall_clock_now,
 };
-use secrets::Aws;
 use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -60,7 +60,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ledger, complete) = runtime.block_on(async {
-        let aws = Arc::new(Aws::new(config.aws.clone(), wall_clock_now));
+        let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
         if arguments.dry_run {
             let forwarder = one_destination(&config, &aws, DryRun, options).await?;
             forward_all(arguments, &forwarder, now).await
@@ -87,7 +87,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 /// line names. There is nobody to deliver again later: what is not taken is said to be returned.
 pub(crate) async fn one_destination<E: Export>(
     config: &Config,
-    aws: &Aws,
+    aws: &AwsSecrets,
     export: E,
     options: Options,
 ) -> anyhow::Result<Forwarder<E, NoQueue>> {

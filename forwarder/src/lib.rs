@@ -47,7 +47,7 @@ pub use log::init as init_log;
 pub use memory::keep_freed_memory;
 pub use parking::{
     Content, MAX_MESSAGE_BYTES, Message, NotParked, Origin, Parked, QUEUES, Queue, QueueError,
-    SqsQueue,
+    RETRY_QUEUE_URL,
 };
 pub use pipeline::options::Options;
 pub use pipeline::redrive::{DeadLetter, Decision, Next, Receipt, Rest, decide};

@@ -2,11 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
+use aws::{SecretError, SecretService};
 use backend::{Destination, Outcome};
 use lambda_otlp_forwarder::Authorized;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
-use secrets::{SecretError, SecretService};
 use settings::{Secret, SecretReference};
 use simulator::sink::Sink;
 use std::collections::HashMap;

@@ -11,7 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-settings", &[]),
     ("lambda-otlp-platform", &["lambda-otlp-wire"]),
     ("lambda-otlp-backend", &["lambda-otlp-wire", "lambda-otlp-settings"]),
-    ("lambda-otlp-secrets", &["lambda-otlp-settings"]),
+    ("lambda-otlp-aws", &["lambda-otlp-settings"]),
     ("lambda-otlp-exporter", &["lambda-otlp-wire", "lambda-otlp-settings"]),
     ("lambda-otlp-forwarder", SERVICE),
     ("lambda-otlp-extension", SERVICE),
@@ -28,7 +28,7 @@ const SERVICE: &[&str] = &[
     "lambda-otlp-settings",
     "lambda-otlp-platform",
     "lambda-otlp-backend",
-    "lambda-otlp-secrets",
+    "lambda-otlp-aws",
 ];
 
 /// Packages that must not come near the function: size, cold start, MSRV.

@@ -9,12 +9,12 @@ mod wiring;
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
 use crate::moment;
+use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials};
 use aws_sdk_sqs::config::ProvideCredentials as _;
 use backend::{Destination, Profile};
 use check::Check;
 use forwarder::{Config, OLD_RECORDS, OldRecords, Policy};
 use reach::Reach;
-use secrets::{Aws, AwsSettings, Cached, Credentials};
 use settings::{Reader, Secret, Source, Table};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -72,8 +72,8 @@ fn has_endpoint(variables: &dyn Source) -> bool {
 
 async fn of_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
     let (mut checks, config) = settings(variables);
-    let Some(config) = config else { return checks };
-    let mut destination = config.destination;
+    let destination = config.map(|config| config.destination);
+    let Some(mut destination) = destination else { return checks };
     if destination.secret.is_some() {
         let read = secret(&arguments.aws, &mut destination).await;
         let is_failed = read.is_failed();
@@ -127,8 +127,8 @@ async fn secret(arguments: &AwsArguments, destination: &mut Destination) -> Chec
         return Check::failed("secret", "there are no AWS credentials here to read it with");
     };
     let mut reader =
-        Reader::new(&settings::Env, Table::new(&[secrets::AWS, secrets::SECRETS, settings::PROXY]));
-    let mut settings = AwsSettings::read(&mut reader);
+        Reader::new(&settings::Env, Table::new(&[::aws::AWS, ::aws::SECRETS, settings::PROXY]));
+    let mut settings = AwsSecretsSettings::read(&mut reader);
     drop(reader.finish());
     settings.credentials = Some(Credentials {
         access_key_id: credentials.access_key_id().to_owned(),
@@ -136,7 +136,8 @@ async fn secret(arguments: &AwsArguments, destination: &mut Destination) -> Chec
         session_token: credentials.session_token().map(Secret::new),
     });
     settings.region = aws.region().map(ToString::to_string).or(settings.region);
-    let cached = Cached::new(Aws::new(settings, wall_clock), reference, Duration::from_mins(5));
+    let cached =
+        CachedSecret::new(AwsSecrets::new(settings, wall_clock), reference, Duration::from_mins(5));
     let current = match cached.current().await {
         Ok(current) => current,
         Err(error) => return Check::failed("secret", error.to_string()),

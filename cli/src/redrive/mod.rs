@@ -10,10 +10,11 @@ mod summary;
 
 use crate::aws::{self, AwsArguments, QueueUrl};
 use crate::moment;
+use ::aws::SqsQueue;
 use anyhow::Context as _;
 use aws_config::SdkConfig;
 use filter::Filters;
-use forwarder::{IngestWindow, Message, OLD_RECORDS, Queue as _, QueueError, SqsQueue};
+use forwarder::{IngestWindow, Message, OLD_RECORDS, Queue as _, QueueError};
 use settings::{Env, Reader, Table};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -291,7 +292,7 @@ impl Outgoing {
 
 fn untold(queue: &str) -> QueueError {
     let text = "it says nothing about the message".to_owned();
-    QueueError::NoAnswer { queue: queue.to_owned(), text, ambiguous: true }
+    QueueError::NoResponse { queue: queue.to_owned(), text, ambiguous: true }
 }
 
 /// Removes what was taken, and notes what became of each letter.

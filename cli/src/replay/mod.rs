@@ -10,6 +10,7 @@ use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
 use crate::forward::{one_destination, write_ledger};
 use crate::moment::{self, Moment};
+use ::aws::AwsSecrets;
 use aws_config::SdkConfig;
 use backend::Outcome;
 use forwarder::{Authorized, Config, Export, OldRecords, Policy, wall_clock_now};
@@ -17,7 +18,6 @@ use history::LogGroup;
 use plan::{Ask, Checkpoint, Person};
 use progress::Progress;
 use run::{Replay, Replayed};
-use secrets::Aws;
 use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -96,7 +96,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         // They go out with their own time: whoever agreed knows what the backend takes.
         config.old_records = Policy::any_time();
     }
-    let secrets = Arc::new(Aws::new(config.aws.clone(), wall_clock_now));
+    let secrets = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
     let replayed = if arguments.dry_run {
         through(arguments, (&aws, &secrets), &config, Measure, checkpoint, now).await?
     } else {
@@ -136,7 +136,7 @@ fn agreed(
 
 async fn through<E: Export>(
     arguments: &Arguments,
-    (aws, secrets): (&SdkConfig, &Aws),
+    (aws, secrets): (&SdkConfig, &AwsSecrets),
     config: &Config,
     export: E,
     checkpoint: Checkpoint,

@@ -5,14 +5,13 @@ pub(crate) mod variables;
 use crate::convert::PlatformSpans;
 use crate::deliver::enqueue::Queues;
 use crate::destination::ingest_window::Policy;
-use crate::parking::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL, SqsQueue};
+use crate::parking::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};
 use crate::rules::{RulesSource, Template};
 use crate::vitals::VitalsSettings;
+use aws::{AwsSecretsSettings, SqsSettings};
 use backend::{Destination, Profile};
 use platform::{SpanEnd, SpanMapping};
-use secrets::AwsSettings;
 use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
-use std::sync::Arc;
 use std::time::Duration;
 use variables::TABLE;
 
@@ -28,11 +27,11 @@ pub struct Config {
     /// Where the rules are kept, if there are any.
     pub rules: Option<RulesSource>,
     /// Who asks AWS's services for secrets, and where they are.
-    pub aws: AwsSettings,
+    pub secrets: AwsSecretsSettings,
     /// How long a secret is used before it is read again.
     pub secret_lifetime: Duration,
     /// Keep what the backend does not take.
-    pub queues: Queues<Arc<SqsQueue>>,
+    pub queues: Queues<SqsSettings>,
     /// What is done with records that OpenObserve does not take for their age.
     pub old_records: Policy,
     /// The region of the forwarder, and so of the log groups.
@@ -75,10 +74,10 @@ impl Config {
         let package = reader.string_if_set("LAMBDA_TASK_ROOT");
         let rules = reader.string_if_set("LAMBDA_OTLP_RULES");
         let rules = rules.map(|rules| RulesSource::parse(&rules, package.as_deref()));
-        let aws = AwsSettings::read(reader);
-        let secret_lifetime = secrets::secret_lifetime(reader);
-        let retry = SqsQueue::read(reader, RETRY_QUEUE_URL).map(Arc::new);
-        let dead_letters = SqsQueue::read(reader, DEAD_LETTER_QUEUE_URL).map(Arc::new);
+        let secrets = AwsSecretsSettings::read(reader);
+        let secret_lifetime = aws::secret_lifetime(reader);
+        let retry = SqsSettings::read(reader, RETRY_QUEUE_URL);
+        let dead_letters = SqsSettings::read(reader, DEAD_LETTER_QUEUE_URL);
         let queues = Queues { retry, dead_letters };
         let names = [("current", platform::Names::Current), ("legacy", platform::Names::Legacy)];
         let names = reader.choice("LAMBDA_OTLP_NAMES", &names, platform::Names::Current);
@@ -114,7 +113,7 @@ impl Config {
             platform,
             stream,
             rules,
-            aws,
+            secrets,
             secret_lifetime,
             queues,
             old_records,

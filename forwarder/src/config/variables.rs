@@ -3,13 +3,13 @@
 use crate::destination::ingest_window::OLD_RECORDS;
 use crate::parking::QUEUES;
 use crate::vitals::VITALS;
+use aws::{AWS, SECRETS, SQS};
 use backend::DESTINATION;
-use secrets::{AWS, SECRETS};
 use settings::{Kind, PROXY, Table, Variable};
 
 /// All variables of the forwarder: where it sends, where it keeps what is not taken, how it converts.
 pub const TABLE: Table =
-    Table::new(&[DESTINATION, PROXY, QUEUES, OLD_RECORDS, OWN, SECRETS, LAMBDA, AWS]);
+    Table::new(&[DESTINATION, PROXY, QUEUES, SQS, OLD_RECORDS, OWN, SECRETS, LAMBDA, AWS]);
 
 const OWN: &[Variable] = &[
     Variable {

@@ -1,18 +1,18 @@
 //! The deployed forwarder: its destinations made of the settings, its rules kept up to date.
 
 use crate::config::Config;
+use crate::deliver::enqueue::Queues;
 use crate::destination::authorized::Authorized;
 use crate::destination::{DEFAULT_DESTINATION, Outlet};
 use crate::lambda::handler::{InvocationError, Response, answer, forward};
-use crate::parking::SqsQueue;
 use crate::pipeline::Forwarder;
 use crate::pipeline::options::Options;
 use crate::rules::{DestinationRule, LiveRules, Refreshed, RuleSet};
 use crate::source::Event;
 use crate::vitals::Vitals;
+use aws::{AwsSecrets, FreezeAwareInstant, SecretService as _, SqsQueue, SqsSettings};
 use backend::{ClientError, Destination, HttpTransport};
 use lambda_runtime::LambdaEvent;
-use secrets::{Aws, Moment, SecretService as _};
 use settings::{SecretReference, SecretStore};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,13 +25,13 @@ const RULES_LIFETIME: Duration = Duration::from_mins(1);
 /// No parameter keeps an invocation longer.
 const LONGEST_LOOK: Duration = Duration::from_secs(3);
 
-type Client = Authorized<HttpTransport, Arc<Aws>>;
+type Client = Authorized<HttpTransport, Arc<AwsSecrets>>;
 
 /// The forwarder of one execution environment.
 #[derive(Debug)]
 pub struct Service {
     config: Config,
-    aws: Arc<Aws>,
+    aws: Arc<AwsSecrets>,
     default: Arc<Outlet<Client>>,
     forwarder: Mutex<Forwarder<Client, Arc<SqsQueue>>>,
     rules: Option<Mutex<LiveRules>>,
@@ -44,11 +44,16 @@ impl Service {
     /// A forwarder as the settings say; `clock` gives the time that requests to AWS are signed with.
     /// Nothing is sent or read before the first invocation.
     pub fn new(config: Config, clock: fn() -> SystemTime) -> Result<Self, ClientError> {
-        let aws = Arc::new(Aws::new(config.aws.clone(), clock));
+        let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), clock));
         let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)?;
         let default = default_outlet(&config, client);
         let outlets = vec![Arc::clone(&default)];
-        let forwarder = Forwarder::new(outlets, config.queues.clone(), Options::of(&config));
+        let queue = |settings: &SqsSettings| Arc::new(SqsQueue::new(settings.clone(), clock));
+        let queues = Queues {
+            retry: config.queues.retry.as_ref().map(queue),
+            dead_letters: config.queues.dead_letters.as_ref().map(queue),
+        };
+        let forwarder = Forwarder::new(outlets, queues, Options::of(&config));
         let rules = config.rules.clone().map(|source| LiveRules::new(source, RULES_LIFETIME));
         Ok(Self {
             aws,
@@ -79,7 +84,9 @@ impl Service {
         let Some(rules) = &self.rules else { return Ok(()) };
         let mut rules = rules.lock().await;
         let refreshed = rules
-            .refresh(Moment::now(self.aws.wall_clock()), |name| parameter(&self.aws, name))
+            .refresh(FreezeAwareInstant::now(self.aws.wall_clock()), |name| {
+                parameter(&self.aws, name)
+            })
             .await;
         let source = rules.source().to_string();
         match refreshed {
@@ -166,11 +173,14 @@ pub fn default_outlet<E>(config: &Config, export: E) -> Arc<Outlet<E>> {
 
 /// The rules of these settings, read once; none where the settings name none. The error is in words, a
 /// line for each mistake.
-pub async fn read_rules(config: &Config, aws: &Aws) -> Result<Arc<RuleSet>, String> {
+pub async fn read_rules(config: &Config, aws: &AwsSecrets) -> Result<Arc<RuleSet>, String> {
     let Some(source) = config.rules.clone() else { return Ok(Arc::default()) };
     let name = source.to_string();
     let mut rules = LiveRules::new(source, RULES_LIFETIME);
-    match rules.refresh(Moment::now(aws.wall_clock()), |name| parameter(aws, name)).await {
+    match rules
+        .refresh(FreezeAwareInstant::now(aws.wall_clock()), |name| parameter(aws, name))
+        .await
+    {
         Refreshed::Loaded | Refreshed::Unchanged => Ok(Arc::clone(rules.rules())),
         Refreshed::Wrong(mistakes) => {
             let lines: Vec<_> =
@@ -181,7 +191,7 @@ pub async fn read_rules(config: &Config, aws: &Aws) -> Result<Arc<RuleSet>, Stri
     }
 }
 
-async fn parameter(aws: &Aws, name: String) -> Result<String, String> {
+async fn parameter(aws: &AwsSecrets, name: String) -> Result<String, String> {
     let reference = SecretReference { store: SecretStore::ParameterStore, id: name, key: None };
     match tokio::time::timeout(LONGEST_LOOK, aws.read(&reference)).await {
         Ok(Ok(text)) => Ok(text.expose().to_owned()),

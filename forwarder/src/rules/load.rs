@@ -1,7 +1,7 @@
 //! Keeps the rules up to date: read again after a while, the last good version in force.
 
 use super::{MOST_BYTES, Mistakes, RuleSet};
-use secrets::Moment;
+use aws::FreezeAwareInstant;
 use std::fmt;
 use std::future::Future;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -58,7 +58,7 @@ pub(crate) struct LiveRules {
     source: RulesSource,
     lifetime: Duration,
     rules: Arc<RuleSet>,
-    last_look: Option<Moment>,
+    last_look: Option<FreezeAwareInstant>,
     /// A hash of the text that was read last, good or wrong.
     version: Option<u64>,
     /// What could not be read and was said already.
@@ -99,7 +99,7 @@ impl LiveRules {
     /// name; its error is in words, without the value.
     pub(crate) async fn refresh<F>(
         &mut self,
-        now: Moment,
+        now: FreezeAwareInstant,
         parameter: impl FnOnce(String) -> F,
     ) -> Refreshed
     where
@@ -190,7 +190,7 @@ mod tests {
                 assert_eq!(name, "/lambda-otlp/rules");
                 text
             };
-            let refreshed = self.live.refresh(Moment::now(self.now), read).await;
+            let refreshed = self.live.refresh(FreezeAwareInstant::now(self.now), read).await;
             (refreshed, self.live.rules().rule_names().collect())
         }
     }
@@ -246,7 +246,7 @@ mod tests {
         std::fs::write(&path, "#".repeat(MOST_BYTES + 7)).unwrap();
         let mut live = LiveRules::new(RulesSource::File(path.clone()), Duration::from_mins(1));
         let no_parameter = |_| std::future::ready(Err("not a parameter".to_owned()));
-        let refreshed = live.refresh(Moment::now(UNIX_EPOCH), no_parameter).await;
+        let refreshed = live.refresh(FreezeAwareInstant::now(UNIX_EPOCH), no_parameter).await;
         std::fs::remove_file(&path).unwrap();
         let Refreshed::Wrong(mistakes) = refreshed else { panic!("{refreshed:?}") };
         assert_eq!(mistakes.to_string(), "1:1: the file has more than 65536 bytes");

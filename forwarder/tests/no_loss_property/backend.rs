@@ -5,10 +5,10 @@ use crate::marks;
 use crate::schedule::{BackendFault, SecretFault};
 use crate::setup::{DEFAULT, DestinationId, profile};
 use crate::world::{Answered, RequestId, Shared};
+use aws::{SecretError, SecretService};
 use backend::{Answer, HttpRequest, Profile, Transport, TransportError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
-use secrets::{SecretError, SecretService};
 use settings::{Secret, SecretReference};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -256,7 +256,7 @@ impl SecretService for Service {
                 sleep(Duration::from_secs(6)).await;
             }
         }
-        Err(SecretError::NoAnswer { secret: reference.to_string(), text: "down".to_owned() })
+        Err(SecretError::NoResponse { secret: reference.to_string(), text: "down".to_owned() })
     }
 
     fn wall_clock(&self) -> std::time::SystemTime {

@@ -13,12 +13,12 @@ use crate::setup::{DEFAULT, DestinationId};
 use crate::telemetry::{OWN_LOG_GROUP, on_failure_record};
 use crate::world::{Shared, Told, UnitId};
 use ::backend::{Client, Destination};
+use aws::CachedSecret;
 use futures_util::FutureExt as _;
 use lambda_otlp_forwarder::{
     Authorized, Config, Event, Forwarder, Invocation, Options, Outlet, Queues, Template, answer,
     default_outlet,
 };
-use secrets::Cached;
 use serde_json::Value;
 use settings::SecretReference;
 use std::collections::HashMap;
@@ -136,7 +136,7 @@ impl Environment {
         common.headers.push("authorization", OLD_PASSWORD).unwrap();
         let secret = schedule.has_secret.then(|| {
             let reference = SecretReference::parse("ssm:/o2").unwrap();
-            Cached::new(Arc::clone(&self.service), reference, Duration::from_mins(5))
+            CachedSecret::new(Arc::clone(&self.service), reference, Duration::from_mins(5))
         });
         let export = self.export(DEFAULT, &config.destination, secret);
         let mut outlets = vec![default_outlet(&config, export)];
@@ -163,7 +163,7 @@ impl Environment {
         &self,
         id: DestinationId,
         destination: &Destination,
-        secret: Option<Cached<Arc<Service>>>,
+        secret: Option<CachedSecret<Arc<Service>>>,
     ) -> Sender {
         let seed = self.current.random().next();
         let world = self.world.clone();

@@ -46,7 +46,7 @@ impl<A> MemoryQueue<A> {
     }
 
     fn no_answer(&self) -> QueueError {
-        QueueError::NoAnswer { queue: self.name(), text: "scripted".to_owned(), ambiguous: true }
+        QueueError::NoResponse { queue: self.name(), text: "scripted".to_owned(), ambiguous: true }
     }
 
     fn late(&self) -> QueueError {

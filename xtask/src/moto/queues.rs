@@ -9,8 +9,10 @@ use super::Workshop;
 use super::aws::Moto;
 use crate::checks::Tally;
 use anyhow::{Context as _, bail, ensure};
+use aws::{AWS, SQS, SqsQueue, SqsSettings};
 use forwarder::{
-    Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, QUEUES, Queue as _, SqsQueue,
+    Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, QUEUES, Queue as _, RETRY_QUEUE_URL,
+    wall_clock_now,
 };
 use serde_json::{Value, json};
 use settings::{Reader, Table, Variable};
@@ -18,8 +20,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
-const TABLE: Table = Table::new(&[QUEUES, secrets::AWS, settings::PROXY, REGION]);
+const TABLE: Table = Table::new(&[QUEUES, SQS, AWS, settings::PROXY, REGION]);
 const REGION: &[Variable] = &[Variable {
     name: "AWS_REGION",
     default: None,
@@ -158,9 +159,10 @@ fn read(moto: &Moto, url: &str) -> anyhow::Result<SqsQueue> {
     let mut variables: HashMap<String, String> = moto.variables();
     variables.insert(RETRY_QUEUE_URL.to_owned(), url.to_owned());
     let mut reader = Reader::new(&variables, TABLE);
-    let queue = SqsQueue::read(&mut reader, RETRY_QUEUE_URL);
+    let settings = SqsSettings::read(&mut reader, RETRY_QUEUE_URL);
     let mistakes = reader.finish();
-    queue.with_context(|| format!("the variables: {mistakes:?}"))
+    let settings = settings.with_context(|| format!("the variables: {mistakes:?}"))?;
+    Ok(SqsQueue::new(settings, wall_clock_now))
 }
 
 async fn send(queue: &SqsQueue, messages: Vec<Message>, delay: Duration) -> anyhow::Result<()> {

@@ -4,7 +4,7 @@ use super::Workshop;
 use super::aws::{Moto, REGION};
 use crate::checks::Tally;
 use anyhow::{Context as _, ensure};
-use secrets::{AWS, Aws, AwsSettings, SECRETS, SecretService as _, authorization};
+use aws::{AWS, AwsSecrets, AwsSecretsSettings, SECRETS, SecretService as _, authorization};
 use serde_json::{Value, json};
 use settings::{Reader, SecretReference, Table};
 
@@ -78,7 +78,7 @@ async fn as_expected(moto: &Moto, reference: &str) -> anyhow::Result<String> {
 async fn read(moto: &Moto, reference: &str) -> anyhow::Result<String> {
     let variables = moto.variables();
     let mut reader = Reader::new(&variables, TABLE);
-    let aws = Aws::new(AwsSettings::read(&mut reader), super::now);
+    let aws = AwsSecrets::new(AwsSecretsSettings::read(&mut reader), super::now);
     let reference = SecretReference::parse(reference).map_err(anyhow::Error::msg)?;
     let secret = aws.read(&reference).await?;
     let header = authorization(&secret, reference.key.as_deref()).map_err(anyhow::Error::msg)?;

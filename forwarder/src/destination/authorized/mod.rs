@@ -1,10 +1,10 @@
 //! A client with the secret it sends: loaded before the first request, read again when the backend refuses it.
 
 use crate::destination::Export;
+use aws::{AwsSecrets, CachedSecret, CurrentSecret, SecretError, SecretService};
 use backend::{
     Client, ClientError, Destination, Fate, HttpTransport, Outcome, Reason, Transport, Undelivered,
 };
-use secrets::{Aws, Cached, Current, SecretError, SecretService};
 use settings::Headers;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::{Instant, timeout_at};
@@ -12,7 +12,7 @@ use wire::Request;
 
 /// Sends to one destination, with that destination's credentials and no others.
 #[derive(Debug)]
-pub struct Authorized<T = HttpTransport, S = Aws> {
+pub struct Authorized<T = HttpTransport, S = AwsSecrets> {
     client: Client<T>,
     secret: Option<OwnSecret<S>>,
 }
@@ -20,7 +20,7 @@ pub struct Authorized<T = HttpTransport, S = Aws> {
 /// The destination's secret, and which version of it the client sends.
 #[derive(Debug)]
 struct OwnSecret<S> {
-    cached: Cached<S>,
+    cached: CachedSecret<S>,
     /// The destination's headers; the secret takes the place of their authorization.
     headers: Headers,
     /// Held while headers are set: an older version never replaces a newer one.
@@ -37,7 +37,7 @@ impl<S: SecretService> Authorized<HttpTransport, Arc<S>> {
         let secret = destination
             .secret
             .as_ref()
-            .map(|reference| Cached::new(Arc::clone(service), reference.clone(), lifetime));
+            .map(|reference| CachedSecret::new(Arc::clone(service), reference.clone(), lifetime));
         Ok(Self::with_client(Client::new(destination)?, destination.headers.clone(), secret))
     }
 }
@@ -45,7 +45,11 @@ impl<S: SecretService> Authorized<HttpTransport, Arc<S>> {
 impl<T: Transport, S: SecretService> Authorized<T, S> {
     /// Sends by this client, with this secret in place of the authorization of `headers`. The client must have been made for
     /// the destination that headers and secret belong to.
-    pub fn with_client(client: Client<T>, headers: Headers, secret: Option<Cached<S>>) -> Self {
+    pub fn with_client(
+        client: Client<T>,
+        headers: Headers,
+        secret: Option<CachedSecret<S>>,
+    ) -> Self {
         let secret =
             secret.map(|cached| OwnSecret { cached, headers, sent_version: Mutex::new(0) });
         Self { client, secret }
@@ -106,7 +110,11 @@ impl<T: Transport, S: SecretService> Authorized<T, S> {
 
 impl<S> OwnSecret<S> {
     /// Has the client send this version from now on, unless it sends a newer one.
-    fn send_by<T: Transport>(&self, client: &Client<T>, current: &Current) -> Result<(), String> {
+    fn send_by<T: Transport>(
+        &self,
+        client: &Client<T>,
+        current: &CurrentSecret,
+    ) -> Result<(), String> {
         let mut sent = self.sent_version.lock().unwrap_or_else(PoisonError::into_inner);
         if current.version > *sent {
             let mut headers = self.headers.clone();
@@ -121,8 +129,8 @@ impl<S> OwnSecret<S> {
 /// The secret before the deadline; the error is for a person.
 async fn within(
     deadline: Instant,
-    reading: impl Future<Output = Result<Current, SecretError>>,
-) -> Result<Current, String> {
+    reading: impl Future<Output = Result<CurrentSecret, SecretError>>,
+) -> Result<CurrentSecret, String> {
     match timeout_at(deadline, reading).await {
         Ok(result) => result.map_err(|error| error.to_string()),
         Err(_) => Err("the secret was not read before the deadline".to_owned()),

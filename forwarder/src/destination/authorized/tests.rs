@@ -60,7 +60,7 @@ impl SecretService for Service {
     async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
         sleep(Duration::from_millis(10)).await;
         *self.asked.lock().unwrap() += 1;
-        self.value.lock().unwrap().clone().map(Secret::new).ok_or_else(|| SecretError::NoAnswer {
+        self.value.lock().unwrap().clone().map(Secret::new).ok_or_else(|| SecretError::NoResponse {
             secret: reference.to_string(),
             text: "down".to_owned(),
         })
@@ -88,7 +88,7 @@ impl Scene {
         destination.max_request_bytes = 1;
         let policy = RetryPolicy::new(0, MS, MS, Duration::from_secs(10)).unwrap();
         let client = Client::with_transport(&destination, Arc::clone(&backend)).unwrap();
-        let cached = Cached::new(
+        let cached = CachedSecret::new(
             Arc::clone(&service),
             SecretReference::parse("ssm:/o2").unwrap(),
             Duration::from_mins(5),

@@ -3,14 +3,14 @@
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 
-/// A moment by both clocks.
+/// An instant by both clocks, so that time in which the environment is frozen counts.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub struct FreezeAwareInstant {
     monotonic: Instant,
     wall: SystemTime,
 }
 
-impl Moment {
+impl FreezeAwareInstant {
     /// The present: that of [`tokio::time`], and what the wall clock says.
     pub fn now(wall: SystemTime) -> Self {
         Self { monotonic: Instant::now(), wall }
@@ -31,11 +31,14 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_clock_that_went_further_counts() {
         let noon = UNIX_EPOCH + Duration::from_hours(12);
-        let then = Moment::now(noon);
+        let then = FreezeAwareInstant::now(noon);
         let minute = Duration::from_mins(1);
-        assert!(!then.is_over(minute, Moment::now(noon + Duration::from_secs(59))));
-        assert!(then.is_over(minute, Moment::now(noon + minute)), "a freeze");
+        assert!(!then.is_over(minute, FreezeAwareInstant::now(noon + Duration::from_secs(59))));
+        assert!(then.is_over(minute, FreezeAwareInstant::now(noon + minute)), "a freeze");
         tokio::time::advance(minute).await;
-        assert!(then.is_over(minute, Moment::now(noon - minute)), "a clock that was set back");
+        assert!(
+            then.is_over(minute, FreezeAwareInstant::now(noon - minute)),
+            "a clock that was set back"
+        );
     }
 }

@@ -43,7 +43,7 @@ pub enum SecretError {
         region: String,
     },
     /// The service refused for another reason.
-    #[error("cannot read {secret}: {host} answered {}", said(*status, code, text))]
+    #[error("cannot read {secret}: {host} answered {}", described(*status, code, text))]
     Refused {
         /// Which secret.
         secret: String,
@@ -58,7 +58,7 @@ pub enum SecretError {
     },
     /// The service could not be asked.
     #[error("cannot read {secret}: {text}")]
-    NoAnswer {
+    NoResponse {
         /// Which secret.
         secret: String,
         /// Host and cause.
@@ -76,9 +76,9 @@ pub enum SecretError {
 
 impl SecretError {
     /// Whether asking again soon may help.
-    pub(crate) fn may_pass(&self) -> bool {
+    pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::NoAnswer { .. } => true,
+            Self::NoResponse { .. } => true,
             Self::Refused { status, code, .. } => {
                 *status >= 500 || *status == 429 || code.contains("Throttling")
             }
@@ -87,14 +87,14 @@ impl SecretError {
     }
 }
 
-/// `400 ThrottlingException: Rate exceeded`; an answer of something in between has neither code nor text.
-fn said(status: u16, code: &str, text: &str) -> String {
-    let mut said = status.to_string();
+/// `400 ThrottlingException: Rate exceeded`. The response of a proxy on the way has neither code nor text.
+fn described(status: u16, code: &str, text: &str) -> String {
+    let mut described = status.to_string();
     for (separator, part) in [(" ", code), (": ", text)] {
         if !part.is_empty() {
-            said.push_str(separator);
-            said.push_str(part);
+            described.push_str(separator);
+            described.push_str(part);
         }
     }
-    said
+    described
 }

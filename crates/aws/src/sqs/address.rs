@@ -1,42 +1,14 @@
 //! Which queue, by its URL, and with whose credentials.
 
-use crate::parking::QueueError;
-use secrets::Credentials;
-use settings::{Kind, Reader, Variable};
+use super::error::QueueError;
+use crate::credentials::Credentials;
+use crate::variables::{ENDPOINT, REGION, SQS_ENDPOINT};
+use settings::Reader;
 use url::Url;
 
-/// The variable that names the retry queue.
-pub(crate) const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
-/// The variable that names the dead-letter queue.
-pub(crate) const DEAD_LETTER_QUEUE_URL: &str = "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL";
-
-/// The variables that name queues.
-pub const QUEUES: &[Variable] = &[
-    Variable {
-        name: RETRY_QUEUE_URL,
-        default: None,
-        kind: Kind::Url,
-        doc: "URL of the SQS queue that keeps what the backend does not take now. Without it that is returned to Lambda, \
-              which delivers the whole event again.",
-    },
-    Variable {
-        name: DEAD_LETTER_QUEUE_URL,
-        default: None,
-        kind: Kind::Url,
-        doc: "URL of the SQS queue that keeps what the backend will never take. Without it a line that does not decode is \
-              only reported, and what the backend refuses for good is returned to Lambda.",
-    },
-    Variable {
-        name: "AWS_ENDPOINT_URL_SQS",
-        default: None,
-        kind: Kind::Url,
-        doc: "Where SQS is, if not at the host of the queue's URL.",
-    },
-];
-
 /// A queue and how to reach it.
-#[derive(Debug)]
-pub(super) struct Target {
+#[derive(Clone, Debug)]
+pub(super) struct QueueAddress {
     pub(super) url: String,
     pub(super) name: String,
     pub(super) account: String,
@@ -45,14 +17,14 @@ pub(super) struct Target {
     pub(super) credentials: Credentials,
 }
 
-impl Target {
+impl QueueAddress {
     /// `None` where the variable is unset, or a mistake was noted.
     pub(super) fn read(reader: &mut Reader<'_>, variable: &str) -> Option<Self> {
         let url = reader.url(variable)?;
-        let region = reader.string_if_set("AWS_REGION");
-        let endpoint = match reader.url("AWS_ENDPOINT_URL_SQS") {
+        let region = reader.string_if_set(REGION);
+        let endpoint = match reader.url(SQS_ENDPOINT) {
             Some(endpoint) => Some(endpoint),
-            None => reader.url("AWS_ENDPOINT_URL"),
+            None => reader.url(ENDPOINT),
         };
         let credentials = Credentials::read(reader);
         let mut mistake = |name: &str, problem: &str| {
@@ -148,15 +120,18 @@ fn is_legacy(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use settings::Table;
+    use crate::variables::{AWS, SQS};
+    use settings::{Kind, Table, Variable};
     use std::collections::HashMap;
 
-    const REGION: &[Variable] =
-        &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The region." }];
-    const TABLE: Table = Table::new(&[QUEUES, secrets::AWS, settings::PROXY, REGION]);
     const NAME: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
+    const OTHERS: &[Variable] = &[
+        Variable { name: REGION, default: None, kind: Kind::Text, doc: "The region." },
+        Variable { name: NAME, default: None, kind: Kind::Url, doc: "The queue's URL." },
+    ];
+    const TABLE: Table = Table::new(&[SQS, AWS, settings::PROXY, OTHERS]);
 
-    fn read(url: &str, others: &[(&str, &str)]) -> Result<Target, String> {
+    fn read(url: &str, others: &[(&str, &str)]) -> Result<QueueAddress, String> {
         let mut variables = HashMap::from([
             (NAME.to_owned(), url.to_owned()),
             ("AWS_ACCESS_KEY_ID".to_owned(), "AKID".to_owned()),
@@ -164,9 +139,9 @@ mod tests {
         ]);
         variables.extend(others.iter().map(|(name, value)| ((*name).into(), (*value).into())));
         let mut reader = Reader::new(&variables, TABLE);
-        let target = Target::read(&mut reader, NAME);
+        let address = QueueAddress::read(&mut reader, NAME);
         let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
-        target.ok_or_else(|| mistakes.join("; "))
+        address.ok_or_else(|| mistakes.join("; "))
     }
 
     #[test]
@@ -177,8 +152,12 @@ mod tests {
     #[test]
     fn a_queue_is_known_by_its_url() {
         let check = |url: &str, endpoint: &str, arn: &str| {
-            let target = read(url, &[("AWS_REGION", "eu-west-3")]).unwrap();
-            assert_eq!((target.endpoint.as_str(), target.arn().as_str()), (endpoint, arn), "{url}");
+            let address = read(url, &[("AWS_REGION", "eu-west-3")]).unwrap();
+            assert_eq!(
+                (address.endpoint.as_str(), address.arn().as_str()),
+                (endpoint, arn),
+                "{url}"
+            );
         };
         check(
             "https://sqs.eu-central-1.amazonaws.com/123456789012/retry",
@@ -248,7 +227,7 @@ mod tests {
     #[test]
     fn credentials_are_never_printed() {
         let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry";
-        let target = read(url, &[("AWS_SESSION_TOKEN", "hunter3")]).unwrap();
-        assert!(!format!("{target:?}").contains("hunter"));
+        let address = read(url, &[("AWS_SESSION_TOKEN", "hunter3")]).unwrap();
+        assert!(!format!("{address:?}").contains("hunter"));
     }
 }

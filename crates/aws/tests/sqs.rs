@@ -2,19 +2,22 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
-use lambda_otlp_forwarder::{Message, QUEUES, Queue as _, QueueError, SqsQueue};
+use lambda_otlp_aws::{AWS, QueueError, SQS, SqsQueue, SqsSettings};
 use settings::{Kind, Reader, Table, Variable};
 use simulator::queue::{Answer, Queue, QueueServer, Refusal};
 use std::collections::HashMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
 
-const REGION: &[Variable] =
-    &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The region." }];
+const QUEUE_URL: &str = "QUEUE_URL";
+const OTHERS: &[Variable] = &[
+    Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The region." },
+    Variable { name: QUEUE_URL, default: None, kind: Kind::Url, doc: "The queue's URL." },
+];
 
 fn sqs(url: &str) -> SqsQueue {
     let variables = [
-        ("LAMBDA_OTLP_RETRY_QUEUE_URL", url),
+        (QUEUE_URL, url),
         ("AWS_REGION", "eu-central-1"),
         ("AWS_ACCESS_KEY_ID", "AKIDFORWARDER"),
         ("AWS_SECRET_ACCESS_KEY", "hunter2"),
@@ -22,15 +25,10 @@ fn sqs(url: &str) -> SqsQueue {
     ];
     let variables: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let mut reader =
-        Reader::new(&variables, Table::new(&[QUEUES, secrets::AWS, settings::PROXY, REGION]));
-    let queue = SqsQueue::read(&mut reader, "LAMBDA_OTLP_RETRY_QUEUE_URL");
+    let mut reader = Reader::new(&variables, Table::new(&[SQS, AWS, settings::PROXY, OTHERS]));
+    let settings = SqsSettings::read(&mut reader, QUEUE_URL);
     assert_eq!(reader.finish(), []);
-    queue.unwrap()
-}
-
-fn message(body: impl Into<String>) -> Message {
-    Message { body: body.into(), items: 1 }
+    SqsQueue::new(settings.unwrap(), || UNIX_EPOCH + Duration::from_secs(1_785_500_000))
 }
 
 fn soon() -> Instant {
@@ -46,8 +44,8 @@ async fn server() -> QueueServer {
 async fn sent(answers: &[Answer]) -> (Vec<String>, Vec<String>, usize) {
     let server = server().await;
     server.queue().answer(answers.iter().cloned());
-    let messages = ["one", "two", "three"].map(message).into();
-    let results = sqs(&server.queue_url()).send(messages, Duration::ZERO, soon()).await;
+    let bodies = ["one", "two", "three"];
+    let results = sqs(&server.queue_url()).send_messages(&bodies, Duration::ZERO, soon()).await;
     let words = results.iter().map(|result| match result {
         Ok(()) => "sent".to_owned(),
         Err(error) if error.is_ambiguous() => "ambiguous".to_owned(),
@@ -60,10 +58,10 @@ async fn sent(answers: &[Answer]) -> (Vec<String>, Vec<String>, usize) {
 #[tokio::test]
 async fn messages_are_sent_in_order_with_the_functions_credentials() {
     let server = server().await;
-    let messages: Vec<Message> = (0..25).map(|number| message(number.to_string())).collect();
-    let results = sqs(&server.queue_url()).send(messages, Duration::ZERO, soon()).await;
-    assert_eq!(results, vec![Ok(()); 25]);
     let expected: Vec<String> = (0..25).map(|number| number.to_string()).collect();
+    let bodies: Vec<&str> = expected.iter().map(String::as_str).collect();
+    let results = sqs(&server.queue_url()).send_messages(&bodies, Duration::ZERO, soon()).await;
+    assert_eq!(results, vec![Ok(()); 25]);
     assert_eq!(server.queue().bodies(), expected);
     let requests = server.requests();
     assert_eq!(requests.iter().map(|request| request.entries).collect::<Vec<_>>(), [10, 10, 5]);
@@ -121,8 +119,9 @@ async fn a_request_holds_a_mebibyte_and_no_more() {
     let server = server().await;
     let mebibyte = 1024 * 1024;
     let sizes = [mebibyte, 10, mebibyte - 10, 5, mebibyte + 1, 7];
-    let messages = sizes.iter().map(|size| message("x".repeat(*size))).collect();
-    let results = sqs(&server.queue_url()).send(messages, Duration::ZERO, soon()).await;
+    let bodies: Vec<String> = sizes.iter().map(|size| "x".repeat(*size)).collect();
+    let bodies: Vec<&str> = bodies.iter().map(String::as_str).collect();
+    let results = sqs(&server.queue_url()).send_messages(&bodies, Duration::ZERO, soon()).await;
     let errors: Vec<_> = results.iter().filter_map(|result| result.as_ref().err()).collect();
     assert_eq!(errors.len(), 1);
     assert_eq!(
@@ -141,7 +140,7 @@ async fn a_delayed_message_is_not_seen_before() {
     let server = server().await;
     let queue = sqs(&server.queue_url());
     let delay = Duration::from_hours(1);
-    assert_eq!(queue.send(vec![message("later")], delay, soon()).await, [Ok(())]);
+    assert_eq!(queue.send_messages(&["later"], delay, soon()).await, [Ok(())]);
     assert!(server.queue().receive(10).is_empty());
     // SQS delays by a quarter of an hour at most.
     let visible_in = server.queue().next_visible_in().unwrap();
@@ -154,7 +153,7 @@ async fn errors_name_the_queue_the_code_and_what_to_do() {
         let server = server().await;
         server.queue().answer([answer]);
         let results =
-            sqs(&server.queue_url()).send(vec![message("one")], Duration::ZERO, soon()).await;
+            sqs(&server.queue_url()).send_messages(&["one"], Duration::ZERO, soon()).await;
         assert_eq!(results[0].as_ref().unwrap_err().to_string(), expected);
     };
     check(
@@ -182,7 +181,7 @@ async fn errors_name_the_queue_the_code_and_what_to_do() {
     .await;
     let server = server().await;
     let elsewhere = format!("{}/123456789012/other", server.endpoint());
-    let results = sqs(&elsewhere).send(vec![message("one")], Duration::ZERO, soon()).await;
+    let results = sqs(&elsewhere).send_messages(&["one"], Duration::ZERO, soon()).await;
     let error = results[0].as_ref().unwrap_err().to_string();
     assert!(error.starts_with("queue other refused with NonExistentQueue: "), "{error}");
 }
@@ -193,9 +192,9 @@ async fn what_could_not_be_sent_is_not_ambiguous() {
     let gone = server().await;
     let url = gone.queue_url();
     drop(gone);
-    let results = sqs(&url).send(vec![message("one")], Duration::ZERO, soon()).await;
+    let results = sqs(&url).send_messages(&["one"], Duration::ZERO, soon()).await;
     let error = results[0].as_ref().unwrap_err();
-    assert!(matches!(error, QueueError::NoAnswer { .. }) && !error.is_ambiguous(), "{error}");
+    assert!(matches!(error, QueueError::NoResponse { .. }) && !error.is_ambiguous(), "{error}");
     assert!(error.to_string().starts_with("queue retry gave no answer: "), "{error}");
 }
 
@@ -208,7 +207,7 @@ async fn a_connection_that_breaks_behind_the_request_is_ambiguous() {
         tokio::io::AsyncReadExt::read(&mut stream, &mut [0; 1000]).await.unwrap();
     };
     let queue = sqs(&url);
-    let sending = queue.send(vec![message("one")], Duration::ZERO, soon());
+    let sending = queue.send_messages(&["one"], Duration::ZERO, soon());
     let (results, ()) = tokio::join!(sending, breaking);
     let error = results[0].as_ref().unwrap_err();
     assert!(error.is_ambiguous(), "{error}");
@@ -227,15 +226,15 @@ async fn a_queue_that_hangs_is_left_at_the_deadline() {
     let server = server().await;
     server.queue().answer([Answer::Hang, Answer::Hang]);
     let queue = sqs(&server.queue_url());
-    let messages: Vec<Message> = (0..11).map(|number| message(number.to_string())).collect();
+    let bodies = ["x"; 11];
     let deadline = Instant::now() + Duration::from_millis(300);
-    let results = queue.send(messages, Duration::ZERO, deadline).await;
+    let results = queue.send_messages(&bodies, Duration::ZERO, deadline).await;
     assert!(results[..10].iter().all(|result| result.as_ref().unwrap_err().is_ambiguous()));
     // The second request was never made.
     assert_eq!(results[10], Err(QueueError::Deadline { queue: "retry".to_owned() }));
     assert_eq!(server.requests().len(), 1);
     let deadline = Instant::now() + Duration::from_millis(300);
-    let postponed = queue.postpone("receipt", Duration::ZERO, deadline).await;
+    let postponed = queue.change_visibility("receipt", Duration::ZERO, deadline).await;
     assert!(postponed.unwrap_err().is_ambiguous());
 }
 
@@ -243,11 +242,11 @@ async fn a_queue_that_hangs_is_left_at_the_deadline() {
 async fn nothing_is_asked_after_the_deadline() {
     let server = server().await;
     let queue = sqs(&server.queue_url());
-    let results = queue.send(vec![message("one")], Duration::ZERO, Instant::now()).await;
+    let results = queue.send_messages(&["one"], Duration::ZERO, Instant::now()).await;
     assert_eq!(results, [Err(QueueError::Deadline { queue: "retry".to_owned() })]);
-    let postponed = queue.postpone("receipt", Duration::ZERO, Instant::now()).await;
+    let postponed = queue.change_visibility("receipt", Duration::ZERO, Instant::now()).await;
     assert_eq!(postponed, Err(QueueError::Deadline { queue: "retry".to_owned() }));
-    assert_eq!(queue.send(Vec::new(), Duration::ZERO, soon()).await, []);
+    assert_eq!(queue.send_messages(&[], Duration::ZERO, soon()).await, []);
     assert!(server.requests().is_empty());
 }
 
@@ -255,23 +254,24 @@ async fn nothing_is_asked_after_the_deadline() {
 async fn a_postponed_message_comes_again_when_it_was_told() {
     let server = server().await;
     let queue = sqs(&server.queue_url());
-    assert_eq!(queue.send(vec![message("one")], Duration::ZERO, soon()).await, [Ok(())]);
+    assert_eq!(queue.send_messages(&["one"], Duration::ZERO, soon()).await, [Ok(())]);
     let received = server.queue().receive(1);
     let handle = received[0].receipt_handle.as_str();
     server.queue().answer([Answer::refuse(503, "ServiceUnavailable")]);
-    assert_eq!(queue.postpone(handle, Duration::from_hours(2), soon()).await, Ok(()));
+    assert_eq!(queue.change_visibility(handle, Duration::from_hours(2), soon()).await, Ok(()));
     let visible_in = server.queue().next_visible_in().unwrap();
     assert!(visible_in <= Duration::from_hours(2) && visible_in > Duration::from_mins(119));
     // More than SQS allows is as much as it allows.
-    assert_eq!(queue.postpone(handle, Duration::from_hours(48), soon()).await, Ok(()));
-    assert_eq!(queue.postpone(handle, Duration::ZERO, soon()).await, Ok(()));
+    assert_eq!(queue.change_visibility(handle, Duration::from_hours(48), soon()).await, Ok(()));
+    assert_eq!(queue.change_visibility(handle, Duration::ZERO, soon()).await, Ok(()));
     assert_eq!(server.queue().receive(1)[0].receive_count, 2);
-    let error = queue.postpone("gone", Duration::ZERO, soon()).await.unwrap_err();
+    let error = queue.change_visibility("gone", Duration::ZERO, soon()).await.unwrap_err();
     assert_eq!(
         error.to_string(),
         "queue retry refused with ReceiptHandleIsInvalid: no such receipt"
     );
     server.queue().answer([Answer::refuse(403, "AccessDeniedException")]);
-    let error = queue.postpone(handle, Duration::ZERO, soon()).await.unwrap_err().to_string();
+    let error =
+        queue.change_visibility(handle, Duration::ZERO, soon()).await.unwrap_err().to_string();
     assert!(error.contains("allow sqs:ChangeMessageVisibility on arn:aws:sqs:"), "{error}");
 }

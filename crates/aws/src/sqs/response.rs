@@ -1,8 +1,8 @@
-//! What an answer of SQS, or its absence, means for a message.
+//! What a response of SQS, or its absence, means for a message.
 
-use super::target::Target;
-use crate::parking::QueueError;
-use secrets::signed_request::{Answer, NoAnswer, excerpt};
+use super::address::QueueAddress;
+use super::error::QueueError;
+use crate::client::{AwsResponse, NoResponse, excerpt};
 use serde::Deserialize;
 
 /// Whether the same request may be answered differently in a moment, and cannot have been obeyed.
@@ -16,7 +16,7 @@ pub(super) enum Repeat {
 
 /// What became of each message of a batch (Amazon SQS API Reference, "SendMessageBatch").
 #[derive(Deserialize)]
-pub(super) struct BatchAnswer {
+pub(super) struct BatchResponse {
     #[serde(rename = "Successful", default)]
     successful: Option<Vec<Taken>>,
     #[serde(rename = "Failed", default)]
@@ -40,9 +40,12 @@ pub(super) struct RefusedEntry {
     sender_fault: bool,
 }
 
-impl BatchAnswer {
-    pub(super) fn read(target: &Target, answer: &Answer) -> Result<Self, (QueueError, Repeat)> {
-        serde_json::from_slice(&answer.body).map_err(|_| unsaid(target, answer.status))
+impl BatchResponse {
+    pub(super) fn read(
+        queue: &QueueAddress,
+        response: &AwsResponse,
+    ) -> Result<Self, (QueueError, Repeat)> {
+        serde_json::from_slice(&response.body).map_err(|_| unsaid(queue, response.status))
     }
 
     pub(super) fn has_taken(&self, id: &str) -> bool {
@@ -55,58 +58,61 @@ impl BatchAnswer {
 }
 
 /// What an entry of `Failed` means; `None` where the answer does not name the message at all.
-pub(super) fn of_entry(target: &Target, failed: Option<&RefusedEntry>) -> (QueueError, Repeat) {
+pub(super) fn of_entry(
+    queue: &QueueAddress,
+    failed: Option<&RefusedEntry>,
+) -> (QueueError, Repeat) {
     let Some(RefusedEntry { code, message, sender_fault, .. }) = failed else {
-        return ambiguous(target, "the answer does not name the message".to_owned());
+        return ambiguous(queue, "the answer does not name the message".to_owned());
     };
-    let error = refused(target, "SendMessage", code, message.as_deref().unwrap_or_default());
+    let error = refused(queue, "SendMessage", code, message.as_deref().unwrap_or_default());
     let repeat = !sender_fault || is_throttling(code);
     (error, if repeat { Repeat::Yes } else { Repeat::No })
 }
 
 /// What an answer means for a request that asked for `action`: itself, where that was done.
-pub(super) fn of_answer(
-    target: &Target,
+pub(super) fn of_response(
+    queue: &QueueAddress,
     action: &str,
-    answer: Answer,
-) -> Result<Answer, (QueueError, Repeat)> {
-    let status = answer.status;
+    response: AwsResponse,
+) -> Result<AwsResponse, (QueueError, Repeat)> {
+    let status = response.status;
     if status == 200 {
-        return Ok(answer);
+        return Ok(response);
     }
-    let refusal = answer.refusal();
+    let refusal = response.refusal();
     let code = match refusal.code.as_str() {
         // Not SQS's own words: a proxy that stopped waiting.
-        "" if !(400..500).contains(&status) => return Err(unsaid(target, status)),
+        "" if !(400..500).contains(&status) => return Err(unsaid(queue, status)),
         "" => format!("status {status}"),
         code => code.to_owned(),
     };
     let repeat = status >= 500 || status == 429 || is_throttling(&code);
     // A batch needs the permission for one message.
     let permission = action.strip_suffix("Batch").unwrap_or(action);
-    let error = refused(target, permission, &code, &refusal.message);
+    let error = refused(queue, permission, &code, &refusal.message);
     Err((error, if repeat { Repeat::Yes } else { Repeat::No }))
 }
 
 /// What it means that no answer came.
-pub(super) fn of_no_answer(target: &Target, error: &NoAnswer) -> (QueueError, Repeat) {
+pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> (QueueError, Repeat) {
     match error {
-        NoAnswer::NotMade(problem) => (target.refused("InvalidRequest", problem, ""), Repeat::No),
-        NoAnswer::Deadline { .. } => ambiguous(target, "the deadline came first".to_owned()),
-        error if error.may_have_arrived() => ambiguous(target, excerpt(&error.to_string())),
+        NoResponse::NotMade(problem) => (queue.refused("InvalidRequest", problem, ""), Repeat::No),
+        NoResponse::Deadline { .. } => ambiguous(queue, "the deadline came first".to_owned()),
+        error if error.may_have_arrived() => ambiguous(queue, excerpt(&error.to_string())),
         error => {
-            let (queue, text) = (target.name.clone(), excerpt(&error.to_string()));
-            (QueueError::NoAnswer { queue, text, ambiguous: false }, Repeat::Yes)
+            let (queue, text) = (queue.name.clone(), excerpt(&error.to_string()));
+            (QueueError::NoResponse { queue, text, ambiguous: false }, Repeat::Yes)
         }
     }
 }
 
-fn unsaid(target: &Target, status: u16) -> (QueueError, Repeat) {
-    ambiguous(target, format!("answered {status} without saying what became of it"))
+fn unsaid(queue: &QueueAddress, status: u16) -> (QueueError, Repeat) {
+    ambiguous(queue, format!("answered {status} without saying what became of it"))
 }
 
-fn ambiguous(target: &Target, text: String) -> (QueueError, Repeat) {
-    (QueueError::NoAnswer { queue: target.name.clone(), text, ambiguous: true }, Repeat::No)
+fn ambiguous(queue: &QueueAddress, text: String) -> (QueueError, Repeat) {
+    (QueueError::NoResponse { queue: queue.name.clone(), text, ambiguous: true }, Repeat::No)
 }
 
 fn is_throttling(code: &str) -> bool {
@@ -119,19 +125,19 @@ fn without_service(code: &str) -> &str {
     code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
 }
 
-fn refused(target: &Target, permission: &str, code: &str, text: &str) -> QueueError {
+fn refused(queue: &QueueAddress, permission: &str, code: &str, text: &str) -> QueueError {
     let code = without_service(code);
     let hint = match code {
         "NonExistentQueue" | "QueueDoesNotExist" | "InvalidAddress" => format!(
             ": there is no queue {} of account {} in {}, check its URL",
-            target.name, target.account, target.region
+            queue.name, queue.account, queue.region
         ),
         _ if code.starts_with("KMS.") || code.starts_with("Kms") => {
             ": the function's role needs kms:GenerateDataKey and kms:Decrypt on the queue's key, and the key must be enabled"
                 .to_owned()
         }
         _ if code.starts_with("AccessDenied") || code == "InvalidSecurity" => {
-            format!(": allow sqs:{permission} on {} in the function's role and the queue's policy", target.arn())
+            format!(": allow sqs:{permission} on {} in the function's role and the queue's policy", queue.arn())
         }
         "ExpiredToken" | "ExpiredTokenException" | "InvalidClientTokenId"
         | "UnrecognizedClientException" | "SignatureDoesNotMatch" | "InvalidSignatureException" => {
@@ -140,5 +146,5 @@ fn refused(target: &Target, permission: &str, code: &str, text: &str) -> QueueEr
         "OverLimit" => ": too many messages of the queue are being received".to_owned(),
         _ => String::new(),
     };
-    target.refused(&excerpt(code), &excerpt(text), &hint)
+    queue.refused(&excerpt(code), &excerpt(text), &hint)
 }

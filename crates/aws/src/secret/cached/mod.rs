@@ -1,7 +1,9 @@
 //! One secret, read when it is needed, again when it is time, and again when a backend refuses it.
 
-use crate::aws::SecretService;
-use crate::{Moment, SecretError, authorization};
+use super::authorization::authorization;
+use super::error::SecretError;
+use super::service::SecretService;
+use crate::clock::FreezeAwareInstant;
 use settings::{Secret, SecretReference};
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -17,9 +19,9 @@ const LONGEST_REFRESH: Duration = Duration::from_secs(1);
 /// How long a value is used past its lifetime before a service that fails is asked again.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A secret that stands for an authorization header. Time passes by [`Moment`], so that a freeze counts.
+/// A secret that stands for an authorization header. Time passes by [`FreezeAwareInstant`], so that a freeze counts.
 #[derive(Debug)]
-pub struct Cached<S> {
+pub struct CachedSecret<S> {
     service: S,
     reference: SecretReference,
     lifetime: Duration,
@@ -32,7 +34,7 @@ struct State {
     value: Option<Secret>,
     version: u64,
     /// When the last answer came, and why it gave no value.
-    asked_at: Option<Moment>,
+    asked_at: Option<FreezeAwareInstant>,
     failure: Option<SecretError>,
     /// How long after that answer the value has to be read again.
     good_for: Duration,
@@ -40,7 +42,7 @@ struct State {
 
 /// A value as it is known now.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Current {
+pub struct CurrentSecret {
     /// The value of the authorization header.
     pub authorization: Secret,
     /// Grows when the value changes, and only then.
@@ -49,7 +51,7 @@ pub struct Current {
     pub failure: Option<SecretError>,
 }
 
-impl<S: SecretService> Cached<S> {
+impl<S: SecretService> CachedSecret<S> {
     /// The secret of this reference, read for the first time when it is asked for.
     pub fn new(service: S, reference: SecretReference, lifetime: Duration) -> Self {
         Self { service, reference, lifetime, state: Mutex::default() }
@@ -62,9 +64,9 @@ impl<S: SecretService> Cached<S> {
 
     /// The value, read first if there is none or its lifetime is over. While the service fails, or hangs, the value before is
     /// given; an error means that there has never been one.
-    pub async fn current(&self) -> Result<Current, SecretError> {
+    pub async fn current(&self) -> Result<CurrentSecret, SecretError> {
         let mut state = self.state.lock().await;
-        let is_good = |asked_at: &Moment| !asked_at.is_over(state.good_for, self.now());
+        let is_good = |asked_at: &FreezeAwareInstant| !asked_at.is_over(state.good_for, self.now());
         let is_due = !(state.value.is_some() && state.asked_at.as_ref().is_some_and(is_good));
         if is_due {
             self.ask(&mut state).await;
@@ -73,18 +75,19 @@ impl<S: SecretService> Cached<S> {
     }
 
     /// The value, read again because the one before was refused, unless the service was asked just now.
-    pub async fn reread(&self) -> Result<Current, SecretError> {
+    pub async fn reread(&self) -> Result<CurrentSecret, SecretError> {
         let mut state = self.state.lock().await;
         self.ask(&mut state).await;
         state.current()
     }
 
-    fn now(&self) -> Moment {
-        Moment::now(self.service.wall_clock())
+    fn now(&self) -> FreezeAwareInstant {
+        FreezeAwareInstant::now(self.service.wall_clock())
     }
 
     async fn ask(&self, state: &mut State) {
-        let just_asked = |asked_at: &Moment| !asked_at.is_over(AT_MOST_EVERY, self.now());
+        let just_asked =
+            |asked_at: &FreezeAwareInstant| !asked_at.is_over(AT_MOST_EVERY, self.now());
         if state.asked_at.as_ref().is_some_and(just_asked) {
             return;
         }
@@ -118,27 +121,27 @@ impl<S: SecretService> Cached<S> {
 
     fn too_slow(&self) -> SecretError {
         let text = format!("no answer within {} s", LONGEST_REFRESH.as_secs());
-        SecretError::NoAnswer { secret: self.reference.to_string(), text }
+        SecretError::NoResponse { secret: self.reference.to_string(), text }
     }
 }
 
 impl State {
-    fn current(&self) -> Result<Current, SecretError> {
+    fn current(&self) -> Result<CurrentSecret, SecretError> {
         match (&self.value, &self.failure) {
-            (Some(authorization), failure) => Ok(Current {
+            (Some(authorization), failure) => Ok(CurrentSecret {
                 authorization: authorization.clone(),
                 version: self.version,
                 failure: failure.clone(),
             }),
             (None, Some(failure)) => Err(failure.clone()),
             // `ask` leaves one or the other.
-            (None, None) => {
-                Err(SecretError::NoAnswer { secret: String::new(), text: "never asked".to_owned() })
-            }
+            (None, None) => Err(SecretError::NoResponse {
+                secret: String::new(),
+                text: "never asked".to_owned(),
+            }),
         }
     }
 }
 
 #[cfg(test)]
-#[path = "cached_tests.rs"]
 mod tests;

@@ -4,9 +4,8 @@
 
 mod fake;
 
-use fake::{Answer, Fake, SECRET_KEY};
-use lambda_otlp_secrets::Credentials;
-use lambda_otlp_secrets::signed_request::{AwsClient, NoAnswer, SignedRequest};
+use fake::{Fake, SECRET_KEY, ScriptedResponse};
+use lambda_otlp_aws::{AwsClient, Credentials, NoResponse, SignedRequest};
 use settings::{Proxy, Secret};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -20,7 +19,7 @@ async fn send_through(
     proxy: Option<Proxy>,
     session_token: &str,
     endpoint: &Url,
-) -> Result<(u16, Vec<u8>), NoAnswer> {
+) -> Result<(u16, Vec<u8>), NoResponse> {
     let credentials = Credentials {
         access_key_id: "AKIDEXAMPLE".to_owned(),
         secret_access_key: Secret::new(SECRET_KEY),
@@ -35,20 +34,20 @@ async fn send_through(
         target: "AmazonSQS.SendMessageBatch",
         body: br#"{"QueueUrl":"q"}"#.to_vec(),
         deadline: Instant::now() + Duration::from_secs(30),
-        most_answer_bytes: 1000,
+        max_response_bytes: 1000,
     };
     let client = AwsClient::new(|| UNIX_EPOCH + Duration::from_secs(1_785_500_000), proxy);
     client.send(request).await.map(|answer| (answer.status, answer.body))
 }
 
-async fn send(endpoint: &Url) -> Result<(u16, Vec<u8>), NoAnswer> {
+async fn send(endpoint: &Url) -> Result<(u16, Vec<u8>), NoResponse> {
     send_through(None, SESSION_TOKEN, endpoint).await
 }
 
 #[tokio::test]
 async fn every_answer_within_the_bound_comes_back() {
     let check = async |status: u16, body: &str| {
-        let (fake, url) = Fake::start([Answer::Is(status, body.to_owned())]).await;
+        let (fake, url) = Fake::start([ScriptedResponse::Is(status, body.to_owned())]).await;
         assert_eq!(send(&url).await, Ok((status, body.as_bytes().to_vec())));
         let (target, region, body) = fake.requests.lock().unwrap()[0].clone();
         assert_eq!(
@@ -66,18 +65,26 @@ async fn every_answer_within_the_bound_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_service_may_have_seen_may_have_arrived() {
-    let check = async |answer: Answer, expected: &str| {
+    let check = async |answer: ScriptedResponse, expected: &str| {
         // A second one would be taken by a repetition.
-        let (fake, url) = Fake::start([answer, Answer::Is(200, "{}".to_owned())]).await;
+        let (fake, url) = Fake::start([answer, ScriptedResponse::Is(200, "{}".to_owned())]).await;
         let error = send(&url).await.unwrap_err();
         assert!(error.may_have_arrived(), "{error}");
         assert_eq!(error.to_string(), expected.replace("HOST", url.authority()));
         assert_eq!(fake.requests.lock().unwrap().len(), 1);
     };
-    check(Answer::Is(200, "x".repeat(1001)), "the answer of HOST is longer than 1000 bytes").await;
-    check(Answer::Closes, "cannot reach HOST: connection closed before message completed").await;
+    check(
+        ScriptedResponse::Is(200, "x".repeat(1001)),
+        "the answer of HOST is longer than 1000 bytes",
+    )
+    .await;
+    check(
+        ScriptedResponse::Closes,
+        "cannot reach HOST: connection closed before message completed",
+    )
+    .await;
     let text = "cannot reach HOST: timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
-    check(Answer::Never, text).await;
+    check(ScriptedResponse::Never, text).await;
 }
 
 #[tokio::test]
@@ -91,17 +98,17 @@ async fn what_was_not_sent_did_not_arrive() {
     // Nobody there; and one who speaks no TLS, so that the handshake fails.
     let error = send(&url).await.unwrap_err();
     assert!(!error.may_have_arrived(), "{error}");
-    assert!(matches!(error, NoAnswer::NotConnected { .. }), "{error:?}");
+    assert!(matches!(error, NoResponse::NotConnected { .. }), "{error:?}");
     let (_fake, mut url) = Fake::start([]).await;
     url.set_scheme("https").unwrap();
     let error = send(&url).await.unwrap_err();
-    assert!(matches!(error, NoAnswer::NotConnected { .. }), "{error:?}");
+    assert!(matches!(error, NoResponse::NotConnected { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn a_proxy_is_asked_unless_the_host_is_exempt() {
     let queue = Url::parse("http://sqs.nowhere.invalid/").unwrap();
-    let (fake, at) = Fake::start([Answer::Is(200, "{}".to_owned())]).await;
+    let (fake, at) = Fake::start([ScriptedResponse::Is(200, "{}".to_owned())]).await;
     let answer = send_through(Some(Proxy::new(&at)), SESSION_TOKEN, &queue).await;
     assert_eq!(answer, Ok((200, b"{}".to_vec())));
     // The signature is of the service's own host, as the fake has checked.

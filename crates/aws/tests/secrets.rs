@@ -4,8 +4,8 @@
 
 mod fake;
 
-use fake::{Answer, Fake, SECRET_KEY};
-use lambda_otlp_secrets::{Aws, AwsSettings, Credentials, SecretService};
+use fake::{Fake, SECRET_KEY, ScriptedResponse};
+use lambda_otlp_aws::{AwsSecrets, AwsSecretsSettings, Credentials, SecretService};
 use settings::{Secret, SecretReference};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -13,8 +13,8 @@ use url::Url;
 
 const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
 
-fn settings(url: &Url) -> AwsSettings {
-    AwsSettings {
+fn settings(url: &Url) -> AwsSecretsSettings {
+    AwsSecretsSettings {
         credentials: Some(Credentials {
             access_key_id: "AKIDEXAMPLE".to_owned(),
             secret_access_key: Secret::new(SECRET_KEY),
@@ -27,15 +27,15 @@ fn settings(url: &Url) -> AwsSettings {
     }
 }
 
-async fn read(settings: AwsSettings, reference: &str) -> Result<String, String> {
-    let aws = Aws::new(settings, || UNIX_EPOCH + Duration::from_secs(1_785_500_000));
+async fn read(settings: AwsSecretsSettings, reference: &str) -> Result<String, String> {
+    let aws = AwsSecrets::new(settings, || UNIX_EPOCH + Duration::from_secs(1_785_500_000));
     let reference = SecretReference::parse(reference).unwrap();
     let secret = aws.read(&reference).await;
     secret.map(|secret| secret.expose().to_owned()).map_err(|error| error.to_string())
 }
 
-fn found() -> Answer {
-    Answer::Is(200, r#"{"SecretString":"hunter2"}"#.to_owned())
+fn found() -> ScriptedResponse {
+    ScriptedResponse::Is(200, r#"{"SecretString":"hunter2"}"#.to_owned())
 }
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn a_secret_is_asked_for_in_the_region_of_its_arn() {
 
 #[tokio::test]
 async fn a_parameter_is_asked_for_decrypted() {
-    let answer = Answer::Is(200, r#"{"Parameter":{"Value":"hunter2"}}"#.to_owned());
+    let answer = ScriptedResponse::Is(200, r#"{"Parameter":{"Value":"hunter2"}}"#.to_owned());
     let (fake, url) = Fake::start([answer]).await;
     assert_eq!(read(settings(&url), "ssm:/o2/auth").await.as_deref(), Ok("hunter2"));
     let (target, region, body) = fake.requests.lock().unwrap()[0].clone();
@@ -60,17 +60,17 @@ async fn a_parameter_is_asked_for_decrypted() {
 
 #[tokio::test(start_paused = true)]
 async fn what_may_pass_is_repeated_once_and_nothing_else_is() {
-    let check = async |answers: &[Answer], expected: &str| {
+    let check = async |answers: &[ScriptedResponse], expected: &str| {
         let (fake, url) = Fake::start(answers.iter().cloned()).await;
         let result = read(settings(&url), ARN).await.unwrap_or_else(|error| error);
         let host = url.authority();
         assert_eq!(result, expected.replace("HOST", host), "{answers:?}");
         assert_eq!(fake.answers.lock().unwrap().len(), 0, "{answers:?}");
     };
-    let is = |status, code: &str| Answer::Is(status, format!(r#"{{"__type":"{code}"}}"#));
+    let is = |status, code: &str| ScriptedResponse::Is(status, format!(r#"{{"__type":"{code}"}}"#));
     check(&[is(503, "x"), found()], "hunter2").await;
     check(&[is(400, "ThrottlingException"), found()], "hunter2").await;
-    check(&[Answer::Closes, found()], "hunter2").await;
+    check(&[ScriptedResponse::Closes, found()], "hunter2").await;
     let twice = [is(500, "InternalServiceError"), is(503, "")];
     check(&twice, &format!("cannot read {ARN}: HOST answered 503")).await;
     let expired = [is(400, "ExpiredTokenException")];
@@ -78,15 +78,18 @@ async fn what_may_pass_is_repeated_once_and_nothing_else_is() {
     let missing = [is(400, "ResourceNotFoundException")];
     let text = "not found in eu-west-1; is it in another region or account, or misspelt?";
     check(&missing, &format!("cannot read {ARN}: {text}")).await;
-    let large = [Answer::Is(200, "x".repeat(600 * 1024))];
+    let large = [ScriptedResponse::Is(200, "x".repeat(600 * 1024))];
     check(&large, &format!("cannot use {ARN}: the answer is larger than a secret can be")).await;
-    check(&[Answer::Is(302, String::new())], &format!("cannot read {ARN}: HOST answered 302"))
-        .await;
+    check(
+        &[ScriptedResponse::Is(302, String::new())],
+        &format!("cannot read {ARN}: HOST answered 302"),
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_never_answers_costs_seconds() {
-    let (_fake, url) = Fake::start([Answer::Never, Answer::Never]).await;
+    let (_fake, url) = Fake::start([ScriptedResponse::Never, ScriptedResponse::Never]).await;
     let start = Instant::now();
     let error = read(settings(&url), ARN).await.unwrap_err();
     assert_eq!(
@@ -102,12 +105,12 @@ async fn a_service_that_never_answers_costs_seconds() {
 #[tokio::test]
 async fn what_is_missing_is_named() {
     let url = Url::parse("http://127.0.0.1:9/").unwrap();
-    let without_credentials = AwsSettings { credentials: None, ..settings(&url) };
+    let without_credentials = AwsSecretsSettings { credentials: None, ..settings(&url) };
     assert_eq!(
         read(without_credentials, "ssm:/o2").await.unwrap_err(),
         "cannot read ssm:/o2: AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set; Lambda sets both from the function's role"
     );
-    let without_region = AwsSettings { region: None, ..settings(&url) };
+    let without_region = AwsSecretsSettings { region: None, ..settings(&url) };
     assert_eq!(
         read(without_region, "ssm:/o2").await.unwrap_err(),
         "cannot read ssm:/o2: in which region is it? Give its ARN, or set AWS_REGION"

@@ -1,8 +1,9 @@
 //! Secrets Manager and the parameter store: one request a read, bounded in time and size, at most one repetition.
 
-use crate::aws_answer::{Answered, read_answer};
-use crate::signed_request::{AwsClient, NoAnswer, SignedRequest, host};
-use crate::{AwsSettings, SecretError};
+use super::error::SecretError;
+use super::response::{SecretResponse, read_secret};
+use super::settings::AwsSecretsSettings;
+use crate::client::{AwsClient, NoResponse, SignedRequest, host};
 use settings::{Secret, SecretReference, SecretStore};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -16,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const WAIT: Duration = Duration::from_millis(200);
 
 /// A secret has at most 64 KiB, which as JSON may become six times as many.
-const MOST_ANSWER_BYTES: usize = 512 * 1024;
+const MAX_RESPONSE_BYTES: usize = 512 * 1024;
 
 /// Where secrets are kept.
 pub trait SecretService: Send + Sync {
@@ -44,14 +45,14 @@ impl<S: SecretService> SecretService for Arc<S> {
 ///
 /// Nothing is prepared before the first read: most environments need no secret, or find it fresh.
 #[derive(Debug)]
-pub struct Aws {
-    settings: AwsSettings,
+pub struct AwsSecrets {
+    settings: AwsSecretsSettings,
     client: AwsClient,
 }
 
-impl Aws {
+impl AwsSecrets {
     /// Asks as these settings say; `clock` gives the time that requests are signed with.
-    pub fn new(settings: AwsSettings, clock: fn() -> SystemTime) -> Self {
+    pub fn new(settings: AwsSecretsSettings, clock: fn() -> SystemTime) -> Self {
         let client = AwsClient::new(clock, settings.proxy.clone());
         Self { settings, client }
     }
@@ -91,23 +92,23 @@ impl Aws {
             target,
             body: body.to_string().into_bytes(),
             deadline: Instant::now() + TIMEOUT,
-            most_answer_bytes: MOST_ANSWER_BYTES,
+            max_response_bytes: MAX_RESPONSE_BYTES,
         };
-        let answer = self.client.send(request).await.map_err(|error| match error {
-            NoAnswer::NotMade(problem) => {
+        let response = self.client.send(request).await.map_err(|error| match error {
+            NoResponse::NotMade(problem) => {
                 SecretError::Unusable { secret: secret(), problem: problem.to_owned() }
             }
-            NoAnswer::TooLong { .. } => SecretError::Unusable {
+            NoResponse::TooLong { .. } => SecretError::Unusable {
                 secret: secret(),
                 problem: "the answer is larger than a secret can be".to_owned(),
             },
-            error => SecretError::NoAnswer { secret: secret(), text: error.to_string() },
+            error => SecretError::NoResponse { secret: secret(), text: error.to_string() },
         })?;
-        read_answer(&Answered { reference, host: &host(&endpoint), region, answer })
+        read_secret(&SecretResponse { reference, host: &host(&endpoint), region, response })
     }
 }
 
-impl SecretService for Aws {
+impl SecretService for AwsSecrets {
     async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
         match self.read_once(reference).await {
             Err(error) if error.may_pass() => {

@@ -1,16 +1,16 @@
-//! What AWS's JSON protocols answer: a secret, or an error with what to do about it.
+//! The response of Secrets Manager or the parameter store: a secret, or an error with what to do about it.
 
-use crate::SecretError;
-use crate::signed_request::{Answer, excerpt};
+use super::error::SecretError;
+use crate::client::{AwsResponse, excerpt};
 use serde::Deserialize;
 use settings::{Secret, SecretReference, SecretStore};
 
-/// An answer, and what was asked.
-pub(crate) struct Answered<'a> {
-    pub(crate) reference: &'a SecretReference,
-    pub(crate) host: &'a str,
-    pub(crate) region: &'a str,
-    pub(crate) answer: Answer,
+/// A response, and what was asked for.
+pub(super) struct SecretResponse<'a> {
+    pub(super) reference: &'a SecretReference,
+    pub(super) host: &'a str,
+    pub(super) region: &'a str,
+    pub(super) response: AwsResponse,
 }
 
 /// `GetSecretValue` and `GetParameter`.
@@ -30,18 +30,18 @@ struct Parameter {
     value: Option<String>,
 }
 
-pub(crate) fn read_answer(answered: &Answered<'_>) -> Result<Secret, SecretError> {
-    if answered.answer.status != 200 {
-        return Err(refusal(answered));
+pub(super) fn read_secret(response: &SecretResponse<'_>) -> Result<Secret, SecretError> {
+    if response.response.status != 200 {
+        return Err(refusal(response));
     }
     let unusable = |problem: &str| SecretError::Unusable {
-        secret: answered.reference.to_string(),
+        secret: response.reference.to_string(),
         problem: problem.to_owned(),
     };
     // The error of the parser may quote the secret.
-    let found: Found = serde_json::from_slice(&answered.answer.body)
-        .map_err(|_| unusable(&format!("the answer of {} is not what AWS gives", answered.host)))?;
-    let text = match answered.reference.store {
+    let found: Found = serde_json::from_slice(&response.response.body)
+        .map_err(|_| unusable(&format!("the answer of {} is not what AWS gives", response.host)))?;
+    let text = match response.reference.store {
         SecretStore::SecretsManager => found.secret_string,
         SecretStore::ParameterStore => found.parameter.and_then(|parameter| parameter.value),
     };
@@ -52,9 +52,9 @@ pub(crate) fn read_answer(answered: &Answered<'_>) -> Result<Secret, SecretError
     }
 }
 
-fn refusal(answered: &Answered<'_>) -> SecretError {
-    let Answered { reference, host, region, .. } = *answered;
-    let (status, refusal) = (answered.answer.status, answered.answer.refusal());
+fn refusal(response: &SecretResponse<'_>) -> SecretError {
+    let SecretResponse { reference, host, region, .. } = *response;
+    let (status, refusal) = (response.response.status, response.response.refusal());
     let code = refusal.code.as_str();
     let (secret, text) = (reference.to_string(), excerpt(&refusal.message));
     match code {
@@ -106,14 +106,14 @@ mod tests {
     #[track_caller]
     fn check(reference: &str, status: u16, body: &str, expected: Result<&str, &str>) {
         let reference = SecretReference::parse(reference).unwrap();
-        let answered = Answered {
+        let response = SecretResponse {
             reference: &reference,
             host: "host",
             region: "eu-west-1",
-            answer: Answer { status, body: body.as_bytes().to_vec() },
+            response: AwsResponse { status, body: body.as_bytes().to_vec() },
         };
-        let answer = read_answer(&answered).map_err(|error| error.to_string());
-        assert_eq!(answer.as_ref().map(Secret::expose).map_err(String::as_str), expected);
+        let secret = read_secret(&response).map_err(|error| error.to_string());
+        assert_eq!(secret.as_ref().map(Secret::expose).map_err(String::as_str), expected);
     }
 
     #[test]

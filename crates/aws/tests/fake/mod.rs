@@ -15,7 +15,7 @@ pub(crate) const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
 /// What the service does with a request.
 #[derive(Debug, Clone)]
-pub(crate) enum Answer {
+pub(crate) enum ScriptedResponse {
     Is(u16, String),
     /// Closes the connection.
     Closes,
@@ -24,13 +24,15 @@ pub(crate) enum Answer {
 
 #[derive(Debug, Default)]
 pub(crate) struct Fake {
-    pub(crate) answers: Mutex<VecDeque<Answer>>,
+    pub(crate) answers: Mutex<VecDeque<ScriptedResponse>>,
     /// Target, region of the signature, body.
     pub(crate) requests: Mutex<Vec<(String, String, String)>>,
 }
 
 impl Fake {
-    pub(crate) async fn start(answers: impl IntoIterator<Item = Answer>) -> (Arc<Self>, Url) {
+    pub(crate) async fn start(
+        answers: impl IntoIterator<Item = ScriptedResponse>,
+    ) -> (Arc<Self>, Url) {
         let fake = Arc::new(Self {
             answers: Mutex::new(answers.into_iter().collect()),
             ..Self::default()
@@ -67,15 +69,15 @@ impl Fake {
         self.requests.lock().unwrap().push((header("x-amz-target"), region, body));
         let answer = self.answers.lock().unwrap().pop_front().unwrap();
         match answer {
-            Answer::Is(status, body) => {
+            ScriptedResponse::Is(status, body) => {
                 let mut response = Response::builder().status(status);
                 if (300..400).contains(&status) {
                     response = response.header("location", "/elsewhere");
                 }
                 Ok(response.body(Full::from(body)).unwrap())
             }
-            Answer::Closes => Err("closes"),
-            Answer::Never => std::future::pending().await,
+            ScriptedResponse::Closes => Err("closes"),
+            ScriptedResponse::Never => std::future::pending().await,
         }
     }
 }

@@ -29,25 +29,25 @@ impl SecretService for Scripted {
 }
 
 fn down(reference: &SecretReference) -> SecretError {
-    SecretError::NoAnswer { secret: reference.to_string(), text: "down".to_owned() }
+    SecretError::NoResponse { secret: reference.to_string(), text: "down".to_owned() }
 }
 
-fn cached(answers: &[Result<&'static str, ()>]) -> Cached<Arc<Scripted>> {
+fn cached(answers: &[Result<&'static str, ()>]) -> CachedSecret<Arc<Scripted>> {
     let answers = Mutex::new(answers.iter().copied().collect());
     let service = Arc::new(Scripted { answers, ..Scripted::default() });
-    Cached::new(service, SecretReference::parse(REFERENCE).unwrap(), Duration::from_mins(5))
+    CachedSecret::new(service, SecretReference::parse(REFERENCE).unwrap(), Duration::from_mins(5))
 }
 
-impl Cached<Arc<Scripted>> {
+impl CachedSecret<Arc<Scripted>> {
     fn asked(&self) -> usize {
         *self.service.asked.lock().unwrap()
     }
 }
 
 /// `Bearer a, version 1`, or the error.
-fn shown(current: Result<Current, SecretError>) -> String {
+fn shown(current: Result<CurrentSecret, SecretError>) -> String {
     match current {
-        Ok(Current { authorization, version, failure }) => {
+        Ok(CurrentSecret { authorization, version, failure }) => {
             let kept = if failure.is_some() { ", kept" } else { "" };
             format!("{}, version {version}{kept}", authorization.expose())
         }
@@ -152,7 +152,7 @@ impl SecretService for AnswersOnce {
 async fn a_refresh_that_hangs_costs_a_second_every_half_minute() {
     let reference = SecretReference::parse(REFERENCE).unwrap();
     let service = Arc::new(AnswersOnce::default());
-    let cached = Cached::new(Arc::clone(&service), reference, Duration::from_mins(5));
+    let cached = CachedSecret::new(Arc::clone(&service), reference, Duration::from_mins(5));
     assert_eq!(shown(cached.current().await), "Bearer a, version 1");
     let mut waited = Duration::ZERO;
     for _ in 0..60 {

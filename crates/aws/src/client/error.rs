@@ -1,0 +1,74 @@
+//! Why a request to AWS got no response, and whether it may have arrived all the same.
+
+use std::error::Error;
+
+/// Why there is no response. Of the request it holds the host and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoResponse {
+    /// It could not be made.
+    #[error("{0}")]
+    NotMade(&'static str),
+    /// There was no connection: nothing was sent.
+    #[error("cannot reach {host}: {cause}")]
+    NotConnected {
+        /// With the port, where it is not the usual one.
+        host: String,
+        /// What happened, and what to do about it.
+        cause: String,
+    },
+    /// The connection broke, or what came is no HTTP.
+    #[error("cannot reach {host}: {cause}")]
+    Broken {
+        /// With the port, where it is not the usual one.
+        host: String,
+        /// What happened.
+        cause: String,
+    },
+    /// The deadline came first.
+    #[error("cannot reach {host}: {TIMED_OUT}")]
+    Deadline {
+        /// With the port, where it is not the usual one.
+        host: String,
+    },
+    /// The response is longer than the request allowed.
+    #[error("the answer of {host} is longer than {most} bytes")]
+    TooLong {
+        /// With the port, where it is not the usual one.
+        host: String,
+        /// Most bytes.
+        most: usize,
+    },
+}
+
+const TIMED_OUT: &str =
+    "timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
+
+impl NoResponse {
+    /// Whether the service may have done what it was asked.
+    pub fn may_have_arrived(&self) -> bool {
+        !matches!(self, Self::NotMade(_) | Self::NotConnected { .. })
+    }
+
+    /// What the HTTP client's error means for a request to `host`.
+    pub(super) fn of(host: &str, error: &reqwest::Error) -> Self {
+        let (host, cause) = (host.to_owned(), cause(error));
+        if error.is_connect() {
+            Self::NotConnected { host, cause }
+        } else {
+            Self::Broken { host, cause }
+        }
+    }
+}
+
+/// The first cause: the errors around it say only that a request failed.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return TIMED_OUT.to_owned();
+    }
+    let mut deepest: &dyn Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}

@@ -1,0 +1,80 @@
+//! What a service of AWS responded, and its words where it refused.
+
+use serde_json::Value;
+
+/// What came back, whatever it says.
+#[derive(Debug)]
+pub struct AwsResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// At most as many bytes as the request allowed.
+    pub body: Vec<u8>,
+}
+
+/// Why a service refused, in AWS's words.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// `AccessDeniedException`; empty where the answer is not the service's own.
+    pub code: String,
+    /// May be empty.
+    pub message: String,
+}
+
+impl AwsResponse {
+    /// The words of an answer that is no success: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`, the
+    /// code also as `code`, the message in either case, and any of them twice (Smithy, "AWS JSON 1.0 protocol",
+    /// "Operation error serialization").
+    pub fn refusal(&self) -> Refusal {
+        let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
+        let first = |names: [&str; 2]| {
+            let mut texts = names.iter().filter_map(|name| body.get(name)?.as_str());
+            texts.find(|text| !text.is_empty()).unwrap_or_default()
+        };
+        let code = first(["__type", "code"]);
+        // A namespace before it, and in some answers a URL behind it.
+        let code = code.rsplit('#').next().unwrap_or_default();
+        let code = code.split(':').next().unwrap_or_default();
+        Refusal { code: code.to_owned(), message: first(["message", "Message"]).to_owned() }
+    }
+}
+
+/// What a service says, on one line, cut.
+pub(crate) fn excerpt(text: &str) -> String {
+    const MOST_CHARS: usize = 300;
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let line = words.join(" ");
+    let head: String = line.chars().take(MOST_CHARS).collect();
+    if head.len() < line.len() { format!("{head}…") } else { head }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_are_read_in_every_spelling() {
+        let check = |body: &str, code: &str, message: &str| {
+            let refusal = AwsResponse { status: 400, body: body.into() }.refusal();
+            assert_eq!(
+                (refusal.code.as_str(), refusal.message.as_str()),
+                (code, message),
+                "{body}"
+            );
+        };
+        check(r#"{"__type":"AccessDenied","Message":"no"}"#, "AccessDenied", "no");
+        check(
+            r#"{"__type":"com.amazonaws.sqs#QueueDoesNotExist","message":"no"}"#,
+            "QueueDoesNotExist",
+            "no",
+        );
+        check(r#"{"__type":"Throttling:http://x/"}"#, "Throttling", "");
+        check(r#"{"code":"x#Throttling","__type":null}"#, "Throttling", "");
+        check(r#"{"__type":"a#A","code":"A","message":"no","Message":"no"}"#, "A", "no");
+        check(r#"{"message":"Forbidden"}"#, "", "Forbidden");
+        check("<html>", "", "");
+        check(r#"{"__type":1}"#, "", "");
+    }
+}

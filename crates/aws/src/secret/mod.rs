@@ -1,0 +1,14 @@
+//! Secrets out of Secrets Manager and the parameter store, as authorization headers.
+
+mod authorization;
+mod cached;
+mod error;
+mod response;
+mod service;
+mod settings;
+
+pub use self::settings::{AwsSecretsSettings, secret_lifetime};
+pub use authorization::authorization;
+pub use cached::{CachedSecret, CurrentSecret};
+pub use error::SecretError;
+pub use service::{AwsSecrets, SecretService};

@@ -1,0 +1,109 @@
+//! Where secrets are read, and with whose credentials.
+
+use crate::credentials::Credentials;
+use crate::variables::{ENDPOINT, REGION, SECRET_TTL, SECRETS_MANAGER_ENDPOINT, SSM_ENDPOINT};
+use settings::{Proxy, Reader, SecretStore};
+use std::time::Duration;
+use url::Url;
+
+/// What reading a secret needs. Nothing here is a mistake when it is missing: most installations keep no secret.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct AwsSecretsSettings {
+    /// Who asks.
+    pub credentials: Option<Credentials>,
+    /// Where, unless an ARN says otherwise.
+    pub region: Option<String>,
+    /// In place of Secrets Manager's own URL.
+    pub secrets_manager: Option<Url>,
+    /// In place of Systems Manager's own URL.
+    pub parameter_store: Option<Url>,
+    /// On the way to both.
+    pub proxy: Option<Proxy>,
+}
+
+impl AwsSecretsSettings {
+    /// Reads the rows of [`AWS`](crate::AWS), [`SECRETS`](crate::SECRETS) and [`settings::PROXY`], and `AWS_REGION`.
+    pub fn read(reader: &mut Reader<'_>) -> Self {
+        let endpoint = reader.url(ENDPOINT);
+        Self {
+            credentials: Credentials::read(reader),
+            region: reader.string_if_set(REGION),
+            secrets_manager: reader.url(SECRETS_MANAGER_ENDPOINT).or_else(|| endpoint.clone()),
+            parameter_store: reader.url(SSM_ENDPOINT).or(endpoint),
+            proxy: Proxy::read(reader),
+        }
+    }
+
+    pub(super) fn endpoint(&self, store: SecretStore) -> Option<&Url> {
+        match store {
+            SecretStore::SecretsManager => self.secrets_manager.as_ref(),
+            SecretStore::ParameterStore => self.parameter_store.as_ref(),
+        }
+    }
+}
+
+/// How long a secret is used before it is read again.
+pub fn secret_lifetime(reader: &mut Reader<'_>) -> Duration {
+    reader.duration(SECRET_TTL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::variables::{ACCESS_KEY_ID, AWS, SECRET_ACCESS_KEY, SECRETS, SESSION_TOKEN};
+    use settings::{Kind, Source, Table, Variable};
+
+    const REGIONS: &[Variable] =
+        &[Variable { name: REGION, default: None, kind: Kind::Text, doc: "Set by Lambda." }];
+    const TABLE: Table = Table::new(&[AWS, SECRETS, settings::PROXY, REGIONS]);
+
+    fn read(source: &dyn Source) -> (AwsSecretsSettings, Duration) {
+        let mut reader = Reader::new(source, TABLE);
+        let settings = AwsSecretsSettings::read(&mut reader);
+        let lifetime = secret_lifetime(&mut reader);
+        assert_eq!(reader.finish(), []);
+        (settings, lifetime)
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        assert_eq!(TABLE.problems(), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_is_needed() {
+        assert_eq!(read(&[]), (AwsSecretsSettings::default(), Duration::from_mins(5)));
+        assert_eq!(read(&[(ACCESS_KEY_ID, "AKID")]).0.credentials, None);
+        assert_eq!(read(&[(REGION, "eu-west-1")]).0.region.as_deref(), Some("eu-west-1"));
+    }
+
+    #[test]
+    fn a_services_own_endpoint_goes_before_the_one_for_all() {
+        let settings =
+            read(&[(ENDPOINT, "http://127.0.0.1:5000"), (SSM_ENDPOINT, "http://127.0.0.1:5001")]).0;
+        let url = |store| settings.endpoint(store).unwrap().as_str();
+        assert_eq!(url(SecretStore::SecretsManager), "http://127.0.0.1:5000/");
+        assert_eq!(url(SecretStore::ParameterStore), "http://127.0.0.1:5001/");
+    }
+
+    #[test]
+    fn the_proxy_is_the_one_of_everything() {
+        let proxy = read(&[
+            ("HTTPS_PROXY", "http://proxy:3128"),
+            ("NO_PROXY", "ssm.eu-west-1.amazonaws.com"),
+        ]);
+        let proxy = proxy.0.proxy.unwrap();
+        let aws = Url::parse("https://sqs.eu-west-1.amazonaws.com/").unwrap();
+        assert_eq!(proxy.of(&aws).map(Url::as_str), Some("http://proxy:3128/"));
+        assert!(proxy.exempt.starts_with("ssm.eu-west-1.amazonaws.com,"), "{}", proxy.exempt);
+    }
+
+    #[test]
+    fn credentials_are_not_printed() {
+        let source =
+            [(ACCESS_KEY_ID, "AKID"), (SECRET_ACCESS_KEY, "hunter2"), (SESSION_TOKEN, "hunter2")];
+        let settings = read(&source).0;
+        assert_eq!(settings.credentials.as_ref().unwrap().secret_access_key.expose(), "hunter2");
+        assert!(!format!("{settings:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,310 @@
+//! A queue of Amazon SQS, asked in AWS JSON 1.0.
+//!
+//! The HTTP client is built at the first message: most invocations send none, and start-up should not pay for it. A request
+//! whose response did not come is not repeated: the message would be in the queue twice with nobody knowing. Only what SQS
+//! certainly refused is repeated.
+
+mod address;
+mod error;
+mod response;
+
+pub use error::QueueError;
+
+use crate::client::{AwsClient, AwsResponse, SignedRequest};
+use address::QueueAddress;
+use response::{BatchResponse, Repeat, of_entry, of_no_response, of_response};
+use serde::Serialize;
+use settings::{Proxy, Reader};
+use std::ops::Range;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, sleep_until};
+
+/// Largest message, and largest sum of the messages of one request (Amazon SQS Developer Guide, "Message quotas").
+const MOST_BYTES: usize = 1024 * 1024;
+/// Most messages of one request.
+const MOST_ENTRIES: usize = 10;
+/// Longest delay of a message that is sent.
+const LONGEST_DELAY: Duration = Duration::from_mins(15);
+/// SQS hides a message for at most 12 hours after it was received, which may be a whole invocation ago.
+const LONGEST_TIMEOUT: Duration = Duration::from_mins(12 * 60 - 15);
+/// Most repetitions of what the queue refused for now.
+const MOST_REPETITIONS: u32 = 2;
+/// A queue that takes a connection and says nothing must not hold an invocation to its end.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
+/// Pause before the first repetition; doubled for the next.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Ten entries of some 200 bytes, or of as many with the words of a refusal.
+const MAX_RESPONSE_BYTES: usize = 256 * 1024;
+
+/// Amazon SQS API Reference, "SendMessageBatch".
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct SendMessageBatch<'a> {
+    queue_url: &'a str,
+    entries: Vec<Entry<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Entry<'a> {
+    id: String,
+    message_body: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delay_seconds: Option<u64>,
+}
+
+/// Amazon SQS API Reference, "ChangeMessageVisibility".
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ChangeMessageVisibility<'a> {
+    queue_url: &'a str,
+    receipt_handle: &'a str,
+    visibility_timeout: u64,
+}
+
+/// A queue, with whose credentials it is asked, and the proxy on the way.
+#[derive(Clone, Debug)]
+pub struct SqsSettings {
+    address: QueueAddress,
+    proxy: Option<Proxy>,
+}
+
+impl SqsSettings {
+    /// The queue whose URL the variable `name` gives, if it is set. What is wrong with it, or missing beside it, is noted.
+    pub fn read(reader: &mut Reader<'_>, name: &str) -> Option<Self> {
+        let address = QueueAddress::read(reader, name)?;
+        Some(Self { address, proxy: Proxy::read(reader) })
+    }
+}
+
+/// A standard queue of SQS.
+#[derive(Debug)]
+pub struct SqsQueue {
+    address: QueueAddress,
+    client: AwsClient,
+}
+
+impl SqsQueue {
+    /// Asks as these settings say; `clock` gives the time that requests are signed with.
+    pub fn new(settings: SqsSettings, clock: fn() -> SystemTime) -> Self {
+        let SqsSettings { address, proxy } = settings;
+        Self { address, client: AwsClient::new(clock, proxy) }
+    }
+
+    /// The queue's name.
+    pub fn name(&self) -> &str {
+        &self.address.name
+    }
+
+    /// Sends messages with these bodies, each to be seen by nobody for `delay` (at most 15 minutes). One result for each,
+    /// in order; over by `deadline`.
+    pub async fn send_messages(
+        &self,
+        bodies: &[&str],
+        delay: Duration,
+        deadline: Instant,
+    ) -> Vec<Result<(), QueueError>> {
+        let mut results: Vec<Result<(), QueueError>> =
+            bodies.iter().map(|body| self.fits(body)).collect();
+        let mut waiting: Vec<usize> =
+            (0..).zip(&results).filter(|(_, fits)| fits.is_ok()).map(|(at, _)| at).collect();
+        for position in &waiting {
+            set(&mut results, *position, Err(self.not_asked()));
+        }
+        let mut pause = FIRST_PAUSE;
+        for repetition in 0..=MOST_REPETITIONS {
+            let mut repeated = Vec::new();
+            let sizes: Vec<usize> =
+                waiting.iter().filter_map(|at| Some(bodies.get(*at)?.len())).collect();
+            for range in batches(&sizes) {
+                if Instant::now() >= deadline {
+                    return results;
+                }
+                let positions = waiting.get(range).unwrap_or_default();
+                let batch: Vec<&str> =
+                    positions.iter().filter_map(|at| bodies.get(*at).copied()).collect();
+                let sent = self.send_batch(&batch, delay, deadline).await;
+                for (position, result) in positions.iter().zip(sent) {
+                    if matches!(result, Err((_, Repeat::Yes))) {
+                        repeated.push(*position);
+                    }
+                    set(&mut results, *position, result.map_err(|(error, _)| error));
+                }
+            }
+            let next = Instant::now() + pause;
+            if repeated.is_empty() || repetition == MOST_REPETITIONS || next >= deadline {
+                break;
+            }
+            sleep_until(next).await;
+            pause *= 2;
+            waiting = repeated;
+        }
+        results
+    }
+
+    /// Hides a message that was received for `timeout` from now (at most until 12 hours after it was received), whatever
+    /// is left of its visibility timeout.
+    pub async fn change_visibility(
+        &self,
+        receipt_handle: &str,
+        timeout: Duration,
+        deadline: Instant,
+    ) -> Result<(), QueueError> {
+        let request = ChangeMessageVisibility {
+            queue_url: &self.address.url,
+            receipt_handle,
+            visibility_timeout: whole_seconds(timeout.min(LONGEST_TIMEOUT)),
+        };
+        let mut pause = FIRST_PAUSE;
+        let mut last = self.not_asked();
+        for _ in 0..=MOST_REPETITIONS {
+            if Instant::now() >= deadline {
+                break;
+            }
+            let asked = self.ask("ChangeMessageVisibility", &request, deadline).await;
+            let Err((error, repeat)) = asked else { return Ok(()) };
+            last = error;
+            let next = Instant::now() + pause;
+            if repeat == Repeat::No || next >= deadline {
+                break;
+            }
+            sleep_until(next).await;
+            pause *= 2;
+        }
+        Err(last)
+    }
+
+    /// Asks for `action`; the response is one of success.
+    async fn ask(
+        &self,
+        action: &str,
+        arguments: &impl Serialize,
+        deadline: Instant,
+    ) -> Result<AwsResponse, (QueueError, Repeat)> {
+        // Text and numbers: this cannot fail.
+        let body = serde_json::to_vec(arguments).map_err(|error| {
+            (self.address.refused("InvalidRequest", &error.to_string(), ""), Repeat::No)
+        })?;
+        let request = SignedRequest {
+            credentials: &self.address.credentials,
+            service: "sqs",
+            region: &self.address.region,
+            endpoint: &self.address.endpoint,
+            content_type: "application/x-amz-json-1.0",
+            target: &format!("AmazonSQS.{action}"),
+            body,
+            deadline: deadline.min(Instant::now() + LONGEST_ATTEMPT),
+            max_response_bytes: MAX_RESPONSE_BYTES,
+        };
+        let response = self.client.send(request).await;
+        let response = response.map_err(|error| of_no_response(&self.address, &error))?;
+        of_response(&self.address, action, response)
+    }
+
+    fn not_asked(&self) -> QueueError {
+        QueueError::Deadline { queue: self.address.name.clone() }
+    }
+
+    /// Sends one request; results in order of `batch`.
+    async fn send_batch(
+        &self,
+        batch: &[&str],
+        delay: Duration,
+        deadline: Instant,
+    ) -> Vec<Result<(), (QueueError, Repeat)>> {
+        let all = |(error, repeat): (QueueError, Repeat)| {
+            batch.iter().map(|_| Err((error.clone(), repeat))).collect::<Vec<_>>()
+        };
+        let delay_seconds = whole_seconds(delay.min(LONGEST_DELAY));
+        let entries = batch.iter().enumerate().map(|(position, body)| Entry {
+            id: position.to_string(),
+            message_body: body,
+            delay_seconds: (delay_seconds > 0).then_some(delay_seconds),
+        });
+        let request = SendMessageBatch { queue_url: &self.address.url, entries: entries.collect() };
+        let response = match self.ask("SendMessageBatch", &request, deadline).await {
+            Ok(response) => response,
+            Err(error) => return all(error),
+        };
+        let response = match BatchResponse::read(&self.address, &response) {
+            Ok(response) => response,
+            Err(error) => return all(error),
+        };
+        let result_of = |position: usize| {
+            let id = position.to_string();
+            if response.has_taken(&id) {
+                return Ok(());
+            }
+            Err(of_entry(&self.address, response.refused(&id)))
+        };
+        (0..batch.len()).map(result_of).collect()
+    }
+
+    fn fits(&self, body: &str) -> Result<(), QueueError> {
+        let bytes = body.len();
+        if bytes <= MOST_BYTES {
+            return Ok(());
+        }
+        Err(QueueError::TooLarge { queue: self.address.name.clone(), bytes, most: MOST_BYTES })
+    }
+}
+
+fn set(results: &mut [Result<(), QueueError>], position: usize, result: Result<(), QueueError>) {
+    if let Some(slot) = results.get_mut(position) {
+        *slot = result;
+    }
+}
+
+/// Neighbours that go into one request: at most [`MOST_ENTRIES`] of together at most [`MOST_BYTES`].
+fn batches(sizes: &[usize]) -> Vec<Range<usize>> {
+    let mut batches = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (position, size) in sizes.iter().enumerate() {
+        let is_full = position - start == MOST_ENTRIES || bytes + size > MOST_BYTES;
+        if is_full && position > start {
+            batches.push(start..position);
+            (start, bytes) = (position, 0);
+        }
+        bytes += size;
+    }
+    if start < sizes.len() {
+        batches.push(start..sizes.len());
+    }
+    batches
+}
+
+/// Rounded up, so that nothing comes too early.
+fn whole_seconds(duration: Duration) -> u64 {
+    duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_keep_to_both_limits() {
+        let check = |sizes: &[usize], expected: &[usize]| {
+            let batches = batches(sizes);
+            let lengths: Vec<usize> = batches.iter().map(ExactSizeIterator::len).collect();
+            assert_eq!(lengths, expected, "{sizes:?}");
+            assert!(batches.into_iter().flatten().eq(0..sizes.len()));
+        };
+        check(&[], &[]);
+        check(&[1], &[1]);
+        check(&[1; 10], &[10]);
+        check(&[1; 21], &[10, 10, 1]);
+        check(&[MOST_BYTES, 1, MOST_BYTES - 1, 1], &[1, 2, 1]);
+        check(&[MOST_BYTES + 1, 5], &[1, 1]);
+        check(&[MOST_BYTES / 2, MOST_BYTES / 2, 1], &[2, 1]);
+    }
+
+    #[test]
+    fn a_part_of_a_second_is_a_whole_one() {
+        assert_eq!(whole_seconds(Duration::ZERO), 0);
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
+        assert_eq!(whole_seconds(Duration::MAX), u64::MAX);
+        assert!(LONGEST_TIMEOUT < Duration::from_hours(12));
+    }
+}

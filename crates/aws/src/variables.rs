@@ -1,0 +1,50 @@
+//! The rows of the variables of AWS's services: who asks, where, and under which URLs.
+
+use settings::{Kind, Variable};
+
+pub(crate) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
+pub(crate) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
+pub(crate) const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+pub(crate) const REGION: &str = "AWS_REGION";
+pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
+pub(crate) const SECRETS_MANAGER_ENDPOINT: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
+pub(crate) const SSM_ENDPOINT: &str = "AWS_ENDPOINT_URL_SSM";
+pub(crate) const SECRET_TTL: &str = "LAMBDA_OTLP_SECRET_TTL";
+pub(crate) const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
+
+const fn row(name: &'static str, kind: Kind, doc: &'static str) -> Variable {
+    Variable { name, default: None, kind, doc }
+}
+
+/// The rows of every binary that calls AWS's services, the queues included, beside those of [`settings::PROXY`]. Each has a
+/// row of its own for `AWS_REGION`, which says more than where to ask.
+pub const AWS: &[Variable] = &[
+    row(
+        ACCESS_KEY_ID,
+        Kind::Text,
+        "Set by Lambda: the function's role, for queues, secrets and parameters.",
+    ),
+    row(SECRET_ACCESS_KEY, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
+    row(SESSION_TOKEN, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
+    row(ENDPOINT, Kind::Url, "Where AWS is, for a stand-in of all its services."),
+];
+
+/// The rows of a binary that reads secrets, beside [`AWS`].
+pub const SECRETS: &[Variable] = &[
+    row(
+        SECRETS_MANAGER_ENDPOINT,
+        Kind::Url,
+        "URL of Secrets Manager, for a VPC endpoint or tests.",
+    ),
+    row(SSM_ENDPOINT, Kind::Url, "URL of Systems Manager, for a VPC endpoint or tests."),
+    Variable {
+        name: SECRET_TTL,
+        default: Some("5m"),
+        kind: Kind::Duration,
+        doc: "How long a secret is used before it is read again. When the backend answers 401 or 403 it is read at once.",
+    },
+];
+
+/// The row of a binary that sends to queues, beside [`AWS`]. Each queue's own row stands with what the queue is for.
+pub const SQS: &[Variable] =
+    &[row(SQS_ENDPOINT, Kind::Url, "Where SQS is, if not at the host of the queue's URL.")];
