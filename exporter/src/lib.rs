@@ -66,7 +66,7 @@ pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
 pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
 pub use init::{InitError, init_telemetry};
-/// The version whose spans, meters and context are ours: use it, so that no second version gets in.
+/// The version of OpenTelemetry's API that this crate uses: with another one, spans and meters would not reach it.
 pub use opentelemetry;
 pub use output::Output;
 pub use output::in_memory::InMemoryOutput;

@@ -16,7 +16,7 @@ pub(crate) struct LambdaEnvironment {
     /// The application log level, under the JSON log format only.
     pub(crate) json_log_level: Option<String>,
     pub(crate) log_level: Option<String>,
-    /// Provisioned concurrency: nobody waited for this environment's start.
+    /// Provisioned concurrency started the environment, so that no invocation waited for that.
     pub(crate) is_provisioned: bool,
 }
 
@@ -36,7 +36,7 @@ impl LambdaEnvironment {
             log_group: source.get("AWS_LAMBDA_LOG_GROUP_NAME"),
             log_stream: source.get("AWS_LAMBDA_LOG_STREAM_NAME"),
             runtime_api: source.get("AWS_LAMBDA_RUNTIME_API"),
-            // Lambda takes a line without a level for INFO.
+            // Lambda filters a line without a level as one of INFO.
             json_log_level: is_json.then(|| log_level.clone().unwrap_or_else(|| "INFO".to_owned())),
             log_level,
             is_provisioned: source.get("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref()

@@ -15,9 +15,10 @@ use variables::TABLE;
 
 pub(crate) const DEFAULT_COMPRESSION_LEVEL: u32 = 6;
 pub(crate) const DEFAULT_QUEUE_SIZE: usize = 2048;
-/// A longer queue is no early write, but memory and time at the end of the invocation.
+/// A longer queue would be written early less often, but take more memory, and more time when the invocation is over.
 pub(crate) const MAX_QUEUE_SIZE: usize = 65_536;
-/// A raw stdout line of more than 65,536 bytes may arrive as several log events.
+/// The bounds of `LAMBDA_OTLP_MAX_LINE_BYTES`. A line of more than 65,536 bytes may arrive as several log events, which the
+/// forwarder joins.
 const MAX_LINE_BYTES: std::ops::RangeInclusive<usize> = 1024..=250 * 1024;
 
 /// What the environment says; `None` where it says nothing and code or default decides.
@@ -37,15 +38,15 @@ pub(crate) struct Config {
     pub(crate) propagators: Option<String>,
     pub(crate) sampler: Option<Sampler>,
     pub(crate) temporality: Temporality,
-    /// Deprecated HTTP attribute names beside the stable ones.
+    /// The deprecated names of HTTP attributes are written beside the stable ones.
     pub(crate) duplicate_http_names: bool,
     pub(crate) lambda: LambdaEnvironment,
-    /// What a person should know about the variables, in one line; empty mostly.
+    /// Mistakes and warnings about the variables, in one line for stderr; empty where there are none.
     pub(crate) complaint: String,
 }
 
 impl Config {
-    /// Reads everything; what is wrong is noted and its default taken, since a wrong variable must not stop a function.
+    /// Reads all variables; a wrong one is noted in `complaint` and its default taken, since it must not stop a function.
     pub(crate) fn from_source(source: &dyn Source) -> Self {
         let mut reader = Reader::new(source, TABLE);
         let mode = reader.choice_if_set(

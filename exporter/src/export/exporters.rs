@@ -172,11 +172,11 @@ impl StdoutMetricExporter {
     }
 
     pub(crate) fn export_now(&self, measured: &ResourceMetrics) -> OTelSdkResult {
-        // The resource comes with each batch.
+        // The SDK gives the resource of metrics with each batch.
         let service_name = opentelemetry::Key::from_static_str(wire::resource::SERVICE_NAME);
         let source = measured.resource().get(&service_name);
         let source = source.as_ref().map(opentelemetry::Value::as_str).unwrap_or_default();
-        // How many points there are is known when they are encoded; at least one.
+        // The number of data points is known once they are encoded; there is at least one.
         self.line.encoded(SignalKind::Metrics, &source, 1, || metrics(measured))
     }
 }

@@ -1,4 +1,4 @@
-//! The one way out: an encoded request becomes OTLP lines on the output.
+//! Writes encoded requests to the output as OTLP lines; telemetry leaves the function in no other way.
 
 use super::loss_counts::{Loss, LossCounts};
 use super::write_timeout::{Deadline, WriteTimeout};
@@ -48,7 +48,7 @@ struct Encoder {
     lines: Vec<u8>,
 }
 
-/// Lines longer than this are rare; their buffer is given back.
+/// A buffer that has grown larger than this is freed once its lines are written, since such lines are rare.
 const KEPT_BUFFER_BYTES: usize = 256 * 1024;
 
 impl fmt::Debug for LineExporter {
@@ -84,7 +84,7 @@ impl LineExporter {
         self.contained(kind, request.items(), |shared| shared.write(kind, source, request))
     }
 
-    /// Encodes and emits; a panic in the encoding is contained too, and costs `items`.
+    /// Encodes and emits; where the encoding panics, `items` are counted as lost.
     pub(crate) fn encoded(
         &self,
         kind: SignalKind,
@@ -98,12 +98,12 @@ impl LineExporter {
         }
     }
 
-    /// When the running invocation times out: no line is waited for longer.
+    /// When the running invocation times out; it bounds each wait for the output.
     pub(crate) fn deadline(&self) -> &Deadline {
         self.shared.write_timeout.deadline()
     }
 
-    /// How long to wait for another that writes.
+    /// How long to wait for another thread that writes.
     pub(crate) fn write_timeout(&self) -> Duration {
         self.shared.write_timeout.get()
     }
@@ -112,8 +112,8 @@ impl LineExporter {
         &self.shared.losses
     }
 
-    /// Runs a part of the export so that a bug in it costs a batch and not the function; spans and events made
-    /// meanwhile are not recorded, or they would be exported next time, for ever.
+    /// Runs a part of the export so that a panic in it costs a batch and not the function. Spans and events that the export
+    /// makes itself are not recorded: each would be exported next time, and make more of them.
     fn contained<T>(
         &self,
         kind: SignalKind,
@@ -139,8 +139,8 @@ impl Encoder {
 }
 
 impl Shared {
-    /// The lines leave the encoder with their buffer: nothing of ours is locked while they are written, since whoever
-    /// holds stdout may be about to export as well.
+    /// Takes the lines out of the encoder with their buffer, so that the encoder is not locked while they are written: the
+    /// thread that holds the lock of stdout may be about to export as well.
     fn encode(&self, envelope: &Envelope<'_>, request: Request) -> (Vec<u8>, Written) {
         let mut encoder = self.encoder();
         let Encoder { line, lines } = &mut *encoder;
@@ -223,7 +223,7 @@ mod tests {
     /// resource_logs { scope_logs { log_records {} log_records {} } }
     const TWO_RECORDS: [u8; 8] = [0x0a, 0x06, 0x12, 0x04, 0x12, 0x00, 0x12, 0x00];
 
-    /// Nobody reads for the first two lines; notes how patient the exporter is.
+    /// Takes no line of the first two batches; notes how long the exporter would wait.
     #[derive(Debug, Default)]
     struct StuckAtFirst(Mutex<Vec<Duration>>);
 

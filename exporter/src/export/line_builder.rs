@@ -9,14 +9,14 @@ use crate::output::stdout::Stdout;
 use crate::output::{Output, stderr};
 use std::sync::Arc;
 
-/// What the exporters' builders share; the environment wins over what code says.
+/// What the exporters' builders have in common; the environment wins over what code says.
 #[derive(Debug, Default, Clone)]
 pub(crate) struct LineExporterBuilder {
     pub(crate) compression_level: Option<u32>,
     pub(crate) level: Option<LogLevel>,
     pub(crate) output: Option<Arc<dyn Output>>,
     pub(crate) pipe: bool,
-    /// That of the process if unset.
+    /// The deadline of the process if unset.
     pub(crate) deadline: Option<Arc<Deadline>>,
 }
 

@@ -1,4 +1,4 @@
-//! Counts what the exporter could not deliver whole, and says so once an environment.
+//! Counts what the exporter could not write, or not whole; the first loss of an environment is a line on stderr.
 
 use crate::output::stderr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -83,6 +83,7 @@ impl LossCounts {
         }
     }
 
+    /// Counts attribute values that were shortened.
     pub(crate) fn truncate(&self, values: usize) {
         self.truncated_values.fetch_add(values as u64, Ordering::Relaxed);
     }

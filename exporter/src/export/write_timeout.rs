@@ -1,13 +1,13 @@
-//! How long an export may take: what the running invocation has left decides.
+//! How long to wait for an output: the time that the running invocation has left decides.
 
 use crate::clock::{Clock, unix_nanos};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, SystemTime};
 
-/// The longest wait for whoever reads our lines.
+/// The longest wait for the reader of our lines.
 pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
-/// The longest wait after one that was in vain: a stuck reader must not cost each invocation a second.
+/// The longest wait after a wait that was in vain: a stuck reader must not cost each invocation a second.
 pub(crate) const STUCK_TIMEOUT: Duration = Duration::from_millis(5);
 
 /// When the running invocation times out.
@@ -18,7 +18,7 @@ pub(crate) struct Deadline {
     at: AtomicU64,
 }
 
-/// The process runs invocations one after the other, and exporters that the application has made wait for them too.
+/// The deadline of exporters that the application has built: a process runs one invocation at a time.
 static OF_PROCESS: LazyLock<Arc<Deadline>> =
     LazyLock::new(|| Arc::new(Deadline::new(Clock::system())));
 
@@ -35,7 +35,7 @@ impl Deadline {
         self.clock.now()
     }
 
-    /// An invocation starts that times out then. A deadline that is over already says nothing.
+    /// Says when the invocation that starts now times out. A deadline that has passed already is ignored.
     pub(crate) fn set(&self, deadline: SystemTime) {
         let is_ahead = deadline > self.now();
         self.at.store(if is_ahead { unix_nanos(deadline) } else { 0 }, Ordering::Relaxed);
@@ -44,7 +44,7 @@ impl Deadline {
     /// The invocation with this deadline is over; another that runs meanwhile keeps its own.
     pub(crate) fn clear(&self, deadline: SystemTime) {
         let own = unix_nanos(deadline);
-        // Else it is another's, or was none.
+        // Where this fails the deadline is another invocation's, or none was set.
         self.at.compare_exchange(own, 0, Ordering::Relaxed, Ordering::Relaxed).ok();
     }
 
@@ -54,11 +54,11 @@ impl Deadline {
         (at != 0).then(|| Duration::from_nanos(at.saturating_sub(unix_nanos(self.now()))))
     }
 
-    /// Too little is left to compress this much and return the response.
+    /// Whether too little time is left to compress this many bytes and return the response.
     pub(crate) fn is_too_close_for(&self, bytes: usize) -> bool {
-        /// For the response, and for the runtime to send it.
+        /// What the response needs, and the runtime to send it.
         const RESERVE: Duration = Duration::from_millis(10);
-        /// What compressing takes where a byte is compressed several times, to cut lines.
+        /// What compressing costs where a batch is cut into lines, for which a byte is compressed several times.
         const NANOS_A_BYTE: u64 = 50;
         let work = Duration::from_nanos(NANOS_A_BYTE.saturating_mul(bytes as u64));
         self.time_left().is_some_and(|left| left <= RESERVE.saturating_add(work))
@@ -82,13 +82,14 @@ impl WriteTimeout {
         &self.deadline
     }
 
-    /// Half of what the invocation has left, at most a second, and little after a wait in vain.
+    /// Half of the time that the invocation has left, at most a second, and at most 5 ms after a wait in vain.
     pub(crate) fn get(&self) -> Duration {
         let is_stuck = self.is_stuck.load(Ordering::Relaxed);
         let longest = if is_stuck { STUCK_TIMEOUT } else { LONGEST_TIMEOUT };
         self.deadline.time_left().map_or(longest, |left| longest.min(left / 2))
     }
 
+    /// Notes whether the last wait was in vain.
     pub(crate) fn note(&self, was_in_vain: bool) {
         self.is_stuck.store(was_in_vain, Ordering::Relaxed);
     }
@@ -114,10 +115,10 @@ mod tests {
     }
 
     #[test]
-    fn the_patience_is_half_of_the_time_left_and_at_most_a_second() {
+    fn the_timeout_is_half_of_the_time_left_and_at_most_a_second() {
         let check = |deadline_ms, expected_ms| {
-            let write_timeout = WriteTimeout::new(Arc::new(deadline(deadline_ms, 1_000_000)));
-            assert_eq!(write_timeout.get(), Duration::from_millis(expected_ms), "{deadline_ms}");
+            let timeout = WriteTimeout::new(Arc::new(deadline(deadline_ms, 1_000_000)));
+            assert_eq!(timeout.get(), Duration::from_millis(expected_ms), "{deadline_ms}");
         };
         check(0, 1000);
         check(1_900_000, 1000);

@@ -18,7 +18,7 @@ pub(super) fn function_attributes(
     if let Some(account) = parts.get(4) {
         attributes.push(KeyValue::new(names::CLOUD_ACCOUNT_ID, (*account).to_owned()));
     }
-    // An alias may point elsewhere tomorrow; the version that runs now is known.
+    // An alias may point to another version later, so the version that runs takes its place.
     if let (Some(qualifier), Some(version)) = (parts.get_mut(7), function_version) {
         *qualifier = version;
     }

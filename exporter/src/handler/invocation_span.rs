@@ -129,7 +129,7 @@ impl InvocationSpan {
 impl Drop for InvocationSpan {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            // Whoever drops us unwinds from a panic that is not the handler's.
+            // The task that drops this span unwinds from a panic that is not the handler's.
             self.end(HandlerOutcome::Panic {
                 message: "the invocation's task panicked".to_owned(),
             });

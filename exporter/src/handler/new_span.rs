@@ -73,7 +73,7 @@ impl NewSpan {
             attributes,
             links: extracted.links,
             parent,
-            // With a parent nobody would take it but a span that a processor starts meanwhile.
+            // A span with a parent takes that one's trace id; this one would go to a span that a processor starts meanwhile.
             trace_id: if has_parent {
                 None
             } else {
@@ -83,8 +83,8 @@ impl NewSpan {
         }
     }
 
-    /// As a `tracing` span where a subscriber has our layer, so that `Span::current()` in the handler is this span;
-    /// else, or where a filter of the application's disables it, directly.
+    /// Starts a `tracing` span where a subscriber has our layer, so that `Span::current()` in the handler is this span.
+    /// Without the layer, or where a filter of the application disables the span, one of the SDK is started.
     pub(super) fn start(
         mut self,
         completion: &TelemetryCompletionHandler,
@@ -125,7 +125,8 @@ impl NewSpan {
             otel.name = self.name.as_ref(),
             otel.kind = kind,
         );
-        // It cannot have started before, and without our layer `context` finds nothing either.
+        // This fails if the span has started already, which is impossible here, or if no layer of ours is installed, and
+        // then `start` finds no valid context.
         drop(span.set_parent(self.parent.clone()));
         for attribute in &self.attributes {
             span.set_attribute(attribute.key.clone(), attribute.value.clone());

@@ -14,19 +14,19 @@ pub(crate) fn status_code<R: Serialize + ?Sized>(response: &R) -> Option<u16> {
     response.serialize(TopLevel).ok().flatten()
 }
 
-/// "Not what is searched": never leaves this module.
+/// The error of a value that is no status code; it never leaves this module.
 #[derive(Debug)]
-struct NotIt;
+struct NotAStatusCode;
 
-impl fmt::Display for NotIt {
+impl fmt::Display for NotAStatusCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not a status code")
     }
 }
 
-impl std::error::Error for NotIt {}
+impl std::error::Error for NotAStatusCode {}
 
-impl serde::ser::Error for NotIt {
+impl serde::ser::Error for NotAStatusCode {
     fn custom<T: fmt::Display>(_message: T) -> Self {
         Self
     }
@@ -35,29 +35,29 @@ impl serde::ser::Error for NotIt {
 /// Methods of a serializer that refuse.
 macro_rules! refuse {
     ($($method:ident($($type:ty),*);)*) => {
-        $(fn $method(self, $(_: $type),*) -> Result<Self::Ok, NotIt> { Err(NotIt) })*
+        $(fn $method(self, $(_: $type),*) -> Result<Self::Ok, NotAStatusCode> { Err(NotAStatusCode) })*
     };
 }
 
 macro_rules! refuse_compounds {
     () => {
-        type SerializeSeq = Impossible<Self::Ok, NotIt>;
-        type SerializeTuple = Impossible<Self::Ok, NotIt>;
-        type SerializeTupleStruct = Impossible<Self::Ok, NotIt>;
-        type SerializeTupleVariant = Impossible<Self::Ok, NotIt>;
-        type SerializeStructVariant = Impossible<Self::Ok, NotIt>;
-        fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, NotIt> {
-            Err(NotIt)
+        type SerializeSeq = Impossible<Self::Ok, NotAStatusCode>;
+        type SerializeTuple = Impossible<Self::Ok, NotAStatusCode>;
+        type SerializeTupleStruct = Impossible<Self::Ok, NotAStatusCode>;
+        type SerializeTupleVariant = Impossible<Self::Ok, NotAStatusCode>;
+        type SerializeStructVariant = Impossible<Self::Ok, NotAStatusCode>;
+        fn serialize_seq(self, _: Option<usize>) -> Result<Self::SerializeSeq, NotAStatusCode> {
+            Err(NotAStatusCode)
         }
-        fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, NotIt> {
-            Err(NotIt)
+        fn serialize_tuple(self, _: usize) -> Result<Self::SerializeTuple, NotAStatusCode> {
+            Err(NotAStatusCode)
         }
         fn serialize_tuple_struct(
             self,
             _: &'static str,
             _: usize,
-        ) -> Result<Self::SerializeTupleStruct, NotIt> {
-            Err(NotIt)
+        ) -> Result<Self::SerializeTupleStruct, NotAStatusCode> {
+            Err(NotAStatusCode)
         }
         fn serialize_tuple_variant(
             self,
@@ -65,8 +65,8 @@ macro_rules! refuse_compounds {
             _: u32,
             _: &'static str,
             _: usize,
-        ) -> Result<Self::SerializeTupleVariant, NotIt> {
-            Err(NotIt)
+        ) -> Result<Self::SerializeTupleVariant, NotAStatusCode> {
+            Err(NotAStatusCode)
         }
         fn serialize_struct_variant(
             self,
@@ -74,8 +74,8 @@ macro_rules! refuse_compounds {
             _: u32,
             _: &'static str,
             _: usize,
-        ) -> Result<Self::SerializeStructVariant, NotIt> {
-            Err(NotIt)
+        ) -> Result<Self::SerializeStructVariant, NotAStatusCode> {
+            Err(NotAStatusCode)
         }
         fn serialize_newtype_variant<T: Serialize + ?Sized>(
             self,
@@ -83,17 +83,20 @@ macro_rules! refuse_compounds {
             _: u32,
             _: &'static str,
             _: &T,
-        ) -> Result<Self::Ok, NotIt> {
-            Err(NotIt)
+        ) -> Result<Self::Ok, NotAStatusCode> {
+            Err(NotAStatusCode)
         }
-        fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<Self::Ok, NotIt> {
+        fn serialize_some<T: Serialize + ?Sized>(
+            self,
+            value: &T,
+        ) -> Result<Self::Ok, NotAStatusCode> {
             value.serialize(self)
         }
         fn serialize_newtype_struct<T: Serialize + ?Sized>(
             self,
             _: &'static str,
             value: &T,
-        ) -> Result<Self::Ok, NotIt> {
+        ) -> Result<Self::Ok, NotAStatusCode> {
             value.serialize(self)
         }
     };
@@ -104,15 +107,15 @@ struct TopLevel;
 
 impl Serializer for TopLevel {
     type Ok = Option<u16>;
-    type Error = NotIt;
+    type Error = NotAStatusCode;
     type SerializeMap = Search;
     type SerializeStruct = Search;
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Search, NotIt> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Search, NotAStatusCode> {
         Ok(Search::default())
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Search, NotIt> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Search, NotAStatusCode> {
         Ok(Search::default())
     }
 
@@ -130,46 +133,46 @@ impl Serializer for TopLevel {
 #[derive(Default)]
 struct Search {
     found: Option<u16>,
-    next_is_it: bool,
+    next_is_status_code: bool,
 }
 
 impl SerializeStruct for Search {
     type Ok = Option<u16>;
-    type Error = NotIt;
+    type Error = NotAStatusCode;
 
     fn serialize_field<T: Serialize + ?Sized>(
         &mut self,
         key: &'static str,
         value: &T,
-    ) -> Result<(), NotIt> {
+    ) -> Result<(), NotAStatusCode> {
         if key == STATUS_CODE {
             self.found = value.serialize(StatusCode).ok();
         }
         Ok(())
     }
 
-    fn end(self) -> Result<Self::Ok, NotIt> {
+    fn end(self) -> Result<Self::Ok, NotAStatusCode> {
         Ok(self.found)
     }
 }
 
 impl SerializeMap for Search {
     type Ok = Option<u16>;
-    type Error = NotIt;
+    type Error = NotAStatusCode;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), NotIt> {
-        self.next_is_it = key.serialize(Key).unwrap_or(false);
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), NotAStatusCode> {
+        self.next_is_status_code = key.serialize(Key).unwrap_or(false);
         Ok(())
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), NotIt> {
-        if self.next_is_it {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), NotAStatusCode> {
+        if self.next_is_status_code {
             self.found = value.serialize(StatusCode).ok();
         }
         Ok(())
     }
 
-    fn end(self) -> Result<Self::Ok, NotIt> {
+    fn end(self) -> Result<Self::Ok, NotAStatusCode> {
         Ok(self.found)
     }
 }
@@ -179,20 +182,24 @@ struct Key;
 
 impl Serializer for Key {
     type Ok = bool;
-    type Error = NotIt;
-    type SerializeMap = Impossible<bool, NotIt>;
-    type SerializeStruct = Impossible<bool, NotIt>;
+    type Error = NotAStatusCode;
+    type SerializeMap = Impossible<bool, NotAStatusCode>;
+    type SerializeStruct = Impossible<bool, NotAStatusCode>;
 
-    fn serialize_str(self, key: &str) -> Result<bool, NotIt> {
+    fn serialize_str(self, key: &str) -> Result<bool, NotAStatusCode> {
         Ok(key == STATUS_CODE)
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NotIt> {
-        Err(NotIt)
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NotAStatusCode> {
+        Err(NotAStatusCode)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, NotIt> {
-        Err(NotIt)
+    fn serialize_struct(
+        self,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStruct, NotAStatusCode> {
+        Err(NotAStatusCode)
     }
 
     refuse! {
@@ -210,48 +217,52 @@ impl Serializer for Key {
 struct StatusCode;
 
 impl StatusCode {
-    fn number(value: impl TryInto<u16>) -> Result<u16, NotIt> {
-        value.try_into().ok().filter(|code| (100..=999).contains(code)).ok_or(NotIt)
+    fn number(value: impl TryInto<u16>) -> Result<u16, NotAStatusCode> {
+        value.try_into().ok().filter(|code| (100..=999).contains(code)).ok_or(NotAStatusCode)
     }
 }
 
 impl Serializer for StatusCode {
     type Ok = u16;
-    type Error = NotIt;
-    type SerializeMap = Impossible<u16, NotIt>;
-    type SerializeStruct = Impossible<u16, NotIt>;
+    type Error = NotAStatusCode;
+    type SerializeMap = Impossible<u16, NotAStatusCode>;
+    type SerializeStruct = Impossible<u16, NotAStatusCode>;
 
-    fn serialize_i16(self, value: i16) -> Result<u16, NotIt> {
+    fn serialize_i16(self, value: i16) -> Result<u16, NotAStatusCode> {
         Self::number(value)
     }
-    fn serialize_i32(self, value: i32) -> Result<u16, NotIt> {
+    fn serialize_i32(self, value: i32) -> Result<u16, NotAStatusCode> {
         Self::number(value)
     }
-    fn serialize_i64(self, value: i64) -> Result<u16, NotIt> {
+    fn serialize_i64(self, value: i64) -> Result<u16, NotAStatusCode> {
         Self::number(value)
     }
-    fn serialize_u8(self, value: u8) -> Result<u16, NotIt> {
+    fn serialize_u8(self, value: u8) -> Result<u16, NotAStatusCode> {
         Self::number(value)
     }
-    fn serialize_u16(self, value: u16) -> Result<u16, NotIt> {
+    fn serialize_u16(self, value: u16) -> Result<u16, NotAStatusCode> {
         Self::number(value)
     }
-    fn serialize_u32(self, value: u32) -> Result<u16, NotIt> {
+    fn serialize_u32(self, value: u32) -> Result<u16, NotAStatusCode> {
         Self::number(value)
     }
-    fn serialize_u64(self, value: u64) -> Result<u16, NotIt> {
+    fn serialize_u64(self, value: u64) -> Result<u16, NotAStatusCode> {
         Self::number(value)
     }
-    fn serialize_str(self, value: &str) -> Result<u16, NotIt> {
-        Self::number(value.parse::<u16>().map_err(NotIt::custom)?)
-    }
-
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NotIt> {
-        Err(NotIt)
+    fn serialize_str(self, value: &str) -> Result<u16, NotAStatusCode> {
+        Self::number(value.parse::<u16>().map_err(NotAStatusCode::custom)?)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self::SerializeStruct, NotIt> {
-        Err(NotIt)
+    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NotAStatusCode> {
+        Err(NotAStatusCode)
+    }
+
+    fn serialize_struct(
+        self,
+        _: &'static str,
+        _: usize,
+    ) -> Result<Self::SerializeStruct, NotAStatusCode> {
+        Err(NotAStatusCode)
     }
 
     refuse! {

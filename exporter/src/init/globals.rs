@@ -15,19 +15,20 @@ pub(super) fn set_globals(handler: &TelemetryCompletionHandler) {
     global::set_text_map_propagator(handler.telemetry.propagation.clone());
 }
 
-/// Installs a subscriber where there is none; another's stays, and telemetry is left without `tracing` spans.
+/// Installs a subscriber where there is none. One that the application has installed stays, and the telemetry is without
+/// `tracing` spans and events.
 pub(super) fn install_subscriber(
     handler: &TelemetryCompletionHandler,
-    settings: &Config,
+    environment: &Config,
     with_fmt_layer: bool,
     own_filter: Option<&str>,
 ) {
     let fmt_layer = with_fmt_layer.then(|| {
         let directives = own_filter
-            .or(settings.log_filter.as_deref())
-            .or(settings.lambda.log_level.as_deref().map(subscriber::directive_of_lambda))
+            .or(environment.log_filter.as_deref())
+            .or(environment.lambda.log_level.as_deref().map(subscriber::directive_of_lambda))
             .unwrap_or("info");
-        let is_json = settings.lambda.json_log_level.is_some();
+        let is_json = environment.lambda.json_log_level.is_some();
         let (layer, complaint) = subscriber::fmt_layer(directives, is_json);
         if let Some(complaint) = complaint {
             stderr::warn(&complaint);

@@ -54,13 +54,13 @@ pub async fn init_telemetry(
 
 /// The same with variables from any source.
 pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCompletionHandler {
-    let settings = Config::from_source(source);
-    if !settings.complaint.is_empty() {
-        stderr::warn(&settings.complaint);
+    let environment = Config::from_source(source);
+    if !environment.complaint.is_empty() {
+        stderr::warn(&environment.complaint);
     }
     // Sync is the only mode yet, and needs nothing to be set up.
-    warn_of_missing_mode(settings.mode.or(config.processor_mode).unwrap_or_default());
-    let propagators = propagators(config.propagators, settings.propagators.as_deref());
+    warn_of_missing_mode(environment.mode.or(config.processor_mode).unwrap_or_default());
+    let propagators = propagators(config.propagators, environment.propagators.as_deref());
     #[cfg(test)]
     let (with_thread, deadline) =
         (config.clock.is_none(), config.clock.clone().map(|clock| Arc::new(Deadline::new(clock))));
@@ -69,20 +69,20 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
     #[cfg(not(test))]
     let (deadline, clock) = (None, Clock::system());
 
-    let resource = resource::resource(&settings, config.resource.as_ref());
+    let resource = resource::resource(&environment, config.resource.as_ref());
     let line =
         LineExporterBuilder { output: config.output, deadline, ..LineExporterBuilder::default() }
-            .build(&settings);
+            .build(&environment);
     let tracer_builder = SdkTracerProvider::builder()
         .with_resource(resource.clone())
         .with_id_generator(InvocationIdGenerator(config.id_generator))
-        .with_sampler(providers::sampler(&settings, config.sampler));
+        .with_sampler(providers::sampler(&environment, config.sampler));
     let signals = Arc::new(providers::signals(
-        &settings,
+        &environment,
         &line,
         &resource,
         tracer_builder,
-        config.before,
+        config.additional_processors,
         config.processors,
     ));
 
@@ -98,11 +98,11 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         propagation: Propagation::new(propagators),
         has_layer: AtomicBool::new(false),
         facts: InvocationFacts {
-            function_version: settings.lambda.function_version.clone(),
-            is_provisioned: settings.lambda.is_provisioned,
-            duplicate_http_names: settings.duplicate_http_names,
+            function_version: environment.lambda.function_version.clone(),
+            is_provisioned: environment.lambda.is_provisioned,
+            duplicate_http_names: environment.duplicate_http_names,
             is_cold: AtomicBool::new(true),
-            root_record: RootRecord::new(settings.lambda.runtime_api.as_deref()),
+            root_record: RootRecord::new(environment.lambda.runtime_api.as_deref()),
         },
         deadline,
         signals,
@@ -113,9 +113,9 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         globals::set_globals(&handler);
     }
     if config.install_subscriber {
-        let fmt_layer = settings.fmt_layer.unwrap_or(config.enable_fmt_layer);
+        let fmt_layer = environment.fmt_layer.unwrap_or(config.enable_fmt_layer);
         let own_filter = config.env_var_name.and_then(|name| source.get(&name));
-        globals::install_subscriber(&handler, &settings, fmt_layer, own_filter.as_deref());
+        globals::install_subscriber(&handler, &environment, fmt_layer, own_filter.as_deref());
     }
     handler
 }

@@ -15,34 +15,34 @@ use opentelemetry_sdk::trace::{Sampler, ShouldSample, SpanExporter as _, TracerP
 use std::sync::Arc;
 
 pub(super) fn signals(
-    settings: &Config,
+    environment: &Config,
     line: &LineExporter,
     resource: &Resource,
     mut tracer_builder: TracerProviderBuilder,
-    before: Vec<AddProcessor>,
+    additional_processors: Vec<AddProcessor>,
     processors: Vec<AddProcessor>,
 ) -> Signals {
     let losses = Arc::clone(line.losses());
     let mut logger_builder = SdkLoggerProvider::builder().with_resource(resource.clone());
     let mut meter_builder = SdkMeterProvider::builder().with_resource(resource.clone());
     let mut spans = None;
-    if !settings.disabled {
-        let queue_size = settings.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE);
+    if !environment.disabled {
+        let queue_size = environment.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE);
         let has_own_processor = !processors.is_empty();
-        for AddProcessor(add) in before.into_iter().chain(processors) {
+        for AddProcessor(add) in additional_processors.into_iter().chain(processors) {
             tracer_builder = add(tracer_builder);
         }
         if !has_own_processor {
-            let mut exporter = StdoutSpanExporter::over(line.clone(), settings);
+            let mut exporter = StdoutSpanExporter::over(line.clone(), environment);
             exporter.set_resource(resource);
             let processor = LambdaSpanProcessor::new(exporter, queue_size, Arc::clone(&losses));
             let processor = Arc::clone(spans.insert(Arc::new(processor)));
             tracer_builder = tracer_builder.with_span_processor(SharedProcessor(processor));
         }
-        let exporter = StdoutLogExporter::over(line.clone(), settings);
+        let exporter = StdoutLogExporter::over(line.clone(), environment);
         let processor = LambdaLogProcessor::new(exporter, queue_size, Arc::clone(&losses));
         logger_builder = logger_builder.with_log_processor(processor);
-        let exporter = StdoutMetricExporter::over(line.clone(), settings);
+        let exporter = StdoutMetricExporter::over(line.clone(), environment);
         meter_builder = meter_builder.with_reader(FlushReader::new(exporter));
     }
     Signals::new(
@@ -55,11 +55,11 @@ pub(super) fn signals(
 }
 
 pub(super) fn sampler(
-    settings: &Config,
+    environment: &Config,
     from_code: Option<Box<dyn ShouldSample>>,
 ) -> Box<dyn ShouldSample> {
-    let from_environment = || Some(Box::new(settings.sampler.clone()?) as Box<dyn ShouldSample>);
-    if settings.disabled {
+    let from_environment = || Some(Box::new(environment.sampler.clone()?) as Box<dyn ShouldSample>);
+    if environment.disabled {
         return Box::new(Sampler::AlwaysOff);
     }
     from_environment()

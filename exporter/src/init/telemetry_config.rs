@@ -1,4 +1,4 @@
-//! How telemetry is set up: what code says.
+//! What code says about how telemetry is set up.
 
 #[cfg(test)]
 use crate::clock::Clock;
@@ -27,7 +27,7 @@ use tracing::level_filters::LevelFilter;
 /// ```
 #[derive(Debug)]
 pub struct TelemetryConfig {
-    pub(super) before: Vec<AddProcessor>,
+    pub(super) additional_processors: Vec<AddProcessor>,
     pub(super) processors: Vec<AddProcessor>,
     pub(super) propagators: Vec<BoxedPropagator>,
     pub(super) id_generator: Box<dyn IdGenerator>,
@@ -64,7 +64,7 @@ impl AddProcessor {
 impl Default for TelemetryConfig {
     fn default() -> Self {
         Self {
-            before: Vec::new(),
+            additional_processors: Vec::new(),
             processors: Vec::new(),
             propagators: Vec::new(),
             id_generator: Box::new(RandomIdGenerator::default()),
@@ -98,7 +98,8 @@ pub struct TelemetryConfigBuilder {
 }
 
 impl TelemetryConfigBuilder {
-    /// Uses this span processor in place of the [`LambdaSpanProcessor`]; several may be given.
+    /// Uses this span processor in place of the [`LambdaSpanProcessor`](crate::LambdaSpanProcessor); several may be
+    /// given.
     #[must_use]
     pub fn with_span_processor(mut self, processor: impl SpanProcessor + 'static) -> Self {
         self.config.processors.push(AddProcessor::new(processor));
@@ -111,7 +112,7 @@ impl TelemetryConfigBuilder {
         mut self,
         processor: impl SpanProcessor + 'static,
     ) -> Self {
-        self.config.before.push(AddProcessor::new(processor));
+        self.config.additional_processors.push(AddProcessor::new(processor));
         self
     }
 

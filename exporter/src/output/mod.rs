@@ -11,9 +11,9 @@ use std::fmt::Debug;
 use std::io;
 use std::time::Duration;
 
-/// Takes lines.
+/// Takes the lines of the exporters.
 pub trait Output: Send + Sync + Debug {
-    /// Writes one or more whole lines, each with its newline, and waits at most `timeout` for whoever reads them.
+    /// Writes one or more whole lines, each with its newline, and waits at most `timeout` for their reader.
     ///
     /// # Errors
     /// Whatever kept the lines from being written; they are then counted as lost.

@@ -31,7 +31,7 @@ impl NamedPipe {
 
     /// Opens the pipe for one batch: its reader takes the end of file for the end of a batch.
     ///
-    /// With O_NONBLOCK, a pipe that nobody reads is an error and not a wait for ever (open(2), ENXIO).
+    /// With O_NONBLOCK, opening a pipe that nobody reads is an error (ENXIO); without it, open(2) would wait for a reader.
     fn open(&self) -> io::Result<File> {
         let file = OpenOptions::new().write(true).custom_flags(O_NONBLOCK).open(&self.path)?;
         if file.metadata()?.file_type().is_fifo() {

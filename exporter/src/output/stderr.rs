@@ -7,14 +7,14 @@ use std::time::Duration;
 /// A pipe takes up to this much whole or not at all (pipe(7), PIPE_BUF).
 const LONGEST: usize = 4096;
 
-/// Writes one line. That stderr may be closed, full or locked is no reason to disturb the function.
+/// Writes one line, or none where stderr is closed or full: the exporter's own log must not disturb the function.
 pub(crate) fn warn(text: &str) {
-    write_if_room(std::io::stderr(), text);
+    write_if_writable(std::io::stderr(), text);
 }
 
-/// Writes past the lock of `eprintln!`, which a thread that waits for the reader of stderr may hold; skips the line where
-/// a write would wait.
-fn write_if_room(fd: impl AsFd, text: &str) {
+/// Writes without the lock of `eprintln!`, since a thread may hold it that waits for the reader of stderr; skips the line
+/// where a write would wait.
+fn write_if_writable(fd: impl AsFd, text: &str) {
     let mut line = format!("lambda-otlp-exporter: {}", text.replace('\n', " "));
     let cut = (0..LONGEST).rev().find(|cut| line.is_char_boundary(*cut) || *cut > line.len());
     line.truncate(cut.unwrap_or_default());
@@ -34,12 +34,12 @@ mod tests {
     fn a_line_is_cut_and_a_full_pipe_is_not_waited_for() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let (mut reader, mut writer) = (File::from(reader), File::from(writer));
-        write_if_room(&writer, &"é".repeat(3000));
+        write_if_writable(&writer, &"é".repeat(3000));
         let mut read = [0; 8192];
         let cut = reader.read(&mut read).unwrap();
         assert!(cut <= LONGEST && std::str::from_utf8(&read[..cut]).unwrap().ends_with("é\n"));
         writer.write_all(&vec![b'x'; 64 * 1024]).unwrap();
-        write_if_room(&writer, "would wait");
+        write_if_writable(&writer, "would wait");
         drop(writer);
         let mut all = Vec::new();
         reader.read_to_end(&mut all).unwrap();

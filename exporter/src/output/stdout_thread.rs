@@ -1,4 +1,4 @@
-//! The thread that writes to stdout, so that no thread of the function waits for stdout longer than it wants.
+//! The thread that writes to stdout, so that no thread of the function waits for stdout longer than its timeout.
 
 use super::writable::wait_until_writable;
 use std::fmt;
@@ -14,7 +14,7 @@ pub(crate) static STDOUT: LazyLock<StdoutThread> =
     LazyLock::new(|| StdoutThread::new(write_to_stdout));
 
 /// A thread that does what may block for ever: taking the stdout lock, which another thread may hold, and a write to a
-/// pipe that nobody empties. Whoever hands it lines waits for a bounded time.
+/// pipe that nobody empties. The thread that hands it lines waits for a bounded time.
 ///
 /// Started by the first lines; parked in a receive between batches.
 pub(crate) struct StdoutThread {
@@ -41,7 +41,7 @@ impl Batch {
 }
 
 impl StdoutThread {
-    /// `write` begins with whatever may block, then takes the lines; `None` if they were given up in the meantime.
+    /// `write` does what may block, then takes the lines; `None` if they were given up in the meantime.
     fn new(write: fn(&Batch) -> Option<io::Result<()>>) -> Self {
         Self { write, jobs: Mutex::default() }
     }
@@ -49,8 +49,8 @@ impl StdoutThread {
     /// Writes whole lines and waits for that as long as `timeout` says.
     ///
     /// # Errors
-    /// What the write said; `TimedOut` if it took longer. Lines that were not begun by then are never written. Of those
-    /// that were begun nobody knows, and an error says so: they count as lost although they may arrive late.
+    /// The error of the write; `TimedOut` if it took longer. Lines that were not begun by then are never written. Lines that
+    /// were begun may still arrive, but count as lost, since that cannot be known.
     pub(crate) fn write_lines(&self, lines: Vec<u8>, timeout: Duration) -> io::Result<()> {
         let (result, results) = sync_channel(1);
         let batch = Arc::new(Batch {
@@ -109,7 +109,7 @@ fn run(jobs: &Receiver<Arc<Batch>>, write: fn(&Batch) -> Option<io::Result<()>>)
         let written = catch_unwind(AssertUnwindSafe(|| write(&batch)));
         let written = written.unwrap_or_else(|_| Some(Err(io::Error::other("panic in a write"))));
         if let Some(result) = written {
-            // Nobody waits any more if this took too long.
+            // The receiver is gone if the write took longer than the timeout.
             drop(batch.result.try_send(result));
         }
     }
@@ -123,8 +123,9 @@ fn too_late(what: &str) -> io::Error {
 fn write_to_stdout(batch: &Batch) -> Option<io::Result<()>> {
     let mut stdout = io::stdout().lock();
     let lines = batch.take()?;
-    // A write a line, since a reader of the pipe may take what one write brought for one log event.
-    // Text of the function's own that waits for its newline goes first; `write_all` repeats what EINTR interrupted.
+    // One write for each line, since the reader of the pipe may take what one write brought for one log event.
+    // Text that the function has printed without a newline is in stdout's buffer and goes first; `write_all` repeats what
+    // EINTR interrupted.
     let written = lines.split_inclusive(|byte| *byte == b'\n').try_for_each(|line| {
         let left = batch.give_up.saturating_duration_since(Instant::now());
         wait_until_writable(&stdout, line.len(), left)?;
@@ -139,7 +140,7 @@ mod tests {
 
     static LOCK: Mutex<Vec<u8>> = Mutex::new(Vec::new());
 
-    /// As stdout: behind a lock that anyone may hold for any time.
+    /// Like stdout, behind a lock that another thread may hold for any time.
     fn write_to_memory(batch: &Batch) -> Option<io::Result<()>> {
         let mut written = LOCK.lock().unwrap();
         let lines = batch.take()?;
@@ -155,7 +156,7 @@ mod tests {
         let stdout_thread = StdoutThread::new(write_to_memory);
         stdout_thread.write_lines(b"first\n".to_vec(), LONG).unwrap();
         let held = LOCK.lock().unwrap();
-        // The thread holds one, the queue the next eight, the last finds no room.
+        // The thread holds one batch, the queue the next eight, the last finds the queue full.
         for _ in 0..QUEUE + 2 {
             let error =
                 stdout_thread.write_lines(b"refused\n".to_vec(), Duration::ZERO).unwrap_err();

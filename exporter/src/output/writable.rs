@@ -1,4 +1,4 @@
-//! Waits until a pipe takes a line without blocking, and not for ever.
+//! Waits, for a bounded time, until a pipe takes a line without blocking.
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 /// A pipe that poll(2) calls writable takes this much at once (pipe(7), PIPE_BUF).
 const PIPE_BUF: usize = 4096;
-/// Between two looks at a pipe that is not empty.
+/// How long to wait before the next look at a pipe that is not empty.
 const PAUSE: Duration = Duration::from_millis(1);
 
 /// Returns when a write of `bytes` will not block, or an error when `timeout` is over.
 ///
-/// A blocking write to a pipe that nobody reads any more would hang the function until its timeout. Up to PIPE_BUF, room
-/// is what poll says. A longer line, of at most the pipe's capacity of 64 KiB, waits until the pipe is empty: how much
-/// room a pipe has that is partly full depends on the sizes of the writes in it.
+/// A blocking write to a pipe that nobody reads any more would hang the function until its timeout. A line of at most
+/// PIPE_BUF bytes fits where poll(2) calls the pipe writable. A longer one, of at most the pipe's capacity of 64 KiB, waits
+/// until the pipe is empty: how many bytes fit into a pipe that is partly full depends on the sizes of the writes in it.
 pub(crate) fn wait_until_writable(
     fd: impl AsFd,
     bytes: usize,
@@ -65,14 +65,14 @@ mod tests {
     use std::io::{Read as _, Write as _};
 
     #[test]
-    fn a_line_waits_for_room_and_not_for_ever() {
+    fn a_line_waits_until_it_fits_and_not_for_ever() {
         let (reader, writer) = rustix::pipe::pipe().unwrap();
         let (mut reader, mut writer) = (std::fs::File::from(reader), std::fs::File::from(writer));
         let short = 100;
         let long = 60 * 1024;
         let check = |writer: &std::fs::File, bytes, expected: Result<(), ErrorKind>| {
-            let room = wait_until_writable(writer, bytes, Duration::from_millis(3));
-            assert_eq!(room.map_err(|error| error.kind()), expected, "{bytes} bytes");
+            let waited = wait_until_writable(writer, bytes, Duration::from_millis(3));
+            assert_eq!(waited.map_err(|error| error.kind()), expected, "{bytes} bytes");
         };
         check(&writer, short, Ok(()));
         check(&writer, long, Ok(()));
@@ -84,13 +84,13 @@ mod tests {
         writer.write_all(&vec![b'x'; 64 * 1024]).unwrap();
         check(&writer, short, Err(ErrorKind::TimedOut));
         drop(reader);
-        // Broken, the write itself says so.
+        // The write itself reports that the pipe is broken.
         check(&writer, short, Ok(()));
         assert_eq!(writer.write(b"x").unwrap_err().kind(), ErrorKind::BrokenPipe);
     }
 
     #[test]
-    fn a_file_always_has_room() {
+    fn a_file_is_always_writable() {
         let null = std::fs::File::options().write(true).open("/dev/null").unwrap();
         wait_until_writable(&null, 1 << 20, Duration::ZERO).unwrap();
     }

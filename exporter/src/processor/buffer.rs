@@ -52,7 +52,8 @@ impl<T> Buffer<T> {
     /// Adds an item; `write` takes the batch if the buffer is now full.
     pub(crate) fn push(&self, item: T, write: impl FnOnce(Vec<T>)) {
         let mut buffered = self.lock();
-        // A full buffer was not written while another batch was: it goes now, with this item, if that one is done.
+        // The buffer may be full already, since another batch was being written when it filled up: it is written now, with
+        // this item, if that write is over.
         let was_full = self.is_full(&buffered);
         let bytes = (self.memory_size)(&item);
         if !was_full
@@ -82,7 +83,7 @@ impl<T> Buffer<T> {
         write(batch);
     }
 
-    /// Counts one item as lost: the new one, or if that is to be kept, the last that is not.
+    /// Counts one item as lost: the new one, or where that is to be kept, the last in the buffer that is not.
     fn displace(&self, buffered: &mut Items<T>, item: T) {
         self.losses.lose(self.kind, Loss::BufferFull, 1);
         let displaced = buffered.items.iter_mut().rev().find(|own| !(self.keep)(own));
@@ -99,7 +100,7 @@ impl<T> Buffer<T> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives everything to `write`, after a batch that another thread is writing.
+    /// Gives everything to `write`, once a batch that another thread is writing is done; `None` where nothing is held.
     pub(crate) fn flush<R>(&self, write: impl FnOnce(Vec<T>) -> R) -> Option<R> {
         let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let batch = self.lock().take();
@@ -139,7 +140,7 @@ mod tests {
         let buffer = buffer(2);
         buffer.push(1, |_| ());
         buffer.push(2, |_| {
-            // As another thread would, while this one writes.
+            // Another thread would push these while this one writes.
             for item in [3, 4, 5, 0, 6] {
                 buffer.push(item, |_| unreachable!("one batch is in flight already"));
             }

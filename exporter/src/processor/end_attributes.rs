@@ -1,4 +1,4 @@
-//! What the end of an invocation says about its span, where the handler has not said it itself.
+//! Lets what the handler says about its span win over what the end of the invocation says.
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanId;
@@ -12,8 +12,8 @@ thread_local! {
 
 /// Runs `end`, which ends the span of an invocation on this thread.
 ///
-/// A span cannot be asked which attributes it has, and appends those that it has already. So the end sets its own, which
-/// any processor sees, and ours removes them where the handler's author has set the same.
+/// The SDK's span does not tell which attributes it has, and setting one that it has already appends it. So the end sets its
+/// attributes, which every processor sees, and our processor removes those that the handler has set as well.
 pub(crate) fn ending<T>(span: SpanId, keys: Vec<&'static str>, end: impl FnOnce() -> T) -> T {
     struct Cleared;
     impl Drop for Cleared {

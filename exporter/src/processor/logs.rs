@@ -42,7 +42,7 @@ impl LambdaLogProcessor {
     }
 }
 
-/// `tracing` names an event after its place in the source, which makes it no OpenTelemetry event.
+/// Whether `tracing` has named the event, after its place in the source: that makes no OpenTelemetry event of the record.
 fn is_source_location(event_name: &str) -> bool {
     event_name.strip_prefix("event ").is_some_and(|place| place.contains(".rs:"))
 }
@@ -52,7 +52,7 @@ impl LogProcessor for LambdaLogProcessor {
         if record.event_name().is_some_and(is_source_location) {
             record.set_event_name("");
         }
-        // `tracing` gives no time of its own, and many a backend sorts by it.
+        // Records made of `tracing` events have no time, by which many backends sort.
         if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {
             record.set_timestamp(observed);
         }

@@ -5,7 +5,7 @@ use opentelemetry::{Array, KeyValue, Value};
 use opentelemetry_sdk::logs::SdkLogRecord;
 use opentelemetry_sdk::trace::SpanData;
 
-/// Of each attribute, event, link or element beside its text.
+/// What an attribute, event, link or element takes beside its text.
 const OVERHEAD: usize = 48;
 
 /// A span with its attributes, events and links.

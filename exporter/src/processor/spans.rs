@@ -66,7 +66,7 @@ impl<E> LambdaSpanProcessor<E> {
 }
 
 impl<E: SpanExporter> LambdaSpanProcessor<E> {
-    /// Another's exporter may never be ready: what it has not taken in time is lost.
+    /// The exporter may be another crate's, and never be ready: what it has not taken in time is lost.
     fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         let spans = batch.len();
         let exported = block_on(self.exporter.export(batch), || self.write_timeout.get());
@@ -107,8 +107,9 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
     }
 }
 
-/// The processor that [`init_telemetry`](crate::init_telemetry) adds, shared with what flushes it: the provider flushes
-/// one processor after the other, and one of the application's may panic. Its exporter has its resource.
+/// The processor that [`init_telemetry`](crate::init_telemetry) adds to the provider, shared with the signals that flush it
+/// themselves: the provider flushes its processors one after the other, and one of the application's may panic. The
+/// exporter has the resource already, so `set_resource` is not passed on.
 #[derive(Debug)]
 pub(crate) struct SharedProcessor(pub(crate) Arc<LambdaSpanProcessor>);
 

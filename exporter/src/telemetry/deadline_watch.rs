@@ -37,7 +37,7 @@ fn next_step(now: SystemTime, earliest: Option<SystemTime>) -> Step {
 /// Watches the deadlines of the running invocations.
 ///
 /// One thread, started by the first invocation that has a deadline and parked between invocations. It looks at the wall
-/// clock whenever it wakes, since a frozen environment stops its timers.
+/// clock whenever it wakes, since timers stand still while the environment is frozen.
 pub(crate) struct DeadlineWatch {
     shared: Arc<Shared>,
 }
@@ -183,7 +183,7 @@ pub(crate) struct Armed {
 
 impl Drop for Armed {
     fn drop(&mut self) {
-        // The thread is not woken: at its time it finds nothing to do, and parks.
+        // The thread is not woken: when it wakes by itself it finds nothing to do, and parks.
         self.shared.lock().armed.retain(|(id, _)| *id != self.id);
     }
 }

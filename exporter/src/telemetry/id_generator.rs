@@ -1,4 +1,4 @@
-//! Gives the invocation's span the trace id that everyone else derives for the invocation.
+//! Gives the invocation's span the trace id that the forwarder and the extension derive for the invocation.
 
 use opentelemetry::trace::{SpanId, TraceId};
 use opentelemetry_sdk::trace::IdGenerator;
@@ -25,7 +25,7 @@ pub(crate) fn with_trace_id<T>(trace_id: Option<TraceId>, start: impl FnOnce() -
     start()
 }
 
-/// The given generator, but for the invocation's own trace id.
+/// The generator of the application, except for the trace id of an invocation's span.
 #[derive(Debug)]
 pub(crate) struct InvocationIdGenerator(pub(crate) Box<dyn IdGenerator>);
 

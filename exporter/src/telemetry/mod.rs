@@ -25,7 +25,7 @@ use tracing::level_filters::LevelFilter;
 pub(crate) struct Telemetry {
     pub(crate) tracer: SdkTracer,
     pub(crate) propagation: Propagation,
-    /// A `tracing` subscriber with our layer exists, so that the invocation can be a `tracing` span.
+    /// A `tracing` subscriber with our layer is there, so that the invocation can be a `tracing` span.
     pub(crate) has_layer: AtomicBool,
     pub(crate) facts: InvocationFacts,
     pub(crate) deadline: DeadlineWatch,
@@ -45,7 +45,7 @@ pub(crate) struct InvocationFacts {
 }
 
 impl InvocationFacts {
-    /// Whether this is the invocation that waited for the environment; true once.
+    /// Whether this is the invocation that waited for the start of the environment; true once at most.
     pub(crate) fn take_cold_start(&self) -> bool {
         self.is_cold.swap(false, Ordering::Relaxed) && !self.is_provisioned
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 pub(crate) type BoxedPropagator = Box<dyn TextMapPropagator + Send + Sync>;
 
-/// The propagators of a list of names; the second value names those that nobody knows.
+/// The propagators of a list of names, and the names that are not known.
 pub(crate) fn by_names(names: &str) -> (Vec<BoxedPropagator>, Vec<String>) {
     let mut propagators: Vec<BoxedPropagator> = Vec::new();
     let mut unknown = Vec::new();

@@ -1,7 +1,8 @@
 //! Leaves the ids of each invocation's root span in `/tmp`, for an extension beside the function.
 //!
-//! Only the function knows its root span, only the extension sees what Lambda says of the invocation: with the record the
-//! extension writes no second span of the invocation. See [`wire::invocation_record`].
+//! Only the function knows its root span, and only the extension sees what Lambda says of the invocation: with the record,
+//! the extension's span of the invocation becomes a child of the root and not a second root. See
+//! [`wire::invocation_record`].
 
 use opentelemetry::trace::SpanContext;
 use std::fs::{File, OpenOptions};
@@ -24,7 +25,7 @@ impl RootRecord {
         Self { path: runtime_api.map(path), ..Self::default() }
     }
 
-    /// Says which span is the root of this invocation. A span that is not sampled is nobody's root.
+    /// Says which span is the root of this invocation; not of one that is not sampled, since its span is not written.
     pub(crate) fn leave(&self, request_id: &str, root: &SpanContext) {
         if !root.is_valid() || !root.is_sampled() {
             return;

@@ -47,8 +47,8 @@ impl Signals {
 
     /// Writes all finished spans, all log records and all measurements; never panics.
     pub(crate) fn flush(&self) {
-        // Each on its own: code of the application's is called, and its panic costs one signal. Errors are counted where
-        // they occur, and nobody here could do more.
+        // Each signal is flushed on its own: code of the application's is called, and a panic in it costs one signal. Errors
+        // are counted where they occur, and here is nothing more to do about them.
         if let Some(spans) = &self.spans {
             self.contained(SignalKind::Traces, || drop(spans.force_flush()));
         }

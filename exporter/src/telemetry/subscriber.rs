@@ -1,4 +1,4 @@
-//! From `tracing` to OpenTelemetry: spans to spans, events to log records, and nothing of the SDK's own.
+//! Makes OpenTelemetry spans of `tracing` spans and log records of its events, except for those of the SDK itself.
 
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -18,7 +18,7 @@ pub(crate) fn layer<S>(
 where
     S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
 {
-    // Source locations, threads and busy times are half of a small span, and nobody asks for them.
+    // Source locations, threads and busy times would be half of a small span's bytes, and are seldom asked for.
     let spans = tracing_opentelemetry::layer()
         .with_tracer(tracer)
         .with_location(false)
@@ -55,8 +55,8 @@ fn is_recorded_error(metadata: &Metadata<'_>) -> bool {
         && metadata.fields().field("message").is_none()
 }
 
-/// What the SDK, the Lambda runtime and its HTTP client say about themselves: exporting it would make more of it, and
-/// the runtime's span around each invocation would be a trace of its own.
+/// Whether the SDK, the Lambda runtime or its HTTP client speaks about itself: exporting that would make more of it, and the
+/// runtime's span around each invocation would be a trace of its own.
 fn is_internal(target: &str) -> bool {
     const INTERNAL: [&str; 5] =
         ["opentelemetry", "tracing_opentelemetry", "lambda_runtime", "hyper", "h2"];

@@ -85,8 +85,8 @@ fn or_else_parent(cx: &Context, parent: impl FnOnce() -> Option<SpanContext>) ->
     }
 }
 
-/// A parent only if the header names a trace and a segment. An undecided header (`Sampled=?` or none) leaves the
-/// decision to us: it is recorded.
+/// A parent only if the header names a trace and a segment. A header that leaves the decision open (`Sampled=?`, or no
+/// `Sampled`) counts as sampled.
 fn xray_parent(header: &str) -> Option<SpanContext> {
     let header = XRayHeader::parse(header);
     let flags = match header.sampled {

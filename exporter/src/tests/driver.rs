@@ -181,7 +181,7 @@ fn shown_value(value: &AnyValue) -> String {
     }
 }
 
-/// Kind-independent status: `unset`, `ok`, `error: description`.
+/// The status as `unset`, `ok` or `error: description`.
 pub(super) fn status(span: &Span) -> String {
     let status = span.status.clone().unwrap_or_default();
     match status.code() {

@@ -1,8 +1,10 @@
 //! However an invocation ends, its span ends with it and all is written.
 
 use super::driver::{Function, NOW_MS, attribute, block_on, context, event, shown, status};
-use crate::Output;
+use crate::export::loss_counts::Loss;
 use crate::handler::{TracedHandler, create_traced_handler};
+use crate::output::Output;
+use crate::processor::spans::LambdaSpanProcessor;
 use expect_test::expect;
 use lambda_runtime::{Error, LambdaEvent, Service as _};
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
@@ -271,8 +273,7 @@ fn an_output_that_fails_costs_telemetry_only_and_is_counted() {
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     block_on(handler(event(json!({})))).unwrap();
     let losses = function.completion.telemetry.signals.line.losses();
-    let lost =
-        losses.lost(wire::SignalKind::Traces, crate::export::loss_counts::Loss::OutputFailed);
+    let lost = losses.lost(wire::SignalKind::Traces, Loss::OutputFailed);
     assert_eq!(lost, 1);
 }
 
@@ -288,7 +289,7 @@ fn an_exporter_that_is_never_ready_costs_its_spans_only() {
             std::future::pending().await
         }
     }
-    let processor = crate::LambdaSpanProcessor::builder().exporter(NeverReady).build();
+    let processor = LambdaSpanProcessor::builder().exporter(NeverReady).build();
     let function = Function::with(&[], |config| config.with_span_processor(processor));
     let handler = create_traced_handler("orders", function.completion.clone(), |event| async {
         tracing::info!("a log record");

@@ -2,7 +2,9 @@
 
 use super::driver::{Function, block_on, context, event, shown};
 use crate::handler::TracedHandler;
-use crate::{ApiGatewayV2Extractor, SpanAttributes, SpanAttributesExtractor, TriggerType};
+use crate::handler::trigger::SpanAttributesExtractor;
+use crate::handler::trigger::api_gateway::ApiGatewayV2Extractor;
+use crate::handler::trigger::span_attributes::{SpanAttributes, TriggerType};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use expect_test::{Expect, expect};
 use lambda_runtime::{Error, LambdaEvent, Service as _};

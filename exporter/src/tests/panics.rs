@@ -3,7 +3,9 @@
 use super::driver::{Function, Written, block_on, event};
 use crate::export::loss_counts::Loss;
 use crate::handler::create_traced_handler;
-use crate::{InMemoryOutput, Output, TelemetryCompletionHandler};
+use crate::output::Output;
+use crate::output::in_memory::InMemoryOutput;
+use crate::telemetry::completion::TelemetryCompletionHandler;
 use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::Context;
 use opentelemetry::trace::Tracer as _;

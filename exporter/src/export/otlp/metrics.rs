@@ -82,7 +82,7 @@ impl Number for i64 {
 
 impl Number for u64 {
     fn write(self, writer: &mut Writer<'_>, as_double: u32, as_int: u32) {
-        // OTLP has only signed integers; the largest is nearer to the truth than zero.
+        // OTLP has only signed integers: what is larger becomes the largest, which is nearer to the truth than zero.
         i64::try_from(self).unwrap_or(i64::MAX).write(writer, as_double, as_int);
     }
 

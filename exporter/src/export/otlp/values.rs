@@ -47,7 +47,7 @@ fn value(writer: &mut Writer<'_>, value: &Value) {
         Value::F64(value) => writer.always_double(4, *value),
         Value::String(value) => writer.always_string(1, value.as_str()),
         Value::Array(array) => writer.message(5, |writer| array_values(writer, array)),
-        // The enum may grow; its text is better than nothing.
+        // A kind of value that the SDK adds later is written as text.
         other => writer.always_string(1, &other.as_str()),
     }
 }

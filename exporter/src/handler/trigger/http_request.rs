@@ -60,7 +60,7 @@ impl HttpRequest {
     }
 }
 
-/// What `http.request.method` says of a method that nobody knows: the attribute must stay of low cardinality.
+/// The value of `http.request.method` for a method that is not known: the attribute must stay of low cardinality.
 const OTHER_METHOD: &str = "_OTHER";
 
 fn known_method(method: &str) -> &'static str {
@@ -87,8 +87,8 @@ pub(super) fn route_of_key(route_key: &str) -> Option<String> {
     (!route.is_empty() && route != "$default").then(|| route.to_owned())
 }
 
-/// REST APIs give decoded parameters in a map: put together again, sorted by name, `&`, `=`, `%`, `#`, `+` and what is
-/// not printable ASCII encoded.
+/// Makes a query string of the decoded parameters that REST APIs give in a map: sorted by name, with `&`, `=`, `%`, `#`, `+`
+/// and what is not printable ASCII encoded.
 pub(super) fn query_string(parameters: &[(String, String)]) -> String {
     let mut parameters: Vec<_> = parameters.iter().collect();
     // Stable: the values of one name keep their order.
@@ -114,8 +114,8 @@ fn percent_encoded(text: &str) -> String {
     encoded
 }
 
-/// Values that grant access are not written (semantic conventions, `docs/registry/attributes/url.md`, `url.query`);
-/// `token` and `access_token` (RFC 6750) are no better.
+/// Leaves out values that grant access (semantic conventions, `docs/registry/attributes/url.md`, `url.query`), to which
+/// `token` and `access_token` (RFC 6750) belong as well.
 fn redacted(query: &str) -> String {
     const SECRET: [&str; 9] = [
         "AWSAccessKeyId",

@@ -1,4 +1,4 @@
-//! What an event says about its invocation: trigger, attributes, parent.
+//! What an event says about its invocation: trigger, attributes, links and the headers with the parent.
 
 pub(crate) mod api_gateway;
 mod http_request;
