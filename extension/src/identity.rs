@@ -5,7 +5,7 @@ use crate::extensions_api::Registration;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::Span;
-use platform::spans::resource_spans;
+use platform::resource_spans;
 use wire::{Metrics, Request, Signal as _, Traces};
 
 /// The function: what Lambda answered to register, else its variables.
@@ -61,7 +61,7 @@ impl Identity {
     /// A request of these metrics. Their resource names the function only: each attribute is a label of every series.
     pub(crate) fn metrics(&self, metrics: Vec<Metric>) -> Request {
         let scope = InstrumentationScope {
-            name: platform::names::PLATFORM_SCOPE.to_owned(),
+            name: platform::PLATFORM_SCOPE.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             ..InstrumentationScope::default()
         };

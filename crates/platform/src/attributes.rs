@@ -4,6 +4,27 @@ use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 
+/// The value of an attribute that we write.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Plain<'a> {
+    Text(&'a str),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+}
+
+impl Plain<'_> {
+    /// As a struct.
+    pub(crate) fn to_any(self) -> Value {
+        match self {
+            Self::Text(text) => Value::StringValue(text.to_owned()),
+            Self::Bool(value) => Value::BoolValue(value),
+            Self::Int(value) => Value::IntValue(value),
+            Self::Double(value) => Value::DoubleValue(value),
+        }
+    }
+}
+
 /// One attribute.
 pub(crate) fn attribute(key: &str, value: Value) -> KeyValue {
     KeyValue {

@@ -1,44 +1,33 @@
 //! What AWS Lambda says about itself, and its conversion to OTLP.
 //!
-//! [`text::parse`] reads Lambda's text lines in CloudWatch Logs, [`telemetry::parse_line`] its JSON
-//! lines there, and [`telemetry::parse`] the events of the Telemetry API into one event model
-//! ([`event`]); [`metrics`] and [`logs`] turn events and ordinary lines into OTLP, [`identity`] writes the
+//! [`read`] turns Lambda's text lines, its JSON system lines and the events of the Telemetry API into one event model
+//! ([`event`]); [`metrics`], [`spans`] and [`logs`] turn events and ordinary lines into OTLP, [`identity`] writes the
 //! resource, and [`Converter`] does all of it for the log events of one stream. Everything is
 //! pure: events in, OTLP out; time and identity are passed in, nothing is read from environment,
 //! clock or network, and no input panics.
 
 mod attributes;
 mod convert;
-mod emf;
-mod emf_points;
-mod error_type;
-pub mod event;
-mod fields;
-pub mod identity;
-mod instrument;
-mod invocations;
-mod json_line;
-pub mod logs;
-pub mod metrics;
-pub mod names;
-mod open_invocations;
-mod outcome;
-mod points;
-mod prefix;
-mod records;
+mod event;
+mod identity;
+mod logs;
+mod metrics;
+mod names;
+mod options;
+mod read;
 #[cfg(test)]
 mod render;
-mod severity;
-mod span_ids;
-pub mod spans;
-pub mod telemetry;
-pub mod text;
-mod time;
+mod spans;
 
-pub use convert::{Converted, Converter, Handled, Options};
-pub use event::{EventKind, Figures, PhaseSpan, PlatformEvent, SpanStart, Tracing};
-pub use identity::{Identity, Source};
-pub use invocations::{Ending, Invocations};
-pub use logs::{LogEvent, Undecodable, Window};
-pub use metrics::{Aggregator, Names, Owner, Shape};
-pub use spans::{SpanEnd, SpanMapping, SpanOptions};
+pub use convert::{Converted, Converter, ConverterState, Handled};
+pub use event::figures::Figures;
+pub use event::{EventKind, PhaseSpan, PlatformEvent, SpanStart, Tracing};
+pub use identity::{Identity, LogSource};
+pub use logs::{LogEvent, Undecodable};
+pub use metrics::aggregator::{Aggregator, Owner};
+pub use names::PLATFORM_SCOPE;
+pub use options::{Names, Options, Shape, SpanEnd, SpanMapping, SpanOptions};
+pub use read::telemetry::{LineSource, Said, TelemetryEvent, parse_batch};
+pub use spans::invocation::Ending;
+pub use spans::invocation_span::resource_spans;
+pub use spans::invocations::Invocations;

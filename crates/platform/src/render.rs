@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::attributes::scope;
 use crate::event::{PlatformEvent, SpanStart};
-use crate::records::{self, Record, Records};
+use crate::logs::records::{self, Record, Records};
 
 pub(crate) fn value(value: &AnyValue) -> String {
     match value.value.as_ref() {

@@ -70,7 +70,7 @@ pub struct Converted {
 /// Where a stream stands between two calls of [`convert`].
 #[derive(Debug, Default)]
 pub struct Window {
-    platform: platform::Window,
+    platform: platform::ConverterState,
     /// The line in pieces whose end is waited for.
     rejoin: Rejoin,
     /// Its log events so far: taken, and not in any ledger yet.
@@ -117,7 +117,7 @@ pub fn convert(
         let ledger = Ledger { events: taken, consumed: taken, ..Ledger::default() };
         return Converted { taken, ledger, window, ..Converted::default() };
     }
-    let mut identity = Identity::of(&platform::Source {
+    let mut identity = Identity::of(&platform::LogSource {
         account: &envelope.owner,
         region: envelope.region.as_deref().or(options.region.as_deref()),
         log_group: &envelope.log_group,
@@ -128,7 +128,7 @@ pub fn convert(
     }
     let service_name = identity.service_name.clone();
     let mut others = Converter::new(identity, options.platform, observed_unix_nano)
-        .with_window(std::mem::take(&mut window.platform));
+        .with_state(std::mem::take(&mut window.platform));
     if let Some(PlatformSpans { mapping, end, xray_lambda }) = options.platform_spans {
         others = others.with_spans(mapping, end, xray_lambda);
     }
@@ -158,7 +158,7 @@ pub fn convert(
     let rest = others.finish();
     converted.ledger.consumed += rest.consumed;
     converted.implausible_figures = rest.dropped_values;
-    window.platform = rest.window;
+    window.platform = rest.state;
     if window.envelope != *envelope {
         window.envelope = envelope.clone();
     }

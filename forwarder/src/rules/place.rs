@@ -1,7 +1,7 @@
 //! Where log events come from, as the envelope of their delivery says, and texts made of that.
 
 use crate::source::Envelope;
-use platform::{Identity, Source};
+use platform::{Identity, LogSource};
 
 /// The place of a log stream. Nothing in it comes from inside a log event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ impl Place {
 
     /// The place of a log stream.
     pub fn new(account: &str, region: Option<&str>, log_group: &str, log_stream: &str) -> Self {
-        let identity = Identity::of(&Source { account, region, log_group, log_stream });
+        let identity = Identity::of(&LogSource { account, region, log_group, log_stream });
         Self {
             account: account.to_owned(),
             region: region.unwrap_or_default().to_owned(),

@@ -1,0 +1,278 @@
+//! Converts the log events of one log stream into one `ResourceLogs`, one `ResourceMetrics` and,
+//! if asked for, one `ResourceSpans`.
+//!
+//! Source: design §4 "What a CloudWatch event becomes". OTLP lines are the caller's: it decodes
+//! them and reports here only those that do not decode.
+
+use std::collections::BTreeSet;
+
+use opentelemetry_proto::tonic::metrics::v1::{
+    Metric, ResourceMetrics, ScopeMetrics, metric::Data,
+};
+use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use wire::Request;
+
+use crate::attributes::scope;
+use crate::event::EventKind;
+use crate::identity::Identity;
+use crate::logs::records::{self, Records};
+use crate::logs::request_window::RequestWindow;
+use crate::logs::{LogEvent, Undecodable, line_record, platform_record, undecodable_record};
+use crate::metrics::aggregator::Aggregator;
+use crate::metrics::emf::line as emf_line;
+use crate::metrics::emf::points::EmfPoints;
+use crate::metrics::open_invocations::OpenInvocations;
+use crate::names;
+use crate::options::{Options, SpanEnd, SpanMapping, SpanOptions};
+use crate::read::{telemetry, text};
+use crate::spans::invocation_span::resource_spans;
+use crate::spans::invocations::Invocations;
+
+/// How many traces of one chunk are known; more could only be invented ones.
+const MAX_TRACES: usize = 50_000;
+
+/// What became of a log event, for the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled {
+    /// It becomes no item: START, END, INIT_START, RESTORE_START.
+    Consumed,
+    /// It was the function's line and becomes one log record; in the embedded metric format also
+    /// metrics.
+    Line,
+    /// It was one of Lambda's own and becomes one log record, and maybe metrics.
+    Platform,
+}
+
+/// What the log events of a stream became.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Converted {
+    /// The log records with their resource, encoded; `None` if there are none.
+    pub logs: Option<Request>,
+    /// The metrics with their resource; `None` if there are none.
+    pub metrics: Option<ResourceMetrics>,
+    /// Log events that became no item.
+    pub consumed: usize,
+    /// Log records in `logs`.
+    pub log_records: usize,
+    /// The spans of the invocations, if they were asked for; `None` if there are none.
+    pub spans: Option<ResourceSpans>,
+    /// Spans in `spans`.
+    pub span_count: usize,
+    /// Data points in `metrics`.
+    pub data_points: usize,
+    /// Figures that were no finite, plausible number, or beyond a bound of the embedded metric
+    /// format, and were left out of the metrics.
+    pub dropped_values: usize,
+    /// Where the stream stands, for the next chunk of it.
+    pub state: ConverterState,
+}
+
+/// Where a log stream stands when a chunk of it ends.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ConverterState {
+    /// The invocation that the stream is in.
+    window: RequestWindow,
+    /// What has been counted, so that lines of one invocation in two chunks count once.
+    open: OpenInvocations,
+    /// Invocations whose report is still to come, where spans are made.
+    spans: Option<Box<Invocations>>,
+}
+
+/// Takes the log events of one log stream in their order.
+#[derive(Debug)]
+pub struct Converter {
+    identity: Identity,
+    options: Options,
+    observed_unix_nano: u64,
+    state: ConverterState,
+    aggregator: Aggregator,
+    invocations: Option<Box<Invocations>>,
+    emf: EmfPoints,
+    traces: BTreeSet<[u8; 16]>,
+    platform_records: Records,
+    line_records: Records,
+    consumed: usize,
+}
+
+impl Converter {
+    /// A converter for one stream. `observed_unix_nano` is the time of the delivery.
+    pub fn new(identity: Identity, options: Options, observed_unix_nano: u64) -> Self {
+        Self {
+            identity,
+            options,
+            observed_unix_nano,
+            state: ConverterState::default(),
+            aggregator: Aggregator::new(options.shape, options.names),
+            invocations: None,
+            emf: EmfPoints::default(),
+            traces: BTreeSet::new(),
+            platform_records: Records::default(),
+            line_records: Records::default(),
+            consumed: 0,
+        }
+    }
+
+    /// Goes on where an earlier chunk of the stream ended.
+    #[must_use]
+    pub fn with_state(mut self, mut state: ConverterState) -> Self {
+        self.aggregator.resume(std::mem::take(&mut state.open));
+        self.state = state;
+        self
+    }
+
+    /// Writes the span of each invocation too, for functions that have nobody else to do it
+    /// (`LAMBDA_OTLP_PLATFORM_SPANS`).
+    ///
+    /// The report makes the span, since the lines of an invocation may come in two deliveries; a
+    /// `START` in the same delivery, or in a chunk before, tells its beginning. Name and version
+    /// of the function are taken from the identity.
+    #[must_use]
+    pub fn with_spans(mut self, mapping: SpanMapping, end: SpanEnd, xray_lambda: bool) -> Self {
+        let earlier = self.state.spans.take();
+        self.invocations = Some(earlier.unwrap_or_else(|| {
+            Box::new(Invocations::of_stream(SpanOptions {
+                mapping,
+                end,
+                names: self.options.names,
+                xray_lambda,
+                function_name: self.identity.service_name.clone(),
+                function_version: self.identity.function_version.clone(),
+            }))
+        }));
+        self
+    }
+
+    /// Takes note of a trace that a span of this stream carries. A line says an X-Ray root
+    /// whether or not anybody traces; only where spans have it is it the record's trace id.
+    pub fn trace_seen(&mut self, trace_id: [u8; 16]) {
+        if self.traces.len() < MAX_TRACES {
+            self.traces.insert(trace_id);
+        }
+    }
+
+    /// Whether the traces of this stream's spans are asked for: a record has an X-Ray root.
+    pub fn awaits_traces(&self) -> bool {
+        self.line_records.awaits_traces() || self.platform_records.awaits_traces()
+    }
+
+    /// Takes a log event that is no OTLP line.
+    pub fn log_event(&mut self, event: &LogEvent<'_>) -> Handled {
+        let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
+        let Some(platform) = parsed else {
+            let emf = emf_line::parse(event.message);
+            // What the metrics say the record need not.
+            let without = emf.is_some().then_some(emf_line::KEY);
+            if let Some(line) = emf {
+                self.emf.add(line, event.time_unix_nano());
+            }
+            let (window, observed) = (&self.state.window, self.observed_unix_nano);
+            self.line_records.push(|record| line_record(event, window, observed, without, record));
+            return Handled::Line;
+        };
+        self.state.window.observe(&platform);
+        self.aggregator.add(&platform, event.time_unix_nano());
+        if let Some(invocations) = &mut self.invocations {
+            invocations.observe(&platform, event.time_unix_nano());
+        }
+        let says_nothing = matches!(
+            platform.kind,
+            EventKind::Start | EventKind::End | EventKind::InitStart | EventKind::RestoreStart
+        );
+        if says_nothing && !self.options.platform_logs_all {
+            self.consumed += 1;
+            return Handled::Consumed;
+        }
+        let observed = self.observed_unix_nano;
+        self.platform_records.push(|record| platform_record(event, &platform, observed, record));
+        Handled::Platform
+    }
+
+    /// Takes a line that claims to be OTLP and did not decode: it becomes one log record.
+    pub fn undecodable(&mut self, event: &LogEvent<'_>, undecodable: &Undecodable<'_>) {
+        let (window, observed) = (&self.state.window, self.observed_unix_nano);
+        self.line_records
+            .push(|record| undecodable_record(event, undecodable, window, observed, record));
+    }
+
+    /// The OTLP of all events taken; the delivery ends here, or may.
+    ///
+    /// Where another chunk of the stream follows after all, [`Converted::state`] still keeps its
+    /// lines from counting an invocation twice.
+    pub fn finish(mut self) -> Converted {
+        let (metrics, open) = self.aggregator.finish_chunk();
+        self.state.open = open;
+        self.converted(metrics)
+    }
+
+    /// The OTLP of all events taken, where another chunk of the same stream is sure to follow:
+    /// what its first lines may still change, such as whether the last invocation went well, is
+    /// counted there. The state must reach a converter that is finished.
+    pub fn pause(mut self) -> Converted {
+        let (metrics, open) = self.aggregator.pause();
+        self.state.open = open;
+        self.converted(metrics)
+    }
+
+    fn converted(mut self, metrics: Vec<Metric>) -> Converted {
+        let spans = self.invocations.as_mut().map(|invocations| invocations.take_finished());
+        self.state.spans = self.invocations.take();
+        let spans = spans.unwrap_or_default();
+        let span_count = spans.len();
+        for span in &spans {
+            if let Ok(trace_id) = span.trace_id.as_slice().try_into() {
+                self.trace_seen(trace_id);
+            }
+        }
+        let spans =
+            (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
+        let log_records = self.line_records.len() + self.platform_records.len();
+        let dropped_values = self.aggregator.dropped_values() + self.emf.dropped_values();
+        let emf = self.emf.into_metrics(self.options.shape);
+        let data_points = metrics.iter().chain(&emf).map(points_of).sum();
+        let scope_metrics: Vec<ScopeMetrics> =
+            [(names::PLATFORM_SCOPE, metrics), (names::EMF_SCOPE, emf)]
+                .into_iter()
+                .filter(|(_, metrics)| !metrics.is_empty())
+                .map(|(name, metrics)| ScopeMetrics {
+                    scope: Some(scope(name)),
+                    metrics,
+                    ..ScopeMetrics::default()
+                })
+                .collect();
+        let scopes = [
+            (scope(names::LOGS_SCOPE), self.line_records),
+            (scope(names::PLATFORM_SCOPE), self.platform_records),
+        ];
+        let logs = records::request(|| self.identity.log_resource(), scopes, &self.traces);
+        let metrics = (!scope_metrics.is_empty()).then(|| ResourceMetrics {
+            resource: Some(self.identity.metric_resource()),
+            scope_metrics,
+            ..ResourceMetrics::default()
+        });
+        Converted {
+            logs,
+            metrics,
+            spans,
+            span_count,
+            consumed: self.consumed,
+            log_records,
+            data_points,
+            dropped_values,
+            state: self.state,
+        }
+    }
+}
+
+fn points_of(metric: &Metric) -> usize {
+    match &metric.data {
+        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
+        Some(Data::Sum(sum)) => sum.data_points.len(),
+        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
+        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
+        Some(Data::Summary(summary)) => summary.data_points.len(),
+        None => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,494 @@
+#![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::identity::LogSource;
+use crate::render;
+
+const OBSERVED: u64 = 1_790_000_100_000_000_000;
+
+fn identity() -> Identity {
+    Identity::of(&LogSource {
+        account: "123456789012",
+        region: Some("eu-west-1"),
+        log_group: "/aws/lambda/orders",
+        log_stream: "2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071",
+    })
+}
+
+/// The log events of samples/events/awslogs-text-mixed.json, its three OTLP lines taken out.
+fn text_mixed(options: Options) -> Converted {
+    let delivery: serde_json::Value =
+        serde_json::from_str(include_str!("../../fixtures/text-mixed.json")).unwrap();
+    let mut converter = Converter::new(identity(), options, OBSERVED);
+    for event in delivery["logEvents"].as_array().unwrap() {
+        converter.log_event(&LogEvent {
+            id: event["id"].as_str().unwrap(),
+            time_ms: event["timestamp"].as_i64().unwrap(),
+            message: event["message"].as_str().unwrap(),
+        });
+    }
+    converter.finish()
+}
+
+fn lines(messages: &[&str], options: Options) -> Converted {
+    let mut converter = Converter::new(identity(), options, OBSERVED);
+    for (at, message) in (0..).zip(messages) {
+        converter.log_event(&LogEvent { id: "1", time_ms: 1_790_000_000_000 + at, message });
+    }
+    converter.finish()
+}
+
+fn records(converted: &Converted) -> String {
+    let (mut text, mut last_scope) = (Vec::new(), String::new());
+    for (scope, record) in converted.logs.iter().flat_map(render::log_records) {
+        if scope != last_scope {
+            text.push(format!("{scope}:"));
+        }
+        last_scope = scope;
+        assert_eq!(record.observed_time_unix_nano, OBSERVED);
+        text.push(render::record(&record));
+    }
+    text.join("\n")
+}
+
+fn points(converted: &Converted) -> String {
+    render::points(&converted.metrics.as_ref().unwrap().scope_metrics[0].metrics)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as expect_test's macro gives it")]
+fn check(actual: String, expect: Expect) {
+    expect.assert_eq(&actual);
+}
+
+#[test]
+fn the_lines_of_text_mixed_become_logs_or_are_consumed() {
+    let converted = text_mixed(Options::default());
+    check(
+        records(&converted),
+        expect![[r#"
+        lambda-otlp/logs:
+        INFO | [INFO]	2026-09-21T14:13:20.123Z	8f507cfc | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+        INFO | plain print line | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+        ERROR | [ERROR]	2026-09-21T14:13:20.130Z	8f507cf | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+        lambda-otlp/platform:
+        INFO | REPORT RequestId: 8f507cfc-c7a1-4d2e-8c3 | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 aws.lambda.event.type=platform.report faas.coldstart=true aws.xray.trace_id=1-5759e988-bd862e3fe1be46a994272793 aws.xray.segment_id=53995c3f42cd8ad8 aws.lambda.duration_ms=102.25 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61 aws.xray.sampled=true
+        ERROR | 2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 aws.lambda.event.type=platform.timeout aws.lambda.timeout_ms=3000.0
+        ERROR | REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 aws.lambda.event.type=platform.report faas.coldstart=false aws.lambda.status=timeout aws.lambda.duration_ms=3000.0 aws.lambda.billed_duration_ms=3000.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=128.0
+        ERROR | RequestId: c3e5b2f1-1c68-4a6f-8a3e-8d2a6 | faas.invocation_id=c3e5b2f1-1c68-4a6f-8a3e-8d2a6eaf1d33 aws.lambda.event.type=platform.outOfMemory error.type=Runtime.ExitError
+        ERROR | REPORT RequestId: c3e5b2f1-1c68-4a6f-8a3 | faas.invocation_id=c3e5b2f1-1c68-4a6f-8a3e-8d2a6eaf1d33 aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=12.01 aws.lambda.billed_duration_ms=13.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=128.0 aws.lambda.restore_duration_ms=305.11 aws.lambda.billed_restore_duration_ms=306.0"#]],
+    );
+    assert_eq!(converted.consumed, 7, "one INIT_START, three START, three END");
+    assert_eq!(converted.log_records, 8);
+}
+
+#[test]
+fn the_reports_of_text_mixed_become_metrics() {
+    let converted = text_mixed(Options::default());
+    check(
+        points(&converted),
+        expect![[r#"
+        aws.lambda.invocations [{invocation}] 3
+        faas.coldstarts [{coldstart}] 2
+        faas.timeouts [{timeout}] 1
+        aws.lambda.out_of_memory [{error}] 1
+        faas.errors [{error}] 1 error.type=Runtime.ExitError
+        faas.invocations [{invocation}] 1
+        faas.invoke_duration [s] n=3 sum=3.11426 min=0.01201 max=3.00000
+        aws.lambda.billed_duration [s] n=3 sum=3.36900 min=0.01300 max=3.00000
+        aws.lambda.billed_gb_seconds [GiBy.s] n=3 sum=0.42112 min=0.00162 max=0.37500
+        faas.mem_usage [By] n=3 sum=335544320.00000 min=67108864.00000 max=134217728.00000
+        aws.lambda.memory_utilization [1] n=3 sum=2.50000 min=0.50000 max=1.00000
+        faas.init_duration [s] n=1 sum=0.25361 min=0.25361 max=0.25361
+        aws.lambda.restore_duration [s] n=1 sum=0.30511 min=0.30511 max=0.30511
+        aws.lambda.billed_restore_duration [s] n=1 sum=0.30600 min=0.30600 max=0.30600
+        aws.lambda.memory_limit [By] 134217728
+    "#]],
+    );
+    assert_eq!(converted.data_points, points(&converted).lines().count());
+}
+
+#[test]
+fn under_all_the_bracket_lines_become_logs_too_and_the_metrics_stay() {
+    let all = text_mixed(Options { platform_logs_all: true, ..Options::default() });
+    assert_eq!((all.consumed, all.log_records), (0, 15));
+    assert_eq!(all.metrics, text_mixed(Options::default()).metrics);
+}
+
+#[test]
+fn every_event_is_consumed_or_one_log_record() {
+    let messages = ["", "\n", "{", "{}", "END", "REPORT", "START RequestId: x", "\u{0}\u{feff}🦀"];
+    let converted = lines(&messages, Options::default());
+    assert_eq!(converted.consumed + converted.log_records, messages.len());
+    assert_eq!(converted.metrics, None);
+}
+
+#[test]
+fn nothing_taken_makes_nothing() {
+    assert_eq!(lines(&[], Options::default()), Converted::default());
+}
+
+#[test]
+fn lines_that_are_only_consumed_make_no_empty_resource() {
+    let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
+    let converted = lines(&[start], Options::default());
+    assert_eq!((converted.logs, converted.metrics, converted.consumed), (None, None, 1));
+}
+
+#[test]
+fn a_line_belongs_to_the_invocation_it_stands_in() {
+    let converted = lines(
+        &[
+            "before",
+            "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n",
+            "within",
+            "[INFO]\t2026-09-21T14:13:20.123Z\tb2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22\tof another",
+            "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\n",
+            "after",
+        ],
+        Options::default(),
+    );
+    check(
+        records(&converted),
+        expect![[r#"
+            lambda-otlp/logs:
+            INFO | before |
+            INFO | within | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+            INFO | [INFO]	2026-09-21T14:13:20.123Z	b2d4a1f0 | faas.invocation_id=b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22
+            INFO | after |"#]],
+    );
+}
+
+#[test]
+fn the_state_goes_over_to_the_next_chunk() {
+    let start = "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n";
+    let state = lines(&[start], Options::default()).state;
+    let mut next =
+        Converter::new(identity(), Options::default(), OBSERVED).with_state(state.clone());
+    next.log_event(&LogEvent { id: "", time_ms: 0, message: "later" });
+    let later = next.finish();
+    check(
+        records(&later),
+        expect![[r#"
+        lambda-otlp/logs:
+        INFO | later | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11"#]],
+    );
+    assert_eq!(later.state, state);
+}
+
+#[test]
+fn an_undecodable_line_is_reported_and_not_shown() {
+    let mut stream = Converter::new(identity(), Options::default(), OBSERVED);
+    stream.undecodable(
+        &LogEvent { id: "7", time_ms: 5, message: "{\"__otel_otlp_stdout\":\"secret\"}" },
+        &Undecodable { reason: "payload is no base64", size_bytes: 31, sha256: "ab12" },
+    );
+    let converted = stream.finish();
+    check(
+        records(&converted),
+        expect![[r#"
+        lambda-otlp/logs:
+        ERROR | OTLP line was not decoded: payload is no | lambda_otlp.undecodable.reason=payload is no base64 lambda_otlp.undecodable.size_bytes=31 lambda_otlp.undecodable.sha256=ab12"#]],
+    );
+    assert_eq!(converted.log_records, 1);
+    assert!(!format!("{converted:?}").contains("secret"));
+}
+
+#[test]
+fn logs_and_metrics_have_different_resources() {
+    let converted = text_mixed(Options::default());
+    let logs = converted.logs.unwrap().decode::<wire::Logs>().unwrap().unwrap();
+    let logs = logs.resource_logs[0].resource.clone().unwrap();
+    let metrics = converted.metrics.unwrap().resource.unwrap();
+    check(
+        render::attributes(&logs.attributes).replace(' ', "\n"),
+        expect![[r#"
+        service.name=orders
+        cloud.provider=aws
+        cloud.platform=aws_lambda
+        cloud.region=eu-west-1
+        cloud.account.id=123456789012
+        faas.name=orders
+        faas.version=$LATEST
+        faas.instance=2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071
+        aws.log.group.names=[/aws/lambda/orders]
+        aws.log.stream.names=[2026/09/21/[$LATEST]0f4d8c0c8f7b4e7f9a1b2c3d4e5f6071]"#]],
+    );
+    check(
+        render::attributes(&metrics.attributes).replace(' ', "\n"),
+        expect![[r#"
+        service.name=orders
+        cloud.provider=aws
+        cloud.platform=aws_lambda
+        cloud.region=eu-west-1
+        cloud.account.id=123456789012
+        faas.name=orders
+        faas.version=$LATEST"#]],
+    );
+}
+
+const JSON_LINES: [&str; 8] = [
+    r#"{"time":"2026-09-21T14:13:20.000Z","type":"platform.initStart","record":{"initializationType":"on-demand","phase":"init","runtimeVersion":"python:3.13.v64"}}"#,
+    r#"{"time":"2026-09-21T14:13:20.100Z","type":"platform.start","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","version":"8"}}"#,
+    r#"{"timestamp":"2026-09-21T14:13:20.110Z","level":"WARN","requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","message":"low stock"}"#,
+    r#"{"level":"INFO","message":"without an id"}"#,
+    r#"{"time":"2026-09-21T14:13:20.200Z","type":"platform.runtimeDone","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","status":"success","spans":[{"name":"responseLatency","start":"2026-09-21T14:13:20.100Z","durationMs":99.5}],"metrics":{"durationMs":100.0,"producedBytes":50}}}"#,
+    r#"{"time":"2026-09-21T14:13:20.201Z","type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","status":"error","errorType":"Runtime.ExitError","metrics":{"durationMs":100.5,"billedDurationMs":201,"memorySizeMB":512,"maxMemoryUsedMB":91,"initDurationMs":100.0}}}"#,
+    r#"{"time":"2026-09-21T14:13:20.300Z","type":"platform.logsDropped","record":{"droppedRecords":3,"droppedBytes":300,"reason":"slow"}}"#,
+    r#"{"timestamp":"2026-09-21T14:13:20.400Z","level":"WARN","type":"platform.requestComplete","region":"eu-west-1","record":{"requestId":"w1","status":200}}"#,
+];
+
+#[test]
+fn json_system_lines_become_what_text_lines_become() {
+    let converted = lines(&JSON_LINES, Options::default());
+    check(
+        records(&converted),
+        expect![[r#"
+        lambda-otlp/logs:
+        WARN | low stock | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 timestamp=2026-09-21T14:13:20.110Z
+        INFO | without an id | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11
+        lambda-otlp/platform:
+        INFO | {"time":"2026-09-21T14:13:20.200Z","type | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 aws.lambda.event.type=platform.runtimeDone aws.lambda.status=success aws.lambda.duration_ms=100.0 aws.lambda.produced_bytes=50.0 aws.lambda.response_latency_ms=99.5
+        ERROR | {"time":"2026-09-21T14:13:20.201Z","type | faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 aws.lambda.event.type=platform.report faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=100.5 aws.lambda.billed_duration_ms=201.0 aws.lambda.memory_size_mb=512.0 aws.lambda.max_memory_used_mb=91.0 aws.lambda.init_duration_ms=100.0
+        WARN | {"time":"2026-09-21T14:13:20.300Z","type | aws.lambda.event.type=platform.logsDropped aws.lambda.dropped_records=3.0 aws.lambda.dropped_bytes=300.0
+        WARN | {"timestamp":"2026-09-21T14:13:20.400Z", | faas.invocation_id=w1 aws.lambda.event.type=platform.requestComplete aws.lambda.other={"status":"200"}"#]],
+    );
+    check(
+        points(&converted),
+        expect![[r#"
+        aws.lambda.invocations [{invocation}] 1
+        faas.coldstarts [{coldstart}] 1
+        faas.errors [{error}] 1 error.type=Runtime.ExitError
+        faas.invoke_duration [s] n=1 sum=0.10050 min=0.10050 max=0.10050
+        aws.lambda.billed_duration [s] n=1 sum=0.20100 min=0.20100 max=0.20100
+        aws.lambda.billed_gb_seconds [GiBy.s] n=1 sum=0.10050 min=0.10050 max=0.10050
+        faas.mem_usage [By] n=1 sum=95420416.00000 min=95420416.00000 max=95420416.00000
+        aws.lambda.memory_utilization [1] n=1 sum=0.17773 min=0.17773 max=0.17773
+        faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000
+        aws.lambda.memory_limit [By] 536870912
+    "#]],
+    );
+    assert_eq!(converted.consumed, 2, "initStart and start");
+    assert_eq!(converted.consumed + converted.log_records, JSON_LINES.len());
+}
+
+#[test]
+fn a_timeout_and_its_report_in_two_chunks_count_once() {
+    let timeout = "2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 Task timed out after 3.00 seconds\n\n";
+    let report = "REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22\tDuration: 3000.00 ms\tStatus: timeout\t\n";
+    let first = lines(&[timeout], Options::default());
+    assert!(points(&first).contains("faas.timeouts [{timeout}] 1\n"));
+    let mut next = Converter::new(identity(), Options::default(), OBSERVED).with_state(first.state);
+    next.log_event(&LogEvent { id: "", time_ms: 0, message: report });
+    let later = points(&next.finish());
+    assert!(
+        later.contains("aws.lambda.invocations") && !later.contains("faas.timeouts"),
+        "{later}"
+    );
+}
+
+#[test]
+fn a_paused_chunk_leaves_the_outcome_open() {
+    let report = "REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22\tDuration: 3000.00 ms\t\n";
+    let timeout = "2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 Task timed out after 3.00 seconds\n\n";
+    let mut first = Converter::new(identity(), Options::default(), OBSERVED);
+    first.log_event(&LogEvent { id: "", time_ms: 0, message: report });
+    let first = first.pause();
+    assert!(!points(&first).contains("faas.invocations"));
+    let mut next = Converter::new(identity(), Options::default(), OBSERVED).with_state(first.state);
+    next.log_event(&LogEvent { id: "", time_ms: 0, message: timeout });
+    check(
+        points(&next.finish()),
+        expect![[r#"
+        faas.timeouts [{timeout}] 1
+    "#]],
+    );
+}
+
+/// Deliveries that New Relic's forwarder is tested with, where the folder is present.
+#[test]
+fn deliveries_of_new_relics_tests_are_converted() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../../../shared/samples/peers/newrelic");
+    if !folder.is_dir() {
+        return;
+    }
+    let convert = |name: &str| {
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        let delivery: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let messages: Vec<&str> = delivery["logEvents"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|event| event["message"].as_str().unwrap())
+            .collect();
+        lines(&messages, Options::default())
+    };
+    let outcome = |converted: &Converted| {
+        let counters = points(converted);
+        counters.lines().filter(|line| line.contains("[{")).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(
+        outcome(&convert("entry_lambda_timeout.json")),
+        "aws.lambda.invocations [{invocation}] 1; faas.timeouts [{timeout}] 1"
+    );
+    assert_eq!(
+        outcome(&convert("entry_lambda_oom.json")),
+        "aws.lambda.invocations [{invocation}] 1; faas.errors [{error}] 1 error.type=Runtime.OutOfMemory; aws.lambda.out_of_memory [{error}] 1"
+    );
+    // Its own payload is somebody's line to us.
+    let own = convert("entry_lambda_sam.json");
+    assert_eq!((own.metrics.is_none(), own.log_records, own.consumed), (true, 1, 0));
+}
+
+/// The spans of chunks of one stream.
+fn spans_of(chunks: &[&[(i64, &str)]], mapping: SpanMapping, end: SpanEnd) -> String {
+    const ZERO_MS: i64 = 1_790_000_000_000;
+    let mut state = ConverterState::default();
+    let mut text = String::new();
+    for chunk in chunks {
+        let mut converter = Converter::new(identity(), Options::default(), OBSERVED)
+            .with_state(state)
+            .with_spans(mapping, end, false);
+        for (ms, message) in *chunk {
+            converter.log_event(&LogEvent { id: "", time_ms: ZERO_MS + ms, message });
+        }
+        let chunk = converter.finish();
+        let spans: Vec<_> = chunk
+            .spans
+            .into_iter()
+            .flat_map(|spans| spans.scope_spans)
+            .flat_map(|spans| spans.spans)
+            .collect();
+        assert_eq!(spans.len(), chunk.span_count);
+        text.push_str(&render::spans(&spans, 1_790_000_000_000_000_000));
+        text.push_str("--\n");
+        state = chunk.state;
+    }
+    text
+}
+
+const START: (i64, &str) =
+    (100, "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 7\n");
+const END: (i64, &str) = (200, "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\n");
+const REPORT: (i64, &str) = (
+    201,
+    "REPORT RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tDuration: 102.25 ms\tBilled Duration: 356 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB\tInit Duration: 253.61 ms\t\nXRAY TraceId: 1-5759e988-bd862e3fe1be46a994272793\tSegmentId: 53995c3f42cd8ad8\tSampled: true\t\n",
+);
+
+#[test]
+fn invocations_of_text_lines_become_spans_if_asked_for() {
+    check(
+        spans_of(&[&[START, END, REPORT]], SpanMapping::SpanEvents, SpanEnd::RuntimeDone),
+        expect![[r#"
+            SERVER orders 5759/>5399 100..200 unset faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 faas.coldstart=true faas.version=7 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
+              @200 platform.end
+              @201 platform.report faas.coldstart=true aws.lambda.duration_ms=102.25 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
+            --
+        "#]],
+    );
+    check(
+        spans_of(&[&[START, END, REPORT]], SpanMapping::ChildSpans, SpanEnd::Report),
+        expect![[r#"
+            SERVER orders 5759/>5399 100..201 unset faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 faas.coldstart=true faas.version=7 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
+            INTERNAL report 5759/5399>b7cd 200..201 unset faas.coldstart=true aws.lambda.duration_ms=102.25 aws.lambda.billed_duration_ms=356.0 aws.lambda.memory_size_mb=128.0 aws.lambda.max_memory_used_mb=64.0 aws.lambda.init_duration_ms=253.61
+            --
+        "#]],
+    );
+    let none = lines(&[START.1, END.1, REPORT.1], Options::default());
+    assert_eq!((none.spans, none.span_count), (None, 0));
+}
+
+#[test]
+fn however_a_stream_is_cut_each_invocation_is_one_span() {
+    let timeout = (
+        202,
+        "2026-09-21T14:13:21.000Z 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Task timed out after 3.00 seconds\n\n",
+    );
+    let whole: &[(i64, &str)] = &[START, END, REPORT, timeout];
+    let count = |text: &str| text.lines().filter(|line| line.starts_with("SERVER orders")).count();
+    for cut in 0..=whole.len() {
+        let (first, second) = whole.split_at(cut);
+        for end in [SpanEnd::RuntimeDone, SpanEnd::Report] {
+            let chunks = spans_of(&[first, second], SpanMapping::SpanEvents, end);
+            assert_eq!(count(&chunks), 1, "{chunks}");
+            // As separate deliveries, nothing but the lines themselves is known.
+            let deliveries =
+                [first, second].map(|lines| spans_of(&[lines], SpanMapping::SpanEvents, end));
+            assert_eq!(count(&deliveries.concat()), 1, "{deliveries:?}");
+        }
+    }
+    let all = spans_of(&[whole], SpanMapping::SpanEvents, SpanEnd::Report);
+    assert!(all.contains("100..201 error(Task timed out after 3.00 seconds)"), "{all}");
+}
+
+#[test]
+fn invocations_of_json_lines_become_spans_at_the_times_of_their_log_events() {
+    let moved: Vec<(i64, &str)> = (0..).map(|n| 5_000_000 + n * 100).zip(JSON_LINES).collect();
+    check(
+        spans_of(&[&moved], SpanMapping::ChildSpans, SpanEnd::RuntimeDone),
+        expect![[r#"
+            SERVER orders f180/>865e 5000100..5000400 error(Runtime.ExitError) faas.invocation_id=8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 faas.coldstart=true faas.version=8 aws.lambda.initialization_type=on-demand aws.lambda.phase=init aws.lambda.runtime_version=python:3.13.v64 error.type=Runtime.ExitError aws.lambda.billed_duration_ms=201.0 aws.lambda.memory_size_mb=512.0 aws.lambda.max_memory_used_mb=91.0 aws.lambda.init_duration_ms=100.0
+            INTERNAL init f180/865e>dfef 5000000..5000100 unset aws.lambda.phase=init aws.lambda.initialization_type=on-demand aws.lambda.runtime_version=python:3.13.v64
+            INTERNAL runtime f180/865e>1a86 5000100..5000400 ok aws.lambda.status=success aws.lambda.duration_ms=100.0 aws.lambda.produced_bytes=50.0 aws.lambda.response_latency_ms=99.5
+            INTERNAL responseLatency f180/865e>1726 5000300..5000399.5 unset
+            INTERNAL report f180/865e>3f15 5000400..5000500 error(Runtime.ExitError) faas.coldstart=true aws.lambda.status=error error.type=Runtime.ExitError aws.lambda.duration_ms=100.5 aws.lambda.billed_duration_ms=201.0 aws.lambda.memory_size_mb=512.0 aws.lambda.max_memory_used_mb=91.0 aws.lambda.init_duration_ms=100.0
+            --
+        "#]],
+    );
+}
+
+#[test]
+fn a_line_in_the_embedded_metric_format_becomes_metrics_and_a_log() {
+    let emf = r#"{"_aws":{"Timestamp":1790000000000,"CloudWatchMetrics":[{"Namespace":"shop","Dimensions":[["service"]],"Metrics":[{"Name":"orders","Unit":"Count"}]}]},"service":"api","orders":[1,2,"x"],"level":"WARN","message":"two orders"}"#;
+    let malformed = r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":"1"}"#;
+    let converted = lines(&[emf, malformed, REPORT.1], Options::default());
+    check(
+        records(&converted).lines().take(3).collect::<Vec<_>>().join("\n"),
+        expect![[r#"
+        lambda-otlp/logs:
+        WARN | two orders | service=api orders=[1,2,x]
+        INFO | {"_aws":{"CloudWatchMetrics":[{"Metrics" | _aws={CloudWatchMetrics=[{Metrics=[{Name=x}]}]} x=1"#]],
+    );
+    let scopes = &converted.metrics.as_ref().unwrap().scope_metrics;
+    let names: Vec<_> =
+        scopes.iter().map(|scope| scope.scope.as_ref().unwrap().name.as_str()).collect();
+    assert_eq!(names, ["lambda-otlp/platform", "lambda-otlp/emf"]);
+    check(
+        render::points(&scopes[1].metrics),
+        expect![[r#"
+        orders [{count}] 3 aws.cloudwatch.namespace=shop service=api
+    "#]],
+    );
+    assert_eq!((converted.log_records, converted.dropped_values), (3, 1));
+    let count = scopes.iter().map(|scope| render::points(&scope.metrics).lines().count());
+    assert_eq!(converted.data_points, count.sum::<usize>());
+}
+
+#[test]
+fn an_xray_root_is_a_trace_id_only_where_a_span_carries_it() {
+    const ROOT: &str = "1-5759e988-bd862e3fe1be46a994272793";
+    let line = format!(r#"{{"message":"x","xray_trace_id":"{ROOT}"}}"#);
+    let other = line.replace("5759e988", "5759e989");
+    let trace_id = wire::ids::xray_trace_id(ROOT).unwrap();
+    let ids_of = |seen: Option<[u8; 16]>, spans: bool| {
+        let mut converter = Converter::new(identity(), Options::default(), OBSERVED);
+        if spans {
+            converter = converter.with_spans(SpanMapping::SpanEvents, SpanEnd::Report, false);
+        }
+        if let Some(trace_id) = seen {
+            converter.trace_seen(trace_id);
+        }
+        for message in [line.as_str(), other.as_str(), REPORT.1] {
+            converter.log_event(&LogEvent { id: "", time_ms: 0, message });
+        }
+        let logs = converter.finish().logs.unwrap();
+        let records = render::log_records(&logs).into_iter();
+        records.map(|(_, record)| record.trace_id == trace_id).collect::<Vec<_>>()
+    };
+    assert_eq!(ids_of(None, false), [false, false, false]);
+    assert_eq!(ids_of(Some([1; 16]), false), [false, false, false]);
+    assert_eq!(ids_of(Some(trace_id), false), [true, false, true]);
+    assert_eq!(ids_of(None, true), [true, false, true], "the span of the report");
+}

@@ -1,0 +1,53 @@
+//! The figures of Lambda's events, and what is believed of them.
+
+/// Bytes of a mebibyte, which Lambda prints as "MB".
+pub(crate) const MIB: f64 = 1_048_576.0;
+
+/// The figures of an event, in Lambda's own units. All are finite and not negative.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Figures {
+    /// Duration of what the event reports on, in milliseconds: the invocation for a report.
+    pub duration_ms: Option<f64>,
+    /// Billed duration in milliseconds; since August 2025 it includes the init phase.
+    pub billed_duration_ms: Option<f64>,
+    /// Configured memory in MiB (Lambda prints "MB").
+    pub memory_size_mb: Option<f64>,
+    /// Highest memory use over the environment's life in MiB (Lambda prints "MB").
+    pub max_memory_used_mb: Option<f64>,
+    /// Duration of the init phase in milliseconds; on a report it marks a cold start.
+    pub init_duration_ms: Option<f64>,
+    /// Duration of the SnapStart restore in milliseconds; on a report it marks a cold start.
+    pub restore_duration_ms: Option<f64>,
+    /// Billed duration of the SnapStart restore in milliseconds.
+    pub billed_restore_duration_ms: Option<f64>,
+    /// Bytes of the response (Telemetry API only).
+    pub produced_bytes: Option<f64>,
+    /// Memory of the environment in MiB (`instanceMaxMemory`).
+    pub instance_max_memory_mb: Option<f64>,
+    /// Log records that Lambda dropped.
+    pub dropped_records: Option<f64>,
+    /// Bytes of log records that Lambda dropped.
+    pub dropped_bytes: Option<f64>,
+    /// The timeout that was reached, in milliseconds (`Task timed out after …`).
+    pub timeout_ms: Option<f64>,
+}
+
+/// The largest figure that is believed. A thousand times the largest that Lambda can mean, and
+/// small enough that sums stay finite and exact to the byte.
+const MAX_FIGURE: f64 = 1e12;
+
+/// A figure that can be added up, or nothing: not a number, negative and absurd values are no
+/// figures.
+pub(crate) fn plausible(value: f64) -> Option<f64> {
+    (0.0..=MAX_FIGURE).contains(&value).then_some(value)
+}
+
+/// A plausible number of milliseconds in nanoseconds.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the value is plausible: not negative, and at most 1e18 nanoseconds"
+)]
+pub(crate) fn nanoseconds(ms: f64) -> u64 {
+    (ms * 1e6) as u64
+}

@@ -1,0 +1,178 @@
+//! Turns CloudWatch log events into OTLP log records.
+//!
+//! Source: design §4 "To logs". The event's time is kept and its id is `log.record.uid`; level,
+//! request id, trace and span id are read where the runtimes write them. What a line says never
+//! changes where it is sent.
+
+pub(crate) mod records;
+pub(crate) mod request_window;
+
+use crate::attributes::Plain;
+use crate::event::attributes::platform_attributes;
+use crate::event::{EventKind, PlatformEvent};
+use crate::logs::records::Record;
+use crate::logs::request_window::RequestWindow;
+use crate::names;
+use crate::read::json_line::{JsonLine, JsonValue};
+use crate::read::prefix::prefix;
+use crate::read::severity::Severity;
+
+/// One log event of a delivery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogEvent<'a> {
+    /// CloudWatch's id of the event; empty if it has none.
+    pub id: &'a str,
+    /// Unix time in milliseconds.
+    pub time_ms: i64,
+    /// The line or lines, usually with the line end.
+    pub message: &'a str,
+}
+
+impl LogEvent<'_> {
+    /// Unix time in nanoseconds; times before 1970 and beyond 2554 are cut off.
+    pub fn time_unix_nano(&self) -> u64 {
+        u64::try_from(self.time_ms).unwrap_or(0).saturating_mul(1_000_000)
+    }
+}
+
+/// Writes the log record of a function's line.
+///
+/// A line that is one JSON object gives its message as body and its keys, but the one `without`, as attributes; any other
+/// line is the body as it stands, without its line end.
+pub(crate) fn line_record(
+    event: &LogEvent<'_>,
+    window: &RequestWindow,
+    observed_unix_nano: u64,
+    without: Option<&str>,
+    record: &mut Record<'_, '_>,
+) {
+    match JsonLine::parse(event.message) {
+        Some(json) => json_record(event, &json, window, observed_unix_nano, without, record),
+        None => text_record(event, window, observed_unix_nano, record),
+    }
+}
+
+fn text_record(
+    event: &LogEvent<'_>,
+    window: &RequestWindow,
+    observed_unix_nano: u64,
+    record: &mut Record<'_, '_>,
+) {
+    let prefix = prefix(event.message);
+    let severity = prefix.severity.unwrap_or(Severity::UNSAID);
+    begin(event, &severity, without_line_end(event.message), observed_unix_nano, record);
+    match prefix.request_id {
+        Some(id) if id.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+            request_id(record, Some(&id.to_ascii_lowercase()));
+        }
+        id => request_id(record, id.or(window.request_id())),
+    }
+}
+
+fn json_record(
+    event: &LogEvent<'_>,
+    json: &JsonLine<'_>,
+    window: &RequestWindow,
+    observed_unix_nano: u64,
+    without: Option<&str>,
+    record: &mut Record<'_, '_>,
+) {
+    let unsaid = Severity::UNSAID;
+    let severity = json.severity.as_ref().unwrap_or(&unsaid);
+    let body = json.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
+    begin(event, severity, body, observed_unix_nano, record);
+    request_id(record, json.request_id.as_deref().or(window.request_id()));
+    if let Some(root) = &json.xray_trace_id {
+        record.attribute(names::AWS_XRAY_TRACE_ID, Plain::Text(root));
+    }
+    for (key, value) in &json.attributes {
+        match value {
+            _ if without == Some(key.as_ref()) => {}
+            JsonValue::Text(text) => record.attribute(key, Plain::Text(text)),
+            JsonValue::Other(value) => record.any_attribute(key, value),
+        }
+    }
+    record.trace_id(&json.trace_id);
+    record.span_id(&json.span_id);
+}
+
+/// Writes the log record of one of Lambda's own events, with its figures in Lambda's units.
+///
+/// Failures are errors, whichever notation tells of them.
+pub(crate) fn platform_record(
+    event: &LogEvent<'_>,
+    platform: &PlatformEvent,
+    observed_unix_nano: u64,
+    record: &mut Record<'_, '_>,
+) {
+    let said = || platform.level.as_deref().and_then(Severity::of_word);
+    let severity = match platform.kind {
+        _ if platform.is_failure() => Severity::ERROR,
+        EventKind::LogsDropped => said().unwrap_or(Severity::WARN),
+        _ => said().unwrap_or(Severity::UNSAID),
+    };
+    begin(event, &severity, event.message.trim_end(), observed_unix_nano, record);
+    record.event_name(platform.kind.as_str());
+    request_id(record, platform.request_id.as_deref());
+    platform_attributes(platform, &mut |key, value| record.attribute(key, value));
+}
+
+/// Why a line that claims to be OTLP was not decoded; never the line itself, which is the
+/// function's data and lies in the dead-letter queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Undecodable<'a> {
+    /// The decoder's reason.
+    pub reason: &'a str,
+    /// Size of the line in bytes.
+    pub size_bytes: usize,
+    /// SHA-256 of the line in hex.
+    pub sha256: &'a str,
+}
+
+/// Writes the log record that reports an undecodable line; the event's message is not looked at.
+pub(crate) fn undecodable_record(
+    event: &LogEvent<'_>,
+    undecodable: &Undecodable<'_>,
+    window: &RequestWindow,
+    observed_unix_nano: u64,
+    record: &mut Record<'_, '_>,
+) {
+    let Undecodable { reason, size_bytes, sha256 } = *undecodable;
+    let body = format!("OTLP line was not decoded: {reason}");
+    begin(event, &Severity::ERROR, &body, observed_unix_nano, record);
+    record.event_name("lambda_otlp.undecodable");
+    request_id(record, window.request_id());
+    let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
+    record.attribute(names::UNDECODABLE_REASON, Plain::Text(reason));
+    record.attribute(names::UNDECODABLE_SIZE, Plain::Int(size));
+    record.attribute(names::UNDECODABLE_SHA256, Plain::Text(sha256));
+}
+
+/// Writes what every record has.
+fn begin(
+    event: &LogEvent<'_>,
+    severity: &Severity,
+    body: &str,
+    observed_unix_nano: u64,
+    record: &mut Record<'_, '_>,
+) {
+    record.times(event.time_unix_nano(), observed_unix_nano);
+    record.severity(severity);
+    record.body(body);
+    if !event.id.is_empty() {
+        record.attribute(names::LOG_RECORD_UID, Plain::Text(event.id));
+    }
+}
+
+fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>) {
+    if let Some(id) = request_id {
+        record.attribute(names::FAAS_INVOCATION_ID, Plain::Text(id));
+    }
+}
+
+fn without_line_end(message: &str) -> &str {
+    message.trim_end_matches(['\n', '\r'])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,332 @@
+//! Log records as protobuf, each written once and where it stays.
+//!
+//! A delivery has thousands of them. As structs, the strings of their attributes and the two passes that encode these
+//! cost more than all else that is done with a log line.
+//!
+//! Source: opentelemetry-proto 1.x, `logs/v1/logs.proto`, `common/v1/common.proto`.
+
+use std::collections::BTreeSet;
+
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, InstrumentationScope, KeyValue, any_value::Value as Any,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use wire::proto::{Reader, Writer};
+use wire::{Request, SignalKind};
+
+use crate::attributes::Plain;
+use crate::names;
+use crate::read::severity::Severity;
+
+/// The log records of one scope.
+#[derive(Debug, Default)]
+pub(crate) struct Records {
+    /// The `log_records` fields of a `ScopeLogs`.
+    fields: Vec<u8>,
+    count: usize,
+    /// Positions of the records with an X-Ray root and without a trace id, and the trace id that the root is.
+    rooted: Vec<(usize, TraceId)>,
+}
+
+type TraceId = [u8; 16];
+
+// ScopeLogs
+const SCOPE: u32 = 1;
+const LOG_RECORD: u32 = 2;
+// LogRecord
+const TRACE_ID: u32 = 9;
+
+impl Records {
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether a trace that is seen may become the trace id of one of them.
+    pub(crate) fn awaits_traces(&self) -> bool {
+        !self.rooted.is_empty()
+    }
+
+    /// Appends the record that `write` writes.
+    pub(crate) fn push(&mut self, write: impl FnOnce(&mut Record<'_, '_>)) {
+        let mut root = None;
+        Writer::new(&mut self.fields).message(LOG_RECORD, |out| {
+            let mut record = Record { out, root: None, has_trace_id: false };
+            write(&mut record);
+            root = record.root.filter(|_| !record.has_trace_id);
+        });
+        self.rooted.extend(root.map(|root| (self.count, root)));
+        self.count += 1;
+    }
+
+    /// Makes the X-Ray root of a record its trace id where it is one of these traces.
+    fn set_trace_ids(&mut self, traces: &BTreeSet<TraceId>) {
+        self.rooted.retain(|(_, root)| traces.contains(root));
+        if self.rooted.is_empty() {
+            return;
+        }
+        let mut fields = Vec::with_capacity(self.fields.len() + self.rooted.len() * 20);
+        let mut rooted = std::mem::take(&mut self.rooted).into_iter().peekable();
+        for (at, field) in Reader::new(&self.fields).map_while(Result::ok).enumerate() {
+            let trace_id = rooted.next_if(|(rooted, _)| *rooted == at);
+            match field.as_len().zip(trace_id) {
+                None => fields.extend_from_slice(field.raw),
+                Some((record, (_, trace_id))) => {
+                    Writer::new(&mut fields).message(LOG_RECORD, |out| {
+                        out.raw(record);
+                        out.bytes(TRACE_ID, &trace_id);
+                    });
+                }
+            }
+        }
+        self.fields = fields;
+    }
+}
+
+/// The request of these scopes' records under one resource; `None` if there are none. The X-Ray root of a record
+/// becomes its trace id where it is one of `traces`.
+pub(crate) fn request(
+    resource: impl FnOnce() -> Resource,
+    scopes: [(InstrumentationScope, Records); 2],
+    traces: &BTreeSet<TraceId>,
+) -> Option<Request> {
+    // ExportLogsServiceRequest, ResourceLogs
+    const RESOURCE_LOGS: u32 = 1;
+    const RESOURCE: u32 = 1;
+    const SCOPE_LOGS: u32 = 2;
+    let (mut scope_logs, mut count) = (Vec::new(), 0);
+    for (scope, mut records) in scopes {
+        if records.count == 0 {
+            continue;
+        }
+        records.set_trace_ids(traces);
+        count += records.count;
+        let mut head = Vec::new();
+        Writer::new(&mut head).message(SCOPE, |out| {
+            out.string(1, &scope.name);
+            out.string(2, &scope.version);
+        });
+        scope_logs.reserve_exact(records.fields.len() + head.len() + 16);
+        Writer::new(&mut scope_logs).concatenated(SCOPE_LOGS, &head, &records.fields);
+    }
+    if scope_logs.is_empty() {
+        return None;
+    }
+    let (mut head, mut bytes) = (Vec::new(), Vec::new());
+    Writer::new(&mut head).message(RESOURCE, |out| {
+        resource().attributes.iter().for_each(|pair| write_attribute(out, 1, pair));
+    });
+    bytes.reserve_exact(scope_logs.len() + head.len() + 16);
+    Writer::new(&mut bytes).concatenated(RESOURCE_LOGS, &head, &scope_logs);
+    Some(Request::counted(SignalKind::Logs, bytes, count))
+}
+
+/// A log record that is being written.
+pub(crate) struct Record<'w, 'o> {
+    out: &'w mut Writer<'o>,
+    root: Option<TraceId>,
+    has_trace_id: bool,
+}
+
+impl Record<'_, '_> {
+    pub(crate) fn times(&mut self, time_unix_nano: u64, observed_unix_nano: u64) {
+        self.out.fixed64(1, time_unix_nano);
+        self.out.fixed64(11, observed_unix_nano);
+    }
+
+    pub(crate) fn severity(&mut self, severity: &Severity) {
+        self.out.varint(2, u64::from((severity.number as i32).cast_unsigned()));
+        self.out.string(3, &severity.text);
+    }
+
+    pub(crate) fn body(&mut self, body: &str) {
+        self.out.message(5, |value| value.always_string(1, body));
+    }
+
+    pub(crate) fn event_name(&mut self, name: &str) {
+        self.out.string(12, name);
+    }
+
+    /// 16 bytes, or none.
+    pub(crate) fn trace_id(&mut self, trace_id: &[u8]) {
+        self.has_trace_id |= !trace_id.is_empty();
+        self.out.bytes(TRACE_ID, trace_id);
+    }
+
+    /// 8 bytes, or none.
+    pub(crate) fn span_id(&mut self, span_id: &[u8]) {
+        self.out.bytes(10, span_id);
+    }
+
+    pub(crate) fn attribute(&mut self, key: &str, value: Plain<'_>) {
+        if let Plain::Text(root) = value
+            && key == names::AWS_XRAY_TRACE_ID
+            && self.root.is_none()
+        {
+            self.root = wire::ids::xray_trace_id(root);
+        }
+        self.out.message(ATTRIBUTE, |pair| {
+            pair.always_string(1, key);
+            pair.message(2, |out| match value {
+                Plain::Text(text) => out.always_string(1, text),
+                Plain::Bool(value) => out.always_varint(2, value.into()),
+                Plain::Int(value) => out.always_varint(3, value.cast_unsigned()),
+                Plain::Double(value) => out.always_double(4, value),
+            });
+        });
+    }
+
+    /// An attribute of whatever value.
+    pub(crate) fn any_attribute(&mut self, key: &str, value: &Any) {
+        self.out.message(ATTRIBUTE, |pair| {
+            pair.always_string(1, key);
+            pair.message(2, |out| write_any(out, value));
+        });
+    }
+}
+
+/// Of a log record.
+const ATTRIBUTE: u32 = 6;
+
+fn write_attribute(out: &mut Writer<'_>, number: u32, attribute: &KeyValue) {
+    out.message(number, |pair| {
+        pair.always_string(1, &attribute.key);
+        if let Some(value) = &attribute.value {
+            pair.message(2, |out| write_value(out, value));
+        }
+    });
+}
+
+fn write_value(out: &mut Writer<'_>, value: &AnyValue) {
+    if let Some(value) = &value.value {
+        write_any(out, value);
+    }
+}
+
+fn write_any(out: &mut Writer<'_>, value: &Any) {
+    match value {
+        Any::StringValue(text) => out.always_string(1, text),
+        Any::BoolValue(value) => out.always_varint(2, (*value).into()),
+        Any::IntValue(value) => out.always_varint(3, value.cast_unsigned()),
+        Any::DoubleValue(value) => out.always_double(4, *value),
+        Any::ArrayValue(array) => out.message(5, |out| {
+            for value in &array.values {
+                out.message(1, |out| write_value(out, value));
+            }
+        }),
+        Any::KvlistValue(list) => out.message(6, |out| {
+            list.values.iter().for_each(|pair| write_attribute(out, 1, pair));
+        }),
+        Any::BytesValue(bytes) => out.always_bytes(7, bytes),
+        // An index into a dictionary that only profiles have.
+        Any::StringValueStrindex(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::attributes::{attribute, scope};
+    use crate::render;
+    use opentelemetry_proto::tonic::common::v1::{ArrayValue, KeyValueList};
+    use opentelemetry_proto::tonic::logs::v1::LogRecord;
+
+    fn any(value: Any) -> AnyValue {
+        AnyValue { value: Some(value) }
+    }
+
+    #[test]
+    fn what_is_written_is_what_others_read() {
+        let long = "x".repeat(20_000);
+        let nested = Any::KvlistValue(KeyValueList {
+            values: vec![
+                attribute("", Any::StringValue(String::new())),
+                attribute("long", Any::StringValue(long.clone())),
+                attribute("none", Any::ArrayValue(ArrayValue::default())),
+                KeyValue { key: "unset".to_owned(), ..KeyValue::default() },
+            ],
+        });
+        let values = [
+            Any::StringValue("é".to_owned()),
+            Any::BoolValue(false),
+            Any::IntValue(-3),
+            Any::DoubleValue(0.0),
+            Any::BytesValue(vec![0, 255]),
+            Any::ArrayValue(ArrayValue {
+                values: vec![any(Any::IntValue(0)), AnyValue::default(), any(nested.clone())],
+            }),
+            nested,
+        ];
+        let plain = [Plain::Text(""), Plain::Bool(true), Plain::Int(-1), Plain::Double(-0.5)];
+        let record = render::written(|record| {
+            record.times(1, u64::MAX);
+            record.severity(&Severity::ERROR);
+            record.body(&long);
+            record.event_name("name");
+            record.trace_id(&[1; 16]);
+            record.span_id(&[2; 8]);
+            for value in plain {
+                record.attribute("plain", value);
+            }
+            for value in &values {
+                record.any_attribute("any", value);
+            }
+        });
+        let plain = plain.map(|value| attribute("plain", value.to_any()));
+        let attributes =
+            plain.into_iter().chain(values.map(|value| attribute("any", value))).collect();
+        let expected = LogRecord {
+            time_unix_nano: 1,
+            observed_time_unix_nano: u64::MAX,
+            severity_number: Severity::ERROR.number as i32,
+            severity_text: Severity::ERROR.text.into_owned(),
+            body: Some(any(Any::StringValue(long))),
+            attributes,
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            event_name: "name".to_owned(),
+            ..LogRecord::default()
+        };
+        assert_eq!(record, expected);
+    }
+
+    #[test]
+    fn resource_and_scopes_are_around_their_records() {
+        let resource = Resource {
+            attributes: vec![attribute("service.name", Any::StringValue("s".repeat(200)))],
+            ..Resource::default()
+        };
+        let of = |bodies: &[&str]| {
+            let mut records = Records::default();
+            for body in bodies {
+                records.push(|record| record.body(body));
+            }
+            records
+        };
+        let check = |first: &[&str], second: &[&str]| {
+            let scopes = [(scope("one"), of(first)), (scope("two"), of(second))];
+            let request = request(|| resource.clone(), scopes, &BTreeSet::new());
+            let items = first.len() + second.len();
+            let Some(request) = request else { return assert_eq!(items, 0) };
+            let limits = wire::Limits::default();
+            let checked = Request::check(SignalKind::Logs, request.bytes().to_vec(), &limits);
+            assert_eq!((checked.unwrap().items(), request.items()), (items, items));
+            let read = request.decode::<wire::Logs>().unwrap().unwrap().resource_logs;
+            assert_eq!(read.len(), 1);
+            assert_eq!(read[0].resource.as_ref(), Some(&resource));
+            let body = |record: &LogRecord| render::value(record.body.as_ref().unwrap());
+            let read = read[0].scope_logs.iter().map(|logs| {
+                (logs.scope.clone().unwrap(), logs.log_records.iter().map(body).collect())
+            });
+            let expected = [(scope("one"), first), (scope("two"), second)];
+            let expected = expected.into_iter().filter(|(_, bodies)| !bodies.is_empty());
+            let expected = expected
+                .map(|(scope, bodies)| (scope, bodies.iter().map(ToString::to_string).collect()));
+            assert!(read.eq(expected.collect::<Vec<(_, Vec<String>)>>()));
+        };
+        check(&[], &[]);
+        check(&["a"], &[]);
+        check(&[], &["b", ""]);
+        check(&["a"], &["b", "c"]);
+    }
+}

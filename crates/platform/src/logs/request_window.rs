@@ -1,0 +1,26 @@
+//! Says which invocation a line without a request id belongs to.
+
+use crate::event::{EventKind, PlatformEvent};
+
+/// The invocation that a log stream is in: between `START` and `END`, lines without a request id of
+/// their own belong to it. Best effort: a delivery may begin within an invocation.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct RequestWindow {
+    request_id: Option<String>,
+}
+
+impl RequestWindow {
+    /// The invocation that is running, as far as is known.
+    pub(crate) fn request_id(&self) -> Option<&str> {
+        self.request_id.as_deref()
+    }
+
+    /// Takes note of what Lambda says.
+    pub(crate) fn observe(&mut self, event: &PlatformEvent) {
+        match event.kind {
+            EventKind::Start => self.request_id.clone_from(&event.request_id),
+            EventKind::End | EventKind::Report => self.request_id = None,
+            _ => {}
+        }
+    }
+}

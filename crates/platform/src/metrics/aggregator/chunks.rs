@@ -1,0 +1,87 @@
+//! Carries what is known of invocations from one batch of events to the next.
+
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+
+use super::Aggregator;
+use crate::metrics::open_invocations::{OpenInvocation, OpenInvocations, State};
+use crate::metrics::points::Measured;
+
+impl Aggregator {
+    /// How many invocations are remembered from one batch to the next.
+    pub const MAX_OPEN: usize = 256;
+
+    /// The metrics so far, of an aggregator that goes on: invocations that were seen to fail wait
+    /// for their report, which may come with a later batch.
+    pub fn take(&mut self) -> Vec<Metric> {
+        for (request_id, invocation) in std::mem::take(&mut self.invocations) {
+            match invocation.state {
+                State::Failed(_) => {
+                    self.invocations.insert(request_id, invocation);
+                }
+                _ => self.close(&request_id, &invocation),
+            }
+        }
+        self.forget_oldest();
+        self.take_metrics()
+    }
+
+    /// Goes on where an earlier chunk of the stream ended.
+    pub(crate) fn resume(&mut self, open: OpenInvocations) {
+        self.invocations = open.0;
+    }
+
+    /// The metrics, all invocations counted, and what is known of them.
+    pub(crate) fn finish_chunk(&mut self) -> (Vec<Metric>, OpenInvocations) {
+        self.forget_oldest();
+        let mut known = std::mem::take(&mut self.invocations);
+        for (request_id, invocation) in &mut known {
+            self.close(request_id, invocation);
+            invocation.state = match invocation.state {
+                State::Failed(_) | State::FailedCounted => State::FailedCounted,
+                State::Reported | State::Counted => State::Counted,
+            };
+        }
+        (self.take_metrics(), OpenInvocations(known))
+    }
+
+    /// The metrics of what is certain, and what is known of the invocations.
+    pub(crate) fn pause(&mut self) -> (Vec<Metric>, OpenInvocations) {
+        self.forget_oldest();
+        let open = std::mem::take(&mut self.invocations);
+        (self.take_metrics(), OpenInvocations(open))
+    }
+
+    fn take_metrics(&mut self) -> Vec<Metric> {
+        std::mem::take(&mut self.points).into_metrics(self.shape)
+    }
+
+    /// Counts the oldest invocations beyond the bound, of which nothing more is expected.
+    fn forget_oldest(&mut self) {
+        let excess = self.invocations.len().saturating_sub(Self::MAX_OPEN);
+        if excess == 0 {
+            return;
+        }
+        let mut ages: Vec<(u64, String)> = self
+            .invocations
+            .iter()
+            .map(|(request_id, invocation)| (invocation.time, request_id.clone()))
+            .collect();
+        ages.sort_unstable();
+        for (_, request_id) in ages.into_iter().take(excess) {
+            if let Some(invocation) = self.invocations.remove(&request_id) {
+                self.close(&request_id, &invocation);
+            }
+        }
+    }
+
+    /// Nothing more will be said about an invocation.
+    pub(crate) fn close(&mut self, request_id: &str, invocation: &OpenInvocation) {
+        let request_id = Some(request_id).filter(|id| !id.is_empty());
+        let measured = Measured { time: invocation.time, since: invocation.since, request_id };
+        match invocation.state {
+            State::Counted | State::FailedCounted => {}
+            State::Reported => self.count_outcome(None, measured),
+            State::Failed(failure) => self.count_outcome(Some(failure), measured),
+        }
+    }
+}

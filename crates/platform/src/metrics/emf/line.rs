@@ -1,0 +1,189 @@
+//! Reads a line in the embedded metric format.
+
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use serde_json::value::RawValue;
+
+use crate::attributes::string;
+use crate::names;
+use crate::read::fields::{Elements, Fields, text};
+use crate::read::time;
+
+/// The key that makes a JSON line one of this format.
+pub(crate) const KEY: &str = "_aws";
+
+/// Of one line; the specification allows 100 a directive.
+pub(super) const MAX_METRICS: usize = 200;
+/// Of one metric, by the specification.
+pub(super) const MAX_VALUES: usize = 100;
+/// Of one metric, by the specification.
+pub(super) const MAX_DIMENSIONS: usize = 30;
+/// Of a name or a dimension's value; the specification allows 1,024 characters.
+const MAX_TEXT_BYTES: usize = 4096;
+/// Beyond it sums would not stay finite.
+const MAX_VALUE: f64 = 1e18;
+
+/// The metrics of one line.
+#[derive(Debug, Default)]
+pub(crate) struct EmfLine {
+    /// Unix time in nanoseconds.
+    pub(crate) time: Option<u64>,
+    pub(crate) metrics: Vec<EmfMetric>,
+    /// Values that were none.
+    pub(crate) refused: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct EmfMetric {
+    pub(crate) series: SeriesKey,
+    pub(crate) values: Vec<f64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct SeriesKey {
+    pub(crate) name: String,
+    pub(crate) unit: Unit,
+    pub(crate) attributes: Vec<KeyValue>,
+}
+
+/// A unit of CloudWatch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Unit {
+    pub(crate) ucum: &'static str,
+    pub(crate) is_count: bool,
+}
+
+impl Unit {
+    /// `None` and what CloudWatch does not know are no unit.
+    fn of(text: Option<&str>) -> Self {
+        let ucum = match text.unwrap_or_default() {
+            "Seconds" => "s",
+            "Milliseconds" => "ms",
+            "Microseconds" => "us",
+            "Bytes" => "By",
+            "Kilobytes" => "kBy",
+            "Megabytes" => "MBy",
+            "Gigabytes" => "GBy",
+            "Terabytes" => "TBy",
+            "Bits" => "bit",
+            "Kilobits" => "kbit",
+            "Megabits" => "Mbit",
+            "Gigabits" => "Gbit",
+            "Terabits" => "Tbit",
+            "Percent" => "%",
+            "Count" => return Self { ucum: "{count}", is_count: true },
+            "Bytes/Second" => "By/s",
+            "Kilobytes/Second" => "kBy/s",
+            "Megabytes/Second" => "MBy/s",
+            "Gigabytes/Second" => "GBy/s",
+            "Terabytes/Second" => "TBy/s",
+            "Bits/Second" => "bit/s",
+            "Kilobits/Second" => "kbit/s",
+            "Megabits/Second" => "Mbit/s",
+            "Gigabits/Second" => "Gbit/s",
+            "Terabits/Second" => "Tbit/s",
+            "Count/Second" => "{count}/s",
+            _ => "",
+        };
+        Self { ucum, is_count: false }
+    }
+}
+
+// Made once: that takes longer than to search a line.
+static FIND_METRICS: LazyLock<Finder<'static>> =
+    LazyLock::new(|| Finder::new("\"CloudWatchMetrics\""));
+
+/// Reads the metrics of a line, or answers `None` if it is not in this format, or so malformed
+/// that it has none. Cheap for other lines: they are refused unread.
+pub(crate) fn parse(line: &str) -> Option<EmfLine> {
+    let line = line.trim();
+    if !line.starts_with('{') || FIND_METRICS.find(line.as_bytes()).is_none() {
+        return None;
+    }
+    let root = Fields::of(line)?;
+    let metadata = Fields::of(root.get(KEY)?.get())?;
+    let mut read =
+        EmfLine { time: metadata.get("Timestamp").and_then(timestamp), ..EmfLine::default() };
+    for directive in Elements::of(metadata.get("CloudWatchMetrics")?.get()).values {
+        if let Some(directive) = Fields::of(directive.get()) {
+            read.directive(&directive, &root);
+        }
+    }
+    (!read.metrics.is_empty()).then_some(read)
+}
+
+/// Milliseconds since 1970.
+fn timestamp(value: &RawValue) -> Option<u64> {
+    let ms: f64 = value.get().parse().ok()?;
+    (0.0..=time::MAX_MS).contains(&ms).then(|| time::of_millis(ms))
+}
+
+impl EmfLine {
+    fn directive(&mut self, directive: &Fields<'_>, root: &Fields<'_>) {
+        let namespace = directive.text("Namespace").filter(|text| is_short(text));
+        let namespace = namespace.map(|text| string(names::CLOUDWATCH_NAMESPACE, text));
+        let mut attributes: Vec<KeyValue> = namespace.into_iter().collect();
+        attributes.extend(dimensions(directive, root));
+        let Some(metrics) = directive.get("Metrics") else { return };
+        for metric in Elements::of(metrics.get()).values {
+            let Some(metric) = Fields::of(metric.get()) else { continue };
+            let Some(name) = metric.text("Name").filter(|name| is_short(name)) else { continue };
+            let Some(value) = root.get(&name) else { continue };
+            if self.metrics.len() == MAX_METRICS {
+                self.refused += 1;
+                continue;
+            }
+            let values = self.values(value);
+            if !values.is_empty() {
+                let unit = Unit::of(metric.text("Unit").as_deref());
+                let series =
+                    SeriesKey { name: name.into_owned(), unit, attributes: attributes.clone() };
+                self.metrics.push(EmfMetric { series, values });
+            }
+        }
+    }
+
+    /// A number, or an array of numbers.
+    fn values(&mut self, value: &RawValue) -> Vec<f64> {
+        let many = Elements::of(value.get());
+        let given = if value.get().starts_with('[') { many.values } else { vec![value] };
+        let values: Vec<f64> = given
+            .iter()
+            .take(MAX_VALUES)
+            .filter_map(|value| value.get().parse::<f64>().ok())
+            .filter(|value| value.abs() <= MAX_VALUE)
+            .collect();
+        self.refused += given.len() - values.len();
+        values
+    }
+}
+
+/// Not empty, and not longer than anything that CloudWatch takes.
+fn is_short(text: &str) -> bool {
+    (1..=MAX_TEXT_BYTES).contains(&text.len())
+}
+
+/// The dimensions of all sets, each once, with the values that the line gives them.
+fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
+    let mut dimensions: Vec<KeyValue> = Vec::new();
+    let Some(sets) = directive.get("Dimensions") else { return dimensions };
+    for set in Elements::of(sets.get()).values {
+        for name in Elements::of(set.get()).values.into_iter().filter_map(text) {
+            let is_known = dimensions.iter().any(|known| known.key == name);
+            if is_known || !is_short(&name) || dimensions.len() == MAX_DIMENSIONS {
+                continue;
+            }
+            // Strings by the specification; numbers are taken for their text.
+            let Some(value) = root.get(&name) else { continue };
+            let value = text(value).unwrap_or_else(|| value.get().into());
+            if is_short(&value) {
+                dimensions.push(string(&name, value));
+            }
+        }
+    }
+    // Writers do not keep an order, and series are equal by their attributes.
+    dimensions.sort_by(|a, b| a.key.cmp(&b.key));
+    dimensions
+}

@@ -1,0 +1,245 @@
+//! Adds up the metrics of embedded metric format lines into OTLP data points.
+
+use std::collections::BTreeMap;
+
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
+    metric::Data, number_data_point,
+};
+
+use crate::metrics::emf::line::{EmfLine, EmfMetric, SeriesKey, Unit};
+use crate::metrics::instrument::DURATION_BOUNDS;
+use crate::options::Shape;
+
+/// What the names and attributes of all series of a chunk may take: one short line can name many
+/// metrics with all dimensions each.
+pub(crate) const MAX_SERIES_BYTES: usize = 8 * 1024 * 1024;
+/// The advice of OpenTelemetry's SDK specification for histograms of unknown contents.
+const BOUNDS: [f64; 15] = [
+    0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0,
+    10_000.0,
+];
+
+fn bounds(unit: Unit) -> &'static [f64] {
+    if unit.ucum == "s" { &DURATION_BOUNDS } else { &BOUNDS }
+}
+
+/// The points of all lines of a chunk.
+#[derive(Debug, Default)]
+pub(crate) struct EmfPoints {
+    pub(crate) series: Vec<Series>,
+    /// Where each series stands.
+    index: BTreeMap<String, usize>,
+    pub(crate) bytes: usize,
+    dropped_values: usize,
+}
+
+#[derive(Debug)]
+pub(crate) struct Series {
+    pub(crate) key: SeriesKey,
+    since: u64,
+    until: u64,
+    /// Count, sum, minimum, maximum and buckets of the values that are not negative.
+    count: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+    buckets: Vec<u64>,
+    negative: Vec<(u64, f64)>,
+}
+
+/// CloudWatch takes metrics of two weeks ago and of two hours ahead; a time beyond is a mistake.
+const MAX_AGE: u64 = 14 * 24 * 3600 * 1_000_000_000;
+const MAX_AHEAD: u64 = 2 * 3600 * 1_000_000_000;
+
+impl EmfPoints {
+    /// Adds the metrics of a line that was logged at this time.
+    pub(crate) fn add(&mut self, line: EmfLine, logged: u64) {
+        self.dropped_values += line.refused;
+        let plausible = logged.saturating_sub(MAX_AGE)..=logged.saturating_add(MAX_AHEAD);
+        let time = line.time.filter(|time| plausible.contains(time)).unwrap_or(logged);
+        for metric in line.metrics {
+            self.add_metric(metric, time);
+        }
+    }
+
+    fn add_metric(&mut self, metric: EmfMetric, time: u64) {
+        let EmfMetric { series: key, values } = metric;
+        let bytes = key.bytes();
+        let index = key.index();
+        let at = match self.index.get(&index).copied() {
+            Some(at) => at,
+            None if self.takes(bytes) => {
+                self.index.insert(index, self.series.len());
+                self.series.push(Series::new(key, time));
+                self.series.len() - 1
+            }
+            None => {
+                self.dropped_values += values.len();
+                return;
+            }
+        };
+        for value in values {
+            // Each negative value is a point with attributes of its own.
+            if value < 0.0 && !self.takes(bytes) {
+                self.dropped_values += 1;
+            } else if let Some(series) = self.series.get_mut(at) {
+                series.record(value, time);
+            }
+        }
+    }
+
+    /// Whether so many bytes more are within the bound; if so they are taken.
+    fn takes(&mut self, bytes: usize) -> bool {
+        let sum = self.bytes.saturating_add(bytes);
+        let fits = sum <= MAX_SERIES_BYTES;
+        if fits {
+            self.bytes = sum;
+        }
+        fits
+    }
+
+    /// Values that are left out.
+    pub(crate) fn dropped_values(&self) -> usize {
+        self.dropped_values
+    }
+
+    /// All metrics: those of one name and unit are one, except gauges.
+    pub(crate) fn into_metrics(self, shape: Shape) -> Vec<Metric> {
+        let mut metrics: Vec<Metric> = Vec::new();
+        let mut known: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
+        for series in self.series {
+            let name = (series.key.name.clone(), series.key.unit.ucum);
+            for data in series.data(shape) {
+                let metric = known.get(&name).and_then(|at| metrics.get_mut(*at));
+                match (metric.and_then(|metric| metric.data.as_mut()), data) {
+                    (Some(Data::Sum(known)), Data::Sum(sum)) => {
+                        known.data_points.extend(sum.data_points);
+                    }
+                    (Some(Data::Histogram(known)), Data::Histogram(histogram)) => {
+                        known.data_points.extend(histogram.data_points);
+                    }
+                    (_, data) => {
+                        // A gauge has one attribute set: OpenObserve mixes those of its points
+                        // (openobserve.md 3).
+                        if !matches!(data, Data::Gauge(_)) {
+                            known.insert(name.clone(), metrics.len());
+                        }
+                        metrics.push(Metric {
+                            name: name.0.clone(),
+                            unit: name.1.to_owned(),
+                            data: Some(data),
+                            ..Metric::default()
+                        });
+                    }
+                }
+            }
+        }
+        metrics
+    }
+}
+
+impl SeriesKey {
+    /// What a series takes, roughly: its texts, here and as its index, and its buckets.
+    fn bytes(&self) -> usize {
+        let attribute = |pair: &KeyValue| 64 + 2 * (pair.key.len() + value_of(pair).len());
+        512 + 2 * self.name.len() + self.attributes.iter().map(attribute).sum::<usize>()
+    }
+
+    /// The same text for the same series.
+    fn index(&self) -> String {
+        let mut index = format!("{}\0{}", self.name, self.unit.ucum);
+        for pair in &self.attributes {
+            index.extend(["\0", &pair.key, "\0", value_of(pair)]);
+        }
+        index
+    }
+}
+
+fn value_of(pair: &KeyValue) -> &str {
+    match pair.value.as_ref().and_then(|value| value.value.as_ref()) {
+        Some(Value::StringValue(text)) => text,
+        _ => "",
+    }
+}
+
+impl Series {
+    fn new(key: SeriesKey, time: u64) -> Self {
+        let buckets = if key.unit.is_count { 0 } else { bounds(key.unit).len() + 1 };
+        Self {
+            key,
+            since: time,
+            until: time,
+            count: 0,
+            sum: 0.0,
+            min: f64::INFINITY,
+            max: f64::NEG_INFINITY,
+            buckets: vec![0; buckets],
+            negative: Vec::new(),
+        }
+    }
+
+    fn record(&mut self, value: f64, time: u64) {
+        self.since = self.since.min(time);
+        self.until = self.until.max(time);
+        if value < 0.0 {
+            self.negative.push((time, value));
+            return;
+        }
+        self.count += 1;
+        self.sum += value;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        let bucket = bounds(self.key.unit).iter().take_while(|bound| value > **bound).count();
+        if let Some(count) = self.buckets.get_mut(bucket) {
+            *count += 1;
+        }
+    }
+
+    fn data(&self, shape: Shape) -> Vec<Data> {
+        let start_time_unix_nano = match shape {
+            // See `points::TimeSpan::start`.
+            Shape::OpenObserve => 0,
+            Shape::Otlp => self.since.min(self.until.saturating_sub(1)),
+        };
+        let number = |time: u64, value: f64| NumberDataPoint {
+            attributes: self.key.attributes.clone(),
+            time_unix_nano: time,
+            value: Some(number_data_point::Value::AsDouble(value)),
+            ..NumberDataPoint::default()
+        };
+        let temporality = AggregationTemporality::Delta as i32;
+        let mut data = Vec::new();
+        if self.count > 0 && self.key.unit.is_count {
+            let point = NumberDataPoint { start_time_unix_nano, ..number(self.until, self.sum) };
+            data.push(Data::Sum(Sum {
+                aggregation_temporality: temporality,
+                is_monotonic: true,
+                data_points: vec![point],
+            }));
+        } else if self.count > 0 {
+            let point = HistogramDataPoint {
+                attributes: self.key.attributes.clone(),
+                start_time_unix_nano,
+                time_unix_nano: self.until,
+                count: self.count,
+                sum: Some(self.sum),
+                min: Some(self.min),
+                max: Some(self.max),
+                bucket_counts: self.buckets.clone(),
+                explicit_bounds: bounds(self.key.unit).to_vec(),
+                ..HistogramDataPoint::default()
+            };
+            data.push(Data::Histogram(Histogram {
+                aggregation_temporality: temporality,
+                data_points: vec![point],
+            }));
+        }
+        if !self.negative.is_empty() {
+            let points = self.negative.iter().map(|(time, value)| number(*time, *value));
+            data.push(Data::Gauge(Gauge { data_points: points.collect() }));
+        }
+        data
+    }
+}

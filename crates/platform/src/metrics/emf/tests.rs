@@ -1,0 +1,241 @@
+#![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
+
+use expect_test::{Expect, expect};
+use proptest::prelude::*;
+
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+
+use super::line::*;
+use super::points::{EmfPoints, MAX_SERIES_BYTES};
+use crate::options::Shape;
+use crate::render;
+
+const LOGGED: u64 = 1_790_000_000_000_000_000;
+
+/// The points of lines, and how many values were left out.
+#[expect(clippy::needless_pass_by_value, reason = "as expect_test's macro gives it")]
+fn check(lines: &[&str], dropped: usize, expected: Expect) {
+    let mut points = EmfPoints::default();
+    for line in lines {
+        points.add(parse(line).unwrap_or_else(|| panic!("not EMF: {line}")), LOGGED);
+    }
+    assert_eq!(points.dropped_values(), dropped, "{lines:#?}");
+    expected.assert_eq(&render::points(&points.into_metrics(Shape::OpenObserve)));
+}
+
+/// A line of one directive with these dimension sets, metrics and further keys.
+fn line(dimensions: &str, metrics: &str, keys: &str) -> String {
+    format!(
+        r#"{{"_aws":{{"Timestamp":1790000000123,"CloudWatchMetrics":[{{"Namespace":"shop","Dimensions":{dimensions},"Metrics":{metrics}}}]}},{keys}}}"#
+    )
+}
+
+#[test]
+fn the_example_of_the_specification_is_read() {
+    check(
+        &[
+            r#"{"_aws":{"Timestamp":1574109732004,"CloudWatchMetrics":[{"Namespace":"lambda-function-metrics","Dimensions":[["functionVersion"]],"Metrics":[{"Name":"time","Unit":"Milliseconds","StorageResolution":60}]}]},"functionVersion":"$LATEST","time":100,"requestId":"989ffbf8-9ace-4817-a57c-e4dd734019ee"}"#,
+        ],
+        0,
+        expect![[r#"
+            time [ms] n=1 sum=100.00000 min=100.00000 max=100.00000 aws.cloudwatch.namespace=lambda-function-metrics functionVersion=$LATEST
+        "#]],
+    );
+}
+
+#[test]
+fn counts_are_sums_and_all_else_histograms() {
+    let metrics = r#"[{"Name":"orders","Unit":"Count"},{"Name":"latency","Unit":"Seconds"},{"Name":"depth"}]"#;
+    check(
+        &[
+            &line(
+                r#"[["service"]]"#,
+                metrics,
+                r#""service":"api","orders":2,"latency":[0.02,0.3],"depth":7.5"#,
+            ),
+            &line(r#"[["service"]]"#, metrics, r#""service":"api","orders":[1,1,1],"latency":4"#),
+            &line(r#"[["service"]]"#, metrics, r#""service":"web","orders":1"#),
+        ],
+        0,
+        expect![[r#"
+            orders [{count}] 5 aws.cloudwatch.namespace=shop service=api
+            orders [{count}] 1 aws.cloudwatch.namespace=shop service=web
+            latency [s] n=3 sum=4.32000 min=0.02000 max=4.00000 aws.cloudwatch.namespace=shop service=api
+            depth [] n=1 sum=7.50000 min=7.50000 max=7.50000 aws.cloudwatch.namespace=shop service=api
+        "#]],
+    );
+}
+
+#[test]
+fn all_dimension_sets_are_the_attributes_of_one_point() {
+    let metrics = r#"[{"Name":"orders","Unit":"Count"}]"#;
+    check(
+        &[
+            &line(
+                r#"[["service"],["region","service"],[],["missing"],["n"]]"#,
+                metrics,
+                r#""service":"api","region":"eu","n":7,"orders":1"#,
+            ),
+            &line(
+                r#"[["n","region"],["service"]]"#,
+                metrics,
+                r#""service":"api","region":"eu","n":"7","orders":1"#,
+            ),
+            &line("[]", metrics, r#""orders":1"#),
+        ],
+        0,
+        expect![[r#"
+            orders [{count}] 2 aws.cloudwatch.namespace=shop n=7 region=eu service=api
+            orders [{count}] 1 aws.cloudwatch.namespace=shop
+        "#]],
+    );
+}
+
+#[test]
+fn negative_values_are_points_of_a_gauge_with_one_attribute_set() {
+    let metrics = r#"[{"Name":"balance","Unit":"None"}]"#;
+    check(
+        &[
+            &line(r#"[["a"]]"#, metrics, r#""a":"1","balance":[-5,3,-0.5]"#),
+            &line(r#"[["a"]]"#, metrics, r#""a":"2","balance":-7"#),
+        ],
+        0,
+        expect![[r#"
+            balance [] n=1 sum=3.00000 min=3.00000 max=3.00000 aws.cloudwatch.namespace=shop a=1
+            balance [] -5 aws.cloudwatch.namespace=shop a=1
+            balance [] -0.5 aws.cloudwatch.namespace=shop a=1
+            balance [] -7 aws.cloudwatch.namespace=shop a=2
+        "#]],
+    );
+    let mut points = EmfPoints::default();
+    for n in 0..3 {
+        let line = line(r#"[["a"]]"#, metrics, &format!(r#""a":"{n}","balance":-7"#));
+        points.add(parse(&line).unwrap(), LOGGED);
+    }
+    assert_eq!(points.into_metrics(Shape::Otlp).len(), 3);
+}
+
+#[test]
+fn several_directives_and_namespaces_stay_apart() {
+    check(
+        &[
+            r#"{"_aws":{"CloudWatchMetrics":[{"Namespace":"a","Metrics":[{"Name":"x","Unit":"Count"}]},{"Namespace":"b","Dimensions":[["d"]],"Metrics":[{"Name":"x","Unit":"Bytes"},{"Name":"gone"}]}]},"x":3,"d":"e"}"#,
+        ],
+        0,
+        expect![[r#"
+            x [{count}] 3 aws.cloudwatch.namespace=a
+            x [By] n=1 sum=3.00000 min=3.00000 max=3.00000 aws.cloudwatch.namespace=b d=e
+        "#]],
+    );
+}
+
+#[test]
+fn values_that_are_none_are_counted_and_the_rest_is_kept() {
+    let metrics = r#"[{"Name":"a","Unit":"Count"},{"Name":"b"},{"Name":"c"},{"Name":"missing"},{"Unit":"Count"},7,{"Name":""}]"#;
+    check(
+        &[&line("[]", metrics, r#""a":[1,"2",null,1e400,1e19,[3]],"b":"12","c":{"d":1},"":5"#)],
+        7,
+        expect![[r#"
+            a [{count}] 1 aws.cloudwatch.namespace=shop
+        "#]],
+    );
+    let many = vec!["1"; 150].join(",");
+    check(
+        &[&line("[]", r#"[{"Name":"a","Unit":"Count"}]"#, &format!(r#""a":[{many}]"#))],
+        50,
+        expect![[r#"
+            a [{count}] 100 aws.cloudwatch.namespace=shop
+        "#]],
+    );
+}
+
+#[test]
+fn malformed_lines_stay_logs() {
+    for text in [
+        "",
+        "CloudWatchMetrics",
+        r#"{"CloudWatchMetrics":[]}"#,
+        r#"{"_aws":{"CloudWatchMetrics":[]},"x":1}"#,
+        r#"{"_aws":{"CloudWatchMetrics":{}},"x":1}"#,
+        r#"{"_aws":"CloudWatchMetrics","CloudWatchMetrics":1}"#,
+        r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]}}"#,
+        r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":"1"}"#,
+        r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":"x"}]},"x":1}"#,
+        r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":1"#,
+        r#"{"message":"\"CloudWatchMetrics\"","_aws":null}"#,
+    ] {
+        assert!(parse(text).is_none(), "{text}");
+    }
+}
+
+#[test]
+fn the_time_is_the_lines_own_if_cloudwatch_would_take_it() {
+    let time_of = |timestamp: &str| {
+        let line = format!(
+            r#"{{"_aws":{{"Timestamp":{timestamp},"CloudWatchMetrics":[{{"Metrics":[{{"Name":"x"}}]}}]}},"x":1}}"#
+        );
+        let mut points = EmfPoints::default();
+        points.add(parse(&line).unwrap(), LOGGED);
+        let metrics = points.into_metrics(Shape::Otlp);
+        let Some(Data::Histogram(histogram)) = &metrics[0].data else { panic!("{metrics:?}") };
+        let point = &histogram.data_points[0];
+        assert!(point.start_time_unix_nano < point.time_unix_nano);
+        point.time_unix_nano
+    };
+    assert_eq!(time_of("1790000000123"), LOGGED + 123_000_000);
+    assert_eq!(time_of("1789999000000"), LOGGED - 1_000_000_000_000);
+    for mistaken in ["0", "1574109732004", "1790000000", "1890000000000", "\"now\"", "null", "-1"] {
+        assert_eq!(time_of(mistaken), LOGGED, "{mistaken}");
+    }
+}
+
+#[test]
+fn what_a_chunk_keeps_is_bounded() {
+    let metrics: Vec<String> = (0..300).map(|n| format!(r#"{{"Name":"m{n}"}}"#)).collect();
+    let names: Vec<String> = (0..50).map(|n| format!(r#""d{n}""#)).collect();
+    let values: Vec<String> = (0..300).map(|n| format!(r#""m{n}":1"#)).collect();
+    let mut points = EmfPoints::default();
+    for line_number in 0..100 {
+        let dimensions: Vec<String> =
+            (0..50).map(|n| format!(r#""d{n}":"{line_number}{}""#, "x".repeat(200))).collect();
+        let line = line(
+            &format!("[[{}]]", names.join(",")),
+            &format!("[{}]", metrics.join(",")),
+            &[values.join(","), dimensions.join(",")].join(","),
+        );
+        let read = parse(&line).unwrap();
+        assert_eq!((read.metrics.len(), read.refused), (MAX_METRICS, 300 - MAX_METRICS));
+        points.add(read, LOGGED);
+    }
+    assert!(points.bytes <= MAX_SERIES_BYTES);
+    assert!(points.series.iter().all(|series| series.key.attributes.len() == MAX_DIMENSIONS + 1));
+    assert_eq!(points.dropped_values() + points.series.len(), 100 * 300);
+    assert!(points.series.len() > 500);
+}
+
+#[test]
+fn negative_values_are_within_the_bound_too() {
+    let values = vec!["-1"; 100].join(",");
+    let long = "x".repeat(4000);
+    let line = line(r#"[["a"]]"#, r#"[{"Name":"m"}]"#, &format!(r#""a":"{long}","m":[{values}]"#));
+    let mut points = EmfPoints::default();
+    for _ in 0..30 {
+        points.add(parse(&line).unwrap(), LOGGED);
+    }
+    let dropped = points.dropped_values();
+    assert!(dropped > 0);
+    let kept = render::points(&points.into_metrics(Shape::OpenObserve)).lines().count();
+    assert_eq!(kept + dropped, 30 * 100);
+}
+
+proptest! {
+    #[test]
+    fn no_line_panics(
+        dimensions in "\\[(\\[(\"[ab]\",?){0,2}\\],?){0,2}\\]|null|7",
+        value in "[-0-9.eE]{1,8}|\\[[-0-9,.]{0,9}\\]|\"x\"|null",
+        text in "\\PC*",
+    ) {
+        let _ = parse(&line(&dimensions, r#"[{"Name":"m","Unit":"Count"}]"#, &format!(r#""m":{value},"a":1"#)));
+        let _ = parse(&format!("{{\"CloudWatchMetrics\"{text}"));
+    }
+}

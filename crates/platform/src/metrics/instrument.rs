@@ -1,0 +1,168 @@
+//! The metrics that are made of Lambda's events: name, unit, buckets.
+//!
+//! Source: semantic conventions 1.44, faas/faas-metrics (`faas.*` with their bucket advice), and
+//! for what they lack design §4 "To metrics". Units are seconds and bytes; Lambda's "MB" are MiB.
+
+use crate::event::figures::MIB;
+
+/// One metric's identity.
+#[derive(Debug)]
+pub(crate) struct Instrument {
+    pub(crate) name: &'static str,
+    /// UCUM.
+    pub(crate) unit: &'static str,
+    pub(crate) description: &'static str,
+    /// Upper bounds of the buckets; empty unless it is a histogram.
+    pub(crate) bounds: &'static [f64],
+}
+
+const fn counter(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
+    Instrument { name, unit, description, bounds: &[] }
+}
+
+const fn seconds(name: &'static str, description: &'static str) -> Instrument {
+    Instrument { name, unit: "s", description, bounds: &DURATION_BOUNDS }
+}
+
+const fn gauge(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
+    Instrument { name, unit, description, bounds: &[] }
+}
+
+/// The advice of the semantic conventions for FaaS durations.
+pub(crate) const DURATION_BOUNDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// Memory sizes that functions have, from half the smallest to the largest (10,240 MiB).
+const MEMORY_BOUNDS: [f64; 14] = [
+    64.0 * MIB,
+    128.0 * MIB,
+    192.0 * MIB,
+    256.0 * MIB,
+    384.0 * MIB,
+    512.0 * MIB,
+    768.0 * MIB,
+    1024.0 * MIB,
+    1536.0 * MIB,
+    2048.0 * MIB,
+    3072.0 * MIB,
+    4096.0 * MIB,
+    6144.0 * MIB,
+    10_240.0 * MIB,
+];
+
+/// From an empty answer to Lambda's limit for buffered ones (6 MB), and to streamed ones.
+const RESPONSE_BOUNDS: [f64; 12] = [
+    0.0,
+    128.0,
+    512.0,
+    2048.0,
+    8192.0,
+    32_768.0,
+    131_072.0,
+    524_288.0,
+    MIB,
+    2.0 * MIB,
+    6.0 * MIB,
+    20.0 * MIB,
+];
+
+const RATIO_BOUNDS: [f64; 11] = [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0];
+
+/// From 8 ms at 128 MiB to a minute at the largest size.
+const GIB_SECONDS_BOUNDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 25.0, 100.0, 600.0];
+
+pub(crate) static SUCCESSES: Instrument =
+    counter("faas.invocations", "{invocation}", "Number of successful invocations");
+pub(crate) static ERRORS: Instrument =
+    counter("faas.errors", "{error}", "Number of invocations that the platform saw fail");
+pub(crate) static TIMEOUTS: Instrument =
+    counter("faas.timeouts", "{timeout}", "Number of invocations that ran into the timeout");
+pub(crate) static COLDSTARTS: Instrument =
+    counter("faas.coldstarts", "{coldstart}", "Number of invocations that were a cold start");
+pub(crate) static INVOCATIONS: Instrument =
+    counter("aws.lambda.invocations", "{invocation}", "Number of invocations, however they ended");
+pub(crate) static OUT_OF_MEMORY: Instrument =
+    counter("aws.lambda.out_of_memory", "{error}", "Number of invocations that ran out of memory");
+
+pub(crate) static INVOKE_DURATION: Instrument =
+    seconds("faas.invoke_duration", "Duration of the invocations");
+pub(crate) static INIT_DURATION: Instrument =
+    seconds("faas.init_duration", "Duration of the init phases");
+pub(crate) static BILLED_DURATION: Instrument =
+    seconds("aws.lambda.billed_duration", "Billed duration of the invocations");
+pub(crate) static RESTORE_DURATION: Instrument =
+    seconds("aws.lambda.restore_duration", "Duration of the SnapStart restores");
+pub(crate) static BILLED_RESTORE_DURATION: Instrument =
+    seconds("aws.lambda.billed_restore_duration", "Billed duration of the SnapStart restores");
+
+pub(crate) static RESPONSE_LATENCY: Instrument = seconds(
+    "aws.lambda.response_latency",
+    "Time from the beginning of the invocation to the first byte of the response",
+);
+pub(crate) static RESPONSE_DURATION: Instrument =
+    seconds("aws.lambda.response_duration", "Time from the first to the last byte of the response");
+pub(crate) static RUNTIME_OVERHEAD: Instrument = seconds(
+    "aws.lambda.runtime_overhead",
+    "Time from the end of the response until the runtime was ready for the next invocation",
+);
+pub(crate) static EXTENSION_OVERHEAD: Instrument = seconds(
+    "aws.lambda.extension_overhead",
+    "Time from the runtime being ready until the last extension was",
+);
+
+pub(crate) static PRODUCED_BYTES: Instrument = Instrument {
+    name: "aws.lambda.produced_bytes",
+    unit: "By",
+    description: "Size of the responses",
+    bounds: &RESPONSE_BOUNDS,
+};
+pub(crate) static LOGS_DROPPED: Instrument = counter(
+    "aws.lambda.logs_dropped",
+    "{record}",
+    "Number of log records that Lambda dropped before the extension got them",
+);
+
+pub(crate) static MEM_USAGE: Instrument = Instrument {
+    name: "faas.mem_usage",
+    unit: "By",
+    description: "Highest memory use over the environment's life, seen at each invocation",
+    bounds: &MEMORY_BOUNDS,
+};
+pub(crate) static MEMORY_UTILIZATION: Instrument = Instrument {
+    name: "aws.lambda.memory_utilization",
+    unit: "1",
+    description: "Highest memory use as a share of the configured memory",
+    bounds: &RATIO_BOUNDS,
+};
+pub(crate) static BILLED_GB_SECONDS: Instrument = Instrument {
+    name: "aws.lambda.billed_gb_seconds",
+    unit: "GiBy.s",
+    description: "Billed duration times configured memory: what AWS's price per GB-second counts",
+    bounds: &GIB_SECONDS_BOUNDS,
+};
+pub(crate) static MEMORY_LIMIT: Instrument =
+    gauge("aws.lambda.memory_limit", "By", "Configured memory");
+
+/// The names that older systems write, as gauges with a point for each invocation.
+pub(crate) mod legacy {
+    use super::{Instrument, gauge};
+
+    pub(crate) static DURATION: Instrument =
+        gauge("faas.duration", "ms", "Duration of the invocation");
+    pub(crate) static BILLED_DURATION: Instrument =
+        gauge("faas.billed_duration", "ms", "Billed duration of the invocation");
+    /// It takes the place of the histogram of this name.
+    pub(crate) static INIT_DURATION: Instrument =
+        gauge("faas.init_duration", "ms", "Duration of the init phase");
+    pub(crate) static MAX_MEMORY: Instrument =
+        gauge("faas.max_memory", "MB", "Highest memory use over the environment's life");
+    pub(crate) static COLDSTART: Instrument =
+        gauge("faas.coldstart", "1", "1 if the invocation was a cold start, else 0");
+    pub(crate) static INVOCATION_DURATION: Instrument =
+        gauge("faas.invocation.duration", "ms", "Duration of the invocation");
+    pub(crate) static LAMBDA_MAX_MEMORY_USED: Instrument =
+        gauge("aws.lambda.max_memory_used", "By", "Highest memory use over the environment's life");
+    pub(crate) static LAMBDA_INIT_DURATION: Instrument =
+        gauge("aws.lambda.init_duration", "ms", "Duration of the init phase");
+}

@@ -1,0 +1,312 @@
+//! Adds up measurements into OTLP data points: one point a metric and attribute set.
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Exemplar, Gauge, Histogram, HistogramDataPoint, Metric,
+    NumberDataPoint, Sum, exemplar, metric::Data, number_data_point,
+};
+
+use crate::attributes::string;
+use crate::metrics::instrument::Instrument;
+use crate::names;
+use crate::options::Shape;
+
+/// When something was measured, and for whom.
+#[derive(Clone, Copy)]
+pub(crate) struct Measured<'a> {
+    /// Unix time in nanoseconds of the event.
+    pub(crate) time: u64,
+    /// Unix time in nanoseconds at which began what the event tells of.
+    pub(crate) since: u64,
+    /// The invocation, for the exemplar: it is never an attribute.
+    pub(crate) request_id: Option<&'a str>,
+}
+
+/// The bounded attribute of a data point: an error type out of a fixed list.
+pub(crate) type ErrorType = Option<&'static str>;
+
+/// All points of one batch. Few metrics exist, so they are searched one by one.
+#[derive(Debug, Default)]
+pub(crate) struct Points {
+    sums: Vec<SumPoint>,
+    histograms: Vec<HistogramPoint>,
+    gauges: Vec<(&'static Instrument, Vec<NumberDataPoint>)>,
+}
+
+#[derive(Debug)]
+struct SumPoint {
+    instrument: &'static Instrument,
+    error_type: ErrorType,
+    value: i64,
+    span: TimeSpan,
+    exemplar: Option<Exemplar>,
+}
+
+#[derive(Debug)]
+struct HistogramPoint {
+    instrument: &'static Instrument,
+    error_type: ErrorType,
+    count: u64,
+    sum: f64,
+    min: f64,
+    max: f64,
+    /// Count and newest exemplar of each bucket, in the order of the bounds; the last is open.
+    buckets: Vec<(u64, Option<Exemplar>)>,
+    span: TimeSpan,
+}
+
+/// From the beginning of the oldest thing measured to the newest event.
+#[derive(Clone, Copy, Debug)]
+struct TimeSpan {
+    since: u64,
+    until: u64,
+}
+
+impl TimeSpan {
+    fn of(measured: Measured<'_>) -> Self {
+        Self { since: measured.since, until: measured.time }
+    }
+
+    fn extend(&mut self, measured: Measured<'_>) {
+        self.since = self.since.min(measured.since);
+        self.until = self.until.max(measured.time);
+    }
+
+    fn start(self, shape: Shape) -> u64 {
+        match shape {
+            // 0 means "unknown". OpenObserve takes the start time for a label: any other value
+            // would make a new series of every point (openobserve.md 3).
+            Shape::OpenObserve => 0,
+            // A delta point needs an interval, however short.
+            Shape::Otlp => self.since.min(self.until.saturating_sub(1)),
+        }
+    }
+}
+
+impl Points {
+    /// Counts one.
+    pub(crate) fn count(
+        &mut self,
+        instrument: &'static Instrument,
+        error_type: ErrorType,
+        measured: Measured<'_>,
+    ) {
+        self.add(instrument, error_type, 1, measured);
+    }
+
+    /// Adds to a counter.
+    pub(crate) fn add(
+        &mut self,
+        instrument: &'static Instrument,
+        error_type: ErrorType,
+        value: i64,
+        measured: Measured<'_>,
+    ) {
+        let known = self.sums.iter_mut().find(|point| {
+            std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
+        });
+        let newest = exemplar(measured, exemplar::Value::AsInt(value));
+        match known {
+            Some(point) => {
+                point.value = point.value.saturating_add(value);
+                point.span.extend(measured);
+                point.exemplar = newest.or(point.exemplar.take());
+            }
+            None => self.sums.push(SumPoint {
+                instrument,
+                error_type,
+                value,
+                span: TimeSpan::of(measured),
+                exemplar: newest,
+            }),
+        }
+    }
+
+    /// Adds a finite value to a histogram.
+    pub(crate) fn record(
+        &mut self,
+        instrument: &'static Instrument,
+        error_type: ErrorType,
+        value: f64,
+        measured: Measured<'_>,
+    ) {
+        let at = self.histograms.iter().position(|point| {
+            std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
+        });
+        let point = if let Some(point) = at.and_then(|at| self.histograms.get_mut(at)) {
+            point
+        } else {
+            self.histograms.push(HistogramPoint {
+                instrument,
+                error_type,
+                count: 0,
+                sum: 0.0,
+                min: value,
+                max: value,
+                buckets: vec![(0, None); instrument.bounds.len() + 1],
+                span: TimeSpan::of(measured),
+            });
+            let Some(point) = self.histograms.last_mut() else { return };
+            point
+        };
+        point.count += 1;
+        point.sum += value;
+        point.min = point.min.min(value);
+        point.max = point.max.max(value);
+        point.span.extend(measured);
+        let bucket = instrument.bounds.iter().take_while(|bound| value > **bound).count();
+        if let Some((count, newest)) = point.buckets.get_mut(bucket) {
+            *count += 1;
+            *newest = exemplar(measured, exemplar::Value::AsDouble(value)).or(newest.take());
+        }
+    }
+
+    /// Sets a gauge that only has a newest value.
+    pub(crate) fn set(
+        &mut self,
+        instrument: &'static Instrument,
+        value: f64,
+        measured: Measured<'_>,
+    ) {
+        let Some(points) = self.gauge(instrument) else { return };
+        match points.first_mut() {
+            Some(point) if point.time_unix_nano > measured.time => {}
+            Some(point) => *point = gauge_point(value, measured),
+            None => points.push(gauge_point(value, measured)),
+        }
+    }
+
+    /// Adds a point to a gauge that has one for each event.
+    pub(crate) fn append(
+        &mut self,
+        instrument: &'static Instrument,
+        value: f64,
+        measured: Measured<'_>,
+    ) {
+        if let Some(points) = self.gauge(instrument) {
+            points.push(gauge_point(value, measured));
+        }
+    }
+
+    /// The points of a gauge, which is added if it is not there; always `Some`.
+    fn gauge(&mut self, instrument: &'static Instrument) -> Option<&mut Vec<NumberDataPoint>> {
+        let known = self.gauges.iter().position(|(known, _)| std::ptr::eq(*known, instrument));
+        let at = known.unwrap_or_else(|| {
+            self.gauges.push((instrument, Vec::new()));
+            self.gauges.len() - 1
+        });
+        self.gauges.get_mut(at).map(|(_, points)| points)
+    }
+
+    /// All metrics, each with the points of its attribute sets.
+    pub(crate) fn into_metrics(self, shape: Shape) -> Vec<Metric> {
+        let mut metrics: Vec<Metric> = Vec::new();
+        for point in self.sums {
+            let data_point = point.data_point(shape);
+            let data = metric_data(&mut metrics, point.instrument, || {
+                Data::Sum(Sum {
+                    aggregation_temporality: AggregationTemporality::Delta as i32,
+                    is_monotonic: true,
+                    data_points: Vec::new(),
+                })
+            });
+            if let Some(Data::Sum(sum)) = data {
+                sum.data_points.push(data_point);
+            }
+        }
+        for point in self.histograms {
+            let instrument = point.instrument;
+            let data_point = point.into_data_point(shape);
+            let data = metric_data(&mut metrics, instrument, || {
+                Data::Histogram(Histogram {
+                    aggregation_temporality: AggregationTemporality::Delta as i32,
+                    data_points: Vec::new(),
+                })
+            });
+            if let Some(Data::Histogram(histogram)) = data {
+                histogram.data_points.push(data_point);
+            }
+        }
+        for (instrument, data_points) in self.gauges {
+            metric_data(&mut metrics, instrument, || Data::Gauge(Gauge { data_points }));
+        }
+        metrics
+    }
+}
+
+/// The data of the metric of that name, which is added if it is not there.
+fn metric_data<'a>(
+    metrics: &'a mut Vec<Metric>,
+    instrument: &'static Instrument,
+    empty: impl FnOnce() -> Data,
+) -> Option<&'a mut Data> {
+    let at = metrics.iter().position(|metric| metric.name == instrument.name);
+    if at.is_none() {
+        metrics.push(Metric {
+            name: instrument.name.to_owned(),
+            unit: instrument.unit.to_owned(),
+            description: instrument.description.to_owned(),
+            data: Some(empty()),
+            ..Metric::default()
+        });
+    }
+    let metric = match at {
+        Some(at) => metrics.get_mut(at),
+        None => metrics.last_mut(),
+    };
+    metric.and_then(|metric| metric.data.as_mut())
+}
+
+impl SumPoint {
+    fn data_point(&self, shape: Shape) -> NumberDataPoint {
+        NumberDataPoint {
+            attributes: attributes(self.error_type),
+            start_time_unix_nano: self.span.start(shape),
+            time_unix_nano: self.span.until,
+            value: Some(number_data_point::Value::AsInt(self.value)),
+            exemplars: self.exemplar.iter().cloned().collect(),
+            ..NumberDataPoint::default()
+        }
+    }
+}
+
+impl HistogramPoint {
+    fn into_data_point(self, shape: Shape) -> HistogramDataPoint {
+        let bucket_counts = self.buckets.iter().map(|(count, _)| *count).collect();
+        HistogramDataPoint {
+            attributes: attributes(self.error_type),
+            start_time_unix_nano: self.span.start(shape),
+            time_unix_nano: self.span.until,
+            count: self.count,
+            sum: Some(self.sum),
+            min: Some(self.min),
+            max: Some(self.max),
+            bucket_counts,
+            explicit_bounds: self.instrument.bounds.to_vec(),
+            exemplars: self.buckets.into_iter().filter_map(|(_, newest)| newest).collect(),
+            flags: 0,
+        }
+    }
+}
+
+fn attributes(error_type: ErrorType) -> Vec<KeyValue> {
+    error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter().collect()
+}
+
+fn gauge_point(value: f64, measured: Measured<'_>) -> NumberDataPoint {
+    NumberDataPoint {
+        time_unix_nano: measured.time,
+        value: Some(number_data_point::Value::AsDouble(value)),
+        ..NumberDataPoint::default()
+    }
+}
+
+fn exemplar(measured: Measured<'_>, value: exemplar::Value) -> Option<Exemplar> {
+    let request_id = measured.request_id?;
+    Some(Exemplar {
+        filtered_attributes: vec![string(names::FAAS_INVOCATION_ID, request_id)],
+        time_unix_nano: measured.time,
+        value: Some(value),
+        ..Exemplar::default()
+    })
+}

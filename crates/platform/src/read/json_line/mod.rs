@@ -1,0 +1,282 @@
+//! Reads a line that is one JSON object: what a log record has a place for, and the rest as
+//! attributes.
+//!
+//! Source: design §4 "To logs"; field names of Lambda's JSON log format per runtime, of Powertools,
+//! pino, tracing-subscriber and OpenTelemetry's log injection.
+
+use std::borrow::Cow;
+
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value as Any,
+};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::names;
+use crate::read::fields::{Fields, text};
+use crate::read::ids::{is_uuid, xray_root};
+use crate::read::severity::Severity;
+
+/// How many keys of a line become attributes; the rest becomes one JSON string. OpenObserve
+/// refuses whole requests whose records have more than 1,000 distinct keys between them.
+pub(crate) const MAX_ATTRIBUTES: usize = 32;
+/// A longer key goes to the rest.
+const MAX_KEY_BYTES: usize = 128;
+/// Below this depth a value is kept as a JSON string.
+const MAX_DEPTH: usize = 16;
+
+/// What a JSON line says.
+#[derive(Debug, Default)]
+pub(crate) struct JsonLine<'a> {
+    pub(crate) severity: Option<Severity>,
+    pub(crate) message: Option<Cow<'a, str>>,
+    pub(crate) request_id: Option<String>,
+    /// 16 bytes, or empty.
+    pub(crate) trace_id: Vec<u8>,
+    /// 8 bytes, or empty.
+    pub(crate) span_id: Vec<u8>,
+    /// The X-Ray root. It becomes no trace id: whether anybody exports that trace is not known.
+    pub(crate) xray_trace_id: Option<String>,
+    /// The other keys, in their order.
+    pub(crate) attributes: Vec<(Cow<'a, str>, JsonValue<'a>)>,
+}
+
+/// The value of a key.
+#[derive(Debug)]
+pub(crate) enum JsonValue<'a> {
+    /// A string, copied only where it has escapes.
+    Text(Cow<'a, str>),
+    Other(Any),
+}
+
+impl<'a> JsonLine<'a> {
+    /// Reads the line, or answers `None` if it is not one JSON object.
+    pub(crate) fn parse(line: &'a str) -> Option<Self> {
+        let line = line.trim();
+        if !(line.starts_with('{') && line.ends_with('}')) {
+            return None;
+        }
+        let Fields(fields) = Fields::of(line)?;
+        let mut read = Self::default();
+        let mut rest = Vec::new();
+        for (key, raw) in fields {
+            if !read.lift(&key, raw) {
+                read.keep(key, raw, &mut rest);
+            }
+        }
+        if read.trace_id.is_empty() && !read.span_id.is_empty() {
+            // A span id says nothing without its trace.
+            let span_id = std::mem::take(&mut read.span_id);
+            read.attributes.push(("span_id".into(), JsonValue::Text(hex(&span_id).into())));
+        }
+        if !rest.is_empty() {
+            read.attributes.push((names::REST.into(), JsonValue::Text(json_object(&rest).into())));
+        }
+        Some(read)
+    }
+
+    /// Takes the keys that a log record has a place for. `false`: not one of them, or its value is
+    /// of another form and stays an attribute.
+    fn lift(&mut self, key: &str, raw: &'a RawValue) -> bool {
+        match key {
+            "level" | "Level" | "severity" | "severity_text" | "severityText" | "levelname"
+            | "log.level" | "log_level" | "logLevel" | "LogLevel" | "lvl" | "@l" => {
+                self.lift_level(raw)
+            }
+            "message" | "Message" | "msg" | "@m" => set(&mut self.message, text(raw)),
+            "requestId"
+            | "AWSRequestId"
+            | "awsRequestId"
+            | "aws_request_id"
+            | "function_request_id"
+            | "functionRequestId"
+            | "FunctionRequestId"
+            | "lambda_request_id"
+            | names::FAAS_INVOCATION_ID => {
+                set(&mut self.request_id, text(raw).filter(|id| is_uuid(id)).map(lower))
+            }
+            "trace_id" | "traceId" | "TraceId" | "trace.id" | "otelTraceID" | "@tr" => {
+                set_bytes(&mut self.trace_id, text(raw).and_then(|id| id_bytes(&id, 16)))
+                    || set(&mut self.xray_trace_id, text(raw).as_deref().and_then(xray_root))
+            }
+            "span_id" | "spanId" | "SpanId" | "span.id" | "otelSpanID" | "@sp" => {
+                set_bytes(&mut self.span_id, text(raw).and_then(|id| id_bytes(&id, 8)))
+            }
+            "xray_trace_id"
+            | "xrayTraceId"
+            | "XrayTraceId"
+            | "XRayTraceId"
+            | "_X_AMZN_TRACE_ID"
+            | names::AWS_XRAY_TRACE_ID => {
+                set(&mut self.xray_trace_id, text(raw).as_deref().and_then(xray_root))
+            }
+            // tracing-subscriber: they stay attributes, and say more.
+            "fields" | "span" | "spans" => {
+                self.look_into(key, raw);
+                false
+            }
+            _ => false,
+        }
+    }
+
+    fn lift_level(&mut self, raw: &RawValue) -> bool {
+        if self.severity.is_some() {
+            return false;
+        }
+        let level = match text(raw) {
+            Some(word) => Severity::of_word(&word).or_else(|| Severity::of_own_word(&word)),
+            None => raw.get().parse().ok().and_then(Severity::of_number),
+        };
+        set(&mut self.severity, level)
+    }
+
+    /// The message in tracing-subscriber's `fields`, the ids in its spans.
+    fn look_into(&mut self, key: &str, raw: &RawValue) {
+        let Ok(value) = serde_json::from_str::<Value>(raw.get()) else { return };
+        if key == "fields" {
+            let message = value.get("message").and_then(Value::as_str);
+            set(&mut self.message, message.map(|message| message.to_owned().into()));
+            return;
+        }
+        let spans = match &value {
+            Value::Array(spans) => spans.as_slice(),
+            span => std::slice::from_ref(span),
+        };
+        for span in spans {
+            let word = |name| span.get(name).and_then(Value::as_str);
+            set(&mut self.request_id, word("requestId").filter(|id| is_uuid(id)).map(lower));
+            set(&mut self.xray_trace_id, word("xrayTraceId").and_then(xray_root));
+        }
+    }
+
+    fn keep(&mut self, key: Cow<'a, str>, raw: &'a RawValue, rest: &mut Rest<'a>) {
+        let is_taken = self.attributes.iter().any(|(taken, _)| *taken == key);
+        // These are set by us, from what Lambda and CloudWatch say.
+        let is_ours = matches!(
+            key.as_ref(),
+            names::LOG_RECORD_UID
+                | names::FAAS_INVOCATION_ID
+                | names::AWS_XRAY_TRACE_ID
+                | names::REST
+        );
+        let fits = (1..=MAX_KEY_BYTES).contains(&key.len());
+        if is_taken || is_ours || !fits || self.attributes.len() >= MAX_ATTRIBUTES {
+            rest.push((key, raw));
+        } else if let Some(value) = value(raw) {
+            self.attributes.push((key, value));
+        }
+    }
+}
+
+/// The keys that have no place of their own.
+type Rest<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+
+/// Sets what is not set yet; whether it did.
+fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
+    let sets = place.is_none() && value.is_some();
+    if sets {
+        *place = value;
+    }
+    sets
+}
+
+fn set_bytes(place: &mut Vec<u8>, value: Option<Vec<u8>>) -> bool {
+    match value {
+        Some(value) if place.is_empty() => {
+            *place = value;
+            true
+        }
+        _ => false,
+    }
+}
+
+fn lower(id: impl AsRef<str>) -> String {
+    id.as_ref().to_ascii_lowercase()
+}
+
+/// An id of that many bytes in hex; all zeros is no id.
+fn id_bytes(text: &str, length: usize) -> Option<Vec<u8>> {
+    if text.len() != length * 2 {
+        return None;
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let bytes: Option<Vec<u8>> = text
+        .as_bytes()
+        .chunks_exact(2)
+        .map(|pair| match pair {
+            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+            _ => None,
+        })
+        .collect();
+    bytes.filter(|bytes| bytes.iter().any(|byte| *byte != 0))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        for digit in [byte >> 4, byte & 15] {
+            text.extend(char::from_digit(u32::from(digit), 16));
+        }
+        text
+    })
+}
+
+/// The value with its type; `None` for null, which is no value.
+fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
+    if let Some(text) = text(raw) {
+        return Some(JsonValue::Text(text));
+    }
+    match serde_json::from_str::<Value>(raw.get()) {
+        Ok(value) => typed(value, 0).map(JsonValue::Other),
+        // Too deep, or a number out of range: the text is kept.
+        Err(_) => Some(JsonValue::Text(raw.get().into())),
+    }
+}
+
+fn typed(value: Value, depth: usize) -> Option<Any> {
+    Some(match value {
+        Value::Null => return None,
+        Value::Bool(value) => Any::BoolValue(value),
+        Value::Number(number) => match number.as_i64() {
+            Some(integer) => Any::IntValue(integer),
+            None => Any::DoubleValue(number.as_f64()?),
+        },
+        Value::String(text) => Any::StringValue(text),
+        deep @ (Value::Array(_) | Value::Object(_)) if depth >= MAX_DEPTH => {
+            Any::StringValue(deep.to_string())
+        }
+        Value::Array(values) => Any::ArrayValue(ArrayValue {
+            // Positions have meaning, so null keeps its place.
+            values: values
+                .into_iter()
+                .map(|value| AnyValue { value: typed(value, depth + 1) })
+                .collect(),
+        }),
+        Value::Object(fields) => Any::KvlistValue(KeyValueList {
+            values: fields
+                .into_iter()
+                .filter_map(|(key, value)| {
+                    let value = AnyValue { value: Some(typed(value, depth + 1)?) };
+                    Some(KeyValue { key, value: Some(value), ..KeyValue::default() })
+                })
+                .collect(),
+        }),
+    })
+}
+
+/// The fields as they were written, as one object.
+fn json_object(fields: &[(Cow<'_, str>, &RawValue)]) -> String {
+    let mut object = String::from("{");
+    for (at, (key, raw)) in fields.iter().enumerate() {
+        if at > 0 {
+            object.push(',');
+        }
+        object.push_str(&Value::from(key.as_ref()).to_string());
+        object.push(':');
+        object.push_str(raw.get());
+    }
+    object.push('}');
+    object
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,247 @@
+//! Reads level and request id from what the runtimes' loggers put before a text line.
+//!
+//! Source: awslambdaric (Python) `[INFO]\t<time>\t<request id>\t<message>`, aws-lambda-ric (Node)
+//! `<time>\t<request id>\tINFO\t<message>`, Amazon.Lambda.RuntimeSupport (.NET)
+//! `<time>\t<request id>\tinfo\t<message>`, aws_lambda_ric (Ruby) `I, [<time> #8]  INFO <request id>
+//! -- <program>: <message>`, aws-lambda-java-core `[INFO] <message>`; AWS's log4j2 pattern `<date>
+//! <time> <request id> INFO …`, logback's default `<time> [<thread>] INFO …`; tracing-subscriber
+//! `<time>  INFO …`.
+
+use crate::read::ids::is_uuid;
+use crate::read::severity::Severity;
+
+/// What stands before the message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Prefix<'a> {
+    pub(crate) severity: Option<Severity>,
+    pub(crate) request_id: Option<&'a str>,
+}
+
+/// The prefix has at most four fields: date, time, request id, level.
+const MAX_FIELDS: usize = 4;
+
+/// Reads the prefix of a line; a line without one has an empty prefix.
+pub(crate) fn prefix(line: &str) -> Prefix<'_> {
+    match line.as_bytes().first() {
+        Some(b'[') => python(line),
+        Some(b'0'..=b'9') => dated(line),
+        Some(b'D' | b'I' | b'W' | b'E' | b'F' | b'A') => ruby(line),
+        _ => Prefix::default(),
+    }
+}
+
+/// `[ERROR]\t<time>\t<request id>\t…`, or of an unhandled exception `[ERROR] ValueError: …`.
+fn python(line: &str) -> Prefix<'_> {
+    let level = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));
+    let Some((level, rest)) = level else { return Prefix::default() };
+    let Some(severity) = Severity::of_text(level) else { return Prefix::default() };
+    // The request id is empty during the init phase.
+    let request_id = rest
+        .strip_prefix('\t')
+        .and_then(|rest| rest.split('\t').nth(1))
+        .filter(|field| is_uuid(field));
+    Prefix { severity: Some(severity), request_id }
+}
+
+/// `I, [2026-09-21T14:13:20.123456 #8]  INFO <request id> -- program: …`; Ruby's own logger has no
+/// request id there.
+fn ruby(line: &str) -> Prefix<'_> {
+    let rest = line.get(1..).and_then(|rest| rest.strip_prefix(", ["));
+    let Some((stamp, rest)) = rest.and_then(|rest| rest.split_once("] ")) else {
+        return Prefix::default();
+    };
+    let Some((head, _)) = rest.split_once("-- ") else { return Prefix::default() };
+    let mut fields = head.split_ascii_whitespace();
+    // Ruby's level for what is always logged.
+    let severity = fields.next().and_then(|word| match word {
+        "ANY" => Some(Severity::UNSAID),
+        word => Severity::of_text(word),
+    });
+    if severity.is_none() || !stamp.split(' ').next().is_some_and(is_date) {
+        return Prefix::default();
+    }
+    Prefix { severity, request_id: fields.next().filter(|field| is_uuid(field)) }
+}
+
+/// `<time>\t<request id>\tinfo\t…`: .NET's labels are small letters, so only their own place makes
+/// them levels.
+fn dotnet(line: &str) -> Option<Prefix<'_>> {
+    let mut fields = line.splitn(4, '\t');
+    let (time, id, label) = (fields.next()?, fields.next()?, fields.next()?);
+    let severity = match label {
+        "trce" | "trace" => "TRACE",
+        "dbug" | "debug" => "DEBUG",
+        "info" => "INFO",
+        "warn" => "WARN",
+        "fail" | "error" => "ERROR",
+        "crit" | "critical" => "FATAL",
+        _ => return None,
+    };
+    // The request id is empty during the init phase.
+    let is_prefix = is_date(time) && (id.is_empty() || is_uuid(id)) && fields.next().is_some();
+    is_prefix.then(|| Prefix {
+        severity: Severity::of_word(severity),
+        request_id: Some(id).filter(|id| !id.is_empty()),
+    })
+}
+
+/// `14:13:20.123 [main] INFO …`.
+fn logback(line: &str) -> Option<Prefix<'_>> {
+    // Most lines have another beginning, and a search for text takes longer than all else here.
+    if !line.bytes().take(3).any(|byte| byte == b':') {
+        return None;
+    }
+    let (time, rest) = line.split_once(" [")?;
+    let (_, rest) = rest.split_once("] ")?;
+    let level = rest.split_ascii_whitespace().next()?;
+    let severity = Severity::of_text(level)?;
+    (is_time(time) && time.len() >= "14:13:20".len())
+        .then_some(Prefix { severity: Some(severity), request_id: None })
+}
+
+/// Fields after a date, up to the first that is neither time, request id nor level.
+fn dated(line: &str) -> Prefix<'_> {
+    if let Some(prefix) = dotnet(line).or_else(|| logback(line)) {
+        return prefix;
+    }
+    let mut fields = line.split(['\t', ' ']).filter(|field| !field.is_empty());
+    let mut prefix = Prefix::default();
+    if !fields.next().is_some_and(is_date) {
+        return prefix;
+    }
+    for field in fields.take(MAX_FIELDS - 1) {
+        if let Some(severity) = Severity::of_text(field) {
+            prefix.severity = Some(severity);
+            break;
+        }
+        if is_uuid(field) && prefix.request_id.is_none() {
+            prefix.request_id = Some(field);
+        } else if !is_time(field) && field != "undefined" && !is_thread(field) {
+            break;
+        }
+    }
+    prefix
+}
+
+/// `2026-09-21`, with or without a time behind it.
+fn is_date(field: &str) -> bool {
+    let Some((date, rest)) = field.split_at_checked("2026-09-21".len()) else { return false };
+    let is_date = date.bytes().enumerate().all(|(at, byte)| match at {
+        4 | 7 => byte == b'-',
+        _ => byte.is_ascii_digit(),
+    });
+    is_date && (rest.is_empty() || rest.starts_with('T'))
+}
+
+/// `[main]`, where logback or log4j2 names the thread before the level.
+fn is_thread(field: &str) -> bool {
+    field.starts_with('[') && field.ends_with(']')
+}
+
+/// `14:13:20`, with or without a fraction.
+fn is_time(field: &str) -> bool {
+    field.contains(':')
+        && field.bytes().all(|byte| byte.is_ascii_digit() || b":.,Z+".contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+
+    /// `{id}` stands for a request id; expected is the level and whether the id was found.
+    #[track_caller]
+    fn check(line: &str, expected: (Option<&str>, bool)) {
+        let line = line.replace("{id}", ID);
+        let prefix = prefix(&line);
+        let level = prefix.severity.as_ref().map(|severity| severity.text.as_ref());
+        assert_eq!((level, prefix.request_id == Some(ID)), expected, "{line:?}");
+    }
+
+    #[test]
+    fn prefixes_of_the_runtimes() {
+        // Python
+        check("[INFO]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", (Some("INFO"), true));
+        check("[WARNING]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", (Some("WARN"), true));
+        check("[CRITICAL]\t2026-09-21T14:13:20.123Z\t{id}\torder 42", (Some("FATAL"), true));
+        check("[DEBUG]\t2026-09-21T14:13:20.123Z\t\tin the init phase", (Some("DEBUG"), false));
+        check("[ERROR] ValueError: no\nTraceback (most recent call last):", (Some("ERROR"), false));
+        check("[ERROR]", (Some("ERROR"), false));
+        // Node
+        check("2026-09-21T14:13:20.123Z\t{id}\tINFO\torder 42", (Some("INFO"), true));
+        check("2026-09-21T14:13:20.123Z\t{id}\tERROR\tInvoke Error \t{}", (Some("ERROR"), true));
+        check(
+            "2026-09-21T14:13:20.123Z\tundefined\tWARN\tin the init phase",
+            (Some("WARN"), false),
+        );
+        // Java, log4j2 as AWS sets it up
+        check("2026-09-21 14:13:20 {id} INFO  Handler - order 42", (Some("INFO"), true));
+        check("2026-09-21 14:13:20,123 {id} ERROR Handler - order 42", (Some("ERROR"), true));
+        check("2026-09-21 14:13:20.123 [main] WARN  c.e.Handler - order 42", (Some("WARN"), false));
+        check("14:13:20.123 [main] ERROR c.e.Handler -- order 42", (Some("ERROR"), false));
+        check("14:13:20.123 [pool-1 thread-2] INFO  c.e.Handler - x", (Some("INFO"), false));
+        check(
+            "2026-09-21T14:13:20.123Z  INFO 8 --- [main] c.e.Application : x",
+            (Some("INFO"), false),
+        );
+        check("[INFO] order 42", (Some("INFO"), false));
+        // .NET
+        check("2026-09-21T14:13:20.123Z\t{id}\tinfo\torder 42", (Some("INFO"), true));
+        check("2026-09-21T14:13:20.123Z\t{id}\tfail\torder 42", (Some("ERROR"), true));
+        check("2026-09-21T14:13:20.123Z\t{id}\tcrit\torder 42", (Some("FATAL"), true));
+        check("2026-09-21T14:13:20.123Z\t\twarn\tin the init phase", (Some("WARN"), false));
+        check("2026-09-21T14:13:20.123Z\t{id}\ttrce\tx", (Some("TRACE"), true));
+        check("2026-09-21T14:13:20.123Z\t{id}\tdbug\tx", (Some("DEBUG"), true));
+        // Ruby
+        check("I, [2026-09-21T14:13:20.123456 #8]  INFO {id} -- : order 42", (Some("INFO"), true));
+        check(
+            "E, [2026-09-21T14:13:20.123456 #8] ERROR {id} -- app: x -- y",
+            (Some("ERROR"), true),
+        );
+        check("F, [2026-09-21T14:13:20.123456 #8] FATAL -- : no id", (Some("FATAL"), false));
+        check(
+            "W, [2026-09-21T14:13:20.123456 #8]  WARN  -- : in the init phase",
+            (Some("WARN"), false),
+        );
+        check("A, [2026-09-21T14:13:20.123456 #8]   ANY {id} -- : x", (Some("INFO"), true));
+        // Rust, tracing-subscriber
+        check("2026-09-21T14:13:20.123456Z  WARN orders: order 42", (Some("WARN"), false));
+        check("2026-09-21T14:13:20.123456Z TRACE orders: order 42", (Some("TRACE"), false));
+    }
+
+    #[test]
+    fn a_level_is_read_where_it_stands_and_nowhere_else() {
+        check("", (None, false));
+        check("plain", (None, false));
+        check("there were no ERRORs", (None, false));
+        check("ERROR this is a word", (None, false));
+        check("[Error] not a level of a runtime", (None, false));
+        check("[info]\t2026-09-21T14:13:20.123Z\t{id}\tx", (None, false));
+        check("[1, 2, 3]", (None, false));
+        check("[", (None, false));
+        check("[]", (None, false));
+        check("[INFO", (None, false));
+        check("[INFO]\tno\t{id}x\tids", (Some("INFO"), false));
+        check("2026-09-21T14:13:20.123Z\t{id}\tno level, only ERROR in the text", (None, true));
+        check("2026-09-21T14:13:20.123Z order INFO", (None, false));
+        check("2026-09-21", (None, false));
+        check("2026-09-21T14:13:20.123Z", (None, false));
+        check("2026-09-2x INFO", (None, false));
+        check("2026 INFO", (None, false));
+        check("99 bottles INFO", (None, false));
+        check("2026-09-21 14:13:20 14:13:20 14:13:20 INFO", (None, false));
+        // Of .NET, Ruby and logback only the form as a whole is a prefix.
+        check("2026-09-21T14:13:20.123Z\t{id}\tinfo", (None, true));
+        check("2026-09-21T14:13:20.123Z {id} info x", (None, true));
+        check("2026-09-21T14:13:20.123Z\tsomebody\tinfo\tx", (None, false));
+        check("I, [2026-09-21T14:13:20.123456 #8]  INFO {id} : x", (None, false));
+        check("I, [yesterday #8]  INFO {id} -- : x", (None, false));
+        check("I, for one, [2026-09-21] INFO -- x", (None, false));
+        check("Error, [2026-09-21T14:13:20 #8] ERROR -- : x", (None, false));
+        check("Did, [x", (None, false));
+        check("14:13 [main] INFO x", (None, false));
+        check("99 [bottles] INFO x", (None, false));
+        check("14:13:20.123 [main] Information", (None, false));
+    }
+}

@@ -1,0 +1,295 @@
+//! Reads the events of Lambda's Telemetry API, and the same events as JSON system lines in
+//! CloudWatch Logs, into the event model.
+//!
+//! Source: Lambda Developer Guide, "Lambda Telemetry API Event schema reference" (schemas
+//! 2022-07-01, 2022-12-13, 2025-01-29), "Log formats" (JSON system lines), "Lambda Web Functions
+//! system log schema" (`timestamp` in the place of `time`), and the older Logs API. Only the
+//! envelope is asked for: a type that is a string. Types, fields and values that are not known
+//! pass; a value of another form than AWS's is left out or kept as text.
+
+use std::borrow::Cow;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use serde_json::value::RawValue;
+
+use crate::event::figures::{Figures, plausible};
+use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart, Tracing, truncated};
+use crate::read::fields::{Elements, Fields, text};
+use crate::read::ids::{request_id_of, xray_root};
+use crate::read::{text as text_lines, time};
+
+/// One event of the Telemetry API.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TelemetryEvent<'a> {
+    /// Unix time in nanoseconds, if the event says a time.
+    pub time_unix_nano: Option<u64>,
+    /// What it says.
+    pub said: Said<'a>,
+}
+
+/// What an event of the Telemetry API says.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said<'a> {
+    /// Lambda's own, or of a type that is not known.
+    Platform(Box<PlatformEvent>),
+    /// Something that the function or an extension wrote.
+    Line {
+        /// Who wrote it.
+        from: LineSource,
+        /// The line as [`crate::LogEvent::message`] has it: text, or the text of a JSON value.
+        message: Cow<'a, str>,
+    },
+}
+
+/// Who wrote a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LineSource {
+    /// The function.
+    Function,
+    /// One of its extensions, perhaps this one.
+    Extension,
+}
+
+/// The events of one POST of the Telemetry API.
+#[derive(Debug, Default, PartialEq)]
+pub struct Batch<'a> {
+    /// Those that were read, in their order.
+    pub events: Vec<TelemetryEvent<'a>>,
+    /// How many were no events and are left out.
+    pub refused: usize,
+    /// Whether the body ends within the array, or is no array at all.
+    pub is_broken: bool,
+}
+
+/// Reads the body of a POST: an array of events. Each is read by itself, so that a bad one costs
+/// only itself; where the body stops being JSON, what came before it is kept.
+pub fn parse_batch(body: &str) -> Batch<'_> {
+    let mut batch = Batch::default();
+    let Elements { values, is_broken } = Elements::of(body);
+    batch.is_broken = is_broken;
+    for value in values {
+        match parse(value) {
+            Some(event) => batch.events.push(event),
+            None => batch.refused += 1,
+        }
+    }
+    batch
+}
+
+/// Reads one event of the Telemetry API, or answers `None` if it has no type.
+pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
+    let envelope = Fields::of(event.get())?;
+    let kind = envelope.text("type")?;
+    let from = match kind.as_ref() {
+        "function" => LineSource::Function,
+        "extension" => LineSource::Extension,
+        _ => {
+            let event = platform(&kind, &envelope);
+            let time_unix_nano = event.time_unix_nano;
+            return Some(TelemetryEvent { time_unix_nano, said: Said::Platform(Box::new(event)) });
+        }
+    };
+    let message = match envelope.get("record") {
+        None => Cow::Borrowed(""),
+        Some(record) => text(record).unwrap_or(Cow::Borrowed(record.get())),
+    };
+    Some(TelemetryEvent { time_unix_nano: time_of(&envelope), said: Said::Line { from, message } })
+}
+
+/// System lines are a few hundred bytes long; a longer one is the function's.
+const MAX_LINE_BYTES: usize = 64 * 1024;
+
+// Made once: that takes longer than to search a line.
+static FIND_PLATFORM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"platform."));
+
+/// Reads a JSON system line of CloudWatch Logs, or answers `None` if Lambda did not write it.
+///
+/// A function can print what it likes, so the whole envelope is asked for: a type of the
+/// platform's, a time, and a record. Cheap for other lines: they are refused unread.
+pub(crate) fn parse_line(message: &str) -> Option<PlatformEvent> {
+    let line = message.trim();
+    let may_be = line.len() <= MAX_LINE_BYTES
+        && line.starts_with('{')
+        && line.ends_with('}')
+        && FIND_PLATFORM.find(line.as_bytes()).is_some();
+    if !may_be {
+        return None;
+    }
+    let envelope = Fields::of(line)?;
+    let kind = envelope.text("type").filter(|kind| kind.starts_with("platform."))?;
+    let record = envelope.get("record")?.get();
+    let has_record = record.starts_with('{') || record.starts_with('"');
+    let has_time = envelope.text("time").or_else(|| envelope.text("timestamp")).is_some();
+    (has_record && has_time).then(|| platform(&kind, &envelope))
+}
+
+fn time_of(envelope: &Fields<'_>) -> Option<u64> {
+    let text = envelope.text("time").or_else(|| envelope.text("timestamp"))?;
+    time::unix_nano(&text)
+}
+
+fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
+    let mut event = PlatformEvent::new(EventKind::of_type(kind));
+    event.time_unix_nano = time_of(envelope);
+    event.level = envelope.get("level").and_then(word);
+    let Some(record) = envelope.get("record") else { return event };
+    if let Some(text) = text(record) {
+        read_text(&text, &mut event);
+    } else if let Some(fields) = Fields::of(record.get()) {
+        for (key, value) in fields.0 {
+            read_field(&key, value, &mut event);
+        }
+    }
+    match event.kind {
+        EventKind::InitReport => event.figures.init_duration_ms = event.figures.duration_ms,
+        EventKind::RestoreReport => event.figures.restore_duration_ms = event.figures.duration_ms,
+        _ => {}
+    }
+    event
+}
+
+/// A record that is a string, as in the older Logs API: often it is what the text line says.
+fn read_text(record: &str, event: &mut PlatformEvent) {
+    event.message = Some(truncated(record.trim_end(), PlatformEvent::MAX_VALUE_BYTES));
+    if let Some(line) = text_lines::parse(record) {
+        // `platform.fault` tells every end of a process alike; only its text tells this one.
+        if event.kind == EventKind::Fault && line.kind == EventKind::OutOfMemory {
+            event.kind = EventKind::OutOfMemory;
+        }
+        event.request_id = line.request_id;
+        event.error_type = line.error_type;
+        event.status = line.status;
+        event.figures = line.figures;
+    }
+}
+
+fn read_field(key: &str, value: &RawValue, event: &mut PlatformEvent) {
+    let place = match key {
+        "requestId" => {
+            event.request_id = event.request_id.take().or(word(value).map(|id| request_id_of(&id)));
+            return;
+        }
+        "metrics" => return read_figures(value, &mut event.figures),
+        "tracing" => return read_tracing(value, &mut event.tracing),
+        "spans" => return read_spans(value, &mut event.spans),
+        "instanceMaxMemory" => return set(&mut event.figures.instance_max_memory_mb, value),
+        "droppedRecords" => return set(&mut event.figures.dropped_records, value),
+        "droppedBytes" => return set(&mut event.figures.dropped_bytes, value),
+        "status" => &mut event.status,
+        "errorType" => &mut event.error_type,
+        "reason" => &mut event.message,
+        "initializationType" => &mut event.initialization_type,
+        "phase" => &mut event.phase,
+        "version" | "functionVersion" => &mut event.version,
+        "runtimeVersion" => &mut event.runtime_version,
+        "runtimeVersionArn" => &mut event.runtime_version_arn,
+        "name" => &mut event.name,
+        "state" => &mut event.state,
+        "instanceId" => &mut event.instance_id,
+        // The envelope says it, and is believed.
+        "functionName" => return,
+        _ => return keep(key, value, event),
+    };
+    match word(value) {
+        Some(word) => *place = place.take().or(Some(word)),
+        // Web Functions say a status as a number.
+        None => keep(key, value, event),
+    }
+}
+
+/// Keeps a field that has no place; null and empty text say nothing.
+fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
+    let says_nothing = matches!(value.get(), "null" | "\"\"");
+    if says_nothing || event.other.len() == PlatformEvent::MAX_OTHER {
+        return;
+    }
+    let text = text(value).unwrap_or_else(|| value.get().into());
+    let text = truncated(&text, PlatformEvent::MAX_VALUE_BYTES);
+    event.other.push((truncated(key, PlatformEvent::MAX_VALUE_BYTES), text));
+}
+
+/// A value that is a string, cut off; an empty one says nothing.
+fn word(value: &RawValue) -> Option<String> {
+    let text = text(value).filter(|text| !text.is_empty())?;
+    Some(truncated(&text, PlatformEvent::MAX_VALUE_BYTES))
+}
+
+/// A number, or the text of one. What AWS calls an integer is read as a float too: it has
+/// changed its mind before.
+fn figure(value: &RawValue) -> Option<f64> {
+    let number = match text(value) {
+        Some(text) => text.trim().parse().ok(),
+        None => value.get().parse().ok(),
+    };
+    number.and_then(plausible)
+}
+
+fn set(place: &mut Option<f64>, value: &RawValue) {
+    *place = place.or(figure(value));
+}
+
+fn read_figures(metrics: &RawValue, figures: &mut Figures) {
+    let Some(metrics) = Fields::of(metrics.get()) else { return };
+    for (key, value) in metrics.0 {
+        let place = match key.as_ref() {
+            "durationMs" => &mut figures.duration_ms,
+            "billedDurationMs" => &mut figures.billed_duration_ms,
+            "memorySizeMB" => &mut figures.memory_size_mb,
+            "maxMemoryUsedMB" => &mut figures.max_memory_used_mb,
+            "initDurationMs" => &mut figures.init_duration_ms,
+            "restoreDurationMs" => &mut figures.restore_duration_ms,
+            "billedRestoreDurationMs" => &mut figures.billed_restore_duration_ms,
+            "producedBytes" => &mut figures.produced_bytes,
+            _ => continue,
+        };
+        set(place, value);
+    }
+}
+
+/// `{"spanId", "type": "X-Amzn-Trace-Id", "value": "Root=…;Parent=…;Sampled=…"}`.
+fn read_tracing(tracing: &RawValue, into: &mut Tracing) {
+    let Some(tracing) = Fields::of(tracing.get()) else { return };
+    into.span_id = tracing.text("spanId").filter(|id| is_span_id(id)).map(Cow::into_owned);
+    let Some(header) = tracing.text("value") else { return };
+    let parsed = wire::ids::XRayHeader::parse(&header);
+    into.trace_id = xray_root(&header);
+    into.parent_id = parsed.parent_id.map(|id| wire::ids::to_hex(&id));
+    into.sampled = parsed.sampled;
+}
+
+fn is_span_id(text: &str) -> bool {
+    text.len() == 16
+        && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+        && text.bytes().any(|byte| byte != b'0')
+}
+
+fn read_spans(spans: &RawValue, into: &mut Vec<PhaseSpan>) {
+    for span in Elements::of(spans.get()).values {
+        let Some(fields) = Fields::of(span.get()) else { continue };
+        let Some(name) = fields.get("name").and_then(word) else { continue };
+        if into.len() == PlatformEvent::MAX_SPANS {
+            return;
+        }
+        let duration_ms = fields.get("durationMs").and_then(figure);
+        into.push(PhaseSpan { name, start: fields.get("start").and_then(start_of), duration_ms });
+    }
+}
+
+/// The start of a span: a time as text, or milliseconds.
+fn start_of(value: &RawValue) -> Option<SpanStart> {
+    // A number from here (1973) on is a time since 1970, one below a time since the phase began.
+    const MIN_EPOCH_MS: f64 = 1e11;
+    let text = text(value);
+    if let Some(nanos) = text.as_deref().and_then(time::unix_nano) {
+        return Some(SpanStart::At(nanos));
+    }
+    let ms: f64 = text.as_deref().unwrap_or(value.get()).trim().parse().ok()?;
+    if (MIN_EPOCH_MS..=time::MAX_MS).contains(&ms) {
+        return Some(SpanStart::At(time::of_millis(ms)));
+    }
+    plausible(ms).filter(|ms| *ms < MIN_EPOCH_MS).map(SpanStart::After)
+}
+
+#[cfg(test)]
+mod tests;

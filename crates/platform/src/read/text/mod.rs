@@ -1,0 +1,335 @@
+//! Reads Lambda's text lines (START, END, REPORT, INIT_REPORT, failures, …) into the event model.
+//!
+//! Source: Lambda Developer Guide, "Understanding the Lambda execution environment lifecycle"
+//! (REPORT, INIT_REPORT, RESTORE_REPORT, both styles of failures) and captured events. Fields are
+//! separated by tabs in reality and by spaces in the documentation; both are read, in any order,
+//! and labels that are missing or not known do no harm. A function can print what it likes, so a
+//! line counts as Lambda's only if it has the whole shape: keyword, label and a request id that
+//! is one.
+
+use crate::event::figures::plausible;
+use crate::event::{EventKind, PlatformEvent};
+use crate::read::ids::{UUID_BYTES, is_uuid};
+
+/// Lambda's own lines are a few hundred bytes long; a longer one is the function's.
+const MAX_LINE_BYTES: usize = 16 * 1024;
+
+/// Reads one log event's message, or answers `None` if Lambda did not write it.
+///
+/// Cheap for ordinary lines: most are refused at their first bytes.
+pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
+    let (keyword, rest) = match *message.as_bytes().first()? {
+        b'0'..=b'9' => return timed_out(bounded(message)?),
+        b'R' | b'S' | b'E' | b'I' | b'T' | b'L' => bounded(message)?.split_once([' ', '\t'])?,
+        _ => return None,
+    };
+    match keyword {
+        "REPORT" => report(rest),
+        "START" => bracket(EventKind::Start, rest),
+        "END" => bracket(EventKind::End, rest),
+        "RequestId:" => failure(rest),
+        "INIT_START" => labelled(EventKind::InitStart, rest, &["Runtime Version"]),
+        "RESTORE_START" => labelled(EventKind::RestoreStart, rest, &["Runtime Version"]),
+        "INIT_REPORT" => {
+            let mut event = labelled(
+                EventKind::InitReport,
+                rest,
+                &["Init Duration", "Phase", "Status", "Error Type"],
+            )?;
+            event.figures.duration_ms = event.figures.init_duration_ms;
+            Some(event)
+        }
+        "RESTORE_REPORT" => {
+            let mut event = labelled(
+                EventKind::RestoreReport,
+                rest,
+                &["Restore Duration", "Status", "Error Type"],
+            )?;
+            event.figures.duration_ms = event.figures.restore_duration_ms;
+            Some(event)
+        }
+        "EXTENSION" => subscriber(EventKind::Extension, rest),
+        "TELEMETRY" | "LOGS" => subscriber(EventKind::TelemetrySubscription, rest),
+        _ => None,
+    }
+}
+
+fn bounded(message: &str) -> Option<&str> {
+    (message.len() <= MAX_LINE_BYTES).then_some(message)
+}
+
+/// `RequestId: <uuid>` and what follows the request id, which must be set apart by white space.
+fn request_id(text: &str) -> Option<(String, &str)> {
+    let text = text.strip_prefix("RequestId: ")?;
+    leading_uuid(text)
+}
+
+fn leading_uuid(text: &str) -> Option<(String, &str)> {
+    let (id, rest) = text.split_at_checked(UUID_BYTES)?;
+    let set_apart = rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_whitespace());
+    (is_uuid(id) && set_apart).then(|| (id.to_ascii_lowercase(), rest))
+}
+
+/// What follows `REPORT `. After the request id only labels may come: `REPORT RequestId: <uuid>
+/// is late` is somebody's remark.
+fn report(rest: &str) -> Option<PlatformEvent> {
+    let (id, rest) = request_id(rest)?;
+    let fields = rest.trim_start();
+    let has_labels = fields.is_empty()
+        || (fields.starts_with(|c: char| c.is_ascii_uppercase()) && fields.contains(": "));
+    if !has_labels {
+        return None;
+    }
+    let mut event = PlatformEvent::new(EventKind::Report);
+    event.request_id = Some(id);
+    read_fields(fields, &mut event);
+    Some(event)
+}
+
+/// What follows `START ` or `END `.
+fn bracket(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
+    let (id, rest) = request_id(rest)?;
+    let fields = rest.trim_start();
+    if !fields.is_empty() && !fields.starts_with("Version: ") {
+        return None;
+    }
+    let mut event = PlatformEvent::new(kind);
+    event.request_id = Some(id);
+    read_fields(fields, &mut event);
+    Some(event)
+}
+
+/// Lines without a request id: one of their labels must follow the keyword at once.
+fn labelled(kind: EventKind, rest: &str, first: &[&str]) -> Option<PlatformEvent> {
+    let fields = rest.trim_start();
+    let begins = first.iter().any(|label| after_label(fields, label).is_some());
+    begins.then(|| {
+        let mut event = PlatformEvent::new(kind);
+        read_fields(fields, &mut event);
+        event
+    })
+}
+
+/// `EXTENSION`, `TELEMETRY` and `LOGS` lines name somebody and a state.
+fn subscriber(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
+    let event = labelled(kind, rest, &["Name"])?;
+    event.state.is_some().then_some(event)
+}
+
+/// `<time> <uuid> Task timed out after 3.00 seconds`, in the older notation.
+fn timed_out(message: &str) -> Option<PlatformEvent> {
+    let (time, rest) = message.split_once(' ')?;
+    let is_time = time.len() >= "2024-03-04T17:22:38Z".len()
+        && time.ends_with('Z')
+        && time.contains('T')
+        && time.bytes().all(|byte| byte.is_ascii_digit() || b"-:.TZ".contains(&byte));
+    let (id, rest) = leading_uuid(rest)?;
+    let text = rest.trim();
+    let seconds = text.strip_prefix("Task timed out after ")?.strip_suffix(" seconds")?;
+    let seconds = decimal(seconds)?;
+    is_time.then(|| {
+        let mut event = PlatformEvent::new(EventKind::Timeout);
+        event.request_id = Some(id);
+        event.message = Some(text.to_owned());
+        event.figures.timeout_ms = plausible(seconds * 1000.0);
+        event
+    })
+}
+
+/// What follows `RequestId: ` in the older failure lines: `<uuid> Error: Runtime exited …`, with
+/// the error type on the next line, or `<uuid> Process exited before completing request`.
+fn failure(rest: &str) -> Option<PlatformEvent> {
+    let (id, rest) = leading_uuid(rest)?;
+    let text = rest.trim();
+    let error_type = text.lines().last().map(str::trim).filter(|line| is_platform_error_type(line));
+    let is_lambdas = text.starts_with("Process exited before completing request")
+        || text.starts_with("Error: Runtime exited")
+        || (text.starts_with("Error: ") && error_type.is_some());
+    if !is_lambdas {
+        return None;
+    }
+    // Nothing but the kernel's out-of-memory killer sends SIGKILL to a runtime that Lambda did
+    // not time out.
+    let is_out_of_memory = error_type == Some("Runtime.OutOfMemory")
+        || text.lines().next().is_some_and(|line| line.ends_with("signal: killed"));
+    let kind = if is_out_of_memory { EventKind::OutOfMemory } else { EventKind::ExitError };
+    let mut event = PlatformEvent::new(kind);
+    event.request_id = Some(id);
+    event.error_type = error_type.map(str::to_owned);
+    event.message = text.lines().next().map(|line| line.trim_end().to_owned());
+    Some(event)
+}
+
+/// `Runtime.ExitError`, `Extension.Crash`, …: one word with one of the platform's categories.
+fn is_platform_error_type(text: &str) -> bool {
+    let Some((category, reason)) = text.split_once('.') else { return false };
+    matches!(category, "Runtime" | "Extension" | "Sandbox" | "Function" | "Task")
+        && !reason.is_empty()
+        && reason.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'.' || byte == b'_')
+}
+
+/// Where the value of a label goes.
+#[derive(Clone, Copy)]
+enum Slot {
+    Milliseconds(fn(&mut PlatformEvent) -> &mut Option<f64>),
+    Mebibytes(fn(&mut PlatformEvent) -> &mut Option<f64>),
+    /// One word, or a bracketed list.
+    Word(fn(&mut PlatformEvent) -> &mut Option<String>),
+    Sampled,
+    /// Said elsewhere or of no use to us, but known, so that it ends the value before it.
+    Skip,
+}
+
+/// All labels. None is the beginning of another, so the order does not matter.
+const LABELS: &[(&str, Slot)] = &[
+    ("Duration", Slot::Milliseconds(|event| &mut event.figures.duration_ms)),
+    ("Billed Duration", Slot::Milliseconds(|event| &mut event.figures.billed_duration_ms)),
+    ("Memory Size", Slot::Mebibytes(|event| &mut event.figures.memory_size_mb)),
+    ("Max Memory Used", Slot::Mebibytes(|event| &mut event.figures.max_memory_used_mb)),
+    ("Init Duration", Slot::Milliseconds(|event| &mut event.figures.init_duration_ms)),
+    ("Restore Duration", Slot::Milliseconds(|event| &mut event.figures.restore_duration_ms)),
+    (
+        "Billed Restore Duration",
+        Slot::Milliseconds(|event| &mut event.figures.billed_restore_duration_ms),
+    ),
+    ("Status", Slot::Word(|event| &mut event.status)),
+    ("Error Type", Slot::Word(|event| &mut event.error_type)),
+    ("Phase", Slot::Word(|event| &mut event.phase)),
+    ("Version", Slot::Word(|event| &mut event.version)),
+    ("Runtime Version", Slot::Word(|event| &mut event.runtime_version)),
+    ("Runtime Version ARN", Slot::Word(|event| &mut event.runtime_version_arn)),
+    ("Name", Slot::Word(|event| &mut event.name)),
+    ("State", Slot::Word(|event| &mut event.state)),
+    ("XRAY TraceId", Slot::Word(|event| &mut event.tracing.trace_id)),
+    ("SegmentId", Slot::Word(|event| &mut event.tracing.segment_id)),
+    ("Sampled", Slot::Sampled),
+    ("RequestId", Slot::Skip),
+];
+
+/// The rest of the text after `label:`, if it begins so.
+fn after_label<'a>(text: &'a str, label: &str) -> Option<&'a str> {
+    text.strip_prefix(label)?.strip_prefix(':')
+}
+
+fn known_label(text: &str) -> Option<(Slot, &str)> {
+    LABELS.iter().find_map(|(label, slot)| Some((*slot, after_label(text, label)?)))
+}
+
+/// Reads `Label: value` fields. Tabs and line ends always separate fields; inside such a part
+/// spaces do, where a value of known form has ended.
+fn read_fields(text: &str, event: &mut PlatformEvent) {
+    for part in text.split(['\t', '\n', '\r']) {
+        let mut rest = part.trim();
+        while !rest.is_empty() {
+            rest = match known_label(rest) {
+                Some((slot, value)) => read_value(slot, value.trim_start(), event).trim_start(),
+                None => read_unknown(rest, event),
+            };
+        }
+    }
+}
+
+/// Stores the value of a known label and returns what follows it. The first of two wins.
+fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a str {
+    match slot {
+        Slot::Milliseconds(field) => {
+            let (figure, rest) = figure(value, |unit| match unit {
+                "" | "ms" => Some(1.0),
+                "s" => Some(1000.0),
+                _ => None,
+            });
+            let field = field(event);
+            *field = field.or(figure);
+            rest
+        }
+        Slot::Mebibytes(field) => {
+            let (figure, rest) = figure(value, |unit| match unit {
+                "" | "MB" | "MiB" => Some(1.0),
+                "GB" | "GiB" => Some(1024.0),
+                _ => None,
+            });
+            let field = field(event);
+            *field = field.or(figure);
+            rest
+        }
+        Slot::Word(field) => {
+            let (word, rest) = word(value);
+            let field = field(event);
+            if field.is_none() && !word.is_empty() {
+                *field = Some(word.to_owned());
+            }
+            rest
+        }
+        Slot::Sampled => {
+            let (word, rest) = word(value);
+            event.tracing.sampled = event.tracing.sampled.or(word.parse().ok());
+            rest
+        }
+        Slot::Skip => word(value).1,
+    }
+}
+
+/// The first word of a value and the rest; empty if the next label follows at once.
+fn word(text: &str) -> (&str, &str) {
+    if known_label(text).is_some() {
+        return ("", text);
+    }
+    text.split_once(' ').unwrap_or((text, ""))
+}
+
+/// A number with or without its unit, and the rest. A word that is no unit belongs to the next
+/// label; a number that is none is skipped.
+fn figure(text: &str, scale: impl Fn(&str) -> Option<f64>) -> (Option<f64>, &str) {
+    let (first, rest) = word(text);
+    let digits = first.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
+    let Some((number, unit)) = first.split_at_checked(digits) else { return (None, rest) };
+    if !unit.is_empty() {
+        let figure = decimal(number).zip(scale(unit)).and_then(|(n, scale)| plausible(n * scale));
+        return (figure, rest);
+    }
+    let rest = rest.trim_start();
+    let (next, after) = rest.split_once(' ').unwrap_or((rest, ""));
+    let (scale, rest) = match scale(next) {
+        _ if next.is_empty() || known_label(rest).is_some() => (Some(1.0), rest),
+        Some(scale) => (Some(scale), after),
+        // A unit that we do not know: better no figure than one that is wrong by a factor.
+        None if is_foreign_unit(next) => (None, after),
+        None => (Some(1.0), rest),
+    };
+    (decimal(number).zip(scale).and_then(|(n, scale)| plausible(n * scale)), rest)
+}
+
+/// Whether a word after a number is a unit rather than the next label, which begins with a
+/// capital and goes on in small letters.
+fn is_foreign_unit(word: &str) -> bool {
+    !word.ends_with(':') && word.len() <= 4 && !is_capitalised(word)
+}
+
+fn is_capitalised(word: &str) -> bool {
+    let mut letters = word.chars();
+    letters.next().is_some_and(char::is_uppercase) && letters.next().is_some_and(char::is_lowercase)
+}
+
+/// A plain decimal number: no sign, no exponent, no names such as `NaN`.
+fn decimal(text: &str) -> Option<f64> {
+    let plain = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    if plain { text.parse().ok() } else { None }
+}
+
+/// Keeps a field that we do not know and returns the text from the next known label on.
+fn read_unknown<'a>(text: &'a str, event: &mut PlatformEvent) -> &'a str {
+    let Some((label, value)) = text.split_once(':') else { return "" };
+    let end = value
+        .match_indices(' ')
+        .map(|(at, _)| at)
+        .find(|at| value.get(at + 1..).is_some_and(|next| known_label(next).is_some()))
+        .unwrap_or(value.len());
+    let (value, rest) = value.split_at_checked(end).unwrap_or((value, ""));
+    if event.other.len() < PlatformEvent::MAX_OTHER {
+        event.other.push((label.trim().to_owned(), value.trim().to_owned()));
+    }
+    rest.trim_start()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,90 @@
+//! Gives the spans of an invocation their ids.
+
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+
+use crate::options::SpanOptions;
+use crate::spans::invocation::Invocation;
+
+/// Name of the child that stands below the function's own root.
+pub(crate) const INTERNAL_NAME: &str = "aws.lambda.invocation";
+
+/// W3C trace flags: sampled.
+const SAMPLED: u32 = 1;
+
+/// The ids of an invocation's spans.
+pub(crate) struct Ids<'a> {
+    pub(crate) request: &'a str,
+    pub(crate) trace: [u8; 16],
+    pub(crate) span: [u8; 8],
+    /// Empty if it is a root.
+    pub(crate) parent: Vec<u8>,
+}
+
+impl<'a> Ids<'a> {
+    /// `None` if X-Ray's decision is obeyed, and is not to sample.
+    pub(crate) fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
+        let tracing = &invocation.tracing;
+        let request = invocation.request_id.as_str();
+        if options.xray_lambda && tracing.sampled == Some(false) {
+            return None;
+        }
+        if let Some((trace, root)) = invocation.function_root {
+            // Lambda's id for the span may be the parent of that root: it would be a circle.
+            let span = derived_span_id(&trace, request, INTERNAL_NAME, u64::from_be_bytes(root));
+            return Some(Self { request, trace, span, parent: root.to_vec() });
+        }
+        let xray = tracing.trace_id.as_deref().and_then(wire::ids::xray_trace_id);
+        let trace = xray.unwrap_or_else(|| wire::ids::trace_id_from_request_id(request));
+        let said = tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(span_id);
+        // A retry has the request id of its first attempt, but not its time.
+        let attempt = invocation.started.unwrap_or(0);
+        let span = said.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));
+        let parent = tracing.parent_id.as_deref().filter(|_| options.xray_lambda);
+        let parent = parent.and_then(span_id).filter(|parent| *parent != span);
+        Some(Self { request, trace, span, parent: parent.map(Vec::from).unwrap_or_default() })
+    }
+
+    /// A span of kind INTERNAL; no end before its start.
+    pub(crate) fn internal(&self, span_id: [u8; 8], start: u64, end: u64) -> Span {
+        Span {
+            trace_id: self.trace.to_vec(),
+            span_id: span_id.to_vec(),
+            flags: SAMPLED,
+            kind: SpanKind::Internal as i32,
+            start_time_unix_nano: start,
+            end_time_unix_nano: end.max(start),
+            ..Span::default()
+        }
+    }
+
+    pub(crate) fn child(&self, parent: [u8; 8], name: &str, start: u64, end: u64) -> Span {
+        let id = derived_span_id(&self.trace, self.request, name, start);
+        Span {
+            name: name.to_owned(),
+            parent_span_id: parent.to_vec(),
+            ..self.internal(id, start, end)
+        }
+    }
+}
+
+/// A span id out of what names the span, so that no source of randomness is needed and a span
+/// that is written twice is known as one.
+pub(crate) fn derived_span_id(
+    trace_id: &[u8; 16],
+    request_id: &str,
+    name: &str,
+    time: u64,
+) -> [u8; 8] {
+    let trace_id = wire::ids::to_hex(trace_id);
+    let mixed =
+        wire::ids::trace_id_from_request_id(&format!("{trace_id} {request_id} {name} {time}"));
+    let mut id = [0; 8];
+    id.iter_mut().zip(mixed).for_each(|(to, from)| *to = from);
+    if id == [0; 8] { [1; 8] } else { id }
+}
+
+fn span_id(hex: &str) -> Option<[u8; 8]> {
+    let value = u64::from_str_radix(hex, 16).ok().filter(|value| *value != 0)?;
+    (hex.len() == 16).then(|| value.to_be_bytes())
+}

@@ -1,0 +1,172 @@
+//! Writes the spans of an invocation.
+//!
+//! Source: design §4 "To spans"; Lambda Developer Guide, "Converting Lambda Telemetry API Event
+//! objects to OpenTelemetry Spans", with this difference: the X-Ray parent is a segment that
+//! nobody exports to us, so it is an attribute, and a parent only where the user propagates so.
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+
+use crate::attributes::{boolean, double, scope, string};
+use crate::event::figures::nanoseconds;
+use crate::event::{EventKind, PlatformEvent};
+use crate::names::{self, lambda};
+use crate::options::{Names, SpanEnd, SpanMapping, SpanOptions};
+use crate::spans::ids::{INTERNAL_NAME, Ids};
+use crate::spans::invocation::Invocation;
+use crate::spans::phases;
+use crate::spans::status::InvocationStatus;
+
+/// The spans with their resource.
+pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {
+    ResourceSpans {
+        resource: Some(resource),
+        scope_spans: vec![ScopeSpans {
+            scope: Some(scope(names::PLATFORM_SCOPE)),
+            spans,
+            ..ScopeSpans::default()
+        }],
+        ..ResourceSpans::default()
+    }
+}
+
+/// The span of an invocation and, if so mapped, those of its phases.
+pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
+    let Some(ids) = Ids::of(invocation, options) else { return Vec::new() };
+    let (start, end) = extent(invocation, options);
+    let status = InvocationStatus::of_invocation(invocation);
+    let mut span = ids.internal(ids.span, start, end);
+    span.parent_span_id.clone_from(&ids.parent);
+    if invocation.function_root.is_some() {
+        INTERNAL_NAME.clone_into(&mut span.name);
+    } else {
+        span.kind = SpanKind::Server as i32;
+        let name = Some(options.function_name.as_str()).filter(|name| !name.is_empty());
+        name.unwrap_or(INTERNAL_NAME).clone_into(&mut span.name);
+    }
+    span.status = Some(status.to_otlp());
+    span.attributes = attributes(invocation, options, &status, end.saturating_sub(start));
+    match options.mapping {
+        SpanMapping::SpanEvents => {
+            span.events = phases::events(invocation, start);
+            vec![span]
+        }
+        SpanMapping::ChildSpans => {
+            let mut spans = vec![span];
+            spans.extend(phases::children(invocation, &ids, start));
+            if invocation.reported.is_some() {
+                spans.extend(phases::report(invocation, &ids, start, end));
+            }
+            spans
+        }
+    }
+}
+
+/// The report child of an invocation whose span is out.
+pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
+    if options.mapping == SpanMapping::SpanEvents {
+        return Vec::new();
+    }
+    let Some(ids) = Ids::of(invocation, options) else { return Vec::new() };
+    let (start, end) = extent(invocation, options);
+    phases::report(invocation, &ids, start, end)
+}
+
+/// Start and end of the invocation's span.
+fn extent(invocation: &Invocation, options: &SpanOptions) -> (u64, u64) {
+    let began = |kind: &EventKind| {
+        let phase = invocation.phase(kind)?;
+        let ms = phase.event.figures.duration_ms?;
+        Some(phase.time.saturating_sub(nanoseconds(ms)))
+    };
+    let start = invocation
+        .started
+        .or_else(|| began(&EventKind::RuntimeDone))
+        .or_else(|| began(&EventKind::Report))
+        .or_else(|| invocation.own_phases().map(|phase| phase.time).min())
+        .or(invocation.closed.map(|(_, time)| time))
+        .unwrap_or(invocation.last_seen);
+    let done = invocation.runtime_done.or(invocation.ended);
+    let end = match options.end {
+        SpanEnd::RuntimeDone => done.or(invocation.reported),
+        SpanEnd::Report => invocation.reported.or(done),
+    };
+    let end = end.or(invocation.closed.map(|(_, time)| time)).unwrap_or(invocation.last_seen);
+    (start, end.max(start))
+}
+
+fn attributes(
+    invocation: &Invocation,
+    options: &SpanOptions,
+    status: &InvocationStatus,
+    duration: u64,
+) -> Vec<KeyValue> {
+    let cold_start = invocation.is_cold_start();
+    let mut attributes = vec![
+        string(names::FAAS_INVOCATION_ID, &invocation.request_id),
+        boolean(names::FAAS_COLDSTART, cold_start),
+    ];
+    let first = |word: fn(&PlatformEvent) -> &Option<String>| {
+        invocation.phases.iter().find_map(|phase| word(&phase.event).clone())
+    };
+    let version = first(|event| &event.version).or_else(|| options.function_version.clone());
+    let resource_id =
+        invocation.invoked_arn.as_deref().map(|arn| resource_id(arn, version.as_deref()));
+    let failed = match status {
+        InvocationStatus::Failed(error_type, _) => Some(error_type.clone()),
+        _ => None,
+    };
+    let words = [
+        (names::FAAS_TRIGGER, invocation.trigger.clone()),
+        (names::CLOUD_RESOURCE_ID, resource_id),
+        (lambda::INVOKED_ARN, invocation.invoked_arn.clone()),
+        (names::FAAS_VERSION, version.clone()),
+        (lambda::INITIALIZATION_TYPE, first(|event| &event.initialization_type)),
+        (lambda::PHASE, first(|event| &event.phase)),
+        (lambda::RUNTIME_VERSION, first(|event| &event.runtime_version)),
+        (lambda::RUNTIME_VERSION_ARN, first(|event| &event.runtime_version_arn)),
+        (names::ERROR_TYPE, failed),
+        (lambda::XRAY_PARENT_ID, invocation.tracing.parent_id.clone()),
+    ];
+    for (key, word) in words {
+        attributes.extend(word.map(|word| string(key, word)));
+    }
+    if let Some(report) = invocation.phase(&EventKind::Report) {
+        let figures = &report.event.figures;
+        let numbers = [
+            (lambda::BILLED_DURATION_MS, figures.billed_duration_ms),
+            (lambda::MEMORY_SIZE_MB, figures.memory_size_mb),
+            (lambda::MAX_MEMORY_USED_MB, figures.max_memory_used_mb),
+            (lambda::INIT_DURATION_MS, figures.init_duration_ms),
+            (lambda::RESTORE_DURATION_MS, figures.restore_duration_ms),
+            (lambda::BILLED_RESTORE_DURATION_MS, figures.billed_restore_duration_ms),
+        ];
+        for (key, number) in numbers {
+            attributes.extend(number.map(|number| double(key, number)));
+        }
+    }
+    if options.names == Names::Legacy {
+        let name = &options.function_name;
+        #[expect(clippy::cast_precision_loss, reason = "an invocation is shorter than 104 days")]
+        let duration_ms = duration as f64 / 1e6;
+        attributes.push(string(names::legacy::FUNCTION_NAME, name));
+        attributes.extend(version.map(|word| string(names::legacy::FUNCTION_VERSION, word)));
+        attributes.push(string(names::legacy::REQUEST_ID, &invocation.request_id));
+        attributes.push(double(names::legacy::INVOCATION_DURATION_MS, duration_ms));
+        attributes.push(boolean(names::legacy::COLD_START, cold_start));
+    }
+    attributes
+}
+
+/// The function's ARN with the version in the place of the alias (semantic conventions,
+/// `cloud.resource_id`).
+fn resource_id(invoked_arn: &str, version: Option<&str>) -> String {
+    // arn:aws:lambda:region:account:function:name[:version or alias]
+    let parts: Vec<&str> = invoked_arn.split(':').collect();
+    match (parts.split_at_checked(7), version) {
+        (Some((arn, [_])), Some(version)) => format!("{}:{version}", arn.join(":")),
+        _ => invoked_arn.to_owned(),
+    }
+}

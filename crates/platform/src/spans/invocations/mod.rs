@@ -1,0 +1,293 @@
+//! Collects the events of each invocation until its span can be written.
+//!
+//! Source: design §4 "To spans". A bounded table by request id: feed it events in their order,
+//! take the spans that are finished. It reads no clock; who feeds it says when things happened.
+
+use std::collections::VecDeque;
+
+use opentelemetry_proto::tonic::trace::v1::Span;
+
+use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
+use crate::options::SpanOptions;
+use crate::read::ids::request_id_of;
+use crate::spans::invocation::{Ending, Invocation, Phase};
+use crate::spans::invocation_span;
+
+/// The invocations of one execution environment or log stream.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Invocations {
+    options: SpanOptions,
+    /// In a log stream the report alone makes the span: the lines of an invocation may come in
+    /// two deliveries, and only one of them has the report.
+    only_reported: bool,
+    table: VecDeque<Invocation>,
+    /// Phases before the first invocation: init, restore.
+    pending: VecDeque<Phase>,
+    finished: Vec<Span>,
+    evicted: usize,
+}
+
+impl Invocations {
+    /// How many invocations are kept. Without a bound, invocations that were never heard of again
+    /// would stay.
+    pub const MAX_OPEN: usize = 256;
+
+    /// The table of an extension, which sees an environment's events as they happen.
+    pub fn new(options: SpanOptions) -> Self {
+        Self {
+            options,
+            only_reported: false,
+            table: VecDeque::new(),
+            pending: VecDeque::new(),
+            finished: Vec::new(),
+            evicted: 0,
+        }
+    }
+
+    /// The table of a log stream, which comes in deliveries.
+    pub fn of_stream(options: SpanOptions) -> Self {
+        Self { only_reported: true, ..Self::new(options) }
+    }
+
+    /// Takes an event that was written at this Unix time in nanoseconds.
+    pub fn observe(&mut self, event: &PlatformEvent, time_unix_nano: u64) {
+        let phase = Phase { event: slim(event, time_unix_nano), time: time_unix_nano };
+        match event.kind {
+            EventKind::Start => self.start(phase),
+            // This one made the snapshot, days ago perhaps, and belongs to no invocation.
+            _ if event.phase.as_deref() == Some("snap-start") => {}
+            EventKind::RestoreStart => {
+                // What came before it was in the snapshot.
+                self.pending.clear();
+                self.before_invocation(phase);
+            }
+            EventKind::InitStart
+            | EventKind::InitRuntimeDone
+            | EventKind::InitReport
+            | EventKind::RestoreRuntimeDone
+            | EventKind::RestoreReport => self.before_invocation(phase),
+            EventKind::RuntimeDone
+            | EventKind::Report
+            | EventKind::End
+            | EventKind::Timeout
+            | EventKind::ExitError
+            | EventKind::OutOfMemory
+            | EventKind::Fault => self.within_invocation(phase),
+            _ => {}
+        }
+    }
+
+    /// Takes what the Extensions API says at the beginning of an invocation.
+    pub fn invoked(&mut self, request_id: &str, invoked_arn: &str, time_unix_nano: u64) {
+        if let Some(invocation) = self.entry(request_id, time_unix_nano) {
+            invocation.invoked_arn = Some(invoked_arn.to_owned()).filter(|arn| !arn.is_empty());
+        }
+    }
+
+    /// Takes what is known of the event that the function was invoked with: `http`, `pubsub`,
+    /// `datasource`, `timer`, `other`.
+    pub fn triggered(&mut self, request_id: &str, trigger: &str, time_unix_nano: u64) {
+        if let Some(invocation) = self.entry(request_id, time_unix_nano) {
+            invocation.trigger = Some(trigger.to_owned());
+        }
+    }
+
+    /// Takes note of the function's own root span: ours becomes its child. `false`: too late, it
+    /// was written already.
+    pub fn function_root(
+        &mut self,
+        request_id: &str,
+        trace_id: [u8; 16],
+        span_id: [u8; 8],
+        time_unix_nano: u64,
+    ) -> bool {
+        match self.entry(request_id, time_unix_nano) {
+            Some(invocation) if !invocation.is_written => {
+                invocation.function_root.get_or_insert((trace_id, span_id));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Closes one invocation, because nothing more can be waited for.
+    pub fn close(&mut self, request_id: &str, ending: Ending, time_unix_nano: u64) {
+        let request_id = request_id_of(request_id);
+        if let Some(invocation) =
+            self.table.iter_mut().find(|invocation| invocation.request_id == request_id)
+        {
+            invocation.closed.get_or_insert((ending, time_unix_nano));
+        }
+    }
+
+    /// Closes all, at the end of the environment.
+    pub fn close_all(&mut self, ending: Ending, time_unix_nano: u64) {
+        for invocation in &mut self.table {
+            invocation.closed.get_or_insert((ending, time_unix_nano));
+        }
+    }
+
+    /// Whether a report of some invocation is still to come.
+    pub fn is_report_outstanding(&self) -> bool {
+        self.table.iter().any(|invocation| {
+            invocation.reported.is_none()
+                && (invocation.started.is_some() || invocation.runtime_done.is_some())
+        })
+    }
+
+    /// Whether the span of an invocation was not written yet.
+    pub fn is_open(&self, request_id: &str) -> bool {
+        let request_id = request_id_of(request_id);
+        let known = self.table.iter().find(|invocation| invocation.request_id == request_id);
+        known.is_some_and(|invocation| !invocation.is_written)
+    }
+
+    /// How many invocations were pushed out before their end was known. Of an environment their
+    /// spans were written as they stood; of a log stream the report still makes them.
+    pub fn evicted(&self) -> usize {
+        self.evicted
+    }
+
+    /// The spans that are finished, each once.
+    pub fn take_finished(&mut self) -> Vec<Span> {
+        let (end, only_reported) = (self.options.end, self.only_reported);
+        for invocation in &mut self.table {
+            if invocation.is_written {
+                if invocation.reported.is_some() {
+                    self.finished.extend(invocation_span::late_report(invocation, &self.options));
+                }
+            } else if invocation.is_ready(end, only_reported) {
+                self.finished.extend(invocation_span::of_invocation(invocation, &self.options));
+                invocation.is_written = true;
+                invocation.phases = Vec::new();
+            }
+        }
+        // The others stay, so that a late report is known to belong to a span that is out.
+        self.table.retain(|invocation| !invocation.is_written || invocation.reported.is_none());
+        std::mem::take(&mut self.finished)
+    }
+
+    fn start(&mut self, phase: Phase) {
+        let Some(request_id) = phase.event.request_id.clone() else { return };
+        let known = self.table.iter().position(|known| known.request_id == request_id);
+        if let Some((at, earlier)) = known.and_then(|at| Some((at, self.table.get(at)?))) {
+            if earlier.started == Some(phase.time) {
+                return;
+            }
+            // Lambda's retries of an asynchronous invocation keep its request id.
+            let is_retry = earlier.started.is_some() || earlier.is_written;
+            if let Some(earlier) = is_retry.then(|| self.table.remove(at)).flatten() {
+                self.finish(&earlier);
+            }
+        }
+        let pending = std::mem::take(&mut self.pending);
+        if let Some(invocation) = self.entry(&request_id, phase.time) {
+            invocation.started = Some(phase.time);
+            invocation.tracing = phase.event.tracing.clone();
+            invocation.phases.splice(0..0, pending);
+            invocation.push(phase);
+        }
+    }
+
+    /// Init and restore have no request id. While an invocation runs they are its own; else they
+    /// are the next one's.
+    fn before_invocation(&mut self, phase: Phase) {
+        let running = self.table.back_mut().filter(|invocation| {
+            invocation.started.is_some()
+                && invocation.runtime_done.is_none()
+                && invocation.ended.is_none()
+                && invocation.reported.is_none()
+        });
+        if let Some(invocation) = running {
+            invocation.push(phase);
+            return;
+        }
+        if self.pending.len() == Invocation::MAX_PHASES / 2 {
+            self.pending.pop_front();
+        }
+        self.pending.push_back(phase);
+    }
+
+    fn within_invocation(&mut self, phase: Phase) {
+        let Some(request_id) = phase.event.request_id.clone() else { return };
+        let Some(invocation) = self.entry(&request_id, phase.time) else { return };
+        let moment = match phase.event.kind {
+            EventKind::RuntimeDone => &mut invocation.runtime_done,
+            EventKind::Report => &mut invocation.reported,
+            EventKind::End => &mut invocation.ended,
+            _ => &mut None,
+        };
+        let is_repeated = moment.is_some_and(|known| known == phase.time);
+        if is_repeated {
+            return;
+        }
+        moment.get_or_insert(phase.time);
+        if invocation.tracing.trace_id.is_none() {
+            invocation.tracing = phase.event.tracing.clone();
+        }
+        invocation.push(phase);
+    }
+
+    /// The entry of an invocation, which is made if there is none; `None` for an empty id.
+    fn entry(&mut self, request_id: &str, time: u64) -> Option<&mut Invocation> {
+        let request_id = request_id_of(request_id);
+        if request_id.is_empty() {
+            return None;
+        }
+        let known = self.table.iter().position(|known| known.request_id == request_id);
+        if known.is_none() {
+            if self.table.len() == Self::MAX_OPEN {
+                self.evict();
+            }
+            self.table.push_back(Invocation { request_id, ..Invocation::default() });
+        }
+        let invocation = match known {
+            Some(at) => self.table.get_mut(at),
+            None => self.table.back_mut(),
+        }?;
+        invocation.last_seen = invocation.last_seen.max(time);
+        Some(invocation)
+    }
+
+    /// Gives up the oldest invocation, rather one whose span is out.
+    fn evict(&mut self) {
+        let written = self.table.iter().position(|invocation| invocation.is_written);
+        if let Some(oldest) = self.table.remove(written.unwrap_or(0)) {
+            if !oldest.is_written {
+                self.evicted += 1;
+            }
+            self.finish(&oldest);
+        }
+    }
+
+    /// Writes what will not be heard of again.
+    fn finish(&mut self, invocation: &Invocation) {
+        if invocation.is_written {
+            if invocation.reported.is_some() {
+                self.finished.extend(invocation_span::late_report(invocation, &self.options));
+            }
+        } else if !self.only_reported || invocation.reported.is_some() {
+            self.finished.extend(invocation_span::of_invocation(invocation, &self.options));
+        }
+    }
+}
+
+/// The event without what its span will not say, its parts moved to the time given: a delivery
+/// that is replayed with other times has the old ones in its records.
+fn slim(event: &PlatformEvent, time: u64) -> PlatformEvent {
+    let own = event.time_unix_nano.unwrap_or(time);
+    let moved = |nanos: u64| {
+        nanos.saturating_add(time.saturating_sub(own)).saturating_sub(own.saturating_sub(time))
+    };
+    let spans = event.spans.iter().map(|span| PhaseSpan {
+        start: match span.start {
+            Some(SpanStart::At(nanos)) => Some(SpanStart::At(moved(nanos))),
+            other => other,
+        },
+        ..span.clone()
+    });
+    PlatformEvent { spans: spans.collect(), other: Vec::new(), ..event.clone() }
+}
+
+#[cfg(test)]
+mod tests;

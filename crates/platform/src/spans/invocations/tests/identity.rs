@@ -1,0 +1,89 @@
+//! Whose child an invocation's span is, and which attributes say so.
+
+use super::*;
+use crate::options::Names;
+
+#[test]
+fn under_the_functions_own_root_it_is_an_internal_child() {
+    for mapping in [SpanMapping::SpanEvents, SpanMapping::ChildSpans] {
+        let mut invocations = Invocations::new(options(mapping, SpanEnd::RuntimeDone));
+        assert!(invocations.function_root("r1", [7; 16], [9; 8], ZERO));
+        feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1",{t}"#), WARM[1]]);
+        let spans = invocations.take_finished();
+        let [span, children @ ..] = spans.as_slice() else { panic!("no span") };
+        assert_eq!(span.kind, 1, "internal");
+        assert_eq!(
+            (span.trace_id.as_slice(), span.parent_span_id.as_slice()),
+            ([7; 16].as_slice(), [9; 8].as_slice())
+        );
+        assert_ne!(
+            wire::ids::to_hex(&span.span_id),
+            "24cd7d670fa455f0",
+            "it may be the root's parent"
+        );
+        assert!(
+            children.iter().all(
+                |child| child.trace_id == span.trace_id && child.parent_span_id == span.span_id
+            )
+        );
+        assert_eq!(children.is_empty(), mapping == SpanMapping::SpanEvents);
+        assert!(!invocations.function_root("r1", [7; 16], [9; 8], ZERO), "too late");
+    }
+}
+
+#[test]
+fn the_xray_header_is_a_parent_only_where_the_user_says_so() {
+    let span_of = |xray_lambda: bool, tracing: &str| {
+        let mut invocations = Invocations::new(SpanOptions {
+            xray_lambda,
+            ..options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone)
+        });
+        feed(
+            &mut invocations,
+            &[(1.0, "start", &format!(r#""requestId":"r1"{tracing}"#)), WARM[1]],
+        );
+        let spans = invocations.take_finished();
+        spans.first().map(|span| {
+            let hex = wire::ids::to_hex;
+            (hex(&span.trace_id), hex(&span.span_id), hex(&span.parent_span_id))
+        })
+    };
+    let root = "6352a70e1e2c502e358361800241fd45".to_owned();
+    let id = "24cd7d670fa455f0".to_owned();
+    let parent = "35465b3a9e2f7c6a".to_owned();
+    let traced = format!(",{TRACING}");
+    assert_eq!(span_of(false, &traced), Some((root.clone(), id.clone(), String::new())));
+    assert_eq!(span_of(true, &traced), None, "X-Ray does not sample it");
+    let sampled = traced.replace("Sampled=0", "Sampled=1");
+    assert_eq!(span_of(true, &sampled), Some((root, id, parent)));
+    let (trace, id, parent) = span_of(false, "").unwrap();
+    assert_eq!(trace, wire::ids::to_hex(&wire::ids::trace_id_from_request_id("r1")));
+    assert_eq!((id.len(), parent.as_str()), (16, ""));
+}
+
+#[test]
+fn arn_trigger_and_older_names_are_attributes() {
+    let attributes_of = |names: Names, arn: &str| {
+        let mut invocations = Invocations::new(SpanOptions {
+            names,
+            ..options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone)
+        });
+        invocations.invoked("r1", arn, ZERO);
+        invocations.triggered("r1", "http", ZERO);
+        feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1","version":"7""#), WARM[1]]);
+        render::attributes(&invocations.take_finished()[0].attributes)
+    };
+    let arn = "arn:aws:lambda:eu-west-1:123456789012:function:orders";
+    assert_eq!(
+        attributes_of(Names::Current, &format!("{arn}:live")),
+        format!(
+            "faas.invocation_id=r1 faas.coldstart=false faas.trigger=http cloud.resource_id={arn}:7 aws.lambda.invoked_arn={arn}:live faas.version=7"
+        )
+    );
+    assert_eq!(
+        attributes_of(Names::Legacy, arn),
+        format!(
+            "faas.invocation_id=r1 faas.coldstart=false faas.trigger=http cloud.resource_id={arn} aws.lambda.invoked_arn={arn} faas.version=7 aws.lambda.function_name=orders aws.lambda.function_version=7 aws.lambda.request_id=r1 aws.lambda.invocation.duration_ms=500.0 faas.cold_start=false"
+        )
+    );
+}

@@ -1,0 +1,157 @@
+//! Writes what the phases of an invocation become: events of its span, or spans below it.
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Event;
+
+use crate::attributes::{attribute, double};
+use crate::event::attributes::platform_attributes;
+use crate::event::figures::nanoseconds;
+use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
+use crate::names::lambda;
+use crate::spans::ids::{Ids, derived_span_id};
+use crate::spans::invocation::{Invocation, Phase};
+use crate::spans::status::InvocationStatus;
+
+/// What a phase says, without what the span itself says.
+fn phase_attributes(event: &PlatformEvent) -> Vec<KeyValue> {
+    let mut attributes = Vec::new();
+    platform_attributes(event, &mut |key, value| {
+        if key != lambda::EVENT_TYPE && !key.starts_with("aws.xray.") {
+            attributes.push(attribute(key, value.to_any()));
+        }
+    });
+    attributes
+}
+
+/// The phases and their parts as events, in the order of their times.
+pub(crate) fn events(invocation: &Invocation, start: u64) -> Vec<Event> {
+    let mut events = Vec::new();
+    for phase in &invocation.phases {
+        if phase.event.kind == EventKind::Start {
+            continue;
+        }
+        events.push(Event {
+            time_unix_nano: phase.time,
+            name: phase.event.kind.as_str().to_owned(),
+            attributes: phase_attributes(&phase.event),
+            ..Event::default()
+        });
+        for part in &phase.event.spans {
+            let ms = part.duration_ms.map(|ms| double(lambda::DURATION_MS, ms));
+            events.push(Event {
+                time_unix_nano: part_start(part, phase_start(invocation, phase, start)),
+                name: part.name.clone(),
+                attributes: ms.into_iter().collect(),
+                ..Event::default()
+            });
+        }
+    }
+    events.sort_by_key(|event| event.time_unix_nano);
+    events
+}
+
+/// When the phase began that an event tells the end of.
+fn phase_start(invocation: &Invocation, phase: &Phase, start: u64) -> u64 {
+    match phase.event.kind {
+        EventKind::Report => {
+            // Managed instances say no end of the runtime: their parts begin with the invocation.
+            invocation.runtime_done.unwrap_or(start)
+        }
+        _ if phase.is_before() => {
+            let began = phase.event.figures.duration_ms.map(nanoseconds);
+            phase.time.saturating_sub(began.unwrap_or(0))
+        }
+        _ => start,
+    }
+}
+
+fn part_start(part: &PhaseSpan, phase_start: u64) -> u64 {
+    match part.start {
+        Some(SpanStart::At(nanos)) => nanos,
+        Some(SpanStart::After(ms)) => phase_start.saturating_add(nanoseconds(ms)),
+        None => phase_start,
+    }
+}
+
+/// The phases up to the end of the runtime as spans.
+pub(crate) fn children(invocation: &Invocation, ids: &Ids<'_>, start: u64) -> Vec<Span> {
+    let mut spans = Vec::new();
+    for (name, belongs) in
+        [("init", Phase::is_init as fn(&Phase) -> bool), ("restore", Phase::is_restore)]
+    {
+        let phases: Vec<&Phase> = invocation.phases.iter().filter(|phase| belongs(phase)).collect();
+        // Where nothing tells of its end, the report does.
+        let figures = invocation.phase(&EventKind::Report).map(|report| &report.event.figures);
+        let reported = figures.and_then(|figures| match name {
+            "init" => figures.init_duration_ms,
+            _ => figures.restore_duration_ms,
+        });
+        spans.extend(before(&phases, ids, name, reported));
+    }
+    if let Some(done) = invocation.phase(&EventKind::RuntimeDone) {
+        let mut span = ids.child(ids.span, "runtime", start, done.time);
+        span.status = Some(InvocationStatus::of_phases(std::iter::once(done)).to_otlp());
+        span.attributes = phase_attributes(&done.event);
+        spans.push(span);
+        spans.extend(parts(&done.event, ids, ids.span, start));
+    }
+    spans
+}
+
+/// The init phase or the restore.
+fn before(phases: &[&Phase], ids: &Ids<'_>, name: &str, reported: Option<f64>) -> Vec<Span> {
+    let Some(last) = phases.last() else { return Vec::new() };
+    let duration = phases.iter().find_map(|phase| phase.event.figures.duration_ms);
+    let duration = duration.or(reported).map(nanoseconds);
+    let begins = phases
+        .iter()
+        .find(|phase| matches!(phase.event.kind, EventKind::InitStart | EventKind::RestoreStart));
+    let start = match begins {
+        Some(begins) => begins.time,
+        None => last.time.saturating_sub(duration.unwrap_or(0)),
+    };
+    let end = if phases.len() == 1 && begins.is_some() {
+        start.saturating_add(duration.unwrap_or(0))
+    } else {
+        last.time
+    };
+    let mut span = ids.child(ids.span, name, start, end);
+    span.status = Some(InvocationStatus::of_phases(phases.iter().copied()).to_otlp());
+    for phase in phases {
+        for attribute in phase_attributes(&phase.event) {
+            if span.attributes.iter().all(|known| known.key != attribute.key) {
+                span.attributes.push(attribute);
+            }
+        }
+    }
+    let mut spans = Vec::new();
+    let id = derived_span_id(&ids.trace, ids.request, name, start);
+    for phase in phases {
+        spans.extend(parts(&phase.event, ids, id, start));
+    }
+    spans.insert(0, span);
+    spans
+}
+
+/// The time from the end of the runtime to the report, and the extensions' part of it.
+pub(crate) fn report(invocation: &Invocation, ids: &Ids<'_>, start: u64, end: u64) -> Vec<Span> {
+    let Some(phase) = invocation.phase(&EventKind::Report) else { return Vec::new() };
+    let done = invocation.runtime_done.or(invocation.ended).unwrap_or(end.min(phase.time));
+    let mut span = ids.child(ids.span, "report", done, phase.time);
+    span.status = Some(InvocationStatus::of_phases(std::iter::once(phase)).to_otlp());
+    span.attributes = phase_attributes(&phase.event);
+    let mut spans = vec![span];
+    spans.extend(parts(&phase.event, ids, ids.span, phase_start(invocation, phase, start)));
+    spans
+}
+
+/// The parts of a phase as spans; one without a duration is only a name.
+fn parts(event: &PlatformEvent, ids: &Ids<'_>, parent: [u8; 8], phase_start: u64) -> Vec<Span> {
+    let spans = event.spans.iter().filter_map(|part| {
+        let start = part_start(part, phase_start);
+        let end = start.saturating_add(nanoseconds(part.duration_ms?));
+        Some(ids.child(parent, &part.name, start, end))
+    });
+    spans.collect()
+}

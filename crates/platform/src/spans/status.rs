@@ -1,0 +1,71 @@
+//! Says how an invocation or one of its phases ended.
+
+use opentelemetry_proto::tonic::trace::v1::Status;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+
+use crate::event::{EventKind, PlatformEvent};
+use crate::spans::invocation::{Invocation, Phase};
+
+/// How an invocation or phase ended.
+pub(crate) enum InvocationStatus {
+    Unknown,
+    Succeeded,
+    /// With the error type, and the message if Lambda wrote one.
+    Failed(String, Option<String>),
+}
+
+impl InvocationStatus {
+    /// The first failure that says its type, else the first failure, decides.
+    pub(crate) fn of_phases<'a>(phases: impl Iterator<Item = &'a Phase>) -> Self {
+        let mut failure: Option<&PlatformEvent> = None;
+        let mut status = Self::Unknown;
+        for Phase { event, .. } in phases {
+            if !event.is_failure() {
+                if event.status.is_some() {
+                    status = Self::Succeeded;
+                }
+            } else if failure
+                .is_none_or(|first| first.error_type.is_none() && event.error_type.is_some())
+            {
+                failure = Some(event);
+            }
+        }
+        let Some(event) = failure else { return status };
+        let fallback = match event.kind {
+            EventKind::Timeout => "timeout",
+            EventKind::ExitError | EventKind::Fault => "Runtime.ExitError",
+            _ => event.status.as_deref().unwrap_or("_OTHER"),
+        };
+        let error_type = event.counted_error_type().unwrap_or(fallback);
+        Self::Failed(error_type.to_owned(), event.message.clone())
+    }
+
+    /// The invocation's own events decide. An init phase that failed counts only where they say
+    /// nothing: Lambda runs it again, and the invocation may go well.
+    pub(crate) fn of_invocation(invocation: &Invocation) -> Self {
+        let own = Self::of_phases(invocation.own_phases());
+        if !matches!(own, Self::Unknown) {
+            return own;
+        }
+        let closed = invocation.closed.and_then(|(ending, _)| ending.error_type());
+        if let Some(error_type) = closed {
+            return Self::Failed(error_type.to_owned(), None);
+        }
+        match Self::of_phases(invocation.phases.iter().filter(|phase| phase.is_before())) {
+            Self::Failed(error_type, message) => Self::Failed(error_type, message),
+            Self::Succeeded | Self::Unknown => Self::Unknown,
+        }
+    }
+
+    /// The status of a span.
+    pub(crate) fn to_otlp(&self) -> Status {
+        match self {
+            Self::Unknown => Status::default(),
+            Self::Succeeded => Status { code: StatusCode::Ok as i32, ..Status::default() },
+            Self::Failed(error_type, message) => Status {
+                code: StatusCode::Error as i32,
+                message: message.clone().unwrap_or_else(|| error_type.clone()),
+            },
+        }
+    }
+}
