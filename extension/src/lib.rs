@@ -2,33 +2,28 @@
 //!
 //! It registers with Lambda, listens for OTLP/HTTP on loopback and for the Telemetry API, and writes to stdout, which Lambda
 //! ships to CloudWatch Logs. What it has acknowledged is written; nothing waits for a network. One loop owns the state
-//! ([`lifecycle`]), what it knows and decides is pure (`state`, `table`, `hold`).
+//! (`lifecycle`), what it knows and decides is pure (`invocations`).
 
-mod client;
 mod clock;
-pub mod config;
-mod endpoint;
-mod extensions_api;
-mod hold;
+mod config;
+mod counts;
+mod event;
 mod http;
-mod identity;
+mod invocations;
 mod json;
-pub mod lifecycle;
-pub mod log;
+mod lambda;
+mod lifecycle;
+mod log;
+mod otlp_fields;
 mod output;
 mod receiver;
-mod records;
-mod roots;
-mod state;
 mod supervise;
-mod table;
-mod telemetry_api;
 #[cfg(test)]
-mod tests;
-mod variables;
-mod vitals;
+mod test_spans;
 
-pub use extensions_api::ApiError;
-pub use hold::Mode as HoldMode;
+pub use config::{Config, TABLE};
+pub use counts::{Count, Counts};
+pub use lambda::extensions_api::ApiError;
+pub use lifecycle::{Fatal, run};
+pub use log::init_log;
 pub use supervise::quiet_panics;
-pub use vitals::{Count, Vitals};

@@ -3,6 +3,7 @@
 //! A subscriber of its own instead of `tracing-subscriber`, whose filters and formats weigh more than the rest of a
 //! minimal extension. Only events of this crate are written, so that no dependency can start to talk into the log.
 
+use crate::config::Config;
 use crate::{clock, json};
 use std::fmt;
 use std::io::Write as _;
@@ -12,8 +13,9 @@ use tracing::{Event, Level, Metadata, Subscriber};
 
 const OURS: &str = "lambda_otlp_";
 
-/// Writes what is at least as severe as `level`; one JSON object a line under Lambda's JSON log format.
-pub fn init(level: Level, json: bool) {
+/// Writes what is at least as severe as the configured level; one JSON object a line under Lambda's JSON log format.
+pub fn init_log(config: &Config) {
+    let (level, json) = (config.log_level, config.lines.json_level.is_some());
     // Only a second call fails, in tests.
     drop(tracing::subscriber::set_global_default(Stderr { level, json }));
 }

@@ -1,6 +1,6 @@
 //! The extension's process: reads its variables, runs until the environment ends.
 
-use extension::{Vitals, config::Config, lifecycle, log};
+use extension::{Config, Counts, Fatal};
 use lambda_otlp_extension as extension;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,17 +13,17 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let config = Config::from_source(&settings::Env);
-    log::init(config.log_level, config.lines.json_level.is_some());
+    extension::init_log(&config);
     extension::quiet_panics();
     // Lambda knows an extension by the name of its file.
     let name = path.rsplit('/').next().unwrap_or_default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
     let ended = match runtime {
         Ok(runtime) => {
-            let vitals = Arc::new(Vitals::default());
-            runtime.block_on(lifecycle::run(&config, name, std::io::stdout(), &vitals))
+            let counts = Arc::new(Counts::default());
+            runtime.block_on(extension::run(&config, name, std::io::stdout(), &counts))
         }
-        Err(error) => Err(lifecycle::Fatal::Start(error)),
+        Err(error) => Err(Fatal::Start(error)),
     };
     match ended {
         Ok(()) => ExitCode::SUCCESS,

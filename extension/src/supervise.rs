@@ -1,6 +1,6 @@
 //! Keeps tasks alive: a panic is counted and logged, and what panicked goes on.
 
-use crate::vitals::{Count, Vitals};
+use crate::counts::{Count, Counts};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,34 +10,34 @@ use tokio::task::JoinHandle;
 /// Goes with a task that is not started again: counts it while it runs, and notes its panic.
 pub(crate) struct Running {
     task: &'static str,
-    count: Arc<AtomicUsize>,
-    vitals: Arc<Vitals>,
+    tasks: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
 }
 
 impl Running {
     pub(crate) fn begin(
         task: &'static str,
-        running: &Arc<AtomicUsize>,
-        vitals: &Arc<Vitals>,
+        tasks: &Arc<AtomicUsize>,
+        counts: &Arc<Counts>,
     ) -> Self {
-        running.fetch_add(1, Ordering::Relaxed);
-        Self { task, count: Arc::clone(running), vitals: Arc::clone(vitals) }
+        tasks.fetch_add(1, Ordering::Relaxed);
+        Self { task, tasks: Arc::clone(tasks), counts: Arc::clone(counts) }
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.count.fetch_sub(1, Ordering::Relaxed);
+        self.tasks.fetch_sub(1, Ordering::Relaxed);
         if std::thread::panicking() {
-            panicked(self.task, &self.vitals);
+            panicked(self.task, &self.counts);
         }
     }
 }
 
-fn panicked(task: &'static str, vitals: &Vitals) {
-    vitals.add(Count::Panics, 1);
+fn panicked(task: &'static str, counts: &Counts) {
+    counts.add(Count::Panics, 1);
     // The first of an environment, and each hundredth: what panics always must not fill the log.
-    if vitals.get(Count::Panics) % 100 == 1 {
+    if counts.get(Count::Panics) % 100 == 1 {
         tracing::error!(task, "a task of the extension panicked, it goes on");
     }
 }
@@ -53,7 +53,7 @@ pub fn quiet_panics() {
 /// Runs a task, and starts it again when it ends: it is not meant to.
 pub(crate) fn restarting<F>(
     task: &'static str,
-    vitals: Arc<Vitals>,
+    counts: Arc<Counts>,
     start: impl Fn() -> F + Send + 'static,
 ) -> JoinHandle<()>
 where
@@ -62,7 +62,7 @@ where
     tokio::spawn(async move {
         loop {
             if tokio::spawn(start()).await.is_err_and(|error| error.is_panic()) {
-                panicked(task, &vitals);
+                panicked(task, &counts);
             }
             // A task that ends at once must not take the function's CPU.
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -71,10 +71,10 @@ where
 }
 
 /// What `act` gives; `None` if it panicked, which is counted.
-pub(crate) fn catch<T>(task: &'static str, vitals: &Vitals, act: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn catch<T>(task: &'static str, counts: &Counts, act: impl FnOnce() -> T) -> Option<T> {
     let result = catch_unwind(AssertUnwindSafe(act));
     if result.is_err() {
-        panicked(task, vitals);
+        panicked(task, counts);
     }
     result.ok()
 }
@@ -85,10 +85,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_task_that_panics_is_started_again() {
-        let vitals = Arc::new(Vitals::default());
+        let counts = Arc::new(Counts::default());
         let starts = Arc::new(AtomicUsize::new(0));
         let (sender, mut receiver) = tokio::sync::mpsc::channel(1);
-        let task = restarting("test", Arc::clone(&vitals), move || {
+        let task = restarting("test", Arc::clone(&counts), move || {
             let (start, sender) = (starts.fetch_add(1, Ordering::Relaxed), sender.clone());
             async move {
                 assert!(start > 1, "the first two starts panic");
@@ -97,36 +97,36 @@ mod tests {
             }
         });
         assert_eq!(receiver.recv().await, Some(2));
-        assert_eq!(vitals.get(Count::Panics), 2);
+        assert_eq!(counts.get(Count::Panics), 2);
         task.abort();
     }
 
     #[tokio::test]
     async fn a_task_is_counted_while_it_runs_and_its_panic_is_noted() {
-        let (running, vitals) = (Arc::default(), Arc::new(Vitals::default()));
-        let quiet = Running::begin("quiet", &running, &vitals);
-        let loud = Running::begin("loud", &running, &vitals);
+        let (running, counts) = (Arc::default(), Arc::new(Counts::default()));
+        let quiet = Running::begin("quiet", &running, &counts);
+        let loud = Running::begin("loud", &running, &counts);
         assert_eq!(running.load(Ordering::Relaxed), 2);
         let ended = tokio::spawn(async move {
             tokio::task::yield_now().await;
             drop(loud);
         });
         ended.await.unwrap();
-        assert_eq!((running.load(Ordering::Relaxed), vitals.get(Count::Panics)), (1, 0));
+        assert_eq!((running.load(Ordering::Relaxed), counts.get(Count::Panics)), (1, 0));
         let panics = tokio::spawn(async move {
             let _running = quiet;
             tokio::task::yield_now().await;
             panic!("on purpose");
         });
         assert!(panics.await.is_err());
-        assert_eq!((running.load(Ordering::Relaxed), vitals.get(Count::Panics)), (0, 1));
+        assert_eq!((running.load(Ordering::Relaxed), counts.get(Count::Panics)), (0, 1));
     }
 
     #[test]
     fn a_panic_is_caught_and_counted() {
-        let vitals = Vitals::default();
-        assert_eq!(catch("test", &vitals, || 7), Some(7));
-        assert_eq!(catch("test", &vitals, || -> u8 { panic!("on purpose") }), None);
-        assert_eq!(vitals.get(Count::Panics), 1);
+        let counts = Counts::default();
+        assert_eq!(catch("test", &counts, || 7), Some(7));
+        assert_eq!(catch("test", &counts, || -> u8 { panic!("on purpose") }), None);
+        assert_eq!(counts.get(Count::Panics), 1);
     }
 }

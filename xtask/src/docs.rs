@@ -7,7 +7,7 @@ use std::path::PathBuf;
 fn tables() -> [(&'static str, settings::Table); 3] {
     [
         ("forwarder", forwarder::TABLE),
-        ("extension", extension::config::TABLE),
+        ("extension", extension::TABLE),
         ("exporter", exporter::TABLE),
     ]
 }

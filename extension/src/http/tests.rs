@@ -1,11 +1,11 @@
 use super::*;
-use crate::vitals::Count;
+use crate::counts::Count;
 
 /// Says what it was asked, and reads bodies of at most 20 bytes unless they go to `/refuse`.
 struct Echo;
 
 impl Respond for Echo {
-    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedAnswer<'c> {
+    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c> {
         Box::pin(async move {
             let Request { head, body } = request;
             let said = match head.path.as_str() {
@@ -16,17 +16,21 @@ impl Respond for Echo {
                     Err(unread) => format!("{unread:?}"),
                 },
             };
-            Answer::new(200, "text/plain", [&head.method, " ", &head.path, " ", &said].concat())
+            HttpResponse::new(
+                200,
+                "text/plain",
+                [&head.method, " ", &head.path, " ", &said].concat(),
+            )
         })
     }
 }
 
-async fn server() -> (std::net::SocketAddr, Arc<Vitals>) {
+async fn server() -> (std::net::SocketAddr, Arc<Counts>) {
     let socket = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = socket.local_addr().unwrap();
-    let vitals = Arc::new(Vitals::default());
-    listen("test", socket, Arc::new(Echo), &vitals);
-    (address, vitals)
+    let counts = Arc::new(Counts::default());
+    listen("test", socket, Arc::new(Echo), &counts);
+    (address, counts)
 }
 
 /// What comes back when this is sent, in pieces of so many bytes, and no more is sent.
@@ -131,7 +135,7 @@ async fn a_body_is_asked_for_only_where_it_will_be_read() {
 
 #[tokio::test]
 async fn what_is_no_request_ends_its_connection_and_nothing_else() {
-    let (address, vitals) = server().await;
+    let (address, counts) = server().await;
     let check = async |sent: &str, expected: &str| {
         let received = exchange(address, sent, 1000).await;
         assert_eq!(answers(&received), expected, "{sent:?}");
@@ -147,7 +151,7 @@ async fn what_is_no_request_ends_its_connection_and_nothing_else() {
     check("GET /pan", "").await;
     check("GET /panic HTTP/1.1\r\n\r\n", "").await;
     check("GET /a HTTP/1.1\r\n\r\n", "200: GET /a ").await;
-    assert_eq!(vitals.get(Count::Panics), 1);
+    assert_eq!(counts.get(Count::Panics), 1);
 }
 
 #[tokio::test]

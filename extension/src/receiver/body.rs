@@ -1,6 +1,6 @@
 //! Turns the body of a request into one checked request, within the bytes that may be in memory.
 
-use super::answer::{Encoding, Refusal};
+use super::response::{Encoding, Refusal};
 use wire::gzip::{self, InflateError};
 use wire::{Limits, Request, SignalKind};
 

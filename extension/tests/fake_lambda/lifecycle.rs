@@ -2,7 +2,7 @@
 
 use crate::support::{self, Lambda, Script, invoke, shutdown};
 use lambda_otlp_extension::Count;
-use lambda_otlp_extension::lifecycle::Fatal;
+use lambda_otlp_extension::Fatal;
 use serde_json::{Value, json};
 use std::time::Duration;
 use wire::SignalKind;
@@ -42,10 +42,10 @@ async fn a_first_invocation_is_held_for_its_end_and_written() {
     assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Metrics, 4)]);
     next.answer(200, shutdown("spindown"));
     assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
-    let (ended, stdout, vitals) = lambda.ended().await;
+    let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();
     assert_eq!(stdout.items(SignalKind::Metrics), 5, "and the extension's overhead");
-    assert_eq!(support::counts(&vitals), "lines=3 events=3");
+    assert_eq!(support::counts(&counts), "lines=3 events=3");
 }
 
 #[tokio::test]
@@ -92,8 +92,8 @@ async fn otlp_of_the_invocation_ends_the_wait_and_a_failure_begins_one() {
     lambda.protobuf(SignalKind::Traces, &support::traces(1)).await;
     assert_eq!(lambda.telemetry(&[runtime_done("second", "success")]).await, 200);
     lambda.next().await.answer(200, shutdown("spindown"));
-    let (_, stdout, vitals) = lambda.ended().await;
-    let own = usize::try_from(vitals.get(Count::Items)).unwrap();
+    let (_, stdout, counts) = lambda.ended().await;
+    let own = usize::try_from(counts.get(Count::Items)).unwrap();
     assert_eq!(stdout.items(SignalKind::Traces), own + 2);
 }
 
@@ -115,11 +115,11 @@ async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
     lambda.next().await.answer(200, shutdown("spindown"));
     assert_eq!(lambda.telemetry(&[runtime_done(FIRST, "success")]).await, 200);
     assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
-    let (ended, stdout, vitals) = lambda.ended().await;
+    let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();
     assert_eq!(stdout.items(SignalKind::Traces), 1);
     assert_eq!(stdout.items(SignalKind::Metrics), 5);
-    assert_eq!(vitals.get(Count::Events), 3);
+    assert_eq!(counts.get(Count::Events), 3);
 }
 
 #[tokio::test]
@@ -188,9 +188,9 @@ async fn log_lines_are_counted_and_no_line_is_made_of_them() {
     }
     assert_eq!(lambda.telemetry(&[line("extension")]).await, 200);
     next.answer(200, shutdown("spindown"));
-    let (_, stdout, vitals) = lambda.ended().await;
+    let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.text(), "");
-    assert_eq!(vitals.get(Count::LogEvents), 20_001);
+    assert_eq!(counts.get(Count::LogEvents), 20_001);
 }
 
 #[tokio::test]
@@ -201,8 +201,8 @@ async fn telemetry_that_is_no_array_of_events_is_counted_and_not_asked_for_again
         assert_eq!(lambda.telemetry_body(body.as_bytes()).await, 200, "{body}");
     }
     next.answer(200, shutdown("spindown"));
-    let vitals = lambda.ended().await.2;
-    assert_eq!(support::counts(&vitals), "events=2 malformed=6");
+    let counts = lambda.ended().await.2;
+    assert_eq!(support::counts(&counts), "events=2 malformed=6");
 }
 
 #[tokio::test]

@@ -29,9 +29,9 @@ async fn what_is_taken_is_on_stdout_before_it_is_acknowledged() {
     let posted = lambda.protobuf(SignalKind::Logs, b"").await;
     assert_eq!(said(&posted), "200 application/x-protobuf", "nothing in it, nothing written");
     next.answer(200, shutdown("spindown"));
-    let (_, stdout, vitals) = lambda.ended().await;
+    let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.items(SignalKind::Traces), 8);
-    assert_eq!(vitals.to_string(), "received=3 requests=2 items=8 lines=2 events=1");
+    assert_eq!(counts.to_string(), "received=3 requests=2 items=8 lines=2 events=1");
 }
 
 #[tokio::test]
@@ -100,9 +100,9 @@ async fn what_is_no_otlp_is_refused_and_writes_nothing() {
         (405, "POST")
     );
     next.answer(200, shutdown("spindown"));
-    let (_, stdout, vitals) = lambda.ended().await;
+    let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.text(), "");
-    assert_eq!(vitals.to_string(), "refused_invalid=10 events=1");
+    assert_eq!(counts.to_string(), "refused_invalid=10 events=1");
 }
 
 #[tokio::test]
@@ -136,7 +136,7 @@ async fn requests_that_arrive_together_share_a_line() {
         until(|| lambda.stdout.waiting() > 0).await;
         // The first is being written, the others are on their way.
         tokio::join!(post(), post(), post(), async {
-            until(|| lambda.vitals.get(Count::Received) == 4).await;
+            until(|| lambda.counts.get(Count::Received) == 4).await;
             lambda.stdout.fill(false);
         })
     };
@@ -157,9 +157,9 @@ async fn a_full_pipe_refuses_and_what_was_not_begun_is_left_out() {
     lambda.stdout.fill(false);
     assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(2)).await.status, 200);
     next.answer(200, shutdown("spindown"));
-    let (_, stdout, vitals) = lambda.ended().await;
+    let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 2)]);
-    assert_eq!((vitals.get(Count::Ambiguous), vitals.get(Count::RefusedFull)), (1, 2));
+    assert_eq!((counts.get(Count::Ambiguous), counts.get(Count::RefusedFull)), (1, 2));
 }
 
 #[tokio::test]
@@ -178,6 +178,6 @@ async fn what_requests_inflate_to_has_a_bound_too() {
     let headers = [PROTOBUF, GZIP];
     let post = || async { lambda.otlp("/v1/traces", &headers, &body).await.status };
     assert_eq!(<[u16; 3]>::from(tokio::join!(post(), post(), post())), [503; 3]);
-    assert_eq!(lambda.vitals.get(Count::Received), 2);
+    assert_eq!(lambda.counts.get(Count::Received), 2);
     lambda.stdout.fill(false);
 }

@@ -8,9 +8,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use lambda_otlp_extension::Vitals;
-use lambda_otlp_extension::config::Config;
-use lambda_otlp_extension::lifecycle::{self, Fatal};
+use lambda_otlp_extension::{Config, Counts, Fatal};
+
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -54,7 +53,7 @@ pub(crate) struct Lambda {
     pub(crate) receiver: SocketAddr,
     pub(crate) telemetry_uri: Option<String>,
     pub(crate) stdout: Stdout,
-    pub(crate) vitals: Arc<Vitals>,
+    pub(crate) counts: Arc<Counts>,
     extension: JoinHandle<Result<(), Fatal>>,
     _server: JoinHandle<()>,
 }
@@ -72,7 +71,7 @@ impl Default for Script {
     }
 }
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Lambda {
     /// Starts the extension up to its first `next`, which waits for an answer.
@@ -123,19 +122,19 @@ impl Lambda {
         source.entry("OTEL_LAMBDA_RECEIVER_PORT".into()).or_insert(port.to_string());
         let config = Config::from_source(&source);
         let stdout = Stdout::default();
-        let vitals = Arc::new(Vitals::default());
+        let counts = Arc::new(Counts::default());
         let receiver = SocketAddr::from(([127, 0, 0, 1], config.receiver_port));
-        let (written, counted) = (stdout.clone(), Arc::clone(&vitals));
+        let (written, counted) = (stdout.clone(), Arc::clone(&counts));
         let extension = tokio::spawn(async move {
-            lifecycle::run(&config, "lambda-otlp-extension", written, &counted).await
+            lambda_otlp_extension::run(&config, "lambda-otlp-extension", written, &counted).await
         });
         let (telemetry_uri, stdout) = (None, stdout);
-        Self { calls, receiver, telemetry_uri, stdout, vitals, extension, _server: server }
+        Self { calls, receiver, telemetry_uri, stdout, counts, extension, _server: server }
     }
 
     /// The next call, which has to be this one.
     pub(crate) async fn call(&mut self, expected: &str) -> Call {
-        let call = tokio::time::timeout(PATIENCE, self.calls.recv()).await;
+        let call = tokio::time::timeout(TIMEOUT, self.calls.recv()).await;
         let call = call.unwrap_or_else(|_| panic!("no call, expected {expected}")).unwrap();
         assert_eq!(format!("{} {}", call.method, call.path), expected);
         call
@@ -156,7 +155,7 @@ impl Lambda {
                 assert_eq!(call.path, "/2020-01-01/extension/event/next");
                 return call;
             }
-            assert!(begun.elapsed() < PATIENCE, "next is held");
+            assert!(begun.elapsed() < TIMEOUT, "next is held");
         }
     }
 
@@ -182,9 +181,9 @@ impl Lambda {
     }
 
     /// Waits for the end of the extension.
-    pub(crate) async fn ended(self) -> (Result<(), Fatal>, Stdout, Arc<Vitals>) {
-        let ended = tokio::time::timeout(PATIENCE, self.extension).await.expect("it ends");
-        (ended.unwrap(), self.stdout, self.vitals)
+    pub(crate) async fn ended(self) -> (Result<(), Fatal>, Stdout, Arc<Counts>) {
+        let ended = tokio::time::timeout(TIMEOUT, self.extension).await.expect("it ends");
+        (ended.unwrap(), self.stdout, self.counts)
     }
 }
 
@@ -275,7 +274,7 @@ pub(crate) fn read(line: &str) -> wire::Request {
 pub(crate) async fn until(is_so: impl Fn() -> bool) {
     let begun = tokio::time::Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "it never is");
+        assert!(begun.elapsed() < TIMEOUT, "it never is");
         tokio::task::yield_now().await;
     }
 }
@@ -318,7 +317,7 @@ async fn request(
         request = request.header(*name, *value);
     }
     let request = request.body(Full::new(Bytes::copy_from_slice(body))).unwrap();
-    let answer = tokio::time::timeout(PATIENCE, sender.send_request(request)).await;
+    let answer = tokio::time::timeout(TIMEOUT, sender.send_request(request)).await;
     let answer = answer.expect("an answer").map_err(io::Error::other)?;
     let (head, body) = answer.into_parts();
     let body = body.collect().await.map_err(io::Error::other)?.to_bytes().to_vec();
@@ -362,8 +361,8 @@ async fn ask(request: Request<Incoming>, calls: mpsc::Sender<Call>) -> Response<
 }
 
 /// Counters that are not 0, as one line.
-pub(crate) fn counts(vitals: &Vitals) -> String {
-    vitals.to_string()
+pub(crate) fn counts(counts: &Counts) -> String {
+    counts.to_string()
 }
 
 /// A request with this many spans of distinct ids, none of which is a root.

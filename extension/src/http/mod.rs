@@ -6,8 +6,8 @@
 mod body;
 pub(crate) mod head;
 
+use crate::counts::Counts;
 use crate::supervise::{self, Running};
-use crate::vitals::Vitals;
 pub(crate) use body::{Body, Unread};
 use body::{Framing, Leftover};
 use head::Head;
@@ -35,7 +35,7 @@ pub(crate) struct Request<'c> {
 
 /// What a request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct HttpResponse {
     pub(crate) status: u16,
     pub(crate) content_type: &'static str,
     /// One more header.
@@ -43,7 +43,7 @@ pub(crate) struct Answer {
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     pub(crate) fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
         Self { status, content_type, header: None, body: body.into() }
     }
@@ -51,25 +51,25 @@ impl Answer {
 
 /// Answers requests.
 pub(crate) trait Respond: Send + Sync {
-    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedAnswer<'c>;
+    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c>;
 }
 
-pub(crate) type BoxedAnswer<'c> = Pin<Box<dyn Future<Output = Answer> + Send + 'c>>;
+pub(crate) type BoxedResponse<'c> = Pin<Box<dyn Future<Output = HttpResponse> + Send + 'c>>;
 
 /// Serves connections for ever. A panic ends one connection and is counted; the task itself is started again.
 pub(crate) fn listen(
     task: &'static str,
     socket: TcpListener,
     responder: Arc<dyn Respond>,
-    vitals: &Arc<Vitals>,
+    counts: &Arc<Counts>,
 ) -> JoinHandle<()> {
-    let (socket, serving) = (Arc::new(socket), Arc::clone(vitals));
-    supervise::restarting(task, Arc::clone(vitals), move || {
+    let (socket, serving) = (Arc::new(socket), Arc::clone(counts));
+    supervise::restarting(task, Arc::clone(counts), move || {
         serve(Arc::clone(&socket), Arc::clone(&responder), Arc::clone(&serving))
     })
 }
 
-async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, vitals: Arc<Vitals>) {
+async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, counts: Arc<Counts>) {
     let connections = Arc::new(AtomicUsize::new(0));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
@@ -83,7 +83,7 @@ async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, vitals: 
         // An answer is one small packet, which must not wait for another.
         stream.set_nodelay(true).ok();
         let responder = Arc::clone(&responder);
-        let running = Running::begin("connection", &connections, &vitals);
+        let running = Running::begin("connection", &connections, &counts);
         tokio::spawn(async move {
             let _running = running;
             let mut connection = Connection { stream, buffer: Vec::new() };
@@ -104,7 +104,7 @@ impl Connection {
     async fn serve(&mut self, responder: &dyn Respond) -> io::Result<()> {
         while let Some(head) = self.head().await? {
             let Some((head, mut framing)) = head else {
-                let answer = Answer::new(400, "text/plain", "the request is not HTTP/1.1\n");
+                let answer = HttpResponse::new(400, "text/plain", "the request is not HTTP/1.1\n");
                 return self.answer(&answer, true).await;
             };
             let body = Body::new(self, &mut framing, head.expects_continue());
@@ -145,7 +145,7 @@ impl Connection {
         self.stream.read_buf(&mut self.buffer).await
     }
 
-    async fn answer(&mut self, answer: &Answer, closes: bool) -> io::Result<()> {
+    async fn answer(&mut self, answer: &HttpResponse, closes: bool) -> io::Result<()> {
         let mut bytes = [
             "HTTP/1.1 ",
             &answer.status.to_string(),
@@ -182,5 +182,4 @@ const fn reason(status: u16) -> &'static str {
 }
 
 #[cfg(test)]
-#[path = "http/tests.rs"]
 mod tests;

@@ -1,10 +1,10 @@
 //! What the loop knows of invocations, and what follows from it: no I/O, and time is passed in.
 
-use crate::config::Config;
-use crate::extensions_api::Invoke;
-use crate::hold::{self, Situation, Traffic};
-use crate::roots::Root;
-use crate::table::Table;
+use crate::config::{Config, HoldMode};
+use crate::invocations::hold::{Situation, Traffic, is_held};
+use crate::invocations::roots::Root;
+use crate::invocations::table::Table;
+use crate::lambda::extensions_api::Invoke;
 use platform::{EventKind, PlatformEvent};
 use wire::Request;
 
@@ -33,7 +33,7 @@ struct Current {
 /// Whether Lambda can be trusted to tell of an end. Waiting for what never comes would keep the environment until the deadline,
 /// time after time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Telemetry {
+enum TelemetryState {
     /// There is no subscription.
     Off,
     /// Nothing has come yet.
@@ -47,8 +47,8 @@ enum Telemetry {
 /// All that the loop knows.
 #[derive(Debug)]
 pub(crate) struct State {
-    hold: hold::Mode,
-    telemetry: Telemetry,
+    hold: HoldMode,
+    telemetry: TelemetryState,
     traffic: Traffic,
     current: Option<Current>,
     last_failed: bool,
@@ -59,7 +59,7 @@ impl State {
     pub(crate) fn new(config: &Config, table: Table) -> Self {
         Self {
             hold: config.hold,
-            telemetry: Telemetry::Off,
+            telemetry: TelemetryState::Off,
             traffic: Traffic::default(),
             current: None,
             last_failed: false,
@@ -69,7 +69,7 @@ impl State {
 
     /// Telemetry will come.
     pub(crate) fn subscribed(&mut self) {
-        self.telemetry = Telemetry::Silent;
+        self.telemetry = TelemetryState::Silent;
         self.table.subscribed();
     }
 
@@ -79,7 +79,7 @@ impl State {
         let untold = self.current.as_ref().is_some_and(|last| !last.runtime_done);
         let was_held = self.current.as_ref().is_some_and(|last| last.held_to_the_end);
         if untold && was_held {
-            self.telemetry = Telemetry::Failed;
+            self.telemetry = TelemetryState::Failed;
         }
         let request_id = invoke.request_id.to_ascii_lowercase();
         self.table.invoke(&request_id, &invoke.invoked_function_arn, now_ms);
@@ -106,8 +106,10 @@ impl State {
     /// Lambda says something; it was received at this time.
     pub(crate) fn telemetry(&mut self, event: PlatformEvent, now_ms: u64) {
         let is_end = event.kind == EventKind::RuntimeDone;
-        if self.telemetry == Telemetry::Silent || (self.telemetry == Telemetry::Failed && is_end) {
-            self.telemetry = Telemetry::Told;
+        if self.telemetry == TelemetryState::Silent
+            || (self.telemetry == TelemetryState::Failed && is_end)
+        {
+            self.telemetry = TelemetryState::Told;
         }
         if is_end {
             let current = self
@@ -131,9 +133,9 @@ impl State {
         let mut situation = Situation {
             mode: self.hold,
             telemetry_comes: match self.telemetry {
-                Telemetry::Off => false,
-                Telemetry::Told => true,
-                Telemetry::Silent | Telemetry::Failed => is_new,
+                TelemetryState::Off => false,
+                TelemetryState::Told => true,
+                TelemetryState::Silent | TelemetryState::Failed => is_new,
             },
             rare: self.traffic.is_rare(),
             otlp_received: current.otlp_received,
@@ -141,12 +143,12 @@ impl State {
             runtime_done: current.runtime_done,
             deadline_near: false,
         };
-        if !hold::hold(situation) {
+        if !is_held(situation) {
             return true;
         }
         situation.deadline_near = now_ms >= last_moment(current);
         current.held_to_the_end = situation.deadline_near;
-        !hold::hold(situation)
+        !is_held(situation)
     }
 
     /// When the loop has to look again if nothing happens.
@@ -154,7 +156,7 @@ impl State {
         let current = self.current.as_ref()?;
         let running = !current.runtime_done && !current.written_before_deadline;
         let trusts_until =
-            (self.telemetry != Telemetry::Told).then(|| current.invoked_ms + TRUST_MS);
+            (self.telemetry != TelemetryState::Told).then(|| current.invoked_ms + TRUST_MS);
         let trusts_until = trusts_until.filter(|until| *until > now_ms);
         running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
     }
@@ -174,7 +176,7 @@ impl State {
 
     /// Invocations of which Lambda has not said all.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        self.telemetry != Telemetry::Off && self.table.is_waiting_for_reports()
+        self.telemetry != TelemetryState::Off && self.table.is_waiting_for_reports()
     }
 
     /// The environment ends for this reason: what is left.
@@ -188,5 +190,4 @@ fn last_moment(current: &Current) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "state_tests.rs"]
 mod tests;

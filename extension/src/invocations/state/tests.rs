@@ -1,7 +1,7 @@
 use super::*;
-use crate::extensions_api::Registration;
-use crate::records::Records;
-use crate::vitals::Vitals;
+use crate::counts::Counts;
+use crate::invocations::invocation_records::InvocationRecords;
+use crate::lambda::extensions_api::Registration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,9 +14,9 @@ impl Story {
     fn new(hold: &str) -> Self {
         let source = BTreeMap::from([("LAMBDA_OTLP_HOLD".to_owned(), hold.to_owned())]);
         let config = Config::from_source(&source);
-        let nothing = Records::new(|_| None);
-        let vitals = Arc::new(Vitals::default());
-        let table = Table::new(&config, &Registration::default(), vitals, nothing);
+        let nothing = InvocationRecords::new(|_| None);
+        let counts = Arc::new(Counts::default());
+        let table = Table::new(&config, &Registration::default(), counts, nothing);
         let mut state = State::new(&config, table);
         state.subscribed();
         Self(state)

@@ -1,23 +1,18 @@
-//! Lambda's Telemetry API: the subscription, and the listener that takes events in.
+//! Listens for the events of Lambda's Telemetry API, and takes them into the loop's buffer.
 //!
 //! Source: Lambda Developer Guide, "Lambda Telemetry API reference". Lambda keeps and repeats what is not answered with 200,
 //! so 200 means that the events are in the buffer, and 503 that the buffer is full.
 
 use crate::config::Telemetry;
-use crate::http::{Answer, BoxedAnswer, Request, Respond, Unread};
-use crate::json;
-use crate::lifecycle::Event;
-use crate::vitals::{Count, Vitals};
+use crate::counts::{Count, Counts};
+use crate::event::{Event, TelemetryBatch};
+use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
 use platform::{PlatformEvent, Said, parse_batch};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-
-/// The versions that are asked for, in turn: managed instances know only the first, the older environments of emulators
-/// perhaps only the second.
-pub(crate) const SCHEMA_VERSIONS: [&str; 2] = ["2025-01-29", "2022-12-13"];
+use tokio::sync::{Semaphore, mpsc};
 
 /// The name that Lambda gives the environment's own address.
 const SANDBOX: &str = "sandbox.localdomain";
@@ -47,22 +42,6 @@ impl Place {
             None => Self::Elsewhere,
         }
     }
-}
-
-/// The body of a subscription.
-pub(crate) fn subscription(telemetry: &Telemetry, schema_version: &str, uri: &str) -> String {
-    let buffering = json::object(&[
-        ("maxItems", &telemetry.max_items.to_string()),
-        ("maxBytes", &telemetry.max_bytes.to_string()),
-        ("timeoutMs", &telemetry.timeout.as_millis().to_string()),
-    ]);
-    let destination = json::object(&[("protocol", "\"HTTP\""), ("URI", &json::string(uri))]);
-    json::object(&[
-        ("schemaVersion", &json::string(schema_version)),
-        ("types", &json::strings(&telemetry.types)),
-        ("buffering", &buffering),
-        ("destination", &destination),
-    ])
 }
 
 /// A listener, and the address that Lambda is told.
@@ -95,7 +74,7 @@ impl Listener {
         &self,
         telemetry: &Telemetry,
         events: mpsc::Sender<Event>,
-        vitals: Arc<Vitals>,
+        counts: Arc<Counts>,
     ) -> Intake {
         Intake {
             path: self.path.clone(),
@@ -103,16 +82,9 @@ impl Listener {
             max_body_bytes: 3 * telemetry.max_bytes,
             room: Arc::new(Semaphore::new(4 * telemetry.max_bytes)),
             events,
-            vitals,
+            counts,
         }
     }
-}
-
-/// Events of one delivery; they count against the buffer's bytes until they are dropped.
-#[derive(Debug)]
-pub(crate) struct Delivery {
-    pub(crate) events: Vec<PlatformEvent>,
-    _room: OwnedSemaphorePermit,
 }
 
 /// Takes deliveries into the buffer.
@@ -122,12 +94,12 @@ pub(crate) struct Intake {
     /// A permit a byte.
     room: Arc<Semaphore>,
     events: mpsc::Sender<Event>,
-    vitals: Arc<Vitals>,
+    counts: Arc<Counts>,
 }
 
 impl Respond for Intake {
-    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedAnswer<'c> {
-        Box::pin(async move { Answer::new(self.status(request).await, "text/plain", "") })
+    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c> {
+        Box::pin(async move { HttpResponse::new(self.status(request).await, "text/plain", "") })
     }
 }
 
@@ -141,7 +113,7 @@ impl Intake {
             Ok(body) => body,
             // What is never taken must not be repeated for ever.
             Err(Unread::TooLarge) => {
-                self.vitals.add(Count::Malformed, 1);
+                self.counts.add(Count::Malformed, 1);
                 return 200;
             }
             Err(Unread::BrokenOff) => return 400,
@@ -152,7 +124,7 @@ impl Intake {
     fn take(&self, body: &[u8]) -> u16 {
         let permits = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else {
-            self.vitals.add(Count::TelemetryRefused, 1);
+            self.counts.add(Count::TelemetryRefused, 1);
             return 503;
         };
         let body = String::from_utf8_lossy(body);
@@ -170,14 +142,14 @@ impl Intake {
             .collect();
         let (log_events, platform_events) = (all - events.len(), events.len());
         if !events.is_empty()
-            && self.events.try_send(Event::Telemetry(Delivery { events, _room: room })).is_err()
+            && self.events.try_send(Event::Telemetry(TelemetryBatch::new(events, room))).is_err()
         {
-            self.vitals.add(Count::TelemetryRefused, 1);
+            self.counts.add(Count::TelemetryRefused, 1);
             return 503;
         }
-        self.vitals.add(Count::Malformed, malformed);
-        self.vitals.add(Count::Events, platform_events);
-        self.vitals.add(Count::LogEvents, log_events);
+        self.counts.add(Count::Malformed, malformed);
+        self.counts.add(Count::Events, platform_events);
+        self.counts.add(Count::LogEvents, log_events);
         200
     }
 }
@@ -215,7 +187,7 @@ mod tests {
             max_body_bytes: 1000,
             room: Arc::new(Semaphore::new(200)),
             events: sender,
-            vitals: Arc::default(),
+            counts: Arc::default(),
         };
         (intake, receiver)
     }
@@ -230,8 +202,8 @@ mod tests {
         assert_eq!(intake.take(EVENT.as_bytes()), 503, "by its bytes");
         drop(buffer.try_recv().unwrap());
         assert_eq!(intake.take(EVENT.as_bytes()), 200);
-        assert_eq!(intake.vitals.get(Count::Events), 3);
-        assert_eq!(intake.vitals.get(Count::TelemetryRefused), 1);
+        assert_eq!(intake.counts.get(Count::Events), 3);
+        assert_eq!(intake.counts.get(Count::TelemetryRefused), 1);
     }
 
     #[test]
@@ -239,7 +211,7 @@ mod tests {
         let (intake, _buffer) = intake(1);
         assert_eq!(intake.take(EVENT.as_bytes()), 200);
         assert_eq!(intake.take(EVENT.as_bytes()), 503);
-        assert_eq!(intake.vitals.get(Count::Events), 1);
+        assert_eq!(intake.counts.get(Count::Events), 1);
     }
 
     #[test]

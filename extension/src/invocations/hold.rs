@@ -4,20 +4,7 @@
 //! 30 ms after the handler. Where `next` is not held, what it says is written with the next invocation or at SHUTDOWN: later,
 //! never lost. So holding buys freshness only, and only rare traffic needs it.
 
-/// `LAMBDA_OTLP_HOLD`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Mode {
-    /// Only where invocations are rare and sent no OTLP, or the last one failed.
-    #[default]
-    Auto,
-    /// After each invocation.
-    Always,
-    /// Not ever.
-    Never,
-}
-
-pub(crate) const MODES: &[(&str, Mode)] =
-    &[("auto", Mode::Auto), ("always", Mode::Always), ("never", Mode::Never)];
+use crate::config::HoldMode;
 
 /// Invocations are rare if they are further apart than this.
 const RARE_MS: u64 = 30_000;
@@ -55,7 +42,7 @@ impl Traffic {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "the facts that a table of decisions is about")]
 pub(crate) struct Situation {
-    pub(crate) mode: Mode,
+    pub(crate) mode: HoldMode,
     /// There is a subscription, and it can be trusted to tell of the end.
     pub(crate) telemetry_comes: bool,
     pub(crate) rare: bool,
@@ -70,7 +57,7 @@ pub(crate) struct Situation {
 }
 
 /// Whether `next` is held now; asked again after each event.
-pub(crate) fn hold(situation: Situation) -> bool {
+pub(crate) fn is_held(situation: Situation) -> bool {
     let Situation {
         mode,
         telemetry_comes,
@@ -84,9 +71,9 @@ pub(crate) fn hold(situation: Situation) -> bool {
         return false;
     }
     match mode {
-        Mode::Never => false,
-        Mode::Always => true,
-        Mode::Auto => last_failed || (rare && !otlp_received),
+        HoldMode::Never => false,
+        HoldMode::Always => true,
+        HoldMode::Auto => last_failed || (rare && !otlp_received),
     }
 }
 
@@ -98,7 +85,7 @@ mod tests {
     fn next_is_held_only_where_it_pays() {
         let check = |text: &str, expected| {
             let has = |word: &str| text.split(' ').any(|part| part == word);
-            let mode = MODES.iter().find(|(word, _)| has(word)).unwrap().1;
+            let mode = HoldMode::CHOICES.iter().find(|(word, _)| has(word)).unwrap().1;
             let situation = Situation {
                 mode,
                 telemetry_comes: !has("silent"),
@@ -108,7 +95,7 @@ mod tests {
                 runtime_done: has("done"),
                 deadline_near: has("deadline"),
             };
-            assert_eq!(hold(situation), expected, "{text}");
+            assert_eq!(is_held(situation), expected, "{text}");
         };
         check("auto", false);
         check("auto otlp", false);

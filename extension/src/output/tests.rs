@@ -1,5 +1,6 @@
 use super::*;
-use crate::tests::spans::{Span, traces};
+use crate::test_spans::{Span, traces};
+use std::io::ErrorKind;
 use std::sync::{Condvar, Mutex};
 use wire::Limits;
 
@@ -71,15 +72,15 @@ impl Write for Pipe {
     }
 }
 
-fn start(pipe: &Pipe, json_level: Option<&str>) -> (Output, Arc<Vitals>) {
+fn start(pipe: &Pipe, json_level: Option<&str>) -> (LineOutput, Arc<Counts>) {
     let lines = Lines {
         max_bytes: 60 * 1024,
         compression_level: 6,
         json_level: json_level.map(str::to_owned),
     };
-    let vitals = Arc::new(Vitals::default());
-    let output = Output::start(&lines, "fallback", pipe.clone(), Arc::clone(&vitals)).unwrap();
-    (output, vitals)
+    let counts = Arc::new(Counts::default());
+    let output = LineOutput::start(&lines, "fallback", pipe.clone(), Arc::clone(&counts)).unwrap();
+    (output, counts)
 }
 
 fn spans(number: usize) -> Request {
@@ -113,12 +114,12 @@ async fn a_pipe_that_takes_parts_gets_the_whole() {
 #[tokio::test]
 async fn a_broken_pipe_and_a_panic_refuse_one_request_and_the_thread_lives() {
     let pipe = Pipe::troubled(&[Trouble::Error(ErrorKind::BrokenPipe), Trouble::Panic]);
-    let (output, vitals) = start(&pipe, None);
+    let (output, counts) = start(&pipe, None);
     assert_eq!(output.write(spans(1)).await, Err(Refused));
     assert_eq!(output.write(spans(1)).await, Err(Refused));
     assert_eq!(output.write(spans(3)).await.map(|written| written.items), Ok(3));
     assert_eq!(pipe.items(), [3]);
-    assert_eq!(vitals.get(Count::Panics), 1);
+    assert_eq!(counts.get(Count::Panics), 1);
 }
 
 #[tokio::test]
@@ -160,9 +161,9 @@ async fn an_item_that_no_line_can_hold_is_told_to_its_sender_alone() {
         });
     });
     let pipe = Pipe::default();
-    let (output, vitals) = start(&pipe, None);
+    let (output, counts) = start(&pipe, None);
     let written = output.write(Request::trusted(wire::SignalKind::Traces, bytes)).await.unwrap();
     assert_eq!((written.items, written.dropped_items), (0, 1));
     assert_eq!(output.write(spans(1)).await.map(|written| written.dropped_items), Ok(0));
-    assert_eq!(vitals.get(Count::TooLarge), 1);
+    assert_eq!(counts.get(Count::TooLarge), 1);
 }

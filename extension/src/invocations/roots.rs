@@ -1,5 +1,6 @@
 //! Finds in received spans the function's own root span of an invocation.
 
+use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES, messages, string_attribute};
 use wire::proto::{Reader, Value};
 use wire::{Request, SignalKind};
 
@@ -13,11 +14,6 @@ pub(crate) struct Root {
     /// Unix time in nanoseconds.
     pub(crate) start_unix_nano: u64,
 }
-
-/// Field numbers that the three requests share (`opentelemetry/proto/collector/*`).
-const CONTAINERS: u32 = 1;
-const SCOPES: u32 = 2;
-const ITEMS: u32 = 2;
 
 /// More are of no use: an environment runs one invocation at a time, a managed instance some dozens.
 const MAX_ROOTS: usize = 64;
@@ -62,39 +58,10 @@ fn root(span: &[u8]) -> Option<Root> {
     is_root.then_some(Root { request_id, trace_id, span_id, start_unix_nano })
 }
 
-/// `service.name` of the first resource that has one.
-pub(crate) fn service_name(request: &Request) -> Option<String> {
-    let mut resources =
-        messages(request.bytes(), CONTAINERS).flat_map(|container| messages(container, 1));
-    resources.find_map(|resource| {
-        messages(resource, 1)
-            .find_map(|attribute| string_attribute(attribute, wire::resource::SERVICE_NAME))
-    })
-}
-
-/// The value of an attribute of this key, if it is a string.
-fn string_attribute(attribute: &[u8], key: &str) -> Option<String> {
-    let mut fields = Reader::new(attribute).map_while(Result::ok);
-    let is_it = fields.any(|field| field.number == 1 && field.as_len() == Some(key.as_bytes()));
-    if !is_it {
-        return None;
-    }
-    let value = messages(attribute, 2).next()?;
-    let text = messages(value, 1).next()?;
-    String::from_utf8(text.to_vec()).ok()
-}
-
-fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    Reader::new(message)
-        .map_while(Result::ok)
-        .filter(move |field| field.number == number)
-        .filter_map(|field| field.as_len())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tests::spans::{Span, traces};
+    use crate::test_spans::{Span, traces};
 
     #[test]
     fn roots_are_told_from_other_spans() {
@@ -113,11 +80,5 @@ mod tests {
         check(Span { kind: 2, request_id: Some("r-1"), ..Span::default() }, Some(Some("r-1")));
         check(Span { parent: [1; 8].into(), request_id: Some("r-1"), ..Span::default() }, None);
         check(Span { id: vec![1; 7], ..Span::default() }, None);
-    }
-
-    #[test]
-    fn the_service_is_named_by_its_resource() {
-        assert_eq!(service_name(&traces(&[Span::default()])).as_deref(), Some("orders"));
-        assert_eq!(service_name(&Request::trusted(SignalKind::Logs, Vec::new())), None);
     }
 }

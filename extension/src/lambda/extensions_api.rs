@@ -3,8 +3,8 @@
 //! Source: Lambda Developer Guide, "Using the Lambda Extensions API" (2020-01-01) and "Lambda Telemetry API reference"
 //! (2022-07-01). Plain HTTP; the answer to `next` may take hours, so it has no time limit.
 
-use crate::client::{Address, Answer, Call, send};
 use crate::json;
+use crate::lambda::client::{Address, ApiResponse, Call, send};
 use serde::Deserialize;
 use std::io;
 use std::time::Duration;
@@ -156,11 +156,15 @@ impl ExtensionsApi {
     }
 }
 
-async fn ask(name: &'static str, address: &Address, call: &Call<'_>) -> Result<Answer, ApiError> {
+async fn ask(
+    name: &'static str,
+    address: &Address,
+    call: &Call<'_>,
+) -> Result<ApiResponse, ApiError> {
     send(address, call).await.map_err(|source| ApiError::Unreachable { call: name, source })
 }
 
-fn accepted(call: &'static str, answer: Answer) -> Result<Answer, ApiError> {
+fn accepted(call: &'static str, answer: ApiResponse) -> Result<ApiResponse, ApiError> {
     match answer.status {
         200..300 => Ok(answer),
         status => Err(ApiError::Refused { call, status }),

@@ -1,12 +1,12 @@
 //! OTLP over HTTP: one request in, its lines on stdout, then the answer.
 
-use super::answer::{Encoding, Refusal, accepted, refused};
 use super::body::{self, Compression};
-use crate::http::{Answer, BoxedAnswer, Request, Respond, Unread};
-use crate::lifecycle::{Event, OtlpReceived};
-use crate::output::Output;
-use crate::roots::roots;
-use crate::vitals::{Count, Vitals};
+use super::response::{Encoding, Refusal, accepted, refused};
+use crate::counts::{Count, Counts};
+use crate::event::{Event, OtlpReceived};
+use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
+use crate::invocations::roots::roots;
+use crate::output::LineOutput;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use wire::SignalKind;
@@ -16,31 +16,31 @@ const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
 /// What all connections share.
 pub(crate) struct Receiver {
-    output: Output,
+    output: LineOutput,
     events: mpsc::Sender<Event>,
-    vitals: Arc<Vitals>,
+    counts: Arc<Counts>,
     /// A permit a KiB of requests in memory.
     room: Semaphore,
     max_request_bytes: usize,
 }
 
 impl Respond for Receiver {
-    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedAnswer<'c> {
+    fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c> {
         Box::pin(self.answer(request))
     }
 }
 
 impl Receiver {
     pub(crate) fn new(
-        output: Output,
+        output: LineOutput,
         events: mpsc::Sender<Event>,
-        vitals: Arc<Vitals>,
+        counts: Arc<Counts>,
         budget_bytes: usize,
     ) -> Self {
         Self {
             output,
             events,
-            vitals,
+            counts,
             room: Semaphore::new(budget_bytes / 1024),
             // Of a request there are its body, what it inflates to, and its lines.
             max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
@@ -48,7 +48,7 @@ impl Receiver {
     }
 
     /// Answers one HTTP request.
-    async fn answer(&self, request: Request<'_>) -> Answer {
+    async fn answer(&self, request: Request<'_>) -> HttpResponse {
         let content_type = request.head.header("content-type").and_then(Encoding::of);
         // Without a type of its own an answer has that of most senders.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
@@ -88,15 +88,15 @@ impl Receiver {
         let request = body::read(kind, encoding, compression, bytes, max_bytes)?;
         let inflated = request.bytes().len().saturating_sub(announced);
         held.merge(self.hold(inflated)?);
-        self.vitals.add(Count::Received, 1);
+        self.counts.add(Count::Received, 1);
         if request.items() == 0 {
             return Ok(0);
         }
         let received = OtlpReceived { roots: roots(&request) };
         let items = request.items();
         let written = self.output.write(request).await.map_err(|_| Refusal::Full)?;
-        self.vitals.add(Count::Requests, 1);
-        self.vitals.add(Count::Items, items - written.dropped_items.min(items));
+        self.counts.add(Count::Requests, 1);
+        self.counts.add(Count::Items, items - written.dropped_items.min(items));
         // The loop is behind only if it is stuck; what it misses is freshness, not data.
         drop(self.events.try_send(Event::Otlp(received)));
         Ok(written.dropped_items)
@@ -107,19 +107,19 @@ impl Receiver {
         self.room.try_acquire_many(kib).map_err(|_| Refusal::Full)
     }
 
-    fn refuse(&self, encoding: Encoding, refusal: &Refusal) -> Answer {
+    fn refuse(&self, encoding: Encoding, refusal: &Refusal) -> HttpResponse {
         let count = match refusal {
             Refusal::Full => Count::RefusedFull,
             _ => Count::RefusedInvalid,
         };
-        self.vitals.add(count, 1);
+        self.counts.add(count, 1);
         refused(encoding, refusal)
     }
 }
 
 /// What is answered beside OTLP: whether the receiver is there, and the wrapper of an older extension, which says that a
 /// handler has ended; Lambda says so too.
-fn side_door(method: &str, path: &str) -> Option<Answer> {
+fn side_door(method: &str, path: &str) -> Option<HttpResponse> {
     let known = matches!((method, path), ("GET", "/health") | ("POST", "/invocation/complete"));
-    known.then(|| Answer::new(200, "application/json", "{}"))
+    known.then(|| HttpResponse::new(200, "application/json", "{}"))
 }

@@ -19,23 +19,28 @@ fn the_output_is_chosen() {
     let check = |variables: &[(&'static str, &'static str)], expected| {
         let config = config(variables);
         assert_eq!(config.output, expected, "{variables:?}");
-        assert_eq!(config.complaint.is_empty(), expected == Output::Stdout, "{}", config.complaint);
+        assert_eq!(
+            config.complaint.is_empty(),
+            expected == OutputMode::Stdout,
+            "{}",
+            config.complaint
+        );
     };
     let o2 = ("O2_ORGANIZATION_ID", "default");
     let o2_auth = ("O2_AUTHORIZATION_HEADER", "Basic hunter2");
     let local = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
     let remote = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://o2.example.com/api/default");
     let own = ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default");
-    check(&[], Output::Stdout);
-    check(&[local], Output::Stdout);
-    check(&[remote], Output::Otlp);
-    check(&[own], Output::Otlp);
-    check(&[local, own], Output::Otlp);
-    check(&[o2], Output::Stdout);
-    check(&[o2, o2_auth], Output::Json);
-    check(&[o2, o2_auth, remote], Output::Otlp);
-    check(&[remote, ("LAMBDA_OTLP_OUTPUT", "stdout")], Output::Stdout);
-    check(&[("LAMBDA_OTLP_OUTPUT", "json")], Output::Json);
+    check(&[], OutputMode::Stdout);
+    check(&[local], OutputMode::Stdout);
+    check(&[remote], OutputMode::Otlp);
+    check(&[own], OutputMode::Otlp);
+    check(&[local, own], OutputMode::Otlp);
+    check(&[o2], OutputMode::Stdout);
+    check(&[o2, o2_auth], OutputMode::Json);
+    check(&[o2, o2_auth, remote], OutputMode::Otlp);
+    check(&[remote, ("LAMBDA_OTLP_OUTPUT", "stdout")], OutputMode::Stdout);
+    check(&[("LAMBDA_OTLP_OUTPUT", "json")], OutputMode::Json);
 }
 
 #[test]

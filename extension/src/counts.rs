@@ -97,9 +97,9 @@ impl Count {
 
 /// Counters since the environment started, shared by all tasks.
 #[derive(Debug, Default)]
-pub struct Vitals([AtomicU64; COUNTS.len()]);
+pub struct Counts([AtomicU64; COUNTS.len()]);
 
-impl Vitals {
+impl Counts {
     pub(crate) fn add(&self, count: Count, number: usize) {
         if let Some(counter) = self.0.get(count as usize) {
             counter.fetch_add(number as u64, Ordering::Relaxed);
@@ -118,7 +118,7 @@ impl Vitals {
 }
 
 /// `requests=3 items=12`: what is not 0.
-impl fmt::Display for Vitals {
+impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let counted = COUNTS.into_iter().filter(|count| self.get(*count) > 0);
         for (position, count) in counted.enumerate() {
@@ -138,11 +138,11 @@ mod tests {
         for (position, count) in COUNTS.into_iter().enumerate() {
             assert_eq!(count as usize, position, "{}", count.name());
         }
-        let vitals = Vitals::default();
-        vitals.add(Count::Requests, 2);
-        assert!(!vitals.lost_anything());
-        vitals.add(Count::Panics, 1);
-        assert!(vitals.lost_anything());
-        assert_eq!(vitals.to_string(), "requests=2 panics=1");
+        let counts = Counts::default();
+        counts.add(Count::Requests, 2);
+        assert!(!counts.lost_anything());
+        counts.add(Count::Panics, 1);
+        assert!(counts.lost_anything());
+        assert_eq!(counts.to_string(), "requests=2 panics=1");
     }
 }

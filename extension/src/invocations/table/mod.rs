@@ -4,16 +4,16 @@
 //! when: an invocation's end is held back while the function's own root span may still come.
 
 use crate::config::{Config, InvocationSpan};
-use crate::extensions_api::Registration;
-use crate::identity::Identity;
-use crate::records::{Ids, Records};
-use crate::roots::Root;
-use crate::vitals::{Count, Vitals};
+use crate::counts::{Count, Counts};
+use crate::invocations::identity::Identity;
+use crate::invocations::invocation_records::{Ids, InvocationRecords};
+use crate::invocations::recent_events::RecentEvents;
+use crate::invocations::roots::Root;
+use crate::lambda::extensions_api::Registration;
 use platform::{
     Aggregator, Ending, EventKind, Invocations, Owner, PlatformEvent, SpanEnd, SpanOptions,
 };
 use std::collections::VecDeque;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::Arc;
 use wire::Request;
 
@@ -21,8 +21,6 @@ use wire::Request;
 const MAX_KNOWN: usize = 256;
 /// Ends that wait for a root; the oldest goes on without.
 const MAX_HELD_BACK: usize = 64;
-/// Events by which a repeated delivery is recognised: more than one delivery has.
-const MAX_RECENT: usize = 2048;
 /// The function may begin its root a little before we have read that it was invoked.
 const EARLY_MS: u64 = 100;
 
@@ -57,7 +55,7 @@ pub(crate) struct Table {
     /// Managed instances are not told of INVOKE.
     is_told_of_invocations: bool,
     options: SpanOptions,
-    records: Records,
+    records: InvocationRecords,
     metrics: Aggregator,
     /// `None` without a subscription: nothing tells of an end then, or where no spans are wanted.
     spans: Option<Invocations>,
@@ -66,19 +64,18 @@ pub(crate) struct Table {
     held_back: VecDeque<(PlatformEvent, u64)>,
     /// The function has sent a root before, so it will again.
     sends_roots: bool,
-    recent: VecDeque<u64>,
-    hasher: RandomState,
+    recent: RecentEvents,
     due: bool,
     evicted: usize,
-    vitals: Arc<Vitals>,
+    counts: Arc<Counts>,
 }
 
 impl Table {
     pub(crate) fn new(
         config: &Config,
         registration: &Registration,
-        vitals: Arc<Vitals>,
-        records: Records,
+        counts: Arc<Counts>,
+        records: InvocationRecords,
     ) -> Self {
         let identity = Identity::of(config, registration);
         let options = SpanOptions {
@@ -100,11 +97,10 @@ impl Table {
             known: VecDeque::new(),
             held_back: VecDeque::new(),
             sends_roots: false,
-            recent: VecDeque::new(),
-            hasher: RandomState::new(),
+            recent: RecentEvents::default(),
             due: false,
             evicted: 0,
-            vitals,
+            counts,
         }
     }
 
@@ -167,8 +163,8 @@ impl Table {
 
     /// Lambda says something; where the event has no time, it is now.
     pub(crate) fn event(&mut self, event: PlatformEvent, now_ms: u64) {
-        if self.is_repeated(&event) {
-            self.vitals.add(Count::Repeated, 1);
+        if self.recent.is_repeated(&event) {
+            self.counts.add(Count::Repeated, 1);
             return;
         }
         let time = event.time_unix_nano.unwrap_or(now_ms.saturating_mul(1_000_000));
@@ -213,7 +209,7 @@ impl Table {
         if let Some(invocations) = &mut self.spans {
             let spans = invocations.take_finished();
             let evicted = invocations.evicted();
-            self.vitals.add(Count::TableFull, evicted - self.evicted.min(evicted));
+            self.counts.add(Count::TableFull, evicted - self.evicted.min(evicted));
             self.evicted = evicted;
             if !spans.is_empty() {
                 requests.push(self.identity.traces(spans));
@@ -306,7 +302,7 @@ impl Table {
         self.held_back = held_back;
         for (event, time) in released {
             if self.is_foreign(&event) {
-                self.vitals.add(Count::Foreign, 1);
+                self.counts.add(Count::Foreign, 1);
             } else {
                 self.observe(&event, time);
             }
@@ -344,22 +340,6 @@ impl Table {
         }
     }
 
-    /// Whether the same event came before: Lambda repeats a delivery whose answer it did not get.
-    fn is_repeated(&mut self, event: &PlatformEvent) -> bool {
-        let Some(time) = event.time_unix_nano else { return false };
-        let key =
-            (event.kind.as_str(), &event.request_id, time, &event.phase, &event.name, &event.state);
-        let key = self.hasher.hash_one(key);
-        if self.recent.contains(&key) {
-            return true;
-        }
-        if self.recent.len() == MAX_RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(key);
-        false
-    }
-
     fn find(&self, request_id: &str) -> Option<&Known> {
         self.known.iter().rev().find(|known| known.request_id == request_id)
     }
@@ -379,5 +359,4 @@ impl Table {
 }
 
 #[cfg(test)]
-#[path = "table_tests.rs"]
 mod tests;

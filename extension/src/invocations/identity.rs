@@ -1,7 +1,7 @@
 //! Who the telemetry is of, and the requests that say so.
 
 use crate::config::Config;
-use crate::extensions_api::Registration;
+use crate::lambda::extensions_api::Registration;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::Span;

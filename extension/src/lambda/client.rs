@@ -39,13 +39,13 @@ pub(crate) struct Call<'a> {
 
 /// What was answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: u16,
     headers: String,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl ApiResponse {
     /// The value of a header; of several the first.
     pub(crate) fn header<'a>(&'a self, name: &'a str) -> Option<&'a str> {
         header(&self.headers, name)
@@ -56,7 +56,7 @@ impl Answer {
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Sends a request and waits for the answer without a limit: `next` may be answered hours later, on the other side of a freeze.
-pub(crate) async fn send(address: &Address, call: &Call<'_>) -> io::Result<Answer> {
+pub(crate) async fn send(address: &Address, call: &Call<'_>) -> io::Result<ApiResponse> {
     let mut stream = TcpStream::connect(address.socket).await?;
     stream.write_all(request(&address.authority, call).as_bytes()).await?;
     let mut received = Vec::new();
@@ -83,7 +83,7 @@ fn request(authority: &str, call: &Call<'_>) -> String {
 }
 
 /// The answer, if these bytes are all of it. `is_end`: no more will come.
-fn answer(received: &[u8], is_end: bool) -> Result<Option<Answer>, &'static str> {
+fn answer(received: &[u8], is_end: bool) -> Result<Option<ApiResponse>, &'static str> {
     const NOT_HTTP: &str = "the answer is not HTTP/1.1";
     let Some(head_end) = find(received, b"\r\n\r\n") else { return Ok(None) };
     let (head, rest) = received.split_at_checked(head_end).ok_or(NOT_HTTP)?;
@@ -106,7 +106,7 @@ fn answer(received: &[u8], is_end: bool) -> Result<Option<Answer>, &'static str>
     } else {
         is_end.then(|| rest.to_vec())
     };
-    Ok(body.map(|body| Answer { status, headers: headers.to_owned(), body }))
+    Ok(body.map(|body| ApiResponse { status, headers: headers.to_owned(), body }))
 }
 
 /// The chunks put together, if the last is among them.

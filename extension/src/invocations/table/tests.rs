@@ -11,7 +11,7 @@ const ROOT: Ids = ([3; 16], [7; 8]);
 struct Story {
     table: Table,
     records: Arc<Mutex<Vec<String>>>,
-    vitals: Arc<Vitals>,
+    counts: Arc<Counts>,
 }
 
 impl Story {
@@ -27,13 +27,13 @@ impl Story {
         };
         let records = Arc::<Mutex<Vec<String>>>::default();
         let left = Arc::clone(&records);
-        let look_up = Records::new(move |request_id| {
+        let look_up = InvocationRecords::new(move |request_id| {
             left.lock().unwrap().iter().any(|left| left == request_id).then_some(ROOT)
         });
-        let vitals = Arc::new(Vitals::default());
-        let mut table = Table::new(&config, &registration, Arc::clone(&vitals), look_up);
+        let counts = Arc::new(Counts::default());
+        let mut table = Table::new(&config, &registration, Arc::clone(&counts), look_up);
         table.subscribed();
-        Self { table, records, vitals }
+        Self { table, records, counts }
     }
 
     fn invoke(&mut self, request_id: &str, now_ms: u64) {
@@ -226,7 +226,7 @@ fn an_end_without_a_beginning_waits_for_it_and_is_else_the_former_process_s() {
     story.invoke(SECOND, 20_000);
     assert_eq!(story.due(), "server of 0 ms, no parent, ok");
     assert_eq!(story.close("spindown", 30_000), "");
-    assert_eq!(story.vitals.get(Count::Foreign), 2);
+    assert_eq!(story.counts.get(Count::Foreign), 2);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn a_repeated_delivery_counts_once() {
     story.event(EventKind::RuntimeDone, FIRST, 11_000);
     story.event(EventKind::Report, FIRST, 12_000);
     assert_eq!(story.close("spindown", 20_000), "");
-    assert_eq!(story.vitals.get(Count::Repeated), 3);
+    assert_eq!(story.counts.get(Count::Repeated), 3);
 }
 
 #[test]
@@ -276,8 +276,8 @@ fn the_table_is_bounded_and_counts_what_it_gives_up() {
         story.event(EventKind::Start, &format!("request-{number}"), 10_000);
     }
     let written = spans(&story.table.take_all()).len();
-    assert!(story.table.known.len() <= MAX_KNOWN && story.table.recent.len() <= MAX_RECENT);
-    let given_up = usize::try_from(story.vitals.get(Count::TableFull)).unwrap();
+    assert!(story.table.known.len() <= MAX_KNOWN);
+    let given_up = usize::try_from(story.counts.get(Count::TableFull)).unwrap();
     assert_eq!((written, given_up), (2000 - MAX_KNOWN, 2000 - MAX_KNOWN));
     // None is lost: they are written as they stood.
     assert_eq!(spans(&story.table.close("spindown", 20_000)).len(), MAX_KNOWN);

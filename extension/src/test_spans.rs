@@ -1,4 +1,4 @@
-//! Spans as SDKs send them.
+//! Spans as SDKs send them, for tests.
 
 use wire::proto::Writer;
 use wire::{Request, SignalKind};

@@ -9,11 +9,11 @@ use wire::invocation_record::{RECORD_BYTES, SLOTS, find};
 pub(crate) type Ids = ([u8; 16], [u8; 8]);
 
 /// Looks records up; tests give their own.
-pub(crate) struct Records(Box<Find>);
+pub(crate) struct InvocationRecords(Box<Find>);
 
 type Find = dyn Fn(&str) -> Option<Ids> + Send + Sync;
 
-impl Records {
+impl InvocationRecords {
     pub(crate) fn new(find: impl Fn(&str) -> Option<Ids> + Send + Sync + 'static) -> Self {
         Self(Box::new(find))
     }
@@ -33,8 +33,8 @@ impl Records {
     }
 }
 
-impl fmt::Debug for Records {
+impl fmt::Debug for InvocationRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Records")
+        f.write_str("InvocationRecords")
     }
 }

@@ -1,19 +1,21 @@
 //! What the extension is told by its variables, read once; what is wrong is named in one line, and it goes on with the rest.
 
-use crate::endpoint::{Endpoint, endpoint};
-use crate::hold;
-pub use crate::variables::TABLE;
+mod endpoint;
+mod variables;
+
+use endpoint::{Endpoint, endpoint};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
 use settings::{Reader, Source};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use tracing::Level;
+pub use variables::TABLE;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
 
 /// Where telemetry goes. The direct outputs are a build of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Output {
+pub(crate) enum OutputMode {
     /// OTLP lines on stdout.
     Stdout,
     /// OTLP to an endpoint.
@@ -22,9 +24,26 @@ pub enum Output {
     Json,
 }
 
+/// Whether `next` is held after an invocation, so that the environment stays awake until Lambda has told of its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum HoldMode {
+    /// Only where invocations are rare and sent no OTLP, or the last one failed.
+    #[default]
+    Auto,
+    /// After each invocation.
+    Always,
+    /// After none.
+    Never,
+}
+
+impl HoldMode {
+    pub(crate) const CHOICES: &[(&str, Self)] =
+        &[("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)];
+}
+
 /// Whether the extension writes a span for each invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum InvocationSpan {
+pub(crate) enum InvocationSpan {
     /// Where the function has no root span of its own.
     #[default]
     Auto,
@@ -36,78 +55,78 @@ pub enum InvocationSpan {
 
 /// What the Telemetry API is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Telemetry {
+pub(crate) struct Telemetry {
     /// `platform`, `function`, `extension`.
-    pub types: Vec<&'static str>,
+    pub(crate) types: Vec<&'static str>,
     /// Events in one delivery.
-    pub max_items: usize,
+    pub(crate) max_items: usize,
     /// Bytes in one delivery.
-    pub max_bytes: usize,
+    pub(crate) max_bytes: usize,
     /// How long events are collected.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
 }
 
 /// How lines are written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lines {
+pub(crate) struct Lines {
     /// Longest line, in bytes.
-    pub max_bytes: usize,
+    pub(crate) max_bytes: usize,
     /// gzip level.
-    pub compression_level: u32,
+    pub(crate) compression_level: u32,
     /// Under Lambda's JSON format, the `level` that each line has to carry, beside its `timestamp`.
-    pub json_level: Option<String>,
+    pub(crate) json_level: Option<String>,
 }
 
 /// What Lambda says about the function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Function {
+pub(crate) struct Function {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// `$LATEST` or a number.
-    pub version: Option<String>,
+    pub(crate) version: Option<String>,
     /// The region.
-    pub region: Option<String>,
+    pub(crate) region: Option<String>,
     /// Configured memory in MiB.
-    pub memory_mib: Option<usize>,
+    pub(crate) memory_mib: Option<usize>,
     /// Managed instances: many invocations at a time, no INVOKE event and no `platform.runtimeDone`.
-    pub is_managed_instance: bool,
+    pub(crate) is_managed_instance: bool,
 }
 
 /// What the extension is told by its variables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Host and port of Lambda's APIs; empty outside Lambda.
-    pub runtime_api: String,
+    pub(crate) runtime_api: String,
     /// Where telemetry goes, as it was chosen; this build has `stdout` only.
-    pub output: Output,
+    pub(crate) output: OutputMode,
     /// Port of the OTLP receiver.
     pub receiver_port: u16,
     /// When `next` is held.
-    pub hold: hold::Mode,
+    pub(crate) hold: HoldMode,
     /// Whether invocation spans are written.
-    pub invocation_span: InvocationSpan,
+    pub(crate) invocation_span: InvocationSpan,
     /// How an invocation's phases are written.
-    pub span_mapping: SpanMapping,
+    pub(crate) span_mapping: SpanMapping,
     /// What ends an invocation's span.
-    pub span_end: SpanEnd,
+    pub(crate) span_end: SpanEnd,
     /// Whether the user propagates X-Ray's header as a parent.
-    pub xray_lambda: bool,
+    pub(crate) xray_lambda: bool,
     /// What the Telemetry API is asked for.
-    pub telemetry: Telemetry,
+    pub(crate) telemetry: Telemetry,
     /// How lines are written.
-    pub lines: Lines,
+    pub(crate) lines: Lines,
     /// Which metric names are written.
-    pub names: Names,
+    pub(crate) names: Names,
     /// For which backend metrics are shaped.
-    pub shape: Shape,
+    pub(crate) shape: Shape,
     /// `service.name`; never empty.
-    pub service_name: String,
+    pub(crate) service_name: String,
     /// What Lambda says about the function.
-    pub function: Function,
+    pub(crate) function: Function,
     /// Level of the own log.
-    pub log_level: Level,
+    pub(crate) log_level: Level,
     /// What a person should know about the variables, in one line; empty mostly.
-    pub complaint: String,
+    pub(crate) complaint: String,
 }
 
 impl Config {
@@ -135,7 +154,7 @@ impl Config {
             runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
             output: output(&mut reader, otel_endpoint.as_deref()),
             receiver_port: receiver_port(&mut reader, otel_endpoint.as_deref()),
-            hold: reader.choice("LAMBDA_OTLP_HOLD", hold::MODES, hold::Mode::Auto),
+            hold: reader.choice("LAMBDA_OTLP_HOLD", HoldMode::CHOICES, HoldMode::Auto),
             invocation_span: reader.choice(
                 "LAMBDA_OTLP_INVOCATION_SPAN",
                 &spans,
@@ -160,14 +179,15 @@ impl Config {
     }
 
     /// Bytes of received OTLP that may be in memory at a time: an eighth of the function's memory, from 4 to 32 MiB.
-    pub fn receive_budget_bytes(&self) -> usize {
+    pub(crate) fn receive_budget_bytes(&self) -> usize {
         const MIB: usize = 1024 * 1024;
         (self.function.memory_mib.unwrap_or(128) / 8).clamp(4, 32) * MIB
     }
 }
 
-fn output(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Output {
-    let choices = [("stdout", Output::Stdout), ("otlp", Output::Otlp), ("json", Output::Json)];
+fn output(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> OutputMode {
+    let choices =
+        [("stdout", OutputMode::Stdout), ("otlp", OutputMode::Otlp), ("json", OutputMode::Json)];
     let asked = reader.choice_if_set("LAMBDA_OTLP_OUTPUT", &choices);
     let own_endpoint = reader.string_if_set("LAMBDA_OTLP_ENDPOINT");
     let is_elsewhere =
@@ -177,15 +197,15 @@ fn output(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Output {
     let chosen = match asked {
         Some(asked) => asked,
         None if is_elsewhere(own_endpoint.as_deref()) || is_elsewhere(otel_endpoint) => {
-            Output::Otlp
+            OutputMode::Otlp
         }
-        None if organization && authorization => Output::Json,
-        None => Output::Stdout,
+        None if organization && authorization => OutputMode::Json,
+        None => OutputMode::Stdout,
     };
     let name = match chosen {
-        Output::Stdout => return chosen,
-        Output::Otlp => "otlp",
-        Output::Json => "json",
+        OutputMode::Stdout => return chosen,
+        OutputMode::Otlp => "otlp",
+        OutputMode::Json => "json",
     };
     let problem = format!("the output `{name}` is not in this build, lines are written to stdout");
     reader.mistake("LAMBDA_OTLP_OUTPUT", problem);
@@ -307,5 +327,4 @@ fn complaint(reader: Reader<'_>) -> String {
 }
 
 #[cfg(test)]
-#[path = "config_tests.rs"]
 mod tests;

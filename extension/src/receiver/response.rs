@@ -3,7 +3,7 @@
 //! Source: OTLP 1.x, "OTLP/HTTP Response": 200 with an `Export…ServiceResponse`, else a `google.rpc.Status`; 503 and
 //! `Retry-After` where the request may be sent again.
 
-use crate::http::Answer;
+use crate::http::HttpResponse;
 use crate::json;
 use wire::SignalKind;
 use wire::proto::Writer;
@@ -68,7 +68,7 @@ impl Refusal {
 }
 
 /// All items were taken, but for those that no line can hold.
-pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) -> Answer {
+pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) -> HttpResponse {
     const REASON: &str = "larger than a log event even with shortened attribute values";
     let body = match (encoding, rejected) {
         (Encoding::Protobuf, 0) => Vec::new(),
@@ -94,11 +94,11 @@ pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) ->
             json::object(&[("partialSuccess", &partial)]).into_bytes()
         }
     };
-    Answer::new(200, encoding.content_type(), body)
+    HttpResponse::new(200, encoding.content_type(), body)
 }
 
 /// Nothing was taken.
-pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> Answer {
+pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> HttpResponse {
     let (status, code) = refusal.codes();
     let message = refusal.to_string();
     let body = match encoding {
@@ -114,7 +114,7 @@ pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> Answer {
             body
         }
     };
-    let mut answer = Answer::new(status, encoding.content_type(), body);
+    let mut answer = HttpResponse::new(status, encoding.content_type(), body);
     answer.header = match refusal {
         Refusal::Full => Some(("Retry-After", "1")),
         Refusal::WrongMethod => Some(("Allow", "POST")),

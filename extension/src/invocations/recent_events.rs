@@ -1,0 +1,56 @@
+//! Recognises an event of the Telemetry API that came before: Lambda repeats a delivery whose answer it did not get.
+
+use platform::PlatformEvent;
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
+
+/// More than one delivery has.
+const MAX_RECENT: usize = 2048;
+
+/// Hashes of the newest events.
+#[derive(Debug, Default)]
+pub(crate) struct RecentEvents {
+    hashes: VecDeque<u64>,
+    hasher: RandomState,
+}
+
+impl RecentEvents {
+    /// Whether the same event came before; notes it. An event without a time is never taken for a repeated one.
+    pub(crate) fn is_repeated(&mut self, event: &PlatformEvent) -> bool {
+        let Some(time) = event.time_unix_nano else { return false };
+        let key =
+            (event.kind.as_str(), &event.request_id, time, &event.phase, &event.name, &event.state);
+        let hash = self.hasher.hash_one(key);
+        if self.hashes.contains(&hash) {
+            return true;
+        }
+        if self.hashes.len() == MAX_RECENT {
+            self.hashes.pop_front();
+        }
+        self.hashes.push_back(hash);
+        false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use platform::EventKind;
+
+    fn event(time: Option<u64>) -> PlatformEvent {
+        PlatformEvent { time_unix_nano: time, ..PlatformEvent::new(EventKind::Start) }
+    }
+
+    #[test]
+    fn an_event_is_recognised_among_the_newest() {
+        let mut recent = RecentEvents::default();
+        assert!(!recent.is_repeated(&event(Some(0))));
+        assert!(recent.is_repeated(&event(Some(0))));
+        assert!(!recent.is_repeated(&event(None)) && !recent.is_repeated(&event(None)));
+        for time in 1..=MAX_RECENT as u64 {
+            assert!(!recent.is_repeated(&event(Some(time))));
+        }
+        assert_eq!(recent.hashes.len(), MAX_RECENT);
+        assert!(!recent.is_repeated(&event(Some(0))), "the oldest is forgotten");
+    }
+}

@@ -1,0 +1,168 @@
+//! The loop that owns the state: it asks Lambda for the next event when the state allows it, and takes what the listeners received.
+
+use super::Fatal;
+use super::own_lines::OwnLines;
+use crate::clock::unix_millis;
+use crate::counts::Counts;
+use crate::event::Event;
+use crate::invocations::state::State;
+use crate::lambda::extensions_api::{
+    ApiError, ExtensionsApi, Invoke, NextEvent, Shutdown, retrying,
+};
+use crate::output::LineOutput;
+use crate::supervise;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+
+/// A full pipe is waited for so long.
+const PIPE_TIMEOUT: Duration = Duration::from_millis(200);
+/// At SHUTDOWN, outstanding reports are waited for so long in all.
+const REPORTS_MS: u64 = 300;
+/// Of the time at SHUTDOWN so much is left unused: the process must have ended when Lambda kills it.
+const RESERVE_MS: u64 = 100;
+
+type Next = Pin<Box<dyn Future<Output = Result<NextEvent, ApiError>> + Send>>;
+
+pub(super) struct EventLoop {
+    api: ExtensionsApi,
+    events: mpsc::Receiver<Event>,
+    counts: Arc<Counts>,
+    state: State,
+    own_lines: OwnLines,
+}
+
+impl EventLoop {
+    pub(super) fn new(
+        api: ExtensionsApi,
+        output: LineOutput,
+        events: mpsc::Receiver<Event>,
+        state: State,
+        counts: Arc<Counts>,
+    ) -> Self {
+        let own_lines = OwnLines::new(output, Arc::clone(&counts));
+        Self { api, events, counts, state, own_lines }
+    }
+
+    pub(super) async fn run(&mut self) -> Result<(), Fatal> {
+        let mut next: Option<Next> = None;
+        loop {
+            self.write_due();
+            if next.is_none() && self.may_call_next() {
+                // The environment may sleep from here on.
+                self.own_lines.wait_written(PIPE_TIMEOUT).await;
+                let api = self.api.clone();
+                next = Some(Box::pin(async move { retrying(|| api.next()).await }));
+            }
+            let now_ms = unix_millis();
+            let wake = self.state.wake_at_ms(now_ms).map(|at| at.saturating_sub(now_ms));
+            tokio::select! {
+                Some(event) = self.events.recv() => self.take(event),
+                answered = answer(&mut next) => {
+                    next = None;
+                    match answered? {
+                        NextEvent::Invoke(invoke) => self.invoke(&invoke),
+                        NextEvent::Shutdown(shutdown) => {
+                            self.shutdown(&shutdown).await;
+                            return Ok(());
+                        }
+                        NextEvent::Other => tracing::info!("an event that is not known here"),
+                    }
+                }
+                () = pause(wake) => {}
+            }
+        }
+    }
+
+    /// A panic in the state costs what the state knew of one thing, not the loop.
+    fn with_state<T>(&mut self, act: impl FnOnce(&mut State) -> T) -> Option<T> {
+        let Self { state, counts, .. } = self;
+        supervise::catch("loop", counts, || act(state))
+    }
+
+    fn may_call_next(&mut self) -> bool {
+        let now_ms = unix_millis();
+        self.with_state(|state| state.may_call_next(now_ms)).unwrap_or(true)
+    }
+
+    fn invoke(&mut self, invoke: &Invoke) {
+        let now_ms = unix_millis();
+        self.with_state(|state| state.invoke(invoke, now_ms));
+    }
+
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Otlp(received) => {
+                self.with_state(|state| state.otlp(received.roots));
+            }
+            Event::Telemetry(delivery) => {
+                let now_ms = unix_millis();
+                for event in delivery.events {
+                    self.with_state(|state| state.telemetry(event, now_ms));
+                }
+            }
+        }
+    }
+
+    fn write_due(&mut self) {
+        let now_ms = unix_millis();
+        let due = self.with_state(|state| state.due(now_ms)).unwrap_or_default();
+        self.own_lines.write(due);
+    }
+
+    async fn shutdown(&mut self, shutdown: &Shutdown) {
+        let begun_ms = unix_millis();
+        // An emulator may give no deadline, or one in the past.
+        let end_ms = match shutdown.deadline_ms {
+            deadline if deadline > begun_ms => deadline - RESERVE_MS.min(deadline - begun_ms),
+            _ => begun_ms + REPORTS_MS,
+        };
+        let reports_end_ms = end_ms.min(begun_ms + REPORTS_MS);
+        while self.with_state(|state| state.is_waiting_for_reports()).unwrap_or(false) {
+            let Some(left) = reports_end_ms.checked_sub(unix_millis()).filter(|left| *left > 0)
+            else {
+                break;
+            };
+            tokio::select! {
+                Some(event) = self.events.recv() => self.take(event),
+                () = pause(Some(left)) => {}
+            }
+        }
+        // What lies in the channel is there already.
+        while let Ok(event) = self.events.try_recv() {
+            self.take(event);
+        }
+        let now_ms = unix_millis();
+        let reason = &shutdown.shutdown_reason;
+        let left = self.with_state(|state| state.close(reason, now_ms)).unwrap_or_default();
+        self.own_lines.write(left);
+        while !self.own_lines.is_all_written() {
+            let Some(left) = end_ms.checked_sub(unix_millis()).filter(|left| *left > 0) else {
+                break;
+            };
+            self.own_lines.wait_written(Duration::from_millis(left)).await;
+            self.own_lines.write(Vec::new());
+        }
+        self.own_lines.give_up();
+        if self.counts.lost_anything() {
+            tracing::error!(counts = %self.counts, "something was lost in this environment");
+        } else {
+            tracing::debug!(counts = %self.counts, "the environment ends");
+        }
+    }
+}
+
+async fn answer(next: &mut Option<Next>) -> Result<NextEvent, ApiError> {
+    match next {
+        Some(next) => next.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn pause(millis: Option<u64>) {
+    match millis {
+        Some(millis) => tokio::time::sleep(Duration::from_millis(millis)).await,
+        None => std::future::pending().await,
+    }
+}

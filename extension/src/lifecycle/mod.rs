@@ -1,0 +1,172 @@
+//! The life of the extension: register, listen, subscribe, then one loop that owns the state until SHUTDOWN.
+
+mod event_loop;
+mod own_lines;
+
+use crate::config::Config;
+use crate::counts::{Count, Counts};
+use crate::event::Event;
+use crate::http::listen;
+use crate::invocations::invocation_records::InvocationRecords;
+use crate::invocations::state::State;
+use crate::invocations::table::Table;
+use crate::lambda::client::Address;
+use crate::lambda::extensions_api::{
+    ApiError, ExtensionsApi, NextEvent, Registration, Subscription, retrying,
+};
+use crate::lambda::telemetry_api::{SCHEMA_VERSIONS, subscription};
+use crate::output::LineOutput;
+use crate::receiver::otlp::Receiver;
+use crate::receiver::telemetry::{Listener, Place};
+use event_loop::EventLoop;
+use std::hash::{BuildHasher as _, RandomState};
+use std::io::{self, Write};
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+/// Requests of both listeners that the loop has not looked at.
+const EVENTS: usize = 256;
+
+/// Why the extension ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum Fatal {
+    /// Not in Lambda.
+    #[error("AWS_LAMBDA_RUNTIME_API is not set: an extension is started by Lambda")]
+    NotInLambda,
+    /// The variable names no address.
+    #[error("AWS_LAMBDA_RUNTIME_API is no host and port")]
+    RuntimeApi(#[source] io::Error),
+    /// The system gave no thread or no way to wait for events.
+    #[error("cannot start")]
+    Start(#[source] io::Error),
+    /// Lambda refused a call, or could not be reached.
+    #[error(transparent)]
+    Api(#[from] ApiError),
+}
+
+/// Runs the extension until the environment ends. `name` is that of the file in `/opt/extensions`, `writer` takes the lines.
+pub async fn run(
+    config: &Config,
+    name: &str,
+    writer: impl Write + Send + 'static,
+    counts: &Arc<Counts>,
+) -> Result<(), Fatal> {
+    if config.runtime_api.is_empty() {
+        return Err(Fatal::NotInLambda);
+    }
+    let address = Address::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
+    let output = LineOutput::start(&config.lines, &config.service_name, writer, Arc::clone(counts))
+        .map_err(Fatal::Start)?;
+    let (sender, events) = mpsc::channel(EVENTS);
+    // Bound before register: the function's SDK may connect as soon as its init begins.
+    receive_otlp(config, &output, &sender, counts).await;
+    let (api, registration) = register(config, &address, name).await?;
+    if !config.complaint.is_empty() {
+        tracing::warn!(problems = config.complaint, "some variables are wrong, the rest is used");
+    }
+    let records = wire::invocation_record::path(&config.runtime_api);
+    let table =
+        Table::new(config, &registration, Arc::clone(counts), InvocationRecords::file(records));
+    let mut state = State::new(config, table);
+    let told_of_ends = config.telemetry.types.contains(&"platform");
+    if receive_telemetry(config, &api, sender, counts).await && told_of_ends {
+        state.subscribed();
+    }
+    let mut event_loop = EventLoop::new(api.clone(), output, events, state, Arc::clone(counts));
+    let ended = tokio::spawn(async move { event_loop.run().await }).await;
+    if let Ok(ended) = ended {
+        return ended;
+    }
+    // The environment must not wait for an extension that has stopped asking.
+    counts.add(Count::Panics, 1);
+    tracing::error!("the loop panicked, only OTLP is taken from here on");
+    idle(&api).await
+}
+
+/// Takes part in the life of the environment, and in nothing else.
+async fn idle(api: &ExtensionsApi) -> Result<(), Fatal> {
+    loop {
+        if let NextEvent::Shutdown(_) = retrying(|| api.next()).await? {
+            return Ok(());
+        }
+    }
+}
+
+/// Opens the OTLP receiver; a busy port is logged and skipped.
+async fn receive_otlp(
+    config: &Config,
+    output: &LineOutput,
+    events: &mpsc::Sender<Event>,
+    counts: &Arc<Counts>,
+) {
+    let port = config.receiver_port;
+    let socket = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+        Ok(socket) => socket,
+        Err(error) => {
+            tracing::warn!(port, %error, "cannot receive OTLP, going on without");
+            return;
+        }
+    };
+    let budget = config.receive_budget_bytes();
+    let (output, events) = (output.clone(), events.clone());
+    let receiver = Receiver::new(output, events, Arc::clone(counts), budget);
+    listen("receiver", socket, Arc::new(receiver), counts);
+}
+
+async fn register(
+    config: &Config,
+    address: &Address,
+    name: &str,
+) -> Result<(ExtensionsApi, Registration), ApiError> {
+    let events: &[&str] =
+        if config.function.is_managed_instance { &["SHUTDOWN"] } else { &["INVOKE", "SHUTDOWN"] };
+    retrying(|| ExtensionsApi::register(address, name, events)).await
+}
+
+/// Subscribes to telemetry; whether events will come.
+async fn receive_telemetry(
+    config: &Config,
+    api: &ExtensionsApi,
+    events: mpsc::Sender<Event>,
+    counts: &Arc<Counts>,
+) -> bool {
+    let hosts_file = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
+    let place = Place::of(&hosts_file, &config.runtime_api);
+    let salt = RandomState::new().hash_one(());
+    let listener = match Listener::bind(place, salt).await {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::warn!(%error, "cannot listen for telemetry, going on without");
+            return false;
+        }
+    };
+    let intake = listener.intake(&config.telemetry, events, Arc::clone(counts));
+    let Listener { socket, uri, .. } = listener;
+    let listening = listen("telemetry listener", socket, Arc::new(intake), counts);
+    let accepted = subscribe(config, api, &uri).await;
+    if !accepted {
+        listening.abort();
+    }
+    accepted
+}
+
+async fn subscribe(config: &Config, api: &ExtensionsApi, uri: &str) -> bool {
+    let mut refusal = None;
+    for schema_version in SCHEMA_VERSIONS {
+        let body = subscription(&config.telemetry, schema_version, uri);
+        match api.subscribe(&body).await {
+            Ok(Subscription::Accepted) => return true,
+            Ok(Subscription::Local) => {
+                tracing::info!("there is no Telemetry API here, going on without");
+                return false;
+            }
+            Err(error) => refusal = Some(error),
+        }
+    }
+    if let Some(error) = refusal {
+        tracing::warn!(%error, "cannot subscribe to telemetry, going on without");
+    }
+    false
+}

@@ -1,0 +1,52 @@
+//! Reads single fields of received OTLP requests, without decoding the rest.
+
+use wire::Request;
+use wire::proto::Reader;
+
+/// Field numbers that the requests of all three signals share (`opentelemetry/proto/collector/*`).
+pub(crate) const CONTAINERS: u32 = 1;
+pub(crate) const SCOPES: u32 = 2;
+pub(crate) const ITEMS: u32 = 2;
+
+/// `service.name` of the first resource that has one.
+pub(crate) fn service_name(request: &Request) -> Option<String> {
+    let mut resources =
+        messages(request.bytes(), CONTAINERS).flat_map(|container| messages(container, 1));
+    resources.find_map(|resource| {
+        messages(resource, 1)
+            .find_map(|attribute| string_attribute(attribute, wire::resource::SERVICE_NAME))
+    })
+}
+
+/// The value of an attribute of this key, if it is a string.
+pub(crate) fn string_attribute(attribute: &[u8], key: &str) -> Option<String> {
+    let mut fields = Reader::new(attribute).map_while(Result::ok);
+    let is_it = fields.any(|field| field.number == 1 && field.as_len() == Some(key.as_bytes()));
+    if !is_it {
+        return None;
+    }
+    let value = messages(attribute, 2).next()?;
+    let text = messages(value, 1).next()?;
+    String::from_utf8(text.to_vec()).ok()
+}
+
+/// The messages in the field of this number.
+pub(crate) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    Reader::new(message)
+        .map_while(Result::ok)
+        .filter(move |field| field.number == number)
+        .filter_map(|field| field.as_len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_spans::{Span, traces};
+    use wire::SignalKind;
+
+    #[test]
+    fn the_service_is_named_by_its_resource() {
+        assert_eq!(service_name(&traces(&[Span::default()])).as_deref(), Some("orders"));
+        assert_eq!(service_name(&Request::trusted(SignalKind::Logs, Vec::new())), None);
+    }
+}

@@ -1,0 +1,108 @@
+//! Writes requests as lines on stdout: one thread behind a bounded queue, one `write` a line.
+//!
+//! Write-through: a request is acknowledged after its last line was written, so nothing that was acknowledged waits in memory.
+//! Requests that arrive together share lines. A pipe that stays full for 200 ms refuses what waits; a thread of its own does
+//! the writing because stdout must block: O_NONBLOCK would be set on a descriptor that others share.
+
+mod thread;
+
+use crate::config::Lines;
+use crate::counts::{Count, Counts};
+use std::io::{self, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use thread::{Job, Progress, Thread};
+use tokio::sync::{mpsc, oneshot};
+use wire::{Request, Written};
+
+/// Requests that wait for the thread.
+const QUEUE: usize = 64;
+/// A full pipe refuses after this.
+const FULL_PIPE_TIMEOUT: Duration = Duration::from_millis(200);
+const LOOKS: u32 = 4;
+
+/// The pipe was full, or could not be written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refused;
+
+/// The queue before the thread; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct LineOutput {
+    jobs: mpsc::Sender<Job>,
+    progress: Arc<Progress>,
+    counts: Arc<Counts>,
+}
+
+impl LineOutput {
+    /// Starts the thread.
+    pub(crate) fn start(
+        lines: &Lines,
+        service_name: &str,
+        writer: impl Write + Send + 'static,
+        counts: Arc<Counts>,
+    ) -> io::Result<Self> {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        let progress = Arc::<Progress>::default();
+        let mut thread =
+            Thread::new(lines, service_name, writer, Arc::clone(&progress), Arc::clone(&counts));
+        std::thread::Builder::new().name("lines".to_owned()).spawn(move || thread.run(queue))?;
+        Ok(Self { jobs, progress, counts })
+    }
+
+    /// Writes a request; gives up when the pipe has been full for 200 ms.
+    pub(crate) async fn write(&self, request: Request) -> Result<Written, Refused> {
+        let (written, mut answer) = oneshot::channel();
+        let begun = Arc::new(AtomicBool::new(false));
+        let job = Job { request, written, begun: Arc::clone(&begun), keep: false };
+        let answered = {
+            let exchange = async {
+                self.jobs.send(job).await.ok()?;
+                (&mut answer).await.ok()
+            };
+            tokio::select! {
+                answered = exchange => answered,
+                () = self.full_pipe() => None,
+            }
+        };
+        answered.ok_or_else(|| {
+            // Closed first: what the thread has not begun by now it leaves out.
+            answer.close();
+            if begun.load(Ordering::SeqCst) {
+                self.counts.add(Count::Ambiguous, 1);
+            }
+            Refused
+        })
+    }
+
+    /// Puts a request of our own into the queue, or gives it back if there is no room. It is written once there is.
+    pub(crate) fn offer(&self, request: Request) -> Result<oneshot::Receiver<Written>, Request> {
+        let (written, answer) = oneshot::channel();
+        let job = Job { request, written, begun: Arc::default(), keep: true };
+        match self.jobs.try_send(job) {
+            Ok(()) => Ok(answer),
+            Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => {
+                Err(job.request)
+            }
+        }
+    }
+
+    /// Ends when one write has been under way for 200 ms. The time that encoding takes does not count: a function of 128 MB
+    /// has a fourteenth of a CPU.
+    async fn full_pipe(&self) {
+        let mut seen = None;
+        let mut looks = 0;
+        while looks < LOOKS {
+            tokio::time::sleep(FULL_PIPE_TIMEOUT / LOOKS).await;
+            let current = self.progress.current();
+            looks = if current.is_some() && current == seen { looks + 1 } else { 1 };
+            if current.is_none() {
+                looks = 0;
+            }
+            seen = current;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
