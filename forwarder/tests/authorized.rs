@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use aws::{SecretError, SecretService};
-use backend::{Destination, Outcome};
+use backend::{DestinationConfig, Outcome};
 use lambda_otlp_forwarder::Authorized;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
@@ -47,7 +47,7 @@ fn authorized(
     reference: &str,
     service: &Arc<Service>,
 ) -> Authorized<backend::HttpTransport, Arc<Service>> {
-    let mut destination = Destination::new(&Url::parse(sink.base()).unwrap());
+    let mut destination = DestinationConfig::new(&Url::parse(sink.base()).unwrap());
     destination.secret = Some(SecretReference::parse(reference).unwrap());
     Authorized::new(&destination, service, Duration::from_mins(5)).unwrap()
 }

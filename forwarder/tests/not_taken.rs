@@ -8,7 +8,9 @@ mod parking_support;
 mod support;
 
 use at_once::AtOnce;
-use backend::{Answer, Client, Fate, HttpRequest, Outcome, Reason, Transport, TransportError};
+use backend::{
+    Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
+};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
@@ -173,7 +175,7 @@ struct Server {
 }
 
 impl Transport for Server {
-    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let bytes = wire::gzip::inflate(&request.body, 64 << 20).unwrap();
         let bodies = bodies(&Request::trusted(request.kind, bytes));
         let is_bad = self.refuses_all || bodies.iter().any(|body| body.starts_with("bad"));
@@ -185,7 +187,7 @@ impl Transport for Server {
         }
         let (status, body) = if is_bad { (400, "Invalid record") } else { (200, "") };
         let body = Bytes::from_static(body.as_bytes());
-        Ok(Answer { status, headers: HeaderMap::new(), body, cut: false })
+        Ok(HttpResponse { status, headers: HeaderMap::new(), body, cut: false })
     }
 }
 
@@ -240,9 +242,9 @@ async fn a_backend_that_refuses_everything_costs_no_record_and_few_requests() {
 struct Full;
 
 impl Transport for Full {
-    async fn send(&self, _: HttpRequest) -> Result<Answer, TransportError> {
+    async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
         let body = Bytes::from_static(b"\x0a\x00");
-        Ok(Answer { status: 200, headers: HeaderMap::new(), body, cut: false })
+        Ok(HttpResponse { status: 200, headers: HeaderMap::new(), body, cut: false })
     }
 }
 
@@ -263,10 +265,10 @@ async fn a_backend_that_writes_nothing_is_asked_little_more_in_pieces() {
 struct Busy;
 
 impl Transport for Busy {
-    async fn send(&self, _: HttpRequest) -> Result<Answer, TransportError> {
+    async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
         let headers =
             HeaderMap::from_iter([(http::header::RETRY_AFTER, HeaderValue::from_static("600"))]);
-        Ok(Answer { status: 429, headers, body: Bytes::new(), cut: false })
+        Ok(HttpResponse { status: 429, headers, body: Bytes::new(), cut: false })
     }
 }
 

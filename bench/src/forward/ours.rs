@@ -4,7 +4,7 @@ mod cpu_time;
 mod driver;
 
 use anyhow::{Context as _, ensure};
-use backend::{Answer, Client, HttpRequest, Transport, TransportError};
+use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
 use forwarder::{Config, Event, Forwarder, Invocation, NoQueue, Queues};
 use http::HeaderMap;
@@ -20,10 +20,10 @@ struct InMemory {
 }
 
 impl Transport for InMemory {
-    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let body = driver::Body { signal: request.kind.as_str(), bytes: request.body };
         self.bodies.lock().unwrap_or_else(PoisonError::into_inner).push(body);
-        Ok(Answer { status: 200, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
+        Ok(HttpResponse { status: 200, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
     }
 }
 

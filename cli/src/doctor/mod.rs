@@ -11,7 +11,7 @@ use crate::destination::DestinationArguments;
 use crate::moment;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials};
 use aws_sdk_sqs::config::ProvideCredentials as _;
-use backend::{Destination, Profile};
+use backend::{DestinationConfig, Profile};
 use check::Check;
 use forwarder::{Config, OLD_RECORDS, OldRecords, Policy};
 use reach::Reach;
@@ -116,7 +116,7 @@ pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {
 }
 
 /// Reads the destination's secret with this machine's credentials, and puts it among the headers.
-async fn secret(arguments: &AwsArguments, destination: &mut Destination) -> Check {
+async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -> Check {
     let Some(reference) = destination.secret.take() else { return Check::ok("secret", "none") };
     let aws = aws::load(arguments).await;
     let credentials = match aws.credentials_provider() {

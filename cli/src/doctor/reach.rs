@@ -2,7 +2,9 @@
 
 use super::check::Check;
 use crate::moment;
-use backend::{Answer, Destination, HttpRequest, HttpTransport, Profile, Transport as _};
+use backend::{
+    DestinationConfig, HttpRequest, HttpResponse, HttpTransport, Profile, Transport as _,
+};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::time::Duration;
@@ -18,13 +20,13 @@ const LARGE: Duration = Duration::from_mins(5);
 
 /// A backend and how to speak to it.
 pub(crate) struct Reach {
-    pub(crate) destination: Destination,
+    pub(crate) destination: DestinationConfig,
     pub(crate) transport: HttpTransport,
     pub(crate) headers: HeaderMap,
 }
 
 impl Reach {
-    pub(crate) fn new(destination: Destination) -> Result<Self, backend::ClientError> {
+    pub(crate) fn new(destination: DestinationConfig) -> Result<Self, backend::ClientError> {
         let transport = HttpTransport::new(&destination)?;
         let headers = backend::header_map(&destination.headers)?;
         Ok(Self { destination, transport, headers })
@@ -110,7 +112,10 @@ impl Reach {
         Check::ok("endpoint", text)
     }
 
-    async fn send_nothing(&self, kind: SignalKind) -> Result<Answer, backend::TransportError> {
+    async fn send_nothing(
+        &self,
+        kind: SignalKind,
+    ) -> Result<HttpResponse, backend::TransportError> {
         let request = HttpRequest {
             kind,
             body: Bytes::new(),
@@ -122,13 +127,18 @@ impl Reach {
         self.transport.send(request).await
     }
 
-    fn connected(&self, answer: &Answer) -> Check {
+    fn connected(&self, answer: &HttpResponse) -> Check {
         let tls = if self.logs().scheme() == "https" { "TLS, " } else { "" };
         Check::ok("connection", format!("{tls}HTTP {}", answer.status))
     }
 
     /// What an answer to an empty request means; connection, credentials and organization with the first signal.
-    fn judged(&self, kind: SignalKind, answer: &Answer, streams: Option<&Answer>) -> Vec<Check> {
+    fn judged(
+        &self,
+        kind: SignalKind,
+        answer: &HttpResponse,
+        streams: Option<&HttpResponse>,
+    ) -> Vec<Check> {
         let is_first = kind == SignalKind::ALL[0];
         let mut checks: Vec<Check> = is_first.then(|| self.connected(answer)).into_iter().collect();
         match answer.status {
@@ -178,7 +188,7 @@ fn organization_missing() -> Check {
 }
 
 /// Compares the backend's clock with this machine's; `None` where it does not say.
-fn clock(answer: &Answer, now_unix_nano: u64) -> Option<Check> {
+fn clock(answer: &HttpResponse, now_unix_nano: u64) -> Option<Check> {
     let date = answer.headers.get(http::header::DATE)?.to_str().ok()?;
     let there = httpdate::parse_http_date(date).ok()?;
     let here = std::time::UNIX_EPOCH + Duration::from_nanos(now_unix_nano);
@@ -206,7 +216,7 @@ mod tests {
         let check = |date: &str, expected: Option<Verdict>| {
             let mut headers = HeaderMap::new();
             headers.insert(http::header::DATE, date.parse().unwrap());
-            let answer = Answer { status: 200, headers, body: Bytes::new(), cut: false };
+            let answer = HttpResponse { status: 200, headers, body: Bytes::new(), cut: false };
             let found = clock(&answer, 1_790_000_000_000_000_000).map(|check| check.verdict);
             assert_eq!(found, expected, "{date}");
         };

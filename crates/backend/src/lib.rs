@@ -1,30 +1,28 @@
 //! The only way out for telemetry: an OTLP client that knows OpenObserve.
 //!
-//! A [`Request`](wire::Request) goes through [`Client::export`] and comes back as an [`Outcome`] that accounts for each of
-//! its items. What to do after an answer is decided by pure functions ([`judge`], [`Delivery`]); one loop acts on them.
+//! A [`Request`](wire::Request) is shaped by [`sanitize`], goes through [`Client::export`], and comes back as an [`Outcome`]
+//! that accounts for each of its items. What to do after a response is decided by pure functions (`judge`, `Delivery`); the
+//! one loop in `export` acts on them.
+//!
+//! The folders, each of which uses only those before it: `destination` says where telemetry goes, `http` makes one attempt,
+//! `judge` says what its response means, `sanitize` shapes requests, `export` repeats, splits and accounts, `client` is what
+//! a binary holds.
 
-mod answer;
 mod client;
-mod delivery;
 mod destination;
 mod export;
-mod http_transport;
+mod http;
+mod judge;
 mod mask;
-mod outcome;
-mod reason;
-mod response;
-mod retry;
 mod sanitize;
-mod transport;
 
-pub use answer::{Answer, Judgement, Profile, judge};
-pub use client::{Client, ClientError, header_map};
-pub use delivery::{Delivery, Step};
-pub use destination::{DESTINATION, Destination, Endpoints, OwnAuthority};
-pub use export::{Compression, gzip_level};
-pub use http_transport::HttpTransport;
-pub use outcome::{Fate, Outcome, Undelivered};
-pub use reason::Reason;
-pub use retry::{InvalidRetryPolicy, Jitter, RetryPolicy};
-pub use sanitize::{DropReason, MAX_COLUMNS, Sanitized, Survey, Times, sanitize, split_by_columns};
-pub use transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};
+pub use self::http::{
+    ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
+};
+pub use client::Client;
+pub use destination::{
+    Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, Profile,
+};
+pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, Undelivered, gzip_level};
+pub use judge::Reason;
+pub use sanitize::{DropReason, Sanitized, Survey, Times, sanitize};

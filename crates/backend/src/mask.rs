@@ -1,6 +1,6 @@
 //! Keeps credentials out of texts that come from a backend: some servers repeat a request in their error pages.
 
-use crate::destination::Destination;
+use crate::destination::DestinationConfig;
 use settings::{Headers, Proxy, Secret};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub(crate) struct Mask {
 impl Mask {
     /// The header values, of `Basic …` the credentials alone too, and what the queries and user parts of the endpoints'
     /// and proxies' URLs hold.
-    pub(crate) fn of(destination: &Destination) -> Self {
+    pub(crate) fn of(destination: &DestinationConfig) -> Self {
         let mut of_urls = Vec::new();
         let proxies = destination.proxy.iter().flat_map(Proxy::iter);
         for url in destination.endpoints.iter().chain(proxies) {
@@ -90,7 +90,7 @@ mod tests {
     #[test]
     fn header_values_queries_and_passwords_are_masked() {
         let base = "https://user:pass-word@h/x?token=s3%2Bcret&v=1&flag";
-        let mut destination = Destination::new(&Url::parse(base).unwrap());
+        let mut destination = DestinationConfig::new(&Url::parse(base).unwrap());
         destination.headers.push("authorization", "Basic c2VjcmV0").unwrap();
         destination.headers.push("x-key", "c2VjcmV0-and-more").unwrap();
         let mask = Mask::of(&destination);
@@ -111,7 +111,8 @@ mod tests {
             headers.push("authorization", format!("Basic secret-{number:03}")).unwrap();
             headers
         };
-        let mut mask = Mask::of(&Destination::new(&Url::parse("http://u:pass-word@h/").unwrap()));
+        let mut mask =
+            Mask::of(&DestinationConfig::new(&Url::parse("http://u:pass-word@h/").unwrap()));
         for number in 0..100 {
             mask = mask.and(&headers(number));
         }

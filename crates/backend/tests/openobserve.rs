@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use lambda_otlp_backend::{
-    Client, Compression, Destination, Fate, Outcome, Profile, RetryPolicy, sanitize,
+    Client, Compression, DestinationConfig, Fate, Outcome, Profile, RetryPolicy, sanitize,
 };
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -31,11 +31,11 @@ async fn started(builder: Builder) -> Sink {
     builder.clock(|| NOW).start().await.unwrap()
 }
 
-fn destination(base: &str) -> Destination {
-    Destination::new(&Url::parse(base).unwrap())
+fn destination(base: &str) -> DestinationConfig {
+    DestinationConfig::new(&Url::parse(base).unwrap())
 }
 
-async fn export(destination: &Destination, request: Request) -> Outcome {
+async fn export(destination: &DestinationConfig, request: Request) -> Outcome {
     let client = Client::new(destination).unwrap();
     client.export(None, request, Instant::now() + Duration::from_secs(10)).await
 }

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
-use lambda_otlp_backend::{Client, Destination, Outcome, OwnAuthority, RetryPolicy};
+use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority, RetryPolicy};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use settings::Proxy;
@@ -72,8 +72,8 @@ async fn sink() -> Sink {
     Sink::builder().clock(|| NOW).start().await.unwrap()
 }
 
-fn destination(base: &str) -> Destination {
-    Destination::new(&Url::parse(base).unwrap())
+fn destination(base: &str) -> DestinationConfig {
+    DestinationConfig::new(&Url::parse(base).unwrap())
 }
 
 fn one_record() -> Request {
@@ -83,7 +83,7 @@ fn one_record() -> Request {
     Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
 }
 
-fn client(destination: &Destination) -> Client {
+fn client(destination: &DestinationConfig) -> Client {
     Client::new(destination).unwrap().with_retry_policy(RetryPolicy::default().once())
 }
 
@@ -92,7 +92,7 @@ async fn export(client: &Client) -> Outcome {
 }
 
 /// The one reason of an export that failed before anything was sent.
-async fn refusal(destination: &Destination) -> String {
+async fn refusal(destination: &DestinationConfig) -> String {
     let outcome = export(&client(destination)).await;
     assert_eq!((outcome.undelivered(), outcome.ambiguous_items), (1, 0));
     outcome.parts[0].reason.to_string()

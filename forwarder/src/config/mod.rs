@@ -9,7 +9,7 @@ use crate::parking::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};
 use crate::rules::{RulesSource, Template};
 use crate::vitals::VitalsSettings;
 use aws::{AwsSecretsSettings, SqsSettings};
-use backend::{Destination, Profile};
+use backend::{DestinationConfig, Profile};
 use platform::{SpanEnd, SpanMapping};
 use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
 use std::time::Duration;
@@ -19,7 +19,7 @@ use variables::TABLE;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where telemetry goes.
-    pub destination: Destination,
+    pub destination: DestinationConfig,
     /// How Lambda's own events are converted.
     pub platform: platform::Options,
     /// OpenObserve's stream, where it is made of where telemetry comes from.
@@ -69,7 +69,7 @@ impl Config {
     /// `None` where the reader noted that there is no destination.
     fn read(reader: &mut Reader<'_>) -> Option<Self> {
         use tracing::Level;
-        let destination = Destination::read(reader);
+        let destination = DestinationConfig::read(reader);
         let stream = destination.as_ref().and_then(|destination| template(reader, destination));
         let package = reader.string_if_set("LAMBDA_TASK_ROOT");
         let rules = reader.string_if_set("LAMBDA_OTLP_RULES");
@@ -144,7 +144,7 @@ fn platform_spans(reader: &mut Reader<'_>) -> Option<PlatformSpans> {
 }
 
 /// The stream, if it names fields of the envelope: `{function}`.
-fn template(reader: &mut Reader<'_>, destination: &Destination) -> Option<Template> {
+fn template(reader: &mut Reader<'_>, destination: &DestinationConfig) -> Option<Template> {
     let stream = destination.stream.as_ref().filter(|stream| stream.contains('{'))?;
     match Template::parse(stream) {
         Ok(template) => Some(template),

@@ -8,7 +8,7 @@ use circuit_breaker::Breaker;
 use ingest_window::Policy;
 
 use crate::rules::{Place, Template};
-use backend::{Destination, Outcome, Profile};
+use backend::{DestinationConfig, Outcome, Profile};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -73,7 +73,7 @@ pub struct Outlet<E> {
 impl<E> Outlet<E> {
     /// The destination of this name, reached by `export`; `policy` says which records it takes by their
     /// age.
-    pub fn new(name: &str, export: E, destination: &Destination, policy: Policy) -> Self {
+    pub fn new(name: &str, export: E, destination: &DestinationConfig, policy: Policy) -> Self {
         Self {
             name: name.to_owned(),
             export,

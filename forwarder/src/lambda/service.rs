@@ -11,7 +11,7 @@ use crate::rules::{DestinationRule, LiveRules, Refreshed, RuleSet};
 use crate::source::Event;
 use crate::vitals::Vitals;
 use aws::{AwsSecrets, FreezeAwareInstant, SecretService as _, SqsQueue, SqsSettings};
-use backend::{ClientError, Destination, HttpTransport};
+use backend::{ClientError, DestinationConfig, HttpTransport};
 use lambda_runtime::LambdaEvent;
 use settings::{SecretReference, SecretStore};
 use std::sync::Arc;
@@ -136,7 +136,7 @@ impl Service {
     }
 
     fn outlet(&self, rule: &DestinationRule) -> Result<Outlet<Client>, ClientError> {
-        let Destination {
+        let DestinationConfig {
             own_authority,
             proxy,
             request_timeout,
@@ -145,7 +145,7 @@ impl Service {
             ..
         } = self.config.destination.clone();
         // Endpoint and credentials are its own; how this network is left is the same for all.
-        let destination = Destination {
+        let destination = DestinationConfig {
             headers: rule.headers.clone(),
             secret: rule.secret.clone(),
             own_authority,
@@ -154,7 +154,7 @@ impl Service {
             request_timeout,
             compression,
             max_request_bytes,
-            ..Destination::new(&rule.endpoint)
+            ..DestinationConfig::new(&rule.endpoint)
         };
         let client = Authorized::new(&destination, &self.aws, self.config.secret_lifetime)?;
         let policy = self.config.old_records.of(rule.profile);

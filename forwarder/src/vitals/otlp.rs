@@ -122,12 +122,12 @@ mod tests {
     use super::*;
     use crate::destination::DryRun;
     use crate::destination::ingest_window::Policy;
-    use backend::Destination;
+    use backend::DestinationConfig;
     use url::Url;
 
     #[tokio::test]
     async fn a_destination_that_takes_nothing_is_not_sent_figures_either() {
-        let destination = Destination::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+        let destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         let outlet = Outlet::new("default", DryRun, &destination, Policy::any_time());
         let note =
             |verdict| outlet.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(verdict), 0));

@@ -6,7 +6,7 @@ use crate::schedule::{BackendFault, SecretFault};
 use crate::setup::{DEFAULT, DestinationId, profile};
 use crate::world::{Answered, RequestId, Shared};
 use aws::{SecretError, SecretService};
-use backend::{Answer, HttpRequest, Profile, Transport, TransportError};
+use backend::{HttpRequest, HttpResponse, Profile, Transport, TransportError};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use settings::{Secret, SecretReference};
@@ -42,7 +42,7 @@ enum Reply {
 }
 
 impl Transport for Backend {
-    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let fault = self.draw_fault();
         if fault == Some(BackendFault::ResetBeforeBody) {
             return Err(TransportError { sent: false, text: "connection refused".to_owned() });
@@ -89,7 +89,7 @@ impl Backend {
         fault: Option<BackendFault>,
         request: &HttpRequest,
         bytes: usize,
-    ) -> Result<Answer, TransportError> {
+    ) -> Result<HttpResponse, TransportError> {
         self.current.wait(Duration::from_millis(40)).await;
         let reply = self.reply(id, fault, request, bytes);
         // A slow or silent backend may have stored it before its answer is due.
@@ -186,9 +186,9 @@ impl Backend {
         id: RequestId,
         reply: Reply,
         kind: SignalKind,
-    ) -> Result<Answer, TransportError> {
+    ) -> Result<HttpResponse, TransportError> {
         let answer = |status, headers, body: &[u8]| {
-            Ok(Answer { status, headers, body: Bytes::copy_from_slice(body), cut: false })
+            Ok(HttpResponse { status, headers, body: Bytes::copy_from_slice(body), cut: false })
         };
         let plain = |status, body: &[u8]| answer(status, HeaderMap::new(), body);
         let answered = |answered| self.world.lock().answered(id, answered);

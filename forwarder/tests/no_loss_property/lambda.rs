@@ -12,7 +12,7 @@ use crate::queue::{EnvironmentQueue, Store};
 use crate::setup::{DEFAULT, DestinationId};
 use crate::telemetry::{OWN_LOG_GROUP, on_failure_record};
 use crate::world::{Shared, Told, UnitId};
-use ::backend::{Client, Destination};
+use ::backend::{Client, DestinationConfig};
 use aws::CachedSecret;
 use futures_util::FutureExt as _;
 use lambda_otlp_forwarder::{
@@ -143,8 +143,11 @@ impl Environment {
         // As `service` makes them of the rules.
         let rules = schedule.setup.rules();
         for rule in rules.destinations() {
-            let destination =
-                Destination { profile: rule.profile, stream: None, ..config.destination.clone() };
+            let destination = DestinationConfig {
+                profile: rule.profile,
+                stream: None,
+                ..config.destination.clone()
+            };
             let export = self.export(marks::destination(&rule.name), &destination, None);
             let policy = config.old_records.of(rule.profile);
             let outlet = Outlet::new(&rule.name, export, &destination, policy);
@@ -162,7 +165,7 @@ impl Environment {
     fn export(
         &self,
         id: DestinationId,
-        destination: &Destination,
+        destination: &DestinationConfig,
         secret: Option<CachedSecret<Arc<Service>>>,
     ) -> Sender {
         let seed = self.current.random().next();

@@ -1,7 +1,12 @@
-use super::variables::{CA_FILE, PROXY};
+use super::variables::{
+    CA_FILE, ENDPOINT, HEADERS, O2_ENDPOINT, O2_ORGANIZATION, O2_TIMEOUT, OTEL_TIMEOUT, PROXY,
+    SECRET,
+};
 use super::*;
 use expect_test::{Expect, expect};
-use settings::{InvalidVariable, Source, Table, Warning};
+use settings::{InvalidVariable, Reader, Source, Table, Warning};
+use std::time::Duration;
+use url::Url;
 
 const TABLE: Table = Table::new(&[DESTINATION, settings::PROXY]);
 
@@ -9,7 +14,7 @@ const TABLE: Table = Table::new(&[DESTINATION, settings::PROXY]);
 #[track_caller]
 fn check(source: &dyn Source, expected: &Expect) {
     let mut reader = Reader::new(source, TABLE);
-    let destination = Destination::read(&mut reader);
+    let destination = DestinationConfig::read(&mut reader);
     let mut lines = Vec::new();
     if let Some(destination) = &destination {
         lines.extend(destination.endpoints.iter().map(Url::to_string));
@@ -33,10 +38,10 @@ fn check(source: &dyn Source, expected: &Expect) {
 #[test]
 fn the_table_is_sound() {
     assert_eq!(TABLE.problems(), [""; 0]);
-    // `Destination::new` repeats the defaults for callers without variables.
+    // `DestinationConfig::new` repeats the defaults for callers without variables.
     let mut reader = Reader::new(&[("LAMBDA_OTLP_ENDPOINT", "http://localhost/")], TABLE);
     let base = Url::parse("http://localhost/").unwrap();
-    assert_eq!(Destination::read(&mut reader), Some(Destination::new(&base)));
+    assert_eq!(DestinationConfig::read(&mut reader), Some(DestinationConfig::new(&base)));
 }
 
 #[test]
@@ -204,7 +209,7 @@ fn a_small_timeout_is_seconds_only_beside_o2_variables() {
             variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())),
         );
         let mut reader = Reader::new(&source, TABLE);
-        let timeout = Destination::read(&mut reader).unwrap().request_timeout;
+        let timeout = DestinationConfig::read(&mut reader).unwrap().request_timeout;
         let warnings: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
         assert_eq!(reader.finish(), []);
         (timeout, warnings.join("; "))
@@ -226,7 +231,7 @@ fn a_small_timeout_is_seconds_only_beside_o2_variables() {
 #[test]
 fn debug_shows_no_credential() {
     let base = Url::parse("https://user:hunter2@h:8080/x?token=s3cret#part").unwrap();
-    let mut destination = Destination::new(&base);
+    let mut destination = DestinationConfig::new(&base);
     destination.headers.push("authorization", "Basic c2VjcmV0").unwrap();
     let text = format!("{destination:?} {destination:#?}");
     for secret in ["hunter2", "s3cret", "c2V", "user"] {
@@ -240,7 +245,7 @@ fn a_secret_stands_for_the_authorization_header() {
     let arn = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
     let secret = |source: &dyn Source| {
         let mut reader = Reader::new(source, TABLE);
-        let destination = Destination::read(&mut reader).unwrap();
+        let destination = DestinationConfig::read(&mut reader).unwrap();
         let warnings: Vec<String> = reader.warnings().iter().map(Warning::to_string).collect();
         assert_eq!(reader.finish(), []);
         (destination.secret.unwrap().to_string(), warnings)
@@ -286,7 +291,7 @@ fn a_certificate_file_that_is_missing_or_broken_is_named() {
                 .map(|(name, value)| (name.to_owned(), value.to_owned())),
         );
         let mut reader = Reader::new(&source, TABLE);
-        drop(Destination::read(&mut reader));
+        drop(DestinationConfig::read(&mut reader));
         let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
         let path = folder.path().join(file);
         assert_eq!(mistakes, [format!("{CA_FILE}: {}: {problem}", path.display())]);
@@ -304,7 +309,7 @@ fn a_certificate_file_that_is_missing_or_broken_is_named() {
 fn proxies() {
     let check = |source: &dyn Source, http: &str, https: &str, exempt: &str| {
         let mut reader = Reader::new(source, TABLE);
-        let proxy = Destination::read(&mut reader).unwrap().proxy;
+        let proxy = DestinationConfig::read(&mut reader).unwrap().proxy;
         assert_eq!(reader.finish(), []);
         let shown = |url: Option<Url>| url.map_or(String::new(), Into::into);
         let found = proxy.map(|proxy| (shown(proxy.http), shown(proxy.https), proxy.exempt));

@@ -1,8 +1,8 @@
 use super::*;
-use crate::answer::{Answer, Profile};
+use crate::destination::{DestinationConfig, Profile};
+use crate::http::HttpResponse;
 use crate::mask::Mask;
-use crate::outcome::Fate;
-use crate::retry::{Jitter, RetryPolicy};
+use bytes::Bytes;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
@@ -10,6 +10,7 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Mutex;
+use wire::{Request, SignalKind};
 
 /// Log records whose bodies are the numbers from 0.
 fn numbered(records: usize) -> Request {
@@ -94,13 +95,13 @@ impl Scripted {
     }
 }
 
-fn answer(status: u16, body: &[u8]) -> Answer {
+fn answer(status: u16, body: &[u8]) -> HttpResponse {
     let headers = HeaderMap::new();
-    Answer { status, headers, body: Bytes::copy_from_slice(body), cut: false }
+    HttpResponse { status, headers, body: Bytes::copy_from_slice(body), cut: false }
 }
 
 impl Transport for Scripted {
-    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         assert!(!request.timeout.is_zero());
         let body = if request.gzip {
             wire::gzip::inflate(&request.body, 1 << 20).unwrap()
@@ -408,7 +409,7 @@ fn what_is_parked_for_different_reasons_is_not_joined() {
 #[test]
 fn errors_of_the_transport_are_masked() {
     let base = url::Url::parse("http://h/?token=s3cret-token").unwrap();
-    let mask = Mask::of(&crate::destination::Destination::new(&base));
+    let mask = Mask::of(&DestinationConfig::new(&base));
     let (policy, jitter) = (RetryPolicy::default().once(), Jitter::seeded(1));
     let deadline = Duration::from_secs(10);
     let delivery = Delivery::new(Profile::Otlp, policy, jitter, deadline, 1024, numbered(1));

@@ -3,7 +3,8 @@
 use crate::destination::Export;
 use aws::{AwsSecrets, CachedSecret, CurrentSecret, SecretError, SecretService};
 use backend::{
-    Client, ClientError, Destination, Fate, HttpTransport, Outcome, Reason, Transport, Undelivered,
+    Client, ClientError, DestinationConfig, Fate, HttpTransport, Outcome, Reason, Transport,
+    Undelivered,
 };
 use settings::Headers;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,7 +31,7 @@ struct OwnSecret<S> {
 impl<S: SecretService> Authorized<HttpTransport, Arc<S>> {
     /// Sends to this destination; its secret, if it has one, is read from this service, which destinations may share.
     pub fn new(
-        destination: &Destination,
+        destination: &DestinationConfig,
         service: &Arc<S>,
         lifetime: std::time::Duration,
     ) -> Result<Self, ClientError> {

@@ -1,5 +1,5 @@
 use super::*;
-use backend::{Answer, HttpRequest, RetryPolicy, TransportError};
+use backend::{HttpRequest, HttpResponse, RetryPolicy, TransportError};
 use bytes::Bytes;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -30,7 +30,7 @@ impl Backend {
 }
 
 impl Transport for Backend {
-    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         sleep(Duration::from_millis(10)).await;
         let header = request.headers.get("authorization");
         let header = header.map_or("none".to_owned(), |value| value.to_str().unwrap().to_owned());
@@ -45,7 +45,7 @@ impl Transport for Backend {
             }
         }
         self.seen.lock().unwrap().push((header, request.body.len(), status));
-        Ok(Answer { status, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
+        Ok(HttpResponse { status, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
     }
 }
 
@@ -82,7 +82,7 @@ impl Scene {
     fn new(password: &str, secret: Option<&str>) -> Self {
         let backend = Arc::new(Backend::default());
         let service = Arc::new(Service::default());
-        let mut destination = Destination::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+        let mut destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         destination.headers.push("authorization", "Basic of-the-variable").unwrap();
         // Every item alone.
         destination.max_request_bytes = 1;

@@ -1,8 +1,7 @@
 use super::*;
-use crate::answer::Answer;
-use crate::outcome::Fate;
-use crate::reason::Reason;
-use crate::transport::{HttpRequest, TransportError};
+use crate::export::Fate;
+use crate::http::{HttpRequest, HttpResponse, TransportError};
+use crate::judge::Reason;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
@@ -17,7 +16,7 @@ struct Echo {
 }
 
 impl Transport for Echo {
-    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let text = |value: Option<&HeaderValue>| {
             value.map_or("-".to_owned(), |value| value.to_str().unwrap().to_owned())
         };
@@ -25,7 +24,7 @@ impl Transport for Echo {
         let stream = text(request.stream.as_ref());
         self.seen.lock().unwrap().push(format!("{}: {authorization}, {stream}", request.kind));
         let body = Bytes::from(format!("who is {authorization} or Basic first-secret"));
-        Ok(Answer { status: 401, headers: HeaderMap::new(), body, cut: false })
+        Ok(HttpResponse { status: 401, headers: HeaderMap::new(), body, cut: false })
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {
@@ -41,7 +40,7 @@ fn authorization(value: &str) -> Headers {
 }
 
 fn client(stream: Option<&str>) -> Client<Echo> {
-    let mut destination = Destination::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+    let mut destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
     destination.headers = authorization("Basic first-secret");
     destination.stream = stream.map(str::to_owned);
     Client::with_transport(&destination, Echo::default()).unwrap()
@@ -148,15 +147,15 @@ fn accounts_add_up() {
 struct Busy;
 
 impl Transport for Busy {
-    async fn send(&self, _: HttpRequest) -> Result<Answer, TransportError> {
-        Ok(Answer { status: 503, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
+    async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
+        Ok(HttpResponse { status: 503, headers: HeaderMap::new(), body: Bytes::new(), cut: false })
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn equal_seeds_wait_equally_and_each_delivery_for_itself() {
     let waits = async |seed| {
-        let destination = Destination::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+        let destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         let client = Client::with_transport(&destination, Busy).unwrap().with_seeded_waits(seed);
         let mut waits = Vec::new();
         for _ in 0..2 {

@@ -17,8 +17,8 @@ pub struct RetryPolicy {
 pub struct InvalidRetryPolicy(&'static str);
 
 impl Default for RetryPolicy {
-    /// Two retries within ten seconds: what is not taken by then is parked, since a waiting forwarder eats the account's
-    /// concurrency (design §7, "Budget").
+    /// Two retries within ten seconds. What is not taken by then is parked: a forwarder that waits is an environment that
+    /// counts against the account's concurrent executions.
     fn default() -> Self {
         Self {
             retries: 2,
@@ -57,7 +57,7 @@ impl RetryPolicy {
     }
 
     /// How many retries there are.
-    pub fn retries(&self) -> u32 {
+    pub(super) fn retries(&self) -> u32 {
         self.retries
     }
 
@@ -68,7 +68,7 @@ impl RetryPolicy {
 
     /// How long to wait before retry `number` (the first is 0): exponential, half of it by chance, and never less than the
     /// backend asked for.
-    pub fn wait(
+    pub(super) fn wait(
         &self,
         number: u32,
         retry_after: Option<Duration>,
@@ -83,16 +83,16 @@ impl RetryPolicy {
 
 /// Chance that can be repeated: the same seed gives the same waits (SplitMix64).
 #[derive(Debug, Clone)]
-pub struct Jitter(u64);
+pub(crate) struct Jitter(u64);
 
 impl Jitter {
     /// A source for tests.
-    pub fn seeded(seed: u64) -> Self {
+    pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed)
     }
 
     /// A source that differs between processes and calls.
-    pub fn random() -> Self {
+    pub(crate) fn random() -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
         Self(RandomState::new().build_hasher().finish())
     }

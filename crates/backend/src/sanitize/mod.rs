@@ -14,8 +14,8 @@ mod traces;
 #[cfg(test)]
 mod tests;
 
-use crate::answer::Profile;
-pub use columns::{MAX_COLUMNS, split_by_columns};
+use crate::destination::Profile;
+pub(crate) use columns::{MAX_COLUMNS, split_by_columns};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use std::fmt;

@@ -1,17 +1,17 @@
 //! Decides the next step in delivering a request: send, wait, split, halve, or give up. Pure; one loop acts on it.
 
-use crate::answer::{Answer, Judgement, Profile, judge_masked};
+use super::outcome::{Fate, Outcome, Undelivered};
+use super::retry::{Jitter, RetryPolicy};
+use crate::destination::Profile;
+use crate::http::{HttpResponse, TransportError};
+use crate::judge::{Judgement, Reason, judge};
 use crate::mask::Mask;
-use crate::outcome::{Fate, Outcome, Undelivered};
-use crate::reason::Reason;
-use crate::retry::{Jitter, RetryPolicy};
 use crate::sanitize::{MAX_COLUMNS, split_by_columns};
-use crate::transport::TransportError;
 use std::{collections::VecDeque, time::Duration};
 use wire::{Request, SignalKind};
 
-/// Most requests that splitting and halving may add to those of a delivery (design §7, "Answers"): enough to find two bad
-/// records among thousands, too few to hammer a backend that refuses everything.
+/// Most requests that splitting and halving may add to those of a delivery: enough to find two bad records among
+/// thousands, too few to hammer a backend that refuses everything.
 const MOST_EXTRA_REQUESTS: usize = 24;
 
 /// Halves and quarters: when none of these is accepted, it is not single records that are at fault.
@@ -19,7 +19,7 @@ const FIRST_HALVES: usize = 6;
 
 /// The delivery of one request, from the first attempt to the account of all its items. Times count from its beginning.
 #[derive(Debug)]
-pub struct Delivery {
+pub(crate) struct Delivery {
     profile: Profile,
     mask: Mask,
     kind: SignalKind,
@@ -41,7 +41,7 @@ pub struct Delivery {
 
 /// What to do next.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Step<'a> {
+pub(super) enum Step<'a> {
     /// Send this request, then call [`Delivery::answered`].
     Send {
         /// The request.
@@ -70,7 +70,7 @@ struct Part {
 impl Delivery {
     /// The delivery of this request, to be over at `deadline` at the latest. It is split before it is sent where it is larger
     /// than `max_bytes`, or has more columns than OpenObserve takes.
-    pub fn new(
+    pub(crate) fn new(
         profile: Profile,
         policy: RetryPolicy,
         jitter: Jitter,
@@ -115,7 +115,7 @@ impl Delivery {
     }
 
     /// What to do at this time.
-    pub fn next(&mut self, now: Duration) -> Step<'_> {
+    pub(super) fn next(&mut self, now: Duration) -> Step<'_> {
         if now >= self.deadline {
             let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
             self.give_up(&reason, Fate::Park);
@@ -127,12 +127,16 @@ impl Delivery {
         }
     }
 
-    /// Takes the answer to the request that [`Step::Send`] gave.
-    pub fn answered(&mut self, now: Duration, answer: Result<&Answer, TransportError>) {
+    /// Takes the response to the request that [`Step::Send`] gave.
+    pub(super) fn answered(
+        &mut self,
+        now: Duration,
+        response: Result<&HttpResponse, TransportError>,
+    ) {
         let Some(mut part) = self.waiting.pop_front() else { return };
         let items = part.request.items();
-        let judgement = match answer {
-            Ok(answer) => judge_masked(self.profile, self.kind, items, answer, &self.mask),
+        let judgement = match response {
+            Ok(response) => judge(self.profile, self.kind, items, response, &self.mask),
             Err(error) => {
                 let text = self.mask.apply(error.text.into()).into_owned();
                 let reason = Reason::NoAnswer(TransportError { text, ..error });
@@ -187,7 +191,7 @@ impl Delivery {
     }
 
     /// The account. What is still waiting is parked.
-    pub fn finish(mut self) -> Outcome {
+    pub(super) fn finish(mut self) -> Outcome {
         let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
         self.give_up(&reason, Fate::Park);
         if !self.anything_taken {

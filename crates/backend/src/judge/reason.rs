@@ -1,8 +1,6 @@
 //! Why a request was not taken, in words for a person.
 
-use crate::mask::Mask;
-use crate::transport::TransportError;
-use std::borrow::Cow;
+use crate::http::TransportError;
 use std::fmt;
 
 /// What happened to a request last.
@@ -119,7 +117,7 @@ impl Reason {
 }
 
 /// Whether the text of a 400 says that the server is full, rather than that something is wrong with the request.
-pub(crate) fn is_full_server(text: &str) -> bool {
+pub(super) fn is_full_server(text: &str) -> bool {
     names_a_full_server(text) && !names_columns(text)
 }
 
@@ -130,7 +128,7 @@ fn names_a_full_server(text: &str) -> bool {
 }
 
 /// `Got 1018 columns for stream [default], but only 1000 columns accept`
-pub(crate) fn names_columns(text: &str) -> bool {
+fn names_columns(text: &str) -> bool {
     text.contains("columns")
 }
 
@@ -140,38 +138,9 @@ fn named(status: u16) -> String {
     name.map_or_else(|| status.to_string(), |name| format!("{status} {name}"))
 }
 
-/// A backend's text as it may be printed: the first 200 characters on one line. Masked before it is cut, so that no part of a
-/// credential is left at its end.
-pub(crate) fn excerpt(body: &[u8], mask: &Mask) -> String {
-    const MOST_CHARS: usize = 200;
-    let text = mask.apply(String::from_utf8_lossy(body));
-    let is_long = text.chars().nth(4 * MOST_CHARS).is_some();
-    let text: Cow<'_, str> =
-        if is_long { text.chars().take(4 * MOST_CHARS).collect::<String>().into() } else { text };
-    let words: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || c.is_control())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let line = words.join(" ");
-    let head: String = line.chars().take(MOST_CHARS).collect();
-    if is_long || head.len() < line.len() { format!("{head}…") } else { head }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn excerpt(body: &[u8]) -> String {
-        super::excerpt(body, &Mask::default())
-    }
-
-    #[test]
-    fn a_text_is_cut_and_put_on_one_line() {
-        assert_eq!(excerpt(b" disk\r\nfull\x07 "), "disk full");
-        assert_eq!(excerpt(b""), "");
-        assert_eq!(excerpt(&[0xff, b'a']), "\u{fffd}a");
-        assert_eq!(excerpt("é".repeat(500).as_bytes()), format!("{}…", "é".repeat(200)));
-    }
 
     #[test]
     fn reasons_are_sentences() {

@@ -12,7 +12,7 @@ use std::hash::{BuildHasher, RandomState};
 use wire::{Request, SignalKind};
 
 /// Columns of one stream in one request: below OpenObserve's 1,000, for columns that newer versions may add.
-pub const MAX_COLUMNS: usize = 900;
+pub(crate) const MAX_COLUMNS: usize = 900;
 
 /// Nested maps in logs become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
 const FLATTEN_LEVELS: usize = 3;
@@ -42,7 +42,7 @@ const MAP_ENTRY: u32 = 1;
 ///
 /// A single item that has more stays alone, so that it is refused without its neighbours. Costs one pass over the keys
 /// where there are few; nothing for requests of a few KiB.
-pub fn split_by_columns(request: Request, max_columns: usize) -> Vec<Request> {
+pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Request> {
     let fixed = match request.kind() {
         SignalKind::Traces => &names::SPAN,
         SignalKind::Logs => &names::LOG_RECORD,

@@ -1,6 +1,6 @@
 //! What became of each item of a request.
 
-use crate::reason::Reason;
+use crate::judge::Reason;
 use std::ops::AddAssign;
 use std::time::Duration;
 use wire::Request;

@@ -1,4 +1,4 @@
-//! Reads the body of a 2xx answer: an `Export…ServiceResponse`, in protobuf or in JSON.
+//! Reads the body of a 2xx response: an `Export…ServiceResponse`, in protobuf or in JSON.
 //!
 //! OTLP answers in the encoding of the request, which is protobuf; gateways and OpenObserve's 206 answer in JSON
 //! nevertheless (OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 as measured).
@@ -7,15 +7,15 @@ use serde_json::Value as Json;
 use wire::proto::{Reader, Value};
 use wire::{Rejected, SignalKind};
 
-/// What is odd about a body that is no answer of OTLP.
+/// What is odd about a body that is no response of OTLP.
 const NO_RESPONSE: &str = "a body that is no OTLP response";
 
 /// What is odd about a `partial_success` whose count is no number.
 const NO_COUNT: &str = "a number of rejected items that cannot be read";
 
-/// What a 2xx answer says about the items.
+/// What a 2xx response says about the items.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Response {
+pub(super) enum ExportResponse {
     /// Nothing: all of them were taken.
     Complete,
     /// Its `partial_success`.
@@ -28,14 +28,14 @@ pub(crate) enum Response {
 ///
 /// Only under its own content type may protobuf have fields that OTLP does not know yet: without, too many texts would be
 /// taken for such.
-pub(crate) fn read(
+pub(super) fn read(
     kind: SignalKind,
     content_type: &str,
     body: &[u8],
-) -> Result<Response, &'static str> {
+) -> Result<ExportResponse, &'static str> {
     let text = body.trim_ascii();
     if text.is_empty() {
-        return Ok(Response::Complete);
+        return Ok(ExportResponse::Complete);
     }
     // Protobuf first: OpenObserve has sent it as JSON. No response begins with `{`, which would be a group.
     if let Some(response) = protobuf(body, content_type.starts_with("application/x-protobuf")) {
@@ -48,7 +48,7 @@ pub(crate) fn read(
 }
 
 /// `None` where these bytes are no response.
-fn protobuf(body: &[u8], may_be_newer: bool) -> Option<Response> {
+fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
     let mut found: Option<Rejected> = None;
     for field in Reader::new(body) {
         let field = field.ok().filter(|field| field.number == 1 || may_be_newer)?;
@@ -68,12 +68,12 @@ fn protobuf(body: &[u8], may_be_newer: bool) -> Option<Response> {
             }
         }
     }
-    Some(found.map_or(Response::Complete, Response::Partial))
+    Some(found.map_or(ExportResponse::Complete, ExportResponse::Partial))
 }
 
 type Object = serde_json::Map<String, Json>;
 
-fn json(kind: SignalKind, response: &Object) -> Result<Response, &'static str> {
+fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static str> {
     let (camel, snake) = match kind {
         SignalKind::Traces => ("rejectedSpans", "rejected_spans"),
         SignalKind::Metrics => ("rejectedDataPoints", "rejected_data_points"),
@@ -81,8 +81,8 @@ fn json(kind: SignalKind, response: &Object) -> Result<Response, &'static str> {
     };
     let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
     let partial_success = match of(response, "partialSuccess", "partial_success") {
-        None if response.keys().all(is_known) => return Ok(Response::Complete),
-        None => return Ok(Response::Unknown),
+        None if response.keys().all(is_known) => return Ok(ExportResponse::Complete),
+        None => return Ok(ExportResponse::Unknown),
         Some(Json::Object(partial_success)) => partial_success,
         Some(_) => return Err(NO_RESPONSE),
     };
@@ -92,7 +92,7 @@ fn json(kind: SignalKind, response: &Object) -> Result<Response, &'static str> {
     };
     let message = of(partial_success, "errorMessage", "error_message");
     let message = message.and_then(Json::as_str).unwrap_or_default().to_owned();
-    Ok(Response::Partial(Rejected { items, message }))
+    Ok(ExportResponse::Partial(Rejected { items, message }))
 }
 
 /// The value under either name; `null` is none (protobuf JSON mapping).
@@ -123,11 +123,11 @@ mod tests {
     #[track_caller]
     fn check(kind: SignalKind, body: impl AsRef<[u8]>, expected: &str) {
         let found = match read(kind, "", body.as_ref()) {
-            Ok(Response::Complete) => "all taken".to_owned(),
-            Ok(Response::Partial(Rejected { items, message })) => {
+            Ok(ExportResponse::Complete) => "all taken".to_owned(),
+            Ok(ExportResponse::Partial(Rejected { items, message })) => {
                 format!("{items} rejected: {message}")
             }
-            Ok(Response::Unknown) => "unknown".to_owned(),
+            Ok(ExportResponse::Unknown) => "unknown".to_owned(),
             Err(text) => text.to_owned(),
         };
         assert_eq!(found, expected);
@@ -148,7 +148,7 @@ mod tests {
         check(Logs, [0x0a, 3, 8, 2, 0xff], NO_RESPONSE);
         check(Logs, [0x0a, 9, 8, 2], NO_RESPONSE);
         check(Logs, [0x18, 2], NO_RESPONSE);
-        assert_eq!(read(Logs, "application/x-protobuf", &[0x18, 2]), Ok(Response::Complete));
+        assert_eq!(read(Logs, "application/x-protobuf", &[0x18, 2]), Ok(ExportResponse::Complete));
         assert_eq!(read(Logs, "application/x-protobuf", &[0x18]), Err(NO_RESPONSE));
         check(Logs, [0x0a, 5, 0x0d, 0, 0, 0, 0], NO_RESPONSE);
     }

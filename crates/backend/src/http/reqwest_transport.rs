@@ -1,11 +1,10 @@
 //! OTLP over HTTP with reqwest: one attempt, no redirects, bounded answers, and errors that name host and cause.
 
-use crate::answer::Answer;
-use crate::client::ClientError;
-use crate::destination::{Destination, OwnAuthority};
-use crate::transport::{HttpRequest, MAX_ANSWER_BYTES, Transport, TransportError};
+use super::response::MAX_RESPONSE_BYTES;
+use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
+use crate::destination::{DestinationConfig, OwnAuthority, STREAM_NAME};
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use rustls::ClientConfig;
 use rustls_platform_verifier::Verifier;
 use settings::Proxy;
@@ -26,12 +25,12 @@ pub struct HttpTransport {
     /// Replaced as a whole, which is how its connections are dropped.
     client: RwLock<reqwest::Client>,
     tls: Option<ClientConfig>,
-    destination: Destination,
+    destination: DestinationConfig,
 }
 
 impl HttpTransport {
     /// Prepares everything that needs no network.
-    pub fn new(destination: &Destination) -> Result<Self, ClientError> {
+    pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
         let tls = tls_config(destination)?;
         let client = RwLock::new(reqwest_client(destination, tls.as_ref())?);
         Ok(Self { client, tls, destination: destination.clone() })
@@ -46,7 +45,7 @@ impl HttpTransport {
         json: Option<String>,
         headers: HeaderMap,
         timeout: Duration,
-    ) -> Result<Answer, TransportError> {
+    ) -> Result<HttpResponse, TransportError> {
         if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
             let text = format!("{} is no host of the destination", host_and_port(url));
             return Err(TransportError { sent: false, text });
@@ -60,19 +59,19 @@ impl HttpTransport {
         };
         let response = builder.timeout(timeout).headers(headers).send().await;
         let response = response.map_err(|error| self.transport_error(url, error))?;
-        self.answer(url, response).await
+        self.read(url, response).await
     }
 
-    async fn answer(
+    async fn read(
         &self,
         url: &Url,
         response: reqwest::Response,
-    ) -> Result<Answer, TransportError> {
+    ) -> Result<HttpResponse, TransportError> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let (body, cut) =
             bounded_body(response).await.map_err(|error| self.transport_error(url, error))?;
-        Ok(Answer { status, headers, body, cut })
+        Ok(HttpResponse { status, headers, body, cut })
     }
 
     fn client(&self) -> reqwest::Client {
@@ -94,12 +93,9 @@ impl HttpTransport {
     }
 }
 
-/// OpenObserve's header for the stream of traces and logs; metrics have a stream a name (openobserve.md §1).
-pub(crate) const STREAM_NAME: HeaderName = HeaderName::from_static("stream-name");
-
 /// `None` where nothing on the way speaks TLS: reading the system's certificates takes milliseconds of a cold start, and fails
 /// where there are none.
-fn tls_config(destination: &Destination) -> Result<Option<ClientConfig>, ClientError> {
+fn tls_config(destination: &DestinationConfig) -> Result<Option<ClientConfig>, ClientError> {
     let proxies = destination.proxy.iter().flat_map(Proxy::iter);
     if destination.endpoints.iter().chain(proxies).all(|url| url.scheme() == "http") {
         return Ok(None);
@@ -120,7 +116,7 @@ fn tls_config(destination: &Destination) -> Result<Option<ClientConfig>, ClientE
 
 /// A client without connections; `tls` is shared with the ones before, and with it the sessions that can be resumed.
 fn reqwest_client(
-    destination: &Destination,
+    destination: &DestinationConfig,
     tls: Option<&ClientConfig>,
 ) -> Result<reqwest::Client, ClientError> {
     // Fails where another part of the process has installed a provider, which serves as well.
@@ -152,7 +148,7 @@ fn reqwest_client(
 }
 
 impl Transport for HttpTransport {
-    async fn send(&self, request: HttpRequest) -> Result<Answer, TransportError> {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let url = self.destination.endpoints.of(request.kind);
         let mut builder = self
             .client()
@@ -171,7 +167,7 @@ impl Transport for HttpTransport {
             .send()
             .await
             .map_err(|error| self.transport_error(url, error))?;
-        self.answer(url, response).await
+        self.read(url, response).await
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {
@@ -181,11 +177,11 @@ impl Transport for HttpTransport {
     }
 }
 
-/// The first [`MAX_ANSWER_BYTES`] of the body, and whether there was more.
+/// The first [`MAX_RESPONSE_BYTES`] of the body, and whether there was more.
 async fn bounded_body(mut response: reqwest::Response) -> Result<(Bytes, bool), reqwest::Error> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = MAX_ANSWER_BYTES - body.len();
+        let room = MAX_RESPONSE_BYTES - body.len();
         let (kept, rest) = chunk.split_at_checked(room).unwrap_or((&chunk, &[]));
         body.extend_from_slice(kept);
         if !rest.is_empty() {

@@ -1,39 +1,19 @@
 //! The client that a binary holds: a destination, its connection, and the account of each export.
 
-use crate::answer::Profile;
-use crate::delivery::Delivery;
-use crate::destination::Destination;
-use crate::export::{Attempt, Compression, export};
-use crate::http_transport::{HttpTransport, STREAM_NAME};
+#[cfg(test)]
+mod tests;
+
+use crate::destination::{Compression, DestinationConfig, Profile, STREAM_NAME, stream_header};
+use crate::export::{Attempt, Delivery, Jitter, Outcome, RetryPolicy, export};
+use crate::http::{ClientError, HttpTransport, Transport, header_map};
 use crate::mask::Mask;
-use crate::outcome::Outcome;
-use crate::retry::{Jitter, RetryPolicy};
-use crate::transport::Transport;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderValue};
 use settings::Headers;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::time::Instant;
 use wire::{Request, SignalKind};
-
-/// Why there is no client.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ClientError {
-    /// A header of the destination cannot be sent.
-    #[error("header {name} holds characters that HTTP does not allow")]
-    Header {
-        /// Its name.
-        name: String,
-    },
-    /// TLS cannot be set up, for instance because the system has no certificates.
-    #[error("cannot set up the HTTP client: {text}")]
-    Build {
-        /// The first cause.
-        text: String,
-    },
-}
 
 /// Sends requests of all signals to one destination. Cheap to clone; clones share their connections and their headers.
 #[derive(Debug)]
@@ -61,14 +41,17 @@ struct SentHeaders {
 
 impl Client {
     /// Prepares a client without touching the network: names are resolved and connections made by the first export.
-    pub fn new(destination: &Destination) -> Result<Self, ClientError> {
+    pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
         Self::with_transport(destination, HttpTransport::new(destination)?)
     }
 }
 
 impl<T: Transport> Client<T> {
     /// A client that sends by this transport.
-    pub fn with_transport(destination: &Destination, transport: T) -> Result<Self, ClientError> {
+    pub fn with_transport(
+        destination: &DestinationConfig,
+        transport: T,
+    ) -> Result<Self, ClientError> {
         let invalid = || ClientError::Header { name: STREAM_NAME.to_string() };
         let own_stream = |name: &String| stream_header(name).ok_or_else(invalid);
         let stream = destination.stream.as_ref().map(own_stream).transpose()?;
@@ -200,25 +183,3 @@ impl<T> Clone for Client<T> {
         }
     }
 }
-
-/// `None` where it holds anything but visible ASCII: servers read no other header value as text.
-pub(crate) fn stream_header(name: &str) -> Option<HeaderValue> {
-    HeaderValue::from_str(name).ok().filter(|value| value.to_str().is_ok())
-}
-
-/// These headers as HTTP sends them, their values marked as secrets.
-pub fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
-    let mut map = HeaderMap::new();
-    for (name, value) in headers.iter() {
-        let invalid = || ClientError::Header { name: name.to_owned() };
-        let mut value =
-            HeaderValue::from_bytes(value.expose().as_bytes()).map_err(|_| invalid())?;
-        value.set_sensitive(true);
-        map.append(HeaderName::from_bytes(name.as_bytes()).map_err(|_| invalid())?, value);
-    }
-    Ok(map)
-}
-
-#[cfg(test)]
-#[path = "client_tests.rs"]
-mod tests;

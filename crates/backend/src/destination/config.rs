@@ -1,0 +1,87 @@
+//! One backend and how it is spoken to, read from variables.
+
+use super::family::Family;
+use super::variables::{BACKEND, OTEL_COMPRESSION, PROXY, SECRET};
+use super::{Compression, Endpoints, OwnAuthority, Profile, headers, limits, stream};
+use settings::{Headers, Proxy, Reader, SecretReference};
+use std::time::Duration;
+use url::Url;
+
+/// One backend and how it is spoken to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DestinationConfig {
+    /// A URL a signal.
+    pub endpoints: Endpoints,
+    /// Headers of every request, the credentials among them.
+    pub headers: Headers,
+    /// Where the authorization header is kept; it replaces the one in `headers`.
+    pub secret: Option<SecretReference>,
+    /// Trusted beside the system's authorities.
+    pub own_authority: Option<OwnAuthority>,
+    /// On the way to the endpoints.
+    pub proxy: Option<Proxy>,
+    /// OpenObserve's stream for traces and logs.
+    pub stream: Option<String>,
+    /// What the backend asks of OTLP.
+    pub profile: Profile,
+    /// Longest time one request may take.
+    pub request_timeout: Duration,
+    /// How request bodies are sent.
+    pub compression: Compression,
+    /// Largest request before compression.
+    pub max_request_bytes: usize,
+}
+
+impl DestinationConfig {
+    /// A destination with this base URL, and the defaults of the table.
+    pub fn new(base: &Url) -> Self {
+        Self {
+            endpoints: Endpoints::from_base(base),
+            headers: Headers::new(),
+            secret: None,
+            own_authority: None,
+            proxy: None,
+            stream: None,
+            profile: Profile::default(),
+            request_timeout: Duration::from_secs(10),
+            compression: Compression::default(),
+            max_request_bytes: 4 << 20,
+        }
+    }
+
+    /// Reads the rows of [`DESTINATION`](super::DESTINATION). `None` where there is no usable endpoint; then the reader has the mistake.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let family = Family::of(reader);
+        let profiles = [("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
+        let compressions = [("gzip", Compression::Gzip), ("none", Compression::None)];
+        let profile = reader.choice(BACKEND, &profiles, Profile::default());
+        let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
+        let max_request_bytes = limits::max_request_bytes(reader);
+        let request_timeout = limits::request_timeout(reader);
+        let secret = reader.secret_reference(SECRET);
+        let headers = headers::read(reader, family);
+        let own_authority = OwnAuthority::read(reader);
+        let proxy = proxy(reader);
+        let stream = stream::read(reader, family);
+        let endpoints = Endpoints::read(reader, family)?;
+        endpoints.warn_of_plain_text(reader);
+        Some(Self {
+            endpoints,
+            headers,
+            secret,
+            own_authority,
+            proxy,
+            stream,
+            profile,
+            request_timeout,
+            compression,
+            max_request_bytes,
+        })
+    }
+}
+
+/// The one for the backend alone, else the one of everything.
+fn proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
+    let proxy = reader.proxy(PROXY);
+    if reader.is_set(PROXY) { proxy.as_ref().map(Proxy::new) } else { Proxy::read(reader) }
+}

@@ -1,0 +1,151 @@
+//! The URL of each signal.
+
+use super::family::Family;
+use super::variables::{
+    ENDPOINT, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_LOGS_ENDPOINT,
+    OTEL_METRICS_ENDPOINT, OTEL_TRACES_ENDPOINT,
+};
+use settings::Reader;
+use std::fmt;
+use url::{Host, Url};
+use wire::SignalKind;
+
+/// A URL a signal.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoints {
+    traces: Url,
+    metrics: Url,
+    logs: Url,
+}
+
+impl Endpoints {
+    /// `/v1/{signal}` appended to this base; its query, if it has one, is kept.
+    pub fn from_base(base: &Url) -> Self {
+        let endpoint = |kind: SignalKind| {
+            let mut url = base.clone();
+            url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), kind.path()));
+            url
+        };
+        Self {
+            traces: endpoint(SignalKind::Traces),
+            metrics: endpoint(SignalKind::Metrics),
+            logs: endpoint(SignalKind::Logs),
+        }
+    }
+
+    /// Reads them. `None` where there is no usable endpoint; then the reader has the mistake.
+    pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Option<Self> {
+        match family {
+            None => {
+                reader.mistake(
+                    ENDPOINT,
+                    format!("missing; set it, or {OTEL_ENDPOINT}, or {O2_ORGANIZATION} with {O2_AUTHORIZATION}"),
+                );
+                None
+            }
+            Some(Family::Ours) => base(reader, ENDPOINT).map(|base| Self::from_base(&base)),
+            Some(Family::OpenTelemetry) => {
+                let shared = base(reader, OTEL_ENDPOINT).map(|base| Self::from_base(&base));
+                let traces =
+                    own_endpoint(reader, OTEL_TRACES_ENDPOINT, SignalKind::Traces, shared.as_ref());
+                let metrics = own_endpoint(
+                    reader,
+                    OTEL_METRICS_ENDPOINT,
+                    SignalKind::Metrics,
+                    shared.as_ref(),
+                );
+                let logs =
+                    own_endpoint(reader, OTEL_LOGS_ENDPOINT, SignalKind::Logs, shared.as_ref());
+                Some(Self { traces: traces?, metrics: metrics?, logs: logs? })
+            }
+            Some(Family::OpenObserve) => {
+                let organization = reader.string_if_set(O2_ORGANIZATION);
+                if organization.is_none() {
+                    reader.mistake(O2_ORGANIZATION, format!("missing beside {O2_AUTHORIZATION}"));
+                }
+                let mut base = reader.url_or_default(O2_ENDPOINT)?;
+                base.path_segments_mut()
+                    .ok()?
+                    .pop_if_empty()
+                    .push("api")
+                    .push(organization?.trim());
+                Some(Self::from_base(&base))
+            }
+        }
+    }
+
+    /// Where requests of this signal go.
+    pub fn of(&self, kind: SignalKind) -> &Url {
+        match kind {
+            SignalKind::Traces => &self.traces,
+            SignalKind::Metrics => &self.metrics,
+            SignalKind::Logs => &self.logs,
+        }
+    }
+
+    /// All three.
+    pub fn iter(&self) -> impl Iterator<Item = &Url> {
+        SignalKind::ALL.into_iter().map(|kind| self.of(kind))
+    }
+
+    /// A self-hosted OpenObserve in a VPC often has no TLS; whoever sends over other networks should know.
+    pub(super) fn warn_of_plain_text(&self, reader: &mut Reader<'_>) {
+        let is_plain = |url: &&Url| url.scheme() == "http" && !is_loopback(url);
+        if let Some(url) = self.iter().find(is_plain) {
+            let host = url.host_str().unwrap_or_default();
+            reader.warn(ENDPOINT, format!("telemetry and credentials go to {host} without TLS"));
+        }
+    }
+}
+
+impl fmt::Debug for Endpoints {
+    /// Without user, password and query, which may be credentials.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = |url: &Url| {
+            let query = if url.query().is_some() { "?****" } else { "" };
+            let origin = url.origin().ascii_serialization();
+            format!("{origin}{}{query}", url.path())
+        };
+        f.debug_list().entries(self.iter().map(shown)).finish()
+    }
+}
+
+/// A base URL; one that names a signal already would become `/v1/traces/v1/traces`.
+fn base(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
+    let url = reader.url(name)?;
+    if let Some(kind) =
+        SignalKind::ALL.iter().find(|kind| url.path().trim_end_matches('/').ends_with(kind.path()))
+    {
+        reader.mistake(
+            name,
+            format!("ends in {}, which is appended; give the URL without it", kind.path()),
+        );
+        return None;
+    }
+    Some(url)
+}
+
+fn own_endpoint(
+    reader: &mut Reader<'_>,
+    name: &str,
+    kind: SignalKind,
+    shared: Option<&Endpoints>,
+) -> Option<Url> {
+    if reader.is_set(name) {
+        return reader.url(name);
+    }
+    if shared.is_none() && !reader.is_set(OTEL_ENDPOINT) {
+        reader
+            .mistake(name, format!("missing, and so is {OTEL_ENDPOINT}: {kind} have no endpoint"));
+    }
+    shared.map(|shared| shared.of(kind).clone())
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}

@@ -1,0 +1,65 @@
+//! The headers that go with every request, the credentials among them.
+
+use super::family::Family;
+use super::variables::{
+    ENDPOINT, HEADERS, O2_AUTHORIZATION, O2_ORGANIZATION, OTEL_HEADERS, SECRET,
+};
+use settings::{Headers, Reader};
+
+/// Headers that say how a body is sent, which is not for a variable to decide.
+const OWN_HEADERS: &[&str] = &[
+    "content-type",
+    "content-encoding",
+    "content-length",
+    "transfer-encoding",
+    "accept-encoding",
+    "connection",
+];
+
+/// Those of our own variable, else those that belong to the endpoint's family.
+pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
+    let ours = reader.headers(HEADERS);
+    let otel = reader.headers(OTEL_HEADERS);
+    let o2 = reader.secret(O2_AUTHORIZATION);
+    for (name, headers) in [(HEADERS, &ours), (OTEL_HEADERS, &otel)] {
+        for (header, _) in headers.iter().filter(|(header, _)| OWN_HEADERS.contains(header)) {
+            reader.mistake(
+                name,
+                format!("{header} cannot be set, it follows from how the body is sent"),
+            );
+        }
+    }
+    let has_secret = reader.is_set(SECRET);
+    if has_secret && ours.get("authorization").is_some() {
+        reader.warn(HEADERS, format!("its authorization is replaced by that of {SECRET}"));
+    }
+    if !ours.is_empty() {
+        return ours;
+    }
+    match family {
+        Some(Family::OpenTelemetry) => otel,
+        Some(Family::OpenObserve) => {
+            let mut headers = Headers::new();
+            let Some(value) = o2 else {
+                if has_secret {
+                    return headers;
+                }
+                reader.mistake(O2_AUTHORIZATION, format!("missing beside {O2_ORGANIZATION}"));
+                return headers;
+            };
+            let value = value.expose().trim();
+            let has_scheme = value.contains(' ');
+            let value = if has_scheme { value.to_owned() } else { format!("Basic {value}") };
+            if let Err(problem) = headers.push("authorization", value) {
+                reader.mistake(O2_AUTHORIZATION, problem);
+            }
+            headers
+        }
+        Some(Family::Ours) | None => {
+            if !otel.is_empty() {
+                reader.warn(OTEL_HEADERS, format!("not sent to {ENDPOINT}; set {HEADERS} for it"));
+            }
+            ours
+        }
+    }
+}

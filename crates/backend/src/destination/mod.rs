@@ -1,0 +1,23 @@
+//! Where telemetry goes: the settings of one backend, shared by everything that sends.
+
+mod compression;
+mod config;
+mod endpoints;
+mod family;
+mod headers;
+mod limits;
+mod own_authority;
+mod profile;
+mod stream;
+mod variables;
+
+#[cfg(test)]
+mod tests;
+
+pub use compression::Compression;
+pub use config::DestinationConfig;
+pub use endpoints::Endpoints;
+pub use own_authority::OwnAuthority;
+pub use profile::Profile;
+pub(crate) use stream::{STREAM_NAME, stream_header};
+pub use variables::DESTINATION;

@@ -1,0 +1,71 @@
+//! Delivers a request: one loop that acts on what [`Delivery`] decides.
+
+mod body;
+mod delivery;
+mod outcome;
+mod retry;
+
+#[cfg(test)]
+mod tests;
+
+use crate::destination::Compression;
+use crate::http::{HttpRequest, Transport, TransportError};
+use body::LastBody;
+pub use body::gzip_level;
+pub(crate) use delivery::Delivery;
+use delivery::Step;
+use http::{HeaderMap, HeaderValue};
+pub use outcome::{Fate, Outcome, Undelivered};
+pub(crate) use retry::Jitter;
+pub use retry::{InvalidRetryPolicy, RetryPolicy};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+/// What is the same in each attempt.
+pub(crate) struct Attempt<'a> {
+    pub(crate) compression: Compression,
+    /// Bounds one attempt.
+    pub(crate) timeout: Duration,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) stream: Option<&'a HeaderValue>,
+}
+
+/// Delivers a request through this transport until all of it is accounted for. Over at `deadline`, whatever the transport
+/// does.
+pub(crate) async fn export(
+    transport: &impl Transport,
+    attempt: &Attempt<'_>,
+    deadline: Instant,
+    mut delivery: Delivery,
+) -> Outcome {
+    let start = Instant::now();
+    let mut last_body = LastBody::default();
+    let (mut requests_sent, mut bytes_sent) = (0, 0);
+    loop {
+        match delivery.next(start.elapsed()) {
+            Step::Send { request, serial } => {
+                let body = last_body.of(serial, request, attempt.compression);
+                requests_sent += 1;
+                bytes_sent += body.len();
+                let http_request = HttpRequest {
+                    kind: request.kind(),
+                    body,
+                    gzip: attempt.compression == Compression::Gzip,
+                    headers: attempt.headers.clone(),
+                    stream: attempt.stream.cloned(),
+                    timeout: attempt
+                        .timeout
+                        .min(deadline.saturating_duration_since(Instant::now())),
+                };
+                let response = timeout_at(deadline, transport.send(http_request)).await;
+                let response = response.unwrap_or_else(|_| {
+                    let text = "no answer before the deadline".to_owned();
+                    Err(TransportError { sent: true, text })
+                });
+                delivery.answered(start.elapsed(), response.as_ref().map_err(Clone::clone));
+            }
+            Step::WaitUntil(time) => sleep_until(start + time).await,
+            Step::Done => return Outcome { requests_sent, bytes_sent, ..delivery.finish() },
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The response to one attempt: status, headers, and the beginning of the body.
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use std::time::Duration;
+
+/// How much of a response's body is kept: an OTLP response is a few hundred bytes.
+pub(super) const MAX_RESPONSE_BYTES: usize = 64 * 1024;
+
+/// A longer `Retry-After` is taken for this one; a delivery gives up long before.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_hours(24);
+
+/// A response of the backend, or of what stands in front of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpResponse {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// At most 64 KiB of its body.
+    pub body: Bytes,
+    /// Whether the body was longer.
+    pub cut: bool,
+}
+
+impl HttpResponse {
+    /// A header's value in lower case; empty if there is none.
+    pub(crate) fn header(&self, name: header::HeaderName) -> String {
+        let value = self.headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default().trim().to_ascii_lowercase()
+    }
+
+    /// Whether the status is a 2xx.
+    pub(crate) fn is_success(&self) -> bool {
+        (200..300).contains(&self.status)
+    }
+
+    /// The body without its compression: requests ask for none, and some proxies compress all the same. The error says what
+    /// is odd about the body.
+    pub(crate) fn inflated_body(&self) -> Result<Bytes, &'static str> {
+        match self.header(header::CONTENT_ENCODING).as_str() {
+            "" | "identity" => Ok(self.body.clone()),
+            "gzip" | "x-gzip" => match wire::gzip::inflate(&self.body, MAX_RESPONSE_BYTES) {
+                Ok(body) => Ok(body.into()),
+                Err(_) => Err("a gzip body that cannot be read"),
+            },
+            _ => Err("a compression that was not asked for"),
+        }
+    }
+
+    /// `Retry-After` in seconds or as a date (RFC 9110 10.2.3). A date counts from the response's own `Date`, since both come
+    /// from one clock; the forwarder's clock may differ from it.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let value = self.headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+        if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+            let seconds = value.parse().unwrap_or(u64::MAX);
+            return Some(Duration::from_secs(seconds).min(LONGEST_RETRY_AFTER));
+        }
+        let then = httpdate::parse_http_date(value).ok()?;
+        let now = self.headers.get(header::DATE)?.to_str().ok()?;
+        let now = httpdate::parse_http_date(now).ok()?;
+        Some(then.duration_since(now).unwrap_or_default().min(LONGEST_RETRY_AFTER))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_date_in_retry_after_counts_from_the_responses_own_date() {
+        let check = |retry_after: &str, date: Option<&str>, expected: Option<u64>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, retry_after.parse().unwrap());
+            if let Some(date) = date {
+                headers.insert(header::DATE, date.parse().unwrap());
+            }
+            let response = HttpResponse { status: 503, headers, body: Bytes::new(), cut: false };
+            assert_eq!(response.retry_after(), expected.map(Duration::from_secs), "{retry_after}");
+        };
+        let date = Some("Wed, 21 Oct 2026 07:28:00 GMT");
+        check("Wed, 21 Oct 2026 07:28:05 GMT", date, Some(5));
+        check("Wed, 21 Oct 2026 07:27:00 GMT", date, Some(0));
+        check("Wed, 21 Oct 2026 07:28:05 GMT", None, None);
+        check(" 7 ", None, Some(7));
+        check("18446744073709551615", None, Some(86_400));
+        check("18446744073709551616", None, Some(86_400));
+        check("Fri, 31 Dec 9999 23:59:59 GMT", date, Some(86_400));
+        check("+7", None, None);
+        check("soon", None, None);
+        check("-1", None, None);
+    }
+}

@@ -1,0 +1,190 @@
+use super::*;
+use Profile::{OpenObserve, Otlp};
+use SignalKind::{Logs, Metrics, Traces};
+
+/// `503, retry-after: 2, "text"`: a status, headers, and the body in quotes.
+fn response(text: &str) -> HttpResponse {
+    let (head, body) = text.split_once(" \"").unwrap_or((text, "\""));
+    let mut parts = head.trim_end_matches(',').split(", ");
+    let status = parts.next().unwrap().parse().unwrap();
+    let headers = parts.map(|part| {
+        let (name, value) = part.split_once(": ").unwrap();
+        (name.parse::<header::HeaderName>().unwrap(), value.parse().unwrap())
+    });
+    let body = Bytes::copy_from_slice(body.strip_suffix('"').unwrap().as_bytes());
+    HttpResponse { status, headers: headers.collect(), body, cut: false }
+}
+
+/// Without anything to mask.
+fn judge(profile: Profile, kind: SignalKind, items: usize, response: &HttpResponse) -> Judgement {
+    super::judge(profile, kind, items, response, &Mask::default())
+}
+
+fn one_word(judgement: &Judgement) -> String {
+    match judgement {
+        Judgement::Accepted { warning } if warning.is_empty() => "accepted".to_owned(),
+        Judgement::Accepted { warning } => format!("accepted, {warning}"),
+        Judgement::Partial { rejected, .. } => format!("partial {rejected}"),
+        Judgement::Retry { after: None, ambiguous: false, .. } => "retry".to_owned(),
+        Judgement::Retry { after: None, ambiguous: true, .. } => "retry, ambiguous".to_owned(),
+        Judgement::Retry { after: Some(after), .. } => {
+            format!("retry after {}", after.as_secs())
+        }
+        Judgement::OnceMore { .. } => "once more".to_owned(),
+        Judgement::Alarm { ambiguous: false, .. } => "alarm".to_owned(),
+        Judgement::Alarm { ambiguous: true, .. } => "alarm, ambiguous".to_owned(),
+        Judgement::Split { .. } => "split".to_owned(),
+        Judgement::Halve { .. } => "halve".to_owned(),
+    }
+}
+
+fn reason(judgement: Judgement) -> String {
+    match judgement {
+        Judgement::Accepted { warning } => warning,
+        Judgement::Partial { reason, .. }
+        | Judgement::Retry { reason, .. }
+        | Judgement::OnceMore { reason }
+        | Judgement::Alarm { reason, .. }
+        | Judgement::Split { reason }
+        | Judgement::Halve { reason } => reason.to_string(),
+    }
+}
+
+#[test]
+fn each_status_has_one_meaning() {
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        for profile in [OpenObserve, Otlp] {
+            for kind in SignalKind::ALL {
+                assert_eq!(
+                    one_word(&judge(profile, kind, 10, &response(text))),
+                    expected,
+                    "{profile:?} {kind}"
+                );
+            }
+        }
+    }
+    check("200", "accepted");
+    check("202", "accepted");
+    check("204", "accepted");
+    check("200, content-type: application/json \"{}\"", "accepted");
+    check(r#"200 "{"error":"login"}""#, r#"accepted, {"error":"login"}"#);
+    check("200 \"ok\"", "alarm, ambiguous");
+    check("200, content-type: text/plain \"Unauthorized: please log in\"", "alarm, ambiguous");
+    check("200 \"\u{a}\u{2}\u{8}\u{2}x\"", "alarm, ambiguous");
+    check("301, location: https://elsewhere/", "alarm");
+    check("304", "alarm");
+    check("401 \"Unauthorized Access\"", "alarm");
+    check("403", "alarm");
+    check("404 \"Organization not found\"", "alarm");
+    check("405", "alarm");
+    check("408", "retry");
+    check("413 \"length limit exceeded\"", "split");
+    check("415", "alarm");
+    check("422", "halve");
+    check("425", "retry");
+    check("429", "retry");
+    check("429, retry-after: 2", "retry after 2");
+    check("429, retry-after: soon", "retry");
+    check("429, retry-after: -1", "retry");
+    check("500", "retry, ambiguous");
+    check("501", "retry");
+    check("502", "retry, ambiguous");
+    check("503, retry-after: 120", "retry after 120");
+    check("504", "retry, ambiguous");
+    check("599", "retry");
+    check("400 \"Invalid proto: invalid wire type\"", "halve");
+    check("400 \"Got 1018 columns, only 1000 columns accept\"", "halve");
+    check("400 \"Got 1018 columns for stream [disk_usage], only 1000\"", "halve");
+    check("400 \"Error# MemoryTableOverflowError\"", "retry");
+    check("400 \"SqlxError# database or disk is full\"", "retry");
+    check("400 \"ingestion quota exceeded\"", "retry");
+    check("600", "alarm");
+    check("100", "alarm");
+    check("200, content-type: text/html; charset=utf-8 \"<html>\"", "alarm, ambiguous");
+    check("200, content-encoding: br \"x\"", "alarm, ambiguous");
+    check("200, content-encoding: gzip \"x\"", "alarm, ambiguous");
+    check("503, content-encoding: gzip \"x\"", "retry");
+}
+
+#[test]
+fn an_empty_partial_success_is_a_failed_write_only_where_openobserve_says_it_so() {
+    let check = |profile, kind, body: &'static [u8], expected| {
+        let response = HttpResponse { body: Bytes::from_static(body), ..response("200") };
+        assert_eq!(
+            one_word(&judge(profile, kind, 10, &response)),
+            expected,
+            "{profile:?} {kind} {body:x?}"
+        );
+    };
+    let empty: &[u8] = &[0x0a, 0x00];
+    check(OpenObserve, Logs, empty, "once more");
+    check(OpenObserve, Traces, empty, "accepted");
+    check(OpenObserve, Metrics, empty, "accepted");
+    check(Otlp, Logs, empty, "accepted");
+    let warning: &[u8] = &[0x0a, 0x05, 0x12, 0x03, b'o', b'l', b'd'];
+    check(OpenObserve, Logs, warning, "once more");
+    check(OpenObserve, Traces, warning, "once more");
+    check(Otlp, Traces, warning, "accepted, old");
+    let three: &[u8] = &[0x0a, 0x07, 0x08, 0x03, 0x12, 0x03, b'o', b'l', b'd'];
+    check(OpenObserve, Logs, three, "partial 3");
+    check(Otlp, Metrics, three, "partial 3");
+    let json: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"}}"#;
+    check(OpenObserve, Traces, json, "partial 2");
+    check(Otlp, Traces, json, "partial 2");
+    let more_than_sent: &[u8] = &[0x0a, 0x02, 0x08, 0x7f];
+    check(Otlp, Metrics, more_than_sent, "partial 10");
+}
+
+#[test]
+fn openobserves_206_is_read() {
+    let body = r#"{"partialSuccess":{"rejectedSpans":1,"errorMessage":"too old"}}"#;
+    let mut found = response("206, content-type: application/json");
+    found.body = body.into();
+    let judgement = judge(OpenObserve, Traces, 10, &found);
+    assert_eq!(one_word(&judgement), "partial 1");
+    assert_eq!(reason(judgement), "rejected: too old");
+}
+
+#[test]
+fn a_compressed_response_is_read_and_a_cut_one_is_not_trusted() {
+    let mut partial = response("200, content-encoding: gzip");
+    partial.body = wire::gzip::compress(6, &[0x0a, 0x02, 0x08, 0x03]).into();
+    assert_eq!(one_word(&judge(OpenObserve, Logs, 10, &partial)), "partial 3");
+    let cut = HttpResponse { cut: true, ..response("200 \"\n\"") };
+    assert_eq!(one_word(&judge(Otlp, Logs, 10, &cut)), "alarm, ambiguous");
+    let cut = HttpResponse { cut: true, ..response("503") };
+    assert_eq!(one_word(&judge(Otlp, Logs, 10, &cut)), "retry");
+}
+
+#[test]
+fn reasons_say_what_to_do() {
+    let check = |profile, text: &str, expected| {
+        assert_eq!(reason(judge(profile, Traces, 10, &response(text))), expected);
+    };
+    check(
+        OpenObserve,
+        "404 \"Organization not found\"",
+        "answered 404 Not Found: Organization not found: the base URL of OpenObserve ends in /api/{organization}; does the organization exist? Other backends have no /api in it",
+    );
+    check(
+        Otlp,
+        "404",
+        "answered 404 Not Found: is the base URL right? /v1/{signal} is appended to it",
+    );
+    check(
+        OpenObserve,
+        "401 \"Unauthorized Access\"",
+        "answered 401 Unauthorized: Unauthorized Access: check the authorization header",
+    );
+    check(
+        OpenObserve,
+        "302, location: https://x/",
+        "answered 302 Found: redirects are not followed, give the final URL as the endpoint",
+    );
+    check(
+        Otlp,
+        "400, content-type: application/x-protobuf \"\u{8}\u{3}\u{12}\u{3}bad\"",
+        "answered 400 Bad Request: bad",
+    );
+}
