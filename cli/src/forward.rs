@@ -5,8 +5,8 @@ use crate::moment::now_unix_nano;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use forwarder::{
-    Authorized, Config, DryRun, Event, Export, Forwarder, Invocation, Kept, Ledger, NoQueue,
-    Options, Policy, Queues, Report, SourceLimits, TimeShift, read_rules, wall_clock_now,
+    Authorized, Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn,
+    Ledger, NoQueue, Options, Queues, Report, SourceLimits, TimeShift, read_rules, wall_clock_now,
 };
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut config = config?;
     // Whoever sends a file means its times; the backend says which of them it does not take.
-    config.old_records = Policy::any_time();
+    config.old_records = IngestPolicy::any_time();
     let mut options = forwarder::Options::of(&config);
     // The events come from files, none of them from this process's own log group.
     options.own_log_groups.clear();
@@ -117,8 +117,12 @@ async fn forward_all<E: Export>(
             }
         };
         let deadline = Instant::now() + TIME_FOR_EVENT;
-        let invocation =
-            Invocation { observed_unix_nano, deadline, queue_deadline: deadline, account: None };
+        let invocation = InvocationContext {
+            observed_unix_nano,
+            deadline,
+            queue_deadline: deadline,
+            account: None,
+        };
         let report = forwarder.forward(incoming, &invocation).await;
         explain(&path.display(), &report);
         complete &= report.is_complete();
@@ -140,7 +144,7 @@ pub(crate) fn explain(path: &dyn Display, report: &Report) {
     }
     // A backend that is away is away for all signals: its cause is said once.
     let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
-    for part in report.undelivered.iter().filter(|part| part.kept != Kept::LogGroup) {
+    for part in report.undelivered.iter().filter(|part| part.kept_in != KeptIn::LogGroup) {
         let what = part.kind.map_or_else(
             || plural(part.items, "log event"),
             |kind| format!("{} of {kind}", plural(part.items, kind.item())),

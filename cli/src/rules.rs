@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use forwarder::{
-    ConvertOptions, Effect, Event, LogBatch, MOST_BYTES, MessageType, Place, RuleSet, SourceLimits,
-    Window, convert,
+    ConvertOptions, Effect, Event, LogBatch, MOST_BYTES, MessageType, Origin, RuleSet,
+    SourceLimits, StreamState, convert,
 };
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -114,7 +114,7 @@ struct Trial<'a> {
     arguments: &'a TestArguments,
     convert: ConvertOptions,
     observed_unix_nano: u64,
-    places: BTreeSet<String>,
+    origins: BTreeSet<String>,
     effects: Vec<Effect>,
     before: [usize; 3],
     after: [usize; 3],
@@ -123,13 +123,12 @@ struct Trial<'a> {
 
 impl<'a> Trial<'a> {
     fn new(rules: &'a RuleSet, arguments: &'a TestArguments) -> Self {
-        let region = arguments.region.clone();
         Self {
             rules,
             arguments,
-            convert: ConvertOptions { region, ..ConvertOptions::default() },
+            convert: ConvertOptions::default(),
             observed_unix_nano: now_unix_nano(),
-            places: BTreeSet::new(),
+            origins: BTreeSet::new(),
             effects: Vec::new(),
             before: [0; 3],
             after: [0; 3],
@@ -140,54 +139,53 @@ impl<'a> Trial<'a> {
     fn event(&mut self, path: &Path) -> anyhow::Result<()> {
         let bytes = std::fs::read(path)?;
         let event: Event = serde_json::from_slice(&bytes).context("no Lambda event")?;
-        let mut window = Window::default();
+        let mut stream = StreamState::default();
         let mut printed = Ok(());
         let read = event.read(&SourceLimits::default(), &mut |batch| {
-            printed = self.batch(&batch, &mut window);
+            printed = self.batch(&batch, &mut stream);
             printed.is_ok()
         });
         printed?;
-        self.rest(&mut window)?;
+        self.rest(&mut stream)?;
         Ok(read?)
     }
 
     /// What a stream still held back when its delivery was over.
-    fn rest(&mut self, window: &mut Window) -> anyhow::Result<()> {
-        let rest = window.take_held();
-        rest.map_or(Ok(()), |rest| self.batch(&rest, window))
+    fn rest(&mut self, stream: &mut StreamState) -> anyhow::Result<()> {
+        let rest = stream.take_held();
+        rest.map_or(Ok(()), |rest| self.batch(&rest, stream))
     }
 
-    fn batch(&mut self, batch: &LogBatch, window: &mut Window) -> anyhow::Result<()> {
-        let LogBatch { envelope, events } = batch;
-        let place = Place::of(envelope, self.convert.region.as_deref());
-        if envelope.message_type == MessageType::Data {
-            self.places.insert(self.describe(&place));
+    fn batch(&mut self, batch: &LogBatch, stream: &mut StreamState) -> anyhow::Result<()> {
+        if batch.message_type == MessageType::Control {
+            return Ok(());
         }
-        if !window.is_of(envelope) {
-            self.rest(window)?;
-            *window = Window::default();
+        let origin = batch.origin.clone().or_region(self.arguments.region.as_deref());
+        self.origins.insert(self.describe(&origin));
+        if !stream.is_of(&origin) {
+            self.rest(stream)?;
+            *stream = StreamState::default();
         }
-        let service_name = self.rules.service_name(&place);
-        let mut events = events.as_slice();
+        let service_name = self.rules.service_name(&origin);
+        let mut events = batch.events.as_slice();
         while !events.is_empty() {
-            let before = std::mem::take(window);
+            let before = std::mem::take(stream);
             let service_name = service_name.as_deref();
             let observed = self.observed_unix_nano;
-            let converted =
-                convert(envelope, events, before, &self.convert, service_name, observed);
-            *window = converted.window;
+            let converted = convert(&origin, events, before, &self.convert, service_name, observed);
+            *stream = converted.state;
             self.undecodable += converted.undecodable.len();
             for request in converted.requests {
-                self.request(&place, request)?;
+                self.request(&origin, request)?;
             }
             events = events.get(converted.taken.max(1)..).unwrap_or_default();
         }
         Ok(())
     }
 
-    fn request(&mut self, place: &Place, request: Request) -> anyhow::Result<()> {
+    fn request(&mut self, origin: &Origin, request: Request) -> anyhow::Result<()> {
         count(&mut self.before, &request);
-        let applied = self.rules.apply(place, request);
+        let applied = self.rules.apply(origin, request);
         Effect::add_all(&mut self.effects, applied.effects);
         let Some(request) = applied.request else { return Ok(()) };
         count(&mut self.after, &request);
@@ -197,13 +195,13 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// What the rules say of a place: where its telemetry goes, and what its service is called.
-    fn describe(&self, place: &Place) -> String {
-        let mut text = place.log_group.clone();
-        if let Some(name) = self.rules.service_name(place) {
+    /// What the rules say of an origin: where its telemetry goes, and what its service is called.
+    fn describe(&self, origin: &Origin) -> String {
+        let mut text = origin.log_group.clone();
+        if let Some(name) = self.rules.service_name(origin) {
             let _infallible = write!(text, "\n  service name: {name}");
         }
-        let routes = self.rules.routes(place);
+        let routes = self.rules.routes(origin);
         let routes: Vec<String> = routes
             .iter()
             .map(|route| match &route.stream {
@@ -219,8 +217,8 @@ impl<'a> Trial<'a> {
 
     fn report(&self) -> String {
         let mut text = String::new();
-        for place in &self.places {
-            text.push_str(place);
+        for origin in &self.origins {
+            text.push_str(origin);
             text.push('\n');
         }
         let columns = ["matched", "dropped", "changed", "redacted"];

@@ -32,12 +32,12 @@ mod vitals;
 pub use config::Config;
 pub use config::variables::TABLE;
 pub use convert::time_shift::TimeShift;
-pub use convert::{ConvertOptions, PlatformSpans, Window, convert};
-pub use deliver::enqueue::{Kept, NoQueue, Queues, Undelivered};
+pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
+pub use deliver::enqueue::{KeptIn, NoQueue, Queues, Undelivered};
 pub use destination::authorized::Authorized;
 pub use destination::ingest_window::rewrite::ORIGINAL_TIME;
 pub use destination::ingest_window::{
-    OLD_RECORDS, OldRecords, Policy, Window as IngestWindow, time_range,
+    IngestPolicy, IngestWindow, OLD_RECORDS, OldRecords, time_range,
 };
 pub use destination::{DEFAULT_DESTINATION, DryRun, Export, Outlet};
 pub use lambda::handler::{InvocationError, Response, answer, wall_clock_now};
@@ -46,16 +46,17 @@ pub use ledger::{Account, Items, Ledger};
 pub use log::init as init_log;
 pub use memory::keep_freed_memory;
 pub use parking::{
-    Content, MAX_MESSAGE_BYTES, Message, NotParked, Origin, Parked, QUEUES, Queue, QueueError,
+    Content, MAX_MESSAGE_BYTES, Message, NotParked, Parked, QUEUES, Queue, QueueError,
     RETRY_QUEUE_URL,
 };
+pub use pipeline::Forwarder;
+pub use pipeline::invocation::InvocationContext;
 pub use pipeline::options::Options;
-pub use pipeline::redrive::{DeadLetter, Decision, Next, Receipt, Rest, decide};
+pub use pipeline::redrive::decision::{DeadLetter, Decision, Next, Receipt, Rest, decide};
 pub use pipeline::report::Report;
-pub use pipeline::{Forwarder, Invocation};
-pub use rules::{Effect, MOST_BYTES, Place, RuleSet, Template};
+pub use rules::{Effect, MOST_BYTES, RuleSet, Template};
 pub use source::{
-    Envelope, Event, LogBatch, LogEvent, MessageType, QueueBody, QueueMessage, SourceError,
-    SourceLimits,
+    Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueBody, QueueMessage,
+    SourceError, SourceLimits,
 };
 pub use vitals::{Vitals, VitalsSettings};

@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
 use lambda_otlp_forwarder::{
-    Config, Event, Forwarder, Invocation, NoQueue, Options, Policy, Queues, Report, default_outlet,
+    Config, Event, Forwarder, IngestPolicy, InvocationContext, NoQueue, Options, Queues, Report,
+    default_outlet,
 };
 use simulator::sink::{Answer, Faults, Sink};
 use std::collections::{BTreeMap, HashMap};
@@ -49,7 +50,7 @@ async fn forward_event(
         ("LAMBDA_OTLP_MAX_REQUEST_BYTES".to_owned(), max_request_bytes.to_owned()),
     ]);
     let mut config = Config::from_source(&variables).0.unwrap();
-    config.old_records = Policy::any_time();
+    config.old_records = IngestPolicy::any_time();
     let policy = backend::RetryPolicy::new(
         2,
         Duration::from_millis(1),
@@ -58,7 +59,7 @@ async fn forward_event(
     );
     let client =
         backend::Client::new(&config.destination).unwrap().with_retry_policy(policy.unwrap());
-    let invocation = Invocation {
+    let invocation = InvocationContext {
         observed_unix_nano: 1_790_000_000_000_000_000,
         deadline: Instant::now() + time,
         queue_deadline: Instant::now() + time,

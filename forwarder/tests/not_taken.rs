@@ -16,9 +16,9 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use lambda_otlp_forwarder::{
-    Content, Event, Export, Forwarder, IngestWindow, Invocation, Kept, MAX_MESSAGE_BYTES,
-    OldRecords, Options, Origin, Outlet, Parked, Policy, QueueError, Queues, Report, RuleSet,
-    Template,
+    Content, Event, Export, Forwarder, IngestPolicy, IngestWindow, InvocationContext, KeptIn,
+    LogEventRange, MAX_MESSAGE_BYTES, OldRecords, Options, Origin, Outlet, Parked, QueueError,
+    Queues, Report, RuleSet, Template,
 };
 use parking_support::MemoryQueue;
 use serde_json::json;
@@ -74,7 +74,10 @@ fn parked(destination: &str, content: Content, items: usize) -> Parked {
         first_seen_unix_nano: NOW,
         reason: "answered 503 Service Unavailable".to_owned(),
         partial: false,
-        origin: Origin { log_group: "/aws/lambda/orders".to_owned(), ..Origin::default() },
+        log_events: LogEventRange {
+            origin: Origin::new("", "", "/aws/lambda/orders", ""),
+            ..LogEventRange::default()
+        },
     }
 }
 
@@ -109,7 +112,7 @@ impl<E: Export> Stack<E> {
     async fn forward_within(&self, event: Event, backend: Duration, queue: Duration) -> Report {
         let now = Instant::now();
         let elapsed = u64::try_from(self.began.elapsed().as_nanos()).unwrap();
-        let invocation = Invocation {
+        let invocation = InvocationContext {
             observed_unix_nano: NOW + elapsed,
             deadline: now + backend,
             queue_deadline: now + queue,
@@ -146,7 +149,7 @@ impl<E: Export> Stack<E> {
 }
 
 fn outlet<E>(name: &str, export: E) -> Outlet<E> {
-    Outlet::new(name, export, &config().destination, Policy::any_time())
+    Outlet::new(name, export, &config().destination, IngestPolicy::any_time())
 }
 
 /// What a backend does is a function of the request.
@@ -347,7 +350,7 @@ async fn a_rest_that_waits_for_a_person_says_so() {
     stack.park(parked("default", content, 2));
     let report = stack.redrive().await;
     let [rest] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
-    assert_eq!((&rest.kept, rest.items, rest.alarm), (&Kept::RetryQueue, 1, true));
+    assert_eq!((&rest.kept_in, rest.items, rest.alarm), (&KeptIn::RetryQueue, 1, true));
 }
 
 /// A Kinesis event with one record for each function, which holds these lines.
@@ -470,8 +473,12 @@ async fn an_event_that_neither_backend_nor_queue_takes_ends_and_is_returned() {
     let (backend, queue) = (Duration::from_millis(50), Duration::from_millis(100));
     let report = stack.forward_within(several(&delivery, 20), backend, queue).await;
     assert_eq!(report.ledger().returned, 800, "{:?}", report.ledger());
-    let is_late = |kept: &Kept| matches!(kept, Kept::Returned(Some(QueueError::Deadline { .. })));
-    assert!(report.undelivered.iter().any(|part| is_late(&part.kept)), "no queue was asked late");
+    let is_late =
+        |kept: &KeptIn| matches!(kept, KeptIn::Returned(Some(QueueError::Deadline { .. })));
+    assert!(
+        report.undelivered.iter().any(|part| is_late(&part.kept_in)),
+        "no queue was asked late"
+    );
     assert!(lambda_otlp_forwarder::answer(report).is_err());
 }
 
@@ -555,7 +562,7 @@ async fn what_goes_several_ways_is_delivered_in_smaller_pieces() {
 async fn what_happens_to_records_for_their_time_is_reported() {
     let window = Some(IngestWindow { past: Duration::from_hours(5) });
     for (old_records, expected) in [(OldRecords::Drop, (1, 0)), (OldRecords::Restamp, (0, 1))] {
-        let policy = Policy { window, old_records };
+        let policy = IngestPolicy { window, old_records };
         let outlet = Outlet::new("default", Backend(takes), &config().destination, policy);
         let stack = Stack::with(vec![outlet], default_options());
         tokio::time::advance(Duration::from_hours(6)).await;

@@ -4,7 +4,8 @@
 
 use backend::Outcome;
 use lambda_otlp_forwarder::{
-    Config, Event, Export, Forwarder, Invocation, NoQueue, Options, Outlet, Queues, time_range,
+    Config, Event, Export, Forwarder, InvocationContext, NoQueue, Options, Outlet, Queues,
+    time_range,
 };
 use serde_json::json;
 use std::collections::HashMap;
@@ -56,7 +57,7 @@ async fn what_leaves_the_window_during_a_long_invocation_is_not_sent() {
     options.enough_to_deliver = 1;
     let queues = Queues::<NoQueue>::default();
     let forwarder = Forwarder::new(vec![Arc::new(outlet)], queues, options);
-    let invocation = Invocation {
+    let invocation = InvocationContext {
         observed_unix_nano: NOW_MS * 1_000_000,
         deadline: began + Duration::from_secs(100),
         queue_deadline: began + Duration::from_secs(110),

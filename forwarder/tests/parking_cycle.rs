@@ -9,8 +9,8 @@ mod parking_support;
 use at_once::AtOnce;
 use backend::{Fate, Outcome, Reason};
 use lambda_otlp_forwarder::{
-    Content, DeadLetter, IngestWindow, MAX_MESSAGE_BYTES, Next, OldRecords, Origin, Parked, Policy,
-    Queue as _, QueueError, Receipt, Rest, decide,
+    Content, DeadLetter, IngestPolicy, IngestWindow, LogEventRange, MAX_MESSAGE_BYTES, Next,
+    OldRecords, Parked, Queue as _, QueueError, Receipt, Rest, decide,
 };
 use parking_support::MemoryQueue;
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn parked(content: Content) -> Parked {
         first_seen_unix_nano: 1_790_000_000_000_000_000,
         reason: "answered 503 Service Unavailable".to_owned(),
         partial: false,
-        origin: Origin::default(),
+        log_events: LogEventRange::default(),
     }
 }
 
@@ -118,7 +118,7 @@ fn behaviours() -> impl Strategy<Value = Behaviour> {
 struct World {
     began: Instant,
     queue: MemoryQueue<AtOnce>,
-    policy: Policy,
+    policy: IngestPolicy,
     accepted: BTreeMap<usize, usize>,
     dead_lettered: BTreeMap<usize, usize>,
     /// Marks whose message had to stay after a part of it was taken.
@@ -133,7 +133,7 @@ impl World {
         Self {
             began: Instant::now(),
             queue: MemoryQueue { queue, asks: AtOnce },
-            policy: Policy { window, old_records: OldRecords::Keep },
+            policy: IngestPolicy { window, old_records: OldRecords::Keep },
             accepted: BTreeMap::new(),
             dead_lettered: BTreeMap::new(),
             ambiguous: BTreeSet::new(),

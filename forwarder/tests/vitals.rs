@@ -7,7 +7,7 @@ mod support;
 use backend::{Fate, Outcome, Reason};
 use expect_test::expect;
 use lambda_otlp_forwarder::{
-    Export, Invocation, Items, Ledger, Outlet, Report, Response, Vitals, VitalsSettings,
+    Export, InvocationContext, Items, Ledger, Outlet, Report, Response, Vitals, VitalsSettings,
     default_outlet,
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
@@ -72,10 +72,10 @@ fn outlet(backend: &Backend) -> Arc<Outlet<Backend>> {
     default_outlet(&config(), backend.clone())
 }
 
-fn invocation(at_unix_nano: u64) -> Invocation {
+fn invocation(at_unix_nano: u64) -> InvocationContext {
     let deadline = Instant::now() + Duration::from_secs(40);
     let account = Some("123456789012".to_owned());
-    Invocation {
+    InvocationContext {
         observed_unix_nano: at_unix_nano,
         deadline,
         queue_deadline: deadline + Duration::from_secs(15),
@@ -214,7 +214,7 @@ async fn nothing_is_sent_past_the_invocations_deadline() {
     backend.script.lock().unwrap().push_back(Scripted::Hang);
     let begin = Instant::now();
     let queue_deadline = begin + Duration::from_millis(300);
-    let short = Invocation { deadline: begin, queue_deadline, ..invocation(0) };
+    let short = InvocationContext { deadline: begin, queue_deadline, ..invocation(0) };
     vitals.tell(&report(), &short, &outlet(&backend)).await;
     assert!(Instant::now() <= queue_deadline);
 }

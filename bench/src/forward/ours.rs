@@ -6,7 +6,7 @@ mod driver;
 use anyhow::{Context as _, ensure};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
-use forwarder::{Config, Event, Forwarder, Invocation, NoQueue, Queues};
+use forwarder::{Config, Event, Forwarder, InvocationContext, NoQueue, Queues};
 use http::HeaderMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,7 +39,7 @@ fn main() -> anyhow::Result<()> {
     let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
     driver::run(|event| {
         let event: Event = serde_json::from_slice(event).context("no event")?;
-        let invocation = Invocation {
+        let invocation = InvocationContext {
             observed_unix_nano: 1_790_000_000_000_000_000,
             deadline: Instant::now() + Duration::from_secs(50),
             queue_deadline: Instant::now() + Duration::from_mins(1),

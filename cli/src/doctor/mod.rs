@@ -13,7 +13,7 @@ use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials};
 use aws_sdk_sqs::config::ProvideCredentials as _;
 use backend::{DestinationConfig, Profile};
 use check::Check;
-use forwarder::{Config, OLD_RECORDS, OldRecords, Policy};
+use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords};
 use reach::Reach;
 use settings::{Reader, Secret, Source, Table};
 use std::io::{self, Write as _};
@@ -158,7 +158,7 @@ const DEFAULT_WINDOW: Duration = Duration::from_hours(5);
 
 fn window(variables: &dyn Source, profile: Profile) -> Option<Check> {
     let mut reader = Reader::new(variables, Table::new(&[OLD_RECORDS]));
-    let policy = Policy::read(&mut reader).of(profile);
+    let policy = IngestPolicy::read(&mut reader).of(profile);
     if !reader.finish().is_empty() {
         // Said among the settings.
         return None;

@@ -1,8 +1,8 @@
 //! Reads what waits to be sent again: a message of the dead-letter queue, or Lambda's record of a failed invocation.
 
 use forwarder::{
-    Content, Event, MAX_MESSAGE_BYTES, Message, NotParked, Origin, Parked, QueueBody, QueueMessage,
-    SourceLimits,
+    Content, Event, LogEventRange, MAX_MESSAGE_BYTES, Message, NotParked, Parked, QueueBody,
+    QueueMessage, SourceLimits,
 };
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -173,12 +173,12 @@ impl Letter {
     pub(crate) fn log_group(&self) -> Option<String> {
         let named = |group: &str| (!group.is_empty()).then(|| group.to_owned());
         match &self.what {
-            What::Parked(parked) => named(&parked.origin.log_group),
+            What::Parked(parked) => named(&parked.log_events.origin.log_group),
             What::Event(_, event) => {
                 let mut group = None;
                 // What is wrong with it is said when it is sent.
                 let _later = event.read(&SourceLimits::default(), &mut |batch| {
-                    group = named(&batch.envelope.log_group);
+                    group = named(&batch.origin.log_group);
                     false
                 });
                 group
@@ -246,9 +246,6 @@ fn log_events(event: &Event, reason: &str, now: u64) -> Result<Vec<Message>, Unr
     read.map_err(|error| Unreadable::LogEvents(error.to_string()))?;
     let mut messages = Vec::new();
     for batch in batches {
-        let id = |event: Option<&forwarder::LogEvent>| {
-            event.map(|event| event.id.clone()).unwrap_or_default()
-        };
         messages.extend(divide(Parked {
             // Log events are routed as if they had just come.
             destination: forwarder::DEFAULT_DESTINATION.to_owned(),
@@ -259,14 +256,7 @@ fn log_events(event: &Event, reason: &str, now: u64) -> Result<Vec<Message>, Unr
             first_seen_unix_nano: now,
             reason: reason.to_owned(),
             partial: false,
-            origin: Origin {
-                account: batch.envelope.owner.clone(),
-                region: batch.envelope.region.clone().unwrap_or_default(),
-                log_group: batch.envelope.log_group.clone(),
-                log_stream: batch.envelope.log_stream.clone(),
-                first_event_id: id(batch.events.first()),
-                last_event_id: id(batch.events.last()),
-            },
+            log_events: LogEventRange::of(&batch.origin, &batch.events),
             content: Content::Events(batch),
         })?);
     }

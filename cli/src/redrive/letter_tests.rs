@@ -1,6 +1,6 @@
 use super::super::tests::{NOW, SECOND, awslogs, log_request, noise, parked};
 use super::*;
-use forwarder::{Envelope, LogBatch, LogEvent};
+use forwarder::{LogBatch, LogEvent};
 use serde_json::json;
 
 const MAX: usize = MAX_MESSAGE_BYTES;
@@ -12,7 +12,7 @@ fn event_ids(messages: &[Message]) -> Vec<String> {
         let parked = Parked::from_body(&message.body).unwrap();
         let Content::Events(batch) = parked.content else { panic!("{:?}", parked.content) };
         assert_eq!(parked.items, batch.events.len());
-        assert_eq!(batch.envelope.log_group, "/aws/lambda/orders");
+        assert_eq!(batch.origin.log_group, "/aws/lambda/orders");
         ids.extend(batch.events.into_iter().map(|event| event.id));
     }
     ids
@@ -82,7 +82,7 @@ fn what_is_no_record_says_what_it_is() {
 #[test]
 fn a_log_event_that_fits_no_message_keeps_its_record() {
     let events = vec![LogEvent { id: "1".into(), timestamp_ms: 1, message: noise(1_100_000, 1) }];
-    let batch = LogBatch { envelope: Envelope::default(), events };
+    let batch = LogBatch { events, ..LogBatch::default() };
     let body = Parked { content: Content::Events(batch), ..parked("x", NOW) };
     assert!(matches!(divide(body), Err(Unreadable::TooLarge(_))));
 }

@@ -3,7 +3,7 @@ use super::*;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
-use forwarder::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
+use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use serde_json::json;
@@ -34,7 +34,10 @@ pub(super) fn parked(reason: &str, first_seen_unix_nano: u64) -> Parked {
         first_seen_unix_nano,
         reason: reason.to_owned(),
         partial: false,
-        origin: Origin { log_group: "/aws/lambda/shop-orders".to_owned(), ..Origin::default() },
+        log_events: LogEventRange {
+            origin: Origin::new("", "", "/aws/lambda/shop-orders", ""),
+            ..LogEventRange::default()
+        },
     }
 }
 

@@ -112,9 +112,9 @@ mod tests {
         let mut read = Vec::new();
         event
             .read(&SourceLimits::default(), &mut |batch| {
-                assert_eq!(batch.envelope.owner, "123456789012");
-                assert_eq!(batch.envelope.log_group, "/g");
-                assert_eq!(batch.envelope.log_stream, "s");
+                assert_eq!(batch.origin.account, "123456789012");
+                assert_eq!(batch.origin.log_group, "/g");
+                assert_eq!(batch.origin.log_stream, "s");
                 read.extend(batch.events);
                 true
             })

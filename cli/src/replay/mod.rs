@@ -13,7 +13,7 @@ use crate::moment::{self, Moment};
 use ::aws::AwsSecrets;
 use aws_config::SdkConfig;
 use backend::Outcome;
-use forwarder::{Authorized, Config, Export, OldRecords, Policy, wall_clock_now};
+use forwarder::{Authorized, Config, Export, IngestPolicy, OldRecords, wall_clock_now};
 use history::LogGroup;
 use plan::{Ask, Checkpoint, Person};
 use progress::Progress;
@@ -94,7 +94,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     if policy.old_records == OldRecords::Keep {
         // They go out with their own time: whoever agreed knows what the backend takes.
-        config.old_records = Policy::any_time();
+        config.old_records = IngestPolicy::any_time();
     }
     let secrets = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
     let replayed = if arguments.dry_run {
@@ -110,7 +110,7 @@ async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn agreed(
     arguments: &Arguments,
     checkpoint: &Checkpoint,
-    policy: Policy,
+    policy: IngestPolicy,
     now_unix_nano: u64,
 ) -> anyhow::Result<bool> {
     let person = match (arguments.yes, io::stdin().is_terminal()) {

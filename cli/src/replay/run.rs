@@ -5,7 +5,7 @@ use super::history::History;
 use super::plan::{Checkpoint, Volume, slices};
 use super::progress::Progress;
 use crate::forward::{TIME_FOR_EVENT, explain};
-use forwarder::{Export, Forwarder, Invocation, Ledger, NoQueue};
+use forwarder::{Export, Forwarder, InvocationContext, Ledger, NoQueue};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -112,7 +112,7 @@ impl Replay<'_> {
         volume.bytes += events.iter().map(|event| event.message.len()).sum::<usize>();
         let event = as_delivered(&self.account, &checkpoint.log_group, &stream, &events)?;
         let deadline = Instant::now() + TIME_FOR_EVENT;
-        let invocation = Invocation {
+        let invocation = InvocationContext {
             observed_unix_nano: self.observed_unix_nano,
             deadline,
             queue_deadline: deadline,

@@ -1,7 +1,7 @@
 use super::super::history::Page;
 use super::*;
 use backend::{Fate, Outcome, Reason};
-use forwarder::{LogEvent, Policy, Queues};
+use forwarder::{IngestPolicy, LogEvent, Queues};
 use std::sync::Mutex;
 use wire::{Logs, Request};
 
@@ -51,7 +51,7 @@ async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) 
         "http://127.0.0.1/".to_owned(),
     )]);
     let mut config = forwarder::Config::from_source(&variables).0.unwrap();
-    config.old_records = Policy::any_time();
+    config.old_records = IngestPolicy::any_time();
     let outlet = forwarder::default_outlet(&config, backend);
     let options = forwarder::Options::of(&config);
     let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);

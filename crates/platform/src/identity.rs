@@ -25,6 +25,17 @@ pub struct LogSource<'a> {
     pub log_stream: &'a str,
 }
 
+impl<'a> LogSource<'a> {
+    /// The function that log stream and log group name, with its case kept.
+    ///
+    /// A stream that names the function is believed before the group: a group that several
+    /// functions share may lie under `/aws/lambda/` too.
+    pub fn function_name(&self) -> Option<&'a str> {
+        let of_stream = LambdaStream::parse(self.log_stream).and_then(|stream| stream.function);
+        of_stream.or_else(|| function_of_group(self.log_group))
+    }
+}
+
 /// Who wrote a log stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -48,13 +59,9 @@ pub struct Identity {
 
 impl Identity {
     /// Reads group and stream names.
-    ///
-    /// A stream that names the function is believed before the group: a group that several
-    /// functions share may lie under `/aws/lambda/` too.
     pub fn of(source: &LogSource<'_>) -> Self {
         let stream = LambdaStream::parse(source.log_stream);
-        let group_function = function_of_group(source.log_group);
-        let function_name = stream.and_then(|stream| stream.function).or(group_function);
+        let function_name = source.function_name();
         let service_name = function_name
             .or_else(|| source.log_group.rsplit('/').find(|part| !part.is_empty()))
             .unwrap_or("unknown_service");

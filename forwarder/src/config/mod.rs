@@ -4,7 +4,7 @@ pub(crate) mod variables;
 
 use crate::convert::PlatformSpans;
 use crate::deliver::enqueue::Queues;
-use crate::destination::ingest_window::Policy;
+use crate::destination::ingest_window::IngestPolicy;
 use crate::parking::{DEAD_LETTER_QUEUE_URL, RETRY_QUEUE_URL};
 use crate::rules::{RulesSource, Template};
 use crate::vitals::VitalsSettings;
@@ -33,7 +33,7 @@ pub struct Config {
     /// Keep what the backend does not take.
     pub queues: Queues<SqsSettings>,
     /// What is done with records that OpenObserve does not take for their age.
-    pub old_records: Policy,
+    pub old_records: IngestPolicy,
     /// The region of the forwarder, and so of the log groups.
     pub region: Option<String>,
     /// How the span of each invocation is written, if the forwarder is to.
@@ -106,7 +106,7 @@ impl Config {
             Profile::OpenObserve => platform::Shape::OpenObserve,
             Profile::Otlp => platform::Shape::Otlp,
         };
-        let old_records = Policy::read(reader);
+        let old_records = IngestPolicy::read(reader);
         let platform = platform::Options { shape, names, platform_logs_all };
         Some(Self {
             destination,

@@ -4,8 +4,8 @@ mod stack_traces;
 pub(crate) mod time_shift;
 
 use crate::ledger::Ledger;
-use crate::source::{Envelope, LogBatch, LogEvent, MessageType};
-use platform::{Converter, Identity, SpanEnd, SpanMapping, Undecodable};
+use crate::source::{LogBatch, LogEvent, Origin};
+use platform::{Converter, SpanEnd, SpanMapping, Undecodable};
 use stack_traces::Trace;
 use time_shift::TimeShift;
 use wire::{
@@ -18,8 +18,6 @@ use wire::{
 pub struct ConvertOptions {
     /// How Lambda's own events are converted.
     pub platform: platform::Options,
-    /// The region of the log groups: a subscription delivers within its region.
-    pub region: Option<String>,
     /// Bounds on every line.
     pub limits: Limits,
     /// Moves all times; for replaying old samples.
@@ -64,26 +62,26 @@ pub struct Converted {
     /// Figures of Lambda's that were no plausible numbers.
     pub implausible_figures: usize,
     /// Where the stream stands, for its next log events.
-    pub window: Window,
+    pub state: StreamState,
 }
 
 /// Where a stream stands between two calls of [`convert`].
 #[derive(Debug, Default)]
-pub struct Window {
+pub struct StreamState {
     platform: platform::ConverterState,
     /// The line in pieces whose end is waited for.
     rejoin: Rejoin,
     /// Its log events so far: taken, and not in any ledger yet.
     held: Vec<LogEvent>,
-    envelope: Envelope,
+    origin: Origin,
     /// True once the delivery is over: nothing is waited for any more.
     at_end: bool,
 }
 
-impl Window {
-    /// Whether the window is that of this stream, so that the stream's events may go on in it.
-    pub fn is_of(&self, envelope: &Envelope) -> bool {
-        self.envelope == *envelope || self.envelope == Envelope::default()
+impl StreamState {
+    /// Whether it is the state of this stream, so that the stream's events may go on in it.
+    pub fn is_of(&self, origin: &Origin) -> bool {
+        self.origin == *origin || self.origin == Origin::default()
     }
 
     /// The log events that wait for the end of their line.
@@ -97,46 +95,37 @@ impl Window {
         self.at_end = true;
         self.rejoin = Rejoin::default();
         let events = std::mem::take(&mut self.held);
-        (!events.is_empty()).then(|| LogBatch { envelope: self.envelope.clone(), events })
+        let origin = self.origin.clone();
+        (!events.is_empty()).then(|| LogBatch { origin, events, ..LogBatch::default() })
     }
 }
 
 /// Converts log events of one stream, in order, until they are at their end or hold very much.
-/// `window` is what the stream's log events before these left; `service_name` takes the place of the
+/// `state` is what the stream's log events before these left; `service_name` takes the place of the
 /// one that log group and stream suggest.
 pub fn convert(
-    envelope: &Envelope,
+    origin: &Origin,
     events: &[LogEvent],
-    mut window: Window,
+    mut state: StreamState,
     options: &ConvertOptions,
     service_name: Option<&str>,
     observed_unix_nano: u64,
 ) -> Converted {
-    if envelope.message_type == MessageType::Control {
-        let taken = events.len();
-        let ledger = Ledger { events: taken, consumed: taken, ..Ledger::default() };
-        return Converted { taken, ledger, window, ..Converted::default() };
-    }
-    let mut identity = Identity::of(&platform::LogSource {
-        account: &envelope.owner,
-        region: envelope.region.as_deref().or(options.region.as_deref()),
-        log_group: &envelope.log_group,
-        log_stream: &envelope.log_stream,
-    });
+    let mut identity = origin.identity();
     if let Some(name) = service_name {
         name.clone_into(&mut identity.service_name);
     }
     let service_name = identity.service_name.clone();
     let mut others = Converter::new(identity, options.platform, observed_unix_nano)
-        .with_state(std::mem::take(&mut window.platform));
+        .with_state(std::mem::take(&mut state.platform));
     if let Some(PlatformSpans { mapping, end, xray_lambda }) = options.platform_spans {
         others = others.with_spans(mapping, end, xray_lambda);
     }
-    let held_before = window.held.len();
+    let held_before = state.held.len();
     let mut stream = Stream {
         options,
         others,
-        window,
+        state,
         converted: Converted { service_name, ..Converted::default() },
         trace: None,
     };
@@ -148,8 +137,8 @@ pub fn convert(
         }
     }
     stream.end_trace();
-    let Stream { mut others, mut window, mut converted, .. } = stream;
-    converted.ledger.events = held_before + converted.taken - window.held.len();
+    let Stream { mut others, mut state, mut converted, .. } = stream;
+    converted.ledger.events = held_before + converted.taken - state.held.len();
     if others.awaits_traces() {
         for request in &converted.requests {
             request.each_trace_id(&mut |trace_id| others.trace_seen(trace_id));
@@ -158,11 +147,11 @@ pub fn convert(
     let rest = others.finish();
     converted.ledger.consumed += rest.consumed;
     converted.implausible_figures = rest.dropped_values;
-    window.platform = rest.state;
-    if window.envelope != *envelope {
-        window.envelope = envelope.clone();
+    state.platform = rest.state;
+    if state.origin != *origin {
+        state.origin = origin.clone();
     }
-    converted.window = window;
+    converted.state = state;
     let metrics =
         rest.metrics.map(|metrics| Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
     let spans = rest.spans.map(|spans| Request::encode::<Traces>(&Traces::request(vec![spans])));
@@ -181,7 +170,7 @@ struct Stream<'o, 'e> {
     options: &'o ConvertOptions,
     /// Takes what is no OTLP line.
     others: Converter,
-    window: Window,
+    state: StreamState,
     converted: Converted,
     /// Plain text that the next lines may belong to.
     trace: Option<Trace<'e>>,
@@ -192,15 +181,15 @@ impl<'e> Stream<'_, 'e> {
     fn take(&mut self, event: &'e LogEvent) {
         #[cfg(test)]
         assert_ne!(event.message, PANICS);
-        if self.window.rejoin.is_waiting() {
-            match self.window.rejoin.go_on(&event.message, &self.options.limits) {
+        if self.state.rejoin.is_waiting() {
+            match self.state.rejoin.go_on(&event.message, &self.options.limits) {
                 Joined::More => {
-                    self.window.held.push(event.clone());
+                    self.state.held.push(event.clone());
                     return;
                 }
                 Joined::Whole(reading) => {
                     self.end_trace();
-                    let held = std::mem::take(&mut self.window.held);
+                    let held = std::mem::take(&mut self.state.held);
                     // The first event stands for the line, the others become no item.
                     self.converted.ledger.consumed += held.len();
                     self.take_reading(held.first().unwrap_or(event), reading);
@@ -208,7 +197,7 @@ impl<'e> Stream<'_, 'e> {
                 }
                 Joined::Broken => {
                     self.end_trace();
-                    for mut held in std::mem::take(&mut self.window.held) {
+                    for mut held in std::mem::take(&mut self.state.held) {
                         let reading = read_line(&held.message, &self.options.limits);
                         // A later piece does not say that it belongs to a line.
                         if reading.is_none() {
@@ -220,10 +209,10 @@ impl<'e> Stream<'_, 'e> {
             }
         }
         let reading = read_line(&event.message, &self.options.limits);
-        let begins = |reading| self.window.rejoin.begin(&event.message, reading);
-        if !self.window.at_end && reading.as_ref().is_some_and(begins) {
+        let begins = |reading| self.state.rejoin.begin(&event.message, reading);
+        if !self.state.at_end && reading.as_ref().is_some_and(begins) {
             self.end_trace();
-            self.window.held.push(event.clone());
+            self.state.held.push(event.clone());
             return;
         }
         match reading {

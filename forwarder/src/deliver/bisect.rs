@@ -28,7 +28,7 @@ const REFINEMENTS: u32 = 6;
 
 /// What became of a request that was sent as a whole with this outcome, `attempt` times now: where it was
 /// refused for its content, and it is not the first time, it is sent in pieces.
-pub(crate) async fn cut_refused<E: Export>(
+pub(crate) async fn bisect_refused<E: Export>(
     export: &E,
     stream: Option<&str>,
     outcome: Outcome,
@@ -44,7 +44,7 @@ pub(crate) async fn cut_refused<E: Export>(
     let mut goes_on = true;
     for part in outcome.parts {
         let Undelivered { request, reason, .. } = part;
-        let Cut { pieces, between } = cut(request, refinement);
+        let Pieces { pieces, between } = divide(request, refinement);
         for piece in pieces {
             let is_in_vain = sent >= FIRST_PIECES || requests >= MOST_REQUESTS_IN_VAIN;
             let is_hopeless = is_in_vain && !is_anything_taken(&all);
@@ -82,14 +82,14 @@ fn is_anything_taken(outcome: &Outcome) -> bool {
 }
 
 /// A request in pieces that are to be sent, in this order, and what lies between them.
-struct Cut {
+struct Pieces {
     pieces: Vec<Request>,
     between: Vec<Request>,
 }
 
 /// Pieces from all over the request: the first of them are not neighbours, and the next time they lie
 /// elsewhere.
-fn cut(request: Request, refinement: u32) -> Cut {
+fn divide(request: Request, refinement: u32) -> Pieces {
     let items = request.items();
     let all = 4_usize.pow(1 + refinement % REFINEMENTS).min(items).max(1);
     let units = items.div_ceil(all);
@@ -111,7 +111,7 @@ fn cut(request: Request, refinement: u32) -> Cut {
     even.append(&mut odd);
     even.retain(|piece| piece.items() > 0);
     between.retain(|rest| rest.items() > 0);
-    Cut { pieces: even, between }
+    Pieces { pieces: even, between }
 }
 
 #[cfg(test)]
@@ -134,7 +134,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_item_is_in_one_piece(items in 1usize..3_000, refinement in 0u32..20) {
-            let Cut { pieces, between } = cut(logs(items), refinement);
+            let Pieces { pieces, between } = divide(logs(items), refinement);
             let mut found: Vec<u64> = Vec::new();
             for request in pieces.iter().chain(&between) {
                 let (oldest, newest) = crate::destination::ingest_window::time_range(request).unwrap();
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn pieces_become_finer_and_lie_elsewhere() {
         let sizes = |refinement| {
-            let Cut { pieces, .. } = cut(logs(4_096), refinement);
+            let Pieces { pieces, .. } = divide(logs(4_096), refinement);
             let first = crate::destination::ingest_window::time_range(&pieces[0]).unwrap().0;
             (pieces.len(), pieces[0].items(), first)
         };

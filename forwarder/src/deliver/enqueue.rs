@@ -1,5 +1,5 @@
-//! Puts what was not delivered where it is kept: the retry queue, the dead-letter queue, or back with
-//! whoever invoked the forwarder.
+//! Puts what was not delivered into the retry queue or the dead-letter queue, and says where each part is kept: what no queue
+//! takes goes back to whoever invoked the forwarder.
 
 use crate::ledger::{Account, Ledger};
 use crate::parking::{Content, MAX_MESSAGE_BYTES, Parked, Queue, QueueError};
@@ -25,7 +25,7 @@ impl<Q> Default for Queues<Q> {
 
 /// Where something is kept that was not delivered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum KeptIn {
     /// In the retry queue.
     RetryQueue,
     /// In the dead-letter queue.
@@ -51,57 +51,58 @@ pub struct Undelivered {
     /// What happened last.
     pub reason: String,
     /// Where it is kept.
-    pub kept: Kept,
+    pub kept_in: KeptIn,
     /// True if the rest of the same request was taken, which a second delivery stores twice.
     pub partial: bool,
     /// True if it stays undeliverable until a person changes a setting.
     pub alarm: bool,
 }
 
-/// What is to be kept.
+/// What was not delivered, to be put into a queue.
 #[derive(Debug)]
-pub(crate) struct Keep {
+pub(crate) struct ToEnqueue {
     pub(crate) parked: Parked,
     pub(crate) fate: Fate,
     /// Whether its log group holds it besides, from which it is not removed.
     pub(crate) is_in_log_group: bool,
 }
 
-impl Keep {
+impl ToEnqueue {
     /// Where it is kept if it can be put into no queue.
-    fn without_queue(&self) -> Kept {
-        if self.is_in_log_group { Kept::LogGroup } else { Kept::Returned(None) }
+    fn without_queue(&self) -> KeptIn {
+        if self.is_in_log_group { KeptIn::LogGroup } else { KeptIn::Returned(None) }
     }
 }
 
-/// The account of what was kept.
+/// The account of what was put into queues.
 #[derive(Debug, Default)]
-pub(crate) struct Placed {
+pub(crate) struct Enqueued {
     pub(crate) account: Account,
     pub(crate) undelivered: Vec<Undelivered>,
 }
 
-/// Keeps all of it, and says where.
-pub(crate) async fn place<Q: Queue>(
+/// Puts all of it into the queues, to be received from the retry queue after `delay`.
+pub(crate) async fn enqueue<Q: Queue>(
     queues: &Queues<Q>,
-    keep: Vec<Keep>,
+    to_enqueue: Vec<ToEnqueue>,
     delay: Duration,
     deadline: Instant,
-) -> Placed {
-    let (retry, dead): (Vec<_>, Vec<_>) =
-        keep.into_iter().partition(|keep| matches!(keep.fate, Fate::Park | Fate::ParkWithAlarm));
-    let retried = send(queues.retry.as_ref(), Kept::RetryQueue, retry, delay, deadline);
-    let buried =
-        send(queues.dead_letters.as_ref(), Kept::DeadLetterQueue, dead, Duration::ZERO, deadline);
-    let (mut placed, buried) = tokio::join!(retried, buried);
-    placed.account += buried.account;
-    placed.undelivered.extend(buried.undelivered);
-    placed
+) -> Enqueued {
+    let (retry, dead): (Vec<_>, Vec<_>) = to_enqueue
+        .into_iter()
+        .partition(|part| matches!(part.fate, Fate::Park | Fate::ParkWithAlarm));
+    let retried = send(queues.retry.as_ref(), KeptIn::RetryQueue, retry, delay, deadline);
+    let dead_lettered =
+        send(queues.dead_letters.as_ref(), KeptIn::DeadLetterQueue, dead, Duration::ZERO, deadline);
+    let (mut enqueued, dead_lettered) = tokio::join!(retried, dead_lettered);
+    enqueued.account += dead_lettered.account;
+    enqueued.undelivered.extend(dead_lettered.undelivered);
+    enqueued
 }
 
 /// What is said about something, before it is known where it is kept.
-fn described(keep: &Keep) -> Undelivered {
-    let Parked { destination, content, items, reason, partial, .. } = &keep.parked;
+fn described(part: &ToEnqueue) -> Undelivered {
+    let Parked { destination, content, items, reason, partial, .. } = &part.parked;
     let kind = match content {
         Content::Request(request) => Some(request.kind()),
         _ => None,
@@ -111,40 +112,40 @@ fn described(keep: &Keep) -> Undelivered {
         kind,
         items: *items,
         reason: reason.clone(),
-        kept: Kept::Returned(None),
+        kept_in: KeptIn::Returned(None),
         partial: *partial,
-        alarm: keep.fate == Fate::ParkWithAlarm,
+        alarm: part.fate == Fate::ParkWithAlarm,
     }
 }
 
 async fn send<Q: Queue>(
     queue: Option<&Q>,
-    there: Kept,
-    keep: Vec<Keep>,
+    there: KeptIn,
+    to_enqueue: Vec<ToEnqueue>,
     delay: Duration,
     deadline: Instant,
-) -> Placed {
-    let mut placed = Placed::default();
-    if keep.is_empty() {
-        return placed;
+) -> Enqueued {
+    let mut enqueued = Enqueued::default();
+    if to_enqueue.is_empty() {
+        return enqueued;
     }
     let Some(queue) = queue else {
-        for keep in keep {
-            placed.note(Undelivered { kept: keep.without_queue(), ..described(&keep) });
+        for part in to_enqueue {
+            enqueued.note(Undelivered { kept_in: part.without_queue(), ..described(&part) });
         }
-        return placed;
+        return enqueued;
     };
     let mut messages = Vec::new();
     let mut about = Vec::new();
-    for keep in keep {
-        let described = described(&keep);
-        let without_queue = keep.without_queue();
-        let (parts, too_large) = keep.parked.into_messages(MAX_MESSAGE_BYTES);
+    for part in to_enqueue {
+        let described = described(&part);
+        let without_queue = part.without_queue();
+        let (parts, too_large) = part.parked.into_messages(MAX_MESSAGE_BYTES);
         for large in too_large {
             let items = large.parked.items;
             let reason = format!("{}; and {large}", described.reason);
-            let kept = without_queue.clone();
-            placed.note(Undelivered { items, reason, kept, ..described.clone() });
+            let kept_in = without_queue.clone();
+            enqueued.note(Undelivered { items, reason, kept_in, ..described.clone() });
         }
         about.extend(
             parts.iter().map(|part| Undelivered { items: part.items, ..described.clone() }),
@@ -152,32 +153,32 @@ async fn send<Q: Queue>(
         messages.extend(parts);
     }
     if messages.is_empty() {
-        return placed;
+        return enqueued;
     }
     let mut sent = queue.send(messages, delay, deadline).await.into_iter();
     for about in about {
         // A queue that says nothing about a message has not taken it.
-        let kept = match sent.next() {
+        let kept_in = match sent.next() {
             Some(Ok(())) => there.clone(),
-            Some(Err(error)) => Kept::Returned(Some(error)),
-            None => Kept::Returned(None),
+            Some(Err(error)) => KeptIn::Returned(Some(error)),
+            None => KeptIn::Returned(None),
         };
-        placed.note(Undelivered { kept, ..about });
+        enqueued.note(Undelivered { kept_in, ..about });
     }
-    placed
+    enqueued
 }
 
-impl Placed {
+impl Enqueued {
     fn note(&mut self, undelivered: Undelivered) {
         let items = undelivered.items;
-        let ledger = match &undelivered.kept {
-            Kept::RetryQueue => Ledger { parked: items, ..Ledger::default() },
-            Kept::DeadLetterQueue | Kept::LogGroup => {
+        let ledger = match &undelivered.kept_in {
+            KeptIn::RetryQueue => Ledger { parked: items, ..Ledger::default() },
+            KeptIn::DeadLetterQueue | KeptIn::LogGroup => {
                 Ledger { dead_lettered: items, ..Ledger::default() }
             }
-            Kept::Message => Ledger { returned: items, ..Ledger::default() },
+            KeptIn::Message => Ledger { returned: items, ..Ledger::default() },
             // What may be in the queue all the same comes a second time, and is counted for it.
-            Kept::Returned(error) => Ledger {
+            KeptIn::Returned(error) => Ledger {
                 returned: items,
                 ambiguous: if error.as_ref().is_some_and(QueueError::is_ambiguous) {
                     items

@@ -1,38 +1,25 @@
 //! Sends what a delivery became: merged, each destination and signal at once, one deadline.
 
 mod bisect;
+pub(crate) mod context;
 pub(crate) mod enqueue;
+pub(crate) mod failure_budget;
+pub(crate) mod outgoing;
 
 use crate::destination::circuit_breaker::{Admission, verdict};
 use crate::destination::ingest_window::Sorted;
 use crate::destination::{Export, Outlet};
 use crate::ledger::{Account, Ledger};
-use crate::parking::Origin;
+use crate::source::LogEventRange;
 use backend::{Fate, Outcome, Reason};
-use bisect::cut_refused;
+use bisect::bisect_refused;
+use context::DeliveryContext;
+use failure_budget::Since;
+use outgoing::{Group, Lane, Outgoing, group};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Request, SignalKind};
-
-/// What goes well or wrong together: telemetry of one signal on its way to one destination, by its position.
-pub(crate) type Lane = (usize, SignalKind);
-
-/// A request on its way to one destination, sanitized.
-#[derive(Debug)]
-pub(crate) struct Outgoing {
-    /// Position of the destination.
-    pub(crate) outlet: usize,
-    /// OpenObserve's stream, where one was chosen.
-    pub(crate) stream: Option<Arc<str>>,
-    /// The request.
-    pub(crate) request: Request,
-    /// What is known of its items.
-    pub(crate) survey: Option<backend::Survey>,
-    /// Where it came from.
-    pub(crate) origin: Arc<Origin>,
-}
 
 /// What a destination did not take.
 #[derive(Debug)]
@@ -43,8 +30,8 @@ pub(crate) struct Remainder {
     pub(crate) stream: Option<Arc<str>>,
     /// The part, why it was not taken, and what is to be done with it.
     pub(crate) part: backend::Undelivered,
-    /// Where it came from.
-    pub(crate) origin: Arc<Origin>,
+    /// The log events that it was made of.
+    pub(crate) log_events: Arc<LogEventRange>,
 }
 
 /// The account of one delivery. What was not taken is in no ledger yet.
@@ -72,62 +59,19 @@ pub(crate) struct Delivered {
     verdict: Option<bool>,
 }
 
-/// When things are, and have to be.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Times {
-    /// The time of the invocation.
-    pub(crate) observed_unix_nano: u64,
-    /// When that was read.
-    pub(crate) observed_at: Instant,
-    /// Whether there is a queue for what is not taken: without one it is no use to leave a destination
-    /// alone, since whoever invoked the forwarder tries again.
-    pub(crate) has_retry_queue: bool,
-    /// How often this was delivered, this time included.
-    pub(crate) attempt: u32,
-}
-
-impl Times {
-    /// The time: an invocation may take longer than what a record has left of the ingest window.
-    fn now_unix_nano(&self) -> u64 {
-        let since = u64::try_from(self.observed_at.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.observed_unix_nano.saturating_add(since)
-    }
-}
-
-/// Requests that may be merged: of one destination, stream and signal.
-struct Group {
-    outlet: usize,
-    stream: Option<Arc<str>>,
-    kind: SignalKind,
-    requests: Vec<Request>,
-    /// What is known of all items.
-    survey: Option<backend::Survey>,
-    origin: Arc<Origin>,
-    last_origin: Arc<Origin>,
-}
-
 /// Most groups that are sent at once. One destination has three; stream templates and routes make
 /// more, and all of them share the forwarder's memory and its connections.
 const MOST_AT_ONCE: usize = 6;
-
-/// Since when a lane is waited for in this delivery.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Since {
-    /// It was sent to then for the first time, and has taken nothing.
-    FirstSent(Instant),
-    /// It took something then, as far as is known.
-    LastTaken(Instant),
-}
 
 /// Sends all requests, each to be over by the deadline of its lane, and says what became of them.
 pub(crate) async fn deliver<E: Export>(
     outlets: &[Arc<Outlet<E>>],
     outgoing: Vec<Outgoing>,
-    times: Times,
+    context: DeliveryContext,
     deadline: impl Fn(Lane, Since) -> Instant,
 ) -> Delivered {
     let mut delivered = Delivered::default();
-    let Admitted { mut ready, mut held } = admit(outlets, group(outgoing), times);
+    let Admitted { mut ready, mut held } = admit(outlets, group(outgoing), context);
     let mut running = futures_util::stream::FuturesUnordered::new();
     let mut busy: Vec<Lane> = Vec::new();
     let mut since: BTreeMap<Lane, Since> = BTreeMap::new();
@@ -141,7 +85,7 @@ pub(crate) async fn deliver<E: Export>(
                 busy.push(lane);
                 let since = since.entry(lane).or_insert_with(|| Since::FirstSent(Instant::now()));
                 let deadline = deadline(lane, *since);
-                running.push(send(outlet, admission, group, times, deadline));
+                running.push(send(outlet, admission, group, context, deadline));
             }
         }
         let Some((lane, part)) = futures_util::StreamExt::next(&mut running).await else { break };
@@ -159,10 +103,10 @@ pub(crate) async fn deliver<E: Export>(
         ready.extend(released.map(|group| (admission, group)));
         delivered.take(part);
     }
-    if times.has_retry_queue {
+    if context.has_retry_queue {
         for ((outlet, kind), verdict) in &delivered.verdicts {
             if let Some(outlet) = outlets.get(*outlet) {
-                outlet.breaker(*kind, |breaker| breaker.note(*verdict, times.observed_unix_nano));
+                outlet.breaker(*kind, |breaker| breaker.note(*verdict, context.observed_unix_nano));
             }
         }
     }
@@ -192,15 +136,19 @@ struct Admitted {
 
 /// Whether each group is sent: a destination that took nothing of a signal of late is left alone, where
 /// there is a queue to keep what is for it. To find out whether it is back the smallest group goes first.
-fn admit<E>(outlets: &[Arc<Outlet<E>>], mut groups: Vec<Group>, times: Times) -> Admitted {
+fn admit<E>(
+    outlets: &[Arc<Outlet<E>>],
+    mut groups: Vec<Group>,
+    context: DeliveryContext,
+) -> Admitted {
     groups.sort_by_key(Group::bytes);
     let mut admissions: BTreeMap<Lane, Admission> = BTreeMap::new();
     let mut admitted = Admitted { ready: VecDeque::new(), held: Vec::new() };
     for group in groups {
         let first = |outlet: &Arc<Outlet<E>>| {
-            outlet.breaker(group.kind, |breaker| breaker.admit(times.observed_unix_nano))
+            outlet.breaker(group.kind, |breaker| breaker.admit(context.observed_unix_nano))
         };
-        let asks = times.has_retry_queue && !admissions.contains_key(&group.lane());
+        let asks = context.has_retry_queue && !admissions.contains_key(&group.lane());
         let asked = asks.then(|| outlets.get(group.outlet).map(first)).flatten();
         let admission = admissions.entry(group.lane()).or_insert(asked.unwrap_or(Admission::Send));
         if *admission == Admission::Probe && asked.is_none() {
@@ -210,16 +158,6 @@ fn admit<E>(outlets: &[Arc<Outlet<E>>], mut groups: Vec<Group>, times: Times) ->
         }
     }
     admitted
-}
-
-impl Group {
-    fn lane(&self) -> Lane {
-        (self.outlet, self.kind)
-    }
-
-    fn bytes(&self) -> usize {
-        self.requests.iter().map(|request| request.bytes().len()).sum()
-    }
 }
 
 impl Delivered {
@@ -235,50 +173,21 @@ impl Delivered {
     }
 }
 
-fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
-    let mut groups: Vec<Group> = Vec::new();
-    for Outgoing { outlet, stream, request, survey, origin } in outgoing {
-        let kind = request.kind();
-        let of_group = |group: &&mut Group| {
-            (group.outlet, group.kind) == (outlet, kind) && group.stream == stream
-        };
-        match groups.iter_mut().find(of_group) {
-            Some(group) => {
-                group.requests.push(request);
-                let both = group.survey.zip(survey);
-                group.survey = both.map(|(survey, others)| survey.and(&others));
-                group.last_origin = origin;
-            }
-            None => groups.push(Group {
-                outlet,
-                stream,
-                kind,
-                requests: vec![request],
-                survey,
-                last_origin: Arc::clone(&origin),
-                origin,
-            }),
-        }
-    }
-    groups
-}
-
 async fn send<E: Export>(
     outlet: &Outlet<E>,
     mut admission: Admission,
     group: Group,
-    times: Times,
+    context: DeliveryContext,
     deadline: Instant,
 ) -> (Lane, Delivered) {
     let mut delivered = Delivered::default();
-    let lane = group.lane();
+    let (lane, log_events) = (group.lane(), group.log_events());
     let Group { stream, requests, survey, .. } = group;
-    let origin = joined(&group.origin, &group.last_origin);
     let item_times = survey.map(|survey| survey.times);
     let has_few_keys = survey.is_some_and(|survey| survey.has_few_keys());
     for request in wire::merge(requests, outlet.max_request_bytes()) {
         let request = if has_few_keys { request.with_few_keys() } else { request };
-        let sorted = outlet.policy().sort(request, item_times, times.now_unix_nano());
+        let sorted = outlet.policy().sort(request, item_times, context.now_unix_nano());
         let Sorted { send, keep, dropped, restamped } = sorted;
         let mut outcome = match send {
             None => Outcome::default(),
@@ -290,7 +199,7 @@ async fn send<E: Export>(
             Some(request) => {
                 let stream = stream.as_deref();
                 let outcome = outlet.export().export(stream, request, deadline).await;
-                cut_refused(outlet.export(), stream, outcome, times.attempt, deadline).await
+                bisect_refused(outlet.export(), stream, outcome, context.attempt, deadline).await
             }
         };
         let judged = verdict(&outcome);
@@ -320,17 +229,8 @@ async fn send<E: Export>(
             outlet: group.outlet,
             stream: stream.clone(),
             part,
-            origin: Arc::clone(&origin),
+            log_events: Arc::clone(&log_events),
         }));
     }
     (lane, delivered)
-}
-
-/// The origin of requests that were merged: where the first came from, to the last event.
-fn joined(first: &Arc<Origin>, last: &Arc<Origin>) -> Arc<Origin> {
-    if Arc::ptr_eq(first, last) {
-        return Arc::clone(first);
-    }
-    let last_event_id = last.last_event_id.clone();
-    Arc::new(Origin { last_event_id, ..Origin::clone(first) })
 }

@@ -5,9 +5,10 @@ pub(crate) mod circuit_breaker;
 pub(crate) mod ingest_window;
 
 use circuit_breaker::Breaker;
-use ingest_window::Policy;
+use ingest_window::IngestPolicy;
 
-use crate::rules::{Place, Template};
+use crate::rules::Template;
+use crate::source::Origin;
 use backend::{DestinationConfig, Outcome, Profile};
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -64,7 +65,7 @@ pub struct Outlet<E> {
     export: E,
     profile: Profile,
     max_request_bytes: usize,
-    policy: Policy,
+    policy: IngestPolicy,
     stream: Option<Template>,
     /// By signal: a destination may take one and hang with another.
     breakers: Mutex<BTreeMap<SignalKind, Breaker>>,
@@ -73,7 +74,12 @@ pub struct Outlet<E> {
 impl<E> Outlet<E> {
     /// The destination of this name, reached by `export`; `policy` says which records it takes by their
     /// age.
-    pub fn new(name: &str, export: E, destination: &DestinationConfig, policy: Policy) -> Self {
+    pub fn new(
+        name: &str,
+        export: E,
+        destination: &DestinationConfig,
+        policy: IngestPolicy,
+    ) -> Self {
         Self {
             name: name.to_owned(),
             export,
@@ -91,9 +97,9 @@ impl<E> Outlet<E> {
         Self { stream, ..self }
     }
 
-    /// OpenObserve's stream for what comes from this place; `None`: as the destination says.
-    pub fn stream(&self, place: &Place) -> Option<String> {
-        self.stream.as_ref().map(|stream| stream.fill_stream(place))
+    /// OpenObserve's stream for what comes from this origin; `None`: as the destination says.
+    pub fn stream(&self, origin: &Origin) -> Option<String> {
+        self.stream.as_ref().map(|stream| stream.fill_stream(origin))
     }
 
     /// What rules and parked messages call it.
@@ -117,7 +123,7 @@ impl<E> Outlet<E> {
     }
 
     /// Which records it takes by their age.
-    pub fn policy(&self) -> Policy {
+    pub fn policy(&self) -> IngestPolicy {
         self.policy
     }
 

@@ -1,17 +1,18 @@
 //! Answers Lambda: an invocation succeeds only if every item of its event has a place.
 
-use crate::deliver::enqueue::{Kept, Undelivered};
+use crate::deliver::enqueue::{KeptIn, Undelivered};
 use crate::destination::Export;
 use crate::parking::Queue;
+use crate::pipeline::Forwarder;
+use crate::pipeline::invocation::InvocationContext;
 use crate::pipeline::report::Report;
-use crate::pipeline::{Forwarder, Invocation};
 use crate::source::Event;
 use lambda_runtime::{Context, Diagnostic, LambdaEvent};
 use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// Kept of the invocation's time for the answer to Lambda.
+/// KeptIn of the invocation's time for the answer to Lambda.
 const RESERVE: Duration = Duration::from_millis(500);
 
 /// Most that is kept of the invocation's time for the queues, and for converting what no backend is
@@ -86,7 +87,7 @@ impl From<InvocationError> for Diagnostic {
 pub(crate) async fn forward<E: Export, Q: Queue>(
     forwarder: &Forwarder<E, Q>,
     event: LambdaEvent<Event>,
-) -> (Report, Invocation) {
+) -> (Report, InvocationContext) {
     let invocation = invocation(&event.context);
     // On the heap: the future holds those of every source, destination and queue.
     let report = Box::pin(forwarder.forward(event.payload, &invocation)).await;
@@ -95,11 +96,11 @@ pub(crate) async fn forward<E: Export, Q: Queue>(
 }
 
 /// What is known of an invocation that begins now.
-fn invocation(context: &Context) -> Invocation {
+fn invocation(context: &Context) -> InvocationContext {
     let now = wall_clock_now();
     let begin = Instant::now();
     let time = context.deadline().duration_since(now).unwrap_or_default().saturating_sub(RESERVE);
-    Invocation {
+    InvocationContext {
         observed_unix_nano: unix_nano(now),
         deadline: begin + time.saturating_sub(RESERVE_FOR_QUEUES.min(time / 4)),
         queue_deadline: begin + time,
@@ -129,7 +130,7 @@ pub fn answer(report: Report) -> Result<Response, InvocationError> {
     let reasons: Vec<String> = report
         .undelivered
         .iter()
-        .filter(|part| matches!(part.kept, Kept::Returned(_)))
+        .filter(|part| matches!(part.kept_in, KeptIn::Returned(_)))
         .take(3)
         .map(|part| format!("{}: {}", what(part), why(part)))
         .collect();
@@ -146,8 +147,8 @@ fn what(part: &Undelivered) -> &'static str {
 }
 
 fn why(part: &Undelivered) -> String {
-    match &part.kept {
-        Kept::Returned(Some(error)) => format!("{}; {error}", part.reason),
+    match &part.kept_in {
+        KeptIn::Returned(Some(error)) => format!("{}; {error}", part.reason),
         _ => part.reason.clone(),
     }
 }
@@ -205,21 +206,21 @@ fn log(report: &Report) {
 fn log_undelivered(part: &Undelivered) {
     let Undelivered { destination, items, partial, .. } = part;
     let (signal, reason) = (what(part), why(part));
-    match &part.kept {
-        Kept::RetryQueue | Kept::Message if part.alarm => tracing::error!(
+    match &part.kept_in {
+        KeptIn::RetryQueue | KeptIn::Message if part.alarm => tracing::error!(
             destination,
             signal,
             items,
             reason,
             "stays in the retry queue; a person has to change a setting"
         ),
-        Kept::RetryQueue => {
+        KeptIn::RetryQueue => {
             tracing::warn!(destination, signal, items, reason, "parked in the retry queue");
         }
-        Kept::Message => {
+        KeptIn::Message => {
             tracing::warn!(destination, signal, items, reason, "stays in the retry queue");
         }
-        Kept::DeadLetterQueue => tracing::error!(
+        KeptIn::DeadLetterQueue => tracing::error!(
             destination,
             signal,
             items,
@@ -228,8 +229,8 @@ fn log_undelivered(part: &Undelivered) {
             "put into the dead-letter queue"
         ),
         // The line itself was reported already.
-        Kept::LogGroup => {}
-        Kept::Returned(_) => tracing::error!(
+        KeptIn::LogGroup => {}
+        KeptIn::Returned(_) => tracing::error!(
             destination,
             signal,
             items,

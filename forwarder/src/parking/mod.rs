@@ -12,7 +12,7 @@ mod variables;
 
 pub use aws::QueueError;
 pub use encoding::NotParked;
-pub use message::{Content, MAX_MESSAGE_BYTES, Message, Origin, Parked};
+pub use message::{Content, MAX_MESSAGE_BYTES, Message, Parked};
 pub use queue::Queue;
 pub(crate) use timestamp::rfc3339_nanos;
 pub(crate) use variables::DEAD_LETTER_QUEUE_URL;

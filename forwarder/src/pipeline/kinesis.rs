@@ -4,20 +4,15 @@
 //! partial batch response with Kinesis"): what lies behind it comes again in any case, so nothing of
 //! it is sent before.
 
+use super::run::Run;
 use crate::destination::Export;
-use crate::parking::{Origin, Queue};
-use crate::pipeline::run::Progress;
-use crate::pipeline::{Forwarder, Invocation};
-use crate::source::{HandOn, KinesisRecord, SourceError};
+use crate::parking::Queue;
+use crate::source::{HandOn, KinesisRecord, LogEventRange, SourceError};
 use std::sync::Arc;
 
-impl<E: Export, Q: Queue> Forwarder<E, Q> {
-    pub(crate) async fn forward_records(
-        &self,
-        records: Vec<KinesisRecord>,
-        invocation: &Invocation,
-        progress: &mut Progress,
-    ) {
+impl<E: Export, Q: Queue> Run<'_, E, Q> {
+    /// Forwards the records of one shard, in their order.
+    pub(super) async fn kinesis(&mut self, records: Vec<KinesisRecord>) {
         let mut failures = Vec::new();
         // Records that share a delivery share its fate: the first of them.
         let mut first: Option<String> = None;
@@ -25,63 +20,56 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         for (number, record) in records.into_iter().enumerate() {
             let record = Arc::new(record);
             let own = || record.sequence_number().to_owned();
-            let returned_before = progress.returned();
+            let returned_before = self.returned();
             first.get_or_insert_with(own);
-            let unread = self.convert_record(&record, invocation, progress).await;
+            let unread = self.convert_record(&record).await;
             if let Some(error) = &unread {
                 // The others' fate is not that of the record that nobody can read.
-                self.flush(invocation, progress).await;
+                self.flush().await;
                 // Where others are returned it comes again with them.
-                if progress.returned() == returned_before {
+                if self.returned() == returned_before {
                     first = Some(own());
-                    bury_record(&record, error, invocation, progress);
+                    self.dead_letter_record(&record, error);
                 }
             }
             let is_last = number + 1 == count;
-            let is_enough = progress.outgoing_bytes() >= self.options.enough_to_deliver;
+            let is_enough = self.has_enough_to_deliver();
             // The end of a record whose beginning is returned has to be accounted for as well.
-            let is_returned = progress.returned() > returned_before;
+            let is_returned = self.returned() > returned_before;
             if unread.is_some() || is_last || is_enough || is_returned {
-                self.flush(invocation, progress).await;
+                self.flush().await;
             }
-            if progress.returned() > returned_before {
+            if self.returned() > returned_before {
                 failures.extend(first);
                 break;
             }
-            if progress.is_idle() {
+            if self.waiting.is_empty() {
                 first = None;
             }
         }
-        progress.report.batch_item_failures = Some(failures);
+        self.report.batch_item_failures = Some(failures);
     }
 
-    pub(crate) async fn convert_record(
-        &self,
+    /// Converts what a record holds; answers why it could not be read, or not to its end.
+    pub(super) async fn convert_record(
+        &mut self,
         record: &Arc<KinesisRecord>,
-        invocation: &Invocation,
-        progress: &mut Progress,
     ) -> Option<SourceError> {
-        let limits = self.options.source;
+        let limits = self.forwarder.options.source;
         let record = Arc::clone(record);
-        let read = move |hand_on: HandOn<'_>| record.read(&limits, hand_on);
-        self.convert_all(read, invocation, progress).await
+        self.convert_all(move |hand_on: HandOn<'_>| record.read(&limits, hand_on)).await
     }
-}
 
-/// A record that nobody can read would stop its shard until it expires: it is dead-lettered.
-pub(crate) fn bury_record(
-    record: &KinesisRecord,
-    error: &SourceError,
-    invocation: &Invocation,
-    progress: &mut Progress,
-) {
-    let number = record.sequence_number();
-    let origin = Origin {
-        first_event_id: number.to_owned(),
-        last_event_id: number.to_owned(),
-        ..Origin::of(&record.envelope(), None, None, None)
-    };
-    let bytes = record.data().unwrap_or_else(|_| record.text().into());
-    progress.report.account.total.events += 1;
-    progress.bury_raw(bytes, error.to_string(), &origin, invocation);
+    /// A record that nobody can read would stop its shard until it expires: it is dead-lettered.
+    pub(super) fn dead_letter_record(&mut self, record: &KinesisRecord, error: &SourceError) {
+        let number = record.sequence_number();
+        let log_events = LogEventRange {
+            origin: record.origin(),
+            first_event_id: number.to_owned(),
+            last_event_id: number.to_owned(),
+        };
+        let bytes = record.data().unwrap_or_else(|_| record.text().into());
+        self.report.account.total.events += 1;
+        self.dead_letter_raw(bytes, error.to_string(), log_events);
+    }
 }

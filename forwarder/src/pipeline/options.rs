@@ -12,6 +12,8 @@ pub struct Options {
     pub source: SourceLimits,
     /// How log events are converted.
     pub convert: ConvertOptions,
+    /// The forwarder's region, which is that of log groups whose delivery names none: a subscription delivers within its region.
+    pub region: Option<String>,
     /// Log groups of the delivery path itself: the forwarder's own and those of the functions that
     /// work for it. Their events are dropped, or each delivery would cause the next.
     pub own_log_groups: Vec<String>,
@@ -20,7 +22,7 @@ pub struct Options {
     pub keep_undecodable: bool,
     /// After this long without an accepted item of a signal nothing of it is sent to its destination any
     /// more: the forwarder must not eat the account's concurrency while a backend is down.
-    pub patience: Duration,
+    pub failure_budget: Duration,
     /// Requests of together so many bytes are delivered before more log events are converted.
     pub enough_to_deliver: usize,
     /// Bounds each list of a [`Report`]; the ledger counts all.
@@ -34,14 +36,14 @@ impl Options {
             source: SourceLimits::default(),
             convert: ConvertOptions {
                 platform: config.platform,
-                region: config.region.clone(),
                 platform_spans: config.platform_spans,
                 join_stack_traces: config.join_stack_traces,
                 ..ConvertOptions::default()
             },
+            region: config.region.clone(),
             own_log_groups: config.own_log_groups.clone(),
             keep_undecodable: config.keep_undecodable,
-            patience: Duration::from_secs(10),
+            failure_budget: Duration::from_secs(10),
             enough_to_deliver: 2 * 1024 * 1024,
             most_details: 100,
         }

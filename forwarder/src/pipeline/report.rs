@@ -1,6 +1,6 @@
 //! Says what became of one event.
 
-use crate::deliver::enqueue::{Kept, Undelivered};
+use crate::deliver::enqueue::{KeptIn, Undelivered};
 use crate::deliver::{Delivered, Remainder};
 use crate::ledger::{Account, Ledger};
 use crate::rules::Effect;
@@ -102,7 +102,7 @@ impl Report {
             kind: Some(kind),
             items,
             reason,
-            kept: Kept::Message,
+            kept_in: KeptIn::Message,
             partial: false,
             alarm,
         });

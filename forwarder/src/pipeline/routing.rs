@@ -1,138 +1,135 @@
-//! Decides where converted telemetry goes: to which destinations, to which streams, and what it is on the way.
+//! Decides where converted telemetry goes, to which destinations and which streams, and makes of it what each of them asks for.
 
-use crate::deliver::Outgoing;
-use crate::destination::{Export, Outlet};
+use crate::deliver::outgoing::Outgoing;
+use crate::destination::Outlet;
 use crate::ledger::{Account, Ledger};
-use crate::parking::{Origin, Queue};
-use crate::pipeline::Forwarder;
-use crate::rules::{Effect, Place};
-use crate::source::LogBatch;
+use crate::rules::{Effect, RuleSet};
+use crate::source::{LogBatch, LogEventRange};
 use backend::{DropReason, sanitize};
 use std::sync::Arc;
 use wire::Request;
 
-/// What all telemetry of one batch has in common.
-pub(crate) struct Course {
-    pub(crate) origin: Arc<Origin>,
+/// Where the telemetry of one batch goes, and what all of it has in common.
+pub(super) struct Routing {
+    pub(super) log_events: Arc<LogEventRange>,
     /// In place of the service name that log group and stream suggest, where a rule gives one.
-    pub(crate) service_name: Option<String>,
-    place: Place,
-    ways: Vec<Way>,
+    pub(super) service_name: Option<String>,
+    routes: Vec<Route>,
 }
 
-impl Course {
-    /// To how many destinations it goes.
-    pub(crate) fn ways(&self) -> usize {
-        self.ways.len()
-    }
-}
-
-/// The requests of a batch on their ways, and what became of their items so far.
-#[derive(Default)]
-pub(crate) struct Prepared {
-    pub(crate) account: Account,
-    pub(crate) outgoing: Vec<Outgoing>,
-    pub(crate) dropped: Vec<(DropReason, usize)>,
-    pub(crate) rules: Vec<Effect>,
-    pub(crate) unreadable: usize,
-}
-
-/// One destination of telemetry.
-pub(crate) struct Way {
+/// One destination of a batch.
+struct Route {
     /// Position of the destination.
     outlet: usize,
     /// OpenObserve's stream, where one was chosen.
     stream: Option<Arc<str>>,
 }
 
-impl<E: Export, Q: Queue> Forwarder<E, Q> {
-    /// Where the telemetry of a batch goes, and what it is on the way.
-    pub(crate) fn course(&self, batch: &LogBatch) -> Course {
-        let region = self.options.convert.region.as_deref();
-        let place = Place::of(&batch.envelope, region);
-        let mut ways: Vec<Way> = Vec::new();
-        for route in self.rules.routes(&place) {
-            let named = |outlet: &Arc<Outlet<E>>| outlet.name() == route.destination;
-            if let Some(outlet) = self.outlets.iter().position(named) {
-                ways.push(Way { outlet, stream: route.stream.map(Arc::from) });
-            }
-        }
-        if ways.is_empty() {
-            ways.push(Way { outlet: 0, stream: None });
-        }
-        for way in &mut ways {
-            if way.stream.is_none()
-                && let Some(outlet) = self.outlets.get(way.outlet)
-            {
-                way.stream = outlet.stream(&place).map(Arc::from);
-            }
-        }
-        let LogBatch { envelope, events } = batch;
-        let origin = Origin::of(envelope, region, events.first(), events.last());
-        let service_name = self.rules.service_name(&place);
-        Course { origin: Arc::new(origin), place, ways, service_name }
+impl Routing {
+    /// To how many destinations it goes.
+    pub(super) fn routes(&self) -> usize {
+        self.routes.len()
     }
+}
 
-    /// Applies the rules to the requests of a batch, and puts them on their ways.
-    pub(crate) fn prepare(
-        &self,
-        requests: Vec<Request>,
-        service_name: &str,
-        course: &Course,
-    ) -> Prepared {
-        let mut prepared = Prepared::default();
-        let mut counted = Ledger::default();
-        for request in &requests {
-            counted += Ledger::of_items(request.kind(), request.items());
+/// The requests of a batch, ready to be delivered, and what became of their items so far.
+#[derive(Default)]
+pub(super) struct Prepared {
+    pub(super) account: Account,
+    pub(super) outgoing: Vec<Outgoing>,
+    pub(super) dropped: Vec<(DropReason, usize)>,
+    pub(super) rules: Vec<Effect>,
+    pub(super) unreadable: usize,
+}
+
+/// Where the telemetry of a batch goes: as the rules say by its origin, else to the first destination.
+pub(super) fn route<E>(rules: &RuleSet, outlets: &[Arc<Outlet<E>>], batch: &LogBatch) -> Routing {
+    let LogBatch { origin, events, .. } = batch;
+    let mut routes: Vec<Route> = Vec::new();
+    for route in rules.routes(origin) {
+        let named = |outlet: &Arc<Outlet<E>>| outlet.name() == route.destination;
+        if let Some(outlet) = outlets.iter().position(named) {
+            routes.push(Route { outlet, stream: route.stream.map(Arc::from) });
         }
-        let mut requests = requests;
-        if !self.rules.is_empty() {
-            let applied = self.rules.apply_all(&course.place, requests);
-            counted.dropped = applied.dropped();
-            prepared.rules = applied.effects;
-            prepared.unreadable = applied.unreadable;
-            requests = applied.requests;
-        }
-        let Some((last, others)) = course.ways.split_last() else { return prepared };
-        for way in &course.ways {
-            // A destination of that position is there: ways are made of the same list.
-            if let Some(outlet) = self.outlets.get(way.outlet) {
-                prepared.account.add(outlet.name(), counted);
-            }
-        }
-        for request in requests {
-            for way in others {
-                self.put_on_way(way, request.clone(), service_name, course, &mut prepared);
-            }
-            self.put_on_way(last, request, service_name, course, &mut prepared);
-        }
-        prepared
     }
+    if routes.is_empty() {
+        routes.push(Route { outlet: 0, stream: None });
+    }
+    for route in &mut routes {
+        if route.stream.is_none()
+            && let Some(outlet) = outlets.get(route.outlet)
+        {
+            route.stream = outlet.stream(origin).map(Arc::from);
+        }
+    }
+    let log_events = Arc::new(LogEventRange::of(origin, events));
+    Routing { log_events, service_name: rules.service_name(origin), routes }
+}
 
-    /// Puts a request on one way, as its destination asks for it.
-    fn put_on_way(
-        &self,
-        way: &Way,
+/// Applies the rules to the requests of a batch, and makes them what each of their destinations asks for.
+pub(super) fn prepare<E>(
+    rules: &RuleSet,
+    outlets: &[Arc<Outlet<E>>],
+    routing: &Routing,
+    requests: Vec<Request>,
+    service_name: &str,
+) -> Prepared {
+    let mut prepared = Prepared::default();
+    let mut counted = Ledger::default();
+    for request in &requests {
+        counted += Ledger::of_items(request.kind(), request.items());
+    }
+    let mut requests = requests;
+    if !rules.is_empty() {
+        let applied = rules.apply_all(&routing.log_events.origin, requests);
+        counted.dropped = applied.dropped();
+        prepared.rules = applied.effects;
+        prepared.unreadable = applied.unreadable;
+        requests = applied.requests;
+    }
+    // A destination of that position is there: routes are made of the same list.
+    let mut destinations: Vec<_> = routing
+        .routes
+        .iter()
+        .filter_map(|route| Some((route, outlets.get(route.outlet)?)))
+        .collect();
+    for (_, outlet) in &destinations {
+        prepared.account.add(outlet.name(), counted);
+    }
+    let Some((last_route, last)) = destinations.pop() else { return prepared };
+    for request in requests {
+        for (route, outlet) in &destinations {
+            prepared.send(outlet, route, request.clone(), service_name, routing);
+        }
+        prepared.send(last, last_route, request, service_name, routing);
+    }
+    prepared
+}
+
+impl Prepared {
+    /// Makes a request what this destination asks for.
+    fn send<E>(
+        &mut self,
+        outlet: &Outlet<E>,
+        route: &Route,
         request: Request,
         service_name: &str,
-        course: &Course,
-        prepared: &mut Prepared,
+        routing: &Routing,
     ) {
-        let Some(outlet) = self.outlets.get(way.outlet) else { return };
         let mut dropped = Ledger::default();
         let sanitized = sanitize(outlet.profile(), request, service_name);
         for (reason, items) in sanitized.dropped {
             dropped.dropped += items;
-            prepared.dropped.push((reason, items));
+            self.dropped.push((reason, items));
         }
-        prepared.account.add(outlet.name(), dropped);
+        self.account.add(outlet.name(), dropped);
         let survey = sanitized.survey;
-        prepared.outgoing.extend(sanitized.request.map(|request| Outgoing {
-            outlet: way.outlet,
-            stream: way.stream.clone(),
+        self.outgoing.extend(sanitized.request.map(|request| Outgoing {
+            outlet: route.outlet,
+            stream: route.stream.clone(),
             request,
             survey,
-            origin: Arc::clone(&course.origin),
+            log_events: Arc::clone(&routing.log_events),
         }));
     }
 }

@@ -1,159 +1,150 @@
-//! How far an invocation is: what waits to be delivered, and what became of the rest.
+//! One event on its way: what of it waits to be delivered, and what became of the rest.
 
-use crate::convert::Window;
-use crate::deliver::enqueue::Keep;
-use crate::deliver::{Lane, Outgoing, Since};
-use crate::destination::DEFAULT_DESTINATION;
+use super::Forwarder;
+use super::invocation::InvocationContext;
+use super::report::Report;
+use super::waiting::Waiting;
+use crate::convert::StreamState;
+use crate::deliver::context::DeliveryContext;
+use crate::deliver::enqueue::{ToEnqueue, enqueue};
+use crate::deliver::failure_budget::FailureBudget;
+use crate::deliver::{Remainder, deliver};
+use crate::destination::{DEFAULT_DESTINATION, Export};
 use crate::ledger::Ledger;
-use crate::parking::{Content, Origin, Parked};
-use crate::pipeline::Invocation;
-use crate::pipeline::report::Report;
-use crate::pipeline::routing::Prepared;
-use crate::rules::Effect;
+use crate::parking::{Content, Parked, Queue};
+use crate::source::LogEventRange;
 use backend::Fate;
-use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-/// How far an invocation is.
-pub(crate) struct Progress {
-    pub(crate) report: Report,
-    /// When the event began.
-    pub(crate) began: Instant,
-    pub(crate) window: Window,
-    /// Converted and not delivered yet.
-    outgoing: Vec<Outgoing>,
-    outgoing_bytes: usize,
-    /// To be dead-lettered with the next delivery.
-    letters: Vec<Keep>,
-    pub(crate) patience: Patience,
+/// One event on its way through a forwarder. What it became is in the report once nothing waits any more.
+pub(super) struct Run<'f, E, Q> {
+    pub(super) forwarder: &'f Forwarder<E, Q>,
+    pub(super) invocation: &'f InvocationContext,
+    pub(super) report: Report,
+    /// Where the log stream stands whose log events are converted now.
+    pub(super) stream: StreamState,
+    pub(super) waiting: Waiting,
+    budget: FailureBudget,
+    began: Instant,
     /// Whether the log events come from a message of the retry queue: by now their log group may have
     /// forgotten them.
-    pub(crate) is_redriven: bool,
+    pub(super) is_redriven: bool,
 }
 
-impl Progress {
-    pub(crate) fn new() -> Self {
+impl<'f, E: Export, Q: Queue> Run<'f, E, Q> {
+    /// An event of which nothing has been read yet.
+    pub(super) fn new(forwarder: &'f Forwarder<E, Q>, invocation: &'f InvocationContext) -> Self {
         Self {
+            forwarder,
+            invocation,
             report: Report::default(),
+            stream: StreamState::default(),
+            waiting: Waiting::default(),
+            budget: FailureBudget::new(forwarder.options.failure_budget),
             began: Instant::now(),
-            window: Window::default(),
-            outgoing: Vec::new(),
-            outgoing_bytes: 0,
-            letters: Vec::new(),
-            patience: Patience::default(),
             is_redriven: false,
         }
     }
 
-    /// Bytes of what waits to be delivered or kept.
-    pub(crate) fn outgoing_bytes(&self) -> usize {
-        self.outgoing_bytes
-    }
-
-    /// Whether nothing waits to be delivered or kept.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.outgoing.is_empty() && self.letters.is_empty()
-    }
-
     /// Items that were returned so far.
-    pub(crate) fn returned(&self) -> usize {
+    pub(super) fn returned(&self) -> usize {
         self.report.account.total.returned
+    }
+
+    /// Whether so much waits that it is delivered before more is converted.
+    pub(super) fn has_enough_to_deliver(&self) -> bool {
+        self.waiting.bytes() >= self.forwarder.options.enough_to_deliver
+    }
+
+    /// Delivers what waits, and puts what was not taken into the queues.
+    pub(super) async fn flush(&mut self) {
+        let (outgoing, mut to_enqueue) = self.waiting.take();
+        let began = Instant::now();
+        let context = self.delivery_context(1);
+        let last = self.invocation.deadline;
+        let deadline = |lane, since| last.min(self.budget.deadline(lane, since));
+        let mut delivered = deliver(&self.forwarder.outlets, outgoing, context, deadline).await;
+        self.budget.note(std::mem::take(&mut delivered.verdicts), began);
+        let most_details = self.forwarder.options.most_details;
+        let remainders = self.report.take_delivered(delivered, most_details);
+        to_enqueue.extend(remainders.into_iter().filter_map(|rest| self.to_enqueue(rest)));
+        self.enqueue(to_enqueue, Duration::ZERO).await;
+    }
+
+    /// How a delivery is told the time, that is the `attempt`th of what it delivers.
+    pub(super) fn delivery_context(&self, attempt: u32) -> DeliveryContext {
+        DeliveryContext {
+            observed_unix_nano: self.invocation.observed_unix_nano,
+            observed_at: self.began,
+            has_retry_queue: self.forwarder.queues.retry.is_some(),
+            attempt,
+        }
+    }
+
+    /// Puts things into the queues, to be received after `delay`; what the queues do not take is returned.
+    pub(super) async fn enqueue(&mut self, to_enqueue: Vec<ToEnqueue>, delay: Duration) {
+        let deadline = self.invocation.queue_deadline;
+        let enqueued = enqueue(&self.forwarder.queues, to_enqueue, delay, deadline).await;
+        self.report.account += enqueued.account;
+        self.report.note(enqueued.undelivered, self.forwarder.options.most_details);
+    }
+
+    fn to_enqueue(&self, remainder: Remainder) -> Option<ToEnqueue> {
+        let Remainder { outlet, stream, part, log_events } = remainder;
+        let (content, reason) = (Content::Request(part.request), part.reason.to_string());
+        let parked = Parked {
+            destination: self.forwarder.outlets.get(outlet)?.name().to_owned(),
+            stream: stream.map(|stream| stream.to_string()),
+            partial: part.fate == Fate::DeadLetterPartial,
+            ..self.parked(content, part.items, reason, LogEventRange::clone(&log_events))
+        };
+        let parked = parked.with_times();
+        Some(ToEnqueue { parked, fate: part.fate, is_in_log_group: false })
     }
 
     /// Counts something for the destination that it is parked for, and dead-letters it with the next
     /// delivery, which its bytes may bring about.
-    pub(crate) fn bury(&mut self, parked: Parked) {
+    pub(super) fn dead_letter(&mut self, parked: Parked) {
         let counted = match &parked.content {
             Content::Request(request) => Ledger::of_items(request.kind(), parked.items),
             _ => Ledger::of_undecodable(parked.items),
         };
         self.report.account.add(&parked.destination, counted);
-        self.outgoing_bytes += parked.content_bytes();
         let is_in_log_group = !self.is_redriven && matches!(parked.content, Content::Line { .. });
-        self.letters.push(Keep { parked, fate: Fate::DeadLetter, is_in_log_group });
+        self.waiting.dead_letter(ToEnqueue { parked, fate: Fate::DeadLetter, is_in_log_group });
     }
 
     /// Dead-letters bytes that nobody can read: one item.
-    pub(crate) fn bury_raw(
+    pub(super) fn dead_letter_raw(
         &mut self,
         bytes: Vec<u8>,
         reason: String,
-        origin: &Origin,
-        invocation: &Invocation,
+        log_events: LogEventRange,
     ) {
-        self.bury(letter(Content::Raw(bytes), 1, reason, origin, invocation));
+        let parked = self.parked(Content::Raw(bytes), 1, reason, log_events);
+        self.dead_letter(parked);
     }
 
-    /// Takes what log events became.
-    pub(crate) fn take(&mut self, prepared: Prepared, most_details: usize) {
-        let Prepared { account, outgoing, dropped, rules, unreadable } = prepared;
-        self.outgoing_bytes += outgoing.iter().map(|out| out.request.bytes().len()).sum::<usize>();
-        self.outgoing.extend(outgoing);
-        self.report.account += account;
-        self.report.dropped.extend(dropped);
-        self.report.dropped.truncate(most_details);
-        self.report.unreadable += unreadable;
-        Effect::add_all(&mut self.report.rules, rules);
-    }
-
-    /// Gives away what waits to be delivered, and what waits to be dead-lettered.
-    pub(crate) fn take_waiting(&mut self) -> (Vec<Outgoing>, Vec<Keep>) {
-        self.outgoing_bytes = 0;
-        (std::mem::take(&mut self.outgoing), std::mem::take(&mut self.letters))
-    }
-}
-
-/// Since when each destination has taken nothing of a signal, in one event.
-#[derive(Default)]
-pub(crate) struct Patience {
-    failing_since: BTreeMap<Lane, Instant>,
-}
-
-impl Patience {
-    /// Until when it is tried: `longest` after it began to fail, in this delivery or in one before.
-    pub(crate) fn deadline(&self, lane: Lane, since: Since, longest: Duration) -> Instant {
-        let since = match since {
-            Since::FirstSent(at) => self.failing_since.get(&lane).copied().unwrap_or(at),
-            Since::LastTaken(at) => at,
-        };
-        since + longest
-    }
-
-    /// Notes what is known after a delivery that began at `began`.
-    pub(crate) fn note(&mut self, verdicts: BTreeMap<Lane, Option<bool>>, began: Instant) {
-        for (lane, takes) in verdicts {
-            match takes {
-                Some(true) => {
-                    self.failing_since.remove(&lane);
-                }
-                Some(false) => {
-                    self.failing_since.entry(lane).or_insert(began);
-                }
-                None => {}
-            }
+    /// Something to be put into a queue, for the default destination, with no times of its own.
+    pub(super) fn parked(
+        &self,
+        content: Content,
+        items: usize,
+        reason: String,
+        log_events: LogEventRange,
+    ) -> Parked {
+        Parked {
+            destination: DEFAULT_DESTINATION.to_owned(),
+            stream: None,
+            content,
+            items,
+            oldest_unix_nano: 0,
+            newest_unix_nano: 0,
+            first_seen_unix_nano: self.invocation.observed_unix_nano,
+            reason,
+            partial: false,
+            log_events,
         }
-    }
-}
-
-/// Something to be kept, for the default destination, with no times of its own.
-pub(crate) fn letter(
-    content: Content,
-    items: usize,
-    reason: String,
-    origin: &Origin,
-    invocation: &Invocation,
-) -> Parked {
-    Parked {
-        destination: DEFAULT_DESTINATION.to_owned(),
-        stream: None,
-        content,
-        items,
-        oldest_unix_nano: 0,
-        newest_unix_nano: 0,
-        first_seen_unix_nano: invocation.observed_unix_nano,
-        reason,
-        partial: false,
-        origin: origin.clone(),
     }
 }

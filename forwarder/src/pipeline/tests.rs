@@ -2,7 +2,7 @@ use super::*;
 use crate::config::Config;
 use crate::convert::PANICS;
 use crate::destination::DryRun;
-use crate::parking::{Message, QueueError};
+use crate::parking::{Content, Message, Parked, QueueError};
 use serde_json::json;
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ impl Queue for Kept {
 async fn a_panic_costs_its_chunk_which_is_dead_lettered() {
     let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
     let mut config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
-    config.old_records = crate::destination::ingest_window::Policy::any_time();
+    config.old_records = crate::destination::ingest_window::IngestPolicy::any_time();
     let mut options = Options::of(&config);
     // Each log event is a chunk.
     options.source.chunk_bytes = 1;
@@ -50,7 +50,7 @@ async fn a_panic_costs_its_chunk_which_is_dead_lettered() {
     let gzip = wire::gzip::compress(6, delivery.as_bytes());
     let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, gzip);
     let event = serde_json::from_value(json!({"awslogs": {"data": data}})).unwrap();
-    let invocation = Invocation {
+    let invocation = InvocationContext {
         observed_unix_nano: 1_790_000_000_000_000_000,
         deadline: Instant::now() + Duration::from_secs(10),
         queue_deadline: Instant::now() + Duration::from_secs(10),
@@ -67,7 +67,7 @@ async fn a_panic_costs_its_chunk_which_is_dead_lettered() {
         panic!("{parked:?}");
     };
     assert!(reason.contains("panicked"), "{reason}");
-    assert_eq!(batch.envelope.log_group, "g");
+    assert_eq!(batch.origin.log_group, "g");
     let messages: Vec<_> = batch.events.iter().map(|event| event.message.as_str()).collect();
     assert_eq!(messages, [PANICS]);
 }

@@ -6,10 +6,10 @@
 
 use super::condition::Surroundings;
 use super::item::Item;
-use super::place::Place;
 use super::redact::Part;
 use super::rewrite::{Fate, Rewrite};
 use super::{Action, Applied, Effect, Rule, Target};
+use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -30,13 +30,13 @@ const ITEMS: u32 = 2;
 const METRIC_NAME: u32 = 1;
 const POINTS: u32 = 1;
 
-/// Applies `rules` to a request that came from `place`.
-pub(super) fn apply(rules: &[Rule], place: &Place, request: Request) -> Applied {
+/// Applies `rules` to a request that came from `origin`.
+pub(super) fn apply(rules: &[Rule], origin: &Origin, request: Request) -> Applied {
     let mut active: Vec<Active<'_>> = Vec::new();
     let mut may_change = false;
     for rule in rules {
         let matches = &rule.conditions;
-        if !matches.meets_envelope(place, request.kind()) || !rule.action.acts_on(request.kind()) {
+        if !matches.meets_envelope(origin, request.kind()) || !rule.action.acts_on(request.kind()) {
             continue;
         }
         // Behind a rule that writes, a text may be there that is not in the request yet.
@@ -46,7 +46,7 @@ pub(super) fn apply(rules: &[Rule], place: &Place, request: Request) -> Applied 
             continue;
         }
         let unless = rule.unless.as_ref();
-        let unless = unless.filter(|unless| unless.meets_envelope(place, request.kind()));
+        let unless = unless.filter(|unless| unless.meets_envelope(origin, request.kind()));
         if unless.is_some_and(|unless| unless.resource.is_empty() && unless.item.is_empty()) {
             continue;
         }
@@ -57,16 +57,16 @@ pub(super) fn apply(rules: &[Rule], place: &Place, request: Request) -> Applied 
     if active.is_empty() || request.items() == 0 {
         return Applied { request: Some(request), ..Applied::default() };
     }
-    let mut run = Run {
+    let mut pass = Pass {
         kind: request.kind(),
-        place,
+        origin,
         effects: active.iter().map(|active| Effect::of(active.rule)).collect(),
         unreadable: 0,
     };
     let mut message = Rewrite::new(request.bytes());
     for field in Reader::new(request.bytes()).map_while(Result::ok) {
         match field.as_len().filter(|_| field.number == CONTAINERS) {
-            Some(container) => message.item(&field, &run.container(container, &active)),
+            Some(container) => message.item(&field, &pass.container(container, &active)),
             None => message.keep(&field),
         }
     }
@@ -77,11 +77,11 @@ pub(super) fn apply(rules: &[Rule], place: &Place, request: Request) -> Applied 
         Fate::Changed(bytes) => Some(Request::trusted(kind, bytes)),
         Fate::Gone => None,
     };
-    let effects = run.effects.into_iter().filter(|effect| effect.matched > 0).collect();
+    let effects = pass.effects.into_iter().filter(|effect| effect.matched > 0).collect();
     Applied {
         request: request.filter(|request| request.items() > 0),
         effects,
-        unreadable: run.unreadable,
+        unreadable: pass.unreadable,
     }
 }
 
@@ -103,15 +103,15 @@ impl Active<'_> {
 }
 
 /// One request on its way through the rules.
-struct Run<'r> {
+struct Pass<'r> {
     kind: SignalKind,
-    place: &'r Place,
+    origin: &'r Origin,
     effects: Vec<Effect>,
     /// Items that do not decode, which are kept as they are.
     unreadable: usize,
 }
 
-impl Run<'_> {
+impl Pass<'_> {
     fn effect(&mut self, active: &Active<'_>) -> Option<&mut Effect> {
         self.effects.get_mut(active.effect)
     }
@@ -142,7 +142,7 @@ impl Run<'_> {
             return if items > 0 { Fate::Gone } else { Fate::Same };
         }
         let resource = changed.then(|| resource.encode_to_vec());
-        self.children(bytes, SCOPES, resource, |run, scope| run.scope(scope, &active))
+        self.children(bytes, SCOPES, resource, |pass, scope| pass.scope(scope, &active))
     }
 
     fn scope(&mut self, bytes: &[u8], active: &[Active<'_>]) -> Fate {
@@ -163,10 +163,10 @@ impl Run<'_> {
         }
         let head = changed.then(|| scope.encode_to_vec());
         let surroundings = Surroundings { scope: &scope, metric_name: "" };
-        self.children(bytes, ITEMS, head, |run, item| match run.kind {
-            SignalKind::Traces => run.item::<Span>(item, active, &surroundings),
-            SignalKind::Logs => run.item::<LogRecord>(item, active, &surroundings),
-            SignalKind::Metrics => run.metric(item, active, &scope),
+        self.children(bytes, ITEMS, head, |pass, item| match pass.kind {
+            SignalKind::Traces => pass.item::<Span>(item, active, &surroundings),
+            SignalKind::Logs => pass.item::<LogRecord>(item, active, &surroundings),
+            SignalKind::Metrics => pass.metric(item, active, &scope),
         })
     }
 
@@ -187,13 +187,13 @@ impl Run<'_> {
             let number = field.number;
             match (number, field.value) {
                 (5 | 7 | 9 | 10 | 11, Value::Len(points)) => {
-                    let fate = self.children(points, POINTS, None, |run, bytes| match number {
-                        5 | 7 => run.item::<NumberDataPoint>(bytes, active, &surroundings),
-                        9 => run.item::<HistogramDataPoint>(bytes, active, &surroundings),
+                    let fate = self.children(points, POINTS, None, |pass, bytes| match number {
+                        5 | 7 => pass.item::<NumberDataPoint>(bytes, active, &surroundings),
+                        9 => pass.item::<HistogramDataPoint>(bytes, active, &surroundings),
                         10 => {
-                            run.item::<ExponentialHistogramDataPoint>(bytes, active, &surroundings)
+                            pass.item::<ExponentialHistogramDataPoint>(bytes, active, &surroundings)
                         }
-                        _ => run.item::<SummaryDataPoint>(bytes, active, &surroundings),
+                        _ => pass.item::<SummaryDataPoint>(bytes, active, &surroundings),
                     });
                     message.item(&field, &fate);
                 }
@@ -254,7 +254,7 @@ impl Run<'_> {
             {
                 continue;
             }
-            let place = self.place;
+            let origin = self.origin;
             let Some(effect) = self.effects.get_mut(active.effect) else { continue };
             effect.matched += 1;
             let drops = match &rule.action {
@@ -272,7 +272,7 @@ impl Run<'_> {
                     false
                 }
                 Action::Change(Target::Attributes, change) => {
-                    let is_new = change.apply(item.attributes_mut(), place);
+                    let is_new = change.apply(item.attributes_mut(), origin);
                     effect.changed += usize::from(is_new);
                     changed |= is_new;
                     false
@@ -290,7 +290,7 @@ impl Run<'_> {
     fn change_resource(&mut self, active: &Active<'_>, resource: &mut Resource) -> bool {
         match &active.rule.action {
             Action::Change(Target::Resource, change) => {
-                let is_new = change.apply(&mut resource.attributes, self.place);
+                let is_new = change.apply(&mut resource.attributes, self.origin);
                 if let Some(effect) = self.effect(active) {
                     effect.changed += usize::from(is_new);
                 }

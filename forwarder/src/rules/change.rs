@@ -1,7 +1,8 @@
 //! Adds, sets, renames and removes attributes.
 
 use super::pattern::{self, Pattern};
-use super::place::{Place, Template};
+use super::template::Template;
+use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
 
 /// What is done to the attributes of a resource or an item.
@@ -27,14 +28,14 @@ pub(super) enum NewValue {
 }
 
 impl NewValue {
-    fn fill(&self, place: &Place) -> AnyValue {
+    fn fill(&self, origin: &Origin) -> AnyValue {
         let value = match self {
-            Self::Text(template) => Value::StringValue(template.fill(place)),
+            Self::Text(template) => Value::StringValue(template.fill(origin)),
             Self::Int(number) => Value::IntValue(*number),
             Self::Double(number) => Value::DoubleValue(*number),
             Self::Bool(value) => Value::BoolValue(*value),
             Self::Array(values) => {
-                let values = values.iter().map(|value| value.fill(place)).collect();
+                let values = values.iter().map(|value| value.fill(origin)).collect();
                 Value::ArrayValue(ArrayValue { values })
             }
         };
@@ -44,13 +45,13 @@ impl NewValue {
 
 impl Change {
     /// True if that changed anything.
-    pub(super) fn apply(&self, attributes: &mut Vec<KeyValue>, place: &Place) -> bool {
+    pub(super) fn apply(&self, attributes: &mut Vec<KeyValue>, origin: &Origin) -> bool {
         match self {
             Self::Add(new) => {
                 let before = attributes.len();
                 for (key, value) in new {
                     if position(attributes, key).is_none() {
-                        attributes.push(attribute(key, value.fill(place)));
+                        attributes.push(attribute(key, value.fill(origin)));
                     }
                 }
                 attributes.len() > before
@@ -58,7 +59,7 @@ impl Change {
             Self::Set(new) => {
                 let mut changed = false;
                 for (key, value) in new {
-                    changed |= set(attributes, key, value.fill(place));
+                    changed |= set(attributes, key, value.fill(origin));
                 }
                 changed
             }

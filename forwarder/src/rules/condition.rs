@@ -1,8 +1,9 @@
-//! The conditions of a rule, and whether a place, a resource or an item meets them.
+//! The conditions of a rule, and whether a origin, a resource or an item meets them.
 
 use super::item::Item;
 use super::pattern::{self, Pattern};
-use super::place::{Place, PlaceField};
+use super::template::OriginField;
+use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };
@@ -10,13 +11,13 @@ use regex::Regex;
 use std::borrow::Cow;
 use wire::SignalKind;
 
-/// What all must hold. Conditions on the place and the signal are known before a request is
+/// What all must hold. Conditions on the origin and the signal are known before a request is
 /// decoded, those on the resource before its items are.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Conditions {
     /// `None`: all of them.
     pub(super) signals: Option<Vec<SignalKind>>,
-    pub(super) place: Vec<(PlaceField, Vec<Pattern>)>,
+    pub(super) origin: Vec<(OriginField, Vec<Pattern>)>,
     pub(super) resource: Vec<AttributeCondition>,
     pub(super) item: Vec<ItemCondition>,
     /// Texts that are in every request in which an item meets the conditions.
@@ -24,12 +25,12 @@ pub(super) struct Conditions {
 }
 
 impl Conditions {
-    pub(super) fn meets_envelope(&self, place: &Place, kind: SignalKind) -> bool {
+    pub(super) fn meets_envelope(&self, origin: &Origin, kind: SignalKind) -> bool {
         let of_signal = self.signals.as_ref().is_none_or(|signals| signals.contains(&kind));
-        let matches = |(field, patterns): &(PlaceField, Vec<Pattern>)| {
-            pattern::any(patterns, place.field(*field))
+        let matches = |(field, patterns): &(OriginField, Vec<Pattern>)| {
+            pattern::any(patterns, field.of(origin))
         };
-        of_signal && self.place.iter().all(matches)
+        of_signal && self.origin.iter().all(matches)
     }
 
     pub(super) fn may_be_met_in(&self, request: &[u8]) -> bool {

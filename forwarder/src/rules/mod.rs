@@ -4,7 +4,7 @@
 //! are found at once, and it is applied to one request after the other. [`LiveRules`] keeps it up
 //! to date.
 //!
-//! Nothing inside a log event decides where data is sent: [`RuleSet::routes`] sees the [`Place`]
+//! Nothing inside a log event decides where data is sent: [`RuleSet::routes`] sees the [`Origin`]
 //! only.
 
 mod apply;
@@ -15,17 +15,18 @@ mod load;
 mod mistake;
 mod parse;
 mod pattern;
-mod place;
 mod redact;
 mod rewrite;
 mod route;
 mod sample;
+mod template;
 
 pub(crate) use load::{LiveRules, Refreshed, RulesSource};
 pub(crate) use mistake::Mistakes;
-pub use place::{Place, Template};
 pub(crate) use route::{DestinationRule, Route};
+pub use template::Template;
 
+use crate::source::Origin;
 use change::Change;
 use condition::Conditions;
 use pattern::Pattern;
@@ -181,18 +182,18 @@ impl RuleSet {
         parse::parse(text)
     }
 
-    /// Applies the rules to a request that came from `place`. Where no rule can match, the request
+    /// Applies the rules to a request that came from `origin`. Where no rule can match, the request
     /// is not decoded and comes back as it is.
-    pub fn apply(&self, place: &Place, request: Request) -> Applied {
-        apply::apply(&self.rules, place, request)
+    pub fn apply(&self, origin: &Origin, request: Request) -> Applied {
+        apply::apply(&self.rules, origin, request)
     }
 
-    /// Applies the rules to all requests of one place: what is left of them is in
+    /// Applies the rules to all requests of one origin: what is left of them is in
     /// [`AppliedAll::requests`], in their order.
-    pub fn apply_all(&self, place: &Place, requests: Vec<Request>) -> AppliedAll {
+    pub fn apply_all(&self, origin: &Origin, requests: Vec<Request>) -> AppliedAll {
         let mut all = AppliedAll::default();
         for request in requests {
-            let applied = self.apply(place, request);
+            let applied = self.apply(origin, request);
             all.requests.extend(applied.request);
             all.unreadable += applied.unreadable;
             Effect::add_all(&mut all.effects, applied.effects);
@@ -200,20 +201,20 @@ impl RuleSet {
         all
     }
 
-    /// The service name that the file gives to what comes from this place, for telemetry that the
+    /// The service name that the file gives to what comes from this origin, for telemetry that the
     /// forwarder makes of log lines.
-    pub fn service_name(&self, place: &Place) -> Option<String> {
+    pub fn service_name(&self, origin: &Origin) -> Option<String> {
         let service = self
             .services
             .iter()
-            .find(|service| pattern::any(&service.log_groups, &place.log_group))?;
-        Some(service.name.fill(place))
+            .find(|service| pattern::any(&service.log_groups, &origin.log_group))?;
+        Some(service.name.fill(origin))
     }
 
-    /// Where telemetry from this place goes: by the first route that fits; if none fits the list
+    /// Where telemetry from this origin goes: by the first route that fits; if none fits the list
     /// is empty, and it goes to the default destination.
-    pub fn routes(&self, place: &Place) -> Vec<Route<'_>> {
-        route::routes(&self.routes, place)
+    pub fn routes(&self, origin: &Origin) -> Vec<Route<'_>> {
+        route::routes(&self.routes, origin)
     }
 
     /// The destinations that routes may name besides `default`.

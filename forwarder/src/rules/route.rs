@@ -1,7 +1,8 @@
 //! Destinations, and which of them telemetry goes to: by the envelope of its delivery only.
 
 use super::pattern::{self, Pattern};
-use super::place::{Place, PlaceField, Template};
+use super::template::{OriginField, Template};
+use crate::source::Origin;
 use backend::Profile;
 use settings::{Headers, SecretReference};
 use url::Url;
@@ -37,20 +38,20 @@ pub struct Route<'r> {
 
 #[derive(Clone, Debug)]
 pub(super) struct RouteRule {
-    pub(super) place: Vec<(PlaceField, Vec<Pattern>)>,
+    pub(super) origin: Vec<(OriginField, Vec<Pattern>)>,
     /// Names of destinations, with the stream that each has if the route has none.
     pub(super) to: Vec<(String, Option<Template>)>,
     pub(super) stream: Option<Template>,
 }
 
-pub(super) fn routes<'r>(rules: &'r [RouteRule], place: &Place) -> Vec<Route<'r>> {
+pub(super) fn routes<'r>(rules: &'r [RouteRule], origin: &Origin) -> Vec<Route<'r>> {
     let fits = |rule: &&RouteRule| {
-        rule.place.iter().all(|(field, patterns)| pattern::any(patterns, place.field(*field)))
+        rule.origin.iter().all(|(field, patterns)| pattern::any(patterns, field.of(origin)))
     };
     let Some(rule) = rules.iter().find(fits) else { return Vec::new() };
     let route = |(destination, stream): &'r (String, Option<Template>)| {
         let stream = rule.stream.as_ref().or(stream.as_ref());
-        Route { destination, stream: stream.map(|stream| stream.fill_stream(place)) }
+        Route { destination, stream: stream.map(|stream| stream.fill_stream(origin)) }
     };
     rule.to.iter().map(route).collect()
 }

@@ -3,7 +3,7 @@
 //! Shapes: Lambda Developer Guide, "Using Lambda with CloudWatch Logs", "… Kinesis", "… SQS".
 
 use super::subscription_data::{self, decode_base64};
-use super::{Envelope, HandOn, KinesisRecord, QueueMessage, SourceError, SourceLimits};
+use super::{HandOn, KinesisRecord, Origin, QueueMessage, SourceError, SourceLimits};
 use serde::Deserialize;
 use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -105,7 +105,7 @@ impl Subscription {
                 &decoded
             }
         };
-        subscription_data::read_gzip(WHAT, gzip, &Envelope::default(), limits, hand_on)
+        subscription_data::read_gzip(WHAT, gzip, &Origin::default(), limits, hand_on)
     }
 }
 
@@ -121,7 +121,7 @@ impl SmallDelivery {
         limits: &SourceLimits,
         hand_on: HandOn<'_>,
     ) -> Result<(), SourceError> {
-        subscription_data::read_inflated(WHAT, &self.json, &Envelope::default(), limits, hand_on)
+        subscription_data::read_inflated(WHAT, &self.json, &Origin::default(), limits, hand_on)
     }
 }
 
@@ -222,15 +222,15 @@ const MOST_KEYS: usize = 12;
 /// Kinesis and SQS call their list alike, and so do S3, SNS, DynamoDB and SES.
 fn of_records(json: &str) -> Event {
     #[derive(Deserialize)]
-    struct Origin {
+    struct RecordSource {
         #[serde(rename = "eventSource", alias = "EventSource", default)]
         event_source: String,
     }
-    let origins: Vec<Origin> = match serde_json::from_str(json) {
-        Ok(origins) => origins,
+    let sources: Vec<RecordSource> = match serde_json::from_str(json) {
+        Ok(sources) => sources,
         Err(_) => return Event::Unknown("`Records` is no list of records".to_owned()),
     };
-    let source = origins.first().map_or("", |origin| origin.event_source.as_str());
+    let source = sources.first().map_or("", |source| source.event_source.as_str());
     let read = match source {
         "aws:kinesis" => serde_json::from_str(json).map(Event::Kinesis),
         "aws:sqs" => serde_json::from_str(json).map(Event::Queue),

@@ -5,7 +5,7 @@
 //! Lambda with Kinesis".
 
 use super::subscription_data::{self, decode_base64};
-use super::{Envelope, HandOn, LogBatch, LogEvent, SourceError, SourceLimits};
+use super::{HandOn, LogBatch, LogEvent, Origin, SourceError, SourceLimits};
 use serde::Deserialize;
 use serde_json::de::SliceRead;
 use std::fmt;
@@ -44,16 +44,11 @@ impl KinesisRecord {
     }
 
     /// Where the record comes from, as far as the stream says it.
-    pub fn envelope(&self) -> Envelope {
+    pub fn origin(&self) -> Origin {
         // arn:aws:kinesis:REGION:ACCOUNT:stream/NAME
         let part = |number| self.stream_arn.split(':').nth(number).unwrap_or_default();
         let region = if self.region.is_empty() { part(3) } else { &self.region };
-        Envelope {
-            owner: part(4).to_owned(),
-            region: (!region.is_empty()).then(|| region.to_owned()),
-            log_stream: part(5).trim_start_matches("stream/").to_owned(),
-            ..Envelope::default()
-        }
+        Origin::new(part(4), region, "", part(5).trim_start_matches("stream/"))
     }
 
     /// The record's data, for keeping what nobody could read.
@@ -70,15 +65,15 @@ impl KinesisRecord {
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
         const WHAT: &str = "the Kinesis record";
         let data = self.data()?;
-        let envelope = self.envelope();
+        let origin = self.origin();
         if wire::gzip::is_gzip(&data) {
             // The stream's account and region are not the log group's: a destination may be shared.
-            let unknown = Envelope { region: envelope.region, ..Envelope::default() };
+            let unknown = Origin { region: origin.region, ..Origin::default() };
             return subscription_data::read_gzip(WHAT, &data, &unknown, limits, hand_on);
         }
         let text = std::str::from_utf8(&data).map_err(|_| SourceError::NotText)?;
         if subscription_data::is_delivery(text) {
-            let unknown = Envelope { region: envelope.region, ..Envelope::default() };
+            let unknown = Origin { region: origin.region, ..Origin::default() };
             return subscription_data::read_json(
                 WHAT,
                 SliceRead::new(&data),
@@ -87,12 +82,12 @@ impl KinesisRecord {
                 hand_on,
             );
         }
-        self.read_lines(text, envelope, hand_on);
+        self.read_lines(text, origin, hand_on);
         Ok(())
     }
 
     /// Each line is a log event, at the time of the record's arrival.
-    fn read_lines(&self, text: &str, envelope: Envelope, hand_on: HandOn<'_>) {
+    fn read_lines(&self, text: &str, origin: Origin, hand_on: HandOn<'_>) {
         #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
         let timestamp_ms = (self.kinesis.approximate_arrival_timestamp * 1000.0).round() as i64;
         let lines = text.lines().filter(|line| !line.trim().is_empty()).enumerate();
@@ -106,7 +101,7 @@ impl KinesisRecord {
             LogEvent { id, timestamp_ms, message: line.to_owned() }
         });
         // A record is at most 1 MiB: one batch.
-        hand_on(LogBatch { envelope, events: events.collect() });
+        hand_on(LogBatch { origin, events: events.collect(), ..LogBatch::default() });
     }
 }
 
@@ -130,15 +125,16 @@ mod tests {
     fn check(data: &[u8], expected: &str) {
         let mut found = Vec::new();
         let read = record(data).read(&SourceLimits::default(), &mut |batch: LogBatch| {
-            let Envelope { owner, region, log_group, log_stream, .. } = batch.envelope;
+            let Origin { account, region, log_group, log_stream } = batch.origin;
             let events: Vec<_> = batch
                 .events
                 .iter()
                 .map(|event| format!("{}@{} {}", event.id, event.timestamp_ms, event.message))
                 .collect();
-            let region = region.unwrap_or_default();
-            found
-                .push(format!("{owner}/{region}/{log_group}/{log_stream}: {}", events.join(" | ")));
+            found.push(format!(
+                "{account}/{region}/{log_group}/{log_stream}: {}",
+                events.join(" | ")
+            ));
             true
         });
         found.extend(read.err().map(|error| error.to_string()));

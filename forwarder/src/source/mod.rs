@@ -3,12 +3,14 @@
 
 mod event;
 mod kinesis;
+mod origin;
 mod queue;
 mod subscription_data;
 
 pub use event::Event;
 pub(crate) use event::Subscription;
 pub(crate) use kinesis::KinesisRecord;
+pub use origin::{LogEventRange, Origin};
 pub use queue::{QueueBody, QueueMessage};
 
 /// Bounds on one event.
@@ -37,22 +39,6 @@ pub enum MessageType {
     Control,
 }
 
-/// Where log events come from; the same for all events of a batch.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Envelope {
-    /// Data or control.
-    pub message_type: MessageType,
-    /// AWS account of the log group: `@aws.account` of the extracted fields, else `owner`.
-    pub owner: String,
-    /// Region of the log group, where the delivery says it (`@aws.region` of the extracted fields,
-    /// or the region of the Kinesis stream).
-    pub region: Option<String>,
-    /// Log group; empty for raw lines of a Kinesis stream.
-    pub log_group: String,
-    /// Log stream; for raw lines the name of the Kinesis stream.
-    pub log_stream: String,
-}
-
 /// One log event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogEvent {
@@ -67,10 +53,19 @@ pub struct LogEvent {
 /// Some of the log events of one log stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogBatch {
+    /// Log events, or a test of CloudWatch Logs.
+    pub message_type: MessageType,
     /// Where they come from.
-    pub envelope: Envelope,
+    pub origin: Origin,
     /// In the order of the delivery.
     pub events: Vec<LogEvent>,
+}
+
+impl LogBatch {
+    /// The same stream, without its log events.
+    pub(crate) fn without_events(&self) -> Self {
+        Self { message_type: self.message_type, origin: self.origin.clone(), events: Vec::new() }
+    }
 }
 
 /// Takes batches; answers false once nobody needs more.

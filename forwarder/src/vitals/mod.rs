@@ -6,7 +6,7 @@ mod otlp;
 mod sums;
 
 use crate::destination::{Export, Outlet};
-use crate::pipeline::Invocation;
+use crate::pipeline::invocation::InvocationContext;
 use crate::pipeline::report::Report;
 use otlp::OtlpVitals;
 use settings::{Kind, Reader, Variable};
@@ -76,11 +76,11 @@ impl Vitals {
     }
 
     /// Tells what this invocation did, `default` being the destination of the variables. Takes until
-    /// [`Invocation::queue_deadline`] at most.
+    /// [`InvocationContext::queue_deadline`] at most.
     pub async fn tell<E: Export>(
         &self,
         report: &Report,
-        invocation: &Invocation,
+        invocation: &InvocationContext,
         default: &Outlet<E>,
     ) {
         if let Some(function) = &self.emf_of {

@@ -4,7 +4,7 @@
 use super::sums::Sums;
 use crate::destination::circuit_breaker::{Admission, verdict};
 use crate::destination::{Export, Outlet};
-use crate::pipeline::Invocation;
+use crate::pipeline::invocation::InvocationContext;
 use crate::pipeline::report::Report;
 use backend::{Sanitized, sanitize};
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -44,7 +44,7 @@ impl OtlpVitals {
     pub(super) async fn tell<E: Export>(
         &self,
         report: &Report,
-        invocation: &Invocation,
+        invocation: &InvocationContext,
         outlet: &Outlet<E>,
     ) {
         let now = invocation.observed_unix_nano;
@@ -102,7 +102,7 @@ impl OtlpVitals {
     }
 
     /// The function, as its own metrics have it that are made of its REPORT lines: nothing that differs between environments.
-    fn resource(&self, invocation: &Invocation) -> Resource {
+    fn resource(&self, invocation: &InvocationContext) -> Resource {
         let identity = Identity {
             service_name: self.function.clone(),
             function_name: Some(self.function.clone()),
@@ -121,19 +121,19 @@ impl OtlpVitals {
 mod tests {
     use super::*;
     use crate::destination::DryRun;
-    use crate::destination::ingest_window::Policy;
+    use crate::destination::ingest_window::IngestPolicy;
     use backend::DestinationConfig;
     use url::Url;
 
     #[tokio::test]
     async fn a_destination_that_takes_nothing_is_not_sent_figures_either() {
         let destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
-        let outlet = Outlet::new("default", DryRun, &destination, Policy::any_time());
+        let outlet = Outlet::new("default", DryRun, &destination, IngestPolicy::any_time());
         let note =
             |verdict| outlet.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(verdict), 0));
         (0..3).for_each(|_| note(false));
         let vitals = OtlpVitals::new("forwarder".to_owned(), None);
-        let invocation = |observed_unix_nano| Invocation {
+        let invocation = |observed_unix_nano| InvocationContext {
             observed_unix_nano,
             deadline: Instant::now() + LONGEST_REQUEST,
             queue_deadline: Instant::now() + LONGEST_REQUEST,

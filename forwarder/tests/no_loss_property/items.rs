@@ -5,7 +5,7 @@ use crate::setup::{ADDRESS, DestinationId, Place, Way, profile};
 use crate::telemetry::{Maker, line};
 use crate::world::Unit;
 use backend::{Profile, sanitize};
-use lambda_otlp_forwarder::{ConvertOptions, Envelope, LogEvent, Window, convert};
+use lambda_otlp_forwarder::{ConvertOptions, LogEvent, Origin, StreamState, convert};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -215,7 +215,7 @@ impl Maker {
         &mut self,
         unit: &mut Unit,
         course: &Course,
-        envelope: &Envelope,
+        origin: &Origin,
         (id, age): (&str, Age),
     ) -> String {
         const REQUEST_ID: &str = "8f507cfc-0000-4697-b07a-ac58fc914c95";
@@ -228,7 +228,7 @@ impl Maker {
         let event = LogEvent { id: id.to_owned(), timestamp_ms, message: message.clone() };
         let service = self.setup.service(&course.place);
         for way in &course.ways {
-            for mark in points_of(envelope, &event, service.as_ref(), way.destination) {
+            for mark in points_of(origin, &event, service.as_ref(), way.destination) {
                 let only =
                     Course { ways: vec![way.clone()], place: course.place.clone(), ..*course };
                 let service = service.clone();
@@ -357,15 +357,15 @@ fn resource() -> Resource {
 
 /// The marks of the data points that Lambda's report becomes. What it becomes is `platform`'s to test.
 fn points_of(
-    envelope: &Envelope,
+    origin: &Origin,
     event: &LogEvent,
     service_name: Option<&String>,
     destination: DestinationId,
 ) -> Vec<Mark> {
     let options = ConvertOptions::default();
-    let (events, window) = (std::slice::from_ref(event), Window::default());
+    let (events, stream) = (std::slice::from_ref(event), StreamState::default());
     let service_name = service_name.map(String::as_str);
-    let converted = convert(envelope, events, window, &options, service_name, 1);
+    let converted = convert(origin, events, stream, &options, service_name, 1);
     let metrics = converted.requests.into_iter().filter(|it| it.kind() == SignalKind::Metrics);
     let sanitized = metrics.filter_map(|request| {
         sanitize(profile(destination), request, &converted.service_name).request

@@ -16,8 +16,8 @@ use ::backend::{Client, DestinationConfig};
 use aws::CachedSecret;
 use futures_util::FutureExt as _;
 use lambda_otlp_forwarder::{
-    Authorized, Config, Event, Forwarder, Invocation, Options, Outlet, Queues, Template, answer,
-    default_outlet,
+    Authorized, Config, Event, Forwarder, InvocationContext, Options, Outlet, Queues, Template,
+    answer, default_outlet,
 };
 use serde_json::Value;
 use settings::SecretReference;
@@ -198,7 +198,7 @@ impl Environment {
         // As `handler` does it.
         let begin = Instant::now();
         let time = limit.saturating_sub(Duration::from_millis(500));
-        let invocation = Invocation {
+        let invocation = InvocationContext {
             observed_unix_nano,
             deadline: begin + time.saturating_sub(Duration::from_secs(3).min(time / 4)),
             queue_deadline: begin + time,

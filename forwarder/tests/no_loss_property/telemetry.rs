@@ -10,7 +10,7 @@ use crate::world::Unit;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use lambda_otlp_forwarder::{
-    Content, Envelope, LogBatch, LogEvent, MAX_MESSAGE_BYTES, Origin, Parked, SourceLimits,
+    Content, LogBatch, LogEvent, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked, SourceLimits,
 };
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -232,13 +232,8 @@ impl Maker {
             45..50 => self.broken_line(unit, course, (&id, age)),
             50..58 if may_be_report => {
                 let Place { log_group, log_stream, .. } = &course.place;
-                let envelope = Envelope {
-                    owner: ACCOUNT.to_owned(),
-                    log_group: log_group.clone(),
-                    log_stream: log_stream.clone(),
-                    ..Envelope::default()
-                };
-                self.report(unit, course, &envelope, (&id, age))
+                let origin = Origin::new(ACCOUNT, "", log_group, log_stream);
+                self.report(unit, course, &origin, (&id, age))
             }
             _ => self.line(unit, course),
         };
@@ -313,14 +308,10 @@ impl Maker {
                     let place = self.place();
                     self.course(place)
                 };
-                let envelope = Envelope {
-                    owner: ACCOUNT.to_owned(),
-                    log_group: course.place.log_group.clone(),
-                    log_stream: course.place.log_stream.clone(),
-                    ..Envelope::default()
-                };
+                let Place { log_group, log_stream, .. } = &course.place;
+                let origin = Origin::new(ACCOUNT, "", log_group, log_stream);
                 let event = self.log_event(id, age, true, &course, &mut unit);
-                Content::Events(LogBatch { envelope, events: vec![event] })
+                Content::Events(LogBatch { origin, events: vec![event], ..LogBatch::default() })
             }
             8 => {
                 let (raw, mark) = self.raw();
@@ -353,7 +344,7 @@ impl Maker {
             first_seen_unix_nano: BEGAN_MS * 1_000_000,
             reason: "answered 503 Service Unavailable".to_owned(),
             partial: false,
-            origin: Origin::default(),
+            log_events: LogEventRange::default(),
         };
         let (messages, too_large) = parked.into_messages(MAX_MESSAGE_BYTES);
         assert_eq!((messages.len(), too_large.len()), (1, 0));

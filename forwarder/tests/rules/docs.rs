@@ -3,7 +3,7 @@
 use super::support::*;
 use backend::Profile;
 use expect_test::{Expect, expect};
-use lambda_otlp_forwarder::{Place, RuleSet};
+use lambda_otlp_forwarder::{Origin, RuleSet};
 use wire::Request;
 
 const DOCS: &str = include_str!("../../../docs/rules.md");
@@ -23,7 +23,7 @@ fn example(text: &str) -> RuleSet {
 
 #[track_caller]
 #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
-fn check(text: &str, place: Place, requests: Vec<Request>, expected: Expect) {
+fn check(text: &str, place: Origin, requests: Vec<Request>, expected: Expect) {
     expected.assert_eq(&applied(&example(text), &place, requests));
 }
 
@@ -235,7 +235,7 @@ fn conditions_on_resource_scope_and_place() {
         one library's debug spans: 1 matched, 1 dropped, 0 changed, 0 redacted
     "]],
     );
-    let elsewhere = Place::new("210987654321", Some("eu-west-1"), "/ecs/x", "s");
+    let elsewhere = Origin::new("210987654321", "eu-west-1", "/ecs/x", "s");
     let request = || vec![logs("", "", vec![log(17, "x", "")])];
     check(
         text,
@@ -422,7 +422,7 @@ fn destinations_and_routes() {
     assert_eq!(audit.headers.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["x-tenant"]);
     let stream = audit.stream.as_ref().map(|stream| stream.fill_stream(&place()));
     assert_eq!(stream.as_deref(), Some("audit"));
-    let check = |place: &Place, expected: &[(&str, Option<&str>)]| {
+    let check = |place: &Origin, expected: &[(&str, Option<&str>)]| {
         let routes = rules.routes(place);
         let routes: Vec<(&str, Option<&str>)> =
             routes.iter().map(|route| (route.destination, route.stream.as_deref())).collect();
@@ -430,6 +430,6 @@ fn destinations_and_routes() {
     };
     check(&in_group("/aws/lambda/payments-api"), &[("audit", Some("audit")), ("default", None)]);
     check(&in_group("/aws/lambda/orders"), &[]);
-    let other = Place::new("210987654321", None, "/aws/lambda/orders", "");
+    let other = Origin::new("210987654321", "", "/aws/lambda/orders", "");
     check(&other, &[("default", Some("210987654321_orders"))]);
 }

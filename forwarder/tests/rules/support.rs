@@ -1,6 +1,6 @@
 //! Items in a few words, and what is left of them in a few words.
 
-use lambda_otlp_forwarder::{Effect, Place, RuleSet};
+use lambda_otlp_forwarder::{Effect, Origin, RuleSet};
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList, any_value::Value,
 };
@@ -13,17 +13,12 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Sta
 use std::fmt::Write as _;
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
-pub(crate) fn place() -> Place {
-    Place::new(
-        "123456789012",
-        Some("eu-west-1"),
-        "/aws/lambda/orders-api",
-        "2026/09/21/[$LATEST]ab",
-    )
+pub(crate) fn place() -> Origin {
+    Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders-api", "2026/09/21/[$LATEST]ab")
 }
 
-pub(crate) fn in_group(log_group: &str) -> Place {
-    Place::new("123456789012", Some("eu-west-1"), log_group, "stream")
+pub(crate) fn in_group(log_group: &str) -> Origin {
+    Origin::new("123456789012", "eu-west-1", log_group, "stream")
 }
 
 pub(crate) fn value(text: &str) -> AnyValue {
@@ -130,7 +125,7 @@ pub(crate) fn metrics(resource: &str, metrics: Vec<Metric>) -> Request {
 
 /// Applies the rules to each request, checks the account, and shows what is left and what was done.
 #[track_caller]
-pub(crate) fn applied(rules: &RuleSet, place: &Place, requests: Vec<Request>) -> String {
+pub(crate) fn applied(rules: &RuleSet, place: &Origin, requests: Vec<Request>) -> String {
     let mut out = String::new();
     let items: usize = requests.iter().map(Request::items).sum();
     let applied = rules.apply_all(place, requests);

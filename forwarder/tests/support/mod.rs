@@ -10,8 +10,8 @@
 use backend::Outcome;
 use base64::Engine as _;
 use lambda_otlp_forwarder::{
-    Config, DryRun, Event, Export, Forwarder, Invocation, InvocationError, NoQueue, Options,
-    Policy, Queues, Report, Response, Service, default_outlet, wall_clock_now,
+    Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, InvocationError,
+    NoQueue, Options, Queues, Report, Response, Service, default_outlet, wall_clock_now,
 };
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::json;
@@ -30,7 +30,7 @@ pub(crate) fn config() -> Config {
     )]);
     let mut config = Config::from_source(&variables).0.unwrap();
     // The samples are of all times.
-    config.old_records = Policy::any_time();
+    config.old_records = IngestPolicy::any_time();
     config
 }
 
@@ -86,7 +86,7 @@ pub(crate) fn forward(incoming: Event, options: Options) -> Report {
 pub(crate) fn forward_to(export: impl Export, incoming: Event, options: Options) -> Report {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
-        let invocation = Invocation {
+        let invocation = InvocationContext {
             observed_unix_nano: 1_790_000_000_000_000_000,
             deadline: Instant::now() + Duration::from_secs(10),
             queue_deadline: Instant::now() + Duration::from_secs(10),

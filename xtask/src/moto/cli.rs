@@ -10,7 +10,7 @@ use super::aws::{ACCOUNT, Moto, REGION};
 use super::subscription::{FUNCTION, create_function, log_batch, put, subscribe};
 use crate::checks::Tally;
 use anyhow::{Context as _, ensure};
-use forwarder::{Content, MAX_MESSAGE_BYTES, Origin, Parked};
+use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
 use http::Method;
 use serde_json::{Value, json};
 use simulator::sink::Sink;
@@ -177,6 +177,9 @@ fn line(reason: &str) -> Parked {
         first_seen_unix_nano: 3,
         reason: reason.to_owned(),
         partial: false,
-        origin: Origin { log_group: "/aws/lambda/orders".to_owned(), ..Origin::default() },
+        log_events: LogEventRange {
+            origin: Origin::new("", "", "/aws/lambda/orders", ""),
+            ..LogEventRange::default()
+        },
     }
 }

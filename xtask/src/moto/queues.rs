@@ -11,8 +11,8 @@ use crate::checks::Tally;
 use anyhow::{Context as _, bail, ensure};
 use aws::{AWS, SQS, SqsQueue, SqsSettings};
 use forwarder::{
-    Content, MAX_MESSAGE_BYTES, Message, Origin, Parked, QUEUES, Queue as _, RETRY_QUEUE_URL,
-    wall_clock_now,
+    Content, LogEventRange, MAX_MESSAGE_BYTES, Message, Origin, Parked, QUEUES, Queue as _,
+    RETRY_QUEUE_URL, wall_clock_now,
 };
 use serde_json::{Value, json};
 use settings::{Reader, Table, Variable};
@@ -65,7 +65,10 @@ fn parked(content: Vec<u8>) -> Parked {
         first_seen_unix_nano: 3,
         reason: "503".to_owned(),
         partial: false,
-        origin: Origin { log_group: "/aws/lambda/orders".to_owned(), ..Origin::default() },
+        log_events: LogEventRange {
+            origin: Origin::new("", "", "/aws/lambda/orders", ""),
+            ..LogEventRange::default()
+        },
     }
 }
 

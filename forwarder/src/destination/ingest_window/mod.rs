@@ -49,14 +49,14 @@ pub enum OldRecords {
 
 /// Which records the backend takes by their time, and what is done with others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct IngestPolicy {
     /// `None` where the backend takes every time.
-    pub window: Option<Window>,
+    pub window: Option<IngestWindow>,
     /// What is done with those outside.
     pub old_records: OldRecords,
 }
 
-impl Policy {
+impl IngestPolicy {
     /// What the variables say, for a destination that has a window; see [`of`](Self::of).
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let choices = [
@@ -72,7 +72,7 @@ impl Policy {
                 "must be longer than 15s: every record would be too old",
             );
         }
-        Self { window: Some(Window { past }), old_records }
+        Self { window: Some(IngestWindow { past }), old_records }
     }
 
     /// The same for a destination of this profile: only OpenObserve has a window.
@@ -131,12 +131,12 @@ pub struct Sorted {
 
 /// The times that the backend takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Window {
+pub struct IngestWindow {
     /// How old a record may be.
     pub past: Duration,
 }
 
-impl Window {
+impl IngestWindow {
     /// Whether a record of this time is discarded when it is sent now. A time of 0 is 1970.
     pub fn misses(&self, time_unix_nano: u64, now_unix_nano: u64) -> bool {
         time_unix_nano < self.oldest(now_unix_nano)

@@ -1,6 +1,8 @@
 //! Takes the items outside the window out of a request, or gives them the present time, field by field.
 
-use super::{CONTAINER, ITEM, LOG_TIME, SCOPE, SPAN_START, Window, fixed64, item_time, messages};
+use super::{
+    CONTAINER, ITEM, IngestWindow, LOG_TIME, SCOPE, SPAN_START, fixed64, item_time, messages,
+};
 use crate::parking::rfc3339_nanos;
 use wire::proto::{Reader as Fields, Value, Writer};
 use wire::{Request, SignalKind};
@@ -20,7 +22,7 @@ const STRING: u32 = 1;
 /// The items that the window takes, and the others; each in order, with the resources and scopes they belong to.
 pub(super) fn partition(
     request: &Request,
-    window: Window,
+    window: IngestWindow,
     now_unix_nano: u64,
 ) -> (Option<Request>, Option<Request>) {
     let kind = request.kind();
@@ -64,7 +66,11 @@ fn copy(message: &[u8], path: &[u32], wanted: &dyn Fn(&[u8]) -> bool, out: &mut 
 }
 
 /// The request with the present time on each item outside the window, and how many those are.
-pub(super) fn restamp(request: &Request, window: Window, now_unix_nano: u64) -> (Request, usize) {
+pub(super) fn restamp(
+    request: &Request,
+    window: IngestWindow,
+    now_unix_nano: u64,
+) -> (Request, usize) {
     let kind = request.kind();
     let mut restamped = 0;
     let mut bytes = Vec::with_capacity(request.bytes().len() + request.bytes().len() / 4);

@@ -17,10 +17,10 @@ use wire::{Limits, Logs, Metrics, Traces};
 
 const NOW: u64 = 1_790_000_000_000_000_000;
 const HOUR: u64 = 3_600_000_000_000;
-const WINDOW: Window = Window { past: Duration::from_hours(5) };
+const WINDOW: IngestWindow = IngestWindow { past: Duration::from_hours(5) };
 
-fn policy(old_records: OldRecords) -> Policy {
-    Policy { window: Some(WINDOW), old_records }
+fn policy(old_records: OldRecords) -> IngestPolicy {
+    IngestPolicy { window: Some(WINDOW), old_records }
 }
 
 /// A record a number, spread over resources; `text` says which is which.
@@ -206,7 +206,7 @@ fn metrics_and_other_backends_have_no_window() {
     let old = metrics(&[1, NOW + 48 * HOUR]);
     let sorted = policy(OldRecords::Drop).sort(old.clone(), None, NOW);
     assert_eq!(sorted, Sorted { send: Some(old), ..Sorted::default() });
-    let policy = Policy { window: None, old_records: OldRecords::Drop };
+    let policy = IngestPolicy { window: None, old_records: OldRecords::Drop };
     let old = logs(&[(1, 0)]);
     let sorted = policy.sort(old.clone(), None, NOW);
     assert_eq!(sorted, Sorted { send: Some(old), ..Sorted::default() });
@@ -227,21 +227,21 @@ fn variables_are_read() {
     use settings::Table;
     const TABLE: Table = Table::new(&[OLD_RECORDS]);
     assert_eq!(TABLE.problems(), Vec::<String>::new());
-    let check = |variables: &[(&'static str, &'static str)], profile, expected: Policy| {
+    let check = |variables: &[(&'static str, &'static str)], profile, expected: IngestPolicy| {
         let source: std::collections::HashMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let mut reader = Reader::new(&source, TABLE);
-        assert_eq!(Policy::read(&mut reader).of(profile), expected);
+        assert_eq!(IngestPolicy::read(&mut reader).of(profile), expected);
         assert_eq!(reader.finish(), []);
     };
     check(&[], Profile::OpenObserve, policy(OldRecords::Keep));
-    let none = Policy { window: None, old_records: OldRecords::Keep };
+    let none = IngestPolicy { window: None, old_records: OldRecords::Keep };
     check(&[], Profile::Otlp, none);
     check(
         &[("LAMBDA_OTLP_INGEST_WINDOW", "48h"), ("LAMBDA_OTLP_OLD_RECORDS", "restamp")],
         Profile::OpenObserve,
-        Policy {
-            window: Some(Window { past: Duration::from_hours(48) }),
+        IngestPolicy {
+            window: Some(IngestWindow { past: Duration::from_hours(48) }),
             old_records: OldRecords::Restamp,
         },
     );

@@ -1,8 +1,8 @@
 //! Writes parked content as JSON and reads it back; `docs/parked-messages.md` describes the text.
 
-use super::message::{Content, Origin, Parked};
+use super::message::{Content, Parked};
 use super::timestamp::{rfc3339_nanos, unix_nano};
-use crate::source::{Envelope, LogBatch, LogEvent, MessageType};
+use crate::source::{LogBatch, LogEvent, LogEventRange, MessageType, Origin};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -136,9 +136,10 @@ fn frame(parked: &Parked, body: &str) -> String {
         first_seen_unix_nano,
         reason,
         partial,
-        origin,
+        log_events,
     } = parked;
-    let Origin { account, region, log_group, log_stream, first_event_id, last_event_id } = origin;
+    let LogEventRange { origin, first_event_id, last_event_id } = log_events;
+    let Origin { account, region, log_group, log_stream } = origin;
     let time = |nanos: u64| (nanos > 0).then(|| rfc3339_nanos(nanos).into());
     let (event_id, timestamp_ms) = match content {
         Content::Line { event_id, timestamp_ms, .. } => {
@@ -241,11 +242,13 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
         first_seen_unix_nano,
         reason: text.reason.into_owned(),
         partial: text.partial,
-        origin: Origin {
-            account: account.into_owned(),
-            region: region.into_owned(),
-            log_group: group.into_owned(),
-            log_stream: stream.into_owned(),
+        log_events: LogEventRange {
+            origin: Origin {
+                account: account.into_owned(),
+                region: region.into_owned(),
+                log_group: group.into_owned(),
+                log_stream: stream.into_owned(),
+            },
             first_event_id: first_event_id.into_owned(),
             last_event_id: last_event_id.into_owned(),
         },
@@ -333,7 +336,7 @@ fn excerpt(text: &str) -> String {
 /// A delivery as CloudWatch Logs writes it: `{"awslogs":{"data": body}}` is an event for the forwarder.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Delivery<'a> {
+struct EventsText<'a> {
     message_type: Cow<'a, str>,
     owner: Cow<'a, str>,
     log_group: Cow<'a, str>,
@@ -361,14 +364,14 @@ struct ExtractedFields<'a> {
 const CONTROL: &str = "CONTROL_MESSAGE";
 
 fn events_json(batch: &LogBatch) -> Vec<u8> {
-    let Envelope { message_type, owner, region, log_group, log_stream } = &batch.envelope;
-    let message_type = match message_type {
+    let Origin { account, region, log_group, log_stream } = &batch.origin;
+    let message_type = match batch.message_type {
         MessageType::Data => "DATA_MESSAGE",
         MessageType::Control => CONTROL,
     };
     let log_events = batch.events.iter().map(|event| {
         let LogEvent { id, timestamp_ms, message } = event;
-        let region = region.as_deref().map(Cow::from);
+        let region = (!region.is_empty()).then(|| Cow::from(region));
         DeliveredEvent {
             id: id.into(),
             timestamp: *timestamp_ms,
@@ -376,39 +379,38 @@ fn events_json(batch: &LogBatch) -> Vec<u8> {
             extracted_fields: region.map(|region| ExtractedFields { region: Some(region) }),
         }
     });
-    let delivery = Delivery {
+    let text = EventsText {
         message_type: message_type.into(),
-        owner: owner.into(),
+        owner: account.into(),
         log_group: log_group.into(),
         log_stream: log_stream.into(),
         log_events: log_events.collect(),
     };
     // Text and numbers only: serializing cannot fail.
-    serde_json::to_vec(&delivery).unwrap_or_default()
+    serde_json::to_vec(&text).unwrap_or_default()
 }
 
 fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
-    let delivery: Delivery<'_> =
+    let text: EventsText<'_> =
         serde_json::from_slice(json).map_err(|error| json_problem(&error))?;
     let message_type =
-        if delivery.message_type == CONTROL { MessageType::Control } else { MessageType::Data };
-    let region = delivery.log_events.iter().find_map(|event| {
+        if text.message_type == CONTROL { MessageType::Control } else { MessageType::Data };
+    let region = text.log_events.iter().find_map(|event| {
         let region = event.extracted_fields.as_ref()?.region.as_ref()?;
         Some(region.to_string())
     });
-    let events = delivery.log_events.into_iter().map(|event| LogEvent {
+    let events = text.log_events.into_iter().map(|event| LogEvent {
         id: event.id.into_owned(),
         timestamp_ms: event.timestamp,
         message: event.message.into_owned(),
     });
-    let envelope = Envelope {
-        message_type,
-        owner: delivery.owner.into_owned(),
-        region,
-        log_group: delivery.log_group.into_owned(),
-        log_stream: delivery.log_stream.into_owned(),
+    let origin = Origin {
+        account: text.owner.into_owned(),
+        region: region.unwrap_or_default(),
+        log_group: text.log_group.into_owned(),
+        log_stream: text.log_stream.into_owned(),
     };
-    Ok(LogBatch { envelope, events: events.collect() })
+    Ok(LogBatch { message_type, origin, events: events.collect() })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ fn the_documented_example_is_read_and_written_again() {
     let parked = decode(&example.to_string()).unwrap();
     assert_eq!(parked.destination, "default");
     assert_eq!(parked.oldest_unix_nano, 1_790_000_000_000_000_000);
-    assert_eq!(parked.origin.last_event_id, "2");
+    assert_eq!(parked.log_events.last_event_id, "2");
     let Content::Request(request) = &parked.content else { panic!("{parked:?}") };
     assert_eq!((request.kind(), request.items()), (SignalKind::Logs, 2));
     let mut written: Value = serde_json::from_str(&encode(&parked).unwrap()).unwrap();
@@ -43,13 +43,8 @@ fn every_key_is_documented() {
 #[test]
 fn events_are_an_event_for_the_forwarder() {
     let batch = LogBatch {
-        envelope: Envelope {
-            message_type: MessageType::Data,
-            owner: "1".to_owned(),
-            region: Some("eu-north-1".to_owned()),
-            log_group: "g".to_owned(),
-            log_stream: "s".to_owned(),
-        },
+        message_type: MessageType::Data,
+        origin: Origin::new("1", "eu-north-1", "g", "s"),
         events: vec![LogEvent { id: "7".to_owned(), timestamp_ms: 5, message: "m\n".to_owned() }],
     };
     let request = decode(&example().to_string()).unwrap();

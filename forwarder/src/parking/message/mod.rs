@@ -2,7 +2,7 @@
 
 use super::encoding::{self, TooManyBytes};
 use crate::destination::ingest_window::time_range;
-use crate::source::{Envelope, LogBatch, LogEvent};
+use crate::source::{LogBatch, LogEventRange};
 use std::fmt;
 use wire::Request;
 
@@ -13,56 +13,6 @@ pub const MAX_MESSAGE_BYTES: usize = 900 * 1024;
 /// A cut repeats the resource, scope and metric of the items around it. All cuts of one request may together repeat
 /// this many times its size; where they would repeat more, cutting helps nobody.
 const MOST_GROWTH: usize = 4;
-
-/// Where parked content came from. Empty where it is not known.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Origin {
-    /// AWS account of the log group.
-    pub account: String,
-    /// AWS region of the log group.
-    pub region: String,
-    /// Log group.
-    pub log_group: String,
-    /// Log stream.
-    pub log_stream: String,
-    /// Id of the first log event of the delivery.
-    pub first_event_id: String,
-    /// Id of its last log event.
-    pub last_event_id: String,
-}
-
-impl Origin {
-    /// The origin of log events of this envelope, from the first to the last; `region` is that of the
-    /// log groups, for an envelope that does not say it.
-    pub(crate) fn of(
-        envelope: &Envelope,
-        region: Option<&str>,
-        first: Option<&LogEvent>,
-        last: Option<&LogEvent>,
-    ) -> Self {
-        let id = |event: Option<&LogEvent>| event.map(|event| event.id.clone()).unwrap_or_default();
-        Self {
-            account: envelope.owner.clone(),
-            region: envelope.region.as_deref().or(region).unwrap_or_default().to_owned(),
-            log_group: envelope.log_group.clone(),
-            log_stream: envelope.log_stream.clone(),
-            first_event_id: id(first),
-            last_event_id: id(last),
-        }
-    }
-
-    /// The envelope of log events from there.
-    pub(crate) fn into_envelope(self) -> Envelope {
-        let Self { account, region, log_group, log_stream, .. } = self;
-        Envelope {
-            owner: account,
-            region: (!region.is_empty()).then_some(region),
-            log_group,
-            log_stream,
-            ..Envelope::default()
-        }
-    }
-}
 
 /// What is parked.
 #[derive(Clone, PartialEq, Eq)]
@@ -135,8 +85,8 @@ pub struct Parked {
     /// The backend took the content and rejected `items` of it without saying which: to send it again stores the others
     /// twice.
     pub partial: bool,
-    /// Where it came from.
-    pub origin: Origin,
+    /// The log events that it was made of.
+    pub log_events: LogEventRange,
 }
 
 impl fmt::Debug for Parked {
@@ -225,7 +175,7 @@ impl Parked {
             first_seen_unix_nano: self.first_seen_unix_nano,
             reason: self.reason.clone(),
             partial: false,
-            origin: self.origin.clone(),
+            log_events: self.log_events.clone(),
         }
     }
 
@@ -257,7 +207,7 @@ impl Parked {
             }
             Content::Events(mut batch) => {
                 let events = batch.events.split_off(units.min(batch.events.len()));
-                let second = LogBatch { envelope: batch.envelope.clone(), events };
+                let second = LogBatch { events, ..batch.without_events() };
                 (Content::Events(batch), Content::Events(second))
             }
             whole => (whole, Content::Raw(Vec::new())),

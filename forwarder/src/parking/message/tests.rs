@@ -1,7 +1,7 @@
 //! What is parked comes back as it was, in messages that fit, and its items add up.
 
 use super::*;
-use crate::source::{Envelope, LogEvent};
+use crate::source::{LogEvent, Origin};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
@@ -52,19 +52,22 @@ fn bodies(request: &Request) -> Vec<String> {
 }
 
 fn batch(messages: Vec<String>) -> LogBatch {
-    let envelope = Envelope {
-        region: Some("eu-central-1".to_owned()),
-        owner: "123456789012".to_owned(),
-        log_group: "/aws/lambda/orders".to_owned(),
-        log_stream: "2026/11/20/[$LATEST]0123".to_owned(),
-        ..Envelope::default()
-    };
+    let origin = Origin::new(
+        "123456789012",
+        "eu-central-1",
+        "/aws/lambda/orders",
+        "2026/11/20/[$LATEST]0123",
+    );
     let event = |(at, message): (usize, String)| LogEvent {
         id: at.to_string(),
         timestamp_ms: 1_790_000_000_000 + i64::try_from(at).unwrap(),
         message,
     };
-    LogBatch { envelope, events: messages.into_iter().enumerate().map(event).collect() }
+    LogBatch {
+        origin,
+        events: messages.into_iter().enumerate().map(event).collect(),
+        ..LogBatch::default()
+    }
 }
 
 fn parked(content: Content) -> Parked {
@@ -83,11 +86,13 @@ fn parked(content: Content) -> Parked {
         first_seen_unix_nano: 1_790_000_001_000_000_000,
         reason: "answered 503 Service Unavailable".to_owned(),
         partial: false,
-        origin: Origin {
-            account: "123456789012".to_owned(),
-            region: "eu-central-1".to_owned(),
-            log_group: "/aws/lambda/orders".to_owned(),
-            log_stream: "2026/11/20/[$LATEST]0123".to_owned(),
+        log_events: LogEventRange {
+            origin: Origin::new(
+                "123456789012",
+                "eu-central-1",
+                "/aws/lambda/orders",
+                "2026/11/20/[$LATEST]0123",
+            ),
             first_event_id: "1".to_owned(),
             last_event_id: "2".to_owned(),
         },
@@ -136,7 +141,7 @@ fn what_is_unknown_stays_unknown() {
         stream: None,
         oldest_unix_nano: 0,
         newest_unix_nano: 0,
-        origin: Origin::default(),
+        log_events: LogEventRange::default(),
         reason: String::new(),
         ..parked(Content::Raw(vec![1]))
     };
@@ -192,7 +197,7 @@ fn events_larger_than_a_message_become_several_in_order() {
     let mut found = Vec::new();
     for parked in read {
         let Content::Events(batch) = parked.content else { panic!("other content") };
-        assert_eq!(batch.envelope.log_group, "/aws/lambda/orders");
+        assert_eq!(batch.origin.log_group, "/aws/lambda/orders");
         found.extend(batch.events.into_iter().map(|event| event.message));
     }
     assert_eq!(found, lines);
@@ -237,7 +242,7 @@ fn a_resource_that_fills_every_part_is_not_multiplied() {
 #[test]
 fn names_that_fill_a_message_do_not_make_a_message_an_item() {
     let mut original = parked(Content::Events(batch(vec!["x".to_owned(); 1000])));
-    original.origin.log_group = noise(3000, 1);
+    original.log_events.origin.log_group = noise(3000, 1);
     let (read, too_large) = read_back(&original, 3000);
     assert!(read.is_empty());
     assert_eq!(too_large.len(), 1);

@@ -2,9 +2,9 @@
 
 use super::super::change::{Change, NewValue};
 use super::super::pattern::Pattern;
-use super::super::place::Template;
 use super::super::redact::{Finder, PRESETS, Part, Preset, Redaction, Replacement};
 use super::super::sample::Share;
+use super::super::template::Template;
 use super::super::{Action, Target};
 use super::document::{Document, Node, join};
 use std::ops::Range;

@@ -4,7 +4,7 @@ use super::super::condition::{
     AttributeCondition, Conditions, ItemCondition, Scalar, Test, ValueCondition,
 };
 use super::super::pattern::Pattern;
-use super::super::place::PlaceField;
+use super::super::template::OriginField;
 use super::document::{Document, Node, join};
 use std::ops::Range;
 use toml::de::DeValue;
@@ -61,8 +61,8 @@ pub(super) fn read<'t>(document: &mut Document<'t>, path: &str, node: &Node<'t>)
     for (key, node) in table {
         let (name, at) = (key.get_ref().as_ref(), key.span());
         let key = join(path, name);
-        if let Some(field) = PlaceField::named(name) {
-            conditions.place.push((field, document.patterns(&key, node)));
+        if let Some(field) = OriginField::named(name) {
+            conditions.origin.push((field, document.patterns(&key, node)));
             continue;
         }
         match name {

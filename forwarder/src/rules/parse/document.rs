@@ -2,8 +2,8 @@
 
 use super::super::mistake::{Mistake, nearest, position};
 use super::super::pattern::Pattern;
-use super::super::place::Template;
 use super::super::redact::compile;
+use super::super::template::Template;
 use super::super::{MOST_REGEXES, MOST_RULES};
 use regex::Regex;
 use std::ops::Range;

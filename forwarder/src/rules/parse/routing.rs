@@ -3,8 +3,8 @@
 use super::super::MOST_DESTINATIONS;
 use super::super::mistake::nearest;
 use super::super::pattern::Pattern;
-use super::super::place::PlaceField;
 use super::super::route::{DEFAULT, DestinationRule, RouteRule};
+use super::super::template::OriginField;
 use super::document::{Document, Node, join};
 use backend::Profile;
 use settings::{Headers, Kind, Reader, SecretReference, Table, Variable};
@@ -155,7 +155,7 @@ pub(super) fn routes<'t>(
 ) -> Vec<RouteRule> {
     let mut routes = Vec::new();
     for (at, table) in document.tables("route", root) {
-        let place = place(document, table);
+        let origin = origin(document, table);
         let key = join("route", "stream");
         let stream = table.get("stream").and_then(|node| document.template(&key, node));
         let key = join("route", "to");
@@ -185,21 +185,24 @@ pub(super) fn routes<'t>(
                 known.push((name.to_owned(), stream));
             }
         }
-        routes.push(RouteRule { place, to: known, stream });
+        routes.push(RouteRule { origin, to: known, stream });
     }
     routes
 }
 
 /// The conditions of a route: what the envelope says, and nothing else.
-fn place<'t>(document: &mut Document<'t>, table: &DeTable<'t>) -> Vec<(PlaceField, Vec<Pattern>)> {
+fn origin<'t>(
+    document: &mut Document<'t>,
+    table: &DeTable<'t>,
+) -> Vec<(OriginField, Vec<Pattern>)> {
     let known: Vec<&str> =
-        PlaceField::NAMED.iter().map(|(name, _)| *name).chain(["to", "stream"]).collect();
-    let mut place = Vec::new();
+        OriginField::NAMED.iter().map(|(name, _)| *name).chain(["to", "stream"]).collect();
+    let mut origin = Vec::new();
     for (key, node) in table {
         let name = key.get_ref().as_ref();
         let path = join("route", name);
-        if let Some(field) = PlaceField::named(name) {
-            place.push((field, document.patterns(&path, node)));
+        if let Some(field) = OriginField::named(name) {
+            origin.push((field, document.patterns(&path, node)));
         } else if let Some(near) = nearest(name, &known).filter(|_| !known.contains(&name)) {
             document.mistake(key.span(), &path, format!("unknown key, did you mean `{near}`?"));
         } else if !known.contains(&name) {
@@ -211,5 +214,5 @@ fn place<'t>(document: &mut Document<'t>, table: &DeTable<'t>) -> Vec<(PlaceFiel
             );
         }
     }
-    place
+    origin
 }

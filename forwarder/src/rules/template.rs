@@ -1,56 +1,10 @@
-//! Where log events come from, as the envelope of their delivery says, and texts made of that.
+//! Texts that are made of where telemetry comes from: names of streams and services, values of attributes.
 
-use crate::source::Envelope;
-use platform::{Identity, LogSource};
+use crate::source::Origin;
 
-/// The place of a log stream. Nothing in it comes from inside a log event.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place {
-    /// Account of the log group; empty if nobody said.
-    pub account: String,
-    /// Region of the log group; empty if nobody said.
-    pub region: String,
-    /// Log group.
-    pub log_group: String,
-    /// Log stream.
-    pub log_stream: String,
-    /// The function that group and stream name; empty if they name none.
-    pub function: String,
-}
-
-impl Place {
-    /// The place that an envelope names; where it names no region, that is the forwarder's own.
-    pub fn of(envelope: &Envelope, region: Option<&str>) -> Self {
-        let region = envelope.region.as_deref().or(region);
-        Self::new(&envelope.owner, region, &envelope.log_group, &envelope.log_stream)
-    }
-
-    /// The place of a log stream.
-    pub fn new(account: &str, region: Option<&str>, log_group: &str, log_stream: &str) -> Self {
-        let identity = Identity::of(&LogSource { account, region, log_group, log_stream });
-        Self {
-            account: account.to_owned(),
-            region: region.unwrap_or_default().to_owned(),
-            log_group: log_group.to_owned(),
-            log_stream: log_stream.to_owned(),
-            function: identity.function_name.unwrap_or_default(),
-        }
-    }
-
-    pub(super) fn field(&self, field: PlaceField) -> &str {
-        match field {
-            PlaceField::Account => &self.account,
-            PlaceField::Region => &self.region,
-            PlaceField::LogGroup => &self.log_group,
-            PlaceField::LogStream => &self.log_stream,
-            PlaceField::Function => &self.function,
-        }
-    }
-}
-
-/// One part of a [`Place`].
+/// One field of an [`Origin`], or the function that it names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PlaceField {
+pub(super) enum OriginField {
     Account,
     Region,
     LogGroup,
@@ -58,7 +12,18 @@ pub(super) enum PlaceField {
     Function,
 }
 
-impl PlaceField {
+impl OriginField {
+    /// What the origin says; empty where it says nothing.
+    pub(super) fn of(self, origin: &Origin) -> &str {
+        match self {
+            Self::Account => &origin.account,
+            Self::Region => &origin.region,
+            Self::LogGroup => &origin.log_group,
+            Self::LogStream => &origin.log_stream,
+            Self::Function => origin.function_name(),
+        }
+    }
+
     /// The fields by the names that they have in a rules file.
     pub(super) const NAMED: [(&'static str, Self); 5] = [
         ("account", Self::Account),
@@ -80,7 +45,7 @@ pub struct Template(Vec<Part>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Part {
     Text(String),
-    Field(PlaceField),
+    Field(OriginField),
 }
 
 /// Why a text is no [`Template`].
@@ -108,7 +73,7 @@ impl Template {
         while let Some((before, after)) = rest.split_once('{') {
             let (name, behind) = after.split_once('}').ok_or(TemplateError::Unclosed)?;
             let field =
-                PlaceField::named(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
+                OriginField::named(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
             if !before.is_empty() {
                 parts.push(Part::Text(before.to_owned()));
             }
@@ -121,12 +86,12 @@ impl Template {
         Ok(Self(parts))
     }
 
-    /// The text for this place; what the place does not say is `unknown`.
-    pub fn fill(&self, place: &Place) -> String {
+    /// The text for this origin; what the origin does not say is `unknown`.
+    pub fn fill(&self, origin: &Origin) -> String {
         let text = self.0.iter().map(|part| match part {
             Part::Text(text) => text.as_str(),
             Part::Field(field) => {
-                Some(place.field(*field)).filter(|t| !t.is_empty()).unwrap_or("unknown")
+                Some(field.of(origin)).filter(|text| !text.is_empty()).unwrap_or("unknown")
             }
         });
         text.collect()
@@ -135,9 +100,9 @@ impl Template {
     /// The text as the name of a stream, which is sent in a header: what is not visible ASCII
     /// becomes `_`. OpenObserve lowers the case and turns all but letters, digits, `_` and `:`
     /// into `_` by itself.
-    pub fn fill_stream(&self, place: &Place) -> String {
+    pub fn fill_stream(&self, origin: &Origin) -> String {
         let visible = |c: char| if c.is_ascii_graphic() { c } else { '_' };
-        self.fill(place).chars().map(visible).take(MOST_STREAM_BYTES).collect()
+        self.fill(origin).chars().map(visible).take(MOST_STREAM_BYTES).collect()
     }
 }
 
@@ -146,15 +111,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_are_filled_from_the_place() {
-        let place = Place::new(
+    fn templates_are_filled_from_the_origin() {
+        let origin = Origin::new(
             "123456789012",
-            Some("eu-west-1"),
+            "eu-west-1",
             "/aws/lambda/orders",
             "2026/09/21/[$LATEST]abc",
         );
         let check = |template: &str, expected: &str| {
-            let filled = Template::parse(template).map(|template| template.fill_stream(&place));
+            let filled = Template::parse(template).map(|template| template.fill_stream(&origin));
             assert_eq!(filled.unwrap_or_else(|error| error.to_string()), expected, "{template}");
         };
         check("orders", "orders");
@@ -169,7 +134,7 @@ mod tests {
         );
         check("{account", "a placeholder is not closed with }");
         check(&"x".repeat(300), &"x".repeat(256));
-        let nowhere = Template::parse("{function}").unwrap().fill(&Place::default());
+        let nowhere = Template::parse("{function}").unwrap().fill(&Origin::default());
         assert_eq!(nowhere, "unknown");
     }
 }

@@ -1,7 +1,7 @@
 //! All combinations of what a backend answers and how old a message is, and what becomes of each item.
 
 use super::*;
-use crate::destination::ingest_window::Window;
+use crate::destination::ingest_window::IngestWindow;
 use backend::Reason;
 use proptest::prelude::*;
 use wire::proto::Writer;
@@ -10,8 +10,8 @@ const NOW: u64 = 1_790_000_000_000_000_000;
 const HOUR: u64 = 3_600_000_000_000;
 const MINUTE: u64 = HOUR / 60;
 
-fn policy(old_records: OldRecords) -> Policy {
-    Policy { window: Some(Window { past: Duration::from_hours(5) }), old_records }
+fn policy(old_records: OldRecords) -> IngestPolicy {
+    IngestPolicy { window: Some(IngestWindow { past: Duration::from_hours(5) }), old_records }
 }
 
 /// Log records of these ages.
@@ -113,7 +113,13 @@ fn nothing_is_dead_lettered_for_its_age_before_its_time_is_over() {
     use SignalKind::{Logs, Metrics, Traces};
     const DAY: u64 = 24 * HOUR;
     #[track_caller]
-    fn check(kind: SignalKind, ages: &[u64], first_seen: u64, policy: Policy, expected: &str) {
+    fn check(
+        kind: SignalKind,
+        ages: &[u64],
+        first_seen: u64,
+        policy: IngestPolicy,
+        expected: &str,
+    ) {
         for fate in [Fate::Park, Fate::ParkWithAlarm] {
             let outcome = outcome(0, vec![part(request(kind, ages), fate)]);
             let decision = decide(outcome, receipt(9, first_seen), policy, NOW);
@@ -136,7 +142,7 @@ fn nothing_is_dead_lettered_for_its_age_before_its_time_is_over() {
     check(Metrics, &[13 * DAY], 13 * DAY, policy(Keep), "again 1");
     check(Metrics, &[13 * DAY], 14 * DAY - HOUR, policy(Keep), "again 1");
     check(Metrics, &[13 * DAY], 14 * DAY - HOUR + 1, policy(Keep), retention);
-    let no_window = Policy { window: None, old_records: Keep };
+    let no_window = IngestPolicy { window: None, old_records: Keep };
     check(Logs, &[13 * DAY], 13 * DAY, no_window, "again 1");
     check(Traces, &[13 * DAY], 14 * DAY, no_window, retention);
     // A clock behind the one that parked it.
@@ -242,7 +248,7 @@ proptest! {
             policy(OldRecords::Keep),
             policy(OldRecords::Restamp),
             policy(OldRecords::Drop),
-            Policy { window: None, old_records: OldRecords::Keep },
+            IngestPolicy { window: None, old_records: OldRecords::Keep },
         ];
         let receipt = receipt(receive_count, first_seen_hours * HOUR);
         let outcome = Outcome { retry_after: retry_after.map(Duration::from_secs), ..outcome };

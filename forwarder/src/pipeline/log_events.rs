@@ -1,0 +1,202 @@
+//! Converts the log events of an event, batch by batch, and delivers on the way where they are many.
+
+use super::routing::{Routing, prepare, route};
+use super::run::Run;
+use crate::convert::{Converted, StreamState, convert};
+use crate::destination::{DEFAULT_DESTINATION, Export};
+use crate::ledger::Ledger;
+use crate::parking::{Content, Queue};
+use crate::rules::Effect;
+use crate::source::{HandOn, LogBatch, LogEvent, LogEventRange, MessageType, SourceError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tokio::sync::mpsc;
+
+impl<E: Export, Q: Queue> Run<'_, E, Q> {
+    /// Converts all batches that `read` hands on, which hold little: to hand them from one thread to the other
+    /// takes longer than to wait for them.
+    pub(super) async fn convert_at_once(
+        &mut self,
+        read: impl FnOnce(HandOn<'_>) -> Result<(), SourceError>,
+    ) -> Option<SourceError> {
+        let mut batches = Vec::new();
+        let reading = AssertUnwindSafe(|| {
+            read(&mut |batch| {
+                batches.push(batch);
+                true
+            })
+        });
+        let read = catch_unwind(reading).unwrap_or(Err(SourceError::Panicked));
+        for batch in batches {
+            self.convert_batch(batch).await;
+        }
+        self.end_stream().await;
+        read.err()
+    }
+
+    /// Converts all batches that `read` hands on, delivering on the way where they are many.
+    pub(super) async fn convert_all<R>(&mut self, read: R) -> Option<SourceError>
+    where
+        R: FnOnce(HandOn<'_>) -> Result<(), SourceError> + Send + 'static,
+    {
+        // One batch waits while one is delivered: reading a large event needs memory for three.
+        let (hand_on, mut batches) = mpsc::channel(1);
+        let reading = tokio::task::spawn_blocking(move || {
+            read(&mut |batch| hand_on.blocking_send(batch).is_ok())
+        });
+        while let Some(batch) = batches.recv().await {
+            self.convert_batch(batch).await;
+        }
+        self.end_stream().await;
+        match reading.await {
+            Ok(read) => read.err(),
+            Err(_) => Some(SourceError::Panicked),
+        }
+    }
+
+    /// Converts one batch. What waits for the end of its line in another stream waits no longer.
+    pub(super) async fn convert_batch(&mut self, mut batch: LogBatch) {
+        batch.origin = batch.origin.or_region(self.forwarder.options.region.as_deref());
+        if !self.stream.is_of(&batch.origin) {
+            self.end_stream().await;
+        }
+        let (events, is_own) = (batch.events.len(), self.is_own(&batch));
+        if is_own || batch.message_type == MessageType::Control {
+            if !is_own {
+                self.note_oldest(&batch);
+            }
+            let own_log_group = if is_own { events } else { 0 };
+            self.report.account.total +=
+                Ledger { events, consumed: events, own_log_group, ..Ledger::default() };
+            return;
+        }
+        self.convert_events(&batch).await;
+    }
+
+    /// Converts what waits for the end of its line: no more of its stream comes.
+    pub(super) async fn end_stream(&mut self) {
+        if let Some(rest) = self.stream.take_held() {
+            self.convert_events(&rest).await;
+        }
+        self.stream = StreamState::default();
+    }
+
+    fn note_oldest(&mut self, batch: &LogBatch) {
+        let oldest = batch.events.iter().map(|event| event.timestamp_ms).min();
+        let report = &mut self.report;
+        report.oldest_event_ms = oldest.into_iter().chain(report.oldest_event_ms).min();
+    }
+
+    async fn convert_events(&mut self, batch: &LogBatch) {
+        self.note_oldest(batch);
+        let routing = route(&self.forwarder.rules, &self.forwarder.outlets, batch);
+        // What has several routes is in memory as often before it is delivered.
+        let routes = routing.routes();
+        let chunk_bytes = self.forwarder.options.source.chunk_bytes;
+        let most_bytes = if routes > 1 { chunk_bytes / routes } else { usize::MAX };
+        let mut events = batch.events.as_slice();
+        loop {
+            let first = first_of(events, most_bytes);
+            let taken = self.convert_some(batch, first, &routing);
+            events = events.get(taken.max(1)..).unwrap_or_default();
+            if self.has_enough_to_deliver() {
+                self.flush().await;
+            }
+            if events.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Converts the first of `events`; answers how many these were.
+    fn convert_some(&mut self, batch: &LogBatch, events: &[LogEvent], routing: &Routing) -> usize {
+        let before = std::mem::take(&mut self.stream);
+        let mut held = before.held().to_vec();
+        // The rules and what backends ask for look into customers' content as the conversion does.
+        let converting = AssertUnwindSafe(|| {
+            let observed = self.invocation.observed_unix_nano;
+            let service_name = routing.service_name.as_deref();
+            let options = &self.forwarder.options.convert;
+            let mut converted =
+                convert(&batch.origin, events, before, options, service_name, observed);
+            let requests = std::mem::take(&mut converted.requests);
+            let (rules, outlets) = (&self.forwarder.rules, &self.forwarder.outlets);
+            let prepared = prepare(rules, outlets, routing, requests, &converted.service_name);
+            (converted, prepared)
+        });
+        let Ok((converted, prepared)) = catch_unwind(converting) else {
+            held.extend_from_slice(events);
+            self.take_panicked(LogBatch { events: held, ..batch.without_events() }, routing);
+            return events.len();
+        };
+        let most_details = self.forwarder.options.most_details;
+        self.waiting.deliver(prepared.outgoing);
+        self.report.account += prepared.account;
+        self.report.dropped.extend(prepared.dropped);
+        self.report.dropped.truncate(most_details);
+        self.report.unreadable += prepared.unreadable;
+        Effect::add_all(&mut self.report.rules, prepared.rules);
+        self.take_converted(converted, routing)
+    }
+
+    /// Dead-letters log events whose conversion panicked. What they would have become nobody knows: each counts as one item.
+    fn take_panicked(&mut self, batch: LogBatch, routing: &Routing) {
+        self.report.panics += 1;
+        let count = batch.events.len();
+        self.report.account.total.events += count;
+        let reason = "converting these log events panicked, which is a mistake of the forwarder's";
+        let log_events = LogEventRange::clone(&routing.log_events);
+        let parked = self.parked(Content::Events(batch), count, reason.to_owned(), log_events);
+        self.dead_letter(parked);
+    }
+
+    fn take_converted(&mut self, converted: Converted, routing: &Routing) -> usize {
+        let Converted { taken, ledger, undecodable, .. } = converted;
+        self.stream = converted.state;
+        self.report.account.total += ledger;
+        self.report.implausible_figures += converted.implausible_figures;
+        // What comes out of the queue somebody kept once, and its log group may have forgotten it.
+        let keep = self.forwarder.options.keep_undecodable || self.is_redriven;
+        if !keep && !undecodable.is_empty() {
+            let lines = Ledger::of_undecodable(undecodable.len());
+            let dropped = lines.items.undecodable;
+            self.report.account.add(DEFAULT_DESTINATION, Ledger { dropped, ..lines });
+            return taken;
+        }
+        for (event, mut line) in undecodable {
+            let content = Content::Line {
+                event_id: event.id.clone(),
+                timestamp_ms: event.timestamp_ms,
+                // Held once: the report needs reason, size and hash only.
+                line: std::mem::take(&mut line.line),
+            };
+            let log_events = LogEventRange::clone(&routing.log_events);
+            let parked = self.parked(content, 1, line.reason.to_string(), log_events);
+            self.dead_letter(parked);
+            if self.report.undecodable.len() < self.forwarder.options.most_details {
+                self.report.undecodable.push((event.id, line));
+            }
+        }
+        taken
+    }
+
+    /// Whether the log group belongs to the delivery path itself.
+    fn is_own(&self, batch: &LogBatch) -> bool {
+        let LogBatch { message_type, origin, .. } = batch;
+        let options = &self.forwarder.options;
+        *message_type == MessageType::Data
+            && options.own_log_groups.contains(&origin.log_group)
+            && self.invocation.account.as_ref().is_none_or(|own| *own == origin.account)
+            && options.region.as_ref().is_none_or(|own| *own == origin.region)
+    }
+}
+
+/// The first log events, whose messages have about so many bytes; one at least.
+fn first_of(events: &[LogEvent], most_bytes: usize) -> &[LogEvent] {
+    let mut bytes = 0_usize;
+    let end = events.iter().position(|event| {
+        let is_end = bytes >= most_bytes;
+        bytes = bytes.saturating_add(event.message.len());
+        is_end
+    });
+    end.and_then(|end| events.get(..end.max(1))).unwrap_or(events)
+}

@@ -1,0 +1,295 @@
+//! Reads what CloudWatch Logs delivers to a subscription into batches of log events, in bounded
+//! chunks.
+//!
+//! The shape is that of the CloudWatch Logs User Guide, "Subscription filters with AWS Lambda": gzip of
+//! a JSON object, or of several behind each other.
+
+mod log_event;
+
+use super::{HandOn, LogBatch, LogEvent, MessageType, Origin, SourceError, SourceLimits};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use log_event::{ExtractedFields, RawEvent};
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::de::{IoRead, Read, SliceRead};
+use std::borrow::Cow;
+use std::fmt;
+use std::io::BufReader;
+
+/// Decodes base64; `what` names it in the error.
+pub(super) fn decode_base64(what: &'static str, text: &str) -> Result<Vec<u8>, SourceError> {
+    // The fast decoder does not say what is wrong.
+    wire::decode_base64(text.as_bytes())
+        .map_or_else(|| STANDARD.decode(text), Ok)
+        .map_err(|source| SourceError::Base64 { what, source })
+}
+
+/// Whether text that is not compressed is a delivery, which Firehose and others can inflate.
+pub(super) fn is_delivery(text: &str) -> bool {
+    let head = text.get(..text.floor_char_boundary(4096)).unwrap_or_default();
+    let has = |key| head.contains(key);
+    text.trim_start().starts_with('{') && has("\"messageType\"") && has("\"logGroup\"")
+}
+
+/// A delivery that inflates to at most this is read in place, which takes a tenth of the time; a
+/// larger one is inflated while it is read.
+const MOST_BYTES_AT_ONCE: usize = 8 * 1024 * 1024;
+
+/// Reads a compressed delivery; see [`read_json`].
+pub(super) fn read_gzip(
+    what: &'static str,
+    gzip: &[u8],
+    defaults: &Origin,
+    limits: &SourceLimits,
+    hand_on: HandOn<'_>,
+) -> Result<(), SourceError> {
+    // Refused before any of it is delivered: Lambda's further attempts would deliver that again.
+    if let Some(bytes) = stated_bytes(gzip).filter(|bytes| *bytes > limits.inflated_bytes) {
+        return Err(SourceError::TooLarge { what, bytes, most: limits.inflated_bytes });
+    }
+    let at_once = limits.inflated_bytes.min(MOST_BYTES_AT_ONCE);
+    if let Some(json) = wire::gzip::inflate_plain(gzip, at_once) {
+        return read_inflated(what, &json, defaults, limits, hand_on);
+    }
+    let json = BufReader::with_capacity(64 * 1024, wire::gzip::reader(gzip, limits.inflated_bytes));
+    read_json(what, IoRead::new(json), defaults, limits, hand_on)
+}
+
+/// Reads a delivery that was inflated; see [`read_json`].
+pub(super) fn read_inflated(
+    what: &'static str,
+    json: &[u8],
+    defaults: &Origin,
+    limits: &SourceLimits,
+    hand_on: HandOn<'_>,
+) -> Result<(), SourceError> {
+    read_json(what, SliceRead::new(json), defaults, limits, hand_on)
+}
+
+/// What the data says it inflates to, modulo 2^32 (ISIZE; RFC 1952, 2.3.1). Whoever lies about it is
+/// found while it inflates.
+fn stated_bytes(gzip: &[u8]) -> Option<usize> {
+    let (_, last) = gzip.split_last_chunk::<4>()?;
+    usize::try_from(u32::from_le_bytes(*last)).ok()
+}
+
+/// Hands the log events on in batches of about [`SourceLimits::chunk_bytes`], in order; a delivery
+/// without log events gives one empty batch. Stops early when `hand_on` says false. `defaults` is what
+/// is known of the origin without it; `what` names the data in errors.
+pub(super) fn read_json<'j>(
+    what: &'static str,
+    json: impl Read<'j>,
+    defaults: &Origin,
+    limits: &SourceLimits,
+    hand_on: HandOn<'_>,
+) -> Result<(), SourceError> {
+    let mut json = serde_json::Deserializer::new(json);
+    let mut objects = 0;
+    loop {
+        let mut chunks = Chunks {
+            limits: *limits,
+            hand_on: &mut *hand_on,
+            message_type: MessageType::Data,
+            origin: defaults.clone(),
+            runs: Vec::new(),
+            bytes: 0,
+            handed_on: 0,
+            begun: false,
+            stopped: false,
+        };
+        let read = Payload { chunks: &mut chunks }.deserialize(&mut json);
+        let is_end = objects > 0 && !chunks.begun;
+        match read {
+            Err(error) if is_end && error.is_eof() => return Ok(()),
+            Ok(()) => {
+                chunks.finish();
+                // To run into the end would make an error of it, which looks for its line and column.
+                match json.end() {
+                    Ok(()) => return Ok(()),
+                    // The end of a compressed delivery says whether all of it was right.
+                    Err(error) if error.is_io() => return Err(unreadable(what, &error)),
+                    Err(_) => {}
+                }
+            }
+            Err(error) => {
+                // What was read before a mistake is handed on as well.
+                if !chunks.stopped {
+                    chunks.hand_on_runs();
+                }
+                return Err(unreadable(what, &error));
+            }
+        }
+        objects += 1;
+    }
+}
+
+fn unreadable(what: &'static str, error: &serde_json::Error) -> SourceError {
+    SourceError::Json { what, problem: without_content(&error.to_string()) }
+}
+
+/// serde_json quotes a value of the wrong type, which is a customer's.
+fn without_content(error: &str) -> String {
+    match (error.find('"'), error.rfind('"')) {
+        (Some(first), Some(last)) if first < last => {
+            let before = error.get(..first).unwrap_or_default();
+            let after = error.get(last + 1..).unwrap_or_default();
+            format!("{before}…{after}")
+        }
+        _ => error.to_owned(),
+    }
+}
+
+struct Chunks<'a> {
+    limits: SourceLimits,
+    hand_on: HandOn<'a>,
+    message_type: MessageType,
+    origin: Origin,
+    runs: Vec<Run>,
+    bytes: usize,
+    handed_on: usize,
+    /// Whether an object began: without one the input is at its end.
+    begun: bool,
+    /// Whether nobody takes batches any more.
+    stopped: bool,
+}
+
+/// Neighbouring log events of one account and region.
+#[derive(Default)]
+struct Run {
+    extracted: ExtractedFields,
+    events: Vec<LogEvent>,
+}
+
+impl Chunks<'_> {
+    /// False once nobody takes batches any more.
+    fn push(&mut self, event: LogEvent, extracted: ExtractedFields, origin_known: bool) -> bool {
+        self.bytes += event.message.len() + event.id.len();
+        match self.runs.last_mut() {
+            Some(run) if run.extracted == extracted => run.events.push(event),
+            _ => self.runs.push(Run { extracted, events: vec![event] }),
+        }
+        // Before the origin is known nothing can be handed on; `inflated_bytes` bounds it.
+        if self.bytes < self.limits.chunk_bytes || !origin_known {
+            return true;
+        }
+        self.bytes = 0;
+        self.hand_on_runs()
+    }
+
+    fn hand_on_runs(&mut self) -> bool {
+        for Run { extracted, events } in std::mem::take(&mut self.runs) {
+            let mut origin = self.origin.clone();
+            if let Some(account) = extracted.account {
+                origin.account = account;
+            }
+            if let Some(region) = extracted.region {
+                origin.region = region;
+            }
+            self.handed_on += 1;
+            if !(self.hand_on)(LogBatch { message_type: self.message_type, origin, events }) {
+                self.stopped = true;
+                return false;
+            }
+        }
+        true
+    }
+
+    fn finish(&mut self) {
+        if self.handed_on == 0 && self.runs.is_empty() {
+            self.runs.push(Run::default());
+        }
+        self.hand_on_runs();
+    }
+}
+
+/// Deserializes the delivery, handing on its log events on the way.
+struct Payload<'c, 'a> {
+    chunks: &'c mut Chunks<'a>,
+}
+
+impl<'de> DeserializeSeed<'de> for Payload<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Payload<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the JSON object that CloudWatch Logs sends to a subscription")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        self.chunks.begun = true;
+        let (mut has_group, mut has_events) = (false, false);
+        while let Some(key) = map.next_key::<Cow<'de, str>>()? {
+            let origin = &mut self.chunks.origin;
+            match key.as_ref() {
+                "messageType" => {
+                    if map.next_value::<String>()? == "CONTROL_MESSAGE" {
+                        self.chunks.message_type = MessageType::Control;
+                    }
+                }
+                "owner" => origin.account = map.next_value()?,
+                "logGroup" => {
+                    origin.log_group = map.next_value()?;
+                    has_group = true;
+                }
+                "logStream" => origin.log_stream = map.next_value()?,
+                "logEvents" => {
+                    let Origin { log_stream, account, .. } = origin;
+                    let origin_known = has_group && !log_stream.is_empty() && !account.is_empty();
+                    map.next_value_seed(LogEvents { chunks: self.chunks, origin_known })?;
+                    has_events = true;
+                }
+                _ => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+        }
+        if has_group && has_events {
+            return Ok(());
+        }
+        let missing = if has_group { "logEvents" } else { "logGroup" };
+        Err(serde::de::Error::missing_field(missing))
+    }
+}
+
+struct LogEvents<'c, 'a> {
+    chunks: &'c mut Chunks<'a>,
+    origin_known: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for LogEvents<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: serde::Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for LogEvents<'_, '_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of log events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut events: A) -> Result<(), A::Error> {
+        while let Some(event) = events.next_element::<RawEvent>()? {
+            let RawEvent { id, timestamp, message, extracted_fields } = event;
+            let event = LogEvent { id: id.0, timestamp_ms: timestamp, message: message.0 };
+            let extracted = extracted_fields.unwrap_or_default();
+            if !self.chunks.push(event, extracted, self.origin_known) {
+                return Err(serde::de::Error::custom("the invocation is over"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,179 @@
+use super::*;
+
+fn batches(json: &str, chunk_bytes: usize) -> Result<Vec<LogBatch>, String> {
+    let limits = SourceLimits { chunk_bytes, inflated_bytes: 10_000 };
+    let mut batches = Vec::new();
+    let gzip = wire::gzip::compress(6, json.as_bytes());
+    read_gzip("it", &gzip, &Origin::default(), &limits, &mut |batch| {
+        batches.push(batch);
+        true
+    })
+    .map_err(|error| error.to_string())?;
+    Ok(batches)
+}
+
+const TWO: &str = r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s",
+    "subscriptionFilters":["f"],"logEvents":[
+    {"id":"1","timestamp":5,"message":"one\n"},
+    {"id":2,"timestamp":6,"message":"two","extractedFields":{"k":"v"}}]}"#;
+
+#[test]
+fn log_events_come_in_order_with_their_envelope() {
+    let all = batches(TWO, 1000).unwrap();
+    assert_eq!(all.len(), 1);
+    assert_eq!(all[0].origin.log_group, "g");
+    assert_eq!(all[0].events[0].message, "one\n");
+    assert_eq!(all[0].events[1].id, "2");
+    let chunks = batches(TWO, 1).unwrap();
+    assert_eq!(chunks.len(), 2);
+    assert!(chunks.iter().all(|batch| batch.origin == all[0].origin));
+    assert!(chunks.iter().all(|batch| batch.events.len() == 1));
+}
+
+#[test]
+fn an_envelope_behind_its_events_is_waited_for() {
+    let late = r#"{"logEvents":[{"id":"1","timestamp":5,"message":"one"},
+        {"id":"2","timestamp":6,"message":"two"}],"logStream":"s","owner":"1","logGroup":"g"}"#;
+    let batches = batches(late, 1).unwrap();
+    assert_eq!(batches.len(), 1);
+    assert_eq!(batches[0].origin.log_group, "g");
+    assert_eq!(batches[0].events.len(), 2);
+}
+
+#[test]
+fn nothing_of_a_delivery_that_is_too_large_is_handed_on() {
+    let large = TWO.replace("two", &"x".repeat(20_000));
+    let gzip = wire::gzip::compress(6, large.as_bytes());
+    let limits = SourceLimits { chunk_bytes: 1, inflated_bytes: 10_000 };
+    let mut batches = 0;
+    let read = read_gzip("it", &gzip, &Origin::default(), &limits, &mut |_| {
+        batches += 1;
+        true
+    });
+    assert!(matches!(read, Err(SourceError::TooLarge { .. })), "{read:?}");
+    assert_eq!(batches, 0);
+}
+
+#[test]
+fn half_a_surrogate_pair_costs_one_character() {
+    let json = TWO.replace("two", "bad \\ud800 x");
+    let all = batches(&json, 1000).unwrap();
+    assert_eq!(all[0].events[0].message, "one\n");
+    assert_eq!(
+        all[0].events[1].message.trim_end_matches('x').trim_end(),
+        "bad \u{fffd}\u{fffd}\u{fffd}"
+    );
+}
+
+#[test]
+fn what_was_read_before_a_mistake_is_handed_on() {
+    let cut = TWO
+        .split_once(
+            r#",
+    {"id":2"#,
+        )
+        .unwrap()
+        .0;
+    let mut events = 0;
+    let limits = SourceLimits::default();
+    let read = read_json(
+        "it",
+        SliceRead::new(cut.as_bytes()),
+        &Origin::default(),
+        &limits,
+        &mut |batch| {
+            events += batch.events.len();
+            true
+        },
+    );
+    assert!(read.is_err());
+    assert_eq!(events, 1);
+}
+
+#[test]
+fn a_wrong_checksum_behind_whole_json_is_an_error() {
+    let mut gzip = wire::gzip::compress(6, TWO.as_bytes());
+    let checksum = gzip.len() - 8;
+    gzip[checksum] ^= 1;
+    let mut events = 0;
+    let limits = SourceLimits::default();
+    let read = read_gzip("it", &gzip, &Origin::default(), &limits, &mut |batch| {
+        events += batch.events.len();
+        true
+    });
+    let error = read.unwrap_err().to_string();
+    assert!(error.contains("corrupt"), "{error}");
+    assert_eq!(events, 2);
+}
+
+#[test]
+fn control_messages_and_empty_deliveries_are_batches_too() {
+    let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"",
+        "logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1,"message":"CWL"}]}"#;
+    assert_eq!(batches(control, 10).unwrap()[0].message_type, MessageType::Control);
+    let empty = r#"{"messageType":"DATA_MESSAGE","owner":"1","logGroup":"g","logStream":"s","logEvents":[]}"#;
+    let empty = batches(empty, 10).unwrap();
+    assert_eq!((empty.len(), empty[0].events.len()), (1, 0));
+}
+
+#[test]
+fn what_is_no_delivery_is_an_error_that_says_so() {
+    let check = |json: &str, expected: &str| {
+        let error = batches(json, 10).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+    };
+    check("{}", "missing field `logGroup`");
+    check(r#"{"logGroup":"g"}"#, "missing field `logEvents`");
+    check("[]", "expected the JSON object that CloudWatch Logs sends");
+    check(r#"{"logGroup":"g","logEvents":[{"id":"#, "EOF while parsing");
+    check(
+        r#"{"logGroup":"g","logEvents":"a customer's text"}"#,
+        "invalid type: string …, expected",
+    );
+    check(
+        &format!("{{\"logGroup\":\"{}\"}}", "g".repeat(20_000)),
+        "it inflates to 20015 bytes, at most 10000 are read",
+    );
+    let error = decode_base64("`awslogs.data`", "!").unwrap_err();
+    assert_eq!(error.to_string(), "`awslogs.data` is not base64");
+}
+
+/// Account, region, log group and messages of each batch.
+#[track_caller]
+fn check(json: &str, expected: &str) {
+    let shown = |chunk_bytes| {
+        let batches = batches(json, chunk_bytes).unwrap_or_else(|error| panic!("{error}"));
+        let shown = batches.into_iter().map(|LogBatch { origin, events, .. }| {
+            let Origin { account, region, log_group, .. } = origin;
+            let messages: Vec<_> = events.into_iter().map(|event| event.message).collect();
+            format!("{account} {region} {log_group}: {}", messages.join(","))
+        });
+        shown.collect::<Vec<_>>().join(" | ")
+    };
+    assert_eq!(shown(1000), expected);
+}
+
+#[test]
+fn objects_behind_each_other_are_deliveries_of_their_own() {
+    let other = r#"{"owner":"2","logGroup":"h","logStream":"s","logEvents":[{"id":"3","timestamp":7,"message":"three"}]}"#;
+    check(&format!("{TWO}{other}\n"), "1  g: one\n,two | 2  h: three");
+    check(&format!("{TWO}\n\n{other}{other}"), "1  g: one\n,two | 2  h: three | 2  h: three");
+    let error = batches(&format!("{TWO}{{\"logGroup\":"), 1000).unwrap_err();
+    assert!(error.contains("EOF while parsing"), "{error}");
+    let error = batches(&format!("{TWO} x"), 1000).unwrap_err();
+    assert!(error.contains("expected value"), "{error}");
+}
+
+#[test]
+fn extracted_fields_name_account_and_region() {
+    let with = |fields: &str| TWO.replace(r#"{"k":"v"}"#, fields);
+    check(&with(r#"{"k":"v","@x":{"y":[1]}}"#), "1  g: one\n,two");
+    check(
+        &with(r#"{"@aws.account":"2","@aws.region":"us-west-2"}"#),
+        "1  g: one\n | 2 us-west-2 g: two",
+    );
+    check(&with(r#"{"@aws.region":"us-west-2"}"#), "1  g: one\n | 1 us-west-2 g: two");
+    check(&with(r#"{"@aws.account":7}"#), "1  g: one\n,two");
+    check(&with("null"), "1  g: one\n,two");
+    check(&with("7"), "1  g: one\n,two");
+}
