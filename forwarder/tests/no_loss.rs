@@ -7,7 +7,7 @@ use lambda_otlp_forwarder::{
     Config, Event, Forwarder, IngestPolicy, InvocationContext, NoQueue, Options, Queues, Report,
     default_outlet,
 };
-use simulator::sink::{Answer, Faults, Sink};
+use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -21,14 +21,14 @@ fn event(name: &str) -> Event {
 }
 
 /// All but the faults that only the logs endpoint of OpenObserve has.
-fn faults() -> Vec<Answer> {
+fn faults() -> Vec<ScriptedResponse> {
     let mut faults = Faults::transient();
     faults.extend(Faults::lasting());
     faults.extend([
-        Answer::Status(400),
-        Answer::TooLarge,
-        Answer::PartialSuccess(3),
-        Answer::Huge { status: 200, bytes: 100_000 },
+        ScriptedResponse::Status(400),
+        ScriptedResponse::TooLarge,
+        ScriptedResponse::PartialSuccess(3),
+        ScriptedResponse::Huge { status: 200, bytes: 100_000 },
     ]);
     faults
 }
@@ -155,7 +155,11 @@ async fn lines_with_many_different_keys_arrive_too() {
 #[tokio::test]
 async fn what_was_returned_arrives_with_the_next_delivery() {
     let sink = Sink::builder().no_window().start().await.unwrap();
-    sink.script([Answer::Status(401), Answer::Status(401), Answer::Status(401)]);
+    sink.script([
+        ScriptedResponse::Status(401),
+        ScriptedResponse::Status(401),
+        ScriptedResponse::Status(401),
+    ]);
     let first = forward("text-mixed", &sink).await;
     assert!(!first.is_complete());
     let second = forward("text-mixed", &sink).await;

@@ -22,7 +22,7 @@ use lambda_otlp_forwarder::{
 };
 use parking_support::MemoryQueue;
 use serde_json::json;
-use simulator::queue::{Answer as QueueAnswer, Queue};
+use simulator::queue::{Queue, QueueResponse};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -467,7 +467,7 @@ impl<E: Export + Send> Export for Shared<E> {
 async fn an_event_that_neither_backend_nor_queue_takes_ends_and_is_returned() {
     let options = Options { enough_to_deliver: 1, ..default_options() };
     let stack = Stack::with(vec![outlet("default", Shared(Arc::new(Hangs)))], options);
-    stack.retry.answer(std::iter::repeat_n(QueueAnswer::Hang, 100));
+    stack.retry.script(std::iter::repeat_n(QueueResponse::Hang, 100));
     let lines: Vec<&str> = vec!["a line"; 40];
     let delivery = payload("/aws/lambda/orders", &lines);
     let (backend, queue) = (Duration::from_millis(50), Duration::from_millis(100));
@@ -512,7 +512,7 @@ async fn an_event_with_a_mistake_in_it_is_delivered_up_to_there_once_and_kept() 
     let Content::Raw(bytes) = &letter.content else { panic!("{letter:?}") };
     assert_eq!(wire::gzip::inflate(bytes, 1 << 20).unwrap(), text.as_bytes());
     // Where no queue takes it Lambda has to keep it, and is told what comes twice.
-    stack.dead_letters.answer([QueueAnswer::refuse(403, "AccessDenied")]);
+    stack.dead_letters.script([QueueResponse::refuse(403, "AccessDenied")]);
     let report = stack.forward(event(&text)).await;
     assert_eq!(report.taken_of_returned(), 2);
     let error = lambda_otlp_forwarder::answer(report).unwrap_err().to_string();

@@ -14,7 +14,7 @@ use lambda_otlp_forwarder::{
 };
 use parking_support::MemoryQueue;
 use proptest::prelude::*;
-use simulator::queue::{Answer, Queue, Received};
+use simulator::queue::{Queue, QueueResponse, ReceivedMessage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -51,7 +51,7 @@ async fn a_parked_message_is_received_as_it_was_sent() {
     let handle = &received[0].receipt_handle;
     assert_eq!(queue.postpone(handle, Duration::from_mins(1), deadline).await, Ok(()));
     assert_eq!(queue.queue.next_visible_in(), Some(Duration::from_mins(1)));
-    queue.queue.answer([Answer::Hang, Answer::refuse(403, "AccessDenied")]);
+    queue.queue.script([QueueResponse::Hang, QueueResponse::refuse(403, "AccessDenied")]);
     assert!(queue.postpone(handle, delay, deadline).await.unwrap_err().is_ambiguous());
     let refused = queue.send(messages.clone(), delay, deadline + delay).await;
     assert!(matches!(&refused[0], Err(QueueError::Refused { code, .. }) if code == "AccessDenied"));
@@ -126,9 +126,9 @@ struct World {
 }
 
 impl World {
-    fn new(queue_answers: Vec<Answer>) -> Self {
+    fn new(queue_answers: Vec<QueueResponse>) -> Self {
         let queue = Queue::new("retry");
-        queue.answer(queue_answers);
+        queue.script(queue_answers);
         let window = Some(IngestWindow { past: Duration::from_hours(5) });
         Self {
             began: Instant::now(),
@@ -190,7 +190,7 @@ impl World {
         }
     }
 
-    async fn redrive(&mut self, message: &Received, behaviour: Behaviour) {
+    async fn redrive(&mut self, message: &ReceivedMessage, behaviour: Behaviour) {
         let parked = Parked::from_body(&message.body).unwrap();
         let Content::Request(request) = parked.content else { panic!("other content") };
         let whole = marks(&request);
@@ -256,11 +256,11 @@ proptest! {
         refusals in prop::collection::vec(prop::option::weighted(0.2, Just(())), 0..40),
     ) {
         let answers = refusals.iter().map(|refused| match refused {
-            Some(()) => Answer::refuse(503, "ServiceUnavailable"),
-            None => Answer::Take,
+            Some(()) => QueueResponse::refuse(503, "ServiceUnavailable"),
+            None => QueueResponse::Take,
         });
         // What is parked at first is taken: what is not, the forwarder returns to Lambda.
-        let answers = std::iter::repeat_n(Answer::Take, sizes.len()).chain(answers).collect();
+        let answers = std::iter::repeat_n(QueueResponse::Take, sizes.len()).chain(answers).collect();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .start_paused(true)

@@ -12,7 +12,7 @@ use lambda_otlp_forwarder::{
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
-use simulator::sink::{Answer, Signal, Sink};
+use simulator::sink::{ScriptedResponse, Signal, Sink};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -243,7 +243,11 @@ async fn the_deployed_forwarder_sends_them_beside_the_delivery() {
 #[tokio::test]
 async fn a_backend_that_takes_no_metrics_fails_no_invocation() {
     let sink = Sink::start().await.unwrap();
-    for refusal in [Answer::Status(500), Answer::Status(401), Answer::CloseAfterBody] {
+    for refusal in [
+        ScriptedResponse::Status(500),
+        ScriptedResponse::Status(401),
+        ScriptedResponse::CloseAfterBody,
+    ] {
         sink.script_for(Signal::Metrics, std::iter::repeat_n(refusal, 3));
         // Without queues, whatever were in a ledger would be returned and fail the invocation.
         let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "both")]);

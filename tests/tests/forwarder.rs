@@ -6,7 +6,7 @@
 use base64::Engine as _;
 use lambda_otlp_tests::{binary, fixture};
 use simulator::queue::{Queue, QueueServer};
-use simulator::sink::{Answer, Sink};
+use simulator::sink::{ScriptedResponse, Sink};
 use simulator::{FunctionSpec, Lambda, OnFailureRecord};
 use std::time::Duration;
 
@@ -92,7 +92,7 @@ async fn a_mixed_event_arrives_whole() {
 #[tokio::test]
 async fn a_backend_that_recovers_gets_everything_once() {
     let sink = sink().await;
-    sink.script([Answer::Status(503), Answer::MemoryTableOverflow]);
+    sink.script([ScriptedResponse::Status(503), ScriptedResponse::MemoryTableOverflow]);
     let headers = authorization(PASSWORD);
     let invoked = invoke(
         "otlp-only",
@@ -174,7 +174,8 @@ async fn what_an_unreachable_backend_does_not_take_is_parked_and_said_so() {
 #[tokio::test]
 async fn a_full_queue_returns_the_event() {
     let queue = Queue::new("retry");
-    queue.answer(std::iter::repeat_n(simulator::queue::Answer::refuse(403, "OverLimit"), 50));
+    queue
+        .script(std::iter::repeat_n(simulator::queue::QueueResponse::refuse(403, "OverLimit"), 50));
     let server = QueueServer::start(queue).await.unwrap();
     let mut variables = queue_variables(&server, "LAMBDA_OTLP_RETRY_QUEUE_URL");
     let sink = sink().await;

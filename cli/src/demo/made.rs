@@ -5,7 +5,7 @@
 use super::accounting::{Item, What};
 use super::stored::Total;
 use serde_json::Value;
-use simulator::{Invocation, LogEvent, Outcome};
+use simulator::{Invocation, InvocationResult, LogEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What only the extension can know of an invocation, and so makes. All other metrics of Lambda's are the forwarder's.
@@ -65,7 +65,10 @@ pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
 /// none, since its root never ended.
 pub(super) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item = Item> {
     let ended = invocations.iter().filter(|invocation| {
-        matches!(invocation.outcome, Outcome::Response(_) | Outcome::FunctionError { .. })
+        matches!(
+            invocation.result,
+            InvocationResult::Response(_) | InvocationResult::FunctionError { .. }
+        )
     });
     ended.map(|invocation| (What::ServerSpan, invocation.request_id.clone()))
 }

@@ -10,7 +10,7 @@ use super::made;
 use super::stored::Arrived;
 use anyhow::{Context as _, bail};
 use simulator::sink::Sink;
-use simulator::{FunctionSpec, Invocation, Lambda, LogEvent, Outcome, binaries};
+use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -214,8 +214,8 @@ fn refused_elsewhere(lambda: &Lambda) -> BTreeSet<String> {
     let invocations = lambda.invocations(FORWARDER_ELSEWHERE);
     let failed = invocations.iter().filter(|invocation| !invocation.is_success());
     failed
-        .map(|invocation| match &invocation.outcome {
-            Outcome::FunctionError { body, .. } => super::view::error_message(body),
+        .map(|invocation| match &invocation.result {
+            InvocationResult::FunctionError { body, .. } => super::view::error_message(body),
             other => format!("{other:?}"),
         })
         .collect()

@@ -9,7 +9,7 @@ use super::stored::{self, INVOCATION_ID, service, text, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
-use simulator::Outcome;
+use simulator::InvocationResult;
 use simulator::sink::{StoredLogRecord, StoredMetric, StoredSpan};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
@@ -29,11 +29,11 @@ fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         "function", "what", "result", "duration", "process"
     )?;
     for Labelled { function, label, invocation } in &run.invocations {
-        let result = match &invocation.outcome {
-            Outcome::Response(_) => "response".to_owned(),
-            Outcome::FunctionError { body, .. } => short(&error_message(body), RESULT),
-            Outcome::Timeout => "timed out".to_owned(),
-            Outcome::Crash { .. } => "crashed".to_owned(),
+        let result = match &invocation.result {
+            InvocationResult::Response(_) => "response".to_owned(),
+            InvocationResult::FunctionError { body, .. } => short(&error_message(body), RESULT),
+            InvocationResult::Timeout => "timed out".to_owned(),
+            InvocationResult::Crash { .. } => "crashed".to_owned(),
         };
         writeln!(
             out,

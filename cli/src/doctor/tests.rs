@@ -2,7 +2,7 @@ use super::check::Verdict;
 use super::*;
 use clap::Parser;
 use simulator::sink::Sink;
-use simulator::tls::{Authority, TlsFront};
+use simulator::sink::tls::{Authority, TlsFront};
 use std::collections::HashMap;
 
 #[derive(clap::Parser)]

@@ -7,7 +7,7 @@ use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use serde_json::json;
-use simulator::queue::{Answer, Queue, QueueServer, Refusal};
+use simulator::queue::{Queue, QueueResponse, QueueServer, Refusal};
 use std::collections::BTreeMap;
 use wire::{Logs, Request};
 
@@ -204,7 +204,7 @@ async fn what_the_retry_queue_took_is_gone_and_the_rest_is_visible() {
 async fn what_the_retry_queue_refused_stays_and_is_visible() {
     let queues = Queues::with(&letters()).await;
     let refusal = Refusal::new(400, "InvalidMessageContents", "no");
-    queues.retry.queue().answer([Answer::RefuseEntries(vec![1], refusal)]);
+    queues.retry.queue().script([QueueResponse::RefuseEntries(vec![1], refusal)]);
     let summary = queues.redrive(&["--yes"]).await;
     assert_eq!(fates(&summary), [1, 0, 1, 1, 1]);
     assert_eq!((queues.retry.queue().len(), queues.visible()), (1, 3));
@@ -213,7 +213,7 @@ async fn what_the_retry_queue_refused_stays_and_is_visible() {
 #[tokio::test]
 async fn without_an_answer_the_message_stays_and_is_said_to_be_perhaps_there() {
     let queues = Queues::with(&letters()[..1]).await;
-    queues.retry.queue().answer([Answer::Swallow]);
+    queues.retry.queue().script([QueueResponse::Swallow]);
     let summary = queues.redrive(&["--yes"]).await;
     assert_eq!(fates(&summary), [0, 0, 0, 0, 1]);
     let json = summary.to_json(false).to_string();
@@ -225,7 +225,7 @@ async fn without_an_answer_the_message_stays_and_is_said_to_be_perhaps_there() {
 async fn a_queue_that_takes_nothing_is_not_asked_again() {
     let bodies: Vec<String> = (0..30).map(|_| body(parked("x", NOW))).collect();
     let queues = Queues::with(&bodies).await;
-    queues.retry.queue().answer((0..30).map(|_| Answer::refuse(403, "AccessDenied")));
+    queues.retry.queue().script((0..30).map(|_| QueueResponse::refuse(403, "AccessDenied")));
     let summary = queues.redrive(&["--yes"]).await;
     assert_eq!(fates(&summary), [0, 0, 0, 0, 10]);
     assert!(summary.stopped.as_ref().unwrap().contains("AccessDenied"), "{summary:?}");
@@ -276,9 +276,9 @@ impl Store for Objects {
 }
 
 /// Redrives a small and a large record; how many messages were taken, and which objects are left.
-async fn redrive_objects(answers: &[Answer]) -> (usize, Vec<String>, [usize; 5]) {
+async fn redrive_objects(answers: &[QueueResponse]) -> (usize, Vec<String>, [usize; 5]) {
     let retry = QueueServer::start(Queue::new("retry")).await.unwrap();
-    retry.queue().answer(answers.iter().cloned());
+    retry.queue().script(answers.iter().cloned());
     let mut store = Objects::default();
     for (name, event) in [("large", awslogs(130, 8000)), ("small", awslogs(1, 1))] {
         let record = json!({ "requestPayload": event }).to_string();
@@ -298,7 +298,7 @@ async fn an_object_is_deleted_only_after_all_its_messages_were_taken() {
 
     // The first message is a part of the large record.
     let refusal = Refusal::new(400, "InvalidMessageContents", "no");
-    let refuse = Answer::RefuseEntries(vec![0], refusal);
+    let refuse = QueueResponse::RefuseEntries(vec![0], refusal);
     let (taken, left, fates) = redrive_objects(&[refuse]).await;
     assert_eq!((taken, left), (messages - 1, vec!["large".to_owned()]));
     assert_eq!(fates, [1, 0, 0, 0, 1]);

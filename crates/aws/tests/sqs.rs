@@ -4,7 +4,7 @@
 
 use lambda_otlp_aws::{AWS, QueueError, SQS, SqsQueue, SqsSettings};
 use settings::{Kind, Reader, Table, Variable};
-use simulator::queue::{Answer, Queue, QueueServer, Refusal};
+use simulator::queue::{Queue, QueueResponse, QueueServer, Refusal};
 use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -41,9 +41,9 @@ async fn server() -> QueueServer {
 
 /// Sends `one`, `two`, `three` to a queue that answers like this: each result in words, what the queue holds, and how
 /// many requests it got.
-async fn sent(answers: &[Answer]) -> (Vec<String>, Vec<String>, usize) {
+async fn sent(answers: &[QueueResponse]) -> (Vec<String>, Vec<String>, usize) {
     let server = server().await;
-    server.queue().answer(answers.iter().cloned());
+    server.queue().script(answers.iter().cloned());
     let bodies = ["one", "two", "three"];
     let results = sqs(&server.queue_url()).send_messages(&bodies, Duration::ZERO, soon()).await;
     let words = results.iter().map(|result| match result {
@@ -76,17 +76,19 @@ async fn messages_are_sent_in_order_with_the_functions_credentials() {
 
 #[tokio::test]
 async fn what_the_queue_answers_is_told_message_by_message() {
-    let throttled = Answer::refuse(400, "RequestThrottled");
-    let broken = Answer::refuse(503, "ServiceUnavailable");
-    let denied = Answer::refuse(403, "AccessDeniedException");
-    let second =
-        |status, code: &str| Answer::RefuseEntries(vec![1], Refusal::new(status, code, "scripted"));
-    let check = async |answers: &[Answer], results: [&str; 3], held: &[&str], requests: usize| {
-        let (found, bodies, count) = sent(answers).await;
-        assert_eq!(found, results, "{answers:?}");
-        assert_eq!(bodies, held, "{answers:?}");
-        assert_eq!(count, requests, "{answers:?}");
+    let throttled = QueueResponse::refuse(400, "RequestThrottled");
+    let broken = QueueResponse::refuse(503, "ServiceUnavailable");
+    let denied = QueueResponse::refuse(403, "AccessDeniedException");
+    let second = |status, code: &str| {
+        QueueResponse::RefuseEntries(vec![1], Refusal::new(status, code, "scripted"))
     };
+    let check =
+        async |answers: &[QueueResponse], results: [&str; 3], held: &[&str], requests: usize| {
+            let (found, bodies, count) = sent(answers).await;
+            assert_eq!(found, results, "{answers:?}");
+            assert_eq!(bodies, held, "{answers:?}");
+            assert_eq!(count, requests, "{answers:?}");
+        };
     let all = ["one", "two", "three"];
     check(&[], ["sent"; 3], &all, 1).await;
     // Refused for now: repeated twice.
@@ -102,7 +104,7 @@ async fn what_the_queue_answers_is_told_message_by_message() {
     check(
         &[
             second(500, "InternalError"),
-            Answer::refuse(400, "AWS.SimpleQueueService.NonExistentQueue"),
+            QueueResponse::refuse(400, "AWS.SimpleQueueService.NonExistentQueue"),
         ],
         ["sent", "NonExistentQueue", "sent"],
         &["one", "three"],
@@ -110,8 +112,8 @@ async fn what_the_queue_answers_is_told_message_by_message() {
     )
     .await;
     // Nobody knows: not repeated, or it might be there twice.
-    check(&[Answer::Lose], ["ambiguous"; 3], &[], 1).await;
-    check(&[Answer::Swallow], ["ambiguous"; 3], &all, 1).await;
+    check(&[QueueResponse::Lose], ["ambiguous"; 3], &[], 1).await;
+    check(&[QueueResponse::Swallow], ["ambiguous"; 3], &all, 1).await;
 }
 
 #[tokio::test]
@@ -149,33 +151,33 @@ async fn a_delayed_message_is_not_seen_before() {
 
 #[tokio::test]
 async fn errors_name_the_queue_the_code_and_what_to_do() {
-    let check = async |answer: Answer, expected: &str| {
+    let check = async |answer: QueueResponse, expected: &str| {
         let server = server().await;
-        server.queue().answer([answer]);
+        server.queue().script([answer]);
         let results =
             sqs(&server.queue_url()).send_messages(&["one"], Duration::ZERO, soon()).await;
         assert_eq!(results[0].as_ref().unwrap_err().to_string(), expected);
     };
     check(
-        Answer::Refuse(Refusal::new(403, "AccessDenied", "User is not authorized\nto perform")),
+        QueueResponse::Refuse(Refusal::new(403, "AccessDenied", "User is not authorized\nto perform")),
         "queue retry refused with AccessDenied: User is not authorized to perform: allow sqs:SendMessage on \
          arn:aws:sqs:eu-central-1:123456789012:retry in the function's role and the queue's policy",
     )
     .await;
     check(
-        Answer::refuse(400, "AWS.SimpleQueueService.NonExistentQueue"),
+        QueueResponse::refuse(400, "AWS.SimpleQueueService.NonExistentQueue"),
         "queue retry refused with NonExistentQueue: scripted: there is no queue retry of account 123456789012 in \
          eu-central-1, check its URL",
     )
     .await;
     check(
-        Answer::refuse(400, "KMS.AccessDeniedException"),
+        QueueResponse::refuse(400, "KMS.AccessDeniedException"),
         "queue retry refused with KMS.AccessDeniedException: scripted: the function's role needs kms:GenerateDataKey and \
          kms:Decrypt on the queue's key, and the key must be enabled",
     )
     .await;
     check(
-        Answer::refuse(403, "ExpiredToken"),
+        QueueResponse::refuse(403, "ExpiredToken"),
         "queue retry refused with ExpiredToken: scripted: the credentials in the environment are not valid",
     )
     .await;
@@ -215,16 +217,16 @@ async fn a_connection_that_breaks_behind_the_request_is_ambiguous() {
 
 #[tokio::test]
 async fn a_proxys_answer_does_not_say_what_became_of_the_message() {
-    let (words, _, requests) = sent(&[Answer::refuse(504, "")]).await;
+    let (words, _, requests) = sent(&[QueueResponse::refuse(504, "")]).await;
     assert_eq!((words, requests), (vec!["ambiguous".to_owned(); 3], 1));
-    let (words, _, requests) = sent(&[Answer::refuse(403, "")]).await;
+    let (words, _, requests) = sent(&[QueueResponse::refuse(403, "")]).await;
     assert_eq!((words, requests), (vec!["status 403".to_owned(); 3], 1));
 }
 
 #[tokio::test]
 async fn a_queue_that_hangs_is_left_at_the_deadline() {
     let server = server().await;
-    server.queue().answer([Answer::Hang, Answer::Hang]);
+    server.queue().script([QueueResponse::Hang, QueueResponse::Hang]);
     let queue = sqs(&server.queue_url());
     let bodies = ["x"; 11];
     let deadline = Instant::now() + Duration::from_millis(300);
@@ -257,7 +259,7 @@ async fn a_postponed_message_comes_again_when_it_was_told() {
     assert_eq!(queue.send_messages(&["one"], Duration::ZERO, soon()).await, [Ok(())]);
     let received = server.queue().receive(1);
     let handle = received[0].receipt_handle.as_str();
-    server.queue().answer([Answer::refuse(503, "ServiceUnavailable")]);
+    server.queue().script([QueueResponse::refuse(503, "ServiceUnavailable")]);
     assert_eq!(queue.change_visibility(handle, Duration::from_hours(2), soon()).await, Ok(()));
     let visible_in = server.queue().next_visible_in().unwrap();
     assert!(visible_in <= Duration::from_hours(2) && visible_in > Duration::from_mins(119));
@@ -270,7 +272,7 @@ async fn a_postponed_message_comes_again_when_it_was_told() {
         error.to_string(),
         "queue retry refused with ReceiptHandleIsInvalid: no such receipt"
     );
-    server.queue().answer([Answer::refuse(403, "AccessDeniedException")]);
+    server.queue().script([QueueResponse::refuse(403, "AccessDeniedException")]);
     let error =
         queue.change_visibility(handle, Duration::ZERO, soon()).await.unwrap_err().to_string();
     assert!(error.contains("allow sqs:ChangeMessageVisibility on arn:aws:sqs:"), "{error}");

@@ -17,7 +17,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
-use simulator::sink::{Answer, Builder, Faults, Sink};
+use simulator::sink::{Builder, Faults, ScriptedResponse, Sink};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -106,7 +106,7 @@ fn summary(outcome: &Outcome) -> String {
 }
 
 /// Ten log records against these answers: the outcome, and how many are stored.
-async fn deliver_ten(answers: impl IntoIterator<Item = Answer>) -> (String, usize) {
+async fn deliver_ten(answers: impl IntoIterator<Item = ScriptedResponse>) -> (String, usize) {
     let sink = started(Sink::builder()).await;
     sink.script(answers);
     let outcome = export(&destination(sink.base()), numbered(0..10)).await;
@@ -124,41 +124,42 @@ async fn answers_decide_what_becomes_of_ten_records() {
     let seconds = Duration::from_secs;
     check(&deliver_ten([]).await, "10 accepted, 0 ambiguous", 10);
     check(
-        &deliver_ten([Answer::Status(503), Answer::MemoryTableOverflow]).await,
+        &deliver_ten([ScriptedResponse::Status(503), ScriptedResponse::MemoryTableOverflow]).await,
         "10 accepted, 0 ambiguous",
         10,
     );
     check(
-        &deliver_ten([Answer::RetryAfter(429, seconds(3))]).await,
+        &deliver_ten([ScriptedResponse::RetryAfter(429, seconds(3))]).await,
         "10 accepted, 0 ambiguous",
         10,
     );
     check(
-        &deliver_ten([Answer::RetryAfter(503, seconds(60))]).await,
+        &deliver_ten([ScriptedResponse::RetryAfter(503, seconds(60))]).await,
         "0 accepted, 0 ambiguous; 10 Park: answered 503 Service Unavailable: {\"code\":503,\"message\":\"Service Unavailable\"}",
         0,
     );
     check(
-        &deliver_ten([Answer::Redirect(302, "http://127.0.0.1:9/".to_owned())]).await,
+        &deliver_ten([ScriptedResponse::Redirect(302, "http://127.0.0.1:9/".to_owned())]).await,
         "0 accepted, 0 ambiguous; 10 ParkWithAlarm: answered 302 Found: redirects are not followed, give the final URL as the endpoint",
         0,
     );
     check(
-        &deliver_ten([Answer::PartialSuccess(3)]).await,
+        &deliver_ten([ScriptedResponse::PartialSuccess(3)]).await,
         "7 accepted, 0 ambiguous; 3 DeadLetterPartial: rejected: rejected by the sink's script",
         7,
     );
-    check(&deliver_ten([Answer::WriteFailed]).await, "10 accepted, 0 ambiguous", 10);
-    check(&deliver_ten([Answer::CloseAfterBody]).await, "10 accepted, 10 ambiguous", 10);
-    check(&deliver_ten([Answer::CloseAfterStore]).await, "10 accepted, 10 ambiguous", 20);
-    check(&deliver_ten([Answer::HalfAnswer]).await, "10 accepted, 10 ambiguous", 20);
+    check(&deliver_ten([ScriptedResponse::WriteFailed]).await, "10 accepted, 0 ambiguous", 10);
+    check(&deliver_ten([ScriptedResponse::CloseAfterBody]).await, "10 accepted, 10 ambiguous", 10);
+    check(&deliver_ten([ScriptedResponse::CloseAfterStore]).await, "10 accepted, 10 ambiguous", 20);
+    check(&deliver_ten([ScriptedResponse::HalfResponse]).await, "10 accepted, 10 ambiguous", 20);
     check(
-        &deliver_ten([Answer::Gzipped(Box::new(Answer::PartialSuccess(2)))]).await,
+        &deliver_ten([ScriptedResponse::Gzipped(Box::new(ScriptedResponse::PartialSuccess(2)))])
+            .await,
         "8 accepted, 0 ambiguous; 2 DeadLetterPartial: rejected: rejected by the sink's script",
         8,
     );
     check(
-        &deliver_ten([Answer::Huge { status: 200, bytes: 10 << 20 }]).await,
+        &deliver_ten([ScriptedResponse::Huge { status: 200, bytes: 10 << 20 }]).await,
         "0 accepted, 10 ambiguous; 10 ParkWithAlarm: answered 200 OK with more than 64 KiB: is the endpoint right?",
         10,
     );
@@ -177,7 +178,7 @@ async fn a_wrong_password_is_said_and_never_shown() {
     );
 
     let echo = b"bad request, authorization: Basic cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy".to_vec();
-    sink.script([Answer::Response { status: 403, headers: vec![], body: echo }]);
+    sink.script([ScriptedResponse::Response { status: 403, headers: vec![], body: echo }]);
     let outcome = export(&destination, numbered(0..1)).await;
     assert_eq!(
         summary(&outcome),
@@ -195,21 +196,25 @@ async fn what_a_server_repeats_of_a_credential_is_masked_wherever_it_stands() {
     // The credential begins before the 200th character, and ends after it.
     for padding in 150..210 {
         let body = format!("{}cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy s3cret-token", "x".repeat(padding));
-        sink.script([Answer::Response { status: 403, headers: vec![], body: body.into_bytes() }]);
+        sink.script([ScriptedResponse::Response {
+            status: 403,
+            headers: vec![],
+            body: body.into_bytes(),
+        }]);
         let text = summary(&export(&destination, numbered(0..1)).await);
         assert!(!text.contains("cm9") && !text.contains("s3c"), "{text}");
     }
     let message = b"bad Basic cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy";
     let length = u8::try_from(message.len()).unwrap();
     let body = [&[0x0a, length + 2, 0x12, length], &message[..]].concat();
-    sink.script([Answer::Response { status: 200, headers: vec![], body }]);
+    sink.script([ScriptedResponse::Response { status: 200, headers: vec![], body }]);
     assert_eq!(export(&destination, numbered(0..1)).await.warning, "bad ****");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_policy_without_end_is_bounded_by_the_deadline() {
     let sink = started(Sink::builder()).await;
-    sink.script([Answer::RetryAfter(503, Duration::from_mins(1))]);
+    sink.script([ScriptedResponse::RetryAfter(503, Duration::from_mins(1))]);
     let second = Duration::from_secs(1);
     let policy = RetryPolicy::new(1, second, second, Duration::MAX).unwrap();
     let client = Client::new(&destination(sink.base())).unwrap().with_retry_policy(policy);
@@ -297,7 +302,7 @@ async fn tls_that_fails_is_not_ambiguous() {
 #[tokio::test(start_paused = true)]
 async fn a_backend_that_never_answers_costs_the_deadline_and_no_more() {
     let sink = started(Sink::builder()).await;
-    sink.script([Answer::held(), Answer::held(), Answer::held()]);
+    sink.script([ScriptedResponse::held(), ScriptedResponse::held(), ScriptedResponse::held()]);
     let mut destination = destination(sink.base());
     destination.request_timeout = Duration::from_mins(1);
     let start = Instant::now();
@@ -387,7 +392,7 @@ async fn under_random_faults_every_record_is_stored_or_kept() {
         let sink = started(Sink::builder()).await;
         let mut kinds = Faults::transient();
         kinds.extend(Faults::lasting());
-        kinds.extend([Answer::Status(400), Answer::TooLarge]);
+        kinds.extend([ScriptedResponse::Status(400), ScriptedResponse::TooLarge]);
         sink.inject(Faults::seeded(seed, 0.5).among(kinds));
         let mut destination = destination(sink.base());
         destination.max_request_bytes = 1024;

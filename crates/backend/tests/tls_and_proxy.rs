@@ -7,7 +7,7 @@ use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use settings::Proxy;
 use simulator::sink::Sink;
-use simulator::tls::{Authority, TlsFront};
+use simulator::sink::tls::{Authority, TlsFront};
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};

@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::cloudwatch::InvalidPattern;
 
-/// Why the simulator refused a request. A function that fails is no error but an [`Outcome`](crate::Outcome).
+/// Why the simulator refused a request. A function that fails is no error but an [`InvocationResult`](crate::InvocationResult).
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum Error {

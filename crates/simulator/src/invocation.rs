@@ -8,13 +8,15 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::error::Error;
+use crate::function::FunctionSpec;
+use crate::platform_events::text;
 
 /// A finished invocation.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Invocation {
     pub request_id: String,
-    pub outcome: Outcome,
+    pub result: InvocationResult,
     /// From the event being given out to the whole response, which the caller then has; `None` without one.
     pub response_latency: Option<Duration>,
     /// From the event being given out until the runtime and its extensions were ready for the next, as in REPORT.
@@ -44,7 +46,7 @@ pub struct Invocation {
 #[derive(Debug)]
 pub struct RunningInvocation {
     pub(crate) request_id: String,
-    pub(crate) outcome: oneshot::Receiver<Outcome>,
+    pub(crate) result: oneshot::Receiver<InvocationResult>,
     pub(crate) running: JoinHandle<Result<Invocation, Error>>,
 }
 
@@ -57,8 +59,8 @@ impl RunningInvocation {
     ///
     /// # Errors
     /// When it was asked for before, or the simulator shuts down.
-    pub async fn outcome(&mut self) -> Result<Outcome, Error> {
-        (&mut self.outcome).await.map_err(|_| Error::ShuttingDown)
+    pub async fn result(&mut self) -> Result<InvocationResult, Error> {
+        (&mut self.result).await.map_err(|_| Error::ShuttingDown)
     }
 
     /// Waits until the invocation is over and its log is written.
@@ -70,9 +72,27 @@ impl RunningInvocation {
     }
 }
 
+/// Whoever waits for the result of an invocation; told once, as soon as it is known.
+#[derive(Debug)]
+pub(crate) struct Caller(Option<oneshot::Sender<InvocationResult>>);
+
+impl Caller {
+    pub(crate) fn new() -> (Self, oneshot::Receiver<InvocationResult>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    pub(crate) fn tell(&mut self, result: &InvocationResult) {
+        if let Some(sender) = self.0.take() {
+            // A caller that gave up is no error.
+            drop(sender.send(result.clone()));
+        }
+    }
+}
+
 /// What the caller of a function gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub enum InvocationResult {
     /// The handler's result.
     Response(Bytes),
     /// The handler, or the init phase, reported an error.
@@ -86,14 +106,30 @@ pub enum Outcome {
 impl Invocation {
     /// Whether Lambda counts the invocation as successful.
     pub fn is_success(&self) -> bool {
-        matches!(self.outcome, Outcome::Response(_))
+        matches!(self.result, InvocationResult::Response(_))
     }
 
     /// The response, if there was one.
     pub fn response(&self) -> Option<&[u8]> {
-        match &self.outcome {
-            Outcome::Response(body) => Some(body),
+        match &self.result {
+            InvocationResult::Response(body) => Some(body),
             _ => None,
         }
+    }
+}
+
+impl InvocationResult {
+    /// The body that the caller of an invocation gets, also where the function gave none.
+    pub(crate) fn body(&self, spec: &FunctionSpec, request_id: &str) -> Bytes {
+        let (error_type, message) = match self {
+            Self::Response(body) | Self::FunctionError { body, .. } => return body.clone(),
+            Self::Timeout => ("Sandbox.Timedout", text::timed_out(spec.timeout)),
+            Self::Crash { status } => (
+                "Runtime.ExitError",
+                text::exited(&status.map(text::exit_words).unwrap_or_default()),
+            ),
+        };
+        let message = format!("RequestId: {request_id} Error: {message}");
+        serde_json::json!({ "errorType": error_type, "errorMessage": message }).to_string().into()
     }
 }

@@ -8,18 +8,16 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use tokio::runtime::Handle;
 
-use crate::asynchronous::OnFailureRecord;
+use crate::api::server::Server;
 use crate::clock;
 use crate::cloudwatch::{self, FilterPattern, LogCounts, LogEvent};
-use crate::endpoint;
+use crate::environment::EnvironmentState;
 use crate::error::Error;
 use crate::function::FunctionSpec;
-use crate::http::Server;
 use crate::invocation::{Invocation, RunningInvocation};
-use crate::lock;
-use crate::service::{Function, Service};
+use crate::lock::lock;
+use crate::service::{Function, OnFailureRecord, Service, endpoint};
 use crate::telemetry::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
-use crate::view::EnvironmentState;
 
 /// How often a flush looks again for what its own deliveries have made, before it takes it for a loop.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -62,7 +60,7 @@ impl Lambda {
         if functions.contains_key(spec.name()) {
             return Err(Error::FunctionExists(spec.name().to_owned()));
         }
-        self.service.cloudwatch.create_group(&spec.log_group_name());
+        self.service.host.cloudwatch.create_group(&spec.log_group_name());
         let function = Function::new(spec);
         functions.insert(function.spec.name().to_owned(), Arc::new(function));
         Ok(())
@@ -129,7 +127,7 @@ impl Lambda {
     ) -> Result<(), Error> {
         let pattern = FilterPattern::parse(pattern)?;
         self.service.function(destination)?;
-        let added = self.service.cloudwatch.subscribe(log_group, destination, pattern);
+        let added = self.service.host.cloudwatch.subscribe(log_group, destination, pattern);
         added.ok_or_else(|| Error::TooManyFilters(log_group.to_owned()))?;
         let probe = cloudwatch::control_message(clock::now().millis());
         self.service.invoke_async(destination, probe.into()).map(drop)
@@ -140,7 +138,7 @@ impl Lambda {
     pub async fn flush_subscriptions(&self) {
         self.wait_for_async_invocations().await;
         for _ in 0..MAX_FLUSH_ROUNDS {
-            let batches = self.service.cloudwatch.take_batches();
+            let batches = self.service.host.cloudwatch.take_batches();
             if batches.is_empty() {
                 return;
             }
@@ -177,17 +175,17 @@ impl Lambda {
 
     /// The events of a log group in the order in which they were written; the last 200,000 are kept.
     pub fn log_group_events(&self, log_group: &str) -> Vec<LogEvent> {
-        self.service.cloudwatch.events(log_group)
+        self.service.host.cloudwatch.events(log_group)
     }
 
     /// What was written, dropped and refused in all log groups.
     pub fn log_counts(&self) -> LogCounts {
-        self.service.cloudwatch.counts()
+        self.service.host.cloudwatch.counts()
     }
 
     /// Calls `observer` with every log event as it is written. It must not block.
     pub fn observe_logs(&self, observer: impl Fn(&LogEvent) + Send + Sync + 'static) {
-        self.service.cloudwatch.observe(Box::new(observer));
+        self.service.host.cloudwatch.observe(Box::new(observer));
     }
 
     /// The finished invocations of a function, attempts of asynchronous ones included; the last 1,000 (or
@@ -213,7 +211,7 @@ impl Lambda {
 
     /// The processes of all functions that live now.
     pub fn pids(&self) -> Vec<u32> {
-        self.service.table.pids()
+        self.service.host.table.pids()
     }
 
     /// Kills the processes of a function that are in the middle of an invocation, and returns how many they were.
@@ -223,7 +221,7 @@ impl Lambda {
             .iter()
             .filter(|environment| environment.busy)
             .filter_map(|environment| environment.pid);
-        busy.filter(|pid| self.service.table.kill(*pid)).count()
+        busy.filter(|pid| self.service.host.table.kill(*pid)).count()
     }
 
     /// Makes an environment and initialises it without an invocation, as Lambda does ahead of time; the next invocation
@@ -245,7 +243,7 @@ impl Lambda {
         let Ok(function) = self.service.function(function) else { return 0 };
         let views = lock(&function.views).to_vec();
         let pids = views.iter().filter_map(|view| view.run_out_of_memory());
-        pids.filter(|pid| self.service.table.kill(*pid)).count()
+        pids.filter(|pid| self.service.host.table.kill(*pid)).count()
     }
 
     /// Kills the process of one extension in all environments of a function, and returns how many they were.
@@ -253,7 +251,7 @@ impl Lambda {
         let environments = self.environments(function);
         let extensions = environments.iter().flat_map(|environment| &environment.extensions);
         let named = extensions.filter(|known| known.name == extension);
-        named.filter(|known| self.service.table.kill(known.pid)).count()
+        named.filter(|known| self.service.host.table.kill(known.pid)).count()
     }
 
     /// Interferes with the telemetry of a function.
@@ -273,13 +271,13 @@ impl Lambda {
 
     /// What became of all telemetry.
     pub fn telemetry_counts(&self) -> TelemetryCounts {
-        self.service.telemetry_ledger.counts()
+        self.service.host.telemetry_ledger.counts()
     }
 
     /// The telemetry that waited when its environment ended, oldest first; the last 1,000 (or 64 MiB) are kept, and
     /// [`TelemetryCounts::undelivered`] counts all.
     pub fn telemetry_undelivered(&self) -> Vec<UndeliveredTelemetry> {
-        self.service.telemetry_ledger.undelivered()
+        self.service.host.telemetry_ledger.undelivered()
     }
 
     /// Kills the idle environments of a function without SHUTDOWN, as when they are never thawed again; returns how many.
@@ -315,14 +313,14 @@ impl Lambda {
             }
         }
         ending.join_all().await;
-        self.service.table.close();
+        self.service.host.table.close();
         self.wait_for_invocations().await;
     }
 }
 
 impl Drop for Lambda {
     fn drop(&mut self) {
-        self.service.table.close();
+        self.service.host.table.close();
         for function in lock(&self.service.functions).values() {
             function.slots.close();
             lock(&function.idle).clear();

@@ -34,51 +34,34 @@
 //! # }
 //! ```
 
-mod asynchronous;
+mod api;
 pub mod binaries;
-mod capture;
 mod clock;
 mod cloudwatch;
-mod endpoint;
 mod environment;
 mod error;
-mod extensions;
-mod extensions_api;
 mod function;
-mod http;
 mod identifiers;
 mod invocation;
 mod lambda;
-mod output;
+mod lock;
 pub mod packages;
 mod platform_events;
 mod process;
 pub mod queue;
 mod recent;
-mod runtime;
-mod runtime_api;
 mod service;
 pub mod sink;
 mod telemetry;
-#[cfg(feature = "tls")]
-pub mod tls;
-mod variables;
-mod view;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
-pub use asynchronous::{OnFailureRecord, RequestContext, ResponseContext};
 pub use cloudwatch::{FilterPattern, InvalidPattern, LogCounts, LogEvent, MAX_FILTERS_PER_GROUP};
+pub use environment::{EnvironmentState, ExtensionState};
 pub use error::Error;
 pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel, XRay};
-pub use invocation::{Invocation, Outcome, RunningInvocation};
+pub use invocation::{Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
-pub use service::{MAX_ASYNC_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES};
+pub use service::{
+    MAX_ASYNC_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES, OnFailureRecord, RequestContext, ResponseContext,
+};
 pub use telemetry::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
-pub use view::{EnvironmentState, ExtensionState};
-
-/// A panic in one test thread must not hide what the others would show.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}

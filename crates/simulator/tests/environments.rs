@@ -5,7 +5,7 @@
 mod support;
 
 use expect_test::expect;
-use lambda_otlp_simulator::{Initialization, Outcome, process_state};
+use lambda_otlp_simulator::{Initialization, InvocationResult, process_state};
 use serde_json::json;
 use support::{Layer, function, invoke, lambda, log, messages, steps, subscribe};
 
@@ -87,7 +87,9 @@ async fn a_runtime_that_takes_too_much_memory_is_killed() {
     let lambda = lambda([f.old_style_failures(true)]).await;
     assert!(invoke(&lambda, "f", json!([{ "allocate": 8 }])).await.is_success());
     let killed = invoke(&lambda, "f", json!([{ "allocate": 100 }, "hang"])).await;
-    let Outcome::Crash { status: Some(status) } = killed.outcome else { panic!("{killed:?}") };
+    let InvocationResult::Crash { status: Some(status) } = killed.result else {
+        panic!("{killed:?}")
+    };
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
     assert_eq!(killed.max_memory_mb, 64);
     let log = messages(&lambda, "f").concat();
@@ -115,7 +117,7 @@ async fn a_test_may_say_that_memory_is_exhausted() {
     heard.await.unwrap();
     assert_eq!(lambda.exhaust_memory("f"), 1);
     let killed = running.finished().await.unwrap();
-    assert!(matches!(killed.outcome, Outcome::Crash { .. }));
+    assert!(matches!(killed.result, InvocationResult::Crash { .. }));
     let report = messages(&lambda, "f").pop().unwrap();
     assert!(report.contains("Max Memory Used: 128 MB\tInit"), "{report}");
     assert!(report.contains("Status: error\tError Type: Runtime.OutOfMemory"), "{report}");

@@ -7,13 +7,13 @@ mod support;
 use std::time::Duration;
 
 use expect_test::expect;
-use lambda_otlp_simulator::{Invocation, Lambda, Outcome, process_state};
+use lambda_otlp_simulator::{Invocation, InvocationResult, Lambda, process_state};
 use serde_json::{Value, json};
 use support::{Layer, SHORT, function, invoke, lambda, log, mask, messages, steps, subscribe};
 
 fn error_type(invocation: &Invocation) -> &str {
-    match &invocation.outcome {
-        Outcome::FunctionError { error_type, .. } => error_type,
+    match &invocation.result {
+        InvocationResult::FunctionError { error_type, .. } => error_type,
         other => panic!("{other:?}"),
     }
 }
@@ -176,7 +176,7 @@ async fn an_extension_that_ends_or_fails_or_never_registers_fails_init() {
         let invocation = invoke(&lambda, "f", json!([])).await;
         match outcome {
             Some(outcome) => assert_eq!(error_type(&invocation), outcome, "{script}"),
-            None => assert_eq!(invocation.outcome, Outcome::Timeout, "{script}"),
+            None => assert_eq!(invocation.result, InvocationResult::Timeout, "{script}"),
         }
         // The first init, and the one inside the invocation.
         let again = expected.iter().map(|line| line.replace("Phase: init", "Phase: invoke"));
@@ -224,7 +224,7 @@ async fn the_caller_has_the_response_before_the_extensions_are_done() {
     let layer = Layer::new(&[("slow", "invoke wait\n")]);
     let lambda = lambda([function("f").layer(layer.path())]).await;
     let mut running = lambda.begin_invocation("f", steps(&json!([{ "respond": 1 }]))).unwrap();
-    assert_eq!(running.outcome().await.unwrap(), Outcome::Response("1".into()));
+    assert_eq!(running.result().await.unwrap(), InvocationResult::Response("1".into()));
     assert!(lambda.environments("f")[0].busy);
     assert!(lambda.invocations("f").is_empty());
     layer.go_on("slow");

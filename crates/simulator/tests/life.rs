@@ -4,7 +4,7 @@
 
 mod support;
 
-use lambda_otlp_simulator::{Error, FunctionSpec, Outcome, process_state};
+use lambda_otlp_simulator::{Error, FunctionSpec, InvocationResult, process_state};
 use serde_json::{Value, json};
 use support::{SHORT, function, invoke, lambda, messages, steps};
 
@@ -35,7 +35,9 @@ async fn a_warm_environment_is_frozen_between_its_invocations() {
 async fn a_handler_error_is_the_callers_and_leaves_the_environment_warm() {
     let lambda = lambda([function("f")]).await;
     let failed = invoke(&lambda, "f", json!([{ "fail": "OrderRejected" }])).await;
-    let Outcome::FunctionError { error_type, body } = &failed.outcome else { panic!("{failed:?}") };
+    let InvocationResult::FunctionError { error_type, body } = &failed.result else {
+        panic!("{failed:?}")
+    };
     assert_eq!(error_type, "OrderRejected");
     assert_eq!(serde_json::from_slice::<Value>(body).unwrap()["errorMessage"], "as told");
     let next = invoke(&lambda, "f", json!([])).await;
@@ -47,7 +49,7 @@ async fn a_timeout_kills_the_process_and_the_next_invocation_has_a_suppressed_in
     let lambda = lambda([function("f").timeout(SHORT)]).await;
     let warm = invoke(&lambda, "f", json!([])).await;
     let late = invoke(&lambda, "f", json!([{ "print": "before" }, "hang"])).await;
-    assert_eq!(late.outcome, Outcome::Timeout);
+    assert_eq!(late.result, InvocationResult::Timeout);
     assert!(late.duration >= SHORT);
     assert_eq!(process_state(late.pid.unwrap()), None);
     assert!(messages(&lambda, "f").contains(&"before\n".to_owned()));
@@ -73,12 +75,16 @@ async fn an_exit_is_a_crash_with_its_status() {
     let lambda = lambda([function("f")]).await;
     let crashed =
         invoke(&lambda, "f", json!([{ "print_unfinished": "last words" }, { "exit": 3 }])).await;
-    let Outcome::Crash { status: Some(status) } = crashed.outcome else { panic!("{crashed:?}") };
+    let InvocationResult::Crash { status: Some(status) } = crashed.result else {
+        panic!("{crashed:?}")
+    };
     assert_eq!(status.code(), Some(3));
     assert!(messages(&lambda, "f").contains(&"last words".to_owned()));
 
     let aborted = invoke(&lambda, "f", json!(["abort"])).await;
-    let Outcome::Crash { status: Some(status) } = aborted.outcome else { panic!("{aborted:?}") };
+    let InvocationResult::Crash { status: Some(status) } = aborted.result else {
+        panic!("{aborted:?}")
+    };
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(6));
     assert!(invoke(&lambda, "f", json!([])).await.is_success());
 }
@@ -163,13 +169,15 @@ async fn an_init_that_always_fails_fails_the_invocation() {
     .await;
     let exits = invoke(&lambda, "exits", json!([])).await;
     assert!(
-        matches!(&exits.outcome, Outcome::Crash { status: Some(status) } if status.code() == Some(7)),
+        matches!(&exits.result, InvocationResult::Crash { status: Some(status) } if status.code() == Some(7)),
         "{exits:?}"
     );
     let reports = invoke(&lambda, "reports", json!([])).await;
-    let Outcome::FunctionError { error_type, .. } = &reports.outcome else { panic!("{reports:?}") };
+    let InvocationResult::FunctionError { error_type, .. } = &reports.result else {
+        panic!("{reports:?}")
+    };
     assert_eq!(error_type, "Function.ConfigInvalid");
-    assert_eq!(invoke(&lambda, "hangs", json!([])).await.outcome, Outcome::Timeout);
+    assert_eq!(invoke(&lambda, "hangs", json!([])).await.result, InvocationResult::Timeout);
     assert!(lambda.pids().is_empty());
 }
 
@@ -272,7 +280,9 @@ async fn a_running_function_can_be_killed() {
         }
     });
     let killed = invoke(&lambda, "f", json!([{ "print": "here" }, "hang"])).await;
-    let Outcome::Crash { status: Some(status) } = killed.outcome else { panic!("{killed:?}") };
+    let InvocationResult::Crash { status: Some(status) } = killed.result else {
+        panic!("{killed:?}")
+    };
     assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
     assert_eq!(receiver.recv().unwrap(), 1);
 }

@@ -369,8 +369,10 @@ async fn the_runtime_api_refuses_what_lambda_refuses() {
 #[tokio::test]
 async fn a_response_may_be_large_and_may_come_in_chunks_but_not_too_large() {
     let lambda = lambda([function("f")]).await;
-    let error_type = |invocation: &Invocation| match &invocation.outcome {
-        lambda_otlp_simulator::Outcome::FunctionError { error_type, .. } => error_type.clone(),
+    let error_type = |invocation: &Invocation| match &invocation.result {
+        lambda_otlp_simulator::InvocationResult::FunctionError { error_type, .. } => {
+            error_type.clone()
+        }
         other => panic!("{other:?}"),
     };
     let largest = 6 * 1024 * 1024;

@@ -4,7 +4,7 @@ use crate::setup;
 use crate::states::{AMPLE, Around, End, State, Step};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
-use simulator::{FunctionSpec, Invocation, Lambda, Outcome};
+use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -121,7 +121,7 @@ impl Story {
                 };
                 tokio::select! {
                     () = hangs => {}
-                    outcome = invocation.outcome() => panic!("it does not hang: {outcome:?}"),
+                    result = invocation.result() => panic!("it does not hang: {result:?}"),
                 }
                 assert_eq!(self.lambda.exhaust_memory("f"), 1);
                 self.invocations.push((*label, invocation.finished().await.unwrap()));
@@ -141,11 +141,11 @@ impl Story {
 
     /// How each invocation ended, in a form that has no times in it.
     pub(crate) fn results(&self) -> Vec<String> {
-        let result = |invocation: &Invocation| match &invocation.outcome {
-            Outcome::Response(body) => String::from_utf8_lossy(body).into_owned(),
-            Outcome::FunctionError { error_type, .. } => format!("error {error_type}"),
-            Outcome::Timeout => "timeout".to_owned(),
-            Outcome::Crash { .. } => "crash".to_owned(),
+        let result = |invocation: &Invocation| match &invocation.result {
+            InvocationResult::Response(body) => String::from_utf8_lossy(body).into_owned(),
+            InvocationResult::FunctionError { error_type, .. } => format!("error {error_type}"),
+            InvocationResult::Timeout => "timeout".to_owned(),
+            InvocationResult::Crash { .. } => "crash".to_owned(),
         };
         self.invocations.iter().map(|(_, invocation)| result(invocation)).collect()
     }

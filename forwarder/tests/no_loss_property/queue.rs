@@ -5,7 +5,7 @@ use crate::parking_support::{Asks, MemoryQueue};
 use crate::schedule::QueueFault;
 use crate::world::{QueueName, Shared, UnitId};
 use lambda_otlp_forwarder::{Message, Parked, Queue, QueueError};
-use simulator::queue::{Answer, Batch, Refusal};
+use simulator::queue::{BatchResult, QueueResponse, Refusal};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Store {
 
     /// A message of the schedule's.
     pub(crate) fn put(&self, body: String, unit: UnitId) {
-        let Batch::Answered(results) = self.queue.send_batch(&[body], Duration::ZERO) else {
+        let BatchResult::Answered(results) = self.queue.send_batch(&[body], Duration::ZERO) else {
             panic!("no fault was asked for");
         };
         let id = results.into_iter().next().unwrap().unwrap();
@@ -102,22 +102,22 @@ impl Scheduled {
     }
 
     /// Scripts what the queue answers to the next request, of so many messages.
-    async fn script(&self, messages: usize) -> Answer {
+    async fn script(&self, messages: usize) -> QueueResponse {
         self.current.wait(Duration::from_millis(20)).await;
         let refusal = || Refusal::new(503, "ServiceUnavailable", "scheduled");
         let answer = match self.draw_fault() {
-            None | Some(QueueFault::Any) => Answer::Take,
-            Some(QueueFault::Refuses) => Answer::Refuse(refusal()),
+            None | Some(QueueFault::Any) => QueueResponse::Take,
+            Some(QueueFault::Refuses) => QueueResponse::Refuse(refusal()),
             Some(QueueFault::RefusesSome) => {
                 let mut random = self.current.random();
                 let refused = (0..messages).filter(|_| random.percent(50)).collect();
-                Answer::RefuseEntries(refused, refusal())
+                QueueResponse::RefuseEntries(refused, refusal())
             }
-            Some(QueueFault::Loses) => Answer::Lose,
-            Some(QueueFault::Swallows) => Answer::Swallow,
-            Some(QueueFault::Hangs) => Answer::Hang,
+            Some(QueueFault::Loses) => QueueResponse::Lose,
+            Some(QueueFault::Swallows) => QueueResponse::Swallow,
+            Some(QueueFault::Hangs) => QueueResponse::Hang,
         };
-        self.store.queue.answer([answer.clone()]);
+        self.store.queue.script([answer.clone()]);
         answer
     }
 
@@ -135,26 +135,26 @@ impl Asks for Scheduled {
         queue: &simulator::queue::Queue,
         batch: &[String],
         delay: Duration,
-    ) -> Batch {
+    ) -> BatchResult {
         self.script(batch.len()).await;
         let taken_before = queue.taken();
         let sent = queue.send_batch(batch, delay);
         match &sent {
-            Batch::Answered(results) => {
+            BatchResult::Answered(results) => {
                 for (body, result) in batch.iter().zip(results) {
                     if let Ok(id) = result {
                         self.note(body, id, true);
                     }
                 }
             }
-            Batch::NoAnswer => {
+            BatchResult::NoAnswer => {
                 let taken = queue.taken() - taken_before;
                 for (number, body) in batch.iter().take(taken).enumerate() {
                     // The simulator numbers its messages.
                     self.note(body, &format!("message-{}", taken_before + number), false);
                 }
             }
-            Batch::Refused(_) | Batch::Hangs => {}
+            BatchResult::Refused(_) | BatchResult::Hangs => {}
         }
         self.store.changed.notify_waiters();
         sent
@@ -171,8 +171,8 @@ impl Asks for Scheduled {
         self.store.changed.notify_waiters();
         match answer {
             // It is done, and nobody says so.
-            Answer::Swallow => Err(Refusal::new(0, "NoAnswer", "scheduled")),
-            Answer::RefuseEntries(_, refusal) => Err(refusal),
+            QueueResponse::Swallow => Err(Refusal::new(0, "NoAnswer", "scheduled")),
+            QueueResponse::RefuseEntries(_, refusal) => Err(refusal),
             _ => result,
         }
     }

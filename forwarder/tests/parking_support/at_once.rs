@@ -1,7 +1,7 @@
 //! A queue that nothing goes before and nobody watches.
 
 use crate::parking_support::Asks;
-use simulator::queue::{Batch, Queue, Refusal};
+use simulator::queue::{BatchResult, Queue, Refusal};
 use std::time::Duration;
 
 /// Asks the queue at once, and nobody watches.
@@ -9,7 +9,7 @@ use std::time::Duration;
 pub(crate) struct AtOnce;
 
 impl Asks for AtOnce {
-    async fn send(&self, queue: &Queue, batch: &[String], delay: Duration) -> Batch {
+    async fn send(&self, queue: &Queue, batch: &[String], delay: Duration) -> BatchResult {
         queue.send_batch(batch, delay)
     }
 

@@ -1,7 +1,7 @@
 //! The simulator's queue as one that the forwarder parks in, without a network.
 
 use lambda_otlp_forwarder::{Message, Queue, QueueError};
-use simulator::queue::{Batch, MAX_BATCH, Refusal};
+use simulator::queue::{BatchResult, MAX_BATCH, Refusal};
 use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
@@ -20,7 +20,7 @@ pub(crate) trait Asks: Send + Sync {
         queue: &simulator::queue::Queue,
         batch: &[String],
         delay: Duration,
-    ) -> impl Future<Output = Batch> + Send;
+    ) -> impl Future<Output = BatchResult> + Send;
 
     /// Hides a message. A refusal of status 0 stands for no answer.
     fn postpone(
@@ -69,16 +69,18 @@ impl<A: Asks> Queue for MemoryQueue<A> {
                 continue;
             }
             match self.asks.send(&self.queue, batch, delay).await {
-                Batch::Answered(answers) => results.extend(
+                BatchResult::Answered(answers) => results.extend(
                     answers
                         .into_iter()
                         .map(|answer| answer.map(drop).map_err(|refusal| self.refused(refusal))),
                 ),
-                Batch::Refused(refusal) => {
+                BatchResult::Refused(refusal) => {
                     results.extend(batch.iter().map(|_| Err(self.refused(refusal.clone()))));
                 }
-                Batch::NoAnswer => results.extend(batch.iter().map(|_| Err(self.no_answer()))),
-                Batch::Hangs => {
+                BatchResult::NoAnswer => {
+                    results.extend(batch.iter().map(|_| Err(self.no_answer())));
+                }
+                BatchResult::Hangs => {
                     sleep_until(deadline).await;
                     results.extend(batch.iter().map(|_| Err(self.no_answer())));
                 }

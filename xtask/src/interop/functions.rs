@@ -144,7 +144,7 @@ async fn log_of(spec: FunctionSpec, payload: impl Fn(u64) -> Value) -> anyhow::R
     for number in 1..=INVOCATIONS {
         let invocation = lambda.invoke(&name, payload(number).to_string()).await?;
         if !invocation.is_success() {
-            failure = Some(invocation.outcome);
+            failure = Some(invocation.result);
             break;
         }
     }

@@ -13,7 +13,7 @@ use crate::checks::Tally;
 use crate::rotel::{Received, Rotel, free_port};
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
-use simulator::{FunctionSpec, Lambda, Outcome};
+use simulator::{FunctionSpec, InvocationResult, Lambda};
 use std::time::Duration;
 
 const FORWARDER: &str = "forwarder";
@@ -66,7 +66,7 @@ async fn parked_and_redriven(
     put(&moto, &event).await?;
     lambda.wait_for_async_invocations().await;
     for invocation in lambda.invocations(FORWARDER) {
-        ensure!(invocation.is_success(), "the forwarder failed: {:?}", invocation.outcome);
+        ensure!(invocation.is_success(), "the forwarder failed: {:?}", invocation.result);
     }
 
     let messages = receive(&moto, &retry_queue).await?;
@@ -74,8 +74,8 @@ async fn parked_and_redriven(
     let rotel = Rotel::start_at(&workshop.environment, port)?;
     for message in &messages {
         let invocation = lambda.invoke(REDRIVE, sqs_event(message).to_string()).await?;
-        let Outcome::Response(answer) = invocation.outcome else {
-            bail!("the redrive function failed: {:?}", invocation.outcome);
+        let InvocationResult::Response(answer) = invocation.result else {
+            bail!("the redrive function failed: {:?}", invocation.result);
         };
         let answer: Value = serde_json::from_slice(&answer)?;
         let failures = answer["batchItemFailures"].as_array().map_or(0, Vec::len);

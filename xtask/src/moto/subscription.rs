@@ -60,7 +60,7 @@ async fn put_log_events(
 
     let invocations = lambda.invocations(FUNCTION);
     for invocation in &invocations {
-        ensure!(invocation.is_success(), "the forwarder failed: {:?}", invocation.outcome);
+        ensure!(invocation.is_success(), "the forwarder failed: {:?}", invocation.result);
     }
     lambda.shut_down().await;
     let received = rotel.stop()?;

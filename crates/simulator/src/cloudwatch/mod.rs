@@ -9,12 +9,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, RwLock};
 
 pub use filter_pattern::{FilterPattern, InvalidPattern};
-pub(crate) use stream::LogWriter;
+pub(crate) use stream::{LogWriter, PIPE_BUFFER_BYTES};
 pub(crate) use subscription::{Batch, control_message, payloads};
 
 use crate::clock::{self, Timestamp};
 use crate::identifiers::EventIds;
-use crate::lock;
+use crate::lock::lock;
 use subscription::Subscription;
 
 /// The most subscription filters of one log group (CloudWatch Logs quotas).

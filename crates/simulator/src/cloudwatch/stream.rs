@@ -5,10 +5,15 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::{CloudWatch, StreamName};
-use crate::capture::{MAX_EVENT_BYTES, PIPE_BUFFER_BYTES};
 use crate::clock;
 use crate::function::{FunctionSpec, LogFormat, LogLevel};
 use crate::identifiers;
+
+/// The most bytes Lambda puts into one event: 2^18 less the 26 that CloudWatch adds for each event.
+pub(crate) const MAX_EVENT_BYTES: usize = 262_118;
+
+/// The size of a pipe's buffer, at which Lambda sometimes splits a line.
+pub(crate) const PIPE_BUFFER_BYTES: usize = 65_536;
 
 /// The stream of one environment, shared by all that write to it.
 #[derive(Debug)]

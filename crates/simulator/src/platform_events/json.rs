@@ -92,14 +92,6 @@ struct TelemetrySubscription<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-struct LogsDropped<'a> {
-    dropped_bytes: usize,
-    dropped_records: u64,
-    reason: &'a str,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
 struct Start<'a> {
     request_id: &'a str,
     version: &'a str,
@@ -265,13 +257,6 @@ pub(super) fn telemetry_subscription(
 ) -> SystemLine {
     let record = TelemetrySubscription { name: extension, state: "Subscribed", types };
     line(LogLevel::Info, "platform.telemetrySubscription", record, now)
-}
-
-pub(super) fn logs_dropped(records: u64, bytes: usize, now: Timestamp) -> SystemLine {
-    let reason = "Some logs were dropped because the downstream consumer is slower than the logs \
-                  production rate";
-    let record = LogsDropped { dropped_bytes: bytes, dropped_records: records, reason };
-    line(LogLevel::Warn, "platform.logsDropped", record, now)
 }
 
 pub(super) fn start(

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use json::SystemLine;
 
-use crate::clock::{self, Timestamp};
+use crate::clock::Timestamp;
 use crate::cloudwatch::LogWriter;
 use crate::function::{FunctionSpec, LogFormat};
 use crate::identifiers::Trace;
@@ -260,10 +260,4 @@ impl PlatformEvents {
 /// The milliseconds that are billed for a duration.
 pub(crate) fn rounded_up_to_millis(duration: Duration) -> u128 {
     duration.as_nanos().div_ceil(1_000_000)
-}
-
-/// Records were dropped because a subscriber was too slow.
-pub(crate) fn logs_dropped(records: u64, bytes: usize) -> Generated {
-    let line = json::logs_dropped(records, bytes, clock::now());
-    Generated::platform(line.kind, line.json)
 }

@@ -1,5 +1,7 @@
 //! Lambda's lines in text format (AWS Lambda "Understanding the execution environment", and captured log groups).
 
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::{
@@ -121,4 +123,24 @@ fn ending(status: &Status) -> String {
 
 fn milliseconds(duration: Duration) -> String {
     format!("{:.2}", duration.as_secs_f64() * 1000.0)
+}
+
+/// `exit status 3`, `signal: killed`; empty for a process that ended with success.
+pub(crate) fn exit_words(status: ExitStatus) -> String {
+    match (status.code(), status.signal()) {
+        (Some(0), _) | (None, None) => String::new(),
+        (Some(code), _) => format!("exit status {code}"),
+        (None, Some(signal)) => {
+            let name = match signal {
+                4 => "illegal instruction",
+                6 => "aborted",
+                7 => "bus error",
+                9 => "killed",
+                11 => "segmentation fault",
+                15 => "terminated",
+                other => return format!("signal: signal {other}"),
+            };
+            format!("signal: {name}")
+        }
+    }
 }

@@ -1,8 +1,10 @@
 //! Serves a queue as SQS does: AWS JSON 1.0 over HTTP (Amazon SQS Developer Guide, "Making requests with AWS JSON").
 
-use super::{Batch, Queue, Refusal};
-use crate::http::Server;
-use crate::{Error, lock};
+use super::script::Refusal;
+use super::{BatchResult, Queue};
+use crate::api::server::Server;
+use crate::error::Error;
+use crate::lock::lock;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
@@ -117,10 +119,10 @@ async fn send(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
     let bodies: Vec<String> = entries.iter().map(|entry| field(entry, "MessageBody")).collect();
     let delay = seconds(entries.first().and_then(|entry| entry.get("DelaySeconds")));
     match queue.send_batch(&bodies, delay) {
-        Batch::Refused(refused) => refusal(&refused),
-        Batch::NoAnswer => cut_short(),
-        Batch::Hangs => std::future::pending().await,
-        Batch::Answered(results) => {
+        BatchResult::Refused(refused) => refusal(&refused),
+        BatchResult::NoAnswer => cut_short(),
+        BatchResult::Hangs => std::future::pending().await,
+        BatchResult::Answered(results) => {
             let (mut successful, mut failed) = (Vec::new(), Vec::new());
             for (entry, result) in entries.iter().zip(results) {
                 let id = field(entry, "Id");
@@ -142,7 +144,7 @@ async fn send(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
 fn receive(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
     let most = arguments.get("MaxNumberOfMessages").and_then(Value::as_u64).unwrap_or(1);
     let received = queue.receive(usize::try_from(most).unwrap_or(usize::MAX));
-    let message = |message: &super::Received| {
+    let message = |message: &super::ReceivedMessage| {
         json!({
             "MessageId": message.message_id,
             "ReceiptHandle": message.receipt_handle,

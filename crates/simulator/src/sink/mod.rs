@@ -5,10 +5,10 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use lambda_otlp_simulator::sink::{Answer, Sink};
+//! use lambda_otlp_simulator::sink::{ScriptedResponse, Sink};
 //!
 //! let sink = Sink::builder().user("root@example.com", "pass").start().await?;
-//! sink.script([Answer::Status(503), Answer::Ok]);
+//! sink.script([ScriptedResponse::Status(503), ScriptedResponse::Ok]);
 //! // … a client posts to `sink.base()` twice …
 //! assert_eq!(sink.requests().len(), 2);
 //! assert_eq!(sink.spans().len(), 10);
@@ -17,25 +17,20 @@
 //!
 //! It runs on the caller's tokio runtime and reads tokio's clock, so that a test on one thread can pause time.
 
-mod admit;
-mod answer;
-mod body;
 mod builder;
-mod columns;
+mod config;
+mod http_response;
 mod ingest;
-mod json_stream;
-mod logs;
-mod metrics;
 mod oddity;
-mod reply;
 mod route;
-mod search;
+mod script;
 mod server;
 mod shared;
+mod signal;
 mod store;
 mod time;
-mod traces;
-mod window;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -43,37 +38,16 @@ use std::sync::Arc;
 
 use tokio::task::JoinHandle;
 
-pub use self::answer::{Answer, Faults};
 pub use self::builder::{Builder, SinkError};
 pub use self::oddity::{Oddity, OddityKind};
+pub use self::script::{Faults, ScriptedResponse};
+pub use self::signal::Signal;
 pub use self::store::{
-    Counts, Received, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
+    Counts, ReceivedRequest, Stored, StoredJson, StoredLogRecord, StoredMetric, StoredSpan,
 };
 
-use self::shared::{Shared, lock};
-
-/// One of OTLP's signals.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Signal {
-    Traces,
-    Metrics,
-    Logs,
-}
-
-impl Signal {
-    /// The last part of its path.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Traces => "traces",
-            Self::Metrics => "metrics",
-            Self::Logs => "logs",
-        }
-    }
-
-    fn from_path(name: &str) -> Option<Self> {
-        [Self::Traces, Self::Metrics, Self::Logs].into_iter().find(|signal| signal.name() == name)
-    }
-}
+use self::shared::Shared;
+use crate::lock::lock;
 
 /// A running sink. Clones are handles to the same one; it stops when the last is dropped.
 #[derive(Clone)]
@@ -108,12 +82,12 @@ impl Sink {
     }
 
     /// The answers to the next POST requests, in order, after those already scripted; then as usual.
-    pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
+    pub fn script(&self, answers: impl IntoIterator<Item = ScriptedResponse>) {
         self.shared.state().script.extend(None, answers);
     }
 
     /// As [`Sink::script`], for requests of one signal. A request takes the first step that is for its signal or for any.
-    pub fn script_for(&self, signal: Signal, answers: impl IntoIterator<Item = Answer>) {
+    pub fn script_for(&self, signal: Signal, answers: impl IntoIterator<Item = ScriptedResponse>) {
         self.shared.state().script.extend(Some(signal), answers);
     }
 
@@ -144,7 +118,7 @@ impl Sink {
         state.lose += items;
     }
 
-    /// Lets all requests go on that are [held](Answer::Held) now. Later ones are held again.
+    /// Lets all requests go on that are [held](ScriptedResponse::Held) now. Later ones are held again.
     pub fn release(&self) {
         self.shared.release();
     }
@@ -155,7 +129,7 @@ impl Sink {
     }
 
     /// Every request that arrived with its body, in that order, and those whose body was not read.
-    pub fn requests(&self) -> Vec<Received> {
+    pub fn requests(&self) -> Vec<ReceivedRequest> {
         self.shared.state().store.requests.clone()
     }
 

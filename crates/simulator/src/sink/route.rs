@@ -2,8 +2,8 @@
 
 use http::Method;
 
-use super::Signal;
-use super::reply::Reply;
+use super::http_response::HttpResponse;
+use super::signal::Signal;
 
 /// The organization of the paths that name none.
 const DEFAULT_ORGANIZATION: &str = "default";
@@ -31,22 +31,22 @@ impl Target {
 }
 
 /// The target, or the answer to a request that has none.
-pub(super) fn route(method: &Method, path: &str) -> Result<Target, Reply> {
+pub(super) fn route(method: &Method, path: &str) -> Result<Target, HttpResponse> {
     let target = target(path);
     match (target, path) {
         (Some(target), _) if method == Method::POST => Ok(target),
-        (Some(_), _) => Err(Reply::empty(405)),
-        (None, "/healthz") => Err(Reply::json(200, &serde_json::json!({"status": "ok"}))),
+        (Some(_), _) => Err(HttpResponse::empty(405)),
+        (None, "/healthz") => Err(HttpResponse::json(200, &serde_json::json!({"status": "ok"}))),
         // A trailing slash is taken for an organization that does not exist (openobserve.md 1).
         (None, path) if path.starts_with("/api/") && path.ends_with('/') => {
             Err(unknown_organization())
         }
-        (None, _) => Err(Reply::empty(404)),
+        (None, _) => Err(HttpResponse::empty(404)),
     }
 }
 
-pub(super) fn unknown_organization() -> Reply {
-    Reply::text(404, "Organization not found")
+pub(super) fn unknown_organization() -> HttpResponse {
+    HttpResponse::text(404, "Organization not found")
 }
 
 /// What the path stands for under any method.
@@ -62,7 +62,7 @@ pub(super) fn target(path: &str) -> Option<Target> {
         }
         ["api", organization, stream, "_json"] => Some(Target::Json {
             organization: (*organization).to_owned(),
-            stream: super::columns::stream(stream),
+            stream: super::ingest::columns::stream(stream),
         }),
         _ => None,
     }

@@ -1,16 +1,17 @@
 //! The state that the sink's handles and its connections share.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use http::StatusCode;
 use tokio::sync::watch;
 
-use super::Signal;
-use super::answer::{Answer, Script};
-use super::builder::Config;
+use super::config::Config;
+use super::http_response::HttpResponse;
 use super::ingest::{self, Submission};
-use super::reply::Reply;
-use super::store::{Counts, Received, Store, Ticket};
+use super::script::{Script, ScriptedResponse};
+use super::signal::Signal;
+use super::store::{Counts, ReceivedRequest, Store, Ticket};
+use crate::lock::lock;
 
 pub(super) struct Shared {
     pub(super) config: Config,
@@ -27,11 +28,6 @@ pub(super) struct State {
     pub(super) lose: u64,
     /// Items to be stored before that begins.
     pub(super) spare: u64,
-}
-
-/// A panic elsewhere does not make the record unreadable.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {
@@ -59,19 +55,24 @@ impl Shared {
     }
 
     /// Counts a request and draws its answer; scripts are for POST requests only, so that a probe does not use them up.
-    pub(super) fn begin(&self, signal: Option<Signal>, is_post: bool) -> Answer {
+    pub(super) fn begin(&self, signal: Option<Signal>, is_post: bool) -> ScriptedResponse {
         self.change(|state| {
             state.store.counts.requests += 1;
-            if is_post { state.script.next(signal) } else { Answer::Ok }
+            if is_post { state.script.next(signal) } else { ScriptedResponse::Ok }
         })
     }
 
-    pub(super) fn receive(&self, received: Received) -> Ticket {
+    pub(super) fn receive(&self, received: ReceivedRequest) -> Ticket {
         self.change(|state| state.store.receive(received))
     }
 
     /// Applies the rules and stores what they accept, less what is to be lost.
-    pub(super) fn ingest(&self, submission: Submission, ticket: Ticket, refuse: u64) -> Reply {
+    pub(super) fn ingest(
+        &self,
+        submission: Submission,
+        ticket: Ticket,
+        refuse: u64,
+    ) -> HttpResponse {
         let verdict = ingest::ingest(&self.config, submission, ticket.index, refuse);
         self.change(|state| {
             let mut stored = 0;

@@ -11,14 +11,14 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use tokio::time::Instant;
 
-use super::Signal;
-use super::builder::Limits;
+use super::config::Limits;
 use super::oddity::Oddity;
+use super::signal::Signal;
 
 /// One request, as it arrived.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub struct Received {
+pub struct ReceivedRequest {
     /// The path, with the query if there was one.
     pub path: String,
     /// All headers; the value of `authorization` is marked sensitive, so that `Debug` does not print it.
@@ -217,7 +217,7 @@ pub(super) struct Ticket {
 #[derive(Debug, Default)]
 pub(super) struct Store {
     pub(super) limits: Limits,
-    pub(super) requests: Vec<Received>,
+    pub(super) requests: Vec<ReceivedRequest>,
     pub(super) spans: Vec<StoredSpan>,
     pub(super) log_records: Vec<StoredLogRecord>,
     pub(super) metrics: Vec<StoredMetric>,
@@ -242,7 +242,7 @@ impl Store {
     }
 
     /// Notes a request. Where there is no room for it, its ticket opens nothing.
-    pub(super) fn receive(&mut self, mut received: Received) -> Ticket {
+    pub(super) fn receive(&mut self, mut received: ReceivedRequest) -> Ticket {
         let index = self.requests.len();
         if index >= self.limits.requests {
             self.counts.requests_not_kept += 1;
@@ -259,7 +259,7 @@ impl Store {
         Ticket { index, epoch: self.epoch }
     }
 
-    pub(super) fn request_mut(&mut self, ticket: Ticket) -> Option<&mut Received> {
+    pub(super) fn request_mut(&mut self, ticket: Ticket) -> Option<&mut ReceivedRequest> {
         if ticket.epoch == self.epoch { self.requests.get_mut(ticket.index) } else { None }
     }
 

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use super::Telemetry;
-use super::event::{Category, Generated};
-use crate::lock;
+use super::category::Category;
+use super::event::Generated;
+use crate::lock::lock;
 use crate::recent::Recent;
 
 /// What one subscriber's queue holds if a test says nothing else, in bytes.

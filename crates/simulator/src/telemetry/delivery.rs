@@ -16,11 +16,11 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::Flow;
+use super::category::Category;
 use super::controls::{Ledger, Treatment};
-use super::event::Category;
 use super::queue::{Batch, Dropped, MIN_BACK_OFF, Queue, Readiness, next_back_off};
 use super::request::{Destination, Schema, Settings};
-use crate::lock;
+use crate::lock::lock;
 
 /// One extension's subscription, kept over the resets of its environment.
 #[derive(Debug)]

@@ -4,51 +4,10 @@ use std::sync::Arc;
 
 use serde_json::value::RawValue;
 
+use super::category::Category;
 use super::request::Schema;
 use crate::clock::Timestamp;
 use crate::function::LogFormat;
-
-/// What a subscription chooses by.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Category {
-    Platform,
-    Function,
-    Extension,
-    /// Injected by a test; it reaches every subscriber.
-    Injected,
-}
-
-impl Category {
-    /// The name in a subscription's `types`.
-    pub(crate) fn parse(name: &str) -> Option<Self> {
-        match name {
-            "platform" => Some(Self::Platform),
-            "function" => Some(Self::Function),
-            "extension" => Some(Self::Extension),
-            _ => None,
-        }
-    }
-
-    /// The name as the TELEMETRY line has it.
-    pub(crate) fn title(self) -> &'static str {
-        match self {
-            Self::Platform => "Platform",
-            Self::Function => "Function",
-            Self::Extension => "Extension",
-            Self::Injected => "Injected",
-        }
-    }
-
-    /// The name as the API has it, which is the `type` of a log record too.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Platform => "platform",
-            Self::Function => "function",
-            Self::Extension => "extension",
-            Self::Injected => "injected",
-        }
-    }
-}
 
 /// An event as the environment generates it.
 #[derive(Debug, Clone)]
@@ -75,6 +34,18 @@ impl Generated {
     /// A line of the function or of an extension.
     pub(crate) fn line(category: Category, time: Timestamp, text: String) -> Self {
         Self { kind: category.name().into(), category, content: Content::Line { time, text } }
+    }
+
+    /// Records of a subscriber were dropped, because it was too slow.
+    pub(super) fn logs_dropped(records: u64, bytes: usize, time: Timestamp) -> Self {
+        let (kind, time) = ("platform.logsDropped", time.rfc3339());
+        let reason = "Some logs were dropped because the downstream consumer is slower than the logs production rate";
+        Self::platform(
+            kind,
+            format!(
+                r#"{{"time":"{time}","type":"{kind}","record":{{"droppedBytes":{bytes},"droppedRecords":{records},"reason":"{reason}"}}}}"#
+            ),
+        )
     }
 
     /// What a test injects, as it is; its `type` if it has one.

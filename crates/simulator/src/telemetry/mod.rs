@@ -1,5 +1,6 @@
 //! The Telemetry API's side of an environment: what was generated, who subscribed, and what waits for delivery.
 
+mod category;
 mod controls;
 mod delivery;
 mod event;
@@ -13,14 +14,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
+pub(crate) use category::Category;
 pub(crate) use controls::{Controls, Ledger};
 pub use controls::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
 use delivery::Subscription;
-pub(crate) use event::{Category, Generated};
+pub(crate) use event::Generated;
 pub(crate) use request::{InvalidSubscription, Settings};
 
+use crate::clock;
 use crate::function::LogFormat;
-use crate::lock;
+use crate::lock::lock;
 
 /// How much is kept during init for those that subscribe later, in events and bytes.
 const MAX_BACKLOG_EVENTS: usize = 10_000;
@@ -258,6 +261,6 @@ impl Drop for Telemetry {
 /// Tells the subscribers that records of one of them were dropped, as Lambda does once there is room again.
 fn emit_logs_dropped(telemetry: &Weak<Telemetry>, dropped: &queue::Dropped) {
     if let Some(telemetry) = telemetry.upgrade() {
-        telemetry.emit(crate::platform_events::logs_dropped(dropped.records, dropped.bytes));
+        telemetry.emit(Generated::logs_dropped(dropped.records, dropped.bytes, clock::now()));
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Flow;
-use super::event::Category;
+use super::category::Category;
 use super::request::Buffering;
 
 /// What Lambda's own events may take beyond the bound, so that a flood of lines does not displace them.

@@ -6,7 +6,7 @@ use http::Uri;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::event::Category;
+use super::category::Category;
 
 /// The version of the events that a subscriber wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

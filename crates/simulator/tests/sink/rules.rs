@@ -1,7 +1,7 @@
 //! What becomes of records: streams, ingest window, column limit, JSON.
 
 use bytes::Bytes;
-use lambda_otlp_simulator::sink::{Answer, OddityKind};
+use lambda_otlp_simulator::sink::{OddityKind, ScriptedResponse};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, KeyValueList};
@@ -264,7 +264,7 @@ async fn json_streams() {
     check("", 400, "Invalid json").await;
     check("[1]", 400, "Invalid json").await;
     check(r#"[{"a":1},2]"#, 400, "Invalid json").await;
-    sink.script([Answer::WriteFailed]);
+    sink.script([ScriptedResponse::WriteFailed]);
     check(r#"{"a":1}"#, 200, r#"{"failed":0,"name":"my_logs","successful":0}"#).await;
     assert_eq!((sink.counts().json_records, sink.counts().rejected), (9, 2));
     let records = sink.json_records();

@@ -2,7 +2,7 @@
 
 use http::Method;
 use http_body_util::BodyExt;
-use lambda_otlp_simulator::sink::{Answer, Faults, Signal};
+use lambda_otlp_simulator::sink::{Faults, ScriptedResponse, Signal};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -19,7 +19,7 @@ use super::support::{
 async fn scripted_answers() {
     let sink = sink().start().await.unwrap();
     let check = async |signal: Signal,
-                       answer: Answer,
+                       answer: ScriptedResponse,
                        expect: Option<(u16, &[u8])>,
                        stored: u64| {
         sink.clear();
@@ -46,48 +46,52 @@ async fn scripted_answers() {
         assert_eq!(received.answered_whole, expect.is_some(), "{label}");
         assert_eq!(
             received.items,
-            if answer == Answer::CloseBeforeBody { 0 } else { 2 },
+            if answer == ScriptedResponse::CloseBeforeBody { 0 } else { 2 },
             "{label}"
         );
         answered
     };
     let traces = Signal::Traces;
-    check(traces, Answer::Ok, Some((200, b"")), 2).await;
+    check(traces, ScriptedResponse::Ok, Some((200, b"")), 2).await;
     let unavailable = br#"{"code":503,"message":"Service Unavailable"}"#;
-    check(traces, Answer::Status(503), Some((503, unavailable)), 0).await;
+    check(traces, ScriptedResponse::Status(503), Some((503, unavailable)), 0).await;
     let full = br#"{"code":503,"message":"Error# MemoryTableOverflowError"}"#;
-    let answered = check(traces, Answer::MemoryTableOverflow, Some((503, full)), 0).await.unwrap();
+    let answered =
+        check(traces, ScriptedResponse::MemoryTableOverflow, Some((503, full)), 0).await.unwrap();
     assert_eq!(answered.header("retry-after"), None);
     let full = br#"{"code":400,"message":"error while writing trace data: SqlxError# database or disk is full"}"#;
-    check(traces, Answer::DiskFull, Some((400, full)), 0).await;
-    check(Signal::Logs, Answer::DiskFull, Some((200, &[0x0a, 0])), 0).await;
+    check(traces, ScriptedResponse::DiskFull, Some((400, full)), 0).await;
+    check(Signal::Logs, ScriptedResponse::DiskFull, Some((200, &[0x0a, 0])), 0).await;
     let full = br#"{"code":500,"message":"error while writing metric data: SqlxError# database or disk is full"}"#;
-    check(Signal::Metrics, Answer::DiskFull, Some((500, full)), 0).await;
-    check(traces, Answer::WriteFailed, Some((200, &[0x0a, 0])), 0).await;
+    check(Signal::Metrics, ScriptedResponse::DiskFull, Some((500, full)), 0).await;
+    check(traces, ScriptedResponse::WriteFailed, Some((200, &[0x0a, 0])), 0).await;
     let limit = b"Failed to buffer the request body: length limit exceeded";
-    check(traces, Answer::TooLarge, Some((413, limit)), 0).await;
-    let redirect = Answer::Redirect(307, "http://127.0.0.1:9/x".to_owned());
+    check(traces, ScriptedResponse::TooLarge, Some((413, limit)), 0).await;
+    let redirect = ScriptedResponse::Redirect(307, "http://127.0.0.1:9/x".to_owned());
     let answered = check(traces, redirect, Some((307, b"")), 0).await.unwrap();
     assert_eq!(answered.header("location"), Some("http://127.0.0.1:9/x"));
     let headers = vec![("x-a".to_owned(), "1".to_owned())];
-    let response = Answer::Response { status: 418, headers, body: b"tea".to_vec() };
+    let response = ScriptedResponse::Response { status: 418, headers, body: b"tea".to_vec() };
     let answered = check(traces, response, Some((418, b"tea")), 0).await.unwrap();
     assert_eq!(answered.header("x-a"), Some("1"));
-    check(traces, Answer::CloseBeforeBody, None, 0).await;
-    check(traces, Answer::CloseAfterBody, None, 0).await;
-    check(traces, Answer::CloseAfterStore, None, 2).await;
-    check(traces, Answer::HalfAnswer, None, 2).await;
+    check(traces, ScriptedResponse::CloseBeforeBody, None, 0).await;
+    check(traces, ScriptedResponse::CloseAfterBody, None, 0).await;
+    check(traces, ScriptedResponse::CloseAfterStore, None, 2).await;
+    check(traces, ScriptedResponse::HalfResponse, None, 2).await;
     check(
         traces,
-        Answer::Huge { status: 200, bytes: 40_000 },
+        ScriptedResponse::Huge { status: 200, bytes: 40_000 },
         Some((200, &[b' '].repeat(40_000))),
         2,
     )
     .await;
-    check(traces, Answer::Huge { status: 500, bytes: 3 }, Some((500, b"   ")), 0).await;
+    check(traces, ScriptedResponse::Huge { status: 500, bytes: 3 }, Some((500, b"   ")), 0).await;
     let waits = [
-        (Answer::RetryAfter(429, Duration::from_millis(1500)), "2"),
-        (Answer::RetryAfterDate(503, Duration::from_secs(61)), "Thu, 01 Jan 2026 00:01:01 GMT"),
+        (ScriptedResponse::RetryAfter(429, Duration::from_millis(1500)), "2"),
+        (
+            ScriptedResponse::RetryAfterDate(503, Duration::from_secs(61)),
+            "Thu, 01 Jan 2026 00:01:01 GMT",
+        ),
     ];
     for (answer, expect) in waits {
         sink.script([answer]);
@@ -102,7 +106,7 @@ async fn scripted_answers() {
 #[tokio::test]
 async fn half_answers_have_a_head() {
     let sink = sink().start().await.unwrap();
-    sink.script([Answer::HalfAnswer, Answer::CloseAfterStore]);
+    sink.script([ScriptedResponse::HalfResponse, ScriptedResponse::CloseAfterStore]);
     let mut answer = head(&sink, Method::POST, "/v1/traces", &[PROTOBUF], "").await.unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     assert_eq!(answer.headers().get("content-length").unwrap(), "64");
@@ -117,7 +121,7 @@ async fn scripted_partial_success() {
     let sink = sink().start().await.unwrap();
     let check = async |path: &str, body: Vec<u8>, refuse: u64, rejected: i64| {
         sink.clear();
-        sink.script([Answer::PartialSuccess(refuse)]);
+        sink.script([ScriptedResponse::PartialSuccess(refuse)]);
         let (found, text) = partial(&post(&sink, path, &[PROTOBUF], body).await);
         assert_eq!((found, text.is_empty()), (rejected, rejected == 0), "{path}");
         assert_eq!(
@@ -141,8 +145,12 @@ async fn scripts_are_taken_in_order_and_by_signal() {
     let check = async |path: &str, expect: u16| {
         assert_eq!(post(&sink, path, &[PROTOBUF], "").await.status, expect, "{path}");
     };
-    sink.script_for(Signal::Logs, [Answer::Status(500), Answer::Status(501)]);
-    sink.script([Answer::Status(502), Answer::Ok, Answer::Status(503)]);
+    sink.script_for(Signal::Logs, [ScriptedResponse::Status(500), ScriptedResponse::Status(501)]);
+    sink.script([
+        ScriptedResponse::Status(502),
+        ScriptedResponse::Ok,
+        ScriptedResponse::Status(503),
+    ]);
     assert_eq!(sink.script_len(), 5);
     check("/v1/traces", 502).await;
     check("/v1/logs", 500).await;
@@ -152,7 +160,7 @@ async fn scripts_are_taken_in_order_and_by_signal() {
     check("/v1/logs", 501).await;
     check("/v1/logs", 503).await;
     check("/v1/logs", 200).await;
-    sink.script([Answer::Status(500), Answer::Status(500)]);
+    sink.script([ScriptedResponse::Status(500), ScriptedResponse::Status(500)]);
     sink.inject(Faults::seeded(1, 1.0));
     sink.heal();
     check("/v1/logs", 200).await;
@@ -166,7 +174,7 @@ async fn answers_can_be_compressed() {
         let mut decoder = flate2::read::GzDecoder::new(body);
         std::io::read_to_string(&mut decoder).unwrap()
     };
-    sink.script([Answer::Gzipped(Box::new(Answer::Status(503)))]);
+    sink.script([ScriptedResponse::Gzipped(Box::new(ScriptedResponse::Status(503)))]);
     let answered = post(&sink, "/v1/traces", &[PROTOBUF], "").await;
     assert_eq!((answered.status, answered.header("content-encoding")), (503, Some("gzip")));
     assert_eq!(inflate(&answered.body), r#"{"code":503,"message":"Service Unavailable"}"#);
@@ -181,7 +189,11 @@ async fn answers_can_be_compressed() {
 #[tokio::test]
 async fn held_requests_wait_for_release() {
     let sink = sink().start().await.unwrap();
-    sink.script([Answer::held(), Answer::Held(Box::new(Answer::Status(500))), Answer::held()]);
+    sink.script([
+        ScriptedResponse::held(),
+        ScriptedResponse::Held(Box::new(ScriptedResponse::Status(500))),
+        ScriptedResponse::held(),
+    ]);
     let start = |body: Vec<u8>| {
         let sink = sink.clone();
         tokio::spawn(async move { post(&sink, "/v1/traces", &[PROTOBUF], body).await.status })
@@ -210,7 +222,10 @@ async fn held_requests_wait_for_release() {
 #[tokio::test(start_paused = true)]
 async fn delays_follow_a_paused_clock() {
     let sink = sink().start().await.unwrap();
-    sink.script([Answer::Delayed(Duration::from_hours(1), Box::new(Answer::Ok))]);
+    sink.script([ScriptedResponse::Delayed(
+        Duration::from_hours(1),
+        Box::new(ScriptedResponse::Ok),
+    )]);
     let before = tokio::time::Instant::now();
     assert_eq!(
         post(&sink, "/v1/traces", &[PROTOBUF], traces(vec![span("a")]).encode_to_vec())
@@ -228,8 +243,9 @@ async fn delays_follow_a_paused_clock() {
 fn faults_are_a_function_of_the_seed() {
     let schedule =
         |seed, probability| Faults::seeded(seed, probability).take(1000).collect::<Vec<_>>();
-    let faults =
-        |answers: &[Answer]| answers.iter().filter(|answer| **answer != Answer::Ok).count();
+    let faults = |answers: &[ScriptedResponse]| {
+        answers.iter().filter(|answer| **answer != ScriptedResponse::Ok).count()
+    };
     assert_eq!(schedule(7, 0.3), schedule(7, 0.3));
     assert_ne!(schedule(7, 0.3), schedule(8, 0.3));
     assert_eq!(faults(&schedule(7, 0.0)), 0);
@@ -238,9 +254,9 @@ fn faults_are_a_function_of_the_seed() {
     for kind in Faults::transient() {
         assert!(schedule(7, 1.0).contains(&kind), "{kind:?} never comes");
     }
-    let among = Faults::seeded(7, 1.0).among([Answer::TooLarge]);
-    assert!(among.take(10).all(|answer| answer == Answer::TooLarge));
-    assert!(Faults::seeded(7, 1.0).among([]).take(10).all(|answer| answer == Answer::Ok));
+    let among = Faults::seeded(7, 1.0).among([ScriptedResponse::TooLarge]);
+    assert!(among.take(10).all(|answer| answer == ScriptedResponse::TooLarge));
+    assert!(Faults::seeded(7, 1.0).among([]).take(10).all(|answer| answer == ScriptedResponse::Ok));
 }
 
 /// A client that sends again after every answer but a success loses nothing, and duplicates follow only requests

@@ -1,0 +1,145 @@
+//! What the processes of an environment ask of it through their APIs, and what it replies.
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::telemetry::{InvalidSubscription, Settings};
+
+/// What a process asks of its environment.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Next(Reply<Event>),
+    RestoreNext(Reply<()>),
+    RestoreError {
+        failure: Failure,
+        reply: Reply<()>,
+    },
+    Response {
+        request_id: String,
+        result: Result<Bytes, Failure>,
+        /// When its first byte was there.
+        begun: Instant,
+        reply: Reply<()>,
+    },
+    InitError {
+        failure: Failure,
+        reply: Reply<()>,
+    },
+    Register {
+        registration: Registration,
+        reply: Reply<Registered>,
+    },
+    NextExtensionEvent {
+        extension: String,
+        reply: Reply<String>,
+    },
+    ExtensionReport {
+        report: ExtensionReport,
+        reply: Reply<()>,
+    },
+    Subscribe {
+        extension: String,
+        settings: Result<Settings, InvalidSubscription>,
+        reply: Reply<Subscribed>,
+    },
+}
+
+/// An extension's wish to take part.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    pub(crate) name: String,
+    pub(crate) events: Vec<String>,
+    pub(crate) wants_account_id: bool,
+}
+
+/// An extension's own report of a failure.
+#[derive(Debug)]
+pub(crate) struct ExtensionReport {
+    /// Its identifier.
+    pub(crate) extension: String,
+    pub(crate) error_type: String,
+    pub(crate) during_init: bool,
+}
+
+/// How a subscription to telemetry is answered.
+#[derive(Debug)]
+pub(crate) enum Subscribed {
+    Yes,
+    Invalid(InvalidSubscription),
+    /// With a status that a test asked for.
+    Scripted(u16),
+}
+
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refused>>;
+
+/// The answer to a registration.
+#[derive(Debug, Clone)]
+pub(crate) struct Registered {
+    pub(crate) identifier: String,
+    pub(crate) body: String,
+}
+
+/// Why a call is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refused {
+    UnknownRequest,
+    WrongState,
+    UnknownExtension,
+    UnsupportedEvent,
+    WrongExtensionState,
+    TooManyExtensions,
+    /// Registrations and subscriptions belong into init.
+    InitIsOver,
+}
+
+/// One invocation as `next` gives it out.
+#[derive(Debug, Clone)]
+pub(crate) struct Event {
+    pub(crate) request_id: String,
+    pub(crate) deadline_ms: u64,
+    pub(crate) function_arn: String,
+    pub(crate) trace_header: Option<String>,
+    pub(crate) payload: Bytes,
+}
+
+/// An error that the runtime reported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// The header's `Category.Reason`, else the body's `errorType`.
+    pub(crate) error_type: String,
+    /// What Lambda's own events say: the header's value if it has the form `Category.Reason`.
+    pub(crate) platform_type: String,
+    pub(crate) body: Bytes,
+}
+
+impl Failure {
+    pub(crate) fn new(header: Option<&str>, body: Bytes) -> Self {
+        let categorised = header.filter(|error_type| {
+            error_type.split_once('.').is_some_and(|(category, reason)| {
+                matches!(category, "Runtime" | "Function" | "Extension" | "Sandbox")
+                    && !reason.is_empty()
+            })
+        });
+        let platform_type = categorised.unwrap_or("Function.Unknown").to_owned();
+        let error_type = categorised
+            .map(str::to_owned)
+            .or_else(|| error_type_of(&body))
+            .or(header.map(str::to_owned));
+        Self {
+            error_type: error_type.unwrap_or_else(|| platform_type.clone()),
+            platform_type,
+            body,
+        }
+    }
+}
+
+fn error_type_of(body: &[u8]) -> Option<String> {
+    let body: serde_json::Value = serde_json::from_slice(body).ok()?;
+    body.get("errorType")?.as_str().map(str::to_owned)
+}
+
+/// A caller that no longer waits has lost its answer; that is its own affair.
+pub(crate) fn answer<T>(reply: Reply<T>, answer: Result<T, Refused>) {
+    drop(reply.send(answer));
+}

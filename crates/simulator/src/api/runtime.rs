@@ -1,0 +1,167 @@
+//! The Runtime API 2018-06-01 of one environment: turns its HTTP requests into calls, and their replies into answers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::call::{Call, Failure};
+use super::extensions;
+use super::response::{accepted, ask, header, not_found};
+use super::server::{self, Server, Unread};
+
+/// The largest response of a buffered invocation, in bytes (AWS Lambda quotas: 6 MB).
+pub(crate) const MAX_RESPONSE_BYTES: usize = 6 * 1024 * 1024;
+
+/// The largest streamed response that the simulator keeps, in bytes; AWS allows 200 MB.
+const MAX_STREAMED_BYTES: usize = 20 * 1024 * 1024;
+
+/// The API of the processes of one environment. Dropping it closes the port and all calls that still wait.
+#[derive(Debug)]
+pub(crate) struct RuntimeApi {
+    server: Server,
+    pub(crate) calls: mpsc::Receiver<Call>,
+}
+
+impl RuntimeApi {
+    pub(crate) async fn start() -> io::Result<Self> {
+        let (sender, calls) = mpsc::channel(64);
+        let sender = Arc::new(sender);
+        let server = Server::start(move |request| route(request, Arc::clone(&sender))).await?;
+        Ok(Self { server, calls })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+}
+
+async fn route(
+    request: Request<Incoming>,
+    calls: Arc<mpsc::Sender<Call>>,
+) -> Response<Full<Bytes>> {
+    let path = request.uri().path().to_owned();
+    if let Some(path) = path.strip_prefix("/2020-01-01/extension/") {
+        return extensions::route(path, request, &calls).await;
+    }
+    if path == "/2022-07-01/telemetry" && request.method() == Method::PUT {
+        return extensions::subscribe(request, &calls).await;
+    }
+    let Some(path) = path.strip_prefix("/2018-06-01/runtime/") else { return not_found() };
+    let segments: Vec<&str> = path.split('/').collect();
+    match (request.method(), segments.as_slice()) {
+        (&Method::GET, ["invocation", "next"]) => next(&calls).await,
+        (&Method::POST, ["invocation", request_id, "response"]) => {
+            response(request_id, request, &calls).await
+        }
+        (&Method::POST, ["invocation", request_id, "error"]) => {
+            let failure = match failure(request).await {
+                Ok(failure) => failure,
+                Err(answer) => return answer,
+            };
+            let (request_id, begun, result) =
+                ((*request_id).to_owned(), Instant::now(), Err(failure));
+            let call = |reply| Call::Response { request_id, result, begun, reply };
+            accepted(ask(&calls, call).await)
+        }
+        (&Method::GET, ["restore", "next"]) => match ask(&calls, Call::RestoreNext).await {
+            Ok(()) => server::json(StatusCode::OK, Bytes::new()),
+            Err(answer) => answer,
+        },
+        (&Method::POST, ["restore", "error"]) => match failure(request).await {
+            Ok(failure) => {
+                accepted(ask(&calls, |reply| Call::RestoreError { failure, reply }).await)
+            }
+            Err(answer) => answer,
+        },
+        (&Method::POST, ["init", "error"]) => match failure(request).await {
+            Ok(failure) => accepted(ask(&calls, |reply| Call::InitError { failure, reply }).await),
+            Err(answer) => answer,
+        },
+        _ => not_found(),
+    }
+}
+
+async fn next(calls: &mpsc::Sender<Call>) -> Response<Full<Bytes>> {
+    let event = match ask(calls, Call::Next).await {
+        Ok(event) => event,
+        Err(answer) => return answer,
+    };
+    let mut builder = Response::builder()
+        .header("Content-Type", "application/json")
+        .header("Lambda-Runtime-Aws-Request-Id", event.request_id)
+        .header("Lambda-Runtime-Deadline-Ms", event.deadline_ms)
+        .header("Lambda-Runtime-Invoked-Function-Arn", event.function_arn);
+    if let Some(trace) = event.trace_header {
+        builder = builder.header("Lambda-Runtime-Trace-Id", trace);
+    }
+    builder.body(Full::new(event.payload)).unwrap_or_else(|_| {
+        server::error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "header refused")
+    })
+}
+
+async fn response(
+    request_id: &str,
+    request: Request<Incoming>,
+    calls: &mpsc::Sender<Call>,
+) -> Response<Full<Bytes>> {
+    let streaming =
+        header(request.headers(), "Lambda-Runtime-Function-Response-Mode") == Some("streaming");
+    let limit = if streaming { MAX_STREAMED_BYTES } else { MAX_RESPONSE_BYTES };
+    let (request_id, begun) = (request_id.to_owned(), Instant::now());
+    match server::read_body(request.into_body(), limit).await {
+        Ok(body) => {
+            let result = failure_in_trailers(&body.trailers).map_or(Ok(body.bytes), Err);
+            accepted(ask(calls, |reply| Call::Response { request_id, result, begun, reply }).await)
+        }
+        Err(Unread::TooLarge) => {
+            let message = format!(
+                "Response payload size exceeded maximum allowed payload size ({limit} bytes)."
+            );
+            let error_type = "Function.ResponseSizeTooLarge";
+            let body =
+                serde_json::json!({ "errorMessage": message, "errorType": error_type }).to_string();
+            let result = Err(Failure::new(Some(error_type), body.into()));
+            match ask(calls, |reply| Call::Response { request_id, result, begun, reply }).await {
+                Ok(()) => {
+                    server::error(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
+                }
+                Err(answer) => answer,
+            }
+        }
+        Err(Unread::BrokenOff) => {
+            server::error(StatusCode::BAD_REQUEST, "BadRequest", "the body broke off")
+        }
+    }
+}
+
+/// An error in the middle of a streamed response comes in trailers (AWS Lambda "Building a custom runtime").
+fn failure_in_trailers(trailers: &HeaderMap) -> Option<Failure> {
+    let error_type = header(trailers, "Lambda-Runtime-Function-Error-Type")?;
+    let body = header(trailers, "Lambda-Runtime-Function-Error-Body").unwrap_or_default();
+    let body = base64::engine::general_purpose::STANDARD.decode(body).unwrap_or_default();
+    Some(Failure::new(Some(error_type), body.into()))
+}
+
+async fn failure(request: Request<Incoming>) -> Result<Failure, Response<Full<Bytes>>> {
+    let error_type =
+        header(request.headers(), "Lambda-Runtime-Function-Error-Type").map(str::to_owned);
+    match server::read_body(request.into_body(), MAX_RESPONSE_BYTES).await {
+        Ok(body) => Ok(Failure::new(error_type.as_deref(), body.bytes)),
+        Err(Unread::TooLarge) => Err(server::error(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "RequestEntityTooLarge",
+            "the error is larger than 6 MB",
+        )),
+        Err(Unread::BrokenOff) => {
+            Err(server::error(StatusCode::BAD_REQUEST, "BadRequest", "the body broke off"))
+        }
+    }
+}

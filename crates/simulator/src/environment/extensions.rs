@@ -1,0 +1,395 @@
+//! The extensions of an environment: the processes of its layers, and those that register from inside the runtime.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::time::Instant;
+
+use super::view::SeenExtension;
+use crate::api::call::{Event, Refused, Registered, Registration, Reply, answer};
+use crate::clock;
+use crate::function::FunctionSpec;
+use crate::identifiers;
+use crate::platform_events::{ExtensionEvent, PlatformEvents};
+use crate::process::CapturedOutput;
+use crate::process::{Process, ProcessTable, Start};
+
+/// The most extensions that may register (AWS Lambda "Extensions API").
+const MAX_EXTENSIONS: usize = 10;
+
+const INVOKE: &str = "INVOKE";
+const SHUTDOWN: &str = "SHUTDOWN";
+
+/// The error type of an extension that ended where it should not have.
+pub(crate) const CRASH: &str = "Extension.Crash";
+/// The error type of an extension that could not be started.
+const LAUNCH_ERROR: &str = "Extension.LaunchError";
+
+/// The extensions of one life of an environment.
+#[derive(Debug)]
+pub(crate) struct Extensions {
+    function: Arc<FunctionSpec>,
+    known: Vec<Extension>,
+    /// The SHUTDOWN event, once it is time for it.
+    shutdown: Option<String>,
+}
+
+#[derive(Debug)]
+struct Extension {
+    name: String,
+    /// `None` for an extension inside the runtime's process.
+    process: Option<Process>,
+    ended: bool,
+    /// When its process was to be started; for one inside the runtime's process, when it registered.
+    begun: Instant,
+    registered: Option<Registered>,
+    /// How long after that it registered.
+    registered_after: Option<Duration>,
+    events: Vec<String>,
+    /// Whether it has asked for its first event.
+    ready: bool,
+    waiting: Option<Reply<String>>,
+    /// The error type that it reported.
+    reported: Option<String>,
+}
+
+/// An extension that failed, and with it the environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ExtensionFailure {
+    pub(crate) name: String,
+    pub(crate) error_type: String,
+    pub(crate) message: String,
+}
+
+impl Extensions {
+    /// Starts every file in the layers' `extensions` directories.
+    pub(crate) fn launch(
+        function: &Arc<FunctionSpec>,
+        variables: &BTreeMap<String, String>,
+        output: &CapturedOutput,
+        table: &Arc<ProcessTable>,
+    ) -> Result<Self, ExtensionFailure> {
+        let mut extensions =
+            Self { function: Arc::clone(function), known: Vec::new(), shutdown: None };
+        for (name, path) in files(&function.layers) {
+            let begun = Instant::now();
+            let start = Start {
+                program: &path,
+                arguments: &[],
+                environment: variables.clone(),
+                directory: Some(Path::new("/")),
+            };
+            let process =
+                Process::start(start, output, table).map_err(|error| ExtensionFailure {
+                    name: name.clone(),
+                    error_type: LAUNCH_ERROR.to_owned(),
+                    message: format!("the extension could not be started: {error}"),
+                })?;
+            extensions.known.push(Extension::new(name, Some(process), begun));
+        }
+        Ok(extensions)
+    }
+
+    /// The extensions that are processes of their own.
+    pub(crate) fn seen(&self) -> Vec<SeenExtension> {
+        let seen = |extension: &Extension| {
+            Some(SeenExtension {
+                name: extension.name.clone(),
+                pid: extension.process.as_ref()?.pid(),
+                registered_after: extension.registered_after,
+            })
+        };
+        self.known.iter().filter_map(seen).collect()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
+    pub(crate) fn has_external(&self) -> bool {
+        self.known.iter().any(|extension| extension.process.is_some())
+    }
+
+    pub(crate) fn has_internal(&self) -> bool {
+        self.known.iter().any(|extension| extension.process.is_none())
+    }
+
+    pub(crate) fn register(&mut self, registration: Registration, reply: Reply<Registered>) {
+        answer(reply, self.registered(registration));
+    }
+
+    fn registered(&mut self, registration: Registration) -> Result<Registered, Refused> {
+        let Registration { name, events, wants_account_id } = registration;
+        if self.known.iter().filter(|known| known.registered.is_some()).count() >= MAX_EXTENSIONS {
+            return Err(Refused::TooManyExtensions);
+        }
+        let known = self.known.iter().position(|known| known.name == name);
+        let is_external = known.is_some();
+        // An extension inside the runtime's process may not register for SHUTDOWN.
+        let allowed = |event: &String| event == INVOKE || (is_external && event == SHUTDOWN);
+        if !events.iter().all(allowed) {
+            return Err(Refused::UnsupportedEvent);
+        }
+        let mut body = json!({
+            "functionName": self.function.name(),
+            "functionVersion": self.function.version_name(),
+            "handler": self.function.handler,
+        });
+        if let (true, Some(body)) = (wants_account_id, body.as_object_mut()) {
+            body.insert("accountId".to_owned(), self.function.account_id.clone().into());
+        }
+        let registered = Registered { identifier: identifiers::uuid(), body: body.to_string() };
+        let extension = if let Some(known) = known {
+            self.known.get_mut(known)
+        } else {
+            self.known.push(Extension::new(name, None, Instant::now()));
+            self.known.last_mut()
+        };
+        let Some(extension) = extension.filter(|extension| extension.registered.is_none()) else {
+            return Err(Refused::WrongExtensionState);
+        };
+        extension.events = events;
+        extension.registered = Some(registered.clone());
+        extension.registered_after = Some(extension.begun.elapsed());
+        Ok(registered)
+    }
+
+    /// Takes a call for the next event: it waits, unless the environment is ending.
+    pub(crate) fn next(&mut self, identifier: &str, reply: Reply<String>, events: &PlatformEvents) {
+        let shutdown = self.shutdown.clone();
+        let Some(extension) = self.by_identifier(identifier) else {
+            return answer(reply, Err(Refused::UnknownExtension));
+        };
+        if extension.reported.is_some() {
+            return answer(reply, Err(Refused::WrongExtensionState));
+        }
+        if !extension.ready {
+            extension.ready = true;
+            events.extension(&extension.event("Ready", None), clock::now());
+        }
+        match shutdown {
+            Some(shutdown) if extension.wants(SHUTDOWN) => answer(reply, Ok(shutdown)),
+            _ => extension.waiting = Some(reply),
+        }
+    }
+
+    /// Takes an extension's own report of a failure, before or after its first event.
+    pub(crate) fn report(
+        &mut self,
+        identifier: &str,
+        error_type: String,
+        during_init: bool,
+        reply: Reply<()>,
+    ) -> Option<ExtensionFailure> {
+        let Some(extension) = self.by_identifier(identifier) else {
+            answer(reply, Err(Refused::UnknownExtension));
+            return None;
+        };
+        if extension.reported.is_some() || (during_init && extension.ready) {
+            answer(reply, Err(Refused::WrongExtensionState));
+            return None;
+        }
+        extension.reported = Some(error_type);
+        answer(reply, Ok(()));
+        Some(extension.failure())
+    }
+
+    /// The name of a registered extension.
+    pub(crate) fn name(&mut self, identifier: &str) -> Option<String> {
+        self.by_identifier(identifier).map(|extension| extension.name.clone())
+    }
+
+    fn by_identifier(&mut self, identifier: &str) -> Option<&mut Extension> {
+        self.known.iter_mut().find(|extension| {
+            extension.registered.as_ref().is_some_and(|known| known.identifier == identifier)
+        })
+    }
+
+    /// Whether the runtime may start: every process has registered.
+    pub(crate) fn are_registered(&self) -> bool {
+        self.known.iter().all(|extension| extension.registered.is_some())
+    }
+
+    /// Whether all wait for their first event.
+    pub(crate) fn are_ready(&self) -> bool {
+        self.known.iter().all(|extension| extension.ready)
+    }
+
+    /// Whether none is busy with the invocation.
+    pub(crate) fn have_finished(&self) -> bool {
+        self.known.iter().all(|extension| !extension.wants(INVOKE) || extension.waiting.is_some())
+    }
+
+    /// Gives the invocation out to those that registered for it.
+    pub(crate) fn invoke(&mut self, event: &Event) {
+        let mut invoke = json!({
+            "eventType": INVOKE,
+            "deadlineMs": event.deadline_ms,
+            "requestId": event.request_id,
+            "invokedFunctionArn": event.function_arn,
+        });
+        if let (Some(value), Some(invoke)) = (&event.trace_header, invoke.as_object_mut()) {
+            let tracing = json!({ "type": "X-Amzn-Trace-Id", "value": value });
+            invoke.insert("tracing".to_owned(), tracing);
+        }
+        self.give_out(INVOKE, &invoke.to_string());
+    }
+
+    /// Gives the end of the environment out, now or when an extension asks.
+    pub(crate) fn shut_down(&mut self, reason: &str, deadline_ms: u64) {
+        let shutdown = json!({
+            "eventType": SHUTDOWN,
+            "shutdownReason": reason,
+            "deadlineMs": deadline_ms,
+        })
+        .to_string();
+        self.give_out(SHUTDOWN, &shutdown);
+        self.shutdown = Some(shutdown);
+    }
+
+    fn give_out(&mut self, kind: &str, event: &str) {
+        for extension in self.known.iter_mut().filter(|extension| extension.wants(kind)) {
+            if let Some(waiting) = extension.waiting.take() {
+                answer(waiting, Ok(event.to_owned()));
+            }
+        }
+    }
+
+    /// Waits until a process has ended that had not, and gives its place; cancel safe.
+    pub(crate) async fn one_ended(&self) -> usize {
+        poll_fn(|context| {
+            let mut running = self.known.iter().enumerate().filter(|(_, known)| !known.ended);
+            let ended = running.find(|(_, known)| {
+                let process = known.process.as_ref();
+                process.is_some_and(|process| process.poll_ended(context).is_ready())
+            });
+            ended.map_or(Poll::Pending, |(place, _)| Poll::Ready(place))
+        })
+        .await
+    }
+
+    /// Takes note that the process at this place has ended.
+    pub(crate) fn note_end(&mut self, place: usize) -> Option<ExtensionFailure> {
+        let extension = self.known.get_mut(place)?;
+        extension.ended = true;
+        Some(extension.failure())
+    }
+
+    /// Whether any process still runs that was told of the shutdown.
+    pub(crate) fn are_shutting_down(&self) -> bool {
+        self.known.iter().any(|extension| {
+            extension.process.is_some() && !extension.ended && extension.wants(SHUTDOWN)
+        })
+    }
+
+    /// Says of every extension that is not ready how far it came, after a failed init.
+    pub(crate) fn tell_unready(&self, failure: Option<&ExtensionFailure>, events: &PlatformEvents) {
+        for extension in self.known.iter().filter(|extension| !extension.ready) {
+            let state = if extension.registered.is_some() { "Registered" } else { "Started" };
+            let error_type = failure
+                .filter(|failure| failure.name == extension.name)
+                .map(|failure| failure.error_type.as_str());
+            events.extension(&extension.event(state, error_type), clock::now());
+        }
+    }
+
+    pub(crate) fn begin_freeze(&mut self) {
+        self.processes().for_each(Process::begin_freeze);
+    }
+
+    pub(crate) async fn freeze(&mut self) {
+        for process in self.processes() {
+            process.freeze().await;
+        }
+    }
+
+    pub(crate) fn thaw(&mut self) {
+        self.processes().for_each(Process::thaw);
+    }
+
+    fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
+        self.known.iter_mut().filter_map(|extension| extension.process.as_mut())
+    }
+
+    /// The most memory that their processes have had resident, summed up, in MB.
+    pub(crate) fn peak_memory_mb(&self) -> u64 {
+        let processes = self.known.iter().filter_map(|extension| extension.process.as_ref());
+        processes.filter_map(Process::peak_memory_mb).sum()
+    }
+
+    /// What their processes have resident now, in MB.
+    pub(crate) fn memory_mb(&self) -> u64 {
+        let processes = self.known.iter().filter_map(|extension| extension.process.as_ref());
+        processes.filter_map(Process::memory_mb).sum()
+    }
+
+    /// Kills what is left of the processes and writes their last lines.
+    pub(crate) async fn end(self) {
+        for extension in &self.known {
+            if let Some(process) = &extension.process {
+                process.kill();
+            }
+        }
+        for extension in self.known {
+            if let Some(process) = extension.process {
+                process.end().await;
+            }
+        }
+    }
+}
+
+impl Extension {
+    fn new(name: String, process: Option<Process>, begun: Instant) -> Self {
+        Self {
+            name,
+            process,
+            ended: false,
+            begun,
+            registered: None,
+            registered_after: None,
+            events: Vec::new(),
+            ready: false,
+            waiting: None,
+            reported: None,
+        }
+    }
+
+    fn wants(&self, event: &str) -> bool {
+        self.events.iter().any(|wanted| wanted == event)
+    }
+
+    fn failure(&self) -> ExtensionFailure {
+        ExtensionFailure {
+            name: self.name.clone(),
+            error_type: self.reported.clone().unwrap_or_else(|| CRASH.to_owned()),
+            message: format!("the extension {} has ended", self.name),
+        }
+    }
+
+    fn event<'a>(&'a self, state: &'a str, error_type: Option<&'a str>) -> ExtensionEvent<'a> {
+        ExtensionEvent { name: &self.name, state, events: &self.events, error_type }
+    }
+}
+
+/// The files of the layers by name; a later layer's file replaces an earlier one's, as in `/opt`.
+fn files(layers: &[PathBuf]) -> BTreeMap<String, PathBuf> {
+    let entries = |layer: &PathBuf| -> io::Result<Vec<(String, PathBuf)>> {
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(layer.join("extensions"))? {
+            let path = entry?.path();
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
+            if let (true, Some(name)) = (path.is_file(), name) {
+                files.push((name, path));
+            }
+        }
+        Ok(files)
+    };
+    // A layer without extensions is an ordinary one.
+    layers.iter().filter_map(|layer| entries(layer).ok()).flatten().collect()
+}

@@ -1,0 +1,62 @@
+//! What an environment's processes find around them, and what outlives their resets.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::cloudwatch::LogWriter;
+use crate::environment::view::EnvironmentView;
+use crate::function::FunctionSpec;
+use crate::platform_events::PlatformEvents;
+use crate::process::CapturedOutput;
+use crate::process::ProcessTable;
+use crate::telemetry::{Category, Controls, Telemetry};
+
+/// What surrounds the processes of an environment and outlives their resets.
+#[derive(Debug)]
+pub(crate) struct Surroundings {
+    pub(crate) spec: Arc<FunctionSpec>,
+    pub(crate) writer: Arc<LogWriter>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) controls: Arc<Controls>,
+    pub(crate) events: PlatformEvents,
+    pub(crate) table: Arc<ProcessTable>,
+    pub(crate) view: Arc<EnvironmentView>,
+    /// A directory for temporary files that is the environment's own.
+    pub(crate) tmp: Option<PathBuf>,
+}
+
+impl Surroundings {
+    pub(super) fn output(&self, category: Category) -> CapturedOutput {
+        CapturedOutput {
+            writer: Arc::clone(&self.writer),
+            telemetry: Arc::clone(&self.telemetry),
+            category,
+        }
+    }
+
+    /// The variables of the runtime or of an extension, and where temporary files go.
+    pub(super) fn variables(
+        &self,
+        category: Category,
+        runtime_api: &str,
+    ) -> BTreeMap<String, String> {
+        let mut variables = match category {
+            Category::Extension => self.spec.extension_environment(runtime_api),
+            _ => self.spec.environment(runtime_api, self.writer.stream()),
+        };
+        if let Some(tmp) = &self.tmp {
+            variables.insert("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned());
+        }
+        variables
+    }
+}
+
+impl Drop for Surroundings {
+    fn drop(&mut self) {
+        if let Some(tmp) = &self.tmp {
+            // What cannot be removed stays in the system's directory for temporary files.
+            drop(std::fs::remove_dir_all(tmp));
+        }
+    }
+}

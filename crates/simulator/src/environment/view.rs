@@ -1,0 +1,162 @@
+//! What can be seen of an environment from outside, while it works.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use crate::lock::lock;
+use crate::process::process_state;
+use crate::telemetry::Telemetry;
+
+/// What can be seen of an environment from outside.
+#[derive(Debug)]
+pub(crate) struct EnvironmentView {
+    id: String,
+    log_stream: String,
+    telemetry: Arc<Telemetry>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    pid: Option<u32>,
+    extensions: Vec<SeenExtension>,
+    out_of_memory: bool,
+    busy: bool,
+    invocations: u64,
+    starts: u64,
+    ended: bool,
+}
+
+/// An external extension as its environment knows it.
+#[derive(Debug, Clone)]
+pub(crate) struct SeenExtension {
+    pub(crate) name: String,
+    pub(crate) pid: u32,
+    pub(crate) registered_after: Option<Duration>,
+}
+
+/// An environment as it is at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EnvironmentState {
+    /// The 32 hexadecimal digits at the end of the log stream's name.
+    pub id: String,
+    pub log_stream: String,
+    /// Its process; `None` after a reset and before the next init.
+    pub pid: Option<u32>,
+    /// The state letter of the process, as [`process_state`](crate::process_state) gives it: `T` while frozen.
+    pub process_state: Option<char>,
+    /// Whether an invocation is in progress.
+    pub busy: bool,
+    pub invocations: u64,
+    /// How often a process was started: 1, and one more for every reset.
+    pub starts: u64,
+    /// Whether it was shut down.
+    pub ended: bool,
+    /// The processes of its layers; none after a reset and before the next init.
+    pub extensions: Vec<ExtensionState>,
+    /// How many telemetry events wait for a subscriber, those included that a test holds back.
+    pub telemetry_waiting: usize,
+}
+
+/// An external extension as it is at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ExtensionState {
+    pub name: String,
+    pub pid: u32,
+    /// The state letter of the process: `T` while frozen.
+    pub process_state: Option<char>,
+    /// How long after its process was started it called `register`; `None` before.
+    pub registered_after: Option<Duration>,
+}
+
+impl EnvironmentView {
+    pub(crate) fn new(id: &str, log_stream: &str, telemetry: &Arc<Telemetry>) -> Self {
+        Self {
+            id: id.to_owned(),
+            log_stream: log_stream.to_owned(),
+            telemetry: Arc::clone(telemetry),
+            seen: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub(crate) fn log_stream(&self) -> &str {
+        &self.log_stream
+    }
+
+    pub(crate) fn state(&self) -> EnvironmentState {
+        let seen = lock(&self.seen);
+        EnvironmentState {
+            id: self.id.clone(),
+            log_stream: self.log_stream.clone(),
+            pid: seen.pid,
+            process_state: seen.pid.and_then(process_state),
+            busy: seen.busy,
+            invocations: seen.invocations,
+            starts: seen.starts,
+            ended: seen.ended,
+            extensions: seen
+                .extensions
+                .iter()
+                .map(|extension| ExtensionState {
+                    name: extension.name.clone(),
+                    pid: extension.pid,
+                    process_state: process_state(extension.pid),
+                    registered_after: extension.registered_after,
+                })
+                .collect(),
+            telemetry_waiting: self.telemetry.waiting(),
+        }
+    }
+
+    /// A runtime's process has started.
+    pub(crate) fn note_start(&self, pid: u32) {
+        let mut seen = lock(&self.seen);
+        seen.pid = Some(pid);
+        seen.starts += 1;
+    }
+
+    pub(crate) fn note_extensions(&self, extensions: Vec<SeenExtension>) {
+        lock(&self.seen).extensions = extensions;
+    }
+
+    /// The runtime is about to be killed as one that ran out of memory; gives its process.
+    pub(crate) fn run_out_of_memory(&self) -> Option<u32> {
+        let mut seen = lock(&self.seen);
+        let pid = seen.pid.filter(|_| seen.busy)?;
+        seen.out_of_memory = true;
+        Some(pid)
+    }
+
+    pub(crate) fn take_out_of_memory(&self) -> bool {
+        std::mem::take(&mut lock(&self.seen).out_of_memory)
+    }
+
+    pub(crate) fn begin_invocation(&self) {
+        lock(&self.seen).busy = true;
+    }
+
+    pub(crate) fn end_invocation(&self) {
+        let mut seen = lock(&self.seen);
+        seen.busy = false;
+        seen.invocations += 1;
+    }
+
+    /// The environment is no more.
+    pub(crate) fn note_shutdown(&self) {
+        self.note_end();
+        lock(&self.seen).ended = true;
+    }
+
+    /// All processes have ended.
+    pub(crate) fn note_end(&self) {
+        let mut seen = lock(&self.seen);
+        seen.pid = None;
+        seen.extensions.clear();
+    }
+}

@@ -1,0 +1,30 @@
+//! Where a line goes that a process printed: to the log stream, and to the subscribers of the Telemetry API.
+
+use std::sync::Arc;
+
+use crate::clock;
+use crate::cloudwatch::LogWriter;
+use crate::telemetry::{Category, Generated, Telemetry};
+
+/// The way of the lines of a function or of its extensions.
+#[derive(Debug, Clone)]
+pub(crate) struct CapturedOutput {
+    pub(crate) writer: Arc<LogWriter>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    /// Whose lines they are.
+    pub(crate) category: Category,
+}
+
+impl CapturedOutput {
+    /// Passes a line on. Subscribers get those too that the log level keeps out of the log (AWS Lambda "Log-level
+    /// filtering": it chooses what is sent to CloudWatch Logs).
+    pub(crate) fn line(&self, line: &[u8]) {
+        let text = String::from_utf8_lossy(line).into_owned();
+        self.telemetry.emit(Generated::line(self.category, clock::now(), text));
+        self.writer.application_line(line);
+    }
+
+    pub(crate) fn max_line_bytes(&self) -> usize {
+        self.writer.max_line_bytes()
+    }
+}

@@ -1,0 +1,313 @@
+//! Child processes: started in a process group of their own, frozen, thawed, killed, and never left behind.
+
+mod capture;
+mod captured_output;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::time::Instant;
+
+use crate::lock::lock;
+use capture::Captures;
+pub(crate) use captured_output::CapturedOutput;
+
+/// All living children of one simulator, so that none outlives it.
+#[derive(Debug, Default)]
+pub(crate) struct ProcessTable {
+    living: Mutex<Living>,
+}
+
+#[derive(Debug, Default)]
+struct Living {
+    closed: bool,
+    leaders: Vec<Pid>,
+}
+
+impl ProcessTable {
+    /// Kills every process group and refuses new ones; returns when the leaders are dead.
+    pub(crate) fn close(&self) {
+        let mut living = lock(&self.living);
+        living.closed = true;
+        for leader in &living.leaders {
+            kill_group(*leader, Signal::KILL);
+        }
+        for leader in &living.leaders {
+            // The owner of the process still has to reap it; here it matters that it no longer runs.
+            let ended = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+            while matches!(
+                rustix::process::waitid(WaitId::Pid(*leader), ended),
+                Err(rustix::io::Errno::INTR)
+            ) {}
+        }
+    }
+
+    /// Kills the group of one process, if it is one of ours and still lives.
+    pub(crate) fn kill(&self, pid: u32) -> bool {
+        let living = lock(&self.living);
+        let leader = living.leaders.iter().find(|leader| number(**leader) == pid);
+        leader.inspect(|leader| kill_group(**leader, Signal::KILL)).is_some()
+    }
+
+    /// The process ids of all living leaders.
+    pub(crate) fn pids(&self) -> Vec<u32> {
+        lock(&self.living).leaders.iter().copied().map(number).collect()
+    }
+}
+
+fn number(pid: Pid) -> u32 {
+    pid.as_raw_nonzero().get().unsigned_abs()
+}
+
+/// A signal to a whole group; a group that is gone already is no error.
+fn kill_group(leader: Pid, signal: Signal) {
+    rustix::process::kill_process_group(leader, signal).ok();
+}
+
+/// One process of a function, leader of its group.
+///
+/// The leader is reaped only after its group was killed, so its number cannot mean another process meanwhile.
+#[derive(Debug)]
+pub(crate) struct Process {
+    leader: Pid,
+    child: Child,
+    pidfd: AsyncFd<OwnedFd>,
+    captures: Captures,
+    table: Arc<ProcessTable>,
+    frozen: bool,
+    reaped: Option<ExitStatus>,
+}
+
+/// A descriptor that becomes readable when the process ends.
+#[expect(deprecated, reason = "sound with an `OwnedFd`; its successor is an unsafe function")]
+fn watch(leader: Pid) -> io::Result<AsyncFd<OwnedFd>> {
+    let pidfd = rustix::process::pidfd_open(leader, PidfdFlags::empty())?;
+    AsyncFd::with_interest(pidfd, Interest::READABLE)
+}
+
+/// What is needed to start a process.
+pub(crate) struct Start<'a> {
+    pub(crate) program: &'a Path,
+    pub(crate) arguments: &'a [String],
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) directory: Option<&'a Path>,
+}
+
+impl Process {
+    /// Starts a process whose standard output and error become lines of `output`.
+    pub(crate) fn start(
+        start: Start<'_>,
+        output: &CapturedOutput,
+        table: &Arc<ProcessTable>,
+    ) -> io::Result<Self> {
+        let (captures, stdout, stderr) = Captures::new(output)?;
+        let mut command = Command::new(start.program);
+        command
+            .args(start.arguments)
+            .env_clear()
+            .envs(start.environment)
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(stdout))
+            .stderr(Stdio::from(stderr))
+            .process_group(0);
+        if let Some(directory) = start.directory {
+            command.current_dir(directory);
+        }
+        let (leader, child) = {
+            let mut living = lock(&table.living);
+            if living.closed {
+                return Err(io::Error::other("the simulator is shutting down"));
+            }
+            let child = command.spawn()?;
+            let leader = Pid::from_child(&child);
+            living.leaders.push(leader);
+            (leader, child)
+        };
+        // The command holds the writing ends of the pipes; only the child may have them.
+        drop(command);
+        let pidfd = match watch(leader) {
+            Ok(pidfd) => pidfd,
+            Err(error) => {
+                kill_group(leader, Signal::KILL);
+                let mut child = child;
+                drop(child.wait());
+                lock(&table.living).leaders.retain(|other| *other != leader);
+                return Err(error);
+            }
+        };
+        Ok(Self {
+            leader,
+            child,
+            pidfd,
+            captures,
+            table: Arc::clone(table),
+            frozen: false,
+            reaped: None,
+        })
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until the leader has ended by itself; cancel safe.
+    pub(crate) async fn ended(&self) {
+        // A pidfd becomes readable when the process ends and stays so; an error would mean the same.
+        drop(self.pidfd.readable().await);
+    }
+
+    /// As [`ended`](Self::ended), for those who wait for one of many processes.
+    pub(crate) fn poll_ended(&self, context: &mut Context<'_>) -> Poll<()> {
+        self.pidfd.poll_read_ready(context).map(drop)
+    }
+
+    /// Tells the whole group to stop; [`freeze`](Self::freeze) waits until it has.
+    pub(crate) fn begin_freeze(&mut self) {
+        kill_group(self.leader, Signal::STOP);
+        self.frozen = true;
+    }
+
+    /// Writes every line that has come out so far.
+    pub(crate) fn drain(&self) {
+        self.captures.drain();
+    }
+
+    /// Stops the whole group and writes every line that it has written so far.
+    pub(crate) async fn freeze(&mut self) {
+        self.begin_freeze();
+        let stopped = WaitIdOptions::STOPPED
+            | WaitIdOptions::EXITED
+            | WaitIdOptions::NOWAIT
+            | WaitIdOptions::NOHANG;
+        // A stop takes effect within microseconds, unless a thread is inside an uninterruptible system call.
+        let begin = Instant::now();
+        while matches!(rustix::process::waitid(WaitId::Pid(self.leader), stopped), Ok(None)) {
+            match begin.elapsed().as_millis() {
+                0 => tokio::task::yield_now().await,
+                1..2000 => tokio::time::sleep(Duration::from_millis(1)).await,
+                _ => break,
+            }
+        }
+        self.captures.drain();
+    }
+
+    /// Lets a frozen group go on.
+    pub(crate) fn thaw(&mut self) {
+        if self.frozen {
+            kill_group(self.leader, Signal::CONT);
+            self.frozen = false;
+        }
+    }
+
+    /// Asks the leader to end, as Lambda does where an extension is registered.
+    pub(crate) fn terminate(&mut self) {
+        self.thaw();
+        rustix::process::kill_process(self.leader, Signal::TERM).ok();
+    }
+
+    /// Kills the whole group; the rest is for [`end`](Self::end).
+    pub(crate) fn kill(&self) {
+        kill_group(self.leader, Signal::KILL);
+    }
+
+    /// Kills what is left of the group, writes its last lines, and gives the leader's exit status.
+    ///
+    /// Where the leader had ended by itself the status is its own, else that of the kill.
+    pub(crate) async fn end(mut self) -> Option<ExitStatus> {
+        self.kill();
+        self.ended().await;
+        let status = self.reap();
+        self.captures.finish();
+        status
+    }
+
+    /// The most memory the leader has had resident so far, in MB, rounded up.
+    pub(crate) fn peak_memory_mb(&self) -> Option<u64> {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that the leader has resident now, in MB, rounded up.
+    pub(crate) fn memory_mb(&self) -> Option<u64> {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, label: &str) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).ok()?;
+        let memory = status.lines().find_map(|line| line.strip_prefix(label))?;
+        let kilobytes: u64 = memory.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes.div_ceil(1024))
+    }
+
+    fn reap(&mut self) -> Option<ExitStatus> {
+        if self.reaped.is_none() {
+            let mut living = lock(&self.table.living);
+            self.reaped = self.child.wait().ok();
+            living.leaders.retain(|leader| *leader != self.leader);
+        }
+        self.reaped
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.reaped.is_none() {
+            kill_group(self.leader, Signal::KILL);
+            self.reap();
+        }
+    }
+}
+
+/// The state letter of `/proc/PID/stat` (`R` running, `S` sleeping, `T` stopped, `Z` ended); `None` without such a process.
+pub fn process_state(pid: u32) -> Option<char> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The second field is the program's name in parentheses and may itself contain anything.
+    stat.rsplit_once(") ")?.1.chars().next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cloudwatch::{CloudWatch, LogWriter};
+    use crate::function::{FunctionSpec, LogFormat};
+    use crate::telemetry::{Category, Telemetry};
+
+    #[tokio::test]
+    async fn a_frozen_process_has_nothing_left_in_its_pipes() {
+        let (cloudwatch, table) = (Arc::<CloudWatch>::default(), Arc::<ProcessTable>::default());
+        let spec = FunctionSpec::new("f", "/bin/sh");
+        let writer = Arc::new(LogWriter::new(&cloudwatch, &spec, "environment"));
+        let telemetry =
+            Telemetry::new("f", "environment", LogFormat::Text, &Arc::default(), &Arc::default());
+        let output = CapturedOutput { writer, telemetry, category: Category::Function };
+        let start = Start {
+            program: spec.bootstrap(),
+            arguments: &["-c".to_owned(), "echo out; echo err >&2; kill -STOP $$".to_owned()],
+            environment: BTreeMap::new(),
+            directory: None,
+        };
+        let mut process = Process::start(start, &output, &table).unwrap();
+        // Without the reader tasks, what is in the log comes from the freeze alone.
+        process.captures.stop_reading();
+        while process_state(process.pid()) != Some('T') {
+            tokio::task::yield_now().await;
+        }
+        assert!(cloudwatch.events("/aws/lambda/f").is_empty());
+        process.freeze().await;
+        let messages: Vec<_> =
+            cloudwatch.events("/aws/lambda/f").into_iter().map(|event| event.message).collect();
+        assert_eq!(messages, ["out\n", "err\n"]);
+        assert_eq!(table.pids(), [process.pid()]);
+        process.end().await;
+        assert!(table.pids().is_empty());
+    }
+}

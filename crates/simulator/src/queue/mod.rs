@@ -1,0 +1,354 @@
+//! An SQS standard queue in memory, and the endpoint that serves it.
+//!
+//! Messages are hidden while they are received or delayed, come again at the end of their visibility timeout, and are
+//! forgotten at the end of the retention, all on tokio's clock, so that a test with a paused clock passes days at once.
+//! What the queue answers can be scripted. Limits are those of the Amazon SQS Developer Guide, "Message quotas".
+//!
+//! ```
+//! use std::time::Duration;
+//! use lambda_otlp_simulator::queue::{QueueResponse, BatchResult, Queue};
+//!
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let queue = Queue::new("retry").visibility_timeout(Duration::from_secs(60));
+//! queue.script([QueueResponse::refuse(403, "AccessDeniedException")]);
+//! assert!(matches!(queue.send_batch(&["one".to_owned()], Duration::ZERO), BatchResult::Refused(_)));
+//! queue.send_batch(&["one".to_owned()], Duration::ZERO);
+//! let received = queue.receive(10);
+//! assert_eq!((received[0].body.as_str(), received[0].receive_count), ("one", 1));
+//! assert!(queue.receive(10).is_empty());
+//! queue.postpone(&received[0].receipt_handle, Duration::from_secs(5)).unwrap();
+//! tokio::time::advance(Duration::from_secs(5)).await;
+//! let again = queue.receive(10);
+//! assert_eq!(again[0].receive_count, 2);
+//! queue.delete(&again[0].receipt_handle).unwrap();
+//! assert!(queue.is_empty());
+//! # }
+//! ```
+
+mod script;
+mod server;
+#[cfg(test)]
+mod tests;
+
+pub use script::{QueueResponse, Refusal};
+pub use server::{QueueRequest, QueueServer};
+
+use crate::lock::lock;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// Largest message, and largest sum of the messages of one batch.
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+/// Most messages of a batch.
+pub const MAX_BATCH: usize = 10;
+/// Longest time for which a message is hidden after it was received.
+pub const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_hours(12);
+/// Longest delay of a message that is sent.
+pub const MAX_DELAY: Duration = Duration::from_mins(15);
+
+/// What became of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub enum BatchResult {
+    /// One result a message: its id, or why it was not taken.
+    Answered(Vec<Result<String, Refusal>>),
+    /// All were refused.
+    Refused(Refusal),
+    /// There is no answer; what became of the messages the sender cannot know.
+    NoAnswer,
+    /// There is no answer, and the connection stays open.
+    Hangs,
+}
+
+/// A message as it was received.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceivedMessage {
+    /// Its id.
+    pub message_id: String,
+    /// Names this receipt.
+    pub receipt_handle: String,
+    /// Its text.
+    pub body: String,
+    /// How often it was received, this time included.
+    pub receive_count: u32,
+    /// When it was sent, in milliseconds since the Unix epoch.
+    pub sent_ms: u64,
+}
+
+#[derive(Debug)]
+struct Stored {
+    id: u64,
+    body: String,
+    receive_count: u32,
+    sent_at: Instant,
+    visible_at: Instant,
+    /// When it was last received, and the longest it may be hidden counted from then.
+    received_at: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct State {
+    messages: VecDeque<Stored>,
+    script: VecDeque<QueueResponse>,
+    visibility_timeout: Duration,
+    retention: Duration,
+    next_id: u64,
+    taken: usize,
+}
+
+/// The queue; clones are handles of the same one.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    name: Arc<str>,
+    state: Arc<Mutex<State>>,
+    began: Instant,
+    began_ms: u64,
+}
+
+impl Queue {
+    /// An empty queue, with AWS's defaults for the visibility timeout and our template's retention.
+    pub fn new(name: &str) -> Self {
+        let state = State {
+            messages: VecDeque::new(),
+            script: VecDeque::new(),
+            visibility_timeout: Duration::from_secs(30),
+            retention: Duration::from_hours(14 * 24),
+            next_id: 0,
+            taken: 0,
+        };
+        Self {
+            name: name.into(),
+            state: Arc::new(Mutex::new(state)),
+            began: Instant::now(),
+            began_ms: crate::clock::now().millis(),
+        }
+    }
+
+    /// How long a received message is hidden.
+    #[must_use]
+    pub fn visibility_timeout(self, timeout: Duration) -> Self {
+        lock(&self.state).visibility_timeout = timeout;
+        self
+    }
+
+    /// How long a message is kept.
+    #[must_use]
+    pub fn retention(self, retention: Duration) -> Self {
+        lock(&self.state).retention = retention;
+        self
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Answers the next requests like this, and those after them with [`QueueResponse::Take`].
+    pub fn script(&self, responses: impl IntoIterator<Item = QueueResponse>) {
+        lock(&self.state).script.extend(responses);
+    }
+
+    /// Sends messages, hidden for `delay` at first.
+    pub fn send_batch(&self, bodies: &[String], delay: Duration) -> BatchResult {
+        let mut state = lock(&self.state);
+        let answer = state.script.pop_front().unwrap_or(QueueResponse::Take);
+        match &answer {
+            QueueResponse::Refuse(refusal) => return BatchResult::Refused(refusal.clone()),
+            QueueResponse::Lose => return BatchResult::NoAnswer,
+            QueueResponse::Hang => return BatchResult::Hangs,
+            QueueResponse::Take | QueueResponse::RefuseEntries(..) | QueueResponse::Swallow => {}
+        }
+        if let Err(refusal) = check_batch(bodies, delay) {
+            return BatchResult::Refused(refusal);
+        }
+        let results: Vec<_> = bodies
+            .iter()
+            .enumerate()
+            .map(|(position, body)| match &answer {
+                QueueResponse::RefuseEntries(refused, refusal) if refused.contains(&position) => {
+                    Err(refusal.clone())
+                }
+                _ => check_body(body).map(|()| state.store(body, delay)),
+            })
+            .collect();
+        if answer == QueueResponse::Swallow {
+            BatchResult::NoAnswer
+        } else {
+            BatchResult::Answered(results)
+        }
+    }
+
+    /// Receives at most `most` messages, the oldest first; they are hidden for the visibility timeout.
+    pub fn receive(&self, most: usize) -> Vec<ReceivedMessage> {
+        let now = Instant::now();
+        let mut state = lock(&self.state);
+        state.forget_old(now);
+        let timeout = state.visibility_timeout;
+        let visible = state.messages.iter_mut().filter(|message| message.visible_at <= now);
+        let received = visible.take(most.min(MAX_BATCH)).map(|message| {
+            message.receive_count += 1;
+            message.visible_at = now + timeout;
+            message.received_at = Some(now);
+            let since = message.sent_at.saturating_duration_since(self.began).as_millis();
+            ReceivedMessage {
+                message_id: format!("message-{}", message.id),
+                receipt_handle: format!("{}-{}", message.id, message.receive_count),
+                body: message.body.clone(),
+                receive_count: message.receive_count,
+                sent_ms: self.began_ms + u64::try_from(since).unwrap_or(u64::MAX),
+            }
+        });
+        received.collect()
+    }
+
+    /// Hides a received message for `delay` from now (`ChangeMessageVisibility`).
+    pub fn postpone(&self, receipt_handle: &str, delay: Duration) -> Result<(), Refusal> {
+        let mut state = lock(&self.state);
+        let answer = state.script.pop_front().unwrap_or(QueueResponse::Take);
+        if let QueueResponse::Refuse(refusal) = answer {
+            return Err(refusal);
+        }
+        if matches!(answer, QueueResponse::Lose | QueueResponse::Hang) {
+            return Err(Refusal::new(0, "NoAnswer", "scripted"));
+        }
+        let now = Instant::now();
+        let message = state.received(receipt_handle)?;
+        let Some(received_at) = message.received_at.filter(|_| message.visible_at > now) else {
+            return Err(Refusal::sender(
+                "AWS.SimpleQueueService.MessageNotInflight",
+                "the message is visible",
+            ));
+        };
+        if now + delay > received_at + MAX_VISIBILITY_TIMEOUT {
+            return Err(Refusal::sender(
+                "InvalidParameterValue",
+                "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]",
+            ));
+        }
+        message.visible_at = now + delay;
+        Ok(())
+    }
+
+    /// Deletes a received message.
+    pub fn delete(&self, receipt_handle: &str) -> Result<(), Refusal> {
+        let mut state = lock(&self.state);
+        let id = state.received(receipt_handle)?.id;
+        state.messages.retain(|message| message.id != id);
+        Ok(())
+    }
+
+    /// Messages in the queue, hidden ones included.
+    pub fn len(&self) -> usize {
+        let mut state = lock(&self.state);
+        state.forget_old(Instant::now());
+        state.messages.len()
+    }
+
+    /// Whether it holds no message, hidden ones included.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Messages that it took since it was made.
+    pub fn taken(&self) -> usize {
+        lock(&self.state).taken
+    }
+
+    /// The texts of all messages in it, hidden ones included, the oldest first.
+    pub fn bodies(&self) -> Vec<String> {
+        lock(&self.state).messages.iter().map(|message| message.body.clone()).collect()
+    }
+
+    /// How long until a message can be received; `None` if there is none.
+    pub fn next_visible_in(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let state = lock(&self.state);
+        let next = state.messages.iter().map(|message| message.visible_at).min()?;
+        Some(next.saturating_duration_since(now))
+    }
+
+    /// The event with which Lambda hands these messages to a function (Lambda Developer Guide, "Using Lambda with Amazon
+    /// SQS").
+    pub fn lambda_event(&self, received: &[ReceivedMessage]) -> Value {
+        let record = |message: &ReceivedMessage| {
+            json!({
+                "messageId": message.message_id,
+                "receiptHandle": message.receipt_handle,
+                "body": message.body,
+                "attributes": {
+                    "ApproximateReceiveCount": message.receive_count.to_string(),
+                    "SentTimestamp": message.sent_ms.to_string(),
+                    "SenderId": "AROASIMULATED:forwarder",
+                    "ApproximateFirstReceiveTimestamp": message.sent_ms.to_string(),
+                },
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": format!("arn:aws:sqs:eu-central-1:123456789012:{}", self.name),
+                "awsRegion": "eu-central-1",
+            })
+        };
+        json!({ "Records": received.iter().map(record).collect::<Vec<_>>() })
+    }
+}
+
+impl State {
+    fn store(&mut self, body: &str, delay: Duration) -> String {
+        let now = Instant::now();
+        let id = self.next_id;
+        self.next_id += 1;
+        self.taken += 1;
+        self.messages.push_back(Stored {
+            id,
+            body: body.to_owned(),
+            receive_count: 0,
+            sent_at: now,
+            visible_at: now + delay,
+            received_at: None,
+        });
+        format!("message-{id}")
+    }
+
+    fn forget_old(&mut self, now: Instant) {
+        let retention = self.retention;
+        self.messages.retain(|message| now.saturating_duration_since(message.sent_at) < retention);
+    }
+
+    /// The message that the receipt names; only the newest receipt counts.
+    fn received(&mut self, receipt_handle: &str) -> Result<&mut Stored, Refusal> {
+        self.messages
+            .iter_mut()
+            .find(|message| format!("{}-{}", message.id, message.receive_count) == receipt_handle)
+            .ok_or_else(|| Refusal::sender("ReceiptHandleIsInvalid", "no such receipt"))
+    }
+}
+
+fn check_batch(bodies: &[String], delay: Duration) -> Result<(), Refusal> {
+    let refuse = |code: &str, message: &str| {
+        Err(Refusal::sender(&format!("AWS.SimpleQueueService.{code}"), message))
+    };
+    if bodies.is_empty() {
+        return refuse("EmptyBatchRequest", "there is no entry");
+    }
+    if bodies.len() > MAX_BATCH {
+        return refuse("TooManyEntriesInBatchRequest", "at most 10 entries");
+    }
+    if bodies.iter().map(String::len).sum::<usize>() > MAX_MESSAGE_BYTES {
+        return refuse("BatchRequestTooLong", "at most 1048576 bytes");
+    }
+    if delay > MAX_DELAY {
+        return Err(Refusal::sender("InvalidParameterValue", "DelaySeconds is at most 900"));
+    }
+    Ok(())
+}
+
+/// API reference, `SendMessage`: `#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF`.
+fn check_body(body: &str) -> Result<(), Refusal> {
+    let is_allowed = |c: char| matches!(c, '\t' | '\n' | '\r' | ' '..='\u{d7ff}' | '\u{e000}'..='\u{fffd}' | '\u{10000}'..);
+    if body.is_empty() || !body.chars().all(is_allowed) {
+        return Err(Refusal::sender("InvalidMessageContents", "empty, or a character is refused"));
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! What a queue answers when a test tells it to.
+
+/// What the queue answers to one request that sends or postpones messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum QueueResponse {
+    /// It does what it is asked.
+    Take,
+    /// It refuses the request.
+    Refuse(Refusal),
+    /// It takes the request, but not the entries of these positions.
+    RefuseEntries(Vec<usize>, Refusal),
+    /// It takes nothing, and there is no answer.
+    Lose,
+    /// It takes the messages, and there is no answer.
+    Swallow,
+    /// It takes nothing, and the connection stays open without an answer.
+    Hang,
+}
+
+impl QueueResponse {
+    /// A refusal with this status and AWS's code.
+    pub fn refuse(status: u16, code: &str) -> Self {
+        Self::Refuse(Refusal::new(status, code, "scripted"))
+    }
+}
+
+/// Why the queue did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The HTTP status.
+    pub status: u16,
+    /// AWS's code, such as `AWS.SimpleQueueService.NonExistentQueue`.
+    pub code: String,
+    /// What it says.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with this status, code and text.
+    pub fn new(status: u16, code: &str, message: &str) -> Self {
+        Self { status, code: code.to_owned(), message: message.to_owned() }
+    }
+
+    pub(super) fn sender(code: &str, message: impl Into<String>) -> Self {
+        Self { status: 400, code: code.to_owned(), message: message.into() }
+    }
+}

@@ -1,0 +1,86 @@
+use super::*;
+
+fn send(queue: &Queue, body: &str, delay: Duration) -> Result<(), String> {
+    match queue.send_batch(&[body.to_owned()], delay) {
+        BatchResult::Answered(results) => match &results[0] {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(refusal.code.clone()),
+        },
+        BatchResult::Refused(refusal) => Err(refusal.code),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_hidden_received_again_and_forgotten() {
+    let queue = Queue::new("q").retention(Duration::from_mins(10));
+    send(&queue, "a", Duration::from_mins(2)).unwrap();
+    assert!(queue.receive(10).is_empty());
+    assert_eq!(queue.next_visible_in(), Some(Duration::from_mins(2)));
+    tokio::time::advance(Duration::from_mins(2)).await;
+    assert_eq!(queue.receive(10)[0].receive_count, 1);
+    tokio::time::advance(Duration::from_secs(29)).await;
+    assert!(queue.receive(10).is_empty());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let again = queue.receive(10);
+    assert_eq!(again[0].receive_count, 2);
+    assert_eq!(queue.delete("0-1").unwrap_err().code, "ReceiptHandleIsInvalid");
+    tokio::time::advance(Duration::from_mins(8)).await;
+    assert!(queue.is_empty());
+    assert_eq!(queue.taken(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_hidden_message_is_postponed_and_twelve_hours_at_most() {
+    let queue = Queue::new("q");
+    send(&queue, "a", Duration::ZERO).unwrap();
+    let handle = queue.receive(1)[0].receipt_handle.clone();
+    tokio::time::advance(Duration::from_secs(10)).await;
+    let most = MAX_VISIBILITY_TIMEOUT.checked_sub(Duration::from_secs(10)).unwrap();
+    queue.postpone(&handle, most).unwrap();
+    let beyond = queue.postpone(&handle, most + Duration::from_secs(1)).unwrap_err();
+    assert_eq!(beyond.code, "InvalidParameterValue");
+    queue.postpone(&handle, Duration::ZERO).unwrap();
+    let visible = queue.postpone(&handle, Duration::from_secs(1)).unwrap_err();
+    assert_eq!(visible.code, "AWS.SimpleQueueService.MessageNotInflight");
+}
+
+#[tokio::test]
+async fn limits_are_awss() {
+    let queue = Queue::new("q");
+    let check = |bodies: &[String], expected: &str| match queue.send_batch(bodies, Duration::ZERO) {
+        BatchResult::Refused(refusal) => {
+            assert!(refusal.code.ends_with(expected), "{refusal:?}");
+        }
+        other => panic!("{other:?}"),
+    };
+    check(&[], "EmptyBatchRequest");
+    check(&vec!["a".to_owned(); 11], "TooManyEntriesInBatchRequest");
+    check(&["a".repeat(MAX_MESSAGE_BYTES), "b".to_owned()], "BatchRequestTooLong");
+    for refused in ["", "\u{0}", "\u{fffe}", "\u{ffff}"] {
+        let code = send(&queue, refused, Duration::ZERO).unwrap_err();
+        assert_eq!(code, "InvalidMessageContents", "{refused:?}");
+    }
+    let late = send(&queue, "a", Duration::from_mins(16)).unwrap_err();
+    assert_eq!(late, "InvalidParameterValue");
+    assert!(queue.is_empty());
+}
+
+#[tokio::test]
+async fn answers_come_in_the_order_of_the_script() {
+    let queue = Queue::new("q");
+    queue.script([QueueResponse::Lose, QueueResponse::Swallow, QueueResponse::Hang]);
+    queue.script([QueueResponse::RefuseEntries(vec![0], Refusal::new(500, "InternalError", "x"))]);
+    let mut results = Vec::new();
+    for _ in 0..5 {
+        results.push((send(&queue, "a", Duration::ZERO).err(), queue.len()));
+    }
+    let expected = [
+        (Some("NoAnswer".to_owned()), 0),
+        (Some("NoAnswer".to_owned()), 1),
+        (Some("Hangs".to_owned()), 1),
+        (Some("InternalError".to_owned()), 1),
+        (None, 2),
+    ];
+    assert_eq!(results, expected);
+}

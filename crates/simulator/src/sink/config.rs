@@ -1,0 +1,44 @@
+//! What a sink is set up with: who may write, what it accepts, and how much it keeps.
+
+use std::time::Duration;
+
+/// Who may write to the sink.
+pub(super) struct User {
+    /// `email:password`, as in Basic authorization.
+    pub(super) credentials: String,
+    pub(super) is_root: bool,
+}
+
+/// What the sink keeps at most; the rest is counted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) records: u64,
+    pub(super) requests: usize,
+    pub(super) body_bytes: usize,
+    pub(super) oddities: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            records: 2_000_000,
+            requests: 100_000,
+            body_bytes: 512 * 1024 * 1024,
+            oddities: 10_000,
+        }
+    }
+}
+
+/// What a sink is set up with.
+pub(super) struct Config {
+    pub(super) users: Vec<User>,
+    pub(super) organizations: Vec<String>,
+    pub(super) strict_organizations: bool,
+    pub(super) past: Duration,
+    pub(super) future: Duration,
+    pub(super) payload_limit: usize,
+    pub(super) max_columns: usize,
+    pub(super) limits: Limits,
+    /// Nanoseconds since 1970.
+    pub(super) clock: Box<dyn Fn() -> u64 + Send + Sync>,
+}

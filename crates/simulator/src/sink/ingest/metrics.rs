@@ -1,0 +1,182 @@
+//! What OpenObserve does with metrics.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, HistogramDataPoint, Metric, NumberDataPoint, metric::Data,
+    number_data_point::Value,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+
+use super::columns::{Columns, stream};
+use super::traces::service_name_of;
+use super::{Context, Ingested, Refusal};
+use crate::sink::oddity::{Oddities, OddityKind};
+use crate::sink::store::{Records, Stored, data_points};
+
+/// The ingest window is not checked: metrics of any age are accepted (openobserve.md 2).
+pub(crate) fn ingest(
+    request: ExportMetricsServiceRequest,
+    context: &Context,
+    oddities: &mut Oddities,
+) -> Result<Ingested, Refusal> {
+    let mut kept = Vec::new();
+    let mut columns: BTreeMap<String, Columns> = BTreeMap::new();
+    for resource_metrics in request.resource_metrics {
+        let resource = Arc::new(resource_metrics.resource.unwrap_or_default());
+        let service_name = service_name_of(&resource.attributes).unwrap_or_default();
+        for scope_metrics in resource_metrics.scope_metrics {
+            let scope = Arc::new(scope_metrics.scope.unwrap_or_default());
+            for metric in scope_metrics.metrics {
+                note(&metric, oddities);
+                // One stream for each metric name; the header `stream-name` is ignored (openobserve.md 1).
+                let stream = stream(&metric.name);
+                add_columns(columns.entry(stream.clone()).or_default(), &metric, &resource, &scope);
+                kept.push(Stored {
+                    organization: context.organization.to_owned(),
+                    stream,
+                    service_name: service_name.clone(),
+                    resource: Arc::clone(&resource),
+                    scope: Arc::clone(&scope),
+                    item: metric,
+                    request: context.request,
+                });
+            }
+        }
+    }
+    for (stream, columns) in &columns {
+        context.check_columns(columns, stream)?;
+    }
+    if context.is_json && !kept.is_empty() {
+        oddities.add(OddityKind::JsonMetrics, format!("{} metrics", kept.len()));
+    }
+    Ok(Ingested { records: Records::Metrics(kept), rejected: 0, message: String::new() })
+}
+
+fn note(metric: &Metric, oddities: &mut Oddities) {
+    let name = &metric.name;
+    let mut odd = |kind| oddities.add(kind, format!("metric `{name}`"));
+    if data_points(metric) == 0 {
+        odd(OddityKind::EmptyMetric);
+    }
+    match &metric.data {
+        None => {}
+        Some(Data::Gauge(gauge)) => {
+            if !gauge.data_points.iter().all(has_value) {
+                odd(OddityKind::NoValue);
+            }
+            let keys: BTreeSet<BTreeSet<&str>> =
+                gauge.data_points.iter().map(|point| keys(&point.attributes)).collect();
+            if keys.len() > 1 {
+                odd(OddityKind::GaugeAttributesDiffer);
+            }
+        }
+        Some(Data::Sum(sum)) => {
+            if !sum.data_points.iter().all(has_value) {
+                odd(OddityKind::NoValue);
+            }
+            if is_delta(sum.aggregation_temporality)
+                && sum.data_points.iter().any(|point| point.start_time_unix_nano != 0)
+            {
+                odd(OddityKind::DeltaStartTime);
+            }
+        }
+        Some(Data::Histogram(histogram)) => {
+            if !histogram.data_points.iter().all(is_complete) {
+                odd(OddityKind::IncompleteHistogram);
+            }
+            let has_start =
+                histogram.data_points.iter().any(|point| point.start_time_unix_nano != 0);
+            if is_delta(histogram.aggregation_temporality) && has_start {
+                odd(OddityKind::DeltaStartTime);
+            }
+        }
+        Some(Data::ExponentialHistogram(_)) => odd(OddityKind::ExponentialHistogram),
+        Some(Data::Summary(summary)) => {
+            let finite = |value: f64| value.is_finite();
+            let is_finite = summary.data_points.iter().all(|point| {
+                finite(point.sum)
+                    && point.quantile_values.iter().all(|quantile| finite(quantile.value))
+            });
+            if !is_finite {
+                odd(OddityKind::NoValue);
+            }
+        }
+    }
+}
+
+fn keys(attributes: &[KeyValue]) -> BTreeSet<&str> {
+    attributes.iter().map(|attribute| attribute.key.as_str()).collect()
+}
+
+fn is_delta(temporality: i32) -> bool {
+    temporality == AggregationTemporality::Delta as i32
+}
+
+fn has_value(point: &NumberDataPoint) -> bool {
+    match point.value {
+        Some(Value::AsInt(_)) => true,
+        Some(Value::AsDouble(value)) => value.is_finite(),
+        None => false,
+    }
+}
+
+fn is_complete(point: &HistogramDataPoint) -> bool {
+    [point.sum, point.min, point.max].iter().all(|value| value.is_some_and(f64::is_finite))
+}
+
+fn add_columns(
+    columns: &mut Columns,
+    metric: &Metric,
+    resource: &Resource,
+    scope: &InstrumentationScope,
+) {
+    columns.add_all(&[
+        "__name__",
+        "__hash__",
+        "value",
+        "_timestamp",
+        "exemplars",
+        "start_time",
+        "flag",
+    ]);
+    if !scope.name.is_empty() {
+        columns.add("instrumentation_library_name");
+    }
+    if !scope.version.is_empty() {
+        columns.add("instrumentation_library_version");
+    }
+    columns.add_attributes("", &resource.attributes);
+    let attributes: Vec<&[KeyValue]> = match &metric.data {
+        None => Vec::new(),
+        Some(Data::Gauge(gauge)) => {
+            attributes_of(&gauge.data_points, |point| point.attributes.as_slice())
+        }
+        Some(Data::Sum(sum)) => {
+            columns.add_all(&["aggregation_temporality", "is_monotonic"]);
+            attributes_of(&sum.data_points, |point| point.attributes.as_slice())
+        }
+        Some(Data::Histogram(histogram)) => {
+            columns.add_all(&["aggregation_temporality", "le"]);
+            attributes_of(&histogram.data_points, |point| point.attributes.as_slice())
+        }
+        Some(Data::ExponentialHistogram(histogram)) => {
+            columns.add_all(&["aggregation_temporality", "le"]);
+            attributes_of(&histogram.data_points, |point| point.attributes.as_slice())
+        }
+        Some(Data::Summary(summary)) => {
+            columns.add("quantile");
+            attributes_of(&summary.data_points, |point| point.attributes.as_slice())
+        }
+    };
+    for attributes in attributes {
+        columns.add_attributes("", attributes);
+    }
+}
+
+fn attributes_of<P>(points: &[P], attributes: fn(&P) -> &[KeyValue]) -> Vec<&[KeyValue]> {
+    points.iter().map(attributes).collect()
+}

@@ -1,0 +1,267 @@
+//! Serves HTTP/1.1: reads a request, lets its scripted answer or the rules of `ingest` decide, writes the answer.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_ENCODING, HeaderMap, HeaderValue,
+};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::sink::script::ScriptedResponse;
+mod body;
+mod search;
+
+use crate::sink::http_response::HttpResponse;
+use crate::sink::ingest::Submission;
+use crate::sink::ingest::json_stream;
+use crate::sink::route::{self, Target};
+use crate::sink::shared::Shared;
+use crate::sink::signal::Signal;
+use crate::sink::store::{ReceivedRequest, Ticket};
+use crate::sink::time;
+use body::{Abandoned, BodyShape, ResponseBody};
+
+/// More connections wait in the listener's backlog.
+const MAX_CONNECTIONS: usize = 1024;
+
+/// A body may be this much larger than the limit before reading stops: enough to answer 413 to an encoded body.
+const RAW_BODY_SLACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// OpenObserve compresses no answer that is smaller, as tower-http's default is.
+const SMALLEST_COMPRESSED_BYTES: usize = 32;
+
+/// Serves until it is dropped, and with it all connections.
+pub(crate) async fn serve(listener: TcpListener, shared: Arc<Shared>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept(), if connections.len() < MAX_CONNECTIONS => match accepted {
+                Ok((stream, _)) => { connections.spawn(serve_connection(stream, Arc::clone(&shared))); }
+                // Out of descriptors, most likely: wait for one rather than spin.
+                Err(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+            },
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn serve_connection(stream: TcpStream, shared: Arc<Shared>) {
+    stream.set_nodelay(true).ok();
+    let service = service_fn(|request| respond(Arc::clone(&shared), request));
+    // An error is a connection that ended early, by the client or by the script; the requests tell which.
+    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+}
+
+async fn respond(
+    shared: Arc<Shared>,
+    request: Request<Incoming>,
+) -> Result<Response<ResponseBody>, Abandoned> {
+    let (mut parts, body) = request.into_parts();
+    if let Some(authorization) = parts.headers.get_mut(AUTHORIZATION) {
+        authorization.set_sensitive(true);
+    }
+    let signal = route::target(parts.uri.path()).and_then(|target| target.signal());
+    let answer = shared.begin(signal, parts.method == Method::POST);
+    let mut received = ReceivedRequest {
+        path: parts.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+        headers: parts.headers.clone(),
+        encoded_len: 0,
+        body: Bytes::new(),
+        signal,
+        status: None,
+        items: 0,
+        stored: 0,
+        rejected: 0,
+        answered_whole: false,
+        at: Instant::now(),
+    };
+    if answer == ScriptedResponse::CloseBeforeBody {
+        shared.receive(received);
+        return Err(Abandoned);
+    }
+    let limit = shared.config.payload_limit.saturating_add(RAW_BODY_SLACK_BYTES);
+    let encoded = match Limited::new(body, limit).collect().await {
+        Ok(collected) => collected.to_bytes(),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let ticket = shared.receive(received);
+            let mut reply = HttpResponse::too_large();
+            reply.headers.push((CONNECTION, HeaderValue::from_static("close")));
+            return Ok(write(&shared, ticket, reply, BodyShape::Whole));
+        }
+        Err(_) => return Err(Abandoned),
+    };
+    if let Some(question) = search::Question::of(&parts, &encoded) {
+        let ticket = shared.receive(received);
+        let reply = question.answer(&shared, &parts.headers);
+        return Ok(write(&shared, ticket, reply, BodyShape::Whole));
+    }
+    let target = route::route(&parts.method, parts.uri.path());
+    let submission = Submission::new(&shared.config, target, parts.headers, &encoded);
+    received.at = Instant::now();
+    received.encoded_len = encoded.len();
+    received.body = submission.body();
+    received.items = submission.items();
+    let ticket = shared.receive(received);
+
+    let accepts_gzip = accepts_gzip(&submission.headers);
+    let mut is_gzipped = false;
+    let mut answer = answer;
+    let answer = loop {
+        answer = match answer {
+            ScriptedResponse::Held(inner) => {
+                shared.hold().await;
+                *inner
+            }
+            ScriptedResponse::Delayed(delay, inner) => {
+                tokio::time::sleep(delay).await;
+                *inner
+            }
+            ScriptedResponse::Gzipped(inner) => {
+                is_gzipped = true;
+                *inner
+            }
+            answer => break answer,
+        };
+    };
+    let (mut reply, shape) = conclude(&shared, submission, ticket, answer)?;
+    if is_gzipped || (accepts_gzip && reply.body.len() >= SMALLEST_COMPRESSED_BYTES) {
+        compress(&mut reply);
+    }
+    Ok(write(&shared, ticket, reply, shape))
+}
+
+/// Gives the answer; those that accept the request hand it to the rules first.
+fn conclude(
+    shared: &Shared,
+    submission: Submission,
+    ticket: Ticket,
+    answer: ScriptedResponse,
+) -> Result<(HttpResponse, BodyShape), Abandoned> {
+    let reply = match answer {
+        ScriptedResponse::PartialSuccess(refuse) => shared.ingest(submission, ticket, refuse),
+        ScriptedResponse::Status(status) => error(status),
+        ScriptedResponse::RetryAfter(status, wait) => {
+            error(status).with_header("retry-after", &whole_seconds(wait).to_string())
+        }
+        ScriptedResponse::RetryAfterDate(status, wait) => {
+            let date = (shared.config.clock)() / 1_000_000_000 + whole_seconds(wait);
+            error(status).with_header("retry-after", &time::http_date(date))
+        }
+        ScriptedResponse::Response { status, headers, body } => {
+            let mut reply = HttpResponse::empty(status);
+            for (name, value) in headers {
+                reply = reply.with_header(&name, &value);
+            }
+            reply.body = body.into();
+            reply
+        }
+        ScriptedResponse::MemoryTableOverflow => {
+            HttpResponse::error(503, "Error# MemoryTableOverflowError")
+        }
+        ScriptedResponse::DiskFull => disk_full(&submission),
+        ScriptedResponse::WriteFailed => write_failed(&submission),
+        ScriptedResponse::TooLarge => HttpResponse::too_large(),
+        ScriptedResponse::Redirect(status, address) => {
+            HttpResponse::empty(status).with_header("location", &address)
+        }
+        ScriptedResponse::CloseBeforeBody | ScriptedResponse::CloseAfterBody => {
+            return Err(Abandoned);
+        }
+        ScriptedResponse::CloseAfterStore => {
+            shared.ingest(submission, ticket, 0);
+            return Err(Abandoned);
+        }
+        ScriptedResponse::HalfResponse => {
+            return Ok((shared.ingest(submission, ticket, 0), BodyShape::Half));
+        }
+        ScriptedResponse::Huge { status, bytes } => {
+            let is_success = (200..300).contains(&status);
+            let reply = if is_success {
+                shared.ingest(submission, ticket, 0)
+            } else {
+                HttpResponse::empty(status)
+            };
+            let shape = if reply.status.is_success() || !is_success {
+                BodyShape::Huge(bytes)
+            } else {
+                BodyShape::Whole
+            };
+            return Ok((reply, shape));
+        }
+        ScriptedResponse::Ok
+        | ScriptedResponse::Held(_)
+        | ScriptedResponse::Delayed(..)
+        | ScriptedResponse::Gzipped(_) => shared.ingest(submission, ticket, 0),
+    };
+    Ok((reply, BodyShape::Whole))
+}
+
+fn write(
+    shared: &Shared,
+    ticket: Ticket,
+    reply: HttpResponse,
+    shape: BodyShape,
+) -> Response<ResponseBody> {
+    shared.answered(ticket, reply.status, shape != BodyShape::Half);
+    let mut response = Response::new(ResponseBody::new(shape, reply.body));
+    *response.status_mut() = reply.status;
+    response.headers_mut().extend(reply.headers);
+    response
+}
+
+fn error(status: u16) -> HttpResponse {
+    let reason = StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    HttpResponse::error(status, reason.unwrap_or("scripted"))
+}
+
+/// Measured on a disk of 60 MB (openobserve.md 2).
+fn disk_full(submission: &Submission) -> HttpResponse {
+    let signal = submission.target.as_ref().ok().and_then(Target::signal);
+    let data = match signal {
+        Some(Signal::Traces) => "trace",
+        Some(Signal::Metrics) => "metric",
+        Some(Signal::Logs) | None => return write_failed(submission),
+    };
+    let status = if signal == Some(Signal::Traces) { 400 } else { 500 };
+    HttpResponse::error(
+        status,
+        &format!("error while writing {data} data: SqlxError# database or disk is full"),
+    )
+}
+
+fn write_failed(submission: &Submission) -> HttpResponse {
+    match &submission.target {
+        Ok(target @ Target::Json { .. }) => json_stream::write_failed(target),
+        _ => HttpResponse::write_failed(),
+    }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    headers
+        .get(ACCEPT_ENCODING)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("gzip"))
+}
+
+fn compress(reply: &mut HttpResponse) {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    if let Ok(body) = encoder.write_all(&reply.body).and_then(|()| encoder.finish()) {
+        reply.body = body.into();
+        reply.headers.push((CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+    }
+}
