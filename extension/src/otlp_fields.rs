@@ -1,7 +1,7 @@
 //! Reads single fields of received OTLP requests, without decoding the rest.
 
 use wire::Request;
-use wire::proto::Reader;
+use wire::protobuf::Reader;
 
 /// Field numbers that the requests of all three signals share (`opentelemetry/proto/collector/*`).
 pub(crate) const CONTAINERS: u32 = 1;

@@ -1,6 +1,6 @@
 //! Spans as SDKs send them, for tests.
 
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
 /// What a test says of a span.

@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use support::{config, default_options, incoming, payload};
 use tokio::time::{Instant, sleep_until};
-use wire::proto::{Reader, Writer};
+use wire::protobuf::{Reader, Writer};
 use wire::{Request, SignalKind};
 
 const NOW: u64 = 1_790_000_000_000_000_000;

@@ -18,7 +18,7 @@ use simulator::queue::{Queue, QueueResponse, ReceivedMessage};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::proto::{Reader, Writer};
+use wire::protobuf::{Reader, Writer};
 use wire::{Request, SignalKind};
 
 fn parked(content: Content) -> Parked {

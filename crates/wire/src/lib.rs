@@ -1,7 +1,7 @@
 //! The OTLP line: OTLP requests as single JSON lines on stdout, written and read.
 //!
 //! Everything that the function writes and the forwarder reads is agreed on here: the line
-//! ([`encode`](LineEncoder), [`read`](read_line)), the three signals behind one path
+//! (written by [`LineEncoder`], read by [`read_line`]), the three signals behind one path
 //! ([`SignalKind`], [`Signal`]), ids, and the names of resource attributes. The contract in words
 //! is `docs/line-format.md`. This crate does no I/O, reads no variable and no clock, and panics
 //! on no input.
@@ -11,64 +11,35 @@
 
 #![warn(missing_docs)]
 
-#[cfg(feature = "encode")]
-mod encode;
-#[cfg(feature = "decode")]
-mod envelope;
-#[cfg(feature = "decode")]
-mod find;
+#[cfg(any(feature = "encode", feature = "decode"))]
+mod base64;
+#[cfg(any(feature = "encode", feature = "decode"))]
 pub mod gzip;
-#[cfg(feature = "decode")]
-mod headers;
 pub mod ids;
 pub mod invocation_record;
 #[cfg(feature = "decode")]
 mod json;
-#[cfg(feature = "decode")]
-mod json_error;
-#[cfg(feature = "decode")]
-mod json_scalar;
-#[cfg(feature = "decode")]
-mod json_write;
-#[cfg(feature = "bulk")]
-mod libdeflate;
-#[cfg(feature = "decode")]
 mod line;
-mod merge;
-#[cfg(feature = "decode")]
-mod payload;
-pub mod proto;
-#[cfg(feature = "decode")]
-mod rejoin;
+pub mod protobuf;
 mod request;
 pub mod resource;
 mod schema;
 mod signal;
-mod split;
 pub mod timestamp;
-#[cfg(feature = "encode")]
-#[cfg(feature = "encode")]
-mod truncate;
-#[cfg(feature = "decode")]
-mod walk;
 
+#[cfg(feature = "decode")]
+pub use base64::decode as decode_base64;
+#[cfg(feature = "decode")]
+pub use json::JsonError;
+pub use line::MARKER;
+#[cfg(feature = "decode")]
+pub use line::{
+    DecodedLine, Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine, read_line,
+    without_headers,
+};
 #[cfg(feature = "encode")]
-pub use encode::{Envelope, LineEncoder, LineLimits, Written};
-#[cfg(feature = "decode")]
-pub use headers::{without_headers, without_headers_of_lines};
-#[cfg(feature = "decode")]
-pub use json_error::JsonError;
-#[cfg(feature = "decode")]
-pub use line::{DecodedLine, LineError, LineReading, UndecodableLine, read_line};
-pub use merge::merge;
-#[cfg(feature = "decode")]
-pub use payload::{PayloadError, decode_standard as decode_base64};
-#[cfg(feature = "decode")]
-pub use rejoin::{Joined, Rejoin};
-pub use request::{Limits, Malformed, Request};
+pub use line::{Envelope, LineEncoder, LineLimits, Written};
+pub use request::{Limits, Malformed, Request, merge};
 #[cfg(feature = "decode")]
 pub use signal::{Logs, Metrics, Signal, Traces};
 pub use signal::{Rejected, SignalKind};
-
-/// The key that marks a JSON object as an OTLP line.
-pub const MARKER: &str = "__otel_otlp_stdout";

@@ -418,7 +418,7 @@ fn requests_are_written_as_the_specification_has_it() {
 #[test]
 fn what_protobuf_merges_is_written_once() {
     let mut bytes = Vec::new();
-    lambda_otlp_wire::proto::Writer::new(&mut bytes).message(1, |container| {
+    lambda_otlp_wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
         container.message(1, |resource| resource.varint(2, 1));
         container.message(1, |resource| resource.message(1, |pair| pair.string(1, "k")));
         container.message(2, |scope| {

@@ -1,7 +1,7 @@
 //! Finds in received spans the function's own root span of an invocation.
 
 use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES, messages, string_attribute};
-use wire::proto::{Reader, Value};
+use wire::protobuf::{Reader, Value};
 use wire::{Request, SignalKind};
 
 /// A span that may be the root of an invocation's trace within the function.

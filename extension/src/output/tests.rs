@@ -155,7 +155,7 @@ async fn an_item_that_no_line_can_hold_is_told_to_its_sender_alone() {
         u8::try_from(state % 251).unwrap()
     });
     let mut bytes = Vec::new();
-    wire::proto::Writer::new(&mut bytes).message(1, |container| {
+    wire::protobuf::Writer::new(&mut bytes).message(1, |container| {
         container.message(2, |scope| {
             scope.message(2, |span| span.bytes(1000, &noise.collect::<Vec<u8>>()));
         });

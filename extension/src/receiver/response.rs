@@ -6,7 +6,7 @@
 use crate::http::HttpResponse;
 use crate::json;
 use wire::SignalKind;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 
 /// How the request was encoded, and so its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

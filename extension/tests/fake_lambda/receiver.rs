@@ -169,7 +169,7 @@ async fn what_requests_inflate_to_has_a_bound_too() {
     lambda.stdout.fill(true);
     // Of 16 MiB there is room for two of these, however small they come.
     let mut body = Vec::new();
-    wire::proto::Writer::new(&mut body).message(1, |container| {
+    wire::protobuf::Writer::new(&mut body).message(1, |container| {
         container.message(2, |scope| {
             scope.message(2, |span| span.string(5, &"x".repeat(7 << 20)));
         });

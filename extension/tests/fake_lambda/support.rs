@@ -21,7 +21,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use wire::SignalKind;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 
 /// A call that the extension made; the test answers it.
 pub(crate) struct Call {

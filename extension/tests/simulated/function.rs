@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use wire::invocation_record;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 
 /// What one invocation does.
 #[derive(Deserialize)]

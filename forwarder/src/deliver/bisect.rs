@@ -119,7 +119,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use wire::SignalKind;
-    use wire::proto::Writer;
+    use wire::protobuf::Writer;
 
     fn logs(items: usize) -> Request {
         let mut bytes = Vec::new();

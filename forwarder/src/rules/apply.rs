@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use wire::proto::{Reader, Value};
+use wire::protobuf::{Reader, Value};
 use wire::{Request, SignalKind};
 
 /// Field numbers that the three signals share (opentelemetry-proto 1.x).

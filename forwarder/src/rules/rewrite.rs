@@ -1,7 +1,7 @@
 //! Changes fields of an encoded message and copies the others as they are, so that what no rule
 //! touches costs nothing and fields of later versions of OTLP stay.
 
-use wire::proto::{Field, Writer};
+use wire::protobuf::{Field, Writer};
 
 /// What became of a message.
 #[derive(Debug)]

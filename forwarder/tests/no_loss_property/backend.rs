@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, header};
 use settings::{Secret, SecretReference};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 use wire::{Request, SignalKind};
 
 pub(crate) const OLD_PASSWORD: &str = "Bearer old";

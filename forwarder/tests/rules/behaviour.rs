@@ -3,7 +3,7 @@
 use super::support::*;
 use expect_test::{Expect, expect};
 use lambda_otlp_forwarder::RuleSet;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 use wire::{Limits, Request, SignalKind};
 
 fn rules(text: &str) -> RuleSet {

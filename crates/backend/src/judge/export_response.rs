@@ -4,7 +4,7 @@
 //! nevertheless (OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 as measured).
 
 use serde_json::Value as Json;
-use wire::proto::{Reader, Value};
+use wire::protobuf::{Reader, Value};
 use wire::{Rejected, SignalKind};
 
 /// What is odd about a body that is no response of OTLP.

@@ -121,6 +121,6 @@ fn status_message<'a>(response: &HttpResponse, body: &'a [u8]) -> &'a [u8] {
     if !response.header(header::CONTENT_TYPE).starts_with("application/x-protobuf") {
         return body;
     }
-    let fields = wire::proto::Reader::new(body).map_while(Result::ok);
+    let fields = wire::protobuf::Reader::new(body).map_while(Result::ok);
     fields.filter(|field| field.number == 2).find_map(|field| field.as_len()).unwrap_or_default()
 }

@@ -3,7 +3,7 @@
 use super::Survey;
 use super::names::{self, Reserved};
 use super::traces::{has_valid_ids, is_valid_parent};
-use wire::proto::{Field, Reader, Value, plain_attribute};
+use wire::protobuf::{Field, Reader, Value, plain_attribute};
 use wire::resource::SERVICE_NAME;
 
 // Field numbers: opentelemetry-proto 1.x, `trace/v1/trace.proto`, `logs/v1/logs.proto`, `common/v1/common.proto`.

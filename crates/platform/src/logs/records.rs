@@ -11,7 +11,7 @@ use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value as Any,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use wire::proto::{Reader, Writer};
+use wire::protobuf::{Reader, Writer};
 use wire::{Request, SignalKind};
 
 use crate::attributes::Plain;

@@ -2,7 +2,7 @@
 
 use super::values::resource_attributes;
 use opentelemetry_sdk::Resource;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 
 /// A resource, encoded once an environment: it is the same in every line.
 #[derive(Debug, Clone, Default)]

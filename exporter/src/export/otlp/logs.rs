@@ -5,7 +5,7 @@ use super::values::{any_value, scope};
 use crate::clock::unix_nanos;
 use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::logs::SdkLogRecord;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 
 /// The request of these records; empty where there are none.
 ///

@@ -8,7 +8,7 @@ use opentelemetry_sdk::metrics::data::{
     MetricData, ResourceMetrics, Sum,
 };
 use std::time::SystemTime;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 
 /// The request of these metrics.
 pub(crate) fn metrics(metrics: &ResourceMetrics) -> Vec<u8> {

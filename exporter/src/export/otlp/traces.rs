@@ -6,7 +6,7 @@ use crate::clock::unix_nanos;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 
 /// The request of these spans; empty where there are none.
 pub(crate) fn traces(resource: &EncodedResource, spans: &[SpanData]) -> Vec<u8> {

@@ -3,7 +3,7 @@
 use opentelemetry::logs::AnyValue;
 use opentelemetry::{Array, InstrumentationScope, KeyValue, StringValue, Value};
 use opentelemetry_sdk::Resource;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 
 pub(crate) fn resource_attributes(writer: &mut Writer<'_>, resource: &Resource) {
     let mut attributes: Vec<_> = resource.iter().collect();

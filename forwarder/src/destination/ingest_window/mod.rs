@@ -9,7 +9,7 @@ pub(crate) mod rewrite;
 use backend::{Profile, Times};
 use settings::{Kind, Reader, Variable};
 use std::time::Duration;
-use wire::proto::{Reader as Fields, Value};
+use wire::protobuf::{Reader as Fields, Value};
 use wire::{Request, SignalKind};
 
 /// OpenObserve's `ZO_INGEST_ALLOWED_IN_FUTURE`.

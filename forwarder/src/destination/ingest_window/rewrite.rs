@@ -4,7 +4,7 @@ use super::{
     CONTAINER, ITEM, IngestWindow, LOG_TIME, SCOPE, SPAN_START, fixed64, item_time, messages,
 };
 use crate::parking::rfc3339_nanos;
-use wire::proto::{Reader as Fields, Value, Writer};
+use wire::protobuf::{Reader as Fields, Value, Writer};
 use wire::{Request, SignalKind};
 
 /// The attribute that keeps the time of a record that was given another one.

@@ -254,9 +254,9 @@ fn a_request_of_more_items_than_are_read_is_divided() {
     let limits = Limits { items: usize::MAX, messages: usize::MAX, ..Limits::default() };
     let records = [0x12, 0x00].repeat(120_000);
     let mut scope = Vec::new();
-    wire::proto::Writer::new(&mut scope).message(2, |out| out.raw(&records));
+    wire::protobuf::Writer::new(&mut scope).message(2, |out| out.raw(&records));
     let mut bytes = Vec::new();
-    wire::proto::Writer::new(&mut bytes).message(1, |out| out.raw(&scope));
+    wire::protobuf::Writer::new(&mut bytes).message(1, |out| out.raw(&scope));
     let request = Request::check(SignalKind::Logs, bytes, &limits).unwrap();
     assert_eq!(request.items(), 120_000);
     let (read, too_large) = read_back(&parked(Content::Request(request)), MAX_MESSAGE_BYTES);

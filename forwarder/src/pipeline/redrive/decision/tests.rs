@@ -4,7 +4,7 @@ use super::*;
 use crate::destination::ingest_window::IngestWindow;
 use backend::Reason;
 use proptest::prelude::*;
-use wire::proto::Writer;
+use wire::protobuf::Writer;
 
 const NOW: u64 = 1_790_000_000_000_000_000;
 const HOUR: u64 = 3_600_000_000_000;

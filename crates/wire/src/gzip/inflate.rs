@@ -1,0 +1,140 @@
+//! Inflates gzip, of one member or more, to a bounded number of bytes.
+
+use flate2::{Decompress, FlushDecompress, Status};
+use std::fmt;
+use std::io::{BufRead, Read};
+
+const MAGIC: [u8; 2] = [0x1f, 0x8b];
+const WINDOW_BITS: u8 = 15;
+
+/// True if `bytes` begin as a gzip member does (RFC 1952, 2.3.1).
+pub fn is_gzip(bytes: &[u8]) -> bool {
+    bytes.starts_with(&MAGIC)
+}
+
+/// Why gzip could not be inflated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum InflateError {
+    /// The stream ends before its trailer.
+    EndsEarly,
+    /// Header, deflate data or checksum are wrong.
+    Corrupt,
+    /// More than the allowed number of bytes would come out.
+    TooLarge {
+        /// The number of bytes allowed.
+        max_bytes: usize,
+    },
+}
+
+impl fmt::Display for InflateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EndsEarly => f.write_str("gzip stream ends early"),
+            Self::Corrupt => f.write_str("gzip stream is corrupt (data or checksum)"),
+            Self::TooLarge { max_bytes } => {
+                write!(f, "gzip stream inflates to more than {max_bytes} bytes")
+            }
+        }
+    }
+}
+
+impl std::error::Error for InflateError {}
+
+/// Inflates gzip of one or more members to at most `max_bytes`. Bytes behind the last member
+/// that begin no other member are ignored, as gzip(1) does.
+pub fn inflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
+    #[cfg(feature = "bulk")]
+    if let Some(out) = super::libdeflate::inflate(input, max_bytes) {
+        return Ok(out);
+    }
+    inflate_members(input, max_bytes)
+}
+
+fn inflate_members(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
+    let mut out = Vec::new();
+    let mut rest = input;
+    loop {
+        let consumed = inflate_member(rest, max_bytes, &mut out)?;
+        rest = rest.get(consumed..).unwrap_or_default();
+        if !is_gzip(rest) {
+            return Ok(out);
+        }
+    }
+}
+
+/// Inflates one gzip member that is all of `input` and says itself that it inflates to at most `max_bytes`; quickly, since
+/// it is known how much comes out. `None` for all else: [`reader`] reads it, or says what is wrong.
+pub fn inflate_plain(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
+    #[cfg(feature = "bulk")]
+    {
+        super::libdeflate::inflate(input, max_bytes)
+    }
+    #[cfg(not(feature = "bulk"))]
+    {
+        // ISIZE (RFC 1952, 2.3.1), which is the size of the last member modulo 2^32.
+        let size = usize::try_from(u32::from_le_bytes(*input.last_chunk()?)).ok()?;
+        let is_small = is_gzip(input) && size <= max_bytes;
+        is_small.then(|| inflate_members(input, max_bytes).ok())?
+    }
+}
+
+/// Inflates while reading, for streams that need not be in memory as a whole; fails with
+/// [`InflateError::TooLarge`] inside the I/O error once more than `max_bytes` came out.
+pub fn reader<R: BufRead>(input: R, max_bytes: usize) -> impl Read {
+    #[expect(clippy::disallowed_types, reason = "this is where the bound is put on")]
+    BoundedReader { inner: flate2::bufread::MultiGzDecoder::new(input), max_bytes, read: 0 }
+}
+
+struct BoundedReader<R> {
+    inner: R,
+    max_bytes: usize,
+    read: usize,
+}
+
+impl<R: Read> Read for BoundedReader<R> {
+    fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.inner.read(out)?;
+        self.read += read;
+        if self.read > self.max_bytes {
+            return Err(std::io::Error::other(InflateError::TooLarge {
+                max_bytes: self.max_bytes,
+            }));
+        }
+        Ok(read)
+    }
+}
+
+fn inflate_member(
+    input: &[u8],
+    max_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, InflateError> {
+    let mut state = Decompress::new_gzip(WINDOW_BITS);
+    let mut consumed = 0;
+    loop {
+        let room = max_bytes - out.len();
+        // One byte more than allowed tells a stream of exactly `max_bytes` from a longer one.
+        let step = (room + 1).min((input.len() * 4).clamp(1024, 1024 * 1024));
+        out.reserve(step);
+        let rest = input.get(consumed..).unwrap_or_default();
+        let (in_before, out_before) = (state.total_in(), out.len());
+        let status = state
+            .decompress_vec(rest, out, FlushDecompress::None)
+            .map_err(|_| InflateError::Corrupt)?;
+        consumed += usize::try_from(state.total_in() - in_before).unwrap_or(0);
+        if out.len() > max_bytes {
+            return Err(InflateError::TooLarge { max_bytes });
+        }
+        if status == Status::StreamEnd {
+            return Ok(consumed);
+        }
+        let stuck = out.len() == out_before && state.total_in() == in_before;
+        if stuck && consumed >= input.len() {
+            return Err(InflateError::EndsEarly);
+        }
+        if stuck && status == Status::BufError && out.capacity() > out.len() {
+            return Err(InflateError::Corrupt);
+        }
+    }
+}

@@ -1,0 +1,17 @@
+//! Gzip with a bound on what is inflated, and with a state that is kept between lines.
+//!
+//! A fresh deflate state costs more than compressing one line of a few spans: the exporter keeps
+//! one [`Compressor`] for the life of the environment.
+
+mod compress;
+mod inflate;
+#[cfg(feature = "bulk")]
+mod libdeflate;
+
+#[cfg(feature = "encode")]
+pub(crate) use compress::Compressor;
+pub use compress::compress;
+pub use inflate::{InflateError, inflate, inflate_plain, is_gzip, reader};
+
+#[cfg(test)]
+mod tests;

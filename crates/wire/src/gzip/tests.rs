@@ -1,0 +1,74 @@
+//! What is compressed inflates again, within the bound, and broken streams say how they are broken.
+
+use super::compress::Compressor;
+use super::*;
+use std::io::Read as _;
+
+#[test]
+fn what_is_compressed_inflates_again_at_every_level() {
+    let input: Vec<u8> = (0..100_000u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
+    for level in 0..=9 {
+        let mut compressor = Compressor::new(level);
+        for length in [0, 1, 1000, input.len()] {
+            let mut out = Vec::new();
+            compressor.compress(&input[..length], &mut out);
+            assert_eq!(inflate(&out, input.len()).unwrap(), &input[..length], "level {level}");
+        }
+    }
+}
+
+#[test]
+fn the_bound_is_exact() {
+    let gzip = compress(6, &[7; 5000]);
+    assert_eq!(inflate(&gzip, 5000).unwrap().len(), 5000);
+    assert_eq!(inflate(&gzip, 4999), Err(InflateError::TooLarge { max_bytes: 4999 }));
+}
+
+#[test]
+fn what_is_not_plain_is_left_to_the_reader() {
+    let check = |gzip: &[u8], max_bytes, expected: Option<usize>| {
+        assert_eq!(inflate_plain(gzip, max_bytes).map(|out| out.len()), expected);
+    };
+    let gzip = compress(6, &[7; 5000]);
+    check(&gzip, 5000, Some(5000));
+    check(&gzip, 4999, None);
+    check(&gzip[..gzip.len() - 1], 5000, None);
+    check(&[], 5000, None);
+    check(b"text", 5000, None);
+    let mut corrupt = gzip.clone();
+    corrupt[20] ^= 1;
+    check(&corrupt, 5000, None);
+    // Two members are read to the end or not at all, whatever the last one says of its size.
+    let two = [gzip.as_slice(), gzip.as_slice()].concat();
+    let read = inflate_plain(&two, 10_000).map(|out| out.len());
+    assert!(read.is_none_or(|read| read == 10_000), "{read:?}");
+}
+
+#[test]
+fn the_reader_has_the_same_bound() {
+    let gzip = compress(6, &[7; 5000]);
+    let mut out = Vec::new();
+    assert_eq!(reader(gzip.as_slice(), 5000).read_to_end(&mut out).unwrap(), 5000);
+    let error = reader(gzip.as_slice(), 4999).read_to_end(&mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "gzip stream inflates to more than 4999 bytes");
+}
+
+#[test]
+fn members_are_read_to_the_end_and_garbage_behind_them_is_not() {
+    let two = [compress(6, b"one"), compress(6, b"two")].concat();
+    assert_eq!(inflate(&two, 100).unwrap(), b"onetwo");
+    let garbage = [compress(6, b"one"), b"garbage".to_vec()].concat();
+    assert_eq!(inflate(&garbage, 100).unwrap(), b"one");
+}
+
+#[test]
+fn broken_streams_say_how() {
+    let gzip = compress(6, b"some text that is long enough to be cut somewhere");
+    assert_eq!(inflate(&gzip[..gzip.len() - 9], 1000), Err(InflateError::EndsEarly));
+    assert_eq!(inflate(&gzip[..20], 1000), Err(InflateError::EndsEarly));
+    let mut crc = gzip.clone();
+    let at = crc.len() - 6;
+    crc[at] ^= 1;
+    assert_eq!(inflate(&crc, 1000), Err(InflateError::Corrupt));
+    assert_eq!(inflate(b"\x1f\x8bnonsense", 1000), Err(InflateError::Corrupt));
+}

@@ -1,0 +1,13 @@
+//! OTLP/JSON, read and written by the tables of `schema`.
+
+mod error;
+mod key;
+mod read;
+mod scalar;
+mod text;
+mod write;
+
+pub use error::JsonError;
+pub(crate) use key::KeyIn;
+pub(crate) use read::read;
+pub(crate) use text::text;

@@ -1,0 +1,342 @@
+//! Turns OTLP/JSON into protobuf by the tables of `schema`, without structs in between.
+//!
+//! Source: OTLP 1.x, "JSON Protobuf Encoding", and the ProtoJSON format that it builds on
+//! (<https://protobuf.dev/programming-guides/json/>). Where writers differ from it and the meaning is
+//! plain, the meaning is taken; what can be read in two ways is refused. `docs/line-format.md` has the list.
+
+use super::error::JsonError;
+use super::key::KeyIn;
+use super::scalar;
+use super::text::text;
+use crate::protobuf::{Writer, delimited, push_varint};
+use crate::request::{Limits, Malformed, Request};
+use crate::schema::{self, Field, Kind, Message, Presence, signal_of_key};
+use crate::signal::SignalKind;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::error::Category;
+use serde_json::value::RawValue;
+use std::fmt;
+
+impl Request {
+    /// Reads the OTLP/JSON of one `Export…ServiceRequest`; all its keys but the one of this signal
+    /// are unknown to it, and ignored.
+    pub fn from_json(kind: SignalKind, json: &[u8], limits: &Limits) -> Result<Self, JsonError> {
+        let json = std::str::from_utf8(json).map_err(|_| JsonError::NotUtf8)?;
+        let mut requests = read_signals(json, &[kind], limits)?;
+        Ok(requests.pop().unwrap_or_else(|| Self::trusted(kind, Vec::new())))
+    }
+}
+
+/// Reads the OTLP/JSON of one object with the requests of any signals; `named` is the signal of an
+/// object that holds none.
+pub(crate) fn read(
+    json: &str,
+    named: Option<SignalKind>,
+    limits: &Limits,
+) -> Result<Vec<Request>, JsonError> {
+    let mut requests = read_signals(json, &SignalKind::ALL, limits)?;
+    if requests.is_empty() {
+        requests.push(Request::trusted(named.unwrap_or(SignalKind::Traces), Vec::new()));
+    }
+    Ok(requests)
+}
+
+fn read_signals(
+    json: &str,
+    kinds: &[SignalKind],
+    limits: &Limits,
+) -> Result<Vec<Request>, JsonError> {
+    let mut state = State { limits, failure: None };
+    let mut parser = serde_json::Deserializer::from_str(json);
+    let signals = Signals { kinds, state: &mut state };
+    let read = signals.deserialize(&mut parser).and_then(|read| parser.end().map(|()| read));
+    let messages = read.map_err(|error| match (error.classify(), state.failure) {
+        (Category::Data, Some(failure)) => failure,
+        (Category::Data, None) => JsonError::NotAnObject,
+        // Only mistakes of type carry content.
+        _ => JsonError::Syntax(error.to_string()),
+    })?;
+    let checked = messages.into_iter().map(|(kind, bytes)| Request::check(kind, bytes, limits));
+    checked.collect::<Result<_, _>>().map_err(JsonError::Malformed)
+}
+
+/// What all levels share: bounds, and the reason why reading stopped. serde's own errors quote the
+/// content, so they only carry the fact.
+struct State<'l> {
+    limits: &'l Limits,
+    failure: Option<JsonError>,
+}
+
+impl State<'_> {
+    /// The first reason stands: it is the innermost.
+    fn fail<E: Error>(&mut self, failure: JsonError) -> E {
+        self.failure.get_or_insert(failure);
+        E::custom("refused")
+    }
+
+    fn wrong<E: Error>(&mut self, message: &Message, field: &Field, expected: &'static str) -> E {
+        self.fail(JsonError::Value { message: message.name, key: field.name, expected })
+    }
+
+    fn check_size<E: Error>(&mut self, out: &[u8]) -> Result<(), E> {
+        let max_bytes = self.limits.inflated_bytes;
+        if out.len() > max_bytes {
+            Err(self.fail(JsonError::TooLarge { max_bytes }))
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Reads the outermost object: each signal's key into a request of its own.
+struct Signals<'s, 'l> {
+    kinds: &'s [SignalKind],
+    state: &'s mut State<'l>,
+}
+
+impl<'de> DeserializeSeed<'de> for Signals<'_, '_> {
+    type Value = Vec<(SignalKind, Vec<u8>)>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Signals<'_, '_> {
+    type Value = Vec<(SignalKind, Vec<u8>)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut requests: Self::Value = Vec::new();
+        while let Some(found) = map.next_key_seed(KeyIn(|key: &str| {
+            let kind = signal_of_key(key).filter(|kind| self.kinds.contains(kind))?;
+            let message = schema::request(kind);
+            Some((kind, message, message.field_of_key(key)?))
+        }))? {
+            let Some((kind, message, field)) = found else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            if requests.iter().any(|(known, _)| *known == kind) {
+                let twice = JsonError::Twice { message: message.name, key: field.name };
+                return Err(self.state.fail(twice));
+            }
+            let mut out = Vec::new();
+            let depth_left = self.state.limits.nesting.saturating_sub(1);
+            let into = FieldTarget { message, field, depth_left, out: &mut out, state: self.state };
+            if map.next_value_seed(Repeated(into))? {
+                requests.push((kind, out));
+            }
+        }
+        Ok(requests)
+    }
+}
+
+/// Where the value of a field goes.
+struct FieldTarget<'s, 'l> {
+    /// The message that has the field.
+    message: &'static Message,
+    field: &'static Field,
+    /// Messages that may still be nested in `message`.
+    depth_left: usize,
+    out: &'s mut Vec<u8>,
+    state: &'s mut State<'l>,
+}
+
+impl FieldTarget<'_, '_> {
+    fn wrong<E: Error>(&mut self, expected: &'static str) -> E {
+        self.state.wrong(self.message, self.field, expected)
+    }
+
+    /// Appends the field with the message that `read` reads into it; takes it back where `read`
+    /// finds none. `read` says whether it found one.
+    fn message<E: Error>(
+        &mut self,
+        inner: &'static Message,
+        read: impl FnOnce(Fields<'_, '_>) -> Result<bool, E>,
+    ) -> Result<bool, E> {
+        let Some(depth_left) = self.depth_left.checked_sub(1) else {
+            let too_deep = Malformed::TooDeep(self.state.limits.nesting);
+            return Err(self.state.fail(JsonError::Malformed(too_deep)));
+        };
+        let (start, state) = (self.out.len(), &mut *self.state);
+        let mut found = Ok(false);
+        delimited(self.out, self.field.number, |out| {
+            found = read(Fields { message: inner, depth_left, out, state });
+        });
+        match found {
+            Ok(true) => self.state.check_size(self.out)?,
+            Ok(false) => self.out.truncate(start),
+            // A reason that is known already stands, and a mistake of syntax needs none.
+            Err(error) => {
+                let _: E = self.wrong("an object");
+                return Err(error);
+            }
+        }
+        found
+    }
+}
+
+/// Reads the fields of one message; `null` is no message. Says which it was.
+struct Fields<'s, 'l> {
+    message: &'static Message,
+    depth_left: usize,
+    out: &'s mut Vec<u8>,
+    state: &'s mut State<'l>,
+}
+
+impl<'de> DeserializeSeed<'de> for Fields<'_, '_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Fields<'_, '_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<bool, A::Error> {
+        let Self { message, depth_left, out, state } = self;
+        let mut seen = 0u32;
+        let mut chosen = false;
+        while let Some(field) = map.next_key_seed(KeyIn(|key: &str| message.field_of_key(key)))? {
+            let Some(field) = field else {
+                map.next_value::<IgnoredAny>()?;
+                continue;
+            };
+            let into =
+                FieldTarget { message, field, depth_left, out: &mut *out, state: &mut *state };
+            if !read_field(into, &mut map)? {
+                continue;
+            }
+            let (message, key) = (message.name, field.name);
+            let bit = 1 << field.number;
+            if seen & bit != 0 {
+                return Err(state.fail(JsonError::Twice { message, key }));
+            }
+            seen |= bit;
+            if field.presence == Presence::Oneof && std::mem::replace(&mut chosen, true) {
+                return Err(state.fail(JsonError::SecondChoice { message, key }));
+            }
+            state.check_size(out)?;
+        }
+        Ok(true)
+    }
+}
+
+/// Reads the value of one field; false if it is `null`, which means absent.
+fn read_field<'de, A: MapAccess<'de>>(
+    mut into: FieldTarget<'_, '_>,
+    map: &mut A,
+) -> Result<bool, A::Error> {
+    match (into.field.presence, into.field.kind) {
+        (Presence::Repeated, _) => map.next_value_seed(Repeated(into)),
+        (_, Kind::Message(inner)) => into.message(inner, |fields| map.next_value_seed(fields)),
+        _ => {
+            let raw = map.next_value::<&RawValue>()?.get();
+            if raw == "null" {
+                return Ok(false);
+            }
+            match scalar::write(into.field, raw, into.out) {
+                Ok(()) => Ok(true),
+                Err(expected) => Err(into.wrong(expected)),
+            }
+        }
+    }
+}
+
+/// Reads an array; false for `null`, which means absent.
+struct Repeated<'s, 'l>(FieldTarget<'s, 'l>);
+
+impl<'de> DeserializeSeed<'de> for Repeated<'_, '_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<bool, D::Error> {
+        let Self(FieldTarget { message, field, depth_left, out, state }) = self;
+        let into = FieldTarget { message, field, depth_left, out, state: &mut *state };
+        let read = deserializer.deserialize_any(Repeated(into));
+        read.inspect_err(|_| {
+            let _: D::Error = state.wrong(message, field, "an array");
+        })
+    }
+}
+
+impl<'de> Visitor<'de> for Repeated<'_, '_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<bool, E> {
+        Ok(false)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<bool, A::Error> {
+        let Self(mut into) = self;
+        match into.field.kind {
+            Kind::Message(inner) => while read_element(&mut into, inner, &mut elements)? {},
+            Kind::String => {
+                while let Some(raw) = elements.next_element::<&RawValue>()? {
+                    let text = text(raw.get()).ok_or_else(|| into.wrong("text"))?;
+                    Writer::new(into.out).always_string(into.field.number, &text);
+                    into.state.check_size(into.out)?;
+                }
+            }
+            _ => read_packed(&mut into, &mut elements)?,
+        }
+        Ok(true)
+    }
+}
+
+/// Reads one message of an array; false at its end.
+fn read_element<'de, A: SeqAccess<'de>>(
+    into: &mut FieldTarget<'_, '_>,
+    inner: &'static Message,
+    elements: &mut A,
+) -> Result<bool, A::Error> {
+    let mut at_end = false;
+    into.message(inner, |fields| {
+        Ok(match elements.next_element_seed(fields)? {
+            // In an array of values `null` is one of them: those behind it keep their places.
+            Some(false) => schema::is_any_value(inner),
+            Some(true) => true,
+            None => {
+                at_end = true;
+                false
+            }
+        })
+    })?;
+    Ok(!at_end)
+}
+
+fn read_packed<'de, A: SeqAccess<'de>>(
+    into: &mut FieldTarget<'_, '_>,
+    elements: &mut A,
+) -> Result<(), A::Error> {
+    let mut packed = Vec::new();
+    while let Some(raw) = elements.next_element::<&RawValue>()? {
+        match scalar::packed(into.field.kind, raw.get(), &mut packed) {
+            Ok(()) => into.state.check_size(&packed)?,
+            Err(expected) => return Err(into.wrong(expected)),
+        }
+    }
+    if !packed.is_empty() {
+        push_varint(into.out, u64::from(into.field.number << 3 | 2));
+        push_varint(into.out, packed.len() as u64);
+        into.out.extend_from_slice(&packed);
+    }
+    Ok(())
+}

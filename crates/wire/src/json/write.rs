@@ -1,0 +1,197 @@
+//! Writes a request as OTLP/JSON by the tables of `schema`, without structs in between.
+//!
+//! Source: OTLP 1.x, "JSON Protobuf Encoding": lowerCamelCase keys, ids in hexadecimal, enums as numbers; and
+//! ProtoJSON for the rest: 64-bit integers as text, other bytes as base64, doubles that are no numbers by name.
+
+use crate::ids::to_hex;
+use crate::protobuf::{Reader, Value, packed_varints};
+use crate::request::Request;
+use crate::schema::{self, Field, Kind, Message, Presence};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use std::fmt::{Display, Write as _};
+
+/// Deeper than any request that was checked.
+const MOST_NESTING: usize = 100;
+
+impl Request {
+    /// The request as OTLP/JSON, on one line. Fields that OTLP does not have are left out, and so are those of value
+    /// zero where that means absent.
+    pub fn to_json(&self) -> String {
+        let mut out = String::with_capacity(self.bytes().len() * 3);
+        message(schema::request(self.kind()), self.bytes(), MOST_NESTING, &mut out);
+        out
+    }
+}
+
+fn message(message: &'static Message, bytes: &[u8], depth_left: usize, out: &mut String) {
+    out.push('{');
+    let chosen = last_of_oneof(message, bytes);
+    let mut is_first = true;
+    for field in message.fields {
+        if field.presence == Presence::Oneof && chosen != Some(field.number) {
+            continue;
+        }
+        let start = out.len();
+        if !is_first {
+            out.push(',');
+        }
+        push(out, format_args!("\"{}\":", field.name));
+        let values =
+            Reader::new(bytes).map_while(Result::ok).filter(|value| value.number == field.number);
+        if write_field(field, values.map(|value| value.value), depth_left, out) {
+            is_first = false;
+        } else {
+            out.truncate(start);
+        }
+    }
+    out.push('}');
+}
+
+/// Of several values of which one may be set the last counts (protobuf, "Oneof").
+fn last_of_oneof(message: &Message, bytes: &[u8]) -> Option<u32> {
+    let of_oneof =
+        |number: u32| message.field(number).is_some_and(|field| field.presence == Presence::Oneof);
+    message.fields.iter().find(|field| field.presence == Presence::Oneof)?;
+    let fields = Reader::new(bytes).map_while(Result::ok);
+    fields.map(|field| field.number).filter(|number| of_oneof(*number)).last()
+}
+
+/// Writes the value of a field; false if it is absent.
+fn write_field<'b>(
+    field: &Field,
+    values: impl Iterator<Item = Value<'b>>,
+    depth_left: usize,
+    out: &mut String,
+) -> bool {
+    match (field.kind, field.presence) {
+        (kind, Presence::Repeated) => {
+            let start = out.len();
+            out.push('[');
+            let empty = out.len();
+            values.for_each(|value| elements(kind, value, depth_left, out));
+            out.push(']');
+            out.len() > empty + 1 || {
+                out.truncate(start);
+                false
+            }
+        }
+        (Kind::Message(inner), _) => {
+            // Two encodings of a message, one behind the other, are the message that both are merged into.
+            let parts: Vec<&[u8]> = values.filter_map(as_len).collect();
+            match parts.as_slice() {
+                [] => false,
+                [one] => nested(inner, one, depth_left, out),
+                several => nested(inner, &several.concat(), depth_left, out),
+            }
+        }
+        (kind, presence) => values.last().is_some_and(|value| {
+            let is_written = presence != Presence::Implicit || !is_zero(value);
+            is_written && scalar(kind, value, out)
+        }),
+    }
+}
+
+fn nested(inner: &'static Message, bytes: &[u8], depth_left: usize, out: &mut String) -> bool {
+    let Some(depth_left) = depth_left.checked_sub(1) else { return false };
+    message(inner, bytes, depth_left, out);
+    true
+}
+
+/// Writes what one field adds to an array: an element, or several packed ones.
+fn elements(kind: Kind, value: Value<'_>, depth_left: usize, out: &mut String) {
+    let mut element = |write: &mut dyn FnMut(&mut String) -> bool| {
+        let start = out.len();
+        if !out.ends_with('[') {
+            out.push(',');
+        }
+        if !write(out) {
+            out.truncate(start);
+        }
+    };
+    match (kind, value) {
+        (Kind::Message(inner), Value::Len(bytes)) => {
+            element(&mut |out| nested(inner, bytes, depth_left, out));
+        }
+        (Kind::Fixed64 | Kind::Double, Value::Len(packed)) => {
+            for bytes in packed.as_chunks::<8>().0 {
+                let value = Value::Fixed64(u64::from_le_bytes(*bytes));
+                element(&mut |out| scalar(kind, value, out));
+            }
+        }
+        (Kind::Uint64, Value::Len(packed)) => {
+            for value in packed_varints(packed).map_while(Result::ok) {
+                element(&mut |out| scalar(kind, Value::Varint(value), out));
+            }
+        }
+        _ => element(&mut |out| scalar(kind, value, out)),
+    }
+}
+
+/// Writes one scalar; false if it is of another wire type, which no request has that was checked.
+fn scalar(kind: Kind, value: Value<'_>, out: &mut String) -> bool {
+    // As any protobuf reader does, 32-bit integers take the low half of what is there.
+    let low = |value: u64| u32::try_from(value & u64::from(u32::MAX)).unwrap_or_default();
+    match (kind, value) {
+        (Kind::Bool, Value::Varint(value)) => push(out, value != 0),
+        (Kind::Int32 | Kind::Enum(_), Value::Varint(value)) => {
+            push(out, low(value).cast_signed());
+        }
+        (Kind::Uint32, Value::Varint(value)) => push(out, low(value)),
+        (Kind::Sint32, Value::Varint(value)) => {
+            let zigzag = low(value);
+            push(out, (zigzag >> 1).cast_signed() ^ -(zigzag & 1).cast_signed());
+        }
+        (Kind::Fixed32, Value::Fixed32(value)) => push(out, value),
+        (Kind::Int64, Value::Varint(value)) | (Kind::Sfixed64, Value::Fixed64(value)) => {
+            push(out, format_args!("\"{}\"", value.cast_signed()));
+        }
+        (Kind::Uint64, Value::Varint(value)) | (Kind::Fixed64, Value::Fixed64(value)) => {
+            push(out, format_args!("\"{value}\""));
+        }
+        (Kind::Double, Value::Fixed64(bits)) => double(f64::from_bits(bits), out),
+        (Kind::String, Value::Len(text)) => json_string(&String::from_utf8_lossy(text), out),
+        (Kind::Bytes, Value::Len(bytes)) => {
+            push(out, format_args!("\"{}\"", STANDARD.encode(bytes)));
+        }
+        (Kind::Id, Value::Len(bytes)) => push(out, format_args!("\"{}\"", to_hex(bytes))),
+        _ => return false,
+    }
+    true
+}
+
+fn double(value: f64, out: &mut String) {
+    match value {
+        _ if value.is_nan() => out.push_str("\"NaN\""),
+        f64::INFINITY => out.push_str("\"Infinity\""),
+        f64::NEG_INFINITY => out.push_str("\"-Infinity\""),
+        // The shortest digits that are read as this number again.
+        _ => push(out, format_args!("{value:?}")),
+    }
+}
+
+fn json_string(text: &str, out: &mut String) {
+    // Serializing a string into memory cannot fail.
+    out.push_str(&serde_json::to_string(text).unwrap_or_else(|_| "\"\"".to_owned()));
+}
+
+/// What proto3 takes for absent.
+fn is_zero(value: Value<'_>) -> bool {
+    match value {
+        Value::Varint(value) | Value::Fixed64(value) => value == 0,
+        Value::Fixed32(value) => value == 0,
+        Value::Len(bytes) => bytes.is_empty(),
+    }
+}
+
+fn as_len(value: Value<'_>) -> Option<&[u8]> {
+    match value {
+        Value::Len(bytes) => Some(bytes),
+        _ => None,
+    }
+}
+
+fn push(out: &mut String, value: impl Display) {
+    // Writing to memory cannot fail.
+    write!(out, "{value}").unwrap_or_default();
+}

@@ -1,0 +1,300 @@
+//! Writes requests as OTLP lines, split so that each line stays below a size.
+
+use super::envelope::Envelope;
+use crate::base64;
+use crate::gzip::Compressor;
+use crate::request::Request;
+use crate::request::split::{self, Sizes};
+use crate::request::truncate;
+
+/// Sizes of lines, in bytes, newline included.
+#[derive(Clone, Copy, Debug)]
+pub struct LineLimits {
+    /// A request with a larger line is split into several lines. 60 KiB: a raw stdout line of
+    /// more than 65,536 bytes (the pipe's buffer) may arrive as several log events.
+    pub max_bytes: usize,
+    /// A single item may have a line of up to this size. 250 KiB: an event of Lambda holds at
+    /// most 262,118 bytes. Beyond that its largest attribute values are truncated.
+    pub max_item_bytes: usize,
+}
+
+impl Default for LineLimits {
+    fn default() -> Self {
+        Self { max_bytes: 60 * 1024, max_item_bytes: 250 * 1024 }
+    }
+}
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[must_use = "truncated and dropped items have to be counted"]
+pub struct Written {
+    /// Number of lines.
+    pub lines: usize,
+    /// Number of items (spans, data points, log records) in them.
+    pub items: usize,
+    /// Number of attribute values that were shortened.
+    pub truncated_values: usize,
+    /// Number of items that no line can hold even with shortened values.
+    pub dropped_items: usize,
+}
+
+/// Values of an item that no line can hold are shortened to these lengths, in turn.
+const TRUNCATED_VALUE_BYTES: [usize; 4] = [16 * 1024, 4 * 1024, 1024, 256];
+
+/// Encodes requests as lines; keeps its buffers and compression state between calls.
+#[derive(Debug)]
+pub struct LineEncoder {
+    compressor: Compressor,
+    limits: LineLimits,
+    compressed: Vec<u8>,
+    #[cfg(test)]
+    bytes_to_compress: usize,
+}
+
+impl LineEncoder {
+    /// An encoder of gzip level 0 (stored) to 9 (smallest).
+    pub fn new(level: u32, limits: LineLimits) -> Self {
+        Self {
+            compressor: Compressor::new(level),
+            limits,
+            compressed: Vec::new(),
+            #[cfg(test)]
+            bytes_to_compress: 0,
+        }
+    }
+
+    /// Appends the lines of `request` to `out`, each with its newline. A request without items
+    /// writes nothing.
+    pub fn encode(
+        &mut self,
+        envelope: &Envelope<'_>,
+        request: Request,
+        out: &mut Vec<u8>,
+    ) -> Written {
+        let mut written = Written::default();
+        let mut max_bytes = self.limits.max_bytes;
+        let mut waiting = vec![request];
+        while let Some(mut request) = waiting.pop() {
+            if request.items() == 0 {
+                continue;
+            }
+            let start = out.len();
+            self.line(envelope, &request, out);
+            let line_bytes = out.len() - start;
+            if line_bytes <= max_bytes
+                || (request.items() == 1 && line_bytes <= self.limits.max_item_bytes)
+            {
+                written.lines += 1;
+                written.items += request.items();
+                continue;
+            }
+            out.truncate(start);
+            if request.items() == 1 {
+                self.truncated(envelope, &request, out, &mut written);
+                continue;
+            }
+            if let Some((shorter, values)) = shorter_heads(&request, max_bytes) {
+                written.truncated_values += values;
+                // Heads of many short values: in larger lines they count for less.
+                let may_be_larger = max_bytes < self.limits.max_item_bytes
+                    && split::largest_heads(&shorter) >= max_bytes / 2;
+                if may_be_larger {
+                    max_bytes = self.limits.max_item_bytes;
+                }
+                if values > 0 || may_be_larger {
+                    waiting.push(shorter);
+                    continue;
+                }
+                request = shorter;
+            }
+            let parts = self.cut(&request, line_bytes, max_bytes);
+            let bytes: usize = parts.iter().map(|part| part.bytes().len()).sum();
+            if parts.len() > 1 || bytes < request.bytes().len() {
+                waiting.extend(parts.into_iter().rev());
+            } else {
+                self.truncated(envelope, &request, out, &mut written);
+            }
+        }
+        written
+    }
+
+    /// Cuts a request into as many parts as its line, which has just been made, is too large.
+    fn cut(&self, request: &Request, line_bytes: usize, max_bytes: usize) -> Vec<Request> {
+        let payload_bytes = base64::encoded_len(self.compressed.len());
+        let around_bytes = line_bytes - payload_bytes;
+        // Smaller parts compress worse, and not all alike: one part too large is compressed twice.
+        let target_bytes = max_bytes.saturating_sub(around_bytes) / 8 * 7;
+        let request_bytes = request.bytes().len();
+        let wanted = request_bytes.saturating_mul(target_bytes) / payload_bytes.max(1);
+        let sizes = Sizes {
+            max_bytes: wanted.min(request_bytes / 8 * 7),
+            max_head_bytes: max_bytes / 2,
+            halves: false,
+        };
+        split::split(request, sizes)
+    }
+
+    fn truncated(
+        &mut self,
+        envelope: &Envelope<'_>,
+        request: &Request,
+        out: &mut Vec<u8>,
+        written: &mut Written,
+    ) {
+        let start = out.len();
+        for max_value_bytes in TRUNCATED_VALUE_BYTES {
+            let (shorter, values) = truncate::truncate(request, max_value_bytes);
+            self.line(envelope, &shorter, out);
+            if out.len() - start <= self.limits.max_item_bytes {
+                written.lines += 1;
+                written.items += request.items();
+                written.truncated_values += values;
+                return;
+            }
+            out.truncate(start);
+        }
+        written.dropped_items += request.items();
+    }
+
+    /// Appends one line, whatever its size.
+    fn line(&mut self, envelope: &Envelope<'_>, request: &Request, out: &mut Vec<u8>) {
+        #[cfg(test)]
+        {
+            self.bytes_to_compress += request.bytes().len();
+        }
+        self.compressed.clear();
+        self.compressor.compress(request.bytes(), &mut self.compressed);
+        envelope.push_line(request.kind(), &self.compressed, out);
+    }
+}
+
+/// The request with the long values of its heads shortened, and how many there were, if the heads are so
+/// large that each line would consist of them; `None` if they are not.
+fn shorter_heads(request: &Request, max_bytes: usize) -> Option<(Request, usize)> {
+    let are_large = |request: &Request| split::largest_heads(request) >= (max_bytes / 2).max(1);
+    let mut lengths = TRUNCATED_VALUE_BYTES.into_iter();
+    let mut shorter = None;
+    while are_large(shorter.as_ref().map_or(request, |(shorter, _)| shorter)) {
+        let Some(max_value_bytes) = lengths.next() else { break };
+        shorter = Some(truncate::truncate_heads(request, max_value_bytes));
+    }
+    shorter
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protobuf::Writer;
+    use crate::signal::SignalKind;
+
+    /// Printable bytes that gzip makes three quarters of.
+    fn noise(bytes: usize, state: &mut u64) -> String {
+        let next = || {
+            *state ^= *state << 13;
+            *state ^= *state >> 7;
+            *state ^= *state << 17;
+            char::from(b'!' + u8::try_from(*state % 90).unwrap())
+        };
+        std::iter::repeat_with(next).take(bytes).collect()
+    }
+
+    /// Spans with names of these sizes, below a resource with an attribute of that size.
+    fn spans(attribute: usize, names: impl Iterator<Item = usize>) -> Request {
+        let mut state = 7;
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.message(1, |resource| {
+                resource.message(1, |pair| {
+                    pair.string(1, "key");
+                    pair.message(2, |value| value.string(1, &noise(attribute, &mut state)));
+                });
+            });
+            container.message(2, |scope| {
+                for name in names {
+                    scope.message(2, |span| span.string(5, &noise(name, &mut state)));
+                }
+            });
+        });
+        Request::trusted(SignalKind::Traces, bytes)
+    }
+
+    #[test]
+    fn each_byte_is_compressed_at_most_three_times() {
+        let check = |request: &Request, least_lines: usize| {
+            let mut encoder = LineEncoder::new(6, LineLimits::default());
+            let mut out = Vec::new();
+            let written = encoder.encode(&Envelope::default(), request.clone(), &mut out);
+            assert_eq!((written.items, written.dropped_items), (request.items(), 0));
+            assert!(written.lines >= least_lines, "{written:?}");
+            assert!(out.split(|byte| *byte == b'\n').all(|line| line.len() < 60 * 1024));
+            assert!(
+                encoder.bytes_to_compress <= 3 * request.bytes().len(),
+                "{written:?}: {} of {} bytes",
+                encoder.bytes_to_compress,
+                request.bytes().len()
+            );
+            // Full lines, but for what compresses worse than the average.
+            assert!(written.lines <= 1 + out.len() / (30 * 1024), "{written:?}: {}", out.len());
+        };
+        check(&spans(100, std::iter::repeat_n(300, 250)), 2);
+        check(&spans(100, std::iter::repeat_n(300, 8000)), 30);
+        check(&spans(100, (0..8000).map(|index| index / 16)), 20);
+        check(&spans(20_000, std::iter::repeat_n(300, 4000)), 20);
+    }
+
+    #[test]
+    fn large_heads_are_shortened_before_they_are_repeated() {
+        let check = |attribute: usize, spans_bytes: &[usize], lines: usize, values: usize| {
+            let request = spans(attribute, spans_bytes.iter().copied());
+            let mut out = Vec::new();
+            let mut encoder = LineEncoder::new(6, LineLimits::default());
+            let written = encoder.encode(&Envelope::default(), request.clone(), &mut out);
+            assert_eq!(
+                (written.lines, written.items, written.truncated_values, written.dropped_items),
+                (lines, request.items(), values, 0),
+                "{attribute}"
+            );
+            assert!(out.len() <= 2 * request.bytes().len(), "{attribute}: {}", out.len());
+        };
+        // What fits is left as it is.
+        check(40_000, &[20; 100], 1, 0);
+        check(80_000, &[20; 200], 1, 1);
+        check(80_000, &[20; 1], 1, 0);
+        check(4_300_000, &[20; 300], 1, 1);
+        check(80_000, &[300; 1000], 10, 1);
+    }
+
+    #[test]
+    fn heads_of_many_short_values_get_larger_lines() {
+        let with_attributes = |attributes: usize, items: usize| {
+            let mut state = 7;
+            let mut bytes = Vec::new();
+            Writer::new(&mut bytes).message(1, |container| {
+                container.message(1, |resource| {
+                    for _ in 0..attributes {
+                        let text = noise(200, &mut state);
+                        resource.message(1, |pair| {
+                            pair.message(2, |value| value.string(1, &text));
+                        });
+                    }
+                });
+                container.message(2, |scope| {
+                    for _ in 0..items {
+                        scope.message(2, |span| span.string(5, &noise(1000, &mut state)));
+                    }
+                });
+            });
+            let request = Request::trusted(SignalKind::Traces, bytes);
+            let input_bytes = request.bytes().len();
+            let mut out = Vec::new();
+            let mut encoder = LineEncoder::new(6, LineLimits::default());
+            let written = encoder.encode(&Envelope::default(), request, &mut out);
+            assert!(out.len() <= 3 * input_bytes, "{}", out.len());
+            (written.lines, written.items, written.dropped_items)
+        };
+        // 40 KB of heads and 100 KB of spans; 400 KB of spans; and heads that no line holds twice.
+        assert_eq!(with_attributes(200, 100), (1, 100, 0));
+        assert_eq!(with_attributes(200, 400), (4, 400, 0));
+        assert_eq!(with_attributes(2000, 100), (0, 0, 100));
+    }
+}

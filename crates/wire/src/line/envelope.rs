@@ -1,0 +1,59 @@
+//! What surrounds the payload of an OTLP line.
+
+use super::marker::MARKER;
+use crate::signal::SignalKind;
+use crate::{base64, timestamp};
+
+/// What surrounds the payload of a line.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Envelope<'a> {
+    /// The resource's service name.
+    pub source: &'a str,
+    /// The configured application log level, exactly as Lambda gives it, under
+    /// `AWS_LAMBDA_LOG_FORMAT=JSON`. Without it Lambda takes the line for INFO and may drop it.
+    pub level: Option<&'a str>,
+    /// Unix time in nanoseconds, under `AWS_LAMBDA_LOG_FORMAT=JSON`. Without an RFC 3339
+    /// `timestamp` Lambda takes the line for INFO.
+    pub unix_nanos: Option<u64>,
+    /// True on lines that a direct mode could not deliver.
+    pub spill: bool,
+}
+
+impl Envelope<'_> {
+    /// Appends the line of a gzipped request, with its newline.
+    pub(super) fn push_line(&self, signal: SignalKind, payload: &[u8], out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"");
+        out.extend_from_slice(MARKER.as_bytes());
+        out.extend_from_slice(b"\":\"");
+        out.extend_from_slice(env!("CARGO_PKG_VERSION").as_bytes());
+        out.extend_from_slice(b"\",\"source\":");
+        push_json_string(out, self.source);
+        out.extend_from_slice(b",\"endpoint\":\"");
+        out.extend_from_slice(signal.path().as_bytes());
+        out.extend_from_slice(
+            b"\",\"method\":\"POST\",\"content-type\":\"application/x-protobuf\"",
+        );
+        out.extend_from_slice(b",\"content-encoding\":\"gzip\"");
+        if let Some(unix_nanos) = self.unix_nanos {
+            out.extend_from_slice(b",\"timestamp\":\"");
+            out.extend_from_slice(timestamp::rfc3339_millis(unix_nanos).as_bytes());
+            out.push(b'"');
+        }
+        if let Some(level) = self.level {
+            out.extend_from_slice(b",\"level\":");
+            push_json_string(out, level);
+        }
+        if self.spill {
+            out.extend_from_slice(b",\"spill\":true");
+        }
+        out.extend_from_slice(b",\"payload\":\"");
+        base64::push(out, payload);
+        out.extend_from_slice(b"\",\"base64\":true}\n");
+    }
+}
+
+fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    // Serializing a string into memory cannot fail.
+    let json = serde_json::to_vec(text).unwrap_or_else(|_| b"\"\"".to_vec());
+    out.extend_from_slice(&json);
+}

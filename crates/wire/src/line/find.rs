@@ -1,0 +1,213 @@
+//! Finds where in the text of a log event an OTLP line may begin. Each search reads the text once.
+
+use super::marker::MARKER;
+use crate::schema::signal_of_key;
+use memchr::memchr;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+/// The marker of lines of 2024; ours and all later ones have [`MARKER`].
+pub(super) const OLD_MARKER: &str = "_otel";
+
+/// Where log records hold what was logged: `message` of Lambda's JSON format and of most loggers,
+/// `msg` of others, `log` of container runtimes, `record` of Telemetry API events, `fields` of
+/// tracing-subscriber's JSON (with `message` in it).
+pub(super) const WRAPPERS: [&str; 5] = ["message", "msg", "log", "record", "fields"];
+
+const RESOURCE: &str = "resource";
+
+// Made once: that takes longer than to search a line.
+static FIND_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARKER));
+static FIND_OLD_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OLD_MARKER));
+static FIND_RESOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RESOURCE));
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// White space and byte order marks say nothing.
+pub(super) fn is_blank(character: char) -> bool {
+    character.is_whitespace() || character == BYTE_ORDER_MARK
+}
+
+/// Whether an object may begin somewhere in the text.
+pub(super) fn has_object(text: &str) -> bool {
+    memchr(b'{', text.as_bytes()).is_some()
+}
+
+/// False for a text that holds no OTLP; this is all that an ordinary log line costs.
+pub(super) fn mentions_otlp(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    has_object(text)
+        && (FIND_OLD_MARKER.find(bytes).is_some() || signal_names(text).next().is_some())
+}
+
+/// The names in a text that may be keys of signals, with what is before and behind them.
+fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    const NAMES: [&str; 6] = ["Spans", "Logs", "Metrics", "_spans", "_logs", "_metrics"];
+    FIND_RESOURCE.find_iter(text.as_bytes()).filter_map(|at| {
+        let (before, behind) = (text.get(..at)?, text.get(at + RESOURCE.len()..)?);
+        let behind = NAMES.iter().find_map(|name| behind.strip_prefix(name))?;
+        Some((before, behind))
+    })
+}
+
+/// Where the next object begins whose first key is the marker.
+pub(super) fn marked_object(text: &str, from: usize) -> Option<usize> {
+    let mut from = from;
+    loop {
+        let at = from + FIND_MARKER.find(text.get(from..)?.as_bytes())?;
+        let (before, behind) = (text.get(..at)?, text.get(at + MARKER.len()..)?);
+        let before = before.strip_suffix('"').map(str::trim_end);
+        let is_first = before.is_some_and(|before| before.ends_with('{'));
+        if let (Some(before), true, Some(Key { escaped: false })) = (before, is_first, key(behind))
+        {
+            return Some(before.len() - 1);
+        }
+        from = at + MARKER.len();
+    }
+}
+
+/// A name in a text that stands where a key does.
+struct Key {
+    /// In a JSON object that is the text of a string.
+    escaped: bool,
+}
+
+/// `behind` is what follows the name of a key: quote, colon and a value, or the text ends before them. People
+/// write about keys, too.
+fn key(behind: &str) -> Option<Key> {
+    let behind_backslashes = behind.trim_start_matches('\\');
+    let is_key = behind_backslashes.is_empty()
+        || behind_backslashes.strip_prefix('"').map(str::trim_start).is_some_and(|behind_quote| {
+            match behind_quote.strip_prefix(':') {
+                Some(value) => may_begin_value(value.trim_start()),
+                None => behind_quote.is_empty(),
+            }
+        });
+    is_key.then_some(Key { escaped: behind.starts_with('\\') })
+}
+
+/// True if the beginning of `text` may be a JSON value, in a string or not, that may have been cut off.
+fn may_begin_value(text: &str) -> bool {
+    let begins = |character: char| character.is_ascii_digit() || "\"\\{[-".contains(character);
+    text.is_empty()
+        || text.starts_with(begins)
+        || ["null", "true", "false"].iter().any(|word| text.starts_with(word))
+}
+
+/// True if the object that begins `text`, and is no JSON to its end, was to be an OTLP line or to
+/// hold one: the marker is a key somewhere in it, or the first key of it, or of what it wraps, is the one
+/// of another kind of line.
+pub(super) fn broken_object_claims(text: &str) -> bool {
+    FIND_MARKER.find_iter(text.as_bytes()).any(|at| {
+        let (before, behind) = (text.get(..at), text.get(at + MARKER.len()..));
+        before.is_some_and(|before| before.ends_with('"'))
+            && behind.is_some_and(|b| key(b).is_some())
+    }) || first_key_claims(text)
+        || signal_names(text).any(|(before, behind)| {
+            key(behind).is_some() && before_first_key(before).is_some_and(ends_as_wrapper)
+        })
+}
+
+/// What is before the object whose first key follows `before`.
+fn before_first_key(before: &str) -> Option<&str> {
+    before.strip_suffix('"')?.trim_end_matches('\\').trim_end().strip_suffix('{')
+}
+
+/// True if what follows is the value of a log record's key, as object or as text.
+fn ends_as_wrapper(before: &str) -> bool {
+    let before = before.strip_suffix('"').unwrap_or(before).trim_end_matches('\\').trim_end();
+    let key = before.strip_suffix(':').and_then(|before| before.trim_end().strip_suffix('"'));
+    let key = key.map(|key| key.trim_end_matches('\\'));
+    key.is_some_and(|key| WRAPPERS.iter().any(|wrapper| key.ends_with(wrapper)))
+}
+
+fn first_key_claims(text: &str) -> bool {
+    let Some(in_object) = text.strip_prefix('{') else { return false };
+    let Some((name, behind)) =
+        in_object.trim_start().strip_prefix('"').and_then(|text| text.split_once('"'))
+    else {
+        return false;
+    };
+    let behind = behind.trim_start();
+    let Some(value) = behind.strip_prefix(':').map(str::trim_start) else { return false };
+    name == OLD_MARKER
+        || (signal_of_key(name).is_some() && (value.is_empty() || value.starts_with('[')))
+}
+
+/// True if an OTLP line begins the text, so that it continues no line before it.
+pub(super) fn begins_line(text: &str) -> bool {
+    let text = text.trim_start_matches(is_blank);
+    let text = text.get(prefix_len(text)..).unwrap_or_default().trim_start();
+    first_key_claims(text) || marked_object(text.get(..200).unwrap_or(text), 0) == Some(0)
+}
+
+/// Length of the prefix that Lambda's Node and Python runtimes put before what a function logs in
+/// text format: `TIME\tREQUEST_ID\tLEVEL\t` and `[LEVEL]\tTIME\tREQUEST_ID\t`
+/// (aws-lambda-ric `LogPatch.js`, awslambdaric `bootstrap.py`); 0 where there is none.
+pub(super) fn prefix_len(text: &str) -> usize {
+    const LONGEST: usize = 160;
+    let tab = |from: usize| {
+        let window = text.as_bytes().get(from..)?;
+        Some(from + memchr(b'\t', window.get(..LONGEST).unwrap_or(window))?)
+    };
+    let Some(first) = tab(0) else { return 0 };
+    let Some(second) = tab(first + 1) else { return 0 };
+    let Some(third) = tab(second + 1) else { return 0 };
+    let field = |from: usize, to: usize| text.get(from..to).unwrap_or_default();
+    let fields = (field(0, first), field(first + 1, second), field(second + 1, third));
+    let is_time = |field: &str| field.starts_with("20") && field.ends_with('Z');
+    // `undefined` and nothing stand for the request id during init.
+    let is_id = |field: &str| !field.contains(' ');
+    let is_level = |field: &str| field.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_in_brackets = |field: &str| field.starts_with('[') && field.ends_with(']');
+    let (a, b, c) = fields;
+    let node = is_time(a) && is_id(b) && is_level(c);
+    let python = is_in_brackets(a) && is_time(b) && is_id(c);
+    if node || python { third + 1 } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_of_the_runtimes_are_known() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(text.get(prefix_len(text)..), Some(expected), "{text:?}");
+        };
+        check("2026-09-21T14:13:20.123Z\t8f507cfc-c7a1\tINFO\t{}", "{}");
+        check("2026-09-21T14:13:20.123Z\tundefined\tERROR\t{}\t", "{}\t");
+        check("[INFO]\t2026-09-21T14:13:20.123Z\t8f507cfc-c7a1\t{}", "{}");
+        check("[WARNING]\t2026-09-21T14:13:20.123Z\t\t{}", "{}");
+        for none in [
+            "",
+            "\t\t\t",
+            "a\tb\tc\td",
+            "2026Z\ta b\tINFO\tx",
+            "REPORT RequestId: a\tDuration: 1 ms\tBilled\t",
+        ] {
+            check(none, none);
+        }
+        let far = format!("[INFO]\t{}\t\t{{}}", "x".repeat(1000));
+        check(&far, &far);
+    }
+
+    #[test]
+    fn only_texts_that_may_hold_otlp_are_read() {
+        for text in [
+            r#"{"__otel_otlp_stdout":1}"#,
+            r#"x {"_otel":1}"#,
+            r#"{"resourceSpans":[]}"#,
+            r#"{\"resourceLogs\":[]}"#,
+            r#"{"resourceLogs":[]}"#,
+            r#"{"resource_metrics":[]}"#,
+        ] {
+            assert!(mentions_otlp(text), "{text}");
+        }
+        for text in
+            ["", "{}", "__otel_otlp_stdout", r#"{"resource":"x","scopeSpans":[]}"#, r#"{"otel":1}"#]
+        {
+            assert!(!mentions_otlp(text), "{text}");
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! The OTLP line, written and read. `docs/line-format.md` says what it looks like.
+
+#[cfg(feature = "encode")]
+mod encode;
+#[cfg(feature = "encode")]
+mod envelope;
+#[cfg(feature = "decode")]
+mod error;
+#[cfg(feature = "decode")]
+mod find;
+#[cfg(feature = "decode")]
+mod headers;
+mod marker;
+#[cfg(feature = "decode")]
+mod object;
+#[cfg(feature = "decode")]
+mod payload;
+#[cfg(feature = "decode")]
+mod read;
+#[cfg(feature = "decode")]
+mod rejoin;
+#[cfg(feature = "decode")]
+mod walk;
+
+#[cfg(feature = "encode")]
+pub use encode::{LineEncoder, LineLimits, Written};
+#[cfg(feature = "encode")]
+pub use envelope::Envelope;
+#[cfg(feature = "decode")]
+pub use error::LineError;
+#[cfg(feature = "decode")]
+pub use headers::without_headers;
+pub use marker::MARKER;
+#[cfg(feature = "decode")]
+pub use payload::PayloadError;
+#[cfg(feature = "decode")]
+pub use read::{DecodedLine, LineReading, UndecodableLine, read_line};
+#[cfg(feature = "decode")]
+pub use rejoin::{Joined, Rejoin};

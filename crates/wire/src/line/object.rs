@@ -1,0 +1,274 @@
+//! What one JSON object in the text of a log event is: an OTLP line, bare OTLP/JSON, or a log record
+//! that may hold one.
+
+use super::error::LineError;
+use super::find::{OLD_MARKER, WRAPPERS};
+use super::marker::MARKER;
+use super::payload::{self, PayloadError};
+use crate::json::{self, KeyIn, text};
+use crate::request::{Limits, Request};
+use crate::schema::signal_of_key;
+use crate::signal::SignalKind;
+use memchr::memchr;
+use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// The keys of an object that matter, with the JSON texts of their values: those of any type pass.
+#[derive(Default)]
+pub(super) struct Object<'a> {
+    marker: Option<&'a str>,
+    has_old_marker: bool,
+    endpoint: Option<&'a str>,
+    payload: Option<&'a str>,
+    /// An array under the key of a signal.
+    has_resources: bool,
+    wrapped: [Option<&'a str>; WRAPPERS.len()],
+}
+
+/// What an object is.
+pub(super) enum Class<'a> {
+    /// It has the marker: it claims to be an OTLP line.
+    Line,
+    /// It is an `Export…ServiceRequest` in OTLP/JSON, or several.
+    Bare,
+    /// It is a log record; OTLP may be in these values.
+    Record([Option<&'a str>; WRAPPERS.len()]),
+}
+
+impl<'a> Object<'a> {
+    /// Parses the object that begins `text`; answers it and its length.
+    pub(super) fn parse(text: &'a str) -> Result<(Self, usize), serde_json::Error> {
+        if let Some(plain) = parse_plain(text) {
+            return Ok(plain);
+        }
+        let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Self>();
+        match objects.next() {
+            Some(object) => Ok((object?, objects.byte_offset())),
+            None => Err(serde_json::Error::custom("nothing there")),
+        }
+    }
+
+    /// Takes the value of a key; the error names a key that must not come twice.
+    fn set(&mut self, key: &Key, value: &'a str) -> Result<(), &'static str> {
+        match *key {
+            Key::Marker => self.marker = Some(value),
+            Key::OldMarker => self.has_old_marker = true,
+            Key::Endpoint => self.endpoint = Some(value),
+            // Which of two payloads is meant nobody can know.
+            Key::Payload if self.payload.is_some() => return Err("payload"),
+            Key::Payload => self.payload = Some(value),
+            Key::Resources => self.has_resources |= value.starts_with('['),
+            Key::Wrapper(index) => {
+                if let Some(wrapped) = self.wrapped.get_mut(index) {
+                    *wrapped = Some(value);
+                }
+            }
+            Key::Other => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn class(&self) -> Class<'a> {
+        // The old marker is a common word, so it counts only beside what it marked.
+        let is_line = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
+        // A log record that has OTLP among its fields is still a log record.
+        let is_bare = self.has_resources && self.wrapped.iter().all(Option::is_none);
+        match (is_line, is_bare) {
+            (true, _) => Class::Line,
+            (false, true) => Class::Bare,
+            (false, false) => Class::Record(self.wrapped),
+        }
+    }
+
+    /// The requests of an object of [`Class::Line`].
+    pub(super) fn requests(&self, limits: &Limits) -> Result<Vec<Request>, LineError> {
+        let named =
+            self.endpoint.and_then(text).and_then(|endpoint| SignalKind::from_endpoint(&endpoint));
+        let payload = self.payload.filter(|payload| *payload != "null");
+        let Some(payload) = payload else {
+            if self.leaves_out_empty_payloads() {
+                let kind = named.unwrap_or(SignalKind::Traces);
+                return Ok(vec![Request::trusted(kind, Vec::new())]);
+            }
+            return Err(LineError::NoPayload);
+        };
+        if payload.starts_with('{') {
+            let requests = json::read(payload, named, limits);
+            return requests.map_err(|error| LineError::Payload(PayloadError::Json(error)));
+        }
+        let payload = text(payload).ok_or(LineError::NoPayload)?;
+        payload::decode(&payload, named, limits).map_err(LineError::Payload)
+    }
+
+    /// otlp-stdout-adapter (Python) writes no payload for an empty body; with any other writer
+    /// something was lost.
+    fn leaves_out_empty_payloads(&self) -> bool {
+        let writer = self.marker.and_then(text);
+        writer.is_some_and(|writer| writer.starts_with("otlp-stdout-adapter@"))
+    }
+}
+
+/// Reads an object whose values are text without escapes, `true` and `false`, as those of nearly all lines are, in a fraction
+/// of the time that any JSON takes: a payload is passed over at once. `None` says nothing.
+fn parse_plain(text: &str) -> Option<(Object<'_>, usize)> {
+    let mut object = Object::default();
+    let mut rest = text.strip_prefix('{')?;
+    loop {
+        let (key, behind) = plain_text(rest)?;
+        let value = without_space(behind.strip_prefix(':')?);
+        let (raw, behind) = match value.as_bytes().first()? {
+            b'"' => {
+                let (content, behind) = plain_text(value)?;
+                (value.get(..content.len() + 2)?, behind)
+            }
+            b't' => ("true", value.strip_prefix("true")?),
+            b'f' => ("false", value.strip_prefix("false")?),
+            _ => return None,
+        };
+        object.set(&Key::of(key), raw).ok()?;
+        if let Some(behind) = behind.strip_prefix('}') {
+            return Some((object, text.len() - behind.len()));
+        }
+        rest = without_space(behind.strip_prefix(',')?);
+    }
+}
+
+/// The content of the string that begins `text`, if it has no escapes, and what is behind it.
+fn plain_text(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix('"')?;
+    let (content, behind) = text.split_at_checked(memchr(b'"', text.as_bytes())?)?;
+    // All of it at once, which is quicker than to stop at the first.
+    let special = content
+        .bytes()
+        .fold(0, |special, byte| special | u8::from(byte < 0x20) | u8::from(byte == b'\\'));
+    (special == 0).then_some((content, behind.strip_prefix('"')?))
+}
+
+/// Python writes one.
+fn without_space(text: &str) -> &str {
+    text.strip_prefix(' ').unwrap_or(text)
+}
+
+impl<'de> serde::Deserialize<'de> for Object<'de> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(Keys)
+    }
+}
+
+struct Keys;
+
+impl<'de> Visitor<'de> for Keys {
+    type Value = Object<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+        let mut object = Object::default();
+        while let Some(key) = map.next_key_seed(KeyIn(|key: &str| Some(Key::of(key))))? {
+            match key.unwrap_or(Key::Other) {
+                Key::Other => {
+                    map.next_value::<IgnoredAny>()?;
+                }
+                key => {
+                    let value = map.next_value::<&RawValue>()?.get();
+                    object.set(&key, value).map_err(A::Error::duplicate_field)?;
+                }
+            }
+        }
+        Ok(object)
+    }
+}
+
+enum Key {
+    Marker,
+    OldMarker,
+    Endpoint,
+    Payload,
+    Resources,
+    Wrapper(usize),
+    Other,
+}
+
+impl Key {
+    fn of(key: &str) -> Self {
+        match key {
+            MARKER => Self::Marker,
+            OLD_MARKER => Self::OldMarker,
+            "endpoint" => Self::Endpoint,
+            "payload" => Self::Payload,
+            _ if key.starts_with("resource") && signal_of_key(key).is_some() => Self::Resources,
+            _ => WRAPPERS
+                .iter()
+                .position(|wrapper| *wrapper == key)
+                .map_or(Self::Other, Self::Wrapper),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// All that was read, and how long the object is; what is wrong with it is said by one reader alone.
+    fn shown(parsed: (Object<'_>, usize)) -> String {
+        let (object, len) = parsed;
+        let Object { marker, has_old_marker, endpoint, payload, has_resources, wrapped } = object;
+        let flags = (has_old_marker, has_resources);
+        format!("{marker:?} {flags:?} {endpoint:?} {payload:?} {wrapped:?} {len}")
+    }
+
+    fn by_serde(text: &str) -> Option<String> {
+        let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Object<'_>>();
+        let object = objects.next()?.ok()?;
+        Some(shown((object, objects.byte_offset())))
+    }
+
+    #[test]
+    fn lines_of_current_writers_are_plain() {
+        let check = |text: &str, plain: bool| {
+            let read = parse_plain(text).map(shown);
+            assert_eq!(read.is_some(), plain, "{text}");
+            assert!(read.is_none() || read == by_serde(text), "{text}");
+        };
+        check(
+            r#"{"__otel_otlp_stdout":"lambda-otlp@0.1.0","source":"o","payload":"aGk=","base64":true}"#,
+            true,
+        );
+        check(
+            r#"{"__otel_otlp_stdout": "x", "endpoint": "/v1/traces", "payload": ""} and more"#,
+            true,
+        );
+        check(r#"{"message":"é","x":false}{"#, true);
+        for other in [
+            "",
+            "{",
+            "{}",
+            r#"{"a"}"#,
+            r#"{"a":1}"#,
+            r#"{"a":"x\\"}"#,
+            r#"{"a":"b","payload":"#,
+            r#"{"a":"b" ,"c":"d"}"#,
+            r#"{"a":"b",}"#,
+            r#"{"a":truest}"#,
+            r#"{"payload":"a","payload":"b"}"#,
+            "{\"a\":\"tab\there\"}",
+        ] {
+            check(other, false);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn plain_objects_are_read_as_any_other(
+            text in r#"\{("(a|payload|source|endpoint|_otel|__otel_otlp_stdout|message|resourceSpans)" ?: ?("[aé\\\\"\u{1}]{0,3}"|true|false|1|\[\]|\{\}),? ?){0,4}\}?x?"#,
+        ) {
+            if let Some(plain) = parse_plain(&text) {
+                prop_assert_eq!(Some(shown(plain)), by_serde(&text));
+            }
+        }
+    }
+}

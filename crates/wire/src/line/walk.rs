@@ -1,0 +1,107 @@
+//! Goes through the text of a log event, from object to object, and keeps what is around the lines.
+
+use super::find::{self, is_blank};
+
+/// One text, and how much of it is read.
+pub(super) struct Walk<'t> {
+    pub(super) text: &'t str,
+    pub(super) at: usize,
+    /// Where the first object stands if nothing but a runtime's prefix is before it.
+    first: usize,
+    /// The next object behind `at` whose first key is the marker.
+    pub(super) marked: Option<usize>,
+    /// The first object that is no JSON: beyond it none is looked for but marked ones.
+    pub(super) broken: Option<(usize, serde_json::Error)>,
+    /// Where an object ends that is no line and has lines in it.
+    pub(super) shell_end: usize,
+    pub(super) bytes_searched: usize,
+    found: bool,
+    prefix: &'t str,
+    around: String,
+}
+
+impl<'t> Walk<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        let start = text.len() - text.trim_start_matches(is_blank).len();
+        let prefix_len = text.get(start..).map_or(0, find::prefix_len);
+        let mut walk = Self {
+            text,
+            at: 0,
+            first: start + prefix_len,
+            marked: None,
+            broken: None,
+            shell_end: 0,
+            bytes_searched: 0,
+            found: false,
+            prefix: "",
+            around: String::new(),
+        };
+        walk.first = walk.skip_blank(walk.first);
+        walk.find_marked(0);
+        walk
+    }
+
+    pub(super) fn from(&self, at: usize) -> &'t str {
+        self.text.get(at..).unwrap_or_default()
+    }
+
+    pub(super) fn between(&self, begin: usize, end: usize) -> &'t str {
+        self.text.get(begin..end).unwrap_or_default()
+    }
+
+    fn skip_blank(&self, at: usize) -> usize {
+        self.text.len() - self.from(at).trim_start_matches(is_blank).len()
+    }
+
+    /// Where an object stands that begins what is left of the text.
+    pub(super) fn object_here(&self) -> Option<usize> {
+        let begin = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
+        (self.broken.is_none() && self.from(begin).starts_with('{')).then_some(begin)
+    }
+
+    /// Where an object begins whose end is missing: all that is behind `at` is in it.
+    pub(super) fn unfinished(&self) -> Option<usize> {
+        let (begin, error) = self.broken.as_ref()?;
+        (error.is_eof() && *begin >= self.at).then_some(*begin)
+    }
+
+    /// Goes on behind a line; `inside` is other text that was in it.
+    pub(super) fn take(&mut self, begin: usize, end: usize, inside: &str) {
+        if self.at == 0 && begin == self.first {
+            self.prefix = self.between(0, begin);
+        } else {
+            self.around.push_str(self.between(self.at, begin));
+        }
+        self.around.push_str(inside);
+        self.found = true;
+        self.go_on(end);
+    }
+
+    /// Goes on behind an object that is no line.
+    pub(super) fn keep(&mut self, end: usize) {
+        self.around.push_str(self.between(self.at, end));
+        self.go_on(end);
+    }
+
+    fn go_on(&mut self, end: usize) {
+        self.at = end;
+        if self.marked.is_some_and(|marked| marked < end) {
+            self.find_marked(end);
+        }
+    }
+
+    fn find_marked(&mut self, from: usize) {
+        self.marked = find::marked_object(self.text, from);
+        self.bytes_searched += self.marked.unwrap_or(self.text.len()) - from;
+    }
+
+    /// The text around the lines; `None` if there are none. The prefix of a line goes with it,
+    /// unless there is other text.
+    pub(super) fn finish(mut self) -> Option<String> {
+        self.around.push_str(self.from(self.at));
+        if !self.around.trim_matches(is_blank).is_empty() {
+            self.around.insert_str(0, self.prefix);
+        }
+        self.found.then_some(self.around)
+    }
+}

@@ -1,0 +1,224 @@
+//! Appends fields to a message, in the order of the calls.
+
+/// Appends protobuf fields to a buffer, in the order of the calls.
+///
+/// Scalars of value zero and empty strings are left out, as proto3 does; use the `always_`
+/// methods for `optional` and `oneof` fields.
+#[derive(Debug)]
+pub struct Writer<'a> {
+    out: &'a mut Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    /// Appends to `out`.
+    pub fn new(out: &'a mut Vec<u8>) -> Self {
+        Self { out }
+    }
+
+    /// A raw field as [`Field::raw`] gives it.
+    pub fn raw(&mut self, field: &[u8]) {
+        self.out.extend_from_slice(field);
+    }
+
+    /// `uint32`, `uint64`, `int64` (as two's complement), `bool` and enum fields.
+    pub fn varint(&mut self, number: u32, value: u64) {
+        if value != 0 {
+            self.always_varint(number, value);
+        }
+    }
+
+    /// Like [`varint`](Self::varint), written even when zero.
+    pub fn always_varint(&mut self, number: u32, value: u64) {
+        self.tag(number, 0);
+        push_varint(self.out, value);
+    }
+
+    /// `sint32` fields (zigzag).
+    pub fn sint32(&mut self, number: u32, value: i32) {
+        let zigzag = (value.cast_unsigned() << 1) ^ (value >> 31).cast_unsigned();
+        self.varint(number, u64::from(zigzag));
+    }
+
+    /// `fixed64` fields.
+    pub fn fixed64(&mut self, number: u32, value: u64) {
+        if value != 0 {
+            self.always_fixed64(number, value);
+        }
+    }
+
+    /// Like [`fixed64`](Self::fixed64), written even when zero; also `sfixed64`.
+    pub fn always_fixed64(&mut self, number: u32, value: u64) {
+        self.tag(number, 1);
+        self.out.extend_from_slice(&value.to_le_bytes());
+    }
+
+    /// `fixed32` fields.
+    pub fn fixed32(&mut self, number: u32, value: u32) {
+        if value != 0 {
+            self.tag(number, 5);
+            self.out.extend_from_slice(&value.to_le_bytes());
+        }
+    }
+
+    /// `optional double` and `oneof` double fields: written even when zero.
+    pub fn always_double(&mut self, number: u32, value: f64) {
+        self.always_fixed64(number, value.to_bits());
+    }
+
+    /// `bytes` fields.
+    pub fn bytes(&mut self, number: u32, value: &[u8]) {
+        if !value.is_empty() {
+            self.always_bytes(number, value);
+        }
+    }
+
+    /// Like [`bytes`](Self::bytes), written even when empty.
+    pub fn always_bytes(&mut self, number: u32, value: &[u8]) {
+        self.tag(number, 2);
+        push_varint(self.out, value.len() as u64);
+        self.out.extend_from_slice(value);
+    }
+
+    /// The head of a message field of this length; its content is to be appended.
+    pub(crate) fn begin_message(&mut self, number: u32, len: usize) {
+        self.tag(number, 2);
+        push_varint(self.out, len as u64);
+    }
+
+    /// A message field whose content is `first` and `second`.
+    pub fn concatenated(&mut self, number: u32, first: &[u8], second: &[u8]) {
+        self.tag(number, 2);
+        push_varint(self.out, (first.len() + second.len()) as u64);
+        self.raw(first);
+        self.raw(second);
+    }
+
+    /// `string` fields.
+    pub fn string(&mut self, number: u32, value: &str) {
+        self.bytes(number, value.as_bytes());
+    }
+
+    /// Like [`string`](Self::string), written even when empty.
+    pub fn always_string(&mut self, number: u32, value: &str) {
+        self.always_bytes(number, value.as_bytes());
+    }
+
+    /// Packed `repeated fixed64` and `repeated double` (as bits) fields.
+    pub fn packed_fixed64(&mut self, number: u32, values: impl ExactSizeIterator<Item = u64>) {
+        if values.len() > 0 {
+            self.tag(number, 2);
+            push_varint(self.out, values.len() as u64 * 8);
+            for value in values {
+                self.out.extend_from_slice(&value.to_le_bytes());
+            }
+        }
+    }
+
+    /// Packed `repeated uint64` fields.
+    pub fn packed_varint(&mut self, number: u32, values: impl ExactSizeIterator<Item = u64>) {
+        if values.len() > 0 {
+            self.delimited(number, |out| {
+                for value in values {
+                    push_varint(out, value);
+                }
+            });
+        }
+    }
+
+    /// A message field, written even when the message is empty.
+    pub fn message(&mut self, number: u32, write: impl FnOnce(&mut Writer<'_>)) {
+        self.delimited(number, |out| write(&mut Writer::new(out)));
+    }
+
+    fn tag(&mut self, number: u32, wire_type: u32) {
+        push_tag(self.out, number, wire_type);
+    }
+
+    fn delimited(&mut self, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+        delimited(self.out, number, write);
+    }
+}
+
+/// Bytes of a length-delimited field whose content has `len`.
+pub(crate) fn len_of_delimited(number: u32, len: usize) -> usize {
+    varint_len(u64::from(number << 3)) + varint_len(len as u64) + len
+}
+
+fn varint_len(value: u64) -> usize {
+    ((value | 1).ilog2() as usize) / 7 + 1
+}
+
+/// Appends a length-delimited field whose content `write` appends.
+pub(crate) fn delimited(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
+    push_tag(out, number, 2);
+    // One byte is kept for the length; a longer length moves the content, which is cheaper
+    // than a first pass that only measures.
+    let length_at = out.len();
+    out.push(0);
+    write(out);
+    let len = out.len() - length_at - 1;
+    if let (Ok(short), true) = (u8::try_from(len), len < 0x80) {
+        if let Some(byte) = out.get_mut(length_at) {
+            *byte = short;
+        }
+        return;
+    }
+    let mut varint = Vec::with_capacity(10);
+    push_varint(&mut varint, len as u64);
+    out.splice(length_at..=length_at, varint);
+}
+
+fn push_tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
+    push_varint(out, u64::from(number << 3 | wire_type));
+}
+
+pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(low_byte(value) | 0x80);
+        value >>= 7;
+    }
+    out.push(low_byte(value));
+}
+
+fn low_byte(value: u64) -> u8 {
+    let [low, ..] = value.to_le_bytes();
+    low
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::protobuf::{Reader, Value};
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out);
+        writer.varint(1, 300);
+        writer.always_fixed64(2, 7);
+        writer.string(3, "text");
+        writer.fixed32(4, 5);
+        writer.message(5, |m| m.string(1, &"x".repeat(200)));
+        writer.sint32(6, -3);
+        let fields: Vec<_> = Reader::new(&out).map(|field| field.unwrap()).collect();
+        assert_eq!(fields[0].value, Value::Varint(300));
+        assert_eq!(fields[1].value, Value::Fixed64(7));
+        assert_eq!(fields[2].value, Value::Len(b"text"));
+        assert_eq!(fields[3].value, Value::Fixed32(5));
+        let inner = Reader::new(fields[4].as_len().unwrap()).next().unwrap().unwrap();
+        assert_eq!(inner.as_len().unwrap().len(), 200);
+        assert_eq!(fields[5].value, Value::Varint(5));
+        assert_eq!(fields.iter().map(|f| f.raw.len()).sum::<usize>(), out.len());
+    }
+
+    #[test]
+    fn default_values_are_left_out() {
+        let mut out = Vec::new();
+        let mut writer = Writer::new(&mut out);
+        writer.varint(1, 0);
+        writer.fixed64(2, 0);
+        writer.string(3, "");
+        writer.packed_fixed64(4, std::iter::empty());
+        assert!(out.is_empty());
+    }
+}

@@ -1,0 +1,133 @@
+//! Checks that bytes have the structure of a request, as any protobuf reader would accept it, without decoding them.
+
+use super::limits::Limits;
+use super::malformed::Malformed;
+use crate::protobuf::{Reader, Value, packed_varints, plain_attribute};
+use crate::schema::{self, Kind, Message, Presence};
+use crate::signal::SignalKind;
+
+/// Counts the items of a request whose structure is right.
+pub(super) fn count_checked(
+    kind: SignalKind,
+    bytes: &[u8],
+    limits: &Limits,
+) -> Result<usize, Malformed> {
+    let mut check = Check { limits, messages: 0, items: 0 };
+    check.message(schema::request(kind), bytes, limits.nesting, kind.path_to_items())?;
+    let found = check.items;
+    if found > limits.items {
+        return Err(Malformed::TooManyItems { found, allowed: limits.items });
+    }
+    Ok(found)
+}
+
+struct Check<'l> {
+    limits: &'l Limits,
+    /// Messages so far, and what counts as such.
+    messages: usize,
+    /// Items so far.
+    items: usize,
+}
+
+impl Check<'_> {
+    fn message(
+        &mut self,
+        message: &'static Message,
+        bytes: &[u8],
+        depth_left: usize,
+        path_to_items: &[&[u32]],
+    ) -> Result<(), Malformed> {
+        let Some(depth_left) = depth_left.checked_sub(1) else {
+            return Err(Malformed::TooDeep(self.limits.nesting));
+        };
+        for field in Reader::new(bytes) {
+            let field = field.map_err(|error| Malformed::Field { message: message.name, error })?;
+            let Some(known) = message.field(field.number) else { continue };
+            let (name, number) = (message.name, field.number);
+            let is_repeated = known.presence == Presence::Repeated;
+            match (known.kind, field.value) {
+                (Kind::Message(inner), Value::Len(bytes)) => {
+                    if depth_left >= 2 && schema::is_key_value(inner) && is_plain(bytes) {
+                        // Its value is a message, too.
+                        self.messages += 2;
+                        continue;
+                    }
+                    self.messages += 1;
+                    let path = match path_to_items.split_first() {
+                        Some((level, deeper)) if level.contains(&number) => {
+                            self.items += usize::from(deeper.is_empty());
+                            deeper
+                        }
+                        _ => &[],
+                    };
+                    self.message(inner, bytes, depth_left, path)?;
+                }
+                (Kind::String, Value::Len(text)) => {
+                    if !text.is_ascii() && std::str::from_utf8(text).is_err() {
+                        return Err(Malformed::NotUtf8 { message: name, field: number });
+                    }
+                    self.messages += usize::from(is_repeated);
+                }
+                (kind, value) if has_wire_type(kind, value) => {
+                    self.messages += usize::from(is_repeated);
+                }
+                (kind, Value::Len(packed)) if is_repeated && are_packed(kind, packed) => {
+                    self.messages += packed.len() / PACKED_BYTES_AS_ONE;
+                }
+                _ => return Err(Malformed::WrongType { message: name, field: number }),
+            }
+        }
+        // Once a message: what is within one is no more than its bytes.
+        if self.messages > self.limits.messages {
+            return Err(Malformed::TooManyMessages(self.limits.messages));
+        }
+        Ok(())
+    }
+}
+
+/// True for an attribute that is ASCII text or a number under a key of ASCII, as most are; such a one needs no closer look.
+fn is_plain(key_value: &[u8]) -> bool {
+    let Some((key, value)) = plain_attribute(key_value) else { return false };
+    match value {
+        // Tags and lengths are below 0x80 as well.
+        [0x0a, len, text @ ..] => text.len() == usize::from(*len) && key_value.is_ascii(),
+        // Ten bytes may be too many.
+        [0x18, more @ .., last] => {
+            let is_varint = *last < 0x80 && more.iter().all(|byte| *byte >= 0x80);
+            more.len() < 9 && is_varint && key.is_ascii()
+        }
+        _ => false,
+    }
+}
+
+/// A packed number has one byte at least, and eight when decoded.
+const PACKED_BYTES_AS_ONE: usize = 16;
+
+/// True for a scalar of the wire type that its kind has.
+fn has_wire_type(kind: Kind, value: Value<'_>) -> bool {
+    match kind {
+        Kind::Bool
+        | Kind::Int32
+        | Kind::Int64
+        | Kind::Uint32
+        | Kind::Uint64
+        | Kind::Sint32
+        | Kind::Enum(_) => matches!(value, Value::Varint(_)),
+        Kind::Fixed32 => matches!(value, Value::Fixed32(_)),
+        Kind::Fixed64 | Kind::Sfixed64 | Kind::Double => matches!(value, Value::Fixed64(_)),
+        Kind::Bytes | Kind::Id => matches!(value, Value::Len(_)),
+        Kind::String | Kind::Message(_) => false,
+    }
+}
+
+/// True if `bytes` are packed values of this kind; OTLP packs these three.
+fn are_packed(kind: Kind, bytes: &[u8]) -> bool {
+    match kind {
+        Kind::Fixed64 | Kind::Double => bytes.len().is_multiple_of(8),
+        Kind::Uint64 => packed_varints(bytes).all(|varint| varint.is_ok()),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests;

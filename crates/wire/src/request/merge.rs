@@ -1,0 +1,165 @@
+//! Merges many requests into few: containers of equal resource and equal scope become one.
+//!
+//! Works on bytes, for all signals alike. Equal means equal as a set of fields: SDKs write
+//! resource attributes in random order, so the order does not count.
+
+use super::Request;
+use crate::protobuf::{self, Reader, Writer};
+use crate::signal::SignalKind;
+use std::collections::HashMap;
+
+/// Merges requests of any signals, so that each result has at most `max_bytes`, except where a
+/// single item is larger. Items keep their order within a resource and scope; empty requests and
+/// containers without items vanish.
+pub fn merge(requests: Vec<Request>, max_bytes: usize) -> Vec<Request> {
+    let mut merged = Vec::new();
+    let mut waiting = requests;
+    waiting.retain(|request| request.items() > 0);
+    for kind in SignalKind::ALL {
+        let (mut of_kind, others): (Vec<_>, Vec<_>) =
+            waiting.into_iter().partition(|request| request.kind() == kind);
+        waiting = others;
+        let one = match of_kind.len() {
+            0 => continue,
+            1 => of_kind.pop(),
+            _ => Some(merge_kind(kind, &of_kind)),
+        };
+        merged.extend(one.into_iter().flat_map(|request| request.split_by_size(max_bytes)));
+    }
+    merged
+}
+
+/// A request, resource or scope, and what belongs to it.
+struct Group<T> {
+    /// All fields but the children, as they were written first.
+    head: Vec<u8>,
+    children: Vec<T>,
+    /// Positions in `children` by their sorted heads.
+    index: HashMap<Vec<u8>, usize>,
+    /// The child that was added to last: most messages are written as the one before.
+    last: usize,
+}
+
+impl<T> Group<T> {
+    fn new(head: Vec<u8>) -> Self {
+        Self { head, children: Vec::new(), index: HashMap::new(), last: 0 }
+    }
+}
+
+impl<T> Group<Group<T>> {
+    /// The child with the same head as `message`, made if it is new.
+    fn child(&mut self, message: &[u8], children: u32) -> &mut Group<T> {
+        let last = self.children.get(self.last);
+        if !last.is_some_and(|last| has_head(message, children, &last.head)) {
+            let (head, key) = head_and_key(message, children);
+            let next = self.children.len();
+            self.last = *self.index.entry(key).or_insert(next);
+            if self.last == next {
+                self.children.push(Group::new(head));
+            }
+        }
+        #[expect(clippy::indexing_slicing, reason = "the index holds positions of children only")]
+        &mut self.children[self.last]
+    }
+}
+
+/// Field number of the children: resource containers in a request, scope containers in a
+/// resource container, items in a scope container.
+const CONTAINERS: u32 = 1;
+const SCOPES: u32 = 2;
+const ITEMS: u32 = 2;
+
+/// Most bytes of a container's tag and length. They leave no room for another container with an item, which has six.
+const MOST_FRAME_BYTES: usize = 6;
+
+fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
+    let below_container = kind.path_to_items().get(1..).unwrap_or_default();
+    let mut root: Group<Group<Group<&[u8]>>> = Group::new(Vec::new());
+    for request in requests {
+        for container in messages(request.bytes(), CONTAINERS) {
+            // A request has items; where all its bytes are one container, that has them.
+            let is_all = request.bytes().len() - container.len() <= MOST_FRAME_BYTES;
+            if !is_all && !has_item(container, below_container) {
+                continue;
+            }
+            let resource = root.child(container, SCOPES);
+            for scope in messages(container, SCOPES) {
+                let mut items = Reader::new(scope)
+                    .map_while(Result::ok)
+                    .filter(|field| field.number == ITEMS)
+                    .map(|field| field.raw)
+                    .peekable();
+                if items.peek().is_some() {
+                    resource.child(scope, ITEMS).children.extend(items);
+                }
+            }
+        }
+    }
+    let mut bytes = Vec::with_capacity(requests.iter().map(|r| r.bytes().len()).sum());
+    let mut out = Writer::new(&mut bytes);
+    for resource in &root.children {
+        // The lengths are known first: a message of megabytes is not moved for its own.
+        let scopes = resource.children.iter().map(|scope| {
+            let items = scope.children.iter().map(|item| item.len()).sum::<usize>();
+            (scope, scope.head.len() + items)
+        });
+        let scopes: Vec<_> = scopes.collect();
+        let below = scopes.iter().map(|(_, len)| protobuf::len_of_delimited(SCOPES, *len));
+        out.begin_message(CONTAINERS, resource.head.len() + below.sum::<usize>());
+        out.raw(&resource.head);
+        for (scope, len) in scopes {
+            out.begin_message(SCOPES, len);
+            out.raw(&scope.head);
+            scope.children.iter().for_each(|item| out.raw(item));
+        }
+    }
+    let items = requests.iter().map(Request::items).sum();
+    Request::counted(kind, bytes, items)
+}
+
+/// Whether there is an item below `message`.
+fn has_item(message: &[u8], path: &[&[u32]]) -> bool {
+    let Some((level, deeper)) = path.split_first() else { return true };
+    let fields = Reader::new(message).map_while(Result::ok);
+    let mut inner = fields.filter(|field| level.contains(&field.number));
+    inner.any(|field| field.as_len().is_some_and(|inner| has_item(inner, deeper)))
+}
+
+/// True if `head` is all of `message` but the children, as it stands.
+fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
+    let mut left = head;
+    let fields = Reader::new(message).map_while(Result::ok);
+    for field in fields.filter(|field| field.number != children) {
+        let Some(behind) = left.strip_prefix(field.raw) else { return false };
+        left = behind;
+    }
+    left.is_empty()
+}
+
+fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    Reader::new(message)
+        .map_while(Result::ok)
+        .filter(move |field| field.number == number)
+        .filter_map(|field| field.as_len())
+}
+
+/// All fields of `message` but the children, as they stand and in a form that is equal for equal
+/// resources and scopes.
+fn head_and_key(message: &[u8], children: u32) -> (Vec<u8>, Vec<u8>) {
+    let (mut head, mut key) = (Vec::new(), Vec::new());
+    let fields = Reader::new(message).map_while(Result::ok);
+    for field in fields.filter(|field| field.number != children) {
+        head.extend_from_slice(field.raw);
+        // Field 1 is the resource or scope, whose own fields may come in any order.
+        match field.as_len().filter(|_| field.number == 1) {
+            Some(inner) => {
+                let mut parts: Vec<&[u8]> =
+                    Reader::new(inner).map_while(Result::ok).map(|part| part.raw).collect();
+                parts.sort_unstable();
+                Writer::new(&mut key).always_bytes(field.number, &parts.concat());
+            }
+            None => key.extend_from_slice(field.raw),
+        }
+    }
+    (head, key)
+}

@@ -1,0 +1,189 @@
+//! Cuts a request into parts of a size, in one pass and with a bound on what the cuts repeat.
+//!
+//! Both parts of a cut need the resource, scope and metric that the items around it belong to. Where these
+//! heads are as large as the parts are to be, cutting multiplies the request and helps nobody.
+
+use super::Request;
+use super::items::count;
+use crate::protobuf::{Reader, Writer};
+
+/// How large the parts are to be, in bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Sizes {
+    /// A part is larger only if it cannot be cut.
+    pub(crate) max_bytes: usize,
+    /// Items below heads of this size together stay together.
+    pub(crate) max_head_bytes: usize,
+    /// As many parts as halving gives, which who sends them reckons with.
+    pub(crate) halves: bool,
+}
+
+/// Cuts `request` between items, in order, into few parts of about one size. Containers without items
+/// vanish.
+///
+/// Where `max_head_bytes` is half of `max_bytes`, the parts together have at most three times the bytes of the
+/// request: two neighbouring parts hold more than half a `max_bytes` of their own, and a cut repeats less.
+pub(crate) fn split(request: &Request, sizes: Sizes) -> Vec<Request> {
+    let Sizes { max_bytes, max_head_bytes, halves } = sizes;
+    let head_bytes = largest_heads(request);
+    let levels = request.kind().path_to_items().len() - 1;
+    let around_bytes = head_bytes + levels * frame_bytes(max_bytes);
+    let wanted_bytes = if head_bytes < max_head_bytes && around_bytes < max_bytes {
+        let own_bytes = request.bytes().len().saturating_sub(around_bytes);
+        let parts = own_bytes.div_ceil(max_bytes - around_bytes).max(1);
+        around_bytes + own_bytes / if halves { parts.next_power_of_two() } else { parts }
+    } else {
+        max_bytes
+    };
+    let levels = vec![Level::default()];
+    let mut cutter = Cutter { sizes, wanted_bytes, levels, items: 0, parts: Vec::new(), request };
+    cutter.container(request.bytes(), request.kind().path_to_items());
+    cutter.finish_part();
+    cutter.parts
+}
+
+/// Bytes of the largest heads that a cut between two items of `request` would repeat.
+pub(crate) fn largest_heads(request: &Request) -> usize {
+    largest(request.bytes(), request.kind().path_to_items())
+}
+
+fn largest(message: &[u8], path: &[&[u32]]) -> usize {
+    let Some((level, deeper)) = path.split_first() else { return 0 };
+    let (mut own, mut below) = (0, 0);
+    for field in Reader::new(message).map_while(Result::ok) {
+        match field.as_len().filter(|_| level.contains(&field.number)) {
+            Some(inner) if !deeper.is_empty() => below = below.max(largest(inner, deeper)),
+            Some(_) => {}
+            None => own += field.raw.len(),
+        }
+    }
+    own + below
+}
+
+/// Bytes of a message's tag and length; tags on the way to items have one byte.
+fn frame_bytes(message_bytes: usize) -> usize {
+    let bits = (message_bytes | 1).ilog2() as usize + 1;
+    1 + bits.div_ceil(7)
+}
+
+struct Cutter<'r> {
+    sizes: Sizes,
+    /// A part that comes nearer to this size with the next child than without it takes it.
+    wanted_bytes: usize,
+    /// The messages that are open, from the request down.
+    levels: Vec<Level>,
+    /// Items of the part that is being made.
+    items: usize,
+    parts: Vec<Request>,
+    request: &'r Request,
+}
+
+/// A message that is open.
+#[derive(Default)]
+struct Level {
+    number: u32,
+    /// What every part of it needs.
+    head: Vec<u8>,
+    /// The children that the part at hand has.
+    children: Vec<u8>,
+}
+
+impl Cutter<'_> {
+    /// Takes what the message of the last level holds, which does not fit into the part as a whole.
+    fn container(&mut self, message: &[u8], path: &[&[u32]]) {
+        let Some((level, deeper)) = path.split_first() else { return };
+        let is_child = |number: u32| level.contains(&number);
+        let fields = || Reader::new(message).map_while(Result::ok);
+        if let Some(level) = self.levels.last_mut() {
+            for field in fields() {
+                if field.as_len().is_none() || !is_child(field.number) {
+                    level.head.extend_from_slice(field.raw);
+                }
+            }
+        }
+        let may_cut = self.levels.iter().map(|level| level.head.len()).sum::<usize>()
+            < self.sizes.max_head_bytes.max(1);
+        if !may_cut {
+            self.finish_part();
+        }
+        for field in fields().filter(|field| is_child(field.number)) {
+            let Some(inner) = field.as_len() else { continue };
+            let items = count(inner, deeper);
+            let fits = self.fits(field.raw.len());
+            if items == 0 {
+            } else if fits || !may_cut {
+                self.add(field.raw, items);
+            } else if deeper.is_empty() {
+                self.finish_part();
+                self.add(field.raw, items);
+            } else {
+                self.levels.push(Level { number: field.number, ..Level::default() });
+                self.container(inner, deeper);
+                self.close_level();
+            }
+        }
+    }
+
+    fn add(&mut self, child: &[u8], items: usize) {
+        if let Some(level) = self.levels.last_mut() {
+            level.children.extend_from_slice(child);
+            self.items += items;
+        }
+    }
+
+    /// True if the part may take a child of so many bytes.
+    fn fits(&self, child_bytes: usize) -> bool {
+        let mut part_bytes = child_bytes;
+        for (depth, level) in self.levels.iter().enumerate().rev() {
+            part_bytes += level.head.len() + level.children.len();
+            if depth > 0 {
+                part_bytes += frame_bytes(part_bytes);
+            }
+        }
+        part_bytes <= self.sizes.max_bytes && part_bytes - child_bytes / 2 <= self.wanted_bytes
+    }
+
+    /// Puts the children of the last level into the one above.
+    fn close_level(&mut self) {
+        let Some(closed) = self.levels.pop() else { return };
+        if let Some(above) = self.levels.last_mut() {
+            above.add(&closed);
+        }
+    }
+
+    /// Makes a part of all children so far; the levels stay open for the next.
+    fn finish_part(&mut self) {
+        let items = std::mem::take(&mut self.items);
+        if items == 0 {
+            return;
+        }
+        let mut below: Option<Level> = None;
+        for level in self.levels.iter_mut().rev() {
+            let mut part = Level {
+                number: level.number,
+                head: level.head.clone(),
+                children: std::mem::take(&mut level.children),
+            };
+            if let Some(below) = below {
+                part.add(&below);
+            }
+            below = Some(part);
+        }
+        let request = below.unwrap_or_default();
+        let bytes = match request.head.as_slice() {
+            [] => request.children,
+            head => [head, &request.children].concat(),
+        };
+        self.parts.push(self.request.part(bytes, items));
+    }
+}
+
+impl Level {
+    /// Appends a child; one without children of its own is none.
+    fn add(&mut self, child: &Self) {
+        if !child.children.is_empty() {
+            let mut out = Writer::new(&mut self.children);
+            out.concatenated(child.number, &child.head, &child.children);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! The shape of the OTLP messages as tables, so that bytes can be checked and rewritten, and
+//! OTLP/JSON read, without decoding them into structs.
+//!
+//! Source: opentelemetry-proto 1.x, `opentelemetry/proto/{common,resource,trace,logs,metrics}/v1`.
+//! Fields that are not listed are unknown to us and pass unchanged, as proto3 asks.
+
+mod common;
+mod logs;
+mod message;
+mod metrics;
+mod traces;
+
+#[cfg(any(feature = "encode", feature = "decode"))]
+pub(crate) use common::is_any_value;
+pub(crate) use common::is_key_value;
+#[cfg(feature = "decode")]
+pub(crate) use message::{Enum, Field};
+pub(crate) use message::{Kind, Message, Presence};
+
+use crate::signal::SignalKind;
+
+/// The `Export…ServiceRequest` of a signal.
+pub(crate) fn request(kind: SignalKind) -> &'static Message {
+    match kind {
+        SignalKind::Traces => &traces::REQUEST,
+        SignalKind::Metrics => &metrics::REQUEST,
+        SignalKind::Logs => &logs::REQUEST,
+    }
+}
+
+/// The signal whose request has this key.
+#[cfg(feature = "decode")]
+pub(crate) fn signal_of_key(key: &str) -> Option<SignalKind> {
+    SignalKind::ALL.into_iter().find(|kind| request(*kind).field_of_key(key).is_some())
+}
