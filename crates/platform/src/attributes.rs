@@ -6,14 +6,14 @@ use opentelemetry_proto::tonic::common::v1::{
 
 /// The value of an attribute that we write.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Plain<'a> {
+pub(crate) enum PlainValue<'a> {
     Text(&'a str),
     Bool(bool),
     Int(i64),
     Double(f64),
 }
 
-impl Plain<'_> {
+impl PlainValue<'_> {
     /// As a struct.
     pub(crate) fn to_any(self) -> Value {
         match self {

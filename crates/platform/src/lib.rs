@@ -19,7 +19,7 @@ mod read;
 mod render;
 mod spans;
 
-pub use convert::{Converted, Converter, ConverterState, Handled};
+pub use convert::{Converted, Converter, ConverterState};
 pub use event::figures::Figures;
 pub use event::{EventKind, PhaseSpan, PlatformEvent, SpanStart, Tracing};
 pub use identity::{Identity, LogSource};
@@ -27,7 +27,7 @@ pub use logs::{LogEvent, Undecodable};
 pub use metrics::aggregator::{Aggregator, Owner};
 pub use names::PLATFORM_SCOPE;
 pub use options::{Names, Options, Shape, SpanEnd, SpanMapping, SpanOptions};
-pub use read::telemetry::{LineSource, Said, TelemetryEvent, parse_batch};
-pub use spans::invocation::Ending;
+pub use read::telemetry::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
+pub use spans::invocation::ShutdownReason;
 pub use spans::invocation_span::resource_spans;
 pub use spans::invocations::Invocations;

@@ -7,7 +7,7 @@ use crate::config::Telemetry;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, TelemetryBatch};
 use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
-use platform::{PlatformEvent, Said, parse_batch};
+use platform::{PlatformEvent, TelemetryRecord, parse_batch};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -134,10 +134,10 @@ impl Intake {
         let events: Vec<PlatformEvent> = batch
             .events
             .into_iter()
-            .filter_map(|event| match event.said {
-                Said::Platform(event) => Some(*event),
+            .filter_map(|event| match event.record {
+                TelemetryRecord::Platform(event) => Some(*event),
                 // CloudWatch has these; among them are the lines of this very process.
-                Said::Line { .. } => None,
+                TelemetryRecord::Line { .. } => None,
             })
             .collect();
         let (log_events, platform_events) = (all - events.len(), events.len());

@@ -6,9 +6,7 @@
 
 use std::collections::BTreeSet;
 
-use opentelemetry_proto::tonic::metrics::v1::{
-    Metric, ResourceMetrics, ScopeMetrics, metric::Data,
-};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use wire::Request;
 
@@ -31,18 +29,6 @@ use crate::spans::invocations::Invocations;
 /// How many traces of one chunk are known; more could only be invented ones.
 const MAX_TRACES: usize = 50_000;
 
-/// What became of a log event, for the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Handled {
-    /// It becomes no item: START, END, INIT_START, RESTORE_START.
-    Consumed,
-    /// It was the function's line and becomes one log record; in the embedded metric format also
-    /// metrics.
-    Line,
-    /// It was one of Lambda's own and becomes one log record, and maybe metrics.
-    Platform,
-}
-
 /// What the log events of a stream became.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Converted {
@@ -52,14 +38,8 @@ pub struct Converted {
     pub metrics: Option<ResourceMetrics>,
     /// Log events that became no item.
     pub consumed: usize,
-    /// Log records in `logs`.
-    pub log_records: usize,
     /// The spans of the invocations, if they were asked for; `None` if there are none.
     pub spans: Option<ResourceSpans>,
-    /// Spans in `spans`.
-    pub span_count: usize,
-    /// Data points in `metrics`.
-    pub data_points: usize,
     /// Figures that were no finite, plausible number, or beyond a bound of the embedded metric
     /// format, and were left out of the metrics.
     pub dropped_values: usize,
@@ -156,7 +136,7 @@ impl Converter {
     }
 
     /// Takes a log event that is no OTLP line.
-    pub fn log_event(&mut self, event: &LogEvent<'_>) -> Handled {
+    pub fn log_event(&mut self, event: &LogEvent<'_>) {
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
         let Some(platform) = parsed else {
             let emf = emf_line::parse(event.message);
@@ -167,7 +147,7 @@ impl Converter {
             }
             let (window, observed) = (&self.state.window, self.observed_unix_nano);
             self.line_records.push(|record| line_record(event, window, observed, without, record));
-            return Handled::Line;
+            return;
         };
         self.state.window.observe(&platform);
         self.aggregator.add(&platform, event.time_unix_nano());
@@ -180,11 +160,10 @@ impl Converter {
         );
         if says_nothing && !self.options.platform_logs_all {
             self.consumed += 1;
-            return Handled::Consumed;
+            return;
         }
         let observed = self.observed_unix_nano;
         self.platform_records.push(|record| platform_record(event, &platform, observed, record));
-        Handled::Platform
     }
 
     /// Takes a line that claims to be OTLP and did not decode: it becomes one log record.
@@ -204,20 +183,10 @@ impl Converter {
         self.converted(metrics)
     }
 
-    /// The OTLP of all events taken, where another chunk of the same stream is sure to follow:
-    /// what its first lines may still change, such as whether the last invocation went well, is
-    /// counted there. The state must reach a converter that is finished.
-    pub fn pause(mut self) -> Converted {
-        let (metrics, open) = self.aggregator.pause();
-        self.state.open = open;
-        self.converted(metrics)
-    }
-
     fn converted(mut self, metrics: Vec<Metric>) -> Converted {
         let spans = self.invocations.as_mut().map(|invocations| invocations.take_finished());
         self.state.spans = self.invocations.take();
         let spans = spans.unwrap_or_default();
-        let span_count = spans.len();
         for span in &spans {
             if let Ok(trace_id) = span.trace_id.as_slice().try_into() {
                 self.trace_seen(trace_id);
@@ -225,10 +194,8 @@ impl Converter {
         }
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
-        let log_records = self.line_records.len() + self.platform_records.len();
         let dropped_values = self.aggregator.dropped_values() + self.emf.dropped_values();
         let emf = self.emf.into_metrics(self.options.shape);
-        let data_points = metrics.iter().chain(&emf).map(points_of).sum();
         let scope_metrics: Vec<ScopeMetrics> =
             [(names::PLATFORM_SCOPE, metrics), (names::EMF_SCOPE, emf)]
                 .into_iter()
@@ -253,24 +220,10 @@ impl Converter {
             logs,
             metrics,
             spans,
-            span_count,
             consumed: self.consumed,
-            log_records,
-            data_points,
             dropped_values,
             state: self.state,
         }
-    }
-}
-
-fn points_of(metric: &Metric) -> usize {
-    match &metric.data {
-        Some(Data::Gauge(gauge)) => gauge.data_points.len(),
-        Some(Data::Sum(sum)) => sum.data_points.len(),
-        Some(Data::Histogram(histogram)) => histogram.data_points.len(),
-        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.len(),
-        Some(Data::Summary(summary)) => summary.data_points.len(),
-        None => 0,
     }
 }
 

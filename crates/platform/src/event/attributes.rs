@@ -1,17 +1,17 @@
 //! What one of Lambda's own events says, as OTLP attributes.
 
 use super::{EventKind, PlatformEvent};
-use crate::attributes::Plain;
+use crate::attributes::PlainValue;
 use crate::names::{self, lambda};
 
 /// Gives all that one of Lambda's own events says, as attributes.
 pub(crate) fn platform_attributes(
     platform: &PlatformEvent,
-    take: &mut dyn FnMut(&'static str, Plain<'_>),
+    take: &mut dyn FnMut(&'static str, PlainValue<'_>),
 ) {
-    take(lambda::EVENT_TYPE, Plain::Text(platform.kind.as_str()));
+    take(lambda::EVENT_TYPE, PlainValue::Text(platform.kind.as_str()));
     if platform.kind == EventKind::Report {
-        take(names::FAAS_COLDSTART, Plain::Bool(platform.is_cold_start()));
+        take(names::FAAS_COLDSTART, PlainValue::Bool(platform.is_cold_start()));
     }
     let words = [
         (lambda::STATUS, &platform.status),
@@ -31,7 +31,7 @@ pub(crate) fn platform_attributes(
     ];
     for (key, word) in words {
         if let Some(word) = word {
-            take(key, Plain::Text(word));
+            take(key, PlainValue::Text(word));
         }
     }
     let figures = &platform.figures;
@@ -55,11 +55,11 @@ pub(crate) fn platform_attributes(
     ];
     for (key, number) in numbers {
         if let Some(number) = number {
-            take(key, Plain::Double(number));
+            take(key, PlainValue::Double(number));
         }
     }
     if let Some(sampled) = platform.tracing.sampled {
-        take(lambda::XRAY_SAMPLED, Plain::Bool(sampled));
+        take(lambda::XRAY_SAMPLED, PlainValue::Bool(sampled));
     }
     if !platform.other.is_empty() {
         let other: serde_json::Map<String, serde_json::Value> = platform
@@ -67,6 +67,6 @@ pub(crate) fn platform_attributes(
             .iter()
             .map(|(key, value)| (key.clone(), value.as_str().into()))
             .collect();
-        take(lambda::OTHER, Plain::Text(&serde_json::Value::from(other).to_string()));
+        take(lambda::OTHER, PlainValue::Text(&serde_json::Value::from(other).to_string()));
     }
 }

@@ -51,3 +51,7 @@ pub(crate) fn plausible(value: f64) -> Option<f64> {
 pub(crate) fn nanoseconds(ms: f64) -> u64 {
     (ms * 1e6) as u64
 }
+
+pub(crate) fn seconds(ms: f64) -> f64 {
+    ms / 1000.0
+}

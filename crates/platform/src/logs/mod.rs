@@ -7,7 +7,7 @@
 pub(crate) mod records;
 pub(crate) mod request_window;
 
-use crate::attributes::Plain;
+use crate::attributes::PlainValue;
 use crate::event::attributes::platform_attributes;
 use crate::event::{EventKind, PlatformEvent};
 use crate::logs::records::Record;
@@ -83,12 +83,12 @@ fn json_record(
     begin(event, severity, body, observed_unix_nano, record);
     request_id(record, json.request_id.as_deref().or(window.request_id()));
     if let Some(root) = &json.xray_trace_id {
-        record.attribute(names::AWS_XRAY_TRACE_ID, Plain::Text(root));
+        record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
     }
     for (key, value) in &json.attributes {
         match value {
             _ if without == Some(key.as_ref()) => {}
-            JsonValue::Text(text) => record.attribute(key, Plain::Text(text)),
+            JsonValue::Text(text) => record.attribute(key, PlainValue::Text(text)),
             JsonValue::Other(value) => record.any_attribute(key, value),
         }
     }
@@ -143,9 +143,9 @@ pub(crate) fn undecodable_record(
     record.event_name("lambda_otlp.undecodable");
     request_id(record, window.request_id());
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
-    record.attribute(names::UNDECODABLE_REASON, Plain::Text(reason));
-    record.attribute(names::UNDECODABLE_SIZE, Plain::Int(size));
-    record.attribute(names::UNDECODABLE_SHA256, Plain::Text(sha256));
+    record.attribute(names::UNDECODABLE_REASON, PlainValue::Text(reason));
+    record.attribute(names::UNDECODABLE_SIZE, PlainValue::Int(size));
+    record.attribute(names::UNDECODABLE_SHA256, PlainValue::Text(sha256));
 }
 
 /// Writes what every record has.
@@ -160,13 +160,13 @@ fn begin(
     record.severity(severity);
     record.body(body);
     if !event.id.is_empty() {
-        record.attribute(names::LOG_RECORD_UID, Plain::Text(event.id));
+        record.attribute(names::LOG_RECORD_UID, PlainValue::Text(event.id));
     }
 }
 
 fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>) {
     if let Some(id) = request_id {
-        record.attribute(names::FAAS_INVOCATION_ID, Plain::Text(id));
+        record.attribute(names::FAAS_INVOCATION_ID, PlainValue::Text(id));
     }
 }
 

@@ -14,7 +14,7 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use wire::protobuf::{Reader, Writer};
 use wire::{Request, SignalKind};
 
-use crate::attributes::Plain;
+use crate::attributes::PlainValue;
 use crate::names;
 use crate::read::severity::Severity;
 
@@ -37,11 +37,6 @@ const LOG_RECORD: u32 = 2;
 const TRACE_ID: u32 = 9;
 
 impl Records {
-    /// How many there are.
-    pub(crate) fn len(&self) -> usize {
-        self.count
-    }
-
     /// Whether a trace that is seen may become the trace id of one of them.
     pub(crate) fn awaits_traces(&self) -> bool {
         !self.rooted.is_empty()
@@ -158,8 +153,8 @@ impl Record<'_, '_> {
         self.out.bytes(10, span_id);
     }
 
-    pub(crate) fn attribute(&mut self, key: &str, value: Plain<'_>) {
-        if let Plain::Text(root) = value
+    pub(crate) fn attribute(&mut self, key: &str, value: PlainValue<'_>) {
+        if let PlainValue::Text(root) = value
             && key == names::AWS_XRAY_TRACE_ID
             && self.root.is_none()
         {
@@ -168,10 +163,10 @@ impl Record<'_, '_> {
         self.out.message(ATTRIBUTE, |pair| {
             pair.always_string(1, key);
             pair.message(2, |out| match value {
-                Plain::Text(text) => out.always_string(1, text),
-                Plain::Bool(value) => out.always_varint(2, value.into()),
-                Plain::Int(value) => out.always_varint(3, value.cast_unsigned()),
-                Plain::Double(value) => out.always_double(4, value),
+                PlainValue::Text(text) => out.always_string(1, text),
+                PlainValue::Bool(value) => out.always_varint(2, value.into()),
+                PlainValue::Int(value) => out.always_varint(3, value.cast_unsigned()),
+                PlainValue::Double(value) => out.always_double(4, value),
             });
         });
     }
@@ -257,7 +252,12 @@ mod tests {
             }),
             nested,
         ];
-        let plain = [Plain::Text(""), Plain::Bool(true), Plain::Int(-1), Plain::Double(-0.5)];
+        let plain = [
+            PlainValue::Text(""),
+            PlainValue::Bool(true),
+            PlainValue::Int(-1),
+            PlainValue::Double(-0.5),
+        ];
         let record = render::written(|record| {
             record.times(1, u64::MAX);
             record.severity(&Severity::ERROR);

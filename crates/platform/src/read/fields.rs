@@ -25,12 +25,12 @@ impl<'a> Fields<'a> {
 
     /// The value of a key if it is a string.
     pub(crate) fn text(&self, key: &str) -> Option<Cow<'a, str>> {
-        text(self.get(key)?)
+        text_of(self.get(key)?)
     }
 }
 
 /// The value if it is a string.
-pub(crate) fn text(raw: &RawValue) -> Option<Cow<'_, str>> {
+pub(crate) fn text_of(raw: &RawValue) -> Option<Cow<'_, str>> {
     let content = raw.get().strip_prefix('"')?.strip_suffix('"')?;
     if !content.contains('\\') {
         return Some(Cow::Borrowed(content));

@@ -5,7 +5,7 @@ use crate::options::SpanEnd;
 
 /// Why an invocation without an end is closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum ShutdownReason {
     /// The environment ends in order (`spindown`), or nothing more is known.
     Spindown,
     /// The function ran into its timeout.
@@ -14,9 +14,9 @@ pub enum Ending {
     Failure,
 }
 
-impl Ending {
+impl ShutdownReason {
     /// Reads `shutdownReason` of the Extensions API, in any case.
-    pub fn of_shutdown_reason(reason: &str) -> Self {
+    pub fn parse(reason: &str) -> Self {
         match reason.to_ascii_lowercase().as_str() {
             "timeout" => Self::Timeout,
             "failure" => Self::Failure,
@@ -70,7 +70,7 @@ pub(crate) struct Invocation {
     /// The `END` line, which stands for the runtime's end where nothing else tells of it.
     pub(crate) ended: Option<u64>,
     pub(crate) reported: Option<u64>,
-    pub(crate) closed: Option<(Ending, u64)>,
+    pub(crate) closed: Option<(ShutdownReason, u64)>,
     pub(crate) last_seen: u64,
     pub(crate) tracing: Tracing,
     /// Trace and span id of the function's own root span.

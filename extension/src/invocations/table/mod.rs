@@ -11,7 +11,7 @@ use crate::invocations::recent_events::RecentEvents;
 use crate::invocations::roots::Root;
 use crate::lambda::extensions_api::Registration;
 use platform::{
-    Aggregator, Ending, EventKind, Invocations, Owner, PlatformEvent, SpanEnd, SpanOptions,
+    Aggregator, EventKind, Invocations, Owner, PlatformEvent, ShutdownReason, SpanEnd, SpanOptions,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -239,7 +239,7 @@ impl Table {
             self.look_up_root(&request_id, now);
         }
         if let Some(spans) = &mut self.spans {
-            spans.close_all(Ending::of_shutdown_reason(reason), now);
+            spans.close_all(ShutdownReason::parse(reason), now);
         }
         self.take_all()
     }

@@ -44,13 +44,6 @@ impl Aggregator {
         (self.take_metrics(), OpenInvocations(known))
     }
 
-    /// The metrics of what is certain, and what is known of the invocations.
-    pub(crate) fn pause(&mut self) -> (Vec<Metric>, OpenInvocations) {
-        self.forget_oldest();
-        let open = std::mem::take(&mut self.invocations);
-        (self.take_metrics(), OpenInvocations(open))
-    }
-
     fn take_metrics(&mut self) -> Vec<Metric> {
         std::mem::take(&mut self.points).into_metrics(self.shape)
     }
@@ -80,8 +73,8 @@ impl Aggregator {
         let measured = Measured { time: invocation.time, since: invocation.since, request_id };
         match invocation.state {
             State::Counted | State::FailedCounted => {}
-            State::Reported => self.count_outcome(None, measured),
-            State::Failed(failure) => self.count_outcome(Some(failure), measured),
+            State::Reported => self.count_end(None, measured),
+            State::Failed(failure) => self.count_end(Some(failure), measured),
         }
     }
 }

@@ -17,15 +17,14 @@
 //!   counted twice, even when the lines come in different deliveries.
 
 mod chunks;
+mod figures;
 
 use std::collections::BTreeMap;
 
-use opentelemetry_proto::tonic::metrics::v1::Metric;
-
-use crate::event::figures::{MIB, nanoseconds, plausible};
+use crate::event::figures::{nanoseconds, plausible, seconds};
 use crate::event::{EventKind, PlatformEvent};
 use crate::metrics::error_type;
-use crate::metrics::instrument::{self as metric, Instrument, legacy};
+use crate::metrics::instrument as metric;
 use crate::metrics::open_invocations::{Failure, OpenInvocation, State};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
@@ -120,30 +119,6 @@ impl Aggregator {
         }
     }
 
-    /// What the extension makes. Each part of an invocation is said by one event: by
-    /// `platform.runtimeDone`, and on managed instances, which have none, by `platform.report`.
-    fn add_parts(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
-        for span in &event.spans {
-            let instrument = match span.name.as_str() {
-                "responseLatency" => &metric::RESPONSE_LATENCY,
-                "responseDuration" => &metric::RESPONSE_DURATION,
-                "runtimeOverhead" => &metric::RUNTIME_OVERHEAD,
-                "extensionOverhead" => &metric::EXTENSION_OVERHEAD,
-                _ => continue,
-            };
-            self.record(instrument, None, span.duration_ms.map(seconds), measured);
-        }
-        self.record(&metric::PRODUCED_BYTES, None, event.figures.produced_bytes, measured);
-        if let Some(records) = self.believed(event.figures.dropped_records) {
-            self.points.add(&metric::LOGS_DROPPED, None, whole(records), measured);
-        }
-    }
-
-    /// The metrics; empty if no event made any.
-    pub fn finish(mut self) -> Vec<Metric> {
-        self.finish_chunk().0
-    }
-
     /// How many values were not counted because they are no finite, plausible numbers.
     pub fn dropped_values(&self) -> usize {
         self.dropped_values
@@ -173,16 +148,16 @@ impl Aggregator {
         let state_before = before.as_ref().map(|before| before.state);
         if state_before == Some(State::Reported) {
             // Two reports of one request id are two attempts.
-            self.count_outcome(None, uncounted);
+            self.count_end(None, uncounted);
         }
         let state = match (state_before, &event.status) {
             (Some(State::FailedCounted), _) => State::Counted,
             (_, Some(_)) => {
-                self.count_outcome(failure_of(event), measured);
+                self.count_end(failure_of(event), measured);
                 State::Counted
             }
             (Some(State::Failed(failure)), None) => {
-                self.count_outcome(Some(failure), measured);
+                self.count_end(Some(failure), measured);
                 State::Counted
             }
             (_, None) => State::Reported,
@@ -210,7 +185,7 @@ impl Aggregator {
             None => State::Failed(failure),
             Some(state @ (State::Failed(_) | State::FailedCounted | State::Counted)) => state,
             Some(State::Reported) => {
-                self.count_outcome(Some(failure), measured);
+                self.count_end(Some(failure), measured);
                 State::Counted
             }
         };
@@ -223,7 +198,7 @@ impl Aggregator {
         self.invocations.insert(key.to_owned(), invocation);
     }
 
-    pub(crate) fn count_outcome(&mut self, failure: Option<Failure>, measured: Measured<'_>) {
+    pub(crate) fn count_end(&mut self, failure: Option<Failure>, measured: Measured<'_>) {
         match failure {
             None => {
                 let uncounted = Measured { request_id: None, ..measured };
@@ -235,111 +210,6 @@ impl Aggregator {
             }
         }
     }
-
-    /// The histograms of a report.
-    fn figures(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
-        let figures = &event.figures;
-        let restore = figures.restore_duration_ms.map(seconds);
-        let billed_restore = figures.billed_restore_duration_ms.map(seconds);
-        let used = figures.max_memory_used_mb.map(|mb| mb * MIB);
-        let utilization = figures
-            .max_memory_used_mb
-            .zip(figures.memory_size_mb.filter(|size| *size > 0.0))
-            .map(|(used, size)| used / size);
-        // The billed duration has the billed init and restore in it already (REPORT lines of
-        // 2025 and later: 2338.66 ms and a billed restore of 182 ms make 2521 ms billed).
-        let gib_seconds = figures
-            .billed_duration_ms
-            .zip(figures.memory_size_mb)
-            .map(|(billed, size)| seconds(billed) * size / 1024.0);
-
-        self.record(&metric::INVOKE_DURATION, None, figures.duration_ms.map(seconds), measured);
-        self.record(
-            &metric::BILLED_DURATION,
-            None,
-            figures.billed_duration_ms.map(seconds),
-            measured,
-        );
-        self.record(&metric::BILLED_GB_SECONDS, None, gib_seconds, measured);
-        self.record(&metric::MEM_USAGE, None, used, measured);
-        self.record(&metric::MEMORY_UTILIZATION, None, utilization, measured);
-        self.init_duration(figures.init_duration_ms, None, measured);
-        self.record(&metric::RESTORE_DURATION, None, restore, measured);
-        self.record(&metric::BILLED_RESTORE_DURATION, None, billed_restore, measured);
-        if let Some(limit) = self.believed(figures.memory_size_mb.map(|mb| mb * MIB)) {
-            self.points.set(&metric::MEMORY_LIMIT, limit, measured);
-        }
-    }
-
-    fn init_duration(&mut self, ms: Option<f64>, error_type: ErrorType, measured: Measured<'_>) {
-        match self.names {
-            Names::Current => {
-                self.record(&metric::INIT_DURATION, error_type, ms.map(seconds), measured);
-            }
-            // The gauge of this name takes the histogram's place.
-            Names::Legacy => {
-                self.append(&legacy::INIT_DURATION, ms, measured);
-                self.append(&legacy::LAMBDA_INIT_DURATION, ms, measured);
-            }
-        }
-    }
-
-    fn legacy_gauges(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
-        let figures = &event.figures;
-        let coldstart = if event.is_cold_start() { 1.0 } else { 0.0 };
-        self.append(&legacy::DURATION, figures.duration_ms, measured);
-        self.append(&legacy::INVOCATION_DURATION, figures.duration_ms, measured);
-        self.append(&legacy::BILLED_DURATION, figures.billed_duration_ms, measured);
-        self.append(&legacy::MAX_MEMORY, figures.max_memory_used_mb, measured);
-        let used = figures.max_memory_used_mb.map(|mb| mb * MIB);
-        self.append(&legacy::LAMBDA_MAX_MEMORY_USED, used, measured);
-        self.append(&legacy::COLDSTART, Some(coldstart), measured);
-    }
-
-    fn record(
-        &mut self,
-        instrument: &'static Instrument,
-        error_type: ErrorType,
-        value: Option<f64>,
-        measured: Measured<'_>,
-    ) {
-        if let Some(value) = self.believed(value) {
-            self.points.record(instrument, error_type, value, measured);
-        }
-    }
-
-    fn append(
-        &mut self,
-        instrument: &'static Instrument,
-        value: Option<f64>,
-        measured: Measured<'_>,
-    ) {
-        if let Some(value) = self.believed(value) {
-            self.points.append(instrument, value, measured);
-        }
-    }
-
-    /// Events may be built by others: NaN, infinities and the like are counted, not sent.
-    fn believed(&mut self, value: Option<f64>) -> Option<f64> {
-        let believed = value.filter(|value| (0.0..=MAX_VALUE).contains(value));
-        if value.is_some() && believed.is_none() {
-            self.dropped_values += 1;
-        }
-        believed
-    }
-}
-
-/// The largest value that is recorded: plausible mebibytes in bytes.
-const MAX_VALUE: f64 = 1e12 * MIB;
-
-fn seconds(ms: f64) -> f64 {
-    ms / 1000.0
-}
-
-/// A plausible number without its fraction.
-#[expect(clippy::cast_possible_truncation, reason = "the value is plausible: at most 1e18")]
-fn whole(value: f64) -> i64 {
-    value as i64
 }
 
 /// How an event with a status ended.

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::attributes::string;
 use crate::names;
-use crate::read::fields::{Elements, Fields, text};
+use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::time;
 
 /// The key that makes a JSON line one of this format.
@@ -170,14 +170,14 @@ fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
     let mut dimensions: Vec<KeyValue> = Vec::new();
     let Some(sets) = directive.get("Dimensions") else { return dimensions };
     for set in Elements::of(sets.get()).values {
-        for name in Elements::of(set.get()).values.into_iter().filter_map(text) {
+        for name in Elements::of(set.get()).values.into_iter().filter_map(text_of) {
             let is_known = dimensions.iter().any(|known| known.key == name);
             if is_known || !is_short(&name) || dimensions.len() == MAX_DIMENSIONS {
                 continue;
             }
             // Strings by the specification; numbers are taken for their text.
             let Some(value) = root.get(&name) else { continue };
-            let value = text(value).unwrap_or_else(|| value.get().into());
+            let value = text_of(value).unwrap_or_else(|| value.get().into());
             if is_short(&value) {
                 dimensions.push(string(&name, value));
             }

@@ -13,7 +13,7 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::names;
-use crate::read::fields::{Fields, text};
+use crate::read::fields::{Fields, text_of};
 use crate::read::ids::{is_uuid, xray_root};
 use crate::read::severity::Severity;
 
@@ -83,7 +83,7 @@ impl<'a> JsonLine<'a> {
             | "log.level" | "log_level" | "logLevel" | "LogLevel" | "lvl" | "@l" => {
                 self.lift_level(raw)
             }
-            "message" | "Message" | "msg" | "@m" => set(&mut self.message, text(raw)),
+            "message" | "Message" | "msg" | "@m" => set(&mut self.message, text_of(raw)),
             "requestId"
             | "AWSRequestId"
             | "awsRequestId"
@@ -93,14 +93,14 @@ impl<'a> JsonLine<'a> {
             | "FunctionRequestId"
             | "lambda_request_id"
             | names::FAAS_INVOCATION_ID => {
-                set(&mut self.request_id, text(raw).filter(|id| is_uuid(id)).map(lower))
+                set(&mut self.request_id, text_of(raw).filter(|id| is_uuid(id)).map(lower))
             }
             "trace_id" | "traceId" | "TraceId" | "trace.id" | "otelTraceID" | "@tr" => {
-                set_bytes(&mut self.trace_id, text(raw).and_then(|id| id_bytes(&id, 16)))
-                    || set(&mut self.xray_trace_id, text(raw).as_deref().and_then(xray_root))
+                set_bytes(&mut self.trace_id, text_of(raw).and_then(|id| id_bytes(&id, 16)))
+                    || set(&mut self.xray_trace_id, text_of(raw).as_deref().and_then(xray_root))
             }
             "span_id" | "spanId" | "SpanId" | "span.id" | "otelSpanID" | "@sp" => {
-                set_bytes(&mut self.span_id, text(raw).and_then(|id| id_bytes(&id, 8)))
+                set_bytes(&mut self.span_id, text_of(raw).and_then(|id| id_bytes(&id, 8)))
             }
             "xray_trace_id"
             | "xrayTraceId"
@@ -108,7 +108,7 @@ impl<'a> JsonLine<'a> {
             | "XRayTraceId"
             | "_X_AMZN_TRACE_ID"
             | names::AWS_XRAY_TRACE_ID => {
-                set(&mut self.xray_trace_id, text(raw).as_deref().and_then(xray_root))
+                set(&mut self.xray_trace_id, text_of(raw).as_deref().and_then(xray_root))
             }
             // tracing-subscriber: they stay attributes, and say more.
             "fields" | "span" | "spans" => {
@@ -123,7 +123,7 @@ impl<'a> JsonLine<'a> {
         if self.severity.is_some() {
             return false;
         }
-        let level = match text(raw) {
+        let level = match text_of(raw) {
             Some(word) => Severity::of_word(&word).or_else(|| Severity::of_own_word(&word)),
             None => raw.get().parse().ok().and_then(Severity::of_number),
         };
@@ -222,7 +222,7 @@ fn hex(bytes: &[u8]) -> String {
 
 /// The value with its type; `None` for null, which is no value.
 fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
-    if let Some(text) = text(raw) {
+    if let Some(text) = text_of(raw) {
         return Some(JsonValue::Text(text));
     }
     match serde_json::from_str::<Value>(raw.get()) {

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 
 use crate::event::figures::{Figures, plausible};
 use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart, Tracing, truncated};
-use crate::read::fields::{Elements, Fields, text};
+use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::ids::{request_id_of, xray_root};
 use crate::read::{text as text_lines, time};
 
@@ -25,12 +25,12 @@ pub struct TelemetryEvent<'a> {
     /// Unix time in nanoseconds, if the event says a time.
     pub time_unix_nano: Option<u64>,
     /// What it says.
-    pub said: Said<'a>,
+    pub record: TelemetryRecord<'a>,
 }
 
 /// What an event of the Telemetry API says.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Said<'a> {
+pub enum TelemetryRecord<'a> {
     /// Lambda's own, or of a type that is not known.
     Platform(Box<PlatformEvent>),
     /// Something that the function or an extension wrote.
@@ -53,7 +53,7 @@ pub enum LineSource {
 
 /// The events of one POST of the Telemetry API.
 #[derive(Debug, Default, PartialEq)]
-pub struct Batch<'a> {
+pub struct ParsedBatch<'a> {
     /// Those that were read, in their order.
     pub events: Vec<TelemetryEvent<'a>>,
     /// How many were no events and are left out.
@@ -64,8 +64,8 @@ pub struct Batch<'a> {
 
 /// Reads the body of a POST: an array of events. Each is read by itself, so that a bad one costs
 /// only itself; where the body stops being JSON, what came before it is kept.
-pub fn parse_batch(body: &str) -> Batch<'_> {
-    let mut batch = Batch::default();
+pub fn parse_batch(body: &str) -> ParsedBatch<'_> {
+    let mut batch = ParsedBatch::default();
     let Elements { values, is_broken } = Elements::of(body);
     batch.is_broken = is_broken;
     for value in values {
@@ -87,14 +87,20 @@ pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
         _ => {
             let event = platform(&kind, &envelope);
             let time_unix_nano = event.time_unix_nano;
-            return Some(TelemetryEvent { time_unix_nano, said: Said::Platform(Box::new(event)) });
+            return Some(TelemetryEvent {
+                time_unix_nano,
+                record: TelemetryRecord::Platform(Box::new(event)),
+            });
         }
     };
     let message = match envelope.get("record") {
         None => Cow::Borrowed(""),
-        Some(record) => text(record).unwrap_or(Cow::Borrowed(record.get())),
+        Some(record) => text_of(record).unwrap_or(Cow::Borrowed(record.get())),
     };
-    Some(TelemetryEvent { time_unix_nano: time_of(&envelope), said: Said::Line { from, message } })
+    Some(TelemetryEvent {
+        time_unix_nano: time_of(&envelope),
+        record: TelemetryRecord::Line { from, message },
+    })
 }
 
 /// System lines are a few hundred bytes long; a longer one is the function's.
@@ -134,7 +140,7 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
     event.time_unix_nano = time_of(envelope);
     event.level = envelope.get("level").and_then(word);
     let Some(record) = envelope.get("record") else { return event };
-    if let Some(text) = text(record) {
+    if let Some(text) = text_of(record) {
         read_text(&text, &mut event);
     } else if let Some(fields) = Fields::of(record.get()) {
         for (key, value) in fields.0 {
@@ -204,21 +210,21 @@ fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     if says_nothing || event.other.len() == PlatformEvent::MAX_OTHER {
         return;
     }
-    let text = text(value).unwrap_or_else(|| value.get().into());
+    let text = text_of(value).unwrap_or_else(|| value.get().into());
     let text = truncated(&text, PlatformEvent::MAX_VALUE_BYTES);
     event.other.push((truncated(key, PlatformEvent::MAX_VALUE_BYTES), text));
 }
 
 /// A value that is a string, cut off; an empty one says nothing.
 fn word(value: &RawValue) -> Option<String> {
-    let text = text(value).filter(|text| !text.is_empty())?;
+    let text = text_of(value).filter(|text| !text.is_empty())?;
     Some(truncated(&text, PlatformEvent::MAX_VALUE_BYTES))
 }
 
 /// A number, or the text of one. What AWS calls an integer is read as a float too: it has
 /// changed its mind before.
 fn figure(value: &RawValue) -> Option<f64> {
-    let number = match text(value) {
+    let number = match text_of(value) {
         Some(text) => text.trim().parse().ok(),
         None => value.get().parse().ok(),
     };
@@ -280,7 +286,7 @@ fn read_spans(spans: &RawValue, into: &mut Vec<PhaseSpan>) {
 fn start_of(value: &RawValue) -> Option<SpanStart> {
     // A number from here (1973) on is a time since 1970, one below a time since the phase began.
     const MIN_EPOCH_MS: f64 = 1e11;
-    let text = text(value);
+    let text = text_of(value);
     if let Some(nanos) = text.as_deref().and_then(time::unix_nano) {
         return Some(SpanStart::At(nanos));
     }

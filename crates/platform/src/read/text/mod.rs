@@ -176,7 +176,7 @@ enum Slot {
     /// One word, or a bracketed list.
     Word(fn(&mut PlatformEvent) -> &mut Option<String>),
     Sampled,
-    /// Said elsewhere or of no use to us, but known, so that it ends the value before it.
+    /// TelemetryRecord elsewhere or of no use to us, but known, so that it ends the value before it.
     Skip,
 }
 

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
 use crate::options::SpanOptions;
 use crate::read::ids::request_id_of;
-use crate::spans::invocation::{Ending, Invocation, Phase};
+use crate::spans::invocation::{Invocation, Phase, ShutdownReason};
 use crate::spans::invocation_span;
 
 /// The invocations of one execution environment or log stream.
@@ -110,36 +110,11 @@ impl Invocations {
         }
     }
 
-    /// Closes one invocation, because nothing more can be waited for.
-    pub fn close(&mut self, request_id: &str, ending: Ending, time_unix_nano: u64) {
-        let request_id = request_id_of(request_id);
-        if let Some(invocation) =
-            self.table.iter_mut().find(|invocation| invocation.request_id == request_id)
-        {
-            invocation.closed.get_or_insert((ending, time_unix_nano));
-        }
-    }
-
     /// Closes all, at the end of the environment.
-    pub fn close_all(&mut self, ending: Ending, time_unix_nano: u64) {
+    pub fn close_all(&mut self, ending: ShutdownReason, time_unix_nano: u64) {
         for invocation in &mut self.table {
             invocation.closed.get_or_insert((ending, time_unix_nano));
         }
-    }
-
-    /// Whether a report of some invocation is still to come.
-    pub fn is_report_outstanding(&self) -> bool {
-        self.table.iter().any(|invocation| {
-            invocation.reported.is_none()
-                && (invocation.started.is_some() || invocation.runtime_done.is_some())
-        })
-    }
-
-    /// Whether the span of an invocation was not written yet.
-    pub fn is_open(&self, request_id: &str) -> bool {
-        let request_id = request_id_of(request_id);
-        let known = self.table.iter().find(|invocation| invocation.request_id == request_id);
-        known.is_some_and(|invocation| !invocation.is_written)
     }
 
     /// How many invocations were pushed out before their end was known. Of an environment their

@@ -16,7 +16,7 @@ use expect_test::Expect;
 
 use super::*;
 use crate::options::{SpanEnd, SpanMapping};
-use crate::read::telemetry::{self, Said};
+use crate::read::telemetry::{self, TelemetryRecord};
 use crate::render;
 
 /// 2022-10-21T14:05:03Z.
@@ -38,7 +38,7 @@ fn feed(invocations: &mut Invocations, events: &[(f64, &str, &str)]) {
             record.replace("{t}", TRACING)
         );
         let event = telemetry::parse(serde_json::from_str(&json).unwrap()).unwrap();
-        let Said::Platform(platform) = event.said else { panic!("{json}") };
+        let TelemetryRecord::Platform(platform) = event.record else { panic!("{json}") };
         invocations.observe(&platform, event.time_unix_nano.unwrap());
     }
 }

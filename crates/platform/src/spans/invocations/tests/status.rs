@@ -6,7 +6,7 @@ use super::*;
 fn check_status(events: &[(f64, &str, &str)], expected: &str) {
     let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
     feed(&mut invocations, events);
-    invocations.close_all(Ending::Spindown, ZERO + 9_000_000_000);
+    invocations.close_all(ShutdownReason::Spindown, ZERO + 9_000_000_000);
     let spans = invocations.take_finished();
     assert_eq!(spans.len(), 1);
     let shown = render::spans(&spans, ZERO);
@@ -67,7 +67,7 @@ fn a_fault_is_an_error() {
         feed(&mut invocations, &[(1.0, "start", &format!(r#""requestId":"{id}""#))]);
         let fault = format!(r#"{{"type":"platform.fault","record":"RequestId: {id} {text}"}}"#);
         let event = telemetry::parse(serde_json::from_str(&fault).unwrap()).unwrap();
-        let Said::Platform(event) = event.said else { panic!("{fault}") };
+        let TelemetryRecord::Platform(event) = event.record else { panic!("{fault}") };
         invocations.observe(&event, ZERO + 1_200_000_000);
         feed(&mut invocations, &[(1.3, "report", &format!(r#""requestId":"{id}""#))]);
         let spans = invocations.take_finished();
@@ -87,7 +87,7 @@ fn unfinished_invocations_are_closed_with_the_environment() {
     let check = |reason: &str, expected: &str| {
         let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::Report));
         feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1""#)]);
-        invocations.close_all(Ending::of_shutdown_reason(reason), ZERO + 4_000_000_000);
+        invocations.close_all(ShutdownReason::parse(reason), ZERO + 4_000_000_000);
         assert_eq!(
             shown(&mut invocations)
                 .lines()
@@ -107,6 +107,6 @@ fn unfinished_invocations_are_closed_with_the_environment() {
     // What has its status keeps it, and its end.
     let mut invocations = Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::Report));
     feed(&mut invocations, WARM);
-    invocations.close_all(Ending::Failure, ZERO + 4_000_000_000);
+    invocations.close_all(ShutdownReason::Failure, ZERO + 4_000_000_000);
     assert!(shown(&mut invocations).contains(" 1000..1500 ok "));
 }

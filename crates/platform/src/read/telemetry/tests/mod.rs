@@ -1,5 +1,4 @@
-use std::ops::RangeInclusive;
-use std::path::Path;
+mod peers;
 
 use proptest::prelude::*;
 
@@ -13,9 +12,9 @@ const TRACED: &str = "trace=1-6352a70e-1e2c502e358361800241fd45 span=24cd7d670fa
 fn show(event: &TelemetryEvent<'_>) -> String {
     let time = event.time_unix_nano.map(wire::timestamp::rfc3339_millis);
     let time = time.as_deref().and_then(|time| time.get(11..)).unwrap_or("-");
-    match &event.said {
-        Said::Platform(event) => format!("{time} {}", render::event(event)),
-        Said::Line { from, message } => format!("{time} {from:?}: {message}"),
+    match &event.record {
+        TelemetryRecord::Platform(event) => format!("{time} {}", render::event(event)),
+        TelemetryRecord::Line { from, message } => format!("{time} {from:?}: {message}"),
     }
 }
 
@@ -206,7 +205,9 @@ fn spans_start_in_either_spelling_or_in_milliseconds() {
     check("platform.runtimeDone", r#"{"spans":{"name":"a"}}"#, "runtimeDone");
     let many = vec![r#"{"name":"x"}"#; 100].join(",");
     let json = format!(r#"{{"type":"platform.runtimeDone","record":{{"spans":[{many}]}}}}"#);
-    let Said::Platform(event) = parse(serde_json::from_str(&json).unwrap()).unwrap().said else {
+    let TelemetryRecord::Platform(event) =
+        parse(serde_json::from_str(&json).unwrap()).unwrap().record
+    else {
         panic!("a platform event")
     };
     assert_eq!(event.spans.len(), PlatformEvent::MAX_SPANS);
@@ -307,7 +308,9 @@ fn what_an_event_keeps_is_bounded() {
         r#"{{"type":"platform.{long}","record":{{"requestId":"{long}",{}}}}}"#,
         fields.join(",")
     );
-    let Said::Platform(event) = parse(serde_json::from_str(&json).unwrap()).unwrap().said else {
+    let TelemetryRecord::Platform(event) =
+        parse(serde_json::from_str(&json).unwrap()).unwrap().record
+    else {
         panic!("a platform event")
     };
     let max = PlatformEvent::MAX_VALUE_BYTES;
@@ -336,84 +339,4 @@ proptest! {
         let _ = parse_line(&text);
         let _ = parse_batch(&text);
     }
-}
-
-/// What others hold Lambda's events to be: `samples/peers`, where the folder is present.
-fn peers() -> Option<std::path::PathBuf> {
-    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples/peers");
-    peers.is_dir().then_some(peers)
-}
-
-/// Where we read something else than the system whose event it is, and why: file, lines, difference. All other lines say the
-/// same to both.
-const DIFFERENCES: &[(&str, RangeInclusive<usize>, &str)] = &[
-    (
-        "aws-lambda-rust-runtime",
-        2..=2,
-        "a record that is no text needs a type of the user's there, or fails its POST; here it is its JSON text",
-    ),
-    ("aws-lambda-rust-runtime", 4..=4, "as line 2"),
-    ("aws-lambda-rust-runtime", 14..=14, "as line 2"),
-    ("aws-lambda-rust-runtime", 16..=16, "as line 2"),
-    (
-        "aws-lambda-rust-runtime",
-        25..=32,
-        "a second set of types for the Logs API there, where a type of the one fails a POST of the other; here one model",
-    ),
-    (
-        "elastic",
-        3..=5,
-        "faults are passed over there, and an end without request id ends nothing; here a fault is an error that is counted",
-    ),
-    (
-        "opentelemetry-lambda-receiver",
-        1..=1,
-        "the whole POST is given up there for one time that cannot be read; here the event is kept, without a time",
-    ),
-    ("opentelemetry-lambda-receiver", 25..=25, "as line 1"),
-    (
-        "opentelemetry-lambda-receiver",
-        26..=30,
-        "figures that are missing or none cost themselves here, and neither the others nor the event",
-    ),
-    (
-        "opentelemetry-lambda",
-        2..=2,
-        "no span there where a time cannot be read; here the event is kept, without a time",
-    ),
-];
-
-#[test]
-fn events_of_other_systems_are_read() {
-    let Some(peers) = peers() else { return };
-    let mut shown_all = String::new();
-    let mut stated = 0;
-    let mut files: Vec<_> = std::fs::read_dir(peers.join("telemetry-events"))
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
-        .collect();
-    files.sort();
-    for path in files {
-        use std::fmt::Write as _;
-        writeln!(shown_all, "{}", path.file_name().unwrap().to_str().unwrap()).unwrap();
-        let name = path.file_stem().unwrap().to_str().unwrap();
-        for (number, line) in (1..).zip(std::fs::read_to_string(&path).unwrap().lines()) {
-            let shown_line = shown(line);
-            let is_platform =
-                !shown_line.contains("Function: ") && !shown_line.contains("Extension: ");
-            let outcome: String =
-                shown_line.chars().take(if is_platform { 220 } else { 50 }).collect();
-            writeln!(shown_all, "  {}", outcome.replace('\n', "\\n")).unwrap();
-            for (file, lines, what) in DIFFERENCES {
-                if *file == name && *lines.end() == number {
-                    let (first, last) = (lines.start(), lines.end());
-                    writeln!(shown_all, "    ^ {first} to {last}: {what}").unwrap();
-                    stated += 1;
-                }
-            }
-        }
-    }
-    assert_eq!(stated, DIFFERENCES.len(), "each belongs to a line");
-    expect_test::expect_file!["../../../fixtures/peers-telemetry.txt"].assert_eq(&shown_all);
 }

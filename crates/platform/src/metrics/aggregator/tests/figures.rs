@@ -1,0 +1,226 @@
+//! What becomes of the figures: durations, histograms, exemplars, times, older names.
+
+#![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
+
+use expect_test::{Expect, expect};
+use opentelemetry_proto::tonic::metrics::v1::{HistogramDataPoint, NumberDataPoint};
+
+use super::*;
+
+fn durations_of(lines: &[&str]) -> String {
+    let metrics = metrics_of(lines, Shape::default(), Names::default());
+    let durations: Vec<Metric> = metrics
+        .into_iter()
+        .filter(|metric| metric.name.ends_with("init_duration") || metric.name.contains("restore"))
+        .collect();
+    render::points(&durations)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "as expect_test's macro gives it")]
+fn check_durations(lines: &[&str], expected: Expect) {
+    expected.assert_eq(&durations_of(lines));
+}
+
+#[test]
+fn an_init_phase_or_restore_is_measured_once() {
+    check_durations(
+        &[
+            "INIT_REPORT Init Duration: 100 ms Phase: init",
+            "REPORT RequestId: A\tInit Duration: 100 ms",
+        ],
+        expect![[r#"
+            faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000
+        "#]],
+    );
+    check_durations(
+        &["INIT_REPORT Init Duration: 100 ms Phase: snap-start"],
+        expect![[r#"
+        faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000
+    "#]],
+    );
+    check_durations(
+        &[
+            "INIT_REPORT Init Duration: 100 ms Phase: init Status: error Error Type: Extension.Crash",
+            "INIT_REPORT Init Duration: 200 ms Phase: invoke Status: timeout",
+        ],
+        expect![[r#"
+            faas.init_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000 error.type=Extension.Crash
+            faas.init_duration [s] n=1 sum=0.20000 min=0.20000 max=0.20000 error.type=timeout
+        "#]],
+    );
+    check_durations(
+        &[
+            "RESTORE_REPORT Restore Duration: 100 ms",
+            "REPORT RequestId: A\tRestore Duration: 100 ms\tBilled Restore Duration: 90 ms",
+        ],
+        expect![[r#"
+            aws.lambda.restore_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000
+            aws.lambda.billed_restore_duration [s] n=1 sum=0.09000 min=0.09000 max=0.09000
+        "#]],
+    );
+    check_durations(
+        &["RESTORE_REPORT Restore Duration: 100 ms Status: timeout"],
+        expect![[r#"
+        aws.lambda.restore_duration [s] n=1 sum=0.10000 min=0.10000 max=0.10000 error.type=timeout
+    "#]],
+    );
+}
+
+fn histogram<'a>(metrics: &'a [Metric], name: &str) -> &'a HistogramDataPoint {
+    let metric = metrics.iter().find(|metric| metric.name == name).unwrap();
+    let Some(Data::Histogram(histogram)) = &metric.data else { panic!("{name} is no histogram") };
+    &histogram.data_points[0]
+}
+
+fn sum<'a>(metrics: &'a [Metric], name: &str) -> &'a NumberDataPoint {
+    let metric = metrics.iter().find(|metric| metric.name == name).unwrap();
+    let Some(Data::Sum(sum)) = &metric.data else { panic!("{name} is no sum") };
+    &sum.data_points[0]
+}
+
+#[test]
+fn values_fall_into_the_bucket_whose_bound_they_do_not_exceed() {
+    let report = |ms: &str| format!("REPORT RequestId: A\tDuration: {ms} ms");
+    let reports: Vec<String> = ["0", "5", "5.01", "10000", "10000.01", "900000"].map(report).into();
+    let reports: Vec<&str> = reports.iter().map(String::as_str).collect();
+    let metrics = metrics_of(&reports, Shape::default(), Names::default());
+    let point = histogram(&metrics, "faas.invoke_duration");
+    assert_eq!(point.bucket_counts, [2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2]);
+    assert_eq!((point.count, point.min, point.max), (6, Some(0.0), Some(900.0)));
+}
+
+#[test]
+fn the_request_id_is_in_exemplars_and_nowhere_else() {
+    let lines = [REPORT_ERROR, "REPORT RequestId: B\tDuration: 2000 ms\tInit Duration: 7 ms"];
+    let mut metrics = metrics_of(&lines, Shape::default(), Names::default());
+    let point = histogram(&metrics, "faas.invoke_duration");
+    let exemplars: Vec<String> = point
+        .exemplars
+        .iter()
+        .map(|exemplar| render::attributes(&exemplar.filtered_attributes))
+        .collect();
+    assert_eq!(exemplars, [format!("faas.invocation_id={A}"), format!("faas.invocation_id={B}")]);
+    assert_eq!(sum(&metrics, "faas.errors").exemplars.len(), 1);
+
+    for metric in &mut metrics {
+        match metric.data.as_mut().unwrap() {
+            Data::Sum(sum) => sum.data_points.iter_mut().for_each(|point| point.exemplars.clear()),
+            Data::Histogram(histogram) => {
+                histogram.data_points.iter_mut().for_each(|point| point.exemplars.clear());
+            }
+            _ => {}
+        }
+    }
+    let rest = format!("{metrics:?}");
+    assert!(!rest.contains(A) && !rest.contains(B));
+}
+
+#[test]
+fn a_bucket_has_one_exemplar_however_many_invocations() {
+    let lines = vec![REPORT; 1000];
+    let metrics = metrics_of(&lines, Shape::default(), Names::default());
+    let point = histogram(&metrics, "faas.invoke_duration");
+    assert_eq!((point.count, point.exemplars.len()), (1000, 1));
+    assert_eq!(point.exemplars[0].time_unix_nano, T0 + 999 * MS, "the newest");
+}
+
+#[test]
+fn a_point_has_the_time_of_its_newest_event() {
+    let lines = [REPORT, "REPORT RequestId: B\tDuration: 300 ms"];
+    let metrics = metrics_of(&lines, Shape::OpenObserve, Names::default());
+    let point = histogram(&metrics, "faas.invoke_duration");
+    assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (0, T0 + MS));
+    let point = sum(&metrics, "faas.invocations");
+    assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (0, T0 + MS));
+}
+
+#[test]
+fn for_other_backends_a_point_starts_where_its_oldest_invocation_began() {
+    let lines = [REPORT, "REPORT RequestId: B\tDuration: 300 ms"];
+    let metrics = metrics_of(&lines, Shape::Otlp, Names::default());
+    let point = histogram(&metrics, "faas.invoke_duration");
+    assert_eq!((point.start_time_unix_nano, point.time_unix_nano), (T0 + MS - 300 * MS, T0 + MS));
+    let metrics =
+        metrics_of(&["REPORT RequestId: A\tStatus: timeout"], Shape::Otlp, Names::default());
+    let point = sum(&metrics, "faas.timeouts");
+    assert!(point.start_time_unix_nano < point.time_unix_nano);
+}
+
+#[test]
+fn the_memory_limit_is_the_newest() {
+    let lines =
+        ["REPORT RequestId: A\tMemory Size: 128 MB", "REPORT RequestId: B\tMemory Size: 256 MB"];
+    let metrics = metrics_of(&lines, Shape::default(), Names::default());
+    assert!(render::points(&metrics).contains("aws.lambda.memory_limit [By] 268435456\n"));
+}
+
+#[test]
+fn figures_that_are_no_numbers_are_counted_and_left_out() {
+    let mut event = PlatformEvent::new(EventKind::Report);
+    event.request_id = Some(A.to_owned());
+    event.figures.duration_ms = Some(f64::NAN);
+    event.figures.billed_duration_ms = Some(f64::INFINITY);
+    event.figures.memory_size_mb = Some(-1.0);
+    event.figures.max_memory_used_mb = Some(1e300);
+    let mut aggregator = Aggregator::default();
+    aggregator.add(&event, T0);
+    // Billed GB-seconds are made of two of them.
+    assert_eq!(aggregator.dropped_values(), 5);
+    expect![[r#"
+        aws.lambda.invocations [{invocation}] 1
+        faas.invocations [{invocation}] 1
+    "#]]
+    .assert_eq(&render::points(&aggregator.finish_chunk().0));
+}
+
+#[test]
+fn events_without_a_request_id_count_each() {
+    let report = PlatformEvent::new(EventKind::Report);
+    let mut aggregator = Aggregator::default();
+    aggregator.add(&report, T0);
+    aggregator.add(&report, T0);
+    expect![[r#"
+        aws.lambda.invocations [{invocation}] 2
+        faas.invocations [{invocation}] 2
+    "#]]
+    .assert_eq(&render::points(&aggregator.finish_chunk().0));
+}
+
+#[test]
+fn under_legacy_names_the_older_gauges_stand_beside_the_metrics() {
+    let lines = [
+        "REPORT RequestId: A\tDuration: 102.25 ms\tBilled Duration: 356 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB\tInit Duration: 253.61 ms",
+        "REPORT RequestId: B\tDuration: 2 ms\tBilled Duration: 3 ms\tMemory Size: 128 MB\tMax Memory Used: 64 MB",
+    ];
+    let current = metrics_of(&lines, Shape::default(), Names::Current);
+    let legacy = metrics_of(&lines, Shape::default(), Names::Legacy);
+    let added: Vec<Metric> =
+        legacy.iter().filter(|metric| !current.contains(metric)).cloned().collect();
+    expect![[r#"
+        faas.init_duration [ms] 253.61
+        aws.lambda.init_duration [ms] 253.61
+        faas.duration [ms] 102.25
+        faas.duration [ms] 2
+        faas.invocation.duration [ms] 102.25
+        faas.invocation.duration [ms] 2
+        faas.billed_duration [ms] 356
+        faas.billed_duration [ms] 3
+        faas.max_memory [MB] 64
+        faas.max_memory [MB] 64
+        aws.lambda.max_memory_used [By] 67108864
+        aws.lambda.max_memory_used [By] 67108864
+        faas.coldstart [1] 1
+        faas.coldstart [1] 0
+    "#]]
+    .assert_eq(&render::points(&added));
+    let gone: Vec<&str> = current
+        .iter()
+        .filter(|metric| !legacy.contains(metric))
+        .map(|metric| metric.name.as_str())
+        .collect();
+    assert_eq!(gone, ["faas.init_duration"]);
+    let mut names: Vec<&str> = legacy.iter().map(|metric| metric.name.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    assert_eq!(names.len(), legacy.len(), "no name twice");
+}
