@@ -11,7 +11,7 @@ use aws_sdk_sqs::config::{ProvideCredentials as _, SharedHttpClient};
 use aws_sdk_sqs::error::DisplayErrorContext;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use forwarder::{QUEUES, RETRY_QUEUE_URL, wall_clock_now};
-use settings::{Env, Kind, Reader, Source as _, Table, Variable};
+use settings::{Env, Reader, Source as _, Table};
 use std::collections::HashMap;
 use std::error::Error;
 
@@ -105,9 +105,7 @@ pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
     aws_sdk_s3::Client::from_conf(config.build())
 }
 
-const REGION: &[Variable] =
-    &[Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The queue's region." }];
-const SENDING: Table = Table::new(&[QUEUES, SQS, ::aws::AWS, settings::PROXY, REGION]);
+const SENDING: Table = Table::new(&[QUEUES, SQS, ::aws::AWS, settings::PROXY]);
 
 /// The queue as the forwarder sends to it: with its limits, and without the repetitions by which a message gets there
 /// twice.

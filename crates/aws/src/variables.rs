@@ -1,11 +1,11 @@
 //! The rows of the variables of AWS's services: who asks, where, and under which URLs.
 
-use settings::{Kind, Variable};
+use settings::{Kind, Variable, shared};
 
 pub(crate) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 pub(crate) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 pub(crate) const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
-pub(crate) const REGION: &str = "AWS_REGION";
+pub(crate) const REGION: &str = shared::AWS_REGION.name;
 pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 pub(crate) const SECRETS_MANAGER_ENDPOINT: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 pub(crate) const SSM_ENDPOINT: &str = "AWS_ENDPOINT_URL_SSM";
@@ -16,8 +16,7 @@ const fn row(name: &'static str, kind: Kind, doc: &'static str) -> Variable {
     Variable { name, default: None, kind, doc }
 }
 
-/// The rows of every binary that calls AWS's services, the queues included, beside those of [`settings::PROXY`]. Each has a
-/// row of its own for `AWS_REGION`, which says more than where to ask.
+/// The rows of every binary that calls AWS's services, the queues included, beside those of [`settings::PROXY`].
 pub const AWS: &[Variable] = &[
     row(
         ACCESS_KEY_ID,
@@ -26,6 +25,9 @@ pub const AWS: &[Variable] = &[
     ),
     row(SECRET_ACCESS_KEY, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
     row(SESSION_TOKEN, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
+    shared::AWS_REGION.with_doc(
+        "Set by Lambda: `cloud.region`, and where AWS's services are asked unless an ARN or a URL names another region.",
+    ),
     row(ENDPOINT, Kind::Url, "Where AWS is, for a stand-in of all its services."),
 ];
 

@@ -10,10 +10,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
 
 const QUEUE_URL: &str = "QUEUE_URL";
-const OTHERS: &[Variable] = &[
-    Variable { name: "AWS_REGION", default: None, kind: Kind::Text, doc: "The region." },
-    Variable { name: QUEUE_URL, default: None, kind: Kind::Url, doc: "The queue's URL." },
-];
+const QUEUE: &[Variable] =
+    &[Variable { name: QUEUE_URL, default: None, kind: Kind::Url, doc: "The queue's URL." }];
 
 fn sqs(url: &str) -> SqsQueue {
     let variables = [
@@ -25,7 +23,7 @@ fn sqs(url: &str) -> SqsQueue {
     ];
     let variables: HashMap<String, String> =
         variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-    let mut reader = Reader::new(&variables, Table::new(&[SQS, AWS, settings::PROXY, OTHERS]));
+    let mut reader = Reader::new(&variables, Table::new(&[SQS, AWS, settings::PROXY, QUEUE]));
     let settings = SqsSettings::read(&mut reader, QUEUE_URL);
     assert_eq!(reader.finish(), []);
     SqsQueue::new(settings.unwrap(), || UNIX_EPOCH + Duration::from_secs(1_785_500_000))

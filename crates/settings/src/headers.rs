@@ -1,6 +1,6 @@
 //! HTTP headers out of `k1=v1,k2=v2`, their values kept secret.
 
-use crate::Secret;
+use crate::secret::Secret;
 use std::fmt;
 
 /// Header names with secret values, in the order given. Names are lower case.

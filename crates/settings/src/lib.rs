@@ -30,6 +30,7 @@ mod proxy;
 mod reader;
 mod secret;
 mod secret_reference;
+pub mod shared;
 mod source;
 mod table;
 

@@ -1,6 +1,7 @@
 //! The proxy on the way out, as curl and its like are told of it.
 
-use crate::{Kind, Reader, Variable};
+use crate::reader::Reader;
+use crate::table::{Kind, Variable};
 use std::fmt;
 use url::Url;
 

@@ -1,6 +1,6 @@
 //! The table of the variables that the exporter reads; the documents are made of it.
 
-use settings::{Kind, Table, Variable};
+use settings::{Kind, Table, Variable, shared};
 
 /// The variables that the exporter reads.
 pub const TABLE: Table = Table::new(&[
@@ -23,12 +23,7 @@ pub const TABLE: Table = Table::new(&[
             kind: Kind::Switch,
             doc: "Prints `tracing` events on stdout as well, filtered by `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`.",
         },
-        Variable {
-            name: "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL",
-            default: Some("6"),
-            kind: Kind::Count,
-            doc: "gzip level of the lines, 0 (stored) to 9.",
-        },
+        shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL,
         Variable {
             name: "OTLP_STDOUT_SPAN_EXPORTER_OUTPUT_TYPE",
             default: Some("stdout"),
@@ -41,12 +36,7 @@ pub const TABLE: Table = Table::new(&[
             kind: Kind::Choice(&["debug", "info", "warn", "warning", "error"]),
             doc: "Written as `level` in text log format; under the JSON format the configured level is written instead.",
         },
-        Variable {
-            name: "LAMBDA_OTLP_MAX_LINE_BYTES",
-            default: Some("60KiB"),
-            kind: Kind::Bytes,
-            doc: "Longest line; a larger batch becomes several lines. From 1 KiB to 250 KiB.",
-        },
+        shared::LAMBDA_OTLP_MAX_LINE_BYTES,
     ],
     &[
         Variable {
@@ -55,24 +45,14 @@ pub const TABLE: Table = Table::new(&[
             kind: Kind::Switch,
             doc: "Switches all telemetry off.",
         },
-        Variable {
-            name: "OTEL_SERVICE_NAME",
-            default: None,
-            kind: Kind::Text,
-            doc: "`service.name`; else the function's name.",
-        },
+        shared::OTEL_SERVICE_NAME,
         Variable {
             name: "OTEL_RESOURCE_ATTRIBUTES",
             default: None,
             kind: Kind::Text,
             doc: "`key=value,…`, percent-encoded: added to the resource.",
         },
-        Variable {
-            name: "OTEL_PROPAGATORS",
-            default: Some("tracecontext,baggage"),
-            kind: Kind::Text,
-            doc: "Where a parent is read and written: `tracecontext`, `baggage`, `xray`, `xray-lambda`, `none`.",
-        },
+        shared::OTEL_PROPAGATORS.with_default("tracecontext,baggage").with_doc("Where a parent is read and written: `tracecontext`, `baggage`, `xray`, `xray-lambda`, `none`."),
         Variable {
             name: "OTEL_TRACES_SAMPLER",
             default: Some("parentbased_always_on"),

@@ -1,5 +1,6 @@
 //! The table of the extension's variables.
 
+use settings::shared::{self, set_by_lambda};
 use settings::{Kind, Table, Variable};
 
 /// All variables of the extension.
@@ -35,31 +36,10 @@ const OWN: &[Variable] = &[
         doc: "Whether the extension writes a span for each invocation: `auto` only where the function has no root \
               span of its own.",
     },
-    Variable {
-        name: "LAMBDA_OTLP_SPAN_MAPPING",
-        default: Some("span_events"),
-        kind: Kind::Choice(&["span_events", "child_spans"]),
-        doc: "Whether an invocation's phases become events of its span, or spans below it.",
-    },
-    Variable {
-        name: "O2_SPAN_MAPPING_STRATEGY",
-        default: None,
-        kind: Kind::Choice(&["span_events", "child_spans"]),
-        doc: "The older name of `LAMBDA_OTLP_SPAN_MAPPING`, which wins.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_SPAN_END",
-        default: Some("runtime_done"),
-        kind: Kind::Choice(&["runtime_done", "report"]),
-        doc: "What ends the invocation span. `report` has billed duration and memory on it, and comes with the next \
-              invocation.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_LOG_LEVEL",
-        default: Some("warn"),
-        kind: Kind::Choice(&["error", "warn", "info", "debug"]),
-        doc: "The extension's own log, on stderr. `warn`: something was unexpected; `error`: something was lost.",
-    },
+    shared::LAMBDA_OTLP_SPAN_MAPPING,
+    shared::O2_SPAN_MAPPING_STRATEGY,
+    shared::LAMBDA_OTLP_SPAN_END.with_doc("What ends the invocation span. `report` has billed duration and memory on it, and comes with the next invocation."),
+    shared::LAMBDA_OTLP_LOG_LEVEL,
 ];
 
 const TELEMETRY: &[Variable] = &[
@@ -91,47 +71,17 @@ const TELEMETRY: &[Variable] = &[
 ];
 
 const LINES: &[Variable] = &[
-    Variable {
-        name: "LAMBDA_OTLP_MAX_LINE_BYTES",
-        default: Some("60KiB"),
-        kind: Kind::Bytes,
-        doc: "Longest line; a larger batch becomes several lines. From 1 KiB to 250 KiB.",
-    },
-    Variable {
-        name: "OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL",
-        default: Some("6"),
-        kind: Kind::Count,
-        doc: "gzip level of the lines, 0 (stored) to 9.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_NAMES",
-        default: Some("current"),
-        kind: Kind::Choice(&["current", "legacy"]),
-        doc: "`legacy` also writes the older systems' names.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_BACKEND",
-        default: Some("openobserve"),
-        kind: Kind::Choice(&["openobserve", "otlp"]),
-        doc: "For which backend the metrics that the extension makes are shaped.",
-    },
+    shared::LAMBDA_OTLP_MAX_LINE_BYTES,
+    shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL,
+    shared::LAMBDA_OTLP_NAMES,
+    shared::LAMBDA_OTLP_BACKEND
+        .with_doc("For which backend the metrics that the extension makes are shaped."),
 ];
 
 /// What OpenTelemetry's SDK in the function reads too, and what chooses an output.
 const SHARED: &[Variable] = &[
-    Variable {
-        name: "OTEL_SERVICE_NAME",
-        default: None,
-        kind: Kind::Text,
-        doc: "`service.name` of what the extension makes; else the function's name.",
-    },
-    Variable {
-        name: "OTEL_PROPAGATORS",
-        default: None,
-        kind: Kind::Text,
-        doc: "Only where it names `xray-lambda` is the X-Ray header the parent of the invocation span, and its \
-              `Sampled=0` obeyed.",
-    },
+    shared::OTEL_SERVICE_NAME,
+    shared::OTEL_PROPAGATORS,
     Variable {
         name: "OTEL_EXPORTER_OTLP_ENDPOINT",
         default: None,
@@ -160,31 +110,27 @@ const SHARED: &[Variable] = &[
 
 /// Set by Lambda itself.
 const LAMBDA: &[Variable] = &[
-    lambda("AWS_LAMBDA_RUNTIME_API", "Set by Lambda: host and port of its APIs."),
-    lambda("AWS_LAMBDA_FUNCTION_NAME", "Set by Lambda: `faas.name`."),
-    lambda("AWS_LAMBDA_FUNCTION_VERSION", "Set by Lambda: `faas.version`."),
-    lambda(
+    set_by_lambda("AWS_LAMBDA_RUNTIME_API", "Set by Lambda: host and port of its APIs."),
+    shared::AWS_LAMBDA_FUNCTION_NAME,
+    set_by_lambda("AWS_LAMBDA_FUNCTION_VERSION", "Set by Lambda: `faas.version`."),
+    set_by_lambda(
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
         "Set by Lambda: an eighth of it bounds what waits in memory.",
     ),
-    lambda("AWS_REGION", "Set by Lambda: `cloud.region`."),
-    lambda(
+    shared::AWS_REGION,
+    set_by_lambda(
         "AWS_LAMBDA_INITIALIZATION_TYPE",
         "Set by Lambda: managed instances have no INVOKE event.",
     ),
-    lambda(
+    set_by_lambda(
         "AWS_LAMBDA_LOG_FORMAT",
         "Set by Lambda: under `JSON` each line has `timestamp` and `level`.",
     ),
-    lambda(
+    set_by_lambda(
         "AWS_LAMBDA_LOG_LEVEL",
         "Set by Lambda: the `level` of lines, so that none is filtered out.",
     ),
 ];
-
-const fn lambda(name: &'static str, doc: &'static str) -> Variable {
-    Variable { name, default: None, kind: Kind::Text, doc }
-}
 
 /// What the exporter in the function, and this extension's direct outputs, read.
 const KNOWN_ELSEWHERE: &[&str] = &[

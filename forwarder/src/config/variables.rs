@@ -5,6 +5,7 @@ use crate::parking::QUEUES;
 use crate::vitals::VITALS;
 use aws::{AWS, SECRETS, SQS};
 use backend::DESTINATION;
+use settings::shared::{self, set_by_lambda};
 use settings::{Kind, PROXY, Table, Variable};
 
 /// All variables of the forwarder: where it sends, where it keeps what is not taken, how it converts.
@@ -24,38 +25,13 @@ const OWN: &[Variable] = &[
         default: Some("false"),
         kind: Kind::Switch,
         doc: "Writes the span of each invocation, from its REPORT line. For functions that have neither the extension nor the \
-              Rust library: with them there would be two.",
+              Rust library: with them there would be two. The next four variables say how.",
     },
-    Variable {
-        name: "LAMBDA_OTLP_SPAN_MAPPING",
-        default: Some("span_events"),
-        kind: Kind::Choice(&["span_events", "child_spans"]),
-        doc: "With `LAMBDA_OTLP_PLATFORM_SPANS`: whether an invocation's phases become events of its span, or spans below it.",
-    },
-    Variable {
-        name: "O2_SPAN_MAPPING_STRATEGY",
-        default: None,
-        kind: Kind::Choice(&["span_events", "child_spans"]),
-        doc: "The older name of `LAMBDA_OTLP_SPAN_MAPPING`, which wins.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_SPAN_END",
-        default: Some("runtime_done"),
-        kind: Kind::Choice(&["runtime_done", "report"]),
-        doc: "With `LAMBDA_OTLP_PLATFORM_SPANS`: what ends the span. `report` has billed duration and memory on it.",
-    },
-    Variable {
-        name: "OTEL_PROPAGATORS",
-        default: None,
-        kind: Kind::Text,
-        doc: "With `LAMBDA_OTLP_PLATFORM_SPANS`: `xray-lambda` among them makes X-Ray's segment the span's parent.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_NAMES",
-        default: Some("current"),
-        kind: Kind::Choice(&["current", "legacy"]),
-        doc: "`legacy` also writes the metric names of the older OpenObserve extension, as gauges.",
-    },
+    shared::LAMBDA_OTLP_SPAN_MAPPING,
+    shared::O2_SPAN_MAPPING_STRATEGY,
+    shared::LAMBDA_OTLP_SPAN_END,
+    shared::OTEL_PROPAGATORS,
+    shared::LAMBDA_OTLP_NAMES,
     Variable {
         name: "LAMBDA_OTLP_RULES",
         default: None,
@@ -85,38 +61,17 @@ const OWN: &[Variable] = &[
               their events are dropped and counted, or each delivery would cause the next.",
     },
     VITALS,
-    Variable {
-        name: "LAMBDA_OTLP_LOG_LEVEL",
-        default: Some("warn"),
-        kind: Kind::Choice(&["error", "warn", "info", "debug"]),
-        doc: "The forwarder's own log. `warn`: something was unexpected; `error`: items were not delivered.",
-    },
+    shared::LAMBDA_OTLP_LOG_LEVEL,
 ];
 
 /// Set by Lambda itself.
 const LAMBDA: &[Variable] = &[
-    Variable {
-        name: "AWS_REGION",
-        default: None,
-        kind: Kind::Text,
-        doc: "Set by Lambda: `cloud.region` of the telemetry that the forwarder makes.",
-    },
-    Variable {
-        name: "AWS_LAMBDA_FUNCTION_NAME",
-        default: None,
-        kind: Kind::Text,
-        doc: "Set by Lambda: the dimension, and the service name, of the forwarder's own metrics.",
-    },
-    Variable {
-        name: "LAMBDA_TASK_ROOT",
-        default: None,
-        kind: Kind::Text,
-        doc: "Set by Lambda: where the deployment package is.",
-    },
-    Variable {
-        name: "AWS_LAMBDA_LOG_GROUP_NAME",
-        default: None,
-        kind: Kind::Text,
-        doc: "Set by Lambda: log events of this group, the forwarder's own, are dropped.",
-    },
+    shared::AWS_LAMBDA_FUNCTION_NAME.with_doc(
+        "Set by Lambda: the dimension, and the service name, of the forwarder's own metrics.",
+    ),
+    set_by_lambda("LAMBDA_TASK_ROOT", "Set by Lambda: where the deployment package is."),
+    set_by_lambda(
+        "AWS_LAMBDA_LOG_GROUP_NAME",
+        "Set by Lambda: log events of this group, the forwarder's own, are dropped.",
+    ),
 ];

@@ -15,18 +15,12 @@ use forwarder::{
     RETRY_QUEUE_URL, wall_clock_now,
 };
 use serde_json::{Value, json};
-use settings::{Reader, Table, Variable};
+use settings::{Reader, Table};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokio::time::Instant;
 
-const TABLE: Table = Table::new(&[QUEUES, SQS, AWS, settings::PROXY, REGION]);
-const REGION: &[Variable] = &[Variable {
-    name: "AWS_REGION",
-    default: None,
-    kind: settings::Kind::Text,
-    doc: "Set by Lambda.",
-}];
+const TABLE: Table = Table::new(&[QUEUES, SQS, AWS, settings::PROXY]);
 /// The largest message of SQS (Amazon SQS Developer Guide, "Message quotas").
 const MOST_BYTES: usize = 1024 * 1024;
 const AT_ONCE: Duration = Duration::ZERO;

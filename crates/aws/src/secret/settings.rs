@@ -51,11 +51,9 @@ pub fn secret_lifetime(reader: &mut Reader<'_>) -> Duration {
 mod tests {
     use super::*;
     use crate::variables::{ACCESS_KEY_ID, AWS, SECRET_ACCESS_KEY, SECRETS, SESSION_TOKEN};
-    use settings::{Kind, Source, Table, Variable};
+    use settings::{Source, Table};
 
-    const REGIONS: &[Variable] =
-        &[Variable { name: REGION, default: None, kind: Kind::Text, doc: "Set by Lambda." }];
-    const TABLE: Table = Table::new(&[AWS, SECRETS, settings::PROXY, REGIONS]);
+    const TABLE: Table = Table::new(&[AWS, SECRETS, settings::PROXY]);
 
     fn read(source: &dyn Source) -> (AwsSecretsSettings, Duration) {
         let mut reader = Reader::new(source, TABLE);

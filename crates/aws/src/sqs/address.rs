@@ -125,11 +125,9 @@ mod tests {
     use std::collections::HashMap;
 
     const NAME: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
-    const OTHERS: &[Variable] = &[
-        Variable { name: REGION, default: None, kind: Kind::Text, doc: "The region." },
-        Variable { name: NAME, default: None, kind: Kind::Url, doc: "The queue's URL." },
-    ];
-    const TABLE: Table = Table::new(&[SQS, AWS, settings::PROXY, OTHERS]);
+    const QUEUE: &[Variable] =
+        &[Variable { name: NAME, default: None, kind: Kind::Url, doc: "The queue's URL." }];
+    const TABLE: Table = Table::new(&[SQS, AWS, settings::PROXY, QUEUE]);
 
     fn read(url: &str, others: &[(&str, &str)]) -> Result<QueueAddress, String> {
         let mut variables = HashMap::from([

@@ -1,6 +1,6 @@
 //! The destination's rows of the table of variables.
 
-use settings::{Kind, Variable};
+use settings::{Kind, Variable, shared};
 
 pub(super) const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
 pub(super) const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
@@ -8,7 +8,7 @@ pub(super) const SECRET: &str = "LAMBDA_OTLP_SECRET";
 pub(super) const CA_FILE: &str = "LAMBDA_OTLP_CA_FILE";
 pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
 pub(super) const STREAM: &str = "LAMBDA_OTLP_STREAM";
-pub(super) const BACKEND: &str = "LAMBDA_OTLP_BACKEND";
+pub(super) const BACKEND: &str = shared::LAMBDA_OTLP_BACKEND.name;
 pub(super) const MAX_REQUEST_BYTES: &str = "LAMBDA_OTLP_MAX_REQUEST_BYTES";
 pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub(super) const OTEL_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
@@ -61,12 +61,7 @@ pub const DESTINATION: &[Variable] = &[
         Kind::Text,
         "OpenObserve's stream for traces and logs, sent as `stream-name`; without it they go to `default`. In the forwarder it may be made of where telemetry comes from: `{account}`, `{region}`, `{log_group}`, `{log_stream}`, `{function}`.",
     ),
-    row(
-        BACKEND,
-        Some("openobserve"),
-        Kind::Choice(&["openobserve", "otlp"]),
-        "What the backend asks of OTLP. `otlp` leaves users' metrics untouched.",
-    ),
+    shared::LAMBDA_OTLP_BACKEND,
     row(
         MAX_REQUEST_BYTES,
         Some("4MiB"),

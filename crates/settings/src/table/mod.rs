@@ -1,0 +1,147 @@
+//! The one place where a variable's name, default and meaning stand.
+
+mod kind;
+mod slips;
+mod variable;
+
+pub use kind::Kind;
+pub use variable::Variable;
+
+use slips::slips;
+use std::fmt::Write as _;
+
+/// All variables of one binary: its own rows, and those it shares with others.
+#[derive(Debug, Clone, Copy)]
+pub struct Table {
+    parts: &'static [&'static [Variable]],
+    known_elsewhere: &'static [&'static str],
+}
+
+impl Table {
+    /// A table of these parts, documented in this order.
+    pub const fn new(parts: &'static [&'static [Variable]]) -> Self {
+        Self { parts, known_elsewhere: &[] }
+    }
+
+    /// Names that another binary in the same environment reads: the exporter and the extension share one. They are not
+    /// reported as misspelt.
+    #[must_use]
+    pub const fn with_known_elsewhere(self, names: &'static [&'static str]) -> Self {
+        Self { known_elsewhere: names, ..self }
+    }
+
+    /// All rows.
+    pub fn variables(&self) -> impl Iterator<Item = &'static Variable> + use<> {
+        self.parts.iter().flat_map(|part| part.iter())
+    }
+
+    /// The row of this name.
+    pub fn find(&self, name: &str) -> Option<&'static Variable> {
+        self.variables().find(|variable| variable.name == name)
+    }
+
+    /// The documentation: a Markdown table, a row a variable.
+    pub fn markdown(&self) -> String {
+        let mut markdown =
+            String::from("| variable | default | value | meaning |\n|---|---|---|---|\n");
+        for Variable { name, default, kind, doc } in self.variables() {
+            let default = default.map(|text| format!("`{text}`")).unwrap_or_default();
+            let row = [format!("`{name}`"), default, kind.to_string(), (*doc).to_owned()];
+            let cells = row.map(|cell| cell.replace('|', "\\|").replace('\n', " ")).join(" | ");
+            // Writing to a String does not fail.
+            writeln!(markdown, "| {cells} |").unwrap_or_default();
+        }
+        markdown
+    }
+
+    /// What is wrong with the table itself; a test of each binary asserts that this is empty.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        let mut names = std::collections::BTreeSet::new();
+        for Variable { name, default, kind, doc } in self.variables() {
+            if !names.insert(name) {
+                problems.push(format!("{name}: two rows"));
+            }
+            if !doc.ends_with('.') {
+                problems.push(format!("{name}: the meaning is not a sentence"));
+            }
+            if let Some(problem) = default.and_then(|text| kind.problem(text)) {
+                problems.push(format!("{name}: the default is not {problem}"));
+            }
+        }
+        problems
+    }
+
+    /// The known name nearest to `name`, if one is near enough to be meant.
+    pub(crate) fn nearest(&self, name: &str) -> Option<&'static str> {
+        // Two slips at most: a third would suggest other variables for what is a name of its own.
+        const MOST_SLIPS: usize = 2;
+        self.known_names()
+            .map(|known| (slips(name, known), known))
+            .min_by_key(|(slips, _)| *slips)
+            .and_then(|(slips, known)| (slips <= MOST_SLIPS).then_some(known))
+    }
+
+    pub(crate) fn knows(&self, name: &str) -> bool {
+        self.known_names().any(|known| known == name)
+    }
+
+    fn known_names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.variables().map(|variable| variable.name).chain(self.known_elsewhere.iter().copied())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    const SHARED: &[Variable] = &[Variable {
+        name: "LAMBDA_OTLP_ENDPOINT",
+        default: None,
+        kind: Kind::Url,
+        doc: "Base URL, with `/api/{org}` for OpenObserve.",
+    }];
+    const OWN: &[Variable] = &[
+        Variable {
+            name: "OTEL_EXPORTER_OTLP_TIMEOUT",
+            default: Some("10s"),
+            kind: Kind::Duration,
+            doc: "Longest time a request may take.",
+        },
+        Variable {
+            name: "LAMBDA_OTLP_BACKEND",
+            default: Some("openobserve"),
+            kind: Kind::Choice(&["openobserve", "otlp"]),
+            doc: "What the backend asks of OTLP.",
+        },
+    ];
+
+    #[test]
+    fn the_table_documents_its_variables() {
+        expect![[r"
+            | variable | default | value | meaning |
+            |---|---|---|---|
+            | `LAMBDA_OTLP_ENDPOINT` |  | URL | Base URL, with `/api/{org}` for OpenObserve. |
+            | `OTEL_EXPORTER_OTLP_TIMEOUT` | `10s` | duration | Longest time a request may take. |
+            | `LAMBDA_OTLP_BACKEND` | `openobserve` | `openobserve` or `otlp` | What the backend asks of OTLP. |
+        "]]
+        .assert_eq(&Table::new(&[SHARED, OWN]).markdown());
+    }
+
+    #[test]
+    fn a_wrong_table_names_its_mistakes() {
+        const WRONG: &[Variable] = &[
+            Variable { name: "A", default: Some("ten"), kind: Kind::Duration, doc: "A." },
+            Variable { name: "A", default: None, kind: Kind::Text, doc: "no sentence" },
+            Variable { name: "B", default: Some("c"), kind: Kind::Choice(&["a", "b"]), doc: "B." },
+        ];
+        assert_eq!(Table::new(&[SHARED, OWN]).problems(), [""; 0]);
+        expect![[r"
+            A: the default is not a duration (5s, 500ms, or milliseconds)
+            A: two rows
+            A: the meaning is not a sentence
+            B: the default is not `a` or `b`"]]
+        .assert_eq(&Table::new(&[WRONG]).problems().join("\n"));
+    }
+}
