@@ -1,30 +1,41 @@
-//! Writes the tables of variables into the README, from the tables that the binaries read.
+//! Writes the tables of variables into `docs/configuration.md`, from the tables that the binaries read, and checks what
+//! the tables say of one another.
 
 use anyhow::{Context as _, bail};
+use settings::Table;
 use std::path::PathBuf;
 
-/// Part of the README, and the table that belongs there.
-fn tables() -> [(&'static str, settings::Table); 3] {
-    [
-        ("forwarder", forwarder::TABLE),
-        ("extension", extension::TABLE),
-        ("exporter", exporter::TABLE),
-    ]
-}
+const DOCUMENT: &str = "docs/configuration.md";
 
-/// Writes the README, or with `check` fails if it is not what would be written.
+/// A binary, and its table.
+type Tables = [(&'static str, Table)];
+
+const TABLES: &Tables = &[
+    ("exporter", exporter::TABLE),
+    ("extension", extension::TABLE),
+    ("forwarder", forwarder::TABLE),
+];
+
+/// Binaries that run in one environment: each knows the names that the other reads.
+const TOGETHER: &[(&str, &str)] = &[("exporter", "extension"), ("extension", "exporter")];
+
+/// Writes the document, or with `check` fails if it is not what would be written.
 pub(crate) fn write(check: bool) -> anyhow::Result<()> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../README.md");
-    let before = std::fs::read_to_string(&path).context("README.md")?;
+    let problems = problems(TABLES, TOGETHER);
+    if !problems.is_empty() {
+        bail!("the tables of variables: {}", problems.join("; "));
+    }
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(DOCUMENT);
+    let before = std::fs::read_to_string(&path).context(DOCUMENT)?;
     let mut after = before.clone();
-    for (name, table) in tables() {
+    for (name, table) in TABLES {
         after = replace(&after, name, &table.markdown())?;
     }
     if check && before != after {
-        bail!("README.md: tables of variables are not up to date, run `cargo xtask docs`");
+        bail!("{DOCUMENT}: the tables of variables are not up to date, run `cargo xtask docs`");
     }
     if before != after {
-        std::fs::write(&path, after).context("README.md")?;
+        std::fs::write(&path, after).context(DOCUMENT)?;
     }
     println!("docs: the tables of variables are up to date");
     Ok(())
@@ -33,14 +44,44 @@ pub(crate) fn write(check: bool) -> anyhow::Result<()> {
 fn replace(text: &str, name: &str, table: &str) -> anyhow::Result<String> {
     let (begin, end) = (format!("<!-- variables: {name} -->\n"), "<!-- end -->");
     let (before, rest) =
-        text.split_once(&begin).with_context(|| format!("README.md: no line {}", begin.trim()))?;
-    let (_, after) = rest.split_once(end).with_context(|| format!("README.md: no {end}"))?;
+        text.split_once(&begin).with_context(|| format!("{DOCUMENT}: no line {}", begin.trim()))?;
+    let (_, after) = rest.split_once(end).with_context(|| format!("{DOCUMENT}: no {end}"))?;
     Ok(format!("{before}{begin}{table}{end}{after}"))
+}
+
+/// A name that a table knows from elsewhere and no other table has a row for; a name of ours that a binary reads and its
+/// neighbour in the environment would call misspelt.
+fn problems(tables: &Tables, together: &[(&str, &str)]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for (binary, table) in tables {
+        for known in table.known_elsewhere() {
+            let is_read =
+                tables.iter().any(|(other, rows)| other != binary && rows.find(known).is_some());
+            if !is_read {
+                problems.push(format!("{binary} knows {known}, which nobody else reads"));
+            }
+        }
+    }
+    let table_of =
+        |binary: &str| tables.iter().find(|(name, _)| *name == binary).map(|(_, table)| table);
+    for (binary, neighbour) in together {
+        let (Some(table), Some(rows)) = (table_of(binary), table_of(neighbour)) else { continue };
+        let ours =
+            rows.variables().map(|row| row.name).filter(|name| name.starts_with("LAMBDA_OTLP_"));
+        let knows =
+            |name: &&str| table.find(name).is_some() || table.known_elsewhere().contains(name);
+        let unknown = ours.filter(|name| !knows(name));
+        problems.extend(
+            unknown.map(|name| format!("{binary} does not know {name} of the {neighbour}")),
+        );
+    }
+    problems
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use settings::{Kind, Variable};
 
     #[test]
     fn a_table_is_replaced_between_its_marks() {
@@ -49,5 +90,26 @@ mod tests {
         assert_eq!(new, "a\n<!-- variables: x -->\nnew\n<!-- end -->\nb");
         assert_eq!(replace(&new, "x", "new\n").unwrap(), new);
         assert!(replace(text, "y", "").is_err());
+    }
+
+    #[test]
+    fn tables_know_of_one_another() {
+        const fn row(name: &'static str) -> Variable {
+            Variable { name, default: None, kind: Kind::Text, doc: "A variable." }
+        }
+        const LEFT: Table = Table::new(&[&[row("LAMBDA_OTLP_A"), row("OTHER")]])
+            .with_known_elsewhere(&["LAMBDA_OTLP_B", "LAMBDA_OTLP_GONE", "LAMBDA_OTLP_A"]);
+        const RIGHT: Table = Table::new(&[&[row("LAMBDA_OTLP_B"), row("LAMBDA_OTLP_C")]]);
+        let tables: &Tables = &[("left", LEFT), ("right", RIGHT)];
+        assert_eq!(
+            problems(tables, &[("left", "right"), ("right", "left")]),
+            [
+                "left knows LAMBDA_OTLP_GONE, which nobody else reads",
+                "left knows LAMBDA_OTLP_A, which nobody else reads",
+                "left does not know LAMBDA_OTLP_C of the right",
+                "right does not know LAMBDA_OTLP_A of the left",
+            ]
+        );
+        assert_eq!(problems(TABLES, TOGETHER), [""; 0]);
     }
 }

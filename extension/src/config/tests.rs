@@ -90,7 +90,7 @@ fn all_mistakes_are_named_in_one_line_and_the_nearest_sense_is_made() {
         ("LAMBDA_OTLP_MAX_LINE_BYTES", "1MiB"),
         ("OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL", "11"),
         ("LAMBDA_OTLP_HOLDS", "auto"),
-        ("LAMBDA_OTLP_LINE", "gzip"),
+        ("LAMBDA_OTLP_STREAM", "orders"),
     ]);
     assert_eq!(
         config.telemetry,

@@ -132,15 +132,6 @@ const LAMBDA: &[Variable] = &[
     ),
 ];
 
-/// What the exporter in the function, and this extension's direct outputs, read.
-const KNOWN_ELSEWHERE: &[&str] = &[
-    "LAMBDA_OTLP_HEADERS",
-    "LAMBDA_OTLP_LINE",
-    "LAMBDA_OTLP_LINE_SEQ",
-    "LAMBDA_OTLP_LOGS_FLUSH_INTERVAL",
-    "LAMBDA_OTLP_METRICS_FLUSH_INTERVAL",
-    "LAMBDA_OTLP_PROTOCOL",
-    "LAMBDA_OTLP_SECRET",
-    "LAMBDA_OTLP_STREAM",
-    "LAMBDA_OTLP_TRACES_FLUSH_INTERVAL",
-];
+/// What the forwarder reads: a set of variables may be made once, for all functions.
+const KNOWN_ELSEWHERE: &[&str] =
+    &["LAMBDA_OTLP_HEADERS", "LAMBDA_OTLP_SECRET", "LAMBDA_OTLP_STREAM"];

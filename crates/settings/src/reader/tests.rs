@@ -28,7 +28,7 @@ const TABLE: Table = Table::new(&[
         row("LAMBDA_OTLP_STREAM", None, Kind::Text),
     ],
 ])
-.with_known_elsewhere(&["LAMBDA_OTLP_LINE"]);
+.with_known_elsewhere(&["LAMBDA_OTLP_HOLD"]);
 
 /// Reads everything, and gives what was found beside the line that a person would see.
 fn read(source: &dyn Source) -> (Duration, Profile, usize, Headers, String) {
@@ -106,7 +106,7 @@ fn a_misspelt_name_is_pointed_out() {
         ("LAMBDA_OTLP_ENDPIONT", "x"),
         ("LAMBDA_OTLP_HEADER", "x"),
         ("LAMBDA_OTLP_WHATEVER", "x"),
-        ("LAMBDA_OTLP_LINE", "gzip"),
+        ("LAMBDA_OTLP_HOLD", "never"),
         ("LAMBDA_OTLP_STREAM", "x"),
         ("PATH", "x"),
     ];

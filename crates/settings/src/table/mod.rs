@@ -30,6 +30,11 @@ impl Table {
         Self { known_elsewhere: names, ..self }
     }
 
+    /// The names that another binary in the same environment reads.
+    pub fn known_elsewhere(&self) -> &'static [&'static str] {
+        self.known_elsewhere
+    }
+
     /// All rows.
     pub fn variables(&self) -> impl Iterator<Item = &'static Variable> + use<> {
         self.parts.iter().flat_map(|part| part.iter())
