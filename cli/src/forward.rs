@@ -91,11 +91,11 @@ pub(crate) async fn one_destination<E: Export>(
     export: E,
     options: Options,
 ) -> anyhow::Result<Forwarder<E, NoQueue>> {
-    let outlets = vec![forwarder::default_outlet(config, export)];
+    let destinations = vec![forwarder::default_destination(config, export)];
     let rules = read_rules(config, aws).await.map_err(anyhow::Error::msg)?;
-    let mut forwarder = Forwarder::new(outlets.clone(), Queues::default(), options);
+    let mut forwarder = Forwarder::new(destinations.clone(), Queues::default(), options);
     // Routes would send it to where the deployed forwarder does.
-    forwarder.set_rules(rules, outlets);
+    forwarder.set_rules(rules, destinations);
     Ok(forwarder)
 }
 

@@ -39,9 +39,9 @@ pub use destination::ingest_window::rewrite::ORIGINAL_TIME;
 pub use destination::ingest_window::{
     IngestPolicy, IngestWindow, OLD_RECORDS, OldRecords, time_range,
 };
-pub use destination::{DEFAULT_DESTINATION, DryRun, Export, Outlet};
+pub use destination::{DEFAULT_DESTINATION, Destination, DryRun, Export};
 pub use lambda::handler::{InvocationError, Response, answer, wall_clock_now};
-pub use lambda::service::{Service, default_outlet, read_rules};
+pub use lambda::service::{Service, default_destination, read_rules};
 pub use ledger::{Account, Items, Ledger};
 pub use log::init as init_log;
 pub use memory::keep_freed_memory;

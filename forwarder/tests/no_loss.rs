@@ -5,7 +5,7 @@
 
 use lambda_otlp_forwarder::{
     Config, Event, Forwarder, IngestPolicy, InvocationContext, NoQueue, Options, Queues, Report,
-    default_outlet,
+    default_destination,
 };
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::collections::{BTreeMap, HashMap};
@@ -65,9 +65,11 @@ async fn forward_event(
         queue_deadline: Instant::now() + time,
         account: None,
     };
-    let outlet = default_outlet(&config, client);
+    let destination = default_destination(&config, client);
     let queues = Queues::<NoQueue>::default();
-    Forwarder::new(vec![outlet], queues, Options::of(&config)).forward(event, &invocation).await
+    Forwarder::new(vec![destination], queues, Options::of(&config))
+        .forward(event, &invocation)
+        .await
 }
 
 /// How often each item is stored, and how often in requests whose answer did not arrive whole.

@@ -16,8 +16,8 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue};
 use lambda_otlp_forwarder::{
-    Content, Event, Export, Forwarder, IngestPolicy, IngestWindow, InvocationContext, KeptIn,
-    LogEventRange, MAX_MESSAGE_BYTES, OldRecords, Options, Origin, Outlet, Parked, QueueError,
+    Content, Destination, Event, Export, Forwarder, IngestPolicy, IngestWindow, InvocationContext,
+    KeptIn, LogEventRange, MAX_MESSAGE_BYTES, OldRecords, Options, Origin, Parked, QueueError,
     Queues, Report, RuleSet, Template,
 };
 use parking_support::MemoryQueue;
@@ -91,17 +91,17 @@ struct Stack<E> {
 
 impl<E: Export> Stack<E> {
     fn new(export: E) -> Self {
-        Self::with(vec![outlet("default", export)], default_options())
+        Self::with(vec![destination("default", export)], default_options())
     }
 
-    fn with(outlets: Vec<Outlet<E>>, options: Options) -> Self {
+    fn with(destinations: Vec<Destination<E>>, options: Options) -> Self {
         let (retry, dead_letters) = (Queue::new("retry"), Queue::new("dead"));
         let queues = Queues {
             retry: Some(MemoryQueue { queue: retry.clone(), asks: AtOnce }),
             dead_letters: Some(MemoryQueue { queue: dead_letters.clone(), asks: AtOnce }),
         };
-        let outlets = outlets.into_iter().map(Arc::new).collect();
-        let forwarder = Forwarder::new(outlets, queues, options);
+        let destinations = destinations.into_iter().map(Arc::new).collect();
+        let forwarder = Forwarder::new(destinations, queues, options);
         Self { began: Instant::now(), retry, dead_letters, forwarder }
     }
 
@@ -148,8 +148,8 @@ impl<E: Export> Stack<E> {
     }
 }
 
-fn outlet<E>(name: &str, export: E) -> Outlet<E> {
-    Outlet::new(name, export, &config().destination, IngestPolicy::any_time())
+fn destination<E>(name: &str, export: E) -> Destination<E> {
+    Destination::new(name, export, &config().destination, IngestPolicy::any_time())
 }
 
 /// What a backend does is a function of the request.
@@ -299,7 +299,7 @@ async fn what_nobody_can_read_is_counted_for_its_own_destination() {
 async fn a_line_that_comes_out_of_the_queue_stays_there_without_a_queue_for_dead_letters() {
     let mut stack = Stack::new(Backend(takes));
     stack.forwarder = Forwarder::new(
-        vec![Arc::new(outlet("default", Backend(takes)))],
+        vec![Arc::new(destination("default", Backend(takes)))],
         Queues {
             retry: Some(MemoryQueue { queue: stack.retry.clone(), asks: AtOnce }),
             dead_letters: None,
@@ -324,7 +324,7 @@ async fn a_line_that_comes_out_of_the_queue_stays_there_without_a_queue_for_dead
 #[tokio::test(start_paused = true)]
 async fn a_line_that_somebody_kept_is_kept_whatever_happens_to_others() {
     let options = Options { keep_undecodable: false, ..default_options() };
-    let stack = Stack::with(vec![outlet("default", Backend(takes))], options);
+    let stack = Stack::with(vec![destination("default", Backend(takes))], options);
     let line = r#"{"__otel_otlp_stdout":"0.1.0","payload":"no base64"}"#;
     let content = Content::Line {
         event_id: "1".to_owned(),
@@ -376,8 +376,8 @@ async fn one_request_finds_out_whether_a_backend_is_back() {
         if is_up { takes(request) } else { refuses(request, 503, Fate::Park) }
     });
     let stream = Template::parse("{function}").unwrap();
-    let outlet = outlet("default", backend).with_stream(Some(stream));
-    let stack = Stack::with(vec![outlet], default_options());
+    let destination = destination("default", backend).with_stream(Some(stream));
+    let stack = Stack::with(vec![destination], default_options());
     let event = || kinesis(&["orders", "stock", "billing"], &["a line"]);
     for _ in 0..3 {
         assert_eq!(stack.forward(event()).await.ledger().parked, 3);
@@ -434,7 +434,7 @@ impl Export for SilentAboutSpans {
 async fn a_signal_that_is_taken_does_not_keep_another_one_waiting() {
     let options = Options { enough_to_deliver: 1, ..default_options() };
     let backend = Arc::new(SilentAboutSpans(Mutex::default()));
-    let stack = Stack::with(vec![outlet("default", Shared(Arc::clone(&backend)))], options);
+    let stack = Stack::with(vec![destination("default", Shared(Arc::clone(&backend)))], options);
     let span = span_line();
     let event = || kinesis(&["orders", "stock"], &["a line", &span]);
     let begin = Instant::now();
@@ -466,7 +466,7 @@ impl<E: Export + Send> Export for Shared<E> {
 #[tokio::test]
 async fn an_event_that_neither_backend_nor_queue_takes_ends_and_is_returned() {
     let options = Options { enough_to_deliver: 1, ..default_options() };
-    let stack = Stack::with(vec![outlet("default", Shared(Arc::new(Hangs)))], options);
+    let stack = Stack::with(vec![destination("default", Shared(Arc::new(Hangs)))], options);
     stack.retry.script(std::iter::repeat_n(QueueResponse::Hang, 100));
     let lines: Vec<&str> = vec!["a line"; 40];
     let delivery = payload("/aws/lambda/orders", &lines);
@@ -531,8 +531,9 @@ async fn what_goes_several_ways_is_delivered_in_smaller_pieces() {
             takes(request)
         })
     };
-    let outlets: Vec<_> = names.iter().map(|name| outlet(name, largest_of(&largest))).collect();
-    let mut stack = Stack::with(outlets, default_options());
+    let destinations: Vec<_> =
+        names.iter().map(|name| destination(name, largest_of(&largest))).collect();
+    let mut stack = Stack::with(destinations, default_options());
     let line = "x".repeat(10_000);
     let event = || several(&payload("/aws/lambda/orders", &vec![line.as_str(); 250]), 1);
     assert_eq!(stack.forward(event()).await.ledger().accepted, 250);
@@ -551,8 +552,8 @@ async fn what_goes_several_ways_is_delivered_in_smaller_pieces() {
         "#,
     )
     .unwrap();
-    let outlets = names.iter().map(|name| Arc::new(outlet(name, largest_of(&largest))));
-    stack.forwarder.set_rules(Arc::new(rules), outlets.collect());
+    let destinations = names.iter().map(|name| Arc::new(destination(name, largest_of(&largest))));
+    stack.forwarder.set_rules(Arc::new(rules), destinations.collect());
     assert_eq!(stack.forward(event()).await.ledger().accepted, 4 * 250);
     let four_ways = *largest.lock().unwrap();
     assert!(one_way > 2_500_000 && four_ways < 1_000_000, "{one_way}, {four_ways}");
@@ -563,8 +564,9 @@ async fn what_happens_to_records_for_their_time_is_reported() {
     let window = Some(IngestWindow { past: Duration::from_hours(5) });
     for (old_records, expected) in [(OldRecords::Drop, (1, 0)), (OldRecords::Restamp, (0, 1))] {
         let policy = IngestPolicy { window, old_records };
-        let outlet = Outlet::new("default", Backend(takes), &config().destination, policy);
-        let stack = Stack::with(vec![outlet], default_options());
+        let destination =
+            Destination::new("default", Backend(takes), &config().destination, policy);
+        let stack = Stack::with(vec![destination], default_options());
         tokio::time::advance(Duration::from_hours(6)).await;
         let report = stack.forward(incoming(&payload("/aws/lambda/orders", &["a line"]))).await;
         assert_eq!((report.dropped_for_time, report.restamped), expected);
@@ -592,8 +594,8 @@ impl Export for Slow {
 }
 
 /// With a stream for each function, so that as many requests are sent.
-fn by_function(name: &str, slow: Slow) -> Outlet<Slow> {
-    outlet(name, slow).with_stream(Some(Template::parse("{function}").unwrap()))
+fn by_function(name: &str, slow: Slow) -> Destination<Slow> {
+    destination(name, slow).with_stream(Some(Template::parse("{function}").unwrap()))
 }
 
 fn functions(number: usize) -> Event {
@@ -614,10 +616,10 @@ async fn a_destination_that_hangs_keeps_no_other_waiting() {
     )
     .unwrap();
     let time = Duration::from_millis(100);
-    let outlets = ["default", "other"]
+    let destinations = ["default", "other"]
         .map(|name| Arc::new(by_function(name, Slow { hangs: name == "default", time })));
     let mut stack = Stack::with(Vec::new(), default_options());
-    stack.forwarder.set_rules(Arc::new(rules), outlets.into());
+    stack.forwarder.set_rules(Arc::new(rules), destinations.into());
     let report = stack.forward(functions(12)).await;
     let of = |name: &str| report.account.destinations[name];
     assert_eq!((of("default").parked, of("other").accepted), (12, 12));

@@ -4,7 +4,7 @@
 
 use backend::Outcome;
 use lambda_otlp_forwarder::{
-    Config, Event, Export, Forwarder, InvocationContext, NoQueue, Options, Outlet, Queues,
+    Config, Destination, Event, Export, Forwarder, InvocationContext, NoQueue, Options, Queues,
     time_range,
 };
 use serde_json::json;
@@ -51,12 +51,12 @@ async fn what_leaves_the_window_during_a_long_invocation_is_not_sent() {
     let began = Instant::now();
     let too_old_ms = Arc::default();
     let slow = Slow { began, too_old_ms: Arc::clone(&too_old_ms) };
-    let outlet = Outlet::new("default", slow, &config.destination, config.old_records);
+    let destination = Destination::new("default", slow, &config.destination, config.old_records);
     let mut options = Options::of(&config);
     // Each record is delivered before the next is read.
     options.enough_to_deliver = 1;
     let queues = Queues::<NoQueue>::default();
-    let forwarder = Forwarder::new(vec![Arc::new(outlet)], queues, options);
+    let forwarder = Forwarder::new(vec![Arc::new(destination)], queues, options);
     let invocation = InvocationContext {
         observed_unix_nano: NOW_MS * 1_000_000,
         deadline: began + Duration::from_secs(100),

@@ -7,8 +7,8 @@ mod support;
 use backend::{Fate, Outcome, Reason};
 use expect_test::expect;
 use lambda_otlp_forwarder::{
-    Export, InvocationContext, Items, Ledger, Outlet, Report, Response, Vitals, VitalsSettings,
-    default_outlet,
+    Destination, Export, InvocationContext, Items, Ledger, Report, Response, Vitals,
+    VitalsSettings, default_destination,
 };
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
@@ -68,8 +68,8 @@ fn vitals() -> Vitals {
     Vitals::new(VitalsSettings { function: "forwarder".to_owned(), region, emf: false, otlp: true })
 }
 
-fn outlet(backend: &Backend) -> Arc<Outlet<Backend>> {
-    default_outlet(&config(), backend.clone())
+fn destination(backend: &Backend) -> Arc<Destination<Backend>> {
+    default_destination(&config(), backend.clone())
 }
 
 fn invocation(at_unix_nano: u64) -> InvocationContext {
@@ -134,9 +134,9 @@ fn attributes(attributes: &[KeyValue]) -> String {
 #[tokio::test(start_paused = true)]
 async fn figures_are_added_up_and_sent_once_a_minute() {
     let (vitals, backend) = (vitals(), Backend::default());
-    let outlet = outlet(&backend);
+    let destination = destination(&backend);
     for second in [1_002, 1_003, 1_061, 1_062, 1_063] {
-        vitals.tell(&report(), &invocation(second * SECOND), &outlet).await;
+        vitals.tell(&report(), &invocation(second * SECOND), &destination).await;
     }
     let requests = std::mem::take(&mut *backend.requests.lock().unwrap());
     let [first, second] = requests.as_slice() else { panic!("{} requests", requests.len()) };
@@ -180,18 +180,18 @@ async fn figures_are_added_up_and_sent_once_a_minute() {
         .vitals.failures{} 0 {request}
         .lag 3 of 3 to 62, 126 s"]].assert_eq(&shown(second));
     // A clock that was set back does not silence them.
-    vitals.tell(&report(), &invocation(SECOND), &outlet).await;
+    vitals.tell(&report(), &invocation(SECOND), &destination).await;
     assert_eq!(backend.requests.lock().unwrap().len(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_not_taken_stays_for_the_next_minute() {
     let (vitals, backend) = (vitals(), Backend::default());
-    let outlet = outlet(&backend);
+    let destination = destination(&backend);
     backend.script.lock().unwrap().extend([Scripted::Refuse, Scripted::Hang]);
     for second in [0, 60, 119, 120] {
         let begin = Instant::now();
-        vitals.tell(&report(), &invocation(second * SECOND), &outlet).await;
+        vitals.tell(&report(), &invocation(second * SECOND), &destination).await;
         assert!(begin.elapsed() <= Duration::from_secs(2), "the function is paid for meanwhile");
     }
     let requests = std::mem::take(&mut *backend.requests.lock().unwrap());
@@ -215,7 +215,7 @@ async fn nothing_is_sent_past_the_invocations_deadline() {
     let begin = Instant::now();
     let queue_deadline = begin + Duration::from_millis(300);
     let short = InvocationContext { deadline: begin, queue_deadline, ..invocation(0) };
-    vitals.tell(&report(), &short, &outlet(&backend)).await;
+    vitals.tell(&report(), &short, &destination(&backend)).await;
     assert!(Instant::now() <= queue_deadline);
 }
 

@@ -34,9 +34,9 @@ fn main() -> anyhow::Result<()> {
     let bodies = Bodies::default();
     let transport = InMemory { bodies: Arc::clone(&bodies) };
     let client = Client::with_transport(&config.destination, transport)?;
-    let outlet = forwarder::default_outlet(&config, client);
+    let destination = forwarder::default_destination(&config, client);
     let options = forwarder::Options::of(&config);
-    let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
+    let forwarder = Forwarder::new(vec![destination], Queues::<NoQueue>::default(), options);
     driver::run(|event| {
         let event: Event = serde_json::from_slice(event).context("no event")?;
         let invocation = InvocationContext {

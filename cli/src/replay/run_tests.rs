@@ -52,9 +52,9 @@ async fn replay(backend: &Backend, checkpoint: Checkpoint, file: Option<&Path>) 
     )]);
     let mut config = forwarder::Config::from_source(&variables).0.unwrap();
     config.old_records = IngestPolicy::any_time();
-    let outlet = forwarder::default_outlet(&config, backend);
+    let destination = forwarder::default_destination(&config, backend);
     let options = forwarder::Options::of(&config);
-    let forwarder = Forwarder::new(vec![outlet], Queues::<NoQueue>::default(), options);
+    let forwarder = Forwarder::new(vec![destination], Queues::<NoQueue>::default(), options);
     let replay = Replay {
         account: "123456789012".to_owned(),
         checkpoint_file: file,

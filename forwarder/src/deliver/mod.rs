@@ -8,7 +8,7 @@ pub(crate) mod outgoing;
 
 use crate::destination::circuit_breaker::{Admission, verdict};
 use crate::destination::ingest_window::Sorted;
-use crate::destination::{Export, Outlet};
+use crate::destination::{Destination, Export};
 use crate::ledger::{Account, Ledger};
 use crate::source::LogEventRange;
 use backend::{Fate, Outcome, Reason};
@@ -25,7 +25,7 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub(crate) struct Remainder {
     /// Position of the destination.
-    pub(crate) outlet: usize,
+    pub(crate) destination: usize,
     /// OpenObserve's stream, where one was chosen.
     pub(crate) stream: Option<Arc<str>>,
     /// The part, why it was not taken, and what is to be done with it.
@@ -65,13 +65,13 @@ const MOST_AT_ONCE: usize = 6;
 
 /// Sends all requests, each to be over by the deadline of its lane, and says what became of them.
 pub(crate) async fn deliver<E: Export>(
-    outlets: &[Arc<Outlet<E>>],
+    destinations: &[Arc<Destination<E>>],
     outgoing: Vec<Outgoing>,
     context: DeliveryContext,
     deadline: impl Fn(Lane, Since) -> Instant,
 ) -> Delivered {
     let mut delivered = Delivered::default();
-    let Admitted { mut ready, mut held } = admit(outlets, group(outgoing), context);
+    let Admitted { mut ready, mut held } = admit(destinations, group(outgoing), context);
     let mut running = futures_util::stream::FuturesUnordered::new();
     let mut busy: Vec<Lane> = Vec::new();
     let mut since: BTreeMap<Lane, Since> = BTreeMap::new();
@@ -80,12 +80,12 @@ pub(crate) async fn deliver<E: Export>(
             && let Some((admission, group)) = take_next(&mut ready, &busy)
         {
             // A destination of that position is there: `outgoing` was made of the same list.
-            if let Some(outlet) = outlets.get(group.outlet) {
+            if let Some(destination) = destinations.get(group.destination) {
                 let lane = group.lane();
                 busy.push(lane);
                 let since = since.entry(lane).or_insert_with(|| Since::FirstSent(Instant::now()));
                 let deadline = deadline(lane, *since);
-                running.push(send(outlet, admission, group, context, deadline));
+                running.push(send(destination, admission, group, context, deadline));
             }
         }
         let Some((lane, part)) = futures_util::StreamExt::next(&mut running).await else { break };
@@ -104,9 +104,10 @@ pub(crate) async fn deliver<E: Export>(
         delivered.take(part);
     }
     if context.has_retry_queue {
-        for ((outlet, kind), verdict) in &delivered.verdicts {
-            if let Some(outlet) = outlets.get(*outlet) {
-                outlet.breaker(*kind, |breaker| breaker.note(*verdict, context.observed_unix_nano));
+        for ((destination, kind), verdict) in &delivered.verdicts {
+            if let Some(destination) = destinations.get(*destination) {
+                destination
+                    .breaker(*kind, |breaker| breaker.note(*verdict, context.observed_unix_nano));
             }
         }
     }
@@ -137,7 +138,7 @@ struct Admitted {
 /// Whether each group is sent: a destination that took nothing of a signal of late is left alone, where
 /// there is a queue to keep what is for it. To find out whether it is back the smallest group goes first.
 fn admit<E>(
-    outlets: &[Arc<Outlet<E>>],
+    destinations: &[Arc<Destination<E>>],
     mut groups: Vec<Group>,
     context: DeliveryContext,
 ) -> Admitted {
@@ -145,11 +146,11 @@ fn admit<E>(
     let mut admissions: BTreeMap<Lane, Admission> = BTreeMap::new();
     let mut admitted = Admitted { ready: VecDeque::new(), held: Vec::new() };
     for group in groups {
-        let first = |outlet: &Arc<Outlet<E>>| {
-            outlet.breaker(group.kind, |breaker| breaker.admit(context.observed_unix_nano))
+        let first = |destination: &Arc<Destination<E>>| {
+            destination.breaker(group.kind, |breaker| breaker.admit(context.observed_unix_nano))
         };
         let asks = context.has_retry_queue && !admissions.contains_key(&group.lane());
-        let asked = asks.then(|| outlets.get(group.outlet).map(first)).flatten();
+        let asked = asks.then(|| destinations.get(group.destination).map(first)).flatten();
         let admission = admissions.entry(group.lane()).or_insert(asked.unwrap_or(Admission::Send));
         if *admission == Admission::Probe && asked.is_none() {
             admitted.held.push(group);
@@ -174,7 +175,7 @@ impl Delivered {
 }
 
 async fn send<E: Export>(
-    outlet: &Outlet<E>,
+    destination: &Destination<E>,
     mut admission: Admission,
     group: Group,
     context: DeliveryContext,
@@ -185,9 +186,9 @@ async fn send<E: Export>(
     let Group { stream, requests, survey, .. } = group;
     let item_times = survey.map(|survey| survey.times);
     let has_few_keys = survey.is_some_and(|survey| survey.has_few_keys());
-    for request in wire::merge(requests, outlet.max_request_bytes()) {
+    for request in wire::merge(requests, destination.max_request_bytes()) {
         let request = if has_few_keys { request.with_few_keys() } else { request };
-        let sorted = outlet.policy().sort(request, item_times, context.now_unix_nano());
+        let sorted = destination.policy().sort(request, item_times, context.now_unix_nano());
         let Sorted { send, keep, dropped, restamped } = sorted;
         let mut outcome = match send {
             None => Outcome::default(),
@@ -198,8 +199,9 @@ async fn send<E: Export>(
             }
             Some(request) => {
                 let stream = stream.as_deref();
-                let outcome = outlet.export().export(stream, request, deadline).await;
-                bisect_refused(outlet.export(), stream, outcome, context.attempt, deadline).await
+                let outcome = destination.export().export(stream, request, deadline).await;
+                bisect_refused(destination.export(), stream, outcome, context.attempt, deadline)
+                    .await
             }
         };
         let judged = verdict(&outcome);
@@ -216,7 +218,7 @@ async fn send<E: Export>(
             dropped,
             ..Ledger::default()
         };
-        delivered.account.add(outlet.name(), ledger);
+        delivered.account.add(destination.name(), ledger);
         delivered.dropped_for_time += dropped;
         delivered.restamped += restamped;
         delivered.retry_after = delivered.retry_after.max(outcome.retry_after);
@@ -226,7 +228,7 @@ async fn send<E: Export>(
             delivered.warnings.push(outcome.warning);
         }
         delivered.remainders.extend(outcome.parts.into_iter().map(|part| Remainder {
-            outlet: group.outlet,
+            destination: group.destination,
             stream: stream.clone(),
             part,
             log_events: Arc::clone(&log_events),

@@ -11,7 +11,7 @@ pub(crate) type Lane = (usize, SignalKind);
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     /// Position of the destination.
-    pub(crate) outlet: usize,
+    pub(crate) destination: usize,
     /// OpenObserve's stream, where one was chosen.
     pub(crate) stream: Option<Arc<str>>,
     /// The request.
@@ -24,7 +24,7 @@ pub(crate) struct Outgoing {
 
 /// Requests that may be merged: of one destination, stream and signal.
 pub(super) struct Group {
-    pub(super) outlet: usize,
+    pub(super) destination: usize,
     pub(super) stream: Option<Arc<str>>,
     pub(super) kind: SignalKind,
     pub(super) requests: Vec<Request>,
@@ -37,7 +37,7 @@ pub(super) struct Group {
 impl Group {
     /// What it goes well or wrong together with.
     pub(super) fn lane(&self) -> Lane {
-        (self.outlet, self.kind)
+        (self.destination, self.kind)
     }
 
     /// Bytes of all its requests.
@@ -59,10 +59,10 @@ impl Group {
 /// Puts together what may be merged, in the order in which the first of each group comes.
 pub(super) fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::new();
-    for Outgoing { outlet, stream, request, survey, log_events } in outgoing {
+    for Outgoing { destination, stream, request, survey, log_events } in outgoing {
         let kind = request.kind();
         let of_group = |group: &&mut Group| {
-            (group.outlet, group.kind) == (outlet, kind) && group.stream == stream
+            (group.destination, group.kind) == (destination, kind) && group.stream == stream
         };
         match groups.iter_mut().find(of_group) {
             Some(group) => {
@@ -72,7 +72,7 @@ pub(super) fn group(outgoing: Vec<Outgoing>) -> Vec<Group> {
                 group.last_log_events = log_events;
             }
             None => groups.push(Group {
-                outlet,
+                destination,
                 stream,
                 kind,
                 requests: vec![request],

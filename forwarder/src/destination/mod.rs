@@ -60,7 +60,7 @@ impl Export for DryRun {
 
 /// A destination with what it asks of telemetry.
 #[derive(Debug)]
-pub struct Outlet<E> {
+pub struct Destination<E> {
     name: String,
     export: E,
     profile: Profile,
@@ -71,20 +71,15 @@ pub struct Outlet<E> {
     breakers: Mutex<BTreeMap<SignalKind, Breaker>>,
 }
 
-impl<E> Outlet<E> {
+impl<E> Destination<E> {
     /// The destination of this name, reached by `export`; `policy` says which records it takes by their
     /// age.
-    pub fn new(
-        name: &str,
-        export: E,
-        destination: &DestinationConfig,
-        policy: IngestPolicy,
-    ) -> Self {
+    pub fn new(name: &str, export: E, config: &DestinationConfig, policy: IngestPolicy) -> Self {
         Self {
             name: name.to_owned(),
             export,
-            profile: destination.profile,
-            max_request_bytes: destination.max_request_bytes,
+            profile: config.profile,
+            max_request_bytes: config.max_request_bytes,
             policy,
             stream: None,
             breakers: Mutex::default(),

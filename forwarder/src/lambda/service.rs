@@ -3,7 +3,7 @@
 use crate::config::Config;
 use crate::deliver::enqueue::Queues;
 use crate::destination::authorized::Authorized;
-use crate::destination::{DEFAULT_DESTINATION, Outlet};
+use crate::destination::{DEFAULT_DESTINATION, Destination};
 use crate::lambda::handler::{InvocationError, Response, answer, forward};
 use crate::pipeline::Forwarder;
 use crate::pipeline::options::Options;
@@ -32,7 +32,7 @@ type Client = Authorized<HttpTransport, Arc<AwsSecrets>>;
 pub struct Service {
     config: Config,
     aws: Arc<AwsSecrets>,
-    default: Arc<Outlet<Client>>,
+    default: Arc<Destination<Client>>,
     forwarder: Mutex<Forwarder<Client, Arc<SqsQueue>>>,
     rules: Option<Mutex<LiveRules>>,
     vitals: Option<Vitals>,
@@ -46,14 +46,14 @@ impl Service {
     pub fn new(config: Config, clock: fn() -> SystemTime) -> Result<Self, ClientError> {
         let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), clock));
         let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)?;
-        let default = default_outlet(&config, client);
-        let outlets = vec![Arc::clone(&default)];
+        let default = default_destination(&config, client);
+        let destinations = vec![Arc::clone(&default)];
         let queue = |settings: &SqsSettings| Arc::new(SqsQueue::new(settings.clone(), clock));
         let queues = Queues {
             retry: config.queues.retry.as_ref().map(queue),
             dead_letters: config.queues.dead_letters.as_ref().map(queue),
         };
-        let forwarder = Forwarder::new(outlets, queues, Options::of(&config));
+        let forwarder = Forwarder::new(destinations, queues, Options::of(&config));
         let rules = config.rules.clone().map(|source| LiveRules::new(source, RULES_LIFETIME));
         Ok(Self {
             aws,
@@ -124,18 +124,19 @@ impl Service {
     }
 
     async fn put_in_force(&self, rules: &Arc<RuleSet>) -> Result<(), String> {
-        let mut outlets = vec![Arc::clone(&self.default)];
+        let mut destinations = vec![Arc::clone(&self.default)];
         for rule in rules.destinations() {
-            let outlet = self.outlet(rule);
-            let outlet = outlet.map_err(|error| format!("destination {}: {error}", rule.name))?;
-            outlets.push(Arc::new(outlet));
+            let destination = self.destination(rule);
+            let destination =
+                destination.map_err(|error| format!("destination {}: {error}", rule.name))?;
+            destinations.push(Arc::new(destination));
         }
         let mut forwarder = self.forwarder.lock().await;
-        forwarder.set_rules(Arc::clone(rules), outlets);
+        forwarder.set_rules(Arc::clone(rules), destinations);
         Ok(())
     }
 
-    fn outlet(&self, rule: &DestinationRule) -> Result<Outlet<Client>, ClientError> {
+    fn destination(&self, rule: &DestinationRule) -> Result<Destination<Client>, ClientError> {
         let DestinationConfig {
             own_authority,
             proxy,
@@ -145,7 +146,7 @@ impl Service {
             ..
         } = self.config.destination.clone();
         // Endpoint and credentials are its own; how this network is left is the same for all.
-        let destination = DestinationConfig {
+        let config = DestinationConfig {
             headers: rule.headers.clone(),
             secret: rule.secret.clone(),
             own_authority,
@@ -156,19 +157,19 @@ impl Service {
             max_request_bytes,
             ..DestinationConfig::new(&rule.endpoint)
         };
-        let client = Authorized::new(&destination, &self.aws, self.config.secret_lifetime)?;
+        let client = Authorized::new(&config, &self.aws, self.config.secret_lifetime)?;
         let policy = self.config.old_records.of(rule.profile);
-        let outlet = Outlet::new(&rule.name, client, &destination, policy);
-        Ok(outlet.with_stream(rule.stream.clone()))
+        let destination = Destination::new(&rule.name, client, &config, policy);
+        Ok(destination.with_stream(rule.stream.clone()))
     }
 }
 
 /// The destination of the variables, reached by `export`.
-pub fn default_outlet<E>(config: &Config, export: E) -> Arc<Outlet<E>> {
+pub fn default_destination<E>(config: &Config, export: E) -> Arc<Destination<E>> {
     let name = DEFAULT_DESTINATION;
     let policy = config.old_records.of(config.destination.profile);
-    let outlet = Outlet::new(name, export, &config.destination, policy);
-    Arc::new(outlet.with_stream(config.stream.clone()))
+    let destination = Destination::new(name, export, &config.destination, policy);
+    Arc::new(destination.with_stream(config.stream.clone()))
 }
 
 /// The rules of these settings, read once; none where the settings name none. The error is in words, a

@@ -88,7 +88,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
 
     async fn convert_events(&mut self, batch: &LogBatch) {
         self.note_oldest(batch);
-        let routing = route(&self.forwarder.rules, &self.forwarder.outlets, batch);
+        let routing = route(&self.forwarder.rules, &self.forwarder.destinations, batch);
         // What has several routes is in memory as often before it is delivered.
         let routes = routing.routes();
         let chunk_bytes = self.forwarder.options.source.chunk_bytes;
@@ -119,8 +119,8 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
             let mut converted =
                 convert(&batch.origin, events, before, options, service_name, observed);
             let requests = std::mem::take(&mut converted.requests);
-            let (rules, outlets) = (&self.forwarder.rules, &self.forwarder.outlets);
-            let prepared = prepare(rules, outlets, routing, requests, &converted.service_name);
+            let (rules, destinations) = (&self.forwarder.rules, &self.forwarder.destinations);
+            let prepared = prepare(rules, destinations, routing, requests, &converted.service_name);
             (converted, prepared)
         });
         let Ok((converted, prepared)) = catch_unwind(converting) else {

@@ -17,7 +17,7 @@ mod subscription;
 mod waiting;
 
 use crate::deliver::enqueue::Queues;
-use crate::destination::{Export, Outlet};
+use crate::destination::{Destination, Export};
 use crate::parking::Queue;
 use crate::rules::RuleSet;
 use crate::source::{Event, SourceError};
@@ -32,7 +32,7 @@ use tokio::time::Instant;
 /// Forwards events to its destinations.
 #[derive(Debug)]
 pub struct Forwarder<E, Q> {
-    outlets: Vec<Arc<Outlet<E>>>,
+    destinations: Vec<Arc<Destination<E>>>,
     rules: Arc<RuleSet>,
     queues: Queues<Q>,
     options: Options,
@@ -47,14 +47,18 @@ const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 impl<E: Export, Q: Queue> Forwarder<E, Q> {
     /// A forwarder that sends to these destinations, the first of them the default, and keeps in these
     /// queues what they do not take.
-    pub fn new(outlets: Vec<Arc<Outlet<E>>>, queues: Queues<Q>, options: Options) -> Self {
-        Self { outlets, rules: Arc::default(), queues, options, last_end: Mutex::default() }
+    pub fn new(
+        destinations: Vec<Arc<Destination<E>>>,
+        queues: Queues<Q>,
+        options: Options,
+    ) -> Self {
+        Self { destinations, rules: Arc::default(), queues, options, last_end: Mutex::default() }
     }
 
-    /// Puts rules in force; `outlets` are the default destination and those that the rules name.
-    pub fn set_rules(&mut self, rules: Arc<RuleSet>, outlets: Vec<Arc<Outlet<E>>>) {
+    /// Puts rules in force; `destinations` are the default destination and those that the rules name.
+    pub fn set_rules(&mut self, rules: Arc<RuleSet>, destinations: Vec<Arc<Destination<E>>>) {
         self.rules = rules;
-        self.outlets = outlets;
+        self.destinations = destinations;
     }
 
     /// Delivers all that one event holds.
@@ -82,7 +86,9 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         let silence = Duration::from_nanos(invocation.observed_unix_nano.saturating_sub(wall))
             .max(monotonic.elapsed());
         if silence >= LONGEST_SILENCE {
-            self.outlets.iter().for_each(|outlet| outlet.export().drop_connections());
+            self.destinations
+                .iter()
+                .for_each(|destination| destination.export().drop_connections());
         }
     }
 }

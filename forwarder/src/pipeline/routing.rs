@@ -1,7 +1,7 @@
 //! Decides where converted telemetry goes, to which destinations and which streams, and makes of it what each of them asks for.
 
 use crate::deliver::outgoing::Outgoing;
-use crate::destination::Outlet;
+use crate::destination::Destination;
 use crate::ledger::{Account, Ledger};
 use crate::rules::{Effect, RuleSet};
 use crate::source::{LogBatch, LogEventRange};
@@ -20,7 +20,7 @@ pub(super) struct Routing {
 /// One destination of a batch.
 struct Route {
     /// Position of the destination.
-    outlet: usize,
+    destination: usize,
     /// OpenObserve's stream, where one was chosen.
     stream: Option<Arc<str>>,
 }
@@ -43,23 +43,27 @@ pub(super) struct Prepared {
 }
 
 /// Where the telemetry of a batch goes: as the rules say by its origin, else to the first destination.
-pub(super) fn route<E>(rules: &RuleSet, outlets: &[Arc<Outlet<E>>], batch: &LogBatch) -> Routing {
+pub(super) fn route<E>(
+    rules: &RuleSet,
+    destinations: &[Arc<Destination<E>>],
+    batch: &LogBatch,
+) -> Routing {
     let LogBatch { origin, events, .. } = batch;
     let mut routes: Vec<Route> = Vec::new();
     for route in rules.routes(origin) {
-        let named = |outlet: &Arc<Outlet<E>>| outlet.name() == route.destination;
-        if let Some(outlet) = outlets.iter().position(named) {
-            routes.push(Route { outlet, stream: route.stream.map(Arc::from) });
+        let named = |destination: &Arc<Destination<E>>| destination.name() == route.destination;
+        if let Some(destination) = destinations.iter().position(named) {
+            routes.push(Route { destination, stream: route.stream.map(Arc::from) });
         }
     }
     if routes.is_empty() {
-        routes.push(Route { outlet: 0, stream: None });
+        routes.push(Route { destination: 0, stream: None });
     }
     for route in &mut routes {
         if route.stream.is_none()
-            && let Some(outlet) = outlets.get(route.outlet)
+            && let Some(destination) = destinations.get(route.destination)
         {
-            route.stream = outlet.stream(origin).map(Arc::from);
+            route.stream = destination.stream(origin).map(Arc::from);
         }
     }
     let log_events = Arc::new(LogEventRange::of(origin, events));
@@ -69,7 +73,7 @@ pub(super) fn route<E>(rules: &RuleSet, outlets: &[Arc<Outlet<E>>], batch: &LogB
 /// Applies the rules to the requests of a batch, and makes them what each of their destinations asks for.
 pub(super) fn prepare<E>(
     rules: &RuleSet,
-    outlets: &[Arc<Outlet<E>>],
+    destinations: &[Arc<Destination<E>>],
     routing: &Routing,
     requests: Vec<Request>,
     service_name: &str,
@@ -88,18 +92,18 @@ pub(super) fn prepare<E>(
         requests = applied.requests;
     }
     // A destination of that position is there: routes are made of the same list.
-    let mut destinations: Vec<_> = routing
+    let mut routes: Vec<_> = routing
         .routes
         .iter()
-        .filter_map(|route| Some((route, outlets.get(route.outlet)?)))
+        .filter_map(|route| Some((route, destinations.get(route.destination)?)))
         .collect();
-    for (_, outlet) in &destinations {
-        prepared.account.add(outlet.name(), counted);
+    for (_, destination) in &routes {
+        prepared.account.add(destination.name(), counted);
     }
-    let Some((last_route, last)) = destinations.pop() else { return prepared };
+    let Some((last_route, last)) = routes.pop() else { return prepared };
     for request in requests {
-        for (route, outlet) in &destinations {
-            prepared.send(outlet, route, request.clone(), service_name, routing);
+        for (route, destination) in &routes {
+            prepared.send(destination, route, request.clone(), service_name, routing);
         }
         prepared.send(last, last_route, request, service_name, routing);
     }
@@ -110,22 +114,22 @@ impl Prepared {
     /// Makes a request what this destination asks for.
     fn send<E>(
         &mut self,
-        outlet: &Outlet<E>,
+        destination: &Destination<E>,
         route: &Route,
         request: Request,
         service_name: &str,
         routing: &Routing,
     ) {
         let mut dropped = Ledger::default();
-        let sanitized = sanitize(outlet.profile(), request, service_name);
+        let sanitized = sanitize(destination.profile(), request, service_name);
         for (reason, items) in sanitized.dropped {
             dropped.dropped += items;
             self.dropped.push((reason, items));
         }
-        self.account.add(outlet.name(), dropped);
+        self.account.add(destination.name(), dropped);
         let survey = sanitized.survey;
         self.outgoing.extend(sanitized.request.map(|request| Outgoing {
-            outlet: route.outlet,
+            destination: route.destination,
             stream: route.stream.clone(),
             request,
             survey,

@@ -64,7 +64,8 @@ impl<'f, E: Export, Q: Queue> Run<'f, E, Q> {
         let context = self.delivery_context(1);
         let last = self.invocation.deadline;
         let deadline = |lane, since| last.min(self.budget.deadline(lane, since));
-        let mut delivered = deliver(&self.forwarder.outlets, outgoing, context, deadline).await;
+        let mut delivered =
+            deliver(&self.forwarder.destinations, outgoing, context, deadline).await;
         self.budget.note(std::mem::take(&mut delivered.verdicts), began);
         let most_details = self.forwarder.options.most_details;
         let remainders = self.report.take_delivered(delivered, most_details);
@@ -91,10 +92,10 @@ impl<'f, E: Export, Q: Queue> Run<'f, E, Q> {
     }
 
     fn to_enqueue(&self, remainder: Remainder) -> Option<ToEnqueue> {
-        let Remainder { outlet, stream, part, log_events } = remainder;
+        let Remainder { destination, stream, part, log_events } = remainder;
         let (content, reason) = (Content::Request(part.request), part.reason.to_string());
         let parked = Parked {
-            destination: self.forwarder.outlets.get(outlet)?.name().to_owned(),
+            destination: self.forwarder.destinations.get(destination)?.name().to_owned(),
             stream: stream.map(|stream| stream.to_string()),
             partial: part.fate == Fate::DeadLetterPartial,
             ..self.parked(content, part.items, reason, LogEventRange::clone(&log_events))

@@ -37,8 +37,8 @@ async fn a_panic_costs_its_chunk_which_is_dead_lettered() {
     options.source.chunk_bytes = 1;
     let dead_letters = Arc::new(Kept::default());
     let queues = Queues { retry: None, dead_letters: Some(Arc::clone(&dead_letters)) };
-    let outlet = crate::default_outlet(&config, DryRun);
-    let forwarder = Forwarder::new(vec![outlet], queues, options);
+    let destination = crate::default_destination(&config, DryRun);
+    let forwarder = Forwarder::new(vec![destination], queues, options);
 
     let log_events = ["one", PANICS, "three"]
         .map(|message| format!(r#"{{"id":"1","timestamp":1,"message":"{message}"}}"#));

@@ -5,7 +5,7 @@ mod emf;
 mod otlp;
 mod sums;
 
-use crate::destination::{Export, Outlet};
+use crate::destination::{Destination, Export};
 use crate::pipeline::invocation::InvocationContext;
 use crate::pipeline::report::Report;
 use otlp::OtlpVitals;
@@ -81,7 +81,7 @@ impl Vitals {
         &self,
         report: &Report,
         invocation: &InvocationContext,
-        default: &Outlet<E>,
+        default: &Destination<E>,
     ) {
         if let Some(function) = &self.emf_of {
             let line = emf::line(report, function, invocation.observed_unix_nano) + "\n";

@@ -3,7 +3,7 @@
 
 use super::sums::Sums;
 use crate::destination::circuit_breaker::{Admission, verdict};
-use crate::destination::{Export, Outlet};
+use crate::destination::{Destination, Export};
 use crate::pipeline::invocation::InvocationContext;
 use crate::pipeline::report::Report;
 use backend::{Sanitized, sanitize};
@@ -45,14 +45,14 @@ impl OtlpVitals {
         &self,
         report: &Report,
         invocation: &InvocationContext,
-        outlet: &Outlet<E>,
+        destination: &Destination<E>,
     ) {
         let now = invocation.observed_unix_nano;
         if !self.add(report, now) {
             return;
         }
         // A destination that takes no metrics is sent these as a probe, where no delivery was one of late.
-        let admission = outlet.breaker(SignalKind::Metrics, |breaker| breaker.admit(now));
+        let admission = destination.breaker(SignalKind::Metrics, |breaker| breaker.admit(now));
         if admission == Admission::Park {
             return;
         }
@@ -60,15 +60,15 @@ impl OtlpVitals {
         let request = Metrics::request(vec![sums.metrics(self.resource(invocation), now)]);
         let request = Request::encode::<Metrics>(&request);
         let Sanitized { request: Some(request), .. } =
-            sanitize(outlet.profile(), request, &self.function)
+            sanitize(destination.profile(), request, &self.function)
         else {
             return;
         };
         let deadline = invocation.queue_deadline.min(Instant::now() + LONGEST_REQUEST);
-        let outcome = outlet.export().export(None, request, deadline).await;
+        let outcome = destination.export().export(None, request, deadline).await;
         // That they are not taken decides nothing about deliveries.
         if verdict(&outcome) == Some(true) {
-            outlet.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(true), now));
+            destination.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(true), now));
         }
         let Some(part) = outcome.parts.first() else { return };
         tracing::warn!(
@@ -127,10 +127,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_destination_that_takes_nothing_is_not_sent_figures_either() {
-        let destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
-        let outlet = Outlet::new("default", DryRun, &destination, IngestPolicy::any_time());
-        let note =
-            |verdict| outlet.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(verdict), 0));
+        let config = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+        let destination = Destination::new("default", DryRun, &config, IngestPolicy::any_time());
+        let note = |verdict| {
+            destination.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(verdict), 0))
+        };
         (0..3).for_each(|_| note(false));
         let vitals = OtlpVitals::new("forwarder".to_owned(), None);
         let invocation = |observed_unix_nano| InvocationContext {
@@ -140,19 +141,19 @@ mod tests {
             account: None,
         };
         let last_request = || vitals.state.lock().unwrap().last_request_unix_nano;
-        vitals.tell(&Report::default(), &invocation(0), &outlet).await;
+        vitals.tell(&Report::default(), &invocation(0), &destination).await;
         assert_eq!(last_request(), None);
         assert_ne!(vitals.state.lock().unwrap().sums, Sums::default());
         // With the first delivery that is taken they go on.
         note(true);
-        vitals.tell(&Report::default(), &invocation(0), &outlet).await;
+        vitals.tell(&Report::default(), &invocation(0), &destination).await;
         assert_eq!(last_request(), Some(0));
         assert_eq!(vitals.state.lock().unwrap().sums, Sums::default());
         // Where no metrics are delivered they find out themselves whether it is back.
         (0..3).for_each(|_| note(false));
-        vitals.tell(&Report::default(), &invocation(AT_MOST_EVERY_NANOS), &outlet).await;
+        vitals.tell(&Report::default(), &invocation(AT_MOST_EVERY_NANOS), &destination).await;
         assert_eq!(last_request(), Some(AT_MOST_EVERY_NANOS));
-        let admission = outlet.breaker(SignalKind::Metrics, |breaker| breaker.admit(0));
+        let admission = destination.breaker(SignalKind::Metrics, |breaker| breaker.admit(0));
         assert_eq!(admission, Admission::Send);
     }
 }

@@ -16,8 +16,8 @@ use ::backend::{Client, DestinationConfig};
 use aws::CachedSecret;
 use futures_util::FutureExt as _;
 use lambda_otlp_forwarder::{
-    Authorized, Config, Event, Forwarder, InvocationContext, Options, Outlet, Queues, Template,
-    answer, default_outlet,
+    Authorized, Config, Destination, Event, Forwarder, InvocationContext, Options, Queues,
+    Template, answer, default_destination,
 };
 use serde_json::Value;
 use settings::SecretReference;
@@ -139,25 +139,25 @@ impl Environment {
             CachedSecret::new(Arc::clone(&self.service), reference, Duration::from_mins(5))
         });
         let export = self.export(DEFAULT, &config.destination, secret);
-        let mut outlets = vec![default_outlet(&config, export)];
+        let mut destinations = vec![default_destination(&config, export)];
         // As `service` makes them of the rules.
         let rules = schedule.setup.rules();
         for rule in rules.destinations() {
-            let destination = DestinationConfig {
+            let rule_config = DestinationConfig {
                 profile: rule.profile,
                 stream: None,
                 ..config.destination.clone()
             };
-            let export = self.export(marks::destination(&rule.name), &destination, None);
+            let export = self.export(marks::destination(&rule.name), &rule_config, None);
             let policy = config.old_records.of(rule.profile);
-            let outlet = Outlet::new(&rule.name, export, &destination, policy);
-            outlets.push(Arc::new(outlet.with_stream(rule.stream.clone())));
+            let destination = Destination::new(&rule.name, export, &rule_config, policy);
+            destinations.push(Arc::new(destination.with_stream(rule.stream.clone())));
         }
         let mut options = Options::of(&config);
         options.enough_to_deliver = schedule.enough_to_deliver;
         options.source.chunk_bytes = schedule.chunk_bytes;
         let mut forwarder = Forwarder::new(Vec::new(), self.queues.clone(), options);
-        forwarder.set_rules(rules, outlets);
+        forwarder.set_rules(rules, destinations);
         forwarder
     }
 

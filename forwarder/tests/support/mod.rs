@@ -11,7 +11,7 @@ use backend::Outcome;
 use base64::Engine as _;
 use lambda_otlp_forwarder::{
     Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, InvocationError,
-    NoQueue, Options, Queues, Report, Response, Service, default_outlet, wall_clock_now,
+    NoQueue, Options, Queues, Report, Response, Service, default_destination, wall_clock_now,
 };
 use lambda_runtime::{Context, LambdaEvent};
 use serde_json::json;
@@ -92,9 +92,9 @@ pub(crate) fn forward_to(export: impl Export, incoming: Event, options: Options)
             queue_deadline: Instant::now() + Duration::from_secs(10),
             account: Some("123456789012".to_owned()),
         };
-        let outlet = default_outlet(&config(), export);
+        let destination = default_destination(&config(), export);
         let queues = Queues::<NoQueue>::default();
-        Forwarder::new(vec![outlet], queues, options).forward(incoming, &invocation).await
+        Forwarder::new(vec![destination], queues, options).forward(incoming, &invocation).await
     })
 }
 

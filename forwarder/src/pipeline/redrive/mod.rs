@@ -7,7 +7,7 @@ use crate::deliver::deliver;
 use crate::deliver::enqueue::ToEnqueue;
 use crate::deliver::outgoing::Outgoing;
 use crate::destination::ingest_window::IngestPolicy;
-use crate::destination::{Export, Outlet};
+use crate::destination::{Destination, Export};
 use crate::ledger::Ledger;
 use crate::parking::{Parked, Queue};
 use crate::source::QueueMessage;
@@ -74,10 +74,11 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         parked: &Parked,
         request: Request,
     ) -> (Outcome, IngestPolicy) {
-        let outlets = &self.forwarder.outlets;
-        let named = |outlet: &Arc<Outlet<E>>| outlet.name() == parked.destination;
-        let found = outlets.iter().position(named);
-        let Some((position, outlet)) = found.and_then(|at| Some((at, outlets.get(at)?))) else {
+        let destinations = &self.forwarder.destinations;
+        let named = |destination: &Arc<Destination<E>>| destination.name() == parked.destination;
+        let found = destinations.iter().position(named);
+        let Some((position, destination)) = found.and_then(|at| Some((at, destinations.get(at)?)))
+        else {
             let text = format!(
                 "destination {} is in no setting any more; add it, or the message waits until it expires",
                 parked.destination
@@ -87,7 +88,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
             return (outcome, IngestPolicy::any_time());
         };
         let outgoing = Outgoing {
-            outlet: position,
+            destination: position,
             stream: parked.stream.as_deref().map(Arc::from),
             request,
             survey: None,
@@ -95,12 +96,12 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         };
         let context = self.delivery_context(message.receive_count());
         let deadline = self.invocation.deadline;
-        let delivered = deliver(outlets, vec![outgoing], context, |_, _| deadline).await;
+        let delivered = deliver(destinations, vec![outgoing], context, |_, _| deadline).await;
         let (accepted, retry_after) = (delivered.account.total.accepted, delivered.retry_after);
         let most_details = self.forwarder.options.most_details;
         let remainders = self.report.take_delivered(delivered, most_details);
         let parts = remainders.into_iter().map(|remainder| remainder.part).collect();
-        (Outcome { accepted, parts, retry_after, ..Outcome::default() }, outlet.policy())
+        (Outcome { accepted, parts, retry_after, ..Outcome::default() }, destination.policy())
     }
 
     /// Lets the message come again later. If that fails, it comes when the queue's own time is over.
