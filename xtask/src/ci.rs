@@ -24,7 +24,8 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     succeed(Command::new("bash").arg(".ci/run").current_dir(&root))?;
     if length == Length::Long {
         long_test(&root, &["--workspace", "--test", "properties"], "PROPTEST_CASES", LONG_CASES)?;
-        let no_loss = ["--package", "lambda-otlp-forwarder", "--test", "no_loss_property"];
+        let no_loss =
+            ["--package", "lambda-otlp-forwarder", "--test", "scenarios", "no_loss_property"];
         long_test(&root, &no_loss, "NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
         crate::stack::run(length)?;
     }

@@ -130,7 +130,7 @@ mod tests {
         let config = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
         let destination = Destination::new("default", DryRun, &config, IngestPolicy::any_time());
         let note = |verdict| {
-            destination.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(verdict), 0))
+            destination.breaker(SignalKind::Metrics, |breaker| breaker.note(Some(verdict), 0));
         };
         (0..3).for_each(|_| note(false));
         let vitals = OtlpVitals::new("forwarder".to_owned(), None);

@@ -1,0 +1,92 @@
+//! Two backends with users and passwords, one service that keeps both secrets: over real sockets, each is sent its own.
+
+use aws::{SecretError, SecretService};
+use backend::{DestinationConfig, Outcome};
+use lambda_otlp_forwarder::Authorized;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use settings::{Secret, SecretReference};
+use simulator::sink::Sink;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, advance};
+use url::Url;
+use wire::Request;
+
+/// Nanoseconds since 1970 on the sinks' clocks.
+const NOW: u64 = 1_785_500_000_000_000_000;
+
+#[derive(Debug, Default)]
+struct Service(Mutex<HashMap<String, String>>);
+
+impl Service {
+    fn keep(&self, reference: &str, value: &str) {
+        self.0.lock().unwrap().insert(reference.to_owned(), value.to_owned());
+    }
+}
+
+impl SecretService for Service {
+    async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
+        Ok(Secret::new(self.0.lock().unwrap().get(&reference.to_string()).unwrap()))
+    }
+
+    fn wall_clock(&self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH
+    }
+}
+
+async fn sink(email: &str, password: &str) -> Sink {
+    Sink::builder().clock(|| NOW).user(email, password).start().await.unwrap()
+}
+
+fn authorized(
+    sink: &Sink,
+    reference: &str,
+    service: &Arc<Service>,
+) -> Authorized<backend::HttpTransport, Arc<Service>> {
+    let mut destination = DestinationConfig::new(&Url::parse(sink.base()).unwrap());
+    destination.secret = Some(SecretReference::parse(reference).unwrap());
+    Authorized::new(&destination, service, Duration::from_mins(5)).unwrap()
+}
+
+async fn export(authorized: &Authorized<backend::HttpTransport, Arc<Service>>) -> Outcome {
+    let record = LogRecord { time_unix_nano: NOW, ..Default::default() };
+    let scope = ScopeLogs { log_records: vec![record], ..Default::default() };
+    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
+    let request = ExportLogsServiceRequest { resource_logs: vec![resource] };
+    let request = Request::encode::<wire::Logs>(&request);
+    authorized.export(Some("lambda"), request, Instant::now() + Duration::from_secs(10)).await
+}
+
+/// The authorization headers that a sink has seen.
+fn seen(sink: &Sink) -> Vec<String> {
+    let header = |headers: &http::HeaderMap| {
+        headers.get("authorization").unwrap().to_str().unwrap().to_owned()
+    };
+    sink.requests().iter().map(|request| header(&request.headers)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_backend_is_sent_its_own_credentials_and_new_ones_when_they_rotate() {
+    let (shop, bank) = (sink("shop@h", "sesame").await, sink("bank@h", "safe").await);
+    let service = Arc::new(Service::default());
+    service.keep("ssm:/shop", "shop@h:sesame");
+    service.keep("ssm:/bank", r#"{"username":"bank@h","password":"open"}"#);
+    let to_shop = authorized(&shop, "ssm:/shop", &service);
+    let to_bank = authorized(&bank, "ssm:/bank", &service);
+
+    assert_eq!(export(&to_shop).await.accepted, 1);
+    let refused = export(&to_bank).await;
+    let [part] = refused.parts.as_slice() else { panic!("{refused:?}") };
+    assert!(part.reason.to_string().starts_with("answered 401 Unauthorized"), "{}", part.reason);
+
+    service.keep("ssm:/bank", r#"{"username":"bank@h","password":"safe"}"#);
+    advance(Duration::from_secs(5)).await;
+    assert_eq!(export(&to_bank).await.accepted, 1);
+
+    assert_eq!(seen(&shop), ["Basic c2hvcEBoOnNlc2FtZQ=="]);
+    let (wrong, right) = ("Basic YmFua0BoOm9wZW4=", "Basic YmFua0BoOnNhZmU=");
+    assert_eq!(seen(&bank), [wrong, wrong, right]);
+    assert_eq!((shop.log_records().len(), bank.log_records().len()), (1, 1));
+}

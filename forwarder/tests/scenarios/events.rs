@@ -1,0 +1,279 @@
+//! Event files through the whole pipeline but the network: what each log event becomes.
+
+use crate::support::{Capture, default_options, fixture, forward, forward_to, incoming, payload};
+use expect_test::{Expect, expect};
+use lambda_otlp_forwarder::{Options, PlatformSpans, SourceLimits};
+use std::path::PathBuf;
+use wire::{Logs, Request};
+
+#[track_caller]
+fn check(name: &str, expected: &Expect) {
+    let report = forward(fixture(&format!("awslogs-{name}")), default_options());
+    assert!(report.is_complete());
+    expected.assert_eq(&crate::support::ledger(&report));
+}
+
+#[test]
+fn every_log_event_becomes_items_or_is_consumed() {
+    check(
+        "text-mixed",
+        &expect!["18 events, 7 consumed: 30 spans, 15 data points, 8 log records, 0 undecodable"],
+    );
+    check(
+        "otlp-only",
+        &expect!["4 events, 0 consumed: 530 spans, 0 data points, 0 log records, 0 undecodable"],
+    );
+    check(
+        "large",
+        &expect![
+            "1050 events, 0 consumed: 530 spans, 0 data points, 997 log records, 0 undecodable"
+        ],
+    );
+    check(
+        "control",
+        &expect!["1 events, 1 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable"],
+    );
+    check(
+        "empty",
+        &expect!["0 events, 0 consumed: 0 spans, 0 data points, 0 log records, 0 undecodable"],
+    );
+    check(
+        "one-garbage",
+        &expect!["1 events, 0 consumed: 0 spans, 0 data points, 1 log records, 1 undecodable"],
+    );
+    check(
+        "empty-requests",
+        &expect!["5 events, 4 consumed: 10 spans, 0 data points, 0 log records, 0 undecodable"],
+    );
+    check(
+        "wrapped",
+        &expect!["10 events, 0 consumed: 70 spans, 0 data points, 3 log records, 0 undecodable"],
+    );
+    check(
+        "oldclient",
+        &expect!["15 events, 0 consumed: 15 spans, 10 data points, 10 log records, 0 undecodable"],
+    );
+    check(
+        "old-metrics-only",
+        &expect!["1 events, 0 consumed: 0 spans, 2 data points, 0 log records, 0 undecodable"],
+    );
+    check(
+        "corrupted-mixed",
+        &expect!["54 events, 1 consumed: 380 spans, 0 data points, 18 log records, 16 undecodable"],
+    );
+    check(
+        "apigw-access",
+        &expect!["2 events, 0 consumed: 0 spans, 0 data points, 2 log records, 0 undecodable"],
+    );
+    check(
+        "bomb64",
+        &expect!["2 events, 0 consumed: 10 spans, 0 data points, 1 log records, 1 undecodable"],
+    );
+}
+
+#[test]
+fn small_chunks_change_nothing() {
+    for name in ["text-mixed", "large", "corrupted-mixed"] {
+        let whole = forward(fixture(&format!("awslogs-{name}")), default_options()).account.total;
+        let mut options = default_options();
+        options.source = SourceLimits { chunk_bytes: 1, ..options.source };
+        let chunks = forward(fixture(&format!("awslogs-{name}")), options).account.total;
+        // Data points are aggregated per chunk, all else is the same.
+        assert_eq!((whole.events, whole.consumed), (chunks.events, chunks.consumed), "{name}");
+        assert_eq!(whole.items.spans, chunks.items.spans, "{name}");
+        assert_eq!(whole.items.log_records, chunks.items.log_records, "{name}");
+        assert_eq!(whole.items.undecodable, chunks.items.undecodable, "{name}");
+        assert_eq!(chunks.lost(), 0, "{name}");
+    }
+}
+
+#[test]
+fn events_of_the_own_log_group_are_dropped_and_counted() {
+    let own = || incoming(&payload("/aws/lambda/forwarder", &["a line of the forwarder", "END"]));
+    let mut options = default_options();
+    options.own_log_groups = vec!["/aws/lambda/forwarder".to_owned()];
+    let ledger = forward(own(), options.clone()).account.total;
+    assert_eq!((ledger.events, ledger.consumed, ledger.own_log_group), (2, 2, 2));
+    assert_eq!(ledger.items.total(), 0);
+    // The group of that name in another account is somebody else's.
+    let mut other = payload("/aws/lambda/forwarder", &["a line of another forwarder"]);
+    other["owner"] = "999999999999".into();
+    assert_eq!(forward(incoming(&other), options).account.total.items.log_records, 1);
+}
+
+#[test]
+fn invocation_spans_are_written_where_they_are_asked_for() {
+    let messages = [
+        "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: $LATEST",
+        "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11",
+        "REPORT RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tDuration: 2.00 ms\tBilled Duration: 2 ms\tMemory Size: 128 MB\tMax Memory Used: 30 MB",
+    ];
+    let spans = |platform_spans| {
+        let mut options = default_options();
+        options.convert.platform_spans = platform_spans;
+        let report = forward(incoming(&payload("/aws/lambda/orders", &messages)), options);
+        assert!(report.is_complete());
+        report.account.total.items.spans
+    };
+    assert_eq!(spans(None), 0);
+    assert_eq!(spans(Some(PlatformSpans::default())), 1);
+}
+
+#[test]
+fn a_poisoned_line_does_not_touch_its_neighbours() {
+    let good = std::fs::read_to_string(
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines/python-10.jsonl"),
+    )
+    .unwrap();
+    let poison =
+        r#"{"__otel_otlp_stdout":"1","payload":"AAAA","headers":{"authorization":"s3cret"}}"#;
+    let event = payload("/aws/lambda/orders", &[&good, poison, "text", &good]);
+    let report = forward(incoming(&event), default_options());
+    assert_eq!(report.account.total.items.spans, 20);
+    assert_eq!(
+        (report.account.total.items.undecodable, report.account.total.dead_lettered),
+        (1, 1)
+    );
+    assert_eq!(report.account.total.items.log_records, 2);
+    let [(event_id, line)] = report.undecodable.as_slice() else { panic!("{report:?}") };
+    assert_eq!(event_id, &format!("{:056}", 1));
+    assert!(!line.line.contains("s3cret"));
+}
+
+#[test]
+fn undecodable_lines_are_only_reported_where_that_is_wanted() {
+    let foreign = r#"{"__otel_otlp_stdout":"1","payload":"AAAA"}"#;
+    let event = payload("/aws/lambda/orders", &[foreign, "text", foreign]);
+    let options = Options { keep_undecodable: false, ..default_options() };
+    let report = forward(incoming(&event), options);
+    let total = report.account.total;
+    assert_eq!((total.items.undecodable, total.dropped, total.dead_lettered), (2, 2, 0));
+    // A record for each, in place of the line in the dead-letter queue and in the own log.
+    assert_eq!((total.items.log_records, total.accepted), (3, 3));
+    assert!(report.account.balances() && report.undelivered.is_empty());
+    assert!(report.undecodable.is_empty());
+}
+
+#[test]
+fn text_around_a_line_is_kept() {
+    let good = std::fs::read_to_string(
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines/rust-1.jsonl"),
+    )
+    .unwrap();
+    let both = format!("text before{}text behind", good.trim_end());
+    let ledger = forward(incoming(&payload("/aws/lambda/orders", &[&both])), default_options())
+        .account
+        .total;
+    assert_eq!((ledger.items.spans, ledger.items.log_records), (1, 1));
+}
+
+/// A line in pieces of `size` bytes.
+fn pieces(file: &str, size: usize) -> Vec<String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/lines").join(file);
+    let line = std::fs::read_to_string(path).unwrap();
+    let chunks = line.trim_end().as_bytes().chunks(size);
+    chunks.map(|piece| String::from_utf8(piece.to_vec()).unwrap()).collect()
+}
+
+/// Forwards messages in batches of all sizes; the ledger is the same for all.
+fn ledger(messages: &[&str]) -> String {
+    let mut ledgers = [1, 12_000, usize::MAX].map(|chunk_bytes| {
+        let mut options = default_options();
+        options.source = SourceLimits { chunk_bytes, ..options.source };
+        let report = forward(incoming(&payload("/aws/lambda/orders", messages)), options);
+        assert!(report.is_complete());
+        let (ledger, items) = (report.account.total, report.account.total.items);
+        assert_eq!(report.undecodable.len(), items.undecodable);
+        let ids: Vec<_> =
+            report.undecodable.iter().map(|(id, _)| id.trim_start_matches('0')).collect();
+        format!(
+            "{} events, {} consumed: {} spans, {} log records, undecodable: {ids:?}",
+            ledger.events, ledger.consumed, items.spans, items.log_records
+        )
+    });
+    ledgers.as_mut_slice().sort();
+    let [first, .., last] = &ledgers;
+    assert_eq!(first, last);
+    first.clone()
+}
+
+#[test]
+fn a_line_in_pieces_is_joined_and_its_first_event_stands_for_it() {
+    let check = |messages: &[&str], expected: Expect| expected.assert_eq(&ledger(messages));
+    // As CloudWatch cut it.
+    let big = pieces("big-line.jsonl", 262_144);
+    let [first, second] = big.as_slice() else { panic!() };
+    check(
+        &[first, second],
+        expect!["2 events, 1 consumed: 10 spans, 0 log records, undecodable: []"],
+    );
+    let halves = pieces("python-500.jsonl", 10_000);
+    let [first, second] = halves.as_slice() else { panic!() };
+    check(
+        &["before", first, second, "behind"],
+        expect!["4 events, 1 consumed: 500 spans, 2 log records, undecodable: []"],
+    );
+    check(
+        &[first, second, first, second],
+        expect!["4 events, 2 consumed: 1000 spans, 0 log records, undecodable: []"],
+    );
+    let small = pieces("python-500.jsonl", 1024);
+    let small: Vec<_> = small.iter().map(String::as_str).collect();
+    check(&small, expect!["19 events, 18 consumed: 500 spans, 0 log records, undecodable: []"]);
+    let behind = format!("{second} text behind");
+    check(
+        &[first, &behind],
+        expect!["2 events, 1 consumed: 500 spans, 1 log records, undecodable: []"],
+    );
+}
+
+#[test]
+fn pieces_that_do_not_fit_are_kept_one_by_one() {
+    let check = |messages: &[&str], expected: Expect| expected.assert_eq(&ledger(messages));
+    let halves = pieces("python-500.jsonl", 10_000);
+    let [first, second] = halves.as_slice() else { panic!() };
+    let end = "END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+    check(
+        &["a", first],
+        expect![[r#"2 events, 0 consumed: 0 spans, 2 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", first, second.trim_end_matches('}')],
+        expect![[r#"3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", first, "REPORT RequestId: 1\tDuration: 1 ms\t", second],
+        expect![[r#"4 events, 0 consumed: 0 spans, 4 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", first, end, second, "b"],
+        expect![[r#"5 events, 1 consumed: 0 spans, 4 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", first, first, second],
+        expect![[r#"4 events, 1 consumed: 500 spans, 2 log records, undecodable: ["1"]"#]],
+    );
+    check(
+        &["a", second, first],
+        expect![[r#"3 events, 0 consumed: 0 spans, 3 log records, undecodable: ["2"]"#]],
+    );
+}
+
+#[test]
+fn an_xray_root_is_the_trace_of_a_record_where_a_span_of_the_delivery_carries_it() {
+    let span = r#"{"resourceSpans":[{"scopeSpans":[{"spans":[{"traceId":"5759e988bd862e3fe1be46a994272793",
+        "spanId":"00f067aa0ba902b7","name":"GET","startTimeUnixNano":"1790000000000000000","endTimeUnixNano":"1790000000000000001"}]}]}]}"#;
+    let line = |epoch: &str| {
+        format!(r#"{{"message":"{epoch}","xray_trace_id":"1-{epoch}-bd862e3fe1be46a994272793"}}"#)
+    };
+    let (traced, other) = (line("5759e988"), line("5759e989"));
+    let capture = Capture::default();
+    let event = incoming(&payload("/aws/lambda/orders", &[&traced, span, &other]));
+    assert!(forward_to(capture.clone(), event, default_options()).is_complete());
+    let sent = capture.0.lock().unwrap();
+    let logs = sent.iter().find_map(Request::decode::<Logs>).unwrap().unwrap();
+    let scopes = logs.resource_logs.into_iter().flat_map(|logs| logs.scope_logs);
+    let records = scopes.flat_map(|scope| scope.log_records);
+    let ids: Vec<_> = records.map(|record| wire::ids::to_hex(&record.trace_id)).collect();
+    assert_eq!(ids, ["5759e988bd862e3fe1be46a994272793", ""]);
+}

@@ -1,0 +1,71 @@
+//! The rules of the deployed forwarder: from which invocation on they are in force, and what happens until then.
+
+use crate::support::{invoke, service};
+use lambda_otlp_forwarder::{InvocationError, Response, Service};
+use simulator::sink::Sink;
+use std::path::PathBuf;
+
+/// Drops the lines that say `secret`.
+const GOOD: &str =
+    "[[rule]]\nname = \"secret\"\nmatch.body = { contains = \"secret\" }\ndrop = true\n";
+const WRONG: &str = "[[rule]]\nname = \"secret\"\ndorp = true\n";
+
+/// A rules file that may come and go.
+struct RulesFile(PathBuf);
+
+impl RulesFile {
+    fn new(name: &str) -> Self {
+        let name = format!("lambda-otlp-live-rules-{name}-{}.toml", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    fn write(&self, rules: &str) {
+        std::fs::write(&self.0, rules).unwrap();
+    }
+
+    fn service(&self, sink: &Sink) -> Service {
+        service(sink, &[("LAMBDA_OTLP_RULES", self.0.to_str().unwrap())])
+    }
+}
+
+impl Drop for RulesFile {
+    fn drop(&mut self) {
+        drop(std::fs::remove_file(&self.0));
+    }
+}
+
+#[tokio::test]
+async fn good_rules_are_in_force_from_the_first_invocation_on() {
+    let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("good"));
+    rules.write(GOOD);
+    let service = rules.service(&sink);
+    for _ in 0..2 {
+        assert_eq!(invoke(&service, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
+    }
+    assert_eq!(sink.log_records().len(), 2);
+}
+
+#[tokio::test]
+async fn until_rules_are_in_force_nothing_is_sent() {
+    let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("late"));
+    let service = rules.service(&sink);
+    let fails = async || {
+        let answer = invoke(&service, &["hello", "a secret"]).await;
+        assert!(matches!(answer, Err(InvocationError::Settings(_))), "{answer:?}");
+    };
+    fails().await;
+    fails().await;
+    assert!(sink.requests().is_empty());
+    rules.write(GOOD);
+    assert_eq!(invoke(&service, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
+    assert_eq!(sink.log_records().len(), 1);
+}
+
+#[tokio::test]
+async fn wrong_rules_keep_everything_where_there_were_none_before() {
+    let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("wrong"));
+    rules.write(WRONG);
+    let service = rules.service(&sink);
+    assert_eq!(invoke(&service, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
+    assert_eq!(sink.log_records().len(), 2);
+}

@@ -1,0 +1,25 @@
+//! The forwarder as its users see it: events in, and what its backends, its queues and Lambda are told.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    reason = "all of it is a test"
+)]
+
+mod authorized;
+mod events;
+mod ingest_window;
+mod live_rules;
+mod memory_queue;
+mod no_loss;
+mod no_loss_property;
+mod not_taken;
+mod parking_cycle;
+mod rules;
+mod sources;
+mod support;
+mod vitals;

@@ -1,0 +1,24 @@
+//! A queue that nothing goes before and nobody watches.
+
+use super::Asks;
+use simulator::queue::{BatchResult, Queue, Refusal};
+use std::time::Duration;
+
+/// Asks the queue at once, and nobody watches.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AtOnce;
+
+impl Asks for AtOnce {
+    async fn send(&self, queue: &Queue, batch: &[String], delay: Duration) -> BatchResult {
+        queue.send_batch(batch, delay)
+    }
+
+    async fn postpone(
+        &self,
+        queue: &Queue,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> Result<(), Refusal> {
+        queue.postpone(receipt_handle, delay)
+    }
+}

@@ -1,0 +1,113 @@
+//! The simulator's queue as one that the forwarder parks in, without a network.
+
+mod at_once;
+
+pub(crate) use at_once::AtOnce;
+
+use lambda_otlp_forwarder::{Message, Queue, QueueError};
+use simulator::queue::{BatchResult, MAX_BATCH, Refusal};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+
+/// A queue in memory, asked by `A`.
+#[derive(Clone, Debug)]
+pub(crate) struct MemoryQueue<A> {
+    pub(crate) queue: simulator::queue::Queue,
+    pub(crate) asks: A,
+}
+
+/// How a request comes to the queue: what goes before it, and who watches.
+pub(crate) trait Asks: Send + Sync {
+    /// Sends one batch.
+    fn send(
+        &self,
+        queue: &simulator::queue::Queue,
+        batch: &[String],
+        delay: Duration,
+    ) -> impl Future<Output = BatchResult> + Send;
+
+    /// Hides a message. A refusal of status 0 stands for no answer.
+    fn postpone(
+        &self,
+        queue: &simulator::queue::Queue,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+}
+
+impl<A> MemoryQueue<A> {
+    fn name(&self) -> String {
+        self.queue.name().to_owned()
+    }
+
+    fn refused(&self, refusal: Refusal) -> QueueError {
+        QueueError::Refused {
+            queue: self.name(),
+            code: refusal.code,
+            text: refusal.message,
+            hint: String::new(),
+        }
+    }
+
+    fn no_answer(&self) -> QueueError {
+        QueueError::NoResponse { queue: self.name(), text: "scripted".to_owned(), ambiguous: true }
+    }
+
+    fn late(&self) -> QueueError {
+        QueueError::Deadline { queue: self.name() }
+    }
+}
+
+impl<A: Asks> Queue for MemoryQueue<A> {
+    async fn send(
+        &self,
+        messages: Vec<Message>,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Vec<Result<(), QueueError>> {
+        let bodies: Vec<String> = messages.into_iter().map(|message| message.body).collect();
+        let mut results = Vec::new();
+        for batch in bodies.chunks(MAX_BATCH) {
+            if Instant::now() >= deadline {
+                results.extend(batch.iter().map(|_| Err(self.late())));
+                continue;
+            }
+            match self.asks.send(&self.queue, batch, delay).await {
+                BatchResult::Answered(answers) => results.extend(
+                    answers
+                        .into_iter()
+                        .map(|answer| answer.map(drop).map_err(|refusal| self.refused(refusal))),
+                ),
+                BatchResult::Refused(refusal) => {
+                    results.extend(batch.iter().map(|_| Err(self.refused(refusal.clone()))));
+                }
+                BatchResult::NoAnswer => {
+                    results.extend(batch.iter().map(|_| Err(self.no_answer())));
+                }
+                BatchResult::Hangs => {
+                    sleep_until(deadline).await;
+                    results.extend(batch.iter().map(|_| Err(self.no_answer())));
+                }
+            }
+        }
+        results
+    }
+
+    async fn postpone(
+        &self,
+        receipt_handle: &str,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), QueueError> {
+        if Instant::now() >= deadline {
+            return Err(self.late());
+        }
+        match self.asks.postpone(&self.queue, receipt_handle, delay).await {
+            Err(refusal) if refusal.status == 0 => {
+                sleep_until(deadline).await;
+                Err(self.no_answer())
+            }
+            result => result.map_err(|refusal| self.refused(refusal)),
+        }
+    }
+}

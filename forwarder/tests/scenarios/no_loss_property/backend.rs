@@ -1,0 +1,265 @@
+//! An OpenObserve in memory that has a bad day, and the service that keeps its password.
+
+use super::current::Current;
+use super::marks;
+use super::schedule::{BackendFault, SecretFault};
+use super::setup::{DEFAULT, DestinationId, profile};
+use super::world::{Answered, RequestId, Shared};
+use aws::{SecretError, SecretService};
+use backend::{HttpRequest, HttpResponse, Profile, Transport, TransportError};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use settings::{Secret, SecretReference};
+use std::time::Duration;
+use tokio::time::{sleep, timeout};
+use wire::protobuf::Writer;
+use wire::{Request, SignalKind};
+
+pub(crate) const OLD_PASSWORD: &str = "Bearer old";
+const NEW_PASSWORD: &str = "Bearer new";
+
+/// A destination as one environment reaches it.
+#[derive(Clone)]
+pub(crate) struct Backend {
+    pub(crate) destination: DestinationId,
+    pub(crate) world: Shared,
+    pub(crate) current: Current,
+}
+
+/// What the backend does with a request, and says about it.
+enum Reply {
+    Status(u16, HeaderMap, &'static str),
+    /// Stores all but so many, and says so.
+    Takes {
+        rejected: usize,
+    },
+    NothingWritten,
+    /// Stores it or not, and gives no answer that tells.
+    Vague {
+        stores: bool,
+        answer: Option<(u16, &'static str)>,
+    },
+}
+
+impl Transport for Backend {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let fault = self.draw_fault();
+        if fault == Some(BackendFault::ResetBeforeBody) {
+            return Err(TransportError { sent: false, text: "connection refused".to_owned() });
+        }
+        let body = if request.gzip {
+            wire::gzip::inflate(&request.body, 64 << 20).unwrap()
+        } else {
+            request.body.to_vec()
+        };
+        let bytes = body.len();
+        let decoded = Request::trusted(request.kind, body);
+        let found = marks::of_request(&decoded);
+        assert_eq!(found.len(), decoded.items(), "each item has its mark");
+        let stream = request.stream.as_ref().map(|stream| stream.to_str().unwrap());
+        let id = self.world.lock().begin_request(
+            self.current.get(),
+            self.destination,
+            (decoded.kind(), stream),
+            &found,
+            decoded.bytes(),
+        );
+        let served = self.serve(id, fault, &request, bytes);
+        timeout(request.timeout, served).await.unwrap_or_else(|_| {
+            Err(TransportError { sent: true, text: "no answer in time".to_owned() })
+        })
+    }
+}
+
+impl Backend {
+    fn draw_fault(&self) -> Option<BackendFault> {
+        let destination = self.destination;
+        let drawn = self.current.draw(&self.world, |schedule| &schedule.backends[destination]);
+        let fault = match drawn? {
+            BackendFault::Any => BackendFault::any(&mut self.current.random()),
+            other => other,
+        };
+        self.world.lock().census.met(fault.name());
+        Some(fault)
+    }
+
+    async fn serve(
+        &self,
+        id: RequestId,
+        fault: Option<BackendFault>,
+        request: &HttpRequest,
+        bytes: usize,
+    ) -> Result<HttpResponse, TransportError> {
+        self.current.wait(Duration::from_millis(40)).await;
+        let reply = self.reply(id, fault, request, bytes);
+        // A slow or silent backend may have stored it before its answer is due.
+        let stores_early = self.current.random().percent(50);
+        if stores_early {
+            self.store(id, &reply);
+        }
+        match fault {
+            Some(BackendFault::Slow { seconds }) => sleep(Duration::from_secs(seconds)).await,
+            Some(BackendFault::Hang) => std::future::pending().await,
+            _ => {}
+        }
+        if !stores_early {
+            self.store(id, &reply);
+        }
+        self.answer(id, reply, request.kind)
+    }
+
+    fn reply(
+        &self,
+        id: RequestId,
+        fault: Option<BackendFault>,
+        request: &HttpRequest,
+        bytes: usize,
+    ) -> Reply {
+        let status = |status, text| Reply::Status(status, HeaderMap::new(), text);
+        let wait = |status, seconds: Option<u64>| {
+            let after = seconds.map(|seconds| (header::RETRY_AFTER, HeaderValue::from(seconds)));
+            Reply::Status(status, after.into_iter().collect(), "busy")
+        };
+        let world = self.world.lock();
+        let stores = self.current.random().percent(50);
+        let vague = |answer| Reply::Vague { stores, answer };
+        let is_taken = |now| {
+            let rotation = world.schedule.rotation.filter(|_| self.destination == DEFAULT);
+            rotation.is_some_and(|(taken_at, _)| now >= taken_at)
+        };
+        let password = if is_taken(world.now()) { NEW_PASSWORD } else { OLD_PASSWORD };
+        if request.headers.get("authorization").is_none_or(|sent| sent != password) {
+            return status(401, "Unauthorized Access");
+        }
+        match fault {
+            Some(BackendFault::Throttled { retry_after }) => return wait(429, retry_after),
+            Some(BackendFault::Status503 { retry_after }) => return wait(503, retry_after),
+            Some(BackendFault::Status500) => return vague(Some((500, "oops"))),
+            Some(BackendFault::Status502) => return vague(Some((502, "bad gateway"))),
+            Some(BackendFault::HtmlPage) => return vague(Some((200, "<html>"))),
+            Some(BackendFault::ResetAfterBody) => return vague(None),
+            Some(BackendFault::NothingWritten) => {
+                // That is how OpenObserve says it.
+                return match profile(self.destination) {
+                    Profile::OpenObserve => Reply::NothingWritten,
+                    Profile::Otlp => wait(503, None),
+                };
+            }
+            Some(BackendFault::BadRequest) => return status(400, "Bad Request"),
+            Some(BackendFault::Unauthorized) => return status(401, "Unauthorized Access"),
+            Some(BackendFault::Forbidden) => return status(403, "Forbidden"),
+            Some(BackendFault::NotFound) => return status(404, "Organization not found"),
+            Some(BackendFault::TooLarge { most_bytes }) if bytes > most_bytes => {
+                return status(413, "length limit exceeded");
+            }
+            _ => {}
+        }
+        if world.is_poisoned(id) {
+            return status(400, "Invalid record");
+        }
+        let items = world.items(id);
+        match fault {
+            Some(BackendFault::Rejections) => {
+                Reply::Takes { rejected: self.current.random().between(1, items) }
+            }
+            _ => Reply::Takes { rejected: 0 },
+        }
+    }
+
+    fn store(&self, id: RequestId, reply: &Reply) {
+        let mut world = self.world.lock();
+        match reply {
+            Reply::Takes { rejected } => {
+                let items = world.items(id);
+                let first = self.current.random().below(items);
+                let is_rejected = |position: usize| (position + items - first) % items < *rejected;
+                world.store(id, |position| !is_rejected(position));
+            }
+            Reply::Vague { stores: true, .. } => world.store(id, |_| true),
+            Reply::Vague { stores: false, .. } | Reply::Status(..) | Reply::NothingWritten => {}
+        }
+    }
+
+    /// What is said; from then on it is known to the client.
+    fn answer(
+        &self,
+        id: RequestId,
+        reply: Reply,
+        kind: SignalKind,
+    ) -> Result<HttpResponse, TransportError> {
+        let answer = |status, headers, body: &[u8]| {
+            Ok(HttpResponse { status, headers, body: Bytes::copy_from_slice(body), cut: false })
+        };
+        let plain = |status, body: &[u8]| answer(status, HeaderMap::new(), body);
+        let answered = |answered| self.world.lock().answered(id, answered);
+        match reply {
+            Reply::Status(status, headers, text) => {
+                answered(Answered::Refused);
+                answer(status, headers, text.as_bytes())
+            }
+            Reply::Takes { rejected } => {
+                answered(Answered::Taken { rejected });
+                plain(200, &partial_success(rejected))
+            }
+            Reply::NothingWritten => match kind {
+                SignalKind::Logs => {
+                    answered(Answered::Refused);
+                    plain(200, &[0x0a, 0])
+                }
+                SignalKind::Traces => {
+                    answered(Answered::Refused);
+                    plain(400, b"error while writing: database or disk is full")
+                }
+                // Some of it may have been written before the disk was full.
+                SignalKind::Metrics => plain(500, b"disk full"),
+            },
+            Reply::Vague { answer: Some((status, body)), .. } => plain(status, body.as_bytes()),
+            Reply::Vague { answer: None, .. } => {
+                Err(TransportError { sent: true, text: "connection reset".to_owned() })
+            }
+        }
+    }
+}
+
+/// `Export…ServiceResponse`; field 1 is `partial_success`, its field 1 the number of rejected items.
+fn partial_success(rejected: usize) -> Vec<u8> {
+    let mut response = Vec::new();
+    if rejected > 0 {
+        Writer::new(&mut response).message(1, |partial| partial.varint(1, rejected as u64));
+    }
+    response
+}
+
+/// Keeps the password.
+pub(crate) struct Service {
+    pub(crate) world: Shared,
+    pub(crate) current: Current,
+}
+
+impl SecretService for Service {
+    async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
+        match self.current.draw(&self.world, |schedule| &schedule.secret) {
+            None => {
+                sleep(Duration::from_millis(20)).await;
+                let world = self.world.lock();
+                let is_known = |(_, known_at)| world.now() >= known_at;
+                let is_new = world.schedule.rotation.is_some_and(is_known);
+                return Ok(Secret::new(if is_new { NEW_PASSWORD } else { OLD_PASSWORD }));
+            }
+            Some(SecretFault::Fails) => {
+                self.world.lock().census.met("secret: fails");
+                sleep(Duration::from_millis(20)).await;
+            }
+            Some(SecretFault::Hangs) => {
+                self.world.lock().census.met("secret: hangs");
+                // The real one gives up after a time.
+                sleep(Duration::from_secs(6)).await;
+            }
+        }
+        Err(SecretError::NoResponse { secret: reference.to_string(), text: "down".to_owned() })
+    }
+
+    fn wall_clock(&self) -> std::time::SystemTime {
+        std::time::UNIX_EPOCH
+    }
+}

@@ -1,0 +1,373 @@
+//! The property itself: what the forwarder says of an invocation, and what is left at the end, held against what happened.
+
+use super::items::Age;
+use super::marks::{self, Found, Mark};
+use super::setup::{ADDRESS, DestinationId, NAMES, Setup};
+use super::world::{
+    Answered, End, Invocation, InvocationId, QueueName, Sent, Told, UnitId, World, unix_nano,
+};
+use lambda_otlp_forwarder::OldRecords;
+use std::collections::{BTreeMap, BTreeSet};
+use wire::SignalKind;
+
+/// Whether a record is dropped for its age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TooOld {
+    No,
+    Maybe,
+    Yes,
+}
+
+impl World {
+    pub(crate) fn problems(&self, id: InvocationId, told: &Told) -> Vec<String> {
+        let invocation = &self.invocations[id];
+        let End::Returned(returned) = &invocation.end else { return Vec::new() };
+        let ledger = told.account.total;
+        let mut problems = Vec::new();
+        if !told.account.balances() {
+            problems.push(format!("the ledger does not balance: {}", ledger.to_json()));
+        }
+        let has_broken = invocation.units.iter().any(|unit| self.units[*unit].is_broken);
+        for (destination, name) in NAMES.iter().enumerate() {
+            let ledger = told.account.destinations.get(*name).copied().unwrap_or_default();
+            let mut compare = |what: &str, ledger: usize, least: usize, most: usize| {
+                if !(least..=most).contains(&ledger) {
+                    problems.push(format!(
+                        "the ledger of {name} counts {ledger} {what}, there were {least} to {most}"
+                    ));
+                }
+            };
+            let mut is = |what, ledger, world| compare(what, ledger, world, world);
+            is("accepted", ledger.accepted, self.accepted(invocation, destination));
+            let items = |queue| items(invocation, queue, destination);
+            is("parked", ledger.parked, items(QueueName::Retry));
+            let in_log_group =
+                if self.schedule.has_dead_letter_queue { 0 } else { ledger.dead_lettered };
+            is("dead-lettered", ledger.dead_lettered - in_log_group, items(QueueName::DeadLetters));
+            // Of something broken nobody says how much was read.
+            if returned.is_empty() && !has_broken {
+                let (least, most) = self.dropped(invocation, destination);
+                compare("dropped", ledger.dropped, least, most);
+            }
+        }
+        let says_returned = ledger.returned > 0 || told.unread;
+        if says_returned == returned.is_empty() {
+            problems.push(format!("{} returned, Lambda repeats {returned:?}", ledger.returned));
+        }
+        // A copy that nobody answered for is in an ambiguous request, and these are counted.
+        let unknown = self.unknown(invocation);
+        let unanswered = invocation.sent.iter().filter(|sent| !sent.answered);
+        let ambiguous = unknown.len() + unanswered.map(|sent| sent.items).sum::<usize>();
+        if ledger.ambiguous < ambiguous {
+            let counted = ledger.ambiguous;
+            problems.push(format!("{counted} counted as ambiguous, {ambiguous} were"));
+        }
+        problems.extend(self.fates(invocation, returned));
+        problems
+    }
+
+    /// Items that the destination said it has.
+    fn accepted(&self, invocation: &Invocation, destination: DestinationId) -> usize {
+        let requests = invocation.requests.iter().map(|request| &self.requests[*request]);
+        let requests = requests.filter(|request| request.destination == destination);
+        let accepted = requests.map(|request| match request.answered {
+            Answered::Taken { rejected } => request.marks.len() - rejected,
+            Answered::Unknown | Answered::Refused => 0,
+        });
+        accepted.sum()
+    }
+
+    /// Items of the invocation that are dropped: at least, and at most.
+    fn dropped(&self, invocation: &Invocation, destination: DestinationId) -> (usize, usize) {
+        let units = || invocation.units.iter().map(|unit| &self.units[*unit]);
+        let is_here = |mark: &&Mark| marks::split(mark).0 == destination;
+        let least = units().flat_map(|unit| &unit.dropped).filter(is_here).count();
+        let (mut for_age, mut maybe) = (0, 0);
+        for mark in units().flat_map(|unit| &unit.marks).filter(is_here) {
+            match self.too_old(invocation, mark) {
+                TooOld::Yes => for_age += 1,
+                TooOld::Maybe => maybe += 1,
+                TooOld::No => {}
+            }
+        }
+        (least + for_age, least + for_age + maybe)
+    }
+
+    /// Whether the invocation drops the record for its age.
+    fn too_old(&self, invocation: &Invocation, mark: &str) -> TooOld {
+        if self.schedule.setup.old_records != OldRecords::Drop {
+            return TooOld::No;
+        }
+        let Some(fact) = self.facts.get(mark).filter(|fact| fact.age != Age::Fresh) else {
+            return TooOld::No;
+        };
+        let destination = marks::split(mark).0;
+        let times = [unix_nano(invocation.begin), self.unix_nano()];
+        let time = fact.age.unix_nano();
+        if times.iter().all(|now| Setup::is_outside(destination, fact.kind, time, *now)) {
+            TooOld::Yes
+        } else if times.iter().any(|now| Setup::may_be_outside(destination, fact.kind, time, *now))
+        {
+            TooOld::Maybe
+        } else {
+            TooOld::No
+        }
+    }
+
+    /// Notes what an invocation that is over has dropped for its age.
+    pub(crate) fn note_gone(&mut self, id: InvocationId) {
+        let invocation = &self.invocations[id];
+        let End::Returned(returned) = &invocation.end else { return };
+        let done = invocation.units.iter().filter(|unit| !returned.contains(unit));
+        let marks = done.flat_map(|unit| &self.units[*unit].marks);
+        let gone = marks.filter(|mark| self.too_old(invocation, mark) != TooOld::No);
+        let gone: Vec<_> = gone.cloned().collect();
+        self.census.met_often("old: dropped", gone.len());
+        self.gone.extend(gone);
+    }
+
+    /// Everything that is found is one that is owed, at the place where it is owed, as the rules have made it.
+    pub(crate) fn check_found(
+        &mut self,
+        destination: DestinationId,
+        (kind, stream): (SignalKind, Option<&str>),
+        found: &[Found],
+        body: &[u8],
+    ) {
+        let problems: Vec<_> = found
+            .iter()
+            .filter_map(|found| {
+                let mark = marks::at(destination, &found.mark);
+                let problem = self.wrong_about(&mark, (kind, stream), found)?;
+                Some(format!("{mark} {problem}: {found:?}"))
+            })
+            .collect();
+        for problem in problems {
+            self.violated(problem);
+        }
+        if self.schedule.setup.redacts {
+            self.census.met("rule: redacted");
+            if String::from_utf8_lossy(body).contains(ADDRESS) {
+                self.violated(format!("a request to {} was not redacted", NAMES[destination]));
+            }
+        }
+    }
+
+    fn wrong_about(
+        &mut self,
+        mark: &str,
+        (kind, stream): (SignalKind, Option<&str>),
+        found: &Found,
+    ) -> Option<String> {
+        let Some(fact) = self.facts.get(mark) else {
+            return Some("is not owed there, or was to be dropped".to_owned());
+        };
+        let Setup { adds, renames, old_records, .. } = self.schedule.setup;
+        if kind != fact.kind {
+            return Some(format!("is no longer of {}", fact.kind));
+        }
+        if stream != fact.stream.as_deref() {
+            return Some(format!("is in stream {stream:?} and not in {:?}", fact.stream));
+        }
+        if fact.service.as_ref().is_some_and(|service| *service != found.service) {
+            return Some(format!("is not of the service {:?}", fact.service));
+        }
+        if kind != SignalKind::Metrics {
+            let is_right = match &found.original_time {
+                None => found.time_unix_nano == fact.age.unix_nano(),
+                Some(original) => {
+                    self.census.met("old: restamped");
+                    *original == fact.age.text() && old_records == OldRecords::Restamp
+                }
+            };
+            if !is_right {
+                return Some(format!("has lost its time, {}", fact.age.text()));
+            }
+        }
+        if !fact.is_ruled {
+            return None;
+        }
+        if found.stage.is_some() != adds {
+            return Some("has an attribute too much or not enough".to_owned());
+        }
+        if fact.has_note && (found.remark.is_some(), found.note.is_some()) != (renames, !renames) {
+            return Some("has not the name that the rules give to an attribute".to_owned());
+        }
+        for (is_met, what) in [(adds, "rule: added"), (renames, "rule: renamed")] {
+            self.census.met_often(what, usize::from(is_met));
+        }
+        None
+    }
+
+    /// Marks in requests that were sent and not answered.
+    fn unknown(&self, invocation: &Invocation) -> BTreeSet<&str> {
+        let requests = invocation.requests.iter().map(|request| &self.requests[*request]);
+        let unknown = requests.filter(|request| request.answered == Answered::Unknown);
+        unknown.flat_map(|request| &request.marks).map(String::as_str).collect()
+    }
+
+    /// Each mark of what was handed over has one fate, and of what is returned at most one: a second would
+    /// be a duplicate that no one counted.
+    fn fates(&self, invocation: &Invocation, returned: &[UnitId]) -> Vec<String> {
+        #[derive(Default)]
+        struct Fates<'w> {
+            handed_over: usize,
+            /// Of what is returned, or may be dropped.
+            at_most: usize,
+            taken: usize,
+            sent: Vec<&'w Sent>,
+        }
+        let mut all: BTreeMap<&str, Fates<'_>> = BTreeMap::new();
+        for unit in &invocation.units {
+            for mark in &self.units[*unit].readable {
+                all.entry(mark).or_default().at_most += 1;
+            }
+            for mark in &self.units[*unit].marks {
+                let too_old = self.too_old(invocation, mark);
+                let fates = all.entry(mark).or_default();
+                *(if returned.contains(unit) || too_old == TooOld::Maybe {
+                    &mut fates.at_most
+                } else {
+                    &mut fates.handed_over
+                }) += usize::from(too_old != TooOld::Yes);
+                if !self.schedule.has_dead_letter_queue && marks::is_line(mark) {
+                    // It stays in its log group.
+                    fates.taken += usize::from(!returned.contains(unit));
+                }
+            }
+        }
+        for request in invocation.requests.iter().map(|request| &self.requests[*request]) {
+            if let Answered::Taken { .. } = request.answered {
+                for mark in &request.marks {
+                    all.entry(mark).or_default().taken += 1;
+                }
+            }
+        }
+        for sent in invocation.sent.iter().filter(|sent| sent.answered && !sent.partial) {
+            for mark in &sent.marks {
+                all.entry(mark).or_default().sent.push(sent);
+            }
+        }
+        let wrong = all.into_iter().filter_map(|(mark, fates)| {
+            let Fates { handed_over, at_most, taken, sent } = fates;
+            let found = taken + sent.len();
+            let is_right = (handed_over..=handed_over + at_most).contains(&found);
+            (!is_right).then(|| {
+                let queues: Vec<_> = sent.iter().map(|sent| sent.queue).collect();
+                format!(
+                    "{mark}: handed over {handed_over} times, perhaps {at_most} more, \
+                     taken {taken} times, in queues {queues:?}"
+                )
+            })
+        });
+        wrong.collect()
+    }
+
+    /// All faults are over and all is drained: nothing is missing, and what is there twice was counted.
+    /// `waiting` are the units in the retry queue.
+    pub(crate) fn check_end(&mut self, waiting: &[UnitId]) {
+        let waiting_marks = self.marks_of(waiting.iter());
+        let on_failure = self.marks_of(self.on_failure.iter().flat_map(|(_, units)| units));
+        let dead_letters: BTreeSet<Mark> = self
+            .invocations
+            .iter()
+            .flat_map(|invocation| &invocation.sent)
+            .filter(|sent| sent.queue == QueueName::DeadLetters)
+            .flat_map(|sent| sent.marks.iter().cloned())
+            .collect();
+        let marks = self.marks_of(&(0..self.units.len()).collect::<Vec<_>>());
+        let mut problems = Vec::new();
+        for mark in &marks {
+            let in_log_group = !self.schedule.has_dead_letter_queue && marks::is_line(mark);
+            let is_stored = self.copies.contains_key(mark);
+            let is_kept = dead_letters.contains(mark)
+                || waiting_marks.contains(mark)
+                || on_failure.contains(mark)
+                || in_log_group;
+            self.counts.stored += usize::from(is_stored);
+            self.counts.kept += usize::from(!is_stored && is_kept);
+            if !is_stored && !is_kept && !self.gone.contains(mark) {
+                problems.push(format!("{mark} is missing"));
+            }
+        }
+        self.counts.marks += marks.len();
+        problems.extend(self.unexplained_copies());
+        // What has a poisoned item in each quarter is parked as a whole.
+        let is_poisoned =
+            |unit: &&UnitId| self.units[**unit].marks.iter().any(|mark| self.poison.contains(mark));
+        let stuck = self.marks_of(waiting.iter().filter(|unit| !is_poisoned(unit)));
+        if self.schedule.has_dead_letter_queue && !stuck.is_empty() {
+            problems.push(format!("the retry queue still holds {stuck:?}"));
+        }
+        self.counts.virtual_seconds += self.now().as_secs();
+        for problem in problems {
+            self.violated(problem);
+        }
+    }
+
+    fn marks_of<'u>(&self, units: impl IntoIterator<Item = &'u UnitId>) -> BTreeSet<Mark> {
+        units.into_iter().flat_map(|unit| self.units[*unit].marks.iter().cloned()).collect()
+    }
+
+    /// Copies without a cause. A request that was not answered is counted as ambiguous, which was checked
+    /// when its invocation returned; one of an invocation that was killed, or returned what holds the mark,
+    /// is repeated by Lambda. Of all other copies there is one for each delivery of the schedule's and for
+    /// each message that such an invocation, or one without an answer from the queue, has left.
+    fn unexplained_copies(&mut self) -> Vec<String> {
+        let mut clean: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut allowed: BTreeMap<&str, usize> = BTreeMap::new();
+        for unit in &self.units {
+            for mark in unit.marks.iter().chain(&unit.readable) {
+                *allowed.entry(mark).or_default() += unit.deliveries - usize::from(unit.is_rest);
+            }
+        }
+        let mut repeated: Vec<BTreeSet<&str>> = Vec::new();
+        let mut invocation_of = vec![0; self.requests.len()];
+        for (id, invocation) in self.invocations.iter().enumerate() {
+            let units = match &invocation.end {
+                End::Returned(units) => units,
+                End::Killed | End::Running => &invocation.units,
+            };
+            let again: BTreeSet<&str> = units
+                .iter()
+                .map(|unit| &self.units[*unit])
+                .flat_map(|unit| unit.marks.iter().chain(&unit.readable).map(String::as_str))
+                .collect();
+            let in_retry_queue =
+                invocation.sent.iter().filter(|sent| sent.queue == QueueName::Retry);
+            for sent in in_retry_queue {
+                for mark in &sent.marks {
+                    let is_extra = !sent.answered || again.contains(mark.as_str());
+                    *allowed.entry(mark).or_default() += usize::from(is_extra);
+                }
+            }
+            invocation.requests.iter().for_each(|request| invocation_of[*request] = id);
+            repeated.push(again);
+        }
+        let mut duplicates = 0;
+        for (mark, requests) in &self.copies {
+            duplicates += requests.len() - 1;
+            for request in requests {
+                let is_known = matches!(self.requests[*request].answered, Answered::Taken { .. });
+                let is_repeated = repeated[invocation_of[*request]].contains(mark.as_str());
+                *clean.entry(mark).or_default() += usize::from(is_known && !is_repeated);
+            }
+        }
+        self.counts.duplicates += duplicates;
+        let unexplained = clean.into_iter().filter_map(|(mark, found)| {
+            let allowed = allowed.get(mark).copied().unwrap_or_default();
+            (found > allowed).then(|| {
+                let requests = &self.copies[mark];
+                format!("{mark} is stored {found} times where {allowed} are explained: requests {requests:?}")
+            })
+        });
+        unexplained.collect()
+    }
+}
+
+/// Items of the messages that a queue said it has.
+fn items(invocation: &Invocation, queue: QueueName, destination: DestinationId) -> usize {
+    let sent = invocation.sent.iter().filter(|sent| sent.answered && sent.queue == queue);
+    let sent = sent.filter(|sent| sent.destination == destination);
+    sent.map(|sent| sent.items).sum()
+}

@@ -1,0 +1,42 @@
+//! What sends to a destination, as the forwarder is given it: the real client, and panics where the schedule has some.
+
+use super::backend::{Backend, Service};
+use super::current::Current;
+use super::schedule::Panic;
+use super::world::Shared;
+use ::backend::Outcome;
+use lambda_otlp_forwarder::{Authorized, Export};
+use std::panic::resume_unwind;
+use std::sync::Arc;
+use tokio::time::Instant;
+use wire::Request;
+
+/// Sends to one destination.
+pub(crate) struct Sender {
+    pub(crate) client: Authorized<Backend, Arc<Service>>,
+    pub(crate) world: Shared,
+    pub(crate) current: Current,
+}
+
+impl Export for Sender {
+    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        let _outside = self.current.waiting.request();
+        let panic = self.current.draw(&self.world, |schedule| &schedule.panics);
+        if panic == Some(Panic::Before) {
+            self.panics("panic: before a request was sent");
+        }
+        let outcome = self.client.export(stream, request, deadline).await;
+        if panic == Some(Panic::After) {
+            self.panics("panic: after a request was answered");
+        }
+        outcome
+    }
+}
+
+impl Sender {
+    /// Without a message: nobody needs it, and it would be printed.
+    fn panics(&self, what: &'static str) -> ! {
+        self.world.lock().census.met(what);
+        resume_unwind(Box::new(what))
+    }
+}

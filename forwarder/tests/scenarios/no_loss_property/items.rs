@@ -1,0 +1,374 @@
+//! Makes items of the three signals, notes what is owed for each, and what has to be true of it wherever it arrives.
+
+use super::marks::{self, MARK, Mark, NOTE};
+use super::setup::{ADDRESS, DestinationId, Place, Way, profile};
+use super::telemetry::{Maker, line};
+use super::world::Unit;
+use backend::{Profile, sanitize};
+use lambda_otlp_forwarder::{ConvertOptions, LogEvent, Origin, StreamState, convert};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value as Any};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use wire::{Logs, Metrics, Request, Signal as _, SignalKind, Traces};
+
+/// When every schedule begins, in milliseconds since the Unix epoch.
+pub(crate) const BEGAN_MS: u64 = 1_790_000_000_000;
+
+/// How old something is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Age {
+    Fresh,
+    /// It leaves the ingest window so many seconds after the schedule's beginning.
+    Aging(u64),
+    /// It left the window an hour before.
+    Old,
+    /// It is too far ahead.
+    Ahead,
+}
+
+/// What is this old at the beginning is at the window's end.
+const WINDOW_MS: u64 = 5 * 3_600_000;
+
+impl Age {
+    pub(crate) fn time_ms(self) -> u64 {
+        match self {
+            Self::Fresh => BEGAN_MS,
+            Self::Aging(seconds) => BEGAN_MS - WINDOW_MS + seconds * 1000,
+            Self::Old => BEGAN_MS - WINDOW_MS - 3_600_000,
+            Self::Ahead => BEGAN_MS + 25 * 3_600_000,
+        }
+    }
+
+    /// The time as an attribute says it.
+    pub(crate) fn text(self) -> String {
+        match self {
+            Self::Fresh => "2026-09-21T14:13:20.000000000Z".to_owned(),
+            Self::Aging(seconds) => {
+                let of_day = 9 * 3600 + 13 * 60 + 20 + seconds;
+                let (hours, minutes) = (of_day / 3600, of_day / 60 % 60);
+                format!("2026-09-21T{hours:02}:{minutes:02}:{:02}.000000000Z", of_day % 60)
+            }
+            Self::Old => "2026-09-21T08:13:20.000000000Z".to_owned(),
+            Self::Ahead => "2026-09-22T15:13:20.000000000Z".to_owned(),
+        }
+    }
+
+    /// Whether what has this time leaves the window while the schedule runs.
+    pub(crate) fn is_aging(time_unix_nano: u64) -> bool {
+        let old = Self::Aging(0).unix_nano();
+        (old..Self::Fresh.unix_nano()).contains(&time_unix_nano)
+    }
+
+    pub(crate) fn unix_nano(self) -> u64 {
+        self.time_ms() * 1_000_000
+    }
+}
+
+/// What has to be true of an item wherever it is found.
+#[derive(Clone, Debug)]
+pub(crate) struct Fact {
+    pub(crate) kind: SignalKind,
+    pub(crate) age: Age,
+    pub(crate) stream: Option<String>,
+    /// `None` where nothing gives it one.
+    pub(crate) service: Option<String>,
+    /// Whether rules were applied to it.
+    pub(crate) is_ruled: bool,
+    /// Whether it has the attribute that a rule renames.
+    pub(crate) has_note: bool,
+}
+
+/// An item that is made.
+#[expect(clippy::struct_excessive_bools, reason = "an item has each of these traits or not")]
+struct Item {
+    mark: Mark,
+    kind: SignalKind,
+    age: Age,
+    /// What sampling goes by.
+    key: Option<Vec<u8>>,
+    is_noise: bool,
+    is_fatal: bool,
+    /// False for a data point that OpenObserve cannot store.
+    is_number: bool,
+    service: Option<String>,
+    has_note: bool,
+}
+
+impl Item {
+    fn new(mark: Mark, kind: SignalKind, age: Age) -> Self {
+        Self {
+            mark,
+            kind,
+            age,
+            key: None,
+            is_noise: false,
+            is_fatal: false,
+            is_number: true,
+            service: None,
+            has_note: false,
+        }
+    }
+}
+
+/// Where items come from and go to.
+pub(crate) struct Course {
+    pub(crate) place: Place,
+    pub(crate) ways: Vec<Way>,
+    /// Whether rules will be applied: not to what was parked before.
+    pub(crate) is_ruled: bool,
+}
+
+impl Maker {
+    pub(crate) fn course(&mut self, place: Place) -> Course {
+        let ways = self.setup.ways(&place);
+        Course { place, ways, is_ruled: true }
+    }
+
+    pub(crate) fn age(&mut self) -> Age {
+        if !self.random.percent(self.old_percent) {
+            return Age::Fresh;
+        }
+        match self.random.below(6) {
+            0..4 => {
+                // Soon after it comes, or while it waits.
+                let soon = *self.random.pick(&[60, 60, 1200]);
+                Age::Aging(self.start.as_secs() + self.random.next() % soon)
+            }
+            4 => Age::Old,
+            _ => Age::Ahead,
+        }
+    }
+
+    /// Notes what is owed for an item: one fate at each destination that it goes to.
+    fn owe(&mut self, unit: &mut Unit, course: &Course, item: &Item) {
+        let dropped_by = self
+            .setup
+            .dropped_by(item.kind, item.key.as_deref(), item.is_noise, item.is_fatal)
+            .filter(|_| course.is_ruled);
+        if let Some(rule) = dropped_by {
+            self.census.met(rule);
+        } else if course.is_ruled && self.setup.keeps && item.is_fatal {
+            self.census.met("rule: kept");
+        }
+        for Way { destination, stream } in &course.ways {
+            let mark = marks::at(*destination, &item.mark);
+            let cannot_be_stored = !item.is_number && profile(*destination) == Profile::OpenObserve;
+            if dropped_by.is_some() || cannot_be_stored {
+                unit.dropped.push(mark);
+                continue;
+            }
+            let has_stream = item.kind != SignalKind::Metrics;
+            let fact = Fact {
+                kind: item.kind,
+                age: item.age,
+                stream: stream.clone().filter(|_| has_stream),
+                service: item.service.clone(),
+                is_ruled: course.is_ruled,
+                has_note: item.has_note,
+            };
+            unit.facts.push((mark.clone(), fact));
+            unit.marks.push(mark);
+        }
+    }
+
+    /// The log record that a line becomes.
+    pub(crate) fn owe_record(
+        &mut self,
+        unit: &mut Unit,
+        course: &Course,
+        (id, age): (&str, Age),
+        key: &str,
+        is_noise: bool,
+    ) {
+        let item = Item {
+            key: Some(key.into()),
+            is_noise,
+            service: self.setup.service(&course.place),
+            ..Item::new(marks::of_event(id), SignalKind::Logs, age)
+        };
+        self.owe(unit, course, &item);
+    }
+
+    /// A line that claims to be OTLP and does not decode.
+    pub(crate) fn broken_line(
+        &mut self,
+        unit: &mut Unit,
+        course: &Course,
+        (id, age): (&str, Age),
+    ) -> String {
+        self.owe_record(unit, course, (id, age), id, false);
+        unit.marks.push(marks::at(super::setup::DEFAULT, &marks::of_line(id)));
+        r#"{"__otel_otlp_stdout":"0.1.0","source":"s","payload":"!"}"#.to_owned()
+    }
+
+    /// An OTLP line with items of any signal.
+    pub(crate) fn line(&mut self, unit: &mut Unit, course: &Course) -> String {
+        line(&self.request(unit, course))
+    }
+
+    /// What Lambda says of an invocation.
+    pub(crate) fn report(
+        &mut self,
+        unit: &mut Unit,
+        course: &Course,
+        origin: &Origin,
+        (id, age): (&str, Age),
+    ) -> String {
+        const REQUEST_ID: &str = "8f507cfc-0000-4697-b07a-ac58fc914c95";
+        let message = format!(
+            "REPORT RequestId: {REQUEST_ID}\tDuration: 1.71 ms\tBilled Duration: 2 ms\t\
+             Memory Size: 128 MB\tMax Memory Used: 60 MB\t\n"
+        );
+        self.owe_record(unit, course, (id, age), REQUEST_ID, false);
+        let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
+        let event = LogEvent { id: id.to_owned(), timestamp_ms, message: message.clone() };
+        let service = self.setup.service(&course.place);
+        for way in &course.ways {
+            for mark in points_of(origin, &event, service.as_ref(), way.destination) {
+                let only =
+                    Course { ways: vec![way.clone()], place: course.place.clone(), ..*course };
+                let service = service.clone();
+                let item = Item { service, ..Item::new(mark, SignalKind::Metrics, Age::Fresh) };
+                self.owe(unit, &only, &item);
+            }
+        }
+        message
+    }
+
+    /// A request of any signal.
+    pub(crate) fn request(&mut self, unit: &mut Unit, course: &Course) -> Request {
+        let items = self.random.between(1, 4);
+        match self.random.below(4) {
+            0 | 1 => {
+                let spans = (0..items).map(|_| self.span(unit, course)).collect();
+                let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+                let resource = Some(resource());
+                let spans = ResourceSpans { resource, scope_spans, ..ResourceSpans::default() };
+                Request::encode::<Traces>(&Traces::request(vec![spans]))
+            }
+            2 => {
+                let points = (0..items).map(|_| self.point(unit, course)).collect();
+                let sum =
+                    Sum { data_points: points, aggregation_temporality: 1, is_monotonic: true };
+                let data = Some(metric::Data::Sum(sum));
+                let metrics = vec![Metric { name: "orders".to_owned(), data, ..Metric::default() }];
+                let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
+                let resource = Some(resource());
+                let metrics =
+                    ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
+                Request::encode::<Metrics>(&Metrics::request(vec![metrics]))
+            }
+            _ => {
+                let log_records = (0..items).map(|_| self.record(unit, course)).collect();
+                let scope_logs = vec![ScopeLogs { log_records, ..ScopeLogs::default() }];
+                let resource = Some(resource());
+                let logs = ResourceLogs { resource, scope_logs, ..ResourceLogs::default() };
+                Request::encode::<Logs>(&Logs::request(vec![logs]))
+            }
+        }
+    }
+
+    /// An item that came as OTLP, with the attributes that rules look at.
+    fn otlp(&mut self, course: &Course, item: Item) -> (Item, Vec<KeyValue>) {
+        let is_noise = course.is_ruled && self.random.percent(15);
+        let is_fatal = course.is_ruled && self.random.percent(15);
+        let service = Some("checkout".to_owned());
+        let item = Item { is_noise, is_fatal, service, has_note: true, ..item };
+        let note = if course.is_ruled { ADDRESS } else { "****" };
+        let mut attributes = vec![attribute(MARK, &item.mark), attribute(NOTE, note)];
+        let flags = [("noise", is_noise), ("fatal", is_fatal)];
+        attributes.extend(flags.into_iter().filter(|(_, is_there)| *is_there).map(|(key, _)| {
+            let value = Some(AnyValue { value: Some(Any::BoolValue(true)) });
+            KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+        }));
+        (item, attributes)
+    }
+
+    fn trace_id(&mut self) -> Vec<u8> {
+        vec![u8::try_from(self.random.between(1, 12)).unwrap(); 16]
+    }
+
+    fn span(&mut self, unit: &mut Unit, course: &Course) -> Span {
+        let span_id = self.serial().to_be_bytes().to_vec();
+        let age = self.age();
+        let trace_id = self.trace_id();
+        let item = Item::new(marks::of_span(&span_id), SignalKind::Traces, age);
+        let (item, attributes) = self.otlp(course, Item { key: Some(trace_id.clone()), ..item });
+        self.owe(unit, course, &item);
+        let start = age.unix_nano();
+        Span {
+            trace_id,
+            span_id,
+            name: "work".to_owned(),
+            start_time_unix_nano: start,
+            end_time_unix_nano: start + 1000,
+            attributes,
+            ..Span::default()
+        }
+    }
+
+    fn record(&mut self, unit: &mut Unit, course: &Course) -> LogRecord {
+        let mark = format!("otlp {}", self.serial());
+        let age = self.age();
+        // What has nothing to go by is not sampled.
+        let trace_id = if self.random.percent(50) { self.trace_id() } else { Vec::new() };
+        let key = (!trace_id.is_empty()).then(|| trace_id.clone());
+        let item = Item { key, ..Item::new(mark, SignalKind::Logs, age) };
+        let (item, attributes) = self.otlp(course, item);
+        self.owe(unit, course, &item);
+        LogRecord {
+            time_unix_nano: age.unix_nano(),
+            severity_text: "INFO".to_owned(),
+            attributes,
+            trace_id,
+            ..LogRecord::default()
+        }
+    }
+
+    fn point(&mut self, unit: &mut Unit, course: &Course) -> NumberDataPoint {
+        let mark = format!("otlp {}", self.serial());
+        // OpenObserve cannot store it: the forwarder drops and counts it.
+        let is_number = !self.random.percent(10) || !course.is_ruled;
+        let item = Item { is_number, ..Item::new(mark, SignalKind::Metrics, Age::Fresh) };
+        let (item, attributes) = self.otlp(course, item);
+        self.owe(unit, course, &item);
+        NumberDataPoint {
+            attributes,
+            time_unix_nano: BEGAN_MS * 1_000_000,
+            value: Some(number_data_point::Value::AsDouble(if is_number { 1.0 } else { f64::NAN })),
+            ..NumberDataPoint::default()
+        }
+    }
+}
+
+fn attribute(key: &str, value: &str) -> KeyValue {
+    let value = Some(AnyValue { value: Some(Any::StringValue(value.to_owned())) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
+fn resource() -> Resource {
+    let attributes = vec![attribute("service.name", "checkout")];
+    Resource { attributes, ..Resource::default() }
+}
+
+/// The marks of the data points that Lambda's report becomes. What it becomes is `platform`'s to test.
+fn points_of(
+    origin: &Origin,
+    event: &LogEvent,
+    service_name: Option<&String>,
+    destination: DestinationId,
+) -> Vec<Mark> {
+    let options = ConvertOptions::default();
+    let (events, stream) = (std::slice::from_ref(event), StreamState::default());
+    let service_name = service_name.map(String::as_str);
+    let converted = convert(origin, events, stream, &options, service_name, 1);
+    let metrics = converted.requests.into_iter().filter(|it| it.kind() == SignalKind::Metrics);
+    let sanitized = metrics.filter_map(|request| {
+        sanitize(profile(destination), request, &converted.service_name).request
+    });
+    sanitized.flat_map(|request| marks::of_request(&request)).map(|found| found.mark).collect()
+}

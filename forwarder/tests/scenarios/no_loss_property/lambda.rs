@@ -1,0 +1,403 @@
+//! Lambda as far as the forwarder's promise rests on it: environments that die, and what is delivered again.
+//!
+//! Source: Lambda Developer Guide, "Error handling and retries" of asynchronous invocations, of Kinesis and of SQS event
+//! sources. Numbers are those of `template.yaml`.
+
+use super::backend::{Backend, OLD_PASSWORD, Service};
+use super::clock::Clock;
+use super::current::Current;
+use super::export::Sender;
+use super::marks;
+use super::queue::{EnvironmentQueue, Store};
+use super::setup::{DEFAULT, DestinationId};
+use super::telemetry::{OWN_LOG_GROUP, on_failure_record};
+use super::world::{Shared, Told, UnitId};
+use ::backend::{Client, DestinationConfig};
+use aws::CachedSecret;
+use futures_util::FutureExt as _;
+use lambda_otlp_forwarder::{
+    Authorized, Config, Destination, Event, Forwarder, InvocationContext, Options, Queues,
+    Template, answer, default_destination,
+};
+use serde_json::Value;
+use settings::SecretReference;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+/// Attempts of an asynchronous invocation after the first, and the pauses before them.
+const RETRY_PAUSES: [Duration; 2] = [Duration::from_mins(1), Duration::from_mins(2)];
+
+/// `MaximumRetryAttempts` of the Kinesis event source.
+const KINESIS_RETRIES: u32 = 5;
+
+/// `VisibilityTimeout` of the retry queue.
+pub(crate) const VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12);
+
+/// The queue drains within this time after the last fault, or something is stuck.
+const LONGEST_DRAIN: Duration = Duration::from_hours(1);
+
+type OurForwarder = Forwarder<Sender, EnvironmentQueue>;
+
+/// An environment of the function: one invocation at a time, and a new process after it was killed.
+pub(crate) struct Environment {
+    world: Shared,
+    current: Current,
+    service: Arc<Service>,
+    queues: Queues<EnvironmentQueue>,
+    process: Mutex<Option<OurForwarder>>,
+}
+
+/// What an event holds.
+pub(crate) enum Holds<'a> {
+    /// One unit: it comes again as a whole.
+    Event(UnitId),
+    /// Records in the order of their shard: they come again from the first that failed.
+    Records(&'a [Record]),
+    /// Messages: those that failed come again.
+    Messages(&'a [(String, UnitId)]),
+}
+
+impl Holds<'_> {
+    fn units(&self) -> Vec<UnitId> {
+        match self {
+            Self::Event(unit) => vec![*unit],
+            Self::Records(records) => records.iter().map(|record| record.unit).collect(),
+            Self::Messages(messages) => messages.iter().map(|(_, unit)| *unit).collect(),
+        }
+    }
+
+    /// What comes again after this answer. `None` where the answer names something unknown, which Lambda takes for a
+    /// failure of all.
+    fn failed(&self, identifiers: &[&str]) -> Option<Vec<UnitId>> {
+        match self {
+            Self::Event(_) => identifiers.is_empty().then(Vec::new),
+            Self::Records(records) => {
+                let position = |id: &&str| records.iter().position(|r| r.sequence_number == **id);
+                let positions = identifiers.iter().map(position).collect::<Option<Vec<_>>>()?;
+                let first = positions.into_iter().min().unwrap_or(records.len());
+                Some(records[first..].iter().map(|record| record.unit).collect())
+            }
+            Self::Messages(messages) => {
+                let unit = |id: &&str| messages.iter().find(|(own, _)| own == id).map(|(_, u)| *u);
+                identifiers.iter().map(unit).collect()
+            }
+        }
+    }
+}
+
+/// A record of a Kinesis stream.
+#[derive(Clone)]
+pub(crate) struct Record {
+    pub(crate) sequence_number: String,
+    pub(crate) json: String,
+    pub(crate) unit: UnitId,
+}
+
+/// The variables' part of the configuration; read once, since it is the same for all.
+fn config() -> &'static Config {
+    static CONFIG: OnceLock<Config> = OnceLock::new();
+    CONFIG.get_or_init(|| {
+        let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
+        Config::from_source(&HashMap::from([endpoint])).0.unwrap()
+    })
+}
+
+impl Environment {
+    pub(crate) fn new(
+        world: &Shared,
+        clock: &Clock,
+        slot: u64,
+        retry: Option<&Store>,
+        dead_letters: Option<&Store>,
+    ) -> Self {
+        let current = Current::new(world, clock, slot);
+        let queue = |store: &Store| store.reached_by(current.with_own_chance(), world);
+        let queues = Queues { retry: retry.map(queue), dead_letters: dead_letters.map(queue) };
+        let service = Arc::new(Service { world: world.clone(), current: current.clone() });
+        let world = world.clone();
+        Self { world, current, service, queues, process: Mutex::default() }
+    }
+
+    fn start(&self) -> OurForwarder {
+        let mut config = config().clone();
+        let schedule = self.world.lock().schedule.clone();
+        config.own_log_groups.push(OWN_LOG_GROUP.to_owned());
+        config.old_records.old_records = schedule.setup.old_records;
+        config.stream = schedule.setup.streams.then(|| Template::parse("{function}").unwrap());
+        let common = &mut config.destination;
+        common.compression = schedule.compression;
+        common.request_timeout = schedule.request_timeout;
+        common.max_request_bytes = schedule.max_request_bytes;
+        common.headers.push("authorization", OLD_PASSWORD).unwrap();
+        let secret = schedule.has_secret.then(|| {
+            let reference = SecretReference::parse("ssm:/o2").unwrap();
+            CachedSecret::new(Arc::clone(&self.service), reference, Duration::from_mins(5))
+        });
+        let export = self.export(DEFAULT, &config.destination, secret);
+        let mut destinations = vec![default_destination(&config, export)];
+        // As `service` makes them of the rules.
+        let rules = schedule.setup.rules();
+        for rule in rules.destinations() {
+            let rule_config = DestinationConfig {
+                profile: rule.profile,
+                stream: None,
+                ..config.destination.clone()
+            };
+            let export = self.export(marks::destination(&rule.name), &rule_config, None);
+            let policy = config.old_records.of(rule.profile);
+            let destination = Destination::new(&rule.name, export, &rule_config, policy);
+            destinations.push(Arc::new(destination.with_stream(rule.stream.clone())));
+        }
+        let mut options = Options::of(&config);
+        options.enough_to_deliver = schedule.enough_to_deliver;
+        options.source.chunk_bytes = schedule.chunk_bytes;
+        let mut forwarder = Forwarder::new(Vec::new(), self.queues.clone(), options);
+        forwarder.set_rules(rules, destinations);
+        forwarder
+    }
+
+    /// What sends to a destination.
+    fn export(
+        &self,
+        id: DestinationId,
+        destination: &DestinationConfig,
+        secret: Option<CachedSecret<Arc<Service>>>,
+    ) -> Sender {
+        let seed = self.current.random().next();
+        let world = self.world.clone();
+        let current = self.current.clone();
+        let backend = Backend { destination: id, world: world.clone(), current: current.clone() };
+        let client = Client::with_transport(destination, backend).unwrap().with_seeded_waits(seed);
+        let client = Authorized::with_client(client, destination.headers.clone(), secret);
+        Sender { client, world, current }
+    }
+
+    /// Invokes the function; answers what comes again.
+    pub(crate) async fn invoke(&self, event: &str, holds: &Holds<'_>) -> Vec<UnitId> {
+        let mut process = self.process.lock().await;
+        let forwarder = process.get_or_insert_with(|| self.start());
+        self.current.wait(Duration::ZERO).await;
+        let units = holds.units();
+        let is_killed = self.current.draw(&self.world, |schedule| &schedule.kills).is_some();
+        let (id, limit, observed_unix_nano) = {
+            let mut world = self.world.lock();
+            (world.begin_invocation(&units), world.schedule.timeout, world.unix_nano())
+        };
+        let killed_after = is_killed.then(|| {
+            let mut random = self.current.random();
+            let most = *random.pick(&[Duration::from_millis(80), limit / 10, limit]);
+            // Not at once: another thread may just be reading the event.
+            random.time(most) + Duration::from_millis(1)
+        });
+        self.current.set(id);
+        // As `handler` does it.
+        let begin = Instant::now();
+        let time = limit.saturating_sub(Duration::from_millis(500));
+        let invocation = InvocationContext {
+            observed_unix_nano,
+            deadline: begin + time.saturating_sub(Duration::from_secs(3).min(time / 4)),
+            queue_deadline: begin + time,
+            account: Some("123456789012".to_owned()),
+        };
+        let event: Event = serde_json::from_str(event).unwrap();
+        let blocks = self.world.lock().has_many_batches(&units);
+        let running = self.current.waiting.invocation(blocks);
+        let forwarding =
+            timeout(killed_after.unwrap_or(limit), forwarder.forward(event, &invocation));
+        // As the runtime does it: the environment goes on, and the invocation has failed.
+        let ended = AssertUnwindSafe(forwarding).catch_unwind().await;
+        drop(running);
+        let report = match ended {
+            Ok(Ok(report)) => report,
+            Ok(Err(_)) => {
+                *process = None;
+                let mut world = self.world.lock();
+                world.killed(id);
+                if killed_after.is_none() {
+                    let late = "did not end before the function's timeout";
+                    world.violated(format!("invocation {id} {late}"));
+                }
+                return units;
+            }
+            Err(_) => {
+                self.world.lock().panicked(id);
+                return units;
+            }
+        };
+        let told = Told {
+            account: report.account.clone(),
+            unread: report.unread.is_some(),
+            undelivered: report.undelivered.clone(),
+        };
+        let failed = match answer(report) {
+            Err(_) => units,
+            Ok(response) => {
+                let response = serde_json::to_value(response).unwrap();
+                let identifiers = identifiers(&response);
+                holds.failed(&identifiers).unwrap_or(units)
+            }
+        };
+        self.world.lock().returned(id, &told, failed.clone());
+        failed
+    }
+}
+
+fn identifiers(response: &Value) -> Vec<&str> {
+    let failures = response["batchItemFailures"].as_array().map(Vec::as_slice);
+    failures
+        .unwrap_or_default()
+        .iter()
+        .map(|failure| failure["itemIdentifier"].as_str().unwrap())
+        .collect()
+}
+
+/// Delivers a subscription's event as Lambda does an asynchronous one.
+pub(crate) async fn deliver_event(
+    environment: &Environment,
+    start: Duration,
+    event: String,
+    unit: UnitId,
+) {
+    sleep(start).await;
+    loop {
+        let mut pauses = RETRY_PAUSES.into_iter();
+        while !environment.invoke(&event, &Holds::Event(unit)).await.is_empty() {
+            let Some(pause) = pauses.next() else {
+                environment.world.lock().on_failure.push((event, vec![unit]));
+                return;
+            };
+            sleep(pause).await;
+        }
+        if !deliver_again(environment, &[unit]) {
+            return;
+        }
+        sleep(Duration::from_secs(2)).await;
+    }
+}
+
+/// Whether what was handed over is delivered once more, as at-least-once delivery may.
+fn deliver_again(environment: &Environment, units: &[UnitId]) -> bool {
+    let mut world = environment.world.lock();
+    let has_bad_luck = environment.current.random().percent(world.schedule.duplicates_percent);
+    let again = has_bad_luck && world.now() < world.schedule.healed;
+    if again {
+        for unit in units {
+            world.delivered_again(*unit);
+        }
+    }
+    again
+}
+
+/// Delivers a shard's records as Lambda does, with partial responses and bisecting.
+pub(crate) async fn deliver_records(
+    environment: &Environment,
+    start: Duration,
+    records: Vec<Record>,
+) {
+    sleep(start).await;
+    loop {
+        deliver_shard(environment, &records).await;
+        let units: Vec<_> = records.iter().map(|record| record.unit).collect();
+        if !deliver_again(environment, &units) {
+            return;
+        }
+    }
+}
+
+async fn deliver_shard(environment: &Environment, records: &[Record]) {
+    let mut batches = vec![(records.to_vec(), 0)];
+    while let Some((mut batch, retries)) = batches.pop() {
+        let event = kinesis_event(&batch);
+        let failed = environment.invoke(&event, &Holds::Records(&batch)).await;
+        if failed.is_empty() {
+            continue;
+        }
+        sleep(Duration::from_secs(1 << retries.min(6))).await;
+        if failed.len() == batch.len() && batch.len() > 1 {
+            // A bisection is not counted as a retry.
+            let second = batch.split_off(batch.len() / 2);
+            batches.push((second, retries));
+            batches.push((batch, retries));
+        } else {
+            let rest = batch.split_off(batch.len() - failed.len());
+            if retries < KINESIS_RETRIES {
+                batches.push((rest, retries + 1));
+            } else {
+                environment.world.lock().on_failure.push((kinesis_event(&rest), failed));
+            }
+        }
+    }
+}
+
+fn kinesis_event(records: &[Record]) -> String {
+    let records: Vec<_> = records.iter().map(|record| record.json.as_str()).collect();
+    format!(r#"{{"Records":[{}]}}"#, records.join(","))
+}
+
+/// Takes messages out of the retry queue as Lambda's poller does, until there is nothing left after `done`.
+pub(crate) async fn consume(
+    environment: &Environment,
+    store: &Store,
+    begin: Instant,
+    done: &AtomicBool,
+) {
+    let (most, healed) = {
+        let world = environment.world.lock();
+        (world.schedule.queue_batch, world.schedule.healed)
+    };
+    loop {
+        let changed = store.changed.notified();
+        let mut changed = std::pin::pin!(changed);
+        changed.as_mut().enable();
+        environment.current.wait(Duration::ZERO).await;
+        let received = store.queue.receive(most);
+        if received.is_empty() {
+            let next = store.queue.next_visible_in();
+            let is_over = begin.elapsed() > healed + LONGEST_DRAIN;
+            if done.load(Ordering::Relaxed) && (next.is_none() || is_over) {
+                return;
+            }
+            let next = Instant::now() + next.unwrap_or(Duration::from_hours(100));
+            tokio::select! {
+                () = changed => {}
+                () = sleep_until(next) => {}
+            }
+            continue;
+        }
+        let event = store.queue.lambda_event(&received).to_string();
+        let messages: Vec<_> = received
+            .iter()
+            .map(|message| {
+                let unit = store.units.lock().unwrap()[&message.message_id];
+                (message.message_id.clone(), unit)
+            })
+            .collect();
+        let failed = environment.invoke(&event, &Holds::Messages(&messages)).await;
+        for (message, (id, unit)) in received.iter().zip(&messages) {
+            // A message that Lambda fails to delete comes again.
+            if !failed.contains(unit) && !deliver_again(environment, &[*unit]) {
+                store.queue.delete(&message.receipt_handle).expect("its receipt is the newest");
+                store.units.lock().unwrap().remove(id);
+            }
+        }
+        store.changed.notify_waiters();
+    }
+}
+
+/// Gives what Lambda has given up to the retry queue.
+pub(crate) fn redrive_on_failure(world: &Shared, store: &Store) {
+    let records = std::mem::take(&mut world.lock().on_failure);
+    for (event, units) in records {
+        let unit = {
+            let mut world = world.lock();
+            let unit = world.union(&units);
+            world.add_unit(unit)
+        };
+        store.put(on_failure_record(&event), unit);
+    }
+}

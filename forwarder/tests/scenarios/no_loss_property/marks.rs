@@ -1,0 +1,209 @@
+//! Finds the marks in what was sent: each item carries one, and so does what could not be read.
+//!
+//! A span's mark is its id, a log record's the id of its log event, a data point's an attribute, or where
+//! Lambda reported it the names of its metric and of its function. In the books it stands behind the name of the
+//! destination, since what goes to two of them is owed twice: `audit/span 0000000000000011`.
+
+use super::setup::{DEFAULT, DestinationId, NAMES};
+use lambda_otlp_forwarder::{Content, ORIGINAL_TIME, Parked};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use std::fmt::Write as _;
+use wire::{Logs, Metrics, Request, SignalKind, Traces};
+
+pub(crate) type Mark = String;
+
+/// The attribute that holds the mark of an item that came as OTLP.
+pub(crate) const MARK: &str = "mark";
+
+/// An attribute that a rule adds, one that a rule renames, and what that is called then.
+pub(crate) const STAGE: &str = "stage";
+pub(crate) const NOTE: &str = "note";
+pub(crate) const REMARK: &str = "remark";
+
+/// An item as it was found in a request.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Without the destination.
+    pub(crate) mark: Mark,
+    /// By which a backend judges its age; 0 for data points.
+    pub(crate) time_unix_nano: u64,
+    pub(crate) original_time: Option<String>,
+    pub(crate) service: String,
+    pub(crate) stage: Option<String>,
+    pub(crate) note: Option<String>,
+    pub(crate) remark: Option<String>,
+}
+
+impl Found {
+    fn new(mark: Mark, time_unix_nano: u64, service: &str, attributes: &[KeyValue]) -> Self {
+        let owned = |key| text(attributes, key).map(str::to_owned);
+        Self {
+            mark,
+            time_unix_nano,
+            original_time: owned(ORIGINAL_TIME),
+            service: service.to_owned(),
+            stage: owned(STAGE),
+            note: owned(NOTE),
+            remark: owned(REMARK),
+        }
+    }
+}
+
+/// The mark of what belongs to this destination.
+pub(crate) fn at(destination: DestinationId, mark: &str) -> Mark {
+    format!("{}/{mark}", NAMES[destination])
+}
+
+/// The destination, and the mark without it.
+pub(crate) fn split(mark: &str) -> (DestinationId, &str) {
+    let (name, mark) = mark.split_once('/').expect("the mark of a destination");
+    (destination(name), mark)
+}
+
+pub(crate) fn destination(name: &str) -> DestinationId {
+    NAMES.iter().position(|known| *known == name).expect("a destination of the schedule")
+}
+
+/// Whether it stands for the line of a log event that does not decode.
+pub(crate) fn is_line(mark: &str) -> bool {
+    split(mark).1.starts_with("line ")
+}
+
+/// Whether it stands for an item that a backend may get.
+pub(crate) fn is_item(mark: &str) -> bool {
+    !is_line(mark) && !split(mark).1.starts_with("raw ")
+}
+
+/// The items of a request, in order.
+pub(crate) fn of_request(request: &Request) -> Vec<Found> {
+    let mut found = Vec::new();
+    match request.kind() {
+        SignalKind::Traces => {
+            for spans in request.decode::<Traces>().unwrap().unwrap().resource_spans {
+                let service = service(spans.resource.as_ref());
+                for span in spans.scope_spans.into_iter().flat_map(|scope| scope.spans) {
+                    let (mark, time) = (of_span(&span.span_id), span.start_time_unix_nano);
+                    found.push(Found::new(mark, time, &service, &span.attributes));
+                }
+            }
+        }
+        SignalKind::Logs => {
+            for logs in request.decode::<Logs>().unwrap().unwrap().resource_logs {
+                let service = service(logs.resource.as_ref());
+                for record in logs.scope_logs.into_iter().flat_map(|scope| scope.log_records) {
+                    let uid = text(&record.attributes, "log.record.uid").map(of_event);
+                    let own = || text(&record.attributes, MARK).map(str::to_owned);
+                    let mark = uid.or_else(own).expect("a log record's mark");
+                    let time = match record.time_unix_nano {
+                        0 => record.observed_time_unix_nano,
+                        time => time,
+                    };
+                    found.push(Found::new(mark, time, &service, &record.attributes));
+                }
+            }
+        }
+        SignalKind::Metrics => {
+            for metrics in request.decode::<Metrics>().unwrap().unwrap().resource_metrics {
+                let service = service(metrics.resource.as_ref());
+                let scopes = metrics.scope_metrics.into_iter();
+                for metric in scopes.flat_map(|scope| scope.metrics) {
+                    for attributes in points(metric.data.as_ref().expect("a metric's points")) {
+                        let own = text(attributes, MARK).map(str::to_owned);
+                        let mark =
+                            own.unwrap_or_else(|| of_report(&service, &metric.name, attributes));
+                        found.push(Found::new(mark, 0, &service, attributes));
+                    }
+                }
+            }
+        }
+    }
+    found
+}
+
+pub(crate) fn of_span(span_id: &[u8]) -> Mark {
+    span_id.iter().fold("span ".to_owned(), |mut mark, byte| {
+        write!(mark, "{byte:02x}").unwrap();
+        mark
+    })
+}
+
+/// The log record that a log event becomes.
+pub(crate) fn of_event(id: &str) -> Mark {
+    format!("record {}", id.trim_start_matches('0'))
+}
+
+/// The line of a log event that does not decode.
+pub(crate) fn of_line(event_id: &str) -> Mark {
+    format!("line {}", event_id.trim_start_matches('0'))
+}
+
+/// Something that nobody can read; its text holds `raw-` and a number.
+pub(crate) fn of_raw(bytes: &[u8]) -> Mark {
+    let text = String::from_utf8_lossy(bytes);
+    let (_, from) = text.split_once("raw-").expect("a mark in what cannot be read");
+    let digits: String = from.chars().take_while(char::is_ascii_digit).collect();
+    format!("raw {digits}")
+}
+
+/// What a message of ours holds.
+pub(crate) struct Held<'p> {
+    /// Where it is to go.
+    pub(crate) destination: DestinationId,
+    pub(crate) marks: Vec<Mark>,
+    /// The request and its items, where it holds one.
+    pub(crate) request: Option<(&'p Request, Vec<Found>)>,
+}
+
+pub(crate) fn of_parked(parked: &Parked) -> Held<'_> {
+    let destination = destination(&parked.destination);
+    let default = |mark: &str| vec![at(DEFAULT, mark)];
+    let (marks, request) = match &parked.content {
+        Content::Request(request) => {
+            let found = of_request(request);
+            let marks = found.iter().map(|found| at(destination, &found.mark)).collect();
+            (marks, Some((request, found)))
+        }
+        Content::Line { event_id, .. } => (default(&of_line(event_id)), None),
+        Content::Events(batch) => {
+            let marks = batch.events.iter().map(|event| at(DEFAULT, &of_event(&event.id)));
+            (marks.collect(), None)
+        }
+        Content::Raw(bytes) => (default(&of_raw(bytes)), None),
+    };
+    Held { destination, marks, request }
+}
+
+fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
+    let value = attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref()?;
+    match value.value.as_ref()? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn service(resource: Option<&Resource>) -> String {
+    let attributes = resource.map(|resource| resource.attributes.as_slice()).unwrap_or_default();
+    text(attributes, "service.name").unwrap_or_default().to_owned()
+}
+
+fn of_report(function: &str, metric: &str, attributes: &[KeyValue]) -> Mark {
+    let mut mark = format!("point {function} {metric}");
+    for KeyValue { key, value, .. } in attributes.iter().filter(|it| it.key != STAGE) {
+        let value = value.as_ref().and_then(|value| value.value.as_ref());
+        write!(mark, " {key}={value:?}").unwrap();
+    }
+    mark
+}
+
+fn points(data: &Data) -> Vec<&[KeyValue]> {
+    // The point types share this field but no trait.
+    match data {
+        Data::Gauge(gauge) => gauge.data_points.iter().map(|p| &*p.attributes).collect(),
+        Data::Sum(sum) => sum.data_points.iter().map(|p| &*p.attributes).collect(),
+        Data::Histogram(h) => h.data_points.iter().map(|p| &*p.attributes).collect(),
+        Data::ExponentialHistogram(h) => h.data_points.iter().map(|p| &*p.attributes).collect(),
+        Data::Summary(summary) => summary.data_points.iter().map(|p| &*p.attributes).collect(),
+    }
+}

@@ -1,0 +1,179 @@
+//! The simulator's queue as one environment reaches it.
+
+use super::current::Current;
+use super::schedule::QueueFault;
+use super::world::{QueueName, Shared, UnitId};
+use crate::memory_queue::{Asks, MemoryQueue};
+use lambda_otlp_forwarder::{Message, Parked, Queue, QueueError};
+use simulator::queue::{BatchResult, QueueResponse, Refusal};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+/// A queue, and which unit each of its messages is.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pub(crate) name: QueueName,
+    pub(crate) queue: simulator::queue::Queue,
+    pub(crate) units: Arc<Mutex<BTreeMap<String, UnitId>>>,
+    /// Told when there may be something to receive.
+    pub(crate) changed: Arc<Notify>,
+}
+
+impl Store {
+    pub(crate) fn new(name: QueueName, visibility_timeout: Duration) -> Self {
+        let queue = simulator::queue::Queue::new(match name {
+            QueueName::Retry => "retry",
+            QueueName::DeadLetters => "dead-letters",
+        });
+        let queue = queue.visibility_timeout(visibility_timeout);
+        Self { name, queue, units: Arc::default(), changed: Arc::default() }
+    }
+
+    /// A message of the schedule's.
+    pub(crate) fn put(&self, body: String, unit: UnitId) {
+        let BatchResult::Answered(results) = self.queue.send_batch(&[body], Duration::ZERO) else {
+            panic!("no fault was asked for");
+        };
+        let id = results.into_iter().next().unwrap().unwrap();
+        self.units.lock().unwrap().insert(id, unit);
+        self.changed.notify_waiters();
+    }
+}
+
+/// Reaches a queue for one environment.
+#[derive(Clone)]
+pub(crate) struct Scheduled {
+    store: Store,
+    world: Shared,
+    current: Current,
+}
+
+/// A queue as one environment reaches it.
+#[derive(Clone)]
+pub(crate) struct EnvironmentQueue(MemoryQueue<Scheduled>);
+
+impl Queue for EnvironmentQueue {
+    async fn send(
+        &self,
+        messages: Vec<Message>,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Vec<Result<(), QueueError>> {
+        let _outside = self.0.asks.current.waiting.request();
+        self.0.send(messages, delay, deadline).await
+    }
+
+    async fn postpone(
+        &self,
+        receipt_handle: &str,
+        delay: Duration,
+        deadline: Instant,
+    ) -> Result<(), QueueError> {
+        let _outside = self.0.asks.current.waiting.request();
+        self.0.postpone(receipt_handle, delay, deadline).await
+    }
+}
+
+impl Store {
+    /// The queue as this environment reaches it.
+    pub(crate) fn reached_by(&self, current: Current, world: &Shared) -> EnvironmentQueue {
+        let asks = Scheduled { store: self.clone(), world: world.clone(), current };
+        EnvironmentQueue(MemoryQueue { queue: self.queue.clone(), asks })
+    }
+}
+
+impl Scheduled {
+    fn draw_fault(&self) -> Option<QueueFault> {
+        let fault = match self.store.name {
+            QueueName::Retry => self.current.draw(&self.world, |schedule| &schedule.retry_queue),
+            QueueName::DeadLetters => {
+                self.current.draw(&self.world, |schedule| &schedule.dead_letter_queue)
+            }
+        };
+        let fault = match fault? {
+            QueueFault::Any => QueueFault::any(&mut self.current.random()),
+            other => other,
+        };
+        self.world.lock().census.met(fault.name());
+        Some(fault)
+    }
+
+    /// Scripts what the queue answers to the next request, of so many messages.
+    async fn script(&self, messages: usize) -> QueueResponse {
+        self.current.wait(Duration::from_millis(20)).await;
+        let refusal = || Refusal::new(503, "ServiceUnavailable", "scheduled");
+        let answer = match self.draw_fault() {
+            None | Some(QueueFault::Any) => QueueResponse::Take,
+            Some(QueueFault::Refuses) => QueueResponse::Refuse(refusal()),
+            Some(QueueFault::RefusesSome) => {
+                let mut random = self.current.random();
+                let refused = (0..messages).filter(|_| random.percent(50)).collect();
+                QueueResponse::RefuseEntries(refused, refusal())
+            }
+            Some(QueueFault::Loses) => QueueResponse::Lose,
+            Some(QueueFault::Swallows) => QueueResponse::Swallow,
+            Some(QueueFault::Hangs) => QueueResponse::Hang,
+        };
+        self.store.queue.script([answer.clone()]);
+        answer
+    }
+
+    fn note(&self, body: &str, id: &str, answered: bool) {
+        let parked = Parked::from_body(body).expect("a message of ours");
+        let by = self.current.get();
+        let unit = self.world.lock().sent(by, self.store.name, &parked, answered);
+        self.store.units.lock().unwrap().insert(id.to_owned(), unit);
+    }
+}
+
+impl Asks for Scheduled {
+    async fn send(
+        &self,
+        queue: &simulator::queue::Queue,
+        batch: &[String],
+        delay: Duration,
+    ) -> BatchResult {
+        self.script(batch.len()).await;
+        let taken_before = queue.taken();
+        let sent = queue.send_batch(batch, delay);
+        match &sent {
+            BatchResult::Answered(results) => {
+                for (body, result) in batch.iter().zip(results) {
+                    if let Ok(id) = result {
+                        self.note(body, id, true);
+                    }
+                }
+            }
+            BatchResult::NoAnswer => {
+                let taken = queue.taken() - taken_before;
+                for (number, body) in batch.iter().take(taken).enumerate() {
+                    // The simulator numbers its messages.
+                    self.note(body, &format!("message-{}", taken_before + number), false);
+                }
+            }
+            BatchResult::Refused(_) | BatchResult::Hangs => {}
+        }
+        self.store.changed.notify_waiters();
+        sent
+    }
+
+    async fn postpone(
+        &self,
+        queue: &simulator::queue::Queue,
+        receipt_handle: &str,
+        delay: Duration,
+    ) -> Result<(), Refusal> {
+        let answer = self.script(1).await;
+        let result = queue.postpone(receipt_handle, delay);
+        self.store.changed.notify_waiters();
+        match answer {
+            // It is done, and nobody says so.
+            QueueResponse::Swallow => Err(Refusal::new(0, "NoAnswer", "scheduled")),
+            QueueResponse::RefuseEntries(_, refusal) => Err(refusal),
+            _ => result,
+        }
+    }
+}

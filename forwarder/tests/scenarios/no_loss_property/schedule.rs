@@ -1,0 +1,324 @@
+//! What goes wrong, and when: all of it from one seed.
+
+use super::random::Random;
+use super::setup::{DESTINATIONS, Setup};
+use backend::Compression;
+use lambda_otlp_forwarder::SourceLimits;
+use std::time::Duration;
+
+/// A time span in which something is wrong; times count from the beginning of the schedule.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Phase<F> {
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
+    pub(crate) fault: F,
+    /// Of 100 requests so many meet the fault.
+    pub(crate) percent: usize,
+}
+
+impl<F: Copy> Phase<F> {
+    /// The fault of the first phase that a request at this time meets.
+    pub(crate) fn draw(phases: &[Self], now: Duration, random: &mut Random) -> Option<F> {
+        let meets =
+            |phase: &&Self| phase.from <= now && now < phase.to && random.percent(phase.percent);
+        phases.iter().find(meets).map(|phase| phase.fault)
+    }
+}
+
+/// What a backend does to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BackendFault {
+    Throttled {
+        retry_after: Option<u64>,
+    },
+    Status500,
+    Status502,
+    Status503 {
+        retry_after: Option<u64>,
+    },
+    /// OpenObserve's way to say that a write failed: `0a 00` for logs, 400 for traces, 500 for metrics.
+    NothingWritten,
+    Rejections,
+    BadRequest,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    TooLarge {
+        most_bytes: usize,
+    },
+    ResetBeforeBody,
+    ResetAfterBody,
+    Slow {
+        seconds: u64,
+    },
+    Hang,
+    HtmlPage,
+    /// One of the others, drawn for each request.
+    Any,
+}
+
+/// All but those that last.
+const PASSING: &[BackendFault] = &[
+    BackendFault::Throttled { retry_after: None },
+    BackendFault::Throttled { retry_after: Some(1) },
+    BackendFault::Throttled { retry_after: Some(3) },
+    BackendFault::Throttled { retry_after: Some(90) },
+    BackendFault::Status500,
+    BackendFault::Status502,
+    BackendFault::Status503 { retry_after: None },
+    BackendFault::Status503 { retry_after: Some(2) },
+    BackendFault::NothingWritten,
+    BackendFault::Rejections,
+    BackendFault::BadRequest,
+    BackendFault::Unauthorized,
+    BackendFault::ResetBeforeBody,
+    BackendFault::ResetAfterBody,
+    BackendFault::Slow { seconds: 1 },
+    BackendFault::Slow { seconds: 8 },
+    BackendFault::Hang,
+    BackendFault::HtmlPage,
+];
+
+const LASTING: &[BackendFault] = &[
+    BackendFault::Unauthorized,
+    BackendFault::Forbidden,
+    BackendFault::NotFound,
+    BackendFault::BadRequest,
+    BackendFault::TooLarge { most_bytes: 300 },
+    BackendFault::TooLarge { most_bytes: 1000 },
+    BackendFault::Slow { seconds: 8 },
+];
+
+impl BackendFault {
+    pub(crate) fn any(random: &mut Random) -> Self {
+        *random.pick(PASSING)
+    }
+
+    /// What the census calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Throttled { .. } => "backend: 429",
+            Self::Status500 => "backend: 500",
+            Self::Status502 => "backend: 502",
+            Self::Status503 { .. } => "backend: 503",
+            Self::NothingWritten => "backend: nothing written",
+            Self::Rejections => "backend: rejects some",
+            Self::BadRequest => "backend: 400",
+            Self::Unauthorized => "backend: 401",
+            Self::Forbidden => "backend: 403",
+            Self::NotFound => "backend: 404",
+            Self::TooLarge { .. } => "backend: 413",
+            Self::ResetBeforeBody => "backend: reset before the body",
+            Self::ResetAfterBody => "backend: reset after the body",
+            Self::Slow { .. } => "backend: slow",
+            Self::Hang => "backend: hangs",
+            Self::HtmlPage => "backend: HTML page",
+            Self::Any => "backend: any",
+        }
+    }
+}
+
+/// What a queue does to a request that sends messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueFault {
+    Refuses,
+    /// It takes some of the messages.
+    RefusesSome,
+    /// It takes nothing and does not answer.
+    Loses,
+    /// It takes them and does not answer.
+    Swallows,
+    Hangs,
+    Any,
+}
+
+const QUEUE_FAULTS: &[QueueFault] = &[
+    QueueFault::Refuses,
+    QueueFault::RefusesSome,
+    QueueFault::Loses,
+    QueueFault::Swallows,
+    QueueFault::Hangs,
+];
+
+impl QueueFault {
+    pub(crate) fn any(random: &mut Random) -> Self {
+        *random.pick(QUEUE_FAULTS)
+    }
+
+    /// What the census calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Refuses => "queue: refuses",
+            Self::RefusesSome => "queue: refuses some",
+            Self::Loses => "queue: loses",
+            Self::Swallows => "queue: swallows",
+            Self::Hangs => "queue: hangs",
+            Self::Any => "queue: any",
+        }
+    }
+}
+
+/// What a secret service does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SecretFault {
+    Fails,
+    Hangs,
+}
+
+/// A panic in what sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Panic {
+    Before,
+    /// The backend has it, and the forwarder does not know.
+    After,
+}
+
+/// A stack and its bad day.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "a stack has each of these parts or not")]
+pub(crate) struct Schedule {
+    pub(crate) setup: Setup,
+    pub(crate) has_retry_queue: bool,
+    pub(crate) has_dead_letter_queue: bool,
+    /// Whether the authorization comes from a secret; else from a variable.
+    pub(crate) has_secret: bool,
+    pub(crate) compression: Compression,
+    pub(crate) request_timeout: Duration,
+    pub(crate) max_request_bytes: usize,
+    pub(crate) enough_to_deliver: usize,
+    pub(crate) chunk_bytes: usize,
+    /// Whether events hold many objects, each of few log events, and of these more than two batches are made.
+    pub(crate) has_many_batches: bool,
+    /// The function's timeout.
+    pub(crate) timeout: Duration,
+    pub(crate) queue_batch: usize,
+    /// Of each destination.
+    pub(crate) backends: [Vec<Phase<BackendFault>>; DESTINATIONS],
+    pub(crate) retry_queue: Vec<Phase<QueueFault>>,
+    pub(crate) dead_letter_queue: Vec<Phase<QueueFault>>,
+    pub(crate) secret: Vec<Phase<SecretFault>>,
+    /// When the backend takes a new password, and when the secret service knows it.
+    pub(crate) rotation: Option<(Duration, Duration)>,
+    /// Environments die at a random time of the invocation.
+    pub(crate) kills: Vec<Phase<()>>,
+    pub(crate) panics: Vec<Phase<Panic>>,
+    /// Lambda and SQS deliver again what was handled, in so many of 100 cases.
+    pub(crate) duplicates_percent: usize,
+    /// Items that the backend refuses with 400, whoever sends them: of 1,000 so many.
+    pub(crate) poison_permille: usize,
+    /// Of 100 log events and items so many are not of the present.
+    pub(crate) old_percent: usize,
+    /// When everything works again.
+    pub(crate) healed: Duration,
+    /// Whether an operator then gives the on-failure store's records to the retry queue.
+    pub(crate) redrives_on_failure: bool,
+}
+
+const HOUR: Duration = Duration::from_hours(1);
+
+impl Schedule {
+    pub(crate) fn new(random: &mut Random) -> Self {
+        let timeouts = [3, 6, 15, 30, 60, 120];
+        let max_request_bytes = *random.pick(&[600, 2000, 20_000, 4 << 20]);
+        let mut schedule = Self {
+            setup: Setup::new(random),
+            has_retry_queue: random.percent(93),
+            has_dead_letter_queue: random.percent(90),
+            has_secret: random.percent(40),
+            compression: if random.percent(4) { Compression::Gzip } else { Compression::None },
+            request_timeout: Duration::from_secs(*random.pick(&[2, 10, 30])),
+            max_request_bytes,
+            enough_to_deliver: *random.pick(&[1, 800, 3000, 2 << 20]),
+            chunk_bytes: SourceLimits::default().chunk_bytes,
+            has_many_batches: random.percent(8),
+            timeout: Duration::from_secs(*random.pick(&timeouts)),
+            queue_batch: *random.pick(&[1, 1, 1, 3]),
+            backends: Default::default(),
+            retry_queue: Vec::new(),
+            dead_letter_queue: Vec::new(),
+            secret: Vec::new(),
+            rotation: None,
+            kills: Vec::new(),
+            panics: Vec::new(),
+            duplicates_percent: *random.pick(&[0, 0, 5, 20]),
+            poison_permille: *random.pick(&[0, 0, 0, 20, 60, 200]),
+            old_percent: *random.pick(&[0, 3, 3, 30]),
+            healed: Duration::ZERO,
+            redrives_on_failure: random.percent(60),
+        };
+        for destination in 0..schedule.setup.destinations() {
+            schedule.backends[destination] =
+                phases(random, 3, &[10, 60, 300, 900, 3600], |random| match random.below(10) {
+                    0..5 => BackendFault::Any,
+                    5..7 => *random.pick(LASTING),
+                    _ => BackendFault::any(random),
+                });
+        }
+        let fault = |random: &mut Random| match random.below(2) {
+            0 => QueueFault::Any,
+            _ => QueueFault::any(random),
+        };
+        if random.percent(30) {
+            schedule.retry_queue = phases(random, 2, SHORT, fault);
+        }
+        if random.percent(30) {
+            schedule.dead_letter_queue = phases(random, 2, SHORT, fault);
+        }
+        if random.percent(45) {
+            schedule.kills = phases(random, 2, SHORT, |_| ());
+        }
+        if random.percent(15) {
+            schedule.panics =
+                phases(random, 2, SHORT, |random| *random.pick(&[Panic::Before, Panic::After]));
+        }
+        if schedule.has_many_batches {
+            schedule.enough_to_deliver = *random.pick(&[1, 1, 300]);
+            if random.percent(40) {
+                schedule.chunk_bytes = *random.pick(&[1, 200]);
+            }
+        }
+        if schedule.has_secret {
+            let fault =
+                |random: &mut Random| *random.pick(&[SecretFault::Fails, SecretFault::Hangs]);
+            schedule.secret = phases(random, 2, SHORT, fault);
+            if random.percent(50) {
+                let known_at = random.time(HOUR / 2);
+                schedule.rotation = Some((random.time(HOUR / 2), known_at));
+            }
+        }
+        schedule.healed = schedule.last_fault() + Duration::from_secs(1);
+        schedule
+    }
+
+    fn last_fault(&self) -> Duration {
+        let mut ends = vec![Duration::ZERO];
+        ends.extend(self.backends.iter().flatten().map(|phase| phase.to));
+        ends.extend(self.retry_queue.iter().map(|phase| phase.to));
+        ends.extend(self.dead_letter_queue.iter().map(|phase| phase.to));
+        ends.extend(self.secret.iter().map(|phase| phase.to));
+        ends.extend(self.kills.iter().map(|phase| phase.to));
+        ends.extend(self.panics.iter().map(|phase| phase.to));
+        ends.extend(self.rotation.iter().flat_map(|(taken, known)| [*taken, *known]));
+        ends.into_iter().max().unwrap()
+    }
+}
+
+/// Seconds; longer ones only make the same happen more often.
+const SHORT: &[u64] = &[10, 60, 300, 900];
+
+/// At most `most` phases of these lengths within the first two hours; they may overlap.
+fn phases<F>(
+    random: &mut Random,
+    most: usize,
+    seconds: &[u64],
+    mut fault: impl FnMut(&mut Random) -> F,
+) -> Vec<Phase<F>> {
+    let mut phase = |random: &mut Random| {
+        let from = if random.percent(50) { Duration::ZERO } else { random.time(HOUR / 4) };
+        let length = Duration::from_secs(*random.pick(seconds));
+        let percent = *random.pick(&[15, 40, 80, 100]);
+        Phase { from, to: from + length, fault: fault(random), percent }
+    };
+    let count = random.between(0, most);
+    (0..count).map(|_| phase(random)).collect()
+}

@@ -1,0 +1,395 @@
+//! Makes what a forwarder receives, each item with its mark: log lines of every kind in the events of every source.
+
+use super::census::Census;
+use super::items::{Age, BEGAN_MS, Course};
+use super::marks::{self, Mark};
+use super::random::Random;
+use super::schedule::Schedule;
+use super::setup::{DEFAULT, GROUPS, NAMES, Place, Setup, Way};
+use super::world::Unit;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use lambda_otlp_forwarder::{
+    Content, LogBatch, LogEvent, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked, SourceLimits,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+use wire::Request;
+
+/// The forwarder's own log group.
+pub(crate) const OWN_LOG_GROUP: &str = "/aws/lambda/forwarder";
+
+const ACCOUNT: &str = "123456789012";
+
+/// Makes telemetry; no mark twice.
+pub(crate) struct Maker {
+    serial: u64,
+    pub(crate) random: Random,
+    pub(crate) setup: Setup,
+    pub(crate) old_percent: usize,
+    /// When what is made now will come.
+    pub(crate) start: Duration,
+    has_many_batches: bool,
+    has_small_chunks: bool,
+    pub(crate) census: Census,
+}
+
+impl Maker {
+    pub(crate) fn new(random: Random, schedule: &Schedule) -> Self {
+        Self {
+            serial: 0,
+            random,
+            setup: schedule.setup.clone(),
+            old_percent: schedule.old_percent,
+            start: Duration::ZERO,
+            has_many_batches: schedule.has_many_batches,
+            has_small_chunks: schedule.chunk_bytes < SourceLimits::default().chunk_bytes,
+            census: Census::default(),
+        }
+    }
+
+    pub(crate) fn serial(&mut self) -> u64 {
+        self.serial += 1;
+        self.serial
+    }
+
+    fn raw(&mut self) -> (String, Mark) {
+        let raw = format!("raw-{}", self.serial());
+        let mark = marks::at(DEFAULT, &marks::of_raw(raw.as_bytes()));
+        (raw, mark)
+    }
+
+    /// What a subscription delivers.
+    pub(crate) fn subscription(&mut self) -> (String, Unit) {
+        if self.random.percent(3) {
+            let (raw, mark) = self.raw();
+            let event = match self.random.below(2) {
+                0 => json!({"awslogs": {"data": format!("!{raw}!")}}),
+                _ => json!({"deliveryStreamArn": "arn", "records": [raw]}),
+            };
+            return (event.to_string(), unit(vec![mark]));
+        }
+        let (data, unit) = self.delivery();
+        // What Lambda keeps of a broken event is its text.
+        let event = match unit.marks.first().filter(|_| unit.is_broken) {
+            Some(mark) => {
+                let raw = mark.rsplit(' ').next().unwrap();
+                json!({"awslogs": {"data": STANDARD.encode(data)}, "note": format!("raw-{raw}")})
+            }
+            None => json!({"awslogs": {"data": STANDARD.encode(data)}}),
+        };
+        (event.to_string(), unit)
+    }
+
+    /// What CloudWatch Logs puts into a subscription's event or into a Kinesis record: mostly one object.
+    fn delivery(&mut self) -> (Vec<u8>, Unit) {
+        let mut unit = unit(Vec::new());
+        let objects = match self.has_many_batches {
+            true => self.random.between(2, 5),
+            false if self.random.percent(30) => 2,
+            false => 1,
+        };
+        let text: String = (0..objects).map(|_| self.object(&mut unit)).collect();
+        if unit.batches > 2 {
+            self.census.met("event: more than two batches");
+        }
+        if !self.random.percent(6) {
+            return (gzip("", text.as_bytes()), unit);
+        }
+        let (raw, mark) = self.raw();
+        unit.break_down(mark);
+        (self.broken(&raw, &text), unit)
+    }
+
+    /// A delivery that cannot be read to its end. What stands for it is the name in gzip's header (RFC 1952, 2.3).
+    fn broken(&mut self, raw: &str, text: &str) -> Vec<u8> {
+        let whole = gzip(raw, text.as_bytes());
+        let content = whole.len() - 8 - text.len();
+        let flipped = |at: usize, bits: u8| {
+            let mut data = whole.clone();
+            data[at] ^= bits;
+            data
+        };
+        match self.random.below(5) {
+            0 => {
+                self.census.met("event: gzip truncated");
+                whole[..self.random.between(content, whole.len() - 9)].to_vec()
+            }
+            1 => {
+                self.census.met("event: gzip truncated in its trailer");
+                whole[..whole.len() - self.random.between(1, 8)].to_vec()
+            }
+            2 => {
+                self.census.met("event: gzip with a wrong trailer");
+                flipped(whole.len() - self.random.between(1, 8), 0x55)
+            }
+            3 => {
+                self.census.met("event: gzip corrupted");
+                // The block's type.
+                flipped(content - 5, 6)
+            }
+            _ => {
+                self.census.met("event: garbage behind the JSON");
+                let garbage = *self.random.pick(&["garbage", "}", "{\"logGroup\":", "[1]"]);
+                gzip(raw, format!("{text}{garbage}").as_bytes())
+            }
+        }
+    }
+
+    /// A log group that routes may tell from others.
+    fn place(&mut self) -> Place {
+        let kind = *self.random.pick(&GROUPS);
+        let function = format!("{kind}{}", self.serial());
+        Place {
+            account: ACCOUNT,
+            log_group: format!("/aws/lambda/{function}"),
+            log_stream: "2026/09/21/[$LATEST]abc".to_owned(),
+            function: Some(function),
+        }
+    }
+
+    /// The log events of one log stream.
+    fn object(&mut self, unit: &mut Unit) -> String {
+        let is_own = self.random.percent(3);
+        let is_control = self.random.percent(3);
+        let mut place = self.place();
+        if is_own {
+            OWN_LOG_GROUP.clone_into(&mut place.log_group);
+            place.function = Some("forwarder".to_owned());
+        }
+        let course = self.course(place);
+        let mut made = self::unit(Vec::new());
+        let counts = if self.has_many_batches { [1, 1, 2, 3, 4] } else { [1, 2, 3, 6, 12] };
+        let count = *self.random.pick(&counts);
+        // A small chunk holds at least one log event.
+        made.batches = if self.has_small_chunks { count } else { 1 };
+        let events: Vec<_> = (0..count)
+            .map(|number| {
+                // Lambda reports once, at the end.
+                let is_last = number + 1 == count;
+                let id = self.serial();
+                let age = self.age();
+                self.log_event(format!("{id:056}"), age, is_last, &course, &mut made)
+            })
+            .map(|LogEvent { id, timestamp_ms, message }| {
+                json!({"id": id, "timestamp": timestamp_ms, "message": message})
+            })
+            .collect();
+        if !is_own && !is_control {
+            self.count_ways(&course);
+            unit.take(made);
+        } else {
+            unit.batches += made.batches;
+        }
+        let message_type = if is_control { "CONTROL_MESSAGE" } else { "DATA_MESSAGE" };
+        let Place { log_group, log_stream, .. } = &course.place;
+        // In the order in which CloudWatch Logs writes them.
+        format!(
+            r#"{{"messageType":"{message_type}","owner":"{ACCOUNT}","logGroup":"{log_group}","logStream":"{log_stream}","subscriptionFilters":["f"],"logEvents":{}}}"#,
+            Value::from(events)
+        )
+    }
+
+    fn count_ways(&mut self, course: &Course) {
+        let Place { log_group, .. } = &course.place;
+        if self.setup.service(&course.place).is_some() {
+            self.census.met("rule: service named");
+        }
+        match course.ways.len() {
+            1 => {}
+            2 => self.census.met("destination: two"),
+            _ => self.census.met("destination: all three"),
+        }
+        if log_group.contains("/lake-") && self.setup.routes {
+            self.census.met("stream: of a route");
+        }
+        if course.ways.iter().any(|way| way.destination != DEFAULT && way.stream.is_some()) {
+            self.census.met("stream: of a destination");
+        }
+    }
+
+    fn log_event(
+        &mut self,
+        id: String,
+        age: Age,
+        may_be_report: bool,
+        course: &Course,
+        unit: &mut Unit,
+    ) -> LogEvent {
+        let kind = self.random.below(100);
+        let message = match kind {
+            0..35 => {
+                let is_noise = self.random.percent(15);
+                self.owe_record(unit, course, (&id, age), &id, is_noise);
+                let padding = *self.random.pick(&[0, 0, 20, 400]);
+                let word = if is_noise { "chatter" } else { "a line" };
+                format!("{word} of bob@example.com{}\n", " more".repeat(padding / 5))
+            }
+            35..45 => {
+                self.owe_record(unit, course, (&id, age), &id, false);
+                r#"{"level":"ERROR","message":"it failed","orderId":17}"#.to_owned()
+            }
+            45..50 => self.broken_line(unit, course, (&id, age)),
+            50..58 if may_be_report => {
+                let Place { log_group, log_stream, .. } = &course.place;
+                let origin = Origin::new(ACCOUNT, "", log_group, log_stream);
+                self.report(unit, course, &origin, (&id, age))
+            }
+            _ => self.line(unit, course),
+        };
+        LogEvent { id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), message }
+    }
+
+    /// A Kinesis record, its sequence number first.
+    pub(crate) fn kinesis_record(&mut self) -> (String, String, Unit) {
+        let sequence_number = format!("49{:020}", self.serial());
+        let age = self.age();
+        let (data, unit) = match self.random.below(10) {
+            0..6 => self.delivery(),
+            6..9 => self.raw_lines(&sequence_number, age),
+            _ => {
+                let (raw, mark) = self.raw();
+                ([b"\xff", raw.as_bytes()].concat(), unit(vec![mark]))
+            }
+        };
+        let record = json!({
+            "kinesis": {"sequenceNumber": sequence_number, "data": STANDARD.encode(data),
+                "approximateArrivalTimestamp": age.time_ms() / 1000},
+            "eventSource": "aws:kinesis",
+            "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
+            "awsRegion": "eu-west-1",
+        });
+        (sequence_number, record.to_string(), unit)
+    }
+
+    fn raw_lines(&mut self, sequence_number: &str, age: Age) -> (Vec<u8>, Unit) {
+        let mut unit = unit(Vec::new());
+        let mut text = String::new();
+        let course = self.course(nowhere("logs"));
+        for number in 0..self.random.between(1, 3) {
+            let id = match number {
+                0 => sequence_number.to_owned(),
+                _ => format!("{sequence_number}-{number}"),
+            };
+            let event = self.log_event(id, age, false, &course, &mut unit);
+            text.push_str(event.message.trim_end());
+            text.push('\n');
+        }
+        (text.into_bytes(), unit)
+    }
+
+    /// A message that waits in the retry queue from the beginning.
+    pub(crate) fn message(&mut self) -> (String, Unit) {
+        let mut unit = unit(Vec::new());
+        let id = format!("{:056}", self.serial());
+        let age = self.age();
+        let course = self.course(nowhere(""));
+        let mut way = Way { destination: DEFAULT, stream: None };
+        let content = match self.random.below(12) {
+            0..5 => {
+                // Rules, routes and the destination's wishes were followed before.
+                let destination = self.random.below(self.setup.destinations());
+                let has_stream = self.random.percent(50);
+                way = Way { destination, stream: has_stream.then(|| "parked".to_owned()) };
+                let ways = vec![way.clone()];
+                let course = Course { ways, is_ruled: false, ..course };
+                Content::Request(self.request(&mut unit, &course))
+            }
+            5 => {
+                let line = self.broken_line(&mut unit, &course, (&id, age));
+                content_of_line(id, age, line)
+            }
+            6 => {
+                let line = self.line(&mut unit, &course);
+                content_of_line(id, age, line)
+            }
+            7 => {
+                let course = {
+                    let place = self.place();
+                    self.course(place)
+                };
+                let Place { log_group, log_stream, .. } = &course.place;
+                let origin = Origin::new(ACCOUNT, "", log_group, log_stream);
+                let event = self.log_event(id, age, true, &course, &mut unit);
+                Content::Events(LogBatch { origin, events: vec![event], ..LogBatch::default() })
+            }
+            8 => {
+                let (raw, mark) = self.raw();
+                unit.marks.push(mark);
+                Content::Raw(raw.into_bytes())
+            }
+            9 => {
+                let text = *self.random.pick(&["what is this? ", "{\"requestPayload\":7}", "{} "]);
+                let (raw, mark) = self.raw();
+                unit.marks.push(mark);
+                return (format!("{text} {raw}"), unit);
+            }
+            _ => {
+                let (event, unit) = self.subscription();
+                let body = if self.random.percent(50) { on_failure_record(&event) } else { event };
+                return (body, unit);
+            }
+        };
+        let items = match &content {
+            Content::Request(request) => request.items(),
+            _ => 1,
+        };
+        let parked = Parked {
+            destination: NAMES[way.destination].to_owned(),
+            stream: way.stream,
+            content,
+            items,
+            oldest_unix_nano: BEGAN_MS * 1_000_000,
+            newest_unix_nano: BEGAN_MS * 1_000_000,
+            first_seen_unix_nano: BEGAN_MS * 1_000_000,
+            reason: "answered 503 Service Unavailable".to_owned(),
+            partial: false,
+            log_events: LogEventRange::default(),
+        };
+        let (messages, too_large) = parked.into_messages(MAX_MESSAGE_BYTES);
+        assert_eq!((messages.len(), too_large.len()), (1, 0));
+        (messages[0].body.clone(), unit)
+    }
+}
+
+fn content_of_line(event_id: String, age: Age, line: String) -> Content {
+    Content::Line { event_id, timestamp_ms: i64::try_from(age.time_ms()).unwrap(), line }
+}
+
+/// Where a log stream is that no route knows.
+fn nowhere(log_stream: &str) -> Place {
+    let log_stream = log_stream.to_owned();
+    Place { account: "", log_group: String::new(), log_stream, function: None }
+}
+
+/// The request as an OTLP line, as a function's exporter writes it.
+pub(crate) fn line(request: &Request) -> String {
+    format!(
+        r#"{{"__otel_otlp_stdout":"0.1.0","source":"checkout","endpoint":"{}","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","payload":"{}","base64":true}}"#,
+        request.kind().path(),
+        STANDARD.encode(gzip("", request.bytes()))
+    )
+}
+
+/// One gzip member of one stored block (RFC 1951, 3.2.4): a compressor's tables would take most of a schedule's time.
+fn gzip(name: &str, bytes: &[u8]) -> Vec<u8> {
+    let length = u16::try_from(bytes.len()).expect("a delivery of a schedule is small");
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    let (flags, end) = if name.is_empty() { (0, &[][..]) } else { (8, &[0][..]) };
+    let head = [&[0x1f, 0x8b, 8, flags, 0, 0, 0, 0, 0, 0xff], name.as_bytes(), end].concat();
+    let lengths = [length.to_le_bytes(), (!length).to_le_bytes()].concat();
+    let tail = [crc.sum().to_le_bytes(), u32::from(length).to_le_bytes()].concat();
+    [&head, &[1][..], &lengths, bytes, &tail].concat()
+}
+
+/// The record that Lambda writes of an event whose invocations failed.
+pub(crate) fn on_failure_record(event: &str) -> String {
+    format!(
+        r#"{{"version":"1.0","requestContext":{{"condition":"RetriesExhausted"}},"requestPayload":{event}}}"#
+    )
+}
+
+fn unit(marks: Vec<Mark>) -> Unit {
+    Unit { marks, deliveries: 1, ..Unit::default() }
+}

@@ -1,0 +1,393 @@
+//! What really happened: every request, message and invocation as the other side saw it.
+
+use super::census::Census;
+use super::counts::Counts;
+use super::items::{Age, Fact};
+use super::marks::{self, Found, Mark};
+use super::random::Random;
+use super::schedule::Schedule;
+use super::setup::{DestinationId, Setup};
+use lambda_otlp_forwarder::{Account, Parked, Undelivered};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::SignalKind;
+
+pub(crate) type UnitId = usize;
+pub(crate) type InvocationId = usize;
+pub(crate) type RequestId = usize;
+
+/// What is handed over, returned or kept as a whole: a subscription's event, a Kinesis record, a message.
+#[derive(Debug, Default)]
+pub(crate) struct Unit {
+    /// Each is owed a place.
+    pub(crate) marks: Vec<Mark>,
+    /// What is true of them; the world keeps it.
+    pub(crate) facts: Vec<(Mark, Fact)>,
+    /// Items that a rule drops, or the forwarder since the backend cannot store them.
+    pub(crate) dropped: Vec<Mark>,
+    /// What may arrive of something broken, which is owed a place as a whole.
+    pub(crate) readable: Vec<Mark>,
+    /// Whether it cannot be read to its end.
+    pub(crate) is_broken: bool,
+    /// Most batches that its reader makes.
+    pub(crate) batches: usize,
+    /// How often the schedule delivered it, the repetitions after a failure not counted.
+    pub(crate) deliveries: usize,
+    /// Whether it is a message that an invocation sent; else the schedule brought it.
+    pub(crate) is_rest: bool,
+}
+
+impl Unit {
+    /// Adds what is in another one.
+    pub(crate) fn take(&mut self, other: Self) {
+        self.marks.extend(other.marks);
+        self.facts.extend(other.facts);
+        self.dropped.extend(other.dropped);
+        self.batches += other.batches;
+    }
+
+    /// All of it is broken now: what stands for the whole is owed, of the rest some may arrive.
+    pub(crate) fn break_down(&mut self, whole: Mark) {
+        self.is_broken = true;
+        self.dropped.clear();
+        self.readable = std::mem::replace(&mut self.marks, vec![whole]);
+    }
+}
+
+/// What the forwarder was told about a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answered {
+    /// Nothing that says what became of it.
+    Unknown,
+    /// That it was not taken.
+    Refused,
+    /// That all of it was taken but so many items.
+    Taken { rejected: usize },
+}
+
+#[derive(Debug)]
+pub(crate) struct Request {
+    pub(crate) destination: DestinationId,
+    kind: SignalKind,
+    pub(crate) marks: Vec<Mark>,
+    times_unix_nano: Vec<u64>,
+    pub(crate) answered: Answered,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum QueueName {
+    Retry,
+    DeadLetters,
+}
+
+/// A message in a queue.
+#[derive(Debug)]
+pub(crate) struct Sent {
+    pub(crate) queue: QueueName,
+    pub(crate) destination: DestinationId,
+    pub(crate) marks: Vec<Mark>,
+    pub(crate) items: usize,
+    pub(crate) partial: bool,
+    /// False where the sender got no answer.
+    pub(crate) answered: bool,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum End {
+    #[default]
+    Running,
+    Killed,
+    /// Answered; these units come again.
+    Returned(Vec<UnitId>),
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Invocation {
+    pub(crate) units: Vec<UnitId>,
+    pub(crate) requests: Vec<RequestId>,
+    pub(crate) sent: Vec<Sent>,
+    pub(crate) end: End,
+    pub(crate) begin: Duration,
+    /// What it said that was not delivered.
+    said: Vec<Undelivered>,
+}
+
+/// What the forwarder says about an invocation.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) account: Account,
+    /// Whether the event could not be read.
+    pub(crate) unread: bool,
+    /// Why what was not delivered, for a person.
+    pub(crate) undelivered: Vec<Undelivered>,
+}
+
+/// All that happened under one schedule.
+pub(crate) struct World {
+    pub(crate) schedule: Schedule,
+    pub(crate) random: Random,
+    pub(crate) began: Instant,
+    pub(crate) poison: BTreeSet<Mark>,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) facts: HashMap<Mark, Fact>,
+    pub(crate) invocations: Vec<Invocation>,
+    pub(crate) requests: Vec<Request>,
+    /// Which requests stored a mark.
+    pub(crate) copies: BTreeMap<Mark, Vec<RequestId>>,
+    /// Marks of records that were dropped for their age.
+    pub(crate) gone: BTreeSet<Mark>,
+    pub(crate) census: Census,
+    /// Events and units that Lambda has given up.
+    pub(crate) on_failure: Vec<(String, Vec<UnitId>)>,
+    pub(crate) violations: Vec<String>,
+    pub(crate) counts: Counts,
+}
+
+/// The world as all its inhabitants hold it.
+#[derive(Clone)]
+pub(crate) struct Shared(Arc<Mutex<World>>);
+
+impl Shared {
+    pub(crate) fn new(schedule: Schedule, random: Random) -> Self {
+        Self(Arc::new(Mutex::new(World {
+            schedule,
+            random,
+            began: Instant::now(),
+            poison: BTreeSet::new(),
+            units: Vec::new(),
+            facts: HashMap::new(),
+            invocations: Vec::new(),
+            requests: Vec::new(),
+            copies: BTreeMap::new(),
+            gone: BTreeSet::new(),
+            census: Census::default(),
+            on_failure: Vec::new(),
+            violations: Vec::new(),
+            counts: Counts::default(),
+        })))
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, World> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl World {
+    /// Time since the beginning.
+    pub(crate) fn now(&self) -> Duration {
+        self.began.elapsed()
+    }
+
+    /// Unix time in nanoseconds.
+    pub(crate) fn unix_nano(&self) -> u64 {
+        unix_nano(self.now())
+    }
+
+    pub(crate) fn violated(&mut self, what: String) {
+        // The first few say enough.
+        if self.violations.len() < 20 {
+            self.violations.push(what);
+        }
+    }
+
+    pub(crate) fn add_unit(&mut self, mut unit: Unit) -> UnitId {
+        self.facts.extend(unit.facts.drain(..));
+        self.units.push(unit);
+        self.units.len() - 1
+    }
+
+    /// These units as one that replaces them.
+    pub(crate) fn union(&self, units: &[UnitId]) -> Unit {
+        let parts = || units.iter().map(|unit| &self.units[*unit]);
+        Unit {
+            marks: parts().flat_map(|unit| unit.marks.iter().cloned()).collect(),
+            readable: parts().flat_map(|unit| unit.readable.iter().cloned()).collect(),
+            is_broken: parts().any(|unit| unit.is_broken),
+            batches: parts().map(|unit| unit.batches).sum(),
+            facts: Vec::new(),
+            dropped: parts().flat_map(|unit| unit.dropped.iter().cloned()).collect(),
+            deliveries: 1,
+            is_rest: true,
+        }
+    }
+
+    /// The schedule delivers the unit once more, though nothing failed.
+    pub(crate) fn delivered_again(&mut self, unit: UnitId) {
+        self.units[unit].deliveries += 1;
+    }
+
+    pub(crate) fn begin_invocation(&mut self, units: &[UnitId]) -> InvocationId {
+        let broken = units.iter().filter(|unit| self.units[**unit].is_broken);
+        self.census.met_often("event: broken", broken.count());
+        self.counts.invocations += 1;
+        let begin = self.now();
+        self.invocations.push(Invocation { units: units.to_vec(), begin, ..Invocation::default() });
+        self.invocations.len() - 1
+    }
+
+    /// A request whose body the backend has begun to read.
+    pub(crate) fn begin_request(
+        &mut self,
+        invocation: InvocationId,
+        destination: DestinationId,
+        (kind, stream): (SignalKind, Option<&str>),
+        found: &[Found],
+        body: &[u8],
+    ) -> RequestId {
+        self.counts.requests += 1;
+        self.census
+            .met(["destination: default", "destination: audit", "destination: lake"][destination]);
+        self.check_found(destination, (kind, stream), found, body);
+        self.requests.push(Request {
+            destination,
+            kind,
+            marks: found.iter().map(|found| marks::at(destination, &found.mark)).collect(),
+            times_unix_nano: found.iter().map(|found| found.time_unix_nano).collect(),
+            answered: Answered::Unknown,
+        });
+        let request = self.requests.len() - 1;
+        self.invocations[invocation].requests.push(request);
+        request
+    }
+
+    pub(crate) fn items(&self, request: RequestId) -> usize {
+        self.requests[request].marks.len()
+    }
+
+    pub(crate) fn is_poisoned(&self, request: RequestId) -> bool {
+        self.requests[request].marks.iter().any(|mark| self.poison.contains(mark))
+    }
+
+    pub(crate) fn answered(&mut self, request: RequestId, answered: Answered) {
+        self.requests[request].answered = answered;
+    }
+
+    /// The backend stores these of the request's items, and throws others away for their time without a word, as
+    /// OpenObserve does.
+    pub(crate) fn store(&mut self, request: RequestId, stored: impl Fn(usize) -> bool) {
+        let now = self.unix_nano();
+        let Request { destination, kind, marks, times_unix_nano, .. } = &self.requests[request];
+        for (position, (mark, time)) in marks.iter().zip(times_unix_nano).enumerate() {
+            if stored(position) && !Setup::is_outside(*destination, *kind, *time, now) {
+                self.copies.entry(mark.clone()).or_default().push(request);
+            }
+        }
+    }
+
+    /// A message that is in a queue now; the unit that it will be when it is received.
+    pub(crate) fn sent(
+        &mut self,
+        by: InvocationId,
+        queue: QueueName,
+        parked: &Parked,
+        answered: bool,
+    ) -> UnitId {
+        let held = marks::of_parked(parked);
+        let destination = held.destination;
+        if let Some((request, found)) = &held.request {
+            // The client sends none with metrics.
+            let stream = parked.stream.as_deref().filter(|_| request.kind() != SignalKind::Metrics);
+            let about = (request.kind(), stream);
+            self.check_found(destination, about, found, request.bytes());
+            if queue == QueueName::DeadLetters {
+                self.note_old(by, destination, request.kind(), found);
+            }
+        }
+        let Parked { items, partial, .. } = *parked;
+        let marks = held.marks.clone();
+        self.invocations[by].sent.push(Sent {
+            queue,
+            destination,
+            marks,
+            items,
+            partial,
+            answered,
+        });
+        self.add_unit(Unit { marks: held.marks, deliveries: 1, is_rest: true, ..Unit::default() })
+    }
+
+    fn note_old(
+        &mut self,
+        by: InvocationId,
+        destination: DestinationId,
+        kind: SignalKind,
+        found: &[Found],
+    ) {
+        let now = self.unix_nano();
+        let mut old = found
+            .iter()
+            .filter(|found| Setup::is_outside(destination, kind, found.time_unix_nano, now))
+            .peekable();
+        if old.peek().is_none() {
+            return;
+        }
+        self.census.met("old: dead-lettered");
+        let has_waited = self.invocations[by].units.iter().any(|unit| self.units[*unit].is_rest);
+        if has_waited && old.any(|found| Age::is_aging(found.time_unix_nano)) {
+            self.census.met("old: out of the window while it waited");
+        }
+    }
+
+    /// Whether the reader of one of these makes so many batches that it has to wait for their delivery: one is
+    /// converted, and one waits.
+    pub(crate) fn has_many_batches(&self, units: &[UnitId]) -> bool {
+        units.iter().any(|unit| self.units[*unit].batches > 2)
+    }
+
+    /// The invocation has failed, and nobody was told what it did before.
+    pub(crate) fn panicked(&mut self, invocation: InvocationId) {
+        self.invocations[invocation].end = End::Killed;
+    }
+
+    pub(crate) fn killed(&mut self, invocation: InvocationId) {
+        self.counts.killed += 1;
+        self.census.met("kill");
+        self.invocations[invocation].end = End::Killed;
+    }
+
+    /// Takes what the forwarder says of an invocation, and what Lambda makes of its answer, and holds it
+    /// against what happened.
+    pub(crate) fn returned(&mut self, id: InvocationId, told: &Told, units: Vec<UnitId>) {
+        let ledger = told.account.total;
+        self.counts.failed += usize::from(!units.is_empty());
+        self.counts.accepted += ledger.accepted;
+        self.counts.parked += ledger.parked;
+        self.counts.dead_lettered += ledger.dead_lettered;
+        self.counts.returned += ledger.returned;
+        self.counts.dropped += ledger.dropped;
+        self.counts.ambiguous += ledger.ambiguous;
+        self.invocations[id].said.clone_from(&told.undelivered);
+        self.invocations[id].end = End::Returned(units);
+        self.note_gone(id);
+        for problem in self.problems(id, told) {
+            self.violated(format!("invocation {id}: {problem}"));
+        }
+    }
+
+    /// All of it in words, for a person who looks for the cause of a failure.
+    pub(crate) fn story(&self) -> String {
+        let mut story = String::new();
+        for (number, unit) in self.units.iter().enumerate() {
+            writeln!(story, "unit {number}: {unit:?}").unwrap();
+        }
+        for (id, invocation) in self.invocations.iter().enumerate() {
+            let Invocation { units, requests, sent, end, begin, said } = invocation;
+            writeln!(story, "invocation {id} at {begin:?} of {units:?}: {end:?} {said:?}").unwrap();
+            for request in requests {
+                writeln!(story, "    request {request}: {:?}", self.requests[*request]).unwrap();
+            }
+            for sent in sent {
+                writeln!(story, "    {sent:?}").unwrap();
+            }
+        }
+        story
+    }
+}
+
+/// Unix time in nanoseconds, so long after the beginning.
+pub(crate) fn unix_nano(since_began: Duration) -> u64 {
+    super::items::BEGAN_MS * 1_000_000 + u64::try_from(since_began.as_nanos()).unwrap()
+}

@@ -1,0 +1,256 @@
+//! The forwarder's own figures as OTLP: what is sent, when, and that nothing depends on it.
+
+use crate::support::{config, invoke, service};
+use backend::{Fate, Outcome, Reason};
+use expect_test::expect;
+use lambda_otlp_forwarder::{
+    Destination, Export, InvocationContext, Items, Ledger, Report, Response, Vitals,
+    VitalsSettings, default_destination,
+};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+use simulator::sink::{ScriptedResponse, Signal, Sink};
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use wire::{Metrics, Request};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Keeps what it is sent; answers as scripted, then accepts.
+#[derive(Clone, Debug, Default)]
+struct Backend {
+    requests: Arc<Mutex<Vec<Request>>>,
+    script: Arc<Mutex<VecDeque<Scripted>>>,
+}
+
+#[derive(Debug)]
+enum Scripted {
+    Refuse,
+    Hang,
+}
+
+impl Export for Backend {
+    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        assert_eq!(stream, None);
+        let scripted = self.script.lock().unwrap().pop_front();
+        let accepted = request.items();
+        self.requests.lock().unwrap().push(request.clone());
+        match scripted {
+            None => return Outcome { accepted, ..Outcome::default() },
+            Some(Scripted::Refuse) => {}
+            Some(Scripted::Hang) => sleep_until(deadline).await,
+        }
+        Outcome::unsent(request, Reason::Deadline, Fate::Park)
+    }
+}
+
+/// What an invocation did: seven log events to six items.
+fn report() -> Report {
+    let mut report =
+        Report { oldest_event_ms: Some(1_000_000), requests_sent: 2, ..Report::default() };
+    report.bytes_sent = 300;
+    report.account.total.events = 7;
+    report.account.total.consumed = 1;
+    let items = Items { spans: 2, log_records: 4, ..Items::default() };
+    let ledger = Ledger { items, accepted: 3, parked: 2, dropped: 1, ..Ledger::default() };
+    report.account.add("default", ledger);
+    report
+}
+
+fn vitals() -> Vitals {
+    let region = Some("eu-west-1".to_owned());
+    Vitals::new(VitalsSettings { function: "forwarder".to_owned(), region, emf: false, otlp: true })
+}
+
+fn destination(backend: &Backend) -> Arc<Destination<Backend>> {
+    default_destination(&config(), backend.clone())
+}
+
+fn invocation(at_unix_nano: u64) -> InvocationContext {
+    let deadline = Instant::now() + Duration::from_secs(40);
+    let account = Some("123456789012".to_owned());
+    InvocationContext {
+        observed_unix_nano: at_unix_nano,
+        deadline,
+        queue_deadline: deadline + Duration::from_secs(15),
+        account,
+    }
+}
+
+/// `name{attributes} value unit`, a point a line, the resource before them.
+fn shown(request: &Request) -> String {
+    let request = request.decode::<Metrics>().unwrap().unwrap();
+    let [resource_metrics] = request.resource_metrics.as_slice() else { panic!("one resource") };
+    let mut lines = vec![attributes(&resource_metrics.resource.as_ref().unwrap().attributes)];
+    for metric in resource_metrics.scope_metrics.iter().flat_map(|scope| &scope.metrics) {
+        let name = metric.name.trim_start_matches("lambda_otlp.forwarder");
+        match metric.data.as_ref().unwrap() {
+            Data::Sum(sum) => {
+                assert!(sum.aggregation_temporality == 1 && sum.is_monotonic, "{metric:?}");
+                for point in &sum.data_points {
+                    assert_eq!(point.start_time_unix_nano, 0, "a new series of each point");
+                    let Some(number_data_point::Value::AsInt(value)) = point.value else {
+                        panic!("{point:?}")
+                    };
+                    let attributes = attributes(&point.attributes);
+                    lines.push(format!("{name}{attributes} {value} {}", metric.unit));
+                }
+            }
+            Data::Histogram(histogram) => {
+                assert_eq!(histogram.aggregation_temporality, 1);
+                for point in &histogram.data_points {
+                    let buckets = &point.bucket_counts;
+                    assert_eq!(buckets.iter().sum::<u64>(), point.count);
+                    assert_eq!(buckets.len(), point.explicit_bounds.len() + 1);
+                    let (count, sum) = (point.count, point.sum.unwrap());
+                    let (min, max) = (point.min.unwrap(), point.max.unwrap());
+                    lines.push(format!("{name} {count} of {min} to {max}, {sum} {}", metric.unit));
+                }
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    lines.join("\n")
+}
+
+fn attributes(attributes: &[KeyValue]) -> String {
+    let shown = attributes.iter().map(|attribute| {
+        match attribute.value.as_ref().and_then(|value| value.value.as_ref()) {
+            Some(Value::StringValue(text)) => {
+                format!("{}={text}", attribute.key.trim_start_matches("lambda_otlp."))
+            }
+            other => panic!("{other:?}"),
+        }
+    });
+    format!("{{{}}}", shown.collect::<Vec<_>>().join(","))
+}
+
+#[tokio::test(start_paused = true)]
+async fn figures_are_added_up_and_sent_once_a_minute() {
+    let (vitals, backend) = (vitals(), Backend::default());
+    let destination = destination(&backend);
+    for second in [1_002, 1_003, 1_061, 1_062, 1_063] {
+        vitals.tell(&report(), &invocation(second * SECOND), &destination).await;
+    }
+    let requests = std::mem::take(&mut *backend.requests.lock().unwrap());
+    let [first, second] = requests.as_slice() else { panic!("{} requests", requests.len()) };
+    expect![[r"
+        {service.name=forwarder,cloud.provider=aws,cloud.platform=aws_lambda,cloud.region=eu-west-1,cloud.account.id=123456789012,faas.name=forwarder}
+        .events.consumed{} 1 {event}
+        .events.received{} 7 {event}
+        .invocations{} 1 {invocation}
+        .items.ambiguous{destination=default} 0 {item}
+        .items.handled{destination=default,signal=logs} 4 {item}
+        .items.handled{destination=default,signal=metrics} 0 {item}
+        .items.handled{destination=default,signal=traces} 2 {item}
+        .items.handled{destination=default,signal=undecodable} 0 {item}
+        .items.placed{destination=default,fate=accepted} 3 {item}
+        .items.placed{destination=default,fate=dead_lettered} 0 {item}
+        .items.placed{destination=default,fate=dropped} 1 {item}
+        .items.placed{destination=default,fate=parked} 2 {item}
+        .items.placed{destination=default,fate=returned} 0 {item}
+        .request.bytes{} 300 By
+        .requests{} 2 {request}
+        .vitals.failures{} 0 {request}
+        .lag 1 of 2 to 2, 2 s"]].assert_eq(&shown(first));
+    // Of the three invocations that began at 1,003, 1,061 and 1,062 s.
+    expect![[r"
+        {service.name=forwarder,cloud.provider=aws,cloud.platform=aws_lambda,cloud.region=eu-west-1,cloud.account.id=123456789012,faas.name=forwarder}
+        .events.consumed{} 3 {event}
+        .events.received{} 21 {event}
+        .invocations{} 3 {invocation}
+        .items.ambiguous{destination=default} 0 {item}
+        .items.handled{destination=default,signal=logs} 12 {item}
+        .items.handled{destination=default,signal=metrics} 0 {item}
+        .items.handled{destination=default,signal=traces} 6 {item}
+        .items.handled{destination=default,signal=undecodable} 0 {item}
+        .items.placed{destination=default,fate=accepted} 9 {item}
+        .items.placed{destination=default,fate=dead_lettered} 0 {item}
+        .items.placed{destination=default,fate=dropped} 3 {item}
+        .items.placed{destination=default,fate=parked} 6 {item}
+        .items.placed{destination=default,fate=returned} 0 {item}
+        .request.bytes{} 900 By
+        .requests{} 6 {request}
+        .vitals.failures{} 0 {request}
+        .lag 3 of 3 to 62, 126 s"]].assert_eq(&shown(second));
+    // A clock that was set back does not silence them.
+    vitals.tell(&report(), &invocation(SECOND), &destination).await;
+    assert_eq!(backend.requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_taken_stays_for_the_next_minute() {
+    let (vitals, backend) = (vitals(), Backend::default());
+    let destination = destination(&backend);
+    backend.script.lock().unwrap().extend([Scripted::Refuse, Scripted::Hang]);
+    for second in [0, 60, 119, 120] {
+        let begin = Instant::now();
+        vitals.tell(&report(), &invocation(second * SECOND), &destination).await;
+        assert!(begin.elapsed() <= Duration::from_secs(2), "the function is paid for meanwhile");
+    }
+    let requests = std::mem::take(&mut *backend.requests.lock().unwrap());
+    let [_, _, third] = requests.as_slice() else { panic!("{} requests", requests.len()) };
+    let third = shown(third);
+    for expected in [
+        ".invocations{} 4 {invocation}",
+        ".events.received{} 28 {event}",
+        ".items.placed{destination=default,fate=accepted} 12 {item}",
+        ".vitals.failures{} 2 {request}",
+        ".lag 4 of 0 to 0, 0 s",
+    ] {
+        assert!(third.lines().any(|line| line == expected), "{expected} in {third}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_past_the_invocations_deadline() {
+    let (vitals, backend) = (vitals(), Backend::default());
+    backend.script.lock().unwrap().push_back(Scripted::Hang);
+    let begin = Instant::now();
+    let queue_deadline = begin + Duration::from_millis(300);
+    let short = InvocationContext { deadline: begin, queue_deadline, ..invocation(0) };
+    vitals.tell(&report(), &short, &destination(&backend)).await;
+    assert!(Instant::now() <= queue_deadline);
+}
+
+#[tokio::test]
+async fn by_default_there_is_no_request_for_them() {
+    let sink = Sink::start().await.unwrap();
+    let answer = invoke(&service(&sink, &[]), &["hello"]).await;
+    assert_eq!(answer.unwrap(), Response::Done(()));
+    assert_eq!((sink.requests().len(), sink.log_records().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn the_deployed_forwarder_sends_them_beside_the_delivery() {
+    let sink = Sink::start().await.unwrap();
+    let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "otlp")]);
+    for _ in 0..3 {
+        assert_eq!(invoke(&service, &["hello"]).await.unwrap(), Response::Done(()));
+    }
+    let of =
+        |signal| sink.requests().iter().filter(|request| request.signal == Some(signal)).count();
+    assert_eq!((of(Signal::Logs), of(Signal::Metrics)), (3, 1));
+    assert_eq!(sink.oddities(), []);
+}
+
+#[tokio::test]
+async fn a_backend_that_takes_no_metrics_fails_no_invocation() {
+    let sink = Sink::start().await.unwrap();
+    for refusal in [
+        ScriptedResponse::Status(500),
+        ScriptedResponse::Status(401),
+        ScriptedResponse::CloseAfterBody,
+    ] {
+        sink.script_for(Signal::Metrics, std::iter::repeat_n(refusal, 3));
+        // Without queues, whatever were in a ledger would be returned and fail the invocation.
+        let service = service(&sink, &[("LAMBDA_OTLP_VITALS", "both")]);
+        let answer = invoke(&service, &["hello"]).await;
+        assert_eq!(answer.unwrap(), Response::Done(()));
+        sink.heal();
+    }
+    assert_eq!(sink.log_records().len(), 3);
+    assert!(sink.metrics().is_empty());
+}
