@@ -1,10 +1,10 @@
-//! Builds OTLP attributes.
+//! Builds OTLP attributes and scopes.
 
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, ArrayValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 
-/// The value of an attribute that we write.
+/// The value of an attribute that this crate makes: text or a number, never an array or a list.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum PlainValue<'a> {
     Text(&'a str),
@@ -14,7 +14,7 @@ pub(crate) enum PlainValue<'a> {
 }
 
 impl PlainValue<'_> {
-    /// As a struct.
+    /// The same value as OTLP's struct.
     pub(crate) fn to_any(self) -> Value {
         match self {
             Self::Text(text) => Value::StringValue(text.to_owned()),
@@ -46,13 +46,13 @@ pub(crate) fn boolean(key: &str, value: bool) -> KeyValue {
     attribute(key, Value::BoolValue(value))
 }
 
-/// An array of one string, as `aws.log.group.names` and its kin are.
+/// An attribute that is an array, of one string here: `aws.log.group.names` and `aws.log.stream.names`.
 pub(crate) fn strings(key: &str, value: &str) -> KeyValue {
     let value = AnyValue { value: Some(Value::StringValue(value.to_owned())) };
     attribute(key, Value::ArrayValue(ArrayValue { values: vec![value] }))
 }
 
-/// One of our scopes.
+/// The scope of telemetry that this crate makes, with the crate's version.
 pub(crate) fn scope(name: &str) -> InstrumentationScope {
     InstrumentationScope {
         name: name.to_owned(),

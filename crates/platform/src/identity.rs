@@ -1,8 +1,7 @@
-//! Says which function a log stream belongs to, and writes the resource of what is made of it.
+//! Says which function a log stream belongs to, and writes the resource of the telemetry that is made of the stream.
 //!
-//! Source: design §4 "Identity"; Lambda Developer Guide, "Sending Lambda function logs to
-//! CloudWatch Logs" (group and stream names); semantic conventions, resource/faas and
-//! resource/cloud.
+//! Source: Lambda Developer Guide, "Sending Lambda function logs to CloudWatch Logs" (names of groups and streams);
+//! OpenTelemetry's semantic conventions, resource/faas and resource/cloud.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -10,14 +9,14 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use crate::attributes::{string, strings};
 use crate::names;
 
-/// Where a CloudWatch delivery says its log events come from.
+/// Where the log events of a delivery come from, as the delivery's envelope says.
 ///
-/// All of it is the envelope's: nothing inside a log event decides an identity.
+/// Nothing inside a log event decides an identity: the function could write there what it likes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogSource<'a> {
     /// The account that owns the log group (`owner`).
     pub account: &'a str,
-    /// The region, which the envelope does not name: the forwarder's own.
+    /// The region, if it is known. Few envelopes name it; for the others it is the forwarder's own.
     pub region: Option<&'a str>,
     /// Name of the log group.
     pub log_group: &'a str,
@@ -28,7 +27,7 @@ pub struct LogSource<'a> {
 impl<'a> LogSource<'a> {
     /// The function that log stream and log group name, with its case kept.
     ///
-    /// A stream that names the function is believed before the group: a group that several
+    /// Where the stream names a function, that wins over the group's name, since a group that several
     /// functions share may lie under `/aws/lambda/` too.
     pub fn function_name(&self) -> Option<&'a str> {
         let of_stream = LambdaStream::parse(self.log_stream).and_then(|stream| stream.function);
@@ -39,7 +38,7 @@ impl<'a> LogSource<'a> {
 /// Who wrote a log stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The function's name; else the last part of the log group's name; never empty.
+    /// The function's name, or the last part of the log group's name where no function is known. It is never empty.
     pub service_name: String,
     /// The function's name, with its case kept.
     pub function_name: Option<String>,
@@ -47,13 +46,13 @@ pub struct Identity {
     pub function_version: Option<String>,
     /// Whether the log group or stream is a Lambda function's.
     pub is_lambda: bool,
-    /// The account, if it was said.
+    /// The account, if the envelope names it.
     pub account: Option<String>,
-    /// The region, if it was said.
+    /// The region, if it is known.
     pub region: Option<String>,
     /// Name of the log group.
     pub log_group: String,
-    /// Name of the log stream; for a function it names the execution environment.
+    /// Name of the log stream. A function has one for each execution environment.
     pub log_stream: String,
 }
 
@@ -92,8 +91,8 @@ impl Identity {
         resource(attributes)
     }
 
-    /// The resource of metrics. Each of its attributes is a label of every series in OpenObserve,
-    /// so it names the function and nothing that differs between its environments.
+    /// The resource of metrics. OpenObserve makes each of its attributes a label of every series,
+    /// so it names the function and nothing that differs between the function's environments.
     pub fn metric_resource(&self) -> Resource {
         resource(self.shared_attributes())
     }
@@ -137,7 +136,7 @@ fn function_of_group(log_group: &str) -> Option<&str> {
     is_function_name(name).then_some(name)
 }
 
-/// Function names are letters, digits, `-` and `_`; 64 bytes, some older ones more.
+/// Function names consist of letters, digits, `-` and `_`, and have 64 bytes at most; some older ones are longer.
 fn is_function_name(name: &str) -> bool {
     (1..=140).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')

@@ -1,10 +1,12 @@
 //! What AWS Lambda says about itself, and its conversion to OTLP.
 //!
-//! [`read`] turns Lambda's text lines, its JSON system lines and the events of the Telemetry API into one event model
-//! ([`event`]); [`metrics`], [`spans`] and [`logs`] turn events and ordinary lines into OTLP, [`identity`] writes the
-//! resource, and [`Converter`] does all of it for the log events of one stream. Everything is
-//! pure: events in, OTLP out; time and identity are passed in, nothing is read from environment,
-//! clock or network, and no input panics.
+//! `read` turns Lambda's text lines, its JSON system lines and the events of the Telemetry API into one event model
+//! ([`PlatformEvent`]). `metrics`, `spans` and `logs` turn such events, and the function's own lines, into OTLP; `identity`
+//! writes the resource. The forwarder uses a [`Converter`], which does all of this for the log events of one stream; the
+//! extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`].
+//!
+//! Everything here is pure: events in, OTLP out. Time and identity are passed in, nothing is read from the environment, the
+//! clock or the network, and no input panics.
 
 mod attributes;
 mod convert;

@@ -1,9 +1,8 @@
-//! The names that this crate writes: attributes and scopes. Those of the metrics stand with
-//! their units and buckets.
+//! The names of the attributes and scopes that this crate writes. The names of metrics stand with their units and buckets
+//! in `metrics::instrument`.
 //!
-//! `faas.*`, `cloud.*`, `aws.*`, `log.*`, `error.type` are OpenTelemetry's semantic conventions
-//! (1.44); what those lack is named `aws.lambda.*` after Lambda's own words, and what is only
-//! ours `lambda_otlp.*`.
+//! `faas.*`, `cloud.*`, `aws.*`, `log.*` and `error.type` are OpenTelemetry's semantic conventions (1.44). What those lack is
+//! named `aws.lambda.*` after Lambda's own words, and what only this project has is named `lambda_otlp.*`.
 
 pub(crate) use wire::resource::{
     AWS_LOG_GROUP_NAMES, AWS_LOG_STREAM_NAMES, CLOUD_ACCOUNT_ID, CLOUD_PLATFORM, CLOUD_PROVIDER,
@@ -61,7 +60,7 @@ pub(crate) mod legacy {
     pub(crate) const COLD_START: &str = "faas.cold_start";
 }
 
-/// Keys of a JSON line beyond the cap, as one JSON string.
+/// The keys of a JSON line for which there were too many attributes, as one JSON string.
 pub(crate) const REST: &str = "lambda_otlp.rest";
 /// Why a line that claims to be OTLP was not decoded.
 pub(crate) const UNDECODABLE_REASON: &str = "lambda_otlp.undecodable.reason";
@@ -76,5 +75,5 @@ pub const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 pub(crate) const LOGS_SCOPE: &str = "lambda-otlp/logs";
 /// Scope of metrics made of embedded metric format lines.
 pub(crate) const EMF_SCOPE: &str = "lambda-otlp/emf";
-/// Namespace that an embedded metric format line names.
+/// The namespace that a line in the embedded metric format names.
 pub(crate) const CLOUDWATCH_NAMESPACE: &str = "aws.cloudwatch.namespace";

@@ -3,10 +3,10 @@
 /// For which kind of backend metrics are shaped (`LAMBDA_OTLP_BACKEND`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shape {
-    /// Start time 0: OpenObserve adds up the points of one series then.
+    /// The start time of each point is 0: OpenObserve takes it for a label, and adds up only the points of one series.
     #[default]
     OpenObserve,
-    /// Start times are set: the beginning of the oldest thing measured.
+    /// The start time of a point is when the oldest of the things measured began.
     Otlp,
 }
 
@@ -26,14 +26,14 @@ pub enum SpanMapping {
     /// Events of the invocation's span.
     #[default]
     SpanEvents,
-    /// Spans of their own, below it.
+    /// Spans of their own, children of the invocation's span.
     ChildSpans,
 }
 
 /// When the span of an invocation ends (`LAMBDA_OTLP_SPAN_END`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum SpanEnd {
-    /// When the runtime is done.
+    /// When the runtime is done (`platform.runtimeDone`), or at the `END` line.
     #[default]
     RuntimeDone,
     /// With the report, which Lambda writes when the extensions are done too.

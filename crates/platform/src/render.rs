@@ -1,4 +1,4 @@
-//! Prints events and OTLP for tests: one line an event, log record or data point.
+//! Prints events and OTLP for tests: one line for each event, log record, data point or span.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -45,7 +45,7 @@ pub(crate) fn log_records(request: &wire::Request) -> Vec<(String, LogRecord)> {
     scopes.flat_map(of_scope).collect()
 }
 
-/// The record that is written so, as a struct.
+/// The record that `write` writes, as a struct.
 pub(crate) fn written(write: impl FnOnce(&mut Record<'_, '_>)) -> LogRecord {
     let mut records = Records::default();
     records.push(write);
@@ -54,7 +54,7 @@ pub(crate) fn written(write: impl FnOnce(&mut Record<'_, '_>)) -> LogRecord {
     log_records(&request).pop().unwrap().1
 }
 
-/// Severity, the body's first characters, attributes without the event's id.
+/// Severity, the first characters of the body, and the attributes but `log.record.uid`.
 pub(crate) fn record(record: &LogRecord) -> String {
     let body = value(record.body.as_ref().unwrap());
     let body: String = body.lines().next().unwrap_or("").chars().take(40).collect();
@@ -64,7 +64,7 @@ pub(crate) fn record(record: &LogRecord) -> String {
     line.trim_end().to_owned()
 }
 
-/// One line a data point: name, unit, value, attributes.
+/// One line for each data point: name, unit, value, attributes.
 pub(crate) fn points(metrics: &[Metric]) -> String {
     let mut text = String::new();
     for metric in metrics {
@@ -163,7 +163,7 @@ pub(crate) fn event(event: &PlatformEvent) -> String {
     text.join(" ")
 }
 
-/// One line a span: kind and name, `parent>id` (first four digits), times in milliseconds since
+/// One line for each span: kind and name, `parent>id` (first four digits), times in milliseconds since
 /// `zero`, status, attributes; its events below it.
 #[expect(clippy::cast_precision_loss, reason = "tests are near zero")]
 pub(crate) fn spans(spans: &[Span], zero: u64) -> String {

@@ -1,8 +1,12 @@
 //! Converts the log events of one log stream into one `ResourceLogs`, one `ResourceMetrics` and,
 //! if asked for, one `ResourceSpans`.
 //!
-//! Source: design §4 "What a CloudWatch event becomes". OTLP lines are the caller's: it decodes
-//! them and reports here only those that do not decode.
+//! - `REPORT` and the other lines of Lambda that hold figures or tell of a failure: metrics, and one log record each.
+//! - `START`, `END`, `INIT_START`, `RESTORE_START`: nothing, unless the user asks for log records of them too.
+//! - A line in the embedded metric format: metrics, and one log record.
+//! - Any other line: one log record.
+//!
+//! OTLP lines are the caller's: it decodes them, and reports here only those that do not decode.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +30,7 @@ use crate::read::{telemetry, text};
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
 
-/// How many traces of one chunk are known; more could only be invented ones.
+/// How many traces of one chunk are remembered, so that a function which invents trace ids cannot fill the memory.
 const MAX_TRACES: usize = 50_000;
 
 /// What the log events of a stream became.
@@ -36,12 +40,12 @@ pub struct Converted {
     pub logs: Option<Request>,
     /// The metrics with their resource; `None` if there are none.
     pub metrics: Option<ResourceMetrics>,
-    /// Log events that became no item.
+    /// Log events that became no log record: START, END, INIT_START, RESTORE_START.
     pub consumed: usize,
     /// The spans of the invocations, if they were asked for; `None` if there are none.
     pub spans: Option<ResourceSpans>,
-    /// Figures that were no finite, plausible number, or beyond a bound of the embedded metric
-    /// format, and were left out of the metrics.
+    /// Values that the metrics leave out: figures that were no finite, plausible number, and what was beyond a bound of the
+    /// embedded metric format.
     pub dropped_values: usize,
     /// Where the stream stands, for the next chunk of it.
     pub state: ConverterState,
@@ -52,9 +56,9 @@ pub struct Converted {
 pub struct ConverterState {
     /// The invocation that the stream is in.
     window: RequestWindow,
-    /// What has been counted, so that lines of one invocation in two chunks count once.
+    /// Which invocations were counted, so that one whose lines come in two chunks counts once.
     open: OpenInvocations,
-    /// Invocations whose report is still to come, where spans are made.
+    /// The invocations whose report is still to come; `None` where no spans are made.
     spans: Option<Box<Invocations>>,
 }
 
@@ -100,12 +104,12 @@ impl Converter {
         self
     }
 
-    /// Writes the span of each invocation too, for functions that have nobody else to do it
-    /// (`LAMBDA_OTLP_PLATFORM_SPANS`).
+    /// Writes the span of each invocation too (`LAMBDA_OTLP_PLATFORM_SPANS`), for functions in which neither an SDK nor the
+    /// extension writes one.
     ///
-    /// The report makes the span, since the lines of an invocation may come in two deliveries; a
-    /// `START` in the same delivery, or in a chunk before, tells its beginning. Name and version
-    /// of the function are taken from the identity.
+    /// The `REPORT` line makes the span, since the lines of an invocation may come in two deliveries and only one of them
+    /// has the report. The span begins at the `START` line, if that came in the same delivery or in a chunk before. Name
+    /// and version of the function are taken from the identity.
     #[must_use]
     pub fn with_spans(mut self, mapping: SpanMapping, end: SpanEnd, xray_lambda: bool) -> Self {
         let earlier = self.state.spans.take();
@@ -122,15 +126,15 @@ impl Converter {
         self
     }
 
-    /// Takes note of a trace that a span of this stream carries. A line says an X-Ray root
-    /// whether or not anybody traces; only where spans have it is it the record's trace id.
+    /// Takes note of a trace that a span of this stream carries. Lambda gives every invocation an X-Ray root, whether or
+    /// not anybody traces it; the root that a line names becomes its record's trace id only where a span has that trace.
     pub fn trace_seen(&mut self, trace_id: [u8; 16]) {
         if self.traces.len() < MAX_TRACES {
             self.traces.insert(trace_id);
         }
     }
 
-    /// Whether the traces of this stream's spans are asked for: a record has an X-Ray root.
+    /// Whether [`Self::trace_seen`] may still change a record: one has an X-Ray root and no trace id.
     pub fn awaits_traces(&self) -> bool {
         self.line_records.awaits_traces() || self.platform_records.awaits_traces()
     }
@@ -140,7 +144,7 @@ impl Converter {
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
         let Some(platform) = parsed else {
             let emf = emf_line::parse(event.message);
-            // What the metrics say the record need not.
+            // The record does not repeat what the metrics say.
             let without = emf.is_some().then_some(emf_line::KEY);
             if let Some(line) = emf {
                 self.emf.add(line, event.time_unix_nano());
@@ -173,10 +177,8 @@ impl Converter {
             .push(|record| undecodable_record(event, undecodable, window, observed, record));
     }
 
-    /// The OTLP of all events taken; the delivery ends here, or may.
-    ///
-    /// Where another chunk of the stream follows after all, [`Converted::state`] still keeps its
-    /// lines from counting an invocation twice.
+    /// The OTLP of all events taken. Where another chunk of the stream follows, [`Converted::state`] keeps its lines from
+    /// counting an invocation twice.
     pub fn finish(mut self) -> Converted {
         let (metrics, open) = self.aggregator.finish_chunk();
         self.state.open = open;

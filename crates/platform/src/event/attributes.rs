@@ -1,10 +1,10 @@
-//! What one of Lambda's own events says, as OTLP attributes.
+//! Says in OTLP attributes what one of Lambda's own events says.
 
 use super::{EventKind, PlatformEvent};
 use crate::attributes::PlainValue;
 use crate::names::{self, lambda};
 
-/// Gives all that one of Lambda's own events says, as attributes.
+/// Gives `take` each attribute of the event. Log records write them as protobuf at once, spans as structs.
 pub(crate) fn platform_attributes(
     platform: &PlatformEvent,
     take: &mut dyn FnMut(&'static str, PlainValue<'_>),

@@ -1,4 +1,4 @@
-//! The figures of Lambda's events, and what is believed of them.
+//! The figures of Lambda's events, which values are believed, and their units.
 
 /// Bytes of a mebibyte, which Lambda prints as "MB".
 pub(crate) const MIB: f64 = 1_048_576.0;
@@ -32,12 +32,11 @@ pub struct Figures {
     pub timeout_ms: Option<f64>,
 }
 
-/// The largest figure that is believed. A thousand times the largest that Lambda can mean, and
-/// small enough that sums stay finite and exact to the byte.
+/// The largest figure that is believed. It is a thousand times the largest that Lambda can mean, and small enough that
+/// sums stay finite and exact to the byte.
 const MAX_FIGURE: f64 = 1e12;
 
-/// A figure that can be added up, or nothing: not a number, negative and absurd values are no
-/// figures.
+/// The value if it can be added up: `None` if it is negative, not a number, infinite or absurdly large.
 pub(crate) fn plausible(value: f64) -> Option<f64> {
     (0.0..=MAX_FIGURE).contains(&value).then_some(value)
 }

@@ -3,9 +3,9 @@
 //!
 //! Source: Lambda Developer Guide, "Lambda Telemetry API Event schema reference" (schema
 //! 2025-01-29) and "Understanding the Lambda execution environment lifecycle" (text lines). AWS
-//! adds kinds, fields and values without notice, so nothing here is mandatory: kinds that are
-//! not listed are [`EventKind::Other`], status and error type are strings, each figure is
-//! optional, and fields without a name of their own are kept in [`PlatformEvent::other`].
+//! adds kinds, fields and values without notice, so nothing here is mandatory: a kind that is
+//! not listed is [`EventKind::Other`], status and error type are strings, each figure is
+//! optional, and fields that have no place of their own are kept in [`PlatformEvent::other`].
 
 pub(crate) mod attributes;
 pub(crate) mod figures;
@@ -17,13 +17,13 @@ use figures::Figures;
 pub enum EventKind {
     /// The init phase began (`INIT_START`).
     InitStart,
-    /// The runtime finished its part of the init phase (Telemetry API only).
+    /// The runtime finished its part of the init phase (no text line tells of it).
     InitRuntimeDone,
     /// The init phase ended (`INIT_REPORT`): failures, SnapStart and provisioned concurrency.
     InitReport,
     /// An invocation began (`START`).
     Start,
-    /// The runtime answered (Telemetry API only).
+    /// The runtime finished the invocation (no text line tells of it).
     RuntimeDone,
     /// An invocation ended, with its figures (`REPORT`).
     Report,
@@ -31,7 +31,7 @@ pub enum EventKind {
     End,
     /// A SnapStart environment began to be restored (`RESTORE_START`).
     RestoreStart,
-    /// The runtime finished its part of the restore (Telemetry API only).
+    /// The runtime finished its part of the restore (no text line tells of it).
     RestoreRuntimeDone,
     /// A SnapStart environment was restored (`RESTORE_REPORT`).
     RestoreReport,
@@ -46,22 +46,21 @@ pub enum EventKind {
     Extension,
     /// An extension subscribed to telemetry (`TELEMETRY`).
     TelemetrySubscription,
-    /// An extension subscribed to the older Logs API (`LOGS`, in JSON only there by name).
+    /// An extension subscribed to the older Logs API. Its text line, `LOGS`, is read as a [`Self::TelemetrySubscription`].
     LogsSubscription,
-    /// Lambda dropped log lines before a subscriber got them (Telemetry API only).
+    /// Lambda dropped log lines before a subscriber got them (no text line tells of it).
     LogsDropped,
     /// The runtime or the environment failed (the older Logs API only).
     Fault,
-    /// No kind was said.
+    /// The event names no kind.
     #[default]
     Unknown,
-    /// A kind that is not known here, by its type as written (those of Lambda Web Functions, …).
+    /// A kind that is not listed here, with its type as written: those of Lambda Web Functions, those that AWS adds.
     Other(String),
 }
 
 impl EventKind {
-    /// The type in the Telemetry API's spelling; the failure lines, which that API does not
-    /// have, are spelt alike.
+    /// The type in the Telemetry API's spelling. That API has no failure lines; their types are spelt in its manner.
     pub fn as_str(&self) -> &str {
         match self {
             Self::InitStart => "platform.initStart",
@@ -157,8 +156,8 @@ pub struct PlatformEvent {
     pub kind: EventKind,
     /// The invocation it belongs to, lower case.
     pub request_id: Option<String>,
-    /// `success`, `error`, `failure`, `timeout`, or what AWS writes next. `None` on a report is
-    /// the older notation, which says failures in lines of their own.
+    /// `success`, `error`, `failure`, `timeout`, or a word that AWS adds. A report without a status is in the older
+    /// notation, which tells of failures in lines of their own.
     pub status: Option<String>,
     /// Such as `Runtime.ExitError`.
     pub error_type: Option<String>,
@@ -188,7 +187,7 @@ pub struct PlatformEvent {
     pub tracing: Tracing,
     /// Parts of the phase, at most [`PlatformEvent::MAX_SPANS`].
     pub spans: Vec<PhaseSpan>,
-    /// Unix time in nanoseconds at which the platform wrote the event; text lines do not say it.
+    /// Unix time in nanoseconds at which the platform wrote the event; `None` for text lines, which do not say it.
     pub time_unix_nano: Option<u64>,
     /// Fields without a place above, as written, at most [`PlatformEvent::MAX_OTHER`].
     pub other: Vec<(String, String)>,
@@ -207,13 +206,13 @@ impl PlatformEvent {
         Self { kind, ..Self::default() }
     }
 
-    /// Whether the event says that something ended well: no status counts as success.
+    /// Whether what the event tells of ended well; an event without a status counts as success.
     pub fn succeeded(&self) -> bool {
         self.status.as_deref().is_none_or(|status| status == "success")
     }
 
-    /// Whether this is the first invocation of an environment (facts of the `REPORT` line: an
-    /// init duration, or for SnapStart a restore duration, stands only there).
+    /// Whether this reports the first invocation of an environment: only its `REPORT` has an init duration, or for
+    /// SnapStart a restore duration.
     pub fn is_cold_start(&self) -> bool {
         self.kind == EventKind::Report
             && (self.figures.init_duration_ms.is_some()
@@ -239,8 +238,8 @@ impl PlatformEvent {
         self.kind == EventKind::OutOfMemory || self.error_type.as_deref() == Some(OUT_OF_MEMORY)
     }
 
-    /// The error type by which the event counts. The older notation says `Runtime.ExitError` of a runtime that was killed
-    /// for its memory, the newer ones `Runtime.OutOfMemory`: the same end has one name.
+    /// The error type by which the event counts. Of a runtime that was killed for its memory the older notation says
+    /// `Runtime.ExitError` and the newer ones say `Runtime.OutOfMemory`; both count as the latter.
     pub(crate) fn counted_error_type(&self) -> Option<&str> {
         match self.kind {
             EventKind::OutOfMemory => Some(OUT_OF_MEMORY),
@@ -251,7 +250,7 @@ impl PlatformEvent {
 
 const OUT_OF_MEMORY: &str = "Runtime.OutOfMemory";
 
-/// The text, cut off at a character's end.
+/// The text, cut off between two characters where it is longer than the bound.
 pub(crate) fn truncated(text: &str, max_bytes: usize) -> String {
     let mut end = max_bytes.min(text.len());
     while !text.is_char_boundary(end) {

@@ -1,8 +1,9 @@
 //! Turns CloudWatch log events into OTLP log records.
 //!
-//! Source: design §4 "To logs". The event's time is kept and its id is `log.record.uid`; level,
-//! request id, trace and span id are read where the runtimes write them. What a line says never
-//! changes where it is sent.
+//! A record has the time of its log event, and the event's id as `log.record.uid`. Level, request id, trace id and span id
+//! are read where the runtimes' loggers write them. What a line says never changes where it is sent.
+//!
+//! Source: OpenTelemetry, logs data model, and semantic conventions, general/logs (`log.record.uid`).
 
 pub(crate) mod records;
 pub(crate) mod request_window;
@@ -37,8 +38,8 @@ impl LogEvent<'_> {
 
 /// Writes the log record of a function's line.
 ///
-/// A line that is one JSON object gives its message as body and its keys, but the one `without`, as attributes; any other
-/// line is the body as it stands, without its line end.
+/// Of a line that is one JSON object the message becomes the body, and the keys become attributes, except the key `without`.
+/// Any other line becomes the body as it stands, without its line end.
 pub(crate) fn line_record(
     event: &LogEvent<'_>,
     window: &RequestWindow,
@@ -98,7 +99,7 @@ fn json_record(
 
 /// Writes the log record of one of Lambda's own events, with its figures in Lambda's units.
 ///
-/// Failures are errors, whichever notation tells of them.
+/// An event that tells of a failure has severity ERROR, in whichever notation Lambda wrote it.
 pub(crate) fn platform_record(
     event: &LogEvent<'_>,
     platform: &PlatformEvent,
@@ -117,8 +118,8 @@ pub(crate) fn platform_record(
     platform_attributes(platform, &mut |key, value| record.attribute(key, value));
 }
 
-/// Why a line that claims to be OTLP was not decoded; never the line itself, which is the
-/// function's data and lies in the dead-letter queue.
+/// Why a line that claims to be OTLP was not decoded. The line itself is not here: it is the function's data, and lies in
+/// the dead-letter queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Undecodable<'a> {
     /// The decoder's reason.
@@ -129,7 +130,7 @@ pub struct Undecodable<'a> {
     pub sha256: &'a str,
 }
 
-/// Writes the log record that reports an undecodable line; the event's message is not looked at.
+/// Writes the log record that reports an undecodable line. Nothing of the event's message is in it.
 pub(crate) fn undecodable_record(
     event: &LogEvent<'_>,
     undecodable: &Undecodable<'_>,
@@ -148,7 +149,7 @@ pub(crate) fn undecodable_record(
     record.attribute(names::UNDECODABLE_SHA256, PlainValue::Text(sha256));
 }
 
-/// Writes what every record has.
+/// Writes what each record has: times, severity, body and the log event's id.
 fn begin(
     event: &LogEvent<'_>,
     severity: &Severity,

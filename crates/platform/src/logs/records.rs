@@ -1,7 +1,7 @@
-//! Log records as protobuf, each written once and where it stays.
+//! Writes log records as protobuf, each at once into the buffer that becomes the request.
 //!
-//! A delivery has thousands of them. As structs, the strings of their attributes and the two passes that encode these
-//! cost more than all else that is done with a log line.
+//! A delivery has thousands of records. Where they were structs of `opentelemetry-proto`, to allocate the strings of their
+//! attributes and to encode them, which takes two passes, cost more than all else that is done with a log line.
 //!
 //! Source: opentelemetry-proto 1.x, `logs/v1/logs.proto`, `common/v1/common.proto`.
 
@@ -24,20 +24,20 @@ pub(crate) struct Records {
     /// The `log_records` fields of a `ScopeLogs`.
     fields: Vec<u8>,
     count: usize,
-    /// Positions of the records with an X-Ray root and without a trace id, and the trace id that the root is.
+    /// The records that have an X-Ray root and no trace id: their positions, and the trace ids that the roots stand for.
     rooted: Vec<(usize, TraceId)>,
 }
 
 type TraceId = [u8; 16];
 
-// ScopeLogs
+// Field numbers of ScopeLogs
 const SCOPE: u32 = 1;
 const LOG_RECORD: u32 = 2;
-// LogRecord
+// Field number of LogRecord
 const TRACE_ID: u32 = 9;
 
 impl Records {
-    /// Whether a trace that is seen may become the trace id of one of them.
+    /// Whether one of the records has an X-Ray root and no trace id, so that a trace that is seen may become its trace id.
     pub(crate) fn awaits_traces(&self) -> bool {
         !self.rooted.is_empty()
     }
@@ -54,7 +54,7 @@ impl Records {
         self.count += 1;
     }
 
-    /// Makes the X-Ray root of a record its trace id where it is one of these traces.
+    /// Gives a record that has an X-Ray root the root's trace id, if that is one of these traces.
     fn set_trace_ids(&mut self, traces: &BTreeSet<TraceId>) {
         self.rooted.retain(|(_, root)| traces.contains(root));
         if self.rooted.is_empty() {
@@ -78,14 +78,14 @@ impl Records {
     }
 }
 
-/// The request of these scopes' records under one resource; `None` if there are none. The X-Ray root of a record
-/// becomes its trace id where it is one of `traces`.
+/// One request with the records of these scopes under one resource; `None` if there are no records. The X-Ray root of a
+/// record becomes its trace id where it is one of `traces`.
 pub(crate) fn request(
     resource: impl FnOnce() -> Resource,
     scopes: [(InstrumentationScope, Records); 2],
     traces: &BTreeSet<TraceId>,
 ) -> Option<Request> {
-    // ExportLogsServiceRequest, ResourceLogs
+    // Field numbers of ExportLogsServiceRequest and ResourceLogs
     const RESOURCE_LOGS: u32 = 1;
     const RESOURCE: u32 = 1;
     const SCOPE_LOGS: u32 = 2;
@@ -142,13 +142,13 @@ impl Record<'_, '_> {
         self.out.string(12, name);
     }
 
-    /// 16 bytes, or none.
+    /// The trace id: 16 bytes, or none.
     pub(crate) fn trace_id(&mut self, trace_id: &[u8]) {
         self.has_trace_id |= !trace_id.is_empty();
         self.out.bytes(TRACE_ID, trace_id);
     }
 
-    /// 8 bytes, or none.
+    /// The span id: 8 bytes, or none.
     pub(crate) fn span_id(&mut self, span_id: &[u8]) {
         self.out.bytes(10, span_id);
     }
@@ -171,7 +171,7 @@ impl Record<'_, '_> {
         });
     }
 
-    /// An attribute of whatever value.
+    /// An attribute with a value that may be an array or a list.
     pub(crate) fn any_attribute(&mut self, key: &str, value: &Any) {
         self.out.message(ATTRIBUTE, |pair| {
             pair.always_string(1, key);
@@ -180,7 +180,7 @@ impl Record<'_, '_> {
     }
 }
 
-/// Of a log record.
+/// Field number of LogRecord.
 const ATTRIBUTE: u32 = 6;
 
 fn write_attribute(out: &mut Writer<'_>, number: u32, attribute: &KeyValue) {

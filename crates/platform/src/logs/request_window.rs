@@ -1,9 +1,9 @@
-//! Says which invocation a line without a request id belongs to.
+//! Knows which invocation a log stream is in, for lines that have no request id of their own.
 
 use crate::event::{EventKind, PlatformEvent};
 
-/// The invocation that a log stream is in: between `START` and `END`, lines without a request id of
-/// their own belong to it. Best effort: a delivery may begin within an invocation.
+/// The invocation that a log stream is in. Lines between `START` and `END` that have no request id of their own belong to
+/// it. This is best effort: a delivery may begin in the middle of an invocation, and then its first lines belong to none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestWindow {
     request_id: Option<String>,

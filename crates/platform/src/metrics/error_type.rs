@@ -1,17 +1,17 @@
 //! Bounds the error types that become attributes of data points.
 //!
-//! A function can invent any number of error types (`Lambda-Runtime-Function-Error-Type`), and
-//! each would be a series of its own in the backend.
+//! A function can invent any number of error types (its runtime sends them to Lambda in the header
+//! `Lambda-Runtime-Function-Error-Type`), and each would become a series of its own in the backend.
 
-/// The error type if it is a known one, else the semantic conventions' `_OTHER`; the log record
-/// has it in full.
+/// The error type if it is a known one, else `_OTHER`, the semantic conventions' value for all others. The log record has
+/// the error type in full.
 pub(crate) fn bounded(error_type: Option<&str>) -> &'static str {
     let known =
         error_type.and_then(|error_type| KNOWN.iter().find(|known| **known == error_type).copied());
     known.unwrap_or("_OTHER")
 }
 
-/// The error types that Lambda's documentation and captured events name.
+/// The error types that occur in Lambda's documentation and in captured events.
 const KNOWN: &[&str] = &[
     "Extension.ConfigInvalid",
     "Extension.Crash",

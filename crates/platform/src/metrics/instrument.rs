@@ -1,15 +1,16 @@
-//! The metrics that are made of Lambda's events: name, unit, buckets.
+//! The metrics that are made of Lambda's events: their names, units and buckets.
 //!
-//! Source: semantic conventions 1.44, faas/faas-metrics (`faas.*` with their bucket advice), and
-//! for what they lack design §4 "To metrics". Units are seconds and bytes; Lambda's "MB" are MiB.
+//! Source: OpenTelemetry's semantic conventions 1.44, faas/faas-metrics, for `faas.*` and the buckets of durations. What the
+//! conventions lack is a metric `aws.lambda.*`, named after the figure of the `REPORT` line or of the Telemetry API. Units are
+//! seconds and bytes; Lambda's "MB" are MiB.
 
 use crate::event::figures::MIB;
 
-/// One metric's identity.
+/// A metric: name, unit, description and buckets.
 #[derive(Debug)]
 pub(crate) struct Instrument {
     pub(crate) name: &'static str,
-    /// UCUM.
+    /// The unit in UCUM's notation.
     pub(crate) unit: &'static str,
     pub(crate) description: &'static str,
     /// Upper bounds of the buckets; empty unless it is a histogram.
@@ -50,7 +51,7 @@ const MEMORY_BOUNDS: [f64; 14] = [
     10_240.0 * MIB,
 ];
 
-/// From an empty answer to Lambda's limit for buffered ones (6 MB), and to streamed ones.
+/// From an empty response to the largest that Lambda takes whole (6 MB), and beyond that for streamed ones.
 const RESPONSE_BOUNDS: [f64; 12] = [
     0.0,
     128.0,
@@ -152,7 +153,7 @@ pub(crate) mod legacy {
         gauge("faas.duration", "ms", "Duration of the invocation");
     pub(crate) static BILLED_DURATION: Instrument =
         gauge("faas.billed_duration", "ms", "Billed duration of the invocation");
-    /// It takes the place of the histogram of this name.
+    /// Under the older names, this gauge takes the place of the histogram of the same name.
     pub(crate) static INIT_DURATION: Instrument =
         gauge("faas.init_duration", "ms", "Duration of the init phase");
     pub(crate) static MAX_MEMORY: Instrument =

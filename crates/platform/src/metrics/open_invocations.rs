@@ -1,17 +1,17 @@
-//! What is known of the invocations whose lines have not all been counted.
+//! What is known of invocations of which more lines may come, in this chunk of a stream or in the next.
 
 use std::collections::BTreeMap;
 
-/// What is known of the newest invocations of a stream, from one chunk of it to the next.
+/// The newest invocations of a stream by request id, as they go from one chunk of it to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OpenInvocations(pub(crate) BTreeMap<String, OpenInvocation>);
 
-/// What is known of an invocation of this batch.
+/// What is known of an invocation, and what of it was counted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct OpenInvocation {
     pub(crate) state: State,
     pub(crate) out_of_memory: bool,
-    /// Of the event that led to the state.
+    /// Unix time in nanoseconds of the event that led to the state.
     pub(crate) time: u64,
     pub(crate) since: u64,
 }
@@ -20,15 +20,15 @@ pub(crate) struct OpenInvocation {
 pub(crate) enum State {
     /// A failure line came, its `REPORT` not yet.
     Failed(Failure),
-    /// The same, and the failure was counted when the chunk ended.
+    /// A failure line came, its `REPORT` not yet, and the failure was counted when a chunk ended.
     FailedCounted,
     /// A `REPORT` without status came: a success unless a failure line follows.
     Reported,
-    /// Counted; what else is said about it is a repetition.
+    /// The invocation was counted; further lines about it repeat what is known.
     Counted,
 }
 
-/// How an invocation ended if not well.
+/// How an invocation failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     Timeout,

@@ -1,4 +1,4 @@
-//! Adds up measurements into OTLP data points: one point a metric and attribute set.
+//! Adds measurements up into OTLP data points, one for each metric and set of attributes.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -16,13 +16,13 @@ use crate::options::Shape;
 pub(crate) struct Measured<'a> {
     /// Unix time in nanoseconds of the event.
     pub(crate) time: u64,
-    /// Unix time in nanoseconds at which began what the event tells of.
+    /// Unix time in nanoseconds at which the thing began that the event tells of: the invocation, the init phase.
     pub(crate) since: u64,
-    /// The invocation, for the exemplar: it is never an attribute.
+    /// The invocation. It becomes an exemplar's attribute and never the point's, which would make a series of each.
     pub(crate) request_id: Option<&'a str>,
 }
 
-/// The bounded attribute of a data point: an error type out of a fixed list.
+/// The one attribute that a data point may have: an error type out of a fixed list.
 pub(crate) type ErrorType = Option<&'static str>;
 
 /// All points of one batch. Few metrics exist, so they are searched one by one.
@@ -50,7 +50,7 @@ struct HistogramPoint {
     sum: f64,
     min: f64,
     max: f64,
-    /// Count and newest exemplar of each bucket, in the order of the bounds; the last is open.
+    /// Count and newest exemplar of each bucket, in the order of the bounds; the last bucket has no upper bound.
     buckets: Vec<(u64, Option<Exemplar>)>,
     span: TimeSpan,
 }
@@ -74,8 +74,8 @@ impl TimeSpan {
 
     fn start(self, shape: Shape) -> u64 {
         match shape {
-            // 0 means "unknown". OpenObserve takes the start time for a label: any other value
-            // would make a new series of every point (openobserve.md 3).
+            // 0 means "unknown" in OTLP. OpenObserve (tried with 0.60.5, read in 0.92.2) takes the start time for a
+            // label, so that any other value would make a new series of every point.
             Shape::OpenObserve => 0,
             // A delta point needs an interval, however short.
             Shape::Otlp => self.since.min(self.until.saturating_sub(1)),
@@ -84,7 +84,7 @@ impl TimeSpan {
 }
 
 impl Points {
-    /// Counts one.
+    /// Adds one to a counter.
     pub(crate) fn count(
         &mut self,
         instrument: &'static Instrument,
@@ -161,7 +161,7 @@ impl Points {
         }
     }
 
-    /// Sets a gauge that only has a newest value.
+    /// Sets a gauge of which only the newest value is kept.
     pub(crate) fn set(
         &mut self,
         instrument: &'static Instrument,
@@ -176,7 +176,7 @@ impl Points {
         }
     }
 
-    /// Adds a point to a gauge that has one for each event.
+    /// Adds a point to a gauge that has a point for each event.
     pub(crate) fn append(
         &mut self,
         instrument: &'static Instrument,

@@ -1,4 +1,4 @@
-//! Reads JSON objects and arrays one level deep: in their order, values as they were written.
+//! Reads JSON objects and arrays one level deep: fields in their order, values left as they were written.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// An object with more keys than this is data rather than a log record or an event.
+/// An object with more keys than this is not read: it is data rather than a log record or an event.
 pub(crate) const MAX_KEYS: usize = 1024;
 
 /// A JSON object's fields in their order, values unread.
@@ -18,7 +18,7 @@ impl<'a> Fields<'a> {
         serde_json::from_str(text).ok()
     }
 
-    /// The value of a key; the first of two wins.
+    /// The value of a key; where the object has the key twice, the first value.
     pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| *value)
     }
@@ -65,7 +65,7 @@ impl<'de> Visitor<'de> for FieldsVisitor {
     }
 }
 
-/// A key, copied only where it has escapes: a `Cow` of serde's own is always a copy.
+/// A key, copied only where it has escapes. Serde itself would read a `Cow` as a copy always.
 struct Key<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Key<'de> {
@@ -94,12 +94,12 @@ impl<'de> Deserialize<'de> for Key<'de> {
 #[derive(Default)]
 pub(crate) struct Elements<'a> {
     pub(crate) values: Vec<&'a RawValue>,
-    /// Whether what follows them is no JSON.
+    /// Whether the text stops being JSON behind them.
     pub(crate) is_broken: bool,
 }
 
 impl<'a> Elements<'a> {
-    /// The elements of a text that begins as an array.
+    /// The elements of a text that begins as an array; none of any other text.
     pub(crate) fn of(text: &'a str) -> Self {
         let mut elements = Self::default();
         let mut deserializer = serde_json::Deserializer::from_str(text);
@@ -109,7 +109,7 @@ impl<'a> Elements<'a> {
     }
 }
 
-/// Keeps the elements before a mistake, which a `Vec` as the result would drop.
+/// Keeps the elements before a mistake in the JSON. Were the `Vec` what serde returns, it would be dropped there.
 struct Collect<'v, 'a>(&'v mut Vec<&'a RawValue>);
 
 impl<'de> Visitor<'de> for Collect<'_, 'de> {

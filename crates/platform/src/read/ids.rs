@@ -6,19 +6,19 @@ pub(crate) const UUID_BYTES: usize = 36;
 /// Whether the text is a UUID as Lambda writes request ids, in either case.
 pub(crate) fn is_uuid(text: &str) -> bool {
     let Ok(bytes) = <&[u8; UUID_BYTES]>::try_from(text.as_bytes()) else { return false };
-    // All at once, which is quicker than one after the other.
+    // All bytes are looked at, which is quicker than to stop at the first that is none.
     let hex = bytes.iter().map(|byte| u8::from(byte.is_ascii_hexdigit())).sum::<u8>();
     let dashes = [bytes[8], bytes[13], bytes[18], bytes[23]];
     hex == 32 && dashes == *b"----"
 }
 
-/// A request id as it is written everywhere here: UUIDs in lower case. Local emulators number
-/// their requests as they like.
+/// A request id as this crate compares and writes it: a UUID in lower case. Local emulators of Lambda number
+/// their requests as they like; those ids stay as they are.
 pub(crate) fn request_id_of(text: &str) -> String {
     if is_uuid(text) { text.to_ascii_lowercase() } else { text.to_owned() }
 }
 
-/// The root of an X-Ray header, or the root alone: `1-<8 hex>-<24 hex>`.
+/// The root in the text of an X-Ray header, or the text itself if it is a root: `1-<8 hex>-<24 hex>`.
 pub(crate) fn xray_root(text: &str) -> Option<String> {
     let root =
         text.split(';').find_map(|field| field.trim().strip_prefix("Root=")).unwrap_or(text).trim();

@@ -1,5 +1,8 @@
-//! Reads what Lambda and a function's loggers write: Lambda's text lines, its Telemetry API events and JSON system lines
-//! become the one event model ([`crate::event`]), a function's lines give level, ids and attributes of their log record.
+//! Reads what Lambda and the function's loggers write.
+//!
+//! `text` (Lambda's text lines) and `telemetry` (events of the Telemetry API, and JSON system lines) read what Lambda says
+//! into the one event model of [`crate::event`]. `prefix` and `json_line` read the function's own lines: level, ids and
+//! attributes of their log records. The other files are what these four share.
 
 pub(crate) mod fields;
 pub(crate) mod ids;

@@ -1,11 +1,15 @@
 //! Reads level and request id from what the runtimes' loggers put before a text line.
 //!
-//! Source: awslambdaric (Python) `[INFO]\t<time>\t<request id>\t<message>`, aws-lambda-ric (Node)
-//! `<time>\t<request id>\tINFO\t<message>`, Amazon.Lambda.RuntimeSupport (.NET)
-//! `<time>\t<request id>\tinfo\t<message>`, aws_lambda_ric (Ruby) `I, [<time> #8]  INFO <request id>
-//! -- <program>: <message>`, aws-lambda-java-core `[INFO] <message>`; AWS's log4j2 pattern `<date>
-//! <time> <request id> INFO …`, logback's default `<time> [<thread>] INFO …`; tracing-subscriber
-//! `<time>  INFO …`.
+//! | source | line |
+//! |---|---|
+//! | awslambdaric (Python) | `[INFO]\t<time>\t<request id>\t<message>` |
+//! | aws-lambda-ric (Node) | `<time>\t<request id>\tINFO\t<message>` |
+//! | Amazon.Lambda.RuntimeSupport (.NET) | `<time>\t<request id>\tinfo\t<message>` |
+//! | aws_lambda_ric (Ruby) | `I, [<time> #8]  INFO <request id> -- <program>: <message>` |
+//! | aws-lambda-java-core | `[INFO] <message>` |
+//! | log4j2, with the pattern that AWS documents | `<date> <time> <request id> INFO …` |
+//! | logback, by default | `<time> [<thread>] INFO …` |
+//! | tracing-subscriber (Rust) | `<time>  INFO …` |
 
 use crate::read::ids::is_uuid;
 use crate::read::severity::Severity;
@@ -43,8 +47,8 @@ fn python(line: &str) -> Prefix<'_> {
     Prefix { severity: Some(severity), request_id }
 }
 
-/// `I, [2026-09-21T14:13:20.123456 #8]  INFO <request id> -- program: …`; Ruby's own logger has no
-/// request id there.
+/// `I, [2026-09-21T14:13:20.123456 #8]  INFO <request id> -- program: …`. Lines of Ruby's own logger have no
+/// request id.
 fn ruby(line: &str) -> Prefix<'_> {
     let rest = line.get(1..).and_then(|rest| rest.strip_prefix(", ["));
     let Some((stamp, rest)) = rest.and_then(|rest| rest.split_once("] ")) else {
@@ -52,7 +56,7 @@ fn ruby(line: &str) -> Prefix<'_> {
     };
     let Some((head, _)) = rest.split_once("-- ") else { return Prefix::default() };
     let mut fields = head.split_ascii_whitespace();
-    // Ruby's level for what is always logged.
+    // `ANY` is Ruby's level for what is logged at every level.
     let severity = fields.next().and_then(|word| match word {
         "ANY" => Some(Severity::UNSAID),
         word => Severity::of_text(word),
@@ -63,8 +67,8 @@ fn ruby(line: &str) -> Prefix<'_> {
     Prefix { severity, request_id: fields.next().filter(|field| is_uuid(field)) }
 }
 
-/// `<time>\t<request id>\tinfo\t…`: .NET's labels are small letters, so only their own place makes
-/// them levels.
+/// `<time>\t<request id>\tinfo\t…`. The levels of .NET are in small letters, as words of a message are, so they count as
+/// levels only in the third field behind a time and a request id.
 fn dotnet(line: &str) -> Option<Prefix<'_>> {
     let mut fields = line.splitn(4, '\t');
     let (time, id, label) = (fields.next()?, fields.next()?, fields.next()?);
@@ -87,7 +91,7 @@ fn dotnet(line: &str) -> Option<Prefix<'_>> {
 
 /// `14:13:20.123 [main] INFO …`.
 fn logback(line: &str) -> Option<Prefix<'_>> {
-    // Most lines have another beginning, and a search for text takes longer than all else here.
+    // This refuses most lines without the search for ` [`, which takes longer than all else here.
     if !line.bytes().take(3).any(|byte| byte == b':') {
         return None;
     }
@@ -99,7 +103,7 @@ fn logback(line: &str) -> Option<Prefix<'_>> {
         .then_some(Prefix { severity: Some(severity), request_id: None })
 }
 
-/// Fields after a date, up to the first that is neither time, request id nor level.
+/// Reads the fields after a date, up to the level or to the first field that belongs to no prefix.
 fn dated(line: &str) -> Prefix<'_> {
     if let Some(prefix) = dotnet(line).or_else(|| logback(line)) {
         return prefix;

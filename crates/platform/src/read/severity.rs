@@ -1,15 +1,16 @@
 //! Reads log levels of all runtimes into OTLP severities.
 //!
-//! Source: OpenTelemetry logs data model, "Severity fields"; levels of Lambda's JSON log format;
-//! pino's and bunyan's numbers. Levels are parsed where a level stands, never searched for: "no
-//! errors" is no error.
+//! A level is read only where a logger writes one, and never searched for in a message: "no errors" is no error.
+//!
+//! Source: OpenTelemetry logs data model, "Severity fields"; levels of Lambda's JSON log format; the numbers of pino and
+//! bunyan.
 
 use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 
-/// Number and text of a severity; the text is never empty, as OpenObserve would store the number
-/// in its place and make the column a mixture.
+/// Number and text of a severity. The text is never empty: OpenObserve would store the number in its place, and the column
+/// would hold both.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Severity {
     pub(crate) number: SeverityNumber,
@@ -17,7 +18,7 @@ pub(crate) struct Severity {
 }
 
 impl Severity {
-    /// Of a line that says nothing: Lambda itself takes such a line for INFO (Developer Guide,
+    /// The severity of a line that names no level. Lambda too takes such a line for INFO (Developer Guide,
     /// "Log-level filtering").
     pub(crate) const UNSAID: Self = Self::known(SeverityNumber::Info, "INFO");
     pub(crate) const WARN: Self = Self::known(SeverityNumber::Warn, "WARN");
@@ -48,7 +49,7 @@ impl Severity {
             .map(|(number, text, _)| Self::known(*number, text))
     }
 
-    /// A level as it stands in a text line: a capitalised word may be a word of the message.
+    /// A level as it stands in a text line, where only capitals make a level: `Error` may be a word of the message.
     pub(crate) fn of_text(word: &str) -> Option<Self> {
         let is_upper = word.bytes().all(|byte| byte.is_ascii_uppercase());
         if is_upper { Self::of_word(word) } else { None }
@@ -67,7 +68,7 @@ impl Severity {
         })
     }
 
-    /// A level that we do not know but that somebody set: the text as it is, bounded.
+    /// A level that is not known here but that somebody set: its text in capitals, bounded.
     pub(crate) fn of_own_word(word: &str) -> Option<Self> {
         let text: String = word.trim().chars().take(32).collect::<String>().to_uppercase();
         (!text.is_empty())

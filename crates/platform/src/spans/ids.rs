@@ -6,7 +6,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use crate::options::SpanOptions;
 use crate::spans::invocation::Invocation;
 
-/// Name of the child that stands below the function's own root.
+/// Name of the span where it is a child of the function's own root span.
 pub(crate) const INTERNAL_NAME: &str = "aws.lambda.invocation";
 
 /// W3C trace flags: sampled.
@@ -17,12 +17,12 @@ pub(crate) struct Ids<'a> {
     pub(crate) request: &'a str,
     pub(crate) trace: [u8; 16],
     pub(crate) span: [u8; 8],
-    /// Empty if it is a root.
+    /// Id of the parent of the invocation's span; empty if that span is a root.
     pub(crate) parent: Vec<u8>,
 }
 
 impl<'a> Ids<'a> {
-    /// `None` if X-Ray's decision is obeyed, and is not to sample.
+    /// The ids of an invocation; `None` where X-Ray's decision is obeyed and was not to sample.
     pub(crate) fn of(invocation: &'a Invocation, options: &SpanOptions) -> Option<Self> {
         let tracing = &invocation.tracing;
         let request = invocation.request_id.as_str();
@@ -30,14 +30,15 @@ impl<'a> Ids<'a> {
             return None;
         }
         if let Some((trace, root)) = invocation.function_root {
-            // Lambda's id for the span may be the parent of that root: it would be a circle.
+            // The id that Lambda gives the invocation's span may be the parent of the function's root. Were it used
+            // here, each of the two spans would be the other's parent.
             let span = derived_span_id(&trace, request, INTERNAL_NAME, u64::from_be_bytes(root));
             return Some(Self { request, trace, span, parent: root.to_vec() });
         }
         let xray = tracing.trace_id.as_deref().and_then(wire::ids::xray_trace_id);
         let trace = xray.unwrap_or_else(|| wire::ids::trace_id_from_request_id(request));
         let said = tracing.span_id.as_deref().or(tracing.segment_id.as_deref()).and_then(span_id);
-        // A retry has the request id of its first attempt, but not its time.
+        // A retry has the request id of the first attempt, but not its start time: each attempt gets an id of its own.
         let attempt = invocation.started.unwrap_or(0);
         let span = said.unwrap_or_else(|| derived_span_id(&trace, request, INTERNAL_NAME, attempt));
         let parent = tracing.parent_id.as_deref().filter(|_| options.xray_lambda);
@@ -45,7 +46,7 @@ impl<'a> Ids<'a> {
         Some(Self { request, trace, span, parent: parent.map(Vec::from).unwrap_or_default() })
     }
 
-    /// A span of kind INTERNAL; no end before its start.
+    /// A span of kind INTERNAL, which ends no earlier than it starts.
     pub(crate) fn internal(&self, span_id: [u8; 8], start: u64, end: u64) -> Span {
         Span {
             trace_id: self.trace.to_vec(),
@@ -68,8 +69,8 @@ impl<'a> Ids<'a> {
     }
 }
 
-/// A span id out of what names the span, so that no source of randomness is needed and a span
-/// that is written twice is known as one.
+/// A span id that is derived from what identifies the span. So no source of randomness is needed, and a span that is written
+/// twice has one id.
 pub(crate) fn derived_span_id(
     trace_id: &[u8; 16],
     request_id: &str,

@@ -1,12 +1,12 @@
-//! What is known of one invocation: the events that tell of it, and their times.
+//! What is known of one invocation: the events that tell of it, and when they happened.
 
 use crate::event::{EventKind, PlatformEvent, Tracing};
 use crate::options::SpanEnd;
 
-/// Why an invocation without an end is closed.
+/// Why an environment ends, and with it the invocations of which no end is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ShutdownReason {
-    /// The environment ends in order (`spindown`), or nothing more is known.
+    /// The environment ends in order (`spindown`), or for a reason that is not known here.
     Spindown,
     /// The function ran into its timeout.
     Timeout,
@@ -15,7 +15,7 @@ pub enum ShutdownReason {
 }
 
 impl ShutdownReason {
-    /// Reads `shutdownReason` of the Extensions API, in any case.
+    /// Reads `shutdownReason` of the Extensions API, in upper or lower case.
     pub fn parse(reason: &str) -> Self {
         match reason.to_ascii_lowercase().as_str() {
             "timeout" => Self::Timeout,
@@ -24,7 +24,7 @@ impl ShutdownReason {
         }
     }
 
-    /// The error type of an invocation that ended so.
+    /// The error type of an invocation that was closed for this reason.
     pub(crate) fn error_type(self) -> Option<&'static str> {
         match self {
             Self::Spindown => None,
@@ -34,16 +34,16 @@ impl ShutdownReason {
     }
 }
 
-/// An event with the time at which it was written.
+/// An event of an invocation, or of an init phase or restore before it, with its time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Phase {
     pub(crate) event: PlatformEvent,
-    /// Unix time in nanoseconds.
+    /// When the event was written, in nanoseconds since 1970.
     pub(crate) time: u64,
 }
 
 impl Phase {
-    /// Whether a phase lies before the invocation.
+    /// Whether the phase is an init phase or a restore, which lie before the invocation.
     pub(crate) fn is_before(&self) -> bool {
         self.is_init() || self.is_restore()
     }
@@ -78,7 +78,7 @@ pub(crate) struct Invocation {
     pub(crate) invoked_arn: Option<String>,
     pub(crate) trigger: Option<String>,
     pub(crate) phases: Vec<Phase>,
-    /// The span is out; only its report child may follow.
+    /// The span was handed out; only the child for its report may follow.
     pub(crate) is_written: bool,
 }
 
@@ -105,8 +105,8 @@ impl Invocation {
         self.reported.is_some() || (!only_reported && (is_done || self.closed.is_some()))
     }
 
-    /// The first invocation of its environment. Lambda says it in the report; before that, an
-    /// init phase that ran for this invocation says it, and one that ran ahead does not.
+    /// Whether this is the first invocation of its environment. The report says so; before it comes, an init phase that ran
+    /// for this invocation shows it. An init phase that ran ahead of time, as for provisioned concurrency, does not count.
     pub(crate) fn is_cold_start(&self) -> bool {
         let ahead = |phase: &Phase| {
             matches!(

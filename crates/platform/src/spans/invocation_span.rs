@@ -1,8 +1,8 @@
-//! Writes the spans of an invocation.
+//! Writes the span of an invocation, and the spans of its phases where these are spans.
 //!
-//! Source: design §4 "To spans"; Lambda Developer Guide, "Converting Lambda Telemetry API Event
-//! objects to OpenTelemetry Spans", with this difference: the X-Ray parent is a segment that
-//! nobody exports to us, so it is an attribute, and a parent only where the user propagates so.
+//! Source: Lambda Developer Guide, "Converting Lambda Telemetry API Event objects to OpenTelemetry Spans", with one
+//! difference: the parent that the X-Ray header names is a segment that nobody exports to an OTLP backend. It becomes the
+//! attribute `aws.xray.parent_id`, and the span's parent only where the user propagates by X-Ray's header.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::resource::v1::Resource;
@@ -32,7 +32,7 @@ pub fn resource_spans(resource: Resource, spans: Vec<Span>) -> ResourceSpans {
     }
 }
 
-/// The span of an invocation and, if so mapped, those of its phases.
+/// The span of an invocation and, under [`SpanMapping::ChildSpans`], those of its phases.
 pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
     let Some(ids) = Ids::of(invocation, options) else { return Vec::new() };
     let (start, end) = extent(invocation, options);
@@ -64,7 +64,7 @@ pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> V
     }
 }
 
-/// The report child of an invocation whose span is out.
+/// The spans of a report that comes after the span of its invocation was handed out.
 pub(crate) fn late_report(invocation: &Invocation, options: &SpanOptions) -> Vec<Span> {
     if options.mapping == SpanMapping::SpanEvents {
         return Vec::new();
@@ -160,8 +160,8 @@ fn attributes(
     attributes
 }
 
-/// The function's ARN with the version in the place of the alias (semantic conventions,
-/// `cloud.resource_id`).
+/// The function's ARN with its version in the place of an alias, as the semantic conventions want it for
+/// `cloud.resource_id`.
 fn resource_id(invoked_arn: &str, version: Option<&str>) -> String {
     // arn:aws:lambda:region:account:function:name[:version or alias]
     let parts: Vec<&str> = invoked_arn.split(':').collect();

@@ -1,4 +1,5 @@
-//! OTLP spans of invocations, made of Lambda's own events.
+//! OTLP spans of invocations, made of Lambda's own events: `invocations` collects the events of each invocation until it is
+//! over, `invocation_span` and `phases` write its spans.
 
 mod ids;
 pub(crate) mod invocation;

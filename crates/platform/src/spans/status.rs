@@ -1,4 +1,4 @@
-//! Says how an invocation or one of its phases ended.
+//! Decides how an invocation or one of its phases ended.
 
 use opentelemetry_proto::tonic::trace::v1::Status;
 use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
@@ -15,7 +15,7 @@ pub(crate) enum InvocationStatus {
 }
 
 impl InvocationStatus {
-    /// The first failure that says its type, else the first failure, decides.
+    /// The status that these phases tell of. The first failure that names an error type decides, else the first failure.
     pub(crate) fn of_phases<'a>(phases: impl Iterator<Item = &'a Phase>) -> Self {
         let mut failure: Option<&PlatformEvent> = None;
         let mut status = Self::Unknown;
@@ -40,8 +40,8 @@ impl InvocationStatus {
         Self::Failed(error_type.to_owned(), event.message.clone())
     }
 
-    /// The invocation's own events decide. An init phase that failed counts only where they say
-    /// nothing: Lambda runs it again, and the invocation may go well.
+    /// The status of an invocation, which its own events decide. An init phase that failed counts only where they say
+    /// nothing: Lambda runs that phase again, and the invocation may go well.
     pub(crate) fn of_invocation(invocation: &Invocation) -> Self {
         let own = Self::of_phases(invocation.own_phases());
         if !matches!(own, Self::Unknown) {
@@ -57,7 +57,7 @@ impl InvocationStatus {
         }
     }
 
-    /// The status of a span.
+    /// The same as the status of a span.
     pub(crate) fn to_otlp(&self) -> Status {
         match self {
             Self::Unknown => Status::default(),

@@ -19,7 +19,7 @@ fn identity() -> Identity {
     })
 }
 
-/// The log events of samples/events/awslogs-text-mixed.json, its three OTLP lines taken out.
+/// Converts a delivery of ordinary lines, reports of both notations and failure lines.
 fn text_mixed(options: Options) -> Converted {
     let delivery: serde_json::Value =
         serde_json::from_str(include_str!("../../../fixtures/text-mixed.json")).unwrap();
@@ -301,7 +301,8 @@ fn a_timeout_and_its_report_in_two_chunks_count_once() {
     );
 }
 
-/// Deliveries that New Relic's forwarder is tested with, where the folder is present.
+/// Deliveries that New Relic's forwarder (newrelic/aws-log-ingestion) is tested with. They are not copied into this
+/// repository: the test does something only where they lie beside it.
 #[test]
 fn deliveries_of_new_relics_tests_are_converted() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -332,7 +333,7 @@ fn deliveries_of_new_relics_tests_are_converted() {
         outcome(&convert("entry_lambda_oom.json")),
         "aws.lambda.invocations [{invocation}] 1; faas.errors [{error}] 1 error.type=Runtime.OutOfMemory; aws.lambda.out_of_memory [{error}] 1"
     );
-    // Its own payload is somebody's line to us.
+    // What New Relic's own layer prints is an ordinary line here.
     let own = convert("entry_lambda_sam.json");
     assert_eq!((own.metrics.is_none(), log_records(&own), own.consumed), (true, 1, 0));
 }

@@ -68,7 +68,7 @@ fn however_a_stream_is_cut_each_invocation_is_one_span() {
         for end in [SpanEnd::RuntimeDone, SpanEnd::Report] {
             let chunks = spans_of(&[first, second], SpanMapping::SpanEvents, end);
             assert_eq!(count(&chunks), 1, "{chunks}");
-            // As separate deliveries, nothing but the lines themselves is known.
+            // In separate deliveries nothing is known but the lines themselves.
             let deliveries =
                 [first, second].map(|lines| spans_of(&[lines], SpanMapping::SpanEvents, end));
             assert_eq!(count(&deliveries.concat()), 1, "{deliveries:?}");

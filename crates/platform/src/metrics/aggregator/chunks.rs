@@ -1,4 +1,4 @@
-//! Carries what is known of invocations from one batch of events to the next.
+//! Ends a batch or chunk of events, and carries what is known of its invocations to the next one.
 
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 
@@ -10,8 +10,8 @@ impl Aggregator {
     /// How many invocations are remembered from one batch to the next.
     pub const MAX_OPEN: usize = 256;
 
-    /// The metrics so far, of an aggregator that goes on: invocations that were seen to fail wait
-    /// for their report, which may come with a later batch.
+    /// The metrics so far, of an aggregator that goes on with the next batch. An invocation that was seen to fail is not
+    /// counted yet: its report, which says the failure too, may come with a later batch.
     pub fn take(&mut self) -> Vec<Metric> {
         for (request_id, invocation) in std::mem::take(&mut self.invocations) {
             match invocation.state {
@@ -30,7 +30,7 @@ impl Aggregator {
         self.invocations = open.0;
     }
 
-    /// The metrics, all invocations counted, and what is known of them.
+    /// The metrics, with all invocations counted, and what is known of these for the next chunk.
     pub(crate) fn finish_chunk(&mut self) -> (Vec<Metric>, OpenInvocations) {
         self.forget_oldest();
         let mut known = std::mem::take(&mut self.invocations);
@@ -48,7 +48,7 @@ impl Aggregator {
         std::mem::take(&mut self.points).into_metrics(self.shape)
     }
 
-    /// Counts the oldest invocations beyond the bound, of which nothing more is expected.
+    /// Counts the oldest invocations beyond the bound and forgets them: nothing more is expected of them.
     fn forget_oldest(&mut self) {
         let excess = self.invocations.len().saturating_sub(Self::MAX_OPEN);
         if excess == 0 {
@@ -67,7 +67,7 @@ impl Aggregator {
         }
     }
 
-    /// Nothing more will be said about an invocation.
+    /// Counts an invocation about which nothing more will be said, if it was not counted before.
     pub(crate) fn close(&mut self, request_id: &str, invocation: &OpenInvocation) {
         let request_id = Some(request_id).filter(|id| !id.is_empty());
         let measured = Measured { time: invocation.time, since: invocation.since, request_id };

@@ -1,4 +1,4 @@
-//! Records the figures of events: durations, memory, sizes.
+//! Records the figures of events as histograms and gauges: durations, memory, sizes.
 
 use super::Aggregator;
 use crate::event::PlatformEvent;
@@ -8,8 +8,8 @@ use crate::metrics::points::{ErrorType, Measured};
 use crate::options::Names;
 
 impl Aggregator {
-    /// What the extension makes. Each part of an invocation is said by one event: by
-    /// `platform.runtimeDone`, and on managed instances, which have none, by `platform.report`.
+    /// Records what is the extension's. One event tells of each part of an invocation: `platform.runtimeDone`, or
+    /// `platform.report` on managed instances, which have no `platform.runtimeDone`.
     pub(super) fn add_parts(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
         for span in &event.spans {
             let instrument = match span.name.as_str() {
@@ -27,7 +27,7 @@ impl Aggregator {
         }
     }
 
-    /// The histograms of a report.
+    /// Records the figures of a report.
     pub(super) fn figures(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
         let figures = &event.figures;
         let restore = figures.restore_duration_ms.map(seconds);
@@ -37,8 +37,8 @@ impl Aggregator {
             .max_memory_used_mb
             .zip(figures.memory_size_mb.filter(|size| *size > 0.0))
             .map(|(used, size)| used / size);
-        // The billed duration has the billed init and restore in it already (REPORT lines of
-        // 2025 and later: 2338.66 ms and a billed restore of 182 ms make 2521 ms billed).
+        // The billed duration includes the billed init and restore already: a REPORT line of 2025 has a duration of
+        // 2338.66 ms, a billed restore of 182 ms and a billed duration of 2521 ms.
         let gib_seconds = figures
             .billed_duration_ms
             .zip(figures.memory_size_mb)
@@ -72,7 +72,7 @@ impl Aggregator {
             Names::Current => {
                 self.record(&metric::INIT_DURATION, error_type, ms.map(seconds), measured);
             }
-            // The gauge of this name takes the histogram's place.
+            // The older systems have a gauge of this name, which takes the histogram's place.
             Names::Legacy => {
                 self.append(&legacy::INIT_DURATION, ms, measured);
                 self.append(&legacy::LAMBDA_INIT_DURATION, ms, measured);
@@ -115,7 +115,8 @@ impl Aggregator {
         }
     }
 
-    /// Events may be built by others: NaN, infinities and the like are counted, not sent.
+    /// The value, unless it is negative, not a number or absurdly large; those are counted and not sent. What this crate
+    /// reads is plausible already, but anybody can build an event.
     fn believed(&mut self, value: Option<f64>) -> Option<f64> {
         let believed = value.filter(|value| (0.0..=MAX_VALUE).contains(value));
         if value.is_some() && believed.is_none() {
@@ -125,7 +126,7 @@ impl Aggregator {
     }
 }
 
-/// The largest value that is recorded: plausible mebibytes in bytes.
+/// The largest value that is recorded: the largest plausible figure in mebibytes, as bytes.
 const MAX_VALUE: f64 = 1e12 * MIB;
 
 /// A plausible number without its fraction.

@@ -1,20 +1,20 @@
 //! Turns platform events into OTLP metrics, and counts each invocation once.
 //!
-//! Source: design §4 "To metrics". Temporality is delta. Events of one batch are added up, so a
-//! delivery costs one data point a metric and attribute set, whatever it holds; nothing is lost
-//! by that, as sums and histograms with equal buckets add exactly.
+//! The temporality is delta. The events of one batch are added up, so that a delivery becomes one data point for each metric
+//! and set of attributes, however many events it holds. Nothing is lost by that: sums, and histograms with equal buckets, add
+//! exactly.
 //!
-//! Which event feeds what:
-//! - `REPORT` is the invocation: its figures, `aws.lambda.invocations`, the cold start, and
-//!   exactly one of `faas.invocations`, `faas.errors`, `faas.timeouts`.
-//! - The older failure lines (`Task timed out`, `Runtime exited`) say how a `REPORT` without
-//!   status ended, before or after it; a status on the `REPORT` wins. A failure line whose
-//!   `REPORT` is not in the batch counts its failure alone.
-//! - In the Telemetry API a failed `platform.runtimeDone` stands for the failure line: its report
-//!   may never come. In CloudWatch it is not counted, as the report of the same status follows.
-//! - `INIT_REPORT` feeds the init duration only where no `REPORT` will: the init phase failed, or
-//!   made a snapshot. `RESTORE_REPORT` likewise, only if the restore failed. So no duration is
-//!   counted twice, even when the lines come in different deliveries.
+//! What is counted at which event:
+//! - At `REPORT` the invocation: its figures, `aws.lambda.invocations`, the cold start, and exactly one of
+//!   `faas.invocations`, `faas.errors` and `faas.timeouts`.
+//! - The failure lines of the older notation (`Task timed out`, `Runtime exited`) stand before or behind a `REPORT` that has
+//!   no status, and say how it ended; a status on the `REPORT` wins over them. A failure line whose `REPORT` is not in the
+//!   batch counts its failure alone.
+//! - In the Telemetry API a failed `platform.runtimeDone` takes the place of the failure line, since its report
+//!   may never come. In CloudWatch it is not counted: the report follows, with the same status.
+//! - At `INIT_REPORT` the init duration, only where no `REPORT` will repeat it: the init phase failed, or made a snapshot. At
+//!   `RESTORE_REPORT` likewise the restore duration, only if the restore failed. So no duration is counted twice, even where
+//!   the lines come in different deliveries.
 
 mod chunks;
 mod figures;
@@ -29,25 +29,25 @@ use crate::metrics::open_invocations::{Failure, OpenInvocation, State};
 use crate::metrics::points::{ErrorType, Measured, Points};
 use crate::options::{Names, Shape};
 
-/// Who makes the metrics of an event. The backend stores what it gets twice, so in stdout mode
-/// each metric has one owner (design §4 "Who owns what").
+/// Who makes the metrics of an event. A backend stores what it gets twice as two points, so each metric has one owner where
+/// forwarder and extension see the same invocation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Owner {
-    /// The forwarder makes what the text lines of CloudWatch say: the figures of reports, how
+    /// The forwarder makes what the text lines in CloudWatch say too: the figures of reports, and how
     /// invocations ended.
     #[default]
     Forwarder,
-    /// The extension beside it makes the rest: latency, duration and size of responses,
+    /// The extension, beside a forwarder, makes what no text line says: latency, duration and size of responses,
     /// overheads, dropped logs.
     Extension,
-    /// Both, in the extension's direct modes: nobody else is there.
+    /// An extension without a forwarder makes both.
     Sole,
 }
 
 /// Adds up the events of one log stream or execution environment, given in their order.
 ///
-/// It holds one entry a request id; the batch that it is given bounds them, and between batches
-/// the newest [`Aggregator::MAX_OPEN`] are kept.
+/// It holds one entry for each request id. How many it holds is bounded by the batch that it is given; from one batch to the
+/// next it keeps the newest [`Aggregator::MAX_OPEN`].
 #[derive(Debug, Default)]
 pub struct Aggregator {
     owner: Owner,
@@ -64,7 +64,7 @@ impl Aggregator {
         Self { shape, names, ..Self::default() }
     }
 
-    /// The same for another owner.
+    /// The same aggregator for another owner.
     #[must_use]
     pub fn with_owner(mut self, owner: Owner) -> Self {
         self.owner = owner;
@@ -88,7 +88,7 @@ impl Aggregator {
         }
     }
 
-    /// What the forwarder makes.
+    /// Counts and records what is the forwarder's.
     fn add_report(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
         let figures = &event.figures;
         match event.kind {
@@ -104,8 +104,8 @@ impl Aggregator {
                     self.fail(failure, event, measured);
                 }
             }
-            // The report of the first invocation repeats the duration of an init phase that went
-            // well, except where that was the one before a snapshot.
+            // The report of the first invocation repeats the duration of an init phase that went well, except of the
+            // one that made a snapshot.
             EventKind::InitReport
                 if !event.succeeded() || event.phase.as_deref() == Some("snap-start") =>
             {
@@ -124,7 +124,7 @@ impl Aggregator {
         self.dropped_values
     }
 
-    /// An invocation begins: one with the same request id before it was an earlier attempt.
+    /// An invocation begins. If its request id is known, that was an earlier attempt, about which nothing more will be said.
     fn begin(&mut self, measured: Measured<'_>) {
         let Some(request_id) = measured.request_id else { return };
         if let Some(earlier) = self.invocations.remove(request_id) {
@@ -147,7 +147,7 @@ impl Aggregator {
         let before = self.invocations.remove(key);
         let state_before = before.as_ref().map(|before| before.state);
         if state_before == Some(State::Reported) {
-            // Two reports of one request id are two attempts.
+            // Lambda's retries keep the request id: two reports of one request id are two attempts.
             self.count_end(None, uncounted);
         }
         let state = match (state_before, &event.status) {
@@ -162,8 +162,8 @@ impl Aggregator {
             }
             (_, None) => State::Reported,
         };
-        // An out-of-memory line before this report was about this invocation, not about one that
-        // had its report already.
+        // If a failure line came before this report, its exhausted memory was counted then. Where a report came before,
+        // that memory was an earlier attempt's.
         let failed_before = matches!(state_before, Some(State::Failed(_) | State::FailedCounted));
         let known_out_of_memory =
             failed_before && before.is_some_and(|before| before.out_of_memory);
@@ -176,7 +176,7 @@ impl Aggregator {
         self.invocations.insert(key.to_owned(), invocation);
     }
 
-    /// A failure line of the older notation.
+    /// Takes a failure line of the older notation.
     fn fail(&mut self, failure: Failure, event: &PlatformEvent, measured: Measured<'_>) {
         let key = measured.request_id.unwrap_or_default();
         let before = self.invocations.get(key);
@@ -212,7 +212,7 @@ impl Aggregator {
     }
 }
 
-/// How an event with a status ended.
+/// The failure that the status of an event tells of; `None` for success, and where there is no status.
 fn failure_of(event: &PlatformEvent) -> Option<Failure> {
     match event.status.as_deref() {
         None | Some("success") => None,

@@ -1,4 +1,4 @@
-//! Reads a line in the embedded metric format.
+//! Reads the metrics, dimensions and units of a line in the embedded metric format.
 
 use std::sync::LazyLock;
 
@@ -14,15 +14,15 @@ use crate::read::time;
 /// The key that makes a JSON line one of this format.
 pub(crate) const KEY: &str = "_aws";
 
-/// Of one line; the specification allows 100 a directive.
+/// Metrics of one line that are read; the specification allows 100 in each directive.
 pub(super) const MAX_METRICS: usize = 200;
-/// Of one metric, by the specification.
+/// Values of one metric that are read, as many as the specification allows.
 pub(super) const MAX_VALUES: usize = 100;
-/// Of one metric, by the specification.
+/// Dimensions of one metric that are read, as many as the specification allows.
 pub(super) const MAX_DIMENSIONS: usize = 30;
-/// Of a name or a dimension's value; the specification allows 1,024 characters.
+/// Length of a name or of a dimension's value; the specification allows 1,024 characters.
 const MAX_TEXT_BYTES: usize = 4096;
-/// Beyond it sums would not stay finite.
+/// The largest value that is read, so that sums stay finite.
 const MAX_VALUE: f64 = 1e18;
 
 /// The metrics of one line.
@@ -31,7 +31,7 @@ pub(crate) struct EmfLine {
     /// Unix time in nanoseconds.
     pub(crate) time: Option<u64>,
     pub(crate) metrics: Vec<EmfMetric>,
-    /// Values that were none.
+    /// How many values were no numbers, or beyond a bound.
     pub(crate) refused: usize,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Unit {
 }
 
 impl Unit {
-    /// `None` and what CloudWatch does not know are no unit.
+    /// The unit of that name. `None`, and names that CloudWatch does not know, are no unit.
     fn of(text: Option<&str>) -> Self {
         let ucum = match text.unwrap_or_default() {
             "Seconds" => "s",
@@ -91,12 +91,12 @@ impl Unit {
     }
 }
 
-// Made once: that takes longer than to search a line.
+// Made once, since to make a finder takes longer than to search a line with it.
 static FIND_METRICS: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new("\"CloudWatchMetrics\""));
 
-/// Reads the metrics of a line, or answers `None` if it is not in this format, or so malformed
-/// that it has none. Cheap for other lines: they are refused unread.
+/// Reads the metrics of a line. `None` if it is not in this format, or so malformed that it has no metrics. This is cheap for
+/// other lines: one search refuses them, and their JSON is not read.
 pub(crate) fn parse(line: &str) -> Option<EmfLine> {
     let line = line.trim();
     if !line.starts_with('{') || FIND_METRICS.find(line.as_bytes()).is_none() {
@@ -114,7 +114,7 @@ pub(crate) fn parse(line: &str) -> Option<EmfLine> {
     (!read.metrics.is_empty()).then_some(read)
 }
 
-/// Milliseconds since 1970.
+/// A time in milliseconds since 1970, as nanoseconds.
 fn timestamp(value: &RawValue) -> Option<u64> {
     let ms: f64 = value.get().parse().ok()?;
     (0.0..=time::MAX_MS).contains(&ms).then(|| time::of_millis(ms))
@@ -145,7 +145,7 @@ impl EmfLine {
         }
     }
 
-    /// A number, or an array of numbers.
+    /// The values of a metric: one number, or an array of numbers.
     fn values(&mut self, value: &RawValue) -> Vec<f64> {
         let many = Elements::of(value.get());
         let given = if value.get().starts_with('[') { many.values } else { vec![value] };
@@ -160,7 +160,7 @@ impl EmfLine {
     }
 }
 
-/// Not empty, and not longer than anything that CloudWatch takes.
+/// Whether a text is not empty, and not longer than anything that CloudWatch takes.
 fn is_short(text: &str) -> bool {
     (1..=MAX_TEXT_BYTES).contains(&text.len())
 }
@@ -175,7 +175,7 @@ fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
             if is_known || !is_short(&name) || dimensions.len() == MAX_DIMENSIONS {
                 continue;
             }
-            // Strings by the specification; numbers are taken for their text.
+            // By the specification a value is a string; of a number, the text is taken.
             let Some(value) = root.get(&name) else { continue };
             let value = text_of(value).unwrap_or_else(|| value.get().into());
             if is_short(&value) {
@@ -183,7 +183,7 @@ fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
             }
         }
     }
-    // Writers do not keep an order, and series are equal by their attributes.
+    // Writers keep no order of their dimensions, and two series are equal if their attributes are.
     dimensions.sort_by(|a, b| a.key.cmp(&b.key));
     dimensions
 }

@@ -1,4 +1,4 @@
-//! Adds up the metrics of embedded metric format lines into OTLP data points.
+//! Adds the metrics of lines in the embedded metric format up into OTLP data points.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::metrics::emf::line::{EmfLine, EmfMetric, SeriesKey, Unit};
 use crate::metrics::instrument::DURATION_BOUNDS;
 use crate::options::Shape;
 
-/// What the names and attributes of all series of a chunk may take: one short line can name many
-/// metrics with all dimensions each.
+/// How many bytes the names and attributes of all series of a chunk may take. Without a bound, one short line could take
+/// many times its length: each of its metrics has all its dimensions.
 pub(crate) const MAX_SERIES_BYTES: usize = 8 * 1024 * 1024;
-/// The advice of OpenTelemetry's SDK specification for histograms of unknown contents.
+/// The buckets that OpenTelemetry's SDK specification has as the default of histograms.
 const BOUNDS: [f64; 15] = [
     0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0, 7500.0,
     10_000.0,
@@ -29,7 +29,7 @@ fn bounds(unit: Unit) -> &'static [f64] {
 #[derive(Debug, Default)]
 pub(crate) struct EmfPoints {
     pub(crate) series: Vec<Series>,
-    /// Where each series stands.
+    /// The position in `series` by [`SeriesKey::index`].
     index: BTreeMap<String, usize>,
     pub(crate) bytes: usize,
     dropped_values: usize,
@@ -40,7 +40,7 @@ pub(crate) struct Series {
     pub(crate) key: SeriesKey,
     since: u64,
     until: u64,
-    /// Count, sum, minimum, maximum and buckets of the values that are not negative.
+    /// Count, and below it sum, minimum, maximum and buckets, of the values that are not negative.
     count: u64,
     sum: f64,
     min: f64,
@@ -49,7 +49,7 @@ pub(crate) struct Series {
     negative: Vec<(u64, f64)>,
 }
 
-/// CloudWatch takes metrics of two weeks ago and of two hours ahead; a time beyond is a mistake.
+/// CloudWatch takes metrics from two weeks ago up to two hours ahead; a time beyond that is a mistake.
 const MAX_AGE: u64 = 14 * 24 * 3600 * 1_000_000_000;
 const MAX_AHEAD: u64 = 2 * 3600 * 1_000_000_000;
 
@@ -81,7 +81,7 @@ impl EmfPoints {
             }
         };
         for value in values {
-            // Each negative value is a point with attributes of its own.
+            // Each negative value becomes a point of its own, which has the attributes once more.
             if value < 0.0 && !self.takes(bytes) {
                 self.dropped_values += 1;
             } else if let Some(series) = self.series.get_mut(at) {
@@ -90,7 +90,7 @@ impl EmfPoints {
         }
     }
 
-    /// Whether so many bytes more are within the bound; if so they are taken.
+    /// Takes so many bytes more of the bound; `false` if they are beyond it.
     fn takes(&mut self, bytes: usize) -> bool {
         let sum = self.bytes.saturating_add(bytes);
         let fits = sum <= MAX_SERIES_BYTES;
@@ -100,12 +100,12 @@ impl EmfPoints {
         fits
     }
 
-    /// Values that are left out.
+    /// How many values are left out.
     pub(crate) fn dropped_values(&self) -> usize {
         self.dropped_values
     }
 
-    /// All metrics: those of one name and unit are one, except gauges.
+    /// All metrics. Series of one name and unit become points of one metric, except those of gauges.
     pub(crate) fn into_metrics(self, shape: Shape) -> Vec<Metric> {
         let mut metrics: Vec<Metric> = Vec::new();
         let mut known: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
@@ -121,8 +121,8 @@ impl EmfPoints {
                         known.data_points.extend(histogram.data_points);
                     }
                     (_, data) => {
-                        // A gauge has one attribute set: OpenObserve mixes those of its points
-                        // (openobserve.md 3).
+                        // OpenObserve before 0.92 gives the attributes of a gauge's first point to its other points
+                        // too, so a gauge here has points of one series only.
                         if !matches!(data, Data::Gauge(_)) {
                             known.insert(name.clone(), metrics.len());
                         }
@@ -141,13 +141,13 @@ impl EmfPoints {
 }
 
 impl SeriesKey {
-    /// What a series takes, roughly: its texts, here and as its index, and its buckets.
+    /// Roughly how many bytes a series takes: its texts, which are here and in its index, and its buckets.
     fn bytes(&self) -> usize {
         let attribute = |pair: &KeyValue| 64 + 2 * (pair.key.len() + value_of(pair).len());
         512 + 2 * self.name.len() + self.attributes.iter().map(attribute).sum::<usize>()
     }
 
-    /// The same text for the same series.
+    /// A text that two equal series have in common, and no others.
     fn index(&self) -> String {
         let mut index = format!("{}\0{}", self.name, self.unit.ucum);
         for pair in &self.attributes {
@@ -199,7 +199,7 @@ impl Series {
 
     fn data(&self, shape: Shape) -> Vec<Data> {
         let start_time_unix_nano = match shape {
-            // See `points::TimeSpan::start`.
+            // For the reason see `TimeSpan::start` in `metrics::points`.
             Shape::OpenObserve => 0,
             Shape::Otlp => self.since.min(self.until.saturating_sub(1)),
         };

@@ -1,8 +1,8 @@
-//! Reads a line that is one JSON object: what a log record has a place for, and the rest as
+//! Reads a line that is one JSON object: level, message and ids, for which a log record has a place, and the other keys as
 //! attributes.
 //!
-//! Source: design §4 "To logs"; field names of Lambda's JSON log format per runtime, of Powertools,
-//! pino, tracing-subscriber and OpenTelemetry's log injection.
+//! Source: the names of the keys in Lambda's JSON log format (each runtime has its own), in Powertools for AWS Lambda, in
+//! pino and tracing-subscriber, and in what OpenTelemetry's log instrumentations inject (`trace_id`, `otelTraceID`).
 
 use std::borrow::Cow;
 
@@ -17,10 +17,10 @@ use crate::read::fields::{Fields, text_of};
 use crate::read::ids::{is_uuid, xray_root};
 use crate::read::severity::Severity;
 
-/// How many keys of a line become attributes; the rest becomes one JSON string. OpenObserve
-/// refuses whole requests whose records have more than 1,000 distinct keys between them.
+/// How many keys of a line become attributes; the others become one JSON string. OpenObserve
+/// refuses a whole request if its records have more than 1,000 distinct keys between them.
 pub(crate) const MAX_ATTRIBUTES: usize = 32;
-/// A longer key goes to the rest.
+/// A longer key becomes no attribute but goes to the others in the JSON string.
 const MAX_KEY_BYTES: usize = 128;
 /// Below this depth a value is kept as a JSON string.
 const MAX_DEPTH: usize = 16;
@@ -31,11 +31,11 @@ pub(crate) struct JsonLine<'a> {
     pub(crate) severity: Option<Severity>,
     pub(crate) message: Option<Cow<'a, str>>,
     pub(crate) request_id: Option<String>,
-    /// 16 bytes, or empty.
+    /// The trace id: 16 bytes, or empty.
     pub(crate) trace_id: Vec<u8>,
-    /// 8 bytes, or empty.
+    /// The span id: 8 bytes, or empty.
     pub(crate) span_id: Vec<u8>,
-    /// The X-Ray root. It becomes no trace id: whether anybody exports that trace is not known.
+    /// The X-Ray root. It is kept apart from the trace id, since it is not known here whether anybody exports that trace.
     pub(crate) xray_trace_id: Option<String>,
     /// The other keys, in their order.
     pub(crate) attributes: Vec<(Cow<'a, str>, JsonValue<'a>)>,
@@ -65,7 +65,7 @@ impl<'a> JsonLine<'a> {
             }
         }
         if read.trace_id.is_empty() && !read.span_id.is_empty() {
-            // A span id says nothing without its trace.
+            // OTLP's span id has no meaning without its trace id, so it stays an attribute.
             let span_id = std::mem::take(&mut read.span_id);
             read.attributes.push(("span_id".into(), JsonValue::Text(hex(&span_id).into())));
         }
@@ -75,8 +75,8 @@ impl<'a> JsonLine<'a> {
         Some(read)
     }
 
-    /// Takes the keys that a log record has a place for. `false`: not one of them, or its value is
-    /// of another form and stays an attribute.
+    /// Takes a key that a log record has a place for. `false` if it is none of these, or has a value of another form, and so
+    /// stays an attribute.
     fn lift(&mut self, key: &str, raw: &'a RawValue) -> bool {
         match key {
             "level" | "Level" | "severity" | "severity_text" | "severityText" | "levelname"
@@ -110,7 +110,7 @@ impl<'a> JsonLine<'a> {
             | names::AWS_XRAY_TRACE_ID => {
                 set(&mut self.xray_trace_id, text_of(raw).as_deref().and_then(xray_root))
             }
-            // tracing-subscriber: they stay attributes, and say more.
+            // tracing-subscriber's keys stay attributes, and what is inside them is looked at too.
             "fields" | "span" | "spans" => {
                 self.look_into(key, raw);
                 false
@@ -130,7 +130,7 @@ impl<'a> JsonLine<'a> {
         set(&mut self.severity, level)
     }
 
-    /// The message in tracing-subscriber's `fields`, the ids in its spans.
+    /// Takes the message out of tracing-subscriber's `fields`, and the ids out of its spans.
     fn look_into(&mut self, key: &str, raw: &RawValue) {
         let Ok(value) = serde_json::from_str::<Value>(raw.get()) else { return };
         if key == "fields" {
@@ -151,7 +151,7 @@ impl<'a> JsonLine<'a> {
 
     fn keep(&mut self, key: Cow<'a, str>, raw: &'a RawValue, rest: &mut Rest<'a>) {
         let is_taken = self.attributes.iter().any(|(taken, _)| *taken == key);
-        // These are set by us, from what Lambda and CloudWatch say.
+        // A record has these from what Lambda and CloudWatch say; a key of the line must not set them again.
         let is_ours = matches!(
             key.as_ref(),
             names::LOG_RECORD_UID
@@ -171,7 +171,7 @@ impl<'a> JsonLine<'a> {
 /// The keys that have no place of their own.
 type Rest<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
-/// Sets what is not set yet; whether it did.
+/// Sets what is not set yet; tells whether it did.
 fn set<T>(place: &mut Option<T>, value: Option<T>) -> bool {
     let sets = place.is_none() && value.is_some();
     if sets {
@@ -194,7 +194,7 @@ fn lower(id: impl AsRef<str>) -> String {
     id.as_ref().to_ascii_lowercase()
 }
 
-/// An id of that many bytes in hex; all zeros is no id.
+/// The bytes of an id in hex, which must be this many; all zeros are no id.
 fn id_bytes(text: &str, length: usize) -> Option<Vec<u8>> {
     if text.len() != length * 2 {
         return None;
@@ -227,7 +227,7 @@ fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
     }
     match serde_json::from_str::<Value>(raw.get()) {
         Ok(value) => typed(value, 0).map(JsonValue::Other),
-        // Too deep, or a number out of range: the text is kept.
+        // It is nested too deeply for serde_json, or has a number out of range: its text is kept.
         Err(_) => Some(JsonValue::Text(raw.get().into())),
     }
 }
@@ -245,7 +245,7 @@ fn typed(value: Value, depth: usize) -> Option<Any> {
             Any::StringValue(deep.to_string())
         }
         Value::Array(values) => Any::ArrayValue(ArrayValue {
-            // Positions have meaning, so null keeps its place.
+            // The positions in an array have a meaning, so null keeps its place as an empty value.
             values: values
                 .into_iter()
                 .map(|value| AnyValue { value: typed(value, depth + 1) })

@@ -132,7 +132,7 @@ fn lines_of_lambda_runtimes_tracing() {
             "level:WARN body:slow request:{ID} xray:{XRAY} fields={{message=slow took_ms=12}} target=orders spans=[{{name=Lambda runtime invoke requestId={ID} xrayTraceId=Root={XRAY};Sampled=0}},{{name=inner requestId=another}}]"
         ),
     );
-    // Lambda's JSON format around it, as Java and .NET write it.
+    // Lambda's JSON log format, as the runtimes of Java and .NET write it.
     check(
         &format!(
             r#"{{"timestamp":"2026-09-21T14:13:20.123Z","level":"INFO","AWSRequestId":"{ID}","message":"order"}}"#

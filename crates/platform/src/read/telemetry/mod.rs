@@ -3,9 +3,10 @@
 //!
 //! Source: Lambda Developer Guide, "Lambda Telemetry API Event schema reference" (schemas
 //! 2022-07-01, 2022-12-13, 2025-01-29), "Log formats" (JSON system lines), "Lambda Web Functions
-//! system log schema" (`timestamp` in the place of `time`), and the older Logs API. Only the
-//! envelope is asked for: a type that is a string. Types, fields and values that are not known
-//! pass; a value of another form than AWS's is left out or kept as text.
+//! system log schema" (`timestamp` in the place of `time`), and the older Logs API.
+//!
+//! All that an event must have is a type that is a string. Types, fields and values that are not known
+//! here pass; a value of another form than AWS's is left out or kept as text.
 
 use std::borrow::Cow;
 use std::sync::LazyLock;
@@ -24,14 +25,14 @@ use crate::read::{text as text_lines, time};
 pub struct TelemetryEvent<'a> {
     /// Unix time in nanoseconds, if the event says a time.
     pub time_unix_nano: Option<u64>,
-    /// What it says.
+    /// What the event says: `record` and `type` of the schema.
     pub record: TelemetryRecord<'a>,
 }
 
 /// What an event of the Telemetry API says.
 #[derive(Clone, Debug, PartialEq)]
 pub enum TelemetryRecord<'a> {
-    /// Lambda's own, or of a type that is not known.
+    /// An event of Lambda's own, or of a type that is not known here.
     Platform(Box<PlatformEvent>),
     /// Something that the function or an extension wrote.
     Line {
@@ -47,23 +48,23 @@ pub enum TelemetryRecord<'a> {
 pub enum LineSource {
     /// The function.
     Function,
-    /// One of its extensions, perhaps this one.
+    /// One of its extensions, perhaps the very one that reads this.
     Extension,
 }
 
-/// The events of one POST of the Telemetry API.
+/// What was read of the body of one POST of the Telemetry API.
 #[derive(Debug, Default, PartialEq)]
 pub struct ParsedBatch<'a> {
-    /// Those that were read, in their order.
+    /// The events, in their order.
     pub events: Vec<TelemetryEvent<'a>>,
-    /// How many were no events and are left out.
+    /// How many elements of the array were no events and are left out.
     pub refused: usize,
-    /// Whether the body ends within the array, or is no array at all.
+    /// Whether the body is no array, or stops being JSON within it.
     pub is_broken: bool,
 }
 
-/// Reads the body of a POST: an array of events. Each is read by itself, so that a bad one costs
-/// only itself; where the body stops being JSON, what came before it is kept.
+/// Reads the body of a POST, which is an array of events. Each is read by itself, so that a bad one does not cost the
+/// others; where the body stops being JSON, the events before that place are kept.
 pub fn parse_batch(body: &str) -> ParsedBatch<'_> {
     let mut batch = ParsedBatch::default();
     let Elements { values, is_broken } = Elements::of(body);
@@ -106,13 +107,13 @@ pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
 /// System lines are a few hundred bytes long; a longer one is the function's.
 const MAX_LINE_BYTES: usize = 64 * 1024;
 
-// Made once: that takes longer than to search a line.
+// Made once, since to make a finder takes longer than to search a line with it.
 static FIND_PLATFORM: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("\"platform."));
 
 /// Reads a JSON system line of CloudWatch Logs, or answers `None` if Lambda did not write it.
 ///
-/// A function can print what it likes, so the whole envelope is asked for: a type of the
-/// platform's, a time, and a record. Cheap for other lines: they are refused unread.
+/// A function can print what it likes, so a line counts as Lambda's only if it has the whole envelope: a type that begins
+/// with `platform.`, a time, and a record. This is cheap for other lines: one search refuses them, and their JSON is not read.
 pub(crate) fn parse_line(message: &str) -> Option<PlatformEvent> {
     let line = message.trim();
     let may_be = line.len() <= MAX_LINE_BYTES
@@ -155,11 +156,11 @@ fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
     event
 }
 
-/// A record that is a string, as in the older Logs API: often it is what the text line says.
+/// Reads a record that is a string, as in the older Logs API. Often it is the text line of the same event.
 fn read_text(record: &str, event: &mut PlatformEvent) {
     event.message = Some(truncated(record.trim_end(), PlatformEvent::MAX_VALUE_BYTES));
     if let Some(line) = text_lines::parse(record) {
-        // `platform.fault` tells every end of a process alike; only its text tells this one.
+        // Every end of a process is a `platform.fault`; only the text shows that memory was the reason.
         if event.kind == EventKind::Fault && line.kind == EventKind::OutOfMemory {
             event.kind = EventKind::OutOfMemory;
         }
@@ -193,18 +194,18 @@ fn read_field(key: &str, value: &RawValue, event: &mut PlatformEvent) {
         "name" => &mut event.name,
         "state" => &mut event.state,
         "instanceId" => &mut event.instance_id,
-        // The envelope says it, and is believed.
+        // The function's name is taken from where the event came from, not from inside it.
         "functionName" => return,
         _ => return keep(key, value, event),
     };
     match word(value) {
         Some(word) => *place = place.take().or(Some(word)),
-        // Web Functions say a status as a number.
+        // The status of a Web Function's event is a number.
         None => keep(key, value, event),
     }
 }
 
-/// Keeps a field that has no place; null and empty text say nothing.
+/// Keeps a field for which the event model has no place. Null and empty text say nothing and are left out.
 fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     let says_nothing = matches!(value.get(), "null" | "\"\"");
     if says_nothing || event.other.len() == PlatformEvent::MAX_OTHER {
@@ -215,14 +216,14 @@ fn keep(key: &str, value: &RawValue, event: &mut PlatformEvent) {
     event.other.push((truncated(key, PlatformEvent::MAX_VALUE_BYTES), text));
 }
 
-/// A value that is a string, cut off; an empty one says nothing.
+/// A value that is a string, cut off where it is too long; `None` for an empty one.
 fn word(value: &RawValue) -> Option<String> {
     let text = text_of(value).filter(|text| !text.is_empty())?;
     Some(truncated(&text, PlatformEvent::MAX_VALUE_BYTES))
 }
 
-/// A number, or the text of one. What AWS calls an integer is read as a float too: it has
-/// changed its mind before.
+/// A number, or the text of one. What AWS's schema calls an integer is read as a float too, since AWS has changed integers
+/// to floats before.
 fn figure(value: &RawValue) -> Option<f64> {
     let number = match text_of(value) {
         Some(text) => text.trim().parse().ok(),
@@ -253,7 +254,7 @@ fn read_figures(metrics: &RawValue, figures: &mut Figures) {
     }
 }
 
-/// `{"spanId", "type": "X-Amzn-Trace-Id", "value": "Root=…;Parent=…;Sampled=…"}`.
+/// Reads `{"spanId", "type": "X-Amzn-Trace-Id", "value": "Root=…;Parent=…;Sampled=…"}`.
 fn read_tracing(tracing: &RawValue, into: &mut Tracing) {
     let Some(tracing) = Fields::of(tracing.get()) else { return };
     into.span_id = tracing.text("spanId").filter(|id| is_span_id(id)).map(Cow::into_owned);
@@ -282,9 +283,9 @@ fn read_spans(spans: &RawValue, into: &mut Vec<PhaseSpan>) {
     }
 }
 
-/// The start of a span: a time as text, or milliseconds.
+/// The start of a span: a time as text, milliseconds since 1970, or milliseconds since the phase began.
 fn start_of(value: &RawValue) -> Option<SpanStart> {
-    // A number from here (1973) on is a time since 1970, one below a time since the phase began.
+    // A number from this one on (in 1973) counts from 1970, a smaller one from the beginning of the phase.
     const MIN_EPOCH_MS: f64 = 1e11;
     let text = text_of(value);
     if let Some(nanos) = text.as_deref().and_then(time::unix_nano) {

@@ -1,11 +1,11 @@
 //! Reads Lambda's text lines (START, END, REPORT, INIT_REPORT, failures, …) into the event model.
 //!
 //! Source: Lambda Developer Guide, "Understanding the Lambda execution environment lifecycle"
-//! (REPORT, INIT_REPORT, RESTORE_REPORT, both styles of failures) and captured events. Fields are
-//! separated by tabs in reality and by spaces in the documentation; both are read, in any order,
-//! and labels that are missing or not known do no harm. A function can print what it likes, so a
-//! line counts as Lambda's only if it has the whole shape: keyword, label and a request id that
-//! is one.
+//! (REPORT, INIT_REPORT, RESTORE_REPORT, failures in the older and in the newer notation) and captured events.
+//!
+//! Fields are separated by tabs in reality and by spaces in the documentation. Both are read, in any order, and labels that
+//! are missing or not known do no harm. A function can print what it likes, so a line counts as Lambda's only if it has the
+//! whole shape: keyword, label and a request id that is a UUID.
 
 use crate::event::figures::plausible;
 use crate::event::{EventKind, PlatformEvent};
@@ -16,7 +16,7 @@ const MAX_LINE_BYTES: usize = 16 * 1024;
 
 /// Reads one log event's message, or answers `None` if Lambda did not write it.
 ///
-/// Cheap for ordinary lines: most are refused at their first bytes.
+/// This is cheap for ordinary lines: most are refused at their first byte or word.
 pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
     let (keyword, rest) = match *message.as_bytes().first()? {
         b'0'..=b'9' => return timed_out(bounded(message)?),
@@ -99,7 +99,7 @@ fn bracket(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
     Some(event)
 }
 
-/// Lines without a request id: one of their labels must follow the keyword at once.
+/// Reads a line without a request id: one of these labels must follow the keyword at once.
 fn labelled(kind: EventKind, rest: &str, first: &[&str]) -> Option<PlatformEvent> {
     let fields = rest.trim_start();
     let begins = first.iter().any(|label| after_label(fields, label).is_some());
@@ -110,7 +110,7 @@ fn labelled(kind: EventKind, rest: &str, first: &[&str]) -> Option<PlatformEvent
     })
 }
 
-/// `EXTENSION`, `TELEMETRY` and `LOGS` lines name somebody and a state.
+/// Reads an `EXTENSION`, `TELEMETRY` or `LOGS` line, which names an extension and its state.
 fn subscriber(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
     let event = labelled(kind, rest, &["Name"])?;
     event.state.is_some().then_some(event)
@@ -148,8 +148,7 @@ fn failure(rest: &str) -> Option<PlatformEvent> {
     if !is_lambdas {
         return None;
     }
-    // Nothing but the kernel's out-of-memory killer sends SIGKILL to a runtime that Lambda did
-    // not time out.
+    // A runtime that Lambda did not time out gets SIGKILL from the kernel only, for the memory that it takes.
     let is_out_of_memory = error_type == Some("Runtime.OutOfMemory")
         || text.lines().next().is_some_and(|line| line.ends_with("signal: killed"));
     let kind = if is_out_of_memory { EventKind::OutOfMemory } else { EventKind::ExitError };
@@ -160,7 +159,8 @@ fn failure(rest: &str) -> Option<PlatformEvent> {
     Some(event)
 }
 
-/// `Runtime.ExitError`, `Extension.Crash`, …: one word with one of the platform's categories.
+/// Whether the text is one word such as `Runtime.ExitError` or `Extension.Crash`: one of the platform's categories, a
+/// point, and a reason.
 fn is_platform_error_type(text: &str) -> bool {
     let Some((category, reason)) = text.split_once('.') else { return false };
     matches!(category, "Runtime" | "Extension" | "Sandbox" | "Function" | "Task")
@@ -176,11 +176,11 @@ enum Slot {
     /// One word, or a bracketed list.
     Word(fn(&mut PlatformEvent) -> &mut Option<String>),
     Sampled,
-    /// TelemetryRecord elsewhere or of no use to us, but known, so that it ends the value before it.
+    /// The value is read elsewhere or not needed. The label is known all the same, so that it ends the value before it.
     Skip,
 }
 
-/// All labels. None is the beginning of another, so the order does not matter.
+/// All labels. With its colon none is the beginning of another, so their order does not matter.
 const LABELS: &[(&str, Slot)] = &[
     ("Duration", Slot::Milliseconds(|event| &mut event.figures.duration_ms)),
     ("Billed Duration", Slot::Milliseconds(|event| &mut event.figures.billed_duration_ms)),
@@ -215,8 +215,8 @@ fn known_label(text: &str) -> Option<(Slot, &str)> {
     LABELS.iter().find_map(|(label, slot)| Some((*slot, after_label(text, label)?)))
 }
 
-/// Reads `Label: value` fields. Tabs and line ends always separate fields; inside such a part
-/// spaces do, where a value of known form has ended.
+/// Reads `Label: value` fields. Tabs and line ends always separate two fields; a space does where the value before it has
+/// a known form and has ended.
 fn read_fields(text: &str, event: &mut PlatformEvent) {
     for part in text.split(['\t', '\n', '\r']) {
         let mut rest = part.trim();
@@ -229,7 +229,7 @@ fn read_fields(text: &str, event: &mut PlatformEvent) {
     }
 }
 
-/// Stores the value of a known label and returns what follows it. The first of two wins.
+/// Stores the value of a known label and returns what follows it. Of two values for one label the first wins.
 fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a str {
     match slot {
         Slot::Milliseconds(field) => {
@@ -269,7 +269,7 @@ fn read_value<'a>(slot: Slot, value: &'a str, event: &mut PlatformEvent) -> &'a 
     }
 }
 
-/// The first word of a value and the rest; empty if the next label follows at once.
+/// The first word of a value, and the rest. The word is empty if the next label follows at once.
 fn word(text: &str) -> (&str, &str) {
     if known_label(text).is_some() {
         return ("", text);
@@ -277,8 +277,8 @@ fn word(text: &str) -> (&str, &str) {
     text.split_once(' ').unwrap_or((text, ""))
 }
 
-/// A number with or without its unit, and the rest. A word that is no unit belongs to the next
-/// label; a number that is none is skipped.
+/// A number with or without its unit, and the rest. A word behind the number that is no unit belongs to the next label. A
+/// word that should be a number and is none is skipped.
 fn figure(text: &str, scale: impl Fn(&str) -> Option<f64>) -> (Option<f64>, &str) {
     let (first, rest) = word(text);
     let digits = first.bytes().take_while(|byte| byte.is_ascii_digit() || *byte == b'.').count();
@@ -292,7 +292,7 @@ fn figure(text: &str, scale: impl Fn(&str) -> Option<f64>) -> (Option<f64>, &str
     let (scale, rest) = match scale(next) {
         _ if next.is_empty() || known_label(rest).is_some() => (Some(1.0), rest),
         Some(scale) => (Some(scale), after),
-        // A unit that we do not know: better no figure than one that is wrong by a factor.
+        // A unit that is not known here: no figure is better than one that is wrong by a factor.
         None if is_foreign_unit(next) => (None, after),
         None => (Some(1.0), rest),
     };
@@ -316,7 +316,7 @@ fn decimal(text: &str) -> Option<f64> {
     if plain { text.parse().ok() } else { None }
 }
 
-/// Keeps a field that we do not know and returns the text from the next known label on.
+/// Keeps a field whose label is not known and returns the text from the next known label on.
 fn read_unknown<'a>(text: &'a str, event: &mut PlatformEvent) -> &'a str {
     let Some((label, value)) = text.split_once(':') else { return "" };
     let end = value

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::render::event as show;
 
-/// A request id whose beginning is enough to know it by.
+/// A request id; its first eight digits stand for it in what is expected.
 const ID: &str = "5b866fb1-7154-4af6-8078-6ef6ca4c2ddd";
 
 /// `{id}` in the line stands for a request id.
@@ -136,7 +136,7 @@ fn fields_in_any_order_missing_unknown_or_twice() {
         "REPORT RequestId: {id}\tSandbox Kind: warm pool\tDuration: 1 ms",
         "report id=5b866fb1 duration=1 other:Sandbox Kind=warm pool",
     );
-    // The end of an unknown label is not a label.
+    // A known label at the end of an unknown one does not count.
     check(
         "REPORT RequestId: {id}\tExtension Duration: 7 ms\tDuration: 1 ms",
         "report id=5b866fb1 duration=1 other:Extension Duration=7 ms",
@@ -282,7 +282,7 @@ fn unknown_fields_are_bounded() {
     assert_eq!(event.other.len(), PlatformEvent::MAX_OTHER);
 }
 
-/// Texts that look like Lambda's lines from near.
+/// Texts that are made of the parts of Lambda's lines.
 fn near_lines() -> impl Strategy<Value = String> {
     let token = prop_oneof![
         Just(ID.to_owned()),

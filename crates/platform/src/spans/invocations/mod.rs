@@ -1,7 +1,7 @@
 //! Collects the events of each invocation until its span can be written.
 //!
-//! Source: design §4 "To spans". A bounded table by request id: feed it events in their order,
-//! take the spans that are finished. It reads no clock; who feeds it says when things happened.
+//! This is a bounded table by request id: it is fed events in their order, and hands out the spans that are finished. It
+//! reads no clock; whoever feeds it says when things happened.
 
 use std::collections::VecDeque;
 
@@ -17,19 +17,18 @@ use crate::spans::invocation_span;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Invocations {
     options: SpanOptions,
-    /// In a log stream the report alone makes the span: the lines of an invocation may come in
+    /// Whether a report alone makes a span, as in a log stream: the lines of an invocation may come in
     /// two deliveries, and only one of them has the report.
     only_reported: bool,
     table: VecDeque<Invocation>,
-    /// Phases before the first invocation: init, restore.
+    /// The events of the init phase or restore that belong to the next invocation.
     pending: VecDeque<Phase>,
     finished: Vec<Span>,
     evicted: usize,
 }
 
 impl Invocations {
-    /// How many invocations are kept. Without a bound, invocations that were never heard of again
-    /// would stay.
+    /// How many invocations are kept. Without a bound, those of which no more events come would stay for ever.
     pub const MAX_OPEN: usize = 256;
 
     /// The table of an extension, which sees an environment's events as they happen.
@@ -44,7 +43,7 @@ impl Invocations {
         }
     }
 
-    /// The table of a log stream, which comes in deliveries.
+    /// The table of a log stream, whose events come in deliveries.
     pub fn of_stream(options: SpanOptions) -> Self {
         Self { only_reported: true, ..Self::new(options) }
     }
@@ -54,10 +53,10 @@ impl Invocations {
         let phase = Phase { event: slim(event, time_unix_nano), time: time_unix_nano };
         match event.kind {
             EventKind::Start => self.start(phase),
-            // This one made the snapshot, days ago perhaps, and belongs to no invocation.
+            // This init phase made the snapshot, perhaps days ago, and belongs to no invocation.
             _ if event.phase.as_deref() == Some("snap-start") => {}
             EventKind::RestoreStart => {
-                // What came before it was in the snapshot.
+                // The phases before the restore were those that made the snapshot.
                 self.pending.clear();
                 self.before_invocation(phase);
             }
@@ -84,16 +83,15 @@ impl Invocations {
         }
     }
 
-    /// Takes what is known of the event that the function was invoked with: `http`, `pubsub`,
-    /// `datasource`, `timer`, `other`.
+    /// Takes note of what invoked the function, as `faas.trigger` has it: `http`, `pubsub`, `datasource`, `timer`, `other`.
     pub fn triggered(&mut self, request_id: &str, trigger: &str, time_unix_nano: u64) {
         if let Some(invocation) = self.entry(request_id, time_unix_nano) {
             invocation.trigger = Some(trigger.to_owned());
         }
     }
 
-    /// Takes note of the function's own root span: ours becomes its child. `false`: too late, it
-    /// was written already.
+    /// Takes note of the root span that the function wrote itself: the invocation's span becomes its child. `false` if that
+    /// was handed out already.
     pub fn function_root(
         &mut self,
         request_id: &str,
@@ -110,15 +108,15 @@ impl Invocations {
         }
     }
 
-    /// Closes all, at the end of the environment.
+    /// Closes all invocations, because their environment ends.
     pub fn close_all(&mut self, ending: ShutdownReason, time_unix_nano: u64) {
         for invocation in &mut self.table {
             invocation.closed.get_or_insert((ending, time_unix_nano));
         }
     }
 
-    /// How many invocations were pushed out before their end was known. Of an environment their
-    /// spans were written as they stood; of a log stream the report still makes them.
+    /// How many invocations were pushed out of the full table before their end was known. In an environment their
+    /// spans were written as they stood; in a log stream their reports still make them.
     pub fn evicted(&self) -> usize {
         self.evicted
     }
@@ -137,7 +135,7 @@ impl Invocations {
                 invocation.phases = Vec::new();
             }
         }
-        // The others stay, so that a late report is known to belong to a span that is out.
+        // An invocation without a report stays, so that its report, when it comes, makes no second span.
         self.table.retain(|invocation| !invocation.is_written || invocation.reported.is_none());
         std::mem::take(&mut self.finished)
     }
@@ -164,8 +162,8 @@ impl Invocations {
         }
     }
 
-    /// Init and restore have no request id. While an invocation runs they are its own; else they
-    /// are the next one's.
+    /// Takes an event of an init phase or restore, which has no request id. While an invocation runs the event belongs to
+    /// it, else to the next one.
     fn before_invocation(&mut self, phase: Phase) {
         let running = self.table.back_mut().filter(|invocation| {
             invocation.started.is_some()
@@ -224,7 +222,7 @@ impl Invocations {
         Some(invocation)
     }
 
-    /// Gives up the oldest invocation, rather one whose span is out.
+    /// Takes the oldest invocation out of the table, or the oldest of those whose span was handed out, if there are any.
     fn evict(&mut self) {
         let written = self.table.iter().position(|invocation| invocation.is_written);
         if let Some(oldest) = self.table.remove(written.unwrap_or(0)) {
@@ -235,7 +233,7 @@ impl Invocations {
         }
     }
 
-    /// Writes what will not be heard of again.
+    /// Writes the spans of an invocation that leaves the table.
     fn finish(&mut self, invocation: &Invocation) {
         if invocation.is_written {
             if invocation.reported.is_some() {
@@ -247,8 +245,8 @@ impl Invocations {
     }
 }
 
-/// The event without what its span will not say, its parts moved to the time given: a delivery
-/// that is replayed with other times has the old ones in its records.
+/// The event without its unknown fields, which no span says, and with its parts moved to the time given: where a delivery is
+/// replayed at another time, the records inside its log events still have the old times.
 fn slim(event: &PlatformEvent, time: u64) -> PlatformEvent {
     let own = event.time_unix_nano.unwrap_or(time);
     let moved = |nanos: u64| {

@@ -63,7 +63,7 @@ fn lines_of_one_invocation_in_two_chunks_count_once() {
     check_chunks(&[&[START, TIMED_OUT], &[REPORT_TIMEOUT, START, TIMED_OUT], &[REPORT]], twice);
     let half = "all=1 timeouts=2";
     check_chunks(&[&[START, TIMED_OUT], &[START, REPORT_TIMEOUT]], half);
-    // The older notation behind its report: it was counted when the chunk ended, and stays a success.
+    // The failure line of the older notation comes a chunk after its report, which was counted as a success and stays one.
     check_chunks(&[&[REPORT], &[TIMED_OUT]], "all=1 ok=1");
 }
 

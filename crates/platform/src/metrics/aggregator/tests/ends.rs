@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
-    // The newer notation: the report says all.
+    // In the newer notation the report says all.
     check(&[START, REPORT], "all=1 ok=1");
     check(&["REPORT RequestId: A\tStatus: success"], "all=1 ok=1");
     check(&[START, REPORT_TIMEOUT], "all=1 timeouts=1");
@@ -12,7 +12,7 @@ fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
     check(&[START, REPORT_OOM], "all=1 errors=1:Runtime.OutOfMemory out_of_memory=1");
     check(&["REPORT RequestId: A\tStatus: failure"], "all=1 errors=1:_OTHER");
 
-    // The older one: a line of its own, before the report or after it.
+    // In the older one a line of its own does, before the report or after it.
     check(&[START, TIMED_OUT, REPORT], "all=1 timeouts=1");
     check(&[START, REPORT, TIMED_OUT], "all=1 timeouts=1");
     check(&[START, EXITED, REPORT], "all=1 errors=1:Runtime.ExitError");
@@ -20,7 +20,7 @@ fn an_invocation_ends_in_one_way_whatever_lines_tell_of_it() {
     check(&[START, KILLED, REPORT], "all=1 errors=1:Runtime.OutOfMemory out_of_memory=1");
     check(&[START, REPORT, KILLED], "all=1 errors=1:Runtime.OutOfMemory out_of_memory=1");
 
-    // Both at once: the status of the report wins.
+    // Where both are there, the status of the report wins.
     check(&[START, TIMED_OUT, REPORT_TIMEOUT], "all=1 timeouts=1");
     check(&[START, REPORT_TIMEOUT, TIMED_OUT], "all=1 timeouts=1");
     check(&[START, EXITED, REPORT_TIMEOUT], "all=1 timeouts=1");

@@ -1,4 +1,4 @@
-//! The tests of the aggregator, by topic; here is what they feed it.
+//! The tests of the aggregator, by topic. This file has what they share: lines of Lambda's, and the counters of them.
 
 mod chunks;
 mod ends;

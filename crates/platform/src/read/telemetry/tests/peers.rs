@@ -5,14 +5,15 @@ use std::path::Path;
 
 use super::*;
 
-/// What others hold Lambda's events to be: `samples/peers`, where the folder is present.
+/// The folder of the events that other systems are tested with. They are not copied into this repository: the test does
+/// something only where they lie beside it.
 fn peers() -> Option<std::path::PathBuf> {
     let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/samples/peers");
     peers.is_dir().then_some(peers)
 }
 
-/// Where we read something else than the system whose event it is, and why: file, lines, difference. All other lines say the
-/// same to both.
+/// Where this crate reads an event in another way than the system that it is from: file, lines, and the difference. All other
+/// lines say the same to both.
 const DIFFERENCES: &[(&str, RangeInclusive<usize>, &str)] = &[
     (
         "aws-lambda-rust-runtime",

@@ -1,4 +1,4 @@
-//! The tests of the table of invocations, by topic; here is what they feed it.
+//! The tests of the table of invocations, by topic. This file has what they share: events of invocations.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -28,7 +28,7 @@ fn options(mapping: SpanMapping, end: SpanEnd) -> SpanOptions {
     SpanOptions { mapping, end, function_name: String::from("orders"), ..SpanOptions::default() }
 }
 
-/// Feeds events of seconds since `ZERO`, type and record; `{t}` stands for the tracing.
+/// Feeds events: seconds since `ZERO`, type, and fields of the record, in which `{t}` stands for the tracing.
 fn feed(invocations: &mut Invocations, events: &[(f64, &str, &str)]) {
     for (seconds, kind, record) in events {
         let time = ZERO.saturating_add_signed((seconds * 1e3).round() as i64 * 1_000_000);
@@ -54,7 +54,7 @@ fn check(options: SpanOptions, events: &[(f64, &str, &str)], expected: Expect) {
     expected.assert_eq(&shown(&mut invocations));
 }
 
-/// A cold invocation; the report comes later.
+/// The events of a cold invocation, without its report.
 const COLD: &[(f64, &str, &str)] = &[
     (
         -0.6,

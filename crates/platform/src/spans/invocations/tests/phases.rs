@@ -57,7 +57,7 @@ fn the_report_child_follows_when_its_parent_is_out() {
     "#]].assert_eq(&render::spans(&late, ZERO));
     assert_eq!(invocations.take_finished(), []);
     assert!(invocations.table.is_empty());
-    // In time, it is the same spans.
+    // A report that comes in time makes the same spans.
     let mut in_time = Invocations::new(options(SpanMapping::ChildSpans, SpanEnd::RuntimeDone));
     feed(&mut in_time, COLD);
     feed(&mut in_time, &[REPORT]);
@@ -72,7 +72,7 @@ fn a_late_report_makes_no_second_span() {
     assert_eq!(invocations.take_finished().len(), 1);
     feed(&mut invocations, &[REPORT]);
     assert_eq!(invocations.take_finished(), []);
-    // Neither does one that comes after the invocation was given up.
+    // A report that comes after the invocation was closed makes none either.
     feed(&mut invocations, &[(5.0, "start", r#""requestId":"r2""#)]);
     invocations.close_all(ShutdownReason::Timeout, ZERO + 6_000_000_000);
     assert_eq!(invocations.take_finished().len(), 1);
@@ -118,7 +118,7 @@ fn an_end_never_lies_before_its_start() {
         for end in [SpanEnd::RuntimeDone, SpanEnd::Report] {
             let mut invocations = Invocations::new(options(mapping, end));
             feed(&mut invocations, odd);
-            // It asserts.
+            // `shown` asserts that no span ends before its start.
             assert!(shown(&mut invocations).starts_with("SERVER orders"));
         }
     }

@@ -100,7 +100,7 @@ proptest! {
         prop_assert!(invocations.table.iter().all(|invocation| invocation.reported.is_none()));
         invocations.close_all(ShutdownReason::Spindown, ZERO);
         spans.extend(invocations.take_finished());
-        // It asserts times and lengths of ids.
+        // `render::spans` asserts the order of times and the lengths of ids.
         render::spans(&spans, ZERO);
         let servers = spans.iter().filter(|span| span.kind == 2).count();
         let may_make_one = events.iter().filter(|(kind, ..)| *kind < 5).count();
