@@ -1,7 +1,7 @@
 //! `lambda-otlp forward`: Lambda event files through the forwarder's own pipeline.
 
 use crate::destination::DestinationArguments;
-use crate::moment::now_unix_nano;
+use crate::time_arguments::now_unix_nano;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use forwarder::{

@@ -1,4 +1,4 @@
-//! `lambda-otlp`: looks into OTLP lines, forwards event files, and runs the whole path locally.
+//! `lambda-otlp`: the whole path on this machine, a look into OTLP lines, and what keeps a deployed forwarder healthy.
 
 #![allow(clippy::print_stderr, reason = "stderr is where a command line tool reports")]
 
@@ -8,17 +8,18 @@ mod demo;
 mod destination;
 mod doctor;
 mod forward;
-mod moment;
 mod redrive;
 mod replay;
 mod rules;
+mod time_arguments;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// Telemetry of AWS Lambda functions: decode OTLP lines, forward CloudWatch Logs events, try it all locally.
+/// OTLP telemetry of AWS Lambda functions through CloudWatch Logs: try the whole path on this machine, look into its
+/// lines, check rules and a deployed stack, and send events, history or dead letters again.
 #[derive(Parser)]
-#[command(version, about)]
+#[command(name = "lambda-otlp", version, about)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

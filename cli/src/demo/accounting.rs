@@ -8,12 +8,12 @@ use serde::Deserialize;
 use std::collections::BTreeMap;
 
 /// A kind of item, and what tells it from others of its kind.
-pub(crate) type Item = (What, String);
+pub(crate) type Item = (ItemKind, String);
 
 /// What an item is.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum What {
+pub(crate) enum ItemKind {
     Span,
     #[serde(rename = "log")]
     LogRecord,
@@ -35,7 +35,7 @@ pub(crate) enum What {
     ExtensionMetric,
 }
 
-impl What {
+impl ItemKind {
     pub(crate) const ALL: [Self; 8] = [
         Self::Span,
         Self::LogRecord,
@@ -65,7 +65,7 @@ impl What {
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct LedgerLine {
     pub(crate) number: u64,
-    pub(crate) what: What,
+    pub(crate) what: ItemKind,
     pub(crate) event: Event,
 }
 
@@ -97,13 +97,13 @@ pub(crate) struct Account {
 /// The accounts of all kinds.
 #[derive(Debug, Default)]
 pub(crate) struct Accounts {
-    pub(crate) by_kind: BTreeMap<What, Account>,
+    pub(crate) by_kind: BTreeMap<ItemKind, Account>,
 }
 
 impl Accounts {
     /// True if every item that ended was found exactly once, and there are some of each kind.
     pub(crate) fn balance(&self) -> bool {
-        What::ALL.iter().all(|what| {
+        ItemKind::ALL.iter().all(|what| {
             self.by_kind.get(what).is_some_and(|account| {
                 account.made > 0
                     && account.missing.is_empty()
@@ -156,47 +156,47 @@ pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -
 mod tests {
     use super::*;
 
-    fn line(number: u64, what: What, event: Event) -> LedgerLine {
+    fn line(number: u64, what: ItemKind, event: Event) -> LedgerLine {
         LedgerLine { number, what, event }
     }
 
     fn ledger() -> Vec<LedgerLine> {
         vec![
-            line(1, What::Span, Event::Started),
-            line(1, What::Span, Event::Ended),
-            line(2, What::Span, Event::Started),
-            line(3, What::LogRecord, Event::Ended),
-            line(4, What::DataPoint, Event::Ended),
+            line(1, ItemKind::Span, Event::Started),
+            line(1, ItemKind::Span, Event::Ended),
+            line(2, ItemKind::Span, Event::Started),
+            line(3, ItemKind::LogRecord, Event::Ended),
+            line(4, ItemKind::DataPoint, Event::Ended),
         ]
     }
 
-    fn items(items: &[(What, &str)]) -> Vec<Item> {
+    fn items(items: &[(ItemKind, &str)]) -> Vec<Item> {
         items.iter().map(|(what, number)| (*what, (*number).to_owned())).collect()
     }
 
     fn others() -> Vec<Item> {
         items(&[
-            (What::LogLine, "id"),
-            (What::ReportMetric, "orders faas.timeouts 1"),
-            (What::ServerSpan, "r-1"),
-            (What::PlatformSpan, "r-1"),
-            (What::ExtensionMetric, "orders aws.lambda.response_latency 1, sum 0.002000"),
+            (ItemKind::LogLine, "id"),
+            (ItemKind::ReportMetric, "orders faas.timeouts 1"),
+            (ItemKind::ServerSpan, "r-1"),
+            (ItemKind::PlatformSpan, "r-1"),
+            (ItemKind::ExtensionMetric, "orders aws.lambda.response_latency 1, sum 0.002000"),
         ])
     }
 
     #[test]
     fn only_exactly_once_balances() {
         let all = [
-            (What::Span, "1"),
-            (What::LogRecord, "3"),
-            (What::DataPoint, "4"),
-            (What::LogLine, "id"),
-            (What::ReportMetric, "orders faas.timeouts 1"),
-            (What::ServerSpan, "r-1"),
-            (What::PlatformSpan, "r-1"),
-            (What::ExtensionMetric, "orders aws.lambda.response_latency 1, sum 0.002000"),
+            (ItemKind::Span, "1"),
+            (ItemKind::LogRecord, "3"),
+            (ItemKind::DataPoint, "4"),
+            (ItemKind::LogLine, "id"),
+            (ItemKind::ReportMetric, "orders faas.timeouts 1"),
+            (ItemKind::ServerSpan, "r-1"),
+            (ItemKind::PlatformSpan, "r-1"),
+            (ItemKind::ExtensionMetric, "orders aws.lambda.response_latency 1, sum 0.002000"),
         ];
-        let check = |stored: &[(What, &str)], balances: bool| {
+        let check = |stored: &[(ItemKind, &str)], balances: bool| {
             let accounts = compare(&ledger(), &others(), &items(stored));
             assert_eq!(accounts.balance(), balances, "{stored:?}");
         };
@@ -206,9 +206,13 @@ mod tests {
             stored.remove(missing);
             check(&stored, false);
         }
-        for more in
-            [all[0], all[3], (What::Span, "2"), (What::LogRecord, "1"), (What::ReportMetric, "x 1")]
-        {
+        for more in [
+            all[0],
+            all[3],
+            (ItemKind::Span, "2"),
+            (ItemKind::LogRecord, "1"),
+            (ItemKind::ReportMetric, "x 1"),
+        ] {
             check(&[&all[..], &[more]].concat(), false);
         }
         check(&[], false);
@@ -216,8 +220,8 @@ mod tests {
 
     #[test]
     fn a_span_that_never_ended_is_listed_and_not_owed() {
-        let accounts = compare(&ledger(), &[], &items(&[(What::Span, "1")]));
-        let spans = &accounts.by_kind[&What::Span];
+        let accounts = compare(&ledger(), &[], &items(&[(ItemKind::Span, "1")]));
+        let spans = &accounts.by_kind[&ItemKind::Span];
         assert_eq!((spans.made, spans.found, &*spans.never_ended), (1, 1, &["2".to_owned()][..]));
     }
 }

@@ -2,20 +2,11 @@
 //!
 //! Both are the simulator's own records, read with string comparisons and plain JSON, not with the code under test.
 
-use super::accounting::{Item, What};
-use super::stored::Total;
+use super::accounting::{Item, ItemKind};
+use super::metric_total::Total;
 use serde_json::Value;
 use simulator::{Invocation, InvocationResult, LogEvent};
 use std::collections::{BTreeMap, BTreeSet};
-
-/// What only the extension can know of an invocation, and so makes. All other metrics of Lambda's are the forwarder's.
-pub(super) const EXTENSION_METRICS: [&str; 5] = [
-    "aws.lambda.response_latency",
-    "aws.lambda.response_duration",
-    "aws.lambda.runtime_overhead",
-    "aws.lambda.extension_overhead",
-    "aws.lambda.produced_bytes",
-];
 
 /// Each line of a function's log group that is owed a log record, by id, and each metric that is owed for the reports in it,
 /// with its total.
@@ -31,7 +22,7 @@ pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
         {
             continue;
         }
-        made.push((What::LogLine, event.id.clone()));
+        made.push((ItemKind::LogLine, event.id.clone()));
         if line.starts_with("REPORT RequestId") {
             reports += 1;
             inits += u32::from(line.contains("\tInit Duration:"));
@@ -56,7 +47,7 @@ pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
     let owed = owed.into_iter().filter(|(_, total)| *total > 0);
     made.extend(owed.map(|(name, total)| {
         let total = Total { count: total.into(), sum: 0.0 };
-        (What::ReportMetric, total.count(function, name))
+        (ItemKind::ReportMetric, total.count(function, name))
     }));
     made
 }
@@ -70,7 +61,7 @@ pub(super) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item =
             InvocationResult::Response(_) | InvocationResult::FunctionError { .. }
         )
     });
-    ended.map(|invocation| (What::ServerSpan, invocation.request_id.clone()))
+    ended.map(|invocation| (ItemKind::ServerSpan, invocation.request_id.clone()))
 }
 
 /// The span that is owed for each invocation of a function, by request id, and each metric that only the extension can make, with
@@ -89,7 +80,7 @@ pub(super) fn of_platform(function: &str, platform_events: &[String]) -> anyhow:
         match at("/type").and_then(Value::as_str) {
             Some("platform.start") => {
                 let request_id = at("/record/requestId").and_then(Value::as_str);
-                made.push((What::PlatformSpan, request_id.unwrap_or_default().to_owned()));
+                made.push((ItemKind::PlatformSpan, request_id.unwrap_or_default().to_owned()));
             }
             Some("platform.runtimeDone") => {
                 let bytes = at("/record/metrics/producedBytes").and_then(Value::as_f64);
@@ -111,7 +102,7 @@ pub(super) fn of_platform(function: &str, platform_events: &[String]) -> anyhow:
     }
     let metrics = totals.into_iter();
     made.extend(
-        metrics.map(|(name, total)| (What::ExtensionMetric, total.in_full(function, name))),
+        metrics.map(|(name, total)| (ItemKind::ExtensionMetric, total.in_full(function, name))),
     );
     Ok(made)
 }

@@ -3,7 +3,9 @@
 mod accounting;
 mod functions;
 mod made;
+mod metric_total;
 mod path;
+mod run;
 mod stored;
 mod view;
 

@@ -1,12 +1,13 @@
 //! Runs the path: invocations of the functions, their log groups, the forwarder, a backend.
 
 use super::Arguments;
-use super::accounting::{self, Accounts, Item, LedgerLine};
+use super::accounting::{Item, LedgerLine};
 use super::functions::{
     CALLED, ORDERS, ORDERS_STORY, SHOP, SHOP_STORY, Surroundings, layer, orders_event, python,
     shop_event, workspace,
 };
 use super::made;
+use super::run::{Labelled, Run, error_message};
 use super::stored::Arrived;
 use anyhow::{Context as _, bail};
 use simulator::sink::Sink;
@@ -19,44 +20,6 @@ const FORWARDER: &str = "lambda-otlp-forwarder";
 const FORWARDER_ELSEWHERE: &str = "lambda-otlp-forwarder-elsewhere";
 const USER: &str = "root@example.com";
 const PASSWORD: &str = "demo";
-
-/// What was run, and what arrived.
-pub(crate) struct Run {
-    pub(super) invocations: Vec<Labelled>,
-    pub(super) forwarder_invocations: Vec<Invocation>,
-    /// The processes of the extension, by the function that they were beside.
-    pub(super) extensions: BTreeMap<&'static str, BTreeSet<u32>>,
-    /// Log events of the functions, Lambda's own included.
-    pub(super) log_events: usize,
-    /// Their text by id.
-    pub(super) lines: BTreeMap<String, String>,
-    pub(super) ledger: Vec<LedgerLine>,
-    /// What else was made: the other lines of the log groups, and what follows from what Lambda said.
-    pub(super) others: Vec<Item>,
-    pub(super) arrived: Arrived,
-    /// What OpenObserve would have stored wrong.
-    pub(super) oddities: Vec<String>,
-    /// Why the user's own backend did not take everything.
-    pub(super) refused_elsewhere: BTreeSet<String>,
-    /// Whether the user's own backend was asked.
-    pub(super) elsewhere: Option<String>,
-    /// Records that the backend was told to lose, and those that it lost.
-    pub(super) told_to_lose: u64,
-    pub(super) lost_on_purpose: u64,
-}
-
-/// One invocation of a function, and what it was for.
-pub(crate) struct Labelled {
-    pub(super) function: &'static str,
-    pub(super) label: &'static str,
-    pub(super) invocation: Invocation,
-}
-
-impl Run {
-    pub(super) fn accounts(&self) -> Accounts {
-        accounting::compare(&self.ledger, &self.others, &self.arrived.items())
-    }
-}
 
 /// The programs that take part.
 struct Programs {
@@ -215,7 +178,7 @@ fn refused_elsewhere(lambda: &Lambda) -> BTreeSet<String> {
     let failed = invocations.iter().filter(|invocation| !invocation.is_success());
     failed
         .map(|invocation| match &invocation.result {
-            InvocationResult::FunctionError { body, .. } => super::view::error_message(body),
+            InvocationResult::FunctionError { body, .. } => error_message(body),
             other => format!("{other:?}"),
         })
         .collect()
@@ -264,11 +227,6 @@ fn subscribe(
 fn read_ledger(path: &Path) -> anyhow::Result<Vec<LedgerLine>> {
     let text = std::fs::read_to_string(path).context("the functions wrote no ledger")?;
     text.lines().map(|line| serde_json::from_str(line).context("the functions' ledger")).collect()
-}
-
-/// The processes that took part, without repetition.
-pub(super) fn pids<'a>(invocations: impl IntoIterator<Item = &'a Invocation>) -> BTreeSet<u32> {
-    invocations.into_iter().filter_map(|invocation| invocation.pid).collect()
 }
 
 fn base64(text: &str) -> String {

@@ -1,9 +1,9 @@
 //! What the backend has, each record as an item of the accounting: one that fits nowhere is an item that nobody made.
 
-use super::accounting::{Item, What};
-use super::made::EXTENSION_METRICS;
+use super::accounting::{Item, ItemKind};
+use super::metric_total::{EXTENSION_METRICS, Total};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
 use std::collections::BTreeMap;
@@ -42,15 +42,18 @@ impl Arrived {
                 let points = point_attributes(metric.item.data.as_ref());
                 items.extend(points.into_iter().map(|attributes| {
                     let number = number(attributes);
-                    (What::DataPoint, number.unwrap_or_else(|| format!("{name} without a number")))
+                    (
+                        ItemKind::DataPoint,
+                        number.unwrap_or_else(|| format!("{name} without a number")),
+                    )
                 }));
             }
         }
         items.extend(totals.into_iter().map(|((service, name), total)| {
             if EXTENSION_METRICS.contains(&name.as_str()) {
-                (What::ExtensionMetric, total.in_full(&service, &name))
+                (ItemKind::ExtensionMetric, total.in_full(&service, &name))
             } else {
-                (What::ReportMetric, total.count(&service, &name))
+                (ItemKind::ReportMetric, total.count(&service, &name))
             }
         }));
         items
@@ -61,10 +64,10 @@ fn span(span: &StoredSpan) -> Item {
     let attributes = &span.item.attributes;
     if span.scope.name == PLATFORM_SCOPE {
         let request_id = text_of(attributes, INVOCATION_ID);
-        return (What::PlatformSpan, request_id.unwrap_or_else(|| span.item.name.clone()));
+        return (ItemKind::PlatformSpan, request_id.unwrap_or_else(|| span.item.name.clone()));
     }
     let nameless = || format!("{} without a number", span.item.name);
-    (What::Span, number(attributes).unwrap_or_else(nameless))
+    (ItemKind::Span, number(attributes).unwrap_or_else(nameless))
 }
 
 /// A SERVER span is an item once more: there is one for an invocation, whoever made it.
@@ -73,61 +76,16 @@ fn server_span(span: &StoredSpan) -> Option<Item> {
         return None;
     }
     let request_id = text_of(&span.item.attributes, INVOCATION_ID);
-    Some((What::ServerSpan, request_id.unwrap_or_else(|| span.item.name.clone())))
+    Some((ItemKind::ServerSpan, request_id.unwrap_or_else(|| span.item.name.clone())))
 }
 
 fn log_record(record: &StoredLogRecord) -> Item {
     let attributes = &record.item.attributes;
     if let Some(number) = number(attributes) {
-        return (What::LogRecord, number);
+        return (ItemKind::LogRecord, number);
     }
     let line = text_of(attributes, "log.record.uid");
-    (What::LogLine, line.unwrap_or_else(|| format!("without an id: {:?}", record.item.body)))
-}
-
-/// What the data points of one metric add up to.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
-pub(super) struct Total {
-    /// Of a sum its value, of a histogram how much was measured, of a gauge its points.
-    pub(super) count: f64,
-    /// Of a histogram the sum of what was measured.
-    pub(super) sum: f64,
-}
-
-impl Total {
-    pub(super) fn count(self, service: &str, name: &str) -> String {
-        format!("{service} {name} {}", self.count)
-    }
-
-    /// To the microsecond, which is as much as Lambda says.
-    pub(super) fn in_full(self, service: &str, name: &str) -> String {
-        format!("{service} {name} {}, sum {:.6}", self.count, self.sum)
-    }
-
-    #[expect(clippy::cast_precision_loss, reason = "small numbers")]
-    fn add(&mut self, data: Option<&Data>) {
-        match data {
-            Some(Data::Sum(sum)) => {
-                self.count += sum
-                    .data_points
-                    .iter()
-                    .map(|point| match point.value {
-                        Some(number_data_point::Value::AsInt(value)) => value as f64,
-                        Some(number_data_point::Value::AsDouble(value)) => value,
-                        None => 0.0,
-                    })
-                    .sum::<f64>();
-            }
-            Some(Data::Histogram(histogram)) => {
-                for point in &histogram.data_points {
-                    self.count += point.count as f64;
-                    self.sum += point.sum.unwrap_or_default();
-                }
-            }
-            Some(Data::Gauge(gauge)) => self.count += gauge.data_points.len() as f64,
-            _ => {}
-        }
-    }
+    (ItemKind::LogLine, line.unwrap_or_else(|| format!("without an id: {:?}", record.item.body)))
 }
 
 fn point_attributes(data: Option<&Data>) -> Vec<&[KeyValue]> {

@@ -1,9 +1,10 @@
 //! One run of the demo, and what must hold of it. Without Python it has no "shop", and what is checked of that is skipped.
 
 use super::Arguments;
-use super::accounting::{Accounts, What, compare};
+use super::accounting::{Accounts, ItemKind, compare};
 use super::functions::{ORDERS, SHOP};
-use super::path::{self, Run};
+use super::path;
+use super::run::Run;
 use super::stored::{Arrived, PLATFORM_SCOPE, number, service};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -73,7 +74,7 @@ fn shop_and_the_orders_that_it_invokes_are_one_trace() {
 
 #[test]
 fn a_lost_span_or_log_record_is_noticed_by_its_number() {
-    let check = |what: What, number: Option<String>, arrived: &Arrived| {
+    let check = |what: ItemKind, number: Option<String>, arrived: &Arrived| {
         let accounts = accounts_of(arrived);
         assert!(!accounts.balance(), "{what:?} {number:?}");
         if let Some(number) = number {
@@ -83,12 +84,12 @@ fn a_lost_span_or_log_record_is_noticed_by_its_number() {
     for at in 0..RUN.arrived.spans.len() {
         let mut arrived = RUN.arrived.clone();
         let lost = arrived.spans.remove(at);
-        check(What::Span, number(&lost.item.attributes), &arrived);
+        check(ItemKind::Span, number(&lost.item.attributes), &arrived);
     }
     for at in 0..RUN.arrived.log_records.len() {
         let mut arrived = RUN.arrived.clone();
         let lost = arrived.log_records.remove(at);
-        check(What::LogRecord, number(&lost.item.attributes), &arrived);
+        check(ItemKind::LogRecord, number(&lost.item.attributes), &arrived);
     }
 }
 

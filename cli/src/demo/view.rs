@@ -2,9 +2,9 @@
 
 #![expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
 
-use super::accounting::{Account, Accounts, What};
+use super::accounting::{Account, Accounts, ItemKind};
 use super::functions::{EXTENSION, ORDERS, SHOP};
-use super::path::{Labelled, Run, pids};
+use super::run::{Labelled, Run, error_message, pids};
 use super::stored::{self, INVOCATION_ID, service, text, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
@@ -70,14 +70,6 @@ fn processes(run: &Run, out: &mut dyn Write) -> io::Result<()> {
 
 /// Width of the column of results.
 const RESULT: usize = 34;
-
-/// The text in `{"errorMessage": …}`, which is what a function's caller sees.
-pub(super) fn error_message(body: &[u8]) -> String {
-    serde_json::from_slice::<serde_json::Value>(body)
-        .ok()
-        .and_then(|error| error.get("errorMessage")?.as_str().map(str::to_owned))
-        .unwrap_or_else(|| String::from_utf8_lossy(body).into_owned())
-}
 
 /// One trace of the run.
 #[derive(Default)]
@@ -283,7 +275,7 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
         "", "made", "found once", "missing", "repeated", "unexpected", "never ended"
     )?;
     let none = Account::default();
-    for what in What::ALL {
+    for what in ItemKind::ALL {
         let account = accounts.by_kind.get(&what).unwrap_or(&none);
         writeln!(
             out,

@@ -2,7 +2,7 @@
 
 use super::check::Check;
 use super::reach::Reach;
-use crate::moment;
+use crate::time_arguments;
 use backend::{Client, Profile};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -29,15 +29,15 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The search ends later than the record's time.
 const MARGIN_MICROS: u64 = 60_000_000;
 
-/// Sends one item of each signal, and waits for at most `patience` until the backend shows them.
-pub(crate) async fn check(reach: &Reach, patience: Duration) -> Vec<Check> {
-    let now = moment::now_unix_nano();
+/// Sends one item of each signal, and waits for at most `within` until the backend shows them.
+pub(crate) async fn check(reach: &Reach, within: Duration) -> Vec<Check> {
+    let now = time_arguments::now_unix_nano();
     let id = trace_id(now);
     let client = match Client::new(&reach.destination) {
         Ok(client) => client,
         Err(error) => return vec![Check::failed("canary", error.to_string())],
     };
-    let deadline = Instant::now() + patience;
+    let deadline = Instant::now() + within;
     let mut checks = Vec::new();
     for (kind, request) in requests(&id, now) {
         let outcome = client.export(None, request, deadline).await;

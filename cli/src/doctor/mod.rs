@@ -8,7 +8,7 @@ mod wiring;
 
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
-use crate::moment;
+use crate::time_arguments;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials};
 use aws_sdk_sqs::config::ProvideCredentials as _;
 use backend::{DestinationConfig, Profile};
@@ -29,7 +29,7 @@ pub(crate) struct Arguments {
     #[arg(long)]
     canary: bool,
     /// How long the canary may take.
-    #[arg(long, value_name = "TIME", value_parser = moment::duration, default_value = "30s")]
+    #[arg(long, value_name = "TIME", value_parser = time_arguments::parse_duration, default_value = "30s")]
     within: Duration,
     #[command(flatten)]
     stack: stack::Deployed,
@@ -171,7 +171,7 @@ fn window(variables: &dyn Source, profile: Profile) -> Option<Check> {
         OldRecords::Restamp => "given the present as their time",
         OldRecords::Drop => "dropped",
     };
-    let past = moment::words(window.past);
+    let past = time_arguments::duration_text(window.past);
     let text = format!("logs and traces older than {past} are {fate}");
     Some(if window.past > DEFAULT_WINDOW {
         let text = format!(

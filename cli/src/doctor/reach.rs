@@ -1,7 +1,7 @@
 //! Asks the backend: is it there, does it take the credentials, does the organization exist, what time is it there.
 
 use super::check::Check;
-use crate::moment;
+use crate::time_arguments;
 use backend::{
     DestinationConfig, HttpRequest, HttpResponse, HttpTransport, Profile, Transport as _,
 };
@@ -12,7 +12,7 @@ use tokio::net::lookup_host;
 use url::{Host, Url};
 use wire::SignalKind;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// A difference that nobody would notice in a trace.
 const SMALL: Duration = Duration::from_secs(5);
 /// AWS refuses signatures beyond it (Signature Version 4, "Request timestamp").
@@ -54,7 +54,7 @@ impl Reach {
         }
         let streams = match self.beside("streams?type=logs") {
             Some(url) if self.destination.profile == Profile::OpenObserve => {
-                match self.transport.ask(&url, None, self.headers.clone(), PATIENCE).await {
+                match self.transport.ask(&url, None, self.headers.clone(), REQUEST_TIMEOUT).await {
                     Ok(answer) => Some(answer),
                     Err(error) => {
                         checks.push(Check::failed("connection", error.to_string()));
@@ -122,7 +122,7 @@ impl Reach {
             gzip: false,
             headers: self.headers.clone(),
             stream: None,
-            timeout: PATIENCE,
+            timeout: REQUEST_TIMEOUT,
         };
         self.transport.send(request).await
     }
@@ -168,7 +168,7 @@ impl Reach {
                 Some(status) => Check::warning("organization", format!("answered {status}")),
                 None => Check::ok("organization", "this backend has none"),
             });
-            checks.extend(clock(answer, moment::now_unix_nano()));
+            checks.extend(clock(answer, time_arguments::now_unix_nano()));
         }
         checks
     }
@@ -196,7 +196,10 @@ fn clock(answer: &HttpResponse, now_unix_nano: u64) -> Option<Check> {
         Ok(apart) => (apart, "behind"),
         Err(error) => (error.duration(), "ahead"),
     };
-    let text = format!("the backend's is {} {direction} of this machine's", moment::words(apart));
+    let text = format!(
+        "the backend's is {} {direction} of this machine's",
+        time_arguments::duration_text(apart)
+    );
     Some(if apart <= SMALL {
         Check::ok("clock", "the backend's and this machine's agree")
     } else if apart <= LARGE {

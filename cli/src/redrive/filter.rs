@@ -1,7 +1,7 @@
 //! Decides which letters are sent again.
 
 use super::letter::Letter;
-use crate::moment;
+use crate::time_arguments;
 use regex::Regex;
 use std::time::Duration;
 
@@ -21,10 +21,10 @@ pub(crate) struct Filters {
     #[arg(long, value_name = "GROUP")]
     log_group: Vec<String>,
     /// Only what the forwarder first had longer ago than this: 2h, 14d.
-    #[arg(long, value_name = "AGE", value_parser = moment::duration)]
+    #[arg(long, value_name = "AGE", value_parser = time_arguments::parse_duration)]
     older_than: Option<Duration>,
     /// Only what the forwarder first had within this: 2h, 14d.
-    #[arg(long, value_name = "AGE", value_parser = moment::duration)]
+    #[arg(long, value_name = "AGE", value_parser = time_arguments::parse_duration)]
     newer_than: Option<Duration>,
     /// Also requests of which the backend took a part without saying which: that part is stored twice.
     #[arg(long)]

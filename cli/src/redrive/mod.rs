@@ -9,7 +9,7 @@ mod store;
 mod summary;
 
 use crate::aws::{self, AwsArguments, QueueUrl};
-use crate::moment;
+use crate::time_arguments;
 use ::aws::SqsQueue;
 use anyhow::Context as _;
 use aws_config::SdkConfig;
@@ -22,7 +22,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use store::{Bucket, DeadLetterQueue, Found, Store};
-use summary::{Fate, Summary, plural};
+use summary::{LetterFate, Summary, plural};
 use tokio::time::Instant;
 
 /// Arguments of `lambda-otlp redrive`.
@@ -106,7 +106,7 @@ fn report(arguments: &Arguments, summary: &Summary, window: IngestWindow) -> io:
             "warning: {} with logs or traces older than {} (LAMBDA_OTLP_INGEST_WINDOW): OpenObserve discards them, so the \
              redrive function puts them back among the dead letters unless its LAMBDA_OTLP_OLD_RECORDS is restamp",
             plural(summary.too_old, "message"),
-            moment::words(window.past),
+            time_arguments::duration_text(window.past),
         );
     }
     if summary.partial > 0 {
@@ -125,7 +125,7 @@ fn report(arguments: &Arguments, summary: &Summary, window: IngestWindow) -> io:
 }
 
 /// How long a request to the retry queue may take, repetitions included.
-const PATIENCE: Duration = Duration::from_secs(30);
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 /// Credentials are asked for again after this: those of a session expire.
 const CREDENTIALS_AGE: Duration = Duration::from_mins(5);
 
@@ -155,7 +155,7 @@ impl<'a> Redrive<'a> {
             rate: arguments.rate,
             limit: arguments.limit.unwrap_or(usize::MAX),
             dry_run: !arguments.yes,
-            now_unix_nano: moment::now_unix_nano(),
+            now_unix_nano: time_arguments::now_unix_nano(),
             stop: Arc::default(),
         })
     }
@@ -198,7 +198,7 @@ impl<'a> Redrive<'a> {
                 found.into_iter().filter_map(|found| self.decide(found, summary)).collect();
             if sending.is_empty() || self.dry_run {
                 for letter in &sending {
-                    summary.note(Fate::Redriven, &letter.reason, letter.items);
+                    summary.note(LetterFate::Redriven, &letter.reason, letter.items);
                 }
                 continue;
             }
@@ -216,11 +216,11 @@ impl<'a> Redrive<'a> {
 
     /// What to send of a letter; otherwise its fate is noted.
     fn decide(&self, found: Found, summary: &mut Summary) -> Option<Sending> {
-        let unreadable = |error: letter::Unreadable| (Fate::Unreadable, error.to_string(), 1);
+        let unreadable = |error: letter::Unreadable| (LetterFate::Unreadable, error.to_string(), 1);
         let decided = found.letter.map_err(unreadable).and_then(|letter| {
             let (reason, items) = (letter.reason.clone(), letter.items());
             if let Some(skip) = self.filters.skip(&letter, self.now_unix_nano) {
-                return Err((Fate::Skipped, skip.words().to_owned(), items));
+                return Err((LetterFate::Skipped, skip.words().to_owned(), items));
             }
             let oldest = letter.oldest_in_window();
             let is_old = oldest.is_some_and(|time| self.window.misses(time, self.now_unix_nano));
@@ -277,7 +277,7 @@ impl Outgoing {
             self.queue = Some((aws::sending_queue(redrive.aws, redrive.to).await?, now));
         }
         let (queue, _) = self.queue.as_ref().context("there is no queue")?;
-        let results = queue.send(messages, Duration::ZERO, now + PATIENCE).await;
+        let results = queue.send(messages, Duration::ZERO, now + SEND_TIMEOUT).await;
         let mut results = results.into_iter();
         let result_of = |letter: &Sending| {
             let of_messages: Vec<_> = results.by_ref().take(letter.messages.len()).collect();
@@ -308,7 +308,7 @@ async fn settle<S: Store>(
             Ok(()) => taken.push(letter),
             Err(error) => {
                 let hint = if error.is_ambiguous() { "; the retry queue may have it" } else { "" };
-                summary.note(Fate::Failed, &format!("{error}{hint}"), letter.items);
+                summary.note(LetterFate::Failed, &format!("{error}{hint}"), letter.items);
             }
         }
     }
@@ -316,8 +316,8 @@ async fn settle<S: Store>(
     let removed = store.remove(&names).await;
     for (letter, removed) in taken.into_iter().zip(removed) {
         match removed {
-            Ok(()) => summary.note(Fate::Redriven, &letter.reason, letter.items),
-            Err(error) => summary.note(Fate::Twice, &format!("{error:#}"), letter.items),
+            Ok(()) => summary.note(LetterFate::Redriven, &letter.reason, letter.items),
+            Err(error) => summary.note(LetterFate::Twice, &format!("{error:#}"), letter.items),
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 /// What became of a letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Fate {
+pub(crate) enum LetterFate {
     /// The retry queue has it, and it is gone from where it was.
     Redriven,
     /// The retry queue has it, and it could not be removed: it will be delivered twice.
@@ -18,7 +18,7 @@ pub(crate) enum Fate {
     Failed,
 }
 
-impl Fate {
+impl LetterFate {
     const fn key(self) -> &'static str {
         match self {
             Self::Redriven => "redriven",
@@ -53,7 +53,7 @@ const MOST_REASONS: usize = 100;
 /// The account of one run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Summary {
-    counts: BTreeMap<(Fate, String), Count>,
+    counts: BTreeMap<(LetterFate, String), Count>,
     /// Letters that are sent again and hold records that are older than the ingest window.
     pub(crate) too_old: usize,
     /// Letters of which the backend has a part, which are sent again all the same.
@@ -63,7 +63,7 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    pub(crate) fn note(&mut self, fate: Fate, reason: &str, items: usize) {
+    pub(crate) fn note(&mut self, fate: LetterFate, reason: &str, items: usize) {
         let key = (fate, reason.to_owned());
         let is_known = self.counts.contains_key(&key) || self.counts.len() < MOST_REASONS;
         let key = if is_known { key } else { (fate, "other reasons".to_owned()) };
@@ -73,23 +73,28 @@ impl Summary {
     }
 
     /// Letters of this fate.
-    pub(crate) fn letters(&self, fate: Fate) -> usize {
+    pub(crate) fn letters(&self, fate: LetterFate) -> usize {
         self.of(fate).map(|(_, count)| count.letters).sum()
     }
 
-    fn of(&self, fate: Fate) -> impl Iterator<Item = (&str, Count)> {
-        let same = move |((found, _), _): &(&(Fate, String), &Count)| *found == fate;
+    fn of(&self, fate: LetterFate) -> impl Iterator<Item = (&str, Count)> {
+        let same = move |((found, _), _): &(&(LetterFate, String), &Count)| *found == fate;
         self.counts.iter().filter(same).map(|((_, reason), count)| (reason.as_str(), *count))
     }
 
     /// Whether everything that was asked for was done.
     pub(crate) fn is_complete(&self) -> bool {
-        let failed = [Fate::Twice, Fate::Unreadable, Fate::Failed];
+        let failed = [LetterFate::Twice, LetterFate::Unreadable, LetterFate::Failed];
         self.stopped.is_none() && failed.iter().all(|fate| self.letters(*fate) == 0)
     }
 
-    const FATES: [Fate; 5] =
-        [Fate::Redriven, Fate::Twice, Fate::Skipped, Fate::Unreadable, Fate::Failed];
+    const FATES: [LetterFate; 5] = [
+        LetterFate::Redriven,
+        LetterFate::Twice,
+        LetterFate::Skipped,
+        LetterFate::Unreadable,
+        LetterFate::Failed,
+    ];
 
     pub(crate) fn write(&self, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
         if self.counts.is_empty() {

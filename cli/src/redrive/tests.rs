@@ -173,8 +173,14 @@ fn letters() -> Vec<String> {
 }
 
 fn fates(summary: &Summary) -> [usize; 5] {
-    [Fate::Redriven, Fate::Twice, Fate::Skipped, Fate::Unreadable, Fate::Failed]
-        .map(|fate| summary.letters(fate))
+    [
+        LetterFate::Redriven,
+        LetterFate::Twice,
+        LetterFate::Skipped,
+        LetterFate::Unreadable,
+        LetterFate::Failed,
+    ]
+    .map(|fate| summary.letters(fate))
 }
 
 #[tokio::test]
@@ -244,7 +250,7 @@ async fn a_limit_leaves_the_others_visible() {
 async fn records_that_are_too_old_are_told() {
     let bodies = [body(parked("x", NOW - 6 * HOUR)), body(parked("x", NOW - HOUR))];
     let summary = Queues::with(&bodies).await.redrive(&[]).await;
-    assert_eq!((summary.too_old, summary.letters(Fate::Redriven)), (1, 2));
+    assert_eq!((summary.too_old, summary.letters(LetterFate::Redriven)), (1, 2));
 }
 
 /// A bucket in memory.

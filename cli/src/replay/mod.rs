@@ -9,7 +9,7 @@ mod run;
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
 use crate::forward::{one_destination, write_ledger};
-use crate::moment::{self, Moment};
+use crate::time_arguments::{self, TimeArgument};
 use ::aws::AwsSecrets;
 use aws_config::SdkConfig;
 use backend::Outcome;
@@ -34,11 +34,11 @@ pub(crate) struct Arguments {
     #[arg(value_name = "LOG_GROUP")]
     log_group: String,
     /// From then on: `2026-09-21T14:13:20Z`, or how long ago: `2h`.
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse)]
-    from: Moment,
+    #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse)]
+    from: TimeArgument,
     /// Until then.
-    #[arg(long, value_name = "TIME", value_parser = Moment::parse, default_value = "now")]
-    to: Moment,
+    #[arg(long, value_name = "TIME", value_parser = TimeArgument::parse, default_value = "now")]
+    to: TimeArgument,
     /// Only log events that match this filter pattern of CloudWatch Logs.
     #[arg(long, value_name = "PATTERN")]
     pattern: Option<String>,
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 async fn replay(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    let now = moment::now_unix_nano();
+    let now = time_arguments::now_unix_nano();
     let (from, to) = (arguments.from.millis(now), arguments.to.millis(now));
     let checkpoint = Checkpoint::new(&arguments.log_group, arguments.pattern.as_deref(), from, to)?;
     let checkpoint = match &arguments.checkpoint {

@@ -1,6 +1,6 @@
 //! Decides what a replay covers: its slices of time, where it goes on, what it costs, whether it has to ask.
 
-use crate::moment;
+use crate::time_arguments;
 use anyhow::{Context as _, bail};
 use forwarder::OldRecords;
 use serde::{Deserialize, Serialize};
@@ -151,7 +151,8 @@ pub(crate) fn ask(
     if person == Person::Agreed {
         return Ask::No;
     }
-    let (age, window) = (moment::words(oldest), moment::words(window));
+    let (age, window) =
+        (time_arguments::duration_text(oldest), time_arguments::duration_text(window));
     let consequence = match old_records {
         OldRecords::Keep => {
             "discards them unless it is set up to take them (ZO_INGEST_ALLOWED_UPTO); they are sent with their own time. \

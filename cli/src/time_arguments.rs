@@ -1,4 +1,4 @@
-//! Spans and points of time as people write them on a command line.
+//! Durations and points in time as people write them on a command line, and the clock that they are read against.
 
 use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
 
 /// `90s`, `15m`, `2h`, `14d`.
-pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let read = || {
         let (unit, seconds) = UNITS.iter().find(|(unit, _)| text.ends_with(*unit))?;
         let number = text.strip_suffix(*unit)?;
@@ -16,22 +16,22 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     read().map(Duration::from_secs).ok_or_else(|| "expected 90s, 15m, 2h or 14d".to_owned())
 }
 
-/// A point of time on the command line: itself, or so long ago.
+/// A point in time on the command line: a date, or how long ago it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Moment {
+pub(crate) enum TimeArgument {
     /// Milliseconds since the Unix epoch.
     At(i64),
     /// Before the present.
     Ago(Duration),
 }
 
-impl Moment {
+impl TimeArgument {
     /// `2026-09-21T14:13:20Z`, `2026-09-21T16:13:20+02:00`, `2h`, or `now`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text == "now" {
             return Ok(Self::Ago(Duration::ZERO));
         }
-        if let Ok(ago) = duration(text) {
+        if let Ok(ago) = parse_duration(text) {
             return Ok(Self::Ago(ago));
         }
         DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset)
@@ -55,7 +55,7 @@ impl Moment {
 }
 
 /// `5h`, `90m`, `14d`, `30s`: the largest unit that is exact, or two of them.
-pub(crate) fn words(duration: Duration) -> String {
+pub(crate) fn duration_text(duration: Duration) -> String {
     let mut left = duration.as_secs();
     let mut words = Vec::new();
     for (unit, seconds) in UNITS.iter().rev() {
@@ -82,9 +82,9 @@ mod tests {
     const NOW: u64 = 1_790_000_000_000_000_000;
 
     #[test]
-    fn moments_are_read() {
+    fn points_in_time_are_read() {
         let check = |text: &str, expected: Option<i64>| {
-            assert_eq!(Moment::parse(text).ok().map(|m| m.millis(NOW)), expected, "{text}");
+            assert_eq!(TimeArgument::parse(text).ok().map(|m| m.millis(NOW)), expected, "{text}");
         };
         check("now", Some(1_790_000_000_000));
         check("2h", Some(1_789_992_800_000));
@@ -97,11 +97,11 @@ mod tests {
     }
 
     #[test]
-    fn spans_are_told_in_words() {
+    fn a_duration_is_written_in_its_largest_units() {
         for (seconds, expected) in
             [(0, "0s"), (90, "1m 30s"), (18_000, "5h"), (93_784, "1d 2h"), (86_400, "1d")]
         {
-            assert_eq!(words(Duration::from_secs(seconds)), expected);
+            assert_eq!(duration_text(Duration::from_secs(seconds)), expected);
         }
     }
 }

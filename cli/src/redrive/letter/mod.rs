@@ -14,14 +14,14 @@ const MOST_REASON_CHARS: usize = 200;
 
 /// Something that can be sent again.
 pub(crate) struct Letter {
-    what: What,
+    content: LetterContent,
     /// Why it was not delivered.
     pub(crate) reason: String,
     /// When the forwarder first had it, in nanoseconds since the Unix epoch; 0 where that is not known.
     pub(crate) first_seen_unix_nano: u64,
 }
 
-enum What {
+enum LetterContent {
     Parked(Box<Parked>),
     /// The event of an invocation, as text and read.
     Event(Box<str>, Event),
@@ -59,7 +59,7 @@ impl Letter {
             Ok(parked) => Ok(Self {
                 reason: short(&parked.reason),
                 first_seen_unix_nano: parked.first_seen_unix_nano,
-                what: What::Parked(Box::new(parked)),
+                content: LetterContent::Parked(Box::new(parked)),
             }),
             Err(not_parked) => Self::from_event(body).ok_or(Unreadable::Parked(not_parked)),
         }
@@ -73,8 +73,8 @@ impl Letter {
             Ok(Parked { content: Content::Raw(_), .. }) => Err(unreadable),
             Ok(parked) => {
                 let first_seen_unix_nano = parked.first_seen_unix_nano;
-                let what = What::Parked(Box::new(parked));
-                Ok(Self { what, reason: short(reason), first_seen_unix_nano })
+                let content = LetterContent::Parked(Box::new(parked));
+                Ok(Self { content, reason: short(reason), first_seen_unix_nano })
             }
             Err(_) => Self::from_event(&body).ok_or(unreadable),
         }
@@ -87,8 +87,12 @@ impl Letter {
         let message = serde_json::json!({ "messageId": "", "receiptHandle": "", "body": body });
         let message: QueueMessage = serde_json::from_value(message).ok()?;
         let QueueBody::Event(event) = message.body() else { return None };
-        let what = What::Event(body.into(), event);
-        Some(Self { what, reason: "an event without a reason".to_owned(), first_seen_unix_nano: 0 })
+        let content = LetterContent::Event(body.into(), event);
+        Some(Self {
+            content,
+            reason: "an event without a reason".to_owned(),
+            first_seen_unix_nano: 0,
+        })
     }
 
     /// Reads Lambda's record of a failed invocation, as its on-failure destination keeps it.
@@ -136,7 +140,11 @@ impl Letter {
         let error = record.response_payload.map(|error| error.error_message).unwrap_or_default();
         let separator = if error.is_empty() { "" } else { ": " };
         let reason = short(&format!("{condition}{separator}{error}"));
-        Ok(Self { what: What::Event(text.into(), event), reason, first_seen_unix_nano: 0 })
+        Ok(Self {
+            content: LetterContent::Event(text.into(), event),
+            reason,
+            first_seen_unix_nano: 0,
+        })
     }
 
     /// The same, first seen at this time where it does not say when.
@@ -149,32 +157,32 @@ impl Letter {
 
     /// Name of the destination; `None` where the forwarder's rules will say.
     pub(crate) fn destination(&self) -> Option<&str> {
-        match &self.what {
-            What::Parked(parked) => match &parked.content {
+        match &self.content {
+            LetterContent::Parked(parked) => match &parked.content {
                 Content::Request(_) => Some(&parked.destination),
                 _ => None,
             },
-            What::Event(..) => None,
+            LetterContent::Event(..) => None,
         }
     }
 
     /// The signal; `None` for what became no request yet.
     pub(crate) fn signal(&self) -> Option<SignalKind> {
-        match &self.what {
-            What::Parked(parked) => match &parked.content {
+        match &self.content {
+            LetterContent::Parked(parked) => match &parked.content {
                 Content::Request(request) => Some(request.kind()),
                 _ => None,
             },
-            What::Event(..) => None,
+            LetterContent::Event(..) => None,
         }
     }
 
     /// The log group that it came from; `None` where it does not say.
     pub(crate) fn log_group(&self) -> Option<String> {
         let named = |group: &str| (!group.is_empty()).then(|| group.to_owned());
-        match &self.what {
-            What::Parked(parked) => named(&parked.log_events.origin.log_group),
-            What::Event(_, event) => {
+        match &self.content {
+            LetterContent::Parked(parked) => named(&parked.log_events.origin.log_group),
+            LetterContent::Event(_, event) => {
                 let mut group = None;
                 // What is wrong with it is said when it is sent.
                 let _later = event.read(&SourceLimits::default(), &mut |batch| {
@@ -188,24 +196,26 @@ impl Letter {
 
     /// Whether the backend has it in part, so that sending it stores that part twice.
     pub(crate) fn is_partial(&self) -> bool {
-        matches!(&self.what, What::Parked(parked) if parked.partial)
+        matches!(&self.content, LetterContent::Parked(parked) if parked.partial)
     }
 
     /// Items, or log events that became none yet.
     pub(crate) fn items(&self) -> usize {
-        match &self.what {
-            What::Parked(parked) => match &parked.content {
+        match &self.content {
+            LetterContent::Parked(parked) => match &parked.content {
                 Content::Request(request) => request.items(),
                 _ => parked.items,
             },
-            What::Event(..) => 1,
+            LetterContent::Event(..) => 1,
         }
     }
 
     /// Time of the oldest record of a request whose backend may have a window: logs and traces.
     pub(crate) fn oldest_in_window(&self) -> Option<u64> {
-        match &self.what {
-            What::Parked(parked) if self.signal().is_some_and(|s| s != SignalKind::Metrics) => {
+        match &self.content {
+            LetterContent::Parked(parked)
+                if self.signal().is_some_and(|s| s != SignalKind::Metrics) =>
+            {
                 Some(parked.oldest_unix_nano).filter(|oldest| *oldest > 0)
             }
             _ => None,
@@ -218,8 +228,8 @@ impl Letter {
     /// queue forgets the message, and that time begins again. What the backend had in part stands for all of it, because
     /// all of it is sent. Times of records, origin and reason stay.
     pub(crate) fn into_messages(self, now_unix_nano: u64) -> Result<Vec<Message>, Unreadable> {
-        let parked = match self.what {
-            What::Parked(parked) => {
+        let parked = match self.content {
+            LetterContent::Parked(parked) => {
                 let items = match &parked.content {
                     Content::Request(request) => request.items(),
                     _ => parked.items,
@@ -227,10 +237,12 @@ impl Letter {
                 let parked = *parked;
                 Parked { first_seen_unix_nano: now_unix_nano, partial: false, items, ..parked }
             }
-            What::Event(text, _) if text.len() <= MAX_MESSAGE_BYTES => {
+            LetterContent::Event(text, _) if text.len() <= MAX_MESSAGE_BYTES => {
                 return Ok(vec![Message { body: text.into(), items: 1 }]);
             }
-            What::Event(_, event) => return log_events(&event, &self.reason, now_unix_nano),
+            LetterContent::Event(_, event) => {
+                return log_events(&event, &self.reason, now_unix_nano);
+            }
         };
         divide(parked)
     }
@@ -278,5 +290,4 @@ fn short(text: &str) -> String {
 }
 
 #[cfg(test)]
-#[path = "letter_tests.rs"]
 mod tests;

@@ -1,10 +1,10 @@
 //! The loop of a replay: read, sort by stream, forward, note how far it came.
 
-use super::gathered::{Gathered, StreamEvents, as_delivered};
-use super::history::History;
-use super::plan::{Checkpoint, Volume, slices};
-use super::progress::Progress;
 use crate::forward::{TIME_FOR_EVENT, explain};
+use crate::replay::gathered::{Gathered, StreamEvents, as_delivered};
+use crate::replay::history::History;
+use crate::replay::plan::{Checkpoint, Volume, slices};
+use crate::replay::progress::Progress;
 use forwarder::{Export, Forwarder, InvocationContext, Ledger, NoQueue};
 use std::path::Path;
 use std::sync::Arc;
@@ -129,5 +129,4 @@ impl Replay<'_> {
 }
 
 #[cfg(test)]
-#[path = "run_tests.rs"]
 mod tests;
