@@ -7,13 +7,11 @@ mod encoding;
 mod message;
 mod queue;
 mod sqs;
-mod timestamp;
 mod variables;
 
 pub use aws::QueueError;
 pub use encoding::NotParked;
 pub use message::{Content, MAX_MESSAGE_BYTES, Message, Parked};
 pub use queue::Queue;
-pub(crate) use timestamp::rfc3339_nanos;
 pub(crate) use variables::DEAD_LETTER_QUEUE_URL;
 pub use variables::{QUEUES, RETRY_QUEUE_URL};

@@ -3,8 +3,8 @@
 use super::{
     CONTAINER, ITEM, IngestWindow, LOG_TIME, SCOPE, SPAN_START, fixed64, item_time, messages,
 };
-use crate::parking::rfc3339_nanos;
 use wire::protobuf::{Reader as Fields, Value, Writer};
+use wire::timestamp::rfc3339_nanos;
 use wire::{Request, SignalKind};
 
 /// The attribute that keeps the time of a record that was given another one.

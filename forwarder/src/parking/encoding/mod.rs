@@ -1,12 +1,12 @@
 //! Writes parked content as JSON and reads it back; `docs/parked-messages.md` describes the text.
 
 use super::message::{Content, Parked};
-use super::timestamp::{rfc3339_nanos, unix_nano};
 use crate::source::{LogBatch, LogEvent, LogEventRange, MessageType, Origin};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
+use wire::timestamp::{parse_rfc3339, rfc3339_nanos};
 use wire::{Limits, Malformed, Request, SignalKind};
 
 /// Major and minor version. A reader takes every minor version of its major one: those only add fields.
@@ -220,7 +220,9 @@ pub(super) fn decode(body: &str) -> Result<Parked, NotParked> {
         return Err(wrong("encoding", format!("{}, expected gzip", excerpt(&text.encoding))));
     }
     let time = |field, time: &str| {
-        unix_nano(time).ok_or_else(|| wrong(field, "expected 2026-09-21T14:13:20Z".to_owned()))
+        // UTC, as this crate writes it: what has an offset was edited by hand.
+        let utc = parse_rfc3339(time).filter(|_| time.ends_with('Z'));
+        utc.ok_or_else(|| wrong(field, "expected 2026-09-21T14:13:20Z".to_owned()))
     };
     let time_if_set = |field, text: &Option<Cow<'_, str>>| match text {
         Some(text) => time(field, text),

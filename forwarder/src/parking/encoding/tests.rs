@@ -95,7 +95,14 @@ fn what_is_refused_says_why() {
     check("items", json!(3), "parked message with a wrong `items`: 3, the request has 2");
     check("items", json!(1), "parked message with a wrong `items`: 1, the request has 2");
     check("first_seen", json!(null), "parked message cannot be read: missing field `first_seen`");
-    check("oldest", json!("now"), "parked message with a wrong `oldest`: expected 2026-");
+    for no_time in [
+        "now",
+        "2026-09-21T14:13:20",
+        "2026-09-21T14:13:20+02:00",
+        "2026-09-21T14:13:20.1234567890Z",
+    ] {
+        check("oldest", json!(no_time), "parked message with a wrong `oldest`: expected 2026-");
+    }
     check("content", json!("spans"), "parked message with a wrong `content`: spans is not known");
     check("signal", json!("profiles"), "parked message with a wrong `signal`: profiles is not");
     check("signal", json!(null), "parked message with a wrong `signal`:  is not known");

@@ -13,6 +13,7 @@ use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
 use serde_json::value::RawValue;
+use wire::timestamp;
 
 use crate::event::figures::{Figures, plausible};
 use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart, Tracing, truncated};
@@ -133,7 +134,7 @@ pub(crate) fn parse_line(message: &str) -> Option<PlatformEvent> {
 
 fn time_of(envelope: &Fields<'_>) -> Option<u64> {
     let text = envelope.text("time").or_else(|| envelope.text("timestamp"))?;
-    time::unix_nano(&text)
+    timestamp::parse_aws(&text)
 }
 
 fn platform(kind: &str, envelope: &Fields<'_>) -> PlatformEvent {
@@ -288,7 +289,7 @@ fn start_of(value: &RawValue) -> Option<SpanStart> {
     // A number from this one on (in 1973) counts from 1970, a smaller one from the beginning of the phase.
     const MIN_EPOCH_MS: f64 = 1e11;
     let text = text_of(value);
-    if let Some(nanos) = text.as_deref().and_then(time::unix_nano) {
+    if let Some(nanos) = text.as_deref().and_then(timestamp::parse_aws) {
         return Some(SpanStart::At(nanos));
     }
     let ms: f64 = text.as_deref().unwrap_or(value.get()).trim().parse().ok()?;
