@@ -1,4 +1,7 @@
 //! The simulator's clock, and the notations in which Lambda writes a time.
+//!
+//! `wire::timestamp` writes RFC 3339 too. The simulator shares no code with what reads Lambda's events, so that a mistake in one
+//! of them shows.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use http::header::{
@@ -29,7 +29,6 @@ use crate::sink::route::{self, Target};
 use crate::sink::shared::Shared;
 use crate::sink::signal::Signal;
 use crate::sink::store::{ReceivedRequest, Ticket};
-use crate::sink::time;
 use body::{Abandoned, BodyShape, ResponseBody};
 
 /// More connections wait in the listener's backlog.
@@ -155,8 +154,9 @@ fn conclude(
             error(status).with_header("retry-after", &whole_seconds(wait).to_string())
         }
         ScriptedResponse::RetryAfterDate(status, wait) => {
-            let date = (shared.config.clock)() / 1_000_000_000 + whole_seconds(wait);
-            error(status).with_header("retry-after", &time::http_date(date))
+            let seconds = (shared.config.clock)() / 1_000_000_000 + whole_seconds(wait);
+            let date = UNIX_EPOCH + Duration::from_secs(seconds);
+            error(status).with_header("retry-after", &httpdate::fmt_http_date(date))
         }
         ScriptedResponse::Response { status, headers, body } => {
             let mut reply = HttpResponse::empty(status);
