@@ -1,22 +1,28 @@
-//! The HTTP/1.1 server behind the OTLP receiver and the telemetry listener.
+//! The HTTP/1.1 server behind the OTLP receiver and the telemetry listener: hyper's, with the bounds that the function needs.
 //!
 //! Its clients are the SDKs in the function and Lambda itself, over loopback: requests one after the other on connections that
-//! live through freezes. That is a small part of HTTP, and hyper's server is a tenth of the minimal extension's size.
+//! live through freezes.
 
 mod body;
-pub(crate) mod head;
 
 use crate::counts::Counts;
 use crate::supervise::{self, Running};
+use body::Unfinished;
 pub(crate) use body::{Body, Unread};
-use body::{Framing, Leftover};
-use head::Head;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::{Body as _, Incoming};
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+pub(crate) use hyper::http::request::Parts as Head;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Response, StatusCode, Version};
+use hyper_util::rt::TokioIo;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -24,8 +30,6 @@ use tokio::task::JoinHandle;
 const MAX_CONNECTIONS: usize = 256;
 /// SDKs send a dozen headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
-/// Room for one read.
-const READ_BYTES: usize = 16 * 1024;
 
 /// A request, its body not yet read.
 pub(crate) struct Request<'c> {
@@ -33,18 +37,29 @@ pub(crate) struct Request<'c> {
     pub(crate) body: Body<'c>,
 }
 
+impl Request<'_> {
+    /// The value of a header, if it is text; of several the first.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        header(self.head, name)
+    }
+}
+
 /// What a request is answered with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct HttpResponse {
-    pub(crate) status: u16,
+    pub(crate) status: StatusCode,
     pub(crate) content_type: &'static str,
     /// One more header.
-    pub(crate) header: Option<(&'static str, &'static str)>,
+    pub(crate) header: Option<(HeaderName, &'static str)>,
     pub(crate) body: Vec<u8>,
 }
 
 impl HttpResponse {
-    pub(crate) fn new(status: u16, content_type: &'static str, body: impl Into<Vec<u8>>) -> Self {
+    pub(crate) fn new(
+        status: StatusCode,
+        content_type: &'static str,
+        body: impl Into<Vec<u8>>,
+    ) -> Self {
         Self { status, content_type, header: None, body: body.into() }
     }
 }
@@ -80,105 +95,63 @@ async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, counts: 
         if connections.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
             continue;
         }
-        // An answer is one small packet, which must not wait for another.
-        stream.set_nodelay(true).ok();
         let responder = Arc::clone(&responder);
         let running = Running::begin("connection", &connections, &counts);
         tokio::spawn(async move {
             let _running = running;
-            let mut connection = Connection { stream, buffer: Vec::new() };
-            // A client that goes away, as a killed process does, is no error of the server.
-            drop(connection.serve(&*responder).await);
+            serve_connection(stream, responder).await;
         });
     }
 }
 
-/// A connection, and what was read of it and not yet used.
-pub(crate) struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
+/// Answers one request after the other until the client or an error ends the connection.
+async fn serve_connection(stream: TcpStream, responder: Arc<dyn Respond>) {
+    // A response is one small packet, which must not wait for another.
+    stream.set_nodelay(true).ok();
+    let connection = http1::Builder::new()
+        // A client may say that it sends no more, and still wait for the answer.
+        .half_close(true)
+        .auto_date_header(false)
+        .title_case_headers(true)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(|request| respond(&*responder, request)),
+        );
+    // A client that goes away, as a killed process does, is no error of the server.
+    drop(connection.await);
 }
 
-impl Connection {
-    /// Answers one request after the other until the client or an error ends it.
-    async fn serve(&mut self, responder: &dyn Respond) -> io::Result<()> {
-        while let Some(head) = self.head().await? {
-            let Some((head, mut framing)) = head else {
-                let answer = HttpResponse::new(400, "text/plain", "the request is not HTTP/1.1\n");
-                return self.answer(&answer, true).await;
-            };
-            let body = Body::new(self, &mut framing, head.expects_continue());
-            let answer = responder.respond(Request { head: &head, body }).await;
-            let leftover = body::drain(self, &mut framing, head.expects_continue()).await?;
-            let closes = head.closes() || leftover == Leftover::Unread;
-            self.answer(&answer, closes).await?;
-            if closes {
-                break;
-            }
-        }
-        Ok(())
+/// Answers a request, and reads what its answer did not need. An error ends the connection without an answer.
+async fn respond(
+    responder: &dyn Respond,
+    request: hyper::Request<Incoming>,
+) -> io::Result<Response<Full<Bytes>>> {
+    let (head, incoming) = request.into_parts();
+    let waits_to_be_asked = expects_continue(&head) && !incoming.is_end_stream();
+    let mut body = Unfinished::new(incoming, waits_to_be_asked);
+    let answer = responder.respond(Request { head: &head, body: Body(&mut body) }).await;
+    let is_read = body.drain().await?;
+    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    if let Some((name, value)) = answer.header {
+        headers.insert(name, HeaderValue::from_static(value));
     }
-
-    /// Reads a head; `None` where the client has no more requests, `Some(None)` where what it sends is none.
-    async fn head(&mut self) -> io::Result<Option<Option<(Head, Framing)>>> {
-        loop {
-            if let Some(end) = head::find(&self.buffer, b"\r\n\r\n") {
-                let head: Vec<u8> = self.buffer.drain(..end + 4).collect();
-                let head = head.get(..end).and_then(Head::parse);
-                return Ok(Some(
-                    head.and_then(|head| Some((Framing::of(&head)?, head)))
-                        .map(|(framing, head)| (head, framing)),
-                ));
-            }
-            if self.buffer.len() > MAX_HEAD_BYTES {
-                return Ok(Some(None));
-            }
-            if self.fill().await? == 0 {
-                return Ok(None);
-            }
-        }
+    if !is_read {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
     }
-
-    /// Reads once; 0 where the client sends no more.
-    async fn fill(&mut self) -> io::Result<usize> {
-        self.buffer.reserve(READ_BYTES);
-        self.stream.read_buf(&mut self.buffer).await
-    }
-
-    async fn answer(&mut self, answer: &HttpResponse, closes: bool) -> io::Result<()> {
-        let mut bytes = [
-            "HTTP/1.1 ",
-            &answer.status.to_string(),
-            reason(answer.status),
-            "\r\nContent-Type: ",
-            answer.content_type,
-            "\r\nContent-Length: ",
-            &answer.body.len().to_string(),
-        ]
-        .concat()
-        .into_bytes();
-        if let Some((name, value)) = answer.header {
-            bytes.extend_from_slice(["\r\n", name, ": ", value].concat().as_bytes());
-        }
-        let end: &[u8] = if closes { b"\r\nConnection: close\r\n\r\n" } else { b"\r\n\r\n" };
-        bytes.extend_from_slice(end);
-        bytes.extend_from_slice(&answer.body);
-        self.stream.write_all(&bytes).await
-    }
+    Ok(response)
 }
 
-/// Behind the space that has to be there.
-const fn reason(status: u16) -> &'static str {
-    match status {
-        200 => " OK",
-        400 => " Bad Request",
-        404 => " Not Found",
-        405 => " Method Not Allowed",
-        413 => " Payload Too Large",
-        415 => " Unsupported Media Type",
-        503 => " Service Unavailable",
-        _ => " ",
-    }
+fn expects_continue(head: &Head) -> bool {
+    head.version >= Version::HTTP_11
+        && header(head, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
+}
+
+fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
+    head.headers.get(name)?.to_str().ok()
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 use super::*;
 use crate::counts::Count;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// Says what it was asked, and reads bodies of at most 20 bytes unless they go to `/refuse`.
 struct Echo;
@@ -8,7 +10,7 @@ impl Respond for Echo {
     fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c> {
         Box::pin(async move {
             let Request { head, body } = request;
-            let said = match head.path.as_str() {
+            let said = match head.uri.path() {
                 "/refuse" => "unread".to_owned(),
                 "/panic" => panic!("on purpose"),
                 _ => match body.read(20).await {
@@ -17,9 +19,9 @@ impl Respond for Echo {
                 },
             };
             HttpResponse::new(
-                200,
+                StatusCode::OK,
                 "text/plain",
-                [&head.method, " ", &head.path, " ", &said].concat(),
+                [head.method.as_str(), " ", head.uri.path(), " ", &said].concat(),
             )
         })
     }
@@ -57,11 +59,11 @@ async fn exchange(address: std::net::SocketAddr, sent: &str, piece_bytes: usize)
 
 /// Statuses and bodies of the answers, of which each ends where the next begins.
 fn answers(received: &str) -> String {
-    let answers = received.split("HTTP/1.1 ").filter(|answer| !answer.is_empty());
+    let answers = received.split("HTTP/1.").filter(|answer| !answer.is_empty());
     let one = |answer: &str| {
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let closes = if head.contains("Connection: close") { ", closed" } else { "" };
-        format!("{}{closes}: {body}", head.split(' ').next().unwrap())
+        format!("{}{closes}: {body}", head.split(' ').nth(1).unwrap())
     };
     answers.map(one).collect::<Vec<_>>().join(" | ")
 }
@@ -95,7 +97,55 @@ async fn requests_are_answered_in_every_framing_however_they_are_cut() {
         "200, closed: GET /a ",
     )
     .await;
-    check("GET /a HTTP/1.0\r\n\r\n", "200, closed: GET /a ").await;
+    check("GET /a HTTP/1.0\r\n\r\nGET /b HTTP/1.1\r\n\r\n", "200: GET /a ").await;
+}
+
+#[tokio::test]
+async fn the_path_is_told_from_host_and_query() {
+    let (address, _) = server().await;
+    let check = async |target: &str, expected: &str| {
+        let received = exchange(address, &format!("POST {target} HTTP/1.1\r\n\r\n"), 100).await;
+        assert_eq!(answers(&received), expected, "{target}");
+    };
+    check("/v1/logs?x=/y", "200: POST /v1/logs ").await;
+    check("http://localhost:4318/v1/logs", "200: POST /v1/logs ").await;
+    check("http://localhost:4318", "200: POST / ").await;
+}
+
+#[tokio::test]
+async fn a_body_is_framed_in_one_way_only() {
+    let (address, _) = server().await;
+    let check = async |headers: &str, body: &str, expected: &str| {
+        let sent = format!("POST / HTTP/1.1\r\n{headers}\r\n\r\n{body}GET /b HTTP/1.1\r\n\r\n");
+        let received = exchange(address, &sent, 1000).await;
+        assert_eq!(answers(&received), expected, "{headers:?}");
+    };
+    check("A: b", "", "200: POST /  | 200: GET /b ").await;
+    check("Content-Length: 2", "ab", "200: POST / ab | 200: GET /b ").await;
+    check("Content-Length: 2\r\ncontent-length: 2", "ab", "200: POST / ab | 200: GET /b ").await;
+    check("Content-Length: 2\r\nContent-Length: 3", "abc", "400, closed: ").await;
+    check("Content-Length: +2", "ab", "400, closed: ").await;
+    check("Content-Length: 2, 2", "ab", "400, closed: ").await;
+    check("Content-Length: 99999999999999999999", "ab", "400, closed: ").await;
+    check("Transfer-Encoding: Chunked", "1\r\na\r\n0\r\n\r\n", "200: POST / a | 200: GET /b ")
+        .await;
+    check("Transfer-Encoding: gzip", "ab", "400, closed: ").await;
+    // Where both are given the chunks count, and what follows is no request any more (RFC 9112, 6.3).
+    let both = "Transfer-Encoding: chunked\r\nContent-Length: 2";
+    check(both, "1\r\na\r\n0\r\n\r\n", "200, closed: POST / a").await;
+}
+
+#[tokio::test]
+async fn a_connection_goes_on_unless_one_side_says_otherwise() {
+    let (address, _) = server().await;
+    let check = async |first: &str, expected: &str| {
+        let sent = format!("GET /a {first}\r\n\r\nGET /b HTTP/1.1\r\n\r\n");
+        assert_eq!(answers(&exchange(address, &sent, 1000).await), expected, "{first:?}");
+    };
+    check("HTTP/1.1", "200: GET /a  | 200: GET /b ").await;
+    check("HTTP/1.1\r\nConnection: keep-alive", "200: GET /a  | 200: GET /b ").await;
+    check("HTTP/1.1\r\nconnection: TE, Close", "200, closed: GET /a ").await;
+    check("HTTP/1.0", "200: GET /a ").await;
 }
 
 #[tokio::test]
@@ -140,14 +190,33 @@ async fn what_is_no_request_ends_its_connection_and_nothing_else() {
         let received = exchange(address, sent, 1000).await;
         assert_eq!(answers(&received), expected, "{sent:?}");
     };
-    let not_http = "400, closed: the request is not HTTP/1.1\n";
-    check("nonsense\r\n\r\n", not_http).await;
-    check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", not_http).await;
-    check("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", not_http).await;
-    check(&format!("GET /{} HTTP/1.1", "x".repeat(40_000)), not_http).await;
+    let (not_http, too_large) = ("400, closed: ", "431, closed: ");
+    for request in [
+        "nonsense",
+        "POST /v1/traces",
+        "POST  /v1/traces HTTP/1.1",
+        "POST /v1/traces HTTP/1.1 x",
+        "POST / HTTP/1.1\r\nno colon",
+        "POST / HTTP/1.1\r\nA: b\r\n continued: c",
+        "POST / HTTP/1.1\r\nContent-Length : 3",
+        "POST / HTTP/1.1\r\n: 3",
+    ] {
+        check(&format!("{request}\r\n\r\n"), not_http).await;
+    }
+    // What HTTP/2 begins with is for nobody here.
+    check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "").await;
+    check(&format!("GET /{} HTTP/1.1", "x".repeat(40_000)), too_large).await;
+    check(&format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(40_000)), too_large).await;
+    check(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101)), too_large).await;
     check("POST /a HTTP/1.1\r\nContent-Length: 5\r\n\r\nhel", "").await;
     check("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "").await;
     check("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nabc\r\n", "").await;
+    for size in ["+1", "", "g", "fffffffffffffffff"] {
+        let sent = format!(
+            "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n{size}\r\nx\r\n0\r\n\r\n"
+        );
+        check(&sent, "").await;
+    }
     check("GET /pan", "").await;
     check("GET /panic HTTP/1.1\r\n\r\n", "").await;
     check("GET /a HTTP/1.1\r\n\r\n", "200: GET /a ").await;

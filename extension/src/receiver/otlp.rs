@@ -7,6 +7,7 @@ use crate::event::{Event, OtlpReceived};
 use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
 use crate::invocations::roots::roots;
 use crate::output::LineOutput;
+use hyper::{Method, StatusCode};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use wire::SignalKind;
@@ -49,10 +50,10 @@ impl Receiver {
 
     /// Answers one HTTP request.
     async fn answer(&self, request: Request<'_>) -> HttpResponse {
-        let content_type = request.head.header("content-type").and_then(Encoding::of);
+        let content_type = request.header("content-type").and_then(Encoding::of);
         // Without a type of its own an answer has that of most senders.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
-        let path = request.head.path.trim_end_matches('/');
+        let path = request.head.uri.path().trim_end_matches('/');
         let Some(kind) = SignalKind::ALL.into_iter().find(|kind| kind.path() == path) else {
             if let Some(answer) = side_door(&request.head.method, path) {
                 return answer;
@@ -72,11 +73,11 @@ impl Receiver {
         encoding: Option<Encoding>,
         request: Request<'_>,
     ) -> Result<usize, Refusal> {
-        if request.head.method != "POST" {
+        if request.head.method != Method::POST {
             return Err(Refusal::WrongMethod);
         }
         let encoding = encoding.ok_or(Refusal::ContentType)?;
-        let content_encoding = request.head.header("content-encoding");
+        let content_encoding = request.header("content-encoding");
         let compression = Compression::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
         let max_bytes = self.max_request_bytes;
         let announced = request.body.length().unwrap_or(max_bytes);
@@ -119,7 +120,8 @@ impl Receiver {
 
 /// What is answered beside OTLP: whether the receiver is there, and the wrapper of an older extension, which says that a
 /// handler has ended; Lambda says so too.
-fn side_door(method: &str, path: &str) -> Option<HttpResponse> {
-    let known = matches!((method, path), ("GET", "/health") | ("POST", "/invocation/complete"));
-    known.then(|| HttpResponse::new(200, "application/json", "{}"))
+fn side_door(method: &Method, path: &str) -> Option<HttpResponse> {
+    let known =
+        matches!((method.as_str(), path), ("GET", "/health") | ("POST", "/invocation/complete"));
+    known.then(|| HttpResponse::new(StatusCode::OK, "application/json", "{}"))
 }

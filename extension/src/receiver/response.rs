@@ -5,6 +5,8 @@
 
 use crate::http::HttpResponse;
 use crate::json;
+use hyper::StatusCode;
+use hyper::header::{ALLOW, RETRY_AFTER};
 use wire::SignalKind;
 use wire::protobuf::Writer;
 
@@ -55,14 +57,14 @@ pub(crate) enum Refusal {
 
 impl Refusal {
     /// The HTTP status, and the code of `google.rpc.Code`.
-    const fn codes(&self) -> (u16, u64) {
+    const fn codes(&self) -> (StatusCode, u64) {
         match self {
-            Self::Invalid(_) => (400, 3),
-            Self::UnknownPath => (404, 5),
-            Self::WrongMethod => (405, 12),
-            Self::TooLarge { .. } => (413, 3),
-            Self::ContentType | Self::ContentEncoding => (415, 3),
-            Self::Full => (503, 14),
+            Self::Invalid(_) => (StatusCode::BAD_REQUEST, 3),
+            Self::UnknownPath => (StatusCode::NOT_FOUND, 5),
+            Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, 12),
+            Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, 3),
+            Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
+            Self::Full => (StatusCode::SERVICE_UNAVAILABLE, 14),
         }
     }
 }
@@ -94,7 +96,7 @@ pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) ->
             json::object(&[("partialSuccess", &partial)]).into_bytes()
         }
     };
-    HttpResponse::new(200, encoding.content_type(), body)
+    HttpResponse::new(StatusCode::OK, encoding.content_type(), body)
 }
 
 /// Nothing was taken.
@@ -116,8 +118,8 @@ pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> HttpResponse {
     };
     let mut answer = HttpResponse::new(status, encoding.content_type(), body);
     answer.header = match refusal {
-        Refusal::Full => Some(("Retry-After", "1")),
-        Refusal::WrongMethod => Some(("Allow", "POST")),
+        Refusal::Full => Some((RETRY_AFTER, "1")),
+        Refusal::WrongMethod => Some((ALLOW, "POST")),
         _ => None,
     };
     answer

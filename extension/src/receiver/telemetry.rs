@@ -7,6 +7,7 @@ use crate::config::Telemetry;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, TelemetryBatch};
 use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
+use hyper::StatusCode;
 use platform::{PlatformEvent, TelemetryRecord, parse_batch};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -105,27 +106,27 @@ impl Respond for Intake {
 
 impl Intake {
     /// Answers one HTTP request.
-    async fn status(&self, request: Request<'_>) -> u16 {
-        if request.head.path != self.path {
-            return 404;
+    async fn status(&self, request: Request<'_>) -> StatusCode {
+        if request.head.uri.path() != self.path {
+            return StatusCode::NOT_FOUND;
         }
         let body = match request.body.read(self.max_body_bytes).await {
             Ok(body) => body,
             // What is never taken must not be repeated for ever.
             Err(Unread::TooLarge) => {
                 self.counts.add(Count::Malformed, 1);
-                return 200;
+                return StatusCode::OK;
             }
-            Err(Unread::BrokenOff) => return 400,
+            Err(Unread::BrokenOff) => return StatusCode::BAD_REQUEST,
         };
         self.take(&body)
     }
 
-    fn take(&self, body: &[u8]) -> u16 {
+    fn take(&self, body: &[u8]) -> StatusCode {
         let permits = u32::try_from(body.len()).unwrap_or(u32::MAX);
         let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(permits) else {
             self.counts.add(Count::TelemetryRefused, 1);
-            return 503;
+            return StatusCode::SERVICE_UNAVAILABLE;
         };
         let body = String::from_utf8_lossy(body);
         let batch = parse_batch(&body);
@@ -145,12 +146,12 @@ impl Intake {
             && self.events.try_send(Event::Telemetry(TelemetryBatch::new(events, room))).is_err()
         {
             self.counts.add(Count::TelemetryRefused, 1);
-            return 503;
+            return StatusCode::SERVICE_UNAVAILABLE;
         }
         self.counts.add(Count::Malformed, malformed);
         self.counts.add(Count::Events, platform_events);
         self.counts.add(Count::LogEvents, log_events);
-        200
+        StatusCode::OK
     }
 }
 
