@@ -89,16 +89,6 @@ impl<T: Transport> Client<T> {
         }
     }
 
-    /// What the destination asks of OTLP; [`sanitize`](crate::sanitize) wants to know.
-    pub fn profile(&self) -> Profile {
-        self.profile
-    }
-
-    /// The destination's bound on the bytes of a request; [`wire::merge`] wants to know.
-    pub fn max_request_bytes(&self) -> usize {
-        self.max_request_bytes
-    }
-
     /// Sends these headers from now on, in place of the ones before, which stay masked. Deliveries under way keep theirs.
     pub fn set_headers(&self, headers: &Headers) -> Result<(), ClientError> {
         let map = header_map(headers)?;

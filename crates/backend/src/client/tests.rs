@@ -1,7 +1,5 @@
 use super::*;
-use crate::export::Fate;
 use crate::http::{HttpRequest, HttpResponse, TransportError};
-use crate::judge::Reason;
 use bytes::Bytes;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
@@ -110,36 +108,6 @@ fn dropping_connections_is_the_transports_to_do() {
     let client = client(None);
     client.drop_connections().unwrap();
     assert_eq!(*client.transport.dropped.lock().unwrap(), 1);
-}
-
-#[test]
-fn an_unsent_request_is_undelivered_as_a_whole() {
-    let outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
-    assert_eq!((outcome.items(), outcome.undelivered(), outcome.requests_sent), (1, 1, 0));
-    let empty = Request::encode::<wire::Logs>(&ExportLogsServiceRequest::default());
-    assert_eq!(Outcome::unsent(empty, Reason::Deadline, Fate::Park), Outcome::default());
-}
-
-#[test]
-fn accounts_add_up() {
-    let mut outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
-    outcome.warning = "older".to_owned();
-    let other = Outcome {
-        accepted: 2,
-        ambiguous_items: 3,
-        requests_sent: 4,
-        bytes_sent: 5,
-        warning: "newer".to_owned(),
-        ..Outcome::unsent(one_record(), Reason::Deadline, Fate::DeadLetter)
-    };
-    outcome += other.clone();
-    assert_eq!((outcome.items(), outcome.parts.len()), (4, 2));
-    outcome += Outcome { warning: String::new(), ..other };
-    assert_eq!(
-        (outcome.accepted, outcome.ambiguous_items, outcome.requests_sent, outcome.bytes_sent),
-        (4, 6, 8, 10)
-    );
-    assert_eq!(outcome.warning, "newer");
 }
 
 /// Answers 503 always.

@@ -20,7 +20,7 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// `/v1/{signal}` appended to this base; its query, if it has one, is kept.
-    pub fn from_base(base: &Url) -> Self {
+    pub(crate) fn from_base(base: &Url) -> Self {
         let endpoint = |kind: SignalKind| {
             let mut url = base.clone();
             url.set_path(&format!("{}{}", base.path().trim_end_matches('/'), kind.path()));
@@ -84,7 +84,7 @@ impl Endpoints {
     }
 
     /// All three.
-    pub fn iter(&self) -> impl Iterator<Item = &Url> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Url> {
         SignalKind::ALL.into_iter().map(|kind| self.of(kind))
     }
 

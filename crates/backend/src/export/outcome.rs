@@ -44,11 +44,6 @@ impl Outcome {
         self.accepted + self.undelivered()
     }
 
-    /// Whether every item was accepted.
-    pub fn is_complete(&self) -> bool {
-        self.parts.is_empty()
-    }
-
     /// Puts this warning, if it says anything, before the one that is there.
     pub fn warn(&mut self, warning: String) {
         self.warning = match (warning.is_empty(), self.warning.is_empty()) {
@@ -109,4 +104,47 @@ pub enum Fate {
     DeadLetter,
     /// `items` of these were rejected, the others stored; sending it again would store those twice.
     DeadLetterPartial,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+    use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+
+    fn one_record() -> Request {
+        let scope = ScopeLogs { log_records: vec![LogRecord::default()], ..Default::default() };
+        let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
+        Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
+    }
+
+    #[test]
+    fn an_unsent_request_is_undelivered_as_a_whole() {
+        let outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
+        assert_eq!((outcome.items(), outcome.undelivered(), outcome.requests_sent), (1, 1, 0));
+        let empty = Request::encode::<wire::Logs>(&ExportLogsServiceRequest::default());
+        assert_eq!(Outcome::unsent(empty, Reason::Deadline, Fate::Park), Outcome::default());
+    }
+
+    #[test]
+    fn accounts_add_up() {
+        let mut outcome = Outcome::unsent(one_record(), Reason::Deadline, Fate::Park);
+        outcome.warning = "older".to_owned();
+        let other = Outcome {
+            accepted: 2,
+            ambiguous_items: 3,
+            requests_sent: 4,
+            bytes_sent: 5,
+            warning: "newer".to_owned(),
+            ..Outcome::unsent(one_record(), Reason::Deadline, Fate::DeadLetter)
+        };
+        outcome += other.clone();
+        assert_eq!((outcome.items(), outcome.parts.len()), (4, 2));
+        outcome += Outcome { warning: String::new(), ..other };
+        assert_eq!(
+            (outcome.accepted, outcome.ambiguous_items, outcome.requests_sent, outcome.bytes_sent),
+            (4, 6, 8, 10)
+        );
+        assert_eq!(outcome.warning, "newer");
+    }
 }

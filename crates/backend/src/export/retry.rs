@@ -62,7 +62,7 @@ impl RetryPolicy {
     }
 
     /// How long one delivery may take in all.
-    pub fn budget(&self) -> Duration {
+    pub(crate) fn budget(&self) -> Duration {
         self.budget
     }
 

@@ -1,7 +1,9 @@
 //! One attempt at one request over HTTP: no repetition, no redirects, bounded responses.
 
+mod cause;
 mod error;
 mod headers;
+mod reqwest_client;
 mod reqwest_transport;
 mod response;
 mod transport;

@@ -1,23 +1,16 @@
-//! OTLP over HTTP with reqwest: one attempt, no redirects, bounded answers, and errors that name host and cause.
+//! OTLP over HTTP with reqwest: one attempt, no redirects, bounded responses, and errors that name host and cause.
 
+use super::cause::{cause, host_and_port};
+use super::reqwest_client::{reqwest_client, tls_config};
 use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
-use crate::destination::{DestinationConfig, OwnAuthority, STREAM_NAME};
+use crate::destination::{DestinationConfig, STREAM_NAME};
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use rustls::ClientConfig;
-use rustls_platform_verifier::Verifier;
-use settings::Proxy;
-use std::error::Error;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 use url::Url;
-
-/// A TCP connection within a region takes milliseconds; what takes longer than this is unreachable.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// A connection that was idle for longer may have been dropped by a load balancer, or while the environment was frozen.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Sends requests to one destination.
 #[derive(Debug)]
@@ -93,60 +86,6 @@ impl HttpTransport {
     }
 }
 
-/// `None` where nothing on the way speaks TLS: reading the system's certificates takes milliseconds of a cold start, and fails
-/// where there are none.
-fn tls_config(destination: &DestinationConfig) -> Result<Option<ClientConfig>, ClientError> {
-    let proxies = destination.proxy.iter().flat_map(Proxy::iter);
-    if destination.endpoints.iter().chain(proxies).all(|url| url.scheme() == "http") {
-        return Ok(None);
-    }
-    let build = |error: rustls::Error| ClientError::Build { text: error.to_string() };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let own = destination.own_authority.iter().flat_map(OwnAuthority::certificates);
-    let verifier = Verifier::new_with_extra_roots(own, Arc::clone(&provider)).map_err(build)?;
-    let mut config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(build)?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Some(config))
-}
-
-/// A client without connections; `tls` is shared with the ones before, and with it the sessions that can be resumed.
-fn reqwest_client(
-    destination: &DestinationConfig,
-    tls: Option<&ClientConfig>,
-) -> Result<reqwest::Client, ClientError> {
-    // Fails where another part of the process has installed a provider, which serves as well.
-    drop(rustls::crypto::ring::default_provider().install_default());
-    let build = |error: reqwest::Error| ClientError::Build { text: deepest(&error).to_string() };
-    let mut builder = reqwest::Client::builder()
-        .user_agent(concat!("lambda-otlp/", env!("CARGO_PKG_VERSION")))
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .pool_idle_timeout(IDLE_TIMEOUT);
-    builder = match tls {
-        Some(config) => builder.tls_backend_preconfigured(config.clone()),
-        None => builder.tls_certs_only([]),
-    };
-    if let Some(Proxy { http, https, exempt }) = &destination.proxy {
-        let exempt = || reqwest::NoProxy::from_string(exempt);
-        if let Some(url) = http {
-            builder =
-                builder.proxy(reqwest::Proxy::http(url.clone()).map_err(build)?.no_proxy(exempt()));
-        }
-        if let Some(url) = https {
-            builder = builder
-                .proxy(reqwest::Proxy::https(url.clone()).map_err(build)?.no_proxy(exempt()));
-        }
-    }
-    builder.build().map_err(build)
-}
-
 impl Transport for HttpTransport {
     async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let url = self.destination.endpoints.of(request.kind);
@@ -189,59 +128,4 @@ async fn bounded_body(mut response: reqwest::Response) -> Result<(Bytes, bool), 
         }
     }
     Ok((body.freeze(), false))
-}
-
-fn host_and_port(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
-    format!("{host}{port}")
-}
-
-fn cause(error: &reqwest::Error) -> String {
-    use std::io::ErrorKind;
-    let deepest = deepest(error);
-    let io_kind = deepest.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-    match io_kind {
-        Some(ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
-        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection reset".to_owned(),
-        _ => {
-            let text = deepest.to_string();
-            match hint(&text) {
-                Some(hint) => format!("{text}: {hint}"),
-                None => text,
-            }
-        }
-    }
-}
-
-/// What a person most likely did, where the libraries' text does not say it.
-fn hint(cause: &str) -> Option<&'static str> {
-    if cause.contains("UnknownIssuer") || cause.contains("certificate: BadSignature") {
-        Some(
-            "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
-        )
-    } else if cause.contains("CaUsedAsEndEntity") {
-        Some(
-            "the server shows an authority's own certificate, give it one that the authority signed",
-        )
-    } else if cause.contains("certificate expired") {
-        Some("renew the server's certificate")
-    } else if cause.contains("InvalidContentType") {
-        Some("the port does not seem to speak TLS, try http://")
-    } else if cause.contains("invalid HTTP version") || cause.contains("unexpected message") {
-        Some(
-            "the port does not seem to speak HTTP/1.1, is it the one for gRPC (4317)? OTLP/HTTP's is 4318",
-        )
-    } else {
-        None
-    }
-}
-
-/// The first cause: the errors around it say only that a request failed.
-fn deepest(error: &reqwest::Error) -> &(dyn Error + 'static) {
-    let mut deepest: &(dyn Error + 'static) = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest
 }

@@ -1,20 +1,14 @@
 //! Finds out without decoding whether a request of traces or logs needs anything: most do not.
 
 use super::Survey;
+use super::fields::{
+    CONTAINER, ITEM, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, STRING, VALUE, fields, holds_map,
+    key_and_value, messages,
+};
 use super::names::{self, Reserved};
 use super::traces::{has_valid_ids, is_valid_parent};
-use wire::protobuf::{Field, Reader, Value, plain_attribute};
+use wire::protobuf::Value;
 use wire::resource::SERVICE_NAME;
-
-// Field numbers: opentelemetry-proto 1.x, `trace/v1/trace.proto`, `logs/v1/logs.proto`, `common/v1/common.proto`.
-const CONTAINER: u32 = 1;
-const RESOURCE: u32 = 1;
-const SCOPE: u32 = 2;
-const ITEM: u32 = 2;
-const RESOURCE_ATTRIBUTE: u32 = 1;
-const KEY: u32 = 1;
-const VALUE: u32 = 2;
-const STRING: u32 = 1;
 
 /// What else is seen of the spans, if the request needs nothing.
 pub(super) fn traces_need_nothing(request: &[u8]) -> Option<Survey> {
@@ -119,44 +113,4 @@ fn log_record_needs_nothing(log_record: &[u8], survey: &mut Survey) -> bool {
     }
     survey.times.add(if time == 0 { observed } else { time });
     has_severity_text
-}
-
-/// Key and value of an attribute.
-#[inline]
-pub(super) fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
-    match plain_attribute(attribute) {
-        Some(plain) => plain,
-        None => any_key_and_value(attribute),
-    }
-}
-
-#[inline(never)]
-fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
-    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
-    for field in fields(attribute) {
-        match (field.number, field.as_len()) {
-            (KEY, Some(bytes)) => key = bytes,
-            (VALUE, Some(bytes)) => value = bytes,
-            _ => {}
-        }
-    }
-    (key, value)
-}
-
-/// Whether a value is a map, or may be.
-#[inline]
-pub(super) fn holds_map(value: &[u8]) -> bool {
-    const MAP: u32 = 6;
-    // Most are text.
-    let is_text =
-        matches!(value, [0x0a, len @ ..0x80, text @ ..] if text.len() == usize::from(*len));
-    !is_text && messages(value, MAP).next().is_some()
-}
-
-pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
-    Reader::new(message).map_while(Result::ok)
-}
-
-pub(super) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    fields(message).filter(move |field| field.number == number).filter_map(|field| field.as_len())
 }

@@ -1,4 +1,7 @@
-//! Decides the next step in delivering a request: send, wait, split, halve, or give up. Pure; one loop acts on it.
+//! Decides the next step in delivering a request: send, wait, split, halve, or give up. Pure: the loop in `export` acts on it.
+
+mod give_up;
+mod split;
 
 use super::outcome::{Fate, Outcome, Undelivered};
 use super::retry::{Jitter, RetryPolicy};
@@ -9,13 +12,6 @@ use crate::mask::Mask;
 use crate::sanitize::{MAX_COLUMNS, split_by_columns};
 use std::{collections::VecDeque, time::Duration};
 use wire::{Request, SignalKind};
-
-/// Most requests that splitting and halving may add to those of a delivery: enough to find two bad records among
-/// thousands, too few to hammer a backend that refuses everything.
-const MOST_EXTRA_REQUESTS: usize = 24;
-
-/// Halves and quarters: when none of these is accepted, it is not single records that are at fault.
-const FIRST_HALVES: usize = 6;
 
 /// The delivery of one request, from the first attempt to the account of all its items. Times count from its beginning.
 #[derive(Debug)]
@@ -225,118 +221,5 @@ impl Delivery {
             self.not_before = at;
             self.last_failure = Some(reason);
         }
-    }
-
-    /// Splits a part that is too large into parts of half its size.
-    fn split(&mut self, part: Part, reason: Reason) {
-        if part.request.items() <= 1 {
-            return self.keep(part, &reason, Fate::DeadLetter);
-        }
-        let half_bytes = part.request.bytes().len() / 2;
-        let pieces = part.request.clone().split_by_size(half_bytes);
-        // Nearly all of it is the resource: no part of it is smaller, so none would be taken.
-        if pieces.len() <= 1 {
-            return self.keep(part, &reason, Fate::DeadLetter);
-        }
-        if self.extra_requests + pieces.len() > MOST_EXTRA_REQUESTS {
-            return self.keep(part, &reason, Fate::Park);
-        }
-        self.extra_requests += pieces.len();
-        self.wait_for(&part, pieces, part.is_half);
-        self.last_failure = Some(reason);
-    }
-
-    /// Halves a part in which something is refused. The halves go to the end of the queue: after both halves and all four
-    /// quarters it is known whether only some records are at fault.
-    fn halve(&mut self, part: Part, reason: Reason) {
-        let items = part.request.items();
-        // Too many columns are no fault of single records, and smaller requests have fewer.
-        let may_be_too_large = items > 1 && reason.may_mean_columns();
-        self.refused_halves += usize::from(part.is_half && !may_be_too_large);
-        let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
-        if items <= 1 && !hopeless {
-            // A failed write says nothing about the record; only that others were written does.
-            let is_at_fault =
-                self.anything_taken || !matches!(reason, Reason::NothingWritten { .. });
-            let fate = if is_at_fault { Fate::DeadLetter } else { Fate::Park };
-            return self.keep(part, &reason, fate);
-        }
-        if hopeless {
-            self.waiting.push_front(part);
-            return self.give_up_whole(&reason);
-        }
-        if self.extra_requests + 2 > MOST_EXTRA_REQUESTS {
-            return self.keep(part, &reason, Fate::Park);
-        }
-        self.extra_requests += 2;
-        let (first, second) = part.request.clone().split_at(items / 2);
-        self.wait_for(&part, vec![first, second], true);
-        self.last_failure = Some(reason);
-    }
-
-    /// Queues the pieces of `whole`.
-    fn wait_for(&mut self, whole: &Part, pieces: Vec<Request>, is_half: bool) {
-        for request in pieces {
-            let piece = self.new_part(request);
-            self.waiting.extend(piece.map(|piece| Part {
-                is_half,
-                ambiguous: whole.ambiguous,
-                nothing_written: whole.nothing_written,
-                ..piece
-            }));
-        }
-    }
-
-    fn keep(&mut self, part: Part, reason: &Reason, fate: Fate) {
-        let items = part.request.items();
-        self.outcome.parts.push(Undelivered {
-            request: part.request,
-            items,
-            reason: reason.clone(),
-            fate,
-        });
-    }
-
-    /// Keeps all that is waiting.
-    fn give_up(&mut self, reason: &Reason, fate: Fate) {
-        while let Some(part) = self.waiting.pop_front() {
-            self.keep(part, reason, fate);
-        }
-    }
-
-    /// Parks everything in as few pieces as it came in, single records that seemed to be at fault included.
-    fn give_up_whole(&mut self, reason: &Reason) {
-        self.give_up(reason, Fate::Park);
-        for part in &mut self.outcome.parts {
-            part.reason.clone_from(reason);
-            part.fate = Fate::Park;
-        }
-        self.join_parked();
-    }
-
-    /// Joins neighbours that are parked for the same reason, up to the bound on bytes.
-    fn join_parked(&mut self) {
-        let mut joined: Vec<(Vec<u8>, Undelivered)> = Vec::new();
-        for mut part in std::mem::take(&mut self.outcome.parts) {
-            // The bytes are counted again below.
-            let empty = Request::trusted(self.kind, Vec::new());
-            let bytes = std::mem::replace(&mut part.request, empty).into_bytes();
-            match joined.last_mut() {
-                // Concatenated requests are one request (protobuf, "Last One Wins" of repeated fields).
-                Some((last_bytes, last))
-                    if (last.fate, part.fate) == (Fate::Park, Fate::Park)
-                        && last.reason == part.reason
-                        && last_bytes.len() + bytes.len() <= self.max_bytes =>
-                {
-                    last_bytes.extend(bytes);
-                    last.items += part.items;
-                }
-                _ => joined.push((bytes, part)),
-            }
-        }
-        self.outcome.parts.extend(joined.into_iter().map(|(bytes, part)| Undelivered {
-            request: Request::trusted(self.kind, bytes),
-            ..part
-        }));
     }
 }

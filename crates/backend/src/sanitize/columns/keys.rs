@@ -1,8 +1,9 @@
 //! Finds out quickly that a request has few columns, as nearly all have.
 
-use super::{
-    CONTAINER, ITEM, LOG_ATTRIBUTE, LOG_BODY, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, SPAN_ATTRIBUTE,
-    fields, holds_map, key_and_value, messages, points,
+use super::{LOG_ATTRIBUTE, LOG_BODY, SPAN_ATTRIBUTE, points};
+use crate::sanitize::fields::{
+    CONTAINER, ITEM, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, holds_map, key_and_value,
+    messages,
 };
 use std::collections::HashSet;
 use wire::SignalKind;

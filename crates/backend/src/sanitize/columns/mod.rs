@@ -5,8 +5,10 @@
 
 mod keys;
 
-use super::{names, scan};
-use scan::{fields, holds_map, key_and_value, messages};
+use super::fields::{
+    CONTAINER, ITEM, MAP, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, key_and_value, messages,
+};
+use super::names;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use wire::{Request, SignalKind};
@@ -25,17 +27,11 @@ const LEAST_ATTRIBUTE_BYTES: usize = 4;
 const MOST_REPEATED_BYTES: usize = 16 << 20;
 
 // Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto` and the protos of the signals.
-const CONTAINER: u32 = 1;
-const RESOURCE: u32 = 1;
-const SCOPE: u32 = 2;
-const ITEM: u32 = 2;
-const RESOURCE_ATTRIBUTE: u32 = 1;
 const SPAN_ATTRIBUTE: u32 = 9;
 const LOG_BODY: u32 = 5;
 const LOG_ATTRIBUTE: u32 = 6;
 const METRIC_NAME: u32 = 1;
 const POINT: u32 = 1;
-const MAP: u32 = 6;
 const MAP_ENTRY: u32 = 1;
 
 /// Splits a request, in order, into as few as hold at most `max_columns` distinct columns of one stream.

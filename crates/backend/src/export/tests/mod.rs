@@ -1,158 +1,13 @@
+mod scripted;
+
 use super::*;
 use crate::destination::{DestinationConfig, Profile};
-use crate::http::HttpResponse;
 use crate::mask::Mask;
-use bytes::Bytes;
 use http::HeaderMap;
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Mutex;
+use scripted::{Reply, Scripted, numbered, numbers, response, scripted};
+use std::collections::BTreeSet;
 use wire::{Request, SignalKind};
-
-/// Log records whose bodies are the numbers from 0.
-fn numbered(records: usize) -> Request {
-    let number = |number: usize| any_value::Value::IntValue(i64::try_from(number).unwrap());
-    let log_record =
-        |n| LogRecord { body: Some(AnyValue { value: Some(number(n)) }), ..Default::default() };
-    let scope =
-        ScopeLogs { log_records: (0..records).map(log_record).collect(), ..Default::default() };
-    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
-    Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
-}
-
-fn numbers(request: &Request) -> Vec<usize> {
-    let decoded = request.decode::<wire::Logs>().unwrap().unwrap();
-    let scopes = decoded.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
-    scopes
-        .flat_map(|scope| &scope.log_records)
-        .map(|record| match record.body.as_ref().and_then(|body| body.value.as_ref()) {
-            Some(any_value::Value::IntValue(number)) => usize::try_from(*number).unwrap(),
-            other => panic!("{other:?}"),
-        })
-        .collect()
-}
-
-/// What the backend does with one request.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Reply {
-    /// Stores it, unless it holds a record that is refused or is too large.
-    Ok,
-    /// This status, nothing stored.
-    Status(u16),
-    /// This status, and all of it stored nevertheless.
-    StoredBut(u16),
-    RetryAfter(u64),
-    /// 200 `0a 00`.
-    NothingWritten,
-    /// Stores all but this many.
-    Partial(usize),
-    /// The connection cannot be made.
-    Unreachable,
-    /// The connection ends after the body was sent, which is stored or not.
-    Closed {
-        stored: bool,
-    },
-    /// Never answers.
-    Hangs,
-}
-
-/// A backend that follows a script, and then takes what it does not refuse.
-#[derive(Debug, Default)]
-struct Scripted {
-    script: Mutex<VecDeque<Reply>>,
-    refused: BTreeSet<usize>,
-    most_items: Option<usize>,
-    received: Mutex<Vec<(Vec<usize>, Reply)>>,
-    stored: Mutex<BTreeMap<usize, usize>>,
-}
-
-fn scripted(steps: impl IntoIterator<Item = Reply>) -> Scripted {
-    Scripted { script: Mutex::new(steps.into_iter().collect()), ..Scripted::default() }
-}
-
-impl Scripted {
-    fn refusing(self, records: impl IntoIterator<Item = usize>) -> Self {
-        Self { refused: records.into_iter().collect(), ..self }
-    }
-
-    /// Sizes of the requests received.
-    fn sizes(&self) -> Vec<usize> {
-        self.received.lock().unwrap().iter().map(|(numbers, _)| numbers.len()).collect()
-    }
-
-    fn stored_numbers(&self) -> Vec<usize> {
-        self.stored.lock().unwrap().keys().copied().collect()
-    }
-
-    fn store(&self, numbers: &[usize]) {
-        let mut stored = self.stored.lock().unwrap();
-        for number in numbers {
-            *stored.entry(*number).or_default() += 1;
-        }
-    }
-}
-
-fn answer(status: u16, body: &[u8]) -> HttpResponse {
-    let headers = HeaderMap::new();
-    HttpResponse { status, headers, body: Bytes::copy_from_slice(body), cut: false }
-}
-
-impl Transport for Scripted {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
-        assert!(!request.timeout.is_zero());
-        let body = if request.gzip {
-            wire::gzip::inflate(&request.body, 1 << 20).unwrap()
-        } else {
-            request.body.to_vec()
-        };
-        let request = Request::check(request.kind, body, &wire::Limits::default()).unwrap();
-        let numbers = numbers(&request);
-        assert!(!numbers.is_empty(), "an empty request was sent");
-        let step = self.script.lock().unwrap().pop_front().unwrap_or(Reply::Ok);
-        self.received.lock().unwrap().push((numbers.clone(), step));
-        let no_answer = |sent| Err(TransportError { sent, text: "no answer from test".to_owned() });
-        let answer = match step {
-            Reply::Ok if self.most_items.is_some_and(|most| numbers.len() > most) => {
-                answer(413, b"")
-            }
-            Reply::Ok if numbers.iter().any(|number| self.refused.contains(number)) => {
-                answer(400, b"bad record")
-            }
-            Reply::Ok => {
-                self.store(&numbers);
-                answer(200, b"")
-            }
-            Reply::Status(status) => answer(status, b""),
-            Reply::StoredBut(status) => {
-                self.store(&numbers);
-                answer(status, b"")
-            }
-            Reply::RetryAfter(seconds) => {
-                let mut answer = answer(503, b"");
-                answer.headers.insert(http::header::RETRY_AFTER, seconds.into());
-                answer
-            }
-            Reply::NothingWritten => answer(200, &[0x0a, 0x00]),
-            Reply::Partial(rejected) => {
-                let rejected = rejected.min(numbers.len());
-                self.store(&numbers[rejected..]);
-                answer(200, &[0x0a, 0x02, 0x08, u8::try_from(rejected).unwrap()])
-            }
-            Reply::Unreachable => return no_answer(false),
-            Reply::Closed { stored } => {
-                if stored {
-                    self.store(&numbers);
-                }
-                return no_answer(true);
-            }
-            Reply::Hangs => std::future::pending().await,
-        };
-        Ok(answer)
-    }
-}
 
 /// Delivers on a paused clock, and gives the outcome with the time it took.
 fn deliver_within(
@@ -206,7 +61,7 @@ fn summary(outcome: &Outcome) -> String {
 }
 
 #[test]
-fn an_answer_decides_what_becomes_of_the_items() {
+fn a_response_decides_what_becomes_of_the_items() {
     #[track_caller]
     fn check(steps: &[Reply], records: usize, expected: &str) {
         let backend = scripted(steps.iter().copied());
@@ -280,13 +135,13 @@ fn a_backend_that_hangs_costs_no_more_than_the_deadline() {
 }
 
 #[test]
-fn an_answer_that_comes_at_the_end_of_time_is_taken() {
+fn a_response_that_comes_at_the_end_of_time_is_taken() {
     let request = numbered(1);
     let (policy, jitter) = (RetryPolicy::default(), Jitter::seeded(1));
     let deadline = Duration::from_secs(10);
     let mut delivery = Delivery::new(Profile::Otlp, policy, jitter, deadline, 1024, request);
     assert!(matches!(delivery.next(Duration::ZERO), Step::Send { .. }));
-    delivery.answered(Duration::MAX, Ok(&answer(503, b"")));
+    delivery.answered(Duration::MAX, Ok(&response(503, b"")));
     assert_eq!(summary(&delivery.finish()), "0 accepted; 1 Park: answered 503 Service Unavailable");
 }
 
@@ -344,7 +199,7 @@ fn a_backend_that_refuses_everything_gets_six_halves_and_then_the_whole_is_parke
 
 #[test]
 fn a_request_that_is_too_large_is_split_by_bytes() {
-    let backend = Scripted { most_items: Some(20), ..scripted([]) };
+    let backend = scripted([]).taking_at_most(20);
     let outcome = deliver(&backend, 64);
     assert_eq!(summary(&outcome), "64 accepted");
     assert_eq!(backend.stored_numbers(), (0..64).collect::<Vec<_>>());
@@ -352,7 +207,7 @@ fn a_request_that_is_too_large_is_split_by_bytes() {
 
 #[test]
 fn splitting_stops_after_24_more_requests_and_parks_what_is_left() {
-    let backend = Scripted { most_items: Some(1), ..scripted([]) };
+    let backend = scripted([]).taking_at_most(1);
     let outcome = deliver(&backend, 64);
     assert_eq!(outcome.requests_sent, 25);
     assert_eq!(outcome.items(), 64);
@@ -460,7 +315,7 @@ proptest! {
         records in 0usize..80,
         max_bytes in 40usize..2000,
     ) {
-        let backend = Scripted { most_items, ..scripted(steps) }.refusing(refused);
+        let backend = scripted(steps).taking_at_most(most_items).refusing(refused);
         let (outcome, elapsed) = deliver_within(&backend, numbered(records), max_bytes, 10);
 
         prop_assert_eq!(outcome.items(), records);

@@ -1,0 +1,62 @@
+//! Keeps in the outcome what is not sent again.
+
+use super::{Delivery, Part};
+use crate::export::outcome::{Fate, Undelivered};
+use crate::judge::Reason;
+use wire::Request;
+
+impl Delivery {
+    /// Keeps this part, which is out of the queue already.
+    pub(super) fn keep(&mut self, part: Part, reason: &Reason, fate: Fate) {
+        let items = part.request.items();
+        self.outcome.parts.push(Undelivered {
+            request: part.request,
+            items,
+            reason: reason.clone(),
+            fate,
+        });
+    }
+
+    /// Keeps all that is waiting.
+    pub(super) fn give_up(&mut self, reason: &Reason, fate: Fate) {
+        while let Some(part) = self.waiting.pop_front() {
+            self.keep(part, reason, fate);
+        }
+    }
+
+    /// Parks everything in as few pieces as it came in, single records that seemed to be at fault included.
+    pub(super) fn give_up_whole(&mut self, reason: &Reason) {
+        self.give_up(reason, Fate::Park);
+        for part in &mut self.outcome.parts {
+            part.reason.clone_from(reason);
+            part.fate = Fate::Park;
+        }
+        self.join_parked();
+    }
+
+    /// Joins neighbours that are parked for the same reason, up to the bound on bytes.
+    pub(super) fn join_parked(&mut self) {
+        let mut joined: Vec<(Vec<u8>, Undelivered)> = Vec::new();
+        for mut part in std::mem::take(&mut self.outcome.parts) {
+            // The bytes are counted again below.
+            let empty = Request::trusted(self.kind, Vec::new());
+            let bytes = std::mem::replace(&mut part.request, empty).into_bytes();
+            match joined.last_mut() {
+                // Concatenated requests are one request (protobuf, "Last One Wins" of repeated fields).
+                Some((last_bytes, last))
+                    if (last.fate, part.fate) == (Fate::Park, Fate::Park)
+                        && last.reason == part.reason
+                        && last_bytes.len() + bytes.len() <= self.max_bytes =>
+                {
+                    last_bytes.extend(bytes);
+                    last.items += part.items;
+                }
+                _ => joined.push((bytes, part)),
+            }
+        }
+        self.outcome.parts.extend(joined.into_iter().map(|(bytes, part)| Undelivered {
+            request: Request::trusted(self.kind, bytes),
+            ..part
+        }));
+    }
+}

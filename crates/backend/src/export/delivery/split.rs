@@ -1,0 +1,75 @@
+//! Splits a part that is too large, and halves one in which something is refused.
+
+use super::{Delivery, Part};
+use crate::export::outcome::Fate;
+use crate::judge::Reason;
+use wire::Request;
+
+/// Most requests that splitting and halving may add to those of a delivery: enough to find two bad records among
+/// thousands, too few to hammer a backend that refuses everything.
+const MOST_EXTRA_REQUESTS: usize = 24;
+
+/// Halves and quarters: when none of these is accepted, it is not single records that are at fault.
+const FIRST_HALVES: usize = 6;
+
+impl Delivery {
+    /// Splits a part that is too large into parts of half its size.
+    pub(super) fn split(&mut self, part: Part, reason: Reason) {
+        if part.request.items() <= 1 {
+            return self.keep(part, &reason, Fate::DeadLetter);
+        }
+        let half_bytes = part.request.bytes().len() / 2;
+        let pieces = part.request.clone().split_by_size(half_bytes);
+        // Nearly all of it is the resource: no part of it is smaller, so none would be taken.
+        if pieces.len() <= 1 {
+            return self.keep(part, &reason, Fate::DeadLetter);
+        }
+        if self.extra_requests + pieces.len() > MOST_EXTRA_REQUESTS {
+            return self.keep(part, &reason, Fate::Park);
+        }
+        self.extra_requests += pieces.len();
+        self.wait_for(&part, pieces, part.is_half);
+        self.last_failure = Some(reason);
+    }
+
+    /// Halves a part in which something is refused. The halves go to the end of the queue: after both halves and all four
+    /// quarters it is known whether only some records are at fault.
+    pub(super) fn halve(&mut self, part: Part, reason: Reason) {
+        let items = part.request.items();
+        // Too many columns are no fault of single records, and smaller requests have fewer.
+        let may_be_too_large = items > 1 && reason.may_mean_columns();
+        self.refused_halves += usize::from(part.is_half && !may_be_too_large);
+        let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
+        if items <= 1 && !hopeless {
+            // A failed write says nothing about the record; only that others were written does.
+            let is_at_fault =
+                self.anything_taken || !matches!(reason, Reason::NothingWritten { .. });
+            let fate = if is_at_fault { Fate::DeadLetter } else { Fate::Park };
+            return self.keep(part, &reason, fate);
+        }
+        if hopeless {
+            self.waiting.push_front(part);
+            return self.give_up_whole(&reason);
+        }
+        if self.extra_requests + 2 > MOST_EXTRA_REQUESTS {
+            return self.keep(part, &reason, Fate::Park);
+        }
+        self.extra_requests += 2;
+        let (first, second) = part.request.clone().split_at(items / 2);
+        self.wait_for(&part, vec![first, second], true);
+        self.last_failure = Some(reason);
+    }
+
+    /// Queues the pieces of `whole`.
+    fn wait_for(&mut self, whole: &Part, pieces: Vec<Request>, is_half: bool) {
+        for request in pieces {
+            let piece = self.new_part(request);
+            self.waiting.extend(piece.map(|piece| Part {
+                is_half,
+                ambiguous: whole.ambiguous,
+                nothing_written: whole.nothing_written,
+                ..piece
+            }));
+        }
+    }
+}

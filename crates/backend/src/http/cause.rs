@@ -1,0 +1,59 @@
+//! Why a request failed, in words for a person.
+
+use std::error::Error;
+use url::Url;
+
+pub(super) fn host_and_port(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    let port = url.port_or_known_default().map(|port| format!(":{port}")).unwrap_or_default();
+    format!("{host}{port}")
+}
+
+pub(super) fn cause(error: &reqwest::Error) -> String {
+    use std::io::ErrorKind;
+    let deepest = deepest(error);
+    let io_kind = deepest.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+    match io_kind {
+        Some(ErrorKind::ConnectionRefused) => "connection refused".to_owned(),
+        Some(ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) => "connection reset".to_owned(),
+        _ => {
+            let text = deepest.to_string();
+            match hint(&text) {
+                Some(hint) => format!("{text}: {hint}"),
+                None => text,
+            }
+        }
+    }
+}
+
+/// What a person most likely did, where the libraries' text does not say it.
+fn hint(cause: &str) -> Option<&'static str> {
+    if cause.contains("UnknownIssuer") || cause.contains("certificate: BadSignature") {
+        Some(
+            "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
+        )
+    } else if cause.contains("CaUsedAsEndEntity") {
+        Some(
+            "the server shows an authority's own certificate, give it one that the authority signed",
+        )
+    } else if cause.contains("certificate expired") {
+        Some("renew the server's certificate")
+    } else if cause.contains("InvalidContentType") {
+        Some("the port does not seem to speak TLS, try http://")
+    } else if cause.contains("invalid HTTP version") || cause.contains("unexpected message") {
+        Some(
+            "the port does not seem to speak HTTP/1.1, is it the one for gRPC (4317)? OTLP/HTTP's is 4318",
+        )
+    } else {
+        None
+    }
+}
+
+/// The first cause: the errors around it say only that a request failed.
+pub(super) fn deepest(error: &reqwest::Error) -> &(dyn Error + 'static) {
+    let mut deepest: &(dyn Error + 'static) = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest
+}

@@ -1,0 +1,72 @@
+//! Makes the HTTP client: TLS with the system's authorities and an own one, proxies, timeouts.
+
+use super::ClientError;
+use super::cause::deepest;
+use crate::destination::{DestinationConfig, OwnAuthority};
+use rustls::ClientConfig;
+use rustls_platform_verifier::Verifier;
+use settings::Proxy;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A TCP connection within a region takes milliseconds; what takes longer than this is unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection that was idle for longer may have been dropped by a load balancer, or while the environment was frozen.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// `None` where nothing on the way speaks TLS: reading the system's certificates takes milliseconds of a cold start, and fails
+/// where there are none.
+pub(super) fn tls_config(
+    destination: &DestinationConfig,
+) -> Result<Option<ClientConfig>, ClientError> {
+    let proxies = destination.proxy.iter().flat_map(Proxy::iter);
+    if destination.endpoints.iter().chain(proxies).all(|url| url.scheme() == "http") {
+        return Ok(None);
+    }
+    let build = |error: rustls::Error| ClientError::Build { text: error.to_string() };
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let own = destination.own_authority.iter().flat_map(OwnAuthority::certificates);
+    let verifier = Verifier::new_with_extra_roots(own, Arc::clone(&provider)).map_err(build)?;
+    let mut config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(build)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(config))
+}
+
+/// A client without connections; `tls` is shared with the ones before, and with it the sessions that can be resumed.
+pub(super) fn reqwest_client(
+    destination: &DestinationConfig,
+    tls: Option<&ClientConfig>,
+) -> Result<reqwest::Client, ClientError> {
+    // Fails where another part of the process has installed a provider, which serves as well.
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let build = |error: reqwest::Error| ClientError::Build { text: deepest(&error).to_string() };
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("lambda-otlp/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT);
+    builder = match tls {
+        Some(config) => builder.tls_backend_preconfigured(config.clone()),
+        None => builder.tls_certs_only([]),
+    };
+    if let Some(Proxy { http, https, exempt }) = &destination.proxy {
+        let exempt = || reqwest::NoProxy::from_string(exempt);
+        if let Some(url) = http {
+            builder =
+                builder.proxy(reqwest::Proxy::http(url.clone()).map_err(build)?.no_proxy(exempt()));
+        }
+        if let Some(url) = https {
+            builder = builder
+                .proxy(reqwest::Proxy::https(url.clone()).map_err(build)?.no_proxy(exempt()));
+        }
+    }
+    builder.build().map_err(build)
+}

@@ -1,0 +1,53 @@
+//! Reads fields of encoded telemetry without decoding the rest.
+
+use wire::protobuf::{Field, Reader, plain_attribute};
+
+// Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto` and the protos of the signals, which have these in common.
+pub(super) const CONTAINER: u32 = 1;
+pub(super) const RESOURCE: u32 = 1;
+pub(super) const SCOPE: u32 = 2;
+pub(super) const ITEM: u32 = 2;
+pub(super) const RESOURCE_ATTRIBUTE: u32 = 1;
+pub(super) const KEY: u32 = 1;
+pub(super) const VALUE: u32 = 2;
+pub(super) const STRING: u32 = 1;
+pub(super) const MAP: u32 = 6;
+
+/// Key and value of an attribute.
+#[inline]
+pub(super) fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
+    match plain_attribute(attribute) {
+        Some(plain) => plain,
+        None => any_key_and_value(attribute),
+    }
+}
+
+#[inline(never)]
+fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
+    let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
+    for field in fields(attribute) {
+        match (field.number, field.as_len()) {
+            (KEY, Some(bytes)) => key = bytes,
+            (VALUE, Some(bytes)) => value = bytes,
+            _ => {}
+        }
+    }
+    (key, value)
+}
+
+/// Whether a value is a map, or may be.
+#[inline]
+pub(super) fn holds_map(value: &[u8]) -> bool {
+    // Most are text.
+    let is_text =
+        matches!(value, [0x0a, len @ ..0x80, text @ ..] if text.len() == usize::from(*len));
+    !is_text && messages(value, MAP).next().is_some()
+}
+
+pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
+    Reader::new(message).map_while(Result::ok)
+}
+
+pub(super) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    fields(message).filter(move |field| field.number == number).filter_map(|field| field.as_len())
+}

@@ -1,0 +1,77 @@
+//! Requests with more columns than OpenObserve takes.
+
+use crate::support::{
+    attribute, destination, export, log_record, logs, metric, metrics, numbers, point, span, spans,
+    started, stored, summary,
+};
+use lambda_otlp_backend::Fate;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint, metric::Data};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use simulator::sink::Sink;
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_record_of_64_is_dead_lettered_and_its_neighbours_are_stored() {
+    // More columns than the stream may have: logs answer 200 `0a 00`, traces 400.
+    let many = (0..200).map(|index| attribute(&format!("key{index}"))).collect::<Vec<_>>();
+    let sink = started(Sink::builder().max_columns(100)).await;
+    let record = |number| match number {
+        37 => LogRecord { attributes: many.clone(), ..log_record(number) },
+        _ => log_record(number),
+    };
+    let outcome = export(&destination(sink.base()), logs((0..64).map(record).collect())).await;
+    assert_eq!((outcome.accepted, outcome.parts.len()), (63, 1));
+    assert_eq!(
+        (outcome.parts[0].fate, numbers(&outcome.parts[0].request)),
+        (Fate::DeadLetter, vec![37])
+    );
+    assert_eq!(
+        stored(&sink),
+        (0..64).filter(|number| *number != 37).map(|number| (number, 1)).collect()
+    );
+
+    let bad = Span { attributes: many.clone(), ..span() };
+    let mut all = vec![span(); 63];
+    all.insert(37, bad.clone());
+    let outcome = export(&destination(sink.base()), spans(all)).await;
+    assert_eq!((outcome.accepted, outcome.parts.len()), (63, 1));
+    assert_eq!(
+        (outcome.parts[0].fate, &outcome.parts[0].request),
+        (Fate::DeadLetter, &spans(vec![bad]))
+    );
+}
+
+/// Keys that no other item has.
+fn own_keys(item: usize, keys: usize) -> Vec<KeyValue> {
+    (0..keys).map(|key| attribute(&format!("key{item}.{key}"))).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_merged_request_of_too_many_columns_is_split_before_it_is_sent() {
+    let sink = started(Sink::builder()).await;
+    let item = |item| Span { attributes: own_keys(item, 100), ..span() };
+    let traces = spans((0..60).map(item).collect());
+    let item = |item| LogRecord { attributes: own_keys(item, 100), ..log_record(item) };
+    let logs = logs((0..60).map(item).collect());
+    let item = |item| NumberDataPoint { attributes: own_keys(item, 100), ..point(1.0, &[]) };
+    let gauge = Gauge { data_points: (0..60).map(item).collect() };
+    let metrics = metrics(vec![metric("queue", Data::Gauge(gauge))]);
+    for request in [traces, logs, metrics] {
+        let outcome = export(&destination(sink.base()), request).await;
+        assert_eq!(summary(&outcome), "60 accepted, 0 ambiguous");
+        assert_eq!(outcome.requests_sent, 8, "eight items fit into one request");
+    }
+    assert_eq!(stored(&sink), (0..60).map(|number| (number, 1)).collect());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stricter_server_is_not_given_up_while_requests_hold_several_items() {
+    let sink = started(Sink::builder().max_columns(100)).await;
+    let item = |item| Span { attributes: own_keys(item, 40), ..span() };
+    let outcome = export(&destination(sink.base()), spans((0..12).map(item).collect())).await;
+    assert_eq!(summary(&outcome), "12 accepted, 0 ambiguous");
+    let item = |item| LogRecord { attributes: own_keys(item, 40), ..log_record(item) };
+    let outcome = export(&destination(sink.base()), logs((0..12).map(item).collect())).await;
+    assert_eq!(summary(&outcome), "12 accepted, 0 ambiguous");
+}

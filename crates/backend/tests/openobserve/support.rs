@@ -1,0 +1,145 @@
+//! Requests, the fake OpenObserve and the client, as all of these tests use them.
+
+use lambda_otlp_backend::{Client, DestinationConfig, Outcome};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use opentelemetry_proto::tonic::metrics::v1::{
+    Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use simulator::sink::{Builder, Sink};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+use url::Url;
+use wire::{Logs, Metrics, Request, Traces};
+
+/// Nanoseconds since 1970 on the sink's clock: all records are of this time.
+pub(crate) const NOW: u64 = 1_785_500_000_000_000_000;
+
+pub(crate) async fn started(builder: Builder) -> Sink {
+    builder.clock(|| NOW).start().await.unwrap()
+}
+
+pub(crate) fn destination(base: &str) -> DestinationConfig {
+    DestinationConfig::new(&Url::parse(base).unwrap())
+}
+
+pub(crate) async fn export(destination: &DestinationConfig, request: Request) -> Outcome {
+    let client = Client::new(destination).unwrap();
+    client.export(None, request, Instant::now() + Duration::from_secs(10)).await
+}
+
+pub(crate) fn text(text: &str) -> AnyValue {
+    AnyValue { value: Some(any_value::Value::StringValue(text.to_owned())) }
+}
+
+pub(crate) fn attribute(key: &str) -> KeyValue {
+    KeyValue { key: key.to_owned(), value: Some(text("x")), ..Default::default() }
+}
+
+pub(crate) fn shop() -> Resource {
+    let attributes = vec![KeyValue { value: Some(text("shop")), ..attribute("service.name") }];
+    Resource { attributes, ..Default::default() }
+}
+
+pub(crate) fn log_record(number: usize) -> LogRecord {
+    LogRecord {
+        time_unix_nano: NOW,
+        severity_text: "INFO".to_owned(),
+        body: Some(text(&number.to_string())),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn logs(log_records: Vec<LogRecord>) -> Request {
+    let scope_logs = vec![ScopeLogs { log_records, ..Default::default() }];
+    let resource_logs =
+        vec![ResourceLogs { resource: Some(shop()), scope_logs, ..Default::default() }];
+    Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs })
+}
+
+/// Log records whose bodies are these numbers.
+pub(crate) fn numbered(numbers: std::ops::Range<usize>) -> Request {
+    logs(numbers.map(log_record).collect())
+}
+
+pub(crate) fn number(record: &LogRecord) -> usize {
+    match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+        Some(any_value::Value::StringValue(text)) => text.parse().unwrap(),
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) fn numbers(request: &Request) -> Vec<usize> {
+    let decoded = request.decode::<Logs>().unwrap().unwrap();
+    let scopes = decoded.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+    scopes.flat_map(|scope| &scope.log_records).map(number).collect()
+}
+
+/// How often each number is stored.
+pub(crate) fn stored(sink: &Sink) -> BTreeMap<usize, usize> {
+    let mut stored = BTreeMap::new();
+    for record in sink.log_records() {
+        *stored.entry(number(&record.item)).or_default() += 1;
+    }
+    stored
+}
+
+pub(crate) fn summary(outcome: &Outcome) -> String {
+    let accepted = format!("{} accepted, {} ambiguous", outcome.accepted, outcome.ambiguous_items);
+    let parts = outcome
+        .parts
+        .iter()
+        .map(|part| format!("; {} {:?}: {}", part.items, part.fate, part.reason));
+    std::iter::once(accepted).chain(parts).collect()
+}
+
+pub(crate) fn span() -> Span {
+    Span {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        name: "checkout".to_owned(),
+        start_time_unix_nano: NOW,
+        end_time_unix_nano: NOW + 1,
+        ..Default::default()
+    }
+}
+
+pub(crate) fn spans(spans: Vec<Span>) -> Request {
+    let scope_spans = vec![ScopeSpans { spans, ..Default::default() }];
+    let resource_spans =
+        vec![ResourceSpans { resource: Some(shop()), scope_spans, ..Default::default() }];
+    Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans })
+}
+
+pub(crate) fn metrics(metrics: Vec<Metric>) -> Request {
+    let scope_metrics = vec![ScopeMetrics { metrics, ..Default::default() }];
+    let resource_metrics =
+        vec![ResourceMetrics { resource: Some(shop()), scope_metrics, ..Default::default() }];
+    Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics })
+}
+
+pub(crate) fn metric(name: &str, data: Data) -> Metric {
+    Metric { name: name.to_owned(), data: Some(data), ..Default::default() }
+}
+
+pub(crate) fn point(value: f64, keys: &[&str]) -> NumberDataPoint {
+    NumberDataPoint {
+        attributes: keys.iter().map(|key| attribute(key)).collect(),
+        start_time_unix_nano: NOW - 9,
+        time_unix_nano: NOW,
+        value: Some(number_data_point::Value::AsDouble(value)),
+        ..Default::default()
+    }
+}
+
+pub(crate) fn delta() -> Metric {
+    let sum =
+        Sum { data_points: vec![point(1.0, &[])], aggregation_temporality: 1, is_monotonic: true };
+    metric("orders", Data::Sum(sum))
+}
