@@ -6,10 +6,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use url::{Url, form_urlencoded};
 
-/// Shorter values are no credentials, and words of any text.
+/// Values shorter than this are not masked: they are no credentials, and any text may hold them.
 const SHORTEST_BYTES: usize = 6;
 
-/// Header values that are kept after newer ones replaced them: those of a day, with one rotation an hour.
+/// How many texts of headers stay masked after newer ones replaced them. A value leaves two, itself and its credentials:
+/// these are the values of a day where a secret is rotated each hour.
 const MOST_HEADER_TEXTS: usize = 48;
 
 /// The texts that must not come back.
@@ -17,15 +18,15 @@ const MOST_HEADER_TEXTS: usize = 48;
 pub(crate) struct Mask {
     /// The longest first: one may be a part of another.
     texts: Arc<[Secret]>,
-    /// What the destination's URLs hold.
+    /// The texts that the URLs of endpoints and proxies hold.
     of_urls: Arc<[Secret]>,
-    /// What headers hold, or have held; the newest first.
+    /// The texts that headers hold, or have held; the newest first.
     of_headers: Arc<[Secret]>,
 }
 
 impl Mask {
-    /// The header values, of `Basic …` the credentials alone too, and what the queries and user parts of the endpoints'
-    /// and proxies' URLs hold.
+    /// Masks the destination's header values (of `Basic …` the credentials alone too), and the passwords and the queries'
+    /// values of its endpoints' and proxies' URLs.
     pub(crate) fn of(destination: &DestinationConfig) -> Self {
         let mut of_urls = Vec::new();
         let proxies = destination.proxy.iter().flat_map(Proxy::iter);
@@ -36,7 +37,7 @@ impl Mask {
             .and(&destination.headers)
     }
 
-    /// The same, and the values of these headers.
+    /// The same mask with the values of these headers added.
     pub(crate) fn and(&self, headers: &Headers) -> Self {
         let mut of_headers = Vec::new();
         for (_, value) in headers.iter() {
@@ -75,7 +76,7 @@ impl Mask {
     }
 }
 
-/// As written, and decoded.
+/// Adds the password and the values of the query, as they are written and decoded.
 fn add_texts_of(url: &Url, texts: &mut Vec<String>) {
     texts.extend(url.password().map(str::to_owned));
     let query = url.query().unwrap_or_default();

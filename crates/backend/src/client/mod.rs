@@ -24,15 +24,15 @@ pub struct Client<T = HttpTransport> {
     request_timeout: Duration,
     max_request_bytes: usize,
     policy: RetryPolicy,
-    /// Seeds the next delivery's waits; `None` for chance.
+    /// The seed of the next delivery's waits; `None` where they are random.
     jitter_seed: Option<Arc<AtomicU64>>,
-    /// The destination's own.
+    /// The destination's own stream.
     stream: Option<HeaderValue>,
-    /// Locked for as long as it takes to clone the `Arc`.
+    /// The lock is held for as long as it takes to clone the inner `Arc`.
     headers: Arc<RwLock<Arc<SentHeaders>>>,
 }
 
-/// What goes with each request, and so must not come back in a text.
+/// The headers of each request, and what a text must not repeat of them.
 #[derive(Debug)]
 struct SentHeaders {
     map: HeaderMap,
@@ -98,13 +98,14 @@ impl<T: Transport> Client<T> {
         Ok(())
     }
 
-    /// Makes new connections from now on. After a freeze the old ones may be gone, which only a lost request would show.
+    /// Makes new connections from now on. After a freeze of the environment the old ones may be gone, which only a request
+    /// that is lost would show.
     pub fn drop_connections(&self) -> Result<(), ClientError> {
         self.transport.drop_connections()
     }
 
-    /// Delivers the request, repeating, splitting and halving it as the answers ask for, until each of its items is
-    /// accepted or accounted for. Takes no longer than to `deadline`, nor than the retry policy's budget.
+    /// Delivers the request, repeating, splitting and halving it as the responses ask for, until each of its items is
+    /// accepted or accounted for. It ends at `deadline`, or earlier where the retry policy's budget is used up.
     ///
     /// `stream` is OpenObserve's stream for traces and logs, in place of the destination's; one that no header can hold is
     /// not used, and a warning says so.
@@ -159,7 +160,7 @@ impl<T: Transport> Client<T> {
     }
 }
 
-/// Shown of a stream's name in a warning.
+/// How many characters of a stream's name a warning shows.
 const MOST_STREAM_CHARS: usize = 60;
 
 impl<T> Clone for Client<T> {

@@ -1,11 +1,11 @@
 //! How request bodies are sent.
 
-/// How bodies are sent.
+/// How the body of a request is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    /// As they are.
+    /// As it is.
     None,
-    /// One gzip member.
+    /// As one gzip member.
     #[default]
     Gzip,
 }

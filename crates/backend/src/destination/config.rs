@@ -10,15 +10,15 @@ use url::Url;
 /// One backend and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DestinationConfig {
-    /// A URL a signal.
+    /// The URL of each signal.
     pub endpoints: Endpoints,
     /// Headers of every request, the credentials among them.
     pub headers: Headers,
     /// Where the authorization header is kept; it replaces the one in `headers`.
     pub secret: Option<SecretReference>,
-    /// Trusted beside the system's authorities.
+    /// Authorities that are trusted beside the system's.
     pub own_authority: Option<OwnAuthority>,
-    /// On the way to the endpoints.
+    /// The proxy on the way to the endpoints.
     pub proxy: Option<Proxy>,
     /// OpenObserve's stream for traces and logs.
     pub stream: Option<String>,
@@ -49,7 +49,8 @@ impl DestinationConfig {
         }
     }
 
-    /// Reads the rows of [`DESTINATION`](super::DESTINATION). `None` where there is no usable endpoint; then the reader has the mistake.
+    /// Reads the rows of [`DESTINATION`](super::DESTINATION). `None` where there is no usable endpoint; then the reader has
+    /// the mistake.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let family = Family::of(reader);
         let profiles = [("openobserve", Profile::OpenObserve), ("otlp", Profile::Otlp)];
@@ -80,7 +81,7 @@ impl DestinationConfig {
     }
 }
 
-/// The one for the backend alone, else the one of everything.
+/// The proxy that our own variable names, for the backend alone; else that of the standard variables, which is for everything.
 fn proxy(reader: &mut Reader<'_>) -> Option<Proxy> {
     let proxy = reader.proxy(PROXY);
     if reader.is_set(PROXY) { proxy.as_ref().map(Proxy::new) } else { Proxy::read(reader) }

@@ -10,7 +10,7 @@ use std::fmt;
 use url::{Host, Url};
 use wire::SignalKind;
 
-/// A URL a signal.
+/// One URL for each signal.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Endpoints {
     traces: Url,
@@ -33,7 +33,8 @@ impl Endpoints {
         }
     }
 
-    /// Reads them. `None` where there is no usable endpoint; then the reader has the mistake.
+    /// Reads the URLs from the variables of this family. `None` where there is no usable endpoint; then the reader has the
+    /// mistake.
     pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Option<Self> {
         match family {
             None => {
@@ -83,12 +84,13 @@ impl Endpoints {
         }
     }
 
-    /// All three.
+    /// The URLs of all three signals.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Url> {
         SignalKind::ALL.into_iter().map(|kind| self.of(kind))
     }
 
-    /// A self-hosted OpenObserve in a VPC often has no TLS; whoever sends over other networks should know.
+    /// Warns where telemetry leaves the machine without TLS. It is no mistake: a self-hosted OpenObserve in a VPC often has
+    /// none.
     pub(super) fn warn_of_plain_text(&self, reader: &mut Reader<'_>) {
         let is_plain = |url: &&Url| url.scheme() == "http" && !is_loopback(url);
         if let Some(url) = self.iter().find(is_plain) {
@@ -99,7 +101,7 @@ impl Endpoints {
 }
 
 impl fmt::Debug for Endpoints {
-    /// Without user, password and query, which may be credentials.
+    /// Leaves out user, password and query, which may be credentials.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let shown = |url: &Url| {
             let query = if url.query().is_some() { "?****" } else { "" };
@@ -110,7 +112,7 @@ impl fmt::Debug for Endpoints {
     }
 }
 
-/// A base URL; one that names a signal already would become `/v1/traces/v1/traces`.
+/// Reads a base URL. One that ends in a signal's path is a mistake, since it would become `/v1/traces/v1/traces`.
 fn base(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
     let url = reader.url(name)?;
     if let Some(kind) =
@@ -125,6 +127,7 @@ fn base(reader: &mut Reader<'_>, name: &str) -> Option<Url> {
     Some(url)
 }
 
+/// The URL of one signal: its own variable's, else that of the shared base.
 fn own_endpoint(
     reader: &mut Reader<'_>,
     name: &str,

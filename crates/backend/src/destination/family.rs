@@ -6,7 +6,7 @@ use super::variables::{
 };
 use settings::Reader;
 
-/// Which variables the endpoint came from: credentials of one family never go to an endpoint of another.
+/// The variables that name the endpoint and belong together: credentials of one family never go to an endpoint of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Family {
     /// `LAMBDA_OTLP_…`

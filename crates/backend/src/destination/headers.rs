@@ -16,7 +16,7 @@ const OWN_HEADERS: &[&str] = &[
     "connection",
 ];
 
-/// Those of our own variable, else those that belong to the endpoint's family.
+/// Reads the headers: those of our own variable, else those that belong to the family of the endpoint's variable.
 pub(super) fn read(reader: &mut Reader<'_>, family: Option<Family>) -> Headers {
     let ours = reader.headers(HEADERS);
     let otel = reader.headers(OTEL_HEADERS);

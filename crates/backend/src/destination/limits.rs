@@ -6,8 +6,10 @@ use super::variables::{
 use settings::Reader;
 use std::time::Duration;
 
-/// The OTLP plan of OpenObserve's extension counted `OTEL_EXPORTER_OTLP_TIMEOUT` in seconds, OpenTelemetry counts in
-/// milliseconds. A small bare number beside O2 variables was written for the former.
+/// The longest time one request may take.
+///
+/// OpenTelemetry counts `OTEL_EXPORTER_OTLP_TIMEOUT` in milliseconds; OpenObserve's extension meant seconds. So a number
+/// without a unit, of at most 60, is read as seconds where variables of that extension are set too.
 pub(super) fn request_timeout(reader: &mut Reader<'_>) -> Duration {
     const MOST_SECONDS: u64 = 60;
     let in_seconds = reader

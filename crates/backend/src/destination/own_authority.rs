@@ -9,13 +9,13 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The largest bundle that is read: the public authorities of the world are a quarter of it.
+/// The largest file that is read: a bundle of all public authorities has a quarter of this size.
 const MOST_BYTES: u64 = 1 << 20;
 
 /// Authorities that are trusted in addition to the system's.
 #[derive(Clone, PartialEq, Eq)]
 pub struct OwnAuthority {
-    /// At least one, each fit to be a trust anchor.
+    /// At least one; each can be a trust anchor.
     certificates: Arc<[CertificateDer<'static>]>,
 }
 
@@ -23,7 +23,7 @@ impl OwnAuthority {
     /// Reads the variable; a relative path counts from the function's code.
     pub(super) fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let given = reader.string_if_set(CA_FILE)?;
-        // Lambda's; outside of Lambda a relative path counts from the working directory.
+        // Lambda sets this variable; outside of Lambda a relative path counts from the working directory.
         let code = PathBuf::from(reader.raw("LAMBDA_TASK_ROOT").unwrap_or_default());
         let path = code.join(given.trim());
         let authority = Self::from_file(&path);

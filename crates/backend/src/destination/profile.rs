@@ -1,11 +1,12 @@
 //! What kind of backend it is.
 
-/// What the backend is, and with it what it asks of OTLP and how its answers are read.
+/// What kind of backend it is, from which follows what it asks of OTLP and what its responses mean.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Profile {
-    /// OpenObserve: an empty `partial_success` of logs is a write failure, metrics are shaped so that they add up.
+    /// OpenObserve: an empty `partial_success` of logs means that nothing was written, and metrics are shaped so that they add
+    /// up.
     #[default]
     OpenObserve,
-    /// Any other OTLP backend: answers mean what the specification says, users' telemetry is left as it is.
+    /// Any other OTLP backend: responses mean what the specification says, and users' telemetry is left as it is.
     Otlp,
 }

@@ -32,7 +32,8 @@ const fn row(
     Variable { name, default, kind, doc }
 }
 
-/// The rows of a destination, for the table of every binary that sends; those of [`settings::PROXY`] belong to them.
+/// The rows of a destination, for the table of every binary that sends. Such a table needs the rows of [`settings::PROXY`]
+/// too.
 pub const DESTINATION: &[Variable] = &[
     row(
         ENDPOINT,

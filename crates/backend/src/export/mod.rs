@@ -24,14 +24,14 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 /// What is the same in each attempt.
 pub(crate) struct Attempt<'a> {
     pub(crate) compression: Compression,
-    /// Bounds one attempt.
+    /// The longest time that one attempt may take.
     pub(crate) timeout: Duration,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) stream: Option<&'a HeaderValue>,
 }
 
-/// Delivers a request through this transport until all of it is accounted for. Over at `deadline`, whatever the transport
-/// does.
+/// Delivers a request through this transport until all of its items are accounted for. It ends at `deadline`, whatever the
+/// transport does.
 pub(crate) async fn export(
     transport: &impl Transport,
     attempt: &Attempt<'_>,

@@ -11,18 +11,18 @@ use wire::Request;
 pub struct Outcome {
     /// Items that the backend said it has.
     pub accepted: usize,
-    /// What it does not have, in pieces that never overlap.
+    /// The items that the backend does not have, in pieces that never overlap.
     pub parts: Vec<Undelivered>,
-    /// Items of requests whose answer did not come, or could not be read, after the request was sent: those, and no others,
+    /// Items of requests that were sent and whose response did not come or could not be read. These items, and no others,
     /// may be stored although they are counted as undelivered, or stored twice.
     pub ambiguous_items: usize,
-    /// HTTP requests sent, repetitions included.
+    /// How many HTTP requests were sent, repetitions included.
     pub requests_sent: usize,
-    /// Bytes of their bodies, as compressed.
+    /// Bytes of the bodies of these requests, as they were sent.
     pub bytes_sent: usize,
     /// A warning that came with an accepted request, the last one if there were several; empty for none.
     pub warning: String,
-    /// How long the backend asked to be left alone when it last refused a request (`Retry-After`).
+    /// `Retry-After` of the last response that asked for another attempt.
     pub retry_after: Option<Duration>,
 }
 
@@ -39,12 +39,12 @@ impl Outcome {
         self.parts.iter().map(|part| part.items).sum()
     }
 
-    /// Accepted and undelivered together: the items of the request, always.
+    /// Items that were accepted and that were not: together always the items of the request.
     pub fn items(&self) -> usize {
         self.accepted + self.undelivered()
     }
 
-    /// Puts this warning, if it says anything, before the one that is there.
+    /// Puts this warning, unless it is empty, before the one that is there.
     pub fn warn(&mut self, warning: String) {
         self.warning = match (warning.is_empty(), self.warning.is_empty()) {
             (true, _) => return,
@@ -55,9 +55,9 @@ impl Outcome {
 }
 
 impl AddAssign for Outcome {
-    /// The account of both. For parts of one request that are sent again, take them out of the first account before.
+    /// Adds the account of another request. Where parts of one request are sent again, take them out of its account first.
     fn add_assign(&mut self, other: Self) {
-        // Named one by one, so that a new field cannot be forgotten.
+        // The fields are named one by one, so that a new one cannot be forgotten.
         let Self {
             accepted,
             parts,
@@ -102,7 +102,7 @@ pub enum Fate {
     ParkWithAlarm,
     /// Never send it again by itself: the backend refuses this very record.
     DeadLetter,
-    /// `items` of these were rejected, the others stored; sending it again would store those twice.
+    /// Never send it again: `items` of its items were rejected and the others are stored, which would be stored twice.
     DeadLetterPartial,
 }
 

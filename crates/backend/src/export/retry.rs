@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// When to send again. The numbers are checked once, here.
+/// How often and when a request is sent again. Its constructor checks the numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RetryPolicy {
     retries: u32,
@@ -66,8 +66,8 @@ impl RetryPolicy {
         self.budget
     }
 
-    /// How long to wait before retry `number` (the first is 0): exponential, half of it by chance, and never less than the
-    /// backend asked for.
+    /// How long to wait before retry `number` (the first is 0): twice as long each time, of which a random part of up to one
+    /// half is left out, and never less than the backend asked for.
     pub(super) fn wait(
         &self,
         number: u32,
@@ -81,23 +81,23 @@ impl RetryPolicy {
     }
 }
 
-/// Chance that can be repeated: the same seed gives the same waits (SplitMix64).
+/// Random numbers that can be repeated: the same seed gives the same waits (SplitMix64).
 #[derive(Debug, Clone)]
 pub(crate) struct Jitter(u64);
 
 impl Jitter {
-    /// A source for tests.
+    /// The numbers that follow from this seed.
     pub(crate) fn seeded(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// A source that differs between processes and calls.
+    /// Numbers that differ between processes and calls.
     pub(crate) fn random() -> Self {
         use std::hash::{BuildHasher, Hasher, RandomState};
         Self(RandomState::new().build_hasher().finish())
     }
 
-    /// At least 0 and below 1.
+    /// The next number: at least 0 and below 1.
     fn next_ratio(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;

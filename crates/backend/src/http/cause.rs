@@ -49,7 +49,7 @@ fn hint(cause: &str) -> Option<&'static str> {
     }
 }
 
-/// The first cause: the errors around it say only that a request failed.
+/// The error at the end of the chain of causes: those before it say only that a request failed.
 pub(super) fn deepest(error: &reqwest::Error) -> &(dyn Error + 'static) {
     let mut deepest: &(dyn Error + 'static) = error;
     while let Some(source) = deepest.source() {

@@ -4,7 +4,7 @@ use super::ClientError;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use settings::Headers;
 
-/// These headers as HTTP sends them, their values marked as secrets.
+/// The headers of a destination as HTTP sends them, their values marked as secrets.
 pub fn header_map(headers: &Headers) -> Result<HeaderMap, ClientError> {
     let mut map = HeaderMap::new();
     for (name, value) in headers.iter() {

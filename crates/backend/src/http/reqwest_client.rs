@@ -1,4 +1,4 @@
-//! Makes the HTTP client: TLS with the system's authorities and an own one, proxies, timeouts.
+//! Makes reqwest's client: TLS that trusts the system's authorities and the destination's own, proxies, timeouts.
 
 use super::ClientError;
 use super::cause::deepest;
@@ -9,14 +9,14 @@ use settings::Proxy;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A TCP connection within a region takes milliseconds; what takes longer than this is unreachable.
+/// A TCP connection within a region is made in milliseconds; a host that takes longer than this counts as unreachable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// A connection that was idle for longer may have been dropped by a load balancer, or while the environment was frozen.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// `None` where nothing on the way speaks TLS: reading the system's certificates takes milliseconds of a cold start, and fails
-/// where there are none.
+/// How TLS is spoken; `None` where neither endpoint nor proxy speaks it. Reading the system's certificates takes
+/// milliseconds of a cold start, and fails where there are none.
 pub(super) fn tls_config(
     destination: &DestinationConfig,
 ) -> Result<Option<ClientConfig>, ClientError> {
@@ -38,12 +38,12 @@ pub(super) fn tls_config(
     Ok(Some(config))
 }
 
-/// A client without connections; `tls` is shared with the ones before, and with it the sessions that can be resumed.
+/// A client without connections. `tls` is shared with the clients before, and with it the sessions that can be resumed.
 pub(super) fn reqwest_client(
     destination: &DestinationConfig,
     tls: Option<&ClientConfig>,
 ) -> Result<reqwest::Client, ClientError> {
-    // Fails where another part of the process has installed a provider, which serves as well.
+    // This fails where another part of the process has installed a provider; that one serves as well.
     drop(rustls::crypto::ring::default_provider().install_default());
     let build = |error: reqwest::Error| ClientError::Build { text: deepest(&error).to_string() };
     let mut builder = reqwest::Client::builder()

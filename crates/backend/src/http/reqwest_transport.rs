@@ -15,7 +15,7 @@ use url::Url;
 /// Sends requests to one destination.
 #[derive(Debug)]
 pub struct HttpTransport {
-    /// Replaced as a whole, which is how its connections are dropped.
+    /// The client is replaced by a new one where its connections are to be dropped.
     client: RwLock<reqwest::Client>,
     tls: Option<ClientConfig>,
     destination: DestinationConfig,
@@ -29,9 +29,10 @@ impl HttpTransport {
         Ok(Self { client, tls, destination: destination.clone() })
     }
 
-    /// Asks the backend something else than to take telemetry: a GET, or with `json` a POST of that. For those who want to
-    /// know whether it works; takes at most `timeout`.
-    /// A URL of another host than the destination's is an error: the headers hold its credentials.
+    /// Asks the backend something else than to take telemetry, for a caller who wants to know whether it works: a GET, or a
+    /// POST of `json`. Takes at most `timeout`.
+    ///
+    /// A URL of another host than the destination's is an error: the headers hold the destination's credentials.
     pub async fn ask(
         &self,
         url: &Url,
@@ -71,7 +72,7 @@ impl HttpTransport {
         self.client.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Says which host and why; the URL's query and the headers are left out.
+    /// An error that says which host and why. It holds neither the URL's query nor the headers.
     fn transport_error(&self, url: &Url, error: reqwest::Error) -> TransportError {
         let error = error.without_url();
         let sent = !(error.is_connect() || error.is_builder());

@@ -1,4 +1,4 @@
-//! The seam between deciding what to send and sending it.
+//! What sends a request, seen from those who decide what to send: tests put their own in its place.
 
 use super::{ClientError, HttpResponse, TransportError};
 use bytes::Bytes;
@@ -17,14 +17,14 @@ pub struct HttpRequest {
     pub gzip: bool,
     /// The destination's headers, the credentials among them.
     pub headers: HeaderMap,
-    /// OpenObserve's stream. Only traces and logs have one: metrics have a stream a name.
+    /// OpenObserve's stream. Only traces and logs have one: each metric's name is a stream.
     pub stream: Option<HeaderValue>,
     /// The longest time until the whole response is there.
     pub timeout: Duration,
 }
 
 impl fmt::Debug for HttpRequest {
-    /// Sizes only: the content is a customer's.
+    /// Shows signal and size only: the content is a customer's.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "HttpRequest({}, {} bytes)", self.kind, self.body.len())
     }
@@ -39,7 +39,7 @@ pub trait Transport: Sync {
         request: HttpRequest,
     ) -> impl Future<Output = Result<HttpResponse, TransportError>> + Send;
 
-    /// Uses no connection again that was made before. The default is for transports without connections.
+    /// Makes new connections from now on. The default does nothing, for transports without connections.
     fn drop_connections(&self) -> Result<(), ClientError> {
         Ok(())
     }

@@ -3,8 +3,8 @@
 use crate::mask::Mask;
 use std::borrow::Cow;
 
-/// The first 200 characters on one line. Masked before it is cut, so that no part of a
-/// credential is left at its end.
+/// The first 200 characters of a text, on one line. It is masked before it is cut, so that no part of a credential is left at
+/// its end.
 pub(super) fn excerpt(body: &[u8], mask: &Mask) -> String {
     const MOST_CHARS: usize = 200;
     let text = mask.apply(String::from_utf8_lossy(body));

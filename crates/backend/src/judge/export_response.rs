@@ -1,7 +1,7 @@
 //! Reads the body of a 2xx response: an `Export…ServiceResponse`, in protobuf or in JSON.
 //!
-//! OTLP answers in the encoding of the request, which is protobuf; gateways and OpenObserve's 206 answer in JSON
-//! nevertheless (OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 as measured).
+//! A response of OTLP has the encoding of the request, which is protobuf here. Gateways, and OpenObserve with status 206, send
+//! JSON nevertheless (OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 as measured).
 
 use serde_json::Value as Json;
 use wire::protobuf::{Reader, Value};
@@ -20,14 +20,14 @@ pub(super) enum ExportResponse {
     Complete,
     /// Its `partial_success`.
     Partial(Rejected),
-    /// A JSON object, but nothing that OTLP knows: taken, as the status says.
+    /// A JSON object with fields that OTLP does not know. The items count as accepted, as the status says.
     Unknown,
 }
 
 /// Reads the body. The error says what is odd about it.
 ///
-/// Only under its own content type may protobuf have fields that OTLP does not know yet: without, too many texts would be
-/// taken for such.
+/// Protobuf may have fields that OTLP does not know yet only where the content type says that it is protobuf: otherwise too
+/// many texts would be taken for it.
 pub(super) fn read(
     kind: SignalKind,
     content_type: &str,
@@ -37,7 +37,8 @@ pub(super) fn read(
     if text.is_empty() {
         return Ok(ExportResponse::Complete);
     }
-    // Protobuf first: OpenObserve has sent it as JSON. No response begins with `{`, which would be a group.
+    // Protobuf is tried first whatever the content type is: OpenObserve has sent protobuf as JSON. JSON is not mistaken for
+    // it, since `{` would begin a group, which no response has.
     if let Some(response) = protobuf(body, content_type.starts_with("application/x-protobuf")) {
         return Ok(response);
     }

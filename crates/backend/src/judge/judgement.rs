@@ -27,7 +27,7 @@ pub(crate) enum Judgement {
         /// Why.
         reason: Reason,
     },
-    /// The backend took the request and wrote nothing: once more, then halve.
+    /// The backend took the request and wrote nothing: send it once more, then halve it.
     OnceMore {
         /// Why.
         reason: Reason,
@@ -39,12 +39,12 @@ pub(crate) enum Judgement {
         /// Why.
         reason: Reason,
     },
-    /// Too large: split by bytes.
+    /// The request is too large: split it by bytes.
     Split {
         /// Why.
         reason: Reason,
     },
-    /// Something in it is refused: halve, until the record that is refused stays alone.
+    /// Something in the request is refused: halve it, until the record that is refused stays alone.
     Halve {
         /// Why.
         reason: Reason,

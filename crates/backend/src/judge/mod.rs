@@ -59,7 +59,7 @@ pub(crate) fn judge(
             Judgement::Retry { after: response.retry_after(), ambiguous: false, reason: reason("") }
         }
         400 | 422 => Judgement::Halve { reason: reason("") },
-        // 415, 405 and whatever else a server may say: nothing says that a record is at fault, so none is dead-lettered.
+        // Of 405, 415 and whatever else a server may send nothing says that a record is at fault, so none is dead-lettered.
         _ => Judgement::Alarm { ambiguous: false, reason: reason("") },
     }
 }
@@ -101,7 +101,8 @@ fn judge_success(
     }
 }
 
-/// Some of it may be stored, and nothing says how much: sent again, it would be stored twice on every attempt.
+/// The request may be stored or not, and nothing says which. It is not sent again at once: it could be stored twice by each
+/// attempt.
 fn no_otlp_answer(status: u16, text: &'static str) -> Judgement {
     Judgement::Alarm { ambiguous: true, reason: Reason::NoOtlpAnswer { status, text } }
 }

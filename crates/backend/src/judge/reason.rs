@@ -5,7 +5,7 @@ use std::fmt;
 
 /// What happened to a request last.
 ///
-/// The texts come from the backend, are cut and on one line, and hold no header value.
+/// Texts that come from the backend are cut, on one line, and hold no header value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reason {
@@ -15,7 +15,7 @@ pub enum Reason {
         status: u16,
         /// What its body says, cut.
         text: String,
-        /// What a person can do about it; empty where nothing in particular.
+        /// What a person can do about it; empty where there is nothing in particular.
         hint: &'static str,
     },
     /// The backend answered 2xx and wrote nothing: OpenObserve's logs answer for a full disk, and for more than 1,000
@@ -24,7 +24,7 @@ pub enum Reason {
         /// What its body says, cut.
         text: String,
     },
-    /// The answer is none that an OTLP backend gives, such as a page of a proxy.
+    /// The response is none that an OTLP backend gives, such as a page of a proxy.
     NoOtlpAnswer {
         /// The HTTP status.
         status: u16,
@@ -36,7 +36,7 @@ pub enum Reason {
         /// Why, in the backend's words, cut.
         text: String,
     },
-    /// There was no answer.
+    /// There was no response.
     NoAnswer(TransportError),
     /// The deadline had come before the request could be sent.
     Deadline,
@@ -45,9 +45,9 @@ pub enum Reason {
         /// Which secret, why, and what to do about it.
         text: String,
     },
-    /// Nobody knows where it is to be sent: its destination is in no setting any more.
+    /// No setting names the request's destination any more.
     UnknownDestination {
-        /// Which it is, and what to do.
+        /// Which destination it is, and what to do.
         text: String,
     },
     /// Not sent: the backend discards records of this age.
@@ -105,8 +105,8 @@ impl Reason {
         }
     }
 
-    /// Whether a request with fewer columns may be taken: OpenObserve refuses too many with a 400 that names them, and for logs
-    /// by writing nothing, which may have another cause.
+    /// Whether a request with fewer columns may be taken: OpenObserve refuses too many with a 400 that names them, and for
+    /// logs by writing nothing, which may have another cause.
     pub(crate) fn may_mean_columns(&self) -> bool {
         match self {
             Self::Status { status: 400, text, .. } => names_columns(text),

@@ -2,7 +2,9 @@
 
 use wire::protobuf::{Field, Reader, plain_attribute};
 
-// Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto` and the protos of the signals, which have these in common.
+// Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto`, and what the protos of the signals have in common: a
+// request holds containers (`ResourceSpans`, `ResourceLogs`, `ResourceMetrics`) with a resource and scopes, and these hold
+// items.
 pub(super) const CONTAINER: u32 = 1;
 pub(super) const RESOURCE: u32 = 1;
 pub(super) const SCOPE: u32 = 2;
@@ -35,10 +37,10 @@ fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
     (key, value)
 }
 
-/// Whether a value is a map, or may be.
+/// Whether an attribute's value is a map.
 #[inline]
 pub(super) fn holds_map(value: &[u8]) -> bool {
-    // Most are text.
+    // Most values are text, which one comparison shows.
     let is_text =
         matches!(value, [0x0a, len @ ..0x80, text @ ..] if text.len() == usize::from(*len));
     !is_text && messages(value, MAP).next().is_some()

@@ -4,8 +4,8 @@ use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::B
 use opentelemetry_proto::tonic::metrics::v1::{ExponentialHistogramDataPoint, HistogramDataPoint};
 use std::ops::RangeInclusive;
 
-/// Sets what is missing or no number to what the buckets allow to estimate: OpenObserve would store a row without a value,
-/// after which PromQL answers 400 for the metric.
+/// Sets sum, minimum and maximum, where they are missing or not finite, to an estimate from the buckets: OpenObserve would
+/// store a row without a value, after which PromQL answers 400 for the metric.
 pub(super) fn complete(point: &mut HistogramDataPoint) {
     let estimate = Estimate::of(point);
     let or_estimated =
@@ -74,7 +74,7 @@ pub(super) fn to_explicit_buckets(
             *sum = sum.saturating_add(count);
         }
     };
-    // All that is zero or negative is at most 0.
+    // Zeros and negative values belong in the first bucket, whose upper bound is 0.
     add(0, point.zero_count);
     let negative = point.negative.iter().flat_map(|buckets| &buckets.bucket_counts);
     negative.for_each(|count| add(0, *count));
@@ -104,10 +104,10 @@ pub(super) fn to_explicit_buckets(
 /// The powers of two that bound the buckets of a unit.
 fn exponents(unit: &str) -> RangeInclusive<i32> {
     match unit {
-        // 1 µs to 4.5 hours
+        // From 1 µs to 4.5 hours.
         "s" => -20..=14,
         "ms" => -10..=24,
-        // 1 byte to 1 TiB
+        // From 1 byte to 1 TiB.
         "By" => 0..=40,
         _ => -20..=40,
     }
@@ -118,7 +118,7 @@ fn exponents(unit: &str) -> RangeInclusive<i32> {
 /// Bucket `i` holds values up to `2^((i + 1) / 2^scale)` (OpenTelemetry metrics data model, "ExponentialHistogram").
 fn upper_exponents(buckets: &Buckets, scale: i32) -> impl Iterator<Item = (i64, u64)> {
     let offset = i64::from(buckets.offset);
-    // Scales go from -10 to 20 in practice.
+    // SDKs use scales from -10 to 20; the bound keeps the shifts defined for any other.
     let shift = scale.unsigned_abs().min(31);
     let upper_exponent = move |index: i64| {
         if scale >= 0 { (index >> shift) + 1 } else { (index + 1) << shift }

@@ -1,21 +1,22 @@
 //! Log records: severity and attribute names.
 
-use super::{DropReason, names, shape_resource};
+use super::drop_reason::DropReason;
+use super::{names, resource};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
 pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> DropReason {
     for resource_logs in &mut logs.resource_logs {
-        shape_resource(&mut resource_logs.resource, fallback_service, &names::LOG_RESOURCE);
+        resource::shape(&mut resource_logs.resource, fallback_service, &names::LOG_RESOURCE);
         let scopes = resource_logs.scope_logs.iter_mut();
         scopes.flat_map(|scope_logs| &mut scope_logs.log_records).for_each(shape_log_record);
     }
-    // No log record is ever dropped.
+    // Never used: no log record is dropped.
     DropReason::InvalidId
 }
 
 fn shape_log_record(log_record: &mut LogRecord) {
-    // Otherwise OpenObserve writes the number, and the column holds `INFO` beside `17`.
+    // Without a text OpenObserve writes the number, and the column would hold `INFO` beside `17`.
     if log_record.severity_text.is_empty() {
         severity_name(log_record.severity_number).clone_into(&mut log_record.severity_text);
     }

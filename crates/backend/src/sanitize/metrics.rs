@@ -1,6 +1,7 @@
 //! Metrics: shaped so that OpenObserve, which converts nothing, adds them up.
 
-use super::{DropReason, histograms, names, shape_resource};
+use super::drop_reason::DropReason;
+use super::{histograms, names, resource};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
@@ -15,7 +16,7 @@ pub(super) fn shape(
     fallback_service: &str,
 ) -> DropReason {
     for resource_metrics in &mut metrics.resource_metrics {
-        shape_resource(&mut resource_metrics.resource, fallback_service, &names::METRIC_RESOURCE);
+        resource::shape(&mut resource_metrics.resource, fallback_service, &names::METRIC_RESOURCE);
         for scope_metrics in &mut resource_metrics.scope_metrics {
             let metrics = std::mem::take(&mut scope_metrics.metrics);
             scope_metrics.metrics = metrics.into_iter().flat_map(shape_metric).collect();
@@ -68,8 +69,8 @@ fn some_if(condition: bool, metric: Metric) -> Vec<Metric> {
     if condition { vec![metric] } else { Vec::new() }
 }
 
-/// `start_time` is part of a series' identity: with the true start, every delta would be a series of its own. 0 is
-/// "unknown" in OTLP.
+/// Whether the values are deltas. Their `start_time` is set to 0, which is "unknown" in OTLP: OpenObserve makes it a part of
+/// the series' identity, so that with the true start every delta would be a series of its own.
 fn is_delta(aggregation_temporality: i32) -> bool {
     aggregation_temporality == AggregationTemporality::Delta as i32
 }
@@ -105,7 +106,7 @@ fn shape_histogram(metric: Metric, mut histogram: Histogram) -> Vec<Metric> {
 
 fn shape_summary(point: &mut SummaryDataPoint) -> bool {
     names::rename(&mut point.attributes, &names::DATA_POINT);
-    // An empty window has no quantiles; its count and sum are still true.
+    // A summary of no values has NaN for its quantiles; its count and sum are still true.
     point.quantile_values.retain(|quantile| quantile.value.is_finite());
     point.sum.is_finite()
 }

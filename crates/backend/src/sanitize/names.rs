@@ -1,17 +1,18 @@
-//! Attribute names that would overwrite columns of OpenObserve's own.
+//! Renames attributes whose names are columns of OpenObserve's own, which they would overwrite.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 
-/// Columns that an attribute must not have the name of.
+/// A list of columns whose names no attribute may have.
 pub(super) struct Reserved {
     columns: &'static [&'static str],
-    /// For each class of a last letter the classes of first letters, as bits: most keys are seen to be no column at once.
+    /// For each class of last letters, the classes of first letters of the columns that end so, as bits. By its first and last
+    /// letter most keys are seen to be none of the columns.
     first_by_last: [u32; CLASSES],
-    /// Their lengths, as bits; those of 63 bytes and more are one.
+    /// The lengths of the columns, as bits; 63 bytes and more share one bit.
     lengths: u64,
 }
 
-/// Letters, digits together, and everything else.
+/// The classes of characters: each letter is one, all digits are one, and everything else is one.
 const CLASSES: usize = 28;
 
 impl Reserved {
@@ -30,19 +31,20 @@ impl Reserved {
         Self { columns, first_by_last, lengths }
     }
 
-    /// How many there are.
+    /// How many columns there are.
     pub(super) const fn len(&self) -> usize {
         self.columns.len()
     }
 
-    /// False for a key that is none of the columns, by its ends and its length; all bytes of other alphabets are `_`.
+    /// False where first letter, last letter and length show that the key is none of the columns. Bytes that are not ASCII
+    /// are in the class of `_`.
     #[inline]
     fn may_have(&self, key: &[u8]) -> bool {
         let [first, .., last] = key else { return false };
         let class = |byte: u8| CLASS_OF.get(usize::from(byte)).copied().unwrap_or_default();
         let first_letters = self.first_by_last.get(usize::from(class(*last)));
         first_letters.is_some_and(|letters| letters >> class(*first) & 1 == 1)
-            // A character of several bytes counts as one.
+            // A character of several bytes is one `_` in the column: the length of such a key tells nothing.
             && (self.lengths & length_bit(key.len()) != 0 || !key.is_ascii())
     }
 }
@@ -68,7 +70,7 @@ static CLASS_OF: [u8; 256] = {
     classes
 };
 
-/// Below [`CLASSES`], and the same for bytes that are normalised to the same.
+/// The class of a byte, below [`CLASSES`]; bytes that are normalised to the same byte have the same class.
 const fn class(byte: u8) -> usize {
     match byte {
         b'a'..=b'z' => (byte - b'a') as usize,
@@ -78,7 +80,7 @@ const fn class(byte: u8) -> usize {
     }
 }
 
-/// Lower case, and everything but letters, digits and `_` becomes `_`.
+/// A byte of a key as OpenObserve stores it: lower case, and everything but letters, digits and `_` becomes `_`.
 const fn normalised(byte: u8) -> u8 {
     match byte.to_ascii_lowercase() {
         byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
@@ -86,7 +88,7 @@ const fn normalised(byte: u8) -> u8 {
     }
 }
 
-/// Columns of a span. A span attribute `service.name` replaced the service, `flags` turned the column into text.
+/// Columns of a span. A span attribute `service.name` replaced the service's name, and `flags` turned that column into text.
 pub(super) static SPAN: Reserved = Reserved::new(&[
     "_timestamp",
     "duration",
@@ -124,7 +126,7 @@ pub(super) static LOG_RECORD: Reserved = Reserved::new(&[
     "trace_id",
 ]);
 
-/// The same for resource attributes, which stand beside them without a prefix.
+/// Columns of a log record that a resource attribute must not replace: its name becomes a column without a prefix.
 pub(super) static LOG_RESOURCE: Reserved = Reserved::new(&[
     "_timestamp",
     "body",
@@ -154,7 +156,7 @@ pub(super) static DATA_POINT: Reserved = Reserved::new(&[
     "value",
 ]);
 
-/// The same for resource attributes.
+/// Columns of a data point that a resource attribute must not replace.
 pub(super) static METRIC_RESOURCE: Reserved = Reserved::new(&[
     "__hash__",
     "__name__",
@@ -185,7 +187,7 @@ fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
         };
         return reserved.columns.iter().any(is_key);
     }
-    // One `_` for a character of several bytes.
+    // A character of several bytes becomes one `_`: only its first byte counts.
     let is_first_byte = |byte: &&u8| **byte & 0xc0 != 0x80;
     let key = || key.iter().filter(is_first_byte).map(|byte| normalised(*byte));
     reserved.columns.iter().any(|column| column.bytes().eq(key()))

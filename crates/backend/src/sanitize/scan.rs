@@ -1,26 +1,26 @@
-//! Finds out without decoding whether a request of traces or logs needs anything: most do not.
+//! Finds out, without decoding, whether any rule would change a request of traces or logs: most requests stay as they are.
 
-use super::Survey;
 use super::fields::{
     CONTAINER, ITEM, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, STRING, VALUE, fields, holds_map,
     key_and_value, messages,
 };
 use super::names::{self, Reserved};
+use super::survey::Survey;
 use super::traces::{has_valid_ids, is_valid_parent};
 use wire::protobuf::Value;
 use wire::resource::SERVICE_NAME;
 
-/// What else is seen of the spans, if the request needs nothing.
+/// `None` where a rule would change the request; else what was seen of its spans.
 pub(super) fn traces_need_nothing(request: &[u8]) -> Option<Survey> {
     every_item(request, &names::SPAN_RESOURCE, span_needs_nothing)
 }
 
-/// What else is seen of the log records, if the request needs nothing.
+/// `None` where a rule would change the request; else what was seen of its log records.
 pub(super) fn logs_need_nothing(request: &[u8]) -> Option<Survey> {
     every_item(request, &names::LOG_RESOURCE, log_record_needs_nothing)
 }
 
-/// What else is seen, if every resource has a service name and no reserved key, and every item passes.
+/// `None` unless every resource has a service name and no reserved key, and every item passes.
 fn every_item(
     request: &[u8],
     reserved: &Reserved,
@@ -53,7 +53,7 @@ fn resource_needs_nothing(container: &[u8], reserved: &Reserved, survey: &mut Su
         if holds_map(value) {
             survey.add_map();
         }
-        // Only the first counts when there are several.
+        // Where there are several, only the first counts: `sanitize` looks at no other.
         if key == SERVICE_NAME.as_bytes() && !has_service_name {
             has_service_name = true;
             let mut names = messages(attribute, VALUE).flat_map(|value| messages(value, STRING));

@@ -1,6 +1,10 @@
-//! What a look at all items of a request tells beside that they need nothing.
+//! What [`scan`](super::scan) learns of a request besides that no rule applies to it: the times of its items, and whether its
+//! attribute keys are few.
+//!
+//! With it the ingest window and the bound on columns need no pass over the items of their own. Of an event of log lines,
+//! OTLP lines and REPORT lines this saves 3.7 % of the forwarder's instructions (callgrind: 173.9 million in place of 180.5).
 
-/// Of requests that were passed as they are.
+/// What is known of requests that [`sanitize`](super::sanitize) passed unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Survey {
     /// The times of the items.
@@ -14,7 +18,7 @@ impl Survey {
         keys: Keys { seen: [0; WORDS], has_maps: false },
     };
 
-    /// Of both.
+    /// What is known of the items of both together.
     #[must_use]
     pub fn and(mut self, other: &Self) -> Self {
         let (times, others) = (&mut self.times, other.times);
@@ -27,7 +31,8 @@ impl Survey {
         self
     }
 
-    /// Whether there are far fewer attribute keys than OpenObserve takes columns; false says nothing.
+    /// True where there are far fewer attribute keys than OpenObserve takes columns. Where it is false there may be few all
+    /// the same, and they have to be counted.
     pub fn has_few_keys(&self) -> bool {
         let seen: u32 = self.keys.seen.iter().map(|word| word.count_ones()).sum();
         seen <= FEW && !self.keys.has_maps
@@ -38,12 +43,12 @@ impl Survey {
         self.keys.add(key, ITEM);
     }
 
-    /// A resource's key has a column of its own.
+    /// Adds a key of a resource: it has another column than the same key of an item.
     pub(super) fn add_resource_key(&mut self, key: &[u8]) {
         self.keys.add(key, RESOURCE);
     }
 
-    /// A map has more columns than keys.
+    /// Notes that a value is a map: it has more columns than the one key that is seen.
     pub(super) fn add_map(&mut self) {
         self.keys.has_maps = true;
     }
@@ -53,9 +58,9 @@ impl Survey {
 /// their time or, where that is 0, the observed one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Times {
-    /// Of the oldest item.
+    /// The time of the oldest item.
     pub oldest_unix_nano: u64,
-    /// Of the newest item.
+    /// The time of the newest item.
     pub newest_unix_nano: u64,
 }
 
@@ -67,7 +72,8 @@ impl Times {
     }
 }
 
-/// One of 1,024 bits for each key.
+/// A sketch of the set of keys: each key sets one of 1,024 bits, which its hash chooses. So the bits that are set are at most
+/// as many as the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Keys {
     seen: [u64; WORDS],
@@ -76,11 +82,12 @@ struct Keys {
 
 const WORDS: usize = 16;
 
-/// What the hashes of keys begin with.
+/// What the hash of a key begins with, so that the same key of an item and of a resource set two bits.
 const ITEM: u64 = 0;
 const RESOURCE: u64 = 0xff51_afd7_ed55_8ccd;
 
-/// 900 keys have 600 bits, give or take 30; no set of so many that was not made for it has as few as these.
+/// At most this many bits are set by few keys. 900 keys, as many as a request may have, set about 600 bits (570 to 630); only
+/// keys that were chosen for it could be so many and set as few bits as this.
 const FEW: u32 = 400;
 
 impl Keys {
@@ -89,7 +96,7 @@ impl Keys {
         const ODD: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut hash = seed ^ key.len() as u64;
         let last = if let Some(last) = key.last_chunk::<8>() {
-            // Some bytes of the last word may be in the one before, too.
+            // The last eight bytes overlap the words before them where the length is no multiple of eight.
             let (words, _) = key.as_chunks::<8>();
             for word in words {
                 hash = (hash ^ u64::from_le_bytes(*word)).wrapping_mul(ODD).rotate_left(29);
@@ -99,7 +106,8 @@ impl Keys {
             key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
         };
         let product = (hash ^ last).wrapping_mul(ODD);
-        // Once more: equal steps, as of numbered keys, would stay equal steps and meet again and again.
+        // A second multiplication: after one alone, keys that are numbered in equal steps would have hashes in equal steps,
+        // and share bits again and again.
         let place = ((product ^ product >> 32).wrapping_mul(ODD) >> 54) as u32;
         // Ten bits: four for the word, six for the bit.
         if let Some(word) = self.seen.get_mut((place >> 6) as usize) {

@@ -1,6 +1,7 @@
 //! Spans: ids, times and attribute names.
 
-use super::{DropReason, names, shape_resource};
+use super::drop_reason::DropReason;
+use super::{names, resource};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
@@ -9,7 +10,7 @@ const SPAN_ID_BYTES: usize = 8;
 
 pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &str) -> DropReason {
     for resource_spans in &mut traces.resource_spans {
-        shape_resource(&mut resource_spans.resource, fallback_service, &names::SPAN_RESOURCE);
+        resource::shape(&mut resource_spans.resource, fallback_service, &names::SPAN_RESOURCE);
         for scope_spans in &mut resource_spans.scope_spans {
             scope_spans.spans.retain(|span| has_valid_ids(&span.trace_id, &span.span_id));
             scope_spans.spans.iter_mut().for_each(shape_span);
@@ -19,7 +20,8 @@ pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &s
 }
 
 fn shape_span(span: &mut Span) {
-    // Otherwise the duration is 2^64 µs and poisons every percentile.
+    // OpenObserve would compute a duration of nearly 2^64 µs for a span that ends before it starts, and every percentile
+    // of durations would be wrong.
     span.end_time_unix_nano = span.end_time_unix_nano.max(span.start_time_unix_nano);
     if !is_valid_parent(&span.parent_span_id) {
         span.parent_span_id.clear();
@@ -31,7 +33,8 @@ pub(super) fn has_valid_ids(trace_id: &[u8], span_id: &[u8]) -> bool {
     trace_id.len() == TRACE_ID_BYTES && span_id.len() == SPAN_ID_BYTES
 }
 
-/// No parent, or the id of a span; an id of zeros would make the root an orphan.
+/// Whether this is no parent (empty) or the id of a span. With an id of zeros a root span would be shown as one whose parent
+/// is missing.
 pub(super) fn is_valid_parent(parent_span_id: &[u8]) -> bool {
     parent_span_id.is_empty()
         || (parent_span_id.len() == SPAN_ID_BYTES && parent_span_id.iter().any(|byte| *byte != 0))

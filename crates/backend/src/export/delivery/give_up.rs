@@ -6,7 +6,7 @@ use crate::judge::Reason;
 use wire::Request;
 
 impl Delivery {
-    /// Keeps this part, which is out of the queue already.
+    /// Adds this part, which has left the queue, to what was not delivered.
     pub(super) fn keep(&mut self, part: Part, reason: &Reason, fate: Fate) {
         let items = part.request.items();
         self.outcome.parts.push(Undelivered {
@@ -17,14 +17,15 @@ impl Delivery {
         });
     }
 
-    /// Keeps all that is waiting.
+    /// Adds all that is waiting to what was not delivered.
     pub(super) fn give_up(&mut self, reason: &Reason, fate: Fate) {
         while let Some(part) = self.waiting.pop_front() {
             self.keep(part, reason, fate);
         }
     }
 
-    /// Parks everything in as few pieces as it came in, single records that seemed to be at fault included.
+    /// Parks everything that was not delivered, single records that seemed to be at fault included, joined again where
+    /// possible.
     pub(super) fn give_up_whole(&mut self, reason: &Reason) {
         self.give_up(reason, Fate::Park);
         for part in &mut self.outcome.parts {
@@ -38,11 +39,12 @@ impl Delivery {
     pub(super) fn join_parked(&mut self) {
         let mut joined: Vec<(Vec<u8>, Undelivered)> = Vec::new();
         for mut part in std::mem::take(&mut self.outcome.parts) {
-            // The bytes are counted again below.
+            // The request is made anew below, from all bytes that belong together.
             let empty = Request::trusted(self.kind, Vec::new());
             let bytes = std::mem::replace(&mut part.request, empty).into_bytes();
             match joined.last_mut() {
-                // Concatenated requests are one request (protobuf, "Last One Wins" of repeated fields).
+                // Encoded requests, one behind the other, are one request (protobuf encoding, "Last One Wins": repeated
+                // fields of both are taken together).
                 Some((last_bytes, last))
                     if (last.fate, part.fate) == (Fate::Park, Fate::Park)
                         && last.reason == part.reason

@@ -57,9 +57,9 @@ struct Part {
     request: Request,
     serial: usize,
     is_half: bool,
-    /// Its items are counted in `ambiguous_items`.
+    /// Whether its items are counted in `ambiguous_items` already.
     ambiguous: bool,
-    /// The backend has taken it once before and written nothing.
+    /// Whether the backend has taken it once before and written nothing.
     nothing_written: bool,
 }
 
@@ -186,7 +186,7 @@ impl Delivery {
         }
     }
 
-    /// The account. What is still waiting is parked.
+    /// The account of all items. What is still waiting is parked.
     pub(super) fn finish(mut self) -> Outcome {
         let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
         self.give_up(&reason, Fate::Park);
@@ -212,7 +212,7 @@ impl Delivery {
         }
     }
 
-    /// Sends the part again at `at`, or gives up at once where that would be too late: waiting helps nobody then.
+    /// Sends the part again at `at`. Where that is past the deadline it gives up at once, since to wait would help nobody.
     fn again(&mut self, part: Part, at: Duration, reason: Reason) {
         self.waiting.push_front(part);
         if at >= self.deadline {

@@ -9,7 +9,7 @@ use wire::Request;
 /// thousands, too few to hammer a backend that refuses everything.
 const MOST_EXTRA_REQUESTS: usize = 24;
 
-/// Halves and quarters: when none of these is accepted, it is not single records that are at fault.
+/// Two halves and four quarters: when none of these six is accepted, it is not single records that are at fault.
 const FIRST_HALVES: usize = 6;
 
 impl Delivery {
@@ -20,7 +20,7 @@ impl Delivery {
         }
         let half_bytes = part.request.bytes().len() / 2;
         let pieces = part.request.clone().split_by_size(half_bytes);
-        // Nearly all of it is the resource: no part of it is smaller, so none would be taken.
+        // Nearly all of the part is its resource, which each piece would repeat: none would be smaller, and none taken.
         if pieces.len() <= 1 {
             return self.keep(part, &reason, Fate::DeadLetter);
         }
@@ -36,12 +36,12 @@ impl Delivery {
     /// quarters it is known whether only some records are at fault.
     pub(super) fn halve(&mut self, part: Part, reason: Reason) {
         let items = part.request.items();
-        // Too many columns are no fault of single records, and smaller requests have fewer.
+        // Where there may be too many columns, no single record is at fault, and a smaller request may be taken.
         let may_be_too_large = items > 1 && reason.may_mean_columns();
         self.refused_halves += usize::from(part.is_half && !may_be_too_large);
         let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
         if items <= 1 && !hopeless {
-            // A failed write says nothing about the record; only that others were written does.
+            // That nothing was written says nothing about this record, unless others were written meanwhile.
             let is_at_fault =
                 self.anything_taken || !matches!(reason, Reason::NothingWritten { .. });
             let fate = if is_at_fault { Fate::DeadLetter } else { Fate::Park };

@@ -1,4 +1,4 @@
-//! Finds out quickly that a request has few columns, as nearly all have.
+//! Finds out quickly that a request has few columns, as nearly all requests have.
 
 use super::{LOG_ATTRIBUTE, LOG_BODY, SPAN_ATTRIBUTE, points};
 use crate::sanitize::fields::{
@@ -12,8 +12,8 @@ use wire::SignalKind;
 /// nothing: maps have more columns than keys.
 pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> bool {
     let mut keys = Keys { recent: [&[]; RECENT], all: HashSet::from([[].as_slice()]), max_columns };
-    // A resource attribute has a column of its own beside an item's of the same key, and is counted again in each
-    // container; both err to the same side.
+    // Resource attributes are added to the keys of items, which have other columns, and counted again for each container:
+    // the sum may be too large, never too small.
     let mut columns_of_resources = 0;
     for container in messages(request, CONTAINER) {
         for resource in messages(container, RESOURCE) {
@@ -34,16 +34,16 @@ pub(super) fn are_few(kind: SignalKind, request: &[u8], max_columns: usize) -> b
 
 const RECENT: usize = 1024;
 
-/// The keys so far.
+/// The keys that were seen so far.
 struct Keys<'r> {
-    /// Keys that were seen, each in the one place where it is looked for: most are there.
+    /// The key that was seen last at each place, which its bytes choose: most keys are found here, and need no look at `all`.
     recent: [&'r [u8]; RECENT],
     all: HashSet<&'r [u8]>,
     max_columns: usize,
 }
 
 impl<'r> Keys<'r> {
-    /// False once it is not known that there are few.
+    /// Adds the item's keys. False where there are too many, or a map, whose columns are not known.
     fn take_item(&mut self, kind: SignalKind, item: &'r [u8]) -> bool {
         match kind {
             SignalKind::Traces => messages(item, SPAN_ATTRIBUTE)
@@ -78,7 +78,8 @@ impl<'r> Keys<'r> {
     }
 }
 
-/// Different for most keys of one program: two in one place would push each other out again and again.
+/// Where in `recent` a key is looked for. The places of the keys of one program should differ: two keys at one place replace
+/// each other again and again.
 #[inline]
 fn place(key: &[u8]) -> usize {
     let (first, last) = match (key.first_chunk(), key.last_chunk()) {

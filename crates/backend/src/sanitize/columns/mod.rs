@@ -19,11 +19,11 @@ pub(crate) const MAX_COLUMNS: usize = 900;
 /// Nested maps in logs become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
 const FLATTEN_LEVELS: usize = 3;
 
-/// An attribute whose column no other has takes more bytes than this.
+/// An attribute with a column of its own takes more bytes than this, so that a small request cannot have too many.
 const LEAST_ATTRIBUTE_BYTES: usize = 4;
 
-/// Most bytes of resources, scopes and metric heads that splitting may repeat; what is left then stays one request. Only a
-/// request made for it gets there: large resources, and items of hundreds of attributes each.
+/// Most bytes of resources, scopes and metrics' names that splitting may repeat; what is left then stays one request. Only a
+/// request that was made for it gets there: it has large resources, and items of hundreds of attributes each.
 const MOST_REPEATED_BYTES: usize = 16 << 20;
 
 // Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto` and the protos of the signals.
@@ -36,8 +36,8 @@ const MAP_ENTRY: u32 = 1;
 
 /// Splits a request, in order, into as few as hold at most `max_columns` distinct columns of one stream.
 ///
-/// A single item that has more stays alone, so that it is refused without its neighbours. Costs one pass over the keys
-/// where there are few; nothing for requests of a few KiB.
+/// A single item that has more stays alone, so that it is refused without its neighbours. A request with few keys costs one
+/// pass over them; one that is known to have few, or has a few KiB only, costs nothing.
 pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Request> {
     let fixed = match request.kind() {
         SignalKind::Traces => &names::SPAN,
@@ -58,7 +58,8 @@ pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Requ
     pieces
 }
 
-/// Splits after so many items each, and keeps the rest. Halves first: each byte is copied once a level.
+/// Splits the request into pieces of these numbers of items, and one of the rest. It is cut in the middle first, then each
+/// half: so each byte is copied once a level, and not once a piece.
 fn split(request: Request, sizes: &[usize], pieces: &mut Vec<Request>) {
     let Some(middle) = sizes.len().checked_sub(1).map(|last| last / 2) else {
         return pieces.push(request);
@@ -73,7 +74,7 @@ fn split(request: Request, sizes: &[usize], pieces: &mut Vec<Request>) {
 struct Container {
     index: usize,
     columns: Vec<u64>,
-    /// Bytes of the resource.
+    /// Bytes of the resource and its schema URL, which each further piece repeats.
     head_bytes: usize,
 }
 
@@ -81,11 +82,11 @@ struct Container {
 struct Splitter {
     max_columns: usize,
     hasher: RandomState,
-    /// Items of the pieces that are complete.
+    /// The number of items of each piece that is complete.
     sizes: Vec<usize>,
-    /// Items of the piece at hand.
+    /// The number of items of the piece at hand.
     items: usize,
-    /// Columns of the piece at hand, as hashes, by stream.
+    /// Hashes of the columns of the piece at hand, by the hash of their stream.
     columns: HashMap<u64, HashSet<u64>>,
     /// The stream and container whose common columns were added last.
     last_added: Option<(u64, usize)>,
@@ -144,7 +145,7 @@ impl Splitter {
         }
         columns.sort_unstable();
         columns.dedup();
-        // More than too many is not worth repeating.
+        // One column more than are allowed says as much as all of them.
         columns.truncate(self.max_columns.saturating_add(1));
         Container { index, columns, head_bytes: head_bytes(message, &[SCOPE]) }
     }
@@ -160,8 +161,8 @@ impl Splitter {
     /// A metric is a stream of its own, which has the columns of all its data points.
     fn scan_metric(&mut self, metric: &[u8], container: &Container, head_bytes: usize) {
         let name = messages(metric, METRIC_NAME).last().unwrap_or_default();
-        // OpenObserve turns runs of other characters into one `_`. Taken for the same stream, two streams are split too
-        // early at worst.
+        // OpenObserve turns each run of other characters into one `_`; here they are left out. Two streams that are taken
+        // for one by that have their columns added up, so the request is split earlier than it must be, never later.
         let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
         let stream = self.hasher.hash_one(letters.map(u8::to_ascii_lowercase).collect::<Vec<_>>());
         let head_bytes = head_bytes + self::head_bytes(metric, &DATA);
@@ -218,7 +219,7 @@ impl Splitter {
         self.items += 1;
     }
 
-    /// Whether the stream has not too many columns with these.
+    /// Adds the columns of an item to those of its stream; false where these are too many now.
     fn add(&mut self, stream: u64, container: &Container, own: &[u64]) -> bool {
         let columns = self.columns.entry(stream).or_default();
         if self.last_added.replace((stream, container.index)) != Some((stream, container.index)) {
@@ -232,10 +233,10 @@ impl Splitter {
 /// Fields of a metric that hold its data points.
 const DATA: [u32; 5] = [5, 7, 9, 10, 11];
 
-/// The data points of a metric, each with the number of its attributes.
+/// The data points of a metric, each with the field number of its attributes.
 fn points(metric: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
     fields(metric).filter(|field| DATA.contains(&field.number)).flat_map(|field| {
-        // Gauges, sums and summaries; histograms; exponential histograms.
+        // Attributes are field 9 of a histogram's point, 1 of an exponential one's, 7 of those of gauges, sums and summaries.
         let attribute = match field.number {
             9 => 9,
             10 => 1,
@@ -246,8 +247,9 @@ fn points(metric: &[u8]) -> impl Iterator<Item = (&[u8], u32)> {
     })
 }
 
-/// Lower case, and everything but letters, digits and `_` becomes `_`. Letters that are not ASCII stay as they are: taken
-/// for different, two columns are split too early at worst.
+/// A byte of a key as OpenObserve stores it: lower case, and everything but letters, digits and `_` becomes `_`. Bytes of
+/// other letters stay as they are: two keys that are one column count as two by that, and the request is split earlier than
+/// it must be.
 fn normalised(byte: u8) -> u8 {
     match byte.to_ascii_lowercase() {
         byte @ (b'a'..=b'z' | b'0'..=b'9' | 0x80..) => byte,
@@ -255,7 +257,7 @@ fn normalised(byte: u8) -> u8 {
     }
 }
 
-/// Bytes of all fields but these: what a split repeats.
+/// How many bytes all fields but these take, which each piece of a split repeats.
 fn head_bytes(message: &[u8], children: &[u32]) -> usize {
     let heads = fields(message).filter(|field| !children.contains(&field.number));
     heads.map(|field| field.raw.len()).sum()
