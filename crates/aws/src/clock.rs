@@ -1,4 +1,5 @@
-//! Time by two clocks: a monotonic one may stand still while an execution environment is frozen, the wall clock may be set.
+//! Time by two clocks: a monotonic clock may stand still while an execution environment is frozen, and the wall clock may
+//! be set back.
 
 use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
@@ -11,12 +12,12 @@ pub struct FreezeAwareInstant {
 }
 
 impl FreezeAwareInstant {
-    /// The present: that of [`tokio::time`], and what the wall clock says.
+    /// The present: that of [`tokio::time`], and `wall`, which the wall clock says.
     pub fn now(wall: SystemTime) -> Self {
         Self { monotonic: Instant::now(), wall }
     }
 
-    /// Whether so much time has passed until `now`, by either clock. A wall clock that was set back does not count.
+    /// Whether `time` has passed until `now` by the clock that went further. A wall clock that was set back does not count.
     pub fn is_over(&self, time: Duration, now: Self) -> bool {
         let by_wall = now.wall.duration_since(self.wall).unwrap_or_default();
         now.monotonic.saturating_duration_since(self.monotonic).max(by_wall) >= time

@@ -1,4 +1,4 @@
-//! Whose name is in a signature.
+//! The credentials that requests to AWS are signed with.
 
 use crate::variables::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN};
 use settings::{Reader, Secret};

@@ -1,18 +1,18 @@
-//! The proxy on the way out, as curl and its like are told of it.
+//! The proxy on the way out, from the variables that curl and others read too.
 
 use crate::reader::Reader;
 use crate::table::{Kind, Variable};
 use std::fmt;
 use url::Url;
 
-/// What `HTTP_PROXY` was set for is elsewhere: a receiver on this host is not behind it.
+/// Hosts that are always reached directly: `HTTP_PROXY` is set for other hosts, and a receiver on this one is not behind it.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
 const HTTPS_PROXY: &str = "HTTPS_PROXY";
 const HTTP_PROXY: &str = "HTTP_PROXY";
 const NO_PROXY: &str = "NO_PROXY";
 
-/// The rows of every binary that sends or asks anything.
+/// The rows of every binary that sends requests.
 pub const PROXY: &[Variable] = &[
     Variable {
         name: HTTPS_PROXY,

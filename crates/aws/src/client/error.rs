@@ -6,21 +6,21 @@ use std::error::Error;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NoResponse {
-    /// It could not be made.
+    /// The request could not be made.
     #[error("{0}")]
     NotMade(&'static str),
     /// There was no connection: nothing was sent.
     #[error("cannot reach {host}: {cause}")]
     NotConnected {
-        /// With the port, where it is not the usual one.
+        /// The endpoint's host, with the port where that is not the usual one.
         host: String,
         /// What happened, and what to do about it.
         cause: String,
     },
-    /// The connection broke, or what came is no HTTP.
+    /// The connection broke, or what came back is no HTTP.
     #[error("cannot reach {host}: {cause}")]
     Broken {
-        /// With the port, where it is not the usual one.
+        /// The endpoint's host, with the port where that is not the usual one.
         host: String,
         /// What happened.
         cause: String,
@@ -28,15 +28,15 @@ pub enum NoResponse {
     /// The deadline came first.
     #[error("cannot reach {host}: {TIMED_OUT}")]
     Deadline {
-        /// With the port, where it is not the usual one.
+        /// The endpoint's host, with the port where that is not the usual one.
         host: String,
     },
     /// The response is longer than the request allowed.
     #[error("the answer of {host} is longer than {most} bytes")]
     TooLong {
-        /// With the port, where it is not the usual one.
+        /// The endpoint's host, with the port where that is not the usual one.
         host: String,
-        /// Most bytes.
+        /// Most bytes that the request allowed.
         most: usize,
     },
 }
@@ -61,7 +61,7 @@ impl NoResponse {
     }
 }
 
-/// The first cause: the errors around it say only that a request failed.
+/// The innermost cause: the errors around it say only that a request failed.
 fn cause(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return TIMED_OUT.to_owned();

@@ -21,16 +21,16 @@ use url::Url;
 /// A service of the same region answers the connection in milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Sends signed requests, each on a connection of its own: minutes lie between two, and maybe a freeze, which breaks what was
-/// kept with the request half sent.
+/// Sends signed requests, each on a connection of its own. Minutes may lie between two requests, and a freeze of the
+/// execution environment: a connection that was kept would break with the next request half sent.
 ///
-/// Nothing is prepared before the first: most environments need neither a secret nor a queue.
+/// The HTTP client is made for the first request: most environments need neither a secret nor a queue.
 #[derive(Debug)]
 pub struct AwsClient {
     clock: fn() -> SystemTime,
     proxy: Option<Proxy>,
     https: OnceCell<reqwest::Client>,
-    /// A stand-in for AWS has no TLS, and maybe the system no certificates.
+    /// For a stand-in for AWS without TLS. It is made without the system's certificates, which may be missing there.
     http: OnceCell<reqwest::Client>,
 }
 
@@ -45,12 +45,12 @@ impl AwsClient {
         (self.clock)()
     }
 
-    /// Sends it once, and reads the answer.
+    /// Sends the request once, and reads the response.
     pub async fn send(&self, request: SignedRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let host = host(request.endpoint);
         let shown = self.with_proxy(&host, request.endpoint);
         let (deadline, most) = (request.deadline, request.max_response_bytes);
-        let answer = async {
+        let response = async {
             let failed = |error: reqwest::Error| NoResponse::of(&shown, &error.without_url());
             let client = self.client(request.endpoint).await.map_err(|_| {
                 NoResponse::NotMade("no client for HTTPS: are there certificates in the system?")
@@ -67,13 +67,13 @@ impl AwsClient {
             }
             Ok(AwsResponse { status, body })
         };
-        match timeout_at(deadline, answer).await {
-            Ok(answer) => answer,
+        match timeout_at(deadline, response).await {
+            Ok(response) => response,
             Err(_) => Err(NoResponse::Deadline { host: shown }),
         }
     }
 
-    /// The host, and the proxy on the way to it.
+    /// The host as errors name it: with the proxy on the way to it.
     fn with_proxy(&self, shown: &str, endpoint: &Url) -> String {
         match self.proxy.as_ref().and_then(|proxy| proxy.of(endpoint)) {
             Some(proxy) => {
@@ -86,7 +86,7 @@ impl AwsClient {
     async fn client(&self, endpoint: &Url) -> Result<&reqwest::Client, reqwest::Error> {
         let is_plain = endpoint.scheme() == "http";
         let prepare = async || {
-            // Fails where another part of the process has installed a provider, which serves as well.
+            // This fails where another part of the process has installed a provider, which serves as well.
             drop(rustls::crypto::ring::default_provider().install_default());
             let mut builder = reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())

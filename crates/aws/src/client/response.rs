@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-/// What came back, whatever it says.
+/// A response of success or of refusal.
 #[derive(Debug)]
 pub struct AwsResponse {
     /// The HTTP status.
@@ -13,32 +13,32 @@ pub struct AwsResponse {
 
 /// Why a service refused, in AWS's words.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
-    /// `AccessDeniedException`; empty where the answer is not the service's own.
-    pub code: String,
+pub(crate) struct Refusal {
+    /// `AccessDeniedException`; empty where the response is not the service's own.
+    pub(crate) code: String,
     /// May be empty.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl AwsResponse {
-    /// The words of an answer that is no success: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`, the
+    /// Code and message of a response that is no success: `{"__type":"com.amazonaws…#AccessDeniedException","Message":"…"}`, the
     /// code also as `code`, the message in either case, and any of them twice (Smithy, "AWS JSON 1.0 protocol",
     /// "Operation error serialization").
-    pub fn refusal(&self) -> Refusal {
+    pub(crate) fn refusal(&self) -> Refusal {
         let body: Value = serde_json::from_slice(&self.body).unwrap_or_default();
         let first = |names: [&str; 2]| {
             let mut texts = names.iter().filter_map(|name| body.get(name)?.as_str());
             texts.find(|text| !text.is_empty()).unwrap_or_default()
         };
         let code = first(["__type", "code"]);
-        // A namespace before it, and in some answers a URL behind it.
+        // A namespace stands before the code, and in some responses a URL behind it.
         let code = code.rsplit('#').next().unwrap_or_default();
         let code = code.split(':').next().unwrap_or_default();
         Refusal { code: code.to_owned(), message: first(["message", "Message"]).to_owned() }
     }
 }
 
-/// What a service says, on one line, cut.
+/// A service's words on one line, cut to 300 characters.
 pub(crate) fn excerpt(text: &str) -> String {
     const MOST_CHARS: usize = 300;
     let words: Vec<&str> = text

@@ -1,4 +1,4 @@
-//! What people keep as a secret, as the value of an authorization header.
+//! Turns what people keep as a secret into the value of an authorization header.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

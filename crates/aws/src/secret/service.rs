@@ -10,24 +10,24 @@ use std::time::{Duration, SystemTime};
 use tokio::time::Instant;
 use url::Url;
 
-/// A service of the same region answers within 100 ms.
+/// Longest time of one attempt. A service of the same region responds within 100 ms.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Before the one repetition.
-const WAIT: Duration = Duration::from_millis(200);
+/// Pause before the one repetition.
+const PAUSE: Duration = Duration::from_millis(200);
 
 /// A secret has at most 64 KiB, which as JSON may become six times as many.
 const MAX_RESPONSE_BYTES: usize = 512 * 1024;
 
 /// Where secrets are kept.
 pub trait SecretService: Send + Sync {
-    /// The secret as it is kept, all of it: the reference's key is not looked at.
+    /// The whole secret as it is kept; the reference's key is not applied.
     fn read(
         &self,
         reference: &SecretReference,
     ) -> impl Future<Output = Result<Secret, SecretError>> + Send;
 
-    /// The time, which goes on while the environment is frozen.
+    /// The wall clock's time, which goes on while the environment is frozen.
     fn wall_clock(&self) -> SystemTime;
 }
 
@@ -43,7 +43,7 @@ impl<S: SecretService> SecretService for Arc<S> {
 
 /// Secrets Manager and the parameter store of Systems Manager.
 ///
-/// Nothing is prepared before the first read: most environments need no secret, or find it fresh.
+/// Nothing is prepared before the first read: most environments need no secret.
 #[derive(Debug)]
 pub struct AwsSecrets {
     settings: AwsSecretsSettings,
@@ -112,7 +112,7 @@ impl SecretService for AwsSecrets {
     async fn read(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
         match self.read_once(reference).await {
             Err(error) if error.may_pass() => {
-                tokio::time::sleep(WAIT).await;
+                tokio::time::sleep(PAUSE).await;
                 self.read_once(reference).await
             }
             result => result,

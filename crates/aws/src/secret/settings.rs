@@ -9,15 +9,15 @@ use url::Url;
 /// What reading a secret needs. Nothing here is a mistake when it is missing: most installations keep no secret.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AwsSecretsSettings {
-    /// Who asks.
+    /// What requests are signed with.
     pub credentials: Option<Credentials>,
-    /// Where, unless an ARN says otherwise.
+    /// The region that is asked, unless an ARN names another.
     pub region: Option<String>,
-    /// In place of Secrets Manager's own URL.
+    /// The URL in place of Secrets Manager's own.
     pub secrets_manager: Option<Url>,
-    /// In place of Systems Manager's own URL.
+    /// The URL in place of Systems Manager's own.
     pub parameter_store: Option<Url>,
-    /// On the way to both.
+    /// The proxy on the way to both.
     pub proxy: Option<Proxy>,
 }
 

@@ -1,4 +1,4 @@
-//! Which queue, by its URL, and with whose credentials.
+//! A queue's address: what its URL says of it, where it is asked, and with whose credentials.
 
 use super::error::QueueError;
 use crate::credentials::Credentials;

@@ -20,20 +20,21 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, sleep_until};
 
 /// Largest message, and largest sum of the messages of one request (Amazon SQS Developer Guide, "Message quotas").
-const MOST_BYTES: usize = 1024 * 1024;
+const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// Most messages of one request.
-const MOST_ENTRIES: usize = 10;
+const MAX_BATCH_ENTRIES: usize = 10;
 /// Longest delay of a message that is sent.
 const LONGEST_DELAY: Duration = Duration::from_mins(15);
-/// SQS hides a message for at most 12 hours after it was received, which may be a whole invocation ago.
-const LONGEST_TIMEOUT: Duration = Duration::from_mins(12 * 60 - 15);
+/// Longest visibility timeout that is asked for: SQS hides a message for at most 12 hours after it was received, and that
+/// may be a whole invocation ago.
+const LONGEST_VISIBILITY_TIMEOUT: Duration = Duration::from_mins(12 * 60 - 15);
 /// Most repetitions of what the queue refused for now.
-const MOST_REPETITIONS: u32 = 2;
-/// A queue that takes a connection and says nothing must not hold an invocation to its end.
+const MAX_REPETITIONS: u32 = 2;
+/// Longest time of one attempt: a queue that takes a connection and says nothing must not hold an invocation to its end.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(5);
 /// Pause before the first repetition; doubled for the next.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Ten entries of some 200 bytes, or of as many with the words of a refusal.
+/// Longest response that is read: ten entries of some 200 bytes, or of more where they hold the words of a refusal.
 const MAX_RESPONSE_BYTES: usize = 256 * 1024;
 
 /// Amazon SQS API Reference, "SendMessageBatch".
@@ -112,7 +113,7 @@ impl SqsQueue {
             set(&mut results, *position, Err(self.not_asked()));
         }
         let mut pause = FIRST_PAUSE;
-        for repetition in 0..=MOST_REPETITIONS {
+        for repetition in 0..=MAX_REPETITIONS {
             let mut repeated = Vec::new();
             let sizes: Vec<usize> =
                 waiting.iter().filter_map(|at| Some(bodies.get(*at)?.len())).collect();
@@ -132,7 +133,7 @@ impl SqsQueue {
                 }
             }
             let next = Instant::now() + pause;
-            if repeated.is_empty() || repetition == MOST_REPETITIONS || next >= deadline {
+            if repeated.is_empty() || repetition == MAX_REPETITIONS || next >= deadline {
                 break;
             }
             sleep_until(next).await;
@@ -153,11 +154,11 @@ impl SqsQueue {
         let request = ChangeMessageVisibility {
             queue_url: &self.address.url,
             receipt_handle,
-            visibility_timeout: whole_seconds(timeout.min(LONGEST_TIMEOUT)),
+            visibility_timeout: whole_seconds(timeout.min(LONGEST_VISIBILITY_TIMEOUT)),
         };
         let mut pause = FIRST_PAUSE;
         let mut last = self.not_asked();
-        for _ in 0..=MOST_REPETITIONS {
+        for _ in 0..=MAX_REPETITIONS {
             if Instant::now() >= deadline {
                 break;
             }
@@ -242,10 +243,10 @@ impl SqsQueue {
 
     fn fits(&self, body: &str) -> Result<(), QueueError> {
         let bytes = body.len();
-        if bytes <= MOST_BYTES {
+        if bytes <= MAX_BATCH_BYTES {
             return Ok(());
         }
-        Err(QueueError::TooLarge { queue: self.address.name.clone(), bytes, most: MOST_BYTES })
+        Err(QueueError::TooLarge { queue: self.address.name.clone(), bytes, most: MAX_BATCH_BYTES })
     }
 }
 
@@ -255,12 +256,12 @@ fn set(results: &mut [Result<(), QueueError>], position: usize, result: Result<(
     }
 }
 
-/// Neighbours that go into one request: at most [`MOST_ENTRIES`] of together at most [`MOST_BYTES`].
+/// Neighbours that go into one request: at most [`MAX_BATCH_ENTRIES`] of together at most [`MAX_BATCH_BYTES`].
 fn batches(sizes: &[usize]) -> Vec<Range<usize>> {
     let mut batches = Vec::new();
     let (mut start, mut bytes) = (0, 0);
     for (position, size) in sizes.iter().enumerate() {
-        let is_full = position - start == MOST_ENTRIES || bytes + size > MOST_BYTES;
+        let is_full = position - start == MAX_BATCH_ENTRIES || bytes + size > MAX_BATCH_BYTES;
         if is_full && position > start {
             batches.push(start..position);
             (start, bytes) = (position, 0);
@@ -273,7 +274,7 @@ fn batches(sizes: &[usize]) -> Vec<Range<usize>> {
     batches
 }
 
-/// Rounded up, so that nothing comes too early.
+/// Seconds rounded up, so that no message comes too early.
 fn whole_seconds(duration: Duration) -> u64 {
     duration.as_secs().saturating_add(u64::from(duration.subsec_nanos() > 0))
 }
@@ -294,9 +295,9 @@ mod tests {
         check(&[1], &[1]);
         check(&[1; 10], &[10]);
         check(&[1; 21], &[10, 10, 1]);
-        check(&[MOST_BYTES, 1, MOST_BYTES - 1, 1], &[1, 2, 1]);
-        check(&[MOST_BYTES + 1, 5], &[1, 1]);
-        check(&[MOST_BYTES / 2, MOST_BYTES / 2, 1], &[2, 1]);
+        check(&[MAX_BATCH_BYTES, 1, MAX_BATCH_BYTES - 1, 1], &[1, 2, 1]);
+        check(&[MAX_BATCH_BYTES + 1, 5], &[1, 1]);
+        check(&[MAX_BATCH_BYTES / 2, MAX_BATCH_BYTES / 2, 1], &[2, 1]);
     }
 
     #[test]
@@ -305,6 +306,6 @@ mod tests {
         assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
         assert_eq!(whole_seconds(Duration::from_secs(2)), 2);
         assert_eq!(whole_seconds(Duration::MAX), u64::MAX);
-        assert!(LONGEST_TIMEOUT < Duration::from_hours(12));
+        assert!(LONGEST_VISIBILITY_TIMEOUT < Duration::from_hours(12));
     }
 }

@@ -5,7 +5,7 @@ use super::error::QueueError;
 use crate::client::{AwsResponse, NoResponse, excerpt};
 use serde::Deserialize;
 
-/// Whether the same request may be answered differently in a moment, and cannot have been obeyed.
+/// Whether a request is repeated: it was certainly not carried out, and may be taken in a moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
     /// Refused for now.
@@ -45,7 +45,7 @@ impl BatchResponse {
         queue: &QueueAddress,
         response: &AwsResponse,
     ) -> Result<Self, (QueueError, Repeat)> {
-        serde_json::from_slice(&response.body).map_err(|_| unsaid(queue, response.status))
+        serde_json::from_slice(&response.body).map_err(|_| without_result(queue, response.status))
     }
 
     pub(super) fn has_taken(&self, id: &str) -> bool {
@@ -57,7 +57,7 @@ impl BatchResponse {
     }
 }
 
-/// What an entry of `Failed` means; `None` where the answer does not name the message at all.
+/// What an entry of `Failed` means; `None` where the response does not name the message at all.
 pub(super) fn of_entry(
     queue: &QueueAddress,
     failed: Option<&RefusedEntry>,
@@ -70,7 +70,7 @@ pub(super) fn of_entry(
     (error, if repeat { Repeat::Yes } else { Repeat::No })
 }
 
-/// What an answer means for a request that asked for `action`: itself, where that was done.
+/// The response itself where SQS has carried out `action`; else what its refusal means.
 pub(super) fn of_response(
     queue: &QueueAddress,
     action: &str,
@@ -83,7 +83,7 @@ pub(super) fn of_response(
     let refusal = response.refusal();
     let code = match refusal.code.as_str() {
         // Not SQS's own words: a proxy that stopped waiting.
-        "" if !(400..500).contains(&status) => return Err(unsaid(queue, status)),
+        "" if !(400..500).contains(&status) => return Err(without_result(queue, status)),
         "" => format!("status {status}"),
         code => code.to_owned(),
     };
@@ -94,7 +94,7 @@ pub(super) fn of_response(
     Err((error, if repeat { Repeat::Yes } else { Repeat::No }))
 }
 
-/// What it means that no answer came.
+/// What it means for a message that no response came.
 pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> (QueueError, Repeat) {
     match error {
         NoResponse::NotMade(problem) => (queue.refused("InvalidRequest", problem, ""), Repeat::No),
@@ -107,7 +107,8 @@ pub(super) fn of_no_response(queue: &QueueAddress, error: &NoResponse) -> (Queue
     }
 }
 
-fn unsaid(queue: &QueueAddress, status: u16) -> (QueueError, Repeat) {
+/// What a response means that is none of SQS, or does not say what became of the message.
+fn without_result(queue: &QueueAddress, status: u16) -> (QueueError, Repeat) {
     ambiguous(queue, format!("answered {status} without saying what became of it"))
 }
 

@@ -23,8 +23,8 @@ impl Table {
         Self { parts, known_elsewhere: &[] }
     }
 
-    /// Names that another binary in the same environment reads: the exporter and the extension share one. They are not
-    /// reported as misspelt.
+    /// The same table, with names that another binary in the same environment reads: the exporter and the extension share one.
+    /// They are not reported as misspelt.
     #[must_use]
     pub const fn with_known_elsewhere(self, names: &'static [&'static str]) -> Self {
         Self { known_elsewhere: names, ..self }

@@ -1,4 +1,4 @@
-//! One secret, read when it is needed, again when it is time, and again when a backend refuses it.
+//! One secret: read when it is first needed, again when its lifetime is over, and again when a backend refuses it.
 
 use super::authorization::authorization;
 use super::error::SecretError;
@@ -9,15 +9,15 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 
-/// The service is asked at most once in this time, whoever wants to know: a backend that refuses every request must not make
+/// The service is asked at most once in this time, however many callers want it: a backend that refuses every request must not make
 /// every request a call of the service.
 const AT_MOST_EVERY: Duration = Duration::from_secs(5);
 
-/// How long the service may take where there is a value to go on with: what waits for it is an invocation.
+/// How long the service may take where there is a value to go on with: an invocation waits for it.
 const LONGEST_REFRESH: Duration = Duration::from_secs(1);
 
 /// How long a value is used past its lifetime before a service that fails is asked again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const RETRY_AFTER_FAILURE: Duration = Duration::from_secs(30);
 
 /// A secret that stands for an authorization header. Time passes by [`FreezeAwareInstant`], so that a freeze counts.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ impl<S: SecretService> CachedSecret<S> {
                 }
             }
             Err(error) => {
-                state.good_for = PATIENCE.min(self.lifetime);
+                state.good_for = RETRY_AFTER_FAILURE.min(self.lifetime);
                 state.failure = Some(error);
             }
         }
