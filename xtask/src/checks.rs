@@ -1,4 +1,4 @@
-//! What every check by other programs needs: a tally, and their output.
+//! What the checks share: how much they run, a tally, and the output of other programs.
 
 use anyhow::{Context as _, bail};
 use std::path::{Path, PathBuf};
@@ -7,6 +7,15 @@ use std::process::{Command, Output};
 /// The repository's folder.
 pub(crate) fn root() -> std::io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()
+}
+
+/// How much is run.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Length {
+    /// What must pass before anything lands.
+    Short,
+    /// Also every property test over many more cases, and the package as it is released.
+    Long,
 }
 
 /// How the checks went.

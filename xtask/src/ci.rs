@@ -1,17 +1,9 @@
 //! Runs the gate; in its long form also every property test over many more cases, and the stack's released package.
 
+use crate::checks::Length;
 use anyhow::{Context as _, bail};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-/// How much is run.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Length {
-    /// What must pass before anything lands.
-    Short,
-    /// The gate, then the property tests with [`LONG_CASES`] and the package as it is released.
-    Long,
-}
 
 /// Cases of each property; 256 are proptest's own number.
 const LONG_CASES: &str = "20000";

@@ -15,6 +15,7 @@ mod receiver;
 mod rotel;
 mod stack;
 
+use checks::Length;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -22,18 +23,19 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["layers"] => layers::check(),
-        ["ci"] => ci::run(ci::Length::Short),
-        ["ci", "--long"] => ci::run(ci::Length::Long),
+        ["layers", "--circles"] => layers::check_circles(),
+        ["ci"] => ci::run(Length::Short),
+        ["ci", "--long"] => ci::run(Length::Long),
         ["interop"] => interop::run(),
         ["receiver"] => receiver::run(),
         ["moto"] => moto::run(),
-        ["stack"] => stack::run(ci::Length::Short),
-        ["stack", "--long"] => stack::run(ci::Length::Long),
+        ["stack"] => stack::run(Length::Short),
+        ["stack", "--long"] => stack::run(Length::Long),
         ["docs"] => docs::write(false),
         ["docs", "--check"] => docs::write(true),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long]"
+                "usage: cargo xtask layers [--circles] | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long]"
             );
             return ExitCode::from(64);
         }

@@ -1,7 +1,6 @@
 //! Runs `sam build`, and looks at the binary that goes into the zip.
 
-use crate::checks::{Tally, output};
-use crate::ci::Length;
+use crate::checks::{Length, Tally, output};
 use crate::pypi::Environment;
 use anyhow::{Context as _, bail};
 use memchr::memmem;

@@ -6,8 +6,7 @@ mod creation;
 mod grants;
 mod template;
 
-use crate::checks::{self, Tally, output};
-use crate::ci::Length;
+use crate::checks::{self, Length, Tally, output};
 use crate::pypi::{self, Environment};
 use serde_json::Value;
 use std::path::Path;
