@@ -1,4 +1,11 @@
-//! What the end-to-end tests share: the binaries under test and the fixtures.
+//! What the end-to-end tests share: the binaries under test, the fixtures, and the stories of a function with the extension.
+
+#[expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "what goes wrong in the local Lambda fails the test that tells the story"
+)]
+pub mod stories;
 
 use simulator::binaries;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,11 @@
 //! The extension in the local Lambda: what each state costs the function, and how soon the extension registers.
 //!
 //! `cargo bench -p lambda-otlp-bench --bench extension` prints both tables; `-- states [--pairs N] [STATE…]` and
-//! `-- register [--runs N]` print one. The states are those of `extension/tests/simulated`; each is told with the layer and
+//! `-- register [--runs N]` print one. The states are those of `tests/src/stories`; each is told with the layer and
 //! without, in turns, with the minimal extension as it is deployed.
 
 #![expect(clippy::print_stdout, reason = "the tables are what this program is for")]
 #![expect(
-    clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "what goes wrong in the local Lambda ends the program"
 )]
@@ -16,33 +15,14 @@ mod binaries;
 #[expect(dead_code, reason = "no driver is built here")]
 mod build;
 mod figures;
-#[path = "../../../extension/tests/simulated/function.rs"]
-mod function;
 mod register;
-#[path = "../../../extension/tests/simulated/states.rs"]
-mod states;
-#[expect(dead_code, reason = "the tests look at more of a story than its figures")]
-#[path = "../../../extension/tests/simulated/story.rs"]
-mod story;
 mod table;
 
 use anyhow::{Context as _, bail};
+use lambda_otlp_tests::stories::{Program, run_in_lambda};
 
-/// What the stories need to know of the program that tells them.
-mod setup {
-    use std::path::PathBuf;
-    use std::sync::OnceLock;
-
-    /// The argument that makes this program the function.
-    pub(crate) const FUNCTION: &[&str] = &["the-function"];
-
-    pub(crate) static EXTENSION: OnceLock<PathBuf> = OnceLock::new();
-
-    /// The extension.
-    pub(crate) fn extension() -> PathBuf {
-        EXTENSION.get().cloned().unwrap_or_default()
-    }
-}
+/// The argument that makes this program the function.
+const FUNCTION: &[&str] = &["the-function"];
 
 /// What is asked for at the command line.
 struct Asked {
@@ -56,16 +36,16 @@ struct Asked {
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    if arguments.iter().map(String::as_str).eq(setup::FUNCTION.iter().copied()) {
-        function::run_in_lambda();
+    if arguments.iter().map(String::as_str).eq(FUNCTION.iter().copied()) {
+        run_in_lambda();
         bail!("this is no Lambda");
     }
     let asked = asked(&arguments)?;
     let ours = binaries::ours()?;
-    setup::EXTENSION.set(ours.clone()).ok();
+    let program = Program { extension: ours.clone(), function: FUNCTION };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     if asked.states {
-        runtime.block_on(table::print(asked.pairs, &asked.names))?;
+        runtime.block_on(table::print(&program, asked.pairs, &asked.names))?;
     }
     if asked.register {
         let peer = binaries::peer()?;

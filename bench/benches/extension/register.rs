@@ -58,7 +58,7 @@ async fn start(extension: &Path, side: &mut Side) -> anyhow::Result<()> {
         // Each under the name that it knows.
         .env("OTEL_LAMBDA_RECEIVER_PORT", &port)
         .env("LAMBDA_OTEL_RECEIVER_HTTP_PORT", &port);
-    for argument in crate::setup::FUNCTION {
+    for argument in crate::FUNCTION {
         spec = spec.argument(*argument);
     }
     let lambda = Lambda::start().await?;

@@ -1,9 +1,9 @@
 //! The table of states: the function's result, its billed time and its telemetry, with the layer and without.
 
 use crate::figures::{Series, load};
-use crate::states::{self, State, Step};
-use crate::story::{Log, Story};
 use anyhow::bail;
+use lambda_otlp_tests::stories::states::{self, State, Step};
+use lambda_otlp_tests::stories::{Log, Program, Story};
 use simulator::Invocation;
 use std::collections::BTreeMap;
 
@@ -48,7 +48,7 @@ struct Outcome {
 }
 
 /// Tells every state, and prints a row for each kind of its invocations.
-pub(crate) async fn print(pairs: usize, names: &[String]) -> anyhow::Result<()> {
+pub(crate) async fn print(program: &Program, pairs: usize, names: &[String]) -> anyhow::Result<()> {
     println!("{pairs} pairs of environments, interleaved; load {} at the beginning.\n", load());
     println!(
         "| state | invocation | result | billed ms, without | with | exact ms, without | with | difference | `next` held ms | \
@@ -59,7 +59,7 @@ pub(crate) async fn print(pairs: usize, names: &[String]) -> anyhow::Result<()> 
     let mut differing = 0;
     for state in states::all(STEADY) {
         if names.is_empty() || names.iter().any(|name| state.name.contains(name.as_str())) {
-            let outcome = tell(&state, pairs).await;
+            let outcome = tell(program, &state, pairs).await;
             rows(&state, &outcome);
             lost += outcome.wrong;
             differing += outcome.differing;
@@ -74,11 +74,11 @@ pub(crate) async fn print(pairs: usize, names: &[String]) -> anyhow::Result<()> 
 
 /// Tells a state in so many pairs of environments, all of which take each step before the next is taken: pauses are waited for
 /// once.
-async fn tell(state: &State, pairs: usize) -> Outcome {
+async fn tell(program: &Program, state: &State, pairs: usize) -> Outcome {
     let mut stories = Vec::new();
     for pair in 0..pairs {
         for with_layer in order(pair) {
-            stories.push((with_layer, Story::of(state, with_layer).await));
+            stories.push((with_layer, Story::of(program, state, with_layer).await));
         }
     }
     for step in &state.steps {

@@ -1,7 +1,8 @@
 //! The stories: each is told with the layer and without, and the function's results are the same.
 
-use crate::states::{self, End, State};
-use crate::story::{EXTENSION, Log, ROOT, Story, TRACE};
+use crate::program;
+use lambda_otlp_tests::stories::states::{self, End, State};
+use lambda_otlp_tests::stories::{EXTENSION, Log, ROOT, Story, TRACE};
 use serde_json::json;
 use simulator::{LogFormat, LogLevel};
 
@@ -10,7 +11,7 @@ async fn told(state: &State) -> Log {
     let mut results = Vec::new();
     let mut log = Log::default();
     for with_layer in [false, true] {
-        let mut story = Story::of(state, with_layer).await;
+        let mut story = Story::of(&program(), state, with_layer).await;
         for step in &state.steps {
             story.step(step).await;
         }
@@ -31,7 +32,7 @@ async fn complete(story: Story, end: End) -> Log {
 
 /// Tells the story of a function with the layer that gets these events.
 async fn invoked(payloads: &[serde_json::Value]) -> Log {
-    let mut story = Story::with(|spec| spec).await;
+    let mut story = Story::with(&program(), |spec| spec).await;
     for payload in payloads {
         story.invoke(payload.clone()).await;
     }
@@ -107,7 +108,7 @@ async fn the_exporter_s_record_tells_the_root() {
 
 #[tokio::test]
 async fn an_environment_that_was_made_ahead_and_never_used_writes_nothing() {
-    let story = Story::with(|spec| spec).await;
+    let story = Story::with(&program(), |spec| spec).await;
     assert!(story.lambda.initialise("f").await.unwrap());
     let log = complete(story, End::Shutdown).await;
     assert!(log.own.is_empty() && log.made.is_empty() && log.points.is_empty(), "{log:?}");
@@ -115,7 +116,7 @@ async fn an_environment_that_was_made_ahead_and_never_used_writes_nothing() {
 
 #[tokio::test]
 async fn what_was_acknowledged_outlives_the_function_and_the_extension() {
-    let mut story = Story::with(|spec| spec).await;
+    let mut story = Story::with(&program(), |spec| spec).await;
     story.invoke(json!({"spans": [5]})).await;
     assert_eq!(story.lambda.kill_extension("f", EXTENSION), 1);
     story.invoke(json!({"spans": [1]})).await;
@@ -125,9 +126,10 @@ async fn what_was_acknowledged_outlives_the_function_and_the_extension() {
 
 #[tokio::test]
 async fn lines_carry_the_level_that_lambda_lets_pass() {
-    let mut story =
-        Story::with(|spec| spec.log_format(LogFormat::Json).application_log_level(LogLevel::Error))
-            .await;
+    let mut story = Story::with(&program(), |spec| {
+        spec.log_format(LogFormat::Json).application_log_level(LogLevel::Error)
+    })
+    .await;
     story.invoke(json!({"spans": [3]})).await;
     assert_eq!(complete(story, End::Shutdown).await.own.len(), 3);
 }

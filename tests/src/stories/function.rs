@@ -45,7 +45,7 @@ impl Default for Payload {
 }
 
 /// Works as a function where Lambda runs this process, and ends it; elsewhere does nothing.
-pub(crate) fn run_in_lambda() {
+pub fn run_in_lambda() {
     let Some(api) = Env.get("AWS_LAMBDA_RUNTIME_API") else { return };
     let ended = run(&api);
     // Lambda has gone: the process is to end, whatever libtest would say.
@@ -60,7 +60,7 @@ fn run(api: &str) -> io::Result<()> {
         let request_id = event.header("lambda-runtime-aws-request-id");
         let payload: Payload = serde_json::from_slice(&event.body).map_err(io::Error::other)?;
         if payload.record {
-            let (trace_id, span_id) = (super::story::TRACE, super::story::ROOT);
+            let (trace_id, span_id) = (crate::stories::story::TRACE, crate::stories::story::ROOT);
             let record = invocation_record::record(&request_id, &trace_id, &span_id);
             let path = invocation_record::path(api);
             std::fs::write(path, record.unwrap_or_default())?;
@@ -108,7 +108,7 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
     let mut state = ids.first().copied().unwrap_or(1) | 1;
     Writer::new(&mut body).message(1, |container| {
         container.message(2, |scope| {
-            scope.message(1, |scope| scope.string(1, super::story::SCOPE));
+            scope.message(1, |scope| scope.string(1, crate::stories::story::SCOPE));
             for (position, id) in ids.iter().enumerate() {
                 let noise = (0..bytes).map(|_| {
                     state ^= state << 13;
@@ -119,7 +119,7 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
                 let noise: String = noise.collect();
                 scope.message(2, |span| {
                     let root_of = root_of.filter(|_| position == 0);
-                    span.bytes(1, &super::story::TRACE);
+                    span.bytes(1, &crate::stories::story::TRACE);
                     span.bytes(2, &id.to_be_bytes());
                     if root_of.is_none() {
                         span.bytes(4, &[9; 8]);
@@ -143,7 +143,7 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
     });
     let content_type = [("Content-Type", "application/x-protobuf")];
     let posted = call(&format!("127.0.0.1:{port}"), "POST", "/v1/traces", &content_type, &body);
-    let Ok(Answer { status: 200, .. }) = posted else { return Ok(()) };
+    let Ok(HttpResponse { status: 200, .. }) = posted else { return Ok(()) };
     let acknowledged = Env.get("ACKNOWLEDGED").unwrap_or_default();
     let mut file = OpenOptions::new().append(true).create(true).open(acknowledged)?;
     let mut lines = Vec::new();
@@ -153,13 +153,13 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
     file.write_all(&lines)
 }
 
-struct Answer {
+struct HttpResponse {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
-impl Answer {
+impl HttpResponse {
     fn header(&self, name: &str) -> String {
         let found = self.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.clone()).unwrap_or_default()
@@ -173,7 +173,7 @@ fn call(
     path: &str,
     headers: &[(&str, &str)],
     body: &[u8],
-) -> io::Result<Answer> {
+) -> io::Result<HttpResponse> {
     let mut stream = TcpStream::connect(authority)?;
     let mut head = Vec::new();
     write!(head, "{method} {path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n")?;
@@ -194,7 +194,7 @@ fn call(
         let Some((name, value)) = line.trim_end().split_once(':') else { break };
         headers.push((name.to_owned(), value.trim().to_owned()));
     }
-    let mut answer = Answer { status, headers, body: Vec::new() };
+    let mut answer = HttpResponse { status, headers, body: Vec::new() };
     match answer.header("content-length").parse::<u64>() {
         Ok(length) => reader.take(length).read_to_end(&mut answer.body)?,
         Err(_) => reader.read_to_end(&mut answer.body)?,

@@ -1,7 +1,7 @@
 //! A function with the layer in a local Lambda, and what came of it.
 
-use crate::setup;
-use crate::states::{AMPLE, Around, End, State, Step};
+use super::Program;
+use super::states::{AMPLE, Around, End, State, Step};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda};
@@ -12,16 +12,16 @@ use tempfile::TempDir;
 use wire::{Metrics, Traces};
 
 /// The scope of the function's own spans.
-pub(crate) const SCOPE: &str = "the function";
-pub(crate) const TRACE: [u8; 16] = [5; 16];
-pub(crate) const ROOT: [u8; 8] = [6; 8];
+pub(super) const SCOPE: &str = "the function";
+pub const TRACE: [u8; 16] = [5; 16];
+pub const ROOT: [u8; 8] = [6; 8];
 
 /// The name of the file in the layer.
-pub(crate) const EXTENSION: &str = "lambda-otlp-extension";
+pub const EXTENSION: &str = "lambda-otlp-extension";
 
 /// One function, with the extension beside it or without.
-pub(crate) struct Story {
-    pub(crate) lambda: Lambda,
+pub struct Story {
+    pub lambda: Lambda,
     directory: TempDir,
     invocations: Vec<(&'static str, Invocation)>,
     /// Whoever has the receiver's port.
@@ -30,30 +30,30 @@ pub(crate) struct Story {
 
 /// What the log holds at the end.
 #[derive(Debug, Default)]
-pub(crate) struct Log {
+pub struct Log {
     /// Ids of the function's own spans, and how often each is there.
-    pub(crate) own: BTreeMap<u64, usize>,
+    pub own: BTreeMap<u64, usize>,
     /// Spans that the extension made.
-    pub(crate) made: Vec<Span>,
+    pub made: Vec<Span>,
     /// Data points that the extension made, by metric.
-    pub(crate) points: BTreeMap<String, u64>,
+    pub points: BTreeMap<String, u64>,
     /// All that is no OTLP.
-    pub(crate) text: Vec<String>,
+    pub text: Vec<String>,
     /// How many of the function's own spans were acknowledged.
-    pub(crate) acknowledged: usize,
+    pub acknowledged: usize,
     /// Those of them that are not in the log exactly once.
-    pub(crate) wrong: Vec<u64>,
+    pub wrong: Vec<u64>,
     /// Events that Lambda had not delivered when it ended the environment, by type.
-    pub(crate) undelivered: BTreeMap<String, usize>,
+    pub undelivered: BTreeMap<String, usize>,
 }
 
 impl Story {
     /// A function in this state, before its first invocation.
-    pub(crate) async fn of(state: &State, with_layer: bool) -> Self {
+    pub async fn of(program: &Program, state: &State, with_layer: bool) -> Self {
         let busy =
             (state.around == Around::BusyPort).then(|| TcpListener::bind("127.0.0.1:0").unwrap());
         let port = busy.as_ref().map_or_else(free_port, port_of);
-        let story = Self::begin(with_layer, busy, port, |spec| {
+        let story = Self::begin(program, with_layer, busy, port, |spec| {
             let spec = spec.timeout(state.timeout);
             state.variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
         })
@@ -73,11 +73,15 @@ impl Story {
     }
 
     /// A function with the layer, and with what `change` says of it.
-    pub(crate) async fn with(change: impl FnOnce(FunctionSpec) -> FunctionSpec) -> Self {
-        Self::begin(true, None, free_port(), |spec| change(spec.timeout(AMPLE))).await
+    pub async fn with(
+        program: &Program,
+        change: impl FnOnce(FunctionSpec) -> FunctionSpec,
+    ) -> Self {
+        Self::begin(program, true, None, free_port(), |spec| change(spec.timeout(AMPLE))).await
     }
 
     async fn begin(
+        program: &Program,
         with_layer: bool,
         busy: Option<TcpListener>,
         port: u16,
@@ -86,14 +90,14 @@ impl Story {
         let directory = tempfile::tempdir().unwrap();
         let extensions = directory.path().join("layer/extensions");
         std::fs::create_dir_all(&extensions).unwrap();
-        std::os::unix::fs::symlink(setup::extension(), extensions.join(EXTENSION)).unwrap();
+        std::os::unix::fs::symlink(&program.extension, extensions.join(EXTENSION)).unwrap();
         let acknowledged = directory.path().join("acknowledged");
         let mut spec = FunctionSpec::new("f", std::env::current_exe().unwrap())
             .init_timeout(AMPLE)
             .env("ACKNOWLEDGED", acknowledged.to_str().unwrap())
             .env("HANGING", directory.path().join("hanging").to_str().unwrap())
             .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string());
-        for argument in setup::FUNCTION {
+        for argument in program.function {
             spec = spec.argument(*argument);
         }
         if with_layer {
@@ -105,7 +109,7 @@ impl Story {
     }
 
     /// Does a step; a pause is the caller's.
-    pub(crate) async fn step(&mut self, step: &Step) {
+    pub async fn step(&mut self, step: &Step) {
         match step {
             Step::Invoke { label, payload } => {
                 let invocation = self.lambda.invoke("f", payload.to_string()).await.unwrap();
@@ -130,17 +134,17 @@ impl Story {
         }
     }
 
-    pub(crate) async fn invoke(&mut self, payload: Value) {
+    pub async fn invoke(&mut self, payload: Value) {
         self.step(&Step::Invoke { label: "", payload }).await;
     }
 
     /// What was invoked, by the label of its step.
-    pub(crate) fn invocations(&self) -> &[(&'static str, Invocation)] {
+    pub fn invocations(&self) -> &[(&'static str, Invocation)] {
         &self.invocations
     }
 
     /// How each invocation ended, in a form that has no times in it.
-    pub(crate) fn results(&self) -> Vec<String> {
+    pub fn results(&self) -> Vec<String> {
         let result = |invocation: &Invocation| match &invocation.result {
             InvocationResult::Response(body) => String::from_utf8_lossy(body).into_owned(),
             InvocationResult::FunctionError { error_type, .. } => format!("error {error_type}"),
@@ -151,7 +155,7 @@ impl Story {
     }
 
     /// Ends the environment, and reads its log.
-    pub(crate) async fn end(self, how: End) -> Log {
+    pub async fn end(self, how: End) -> Log {
         match how {
             End::Shutdown => self.lambda.recycle("f").await.unwrap(),
             End::Killed => self.lambda.kill_idle("f").await.unwrap(),
@@ -216,7 +220,7 @@ impl Log {
     }
 
     /// Invocations that a span was made for: kind, and status.
-    pub(crate) fn spans(&self) -> Vec<String> {
+    pub fn spans(&self) -> Vec<String> {
         let describe = |span: &Span| {
             let kind = if span.kind == 2 { "server" } else { "internal" };
             let status = match span.status.as_ref().map_or(0, |status| status.code) {
@@ -229,7 +233,7 @@ impl Log {
         self.made.iter().map(describe).collect()
     }
 
-    pub(crate) fn has_text(&self, part: &str) -> bool {
+    pub fn has_text(&self, part: &str) -> bool {
         self.text.iter().any(|line| line.contains(part))
     }
 }

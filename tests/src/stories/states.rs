@@ -5,24 +5,24 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Long enough for every machine: nothing that a test waits for takes it up.
-pub(crate) const AMPLE: Duration = Duration::from_mins(1);
+pub const AMPLE: Duration = Duration::from_mins(1);
 /// Short, for functions that are to time out.
 const SHORT: Duration = Duration::from_secs(1);
 
 /// One environment's life.
-pub(crate) struct State {
-    pub(crate) name: &'static str,
+pub struct State {
+    pub name: &'static str,
     /// The function's.
-    pub(crate) timeout: Duration,
-    pub(crate) variables: &'static [(&'static str, &'static str)],
-    pub(crate) around: Around,
-    pub(crate) steps: Vec<Step>,
-    pub(crate) end: End,
+    pub timeout: Duration,
+    pub variables: &'static [(&'static str, &'static str)],
+    pub around: Around,
+    pub steps: Vec<Step>,
+    pub end: End,
 }
 
 /// What is wrong around the extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Around {
+pub enum Around {
     Nothing,
     /// Somebody has the receiver's port, and answers nobody.
     BusyPort,
@@ -33,7 +33,7 @@ pub(crate) enum Around {
 }
 
 /// What happens next.
-pub(crate) enum Step {
+pub enum Step {
     /// An invocation. Those of the same label are looked at together; those without are preparation.
     Invoke { label: &'static str, payload: Value },
     /// An invocation whose memory is exhausted once it hangs.
@@ -44,7 +44,7 @@ pub(crate) enum Step {
 
 /// How the environment ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum End {
+pub enum End {
     Shutdown,
     /// It is never thawed again.
     Killed,
@@ -82,7 +82,7 @@ fn quiet(label: &'static str) -> Step {
 }
 
 /// All of them; of steady traffic so many invocations of each kind.
-pub(crate) fn all(steady: usize) -> Vec<State> {
+pub fn all(steady: usize) -> Vec<State> {
     vec![
         cold(),
         cold_and_quiet(),
@@ -109,22 +109,22 @@ pub(crate) fn all(steady: usize) -> Vec<State> {
     ]
 }
 
-pub(crate) fn cold() -> State {
+pub fn cold() -> State {
     State::new("cold", vec![otlp("the first invocation, OTLP sent")])
 }
 
-pub(crate) fn cold_and_quiet() -> State {
+pub fn cold_and_quiet() -> State {
     State::new("cold", vec![quiet("the first invocation, no OTLP")])
 }
 
-pub(crate) fn warm_steady(invocations: usize) -> State {
+pub fn warm_steady(invocations: usize) -> State {
     let mut steps = vec![otlp("")];
     steps.extend((0..invocations).map(|_| otlp("OTLP sent")));
     steps.extend((0..invocations).map(|_| quiet("no OTLP")));
     State::new("warm steady", steps)
 }
 
-pub(crate) fn warm_rare() -> State {
+pub fn warm_rare() -> State {
     const RARE: Duration = Duration::from_secs(31);
     let steps =
         vec![otlp(""), Step::Pause(RARE), otlp("OTLP sent"), Step::Pause(RARE), quiet("no OTLP")];
@@ -138,23 +138,23 @@ fn failing(name: &'static str, end: &str) -> State {
     State::new(name, steps)
 }
 
-pub(crate) fn handler_error() -> State {
+pub fn handler_error() -> State {
     failing("handler error", "fail")
 }
 
-pub(crate) fn panic() -> State {
+pub fn panic() -> State {
     failing("panic", "panic")
 }
 
-pub(crate) fn crash() -> State {
+pub fn crash() -> State {
     failing("crash", "exit")
 }
 
-pub(crate) fn timeout() -> State {
+pub fn timeout() -> State {
     State { timeout: SHORT, ..failing("timeout", "hang") }
 }
 
-pub(crate) fn out_of_memory() -> State {
+pub fn out_of_memory() -> State {
     let mut state = failing("out of memory", "hang");
     for step in &mut state.steps {
         if let Step::Invoke { label: "it", payload } = step {
@@ -164,7 +164,7 @@ pub(crate) fn out_of_memory() -> State {
     state
 }
 
-pub(crate) fn frozen() -> State {
+pub fn frozen() -> State {
     let steps = vec![
         otlp(""),
         otlp("before"),
@@ -176,23 +176,23 @@ pub(crate) fn frozen() -> State {
     State::new("frozen", steps).variables(&[("LAMBDA_OTLP_HOLD", "never")])
 }
 
-pub(crate) fn never_thawed() -> State {
+pub fn never_thawed() -> State {
     let steps =
         vec![otlp(""), invoke("the last ones", json!({"spans": [4]})), otlp("the last ones")];
     let state = State::new("never thawed", steps).variables(&[("LAMBDA_OTLP_HOLD", "never")]);
     State { end: End::Killed, ..state }
 }
 
-pub(crate) fn report_outstanding() -> State {
+pub fn report_outstanding() -> State {
     State::new("SHUTDOWN, report outstanding", vec![quiet(""), quiet("the last one")])
         .variables(&[("LAMBDA_OTLP_SPAN_END", "report")])
 }
 
-pub(crate) fn busy_port() -> State {
+pub fn busy_port() -> State {
     State::new("busy port", vec![quiet(""), quiet("it")]).around(Around::BusyPort)
 }
 
-pub(crate) fn wrong_settings() -> State {
+pub fn wrong_settings() -> State {
     State::new("wrong settings", vec![otlp(""), otlp("it")]).variables(&[
         ("LAMBDA_OTLP_HOLD", "sometimes"),
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
@@ -200,7 +200,7 @@ pub(crate) fn wrong_settings() -> State {
     ])
 }
 
-pub(crate) fn subscription(status: u16) -> State {
+pub fn subscription(status: u16) -> State {
     let name = match status {
         202 => "subscription 202",
         404 => "subscription 404",
@@ -210,12 +210,12 @@ pub(crate) fn subscription(status: u16) -> State {
     State::new(name, steps).around(Around::Subscription(status))
 }
 
-pub(crate) fn unknown_event() -> State {
+pub fn unknown_event() -> State {
     let steps = vec![quiet(""), quiet("it"), quiet("it")];
     State::new("unknown event", steps).around(Around::OddEvents)
 }
 
-pub(crate) fn mebibyte_of_otlp() -> State {
+pub fn mebibyte_of_otlp() -> State {
     let mebibyte = json!({"spans": [500], "bytes": 2048});
     State::new(
         "1 MiB of OTLP in one request",
@@ -224,7 +224,7 @@ pub(crate) fn mebibyte_of_otlp() -> State {
 }
 
 /// Lambda delivers the function's lines in batches of a mebibyte.
-pub(crate) fn mebibyte_of_telemetry() -> State {
+pub fn mebibyte_of_telemetry() -> State {
     let lines = json!({"lines": 4000, "line_bytes": 400});
     let steps = vec![otlp(""), invoke("it", lines), otlp("the one after it")];
     State::new("1 MiB telemetry batch", steps).variables(&[
@@ -235,12 +235,12 @@ pub(crate) fn mebibyte_of_telemetry() -> State {
     ])
 }
 
-pub(crate) fn many_lines() -> State {
+pub fn many_lines() -> State {
     let lines = json!({"spans": [3], "root": true, "lines": 20_000});
     State::new("20,000 log lines", vec![otlp(""), invoke("it", lines), otlp("the one after it")])
 }
 
-pub(crate) fn many_lines_subscribed() -> State {
+pub fn many_lines_subscribed() -> State {
     let state = State { name: "20,000 log lines, subscribed to", ..many_lines() };
     state.variables(&[("O2_TELEMETRY_TYPES", "platform,function")])
 }

@@ -1,0 +1,18 @@
+//! A function in the local Lambda with the extension beside it: the states that the extension's tests look at, and `bench`
+//! measures.
+
+mod function;
+pub mod states;
+mod story;
+
+pub use function::run_in_lambda;
+use std::path::PathBuf;
+pub use story::{EXTENSION, Log, ROOT, Story, TRACE};
+
+/// What the stories need to know of the program that tells them.
+pub struct Program {
+    /// The extension's binary.
+    pub extension: PathBuf,
+    /// The arguments that make this program the function: it has to call [`run_in_lambda`] then.
+    pub function: &'static [&'static str],
+}
