@@ -1,4 +1,4 @@
-//! Where the extension reads the wall clock, the one that goes on while the environment is frozen.
+//! Reads the wall clock, which goes on while the environment is frozen.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

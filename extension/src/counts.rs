@@ -1,4 +1,4 @@
-//! What the extension counts about itself, for the one line at SHUTDOWN and for tests.
+//! Counts what the extension takes, writes, refuses and loses, for one line of its log at SHUTDOWN and for tests.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ pub enum Count {
     Received,
     /// OTLP requests written and acknowledged.
     Requests,
-    /// Items (spans, data points, log records) of those requests.
+    /// Items (spans, data points, log records) of the requests that were written.
     Items,
     /// OTLP requests answered with 503; the sender keeps and repeats them.
     RefusedFull,
@@ -30,11 +30,11 @@ pub enum Count {
     Repeated,
     /// Telemetry API events of the function's or extensions' logs, which CloudWatch has already.
     LogEvents,
-    /// Telemetry API deliveries answered with 503; Lambda keeps and repeats them.
+    /// Batches of the Telemetry API answered with 503; Lambda keeps and repeats them.
     TelemetryRefused,
-    /// Telemetry API deliveries, or events in them, that were no JSON of the expected shape.
+    /// Batches of the Telemetry API, or events in them, that were no JSON of the expected shape.
     Malformed,
-    /// Ends of invocations that this process was not told of: the one before it has closed them.
+    /// Ends of invocations whose beginning this process has not read: the extension's process before it has closed them.
     Foreign,
     /// Invocations that the bounded table had no room for.
     TableFull,
@@ -89,7 +89,7 @@ impl Count {
         }
     }
 
-    /// Whether something was lost for good, or is wrong with our own code.
+    /// Whether the count is of something that was lost for good, or went wrong in our own code.
     const fn is_loss(self) -> bool {
         matches!(self, Self::TooLarge | Self::TableFull | Self::PlatformLost | Self::Panics)
     }

@@ -1,10 +1,10 @@
-//! What the loop is told while it waits.
+//! What the receivers tell the loop while it waits.
 
 use crate::invocations::roots::Root;
 use platform::PlatformEvent;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// What happens while the loop waits.
+/// What a receiver has taken.
 #[derive(Debug)]
 pub(crate) enum Event {
     Otlp(OtlpReceived),
@@ -17,7 +17,7 @@ pub(crate) struct OtlpReceived {
     pub(crate) roots: Vec<Root>,
 }
 
-/// Events of one request of the Telemetry API; they count against the buffer's bytes until they are dropped.
+/// Events of one request of the Telemetry API. They count against the bound of buffered bytes until they are dropped.
 #[derive(Debug)]
 pub(crate) struct TelemetryBatch {
     pub(crate) events: Vec<PlatformEvent>,

@@ -1,4 +1,4 @@
-//! Writes the few JSON objects of the extension as text: a tree of values would link a map and all that goes with it.
+//! Writes the extension's few JSON objects as text: `serde_json::Value` would bring its map and its writer into the binary.
 
 /// A string with its quotes.
 pub(crate) fn string(text: &str) -> String {

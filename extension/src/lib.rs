@@ -1,8 +1,8 @@
 //! The Lambda extension: functions in any language send OTLP to it, and it writes OTLP lines.
 //!
 //! It registers with Lambda, listens for OTLP/HTTP on loopback and for the Telemetry API, and writes to stdout, which Lambda
-//! ships to CloudWatch Logs. What it has acknowledged is written; nothing waits for a network. One loop owns the state
-//! (`lifecycle`), what it knows and decides is pure (`invocations`).
+//! ships to CloudWatch Logs. A request is acknowledged when its lines are written, and no request waits for a network. One loop
+//! owns the state (`lifecycle`); what it knows and decides has no I/O (`invocations`).
 
 mod clock;
 mod config;

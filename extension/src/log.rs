@@ -1,7 +1,7 @@
 //! The extension's own log: single lines on stderr, which Lambda ships to the function's log group.
 //!
-//! A subscriber of its own instead of `tracing-subscriber`, whose filters and formats weigh more than the rest of a
-//! minimal extension. Only events of this crate are written, so that no dependency can start to talk into the log.
+//! The subscriber is written here, since the filters and formats of `tracing-subscriber` are larger than the rest of a minimal
+//! extension. Only events of our own crates are written, so that no dependency can write to the log.
 
 use crate::config::Config;
 use crate::{clock, json};
@@ -16,7 +16,7 @@ const OURS: &str = "lambda_otlp_";
 /// Writes what is at least as severe as the configured level; one JSON object a line under Lambda's JSON log format.
 pub fn init_log(config: &Config) {
     let (level, json) = (config.log_level, config.lines.json_level.is_some());
-    // Only a second call fails, in tests.
+    // It fails only where it was called before, as in tests.
     drop(tracing::subscriber::set_global_default(Stderr { level, json }));
 }
 
@@ -109,7 +109,7 @@ impl Visit for Fields {
     fn record_bool(&mut self, field: &Field, value: bool) {
         self.others.push((field.name(), value.to_string()));
     }
-    // None of these is logged, and what would print them is 20 KB of a binary of 1.2 MB.
+    // No value of these types is logged, and the code that prints them would add 20 KB to the binary.
     fn record_f64(&mut self, _: &Field, _: f64) {}
     fn record_i128(&mut self, _: &Field, _: i128) {}
     fn record_u128(&mut self, _: &Field, _: u128) {}

@@ -1,4 +1,4 @@
-//! The extension's process: reads its variables, runs until the environment ends.
+//! The extension's process: it reads its variables, and runs until the environment ends.
 
 use extension::{Config, Counts, Fatal};
 use lambda_otlp_extension as extension;

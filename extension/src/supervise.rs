@@ -1,4 +1,4 @@
-//! Keeps tasks alive: a panic is counted and logged, and what panicked goes on.
+//! Keeps the extension's tasks running: a panic is counted and logged, and the task is started again or goes on.
 
 use crate::counts::{Count, Counts};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::task::JoinHandle;
 
-/// Goes with a task that is not started again: counts it while it runs, and notes its panic.
+/// A task that is not started again keeps this as long as it runs: it counts the task, and notes its panic.
 pub(crate) struct Running {
     task: &'static str,
     tasks: Arc<AtomicUsize>,
@@ -36,7 +36,7 @@ impl Drop for Running {
 
 fn panicked(task: &'static str, counts: &Counts) {
     counts.add(Count::Panics, 1);
-    // The first of an environment, and each hundredth: what panics always must not fill the log.
+    // The first panic of an environment is logged, and each hundredth after it: a task that always panics must not fill the log.
     if counts.get(Count::Panics) % 100 == 1 {
         tracing::error!(task, "a task of the extension panicked, it goes on");
     }
@@ -50,7 +50,7 @@ pub fn quiet_panics() {
     }));
 }
 
-/// Runs a task, and starts it again when it ends: it is not meant to.
+/// Runs a task that is meant never to end, and starts it again when it does.
 pub(crate) fn restarting<F>(
     task: &'static str,
     counts: Arc<Counts>,

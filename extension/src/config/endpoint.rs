@@ -1,4 +1,4 @@
-//! Reads of a URL what must be known here: whether its host is this one, and its port.
+//! Tells from a URL whether it leads to this environment, and to which port.
 
 use std::net::IpAddr;
 
@@ -11,7 +11,7 @@ pub(crate) enum Endpoint {
     Elsewhere,
 }
 
-/// Reads `http://host:port/path` without checking it: who sends there finds the mistakes.
+/// Reads `http://host:port/path` without checking it: the SDK that sends there reports what is wrong with it.
 pub(crate) fn endpoint(url: &str) -> Endpoint {
     let url = url.trim();
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);

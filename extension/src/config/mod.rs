@@ -1,4 +1,4 @@
-//! What the extension is told by its variables, read once; what is wrong is named in one line, and it goes on with the rest.
+//! The extension's variables, read once. Wrong ones are named in one line of the log, and their defaults are taken.
 
 mod endpoint;
 mod variables;
@@ -13,7 +13,7 @@ pub use variables::TABLE;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
 
-/// Where telemetry goes. The direct outputs are a build of their own.
+/// Where telemetry goes. This build has `Stdout` only; it knows the others to say in its log that they were asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OutputMode {
     /// OTLP lines on stdout.
@@ -109,7 +109,7 @@ pub struct Config {
     pub(crate) span_mapping: SpanMapping,
     /// What ends an invocation's span.
     pub(crate) span_end: SpanEnd,
-    /// Whether the user propagates X-Ray's header as a parent.
+    /// Whether the user's propagators take the parent from X-Ray's header.
     pub(crate) xray_lambda: bool,
     /// What the Telemetry API is asked for.
     pub(crate) telemetry: Telemetry,
@@ -125,7 +125,7 @@ pub struct Config {
     pub(crate) function: Function,
     /// Level of the own log.
     pub(crate) log_level: Level,
-    /// What a person should know about the variables, in one line; empty mostly.
+    /// What is wrong with the variables, in one line; mostly empty.
     pub(crate) complaint: String,
 }
 
@@ -284,7 +284,7 @@ fn lines(reader: &mut Reader<'_>) -> Lines {
     Lines {
         max_bytes: within(reader, "LAMBDA_OTLP_MAX_LINE_BYTES", max_bytes, &LINE_BYTES),
         compression_level: u32::try_from(level).unwrap_or(9),
-        // Lambda takes a line without a level for INFO.
+        // Lambda filters a line without a level as if it were INFO.
         json_level: format
             .eq_ignore_ascii_case("json")
             .then(|| log_level.unwrap_or_else(|| "INFO".to_owned())),

@@ -26,7 +26,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// An SDK holds one or two. Who comes beyond is turned away at once rather than kept waiting: that would be the function.
+/// An SDK holds one or two connections. A further one is closed at once: the function would wait for it.
 const MAX_CONNECTIONS: usize = 256;
 /// SDKs send a dozen headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
@@ -88,7 +88,7 @@ async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, counts: 
     let connections = Arc::new(AtomicUsize::new(0));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // About one connection that did not come to be, or no descriptors are left; the latter may pass.
+            // Either one connection failed before it was accepted, or the process has no descriptors left for now.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };

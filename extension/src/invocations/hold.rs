@@ -1,8 +1,8 @@
 //! Decides whether `next` is held after an invocation: a pure function of what is known of the traffic.
 //!
 //! While `next` is held the environment stays awake, and the user pays for it. Lambda delivers `platform.runtimeDone` 25 to
-//! 30 ms after the handler. Where `next` is not held, what it says is written with the next invocation or at SHUTDOWN: later,
-//! never lost. So holding buys freshness only, and only rare traffic needs it.
+//! 30 ms after the handler. Where `next` is not held, what that event says is written with the next invocation or at SHUTDOWN:
+//! later, but never lost. So holding only makes the data fresher, which only rare traffic needs.
 
 use crate::config::HoldMode;
 
@@ -31,8 +31,8 @@ impl Traffic {
         self.last_ms = Some(now_ms);
     }
 
-    /// Of an environment's first invocation nothing is known, and a function that is invoked once would have its data wait
-    /// for SHUTDOWN: it counts as rare.
+    /// Nothing is known at an environment's first invocation. It counts as rare, since the data of a function that is invoked
+    /// once would wait for SHUTDOWN.
     pub(crate) fn is_rare(&self) -> bool {
         self.usual_gap_ms.is_none_or(|gap| gap > RARE_MS)
     }
@@ -43,7 +43,7 @@ impl Traffic {
 #[expect(clippy::struct_excessive_bools, reason = "the facts that a table of decisions is about")]
 pub(crate) struct Situation {
     pub(crate) mode: HoldMode,
-    /// There is a subscription, and it can be trusted to tell of the end.
+    /// There is a subscription, and Lambda can be trusted to tell of the end.
     pub(crate) telemetry_comes: bool,
     pub(crate) rare: bool,
     /// OTLP of this invocation was received and written.

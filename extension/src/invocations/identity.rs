@@ -1,4 +1,4 @@
-//! Who the telemetry is of, and the requests that say so.
+//! Which function the extension's telemetry is about, and the requests that say so in their resource.
 
 use crate::config::Config;
 use crate::lambda::extensions_api::Registration;
@@ -58,7 +58,8 @@ impl Identity {
         Request::encode::<Traces>(&Traces::request(vec![resource_spans(resource, spans)]))
     }
 
-    /// A request of these metrics. Their resource names the function only: each attribute is a label of every series.
+    /// A request of these metrics. Their resource has only what names the function, since each of its attributes becomes a
+    /// label of every series.
     pub(crate) fn metrics(&self, metrics: Vec<Metric>) -> Request {
         let scope = InstrumentationScope {
             name: platform::PLATFORM_SCOPE.to_owned(),

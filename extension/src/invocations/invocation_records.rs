@@ -8,7 +8,7 @@ use wire::invocation_record::{RECORD_BYTES, SLOTS, find};
 /// Trace and span id.
 pub(crate) type Ids = ([u8; 16], [u8; 8]);
 
-/// Looks records up; tests give their own.
+/// Looks records up by request id; tests give a function of their own.
 pub(crate) struct InvocationRecords(Box<Find>);
 
 type Find = dyn Fn(&str) -> Option<Ids> + Send + Sync;
@@ -18,7 +18,7 @@ impl InvocationRecords {
         Self(Box::new(find))
     }
 
-    /// In this file, which is not there where the function has no exporter of ours.
+    /// Looks them up in this file; a function without our exporter has none.
     pub(crate) fn file(path: String) -> Self {
         Self::new(move |request_id| {
             let mut records = Vec::new();

@@ -1,10 +1,10 @@
-//! Recognises an event of the Telemetry API that came before: Lambda repeats a delivery whose answer it did not get.
+//! Recognises an event of the Telemetry API that came before: Lambda repeats a batch whose answer it did not get.
 
 use platform::PlatformEvent;
 use std::collections::VecDeque;
 use std::hash::{BuildHasher as _, RandomState};
 
-/// More than one delivery has.
+/// More events than one batch has.
 const MAX_RECENT: usize = 2048;
 
 /// Hashes of the newest events.

@@ -1,4 +1,4 @@
-//! Finds in received spans the function's own root span of an invocation.
+//! Finds the function's own root span of an invocation among received spans.
 
 use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES, messages, string_attribute};
 use wire::protobuf::{Reader, Value};
@@ -15,10 +15,10 @@ pub(crate) struct Root {
     pub(crate) start_unix_nano: u64,
 }
 
-/// More are of no use: an environment runs one invocation at a time, a managed instance some dozens.
+/// A request has a root for each invocation that is under way: one in an environment, some dozens in a managed instance.
 const MAX_ROOTS: usize = 64;
 
-/// Spans that name an invocation, have no parent, or serve a request from outside: no other span can be the root.
+/// Spans without a parent, and those that serve a request from outside (SERVER, CONSUMER): no other can be a root.
 pub(crate) fn roots(request: &Request) -> Vec<Root> {
     if request.kind() != SignalKind::Traces {
         return Vec::new();

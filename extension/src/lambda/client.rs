@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 /// Where Lambda's APIs are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Address {
-    /// As the variable has it.
+    /// As `AWS_LAMBDA_RUNTIME_API` has it, for the header `Host`.
     authority: String,
     socket: SocketAddr,
 }
@@ -53,7 +53,7 @@ impl ApiResponse {
     }
 }
 
-/// Lambda's answers are small; the largest is an INVOKE event of under 1 KiB.
+/// Lambda's answers are small: the largest is an INVOKE event, of less than 1 KiB.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
 /// Sends a request and waits for the answer without a limit: `next` may be answered hours later, on the other side of a freeze.
@@ -83,7 +83,7 @@ fn request(authority: &str, call: &Call<'_>) -> String {
     request
 }
 
-/// The answer, if these bytes are all of it. `is_end`: no more will come.
+/// The answer, if these bytes are all of it. `is_end` says that no more bytes will come.
 fn answer(received: &[u8], is_end: bool) -> Result<Option<ApiResponse>, &'static str> {
     const NOT_HTTP: &str = "the answer is not HTTP/1.1";
     let Some(head_end) = received.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {

@@ -20,7 +20,7 @@ pub enum ApiError {
         /// What happened to the connection.
         source: io::Error,
     },
-    /// Lambda refused. 403 and 500 mean that the process has to exit.
+    /// Lambda refused the call. After 403 and 500 the process has to exit.
     #[error("{call} was answered with {status}")]
     Refused {
         /// The call.
@@ -171,7 +171,7 @@ fn accepted(call: &'static str, answer: ApiResponse) -> Result<ApiResponse, ApiE
     }
 }
 
-/// Calls again where no answer came; a refusal is final.
+/// Calls again, up to five times, where no answer came or the refusal may pass.
 pub(crate) async fn retrying<T, F>(call: impl Fn() -> F) -> Result<T, ApiError>
 where
     F: Future<Output = Result<T, ApiError>>,
@@ -182,7 +182,7 @@ where
             Err(ApiError::Unreachable { .. }) => {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
-            // Anything but 403 and 500 may be about this moment.
+            // 403 and 500 are final; any other refusal may pass.
             Err(ApiError::Refused { status, .. }) if status != 403 && status != 500 => {
                 tokio::time::sleep(Duration::from_millis(pause)).await;
             }
@@ -194,7 +194,7 @@ where
 
 /// Reads an event; what cannot be read is like an event that is not known.
 fn next_event(body: &[u8]) -> NextEvent {
-    // One flat structure: serde's tagged enums keep the whole event in a tree of their own first.
+    // One flat structure, since serde reads a tagged enum into a tree of values first, whose code is large.
     #[derive(Default, Deserialize)]
     #[serde(rename_all = "camelCase", default)]
     struct Body {

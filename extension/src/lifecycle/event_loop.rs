@@ -1,4 +1,4 @@
-//! The loop that owns the state: it asks Lambda for the next event when the state allows it, and takes what the listeners received.
+//! The loop that owns the state: it calls `next` when the state allows it, and takes what the receivers have received.
 
 use super::Fatal;
 use super::own_lines::OwnLines;
@@ -16,11 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-/// A full pipe is waited for so long.
+/// How long a full pipe is waited for before `next` is called.
 const PIPE_TIMEOUT: Duration = Duration::from_millis(200);
-/// At SHUTDOWN, outstanding reports are waited for so long in all.
+/// How long outstanding reports are waited for at SHUTDOWN, in all.
 const REPORTS_MS: u64 = 300;
-/// Of the time at SHUTDOWN so much is left unused: the process must have ended when Lambda kills it.
+/// How much of the time at SHUTDOWN is left unused, since the process must have ended before Lambda kills it.
 const RESERVE_MS: u64 = 100;
 
 type Next = Pin<Box<dyn Future<Output = Result<NextEvent, ApiError>> + Send>>;
@@ -50,7 +50,7 @@ impl EventLoop {
         loop {
             self.write_due();
             if next.is_none() && self.may_call_next() {
-                // The environment may sleep from here on.
+                // The environment may freeze as soon as `next` is called.
                 self.own_lines.wait_written(PIPE_TIMEOUT).await;
                 let api = self.api.clone();
                 next = Some(Box::pin(async move { retrying(|| api.next()).await }));
@@ -75,7 +75,7 @@ impl EventLoop {
         }
     }
 
-    /// A panic in the state costs what the state knew of one thing, not the loop.
+    /// Acts on the state. A panic there loses what was to be done, but does not end the loop.
     fn with_state<T>(&mut self, act: impl FnOnce(&mut State) -> T) -> Option<T> {
         let Self { state, counts, .. } = self;
         supervise::catch("loop", counts, || act(state))
@@ -129,7 +129,7 @@ impl EventLoop {
                 () = pause(Some(left)) => {}
             }
         }
-        // What lies in the channel is there already.
+        // Events that are in the channel already are taken without waiting.
         while let Ok(event) = self.events.try_recv() {
             self.take(event);
         }

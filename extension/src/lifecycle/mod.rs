@@ -26,7 +26,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-/// Requests of both listeners that the loop has not looked at.
+/// How many events of both receivers may wait for the loop.
 const EVENTS: usize = 256;
 
 /// Why the extension ended early.
@@ -85,7 +85,7 @@ pub async fn run(
     idle(&api).await
 }
 
-/// Takes part in the life of the environment, and in nothing else.
+/// Asks for events until SHUTDOWN, and does nothing else with them.
 async fn idle(api: &ExtensionsApi) -> Result<(), Fatal> {
     loop {
         if let NextEvent::Shutdown(_) = retrying(|| api.next()).await? {
@@ -125,7 +125,7 @@ async fn register(
     retrying(|| ExtensionsApi::register(address, name, events)).await
 }
 
-/// Subscribes to telemetry; whether events will come.
+/// Listens for telemetry and subscribes to it; whether events will come.
 async fn receive_telemetry(
     config: &Config,
     api: &ExtensionsApi,

@@ -1,4 +1,5 @@
-//! Lines of the extension's own spans and metrics: those that wait for room in the output's queue, and those that are being written.
+//! The extension's own spans and metrics on their way to stdout: requests that wait for room in the output's queue, and requests
+//! that are in it.
 
 use crate::counts::{Count, Counts};
 use crate::output::LineOutput;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use wire::{Request, Written};
 
-/// Requests that wait for room in the queue; the oldest beyond are given up.
+/// How many requests may wait for room in the queue; the oldest beyond are given up.
 const MAX_UNWRITTEN: usize = 64;
 
 pub(super) struct OwnLines {
@@ -52,7 +53,7 @@ impl OwnLines {
         }
     }
 
-    /// Waits until our own lines are written, but not for a pipe that is full.
+    /// Waits until the lines are written, but no longer than this: the pipe may be full.
     pub(super) async fn wait_written(&mut self, limit: Duration) {
         let Self { writing, counts, .. } = self;
         let all = async {
@@ -78,7 +79,7 @@ impl OwnLines {
     }
 }
 
-/// How many of a request's items are in no line; all of them where the pipe is broken.
+/// How many of a request's items are in no line: all of them where the pipe is broken.
 fn lost(items: usize, written: Option<Written>) -> usize {
     written.map_or(items, |written| written.dropped_items)
 }

@@ -1,8 +1,8 @@
 //! Writes requests as lines on stdout: one thread behind a bounded queue, one `write` a line.
 //!
-//! Write-through: a request is acknowledged after its last line was written, so nothing that was acknowledged waits in memory.
-//! Requests that arrive together share lines. A pipe that stays full for 200 ms refuses what waits; a thread of its own does
-//! the writing because stdout must block: O_NONBLOCK would be set on a descriptor that others share.
+//! A request is acknowledged after its last line was written, so that nothing acknowledged waits in memory. Requests that arrive
+//! together share lines. Where the pipe stays full for 200 ms, the requests that wait are refused. A thread writes, since writing
+//! to stdout has to block: O_NONBLOCK would be set on a descriptor that other processes share.
 
 mod thread;
 
@@ -16,9 +16,9 @@ use thread::{Job, Progress, Thread};
 use tokio::sync::{mpsc, oneshot};
 use wire::{Request, Written};
 
-/// Requests that wait for the thread.
+/// How many requests may wait for the thread.
 const QUEUE: usize = 64;
-/// A full pipe refuses after this.
+/// How long a pipe may be full before requests are refused.
 const FULL_PIPE_TIMEOUT: Duration = Duration::from_millis(200);
 const LOOKS: u32 = 4;
 
@@ -26,7 +26,7 @@ const LOOKS: u32 = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Refused;
 
-/// The queue before the thread; cheap to clone.
+/// The queue in front of the thread; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct LineOutput {
     jobs: mpsc::Sender<Job>,
@@ -66,7 +66,7 @@ impl LineOutput {
             }
         };
         answered.ok_or_else(|| {
-            // Closed first: what the thread has not begun by now it leaves out.
+            // Closed before `begun` is read: the thread leaves out what it has not begun by now.
             answer.close();
             if begun.load(Ordering::SeqCst) {
                 self.counts.add(Count::Ambiguous, 1);
@@ -87,8 +87,8 @@ impl LineOutput {
         }
     }
 
-    /// Ends when one write has been under way for 200 ms. The time that encoding takes does not count: a function of 128 MB
-    /// has a fourteenth of a CPU.
+    /// Ends when one write has been under way for 200 ms. The time that encoding takes does not count, since it can be long: a
+    /// function of 128 MB has a fourteenth of a CPU.
     async fn full_pipe(&self) {
         let mut seen = None;
         let mut looks = 0;

@@ -1,4 +1,4 @@
-//! The thread that writes lines: one `write` a line, and one line for requests that arrive together.
+//! The thread that writes lines: one `write` for each line, and one line for requests that arrive together.
 
 use crate::clock;
 use crate::config::Lines;
@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use wire::{Envelope, LineEncoder, LineLimits, Request, Written};
 
-/// Requests up to this size share lines; a larger one fills lines of its own, and what it is told about items that no line
-/// can hold is about its own items.
+/// Requests up to this size share lines. A larger one has lines of its own, so that its sender can be told how many of its
+/// items no line could hold.
 const SHARED_BYTES: usize = 32 * 1024;
 const TOGETHER_BYTES: usize = 256 * 1024;
 const TOGETHER_ITEMS: usize = 10_000;
@@ -21,7 +21,7 @@ const TOGETHER_ITEMS: usize = 10_000;
 /// A request in the queue.
 pub(super) struct Job {
     pub(super) request: Request,
-    /// Dropped unanswered where the lines could not be written.
+    /// Told when the lines are written; dropped where they could not be.
     pub(super) written: oneshot::Sender<Written>,
     /// Set before the first byte of it is written.
     pub(super) begun: Arc<AtomicBool>,
@@ -73,15 +73,15 @@ impl<W: Write> Thread<W> {
             (together, next) = collect(first, &mut queue);
             let counts = Arc::clone(&self.counts);
             if supervise::catch("lines", &counts, || self.write_together(together)).is_none() {
-                // Its buffers may be half filled.
+                // Its buffers may be half filled after a panic.
                 self.encoder = None;
             }
         }
     }
 
     fn write_together(&mut self, mut jobs: Vec<Job>) {
-        // Begun first, then looked whether anybody waits: the one who stops waiting does it the other way round, so that
-        // a line is written either never or known as begun.
+        // A job is marked as begun before the thread looks whether its sender still waits; a sender that gives up does it the
+        // other way round. So a job that is given up is either never written or known to be begun.
         for job in &jobs {
             job.begun.store(true, Ordering::SeqCst);
         }
@@ -107,7 +107,7 @@ impl<W: Write> Thread<W> {
         self.counts.add(Count::TooLarge, all.dropped_items);
         for (written, items) in waiting {
             let answer = if alone { all } else { Written { items, ..Written::default() } };
-            // Who waited has gone: it was told 503, and will send it again.
+            // A receiver that has stopped waiting has answered 503, and the SDK will send the request again.
             written.send(answer).ok();
         }
     }
@@ -138,7 +138,7 @@ impl<W: Write> Thread<W> {
     }
 }
 
-/// The first job, what waits behind it and may share its lines, and the one that may not.
+/// The first job and those behind it that may share its lines; and the next one, if it may not.
 fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job>) {
     let is_small = |job: &Job| job.request.bytes().len() <= SHARED_BYTES;
     let (mut items, mut bytes) = (first.request.items(), first.request.bytes().len());
@@ -164,7 +164,7 @@ fn write_whole(writer: &mut impl Write, mut line: &[u8]) -> io::Result<()> {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(taken) => line = line.get(taken..).unwrap_or_default(),
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            // Somebody else has set O_NONBLOCK on the shared descriptor.
+            // Another process has set O_NONBLOCK on the shared descriptor.
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
                 std::thread::sleep(Duration::from_millis(1));
             }

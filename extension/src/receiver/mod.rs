@@ -1,4 +1,4 @@
-//! What listens: for OTLP from the function, and for Lambda's Telemetry API.
+//! Receives OTLP from the function, and the events of Lambda's Telemetry API.
 
 pub(crate) mod body;
 pub(crate) mod otlp;

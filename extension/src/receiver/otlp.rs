@@ -1,4 +1,4 @@
-//! OTLP over HTTP: one request in, its lines on stdout, then the answer.
+//! Receives OTLP over HTTP: a request is read, its lines are written to stdout, then it is answered.
 
 use super::body::{self, Compression};
 use super::response::{Encoding, Refusal, accepted, refused};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use wire::SignalKind;
 
-/// The largest request, also when inflated: what one line may inflate to.
+/// The largest request, as received and inflated: what one line may inflate to.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
 
 /// What all connections share.
@@ -20,7 +20,7 @@ pub(crate) struct Receiver {
     output: LineOutput,
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
-    /// A permit a KiB of requests in memory.
+    /// One permit for each KiB of requests that may be in memory.
     room: Semaphore,
     max_request_bytes: usize,
 }
@@ -43,7 +43,7 @@ impl Receiver {
             events,
             counts,
             room: Semaphore::new(budget_bytes / 1024),
-            // Of a request there are its body, what it inflates to, and its lines.
+            // A request is in memory as its body, as what that inflates to, and as its lines.
             max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
         }
     }
@@ -51,7 +51,7 @@ impl Receiver {
     /// Answers one HTTP request.
     async fn answer(&self, request: Request<'_>) -> HttpResponse {
         let content_type = request.header("content-type").and_then(Encoding::of);
-        // Without a type of its own an answer has that of most senders.
+        // A request without a known content type is answered in that of most senders.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
         let path = request.head.uri.path().trim_end_matches('/');
         let Some(kind) = SignalKind::ALL.into_iter().find(|kind| kind.path() == path) else {
@@ -66,7 +66,7 @@ impl Receiver {
         }
     }
 
-    /// The number of items that no line can hold.
+    /// Takes a request; the number of its items that no line can hold.
     async fn receive(
         &self,
         kind: SignalKind,
@@ -98,7 +98,7 @@ impl Receiver {
         let written = self.output.write(request).await.map_err(|_| Refusal::Full)?;
         self.counts.add(Count::Requests, 1);
         self.counts.add(Count::Items, items - written.dropped_items.min(items));
-        // The loop is behind only if it is stuck; what it misses is freshness, not data.
+        // The channel is full only if the loop is stuck. It then misses root spans, but the data is written.
         drop(self.events.try_send(Event::Otlp(received)));
         Ok(written.dropped_items)
     }
@@ -118,8 +118,8 @@ impl Receiver {
     }
 }
 
-/// What is answered beside OTLP: whether the receiver is there, and the wrapper of an older extension, which says that a
-/// handler has ended; Lambda says so too.
+/// Answers two requests that are not OTLP: one that asks whether the receiver is there, and the one with which the wrapper of
+/// an older extension says that a handler has ended, which Lambda tells too.
 fn side_door(method: &Method, path: &str) -> Option<HttpResponse> {
     let known =
         matches!((method.as_str(), path), ("GET", "/health") | ("POST", "/invocation/complete"));

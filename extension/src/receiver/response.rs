@@ -69,7 +69,7 @@ impl Refusal {
     }
 }
 
-/// All items were taken, but for those that no line can hold.
+/// The answer to a request that was taken; `rejected` of its items fit no line.
 pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) -> HttpResponse {
     const REASON: &str = "larger than a log event even with shortened attribute values";
     let body = match (encoding, rejected) {
@@ -99,7 +99,7 @@ pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) ->
     HttpResponse::new(StatusCode::OK, encoding.content_type(), body)
 }
 
-/// Nothing was taken.
+/// The answer to a request of which nothing was taken.
 pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> HttpResponse {
     let (status, code) = refusal.codes();
     let message = refusal.to_string();

@@ -28,8 +28,8 @@ pub(crate) enum Place {
 }
 
 impl Place {
-    /// Lambda names the sandbox in its hosts file, and serves its APIs on port 9001. Asking a name server instead would cost
-    /// seconds where there is none.
+    /// Lambda names the sandbox in its hosts file, and serves its APIs on port 9001. The name is not looked up otherwise, since
+    /// that takes seconds where there is no name server.
     pub(crate) fn of(hosts_file: &str, runtime_api: &str) -> Self {
         let address = hosts_file.lines().find_map(|line| {
             let line = line.split('#').next().unwrap_or_default();
@@ -58,7 +58,7 @@ impl Listener {
         let (address, host) = match place {
             Place::Lambda(Some(address)) => (address, SANDBOX),
             Place::Lambda(None) => (Ipv4Addr::UNSPECIFIED.into(), SANDBOX),
-            // Nobody else has to reach it.
+            // Only processes of this machine have to reach it.
             Place::Elsewhere => (Ipv4Addr::LOCALHOST.into(), "127.0.0.1"),
         };
         let socket = match TcpListener::bind((address, 0)).await {
@@ -79,7 +79,7 @@ impl Listener {
     ) -> Intake {
         Intake {
             path: self.path.clone(),
-            // A delivery may have twice the bytes that were asked for, and something around them.
+            // A batch may have twice the bytes that were asked for, and a little more around them.
             max_body_bytes: 3 * telemetry.max_bytes,
             room: Arc::new(Semaphore::new(4 * telemetry.max_bytes)),
             events,
@@ -88,11 +88,11 @@ impl Listener {
     }
 }
 
-/// Takes deliveries into the buffer.
+/// Takes batches into the loop's channel, which has a bound in bytes.
 pub(crate) struct Intake {
     path: String,
     max_body_bytes: usize,
-    /// A permit a byte.
+    /// One permit for each byte of batches that the loop has not looked at.
     room: Arc<Semaphore>,
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
@@ -112,7 +112,7 @@ impl Intake {
         }
         let body = match request.body.read(self.max_body_bytes).await {
             Ok(body) => body,
-            // What is never taken must not be repeated for ever.
+            // Answered with an error it would be repeated for ever, and never be taken.
             Err(Unread::TooLarge) => {
                 self.counts.add(Count::Malformed, 1);
                 return StatusCode::OK;
@@ -137,7 +137,7 @@ impl Intake {
             .into_iter()
             .filter_map(|event| match event.record {
                 TelemetryRecord::Platform(event) => Some(*event),
-                // CloudWatch has these; among them are the lines of this very process.
+                // Log lines are in CloudWatch already; among them are the extension's own.
                 TelemetryRecord::Line { .. } => None,
             })
             .collect();
@@ -180,7 +180,7 @@ mod tests {
         check("nonsense sandbox.localdomain", "127.0.0.1:1", Place::Elsewhere);
     }
 
-    /// What is answered to a body, and how many deliveries are in the buffer then.
+    /// An intake with room for 200 bytes and so many batches, and the loop's end of its channel.
     fn intake(events: usize) -> (Intake, mpsc::Receiver<Event>) {
         let (sender, receiver) = mpsc::channel(events);
         let intake = Intake {
@@ -228,7 +228,7 @@ mod tests {
             timeout: Duration::from_millis(25),
         };
         let intake = listener.intake(&telemetry, sender, Arc::default());
-        // Lambda may send twice the bytes that were asked for, and something around them.
+        // Lambda may send twice the bytes that were asked for, and a little more around them.
         assert!(intake.max_body_bytes > 2 * 262_144);
         assert!(intake.room.available_permits() >= intake.max_body_bytes);
     }

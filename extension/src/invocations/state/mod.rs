@@ -8,7 +8,8 @@ use crate::lambda::extensions_api::Invoke;
 use platform::{EventKind, PlatformEvent};
 use wire::Request;
 
-/// What is finished is written this long before an invocation times out: the environment may be killed then.
+/// Finished spans and metrics are written this long before an invocation times out, since Lambda may kill the environment
+/// then.
 const BEFORE_DEADLINE_MS: u64 = 150;
 
 /// How long an invocation is waited for before telemetry has come at all: `platform.start` comes within the 25 ms that
@@ -23,24 +24,24 @@ struct Current {
     invoked_ms: u64,
     deadline_ms: u64,
     otlp_received: bool,
-    /// Only its deadline ended the wait.
+    /// `next` was held until its deadline came near.
     held_to_the_end: bool,
     runtime_done: bool,
     /// What was due before the deadline has been written.
     written_before_deadline: bool,
 }
 
-/// Whether Lambda can be trusted to tell of an end. Waiting for what never comes would keep the environment until the deadline,
-/// time after time.
+/// Whether Lambda can be trusted to tell of an invocation's end. If it did not, each held `next` would keep the environment
+/// until the deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TelemetryState {
     /// There is no subscription.
     Off,
     /// Nothing has come yet.
     Silent,
-    /// It comes.
+    /// Events come.
     Told,
-    /// The end of a held invocation was not told, and none has been since.
+    /// Lambda did not tell of the end of a held invocation, nor of any end since.
     Failed,
 }
 
@@ -73,7 +74,7 @@ impl State {
         self.table.subscribed();
     }
 
-    /// An invocation begins; what waits of earlier ones is due.
+    /// An invocation begins; spans and metrics of earlier ones are due.
     pub(crate) fn invoke(&mut self, invoke: &Invoke, now_ms: u64) {
         self.traffic.invoked(now_ms);
         let untold = self.current.as_ref().is_some_and(|last| !last.runtime_done);
@@ -88,7 +89,7 @@ impl State {
             held_to_the_end: false,
             deadline_ms: invoke.deadline_ms,
             otlp_received: false,
-            // Its end may have been read before its beginning: they come on different connections.
+            // Its end may have been read before its beginning, since the two come on different connections.
             runtime_done: self.table.is_runtime_done(&request_id),
             written_before_deadline: false,
             request_id,
@@ -103,7 +104,7 @@ impl State {
         self.table.roots(roots);
     }
 
-    /// Lambda says something; it was received at this time.
+    /// Takes an event of the Telemetry API that was received at this time.
     pub(crate) fn telemetry(&mut self, event: PlatformEvent, now_ms: u64) {
         let is_end = event.kind == EventKind::RuntimeDone;
         if self.telemetry == TelemetryState::Silent
@@ -126,7 +127,7 @@ impl State {
         self.table.event(event, now_ms);
     }
 
-    /// Whether the environment may sleep.
+    /// Whether `next` may be called, after which the environment may freeze.
     pub(crate) fn may_call_next(&mut self, now_ms: u64) -> bool {
         let Some(current) = &mut self.current else { return true };
         let is_new = now_ms < current.invoked_ms + TRUST_MS;
@@ -161,7 +162,7 @@ impl State {
         running.then(|| last_moment(current).min(trusts_until.unwrap_or(u64::MAX)))
     }
 
-    /// What is to be written now.
+    /// The requests that are to be written now.
     pub(crate) fn due(&mut self, now_ms: u64) -> Vec<Request> {
         let mut all = false;
         if let Some(current) = &mut self.current
@@ -174,12 +175,12 @@ impl State {
         if all { self.table.take_all() } else { self.table.take_due() }
     }
 
-    /// Invocations of which Lambda has not said all.
+    /// Whether there are invocations that Lambda has not reported.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         self.telemetry != TelemetryState::Off && self.table.is_waiting_for_reports()
     }
 
-    /// The environment ends for this reason: what is left.
+    /// The environment ends for this reason; the requests that are left.
     pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
         self.table.close(reason, now_ms)
     }

@@ -1,7 +1,7 @@
-//! What is known of each invocation until it is written: bounded, and each item once.
+//! The invocations of the environment until their spans and metrics are written, in bounded memory, each item once.
 //!
-//! `platform` collects the events of an invocation and makes spans and metrics of them. Here it is decided what it is fed, and
-//! when: an invocation's end is held back while the function's own root span may still come.
+//! `platform` collects the events of an invocation and makes spans and metrics of them. The table decides which events it gets,
+//! and when: an invocation's end is held back while the function's own root span may still come.
 
 use crate::config::{Config, InvocationSpan};
 use crate::counts::{Count, Counts};
@@ -19,9 +19,9 @@ use wire::Request;
 
 /// Invocations that are remembered; an environment runs one at a time, a managed instance some dozens.
 const MAX_KNOWN: usize = 256;
-/// Ends that wait for a root; the oldest goes on without.
+/// Ends that wait for a root span; beyond this number the oldest goes on without one.
 const MAX_HELD_BACK: usize = 64;
-/// The function may begin its root a little before we have read that it was invoked.
+/// The function may begin its root span this long before the extension has read that it was invoked.
 const EARLY_MS: u64 = 100;
 
 /// What is known of an invocation beside what `platform` collects.
@@ -57,7 +57,7 @@ pub(crate) struct Table {
     options: SpanOptions,
     records: InvocationRecords,
     metrics: Aggregator,
-    /// `None` without a subscription: nothing tells of an end then, or where no spans are wanted.
+    /// `None` where no spans are wanted, and without a subscription, since nothing tells of an end then.
     spans: Option<Invocations>,
     known: VecDeque<Known>,
     /// Ends of invocations whose root may still come, with the time of each.
@@ -111,7 +111,7 @@ impl Table {
         }
     }
 
-    /// An invocation begins; what is finished of earlier ones can be written beside it.
+    /// An invocation begins; spans and metrics of earlier ones can be written while it runs.
     pub(crate) fn invoke(&mut self, request_id: &str, invoked_arn: &str, now_ms: u64) {
         self.due = true;
         let known = self.known(request_id);
@@ -161,7 +161,7 @@ impl Table {
         self.release(|event| event.request_id.as_deref() == Some(request_id));
     }
 
-    /// Lambda says something; where the event has no time, it is now.
+    /// Takes an event of the Telemetry API. Where it has no time of its own, it has that of its receipt.
     pub(crate) fn event(&mut self, event: PlatformEvent, now_ms: u64) {
         if self.recent.is_repeated(&event) {
             self.counts.add(Count::Repeated, 1);
@@ -176,14 +176,14 @@ impl Table {
             return;
         };
         let known = self.known(&request_id);
-        // Managed instances say nothing before the report.
+        // Managed instances send no `platform.runtimeDone`: there the report is the end.
         let is_end = event.kind == EventKind::RuntimeDone
             || (event.kind == EventKind::Report && !known.runtime_done);
         known.started |= event.kind == EventKind::Start;
         known.runtime_done |= event.kind == EventKind::RuntimeDone;
         known.reported |= event.kind == EventKind::Report;
         if is_end {
-            // Who waited for this one's root has waited for a whole invocation.
+            // An end that has waited for its root during a whole further invocation waits no longer.
             self.release_others(&request_id);
         }
         if self.is_foreign(&event) || self.waits_for_root(&event, &request_id) {
@@ -197,12 +197,12 @@ impl Table {
         }
     }
 
-    /// What is to be written now.
+    /// The requests that are to be written now.
     pub(crate) fn take_due(&mut self) -> Vec<Request> {
         if self.due { self.take_all() } else { Vec::new() }
     }
 
-    /// All that is finished, whether due or not.
+    /// Requests of all that is finished, whether it is due or not.
     pub(crate) fn take_all(&mut self) -> Vec<Request> {
         self.due = false;
         let mut requests = Vec::new();
@@ -222,7 +222,7 @@ impl Table {
         requests
     }
 
-    /// Invocations of which Lambda has not said all.
+    /// Whether there are invocations that Lambda has not reported.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
         self.known.iter().any(|known| known.was_told() && !known.reported)
     }
@@ -231,7 +231,7 @@ impl Table {
     pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
         let now = now_ms.saturating_mul(1_000_000);
         self.release(|_| true);
-        // Of the newest invocation telemetry may have come too late.
+        // The newest invocation's telemetry may not have come in time.
         let newest = self.known.iter().rev().find(|known| known.was_told());
         let newest = newest.filter(|known| !known.has_events);
         if let Some(request_id) = newest.map(|known| known.request_id.clone()) {
@@ -244,7 +244,7 @@ impl Table {
         self.take_all()
     }
 
-    /// Lets `platform` know an invocation before its first event.
+    /// Tells `platform` of an invocation before its first event.
     fn begin(&mut self, request_id: &str, time: u64) {
         let known = self.known(request_id);
         if std::mem::replace(&mut known.has_events, true) {
@@ -257,16 +257,16 @@ impl Table {
         }
     }
 
-    /// An end of an invocation that this process was not told of. It may be about to be told; else it is the last that Lambda
-    /// had to say to the process before this one, which has closed the invocation at its SHUTDOWN: a second span would be
-    /// one too many.
+    /// Whether an event ends an invocation whose beginning this process has not read. Either the beginning is about to come, or
+    /// the event was meant for the extension's process before this one. That one has closed the invocation at its SHUTDOWN, so
+    /// that no second span may be written.
     fn is_foreign(&self, event: &PlatformEvent) -> bool {
         let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
         let known = event.request_id.as_deref().and_then(|request_id| self.find(request_id));
         is_end && self.is_told_of_invocations && !known.is_some_and(Known::was_told)
     }
 
-    /// An end waits where the function sends its roots by OTLP and this one's has not come.
+    /// Whether an end waits: the function sends its root spans by OTLP, and this invocation's has not come.
     fn waits_for_root(&mut self, event: &PlatformEvent, request_id: &str) -> bool {
         let is_end = matches!(event.kind, EventKind::RuntimeDone | EventKind::Report);
         if self.spans.is_none() || !is_end || self.invocation_span != InvocationSpan::Auto {
@@ -274,14 +274,14 @@ impl Table {
         }
         let is_held_back = |(held, _): &(PlatformEvent, u64)| held.request_id == event.request_id;
         if event.kind == EventKind::Report && self.options.end == SpanEnd::RuntimeDone {
-            // It goes behind the end, wherever that is.
+            // The report follows the end: it waits if the end does.
             return self.held_back.iter().any(is_held_back);
         }
         let time = event.time_unix_nano.unwrap_or_default();
         !self.look_up_root(request_id, time) && self.sends_roots
     }
 
-    /// Whether the root is known, by the exporter's record too.
+    /// Whether the root span is known, from OTLP or from the exporter's record.
     fn look_up_root(&mut self, request_id: &str, time: u64) -> bool {
         if self.find(request_id).is_some_and(|known| known.has_root) {
             return true;
@@ -294,7 +294,7 @@ impl Table {
         true
     }
 
-    /// Lets ends go on that no longer have to wait.
+    /// Passes on the held ends that this says no longer have to wait.
     fn release(&mut self, goes_on: impl Fn(&PlatformEvent) -> bool) {
         let held_back = std::mem::take(&mut self.held_back);
         let (released, held_back): (VecDeque<_>, VecDeque<_>) =
@@ -309,7 +309,7 @@ impl Table {
         }
     }
 
-    /// Lets the ends of other invocations go on, those of unknown ones aside.
+    /// Passes on the held ends of other invocations, but not of those whose beginning was not read.
     fn release_others(&mut self, request_id: &str) {
         let foreign: Vec<Option<String>> = self
             .held_back
