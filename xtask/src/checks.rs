@@ -1,12 +1,20 @@
 //! What the checks share: how much they run, a tally, and the output of other programs.
 
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 /// The repository's folder.
 pub(crate) fn root() -> std::io::Result<PathBuf> {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize()
+}
+
+/// What cargo says of the workspace's packages.
+pub(crate) fn metadata() -> anyhow::Result<Value> {
+    let mut cargo = Command::new("cargo");
+    let printed = output(cargo.args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    serde_json::from_slice(&printed.stdout).context("cargo metadata")
 }
 
 /// How much is run.

@@ -1,6 +1,6 @@
-//! Build chores: `layers` checks which crate uses which, `docs` writes the tables of variables,
-//! `interop` runs other people's programs against ours, `stack` checks the deployed stack's template and build,
-//! `ci` runs the gate.
+//! Checks of the repository: `layers` which crate uses which, and that no files of one crate use each other in a circle;
+//! `docs` writes the tables of variables, and checks the documents' links; `interop` runs other people's programs against
+//! ours, `receiver` and `moto` the whole path; `stack` checks the deployed stack's template and build; `ci` runs the gate.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
@@ -31,8 +31,8 @@ fn main() -> ExitCode {
         ["moto"] => moto::run(),
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
-        ["docs"] => docs::write(false),
-        ["docs", "--check"] => docs::write(true),
+        ["docs"] => docs::write(),
+        ["docs", "--check"] => docs::check(),
         _ => {
             eprintln!(
                 "usage: cargo xtask layers [--circles] | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long]"

@@ -190,7 +190,7 @@ fn hits(body: &[u8]) -> usize {
     body.get("hits").and_then(serde_json::Value::as_array).map_or(0, Vec::len)
 }
 
-/// As OpenObserve normalises it (openobserve.md 1): every run of other characters becomes one `_`.
+/// As OpenObserve normalises it: every run of other characters becomes one `_`.
 fn stream_name(name: &str) -> String {
     let mut stream = String::new();
     for c in name.chars() {

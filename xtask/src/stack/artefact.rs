@@ -1,5 +1,6 @@
 //! Runs `sam build`, and looks at the binary that goes into the zip.
 
+use super::settings::SETTINGS;
 use crate::checks::{Length, Tally, output};
 use crate::pypi::Environment;
 use anyhow::{Context as _, bail};
@@ -48,7 +49,7 @@ fn has_target(root: &Path) -> bool {
 fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<TempDir> {
     let folder = tempfile::tempdir()?;
     let mut sam = tools.command("sam")?;
-    sam.args(["build", "--build-dir"]).arg(folder.path());
+    sam.args(["build", "--config-file", SETTINGS, "--build-dir"]).arg(folder.path());
     sam.args(["--parameter-overrides", &format!("Architecture={}", build.architecture)]);
     sam.env("ARCHITECTURE", build.architecture).env("PROFILE", build.profile).current_dir(root);
     // Another target folder would be locked by the cargo that runs this program.

@@ -4,6 +4,7 @@
 mod artefact;
 mod creation;
 mod grants;
+mod settings;
 mod template;
 
 use crate::checks::{self, Length, Tally, output};
@@ -20,6 +21,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
             template::check(&template, &mut tally);
             tally.note("roles", grants::check(&template));
             creation::check(&root, &template, &mut tally);
+            tally.note("SAM's settings", settings::check(&root, &template));
         }
         Err(error) => tally.note("template.yaml", Err(error)),
     }

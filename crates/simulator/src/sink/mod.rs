@@ -1,7 +1,7 @@
 //! A fake OpenObserve on loopback: its paths, answers and quirks, scripted faults, and a record of all it received.
 //!
-//! The quirks were measured; comments name their section in the project's notes on OpenObserve. Bodies are read with
-//! `opentelemetry-proto`, never with `wire`, so that a mistake of ours cannot hide on both sides.
+//! The quirks were measured on a running OpenObserve v0.60.5. Bodies are read with `opentelemetry-proto`, never with
+//! `wire`, so that a mistake of ours cannot hide on both sides.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {

@@ -37,7 +37,7 @@ pub(super) fn route(method: &Method, path: &str) -> Result<Target, HttpResponse>
         (Some(target), _) if method == Method::POST => Ok(target),
         (Some(_), _) => Err(HttpResponse::empty(405)),
         (None, "/healthz") => Err(HttpResponse::json(200, &serde_json::json!({"status": "ok"}))),
-        // A trailing slash is taken for an organization that does not exist (openobserve.md 1).
+        // A trailing slash is taken for an organization that does not exist.
         (None, path) if path.starts_with("/api/") && path.ends_with('/') => {
             Err(unknown_organization())
         }

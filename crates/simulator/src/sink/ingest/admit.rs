@@ -24,7 +24,7 @@ pub(crate) enum Encoding {
 }
 
 impl Encoding {
-    /// Names are compared exactly: `GZIP` and `x-gzip` are 415 with an empty body (openobserve.md 1). OpenObserve also
+    /// Names are compared exactly: `GZIP` and `x-gzip` are 415 with an empty body. OpenObserve also
     /// takes `br`, the sink does not.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, HttpResponse> {
         match headers.get(CONTENT_ENCODING).map(http::HeaderValue::as_bytes) {
@@ -63,7 +63,7 @@ pub(crate) fn inflate(
             }
             return Ok(Inflated { body: encoded.clone(), rest: 0 });
         }
-        // Only the first member is decoded, as in tower-http (openobserve.md 1); hence not a MultiGzDecoder.
+        // Only the first member is decoded, as in tower-http; hence not a MultiGzDecoder.
         Encoding::Gzip => {
             #[expect(
                 clippy::disallowed_types,
@@ -128,7 +128,7 @@ pub(crate) fn authorize<'a>(
     Ok(user)
 }
 
-/// The root user makes an unknown organization by writing to it; for others it is 404 (openobserve.md 1).
+/// The root user makes an unknown organization by writing to it; for others it is 404.
 pub(crate) fn organization(
     config: &Config,
     target: &Target,
@@ -140,7 +140,7 @@ pub(crate) fn organization(
 }
 
 /// Whether the body is JSON. Logs compare the whole value, traces and metrics take parameters after JSON, and nobody
-/// takes `application/protobuf`, parameters after protobuf, or no content type (openobserve.md 1).
+/// takes `application/protobuf`, parameters after protobuf, or no content type.
 pub(crate) fn content_type(headers: &HeaderMap, target: &Target) -> Result<bool, HttpResponse> {
     let content_type = headers.get(CONTENT_TYPE).map_or(&b""[..], http::HeaderValue::as_bytes);
     match (content_type, target.signal()) {

@@ -8,7 +8,7 @@ use crate::sink::route::Target;
 use crate::sink::store::{Records, StoredJson};
 use crate::sink::time;
 
-/// An array of objects or one object. One element that is no object refuses the whole request (openobserve.md 4).
+/// An array of objects or one object. One element that is no object refuses the whole request.
 pub(crate) fn decode(body: &[u8]) -> Result<Vec<Map<String, Value>>, String> {
     let value = serde_json::from_slice(body).map_err(|error| format!("Invalid json: {error}"))?;
     let elements = match value {
@@ -53,7 +53,7 @@ pub(crate) fn answer(target: &Target, ingested: &Ingested) -> HttpResponse {
     counts(target, ingested.records.items(), ingested.rejected, &ingested.message)
 }
 
-/// Even a failed write is answered with 200; only the counts tell (openobserve.md 4).
+/// Even a failed write is answered with 200; only the counts tell.
 pub(crate) fn write_failed(target: &Target) -> HttpResponse {
     counts(target, 0, 0, "")
 }

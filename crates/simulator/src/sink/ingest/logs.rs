@@ -12,7 +12,7 @@ use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
 use crate::sink::store::{Records, Stored};
 
-/// Columns that OpenObserve fills itself; an attribute of the same name replaces them (openobserve.md 3).
+/// Columns that OpenObserve fills itself; an attribute of the same name replaces them.
 const RESERVED: [&str; 8] = [
     "_timestamp",
     "severity",
@@ -37,7 +37,7 @@ pub(crate) fn ingest(
         for scope_logs in resource_logs.scope_logs {
             let scope = Arc::new(scope_logs.scope.unwrap_or_default());
             for record in scope_logs.log_records {
-                // Without time the observed time counts; without both the record is too old (openobserve.md 2).
+                // Without time the observed time counts; without both the record is too old.
                 let time = if record.time_unix_nano == 0 {
                     record.observed_time_unix_nano
                 } else {
@@ -63,7 +63,7 @@ pub(crate) fn ingest(
         }
     }
     if context.check_columns(&columns, context.stream).is_err() {
-        // Logs only: 200 with `0a 00`, and everything is dropped (openobserve.md 2).
+        // Logs only: 200 with `0a 00`, and everything is dropped.
         oddities.add(
             OddityKind::TooManyColumns,
             format!("{} columns, {} log records", columns.count(), kept.len()),
@@ -74,7 +74,7 @@ pub(crate) fn ingest(
 }
 
 fn note(record: &LogRecord, resource: &[KeyValue], oddities: &mut Oddities) {
-    // Ids of a wrong length or of zeros: the record is stored without them (openobserve.md 1).
+    // Ids of a wrong length or of zeros: the record is stored without them.
     for (name, id, length) in [("trace", &record.trace_id, 16), ("span", &record.span_id, 8)] {
         if !id.is_empty() && (id.len() != length || id.iter().all(|byte| *byte == 0)) {
             oddities.add(OddityKind::InvalidId, format!("{name} id of {} bytes", id.len()));

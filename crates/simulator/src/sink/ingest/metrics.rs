@@ -17,7 +17,7 @@ use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
 use crate::sink::store::{Records, Stored, data_points};
 
-/// The ingest window is not checked: metrics of any age are accepted (openobserve.md 2).
+/// The ingest window is not checked: metrics of any age are accepted.
 pub(crate) fn ingest(
     request: ExportMetricsServiceRequest,
     context: &Context,
@@ -32,7 +32,7 @@ pub(crate) fn ingest(
             let scope = Arc::new(scope_metrics.scope.unwrap_or_default());
             for metric in scope_metrics.metrics {
                 note(&metric, oddities);
-                // One stream for each metric name; the header `stream-name` is ignored (openobserve.md 1).
+                // One stream for each metric name; the header `stream-name` is ignored.
                 let stream = stream(&metric.name);
                 add_columns(columns.entry(stream.clone()).or_default(), &metric, &resource, &scope);
                 kept.push(Stored {

@@ -212,7 +212,7 @@ fn judge(
     oddities: &mut Oddities,
 ) -> Result<Verdict, HttpResponse> {
     let target = submission.target?;
-    // The encoding is checked before authorization (openobserve.md 1).
+    // The encoding is checked before authorization.
     submission.encoding?;
     let user = admit::authorize(config, &submission.headers)?;
     admit::organization(config, &target, user)?;
@@ -283,7 +283,7 @@ fn answer(target: &Target, is_json: bool, ingested: &Ingested) -> HttpResponse {
                 rejected_log_records: rejected,
                 error_message,
             });
-            // To a JSON request the header says JSON and the body is protobuf (openobserve.md 2).
+            // To a JSON request the header says JSON and the body is protobuf.
             let content_type = if is_json { JSON } else { PROTOBUF };
             HttpResponse::new(
                 200,
@@ -306,7 +306,7 @@ fn answer(target: &Target, is_json: bool, ingested: &Ingested) -> HttpResponse {
     }
 }
 
-/// A partial success of a JSON request is 206 (openobserve.md 2).
+/// A partial success of a JSON request is 206.
 fn encode_answer<M: Message + serde::Serialize>(
     is_json: bool,
     is_partial: bool,

@@ -11,7 +11,7 @@ use super::{Context, Ingested, Refusal};
 use crate::sink::oddity::{Oddities, OddityKind};
 use crate::sink::store::{Records, Stored, attribute};
 
-/// Answered for every rejected span, whatever is wrong with it (openobserve.md 2).
+/// Answered for every rejected span, whatever is wrong with it.
 pub(crate) const REJECTED: &str =
     "Some spans were rejected due to exceeding the allowed retention period";
 
@@ -43,7 +43,7 @@ pub(crate) fn ingest(
 ) -> Result<Ingested, Refusal> {
     let (mut kept, mut rejected) = (Vec::new(), 0);
     let mut columns = Columns::default();
-    // A resource without `service.name` takes the previous one's, the first takes the stream's name (openobserve.md 3).
+    // A resource without `service.name` takes the previous one's, the first takes the stream's name.
     let mut service_name = context.stream.to_owned();
     for resource_spans in request.resource_spans {
         let resource = Arc::new(resource_spans.resource.unwrap_or_default());
@@ -57,7 +57,7 @@ pub(crate) fn ingest(
         for scope_spans in resource_spans.scope_spans {
             let scope = Arc::new(scope_spans.scope.unwrap_or_default());
             for span in scope_spans.spans {
-                // An 8-byte trace id is rejected with the same, misleading, text (openobserve.md 2).
+                // An 8-byte trace id is rejected with the same, misleading, text.
                 let ids_fit = span.trace_id.len() == 16 && span.span_id.len() == 8;
                 if !ids_fit || context.window.misses(span.start_time_unix_nano).is_some() {
                     rejected += 1;
@@ -94,7 +94,7 @@ fn note(span: &Span, resource: &[KeyValue], oddities: &mut Oddities) {
     if span.end_time_unix_nano < span.start_time_unix_nano {
         oddities.add(OddityKind::EndBeforeStart, format!("span `{name}`"));
     }
-    // An all-zero trace id is accepted (openobserve.md 2).
+    // An all-zero trace id is accepted.
     let is_zero = |id: &[u8]| id.iter().all(|byte| *byte == 0);
     if is_zero(&span.trace_id) || is_zero(&span.span_id) {
         oddities.add(OddityKind::InvalidId, format!("span `{name}` has an id of zeros"));

@@ -225,7 +225,7 @@ fn error(status: u16) -> HttpResponse {
     HttpResponse::error(status, reason.unwrap_or("scripted"))
 }
 
-/// Measured on a disk of 60 MB (openobserve.md 2).
+/// Measured on a disk of 60 MB.
 fn disk_full(submission: &Submission) -> HttpResponse {
     let signal = submission.target.as_ref().ok().and_then(Target::signal);
     let data = match signal {

@@ -1,4 +1,4 @@
-//! Answers who reads back what was stored: OpenObserve's list of streams, and searches of one form (openobserve.md 5).
+//! Answers who reads back what was stored: OpenObserve's list of streams, and searches of one form.
 
 use bytes::Bytes;
 use http::HeaderMap;

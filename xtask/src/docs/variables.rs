@@ -1,6 +1,7 @@
 //! Writes the tables of variables into `docs/configuration.md`, from the tables that the binaries read, and checks what
 //! the tables say of one another.
 
+use crate::checks;
 use anyhow::{Context as _, bail};
 use settings::Table;
 use std::path::PathBuf;
@@ -19,26 +20,39 @@ const TABLES: &Tables = &[
 /// Binaries that run in one environment: each knows the names that the other reads.
 const TOGETHER: &[(&str, &str)] = &[("exporter", "extension"), ("extension", "exporter")];
 
-/// Writes the document, or with `check` fails if it is not what would be written.
-pub(crate) fn write(check: bool) -> anyhow::Result<()> {
-    let problems = problems(TABLES, TOGETHER);
-    if !problems.is_empty() {
-        bail!("the tables of variables: {}", problems.join("; "));
-    }
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..").join(DOCUMENT);
-    let before = std::fs::read_to_string(&path).context(DOCUMENT)?;
-    let mut after = before.clone();
-    for (name, table) in TABLES {
-        after = replace(&after, name, &table.markdown())?;
-    }
-    if check && before != after {
-        bail!("{DOCUMENT}: the tables of variables are not up to date, run `cargo xtask docs`");
-    }
+/// Writes the tables into the document.
+pub(super) fn write() -> anyhow::Result<()> {
+    let (path, before, after) = texts()?;
     if before != after {
         std::fs::write(&path, after).context(DOCUMENT)?;
     }
     println!("docs: the tables of variables are up to date");
     Ok(())
+}
+
+/// Fails if the document is not what would be written.
+pub(super) fn check() -> anyhow::Result<()> {
+    let (_, before, after) = texts()?;
+    if before != after {
+        bail!("{DOCUMENT}: the tables of variables are not up to date, run `cargo xtask docs`");
+    }
+    println!("docs: links lead somewhere, the tables of variables are up to date");
+    Ok(())
+}
+
+/// The document's path, its text as it is, and as it should be.
+fn texts() -> anyhow::Result<(PathBuf, String, String)> {
+    let problems = problems(TABLES, TOGETHER);
+    if !problems.is_empty() {
+        bail!("the tables of variables: {}", problems.join("; "));
+    }
+    let path = checks::root()?.join(DOCUMENT);
+    let before = std::fs::read_to_string(&path).context(DOCUMENT)?;
+    let mut after = before.clone();
+    for (name, table) in TABLES {
+        after = replace(&after, name, &table.markdown())?;
+    }
+    Ok((path, before, after))
 }
 
 fn replace(text: &str, name: &str, table: &str) -> anyhow::Result<String> {

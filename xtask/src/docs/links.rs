@@ -1,0 +1,168 @@
+//! Checks that what the documents link to, and the files that they name, are in the repository.
+
+use anyhow::Context as _;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+
+/// It tells what was; the files that it names may be gone.
+const HISTORY: &str = "CHANGELOG.md";
+
+/// Endings of what is taken for the name of a file when it stands in code.
+const ENDINGS: &[&str] = &["md", "py", "rs", "sh", "toml", "yaml"];
+
+/// What leads nowhere in the documents among these files.
+pub(super) fn check(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut documents = BTreeMap::new();
+    for file in files.iter().filter(|file| ending(file) == Some("md")) {
+        let text = std::fs::read_to_string(root.join(file)).with_context(|| file.clone())?;
+        documents.insert(file.as_str(), Document::read(&text));
+    }
+    Ok(mistakes(&documents, files))
+}
+
+/// What a document holds of interest.
+#[derive(Default)]
+struct Document {
+    /// Targets of its links.
+    links: Vec<String>,
+    /// What stands in code within a line.
+    code: Vec<String>,
+    /// The anchors of its headings, as GitHub makes them.
+    anchors: BTreeSet<String>,
+}
+
+impl Document {
+    fn read(text: &str) -> Self {
+        let mut document = Self::default();
+        let mut in_block = false;
+        for line in text.lines() {
+            if line.trim_start().starts_with("```") {
+                in_block = !in_block;
+                continue;
+            }
+            if in_block {
+                continue;
+            }
+            if line.starts_with('#') {
+                document.anchors.insert(anchor(line.trim_start_matches('#')));
+            }
+            let mut prose = String::new();
+            for (position, part) in line.split('`').enumerate() {
+                if position % 2 == 1 {
+                    document.code.push(part.to_owned());
+                } else {
+                    prose.push_str(part);
+                }
+            }
+            let targets = |begin: &str, end: char| {
+                let after = prose.split(begin).skip(1);
+                let targets = after.filter_map(|rest| rest.split(end).next().map(str::to_owned));
+                targets.collect::<Vec<_>>()
+            };
+            document.links.extend(targets("](", ')'));
+            document.links.extend(targets("src=\"", '"'));
+            document.links.extend(targets("href=\"", '"'));
+        }
+        document
+    }
+}
+
+/// `Where telemetry is, and why?` becomes `where-telemetry-is-and-why`.
+fn anchor(heading: &str) -> String {
+    let kept = heading.trim().chars().filter_map(|character| match character {
+        ' ' => Some('-'),
+        '-' | '_' => Some(character),
+        character if character.is_alphanumeric() => Some(character),
+        _ => None,
+    });
+    kept.flat_map(char::to_lowercase).collect()
+}
+
+fn mistakes(documents: &BTreeMap<&str, Document>, files: &[String]) -> Vec<String> {
+    let is_there = |path: &str| {
+        let folder = format!("{path}/");
+        files.iter().any(|file| file == path || file.starts_with(&folder))
+    };
+    let mut mistakes = Vec::new();
+    for (name, document) in documents {
+        let folder = Path::new(name).parent().unwrap_or(Path::new(""));
+        for link in document.links.iter().filter(|link| !link.contains("://")) {
+            let (path, fragment) = link.split_once('#').unwrap_or((link, ""));
+            let target = if path.is_empty() {
+                Some((*name).to_owned())
+            } else {
+                normal(&folder.join(path)).filter(|target| is_there(target))
+            };
+            let Some(target) = target else {
+                mistakes.push(format!("{name}: {link} leads nowhere"));
+                continue;
+            };
+            let anchors = documents.get(target.as_str()).map(|document| &document.anchors);
+            if !fragment.is_empty() && !anchors.is_some_and(|known| known.contains(fragment)) {
+                mistakes.push(format!("{name}: {target} has no heading for {link}"));
+            }
+        }
+        for code in document.code.iter().filter(|code| *name != HISTORY && is_file_name(code)) {
+            let is_ours = code.split_once('/').is_some_and(|(folder, _)| is_there(folder));
+            if is_ours && !is_there(code) {
+                mistakes.push(format!("{name}: there is no file {code}"));
+            }
+        }
+    }
+    mistakes
+}
+
+/// Whether it is a path in which nothing stands for something else.
+fn is_file_name(code: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
+    code.chars().all(is_plain) && ending(code).is_some_and(|ending| ENDINGS.contains(&ending))
+}
+
+fn ending(path: &str) -> Option<&str> {
+    Path::new(path).extension()?.to_str()
+}
+
+/// The path without `..`; `None` where it leaves the repository.
+fn normal(path: &Path) -> Option<String> {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::ParentDir if !normal.pop() => return None,
+            Component::ParentDir | Component::CurDir => {}
+            other => normal.push(other),
+        }
+    }
+    Some(normal.to_str()?.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leads_nowhere_is_named() {
+        let check = |text: &str, expected: &[&str]| {
+            let other = "# Where telemetry is, and `why`?\n## Second-hand";
+            let documents = BTreeMap::from([
+                ("docs/a.md", Document::read(text)),
+                ("docs/b.md", Document::read(other)),
+            ]);
+            let files = ["docs/a.md", "docs/b.md", "crates/x/src/lib.rs", "docs/path.svg"];
+            assert_eq!(mistakes(&documents, &files.map(str::to_owned)), expected, "{text}");
+        };
+        check("[b](b.md), [x](../crates/x), [o](https://a.b/c.md), ![p](path.svg)", &[]);
+        check("<img src=\"path.svg\"> <a href=\"b.md#second-hand\">", &[]);
+        check("# Here\n[b](b.md#where-telemetry-is-and-why) [here](#here)", &[]);
+        check("[c](c.md)", &["docs/a.md: c.md leads nowhere"]);
+        check("[c](../../c.md)", &["docs/a.md: ../../c.md leads nowhere"]);
+        check("![c](c.svg)", &["docs/a.md: c.svg leads nowhere"]);
+        check("[b](b.md#third)", &["docs/a.md: docs/b.md has no heading for b.md#third"]);
+        check("[a](#third)", &["docs/a.md: docs/a.md has no heading for #third"]);
+        check("```\n[c](c.md)\n```\n`[c](c.md)`", &[]);
+        check(
+            "`crates/x/src/lib.rs`, `b.md`, `./b.md`, `a/{b}.rs`, `/opt/c.toml`, `your/c.toml`, `x/y`",
+            &[],
+        );
+        check("`crates/x/src/gone.rs`", &["docs/a.md: there is no file crates/x/src/gone.rs"]);
+    }
+}
