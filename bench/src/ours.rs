@@ -1,10 +1,9 @@
 //! Drives `StdoutSpanExporter` into memory.
 
 mod driver;
-mod span_data;
 
 use exporter::{InMemoryOutput, StdoutSpanExporter};
-use opentelemetry as api;
+use lambda_otlp_bench::span_data;
 use opentelemetry_sdk as sdk;
 use std::sync::Arc;
 

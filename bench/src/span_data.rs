@@ -8,16 +8,16 @@ use sdk::Resource;
 use sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use std::time::{Duration, UNIX_EPOCH};
 
-pub(crate) fn resource(service: &Service) -> Resource {
+pub fn resource(service: &Service) -> Resource {
     let attributes = service.resource().into_iter().map(key_value);
     Resource::builder_empty().with_attributes(attributes).build()
 }
 
-pub(crate) fn scope() -> InstrumentationScope {
+pub fn scope() -> InstrumentationScope {
     InstrumentationScope::builder("bench").with_version("1.2.3").build()
 }
 
-pub(crate) fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
+pub fn span_data(span: Span, scope: &InstrumentationScope) -> SpanData {
     SpanData {
         span_context: SpanContext::new(
             TraceId::from_bytes(span.trace_id.to_be_bytes()),

@@ -1,8 +1,8 @@
 //! Builds and runs the two programs that export.
 
-use crate::build::build_one;
 use anyhow::{Context as _, bail};
 use lambda_otlp_bench::Service;
+use lambda_otlp_bench::build::build_one;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 

@@ -6,8 +6,6 @@
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
-#[path = "../../src/build.rs"]
-mod build;
 mod compare;
 mod drivers;
 mod figures;

@@ -1,7 +1,7 @@
 //! Builds the extensions: ours as it is deployed, the peer's from crates.io.
 
-use crate::build::build;
 use anyhow::{Context as _, bail};
+use lambda_otlp_bench::build::build;
 use std::path::PathBuf;
 use std::process::Command;
 

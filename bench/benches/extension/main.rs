@@ -11,9 +11,6 @@
 )]
 
 mod binaries;
-#[path = "../../src/build.rs"]
-#[expect(dead_code, reason = "no driver is built here")]
-mod build;
 mod figures;
 mod register;
 mod table;

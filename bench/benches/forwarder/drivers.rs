@@ -1,7 +1,7 @@
 //! Builds and runs the programs that forward.
 
-use crate::build::{self, build_one};
 use anyhow::{Context as _, bail};
+use lambda_otlp_bench::build::{self, build_one};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 

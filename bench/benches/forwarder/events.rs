@@ -1,11 +1,11 @@
 //! The events that the forwarders get: what CloudWatch Logs delivers of one log stream.
 
-use crate::span_data::{resource, scope, span_data};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use exporter::{InMemoryOutput, StdoutSpanExporter};
 use lambda_otlp_bench::Service;
 use lambda_otlp_bench::random::Random;
+use lambda_otlp_bench::span_data::{resource, scope, span_data};
 use opentelemetry_sdk::trace::SpanExporter as _;
 use serde::Serialize;
 use serde_json::json;

@@ -6,20 +6,15 @@
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
-#[path = "../../src/build.rs"]
-mod build;
 mod compare;
 mod drivers;
 mod events;
-#[path = "../../src/span_data.rs"]
-mod span_data;
 mod start;
 
 use anyhow::{Context as _, bail, ensure};
 use drivers::{Driver, Drivers, Run, Step};
 use events::Event;
-use opentelemetry as api;
-use opentelemetry_sdk as sdk;
+use lambda_otlp_bench::build;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -2,16 +2,12 @@
 //! event decoded by `aws_lambda_events` as in its README, each line an `ExporterOutput`, and an HTTP client that keeps
 //! the body.
 
-#[path = "../../src/forward/cpu_time.rs"]
-mod cpu_time;
-#[path = "../../src/forward/driver.rs"]
-mod driver;
-
 use anyhow::Context as _;
 use async_trait::async_trait;
 use aws_lambda_events::event::cloudwatch_logs::LogsEvent;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
+use lambda_otlp_bench::forward::driver;
 use otlp_stdout_span_exporter::ExporterOutput;
 use serverless_otlp_forwarder_core::http_sender::{HttpForwarderResponse, HttpOtlpForwarderClient};
 use serverless_otlp_forwarder_core::span_compactor::CompressionPreference;

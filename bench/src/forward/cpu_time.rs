@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
-pub(crate) fn cpu_time() -> Duration {
+/// What all threads have used since the process began.
+pub fn cpu_time() -> Duration {
     cpu_time::ProcessTime::now().as_duration()
 }

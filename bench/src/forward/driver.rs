@@ -10,13 +10,16 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 /// The body of a request, compressed.
-pub(crate) struct Body<B> {
-    pub(crate) signal: &'static str,
-    pub(crate) bytes: B,
+pub struct Body<B> {
+    pub signal: &'static str,
+    pub bytes: B,
 }
 
 /// Forwards as the arguments say; `forward` takes the event's bytes as Lambda gives them.
-pub(crate) fn run<B: AsRef<[u8]>>(
+///
+/// # Errors
+/// When an argument is missing or wrong, a file cannot be used, or `forward` fails.
+pub fn run<B: AsRef<[u8]>>(
     mut forward: impl FnMut(&[u8]) -> anyhow::Result<Vec<Body<B>>>,
 ) -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1);

@@ -4,8 +4,6 @@
 //! Arguments: the event's file, how often, the body to deflate (as `forward-ours` wrote it), and its level. On stdout:
 //! for each step and library `STEP LIBRARY BYTES nanos …`.
 
-mod cpu_time;
-
 use anyhow::{Context as _, bail, ensure};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -67,9 +65,9 @@ type Took = (usize, u128);
 
 fn timed(mut run: impl FnMut() -> anyhow::Result<usize>) -> anyhow::Result<Took> {
     run()?;
-    let start = cpu_time::cpu_time();
+    let start = lambda_otlp_bench::forward::cpu_time::cpu_time();
     let bytes = run()?;
-    Ok((bytes, cpu_time::cpu_time().saturating_sub(start).as_nanos()))
+    Ok((bytes, lambda_otlp_bench::forward::cpu_time::cpu_time().saturating_sub(start).as_nanos()))
 }
 
 fn inflated(gzip: &[u8]) -> anyhow::Result<Vec<u8>> {

@@ -1,13 +1,11 @@
 //! Drives the forwarder, configured by its variables as in Lambda, with a transport that keeps the bodies.
 
-mod cpu_time;
-mod driver;
-
 use anyhow::{Context as _, ensure};
 use backend::{Client, HttpRequest, HttpResponse, Transport, TransportError};
 use bytes::Bytes;
 use forwarder::{Config, Event, Forwarder, InvocationContext, NoQueue, Queues};
 use http::HeaderMap;
+use lambda_otlp_bench::forward::driver;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
