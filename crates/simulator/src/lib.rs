@@ -35,6 +35,7 @@
 //! ```
 
 mod api;
+pub mod api_client;
 pub mod binaries;
 mod clock;
 mod cloudwatch;

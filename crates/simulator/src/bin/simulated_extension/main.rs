@@ -1,4 +1,4 @@
-//! The extension that the simulator's tests run. It needs nothing but the standard library.
+//! The extension that the simulator's tests run.
 //!
 //! What it does is said by `LAYER/NAME.script`, an instruction a line (see [`Script`]); what it is told it appends to
 //! `LAYER/NAME.record`: `register STATUS BODY`, `subscribe STATUS BODY`, `event BODY`, `batch BODY`, and more.
@@ -6,9 +6,6 @@
 #![expect(clippy::print_stdout, reason = "an extension's output is part of its function's log")]
 #![expect(clippy::disallowed_methods, reason = "an extension reads the variables that Lambda sets")]
 
-#[path = "../simulated_function/client.rs"]
-#[allow(dead_code, reason = "an extension streams nothing")]
-mod client;
 mod listener;
 
 use std::fs::File;
@@ -18,7 +15,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use client::{Answer, Client};
+use lambda_otlp_simulator::api_client::{ApiClient, ApiResponse};
 use listener::Listener;
 
 /// The instructions of a script, in the order of their lines.
@@ -88,7 +85,7 @@ fn run() -> io::Result<ExitCode> {
     let listener = Listener::start(record.clone(), statuses)?;
     let api = std::env::var("AWS_LAMBDA_RUNTIME_API").unwrap_or_default();
     let mut extension = Extension {
-        client: Client::connect(&api)?,
+        client: ApiClient::connect(&api)?,
         identifier: String::new(),
         request_id: String::new(),
         listener,
@@ -101,7 +98,7 @@ fn run() -> io::Result<ExitCode> {
 }
 
 struct Extension {
-    client: Client,
+    client: ApiClient,
     identifier: String,
     request_id: String,
     listener: Listener,
@@ -209,7 +206,7 @@ impl Extension {
         Ok(())
     }
 
-    fn note(&self, what: &str, answer: &Answer) {
+    fn note(&self, what: &str, answer: &ApiResponse) {
         let body = String::from_utf8_lossy(&answer.body);
         self.record.write(&format!("{what} {} {body}", answer.status));
     }

@@ -6,8 +6,6 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a function's output is its log")]
 #![expect(clippy::disallowed_methods, reason = "a runtime reads the variables that Lambda sets")]
 
-mod client;
-
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -17,7 +15,7 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use client::{Answer, Client};
+use lambda_otlp_simulator::api_client::{ApiClient, ApiResponse};
 
 #[derive(Deserialize)]
 struct Instructions {
@@ -81,7 +79,7 @@ fn main() -> ExitCode {
 
 fn run(api: &str) -> io::Result<std::convert::Infallible> {
     init(api)?;
-    let mut runtime = Client::connect(api)?;
+    let mut runtime = ApiClient::connect(api)?;
     loop {
         let event = runtime.call("GET", "/2018-06-01/runtime/invocation/next", &[], b"")?;
         if event.status != 200 {
@@ -115,7 +113,7 @@ fn init(api: &str) -> io::Result<()> {
         _ => {
             let body = json!({ "errorType": "ConfigInvalid", "errorMessage": "no table", "stackTrace": [] }).to_string();
             let headers = [("Lambda-Runtime-Function-Error-Type", "Function.ConfigInvalid")];
-            Client::connect(api)?.call(
+            ApiClient::connect(api)?.call(
                 "POST",
                 "/2018-06-01/runtime/init/error",
                 &headers,
@@ -129,7 +127,7 @@ fn init(api: &str) -> io::Result<()> {
 /// Lets itself be frozen for a snapshot, and says how the restore goes.
 fn snapshot(api: &str) -> io::Result<()> {
     println!("before the snapshot");
-    let mut client = Client::connect(api)?;
+    let mut client = ApiClient::connect(api)?;
     let restored = client.call("GET", "/2018-06-01/runtime/restore/next", &[], b"")?;
     println!("after the restore: {}", restored.status);
     if let Ok(error_type) = std::env::var("RESTORE_ERROR") {
@@ -141,7 +139,7 @@ fn snapshot(api: &str) -> io::Result<()> {
 
 /// Registers an internal extension, and prints a line when SIGTERM comes.
 fn extension(api: &str, events: &str) -> io::Result<()> {
-    let mut client = Client::connect(api)?;
+    let mut client = ApiClient::connect(api)?;
     let headers = [("Lambda-Extension-Name", "inner")];
     let registered =
         client.call("POST", "/2020-01-01/extension/register", &headers, events.as_bytes())?;
@@ -177,14 +175,14 @@ fn extension(api: &str, events: &str) -> io::Result<()> {
 
 /// The invocation in progress.
 struct Current<'a> {
-    runtime: &'a mut Client,
-    event: &'a Answer,
+    runtime: &'a mut ApiClient,
+    event: &'a ApiResponse,
     path: String,
     is_answered: bool,
 }
 
 impl<'a> Current<'a> {
-    fn new(runtime: &'a mut Client, event: &'a Answer) -> Self {
+    fn new(runtime: &'a mut ApiClient, event: &'a ApiResponse) -> Self {
         let request_id = event.header("lambda-runtime-aws-request-id").unwrap_or_default();
         let path = format!("/2018-06-01/runtime/invocation/{request_id}");
         Self { runtime, event, path, is_answered: false }

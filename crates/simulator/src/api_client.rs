@@ -1,41 +1,53 @@
-//! The function's side of the Runtime API.
+//! The programs' side of Lambda's APIs: a client for functions and extensions that tests make themselves.
 
 use std::fmt::Write as _;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 
-/// As much of an HTTP/1.1 client as the Runtime API asks for: one connection, answers with a length.
-pub(crate) struct Client {
+/// As much of an HTTP/1.1 client as Lambda's APIs ask for: one connection, responses with a length.
+#[derive(Debug)]
+pub struct ApiClient {
     host: String,
     stream: BufReader<TcpStream>,
 }
 
-pub(crate) struct Answer {
-    pub(crate) status: u16,
+/// What an API responded.
+#[derive(Debug)]
+pub struct ApiResponse {
+    pub status: u16,
     headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+    pub body: Vec<u8>,
 }
 
-impl Answer {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+impl ApiResponse {
+    /// The value of the header whose name is this one in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 }
 
-impl Client {
-    pub(crate) fn connect(host: &str) -> io::Result<Self> {
+impl ApiClient {
+    /// Connects to the host and port that `AWS_LAMBDA_RUNTIME_API` names.
+    ///
+    /// # Errors
+    /// When nobody listens there.
+    pub fn connect(host: &str) -> io::Result<Self> {
         let stream = TcpStream::connect(host)?;
         stream.set_nodelay(true)?;
         Ok(Self { host: host.to_owned(), stream: BufReader::new(stream) })
     }
 
-    pub(crate) fn call(
+    /// Makes a request and waits for its response.
+    ///
+    /// # Errors
+    /// When the connection breaks off, or what comes is no response.
+    pub fn call(
         &mut self,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
         body: &[u8],
-    ) -> io::Result<Answer> {
+    ) -> io::Result<ApiResponse> {
         let mut request = format!(
             "{method} {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: {}\r\n",
             self.host,
@@ -46,15 +58,14 @@ impl Client {
         }
         request += "\r\n";
         self.stream.get_mut().write_all(&[request.as_bytes(), body].concat())?;
-        self.answer()
+        self.response()
     }
 
-    pub(crate) fn stream(
-        &mut self,
-        path: &str,
-        chunks: &[String],
-        error: Option<&str>,
-    ) -> io::Result<()> {
+    /// Posts a streamed response in these chunks, with an error of this type in its trailers.
+    ///
+    /// # Errors
+    /// As for [`call`](Self::call).
+    pub fn stream(&mut self, path: &str, chunks: &[String], error: Option<&str>) -> io::Result<()> {
         let mut request = format!(
             "POST {path} HTTP/1.1\r\nHost: {}\r\nTransfer-Encoding: chunked\r\n\
              Lambda-Runtime-Function-Response-Mode: streaming\r\n\
@@ -72,10 +83,10 @@ impl Client {
         }
         request += "\r\n";
         self.stream.get_mut().write_all(request.as_bytes())?;
-        self.answer().map(drop)
+        self.response().map(drop)
     }
 
-    fn answer(&mut self) -> io::Result<Answer> {
+    fn response(&mut self) -> io::Result<ApiResponse> {
         let mut line = String::new();
         self.stream.read_line(&mut line)?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
@@ -91,11 +102,11 @@ impl Client {
                 None => break,
             }
         }
-        let mut answer = Answer { status, headers, body: Vec::new() };
+        let mut response = ApiResponse { status, headers, body: Vec::new() };
         let length =
-            answer.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
-        answer.body.resize(length, 0);
-        self.stream.read_exact(&mut answer.body)?;
-        Ok(answer)
+            response.header("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+        response.body.resize(length, 0);
+        self.stream.read_exact(&mut response.body)?;
+        Ok(response)
     }
 }
