@@ -4,13 +4,18 @@
 #![allow(dead_code, unreachable_pub, reason = "each target uses one function")]
 
 use lambda_otlp_wire::{
-    Joined, Limits, Logs, Metrics, Rejoin, Request, Signal, SignalKind, Traces, gzip, merge,
-    read_line as read,
+    EmbeddedLines, Joined, Limits, Logs, Metrics, Rejoin, Request, Signal, SignalKind, Traces,
+    gzip, merge, read_line as read,
 };
 
 /// Small bounds, so that the fuzzer meets them.
-const LIMITS: Limits =
-    Limits { inflated_bytes: 100_000, nesting: 16, items: 100, messages: 10_000 };
+const LIMITS: Limits = Limits {
+    inflated_bytes: 100_000,
+    nesting: 16,
+    items: 100,
+    messages: 10_000,
+    embedded_lines: EmbeddedLines::Read,
+};
 
 /// Any text as log events of one stream, one a line.
 pub fn read_line(data: &[u8]) {

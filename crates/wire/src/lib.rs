@@ -39,7 +39,7 @@ pub use line::{
 };
 #[cfg(feature = "encode")]
 pub use line::{Envelope, LineEncoder, LineLimits, Written};
-pub use request::{Limits, Malformed, Request, merge};
+pub use request::{EmbeddedLines, Limits, Malformed, Request, merge};
 #[cfg(feature = "decode")]
 pub use signal::{Logs, Metrics, Signal, Traces};
 pub use signal::{Rejected, SignalKind};

@@ -5,7 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
-use lambda_otlp_wire::{Limits, LineReading, SignalKind, Traces, read_line};
+use lambda_otlp_wire::{EmbeddedLines, Limits, LineReading, SignalKind, Traces, read_line};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -167,7 +167,10 @@ fn lines_of_the_older_client_are_read_in_all_four_forms() {
 
 /// Items and signals of all requests in a line, or what was refused.
 fn signals(line: &str) -> String {
-    let reading = read(line);
+    shown(read(line))
+}
+
+fn shown(reading: LineReading) -> String {
     let mut found: Vec<_> = reading
         .decoded
         .iter()
@@ -326,8 +329,14 @@ fn every_kind_of_line_is_read_in_every_wrapping() {
                 &format!("{one}, text: {:?}", format!("{prefix} x")),
             );
         }
-        let behind = format!(r#"{{"message":{}}}"#, text(&format!("{line} and a word")));
-        check(&behind, &format!("{one}, text: \"and a word\""));
+        // A message that is more than the line is somebody's text.
+        for message in [format!("{line} and a word"), format!("a word and {line}")] {
+            let record = format!(r#"{{"message":{}}}"#, text(&message));
+            assert!(
+                read_line(&record, &Limits::default())
+                    .is_none_or(|reading| reading.decoded.is_empty())
+            );
+        }
         check(&format!(r#"{{"a":1}} {line}"#), &format!("{one}, text: \"{{\\\"a\\\":1}}\""));
         let wrap = |levels: usize| {
             (0..levels).fold(line.clone(), |line, _| format!(r#"{{"record":{}}}"#, text(&line)))
@@ -469,10 +478,114 @@ fn a_line_in_an_object_leaves_no_broken_json() {
     let check = |text: &str, expected: &str| assert_eq!(signals(text), expected, "{text}");
     check(&format!(r#"{{"level":"INFO","message":{line}}}"#), "1 traces");
     check(&format!(r#"{{"message":{line},"level":"INFO"}}"#), "1 traces");
-    check(
-        &format!(r#"{{"level":"INFO","otel":{line},"a":[{line}]}}"#),
-        r#"1 traces, 1 traces, text: "{\"level\":\"INFO\",\"otel\":null,\"a\":[null]}""#,
+    let nested = format!(r#"{{"level":"INFO","otel":{line},"a":[{line}]}}"#);
+    assert_eq!(
+        embedded(&nested, EmbeddedLines::Read),
+        r#"1 traces, 1 traces, text: "{\"level\":\"INFO\",\"otel\":null,\"a\":[null]}""#
     );
+    assert_eq!(embedded(&nested, EmbeddedLines::Whole), "");
+}
+
+/// As [`signals`], with these embedded lines.
+fn embedded(line: &str, embedded_lines: EmbeddedLines) -> String {
+    let limits = Limits { embedded_lines, ..Limits::default() };
+    shown(read_line(line, &limits).unwrap_or_default())
+}
+
+#[test]
+fn a_line_in_the_middle_of_a_text_is_text() {
+    let line = fixture("python-1.jsonl").trim_end().to_owned();
+    let text = |line: &str| serde_json::to_string(line).unwrap();
+    let check = |log_event: &str, [whole, read, never]: [&str; 3]| {
+        assert_eq!(embedded(log_event, EmbeddedLines::Whole), whole, "{log_event}");
+        assert_eq!(embedded(log_event, EmbeddedLines::Read), read, "read: {log_event}");
+        assert_eq!(embedded(log_event, EmbeddedLines::Never), never, "never: {log_event}");
+    };
+    let all = |outcome| [outcome, outcome, outcome];
+    check(&line, all("1 traces"));
+    check(&format!("{line}{line}\n"), all("1 traces, 1 traces"));
+    check(&format!("{line} and more"), all(r#"1 traces, text: "and more""#));
+    check(&format!("[INFO]\t2026-09-21T14:13:20.123Z\tid\t{line}"), all("1 traces"));
+    // Printed behind something without a newline.
+    let ends = r#"1 traces, text: "working...""#;
+    check(&format!("working...{line}\n"), [ends, ends, ""]);
+    let two = r#"1 traces, 1 traces, text: "working...""#;
+    check(&format!("working...{line} {line}"), [two, two, ""]);
+    // What somebody put into a name.
+    let middle = r#"1 traces, text: "user  logged in""#;
+    check(&format!("user {line} logged in"), ["", middle, ""]);
+    check(&format!(r#"user {line}{{"a":1}}"#), ["", r#"1 traces, text: "user {\"a\":1}""#, ""]);
+    let whole = format!(r#"{{"level":"INFO","message":{}}}"#, text(&line));
+    check(&whole, ["1 traces", "1 traces", ""]);
+    for message in [format!("user {line} logged in"), format!("{line} logged in")] {
+        let record = format!(r#"{{"level":"INFO","message":{}}}"#, text(&message));
+        assert_eq!(embedded(&record, EmbeddedLines::Whole), "", "{record}");
+        assert_eq!(embedded(&record, EmbeddedLines::Never), "", "{record}");
+    }
+    // One that is broken takes nothing of the text around it along.
+    let broken = r#"user {"__otel_otlp_stdout":"1","payload":" logged in"#;
+    check(
+        broken,
+        [
+            "",
+            r#"refused: line is not JSON: EOF while parsing a string at line 1 column 47, text: "user""#,
+            "",
+        ],
+    );
+}
+
+#[test]
+fn a_record_around_a_line_stays_a_record() {
+    let empty = r#"{"__otel_otlp_stdout":"1","payload":{}}"#;
+    let quoted = serde_json::to_string(empty).unwrap();
+    let left = |record: &str| {
+        let reading = read(record);
+        assert!(reading.undecodable.is_empty(), "{record}");
+        (reading.decoded.len(), reading.text)
+    };
+    const NOTE: &str = "(an OTLP line was taken out of this message)";
+    let check = |record: &str, expected: &str| {
+        let expected = expected.replace("NOTE", NOTE);
+        assert_eq!(left(record), (1, Some(expected.clone())), "{record}");
+        assert!(serde_json::from_str::<serde_json::Value>(&expected).is_ok());
+    };
+    check(
+        &format!(r#"{{"level":"ERROR","user":"eve","ip":"198.51.100.7","message":{quoted}}}"#),
+        r#"{"level":"ERROR","user":"eve","ip":"198.51.100.7","message":"NOTE"}"#,
+    );
+    check(
+        &format!(r#"{{"message":{empty},"level":"ERROR","user":"eve"}}"#),
+        r#"{"message":"NOTE","level":"ERROR","user":"eve"}"#,
+    );
+    check(
+        &format!(r#"{{"type":"function","record":{{"message":{quoted},"user":"eve"}}}}"#),
+        r#"{"type":"function","record":{"message":"NOTE","user":"eve"}}"#,
+    );
+    check(
+        &format!(r#"{{"level":"WARN","message":{quoted},"record":{{"user":"eve"}}}}"#),
+        r#"{"level":"WARN","message":"NOTE","record":{"user":"eve"}}"#,
+    );
+    check(
+        &format!(r#"{{"timestamp":"t","fields":{{"message":{quoted},"order":7}},"target":"a"}}"#),
+        r#"{"timestamp":"t","fields":{"message":"NOTE","order":7},"target":"a"}"#,
+    );
+    // Nothing in it but what Lambda and its runtimes write.
+    for record in [
+        format!(r#"{{"timestamp":"t","level":"INFO","requestId":"r","message":{quoted}}}"#),
+        format!(
+            r#"{{"timestamp":"t","level":"INFO","message":{quoted},"logger":"root","requestId":"r"}}"#
+        ),
+        format!(
+            r#"{{"time":"t","type":"function","record":{{"timestamp":"t","level":"INFO","requestId":"r","message":{quoted}}}}}"#
+        ),
+        format!(r#"{{"time":"t","type":"function","record":{quoted}}}"#),
+        format!(
+            r#"{{"timestamp":"t","level":"INFO","fields":{{"message":{quoted}}},"target":"a"}}"#
+        ),
+        format!(r#"{{"message":{quoted},"msg":null}}"#),
+    ] {
+        assert_eq!(left(&record), (1, None), "{record}");
+    }
 }
 
 #[test]

@@ -78,35 +78,44 @@ fn a_cut_line_is_joined_at_every_size_of_pieces() {
 #[test]
 fn every_kind_of_line_is_joined() {
     let line = fixture("python-10.jsonl").trim_end().to_owned();
-    let spans = read_line(&line, &Limits::default()).unwrap().decoded.remove(0).request;
-    assert_eq!(spans.kind(), SignalKind::Traces);
-    let bare = serde_json::to_string(&spans.decode::<Traces>().unwrap().unwrap()).unwrap();
     let record = |text: &str| serde_json::json!({"level": "INFO", "message": text}).to_string();
+    let check = |line: &str, size: usize| {
+        let (story, items) = events(&pieces(line, size));
+        assert!(story.starts_with('(') && story.ends_with('!'), "{size}: {story} {line:.80}");
+        assert_eq!(items, 10, "{size}: {line:.80}");
+    };
     for line in [
         line.clone(),
-        bare.clone(),
         record(&line),
-        record(&bare),
         format!(r#"{{"type":"function","record":{}}}"#, record(&line)),
-        format!("[INFO]\t2026-09-21T14:13:20.123Z\tid\t{bare}\n"),
-        format!("text before {line} and behind"),
+        format!("[INFO]\t2026-09-21T14:13:20.123Z\tid\t{line}\n"),
     ] {
-        // The first piece has to show what it is.
-        for size in 150..400 {
-            let (story, items) = events(&pieces(&line, size));
-            assert!(
-                story.starts_with('(') && story.trim_end_matches('t').ends_with('!'),
-                "{size}: {story} {line:.80}"
-            );
-            assert_eq!(items, 10, "{size}: {line:.80}");
-        }
+        (1_000..1_500).for_each(|size| check(&line, size));
     }
+    // A payload of JSON shows nothing of where it was cut but its length.
+    let bare = bare("big-line.jsonl");
+    for line in [
+        bare.clone(),
+        record(&bare),
+        format!("[INFO]\t2026-09-21T14:13:20.123Z\tid\t{bare}\n"),
+        format!(r#"{{"__otel_otlp_stdout":"x","payload":{bare}}}"#),
+    ] {
+        [65_536, 131_072, 262_118].into_iter().for_each(|size| check(&line, size));
+    }
+}
+
+/// The spans of a sample line, as bare OTLP/JSON.
+fn bare(name: &str) -> String {
+    let line = fixture(name);
+    let spans = read_line(&line, &Limits::default()).unwrap().decoded.remove(0).request;
+    assert_eq!(spans.kind(), SignalKind::Traces);
+    serde_json::to_string(&spans.decode::<Traces>().unwrap().unwrap()).unwrap()
 }
 
 #[test]
 fn what_is_no_piece_ends_the_waiting() {
     let line = fixture("python-10.jsonl").trim_end().to_owned();
-    let (first, second) = line.split_at(700);
+    let (first, second) = line.split_at(1_100);
     let check = |texts: &[&str], story: &str, items: usize| {
         assert_eq!(events(texts), (story.to_owned(), items), "{texts:.80?}");
     };
@@ -116,30 +125,56 @@ fn what_is_no_piece_ends_the_waiting() {
     check(&[first, &format!("2026-09-21T14:13:20.123Z\tid\tINFO\t{line}")], "(xl", 10);
     check(&[first, "REPORT RequestId: 1\tDuration: 1 ms\t\n", second], "(xtt", 0);
     check(&[first, r#"{"time":"2026","type":"platform.report"}"#, second], "(xtt", 0);
-    // What could be a piece is one until the line decodes, or does not.
-    check(&[first, "END RequestId: 1", second], "(+xt", 0);
-    check(&[first, "END RequestId: 1", "a\tb", &line], "(+xtl", 10);
+    check(&[first, "END RequestId: 1", second], "(xtt", 0);
+    check(&[first, "done", second], "(xtt", 0);
     check(&[first], "(", 0);
-    // Cut where JSON goes on with any object, so that only its key tells the next line.
-    let bare = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"flags":1},{"flags":2}]}]}]}"#;
-    let (bare_first, bare_second) = bare.split_at(bare.find(r#"{"flags":2"#).unwrap());
-    check(&[bare_first, bare_second], "(!", 2);
-    check(&[bare_first, bare_first, bare_second], "(x(!", 2);
     // Complete, and undecodable: that is no matter of pieces.
     check(&[&line.replace("H4sI", "****")], "u", 0);
     check(&[r#"{"__otel_otlp_stdout":"1" nonsense"#, second], "ut", 0);
 }
 
+/// What somebody may write who gets text into a function's log: none of it takes ordinary lines with it.
+#[test]
+fn ordinary_lines_are_no_pieces() {
+    let spaces = " ".repeat(70_000);
+    let padding = "A".repeat(70_000);
+    let ordinary = "user 17 logged in";
+    let check = |first: &str, last: &str, story: &str| {
+        let mut texts = vec![first];
+        texts.resize(41, ordinary);
+        texts.push(last);
+        let (found, items) = events(&texts);
+        assert_eq!(
+            (found.replace(&"t".repeat(40), "T"), items),
+            (story.to_owned(), 0),
+            "{first:.80}"
+        );
+    };
+    // As it was found: the marked object does not begin the event.
+    check(r#"x {"__otel_otlp_stdout":"1","z":""#, r#""}"#, "uTt");
+    check(r#"{"__otel_otlp_stdout":"1","z":""#, r#""}"#, "uTt");
+    check(r#"{"__otel_otlp_stdout":"1","payload":""#, r#""}"#, "uTt");
+    check(r#"{"resourceSpans":[],"z":""#, r#""}"#, "uTt");
+    // Long enough to be cut by Lambda, and nothing that follows is.
+    check(&format!(r#"{{"__otel_otlp_stdout":"1","payload":"{padding}"#), r#""}"#, "(xTt");
+    check(&format!(r#"{{"__otel_otlp_stdout":"1","z":"{spaces}"#), r#""}"#, "(xTt");
+    check(&format!(r#"x {{"__otel_otlp_stdout":"1","z":"{spaces}"#), r#""}"#, "uTt");
+    // The whole has no items.
+    let empty = format!(r#"{{"resourceSpans":[],"z":"{spaces}"#);
+    assert_eq!(events(&[&empty, r#"user 17"}"#, ordinary]), ("(xtt".to_owned(), 0));
+}
+
 #[test]
 fn waiting_is_bounded() {
-    let first = r#"{"__otel_otlp_stdout":"1","payload":""#;
-    let mut texts = vec![first];
-    texts.resize(600, "AAAA");
+    let piece = "A".repeat(1_000);
+    let first = format!(r#"{{"__otel_otlp_stdout":"1","payload":"{piece}"#);
+    let mut texts = vec![first.as_str()];
+    texts.resize(600, &piece);
     let (story, _) = events(&texts);
     assert_eq!(story.find('x'), Some(512), "pieces");
     let large = "A".repeat(1_000_000);
-    let texts = [first, &large, &large, &large, &large, &large];
-    assert_eq!(events(&texts).0, "(++++xt", "bytes");
+    let texts = [&first, &large, &large, &large, &large, &large];
+    assert_eq!(events(&texts.map(String::as_str)).0, "(++++xt", "bytes");
     // Too large from the beginning.
     assert_eq!(events(&[&format!("{first}{}", large.repeat(5)), "x"]).0, "ut");
 }

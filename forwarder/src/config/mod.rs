@@ -14,6 +14,7 @@ use platform::{SpanEnd, SpanMapping};
 use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
 use std::time::Duration;
 use variables::TABLE;
+use wire::EmbeddedLines;
 
 /// What the forwarder is told by its variables.
 #[derive(Clone, Debug)]
@@ -42,6 +43,8 @@ pub struct Config {
     pub join_stack_traces: bool,
     /// Whether lines that claim to be OTLP and do not decode are dead-lettered; else they are dropped.
     pub keep_undecodable: bool,
+    /// Which OTLP lines are read that do not begin their log event.
+    pub embedded_lines: EmbeddedLines,
     /// Log groups of the delivery path: the forwarder's own, and those named.
     pub own_log_groups: Vec<String>,
     /// In which forms the forwarder tells its own figures, if it does.
@@ -96,6 +99,13 @@ impl Config {
         let join_stack_traces = reader.bool("LAMBDA_OTLP_JOIN_STACK_TRACES");
         let undecodable = [("dead-letter", true), ("log", false)];
         let keep_undecodable = reader.choice("LAMBDA_OTLP_UNDECODABLE", &undecodable, true);
+        let embedded = [
+            ("whole", EmbeddedLines::Whole),
+            ("read", EmbeddedLines::Read),
+            ("never", EmbeddedLines::Never),
+        ];
+        let embedded_lines =
+            reader.choice("LAMBDA_OTLP_EMBEDDED_LINES", &embedded, EmbeddedLines::Whole);
         let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
         let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
@@ -121,6 +131,7 @@ impl Config {
             platform_spans,
             join_stack_traces,
             keep_undecodable,
+            embedded_lines,
             own_log_groups,
             vitals,
             log_level,

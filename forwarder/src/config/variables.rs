@@ -54,6 +54,15 @@ const OWN: &[Variable] = &[
               for log groups with many lines of another tool's format. It stays in its log group in any case.",
     },
     Variable {
+        name: "LAMBDA_OTLP_EMBEDDED_LINES",
+        default: Some("whole"),
+        kind: Kind::Choice(&["whole", "read", "never"]),
+        doc: "Which OTLP lines are read that do not begin their log event (`docs/security.md`). `whole`: one that ends the event, behind \
+              what was printed without a newline, and one that is the whole message of a log record. `read`: one in the middle of a \
+              text as well, for functions that log lines through something else; whoever gets text into such a function's log can \
+              forge telemetry. `never`: none.",
+    },
+    Variable {
         name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
         default: None,
         kind: Kind::Text,

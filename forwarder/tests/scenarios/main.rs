@@ -12,6 +12,7 @@
 
 mod authorized;
 mod events;
+mod hostile_lines;
 mod ingest_window;
 mod live_rules;
 mod memory_queue;

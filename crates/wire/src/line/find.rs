@@ -141,6 +141,14 @@ pub(super) fn begins_line(text: &str) -> bool {
     first_key_claims(text) || marked_object(text.get(..200).unwrap_or(text), 0) == Some(0)
 }
 
+/// Where an object stands that begins the text, or what a runtime's prefix leaves of it.
+pub(super) fn first_object(text: &str) -> usize {
+    let blank = |text: &str| text.len() - text.trim_start_matches(is_blank).len();
+    let start = blank(text);
+    let first = start + text.get(start..).map_or(0, prefix_len);
+    first + text.get(first..).map_or(0, blank)
+}
+
 /// Length of the prefix that Lambda's Node and Python runtimes put before what a function logs in
 /// text format: `TIME\tREQUEST_ID\tLEVEL\t` and `[LEVEL]\tTIME\tREQUEST_ID\t`
 /// (aws-lambda-ric `LogPatch.js`, awslambdaric `bootstrap.py`); 0 where there is none.

@@ -24,7 +24,26 @@ pub(super) struct Object<'a> {
     /// An array under the key of a signal.
     has_resources: bool,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
+    /// A key that neither Lambda nor the formatter of a runtime writes.
+    has_other_keys: bool,
 }
+
+/// Keys beside the message that Lambda and the formatters of its runtimes write themselves: the Telemetry API's records, Lambda's
+/// JSON log format, tracing-subscriber's JSON, container runtimes.
+const FORMATTER_KEYS: [&str; 12] = [
+    "time",
+    "timestamp",
+    "type",
+    "level",
+    "requestId",
+    "AWSRequestId",
+    "tenantId",
+    "logger",
+    "target",
+    "stream",
+    "filename",
+    "line_number",
+];
 
 /// What an object is.
 pub(super) enum Class<'a> {
@@ -33,7 +52,12 @@ pub(super) enum Class<'a> {
     /// It is an `Export…ServiceRequest` in OTLP/JSON, or several.
     Bare,
     /// It is a log record; OTLP may be in these values.
-    Record([Option<&'a str>; WRAPPERS.len()]),
+    Record {
+        /// Values that may hold a line.
+        values: [Option<&'a str>; WRAPPERS.len()],
+        /// Whether there is more in it than what Lambda and its runtimes put around what was logged.
+        has_other_keys: bool,
+    },
 }
 
 impl<'a> Object<'a> {
@@ -64,7 +88,8 @@ impl<'a> Object<'a> {
                     *wrapped = Some(value);
                 }
             }
-            Key::Other => {}
+            Key::Formatter => {}
+            Key::Other => self.has_other_keys = true,
         }
         Ok(())
     }
@@ -77,7 +102,9 @@ impl<'a> Object<'a> {
         match (is_line, is_bare) {
             (true, _) => Class::Line,
             (false, true) => Class::Bare,
-            (false, false) => Class::Record(self.wrapped),
+            (false, false) => {
+                Class::Record { values: self.wrapped, has_other_keys: self.has_other_keys }
+            }
         }
     }
 
@@ -169,7 +196,8 @@ impl<'de> Visitor<'de> for Keys {
         let mut object = Object::default();
         while let Some(key) = map.next_key_seed(KeyIn(|key: &str| Some(Key::of(key))))? {
             match key.unwrap_or(Key::Other) {
-                Key::Other => {
+                key @ (Key::Other | Key::Formatter) => {
+                    object.set(&key, "").map_err(A::Error::duplicate_field)?;
                     map.next_value::<IgnoredAny>()?;
                 }
                 key => {
@@ -189,10 +217,16 @@ enum Key {
     Payload,
     Resources,
     Wrapper(usize),
+    /// One of [`FORMATTER_KEYS`].
+    Formatter,
     Other,
 }
 
 impl Key {
+    fn beside_message(key: &str) -> Self {
+        if FORMATTER_KEYS.contains(&key) { Self::Formatter } else { Self::Other }
+    }
+
     fn of(key: &str) -> Self {
         match key {
             MARKER => Self::Marker,
@@ -203,7 +237,7 @@ impl Key {
             _ => WRAPPERS
                 .iter()
                 .position(|wrapper| *wrapper == key)
-                .map_or(Self::Other, Self::Wrapper),
+                .map_or_else(|| Self::beside_message(key), Self::Wrapper),
         }
     }
 }
@@ -216,8 +250,9 @@ mod tests {
     /// All that was read, and how long the object is; what is wrong with it is said by one reader alone.
     fn shown(parsed: (Object<'_>, usize)) -> String {
         let (object, len) = parsed;
-        let Object { marker, has_old_marker, endpoint, payload, has_resources, wrapped } = object;
-        let flags = (has_old_marker, has_resources);
+        let Object { marker, has_old_marker, endpoint, payload, has_resources, wrapped, .. } =
+            object;
+        let flags = (has_old_marker, has_resources, object.has_other_keys);
         format!("{marker:?} {flags:?} {endpoint:?} {payload:?} {wrapped:?} {len}")
     }
 

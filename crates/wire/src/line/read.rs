@@ -2,13 +2,13 @@
 //! log records wrapped around them.
 
 use super::error::LineError;
-use super::find::{self, is_blank};
+use super::find::{self, WRAPPERS, is_blank};
 use super::headers::{without_headers, without_headers_of_lines};
 use super::object::{Class, Object};
 use super::walk::Walk;
 use crate::ids::to_hex;
 use crate::json;
-use crate::request::{Limits, Request};
+use crate::request::{EmbeddedLines, Limits, Request};
 use sha2::{Digest as _, Sha256};
 
 /// What the text of one log event holds.
@@ -53,9 +53,11 @@ pub struct UndecodableLine {
 /// - an object with the key [`MARKER`](crate::MARKER) (or `_otel` beside a `payload`), or of
 ///   OTLP/JSON, that begins the text or what a runtime's prefix leaves of it, or stands directly
 ///   behind such an object or any other;
-/// - an object whose first key is the marker, anywhere;
-/// - one of these in a log record, which is not kept then: as text or as object in its `message`,
-///   `msg`, `log`, `record` or `fields`.
+/// - an object whose first key is the marker, that ends the text: it was printed behind something without a newline;
+/// - one of these in a log record, as text or as object that is all of its `message`, `msg`, `log`, `record` or `fields`. A record
+///   in which there is more than what Lambda or a runtime writes around a message stays one, without the line.
+///
+/// Whether the last two are read, and lines in the middle of a text besides, is said by [`Limits::embedded_lines`].
 pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
     if !find::has_object(text) {
         return None;
@@ -151,12 +153,13 @@ impl Reader {
             match self.parse(walk.from(begin)) {
                 Ok((object, len)) => {
                     let end = begin + len;
-                    if let Some(inside) = self.take(&object, walk.between(begin, end), level) {
+                    if self.is_read(walk, begin, end, level)
+                        && let Some(inside) = self.take(&object, walk.between(begin, end), level)
+                    {
                         walk.take(begin, end, &inside);
                         return true;
                     }
-                    let holds_marked = walk.marked.is_some_and(|marked| marked < end);
-                    if !holds_marked {
+                    if walk.marked.is_none_or(|marked| marked >= end) {
                         walk.keep(end);
                         return true;
                     }
@@ -165,32 +168,110 @@ impl Reader {
                 Err(error) => walk.broken = Some((begin, error)),
             }
         }
+        if walk.shell_end > walk.at && walk.marked.is_none_or(|marked| marked >= walk.shell_end) {
+            walk.keep(walk.shell_end);
+            return true;
+        }
         if let Some(begin) = walk.marked {
-            let (begin, end, inside) = match self.parse(walk.from(begin)) {
+            return match self.parse(walk.from(begin)) {
                 Ok((object, len)) => {
-                    let end = begin + len;
-                    (begin, end, self.take(&object, walk.between(begin, end), level))
+                    self.marked(walk, &object, begin, begin + len, level);
+                    true
                 }
                 Err(error) => {
                     let begin = walk.unfinished().filter(|_| error.is_eof()).unwrap_or(begin);
-                    (begin, self.refuse_rest(walk, begin, error, level), None)
+                    self.broken(walk, begin, error, level)
                 }
             };
-            // What is around the line stays JSON.
-            let in_place = if end <= walk.shell_end { "null" } else { "" };
-            let inside = inside.filter(|text| !text.is_empty());
-            walk.take(begin, end, inside.as_deref().unwrap_or(in_place));
-            return true;
         }
-        let Some((begin, error)) = walk.broken.take().filter(|(begin, _)| *begin >= walk.at) else {
-            return false;
+        if let Some((begin, error)) = walk.broken.take().filter(|(begin, _)| *begin >= walk.at) {
+            self.count(walk.from(begin).len());
+            if find::broken_object_claims(walk.from(begin)) {
+                self.broken(walk, begin, error, level);
+            }
+        }
+        false
+    }
+
+    /// Reads an object whose first key is the marker, or leaves it in the text.
+    fn marked(
+        &mut self,
+        walk: &mut Walk<'_>,
+        object: &Object<'_>,
+        begin: usize,
+        end: usize,
+        level: Level,
+    ) {
+        if !self.is_read(walk, begin, end, level) {
+            walk.leave_marked(end);
+            return;
+        }
+        let inside = self.take(object, walk.between(begin, end), level);
+        // What is around the line stays JSON.
+        let in_place = if end <= walk.shell_end { "null" } else { "" };
+        let inside = inside.filter(|text| !text.is_empty());
+        walk.take(begin, end, inside.as_deref().unwrap_or(in_place));
+    }
+
+    /// Refuses a broken object, which was to be a line, with all that follows; true if it did. Where lines are not read it is
+    /// left in the text, and nothing behind it is looked at.
+    fn broken(
+        &mut self,
+        walk: &mut Walk<'_>,
+        begin: usize,
+        error: serde_json::Error,
+        level: Level,
+    ) -> bool {
+        let is_read = match self.limits.embedded_lines {
+            EmbeddedLines::Read => true,
+            EmbeddedLines::Whole => walk.begins_text(begin),
+            EmbeddedLines::Never => level == Level::Event && walk.begins_text(begin),
         };
-        self.count(walk.from(begin).len());
-        if find::broken_object_claims(walk.from(begin)) {
+        if is_read {
             let end = self.refuse_rest(walk, begin, error, level);
             walk.take(begin, end, "");
         }
-        false
+        is_read
+    }
+
+    /// Whether a line that stands there is read. Whoever gets text into a log may write one into the middle of it.
+    fn is_read(&mut self, walk: &mut Walk<'_>, begin: usize, end: usize, level: Level) -> bool {
+        let begins_text = walk.begins_text(begin);
+        match (self.limits.embedded_lines, level) {
+            (EmbeddedLines::Read, _) => true,
+            (EmbeddedLines::Whole, Level::Event) => begins_text || self.ends_text(walk, end),
+            (EmbeddedLines::Whole, Level::Wrapped(_)) => begins_text && self.ends_text(walk, end),
+            (EmbeddedLines::Never, Level::Event) => begins_text,
+            (EmbeddedLines::Never, Level::Wrapped(_)) => false,
+        }
+    }
+
+    /// Whether nothing but lines is behind `end`. Each byte is looked at once.
+    fn ends_text(&mut self, walk: &mut Walk<'_>, end: usize) -> bool {
+        if walk.lines_from.is_some_and(|from| end >= from) {
+            return true;
+        }
+        if end <= walk.text_behind {
+            return false;
+        }
+        let mut at = walk.skip_blank(end);
+        while at < walk.text.len() {
+            let parsed =
+                if walk.from(at).starts_with('{') { self.parse(walk.from(at)).ok() } else { None };
+            let Some((object, len)) = parsed else {
+                // Behind an object that is no JSON to its end nothing is told apart any more.
+                let is_broken = walk.from(at).starts_with('{');
+                walk.text_behind = if is_broken { usize::MAX } else { at };
+                return false;
+            };
+            if matches!(object.class(), Class::Record { .. }) {
+                walk.text_behind = at;
+                return false;
+            }
+            at = walk.skip_blank(at + len);
+        }
+        walk.lines_from = Some(end);
+        true
     }
 
     fn parse<'t>(&mut self, text: &'t str) -> Result<(Object<'t>, usize), serde_json::Error> {
@@ -214,20 +295,50 @@ impl Reader {
                 self.add(requests, line);
                 Some(String::new())
             }
-            Class::Record(values) => {
-                let inside = level.inside()?;
-                let mut around: Option<String> = None;
-                for value in values.into_iter().flatten() {
-                    let Some(text) = self.read_value(value, inside) else { continue };
-                    let around = around.get_or_insert_default();
-                    if !around.is_empty() {
-                        around.push('\n');
-                    }
-                    around.push_str(text.trim_matches(is_blank));
-                }
-                around
+            Class::Record { values, has_other_keys } => {
+                self.take_record(values, has_other_keys, line, level)
             }
         }
+    }
+
+    /// Takes the lines out of a log record; `None` if there are none in it. A record in which there is more than what Lambda or
+    /// a runtime put around the line stays one, and says in place of the line that it was taken out.
+    fn take_record(
+        &mut self,
+        values: [Option<&str>; WRAPPERS.len()],
+        has_other_keys: bool,
+        line: &str,
+        level: Level,
+    ) -> Option<String> {
+        let inside = level.inside()?;
+        let mut stays = has_other_keys;
+        let mut is_line = false;
+        // The record with what is left of each value in its place.
+        let mut left = line.to_owned();
+        let mut taken: Vec<(usize, &str, String)> = Vec::new();
+        for value in values.into_iter().flatten() {
+            let Some(text) = self.read_value(value, inside) else {
+                stays |= !matches!(value, "null" | "\"\"");
+                continue;
+            };
+            is_line = true;
+            let text = text.trim_matches(is_blank);
+            stays |= !text.is_empty();
+            // A value is a part of the record's text.
+            let at = (value.as_ptr() as usize).checked_sub(line.as_ptr() as usize)?;
+            taken.push((at, value, left_in_place(value, text)));
+        }
+        if !is_line {
+            return None;
+        }
+        if !stays {
+            return Some(String::new());
+        }
+        taken.sort_unstable_by_key(|(at, ..)| std::cmp::Reverse(*at));
+        for (at, value, text) in taken {
+            left.replace_range(at..at + value.len(), &text);
+        }
+        Some(left)
     }
 
     /// Reads a value of a log record.
@@ -275,6 +386,16 @@ impl Reader {
     }
 }
 
+/// What stands in a record in place of a value that a line was taken out of, as JSON.
+fn left_in_place(value: &str, text: &str) -> String {
+    const NOTE: &str = "(an OTLP line was taken out of this message)";
+    if value.starts_with('{') && text.starts_with('{') {
+        return text.to_owned();
+    }
+    let text = if text.is_empty() { NOTE.to_owned() } else { format!("{text} {NOTE}") };
+    serde_json::Value::from(text).to_string()
+}
+
 impl UndecodableLine {
     fn new(line: &str, reason: LineError) -> Self {
         let line = line.trim_end();
@@ -294,10 +415,14 @@ mod tests {
 
     /// Bytes that searches and parsers read, for each byte of the text.
     fn readings_of_each_byte(text: &str) -> f64 {
-        let mut reader = Reader::new(&Limits::default());
-        reader.read(text, Level::Event);
-        f64::from(u32::try_from(reader.bytes_read).unwrap())
-            / f64::from(u32::try_from(text.len()).unwrap())
+        let modes = [EmbeddedLines::Whole, EmbeddedLines::Read, EmbeddedLines::Never];
+        let times = modes.map(|embedded_lines| {
+            let mut reader = Reader::new(&Limits { embedded_lines, ..Limits::default() });
+            reader.read(text, Level::Event);
+            f64::from(u32::try_from(reader.bytes_read).unwrap())
+                / f64::from(u32::try_from(text.len()).unwrap())
+        });
+        times.into_iter().fold(0.0, f64::max)
     }
 
     #[test]
@@ -314,6 +439,9 @@ mod tests {
             r#"{"__otel_otlp_stdout":"#,
             r#"{"__otel_otlp_stdout":1}"#,
             r#"{"__otel_otlp_stdout":1}{"#,
+            r#"x {"__otel_otlp_stdout":1} "#,
+            r#"x {"__otel_otlp_stdout":1}{"__otel_otlp_stdout":1}{"#,
+            r#"{"message":"x","user":{"__otel_otlp_stdout":1}} "#,
             r#"{"a":{"__otel_otlp_stdout":1}{"a":"#,
             r#"{"a":[{"__otel_otlp_stdout":1},"#,
             r#"{"_otel"   "#,

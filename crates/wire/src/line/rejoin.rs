@@ -3,6 +3,11 @@
 //! A raw line of more than 65,536 bytes may arrive as several events, and no event is larger than
 //! CloudWatch takes; the pieces are neighbours in their stream. What joins them is a state machine
 //! that is fed with the texts of the events, in order; it keeps the pieces' text, its caller the events.
+//!
+//! Whoever gets text into a function's log must not be able to make ordinary lines look like pieces. So the first
+//! piece begins its event, and what follows is either nothing but the rest of a base64 payload, or the first piece and those in
+//! between are as long as the pieces that Lambda cuts; and the whole decodes to items. Otherwise each event is what it would
+//! have been alone.
 
 use super::find;
 use super::read::{LineReading, read_line};
@@ -10,15 +15,32 @@ use crate::request::Limits;
 
 /// Bounds on one joined line. Peers' exporters write lines of any length.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
-/// Stand-ins for Lambda cut lines at 1024 bytes.
 const MOST_PIECES: usize = 512;
+
+/// Lambda cuts a line no shorter than at 65,536 bytes, the buffer of a pipe; a character that would be cut in two may be left
+/// for the next piece.
+const SHORTEST_LAMBDA_PIECE: usize = 65_536 - 3;
+
+/// Stand-ins for Lambda cut lines at 1,024 bytes. A piece of a payload is no shorter, so that a word of an ordinary line is
+/// none.
+const SHORTEST_PAYLOAD_PIECE: usize = 1_000;
 
 /// Waits for the end of a line whose beginning was read.
 #[derive(Debug, Default)]
 pub struct Rejoin {
     text: String,
     pieces: usize,
-    scan: Scan,
+    waits_for: WaitsFor,
+}
+
+/// What the next piece has to be.
+#[derive(Debug, Default)]
+enum WaitsFor {
+    /// The rest of a base64 payload, and of the line behind it.
+    #[default]
+    Payload,
+    /// JSON.
+    Json(Scan),
 }
 
 /// What one more event is to a line that is waited for.
@@ -27,7 +49,7 @@ pub struct Rejoin {
 pub enum Joined {
     /// A piece, and not the last.
     More,
-    /// The last piece: this is what the joined text holds.
+    /// The last piece: this is what the joined text holds, items among it.
     Whole(LineReading),
     /// No piece of it. The events that were kept are no pieces either: each is read alone, and
     /// none of them begins another line; what becomes text goes through
@@ -41,41 +63,48 @@ impl Rejoin {
         self.pieces > 0
     }
 
-    /// Takes an event as the first piece, if `reading`, which is what its text holds, says that a
-    /// line in it has no end.
+    /// Takes an event as the first piece, if `reading`, which is what its text holds, says that the
+    /// line that begins it has no end, and the text ends where a line may have been cut.
     pub fn begin(&mut self, text: &str, reading: &LineReading) -> bool {
         *self = Self::default();
-        let Some(unfinished) = reading.unfinished_at.and_then(|at| text.get(at..)) else {
-            return false;
-        };
-        let unfinished = without_newline(unfinished);
-        self.scan.read(unfinished);
-        if self.scan.state != State::Inside || text.len() > MOST_BYTES {
+        let begin = find::first_object(text);
+        if reading.unfinished_at != Some(begin) || text.len() > MOST_BYTES {
             return false;
         }
-        self.push(text);
+        let piece = without_newline(text);
+        if piece.len() >= SHORTEST_PAYLOAD_PIECE && ends_in_payload(piece) {
+            self.waits_for = WaitsFor::Payload;
+        } else if piece.len() >= SHORTEST_LAMBDA_PIECE {
+            let mut scan = Scan::default();
+            scan.read(piece.get(begin..).unwrap_or_default());
+            if scan.state != State::Inside {
+                return false;
+            }
+            self.waits_for = WaitsFor::Json(scan);
+        } else {
+            return false;
+        }
+        self.push(piece);
         true
     }
 
     /// Takes the next event of the stream.
     pub fn go_on(&mut self, text: &str, limits: &Limits) -> Joined {
         let too_much = self.pieces >= MOST_PIECES || self.text.len() + text.len() > MOST_BYTES;
-        if too_much || find::begins_line(text) {
+        let piece = without_newline(text);
+        if too_much || find::begins_line(text) || !self.waits_for(piece) {
             return self.give_up();
         }
-        self.scan.read(without_newline(text));
-        if self.scan.state == State::Broken {
-            return self.give_up();
-        }
-        self.push(text);
-        if self.scan.state == State::Inside {
+        self.push(piece);
+        if !self.is_last(piece) {
             return Joined::More;
         }
         let whole = std::mem::take(self);
-        match read_line(&whole.text, limits) {
-            Some(reading) if reading.undecodable.is_empty() => Joined::Whole(reading),
-            _ => Joined::Broken,
-        }
+        let has_items = |reading: &LineReading| {
+            reading.undecodable.is_empty()
+                && reading.decoded.iter().any(|line| line.request.items() > 0)
+        };
+        read_line(&whole.text, limits).filter(has_items).map_or(Joined::Broken, Joined::Whole)
     }
 
     /// Gives up waiting; the events that were kept are to be read alone.
@@ -84,10 +113,62 @@ impl Rejoin {
         Joined::Broken
     }
 
-    fn push(&mut self, text: &str) {
-        self.text.push_str(without_newline(text));
+    /// Whether the text may be the next piece.
+    fn waits_for(&mut self, piece: &str) -> bool {
+        match &mut self.waits_for {
+            WaitsFor::Payload => {
+                // What is behind the payload is JSON, in a string or not, which the whole will show.
+                let payload = base64_len(piece);
+                let behind = piece.get(payload..).unwrap_or_default();
+                if behind.is_empty() {
+                    piece.len() >= SHORTEST_PAYLOAD_PIECE
+                } else {
+                    behind.starts_with(['"', '\\']) && behind.trim_end().ends_with('}')
+                }
+            }
+            WaitsFor::Json(scan) => {
+                scan.read(piece);
+                match scan.state {
+                    State::Inside => piece.len() >= SHORTEST_LAMBDA_PIECE,
+                    State::Ended => true,
+                    State::Broken => false,
+                }
+            }
+        }
+    }
+
+    /// Whether a piece that was waited for is the last one.
+    fn is_last(&self, piece: &str) -> bool {
+        match &self.waits_for {
+            WaitsFor::Payload => base64_len(piece) < piece.len(),
+            WaitsFor::Json(scan) => scan.state == State::Ended,
+        }
+    }
+
+    fn push(&mut self, piece: &str) {
+        self.text.push_str(piece);
         self.pieces += 1;
     }
+}
+
+/// Whether the text ends within a base64 payload: behind the opening quote of the value of a key `payload` there is nothing
+/// else. In a log record that holds the line as text the quotes are escaped.
+fn ends_in_payload(text: &str) -> bool {
+    let before = text.trim_end_matches(is_base64);
+    let value = before.strip_suffix('"').map(|before| before.trim_end_matches('\\').trim_end());
+    let key = value.and_then(|value| value.strip_suffix(':')).map(str::trim_end);
+    let key = key.and_then(|key| key.strip_suffix('"')).map(|key| key.trim_end_matches('\\'));
+    key.is_some_and(|key| key.ends_with("payload"))
+}
+
+/// Length of the base64 text that begins a piece.
+fn base64_len(piece: &str) -> usize {
+    piece.len() - piece.trim_start_matches(is_base64).len()
+}
+
+/// A character of either alphabet (RFC 4648), or padding.
+fn is_base64(character: char) -> bool {
+    character.is_ascii_alphanumeric() || "+/-_=".contains(character)
 }
 
 /// Not part of the line: Lambda ends each event with one, also where it cuts.

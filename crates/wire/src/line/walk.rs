@@ -14,6 +14,12 @@ pub(super) struct Walk<'t> {
     pub(super) broken: Option<(usize, serde_json::Error)>,
     /// Where an object ends that is no line and has lines in it.
     pub(super) shell_end: usize,
+    /// Whether nothing but lines was read so far.
+    pub(super) only_lines: bool,
+    /// Where something stands behind lines that is no line: lines before it do not end the text.
+    pub(super) text_behind: usize,
+    /// From where on there is nothing but lines.
+    pub(super) lines_from: Option<usize>,
     pub(super) bytes_searched: usize,
     found: bool,
     prefix: &'t str,
@@ -22,21 +28,21 @@ pub(super) struct Walk<'t> {
 
 impl<'t> Walk<'t> {
     pub(super) fn new(text: &'t str) -> Self {
-        let start = text.len() - text.trim_start_matches(is_blank).len();
-        let prefix_len = text.get(start..).map_or(0, find::prefix_len);
         let mut walk = Self {
             text,
             at: 0,
-            first: start + prefix_len,
+            first: find::first_object(text),
             marked: None,
             broken: None,
             shell_end: 0,
+            only_lines: true,
+            text_behind: 0,
+            lines_from: None,
             bytes_searched: 0,
             found: false,
             prefix: "",
             around: String::new(),
         };
-        walk.first = walk.skip_blank(walk.first);
         walk.find_marked(0);
         walk
     }
@@ -49,14 +55,21 @@ impl<'t> Walk<'t> {
         self.text.get(begin..end).unwrap_or_default()
     }
 
-    fn skip_blank(&self, at: usize) -> usize {
+    /// Whether a line that begins here, behind nothing but lines, begins the text.
+    pub(super) fn begins_text(&self, begin: usize) -> bool {
+        let before = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
+        self.only_lines && begin == before
+    }
+
+    pub(super) fn skip_blank(&self, at: usize) -> usize {
         self.text.len() - self.from(at).trim_start_matches(is_blank).len()
     }
 
     /// Where an object stands that begins what is left of the text.
     pub(super) fn object_here(&self) -> Option<usize> {
         let begin = if self.at == 0 { self.first } else { self.skip_blank(self.at) };
-        (self.broken.is_none() && self.from(begin).starts_with('{')).then_some(begin)
+        let is_new = self.broken.is_none() && begin >= self.shell_end;
+        (is_new && self.from(begin).starts_with('{')).then_some(begin)
     }
 
     /// Where an object begins whose end is missing: all that is behind `at` is in it.
@@ -70,17 +83,26 @@ impl<'t> Walk<'t> {
         if self.at == 0 && begin == self.first {
             self.prefix = self.between(0, begin);
         } else {
-            self.around.push_str(self.between(self.at, begin));
+            let between = self.between(self.at, begin);
+            self.only_lines &= between.chars().all(is_blank);
+            self.around.push_str(between);
         }
         self.around.push_str(inside);
         self.found = true;
         self.go_on(end);
     }
 
-    /// Goes on behind an object that is no line.
+    /// Goes on behind text that is no line.
     pub(super) fn keep(&mut self, end: usize) {
+        self.only_lines = false;
         self.around.push_str(self.between(self.at, end));
         self.go_on(end);
+    }
+
+    /// Leaves a marked object in the text, and looks for the next behind it.
+    pub(super) fn leave_marked(&mut self, end: usize) {
+        self.only_lines = false;
+        self.find_marked(end);
     }
 
     fn go_on(&mut self, end: usize) {

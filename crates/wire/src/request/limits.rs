@@ -1,6 +1,18 @@
 //! Bounds on what is decoded.
 
-/// Bounds on what is decoded from one line or one delivery.
+/// Which OTLP lines are read that do not begin the text of their log event.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EmbeddedLines {
+    /// Those that end the text, behind what was printed without a newline, and those that are the whole message of a log record.
+    #[default]
+    Whole,
+    /// All of them, for functions that log lines through something else. Whoever gets text into a log can then forge telemetry.
+    Read,
+    /// None.
+    Never,
+}
+
+/// What is read of one line or one delivery, and its bounds.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Largest inflated payload of one line, in bytes.
@@ -12,10 +24,18 @@ pub struct Limits {
     /// Most messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed numbers
     /// count as one. An empty message has two bytes, and more than fifty as a struct.
     pub messages: usize,
+    /// Which lines are read that do not begin the text of their log event.
+    pub embedded_lines: EmbeddedLines,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { inflated_bytes: 16 * 1024 * 1024, nesting: 64, items: 50_000, messages: 500_000 }
+        Self {
+            inflated_bytes: 16 * 1024 * 1024,
+            nesting: 64,
+            items: 50_000,
+            messages: 500_000,
+            embedded_lines: EmbeddedLines::default(),
+        }
     }
 }

@@ -12,7 +12,7 @@ pub(crate) mod split;
 #[cfg(feature = "encode")]
 pub(crate) mod truncate;
 
-pub use limits::Limits;
+pub use limits::{EmbeddedLines, Limits};
 pub use malformed::Malformed;
 pub use merge::merge;
 

@@ -1,0 +1,172 @@
+//! What somebody can do who gets text into a function's log, such as a user's name: nothing to the records around it.
+//! `docs/security.md` says so in words.
+
+use crate::support::{Capture, default_options, forward_to, incoming, payload};
+use lambda_otlp_forwarder::{Options, Report};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use proptest::prelude::*;
+use wire::{EmbeddedLines, Logs, SignalKind};
+
+const GROUP: &str = "/aws/lambda/orders";
+
+/// What becomes of these log events: the report, the log records, and the number of spans.
+fn forwarded(messages: &[&str], options: Options) -> (Report, Vec<LogRecord>, usize) {
+    let capture = Capture::default();
+    let report = forward_to(capture.clone(), incoming(&payload(GROUP, messages)), options);
+    let requests = capture.0.lock().unwrap();
+    let mut records = Vec::new();
+    for request in requests.iter().filter(|request| request.kind() == SignalKind::Logs) {
+        let request = request.decode::<Logs>().unwrap().unwrap();
+        let scopes = request.resource_logs.into_iter().flat_map(|resource| resource.scope_logs);
+        records.extend(scopes.flat_map(|scope| scope.log_records));
+    }
+    let traces = requests.iter().filter(|request| request.kind() == SignalKind::Traces);
+    let spans = traces.map(wire::Request::items).sum();
+    (report, records, spans)
+}
+
+fn attribute<'r>(record: &'r LogRecord, key: &str) -> Option<&'r str> {
+    let is_named = |attribute: &&KeyValue| attribute.key == key;
+    match record.attributes.iter().find(is_named)?.value.as_ref()?.value.as_ref()? {
+        Value::StringValue(text) => Some(text),
+        _ => None,
+    }
+}
+
+fn body(record: &LogRecord) -> &str {
+    match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+        Some(Value::StringValue(text)) => text,
+        _ => "",
+    }
+}
+
+/// A line with one span, as any writer writes it.
+fn line_with_a_span() -> String {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../tests/fixtures/lines/python-1.jsonl");
+    std::fs::read_to_string(path).unwrap().trim_end().to_owned()
+}
+
+#[test]
+fn a_line_without_its_end_takes_no_ordinary_line_along() {
+    let ordinary: Vec<String> = (0..400).map(|n| format!("user {n} logged in")).collect();
+    let line = line_with_a_span();
+    let open = |line: &str| format!(r#"{},"z":""#, line.strip_suffix('}').unwrap());
+    for first in [
+        format!("x {}", open(&line)),
+        open(&line),
+        open(r#"{"__otel_otlp_stdout":"1","payload":{}}"#),
+        format!(r#"x {}"#, open(r#"{"__otel_otlp_stdout":"1","payload":{}}"#)),
+        open(r#"{"resourceSpans":[]}"#),
+        r#"{"__otel_otlp_stdout":"1","payload":""#.to_owned(),
+    ] {
+        let mut messages = vec![first.as_str()];
+        messages.extend(ordinary.iter().map(String::as_str));
+        messages.push(r#""}"#);
+        let (report, records, _) = forwarded(&messages, default_options());
+        assert_eq!(report.ledger().lost(), 0);
+        let found = records.iter().filter(|record| body(record).ends_with("logged in"));
+        assert_eq!(found.count(), 400, "{first}");
+    }
+}
+
+#[test]
+fn a_record_around_a_line_keeps_its_fields_and_its_severity() {
+    let empty = serde_json::to_string(r#"{"__otel_otlp_stdout":"1","payload":{}}"#).unwrap();
+    let record =
+        format!(r#"{{"level":"ERROR","user":"eve","ip":"198.51.100.7","message":{empty}}}"#);
+    let (report, records, spans) = forwarded(&[&record], default_options());
+    assert_eq!((report.ledger().lost(), spans), (0, 0));
+    let [record] = records.as_slice() else { panic!("{records:?}") };
+    assert_eq!(record.severity_text, "ERROR");
+    assert_eq!(attribute(record, "user"), Some("eve"));
+    assert_eq!(attribute(record, "ip"), Some("198.51.100.7"));
+    assert!(body(record).contains("an OTLP line was taken out"), "{}", body(record));
+}
+
+#[test]
+fn a_line_in_the_middle_of_a_text_forges_no_span() {
+    let text = format!("user {} logged in", line_with_a_span());
+    let (_, records, spans) = forwarded(&[&text], default_options());
+    assert_eq!((records.len(), spans), (1, 0));
+    assert_eq!(body(&records[0]), text);
+    let mut options = default_options();
+    options.convert.limits.embedded_lines = EmbeddedLines::Read;
+    let (_, records, spans) = forwarded(&[&text], options);
+    assert_eq!((records.len(), spans), (1, 1), "whoever asks for it");
+    // A line behind what was printed without a newline is read, unless only whole events are.
+    let text = format!("working...{}", line_with_a_span());
+    assert_eq!(forwarded(&[&text], default_options()).2, 1);
+    let mut options = default_options();
+    options.convert.limits.embedded_lines = EmbeddedLines::Never;
+    assert_eq!(forwarded(&[&text], options).2, 0);
+}
+
+/// Lines of somebody who knows how lines are read, whole or cut anywhere.
+fn hostile() -> impl Strategy<Value = String> {
+    let long = "A".repeat(70_000);
+    let whole = prop::sample::select(vec![
+        r#"{"__otel_otlp_stdout":"1","payload":{}}"#.to_owned(),
+        r#"x {"__otel_otlp_stdout":"1","source":"x","z":"y"}"#.to_owned(),
+        r#"{"__otel_otlp_stdout":"1","source":"x","payload":"H4sIAAAA","base64":true}"#.to_owned(),
+        r#"{"message":"{\"__otel_otlp_stdout\":\"1\",\"payload\":{}}"}"#.to_owned(),
+        r#"{"resourceSpans":[],"z":{"a":["b","c"]}}"#.to_owned(),
+        r#"{"_otel":"1","payload":"AAAA"}"#.to_owned(),
+        r#"{"type":"function","record":{"message":{"__otel_otlp_stdout":"1"}}}"#.to_owned(),
+        format!(r#"{{"__otel_otlp_stdout":"1","payload":"{long}","base64":true}}"#),
+        format!(r#"{{"resourceLogs":[],"z":"{long}"}}"#),
+        line_with_a_span(),
+        r#"{"__otel_otlp_stdout":"1","payload":{},"z":""#.to_owned(),
+        format!(r#"x {{"resourceSpans":[],"z":"{long}"#),
+        r#""}"#.to_owned(),
+    ]);
+    (whole, any::<prop::sample::Index>(), any::<prop::sample::Index>(), 0..4_u8).prop_map(
+        |(line, from, to, cut)| {
+            let at =
+                |index: prop::sample::Index| line.floor_char_boundary(index.index(line.len() + 1));
+            let (from, to) = (at(from).min(at(to)), at(from).max(at(to)));
+            match cut {
+                0 => line,
+                1 => line[..to].to_owned(),
+                2 => line[from..].to_owned(),
+                _ => line[from..to].to_owned(),
+            }
+        },
+    )
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #[test]
+    fn every_ordinary_record_arrives_whole(
+        lines in prop::collection::vec(prop_oneof![
+            2 => hostile().prop_map(Err),
+            3 => prop::bool::ANY.prop_map(Ok),
+        ], 1..40),
+    ) {
+        let messages: Vec<String> = lines.iter().enumerate().map(|(n, line)| match line {
+            Err(hostile) => hostile.clone(),
+            Ok(false) => format!("user {n} logged in"),
+            Ok(true) => format!(r#"{{"level":"WARN","message":"user {n} failed","user":"u{n}"}}"#),
+        }).collect();
+        let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+        let (report, records, _) = forwarded(&messages, default_options());
+        prop_assert_eq!(report.ledger().lost(), 0);
+        for (n, line) in lines.iter().enumerate() {
+            let Ok(is_json) = line else { continue };
+            let id = format!("{n:056}");
+            let own: Vec<_> =
+                records.iter().filter(|record| attribute(record, "log.record.uid") == Some(&id)).collect();
+            prop_assert_eq!(own.len(), 1, "line {}", n);
+            if *is_json {
+                prop_assert_eq!(body(own[0]), format!("user {n} failed"));
+                let user = format!("u{n}");
+                prop_assert_eq!(attribute(own[0], "user"), Some(user.as_str()));
+                prop_assert_eq!(own[0].severity_text.as_str(), "WARN");
+            } else {
+                prop_assert_eq!(body(own[0]), messages[n]);
+            }
+        }
+    }
+}
