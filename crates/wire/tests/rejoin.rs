@@ -150,15 +150,15 @@ fn ordinary_lines_are_no_pieces() {
             "{first:.80}"
         );
     };
-    // As it was found: the marked object does not begin the event.
-    check(r#"x {"__otel_otlp_stdout":"1","z":""#, r#""}"#, "uTt");
+    // As it was found: the marked object does not begin the event, which stays text.
+    check(r#"x {"__otel_otlp_stdout":"1","z":""#, r#""}"#, "Ttt");
     check(r#"{"__otel_otlp_stdout":"1","z":""#, r#""}"#, "uTt");
     check(r#"{"__otel_otlp_stdout":"1","payload":""#, r#""}"#, "uTt");
     check(r#"{"resourceSpans":[],"z":""#, r#""}"#, "uTt");
     // Long enough to be cut by Lambda, and nothing that follows is.
     check(&format!(r#"{{"__otel_otlp_stdout":"1","payload":"{padding}"#), r#""}"#, "(xTt");
     check(&format!(r#"{{"__otel_otlp_stdout":"1","z":"{spaces}"#), r#""}"#, "(xTt");
-    check(&format!(r#"x {{"__otel_otlp_stdout":"1","z":"{spaces}"#), r#""}"#, "uTt");
+    check(&format!(r#"x {{"__otel_otlp_stdout":"1","z":"{spaces}"#), r#""}"#, "Ttt");
     // The whole has no items.
     let empty = format!(r#"{{"resourceSpans":[],"z":"{spaces}"#);
     assert_eq!(events(&[&empty, r#"user 17"}"#, ordinary]), ("(xtt".to_owned(), 0));

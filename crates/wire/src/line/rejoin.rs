@@ -123,7 +123,7 @@ impl Rejoin {
                 if behind.is_empty() {
                     piece.len() >= SHORTEST_PAYLOAD_PIECE
                 } else {
-                    behind.starts_with(['"', '\\']) && behind.trim_end().ends_with('}')
+                    behind.starts_with(['"', '\\'])
                 }
             }
             WaitsFor::Json(scan) => {
