@@ -49,7 +49,7 @@ fn the_summary_counts_what_the_samples_hold() {
 #[test]
 fn a_line_in_pieces_is_joined() {
     let line = String::from_utf8(fixture("lines/python-10.jsonl")).unwrap();
-    let (head, tail) = line.trim_end().split_at(600);
+    let (head, tail) = line.trim_end().split_at(1_100);
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("pieces");
     std::fs::write(&path, format!("text\n{head}\n{tail}\n{head}\ntext\n")).unwrap();
