@@ -534,6 +534,9 @@ fn a_line_in_the_middle_of_a_text_is_text() {
     );
 }
 
+/// What stands in a record in place of a line.
+const NOTE: &str = "(an OTLP line was taken out of this message)";
+
 #[test]
 fn a_record_around_a_line_stays_a_record() {
     let empty = r#"{"__otel_otlp_stdout":"1","payload":{}}"#;
@@ -543,7 +546,6 @@ fn a_record_around_a_line_stays_a_record() {
         assert!(reading.undecodable.is_empty(), "{record}");
         (reading.decoded.len(), reading.text)
     };
-    const NOTE: &str = "(an OTLP line was taken out of this message)";
     let check = |record: &str, expected: &str| {
         let expected = expected.replace("NOTE", NOTE);
         assert_eq!(left(record), (1, Some(expected.clone())), "{record}");

@@ -57,7 +57,7 @@ fn a_line_without_its_end_takes_no_ordinary_line_along() {
         format!("x {}", open(&line)),
         open(&line),
         open(r#"{"__otel_otlp_stdout":"1","payload":{}}"#),
-        format!(r#"x {}"#, open(r#"{"__otel_otlp_stdout":"1","payload":{}}"#)),
+        format!("x {}", open(r#"{"__otel_otlp_stdout":"1","payload":{}}"#)),
         open(r#"{"resourceSpans":[]}"#),
         r#"{"__otel_otlp_stdout":"1","payload":""#.to_owned(),
     ] {
@@ -126,12 +126,13 @@ fn hostile() -> impl Strategy<Value = String> {
             let at =
                 |index: prop::sample::Index| line.floor_char_boundary(index.index(line.len() + 1));
             let (from, to) = (at(from).min(at(to)), at(from).max(at(to)));
-            match cut {
-                0 => line,
-                1 => line[..to].to_owned(),
-                2 => line[from..].to_owned(),
-                _ => line[from..to].to_owned(),
-            }
+            let part = match cut {
+                0 => Some(line.as_str()),
+                1 => line.get(..to),
+                2 => line.get(from..),
+                _ => line.get(from..to),
+            };
+            part.unwrap_or_default().to_owned()
         },
     )
 }
