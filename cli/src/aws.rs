@@ -49,7 +49,7 @@ fn http_client() -> SharedHttpClient {
 pub(crate) struct QueueUrl {
     pub(crate) url: String,
     region: Option<String>,
-    /// Of a host that is not AWS's: where SQS is.
+    /// The endpoint of SQS, where the URL's host is not AWS's.
     endpoint: Option<String>,
 }
 
@@ -79,7 +79,7 @@ impl QueueUrl {
         self.region.clone().map(Region::new).or_else(|| aws.region().cloned())
     }
 
-    /// Where SQS is, unless at AWS.
+    /// The endpoint of SQS, unless it is AWS's own.
     fn endpoint(&self, aws: &SdkConfig) -> Option<String> {
         let overridden = Env.get("AWS_ENDPOINT_URL_SQS");
         overridden
@@ -99,7 +99,7 @@ pub(crate) fn sqs(aws: &SdkConfig, queue: &QueueUrl) -> aws_sdk_sqs::Client {
 
 /// The client that reads buckets.
 pub(crate) fn s3(aws: &SdkConfig) -> aws_sdk_s3::Client {
-    // Behind an endpoint of one's own no name resolves to {bucket}.{host}.
+    // With an endpoint of one's own, DNS does not know the name {bucket}.{host}.
     let is_stand_in = aws.endpoint_url().is_some() || Env.get("AWS_ENDPOINT_URL_S3").is_some();
     let config = aws_sdk_s3::config::Builder::from(aws).force_path_style(is_stand_in);
     aws_sdk_s3::Client::from_conf(config.build())

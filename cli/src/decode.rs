@@ -39,7 +39,7 @@ struct Summary {
 }
 
 impl Summary {
-    /// What whoever decodes it most likely meant, where it holds no OTLP line.
+    /// Says what to do instead with a file that holds no OTLP line.
     fn hint(&self) -> Option<String> {
         let Self { file, lines, .. } = self;
         if self.requests > 0 || self.undecodable > 0 {

@@ -25,7 +25,7 @@ impl DestinationArguments {
     }
 }
 
-/// What the endpoint of the variables is sent, and no other.
+/// Variables whose values go to the endpoint that the variables name, and to no other.
 const CREDENTIALS: &[&str] = &["LAMBDA_OTLP_HEADERS", "LAMBDA_OTLP_SECRET"];
 
 /// The arguments as variables, over those of the process: the same names, rules and mistakes as in

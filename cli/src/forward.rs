@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     } else {
         write_ledger(&ledger, arguments.dry_run, &mut out)
     };
-    // Whether everything arrived does not depend on who reads the ledger.
+    // The exit code says whether everything arrived, also where nobody reads the ledger.
     if let Err(error) = printed {
         eprintln!("lambda-otlp: cannot print the ledger: {error}");
     }
@@ -110,7 +110,7 @@ async fn forward_all<E: Export>(
         let incoming = match read(path) {
             Ok(incoming) => incoming,
             Err(error) => {
-                // The files beside it are not its fault.
+                // A file that cannot be read keeps none of the others from being forwarded.
                 eprintln!("{error:#}");
                 complete = false;
                 continue;

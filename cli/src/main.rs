@@ -78,4 +78,10 @@ mod tests {
     fn the_arguments_of_all_commands_fit_together() {
         super::Arguments::command().debug_assert();
     }
+
+    #[test]
+    fn the_program_calls_itself_by_its_own_name() {
+        let version = super::Arguments::command().render_version();
+        assert_eq!(version, concat!("lambda-otlp ", env!("CARGO_PKG_VERSION"), "\n"));
+    }
 }

@@ -188,7 +188,7 @@ fn what_the_backend_did_not_take_fails_the_command() {
     assert!(said.contains("returned: 530 spans of traces") && said.contains("refused"), "{said}");
     assert!(!said.contains("s3cret"), "{said}");
 
-    // Three signals, one cause.
+    // All three signals fail for one reason, which is printed once.
     let output = run(&["forward", "events/awslogs-text-mixed.json", "--endpoint", &endpoint]);
     let said = text(&output.stderr);
     assert_eq!(said.matches("connection refused").count(), 1, "{said}");
@@ -245,7 +245,7 @@ fn demo(
     programs: &Path,
     variables: &[(&str, &str)],
 ) -> (Option<i32>, String, String) {
-    // What else runs on this machine, and these demos, must not meet at the port that all like best.
+    // Held for all tests: demos that run at the same time would take the SDKs' usual port from each other.
     static USUAL_PORT: LazyLock<Option<TcpListener>> =
         LazyLock::new(|| TcpListener::bind(("127.0.0.1", 4318)).ok());
     // One after the other: a function that has too little of the machine cannot write what it has before it times out.

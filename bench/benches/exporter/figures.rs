@@ -1,9 +1,9 @@
-//! What many runs of one driver come to.
+//! The figures of many runs of one driver.
 
 use crate::drivers::Run;
 use anyhow::Context as _;
 
-/// Exports until caches, allocator and compression state are as they stay.
+/// How many exports of a process are left out, until caches, allocator and compression state no longer change.
 const WARM_UP: usize = 20;
 
 #[derive(Default)]

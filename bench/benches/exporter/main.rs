@@ -69,7 +69,7 @@ fn rounds(
     for round in 0..ROUNDS {
         let workload =
             Workload { service: round, spans, prepared: exports, exported: exports, freed_memory };
-        // Who goes first finds another machine than who goes second.
+        // The machine is in another state for the second of two runs, so that they take turns at being first.
         let (our_run, peer_run) = if round % 2 == 0 {
             let our_run = drivers.ours.run(&workload)?;
             (our_run, drivers.peer.run(&workload)?)

@@ -1,4 +1,4 @@
-//! How soon an extension registers, and what it keeps: ours beside the peer's, against the same Lambda.
+//! How soon an extension registers, and how much memory it keeps: ours beside the peer's, against the same Lambda.
 
 use crate::figures::{Series, load};
 use anyhow::{Context as _, ensure};
@@ -55,7 +55,7 @@ async fn start(extension: &Path, side: &mut Side) -> anyhow::Result<()> {
     let mut spec = FunctionSpec::new("f", std::env::current_exe()?)
         .init_timeout(Duration::from_mins(1))
         .layer(layer.path())
-        // Each under the name that it knows.
+        // Each extension knows the port under a name of its own.
         .env("OTEL_LAMBDA_RECEIVER_PORT", &port)
         .env("LAMBDA_OTEL_RECEIVER_HTTP_PORT", &port);
     for argument in crate::FUNCTION {

@@ -134,7 +134,7 @@ fn cpu_ms(story: &Story) -> f64 {
     nanos.sum::<f64>() / 1e6
 }
 
-/// Who goes first finds another machine than who goes second.
+/// With the layer first, or without it first: the machine is in another state for the second of two runs.
 fn order(pair: usize) -> [bool; 2] {
     if pair.is_multiple_of(2) { [false, true] } else { [true, false] }
 }

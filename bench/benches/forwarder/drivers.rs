@@ -17,9 +17,9 @@ pub(crate) struct Driver {
 
 /// What a forwarder did with an event.
 pub(crate) struct Run {
-    /// CPU time of the fastest time.
+    /// CPU time of the fastest of its passes.
     pub(crate) nanos: u64,
-    /// CPU time of the first.
+    /// CPU time of the first pass.
     pub(crate) first_nanos: u64,
     /// Peak memory before the event was read, and at the end.
     pub(crate) idle_kib: u64,

@@ -86,7 +86,7 @@ impl Bench {
             for round in 0..ROUNDS {
                 let mut run_ours = || ours.add(&self.drivers.ours.run(&path, TIMES, &our_file)?);
                 let mut run_peer = || peer.add(&self.drivers.peer.run(&path, TIMES, &peer_file)?);
-                // Who goes first finds another machine than who goes second.
+                // The machine is in another state for the second of two runs, so that they take turns at being first.
                 if round % 2 == 0 {
                     run_ours()?;
                     run_peer()?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 pub(super) const ORDERS: &str = "orders";
 pub(super) const SHOP: &str = "shop";
-/// As the file in the layer.
+/// The extension's name, which is that of its file in the layer.
 pub(super) const EXTENSION: &str = "lambda-otlp-extension";
 
 /// Short, since one invocation runs into it.
@@ -35,7 +35,7 @@ pub(super) const ORDERS_STORY: [(&str, &str); 7] = [
 pub(super) const SHOP_STORY: [(&str, &str); 3] =
     [("cold, calls orders", "ok"), ("warm, calls orders", "ok"), ("its orders fails", "error")];
 
-/// Of an invocation that "shop" began.
+/// The label of an invocation of "orders" that "shop" made.
 pub(super) const CALLED: &str = "called by shop";
 
 /// What both functions are made with.

@@ -1,4 +1,4 @@
-//! What was made beside what the functions wrote down themselves: of the log groups, and of what Lambda said.
+//! The items that are owed besides those that the functions wrote down: what their log groups hold, and what Lambda said.
 //!
 //! Both are the simulator's own records, read with string comparisons and plain JSON, not with the code under test.
 

@@ -2,7 +2,7 @@
 
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 
-/// What only the extension can know of an invocation, and so makes. All other metrics of Lambda's are the forwarder's.
+/// The metrics that the extension makes, since only it can know them. The forwarder makes all others of Lambda's metrics.
 pub(super) const EXTENSION_METRICS: [&str; 5] = [
     "aws.lambda.response_latency",
     "aws.lambda.response_duration",

@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let run = runtime.block_on(path::run(arguments))?;
     let accounts = run.accounts();
     let mut out = io::stdout().lock();
-    // Whether it balances does not depend on who reads it.
+    // The exit code says whether it balances, also where nobody reads the result.
     if let Err(error) = view::write(&run, &accounts, &mut out).and_then(|()| out.flush()) {
         eprintln!("lambda-otlp: cannot print the result: {error}");
     }

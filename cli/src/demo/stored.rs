@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 /// The attribute that carries an item's number.
 pub(super) const NUMBER: &str = "demo.number";
-/// The scope of what is made of what Lambda says.
+/// The scope of the spans and metrics that are made of what Lambda says.
 pub(super) const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 pub(super) const INVOCATION_ID: &str = "faas.invocation_id";
 

@@ -160,7 +160,7 @@ fn window(variables: &dyn Source, profile: Profile) -> Option<Check> {
     let mut reader = Reader::new(variables, Table::new(&[OLD_RECORDS]));
     let policy = IngestPolicy::read(&mut reader).of(profile);
     if !reader.finish().is_empty() {
-        // Said among the settings.
+        // The check of the settings names these mistakes.
         return None;
     }
     let Some(window) = policy.window else {

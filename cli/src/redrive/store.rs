@@ -70,7 +70,8 @@ impl Store for DeadLetterQueue {
                 let (Some(id), Some(receipt)) = (message.message_id, message.receipt_handle) else {
                     continue;
                 };
-                // One that was hidden too long comes again: its newest receipt counts, its fate is known.
+                // A message that was hidden for too long is received again. Its newest receipt counts; what becomes of
+                // it was decided the first time.
                 if self.receipts.insert(id.clone(), Some(receipt)).is_some() {
                     continue;
                 }
@@ -98,7 +99,7 @@ impl Store for DeadLetterQueue {
         };
         let results = join_all(names.iter().map(delete)).await;
         for name in names {
-            // Also where that failed: shown again at once it would only be sent twice.
+            // A message that could not be deleted is not made visible again either: it would only be sent twice.
             self.receipts.insert(name.clone(), None);
         }
         results

@@ -37,7 +37,8 @@ impl Gathered {
         self.newest_ms
     }
 
-    /// Takes the events before this time out. Those after it wait: the line that begins there may go on.
+    /// Takes out the events before this time. Later ones wait, since a line that begins there may go on in events that were
+    /// not read yet.
     pub(crate) fn take_before(&mut self, cut_ms: i64) -> Vec<StreamEvents> {
         let mut taken = Vec::new();
         let mut rest = BTreeMap::new();

@@ -53,7 +53,7 @@ impl History for LogGroup {
         next: Option<String>,
     ) -> anyhow::Result<Page> {
         let request = self.client.filter_log_events().log_group_name(&self.name);
-        // AWS's end belongs to the range.
+        // The range that AWS is asked for includes its end.
         let request = request
             .start_time(from_ms)
             .end_time(to_ms - 1)

@@ -1,4 +1,4 @@
-//! What an invocation came to.
+//! One invocation: while it runs, and what came of it.
 
 use std::process::ExitStatus;
 use std::time::Duration;

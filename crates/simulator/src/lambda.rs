@@ -80,7 +80,7 @@ impl Lambda {
         self.begin_invocation(function, payload)?.finished().await
     }
 
-    /// Invokes a function without waiting: its outcome is there as soon as the runtime has posted it, while the
+    /// Invokes a function without waiting: its result is there as soon as the runtime has posted it, while the
     /// invocation goes on as long as its extensions do.
     ///
     /// # Errors
@@ -107,7 +107,7 @@ impl Lambda {
         self.service.wait_for_queued(1).await;
     }
 
-    /// Waits until no invocation runs: who got an outcome early finds the log complete and the environments frozen.
+    /// Waits until no invocation runs: who got a result early finds the log complete and the environments frozen.
     pub async fn wait_for_invocations(&self) {
         let mut running = self.service.running.subscribe();
         // The sender lives in the service, so this cannot fail.

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
 
-/// It tells what was; the files that it names may be gone.
+/// The changelog tells what was: files that it names may be gone.
 const HISTORY: &str = "CHANGELOG.md";
 
 /// Endings of what is taken for the name of a file when it stands in code.

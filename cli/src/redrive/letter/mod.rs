@@ -43,7 +43,7 @@ pub(crate) enum Unreadable {
 }
 
 impl fmt::Debug for Letter {
-    /// The content is a customer's.
+    /// Leaves the content out, which is a customer's data.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Letter({})", self.reason)
     }
@@ -65,7 +65,7 @@ impl Letter {
         }
     }
 
-    /// What a forwarder could not read another version may: the body of a message, put aside as it was.
+    /// Reads the body of a message that one version of the forwarder could not read and kept as it was; another version may.
     fn from_raw(bytes: Vec<u8>, reason: &str) -> Result<Self, Unreadable> {
         let unreadable = Unreadable::Raw(short(reason));
         let body = String::from_utf8(bytes).map_err(|_| unreadable.clone())?;
@@ -166,7 +166,7 @@ impl Letter {
         }
     }
 
-    /// The signal; `None` for what became no request yet.
+    /// The signal; `None` for what was not converted to a request yet.
     pub(crate) fn signal(&self) -> Option<SignalKind> {
         match &self.content {
             LetterContent::Parked(parked) => match &parked.content {
@@ -199,7 +199,7 @@ impl Letter {
         matches!(&self.content, LetterContent::Parked(parked) if parked.partial)
     }
 
-    /// Items, or log events that became none yet.
+    /// How many items it holds; where log events were not converted yet, how many log events.
     pub(crate) fn items(&self) -> usize {
         match &self.content {
             LetterContent::Parked(parked) => match &parked.content {
@@ -224,9 +224,9 @@ impl Letter {
 
     /// The messages for the retry queue.
     ///
-    /// A parked request begins anew: `first_seen` becomes the present, since by it the redrive function knows when the
-    /// queue forgets the message, and that time begins again. What the backend had in part stands for all of it, because
-    /// all of it is sent. Times of records, origin and reason stay.
+    /// A parked request starts over: `first_seen` becomes the present time, because the redrive function works out from it
+    /// when the queue will forget the message, and that time starts over too. If the backend has a part of the request, all
+    /// of it is sent again, so that it no longer counts as partial. The times of the records, the origin and the reason stay.
     pub(crate) fn into_messages(self, now_unix_nano: u64) -> Result<Vec<Message>, Unreadable> {
         let parked = match self.content {
             LetterContent::Parked(parked) => {

@@ -18,7 +18,7 @@ pub(crate) enum Call {
     Response {
         request_id: String,
         result: Result<Bytes, Failure>,
-        /// When its first byte was there.
+        /// When the first byte of the response had arrived.
         begun: Instant,
         reply: Reply<()>,
     },
@@ -45,7 +45,7 @@ pub(crate) enum Call {
     },
 }
 
-/// An extension's wish to take part.
+/// An extension's request to be registered.
 #[derive(Debug)]
 pub(crate) struct Registration {
     pub(crate) name: String,
@@ -139,7 +139,7 @@ fn error_type_of(body: &[u8]) -> Option<String> {
     body.get("errorType")?.as_str().map(str::to_owned)
 }
 
-/// A caller that no longer waits has lost its answer; that is its own affair.
+/// Sends the reply to a call. A caller that no longer waits for it, such as a killed process, is no error.
 pub(crate) fn answer<T>(reply: Reply<T>, answer: Result<T, Refused>) {
     drop(reply.send(answer));
 }

@@ -54,7 +54,7 @@ where
     let mut connections = JoinSet::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // About one connection that did not come to be, or no descriptors are left; the latter may pass.
+            // One connection was never made, or this process has no file descriptor left, which may pass.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };

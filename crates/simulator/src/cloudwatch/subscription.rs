@@ -17,7 +17,7 @@ const MAX_WAITING_BYTES: usize = 256 * 1024 * 1024;
 /// The largest `data` of one event: what an asynchronous invocation may carry is 1 MB, envelope included.
 const MAX_DATA_BYTES: usize = 1_000_000;
 
-/// How much is tried as one event before it is known how well it compresses.
+/// How many bytes of messages are tried as one event before it is known how well they compress.
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The most events of one batch (CloudWatch Logs: 10,000 a PutLogEvents call).

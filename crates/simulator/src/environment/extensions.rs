@@ -241,7 +241,7 @@ impl Extensions {
         self.give_out(INVOKE, &invoke.to_string());
     }
 
-    /// Gives the end of the environment out, now or when an extension asks.
+    /// Tells the extensions that the environment ends: those that wait at once, the others when they ask for an event.
     pub(crate) fn shut_down(&mut self, reason: &str, deadline_ms: u64) {
         let shutdown = json!({
             "eventType": SHUTDOWN,
@@ -261,7 +261,7 @@ impl Extensions {
         }
     }
 
-    /// Waits until a process has ended that had not, and gives its place; cancel safe.
+    /// Waits until one more of the processes has ended, and gives its index; cancel safe.
     pub(crate) async fn one_ended(&self) -> usize {
         poll_fn(|context| {
             let mut running = self.known.iter().enumerate().filter(|(_, known)| !known.ended);
@@ -274,7 +274,7 @@ impl Extensions {
         .await
     }
 
-    /// Takes note that the process at this place has ended.
+    /// Takes note that the process of this index has ended.
     pub(crate) fn note_end(&mut self, place: usize) -> Option<ExtensionFailure> {
         let extension = self.known.get_mut(place)?;
         extension.ended = true;

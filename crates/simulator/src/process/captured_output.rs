@@ -6,7 +6,7 @@ use crate::clock;
 use crate::cloudwatch::LogWriter;
 use crate::telemetry::{Category, Generated, Telemetry};
 
-/// The way of the lines of a function or of its extensions.
+/// Where the lines of a function, or of its extensions, go.
 #[derive(Debug, Clone)]
 pub(crate) struct CapturedOutput {
     pub(crate) writer: Arc<LogWriter>,

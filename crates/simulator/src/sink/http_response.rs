@@ -1,4 +1,4 @@
-//! An answer before it is written: status, headers, body.
+//! A response of the sink before it is written: status, headers, body.
 
 use bytes::Bytes;
 use http::StatusCode;

@@ -24,9 +24,9 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) script: Script,
     pub(super) store: Store,
-    /// Items still to be dropped behind the client's back.
+    /// How many more items are dropped although the client is told that they are stored.
     pub(super) lose: u64,
-    /// Items to be stored before that begins.
+    /// How many items are stored before the dropping begins.
     pub(super) spare: u64,
 }
 

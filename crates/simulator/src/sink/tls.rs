@@ -1,5 +1,5 @@
-//! TLS in front of a [`Sink`]: an own authority, certificates good and expired, real handshakes. For tests: what cannot be
-//! made is a panic.
+//! TLS in front of a [`Sink`], for tests: a certificate authority of their own, valid and expired certificates, real
+//! handshakes. What cannot be set up is a panic.
 
 #![expect(clippy::unwrap_used, reason = "what cannot be made is a mistake in a test")]
 
@@ -87,12 +87,12 @@ impl TlsFront {
         Self { port, handshakes }
     }
 
-    /// Of `localhost`.
+    /// The port on `localhost`.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// How many succeeded.
+    /// How many handshakes succeeded.
     pub fn handshakes(&self) -> usize {
         self.handshakes.load(Ordering::Relaxed)
     }

@@ -58,7 +58,7 @@ impl Subscription {
         category == Category::Injected || lock(&self.settings).types.contains(&category)
     }
 
-    /// The extension subscribed again, after a reset or with other wishes.
+    /// The extension subscribed again, after a reset or with other settings.
     pub(super) fn change(&self, settings: Settings) {
         *lock(&self.settings) = settings;
         self.generation.fetch_add(1, Ordering::Release);

@@ -41,7 +41,7 @@ struct Held {
     until: Option<Instant>,
 }
 
-/// What did not fit since it was last told.
+/// What did not fit since the subscriber was last told of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Dropped {
     pub(super) records: u64,
@@ -58,9 +58,9 @@ pub(super) struct Batch {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Readiness {
     Now,
-    /// Nothing else may come until then.
+    /// At this time, even if no further event comes.
     At(Instant),
-    /// Not before something comes.
+    /// Not before a further event comes.
     Never,
 }
 
@@ -169,7 +169,7 @@ impl Queue {
         Batch { events }
     }
 
-    /// The first events were received: they are forgotten. What did not fit meanwhile is told once.
+    /// Forgets the first events, which the subscriber has received. Gives once what did not fit meanwhile.
     pub(super) fn acknowledge(&mut self, events: usize) -> Option<Dropped> {
         for item in self.waiting.drain(..events.min(self.waiting.len())) {
             self.bytes -= item.json.len();

@@ -17,7 +17,7 @@ pub(crate) struct Run {
     /// When the runtime was done; `None` where it never was.
     pub(crate) runtime_done: Option<Instant>,
     pub(crate) end: RunEnd,
-    /// When it came to its end; what follows is not the function's time.
+    /// When the invocation was over; what follows does not count as the function's time.
     pub(crate) ended_at: Instant,
     given_out: (Instant, Timestamp),
 }
