@@ -1,7 +1,5 @@
 //! What the simulator's tests share: the function that they run, and readings of its log.
 
-#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
-
 use std::io::Read as _;
 use std::time::Duration;
 
@@ -10,18 +8,18 @@ use lambda_otlp_simulator::{FunctionSpec, Invocation, Lambda, LogEvent};
 use serde_json::{Value, json};
 
 /// Long enough for every machine: nothing that a test waits for takes it up.
-pub const AMPLE: Duration = Duration::from_mins(1);
+pub(crate) const AMPLE: Duration = Duration::from_mins(1);
 
 /// Short, for functions that are to time out.
-pub const SHORT: Duration = Duration::from_millis(300);
+pub(crate) const SHORT: Duration = Duration::from_millis(300);
 
-pub fn function(name: &str) -> FunctionSpec {
+pub(crate) fn function(name: &str) -> FunctionSpec {
     FunctionSpec::new(name, env!("CARGO_BIN_EXE_simulated-function"))
         .timeout(AMPLE)
         .init_timeout(AMPLE)
 }
 
-pub async fn lambda(functions: impl IntoIterator<Item = FunctionSpec>) -> Lambda {
+pub(crate) async fn lambda(functions: impl IntoIterator<Item = FunctionSpec>) -> Lambda {
     let lambda = Lambda::start().await.unwrap();
     for function in functions {
         lambda.create_function(function).unwrap();
@@ -30,25 +28,25 @@ pub async fn lambda(functions: impl IntoIterator<Item = FunctionSpec>) -> Lambda
 }
 
 /// The payload with which the function does these steps.
-pub fn steps(steps: &Value) -> Vec<u8> {
+pub(crate) fn steps(steps: &Value) -> Vec<u8> {
     json!({ "do": steps }).to_string().into_bytes()
 }
 
-pub async fn invoke(lambda: &Lambda, function: &str, what: Value) -> Invocation {
+pub(crate) async fn invoke(lambda: &Lambda, function: &str, what: Value) -> Invocation {
     lambda.invoke(function, steps(&what)).await.unwrap()
 }
 
-pub fn messages(lambda: &Lambda, function: &str) -> Vec<String> {
+pub(crate) fn messages(lambda: &Lambda, function: &str) -> Vec<String> {
     lambda.log_events(function).into_iter().map(|event| event.message).collect()
 }
 
 /// The function's log, a quoted message a line, with what differs between runs replaced by its form.
-pub fn log(lambda: &Lambda, function: &str) -> String {
+pub(crate) fn log(lambda: &Lambda, function: &str) -> String {
     messages(lambda, function).iter().map(|message| mask(&format!("{message:?}\n"))).collect()
 }
 
 /// Replaces what differs between runs by its form: `ID`, `TIME`, `ROOT`, `HEX`, and `N` in figures.
-pub fn mask(text: &str) -> String {
+pub(crate) fn mask(text: &str) -> String {
     let belongs = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':');
     let mut masked = String::new();
     let mut rest = text;
@@ -98,7 +96,7 @@ fn masked_word(word: &str) -> String {
 }
 
 /// The content of an `awslogs` event.
-pub fn awslogs(payload: &Value) -> Value {
+pub(crate) fn awslogs(payload: &Value) -> Value {
     let data = payload["awslogs"]["data"].as_str().unwrap();
     let compressed = base64::engine::general_purpose::STANDARD.decode(data).unwrap();
     let mut json = String::new();
@@ -108,7 +106,7 @@ pub fn awslogs(payload: &Value) -> Value {
 }
 
 /// What a function was invoked with: it echoes its payload.
-pub fn payloads(lambda: &Lambda, function: &str) -> Vec<Value> {
+pub(crate) fn payloads(lambda: &Lambda, function: &str) -> Vec<Value> {
     lambda
         .invocations(function)
         .iter()
@@ -116,15 +114,15 @@ pub fn payloads(lambda: &Lambda, function: &str) -> Vec<Value> {
         .collect()
 }
 
-pub fn ids(events: &[LogEvent]) -> Vec<&str> {
+pub(crate) fn ids(events: &[LogEvent]) -> Vec<&str> {
     events.iter().map(|event| event.id.as_str()).collect()
 }
 
 /// A layer of extensions, each with a script, and what they were told.
-pub struct Layer(tempfile::TempDir);
+pub(crate) struct Layer(tempfile::TempDir);
 
 impl Layer {
-    pub fn new(extensions: &[(&str, &str)]) -> Self {
+    pub(crate) fn new(extensions: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         std::fs::create_dir(directory.path().join("extensions")).unwrap();
         let layer = Self(directory);
@@ -136,17 +134,17 @@ impl Layer {
         layer
     }
 
-    pub fn path(&self) -> &std::path::Path {
+    pub(crate) fn path(&self) -> &std::path::Path {
         self.0.path()
     }
 
     /// Lets an extension go on that waits.
-    pub fn go_on(&self, extension: &str) {
+    pub(crate) fn go_on(&self, extension: &str) {
         std::fs::write(self.path().join(format!("{extension}.go")), "").unwrap();
     }
 
     /// What the record of an extension has under this word, in order.
-    pub fn told(&self, extension: &str, what: &str) -> Vec<String> {
+    pub(crate) fn told(&self, extension: &str, what: &str) -> Vec<String> {
         let record = std::fs::read_to_string(self.path().join(format!("{extension}.record")));
         let record = record.unwrap_or_default();
         let lines = record.lines().filter_map(|line| line.strip_prefix(what)?.strip_prefix(' '));
@@ -154,13 +152,13 @@ impl Layer {
     }
 
     /// The events of the Extensions API that an extension got.
-    pub fn events(&self, extension: &str) -> Vec<Value> {
+    pub(crate) fn events(&self, extension: &str) -> Vec<Value> {
         let events = self.told(extension, "event");
         events.iter().map(|event| serde_json::from_str(event).unwrap()).collect()
     }
 
     /// The telemetry that an extension accepted, event by event.
-    pub fn telemetry(&self, extension: &str) -> Vec<Value> {
+    pub(crate) fn telemetry(&self, extension: &str) -> Vec<Value> {
         let batches = self.told(extension, "batch");
         let events = batches.iter().map(|batch| serde_json::from_str::<Vec<Value>>(batch).unwrap());
         events.flatten().collect()
@@ -168,7 +166,7 @@ impl Layer {
 
     /// The same as words, the types of platform events and the records of lines, without those of init: there the runtime
     /// and the extensions work at the same time.
-    pub fn story(&self, extension: &str) -> Vec<String> {
+    pub(crate) fn story(&self, extension: &str) -> Vec<String> {
         let words = self.telemetry(extension).iter().map(word).collect::<Vec<_>>();
         let during_init = |word: &String| {
             word.contains("init") || word.ends_with(".extension") || word.ends_with("Subscription")
@@ -177,7 +175,7 @@ impl Layer {
     }
 
     /// The accepted telemetry of init as sorted words.
-    pub fn init_story(&self, extension: &str) -> Vec<String> {
+    pub(crate) fn init_story(&self, extension: &str) -> Vec<String> {
         let events = self.telemetry(extension);
         let init = events.iter().take_while(|event| event["type"] != "platform.start");
         let mut words: Vec<_> = init.map(word).collect();
@@ -194,12 +192,12 @@ fn word(event: &Value) -> String {
 }
 
 /// An event with what differs between runs replaced by its form, whatever the number of decimals.
-pub fn masked_event(event: &Value) -> String {
+pub(crate) fn masked_event(event: &Value) -> String {
     mask(&event.to_string()).replace("N.NNN", "N.N").replace("N.NN", "N.N")
 }
 
 /// The script line that subscribes to these types with the shortest buffering.
-pub fn subscribe(types: &[&str]) -> String {
+pub(crate) fn subscribe(types: &[&str]) -> String {
     let body = json!({
         "schemaVersion": "2025-01-29",
         "types": types,

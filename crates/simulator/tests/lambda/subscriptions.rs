@@ -1,17 +1,13 @@
 //! From one function's log to another function: filters, batches, retries, the on-failure record, and the invoke endpoint.
 
-#![cfg(test)]
-
-mod support;
-
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::support::{AMPLE, SHORT, awslogs, function, invoke, lambda, payloads, steps};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use lambda_otlp_simulator::{Error, FunctionSpec, Lambda, LogEvent};
 use serde_json::{Value, json};
-use support::{AMPLE, SHORT, awslogs, function, invoke, lambda, payloads, steps};
 
 /// The decoded data messages that a destination was invoked with.
 fn delivered(lambda: &Lambda, destination: &str) -> Vec<Value> {

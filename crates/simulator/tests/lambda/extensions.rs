@@ -1,15 +1,13 @@
 //! Extensions: how they start, register, take part in invocations, fail and end.
 
-#![cfg(test)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{
+    Layer, SHORT, function, invoke, lambda, log, mask, messages, steps, subscribe,
+};
 use expect_test::expect;
 use lambda_otlp_simulator::{Invocation, InvocationResult, Lambda, process_state};
 use serde_json::{Value, json};
-use support::{Layer, SHORT, function, invoke, lambda, log, mask, messages, steps, subscribe};
 
 fn error_type(invocation: &Invocation) -> &str {
     match &invocation.result {

@@ -1,12 +1,8 @@
 //! The life of execution environments: cold and warm, frozen, failing, timed out, killed, shut down.
 
-#![cfg(test)]
-
-mod support;
-
+use crate::support::{SHORT, function, invoke, lambda, messages, steps};
 use lambda_otlp_simulator::{Error, FunctionSpec, InvocationResult, process_state};
 use serde_json::{Value, json};
-use support::{SHORT, function, invoke, lambda, messages, steps};
 
 #[tokio::test]
 async fn a_warm_environment_is_frozen_between_its_invocations() {

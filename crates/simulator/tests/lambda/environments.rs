@@ -1,13 +1,9 @@
 //! Environments in less common ways: made ahead of time, restored, out of memory, with files of their own.
 
-#![cfg(test)]
-
-mod support;
-
+use crate::support::{Layer, function, invoke, lambda, log, messages, steps, subscribe};
 use expect_test::expect;
 use lambda_otlp_simulator::{Initialization, InvocationResult, process_state};
 use serde_json::json;
-use support::{Layer, function, invoke, lambda, log, messages, steps, subscribe};
 
 #[tokio::test]
 async fn an_environment_made_ahead_of_time_may_end_without_an_invocation() {

@@ -1,15 +1,11 @@
 //! What an environment writes to its log stream, and what a runtime sees of Lambda.
 
-#![cfg(test)]
-
-mod support;
-
 use std::collections::BTreeMap;
 
+use crate::support::{SHORT, function, ids, invoke, lambda, log, mask, messages};
 use expect_test::{Expect, expect};
 use lambda_otlp_simulator::{Invocation, Lambda, LogFormat, LogLevel, XRay};
 use serde_json::{Value, json};
-use support::{SHORT, function, invoke, lambda, log, mask, messages};
 
 fn environment(invocation: &Invocation) -> BTreeMap<String, String> {
     serde_json::from_slice(invocation.response().unwrap()).unwrap()
@@ -395,14 +391,14 @@ async fn event_ids_are_unique_and_rise() {
     invoke(&lambda, "g", json!([{ "print_lines": 100 }])).await;
     invoke(&lambda, "f", json!([{ "print_lines": 100 }])).await;
     let (f, g) = (lambda.log_events("f"), lambda.log_events("g"));
-    let mut ids: Vec<&str> = support::ids(&f);
-    assert!(ids.is_sorted_by(|one, next| one < next));
-    assert!(ids.iter().all(|id| id.len() == 56 && id.bytes().all(|byte| byte.is_ascii_digit())));
-    ids.extend(support::ids(&g));
-    let total = ids.len();
-    ids.sort_unstable();
-    ids.dedup();
-    assert_eq!(ids.len(), total);
+    let mut all: Vec<&str> = ids(&f);
+    assert!(all.is_sorted_by(|one, next| one < next));
+    assert!(all.iter().all(|id| id.len() == 56 && id.bytes().all(|byte| byte.is_ascii_digit())));
+    all.extend(ids(&g));
+    let total = all.len();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), total);
     let counts = lambda.log_counts();
     assert_eq!((counts.events, counts.evicted, counts.undelivered), (total as u64, 0, 0));
 }

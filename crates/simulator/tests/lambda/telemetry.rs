@@ -1,15 +1,11 @@
 //! Telemetry: what subscribers get, when, again, and what is lost with an environment.
 
-#![cfg(test)]
-
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Layer, SHORT, function, invoke, lambda, masked_event, messages, subscribe};
 use expect_test::expect;
 use lambda_otlp_simulator::{Lambda, LogFormat, LogLevel};
 use serde_json::{Value, json};
-use support::{Layer, SHORT, function, invoke, lambda, masked_event, messages, subscribe};
 
 /// A function with an extension that subscribed to all it may and waits for what is still to come.
 async fn watched() -> (Lambda, Layer) {
