@@ -394,6 +394,40 @@ fn opentelemetry_proto_refuses_or_mistakes_these() {
     );
 }
 
+/// The cases for which ours is not opentelemetry-proto's writer: if its text becomes ours, the reason is gone.
+#[test]
+fn opentelemetry_proto_loses_or_adds_these() {
+    let check = |log_record: &str, theirs: &str| {
+        let json =
+            format!(r#"{{"resourceLogs":[{{"scopeLogs":[{{"logRecords":[{log_record}]}}]}}]}}"#);
+        let request = Request::from_json(SignalKind::Logs, json.as_bytes(), &Limits::default());
+        let request = request.unwrap();
+        assert_eq!(request.to_json(), json);
+        let record = &request.decode::<Logs>().unwrap().unwrap().resource_logs[0].scope_logs[0]
+            .log_records[0];
+        assert_eq!(serde_json::to_string(record).unwrap(), theirs);
+    };
+    // What a record does not have, as zero, as empty or as `null`.
+    let before_body = r#"{"timeUnixNano":"0","observedTimeUnixNano":"0","severityNumber":0,"severityText":"","body":"#;
+    let behind_attributes =
+        r#","droppedAttributesCount":0,"flags":0,"traceId":"","spanId":"","eventName":""}"#;
+    check("{}", &format!(r#"{before_body}null,"attributes":[]{behind_attributes}"#));
+    // An attribute without a value gets one.
+    check(
+        r#"{"attributes":[{"key":"k"}]}"#,
+        &format!(
+            r#"{before_body}null,"attributes":[{{"key":"k","value":null}}]{behind_attributes}"#
+        ),
+    );
+    // The doubles that JSON has no digits for are lost.
+    for lost in ["NaN", "Infinity", "-Infinity"] {
+        check(
+            &format!(r#"{{"body":{{"doubleValue":"{lost}"}}}}"#),
+            &format!(r#"{before_body}{{"doubleValue":null}},"attributes":[]{behind_attributes}"#),
+        );
+    }
+}
+
 #[test]
 fn requests_are_written_as_the_specification_has_it() {
     let check = |kind: SignalKind, json: &str| {
