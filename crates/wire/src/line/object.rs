@@ -9,7 +9,6 @@ use crate::json::{self, KeyIn, text};
 use crate::request::{Limits, Request};
 use crate::schema::signal_of_key;
 use crate::signal::SignalKind;
-use memchr::memchr;
 use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -63,9 +62,6 @@ pub(super) enum Class<'a> {
 impl<'a> Object<'a> {
     /// Parses the object that begins `text`; answers it and its length.
     pub(super) fn parse(text: &'a str) -> Result<(Self, usize), serde_json::Error> {
-        if let Some(plain) = parse_plain(text) {
-            return Ok(plain);
-        }
         let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Self>();
         match objects.next() {
             Some(object) => Ok((object?, objects.byte_offset())),
@@ -136,47 +132,6 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Reads an object whose values are text without escapes, `true` and `false`, as those of nearly all lines are, in a fraction
-/// of the time that any JSON takes: a payload is passed over at once. `None` says nothing.
-fn parse_plain(text: &str) -> Option<(Object<'_>, usize)> {
-    let mut object = Object::default();
-    let mut rest = text.strip_prefix('{')?;
-    loop {
-        let (key, behind) = plain_text(rest)?;
-        let value = without_space(behind.strip_prefix(':')?);
-        let (raw, behind) = match value.as_bytes().first()? {
-            b'"' => {
-                let (content, behind) = plain_text(value)?;
-                (value.get(..content.len() + 2)?, behind)
-            }
-            b't' => ("true", value.strip_prefix("true")?),
-            b'f' => ("false", value.strip_prefix("false")?),
-            _ => return None,
-        };
-        object.set(&Key::of(key), raw).ok()?;
-        if let Some(behind) = behind.strip_prefix('}') {
-            return Some((object, text.len() - behind.len()));
-        }
-        rest = without_space(behind.strip_prefix(',')?);
-    }
-}
-
-/// The content of the string that begins `text`, if it has no escapes, and what is behind it.
-fn plain_text(text: &str) -> Option<(&str, &str)> {
-    let text = text.strip_prefix('"')?;
-    let (content, behind) = text.split_at_checked(memchr(b'"', text.as_bytes())?)?;
-    // All of it at once, which is quicker than to stop at the first.
-    let special = content
-        .bytes()
-        .fold(0, |special, byte| special | u8::from(byte < 0x20) | u8::from(byte == b'\\'));
-    (special == 0).then_some((content, behind.strip_prefix('"')?))
-}
-
-/// Python writes one.
-fn without_space(text: &str) -> &str {
-    text.strip_prefix(' ').unwrap_or(text)
-}
-
 impl<'de> serde::Deserialize<'de> for Object<'de> {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Keys)
@@ -238,72 +193,6 @@ impl Key {
                 .iter()
                 .position(|wrapper| *wrapper == key)
                 .map_or_else(|| Self::beside_message(key), Self::Wrapper),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    /// All that was read, and how long the object is; what is wrong with it is said by one reader alone.
-    fn shown(parsed: (Object<'_>, usize)) -> String {
-        let (object, len) = parsed;
-        let Object { marker, has_old_marker, endpoint, payload, has_resources, wrapped, .. } =
-            object;
-        let flags = (has_old_marker, has_resources, object.has_other_keys);
-        format!("{marker:?} {flags:?} {endpoint:?} {payload:?} {wrapped:?} {len}")
-    }
-
-    fn by_serde(text: &str) -> Option<String> {
-        let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Object<'_>>();
-        let object = objects.next()?.ok()?;
-        Some(shown((object, objects.byte_offset())))
-    }
-
-    #[test]
-    fn lines_of_current_writers_are_plain() {
-        let check = |text: &str, plain: bool| {
-            let read = parse_plain(text).map(shown);
-            assert_eq!(read.is_some(), plain, "{text}");
-            assert!(read.is_none() || read == by_serde(text), "{text}");
-        };
-        check(
-            r#"{"__otel_otlp_stdout":"lambda-otlp@0.1.0","source":"o","payload":"aGk=","base64":true}"#,
-            true,
-        );
-        check(
-            r#"{"__otel_otlp_stdout": "x", "endpoint": "/v1/traces", "payload": ""} and more"#,
-            true,
-        );
-        check(r#"{"message":"é","x":false}{"#, true);
-        for other in [
-            "",
-            "{",
-            "{}",
-            r#"{"a"}"#,
-            r#"{"a":1}"#,
-            r#"{"a":"x\\"}"#,
-            r#"{"a":"b","payload":"#,
-            r#"{"a":"b" ,"c":"d"}"#,
-            r#"{"a":"b",}"#,
-            r#"{"a":truest}"#,
-            r#"{"payload":"a","payload":"b"}"#,
-            "{\"a\":\"tab\there\"}",
-        ] {
-            check(other, false);
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn plain_objects_are_read_as_any_other(
-            text in r#"\{("(a|payload|source|endpoint|_otel|__otel_otlp_stdout|message|resourceSpans)" ?: ?("[aé\\\\"\u{1}]{0,3}"|true|false|1|\[\]|\{\}),? ?){0,4}\}?x?"#,
-        ) {
-            if let Some(plain) = parse_plain(&text) {
-                prop_assert_eq!(Some(shown(plain)), by_serde(&text));
-            }
         }
     }
 }
