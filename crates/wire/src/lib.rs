@@ -42,4 +42,4 @@ pub use line::{Envelope, LineEncoder, LineLimits, Written};
 pub use request::{EmbeddedLines, Limits, Malformed, Request, merge};
 #[cfg(feature = "decode")]
 pub use signal::{Logs, Metrics, Signal, Traces};
-pub use signal::{Rejected, SignalKind};
+pub use signal::SignalKind;

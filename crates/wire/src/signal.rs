@@ -75,17 +75,6 @@ impl fmt::Display for SignalKind {
     }
 }
 
-/// What an `Export…ServiceResponse` says about records that were not taken
-/// (OTLP 1.x, "Partial Success").
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Rejected {
-    /// Number of rejected spans, data points or log records. Never negative on the wire; a
-    /// negative number is read as 0.
-    pub items: usize,
-    /// The backend's text; a text with `items` 0 is a warning.
-    pub message: String,
-}
-
 #[cfg(feature = "decode")]
 pub use decoded::{Logs, Metrics, Signal, Traces};
 

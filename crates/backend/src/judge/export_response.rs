@@ -4,8 +4,8 @@
 //! JSON nevertheless (OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 as measured).
 
 use serde_json::Value as Json;
+use wire::SignalKind;
 use wire::protobuf::{Reader, Value};
-use wire::{Rejected, SignalKind};
 
 /// What is odd about a body that is no response of OTLP.
 const NO_RESPONSE: &str = "a body that is no OTLP response";
@@ -18,10 +18,19 @@ const NO_COUNT: &str = "a number of rejected items that cannot be read";
 pub(super) enum ExportResponse {
     /// Nothing: all of them were taken.
     Complete,
-    /// Its `partial_success`.
-    Partial(Rejected),
+    /// Some were not taken, or there is a warning.
+    Partial(PartialSuccess),
     /// A JSON object with fields that OTLP does not know. The items count as accepted, as the status says.
     Unknown,
+}
+
+/// The `partial_success` of a response (OTLP 1.x, "Partial Success").
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct PartialSuccess {
+    /// Number of rejected spans, data points or log records; a negative number is read as 0.
+    pub(super) items: usize,
+    /// The backend's text; a text with `items` 0 is a warning.
+    pub(super) message: String,
 }
 
 /// Reads the body. The error says what is odd about it.
@@ -50,7 +59,7 @@ pub(super) fn read(
 
 /// `None` where these bytes are no response.
 fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
-    let mut found: Option<Rejected> = None;
+    let mut found: Option<PartialSuccess> = None;
     for field in Reader::new(body) {
         let field = field.ok().filter(|field| field.number == 1 || may_be_newer)?;
         if field.number != 1 {
@@ -93,7 +102,7 @@ fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static 
     };
     let message = of(partial_success, "errorMessage", "error_message");
     let message = message.and_then(Json::as_str).unwrap_or_default().to_owned();
-    Ok(ExportResponse::Partial(Rejected { items, message }))
+    Ok(ExportResponse::Partial(PartialSuccess { items, message }))
 }
 
 /// The value under either name; `null` is none (protobuf JSON mapping).
@@ -125,7 +134,7 @@ mod tests {
     fn check(kind: SignalKind, body: impl AsRef<[u8]>, expected: &str) {
         let found = match read(kind, "", body.as_ref()) {
             Ok(ExportResponse::Complete) => "all taken".to_owned(),
-            Ok(ExportResponse::Partial(Rejected { items, message })) => {
+            Ok(ExportResponse::Partial(PartialSuccess { items, message })) => {
                 format!("{items} rejected: {message}")
             }
             Ok(ExportResponse::Unknown) => "unknown".to_owned(),

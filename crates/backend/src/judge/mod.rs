@@ -15,12 +15,12 @@ use crate::http::HttpResponse;
 use crate::mask::Mask;
 use bytes::Bytes;
 use excerpt::excerpt;
-use export_response::ExportResponse;
+use export_response::{ExportResponse, PartialSuccess};
 use http::header;
 pub(crate) use judgement::Judgement;
 pub use reason::Reason;
 use reason::is_full_server;
-use wire::{Rejected, SignalKind};
+use wire::SignalKind;
 
 /// What the response to a request of `items` items means. Reason and warning are masked.
 pub(crate) fn judge(
@@ -83,7 +83,7 @@ fn judge_success(
         Err(text) => no_otlp_answer(response.status, text),
         Ok(ExportResponse::Complete) => Judgement::Accepted { warning: String::new() },
         Ok(ExportResponse::Unknown) => Judgement::Accepted { warning: excerpt(body, mask) },
-        Ok(ExportResponse::Partial(Rejected { items: 0, message })) => {
+        Ok(ExportResponse::Partial(PartialSuccess { items: 0, message })) => {
             // OpenObserve reports a failed write as a `partial_success` that rejects nothing.
             let nothing_written = kind == SignalKind::Logs || !message.is_empty();
             let text = excerpt(message.as_bytes(), mask);
@@ -94,10 +94,12 @@ fn judge_success(
                 Profile::OpenObserve | Profile::Otlp => Judgement::Accepted { warning: text },
             }
         }
-        Ok(ExportResponse::Partial(Rejected { items: rejected, message })) => Judgement::Partial {
-            rejected: rejected.min(items),
-            reason: Reason::Rejected { text: excerpt(message.as_bytes(), mask) },
-        },
+        Ok(ExportResponse::Partial(PartialSuccess { items: rejected, message })) => {
+            Judgement::Partial {
+                rejected: rejected.min(items),
+                reason: Reason::Rejected { text: excerpt(message.as_bytes(), mask) },
+            }
+        }
     }
 }
 
