@@ -1,7 +1,7 @@
 //! Durations and points in time as people write them on a command line, and the clock that they are read against.
 
-use aws_sdk_s3::primitives::{DateTime, DateTimeFormat};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use wire::timestamp::parse_rfc3339;
 
 const UNITS: [(char, u64); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
 
@@ -34,9 +34,8 @@ impl TimeArgument {
         if let Ok(ago) = parse_duration(text) {
             return Ok(Self::Ago(ago));
         }
-        DateTime::from_str(text, DateTimeFormat::DateTimeWithOffset)
-            .ok()
-            .and_then(|time| time.to_millis().ok())
+        parse_rfc3339(text)
+            .and_then(|unix_nano| i64::try_from(unix_nano / 1_000_000).ok())
             .map(Self::At)
             .ok_or_else(|| "expected 2026-09-21T14:13:20Z, or how long ago: 2h".to_owned())
     }
@@ -91,7 +90,17 @@ mod tests {
         check("14d", Some(1_788_790_400_000));
         check("2026-09-21T14:13:20Z", Some(1_790_000_000_000));
         check("2026-09-21T16:13:20.5+02:00", Some(1_790_000_000_500));
-        for wrong in ["", "h", "-2h", "2026-09-21", "2 h", "99999999999999999999d", "yesterday"] {
+        for wrong in [
+            "",
+            "h",
+            "-2h",
+            "2026-09-21",
+            // Whose time zone it is nobody can know.
+            "2026-09-21T14:13:20",
+            "2 h",
+            "99999999999999999999d",
+            "yesterday",
+        ] {
             check(wrong, None);
         }
     }
