@@ -1,7 +1,7 @@
 //! What the fuzz targets do, shared with the test that replays their corpora: each panics where a
 //! promise of the crate is broken.
 
-#![allow(dead_code, unreachable_pub, reason = "each target uses one function")]
+#![allow(unreachable_pub, reason = "a library of the fuzz targets, a module of the test")]
 
 use lambda_otlp_wire::{
     EmbeddedLines, Joined, Limits, Logs, Metrics, Rejoin, Request, Signal, SignalKind, Traces,

@@ -2,7 +2,6 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
 
-#[path = "../fuzz/targets.rs"]
 mod targets;
 
 use std::path::PathBuf;
