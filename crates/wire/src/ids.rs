@@ -6,7 +6,7 @@
 pub struct XRayHeader {
     /// The 16 bytes of the trace id: epoch seconds and 12 random bytes.
     pub trace_id: Option<[u8; 16]>,
-    /// The 8 bytes of the parent segment's id. Nobody exports that segment to us.
+    /// The 8 bytes of the parent segment's id. That segment is X-Ray's, and no exporter sends it as a span.
     pub parent_id: Option<[u8; 8]>,
     /// `Sampled=1` or `Sampled=0`; `None` for `?` or none at all.
     pub sampled: Option<bool>,

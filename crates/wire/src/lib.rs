@@ -6,8 +6,8 @@
 //! is `docs/line-format.md`. This crate does no I/O, reads no variable and no clock, and panics
 //! on no input.
 //!
-//! Features: `encode` is what a function carries, `decode` what a reader of lines carries, `bulk` what a reader of very
-//! many lines carries beside it.
+//! Features: `encode` writes lines, which is all that a function needs; `decode` reads them; `bulk` reads them faster, by
+//! libraries that only a program carries that reads very many.
 
 #![warn(missing_docs)]
 
@@ -40,6 +40,7 @@ pub use line::{
 #[cfg(feature = "encode")]
 pub use line::{Envelope, LineEncoder, LineLimits, Written};
 pub use request::{EmbeddedLines, Limits, Malformed, Request, merge};
+pub use signal::SignalKind;
 #[cfg(feature = "decode")]
 pub use signal::{Logs, Metrics, Signal, Traces};
 pub use signal::SignalKind;

@@ -1,4 +1,4 @@
-//! The three signals of OTLP, and what differs between them: this is the only file that lists all three.
+//! The three signals of OTLP and what differs between them; beside the tables of `schema` no other file has to list all three.
 
 use std::fmt;
 
@@ -45,13 +45,8 @@ impl SignalKind {
     }
 
     /// The signal that a URL or path names by its last segment; query and fragment are ignored.
-    ///
-    /// ```
-    /// use lambda_otlp_wire::SignalKind;
-    /// assert_eq!(SignalKind::from_endpoint("http://any:4318/v1/logs"), Some(SignalKind::Logs));
-    /// assert_eq!(SignalKind::from_endpoint("http://any:4318/"), None);
-    /// ```
-    pub fn from_endpoint(endpoint: &str) -> Option<Self> {
+    #[cfg(feature = "decode")]
+    pub(crate) fn from_endpoint(endpoint: &str) -> Option<Self> {
         let path = endpoint.split(['?', '#']).next().unwrap_or_default();
         let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
         Self::ALL.into_iter().find(|kind| kind.as_str() == last)
@@ -147,7 +142,7 @@ mod decoded {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "decode"))]
 mod tests {
     use super::*;
 
@@ -159,6 +154,8 @@ mod tests {
         check("/v1/traces", Some(SignalKind::Traces));
         check("http://169.254.169.254/latest/v1/metrics/", Some(SignalKind::Metrics));
         check("https://o2.example.com/api/default/v1/logs?x=/v1/traces", Some(SignalKind::Logs));
+        check("http://any:4318/v1/logs", Some(SignalKind::Logs));
+        check("http://any:4318/", None);
         check("http://localhost:4318", None);
         check("", None);
     }

@@ -1,7 +1,7 @@
 //! Gzip by libdeflate, for whole buffers: about two thirds of the time that zlib-rs takes.
 //!
-//! It knows neither streams nor several members, and not how much comes out: what is not the plain case is left to
-//! [`inflate`](super::inflate), which also says what is wrong.
+//! libdeflate reads neither streams nor several members, and has to be told how much comes out. So this reads one member that is
+//! all of its input, and [`inflate`](super::inflate) reads the rest, and says what is wrong with it.
 
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 use memchr::memmem::Finder;

@@ -1,7 +1,7 @@
 //! Gzip with a bound on what is inflated, and with a state that is kept between lines.
 //!
-//! A fresh deflate state costs more than compressing one line of a few spans: the exporter keeps
-//! one [`Compressor`] for the life of the environment.
+//! Making a deflate state costs more than compressing one line of a few spans, so the exporter keeps
+//! one `Compressor` for the life of the environment.
 
 mod compress;
 mod inflate;

@@ -1,8 +1,9 @@
 //! Turns OTLP/JSON into protobuf by the tables of `schema`, without structs in between.
 //!
 //! Source: OTLP 1.x, "JSON Protobuf Encoding", and the ProtoJSON format that it builds on
-//! (<https://protobuf.dev/programming-guides/json/>). Where writers differ from it and the meaning is
-//! plain, the meaning is taken; what can be read in two ways is refused. `docs/line-format.md` has the list.
+//! (<https://protobuf.dev/programming-guides/json/>). What writers
+//! spell otherwise is read where its meaning is plain, and refused where it can be read in two ways.
+//! `docs/line-format.md` has the list.
 
 use super::error::JsonError;
 use super::key::KeyIn;
@@ -68,7 +69,7 @@ struct State<'l> {
 }
 
 impl State<'_> {
-    /// The first reason stands: it is the innermost.
+    /// Keeps the first reason, which is the innermost.
     fn fail<E: Error>(&mut self, failure: JsonError) -> E {
         self.failure.get_or_insert(failure);
         E::custom("refused")

@@ -1,6 +1,6 @@
 //! Reads one scalar of OTLP/JSON, as it stands in the text, and writes it as protobuf.
 //!
-//! Numbers are read from their digits: 64-bit integers and doubles come out exact.
+//! Numbers are read from their digits, so that 64-bit integers and doubles come out exact.
 
 use super::text::text;
 use crate::base64;

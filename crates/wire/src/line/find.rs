@@ -16,14 +16,14 @@ pub(super) const WRAPPERS: [&str; 5] = ["message", "msg", "log", "record", "fiel
 
 const RESOURCE: &str = "resource";
 
-// Made once: that takes longer than to search a line.
+// Each finder is made once, because making it takes longer than searching a line with it.
 static FIND_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARKER));
 static FIND_OLD_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OLD_MARKER));
 static FIND_RESOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RESOURCE));
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// White space and byte order marks say nothing.
+/// True for white space and byte order marks, which alone are no text worth keeping.
 pub(super) fn is_blank(character: char) -> bool {
     character.is_whitespace() || character == BYTE_ORDER_MARK
 }
@@ -72,8 +72,8 @@ struct Key {
     escaped: bool,
 }
 
-/// `behind` is what follows the name of a key: quote, colon and a value, or the text ends before them. People
-/// write about keys, too.
+/// The key whose name is followed by `behind`: a quote, a colon and a value, or the end of the text before them. `None` where
+/// the name stands for itself, as in a text about OTLP lines.
 fn key(behind: &str) -> Option<Key> {
     let behind_backslashes = behind.trim_start_matches('\\');
     let is_key = behind_backslashes.is_empty()

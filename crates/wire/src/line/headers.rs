@@ -1,4 +1,4 @@
-//! Removes the values of `headers` from lines that are kept: dev7a's exporters copy credentials there.
+//! Removes the values of `headers` from lines that are kept, because dev7a's exporters copy credentials into them.
 
 use super::find::OLD_MARKER;
 use memchr::memmem;
@@ -6,7 +6,7 @@ use memchr::memmem;
 /// The text of a log event without the values of `headers`, if it mentions OTLP lines and has any: a log
 /// record is made of it. `None`, at the cost of a search, if it stays as it is.
 pub(super) fn without_headers_of_lines(text: &str) -> Option<String> {
-    // Also the beginning of the other marker's name.
+    // The name of the present marker contains the old one's.
     memmem::find(text.as_bytes(), OLD_MARKER.as_bytes())?;
     Some(without_headers(text)).filter(|masked| masked != text)
 }
@@ -35,7 +35,7 @@ pub fn without_headers(line: &str) -> String {
 /// How a text writes the quotes of JSON that stands in it.
 #[derive(Clone, Copy, PartialEq)]
 enum Quote {
-    /// So many backslashes and a quote: one less than a power of two, by how many strings the JSON is inside of.
+    /// So many backslashes and a quote: none in plain JSON, one inside a string, three inside a string of a string, and so on.
     Escaped(usize),
     /// So many backslashes and `u0022`, as .NET writes quotes in strings.
     Unicode(usize),

@@ -1,4 +1,8 @@
 //! The OTLP line, written and read. `docs/line-format.md` says what it looks like.
+//!
+//! [`encode`] writes the lines of a request, each an [`envelope`] around a payload. [`read`] goes through the text of a log event
+//! ([`walk`], [`find`]), takes what each JSON [`object`] in it is, and decodes its [`payload`]; [`headers`] removes credentials
+//! from what is kept, and [`rejoin`] joins a line that came in pieces.
 
 #[cfg(feature = "encode")]
 mod encode;

@@ -13,14 +13,14 @@ use serde::de::{Error, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
 
-/// The keys of an object that matter, with the JSON texts of their values: those of any type pass.
+/// The keys of an object that matter, with the JSON texts of their values, which may have any type.
 #[derive(Default)]
 pub(super) struct Object<'a> {
     marker: Option<&'a str>,
     has_old_marker: bool,
     endpoint: Option<&'a str>,
     payload: Option<&'a str>,
-    /// An array under the key of a signal.
+    /// True if the key of a signal has an array.
     has_resources: bool,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
     /// A key that neither Lambda nor the formatter of a runtime writes.
@@ -60,7 +60,7 @@ pub(super) enum Class<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Parses the object that begins `text`; answers it and its length.
+    /// Parses the object that begins `text`; returns it and its length.
     pub(super) fn parse(text: &'a str) -> Result<(Self, usize), serde_json::Error> {
         let mut objects = serde_json::Deserializer::from_str(text).into_iter::<Self>();
         match objects.next() {

@@ -1,5 +1,5 @@
-//! Decodes the payload of a line: base64, gzip, protobuf or JSON; what the labels say counts less than
-//! what the bytes are.
+//! Decodes the payload of a line: base64, gzip, protobuf or JSON, told by its bytes and not by the line's labels, which some
+//! writers set wrongly.
 
 use crate::base64;
 use crate::gzip::{self, InflateError};

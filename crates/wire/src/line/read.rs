@@ -1,5 +1,5 @@
-//! Reads OTLP lines, from any writer: keys in any order and spacing, labels that lie, text around,
-//! log records wrapped around them.
+//! Reads the OTLP lines in the text of a log event, from any writer: with keys in any order and spacing, with wrong labels,
+//! with text around the line, or with log records wrapped around it.
 
 use super::error::LineError;
 use super::find::{self, WRAPPERS, is_blank};
@@ -80,7 +80,7 @@ pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
 /// record and its `fields`.
 const MOST_WRAPPERS: usize = 3;
 
-/// What is being read: the event itself, or a value of that many log records around it.
+/// What is being read: the event itself, or a value inside so many log records.
 #[derive(Clone, Copy, PartialEq)]
 enum Level {
     Event,
@@ -123,7 +123,7 @@ impl Reader {
         }
     }
 
-    /// Every byte that a search or a parser reads is counted in tests, failing parsers at their worst.
+    /// Counts, in tests, the bytes that a search or a parser reads; a parser that fails counts as one that read all of its text.
     #[cfg_attr(not(test), expect(clippy::unused_self, reason = "counts in tests only"))]
     fn count(&mut self, bytes: usize) {
         #[cfg(test)]
@@ -134,7 +134,7 @@ impl Reader {
         let _ = bytes;
     }
 
-    /// Reads a text; answers what is around its lines, `None` if there are none.
+    /// Reads a text; returns what is around its lines, `None` if there are none.
     fn read(&mut self, text: &str, level: Level) -> Option<String> {
         self.count(text.len());
         if !find::mentions_otlp(text) {
@@ -207,7 +207,7 @@ impl Reader {
             return;
         }
         let inside = self.take(object, walk.between(begin, end), level);
-        // What is around the line stays JSON.
+        // `null` takes the line's place in an object, which stays JSON so.
         let in_place = if end <= walk.shell_end { "null" } else { "" };
         let inside = inside.filter(|text| !text.is_empty());
         walk.take(begin, end, inside.as_deref().unwrap_or(in_place));
@@ -280,8 +280,8 @@ impl Reader {
         parsed
     }
 
-    /// Takes an object that is a line or holds one; answers the other text in it, and `None` if it is
-    /// neither. `line` is the object as it stands.
+    /// Takes an object that is a line or holds one; returns the other text in it, and `None` if it is
+    /// neither. `line` is the text of the object.
     fn take(&mut self, object: &Object<'_>, line: &str, level: Level) -> Option<String> {
         match object.class() {
             Class::Line => {
@@ -369,7 +369,7 @@ impl Reader {
         }
     }
 
-    /// Where a broken object ends nobody knows: all of the rest belongs to it.
+    /// Refuses a broken object and all text behind it, since nobody knows where the object ends.
     fn refuse_rest(
         &mut self,
         walk: &Walk<'_>,

@@ -1,8 +1,8 @@
 //! Joins the pieces of an OTLP line that was cut into several log events.
 //!
 //! A raw line of more than 65,536 bytes may arrive as several events, and no event is larger than
-//! CloudWatch takes; the pieces are neighbours in their stream. What joins them is a state machine
-//! that is fed with the texts of the events, in order; it keeps the pieces' text, its caller the events.
+//! CloudWatch takes; the pieces are neighbours in their stream. [`Rejoin`] is given the texts of the events in order;
+//! it keeps the text of the pieces, and its caller keeps the events.
 //!
 //! Whoever gets text into a function's log must not be able to make ordinary lines look like pieces. So the first
 //! piece begins its event, and what follows is either nothing but the rest of a base64 payload, or the first piece and those in
@@ -13,15 +13,16 @@ use super::find;
 use super::read::{LineReading, read_line};
 use crate::request::Limits;
 
-/// Bounds on one joined line. Peers' exporters write lines of any length.
+/// The largest joined line: other people's exporters write lines of any length.
 const MOST_BYTES: usize = 4 * 1024 * 1024;
+/// The most pieces of one line.
 const MOST_PIECES: usize = 512;
 
 /// Lambda cuts a line no shorter than at 65,536 bytes, the buffer of a pipe; a character that would be cut in two may be left
 /// for the next piece.
 const SHORTEST_LAMBDA_PIECE: usize = 65_536 - 3;
 
-/// Stand-ins for Lambda cut lines at 1,024 bytes. A piece of a payload is no shorter, so that a word of an ordinary line is
+/// Local stand-ins for Lambda cut lines at 1,024 bytes. A piece of a payload is no shorter, so that a word of an ordinary line is
 /// none.
 const SHORTEST_PAYLOAD_PIECE: usize = 1_000;
 
@@ -171,7 +172,7 @@ fn is_base64(character: char) -> bool {
     character.is_ascii_alphanumeric() || "+/-_=".contains(character)
 }
 
-/// Not part of the line: Lambda ends each event with one, also where it cuts.
+/// The text without the newline at its end, which Lambda gives each event, also where it cuts a line.
 fn without_newline(text: &str) -> &str {
     let text = text.strip_suffix('\n').unwrap_or(text);
     text.strip_suffix('\r').unwrap_or(text)

@@ -12,7 +12,7 @@ pub(super) struct Walk<'t> {
     pub(super) marked: Option<usize>,
     /// The first object that is no JSON: beyond it none is looked for but marked ones.
     pub(super) broken: Option<(usize, serde_json::Error)>,
-    /// Where an object ends that is no line and has lines in it.
+    /// Where the object ends that is read now, if it is no line itself and has lines in it.
     pub(super) shell_end: usize,
     /// Whether nothing but lines was read so far.
     pub(super) only_lines: bool,

@@ -118,7 +118,7 @@ impl<'a> Reader<'a> {
     fn any_field(&mut self) -> Option<Result<Field<'a>, BadField>> {
         let start = self.rest;
         let [tag, behind @ ..] = start else { return None };
-        // Times, small numbers, and messages of up to 16 KiB.
+        // The next most frequent: times, small numbers, and messages of up to 16 KiB.
         let common = match (tag & 7, behind) {
             _ if !(0x08..0x80).contains(tag) => None,
             (1, behind) => behind
@@ -171,7 +171,8 @@ impl<'a> Iterator for Reader<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        // Nearly all fields, so that a loop over them calls nothing: tag and length of one byte each.
+        // Nearly all fields have a tag and a length of one byte each. They are read here, so that a loop over them calls no
+        // function.
         let start = self.rest;
         if let [tag @ 0x08..0x80, len @ ..0x80, behind @ ..] = start
             && tag & 7 == 2
@@ -187,7 +188,7 @@ impl<'a> Iterator for Reader<'a> {
 }
 
 /// Key and value of an attribute that is written as all writers do: a `KeyValue` of key and value, in this order, and nothing
-/// else, each shorter than 128 bytes. `None` says nothing: read the fields.
+/// else, each shorter than 128 bytes. `None` for any other: its fields have to be read one by one.
 #[inline]
 pub fn plain_attribute(key_value: &[u8]) -> Option<(&[u8], &[u8])> {
     let [0x0a, len @ ..0x80, rest @ ..] = key_value else { return None };

@@ -15,7 +15,7 @@ impl<'a> Writer<'a> {
         Self { out }
     }
 
-    /// A raw field as [`Field::raw`] gives it.
+    /// A raw field as [`Field::raw`](super::Field::raw) gives it.
     pub fn raw(&mut self, field: &[u8]) {
         self.out.extend_from_slice(field);
     }

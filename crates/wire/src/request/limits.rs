@@ -22,7 +22,7 @@ pub struct Limits {
     /// Most items (spans, data points, log records) of one request.
     pub items: usize,
     /// Most messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed numbers
-    /// count as one. An empty message has two bytes, and more than fifty as a struct.
+    /// count as one. An empty message has two bytes here, and more than fifty as a struct.
     pub messages: usize,
     /// Which lines are read that do not begin the text of their log event.
     pub embedded_lines: EmbeddedLines,

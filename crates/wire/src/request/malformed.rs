@@ -28,16 +28,16 @@ pub enum Malformed {
         /// The field's number.
         field: u32,
     },
-    /// Messages are nested deeper than [`Limits::nesting`].
+    /// Messages are nested deeper than [`Limits::nesting`](crate::Limits::nesting).
     TooDeep(usize),
-    /// More items than [`Limits::items`].
+    /// More items than [`Limits::items`](crate::Limits::items).
     TooManyItems {
         /// Number of items found.
         found: usize,
         /// Number of items allowed.
         allowed: usize,
     },
-    /// More messages than [`Limits::messages`], which is the number here.
+    /// More messages than [`Limits::messages`](crate::Limits::messages), which is the number here.
     TooManyMessages(usize),
 }
 

@@ -69,7 +69,8 @@ const CONTAINERS: u32 = 1;
 const SCOPES: u32 = 2;
 const ITEMS: u32 = 2;
 
-/// Most bytes of a container's tag and length. They leave no room for another container with an item, which has six.
+/// A container's tag and length have at most so many bytes. A request that has no more than these beside one container holds
+/// no other container with an item, since such a one has six bytes itself.
 const MOST_FRAME_BYTES: usize = 6;
 
 fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
@@ -77,7 +78,7 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     let mut root: Group<Group<Group<&[u8]>>> = Group::new(Vec::new());
     for request in requests {
         for container in messages(request.bytes(), CONTAINERS) {
-            // A request has items; where all its bytes are one container, that has them.
+            // Each request has items; where all of its bytes are one container, they are in it.
             let is_all = request.bytes().len() - container.len() <= MOST_FRAME_BYTES;
             if !is_all && !has_item(container, below_container) {
                 continue;
@@ -98,7 +99,7 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     let mut bytes = Vec::with_capacity(requests.iter().map(|r| r.bytes().len()).sum());
     let mut out = Writer::new(&mut bytes);
     for resource in &root.children {
-        // The lengths are known first: a message of megabytes is not moved for its own.
+        // The lengths are computed first, so that no message of megabytes is moved to make room for its length.
         let scopes = resource.children.iter().map(|scope| {
             let items = scope.children.iter().map(|item| item.len()).sum::<usize>();
             (scope, scope.head.len() + items)

@@ -34,7 +34,7 @@ pub struct Request {
 }
 
 impl PartialEq for Request {
-    /// What is known of a request does not make it another.
+    /// Two requests of the same bytes are equal, whatever was noted of either.
     fn eq(&self, other: &Self) -> bool {
         self.kind == other.kind && self.bytes == other.bytes
     }
@@ -60,7 +60,8 @@ impl Request {
 
     /// Takes bytes whose signal is not known: it is the one whose structure they have. `named`
     /// decides only between signals that fit alike: requests without items, and items of few fields.
-    pub fn check_any(
+    #[cfg(feature = "decode")]
+    pub(crate) fn check_any(
         named: Option<SignalKind>,
         bytes: Vec<u8>,
         limits: &Limits,
@@ -89,13 +90,14 @@ impl Request {
         Self { kind, bytes, items, few_keys: false }
     }
 
-    /// Notes that whoever looked at all items found few different attribute keys, maps left out.
+    /// Notes that all items were looked at and have few different attribute keys; keys within maps were not counted.
     #[must_use]
     pub fn with_few_keys(self) -> Self {
         Self { few_keys: true, ..self }
     }
 
-    /// Whether this was noted of the request, or of the one that it is a part of; false says nothing.
+    /// True if [`with_few_keys`](Self::with_few_keys) was noted of this request, or of one that it is a part of. False means that
+    /// nobody counted, or that there are many.
     pub fn has_few_keys(&self) -> bool {
         self.few_keys
     }

@@ -1,7 +1,7 @@
 //! Cuts a request into parts of a size, in one pass and with a bound on what the cuts repeat.
 //!
 //! Both parts of a cut need the resource, scope and metric that the items around it belong to. Where these
-//! heads are as large as the parts are to be, cutting multiplies the request and helps nobody.
+//! heads are as large as the parts are to be, cutting would multiply the request.
 
 use super::Request;
 use super::items::count;
@@ -14,7 +14,7 @@ pub(crate) struct Sizes {
     pub(crate) max_bytes: usize,
     /// Items below heads of this size together stay together.
     pub(crate) max_head_bytes: usize,
-    /// As many parts as halving gives, which who sends them reckons with.
+    /// Make as many parts as repeated halving would: a delivery bounds how often it halves, and counts on equal parts.
     pub(crate) halves: bool,
 }
 

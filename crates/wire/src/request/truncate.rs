@@ -5,7 +5,7 @@ use crate::protobuf::{Reader, Value, Writer};
 use crate::schema::{self, Kind, Message};
 
 /// Shortens every string and bytes attribute value (and log body) of more than `max_bytes` to
-/// that length, a mark included in strings; answers the request and how many values were
+/// that length, a mark included in strings; returns the request and how many values were
 /// shortened.
 pub(crate) fn truncate(request: &Request, max_bytes: usize) -> (Request, usize) {
     rewritten(request, &[], max_bytes)

@@ -16,7 +16,7 @@ pub(crate) enum Kind {
     Fixed64,
     Sfixed64,
     Double,
-    /// UTF-8, or the whole request is refused by other protobuf readers.
+    /// Text, which must be UTF-8: other protobuf readers refuse the whole request otherwise.
     String,
     Bytes,
     /// Bytes that OTLP/JSON writes in hexadecimal, not base64 (OTLP, "JSON Protobuf Encoding").

@@ -48,7 +48,7 @@ impl Check<'_> {
             match (known.kind, field.value) {
                 (Kind::Message(inner), Value::Len(bytes)) => {
                     if depth_left >= 2 && schema::is_key_value(inner) && is_plain(bytes) {
-                        // Its value is a message, too.
+                        // The attribute is one message, and its value another.
                         self.messages += 2;
                         continue;
                     }
@@ -77,7 +77,7 @@ impl Check<'_> {
                 _ => return Err(Malformed::WrongType { message: name, field: number }),
             }
         }
-        // Once a message: what is within one is no more than its bytes.
+        // Looked at once a message, not once a field: a message adds no more than the number of its bytes.
         if self.messages > self.limits.messages {
             return Err(Malformed::TooManyMessages(self.limits.messages));
         }
@@ -85,13 +85,14 @@ impl Check<'_> {
     }
 }
 
-/// True for an attribute that is ASCII text or a number under a key of ASCII, as most are; such a one needs no closer look.
+/// True for an attribute whose key is ASCII and whose value is ASCII text or a number, as most are: it is known to be right
+/// without reading its fields one by one.
 fn is_plain(key_value: &[u8]) -> bool {
     let Some((key, value)) = plain_attribute(key_value) else { return false };
     match value {
-        // Tags and lengths are below 0x80 as well.
+        // Looks at tags and lengths, too, which are below 0x80 here.
         [0x0a, len, text @ ..] => text.len() == usize::from(*len) && key_value.is_ascii(),
-        // Ten bytes may be too many.
+        // A varint of ten bytes may be out of range.
         [0x18, more @ .., last] => {
             let is_varint = *last < 0x80 && more.iter().all(|byte| *byte >= 0x80);
             more.len() < 9 && is_varint && key.is_ascii()
@@ -100,7 +101,7 @@ fn is_plain(key_value: &[u8]) -> bool {
     }
 }
 
-/// A packed number has one byte at least, and eight when decoded.
+/// Packed numbers of so many bytes count as one message: each has one byte at least, and eight when decoded.
 const PACKED_BYTES_AS_ONE: usize = 16;
 
 /// True for a scalar of the wire type that its kind has.
