@@ -43,4 +43,3 @@ pub use request::{EmbeddedLines, Limits, Malformed, Request, merge};
 pub use signal::SignalKind;
 #[cfg(feature = "decode")]
 pub use signal::{Logs, Metrics, Signal, Traces};
-pub use signal::SignalKind;

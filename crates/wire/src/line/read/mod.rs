@@ -1,49 +1,17 @@
 //! Reads the OTLP lines in the text of a log event, from any writer: with keys in any order and spacing, with wrong labels,
 //! with text around the line, or with log records wrapped around it.
 
+mod reading;
+
+pub use reading::{DecodedLine, LineReading, UndecodableLine};
+
 use super::error::LineError;
 use super::find::{self, WRAPPERS, is_blank};
-use super::headers::{without_headers, without_headers_of_lines};
+use super::headers::without_headers_of_lines;
 use super::object::{Class, Object};
 use super::walk::Walk;
-use crate::ids::to_hex;
 use crate::json;
 use crate::request::{EmbeddedLines, Limits, Request};
-use sha2::{Digest as _, Sha256};
-
-/// What the text of one log event holds.
-#[derive(Debug, Default)]
-pub struct LineReading {
-    /// Requests, in the order of their lines.
-    pub decoded: Vec<DecodedLine>,
-    /// Lines that claim to be OTLP and did not decode.
-    pub undecodable: Vec<UndecodableLine>,
-    /// Other text around the lines, which is a log line of its own; the values of `headers` are removed.
-    pub text: Option<String>,
-    /// Where in the text an undecodable line begins whose end is missing: what follows in the
-    /// stream may continue it, see [`Rejoin`](crate::Rejoin).
-    pub unfinished_at: Option<usize>,
-}
-
-/// A decoded request. A line of OTLP/JSON may hold one of each signal.
-#[derive(Debug)]
-pub struct DecodedLine {
-    /// The request, as protobuf.
-    pub request: Request,
-}
-
-/// A line that claims to be OTLP and did not decode.
-#[derive(Debug)]
-pub struct UndecodableLine {
-    /// Why.
-    pub reason: LineError,
-    /// Size of the line in bytes.
-    pub bytes: usize,
-    /// SHA-256 of the line, in lower-case hexadecimal: to find it again without printing it.
-    pub sha256: String,
-    /// The line itself, the value of `headers` removed.
-    pub line: String,
-}
 
 /// Reads the OTLP lines in the text of one log event; `None` if it claims to hold none, which
 /// costs an ordinary log line one search. A text that mentions lines and claims none, such as one wrapped too
@@ -396,77 +364,5 @@ fn left_in_place(value: &str, text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
 
-impl UndecodableLine {
-    fn new(line: &str, reason: LineError) -> Self {
-        let line = line.trim_end();
-        Self {
-            reason,
-            bytes: line.len(),
-            sha256: to_hex(&Sha256::digest(line.as_bytes())),
-            line: without_headers(line),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    /// Bytes that searches and parsers read, for each byte of the text.
-    fn readings_of_each_byte(text: &str) -> f64 {
-        let modes = [EmbeddedLines::Whole, EmbeddedLines::Read, EmbeddedLines::Never];
-        let times = modes.map(|embedded_lines| {
-            let mut reader = Reader::new(&Limits { embedded_lines, ..Limits::default() });
-            reader.read(text, Level::Event);
-            f64::from(u32::try_from(reader.bytes_read).unwrap())
-                / f64::from(u32::try_from(text.len()).unwrap())
-        });
-        times.into_iter().fold(0.0, f64::max)
-    }
-
-    #[test]
-    fn hostile_texts_are_read_a_bounded_number_of_times() {
-        let units = [
-            "{",
-            "{{\"",
-            r#"{"a":"#,
-            r#"{"a":1}"#,
-            r#"{"message":{"#,
-            r#"{"message":{"_otel":1}}"#,
-            r#"{"resourceSpans":[]}"#,
-            r#"{"resourceSpans":["#,
-            r#"{"__otel_otlp_stdout":"#,
-            r#"{"__otel_otlp_stdout":1}"#,
-            r#"{"__otel_otlp_stdout":1}{"#,
-            r#"x {"__otel_otlp_stdout":1} "#,
-            r#"x {"__otel_otlp_stdout":1}{"__otel_otlp_stdout":1}{"#,
-            r#"{"message":"x","user":{"__otel_otlp_stdout":1}} "#,
-            r#"{"a":{"__otel_otlp_stdout":1}{"a":"#,
-            r#"{"a":[{"__otel_otlp_stdout":1},"#,
-            r#"{"_otel"   "#,
-            r#""__otel_otlp_stdout""#,
-            r"\\\__otel_otlp_stdout",
-            "[INFO]\t2026Z\t\t{",
-            "                ",
-        ];
-        // With one of these the text has all that the searches look for.
-        let ends = [r#"{"__otel_otlp_stdout":1}"#, r#" {"resourceSpans": "_otel"#, ""];
-        for unit in units {
-            let hostile = unit.repeat(40_000 / unit.len());
-            for end in ends {
-                for text in [format!("{hostile}{end}"), format!("{end}{hostile}")] {
-                    let times = readings_of_each_byte(&text);
-                    assert!(times <= 6.0, "{unit} {end}: {times} times");
-                }
-            }
-            // Each wrapping reads what is in it once more.
-            let wrapped = (0..3).fold(hostile, |text, _| json!({"message": text}).to_string());
-            let times = readings_of_each_byte(&wrapped);
-            assert!(times <= 24.0, "{unit}, wrapped: {times} times");
-        }
-        // The largest event that Lambda hands on.
-        let braces = r#"{"__otel_otlp_stdout" {"#.repeat(6_000_000 / 23);
-        assert!(readings_of_each_byte(&braces) <= 6.0);
-    }
-}
+mod tests;

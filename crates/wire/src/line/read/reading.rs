@@ -1,0 +1,53 @@
+//! What the text of a log event holds: decoded requests, lines that did not decode, and other text.
+
+use crate::ids::to_hex;
+use crate::line::error::LineError;
+use crate::line::headers::without_headers;
+use crate::request::Request;
+use sha2::{Digest as _, Sha256};
+
+/// What the text of one log event holds.
+#[derive(Debug, Default)]
+pub struct LineReading {
+    /// Requests, in the order of their lines.
+    pub decoded: Vec<DecodedLine>,
+    /// Lines that claim to be OTLP and did not decode.
+    pub undecodable: Vec<UndecodableLine>,
+    /// Other text around the lines, which is a log line of its own; the values of `headers` are removed.
+    pub text: Option<String>,
+    /// Where in the text an undecodable line begins whose end is missing: what follows in the
+    /// stream may continue it, see [`Rejoin`](crate::Rejoin).
+    pub unfinished_at: Option<usize>,
+}
+
+/// A decoded request. A line of OTLP/JSON may hold one of each signal.
+#[derive(Debug)]
+pub struct DecodedLine {
+    /// The request, as protobuf.
+    pub request: Request,
+}
+
+/// A line that claims to be OTLP and did not decode.
+#[derive(Debug)]
+pub struct UndecodableLine {
+    /// Why.
+    pub reason: LineError,
+    /// Size of the line in bytes.
+    pub bytes: usize,
+    /// SHA-256 of the line, in lower-case hexadecimal: to find it again without printing it.
+    pub sha256: String,
+    /// The line itself, the value of `headers` removed.
+    pub line: String,
+}
+
+impl UndecodableLine {
+    pub(super) fn new(line: &str, reason: LineError) -> Self {
+        let line = line.trim_end();
+        Self {
+            reason,
+            bytes: line.len(),
+            sha256: to_hex(&Sha256::digest(line.as_bytes())),
+            line: without_headers(line),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! How often each byte of a hostile text is read.
+
+use super::*;
+use serde_json::json;
+
+/// Bytes that searches and parsers read, for each byte of the text.
+fn readings_of_each_byte(text: &str) -> f64 {
+    let modes = [EmbeddedLines::Whole, EmbeddedLines::Read, EmbeddedLines::Never];
+    let times = modes.map(|embedded_lines| {
+        let mut reader = Reader::new(&Limits { embedded_lines, ..Limits::default() });
+        reader.read(text, Level::Event);
+        f64::from(u32::try_from(reader.bytes_read).unwrap())
+            / f64::from(u32::try_from(text.len()).unwrap())
+    });
+    times.into_iter().fold(0.0, f64::max)
+}
+
+#[test]
+fn hostile_texts_are_read_a_bounded_number_of_times() {
+    let units = [
+        "{",
+        "{{\"",
+        r#"{"a":"#,
+        r#"{"a":1}"#,
+        r#"{"message":{"#,
+        r#"{"message":{"_otel":1}}"#,
+        r#"{"resourceSpans":[]}"#,
+        r#"{"resourceSpans":["#,
+        r#"{"__otel_otlp_stdout":"#,
+        r#"{"__otel_otlp_stdout":1}"#,
+        r#"{"__otel_otlp_stdout":1}{"#,
+        r#"x {"__otel_otlp_stdout":1} "#,
+        r#"x {"__otel_otlp_stdout":1}{"__otel_otlp_stdout":1}{"#,
+        r#"{"message":"x","user":{"__otel_otlp_stdout":1}} "#,
+        r#"{"a":{"__otel_otlp_stdout":1}{"a":"#,
+        r#"{"a":[{"__otel_otlp_stdout":1},"#,
+        r#"{"_otel"   "#,
+        r#""__otel_otlp_stdout""#,
+        r"\\\__otel_otlp_stdout",
+        "[INFO]\t2026Z\t\t{",
+        "                ",
+    ];
+    // With one of these the text has all that the searches look for.
+    let ends = [r#"{"__otel_otlp_stdout":1}"#, r#" {"resourceSpans": "_otel"#, ""];
+    for unit in units {
+        let hostile = unit.repeat(40_000 / unit.len());
+        for end in ends {
+            for text in [format!("{hostile}{end}"), format!("{end}{hostile}")] {
+                let times = readings_of_each_byte(&text);
+                assert!(times <= 6.0, "{unit} {end}: {times} times");
+            }
+        }
+        // Each wrapping reads what is in it once more.
+        let wrapped = (0..3).fold(hostile, |text, _| json!({"message": text}).to_string());
+        let times = readings_of_each_byte(&wrapped);
+        assert!(times <= 24.0, "{unit}, wrapped: {times} times");
+    }
+    // The largest event that Lambda hands on.
+    let braces = r#"{"__otel_otlp_stdout" {"#.repeat(6_000_000 / 23);
+    assert!(readings_of_each_byte(&braces) <= 6.0);
+}
