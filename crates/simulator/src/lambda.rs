@@ -160,11 +160,6 @@ impl Lambda {
         lock(&self.service.on_failure).to_vec()
     }
 
-    /// How many such records there were, those included that are no longer kept.
-    pub fn on_failure_count(&self) -> u64 {
-        lock(&self.service.on_failure).total()
-    }
-
     /// The log events of one function in the order in which they were written.
     pub fn log_events(&self, function: &str) -> Vec<LogEvent> {
         let Ok(known) = self.service.function(function) else { return Vec::new() };
@@ -174,7 +169,7 @@ impl Lambda {
     }
 
     /// The events of a log group in the order in which they were written; the last 200,000 are kept.
-    pub fn log_group_events(&self, log_group: &str) -> Vec<LogEvent> {
+    fn log_group_events(&self, log_group: &str) -> Vec<LogEvent> {
         self.service.host.cloudwatch.events(log_group)
     }
 
@@ -193,14 +188,6 @@ impl Lambda {
     pub fn invocations(&self, function: &str) -> Vec<Invocation> {
         let function = self.service.function(function);
         function.map(|function| lock(&function.finished).to_vec()).unwrap_or_default()
-    }
-
-    /// How many invocations of a function have finished, those included that are no longer kept.
-    pub fn invocation_count(&self, function: &str) -> u64 {
-        self.service
-            .function(function)
-            .map(|function| lock(&function.finished).total())
-            .unwrap_or_default()
     }
 
     /// The environments of a function as they are now, those that were shut down included.

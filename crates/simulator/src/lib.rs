@@ -55,14 +55,12 @@ mod service;
 pub mod sink;
 mod telemetry;
 
-pub use cloudwatch::{FilterPattern, InvalidPattern, LogCounts, LogEvent, MAX_FILTERS_PER_GROUP};
+pub use cloudwatch::{FilterPattern, InvalidPattern, LogCounts, LogEvent};
 pub use environment::{EnvironmentState, ExtensionState};
 pub use error::Error;
 pub use function::{FunctionSpec, Initialization, LogFormat, LogLevel, XRay};
 pub use invocation::{Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
-pub use service::{
-    MAX_ASYNC_PAYLOAD_BYTES, MAX_PAYLOAD_BYTES, OnFailureRecord, RequestContext, ResponseContext,
-};
+pub use service::{OnFailureRecord, RequestContext, ResponseContext};
 pub use telemetry::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};

@@ -18,7 +18,7 @@ use crate::lock::lock;
 use subscription::Subscription;
 
 /// The most subscription filters of one log group (CloudWatch Logs quotas).
-pub const MAX_FILTERS_PER_GROUP: usize = 2;
+const MAX_FILTERS_PER_GROUP: usize = 2;
 
 /// How many events, and how many bytes of them, one log group keeps to be read.
 const MAX_EVENTS_PER_GROUP: usize = 200_000;

@@ -324,7 +324,7 @@ impl FunctionSpec {
         &self.name
     }
 
-    pub fn version_name(&self) -> &str {
+    pub(crate) fn version_name(&self) -> &str {
         &self.version
     }
 

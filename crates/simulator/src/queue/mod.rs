@@ -46,9 +46,9 @@ pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Most messages of a batch.
 pub const MAX_BATCH: usize = 10;
 /// Longest time for which a message is hidden after it was received.
-pub const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_hours(12);
+const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_hours(12);
 /// Longest delay of a message that is sent.
-pub const MAX_DELAY: Duration = Duration::from_mins(15);
+const MAX_DELAY: Duration = Duration::from_mins(15);
 
 /// What became of a batch.
 #[derive(Debug, PartialEq, Eq)]

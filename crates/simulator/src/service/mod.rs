@@ -24,10 +24,10 @@ use crate::telemetry::Controls;
 pub use on_failure::{OnFailureRecord, RequestContext, ResponseContext};
 
 /// The largest payload of a synchronous invocation, in bytes (AWS Lambda quotas: 6 MB).
-pub const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
+const MAX_PAYLOAD_BYTES: usize = 6 * 1024 * 1024;
 
 /// The largest payload of an asynchronous invocation, in bytes (AWS Lambda quotas: 1 MB).
-pub const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
+const MAX_ASYNC_PAYLOAD_BYTES: usize = 1024 * 1024;
 
 /// How many asynchronous invocations may wait or run.
 const MAX_ASYNC_INVOCATIONS: usize = 10_000;
