@@ -23,7 +23,6 @@ fn main() -> ExitCode {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let result = match arguments.as_slice() {
         ["layers"] => layers::check(),
-        ["layers", "--circles"] => layers::check_circles(),
         ["ci"] => ci::run(Length::Short),
         ["ci", "--long"] => ci::run(Length::Long),
         ["interop"] => interop::run(),
@@ -35,7 +34,7 @@ fn main() -> ExitCode {
         ["docs", "--check"] => docs::check(),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers [--circles] | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long]"
+                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long]"
             );
             return ExitCode::from(64);
         }

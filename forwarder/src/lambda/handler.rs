@@ -12,11 +12,11 @@ use serde::Serialize;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::time::Instant;
 
-/// KeptIn of the invocation's time for the answer to Lambda.
+/// Kept of the time of an invocation for the answer to Lambda.
 const RESERVE: Duration = Duration::from_millis(500);
 
-/// Most that is kept of the invocation's time for the queues, and for converting what no backend is
-/// asked to take any more: a quarter, in small functions a slow one.
+/// Most that is kept of the time of an invocation for the queues, and for converting what no backend is
+/// asked to take any more. At most a quarter of that time is, since functions with little memory have a slower CPU.
 const RESERVE_FOR_QUEUES: Duration = Duration::from_secs(15);
 
 /// What Lambda is told: nothing, or which records or messages are to come again.

@@ -5,13 +5,15 @@
 
 mod encoding;
 mod message;
+mod parked;
 mod queue;
 mod sqs;
 mod variables;
 
 pub use aws::QueueError;
 pub use encoding::NotParked;
-pub use message::{Content, MAX_MESSAGE_BYTES, Message, Parked};
+pub use message::{MAX_MESSAGE_BYTES, Message};
+pub use parked::{Content, Parked};
 pub use queue::Queue;
 pub(crate) use variables::DEAD_LETTER_QUEUE_URL;
 pub use variables::{QUEUES, RETRY_QUEUE_URL};

@@ -5,13 +5,15 @@ mod event;
 mod kinesis;
 mod origin;
 mod queue;
+mod queue_body;
 mod subscription_data;
 
 pub use event::Event;
 pub(crate) use event::Subscription;
 pub(crate) use kinesis::KinesisRecord;
 pub use origin::{LogEventRange, Origin};
-pub use queue::{QueueBody, QueueMessage};
+pub use queue::QueueMessage;
+pub use queue_body::QueueBody;
 
 /// Bounds on one event.
 #[derive(Clone, Copy, Debug)]

@@ -5,12 +5,10 @@ mod crates;
 
 use crate::checks::metadata;
 
-/// Checks that each crate uses only those that the architecture allows.
+/// Checks that each crate uses only those that the architecture allows, and that no files of one crate use each other in a
+/// circle.
 pub(crate) fn check() -> anyhow::Result<()> {
-    crates::check(&metadata()?)
-}
-
-/// Checks that no files of one crate use each other in a circle.
-pub(crate) fn check_circles() -> anyhow::Result<()> {
-    circles::check(&metadata()?)
+    let metadata = metadata()?;
+    crates::check(&metadata)?;
+    circles::check(&metadata)
 }

@@ -1,6 +1,6 @@
 //! Writes parked content as JSON and reads it back; `docs/parked-messages.md` describes the text.
 
-use super::message::{Content, Parked};
+use super::parked::{Content, Parked};
 use crate::source::{LogBatch, LogEvent, LogEventRange, MessageType, Origin};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -1,12 +1,14 @@
 //! What is parked comes back as it was, in messages that fit, and its items add up.
 
 use super::*;
-use crate::source::{LogEvent, Origin};
+use crate::parking::Content;
+use crate::source::{LogBatch, LogEvent, LogEventRange, Origin};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use proptest::prelude::*;
+use wire::Request;
 use wire::{Limits, Logs, SignalKind};
 
 /// Text that does not compress.

@@ -2,7 +2,7 @@
 //!
 //! ISO/IEC 7812-1: the first digits name the issuer's scheme, the last is Luhn's check digit.
 
-use super::finder::Found;
+use super::Found;
 
 /// One run of digits.
 struct Group<'t> {

@@ -1,12 +1,8 @@
 //! Finds in a text what must not leave: ready-made presets, and patterns of the user's.
 
 use super::super::pattern::Pattern;
-use super::{card, ip};
+use super::{Found, card, ip};
 use regex::{Regex, RegexBuilder};
-use std::ops::Range;
-
-/// Where something was found, in bytes.
-pub(super) type Found = Range<usize>;
 
 /// A ready-made set of finders.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +23,7 @@ enum Detector {
     Ip,
 }
 
-/// All presets. What they find and what they do not is tabled in `presets_tests.rs`.
+/// All presets. What they find and what they do not is tabled in `tests.rs`.
 pub(in super::super) const PRESETS: &[Preset] = &[
     Preset {
         name: "email",

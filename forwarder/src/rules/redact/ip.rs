@@ -1,6 +1,6 @@
 //! Finds IPv4 and IPv6 addresses as the standard library reads them.
 
-use super::finder::Found;
+use super::Found;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 /// Longer runs are no address.

@@ -12,10 +12,12 @@ mod tests;
 pub(super) use finder::{Finder, PRESETS, Preset, compile};
 
 use super::pattern::{self, Pattern};
-use finder::Found;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
+
+/// Where something was found in a text, in bytes.
+type Found = std::ops::Range<usize>;
 
 /// A part of the telemetry that a redaction may look into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,211 @@
+//! Events that a backend does not take: who is left alone, who is tried, and what is returned.
+
+use super::*;
+
+/// A Kinesis event with one record for each function, which holds these lines.
+#[tokio::test(start_paused = true)]
+async fn one_request_finds_out_whether_a_backend_is_back() {
+    let is_up = Mutex::new(false);
+    let sent = Mutex::new(Vec::new());
+    let backend = Backend(|request: &Request| {
+        sent.lock().unwrap().push(request.items());
+        let is_up = *is_up.lock().unwrap();
+        if is_up { takes(request) } else { refuses(request, 503, Fate::Park) }
+    });
+    let stream = Template::parse("{function}").unwrap();
+    let destination = destination("default", backend).with_stream(Some(stream));
+    let stack = Stack::with(vec![destination], default_options());
+    let event = || kinesis(&["orders", "stock", "billing"], &["a line"]);
+    for _ in 0..3 {
+        assert_eq!(stack.forward(event()).await.ledger().parked, 3);
+    }
+    assert_eq!(sent.lock().unwrap().drain(..).count(), 9);
+    assert_eq!(stack.forward(event()).await.ledger().parked, 3);
+    assert_eq!(sent.lock().unwrap().drain(..).count(), 0, "it is left alone");
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(stack.forward(event()).await.ledger().parked, 3);
+    assert_eq!(sent.lock().unwrap().drain(..).count(), 1, "one probe, the others are parked");
+    *is_up.lock().unwrap() = true;
+    tokio::time::advance(Duration::from_secs(31)).await;
+    assert_eq!(stack.forward(event()).await.ledger().accepted, 3, "they wait for the probe only");
+}
+
+/// A line that becomes a span.
+fn span_line() -> String {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| {
+                span.always_bytes(1, &[1; 16]);
+                span.always_bytes(2, &[2; 8]);
+                span.string(5, "GET /");
+                span.fixed64(7, NOW);
+                span.fixed64(8, NOW + 1);
+            });
+        });
+    });
+    let payload = STANDARD.encode(wire::gzip::compress(6, &bytes));
+    json!({"__otel_otlp_stdout": "0.1.0", "source": "orders", "endpoint": "http://localhost:4318/v1/traces",
+        "method": "POST", "content-type": "application/x-protobuf", "content-encoding": "gzip",
+        "base64": true, "payload": payload})
+    .to_string()
+}
+
+/// Takes logs, and is silent about all else until the deadline.
+struct SilentAboutSpans(Mutex<Vec<SignalKind>>);
+
+impl Export for SilentAboutSpans {
+    async fn export(&self, _: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        if request.kind() == SignalKind::Logs {
+            return takes(&request);
+        }
+        if Instant::now() < deadline {
+            self.0.lock().unwrap().push(request.kind());
+            sleep_until(deadline).await;
+        }
+        Outcome { requests_sent: 1, ..Outcome::unsent(request, Reason::Deadline, Fate::Park) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_signal_that_is_taken_does_not_keep_another_one_waiting() {
+    let options = Options { enough_to_deliver: 1, ..default_options() };
+    let backend = Arc::new(SilentAboutSpans(Mutex::default()));
+    let stack = Stack::with(vec![destination("default", Shared(Arc::clone(&backend)))], options);
+    let span = span_line();
+    let event = || kinesis(&["orders", "stock"], &["a line", &span]);
+    let begin = Instant::now();
+    let report = stack.forward(event()).await;
+    assert_eq!((report.ledger().accepted, report.ledger().parked), (2, 2), "{:?}", report.account);
+    // The patience of the event, once.
+    assert_eq!(begin.elapsed().as_secs(), 10);
+    assert_eq!(backend.0.lock().unwrap().len(), 1);
+    for _ in 0..2 {
+        assert_eq!(stack.forward(event()).await.ledger().parked, 2);
+    }
+    backend.0.lock().unwrap().clear();
+    let begin = Instant::now();
+    let report = stack.forward(event()).await;
+    assert_eq!((report.ledger().accepted, report.ledger().parked), (2, 2));
+    assert_eq!(backend.0.lock().unwrap().len(), 0, "spans are left alone");
+    assert_eq!(begin.elapsed().as_secs(), 0);
+}
+
+struct Shared<E>(Arc<E>);
+
+impl<E: Export + Send> Export for Shared<E> {
+    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        self.0.export(stream, request, deadline).await
+    }
+}
+
+/// On a clock that runs: a paused one waits for the thread that reads, which waits for its batches to be taken.
+#[tokio::test]
+async fn an_event_that_neither_backend_nor_queue_takes_ends_and_is_returned() {
+    let options = Options { enough_to_deliver: 1, ..default_options() };
+    let stack = Stack::with(vec![destination("default", Shared(Arc::new(Hangs)))], options);
+    stack.retry.script(std::iter::repeat_n(QueueResponse::Hang, 100));
+    let lines: Vec<&str> = vec!["a line"; 40];
+    let delivery = payload("/aws/lambda/orders", &lines);
+    let (backend, queue) = (Duration::from_millis(50), Duration::from_millis(100));
+    let report = stack.forward_within(several(&delivery, 20), backend, queue).await;
+    assert_eq!(report.ledger().returned, 800, "{:?}", report.ledger());
+    let is_late =
+        |kept: &KeptIn| matches!(kept, KeptIn::Returned(Some(QueueError::Deadline { .. })));
+    assert!(
+        report.undelivered.iter().any(|part| is_late(&part.kept_in)),
+        "no queue was asked late"
+    );
+    assert!(lambda_otlp_forwarder::answer(report).is_err());
+}
+
+struct Hangs;
+
+impl Export for Hangs {
+    async fn export(&self, _: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        sleep_until(deadline).await;
+        Outcome::unsent(request, Reason::Deadline, Fate::Park)
+    }
+}
+
+/// A subscription's event that holds the same delivery several times.
+fn several(delivery: &serde_json::Value, times: usize) -> Event {
+    event(&delivery.to_string().repeat(times))
+}
+
+fn event(text: &str) -> Event {
+    let data = STANDARD.encode(wire::gzip::compress(6, text.as_bytes()));
+    serde_json::from_value(json!({"awslogs": {"data": data}})).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_with_a_mistake_in_it_is_delivered_up_to_there_once_and_kept() {
+    let stack = Stack::new(Backend(takes));
+    let text = payload("/aws/lambda/orders", &["one", "two"]).to_string() + "garbage";
+    let report = stack.forward(event(&text)).await;
+    assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (2, 1));
+    assert!(lambda_otlp_forwarder::answer(report).is_ok(), "it does not come again");
+    let [letter] = &stack.dead_letters()[..] else { panic!() };
+    let Content::Raw(bytes) = &letter.content else { panic!("{letter:?}") };
+    assert_eq!(wire::gzip::inflate(bytes, 1 << 20).unwrap(), text.as_bytes());
+    // Where no queue takes it Lambda has to keep it, and is told what comes twice.
+    stack.dead_letters.script([QueueResponse::refuse(403, "AccessDenied")]);
+    let report = stack.forward(event(&text)).await;
+    assert_eq!(report.taken_of_returned(), 2);
+    let error = lambda_otlp_forwarder::answer(report).unwrap_err().to_string();
+    assert!(error.contains("1 of 3 items were not delivered (2 others were"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_goes_several_ways_is_delivered_in_smaller_pieces() {
+    let largest = Arc::new(Mutex::new(0));
+    let names = ["default", "a", "b", "c"];
+    let largest_of = |largest: &Arc<Mutex<usize>>| {
+        let largest = Arc::clone(largest);
+        Backend(move |request: &Request| {
+            let mut largest = largest.lock().unwrap();
+            *largest = request.bytes().len().max(*largest);
+            takes(request)
+        })
+    };
+    let destinations: Vec<_> =
+        names.iter().map(|name| destination(name, largest_of(&largest))).collect();
+    let mut stack = Stack::with(destinations, default_options());
+    let line = "x".repeat(10_000);
+    let event = || several(&payload("/aws/lambda/orders", &vec![line.as_str(); 250]), 1);
+    assert_eq!(stack.forward(event()).await.ledger().accepted, 250);
+    let one_way = std::mem::take(&mut *largest.lock().unwrap());
+    let rules = RuleSet::parse(
+        r#"
+        [destination.a]
+        endpoint = "http://127.0.0.1:9/a"
+        [destination.b]
+        endpoint = "http://127.0.0.1:9/b"
+        [destination.c]
+        endpoint = "http://127.0.0.1:9/c"
+        [[route]]
+        log_group = "*"
+        to = ["default", "a", "b", "c"]
+        "#,
+    )
+    .unwrap();
+    let destinations = names.iter().map(|name| Arc::new(destination(name, largest_of(&largest))));
+    stack.forwarder.set_rules(Arc::new(rules), destinations.collect());
+    assert_eq!(stack.forward(event()).await.ledger().accepted, 4 * 250);
+    let four_ways = *largest.lock().unwrap();
+    assert!(one_way > 2_500_000 && four_ways < 1_000_000, "{one_way}, {four_ways}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_to_records_for_their_time_is_reported() {
+    let window = Some(IngestWindow { past: Duration::from_hours(5) });
+    for (old_records, expected) in [(OldRecords::Drop, (1, 0)), (OldRecords::Restamp, (0, 1))] {
+        let policy = IngestPolicy { window, old_records };
+        let destination =
+            Destination::new("default", Backend(takes), &config().destination, policy);
+        let stack = Stack::with(vec![destination], default_options());
+        tokio::time::advance(Duration::from_hours(6)).await;
+        let report = stack.forward(incoming(&payload("/aws/lambda/orders", &["a line"]))).await;
+        assert_eq!((report.dropped_for_time, report.restamped), expected);
+    }
+}

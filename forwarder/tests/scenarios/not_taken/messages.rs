@@ -1,0 +1,158 @@
+//! Parked messages that a backend does not take: how finely they are sent, how often a backend is asked, and what stays.
+
+use super::*;
+
+/// The client's own halves, and four pieces of which each is halved as far.
+const REQUESTS_IN_VAIN: usize = 7 + 4 * 7;
+
+#[tokio::test(start_paused = true)]
+async fn bad_records_all_over_a_message_do_not_keep_the_good_ones_back() {
+    for (records, every) in [(1_000, 200), (1_000, 10), (3_000, 2), (5, 2)] {
+        let server = Server::default();
+        let stack = Stack::new(client(server.clone()));
+        let name =
+            |n: usize| if n % every == every / 2 { format!("bad {n}") } else { n.to_string() };
+        let request = logs((0..records).map(name));
+        stack.park(parked("default", Content::Request(request), records));
+        let mut receives = 0;
+        while !stack.retry.is_empty() {
+            let report = stack.redrive().await;
+            // Where some are taken, eight pieces may be halved to the end.
+            assert!(report.requests_sent <= 7 + 8 * 25, "{}", report.requests_sent);
+            receives += 1;
+            assert!(receives < 10_000, "{records} records, every {every}th bad: for ever");
+        }
+        let stored = server.stored.lock().unwrap();
+        let good: Vec<String> = (0..records).map(name).filter(|n| !n.starts_with("bad")).collect();
+        assert!(good.iter().all(|good| stored.get(good) == Some(&1)), "{stored:?}");
+        let letters = stack.dead_letters();
+        let bad: usize = letters.iter().map(|letter| letter.items).sum();
+        assert_eq!(bad + good.len(), records);
+        println!("{records} records, every {every}th bad: {receives} receives");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_refuses_everything_costs_no_record_and_few_requests() {
+    let stack = Stack::new(client(Server { refuses_all: true, ..Server::default() }));
+    let request = logs((0..1_000).map(|n| n.to_string()));
+    stack.park(parked("default", Content::Request(request), 1_000));
+    for _ in 0..12 {
+        let report = stack.redrive().await;
+        assert_eq!(report.ledger().returned, 1_000);
+        assert!(report.requests_sent <= REQUESTS_IN_VAIN, "{}", report.requests_sent);
+    }
+    assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
+}
+
+/// OpenObserve with a full disk: it takes each request and writes nothing.
+struct Full;
+
+impl Transport for Full {
+    async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let body = Bytes::from_static(b"\x0a\x00");
+        Ok(HttpResponse { status: 200, headers: HeaderMap::new(), body, cut: false })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_writes_nothing_is_asked_little_more_in_pieces() {
+    let stack = Stack::new(client(Full));
+    let request = logs((0..1_000).map(|n| n.to_string()));
+    stack.park(parked("default", Content::Request(request), 1_000));
+    for _ in 0..12 {
+        let report = stack.redrive().await;
+        assert_eq!(report.ledger().returned, 1_000);
+        // The client's own, which are two and 24 to halve it; then pieces, the last begun after at most 23.
+        assert!(report.requests_sent <= 26 + 23 + 26, "{}", report.requests_sent);
+    }
+    assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
+}
+
+struct Busy;
+
+impl Transport for Busy {
+    async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let headers =
+            HeaderMap::from_iter([(http::header::RETRY_AFTER, HeaderValue::from_static("600"))]);
+        Ok(HttpResponse { status: 429, headers, body: Bytes::new(), cut: false })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_is_hidden_as_long_as_the_backend_asked_for() {
+    let stack = Stack::new(client(Busy));
+    stack.park(parked("default", Content::Request(logs(["one".to_owned()].into_iter())), 1));
+    let report = stack.redrive().await;
+    assert_eq!(report.ledger().returned, 1);
+    assert_eq!(stack.retry.next_visible_in(), Some(Duration::from_mins(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_nobody_can_read_is_counted_for_its_own_destination() {
+    let stack = Stack::new(Backend(takes));
+    stack.park(parked("audit", Content::Raw(b"bytes".to_vec()), 1));
+    let report = stack.redrive().await;
+    assert_eq!(report.account.destinations["audit"].dead_lettered, 1);
+    assert_eq!(report.account.destinations["audit"].items.undecodable, 1);
+    assert!(stack.retry.is_empty());
+    assert_eq!(stack.dead_letters().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_comes_out_of_the_queue_stays_there_without_a_queue_for_dead_letters() {
+    let mut stack = Stack::new(Backend(takes));
+    stack.forwarder = Forwarder::new(
+        vec![Arc::new(destination("default", Backend(takes)))],
+        Queues {
+            retry: Some(MemoryQueue { queue: stack.retry.clone(), asks: AtOnce }),
+            dead_letters: None,
+        },
+        default_options(),
+    );
+    let line = r#"{"__otel_otlp_stdout":"0.1.0","endpoint":"/v1/traces","payload":"!"}"#;
+    let content = Content::Line {
+        event_id: "1".to_owned(),
+        timestamp_ms: 1_790_000_000_000,
+        line: line.to_owned(),
+    };
+    stack.park(parked("default", content, 1));
+    let report = stack.redrive().await;
+    assert_eq!(report.ledger().returned, 1, "{:?}", report.undelivered);
+    assert_eq!(stack.retry.len(), 1);
+    // The log group of a line that just came from there still holds it.
+    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
+    assert_eq!((report.ledger().returned, report.ledger().dead_lettered), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_line_that_somebody_kept_is_kept_whatever_happens_to_others() {
+    let options = Options { keep_undecodable: false, ..default_options() };
+    let stack = Stack::with(vec![destination("default", Backend(takes))], options);
+    let line = r#"{"__otel_otlp_stdout":"0.1.0","payload":"no base64"}"#;
+    let content = Content::Line {
+        event_id: "1".to_owned(),
+        timestamp_ms: 1_790_000_000_000,
+        line: line.to_owned(),
+    };
+    stack.park(parked("default", content, 1));
+    let report = stack.redrive().await;
+    assert_eq!((report.ledger().dropped, report.ledger().dead_lettered), (0, 1));
+    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[line]))).await;
+    assert_eq!((report.ledger().dropped, report.ledger().dead_lettered), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_waits_for_a_person_says_so() {
+    let stack = Stack::new(Backend(|request: &Request| {
+        let (first, second) = request.clone().split_at(1);
+        let mut outcome = takes(&first);
+        outcome += refuses(&second, 403, Fate::ParkWithAlarm);
+        outcome
+    }));
+    let content = Content::Request(logs(["one", "two"].into_iter().map(str::to_owned)));
+    stack.park(parked("default", content, 2));
+    let report = stack.redrive().await;
+    let [rest] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
+    assert_eq!((&rest.kept_in, rest.items, rest.alarm), (&KeptIn::RetryQueue, 1, true));
+}

@@ -1,0 +1,208 @@
+//! What a backend does not take: how often it is asked, and where what remains is kept.
+
+mod deliveries;
+mod messages;
+mod slow_destinations;
+
+use crate::memory_queue::AtOnce;
+use crate::memory_queue::MemoryQueue;
+use crate::support::{config, default_options, incoming, payload};
+use backend::{
+    Client, Fate, HttpRequest, HttpResponse, Outcome, Reason, Transport, TransportError,
+};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue};
+use lambda_otlp_forwarder::{
+    Content, Destination, Event, Export, Forwarder, IngestPolicy, IngestWindow, InvocationContext,
+    KeptIn, LogEventRange, MAX_MESSAGE_BYTES, OldRecords, Options, Origin, Parked, QueueError,
+    Queues, Report, RuleSet, Template,
+};
+use serde_json::json;
+use simulator::queue::{Queue, QueueResponse};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::{Instant, sleep_until};
+use wire::protobuf::{Reader, Writer};
+use wire::{Request, SignalKind};
+
+const NOW: u64 = 1_790_000_000_000_000_000;
+
+/// Log records with these bodies.
+fn logs(bodies: impl Iterator<Item = String>) -> Request {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            for body in bodies {
+                scope.message(2, |record| {
+                    record.fixed64(1, NOW);
+                    record.string(3, &body);
+                });
+            }
+        });
+    });
+    Request::trusted(SignalKind::Logs, bytes)
+}
+
+fn bodies(request: &Request) -> Vec<String> {
+    let inner = |message: &[u8], number| -> Vec<Vec<u8>> {
+        let fields = Reader::new(message).map(|field| field.unwrap());
+        let wanted = fields.filter(|field| field.number == number);
+        wanted.map(|field| field.as_len().unwrap().to_vec()).collect()
+    };
+    let containers = inner(request.bytes(), 1);
+    let scopes = containers.iter().flat_map(|container| inner(container, 2));
+    let records = scopes.flat_map(|scope| inner(&scope, 2));
+    let texts = records.flat_map(|record| inner(&record, 3));
+    texts.map(|text| String::from_utf8(text).unwrap()).collect()
+}
+
+/// What is parked for this destination.
+fn parked(destination: &str, content: Content, items: usize) -> Parked {
+    Parked {
+        destination: destination.to_owned(),
+        stream: None,
+        content,
+        items,
+        oldest_unix_nano: 0,
+        newest_unix_nano: 0,
+        first_seen_unix_nano: NOW,
+        reason: "answered 503 Service Unavailable".to_owned(),
+        partial: false,
+        log_events: LogEventRange {
+            origin: Origin::new("", "", "/aws/lambda/orders", ""),
+            ..LogEventRange::default()
+        },
+    }
+}
+
+/// A forwarder with its queues, on a clock that stands still unless it waits.
+struct Stack<E> {
+    began: Instant,
+    retry: Queue,
+    dead_letters: Queue,
+    forwarder: Forwarder<E, MemoryQueue<AtOnce>>,
+}
+
+impl<E: Export> Stack<E> {
+    fn new(export: E) -> Self {
+        Self::with(vec![destination("default", export)], default_options())
+    }
+
+    fn with(destinations: Vec<Destination<E>>, options: Options) -> Self {
+        let (retry, dead_letters) = (Queue::new("retry"), Queue::new("dead"));
+        let queues = Queues {
+            retry: Some(MemoryQueue { queue: retry.clone(), asks: AtOnce }),
+            dead_letters: Some(MemoryQueue { queue: dead_letters.clone(), asks: AtOnce }),
+        };
+        let destinations = destinations.into_iter().map(Arc::new).collect();
+        let forwarder = Forwarder::new(destinations, queues, options);
+        Self { began: Instant::now(), retry, dead_letters, forwarder }
+    }
+
+    async fn forward(&self, event: Event) -> Report {
+        self.forward_within(event, Duration::from_mins(1), Duration::from_secs(70)).await
+    }
+
+    async fn forward_within(&self, event: Event, backend: Duration, queue: Duration) -> Report {
+        let now = Instant::now();
+        let elapsed = u64::try_from(self.began.elapsed().as_nanos()).unwrap();
+        let invocation = InvocationContext {
+            observed_unix_nano: NOW + elapsed,
+            deadline: now + backend,
+            queue_deadline: now + queue,
+            account: None,
+        };
+        let report = self.forwarder.forward(event, &invocation).await;
+        assert!(report.account.balances(), "{:?}", report.account);
+        report
+    }
+
+    fn park(&self, parked: Parked) {
+        let (messages, too_large) = parked.into_messages(MAX_MESSAGE_BYTES);
+        assert!(too_large.is_empty());
+        let bodies: Vec<String> = messages.into_iter().map(|message| message.body).collect();
+        self.retry.send_batch(&bodies, Duration::ZERO);
+    }
+
+    /// Receives the next message, as the redrive function does.
+    async fn redrive(&self) -> Report {
+        tokio::time::advance(self.retry.next_visible_in().unwrap()).await;
+        let received = self.retry.receive(1);
+        let event = serde_json::from_value(self.retry.lambda_event(&received)).unwrap();
+        let report = self.forward(event).await;
+        let failures = report.batch_item_failures.as_ref().unwrap();
+        for message in received.iter().filter(|message| !failures.contains(&message.message_id)) {
+            self.retry.delete(&message.receipt_handle).unwrap();
+        }
+        report
+    }
+
+    fn dead_letters(&self) -> Vec<Parked> {
+        self.dead_letters.bodies().iter().map(|body| Parked::from_body(body).unwrap()).collect()
+    }
+}
+
+fn destination<E>(name: &str, export: E) -> Destination<E> {
+    Destination::new(name, export, &config().destination, IngestPolicy::any_time())
+}
+
+/// What a backend does is a function of the request.
+struct Backend<F>(F);
+
+impl<F: Fn(&Request) -> Outcome + Sync> Export for Backend<F> {
+    async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
+        (self.0)(&request)
+    }
+}
+
+fn takes(request: &Request) -> Outcome {
+    Outcome { accepted: request.items(), requests_sent: 1, ..Outcome::default() }
+}
+
+fn refuses(request: &Request, status: u16, fate: Fate) -> Outcome {
+    let reason = Reason::Status { status, text: String::new(), hint: "" };
+    Outcome { requests_sent: 1, ..Outcome::unsent(request.clone(), reason, fate) }
+}
+
+/// An HTTP server that refuses requests with a bad record in them, and keeps the others.
+#[derive(Clone, Default)]
+struct Server {
+    refuses_all: bool,
+    stored: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+impl Transport for Server {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let bytes = wire::gzip::inflate(&request.body, 64 << 20).unwrap();
+        let bodies = bodies(&Request::trusted(request.kind, bytes));
+        let is_bad = self.refuses_all || bodies.iter().any(|body| body.starts_with("bad"));
+        if !is_bad {
+            let mut stored = self.stored.lock().unwrap();
+            for body in bodies {
+                *stored.entry(body).or_default() += 1;
+            }
+        }
+        let (status, body) = if is_bad { (400, "Invalid record") } else { (200, "") };
+        let body = Bytes::from_static(body.as_bytes());
+        Ok(HttpResponse { status, headers: HeaderMap::new(), body, cut: false })
+    }
+}
+
+fn client<T: Transport>(transport: T) -> Client<T> {
+    Client::with_transport(&config().destination, transport).unwrap().with_seeded_waits(1)
+}
+
+fn kinesis(functions: &[&str], lines: &[&str]) -> Event {
+    let record = |(number, function): (usize, &&str)| {
+        let delivery = payload(&format!("/aws/lambda/{function}"), lines).to_string();
+        let data = STANDARD.encode(wire::gzip::compress(6, delivery.as_bytes()));
+        json!({"eventSource": "aws:kinesis", "awsRegion": "eu-west-1",
+            "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/logs",
+            "kinesis": {"sequenceNumber": number.to_string(), "data": data, "approximateArrivalTimestamp": 1_790_000_000.5}})
+    };
+    let records: Vec<_> = functions.iter().enumerate().map(record).collect();
+    serde_json::from_value(json!({"Records": records})).unwrap()
+}

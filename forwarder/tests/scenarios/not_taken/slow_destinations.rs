@@ -1,0 +1,64 @@
+//! Destinations that hang or take their time beside others.
+
+use super::*;
+
+/// A destination that hangs, or takes its time.
+struct Slow {
+    hangs: bool,
+    time: Duration,
+}
+
+impl Export for Slow {
+    async fn export(&self, _: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        if Instant::now() >= deadline {
+            return Outcome::unsent(request, Reason::Deadline, Fate::Park);
+        }
+        if self.hangs {
+            tokio::time::sleep_until(deadline).await;
+            return refuses(&request, 503, Fate::Park);
+        }
+        tokio::time::sleep(self.time).await;
+        takes(&request)
+    }
+}
+
+/// With a stream for each function, so that as many requests are sent.
+fn by_function(name: &str, slow: Slow) -> Destination<Slow> {
+    destination(name, slow).with_stream(Some(Template::parse("{function}").unwrap()))
+}
+
+fn functions(number: usize) -> Event {
+    let names: Vec<String> = (0..number).map(|n| format!("f{n}")).collect();
+    kinesis(&names.iter().map(String::as_str).collect::<Vec<_>>(), &["a line"])
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_hangs_keeps_no_other_waiting() {
+    let rules = RuleSet::parse(
+        r#"
+        [destination.other]
+        endpoint = "http://127.0.0.1:9/other"
+        [[route]]
+        log_group = "*"
+        to = ["default", "other"]
+        "#,
+    )
+    .unwrap();
+    let time = Duration::from_millis(100);
+    let destinations = ["default", "other"]
+        .map(|name| Arc::new(by_function(name, Slow { hangs: name == "default", time })));
+    let mut stack = Stack::with(Vec::new(), default_options());
+    stack.forwarder.set_rules(Arc::new(rules), destinations.into());
+    let report = stack.forward(functions(12)).await;
+    let of = |name: &str| report.account.destinations[name];
+    assert_eq!((of("default").parked, of("other").accepted), (12, 12));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_takes_its_time_is_sent_everything() {
+    let slow = Slow { hangs: false, time: Duration::from_secs(1) };
+    let stack = Stack::with(vec![by_function("default", slow)], default_options());
+    let began = Instant::now();
+    assert_eq!(stack.forward(functions(90)).await.ledger().accepted, 90);
+    assert_eq!(began.elapsed(), Duration::from_secs(15), "six at once");
+}
