@@ -4,7 +4,7 @@ use anyhow::{Context as _, bail};
 use serde_json::Value;
 use std::process::Command;
 
-/// Crate, and what its normal and build dependencies may be, as the code map of `ARCHITECTURE.md`
+/// Crate, and what its normal and build dependencies may be, as the table of crates in `ARCHITECTURE.md`
 /// has it. A crate with `*` may use all.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-wire", &[]),
@@ -14,7 +14,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-aws", &["lambda-otlp-settings"]),
     ("lambda-otlp-exporter", &["lambda-otlp-wire", "lambda-otlp-settings"]),
     ("lambda-otlp-forwarder", SERVICE),
-    ("lambda-otlp-extension", SERVICE),
+    (
+        "lambda-otlp-extension",
+        &["lambda-otlp-wire", "lambda-otlp-settings", "lambda-otlp-platform"],
+    ),
     ("lambda-otlp-simulator", &["lambda-otlp-wire"]),
     ("lambda-otlp-demo", &["lambda-otlp-exporter"]),
     ("lambda-otlp-cli", &["*"]),
