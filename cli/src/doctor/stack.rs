@@ -166,9 +166,8 @@ async fn of_log_group(
         && let Ok(output) = lambda.get_function_configuration().function_name(name).send().await
     {
         let function = configuration(output);
-        let patterns: Vec<&str> = filters.iter().map(|filter| filter.pattern.as_str()).collect();
         let Function { variables, layers, .. } = &function;
-        checks.extend(wiring::double_wiring(name, variables, layers, &patterns));
+        checks.extend(wiring::double_wiring(name, variables, layers));
     }
     checks
 }

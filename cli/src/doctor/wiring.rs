@@ -95,44 +95,36 @@ fn names(filters: &[&Filter]) -> String {
     names.join(", ")
 }
 
-/// The direct mode that a function's variables choose for its extension: it sends by itself.
-pub(crate) fn direct_mode(variables: &BTreeMap<String, String>) -> Option<&'static str> {
+/// What a function's variables make an extension of other systems send to; ours writes to the function's log only.
+fn sent_by_others(variables: &BTreeMap<String, String>) -> Option<&'static str> {
     let value = |name: &str| variables.get(name).map(String::as_str).filter(|v| !v.is_empty());
-    match value("LAMBDA_OTLP_OUTPUT") {
-        Some("otlp") => return Some("otlp"),
-        Some("json") => return Some("json"),
-        Some(_) => return None,
-        None => {}
-    }
-    let endpoint = value("LAMBDA_OTLP_ENDPOINT").or_else(|| value("OTEL_EXPORTER_OTLP_ENDPOINT"));
     let is_loopback =
         |url: &str| ["://localhost", "://127.", "://[::1]"].iter().any(|host| url.contains(host));
-    if endpoint.is_some_and(|endpoint| !is_loopback(endpoint)) {
-        return Some("otlp");
+    if value("OTEL_EXPORTER_OTLP_ENDPOINT").is_some_and(|endpoint| !is_loopback(endpoint)) {
+        return Some("OTEL_EXPORTER_OTLP_ENDPOINT");
     }
     let has_o2 =
         value("O2_ORGANIZATION_ID").is_some() && value("O2_AUTHORIZATION_HEADER").is_some();
-    has_o2.then_some("json")
+    has_o2.then_some("O2_ORGANIZATION_ID")
 }
 
-/// Whether a function whose log group is subscribed sends the same by itself.
+/// Whether a function whose log group is subscribed has an extension of another system that sends the same by itself.
 pub(crate) fn double_wiring(
     function: &str,
     variables: &BTreeMap<String, String>,
     layers: &[String],
-    patterns: &[&str],
 ) -> Option<Check> {
-    let mode = direct_mode(variables)?;
-    let has_extension =
-        layers.iter().any(|layer| layer.contains("otlp") || layer.contains("openobserve"));
-    // A filter for spilled lines passes only what the extension could not send.
-    let is_whole = patterns.iter().any(|pattern| !pattern.contains("spill"));
-    if !has_extension || !is_whole {
+    let variable = sent_by_others(variables)?;
+    let is_other = |layer: &String| {
+        ["otlp", "openobserve", "opentelemetry"].iter().any(|name| layer.contains(name))
+            && !layer.contains("lambda-otlp")
+    };
+    if !layers.iter().any(is_other) {
         return None;
     }
     let text = format!(
-        "{function} sends by itself (extension in mode {mode}), and its log group is forwarded as a whole: everything is \
-         stored twice; set LAMBDA_OTLP_OUTPUT=stdout there, or the filter pattern {{ $.spill IS TRUE }}"
+        "{function} has a layer that sends by itself ({variable}), and its log group is forwarded as well: everything is \
+         stored twice; take the layer away, or put lambda-otlp's in its place"
     );
     Some(Check::failed("double wiring", text))
 }
@@ -194,22 +186,23 @@ mod tests {
 
     #[test]
     fn a_function_that_sends_by_itself_is_found() {
-        let check = |variables: &[(&str, &str)], layer: &str, pattern: &str, expected: bool| {
+        let check = |variables: &[(&str, &str)], layer: &str, expected: bool| {
             let variables =
                 variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-            let found = double_wiring("shop", &variables, &[layer.to_owned()], &[pattern]);
-            assert_eq!(found.is_some(), expected, "{variables:?} {layer} {pattern}");
+            let found = double_wiring("shop", &variables, &[layer.to_owned()]);
+            assert_eq!(found.is_some(), expected, "{variables:?} {layer}");
         };
-        let layer = "arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp-extension:7";
-        let endpoint = ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default");
+        let ours = "arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp-extension:7";
+        let theirs = "arn:aws:lambda:eu-west-1:1:layer:opentelemetry-lambda-extension:1";
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://o2.example.com/api/default");
         let o2 = [("O2_ORGANIZATION_ID", "o"), ("O2_AUTHORIZATION_HEADER", "Basic x")];
-        check(&[endpoint], layer, "", true);
-        check(&o2, layer, "", true);
-        check(&o2, "arn:aws:lambda:eu-west-1:1:layer:openobserve:1", "", true);
-        check(&[endpoint, ("LAMBDA_OTLP_OUTPUT", "stdout")], layer, "", false);
-        check(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")], layer, "", false);
-        check(&[endpoint], layer, "{ $.spill IS TRUE }", false);
-        check(&[endpoint], "arn:aws:lambda:eu-west-1:1:layer:insights:1", "", false);
-        check(&[], layer, "", false);
+        check(&[endpoint], theirs, true);
+        check(&o2, "arn:aws:lambda:eu-west-1:1:layer:openobserve:1", true);
+        // Ours sends nothing by itself.
+        check(&[endpoint], ours, false);
+        check(&o2, ours, false);
+        check(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")], theirs, false);
+        check(&[endpoint], "arn:aws:lambda:eu-west-1:1:layer:insights:1", false);
+        check(&[], theirs, false);
     }
 }

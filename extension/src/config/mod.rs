@@ -9,20 +9,10 @@ use settings::{Reader, Source};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use tracing::Level;
+use variables::SENT_BY_OTHERS;
 pub use variables::TABLE;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
-
-/// Where telemetry goes. This build has `Stdout` only; it knows the others to say in its log that they were asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OutputMode {
-    /// OTLP lines on stdout.
-    Stdout,
-    /// OTLP to an endpoint.
-    Otlp,
-    /// OpenObserve's `_json`.
-    Json,
-}
 
 /// Whether `next` is held after an invocation, so that the environment stays awake until Lambda has told of its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,8 +87,6 @@ pub(crate) struct Function {
 pub struct Config {
     /// Host and port of Lambda's APIs; empty outside Lambda.
     pub(crate) runtime_api: String,
-    /// Where telemetry goes, as it was chosen; this build has `stdout` only.
-    pub(crate) output: OutputMode,
     /// Port of the OTLP receiver.
     pub receiver_port: u16,
     /// When `next` is held.
@@ -134,6 +122,7 @@ impl Config {
     pub fn from_source(source: &dyn Source) -> Self {
         let mut reader = Reader::new(source, TABLE);
         let otel_endpoint = reader.string_if_set("OTEL_EXPORTER_OTLP_ENDPOINT");
+        note_what_others_send(&mut reader, otel_endpoint.as_deref());
         let function = function(&mut reader);
         let levels = [
             ("error", Level::ERROR),
@@ -152,7 +141,6 @@ impl Config {
         let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
         let mut config = Self {
             runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
-            output: output(&mut reader, otel_endpoint.as_deref()),
             receiver_port: receiver_port(&mut reader, otel_endpoint.as_deref()),
             hold: reader.choice("LAMBDA_OTLP_HOLD", HoldMode::CHOICES, HoldMode::Auto),
             invocation_span: reader.choice(
@@ -185,31 +173,16 @@ impl Config {
     }
 }
 
-fn output(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> OutputMode {
-    let choices =
-        [("stdout", OutputMode::Stdout), ("otlp", OutputMode::Otlp), ("json", OutputMode::Json)];
-    let asked = reader.choice_if_set("LAMBDA_OTLP_OUTPUT", &choices);
-    let own_endpoint = reader.string_if_set("LAMBDA_OTLP_ENDPOINT");
-    let is_elsewhere =
-        |text: Option<&str>| text.is_some_and(|text| endpoint(text) == Endpoint::Elsewhere);
-    let organization = reader.string_if_set("O2_ORGANIZATION_ID").is_some();
-    let authorization = reader.secret("O2_AUTHORIZATION_HEADER").is_some();
-    let chosen = match asked {
-        Some(asked) => asked,
-        None if is_elsewhere(own_endpoint.as_deref()) || is_elsewhere(otel_endpoint) => {
-            OutputMode::Otlp
-        }
-        None if organization && authorization => OutputMode::Json,
-        None => OutputMode::Stdout,
-    };
-    let name = match chosen {
-        OutputMode::Stdout => return chosen,
-        OutputMode::Otlp => "otlp",
-        OutputMode::Json => "json",
-    };
-    let problem = format!("the output `{name}` is not in this build, lines are written to stdout");
-    reader.mistake("LAMBDA_OTLP_OUTPUT", problem);
-    chosen
+/// Notes variables that ask for what this extension does not do: it writes to the function's log, and sends nothing by itself.
+fn note_what_others_send(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) {
+    let all_set = |names: &&&[&str]| names.iter().all(|name| reader.is_set(name));
+    let of_others = SENT_BY_OTHERS.iter().find(all_set).and_then(|names| names.first().copied());
+    let is_elsewhere = otel_endpoint.is_some_and(|text| endpoint(text) == Endpoint::Elsewhere);
+    let name = of_others.or(is_elsewhere.then_some("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    if let Some(name) = name {
+        let problem = "this extension sends nothing by itself: it writes lines to stdout, which the forwarder sends";
+        reader.mistake(name, problem);
+    }
 }
 
 fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> u16 {

@@ -9,13 +9,6 @@ pub const TABLE: Table =
 
 const OWN: &[Variable] = &[
     Variable {
-        name: "LAMBDA_OTLP_OUTPUT",
-        default: None,
-        kind: Kind::Choice(&["stdout", "otlp", "json"]),
-        doc: "Where telemetry goes. Unset: `otlp` where an endpoint that is not loopback is set, `json` where the \
-              O2 variables are, else `stdout`. This build writes to stdout only, and says so.",
-    },
-    Variable {
         name: "OTEL_LAMBDA_RECEIVER_PORT",
         default: None,
         kind: Kind::Count,
@@ -78,7 +71,7 @@ const LINES: &[Variable] = &[
         .with_doc("For which backend the metrics that the extension makes are shaped."),
 ];
 
-/// What OpenTelemetry's SDK in the function reads too, and what chooses an output.
+/// What OpenTelemetry's SDK in the function reads too.
 const SHARED: &[Variable] = &[
     shared::OTEL_SERVICE_NAME,
     shared::OTEL_PROPAGATORS,
@@ -87,24 +80,6 @@ const SHARED: &[Variable] = &[
         default: None,
         kind: Kind::Text,
         doc: "Where the function's SDK sends OTLP: if it is loopback, the receiver listens there.",
-    },
-    Variable {
-        name: "LAMBDA_OTLP_ENDPOINT",
-        default: None,
-        kind: Kind::Text,
-        doc: "Base URL of the backend, for the output `otlp`.",
-    },
-    Variable {
-        name: "O2_ORGANIZATION_ID",
-        default: None,
-        kind: Kind::Text,
-        doc: "OpenObserve's organisation, for the output `json`.",
-    },
-    Variable {
-        name: "O2_AUTHORIZATION_HEADER",
-        default: None,
-        kind: Kind::Secret,
-        doc: "OpenObserve's credentials, for the output `json`.",
     },
 ];
 
@@ -134,4 +109,9 @@ const LAMBDA: &[Variable] = &[
 
 /// What the forwarder reads: a set of variables may be made once, for all functions.
 const KNOWN_ELSEWHERE: &[&str] =
-    &["LAMBDA_OTLP_HEADERS", "LAMBDA_OTLP_SECRET", "LAMBDA_OTLP_STREAM"];
+    &["LAMBDA_OTLP_ENDPOINT", "LAMBDA_OTLP_HEADERS", "LAMBDA_OTLP_SECRET", "LAMBDA_OTLP_STREAM"];
+
+/// Variables that make other extensions send telemetry by themselves, of OpenObserve's extension and of OpenTelemetry's. Whoever
+/// moves from one of them is told that this one does not.
+pub(super) const SENT_BY_OTHERS: [&[&str]; 2] =
+    [&["O2_ORGANIZATION_ID", "O2_AUTHORIZATION_HEADER"], &["LAMBDA_OTLP_ENDPOINT"]];

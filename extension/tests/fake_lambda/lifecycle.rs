@@ -282,7 +282,7 @@ async fn wrong_variables_and_a_busy_port_stop_nothing() {
     let mut lambda = Lambda::start(&[
         ("OTEL_LAMBDA_RECEIVER_PORT", &port),
         ("LAMBDA_OTLP_HOLD", "sometimes"),
-        ("LAMBDA_OTLP_OUTPUT", "otlp"),
+        ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
         ("O2_TELEMETRY_TYPES", "everything"),
     ])
     .await;
