@@ -172,12 +172,7 @@ impl Shared {
             return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
         }
         let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(deadline.now()));
-        let envelope = Envelope {
-            source,
-            level: self.settings.level.as_deref(),
-            unix_nanos,
-            ..Envelope::default()
-        };
+        let envelope = Envelope { source, level: self.settings.level.as_deref(), unix_nanos };
         let (lines, written) = self.encode(&envelope, request);
         self.losses.truncate(written.truncated_values);
         self.losses.lose(kind, Loss::TooLarge, written.dropped_items);

@@ -119,7 +119,6 @@ impl<W: Write> Thread<W> {
             source: source.as_deref().unwrap_or(&self.service_name),
             level: json_level,
             unix_nanos: json_level.map(|_| clock::unix_nanos()),
-            spill: false,
         };
         let encoder = self.encoder.get_or_insert_with(|| {
             let max_bytes = self.lines.max_bytes;

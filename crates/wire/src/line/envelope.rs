@@ -15,8 +15,6 @@ pub struct Envelope<'a> {
     /// Unix time in nanoseconds, under `AWS_LAMBDA_LOG_FORMAT=JSON`. Without an RFC 3339
     /// `timestamp` Lambda takes the line for INFO.
     pub unix_nanos: Option<u64>,
-    /// True on lines that a direct mode could not deliver.
-    pub spill: bool,
 }
 
 impl Envelope<'_> {
@@ -42,9 +40,6 @@ impl Envelope<'_> {
         if let Some(level) = self.level {
             out.extend_from_slice(b",\"level\":");
             push_json_string(out, level);
-        }
-        if self.spill {
-            out.extend_from_slice(b",\"spill\":true");
         }
         out.extend_from_slice(b",\"payload\":\"");
         base64::push(out, payload);
