@@ -1,4 +1,4 @@
-//! Sends a request that the backend refused as a whole in pieces, so that some bad records do not keep the
+//! Sends a request that the backend refused as a whole once more, in pieces, so that some bad records do not keep the
 //! others back for ever.
 //!
 //! A backend's client halves what is refused, and stops where none of the first halves is taken: then it

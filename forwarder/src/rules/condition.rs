@@ -1,4 +1,4 @@
-//! The conditions of a rule, and whether a origin, a resource or an item meets them.
+//! The conditions of a rule, and whether an origin, a resource or an item meets them.
 
 use super::item::Item;
 use super::pattern::{self, Pattern};

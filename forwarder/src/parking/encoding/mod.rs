@@ -1,9 +1,12 @@
 //! Writes parked content as JSON and reads it back; `docs/parked-messages.md` describes the text.
 
+mod events;
+
 use super::parked::{Content, Parked};
-use crate::source::{LogBatch, LogEvent, LogEventRange, MessageType, Origin};
+use crate::source::{LogEventRange, Origin};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use events::{events_json, log_batch};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use wire::timestamp::{parse_rfc3339, rfc3339_nanos};
@@ -333,86 +336,6 @@ fn wrong(field: &'static str, problem: String) -> NotParked {
 /// A word of the message that may be shown.
 fn excerpt(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(20).collect()
-}
-
-/// A delivery as CloudWatch Logs writes it: `{"awslogs":{"data": body}}` is an event for the forwarder.
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct EventsText<'a> {
-    message_type: Cow<'a, str>,
-    owner: Cow<'a, str>,
-    log_group: Cow<'a, str>,
-    log_stream: Cow<'a, str>,
-    log_events: Vec<DeliveredEvent<'a>>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct DeliveredEvent<'a> {
-    id: Cow<'a, str>,
-    timestamp: i64,
-    message: Cow<'a, str>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    extracted_fields: Option<ExtractedFields<'a>>,
-}
-
-/// CloudWatch Logs has no other place for a region.
-#[derive(Serialize, Deserialize)]
-struct ExtractedFields<'a> {
-    #[serde(default, rename = "@aws.region", skip_serializing_if = "Option::is_none")]
-    region: Option<Cow<'a, str>>,
-}
-
-const CONTROL: &str = "CONTROL_MESSAGE";
-
-fn events_json(batch: &LogBatch) -> Vec<u8> {
-    let Origin { account, region, log_group, log_stream } = &batch.origin;
-    let message_type = match batch.message_type {
-        MessageType::Data => "DATA_MESSAGE",
-        MessageType::Control => CONTROL,
-    };
-    let log_events = batch.events.iter().map(|event| {
-        let LogEvent { id, timestamp_ms, message } = event;
-        let region = (!region.is_empty()).then(|| Cow::from(region));
-        DeliveredEvent {
-            id: id.into(),
-            timestamp: *timestamp_ms,
-            message: message.into(),
-            extracted_fields: region.map(|region| ExtractedFields { region: Some(region) }),
-        }
-    });
-    let text = EventsText {
-        message_type: message_type.into(),
-        owner: account.into(),
-        log_group: log_group.into(),
-        log_stream: log_stream.into(),
-        log_events: log_events.collect(),
-    };
-    // Text and numbers only: serializing cannot fail.
-    serde_json::to_vec(&text).unwrap_or_default()
-}
-
-fn log_batch(json: &[u8]) -> Result<LogBatch, String> {
-    let text: EventsText<'_> =
-        serde_json::from_slice(json).map_err(|error| json_problem(&error))?;
-    let message_type =
-        if text.message_type == CONTROL { MessageType::Control } else { MessageType::Data };
-    let region = text.log_events.iter().find_map(|event| {
-        let region = event.extracted_fields.as_ref()?.region.as_ref()?;
-        Some(region.to_string())
-    });
-    let events = text.log_events.into_iter().map(|event| LogEvent {
-        id: event.id.into_owned(),
-        timestamp_ms: event.timestamp,
-        message: event.message.into_owned(),
-    });
-    let origin = Origin {
-        account: text.owner.into_owned(),
-        region: region.unwrap_or_default(),
-        log_group: text.log_group.into_owned(),
-        log_stream: text.log_stream.into_owned(),
-    };
-    Ok(LogBatch { message_type, origin, events: events.collect() })
 }
 
 #[cfg(test)]

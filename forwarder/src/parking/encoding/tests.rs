@@ -1,6 +1,7 @@
 //! What is read as a parked message, and what is refused with which reason.
 
 use super::*;
+use crate::source::{LogBatch, LogEvent, MessageType};
 use serde_json::{Value, json};
 
 /// The example of `docs/parked-messages.md`.
