@@ -20,8 +20,11 @@ pub(super) enum ExportResponse {
     Complete,
     /// Some were not taken, or there is a warning.
     Partial(PartialSuccess),
-    /// A JSON object with fields that OTLP does not know. The items count as accepted, as the status says.
-    Unknown,
+    /// A JSON object with fields that no response of OTLP has.
+    Unknown {
+        /// Whether it looks like an error, whatever the status says.
+        says_no: bool,
+    },
 }
 
 /// The `partial_success` of a response (OTLP 1.x, "Partial Success").
@@ -90,9 +93,11 @@ fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static 
         SignalKind::Logs => ("rejectedLogRecords", "rejected_log_records"),
     };
     let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
+    if !response.keys().all(is_known) {
+        return Ok(ExportResponse::Unknown { says_no: says_no(response) });
+    }
     let partial_success = match of(response, "partialSuccess", "partial_success") {
-        None if response.keys().all(is_known) => return Ok(ExportResponse::Complete),
-        None => return Ok(ExportResponse::Unknown),
+        None => return Ok(ExportResponse::Complete),
         Some(Json::Object(partial_success)) => partial_success,
         Some(_) => return Err(NO_RESPONSE),
     };
@@ -103,6 +108,39 @@ fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static 
     let message = of(partial_success, "errorMessage", "error_message");
     let message = message.and_then(Json::as_str).unwrap_or_default().to_owned();
     Ok(ExportResponse::Partial(PartialSuccess { items, message }))
+}
+
+/// Whether an object that is no response of OTLP says that something went wrong, as gateways, Lambda functions and OpenObserve's
+/// other endpoints say it.
+fn says_no(response: &Object) -> bool {
+    let is_said = |value: &Json| match value {
+        Json::Null | Json::Bool(false) => false,
+        Json::String(text) => !text.is_empty(),
+        Json::Array(list) => !list.is_empty(),
+        Json::Number(number) => number.as_f64() != Some(0.0),
+        Json::Bool(true) | Json::Object(_) => true,
+    };
+    let is_error = |name: &str| response.get(name).is_some_and(is_said);
+    let is_status_of_error = |value: &Json| match value {
+        Json::Number(number) => number.as_f64().is_some_and(|status| status >= 400.0),
+        Json::Bool(went_well) => !went_well,
+        Json::String(text) => {
+            let text = text.trim().to_ascii_lowercase();
+            let is_word = ["error", "fail", "denied", "unavailable"]
+                .iter()
+                .any(|word| text.starts_with(word));
+            is_word || text.parse::<u16>().is_ok_and(|status| status >= 400)
+        }
+        // OpenObserve's `_json`: a list of streams, each with how many records it took.
+        Json::Array(streams) => {
+            streams.iter().any(|stream| stream.get("failed").is_some_and(is_said))
+        }
+        Json::Null | Json::Object(_) => false,
+    };
+    ["error", "errors", "errorMessage", "error_message", "failed"].into_iter().any(is_error)
+        || ["code", "status", "statusCode", "success", "ok"]
+            .into_iter()
+            .any(|name| response.get(name).is_some_and(is_status_of_error))
 }
 
 /// The value under either name; `null` is none (protobuf JSON mapping).
@@ -137,7 +175,9 @@ mod tests {
             Ok(ExportResponse::Partial(PartialSuccess { items, message })) => {
                 format!("{items} rejected: {message}")
             }
-            Ok(ExportResponse::Unknown) => "unknown".to_owned(),
+            Ok(ExportResponse::Unknown { says_no }) => {
+                if says_no { "no" } else { "unknown" }.to_owned()
+            }
             Err(text) => text.to_owned(),
         };
         assert_eq!(found, expected);
@@ -167,7 +207,30 @@ mod tests {
     fn json_is_read_in_either_spelling() {
         check(Traces, "{}", "all taken");
         check(Traces, r#"{"partialSuccess":null}"#, "all taken");
-        check(Traces, r#"{"status":"ok"}"#, "unknown");
+        for unknown in [
+            r#"{"status":"ok"}"#,
+            r#"{"partialSuccess":{},"took":3}"#,
+            r#"{"code":200,"message":"done"}"#,
+            r#"{"success":true,"error":null,"errors":[]}"#,
+            r#"{"code":200,"status":[{"name":"j1","successful":4,"failed":0}]}"#,
+        ] {
+            check(Traces, unknown, "unknown");
+        }
+        for no in [
+            r#"{"code":503,"message":"Error# MemoryTableOverflowError"}"#,
+            r#"{"code":401,"message":"Unauthorized Access"}"#,
+            r#"{"code":"503"}"#,
+            r#"{"errorMessage":"Task timed out after 3.00 seconds"}"#,
+            r#"{"error":"login"}"#,
+            r#"{"errors":[{"reason":"x"}]}"#,
+            r#"{"status":"error"}"#,
+            r#"{"status":500}"#,
+            r#"{"success":false}"#,
+            r#"{"code":200,"status":[{"name":"j1","successful":2,"failed":2}]}"#,
+            r#"{"partialSuccess":null,"error":"x"}"#,
+        ] {
+            check(Traces, no, "no");
+        }
         check(Traces, r#"{"partialSuccess":{}}"#, "0 rejected: ");
         let body = r#" {"partialSuccess":{"rejectedSpans":"2","errorMessage":"old"}} "#;
         check(Traces, body, "2 rejected: old");

@@ -82,7 +82,14 @@ fn judge_success(
     match export_response::read(kind, &content_type, body) {
         Err(text) => no_otlp_answer(response.status, text),
         Ok(ExportResponse::Complete) => Judgement::Accepted { warning: String::new() },
-        Ok(ExportResponse::Unknown) => Judgement::Accepted { warning: excerpt(body, mask) },
+        // OpenObserve says with a response of OTLP what it took; other backends say all sorts of things.
+        Ok(ExportResponse::Unknown { says_no }) => match profile {
+            Profile::OpenObserve => {
+                no_otlp_answer(response.status, "JSON that is no OTLP response")
+            }
+            Profile::Otlp if says_no => no_otlp_answer(response.status, "an error in its body"),
+            Profile::Otlp => Judgement::Accepted { warning: excerpt(body, mask) },
+        },
         Ok(ExportResponse::Partial(PartialSuccess { items: 0, message })) => {
             // OpenObserve reports a failed write as a `partial_success` that rejects nothing.
             let nothing_written = kind == SignalKind::Logs || !message.is_empty();

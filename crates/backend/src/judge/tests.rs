@@ -68,7 +68,14 @@ fn each_status_has_one_meaning() {
     check("202", "accepted");
     check("204", "accepted");
     check("200, content-type: application/json \"{}\"", "accepted");
-    check(r#"200 "{"error":"login"}""#, r#"accepted, {"error":"login"}"#);
+    check(r#"200 "{"error":"login"}""#, "alarm, ambiguous");
+    check(r#"200 "{"code":503,"message":"Error# MemoryTableOverflowError"}""#, "alarm, ambiguous");
+    check(r#"200 "{"code":401,"message":"Unauthorized Access"}""#, "alarm, ambiguous");
+    check(r#"200 "{"errorMessage":"Task timed out"}""#, "alarm, ambiguous");
+    check(
+        r#"200 "{"code":200,"status":[{"name":"s","successful":2,"failed":2}]}""#,
+        "alarm, ambiguous",
+    );
     check("200 \"ok\"", "alarm, ambiguous");
     check("200, content-type: text/plain \"Unauthorized: please log in\"", "alarm, ambiguous");
     check("200 \"\u{a}\u{2}\u{8}\u{2}x\"", "alarm, ambiguous");

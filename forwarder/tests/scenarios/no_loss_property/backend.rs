@@ -137,6 +137,12 @@ impl Backend {
             Some(BackendFault::Status500) => return vague(Some((500, "oops"))),
             Some(BackendFault::Status502) => return vague(Some((502, "bad gateway"))),
             Some(BackendFault::HtmlPage) => return vague(Some((200, "<html>"))),
+            Some(BackendFault::ErrorAs200) => {
+                return vague(Some((
+                    200,
+                    r#"{"code":503,"message":"Error# MemoryTableOverflowError"}"#,
+                )));
+            }
             Some(BackendFault::ResetAfterBody) => return vague(None),
             Some(BackendFault::NothingWritten) => {
                 // That is how OpenObserve says it.

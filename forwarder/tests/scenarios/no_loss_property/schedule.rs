@@ -53,6 +53,8 @@ pub(crate) enum BackendFault {
     },
     Hang,
     HtmlPage,
+    /// An error in the body of a 200.
+    ErrorAs200,
     /// One of the others, drawn for each request.
     Any,
 }
@@ -77,6 +79,7 @@ const PASSING: &[BackendFault] = &[
     BackendFault::Slow { seconds: 8 },
     BackendFault::Hang,
     BackendFault::HtmlPage,
+    BackendFault::ErrorAs200,
 ];
 
 const LASTING: &[BackendFault] = &[
@@ -113,6 +116,7 @@ impl BackendFault {
             Self::Slow { .. } => "backend: slow",
             Self::Hang => "backend: hangs",
             Self::HtmlPage => "backend: HTML page",
+            Self::ErrorAs200 => "backend: error as 200",
             Self::Any => "backend: any",
         }
     }
