@@ -26,7 +26,7 @@ pub struct Options {
     pub failure_budget: Duration,
     /// Requests of together so many bytes are delivered before more log events are converted.
     pub enough_to_deliver: usize,
-    /// Bounds each list of a [`Report`]; the ledger counts all.
+    /// Bounds each list of a report; the ledger counts all.
     pub most_details: usize,
 }
 

@@ -189,7 +189,7 @@ impl RuleSet {
     }
 
     /// Applies the rules to all requests of one origin: what is left of them is in
-    /// [`AppliedAll::requests`], in their order.
+    /// its `requests`, in their order.
     pub fn apply_all(&self, origin: &Origin, requests: Vec<Request>) -> AppliedAll {
         let mut all = AppliedAll::default();
         for request in requests {
