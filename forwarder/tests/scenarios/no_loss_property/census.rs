@@ -19,6 +19,7 @@ const ALL: &[&str] = &[
     "backend: 502",
     "backend: 503",
     "backend: HTML page",
+    "backend: error as 200",
     "backend: hangs",
     "backend: nothing written",
     "backend: rejects some",
