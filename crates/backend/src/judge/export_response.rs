@@ -24,6 +24,8 @@ pub(super) enum ExportResponse {
     Unknown {
         /// Whether it looks like an error, whatever the status says.
         says_no: bool,
+        /// Its `partial_success`, where it has one.
+        partial: Option<PartialSuccess>,
     },
 }
 
@@ -92,22 +94,24 @@ fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static 
         SignalKind::Metrics => ("rejectedDataPoints", "rejected_data_points"),
         SignalKind::Logs => ("rejectedLogRecords", "rejected_log_records"),
     };
-    let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
-    if !response.keys().all(is_known) {
-        return Ok(ExportResponse::Unknown { says_no: says_no(response) });
-    }
-    let partial_success = match of(response, "partialSuccess", "partial_success") {
-        None => return Ok(ExportResponse::Complete),
-        Some(Json::Object(partial_success)) => partial_success,
+    let partial = match of(response, "partialSuccess", "partial_success") {
+        None => None,
+        Some(Json::Object(partial_success)) => {
+            let items = match of(partial_success, camel, snake) {
+                None => 0,
+                Some(count) => number(count).ok_or(NO_COUNT)?,
+            };
+            let message = of(partial_success, "errorMessage", "error_message");
+            let message = message.and_then(Json::as_str).unwrap_or_default().to_owned();
+            Some(PartialSuccess { items, message })
+        }
         Some(_) => return Err(NO_RESPONSE),
     };
-    let items = match of(partial_success, camel, snake) {
-        None => 0,
-        Some(count) => number(count).ok_or(NO_COUNT)?,
-    };
-    let message = of(partial_success, "errorMessage", "error_message");
-    let message = message.and_then(Json::as_str).unwrap_or_default().to_owned();
-    Ok(ExportResponse::Partial(PartialSuccess { items, message }))
+    let is_known = |name: &String| matches!(name.as_str(), "partialSuccess" | "partial_success");
+    if !response.keys().all(is_known) {
+        return Ok(ExportResponse::Unknown { says_no: says_no(response), partial });
+    }
+    Ok(partial.map_or(ExportResponse::Complete, ExportResponse::Partial))
 }
 
 /// Whether an object that is no response of OTLP says that something went wrong, as gateways, Lambda functions and OpenObserve's
@@ -126,7 +130,7 @@ fn says_no(response: &Object) -> bool {
         Json::Bool(went_well) => !went_well,
         Json::String(text) => {
             let text = text.trim().to_ascii_lowercase();
-            let is_word = ["error", "fail", "denied", "unavailable"]
+            let is_word = ["error", "fail", "false", "denied", "unavailable"]
                 .iter()
                 .any(|word| text.starts_with(word));
             is_word || text.parse::<u16>().is_ok_and(|status| status >= 400)
@@ -137,7 +141,11 @@ fn says_no(response: &Object) -> bool {
         }
         Json::Null | Json::Object(_) => false,
     };
+    // `0` is no success, and as a code or a status it is none of HTTP's, so often that of a good end.
+    let is_zero = |value: &Json| value.as_f64() == Some(0.0);
+    let is_zero = |name: &str| response.get(name).is_some_and(is_zero);
     ["error", "errors", "errorMessage", "error_message", "failed"].into_iter().any(is_error)
+        || ["success", "ok"].into_iter().any(is_zero)
         || ["code", "status", "statusCode", "success", "ok"]
             .into_iter()
             .any(|name| response.get(name).is_some_and(is_status_of_error))
@@ -175,7 +183,7 @@ mod tests {
             Ok(ExportResponse::Partial(PartialSuccess { items, message })) => {
                 format!("{items} rejected: {message}")
             }
-            Ok(ExportResponse::Unknown { says_no }) => {
+            Ok(ExportResponse::Unknown { says_no, .. }) => {
                 if says_no { "no" } else { "unknown" }.to_owned()
             }
             Err(text) => text.to_owned(),
@@ -226,6 +234,9 @@ mod tests {
             r#"{"status":"error"}"#,
             r#"{"status":500}"#,
             r#"{"success":false}"#,
+            r#"{"success":"false"}"#,
+            r#"{"success":0}"#,
+            r#"{"ok":0}"#,
             r#"{"code":200,"status":[{"name":"j1","successful":2,"failed":2}]}"#,
             r#"{"partialSuccess":null,"error":"x"}"#,
         ] {

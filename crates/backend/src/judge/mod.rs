@@ -83,12 +83,15 @@ fn judge_success(
         Err(text) => no_otlp_answer(response.status, text),
         Ok(ExportResponse::Complete) => Judgement::Accepted { warning: String::new() },
         // OpenObserve says with a response of OTLP what it took; other backends say all sorts of things.
-        Ok(ExportResponse::Unknown { says_no }) => match profile {
-            Profile::OpenObserve => {
+        Ok(ExportResponse::Unknown { says_no, partial }) => match (profile, partial) {
+            (Profile::OpenObserve, _) => {
                 no_otlp_answer(response.status, "JSON that is no OTLP response")
             }
-            Profile::Otlp if says_no => no_otlp_answer(response.status, "an error in its body"),
-            Profile::Otlp => Judgement::Accepted { warning: excerpt(body, mask) },
+            (Profile::Otlp, _) if says_no => {
+                no_otlp_answer(response.status, "an error in its body")
+            }
+            (Profile::Otlp, Some(partial)) if partial.items > 0 => partly(partial, items, mask),
+            (Profile::Otlp, _) => Judgement::Accepted { warning: excerpt(body, mask) },
         },
         Ok(ExportResponse::Partial(PartialSuccess { items: 0, message })) => {
             // OpenObserve reports a failed write as a `partial_success` that rejects nothing.
@@ -101,13 +104,15 @@ fn judge_success(
                 Profile::OpenObserve | Profile::Otlp => Judgement::Accepted { warning: text },
             }
         }
-        Ok(ExportResponse::Partial(PartialSuccess { items: rejected, message })) => {
-            Judgement::Partial {
-                rejected: rejected.min(items),
-                reason: Reason::Rejected { text: excerpt(message.as_bytes(), mask) },
-            }
-        }
+        Ok(ExportResponse::Partial(partial)) => partly(partial, items, mask),
     }
+}
+
+/// All were taken but those that the response counts.
+fn partly(partial: PartialSuccess, sent: usize, mask: &Mask) -> Judgement {
+    let PartialSuccess { items, message } = partial;
+    let reason = Reason::Rejected { text: excerpt(message.as_bytes(), mask) };
+    Judgement::Partial { rejected: items.min(sent), reason }
 }
 
 /// The request may be stored or not, and nothing says which. It is not sent again at once: it could be stored twice by each

@@ -139,6 +139,9 @@ fn an_empty_partial_success_is_a_failed_write_only_where_openobserve_says_it_so(
     let json: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"}}"#;
     check(OpenObserve, Traces, json, "partial 2");
     check(Otlp, Traces, json, "partial 2");
+    // What is rejected is told apart also where a gateway adds fields of its own.
+    let with_more: &[u8] = br#"{"partialSuccess":{"rejectedSpans":"2"},"took":3}"#;
+    check(Otlp, Traces, with_more, "partial 2");
     let more_than_sent: &[u8] = &[0x0a, 0x02, 0x08, 0x7f];
     check(Otlp, Metrics, more_than_sent, "partial 10");
 }
