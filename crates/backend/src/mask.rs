@@ -9,9 +9,9 @@ use url::{Url, form_urlencoded};
 /// Values shorter than this are not masked: they are no credentials, and any text may hold them.
 const SHORTEST_BYTES: usize = 6;
 
-/// How many texts of headers stay masked after newer ones replaced them. A value leaves two, itself and its credentials:
-/// these are the values of a day where a secret is rotated each hour.
-const MOST_HEADER_TEXTS: usize = 48;
+/// How many texts of headers stay masked after newer ones replaced them. A value leaves four at most, itself, its credentials,
+/// and what they are decoded: these are the values of a day where a secret is rotated each hour.
+const MOST_HEADER_TEXTS: usize = 96;
 
 /// The texts that must not come back.
 #[derive(Debug, Clone, Default)]
@@ -25,7 +25,7 @@ pub(crate) struct Mask {
 }
 
 impl Mask {
-    /// Masks the destination's header values (of `Basic …` the credentials alone too), and the passwords and the queries'
+    /// Masks the destination's header values (of `Basic …` the credentials alone too, and decoded), and the passwords and the queries'
     /// values of its endpoints' and proxies' URLs.
     pub(crate) fn of(destination: &DestinationConfig) -> Self {
         let mut of_urls = Vec::new();
@@ -44,6 +44,7 @@ impl Mask {
             let value = value.expose().trim();
             of_headers.push(Secret::new(value));
             of_headers.extend(value.rsplit(' ').next().map(Secret::new));
+            of_headers.extend(basic_texts(value).into_iter().flatten());
         }
         let newest = of_headers.len();
         let older = self.of_headers.iter().filter(|text| !of_headers.contains(text));
@@ -76,6 +77,21 @@ impl Mask {
     }
 }
 
+/// `user:password` and the password alone, as a server knows them that was sent `Basic …` (RFC 7617 §2); base64 may lack its
+/// padding.
+fn basic_texts(value: &str) -> Option<[Secret; 2]> {
+    let (scheme, credentials) = value.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let unpadded = credentials.trim().trim_end_matches('=');
+    let padded_len = unpadded.len().next_multiple_of(4);
+    let decoded = wire::decode_base64(format!("{unpadded:=<padded_len$}").as_bytes())?;
+    let text = String::from_utf8(decoded).ok()?;
+    let (_, password) = text.split_once(':')?;
+    Some([Secret::new(password), Secret::new(&text)])
+}
+
 /// Adds the password and the values of the query, as they are written and decoded.
 fn add_texts_of(url: &Url, texts: &mut Vec<String>) {
     texts.extend(url.password().map(str::to_owned));
@@ -106,6 +122,35 @@ mod tests {
     }
 
     #[test]
+    fn what_basic_credentials_hold_is_masked_decoded() {
+        let mask_of = |value: &str| {
+            let mut destination = DestinationConfig::new(&Url::parse("http://h/").unwrap());
+            destination.headers.push("authorization", value).unwrap();
+            Mask::of(&destination)
+        };
+        let check = |value: &str, text: &str, expected| {
+            assert_eq!(mask_of(value).apply(text.into()), expected);
+        };
+        // `root@example.com:pass:word`, with and without its padding.
+        for value in [
+            "Basic cm9vdEBleGFtcGxlLmNvbTpwYXNzOndvcmQ=",
+            "basic  cm9vdEBleGFtcGxlLmNvbTpwYXNzOndvcmQ",
+        ] {
+            check(
+                value,
+                "user root@example.com, password pass:word",
+                "user root@example.com, password ****",
+            );
+            check(value, "root@example.com:pass:word", "****");
+        }
+        // `user:abcdef`, and what is no `Basic` header.
+        check("Basic dXNlcjphYmNkZWY=", "wrong password abcdef", "wrong password ****");
+        check("Bearer dXNlcjphYmNkZWY=", "wrong password abcdef", "wrong password abcdef");
+        check("Basic dTo=", "nothing is masked", "nothing is masked");
+        check("Basic !!!!", "nothing is masked", "nothing is masked");
+    }
+
+    #[test]
     fn what_was_a_credential_once_stays_masked_for_a_while() {
         let headers = |number: usize| {
             let mut headers = Headers::new();
@@ -118,8 +163,8 @@ mod tests {
             mask = mask.and(&headers(number));
         }
         let check = |text: &str, expected| assert_eq!(mask.apply(text.into()), expected);
-        check("secret-099 secret-098 secret-077", "**** **** ****");
-        check("secret-075", "secret-075");
+        check("secret-099 secret-098 secret-053", "**** **** ****");
+        check("secret-051", "secret-051");
         check("pass-word", "****");
     }
 }
