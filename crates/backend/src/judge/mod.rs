@@ -58,6 +58,13 @@ pub(crate) fn judge(
         400 if is_full_server(&text) => {
             Judgement::Retry { after: response.retry_after(), ambiguous: false, reason: reason("") }
         }
+        400 | 422 if is_page(response, &body) => Judgement::Alarm {
+            ambiguous: false,
+            reason: Reason::NoOtlpAnswer {
+                status: response.status,
+                text: "a page, as proxies answer",
+            },
+        },
         400 | 422 => Judgement::Halve { reason: reason("") },
         // Of 405, 415 and whatever else a server may send nothing says that a record is at fault, so none is dead-lettered.
         _ => Judgement::Alarm { ambiguous: false, reason: reason("") },
@@ -76,7 +83,7 @@ fn judge_success(
         return no_otlp_answer(response.status, "more than 64 KiB");
     }
     let content_type = response.header(header::CONTENT_TYPE);
-    if content_type.starts_with("text/html") {
+    if is_html(&content_type) {
         return no_otlp_answer(response.status, "an HTML page");
     }
     match export_response::read(kind, &content_type, body) {
@@ -119,6 +126,16 @@ fn partly(partial: PartialSuccess, sent: usize, mask: &Mask) -> Judgement {
 /// attempt.
 fn no_otlp_answer(status: u16, text: &'static str) -> Judgement {
     Judgement::Alarm { ambiguous: true, reason: Reason::NoOtlpAnswer { status, text } }
+}
+
+/// Whether a response is a page in HTML or XML, which no backend of OTLP writes: it is of something before the backend, which has
+/// not seen the records.
+fn is_page(response: &HttpResponse, body: &[u8]) -> bool {
+    is_html(&response.header(header::CONTENT_TYPE)) || body.trim_ascii_start().starts_with(b"<")
+}
+
+fn is_html(content_type: &str) -> bool {
+    content_type.starts_with("text/html") || content_type.starts_with("application/xhtml")
 }
 
 fn not_found_hint(profile: Profile) -> &'static str {

@@ -106,6 +106,11 @@ fn each_status_has_one_meaning() {
     check("400 \"Error# MemoryTableOverflowError\"", "retry");
     check("400 \"SqlxError# database or disk is full\"", "retry");
     check("400 \"ingestion quota exceeded\"", "retry");
+    check("400, content-type: text/html \"<html>blocked</html>\"", "alarm");
+    check("400 \" <!DOCTYPE html>\"", "alarm");
+    check("422, content-type: text/html", "alarm");
+    check("400, content-type: text/plain \"a < b\"", "halve");
+    check(r#"400, content-type: application/json "{"code":400,"message":"Bad Request"}""#, "halve");
     check("600", "alarm");
     check("100", "alarm");
     check("200, content-type: text/html; charset=utf-8 \"<html>\"", "alarm, ambiguous");

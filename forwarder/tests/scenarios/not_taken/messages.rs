@@ -45,6 +45,50 @@ async fn a_backend_that_refuses_everything_costs_no_record_and_few_requests() {
     assert_eq!((stack.retry.len(), stack.dead_letters.len()), (1, 0));
 }
 
+/// A firewall before the backend, which answers each request with this page.
+struct Firewall {
+    content_type: Option<&'static str>,
+    page: &'static str,
+}
+
+impl Transport for Firewall {
+    async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let header = |text| (http::header::CONTENT_TYPE, HeaderValue::from_static(text));
+        let headers = self.content_type.map(header).into_iter().collect();
+        let body = Bytes::from_static(self.page.as_bytes());
+        Ok(HttpResponse { status: 400, headers, body, cut: false })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_of_a_firewall_costs_no_record_however_few_there_are() {
+    let page = "<html><head><title>400 Bad Request</title></head></html>";
+    let pages = [
+        (Some("text/html; charset=utf-8"), page),
+        (Some("text/html"), ""),
+        (None, page),
+        (Some("text/plain"), " \r\n<!DOCTYPE HTML>"),
+        (Some("application/xml"), "<?xml version=\"1.0\"?><Error/>"),
+    ];
+    for (content_type, page) in pages {
+        for records in [1, 2, 3, 1_000] {
+            let stack = Stack::new(client(Firewall { content_type, page }));
+            let lines: Vec<String> = (0..records).map(|n| format!("line {n}")).collect();
+            let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+            let report = stack.forward(incoming(&payload("/aws/lambda/a", &lines))).await;
+            assert_eq!(report.ledger().parked, records, "{page}");
+            assert!(report.undelivered.iter().all(|part| part.alarm), "{:?}", report.undelivered);
+            assert_eq!(report.requests_sent, 1);
+            for _ in 0..3 {
+                let report = stack.redrive().await;
+                assert_eq!(report.ledger().returned, records);
+                assert!(report.requests_sent <= REQUESTS_IN_VAIN);
+            }
+            assert!(stack.dead_letters.is_empty());
+        }
+    }
+}
+
 /// OpenObserve with a full disk: it takes each request and writes nothing.
 struct Full;
 
