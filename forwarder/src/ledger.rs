@@ -54,7 +54,8 @@ pub struct Ledger {
     pub parked: usize,
     /// Put aside with a reason.
     pub dead_lettered: usize,
-    /// Dropped as rules or variables say, or since the backend could not store it.
+    /// Dropped as rules or variables say, since the backend could not store it, or, of lines that do not decode, since no
+    /// dead-letter queue is there to take them.
     pub dropped: usize,
     /// Given back to whoever invoked the forwarder, which then delivers the event again.
     pub returned: usize,

@@ -173,9 +173,8 @@ impl Enqueued {
         let items = undelivered.items;
         let ledger = match &undelivered.kept_in {
             KeptIn::RetryQueue => Ledger { parked: items, ..Ledger::default() },
-            KeptIn::DeadLetterQueue | KeptIn::LogGroup => {
-                Ledger { dead_lettered: items, ..Ledger::default() }
-            }
+            KeptIn::LogGroup => Ledger { dropped: items, ..Ledger::default() },
+            KeptIn::DeadLetterQueue => Ledger { dead_lettered: items, ..Ledger::default() },
             KeptIn::Message => Ledger { returned: items, ..Ledger::default() },
             // What may be in the queue all the same comes a second time, and is counted for it.
             KeptIn::Returned(error) => Ledger {
