@@ -16,6 +16,8 @@ pub enum Count {
     RefusedFull,
     /// OTLP requests that were no OTLP, too large, or for no known path.
     RefusedInvalid,
+    /// Calls over gRPC, which is not received.
+    RefusedGrpc,
     /// OTLP requests answered with 503 of which something may have been written.
     Ambiguous,
     /// Items that no line can hold; the sender was told so.
@@ -44,12 +46,13 @@ pub enum Count {
     Panics,
 }
 
-const COUNTS: [Count; 18] = [
+const COUNTS: [Count; 19] = [
     Count::Received,
     Count::Requests,
     Count::Items,
     Count::RefusedFull,
     Count::RefusedInvalid,
+    Count::RefusedGrpc,
     Count::Ambiguous,
     Count::TooLarge,
     Count::Truncated,
@@ -73,6 +76,7 @@ impl Count {
             Self::Items => "items",
             Self::RefusedFull => "refused_full",
             Self::RefusedInvalid => "refused_invalid",
+            Self::RefusedGrpc => "refused_grpc",
             Self::Ambiguous => "ambiguous",
             Self::TooLarge => "too_large",
             Self::Truncated => "truncated",

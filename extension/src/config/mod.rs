@@ -13,6 +13,8 @@ use variables::SENT_BY_OTHERS;
 pub use variables::TABLE;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
+/// Where SDKs send OTLP over gRPC unless told otherwise.
+const DEFAULT_GRPC_PORT: u16 = 4317;
 
 /// Whether `next` is held after an invocation, so that the environment stays awake until Lambda has told of its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,6 +166,12 @@ impl Config {
         };
         config.complaint = complaint(reader);
         config
+    }
+
+    /// The port where clients that speak gRPC are told that it is not received. Where the receiver was moved from its default,
+    /// the ports of OTLP may be those of another extension.
+    pub(crate) fn grpc_port(&self) -> Option<u16> {
+        (self.receiver_port == DEFAULT_RECEIVER_PORT).then_some(DEFAULT_GRPC_PORT)
     }
 
     /// Bytes of received OTLP that may be in memory at a time: an eighth of the function's memory, from 4 to 32 MiB.

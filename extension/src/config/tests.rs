@@ -51,6 +51,17 @@ fn the_receiver_listens_where_the_function_sends() {
 }
 
 #[test]
+fn grpc_is_answered_at_its_port_only_beside_the_default_one() {
+    assert_eq!(config(&[]).grpc_port(), Some(4317));
+    assert_eq!(config(&[("OTEL_LAMBDA_RECEIVER_PORT", "6000")]).grpc_port(), None);
+    // Then the receiver itself is there.
+    assert_eq!(
+        config(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4317")]).grpc_port(),
+        None
+    );
+}
+
+#[test]
 fn the_older_name_of_the_mapping_counts_where_ours_is_unset() {
     let older = ("O2_SPAN_MAPPING_STRATEGY", "child_spans");
     let check = |variables: &[(&str, &str)], expected| {

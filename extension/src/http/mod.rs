@@ -1,9 +1,11 @@
 //! The HTTP/1.1 server behind the OTLP receiver and the telemetry listener: hyper's, with the bounds that the function needs.
+//! Clients that speak gRPC are told that it is not received.
 //!
 //! Its clients are the SDKs in the function and Lambda itself, over loopback: requests one after the other on connections that
 //! live through freezes.
 
 mod body;
+mod grpc;
 
 use crate::counts::Counts;
 use crate::supervise::{self, Running};
@@ -67,6 +69,11 @@ impl HttpResponse {
 /// Answers requests.
 pub(crate) trait Respond: Send + Sync {
     fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c>;
+
+    /// What a client that speaks gRPC is told, in at most 126 characters of ASCII and without `%`, asked for with each of its calls.
+    fn refuse_grpc(&self) -> &'static str {
+        ""
+    }
 }
 
 pub(crate) type BoxedResponse<'c> = Pin<Box<dyn Future<Output = HttpResponse> + Send + 'c>>;
@@ -108,6 +115,10 @@ async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, counts: 
 async fn serve_connection(stream: TcpStream, responder: Arc<dyn Respond>) {
     // A response is one small packet, which must not wait for another.
     stream.set_nodelay(true).ok();
+    if grpc::speaks_http2(&stream).await {
+        drop(grpc::refuse(stream, &*responder).await);
+        return;
+    }
     let connection = http1::Builder::new()
         // A client may say that it sends no more, and still wait for the answer.
         .half_close(true)

@@ -25,6 +25,10 @@ impl Respond for Echo {
             )
         })
     }
+
+    fn refuse_grpc(&self) -> &'static str {
+        "not here"
+    }
 }
 
 async fn server() -> (std::net::SocketAddr, Arc<Counts>) {
@@ -37,10 +41,14 @@ async fn server() -> (std::net::SocketAddr, Arc<Counts>) {
 
 /// What comes back when this is sent, in pieces of so many bytes, and no more is sent.
 async fn exchange(address: std::net::SocketAddr, sent: &str, piece_bytes: usize) -> String {
+    String::from_utf8(exchange_bytes(address, sent.as_bytes(), piece_bytes).await).unwrap()
+}
+
+async fn exchange_bytes(address: std::net::SocketAddr, sent: &[u8], piece_bytes: usize) -> Vec<u8> {
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut reading, mut writing) = stream.into_split();
     let write = async {
-        for piece in sent.as_bytes().chunks(piece_bytes) {
+        for piece in sent.chunks(piece_bytes) {
             // A server that has had enough closes the connection.
             if writing.write_all(piece).await.is_err() {
                 return;
@@ -54,7 +62,7 @@ async fn exchange(address: std::net::SocketAddr, sent: &str, piece_bytes: usize)
         reading.read_to_end(&mut received).await.ok();
     };
     tokio::join!(write, read);
-    String::from_utf8(received).unwrap()
+    received
 }
 
 /// Statuses and bodies of the answers, of which each ends where the next begins.
@@ -203,8 +211,7 @@ async fn what_is_no_request_ends_its_connection_and_nothing_else() {
     ] {
         check(&format!("{request}\r\n\r\n"), not_http).await;
     }
-    // What HTTP/2 begins with is for nobody here.
-    check("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "").await;
+    check("PRI * HTTP/2.0\r\n\r\nno more of it\r\n\r\n", "").await;
     check(&format!("GET /{} HTTP/1.1", "x".repeat(40_000)), too_large).await;
     check(&format!("GET / HTTP/1.1\r\nA: {}", "x".repeat(40_000)), too_large).await;
     check(&format!("GET / HTTP/1.1\r\n{}\r\n", "A: b\r\n".repeat(101)), too_large).await;
@@ -221,6 +228,39 @@ async fn what_is_no_request_ends_its_connection_and_nothing_else() {
     check("GET /panic HTTP/1.1\r\n\r\n", "").await;
     check("GET /a HTTP/1.1\r\n\r\n", "200: GET /a ").await;
     assert_eq!(counts.get(Count::Panics), 1);
+}
+
+#[tokio::test]
+async fn a_call_over_grpc_is_refused_and_frames_that_are_wrong_end_their_connection() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    let (address, counts) = server().await;
+    let check = async |frames: &[&[u8]], expected: &[&[u8]]| {
+        let sent = [PREFACE, &frames.concat()].concat();
+        let expected = [&[SETTINGS], expected].concat().concat();
+        for piece_bytes in [4, 1000] {
+            let received = exchange_bytes(address, &sent, piece_bytes).await;
+            assert_eq!(received, expected, "{} by {piece_bytes}", sent.escape_ascii());
+        }
+    };
+    let refused: &[u8] = b"\0\0\x3b\x01\x05\0\0\0\x03\x88\x0f\x10\x10application/grpc\0\x0bgrpc-status\x0212\0\x0cgrpc-message\x08not here\
+        \0\0\x04\x03\0\0\0\0\x03\0\0\0\0";
+    let head = b"\0\0\x01\x01\x04\0\0\0\x03\x82";
+    check(&[], &[]).await;
+    check(&[SETTINGS], &[b"\0\0\0\x04\x01\0\0\0\0"]).await;
+    check(&[b"\0\0\x08\x06\0\0\0\0\0pingpong"], &[b"\0\0\x08\x06\x01\0\0\0\0pingpong"]).await;
+    check(&[head], &[refused]).await;
+    // In two frames; then its message, and trailers, which end nothing that is not over.
+    let begun = b"\0\0\x01\x01\0\0\0\0\x03\x82";
+    let goes_on = b"\0\0\x01\x09\x04\0\0\0\x03\x82";
+    let data = b"\0\0\x02\0\0\0\0\0\x03ab";
+    let window = b"\0\0\x04\x08\0\0\0\0\0\0\0\0\x02";
+    check(&[begun, goes_on, data, head], &[refused, window]).await;
+    // Longer than frames may be, cut off, and of a kind that nobody knows.
+    check(&[b"\0\x40\x01\0\0\0\0\0\x03", head], &[]).await;
+    check(&[b"\0\0\x09\x06\0\0\0\0\0ping"], &[]).await;
+    check(&[b"\0\0\x01\xff\xff\xff\xff\xff\xffx", head], &[refused]).await;
+    assert_eq!(counts.get(Count::Panics), 0);
 }
 
 #[tokio::test]

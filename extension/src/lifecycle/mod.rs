@@ -94,25 +94,28 @@ async fn idle(api: &ExtensionsApi) -> Result<(), Fatal> {
     }
 }
 
-/// Opens the OTLP receiver; a busy port is logged and skipped.
+/// Opens the OTLP receiver, at gRPC's port too, where it says what to set; a busy port is logged and skipped.
 async fn receive_otlp(
     config: &Config,
     output: &LineOutput,
     events: &mpsc::Sender<Event>,
     counts: &Arc<Counts>,
 ) {
-    let port = config.receiver_port;
-    let socket = match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
-        Ok(socket) => socket,
-        Err(error) => {
-            tracing::warn!(port, %error, "cannot receive OTLP, going on without");
-            return;
-        }
-    };
     let budget = config.receive_budget_bytes();
     let (output, events) = (output.clone(), events.clone());
-    let receiver = Receiver::new(output, events, Arc::clone(counts), budget);
-    listen("receiver", socket, Arc::new(receiver), counts);
+    let receiver = Arc::new(Receiver::new(output, events, Arc::clone(counts), budget));
+    let ports = [Some(config.receiver_port), config.grpc_port()];
+    for port in ports.into_iter().flatten() {
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            Ok(socket) => drop(listen("receiver", socket, Arc::clone(&receiver) as _, counts)),
+            Err(error) if port == config.receiver_port => {
+                tracing::warn!(port, %error, "cannot receive OTLP, going on without");
+                // Another extension that receives OTLP may want the other port too.
+                return;
+            }
+            Err(_) => tracing::debug!("the port of gRPC is busy, going on without"),
+        }
+    }
 }
 
 async fn register(

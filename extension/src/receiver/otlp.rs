@@ -9,11 +9,14 @@ use crate::invocations::roots::roots;
 use crate::output::LineOutput;
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use wire::SignalKind;
 
 /// The largest request, as received and inflated: what one line may inflate to.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+const NO_GRPC: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
 
 /// What all connections share.
 pub(crate) struct Receiver {
@@ -22,12 +25,22 @@ pub(crate) struct Receiver {
     counts: Arc<Counts>,
     /// One permit for each KiB of requests that may be in memory.
     room: Semaphore,
+    /// Whether the log says that gRPC is not received; once an environment is enough.
+    has_told_of_grpc: AtomicBool,
     max_request_bytes: usize,
 }
 
 impl Respond for Receiver {
     fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c> {
         Box::pin(self.answer(request))
+    }
+
+    fn refuse_grpc(&self) -> &'static str {
+        self.counts.add(Count::RefusedGrpc, 1);
+        if !self.has_told_of_grpc.swap(true, Ordering::Relaxed) {
+            tracing::warn!("{NO_GRPC}");
+        }
+        NO_GRPC
     }
 }
 
@@ -43,6 +56,7 @@ impl Receiver {
             events,
             counts,
             room: Semaphore::new(budget_bytes / 1024),
+            has_told_of_grpc: AtomicBool::new(false),
             // A request is in memory as its body, as what that inflates to, and as its lines.
             max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
         }

@@ -7,6 +7,7 @@
     reason = "what goes wrong in the scripted Lambda fails the test"
 )]
 
+mod grpc;
 mod lifecycle;
 mod receiver;
 mod support;

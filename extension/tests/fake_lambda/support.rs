@@ -71,7 +71,7 @@ impl Default for Script {
     }
 }
 
-const TIMEOUT: Duration = Duration::from_secs(20);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(20);
 
 impl Lambda {
     /// Starts the extension up to its first `next`, which waits for an answer.

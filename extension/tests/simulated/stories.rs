@@ -5,6 +5,9 @@ use lambda_otlp_tests::stories::states::{self, End, State};
 use lambda_otlp_tests::stories::{EXTENSION, Log, ROOT, Story, TRACE};
 use serde_json::json;
 use simulator::{LogFormat, LogLevel};
+use std::net::TcpListener;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 /// Tells a story twice, and compares what the function's callers saw. What was acknowledged has to be in the log.
 async fn told(state: &State) -> Log {
@@ -157,6 +160,34 @@ async fn a_busy_port_costs_otlp_and_nothing_else() {
     let log = told(&states::busy_port()).await;
     assert_eq!(log.spans(), ["server ok"; 2]);
     assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
+}
+
+#[tokio::test]
+async fn the_log_says_once_what_clients_that_speak_grpc_have_to_set() {
+    const SAID: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut story =
+        Story::with(&program(), |spec| spec.env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string()))
+            .await;
+    story.invoke(json!({})).await;
+    let mut client = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    // Two calls, of which only the first frame is sent.
+    let calls = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x01\x01\x04\0\0\0\x01\x82\0\0\x01\x01\x04\0\0\0\x03\x82";
+    client.write_all(calls).await.unwrap();
+    let answered = tokio::spawn(async move {
+        let mut received = Vec::new();
+        while String::from_utf8_lossy(&received).matches(SAID).count() < 2 {
+            assert!(client.read_buf(&mut received).await.unwrap() > 0, "{received:?}");
+        }
+    });
+    // The extension answers when the environment is awake.
+    while !answered.is_finished() {
+        story.invoke(json!({})).await;
+    }
+    answered.await.unwrap();
+    let log = complete(story, End::Shutdown).await;
+    let said: Vec<_> = log.text.iter().filter(|line| line.contains("gRPC")).collect();
+    assert_eq!(said, [&format!("WARN lambda-otlp-extension: {SAID}\n")]);
 }
 
 #[tokio::test]
