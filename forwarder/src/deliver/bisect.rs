@@ -57,7 +57,7 @@ pub(crate) async fn bisect_refused<E: Export>(
             requests += outcome.requests_sent;
             // A backend that is down now, or a deadline that has come, is not asked again.
             goes_on = outcome.parts.iter().all(|part| {
-                matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial) || is_refused(part)
+                !matches!(part.fate, Fate::Park | Fate::ParkWithAlarm) || is_refused(part)
             });
             all += outcome;
         }
@@ -65,12 +65,12 @@ pub(crate) async fn bisect_refused<E: Export>(
             all += Outcome::unsent(rest, reason.clone(), Fate::Park);
         }
     }
-    if !is_anything_taken(&all) {
-        // Nothing says that it is the records that are at fault.
+    if is_anything_taken(&all) {
         for part in &mut all.parts {
-            if part.fate == Fate::DeadLetter {
-                part.fate = Fate::Park;
-            }
+            part.fate = match part.fate {
+                Fate::ParkRefused => Fate::DeadLetter,
+                fate => fate,
+            };
         }
     }
     all

@@ -88,9 +88,9 @@ pub(crate) async fn enqueue<Q: Queue>(
     delay: Duration,
     deadline: Instant,
 ) -> Enqueued {
-    let (retry, dead): (Vec<_>, Vec<_>) = to_enqueue
-        .into_iter()
-        .partition(|part| matches!(part.fate, Fate::Park | Fate::ParkWithAlarm));
+    let (retry, dead): (Vec<_>, Vec<_>) = to_enqueue.into_iter().partition(|part| {
+        matches!(part.fate, Fate::Park | Fate::ParkRefused | Fate::ParkWithAlarm)
+    });
     let retried = send(queues.retry.as_ref(), KeptIn::RetryQueue, retry, delay, deadline);
     let dead_lettered =
         send(queues.dead_letters.as_ref(), KeptIn::DeadLetterQueue, dead, Duration::ZERO, deadline);

@@ -25,6 +25,7 @@ pub(crate) enum Admission {
 pub(crate) struct Breaker {
     failures: u32,
     probed_unix_nano: u64,
+    taken_unix_nano: u64,
 }
 
 impl Breaker {
@@ -43,10 +44,18 @@ impl Breaker {
         Admission::Probe
     }
 
+    /// Whether the destination has taken something since then; 0 stands for never.
+    pub(crate) fn has_taken_since(&self, unix_nano: u64) -> bool {
+        unix_nano > 0 && self.taken_unix_nano > unix_nano
+    }
+
     /// Notes whether the destination took something of a delivery; `None` where it does not tell.
     pub(crate) fn note(&mut self, took_something: Option<bool>, now_unix_nano: u64) {
         match took_something {
-            Some(true) => self.failures = 0,
+            Some(true) => {
+                self.failures = 0;
+                self.taken_unix_nano = now_unix_nano;
+            }
             Some(false) => {
                 self.failures = self.failures.saturating_add(1);
                 if self.failures == MOST_FAILURES {
@@ -67,6 +76,10 @@ pub(crate) fn verdict(outcome: &Outcome) -> Option<bool> {
         .any(|part| matches!(part.fate, Fate::DeadLetter | Fate::DeadLetterPartial));
     if outcome.accepted > 0 || has_judged {
         return Some(true);
+    }
+    // A refused record that stands alone may be at fault itself.
+    if outcome.parts.iter().any(|part| part.fate == Fate::ParkRefused) {
+        return None;
     }
     // What was never sent, since the deadline had come, says nothing of the destination.
     // Nor is anything sent while its credentials cannot be read, and each look for them takes time.
@@ -147,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_counts_as_a_failure() {
-        use Fate::{DeadLetter, DeadLetterPartial, Park, ParkWithAlarm};
+        use Fate::{DeadLetter, DeadLetterPartial, Park, ParkRefused, ParkWithAlarm};
         let check = |accepted, fates: &[Fate], requests, expected| {
             let outcome = outcome(accepted, fates, requests);
             assert_eq!(verdict(&outcome), expected, "{accepted} {fates:?} {requests}");
@@ -161,5 +174,6 @@ mod tests {
         check(1, &[Park], 2, Some(true));
         check(0, &[DeadLetter], 1, Some(true));
         check(0, &[DeadLetterPartial, Park], 2, Some(true));
+        check(0, &[ParkRefused], 1, None);
     }
 }

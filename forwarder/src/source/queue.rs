@@ -32,6 +32,14 @@ impl QueueMessage {
         count.and_then(|count| count.parse().ok()).unwrap_or(1).max(1)
     }
 
+    /// When the message was received for the first time, in nanoseconds since the Unix epoch, as SQS says in milliseconds; 0 where it
+    /// does not say.
+    pub fn first_received_unix_nano(&self) -> u64 {
+        let time = self.attributes.get("ApproximateFirstReceiveTimestamp");
+        let time_ms: Option<u64> = time.and_then(|time| time.parse().ok());
+        time_ms.unwrap_or_default().saturating_mul(1_000_000)
+    }
+
     /// The body as it is.
     pub fn text(&self) -> &str {
         &self.body

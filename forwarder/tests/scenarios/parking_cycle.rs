@@ -200,6 +200,7 @@ impl World {
             message_id: &message.message_id,
             receive_count: message.receive_count,
             first_seen_unix_nano: parked.first_seen_unix_nano,
+            neighbours_taken: false,
         };
         let decision = decide(outcome, receipt, self.policy, self.now_unix_nano());
         decision.dead_letters.iter().for_each(|letter| self.put_aside(letter));

@@ -98,9 +98,12 @@ pub struct Undelivered {
 pub enum Fate {
     /// Keep it and try later.
     Park,
+    /// Keep it and try later: a single record that was sent alone and refused for what it holds. It is at fault where the backend
+    /// takes others meanwhile, and nothing says whether it does.
+    ParkRefused,
     /// Keep it, and tell a person: it stays undeliverable until a setting is changed.
     ParkWithAlarm,
-    /// Never send it again by itself: the backend refuses this very record.
+    /// Never send it again by itself: the backend refuses this very record, and took others beside it or says what it has too many of.
     DeadLetter,
     /// Never send it again: `items` of its items were rejected and the others are stored, which would be stored twice.
     DeadLetterPartial,

@@ -100,7 +100,7 @@ impl Reason {
     pub fn refuses_content(&self) -> bool {
         match self {
             Self::Status { status: 400, text, .. } => !is_full_server(text),
-            Self::Status { status: 422, .. } | Self::NothingWritten { .. } => true,
+            Self::Status { status: 413 | 422, .. } | Self::NothingWritten { .. } => true,
             _ => false,
         }
     }
@@ -109,10 +109,14 @@ impl Reason {
     /// logs by writing nothing, which may have another cause.
     pub(crate) fn may_mean_columns(&self) -> bool {
         match self {
-            Self::Status { status: 400, text, .. } => names_columns(text),
             Self::NothingWritten { .. } => true,
-            _ => false,
+            _ => self.names_columns(),
         }
+    }
+
+    /// Whether the backend says that the request has too many columns, which is said of a single record only where it is at fault.
+    pub(crate) fn names_columns(&self) -> bool {
+        matches!(self, Self::Status { status: 400, text, .. } if names_columns(text))
     }
 }
 

@@ -76,6 +76,8 @@ pub struct ReceivedMessage {
     pub receive_count: u32,
     /// When it was sent, in milliseconds since the Unix epoch.
     pub sent_ms: u64,
+    /// When it was received for the first time, in milliseconds since the Unix epoch.
+    pub first_received_ms: u64,
 }
 
 #[derive(Debug)]
@@ -87,6 +89,7 @@ struct Stored {
     visible_at: Instant,
     /// When it was last received, and the longest it may be hidden counted from then.
     received_at: Option<Instant>,
+    first_received_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -125,6 +128,17 @@ impl Queue {
             began: Instant::now(),
             began_ms: crate::clock::now().millis(),
         }
+    }
+
+    /// The same queue, made at this time in milliseconds since the Unix epoch, for tests whose clock stands elsewhere.
+    #[must_use]
+    pub fn made_at(self, unix_ms: u64) -> Self {
+        Self { began_ms: unix_ms, ..self }
+    }
+
+    fn unix_ms(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.began).as_millis();
+        self.began_ms + u64::try_from(since).unwrap_or(u64::MAX)
     }
 
     /// How long a received message is hidden.
@@ -192,13 +206,13 @@ impl Queue {
             message.receive_count += 1;
             message.visible_at = now + timeout;
             message.received_at = Some(now);
-            let since = message.sent_at.saturating_duration_since(self.began).as_millis();
             ReceivedMessage {
                 message_id: format!("message-{}", message.id),
                 receipt_handle: format!("{}-{}", message.id, message.receive_count),
                 body: message.body.clone(),
                 receive_count: message.receive_count,
-                sent_ms: self.began_ms + u64::try_from(since).unwrap_or(u64::MAX),
+                sent_ms: self.unix_ms(message.sent_at),
+                first_received_ms: self.unix_ms(*message.first_received_at.get_or_insert(now)),
             }
         });
         received.collect()
@@ -282,7 +296,7 @@ impl Queue {
                     "ApproximateReceiveCount": message.receive_count.to_string(),
                     "SentTimestamp": message.sent_ms.to_string(),
                     "SenderId": "AROASIMULATED:forwarder",
-                    "ApproximateFirstReceiveTimestamp": message.sent_ms.to_string(),
+                    "ApproximateFirstReceiveTimestamp": message.first_received_ms.to_string(),
                 },
                 "messageAttributes": {},
                 "eventSource": "aws:sqs",
@@ -307,6 +321,7 @@ impl State {
             sent_at: now,
             visible_at: now + delay,
             received_at: None,
+            first_received_at: None,
         });
         format!("message-{id}")
     }

@@ -32,10 +32,15 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         let accepted = outcome.accepted;
         let first_reason = outcome.parts.first().map(|part| part.reason.to_string());
         let alarm = outcome.parts.iter().any(|part| part.fate == Fate::ParkWithAlarm);
+        let first_received = message.first_received_unix_nano();
+        let has_taken_since = |destination: &Arc<Destination<E>>| {
+            destination.breaker(kind, |breaker| breaker.has_taken_since(first_received))
+        };
         let receipt = Receipt {
             message_id: &message.message_id,
             receive_count: message.receive_count(),
             first_seen_unix_nano: parked.first_seen_unix_nano,
+            neighbours_taken: self.destination(&parked).is_some_and(|(_, it)| has_taken_since(it)),
         };
         let decision = decide(outcome, receipt, policy, self.invocation.observed_unix_nano);
         let returned_before = self.returned();
@@ -67,6 +72,12 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         }
     }
 
+    /// The destination that the message names, with its position; `None` if it is in no setting any more.
+    fn destination(&self, parked: &Parked) -> Option<(usize, &Arc<Destination<E>>)> {
+        let mut destinations = self.forwarder.destinations.iter().enumerate();
+        destinations.find(|(_, destination)| destination.name() == parked.destination)
+    }
+
     /// What became of a parked request. All of it waits where its destination is not known.
     async fn send_parked(
         &mut self,
@@ -74,11 +85,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         parked: &Parked,
         request: Request,
     ) -> (Outcome, IngestPolicy) {
-        let destinations = &self.forwarder.destinations;
-        let named = |destination: &Arc<Destination<E>>| destination.name() == parked.destination;
-        let found = destinations.iter().position(named);
-        let Some((position, destination)) = found.and_then(|at| Some((at, destinations.get(at)?)))
-        else {
+        let Some((position, destination)) = self.destination(parked) else {
             let text = format!(
                 "destination {} is in no setting any more; add it, or the message waits until it expires",
                 parked.destination
@@ -94,14 +101,16 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
             survey: None,
             log_events: Arc::new(parked.log_events.clone()),
         };
+        let policy = destination.policy();
         let context = self.delivery_context(message.receive_count());
         let deadline = self.invocation.deadline;
+        let destinations = &self.forwarder.destinations;
         let delivered = deliver(destinations, vec![outgoing], context, |_, _| deadline).await;
         let (accepted, retry_after) = (delivered.account.total.accepted, delivered.retry_after);
         let most_details = self.forwarder.options.most_details;
         let remainders = self.report.take_delivered(delivered, most_details);
         let parts = remainders.into_iter().map(|remainder| remainder.part).collect();
-        (Outcome { accepted, parts, retry_after, ..Outcome::default() }, destination.policy())
+        (Outcome { accepted, parts, retry_after, ..Outcome::default() }, policy)
     }
 
     /// Lets the message come again later. If that fails, it comes when the queue's own time is over.

@@ -16,6 +16,11 @@ async fn bad_records_all_over_a_message_do_not_keep_the_good_ones_back() {
         stack.park(parked("default", Content::Request(request), records));
         let mut receives = 0;
         while !stack.retry.is_empty() {
+            if receives % 10 == 9 {
+                // As in production others are taken meanwhile, which tells that it is not everything that is refused.
+                let other = logs(std::iter::once("other".to_owned()));
+                stack.park(parked("default", Content::Request(other), 1));
+            }
             let report = stack.redrive().await;
             // Where some are taken, eight pieces may be halved to the end.
             assert!(report.requests_sent <= 7 + 8 * 25, "{}", report.requests_sent);
@@ -200,4 +205,45 @@ async fn a_rest_that_waits_for_a_person_says_so() {
     let report = stack.redrive().await;
     let [rest] = &report.undelivered[..] else { panic!("{:?}", report.undelivered) };
     assert_eq!((&rest.kept_in, rest.items, rest.alarm), (&KeptIn::RetryQueue, 1, true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_proxy_that_refuses_everything_costs_no_record_however_few_there_are() {
+    for records in [1, 2, 3] {
+        let stack = Stack::new(client(Server { refuses_all: true, ..Server::default() }));
+        let lines: Vec<String> = (0..records).map(|n| format!("line {n}")).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let report = stack.forward(incoming(&payload("/aws/lambda/a", &lines))).await;
+        assert_eq!(report.ledger().parked, records);
+        for _ in 0..12 {
+            assert_eq!(stack.redrive().await.ledger().returned, records);
+        }
+        assert!(stack.dead_letters.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_refused_again_after_others_were_taken_is_dead_lettered() {
+    let stack = Stack::new(client(Server::default()));
+    let one = |body: &str| Content::Request(logs(std::iter::once(body.to_owned())));
+    stack.park(parked("default", one("bad"), 1));
+    for _ in 0..3 {
+        assert_eq!(stack.redrive().await.ledger().returned, 1, "nothing was taken since");
+    }
+    stack.park(parked("default", one("good"), 1));
+    assert_eq!(stack.redrive().await.ledger().accepted, 1);
+    assert_eq!(stack.redrive().await.ledger().dead_lettered, 1);
+    assert_eq!((stack.retry.len(), stack.dead_letters.len()), (0, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_of_its_own_is_not_dead_lettered_for_what_was_taken_before_it_came() {
+    let stack = Stack::new(client(Server::default()));
+    let one = |body: &str| Content::Request(logs(std::iter::once(body.to_owned())));
+    stack.park(parked("default", one("good"), 1));
+    assert_eq!(stack.redrive().await.ledger().accepted, 1);
+    stack.park(parked("default", one("bad"), 1));
+    for _ in 0..3 {
+        assert_eq!(stack.redrive().await.ledger().returned, 1);
+    }
 }

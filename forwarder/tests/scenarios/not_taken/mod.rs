@@ -92,7 +92,8 @@ impl<E: Export> Stack<E> {
     }
 
     fn with(destinations: Vec<Destination<E>>, options: Options) -> Self {
-        let (retry, dead_letters) = (Queue::new("retry"), Queue::new("dead"));
+        let queue = |name| Queue::new(name).made_at(NOW / 1_000_000);
+        let (retry, dead_letters) = (queue("retry"), queue("dead"));
         let queues = Queues {
             retry: Some(MemoryQueue { queue: retry.clone(), asks: AtOnce }),
             dead_letters: Some(MemoryQueue { queue: dead_letters.clone(), asks: AtOnce }),

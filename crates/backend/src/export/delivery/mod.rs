@@ -191,6 +191,16 @@ impl Delivery {
         let reason = self.last_failure.clone().unwrap_or(Reason::Deadline);
         self.give_up(&reason, Fate::Park);
         if !self.anything_taken {
+            // A backend that refuses everything, or what stands before it, says nothing about a single record.
+            let parked = match self.outcome.parts.len() {
+                1 => Fate::ParkRefused,
+                _ => Fate::Park,
+            };
+            for part in &mut self.outcome.parts {
+                if part.fate == Fate::DeadLetter && !part.reason.names_columns() {
+                    part.fate = parked;
+                }
+            }
             self.join_parked();
         }
         self.outcome

@@ -41,11 +41,7 @@ impl Delivery {
         self.refused_halves += usize::from(part.is_half && !may_be_too_large);
         let hopeless = !self.anything_taken && self.refused_halves >= FIRST_HALVES;
         if items <= 1 && !hopeless {
-            // That nothing was written says nothing about this record, unless others were written meanwhile.
-            let is_at_fault =
-                self.anything_taken || !matches!(reason, Reason::NothingWritten { .. });
-            let fate = if is_at_fault { Fate::DeadLetter } else { Fate::Park };
-            return self.keep(part, &reason, fate);
+            return self.keep(part, &reason, Fate::DeadLetter);
         }
         if hopeless {
             self.waiting.push_front(part);

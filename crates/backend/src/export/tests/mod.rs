@@ -90,15 +90,15 @@ fn a_response_decides_what_becomes_of_the_items() {
         "0 accepted; 10 ParkWithAlarm: answered 401 Unauthorized: check the authorization header",
     );
     check(&[Status(415)], 10, "0 accepted; 10 ParkWithAlarm: answered 415 Unsupported Media Type");
-    check(&[Status(400)], 1, "0 accepted; 1 DeadLetter: answered 400 Bad Request");
-    check(&[Status(413)], 1, "0 accepted; 1 DeadLetter: answered 413 Payload Too Large");
+    check(&[Status(400)], 1, "0 accepted; 1 ParkRefused: answered 400 Bad Request");
+    check(&[Status(413)], 1, "0 accepted; 1 ParkRefused: answered 413 Payload Too Large");
     check(&[Partial(3)], 10, "7 accepted; 3 DeadLetterPartial: rejected without a reason");
     check(&[NothingWritten], 10, "10 accepted");
     check(&[NothingWritten, NothingWritten], 10, "10 accepted");
     check(
         &[NothingWritten, NothingWritten],
         1,
-        "0 accepted; 1 Park: answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request",
+        "0 accepted; 1 ParkRefused: answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request",
     );
     check(&[RetryAfter(3)], 10, "10 accepted");
     check(&[RetryAfter(60)], 10, "0 accepted; 10 Park: answered 503 Service Unavailable");

@@ -35,6 +35,8 @@ pub struct Receipt<'a> {
     pub receive_count: u32,
     /// When the forwarder first had the request.
     pub first_seen_unix_nano: u64,
+    /// Whether the backend has taken other telemetry of this signal since the message was received first, and not taken this.
+    pub neighbours_taken: bool,
 }
 
 /// What to do with the message.
@@ -111,7 +113,8 @@ impl Decision {
 
 /// What becomes of a request that was taken out of the queue, sorted by [`IngestPolicy::sort`] and sent, with this outcome.
 ///
-/// Records that the policy keeps are dead-lettered once all of a piece are
+/// A single record that the backend refuses again, and has taken others since it first did, is dead-lettered: it is
+/// the record that is at fault. Records that the policy keeps are dead-lettered once all of a piece are
 /// outside the window; other pieces shortly before the queue would forget them, and not before.
 pub fn decide(
     outcome: Outcome,
@@ -124,16 +127,20 @@ pub fn decide(
     let mut rest = Vec::new();
     let mut shortest_left = Duration::MAX;
     for part in outcome.parts {
+        if part.fate == Fate::ParkRefused && receipt.neighbours_taken {
+            dead_letters.push(letter(part, String::new(), false));
+            continue;
+        }
         let left = time_left(&part.request, receipt, policy, now_unix_nano);
         match (part.fate, left) {
             (Fate::DeadLetter, _) => dead_letters.push(letter(part, String::new(), false)),
             (Fate::DeadLetterPartial, _) => dead_letters.push(letter(part, String::new(), true)),
-            (Fate::Park | Fate::ParkWithAlarm, Left::Until(left)) => {
+            (Fate::Park | Fate::ParkRefused | Fate::ParkWithAlarm, Left::Until(left)) => {
                 shortest_left = shortest_left.min(left);
                 let (request, reason) = (part.request, part.reason.to_string());
                 rest.push(Rest { request, reason, fate: part.fate });
             }
-            (Fate::Park | Fate::ParkWithAlarm, Left::Over(why)) => {
+            (Fate::Park | Fate::ParkRefused | Fate::ParkWithAlarm, Left::Over(why)) => {
                 dead_letters.push(letter(part, format!("{why}; last answer: "), false));
             }
         }

@@ -51,7 +51,12 @@ fn outcome(accepted: usize, parts: Vec<Undelivered>) -> Outcome {
 }
 
 fn receipt(receive_count: u32, age: u64) -> Receipt<'static> {
-    Receipt { message_id: "m", receive_count, first_seen_unix_nano: NOW - age }
+    Receipt {
+        message_id: "m",
+        receive_count,
+        first_seen_unix_nano: NOW - age,
+        neighbours_taken: false,
+    }
 }
 
 /// `accepted 1, dead 2 (why), again 3`, without times.
