@@ -163,10 +163,10 @@ pub(crate) fn explain(path: &dyn Display, report: &Report) {
     for warning in &report.warnings {
         eprintln!("{path}: warning of the backend: {warning}");
     }
-    if report.implausible_figures > 0 {
+    if report.dropped_figures > 0 {
         eprintln!(
-            "{path}: {} in report lines are implausible",
-            plural(report.implausible_figures, "figure")
+            "{path}: {} of log lines became no data point: no plausible numbers, or too many",
+            plural(report.dropped_figures, "figure")
         );
     }
     if report.panics > 0 {

@@ -59,8 +59,8 @@ pub struct Converted {
     /// The lines that claim to be OTLP and did not decode, with their log event; its message is left
     /// out.
     pub undecodable: Vec<(LogEvent, UndecodableLine)>,
-    /// Figures of Lambda's that were no plausible numbers.
-    pub implausible_figures: usize,
+    /// Figures of reports and of embedded metrics that became no data point: no plausible numbers, or beyond a bound.
+    pub dropped_figures: usize,
     /// Where the stream stands, for its next log events.
     pub state: StreamState,
 }
@@ -146,7 +146,7 @@ pub fn convert(
     }
     let rest = others.finish();
     converted.ledger.consumed += rest.consumed;
-    converted.implausible_figures = rest.dropped_values;
+    converted.dropped_figures = rest.dropped_values;
     state.platform = rest.state;
     if state.origin != *origin {
         state.origin = origin.clone();

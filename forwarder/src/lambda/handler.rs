@@ -182,10 +182,10 @@ fn log(report: &Report) {
     for warning in &report.warnings {
         tracing::warn!(warning, "backend warns");
     }
-    if report.implausible_figures > 0 {
+    if report.dropped_figures > 0 {
         tracing::warn!(
-            figures = report.implausible_figures,
-            "report lines with implausible figures"
+            figures = report.dropped_figures,
+            "figures of log lines became no data point: no plausible numbers, or too many"
         );
     }
     if report.unreadable > 0 {

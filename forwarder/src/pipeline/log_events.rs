@@ -153,7 +153,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         let Converted { taken, ledger, undecodable, .. } = converted;
         self.stream = converted.state;
         self.report.account.total += ledger;
-        self.report.implausible_figures += converted.implausible_figures;
+        self.report.dropped_figures += converted.dropped_figures;
         // What comes out of the queue somebody kept once, and its log group may have forgotten it.
         let keep = self.forwarder.options.keep_undecodable || self.is_redriven;
         if !keep && !undecodable.is_empty() {

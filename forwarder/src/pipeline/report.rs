@@ -30,8 +30,8 @@ pub struct Report {
     pub unreadable: usize,
     /// Warnings of the backend.
     pub warnings: Vec<String>,
-    /// Figures of Lambda's that were no plausible numbers.
-    pub implausible_figures: usize,
+    /// Figures of reports and of embedded metrics that became no data point: no plausible numbers, or beyond a bound.
+    pub dropped_figures: usize,
     /// Panics caught while converting.
     pub panics: usize,
     /// Why the event could not be read, or not to its end; the rest of the report is about what

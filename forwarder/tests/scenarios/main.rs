@@ -15,6 +15,7 @@ mod events;
 mod hostile_lines;
 mod ingest_window;
 mod live_rules;
+mod log_lines;
 mod memory_queue;
 mod no_loss;
 mod no_loss_property;

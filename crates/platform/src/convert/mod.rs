@@ -144,13 +144,12 @@ impl Converter {
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
         let Some(platform) = parsed else {
             let emf = emf_line::parse(event.message);
-            // The record does not repeat what the metrics say.
-            let without = emf.is_some().then_some(emf_line::KEY);
+            let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());
+            let (window, observed) = (&self.state.window, self.observed_unix_nano);
+            self.line_records.push(|record| line_record(event, window, observed, metrics, record));
             if let Some(line) = emf {
                 self.emf.add(line, event.time_unix_nano());
             }
-            let (window, observed) = (&self.state.window, self.observed_unix_nano);
-            self.line_records.push(|record| line_record(event, window, observed, without, record));
             return;
         };
         self.state.window.observe(&platform);

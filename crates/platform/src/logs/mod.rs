@@ -13,6 +13,8 @@ use crate::event::attributes::platform_attributes;
 use crate::event::{EventKind, PlatformEvent};
 use crate::logs::records::Record;
 use crate::logs::request_window::RequestWindow;
+use crate::metrics::emf;
+use crate::metrics::emf::line::EmfLine;
 use crate::names;
 use crate::read::json_line::{JsonLine, JsonValue};
 use crate::read::prefix::prefix;
@@ -38,17 +40,17 @@ impl LogEvent<'_> {
 
 /// Writes the log record of a function's line.
 ///
-/// Of a line that is one JSON object the message becomes the body, and the keys become attributes, except the key `without`.
-/// Any other line becomes the body as it stands, without its line end.
+/// Of a line that is one JSON object the message becomes the body, and the keys become attributes; if it became `metrics` too,
+/// the record does not repeat what these say. Any other line becomes the body as it stands, without its line end.
 pub(crate) fn line_record(
     event: &LogEvent<'_>,
     window: &RequestWindow,
     observed_unix_nano: u64,
-    without: Option<&str>,
+    metrics: Option<&EmfLine<'_>>,
     record: &mut Record<'_, '_>,
 ) {
-    match JsonLine::parse(event.message) {
-        Some(json) => json_record(event, &json, window, observed_unix_nano, without, record),
+    match JsonLine::parse(metrics.map_or(event.message, |line| line.json)) {
+        Some(json) => json_record(event, &json, window, observed_unix_nano, metrics, record),
         None => text_record(event, window, observed_unix_nano, record),
     }
 }
@@ -75,20 +77,24 @@ fn json_record(
     json: &JsonLine<'_>,
     window: &RequestWindow,
     observed_unix_nano: u64,
-    without: Option<&str>,
+    metrics: Option<&EmfLine<'_>>,
     record: &mut Record<'_, '_>,
 ) {
+    let prefix = metrics.map(|line| &line.prefix);
     let unsaid = Severity::UNSAID;
-    let severity = json.severity.as_ref().unwrap_or(&unsaid);
+    let severity = json.severity.as_ref().or(prefix.and_then(|prefix| prefix.severity.as_ref()));
+    let severity = severity.unwrap_or(&unsaid);
     let body = json.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
     begin(event, severity, body, observed_unix_nano, record);
-    request_id(record, json.request_id.as_deref().or(window.request_id()));
+    let said = prefix.and_then(|prefix| prefix.request_id).map(str::to_ascii_lowercase);
+    let id = json.request_id.as_deref().or(said.as_deref()).or(window.request_id());
+    request_id(record, id);
     if let Some(root) = &json.xray_trace_id {
         record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
     }
     for (key, value) in &json.attributes {
         match value {
-            _ if without == Some(key.as_ref()) => {}
+            _ if metrics.is_some() && key == emf::line::KEY => {}
             JsonValue::Text(text) => record.attribute(key, PlainValue::Text(text)),
             JsonValue::Other(value) => record.any_attribute(key, value),
         }

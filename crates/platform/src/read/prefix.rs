@@ -34,6 +34,26 @@ pub(crate) fn prefix(line: &str) -> Prefix<'_> {
     }
 }
 
+/// Of a line that is a JSON object behind the prefix of Node's, .NET's or Python's runtime: the prefix, its time as Unix time in
+/// nanoseconds, and the object.
+pub(crate) fn object_behind_prefix(line: &str) -> Option<(Prefix<'_>, Option<u64>, &str)> {
+    let (fields, behind) = line.split_at_checked(line.find("\t{")?)?;
+    let mut fields = fields.split('\t');
+    let fields = (fields.next()?, fields.next()?, fields.next()?, fields.next());
+    let time = match fields {
+        (time, id, _, None) if is_request(id) => time,
+        (level, time, id, None) if level.starts_with('[') && is_request(id) => time,
+        _ => return None,
+    };
+    let prefix = Some(prefix(line)).filter(|prefix| prefix.severity.is_some() && is_date(time))?;
+    Some((prefix, wire::timestamp::parse_rfc3339(time), behind.trim_start()))
+}
+
+/// A request id, or what stands in its place during the init phase.
+fn is_request(field: &str) -> bool {
+    is_uuid(field) || field.is_empty() || field == "undefined"
+}
+
 /// `[ERROR]\t<time>\t<request id>\t…`, or of an unhandled exception `[ERROR] ValueError: …`.
 fn python(line: &str) -> Prefix<'_> {
     let level = line.strip_prefix('[').and_then(|rest| rest.split_once(']'));

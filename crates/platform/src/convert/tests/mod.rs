@@ -1,5 +1,6 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
+mod foreign;
 mod spans;
 
 use expect_test::{Expect, expect};
@@ -360,7 +361,7 @@ fn a_line_in_the_embedded_metric_format_becomes_metrics_and_a_log() {
         orders [{count}] 3 aws.cloudwatch.namespace=shop service=api
     "#]],
     );
-    assert_eq!((log_records(&converted), converted.dropped_values), (3, 1));
+    assert_eq!((log_records(&converted), converted.dropped_values), (3, 2));
 }
 
 #[test]

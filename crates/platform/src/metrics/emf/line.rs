@@ -7,8 +7,11 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use serde_json::value::RawValue;
 
 use crate::attributes::string;
+use crate::metrics::emf::distribution::{Distribution, distribution};
+use crate::metrics::emf::figure::{MAX_VALUES, number};
 use crate::names;
 use crate::read::fields::{Elements, Fields, text_of};
+use crate::read::prefix::{Prefix, object_behind_prefix};
 use crate::read::time;
 
 /// The key that makes a JSON line one of this format.
@@ -16,29 +19,37 @@ pub(crate) const KEY: &str = "_aws";
 
 /// Metrics of one line that are read; the specification allows 100 in each directive.
 pub(super) const MAX_METRICS: usize = 200;
-/// Values of one metric that are read, as many as the specification allows.
-pub(super) const MAX_VALUES: usize = 100;
 /// Dimensions of one metric that are read, as many as the specification allows.
 pub(super) const MAX_DIMENSIONS: usize = 30;
 /// Length of a name or of a dimension's value; the specification allows 1,024 characters.
 const MAX_TEXT_BYTES: usize = 4096;
-/// The largest value that is read, so that sums stay finite.
-const MAX_VALUE: f64 = 1e18;
 
 /// The metrics of one line.
 #[derive(Debug, Default)]
-pub(crate) struct EmfLine {
+pub(crate) struct EmfLine<'a> {
+    /// What a runtime wrote before the object.
+    pub(crate) prefix: Prefix<'a>,
+    /// The object.
+    pub(crate) json: &'a str,
     /// Unix time in nanoseconds.
     pub(crate) time: Option<u64>,
+    /// Empty where the line means to be in this format, and none of its metrics can be read.
     pub(crate) metrics: Vec<EmfMetric>,
-    /// How many values were no numbers, or beyond a bound.
+    /// How many values were no numbers, or beyond a bound, and how many metrics had no name.
     pub(crate) refused: usize,
 }
 
 #[derive(Debug)]
 pub(crate) struct EmfMetric {
     pub(crate) series: SeriesKey,
-    pub(crate) values: Vec<f64>,
+    pub(crate) values: Values,
+}
+
+/// What was measured.
+#[derive(Debug)]
+pub(crate) enum Values {
+    Single(Vec<f64>),
+    Distribution(Distribution),
 }
 
 #[derive(Debug)]
@@ -95,23 +106,35 @@ impl Unit {
 static FIND_METRICS: LazyLock<Finder<'static>> =
     LazyLock::new(|| Finder::new("\"CloudWatchMetrics\""));
 
-/// Reads the metrics of a line. `None` if it is not in this format, or so malformed that it has no metrics. This is cheap for
-/// other lines: one search refuses them, and their JSON is not read.
-pub(crate) fn parse(line: &str) -> Option<EmfLine> {
+/// Reads the metrics of a line, which may stand behind a runtime's prefix. `None` if it is not in this format. This is cheap
+/// for other lines: their ends or one search refuse them, and their JSON is not read.
+pub(crate) fn parse(line: &str) -> Option<EmfLine<'_>> {
     let line = line.trim();
-    if !line.starts_with('{') || FIND_METRICS.find(line.as_bytes()).is_none() {
+    // Most lines of text have another end.
+    if !line.ends_with('}') {
         return None;
     }
-    let root = Fields::of(line)?;
+    let (prefix, prefix_time, json) = match line.as_bytes().first()? {
+        b'{' => (Prefix::default(), None, line),
+        _ => object_behind_prefix(line)?,
+    };
+    FIND_METRICS.find(json.as_bytes())?;
+    let mut read = EmfLine { prefix, json, time: prefix_time, ..EmfLine::default() };
+    let Some(root) = Fields::of(json) else {
+        // It is not known how many figures it holds.
+        read.refused = 1;
+        return Some(read);
+    };
     let metadata = Fields::of(root.get(KEY)?.get())?;
-    let mut read =
-        EmfLine { time: metadata.get("Timestamp").and_then(timestamp), ..EmfLine::default() };
+    if let Some(time) = metadata.get("Timestamp").and_then(timestamp) {
+        read.time = Some(time);
+    }
     for directive in Elements::of(metadata.get("CloudWatchMetrics")?.get()).values {
         if let Some(directive) = Fields::of(directive.get()) {
             read.directive(&directive, &root);
         }
     }
-    (!read.metrics.is_empty()).then_some(read)
+    Some(read)
 }
 
 /// A time in milliseconds since 1970, as nanoseconds.
@@ -120,7 +143,7 @@ fn timestamp(value: &RawValue) -> Option<u64> {
     (0.0..=time::MAX_MS).contains(&ms).then(|| time::of_millis(ms))
 }
 
-impl EmfLine {
+impl EmfLine<'_> {
     fn directive(&mut self, directive: &Fields<'_>, root: &Fields<'_>) {
         let namespace = directive.text("Namespace").filter(|text| is_short(text));
         let namespace = namespace.map(|text| string(names::CLOUDWATCH_NAMESPACE, text));
@@ -128,15 +151,19 @@ impl EmfLine {
         attributes.extend(dimensions(directive, root));
         let Some(metrics) = directive.get("Metrics") else { return };
         for metric in Elements::of(metrics.get()).values {
-            let Some(metric) = Fields::of(metric.get()) else { continue };
-            let Some(name) = metric.text("Name").filter(|name| is_short(name)) else { continue };
+            let metric = Fields::of(metric.get());
+            let name = metric.as_ref().and_then(|metric| metric.text("Name"));
+            let Some((metric, name)) = metric.as_ref().zip(name.filter(|name| is_short(name)))
+            else {
+                self.refused += 1;
+                continue;
+            };
             let Some(value) = root.get(&name) else { continue };
             if self.metrics.len() == MAX_METRICS {
                 self.refused += 1;
                 continue;
             }
-            let values = self.values(value);
-            if !values.is_empty() {
+            if let Some(values) = self.values(value) {
                 let unit = Unit::of(metric.text("Unit").as_deref());
                 let series =
                     SeriesKey { name: name.into_owned(), unit, attributes: attributes.clone() };
@@ -145,18 +172,19 @@ impl EmfLine {
         }
     }
 
-    /// The values of a metric: one number, or an array of numbers.
-    fn values(&mut self, value: &RawValue) -> Vec<f64> {
+    /// The values of a metric: one number, an array of numbers, or an object that stands for many.
+    fn values(&mut self, value: &RawValue) -> Option<Values> {
+        if value.get().starts_with('{') {
+            let (distribution, refused) = distribution(value);
+            self.refused += refused;
+            return distribution.map(Values::Distribution);
+        }
         let many = Elements::of(value.get());
         let given = if value.get().starts_with('[') { many.values } else { vec![value] };
-        let values: Vec<f64> = given
-            .iter()
-            .take(MAX_VALUES)
-            .filter_map(|value| value.get().parse::<f64>().ok())
-            .filter(|value| value.abs() <= MAX_VALUE)
-            .collect();
+        let values: Vec<f64> =
+            given.iter().take(MAX_VALUES).filter_map(|value| number(value)).collect();
         self.refused += given.len() - values.len();
-        values
+        (!values.is_empty()).then_some(Values::Single(values))
     }
 }
 

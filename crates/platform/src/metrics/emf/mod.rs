@@ -9,8 +9,13 @@
 //! - A metric of unit `Count` becomes a delta sum, any other one a delta histogram: CloudWatch keeps count, sum,
 //!   minimum and maximum of its values, and so does a histogram. Neither can hold negative values; these become points of a
 //!   gauge.
+//! - A statistic set, or values with counts, becomes a histogram whatever its unit, in a series of its own where it does not say
+//!   how its values are spread: that histogram has one bucket.
+//! - A line may stand behind a runtime's prefix, as Node's `console.log` writes it in text format.
 //! - `StorageResolution` and `LogGroupName` have no meaning in OTLP and are ignored.
 
+mod distribution;
+mod figure;
 pub(crate) mod line;
 pub(crate) mod points;
 #[cfg(test)]

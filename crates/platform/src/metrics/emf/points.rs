@@ -8,7 +8,8 @@ use opentelemetry_proto::tonic::metrics::v1::{
     metric::Data, number_data_point,
 };
 
-use crate::metrics::emf::line::{EmfLine, EmfMetric, SeriesKey, Unit};
+use crate::metrics::emf::distribution::Distribution;
+use crate::metrics::emf::line::{EmfLine, EmfMetric, SeriesKey, Unit, Values};
 use crate::metrics::instrument::DURATION_BOUNDS;
 use crate::options::Shape;
 
@@ -25,11 +26,37 @@ fn bounds(unit: Unit) -> &'static [f64] {
     if unit.ucum == "s" { &DURATION_BOUNDS } else { &BOUNDS }
 }
 
+/// What the values of a series are added up to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Total {
+    Sum,
+    Histogram,
+    /// A histogram of one bucket: it is not known how the values are spread.
+    Unspread,
+}
+
+impl Total {
+    fn of(values: &Values, unit: Unit) -> Self {
+        match values {
+            Values::Single(_) if unit.is_count => Self::Sum,
+            Values::Distribution(distribution) if distribution.values.is_empty() => Self::Unspread,
+            Values::Single(_) | Values::Distribution(_) => Self::Histogram,
+        }
+    }
+
+    fn bounds(self, unit: Unit) -> &'static [f64] {
+        match self {
+            Self::Histogram => bounds(unit),
+            Self::Sum | Self::Unspread => &[],
+        }
+    }
+}
+
 /// The points of all lines of a chunk.
 #[derive(Debug, Default)]
 pub(crate) struct EmfPoints {
     pub(crate) series: Vec<Series>,
-    /// The position in `series` by [`SeriesKey::index`].
+    /// The position in `series` by [`SeriesKey::index`] and what the values are added up to.
     index: BTreeMap<String, usize>,
     pub(crate) bytes: usize,
     dropped_values: usize,
@@ -38,6 +65,7 @@ pub(crate) struct EmfPoints {
 #[derive(Debug)]
 pub(crate) struct Series {
     pub(crate) key: SeriesKey,
+    total: Total,
     since: u64,
     until: u64,
     /// Count, and below it sum, minimum, maximum and buckets, of the values that are not negative.
@@ -55,7 +83,7 @@ const MAX_AHEAD: u64 = 2 * 3600 * 1_000_000_000;
 
 impl EmfPoints {
     /// Adds the metrics of a line that was logged at this time.
-    pub(crate) fn add(&mut self, line: EmfLine, logged: u64) {
+    pub(crate) fn add(&mut self, line: EmfLine<'_>, logged: u64) {
         self.dropped_values += line.refused;
         let plausible = logged.saturating_sub(MAX_AGE)..=logged.saturating_add(MAX_AHEAD);
         let time = line.time.filter(|time| plausible.contains(time)).unwrap_or(logged);
@@ -67,16 +95,29 @@ impl EmfPoints {
     fn add_metric(&mut self, metric: EmfMetric, time: u64) {
         let EmfMetric { series: key, values } = metric;
         let bytes = key.bytes();
-        let index = key.index();
+        let total = Total::of(&values, key.unit);
+        let index = key.index(total);
         let at = match self.index.get(&index).copied() {
             Some(at) => at,
             None if self.takes(bytes) => {
                 self.index.insert(index, self.series.len());
-                self.series.push(Series::new(key, time));
+                self.series.push(Series::new(key, total, time));
                 self.series.len() - 1
             }
             None => {
-                self.dropped_values += values.len();
+                self.dropped_values += match values {
+                    Values::Single(values) => values.len(),
+                    Values::Distribution(_) => 1,
+                };
+                return;
+            }
+        };
+        let values = match values {
+            Values::Single(values) => values,
+            Values::Distribution(distribution) => {
+                if let Some(series) = self.series.get_mut(at) {
+                    series.record_all(&distribution, time);
+                }
                 return;
             }
         };
@@ -148,8 +189,8 @@ impl SeriesKey {
     }
 
     /// A text that two equal series have in common, and no others.
-    fn index(&self) -> String {
-        let mut index = format!("{}\0{}", self.name, self.unit.ucum);
+    fn index(&self, total: Total) -> String {
+        let mut index = format!("{}\0{}\0{total:?}", self.name, self.unit.ucum);
         for pair in &self.attributes {
             index.extend(["\0", &pair.key, "\0", value_of(pair)]);
         }
@@ -165,10 +206,11 @@ fn value_of(pair: &KeyValue) -> &str {
 }
 
 impl Series {
-    fn new(key: SeriesKey, time: u64) -> Self {
-        let buckets = if key.unit.is_count { 0 } else { bounds(key.unit).len() + 1 };
+    fn new(key: SeriesKey, total: Total, time: u64) -> Self {
+        let buckets = total.bounds(key.unit).len() + 1;
         Self {
             key,
+            total,
             since: time,
             until: time,
             count: 0,
@@ -191,9 +233,30 @@ impl Series {
         self.sum += value;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
-        let bucket = bounds(self.key.unit).iter().take_while(|bound| value > **bound).count();
+        self.fill(value, 1);
+    }
+
+    /// Records values that were added up before.
+    fn record_all(&mut self, distribution: &Distribution, time: u64) {
+        self.since = self.since.min(time);
+        self.until = self.until.max(time);
+        self.count += distribution.count;
+        self.sum += distribution.sum;
+        self.min = self.min.min(distribution.min);
+        self.max = self.max.max(distribution.max);
+        for (value, count) in &distribution.values {
+            self.fill(*value, *count);
+        }
+        if distribution.values.is_empty() {
+            self.fill(distribution.max, distribution.count);
+        }
+    }
+
+    fn fill(&mut self, value: f64, values: u64) {
+        let bounds = self.total.bounds(self.key.unit);
+        let bucket = bounds.iter().take_while(|bound| value > **bound).count();
         if let Some(count) = self.buckets.get_mut(bucket) {
-            *count += 1;
+            *count += values;
         }
     }
 
@@ -211,7 +274,7 @@ impl Series {
         };
         let temporality = AggregationTemporality::Delta as i32;
         let mut data = Vec::new();
-        if self.count > 0 && self.key.unit.is_count {
+        if self.count > 0 && self.total == Total::Sum {
             let point = NumberDataPoint { start_time_unix_nano, ..number(self.until, self.sum) };
             data.push(Data::Sum(Sum {
                 aggregation_temporality: temporality,
@@ -228,7 +291,7 @@ impl Series {
                 min: Some(self.min),
                 max: Some(self.max),
                 bucket_counts: self.buckets.clone(),
-                explicit_bounds: bounds(self.key.unit).to_vec(),
+                explicit_bounds: self.total.bounds(self.key.unit).to_vec(),
                 ..HistogramDataPoint::default()
             };
             data.push(Data::Histogram(Histogram {

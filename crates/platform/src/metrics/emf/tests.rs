@@ -134,7 +134,7 @@ fn values_that_are_none_are_counted_and_the_rest_is_kept() {
     let metrics = r#"[{"Name":"a","Unit":"Count"},{"Name":"b"},{"Name":"c"},{"Name":"missing"},{"Unit":"Count"},7,{"Name":""}]"#;
     check(
         &[&line("[]", metrics, r#""a":[1,"2",null,1e400,1e19,[3]],"b":"12","c":{"d":1},"":5"#)],
-        7,
+        10,
         expect![[r#"
             a [{count}] 1 aws.cloudwatch.namespace=shop
         "#]],
@@ -150,21 +150,145 @@ fn values_that_are_none_are_counted_and_the_rest_is_kept() {
 }
 
 #[test]
-fn malformed_lines_stay_logs() {
-    for text in [
-        "",
-        "CloudWatchMetrics",
-        r#"{"CloudWatchMetrics":[]}"#,
-        r#"{"_aws":{"CloudWatchMetrics":[]},"x":1}"#,
-        r#"{"_aws":{"CloudWatchMetrics":{}},"x":1}"#,
-        r#"{"_aws":"CloudWatchMetrics","CloudWatchMetrics":1}"#,
-        r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]}}"#,
-        r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":"1"}"#,
-        r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":"x"}]},"x":1}"#,
-        r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":1"#,
-        r#"{"message":"\"CloudWatchMetrics\"","_aws":null}"#,
+fn a_distribution_is_a_histogram_of_whatever_unit() {
+    let metrics = r#"[{"Name":"set","Unit":"Milliseconds"},{"Name":"counted","Unit":"Count"}]"#;
+    let set = r#"{"Count":5,"Sum":25.0,"Min":1,"Max":10}"#;
+    let counted =
+        r#"{"Values":[1.2,1.7,2.4],"Counts":[1.0,2,1],"Count":4,"Sum":7.1,"Min":1,"Max":2.8}"#;
+    check(
+        &[
+            &line("[]", metrics, &format!(r#""set":{set},"counted":{counted}"#)),
+            &line("[]", metrics, &format!(r#""set":{set},"counted":{counted}"#)),
+            // Beside it the single values, whose buckets are known.
+            &line("[]", metrics, r#""set":[7,8],"counted":2"#),
+        ],
+        0,
+        expect![[r#"
+            set [ms] n=10 sum=50.00000 min=1.00000 max=10.00000 aws.cloudwatch.namespace=shop
+            set [ms] n=2 sum=15.00000 min=7.00000 max=8.00000 aws.cloudwatch.namespace=shop
+            counted [{count}] n=8 sum=14.20000 min=1.00000 max=2.80000 aws.cloudwatch.namespace=shop
+            counted [{count}] 2 aws.cloudwatch.namespace=shop
+        "#]],
+    );
+}
+
+#[test]
+fn the_buckets_of_a_distribution_are_those_of_its_values() {
+    let buckets_of = |value: &str| {
+        let mut points = EmfPoints::default();
+        let line = line("[]", r#"[{"Name":"m"}]"#, &format!(r#""m":{value}"#));
+        points.add(parse(&line).unwrap(), LOGGED);
+        let metrics = points.into_metrics(Shape::Otlp);
+        let Some(Data::Histogram(histogram)) = &metrics[0].data else { panic!("{metrics:?}") };
+        let point = &histogram.data_points[0];
+        let filled = point.bucket_counts.iter().enumerate().filter(|(_, count)| **count > 0);
+        (point.explicit_bounds.len(), filled.map(|(at, count)| (at, *count)).collect::<Vec<_>>())
+    };
+    let counted =
+        r#"{"Values":[3,7,80,20000],"Counts":[1,2,3,4],"Count":10,"Sum":1,"Min":1,"Max":9}"#;
+    assert_eq!(buckets_of(counted), (15, vec![(1, 1), (2, 2), (6, 3), (15, 4)]));
+    let of_values_alone = r#"{"Values":[3,7],"Counts":[1,2]}"#;
+    assert_eq!(buckets_of(of_values_alone), (15, vec![(1, 1), (2, 2)]));
+    // A statistic set does not say how its values are spread, so nothing is made up.
+    assert_eq!(buckets_of(r#"{"Count":5,"Sum":25,"Min":1,"Max":10}"#), (0, vec![(0, 5)]));
+}
+
+#[test]
+fn a_distribution_that_is_none_is_counted() {
+    let dropped = |value: &str, expected: usize| {
+        let line = line("[]", r#"[{"Name":"m"}]"#, &format!(r#""m":{value}"#));
+        let mut points = EmfPoints::default();
+        points.add(parse(&line).unwrap(), LOGGED);
+        assert_eq!(points.dropped_values(), expected, "{value}");
+        render::points(&points.into_metrics(Shape::Otlp))
+    };
+    for value in [
+        "{}",
+        r#"{"Count":1}"#,
+        r#"{"Count":1,"Sum":1,"Min":1}"#,
+        r#"{"Count":"1","Sum":1,"Min":1,"Max":1}"#,
+        r#"{"Count":-1,"Sum":1,"Min":1,"Max":1}"#,
+        r#"{"Count":1.5,"Sum":1,"Min":1,"Max":1}"#,
+        r#"{"Count":1e300,"Sum":1,"Min":1,"Max":1}"#,
+        r#"{"Count":2,"Sum":1e400,"Min":1,"Max":1}"#,
+        r#"{"Count":2,"Sum":1,"Min":2,"Max":1}"#,
+        // A histogram has no place for the sum of negative values.
+        r#"{"Count":2,"Sum":-1,"Min":-2,"Max":1}"#,
+        r#"{"Values":[],"Counts":[]}"#,
+        r#"{"Values":7,"Counts":[1]}"#,
     ] {
-        assert!(parse(text).is_none(), "{text}");
+        assert_eq!(dropped(value, 1), "", "{value}");
+    }
+    // No value was measured: nothing is lost.
+    assert_eq!(dropped(r#"{"Count":0,"Sum":0,"Min":0,"Max":0}"#, 0), "");
+    assert_eq!(dropped(r#"{"Values":[1],"Counts":[0]}"#, 0), "");
+    // The good values count, and where some are missing the figures of all of them are no longer true.
+    assert_eq!(
+        dropped(
+            r#"{"Values":[1,"x",3,-4,5],"Counts":[1,1,2,1],"Count":9,"Sum":90,"Min":0,"Max":50}"#,
+            3
+        ),
+        "m [] n=3 sum=7.00000 min=1.00000 max=3.00000 aws.cloudwatch.namespace=shop\n"
+    );
+    let many = |item: &str| vec![item; 150].join(",");
+    let many = format!(r#"{{"Values":[{}],"Counts":[{}]}}"#, many("2"), many("3"));
+    assert_eq!(
+        dropped(&many, 50),
+        "m [] n=300 sum=600.00000 min=2.00000 max=2.00000 aws.cloudwatch.namespace=shop\n"
+    );
+}
+
+#[test]
+fn a_line_behind_a_runtimes_prefix_is_read() {
+    let without_time =
+        line("[]", r#"[{"Name":"m"}]"#, r#""m":7"#).replace(r#""Timestamp":1790000000123,"#, "");
+    for (prefix, id) in [
+        ("2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tINFO\t", true),
+        ("2026-09-21T14:13:20.500Z\tundefined\tWARN\t", false),
+        ("2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tinfo\t", true),
+        ("[INFO]\t2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\t", true),
+    ] {
+        let text = format!("{prefix}{without_time}\n");
+        let line = parse(&text).unwrap_or_else(|| panic!("not EMF: {text}"));
+        assert_eq!(line.json, without_time);
+        assert_eq!(line.prefix.request_id.is_some(), id, "{text}");
+        assert!(line.prefix.severity.is_some());
+        assert_eq!(line.time, Some(1_790_000_000_500_000_000), "{text}");
+        assert_eq!(line.metrics.len(), 1);
+    }
+    for not_a_prefix in [
+        "x\t",
+        "order 7: ",
+        "2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\t",
+        "2026-09-21T14:13:20.500Z\t8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\tINFO\tsaid ",
+    ] {
+        assert!(parse(&format!("{not_a_prefix}{without_time}")).is_none(), "{not_a_prefix}");
+    }
+}
+
+#[test]
+fn malformed_lines_stay_logs() {
+    for (text, dropped) in [
+        ("", None),
+        ("CloudWatchMetrics", None),
+        (r#"{"CloudWatchMetrics":[]}"#, None),
+        (r#"{"_aws":{"CloudWatchMetrics":[]},"x":1}"#, Some(0)),
+        (r#"{"_aws":{"CloudWatchMetrics":{}},"x":1}"#, Some(0)),
+        (r#"{"_aws":"CloudWatchMetrics","CloudWatchMetrics":1}"#, None),
+        (r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]}}"#, Some(0)),
+        (r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":"1"}"#, Some(1)),
+        (r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":"x"}]},"x":1}"#, Some(0)),
+        (r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Name":"x"}]}]},"x":1"#, None),
+        (r#"{"message":"\"CloudWatchMetrics\"","_aws":null}"#, None),
+        // A directive within a directive, as one of Powertools' examples has it.
+        (
+            r#"{"_aws":{"CloudWatchMetrics":[{"Metrics":[{"Namespace":"n","Metrics":[{"Name":"x"}]}]}]},"x":1}"#,
+            Some(1),
+        ),
+    ] {
+        let read = parse(text);
+        assert!(read.as_ref().is_none_or(|line| line.metrics.is_empty()), "{text}");
+        assert_eq!(read.map(|line| line.refused), dropped, "{text}");
     }
 }
 

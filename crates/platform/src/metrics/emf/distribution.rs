@@ -1,0 +1,87 @@
+//! Reads a metric's value that stands for many: a statistic set, or values with how often each was measured.
+//!
+//! Source: aws-otel-python-instrumentation, `base_emf_exporter.py`, whose histograms are `{"Count","Sum","Min","Max"}` and
+//! whose exponential histograms have `Values` and `Counts` beside these four; CloudWatch API, `StatisticSet` and `MetricDatum`.
+
+use serde_json::value::RawValue;
+
+use crate::metrics::emf::figure::{MAX_VALUES, number};
+use crate::read::fields::{Elements, Fields};
+
+/// How many values one distribution may stand for, so that counts stay whole numbers.
+const MAX_COUNT: f64 = 1e15;
+
+/// Values of a metric that were added up before they were written; none of them is negative.
+#[derive(Debug)]
+pub(crate) struct Distribution {
+    pub(crate) count: u64,
+    pub(crate) sum: f64,
+    pub(crate) min: f64,
+    pub(crate) max: f64,
+    /// The values with their counts; empty where the writer does not say how the values are spread.
+    pub(crate) values: Vec<(f64, u64)>,
+}
+
+/// What a value that is an object stands for, and how many of its figures are refused. There is no distribution, and
+/// nothing is refused, where nothing was measured.
+pub(crate) fn distribution(value: &RawValue) -> (Option<Distribution>, usize) {
+    let Some(fields) = Fields::of(value.get()) else { return (None, 1) };
+    let set = statistic_set(&fields);
+    let Some(values) = fields.get("Values") else {
+        let refused = usize::from(set.is_none());
+        return (set.filter(|set| set.count > 0), refused);
+    };
+    let values = Elements::of(values.get()).values;
+    let counts = fields.get("Counts").map(|counts| Elements::of(counts.get()).values);
+    let pairs: Vec<(f64, u64)> = values
+        .iter()
+        .zip(counts.iter().flatten())
+        .take(MAX_VALUES)
+        .filter_map(|(value, times)| Some((number(value).filter(|n| *n >= 0.0)?, count(times)?)))
+        .collect();
+    let refused = values.len().max(1) - pairs.len();
+    let counted = pairs.iter().map(|(_, count)| count).sum();
+    if counted == 0 {
+        return (None, refused);
+    }
+    // The values may be the middles of buckets, and then only the set has the exact figures.
+    let (sum, min, max) = match set.filter(|set| set.count == counted) {
+        Some(set) => (set.sum, set.min, set.max),
+        None => pairs.iter().filter(|(_, count)| *count > 0).fold(
+            (0.0, f64::INFINITY, 0.0),
+            |(sum, min, max), (value, count)| {
+                (sum + value * as_float(*count), f64::min(min, *value), f64::max(max, *value))
+            },
+        ),
+    };
+    (Some(Distribution { count: counted, sum, min, max, values: pairs }), refused)
+}
+
+fn statistic_set(fields: &Fields<'_>) -> Option<Distribution> {
+    let number = |key| number(fields.get(key)?);
+    let set = Distribution {
+        count: count(fields.get("Count")?)?,
+        sum: number("Sum")?,
+        min: number("Min")?,
+        max: number("Max")?,
+        values: Vec::new(),
+    };
+    // OTLP's histograms have no sum where values are negative.
+    (0.0 <= set.min && set.min <= set.max && set.sum >= 0.0).then_some(set)
+}
+
+/// A whole number, with or without a point.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "it is whole and within the bound"
+)]
+fn count(value: &RawValue) -> Option<u64> {
+    let count = number(value)?;
+    (count.fract() == 0.0 && (0.0..=MAX_COUNT).contains(&count)).then_some(count as u64)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts are below 2^53")]
+fn as_float(count: u64) -> f64 {
+    count as f64
+}
