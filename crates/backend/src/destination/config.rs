@@ -30,6 +30,8 @@ pub struct DestinationConfig {
     pub compression: Compression,
     /// Largest request before compression.
     pub max_request_bytes: usize,
+    /// Most columns of one stream in one request, of OpenObserve; a lower limit that it names itself counts instead.
+    pub max_columns: usize,
 }
 
 impl DestinationConfig {
@@ -46,6 +48,7 @@ impl DestinationConfig {
             request_timeout: Duration::from_secs(10),
             compression: Compression::default(),
             max_request_bytes: 4 << 20,
+            max_columns: 1000,
         }
     }
 
@@ -58,6 +61,7 @@ impl DestinationConfig {
         let profile = reader.choice(BACKEND, &profiles, Profile::default());
         let compression = reader.choice(OTEL_COMPRESSION, &compressions, Compression::default());
         let max_request_bytes = limits::max_request_bytes(reader);
+        let max_columns = limits::max_columns(reader);
         let request_timeout = limits::request_timeout(reader);
         let secret = reader.secret_reference(SECRET);
         let headers = headers::read(reader, family);
@@ -77,6 +81,7 @@ impl DestinationConfig {
             request_timeout,
             compression,
             max_request_bytes,
+            max_columns,
         })
     }
 }

@@ -10,6 +10,7 @@ pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
 pub(super) const STREAM: &str = "LAMBDA_OTLP_STREAM";
 pub(super) const BACKEND: &str = shared::LAMBDA_OTLP_BACKEND.name;
 pub(super) const MAX_REQUEST_BYTES: &str = "LAMBDA_OTLP_MAX_REQUEST_BYTES";
+pub(super) const MAX_COLUMNS: &str = "LAMBDA_OTLP_MAX_COLUMNS";
 pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub(super) const OTEL_TRACES_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 pub(super) const OTEL_METRICS_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT";
@@ -68,6 +69,12 @@ pub const DESTINATION: &[Variable] = &[
         Some("4MiB"),
         Kind::Bytes,
         "Largest request before compression; larger ones are split.",
+    ),
+    row(
+        MAX_COLUMNS,
+        Some("1000"),
+        Kind::Count,
+        "Most distinct fields of one stream in one request that OpenObserve takes (`ZO_COLS_PER_RECORD_LIMIT`); requests are split to stay a tenth below. A lower limit that its answers name is learned.",
     ),
     row(
         CA_FILE,

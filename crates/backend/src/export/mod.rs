@@ -1,6 +1,7 @@
 //! Delivers a request: one loop that acts on what [`Delivery`] decides.
 
 mod body;
+mod column_limit;
 mod delivery;
 mod outcome;
 mod retry;
@@ -12,6 +13,7 @@ use crate::destination::Compression;
 use crate::http::{HttpRequest, Transport, TransportError};
 use body::LastBody;
 pub use body::gzip_level;
+pub(crate) use column_limit::ColumnLimit;
 pub(crate) use delivery::Delivery;
 use delivery::Step;
 use http::{HeaderMap, HeaderValue};

@@ -114,6 +114,14 @@ impl Reason {
         }
     }
 
+    /// The most columns that the backend takes, where it says so.
+    pub(crate) fn column_limit(&self) -> Option<usize> {
+        let Self::Status { status: 400, text, .. } = self else { return None };
+        let (_, limit) = text.split_once("only ")?;
+        let (limit, _) = limit.split_once(" columns")?;
+        limit.parse().ok()
+    }
+
     /// Whether the backend says that the request has too many columns, which is said of a single record only where it is at fault.
     pub(crate) fn names_columns(&self) -> bool {
         matches!(self, Self::Status { status: 400, text, .. } if names_columns(text))

@@ -18,7 +18,7 @@ mod traces;
 mod tests;
 
 use crate::destination::Profile;
-pub(crate) use columns::{MAX_COLUMNS, split_by_columns};
+pub(crate) use columns::split_by_columns;
 pub use drop_reason::DropReason;
 pub use survey::{Survey, Times};
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};

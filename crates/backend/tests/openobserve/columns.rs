@@ -4,12 +4,14 @@ use crate::support::{
     attribute, destination, export, log_record, logs, metric, metrics, numbers, point, span, spans,
     started, stored, summary,
 };
-use lambda_otlp_backend::Fate;
+use lambda_otlp_backend::{Client, DestinationConfig, Fate};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use simulator::sink::Sink;
+use std::time::Duration;
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn one_bad_record_of_64_is_dead_lettered_and_its_neighbours_are_stored() {
@@ -74,4 +76,34 @@ async fn a_stricter_server_is_not_given_up_while_requests_hold_several_items() {
     let item = |item| LogRecord { attributes: own_keys(item, 40), ..log_record(item) };
     let outcome = export(&destination(sink.base()), logs((0..12).map(item).collect())).await;
     assert_eq!(summary(&outcome), "12 accepted, 0 ambiguous");
+}
+
+/// OpenObserve's hosted version takes 200 columns, and says so of traces: the other requests keep to it.
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_the_answer_names_is_kept_to_from_then_on() {
+    let sink = started(Sink::builder().max_columns(200)).await;
+    let traces = || {
+        let item = |item| Span { attributes: own_keys(item, 40), ..span() };
+        spans((0..12).map(item).collect())
+    };
+    let client = Client::new(&destination(sink.base())).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let first = client.export(None, traces(), deadline).await;
+    assert_eq!(summary(&first), "12 accepted, 0 ambiguous");
+    assert_eq!(first.requests_sent, 1 + 3, "refused once, then four items a request");
+    let second = client.clone().export(None, traces(), deadline).await;
+    assert_eq!((second.accepted, second.requests_sent), (12, 3), "remembered");
+    let item = |item| LogRecord { attributes: own_keys(item, 40), ..log_record(item) };
+    let logs = client.export(None, logs((0..12).map(item).collect()), deadline).await;
+    assert_eq!((logs.accepted, logs.requests_sent), (12, 3), "for the other signals too");
+    assert_eq!(stored(&sink), (0..12).map(|number| (number, 1)).collect());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_limit_that_is_set_is_kept_to_before_anything_is_refused() {
+    let sink = started(Sink::builder().max_columns(200)).await;
+    let config = DestinationConfig { max_columns: 200, ..destination(sink.base()) };
+    let item = |item| LogRecord { attributes: own_keys(item, 40), ..log_record(item) };
+    let outcome = export(&config, logs((0..12).map(item).collect())).await;
+    assert_eq!((outcome.accepted, outcome.requests_sent), (12, 3));
 }

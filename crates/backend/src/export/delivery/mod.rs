@@ -3,13 +3,13 @@
 mod give_up;
 mod split;
 
+use super::column_limit::ColumnLimit;
 use super::outcome::{Fate, Outcome, Undelivered};
 use super::retry::{Jitter, RetryPolicy};
 use crate::destination::Profile;
 use crate::http::{HttpResponse, TransportError};
 use crate::judge::{Judgement, Reason, judge};
 use crate::mask::Mask;
-use crate::sanitize::{MAX_COLUMNS, split_by_columns};
 use std::{collections::VecDeque, time::Duration};
 use wire::{Request, SignalKind};
 
@@ -23,6 +23,7 @@ pub(crate) struct Delivery {
     jitter: Jitter,
     deadline: Duration,
     max_bytes: usize,
+    column_limit: ColumnLimit,
     waiting: VecDeque<Part>,
     next_serial: usize,
     not_before: Duration,
@@ -72,6 +73,7 @@ impl Delivery {
         jitter: Jitter,
         deadline: Duration,
         max_bytes: usize,
+        column_limit: ColumnLimit,
         request: Request,
     ) -> Self {
         let mut delivery = Self {
@@ -82,6 +84,7 @@ impl Delivery {
             jitter,
             deadline: deadline.min(policy.budget()),
             max_bytes,
+            column_limit,
             waiting: VecDeque::new(),
             next_serial: 0,
             not_before: Duration::ZERO,
@@ -93,11 +96,7 @@ impl Delivery {
             outcome: Outcome::default(),
         };
         for request in request.split_by_size(max_bytes) {
-            let pieces = match profile {
-                Profile::OpenObserve => split_by_columns(request, MAX_COLUMNS),
-                Profile::Otlp => vec![request],
-            };
-            for piece in pieces {
+            for piece in delivery.split_by_columns(request) {
                 let part = delivery.new_part(piece);
                 delivery.waiting.extend(part);
             }
@@ -180,6 +179,11 @@ impl Delivery {
                 self.give_up(&reason, Fate::ParkWithAlarm);
             }
             Judgement::Split { reason } => self.split(part, reason),
+            Judgement::Halve { reason } if self.learns_column_limit(&reason) => {
+                self.waiting.push_front(part);
+                self.split_waiting();
+                self.last_failure = Some(reason);
+            }
             Judgement::Halve { reason } | Judgement::OnceMore { reason } => {
                 self.halve(part, reason);
             }

@@ -1,8 +1,10 @@
 //! Splits a part that is too large, and halves one in which something is refused.
 
 use super::{Delivery, Part};
+use crate::destination::Profile;
 use crate::export::outcome::Fate;
 use crate::judge::Reason;
+use crate::sanitize::split_by_columns;
 use wire::Request;
 
 /// Most requests that splitting and halving may add to those of a delivery: enough to find two bad records among
@@ -54,6 +56,28 @@ impl Delivery {
         let (first, second) = part.request.clone().split_at(items / 2);
         self.wait_for(&part, vec![first, second], true);
         self.last_failure = Some(reason);
+    }
+
+    /// The request in pieces that have no more columns than OpenObserve takes, as far as that is known.
+    pub(super) fn split_by_columns(&self, request: Request) -> Vec<Request> {
+        match self.profile {
+            Profile::OpenObserve => split_by_columns(request, self.column_limit.columns()),
+            Profile::Otlp => vec![request],
+        }
+    }
+
+    /// Whether the backend names a limit on columns that is lower than what was known.
+    pub(super) fn learns_column_limit(&self, reason: &Reason) -> bool {
+        self.profile == Profile::OpenObserve
+            && reason.column_limit().is_some_and(|columns| self.column_limit.learn(columns))
+    }
+
+    /// Splits all that waits by the limit that was learned.
+    pub(super) fn split_waiting(&mut self) {
+        for part in std::mem::take(&mut self.waiting) {
+            let pieces = self.split_by_columns(part.request.clone());
+            self.wait_for(&part, pieces, part.is_half);
+        }
     }
 
     /// Queues the pieces of `whole`.

@@ -30,6 +30,7 @@ fn deliver_within(
             Jitter::seeded(1),
             budget,
             max_bytes,
+            ColumnLimit::new(1000),
             request,
         );
         let timeout = Duration::from_secs(10);
@@ -139,7 +140,9 @@ fn a_response_that_comes_at_the_end_of_time_is_taken() {
     let request = numbered(1);
     let (policy, jitter) = (RetryPolicy::default(), Jitter::seeded(1));
     let deadline = Duration::from_secs(10);
-    let mut delivery = Delivery::new(Profile::Otlp, policy, jitter, deadline, 1024, request);
+    let columns = ColumnLimit::new(1000);
+    let mut delivery =
+        Delivery::new(Profile::Otlp, policy, jitter, deadline, 1024, columns, request);
     assert!(matches!(delivery.next(Duration::ZERO), Step::Send { .. }));
     delivery.answered(Duration::MAX, Ok(&response(503, b"")));
     assert_eq!(summary(&delivery.finish()), "0 accepted; 1 Park: answered 503 Service Unavailable");
@@ -267,7 +270,15 @@ fn errors_of_the_transport_are_masked() {
     let mask = Mask::of(&DestinationConfig::new(&base));
     let (policy, jitter) = (RetryPolicy::default().once(), Jitter::seeded(1));
     let deadline = Duration::from_secs(10);
-    let delivery = Delivery::new(Profile::Otlp, policy, jitter, deadline, 1024, numbered(1));
+    let delivery = Delivery::new(
+        Profile::Otlp,
+        policy,
+        jitter,
+        deadline,
+        1024,
+        ColumnLimit::new(1000),
+        numbered(1),
+    );
     let mut delivery = delivery.masking(mask);
     let text = "no answer from h: s3cret-token".to_owned();
     delivery.answered(Duration::ZERO, Err(TransportError { sent: false, text }));

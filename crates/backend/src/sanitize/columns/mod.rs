@@ -1,7 +1,8 @@
 //! Splits requests so that none has more columns than OpenObserve takes.
 //!
 //! OpenObserve 0.60.5 and 0.92.2 refuse a request in which the records of one stream have more than 1,000 distinct field
-//! names together (`ZO_COLS_PER_RECORD_LIMIT`): logs with a 200 and nothing written, traces and metrics with a 400.
+//! names together (`ZO_COLS_PER_RECORD_LIMIT`; its hosted version takes 200): logs with a 200 and nothing written, traces and
+//! metrics with a 400.
 
 mod keys;
 
@@ -13,8 +14,8 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
 use wire::{Request, SignalKind};
 
-/// Columns of one stream in one request: below OpenObserve's 1,000, for columns that newer versions may add.
-pub(crate) const MAX_COLUMNS: usize = 900;
+/// A request that is known to have few keys has far fewer columns than this (`Survey::has_few_keys`).
+const FEW_KEYS_ARE_BELOW: usize = 700;
 
 /// Nested maps in logs become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
 const FLATTEN_LEVELS: usize = 3;
@@ -45,7 +46,7 @@ pub(crate) fn split_by_columns(request: Request, max_columns: usize) -> Vec<Requ
         SignalKind::Metrics => &names::DATA_POINT,
     };
     let max_columns = max_columns.saturating_sub(fixed.len());
-    if request.has_few_keys()
+    if (request.has_few_keys() && max_columns >= FEW_KEYS_ARE_BELOW)
         || request.bytes().len() / LEAST_ATTRIBUTE_BYTES <= max_columns
         || keys::are_few(request.kind(), request.bytes(), max_columns)
     {

@@ -202,7 +202,7 @@ fn small_and_empty_requests_stay_whole() {
     check(logs(vec![], vec![]), 0, &[0]);
     check(traces(vec![(vec![], vec![keys(0..1)])]), 0, &[1]);
     let few = traces(vec![(vec![], vec![keys(0..10), keys(10..20)])]);
-    assert_eq!(split_by_columns(few.clone(), MAX_COLUMNS), [few]);
+    assert_eq!(split_by_columns(few.clone(), 900), [few]);
 }
 
 #[test]
