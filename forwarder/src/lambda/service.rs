@@ -143,6 +143,7 @@ impl Service {
             request_timeout,
             compression,
             max_request_bytes,
+            max_columns,
             ..
         } = self.config.destination.clone();
         // Endpoint and credentials are its own; how this network is left is the same for all.
@@ -155,6 +156,7 @@ impl Service {
             request_timeout,
             compression,
             max_request_bytes,
+            max_columns,
             ..DestinationConfig::new(&rule.endpoint)
         };
         let client = Authorized::new(&config, &self.aws, self.config.secret_lifetime)?;

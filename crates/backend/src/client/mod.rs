@@ -4,7 +4,7 @@
 mod tests;
 
 use crate::destination::{Compression, DestinationConfig, Profile, STREAM_NAME, stream_header};
-use crate::export::{Attempt, ColumnLimit, Delivery, Jitter, Outcome, RetryPolicy, export};
+use crate::export::{Attempt, Delivery, Jitter, Learned, Outcome, RetryPolicy, export};
 use crate::http::{ClientError, HttpTransport, Transport, header_map};
 use crate::mask::Mask;
 use http::{HeaderMap, HeaderValue};
@@ -23,7 +23,7 @@ pub struct Client<T = HttpTransport> {
     compression: Compression,
     request_timeout: Duration,
     max_request_bytes: usize,
-    column_limit: ColumnLimit,
+    learned: Learned,
     policy: RetryPolicy,
     /// The seed of the next delivery's waits; `None` where they are random.
     jitter_seed: Option<Arc<AtomicU64>>,
@@ -64,7 +64,7 @@ impl<T: Transport> Client<T> {
             compression: destination.compression,
             request_timeout: destination.request_timeout,
             max_request_bytes: destination.max_request_bytes,
-            column_limit: ColumnLimit::new(destination.max_columns),
+            learned: Learned::new(destination.max_columns),
             policy: RetryPolicy::default(),
             jitter_seed: None,
             stream,
@@ -128,7 +128,7 @@ impl<T: Transport> Client<T> {
             self.jitter(),
             deadline.saturating_duration_since(now),
             self.max_request_bytes,
-            self.column_limit.clone(),
+            self.learned.clone(),
             request,
         )
         .masking(headers.mask.clone());
@@ -173,7 +173,7 @@ impl<T> Clone for Client<T> {
             jitter_seed: self.jitter_seed.clone(),
             stream: self.stream.clone(),
             headers: Arc::clone(&self.headers),
-            column_limit: self.column_limit.clone(),
+            learned: self.learned.clone(),
             ..*self
         }
     }

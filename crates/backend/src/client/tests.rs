@@ -138,3 +138,35 @@ async fn equal_seeds_wait_equally_and_each_delivery_for_itself() {
     assert_eq!(first, waits(1).await);
     assert_ne!(first, waits(9).await);
 }
+
+/// A backend that answers each request with 200 and this body.
+struct Answers(&'static str);
+
+impl Transport for Answers {
+    async fn send(&self, _: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let headers = HeaderMap::from_iter([(
+            http::header::CONTENT_TYPE,
+            HeaderValue::from_static("application/json"),
+        )]);
+        let body = Bytes::from_static(self.0.as_bytes());
+        Ok(HttpResponse { status: 200, headers, body, cut: false })
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_of_the_backends_own_is_told_once() {
+    let check = async |body, expected: [&str; 3]| {
+        let mut destination = DestinationConfig::new(&Url::parse("http://127.0.0.1:9/").unwrap());
+        destination.profile = Profile::Otlp;
+        let client = Client::with_transport(&destination, Answers(body)).unwrap();
+        for expected in expected {
+            let outcome = client.clone().export(None, one_record(), soon()).await;
+            assert_eq!((outcome.accepted, outcome.warning.as_str()), (1, expected));
+        }
+    };
+    let own = "accepted with an answer that is none of OTLP: {\"ok\":true}";
+    check("{\"ok\":true}", [own, "", ""]).await;
+    // A warning of OTLP may be another one each time.
+    let partial = r#"{"partialSuccess":{"errorMessage":"old schema"}}"#;
+    check(partial, ["old schema"; 3]).await;
+}

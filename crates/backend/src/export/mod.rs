@@ -1,8 +1,8 @@
 //! Delivers a request: one loop that acts on what [`Delivery`] decides.
 
 mod body;
-mod column_limit;
 mod delivery;
+mod learned;
 mod outcome;
 mod retry;
 
@@ -13,10 +13,10 @@ use crate::destination::Compression;
 use crate::http::{HttpRequest, Transport, TransportError};
 use body::LastBody;
 pub use body::gzip_level;
-pub(crate) use column_limit::ColumnLimit;
 pub(crate) use delivery::Delivery;
 use delivery::Step;
 use http::{HeaderMap, HeaderValue};
+pub(crate) use learned::Learned;
 pub use outcome::{Fate, Outcome, Undelivered};
 pub(crate) use retry::Jitter;
 pub use retry::{InvalidRetryPolicy, RetryPolicy};

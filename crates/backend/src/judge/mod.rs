@@ -88,7 +88,9 @@ fn judge_success(
     }
     match export_response::read(kind, &content_type, body) {
         Err(text) => no_otlp_answer(response.status, text),
-        Ok(ExportResponse::Complete) => Judgement::Accepted { warning: String::new() },
+        Ok(ExportResponse::Complete) => {
+            Judgement::Accepted { warning: String::new(), is_own_answer: false }
+        }
         // OpenObserve says with a response of OTLP what it took; other backends say all sorts of things.
         Ok(ExportResponse::Unknown { says_no, partial }) => match (profile, partial) {
             (Profile::OpenObserve, _) => {
@@ -98,7 +100,11 @@ fn judge_success(
                 no_otlp_answer(response.status, "an error in its body")
             }
             (Profile::Otlp, Some(partial)) if partial.items > 0 => partly(partial, items, mask),
-            (Profile::Otlp, _) => Judgement::Accepted { warning: excerpt(body, mask) },
+            (Profile::Otlp, _) => {
+                let text = excerpt(body, mask);
+                let warning = format!("accepted with an answer that is none of OTLP: {text}");
+                Judgement::Accepted { warning, is_own_answer: true }
+            }
         },
         Ok(ExportResponse::Partial(PartialSuccess { items: 0, message })) => {
             // OpenObserve reports a failed write as a `partial_success` that rejects nothing.
@@ -108,7 +114,9 @@ fn judge_success(
                 Profile::OpenObserve if nothing_written => {
                     Judgement::OnceMore { reason: Reason::NothingWritten { text } }
                 }
-                Profile::OpenObserve | Profile::Otlp => Judgement::Accepted { warning: text },
+                Profile::OpenObserve | Profile::Otlp => {
+                    Judgement::Accepted { warning: text, is_own_answer: false }
+                }
             }
         }
         Ok(ExportResponse::Partial(partial)) => partly(partial, items, mask),

@@ -22,8 +22,8 @@ fn judge(profile: Profile, kind: SignalKind, items: usize, response: &HttpRespon
 
 fn one_word(judgement: &Judgement) -> String {
     match judgement {
-        Judgement::Accepted { warning } if warning.is_empty() => "accepted".to_owned(),
-        Judgement::Accepted { warning } => format!("accepted, {warning}"),
+        Judgement::Accepted { warning, .. } if warning.is_empty() => "accepted".to_owned(),
+        Judgement::Accepted { warning, .. } => format!("accepted, {warning}"),
         Judgement::Partial { rejected, .. } => format!("partial {rejected}"),
         Judgement::Retry { after: None, ambiguous: false, .. } => "retry".to_owned(),
         Judgement::Retry { after: None, ambiguous: true, .. } => "retry, ambiguous".to_owned(),
@@ -40,7 +40,7 @@ fn one_word(judgement: &Judgement) -> String {
 
 fn reason(judgement: Judgement) -> String {
     match judgement {
-        Judgement::Accepted { warning } => warning,
+        Judgement::Accepted { warning, .. } => warning,
         Judgement::Partial { reason, .. }
         | Judgement::Retry { reason, .. }
         | Judgement::OnceMore { reason }

@@ -3,7 +3,7 @@
 mod give_up;
 mod split;
 
-use super::column_limit::ColumnLimit;
+use super::learned::Learned;
 use super::outcome::{Fate, Outcome, Undelivered};
 use super::retry::{Jitter, RetryPolicy};
 use crate::destination::Profile;
@@ -23,7 +23,7 @@ pub(crate) struct Delivery {
     jitter: Jitter,
     deadline: Duration,
     max_bytes: usize,
-    column_limit: ColumnLimit,
+    learned: Learned,
     waiting: VecDeque<Part>,
     next_serial: usize,
     not_before: Duration,
@@ -73,7 +73,7 @@ impl Delivery {
         jitter: Jitter,
         deadline: Duration,
         max_bytes: usize,
-        column_limit: ColumnLimit,
+        learned: Learned,
         request: Request,
     ) -> Self {
         let mut delivery = Self {
@@ -84,7 +84,7 @@ impl Delivery {
             jitter,
             deadline: deadline.min(policy.budget()),
             max_bytes,
-            column_limit,
+            learned,
             waiting: VecDeque::new(),
             next_serial: 0,
             not_before: Duration::ZERO,
@@ -139,10 +139,10 @@ impl Delivery {
             }
         };
         match judgement {
-            Judgement::Accepted { warning } => {
+            Judgement::Accepted { warning, is_own_answer } => {
                 self.anything_taken = true;
                 self.outcome.accepted += items;
-                if !warning.is_empty() {
+                if !warning.is_empty() && (!is_own_answer || self.learned.warns_first()) {
                     self.outcome.warning = warning;
                 }
             }

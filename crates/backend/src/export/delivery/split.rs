@@ -61,7 +61,7 @@ impl Delivery {
     /// The request in pieces that have no more columns than OpenObserve takes, as far as that is known.
     pub(super) fn split_by_columns(&self, request: Request) -> Vec<Request> {
         match self.profile {
-            Profile::OpenObserve => split_by_columns(request, self.column_limit.columns()),
+            Profile::OpenObserve => split_by_columns(request, self.learned.columns()),
             Profile::Otlp => vec![request],
         }
     }
@@ -69,7 +69,7 @@ impl Delivery {
     /// Whether the backend names a limit on columns that is lower than what was known.
     pub(super) fn learns_column_limit(&self, reason: &Reason) -> bool {
         self.profile == Profile::OpenObserve
-            && reason.column_limit().is_some_and(|columns| self.column_limit.learn(columns))
+            && reason.column_limit().is_some_and(|columns| self.learned.learn_max_columns(columns))
     }
 
     /// Splits all that waits by the limit that was learned.

@@ -30,7 +30,7 @@ fn deliver_within(
             Jitter::seeded(1),
             budget,
             max_bytes,
-            ColumnLimit::new(1000),
+            Learned::new(1000),
             request,
         );
         let timeout = Duration::from_secs(10);
@@ -140,7 +140,7 @@ fn a_response_that_comes_at_the_end_of_time_is_taken() {
     let request = numbered(1);
     let (policy, jitter) = (RetryPolicy::default(), Jitter::seeded(1));
     let deadline = Duration::from_secs(10);
-    let columns = ColumnLimit::new(1000);
+    let columns = Learned::new(1000);
     let mut delivery =
         Delivery::new(Profile::Otlp, policy, jitter, deadline, 1024, columns, request);
     assert!(matches!(delivery.next(Duration::ZERO), Step::Send { .. }));
@@ -276,7 +276,7 @@ fn errors_of_the_transport_are_masked() {
         jitter,
         deadline,
         1024,
-        ColumnLimit::new(1000),
+        Learned::new(1000),
         numbered(1),
     );
     let mut delivery = delivery.masking(mask);
