@@ -36,7 +36,7 @@ pub struct Service {
     forwarder: Mutex<Forwarder<Client, Arc<SqsQueue>>>,
     rules: Option<Mutex<LiveRules>>,
     vitals: Option<Vitals>,
-    /// Whether rules were put in force once, or were seen to be wrong.
+    /// Whether rules were put in force once.
     rules_known: AtomicBool,
 }
 
@@ -78,8 +78,8 @@ impl Service {
     }
 
     /// Looks for new rules if it is time to. Whatever is wrong with them, the last good ones stay in
-    /// force, or at first none, which keeps everything. Rules that were never read may say what must
-    /// not be sent: until they are, every invocation fails, and Lambda keeps its event.
+    /// force. Rules that were never good may say what must not be sent: until they are, every invocation
+    /// fails, and Lambda keeps its event.
     async fn refresh_rules(&self) -> Result<(), InvocationError> {
         let Some(rules) = &self.rules else { return Ok(()) };
         let mut rules = rules.lock().await;
@@ -104,7 +104,6 @@ impl Service {
                 }
             },
             Refreshed::Wrong(mistakes) => {
-                self.rules_known.store(true, Ordering::Relaxed);
                 for mistake in mistakes.iter() {
                     tracing::error!(source, %mistake, "wrong rules, the ones before stay in force");
                 }
@@ -120,7 +119,10 @@ impl Service {
         if self.rules_known.load(Ordering::Relaxed) {
             return Ok(());
         }
-        Err(InvocationError::Settings(format!("cannot put the rules at {source} in force")))
+        let problem = rules.problem().map(|problem| format!(": {problem}")).unwrap_or_default();
+        Err(InvocationError::Settings(format!(
+            "cannot put the rules at {source} in force{problem}"
+        )))
     }
 
     async fn put_in_force(&self, rules: &Arc<RuleSet>) -> Result<(), String> {

@@ -45,8 +45,7 @@ pub(crate) enum Refreshed {
     Unchanged,
     /// New rules are in force.
     Loaded,
-    /// There is a new version, and it is wrong: the last good one stays in force, or at first
-    /// none, which keeps everything.
+    /// There is a new version, and it is wrong: the last good one stays in force.
     Wrong(Mistakes),
     /// The source cannot be read; the rules stay as they are. Why, in words.
     Unread(String),
@@ -61,6 +60,10 @@ pub(crate) struct LiveRules {
     last_look: Option<FreezeAwareInstant>,
     /// A hash of the text that was read last, good or wrong.
     version: Option<u64>,
+    /// Whether a version was good.
+    has_been_good: bool,
+    /// What is wrong with the version that was read last.
+    mistakes: Option<Mistakes>,
     /// What could not be read and was said already.
     unread: Option<String>,
 }
@@ -70,7 +73,16 @@ impl LiveRules {
     /// none.
     pub(crate) fn new(source: RulesSource, lifetime: Duration) -> Self {
         let rules = Arc::default();
-        Self { source, lifetime, rules, last_look: None, version: None, unread: None }
+        Self {
+            source,
+            lifetime,
+            rules,
+            last_look: None,
+            version: None,
+            has_been_good: false,
+            mistakes: None,
+            unread: None,
+        }
     }
 
     /// The rules in force.
@@ -85,9 +97,17 @@ impl LiveRules {
         self.last_look = None;
     }
 
-    /// Whether the source was ever read: until then nobody knows what the rules are.
-    fn was_read(&self) -> bool {
-        self.version.is_some()
+    /// Why there are no rules of the source's last version, in words; `None` where there are.
+    pub(crate) fn problem(&self) -> Option<String> {
+        let mistakes = self.mistakes.as_ref().and_then(|mistakes| {
+            let mut mistakes = mistakes.iter();
+            let first = mistakes.next()?;
+            Some(match mistakes.count() {
+                0 => first.to_string(),
+                more => format!("{first} (and {more} more)"),
+            })
+        });
+        self.unread.clone().or(mistakes)
     }
 
     /// Where they are read.
@@ -112,9 +132,10 @@ impl LiveRules {
             RulesSource::File(path) => read_file(path),
             RulesSource::Parameter(name) => parameter(name.clone()).await,
         };
-        // What was never read is looked for again at once.
-        self.last_look = (read.is_ok() || self.was_read()).then_some(now);
-        self.take(read)
+        let refreshed = self.take(read);
+        // Rules that never were good stop the forwarder, and are looked for again at once.
+        self.last_look = self.has_been_good.then_some(now);
+        refreshed
     }
 
     fn take(&mut self, read: Result<String, String>) -> Refreshed {
@@ -137,9 +158,13 @@ impl LiveRules {
         match RuleSet::parse(&text) {
             Ok(rules) => {
                 self.rules = Arc::new(rules);
+                (self.has_been_good, self.mistakes) = (true, None);
                 Refreshed::Loaded
             }
-            Err(mistakes) => Refreshed::Wrong(mistakes),
+            Err(mistakes) => {
+                self.mistakes = Some(mistakes.clone());
+                Refreshed::Wrong(mistakes)
+            }
         }
     }
 }

@@ -62,10 +62,17 @@ async fn until_rules_are_in_force_nothing_is_sent() {
 }
 
 #[tokio::test]
-async fn wrong_rules_keep_everything_where_there_were_none_before() {
+async fn rules_that_never_were_good_stop_the_forwarder_until_they_are_corrected() {
     let (sink, rules) = (Sink::start().await.unwrap(), RulesFile::new("wrong"));
     rules.write(WRONG);
     let service = rules.service(&sink);
+    for _ in 0..2 {
+        let answer = invoke(&service, &["hello", "a secret"]).await;
+        let Err(InvocationError::Settings(text)) = &answer else { panic!("{answer:?}") };
+        assert!(text.ends_with("3:1: dorp: unknown key, did you mean `drop`?"), "{text}");
+    }
+    assert!(sink.requests().is_empty());
+    rules.write(GOOD);
     assert_eq!(invoke(&service, &["hello", "a secret"]).await.unwrap(), Response::Done(()));
-    assert_eq!(sink.log_records().len(), 2);
+    assert_eq!(sink.log_records().len(), 1);
 }
