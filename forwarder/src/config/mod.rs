@@ -53,6 +53,9 @@ pub struct Config {
     pub log_level: tracing::Level,
 }
 
+/// The log groups of all stacks of `template.yaml`: two stacks that forward each other's logs would feed each other for ever.
+const STACKS_LOG_GROUPS: &str = "/lambda-otlp/*";
+
 impl Config {
     /// Reads all variables; the error names every mistake at once. The warnings are about names
     /// that look misspelt and values that are read in an unexpected way.
@@ -109,8 +112,12 @@ impl Config {
         let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
         let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
-        let own_log_groups =
-            own_log_group.into_iter().chain(others).filter(|group| !group.is_empty()).collect();
+        let own_log_groups = own_log_group
+            .into_iter()
+            .chain(others)
+            .chain([STACKS_LOG_GROUPS.to_owned()])
+            .filter(|group| !group.is_empty())
+            .collect();
         let destination = destination?;
         let shape = match destination.profile {
             Profile::OpenObserve => platform::Shape::OpenObserve,

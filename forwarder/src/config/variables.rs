@@ -66,8 +66,8 @@ const OWN: &[Variable] = &[
         name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
         default: None,
         kind: Kind::Text,
-        doc: "Other log groups of the delivery path, separated by commas, such as that of the redrive function: \
-              their events are dropped and counted, or each delivery would cause the next.",
+        doc: "Other log groups of the delivery path, separated by commas, such as that of the redrive function; \
+              one that ends in `*` names all that begin so, as `/lambda-otlp/*` does, which is always among them. Their events are dropped and counted, or each delivery would cause the next.",
     },
     VITALS,
     shared::LAMBDA_OTLP_LOG_LEVEL,

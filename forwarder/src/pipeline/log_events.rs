@@ -9,6 +9,7 @@ use crate::parking::{Content, Queue};
 use crate::rules::Effect;
 use crate::source::{HandOn, LogBatch, LogEvent, LogEventRange, MessageType, SourceError};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
 
 impl<E: Export, Q: Queue> Run<'_, E, Q> {
@@ -61,7 +62,9 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         }
         let (events, is_own) = (batch.events.len(), self.is_own(&batch));
         if is_own || batch.message_type == MessageType::Control {
-            if !is_own {
+            if is_own {
+                self.warn_of_own(&batch);
+            } else {
                 self.note_oldest(&batch);
             }
             let own_log_group = if is_own { events } else { 0 };
@@ -179,14 +182,29 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         taken
     }
 
-    /// Whether the log group belongs to the delivery path itself.
+    /// Whether the log group belongs to the delivery path itself: to this stack, or to another one of our template.
     fn is_own(&self, batch: &LogBatch) -> bool {
         let LogBatch { message_type, origin, .. } = batch;
         let options = &self.forwarder.options;
+        let is_here = || {
+            self.invocation.account.as_ref().is_none_or(|own| *own == origin.account)
+                && options.region.as_ref().is_none_or(|own| *own == origin.region)
+        };
         *message_type == MessageType::Data
-            && options.own_log_groups.contains(&origin.log_group)
-            && self.invocation.account.as_ref().is_none_or(|own| *own == origin.account)
-            && options.region.as_ref().is_none_or(|own| *own == origin.region)
+            && options.own_log_groups.iter().any(|own| match own.strip_suffix('*') {
+                Some(prefix) => origin.log_group.starts_with(prefix),
+                None => *own == origin.log_group && is_here(),
+            })
+    }
+
+    /// Says once an environment that a log group of the delivery path is subscribed: nothing of it is sent.
+    fn warn_of_own(&mut self, batch: &LogBatch) {
+        if !self.forwarder.has_warned_of_own.swap(true, Ordering::Relaxed) {
+            self.report.warnings.push(format!(
+                "the log group {} is a forwarder's own: its events are dropped, remove its subscription",
+                batch.origin.log_group
+            ));
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use invocation::InvocationContext;
 use options::Options;
 use report::Report;
 use run::Run;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -38,6 +39,7 @@ pub struct Forwarder<E, Q> {
     options: Options,
     /// When the last delivery ended, by the clock of its event.
     last_end: Mutex<Option<(u64, Instant)>>,
+    has_warned_of_own: AtomicBool,
 }
 
 /// Connections that were idle for so long may be gone: a load balancer closes them, and a frozen
@@ -52,7 +54,14 @@ impl<E: Export, Q: Queue> Forwarder<E, Q> {
         queues: Queues<Q>,
         options: Options,
     ) -> Self {
-        Self { destinations, rules: Arc::default(), queues, options, last_end: Mutex::default() }
+        Self {
+            destinations,
+            rules: Arc::default(),
+            queues,
+            options,
+            last_end: Mutex::default(),
+            has_warned_of_own: AtomicBool::new(false),
+        }
     }
 
     /// Puts rules in force; `destinations` are the default destination and those that the rules name.

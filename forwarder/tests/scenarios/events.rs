@@ -102,6 +102,26 @@ fn events_of_the_own_log_group_are_dropped_and_counted() {
 }
 
 #[test]
+fn the_log_groups_of_all_stacks_are_refused_and_said_so() {
+    for account in ["123456789012", "999999999999"] {
+        let mut of = payload("/lambda-otlp/other-stack/forwarder", &["a line of a forwarder"]);
+        of["owner"] = account.into();
+        let report = forward(incoming(&of), default_options());
+        let ledger = report.account.total;
+        assert_eq!((ledger.consumed, ledger.own_log_group, ledger.items.total()), (1, 1, 0));
+        assert_eq!(
+            report.warnings,
+            [
+                "the log group /lambda-otlp/other-stack/forwarder is a forwarder's own: its events are dropped, remove its subscription"
+            ]
+        );
+    }
+    let others =
+        forward(incoming(&payload("/lambda-otlp-demo/orders", &["hello"])), default_options());
+    assert_eq!((others.account.total.items.log_records, others.warnings.len()), (1, 0));
+}
+
+#[test]
 fn invocation_spans_are_written_where_they_are_asked_for() {
     let messages = [
         "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: $LATEST",
