@@ -14,12 +14,21 @@ pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
     let mut made = Vec::new();
     let (mut reports, mut inits, mut timeouts) = (0u32, 0u32, 0u32);
     let mut reporting_streams = BTreeSet::new();
+    let mut is_panic = false;
     for event in log_events {
         let line = event.message.as_str();
         let consumed = ["START RequestId", "END RequestId", "INIT_START"];
         if line.contains("__otel_otlp_stdout")
             || consumed.iter().any(|start| line.starts_with(start))
+            || line.trim().is_empty()
         {
+            continue;
+        }
+        // The lines of a panic are one record: the first, the message, and the note.
+        let is_part = is_panic;
+        is_panic = line.starts_with("thread '") && line.contains(" panicked at ")
+            || is_panic && !line.starts_with("note: ");
+        if is_part {
             continue;
         }
         made.push((ItemKind::LogLine, event.id.clone()));

@@ -29,6 +29,7 @@ pub use logs::{LogEvent, Undecodable};
 pub use metrics::aggregator::{Aggregator, Owner};
 pub use names::PLATFORM_SCOPE;
 pub use options::{Names, Options, Shape, SpanEnd, SpanMapping, SpanOptions};
+pub use read::runtime_text::is_rust_panic;
 pub use read::telemetry::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
 pub use spans::invocation::ShutdownReason;
 pub use spans::invocation_span::resource_spans;

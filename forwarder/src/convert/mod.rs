@@ -233,9 +233,13 @@ impl<'e> Stream<'_, 'e> {
         if self.trace.as_mut().is_some_and(|trace| trace.go_on(event)) {
             return;
         }
-        self.end_trace();
-        self.trace = Trace::begin(event);
-        if self.trace.is_none() {
+        let is_empty_line = event.message.trim_ascii().is_empty();
+        // An empty line ends nothing: Go prints one between a panic and its frames.
+        if !is_empty_line {
+            self.end_trace();
+            self.trace = Trace::begin(event);
+        }
+        if is_empty_line || self.trace.is_none() {
             self.others.log_event(&log_event(event, &event.message, self.options));
         }
     }

@@ -6,6 +6,7 @@
 
 use crate::source::LogEvent;
 use memchr::memmem::Finder;
+use platform::is_rust_panic;
 use std::borrow::Cow;
 use std::sync::LazyLock;
 
@@ -38,6 +39,14 @@ enum State {
     Named,
     /// Behind the words that announce a chained traceback.
     Chained,
+    /// Behind the line that says where a Rust panic happened: its message follows.
+    Panic,
+    /// In the message of a panic, of which the further lines are indented or close a bracket.
+    PanicMessage,
+    /// In the backtrace of a panic.
+    Backtrace,
+    /// Behind the last line of a panic.
+    PanicEnd,
 }
 
 impl<'e> Trace<'e> {
@@ -45,7 +54,13 @@ impl<'e> Trace<'e> {
     pub(crate) fn begin(event: &'e LogEvent) -> Option<Self> {
         let text = event.message.as_str();
         let may_begin = !text.trim_start().starts_with(['{', '[']) && !is_platform(text);
-        let state = if is_traceback(text) { State::Traceback } else { State::Text };
+        let state = if is_rust_panic(text) {
+            State::of_panic(text)
+        } else if is_traceback(text) {
+            State::Traceback
+        } else {
+            State::Text
+        };
         may_begin.then_some(Self {
             event,
             text: Cow::Borrowed(text),
@@ -81,6 +96,9 @@ impl<'e> Trace<'e> {
 impl State {
     /// Where the trace stands after a line; `None` if the line does not belong to it.
     fn after(self, line: &str) -> Option<Self> {
+        if matches!(self, Self::Panic | Self::PanicMessage | Self::Backtrace | Self::PanicEnd) {
+            return self.after_in_panic(line);
+        }
         if is_traceback(line) {
             // Behind a whole trace another one is another error's, unless it was announced.
             return matches!(self, Self::Text | Self::Chained).then_some(Self::Traceback);
@@ -88,13 +106,38 @@ impl State {
         let is_blank = line.trim().is_empty();
         match self {
             Self::Traceback if is_blank || line.starts_with([' ', '\t']) => Some(self),
-            Self::Traceback if is_platform(line) => None,
+            Self::Traceback if is_other(line) => None,
             Self::Traceback => Some(Self::Named),
             Self::Named | Self::Chained if is_blank => Some(self),
             Self::Named if announces_another(line) => Some(Self::Chained),
             Self::Text | Self::Frames | Self::Named if is_frame(line) => Some(Self::Frames),
-            Self::Text | Self::Frames | Self::Named | Self::Chained => None,
+            _ => None,
         }
+    }
+
+    /// Only the first panic of a process says how to get a backtrace, so a message may end without a word.
+    fn after_in_panic(self, line: &str) -> Option<Self> {
+        let is_indented = line.starts_with([' ', '\t']);
+        match self {
+            _ if is_other(line) || is_rust_panic(line) => None,
+            Self::Panic => Some(Self::PanicMessage),
+            Self::PanicMessage if line.starts_with("note: run with `RUST_BACKTRACE=") => {
+                Some(Self::PanicEnd)
+            }
+            Self::PanicMessage if line == "stack backtrace:" => Some(Self::Backtrace),
+            Self::PanicMessage if is_indented || line.starts_with(['}', ')', ']']) => Some(self),
+            Self::Backtrace if line.starts_with("note: ") => Some(Self::PanicEnd),
+            Self::Backtrace if is_indented => Some(self),
+            _ => None,
+        }
+    }
+
+    /// Where a text stands that begins as a panic and may hold more of its lines.
+    fn of_panic(text: &str) -> Self {
+        let mut lines = text.trim().lines();
+        let has_message_behind = lines.next().is_some_and(|line| line.trim_end().ends_with(':'));
+        let begin = if has_message_behind { Self::Panic } else { Self::PanicMessage };
+        lines.fold(begin, |state, line| state.after(line).unwrap_or(state))
     }
 }
 
@@ -145,6 +188,11 @@ fn is_go_file(line: &str) -> bool {
     line.starts_with('/') && line.contains(".go:")
 }
 
+/// Whether the line is certainly a record of its own: Lambda's, or a logger's in JSON.
+fn is_other(line: &str) -> bool {
+    line.starts_with('{') || is_platform(line)
+}
+
 /// Lambda's own lines belong to nobody else.
 fn is_platform(line: &str) -> bool {
     [
@@ -154,6 +202,7 @@ fn is_platform(line: &str) -> bool {
         "INIT_START ",
         "INIT_REPORT ",
         "RESTORE_",
+        "RequestId: ",
     ]
     .iter()
     .any(|beginning| line.starts_with(beginning))
@@ -246,8 +295,7 @@ mod tests {
                 "             at /rustc/core.rs:1:2",
             ],
             &[
-                "thread 'main' panicked at src/main.rs:2:5:",
-                "stack backtrace:\n   0: core::panicking::panic\n             at /rustc/core.rs:1:2",
+                "thread 'main' panicked at src/main.rs:2:5:\nstack backtrace:\n   0: core::panicking::panic\n             at /rustc/core.rs:1:2",
             ],
         );
         check(

@@ -100,3 +100,131 @@ fn embedded_metrics_are_read_behind_a_prefix_and_what_is_no_figure_is_counted() 
         "4 events, 0 consumed: 0 spans, 3 data points, 4 log records, 0 undecodable"
     );
 }
+
+#[test]
+fn a_panic_is_one_error_and_an_empty_line_is_no_record() {
+    let start = format!("START RequestId: {ID} Version: 1\n");
+    let (report, records, _) = forwarded(&[
+        &start,
+        "order received\n",
+        "\n",
+        "thread 'main' (4043) panicked at src/main.rs:4:5:\n",
+        "the card reader is on fire\n",
+        "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+        "",
+        " \r\n",
+        "order received\n",
+    ]);
+    let panic = "thread 'main' (4043) panicked at src/main.rs:4:5:\nthe card reader is on fire\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace";
+    assert_eq!(
+        described(&records),
+        ["INFO (ID) order received", &format!("ERROR (ID) {panic}"), "INFO (ID) order received"]
+    );
+    assert_eq!(
+        ledger(&report),
+        "9 events, 6 consumed: 0 spans, 0 data points, 3 log records, 0 undecodable"
+    );
+}
+
+#[test]
+fn panics_of_every_form_are_joined() {
+    let check = |lines: &[&str], expected: &[&str]| {
+        let (report, records, _) = forwarded(lines);
+        assert_eq!(described(&records), expected);
+        assert_eq!(report.ledger().consumed, lines.len() - expected.len());
+    };
+    // A worker's thread; a message of several lines; without a note, as each panic of a process but its first is.
+    check(
+        &[
+            "thread 'tokio-runtime-worker' panicked at src/main.rs:2:5:\n",
+            "assertion `left == right` failed: the sum\n",
+            "  left: 1\n",
+            " right: 2\n",
+            "next line\n",
+        ],
+        &[
+            "ERROR thread 'tokio-runtime-worker' panicked at src/main.rs:2:5:\nassertion `left == right` failed: the sum\n  left: 1\n right: 2",
+            "INFO next line",
+        ],
+    );
+    // With a backtrace, of a thread without a name.
+    check(
+        &[
+            "thread '<unnamed>' (17) panicked at /code/src/a b.rs:2:5:",
+            "no stock",
+            "stack backtrace:",
+            "   0: __rustc::rust_begin_unwind",
+            "             at /rustc/1/library/std/src/panicking.rs:689:5",
+            "   1: core::panicking::panic_fmt",
+            "note: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
+            "note: not of the panic",
+        ],
+        &[
+            "ERROR thread '<unnamed>' (17) panicked at /code/src/a b.rs:2:5:\nno stock\nstack backtrace:\n   0: __rustc::rust_begin_unwind\n             at /rustc/1/library/std/src/panicking.rs:689:5\n   1: core::panicking::panic_fmt\nnote: Some details are omitted, run with `RUST_BACKTRACE=full` for a verbose backtrace.",
+            "INFO note: not of the panic",
+        ],
+    );
+    // Before Rust 1.73; two panics at once; an empty message; one event with all lines.
+    check(
+        &[
+            "thread 'main' panicked at 'no stock', src/main.rs:2:5",
+            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+            "thread 'main' panicked at src/main.rs:3:5:",
+            "",
+            "thread 'main' panicked at src/main.rs:4:5:",
+            "thread 'main' panicked at src/main.rs:5:5:\nat once\n",
+            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+        ],
+        &[
+            "ERROR thread 'main' panicked at 'no stock', src/main.rs:2:5\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+            "ERROR thread 'main' panicked at src/main.rs:3:5:",
+            "ERROR thread 'main' panicked at src/main.rs:4:5:",
+            "ERROR thread 'main' panicked at src/main.rs:5:5:\nat once\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+        ],
+    );
+    // Go has an empty line between a panic and its frames.
+    check(
+        &["panic: no stock\n", "\n", "goroutine 1 [running]:\n"],
+        &["INFO panic: no stock\ngoroutine 1 [running]:"],
+    );
+    // What only looks like one, and what Lambda says behind one.
+    let report = format!("REPORT RequestId: {ID}\tDuration: 1.00 ms\t\n");
+    check(
+        &[
+            "the thread 'main' panicked at noon:",
+            "thread 'main' (soon) panicked at noon:",
+            "text",
+            "thread 'main' panicked at src/main.rs:2:5:",
+            &report,
+        ],
+        &[
+            "INFO the thread 'main' panicked at noon:",
+            "INFO thread 'main' (soon) panicked at noon:",
+            "INFO text",
+            "ERROR thread 'main' panicked at src/main.rs:2:5:",
+            &format!("INFO (ID) {}", report.trim_end()),
+        ],
+    );
+}
+
+#[test]
+fn what_lambda_says_is_no_part_of_a_text_that_wants_more_lines() {
+    let says = [
+        format!("REPORT RequestId: {ID}\tDuration: 1.00 ms\tStatus: error\n"),
+        format!(
+            "RequestId: {ID} Error: Runtime exited with error: exit status 1\nRuntime.ExitError\n"
+        ),
+        format!(
+            r#"{{"time":"2026-09-21T14:13:20.123Z","type":"platform.report","record":{{"requestId":"{ID}","status":"error","metrics":{{"durationMs":1.0}}}}}}"#
+        ),
+    ];
+    for (text, said) in
+        ["thread 'main' panicked at src/main.rs:2:5:", "Traceback (most recent call last):"]
+            .iter()
+            .flat_map(|text| says.iter().map(move |said| (text, said)))
+    {
+        let (_, records, metrics) = forwarded(&[text, said]);
+        assert_eq!(records.len(), 2, "{text} {said}");
+        assert!(sums(&metrics).contains(&("faas.errors", 1.0)), "{text} {said}");
+    }
+}

@@ -4,6 +4,7 @@
 //! - `REPORT` and the other lines of Lambda that hold figures or tell of a failure: metrics, and one log record each.
 //! - `START`, `END`, `INIT_START`, `RESTORE_START`: nothing, unless the user asks for log records of them too.
 //! - A line in the embedded metric format: metrics, and one log record.
+//! - An empty line: nothing. Runtimes that make a log event of each line print them around panics and stack traces.
 //! - Any other line: one log record.
 //!
 //! OTLP lines are the caller's: it decodes them, and reports here only those that do not decode.
@@ -40,7 +41,7 @@ pub struct Converted {
     pub logs: Option<Request>,
     /// The metrics with their resource; `None` if there are none.
     pub metrics: Option<ResourceMetrics>,
-    /// Log events that became no log record: START, END, INIT_START, RESTORE_START.
+    /// Log events that became no log record: START, END, INIT_START, RESTORE_START, empty lines.
     pub consumed: usize,
     /// The spans of the invocations, if they were asked for; `None` if there are none.
     pub spans: Option<ResourceSpans>,
@@ -141,6 +142,10 @@ impl Converter {
 
     /// Takes a log event that is no OTLP line.
     pub fn log_event(&mut self, event: &LogEvent<'_>) {
+        if is_blank(event.message) {
+            self.consumed += 1;
+            return;
+        }
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
         let Some(platform) = parsed else {
             let emf = emf_line::parse(event.message);
@@ -226,6 +231,11 @@ impl Converter {
             state: self.state,
         }
     }
+}
+
+/// Whether a log event is an empty line.
+fn is_blank(message: &str) -> bool {
+    message.bytes().all(|byte| byte.is_ascii_whitespace())
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use crate::metrics::emf::line::EmfLine;
 use crate::names;
 use crate::read::json_line::{JsonLine, JsonValue};
 use crate::read::prefix::prefix;
+use crate::read::runtime_text::is_rust_panic;
 use crate::read::severity::Severity;
 
 /// One log event of a delivery.
@@ -62,7 +63,11 @@ fn text_record(
     record: &mut Record<'_, '_>,
 ) {
     let prefix = prefix(event.message);
-    let severity = prefix.severity.unwrap_or(Severity::UNSAID);
+    let severity = match prefix.severity {
+        Some(severity) => severity,
+        None if is_rust_panic(event.message) => Severity::ERROR,
+        None => Severity::UNSAID,
+    };
     begin(event, &severity, without_line_end(event.message), observed_unix_nano, record);
     match prefix.request_id {
         Some(id) if id.bytes().any(|byte| byte.is_ascii_uppercase()) => {
