@@ -3,6 +3,7 @@
 //!
 //! - `REPORT` and the other lines of Lambda that hold figures or tell of a failure: metrics, and one log record each.
 //! - `START`, `END`, `INIT_START`, `RESTORE_START`: nothing, unless the user asks for log records of them too.
+//! - What a runtime prints when its memory is exhausted: `aws.lambda.out_of_memory`, once an invocation, and one log record.
 //! - A line in the embedded metric format: metrics, and one log record.
 //! - An empty line: nothing. Runtimes that make a log event of each line print them around panics and stack traces.
 //! - Any other line: one log record.
@@ -27,6 +28,8 @@ use crate::metrics::emf::points::EmfPoints;
 use crate::metrics::open_invocations::OpenInvocations;
 use crate::names;
 use crate::options::{Options, SpanEnd, SpanMapping, SpanOptions};
+use crate::read::out_of_memory::is_out_of_memory;
+use crate::read::prefix::prefix;
 use crate::read::{telemetry, text};
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
@@ -152,6 +155,10 @@ impl Converter {
             let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());
             let (window, observed) = (&self.state.window, self.observed_unix_nano);
             self.line_records.push(|record| line_record(event, window, observed, metrics, record));
+            if is_out_of_memory(event.message) {
+                let request_id = prefix(event.message).request_id.or(window.request_id());
+                self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
+            }
             if let Some(line) = emf {
                 self.emf.add(line, event.time_unix_nano());
             }

@@ -17,6 +17,7 @@ use crate::metrics::emf;
 use crate::metrics::emf::line::EmfLine;
 use crate::names;
 use crate::read::json_line::{JsonLine, JsonValue};
+use crate::read::out_of_memory::is_out_of_memory;
 use crate::read::prefix::prefix;
 use crate::read::runtime_text::is_rust_panic;
 use crate::read::severity::Severity;
@@ -65,7 +66,7 @@ fn text_record(
     let prefix = prefix(event.message);
     let severity = match prefix.severity {
         Some(severity) => severity,
-        None if is_rust_panic(event.message) => Severity::ERROR,
+        None if is_rust_panic(event.message) || is_out_of_memory(event.message) => Severity::ERROR,
         None => Severity::UNSAID,
     };
     begin(event, &severity, without_line_end(event.message), observed_unix_nano, record);

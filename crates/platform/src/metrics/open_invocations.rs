@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// The newest invocations of a stream by request id, as they go from one chunk of it to the next.
+/// The newest invocations of a stream by request id (empty for one whose id is not known yet), as they go from one chunk of it to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct OpenInvocations(pub(crate) BTreeMap<String, OpenInvocation>);
 
@@ -18,6 +18,8 @@ pub(crate) struct OpenInvocation {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
+    /// The runtime said that its memory is exhausted, and nothing says yet how the invocation ends.
+    Running,
     /// A failure line came, its `REPORT` not yet.
     Failed(Failure),
     /// A failure line came, its `REPORT` not yet, and the failure was counted when a chunk ended.

@@ -15,7 +15,7 @@ impl Aggregator {
     pub fn take(&mut self) -> Vec<Metric> {
         for (request_id, invocation) in std::mem::take(&mut self.invocations) {
             match invocation.state {
-                State::Failed(_) => {
+                State::Running | State::Failed(_) => {
                     self.invocations.insert(request_id, invocation);
                 }
                 _ => self.close(&request_id, &invocation),
@@ -37,6 +37,7 @@ impl Aggregator {
         for (request_id, invocation) in &mut known {
             self.close(request_id, invocation);
             invocation.state = match invocation.state {
+                State::Running => State::Running,
                 State::Failed(_) | State::FailedCounted => State::FailedCounted,
                 State::Reported | State::Counted => State::Counted,
             };
@@ -72,7 +73,7 @@ impl Aggregator {
         let request_id = Some(request_id).filter(|id| !id.is_empty());
         let measured = Measured { time: invocation.time, since: invocation.since, request_id };
         match invocation.state {
-            State::Counted | State::FailedCounted => {}
+            State::Running | State::Counted | State::FailedCounted => {}
             State::Reported => self.count_end(None, measured),
             State::Failed(failure) => self.count_end(Some(failure), measured),
         }

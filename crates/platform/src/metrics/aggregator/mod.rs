@@ -10,6 +10,8 @@
 //! - The failure lines of the older notation (`Task timed out`, `Runtime exited`) stand before or behind a `REPORT` that has
 //!   no status, and say how it ended; a status on the `REPORT` wins over them. A failure line whose `REPORT` is not in the
 //!   batch counts its failure alone.
+//! - What a runtime prints when its memory is exhausted counts as `aws.lambda.out_of_memory` at once; what Lambda says of the same
+//!   invocation later does not count it again.
 //! - In the Telemetry API a failed `platform.runtimeDone` takes the place of the failure line, since its report
 //!   may never come. In CloudWatch it is not counted: the report follows, with the same status.
 //! - At `INIT_REPORT` the init duration, only where no `REPORT` will repeat it: the init phase failed, or made a snapshot. At
@@ -18,7 +20,9 @@
 
 mod chunks;
 mod figures;
+mod memory;
 
+use memory::UNNAMED;
 use std::collections::BTreeMap;
 
 use crate::event::figures::{nanoseconds, plausible, seconds};
@@ -91,6 +95,11 @@ impl Aggregator {
     /// Counts and records what is the forwarder's.
     fn add_report(&mut self, event: &PlatformEvent, measured: Measured<'_>) {
         let figures = &event.figures;
+        if event.kind != EventKind::Start
+            && let Some(request_id) = measured.request_id
+        {
+            self.name_the_unnamed(request_id);
+        }
         match event.kind {
             EventKind::Start => self.begin(measured),
             EventKind::Report => self.report(event, measured),
@@ -127,6 +136,7 @@ impl Aggregator {
     /// An invocation begins. If its request id is known, that was an earlier attempt, about which nothing more will be said.
     fn begin(&mut self, measured: Measured<'_>) {
         let Some(request_id) = measured.request_id else { return };
+        self.invocations.remove(UNNAMED);
         if let Some(earlier) = self.invocations.remove(request_id) {
             self.close(request_id, &earlier);
         }
@@ -162,11 +172,12 @@ impl Aggregator {
             }
             (_, None) => State::Reported,
         };
-        // If a failure line came before this report, its exhausted memory was counted then. Where a report came before,
+        // If a failure line or a runtime's text came before this report, its exhausted memory was counted then. Where a report came before,
         // that memory was an earlier attempt's.
-        let failed_before = matches!(state_before, Some(State::Failed(_) | State::FailedCounted));
+        let of_this_attempt =
+            matches!(state_before, Some(State::Running | State::Failed(_) | State::FailedCounted));
         let known_out_of_memory =
-            failed_before && before.is_some_and(|before| before.out_of_memory);
+            of_this_attempt && before.is_some_and(|before| before.out_of_memory);
         if event.is_out_of_memory() && !known_out_of_memory {
             self.points.count(&metric::OUT_OF_MEMORY, None, measured);
         }
@@ -182,7 +193,7 @@ impl Aggregator {
         let before = self.invocations.get(key);
         let known_out_of_memory = before.is_some_and(|before| before.out_of_memory);
         let state = match before.map(|before| before.state) {
-            None => State::Failed(failure),
+            None | Some(State::Running) => State::Failed(failure),
             Some(state @ (State::Failed(_) | State::FailedCounted | State::Counted)) => state,
             Some(State::Reported) => {
                 self.count_end(Some(failure), measured);

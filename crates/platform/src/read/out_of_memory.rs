@@ -1,0 +1,93 @@
+//! Knows what runtimes print when their memory is exhausted.
+//!
+//! A function can print such a text too, so only a runtime's exact form counts, at the beginning of a log event.
+//!
+//! Source: V8, `FatalProcessOutOfMemory`; OpenJDK, the messages of `java.lang.OutOfMemoryError` and the flags
+//! `ExitOnOutOfMemoryError` and `CrashOnOutOfMemoryError`, and `<message>: <class>` of Lambda's Java runtime; Ruby, `gc.c`;
+//! Go, `runtime/malloc.go`.
+
+use crate::read::ids::{UUID_BYTES, is_uuid};
+
+const JAVA_ERROR: &str = "java.lang.OutOfMemoryError";
+
+/// Whether the text is one of these. Nearly all others are refused at their first byte.
+pub(crate) fn is_out_of_memory(text: &str) -> bool {
+    let text = text.trim_start_matches(['\r', '\n']);
+    let text = match text.as_bytes().first() {
+        Some(b'0'..=b'9') => behind_time_and_request(text),
+        _ => text,
+    };
+    let line = || text.lines().next().unwrap_or_default().trim_end();
+    match text.as_bytes().first() {
+        Some(b'F') => is_of_v8(line()),
+        Some(b'<') => {
+            text.starts_with("<--- Last few GCs --->") && text.lines().any(is_of_v8)
+                || is_of_ruby(line())
+        }
+        Some(b'j' | b'E' | b'T' | b'A' | b'J' | b'G' | b'R' | b'M' | b'C') => is_of_java(line()),
+        Some(b'f') => is_of_go(line()) || is_of_ruby(line()),
+        Some(b'[' | b'/') => is_of_ruby(line()),
+        _ => false,
+    }
+}
+
+/// What Lambda may write before a text that a process leaves behind: `<time> <request id> `.
+fn behind_time_and_request(text: &str) -> &str {
+    let Some((time, rest)) = text.split_once(' ') else { return "" };
+    let is_time = time.ends_with('Z')
+        && time.bytes().all(|byte| byte.is_ascii_digit() || b"-:.TZ".contains(&byte));
+    match rest.split_at_checked(UUID_BYTES) {
+        Some((id, rest)) if is_time && is_uuid(id) => rest.trim_start(),
+        _ => "",
+    }
+}
+
+fn is_of_v8(line: &str) -> bool {
+    line.starts_with("FATAL ERROR: ")
+        && ["JavaScript heap out of memory", "process out of memory"]
+            .iter()
+            .any(|end| line.trim_end().ends_with(end))
+}
+
+/// The limit of threads has the same class, and says nothing of the memory.
+fn is_of_java(line: &str) -> bool {
+    const MESSAGES: [&str; 5] = [
+        "Java heap space",
+        "GC overhead limit exceeded",
+        "Requested array size exceeds VM limit",
+        "Metaspace",
+        "Compressed class space",
+    ];
+    if let Some((message, JAVA_ERROR)) = line.rsplit_once(": ") {
+        return MESSAGES.contains(&message);
+    }
+    let thread = || line.strip_prefix("Exception in thread \"")?.split_once("\" ");
+    let error = ["", "Terminating due to ", "Aborting due to "]
+        .iter()
+        .find_map(|before| line.strip_prefix(before)?.strip_prefix(JAVA_ERROR))
+        .or_else(|| thread()?.1.strip_prefix(JAVA_ERROR));
+    error.is_some_and(|rest| match rest.strip_prefix(": ") {
+        Some(message) => !message.starts_with("unable to create "),
+        None => rest.is_empty(),
+    })
+}
+
+fn is_of_ruby(line: &str) -> bool {
+    const RAISED: &str = "failed to allocate memory (NoMemoryError)";
+    match line.strip_suffix(RAISED) {
+        // Else the place in the code stands before it.
+        Some(place) => {
+            place.is_empty()
+                || place.ends_with(": ")
+                    && ["/", "<internal:"].iter().any(|at| place.starts_with(at))
+        }
+        None => line == "[FATAL] failed to allocate memory",
+    }
+}
+
+fn is_of_go(line: &str) -> bool {
+    line.strip_prefix("fatal error: ").is_some_and(|reason| {
+        ["runtime: out of memory", "out of memory", "runtime: cannot allocate memory"]
+            .contains(&reason)
+    })
+}
