@@ -27,11 +27,11 @@ pub struct LogSource<'a> {
 impl<'a> LogSource<'a> {
     /// The function that log stream and log group name, with its case kept.
     ///
-    /// Where the stream names a function, that wins over the group's name, since a group that several
-    /// functions share may lie under `/aws/lambda/` too.
+    /// A group that is a function's own says whose it is: a function may make streams of any name in its own group. The stream is
+    /// asked where the group names none, as one that several functions share.
     pub fn function_name(&self) -> Option<&'a str> {
-        let of_stream = LambdaStream::parse(self.log_stream).and_then(|stream| stream.function);
-        of_stream.or_else(|| function_of_group(self.log_group))
+        let of_stream = || LambdaStream::parse(self.log_stream).and_then(|stream| stream.function);
+        function_of_group(self.log_group).or_else(of_stream)
     }
 }
 

@@ -121,6 +121,7 @@ pub fn convert(
     if let Some(PlatformSpans { mapping, end, xray_lambda }) = options.platform_spans {
         others = others.with_spans(mapping, end, xray_lambda);
     }
+    others.look_ahead(events.iter().map(|event| event.message.as_str()));
     let held_before = state.held.len();
     let mut stream = Stream {
         options,

@@ -10,6 +10,8 @@
 //!
 //! OTLP lines are the caller's: it decodes them, and reports here only those that do not decode.
 
+mod reports;
+
 use std::collections::BTreeSet;
 
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
@@ -17,6 +19,7 @@ use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
 use wire::Request;
 
 use crate::attributes::scope;
+use crate::convert::reports::Reports;
 use crate::event::EventKind;
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
@@ -60,6 +63,8 @@ pub struct Converted {
 pub struct ConverterState {
     /// The invocation that the stream is in.
     window: RequestWindow,
+    /// Which reports were counted.
+    reports: Reports,
     /// Which invocations were counted, so that one whose lines come in two chunks counts once.
     open: OpenInvocations,
     /// The invocations whose report is still to come; `None` where no spans are made.
@@ -143,6 +148,11 @@ impl Converter {
         self.line_records.awaits_traces() || self.platform_records.awaits_traces()
     }
 
+    /// Looks at the messages that the stream still has, in their order and from the next one on: they tell which reports are Lambda's.
+    pub fn look_ahead<'m>(&mut self, messages: impl Iterator<Item = &'m str>) {
+        self.state.reports.look_ahead(messages);
+    }
+
     /// Takes a log event that is no OTLP line.
     pub fn log_event(&mut self, event: &LogEvent<'_>) {
         if is_blank(event.message) {
@@ -150,7 +160,10 @@ impl Converter {
             return;
         }
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
-        let Some(platform) = parsed else {
+        // A report that the function printed is a line like any other.
+        let Some(platform) =
+            parsed.filter(|platform| self.state.reports.take(event.message, platform))
+        else {
             let emf = emf_line::parse(event.message);
             let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());
             let (window, observed) = (&self.state.window, self.observed_unix_nano);

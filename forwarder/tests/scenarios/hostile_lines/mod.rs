@@ -1,6 +1,8 @@
 //! What somebody can do who gets text into a function's log, such as a user's name: nothing to the records around it.
 //! `docs/security.md` says so in words.
 
+mod reports;
+
 use crate::support::{Capture, default_options, forward_to, incoming, payload};
 use lambda_otlp_forwarder::{Options, Report};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};

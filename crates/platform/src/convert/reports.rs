@@ -1,0 +1,80 @@
+//! Knows which `REPORT` lines are Lambda's: a function can print one too, with figures of its own.
+//!
+//! Lambda writes one report a request, behind the request's `END`. So a report counts once a request in a delivery, and not while
+//! the delivery still shows the `END` of its request, or another report of it. Where a delivery begins behind an `END`, or ends before
+//! it, nothing tells a printed report from Lambda's, and it counts.
+
+use crate::event::{EventKind, PlatformEvent};
+use crate::read::{telemetry, text};
+use std::collections::{HashMap, HashSet};
+
+/// Lambda's JSON lines begin so, those of the runtimes' loggers with `timestamp` or otherwise.
+const JSON_LINE: &str = "{\"time\":\"";
+
+/// The reports of one log stream in one delivery.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Reports {
+    /// The request that is running. What Lambda says of another one meanwhile may be the function's.
+    open: Option<String>,
+    /// The requests whose report was counted.
+    counted: HashSet<String>,
+    /// How many lines ahead end each request.
+    ahead: HashMap<String, usize>,
+}
+
+impl Reports {
+    /// Looks at what the stream still has, from the next line on.
+    pub(super) fn look_ahead<'m>(&mut self, messages: impl Iterator<Item = &'m str>) {
+        self.ahead.clear();
+        let mut open = self.open.clone();
+        let events = messages
+            .filter(|message| may_bracket(message))
+            .filter_map(|message| text::parse(message).or_else(|| telemetry::parse_line(message)));
+        for event in events {
+            if ends_request(&mut open, &event)
+                && let Some(id) = event.request_id
+            {
+                *self.ahead.entry(id).or_default() += 1;
+            }
+        }
+    }
+
+    /// Takes the next of Lambda's lines. False for a report that is not Lambda's.
+    pub(super) fn take(&mut self, message: &str, event: &PlatformEvent) -> bool {
+        // What was not looked for ahead, in a notation that Lambda does not use, must not be counted off either.
+        let ends_request = may_bracket(message) && ends_request(&mut self.open, event);
+        let Some(id) = &event.request_id else { return true };
+        if ends_request && let Some(ahead) = self.ahead.get_mut(id) {
+            *ahead = ahead.saturating_sub(1);
+        }
+        event.kind != EventKind::Report
+            || (self.ahead.get(id).is_none_or(|ahead| *ahead == 0)
+                && self.counted.insert(id.clone()))
+    }
+}
+
+/// Whether a line may be one that begins or ends a request; cheap for all others.
+fn may_bracket(message: &str) -> bool {
+    ["START RequestId: ", "END RequestId: ", "REPORT RequestId: ", JSON_LINE]
+        .iter()
+        .any(|begin| message.starts_with(begin))
+}
+
+/// Whether the line ends its request, as `END` and `REPORT` do, and no other request is running.
+fn ends_request(open: &mut Option<String>, event: &PlatformEvent) -> bool {
+    let is_open = |open: &Option<String>| open.is_none() || *open == event.request_id;
+    match event.kind {
+        EventKind::Start => {
+            if open.is_none() {
+                open.clone_from(&event.request_id);
+            }
+            false
+        }
+        EventKind::End | EventKind::RuntimeDone if is_open(open) => {
+            *open = None;
+            true
+        }
+        EventKind::Report => is_open(open),
+        _ => false,
+    }
+}

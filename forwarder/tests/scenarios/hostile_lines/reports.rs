@@ -1,0 +1,122 @@
+//! Reports that a function prints itself.
+
+use super::{attribute, forwarded};
+use crate::support::{Capture, default_options, forward_to, incoming, payload};
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use wire::{Metrics, SignalKind};
+
+const REQUEST: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+const NEXT: &str = "00000000-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+
+fn start(id: &str) -> String {
+    format!("START RequestId: {id} Version: $LATEST\n")
+}
+
+fn end(id: &str) -> String {
+    format!("END RequestId: {id}\n")
+}
+
+fn report(id: &str, duration_ms: u32) -> String {
+    format!(
+        "REPORT RequestId: {id}\tDuration: {duration_ms}.00 ms\tBilled Duration: {duration_ms} ms\tMemory Size: 128 MB\tMax Memory Used: 30 MB\t\n"
+    )
+}
+
+fn forged(id: &str) -> String {
+    format!("{}Status: timeout\n", report(id, 900_000).trim_end_matches('\n'))
+}
+
+/// The count of the durations and their sum in seconds, and the timeouts.
+fn figures(messages: &[String]) -> (u64, f64, u64) {
+    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+    let capture = Capture::default();
+    let event = incoming(&payload("/aws/lambda/orders", &messages));
+    let report = forward_to(capture.clone(), event, default_options());
+    assert!(report.is_complete());
+    let (mut count, mut sum, mut timeouts) = (0, 0.0, 0);
+    let requests = capture.0.lock().unwrap();
+    for request in requests.iter().filter(|request| request.kind() == SignalKind::Metrics) {
+        let request = request.decode::<Metrics>().unwrap().unwrap();
+        let scopes =
+            request.resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
+        for metric in scopes.flat_map(|scope| scope.metrics) {
+            match (metric.name.as_str(), metric.data.unwrap()) {
+                ("faas.invoke_duration", Data::Histogram(histogram)) => {
+                    for point in histogram.data_points {
+                        count += point.count;
+                        sum += point.sum.unwrap_or_default();
+                    }
+                }
+                ("faas.invoke_duration", other) => panic!("{other:?}"),
+                ("faas.timeouts", Data::Sum(sum)) => timeouts += sum.data_points.len() as u64,
+                _ => {}
+            }
+        }
+    }
+    (count, sum, timeouts)
+}
+
+#[test]
+fn a_report_that_the_function_printed_counts_for_nothing() {
+    let real = (1, 0.002, 0);
+    let line = || "hello".to_owned();
+    for printed in [
+        vec![forged(REQUEST)],
+        vec![forged(REQUEST), line(), forged(REQUEST)],
+        vec![end(REQUEST), forged(REQUEST)],
+        vec![
+            end(REQUEST).replacen(' ', "\t", 1),
+            end(REQUEST).replacen(' ', "\t", 1),
+            forged(REQUEST),
+        ],
+    ] {
+        let all = [vec![start(REQUEST)], printed, vec![end(REQUEST), report(REQUEST, 2)]].concat();
+        assert_eq!(figures(&all), real, "{all:?}");
+        // A delivery may begin in the middle of an invocation.
+        assert_eq!(figures(&all[1..]), real, "{all:?}");
+    }
+    let all = [start(REQUEST), start(NEXT), forged(REQUEST), end(REQUEST), report(REQUEST, 2)];
+    assert_eq!(figures(&all), real);
+    // A later invocation prints one of the request before it.
+    let later = [
+        start(REQUEST),
+        end(REQUEST),
+        report(REQUEST, 2),
+        start(NEXT),
+        end(REQUEST),
+        forged(REQUEST),
+        end(NEXT),
+        report(NEXT, 2),
+    ];
+    assert_eq!(figures(&later), (2, 0.004, 0));
+}
+
+#[test]
+fn a_report_that_the_function_printed_stays_a_record_of_its_own() {
+    let all =
+        [start(REQUEST), forged(REQUEST), "hello".to_owned(), end(REQUEST), report(REQUEST, 2)];
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    let (_, records, _) = forwarded(&all, default_options());
+    let texts: Vec<&str> = records.iter().map(super::body).collect();
+    assert_eq!(records.len(), 3, "{texts:?}");
+    let id = |record| attribute(record, "faas.invocation_id");
+    assert!(records.iter().all(|record| id(record) == Some(REQUEST)), "{records:?}");
+    let is_platform = |record: &&opentelemetry_proto::tonic::logs::v1::LogRecord| {
+        record.event_name == "platform.report"
+    };
+    assert_eq!(records.iter().filter(is_platform).count(), 1);
+}
+
+#[test]
+fn no_report_is_dropped_for_want_of_its_beginning_or_its_end() {
+    assert_eq!(figures(&[report(REQUEST, 2)]), (1, 0.002, 0));
+    assert_eq!(figures(&[end(REQUEST), report(REQUEST, 2)]), (1, 0.002, 0));
+    assert_eq!(
+        figures(&[report(REQUEST, 2), start(NEXT), end(NEXT), report(NEXT, 2)]),
+        (2, 0.004, 0)
+    );
+    // Requests that run beside each other in one environment.
+    let beside =
+        [start(REQUEST), start(NEXT), end(REQUEST), report(REQUEST, 2), end(NEXT), report(NEXT, 2)];
+    assert_eq!(figures(&beside), (2, 0.004, 0));
+}
