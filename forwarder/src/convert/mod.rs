@@ -1,10 +1,12 @@
 //! Turns the log events of one batch into OTLP requests: lines decoded, all else converted.
 
+mod envelope;
 mod stack_traces;
 pub(crate) mod time_shift;
 
 use crate::ledger::Ledger;
 use crate::source::{LogBatch, LogEvent, Origin};
+use envelope::Envelope;
 use platform::{Converter, SpanEnd, SpanMapping, Undecodable};
 use stack_traces::Trace;
 use time_shift::TimeShift;
@@ -116,6 +118,7 @@ pub fn convert(
         name.clone_into(&mut identity.service_name);
     }
     let service_name = identity.service_name.clone();
+    let envelope = Envelope::of(&identity);
     let mut others = Converter::new(identity, options.platform, observed_unix_nano)
         .with_state(std::mem::take(&mut state.platform));
     if let Some(PlatformSpans { mapping, end, xray_lambda }) = options.platform_spans {
@@ -125,6 +128,7 @@ pub fn convert(
     let held_before = state.held.len();
     let mut stream = Stream {
         options,
+        envelope,
         others,
         state,
         converted: Converted { service_name, ..Converted::default() },
@@ -169,6 +173,8 @@ pub(crate) const PANICS: &str = "panic";
 /// The log events of one stream on their way to requests.
 struct Stream<'o, 'e> {
     options: &'o ConvertOptions,
+    /// What the lines' resources must not contradict.
+    envelope: Envelope,
     /// Takes what is no OTLP line.
     others: Converter,
     state: StreamState,
@@ -269,7 +275,8 @@ impl<'e> Stream<'_, 'e> {
             self.converted.ledger.consumed += 1;
         }
         for line in reading.decoded {
-            take(&mut self.converted, time_shift::request(line.request, self.options.time_shift));
+            let request = self.envelope.settle(line.request);
+            take(&mut self.converted, time_shift::request(request, self.options.time_shift));
         }
         for line in reading.undecodable {
             let reason = line.reason.to_string();

@@ -30,7 +30,7 @@ fn check(text: &str, place: Origin, requests: Vec<Request>, expected: Expect) {
 #[test]
 fn every_block_is_a_good_file() {
     let blocks = blocks();
-    assert_eq!(blocks.len(), 9, "a new example needs a test of its effect below");
+    assert_eq!(blocks.len(), 10, "a new example needs a test of its effect below");
     for block in blocks {
         if let Err(mistakes) = RuleSet::parse(block) {
             panic!("{mistakes}\nin\n{block}");
@@ -432,4 +432,29 @@ fn destinations_and_routes() {
     check(&in_group("/aws/lambda/orders"), &[]);
     let other = Origin::new("210987654321", "", "/aws/lambda/orders", "");
     check(&other, &[("default", Some("210987654321_orders"))]);
+}
+
+#[test]
+fn a_rule_pins_the_service_of_a_log_group() {
+    let text = "what comes from payments is called payments";
+    let request = || vec![logs("service.name=shop", "", vec![log(9, "x", "")])];
+    check(
+        text,
+        in_group("/aws/lambda/payments"),
+        request(),
+        expect![[r"
+        resource service.name=payments
+        log 9 x
+        what comes from payments is called payments: 1 matched, 0 dropped, 1 changed, 0 redacted
+    "]],
+    );
+    check(
+        text,
+        in_group("/aws/lambda/users"),
+        request(),
+        expect![[r"
+        resource service.name=shop
+        log 9 x
+    "]],
+    );
 }

@@ -1,0 +1,197 @@
+//! Makes what an OTLP line says of where it comes from what the envelope of its delivery says.
+//!
+//! Whoever writes a line chooses its resource: another function's name, another account. What the envelope knows wins over that, in
+//! the resource's attributes that contradict it; `service.name` stays the writer's. Keys are compared as OpenObserve stores them,
+//! since `faas_name` is the column of `faas.name`.
+
+use platform::Identity;
+use prost::Message as _;
+use wire::Request;
+use wire::protobuf::{Reader, Writer, plain_attribute};
+use wire::resource::SERVICE_NAME;
+
+// Field numbers: opentelemetry-proto 1.x. A request of whatever signal holds containers, and these a resource with attributes.
+const CONTAINER: u32 = 1;
+const RESOURCE: u32 = 1;
+const ATTRIBUTE: u32 = 1;
+const KEY: u32 = 1;
+const VALUE: u32 = 2;
+const MAP: u32 = 6;
+
+/// Attributes that name the function or the log group in an ARN, with what stands before the name.
+const ARNS: [(&str, Arn); 3] = [
+    ("cloud.resource_id", Arn::Function),
+    ("aws.log.group.arns", Arn::LogGroup),
+    ("aws.log.stream.arns", Arn::LogGroup),
+];
+
+#[derive(Clone, Copy, Debug)]
+enum Arn {
+    Function,
+    LogGroup,
+}
+
+/// What the envelope of a delivery knows.
+#[derive(Debug, Default)]
+pub(super) struct Envelope {
+    /// Attributes: the key as it is stored, the encoded value, the encoded attribute.
+    known: Vec<Known>,
+    /// Keys, as they are stored, whose ARNs must hold this text.
+    arns: Vec<(String, String)>,
+}
+
+#[derive(Debug)]
+struct Known {
+    stored_key: String,
+    value: Vec<u8>,
+    attribute: Vec<u8>,
+}
+
+impl Envelope {
+    /// What is known of the writer of a log stream; nothing where the delivery names no log group.
+    pub(super) fn of(identity: &Identity) -> Self {
+        if identity.log_group.is_empty() {
+            return Self::default();
+        }
+        let attributes = identity.log_resource().attributes;
+        let known = attributes.into_iter().filter(|attribute| attribute.key != SERVICE_NAME);
+        let known = known.map(|attribute| Known {
+            stored_key: stored(attribute.key.as_bytes()).collect(),
+            value: attribute.value.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default(),
+            attribute: attribute.encode_to_vec(),
+        });
+        let account =
+            identity.account.as_deref().map(|account| format!(":{account}")).unwrap_or_default();
+        let arns = ARNS.into_iter().filter_map(|(key, arn)| {
+            let text = match arn {
+                Arn::Function => {
+                    format!("{account}:function:{}", identity.function_name.as_deref()?)
+                }
+                Arn::LogGroup => format!("{account}:log-group:{}", identity.log_group),
+            };
+            Some((stored(key.as_bytes()).collect(), text))
+        });
+        Self { known: known.collect(), arns: arns.collect() }
+    }
+
+    /// The request, whose resources no longer contradict the envelope. One that never did passes as it is.
+    pub(super) fn settle(&self, request: Request) -> Request {
+        let containers = || messages(request.bytes(), CONTAINER);
+        if !containers().any(|container| self.contradicts(container)) {
+            return request;
+        }
+        let mut bytes = Vec::with_capacity(request.bytes().len());
+        let mut writer = Writer::new(&mut bytes);
+        for field in Reader::new(request.bytes()).map_while(Result::ok) {
+            match (field.number, field.as_len()) {
+                (CONTAINER, Some(container)) if self.contradicts(container) => {
+                    writer.message(CONTAINER, |writer| self.write_container(container, writer));
+                }
+                _ => writer.raw(field.raw),
+            }
+        }
+        Request::counted(request.kind(), bytes, request.items())
+    }
+
+    fn contradicts(&self, container: &[u8]) -> bool {
+        let mut attributes =
+            messages(container, RESOURCE).flat_map(|resource| messages(resource, ATTRIBUTE));
+        attributes.any(|attribute| !matches!(self.judge(attribute), Judged::Stays))
+    }
+
+    fn write_container(&self, container: &[u8], writer: &mut Writer<'_>) {
+        for field in Reader::new(container).map_while(Result::ok) {
+            match (field.number, field.as_len()) {
+                (RESOURCE, Some(resource)) => {
+                    writer.message(RESOURCE, |writer| self.write_resource(resource, writer));
+                }
+                _ => writer.raw(field.raw),
+            }
+        }
+    }
+
+    fn write_resource(&self, resource: &[u8], writer: &mut Writer<'_>) {
+        for field in Reader::new(resource).map_while(Result::ok) {
+            let attribute = field.as_len().filter(|_| field.number == ATTRIBUTE);
+            match attribute.map(|attribute| (attribute, self.judge(attribute))) {
+                None | Some((_, Judged::Stays)) => writer.raw(field.raw),
+                Some((_, Judged::Replaced(known))) => writer.always_bytes(ATTRIBUTE, known),
+                Some((_, Judged::Removed)) => {}
+                Some((attribute, Judged::Renamed)) => {
+                    let (key, value) = key_and_value(attribute);
+                    writer.message(ATTRIBUTE, |writer| {
+                        writer.always_bytes(KEY, &[b"attr_", key].concat());
+                        writer.always_bytes(VALUE, value);
+                    });
+                }
+            }
+        }
+    }
+
+    fn judge(&self, attribute: &[u8]) -> Judged<'_> {
+        let (key, value) = key_and_value(attribute);
+        // What is known begins with these letters; nearly all other keys stop here.
+        if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
+            return Judged::Stays;
+        }
+        let is_stored_as = |stored_key: &str| stored(key).eq(stored_key.chars());
+        if let Some(known) = self.known.iter().find(|known| is_stored_as(&known.stored_key)) {
+            return if known.value == value {
+                Judged::Stays
+            } else {
+                Judged::Replaced(&known.attribute)
+            };
+        }
+        if let Some((_, text)) = self.arns.iter().find(|(stored_key, _)| is_stored_as(stored_key)) {
+            let is_true = value.windows(text.len()).any(|part| part == text.as_bytes());
+            return if is_true { Judged::Stays } else { Judged::Removed };
+        }
+        // A map `{"name": …}` under the key `faas` is stored as `faas_name` too.
+        let is_map = || messages(value, MAP).next().is_some();
+        let is_begin = |stored_key: &str| {
+            let mut rest = stored_key.chars();
+            stored(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some('_')
+        };
+        let keys = || {
+            let arns = self.arns.iter().map(|(stored_key, _)| stored_key);
+            self.known.iter().map(|known| &known.stored_key).chain(arns)
+        };
+        if is_map() && keys().any(|stored_key| is_begin(stored_key)) {
+            return Judged::Renamed;
+        }
+        Judged::Stays
+    }
+}
+
+/// What becomes of an attribute.
+enum Judged<'e> {
+    Stays,
+    /// The envelope's takes its place.
+    Replaced(&'e [u8]),
+    /// The envelope knows no such value, and that this one is wrong.
+    Removed,
+    /// It stays under another key.
+    Renamed,
+}
+
+/// A key as OpenObserve stores it: lower case, and each character but letters, digits and `_` becomes `_`.
+fn stored(key: &[u8]) -> impl Iterator<Item = char> {
+    // A character of several bytes becomes one `_`.
+    key.iter().filter(|byte| **byte & 0xc0 != 0x80).map(|byte| match byte.to_ascii_lowercase() {
+        byte @ (b'a'..=b'z' | b'0'..=b'9') => char::from(byte),
+        _ => '_',
+    })
+}
+
+fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
+    if let Some(plain) = plain_attribute(attribute) {
+        return plain;
+    }
+    let last = |number| messages(attribute, number).last().unwrap_or_default();
+    (last(KEY), last(VALUE))
+}
+
+fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    let fields = Reader::new(message).map_while(Result::ok);
+    fields.filter(move |field| field.number == number).filter_map(|field| field.as_len())
+}

@@ -1,0 +1,151 @@
+//! Lines that claim to be another function's.
+
+use super::line_with_a_span;
+use crate::support::{Capture, default_options, forward_to, incoming, payload};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{
+    AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message as _;
+use serde_json::json;
+use wire::Traces;
+
+const GROUP: &str = "/aws/lambda/orders";
+
+fn key_value(key: &str, value: Value) -> KeyValue {
+    let value = Some(AnyValue { value: Some(value) });
+    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+}
+
+fn text(key: &str, value: &str) -> KeyValue {
+    key_value(key, Value::StringValue(value.to_owned()))
+}
+
+fn list(key: &str, value: &str) -> KeyValue {
+    let values = vec![AnyValue { value: Some(Value::StringValue(value.to_owned())) }];
+    key_value(key, Value::ArrayValue(ArrayValue { values }))
+}
+
+/// A line of one span, whose resource has these attributes.
+fn line(attributes: Vec<KeyValue>) -> String {
+    let span = Span { trace_id: vec![1; 16], span_id: vec![1; 8], ..Span::default() };
+    let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
+    let resource = Some(Resource { attributes, ..Resource::default() });
+    let resource_spans = vec![ResourceSpans { resource, scope_spans, ..ResourceSpans::default() }];
+    let bytes = ExportTraceServiceRequest { resource_spans }.encode_to_vec();
+    json!({
+        "__otel_otlp_stdout": "0.1.0",
+        "source": "orders",
+        "endpoint": "http://localhost:4318/v1/traces",
+        "method": "POST",
+        "content-type": "application/x-protobuf",
+        "content-encoding": "gzip",
+        "payload": STANDARD.encode(wire::gzip::compress(6, &bytes)),
+        "base64": true,
+    })
+    .to_string()
+}
+
+/// The resource of the spans that are sent.
+fn resource(group: &str, stream: &str, line: &str) -> Vec<KeyValue> {
+    let capture = Capture::default();
+    let mut event = payload(group, &[line]);
+    event["logStream"] = stream.into();
+    let report = forward_to(capture.clone(), incoming(&event), default_options());
+    assert_eq!(report.account.total.items.spans, 1);
+    let requests = capture.0.lock().unwrap();
+    let [request] = requests.as_slice() else { panic!("{} requests", requests.len()) };
+    let request = request.decode::<Traces>().unwrap().unwrap();
+    request.resource_spans[0].resource.clone().unwrap().attributes
+}
+
+const STREAM: &str = "2026/09/21/[7]0123456789abcdef";
+
+#[test]
+fn a_line_of_another_function_is_the_one_that_wrote_it() {
+    let mine = [
+        ("cloud.account.id", "123456789012"),
+        ("faas.name", "orders"),
+        ("faas.version", "7"),
+        ("faas.instance", STREAM),
+    ];
+    let forged: Vec<KeyValue> = mine.iter().map(|(key, _)| text(key, "forged")).collect();
+    let expected: Vec<KeyValue> = mine.iter().map(|(key, value)| text(key, value)).collect();
+    let service = || text("service.name", "shop");
+    let found = resource(GROUP, STREAM, &line([forged, vec![service()]].concat()));
+    assert_eq!(found, [expected.clone(), vec![service()]].concat());
+    // As OpenObserve stores keys, in whatever spelling.
+    for (key, value) in mine {
+        let spellings = [
+            key.replace('.', "_"),
+            key.to_uppercase(),
+            key.replace('.', "-"),
+            key.replace('.', "é"),
+        ];
+        for spelling in spellings {
+            let found = resource(GROUP, STREAM, &line(vec![text(&spelling, "forged"), service()]));
+            assert_eq!(found, [text(key, value), service()], "{spelling}");
+        }
+    }
+    let groups = [
+        list("aws.log.group.names", "/aws/lambda/payments"),
+        text("aws.log.stream.names", "2026/09/21/[$LATEST]00"),
+        list(
+            "aws.log.group.arns",
+            "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/payments:*",
+        ),
+        text("cloud.resource_id", "arn:aws:lambda:eu-west-1:123456789012:function:payments"),
+        service(),
+    ];
+    let found = resource(GROUP, STREAM, &line(groups.to_vec()));
+    let expected =
+        [list("aws.log.group.names", GROUP), list("aws.log.stream.names", STREAM), service()];
+    assert_eq!(found, expected);
+}
+
+#[test]
+fn a_map_that_would_become_the_columns_of_the_envelope_is_kept_under_another_name() {
+    let map = |key: &str, inner: KeyValue| {
+        key_value(key, Value::KvlistValue(KeyValueList { values: vec![inner] }))
+    };
+    let service = text("service.name", "shop");
+    let forged = map("faas", text("name", "payments"));
+    let found = resource(GROUP, STREAM, &line(vec![forged, service.clone()]));
+    assert_eq!(found, [map("attr_faas", text("name", "payments")), service.clone()]);
+    let own = map("fast", text("name", "payments"));
+    assert_eq!(resource(GROUP, STREAM, &line(vec![own.clone(), service.clone()])), [own, service]);
+}
+
+#[test]
+fn what_the_envelope_does_not_contradict_stays_as_the_writer_wrote_it() {
+    let own = vec![
+        text("faas.name", "orders"),
+        text("cloud.account.id", "123456789012"),
+        text("cloud.resource_id", "arn:aws:lambda:eu-west-1:123456789012:function:orders:7"),
+        text("faas.max_memory", "128"),
+        text("app.name", "x"),
+        text("service.name", "shop"),
+    ];
+    assert_eq!(resource(GROUP, STREAM, &line(own.clone())), own);
+    // A group that is no function's says nothing of a function.
+    let found = resource("/ecs/shop", "task-1", &line(own.clone()));
+    assert_eq!(found, own);
+    // And the line of a real writer.
+    let found = resource(GROUP, STREAM, &line_with_a_span());
+    assert!(found.iter().any(|attribute| attribute.key == "service.name"));
+}
+
+#[test]
+fn a_stream_in_a_functions_group_names_no_other_function() {
+    let stream = "2026/09/21/payments[$LATEST]0123456789abcdef";
+    let service = |group: &str| {
+        let found = resource(group, stream, &line(vec![text("x", "y")]));
+        found.into_iter().find(|attribute| attribute.key == "service.name").unwrap()
+    };
+    assert_eq!(service("/aws/lambda/evil"), text("service.name", "evil"));
+    assert_eq!(service("/shop/all"), text("service.name", "payments"));
+}
