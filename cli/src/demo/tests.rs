@@ -5,7 +5,7 @@ use super::accounting::{Accounts, ItemKind, compare};
 use super::functions::{ORDERS, SHOP};
 use super::path;
 use super::run::Run;
-use super::stored::{Arrived, PLATFORM_SCOPE, number, service};
+use super::stored::{Arrived, PLATFORM_SCOPE, number, service, text};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use simulator::sink::StoredSpan;
@@ -70,6 +70,19 @@ fn shop_and_the_orders_that_it_invokes_are_one_trace() {
         let expected = roots.map(|(function, span)| (function.to_owned(), span.span_id.clone()));
         assert_eq!(below, BTreeSet::from(expected), "what Lambda says is below each root");
     }
+}
+
+#[test]
+fn only_records_outside_of_any_invocation_have_no_trace() {
+    let without: Vec<String> = RUN
+        .arrived
+        .log_records
+        .iter()
+        .filter(|record| record.item.trace_id.is_empty())
+        .map(|record| record.item.body.as_ref().map(text).unwrap_or_default())
+        .collect();
+    let is_outside = |body: &String| body.starts_with("TELEMETRY") || body.starts_with("EXTENSION");
+    assert!(!without.is_empty() && without.iter().all(is_outside), "{without:#?}");
 }
 
 #[test]

@@ -107,8 +107,9 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         run.arrived.log_records.iter().filter(|record| record.item.trace_id.is_empty()).collect();
     writeln!(
         out,
-        "\nLog records without a trace: {} (Lambda's own, and what the runtime prints)",
-        others.len()
+        "\nLog records without a trace: {} of {} (what Lambda says outside of any invocation)",
+        others.len(),
+        run.arrived.log_records.len()
     )?;
     for record in others {
         let (service, level) = (service(record), &record.item.severity_text);

@@ -1,6 +1,5 @@
 //! Prints events and OTLP for tests: one line for each event, log record, data point or span.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
@@ -12,6 +11,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use crate::attributes::scope;
 use crate::event::{PlatformEvent, SpanStart};
 use crate::logs::records::{self, Record, Records};
+use crate::logs::seen_spans::SeenSpans;
 
 pub(crate) fn value(value: &AnyValue) -> String {
     match value.value.as_ref() {
@@ -50,7 +50,7 @@ pub(crate) fn written(write: impl FnOnce(&mut Record<'_, '_>)) -> LogRecord {
     let mut records = Records::default();
     records.push(write);
     let scopes = [(scope("one"), records), (scope("none"), Records::default())];
-    let request = records::request(Resource::default, scopes, &BTreeSet::new()).unwrap();
+    let request = records::request(Resource::default, scopes, &SeenSpans::default()).unwrap();
     log_records(&request).pop().unwrap().1
 }
 

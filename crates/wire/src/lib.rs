@@ -39,6 +39,8 @@ pub use line::{
 };
 #[cfg(feature = "encode")]
 pub use line::{Envelope, LineEncoder, LineLimits, Written};
+#[cfg(feature = "decode")]
+pub use request::InvocationSpan;
 pub use request::{EmbeddedLines, Limits, Malformed, Request, merge};
 pub use signal::SignalKind;
 #[cfg(feature = "decode")]

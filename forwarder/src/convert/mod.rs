@@ -149,6 +149,11 @@ pub fn convert(
             request.each_trace_id(&mut |trace_id| others.trace_seen(trace_id));
         }
     }
+    if others.awaits_spans() {
+        for request in &converted.requests {
+            request.each_invocation_span(&mut |span| others.invocation_span_seen(&span));
+        }
+    }
     let rest = others.finish();
     converted.ledger.consumed += rest.consumed;
     converted.dropped_figures = rest.dropped_values;

@@ -12,11 +12,9 @@
 
 mod reports;
 
-use std::collections::BTreeSet;
-
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
-use wire::Request;
+use wire::{InvocationSpan, Request};
 
 use crate::attributes::scope;
 use crate::convert::reports::Reports;
@@ -24,6 +22,7 @@ use crate::event::EventKind;
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
 use crate::logs::request_window::RequestWindow;
+use crate::logs::seen_spans::{SeenSpans, Traced};
 use crate::logs::{LogEvent, Undecodable, line_record, platform_record, undecodable_record};
 use crate::metrics::aggregator::Aggregator;
 use crate::metrics::emf::line as emf_line;
@@ -36,9 +35,6 @@ use crate::read::prefix::prefix;
 use crate::read::{telemetry, text};
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
-
-/// How many traces of one chunk are remembered, so that a function which invents trace ids cannot fill the memory.
-const MAX_TRACES: usize = 50_000;
 
 /// What the log events of a stream became.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -67,6 +63,8 @@ pub struct ConverterState {
     reports: Reports,
     /// Which invocations were counted, so that one whose lines come in two chunks counts once.
     open: OpenInvocations,
+    /// The invocation whose spans came last, and what they say.
+    traced: Option<(String, Traced)>,
     /// The invocations whose report is still to come; `None` where no spans are made.
     spans: Option<Box<Invocations>>,
 }
@@ -81,7 +79,7 @@ pub struct Converter {
     aggregator: Aggregator,
     invocations: Option<Box<Invocations>>,
     emf: EmfPoints,
-    traces: BTreeSet<[u8; 16]>,
+    seen: SeenSpans,
     platform_records: Records,
     line_records: Records,
     consumed: usize,
@@ -98,7 +96,7 @@ impl Converter {
             aggregator: Aggregator::new(options.shape, options.names),
             invocations: None,
             emf: EmfPoints::default(),
-            traces: BTreeSet::new(),
+            seen: SeenSpans::default(),
             platform_records: Records::default(),
             line_records: Records::default(),
             consumed: 0,
@@ -109,6 +107,7 @@ impl Converter {
     #[must_use]
     pub fn with_state(mut self, mut state: ConverterState) -> Self {
         self.aggregator.resume(std::mem::take(&mut state.open));
+        self.seen.resume(state.traced.take());
         self.state = state;
         self
     }
@@ -138,14 +137,23 @@ impl Converter {
     /// Takes note of a trace that a span of this stream carries. Lambda gives every invocation an X-Ray root, whether or
     /// not anybody traces it; the root that a line names becomes its record's trace id only where a span has that trace.
     pub fn trace_seen(&mut self, trace_id: [u8; 16]) {
-        if self.traces.len() < MAX_TRACES {
-            self.traces.insert(trace_id);
-        }
+        self.seen.add_trace(trace_id);
+    }
+
+    /// Takes note of a span of this stream that names its invocation. The invocation's records that say no trace themselves get
+    /// the trace, and the root span, of the spans that name it; none where these are of several traces.
+    pub fn invocation_span_seen(&mut self, span: &InvocationSpan<'_>) {
+        self.seen.add_invocation(span);
     }
 
     /// Whether [`Self::trace_seen`] may still change a record: one has an X-Ray root and no trace id.
     pub fn awaits_traces(&self) -> bool {
         self.line_records.awaits_traces() || self.platform_records.awaits_traces()
+    }
+
+    /// Whether [`Self::invocation_span_seen`] may still change a record: one has an invocation and no trace id.
+    pub fn awaits_spans(&self) -> bool {
+        self.line_records.awaits_spans() || self.platform_records.awaits_spans()
     }
 
     /// Looks at the messages that the stream still has, in their order and from the next one on: they tell which reports are Lambda's.
@@ -214,9 +222,7 @@ impl Converter {
         self.state.spans = self.invocations.take();
         let spans = spans.unwrap_or_default();
         for span in &spans {
-            if let Ok(trace_id) = span.trace_id.as_slice().try_into() {
-                self.trace_seen(trace_id);
-            }
+            self.seen.add_own(span);
         }
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
@@ -236,7 +242,8 @@ impl Converter {
             (scope(names::LOGS_SCOPE), self.line_records),
             (scope(names::PLATFORM_SCOPE), self.platform_records),
         ];
-        let logs = records::request(|| self.identity.log_resource(), scopes, &self.traces);
+        let logs = records::request(|| self.identity.log_resource(), scopes, &self.seen);
+        self.state.traced = self.seen.take_last();
         let metrics = (!scope_metrics.is_empty()).then(|| ResourceMetrics {
             resource: Some(self.identity.metric_resource()),
             scope_metrics,

@@ -7,6 +7,7 @@
 
 pub(crate) mod records;
 pub(crate) mod request_window;
+pub(crate) mod seen_spans;
 
 use crate::attributes::PlainValue;
 use crate::event::attributes::platform_attributes;
@@ -179,7 +180,7 @@ fn begin(
 
 fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>) {
     if let Some(id) = request_id {
-        record.attribute(names::FAAS_INVOCATION_ID, PlainValue::Text(id));
+        record.invocation(id);
     }
 }
 

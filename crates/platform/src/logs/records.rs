@@ -5,8 +5,6 @@
 //!
 //! Source: opentelemetry-proto 1.x, `logs/v1/logs.proto`, `common/v1/common.proto`.
 
-use std::collections::BTreeSet;
-
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value as Any,
 };
@@ -15,6 +13,7 @@ use wire::protobuf::{Reader, Writer};
 use wire::{Request, SignalKind};
 
 use crate::attributes::PlainValue;
+use crate::logs::seen_spans::{SeenSpans, SpanId, TraceId};
 use crate::names;
 use crate::read::severity::Severity;
 
@@ -26,15 +25,17 @@ pub(crate) struct Records {
     count: usize,
     /// The records that have an X-Ray root and no trace id: their positions, and the trace ids that the roots stand for.
     rooted: Vec<(usize, TraceId)>,
+    /// The records that have an invocation and no trace id: the position of the first one of each run of records that have the
+    /// same invocation, or none.
+    invocations: Vec<(usize, Option<String>)>,
 }
-
-type TraceId = [u8; 16];
 
 // Field numbers of ScopeLogs
 const SCOPE: u32 = 1;
 const LOG_RECORD: u32 = 2;
-// Field number of LogRecord
+// Field numbers of LogRecord
 const TRACE_ID: u32 = 9;
+const SPAN_ID: u32 = 10;
 
 impl Records {
     /// Whether one of the records has an X-Ray root and no trace id, so that a trace that is seen may become its trace id.
@@ -42,48 +43,97 @@ impl Records {
         !self.rooted.is_empty()
     }
 
+    /// Whether one of the records has an invocation and no trace id, so that a span that is seen may become its span.
+    pub(crate) fn awaits_spans(&self) -> bool {
+        !self.invocations.is_empty()
+    }
+
     /// Appends the record that `write` writes.
     pub(crate) fn push(&mut self, write: impl FnOnce(&mut Record<'_, '_>)) {
         let mut root = None;
+        let mut invocation = InvocationOf::None;
+        let before = self.invocations.last().and_then(|(_, id)| id.as_deref());
         Writer::new(&mut self.fields).message(LOG_RECORD, |out| {
-            let mut record = Record { out, root: None, has_trace_id: false };
+            let mut record = Record {
+                out,
+                root: None,
+                has_trace_id: false,
+                before,
+                invocation: InvocationOf::None,
+            };
             write(&mut record);
             root = record.root.filter(|_| !record.has_trace_id);
+            if !record.has_trace_id {
+                invocation = record.invocation;
+            }
         });
         self.rooted.extend(root.map(|root| (self.count, root)));
+        match invocation {
+            InvocationOf::Another(id) => self.invocations.push((self.count, Some(id))),
+            InvocationOf::None if before.is_some() => self.invocations.push((self.count, None)),
+            InvocationOf::Before | InvocationOf::None => {}
+        }
         self.count += 1;
     }
 
-    /// Gives a record that has an X-Ray root the root's trace id, if that is one of these traces.
-    fn set_trace_ids(&mut self, traces: &BTreeSet<TraceId>) {
-        self.rooted.retain(|(_, root)| traces.contains(root));
-        if self.rooted.is_empty() {
+    /// Gives a record that has an X-Ray root the root's trace id, if a span carries it; and one that has an invocation the ids
+    /// of the invocation's root span.
+    fn set_ids(&mut self, seen: &SeenSpans) {
+        self.rooted.retain(|(_, root)| seen.has_trace(root));
+        let runs = std::mem::take(&mut self.invocations);
+        let runs: Vec<_> = runs
+            .into_iter()
+            .map(|(first, id)| (first, id.and_then(|id| seen.of_invocation(&id))))
+            .collect();
+        if self.rooted.is_empty() && runs.iter().all(|(_, ids)| ids.is_none()) {
             return;
         }
-        let mut fields = Vec::with_capacity(self.fields.len() + self.rooted.len() * 20);
+        let mut fields = Vec::with_capacity(self.fields.len() + self.count * BYTES_OF_IDS);
         let mut rooted = std::mem::take(&mut self.rooted).into_iter().peekable();
+        let mut runs = runs.into_iter().peekable();
+        let mut of_run = None;
         for (at, field) in Reader::new(&self.fields).map_while(Result::ok).enumerate() {
-            let trace_id = rooted.next_if(|(rooted, _)| *rooted == at);
-            match field.as_len().zip(trace_id) {
-                None => fields.extend_from_slice(field.raw),
-                Some((record, (_, trace_id))) => {
+            let root = rooted.next_if(|(rooted, _)| *rooted == at).map(|(_, root)| root);
+            if let Some((_, ids)) = runs.next_if(|(first, _)| *first == at) {
+                of_run = ids;
+            }
+            match (field.as_len(), ids_of(root, of_run)) {
+                (Some(record), Some((trace_id, span_id))) => {
                     Writer::new(&mut fields).message(LOG_RECORD, |out| {
                         out.raw(record);
                         out.bytes(TRACE_ID, &trace_id);
+                        out.bytes(SPAN_ID, span_id.as_ref().map_or(&[], |id| id));
                     });
                 }
+                _ => fields.extend_from_slice(field.raw),
             }
         }
         self.fields = fields;
     }
 }
 
-/// One request with the records of these scopes under one resource; `None` if there are no records. The X-Ray root of a
-/// record becomes its trace id where it is one of `traces`.
+/// What the ids of a record take: two tags and lengths, the ids, and a longer length of the record.
+const BYTES_OF_IDS: usize = 29;
+
+/// The ids of a record that names an X-Ray root which a span carries, or an invocation, or both.
+fn ids_of(
+    root: Option<TraceId>,
+    invocation: Option<(TraceId, Option<SpanId>)>,
+) -> Option<(TraceId, Option<SpanId>)> {
+    match (root, invocation) {
+        // The record says itself which trace it is of.
+        (Some(root), Some((trace_id, _))) if root != trace_id => Some((root, None)),
+        (Some(root), None) => Some((root, None)),
+        (_, invocation) => invocation,
+    }
+}
+
+/// One request with the records of these scopes under one resource; `None` if there are no records. Records without a trace id
+/// get that of the spans that were `seen`, where these say whose they are.
 pub(crate) fn request(
     resource: impl FnOnce() -> Resource,
     scopes: [(InstrumentationScope, Records); 2],
-    traces: &BTreeSet<TraceId>,
+    seen: &SeenSpans,
 ) -> Option<Request> {
     // Field numbers of ExportLogsServiceRequest and ResourceLogs
     const RESOURCE_LOGS: u32 = 1;
@@ -94,7 +144,7 @@ pub(crate) fn request(
         if records.count == 0 {
             continue;
         }
-        records.set_trace_ids(traces);
+        records.set_ids(seen);
         count += records.count;
         let mut head = Vec::new();
         Writer::new(&mut head).message(SCOPE, |out| {
@@ -121,6 +171,17 @@ pub(crate) struct Record<'w, 'o> {
     out: &'w mut Writer<'o>,
     root: Option<TraceId>,
     has_trace_id: bool,
+    /// The invocation of the record before it.
+    before: Option<&'w str>,
+    invocation: InvocationOf,
+}
+
+/// Which invocation a record names.
+enum InvocationOf {
+    None,
+    /// The one of the record before it, as nearly always.
+    Before,
+    Another(String),
 }
 
 impl Record<'_, '_> {
@@ -150,7 +211,17 @@ impl Record<'_, '_> {
 
     /// The span id: 8 bytes, or none.
     pub(crate) fn span_id(&mut self, span_id: &[u8]) {
-        self.out.bytes(10, span_id);
+        self.out.bytes(SPAN_ID, span_id);
+    }
+
+    /// The invocation that the record belongs to, by its request id.
+    pub(crate) fn invocation(&mut self, request_id: &str) {
+        self.invocation = if self.before == Some(request_id) {
+            InvocationOf::Before
+        } else {
+            InvocationOf::Another(request_id.to_owned())
+        };
+        self.attribute(names::FAAS_INVOCATION_ID, PlainValue::Text(request_id));
     }
 
     pub(crate) fn attribute(&mut self, key: &str, value: PlainValue<'_>) {
@@ -305,7 +376,7 @@ mod tests {
         };
         let check = |first: &[&str], second: &[&str]| {
             let scopes = [(scope("one"), of(first)), (scope("two"), of(second))];
-            let request = request(|| resource.clone(), scopes, &BTreeSet::new());
+            let request = request(|| resource.clone(), scopes, &SeenSpans::default());
             let items = first.len() + second.len();
             let Some(request) = request else { return assert_eq!(items, 0) };
             let limits = wire::Limits::default();

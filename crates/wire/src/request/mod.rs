@@ -4,6 +4,8 @@
 //! signals share one shape down to their items ([`SignalKind::path_to_items`]).
 
 mod check;
+#[cfg(feature = "decode")]
+mod invocation_spans;
 mod items;
 mod limits;
 mod malformed;
@@ -12,6 +14,8 @@ pub(crate) mod split;
 #[cfg(feature = "encode")]
 pub(crate) mod truncate;
 
+#[cfg(feature = "decode")]
+pub use invocation_spans::InvocationSpan;
 pub use limits::{EmbeddedLines, Limits};
 pub use malformed::Malformed;
 pub use merge::merge;

@@ -390,3 +390,36 @@ fn an_xray_root_is_a_trace_id_only_where_a_span_carries_it() {
     assert_eq!(ids_of(Some(trace_id), false), [true, false, true]);
     assert_eq!(ids_of(None, true), [true, false, true], "the span of the report");
 }
+
+#[test]
+fn the_span_of_an_invocation_is_known_in_the_next_chunk_too() {
+    const TRACE_ID: [u8; 16] = [7; 16];
+    let span = |request_id, trace_id| InvocationSpan {
+        request_id,
+        trace_id,
+        span_id: [8; 8],
+        parent_span_id: None,
+        is_entry: true,
+    };
+    let report_after = |spans: &[InvocationSpan<'_>]| {
+        let mut first = Converter::new(identity(), Options::default(), OBSERVED);
+        first.log_event(&LogEvent { id: "", time_ms: 0, message: START.1 });
+        assert!(!first.awaits_spans(), "no record");
+        for span in spans {
+            first.invocation_span_seen(span);
+        }
+        let state = first.finish().state;
+        let mut next = Converter::new(identity(), Options::default(), OBSERVED).with_state(state);
+        next.log_event(&LogEvent { id: "", time_ms: 0, message: REPORT.1 });
+        assert!(next.awaits_spans());
+        let record = render::log_records(&next.finish().logs.unwrap()).pop().unwrap().1;
+        (record.trace_id == TRACE_ID, record.span_id == [8; 8])
+    };
+    let id = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+    let upper = id.to_uppercase();
+    assert_eq!(report_after(&[span(id, TRACE_ID)]), (true, true));
+    assert_eq!(report_after(&[span(&upper, TRACE_ID)]), (true, true));
+    assert_eq!(report_after(&[span("another", [6; 16]), span(id, TRACE_ID)]), (true, true));
+    assert_eq!(report_after(&[span(id, [6; 16]), span(id, TRACE_ID)]), (false, false));
+    assert_eq!(report_after(&[]), (false, false));
+}

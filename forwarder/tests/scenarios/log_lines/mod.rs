@@ -1,7 +1,9 @@
 //! What the lines of real writers become that are no OTLP: metrics in the embedded metric format, panics, texts of runtimes.
 
+mod traces;
+
 use crate::support::{Capture, default_options, forward_to, incoming, ledger, payload};
-use lambda_otlp_forwarder::Report;
+use lambda_otlp_forwarder::{Event, Report};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
@@ -12,8 +14,11 @@ const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
 
 /// What becomes of these log events: the report, the log records and the metrics.
 fn forwarded(messages: &[&str]) -> (Report, Vec<LogRecord>, Vec<Metric>) {
+    event_forwarded(incoming(&payload("/aws/lambda/orders", messages)))
+}
+
+fn event_forwarded(event: Event) -> (Report, Vec<LogRecord>, Vec<Metric>) {
     let capture = Capture::default();
-    let event = incoming(&payload("/aws/lambda/orders", messages));
     let report = forward_to(capture.clone(), event, default_options());
     assert_eq!(report.ledger().lost(), 0);
     let requests = capture.0.lock().unwrap();

@@ -1,0 +1,133 @@
+//! Knows which traces the spans of a log stream carry, and which trace and root span an invocation has.
+//!
+//! What a span says of its invocation is an attribute, which its writer may have wrong. So nothing is chosen: where two traces
+//! name one invocation it has none, and where two spans may be its root it has no root.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
+use wire::InvocationSpan;
+
+use crate::names;
+use crate::read::ids::request_id_of;
+
+pub(crate) type TraceId = [u8; 16];
+pub(crate) type SpanId = [u8; 8];
+
+/// How many traces and invocations of one chunk are remembered, so that a function which invents ids cannot fill the memory.
+const MOST: usize = 50_000;
+
+/// What the spans of a chunk say.
+#[derive(Debug, Default)]
+pub(crate) struct SeenSpans {
+    traces: BTreeSet<TraceId>,
+    invocations: BTreeMap<String, Traced>,
+    last: Option<String>,
+}
+
+/// What the spans of an invocation say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Traced {
+    /// `None` where they are of several traces.
+    trace_id: Option<TraceId>,
+    root: Root,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Root {
+    NotSeen,
+    One { span_id: SpanId, parent_span_id: Option<SpanId> },
+    Several,
+}
+
+impl SeenSpans {
+    pub(crate) fn add_trace(&mut self, trace_id: TraceId) {
+        if self.traces.len() < MOST {
+            self.traces.insert(trace_id);
+        }
+    }
+
+    /// Adds a span that this crate made.
+    pub(crate) fn add_own(&mut self, span: &Span) {
+        let id = |pair: &&KeyValue| pair.key == names::FAAS_INVOCATION_ID;
+        let value = |pair: &'_ KeyValue| pair.value.as_ref()?.value.clone();
+        let (Ok(trace_id), Ok(span_id)) =
+            (span.trace_id.as_slice().try_into(), span.span_id.as_slice().try_into())
+        else {
+            return;
+        };
+        self.add_trace(trace_id);
+        if let Some(Value::StringValue(request_id)) =
+            span.attributes.iter().find(id).and_then(value)
+        {
+            self.add_invocation(&InvocationSpan {
+                request_id: &request_id,
+                trace_id,
+                span_id,
+                parent_span_id: span.parent_span_id.as_slice().try_into().ok(),
+                is_entry: span.kind == SpanKind::Server as i32,
+            });
+        }
+    }
+
+    pub(crate) fn add_invocation(&mut self, span: &InvocationSpan<'_>) {
+        let request_id = request_id_of(span.request_id);
+        if self.invocations.len() >= MOST && !self.invocations.contains_key(&request_id) {
+            return;
+        }
+        if self.last.as_ref() != Some(&request_id) {
+            self.last = Some(request_id.clone());
+        }
+        let unseen = Traced { trace_id: Some(span.trace_id), root: Root::NotSeen };
+        self.invocations.entry(request_id).or_insert(unseen).add(span);
+    }
+
+    /// The invocation that was named last: of it the next chunk may have further lines.
+    pub(crate) fn take_last(&mut self) -> Option<(String, Traced)> {
+        self.invocations.remove_entry(self.last.as_deref()?)
+    }
+
+    /// Goes on where an earlier chunk of the stream ended.
+    pub(crate) fn resume(&mut self, last: Option<(String, Traced)>) {
+        self.last = last.as_ref().map(|(request_id, _)| request_id.clone());
+        self.invocations.extend(last);
+    }
+
+    pub(crate) fn has_trace(&self, trace_id: &TraceId) -> bool {
+        self.traces.contains(trace_id)
+    }
+
+    /// The trace of an invocation, and its root span if there is one.
+    pub(crate) fn of_invocation(&self, request_id: &str) -> Option<(TraceId, Option<SpanId>)> {
+        let traced = self.invocations.get(request_id)?;
+        let root = match traced.root {
+            Root::One { span_id, .. } => Some(span_id),
+            Root::NotSeen | Root::Several => None,
+        };
+        Some((traced.trace_id?, root))
+    }
+}
+
+impl Traced {
+    fn add(&mut self, span: &InvocationSpan<'_>) {
+        if self.trace_id != Some(span.trace_id) {
+            self.trace_id = None;
+        }
+        // A span within the function may name the invocation too, so the name alone makes no root.
+        if !span.is_entry && span.parent_span_id.is_some() {
+            return;
+        }
+        let this = Root::One { span_id: span.span_id, parent_span_id: span.parent_span_id };
+        self.root = match self.root {
+            Root::NotSeen => this,
+            Root::One { span_id, .. }
+                if span_id == span.span_id || span.parent_span_id == Some(span_id) =>
+            {
+                self.root
+            }
+            Root::One { parent_span_id, .. } if parent_span_id == Some(span.span_id) => this,
+            Root::One { .. } | Root::Several => Root::Several,
+        };
+    }
+}

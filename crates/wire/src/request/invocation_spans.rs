@@ -1,0 +1,141 @@
+//! Finds the spans that name the invocation which they belong to.
+
+use super::Request;
+use super::items::each_item;
+use crate::protobuf::{Reader, Value};
+use crate::resource::FAAS_INVOCATION_ID;
+use crate::signal::SignalKind;
+use memchr::memmem::Finder;
+use std::sync::LazyLock;
+
+/// A span with the attribute `faas.invocation_id`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvocationSpan<'a> {
+    /// The request id, as the attribute says it.
+    pub request_id: &'a str,
+    /// The trace.
+    pub trace_id: [u8; 16],
+    /// The span.
+    pub span_id: [u8; 8],
+    /// Its parent, if it has one.
+    pub parent_span_id: Option<[u8; 8]>,
+    /// Whether it serves a request from outside (SERVER, CONSUMER).
+    pub is_entry: bool,
+}
+
+// Made once: to make one takes longer than to search a span with it.
+static FIND_NAME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(FAAS_INVOCATION_ID));
+
+impl Request {
+    /// Gives each span that names its invocation and has valid ids; other signals have none. Requests and spans in which the
+    /// attribute's name does not occur are not read.
+    pub fn each_invocation_span(&self, take: &mut dyn FnMut(InvocationSpan<'_>)) {
+        if self.kind != SignalKind::Traces || FIND_NAME.find(&self.bytes).is_none() {
+            return;
+        }
+        each_item(&self.bytes, self.kind.path_to_items(), &mut |span| {
+            if FIND_NAME.find(span).is_some()
+                && let Some(span) = invocation_span(span)
+            {
+                take(span);
+            }
+        });
+    }
+}
+
+fn invocation_span(span: &[u8]) -> Option<InvocationSpan<'_>> {
+    const SERVER: u64 = 2;
+    const CONSUMER: u64 = 5;
+    let (mut trace_id, mut span_id, mut parent_span_id, mut request_id) = (None, None, None, None);
+    let mut is_entry = false;
+    for field in Reader::new(span).map_while(Result::ok) {
+        match (field.number, field.value) {
+            (1, Value::Len(id)) => trace_id = valid(id),
+            (2, Value::Len(id)) => span_id = valid(id),
+            (4, Value::Len(id)) => parent_span_id = valid(id),
+            (6, Value::Varint(kind)) => is_entry = kind == SERVER || kind == CONSUMER,
+            (9, Value::Len(attribute)) if request_id.is_none() => request_id = named(attribute),
+            _ => {}
+        }
+    }
+    let request_id = request_id.filter(|id| !id.is_empty())?;
+    let (trace_id, span_id) = (trace_id?, span_id?);
+    Some(InvocationSpan { request_id, trace_id, span_id, parent_span_id, is_entry })
+}
+
+/// An id of the right length that is not all zeros.
+fn valid<const N: usize>(id: &[u8]) -> Option<[u8; N]> {
+    <[u8; N]>::try_from(id).ok().filter(|id| *id != [0; N])
+}
+
+/// The value of the attribute, if it is `faas.invocation_id` and a string.
+fn named(attribute: &[u8]) -> Option<&str> {
+    let last = |message, number| {
+        let fields = Reader::new(message).map_while(Result::ok);
+        let fields = fields.filter(move |field| field.number == number);
+        fields.filter_map(|field| field.as_len()).last()
+    };
+    if last(attribute, 1)? != FAAS_INVOCATION_ID.as_bytes() {
+        return None;
+    }
+    std::str::from_utf8(last(last(attribute, 2)?, 1)?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Signal, Traces};
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+    use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+
+    fn attribute(key: &str, value: any_value::Value) -> KeyValue {
+        let value = Some(AnyValue { value: Some(value) });
+        KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
+    }
+
+    /// What is found of these spans: request id and parent.
+    fn found(spans: Vec<Span>) -> Vec<(String, Option<[u8; 8]>, bool)> {
+        let scope_spans = vec![ScopeSpans { spans, ..ScopeSpans::default() }];
+        let resource = ResourceSpans { scope_spans, ..ResourceSpans::default() };
+        let request = Request::encode::<Traces>(&Traces::request(vec![resource]));
+        let mut found = Vec::new();
+        request.each_invocation_span(&mut |span: InvocationSpan<'_>| {
+            assert_eq!((span.trace_id, span.span_id), ([1; 16], [2; 8]));
+            found.push((span.request_id.to_owned(), span.parent_span_id, span.is_entry));
+        });
+        found
+    }
+
+    #[test]
+    fn spans_that_name_their_invocation_are_found() {
+        let text = |text: &str| any_value::Value::StringValue(text.to_owned());
+        let named = Span {
+            trace_id: vec![1; 16],
+            span_id: vec![2; 8],
+            attributes: vec![
+                attribute("faas.coldstart", any_value::Value::BoolValue(true)),
+                attribute(FAAS_INVOCATION_ID, text("r-1")),
+            ],
+            kind: 2,
+            ..Span::default()
+        };
+        assert_eq!(found(vec![named.clone()]), [("r-1".to_owned(), None, true)]);
+        let child = Span { parent_span_id: vec![3; 8], kind: 1, ..named.clone() };
+        assert_eq!(found(vec![child]), [("r-1".to_owned(), Some([3; 8]), false)]);
+        let of = |key: &str, value| vec![attribute(key, value)];
+        for none in [
+            Span { trace_id: vec![0; 16], ..named.clone() },
+            Span { span_id: vec![2; 7], ..named.clone() },
+            Span { attributes: Vec::new(), ..named.clone() },
+            Span { attributes: of(FAAS_INVOCATION_ID, text("")), ..named.clone() },
+            Span {
+                attributes: of(FAAS_INVOCATION_ID, any_value::Value::IntValue(7)),
+                ..named.clone()
+            },
+            Span { attributes: of("x", text(FAAS_INVOCATION_ID)), ..named.clone() },
+            Span { name: FAAS_INVOCATION_ID.to_owned(), attributes: Vec::new(), ..named },
+        ] {
+            assert_eq!(found(vec![none.clone()]), [], "{none:?}");
+        }
+    }
+}
