@@ -42,10 +42,12 @@ pub struct Ledger {
     /// Log events received.
     pub events: usize,
     /// Log events that become no item: START, END and INIT_START lines, control messages, OTLP
-    /// lines without items, events of the forwarder's own log group.
+    /// lines without items, events of the forwarder's own log group, copies of spans which go on.
     pub consumed: usize,
     /// Log events of the forwarder's own log group, counted in `consumed` too.
     pub own_log_group: usize,
+    /// Log events of the log group `aws/spans` that are copies of spans which go on, counted in `consumed` too.
+    pub spans_in_progress: usize,
     /// What the other log events became.
     pub items: Items,
     /// Taken by the backend.
@@ -157,6 +159,7 @@ impl AddAssign for Ledger {
             events,
             consumed,
             own_log_group,
+            spans_in_progress,
             items,
             accepted,
             parked,
@@ -168,6 +171,7 @@ impl AddAssign for Ledger {
         self.events += events;
         self.consumed += consumed;
         self.own_log_group += own_log_group;
+        self.spans_in_progress += spans_in_progress;
         self.items.spans += items.spans;
         self.items.data_points += items.data_points;
         self.items.log_records += items.log_records;

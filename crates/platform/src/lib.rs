@@ -2,13 +2,14 @@
 //!
 //! `read` turns Lambda's text lines, its JSON system lines and the events of the Telemetry API into one event model
 //! ([`PlatformEvent`]). `metrics`, `spans` and `logs` turn such events, and the function's own lines, into OTLP; `identity`
-//! writes the resource. The forwarder uses a [`Converter`], which does all of this for the log events of one stream; the
+//! writes the resource. `aws_spans` reads the spans that X-Ray keeps in a log group. The forwarder uses a [`Converter`], which does all of this for the log events of one stream; the
 //! extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`].
 //!
 //! Everything here is pure: events in, OTLP out. Time and identity are passed in, nothing is read from the environment, the
 //! clock or the network, and no input panics.
 
 mod attributes;
+mod aws_spans;
 mod convert;
 mod event;
 mod identity;
@@ -21,6 +22,7 @@ mod read;
 mod render;
 mod spans;
 
+pub use aws_spans::{SPANS_LOG_GROUP, SpanLine};
 pub use convert::{Converted, Converter, ConverterState};
 pub use event::figures::Figures;
 pub use event::{EventKind, PhaseSpan, PlatformEvent, SpanStart, Tracing};

@@ -7,7 +7,7 @@ pub(crate) mod time_shift;
 use crate::ledger::Ledger;
 use crate::source::{LogBatch, LogEvent, Origin};
 use envelope::Envelope;
-use platform::{Converter, SpanEnd, SpanMapping, Undecodable};
+use platform::{Converter, SPANS_LOG_GROUP, SpanEnd, SpanLine, SpanMapping, Undecodable};
 use stack_traces::Trace;
 use time_shift::TimeShift;
 use wire::{
@@ -134,8 +134,14 @@ pub fn convert(
         converted: Converted { service_name, ..Converted::default() },
         trace: None,
     };
+    // By the envelope: a function that logs such an object forges no span of another service.
+    let holds_spans = origin.log_group == SPANS_LOG_GROUP;
     for event in events {
-        stream.take(event);
+        if holds_spans {
+            stream.take_span_line(event);
+        } else {
+            stream.take(event);
+        }
         stream.converted.taken += 1;
         if stream.converted.decoded_bytes >= MOST_DECODED_BYTES {
             break;
@@ -233,6 +239,24 @@ impl<'e> Stream<'_, 'e> {
                 self.take_reading(event, reading);
             }
             None => self.take_text(event),
+        }
+    }
+
+    /// Takes an event of the log group in which X-Ray keeps spans. They keep their resource: the log group is the account's.
+    fn take_span_line(&mut self, event: &LogEvent) {
+        match SpanLine::read(&event.message) {
+            SpanLine::Ended(spans) => {
+                let request = Request::encode::<Traces>(&Traces::request(vec![*spans]));
+                let request = time_shift::request(request, self.options.time_shift);
+                take(&mut self.converted, request);
+            }
+            SpanLine::InProgress => {
+                self.converted.ledger.consumed += 1;
+                self.converted.ledger.spans_in_progress += 1;
+            }
+            SpanLine::Other => {
+                self.others.log_event(&log_event(event, &event.message, self.options));
+            }
         }
     }
 

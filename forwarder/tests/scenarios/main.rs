@@ -11,6 +11,7 @@
 )]
 
 mod authorized;
+mod aws_spans;
 mod events;
 mod hostile_lines;
 mod ingest_window;

@@ -195,7 +195,7 @@ fn lower(id: impl AsRef<str>) -> String {
 }
 
 /// The bytes of an id in hex, which must be this many; all zeros are no id.
-fn id_bytes(text: &str, length: usize) -> Option<Vec<u8>> {
+pub(crate) fn id_bytes(text: &str, length: usize) -> Option<Vec<u8>> {
     if text.len() != length * 2 {
         return None;
     }
@@ -232,7 +232,8 @@ fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
     }
 }
 
-fn typed(value: Value, depth: usize) -> Option<Any> {
+/// The value with its type; `None` for null. `depth` is how deep it lies already.
+pub(crate) fn typed(value: Value, depth: usize) -> Option<Any> {
     Some(match value {
         Value::Null => return None,
         Value::Bool(value) => Any::BoolValue(value),

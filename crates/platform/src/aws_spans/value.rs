@@ -1,0 +1,64 @@
+//! Takes the values that are understood out of a line's fields; what is not understood stays there.
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use serde_json::{Map, Value};
+
+use crate::attributes::attribute;
+use crate::read::json_line::{id_bytes, typed};
+
+/// Takes a field if `read` understands it.
+pub(super) fn take<T>(
+    fields: &mut Map<String, Value>,
+    key: &str,
+    read: impl FnOnce(&Value) -> Option<T>,
+) -> Option<T> {
+    let taken = read(fields.get(key)?)?;
+    fields.remove(key);
+    Some(taken)
+}
+
+pub(super) fn take_text(fields: &mut Map<String, Value>, key: &str) -> Option<String> {
+    take(fields, key, |value| value.as_str().map(str::to_owned))
+}
+
+/// A number that is 0 where it is not said.
+pub(super) fn take_u32(fields: &mut Map<String, Value>, key: &str) -> u32 {
+    take(fields, key, |value| value.as_u64()?.try_into().ok()).unwrap_or_default()
+}
+
+/// The map under `attributes`.
+pub(super) fn take_attributes(fields: &mut Map<String, Value>) -> Vec<KeyValue> {
+    match fields.get_mut("attributes").map(Value::take) {
+        Some(Value::Object(all)) => {
+            fields.remove("attributes");
+            attributes(all, |key| key)
+        }
+        Some(other) => {
+            fields.insert("attributes".to_owned(), other);
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
+}
+
+/// The members of a map under keys that `key` makes of theirs. Null is no value.
+pub(super) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String) -> Vec<KeyValue> {
+    all.into_iter()
+        .filter_map(|(name, value)| Some(attribute(&key(name), typed(value, 0)?)))
+        .collect()
+}
+
+/// A number of nanoseconds. Numbers beyond 2^53 are exact in these lines, so none of them is read as a float.
+pub(super) fn moment(value: &Value) -> Option<u64> {
+    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+}
+
+/// A trace id as W3C or as X-Ray writes it.
+pub(super) fn trace_id(value: &Value) -> Option<Vec<u8>> {
+    let text = value.as_str()?;
+    id_bytes(text, 16).or_else(|| wire::ids::xray_trace_id(text).map(Vec::from))
+}
+
+pub(super) fn span_id(value: &Value) -> Option<Vec<u8>> {
+    id_bytes(value.as_str()?, 8)
+}
