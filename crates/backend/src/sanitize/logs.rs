@@ -1,6 +1,7 @@
 //! Log records: severity and attribute names.
 
 use super::drop_reason::DropReason;
+use super::taken::{self, Taken};
 use super::{names, resource};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -8,19 +9,24 @@ use opentelemetry_proto::tonic::logs::v1::LogRecord;
 pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> DropReason {
     for resource_logs in &mut logs.resource_logs {
         resource::shape(&mut resource_logs.resource, fallback_service, &names::LOG_RESOURCE);
+        let resource = resource_logs.resource.as_ref().map(prost::Message::encode_to_vec);
+        let resource = resource.unwrap_or_default();
+        let taken = Taken::in_resource(&taken::LOG_RECORDS, &resource);
         let scopes = resource_logs.scope_logs.iter_mut();
-        scopes.flat_map(|scope_logs| &mut scope_logs.log_records).for_each(shape_log_record);
+        scopes
+            .flat_map(|scope_logs| &mut scope_logs.log_records)
+            .for_each(|log_record| shape_log_record(log_record, &taken));
     }
     // Never used: no log record is dropped.
     DropReason::InvalidId
 }
 
-fn shape_log_record(log_record: &mut LogRecord) {
+fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {
     // Without a text OpenObserve writes the number, and the column would hold `INFO` beside `17`.
     if log_record.severity_text.is_empty() {
         severity_name(log_record.severity_number).clone_into(&mut log_record.severity_text);
     }
-    names::rename(&mut log_record.attributes, &names::LOG_RECORD);
+    taken.rename(&mut log_record.attributes);
 }
 
 /// The short name of a severity (OpenTelemetry logs data model, "Displaying Severity").

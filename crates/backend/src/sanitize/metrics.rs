@@ -1,6 +1,7 @@
 //! Metrics: shaped so that OpenObserve, which converts nothing, adds them up.
 
 use super::drop_reason::DropReason;
+use super::taken::{self, Taken};
 use super::{histograms, names, resource};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -17,9 +18,13 @@ pub(super) fn shape(
 ) -> DropReason {
     for resource_metrics in &mut metrics.resource_metrics {
         resource::shape(&mut resource_metrics.resource, fallback_service, &names::METRIC_RESOURCE);
+        let resource = resource_metrics.resource.as_ref().map(prost::Message::encode_to_vec);
+        let resource = resource.unwrap_or_default();
+        let taken = Taken::in_resource(&taken::DATA_POINTS, &resource);
         for scope_metrics in &mut resource_metrics.scope_metrics {
             let metrics = std::mem::take(&mut scope_metrics.metrics);
-            scope_metrics.metrics = metrics.into_iter().flat_map(shape_metric).collect();
+            let metrics = metrics.into_iter().flat_map(|metric| shape_metric(metric, &taken));
+            scope_metrics.metrics = metrics.collect();
         }
     }
     DropReason::NotANumber
@@ -27,11 +32,11 @@ pub(super) fn shape(
 
 /// The metric as it is to be sent: nothing if no data point is left (it would make an empty stream), several for a gauge
 /// with several sets of attribute keys.
-fn shape_metric(mut metric: Metric) -> Vec<Metric> {
+fn shape_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
     let Some(data) = metric.data.take() else { return Vec::new() };
     match data {
         Data::Gauge(mut gauge) => {
-            shape_numbers(&mut gauge.data_points, true);
+            shape_numbers(&mut gauge.data_points, true, taken);
             by_key_set(gauge.data_points)
                 .map(|data_points| Metric {
                     data: Some(Data::Gauge(Gauge { data_points })),
@@ -40,10 +45,10 @@ fn shape_metric(mut metric: Metric) -> Vec<Metric> {
                 .collect()
         }
         Data::Sum(mut sum) => {
-            shape_numbers(&mut sum.data_points, is_delta(sum.aggregation_temporality));
+            shape_numbers(&mut sum.data_points, is_delta(sum.aggregation_temporality), taken);
             some_if(!sum.data_points.is_empty(), Metric { data: Some(Data::Sum(sum)), ..metric })
         }
-        Data::Histogram(histogram) => shape_histogram(metric, histogram),
+        Data::Histogram(histogram) => shape_histogram(metric, histogram, taken),
         Data::ExponentialHistogram(exponential) => {
             let histogram = Histogram {
                 aggregation_temporality: exponential.aggregation_temporality,
@@ -53,10 +58,10 @@ fn shape_metric(mut metric: Metric) -> Vec<Metric> {
                     .map(|point| histograms::to_explicit_buckets(point, &metric.unit))
                     .collect(),
             };
-            shape_histogram(metric, histogram)
+            shape_histogram(metric, histogram, taken)
         }
         Data::Summary(mut summary) => {
-            summary.data_points.retain_mut(shape_summary);
+            summary.data_points.retain_mut(|point| shape_summary(point, taken));
             some_if(
                 !summary.data_points.is_empty(),
                 Metric { data: Some(Data::Summary(summary)), ..metric },
@@ -75,24 +80,24 @@ fn is_delta(aggregation_temporality: i32) -> bool {
     aggregation_temporality == AggregationTemporality::Delta as i32
 }
 
-fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool) {
+fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool, taken: &Taken<'_>) {
     data_points.retain(|point| match point.value {
         Some(Value::AsDouble(value)) => value.is_finite(),
         Some(Value::AsInt(_)) => true,
         None => false,
     });
     for point in data_points {
-        names::rename(&mut point.attributes, &names::DATA_POINT);
+        taken.rename(&mut point.attributes);
         if without_start {
             point.start_time_unix_nano = 0;
         }
     }
 }
 
-fn shape_histogram(metric: Metric, mut histogram: Histogram) -> Vec<Metric> {
+fn shape_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) -> Vec<Metric> {
     let is_delta = is_delta(histogram.aggregation_temporality);
     for point in &mut histogram.data_points {
-        names::rename(&mut point.attributes, &names::DATA_POINT);
+        taken.rename(&mut point.attributes);
         histograms::complete(point);
         if is_delta {
             point.start_time_unix_nano = 0;
@@ -104,8 +109,8 @@ fn shape_histogram(metric: Metric, mut histogram: Histogram) -> Vec<Metric> {
     )
 }
 
-fn shape_summary(point: &mut SummaryDataPoint) -> bool {
-    names::rename(&mut point.attributes, &names::DATA_POINT);
+fn shape_summary(point: &mut SummaryDataPoint, taken: &Taken<'_>) -> bool {
+    taken.rename(&mut point.attributes);
     // A summary of no values has NaN for its quantiles; its count and sum are still true.
     point.quantile_values.retain(|quantile| quantile.value.is_finite());
     point.sum.is_finite()

@@ -12,6 +12,7 @@ mod names;
 mod resource;
 mod scan;
 mod survey;
+mod taken;
 mod traces;
 
 #[cfg(test)]

@@ -5,30 +5,30 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 /// A list of columns whose names no attribute may have.
 pub(super) struct Reserved {
     columns: &'static [&'static str],
-    /// For each class of last letters, the classes of first letters of the columns that end so, as bits. By its first and last
-    /// letter most keys are seen to be none of the columns.
+    shapes: Shapes,
+}
+
+/// First and last letters and lengths of columns, by which most keys are seen to be none of them.
+#[derive(Clone, Copy)]
+pub(super) struct Shapes {
+    /// For each class of last letters, the classes of first letters of the columns that end so, as bits.
     first_by_last: [u32; CLASSES],
     /// The lengths of the columns, as bits; 63 bytes and more share one bit.
     lengths: u64,
 }
+
+/// Columns that OpenObserve fills itself in some of its streams: a record's id, its original text, what full-text search looks at.
+const INTERNAL: &[&str] = &["_all", "_all_values", "_o2_id", "_o2_ingest_ts", "_original"];
 
 /// The classes of characters: each letter is one, all digits are one, and everything else is one.
 const CLASSES: usize = 28;
 
 impl Reserved {
     const fn new(columns: &'static [&'static str]) -> Self {
-        let (mut first_by_last, mut lengths, mut rest) = ([0; CLASSES], 0, columns);
-        while let [column, behind @ ..] = rest {
-            lengths |= length_bit(column.len());
-            if let [first, .., last] = column.as_bytes() {
-                #[expect(clippy::indexing_slicing, reason = "there are as many as classes")]
-                {
-                    first_by_last[class(*last)] |= 1 << class(*first);
-                }
-            }
-            rest = behind;
-        }
-        Self { columns, first_by_last, lengths }
+        let mut shapes = Shapes { first_by_last: [0; CLASSES], lengths: 0 };
+        shapes.add_all(columns);
+        shapes.add_all(INTERNAL);
+        Self { columns, shapes }
     }
 
     /// How many columns there are.
@@ -36,10 +36,52 @@ impl Reserved {
         self.columns.len()
     }
 
+    /// Their shapes.
+    pub(super) const fn shapes(&self) -> Shapes {
+        self.shapes
+    }
+
+    /// The columns, OpenObserve's internal ones among them.
+    pub(super) fn columns(&self) -> impl Iterator<Item = &'static str> {
+        self.columns.iter().chain(INTERNAL).copied()
+    }
+}
+
+impl Shapes {
+    const fn add_all(&mut self, columns: &[&str]) {
+        let mut rest = columns;
+        while let [column, behind @ ..] = rest {
+            self.add(column.as_bytes());
+            rest = behind;
+        }
+    }
+
+    const fn add(&mut self, column: &[u8]) {
+        self.lengths |= length_bit(column.len());
+        if let [first, .., last] = column {
+            #[expect(clippy::indexing_slicing, reason = "there are as many as classes")]
+            {
+                self.first_by_last[class(*last)] |= 1 << class(*first);
+            }
+        }
+    }
+
+    /// Adds the column of a key with this prefix.
+    pub(super) fn add_with_prefix(&mut self, prefix: &[u8], key: &[u8]) {
+        let length = if key.is_ascii() { key.len() } else { stored(key).count() };
+        self.lengths |= length_bit(prefix.len() + length);
+        let first = prefix.first().or(key.first());
+        if let Some((first, last)) = first.zip(key.last())
+            && let Some(letters) = self.first_by_last.get_mut(class(*last))
+        {
+            *letters |= 1 << class(*first);
+        }
+    }
+
     /// False where first letter, last letter and length show that the key is none of the columns. Bytes that are not ASCII
     /// are in the class of `_`.
     #[inline]
-    fn may_have(&self, key: &[u8]) -> bool {
+    pub(super) fn may_have(&self, key: &[u8]) -> bool {
         let [first, .., last] = key else { return false };
         let class = |byte: u8| CLASS_OF.get(usize::from(byte)).copied().unwrap_or_default();
         let first_letters = self.first_by_last.get(usize::from(class(*last)));
@@ -78,6 +120,11 @@ const fn class(byte: u8) -> usize {
         b'0'..=b'9' => 26,
         _ => 27,
     }
+}
+
+/// A key as OpenObserve stores it: a character of several bytes becomes one `_`.
+pub(super) fn stored(key: &[u8]) -> impl Iterator<Item = u8> {
+    key.iter().filter(|byte| **byte & 0xc0 != 0x80).map(|byte| normalised(*byte))
 }
 
 /// A byte of a key as OpenObserve stores it: lower case, and everything but letters, digits and `_` becomes `_`.
@@ -175,7 +222,7 @@ pub(super) static METRIC_RESOURCE: Reserved = Reserved::new(&[
 /// and `_` becomes `_`.
 #[inline]
 pub(super) fn is_reserved(key: &[u8], reserved: &Reserved) -> bool {
-    reserved.may_have(key) && is_one_of(key, reserved)
+    reserved.shapes.may_have(key) && is_one_of(key, reserved)
 }
 
 #[inline(never)]
@@ -185,12 +232,9 @@ fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
             let mut letters = column.bytes().zip(key);
             column.len() == key.len() && letters.all(|(letter, byte)| letter == normalised(*byte))
         };
-        return reserved.columns.iter().any(is_key);
+        return reserved.columns().any(|column| is_key(&column));
     }
-    // A character of several bytes becomes one `_`: only its first byte counts.
-    let is_first_byte = |byte: &&u8| **byte & 0xc0 != 0x80;
-    let key = || key.iter().filter(is_first_byte).map(|byte| normalised(*byte));
-    reserved.columns.iter().any(|column| column.bytes().eq(key()))
+    reserved.columns().any(|column| column.bytes().eq(stored(key)))
 }
 
 /// `severity` becomes `attr_severity`, as OpenObserve 0.92 renames what collides in spans.

@@ -6,33 +6,36 @@ use super::fields::{
 };
 use super::names::{self, Reserved};
 use super::survey::Survey;
+use super::taken::{self, Taken};
 use super::traces::{has_valid_ids, is_valid_parent};
 use wire::protobuf::Value;
 use wire::resource::SERVICE_NAME;
 
 /// `None` where a rule would change the request; else what was seen of its spans.
 pub(super) fn traces_need_nothing(request: &[u8]) -> Option<Survey> {
-    every_item(request, &names::SPAN_RESOURCE, span_needs_nothing)
+    every_item(request, &names::SPAN_RESOURCE, &taken::SPANS, span_needs_nothing)
 }
 
 /// `None` where a rule would change the request; else what was seen of its log records.
 pub(super) fn logs_need_nothing(request: &[u8]) -> Option<Survey> {
-    every_item(request, &names::LOG_RESOURCE, log_record_needs_nothing)
+    every_item(request, &names::LOG_RESOURCE, &taken::LOG_RECORDS, log_record_needs_nothing)
 }
 
 /// `None` unless every resource has a service name and no reserved key, and every item passes.
 fn every_item(
     request: &[u8],
     reserved: &Reserved,
-    passes: fn(&[u8], &mut Survey) -> bool,
+    signal: &'static taken::Signal,
+    passes: fn(&[u8], &Taken<'_>, &mut Survey) -> bool,
 ) -> Option<Survey> {
     let mut survey = Survey::NOTHING;
     for container in messages(request, CONTAINER) {
         if !resource_needs_nothing(container, reserved, &mut survey) {
             return None;
         }
+        let taken = Taken::in_container(signal, container);
         for scope in messages(container, SCOPE) {
-            if !messages(scope, ITEM).all(|item| passes(item, &mut survey)) {
+            if !messages(scope, ITEM).all(|item| passes(item, &taken, &mut survey)) {
                 return None;
             }
         }
@@ -65,7 +68,7 @@ fn resource_needs_nothing(container: &[u8], reserved: &Reserved, survey: &mut Su
     has_service_name
 }
 
-fn span_needs_nothing(span: &[u8], survey: &mut Survey) -> bool {
+fn span_needs_nothing(span: &[u8], taken: &Taken<'_>, survey: &mut Survey) -> bool {
     let (mut trace_id, mut span_id, mut parent): (&[u8], &[u8], &[u8]) = (&[], &[], &[]);
     let (mut start, mut end) = (0, 0);
     for field in fields(span) {
@@ -76,8 +79,8 @@ fn span_needs_nothing(span: &[u8], survey: &mut Survey) -> bool {
             (7, Value::Fixed64(time)) => start = time,
             (8, Value::Fixed64(time)) => end = time,
             (9, Value::Len(attribute)) => {
-                let (key, _) = key_and_value(attribute);
-                if names::is_reserved(key, &names::SPAN) {
+                let (key, value) = key_and_value(attribute);
+                if taken.has(key, value) {
                     return false;
                 }
                 survey.add_key(key);
@@ -89,7 +92,7 @@ fn span_needs_nothing(span: &[u8], survey: &mut Survey) -> bool {
     has_valid_ids(trace_id, span_id) && is_valid_parent(parent) && end >= start
 }
 
-fn log_record_needs_nothing(log_record: &[u8], survey: &mut Survey) -> bool {
+fn log_record_needs_nothing(log_record: &[u8], taken: &Taken<'_>, survey: &mut Survey) -> bool {
     let mut has_severity_text = false;
     let (mut time, mut observed) = (0, 0);
     for field in fields(log_record) {
@@ -100,11 +103,14 @@ fn log_record_needs_nothing(log_record: &[u8], survey: &mut Survey) -> bool {
             (5, Value::Len(body)) if holds_map(body) => survey.add_map(),
             (6, Value::Len(attribute)) => {
                 let (key, value) = key_and_value(attribute);
-                if names::is_reserved(key, &names::LOG_RECORD) {
+                if taken.has(key, value) {
                     return false;
                 }
                 survey.add_key(key);
                 if holds_map(value) {
+                    if taken.has_within(key, value) {
+                        return false;
+                    }
                     survey.add_map();
                 }
             }

@@ -301,3 +301,50 @@ proptest! {
         prop_assert_eq!((twice.request, twice.dropped), (once.request, once.dropped));
     }
 }
+
+/// A span's resource attributes are stored with the prefix `service_`, a data point's without one.
+#[test]
+fn attributes_of_an_item_take_no_column_of_its_resource() {
+    let resource = || {
+        let attributes = [("service.name", "orders"), ("faas.name", "orders")];
+        let attributes = attributes.iter().map(|(key, value)| attribute(key, value)).collect();
+        Some(Resource { attributes, ..Default::default() })
+    };
+    let forged =
+        || ["service.faas_name", "faas.name", "service_o2"].map(|key| attribute(key, "x")).to_vec();
+    let keys = |attributes: &[KeyValue]| -> Vec<String> {
+        attributes.iter().map(|attribute| attribute.key.clone()).collect()
+    };
+    let span = Span {
+        trace_id: vec![1; 16],
+        span_id: vec![1; 8],
+        attributes: forged(),
+        ..Default::default()
+    };
+    let shaped = for_openobserve(&traces(resource(), vec![span])).request.unwrap();
+    let shaped = shaped.decode::<Traces>().unwrap().unwrap();
+    let span = &shaped.resource_spans[0].scope_spans[0].spans[0];
+    assert_eq!(keys(&span.attributes), ["attr_service.faas_name", "faas.name", "service_o2"]);
+
+    let record = LogRecord { attributes: forged(), ..Default::default() };
+    let shaped = for_openobserve(&logs(resource(), vec![record])).request.unwrap();
+    let shaped = shaped.decode::<Logs>().unwrap().unwrap();
+    let record = &shaped.resource_logs[0].scope_logs[0].log_records[0];
+    assert_eq!(keys(&record.attributes), ["service.faas_name", "attr_faas.name", "service_o2"]);
+}
+
+/// A resource with very many attributes is looked up, not searched, and protects its columns all the same.
+#[test]
+fn a_resource_of_many_attributes_is_looked_up() {
+    let mut attributes: Vec<KeyValue> =
+        (0..20_000).map(|n| attribute(&format!("k{n}"), "x")).collect();
+    attributes.extend([attribute("service.name", "orders"), attribute("faas.name", "orders")]);
+    let resource = Some(Resource { attributes, ..Default::default() });
+    let mut forged: Vec<KeyValue> = (0..20_000).map(|n| attribute(&format!("k{n}"), "y")).collect();
+    forged.push(attribute("Faas_Name", "forged"));
+    let record = LogRecord { attributes: forged, ..Default::default() };
+    let shaped = for_openobserve(&logs(resource, vec![record])).request.unwrap();
+    let shaped = shaped.decode::<Logs>().unwrap().unwrap();
+    let attributes = &shaped.resource_logs[0].scope_logs[0].log_records[0].attributes;
+    assert!(attributes.iter().all(|attribute| attribute.key.starts_with("attr_")));
+}

@@ -1,0 +1,164 @@
+//! The columns that the attributes of an item must not take: OpenObserve's own, and those of the item's resource.
+//!
+//! OpenObserve stores resource and item in one row. An attribute of a log record or data point overrides the column of the resource
+//! attribute of that name, so that a field `faas.name` of a JSON log would make the record another function's. A span's resource
+//! attributes have the prefix `service_` there. Maps of a log record become columns too, `{"faas":{"name":…}}` that of `faas.name`.
+
+use super::fields::{MAP, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value, messages};
+use super::names::{self, Reserved, Shapes, is_reserved, stored};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use std::collections::HashMap;
+
+const MAP_ENTRY: u32 = 1;
+
+/// Maps in maps become columns down to this level, and one more is looked at.
+const FLATTEN_LEVELS: usize = 4;
+
+/// Most prefixes that an attribute gets.
+const MOST_PREFIXES: usize = 3;
+
+/// A resource with more attributes than this is looked up by key.
+const FEW_ATTRIBUTES: usize = 64;
+
+/// How a signal's items become columns.
+pub(super) struct Signal {
+    /// OpenObserve's own columns.
+    pub(super) reserved: &'static Reserved,
+    /// What stands before the names of resource attributes.
+    pub(super) resource_prefix: &'static [u8],
+    /// Whether maps become columns; else they are stored as text.
+    pub(super) flattens: bool,
+}
+
+/// Spans.
+pub(super) static SPANS: Signal =
+    Signal { reserved: &names::SPAN, resource_prefix: b"service_", flattens: false };
+
+/// Log records.
+pub(super) static LOG_RECORDS: Signal =
+    Signal { reserved: &names::LOG_RECORD, resource_prefix: b"", flattens: true };
+
+/// Data points.
+pub(super) static DATA_POINTS: Signal =
+    Signal { reserved: &names::DATA_POINT, resource_prefix: b"", flattens: false };
+
+/// What the attributes of a container's items must not be called.
+pub(super) struct Taken<'c> {
+    signal: &'static Signal,
+    shapes: Shapes,
+    /// Keys and encoded values of the resource's attributes.
+    of_resource: Vec<(&'c [u8], &'c [u8])>,
+    /// The same by the keys as they are stored, where they are many: only a resource that was made for it has so many.
+    by_stored_key: Option<HashMap<Vec<u8>, &'c [u8]>>,
+}
+
+impl<'c> Taken<'c> {
+    /// What is taken in a container, encoded as a whole.
+    pub(super) fn in_container(signal: &'static Signal, container: &'c [u8]) -> Self {
+        Self::beside(signal, messages(container, RESOURCE))
+    }
+
+    /// What is taken beside this encoded resource.
+    pub(super) fn in_resource(signal: &'static Signal, resource: &'c [u8]) -> Self {
+        Self::beside(signal, std::iter::once(resource))
+    }
+
+    fn beside(signal: &'static Signal, resources: impl Iterator<Item = &'c [u8]>) -> Self {
+        let attributes = resources.flat_map(|resource| messages(resource, RESOURCE_ATTRIBUTE));
+        let of_resource: Vec<_> = attributes.map(key_and_value).collect();
+        let mut shapes = signal.reserved.shapes();
+        for (key, _) in &of_resource {
+            shapes.add_with_prefix(signal.resource_prefix, key);
+        }
+        let by_stored_key = (of_resource.len() > FEW_ATTRIBUTES).then(|| {
+            of_resource.iter().map(|(key, value)| (stored(key).collect(), *value)).collect()
+        });
+        Self { signal, shapes, of_resource, by_stored_key }
+    }
+
+    /// Whether an attribute would take a column. One that says what the resource says takes nothing away.
+    #[inline]
+    pub(super) fn has(&self, key: &[u8], value: &[u8]) -> bool {
+        self.shapes.may_have(key) && self.has_key(key, value)
+    }
+
+    /// Whether an attribute whose value is a map would take a column by what is in it.
+    pub(super) fn has_within(&self, key: &[u8], map: &[u8]) -> bool {
+        self.signal.flattens && self.holds(&mut stored(key).collect(), map, 1)
+    }
+
+    #[inline(never)]
+    fn has_key(&self, key: &[u8], value: &[u8]) -> bool {
+        if is_reserved(key, self.signal.reserved) {
+            return true;
+        }
+        if let Some(by_stored_key) = &self.by_stored_key {
+            let column: Vec<u8> = stored(key).collect();
+            let of_resource = column.strip_prefix(self.signal.resource_prefix);
+            let said = of_resource.and_then(|key| by_stored_key.get(key));
+            return said.is_some_and(|said| *said != value);
+        }
+        self.of_resource
+            .iter()
+            .any(|(taken, said)| *said != value && self.column(taken).eq(stored(key)))
+    }
+
+    fn column(&self, key: &'c [u8]) -> impl Iterator<Item = u8> + use<'c> {
+        self.signal.resource_prefix.iter().copied().chain(stored(key))
+    }
+
+    /// Whether a map has a value whose path, from `path` on, is a column. Paths that no column begins with are not followed.
+    fn holds(&self, path: &mut Vec<u8>, map: &[u8], level: usize) -> bool {
+        path.push(b'_');
+        let length = path.len();
+        let found = level <= FLATTEN_LEVELS
+            && self.is_way(path)
+            && messages(map, MAP).flat_map(|map| messages(map, MAP_ENTRY)).any(|entry| {
+                let (key, value) = key_and_value(entry);
+                path.truncate(length);
+                path.extend(stored(key));
+                self.has_key(path, value) || self.holds(path, value, level + 1)
+            });
+        path.truncate(length - 1);
+        found
+    }
+
+    /// Whether a column begins so.
+    fn is_way(&self, path: &[u8]) -> bool {
+        if self.by_stored_key.is_some() {
+            return true;
+        }
+        let mut reserved = self.signal.reserved.columns();
+        reserved.any(|column| column.as_bytes().starts_with(path))
+            || self.of_resource.iter().any(|(key, _)| {
+                let mut column = self.column(key);
+                path.iter().all(|byte| column.next() == Some(*byte))
+            })
+    }
+
+    /// Renames what would take a column: `severity` becomes `attr_severity`, as OpenObserve 0.92 renames what collides in spans.
+    pub(super) fn rename(&self, attributes: &mut [KeyValue]) {
+        for attribute in attributes {
+            let key = attribute.key.as_bytes();
+            let is_map = matches!(
+                attribute.value.as_ref().and_then(|value| value.value.as_ref()),
+                Some(Value::KvlistValue(_))
+            );
+            if !is_map && !self.shapes.may_have(key) {
+                continue;
+            }
+            let value = attribute.value.as_ref().map(prost::Message::encode_to_vec);
+            let value = value.unwrap_or_default();
+            let takes = |key: &str| {
+                self.has(key.as_bytes(), &value)
+                    || (is_map && self.has_within(key.as_bytes(), &value))
+            };
+            // An attribute of the resource may have that name already; one that was made for it does not go on for ever.
+            let mut prefixes = 0;
+            while prefixes < MOST_PREFIXES && takes(&attribute.key) {
+                attribute.key.insert_str(0, "attr_");
+                prefixes += 1;
+            }
+        }
+    }
+}
