@@ -4,9 +4,11 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     reason = "what goes wrong in the scripted Lambda fails the test"
 )]
 
+mod foreign;
 mod grpc;
 mod lifecycle;
 mod receiver;

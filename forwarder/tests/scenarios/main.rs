@@ -13,6 +13,7 @@
 mod authorized;
 mod aws_spans;
 mod events;
+mod foreign;
 mod hostile_lines;
 mod ingest_window;
 mod live_rules;
