@@ -13,7 +13,7 @@ use wire::protobuf::{Reader, Writer};
 use wire::{Request, SignalKind};
 
 use crate::attributes::PlainValue;
-use crate::logs::seen_spans::{SeenSpans, SpanId, TraceId};
+use crate::logs::seen_spans::{Ids, SeenSpans, TraceId};
 use crate::names;
 use crate::read::severity::Severity;
 
@@ -91,19 +91,23 @@ impl Records {
         let mut fields = Vec::with_capacity(self.fields.len() + self.count * BYTES_OF_IDS);
         let mut rooted = std::mem::take(&mut self.rooted).into_iter().peekable();
         let mut runs = runs.into_iter().peekable();
-        let mut of_run = None;
+        // The ids of a run are written once: nearly always all of its records get the same.
+        let (mut of_run, mut written) = (None, Vec::new());
         for (at, field) in Reader::new(&self.fields).map_while(Result::ok).enumerate() {
-            let root = rooted.next_if(|(rooted, _)| *rooted == at).map(|(_, root)| root);
             if let Some((_, ids)) = runs.next_if(|(first, _)| *first == at) {
                 of_run = ids;
+                write_ids(&mut written, ids);
             }
-            match (field.as_len(), ids_of(root, of_run)) {
-                (Some(record), Some((trace_id, span_id))) => {
-                    Writer::new(&mut fields).message(LOG_RECORD, |out| {
-                        out.raw(record);
-                        out.bytes(TRACE_ID, &trace_id);
-                        out.bytes(SPAN_ID, span_id.as_ref().map_or(&[], |id| id));
-                    });
+            let root = rooted.next_if(|(rooted, _)| *rooted == at).map(|(_, root)| root);
+            let of_root = root.map(|root| {
+                let mut of_root = Vec::new();
+                write_ids(&mut of_root, ids_of(root, of_run));
+                of_root
+            });
+            let ids = of_root.as_ref().unwrap_or(&written);
+            match field.as_len() {
+                Some(record) if !ids.is_empty() => {
+                    Writer::new(&mut fields).concatenated(LOG_RECORD, record, ids);
                 }
                 _ => fields.extend_from_slice(field.raw),
             }
@@ -112,20 +116,21 @@ impl Records {
     }
 }
 
+fn write_ids(out: &mut Vec<u8>, ids: Option<Ids>) {
+    out.clear();
+    if let Some((trace_id, span_id)) = ids {
+        let mut out = Writer::new(out);
+        out.bytes(TRACE_ID, &trace_id);
+        out.bytes(SPAN_ID, span_id.as_ref().map_or(&[], |id| id));
+    }
+}
+
 /// What the ids of a record take: two tags and lengths, the ids, and a longer length of the record.
 const BYTES_OF_IDS: usize = 29;
 
-/// The ids of a record that names an X-Ray root which a span carries, or an invocation, or both.
-fn ids_of(
-    root: Option<TraceId>,
-    invocation: Option<(TraceId, Option<SpanId>)>,
-) -> Option<(TraceId, Option<SpanId>)> {
-    match (root, invocation) {
-        // The record says itself which trace it is of.
-        (Some(root), Some((trace_id, _))) if root != trace_id => Some((root, None)),
-        (Some(root), None) => Some((root, None)),
-        (_, invocation) => invocation,
-    }
+/// The ids of a record that names an X-Ray root which a span carries. The root itself says which trace it is of.
+fn ids_of(root: TraceId, invocation: Option<Ids>) -> Option<Ids> {
+    invocation.filter(|(trace_id, _)| *trace_id == root).or(Some((root, None)))
 }
 
 /// One request with the records of these scopes under one resource; `None` if there are no records. Records without a trace id

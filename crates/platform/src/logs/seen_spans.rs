@@ -14,6 +14,8 @@ use crate::read::ids::request_id_of;
 
 pub(crate) type TraceId = [u8; 16];
 pub(crate) type SpanId = [u8; 8];
+/// A trace, and a span of it.
+pub(crate) type Ids = (TraceId, Option<SpanId>);
 
 /// How many traces and invocations of one chunk are remembered, so that a function which invents ids cannot fill the memory.
 const MOST: usize = 50_000;
@@ -99,7 +101,7 @@ impl SeenSpans {
     }
 
     /// The trace of an invocation, and its root span if there is one.
-    pub(crate) fn of_invocation(&self, request_id: &str) -> Option<(TraceId, Option<SpanId>)> {
+    pub(crate) fn of_invocation(&self, request_id: &str) -> Option<Ids> {
         let traced = self.invocations.get(request_id)?;
         let root = match traced.root {
             Root::One { span_id, .. } => Some(span_id),
