@@ -209,7 +209,11 @@ mod tests {
         check("/aws/lambda/us-east-1.orders", &stream("[3]"), (orders, Some("3"), "orders", true));
         check("/team/shared", &stream("orders[$LATEST]"), (orders, latest, "orders", true));
         check("/team/shared", "2021/06/28/orders[7][a-b]", (orders, Some("7"), "orders", true));
-        check("/aws/lambda/shared", &stream("orders[1]"), (orders, Some("1"), "orders", true));
+        check(
+            "/aws/lambda/shared",
+            &stream("orders[1]"),
+            (Some("shared"), Some("1"), "shared", true),
+        );
         check("/aws/lambda/team/shared", &stream("orders[1]"), (orders, Some("1"), "orders", true));
 
         // A group under the prefix whose stream is not an environment's.
