@@ -14,7 +14,7 @@ use platform::{SpanEnd, SpanMapping};
 use settings::{InvalidSettings, InvalidVariable, Reader, Source, Warning};
 use std::time::Duration;
 use variables::TABLE;
-use wire::EmbeddedLines;
+use wire::{EmbeddedLines, Limits};
 
 /// What the forwarder is told by its variables.
 #[derive(Clone, Debug)]
@@ -43,8 +43,10 @@ pub struct Config {
     pub join_stack_traces: bool,
     /// Whether lines that claim to be OTLP and do not decode are dead-lettered; else they are dropped.
     pub keep_undecodable: bool,
-    /// Which OTLP lines are read that do not begin their log event.
-    pub embedded_lines: EmbeddedLines,
+    /// Which OTLP lines are read, and their bounds.
+    pub line_limits: Limits,
+    /// Most items of the OTLP lines of one event.
+    pub event_items: usize,
     /// Log groups of the delivery path: the forwarder's own, and those named.
     pub own_log_groups: Vec<String>,
     /// In which forms the forwarder tells its own figures, if it does.
@@ -109,6 +111,13 @@ impl Config {
         ];
         let embedded_lines =
             reader.choice("LAMBDA_OTLP_EMBEDDED_LINES", &embedded, EmbeddedLines::Whole);
+        let line_limits = Limits {
+            embedded_lines,
+            items: reader.count("LAMBDA_OTLP_MAX_LINE_ITEMS").max(1),
+            least_item_bytes: reader.count("LAMBDA_OTLP_LEAST_ITEM_BYTES"),
+            ..Limits::default()
+        };
+        let event_items = reader.count("LAMBDA_OTLP_MAX_EVENT_ITEMS").max(1);
         let others = reader.string_if_set("LAMBDA_OTLP_OWN_LOG_GROUPS").unwrap_or_default();
         let others = others.split(',').map(|group| group.trim().to_owned());
         let own_log_group = reader.string_if_set("AWS_LAMBDA_LOG_GROUP_NAME");
@@ -138,7 +147,8 @@ impl Config {
             platform_spans,
             join_stack_traces,
             keep_undecodable,
-            embedded_lines,
+            line_limits,
+            event_items,
             own_log_groups,
             vitals,
             log_level,

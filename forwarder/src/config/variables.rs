@@ -63,6 +63,26 @@ const OWN: &[Variable] = &[
               forge telemetry. `never`: none.",
     },
     Variable {
+        name: "LAMBDA_OTLP_MAX_LINE_ITEMS",
+        default: Some("50000"),
+        kind: Kind::Count,
+        doc: "Most spans, data points and log records of the OTLP lines of one log event. A line of more is dead-lettered with that reason.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_LEAST_ITEM_BYTES",
+        default: Some("12"),
+        kind: Kind::Count,
+        doc: "Bytes that an item of an OTLP line has on average at least, once inflated: a line of more than a hundred smaller ones \
+              is made to become very many records from few bytes, and is dead-lettered.",
+    },
+    Variable {
+        name: "LAMBDA_OTLP_MAX_EVENT_ITEMS",
+        default: Some("250000"),
+        kind: Kind::Count,
+        doc: "Most items of all OTLP lines of one event of the forwarder; lines beyond it are dead-lettered, and nothing of the event is \
+              held back for it.",
+    },
+    Variable {
         name: "LAMBDA_OTLP_OWN_LOG_GROUPS",
         default: None,
         kind: Kind::Text,

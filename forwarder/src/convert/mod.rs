@@ -16,18 +16,33 @@ use wire::{
 };
 
 /// What does not change from batch to batch.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct ConvertOptions {
     /// How Lambda's own events are converted.
     pub platform: platform::Options,
     /// Bounds on every line.
     pub limits: Limits,
+    /// Most items of all lines of one event.
+    pub event_items: usize,
     /// Moves all times; for replaying old samples.
     pub time_shift: TimeShift,
     /// Whether the lines of a stack trace that are log events of their own become one log record.
     pub join_stack_traces: bool,
     /// How the span of each invocation is written, for functions that have nobody else to do it.
     pub platform_spans: Option<PlatformSpans>,
+}
+
+impl Default for ConvertOptions {
+    fn default() -> Self {
+        Self {
+            platform: platform::Options::default(),
+            limits: Limits::default(),
+            event_items: 250_000,
+            time_shift: TimeShift::default(),
+            join_stack_traces: false,
+            platform_spans: None,
+        }
+    }
 }
 
 /// How the span of an invocation is made of Lambda's lines.
@@ -78,9 +93,22 @@ pub struct StreamState {
     origin: Origin,
     /// True once the delivery is over: nothing is waited for any more.
     at_end: bool,
+    /// Items of the event's lines so far.
+    items_read: usize,
 }
 
 impl StreamState {
+    /// The same, for an event of whose lines so many items were read.
+    #[must_use]
+    pub fn with_items_read(self, items_read: usize) -> Self {
+        Self { items_read, ..self }
+    }
+
+    /// How many items of the event's lines were read.
+    pub fn items_read(&self) -> usize {
+        self.items_read
+    }
+
     /// Whether it is the state of this stream, so that the stream's events may go on in it.
     pub fn is_of(&self, origin: &Origin) -> bool {
         self.origin == *origin || self.origin == Origin::default()
@@ -195,12 +223,19 @@ struct Stream<'o, 'e> {
 }
 
 impl<'e> Stream<'_, 'e> {
+    /// The bounds on a line, as far as the lines before it used them up.
+    fn limits(&self) -> Limits {
+        let limits = self.options.limits;
+        let left = self.options.event_items.saturating_sub(self.state.items_read);
+        Limits { items: limits.items.min(left), ..limits }
+    }
+
     /// Takes an event, which may be a piece of a line that was cut into neighbouring events.
     fn take(&mut self, event: &'e LogEvent) {
         #[cfg(test)]
         assert_ne!(event.message, PANICS);
         if self.state.rejoin.is_waiting() {
-            match self.state.rejoin.go_on(&event.message, &self.options.limits) {
+            match self.state.rejoin.go_on(&event.message, &self.limits()) {
                 Joined::More => {
                     self.state.held.push(event.clone());
                     return;
@@ -216,7 +251,7 @@ impl<'e> Stream<'_, 'e> {
                 Joined::Broken => {
                     self.end_trace();
                     for mut held in std::mem::take(&mut self.state.held) {
-                        let reading = read_line(&held.message, &self.options.limits);
+                        let reading = read_line(&held.message, &self.limits());
                         // A later piece does not say that it belongs to a line.
                         if reading.is_none() {
                             held.message = wire::without_headers(&held.message);
@@ -226,7 +261,7 @@ impl<'e> Stream<'_, 'e> {
                 }
             }
         }
-        let reading = read_line(&event.message, &self.options.limits);
+        let reading = read_line(&event.message, &self.limits());
         let begins = |reading| self.state.rejoin.begin(&event.message, reading);
         if !self.state.at_end && reading.as_ref().is_some_and(begins) {
             self.end_trace();
@@ -304,6 +339,7 @@ impl<'e> Stream<'_, 'e> {
             self.converted.ledger.consumed += 1;
         }
         for line in reading.decoded {
+            self.state.items_read += line.request.items();
             let request = self.envelope.settle(line.request);
             take(&mut self.converted, time_shift::request(request, self.options.time_shift));
         }

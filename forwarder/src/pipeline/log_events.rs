@@ -112,7 +112,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
 
     /// Converts the first of `events`; answers how many these were.
     fn convert_some(&mut self, batch: &LogBatch, events: &[LogEvent], routing: &Routing) -> usize {
-        let before = std::mem::take(&mut self.stream);
+        let before = std::mem::take(&mut self.stream).with_items_read(self.items_read);
         let mut held = before.held().to_vec();
         // The rules and what backends ask for look into customers' content as the conversion does.
         let converting = AssertUnwindSafe(|| {
@@ -154,6 +154,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
 
     fn take_converted(&mut self, converted: Converted, routing: &Routing) -> usize {
         let Converted { taken, ledger, undecodable, .. } = converted;
+        self.items_read = converted.state.items_read();
         self.stream = converted.state;
         self.report.account.total += ledger;
         self.report.dropped_figures += converted.dropped_figures;

@@ -4,7 +4,6 @@ use crate::config::Config;
 use crate::convert::ConvertOptions;
 use crate::source::SourceLimits;
 use std::time::Duration;
-use wire::Limits;
 
 /// What the forwarder is told once.
 #[derive(Clone, Debug)]
@@ -39,7 +38,8 @@ impl Options {
                 platform: config.platform,
                 platform_spans: config.platform_spans,
                 join_stack_traces: config.join_stack_traces,
-                limits: Limits { embedded_lines: config.embedded_lines, ..Limits::default() },
+                limits: config.line_limits,
+                event_items: config.event_items,
                 ..ConvertOptions::default()
             },
             region: config.region.clone(),

@@ -25,6 +25,8 @@ pub(super) struct Run<'f, E, Q> {
     /// Where the log stream stands whose log events are converted now.
     pub(super) stream: StreamState,
     pub(super) waiting: Waiting,
+    /// Items of OTLP lines so far.
+    pub(super) items_read: usize,
     budget: FailureBudget,
     began: Instant,
     /// Whether the log events come from a message of the retry queue: by now their log group may have
@@ -41,6 +43,7 @@ impl<'f, E: Export, Q: Queue> Run<'f, E, Q> {
             report: Report::default(),
             stream: StreamState::default(),
             waiting: Waiting::default(),
+            items_read: 0,
             budget: FailureBudget::new(forwarder.options.failure_budget),
             began: Instant::now(),
             is_redriven: false,

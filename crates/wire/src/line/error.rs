@@ -16,6 +16,22 @@ pub enum LineError {
     Payload(PayloadError),
     /// A line of bare JSON that is no OTLP/JSON.
     NotOtlp(JsonError),
+    /// More items than [`Limits::items`](crate::Limits::items) leaves for the line beside those before it.
+    TooManyItems {
+        /// Items of the line.
+        found: usize,
+        /// Items that were left.
+        left: usize,
+    },
+    /// Items that are smaller on average than [`Limits::least_item_bytes`](crate::Limits::least_item_bytes).
+    SmallItems {
+        /// Items of the line.
+        found: usize,
+        /// Bytes of all of them.
+        bytes: usize,
+        /// Bytes that one has at least.
+        least: usize,
+    },
 }
 
 impl fmt::Display for LineError {
@@ -32,6 +48,14 @@ impl fmt::Display for LineError {
                 }
             }
             Self::NotOtlp(error) => write!(f, "line is no OTLP/JSON request: {error}"),
+            Self::TooManyItems { found, left } => write!(
+                f,
+                "{found} items in the line, {left} are left of those that are read (LAMBDA_OTLP_MAX_EVENT_ITEMS)"
+            ),
+            Self::SmallItems { found, bytes, least } => write!(
+                f,
+                "{found} items in {bytes} bytes, one has {least} at least (LAMBDA_OTLP_LEAST_ITEM_BYTES)"
+            ),
         }
     }
 }

@@ -19,8 +19,11 @@ pub struct Limits {
     pub inflated_bytes: usize,
     /// Deepest nesting of messages. Other protobuf readers stop at 100.
     pub nesting: usize,
-    /// Most items (spans, data points, log records) of one request.
+    /// Most items (spans, data points, log records) of one request, and of all lines of one text.
     pub items: usize,
+    /// The bytes that an item has on average at least in a line of more than a hundred: a line of less is made to become very many
+    /// records. The smallest item that says anything, a log record with a time and a word, has more.
+    pub least_item_bytes: usize,
     /// Most messages (attributes, values, events, data points, …) and repeated values of one request; 16 packed numbers
     /// count as one. An empty message has two bytes here, and more than fifty as a struct.
     pub messages: usize,
@@ -34,6 +37,7 @@ impl Default for Limits {
             inflated_bytes: 16 * 1024 * 1024,
             nesting: 64,
             items: 50_000,
+            least_item_bytes: 12,
             messages: 500_000,
             embedded_lines: EmbeddedLines::default(),
         }

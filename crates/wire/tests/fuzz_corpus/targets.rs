@@ -13,6 +13,7 @@ const LIMITS: Limits = Limits {
     inflated_bytes: 100_000,
     nesting: 16,
     items: 100,
+    least_item_bytes: 0,
     messages: 10_000,
     embedded_lines: EmbeddedLines::Read,
 };

@@ -322,7 +322,23 @@ impl Reader {
         self.read(&json::text(value)?, level)
     }
 
+    /// All requests of a line, unless they have more items than an honest writer's.
+    fn check_items(&self, requests: Vec<Request>) -> Result<Vec<Request>, LineError> {
+        const MANY: usize = 100;
+        let found: usize = requests.iter().map(Request::items).sum();
+        let bytes = requests.iter().map(|request| request.bytes().len()).sum();
+        let (left, least) = (self.limits.items, self.limits.least_item_bytes);
+        if found > left {
+            return Err(LineError::TooManyItems { found, left });
+        }
+        if found > MANY && found.saturating_mul(least) > bytes {
+            return Err(LineError::SmallItems { found, bytes, least });
+        }
+        Ok(requests)
+    }
+
     fn add(&mut self, requests: Result<Vec<Request>, LineError>, line: &str) {
+        let requests = requests.and_then(|requests| self.check_items(requests));
         let requests = match requests {
             Ok(requests) => requests,
             Err(reason) => {
@@ -333,6 +349,7 @@ impl Reader {
         for request in requests {
             let left = self.limits.inflated_bytes.saturating_sub(request.bytes().len());
             self.limits.inflated_bytes = left;
+            self.limits.items = self.limits.items.saturating_sub(request.items());
             self.reading.decoded.push(DecodedLine { request });
         }
     }

@@ -1,0 +1,83 @@
+//! Lines of few bytes that would become very much.
+
+use super::{body, forwarded};
+use crate::support::default_options;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use wire::protobuf::Writer;
+
+/// A line of this request.
+pub(crate) fn line_of(request: &[u8], signal: &str) -> String {
+    json!({
+        "__otel_otlp_stdout": "0.1.0",
+        "source": "orders",
+        "endpoint": format!("http://localhost:4318/v1/{signal}"),
+        "method": "POST",
+        "content-type": "application/x-protobuf",
+        "content-encoding": "gzip",
+        "payload": STANDARD.encode(wire::gzip::compress(9, request)),
+        "base64": true,
+    })
+    .to_string()
+}
+
+/// A line of so many log records, each with a body of so many bytes.
+pub(crate) fn line_of_records(records: usize, body_bytes: usize) -> String {
+    let text = "x".repeat(body_bytes);
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            for _ in 0..records {
+                scope.message(2, |record| {
+                    if body_bytes > 0 {
+                        record.fixed64(1, 1_790_000_000_000_000_000);
+                        record.message(5, |body| body.string(1, &text));
+                    }
+                });
+            }
+        });
+    });
+    line_of(&bytes, "logs")
+}
+
+#[test]
+fn a_line_of_empty_records_is_refused_and_its_neighbours_are_not() {
+    let bomb = line_of_records(49_000, 0);
+    assert!(bomb.len() < 2_500, "{}", bomb.len());
+    let mut lines = vec![bomb.as_str(); 100];
+    lines.insert(50, "hello");
+    let (report, records, _) = forwarded(&lines, default_options());
+    let items = report.account.total.items;
+    assert_eq!((items.log_records, items.undecodable), (101, 100));
+    assert_eq!(records.iter().filter(|record| body(record) == "hello").count(), 1);
+    let reason = "49000 items in 98008 bytes, one has 12 at least (LAMBDA_OTLP_LEAST_ITEM_BYTES)";
+    assert_eq!(report.undecodable[0].1.reason.to_string(), reason);
+    // Whoever knows such writers may read them.
+    let mut options = default_options();
+    options.convert.limits.least_item_bytes = 0;
+    assert_eq!(forwarded(&[&bomb], options).0.account.total.items.log_records, 49_000);
+}
+
+#[test]
+fn small_records_that_say_something_are_read() {
+    for (records, body_bytes) in [(100, 0), (49_000, 1), (20_000, 20)] {
+        let (report, ..) = forwarded(&[&line_of_records(records, body_bytes)], default_options());
+        assert_eq!(report.account.total.items.log_records, records);
+    }
+}
+
+#[test]
+fn the_lines_of_an_event_have_a_bound_together() {
+    let line = line_of_records(40_000, 20);
+    let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 20).chain(["hello"]).collect();
+    let (report, records, _) = forwarded(&lines, default_options());
+    let items = report.account.total.items;
+    // Six of them fit into 250,000; each of the others is one record that says why.
+    assert_eq!((items.log_records, items.undecodable), (6 * 40_000 + 14 + 1, 14));
+    assert!(records.iter().any(|record| body(record) == "hello"));
+    let reason = "40000 items in one request, at most 10000 are read";
+    let said = report.undecodable[0].1.reason.to_string();
+    assert!(said.ends_with(reason), "{said}");
+    assert!(report.is_complete());
+}
