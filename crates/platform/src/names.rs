@@ -39,6 +39,10 @@ pub(crate) mod lambda {
     pub(crate) const INVOKED_ARN: &str = "aws.lambda.invoked_arn";
     pub(crate) const INSTANCE_ID: &str = "aws.lambda.instance.id";
     pub(crate) const INSTANCE_MAX_MEMORY_MB: &str = "aws.lambda.instance.max_memory_mb";
+    /// For whom a function with tenant isolation was invoked.
+    pub(crate) const TENANT_ID: &str = "aws.lambda.tenant_id";
+    /// The execution of a durable function, which consists of many invocations.
+    pub(crate) const DURABLE_EXECUTION_ARN: &str = "aws.lambda.durable_execution.arn";
     pub(crate) const TIMEOUT_MS: &str = "aws.lambda.timeout_ms";
     pub(crate) const RUNTIME_VERSION: &str = "aws.lambda.runtime_version";
     pub(crate) const RUNTIME_VERSION_ARN: &str = "aws.lambda.runtime_version_arn";

@@ -24,8 +24,9 @@ const OWN: &[Variable] = &[
         name: "LAMBDA_OTLP_PLATFORM_SPANS",
         default: Some("false"),
         kind: Kind::Switch,
-        doc: "Writes the span of each invocation, from its REPORT line. For functions that have neither the extension nor the \
-              Rust library: with them there would be two. The next four variables say how.",
+        doc: "Writes the span of each invocation, from its REPORT line, and the metrics of what only JSON lines say, such as the \
+              response's latency. For functions that have neither the extension nor the Rust library: with them there would be \
+              two. The next four variables say how.",
     },
     shared::LAMBDA_OTLP_SPAN_MAPPING,
     shared::O2_SPAN_MAPPING_STRATEGY,

@@ -16,6 +16,7 @@ mod events;
 mod foreign;
 mod hostile_lines;
 mod ingest_window;
+mod kinds_of_functions;
 mod live_rules;
 mod log_lines;
 mod memory_queue;

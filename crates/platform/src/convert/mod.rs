@@ -12,23 +12,26 @@
 
 mod reports;
 
+use std::collections::BTreeMap;
+
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
-use opentelemetry_proto::tonic::trace::v1::ResourceSpans;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
 use wire::{InvocationSpan, Request};
 
-use crate::attributes::scope;
+use crate::attributes::{scope, string};
 use crate::convert::reports::Reports;
-use crate::event::EventKind;
+use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
-use crate::logs::request_window::RequestWindow;
+use crate::logs::request_window::{RequestWindow, Told};
 use crate::logs::seen_spans::{SeenSpans, Traced};
 use crate::logs::{LogEvent, Undecodable, line_record, platform_record, undecodable_record};
-use crate::metrics::aggregator::Aggregator;
+use crate::metrics::aggregator::{Aggregator, Owner};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::metrics::open_invocations::OpenInvocations;
-use crate::names;
+use crate::names::{self, lambda};
 use crate::options::{Options, SpanEnd, SpanMapping, SpanOptions};
 use crate::read::out_of_memory::is_out_of_memory;
 use crate::read::prefix::prefix;
@@ -83,6 +86,8 @@ pub struct Converter {
     platform_records: Records,
     line_records: Records,
     consumed: usize,
+    /// What is known of the invocations whose spans are made.
+    told: BTreeMap<String, Told>,
 }
 
 impl Converter {
@@ -100,6 +105,7 @@ impl Converter {
             platform_records: Records::default(),
             line_records: Records::default(),
             consumed: 0,
+            told: BTreeMap::new(),
         }
     }
 
@@ -118,8 +124,12 @@ impl Converter {
     /// The `REPORT` line makes the span, since the lines of an invocation may come in two deliveries and only one of them
     /// has the report. The span begins at the `START` line, if that came in the same delivery or in a chunk before. Name
     /// and version of the function are taken from the identity.
+    ///
+    /// Nor does anybody else then make the metrics of what only JSON lines say, such as the response's latency, which the
+    /// report of a managed instance has.
     #[must_use]
     pub fn with_spans(mut self, mapping: SpanMapping, end: SpanEnd, xray_lambda: bool) -> Self {
+        self.aggregator = self.aggregator.with_owner(Owner::Sole);
         let earlier = self.state.spans.take();
         self.invocations = Some(earlier.unwrap_or_else(|| {
             Box::new(Invocations::of_stream(SpanOptions {
@@ -169,12 +179,12 @@ impl Converter {
         }
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
         // A report that the function printed is a line like any other.
-        let Some(platform) =
+        let Some(mut platform) =
             parsed.filter(|platform| self.state.reports.take(event.message, platform))
         else {
             let emf = emf_line::parse(event.message);
             let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());
-            let (window, observed) = (&self.state.window, self.observed_unix_nano);
+            let (window, observed) = (&mut self.state.window, self.observed_unix_nano);
             self.line_records.push(|record| line_record(event, window, observed, metrics, record));
             if is_out_of_memory(event.message) {
                 let request_id = prefix(event.message).request_id.or(window.request_id());
@@ -185,10 +195,17 @@ impl Converter {
             }
             return;
         };
+        let tenant_id = take_tenant_id(&mut platform);
         self.state.window.observe(&platform);
+        self.state.window.tell(platform.request_id.as_deref(), tenant_id.as_deref(), None);
         self.aggregator.add(&platform, event.time_unix_nano());
         if let Some(invocations) = &mut self.invocations {
             invocations.observe(&platform, event.time_unix_nano());
+            if platform.kind == EventKind::Report {
+                // The report makes the span.
+                let told = self.state.window.told(platform.request_id.as_deref()).cloned();
+                self.told.extend(told.map(|told| (told.request_id.clone(), told)));
+            }
         }
         let says_nothing = matches!(
             platform.kind,
@@ -198,8 +215,9 @@ impl Converter {
             self.consumed += 1;
             return;
         }
-        let observed = self.observed_unix_nano;
-        self.platform_records.push(|record| platform_record(event, &platform, observed, record));
+        let (window, observed) = (&self.state.window, self.observed_unix_nano);
+        self.platform_records
+            .push(|record| platform_record(event, &platform, window, observed, record));
     }
 
     /// Takes a line that claims to be OTLP and did not decode: it becomes one log record.
@@ -220,9 +238,12 @@ impl Converter {
     fn converted(mut self, metrics: Vec<Metric>) -> Converted {
         let spans = self.invocations.as_mut().map(|invocations| invocations.take_finished());
         self.state.spans = self.invocations.take();
-        let spans = spans.unwrap_or_default();
-        for span in &spans {
+        let mut spans = spans.unwrap_or_default();
+        for span in &mut spans {
             self.seen.add_own(span);
+            if !self.told.is_empty() {
+                tell_of(span, &self.told);
+            }
         }
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
@@ -263,6 +284,29 @@ impl Converter {
 /// Whether a log event is an empty line.
 fn is_blank(message: &str) -> bool {
     message.bytes().all(|byte| byte.is_ascii_whitespace())
+}
+
+/// Takes the tenant out of the fields that the event model has no place for: it is the invocation's. JSON lines call it `tenantId`.
+///
+/// Source: Lambda Developer Guide, "Monitoring tenant-isolated functions".
+fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
+    let is_tenant = |key: &str| matches!(key, "tenantId" | "TenantId" | "Tenant ID");
+    let at = platform.other.iter().position(|(key, _)| is_tenant(key))?;
+    Some(platform.other.remove(at).1).filter(|id| !id.is_empty())
+}
+
+/// Adds what was told of its invocation to the invocation's own span.
+fn tell_of(span: &mut Span, told: &BTreeMap<String, Told>) {
+    let id = span.attributes.iter().find(|attribute| attribute.key == names::FAAS_INVOCATION_ID);
+    let Some(Any::StringValue(id)) = id.and_then(|id| id.value.as_ref()?.value.as_ref()) else {
+        return;
+    };
+    let Some(Told { tenant_id, durable_execution_arn, .. }) = told.get(id) else { return };
+    let words =
+        [(lambda::TENANT_ID, tenant_id), (lambda::DURABLE_EXECUTION_ARN, durable_execution_arn)];
+    for (key, word) in words {
+        span.attributes.extend(word.as_ref().map(|word| string(key, word)));
+    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use crate::logs::records::Record;
 use crate::logs::request_window::RequestWindow;
 use crate::metrics::emf;
 use crate::metrics::emf::line::EmfLine;
-use crate::names;
+use crate::names::{self, lambda};
 use crate::read::json_line::{JsonLine, JsonValue};
 use crate::read::out_of_memory::is_out_of_memory;
 use crate::read::prefix::prefix;
@@ -47,7 +47,7 @@ impl LogEvent<'_> {
 /// the record does not repeat what these say. Any other line becomes the body as it stands, without its line end.
 pub(crate) fn line_record(
     event: &LogEvent<'_>,
-    window: &RequestWindow,
+    window: &mut RequestWindow,
     observed_unix_nano: u64,
     metrics: Option<&EmfLine<'_>>,
     record: &mut Record<'_, '_>,
@@ -73,16 +73,16 @@ fn text_record(
     begin(event, &severity, without_line_end(event.message), observed_unix_nano, record);
     match prefix.request_id {
         Some(id) if id.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-            request_id(record, Some(&id.to_ascii_lowercase()));
+            request_id(record, Some(&id.to_ascii_lowercase()), window);
         }
-        id => request_id(record, id.or(window.request_id())),
+        id => request_id(record, id.or(window.request_id()), window),
     }
 }
 
 fn json_record(
     event: &LogEvent<'_>,
     json: &JsonLine<'_>,
-    window: &RequestWindow,
+    window: &mut RequestWindow,
     observed_unix_nano: u64,
     metrics: Option<&EmfLine<'_>>,
     record: &mut Record<'_, '_>,
@@ -94,8 +94,16 @@ fn json_record(
     let body = json.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
     begin(event, severity, body, observed_unix_nano, record);
     let said = prefix.and_then(|prefix| prefix.request_id).map(str::to_ascii_lowercase);
-    let id = json.request_id.as_deref().or(said.as_deref()).or(window.request_id());
-    request_id(record, id);
+    let own = json.request_id.as_deref().or(said.as_deref());
+    let (tenant_id, arn) = (json.tenant_id.as_deref(), json.durable_execution_arn.as_deref());
+    if tenant_id.is_some() || arn.is_some() {
+        let id = own.or(window.request_id()).map(str::to_owned);
+        window.tell(id.as_deref(), tenant_id, arn);
+        if id.is_none() {
+            told(record, tenant_id, arn);
+        }
+    }
+    request_id(record, own.or(window.request_id()), window);
     if let Some(root) = &json.xray_trace_id {
         record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
     }
@@ -116,6 +124,7 @@ fn json_record(
 pub(crate) fn platform_record(
     event: &LogEvent<'_>,
     platform: &PlatformEvent,
+    window: &RequestWindow,
     observed_unix_nano: u64,
     record: &mut Record<'_, '_>,
 ) {
@@ -127,7 +136,7 @@ pub(crate) fn platform_record(
     };
     begin(event, &severity, event.message.trim_end(), observed_unix_nano, record);
     record.event_name(platform.kind.as_str());
-    request_id(record, platform.request_id.as_deref());
+    request_id(record, platform.request_id.as_deref(), window);
     platform_attributes(platform, &mut |key, value| record.attribute(key, value));
 }
 
@@ -155,7 +164,7 @@ pub(crate) fn undecodable_record(
     let body = format!("OTLP line was not decoded: {reason}");
     begin(event, &Severity::ERROR, &body, observed_unix_nano, record);
     record.event_name("lambda_otlp.undecodable");
-    request_id(record, window.request_id());
+    request_id(record, window.request_id(), window);
     let size = i64::try_from(size_bytes).unwrap_or(i64::MAX);
     record.attribute(names::UNDECODABLE_REASON, PlainValue::Text(reason));
     record.attribute(names::UNDECODABLE_SIZE, PlainValue::Int(size));
@@ -178,9 +187,21 @@ fn begin(
     }
 }
 
-fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>) {
+/// Writes which invocation the record is of, and what is known of that.
+fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>, window: &RequestWindow) {
     if let Some(id) = request_id {
         record.invocation(id);
+    }
+    if let Some(known) = window.told(request_id) {
+        told(record, known.tenant_id.as_deref(), known.durable_execution_arn.as_deref());
+    }
+}
+
+fn told(record: &mut Record<'_, '_>, tenant_id: Option<&str>, arn: Option<&str>) {
+    for (key, word) in [(lambda::TENANT_ID, tenant_id), (lambda::DURABLE_EXECUTION_ARN, arn)] {
+        if let Some(word) = word {
+            record.attribute(key, PlainValue::Text(word));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
 const OTHER: &str = "b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22";
 
 fn line_of(event: &LogEvent<'_>, window: &RequestWindow) -> LogRecord {
-    render::written(|record| line_record(event, window, OBSERVED, None, record))
+    render::written(|record| line_record(event, &mut window.clone(), OBSERVED, None, record))
 }
 
 fn event(message: &str) -> LogEvent<'_> {
@@ -104,7 +104,9 @@ fn check_platform(message: &str, expected: &str) {
     let message = message.replace("{id}", ID);
     let platform = text::parse(&message).unwrap();
     let event = event(&message);
-    let record = render::written(|record| platform_record(&event, &platform, OBSERVED, record));
+    let record = render::written(|record| {
+        platform_record(&event, &platform, &RequestWindow::default(), OBSERVED, record);
+    });
     let attributes = render::attributes(&record.attributes).replace(ID, "ID");
     assert_eq!(format!("{} {} {attributes}", record.severity_number, record.event_name), expected);
     assert_eq!(render::value(record.body.as_ref().unwrap()), message.trim_end());

@@ -2,7 +2,8 @@
 //! attributes.
 //!
 //! Source: the names of the keys in Lambda's JSON log format (each runtime has its own), in Powertools for AWS Lambda, in
-//! pino and tracing-subscriber, and in what OpenTelemetry's log instrumentations inject (`trace_id`, `otelTraceID`).
+//! pino and tracing-subscriber, and in what OpenTelemetry's log instrumentations inject (`trace_id`, `otelTraceID`). `tenantId`:
+//! Lambda Developer Guide, "Monitoring tenant-isolated functions". `durableExecutionArn`: Durable Execution SDK, "Logging".
 
 use std::borrow::Cow;
 
@@ -37,6 +38,14 @@ pub(crate) struct JsonLine<'a> {
     pub(crate) span_id: Vec<u8>,
     /// The X-Ray root. It is kept apart from the trace id, since it is not known here whether anybody exports that trace.
     pub(crate) xray_trace_id: Option<String>,
+    /// The tenant, where a runtime's formatter wrote the line.
+    pub(crate) tenant_id: Option<Cow<'a, str>>,
+    /// The execution of a durable function that the line belongs to.
+    pub(crate) durable_execution_arn: Option<Cow<'a, str>>,
+    /// What stands under `tenantId`, which may be the function's own key.
+    tenant: Option<&'a RawValue>,
+    /// Whether the request id stands under the runtimes' key.
+    is_of_runtime: bool,
     /// The other keys, in their order.
     pub(crate) attributes: Vec<(Cow<'a, str>, JsonValue<'a>)>,
 }
@@ -64,6 +73,12 @@ impl<'a> JsonLine<'a> {
                 read.keep(key, raw, &mut rest);
             }
         }
+        if let Some(raw) = read.tenant.take() {
+            read.tenant_id = text_of(raw).filter(|id| read.is_of_runtime && !id.is_empty());
+            if read.tenant_id.is_none() {
+                read.keep("tenantId".into(), raw, &mut rest);
+            }
+        }
         if read.trace_id.is_empty() && !read.span_id.is_empty() {
             // OTLP's span id has no meaning without its trace id, so it stays an attribute.
             let span_id = std::mem::take(&mut read.span_id);
@@ -84,16 +99,22 @@ impl<'a> JsonLine<'a> {
                 self.lift_level(raw)
             }
             "message" | "Message" | "msg" | "@m" => set(&mut self.message, text_of(raw)),
-            "requestId"
-            | "AWSRequestId"
-            | "awsRequestId"
+            "requestId" | "AWSRequestId" => {
+                self.is_of_runtime = self.lift_request_id(raw);
+                self.is_of_runtime
+            }
+            "awsRequestId"
             | "aws_request_id"
             | "function_request_id"
             | "functionRequestId"
             | "FunctionRequestId"
             | "lambda_request_id"
-            | names::FAAS_INVOCATION_ID => {
-                set(&mut self.request_id, text_of(raw).filter(|id| is_uuid(id)).map(lower))
+            | names::FAAS_INVOCATION_ID => self.lift_request_id(raw),
+            "tenantId" => set(&mut self.tenant, Some(raw)),
+            // The loggers of AWS's durable execution SDKs.
+            "durableExecutionArn" | "executionArn" => {
+                let arn = text_of(raw).filter(|arn| is_durable_execution(arn));
+                set(&mut self.durable_execution_arn, arn)
             }
             "trace_id" | "traceId" | "TraceId" | "trace.id" | "otelTraceID" | "@tr" => {
                 set_bytes(&mut self.trace_id, text_of(raw).and_then(|id| id_bytes(&id, 16)))
@@ -117,6 +138,10 @@ impl<'a> JsonLine<'a> {
             }
             _ => false,
         }
+    }
+
+    fn lift_request_id(&mut self, raw: &RawValue) -> bool {
+        set(&mut self.request_id, text_of(raw).filter(|id| is_uuid(id)).map(lower))
     }
 
     fn lift_level(&mut self, raw: &RawValue) -> bool {
@@ -158,6 +183,8 @@ impl<'a> JsonLine<'a> {
                 | names::FAAS_INVOCATION_ID
                 | names::AWS_XRAY_TRACE_ID
                 | names::REST
+                | names::lambda::TENANT_ID
+                | names::lambda::DURABLE_EXECUTION_ARN
         );
         let fits = (1..=MAX_KEY_BYTES).contains(&key.len());
         if is_taken || is_ours || !fits || self.attributes.len() >= MAX_ATTRIBUTES {
@@ -166,6 +193,16 @@ impl<'a> JsonLine<'a> {
             self.attributes.push((key, value));
         }
     }
+}
+
+/// Whether it is the ARN of an execution, as the Lambda API writes it:
+/// `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION/durable-execution/NAME/ID`.
+fn is_durable_execution(text: &str) -> bool {
+    const MOST_BYTES: usize = 1024;
+    text.len() <= MOST_BYTES
+        && text.starts_with("arn:")
+        && text.contains(":function:")
+        && text.contains("/durable-execution/")
 }
 
 /// The keys that have no place of their own.

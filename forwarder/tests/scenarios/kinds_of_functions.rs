@@ -1,0 +1,286 @@
+//! What Lambda says of functions that are not the plain ones: with tenants, durable, web functions, on managed instances.
+//!
+//! Sources: Lambda Developer Guide, "Monitoring tenant-isolated functions", "Monitoring durable functions", "System log event schema
+//! for Lambda Web Functions", "Telemetry API Event schema reference"; Durable Execution SDK, "Logging".
+
+use crate::support::{Capture, default_options, forward_to, incoming, payload};
+use expect_test::{Expect, expect};
+use lambda_otlp_forwarder::{Options, PlatformSpans};
+use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use std::fmt::Write as _;
+use wire::{Logs, Metrics, SignalKind, Traces};
+
+const ID: &str = "a0f40320-b43c-44b3-91bf-d5b5240a1bed";
+const NEXT: &str = "b1f40320-b43c-44b3-91bf-d5b5240a1bed";
+const ARN: &str =
+    "arn:aws:lambda:eu-west-1:123456789012:function:orders:7/durable-execution/order-42/0d5b8f1e";
+
+fn with_spans() -> Options {
+    let mut options = default_options();
+    options.convert.platform_spans = Some(PlatformSpans::default());
+    options
+}
+
+fn value(value: &Value) -> String {
+    match value {
+        Value::StringValue(text) => text.clone(),
+        Value::BoolValue(value) => value.to_string(),
+        Value::IntValue(value) => value.to_string(),
+        Value::DoubleValue(value) => value.to_string(),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The attributes that matter here.
+fn shown(attributes: &[KeyValue]) -> String {
+    let is_shown = |key: &str| {
+        ["tenant", "durable", "operationName", "latency", "response", "event.type"]
+            .iter()
+            .any(|part| key.contains(part))
+            || key == "faas.invocation_id"
+    };
+    let mut shown = String::new();
+    for KeyValue { key, value: found, .. } in attributes.iter().filter(|one| is_shown(&one.key)) {
+        let text = found.as_ref().and_then(|found| found.value.as_ref()).map(value);
+        let text = text.unwrap_or_default().replace(ID, "ID").replace(NEXT, "NEXT");
+        write!(shown, " {key}={}", text.replace(ARN, "ARN")).unwrap();
+    }
+    shown
+}
+
+/// Records, spans and metrics that these lines become: a line each, with the attributes that matter here.
+#[track_caller]
+fn check(messages: &[String], options: Options, expected: &Expect) {
+    let capture = Capture::default();
+    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+    let event = incoming(&payload("/aws/lambda/orders", &messages));
+    let report = forward_to(capture.clone(), event, options);
+    assert_eq!(report.ledger().lost(), 0);
+    let mut lines = Vec::new();
+    let mut requests = std::mem::take(&mut *capture.0.lock().unwrap());
+    requests.sort_by_key(wire::Request::kind);
+    for request in &requests {
+        match request.kind() {
+            SignalKind::Logs => {
+                let logs = request.decode::<Logs>().unwrap().unwrap().resource_logs.into_iter();
+                let scopes = logs.flat_map(|resource| resource.scope_logs);
+                for record in scopes.flat_map(|scope| scope.log_records) {
+                    let body = record.body.and_then(|body| body.value);
+                    let body: String = value(&body.unwrap()).chars().take(12).collect();
+                    let attributes = shown(&record.attributes);
+                    lines.push(format!("{} {body} |{attributes}", record.severity_text));
+                }
+            }
+            SignalKind::Traces => {
+                let of = request.decode::<Traces>().unwrap().unwrap().resource_spans.into_iter();
+                let scopes = of.flat_map(|resource| resource.scope_spans);
+                for span in scopes.flat_map(|scope| scope.spans) {
+                    lines.push(format!("span {} |{}", span.name, shown(&span.attributes)));
+                }
+            }
+            SignalKind::Metrics => {
+                let of = request.decode::<Metrics>().unwrap().unwrap().resource_metrics.into_iter();
+                let scopes = of.flat_map(|resource| resource.scope_metrics);
+                for metric in scopes.flat_map(|scope| scope.metrics) {
+                    let text = format!("{:?}", metric.data);
+                    assert!(!text.contains("tenant") && !text.contains("durable"), "{text}");
+                    lines.push(format!("metric {}", metric.name));
+                }
+            }
+        }
+    }
+    expected.assert_eq(&lines.join("\n"));
+}
+
+fn all(messages: &[&str]) -> Vec<String> {
+    let message =
+        |message: &&str| message.replace("NEXT", NEXT).replace("{id}", ID).replace("{arn}", ARN);
+    messages.iter().map(message).collect()
+}
+
+#[test]
+fn a_tenant_stands_on_records_and_spans_and_on_no_metric() {
+    let json = all(&[
+        r#"{"time":"2025-10-13T19:48:06.990Z","type":"platform.start","record":{"requestId":"{id}","functionArn":"arn:aws:lambda:us-east-1:123456789012:function:orders","version":"$LATEST","tenantId":"BlueTenant"}}"#,
+        r#"{"timestamp":"2025-10-13T19:48:06.992Z","level":"INFO","requestId":"{id}","tenantId":"BlueTenant","message":"custom log line1"}"#,
+        "printed, not logged",
+        r#"{"time":"2025-10-13T19:48:07.038Z","type":"platform.report","record":{"requestId":"{id}","tenantId":"BlueTenant","metrics":{"durationMs":45.9,"billedDurationMs":46,"memorySizeMB":128,"maxMemoryUsedMB":31},"status":"success"}}"#,
+        r#"{"time":"2025-10-13T19:49:06.990Z","type":"platform.start","record":{"requestId":"NEXT","version":"$LATEST"}}"#,
+        "of the next invocation, which has no tenant",
+    ]);
+    check(
+        &json,
+        with_spans(),
+        &expect![[r#"
+            span orders | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant
+            metric aws.lambda.invocations
+            metric faas.invocations
+            metric faas.invoke_duration
+            metric aws.lambda.billed_duration
+            metric aws.lambda.billed_gb_seconds
+            metric faas.mem_usage
+            metric aws.lambda.memory_utilization
+            metric aws.lambda.memory_limit
+            INFO custom log l | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant
+            INFO printed, not | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant
+            INFO of the next  | faas.invocation_id=NEXT
+            INFO {"time":"202 | faas.invocation_id=ID aws.lambda.tenant_id=BlueTenant aws.lambda.event.type=platform.report"#]],
+    );
+    let text = all(&[
+        "START RequestId: {id} Version: $LATEST TenantId: Blue Tenant\n",
+        "printed",
+        "END RequestId: {id}\n",
+        "REPORT RequestId: {id}\tDuration: 45.90 ms\tBilled Duration: 46 ms\tMemory Size: 128 MB\tMax Memory Used: 31 MB\tTenant ID: Blue Tenant\t\n",
+    ]);
+    check(
+        &text,
+        with_spans(),
+        &expect![[r"
+            span orders | faas.invocation_id=ID aws.lambda.tenant_id=Blue Tenant
+            metric aws.lambda.invocations
+            metric faas.invocations
+            metric faas.invoke_duration
+            metric aws.lambda.billed_duration
+            metric aws.lambda.billed_gb_seconds
+            metric faas.mem_usage
+            metric aws.lambda.memory_utilization
+            metric aws.lambda.memory_limit
+            INFO printed | faas.invocation_id=ID aws.lambda.tenant_id=Blue Tenant
+            INFO REPORT Reque | faas.invocation_id=ID aws.lambda.tenant_id=Blue Tenant aws.lambda.event.type=platform.report"]],
+    );
+}
+
+#[test]
+fn a_functions_own_tenant_id_is_its_own() {
+    let lines = all(&[
+        r#"{"level":"INFO","tenantId":"a customer of ours","message":"x"}"#,
+        r#"{"level":"INFO","function_request_id":"{id}","tenantId":"a customer of ours","message":"x"}"#,
+        r#"{"level":"INFO","requestId":"{id}","tenantId":7,"aws.lambda.tenant_id":"forged","message":"x"}"#,
+    ]);
+    check(
+        &lines,
+        default_options(),
+        &expect![[r"
+        INFO x | tenantId=a customer of ours
+        INFO x | faas.invocation_id=ID tenantId=a customer of ours
+        INFO x | faas.invocation_id=ID tenantId=7"]],
+    );
+}
+
+#[test]
+fn the_records_of_an_invocation_name_its_durable_execution() {
+    let lines = all(&[
+        "START RequestId: {id} Version: 7\n",
+        "printed before the first line of the SDK's logger",
+        r#"{"timestamp":"2026-09-21T14:13:20.110Z","level":"INFO","requestId":"{id}","durableExecutionArn":"{arn}","operationId":"1","operationName":"charge","attempt":1,"message":"charging"}"#,
+        "printed behind it",
+        "END RequestId: {id}\n",
+        "REPORT RequestId: {id}\tDuration: 45.90 ms\tBilled Duration: 46 ms\tMemory Size: 128 MB\tMax Memory Used: 31 MB\t\n",
+        // The execution goes on: an invocation of its own, with its own report and bill.
+        "START RequestId: NEXT Version: 7\n",
+        r#"{"timestamp":"2026-09-21T14:13:21.110Z","level":"INFO","requestId":"NEXT","durableExecutionArn":"{arn}","operationName":"ship","message":"shipping"}"#,
+        "END RequestId: NEXT\n",
+        "REPORT RequestId: NEXT\tDuration: 45.90 ms\tBilled Duration: 46 ms\tMemory Size: 128 MB\tMax Memory Used: 31 MB\t\n",
+        r#"{"level":"INFO","durableExecutionArn":"not an ARN","message":"of no invocation"}"#,
+        r#"{"level":"INFO","durableExecutionArn":"{arn}","message":"of no invocation"}"#,
+    ]);
+    check(
+        &lines,
+        with_spans(),
+        &expect![[r"
+        span orders | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
+        span orders | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN
+        metric aws.lambda.invocations
+        metric faas.invocations
+        metric faas.invoke_duration
+        metric aws.lambda.billed_duration
+        metric aws.lambda.billed_gb_seconds
+        metric faas.mem_usage
+        metric aws.lambda.memory_utilization
+        metric aws.lambda.memory_limit
+        INFO printed befo | faas.invocation_id=ID
+        INFO charging | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN operationName=charge
+        INFO printed behi | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
+        INFO shipping | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN operationName=ship
+        INFO of no invoca | durableExecutionArn=not an ARN
+        INFO of no invoca | aws.lambda.durable_execution.arn=ARN
+        INFO REPORT Reque | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report
+        INFO REPORT Reque | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report"]],
+    );
+}
+
+#[test]
+fn events_of_web_functions_are_records_and_no_invocations() {
+    let envelope = |level: &str, kind: &str, record: &str| {
+        format!(
+            r#"{{"timestamp":"2026-09-21T14:13:20.123Z","level":"{level}","type":"platform.{kind}","region":"eu-west-1","record":{record}}}"#
+        )
+    };
+    let lines = [
+        envelope("INFO", "initStart", r#"{"runtimeVersion":"nodejs:24.v1"}"#),
+        envelope("INFO", "initReport", r#"{"status":"success","metrics":{"durationMs":812.5}}"#),
+        envelope("INFO", "invokeStart", "{}"),
+        envelope(
+            "DEBUG",
+            "requestComplete",
+            r#"{"requestId":"w1","status":200,"metrics":{"durationMs":8.5}}"#,
+        ),
+        "printed".to_owned(),
+        envelope("INFO", "invokeSummary", r#"{"metrics":{"durationMs":60000,"requests":42}}"#),
+        envelope(
+            "WARN",
+            "invokeReport",
+            r#"{"status":"failure","errorType":"Runtime.ExitError","metrics":{"durationMs":90000}}"#,
+        ),
+        envelope("INFO", "spinDownStart", "{}"),
+        envelope("INFO", "spinDownReport", r#"{"status":"success"}"#),
+    ];
+    check(
+        &lines,
+        with_spans(),
+        &expect![[r#"
+        INFO printed |
+        INFO {"timestamp" | aws.lambda.event.type=platform.initReport
+        INFO {"timestamp" | aws.lambda.event.type=platform.invokeStart
+        DEBUG {"timestamp" | faas.invocation_id=w1 aws.lambda.event.type=platform.requestComplete
+        INFO {"timestamp" | aws.lambda.event.type=platform.invokeSummary
+        ERROR {"timestamp" | aws.lambda.event.type=platform.invokeReport
+        INFO {"timestamp" | aws.lambda.event.type=platform.spinDownStart
+        INFO {"timestamp" | aws.lambda.event.type=platform.spinDownReport"#]],
+    );
+}
+
+#[test]
+fn a_managed_instances_report_says_the_response_where_nobody_else_does() {
+    let lines = all(&[
+        r#"{"time":"2026-09-21T14:13:20.100Z","type":"platform.start","record":{"requestId":"{id}","version":"8"}}"#,
+        r#"{"time":"2026-09-21T14:13:20.105Z","type":"platform.start","record":{"requestId":"NEXT","version":"8"}}"#,
+        r#"{"time":"2026-09-21T14:13:20.200Z","type":"platform.report","record":{"requestId":"{id}","status":"success","metrics":{"durationMs":100.5},"spans":[{"name":"responseLatency","start":"2026-09-21T14:13:20.100Z","durationMs":99.5},{"name":"responseDuration","start":"2026-09-21T14:13:20.199Z","durationMs":0.5}]}}"#,
+        r#"{"time":"2026-09-21T14:13:20.300Z","type":"platform.report","record":{"requestId":"NEXT","status":"success","metrics":{"durationMs":195},"spans":[{"name":"responseLatency","start":"2026-09-21T14:13:20.105Z","durationMs":190}]}}"#,
+    ]);
+    check(
+        &lines,
+        with_spans(),
+        &expect![[r#"
+            span orders | faas.invocation_id=ID
+            span orders | faas.invocation_id=NEXT
+            metric aws.lambda.invocations
+            metric faas.invocations
+            metric faas.invoke_duration
+            metric aws.lambda.response_latency
+            metric aws.lambda.response_duration
+            INFO {"time":"202 | faas.invocation_id=ID aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=99.5 aws.lambda.response_duration_ms=0.5
+            INFO {"time":"202 | faas.invocation_id=NEXT aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=190"#]],
+    );
+    // With the extension the figures are the extension's, and each metric has one owner.
+    check(
+        &lines,
+        default_options(),
+        &expect![[r#"
+        metric aws.lambda.invocations
+        metric faas.invocations
+        metric faas.invoke_duration
+        INFO {"time":"202 | faas.invocation_id=ID aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=99.5 aws.lambda.response_duration_ms=0.5
+        INFO {"time":"202 | faas.invocation_id=NEXT aws.lambda.event.type=platform.report aws.lambda.response_latency_ms=190"#]],
+    );
+}
