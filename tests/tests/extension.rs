@@ -90,12 +90,21 @@ enum Line {
 
 /// By its beginning, as the simulator and the function's libraries write it.
 fn line(message: &str) -> Line {
-    const CONSUMED: [&str; 3] = ["START ", "END ", "INIT_START "];
+    // Message and note of a panic are in the record of its first line.
+    const CONSUMED: [&str; 5] = [
+        "START ",
+        "END ",
+        "INIT_START ",
+        "the card reader is on fire",
+        "note: run with `RUST_BACKTRACE=",
+    ];
     if message.starts_with(r#"{"__otel_otlp_stdout""#) {
         Line::Otlp
     } else if message.starts_with("REPORT ") {
         Line::Report
-    } else if CONSUMED.iter().any(|beginning| message.starts_with(beginning)) {
+    } else if message.trim().is_empty()
+        || CONSUMED.iter().any(|beginning| message.starts_with(beginning))
+    {
         Line::Consumed
     } else {
         Line::Ordinary
