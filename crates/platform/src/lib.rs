@@ -22,6 +22,7 @@ mod read;
 mod render;
 mod spans;
 
+pub use aws_spans::segments::Segments;
 pub use aws_spans::{SPANS_LOG_GROUP, SpanLine};
 pub use convert::{Converted, Converter, ConverterState};
 pub use event::figures::Figures;

@@ -1,13 +1,15 @@
 //! Turns the log events of one batch into OTLP requests: lines decoded, all else converted.
 
 mod envelope;
+mod span_lines;
 mod stack_traces;
 pub(crate) mod time_shift;
 
 use crate::ledger::Ledger;
 use crate::source::{LogBatch, LogEvent, Origin};
 use envelope::Envelope;
-use platform::{Converter, SPANS_LOG_GROUP, SpanEnd, SpanLine, SpanMapping, Undecodable};
+use platform::{Converter, SPANS_LOG_GROUP, SpanEnd, SpanMapping, Undecodable};
+use span_lines::SpanLines;
 use stack_traces::Trace;
 use time_shift::TimeShift;
 use wire::{
@@ -161,6 +163,7 @@ pub fn convert(
         state,
         converted: Converted { service_name, ..Converted::default() },
         trace: None,
+        spans: SpanLines::default(),
     };
     // By the envelope: a function that logs such an object forges no span of another service.
     let holds_spans = origin.log_group == SPANS_LOG_GROUP;
@@ -176,6 +179,7 @@ pub fn convert(
         }
     }
     stream.end_trace();
+    stream.name_subsegments();
     let Stream { mut others, mut state, mut converted, .. } = stream;
     converted.ledger.events = held_before + converted.taken - state.held.len();
     if others.awaits_traces() {
@@ -220,6 +224,7 @@ struct Stream<'o, 'e> {
     converted: Converted,
     /// Plain text that the next lines may belong to.
     trace: Option<Trace<'e>>,
+    spans: SpanLines,
 }
 
 impl<'e> Stream<'_, 'e> {
@@ -274,24 +279,6 @@ impl<'e> Stream<'_, 'e> {
                 self.take_reading(event, reading);
             }
             None => self.take_text(event),
-        }
-    }
-
-    /// Takes an event of the log group in which X-Ray keeps spans. They keep their resource: the log group is the account's.
-    fn take_span_line(&mut self, event: &LogEvent) {
-        match SpanLine::read(&event.message) {
-            SpanLine::Ended(spans) => {
-                let request = Request::encode::<Traces>(&Traces::request(vec![*spans]));
-                let request = time_shift::request(request, self.options.time_shift);
-                take(&mut self.converted, request);
-            }
-            SpanLine::InProgress => {
-                self.converted.ledger.consumed += 1;
-                self.converted.ledger.spans_in_progress += 1;
-            }
-            SpanLine::Other => {
-                self.others.log_event(&log_event(event, &event.message, self.options));
-            }
         }
     }
 

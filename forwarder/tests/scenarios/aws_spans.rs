@@ -79,9 +79,15 @@ fn awss_spans_become_spans_with_the_resource_that_they_name() {
     expect![[r"
         shop-api/prod - [] 1 POST /orders parent None
         payments 210987654321 [@opentelemetry/instrumentation-aws-lambda] 2 payments parent Some(1)
-        spans - [] 3 DynamoDB parent Some(2)
+        payments - [] 3 DynamoDB parent Some(2)
     "]]
     .assert_eq(&described(&spans));
+}
+
+#[test]
+fn a_subsegment_without_its_segment_has_the_log_groups_name_for_a_service() {
+    let (_, spans, _) = forwarded("aws/spans", &lines()[3..]);
+    expect!["spans - [] 3 DynamoDB parent Some(2)\n"].assert_eq(&described(&spans));
 }
 
 #[test]

@@ -8,6 +8,7 @@
 //! Source: CloudWatch User Guide, "Transaction Search" and "Spans" (lines can be subscribed to, and `PutLogEvents` cannot write
 //! them); the fields as readers of real lines describe them in public repositories.
 
+pub(crate) mod segments;
 mod value;
 
 use opentelemetry_proto::tonic::common::v1::{InstrumentationScope, KeyValue};

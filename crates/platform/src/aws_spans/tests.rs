@@ -132,6 +132,52 @@ fn what_is_spelt_otherwise_is_read_or_kept() {
     expect![[r#"lambda_otlp.rest={"attributes2":[1],"flags":-1}"#]].assert_eq(&rest(&unknown));
 }
 
+/// The services of these lines' spans, in their order; `+` where the line was a subsegment without one.
+fn services(lines: &[String]) -> Vec<String> {
+    let mut segments = segments::Segments::default();
+    let mut spans: Vec<ResourceSpans> = Vec::new();
+    let mut marks = Vec::new();
+    for line in lines {
+        let SpanLine::Ended(ended) = SpanLine::read(line) else { panic!("{line}") };
+        marks.push(if segments.observe(&ended) { "+" } else { "" });
+        spans.push(*ended);
+    }
+    let named = spans.iter_mut().zip(marks).map(|(spans, mark)| {
+        if !mark.is_empty() {
+            segments.name(spans);
+        }
+        let attributes = spans.resource.clone().unwrap_or_default().attributes;
+        let service = attributes.iter().find(|attribute| attribute.key == names::SERVICE_NAME);
+        let service = service.map(|service| render::value(service.value.as_ref().unwrap()));
+        format!("{mark}{}", service.unwrap_or_default())
+    });
+    named.collect()
+}
+
+#[test]
+fn a_subsegment_is_of_its_segments_service() {
+    let (segment, subsegment) = (line(2).to_owned(), line(3).to_owned());
+    // Below the subsegment another one, which comes before both.
+    let below = with(3, "a1b2c3d4e5f60003", "a1b2c3d4e5f60004");
+    let below = below.replace("a1b2c3d4e5f60002", "a1b2c3d4e5f60003");
+    let check = |lines: &[&String], expected: &[&str]| {
+        assert_eq!(
+            services(&lines.iter().map(|line| (*line).clone()).collect::<Vec<_>>()),
+            expected
+        );
+    };
+    check(&[&below, &subsegment, &segment], &["+payments", "+payments", "payments"]);
+    check(&[&below, &segment], &["+", "payments"]);
+    // The same ids in another trace.
+    let elsewhere = with(3, "69203c0b0d1a4f4e7c1b2a3948576a61", "69203c0b0d1a4f4e7c1b2a3948576a62");
+    check(&[&segment, &elsewhere], &["payments", "+"]);
+    // A span without a service that is no subsegment is nobody's part.
+    let other = with(3, "\"subsegment\"", "\"segment\"");
+    check(&[&segment, &other], &["payments", ""]);
+    let circle = with(3, "a1b2c3d4e5f60002", "a1b2c3d4e5f60003");
+    check(&[&circle], &["+"]);
+}
+
 #[test]
 fn what_has_no_ids_or_no_times_is_no_span() {
     for line in [

@@ -1,0 +1,48 @@
+//! Takes the lines of `aws/spans`, the log group in which X-Ray keeps spans.
+
+use super::{Stream, log_event, take, time_shift};
+use crate::source::LogEvent;
+use platform::{Segments, SpanLine};
+use wire::{Request, Signal as _, Traces};
+
+/// What was read of X-Ray's segments.
+#[derive(Debug, Default)]
+pub(super) struct SpanLines {
+    segments: Segments,
+    /// Positions of the requests with subsegments that name no service.
+    subsegments: Vec<usize>,
+}
+
+impl Stream<'_, '_> {
+    /// Takes an event of the log group in which X-Ray keeps spans. They keep their resource: the log group is the account's.
+    pub(super) fn take_span_line(&mut self, event: &LogEvent) {
+        match SpanLine::read(&event.message) {
+            SpanLine::Ended(spans) => {
+                if self.spans.segments.observe(&spans) {
+                    self.spans.subsegments.push(self.converted.requests.len());
+                }
+                let request = Request::encode::<Traces>(&Traces::request(vec![*spans]));
+                let request = time_shift::request(request, self.options.time_shift);
+                take(&mut self.converted, request);
+            }
+            SpanLine::InProgress => {
+                self.converted.ledger.consumed += 1;
+                self.converted.ledger.spans_in_progress += 1;
+            }
+            SpanLine::Other => {
+                self.others.log_event(&log_event(event, &event.message, self.options));
+            }
+        }
+    }
+
+    /// Names the service of X-Ray's subsegments, whose segments may come behind them.
+    pub(super) fn name_subsegments(&mut self) {
+        for at in std::mem::take(&mut self.spans.subsegments) {
+            let Some(request) = self.converted.requests.get_mut(at) else { continue };
+            if let Some(Ok(mut traces)) = request.decode::<Traces>() {
+                traces.resource_spans.iter_mut().for_each(|spans| self.spans.segments.name(spans));
+                *request = Request::encode::<Traces>(&traces);
+            }
+        }
+    }
+}
