@@ -57,6 +57,9 @@ impl NewSpan {
             function_attributes(lambda, telemetry.facts.function_version.as_deref());
         attributes.push(KeyValue::new("faas.trigger", extracted.trigger.as_str()));
         attributes.push(KeyValue::new("faas.coldstart", telemetry.facts.take_cold_start()));
+        if let Some(tenant) = lambda.tenant_id.as_deref().filter(|tenant| !tenant.is_empty()) {
+            attributes.push(KeyValue::new("aws.lambda.tenant_id", tenant.to_owned()));
+        }
         let parent_span = parent.span().span_context().span_id();
         if let Some(id) = xray.parent_id.filter(|id| *id != parent_span.to_bytes()) {
             attributes.push(KeyValue::new("aws.xray.parent_id", to_hex(&id)));

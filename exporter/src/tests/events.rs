@@ -1,10 +1,10 @@
 //! What an event says about its invocation.
 
-use super::driver::{Function, block_on, context, event, shown};
-use crate::handler::TracedHandler;
+use super::driver::{Function, attribute, block_on, context, event, shown};
 use crate::handler::trigger::SpanAttributesExtractor;
 use crate::handler::trigger::api_gateway::ApiGatewayV2Extractor;
 use crate::handler::trigger::span_attributes::{SpanAttributes, TriggerType};
+use crate::handler::{TracedHandler, create_traced_handler};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use expect_test::{Expect, expect};
 use lambda_runtime::{Error, LambdaEvent, Service as _};
@@ -236,4 +236,22 @@ fn what_the_author_says_wins_over_the_event() {
     let span = function.span();
     assert_eq!((span.name.as_str(), span.kind), ("mine", 5));
     assert!(shown(&span.attributes).contains("team=\"shop\"\ntier=2\n"));
+}
+
+#[test]
+fn the_tenant_for_whom_the_function_was_invoked_stands_on_the_span() {
+    let invoke = |tenant_id: Option<&str>| {
+        let function = Function::new();
+        let handler = create_traced_handler(
+            "orders",
+            function.completion.clone(),
+            |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) },
+        );
+        let mut event = event(json!({}));
+        event.context.tenant_id = tenant_id.map(str::to_owned);
+        block_on(handler(event)).unwrap();
+        attribute(&function.span(), "aws.lambda.tenant_id")
+    };
+    assert_eq!(invoke(Some("BlueTenant")).as_deref(), Some("\"BlueTenant\""));
+    assert_eq!(invoke(None), None);
 }
