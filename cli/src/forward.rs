@@ -138,7 +138,7 @@ pub(crate) fn explain(path: &dyn Display, report: &Report) {
     }
     for (event_id, line) in &report.undecodable {
         eprintln!(
-            "{path}: dead-lettered: event {event_id}: {} ({} bytes, SHA-256 {})",
+            "{path}: not decoded: event {event_id}: {} ({} bytes, SHA-256 {})",
             line.reason, line.bytes, line.sha256
         );
     }

@@ -212,13 +212,13 @@ fn a_file_that_is_no_event_does_not_stop_the_others() {
 }
 
 #[test]
-fn an_undecodable_line_in_an_event_is_dead_lettered_with_its_reason() {
+fn an_undecodable_line_in_an_event_is_told_with_its_reason_and_counted_as_dropped() {
     let output = run(&["forward", "events/awslogs-one-garbage.json", "--dry-run", "--json"]);
     assert_eq!(output.status.code(), Some(0));
-    assert!(text(&output.stdout).contains("\"dead_lettered\":1"));
+    assert!(text(&output.stdout).contains("\"dropped\":1"));
     let said = text(&output.stderr);
     assert!(
-        said.contains("dead-lettered: event 3193571716593115") && said.contains("no OTLP request"),
+        said.contains("not decoded: event 3193571716593115") && said.contains("no OTLP request"),
         "{said}"
     );
 }

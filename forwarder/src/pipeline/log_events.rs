@@ -1,6 +1,7 @@
 //! Converts the log events of an event, batch by batch, and delivers on the way where they are many.
 
-use super::routing::{Routing, prepare, route};
+use super::pieces::Pieces;
+use super::routing::{Prepared, Routing, Ruled, apply_rules, prepare, route};
 use super::run::Run;
 use crate::convert::{Converted, StreamState, convert};
 use crate::destination::{DEFAULT_DESTINATION, Export};
@@ -11,6 +12,7 @@ use crate::source::{HandOn, LogBatch, LogEvent, LogEventRange, MessageType, Sour
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
+use wire::Request;
 
 impl<E: Export, Q: Queue> Run<'_, E, Q> {
     /// Converts all batches that `read` hands on, which hold little: to hand them from one thread to the other
@@ -99,7 +101,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         let mut events = batch.events.as_slice();
         loop {
             let first = first_of(events, most_bytes);
-            let taken = self.convert_some(batch, first, &routing);
+            let taken = self.convert_some(batch, first, &routing).await;
             events = events.get(taken.max(1)..).unwrap_or_default();
             if self.has_enough_to_deliver() {
                 self.flush().await;
@@ -110,35 +112,75 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         }
     }
 
-    /// Converts the first of `events`; answers how many these were.
-    fn convert_some(&mut self, batch: &LogBatch, events: &[LogEvent], routing: &Routing) -> usize {
+    /// Converts the first of `events`, delivering on the way where they become very much; answers how many these were.
+    async fn convert_some(
+        &mut self,
+        batch: &LogBatch,
+        events: &[LogEvent],
+        routing: &Routing,
+    ) -> usize {
         let before = std::mem::take(&mut self.stream).with_items_read(self.items_read);
         let mut held = before.held().to_vec();
-        // The rules and what backends ask for look into customers' content as the conversion does.
         let converting = AssertUnwindSafe(|| {
             let observed = self.invocation.observed_unix_nano;
             let service_name = routing.service_name.as_deref();
             let options = &self.forwarder.options.convert;
-            let mut converted =
-                convert(&batch.origin, events, before, options, service_name, observed);
-            let requests = std::mem::take(&mut converted.requests);
-            let (rules, destinations) = (&self.forwarder.rules, &self.forwarder.destinations);
-            let prepared = prepare(rules, destinations, routing, requests, &converted.service_name);
-            (converted, prepared)
+            convert(&batch.origin, events, before, options, service_name, observed)
         });
-        let Ok((converted, prepared)) = catch_unwind(converting) else {
+        let converted = match catch_unwind(converting) {
+            Ok(mut converted) => {
+                let requests = std::mem::take(&mut converted.requests);
+                let prepared = self.prepare(requests, routing, &converted.service_name).await;
+                prepared.then_some(converted)
+            }
+            Err(_) => None,
+        };
+        let Some(converted) = converted else {
             held.extend_from_slice(events);
             self.take_panicked(LogBatch { events: held, ..batch.without_events() }, routing);
             return events.len();
         };
-        let most_details = self.forwarder.options.most_details;
-        self.waiting.deliver(prepared.outgoing);
-        self.report.account += prepared.account;
-        self.report.dropped.extend(prepared.dropped);
-        self.report.dropped.truncate(most_details);
-        self.report.unreadable += prepared.unreadable;
-        Effect::add_all(&mut self.report.rules, prepared.rules);
         self.take_converted(converted, routing)
+    }
+
+    /// Applies the rules to requests, and makes them what each of their destinations asks for, piece by piece. False if that
+    /// panicked: rules and backends' wishes look into customers' content as the conversion does.
+    async fn prepare(
+        &mut self,
+        requests: Vec<Request>,
+        routing: &Routing,
+        service_name: &str,
+    ) -> bool {
+        let (rules, options) = (&self.forwarder.rules, &self.forwarder.options);
+        let destinations = &self.forwarder.destinations;
+        for piece in Pieces::new(requests, rules.growth(), options.enough_to_deliver) {
+            let applying = AssertUnwindSafe(|| apply_rules(rules, routing, piece));
+            let Ok(Ruled { mut requests, ledger, rules, unreadable }) = catch_unwind(applying)
+            else {
+                return false;
+            };
+            self.report.unreadable += unreadable;
+            Effect::add_all(&mut self.report.rules, rules);
+            for route in 0..routing.routes() {
+                let is_last = route + 1 == routing.routes();
+                let requests =
+                    if is_last { std::mem::take(&mut requests) } else { requests.clone() };
+                let preparing = AssertUnwindSafe(|| {
+                    prepare(destinations, routing, route, &ledger, requests, service_name)
+                });
+                let Ok(Prepared { account, outgoing, dropped }) = catch_unwind(preparing) else {
+                    return false;
+                };
+                self.waiting.deliver(outgoing);
+                self.report.account += account;
+                self.report.dropped.extend(dropped);
+                self.report.dropped.truncate(options.most_details);
+                if self.has_enough_to_deliver() {
+                    self.flush().await;
+                }
+            }
+        }
+        true
     }
 
     /// Dead-letters log events whose conversion panicked. What they would have become nobody knows: each counts as one item.

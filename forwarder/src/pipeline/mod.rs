@@ -8,6 +8,7 @@ pub(crate) mod invocation;
 mod kinesis;
 mod log_events;
 pub(crate) mod options;
+mod pieces;
 mod queue_messages;
 pub(crate) mod redrive;
 pub(crate) mod report;

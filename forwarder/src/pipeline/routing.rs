@@ -32,14 +32,22 @@ impl Routing {
     }
 }
 
-/// The requests of a batch, ready to be delivered, and what became of their items so far.
+/// What the rules left of requests, and what became of their items.
+#[derive(Default)]
+pub(super) struct Ruled {
+    pub(super) requests: Vec<Request>,
+    /// For each destination.
+    pub(super) ledger: Ledger,
+    pub(super) rules: Vec<Effect>,
+    pub(super) unreadable: usize,
+}
+
+/// Requests that are ready to be delivered to one destination, and what became of their items so far.
 #[derive(Default)]
 pub(super) struct Prepared {
     pub(super) account: Account,
     pub(super) outgoing: Vec<Outgoing>,
     pub(super) dropped: Vec<(DropReason, usize)>,
-    pub(super) rules: Vec<Effect>,
-    pub(super) unreadable: usize,
 }
 
 /// Where the telemetry of a batch goes: as the rules say by its origin, else to the first destination.
@@ -70,42 +78,42 @@ pub(super) fn route<E>(
     Routing { log_events, service_name: rules.service_name(origin), routes }
 }
 
-/// Applies the rules to the requests of a batch, and makes them what each of their destinations asks for.
+/// Applies the rules to requests of a batch.
+pub(super) fn apply_rules(rules: &RuleSet, routing: &Routing, requests: Vec<Request>) -> Ruled {
+    let mut ledger = Ledger::default();
+    for request in &requests {
+        ledger += Ledger::of_items(request.kind(), request.items());
+    }
+    if rules.is_empty() {
+        return Ruled { requests, ledger, ..Ruled::default() };
+    }
+    let applied = rules.apply_all(&routing.log_events.origin, requests);
+    ledger.dropped = applied.dropped();
+    Ruled {
+        requests: applied.requests,
+        ledger,
+        rules: applied.effects,
+        unreadable: applied.unreadable,
+    }
+}
+
+/// Makes requests what the destination of a route asks for.
 pub(super) fn prepare<E>(
-    rules: &RuleSet,
     destinations: &[Arc<Destination<E>>],
     routing: &Routing,
+    route: usize,
+    ledger: &Ledger,
     requests: Vec<Request>,
     service_name: &str,
 ) -> Prepared {
     let mut prepared = Prepared::default();
-    let mut counted = Ledger::default();
-    for request in &requests {
-        counted += Ledger::of_items(request.kind(), request.items());
-    }
-    let mut requests = requests;
-    if !rules.is_empty() {
-        let applied = rules.apply_all(&routing.log_events.origin, requests);
-        counted.dropped = applied.dropped();
-        prepared.rules = applied.effects;
-        prepared.unreadable = applied.unreadable;
-        requests = applied.requests;
-    }
     // A destination of that position is there: routes are made of the same list.
-    let mut routes: Vec<_> = routing
-        .routes
-        .iter()
-        .filter_map(|route| Some((route, destinations.get(route.destination)?)))
-        .collect();
-    for (_, destination) in &routes {
-        prepared.account.add(destination.name(), counted);
-    }
-    let Some((last_route, last)) = routes.pop() else { return prepared };
+    let route = routing.routes.get(route);
+    let found = route.and_then(|route| Some((route, destinations.get(route.destination)?)));
+    let Some((route, destination)) = found else { return prepared };
+    prepared.account.add(destination.name(), *ledger);
     for request in requests {
-        for (route, destination) in &routes {
-            prepared.send(destination, route, request.clone(), service_name, routing);
-        }
-        prepared.send(last, last_route, request, service_name, routing);
+        prepared.send(destination, route, request, service_name, routing);
     }
     prepared
 }

@@ -28,6 +28,15 @@ pub(super) enum NewValue {
 }
 
 impl NewValue {
+    fn most_bytes(&self) -> usize {
+        const FRAME: usize = 12;
+        match self {
+            Self::Text(template) => template.most_bytes() + FRAME,
+            Self::Int(_) | Self::Double(_) | Self::Bool(_) => FRAME,
+            Self::Array(values) => values.iter().map(Self::most_bytes).sum::<usize>() + FRAME,
+        }
+    }
+
     fn fill(&self, origin: &Origin) -> AnyValue {
         let value = match self {
             Self::Text(template) => Value::StringValue(template.fill(origin)),
@@ -44,6 +53,21 @@ impl NewValue {
 }
 
 impl Change {
+    /// By how many bytes it lets the attributes grow at most.
+    pub(super) fn growth(&self) -> usize {
+        /// Tags and lengths of an attribute.
+        const FRAME: usize = 16;
+        match self {
+            Self::Add(new) | Self::Set(new) => {
+                new.iter().map(|(key, value)| key.len() + value.most_bytes() + FRAME).sum()
+            }
+            Self::Rename(names) => {
+                names.iter().map(|(from, to)| to.len().saturating_sub(from.len()) + FRAME).sum()
+            }
+            Self::Remove(_) => 0,
+        }
+    }
+
     /// True if that changed anything.
     pub(super) fn apply(&self, attributes: &mut Vec<KeyValue>, origin: &Origin) -> bool {
         match self {

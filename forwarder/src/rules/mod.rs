@@ -140,6 +140,15 @@ impl AppliedAll {
     }
 }
 
+/// By how much rules let an item grow at most; for one of very many texts an estimate.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Growth {
+    /// By so many bytes.
+    pub(crate) item_bytes: usize,
+    /// And to twice its size before.
+    pub(crate) may_double: bool,
+}
+
 /// What one rule did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Effect {
@@ -230,6 +239,24 @@ impl RuleSet {
     /// Number of service names and of routes, for a summary.
     pub fn counts(&self) -> (usize, usize) {
         (self.services.len(), self.routes.len())
+    }
+
+    /// By how much an item may grow at most.
+    pub(crate) fn growth(&self) -> Growth {
+        let mut growth = Growth::default();
+        for rule in &self.rules {
+            match &rule.action {
+                Action::Change(_, change) => {
+                    growth.item_bytes = growth.item_bytes.saturating_add(change.growth());
+                }
+                Action::Redact(_) => {
+                    growth.may_double = true;
+                    growth.item_bytes = growth.item_bytes.saturating_add(redact::MOST_GROWTH);
+                }
+                Action::Keep | Action::Drop | Action::Sample(_) => {}
+            }
+        }
+        growth
     }
 
     /// True if nothing is ever changed, dropped or routed.

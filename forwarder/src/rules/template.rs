@@ -66,6 +66,16 @@ pub enum TemplateError {
 const MOST_STREAM_BYTES: usize = 256;
 
 impl Template {
+    /// Bytes of what it becomes at most: the name of a log group has 512 characters, that of a log stream too.
+    pub(super) fn most_bytes(&self) -> usize {
+        const MOST_FIELD_BYTES: usize = 512;
+        let of_part = |part: &Part| match part {
+            Part::Text(text) => text.len(),
+            Part::Field(_) => MOST_FIELD_BYTES,
+        };
+        self.0.iter().map(of_part).sum()
+    }
+
     /// Reads the text.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
         let mut parts = Vec::new();

@@ -2,7 +2,9 @@
 
 use super::super::change::{Change, NewValue};
 use super::super::pattern::Pattern;
-use super::super::redact::{Finder, PRESETS, Part, Preset, Redaction, Replacement};
+use super::super::redact::{
+    Finder, MOST_REPLACEMENT, PRESETS, Part, Preset, Redaction, Replacement,
+};
 use super::super::sample::Share;
 use super::super::template::Template;
 use super::super::{Action, Target};
@@ -235,6 +237,9 @@ fn replacement<'t>(
         return;
     };
     with.clone_into(&mut redaction.replacement.with);
+    if with.len() > MOST_REPLACEMENT {
+        document.mistake(node.span(), key, format!("expected at most {MOST_REPLACEMENT} bytes"));
+    }
     let rest = with.replace("{name}", "").replace("{hash}", "");
     if rest.contains(['{', '}']) {
         document.mistake(node.span(), key, "the only placeholders are {name} and {hash}");

@@ -17,8 +17,13 @@ pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<Rewritten> {
     if !looks_like_json || serde_json::from_str::<IgnoredAny>(text).is_err() {
         return None;
     }
-    let mut walk =
-        Walk { redaction, rest: text, out: String::with_capacity(text.len()), changed: false };
+    let mut walk = Walk {
+        redaction,
+        rest: text,
+        before: text.len(),
+        out: String::with_capacity(text.len()),
+        changed: false,
+    };
     walk.value(false, DEEPEST)?;
     walk.out.push_str(walk.rest);
     Some(Rewritten { text: walk.out, changed: walk.changed })
@@ -30,6 +35,8 @@ const DEEPEST: usize = 100;
 struct Walk<'t> {
     redaction: &'t Redaction,
     rest: &'t str,
+    /// Bytes of the whole text.
+    before: usize,
     out: String,
     changed: bool,
 }
@@ -80,7 +87,13 @@ impl<'t> Walk<'t> {
         match redacted.and_then(|redacted| serde_json::to_string(&redacted).ok()) {
             Some(redacted) => {
                 self.changed |= redacted != token;
-                self.out.push_str(&redacted);
+                // A long replacement of very many short strings is left out, and so are they.
+                let after = self.out.len() + redacted.len() + self.rest.len();
+                if Redaction::may_become(self.before, after) {
+                    self.out.push_str(&redacted);
+                } else {
+                    self.out.push_str("\"\"");
+                }
             }
             None => self.out.push_str(token),
         }

@@ -94,6 +94,16 @@ pub(super) struct Redaction {
     pub(super) replacement: Replacement,
 }
 
+/// Longest replacement, in bytes: an item may have very many texts.
+pub(super) const MOST_REPLACEMENT: usize = 200;
+
+/// A text may become twice as long and so many bytes more. One that would become longer, as one of a thousand short finds and long
+/// replacements does, is replaced whole.
+pub(super) const MOST_GROWTH: usize = 256;
+
+/// A text in which more is found is replaced whole.
+const MOST_FOUND: usize = 10_000;
+
 /// Deeper values than this are replaced whole.
 const DEEPEST: usize = 100;
 
@@ -198,11 +208,23 @@ impl Redaction {
         }
     }
 
+    /// Whether a text of so many bytes may become one of so many.
+    fn may_become(before: usize, after: usize) -> bool {
+        after <= before.saturating_mul(2).saturating_add(MOST_GROWTH)
+    }
+
     /// Replaces what is found in a text that is no JSON.
     fn plain(&self, text: &str) -> Option<String> {
         let mut found: Vec<(Found, &Finder)> = Vec::new();
         for finder in &self.finders {
-            finder.find(text, &mut |range| found.push((range, finder)));
+            finder.find(text, &mut |range| {
+                if found.len() <= MOST_FOUND {
+                    found.push((range, finder));
+                }
+            });
+        }
+        if found.len() > MOST_FOUND {
+            return Some(self.replacement.of("text", text));
         }
         // Where two overlap, the one that begins first gives its name, and both are covered.
         found.sort_by_key(|(range, _)| (range.start, usize::MAX - range.end));
@@ -217,6 +239,9 @@ impl Redaction {
             let original = text.get(range.clone()).unwrap_or_default();
             out.push_str(&self.replacement.of(&finder.name, original));
             copied = range.end;
+            if !Self::may_become(text.len(), out.len()) {
+                return Some(self.replacement.of("text", text));
+            }
         }
         if copied == 0 {
             return None;

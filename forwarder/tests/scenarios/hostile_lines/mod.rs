@@ -1,7 +1,7 @@
 //! What somebody can do who gets text into a function's log, such as a user's name: nothing to the records around it.
 //! `docs/security.md` says so in words.
 
-mod bombs;
+pub(crate) mod bombs;
 mod columns;
 mod envelope;
 mod reports;

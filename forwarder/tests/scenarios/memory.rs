@@ -1,0 +1,264 @@
+//! How much memory an event takes at most: each case runs in a process of its own, whose peak is read.
+//!
+//! A Lambda function of 128 MB is ended where it needs more, and its event comes back and ends it again.
+
+use crate::hostile_lines::bombs::{line_of, line_of_records};
+use crate::support::{config, payload};
+use lambda_otlp_forwarder::{
+    Destination, Event, Export, Forwarder, InvocationContext, NoQueue, Options, Queues, RuleSet,
+};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio::time::Instant;
+use wire::Request;
+use wire::protobuf::Writer;
+
+const MOST_MIB: usize = 128;
+
+/// An event, the rules that are in force, and the least log records that are to arrive.
+struct Case {
+    name: &'static str,
+    messages: fn() -> Vec<String>,
+    rules: fn() -> String,
+    least_records: usize,
+}
+
+const CASES: &[Case] = &[
+    Case {
+        name: "three_histograms",
+        messages: || with_neighbours(3, &histograms(30_000)),
+        rules: String::new,
+        least_records: 1000,
+    },
+    Case {
+        name: "twenty_histograms",
+        messages: || with_neighbours(20, &histograms(30_000)),
+        rules: String::new,
+        least_records: 1000,
+    },
+    Case {
+        name: "many_buckets",
+        messages: || with_neighbours(20, &buckets(7 << 20)),
+        rules: String::new,
+        least_records: 1000,
+    },
+    Case {
+        name: "set_rules",
+        messages: || with_neighbours(1, &line_of_records(49_000, 0)),
+        rules: || sets(10),
+        least_records: 1000,
+    },
+    Case {
+        name: "set_rules_twenty_lines",
+        messages: || with_neighbours(20, &line_of_records(49_000, 2)),
+        rules: || sets(10),
+        least_records: 1000,
+    },
+    Case {
+        name: "twenty_rules_over_short_lines",
+        messages: || (0..55_000).map(|n| format!("line {n}")).collect(),
+        rules: || sets(20),
+        least_records: 55_000,
+    },
+    Case {
+        name: "a_large_record_on_sixteen_routes",
+        messages: || with_neighbours(1, &line_of_records(1, 15 << 20)),
+        rules: routes,
+        least_records: 16 * 1001,
+    },
+    Case {
+        name: "many_records_on_sixteen_routes",
+        messages: || with_neighbours(4, &line_of_records(10_000, 1_500)),
+        rules: routes,
+        least_records: 16 * 41_000,
+    },
+    Case {
+        name: "redacted_digits",
+        messages: || with_neighbours(1, &line_of_records(1, 15 << 20)),
+        rules: redacts,
+        least_records: 1001,
+    },
+    Case {
+        name: "redacted_short_lines",
+        messages: || (0..55_000).map(|n| format!("x{n}xxxxx")).collect(),
+        rules: redacts,
+        least_records: 55_000,
+    },
+];
+
+fn with_neighbours(lines: usize, line: &str) -> Vec<String> {
+    let neighbours = (0..1000).map(|n| format!("neighbour {n}"));
+    std::iter::repeat_n(line.to_owned(), lines).chain(neighbours).collect()
+}
+
+/// A metric of so many exponential points at scale 20.
+fn histograms(points: usize) -> String {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |metric| {
+                metric.string(1, "latency");
+                metric.message(10, |histogram| {
+                    for _ in 0..points {
+                        histogram.message(1, |point| {
+                            point.fixed64(3, 1_790_000_000_000_000_000);
+                            point.always_fixed64(4, 1);
+                            point.sint32(6, 20);
+                        });
+                    }
+                });
+            });
+        });
+    });
+    line_of(&bytes, "metrics")
+}
+
+/// One exponential point of so many buckets.
+fn buckets(buckets: usize) -> String {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |metric| {
+                metric.string(1, "latency");
+                metric.message(10, |histogram| {
+                    histogram.message(1, |point| {
+                        point.fixed64(3, 1_790_000_000_000_000_000);
+                        point.message(8, |positive| {
+                            positive.packed_varint(2, vec![1; buckets].into_iter());
+                        });
+                    });
+                });
+            });
+        });
+    });
+    line_of(&bytes, "metrics")
+}
+
+fn sets(rules: usize) -> String {
+    let text = "x".repeat(200);
+    let rule = |n| format!("[[rule]]\nname = \"r{n}\"\nset = {{ \"key{n}\" = \"{text}\" }}\n");
+    (0..rules).map(rule).collect::<Vec<_>>().concat()
+}
+
+fn routes() -> String {
+    let names: Vec<String> = (0..15).map(|n| format!("d{n}")).collect();
+    let destinations = names.iter().map(|name| {
+        format!("[destination.{name}]\nendpoint = \"http://127.0.0.1:9/api/{name}\"\n")
+    });
+    let to = names.iter().map(|name| format!("\"{name}\", ")).collect::<Vec<_>>().concat();
+    destinations
+        .chain([format!("[[route]]\nlog_group = \"*\"\nto = [{to}\"default\"]\n")])
+        .collect()
+}
+
+fn redacts() -> String {
+    let with = "[redacted because it may be somebody's own, see the handbook of this company]";
+    format!(
+        "[[rule]]\nname = \"x\"\n[rule.redact]\nwith = \"{with}\"\n[rule.redact.patterns]\nx = \"x\"\n"
+    )
+}
+
+/// Takes everything, and counts the log records.
+#[derive(Clone, Default)]
+struct Counts(Arc<AtomicUsize>);
+
+impl Export for Counts {
+    async fn export(&self, _: Option<&str>, request: Request, _: Instant) -> backend::Outcome {
+        let items = request.items();
+        if request.kind() == wire::SignalKind::Logs {
+            self.0.fetch_add(items, Ordering::Relaxed);
+        }
+        backend::Outcome { accepted: items, ..backend::Outcome::default() }
+    }
+}
+
+const EVENT: &str = "LAMBDA_OTLP_TEST_EVENT";
+const RULES: &str = "LAMBDA_OTLP_TEST_RULES";
+
+/// What the processes run: one event, and then they say what their memory was.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "tells this process what it is run for")]
+fn process_of_one_event() {
+    let (Ok(event), Ok(rules)) = (std::env::var(EVENT), std::env::var(RULES)) else { return };
+    let event: Event =
+        serde_json::from_reader(std::io::BufReader::new(std::fs::File::open(event).unwrap()))
+            .unwrap();
+    let rules = Arc::new(RuleSet::parse(&rules).unwrap());
+    let counts = Counts::default();
+    let config = config();
+    let policy = config.old_records.of(config.destination.profile);
+    let names = std::iter::once("default").chain((0..15).map(|n| {
+        [
+            "d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9", "d10", "d11", "d12", "d13",
+            "d14",
+        ][n]
+    }));
+    let destinations: Vec<_> = names
+        .map(|name| Arc::new(Destination::new(name, counts.clone(), &config.destination, policy)))
+        .collect();
+    let mut forwarder = Forwarder::new(
+        vec![Arc::clone(&destinations[0])],
+        Queues::<NoQueue>::default(),
+        Options::of(&config),
+    );
+    forwarder.set_rules(rules, destinations);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let report = runtime.block_on(async {
+        let invocation = InvocationContext {
+            observed_unix_nano: 1_790_000_000_000_000_000,
+            deadline: Instant::now() + Duration::from_mins(5),
+            queue_deadline: Instant::now() + Duration::from_mins(5),
+            account: None,
+        };
+        forwarder.forward(event, &invocation).await
+    });
+    assert!(report.account.balances(), "{:?}", report.account);
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    println!("peak {} {}", peak.trim(), counts.0.load(Ordering::Relaxed));
+}
+
+#[test]
+fn no_event_takes_more_memory_than_the_smallest_function_has() {
+    let mut too_large = Vec::new();
+    for Case { name, messages, rules, least_records } in CASES {
+        let messages = messages();
+        let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+        let path = std::env::temp_dir()
+            .join(format!("lambda-otlp-memory-{name}-{}.json", std::process::id()));
+        let event = incoming_json(&messages);
+        assert!(event.len() < 6 << 20, "{name}: Lambda delivers no event of {} bytes", event.len());
+        std::fs::write(&path, event).unwrap();
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["memory::process_of_one_event", "--exact", "--nocapture"])
+            .env(EVENT, &path)
+            .env(RULES, rules())
+            .output()
+            .unwrap();
+        std::fs::remove_file(&path).unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        let peak = text.lines().find_map(|line| line.split_once("peak "));
+        let Some((_, peak)) = peak else {
+            panic!("{name}: {text}\n{}", String::from_utf8_lossy(&output.stderr))
+        };
+        let words: Vec<usize> =
+            peak.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let (mib, records) = (words[0] / 1024, words[1]);
+        println!("{name}: {mib} MiB, {records} log records");
+        if mib >= MOST_MIB || records < *least_records {
+            too_large.push(format!("{name}: {mib} MiB, {records} log records"));
+        }
+    }
+    assert!(too_large.is_empty(), "{too_large:?}");
+}
+
+fn incoming_json(messages: &[&str]) -> String {
+    use base64::Engine as _;
+    let payload = payload("/aws/lambda/orders", messages);
+
+    let gzip = wire::gzip::compress(6, payload.to_string().as_bytes());
+    let data = base64::engine::general_purpose::STANDARD.encode(gzip);
+    serde_json::json!({"awslogs": {"data": data}}).to_string()
+}
