@@ -12,8 +12,8 @@ use wire::{Logs, Metrics, SignalKind, Traces};
 
 const ID: &str = "a0f40320-b43c-44b3-91bf-d5b5240a1bed";
 const NEXT: &str = "b1f40320-b43c-44b3-91bf-d5b5240a1bed";
-const ARN: &str =
-    "arn:aws:lambda:eu-west-1:123456789012:function:orders:7/durable-execution/order-42/0d5b8f1e";
+/// Longer than what protobuf writes the length of in one byte.
+const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:orders-and-payments-and-invoices:7/durable-execution/order-4200000000000042/0d5b8f1e-6a3c-4f0e-9b1d-2c7e8f9a0b1c";
 
 fn with_spans() -> Options {
     let mut options = default_options();
@@ -155,15 +155,20 @@ fn a_functions_own_tenant_id_is_its_own() {
     let lines = all(&[
         r#"{"level":"INFO","tenantId":"a customer of ours","message":"x"}"#,
         r#"{"level":"INFO","function_request_id":"{id}","tenantId":"a customer of ours","message":"x"}"#,
+        r#"{"level":"INFO","requestId":"{id}","tenantId":"","message":"x"}"#,
+        &r#"{"level":"INFO","requestId":"{id}","tenantId":"LONG","message":"x"}"#
+            .replace("LONG", &"l".repeat(257)),
         r#"{"level":"INFO","requestId":"{id}","tenantId":7,"aws.lambda.tenant_id":"forged","message":"x"}"#,
     ]);
     check(
         &lines,
         default_options(),
         &expect![[r"
-        INFO x | tenantId=a customer of ours
-        INFO x | faas.invocation_id=ID tenantId=a customer of ours
-        INFO x | faas.invocation_id=ID tenantId=7"]],
+            INFO x | tenantId=a customer of ours
+            INFO x | faas.invocation_id=ID tenantId=a customer of ours
+            INFO x | faas.invocation_id=ID tenantId=
+            INFO x | faas.invocation_id=ID tenantId=lllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllllll
+            INFO x | faas.invocation_id=ID tenantId=7"]],
     );
 }
 
@@ -173,6 +178,8 @@ fn the_records_of_an_invocation_name_its_durable_execution() {
         "START RequestId: {id} Version: 7\n",
         "printed before the first line of the SDK's logger",
         r#"{"timestamp":"2026-09-21T14:13:20.110Z","level":"INFO","requestId":"{id}","durableExecutionArn":"{arn}","operationId":"1","operationName":"charge","attempt":1,"message":"charging"}"#,
+        // Of two that disagree each keeps its own.
+        r#"{"level":"INFO","requestId":"{id}","durableExecutionArn":"{arn}2","message":"mistaken"}"#,
         "printed behind it",
         "END RequestId: {id}\n",
         "REPORT RequestId: {id}\tDuration: 45.90 ms\tBilled Duration: 46 ms\tMemory Size: 128 MB\tMax Memory Used: 31 MB\t\n",
@@ -188,24 +195,25 @@ fn the_records_of_an_invocation_name_its_durable_execution() {
         &lines,
         with_spans(),
         &expect![[r"
-        span orders | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
-        span orders | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN
-        metric aws.lambda.invocations
-        metric faas.invocations
-        metric faas.invoke_duration
-        metric aws.lambda.billed_duration
-        metric aws.lambda.billed_gb_seconds
-        metric faas.mem_usage
-        metric aws.lambda.memory_utilization
-        metric aws.lambda.memory_limit
-        INFO printed befo | faas.invocation_id=ID
-        INFO charging | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN operationName=charge
-        INFO printed behi | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
-        INFO shipping | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN operationName=ship
-        INFO of no invoca | durableExecutionArn=not an ARN
-        INFO of no invoca | aws.lambda.durable_execution.arn=ARN
-        INFO REPORT Reque | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report
-        INFO REPORT Reque | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report"]],
+            span orders | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
+            span orders | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN
+            metric aws.lambda.invocations
+            metric faas.invocations
+            metric faas.invoke_duration
+            metric aws.lambda.billed_duration
+            metric aws.lambda.billed_gb_seconds
+            metric faas.mem_usage
+            metric aws.lambda.memory_utilization
+            metric aws.lambda.memory_limit
+            INFO printed befo | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
+            INFO charging | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN operationName=charge
+            INFO mistaken | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN2
+            INFO printed behi | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN
+            INFO shipping | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN operationName=ship
+            INFO of no invoca | durableExecutionArn=not an ARN
+            INFO of no invoca | aws.lambda.durable_execution.arn=ARN
+            INFO REPORT Reque | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report
+            INFO REPORT Reque | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report"]],
     );
 }
 

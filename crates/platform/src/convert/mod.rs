@@ -12,8 +12,6 @@
 
 mod reports;
 
-use std::collections::BTreeMap;
-
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
@@ -24,15 +22,17 @@ use crate::convert::reports::Reports;
 use crate::event::{EventKind, PlatformEvent};
 use crate::identity::Identity;
 use crate::logs::records::{self, Records};
-use crate::logs::request_window::{RequestWindow, Told};
+use crate::logs::request_window::RequestWindow;
 use crate::logs::seen_spans::{SeenSpans, Traced};
+use crate::logs::told::{Facts, ToldOf, missing};
 use crate::logs::{LogEvent, Undecodable, line_record, platform_record, undecodable_record};
 use crate::metrics::aggregator::{Aggregator, Owner};
 use crate::metrics::emf::line as emf_line;
 use crate::metrics::emf::points::EmfPoints;
 use crate::metrics::open_invocations::OpenInvocations;
-use crate::names::{self, lambda};
+use crate::names;
 use crate::options::{Options, SpanEnd, SpanMapping, SpanOptions};
+use crate::read::json_line::is_tenant_id;
 use crate::read::out_of_memory::is_out_of_memory;
 use crate::read::prefix::prefix;
 use crate::read::{telemetry, text};
@@ -86,8 +86,10 @@ pub struct Converter {
     platform_records: Records,
     line_records: Records,
     consumed: usize,
-    /// What is known of the invocations whose spans are made.
-    told: BTreeMap<String, Told>,
+    /// What lines told of their invocations.
+    told: ToldOf,
+    /// Whether a line told of its invocation that others of the invocation may stand before.
+    is_told_late: bool,
 }
 
 impl Converter {
@@ -105,7 +107,8 @@ impl Converter {
             platform_records: Records::default(),
             line_records: Records::default(),
             consumed: 0,
-            told: BTreeMap::new(),
+            told: ToldOf::new(),
+            is_told_late: false,
         }
     }
 
@@ -114,6 +117,7 @@ impl Converter {
     pub fn with_state(mut self, mut state: ConverterState) -> Self {
         self.aggregator.resume(std::mem::take(&mut state.open));
         self.seen.resume(state.traced.take());
+        self.told.extend(state.window.last_told());
         self.state = state;
         self
     }
@@ -187,25 +191,26 @@ impl Converter {
             let (window, observed) = (&mut self.state.window, self.observed_unix_nano);
             self.line_records.push(|record| line_record(event, window, observed, metrics, record));
             if is_out_of_memory(event.message) {
+                let window = &self.state.window;
                 let request_id = prefix(event.message).request_id.or(window.request_id());
                 self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
             }
             if let Some(line) = emf {
                 self.emf.add(line, event.time_unix_nano());
             }
+            self.take_news(true);
             return;
         };
         let tenant_id = take_tenant_id(&mut platform);
         self.state.window.observe(&platform);
-        self.state.window.tell(platform.request_id.as_deref(), tenant_id.as_deref(), None);
+        if let Some(request_id) = &platform.request_id {
+            let tenant_id = tenant_id.as_deref();
+            self.state.window.tell(request_id, Facts { tenant_id, ..Facts::default() });
+        }
+        self.take_news(platform.kind != EventKind::Start);
         self.aggregator.add(&platform, event.time_unix_nano());
         if let Some(invocations) = &mut self.invocations {
             invocations.observe(&platform, event.time_unix_nano());
-            if platform.kind == EventKind::Report {
-                // The report makes the span.
-                let told = self.state.window.told(platform.request_id.as_deref()).cloned();
-                self.told.extend(told.map(|told| (told.request_id.clone(), told)));
-            }
         }
         let says_nothing = matches!(
             platform.kind,
@@ -218,6 +223,14 @@ impl Converter {
         let (window, observed) = (&self.state.window, self.observed_unix_nano);
         self.platform_records
             .push(|record| platform_record(event, &platform, window, observed, record));
+    }
+
+    /// Keeps what the line before told of its invocation.
+    fn take_news(&mut self, is_late: bool) {
+        if let Some((request_id, told)) = self.state.window.take_news() {
+            self.told.entry(request_id).or_default().add(told.facts());
+            self.is_told_late |= is_late;
+        }
     }
 
     /// Takes a line that claims to be OTLP and did not decode: it becomes one log record.
@@ -236,6 +249,11 @@ impl Converter {
     }
 
     fn converted(mut self, metrics: Vec<Metric>) -> Converted {
+        if self.is_told_late {
+            for records in [&mut self.line_records, &mut self.platform_records] {
+                records.add_fields(|record| missing(record, &self.told));
+            }
+        }
         let spans = self.invocations.as_mut().map(|invocations| invocations.take_finished());
         self.state.spans = self.invocations.take();
         let mut spans = spans.unwrap_or_default();
@@ -291,21 +309,18 @@ fn is_blank(message: &str) -> bool {
 /// Source: Lambda Developer Guide, "Monitoring tenant-isolated functions".
 fn take_tenant_id(platform: &mut PlatformEvent) -> Option<String> {
     let is_tenant = |key: &str| matches!(key, "tenantId" | "TenantId" | "Tenant ID");
-    let at = platform.other.iter().position(|(key, _)| is_tenant(key))?;
-    Some(platform.other.remove(at).1).filter(|id| !id.is_empty())
+    let mut other = platform.other.iter();
+    let at = other.position(|(key, value)| is_tenant(key) && is_tenant_id(value))?;
+    Some(platform.other.remove(at).1)
 }
 
 /// Adds what was told of its invocation to the invocation's own span.
-fn tell_of(span: &mut Span, told: &BTreeMap<String, Told>) {
+fn tell_of(span: &mut Span, told: &ToldOf) {
     let id = span.attributes.iter().find(|attribute| attribute.key == names::FAAS_INVOCATION_ID);
-    let Some(Any::StringValue(id)) = id.and_then(|id| id.value.as_ref()?.value.as_ref()) else {
-        return;
-    };
-    let Some(Told { tenant_id, durable_execution_arn, .. }) = told.get(id) else { return };
-    let words =
-        [(lambda::TENANT_ID, tenant_id), (lambda::DURABLE_EXECUTION_ARN, durable_execution_arn)];
-    for (key, word) in words {
-        span.attributes.extend(word.as_ref().map(|word| string(key, word)));
+    if let Some(Any::StringValue(id)) = id.and_then(|id| id.value.as_ref()?.value.as_ref())
+        && let Some(told) = told.get(id)
+    {
+        span.attributes.extend(told.facts().attributes().map(|(key, word)| string(key, word)));
     }
 }
 

@@ -8,15 +8,17 @@
 pub(crate) mod records;
 pub(crate) mod request_window;
 pub(crate) mod seen_spans;
+pub(crate) mod told;
 
 use crate::attributes::PlainValue;
 use crate::event::attributes::platform_attributes;
 use crate::event::{EventKind, PlatformEvent};
 use crate::logs::records::Record;
 use crate::logs::request_window::RequestWindow;
+use crate::logs::told::Facts;
 use crate::metrics::emf;
 use crate::metrics::emf::line::EmfLine;
-use crate::names::{self, lambda};
+use crate::names;
 use crate::read::json_line::{JsonLine, JsonValue};
 use crate::read::out_of_memory::is_out_of_memory;
 use crate::read::prefix::prefix;
@@ -95,15 +97,21 @@ fn json_record(
     begin(event, severity, body, observed_unix_nano, record);
     let said = prefix.and_then(|prefix| prefix.request_id).map(str::to_ascii_lowercase);
     let own = json.request_id.as_deref().or(said.as_deref());
-    let (tenant_id, arn) = (json.tenant_id.as_deref(), json.durable_execution_arn.as_deref());
-    if tenant_id.is_some() || arn.is_some() {
-        let id = own.or(window.request_id()).map(str::to_owned);
-        window.tell(id.as_deref(), tenant_id, arn);
-        if id.is_none() {
-            told(record, tenant_id, arn);
-        }
+    let id = own.or(window.request_id());
+    if let Some(id) = id {
+        record.invocation(id);
     }
-    request_id(record, own.or(window.request_id()), window);
+    // What the line says itself stands on its record, whatever others said.
+    let facts = Facts {
+        tenant_id: json.tenant_id.as_deref(),
+        durable_execution_arn: json.durable_execution_arn.as_deref(),
+    };
+    facts.or(window.told(id)).write(record);
+    if facts != Facts::default()
+        && let Some(id) = id.map(str::to_owned)
+    {
+        window.tell(&id, facts);
+    }
     if let Some(root) = &json.xray_trace_id {
         record.attribute(names::AWS_XRAY_TRACE_ID, PlainValue::Text(root));
     }
@@ -192,17 +200,7 @@ fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>, window: &Re
     if let Some(id) = request_id {
         record.invocation(id);
     }
-    if let Some(known) = window.told(request_id) {
-        told(record, known.tenant_id.as_deref(), known.durable_execution_arn.as_deref());
-    }
-}
-
-fn told(record: &mut Record<'_, '_>, tenant_id: Option<&str>, arn: Option<&str>) {
-    for (key, word) in [(lambda::TENANT_ID, tenant_id), (lambda::DURABLE_EXECUTION_ARN, arn)] {
-        if let Some(word) = word {
-            record.attribute(key, PlainValue::Text(word));
-        }
-    }
+    window.told(request_id).write(record);
 }
 
 fn without_line_end(message: &str) -> &str {

@@ -76,6 +76,20 @@ impl Records {
         self.count += 1;
     }
 
+    /// Appends fields of `LogRecord` to each record: those that `more` writes for it.
+    pub(crate) fn add_fields(&mut self, more: impl Fn(&[u8]) -> Vec<u8>) {
+        let mut fields = Vec::with_capacity(self.fields.len());
+        for field in Reader::new(&self.fields).map_while(Result::ok) {
+            match field.as_len().map(|record| (record, more(record))) {
+                Some((record, more)) if !more.is_empty() => {
+                    Writer::new(&mut fields).concatenated(LOG_RECORD, record, &more);
+                }
+                _ => fields.extend_from_slice(field.raw),
+            }
+        }
+        self.fields = fields;
+    }
+
     /// Gives a record that has an X-Ray root the root's trace id, if a span carries it; and one that has an invocation the ids
     /// of the invocation's root span.
     fn set_ids(&mut self, seen: &SeenSpans) {
@@ -257,7 +271,7 @@ impl Record<'_, '_> {
 }
 
 /// Field number of LogRecord.
-const ATTRIBUTE: u32 = 6;
+pub(crate) const ATTRIBUTE: u32 = 6;
 
 fn write_attribute(out: &mut Writer<'_>, number: u32, attribute: &KeyValue) {
     out.message(number, |pair| {

@@ -1,23 +1,17 @@
 //! Knows which invocation a log stream is in, and what its lines told of it, for lines that do not say it themselves.
 
 use crate::event::{EventKind, PlatformEvent};
+use crate::logs::told::{Facts, Told};
 
 /// The invocation that a log stream is in. Lines between `START` and `END` that have no request id of their own belong to
 /// it. This is best effort: a delivery may begin in the middle of an invocation, and then its first lines belong to none.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct RequestWindow {
     request_id: Option<String>,
-    told: Option<Box<Told>>,
-}
-
-/// What lines told of an invocation, which holds for its other lines too.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Told {
-    pub(crate) request_id: String,
-    /// For whom a function with tenant isolation was invoked.
-    pub(crate) tenant_id: Option<String>,
-    /// The execution of a durable function that the invocation belongs to.
-    pub(crate) durable_execution_arn: Option<String>,
+    /// The invocation that something was told of last, and what.
+    told: Option<Box<(String, Told)>>,
+    /// Whether something was told that nobody has taken note of.
+    has_news: bool,
 }
 
 impl RequestWindow {
@@ -26,33 +20,35 @@ impl RequestWindow {
         self.request_id.as_deref()
     }
 
-    /// What is known of this invocation beside its id. Most functions are told nothing of.
-    pub(crate) fn told(&self, request_id: Option<&str>) -> Option<&Told> {
-        self.told.as_deref().filter(|told| Some(told.request_id.as_str()) == request_id)
+    /// What is known of this invocation beside its id. Of most functions nothing is told.
+    pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
+        match &self.told {
+            Some(told) if Some(told.0.as_str()) == request_id => told.1.facts(),
+            _ => Facts::default(),
+        }
     }
 
     /// Takes note of what a line tells of its invocation. What was told of another one is forgotten: a stream has one after the
     /// other, and where a managed instance has several, each line says it.
-    pub(crate) fn tell(
-        &mut self,
-        request_id: Option<&str>,
-        tenant_id: Option<&str>,
-        durable_execution_arn: Option<&str>,
-    ) {
-        let Some(request_id) = request_id else { return };
-        if tenant_id.is_none() && durable_execution_arn.is_none() {
+    pub(crate) fn tell(&mut self, request_id: &str, facts: Facts<'_>) {
+        if facts == Facts::default() {
             return;
         }
         let told = self.told.get_or_insert_default();
-        if told.request_id != request_id {
-            **told = Told { request_id: request_id.to_owned(), ..Told::default() };
+        if told.0 != request_id {
+            **told = (request_id.to_owned(), Told::default());
         }
-        if told.tenant_id.is_none() {
-            told.tenant_id = tenant_id.map(str::to_owned);
-        }
-        if told.durable_execution_arn.is_none() {
-            told.durable_execution_arn = durable_execution_arn.map(str::to_owned);
-        }
+        self.has_news |= told.1.add(facts);
+    }
+
+    /// What was told last, and of which invocation.
+    pub(crate) fn last_told(&self) -> Option<(String, Told)> {
+        self.told.as_deref().cloned()
+    }
+
+    /// What was told since the last call, if anything was, and of which invocation.
+    pub(crate) fn take_news(&mut self) -> Option<(String, Told)> {
+        std::mem::take(&mut self.has_news).then(|| self.last_told())?
     }
 
     /// Takes note of what Lambda says.

@@ -288,6 +288,24 @@ fn json_system_lines_become_what_text_lines_become() {
 }
 
 #[test]
+fn what_a_line_told_of_its_invocation_holds_in_the_next_chunk() {
+    let start = r#"{"time":"2026-09-21T14:13:20.100Z","type":"platform.start","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","tenantId":"blue"}}"#;
+    let report = r#"{"time":"2026-09-21T14:13:20.201Z","type":"platform.report","record":{"requestId":"8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11","status":"success","metrics":{"durationMs":1}}}"#;
+    let first = lines(&[start], Options::default());
+    let mut next = Converter::new(identity(), Options::default(), OBSERVED)
+        .with_state(first.state)
+        .with_spans(SpanMapping::SpanEvents, SpanEnd::Report, false);
+    for message in ["printed", report] {
+        next.log_event(&LogEvent { id: "", time_ms: 0, message });
+    }
+    let next = next.finish();
+    let records = records(&next);
+    assert_eq!(records.matches("aws.lambda.tenant_id=blue").count(), 2, "{records}");
+    let spans = render::spans(&next.spans.unwrap().scope_spans[0].spans, 0);
+    assert_eq!(spans.matches("aws.lambda.tenant_id=blue").count(), 1, "{spans}");
+}
+
+#[test]
 fn a_timeout_and_its_report_in_two_chunks_count_once() {
     let timeout = "2026-09-21T14:13:21.000Z b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22 Task timed out after 3.00 seconds\n\n";
     let report = "REPORT RequestId: b2d4a1f0-0b57-4f5e-9f2d-7c1f5d9e0c22\tDuration: 3000.00 ms\tStatus: timeout\t\n";

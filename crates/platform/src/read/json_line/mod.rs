@@ -74,7 +74,7 @@ impl<'a> JsonLine<'a> {
             }
         }
         if let Some(raw) = read.tenant.take() {
-            read.tenant_id = text_of(raw).filter(|id| read.is_of_runtime && !id.is_empty());
+            read.tenant_id = text_of(raw).filter(|id| read.is_of_runtime && is_tenant_id(id));
             if read.tenant_id.is_none() {
                 read.keep("tenantId".into(), raw, &mut rest);
             }
@@ -195,10 +195,16 @@ impl<'a> JsonLine<'a> {
     }
 }
 
+/// Whether it can be the id of a tenant, which the Lambda API takes of 256 characters at most.
+pub(crate) fn is_tenant_id(text: &str) -> bool {
+    (1..=256).contains(&text.len())
+}
+
 /// Whether it is the ARN of an execution, as the Lambda API writes it:
 /// `arn:aws:lambda:REGION:ACCOUNT:function:NAME:VERSION/durable-execution/NAME/ID`.
 fn is_durable_execution(text: &str) -> bool {
-    const MOST_BYTES: usize = 1024;
+    // It is repeated on all records of the invocation. Names and ids have 304 bytes at most.
+    const MOST_BYTES: usize = 512;
     text.len() <= MOST_BYTES
         && text.starts_with("arn:")
         && text.contains(":function:")
