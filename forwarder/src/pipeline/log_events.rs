@@ -12,7 +12,7 @@ use crate::source::{HandOn, LogBatch, LogEvent, LogEventRange, MessageType, Sour
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 use tokio::sync::mpsc;
-use wire::Request;
+use wire::{Request, UndecodableLine};
 
 impl<E: Export, Q: Queue> Run<'_, E, Q> {
     /// Converts all batches that `read` hands on, which hold little: to hand them from one thread to the other
@@ -140,7 +140,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
             self.take_panicked(LogBatch { events: held, ..batch.without_events() }, routing);
             return events.len();
         };
-        self.take_converted(converted, routing)
+        self.take_converted(converted, batch, routing)
     }
 
     /// Applies the rules to requests, and makes them what each of their destinations asks for, piece by piece. False if that
@@ -194,7 +194,12 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         self.dead_letter(parked);
     }
 
-    fn take_converted(&mut self, converted: Converted, routing: &Routing) -> usize {
+    fn take_converted(
+        &mut self,
+        converted: Converted,
+        batch: &LogBatch,
+        routing: &Routing,
+    ) -> usize {
         let Converted { taken, ledger, undecodable, .. } = converted;
         self.items_read = converted.state.items_read();
         self.stream = converted.state;
@@ -208,21 +213,47 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
             self.report.account.add(DEFAULT_DESTINATION, Ledger { dropped, ..lines });
             return taken;
         }
-        for (event, mut line) in undecodable {
-            let content = Content::Line {
-                event_id: event.id.clone(),
-                timestamp_ms: event.timestamp_ms,
-                // Held once: the report needs reason, size and hash only.
-                line: std::mem::take(&mut line.line),
-            };
-            let log_events = LogEventRange::clone(&routing.log_events);
-            let parked = self.parked(content, 1, line.reason.to_string(), log_events);
-            self.dead_letter(parked);
+        self.dead_letter_lines(undecodable, batch, routing);
+        taken
+    }
+
+    /// Dead-letters lines that do not decode: one with its reason, several in one message as the log events that they are, since
+    /// a few hundred kilobytes may hold tens of thousands.
+    fn dead_letter_lines(
+        &mut self,
+        lines: Vec<(LogEvent, UndecodableLine)>,
+        batch: &LogBatch,
+        routing: &Routing,
+    ) {
+        let count = lines.len();
+        let mut events = Vec::with_capacity(count);
+        let mut reason = String::new();
+        for (event, mut line) in lines {
+            if events.is_empty() {
+                reason = line.reason.to_string();
+            }
+            // Held once: the report needs reason, size and hash only.
+            events.push(LogEvent { message: std::mem::take(&mut line.line), ..event.clone() });
             if self.report.undecodable.len() < self.forwarder.options.most_details {
                 self.report.undecodable.push((event.id, line));
             }
         }
-        taken
+        let content = match events.len() {
+            0 => return,
+            1 => events.pop().map(|LogEvent { id, timestamp_ms, message }| Content::Line {
+                event_id: id,
+                timestamp_ms,
+                line: message,
+            }),
+            _ => {
+                reason = format!("{count} lines do not decode, the first of them: {reason}");
+                Some(Content::Events(LogBatch { events, ..batch.without_events() }))
+            }
+        };
+        let Some(content) = content else { return };
+        let log_events = LogEventRange::clone(&routing.log_events);
+        let parked = self.parked(content, count, reason, log_events);
+        self.dead_letter_undecodable(parked);
     }
 
     /// Whether the log group belongs to the delivery path itself: to this stack, or to another one of our template.

@@ -115,8 +115,15 @@ impl<'f, E: Export, Q: Queue> Run<'f, E, Q> {
             _ => Ledger::of_undecodable(parked.items),
         };
         self.report.account.add(&parked.destination, counted);
-        let is_in_log_group = !self.is_redriven && matches!(parked.content, Content::Line { .. });
-        self.waiting.dead_letter(ToEnqueue { parked, fate: Fate::DeadLetter, is_in_log_group });
+        let fate = Fate::DeadLetter;
+        self.waiting.dead_letter(ToEnqueue { parked, fate, is_in_log_group: false });
+    }
+
+    /// Dead-letters lines that do not decode. Their log group holds them too, unless they come out of a queue.
+    pub(super) fn dead_letter_undecodable(&mut self, parked: Parked) {
+        self.report.account.add(&parked.destination, Ledger::of_undecodable(parked.items));
+        let (fate, is_in_log_group) = (Fate::DeadLetter, !self.is_redriven);
+        self.waiting.dead_letter(ToEnqueue { parked, fate, is_in_log_group });
     }
 
     /// Dead-letters bytes that nobody can read: one item.

@@ -1,9 +1,11 @@
 //! Lines of few bytes that would become very much.
 
 use super::{body, forwarded};
-use crate::support::default_options;
+use crate::not_taken::Stack;
+use crate::support::{default_options, incoming, payload};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lambda_otlp_forwarder::DryRun;
 use serde_json::json;
 use wire::protobuf::Writer;
 
@@ -80,4 +82,37 @@ fn the_lines_of_an_event_have_a_bound_together() {
     let said = report.undecodable[0].1.reason.to_string();
     assert!(said.ends_with(reason), "{said}");
     assert!(report.is_complete());
+}
+
+/// Fifty thousand lines that claim to be OTLP, and one log event with twenty thousand such objects: kept in a few messages, all of them.
+#[tokio::test(start_paused = true)]
+async fn very_many_lines_that_do_not_decode_are_kept_in_few_messages() {
+    let lines: Vec<String> =
+        (0..50_000).map(|n| format!(r#"{{"__otel_otlp_stdout":"1","payload":"{n}"}}"#)).collect();
+    let object = r#"{"__otel_otlp_stdout":"1","payload":"x"} "#;
+    let event = object.repeat(20_000);
+    let cases = [
+        (50_000, lines.iter().map(String::as_str).collect::<Vec<_>>()),
+        (20_000, vec![event.as_str()]),
+    ];
+    for (expected, lines) in cases {
+        let stack = Stack::new(DryRun);
+        let lines: Vec<&str> = lines.into_iter().chain(["hello"]).collect();
+        let report = stack.forward(incoming(&payload("/aws/lambda/orders", &lines))).await;
+        let ledger = report.ledger();
+        assert_eq!(
+            (ledger.items.undecodable, ledger.dead_lettered, ledger.returned),
+            (expected, expected, 0)
+        );
+        assert!(report.is_complete());
+        let letters = stack.dead_letters();
+        assert!(letters.len() <= 10, "{} messages", letters.len());
+        assert_eq!(letters.iter().map(|letter| letter.items).sum::<usize>(), expected);
+        assert!(
+            letters[0].reason.starts_with(&format!("{expected} lines do not decode"))
+                || letters.len() > 1,
+            "{}",
+            letters[0].reason
+        );
+    }
 }

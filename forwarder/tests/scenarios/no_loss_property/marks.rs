@@ -167,7 +167,10 @@ pub(crate) fn of_parked(parked: &Parked) -> Held<'_> {
         }
         Content::Line { event_id, .. } => (default(&of_line(event_id)), None),
         Content::Events(batch) => {
-            let marks = batch.events.iter().map(|event| at(DEFAULT, &of_event(&event.id)));
+            // Several lines that do not decode are kept as the log events that they are.
+            let of_each: fn(&str) -> Mark =
+                if parked.reason.contains("lines do not decode") { of_line } else { of_event };
+            let marks = batch.events.iter().map(|event| at(DEFAULT, &of_each(&event.id)));
             (marks.collect(), None)
         }
         Content::Raw(bytes) => (default(&of_raw(bytes)), None),

@@ -79,7 +79,7 @@ fn parked(destination: &str, content: Content, items: usize) -> Parked {
 }
 
 /// A forwarder with its queues, on a clock that stands still unless it waits.
-struct Stack<E> {
+pub(crate) struct Stack<E> {
     began: Instant,
     retry: Queue,
     dead_letters: Queue,
@@ -87,7 +87,7 @@ struct Stack<E> {
 }
 
 impl<E: Export> Stack<E> {
-    fn new(export: E) -> Self {
+    pub(crate) fn new(export: E) -> Self {
         Self::with(vec![destination("default", export)], default_options())
     }
 
@@ -103,7 +103,7 @@ impl<E: Export> Stack<E> {
         Self { began: Instant::now(), retry, dead_letters, forwarder }
     }
 
-    async fn forward(&self, event: Event) -> Report {
+    pub(crate) async fn forward(&self, event: Event) -> Report {
         self.forward_within(event, Duration::from_mins(1), Duration::from_secs(70)).await
     }
 
@@ -141,7 +141,7 @@ impl<E: Export> Stack<E> {
         report
     }
 
-    fn dead_letters(&self) -> Vec<Parked> {
+    pub(crate) fn dead_letters(&self) -> Vec<Parked> {
         self.dead_letters.bodies().iter().map(|body| Parked::from_body(body).unwrap()).collect()
     }
 }
