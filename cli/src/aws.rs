@@ -8,7 +8,7 @@ use ::aws::{SQS, SqsQueue, SqsSettings};
 use anyhow::{Context as _, anyhow};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{ProvideCredentials as _, SharedHttpClient};
-use aws_sdk_sqs::error::DisplayErrorContext;
+use aws_sdk_sqs::error::ErrorMetadata;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use forwarder::{QUEUES, RETRY_QUEUE_URL, wall_clock_now};
 use settings::{Env, Reader, Source as _, Table};
@@ -136,9 +136,90 @@ pub(crate) async fn sending_queue(aws: &SdkConfig, queue: &QueueUrl) -> anyhow::
     Ok(SqsQueue::new(settings, wall_clock_now))
 }
 
-/// What AWS said, with its causes on one line.
+/// What AWS said, or why it could not be asked, on one line, with what to do about it.
 pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &E) -> anyhow::Error {
-    anyhow!("{}", DisplayErrorContext(error))
+    let text = in_words(error);
+    if lacks_credentials(&text) {
+        return anyhow!(
+            "there are no AWS credentials: set AWS_PROFILE, or give --profile, or sign in with the AWS CLI"
+        );
+    }
+    match remedy(&text) {
+        Some(remedy) => anyhow!("{text}: {remedy}"),
+        None => anyhow!("{text}"),
+    }
+}
+
+/// The error and its causes, each once, without those that only say that there is another one.
+fn in_words(error: &(dyn Error + 'static)) -> String {
+    const SAY_NOTHING: [&str; 7] = [
+        "service error",
+        "dispatch failure",
+        "unhandled error",
+        "request has timed out",
+        "failed to construct request",
+        "response error",
+        "an error occurred while loading credentials",
+    ];
+    let mut words: Vec<String> = Vec::new();
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let text = match error.downcast_ref::<ErrorMetadata>() {
+            Some(said) => {
+                [said.code(), said.message()].into_iter().flatten().collect::<Vec<_>>().join(": ")
+            }
+            None => error.to_string(),
+        };
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let says_nothing = SAY_NOTHING.iter().any(|nothing| text.starts_with(nothing));
+        if !text.is_empty() && !says_nothing && !words.iter().any(|said| said.contains(&text)) {
+            words.push(text);
+        }
+        cause = error.source();
+    }
+    if words.is_empty() {
+        words.push(error.to_string());
+    }
+    let text = words.join(": ");
+    match text.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// Longest text of an error.
+const MOST_CHARS: usize = 300;
+
+/// Whether an error says that nobody provides credentials.
+fn lacks_credentials(text: &str) -> bool {
+    ["no providers in chain", "provider was not enabled", "no identity resolver"]
+        .iter()
+        .any(|said| text.contains(said))
+}
+
+/// What to do about an error that says this.
+fn remedy(text: &str) -> Option<&'static str> {
+    let lower = text.to_ascii_lowercase();
+    let says = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if says(&["expiredtoken", "token included in the request is expired", "session has expired"]) {
+        return Some("the credentials have expired, sign in again");
+    }
+    if says(&["accessdenied", "not authorized", "unauthorizedoperation"]) {
+        return Some("these credentials lack that permission");
+    }
+    if says(&["missing region", "region must be set"]) {
+        return Some("give --region, or set AWS_REGION");
+    }
+    if says(&[
+        "resourcenotfound",
+        "nonexistentqueue",
+        "queuedoesnotexist",
+        "nosuchbucket",
+        "does not exist",
+    ]) {
+        return Some("are name, region and account right?");
+    }
+    None
 }
 
 /// A configuration that reads nothing of this machine.
@@ -173,5 +254,30 @@ mod tests {
         {
             assert!(QueueUrl::parse(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[tokio::test]
+    async fn an_error_is_one_line_with_its_cause_and_what_to_do() {
+        use aws_sdk_sqs::config::http::HttpResponse;
+        use aws_sdk_sqs::error::SdkError;
+        use aws_sdk_sqs::operation::get_queue_url::GetQueueUrlError;
+        let check = |error: GetQueueUrlError, expected: &str| {
+            let raw = HttpResponse::new(400.try_into().unwrap(), "x".into());
+            assert_eq!(explain(&SdkError::service_error(error, raw)).to_string(), expected);
+        };
+        let said =
+            ErrorMetadata::builder().code("AccessDenied").message("not you\nnor your role").build();
+        check(
+            GetQueueUrlError::generic(said),
+            "AccessDenied: not you nor your role: these credentials lack that permission",
+        );
+        let config = SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .http_client(http_client())
+            .build();
+        let sent = aws_sdk_sqs::Client::new(&config).list_queues().send().await;
+        let said = explain(&sent.unwrap_err()).to_string();
+        assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");
     }
 }

@@ -190,6 +190,7 @@ impl<'a> Redrive<'a> {
             }
             let mut found = store.next().await?;
             if found.is_empty() {
+                summary.stopped = store.more();
                 break;
             }
             found.truncate(self.limit - seen);

@@ -19,6 +19,11 @@ pub(crate) trait Store {
     /// The next letters; none when all were seen.
     async fn next(&mut self) -> anyhow::Result<Vec<Found>>;
 
+    /// Why there may be more letters after the last; `None` where all were seen.
+    fn more(&self) -> Option<String> {
+        None
+    }
+
     /// Removes what was sent.
     async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>>;
 
@@ -41,6 +46,9 @@ pub(crate) struct DeadLetterQueue {
     url: String,
     /// Newest receipts of the messages that are hidden and still there, by message id; `None` once removed.
     receipts: HashMap<String, Option<String>>,
+    /// How many of them are hidden.
+    hidden: usize,
+    most_hidden: usize,
     page: i32,
 }
 
@@ -48,7 +56,14 @@ impl DeadLetterQueue {
     /// Of at most `page` messages at a time.
     pub(crate) fn new(client: aws_sdk_sqs::Client, url: String, page: usize) -> Self {
         let page = i32::try_from(page.clamp(1, 10)).unwrap_or(10);
-        Self { client, url, receipts: HashMap::new(), page }
+        let (receipts, most_hidden) = (HashMap::new(), MOST_HIDDEN);
+        Self { client, url, receipts, hidden: 0, most_hidden, page }
+    }
+
+    /// The same, that hides no more messages than these at once.
+    #[cfg(test)]
+    pub(crate) fn hiding_at_most(self, most_hidden: usize) -> Self {
+        Self { most_hidden, ..self }
     }
 }
 
@@ -56,7 +71,7 @@ impl Store for DeadLetterQueue {
     async fn next(&mut self) -> anyhow::Result<Vec<Found>> {
         use aws_sdk_sqs::types::MessageSystemAttributeName::SentTimestamp;
         let mut empty_answers = 0;
-        while empty_answers < EMPTY_ANSWERS && self.receipts.len() < MOST_HIDDEN {
+        while empty_answers < EMPTY_ANSWERS && self.hidden < self.most_hidden {
             let request = self.client.receive_message().queue_url(&self.url);
             let request = request
                 .max_number_of_messages(self.page)
@@ -75,6 +90,7 @@ impl Store for DeadLetterQueue {
                 if self.receipts.insert(id.clone(), Some(receipt)).is_some() {
                     continue;
                 }
+                self.hidden += 1;
                 let sent_ms = message.attributes.as_ref().and_then(|all| all.get(&SentTimestamp));
                 let sent_ms: u64 = sent_ms.and_then(|ms| ms.parse().ok()).unwrap_or_default();
                 let letter = Letter::from_message(message.body.as_deref().unwrap_or_default());
@@ -89,6 +105,15 @@ impl Store for DeadLetterQueue {
         Ok(Vec::new())
     }
 
+    fn more(&self) -> Option<String> {
+        (self.hidden >= self.most_hidden).then(|| {
+            format!(
+                "{} messages were looked at and left; there may be more behind them: run it again with filters that choose fewer to be left",
+                self.hidden
+            )
+        })
+    }
+
     async fn remove(&mut self, names: &[String]) -> Vec<anyhow::Result<()>> {
         let receipts = &self.receipts;
         let delete = |name: &String| {
@@ -100,7 +125,9 @@ impl Store for DeadLetterQueue {
         let results = join_all(names.iter().map(delete)).await;
         for name in names {
             // A message that could not be deleted is not made visible again either: it would only be sent twice.
-            self.receipts.insert(name.clone(), None);
+            if self.receipts.insert(name.clone(), None).flatten().is_some() {
+                self.hidden -= 1;
+            }
         }
         results
     }
@@ -108,6 +135,7 @@ impl Store for DeadLetterQueue {
     async fn release(&mut self) -> anyhow::Result<()> {
         let hidden: Vec<String> =
             self.receipts.drain().filter_map(|(_, receipt)| receipt).collect();
+        self.hidden = 0;
         for receipts in hidden.chunks(10) {
             let show = |receipt: &String| {
                 let request = self.client.change_message_visibility().queue_url(&self.url);

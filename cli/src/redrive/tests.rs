@@ -149,11 +149,16 @@ impl Queues {
     }
 
     async fn redrive(&self, words: &[&str]) -> Summary {
+        self.redrive_hiding(usize::MAX, words).await
+    }
+
+    async fn redrive_hiding(&self, most_hidden: usize, words: &[&str]) -> Summary {
         let aws = aws::for_tests();
         let arguments = arguments(&self.retry.queue_url(), words);
         let redrive = Redrive { now_unix_nano: NOW, ..Redrive::new(&arguments, &aws).unwrap() };
         let from = QueueUrl::parse(&self.dead.queue_url()).unwrap();
-        let mut store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone(), 10);
+        let store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone(), 10);
+        let mut store = store.hiding_at_most(most_hidden);
         redrive.all(&mut store).await.unwrap()
     }
 
@@ -244,6 +249,21 @@ async fn a_limit_leaves_the_others_visible() {
     let summary = queues.redrive(&["--yes", "--limit", "1"]).await;
     assert_eq!(fates(&summary), [1, 0, 0, 0, 0]);
     assert_eq!(queues.visible(), 3);
+}
+
+#[tokio::test]
+async fn a_queue_of_more_messages_than_may_be_hidden_is_sent_again_to_its_end() {
+    let bodies: Vec<String> = (0..45).map(|_| body(parked("x", NOW - HOUR))).collect();
+    let queues = Queues::with(&bodies).await;
+    let summary = queues.redrive_hiding(20, &["--yes"]).await;
+    assert_eq!((fates(&summary), summary.stopped), ([45, 0, 0, 0, 0], None));
+    assert_eq!(queues.visible(), 0);
+    // What is looked at and left stays hidden: there an end has to be said.
+    let queues = Queues::with(&bodies).await;
+    let summary = queues.redrive_hiding(20, &["--yes", "--reason", "other"]).await;
+    assert!(!summary.is_complete());
+    let said = summary.stopped.unwrap();
+    assert!(said.starts_with("20 messages were looked at and left; there may be more"), "{said}");
 }
 
 #[tokio::test]
