@@ -17,9 +17,12 @@ use wire::protobuf::Writer;
 
 const MOST_MIB: usize = 128;
 
+const FUNCTION: &str = "/aws/lambda/orders";
+
 /// An event, the rules that are in force, and the least log records that are to arrive.
 struct Case {
     name: &'static str,
+    log_group: &'static str,
     messages: fn() -> Vec<String>,
     rules: fn() -> String,
     least_records: usize,
@@ -28,65 +31,145 @@ struct Case {
 const CASES: &[Case] = &[
     Case {
         name: "three_histograms",
+        log_group: FUNCTION,
         messages: || with_neighbours(3, &histograms(30_000)),
         rules: String::new,
         least_records: 1000,
     },
     Case {
         name: "twenty_histograms",
+        log_group: FUNCTION,
         messages: || with_neighbours(20, &histograms(30_000)),
         rules: String::new,
         least_records: 1000,
     },
     Case {
         name: "many_buckets",
+        log_group: FUNCTION,
         messages: || with_neighbours(20, &buckets(7 << 20)),
         rules: String::new,
         least_records: 1000,
     },
     Case {
         name: "set_rules",
+        log_group: FUNCTION,
         messages: || with_neighbours(1, &line_of_records(49_000, 0)),
         rules: || sets(10),
         least_records: 1000,
     },
     Case {
         name: "set_rules_twenty_lines",
+        log_group: FUNCTION,
         messages: || with_neighbours(20, &line_of_records(49_000, 2)),
         rules: || sets(10),
         least_records: 1000,
     },
     Case {
         name: "twenty_rules_over_short_lines",
+        log_group: FUNCTION,
         messages: || (0..55_000).map(|n| format!("line {n}")).collect(),
         rules: || sets(20),
         least_records: 55_000,
     },
     Case {
         name: "a_large_record_on_sixteen_routes",
+        log_group: FUNCTION,
         messages: || with_neighbours(1, &line_of_records(1, 15 << 20)),
         rules: routes,
         least_records: 16 * 1001,
     },
     Case {
         name: "many_records_on_sixteen_routes",
+        log_group: FUNCTION,
         messages: || with_neighbours(4, &line_of_records(10_000, 1_500)),
         rules: routes,
         least_records: 16 * 41_000,
     },
     Case {
         name: "redacted_digits",
+        log_group: FUNCTION,
         messages: || with_neighbours(1, &line_of_records(1, 15 << 20)),
         rules: redacts,
         least_records: 1001,
     },
     Case {
         name: "redacted_short_lines",
+        log_group: FUNCTION,
         messages: || (0..55_000).map(|n| format!("x{n}xxxxx")).collect(),
         rules: redacts,
         least_records: 55_000,
     },
+    Case {
+        name: "an_execution_told_behind_short_lines",
+        log_group: FUNCTION,
+        messages: told_behind_short_lines,
+        rules: String::new,
+        least_records: 55_001,
+    },
+    Case {
+        name: "an_execution_told_before_short_lines",
+        log_group: FUNCTION,
+        messages: || {
+            let mut messages = told_behind_short_lines();
+            // Behind START.
+            let logged = messages.pop().unwrap_or_default();
+            messages.insert(1, logged);
+            messages
+        },
+        rules: String::new,
+        least_records: 55_001,
+    },
+    Case {
+        name: "records_of_objects",
+        log_group: FUNCTION,
+        messages: || with_neighbours(40, &format!(r#"{{"x":[{}0]}}"#, "{\"\":0},".repeat(140_000))),
+        rules: String::new,
+        least_records: 1040,
+    },
+    Case {
+        name: "spans_of_short_objects",
+        log_group: "aws/spans",
+        messages: || {
+            with_neighbours(160, &span_line(&format!("[{}0]", "{\"\":0},".repeat(35_000))))
+        },
+        rules: String::new,
+        least_records: 1000,
+    },
+    Case {
+        name: "spans_of_arrays",
+        log_group: "aws/spans",
+        messages: || with_neighbours(40, &span_line(&format!("[{}0]", "0,".repeat(500_000)))),
+        rules: String::new,
+        least_records: 1000,
+    },
+    Case {
+        name: "spans_of_objects",
+        log_group: "aws/spans",
+        messages: || {
+            with_neighbours(40, &span_line(&format!("[{}0]", "{\"\":0},".repeat(140_000))))
+        },
+        rules: || sets(10),
+        least_records: 1000,
+    },
 ];
+
+/// A line of `aws/spans` with an attribute of this value.
+fn span_line(value: &str) -> String {
+    format!(
+        r#"{{"traceId":"69203c0b0d1a4f4e7c1b2a3948576a61","spanId":"a1b2c3d4e5f60001","name":"x","startTimeUnixNano":1789999990000000000,"endTimeUnixNano":1789999990480000000,"attributes":{{"x":{value}}}}}"#
+    )
+}
+
+/// What the last line says stands on the records of all.
+fn told_behind_short_lines() -> Vec<String> {
+    const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+    let name = "x".repeat(400);
+    let arn = format!("arn:aws:lambda:x:1:function:{name}:1/durable-execution/x/y");
+    let logged = format!(r#"{{"requestId":"{ID}","durableExecutionArn":"{arn}","message":"x"}}"#);
+    let start = format!("START RequestId: {ID} Version: 1");
+    let printed = (0..55_000).map(|n| format!("line {n}"));
+    std::iter::once(start).chain(printed).chain([logged]).collect()
+}
 
 fn with_neighbours(lines: usize, line: &str) -> Vec<String> {
     let neighbours = (0..1000).map(|n| format!("neighbour {n}"));
@@ -223,12 +306,12 @@ fn process_of_one_event() {
 #[test]
 fn no_event_takes_more_memory_than_the_smallest_function_has() {
     let mut too_large = Vec::new();
-    for Case { name, messages, rules, least_records } in CASES {
+    for Case { name, log_group, messages, rules, least_records } in CASES {
         let messages = messages();
         let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
         let path = std::env::temp_dir()
             .join(format!("lambda-otlp-memory-{name}-{}.json", std::process::id()));
-        let event = incoming_json(&messages);
+        let event = incoming_json(log_group, &messages);
         assert!(event.len() < 6 << 20, "{name}: Lambda delivers no event of {} bytes", event.len());
         std::fs::write(&path, event).unwrap();
         let output = Command::new(std::env::current_exe().unwrap())
@@ -254,11 +337,15 @@ fn no_event_takes_more_memory_than_the_smallest_function_has() {
     assert!(too_large.is_empty(), "{too_large:?}");
 }
 
-fn incoming_json(messages: &[&str]) -> String {
+fn incoming_json(log_group: &str, messages: &[&str]) -> String {
     use base64::Engine as _;
-    let payload = payload("/aws/lambda/orders", messages);
-
-    let gzip = wire::gzip::compress(6, payload.to_string().as_bytes());
+    let payload = payload(log_group, messages);
+    // In CloudWatch's order: what comes behind the log group is read piece by piece.
+    let members =
+        ["messageType", "owner", "logGroup", "logStream", "subscriptionFilters", "logEvents"]
+            .map(|key| format!("\"{key}\":{}", payload[key]));
+    let payload = format!("{{{}}}", members.join(","));
+    let gzip = wire::gzip::compress(6, payload.as_bytes());
     let data = base64::engine::general_purpose::STANDARD.encode(gzip);
     serde_json::json!({"awslogs": {"data": data}}).to_string()
 }

@@ -25,6 +25,10 @@ use value::{attributes, moment, span_id, take, take_attributes, take_text, take_
 /// The log group. Only AWS writes there, so a line of another group is no span, whatever it says.
 pub const SPANS_LOG_GROUP: &str = "aws/spans";
 
+/// X-Ray takes segments of 64 kB and OTLP spans of 200 kB at most; a longer line is read as any log line. Read as a span, a line
+/// may take ninety times its size.
+const MAX_LINE_BYTES: usize = 256 * 1024;
+
 /// What a line of the log group is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum SpanLine {
@@ -39,6 +43,9 @@ pub enum SpanLine {
 impl SpanLine {
     /// Reads a line of the log group.
     pub fn read(line: &str) -> Self {
+        if line.len() > MAX_LINE_BYTES {
+            return Self::Other;
+        }
         let Ok(Value::Object(mut fields)) = serde_json::from_str(line) else { return Self::Other };
         let Some(span) = span_of(&mut fields) else { return Self::Other };
         if is_in_progress(&fields) {

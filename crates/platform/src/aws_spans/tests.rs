@@ -192,6 +192,7 @@ fn what_has_no_ids_or_no_times_is_no_span() {
         with(0, "1789999990000000000", "1789999990.5"),
         with(0, "1789999990480000000", "\"\"").replace("480000000", "-1"),
         format!("{} x", line(0)),
+        with(0, "blue", &"x".repeat(MAX_LINE_BYTES)),
         "{\"a\":".repeat(10_000),
     ] {
         assert_eq!(SpanLine::read(&line), SpanLine::Other, "{line}");

@@ -106,7 +106,8 @@ fn json_record(
         tenant_id: json.tenant_id.as_deref(),
         durable_execution_arn: json.durable_execution_arn.as_deref(),
     };
-    facts.or(window.told(id)).write(record);
+    facts.write(record);
+    facts.beside(window.told(id)).repeat(record);
     if facts != Facts::default()
         && let Some(id) = id.map(str::to_owned)
     {
@@ -200,7 +201,7 @@ fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>, window: &Re
     if let Some(id) = request_id {
         record.invocation(id);
     }
-    window.told(request_id).write(record);
+    window.told(request_id).repeat(record);
 }
 
 fn without_line_end(message: &str) -> &str {

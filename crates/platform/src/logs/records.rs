@@ -28,7 +28,13 @@ pub(crate) struct Records {
     /// The records that have an invocation and no trace id: the position of the first one of each run of records that have the
     /// same invocation, or none.
     invocations: Vec<(usize, Option<String>)>,
+    /// Bytes of what records repeat of other lines.
+    repeated_bytes: usize,
 }
+
+/// A line may tell something that stands on all records of its invocation; in so many bytes at most, since the records of short
+/// lines would be many times as long.
+const MOST_REPEATED_BYTES: usize = 8 * 1024 * 1024;
 
 // Field numbers of ScopeLogs
 const SCOPE: u32 = 1;
@@ -60,6 +66,7 @@ impl Records {
                 has_trace_id: false,
                 before,
                 invocation: InvocationOf::None,
+                repeated_bytes: &mut self.repeated_bytes,
             };
             write(&mut record);
             root = record.root.filter(|_| !record.has_trace_id);
@@ -81,7 +88,9 @@ impl Records {
         let mut fields = Vec::with_capacity(self.fields.len());
         for field in Reader::new(&self.fields).map_while(Result::ok) {
             match field.as_len().map(|record| (record, more(record))) {
-                Some((record, more)) if !more.is_empty() => {
+                Some((record, more))
+                    if !more.is_empty() && takes_room(&mut self.repeated_bytes, more.len()) =>
+                {
                     Writer::new(&mut fields).concatenated(LOG_RECORD, record, &more);
                 }
                 _ => fields.extend_from_slice(field.raw),
@@ -193,6 +202,7 @@ pub(crate) struct Record<'w, 'o> {
     /// The invocation of the record before it.
     before: Option<&'w str>,
     invocation: InvocationOf,
+    repeated_bytes: &'w mut usize,
 }
 
 /// Which invocation a record names.
@@ -233,6 +243,11 @@ impl Record<'_, '_> {
         self.out.bytes(SPAN_ID, span_id);
     }
 
+    /// Whether there is room for so many more bytes that repeat what another line said.
+    pub(crate) fn takes_room(&mut self, bytes: usize) -> bool {
+        takes_room(self.repeated_bytes, bytes)
+    }
+
     /// The invocation that the record belongs to, by its request id.
     pub(crate) fn invocation(&mut self, request_id: &str) {
         self.invocation = if self.before == Some(request_id) {
@@ -268,6 +283,14 @@ impl Record<'_, '_> {
             pair.message(2, |out| write_any(out, value));
         });
     }
+}
+
+fn takes_room(taken: &mut usize, bytes: usize) -> bool {
+    let fits = *taken + bytes <= MOST_REPEATED_BYTES;
+    if fits {
+        *taken += bytes;
+    }
+    fits
 }
 
 /// Field number of LogRecord.

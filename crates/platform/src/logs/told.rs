@@ -18,13 +18,6 @@ pub(crate) struct Facts<'a> {
 }
 
 impl<'a> Facts<'a> {
-    pub(crate) fn or(self, others: Self) -> Self {
-        Self {
-            tenant_id: self.tenant_id.or(others.tenant_id),
-            durable_execution_arn: self.durable_execution_arn.or(others.durable_execution_arn),
-        }
-    }
-
     /// The same as attributes.
     pub(crate) fn attributes(self) -> impl Iterator<Item = (&'static str, &'a str)> {
         let words = [
@@ -34,9 +27,29 @@ impl<'a> Facts<'a> {
         words.into_iter().filter_map(|(key, word)| Some((key, word?)))
     }
 
+    /// What the others know and this does not say.
+    pub(crate) fn beside(self, others: Self) -> Self {
+        Self {
+            tenant_id: others.tenant_id.filter(|_| self.tenant_id.is_none()),
+            durable_execution_arn: others
+                .durable_execution_arn
+                .filter(|_| self.durable_execution_arn.is_none()),
+        }
+    }
+
+    /// Writes what the record's own line says.
     pub(crate) fn write(self, record: &mut Record<'_, '_>) {
         for (key, word) in self.attributes() {
             record.attribute(key, PlainValue::Text(word));
+        }
+    }
+
+    /// Writes what another line said, as long as there is room for that.
+    pub(crate) fn repeat(self, record: &mut Record<'_, '_>) {
+        for (key, word) in self.attributes() {
+            if record.takes_room(key.len() + word.len()) {
+                record.attribute(key, PlainValue::Text(word));
+            }
         }
     }
 }

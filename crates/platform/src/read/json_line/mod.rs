@@ -23,6 +23,8 @@ use crate::read::severity::Severity;
 pub(crate) const MAX_ATTRIBUTES: usize = 32;
 /// A longer key becomes no attribute but goes to the others in the JSON string.
 const MAX_KEY_BYTES: usize = 128;
+/// A longer array or object is kept as a JSON string: read, it may take ninety times its size.
+const MAX_VALUE_BYTES: usize = 64 * 1024;
 /// Below this depth a value is kept as a JSON string.
 const MAX_DEPTH: usize = 16;
 
@@ -267,6 +269,9 @@ fn hex(bytes: &[u8]) -> String {
 fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
     if let Some(text) = text_of(raw) {
         return Some(JsonValue::Text(text));
+    }
+    if raw.get().len() > MAX_VALUE_BYTES {
+        return Some(JsonValue::Text(raw.get().into()));
     }
     match serde_json::from_str::<Value>(raw.get()) {
         Ok(value) => typed(value, 0).map(JsonValue::Other),
