@@ -27,6 +27,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     }
     tally.note("sam validate --lint", validate(&root, &tools));
     tally.note("cfn-lint", lint(&root, &tools));
+    tally.note("sam deploy --guided", guided(&root, &tools));
     artefact::check(&root, &tools, length, &mut tally);
     tally.finish()
 }
@@ -35,6 +36,14 @@ fn validate(root: &Path, tools: &Environment) -> anyhow::Result<String> {
     let arguments = ["validate", "--lint", "--template", "template.yaml"];
     output(tools.command("sam")?.args(arguments).current_dir(root))?;
     Ok("no finding".to_owned())
+}
+
+/// The questions of the guided deployment, answered as far as they are before AWS is asked.
+fn guided(root: &Path, tools: &Environment) -> anyhow::Result<String> {
+    let sam = tools.command("sam")?;
+    let mut answer = tools.script(&root.join("xtask/src/stack/guided.py"));
+    let printed = output(answer.arg(sam.get_program()).arg(root.join("template.yaml")))?;
+    Ok(format!("{} questions, each once", String::from_utf8_lossy(&printed.stdout).trim()))
 }
 
 fn lint(root: &Path, tools: &Environment) -> anyhow::Result<String> {
