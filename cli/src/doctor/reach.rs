@@ -142,6 +142,14 @@ impl Reach {
         let is_first = kind == SignalKind::ALL[0];
         let mut checks: Vec<Check> = is_first.then(|| self.connected(answer)).into_iter().collect();
         match answer.status {
+            200..=299 if says_nothing_of_otlp(answer) => {
+                let text = format!(
+                    "{kind}: answered {} with a page or an error: it is no OTLP endpoint, check LAMBDA_OTLP_ENDPOINT",
+                    answer.status
+                );
+                checks.push(Check::failed("connection", text));
+                return checks;
+            }
             200..=299 => {}
             401 | 403 => {
                 checks.push(credentials_refused(answer.status));
@@ -159,7 +167,12 @@ impl Reach {
         }
         if is_first {
             checks.push(Check::ok("credentials", "accepted"));
+            let is_page = streams.is_some_and(says_nothing_of_otlp);
             checks.push(match streams.map(|answer| answer.status) {
+                Some(200..=299) if is_page => Check::warning(
+                    "organization",
+                    "not known: the list of streams is a page or an error",
+                ),
                 Some(200..=299) => Check::ok("organization", "exists"),
                 Some(401 | 403) => Check::ok(
                     "organization",
@@ -172,6 +185,19 @@ impl Reach {
         }
         checks
     }
+}
+
+/// Whether an answer of success is a page, as web servers and proxies answer to anything, or an error in JSON.
+fn says_nothing_of_otlp(answer: &HttpResponse) -> bool {
+    let body = answer.body.trim_ascii_start();
+    let content_type = answer.headers.get(http::header::CONTENT_TYPE);
+    let is_html = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    let is_error = || {
+        let json: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let code = json.get("code").and_then(serde_json::Value::as_u64);
+        json.get("error").is_some() || code.is_some_and(|code| code >= 400)
+    };
+    is_html || body.starts_with(b"<") || is_error()
 }
 
 fn credentials_refused(status: u16) -> Check {
@@ -213,6 +239,28 @@ fn clock(answer: &HttpResponse, now_unix_nano: u64) -> Option<Check> {
 mod tests {
     use super::super::check::Verdict;
     use super::*;
+
+    #[test]
+    fn a_page_is_no_backend() {
+        let check = |content_type: &'static str, body: &'static str, expected| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::CONTENT_TYPE, content_type.parse().unwrap());
+            let body = Bytes::from_static(body.as_bytes());
+            let answer = HttpResponse { status: 200, headers, body, cut: false };
+            assert_eq!(
+                says_nothing_of_otlp(&answer),
+                expected,
+                "{content_type} {body:?}",
+                body = answer.body
+            );
+        };
+        check("text/html; charset=utf-8", "", true);
+        check("text/plain", "<!DOCTYPE html>", true);
+        check("application/json", r#"{"code":401,"message":"no"}"#, true);
+        check("application/json", r#"{"error":"no"}"#, true);
+        check("application/json", r#"{"list":[],"total":0}"#, false);
+        check("application/x-protobuf", "", false);
+    }
 
     #[test]
     fn clocks_are_compared() {

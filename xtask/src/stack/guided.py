@@ -19,9 +19,14 @@ LONGEST_S = 120
 
 
 def main(sam, template):
+    with tempfile.TemporaryDirectory(prefix="lambda-otlp-guided-") as folder:
+        answer(sam, template, folder)
+
+
+def answer(sam, template, folder):
     pid, terminal = pty.fork()
     if pid == 0:
-        os.chdir(tempfile.mkdtemp(prefix="lambda-otlp-guided-"))
+        os.chdir(folder)
         environment = {
             **os.environ,
             "AWS_ACCESS_KEY_ID": "AKIDTEST",

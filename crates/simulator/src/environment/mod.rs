@@ -5,7 +5,7 @@ mod finished;
 mod runtime;
 mod view;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -58,6 +58,7 @@ impl Environment {
             table: Arc::clone(&host.table),
             view: Arc::new(view),
             tmp: spec.private_tmp.then(|| std::env::temp_dir().join(format!("lambda-{id}"))),
+            runtime_apis: Mutex::default(),
         };
         Self { surroundings: Arc::new(surroundings), runtime: None, is_new: true, max_memory_mb: 0 }
     }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use crate::cloudwatch::LogWriter;
 use crate::environment::view::EnvironmentView;
 use crate::function::FunctionSpec;
+use crate::lock::lock;
 use crate::platform_events::PlatformEvents;
 use crate::process::CapturedOutput;
 use crate::process::ProcessTable;
@@ -24,6 +25,8 @@ pub(crate) struct Surroundings {
     pub(crate) view: Arc<EnvironmentView>,
     /// A directory for temporary files that is the environment's own.
     pub(crate) tmp: Option<PathBuf>,
+    /// The addresses of the Runtime API that its processes were told, one a reset.
+    pub(crate) runtime_apis: Mutex<Vec<String>>,
 }
 
 impl Surroundings {
@@ -45,6 +48,7 @@ impl Surroundings {
             Category::Extension => self.spec.extension_environment(runtime_api),
             _ => self.spec.environment(runtime_api, self.writer.stream()),
         };
+        lock(&self.runtime_apis).push(runtime_api.to_owned());
         if let Some(tmp) = &self.tmp {
             variables.insert("TMPDIR".to_owned(), tmp.to_string_lossy().into_owned());
         }
@@ -57,6 +61,19 @@ impl Drop for Surroundings {
         if let Some(tmp) = &self.tmp {
             // What cannot be removed stays in the system's directory for temporary files.
             drop(std::fs::remove_dir_all(tmp));
+        }
+        // Lambda's environments have a `/tmp` each. Here they share this machine's, and what they name after their address in it goes
+        // with them.
+        let names: Vec<String> =
+            lock(&self.runtime_apis).iter().map(|address| address.replace(':', "-")).collect();
+        for file in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
+            let name = file.file_name();
+            let is_own = name.to_str().is_some_and(|name| {
+                name.starts_with(".lambda-otlp-") && names.iter().any(|own| name.ends_with(own))
+            });
+            if is_own {
+                drop(std::fs::remove_file(file.path()));
+            }
         }
     }
 }
