@@ -13,7 +13,7 @@ use wire::{Logs, Metrics, SignalKind, Traces};
 const ID: &str = "a0f40320-b43c-44b3-91bf-d5b5240a1bed";
 const NEXT: &str = "b1f40320-b43c-44b3-91bf-d5b5240a1bed";
 /// Longer than what protobuf writes the length of in one byte.
-const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:orders-and-payments-and-invoices:7/durable-execution/order-4200000000000042/0d5b8f1e-6a3c-4f0e-9b1d-2c7e8f9a0b1c";
+const ARN: &str = "arn:aws:lambda:eu-west-1:123456789012:function:orders:7/durable-execution/order-of-everything-that-there-is-in-the-shop-42000042/0d5b8f1e-6a3c-4f0e-9b1d-2c7e8f9a0b1c";
 
 fn with_spans() -> Options {
     let mut options = default_options();
@@ -214,6 +214,24 @@ fn the_records_of_an_invocation_name_its_durable_execution() {
             INFO of no invoca | aws.lambda.durable_execution.arn=ARN
             INFO REPORT Reque | faas.invocation_id=ID aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report
             INFO REPORT Reque | faas.invocation_id=NEXT aws.lambda.durable_execution.arn=ARN aws.lambda.event.type=platform.report"]],
+    );
+}
+
+#[test]
+fn a_line_moves_no_other_record_to_a_tenant_or_to_another_functions_execution() {
+    let lines = all(&[
+        "START RequestId: {id} Version: 7\n",
+        r#"{"level":"INFO","requestId":"{id}","tenantId":"forged","durableExecutionArn":"arn:aws:lambda:eu-west-1:123456789012:function:payments:7/durable-execution/a/b","message":"said by somebody"}"#,
+        r#"{"level":"INFO","requestId":"{id}","durableExecutionArn":"arn:aws:lambda:eu-west-1:999999999999:function:orders:7/durable-execution/a/b","message":"said by somebody"}"#,
+        "printed",
+    ]);
+    check(
+        &lines,
+        default_options(),
+        &expect![[r"
+        INFO said by some | faas.invocation_id=ID aws.lambda.tenant_id=forged aws.lambda.durable_execution.arn=arn:aws:lambda:eu-west-1:123456789012:function:payments:7/durable-execution/a/b
+        INFO said by some | faas.invocation_id=ID aws.lambda.durable_execution.arn=arn:aws:lambda:eu-west-1:999999999999:function:orders:7/durable-execution/a/b
+        INFO printed | faas.invocation_id=ID"]],
     );
 }
 

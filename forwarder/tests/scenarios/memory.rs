@@ -164,7 +164,7 @@ fn span_line(value: &str) -> String {
 fn told_behind_short_lines() -> Vec<String> {
     const ID: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
     let name = "x".repeat(400);
-    let arn = format!("arn:aws:lambda:x:1:function:{name}:1/durable-execution/x/y");
+    let arn = format!("arn:aws:lambda:x:123456789012:function:orders:1/durable-execution/{name}/y");
     let logged = format!(r#"{{"requestId":"{ID}","durableExecutionArn":"{arn}","message":"x"}}"#);
     let start = format!("START RequestId: {ID} Version: 1");
     let printed = (0..55_000).map(|n| format!("line {n}"));

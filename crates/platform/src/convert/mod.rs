@@ -95,11 +95,13 @@ pub struct Converter {
 impl Converter {
     /// A converter for one stream. `observed_unix_nano` is the time of the delivery.
     pub fn new(identity: Identity, options: Options, observed_unix_nano: u64) -> Self {
+        let mut state = ConverterState::default();
+        state.window.set_function(&identity);
         Self {
             identity,
             options,
             observed_unix_nano,
-            state: ConverterState::default(),
+            state,
             aggregator: Aggregator::new(options.shape, options.names),
             invocations: None,
             emf: EmfPoints::default(),
@@ -118,6 +120,7 @@ impl Converter {
         self.aggregator.resume(std::mem::take(&mut state.open));
         self.seen.resume(state.traced.take());
         self.told.extend(state.window.last_told());
+        state.window.set_function(&self.identity);
         self.state = state;
         self
     }

@@ -108,6 +108,7 @@ fn json_record(
     };
     facts.write(record);
     facts.beside(window.told(id)).repeat(record);
+    let facts = window.believed(facts);
     if facts != Facts::default()
         && let Some(id) = id.map(str::to_owned)
     {

@@ -1,6 +1,7 @@
 //! Knows which invocation a log stream is in, and what its lines told of it, for lines that do not say it themselves.
 
 use crate::event::{EventKind, PlatformEvent};
+use crate::identity::Identity;
 use crate::logs::told::{Facts, Told};
 
 /// The invocation that a log stream is in. Lines between `START` and `END` that have no request id of their own belong to
@@ -10,6 +11,8 @@ pub(crate) struct RequestWindow {
     request_id: Option<String>,
     /// The invocation that something was told of last, and what.
     told: Option<Box<(String, Told)>>,
+    /// What the ARN of an execution of this stream's function holds.
+    function: Option<String>,
     /// Whether something was told that nobody has taken note of.
     has_news: bool,
 }
@@ -18,6 +21,23 @@ impl RequestWindow {
     /// The invocation that is running, as far as is known.
     pub(crate) fn request_id(&self) -> Option<&str> {
         self.request_id.as_deref()
+    }
+
+    /// Whose stream it is, as the envelope says.
+    pub(crate) fn set_function(&mut self, identity: &Identity) {
+        let Identity { account, function_name, .. } = identity;
+        let function = account.as_deref().zip(function_name.as_deref());
+        self.function = function.map(|(account, name)| format!(":{account}:function:{name}:"));
+    }
+
+    /// What may stand on other records than that of the line that says it: whoever gets a line of JSON into the log must not be able
+    /// to move the records around it to another function's execution, nor to a tenant, which Lambda's own lines tell.
+    pub(crate) fn believed<'f>(&self, facts: Facts<'f>) -> Facts<'f> {
+        let is_ours = |arn: &&str| self.function.as_ref().is_some_and(|own| arn.contains(own));
+        Facts {
+            tenant_id: None,
+            durable_execution_arn: facts.durable_execution_arn.filter(is_ours),
+        }
     }
 
     /// What is known of this invocation beside its id. Of most functions nothing is told.
