@@ -248,6 +248,7 @@ impl Converter {
     pub fn finish(mut self) -> Converted {
         let (metrics, open) = self.aggregator.finish_chunk();
         self.state.open = open;
+        self.state.window.forget_function();
         self.converted(metrics)
     }
 

@@ -30,6 +30,11 @@ impl RequestWindow {
         self.function = function.map(|(account, name)| format!(":{account}:function:{name}:"));
     }
 
+    /// The state for the next chunk, which is told whose stream it is.
+    pub(crate) fn forget_function(&mut self) {
+        self.function = None;
+    }
+
     /// What may stand on other records than that of the line that says it: whoever gets a line of JSON into the log must not be able
     /// to move the records around it to another function's execution, nor to a tenant, which Lambda's own lines tell.
     pub(crate) fn believed<'f>(&self, facts: Facts<'f>) -> Facts<'f> {
