@@ -42,6 +42,7 @@ pub(super) struct Envelope {
 
 #[derive(Debug)]
 struct Known {
+    key: String,
     stored_key: String,
     value: Vec<u8>,
     attribute: Vec<u8>,
@@ -56,6 +57,7 @@ impl Envelope {
         let attributes = identity.log_resource().attributes;
         let known = attributes.into_iter().filter(|attribute| attribute.key != SERVICE_NAME);
         let known = known.map(|attribute| Known {
+            key: attribute.key.clone(),
             stored_key: stored(attribute.key.as_bytes()).collect(),
             value: attribute.value.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default(),
             attribute: attribute.encode_to_vec(),
@@ -134,7 +136,14 @@ impl Envelope {
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
             return Judged::Stays;
         }
-        let is_stored_as = |stored_key: &str| stored(key).eq(stored_key.chars());
+        // Nearly all writers spell keys as the conventions do, and tell the truth.
+        if self.known.iter().any(|known| known.key.as_bytes() == key && known.value == value) {
+            return Judged::Stays;
+        }
+        let is_ascii = key.is_ascii();
+        let is_stored_as = |stored_key: &str| {
+            (stored_key.len() == key.len() || !is_ascii) && stored(key).eq(stored_key.chars())
+        };
         if let Some(known) = self.known.iter().find(|known| is_stored_as(&known.stored_key)) {
             return if known.value == value {
                 Judged::Stays

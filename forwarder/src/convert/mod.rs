@@ -11,6 +11,7 @@ use envelope::Envelope;
 use platform::{Converter, SPANS_LOG_GROUP, SpanEnd, SpanMapping, Undecodable};
 use span_lines::SpanLines;
 use stack_traces::Trace;
+use std::cell::OnceCell;
 use time_shift::TimeShift;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
@@ -148,7 +149,6 @@ pub fn convert(
         name.clone_into(&mut identity.service_name);
     }
     let service_name = identity.service_name.clone();
-    let envelope = Envelope::of(&identity);
     let mut others = Converter::new(identity, options.platform, observed_unix_nano)
         .with_state(std::mem::take(&mut state.platform));
     if let Some(PlatformSpans { mapping, end, xray_lambda }) = options.platform_spans {
@@ -158,7 +158,8 @@ pub fn convert(
     let held_before = state.held.len();
     let mut stream = Stream {
         options,
-        envelope,
+        origin,
+        envelope: OnceCell::new(),
         others,
         state,
         converted: Converted { service_name, ..Converted::default() },
@@ -216,8 +217,9 @@ pub(crate) const PANICS: &str = "panic";
 /// The log events of one stream on their way to requests.
 struct Stream<'o, 'e> {
     options: &'o ConvertOptions,
-    /// What the lines' resources must not contradict.
-    envelope: Envelope,
+    origin: &'o Origin,
+    /// What the lines' resources must not contradict, once there is a line.
+    envelope: OnceCell<Envelope>,
     /// Takes what is no OTLP line.
     others: Converter,
     state: StreamState,
@@ -327,7 +329,8 @@ impl<'e> Stream<'_, 'e> {
         }
         for line in reading.decoded {
             self.state.items_read += line.request.items();
-            let request = self.envelope.settle(line.request);
+            let envelope = self.envelope.get_or_init(|| Envelope::of(&self.origin.identity()));
+            let request = envelope.settle(line.request);
             take(&mut self.converted, time_shift::request(request, self.options.time_shift));
         }
         for line in reading.undecodable {
