@@ -106,6 +106,12 @@ impl Request {
         self.few_keys
     }
 
+    /// The same with every string and bytes value of an attribute or a body cut to `max_bytes`, strings with a mark that says how much
+    /// was taken; and how many values that were.
+    pub fn with_values_cut(&self, max_bytes: usize) -> (Self, usize) {
+        truncate::truncate(self, max_bytes)
+    }
+
     /// Encodes a request of structs.
     #[cfg(feature = "decode")]
     pub fn encode<S: crate::Signal>(request: &S::Request) -> Self {

@@ -1,7 +1,7 @@
 //! Divides what is parked into messages that a queue takes.
 
 use super::encoding::{self, TooManyBytes};
-use super::parked::Parked;
+use super::parked::{Content, Parked};
 use std::fmt;
 
 /// Largest message that is sent to a queue. SQS takes 1 MiB (Amazon SQS Developer Guide, "Message quotas"); the rest is
@@ -11,6 +11,9 @@ pub const MAX_MESSAGE_BYTES: usize = 900 * 1024;
 /// A cut repeats the resource, scope and metric of the items around it. All cuts of one request may together repeat
 /// this many times its size; where they would repeat more, cutting helps nobody.
 const MOST_GROWTH: usize = 4;
+
+/// The values of a single item that fits no message are cut to the first of these lengths with which it does.
+const CUT_VALUE_BYTES: [usize; 5] = [512 * 1024, 128 * 1024, 16 * 1024, 1024, 128];
 
 /// A message as a queue takes it.
 #[derive(Clone, PartialEq, Eq)]
@@ -88,11 +91,42 @@ impl Divided {
             if can_be_divided {
                 let pieces = self.divide(parked, encoded_bytes);
                 waiting.extend(pieces.into_iter().rev());
+            } else if let Some(message) = self.cut_to_fit(&parked) {
+                self.messages.push(message);
             } else {
                 let (parked, max_bytes) = (Box::new(parked), self.max_bytes);
                 self.too_large.push(TooLarge { parked, encoded_bytes, max_bytes });
             }
         }
+    }
+
+    /// A single item that is larger than a message, with its longest values cut: whole it has a place nowhere, and would bring its
+    /// event back again and again, with the neighbours that have one. `None` where it is no such item, or has too many values.
+    fn cut_to_fit(&self, parked: &Parked) -> Option<Message> {
+        let Content::Request(request) = &parked.content else { return None };
+        if request.items() != 1 {
+            return None;
+        }
+        CUT_VALUE_BYTES.into_iter().find_map(|value_bytes| {
+            let (request, cut) = request.with_values_cut(value_bytes);
+            let reason = format!(
+                "{}; {cut} values were cut to {value_bytes} bytes to fit a message",
+                parked.reason
+            );
+            let cut_parked =
+                Parked { content: Content::Request(request), reason, ..parked.clone() };
+            let body = encoding::encode(&cut_parked).ok()?;
+            let fits = cut > 0 && body.len() <= self.max_bytes;
+            fits.then(|| {
+                tracing::warn!(
+                    item_bytes = parked.content_bytes(),
+                    values = cut,
+                    value_bytes,
+                    "a single item is larger than a message: its longest values are cut"
+                );
+                Message { body, items: parked.items }
+            })
+        })
     }
 
     /// As many pieces as would fit were all units alike, two at least; one that does not fit is divided again.

@@ -247,3 +247,31 @@ async fn a_record_of_its_own_is_not_dead_lettered_for_what_was_taken_before_it_c
         assert_eq!(stack.redrive().await.ledger().returned, 1);
     }
 }
+
+/// Text that does not compress.
+fn noise(bytes: usize) -> String {
+    let mut state = 1_u64;
+    let letter = |_| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        char::from(b'0' + u8::try_from(state >> 58).unwrap())
+    };
+    (0..bytes).map(letter).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_record_larger_than_a_message_is_cut_and_its_neighbours_are_parked_once() {
+    let stack = Stack::new(client(Busy));
+    let large = noise(3 << 20);
+    let event = incoming(&payload("/aws/lambda/a", &["before", &large, "after"]));
+    let report = stack.forward(event).await;
+    assert_eq!((report.ledger().parked, report.ledger().returned), (3, 0));
+    assert!(report.is_complete());
+    let bodies = stack.retry.bodies();
+    let parked: Vec<Parked> = bodies.iter().map(|body| Parked::from_body(body).unwrap()).collect();
+    assert_eq!(parked.iter().map(|parked| parked.items).sum::<usize>(), 3);
+    let cut = parked.iter().find(|parked| parked.reason.contains("values were cut to")).unwrap();
+    let Content::Request(request) = &cut.content else { panic!("{cut:?}") };
+    assert_eq!(request.items(), 1);
+    assert!(request.bytes().len() > 500_000, "as much as has a place is kept");
+}
