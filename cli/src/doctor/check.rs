@@ -10,6 +10,8 @@ pub(crate) enum Verdict {
     Ok,
     Warning,
     Failed,
+    /// Not looked at, since something before it failed.
+    Skipped,
 }
 
 /// One line of the report.
@@ -35,6 +37,11 @@ impl Check {
         Self { name, verdict: Verdict::Failed, text: text.into() }
     }
 
+    pub(crate) fn skipped(name: &'static str) -> Self {
+        let text = "not looked at, since a check before it failed".to_owned();
+        Self { name, verdict: Verdict::Skipped, text }
+    }
+
     pub(crate) fn is_failed(&self) -> bool {
         self.verdict == Verdict::Failed
     }
@@ -46,6 +53,7 @@ pub(crate) fn write(checks: &[Check], out: &mut dyn Write) -> io::Result<()> {
             Verdict::Ok => "ok     ",
             Verdict::Warning => "warning",
             Verdict::Failed => "failed ",
+            Verdict::Skipped => "skipped",
         };
         writeln!(out, "{verdict} {name:<13} {text}")?;
     }

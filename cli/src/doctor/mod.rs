@@ -70,7 +70,22 @@ fn has_endpoint(variables: &dyn Source) -> bool {
     ENDPOINTS.iter().any(|name| variables.get(name).is_some())
 }
 
+/// The checks of settings and backend; those that were not come to are named too.
 async fn of_backend(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
+    let mut checks = looked_at(arguments, variables).await;
+    if checks.iter().any(Check::is_failed) {
+        let canary = arguments.canary.then_some("canary");
+        let all = ["endpoint", "connection", "credentials", "organization"].into_iter();
+        for name in all.chain(canary) {
+            if checks.iter().all(|check| check.name != name) {
+                checks.push(Check::skipped(name));
+            }
+        }
+    }
+    checks
+}
+
+async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
     let (mut checks, config) = settings(variables);
     let destination = config.map(|config| config.destination);
     let Some(mut destination) = destination else { return checks };

@@ -32,6 +32,7 @@ async fn checks(variables: &[(&str, &str)], words: &[&str]) -> Vec<String> {
             Verdict::Ok => "ok",
             Verdict::Warning => "warning",
             Verdict::Failed => "failed",
+            Verdict::Skipped => "skipped",
         };
         format!("{verdict} {name}: {text}")
     };
@@ -108,6 +109,8 @@ async fn a_wrong_password_is_named() {
                 "ok connection: HTTP 401",
                 "failed credentials: answered 401",
                 "ok window",
+                "skipped organization: not looked at, since a check before it failed",
+                "skipped canary",
             ],
         );
     }
@@ -127,6 +130,7 @@ async fn a_wrong_organization_is_named_and_not_made() {
             "ok connection: HTTP 404",
             "failed organization: answered 404",
             "ok window",
+            "skipped credentials",
         ],
     );
     assert!(sink.requests().iter().all(|request| request.signal.is_none()), "root would make it");
@@ -139,13 +143,27 @@ async fn an_unreachable_backend_is_named() {
     drop(listener);
     expect(
         &checks(&[("LAMBDA_OTLP_ENDPOINT", &base)], &[]).await,
-        &["ok settings", "ok endpoint", "failed connection: cannot reach 127.0.0.1", "ok window"],
+        &[
+            "ok settings",
+            "ok endpoint",
+            "failed connection: cannot reach 127.0.0.1",
+            "ok window",
+            "skipped credentials",
+            "skipped organization",
+        ],
     );
     let found =
         checks(&[("LAMBDA_OTLP_ENDPOINT", "https://nowhere.invalid/api/default")], &[]).await;
     expect(
         &found,
-        &["ok settings", "failed endpoint: nowhere.invalid has no address", "ok window"],
+        &[
+            "ok settings",
+            "failed endpoint: nowhere.invalid has no address",
+            "ok window",
+            "skipped connection",
+            "skipped credentials",
+            "skipped organization",
+        ],
     );
 }
 
@@ -182,7 +200,15 @@ async fn every_mistake_of_the_settings_is_named() {
     ];
     expect(
         &checks(&variables, &[]).await,
-        &["warning settings", "failed settings: LAMBDA_OTLP_", "failed settings: LAMBDA_OTLP_"],
+        &[
+            "warning settings",
+            "failed settings: LAMBDA_OTLP_",
+            "failed settings: LAMBDA_OTLP_",
+            "skipped endpoint",
+            "skipped connection",
+            "skipped credentials",
+            "skipped organization",
+        ],
     );
 }
 
