@@ -49,6 +49,6 @@ fn send(cli: &Path, file: &Path, rotel: Rotel, expected: Received) -> anyhow::Re
     let ledger: Value = serde_json::from_slice(&sent.stdout)?;
     let is_none = |fate: &str| ledger[fate] == 0;
     ensure!(is_none("lost") && is_none("returned"), "{ledger}");
-    ensure!(ledger["items"]["undecodable"] == ledger["dead_lettered"], "{ledger}");
+    ensure!(ledger["items"]["undecodable"] == ledger["dropped"], "{ledger}");
     Ok(format!("rotel printed {received}"))
 }
