@@ -4,8 +4,10 @@
 //! the resource's attributes that contradict it; `service.name` stays the writer's. Keys are compared as OpenObserve stores them,
 //! since `faas_name` is the column of `faas.name`.
 
+use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use platform::Identity;
 use prost::Message as _;
+use std::borrow::Cow;
 use wire::Request;
 use wire::protobuf::{Reader, Writer, plain_attribute};
 use wire::resource::SERVICE_NAME;
@@ -31,13 +33,54 @@ enum Arn {
     LogGroup,
 }
 
+/// What an ARN must say.
+#[derive(Debug)]
+struct ExpectedArn {
+    arn: Arn,
+    /// `None` where the envelope does not say it.
+    account: Option<String>,
+    name: String,
+}
+
+impl ExpectedArn {
+    /// Whether an encoded value is one such ARN, or a list of them.
+    fn is_told_by(&self, value: &[u8]) -> bool {
+        match AnyValue::decode(value).map(|value| value.value) {
+            Ok(Some(any_value::Value::StringValue(text))) => self.is(&text),
+            Ok(Some(any_value::Value::ArrayValue(array))) => {
+                array.values.iter().all(|value| match &value.value {
+                    Some(any_value::Value::StringValue(text)) => self.is(text),
+                    _ => false,
+                })
+            }
+            _ => false,
+        }
+    }
+
+    /// `arn:{partition}:{service}:{region}:{account}:{kind}:{name}`, with a version, a stream or `*` behind it.
+    fn is(&self, text: &str) -> bool {
+        let (service, kind) = match self.arn {
+            Arn::Function => ("lambda", "function"),
+            Arn::LogGroup => ("logs", "log-group"),
+        };
+        let parts: Vec<&str> = text.split(':').take(7).collect();
+        let ["arn", _, of_service, _, account, of_kind, name] = parts.as_slice() else {
+            return false;
+        };
+        *of_service == service
+            && *of_kind == kind
+            && *name == self.name
+            && self.account.as_deref().is_none_or(|own| own == *account)
+    }
+}
+
 /// What the envelope of a delivery knows.
 #[derive(Debug, Default)]
 pub(super) struct Envelope {
     /// Attributes: the key as it is stored, the encoded value, the encoded attribute.
     known: Vec<Known>,
-    /// Keys, as they are stored, whose ARNs must hold this text.
-    arns: Vec<(String, String)>,
+    /// Keys, as they are stored, whose ARNs must be of this account and name.
+    arns: Vec<(String, ExpectedArn)>,
 }
 
 #[derive(Debug)]
@@ -62,16 +105,13 @@ impl Envelope {
             value: attribute.value.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default(),
             attribute: attribute.encode_to_vec(),
         });
-        let account =
-            identity.account.as_deref().map(|account| format!(":{account}")).unwrap_or_default();
         let arns = ARNS.into_iter().filter_map(|(key, arn)| {
-            let text = match arn {
-                Arn::Function => {
-                    format!("{account}:function:{}", identity.function_name.as_deref()?)
-                }
-                Arn::LogGroup => format!("{account}:log-group:{}", identity.log_group),
+            let name = match arn {
+                Arn::Function => identity.function_name.clone()?,
+                Arn::LogGroup => identity.log_group.clone(),
             };
-            Some((stored(key.as_bytes()).collect(), text))
+            let expected = ExpectedArn { arn, account: identity.account.clone(), name };
+            Some((stored(key.as_bytes()).collect(), expected))
         });
         Self { known: known.collect(), arns: arns.collect() }
     }
@@ -123,7 +163,7 @@ impl Envelope {
                     let (key, value) = key_and_value(attribute);
                     writer.message(ATTRIBUTE, |writer| {
                         writer.always_bytes(KEY, &[b"attr_", key].concat());
-                        writer.always_bytes(VALUE, value);
+                        writer.always_bytes(VALUE, &value);
                     });
                 }
             }
@@ -132,6 +172,7 @@ impl Envelope {
 
     fn judge(&self, attribute: &[u8]) -> Judged<'_> {
         let (key, value) = key_and_value(attribute);
+        let (key, value) = (key, value.as_ref());
         // What is known begins with these letters; nearly all other keys stop here.
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
             return Judged::Stays;
@@ -151,9 +192,8 @@ impl Envelope {
                 Judged::Replaced(&known.attribute)
             };
         }
-        if let Some((_, text)) = self.arns.iter().find(|(stored_key, _)| is_stored_as(stored_key)) {
-            let is_true = value.windows(text.len()).any(|part| part == text.as_bytes());
-            return if is_true { Judged::Stays } else { Judged::Removed };
+        if let Some((_, arn)) = self.arns.iter().find(|(stored_key, _)| is_stored_as(stored_key)) {
+            return if arn.is_told_by(value) { Judged::Stays } else { Judged::Removed };
         }
         // A map `{"name": …}` under the key `faas` is stored as `faas_name` too.
         let is_map = || messages(value, MAP).next().is_some();
@@ -192,12 +232,20 @@ fn stored(key: &[u8]) -> impl Iterator<Item = char> {
     })
 }
 
-fn key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
-    if let Some(plain) = plain_attribute(attribute) {
-        return plain;
+/// The key, and the value as every reader of protobuf takes it: one that is written in several pieces is what they are one behind the
+/// other.
+fn key_and_value(attribute: &[u8]) -> (&[u8], Cow<'_, [u8]>) {
+    if let Some((key, value)) = plain_attribute(attribute) {
+        return (key, value.into());
     }
-    let last = |number| messages(attribute, number).last().unwrap_or_default();
-    (last(KEY), last(VALUE))
+    let key = messages(attribute, KEY).last().unwrap_or_default();
+    let mut pieces = messages(attribute, VALUE);
+    let first = pieces.next().unwrap_or_default();
+    let rest: Vec<&[u8]> = pieces.collect();
+    if rest.is_empty() {
+        return (key, first.into());
+    }
+    (key, [&[first], rest.as_slice()].concat().concat().into())
 }
 
 fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {

@@ -30,7 +30,8 @@ fn any_key_and_value(attribute: &[u8]) -> (&[u8], &[u8]) {
     for field in fields(attribute) {
         match (field.number, field.as_len()) {
             (KEY, Some(bytes)) => key = bytes,
-            (VALUE, Some(bytes)) => value = bytes,
+            // Of a value in several pieces readers take all: one that holds a map makes it one.
+            (VALUE, Some(bytes)) if !holds_map(value) => value = bytes,
             _ => {}
         }
     }

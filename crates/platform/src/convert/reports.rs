@@ -14,8 +14,8 @@ const JSON_LINE: &str = "{\"time\":\"";
 /// The reports of one log stream in one delivery.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reports {
-    /// The request that is running. What Lambda says of another one meanwhile may be the function's.
-    open: Option<String>,
+    /// The requests that are running. What is said of another one meanwhile may be the function's.
+    open: HashSet<String>,
     /// The requests whose report was counted.
     counted: HashSet<String>,
     /// How many lines ahead end each request.
@@ -60,21 +60,16 @@ fn may_bracket(message: &str) -> bool {
         .any(|begin| message.starts_with(begin))
 }
 
-/// Whether the line ends its request, as `END` and `REPORT` do, and no other request is running.
-fn ends_request(open: &mut Option<String>, event: &PlatformEvent) -> bool {
-    let is_open = |open: &Option<String>| open.is_none() || *open == event.request_id;
+/// Whether the line ends its request, as `END` and `REPORT` do, and no other request is running without it.
+fn ends_request(open: &mut HashSet<String>, event: &PlatformEvent) -> bool {
+    let Some(id) = &event.request_id else { return false };
     match event.kind {
         EventKind::Start => {
-            if open.is_none() {
-                open.clone_from(&event.request_id);
-            }
+            open.insert(id.clone());
             false
         }
-        EventKind::End | EventKind::RuntimeDone if is_open(open) => {
-            *open = None;
-            true
-        }
-        EventKind::Report => is_open(open),
+        EventKind::End | EventKind::RuntimeDone => open.is_empty() || open.remove(id),
+        EventKind::Report => open.is_empty() || open.contains(id),
         _ => false,
     }
 }

@@ -1,5 +1,6 @@
 //! Lines that claim to be another function's.
 
+use super::bombs::line_of;
 use super::line_with_a_span;
 use crate::support::{Capture, default_options, forward_to, incoming, payload};
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 use prost::Message as _;
 use serde_json::json;
 use wire::Traces;
+use wire::protobuf::Writer;
 
 const GROUP: &str = "/aws/lambda/orders";
 
@@ -28,6 +30,10 @@ fn text(key: &str, value: &str) -> KeyValue {
 fn list(key: &str, value: &str) -> KeyValue {
     let values = vec![AnyValue { value: Some(Value::StringValue(value.to_owned())) }];
     key_value(key, Value::ArrayValue(ArrayValue { values }))
+}
+
+fn map(key: &str, inner: KeyValue) -> KeyValue {
+    key_value(key, Value::KvlistValue(KeyValueList { values: vec![inner] }))
 }
 
 /// A line of one span, whose resource has these attributes.
@@ -107,11 +113,72 @@ fn a_line_of_another_function_is_the_one_that_wrote_it() {
     assert_eq!(found, expected);
 }
 
+/// What reads nearly like the function's own ARN, or says two things at once.
+#[test]
+fn an_arn_of_another_function_is_removed_however_it_is_written() {
+    let service = || text("service.name", "shop");
+    for (key, arn) in [
+        ("cloud.resource_id", "arn:aws:lambda:eu-west-1:123456789012:function:orders-admin"),
+        (
+            "cloud.resource_id",
+            "arn:aws:lambda:eu-west-1:999999999999:function:payments :123456789012:function:orders",
+        ),
+        ("cloud.resource_id", "arn:aws:lambda:eu-west-1:999999999999:function:orders"),
+        (
+            "aws.log.group.arns",
+            "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/orders-admin:*",
+        ),
+    ] {
+        for forged in [text(key, arn), list(key, arn)] {
+            let found = resource(GROUP, STREAM, &line(vec![forged, service()]));
+            assert_eq!(found, [service()], "{arn}");
+        }
+    }
+    for (key, arn) in [
+        ("cloud.resource_id", "arn:aws:lambda:eu-west-1:123456789012:function:orders:7"),
+        (
+            "aws.log.group.arns",
+            "arn:aws:logs:eu-west-1:123456789012:log-group:/aws/lambda/orders:*",
+        ),
+    ] {
+        let own = vec![list(key, arn), service()];
+        assert_eq!(resource(GROUP, STREAM, &line(own.clone())), own);
+    }
+}
+
+/// A value in two pieces is both of them to whoever reads it.
+#[test]
+fn a_value_that_is_written_twice_is_judged_as_a_whole() {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(1, |resource| {
+            for (key, pieces) in [
+                ("aws.log.group.names", [list("", "/aws/lambda/payments"), list("", GROUP)]),
+                ("faas", [map("", text("name", "payments")), text("", "")]),
+            ] {
+                resource.message(1, |attribute| {
+                    attribute.string(1, key);
+                    for piece in &pieces {
+                        attribute.always_bytes(2, &piece.value.as_ref().unwrap().encode_to_vec());
+                    }
+                });
+            }
+        });
+        container.message(2, |scope| {
+            scope.message(2, |span| {
+                span.bytes(1, &[1; 16]);
+                span.bytes(2, &[1; 8]);
+            });
+        });
+    });
+    let found = resource(GROUP, STREAM, &line_of(&bytes, "traces"));
+    let keys: Vec<&str> = found.iter().map(|attribute| attribute.key.as_str()).collect();
+    assert_eq!(keys, ["aws.log.group.names", "attr_faas", "service.name"]);
+    assert_eq!(found[0], list("aws.log.group.names", GROUP));
+}
+
 #[test]
 fn a_map_that_would_become_the_columns_of_the_envelope_is_kept_under_another_name() {
-    let map = |key: &str, inner: KeyValue| {
-        key_value(key, Value::KvlistValue(KeyValueList { values: vec![inner] }))
-    };
     let service = text("service.name", "shop");
     let forged = map("faas", text("name", "payments"));
     let found = resource(GROUP, STREAM, &line(vec![forged, service.clone()]));

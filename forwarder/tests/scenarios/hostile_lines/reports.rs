@@ -77,6 +77,9 @@ fn a_report_that_the_function_printed_counts_for_nothing() {
     }
     let all = [start(REQUEST), start(NEXT), forged(REQUEST), end(REQUEST), report(REQUEST, 2)];
     assert_eq!(figures(&all), real);
+    // During its init it prints the beginning of another request.
+    let all = [start(NEXT), start(REQUEST), forged(REQUEST), end(REQUEST), report(REQUEST, 2)];
+    assert_eq!(figures(&all), real);
     // A later invocation prints one of the request before it.
     let later = [
         start(REQUEST),
