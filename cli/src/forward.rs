@@ -182,7 +182,7 @@ pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) 
     let accepted = if dry_run { "would be accepted" } else { "accepted" };
     let rows = [
         ("log events", ledger.events),
-        ("  consumed", ledger.consumed),
+        ("  consumed", ledger.consumed.total()),
         ("items", ledger.items.total()),
         ("  spans", ledger.items.spans),
         ("  data points", ledger.items.data_points),
@@ -196,6 +196,11 @@ pub(crate) fn write_ledger(ledger: &Ledger, dry_run: bool, out: &mut dyn Write) 
     ];
     for (name, count) in rows {
         writeln!(out, "{name:<22}{count:>10}")?;
+        if name == "  consumed" {
+            for (rule, events) in ledger.consumed.by_rule().into_iter().filter(|(_, n)| *n > 0) {
+                writeln!(out, "    {:<18}{events:>10}", rule.replace('_', " "))?;
+            }
+        }
     }
     writeln!(out, "{:<22}{:>10}", "lost", ledger.lost())
 }

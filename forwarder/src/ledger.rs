@@ -35,19 +35,80 @@ impl Items {
     }
 }
 
+/// Log events that became no item, by the rule that consumes them. There is no other way for a log event to end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Consumed {
+    /// `START`, `END`, `INIT_START` and `RESTORE_START`, which reports repeat.
+    pub platform_lines: usize,
+    /// Empty lines.
+    pub empty_lines: usize,
+    /// OTLP lines without items.
+    pub lines_without_items: usize,
+    /// Later pieces of a line that Lambda cut: the first one stands for the line, whose items have the bytes of all.
+    pub line_pieces: usize,
+    /// Later lines of a stack trace: the record of the first one has their text.
+    pub trace_lines: usize,
+    /// Copies of spans that go on, in the log group `aws/spans`: X-Ray writes them once more when they are over.
+    pub spans_in_progress: usize,
+    /// All of the log groups of the delivery path itself.
+    pub own_log_group: usize,
+    /// CloudWatch's own messages to a subscription.
+    pub control_messages: usize,
+}
+
+impl Consumed {
+    /// The rules by name, in the order in which they are written, and how many log events each consumed.
+    pub fn by_rule(&self) -> [(&'static str, usize); 8] {
+        [
+            ("platform_lines", self.platform_lines),
+            ("empty_lines", self.empty_lines),
+            ("lines_without_items", self.lines_without_items),
+            ("line_pieces", self.line_pieces),
+            ("trace_lines", self.trace_lines),
+            ("spans_in_progress", self.spans_in_progress),
+            ("own_log_group", self.own_log_group),
+            ("control_messages", self.control_messages),
+        ]
+    }
+
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.by_rule().iter().map(|(_, events)| events).sum()
+    }
+}
+
+impl AddAssign for Consumed {
+    fn add_assign(&mut self, other: Self) {
+        // Named one by one, so that a new field cannot be forgotten.
+        let Self {
+            platform_lines,
+            empty_lines,
+            lines_without_items,
+            line_pieces,
+            trace_lines,
+            spans_in_progress,
+            own_log_group,
+            control_messages,
+        } = other;
+        self.platform_lines += platform_lines;
+        self.empty_lines += empty_lines;
+        self.lines_without_items += lines_without_items;
+        self.line_pieces += line_pieces;
+        self.trace_lines += trace_lines;
+        self.spans_in_progress += spans_in_progress;
+        self.own_log_group += own_log_group;
+        self.control_messages += control_messages;
+    }
+}
+
 /// The accounting of one or more deliveries. `events` and `consumed` count log events, all else
 /// counts items.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Ledger {
     /// Log events received.
     pub events: usize,
-    /// Log events that become no item: START, END and INIT_START lines, control messages, OTLP
-    /// lines without items, events of the forwarder's own log group, copies of spans which go on.
-    pub consumed: usize,
-    /// Log events of the forwarder's own log group, counted in `consumed` too.
-    pub own_log_group: usize,
-    /// Log events of the log group `aws/spans` that are copies of spans which go on, counted in `consumed` too.
-    pub spans_in_progress: usize,
+    /// Log events that became no item.
+    pub consumed: Consumed,
     /// What the other log events became.
     pub items: Items,
     /// Taken by the backend.
@@ -91,6 +152,7 @@ impl Ledger {
         struct Printed {
             events: usize,
             consumed: usize,
+            consumed_by: Consumed,
             items: Items,
             accepted: usize,
             parked: usize,
@@ -101,7 +163,8 @@ impl Ledger {
         }
         let printed = Printed {
             events: self.events,
-            consumed: self.consumed,
+            consumed: self.consumed.total(),
+            consumed_by: self.consumed,
             items: self.items,
             accepted: self.accepted,
             parked: self.parked,
@@ -158,8 +221,6 @@ impl AddAssign for Ledger {
         let Self {
             events,
             consumed,
-            own_log_group,
-            spans_in_progress,
             items,
             accepted,
             parked,
@@ -170,8 +231,6 @@ impl AddAssign for Ledger {
         } = other;
         self.events += events;
         self.consumed += consumed;
-        self.own_log_group += own_log_group;
-        self.spans_in_progress += spans_in_progress;
         self.items.spans += items.spans;
         self.items.data_points += items.data_points;
         self.items.log_records += items.log_records;

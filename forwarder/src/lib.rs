@@ -42,7 +42,7 @@ pub use destination::ingest_window::{
 pub use destination::{DEFAULT_DESTINATION, Destination, DryRun, Export};
 pub use lambda::handler::{InvocationError, Response, answer, wall_clock_now};
 pub use lambda::service::{Service, default_destination, read_rules};
-pub use ledger::{Account, Items, Ledger};
+pub use ledger::{Account, Consumed, Items, Ledger};
 pub use log::init as init_log;
 pub use memory::keep_freed_memory;
 pub use parking::{

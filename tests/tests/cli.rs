@@ -98,6 +98,7 @@ fn a_dry_run_prints_the_ledger_and_succeeds() {
     let mut expected = [
         "events",
         "consumed",
+        "consumed_by",
         "items",
         "accepted",
         "parked",

@@ -24,7 +24,7 @@ mod spans;
 
 pub use aws_spans::segments::Segments;
 pub use aws_spans::{SPANS_LOG_GROUP, SpanLine};
-pub use convert::{Converted, Converter, ConverterState};
+pub use convert::{Consumed, Converted, Converter, ConverterState};
 pub use event::figures::Figures;
 pub use event::{EventKind, PhaseSpan, PlatformEvent, SpanStart, Tracing};
 pub use identity::{Identity, LogSource};

@@ -5,7 +5,7 @@ mod span_lines;
 mod stack_traces;
 pub(crate) mod time_shift;
 
-use crate::ledger::Ledger;
+use crate::ledger::{Consumed, Ledger};
 use crate::source::{LogBatch, LogEvent, Origin};
 use envelope::Envelope;
 use platform::{Converter, SPANS_LOG_GROUP, SpanEnd, SpanMapping, Undecodable};
@@ -194,7 +194,8 @@ pub fn convert(
         }
     }
     let rest = others.finish();
-    converted.ledger.consumed += rest.consumed;
+    let platform::Consumed { platform_lines, empty_lines } = rest.consumed;
+    converted.ledger.consumed += Consumed { platform_lines, empty_lines, ..Consumed::default() };
     converted.dropped_figures = rest.dropped_values;
     state.platform = rest.state;
     if state.origin != *origin {
@@ -251,7 +252,7 @@ impl<'e> Stream<'_, 'e> {
                     self.end_trace();
                     let held = std::mem::take(&mut self.state.held);
                     // The first event stands for the line, the others become no item.
-                    self.converted.ledger.consumed += held.len();
+                    self.converted.ledger.consumed.line_pieces += held.len();
                     self.take_reading(held.first().unwrap_or(event), reading);
                     return;
                 }
@@ -309,7 +310,7 @@ impl<'e> Stream<'_, 'e> {
         if let Some(trace) = self.trace.take() {
             let (event, text, joined) = trace.end();
             // The first event stands for the text, the others become no item.
-            self.converted.ledger.consumed += joined;
+            self.converted.ledger.consumed.trace_lines += joined;
             self.others.log_event(&log_event(event, text, self.options));
         }
     }
@@ -325,7 +326,7 @@ impl<'e> Stream<'_, 'e> {
     fn take_reading(&mut self, event: &LogEvent, reading: LineReading) {
         let has_items = reading.decoded.iter().any(|line| line.request.items() > 0);
         if !has_items && reading.undecodable.is_empty() && reading.text.is_none() {
-            self.converted.ledger.consumed += 1;
+            self.converted.ledger.consumed.lines_without_items += 1;
         }
         for line in reading.decoded {
             self.state.items_read += line.request.items();

@@ -26,8 +26,7 @@ impl Stream<'_, '_> {
                 take(&mut self.converted, request);
             }
             SpanLine::InProgress => {
-                self.converted.ledger.consumed += 1;
-                self.converted.ledger.spans_in_progress += 1;
+                self.converted.ledger.consumed.spans_in_progress += 1;
             }
             SpanLine::Other => {
                 self.others.log_event(&log_event(event, &event.message, self.options));

@@ -5,7 +5,7 @@ use super::routing::{Prepared, Routing, Ruled, apply_rules, prepare, route};
 use super::run::Run;
 use crate::convert::{Converted, StreamState, convert};
 use crate::destination::{DEFAULT_DESTINATION, Export};
-use crate::ledger::Ledger;
+use crate::ledger::{Consumed, Ledger};
 use crate::parking::{Content, Queue};
 use crate::rules::Effect;
 use crate::source::{HandOn, LogBatch, LogEvent, LogEventRange, MessageType, SourceError};
@@ -64,14 +64,14 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         }
         let (events, is_own) = (batch.events.len(), self.is_own(&batch));
         if is_own || batch.message_type == MessageType::Control {
-            if is_own {
+            let consumed = if is_own {
                 self.warn_of_own(&batch);
+                Consumed { own_log_group: events, ..Consumed::default() }
             } else {
                 self.note_oldest(&batch);
-            }
-            let own_log_group = if is_own { events } else { 0 };
-            self.report.account.total +=
-                Ledger { events, consumed: events, own_log_group, ..Ledger::default() };
+                Consumed { control_messages: events, ..Consumed::default() }
+            };
+            self.report.account.total += Ledger { events, consumed, ..Ledger::default() };
             return;
         }
         self.convert_events(&batch).await;

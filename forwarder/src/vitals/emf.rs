@@ -54,6 +54,17 @@ pub(super) fn line(report: &Report, function: &str, now_unix_nano: u64) -> Strin
             (name.clone(), fates)
         })
         .collect();
+    let consumed: Map<String, Value> = report
+        .ledger()
+        .consumed
+        .by_rule()
+        .into_iter()
+        .filter(|(_, events)| *events > 0)
+        .map(|(rule, events)| (rule.to_owned(), events.into()))
+        .collect();
+    if !consumed.is_empty() {
+        line.insert("consumedBy".to_owned(), Value::Object(consumed));
+    }
     if destinations.len() > 1 {
         line.insert("destinations".to_owned(), Value::Object(destinations));
     }
@@ -81,9 +92,7 @@ fn figures(report: &Report, now_ms: u64) -> Vec<(&'static str, i64)> {
         ("Parked", signed(ledger.parked)),
         ("DeadLettered", signed(ledger.dead_lettered)),
         ("received", signed(ledger.events)),
-        ("consumed", signed(ledger.consumed)),
-        ("ownLogGroup", signed(ledger.own_log_group)),
-        ("spansInProgress", signed(ledger.spans_in_progress)),
+        ("consumed", signed(ledger.consumed.total())),
         ("spans", signed(ledger.items.spans)),
         ("dataPoints", signed(ledger.items.data_points)),
         ("logRecords", signed(ledger.items.log_records)),
@@ -118,7 +127,7 @@ mod tests {
             .account
             .add("default", Ledger { items, accepted: 5, parked: 1, ..Ledger::default() });
         let line = line(&report, "forwarder", 2_500_000_000);
-        expect![[r#"{"Accepted":5,"DeadLettered":0,"FunctionName":"forwarder","Lag":1500,"Parked":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"Accepted","Unit":"Count"},{"Name":"Parked","Unit":"Count"},{"Name":"DeadLettered","Unit":"Count"},{"Name":"Lag","Unit":"Milliseconds"}],"Namespace":"lambda-otlp"}],"Timestamp":2500},"ambiguous":0,"bytes":0,"consumed":0,"dataPoints":0,"dropped":0,"logRecords":2,"lost":0,"ownLogGroup":0,"panics":0,"received":7,"requests":3,"returned":0,"spans":4,"spansInProgress":0,"takenOfReturned":0,"undecodable":0}"#]].assert_eq(&line);
+        expect![[r#"{"Accepted":5,"DeadLettered":0,"FunctionName":"forwarder","Lag":1500,"Parked":1,"_aws":{"CloudWatchMetrics":[{"Dimensions":[["FunctionName"]],"Metrics":[{"Name":"Accepted","Unit":"Count"},{"Name":"Parked","Unit":"Count"},{"Name":"DeadLettered","Unit":"Count"},{"Name":"Lag","Unit":"Milliseconds"}],"Namespace":"lambda-otlp"}],"Timestamp":2500},"ambiguous":0,"bytes":0,"consumed":0,"dataPoints":0,"dropped":0,"logRecords":2,"lost":0,"panics":0,"received":7,"requests":3,"returned":0,"spans":4,"takenOfReturned":0,"undecodable":0}"#]].assert_eq(&line);
     }
 
     #[test]

@@ -21,6 +21,9 @@ const SIGNAL: &str = "lambda_otlp.signal";
 /// Which rule dropped items.
 const RULE: &str = "lambda_otlp.rule";
 
+/// Which rule consumed log events.
+const CONSUMED_BY: &str = "lambda_otlp.consumed_by";
+
 /// A counter's name, unit (UCUM) and description.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Counter(&'static str, &'static str, &'static str);
@@ -104,10 +107,14 @@ impl Sums {
         let total = report.ledger();
         self.count(&INVOCATIONS, &[], 1);
         self.count(&RECEIVED, &[], total.events);
-        self.count(&CONSUMED, &[], total.consumed);
+        // Zeros of one rule: a panel or an alert on a metric that does not exist yet is an error.
+        for (number, (rule, events)) in total.consumed.by_rule().into_iter().enumerate() {
+            if number == 0 || events > 0 {
+                self.count(&CONSUMED, &[(CONSUMED_BY, rule)], events);
+            }
+        }
         self.count(&REQUESTS, &[], report.requests_sent);
         self.count(&BYTES, &[], report.bytes_sent);
-        // Zeros too: a panel or an alert on a metric that does not exist yet is an error.
         self.count(&NOT_TOLD, &[], 0);
         for (destination, ledger) in &report.account.destinations {
             let items = ledger.items;

@@ -74,7 +74,7 @@ fn awss_spans_become_spans_with_the_resource_that_they_name() {
     let (report, spans, records) = forwarded("aws/spans", &lines());
     expect!["4 events, 1 consumed: 3 spans, 0 data points, 0 log records, 0 undecodable"]
         .assert_eq(&ledger(&report));
-    assert_eq!(report.ledger().spans_in_progress, 1);
+    assert_eq!(report.ledger().consumed.spans_in_progress, 1);
     assert_eq!(records, []);
     expect![[r"
         shop-api/prod - [] 1 POST /orders parent None

@@ -52,7 +52,7 @@ fn report() -> Report {
         Report { oldest_event_ms: Some(1_000_000), requests_sent: 2, ..Report::default() };
     report.bytes_sent = 300;
     report.account.total.events = 7;
-    report.account.total.consumed = 1;
+    report.account.total.consumed.empty_lines = 1;
     let items = Items { spans: 2, log_records: 4, ..Items::default() };
     let ledger = Ledger { items, accepted: 3, parked: 2, dropped: 1, ..Ledger::default() };
     report.account.add("default", ledger);
@@ -138,7 +138,8 @@ async fn figures_are_added_up_and_sent_once_a_minute() {
     let [first, second] = requests.as_slice() else { panic!("{} requests", requests.len()) };
     expect![[r"
         {service.name=forwarder,cloud.provider=aws,cloud.platform=aws_lambda,cloud.region=eu-west-1,cloud.account.id=123456789012,faas.name=forwarder}
-        .events.consumed{} 1 {event}
+        .events.consumed{consumed_by=empty_lines} 1 {event}
+        .events.consumed{consumed_by=platform_lines} 0 {event}
         .events.received{} 7 {event}
         .invocations{} 1 {invocation}
         .items.ambiguous{destination=default} 0 {item}
@@ -158,7 +159,8 @@ async fn figures_are_added_up_and_sent_once_a_minute() {
     // Of the three invocations that began at 1,003, 1,061 and 1,062 s.
     expect![[r"
         {service.name=forwarder,cloud.provider=aws,cloud.platform=aws_lambda,cloud.region=eu-west-1,cloud.account.id=123456789012,faas.name=forwarder}
-        .events.consumed{} 3 {event}
+        .events.consumed{consumed_by=empty_lines} 3 {event}
+        .events.consumed{consumed_by=platform_lines} 0 {event}
         .events.received{} 21 {event}
         .invocations{} 3 {invocation}
         .items.ambiguous{destination=default} 0 {item}

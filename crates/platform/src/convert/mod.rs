@@ -46,8 +46,8 @@ pub struct Converted {
     pub logs: Option<Request>,
     /// The metrics with their resource; `None` if there are none.
     pub metrics: Option<ResourceMetrics>,
-    /// Log events that became no log record: START, END, INIT_START, RESTORE_START, empty lines.
-    pub consumed: usize,
+    /// Log events that became no log record.
+    pub consumed: Consumed,
     /// The spans of the invocations, if they were asked for; `None` if there are none.
     pub spans: Option<ResourceSpans>,
     /// Values that the metrics leave out: figures that were no finite, plausible number, and what was beyond a bound of the
@@ -55,6 +55,15 @@ pub struct Converted {
     pub dropped_values: usize,
     /// Where the stream stands, for the next chunk of it.
     pub state: ConverterState,
+}
+
+/// Log events that became no log record, by the rule that consumes them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Consumed {
+    /// `START`, `END`, `INIT_START` and `RESTORE_START`.
+    pub platform_lines: usize,
+    /// Empty lines.
+    pub empty_lines: usize,
 }
 
 /// Where a log stream stands when a chunk of it ends.
@@ -85,7 +94,7 @@ pub struct Converter {
     seen: SeenSpans,
     platform_records: Records,
     line_records: Records,
-    consumed: usize,
+    consumed: Consumed,
     /// What lines told of their invocations.
     told: ToldOf,
     /// Whether a line told of its invocation that others of the invocation may stand before.
@@ -108,7 +117,7 @@ impl Converter {
             seen: SeenSpans::default(),
             platform_records: Records::default(),
             line_records: Records::default(),
-            consumed: 0,
+            consumed: Consumed::default(),
             told: ToldOf::new(),
             is_told_late: false,
         }
@@ -181,7 +190,7 @@ impl Converter {
     /// Takes a log event that is no OTLP line.
     pub fn log_event(&mut self, event: &LogEvent<'_>) {
         if is_blank(event.message) {
-            self.consumed += 1;
+            self.consumed.empty_lines += 1;
             return;
         }
         let parsed = text::parse(event.message).or_else(|| telemetry::parse_line(event.message));
@@ -220,7 +229,7 @@ impl Converter {
             EventKind::Start | EventKind::End | EventKind::InitStart | EventKind::RestoreStart
         );
         if says_nothing && !self.options.platform_logs_all {
-            self.consumed += 1;
+            self.consumed.platform_lines += 1;
             return;
         }
         let (window, observed) = (&self.state.window, self.observed_unix_nano);

@@ -137,7 +137,7 @@ fn panics_of_every_form_are_joined() {
     let check = |lines: &[&str], expected: &[&str]| {
         let (report, records, _) = forwarded(lines);
         assert_eq!(described(&records), expected);
-        assert_eq!(report.ledger().consumed, lines.len() - expected.len());
+        assert_eq!(report.ledger().consumed.total(), lines.len() - expected.len());
     };
     // A worker's thread; a message of several lines; without a note, as each panic of a process but its first is.
     check(

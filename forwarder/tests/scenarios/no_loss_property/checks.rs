@@ -6,7 +6,7 @@ use super::setup::{ADDRESS, DestinationId, NAMES, Setup};
 use super::world::{
     Answered, End, Invocation, InvocationId, QueueName, Sent, Told, UnitId, World, unix_nano,
 };
-use lambda_otlp_forwarder::OldRecords;
+use lambda_otlp_forwarder::{Consumed, Ledger, OldRecords};
 use std::collections::{BTreeMap, BTreeSet};
 use wire::SignalKind;
 
@@ -51,6 +51,14 @@ impl World {
                 compare("dropped", ledger.dropped, least, most + in_log_group);
             }
         }
+        // What nobody can read has no log events that could be counted.
+        let has_raw = invocation
+            .units
+            .iter()
+            .any(|unit| self.units[*unit].marks.iter().any(|mark| marks::is_raw(mark)));
+        if returned.is_empty() && !has_raw {
+            problems.extend(self.consumed_otherwise(invocation, &ledger));
+        }
         let says_returned = ledger.returned > 0 || told.unread;
         if says_returned == returned.is_empty() {
             problems.push(format!("{} returned, Lambda repeats {returned:?}", ledger.returned));
@@ -65,6 +73,20 @@ impl World {
         }
         problems.extend(self.fates(invocation, returned));
         problems
+    }
+
+    /// Every log event is in an item or was consumed by the rule that the schedule knows of it.
+    fn consumed_otherwise(&self, invocation: &Invocation, ledger: &Ledger) -> Option<String> {
+        let (mut events, mut consumed) = (0, Consumed::default());
+        for unit in invocation.units.iter().map(|unit| &self.units[*unit]) {
+            events += unit.events;
+            consumed += unit.consumed;
+        }
+        let is_right = (events, consumed) == (ledger.events, ledger.consumed);
+        (!is_right).then(|| {
+            let told = (ledger.events, ledger.consumed);
+            format!("of {events} log events {consumed:?} become no item, the ledger says {told:?}")
+        })
     }
 
     /// Items that the destination said it has.
@@ -172,6 +194,9 @@ impl World {
         }
         if fact.service.as_ref().is_some_and(|service| *service != found.service) {
             return Some(format!("is not of the service {:?}", fact.service));
+        }
+        if let Some(text) = fact.text.as_ref().filter(|text| **text != found.text) {
+            return Some(format!("says something else than {text:?}"));
         }
         if kind != SignalKind::Metrics {
             let is_right = match &found.original_time {

@@ -1,7 +1,7 @@
 //! Makes items of the three signals, notes what is owed for each, and what has to be true of it wherever it arrives.
 
 use super::marks::{self, MARK, Mark, NOTE};
-use super::setup::{ADDRESS, DestinationId, Place, Way, profile};
+use super::setup::{ADDRESS, DestinationId, NOISE, Place, Way, profile};
 use super::telemetry::{Maker, line};
 use super::world::Unit;
 use backend::{Profile, sanitize};
@@ -80,6 +80,8 @@ pub(crate) struct Fact {
     pub(crate) is_ruled: bool,
     /// Whether it has the attribute that a rule renames.
     pub(crate) has_note: bool,
+    /// What a log event says, in the record that it becomes.
+    pub(crate) text: Option<String>,
 }
 
 /// An item that is made.
@@ -96,6 +98,7 @@ struct Item {
     is_number: bool,
     service: Option<String>,
     has_note: bool,
+    text: Option<String>,
 }
 
 impl Item {
@@ -110,6 +113,7 @@ impl Item {
             is_number: true,
             service: None,
             has_note: false,
+            text: None,
         }
     }
 }
@@ -169,6 +173,7 @@ impl Maker {
                 service: item.service.clone(),
                 is_ruled: course.is_ruled,
                 has_note: item.has_note,
+                text: item.text.clone(),
             };
             unit.facts.push((mark.clone(), fact));
             unit.marks.push(mark);
@@ -182,9 +187,13 @@ impl Maker {
         course: &Course,
         (id, age): (&str, Age),
         key: &str,
-        is_noise: bool,
+        text: Option<String>,
     ) {
+        let is_noise = text.as_ref().is_some_and(|text| text.starts_with(NOISE));
+        let address = if self.setup.redacts { "****" } else { ADDRESS };
+        let text = text.map(|text| text.replace(ADDRESS, address));
         let item = Item {
+            text,
             key: Some(key.into()),
             is_noise,
             service: self.setup.service(&course.place),
@@ -200,7 +209,7 @@ impl Maker {
         course: &Course,
         (id, age): (&str, Age),
     ) -> String {
-        self.owe_record(unit, course, (id, age), id, false);
+        self.owe_record(unit, course, (id, age), id, None);
         unit.marks.push(marks::at(super::setup::DEFAULT, &marks::of_line(id)));
         r#"{"__otel_otlp_stdout":"0.1.0","source":"s","payload":"!"}"#.to_owned()
     }
@@ -223,7 +232,7 @@ impl Maker {
             "REPORT RequestId: {REQUEST_ID}\tDuration: 1.71 ms\tBilled Duration: 2 ms\t\
              Memory Size: 128 MB\tMax Memory Used: 60 MB\t\n"
         );
-        self.owe_record(unit, course, (id, age), REQUEST_ID, false);
+        self.owe_record(unit, course, (id, age), REQUEST_ID, None);
         let timestamp_ms = i64::try_from(age.time_ms()).unwrap();
         let event = LogEvent { id: id.to_owned(), timestamp_ms, message: message.clone() };
         let service = self.setup.service(&course.place);

@@ -7,6 +7,7 @@
 use super::setup::{DEFAULT, DestinationId, NAMES};
 use lambda_otlp_forwarder::{Content, ORIGINAL_TIME, Parked};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use std::fmt::Write as _;
@@ -34,6 +35,8 @@ pub(crate) struct Found {
     pub(crate) stage: Option<String>,
     pub(crate) note: Option<String>,
     pub(crate) remark: Option<String>,
+    /// A log record's body, and behind it the field that lines in JSON have.
+    pub(crate) text: String,
 }
 
 impl Found {
@@ -47,6 +50,7 @@ impl Found {
             stage: owned(STAGE),
             note: owned(NOTE),
             remark: owned(REMARK),
+            text: String::new(),
         }
     }
 }
@@ -71,9 +75,14 @@ pub(crate) fn is_line(mark: &str) -> bool {
     split(mark).1.starts_with("line ")
 }
 
+/// Whether it stands for something that nobody can read.
+pub(crate) fn is_raw(mark: &str) -> bool {
+    split(mark).1.starts_with("raw ")
+}
+
 /// Whether it stands for an item that a backend may get.
 pub(crate) fn is_item(mark: &str) -> bool {
-    !is_line(mark) && !split(mark).1.starts_with("raw ")
+    !is_line(mark) && !is_raw(mark)
 }
 
 /// The items of a request, in order.
@@ -100,7 +109,11 @@ pub(crate) fn of_request(request: &Request) -> Vec<Found> {
                         0 => record.observed_time_unix_nano,
                         time => time,
                     };
-                    found.push(Found::new(mark, time, &service, &record.attributes));
+                    let text = said(&record);
+                    found.push(Found {
+                        text,
+                        ..Found::new(mark, time, &service, &record.attributes)
+                    });
                 }
             }
         }
@@ -183,6 +196,19 @@ fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     match value.value.as_ref()? {
         Value::StringValue(text) => Some(text),
         _ => None,
+    }
+}
+
+/// What a log record says.
+fn said(record: &LogRecord) -> String {
+    let body = record.body.as_ref().and_then(|body| body.value.as_ref());
+    let body = match body {
+        Some(Value::StringValue(body)) => body.as_str(),
+        _ => "",
+    };
+    match text(&record.attributes, "orderId") {
+        Some(order) => format!("{body} {order}"),
+        None => body.to_owned(),
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) const NAMES: [&str; DESTINATIONS] = ["default", "audit", "lake"];
 /// The text that redaction has to find.
 pub(crate) const ADDRESS: &str = "bob@example.com";
 
+/// What lines begin with that a rule drops.
+pub(crate) const NOISE: &str = "chatter";
+
 /// OpenObserve's `ZO_INGEST_ALLOWED_UPTO` and `ZO_INGEST_ALLOWED_IN_FUTURE`.
 const PAST: Duration = Duration::from_hours(5);
 const FUTURE: Duration = Duration::from_hours(24);

@@ -5,7 +5,7 @@ use super::items::{Age, BEGAN_MS, Course};
 use super::marks::{self, Mark};
 use super::random::Random;
 use super::schedule::Schedule;
-use super::setup::{DEFAULT, GROUPS, NAMES, Place, Setup, Way};
+use super::setup::{ADDRESS, DEFAULT, GROUPS, NAMES, NOISE, Place, Setup, Way};
 use super::world::Unit;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -14,7 +14,7 @@ use lambda_otlp_forwarder::{
 };
 use serde_json::{Value, json};
 use std::time::Duration;
-use wire::Request;
+use wire::{Request, Signal as _, Traces};
 
 /// The forwarder's own log group.
 pub(crate) const OWN_LOG_GROUP: &str = "/aws/lambda/forwarder";
@@ -175,13 +175,20 @@ impl Maker {
                 json!({"id": id, "timestamp": timestamp_ms, "message": message})
             })
             .collect();
+        let message_type = if is_control { CONTROL } else { "DATA_MESSAGE" };
         if !is_own && !is_control {
             self.count_ways(&course);
             unit.take(made);
         } else {
             unit.batches += made.batches;
+            unit.events += count;
+            let consumed = &mut unit.consumed;
+            let rule = match message_type {
+                CONTROL => &mut consumed.control_messages,
+                _ => &mut consumed.own_log_group,
+            };
+            *rule += count;
         }
-        let message_type = if is_control { "CONTROL_MESSAGE" } else { "DATA_MESSAGE" };
         let Place { log_group, log_stream, .. } = &course.place;
         // In the order in which CloudWatch Logs writes them.
         format!(
@@ -217,17 +224,33 @@ impl Maker {
         unit: &mut Unit,
     ) -> LogEvent {
         let kind = self.random.below(100);
+        unit.events += 1;
         let message = match kind {
-            0..35 => {
-                let is_noise = self.random.percent(15);
-                self.owe_record(unit, course, (&id, age), &id, is_noise);
+            0..3 => {
+                unit.consumed.empty_lines += 1;
+                " \n".to_owned()
+            }
+            3..6 => {
+                unit.consumed.platform_lines += 1;
+                "INIT_START Runtime Version: nodejs:22.v59\tRuntime Version ARN: arn:aws:lambda\n"
+                    .to_owned()
+            }
+            6..8 => {
+                unit.consumed.lines_without_items += 1;
+                line(&Request::encode::<Traces>(&Traces::request(Vec::new())))
+            }
+            8..35 => {
                 let padding = *self.random.pick(&[0, 0, 20, 400]);
-                let word = if is_noise { "chatter" } else { "a line" };
-                format!("{word} of bob@example.com{}\n", " more".repeat(padding / 5))
+                let word = if self.random.percent(15) { NOISE } else { "a line" };
+                let text = format!("{word} {id} of {ADDRESS}{}", " more".repeat(padding / 5));
+                self.owe_record(unit, course, (&id, age), &id, Some(text.clone()));
+                format!("{text}\n")
             }
             35..45 => {
-                self.owe_record(unit, course, (&id, age), &id, false);
-                r#"{"level":"ERROR","message":"it failed","orderId":17}"#.to_owned()
+                let (text, order) = (format!("it failed for {ADDRESS}"), &id);
+                let all = format!("{text} {order}");
+                self.owe_record(unit, course, (&id, age), &id, Some(all));
+                format!(r#"{{"level":"ERROR","message":"{text}","orderId":"{order}"}}"#)
             }
             45..50 => self.broken_line(unit, course, (&id, age)),
             50..58 if may_be_report => {
@@ -266,12 +289,16 @@ impl Maker {
         let mut unit = unit(Vec::new());
         let mut text = String::new();
         let course = self.course(nowhere("logs"));
-        for number in 0..self.random.between(1, 3) {
-            let id = match number {
+        for _ in 0..self.random.between(1, 3) {
+            // An empty line of the record's is no log event.
+            let id = match unit.events {
                 0 => sequence_number.to_owned(),
-                _ => format!("{sequence_number}-{number}"),
+                number => format!("{sequence_number}-{number}"),
             };
             let event = self.log_event(id, age, false, &course, &mut unit);
+            let is_empty = event.message.trim().is_empty();
+            unit.events -= usize::from(is_empty);
+            unit.consumed.empty_lines -= usize::from(is_empty);
             text.push_str(event.message.trim_end());
             text.push('\n');
         }
@@ -296,10 +323,12 @@ impl Maker {
                 Content::Request(self.request(&mut unit, &course))
             }
             5 => {
+                unit.events = 1;
                 let line = self.broken_line(&mut unit, &course, (&id, age));
                 content_of_line(id, age, line)
             }
             6 => {
+                unit.events = 1;
                 let line = self.line(&mut unit, &course);
                 content_of_line(id, age, line)
             }
@@ -389,6 +418,9 @@ pub(crate) fn on_failure_record(event: &str) -> String {
         r#"{{"version":"1.0","requestContext":{{"condition":"RetriesExhausted"}},"requestPayload":{event}}}"#
     )
 }
+
+/// The kind of CloudWatch's own messages to a subscription.
+const CONTROL: &str = "CONTROL_MESSAGE";
 
 fn unit(marks: Vec<Mark>) -> Unit {
     Unit { marks, deliveries: 1, ..Unit::default() }

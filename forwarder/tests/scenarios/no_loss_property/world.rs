@@ -7,7 +7,7 @@ use super::marks::{self, Found, Mark};
 use super::random::Random;
 use super::schedule::Schedule;
 use super::setup::{DestinationId, Setup};
-use lambda_otlp_forwarder::{Account, Parked, Undelivered};
+use lambda_otlp_forwarder::{Account, Consumed, Parked, Undelivered};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,6 +30,9 @@ pub(crate) struct Unit {
     pub(crate) dropped: Vec<Mark>,
     /// What may arrive of something broken, which is owed a place as a whole.
     pub(crate) readable: Vec<Mark>,
+    /// Log events in it, and those of them that become no item.
+    pub(crate) events: usize,
+    pub(crate) consumed: Consumed,
     /// Whether it cannot be read to its end.
     pub(crate) is_broken: bool,
     /// Most batches that its reader makes.
@@ -46,6 +49,8 @@ impl Unit {
         self.marks.extend(other.marks);
         self.facts.extend(other.facts);
         self.dropped.extend(other.dropped);
+        self.events += other.events;
+        self.consumed += other.consumed;
         self.batches += other.batches;
     }
 
@@ -208,6 +213,11 @@ impl World {
             is_broken: parts().any(|unit| unit.is_broken),
             batches: parts().map(|unit| unit.batches).sum(),
             facts: Vec::new(),
+            events: parts().map(|unit| unit.events).sum(),
+            consumed: parts().fold(Consumed::default(), |mut sum, unit| {
+                sum += unit.consumed;
+                sum
+            }),
             dropped: parts().flat_map(|unit| unit.dropped.iter().cloned()).collect(),
             deliveries: 1,
             is_rest: true,

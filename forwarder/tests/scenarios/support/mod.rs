@@ -105,7 +105,7 @@ pub(crate) fn ledger(report: &Report) -> String {
     format!(
         "{} events, {} consumed: {} spans, {} data points, {} log records, {} undecodable",
         ledger.events,
-        ledger.consumed,
+        ledger.consumed.total(),
         items.spans,
         items.data_points,
         items.log_records,
