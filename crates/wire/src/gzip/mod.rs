@@ -8,9 +8,9 @@ mod inflate;
 #[cfg(feature = "bulk")]
 mod libdeflate;
 
-#[cfg(feature = "encode")]
-pub(crate) use compress::Compressor;
 pub use compress::compress;
+#[cfg(feature = "encode")]
+pub(crate) use compress::{Compressor, TooLarge};
 pub use inflate::{InflateError, inflate, inflate_plain, is_gzip, reader};
 
 #[cfg(test)]

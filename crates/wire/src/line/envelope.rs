@@ -2,7 +2,7 @@
 
 use super::marker::MARKER;
 use crate::signal::SignalKind;
-use crate::{base64, timestamp};
+use crate::timestamp;
 
 /// What surrounds the payload of a line.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,8 +18,8 @@ pub struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    /// Appends the line of a gzipped request, with its newline.
-    pub(super) fn push_line(&self, signal: SignalKind, payload: &[u8], out: &mut Vec<u8>) {
+    /// Appends what stands in a request's line before its payload.
+    pub(super) fn push_head(&self, signal: SignalKind, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"");
         out.extend_from_slice(MARKER.as_bytes());
         out.extend_from_slice(b"\":\"");
@@ -42,10 +42,11 @@ impl Envelope<'_> {
             push_json_string(out, level);
         }
         out.extend_from_slice(b",\"payload\":\"");
-        base64::push(out, payload);
-        out.extend_from_slice(b"\",\"base64\":true}\n");
     }
 }
+
+/// What stands behind the payload, the newline included.
+pub(super) const LINE_END: &[u8] = b"\",\"base64\":true}\n";
 
 fn push_json_string(out: &mut Vec<u8>, text: &str) {
     // Serializing a string into memory cannot fail.
