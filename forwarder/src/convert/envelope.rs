@@ -77,16 +77,19 @@ impl ExpectedArn {
 /// What the envelope of a delivery knows.
 #[derive(Debug, Default)]
 pub(super) struct Envelope {
-    /// Attributes: the key as it is stored, the encoded value, the encoded attribute.
+    /// Attributes: the key, the encoded value, the encoded attribute.
     known: Vec<Known>,
-    /// Keys, as they are stored, whose ARNs must be of this account and name.
-    arns: Vec<(String, ExpectedArn)>,
+    /// Keys whose ARNs must be of this account and name.
+    arns: Vec<(&'static str, ExpectedArn)>,
+    /// The last resource: nearly all lines of a function have the same one.
+    last: Vec<u8>,
+    /// What the last resource became; `None` if it stayed.
+    became: Option<Vec<u8>>,
 }
 
 #[derive(Debug)]
 struct Known {
     key: String,
-    stored_key: String,
     value: Vec<u8>,
     attribute: Vec<u8>,
 }
@@ -101,7 +104,6 @@ impl Envelope {
         let known = attributes.into_iter().filter(|attribute| attribute.key != SERVICE_NAME);
         let known = known.map(|attribute| Known {
             key: attribute.key.clone(),
-            stored_key: stored(attribute.key.as_bytes()).collect(),
             value: attribute.value.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default(),
             attribute: attribute.encode_to_vec(),
         });
@@ -111,28 +113,50 @@ impl Envelope {
                 Arn::LogGroup => identity.log_group.clone(),
             };
             let expected = ExpectedArn { arn, account: identity.account.clone(), name };
-            Some((stored(key.as_bytes()).collect(), expected))
+            Some((key, expected))
         });
-        Self { known: known.collect(), arns: arns.collect() }
+        Self { known: known.collect(), arns: arns.collect(), last: Vec::new(), became: None }
     }
 
     /// The request, whose resources no longer contradict the envelope. One that never did passes as it is.
-    pub(super) fn settle(&self, request: Request) -> Request {
-        let containers = || messages(request.bytes(), CONTAINER);
-        if !containers().any(|container| self.contradicts(container)) {
+    pub(super) fn settle(&mut self, request: Request) -> Request {
+        let contradicts =
+            messages(request.bytes(), CONTAINER).any(|container| self.contradicts_anew(container));
+        if !contradicts {
             return request;
         }
         let mut bytes = Vec::with_capacity(request.bytes().len());
         let mut writer = Writer::new(&mut bytes);
         for field in Reader::new(request.bytes()).map_while(Result::ok) {
             match (field.number, field.as_len()) {
-                (CONTAINER, Some(container)) if self.contradicts(container) => {
+                (CONTAINER, Some(container)) if self.contradicts_anew(container) => {
                     writer.message(CONTAINER, |writer| self.write_container(container, writer));
                 }
                 _ => writer.raw(field.raw),
             }
         }
         Request::counted(request.kind(), bytes, request.items())
+    }
+
+    /// Whether a container does; one whose resource is that of the container before is not looked at again.
+    fn contradicts_anew(&mut self, container: &[u8]) -> bool {
+        let mut resources = messages(container, RESOURCE);
+        let resource = resources.next().unwrap_or_default();
+        let is_one = resources.next().is_none();
+        if is_one && resource == self.last {
+            return self.became.is_some();
+        }
+        let contradicts = self.contradicts(container);
+        if is_one {
+            self.last.clear();
+            self.last.extend_from_slice(resource);
+            self.became = contradicts.then(|| {
+                let mut bytes = Vec::with_capacity(resource.len());
+                self.write_resource(resource, &mut Writer::new(&mut bytes));
+                bytes
+            });
+        }
+        contradicts
     }
 
     fn contradicts(&self, container: &[u8]) -> bool {
@@ -144,9 +168,12 @@ impl Envelope {
     fn write_container(&self, container: &[u8], writer: &mut Writer<'_>) {
         for field in Reader::new(container).map_while(Result::ok) {
             match (field.number, field.as_len()) {
-                (RESOURCE, Some(resource)) => {
-                    writer.message(RESOURCE, |writer| self.write_resource(resource, writer));
-                }
+                (RESOURCE, Some(resource)) => match &self.became {
+                    Some(became) if resource == self.last => {
+                        writer.always_bytes(RESOURCE, became);
+                    }
+                    _ => writer.message(RESOURCE, |writer| self.write_resource(resource, writer)),
+                },
                 _ => writer.raw(field.raw),
             }
         }
@@ -182,30 +209,36 @@ impl Envelope {
             return Judged::Stays;
         }
         let is_ascii = key.is_ascii();
-        let is_stored_as = |stored_key: &str| {
-            (stored_key.len() == key.len() || !is_ascii) && stored(key).eq(stored_key.chars())
+        let is_stored_as = |own: &str| {
+            let own = own.as_bytes();
+            if is_ascii {
+                own.len() == key.len()
+                    && own.iter().zip(key).all(|(own, key)| letter(*own) == letter(*key))
+            } else {
+                stored(key).eq(own.iter().copied().map(letter))
+            }
         };
-        if let Some(known) = self.known.iter().find(|known| is_stored_as(&known.stored_key)) {
+        if let Some(known) = self.known.iter().find(|known| is_stored_as(&known.key)) {
             return if known.value == value {
                 Judged::Stays
             } else {
                 Judged::Replaced(&known.attribute)
             };
         }
-        if let Some((_, arn)) = self.arns.iter().find(|(stored_key, _)| is_stored_as(stored_key)) {
+        if let Some((_, arn)) = self.arns.iter().find(|(own, _)| is_stored_as(own)) {
             return if arn.is_told_by(value) { Judged::Stays } else { Judged::Removed };
         }
         // A map `{"name": …}` under the key `faas` is stored as `faas_name` too.
         let is_map = || messages(value, MAP).next().is_some();
-        let is_begin = |stored_key: &str| {
-            let mut rest = stored_key.chars();
-            stored(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some('_')
+        let is_begin = |own: &str| {
+            let mut rest = own.bytes().map(letter);
+            stored(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some(b'_')
         };
         let keys = || {
-            let arns = self.arns.iter().map(|(stored_key, _)| stored_key);
-            self.known.iter().map(|known| &known.stored_key).chain(arns)
+            let arns = self.arns.iter().map(|(own, _)| *own);
+            self.known.iter().map(|known| known.key.as_str()).chain(arns)
         };
-        if is_map() && keys().any(|stored_key| is_begin(stored_key)) {
+        if is_map() && keys().any(is_begin) {
             return Judged::Renamed;
         }
         Judged::Stays
@@ -224,12 +257,16 @@ enum Judged<'e> {
 }
 
 /// A key as OpenObserve stores it: lower case, and each character but letters, digits and `_` becomes `_`.
-fn stored(key: &[u8]) -> impl Iterator<Item = char> {
+fn stored(key: &[u8]) -> impl Iterator<Item = u8> {
     // A character of several bytes becomes one `_`.
-    key.iter().filter(|byte| **byte & 0xc0 != 0x80).map(|byte| match byte.to_ascii_lowercase() {
-        byte @ (b'a'..=b'z' | b'0'..=b'9') => char::from(byte),
-        _ => '_',
-    })
+    key.iter().filter(|byte| **byte & 0xc0 != 0x80).copied().map(letter)
+}
+
+fn letter(byte: u8) -> u8 {
+    match byte.to_ascii_lowercase() {
+        byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
+        _ => b'_',
+    }
 }
 
 /// The key, and the value as every reader of protobuf takes it: one that is written in several pieces is what they are one behind the

@@ -11,7 +11,6 @@ use envelope::Envelope;
 use platform::{Converter, SPANS_LOG_GROUP, SpanEnd, SpanMapping, Undecodable};
 use span_lines::SpanLines;
 use stack_traces::Trace;
-use std::cell::OnceCell;
 use time_shift::TimeShift;
 use wire::{
     Joined, Limits, LineReading, Metrics, Rejoin, Request, Signal, Traces, UndecodableLine,
@@ -159,7 +158,7 @@ pub fn convert(
     let mut stream = Stream {
         options,
         origin,
-        envelope: OnceCell::new(),
+        envelope: None,
         others,
         state,
         converted: Converted { service_name, ..Converted::default() },
@@ -220,7 +219,7 @@ struct Stream<'o, 'e> {
     options: &'o ConvertOptions,
     origin: &'o Origin,
     /// What the lines' resources must not contradict, once there is a line.
-    envelope: OnceCell<Envelope>,
+    envelope: Option<Envelope>,
     /// Takes what is no OTLP line.
     others: Converter,
     state: StreamState,
@@ -330,7 +329,8 @@ impl<'e> Stream<'_, 'e> {
         }
         for line in reading.decoded {
             self.state.items_read += line.request.items();
-            let envelope = self.envelope.get_or_init(|| Envelope::of(&self.origin.identity()));
+            let of_origin = || Envelope::of(&self.origin.identity());
+            let envelope = self.envelope.get_or_insert_with(of_origin);
             let request = envelope.settle(line.request);
             take(&mut self.converted, time_shift::request(request, self.options.time_shift));
         }

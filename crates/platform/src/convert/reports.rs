@@ -27,12 +27,13 @@ impl Reports {
     pub(super) fn look_ahead<'m>(&mut self, messages: impl Iterator<Item = &'m str>) {
         self.ahead.clear();
         let mut open = self.open.clone();
-        let events = messages
-            .filter(|message| may_bracket(message))
-            .filter_map(|message| text::parse(message).or_else(|| telemetry::parse_line(message)));
-        for event in events {
-            if ends_request(&mut open, &event)
-                && let Some(id) = event.request_id
+        for message in messages.filter(|message| may_bracket(message)) {
+            let boundary = text::boundary(message).or_else(|| {
+                let event = telemetry::parse_line(message)?;
+                Some((event.kind, event.request_id?))
+            });
+            if let Some((kind, id)) = boundary
+                && ends_request(&mut open, &kind, &id)
             {
                 *self.ahead.entry(id).or_default() += 1;
             }
@@ -42,8 +43,8 @@ impl Reports {
     /// Takes the next of Lambda's lines. False for a report that is not Lambda's.
     pub(super) fn take(&mut self, message: &str, event: &PlatformEvent) -> bool {
         // What was not looked for ahead, in a notation that Lambda does not use, must not be counted off either.
-        let ends_request = may_bracket(message) && ends_request(&mut self.open, event);
         let Some(id) = &event.request_id else { return true };
+        let ends_request = may_bracket(message) && ends_request(&mut self.open, &event.kind, id);
         if ends_request && let Some(ahead) = self.ahead.get_mut(id) {
             *ahead = ahead.saturating_sub(1);
         }
@@ -61,11 +62,10 @@ fn may_bracket(message: &str) -> bool {
 }
 
 /// Whether the line ends its request, as `END` and `REPORT` do, and no other request is running without it.
-fn ends_request(open: &mut HashSet<String>, event: &PlatformEvent) -> bool {
-    let Some(id) = &event.request_id else { return false };
-    match event.kind {
+fn ends_request(open: &mut HashSet<String>, kind: &EventKind, id: &str) -> bool {
+    match kind {
         EventKind::Start => {
-            open.insert(id.clone());
+            open.insert(id.to_owned());
             false
         }
         EventKind::End | EventKind::RuntimeDone => open.is_empty() || open.remove(id),

@@ -9,8 +9,12 @@
 use crate::read::ids::{UUID_BYTES, is_uuid};
 
 const JAVA_ERROR: &str = "java.lang.OutOfMemoryError";
+const V8_ERROR: &str = "FATAL ERROR: ";
+const RUBY_FATAL: &str = "[FATAL] failed to allocate memory";
+/// Where Ruby's own code is.
+const RUBY_INTERNAL: &str = "<internal:";
 
-/// Whether the text is one of these. Nearly all others are refused at their first byte.
+/// Whether the text is one of these. Nearly all others are refused at their first bytes, before the end of their line is looked for.
 pub(crate) fn is_out_of_memory(text: &str) -> bool {
     let text = text.trim_start_matches(['\r', '\n']);
     let text = match text.as_bytes().first() {
@@ -19,14 +23,17 @@ pub(crate) fn is_out_of_memory(text: &str) -> bool {
     };
     let line = || text.lines().next().unwrap_or_default().trim_end();
     match text.as_bytes().first() {
-        Some(b'F') => is_of_v8(line()),
+        Some(b'F') => text.starts_with(V8_ERROR) && is_of_v8(line()),
         Some(b'<') => {
             text.starts_with("<--- Last few GCs --->") && text.lines().any(is_of_v8)
-                || is_of_ruby(line())
+                || text.starts_with(RUBY_INTERNAL) && is_of_ruby(line())
         }
-        Some(b'j' | b'E' | b'T' | b'A' | b'J' | b'G' | b'R' | b'M' | b'C') => is_of_java(line()),
+        Some(b'j' | b'E' | b'T' | b'A' | b'J' | b'G' | b'R' | b'M' | b'C') => {
+            text.contains(JAVA_ERROR) && is_of_java(line())
+        }
         Some(b'f') => is_of_go(line()) || is_of_ruby(line()),
-        Some(b'[' | b'/') => is_of_ruby(line()),
+        Some(b'[') => text.starts_with(RUBY_FATAL) && is_of_ruby(line()),
+        Some(b'/') => is_of_ruby(line()),
         _ => false,
     }
 }
@@ -43,7 +50,7 @@ fn behind_time_and_request(text: &str) -> &str {
 }
 
 fn is_of_v8(line: &str) -> bool {
-    line.starts_with("FATAL ERROR: ")
+    line.starts_with(V8_ERROR)
         && ["JavaScript heap out of memory", "process out of memory"]
             .iter()
             .any(|end| line.trim_end().ends_with(end))
@@ -79,9 +86,9 @@ fn is_of_ruby(line: &str) -> bool {
         Some(place) => {
             place.is_empty()
                 || place.ends_with(": ")
-                    && ["/", "<internal:"].iter().any(|at| place.starts_with(at))
+                    && ["/", RUBY_INTERNAL].iter().any(|at| place.starts_with(at))
         }
-        None => line == "[FATAL] failed to allocate memory",
+        None => line == RUBY_FATAL,
     }
 }
 

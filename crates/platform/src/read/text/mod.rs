@@ -54,6 +54,19 @@ pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
     }
 }
 
+/// Which request one of Lambda's `START`, `END` or `REPORT` lines begins or ends, without what else it says: a line is one here
+/// exactly where [`parse`] takes it for one.
+pub(crate) fn boundary(message: &str) -> Option<(EventKind, String)> {
+    let (keyword, rest) = bounded(message)?.split_once([' ', '\t'])?;
+    let (kind, (id, _)) = match keyword {
+        "REPORT" => (EventKind::Report, report_fields(rest)?),
+        "START" => (EventKind::Start, bracket_fields(rest)?),
+        "END" => (EventKind::End, bracket_fields(rest)?),
+        _ => return None,
+    };
+    Some((kind, id))
+}
+
 fn bounded(message: &str) -> Option<&str> {
     (message.len() <= MAX_LINE_BYTES).then_some(message)
 }
@@ -72,14 +85,16 @@ fn leading_uuid(text: &str) -> Option<(String, &str)> {
 
 /// What follows `REPORT `. After the request id only labels may come: `REPORT RequestId: <uuid>
 /// is late` is somebody's remark.
-fn report(rest: &str) -> Option<PlatformEvent> {
+fn report_fields(rest: &str) -> Option<(String, &str)> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
     let has_labels = fields.is_empty()
         || (fields.starts_with(|c: char| c.is_ascii_uppercase()) && fields.contains(": "));
-    if !has_labels {
-        return None;
-    }
+    has_labels.then_some((id, fields))
+}
+
+fn report(rest: &str) -> Option<PlatformEvent> {
+    let (id, fields) = report_fields(rest)?;
     let mut event = PlatformEvent::new(EventKind::Report);
     event.request_id = Some(id);
     read_fields(fields, &mut event);
@@ -87,12 +102,14 @@ fn report(rest: &str) -> Option<PlatformEvent> {
 }
 
 /// What follows `START ` or `END `.
-fn bracket(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
+fn bracket_fields(rest: &str) -> Option<(String, &str)> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
-    if !fields.is_empty() && !fields.starts_with("Version: ") {
-        return None;
-    }
+    (fields.is_empty() || fields.starts_with("Version: ")).then_some((id, fields))
+}
+
+fn bracket(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
+    let (id, fields) = bracket_fields(rest)?;
     let mut event = PlatformEvent::new(kind);
     event.request_id = Some(id);
     read_fields(fields, &mut event);
