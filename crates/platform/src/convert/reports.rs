@@ -32,10 +32,14 @@ impl Reports {
                 let event = telemetry::parse_line(message)?;
                 Some((event.kind, event.request_id?))
             });
-            if let Some((kind, id)) = boundary
-                && ends_request(&mut open, &kind, &id)
-            {
-                *self.ahead.entry(id).or_default() += 1;
+            match boundary {
+                Some((EventKind::Start, id)) => {
+                    open.insert(id);
+                }
+                Some((kind, id)) if ends_request(&mut open, &kind, &id) => {
+                    *self.ahead.entry(id).or_default() += 1;
+                }
+                _ => {}
             }
         }
     }

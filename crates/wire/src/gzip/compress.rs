@@ -5,6 +5,7 @@ use std::fmt;
 
 /// A member became too large.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "encode"), expect(dead_code, reason = "who writes no lines has no limit"))]
 pub(crate) struct TooLarge {
     /// So many bytes of the input
     pub(crate) input_bytes: usize,

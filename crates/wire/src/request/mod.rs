@@ -11,7 +11,6 @@ mod limits;
 mod malformed;
 mod merge;
 pub(crate) mod split;
-#[cfg(feature = "encode")]
 pub(crate) mod truncate;
 
 #[cfg(feature = "decode")]

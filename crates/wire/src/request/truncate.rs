@@ -12,6 +12,7 @@ pub(crate) fn truncate(request: &Request, max_bytes: usize) -> (Request, usize) 
 }
 
 /// Like [`truncate`], but leaves the items as they are.
+#[cfg(feature = "encode")]
 pub(crate) fn truncate_heads(request: &Request, max_bytes: usize) -> (Request, usize) {
     rewritten(request, request.kind().path_to_items(), max_bytes)
 }
