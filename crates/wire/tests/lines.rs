@@ -261,8 +261,7 @@ fn bare_otlp_json_is_read() {
 fn what_only_looks_like_otlp_json_stays_text() {
     let spans = bare("python-1.jsonl");
     for text in [
-        // The lines of Java's OtlpJsonLoggingSpanExporter.
-        r#"{"resource":{"attributes":[]},"scopeSpans":[{"spans":[{"name":"x"}]}]}"#,
+        r#"{"resource":{"attributes":[]},"scopeSpans":[{"spans":[{"name":"x"}]}],"user":"x"}"#,
         &format!("sending {spans}"),
         r#"{"message":"sent","resourceSpans":[{"scopeSpans":[]}]}"#,
         r#"{"msg":"sent","resourceSpans":[{"scopeSpans":[]}]}"#,

@@ -29,3 +29,4 @@ mod rules;
 mod sources;
 mod support;
 mod vitals;
+mod without_layer;

@@ -1,5 +1,6 @@
 //! Finds where in the text of a log event an OTLP line may begin. Each search reads the text once.
 
+use super::java;
 use super::marker::MARKER;
 use crate::schema::signal_of_key;
 use memchr::memchr;
@@ -15,11 +16,15 @@ pub(super) const OLD_MARKER: &str = "_otel";
 pub(super) const WRAPPERS: [&str; 5] = ["message", "msg", "log", "record", "fields"];
 
 const RESOURCE: &str = "resource";
+const SCOPE: &str = "scope";
+/// What follows both in the keys of a signal, as JSON spells them and as protobuf does.
+const SIGNALS: [&str; 6] = ["Spans", "Logs", "Metrics", "_spans", "_logs", "_metrics"];
 
 // Each finder is made once, because making it takes longer than searching a line with it.
 static FIND_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(MARKER));
 static FIND_OLD_MARKER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(OLD_MARKER));
 static FIND_RESOURCE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(RESOURCE));
+static FIND_SCOPE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(SCOPE));
 
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -37,15 +42,25 @@ pub(super) fn has_object(text: &str) -> bool {
 pub(super) fn mentions_otlp(text: &str) -> bool {
     let bytes = text.as_bytes();
     has_object(text)
-        && (FIND_OLD_MARKER.find(bytes).is_some() || signal_names(text).next().is_some())
+        && (FIND_OLD_MARKER.find(bytes).is_some()
+            || FIND_RESOURCE
+                .find(bytes)
+                .is_some_and(|_| signal_names(text).next().is_some() || has_scopes(text)))
+}
+
+/// Whether a text that has a `resource` may hold the telemetry of one, without a request around it.
+fn has_scopes(text: &str) -> bool {
+    FIND_SCOPE.find_iter(text.as_bytes()).any(|at| {
+        let behind = text.get(at + SCOPE.len()..).unwrap_or_default();
+        SIGNALS.iter().any(|name| behind.starts_with(name))
+    })
 }
 
 /// The names in a text that may be keys of signals, with what is before and behind them.
 fn signal_names(text: &str) -> impl Iterator<Item = (&str, &str)> {
-    const NAMES: [&str; 6] = ["Spans", "Logs", "Metrics", "_spans", "_logs", "_metrics"];
     FIND_RESOURCE.find_iter(text.as_bytes()).filter_map(|at| {
         let (before, behind) = (text.get(..at)?, text.get(at + RESOURCE.len()..)?);
-        let behind = NAMES.iter().find_map(|name| behind.strip_prefix(name))?;
+        let behind = SIGNALS.iter().find_map(|name| behind.strip_prefix(name))?;
         Some((before, behind))
     })
 }
@@ -132,6 +147,7 @@ fn first_key_claims(text: &str) -> bool {
     let Some(value) = behind.strip_prefix(':').map(str::trim_start) else { return false };
     name == OLD_MARKER
         || (signal_of_key(name).is_some() && (value.is_empty() || value.starts_with('[')))
+        || (name == RESOURCE && value.starts_with('{') && has_scopes(value))
 }
 
 /// True if an OTLP line begins the text, so that it continues no line before it.
@@ -149,10 +165,18 @@ pub(super) fn first_object(text: &str) -> usize {
     first + text.get(first..).map_or(0, blank)
 }
 
+/// Length of the prefix that stands before what was logged; 0 where there is none.
+pub(super) fn prefix_len(text: &str) -> usize {
+    match runtime_prefix_len(text) {
+        0 => java::prefix_len(text),
+        len => len,
+    }
+}
+
 /// Length of the prefix that Lambda's Node and Python runtimes put before what a function logs in
 /// text format: `TIME\tREQUEST_ID\tLEVEL\t` and `[LEVEL]\tTIME\tREQUEST_ID\t`
 /// (aws-lambda-ric `LogPatch.js`, awslambdaric `bootstrap.py`); 0 where there is none.
-pub(super) fn prefix_len(text: &str) -> usize {
+fn runtime_prefix_len(text: &str) -> usize {
     const LONGEST: usize = 160;
     let tab = |from: usize| {
         let window = text.as_bytes().get(from..)?;
@@ -209,11 +233,12 @@ mod tests {
             r#"{\"resourceLogs\":[]}"#,
             r#"{"resourceLogs":[]}"#,
             r#"{"resource_metrics":[]}"#,
+            r#"{"resource":{},"scopeSpans":[]}"#,
         ] {
             assert!(mentions_otlp(text), "{text}");
         }
         for text in
-            ["", "{}", "__otel_otlp_stdout", r#"{"resource":"x","scopeSpans":[]}"#, r#"{"otel":1}"#]
+            ["", "{}", "__otel_otlp_stdout", r#"{"resource":"x","scope":"y"}"#, r#"{"otel":1}"#]
         {
             assert!(!mentions_otlp(text), "{text}");
         }

@@ -14,6 +14,8 @@ mod error;
 mod find;
 #[cfg(feature = "decode")]
 mod headers;
+#[cfg(feature = "decode")]
+mod java;
 mod marker;
 #[cfg(feature = "decode")]
 mod object;

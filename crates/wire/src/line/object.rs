@@ -22,6 +22,12 @@ pub(super) struct Object<'a> {
     payload: Option<&'a str>,
     /// True if the key of a signal has an array.
     has_resources: bool,
+    /// True if `resource` has an object.
+    has_resource: bool,
+    /// The signal whose scopes are in an array.
+    scopes: Option<SignalKind>,
+    /// A key of the telemetry of one resource, whatever its value is.
+    has_resource_keys: bool,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
     /// A key that neither Lambda nor the formatter of a runtime writes.
     has_other_keys: bool,
@@ -50,6 +56,8 @@ pub(super) enum Class<'a> {
     Line,
     /// It is an `Export…ServiceRequest` in OTLP/JSON, or several.
     Bare,
+    /// It is what such a request has for one resource, and nothing else: Java's `logging-otlp` exporters write a line of each.
+    OneResource(SignalKind),
     /// It is a log record; OTLP may be in these values.
     Record {
         /// Values that may hold a line.
@@ -79,6 +87,17 @@ impl<'a> Object<'a> {
             Key::Payload if self.payload.is_some() => return Err("payload"),
             Key::Payload => self.payload = Some(value),
             Key::Resources => self.has_resources |= value.starts_with('['),
+            Key::Resource => {
+                self.has_resource = value.starts_with('{');
+                self.has_resource_keys = true;
+            }
+            Key::Scopes(kind) => {
+                // Of two signals neither is left out: it stays the record that it is.
+                self.has_other_keys |= self.scopes.is_some();
+                self.scopes = value.starts_with('[').then_some(kind);
+                self.has_resource_keys = true;
+            }
+            Key::SchemaUrl => self.has_resource_keys = true,
             Key::Wrapper(index) => {
                 if let Some(wrapped) = self.wrapped.get_mut(index) {
                     *wrapped = Some(value);
@@ -95,12 +114,15 @@ impl<'a> Object<'a> {
         let is_line = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
         // A log record that has OTLP among its fields is still a log record.
         let is_bare = self.has_resources && self.wrapped.iter().all(Option::is_none);
-        match (is_line, is_bare) {
-            (true, _) => Class::Line,
-            (false, true) => Class::Bare,
-            (false, false) => {
-                Class::Record { values: self.wrapped, has_other_keys: self.has_other_keys }
+        let one = self.scopes.filter(|_| self.has_resource && !self.has_other_keys);
+        let has_other_keys = self.has_other_keys || self.has_resource_keys;
+        match (is_line, is_bare, one) {
+            (true, ..) => Class::Line,
+            (false, true, _) => Class::Bare,
+            (false, false, Some(kind)) if self.wrapped.iter().all(Option::is_none) => {
+                Class::OneResource(kind)
             }
+            (false, false, _) => Class::Record { values: self.wrapped, has_other_keys },
         }
     }
 
@@ -171,6 +193,9 @@ enum Key {
     Endpoint,
     Payload,
     Resources,
+    Resource,
+    Scopes(SignalKind),
+    SchemaUrl,
     Wrapper(usize),
     /// One of [`FORMATTER_KEYS`].
     Formatter,
@@ -188,6 +213,11 @@ impl Key {
             OLD_MARKER => Self::OldMarker,
             "endpoint" => Self::Endpoint,
             "payload" => Self::Payload,
+            "resource" => Self::Resource,
+            "scopeSpans" | "scope_spans" => Self::Scopes(SignalKind::Traces),
+            "scopeMetrics" | "scope_metrics" => Self::Scopes(SignalKind::Metrics),
+            "scopeLogs" | "scope_logs" => Self::Scopes(SignalKind::Logs),
+            "schemaUrl" | "schema_url" => Self::SchemaUrl,
             _ if key.starts_with("resource") && signal_of_key(key).is_some() => Self::Resources,
             _ => WRAPPERS
                 .iter()

@@ -28,6 +28,12 @@ pub(crate) fn request(kind: SignalKind) -> &'static Message {
     }
 }
 
+/// The key that the request of a signal has its resources in.
+#[cfg(feature = "decode")]
+pub(crate) fn key_of_signal(kind: SignalKind) -> &'static str {
+    request(kind).fields.first().map_or("", |field| field.name)
+}
+
 /// The signal whose request has this key.
 #[cfg(feature = "decode")]
 pub(crate) fn signal_of_key(key: &str) -> Option<SignalKind> {

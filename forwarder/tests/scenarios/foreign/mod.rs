@@ -2,6 +2,7 @@
 //! something only where they lie beside it.
 
 mod logs;
+mod otlp_json;
 mod platform_events;
 mod reports;
 

@@ -12,6 +12,7 @@ use super::object::{Class, Object};
 use super::walk::Walk;
 use crate::json;
 use crate::request::{EmbeddedLines, Limits, Request};
+use crate::schema::key_of_signal;
 
 /// Reads the OTLP lines in the text of one log event; `None` if it claims to hold none, which
 /// costs an ordinary log line one search. A text that mentions lines and claims none, such as one wrapped too
@@ -260,6 +261,13 @@ impl Reader {
             Class::Bare => {
                 self.count(line.len());
                 let requests = json::read(line, None, &self.limits).map_err(LineError::NotOtlp);
+                self.add(requests, line);
+                Some(String::new())
+            }
+            Class::OneResource(kind) => {
+                self.count(line.len());
+                let request = format!(r#"{{"{}":[{line}]}}"#, key_of_signal(kind));
+                let requests = json::read(&request, None, &self.limits).map_err(LineError::NotOtlp);
                 self.add(requests, line);
                 Some(String::new())
             }

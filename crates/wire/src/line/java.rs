@@ -1,0 +1,114 @@
+//! Knows what Java's loggers put before the OTLP/JSON that OpenTelemetry's `logging-otlp` exporters log.
+//!
+//! Source: opentelemetry-java, `exporters/logging-otlp`; `java.util.logging.SimpleFormatter`; the patterns that AWS documents for
+//! log4j2 ("Java function logging" of the Lambda Developer Guide) and that logback and Spring Boot have by default.
+
+/// A prefix is not longer.
+const LONGEST: usize = 400;
+
+/// `java.util.logging` writes two lines, and Lambda may make a log event of each: the second begins so.
+const LEVELS: [&str; 7] = ["SEVERE", "WARNING", "INFO", "CONFIG", "FINE", "FINER", "FINEST"];
+
+/// What the loggers are called, whatever abbreviates their package: `OtlpJsonLoggingSpanExporter`, and so for metrics and log records.
+const LOGGER: &str = "OtlpJsonLogging";
+
+/// Length of a logger's prefix before the object that begins what is left of `text`; 0 where there is none.
+pub(super) fn prefix_len(text: &str) -> usize {
+    let Some(len) = text.bytes().take(LONGEST).position(|byte| byte == b'{') else { return 0 };
+    let prefix = text.get(..len).unwrap_or_default();
+    if is_level(prefix) || is_of_logger(prefix) { len } else { 0 }
+}
+
+/// `INFO: `.
+fn is_level(text: &str) -> bool {
+    text.strip_suffix(": ").is_some_and(|word| LEVELS.contains(&word))
+}
+
+/// Times, levels, threads and request ids, and then the logger: `2026-11-20 12:00:00 <request id> INFO
+/// OtlpJsonLoggingSpanExporter:80 - `. A text of any other words is somebody's, who may name the logger too.
+fn is_of_logger(prefix: &str) -> bool {
+    let Some((before, behind)) = prefix.split_once(LOGGER) else { return false };
+    let (before, package) = before.rsplit_once(char::is_whitespace).unwrap_or(("", before));
+    let is_package = package.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'.');
+    // The class, the line of code or the method, and what ends the prefix.
+    let class_len = behind.bytes().take_while(u8::is_ascii_alphanumeric).count();
+    let is_end = match behind.get(class_len..).unwrap_or_default() {
+        // `java.util.logging` has the level in a line of its own.
+        end if end.starts_with(" export") => {
+            end.split_once('\n').is_some_and(|(_, level)| is_level(level))
+        }
+        end => {
+            let end = end.strip_prefix(':').map_or(end, |line| {
+                line.trim_start_matches(|character: char| character.is_ascii_digit())
+            });
+            matches!(end.trim_start(), "- " | ": ")
+        }
+    };
+    is_package && is_end && is_of_pattern(before)
+}
+
+/// Whether the words before the logger's name are ones that patterns make; what stands in brackets is a thread's name.
+fn is_of_pattern(text: &str) -> bool {
+    let (outside, behind) = match text.split_once('[') {
+        Some((outside, thread)) => match thread.split_once(']') {
+            Some((_, behind)) => (outside, behind),
+            None => return false,
+        },
+        None => (text, ""),
+    };
+    outside.split_whitespace().chain(behind.split_whitespace()).all(is_word_of_pattern)
+}
+
+fn is_word_of_pattern(word: &str) -> bool {
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const OTHERS: [&str; 10] =
+        ["AM", "PM", "---", "TRACE", "DEBUG", "WARN", "ERROR", "FATAL", "OFF", "ALL"];
+    let is_number = word.starts_with(|character: char| character.is_ascii_digit());
+    let is_request_id = word.len() == 36 && word.bytes().filter(|byte| *byte == b'-').count() == 4;
+    is_number
+        || is_request_id
+        || LEVELS.contains(&word)
+        || MONTHS.contains(&word)
+        || OTHERS.contains(&word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prefixes_of_loggers_are_known() {
+        let check = |prefix: &str| {
+            assert_eq!(prefix_len(&format!("{prefix}{{}}")), prefix.len(), "{prefix:?}");
+        };
+        check("INFO: ");
+        check(
+            "Nov 20, 2026 12:00:00 PM io.opentelemetry.exporter.logging.otlp.OtlpJsonLoggingSpanExporter export\nINFO: ",
+        );
+        check(
+            "2026-11-20 12:00:00 8edab1f8-7d34-4a8e-a965-15ccbbb78d4c INFO  OtlpJsonLoggingSpanExporter:80 - ",
+        );
+        check("12:00:00.123 [main] INFO  i.o.e.l.o.OtlpJsonLoggingMetricExporter - ");
+        check(
+            "2026-11-20T12:00:00.123Z  INFO 1 --- [           main] i.o.e.l.otlp.OtlpJsonLoggingLogRecordExporter  : ",
+        );
+    }
+
+    #[test]
+    fn a_text_that_names_a_logger_is_no_prefix() {
+        for none in [
+            "",
+            "INFO: user {}",
+            "NOTE: {}",
+            "user OtlpJsonLoggingSpanExporter - {}",
+            "2026-11-20 12:00:00 WARN login failed for OtlpJsonLoggingSpanExporter - {}",
+            "OtlpJsonLoggingSpanExporter failed {}",
+            "OtlpJsonLoggingSpanExporter - x {}",
+            "2026-11-20 INFO com.Evil/OtlpJsonLoggingSpanExporter - {}",
+        ] {
+            assert_eq!(prefix_len(none), 0, "{none:?}");
+        }
+        assert_eq!(prefix_len(&format!("INFO: {}{{", " ".repeat(1000))), 0);
+    }
+}

@@ -1,0 +1,112 @@
+//! Functions that have neither our layer nor our library: OTLP/JSON that an SDK's own exporter prints, whole and as Lambda cuts it.
+//! `docs/without-layer.md` says which exporters these are.
+
+use crate::support::{Capture, default_options, forward_to, incoming, payload};
+use lambda_otlp_forwarder::Report;
+use serde_json::{Value as Json, json};
+use wire::SignalKind;
+
+/// The spans of one resource, without a request around them.
+fn spans(count: usize) -> Json {
+    let spans: Vec<Json> = (1..=count)
+        .map(|number| {
+            json!({
+                "traceId": format!("{number:032x}"), "spanId": format!("{number:016x}"),
+                "name": format!("work {number} \"{{}}\""), "kind": 1,
+                "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000001000000000",
+                "attributes": [{"key": "order", "value": {"intValue": number.to_string()}}],
+            })
+        })
+        .collect();
+    json!({
+        "resource": {"attributes": [{"key": "service.name", "value": {"stringValue": "orders"}}]},
+        "scopeSpans": [{"scope": {"name": "io.example"}, "spans": spans}],
+    })
+}
+
+/// One line of a request, as PHP's, Python's and the declarative configuration's file exporters print it, and Java's
+/// `experimental-otlp/stdout`.
+fn request(count: usize) -> String {
+    json!({"resourceSpans": [spans(count)]}).to_string()
+}
+
+/// As Lambda delivers what a process prints: cut at 64 KiB into log events that each end in a newline.
+fn cut(line: &str) -> Vec<String> {
+    line.as_bytes()
+        .chunks(65_536)
+        .map(|piece| format!("{}\n", String::from_utf8(piece.to_vec()).unwrap()))
+        .collect()
+}
+
+/// What becomes of these log events: the report, and how many spans and log records were sent.
+fn forwarded(messages: &[String]) -> (Report, usize, usize) {
+    let capture = Capture::default();
+    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+    let event = incoming(&payload("/aws/lambda/orders", &messages));
+    let report = forward_to(capture.clone(), event, default_options());
+    let requests = capture.0.lock().unwrap();
+    let items = |kind| {
+        requests.iter().filter(|request| request.kind() == kind).map(wire::Request::items).sum()
+    };
+    (report, items(SignalKind::Traces), items(SignalKind::Logs))
+}
+
+#[test]
+fn each_writers_line_is_read_whole_and_cut() {
+    let check = |prefix: &str, line: &dyn Fn(usize) -> String| {
+        for count in [1, 1500] {
+            let messages = cut(&format!("{prefix}{}", line(count)));
+            assert_eq!(messages.len() > 1, count > 1);
+            let (report, spans, records) = forwarded(&messages);
+            let ledger = report.ledger();
+            assert_eq!((ledger.lost(), spans, records), (0, count, 0), "{prefix:?}");
+            assert_eq!(ledger.consumed.line_pieces, messages.len() - 1, "{prefix:?}");
+        }
+    };
+    check("", &request);
+    let one_resource = |count| spans(count).to_string();
+    check("", &one_resource);
+    for prefix in [
+        "INFO: ",
+        "Nov 20, 2026 12:00:00 PM io.opentelemetry.exporter.logging.otlp.OtlpJsonLoggingSpanExporter export\nINFO: ",
+        "2026-11-20 12:00:00 8edab1f8-7d34-4a8e-a965-15ccbbb78d4c INFO  OtlpJsonLoggingSpanExporter:80 - ",
+        "12:00:00.123 [main] INFO  i.o.e.l.o.OtlpJsonLoggingSpanExporter - ",
+        "2026-11-20T12:00:00.123Z  INFO 1 --- [           main] i.o.e.l.otlp.OtlpJsonLoggingSpanExporter : ",
+    ] {
+        check(prefix, &request);
+        check(prefix, &one_resource);
+    }
+}
+
+#[test]
+fn all_signals_of_one_resource_are_read() {
+    let resource = r#"{"attributes":[]}"#;
+    let logs = format!(
+        r#"INFO: {{"resource":{resource},"scopeLogs":[{{"logRecords":[{{"body":{{"stringValue":"x"}}}}]}}],"schemaUrl":"https://opentelemetry.io/schemas/1.24.0"}}"#
+    );
+    let metrics = format!(
+        r#"INFO: {{"resource":{resource},"scopeMetrics":[{{"metrics":[{{"name":"m","gauge":{{"dataPoints":[{{"asInt":"1","timeUnixNano":"1790000000000000000"}}]}}}}]}}]}}"#
+    );
+    let (report, spans, records) = forwarded(&[logs, metrics]);
+    let items = report.ledger().items;
+    assert_eq!((report.ledger().lost(), spans, records, items.data_points), (0, 0, 1, 1));
+}
+
+#[test]
+fn a_record_that_has_the_words_stays_a_record() {
+    let one = spans(1).to_string();
+    let with_user = one.replacen('{', r#"{"user":"eve","#, 1);
+    let both = one.replacen('{', r#"{"scopeLogs":[],"#, 1);
+    for message in [
+        format!("login failed for OtlpJsonLoggingSpanExporter - {one} it says"),
+        format!("2026-11-20 12:00:00 WARN user OtlpJsonLoggingSpanExporter - {one}"),
+        format!("user {one}"),
+        with_user,
+        both,
+        r#"{"resource":"/orders","scopeSpans":[]}"#.to_owned(),
+        r#"{"resource":{},"scopeSpans":{}}"#.to_owned(),
+    ] {
+        let (report, spans, records) = forwarded(std::slice::from_ref(&message));
+        assert_eq!((report.ledger().lost(), spans, records), (0, 0, 1), "{message}");
+    }
+}
