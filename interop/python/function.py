@@ -1,14 +1,12 @@
-"""A function for AWS's runtime client: OpenTelemetry's SDK sends three signals to the extension."""
+"""A function for AWS's runtime client: OpenTelemetry's SDK sends three signals to the extension, or prints them."""
 
+import os
 import time
 
 import made
 import orders
 from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
-from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
-from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
 from opentelemetry.sdk.metrics import MeterProvider
@@ -17,10 +15,19 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+if os.environ.get("INTEROP_PRINTS"):
+    from opentelemetry.exporter.otlp.json.file._log_exporter import FileLogExporter as LogExporter
+    from opentelemetry.exporter.otlp.json.file.metric_exporter import FileMetricExporter as MetricExporter
+    from opentelemetry.exporter.otlp.json.file.trace_exporter import FileSpanExporter as SpanExporter
+else:
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as LogExporter
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as MetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as SpanExporter
+
 SCOPE = "orders/python"
 
 
-class NotingMetricExporter(OTLPMetricExporter):
+class NotingMetricExporter(MetricExporter):
     def export(self, metrics_data, *arguments, **options):
         made.metrics(metrics_data)
         return super().export(metrics_data, *arguments, **options)
@@ -29,11 +36,11 @@ class NotingMetricExporter(OTLPMetricExporter):
 resource = Resource.create({"service.name": "orders-function-python"})
 tracers = TracerProvider(resource=resource)
 tracers.add_span_processor(made.Spans())
-tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+tracers.add_span_processor(BatchSpanProcessor(SpanExporter()))
 trace.set_tracer_provider(tracers)
 loggers = LoggerProvider(resource=resource)
 loggers.add_log_record_processor(made.Logs())
-loggers.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
+loggers.add_log_record_processor(BatchLogRecordProcessor(LogExporter()))
 # Nothing is exported between the flushes: the period is longer than the function lives.
 reader = PeriodicExportingMetricReader(NotingMetricExporter(), export_interval_millis=3_600_000)
 meters = MeterProvider(resource=resource, metric_readers=[reader])
@@ -51,6 +58,10 @@ def handler(event, context):
     attributes = {"faas.invocation_id": context.aws_request_id, "number": number}
     with tracer.start_as_current_span("invocation", kind=trace.SpanKind.SERVER, attributes=attributes):
         orders.take(tracer)
+        # A batch of 512 spans is one printed line of half a megabyte, which Lambda cuts.
+        for child in range(600 if os.environ.get("INTEROP_PRINTS") and number == 2 else 0):
+            with tracer.start_as_current_span(f"page-{child}", attributes={"page": child, "text": "é" * 100}):
+                pass
         for line in range(5):
             logger.emit(LogRecord(
                 timestamp=time.time_ns(),

@@ -39,6 +39,14 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
         Err(skipped) => println!("skip  {name}: {skipped}"),
     }
 
+    let package = "opentelemetry-exporter-otlp-json-file";
+    let version = pinned(root, "interop/python/requirements.txt", package)?;
+    let name = format!("no layer: PyPI {package} {version} below awslambdaric {client}");
+    match workshop.packages.python() {
+        Ok(python) => tally.note(&name, runtime.block_on(printing_function(workshop, python))),
+        Err(skipped) => println!("skip  {name}: {skipped}"),
+    }
+
     for (encoding, words) in [("http", "JSON"), ("proto", "protobuf")] {
         let package = format!("@opentelemetry/exporter-trace-otlp-{encoding}");
         let version = pinned(root, "interop/node/package.json", &package)?;
@@ -83,14 +91,35 @@ async fn the_demo(workshop: &Workshop) -> anyhow::Result<String> {
 }
 
 async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
-    let spec = FunctionSpec::new("orders-python", python)
+    with_the_extension(workshop, "python", python_spec(workshop, python)).await
+}
+
+/// A function without a layer, whose SDK prints OTLP/JSON: what it made has to be in the log group, also of the lines that
+/// Lambda cut.
+async fn printing_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
+    let made = workshop.made_file("python-prints");
+    let spec = python_spec(workshop, python)
+        .env("INTEROP_PRINTS", "1")
+        .env("INTEROP_MADE", made.to_string_lossy());
+    let log = log_of(spec, |number| json!({ "number": number })).await?;
+    let is_cut = |event: &&String| event.starts_with('{') && !event.ends_with('}');
+    let cut = log.iter().filter(is_cut).count();
+    if cut == 0 {
+        bail!("no line was cut");
+    }
+    let read = items::decoded(&workshop.decode(log.join("\n").as_bytes())?)?;
+    let compared = items::compare(&items::made(&made)?, &read)?;
+    Ok(format!("{compared}, of which {cut} lines were cut"))
+}
+
+fn python_spec(workshop: &Workshop, python: &Path) -> FunctionSpec {
+    FunctionSpec::new("orders-python", python)
         .argument("-m")
         .argument("awslambdaric")
         .argument("function.handler")
         .handler("function.handler")
         .directory(workshop.root.join("interop/python"))
-        .env("PYTHONDONTWRITEBYTECODE", "1");
-    with_the_extension(workshop, "python", spec).await
+        .env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
 async fn node_function(

@@ -98,5 +98,8 @@ pub(super) fn pinned(root: &Path, file: &str, package: &str) -> anyhow::Result<S
     });
     let Some(line) = line else { bail!("{file} does not name {package}") };
     let rest = line.trim().trim_start_matches('"').strip_prefix(package).unwrap_or_default();
-    Ok(rest.chars().filter(|character| character.is_ascii_digit() || *character == '.').collect())
+    Ok(rest
+        .chars()
+        .filter(|character| character.is_ascii_alphanumeric() || *character == '.')
+        .collect())
 }

@@ -22,15 +22,21 @@ pub(super) struct Object<'a> {
     payload: Option<&'a str>,
     /// True if the key of a signal has an array.
     has_resources: bool,
+    one_resource: OneResource,
+    wrapped: [Option<&'a str>; WRAPPERS.len()],
+    /// A key that neither Lambda nor the formatter of a runtime writes.
+    has_other_keys: bool,
+}
+
+/// The keys of the telemetry of one resource.
+#[derive(Default)]
+struct OneResource {
+    /// True if there is any, whatever its value.
+    is_there: bool,
     /// True if `resource` has an object.
     has_resource: bool,
     /// The signal whose scopes are in an array.
     scopes: Option<SignalKind>,
-    /// A key of the telemetry of one resource, whatever its value is.
-    has_resource_keys: bool,
-    wrapped: [Option<&'a str>; WRAPPERS.len()],
-    /// A key that neither Lambda nor the formatter of a runtime writes.
-    has_other_keys: bool,
 }
 
 /// Keys beside the message that Lambda and the formatters of its runtimes write themselves: the Telemetry API's records, Lambda's
@@ -88,16 +94,16 @@ impl<'a> Object<'a> {
             Key::Payload => self.payload = Some(value),
             Key::Resources => self.has_resources |= value.starts_with('['),
             Key::Resource => {
-                self.has_resource = value.starts_with('{');
-                self.has_resource_keys = true;
+                self.one_resource.has_resource = value.starts_with('{');
+                self.one_resource.is_there = true;
             }
             Key::Scopes(kind) => {
                 // Of two signals neither is left out: it stays the record that it is.
-                self.has_other_keys |= self.scopes.is_some();
-                self.scopes = value.starts_with('[').then_some(kind);
-                self.has_resource_keys = true;
+                self.has_other_keys |= self.one_resource.scopes.is_some();
+                self.one_resource.scopes = value.starts_with('[').then_some(kind);
+                self.one_resource.is_there = true;
             }
-            Key::SchemaUrl => self.has_resource_keys = true,
+            Key::SchemaUrl => self.one_resource.is_there = true,
             Key::Wrapper(index) => {
                 if let Some(wrapped) = self.wrapped.get_mut(index) {
                     *wrapped = Some(value);
@@ -114,8 +120,9 @@ impl<'a> Object<'a> {
         let is_line = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
         // A log record that has OTLP among its fields is still a log record.
         let is_bare = self.has_resources && self.wrapped.iter().all(Option::is_none);
-        let one = self.scopes.filter(|_| self.has_resource && !self.has_other_keys);
-        let has_other_keys = self.has_other_keys || self.has_resource_keys;
+        let OneResource { is_there, has_resource, scopes } = self.one_resource;
+        let one = scopes.filter(|_| has_resource && !self.has_other_keys);
+        let has_other_keys = self.has_other_keys || is_there;
         match (is_line, is_bare, one) {
             (true, ..) => Class::Line,
             (false, true, _) => Class::Bare,
