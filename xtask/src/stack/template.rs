@@ -172,7 +172,16 @@ fn filter_patterns(template: &Value) -> anyhow::Result<String> {
         ("telemetry", report, true),
         ("telemetry", report_json, true),
         ("telemetry", timeout, true),
+        ("telemetry", r#"{"resourceSpans":[{"scopeSpans":[]}]}"#, true),
+        ("telemetry", r#"INFO: {"resource":{},"scopeLogs":[]}"#, true),
+        (
+            "telemetry",
+            "RequestId: 79104EXAMPLEB723 Error: Runtime exited with error: signal: killed",
+            true,
+        ),
         ("telemetry", "order stored", false),
+        // The second piece of a line that Lambda cut: `docs/deploy.md` says that it is left out.
+        ("telemetry", r#""},{"traceId":"0af7651916cd43dd8448eb211c80319c"}]}]}]}"#, false),
         ("telemetry", "START RequestId: 79104EXAMPLEB723 Version: $LATEST\n", false),
     ];
     for (collect, line, expected) in cases {
