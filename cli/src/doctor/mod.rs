@@ -9,7 +9,7 @@ mod wiring;
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
 use crate::time_arguments;
-use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials};
+use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials, CredentialsSource};
 use aws_sdk_sqs::config::ProvideCredentials as _;
 use backend::{DestinationConfig, Profile};
 use check::Check;
@@ -145,11 +145,11 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
         Reader::new(&settings::Env, Table::new(&[::aws::AWS, ::aws::SECRETS, settings::PROXY]));
     let mut settings = AwsSecretsSettings::read(&mut reader);
     drop(reader.finish());
-    settings.credentials = Some(Credentials {
+    settings.credentials = Some(CredentialsSource::Variables(Credentials {
         access_key_id: credentials.access_key_id().to_owned(),
         secret_access_key: Secret::new(credentials.secret_access_key()),
         session_token: credentials.session_token().map(Secret::new),
-    });
+    }));
     settings.region = aws.region().map(ToString::to_string).or(settings.region);
     let cached =
         CachedSecret::new(AwsSecrets::new(settings, wall_clock), reference, Duration::from_mins(5));

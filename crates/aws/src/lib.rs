@@ -17,7 +17,7 @@ mod variables;
 
 pub use client::{AwsClient, AwsResponse, NoResponse, SignedRequest};
 pub use clock::FreezeAwareInstant;
-pub use credentials::Credentials;
+pub use credentials::{Credentials, CredentialsEndpoint, CredentialsError, CredentialsSource};
 pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SecretError, SecretService,
     authorization, secret_lifetime,

@@ -5,6 +5,9 @@ use settings::{Kind, Variable, shared};
 pub(crate) const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
 pub(crate) const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
 pub(crate) const SESSION_TOKEN: &str = "AWS_SESSION_TOKEN";
+pub(crate) const CREDENTIALS_FULL_URI: &str = "AWS_CONTAINER_CREDENTIALS_FULL_URI";
+pub(crate) const AUTHORIZATION_TOKEN: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN";
+pub(crate) const AUTHORIZATION_TOKEN_FILE: &str = "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE";
 pub(crate) const REGION: &str = shared::AWS_REGION.name;
 pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 pub(crate) const SECRETS_MANAGER_ENDPOINT: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
@@ -25,6 +28,21 @@ pub const AWS: &[Variable] = &[
     ),
     row(SECRET_ACCESS_KEY, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
     row(SESSION_TOKEN, Kind::Secret, "Set by Lambda, with `AWS_ACCESS_KEY_ID`."),
+    row(
+        CREDENTIALS_FULL_URI,
+        Kind::Url,
+        "Set by Lambda in place of the three where credentials are renewed, as with SnapStart: where they are asked for.",
+    ),
+    row(
+        AUTHORIZATION_TOKEN,
+        Kind::Secret,
+        "Set by Lambda, with `AWS_CONTAINER_CREDENTIALS_FULL_URI`: what is asked with.",
+    ),
+    row(
+        AUTHORIZATION_TOKEN_FILE,
+        Kind::Text,
+        "A file with that token, in place of the variable. It is read at each request.",
+    ),
     shared::AWS_REGION.with_doc(
         "Set by Lambda: `cloud.region`, and where AWS's services are asked unless an ARN or a URL names another region.",
     ),

@@ -5,7 +5,9 @@
 mod fake;
 
 use fake::{Fake, SECRET_KEY, ScriptedResponse};
-use lambda_otlp_aws::{AwsSecrets, AwsSecretsSettings, Credentials, SecretService};
+use lambda_otlp_aws::{
+    AwsSecrets, AwsSecretsSettings, Credentials, CredentialsSource, SecretService,
+};
 use settings::{Secret, SecretReference};
 use std::time::{Duration, UNIX_EPOCH};
 use tokio::time::Instant;
@@ -15,11 +17,11 @@ const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdE
 
 fn settings(url: &Url) -> AwsSecretsSettings {
     AwsSecretsSettings {
-        credentials: Some(Credentials {
+        credentials: Some(CredentialsSource::Variables(Credentials {
             access_key_id: "AKIDEXAMPLE".to_owned(),
             secret_access_key: Secret::new(SECRET_KEY),
             session_token: Some(Secret::new("session/token==")),
-        }),
+        })),
         region: Some("us-east-1".to_owned()),
         secrets_manager: Some(url.clone()),
         parameter_store: Some(url.clone()),
@@ -108,7 +110,7 @@ async fn what_is_missing_is_named() {
     let without_credentials = AwsSecretsSettings { credentials: None, ..settings(&url) };
     assert_eq!(
         read(without_credentials, "ssm:/o2").await.unwrap_err(),
-        "cannot read ssm:/o2: AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set; Lambda sets both from the function's role"
+        "cannot read ssm:/o2: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; Lambda sets them from the function's role"
     );
     let without_region = AwsSecretsSettings { region: None, ..settings(&url) };
     assert_eq!(

@@ -6,7 +6,7 @@
 pub enum SecretError {
     /// The process has no credentials.
     #[error(
-        "cannot read {secret}: AWS_ACCESS_KEY_ID or AWS_SECRET_ACCESS_KEY is not set; Lambda sets both from the function's role"
+        "cannot read {secret}: neither AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY nor AWS_CONTAINER_CREDENTIALS_FULL_URI is set; Lambda sets them from the function's role"
     )]
     NoCredentials {
         /// Which secret.

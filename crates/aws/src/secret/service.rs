@@ -4,6 +4,7 @@ use super::error::SecretError;
 use super::response::{SecretResponse, read_secret};
 use super::settings::AwsSecretsSettings;
 use crate::client::{AwsClient, NoResponse, SignedRequest, host};
+use crate::credentials::CurrentCredentials;
 use settings::{Secret, SecretReference, SecretStore};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -47,6 +48,7 @@ impl<S: SecretService> SecretService for Arc<S> {
 #[derive(Debug)]
 pub struct AwsSecrets {
     settings: AwsSecretsSettings,
+    credentials: Option<CurrentCredentials>,
     client: AwsClient,
 }
 
@@ -54,14 +56,20 @@ impl AwsSecrets {
     /// Asks as these settings say; `clock` gives the time that requests are signed with.
     pub fn new(settings: AwsSecretsSettings, clock: fn() -> SystemTime) -> Self {
         let client = AwsClient::new(clock, settings.proxy.clone());
-        Self { settings, client }
+        let credentials = settings.credentials.clone().map(CurrentCredentials::of);
+        Self { settings, credentials, client }
     }
 
     async fn read_once(&self, reference: &SecretReference) -> Result<Secret, SecretError> {
         let secret = || reference.to_string();
-        let credentials = self.settings.credentials.as_ref();
+        let credentials = self.credentials.as_ref();
         let credentials =
             credentials.ok_or_else(|| SecretError::NoCredentials { secret: secret() })?;
+        let credentials = credentials.at(self.client.wall_clock()).await;
+        let credentials = credentials.map_err(|error| SecretError::NoResponse {
+            secret: secret(),
+            text: error.to_string(),
+        })?;
         let region = reference.region().or(self.settings.region.as_deref());
         let region = region.ok_or_else(|| SecretError::NoRegion { secret: secret() })?;
         let endpoint = match self.settings.endpoint(reference.store) {
@@ -84,7 +92,7 @@ impl AwsSecrets {
             ),
         };
         let request = SignedRequest {
-            credentials,
+            credentials: &credentials,
             service,
             region,
             endpoint: &endpoint,

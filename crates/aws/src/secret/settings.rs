@@ -1,6 +1,6 @@
 //! Where secrets are read, and with whose credentials.
 
-use crate::credentials::Credentials;
+use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SECRET_TTL, SECRETS_MANAGER_ENDPOINT, SSM_ENDPOINT};
 use settings::{Proxy, Reader, SecretStore};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use url::Url;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct AwsSecretsSettings {
     /// What requests are signed with.
-    pub credentials: Option<Credentials>,
+    pub credentials: Option<CredentialsSource>,
     /// The region that is asked, unless an ARN names another.
     pub region: Option<String>,
     /// The URL in place of Secrets Manager's own.
@@ -26,7 +26,7 @@ impl AwsSecretsSettings {
     pub fn read(reader: &mut Reader<'_>) -> Self {
         let endpoint = reader.url(ENDPOINT);
         Self {
-            credentials: Credentials::read(reader),
+            credentials: CredentialsSource::read(reader),
             region: reader.string_if_set(REGION),
             secrets_manager: reader.url(SECRETS_MANAGER_ENDPOINT).or_else(|| endpoint.clone()),
             parameter_store: reader.url(SSM_ENDPOINT).or(endpoint),
@@ -101,7 +101,10 @@ mod tests {
         let source =
             [(ACCESS_KEY_ID, "AKID"), (SECRET_ACCESS_KEY, "hunter2"), (SESSION_TOKEN, "hunter2")];
         let settings = read(&source).0;
-        assert_eq!(settings.credentials.as_ref().unwrap().secret_access_key.expose(), "hunter2");
+        let Some(CredentialsSource::Variables(credentials)) = &settings.credentials else {
+            panic!()
+        };
+        assert_eq!(credentials.secret_access_key.expose(), "hunter2");
         assert!(!format!("{settings:?}").contains("hunter2"));
     }
 }

@@ -1,7 +1,7 @@
 //! A queue's address: what its URL says of it, where it is asked, and with whose credentials.
 
 use super::error::QueueError;
-use crate::credentials::Credentials;
+use crate::credentials::CredentialsSource;
 use crate::variables::{ENDPOINT, REGION, SQS_ENDPOINT};
 use settings::Reader;
 use url::Url;
@@ -14,7 +14,7 @@ pub(super) struct QueueAddress {
     pub(super) account: String,
     pub(super) region: String,
     pub(super) endpoint: Url,
-    pub(super) credentials: Credentials,
+    pub(super) credentials: CredentialsSource,
 }
 
 impl QueueAddress {
@@ -26,7 +26,7 @@ impl QueueAddress {
             Some(endpoint) => Some(endpoint),
             None => reader.url(ENDPOINT),
         };
-        let credentials = Credentials::read(reader);
+        let credentials = CredentialsSource::read(reader);
         let mut mistake = |name: &str, problem: &str| {
             reader.mistake(name, problem);
             None
@@ -51,7 +51,7 @@ impl QueueAddress {
         let Some(credentials) = credentials else {
             return mistake(
                 variable,
-                "needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, which Lambda sets",
+                "needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_CONTAINER_CREDENTIALS_FULL_URI, which Lambda sets",
             );
         };
         let endpoint = match endpoint {
@@ -219,7 +219,7 @@ mod tests {
         check(fifo, &[], "a FIFO queue: use a standard queue");
         check("http://localhost/123456789012/retry", &[], "AWS_REGION is not set");
         let url = "https://sqs.eu-central-1.amazonaws.com/123456789012/retry";
-        check(url, &[("AWS_SECRET_ACCESS_KEY", "")], "AWS_SECRET_ACCESS_KEY, which Lambda sets");
+        check(url, &[("AWS_SECRET_ACCESS_KEY", "")], "which Lambda sets");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod response;
 pub use error::QueueError;
 
 use crate::client::{AwsClient, AwsResponse, SignedRequest};
+use crate::credentials::CurrentCredentials;
 use address::QueueAddress;
 use response::{BatchResponse, Repeat, of_entry, of_no_response, of_response};
 use serde::Serialize;
@@ -82,6 +83,7 @@ impl SqsSettings {
 #[derive(Debug)]
 pub struct SqsQueue {
     address: QueueAddress,
+    credentials: CurrentCredentials,
     client: AwsClient,
 }
 
@@ -89,7 +91,8 @@ impl SqsQueue {
     /// Asks as these settings say; `clock` gives the time that requests are signed with.
     pub fn new(settings: SqsSettings, clock: fn() -> SystemTime) -> Self {
         let SqsSettings { address, proxy } = settings;
-        Self { address, client: AwsClient::new(clock, proxy) }
+        let credentials = CurrentCredentials::of(address.credentials.clone());
+        Self { address, credentials, client: AwsClient::new(clock, proxy) }
     }
 
     /// The queue's name.
@@ -186,8 +189,12 @@ impl SqsQueue {
         let body = serde_json::to_vec(arguments).map_err(|error| {
             (self.address.refused("InvalidRequest", &error.to_string(), ""), Repeat::No)
         })?;
+        let credentials = self.credentials.at(self.client.wall_clock()).await.map_err(|error| {
+            let (queue, text) = (self.address.name.clone(), error.to_string());
+            (QueueError::NoResponse { queue, text, ambiguous: false }, Repeat::Yes)
+        })?;
         let request = SignedRequest {
-            credentials: &self.address.credentials,
+            credentials: &credentials,
             service: "sqs",
             region: &self.address.region,
             endpoint: &self.address.endpoint,
