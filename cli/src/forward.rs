@@ -6,7 +6,8 @@ use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
 use forwarder::{
     Authorized, Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn,
-    Ledger, NoQueue, Options, Queues, Report, SourceLimits, TimeShift, read_rules, wall_clock_now,
+    Ledger, NoQueue, OldRecords, Options, Queues, Report, SourceLimits, TimeShift, read_rules,
+    wall_clock_now,
 };
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -46,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         eprintln!("warning: {warning}");
     }
     let mut config = config?;
+    let window = IngestPolicy { old_records: OldRecords::Drop, ..config.old_records };
     // Whoever sends a file means its times; the backend says which of them it does not take.
     config.old_records = IngestPolicy::any_time();
     let mut options = forwarder::Options::of(&config);
@@ -61,6 +63,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (ledger, complete) = runtime.block_on(async {
         let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
+        if arguments.shift_time {
+            let config = Config { old_records: window, ..config.clone() };
+            let forwarder = one_destination(&config, &aws, DryRun, options.clone()).await?;
+            warn_of_other_times(arguments, &forwarder, now).await;
+        }
         if arguments.dry_run {
             let forwarder = one_destination(&config, &aws, DryRun, options).await?;
             forward_all(arguments, &forwarder, now).await
@@ -116,19 +123,39 @@ async fn forward_all<E: Export>(
                 continue;
             }
         };
-        let deadline = Instant::now() + TIME_FOR_EVENT;
-        let invocation = InvocationContext {
-            observed_unix_nano,
-            deadline,
-            queue_deadline: deadline,
-            account: None,
-        };
-        let report = forwarder.forward(incoming, &invocation).await;
+        let report = forwarder.forward(incoming, &invocation_at(observed_unix_nano)).await;
         explain(&path.display(), &report);
         complete &= report.is_complete();
         ledger += report.account.total;
     }
     Ok((ledger, complete))
+}
+
+/// Says of which files telemetry will be refused although its log events were moved to now: a line's own times may be days from
+/// that of its log event.
+async fn warn_of_other_times<E: Export>(
+    arguments: &Arguments,
+    forwarder: &Forwarder<E, NoQueue>,
+    observed_unix_nano: u64,
+) {
+    for path in &arguments.events {
+        // What is wrong with a file is said when it is forwarded.
+        let Ok(event) = read(path) else { continue };
+        let report = forwarder.forward(event, &invocation_at(observed_unix_nano)).await;
+        if report.dropped_for_time > 0 {
+            eprintln!(
+                "{}: {} dated outside the time that the backend takes records of (LAMBDA_OTLP_INGEST_WINDOW): \
+                 --shift-time moves all by the newest log event, and these are too far from theirs",
+                path.display(),
+                plural(report.dropped_for_time, "item"),
+            );
+        }
+    }
+}
+
+fn invocation_at(observed_unix_nano: u64) -> InvocationContext {
+    let deadline = Instant::now() + TIME_FOR_EVENT;
+    InvocationContext { observed_unix_nano, deadline, queue_deadline: deadline, account: None }
 }
 
 /// Says on stderr what did not arrive, and why.

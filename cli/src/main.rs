@@ -43,8 +43,19 @@ enum Command {
     Replay(Box<replay::Arguments>),
 }
 
+/// What the command was told cannot be carried out: `EX_USAGE` of `sysexits.h`.
+const USAGE: u8 = 64;
+
 fn main() -> ExitCode {
-    let result = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody may be reading what help was asked for.
+            let _printed = error.print();
+            return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    let result = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
@@ -58,7 +69,7 @@ fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lambda-otlp: {error:#}");
-            ExitCode::from(64)
+            ExitCode::from(USAGE)
         }
     }
 }

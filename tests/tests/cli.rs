@@ -3,11 +3,8 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lambda_otlp_tests::{binary, fixture, workspace};
-use std::net::TcpListener;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::{LazyLock, Mutex, PoisonError};
 
 fn run(arguments: &[&str]) -> Output {
     Command::new(binary("lambda-otlp"))
@@ -113,6 +110,36 @@ fn a_dry_run_prints_the_ledger_and_succeeds() {
     assert_eq!(ledger["items"]["spans"], 30);
     assert_eq!(ledger["lost"], 0);
     assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn exit_codes_are_those_of_the_documentation() {
+    let page = std::fs::read_to_string(workspace().join("docs/command-line.md")).unwrap();
+    let check = |code: i32, arguments: &[&str]| {
+        assert!(page.contains(&format!("\n| {code} | ")), "{code}");
+        let output = run(arguments);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        // What was wrong is said, and nothing else is an error.
+        assert_eq!(said.is_empty(), code == 0, "{arguments:?}: {said}");
+    };
+    check(0, &["--help"]);
+    check(0, &["help", "decode"]);
+    check(0, &["--version"]);
+    check(0, &["decode", "lines/rust-1.jsonl"]);
+    check(0, &["forward", "--dry-run", "events/awslogs-text-mixed.json"]);
+    let directory = tempfile::tempdir().unwrap();
+    let broken = directory.path().join("broken.jsonl");
+    std::fs::write(&broken, r#"{"__otel_otlp_stdout":"0.1.0","payload":"!"}"#).unwrap();
+    check(1, &["decode", broken.to_str().unwrap()]);
+    check(64, &["nonsense"]);
+    check(64, &["decode", "--nonsense"]);
+    check(64, &["decode", "no-such-file"]);
+    check(64, &["rules", "check", "no-such-file"]);
+    check(64, &["forward", "events/awslogs-text-mixed.json"]);
+    check(64, &["demo", "--header", "a=b"]);
+    check(64, &["demo", "--endpoint", "nonsense"]);
+    check(64, &["redrive"]);
 }
 
 #[test]
@@ -240,124 +267,43 @@ fn wrong_arguments_are_all_named() {
     assert!(said.contains("LAMBDA_OTLP_ENDPOINT") && said.contains("LAMBDA_OTLP_STREAM"), "{said}");
 }
 
-/// Runs the demo with these variables, behind a PATH that begins with `programs`.
-fn demo(
-    arguments: &[&str],
-    programs: &Path,
-    variables: &[(&str, &str)],
-) -> (Option<i32>, String, String) {
-    // Held for all tests: demos that run at the same time would take the SDKs' usual port from each other.
-    static USUAL_PORT: LazyLock<Option<TcpListener>> =
-        LazyLock::new(|| TcpListener::bind(("127.0.0.1", 4318)).ok());
-    // One after the other: a function that has too little of the machine cannot write what it has before it times out.
-    static ONE: Mutex<()> = Mutex::new(());
-    LazyLock::force(&USUAL_PORT);
-    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let output = Command::new("sh")
-        .args(["-c", r#"PATH="$1:$PATH"; shift; exec "$@""#, "sh"])
-        .arg(programs)
-        .arg(binary("lambda-otlp"))
-        .arg("demo")
-        .args(arguments)
-        .envs(variables.iter().copied())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    (output.status.code(), text(&output.stdout), text(&output.stderr))
-}
-
-const BALANCED: &str = "balanced: every item that ended was found exactly once";
-const WITHOUT_PYTHON: &str = "without the Python function \"shop\": ";
-
-/// The spans of a waterfall by service, depth and name.
-fn waterfall(out: &str, label: &str) -> Vec<(String, usize, String)> {
-    let is_head = |line: &&str| line.starts_with("Trace ") && line.ends_with(label);
-    let lines = out.lines().skip_while(|line| !is_head(line)).skip(1);
-    let spans = lines.take_while(|line| !line.is_empty()).filter(|line| line.contains(" ms |"));
-    spans
-        .map(|line| {
-            let (service, name) = line.trim_start().split_once(' ').unwrap();
-            let name = name.trim_start_matches(' ');
-            let column = line.len() - line.trim_start().len() + 9;
-            let depth = (line.find(name).unwrap() - column) / 2;
-            let name = name.split("  ").next().unwrap();
-            (service.to_owned(), depth, name.to_owned())
+/// A subscription's event with these log messages.
+fn event_file(directory: &Path, messages: &[&str]) -> std::path::PathBuf {
+    use base64::Engine as _;
+    let events: Vec<_> = messages
+        .iter()
+        .enumerate()
+        .map(|(n, message)| {
+            serde_json::json!({"id": n.to_string(), "timestamp": 1_790_000_000_000_u64, "message": message})
         })
-        .collect()
+        .collect();
+    let delivery = serde_json::json!({
+        "messageType": "DATA_MESSAGE", "owner": "123456789012", "logGroup": "/aws/lambda/orders",
+        "logStream": "s", "subscriptionFilters": ["f"], "logEvents": events,
+    });
+    let data = wire::gzip::compress(6, delivery.to_string().as_bytes());
+    let data = base64::engine::general_purpose::STANDARD.encode(data);
+    let path = directory.join("event.json");
+    let event = serde_json::json!({"awslogs": {"data": data}});
+    std::fs::write(&path, event.to_string()).unwrap();
+    path
 }
 
 #[test]
-fn the_demo_balances_and_shows_one_trace_through_both_functions() {
-    let (code, out, said) = demo(&[], Path::new("/nowhere"), &[]);
-    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
-    for process in ["orders (Rust)", "lambda-otlp-extension beside orders", "lambda-otlp-forwarder"]
-    {
-        assert!(out.contains(process), "{out}");
-    }
-    if said.contains(WITHOUT_PYTHON) {
-        return;
-    }
-    for process in ["shop (Python)", "lambda-otlp-extension beside shop"] {
-        assert!(out.contains(process), "{out}");
-    }
-    let mut spans = waterfall(&out, ": shop, warm, calls orders");
-    spans.sort();
-    let mut expected = [
-        ("shop", 0, "POST /shop"),
-        ("shop", 1, "aws.lambda.invocation"),
-        ("shop", 1, "find price"),
-        ("shop", 1, "invoke orders"),
-        ("orders", 2, "POST /orders/{id}"),
-        ("orders", 3, "aws.lambda.invocation"),
-        ("orders", 3, "reserve item"),
-        ("orders", 3, "reserve item"),
-    ]
-    .map(|(service, depth, name)| (service.to_owned(), depth, name.to_owned()));
-    expected.sort();
-    assert_eq!(spans, expected, "{out}");
-}
-
-#[test]
-fn the_demo_without_python_says_so_and_balances() {
-    let programs = tempfile::tempdir().unwrap();
-    for name in ["python3", "python3.12", "python3.13", "python3.14", "pyenv"] {
-        let program = programs.path().join(name);
-        std::fs::write(&program, "#!/bin/sh\nexit 127\n").unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
-    }
-    let (code, out, said) = demo(&[], programs.path(), &[]);
-    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
-    assert!(said.contains(&format!("{WITHOUT_PYTHON}there is no Python 3.12")), "{said}");
-    assert!(out.contains("lambda-otlp-extension beside orders"), "{out}");
-    assert!(!out.contains("shop"), "{out}");
-}
-
-#[test]
-fn the_demo_without_pypi_says_so_and_balances() {
-    let cache = tempfile::tempdir().unwrap();
-    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let variables = [
-        ("XDG_CACHE_HOME", cache.path().to_str().unwrap()),
-        ("PIP_CONFIG_FILE", "/dev/null"),
-        ("PIP_INDEX_URL", &format!("http://{nobody}/simple")),
-        ("PIP_EXTRA_INDEX_URL", ""),
-        ("PIP_FIND_LINKS", ""),
-    ];
-    let (code, out, said) = demo(&[], Path::new("/nowhere"), &variables);
-    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
-    // Or there is no Python at all.
-    let reason = said.lines().find(|line| line.contains(WITHOUT_PYTHON)).unwrap_or(&said);
-    assert!(reason.contains("from PyPI (") || reason.contains("there is no Python"), "{reason}");
-    assert!(!out.contains("shop"), "{out}");
-}
-
-#[test]
-fn the_demo_notices_what_the_backend_lost() {
-    for after in ["0", "70"] {
-        let arguments = ["--lose", "1", "--lose-after", after];
-        let (code, out, said) = demo(&arguments, Path::new("/nowhere"), &[]);
-        assert!(code == Some(1) && out.contains("NOT BALANCED"), "{code:?}\n{out}\n{said}");
-        assert!(out.contains("the backend was told to lose 1, and lost 1"), "{out}");
-        assert!(out.contains(" missing: "), "{out}");
-    }
+fn telemetry_that_moving_the_log_events_does_not_reach_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let line = |seconds: u64| {
+        format!(
+            r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{{"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","name":"work","startTimeUnixNano":"{seconds}000000000","endTimeUnixNano":"{seconds}000000001"}}]}}]}}]}}"#
+        )
+    };
+    let said = |seconds: u64| {
+        let path = event_file(directory.path(), &[&line(seconds), "a line"]);
+        let output = run(&["forward", "--dry-run", "--shift-time", path.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(0));
+        text(&output.stderr)
+    };
+    assert_eq!(said(1_790_000_000 - 60), "");
+    let warning = said(1_790_000_000 - 86_400);
+    assert!(warning.contains("1 item dated outside the time that the backend takes"), "{warning}");
 }

@@ -2,14 +2,18 @@
 
 mod accounting;
 mod functions;
+mod html;
 mod made;
 mod metric_total;
 mod path;
 mod run;
 mod stored;
 mod view;
+mod waterfall;
 
-use std::io::{self, Write};
+use anyhow::Context as _;
+use std::io::Write as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `lambda-otlp demo`.
@@ -27,14 +31,30 @@ pub(crate) struct Arguments {
     /// Header of the requests to --endpoint; may be repeated.
     #[arg(long = "header", value_name = "K=V", requires = "endpoint")]
     headers: Vec<String>,
+    /// Write the run as one HTML page besides: traces, logs, metrics and the accounting.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // A page that cannot be written is found before the run.
+    let page = match &arguments.html {
+        Some(path) => {
+            let file = std::fs::File::create(path);
+            Some(file.with_context(|| format!("--html: cannot write {}", path.display()))?)
+        }
+        None => None,
+    };
     let run = runtime.block_on(path::run(arguments))?;
     let accounts = run.accounts();
-    let mut out = io::stdout().lock();
+    if let Some(mut page) = page {
+        let written = page.write_all(html::page(&run, &accounts).as_bytes());
+        written.context("--html: cannot write the page")?;
+    }
+    // Colours on a terminal only, and none under NO_COLOR.
+    let mut out = anstream::stdout().lock();
     // The exit code says whether it balances, also where nobody reads the result.
     if let Err(error) = view::write(&run, &accounts, &mut out).and_then(|()| out.flush()) {
         eprintln!("lambda-otlp: cannot print the result: {error}");

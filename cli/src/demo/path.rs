@@ -9,6 +9,7 @@ use super::functions::{
 use super::made;
 use super::run::{Labelled, Run, error_message};
 use super::stored::Arrived;
+use crate::doctor::{Check, Reach};
 use anyhow::{Context as _, bail};
 use simulator::sink::Sink;
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
@@ -48,7 +49,7 @@ impl Programs {
 }
 
 pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
-    check_elsewhere(arguments)?;
+    check_elsewhere(arguments).await?;
     progress(
         "building the functions, the extension and the forwarder (cargo build, once pip install)",
     );
@@ -185,7 +186,7 @@ fn refused_elsewhere(lambda: &Lambda) -> BTreeSet<String> {
 }
 
 /// Says what is wrong with `--endpoint` and `--header` before anything is built or run.
-fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
+async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
     let Some(endpoint) = &arguments.endpoint else { return Ok(()) };
     if let Some(header) = arguments.headers.iter().find(|header| !header.contains('=')) {
         bail!("--header {header}: expected K=V, for example \"authorization=Basic …\"");
@@ -195,7 +196,14 @@ fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
         ("LAMBDA_OTLP_HEADERS".to_owned(), arguments.headers.join(",")),
     ]);
     let (config, _) = forwarder::Config::from_source(&variables);
-    config.map(|_| ()).context("--endpoint and --header, which become the forwarder's variables")
+    let config =
+        config.context("--endpoint and --header, which become the forwarder's variables")?;
+    let reach = Reach::new(config.destination).context("--endpoint")?;
+    progress(&format!("asking {endpoint} whether it takes OTLP"));
+    match reach.check().await.into_iter().find(Check::is_failed) {
+        Some(Check { text, .. }) => bail!("--endpoint {endpoint}: {text}"),
+        None => Ok(()),
+    }
 }
 
 fn progress(text: &str) {

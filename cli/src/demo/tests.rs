@@ -13,7 +13,8 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
-    let arguments = Arguments { lose: 0, lose_after: 0, endpoint: None, headers: Vec::new() };
+    let arguments =
+        Arguments { lose: 0, lose_after: 0, endpoint: None, headers: Vec::new(), html: None };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(path::run(&arguments)).unwrap()
 });

@@ -5,24 +5,63 @@
 use super::accounting::{Account, Accounts, ItemKind};
 use super::functions::{EXTENSION, ORDERS, SHOP};
 use super::run::{Labelled, Run, error_message, pids};
-use super::stored::{self, INVOCATION_ID, service, text, text_of};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
+use super::stored::service;
+use super::waterfall::{Log, Row, Waterfall, waterfalls, without_trace};
+use anstyle::{AnsiColor, Style};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use simulator::InvocationResult;
-use simulator::sink::{StoredLogRecord, StoredMetric, StoredSpan};
+use simulator::sink::StoredMetric;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
+const GOOD: Style = AnsiColor::Green.on_default().bold();
+const BAD: Style = AnsiColor::Red.on_default().bold();
+const HEADING: Style = Style::new().bold();
+/// The bars of "orders", and of "shop".
+const BARS: [Style; 2] = [AnsiColor::Cyan.on_default(), AnsiColor::Magenta.on_default()];
+
 pub(super) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
+    // Whoever reads the first line only knows how it ended.
+    verdict(run, accounts, out)?;
     invocations(run, out)?;
     traces(run, out)?;
     metrics(run, out)?;
-    accounting(run, accounts, out)
+    accounting(run, accounts, out)?;
+    verdict(run, accounts, out)
+}
+
+/// How it ended, in one line.
+fn verdict(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
+    let (style, text) = told(run, accounts);
+    writeln!(out, "{style}demo: {text}{style:#}")
+}
+
+/// The end of the story, and its colour.
+pub(super) fn told(run: &Run, accounts: &Accounts) -> (Style, String) {
+    let made: usize = accounts.by_kind.values().map(|account| account.made).sum();
+    let found: usize = accounts.by_kind.values().map(|account| account.found).sum();
+    match (&run.elsewhere, run.refused_elsewhere.is_empty(), accounts.balance()) {
+        (_, _, false) => (
+            BAD,
+            format!(
+                "NOT BALANCED: {made} items were made, {found} of them found exactly once; see the accounting"
+            ),
+        ),
+        (Some(endpoint), false, true) => (
+            BAD,
+            format!("balanced here, but {endpoint} DID NOT TAKE EVERYTHING; see the accounting"),
+        ),
+        (_, _, true) => (
+            GOOD,
+            format!(
+                "balanced: {made} items were made, and every one that ended was found exactly once in the backend"
+            ),
+        ),
+    }
 }
 
 fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\nInvocations")?;
+    writeln!(out, "\n{HEADING}Invocations{HEADING:#}")?;
     writeln!(
         out,
         "  {:<8} {:<20} {:<RESULT$} {:>9} {:>8}  request id",
@@ -53,7 +92,7 @@ fn invocations(run: &Run, out: &mut dyn Write) -> io::Result<()> {
 }
 
 fn processes(run: &Run, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\nProcesses")?;
+    writeln!(out, "\n{HEADING}Processes{HEADING:#}")?;
     let mut line = |name: &str, pids: BTreeSet<u32>| {
         let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
         if pids.is_empty() { Ok(()) } else { writeln!(out, "  {name:<38} {}", pids.join(", ")) }
@@ -71,154 +110,91 @@ fn processes(run: &Run, out: &mut dyn Write) -> io::Result<()> {
 /// Width of the column of results.
 const RESULT: usize = 34;
 
-/// One trace of the run.
-#[derive(Default)]
-struct Trace<'a> {
-    spans: Vec<&'a StoredSpan>,
-    log_records: Vec<&'a StoredLogRecord>,
-}
-
 fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
-    let mut traces: BTreeMap<&[u8], Trace<'_>> = BTreeMap::new();
-    for span in &run.arrived.spans {
-        traces.entry(&span.item.trace_id).or_default().spans.push(span);
+    for trace in waterfalls(run) {
+        waterfall(&trace, out)?;
     }
-    for record in run.arrived.log_records.iter().filter(|record| !record.item.trace_id.is_empty()) {
-        traces.entry(&record.item.trace_id).or_default().log_records.push(record);
-    }
-    let mut traces: Vec<_> = traces.into_iter().collect();
-    traces.sort_by_key(|(_, trace)| {
-        trace.spans.iter().map(|span| span.item.start_time_unix_nano).min()
-    });
-    for (trace_id, trace) in &traces {
-        let spans = trace.spans.iter();
-        let requests: BTreeSet<String> =
-            spans.filter_map(|span| text_of(&span.item.attributes, INVOCATION_ID)).collect();
-        // The caller stands before the called.
-        let invocation =
-            run.invocations.iter().find(|known| requests.contains(&known.invocation.request_id));
-        let label = invocation.map_or_else(
-            || "of no known invocation".to_owned(),
-            |Labelled { function, label, .. }| format!("{function}, {label}"),
-        );
-        waterfall(trace_id, &label, trace, out)?;
-    }
-    let others: Vec<_> =
-        run.arrived.log_records.iter().filter(|record| record.item.trace_id.is_empty()).collect();
+    let others = without_trace(run);
     writeln!(
         out,
-        "\nLog records without a trace: {} of {} (what Lambda says outside of any invocation)",
+        "\n{HEADING}Log records without a trace: {} of {}{HEADING:#} (what Lambda says outside of any invocation)",
         others.len(),
         run.arrived.log_records.len()
     )?;
-    for record in others {
-        let (service, level) = (service(record), &record.item.severity_text);
-        writeln!(out, "  {service:<8} {level:<6} {}", short(&body(record), 100))?;
+    for Log { service, level, body, .. } in others {
+        writeln!(out, "  {service:<8} {level:<6} {}", short(&body, 100))?;
     }
     Ok(())
 }
 
 const BAR: usize = 40;
 
-fn waterfall(
-    trace_id: &[u8],
-    label: &str,
-    trace: &Trace<'_>,
-    out: &mut dyn Write,
-) -> io::Result<()> {
-    let items = || trace.spans.iter().map(|span| &span.item);
-    let start = items().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
-    let end = items().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
-    writeln!(out, "\nTrace {}: {label}", hex(trace_id))?;
-    let known: BTreeSet<&[u8]> = items().map(|span| span.span_id.as_slice()).collect();
-    // Depth first, children by start; a span whose parent is not here is a root.
-    let mut waiting: Vec<(&StoredSpan, usize)> = trace
-        .spans
-        .iter()
-        .filter(|span| !known.contains(span.item.parent_span_id.as_slice()))
-        .map(|span| (*span, 0))
-        .collect();
-    waiting.sort_by_key(|(span, _)| std::cmp::Reverse(span.item.start_time_unix_nano));
-    while let Some((stored, depth)) = waiting.pop() {
-        let span = &stored.item;
-        writeln!(out, "  {}", bar(stored, depth, start, end))?;
-        for record in trace.log_records.iter().filter(|record| record.item.span_id == span.span_id)
-        {
-            writeln!(
-                out,
-                "  {:<8} {}- {} {} {}",
-                "",
-                "  ".repeat(depth),
-                record.item.severity_text,
-                short(&body(record), 80),
-                number(&record.item.attributes)
-            )?;
+fn waterfall(trace: &Waterfall, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\n{HEADING}Trace {}: {}{HEADING:#}", trace.trace_id, trace.label)?;
+    for row in &trace.rows {
+        bar(row, out)?;
+        for Log { level, body, number, .. } in &row.logs {
+            let indent = "  ".repeat(row.depth);
+            writeln!(out, "  {:<8} {indent}- {level} {} {number}", "", short(body, 80))?;
         }
-        let mut children: Vec<_> = trace
-            .spans
-            .iter()
-            .map(|child| (*child, &child.item))
-            .filter(|(_, child)| child.parent_span_id == span.span_id)
-            .filter(|(_, child)| child.span_id != span.span_id)
-            .map(|(child, _)| (child, depth + 1))
-            .collect();
-        children.sort_by_key(|(child, _)| std::cmp::Reverse(child.item.start_time_unix_nano));
-        waiting.extend(children);
     }
-    for record in
-        trace.log_records.iter().filter(|record| !known.contains(record.item.span_id.as_slice()))
-    {
-        writeln!(
-            out,
-            "  (its span never ended) {} {} {}",
-            record.item.severity_text,
-            short(&body(record), 60),
-            number(&record.item.attributes)
-        )?;
+    for Log { level, body, number, .. } in &trace.loose {
+        writeln!(out, "  (its span never ended) {level} {} {number}", short(body, 60))?;
     }
     Ok(())
 }
 
-/// One span of a waterfall that lasts from `start` to `end`.
-fn bar(stored: &StoredSpan, depth: usize, start: u64, end: u64) -> String {
-    let span = &stored.item;
-    let length = u128::from((end - start).max(1));
-    let at = |time: u64| {
-        let offset = u128::from(time - start) * BAR as u128 / length;
-        usize::try_from(offset).unwrap_or(BAR).min(BAR)
+/// One span of a waterfall.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "between 0 and the bar's width"
+)]
+fn bar(row: &Row, out: &mut dyn Write) -> io::Result<()> {
+    let Row { depth, service, name, millis, number, remark, .. } = row;
+    let at = |part: f64| ((part * BAR as f64) as usize).min(BAR);
+    let from = at(row.from).min(BAR - 1);
+    let to = at(row.to).max(from + 1);
+    let style = match (row.has_failed, service == ORDERS) {
+        (true, _) => BAD,
+        (false, true) => BARS[0],
+        (false, false) => BARS[1],
     };
-    let from = at(span.start_time_unix_nano).min(BAR - 1);
-    let to = at(span.end_time_unix_nano).max(from + 1);
-    let bar = format!("{}{}{}", " ".repeat(from), "█".repeat(to - from), " ".repeat(BAR - to));
-    let failed = span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32);
-    let name = format!("{}{}", "  ".repeat(depth), span.name);
-    let millis = (span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano)) as f64 / 1e6;
-    format!(
-        "{:<8} {:<34} {millis:>9.2} ms |{bar}| {:<5} {}",
-        service(stored),
-        short(&name, 34),
-        if failed { "ERROR" } else { "" },
-        number(&span.attributes)
+    let (before, bar, behind) = (" ".repeat(from), "█".repeat(to - from), " ".repeat(BAR - to));
+    let name = short(&format!("{}{name}", "  ".repeat(*depth)), 34);
+    let failed = if row.has_failed { "ERROR" } else { "" };
+    let remark = if remark.is_empty() { String::new() } else { format!("({remark})") };
+    writeln!(
+        out,
+        "  {service:<8} {name:<34} {millis:>9.2} ms |{before}{style}{bar}{style:#}{behind}| {style}{failed:<5}{style:#} {number}{remark}"
     )
 }
 
+/// What is said above the metrics.
+pub(super) const OF_METRICS: &str = "Lambda's reports do not tell handler errors and panics: these are in the traces; an environment that starts again \
+     after a timeout reports no cold start";
+
 fn metrics(run: &Run, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(
-        out,
-        "\nMetrics (Lambda's reports do not tell handler errors and panics: these are in the traces; an environment\n\
-         that starts again after a timeout reports no cold start)"
-    )?;
+    writeln!(out, "\n{HEADING}Metrics{HEADING:#} ({OF_METRICS})")?;
+    for [service, name, unit, points, total] in metric_rows(run) {
+        writeln!(out, "  {service:<8} {name:<34} {unit:<14} {points:>3} points  {total}")?;
+    }
+    Ok(())
+}
+
+/// Service, name, unit, number of data points and what they come to, of each metric.
+pub(super) fn metric_rows(run: &Run) -> Vec<[String; 5]> {
     let mut rows: BTreeMap<(String, &str, &str), Vec<&StoredMetric>> = BTreeMap::new();
     for metric in &run.arrived.metrics {
         let key = (service(metric), metric.item.name.as_str(), metric.item.unit.as_str());
         rows.entry(key).or_default().push(metric);
     }
-    for ((service, name, unit), metrics) in rows {
-        let points: usize = metrics.iter().map(|metric| count_points(metric)).sum();
-        let total = total(&metrics);
-        writeln!(out, "  {service:<8} {name:<34} {unit:<14} {points:>3} points  {total}")?;
-    }
-    Ok(())
+    rows.into_iter()
+        .map(|((service, name, unit), metrics)| {
+            let points: usize = metrics.iter().map(|metric| count_points(metric)).sum();
+            [service, name.to_owned(), unit.to_owned(), points.to_string(), total(&metrics)]
+        })
+        .collect()
 }
 
 fn count_points(metric: &StoredMetric) -> usize {
@@ -264,32 +240,52 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
     }
 }
 
+/// What the numbers of the accounting mean.
+pub(super) const OF_ACCOUNTING: &str = "Each item that a function makes has a number (#1000): the function notes it in a file of its own when the item ends, and it \
+     travels in the item. \"made\" is what that file, the log groups and Lambda itself know of, \"found once\" what the backend then has of it, read \
+     from the stored OTLP; no counter of ours takes part. What is missing, repeated or unexpected is wrong; what was still open when \
+     its process was killed never ended, and is owed to nobody.";
+
+/// The heads of the accounting's columns.
+pub(super) const COLUMNS: [&str; 6] =
+    ["made", "found once", "missing", "repeated", "unexpected", "never ended"];
+
+/// The numbers of an account, in the order of [`COLUMNS`].
+pub(super) fn numbers(account: &Account) -> [usize; 6] {
+    let Account { made, found, missing, repeated, unexpected, never_ended } = account;
+    [*made, *found, missing.len(), repeated.len(), unexpected.len(), never_ended.len()]
+}
+
 fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\n{HEADING}Accounting{HEADING:#}")?;
+    for line in wrapped(OF_ACCOUNTING, 110) {
+        writeln!(out, "  {line}")?;
+    }
+    let [made, found, missing, repeated, unexpected, never_ended] = COLUMNS;
     writeln!(
         out,
-        "\nAccounting: what the functions wrote to a file of their own, what their log groups hold and what Lambda said,\n\
-         against the backend"
-    )?;
-    writeln!(
-        out,
-        "  {:<24} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
-        "", "made", "found once", "missing", "repeated", "unexpected", "never ended"
+        "  {:<24} {made:>6} {found:>11} {missing:>8} {repeated:>9} {unexpected:>11} {never_ended:>12}",
+        ""
     )?;
     let none = Account::default();
     for what in ItemKind::ALL {
         let account = accounts.by_kind.get(&what).unwrap_or(&none);
+        let [made, found, missing, repeated, unexpected, never_ended] = numbers(account);
+        let name = what.plural();
         writeln!(
             out,
-            "  {:<24} {:>6} {:>11} {:>8} {:>9} {:>11} {:>12}",
-            what.plural(),
-            account.made,
-            account.found,
-            account.missing.len(),
-            account.repeated.len(),
-            account.unexpected.len(),
-            account.never_ended.len()
+            "  {name:<24} {made:>6} {found:>11} {missing:>8} {repeated:>9} {unexpected:>11} {never_ended:>12}"
         )?;
     }
+    for detail in details(run, accounts) {
+        writeln!(out, "  {detail}")?;
+    }
+    Ok(())
+}
+
+/// What is wrong, and what is said besides, a line each.
+pub(super) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
+    let mut details = Vec::new();
     for (what, account) in &accounts.by_kind {
         for (name, numbers) in [
             ("missing", &account.missing),
@@ -297,63 +293,53 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
             ("unexpected", &account.unexpected),
             ("still open when their process was killed, so not owed", &account.never_ended),
         ] {
-            if !numbers.is_empty() {
-                let shown: Vec<String> = numbers
-                    .iter()
-                    .map(|number| match run.lines.get(number) {
-                        Some(line) => format!("\"{}\"", short(line, 60)),
-                        None => number.clone(),
-                    })
-                    .collect();
-                writeln!(out, "  {} {name}: {}", what.plural(), shown.join(", "))?;
+            if numbers.is_empty() {
+                continue;
             }
+            let shown = numbers.iter().map(|number| match run.lines.get(number) {
+                Some(line) => format!("\"{}\"", short(line, 60)),
+                None => number.clone(),
+            });
+            let shown: Vec<String> = shown.collect();
+            details.push(format!("{} {name}: {}", what.plural(), shown.join(", ")));
         }
     }
     if run.told_to_lose > 0 {
         let (told, lost) = (run.told_to_lose, run.lost_on_purpose);
-        writeln!(out, "  the backend was told to lose {told}, and lost {lost}")?;
+        details.push(format!("the backend was told to lose {told}, and lost {lost}"));
     }
-    for oddity in &run.oddities {
-        writeln!(out, "  OpenObserve would store this wrong: {oddity}")?;
-    }
+    let oddities = run.oddities.iter();
+    details.extend(oddities.map(|oddity| format!("OpenObserve would store this wrong: {oddity}")));
     if let Some(endpoint) = &run.elsewhere {
         if run.refused_elsewhere.is_empty() {
-            writeln!(out, "  {endpoint}: took everything as well")?;
+            details.push(format!("{endpoint}: took everything as well"));
         }
-        for refused in &run.refused_elsewhere {
-            writeln!(out, "  {endpoint}: {refused}")?;
-        }
+        details.extend(run.refused_elsewhere.iter().map(|why| format!("{endpoint}: {why}")));
     }
-    let verdict = if accounts.balance() {
-        "balanced: every item that ended was found exactly once"
-    } else {
-        "NOT BALANCED"
-    };
-    writeln!(out, "  {verdict}")?;
-    if let (Some(endpoint), false) = (&run.elsewhere, run.refused_elsewhere.is_empty()) {
-        writeln!(out, "  but {endpoint} DID NOT TAKE EVERYTHING")?;
-    }
-    Ok(())
+    details
 }
 
-fn number(attributes: &[KeyValue]) -> String {
-    stored::number(attributes).map_or(String::new(), |number| format!("#{number}"))
-}
-
-fn body(record: &StoredLogRecord) -> String {
-    record.item.body.as_ref().map(text).unwrap_or_default()
+/// The text in lines of at most `width` characters, between words.
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut().filter(|line| line.len() + word.len() < width) {
+            Some(line) => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 /// At most `width` characters on one line.
-fn short(text: &str, width: usize) -> String {
+pub(super) fn short(text: &str, width: usize) -> String {
     let line = text.lines().next().unwrap_or_default().replace('\t', " ");
     if line.chars().count() <= width {
         return line;
     }
     let kept: String = line.chars().take(width - 1).collect();
     format!("{kept}…")
-}
-
-fn hex(id: &[u8]) -> String {
-    wire::ids::to_hex(id)
 }

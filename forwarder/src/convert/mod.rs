@@ -248,7 +248,6 @@ impl<'e> Stream<'_, 'e> {
                     return;
                 }
                 Joined::Whole(reading) => {
-                    self.end_trace();
                     let held = std::mem::take(&mut self.state.held);
                     // The first event stands for the line, the others become no item.
                     self.converted.ledger.consumed.line_pieces += held.len();
@@ -271,15 +270,11 @@ impl<'e> Stream<'_, 'e> {
         let reading = read_line(&event.message, &self.limits());
         let begins = |reading| self.state.rejoin.begin(&event.message, reading);
         if !self.state.at_end && reading.as_ref().is_some_and(begins) {
-            self.end_trace();
             self.state.held.push(event.clone());
             return;
         }
         match reading {
-            Some(reading) => {
-                self.end_trace();
-                self.take_reading(event, reading);
-            }
+            Some(reading) => self.take_reading(event, reading),
             None => self.take_text(event),
         }
     }
@@ -322,7 +317,12 @@ impl<'e> Stream<'_, 'e> {
         }
     }
 
+    /// Takes what an event's lines are. They end no stack trace: a process writes those to stderr and lines to stdout, and
+    /// Lambda takes from both as it comes.
     fn take_reading(&mut self, event: &LogEvent, reading: LineReading) {
+        if reading.text.is_some() || self.trace.as_ref().is_some_and(|trace| !trace.has_begun()) {
+            self.end_trace();
+        }
         let has_items = reading.decoded.iter().any(|line| line.request.items() > 0);
         if !has_items && reading.undecodable.is_empty() && reading.text.is_none() {
             self.converted.ledger.consumed.lines_without_items += 1;

@@ -87,6 +87,11 @@ impl<'e> Trace<'e> {
         true
     }
 
+    /// Whether its lines are known to be a stack trace's; else it is a text that one may follow.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.state != State::Text
+    }
+
     /// The first event, the whole text, and the number of lines that were joined to it.
     pub(crate) fn end(&self) -> (&'e LogEvent, &str, usize) {
         (self.event, &self.text, self.lines - 1)

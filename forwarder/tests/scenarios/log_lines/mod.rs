@@ -133,6 +133,26 @@ fn a_panic_is_one_error_and_an_empty_line_is_no_record() {
 }
 
 #[test]
+fn an_otlp_line_in_the_middle_of_a_panic_does_not_end_it() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let line = path.join("../tests/fixtures/lines/rust-1.jsonl");
+    let line = std::fs::read_to_string(line).unwrap();
+    let (report, records, _) = forwarded(&[
+        "thread 'main' panicked at src/main.rs:4:5:\n",
+        "no stock\n",
+        &line,
+        "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace\n",
+    ]);
+    assert_eq!(
+        described(&records),
+        [
+            "ERROR thread 'main' panicked at src/main.rs:4:5:\nno stock\nnote: run with `RUST_BACKTRACE=1` environment variable to display a backtrace"
+        ]
+    );
+    assert_eq!((report.ledger().items.spans, report.ledger().consumed.trace_lines), (1, 2));
+}
+
+#[test]
 fn panics_of_every_form_are_joined() {
     let check = |lines: &[&str], expected: &[&str]| {
         let (report, records, _) = forwarded(lines);

@@ -1,0 +1,208 @@
+//! Shows a run as one HTML page: everything is in it, nothing is loaded from elsewhere, and it runs no script.
+
+use super::accounting::{Account, Accounts, ItemKind};
+use super::run::{Labelled, Run, error_message};
+use super::view::{COLUMNS, OF_ACCOUNTING, OF_METRICS, details, metric_rows, numbers, told};
+use super::waterfall::{Log, Row, Waterfall, waterfalls, without_trace};
+use simulator::InvocationResult;
+use std::fmt::{self, Write as _};
+
+const STYLE: &str = "\
+:root{color-scheme:light dark;--line:#8884;--bar:#2a9d8f;--bar2:#7b5ea7;--bad:#d1495b;--good:#2e7d32}\
+body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem}\
+h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}\
+.good{color:var(--good)}.bad{color:var(--bad)}\
+table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.15rem .5rem;border-bottom:1px solid var(--line);vertical-align:top}\
+.n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.85em}\
+details{border:1px solid var(--line);border-radius:.3rem;margin:.5rem 0;padding:.3rem .6rem}summary{cursor:pointer}\
+.row{display:grid;grid-template-columns:5rem 18rem 6rem 1fr;gap:.5rem;align-items:center}\
+.track{background:var(--line);height:.9rem;position:relative;border-radius:.2rem}\
+.bar{position:absolute;top:0;bottom:0;min-width:2px;border-radius:.2rem;background:var(--bar2)}\
+.orders .bar{background:var(--bar)}.failed .bar{background:var(--bad)}\
+.log{margin-left:6rem;font-size:.9em;opacity:.85}.remark{font-size:.85em;opacity:.75}";
+
+/// The page.
+pub(super) fn page(run: &Run, accounts: &Accounts) -> String {
+    let mut page = String::new();
+    // Writing into a string cannot fail.
+    let _written = write(run, accounts, &mut page);
+    page
+}
+
+/// A text as it is shown, whoever wrote it.
+struct Escaped<'t>(&'t str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '&' => f.write_str("&amp;")?,
+                '<' => f.write_str("&lt;")?,
+                '>' => f.write_str("&gt;")?,
+                '"' => f.write_str("&quot;")?,
+                '\'' => f.write_str("&#39;")?,
+                other => f.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+fn write(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
+    let (_, verdict) = told(run, accounts);
+    let is_good = accounts.balance() && run.refused_elsewhere.is_empty();
+    let class = if is_good { "good" } else { "bad" };
+    let verdict = Escaped(&verdict);
+    write!(
+        page,
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
+         <meta name=\"viewport\" content=\"width=device-width\">\n<title>lambda-otlp demo</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
+         <h1>lambda-otlp demo</h1>\n<p id=\"verdict\" class=\"{class}\"><strong>{verdict}</strong></p>\n"
+    )?;
+    accounting(run, accounts, page)?;
+    invocations(run, page)?;
+    writeln!(page, "<h2>Traces</h2>")?;
+    for trace in waterfalls(run) {
+        waterfall(&trace, page)?;
+    }
+    let others = without_trace(run);
+    writeln!(
+        page,
+        "<h2>Log records without a trace: {} of {}</h2>\n<p>What Lambda says outside of any invocation.</p>",
+        others.len(),
+        run.arrived.log_records.len()
+    )?;
+    for record in &others {
+        log(record, page)?;
+    }
+    metrics(run, page)?;
+    writeln!(page, "</body>\n</html>")
+}
+
+fn accounting(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
+    writeln!(page, "<h2>Accounting</h2>\n<p>{}</p>", Escaped(OF_ACCOUNTING))?;
+    write!(page, "<table id=\"accounting\">\n<tr><th></th>")?;
+    for column in COLUMNS {
+        write!(page, "<th class=\"n\">{column}</th>")?;
+    }
+    writeln!(page, "</tr>")?;
+    let none = Account::default();
+    for what in ItemKind::ALL {
+        write!(page, "<tr><td>{}</td>", what.plural())?;
+        for number in numbers(accounts.by_kind.get(&what).unwrap_or(&none)) {
+            write!(page, "<td class=\"n\">{number}</td>")?;
+        }
+        writeln!(page, "</tr>")?;
+    }
+    writeln!(page, "</table>")?;
+    for detail in details(run, accounts) {
+        writeln!(page, "<p>{}</p>", Escaped(&detail))?;
+    }
+    Ok(())
+}
+
+fn invocations(run: &Run, page: &mut String) -> fmt::Result {
+    writeln!(
+        page,
+        "<h2>Invocations</h2>\n<table>\n<tr><th>function</th><th>what</th><th>result</th><th class=\"n\">duration</th><th>request id</th></tr>"
+    )?;
+    for Labelled { function, label, invocation } in &run.invocations {
+        let result = match &invocation.result {
+            InvocationResult::Response(_) => "response".to_owned(),
+            InvocationResult::FunctionError { body, .. } => error_message(body),
+            InvocationResult::Timeout => "timed out".to_owned(),
+            InvocationResult::Crash { .. } => "crashed".to_owned(),
+        };
+        writeln!(
+            page,
+            "<tr><td>{function}</td><td>{}</td><td>{}</td><td class=\"n\">{:.1} ms</td><td><code>{}</code></td></tr>",
+            Escaped(label),
+            Escaped(&result),
+            invocation.duration.as_secs_f64() * 1000.0,
+            Escaped(&invocation.request_id)
+        )?;
+    }
+    writeln!(page, "</table>")
+}
+
+fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
+    writeln!(
+        page,
+        "<details open>\n<summary><strong>{}</strong> <code>{}</code></summary>",
+        Escaped(&trace.label),
+        Escaped(&trace.trace_id)
+    )?;
+    for row in &trace.rows {
+        let Row { depth, service, name, from, to, millis, has_failed, number, remark, logs } = row;
+        let failed = if *has_failed { " failed" } else { "" };
+        writeln!(
+            page,
+            "<div class=\"row {}{failed}\"><span>{}</span><span style=\"padding-left:{}rem\">{} <small>{}</small></span>\
+             <span class=\"n\">{millis:.2} ms</span><span class=\"track\"><span class=\"bar\" style=\"left:{:.2}%;width:{:.2}%\"></span></span></div>",
+            Escaped(service),
+            Escaped(service),
+            depth,
+            Escaped(name),
+            Escaped(number),
+            from * 100.0,
+            (to - from) * 100.0,
+        )?;
+        if !remark.is_empty() {
+            writeln!(page, "<div class=\"log remark\">{}</div>", Escaped(remark))?;
+        }
+        for record in logs {
+            log(record, page)?;
+        }
+    }
+    for record in &trace.loose {
+        writeln!(page, "<div class=\"log remark\">its span never ended:</div>")?;
+        log(record, page)?;
+    }
+    writeln!(page, "</details>")
+}
+
+fn log(record: &Log, page: &mut String) -> fmt::Result {
+    let Log { service, level, body, number } = record;
+    writeln!(
+        page,
+        "<div class=\"log\">{} <strong>{}</strong> {} <small>{}</small></div>",
+        Escaped(service),
+        Escaped(level),
+        Escaped(body),
+        Escaped(number)
+    )
+}
+
+fn metrics(run: &Run, page: &mut String) -> fmt::Result {
+    writeln!(
+        page,
+        "<h2>Metrics</h2>\n<p>{}</p>\n<table>\n<tr><th>service</th><th>metric</th><th>unit</th><th class=\"n\">points</th><th>value</th></tr>",
+        Escaped(OF_METRICS)
+    )?;
+    for [service, name, unit, points, total] in metric_rows(run) {
+        writeln!(
+            page,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{points}</td><td>{}</td></tr>",
+            Escaped(&service),
+            Escaped(&name),
+            Escaped(&unit),
+            Escaped(&total)
+        )?;
+    }
+    writeln!(page, "</table>")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_cannot_become_markup() {
+        let text = "<script>alert('x' & \"y\")</script>";
+        assert_eq!(
+            Escaped(text).to_string(),
+            "&lt;script&gt;alert(&#39;x&#39; &amp; &quot;y&quot;)&lt;/script&gt;"
+        );
+    }
+}

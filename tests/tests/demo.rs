@@ -1,0 +1,203 @@
+//! The demo as a process: what it shows, on a terminal, in a file and in a browser.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use lambda_otlp_tests::binary;
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// Runs the demo with these variables, behind a PATH that begins with `programs`.
+fn demo(
+    arguments: &[&str],
+    programs: &Path,
+    variables: &[(&str, &str)],
+) -> (Option<i32>, String, String) {
+    // Held for all tests: demos that run at the same time would take the SDKs' usual port from each other.
+    static USUAL_PORT: LazyLock<Option<TcpListener>> =
+        LazyLock::new(|| TcpListener::bind(("127.0.0.1", 4318)).ok());
+    // One after the other: a function that has too little of the machine cannot write what it has before it times out.
+    static ONE: Mutex<()> = Mutex::new(());
+    LazyLock::force(&USUAL_PORT);
+    let _one = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Command::new("sh")
+        .args(["-c", r#"PATH="$1:$PATH"; shift; exec "$@""#, "sh"])
+        .arg(programs)
+        .arg(binary("lambda-otlp"))
+        .arg("demo")
+        .args(arguments)
+        .envs(variables.iter().copied())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+const BALANCED: &str = "demo: balanced: ";
+const WITHOUT_PYTHON: &str = "without the Python function \"shop\": ";
+
+/// The spans of a waterfall by service, depth and name.
+fn waterfall(out: &str, label: &str) -> Vec<(String, usize, String)> {
+    let is_head = |line: &&str| line.starts_with("Trace ") && line.ends_with(label);
+    let lines = out.lines().skip_while(|line| !is_head(line)).skip(1);
+    let spans = lines.take_while(|line| !line.is_empty()).filter(|line| line.contains(" ms |"));
+    spans
+        .map(|line| {
+            let (service, name) = line.trim_start().split_once(' ').unwrap();
+            let name = name.trim_start_matches(' ');
+            let column = line.len() - line.trim_start().len() + 9;
+            let depth = (line.find(name).unwrap() - column) / 2;
+            let name = name.split("  ").next().unwrap();
+            (service.to_owned(), depth, name.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn the_demo_balances_and_shows_one_trace_through_both_functions() {
+    let (code, out, said) = demo(&[], Path::new("/nowhere"), &[]);
+    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
+    // The first line says how it ended, and so does the last.
+    assert!(out.starts_with(BALANCED), "{out}");
+    assert_eq!(out.lines().next(), out.lines().next_back());
+    assert!(!out.contains('\u{1b}'), "colours belong on a terminal");
+    assert!(out.contains("(Lambda's own time, around that of the handler)"), "{out}");
+    for process in ["orders (Rust)", "lambda-otlp-extension beside orders", "lambda-otlp-forwarder"]
+    {
+        assert!(out.contains(process), "{out}");
+    }
+    if said.contains(WITHOUT_PYTHON) {
+        return;
+    }
+    for process in ["shop (Python)", "lambda-otlp-extension beside shop"] {
+        assert!(out.contains(process), "{out}");
+    }
+    let mut spans = waterfall(&out, ": shop, warm, calls orders");
+    spans.sort();
+    let mut expected = [
+        ("shop", 0, "POST /shop"),
+        ("shop", 1, "aws.lambda.invocation"),
+        ("shop", 1, "find price"),
+        ("shop", 1, "invoke orders"),
+        ("orders", 2, "POST /orders/{id}"),
+        ("orders", 3, "aws.lambda.invocation"),
+        ("orders", 3, "reserve item"),
+        ("orders", 3, "reserve item"),
+    ]
+    .map(|(service, depth, name)| (service.to_owned(), depth, name.to_owned()));
+    expected.sort();
+    assert_eq!(spans, expected, "{out}");
+}
+
+#[test]
+fn the_demo_without_python_says_so_and_balances() {
+    let programs = tempfile::tempdir().unwrap();
+    for name in ["python3", "python3.12", "python3.13", "python3.14", "pyenv"] {
+        let program = programs.path().join(name);
+        std::fs::write(&program, "#!/bin/sh\nexit 127\n").unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let (code, out, said) = demo(&[], programs.path(), &[]);
+    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
+    assert!(said.contains(&format!("{WITHOUT_PYTHON}there is no Python 3.12")), "{said}");
+    assert!(out.contains("lambda-otlp-extension beside orders"), "{out}");
+    assert!(!out.contains("shop"), "{out}");
+}
+
+#[test]
+fn the_demo_without_pypi_says_so_and_balances() {
+    let cache = tempfile::tempdir().unwrap();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let variables = [
+        ("XDG_CACHE_HOME", cache.path().to_str().unwrap()),
+        ("PIP_CONFIG_FILE", "/dev/null"),
+        ("PIP_INDEX_URL", &format!("http://{nobody}/simple")),
+        ("PIP_EXTRA_INDEX_URL", ""),
+        ("PIP_FIND_LINKS", ""),
+    ];
+    let (code, out, said) = demo(&[], Path::new("/nowhere"), &variables);
+    assert!(code == Some(0) && out.contains(BALANCED), "{code:?}\n{out}\n{said}");
+    // Or there is no Python at all.
+    let reason = said.lines().find(|line| line.contains(WITHOUT_PYTHON)).unwrap_or(&said);
+    assert!(reason.contains("from PyPI (") || reason.contains("there is no Python"), "{reason}");
+    assert!(!out.contains("shop"), "{out}");
+}
+
+#[test]
+fn the_demo_notices_what_the_backend_lost() {
+    for after in ["0", "70"] {
+        let arguments = ["--lose", "1", "--lose-after", after];
+        let (code, out, said) = demo(&arguments, Path::new("/nowhere"), &[]);
+        assert!(code == Some(1) && out.contains("NOT BALANCED"), "{code:?}\n{out}\n{said}");
+        assert!(out.contains("the backend was told to lose 1, and lost 1"), "{out}");
+        assert!(out.contains(" missing: "), "{out}");
+        assert!(
+            out.starts_with("demo: NOT BALANCED: ")
+                && out.lines().next() == out.lines().next_back()
+        );
+    }
+}
+
+#[test]
+fn a_backend_that_cannot_be_reached_is_said_before_anything_runs() {
+    let nobody = TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let endpoint = format!("http://{nobody}/api/default");
+    let (code, out, said) = demo(&["--endpoint", &endpoint], Path::new("/nowhere"), &[]);
+    assert_eq!((code, out.as_str()), (Some(64), ""), "{said}");
+    assert!(said.contains(&format!("--endpoint {endpoint}: ")), "{said}");
+    assert!(!said.contains("building"), "{said}");
+}
+
+#[test]
+fn the_page_holds_the_run_and_needs_nothing_from_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("run.html");
+    let arguments = ["--html", path.to_str().unwrap()];
+    // Colours where they are asked for.
+    let colour = [("CLICOLOR_FORCE", "1")];
+    let (code, out, said) = demo(&arguments, Path::new("/nowhere"), &colour);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(out.contains("\u{1b}[") && out.contains("balanced"), "{out}");
+    let page = std::fs::read_to_string(&path).unwrap();
+    for outside in ["http://", "https://", "src=", "<script", "<link", "@import", "url("] {
+        assert!(!page.contains(outside), "{outside}");
+    }
+    let shown = ["demo: balanced", "POST /orders/{id}", "aws.lambda.invocations", "found once"];
+    let shown = shown.map(|text| text.strip_prefix("demo: ").unwrap_or(text));
+    for text in shown {
+        assert!(page.contains(text), "{text}");
+    }
+    let browsers = ["chromium", "chromium-browser", "google-chrome"];
+    let is_there = |name: &&&str| {
+        Command::new(name)
+            .arg("--version")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .is_ok()
+    };
+    let Some(browser) = browsers.iter().find(is_there) else {
+        return println!("skipped: no browser on this machine shows the page");
+    };
+    let rendered = Command::new(browser)
+        .args(["--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"])
+        .arg(format!("--user-data-dir={}", directory.path().join("profile").display()))
+        .arg(format!("file://{}", path.display()))
+        .stderr(Stdio::null())
+        .output()
+        .unwrap();
+    let rendered = text(&rendered.stdout);
+    for text in shown {
+        assert!(rendered.contains(text), "the browser does not show {text}");
+    }
+    assert_eq!(
+        rendered.matches("class=\"track\"").count(),
+        page.matches("class=\"track\"").count()
+    );
+}
