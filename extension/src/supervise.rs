@@ -2,6 +2,7 @@
 
 use crate::counts::{Count, Counts};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -50,6 +51,13 @@ pub fn quiet_panics() {
     }));
 }
 
+/// A task of tokio's. All are of one type: the runtime's code for a task is compiled once for each type of future, and each
+/// copy has two kilobytes.
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(task);
+    tokio::spawn(task)
+}
+
 /// Runs a task that is meant never to end, and starts it again when it does.
 pub(crate) fn restarting<F>(
     task: &'static str,
@@ -59,9 +67,9 @@ pub(crate) fn restarting<F>(
 where
     F: Future<Output = ()> + Send + 'static,
 {
-    tokio::spawn(async move {
+    spawn(async move {
         loop {
-            if tokio::spawn(start()).await.is_err_and(|error| error.is_panic()) {
+            if spawn(start()).await.is_err_and(|error| error.is_panic()) {
                 panicked(task, &counts);
             }
             // A task that ends at once must not take the function's CPU.

@@ -5,6 +5,7 @@
 //! live through freezes.
 
 mod body;
+mod connections;
 mod grpc;
 
 use crate::counts::Counts;
@@ -12,6 +13,7 @@ use crate::supervise::{self, Running};
 use body::Unfinished;
 pub(crate) use body::{Body, Unread};
 use bytes::Bytes;
+use connections::{Connections, Open};
 use http_body_util::Full;
 use hyper::body::{Body as _, Incoming};
 use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -23,13 +25,11 @@ use hyper_util::rt::TokioIo;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
-/// An SDK holds one or two connections. A further one is closed at once: the function would wait for it.
-const MAX_CONNECTIONS: usize = 256;
 /// SDKs send a dozen headers.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
@@ -92,27 +92,28 @@ pub(crate) fn listen(
 }
 
 async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, counts: Arc<Counts>) {
-    let connections = Arc::new(AtomicUsize::new(0));
+    let (connections, tasks) = (Arc::new(Connections::default()), Arc::new(AtomicUsize::new(0)));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Either one connection failed before it was accepted, or the process has no descriptors left for now.
             tokio::time::sleep(Duration::from_millis(10)).await;
             continue;
         };
-        if connections.load(Ordering::Relaxed) >= MAX_CONNECTIONS {
-            continue;
-        }
+        // Where all connections are busy a further one is closed at once: the function would wait for it.
+        let Some(open) = connections.open() else { continue };
         let responder = Arc::clone(&responder);
-        let running = Running::begin("connection", &connections, &counts);
-        tokio::spawn(async move {
+        let running = Running::begin("connection", &tasks, &counts);
+        let number = open.number();
+        let task = supervise::spawn(async move {
             let _running = running;
-            serve_connection(stream, responder).await;
+            serve_connection(stream, responder, &open).await;
         });
+        connections.served_by(number, task.abort_handle());
     }
 }
 
 /// Answers one request after the other until the client or an error ends the connection.
-async fn serve_connection(stream: TcpStream, responder: Arc<dyn Respond>) {
+async fn serve_connection(stream: TcpStream, responder: Arc<dyn Respond>, open: &Open) {
     // A response is one small packet, which must not wait for another.
     stream.set_nodelay(true).ok();
     if grpc::speaks_http2(&stream).await {
@@ -127,7 +128,12 @@ async fn serve_connection(stream: TcpStream, responder: Arc<dyn Respond>) {
         .max_buf_size(MAX_HEAD_BYTES)
         .serve_connection(
             TokioIo::new(stream),
-            service_fn(|request| respond(&*responder, request)),
+            service_fn(async |request| {
+                open.set_busy(true);
+                let response = respond(&*responder, request).await;
+                open.set_busy(false);
+                response
+            }),
         );
     // A client that goes away, as a killed process does, is no error of the server.
     drop(connection.await);

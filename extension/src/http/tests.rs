@@ -264,18 +264,59 @@ async fn a_call_over_grpc_is_refused_and_frames_that_are_wrong_end_their_connect
 }
 
 #[tokio::test]
-async fn who_comes_beyond_the_bound_is_turned_away_at_once() {
+async fn the_connection_that_was_idle_for_the_longest_makes_room() {
     let (address, _) = server().await;
+    let ask = async |connection: &mut TcpStream| {
+        connection.write_all(b"GET /a HTTP/1.1\r\n\r\n").await.ok()?;
+        let mut received = [0; 200];
+        connection.read(&mut received).await.ok().filter(|bytes| *bytes > 0)
+    };
     let mut connections = Vec::new();
-    for _ in 0..MAX_CONNECTIONS {
+    for _ in 0..300 {
         let mut connection = TcpStream::connect(address).await.unwrap();
         // An answer shows that it was accepted.
-        connection.write_all(b"GET /a HTTP/1.1\r\n\r\n").await.unwrap();
-        connection.read_u8().await.unwrap();
+        assert!(ask(&mut connection).await.is_some());
         connections.push(connection);
     }
+    // The first that came were closed, the last are there.
+    assert!(ask(&mut connections[0]).await.is_none());
+    assert!(ask(&mut connections[299]).await.is_some());
+    // Nor does one that never sends anything keep anybody out.
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let received = exchange(address, "GET /a HTTP/1.1\r\n\r\n", 100).await;
+    assert_eq!(answers(&received), "200: GET /a ");
+}
+
+#[tokio::test]
+async fn connections_with_a_request_under_way_are_not_closed_for_others() {
+    let (address, _) = server().await;
+    let mut busy = Vec::new();
+    let begun = b"POST /a HTTP/1.1\r\nContent-Length: 2\r\n\r\n1";
+    for _ in 0..256 {
+        let mut connection = TcpStream::connect(address).await.unwrap();
+        connection.write_all(begun).await.unwrap();
+        busy.push(connection);
+    }
+    // Until the server has read all of them it may still find an idle one.
+    tokio::time::sleep(Duration::from_millis(200)).await;
     assert_eq!(exchange(address, "GET /a HTTP/1.1\r\n\r\n", 100).await, "");
-    drop(connections);
-    // Those that ended make room, as soon as the server has seen it.
-    while exchange(address, "GET /a HTTP/1.1\r\n\r\n", 100).await.is_empty() {}
+    for mut connection in busy {
+        connection.write_all(b"2").await.unwrap();
+        let mut received = [0; 200];
+        assert!(connection.read(&mut received).await.unwrap() > 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_whose_client_falls_silent_is_given_up() {
+    let (address, _) = server().await;
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    connection.write_all(b"POST /a HTTP/1.1\r\nContent-Length: 9\r\n\r\n1").await.unwrap();
+    let mut received = Vec::new();
+    // It ends without an answer: who sent half a request knows that it did.
+    connection.read_to_end(&mut received).await.ok();
+    assert_eq!(received, b"");
 }

@@ -10,11 +10,20 @@ use crate::output::LineOutput;
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
+use tokio::time::timeout;
 use wire::SignalKind;
 
 /// The largest request, as received and inflated: what one line may inflate to.
 const MAX_REQUEST_BYTES: usize = 16 * 1024 * 1024;
+
+/// Room is kept in steps of so many bytes for what comes without a length.
+const LEAST_HELD_BYTES: usize = 64 * 1024;
+
+/// A request that finds no room waits so long: three signals that are flushed at once leave it one after the other, in
+/// milliseconds.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 const NO_GRPC: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
 
@@ -94,15 +103,20 @@ impl Receiver {
         let content_encoding = request.header("content-encoding");
         let compression = Compression::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
         let max_bytes = self.max_request_bytes;
-        let announced = request.body.length().unwrap_or(max_bytes);
-        let mut held = self.hold(announced.min(max_bytes))?;
-        let bytes = request.body.read(max_bytes).await.map_err(|unread| match unread {
+        let unread = |unread| match unread {
             Unread::TooLarge => Refusal::TooLarge { max_bytes },
             Unread::BrokenOff => Refusal::Invalid("the connection broke off".to_owned()),
-        })?;
+        };
+        let mut body = request.body;
+        let mut bytes = body.room(max_bytes).map_err(unread)?;
+        // Of a body whose length nobody said as much is held as has come.
+        let mut held = self.hold(bytes.capacity()).await?;
+        while let Some(piece) = body.next(bytes.len(), max_bytes).await.map_err(unread)? {
+            self.hold_more(&mut held, bytes.len() + piece.len()).await?;
+            bytes.extend_from_slice(&piece);
+        }
         let request = body::read(kind, encoding, compression, bytes, max_bytes)?;
-        let inflated = request.bytes().len().saturating_sub(announced);
-        held.merge(self.hold(inflated)?);
+        self.hold_more(&mut held, request.bytes().len()).await?;
         self.counts.add(Count::Received, 1);
         if request.items() == 0 {
             return Ok(0);
@@ -117,9 +131,24 @@ impl Receiver {
         Ok(written.dropped_items)
     }
 
-    fn hold(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
+    /// Keeps room for so many bytes in all.
+    async fn hold_more<'r>(
+        &'r self,
+        held: &mut SemaphorePermit<'r>,
+        bytes: usize,
+    ) -> Result<(), Refusal> {
+        let more = bytes.saturating_sub(held.num_permits() * 1024);
+        if more > 0 {
+            held.merge(self.hold(more.max(LEAST_HELD_BYTES)).await?);
+        }
+        Ok(())
+    }
+
+    /// Keeps room for so many bytes, which others may have to leave first.
+    async fn hold(&self, bytes: usize) -> Result<SemaphorePermit<'_>, Refusal> {
         let kib = u32::try_from(bytes.div_ceil(1024)).map_err(|_| Refusal::Full)?;
-        self.room.try_acquire_many(kib).map_err(|_| Refusal::Full)
+        let held = timeout(LONGEST_WAIT, self.room.acquire_many(kib)).await;
+        held.map_err(|_| Refusal::Full)?.map_err(|_| Refusal::Full)
     }
 
     fn refuse(&self, encoding: Encoding, refusal: &Refusal) -> HttpResponse {

@@ -118,7 +118,8 @@ pub(crate) fn refused(encoding: Encoding, refusal: &Refusal) -> HttpResponse {
     };
     let mut answer = HttpResponse::new(status, encoding.content_type(), body);
     answer.header = match refusal {
-        Refusal::Full => Some((RETRY_AFTER, "1")),
+        // At once: a whole second within an invocation is the function's.
+        Refusal::Full => Some((RETRY_AFTER, "0")),
         Refusal::WrongMethod => Some((ALLOW, "POST")),
         _ => None,
     };

@@ -3,6 +3,8 @@
 use crate::support::{Lambda, Posted, get, shutdown, traces, until};
 use lambda_otlp_extension::Count;
 use serde_json::json;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use wire::{SignalKind, gzip};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -151,7 +153,7 @@ async fn a_full_pipe_refuses_and_what_was_not_begun_is_left_out() {
     let next = lambda.next().await;
     lambda.stdout.fill(true);
     let begun = lambda.protobuf(SignalKind::Traces, &traces(1)).await;
-    assert_eq!((begun.status, begun.headers["retry-after"].to_str().unwrap()), (503, "1"));
+    assert_eq!((begun.status, begun.headers["retry-after"].to_str().unwrap()), (503, "0"));
     let behind = lambda.protobuf(SignalKind::Traces, &traces(2)).await;
     assert_eq!(behind.status, 503);
     lambda.stdout.fill(false);
@@ -180,4 +182,54 @@ async fn what_requests_inflate_to_has_a_bound_too() {
     assert_eq!(<[u16; 3]>::from(tokio::join!(post(), post(), post())), [503; 3]);
     assert_eq!(lambda.counts.get(Count::Received), 2);
     lambda.stdout.fill(false);
+}
+
+/// A request in chunks, as Node's SDK sends it: nobody says how long it is.
+fn chunked(body: &[u8]) -> Vec<u8> {
+    let head = "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let mut request = head.as_bytes().to_vec();
+    for piece in body.chunks(60_000) {
+        request.extend_from_slice(format!("{:x}\r\n", piece.len()).as_bytes());
+        request.extend_from_slice(piece);
+        request.extend_from_slice(b"\r\n");
+    }
+    request.extend_from_slice(b"0\r\n\r\n");
+    request
+}
+
+/// The status of the answer to what is sent.
+async fn status_of(lambda: &Lambda, request: &[u8]) -> String {
+    let mut connection = TcpStream::connect(lambda.receiver).await.unwrap();
+    connection.write_all(request).await.unwrap();
+    let mut received = vec![0; 1000];
+    let bytes = connection.read(&mut received).await.unwrap();
+    let received = String::from_utf8_lossy(&received[..bytes]).into_owned();
+    received.split(' ').nth(1).unwrap_or_default().to_owned()
+}
+
+#[tokio::test]
+async fn signals_that_are_flushed_at_once_in_chunks_are_all_taken_at_once() {
+    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
+    let _next = lambda.next().await;
+    let request = chunked(&traces(3));
+    let post = || status_of(&lambda, &request);
+    for _ in 0..10 {
+        assert_eq!(<[String; 3]>::from(tokio::join!(post(), post(), post())), ["200"; 3]);
+    }
+    assert_eq!(lambda.counts.get(Count::RefusedFull), 0);
+}
+
+#[tokio::test]
+async fn clients_that_fall_silent_in_the_middle_of_a_body_keep_nobody_out() {
+    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
+    let _next = lambda.next().await;
+    let request = chunked(&traces(3));
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let mut connection = TcpStream::connect(lambda.receiver).await.unwrap();
+        connection.write_all(&request[..request.len() - 10]).await.unwrap();
+        silent.push(connection);
+    }
+    assert_eq!(status_of(&lambda, &request).await, "200");
+    assert_eq!(lambda.counts.get(Count::RefusedFull), 0);
 }
