@@ -13,11 +13,16 @@ pub(crate) enum Compression {
 
 impl Compression {
     pub(crate) fn of(content_encoding: Option<&str>) -> Option<Self> {
-        match content_encoding.unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-            "" | "identity" => Some(Self::None),
-            "gzip" => Some(Self::Gzip),
-            _ => None,
+        let mut compression = Self::None;
+        // `identity` beside another coding changes nothing (RFC 9110, 8.4.1).
+        for coding in content_encoding.unwrap_or_default().split(',').map(str::trim) {
+            match (compression, coding.to_ascii_lowercase().as_str()) {
+                (_, "" | "identity") => {}
+                (Self::None, "gzip") => compression = Self::Gzip,
+                _ => return None,
+            }
         }
+        Some(compression)
     }
 }
 
@@ -41,7 +46,19 @@ pub(crate) fn read(
         Encoding::Protobuf => {
             Request::check(kind, body, &limits).map_err(|error| Refusal::Invalid(error.to_string()))
         }
-        Encoding::Json => Request::from_json(kind, &body, &limits)
-            .map_err(|error| Refusal::Invalid(error.to_string())),
+        Encoding::Json => {
+            let read = |kind| Request::from_json(kind, &body, &limits);
+            let request = read(kind).map_err(|error| Refusal::Invalid(error.to_string()))?;
+            // Keys that nobody knows are left out, and another signal's is one of them: all of that would be gone.
+            let is_of = |other: &SignalKind| read(*other).is_ok_and(|other| other.items() > 0);
+            if request.items() == 0
+                && let Some(other) = SignalKind::ALL.iter().find(|other| is_of(other))
+            {
+                let text =
+                    format!("the body holds {other}, which are received at {}", other.path());
+                return Err(Refusal::Invalid(text));
+            }
+            Ok(request)
+        }
     }
 }

@@ -233,3 +233,30 @@ async fn clients_that_fall_silent_in_the_middle_of_a_body_keep_nobody_out() {
     assert_eq!(status_of(&lambda, &request).await, "200");
     assert_eq!(lambda.counts.get(Count::RefusedFull), 0);
 }
+
+#[tokio::test]
+async fn a_body_of_another_signal_is_refused_and_not_lost() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let logs =
+        r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}"#;
+    let posted = lambda.otlp("/v1/traces", &[JSON], logs.as_bytes()).await;
+    assert_eq!(posted.status, 400);
+    assert!(said(&posted).contains("the body holds logs, which are received at /v1/logs"));
+    assert_eq!(lambda.otlp("/v1/logs", &[JSON], logs.as_bytes()).await.status, 200);
+    assert_eq!(lambda.otlp("/v1/traces", &[JSON], b"{}").await.status, 200, "nothing is nothing");
+    assert_eq!(lambda.stdout.lines(), [(SignalKind::Logs, 1)]);
+}
+
+#[tokio::test]
+async fn identity_beside_gzip_changes_nothing() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let body = gzip::compress(6, &traces(2));
+    for (coding, status) in
+        [("gzip, identity", 200), ("identity,GZIP", 200), ("gzip, gzip", 415), ("gzip, br", 415)]
+    {
+        let headers = [PROTOBUF, ("content-encoding", coding)];
+        assert_eq!(lambda.otlp("/v1/traces", &headers, &body).await.status, status, "{coding}");
+    }
+}
