@@ -137,7 +137,7 @@ impl EventLoop {
         let reason = &shutdown.shutdown_reason;
         let left = self.with_state(|state| state.close(reason, now_ms)).unwrap_or_default();
         self.own_lines.write(left);
-        while !self.own_lines.is_all_written() {
+        while self.own_lines.is_worth_waiting_for() {
             let Some(left) = end_ms.checked_sub(unix_millis()).filter(|left| *left > 0) else {
                 break;
             };

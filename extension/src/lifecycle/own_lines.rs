@@ -53,8 +53,11 @@ impl OwnLines {
         }
     }
 
-    /// Waits until the lines are written, but no longer than this: the pipe may be full.
+    /// Waits until the lines are written, but no longer than this: the pipe may be full. Not at all where it is known to be stuck.
     pub(super) async fn wait_written(&mut self, limit: Duration) {
+        if self.output.is_stuck() {
+            return;
+        }
         let Self { writing, counts, .. } = self;
         let all = async {
             while let Some((items, written)) = writing.last_mut() {
@@ -67,8 +70,9 @@ impl OwnLines {
         drop(tokio::time::timeout(limit, all).await);
     }
 
-    pub(super) fn is_all_written(&self) -> bool {
-        self.writing.is_empty() && self.unwritten.is_empty()
+    /// Whether anything is left that may still be written soon.
+    pub(super) fn is_worth_waiting_for(&self) -> bool {
+        !(self.writing.is_empty() && self.unwritten.is_empty() || self.output.is_stuck())
     }
 
     /// Counts what is not written by now as lost.

@@ -10,7 +10,7 @@ use crate::config::Lines;
 use crate::counts::{Count, Counts};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 use thread::{Job, Progress, Thread};
 use tokio::sync::{mpsc, oneshot};
@@ -31,6 +31,8 @@ pub(crate) struct Refused;
 pub(crate) struct LineOutput {
     jobs: mpsc::Sender<Job>,
     progress: Arc<Progress>,
+    /// The write that was found stuck last; 0 before there was one. While it is under way nothing else can be written.
+    stuck: Arc<AtomicU64>,
     counts: Arc<Counts>,
 }
 
@@ -47,11 +49,19 @@ impl LineOutput {
         let mut thread =
             Thread::new(lines, service_name, writer, Arc::clone(&progress), Arc::clone(&counts));
         std::thread::Builder::new().name("lines".to_owned()).spawn(move || thread.run(queue))?;
-        Ok(Self { jobs, progress, counts })
+        Ok(Self { jobs, progress, stuck: Arc::default(), counts })
     }
 
-    /// Writes a request; gives up when the pipe has been full for 200 ms.
+    /// Whether a write is under way that took too long before: whoever waits for it waits in vain.
+    pub(crate) fn is_stuck(&self) -> bool {
+        self.progress.current() == Some(self.stuck.load(Ordering::Relaxed))
+    }
+
+    /// Writes a request; gives up when the pipe has been full for 200 ms, and at once as long as it then stays so.
     pub(crate) async fn write(&self, request: Request) -> Result<Written, Refused> {
+        if self.is_stuck() {
+            return Err(Refused);
+        }
         let (written, mut answer) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
         let job = Job { request, written, begun: Arc::clone(&begun), keep: false };
@@ -100,6 +110,9 @@ impl LineOutput {
                 looks = 0;
             }
             seen = current;
+        }
+        if self.stuck.swap(seen.unwrap_or_default(), Ordering::Relaxed) == 0 {
+            tracing::error!("stdout takes nothing: telemetry is refused until it does");
         }
     }
 }

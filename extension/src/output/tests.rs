@@ -122,6 +122,32 @@ async fn a_broken_pipe_and_a_panic_refuse_one_request_and_the_thread_lives() {
     assert_eq!(counts.get(Count::Panics), 1);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_pipe_that_stays_full_costs_one_request_its_time_and_the_others_none() {
+    let pipe = Pipe::default();
+    pipe.fill(true);
+    let (output, _) = start(&pipe, None);
+    let write = async |items| {
+        let begun = tokio::time::Instant::now();
+        let is_written = output.write(spans(items)).await.is_ok();
+        (is_written, begun.elapsed())
+    };
+    assert!(!output.is_stuck());
+    let (is_written, waited) = write(1).await;
+    assert!(!is_written && waited >= FULL_PIPE_TIMEOUT / 2, "{waited:?}");
+    for _ in 0..100 {
+        assert_eq!(write(2).await, (false, Duration::ZERO));
+    }
+    assert!(output.is_stuck());
+    // As soon as somebody reads again everything is as it was.
+    pipe.fill(false);
+    while output.is_stuck() {
+        tokio::task::yield_now().await;
+    }
+    assert!(write(3).await.0);
+    assert_eq!(pipe.items(), [1, 3]);
+}
+
 #[tokio::test]
 async fn our_own_lines_wait_for_a_full_pipe_and_are_not_left_out() {
     let pipe = Pipe::default();
