@@ -6,7 +6,7 @@
 
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::{telemetry, text};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Lambda's JSON lines begin so, those of the runtimes' loggers with `timestamp` or otherwise.
 const JSON_LINE: &str = "{\"time\":\"";
@@ -15,11 +15,11 @@ const JSON_LINE: &str = "{\"time\":\"";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reports {
     /// The requests that are running. What is said of another one meanwhile may be the function's.
-    open: HashSet<String>,
+    open: BTreeSet<String>,
     /// The requests whose report was counted.
-    counted: HashSet<String>,
+    counted: BTreeSet<String>,
     /// How many lines ahead end each request.
-    ahead: HashMap<String, usize>,
+    ahead: BTreeMap<String, usize>,
 }
 
 impl Reports {
@@ -66,7 +66,7 @@ fn may_bracket(message: &str) -> bool {
 }
 
 /// Whether the line ends its request, as `END` and `REPORT` do, and no other request is running without it.
-fn ends_request(open: &mut HashSet<String>, kind: &EventKind, id: &str) -> bool {
+fn ends_request(open: &mut BTreeSet<String>, kind: &EventKind, id: &str) -> bool {
     match kind {
         EventKind::Start => {
             open.insert(id.to_owned());
