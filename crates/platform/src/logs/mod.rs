@@ -202,7 +202,9 @@ fn request_id(record: &mut Record<'_, '_>, request_id: Option<&str>, window: &Re
     if let Some(id) = request_id {
         record.invocation(id);
     }
-    window.told(request_id).repeat(record);
+    if window.has_told() {
+        window.told(request_id).repeat(record);
+    }
 }
 
 fn without_line_end(message: &str) -> &str {

@@ -45,7 +45,13 @@ impl RequestWindow {
         }
     }
 
-    /// What is known of this invocation beside its id. Of most functions nothing is told.
+    /// Whether anything was told; of most functions nothing is.
+    #[inline]
+    pub(crate) fn has_told(&self) -> bool {
+        self.told.is_some()
+    }
+
+    /// What is known of this invocation beside its id.
     pub(crate) fn told(&self, request_id: Option<&str>) -> Facts<'_> {
         match &self.told {
             Some(told) if Some(told.0.as_str()) == request_id => told.1.facts(),
@@ -72,6 +78,7 @@ impl RequestWindow {
     }
 
     /// What was told since the last call, if anything was, and of which invocation.
+    #[inline]
     pub(crate) fn take_news(&mut self) -> Option<(String, Told)> {
         std::mem::take(&mut self.has_news).then(|| self.last_told())?
     }

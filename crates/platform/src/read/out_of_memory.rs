@@ -9,13 +9,51 @@
 use crate::read::ids::{UUID_BYTES, is_uuid};
 
 const JAVA_ERROR: &str = "java.lang.OutOfMemoryError";
+/// What Java's texts begin with.
+const JAVA_BEGINNINGS: [&str; 9] = [
+    JAVA_ERROR,
+    "Exception in thread ",
+    "Terminating due to ",
+    "Aborting due to ",
+    "Java heap space: ",
+    "GC overhead limit exceeded: ",
+    "Requested array size exceeds VM limit: ",
+    "Metaspace: ",
+    "Compressed class space: ",
+];
 const V8_ERROR: &str = "FATAL ERROR: ";
 const RUBY_FATAL: &str = "[FATAL] failed to allocate memory";
 /// Where Ruby's own code is.
 const RUBY_INTERNAL: &str = "<internal:";
 
 /// Whether the text is one of these. Nearly all others are refused at their first bytes, before the end of their line is looked for.
+#[inline]
 pub(crate) fn is_out_of_memory(text: &str) -> bool {
+    let may_be_one = matches!(
+        text.as_bytes().first(),
+        Some(
+            b'\r' | b'\n' | b'0'
+                ..=b'9'
+                    | b'F'
+                    | b'<'
+                    | b'j'
+                    | b'E'
+                    | b'T'
+                    | b'A'
+                    | b'J'
+                    | b'G'
+                    | b'R'
+                    | b'M'
+                    | b'C'
+                    | b'f'
+                    | b'['
+                    | b'/'
+        )
+    );
+    may_be_one && is_of_a_runtime(text)
+}
+
+fn is_of_a_runtime(text: &str) -> bool {
     let text = text.trim_start_matches(['\r', '\n']);
     let text = match text.as_bytes().first() {
         Some(b'0'..=b'9') => behind_time_and_request(text),
@@ -29,7 +67,7 @@ pub(crate) fn is_out_of_memory(text: &str) -> bool {
                 || text.starts_with(RUBY_INTERNAL) && is_of_ruby(line())
         }
         Some(b'j' | b'E' | b'T' | b'A' | b'J' | b'G' | b'R' | b'M' | b'C') => {
-            text.contains(JAVA_ERROR) && is_of_java(line())
+            JAVA_BEGINNINGS.iter().any(|begin| text.starts_with(begin)) && is_of_java(line())
         }
         Some(b'f') => is_of_go(line()) || is_of_ruby(line()),
         Some(b'[') => text.starts_with(RUBY_FATAL) && is_of_ruby(line()),

@@ -6,7 +6,13 @@
 /// with the thread's id, before Rust 1.73 with the message in the same line.
 ///
 /// Source: Rust's standard library, `std/src/panicking.rs`, `default_hook`.
+#[inline]
 pub fn is_rust_panic(text: &str) -> bool {
+    // Nearly all lines are refused here.
+    matches!(text.as_bytes().first(), Some(b't' | b'\r' | b'\n')) && begins_as_panic(text)
+}
+
+fn begins_as_panic(text: &str) -> bool {
     const PANICKED: &str = "panicked at ";
     let Some(rest) = text.trim_start_matches(['\r', '\n']).strip_prefix("thread '") else {
         return false;
