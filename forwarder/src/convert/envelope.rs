@@ -8,6 +8,7 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use platform::Identity;
 use prost::Message as _;
 use std::borrow::Cow;
+use std::ops::Range;
 use wire::Request;
 use wire::protobuf::{Reader, Writer, plain_attribute};
 use wire::resource::SERVICE_NAME;
@@ -34,15 +35,14 @@ enum Arn {
 }
 
 /// What an ARN must say.
-#[derive(Debug)]
-struct ExpectedArn {
+struct ExpectedArn<'e> {
     arn: Arn,
     /// `None` where the envelope does not say it.
-    account: Option<String>,
-    name: String,
+    account: Option<&'e str>,
+    name: &'e str,
 }
 
-impl ExpectedArn {
+impl ExpectedArn<'_> {
     /// Whether an encoded value is one such ARN, or a list of them.
     fn is_told_by(&self, value: &[u8]) -> bool {
         match AnyValue::decode(value).map(|value| value.value) {
@@ -70,28 +70,33 @@ impl ExpectedArn {
         *of_service == service
             && *of_kind == kind
             && *name == self.name
-            && self.account.as_deref().is_none_or(|own| own == *account)
+            && self.account.is_none_or(|own| own == *account)
     }
 }
 
 /// What the envelope of a delivery knows.
 #[derive(Debug, Default)]
 pub(super) struct Envelope {
-    /// Attributes: the key, the encoded value, the encoded attribute.
+    /// The resource that it makes, encoded.
+    resource: Vec<u8>,
+    /// Where its attributes are.
     known: Vec<Known>,
-    /// Keys whose ARNs must be of this account and name.
-    arns: Vec<(&'static str, ExpectedArn)>,
+    /// What ARNs must be of. Without a log group nothing is known.
+    account: Option<String>,
+    function_name: Option<String>,
+    log_group: String,
     /// The last resource: nearly all lines of a function have the same one.
     last: Vec<u8>,
     /// What the last resource became; `None` if it stayed.
     became: Option<Vec<u8>>,
 }
 
+/// An attribute, by the places of its parts in the encoded resource.
 #[derive(Debug)]
 struct Known {
-    key: String,
-    value: Vec<u8>,
-    attribute: Vec<u8>,
+    key: Range<usize>,
+    value: Range<usize>,
+    attribute: Range<usize>,
 }
 
 impl Envelope {
@@ -100,22 +105,45 @@ impl Envelope {
         if identity.log_group.is_empty() {
             return Self::default();
         }
-        let attributes = identity.log_resource().attributes;
-        let known = attributes.into_iter().filter(|attribute| attribute.key != SERVICE_NAME);
-        let known = known.map(|attribute| Known {
-            key: attribute.key.clone(),
-            value: attribute.value.as_ref().map(prost::Message::encode_to_vec).unwrap_or_default(),
-            attribute: attribute.encode_to_vec(),
-        });
-        let arns = ARNS.into_iter().filter_map(|(key, arn)| {
-            let name = match arn {
-                Arn::Function => identity.function_name.clone()?,
-                Arn::LogGroup => identity.log_group.clone(),
+        let resource = identity.log_resource().encode_to_vec();
+        let mut known = Vec::with_capacity(16);
+        for attribute in messages(&resource, ATTRIBUTE) {
+            let place = |part: &[u8]| {
+                // Each part is one of the resource's bytes.
+                let begin = part.as_ptr().addr().saturating_sub(resource.as_ptr().addr());
+                begin..begin + part.len()
             };
-            let expected = ExpectedArn { arn, account: identity.account.clone(), name };
-            Some((key, expected))
-        });
-        Self { known: known.collect(), arns: arns.collect(), last: Vec::new(), became: None }
+            match plain_attribute(attribute) {
+                Some((key, value)) if key != SERVICE_NAME.as_bytes() => known.push(Known {
+                    key: place(key),
+                    value: place(value),
+                    attribute: place(attribute),
+                }),
+                _ => {}
+            }
+        }
+        Self {
+            known,
+            resource,
+            account: identity.account.clone(),
+            function_name: identity.function_name.clone(),
+            log_group: identity.log_group.clone(),
+            last: Vec::new(),
+            became: None,
+        }
+    }
+
+    fn part(&self, place: &Range<usize>) -> &[u8] {
+        self.resource.get(place.clone()).unwrap_or_default()
+    }
+
+    /// What the ARNs of this attribute must say; `None` where the envelope does not know it.
+    fn expected(&self, arn: Arn) -> Option<ExpectedArn<'_>> {
+        let name = match arn {
+            Arn::Function => self.function_name.as_deref()?,
+            Arn::LogGroup => &self.log_group,
+        };
+        Some(ExpectedArn { arn, account: self.account.as_deref(), name })
     }
 
     /// The request, whose resources no longer contradict the envelope. One that never did passes as it is.
@@ -204,13 +232,17 @@ impl Envelope {
         if !matches!(key.first(), Some(b'a' | b'A' | b'c' | b'C' | b'f' | b'F')) {
             return Judged::Stays;
         }
+        if self.known.is_empty() {
+            return Judged::Stays;
+        }
         // Nearly all writers spell keys as the conventions do, and tell the truth.
-        if self.known.iter().any(|known| known.key.as_bytes() == key && known.value == value) {
+        let is_same =
+            |known: &Known| self.part(&known.key) == key && self.part(&known.value) == value;
+        if self.known.iter().any(is_same) {
             return Judged::Stays;
         }
         let is_ascii = key.is_ascii();
-        let is_stored_as = |own: &str| {
-            let own = own.as_bytes();
+        let is_stored_as = |own: &[u8]| {
             if is_ascii {
                 own.len() == key.len()
                     && own.iter().zip(key).all(|(own, key)| letter(*own) == letter(*key))
@@ -218,25 +250,26 @@ impl Envelope {
                 stored(key).eq(own.iter().copied().map(letter))
             }
         };
-        if let Some(known) = self.known.iter().find(|known| is_stored_as(&known.key)) {
-            return if known.value == value {
+        if let Some(known) = self.known.iter().find(|known| is_stored_as(self.part(&known.key))) {
+            return if self.part(&known.value) == value {
                 Judged::Stays
             } else {
-                Judged::Replaced(&known.attribute)
+                Judged::Replaced(self.part(&known.attribute))
             };
         }
-        if let Some((_, arn)) = self.arns.iter().find(|(own, _)| is_stored_as(own)) {
+        let arns = || ARNS.into_iter().filter_map(|(own, arn)| Some((own, self.expected(arn)?)));
+        if let Some((_, arn)) = arns().find(|(own, _)| is_stored_as(own.as_bytes())) {
             return if arn.is_told_by(value) { Judged::Stays } else { Judged::Removed };
         }
         // A map `{"name": …}` under the key `faas` is stored as `faas_name` too.
         let is_map = || messages(value, MAP).next().is_some();
-        let is_begin = |own: &str| {
-            let mut rest = own.bytes().map(letter);
+        let is_begin = |own: &[u8]| {
+            let mut rest = own.iter().copied().map(letter);
             stored(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some(b'_')
         };
         let keys = || {
-            let arns = self.arns.iter().map(|(own, _)| *own);
-            self.known.iter().map(|known| known.key.as_str()).chain(arns)
+            let known = self.known.iter().map(|known| self.part(&known.key));
+            known.chain(arns().map(|(own, _)| own.as_bytes()))
         };
         if is_map() && keys().any(is_begin) {
             return Judged::Renamed;
@@ -288,4 +321,26 @@ fn key_and_value(attribute: &[u8]) -> (&[u8], Cow<'_, [u8]>) {
 fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
     let fields = Reader::new(message).map_while(Result::ok);
     fields.filter(move |field| field.number == number).filter_map(|field| field.as_len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::Origin;
+
+    #[test]
+    fn all_that_the_envelope_says_is_known_but_the_services_name() {
+        let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
+        let identity = origin.identity();
+        let envelope = Envelope::of(&identity);
+        let attributes = identity.log_resource().attributes;
+        let others = attributes.iter().filter(|attribute| attribute.key != SERVICE_NAME);
+        let known: Vec<_> = envelope.known.iter().map(|known| envelope.part(&known.key)).collect();
+        let expected: Vec<_> = others.clone().map(|attribute| attribute.key.as_bytes()).collect();
+        assert!(expected.len() > 5);
+        assert_eq!(known, expected);
+        for (known, attribute) in envelope.known.iter().zip(others) {
+            assert_eq!(envelope.part(&known.attribute), attribute.encode_to_vec());
+        }
+    }
 }

@@ -157,7 +157,6 @@ pub fn convert(
     let held_before = state.held.len();
     let mut stream = Stream {
         options,
-        origin,
         envelope: None,
         others,
         state,
@@ -217,7 +216,6 @@ pub(crate) const PANICS: &str = "panic";
 /// The log events of one stream on their way to requests.
 struct Stream<'o, 'e> {
     options: &'o ConvertOptions,
-    origin: &'o Origin,
     /// What the lines' resources must not contradict, once there is a line.
     envelope: Option<Envelope>,
     /// Takes what is no OTLP line.
@@ -329,7 +327,7 @@ impl<'e> Stream<'_, 'e> {
         }
         for line in reading.decoded {
             self.state.items_read += line.request.items();
-            let of_origin = || Envelope::of(&self.origin.identity());
+            let of_origin = || Envelope::of(self.others.identity());
             let envelope = self.envelope.get_or_insert_with(of_origin);
             let request = envelope.settle(line.request);
             take(&mut self.converted, time_shift::request(request, self.options.time_shift));

@@ -160,6 +160,11 @@ impl Converter {
         self
     }
 
+    /// Whose lines these are.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// Takes note of a trace that a span of this stream carries. Lambda gives every invocation an X-Ray root, whether or
     /// not anybody traces it; the root that a line names becomes its record's trace id only where a span has that trace.
     pub fn trace_seen(&mut self, trace_id: [u8; 16]) {
