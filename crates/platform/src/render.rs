@@ -5,7 +5,6 @@ use std::fmt::Write as _;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data, number_data_point};
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 
 use crate::attributes::scope;
@@ -50,7 +49,7 @@ pub(crate) fn written(write: impl FnOnce(&mut Record<'_, '_>)) -> LogRecord {
     let mut records = Records::default();
     records.push(write);
     let scopes = [(scope("one"), records), (scope("none"), Records::default())];
-    let request = records::request(Resource::default, scopes, &SeenSpans::default()).unwrap();
+    let request = records::request(|| &[], scopes, &SeenSpans::default()).unwrap();
     log_records(&request).pop().unwrap().1
 }
 

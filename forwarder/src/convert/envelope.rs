@@ -101,11 +101,11 @@ struct Known {
 
 impl Envelope {
     /// What is known of the writer of a log stream; nothing where the delivery names no log group.
-    pub(super) fn of(identity: &Identity) -> Self {
+    pub(super) fn of(identity: &Identity, log_resource: &[u8]) -> Self {
         if identity.log_group.is_empty() {
             return Self::default();
         }
-        let resource = identity.log_resource().encode_to_vec();
+        let resource = log_resource.to_vec();
         let mut known = Vec::with_capacity(16);
         for attribute in messages(&resource, ATTRIBUTE) {
             let place = |part: &[u8]| {
@@ -332,8 +332,9 @@ mod tests {
     fn all_that_the_envelope_says_is_known_but_the_services_name() {
         let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
         let identity = origin.identity();
-        let envelope = Envelope::of(&identity);
-        let attributes = identity.log_resource().attributes;
+        let resource = identity.log_resource();
+        let envelope = Envelope::of(&identity, &resource.encode_to_vec());
+        let attributes = resource.attributes;
         let others = attributes.iter().filter(|attribute| attribute.key != SERVICE_NAME);
         let known: Vec<_> = envelope.known.iter().map(|known| envelope.part(&known.key)).collect();
         let expected: Vec<_> = others.clone().map(|attribute| attribute.key.as_bytes()).collect();

@@ -327,7 +327,8 @@ impl<'e> Stream<'_, 'e> {
         }
         for line in reading.decoded {
             self.state.items_read += line.request.items();
-            let of_origin = || Envelope::of(self.others.identity());
+            let of_origin =
+                || Envelope::of(self.others.identity(), self.others.encoded_log_resource());
             let envelope = self.envelope.get_or_insert_with(of_origin);
             let request = envelope.settle(line.request);
             take(&mut self.converted, time_shift::request(request, self.options.time_shift));

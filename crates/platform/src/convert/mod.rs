@@ -15,6 +15,7 @@ mod reports;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, Span};
+use std::cell::OnceCell;
 use wire::{InvocationSpan, Request};
 
 use crate::attributes::{scope, string};
@@ -85,6 +86,7 @@ pub struct ConverterState {
 #[derive(Debug)]
 pub struct Converter {
     identity: Identity,
+    log_resource: OnceCell<Vec<u8>>,
     options: Options,
     observed_unix_nano: u64,
     state: ConverterState,
@@ -108,6 +110,7 @@ impl Converter {
         state.window.set_function(&identity);
         Self {
             identity,
+            log_resource: OnceCell::new(),
             options,
             observed_unix_nano,
             state,
@@ -163,6 +166,11 @@ impl Converter {
     /// Whose lines these are.
     pub fn identity(&self) -> &Identity {
         &self.identity
+    }
+
+    /// [`Identity::log_resource`], encoded; it is made once.
+    pub fn encoded_log_resource(&self) -> &[u8] {
+        encoded(&self.log_resource, &self.identity)
     }
 
     /// Takes note of a trace that a span of this stream carries. Lambda gives every invocation an X-Ray root, whether or
@@ -299,7 +307,8 @@ impl Converter {
             (scope(names::LOGS_SCOPE), self.line_records),
             (scope(names::PLATFORM_SCOPE), self.platform_records),
         ];
-        let logs = records::request(|| self.identity.log_resource(), scopes, &self.seen);
+        let resource = || encoded(&self.log_resource, &self.identity);
+        let logs = records::request(resource, scopes, &self.seen);
         self.state.traced = self.seen.take_last();
         let metrics = (!scope_metrics.is_empty()).then(|| ResourceMetrics {
             resource: Some(self.identity.metric_resource()),
@@ -315,6 +324,10 @@ impl Converter {
             state: self.state,
         }
     }
+}
+
+fn encoded<'r>(resource: &'r OnceCell<Vec<u8>>, identity: &Identity) -> &'r [u8] {
+    resource.get_or_init(|| records::encoded_resource(&identity.log_resource()))
 }
 
 /// Whether a log event is an empty line.

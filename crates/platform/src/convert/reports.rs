@@ -6,6 +6,7 @@
 
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::{telemetry, text};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Lambda's JSON lines begin so, those of the runtimes' loggers with `timestamp` or otherwise.
@@ -30,14 +31,17 @@ impl Reports {
         for message in messages.filter(|message| may_bracket(message)) {
             let boundary = text::boundary(message).or_else(|| {
                 let event = telemetry::parse_line(message)?;
-                Some((event.kind, event.request_id?))
+                Some((event.kind, Cow::Owned(event.request_id?)))
             });
             match boundary {
                 Some((EventKind::Start, id)) => {
-                    open.insert(id);
+                    open.insert(id.into_owned());
                 }
                 Some((kind, id)) if ends_request(&mut open, &kind, &id) => {
-                    *self.ahead.entry(id).or_default() += 1;
+                    match self.ahead.get_mut(&*id) {
+                        Some(ahead) => *ahead += 1,
+                        None => drop(self.ahead.insert(id.into_owned(), 1)),
+                    }
                 }
                 _ => {}
             }

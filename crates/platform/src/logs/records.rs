@@ -156,10 +156,18 @@ fn ids_of(root: TraceId, invocation: Option<Ids>) -> Option<Ids> {
     invocation.filter(|(trace_id, _)| *trace_id == root).or(Some((root, None)))
 }
 
+/// A resource, encoded.
+pub(crate) fn encoded_resource(resource: &Resource) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut out = Writer::new(&mut bytes);
+    resource.attributes.iter().for_each(|pair| write_attribute(&mut out, 1, pair));
+    bytes
+}
+
 /// One request with the records of these scopes under one resource; `None` if there are no records. Records without a trace id
 /// get that of the spans that were `seen`, where these say whose they are.
-pub(crate) fn request(
-    resource: impl FnOnce() -> Resource,
+pub(crate) fn request<'r>(
+    resource: impl FnOnce() -> &'r [u8],
     scopes: [(InstrumentationScope, Records); 2],
     seen: &SeenSpans,
 ) -> Option<Request> {
@@ -186,9 +194,7 @@ pub(crate) fn request(
         return None;
     }
     let (mut head, mut bytes) = (Vec::new(), Vec::new());
-    Writer::new(&mut head).message(RESOURCE, |out| {
-        resource().attributes.iter().for_each(|pair| write_attribute(out, 1, pair));
-    });
+    Writer::new(&mut head).always_bytes(RESOURCE, resource());
     bytes.reserve_exact(scope_logs.len() + head.len() + 16);
     Writer::new(&mut bytes).concatenated(RESOURCE_LOGS, &head, &scope_logs);
     Some(Request::counted(SignalKind::Logs, bytes, count))
@@ -418,7 +424,8 @@ mod tests {
         };
         let check = |first: &[&str], second: &[&str]| {
             let scopes = [(scope("one"), of(first)), (scope("two"), of(second))];
-            let request = request(|| resource.clone(), scopes, &SeenSpans::default());
+            let encoded = encoded_resource(&resource);
+            let request = request(|| &encoded, scopes, &SeenSpans::default());
             let items = first.len() + second.len();
             let Some(request) = request else { return assert_eq!(items, 0) };
             let limits = wire::Limits::default();

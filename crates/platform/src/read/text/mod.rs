@@ -10,6 +10,7 @@
 use crate::event::figures::plausible;
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::ids::{UUID_BYTES, is_uuid};
+use std::borrow::Cow;
 
 /// Lambda's own lines are a few hundred bytes long; a longer one is the function's.
 const MAX_LINE_BYTES: usize = 16 * 1024;
@@ -56,7 +57,7 @@ pub(crate) fn parse(message: &str) -> Option<PlatformEvent> {
 
 /// Which request one of Lambda's `START`, `END` or `REPORT` lines begins or ends, without what else it says: a line is one here
 /// exactly where [`parse`] takes it for one.
-pub(crate) fn boundary(message: &str) -> Option<(EventKind, String)> {
+pub(crate) fn boundary(message: &str) -> Option<(EventKind, Cow<'_, str>)> {
     let (keyword, rest) = bounded(message)?.split_once([' ', '\t'])?;
     let (kind, (id, _)) = match keyword {
         "REPORT" => (EventKind::Report, report_fields(rest)?),
@@ -64,7 +65,16 @@ pub(crate) fn boundary(message: &str) -> Option<(EventKind, String)> {
         "END" => (EventKind::End, bracket_fields(rest)?),
         _ => return None,
     };
-    Some((kind, id))
+    Some((kind, lower_case(id)))
+}
+
+/// The id as it is compared; Lambda writes it so.
+fn lower_case(id: &str) -> Cow<'_, str> {
+    if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(id.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(id)
+    }
 }
 
 fn bounded(message: &str) -> Option<&str> {
@@ -72,20 +82,20 @@ fn bounded(message: &str) -> Option<&str> {
 }
 
 /// `RequestId: <uuid>` and what follows the request id, which must be set apart by white space.
-fn request_id(text: &str) -> Option<(String, &str)> {
+fn request_id(text: &str) -> Option<(&str, &str)> {
     let text = text.strip_prefix("RequestId: ")?;
     leading_uuid(text)
 }
 
-fn leading_uuid(text: &str) -> Option<(String, &str)> {
+fn leading_uuid(text: &str) -> Option<(&str, &str)> {
     let (id, rest) = text.split_at_checked(UUID_BYTES)?;
     let set_apart = rest.is_empty() || rest.starts_with(|c: char| c.is_ascii_whitespace());
-    (is_uuid(id) && set_apart).then(|| (id.to_ascii_lowercase(), rest))
+    (is_uuid(id) && set_apart).then_some((id, rest))
 }
 
 /// What follows `REPORT `. After the request id only labels may come: `REPORT RequestId: <uuid>
 /// is late` is somebody's remark.
-fn report_fields(rest: &str) -> Option<(String, &str)> {
+fn report_fields(rest: &str) -> Option<(&str, &str)> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
     let has_labels = fields.is_empty()
@@ -96,13 +106,13 @@ fn report_fields(rest: &str) -> Option<(String, &str)> {
 fn report(rest: &str) -> Option<PlatformEvent> {
     let (id, fields) = report_fields(rest)?;
     let mut event = PlatformEvent::new(EventKind::Report);
-    event.request_id = Some(id);
+    event.request_id = Some(id.to_ascii_lowercase());
     read_fields(fields, &mut event);
     Some(event)
 }
 
 /// What follows `START ` or `END `.
-fn bracket_fields(rest: &str) -> Option<(String, &str)> {
+fn bracket_fields(rest: &str) -> Option<(&str, &str)> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
     (fields.is_empty() || fields.starts_with("Version: ")).then_some((id, fields))
@@ -111,7 +121,7 @@ fn bracket_fields(rest: &str) -> Option<(String, &str)> {
 fn bracket(kind: EventKind, rest: &str) -> Option<PlatformEvent> {
     let (id, fields) = bracket_fields(rest)?;
     let mut event = PlatformEvent::new(kind);
-    event.request_id = Some(id);
+    event.request_id = Some(id.to_ascii_lowercase());
     read_fields(fields, &mut event);
     Some(event)
 }
@@ -146,7 +156,7 @@ fn timed_out(message: &str) -> Option<PlatformEvent> {
     let seconds = decimal(seconds)?;
     is_time.then(|| {
         let mut event = PlatformEvent::new(EventKind::Timeout);
-        event.request_id = Some(id);
+        event.request_id = Some(id.to_ascii_lowercase());
         event.message = Some(text.to_owned());
         event.figures.timeout_ms = plausible(seconds * 1000.0);
         event
@@ -170,7 +180,7 @@ fn failure(rest: &str) -> Option<PlatformEvent> {
         || text.lines().next().is_some_and(|line| line.ends_with("signal: killed"));
     let kind = if is_out_of_memory { EventKind::OutOfMemory } else { EventKind::ExitError };
     let mut event = PlatformEvent::new(kind);
-    event.request_id = Some(id);
+    event.request_id = Some(id.to_ascii_lowercase());
     event.error_type = error_type.map(str::to_owned);
     event.message = text.lines().next().map(|line| line.trim_end().to_owned());
     Some(event)
