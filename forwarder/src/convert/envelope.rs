@@ -174,48 +174,55 @@ impl Envelope {
         if is_one && resource == self.last {
             return self.became.is_some();
         }
-        let contradicts = self.contradicts(container);
-        if is_one {
-            self.last.clear();
-            self.last.extend_from_slice(resource);
-            self.became = contradicts.then(|| {
-                let mut bytes = Vec::with_capacity(resource.len());
-                self.write_resource(resource, &mut Writer::new(&mut bytes));
-                bytes
-            });
+        if !is_one {
+            return messages(container, RESOURCE).any(|resource| self.settled(resource).is_some());
         }
-        contradicts
-    }
-
-    fn contradicts(&self, container: &[u8]) -> bool {
-        let mut attributes =
-            messages(container, RESOURCE).flat_map(|resource| messages(resource, ATTRIBUTE));
-        attributes.any(|attribute| !matches!(self.judge(attribute), Judged::Stays))
+        let became = self.settled(resource);
+        self.last.clear();
+        self.last.extend_from_slice(resource);
+        self.became = became;
+        self.became.is_some()
     }
 
     fn write_container(&self, container: &[u8], writer: &mut Writer<'_>) {
         for field in Reader::new(container).map_while(Result::ok) {
             match (field.number, field.as_len()) {
-                (RESOURCE, Some(resource)) => match &self.became {
-                    Some(became) if resource == self.last => {
-                        writer.always_bytes(RESOURCE, became);
-                    }
-                    _ => writer.message(RESOURCE, |writer| self.write_resource(resource, writer)),
+                (RESOURCE, Some(resource)) if resource == self.last => match &self.became {
+                    Some(became) => writer.always_bytes(RESOURCE, became),
+                    None => writer.raw(field.raw),
+                },
+                (RESOURCE, Some(resource)) => match self.settled(resource) {
+                    Some(became) => writer.always_bytes(RESOURCE, &became),
+                    None => writer.raw(field.raw),
                 },
                 _ => writer.raw(field.raw),
             }
         }
     }
 
-    fn write_resource(&self, resource: &[u8], writer: &mut Writer<'_>) {
+    /// What a resource becomes; `None` if it stays as it is.
+    fn settled(&self, resource: &[u8]) -> Option<Vec<u8>> {
+        let mut became: Option<Vec<u8>> = None;
+        let mut passed = 0;
         for field in Reader::new(resource).map_while(Result::ok) {
             let attribute = field.as_len().filter(|_| field.number == ATTRIBUTE);
-            match attribute.map(|attribute| (attribute, self.judge(attribute))) {
-                None | Some((_, Judged::Stays)) => writer.raw(field.raw),
-                Some((_, Judged::Replaced(known))) => writer.always_bytes(ATTRIBUTE, known),
-                Some((_, Judged::Removed)) => {}
-                Some((attribute, Judged::Renamed)) => {
-                    let (key, value) = key_and_value(attribute);
+            let judged = attribute.map_or(Judged::Stays, |attribute| self.judge(attribute));
+            if let (Judged::Stays, None) = (&judged, &became) {
+                passed += field.raw.len();
+                continue;
+            }
+            let out = became.get_or_insert_with(|| {
+                let mut begin = Vec::with_capacity(resource.len());
+                begin.extend_from_slice(resource.get(..passed).unwrap_or_default());
+                begin
+            });
+            let mut writer = Writer::new(out);
+            match judged {
+                Judged::Stays => writer.raw(field.raw),
+                Judged::Replaced(known) => writer.always_bytes(ATTRIBUTE, known),
+                Judged::Removed => {}
+                Judged::Renamed => {
+                    let (key, value) = key_and_value(attribute.unwrap_or_default());
                     writer.message(ATTRIBUTE, |writer| {
                         writer.always_bytes(KEY, &[b"attr_", key].concat());
                         writer.always_bytes(VALUE, &value);
@@ -223,6 +230,7 @@ impl Envelope {
                 }
             }
         }
+        became
     }
 
     fn judge(&self, attribute: &[u8]) -> Judged<'_> {

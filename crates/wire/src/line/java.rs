@@ -15,6 +15,9 @@ const LOGGER: &str = "OtlpJsonLogging";
 /// Length of a logger's prefix before the object that begins what is left of `text`; 0 where there is none.
 pub(super) fn prefix_len(text: &str) -> usize {
     let Some(len) = text.bytes().take(LONGEST).position(|byte| byte == b'{') else { return 0 };
+    if len == 0 {
+        return 0;
+    }
     let prefix = text.get(..len).unwrap_or_default();
     if is_level(prefix) || is_of_logger(prefix) { len } else { 0 }
 }
