@@ -24,6 +24,7 @@ const MOST: usize = 50_000;
 #[derive(Debug, Default)]
 pub(crate) struct SeenSpans {
     traces: BTreeSet<TraceId>,
+    last_trace: Option<TraceId>,
     invocations: BTreeMap<String, Traced>,
     last: Option<String>,
 }
@@ -45,8 +46,10 @@ enum Root {
 
 impl SeenSpans {
     pub(crate) fn add_trace(&mut self, trace_id: TraceId) {
-        if self.traces.len() < MOST {
+        // Most spans are of the trace of the one before.
+        if self.last_trace != Some(trace_id) && self.traces.len() < MOST {
             self.traces.insert(trace_id);
+            self.last_trace = Some(trace_id);
         }
     }
 

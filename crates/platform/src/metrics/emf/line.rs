@@ -109,7 +109,7 @@ static FIND_METRICS: LazyLock<Finder<'static>> =
 /// Reads the metrics of a line, which may stand behind a runtime's prefix. `None` if it is not in this format. This is cheap
 /// for other lines: their ends or one search refuse them, and their JSON is not read.
 pub(crate) fn parse(line: &str) -> Option<EmfLine<'_>> {
-    let line = line.trim();
+    let line = line.trim_ascii();
     // Most lines of text have another end.
     if !line.ends_with('}') {
         return None;
