@@ -252,8 +252,9 @@ impl Envelope {
         let is_ascii = key.is_ascii();
         let is_stored_as = |own: &[u8]| {
             if is_ascii {
-                own.len() == key.len()
-                    && own.iter().zip(key).all(|(own, key)| letter(*own) == letter(*key))
+                own == key
+                    || own.len() == key.len()
+                        && own.iter().zip(key).all(|(own, key)| letter(*own) == letter(*key))
             } else {
                 stored(key).eq(own.iter().copied().map(letter))
             }
