@@ -98,7 +98,9 @@ fn leading_uuid(text: &str) -> Option<(&str, &str)> {
 fn report_fields(rest: &str) -> Option<(&str, &str)> {
     let (id, rest) = request_id(rest)?;
     let fields = rest.trim_start();
+    // As nearly all reports begin; the search behind it would find the same colon.
     let has_labels = fields.is_empty()
+        || fields.starts_with("Duration: ")
         || (fields.starts_with(|c: char| c.is_ascii_uppercase()) && fields.contains(": "));
     has_labels.then_some((id, fields))
 }
