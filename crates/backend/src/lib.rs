@@ -25,4 +25,4 @@ pub use destination::{
 };
 pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, Undelivered, gzip_level};
 pub use judge::Reason;
-pub use sanitize::{DropReason, Sanitized, Survey, Times, sanitize};
+pub use sanitize::{DropReason, Sanitized, Survey, Times, sanitize, stored_byte, stored_key};

@@ -4,6 +4,7 @@
 //! the resource's attributes that contradict it; `service.name` stays the writer's. Keys are compared as OpenObserve stores them,
 //! since `faas_name` is the column of `faas.name`.
 
+use backend::{stored_byte, stored_key};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value};
 use platform::Identity;
 use prost::Message as _;
@@ -254,9 +255,12 @@ impl Envelope {
             if is_ascii {
                 own == key
                     || own.len() == key.len()
-                        && own.iter().zip(key).all(|(own, key)| letter(*own) == letter(*key))
+                        && own
+                            .iter()
+                            .zip(key)
+                            .all(|(own, key)| stored_byte(*own) == stored_byte(*key))
             } else {
-                stored(key).eq(own.iter().copied().map(letter))
+                stored_key(key).eq(own.iter().copied().map(stored_byte))
             }
         };
         if let Some(known) = self.known.iter().find(|known| is_stored_as(self.part(&known.key))) {
@@ -273,8 +277,8 @@ impl Envelope {
         // A map `{"name": …}` under the key `faas` is stored as `faas_name` too.
         let is_map = || messages(value, MAP).next().is_some();
         let is_begin = |own: &[u8]| {
-            let mut rest = own.iter().copied().map(letter);
-            stored(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some(b'_')
+            let mut rest = own.iter().copied().map(stored_byte);
+            stored_key(key).all(|letter| rest.next() == Some(letter)) && rest.next() == Some(b'_')
         };
         let keys = || {
             let known = self.known.iter().map(|known| self.part(&known.key));
@@ -296,19 +300,6 @@ enum Judged<'e> {
     Removed,
     /// It stays under another key.
     Renamed,
-}
-
-/// A key as OpenObserve stores it: lower case, and each character but letters, digits and `_` becomes `_`.
-fn stored(key: &[u8]) -> impl Iterator<Item = u8> {
-    // A character of several bytes becomes one `_`.
-    key.iter().filter(|byte| **byte & 0xc0 != 0x80).copied().map(letter)
-}
-
-fn letter(byte: u8) -> u8 {
-    match byte.to_ascii_lowercase() {
-        byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
-        _ => b'_',
-    }
 }
 
 /// The key, and the value as every reader of protobuf takes it: one that is written in several pieces is what they are one behind the

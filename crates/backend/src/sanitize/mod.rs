@@ -21,6 +21,7 @@ mod tests;
 use crate::destination::Profile;
 pub(crate) use columns::split_by_columns;
 pub use drop_reason::DropReason;
+pub use names::{stored_byte, stored_key};
 pub use survey::{Survey, Times};
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 

@@ -68,7 +68,7 @@ impl Shapes {
 
     /// Adds the column of a key with this prefix.
     pub(super) fn add_with_prefix(&mut self, prefix: &[u8], key: &[u8]) {
-        let length = if key.is_ascii() { key.len() } else { stored(key).count() };
+        let length = if key.is_ascii() { key.len() } else { stored_key(key).count() };
         self.lengths |= length_bit(prefix.len() + length);
         let first = prefix.first().or(key.first());
         if let Some((first, last)) = first.zip(key.last())
@@ -112,7 +112,7 @@ static CLASS_OF: [u8; 256] = {
     classes
 };
 
-/// The class of a byte, below [`CLASSES`]; bytes that are normalised to the same byte have the same class.
+/// The class of a byte, below [`CLASSES`]; bytes that are stored as the same byte have the same class.
 const fn class(byte: u8) -> usize {
     match byte {
         b'a'..=b'z' => (byte - b'a') as usize,
@@ -123,12 +123,12 @@ const fn class(byte: u8) -> usize {
 }
 
 /// A key as OpenObserve stores it: a character of several bytes becomes one `_`.
-pub(super) fn stored(key: &[u8]) -> impl Iterator<Item = u8> {
-    key.iter().filter(|byte| **byte & 0xc0 != 0x80).map(|byte| normalised(*byte))
+pub fn stored_key(key: &[u8]) -> impl Iterator<Item = u8> {
+    key.iter().filter(|byte| **byte & 0xc0 != 0x80).map(|byte| stored_byte(*byte))
 }
 
 /// A byte of a key as OpenObserve stores it: lower case, and everything but letters, digits and `_` becomes `_`.
-const fn normalised(byte: u8) -> u8 {
+pub const fn stored_byte(byte: u8) -> u8 {
     match byte.to_ascii_lowercase() {
         byte @ (b'a'..=b'z' | b'0'..=b'9') => byte,
         _ => b'_',
@@ -230,11 +230,11 @@ fn is_one_of(key: &[u8], reserved: &Reserved) -> bool {
     if key.is_ascii() {
         let is_key = |column: &&str| {
             let mut letters = column.bytes().zip(key);
-            column.len() == key.len() && letters.all(|(letter, byte)| letter == normalised(*byte))
+            column.len() == key.len() && letters.all(|(letter, byte)| letter == stored_byte(*byte))
         };
         return reserved.columns().any(|column| is_key(&column));
     }
-    reserved.columns().any(|column| column.bytes().eq(stored(key)))
+    reserved.columns().any(|column| column.bytes().eq(stored_key(key)))
 }
 
 /// `severity` becomes `attr_severity`, as OpenObserve 0.92 renames what collides in spans.

@@ -5,7 +5,7 @@
 //! attributes have the prefix `service_` there. Maps of a log record become columns too, `{"faas":{"name":…}}` that of `faas.name`.
 
 use super::fields::{MAP, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value, messages};
-use super::names::{self, Reserved, Shapes, is_reserved, stored};
+use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::collections::HashMap;
 
@@ -71,7 +71,7 @@ impl<'c> Taken<'c> {
             shapes.add_with_prefix(signal.resource_prefix, key);
         }
         let by_stored_key = (of_resource.len() > FEW_ATTRIBUTES).then(|| {
-            of_resource.iter().map(|(key, value)| (stored(key).collect(), *value)).collect()
+            of_resource.iter().map(|(key, value)| (stored_key(key).collect(), *value)).collect()
         });
         Self { signal, shapes, of_resource, by_stored_key }
     }
@@ -84,7 +84,7 @@ impl<'c> Taken<'c> {
 
     /// Whether an attribute whose value is a map would take a column by what is in it.
     pub(super) fn has_within(&self, key: &[u8], map: &[u8]) -> bool {
-        self.signal.flattens && self.holds(&mut stored(key).collect(), map, 1)
+        self.signal.flattens && self.holds(&mut stored_key(key).collect(), map, 1)
     }
 
     #[inline(never)]
@@ -93,18 +93,18 @@ impl<'c> Taken<'c> {
             return true;
         }
         if let Some(by_stored_key) = &self.by_stored_key {
-            let column: Vec<u8> = stored(key).collect();
+            let column: Vec<u8> = stored_key(key).collect();
             let of_resource = column.strip_prefix(self.signal.resource_prefix);
             let said = of_resource.and_then(|key| by_stored_key.get(key));
             return said.is_some_and(|said| *said != value);
         }
         self.of_resource
             .iter()
-            .any(|(taken, said)| *said != value && self.column(taken).eq(stored(key)))
+            .any(|(taken, said)| *said != value && self.column(taken).eq(stored_key(key)))
     }
 
     fn column(&self, key: &'c [u8]) -> impl Iterator<Item = u8> + use<'c> {
-        self.signal.resource_prefix.iter().copied().chain(stored(key))
+        self.signal.resource_prefix.iter().copied().chain(stored_key(key))
     }
 
     /// Whether a map has a value whose path, from `path` on, is a column. Paths that no column begins with are not followed.
@@ -116,7 +116,7 @@ impl<'c> Taken<'c> {
             && messages(map, MAP).flat_map(|map| messages(map, MAP_ENTRY)).any(|entry| {
                 let (key, value) = key_and_value(entry);
                 path.truncate(length);
-                path.extend(stored(key));
+                path.extend(stored_key(key));
                 self.has_key(path, value) || self.holds(path, value, level + 1)
             });
         path.truncate(length - 1);
