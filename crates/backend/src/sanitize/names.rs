@@ -8,13 +8,22 @@ pub(super) struct Reserved {
     shapes: Shapes,
 }
 
-/// First and last letters and lengths of columns, by which most keys are seen to be none of them.
+/// First and last letters and lengths of columns, by which nearly all keys are seen to be none of them.
 #[derive(Clone, Copy)]
 pub(super) struct Shapes {
     /// For each class of last letters, the classes of first letters of the columns that end so, as bits.
     first_by_last: [u32; CLASSES],
-    /// The lengths of the columns, as bits; 63 bytes and more share one bit.
-    lengths: u64,
+    /// The bits of [`shape`] of the columns.
+    shapes: [u64; SHAPE_WORDS],
+}
+
+const SHAPE_WORDS: usize = 16;
+
+/// Word and bit that stand for columns of this length, with first and last letters of these classes. Others may have the same.
+#[inline]
+const fn shape(first: usize, last: usize, length: usize) -> (usize, u64) {
+    let shape = ((length * 32 + first) ^ (last * 37)) % (SHAPE_WORDS * 64);
+    (shape / 64, 1 << (shape % 64))
 }
 
 /// Columns that OpenObserve fills itself in some of its streams: a record's id, its original text, what full-text search looks at.
@@ -25,7 +34,7 @@ const CLASSES: usize = 28;
 
 impl Reserved {
     const fn new(columns: &'static [&'static str]) -> Self {
-        let mut shapes = Shapes { first_by_last: [0; CLASSES], lengths: 0 };
+        let mut shapes = Shapes { first_by_last: [0; CLASSES], shapes: [0; SHAPE_WORDS] };
         shapes.add_all(columns);
         shapes.add_all(INTERNAL);
         Self { columns, shapes }
@@ -57,42 +66,42 @@ impl Shapes {
     }
 
     const fn add(&mut self, column: &[u8]) {
-        self.lengths |= length_bit(column.len());
-        if let [first, .., last] = column {
-            #[expect(clippy::indexing_slicing, reason = "there are as many as classes")]
-            {
-                self.first_by_last[class(*last)] |= 1 << class(*first);
-            }
+        if let (Some(first), Some(last)) = (column.first(), column.last()) {
+            self.add_shape(class(*first), class(*last), column.len());
         }
     }
 
     /// Adds the column of a key with this prefix.
     pub(super) fn add_with_prefix(&mut self, prefix: &[u8], key: &[u8]) {
         let length = if key.is_ascii() { key.len() } else { stored_key(key).count() };
-        self.lengths |= length_bit(prefix.len() + length);
-        let first = prefix.first().or(key.first());
-        if let Some((first, last)) = first.zip(key.last())
-            && let Some(letters) = self.first_by_last.get_mut(class(*last))
-        {
-            *letters |= 1 << class(*first);
+        if let Some((first, last)) = prefix.first().or(key.first()).zip(key.last()) {
+            self.add_shape(class(*first), class(*last), prefix.len() + length);
         }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there are as many as classes, and as words")]
+    const fn add_shape(&mut self, first: usize, last: usize, length: usize) {
+        self.first_by_last[last] |= 1 << first;
+        let (word, bit) = shape(first, last, length);
+        self.shapes[word] |= bit;
     }
 
     /// False where first letter, last letter and length show that the key is none of the columns. Bytes that are not ASCII
     /// are in the class of `_`.
     #[inline]
     pub(super) fn may_have(&self, key: &[u8]) -> bool {
-        let [first, .., last] = key else { return false };
-        let class = |byte: u8| CLASS_OF.get(usize::from(byte)).copied().unwrap_or_default();
-        let first_letters = self.first_by_last.get(usize::from(class(*last)));
-        first_letters.is_some_and(|letters| letters >> class(*first) & 1 == 1)
-            // A character of several bytes is one `_` in the column: the length of such a key tells nothing.
-            && (self.lengths & length_bit(key.len()) != 0 || !key.is_ascii())
+        let (Some(first), Some(last)) = (key.first(), key.last()) else { return false };
+        let class =
+            |byte: u8| CLASS_OF.get(usize::from(byte)).map_or(0, |class| usize::from(*class));
+        let (first, last) = (class(*first), class(*last));
+        let is_column = || {
+            let (word, bit) = shape(first, last, key.len());
+            self.shapes.get(word).is_some_and(|word| word & bit != 0)
+        };
+        // A character of several bytes is one `_` in the column: the length of such a key tells nothing.
+        self.first_by_last.get(last).is_some_and(|letters| letters >> first & 1 == 1)
+            && (is_column() || !key.is_ascii())
     }
-}
-
-const fn length_bit(length: usize) -> u64 {
-    1 << if length < 63 { length } else { 63 }
 }
 
 /// [`class`] of each byte.

@@ -1,9 +1,6 @@
 //! Finds out, without decoding, whether any rule would change a request of traces or logs: most requests stay as they are.
 
-use super::fields::{
-    CONTAINER, ITEM, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, STRING, VALUE, fields, holds_map,
-    key_and_value, messages,
-};
+use super::fields::{CONTAINER, ITEM, SCOPE, STRING, fields, holds_map, key_and_value, messages};
 use super::names::{self, Reserved};
 use super::survey::Survey;
 use super::taken::{self, Taken};
@@ -30,10 +27,10 @@ fn every_item(
 ) -> Option<Survey> {
     let mut survey = Survey::NOTHING;
     for container in messages(request, CONTAINER) {
-        if !resource_needs_nothing(container, reserved, &mut survey) {
+        let taken = Taken::in_container(signal, container);
+        if !resource_needs_nothing(&taken, reserved, &mut survey) {
             return None;
         }
-        let taken = Taken::in_container(signal, container);
         for scope in messages(container, SCOPE) {
             if !messages(scope, ITEM).all(|item| passes(item, &taken, &mut survey)) {
                 return None;
@@ -43,12 +40,9 @@ fn every_item(
     Some(survey)
 }
 
-fn resource_needs_nothing(container: &[u8], reserved: &Reserved, survey: &mut Survey) -> bool {
+fn resource_needs_nothing(taken: &Taken<'_>, reserved: &Reserved, survey: &mut Survey) -> bool {
     let mut has_service_name = false;
-    for attribute in
-        messages(container, RESOURCE).flat_map(|resource| messages(resource, RESOURCE_ATTRIBUTE))
-    {
-        let (key, value) = key_and_value(attribute);
+    for (key, value) in taken.of_resource() {
         if names::is_reserved(key, reserved) {
             return false;
         }
@@ -57,10 +51,9 @@ fn resource_needs_nothing(container: &[u8], reserved: &Reserved, survey: &mut Su
             survey.add_map();
         }
         // Where there are several, only the first counts: `sanitize` looks at no other.
-        if key == SERVICE_NAME.as_bytes() && !has_service_name {
+        if !has_service_name && *key == SERVICE_NAME.as_bytes() {
             has_service_name = true;
-            let mut names = messages(attribute, VALUE).flat_map(|value| messages(value, STRING));
-            if names.next().is_none_or(<[u8]>::is_empty) {
+            if messages(value, STRING).next().is_none_or(<[u8]>::is_empty) {
                 return false;
             }
         }

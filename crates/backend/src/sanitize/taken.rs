@@ -17,6 +17,9 @@ const FLATTEN_LEVELS: usize = 4;
 /// Most prefixes that an attribute gets.
 const MOST_PREFIXES: usize = 3;
 
+/// As many attributes as most resources have at most.
+const USUAL_ATTRIBUTES: usize = 24;
+
 /// A resource with more attributes than this is looked up by key.
 const FEW_ATTRIBUTES: usize = 64;
 
@@ -65,15 +68,21 @@ impl<'c> Taken<'c> {
 
     fn beside(signal: &'static Signal, resources: impl Iterator<Item = &'c [u8]>) -> Self {
         let attributes = resources.flat_map(|resource| messages(resource, RESOURCE_ATTRIBUTE));
-        let of_resource: Vec<_> = attributes.map(key_and_value).collect();
         let mut shapes = signal.reserved.shapes();
-        for (key, _) in &of_resource {
+        let mut of_resource = Vec::with_capacity(USUAL_ATTRIBUTES);
+        for (key, value) in attributes.map(key_and_value) {
             shapes.add_with_prefix(signal.resource_prefix, key);
+            of_resource.push((key, value));
         }
         let by_stored_key = (of_resource.len() > FEW_ATTRIBUTES).then(|| {
             of_resource.iter().map(|(key, value)| (stored_key(key).collect(), *value)).collect()
         });
         Self { signal, shapes, of_resource, by_stored_key }
+    }
+
+    /// Keys and encoded values of the resource's attributes.
+    pub(super) fn of_resource(&self) -> &[(&'c [u8], &'c [u8])] {
+        &self.of_resource
     }
 
     /// Whether an attribute would take a column. One that says what the resource says takes nothing away.

@@ -6,8 +6,8 @@
 
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::{telemetry, text};
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::borrow::{Borrow, Cow};
+use std::collections::{BTreeSet, HashMap};
 
 /// Lambda's JSON lines begin so, those of the runtimes' loggers with `timestamp` or otherwise.
 const JSON_LINE: &str = "{\"time\":\"";
@@ -15,19 +15,30 @@ const JSON_LINE: &str = "{\"time\":\"";
 /// The reports of one log stream in one delivery.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reports {
-    /// The requests that are running. What is said of another one meanwhile may be the function's.
+    /// The requests that are running, mostly one. What is said of another one meanwhile may be the function's.
     open: BTreeSet<String>,
-    /// The requests whose report was counted.
-    counted: BTreeSet<String>,
-    /// How many lines ahead end each request.
-    ahead: BTreeMap<String, usize>,
+    /// What is known of the end of each request.
+    ends: HashMap<String, End>,
+}
+
+/// The end of a request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct End {
+    /// How many lines ahead end it.
+    ahead: usize,
+    /// Whether its report was counted.
+    is_counted: bool,
 }
 
 impl Reports {
     /// Looks at what the stream still has, from the next line on.
     pub(super) fn look_ahead<'m>(&mut self, messages: impl Iterator<Item = &'m str>) {
-        self.ahead.clear();
-        let mut open = self.open.clone();
+        self.ends.retain(|_, end| {
+            end.ahead = 0;
+            end.is_counted
+        });
+        let mut open: BTreeSet<Cow<'_, str>> =
+            self.open.iter().map(|id| Cow::Borrowed(id.as_str())).collect();
         for message in messages.filter(|message| may_bracket(message)) {
             let boundary = text::boundary(message).or_else(|| {
                 let event = telemetry::parse_line(message)?;
@@ -35,12 +46,14 @@ impl Reports {
             });
             match boundary {
                 Some((EventKind::Start, id)) => {
-                    open.insert(id.into_owned());
+                    open.insert(id);
                 }
                 Some((kind, id)) if ends_request(&mut open, &kind, &id) => {
-                    match self.ahead.get_mut(&*id) {
-                        Some(ahead) => *ahead += 1,
-                        None => drop(self.ahead.insert(id.into_owned(), 1)),
+                    match self.ends.get_mut(&*id) {
+                        Some(end) => end.ahead += 1,
+                        None => {
+                            self.ends.insert(id.into_owned(), End { ahead: 1, is_counted: false });
+                        }
                     }
                 }
                 _ => {}
@@ -52,30 +65,47 @@ impl Reports {
     pub(super) fn take(&mut self, message: &str, event: &PlatformEvent) -> bool {
         // What was not looked for ahead, in a notation that Lambda does not use, must not be counted off either.
         let Some(id) = &event.request_id else { return true };
-        let ends_request = may_bracket(message) && ends_request(&mut self.open, &event.kind, id);
-        if ends_request && let Some(ahead) = self.ahead.get_mut(id) {
-            *ahead = ahead.saturating_sub(1);
+        let is_ahead = may_bracket(message);
+        if is_ahead && event.kind == EventKind::Start {
+            self.open.insert(id.clone());
+            return true;
         }
-        event.kind != EventKind::Report
-            || (self.ahead.get(id).is_none_or(|ahead| *ahead == 0)
-                && self.counted.insert(id.clone()))
+        let ends_request = is_ahead && ends_request(&mut self.open, &event.kind, id);
+        let is_report = event.kind == EventKind::Report;
+        let Some(end) = self.ends.get_mut(id) else {
+            if is_report {
+                self.ends.insert(id.clone(), End { ahead: 0, is_counted: true });
+            }
+            return true;
+        };
+        if ends_request {
+            end.ahead = end.ahead.saturating_sub(1);
+        }
+        let is_lambdas = !is_report || (end.ahead == 0 && !end.is_counted);
+        end.is_counted |= is_report && is_lambdas;
+        is_lambdas
     }
 }
 
 /// Whether a line may be one that begins or ends a request; cheap for all others.
 fn may_bracket(message: &str) -> bool {
-    ["START RequestId: ", "END RequestId: ", "REPORT RequestId: ", JSON_LINE]
-        .iter()
-        .any(|begin| message.starts_with(begin))
+    let begin = match message.as_bytes().first() {
+        Some(b'S') => "START RequestId: ",
+        Some(b'E') => "END RequestId: ",
+        Some(b'R') => "REPORT RequestId: ",
+        Some(b'{') => JSON_LINE,
+        _ => return false,
+    };
+    message.starts_with(begin)
 }
 
 /// Whether the line ends its request, as `END` and `REPORT` do, and no other request is running without it.
-fn ends_request(open: &mut BTreeSet<String>, kind: &EventKind, id: &str) -> bool {
+fn ends_request<Id: Borrow<str> + Ord>(
+    open: &mut BTreeSet<Id>,
+    kind: &EventKind,
+    id: &str,
+) -> bool {
     match kind {
-        EventKind::Start => {
-            open.insert(id.to_owned());
-            false
-        }
         EventKind::End | EventKind::RuntimeDone => open.is_empty() || open.remove(id),
         EventKind::Report => open.is_empty() || open.contains(id),
         _ => false,

@@ -3,7 +3,7 @@
 //! What a span says of its invocation is an attribute, which its writer may have wrong. So nothing is chosen: where two traces
 //! name one invocation it has none, and where two spans may be its root it has no root.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
@@ -25,7 +25,7 @@ const MOST: usize = 50_000;
 pub(crate) struct SeenSpans {
     traces: BTreeSet<TraceId>,
     last_trace: Option<TraceId>,
-    invocations: BTreeMap<String, Traced>,
+    invocations: HashMap<String, Traced>,
     last: Option<String>,
 }
 

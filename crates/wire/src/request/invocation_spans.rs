@@ -30,11 +30,19 @@ impl Request {
     /// Gives each span that names its invocation and has valid ids; other signals have none. Requests and spans in which the
     /// attribute's name does not occur are not read.
     pub fn each_invocation_span(&self, take: &mut dyn FnMut(InvocationSpan<'_>)) {
-        if self.kind != SignalKind::Traces || FIND_NAME.find(&self.bytes).is_none() {
+        if self.kind != SignalKind::Traces {
             return;
         }
+        // The request is searched once, and not each span alone: mostly one of several has the name.
+        let mut names = FIND_NAME.find_iter(&self.bytes).peekable();
+        if names.peek().is_none() {
+            return;
+        }
+        let begin = self.bytes.as_ptr().addr();
         each_item(&self.bytes, self.kind.path_to_items(), &mut |span| {
-            if FIND_NAME.find(span).is_some()
+            let begin = span.as_ptr().addr() - begin;
+            while names.next_if(|name| *name < begin).is_some() {}
+            if names.peek().is_some_and(|name| *name < begin + span.len())
                 && let Some(span) = invocation_span(span)
             {
                 take(span);
