@@ -6,8 +6,9 @@
 
 use crate::event::{EventKind, PlatformEvent};
 use crate::read::{telemetry, text};
+use foldhash::{HashMap, HashSet};
 use std::borrow::{Borrow, Cow};
-use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 
 /// Lambda's JSON lines begin so, those of the runtimes' loggers with `timestamp` or otherwise.
 const JSON_LINE: &str = "{\"time\":\"";
@@ -16,7 +17,7 @@ const JSON_LINE: &str = "{\"time\":\"";
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Reports {
     /// The requests that are running, mostly one. What is said of another one meanwhile may be the function's.
-    open: BTreeSet<String>,
+    open: HashSet<String>,
     /// What is known of the end of each request.
     ends: HashMap<String, End>,
 }
@@ -37,7 +38,7 @@ impl Reports {
             end.ahead = 0;
             end.is_counted
         });
-        let mut open: BTreeSet<Cow<'_, str>> =
+        let mut open: HashSet<Cow<'_, str>> =
             self.open.iter().map(|id| Cow::Borrowed(id.as_str())).collect();
         for message in messages.filter(|message| may_bracket(message)) {
             let boundary = text::boundary(message).or_else(|| {
@@ -100,8 +101,8 @@ fn may_bracket(message: &str) -> bool {
 }
 
 /// Whether the line ends its request, as `END` and `REPORT` do, and no other request is running without it.
-fn ends_request<Id: Borrow<str> + Ord>(
-    open: &mut BTreeSet<Id>,
+fn ends_request<Id: Borrow<str> + Eq + Hash>(
+    open: &mut HashSet<Id>,
     kind: &EventKind,
     id: &str,
 ) -> bool {

@@ -19,6 +19,7 @@ use crate::logs::told::Facts;
 use crate::metrics::emf;
 use crate::metrics::emf::line::EmfLine;
 use crate::names;
+use crate::read::ids::lower_case;
 use crate::read::json_line::{JsonLine, JsonValue};
 use crate::read::out_of_memory::is_out_of_memory;
 use crate::read::prefix::prefix;
@@ -73,12 +74,8 @@ fn text_record(
         None => Severity::UNSAID,
     };
     begin(event, &severity, without_line_end(event.message), observed_unix_nano, record);
-    match prefix.request_id {
-        Some(id) if id.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-            request_id(record, Some(&id.to_ascii_lowercase()), window);
-        }
-        id => request_id(record, id.or(window.request_id()), window),
-    }
+    let own = prefix.request_id.map(lower_case);
+    request_id(record, own.as_deref().or(window.request_id()), window);
 }
 
 fn json_record(

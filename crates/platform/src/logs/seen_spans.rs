@@ -3,7 +3,9 @@
 //! What a span says of its invocation is an attribute, which its writer may have wrong. So nothing is chosen: where two traces
 //! name one invocation it has none, and where two spans may be its root it has no root.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use foldhash::HashMap;
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::trace::v1::{Span, span::SpanKind};
@@ -81,9 +83,7 @@ impl SeenSpans {
         if self.invocations.len() >= MOST && !self.invocations.contains_key(&request_id) {
             return;
         }
-        if self.last.as_ref() != Some(&request_id) {
-            self.last = Some(request_id.clone());
-        }
+        self.last.get_or_insert_default().clone_from(&request_id);
         let unseen = Traced { trace_id: Some(span.trace_id), root: Root::NotSeen };
         self.invocations.entry(request_id).or_insert(unseen).add(span);
     }

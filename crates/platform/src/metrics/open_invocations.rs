@@ -1,10 +1,10 @@
 //! What is known of invocations of which more lines may come, in this chunk of a stream or in the next.
 
-use std::collections::BTreeMap;
+use foldhash::HashMap;
 
 /// The newest invocations of a stream by request id (empty for one whose id is not known yet), as they go from one chunk of it to the next.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct OpenInvocations(pub(crate) BTreeMap<String, OpenInvocation>);
+pub(crate) struct OpenInvocations(pub(crate) HashMap<String, OpenInvocation>);
 
 /// What is known of an invocation, and what of it was counted.
 #[derive(Clone, Debug, PartialEq, Eq)]

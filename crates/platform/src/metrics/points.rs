@@ -39,7 +39,7 @@ struct SumPoint {
     error_type: ErrorType,
     value: i64,
     span: TimeSpan,
-    exemplar: Option<Exemplar>,
+    newest: Newest,
 }
 
 #[derive(Debug)]
@@ -50,9 +50,38 @@ struct HistogramPoint {
     sum: f64,
     min: f64,
     max: f64,
-    /// Count and newest exemplar of each bucket, in the order of the bounds; the last bucket has no upper bound.
-    buckets: Vec<(u64, Option<Exemplar>)>,
+    /// Count and newest measurement of each bucket, in the order of the bounds; the last bucket has no upper bound.
+    buckets: Vec<(u64, Newest)>,
     span: TimeSpan,
+}
+
+/// The newest measurement that names its invocation.
+#[derive(Clone, Debug, Default)]
+struct Newest {
+    /// A `String` that stays, since each report of a delivery takes the place of the one before it.
+    request_id: String,
+    time: u64,
+    value: Option<exemplar::Value>,
+}
+
+impl Newest {
+    fn set(&mut self, measured: Measured<'_>, value: exemplar::Value) {
+        if let Some(request_id) = measured.request_id {
+            self.request_id.clear();
+            self.request_id.push_str(request_id);
+            self.time = measured.time;
+            self.value = Some(value);
+        }
+    }
+
+    fn exemplar(&self) -> Option<Exemplar> {
+        self.value.map(|value| Exemplar {
+            filtered_attributes: vec![string(names::FAAS_INVOCATION_ID, &self.request_id)],
+            time_unix_nano: self.time,
+            value: Some(value),
+            ..Exemplar::default()
+        })
+    }
 }
 
 /// From the beginning of the oldest thing measured to the newest event.
@@ -102,24 +131,25 @@ impl Points {
         value: i64,
         measured: Measured<'_>,
     ) {
-        let known = self.sums.iter_mut().find(|point| {
+        let at = self.sums.iter().position(|point| {
             std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
         });
-        let newest = exemplar(measured, exemplar::Value::AsInt(value));
-        match known {
-            Some(point) => {
-                point.value = point.value.saturating_add(value);
-                point.span.extend(measured);
-                point.exemplar = newest.or(point.exemplar.take());
-            }
-            None => self.sums.push(SumPoint {
+        let point = if let Some(point) = at.and_then(|at| self.sums.get_mut(at)) {
+            point
+        } else {
+            self.sums.push(SumPoint {
                 instrument,
                 error_type,
-                value,
+                value: 0,
                 span: TimeSpan::of(measured),
-                exemplar: newest,
-            }),
-        }
+                newest: Newest::default(),
+            });
+            let Some(point) = self.sums.last_mut() else { return };
+            point
+        };
+        point.value = point.value.saturating_add(value);
+        point.span.extend(measured);
+        point.newest.set(measured, exemplar::Value::AsInt(value));
     }
 
     /// Adds a finite value to a histogram.
@@ -143,7 +173,7 @@ impl Points {
                 sum: 0.0,
                 min: value,
                 max: value,
-                buckets: vec![(0, None); instrument.bounds.len() + 1],
+                buckets: vec![(0, Newest::default()); instrument.bounds.len() + 1],
                 span: TimeSpan::of(measured),
             });
             let Some(point) = self.histograms.last_mut() else { return };
@@ -157,7 +187,7 @@ impl Points {
         let bucket = instrument.bounds.iter().take_while(|bound| value > **bound).count();
         if let Some((count, newest)) = point.buckets.get_mut(bucket) {
             *count += 1;
-            *newest = exemplar(measured, exemplar::Value::AsDouble(value)).or(newest.take());
+            newest.set(measured, exemplar::Value::AsDouble(value));
         }
     }
 
@@ -264,7 +294,7 @@ impl SumPoint {
             start_time_unix_nano: self.span.start(shape),
             time_unix_nano: self.span.until,
             value: Some(number_data_point::Value::AsInt(self.value)),
-            exemplars: self.exemplar.iter().cloned().collect(),
+            exemplars: self.newest.exemplar().into_iter().collect(),
             ..NumberDataPoint::default()
         }
     }
@@ -283,7 +313,7 @@ impl HistogramPoint {
             max: Some(self.max),
             bucket_counts,
             explicit_bounds: self.instrument.bounds.to_vec(),
-            exemplars: self.buckets.into_iter().filter_map(|(_, newest)| newest).collect(),
+            exemplars: self.buckets.iter().filter_map(|(_, newest)| newest.exemplar()).collect(),
             flags: 0,
         }
     }
@@ -299,14 +329,4 @@ fn gauge_point(value: f64, measured: Measured<'_>) -> NumberDataPoint {
         value: Some(number_data_point::Value::AsDouble(value)),
         ..NumberDataPoint::default()
     }
-}
-
-fn exemplar(measured: Measured<'_>, value: exemplar::Value) -> Option<Exemplar> {
-    let request_id = measured.request_id?;
-    Some(Exemplar {
-        filtered_attributes: vec![string(names::FAAS_INVOCATION_ID, request_id)],
-        time_unix_nano: measured.time,
-        value: Some(value),
-        ..Exemplar::default()
-    })
 }

@@ -1,5 +1,7 @@
 //! Reads the ids that Lambda and X-Ray write: request ids and trace roots.
 
+use std::borrow::Cow;
+
 /// Length of a UUID's text.
 pub(crate) const UUID_BYTES: usize = 36;
 
@@ -16,6 +18,16 @@ pub(crate) fn is_uuid(text: &str) -> bool {
 /// their requests as they like; those ids stay as they are.
 pub(crate) fn request_id_of(text: &str) -> String {
     if is_uuid(text) { text.to_ascii_lowercase() } else { text.to_owned() }
+}
+
+/// A request id as it is compared; Lambda writes it so.
+pub(crate) fn lower_case(id: &str) -> Cow<'_, str> {
+    let has_capitals = match <&[u8; UUID_BYTES]>::try_from(id.as_bytes()) {
+        // All bytes are looked at here too.
+        Ok(id) => id.iter().map(|byte| u8::from(byte.is_ascii_uppercase())).sum::<u8>() > 0,
+        Err(_) => id.bytes().any(|byte| byte.is_ascii_uppercase()),
+    };
+    if has_capitals { Cow::Owned(id.to_ascii_lowercase()) } else { Cow::Borrowed(id) }
 }
 
 /// The root in the text of an X-Ray header, or the text itself if it is a root: `1-<8 hex>-<24 hex>`.

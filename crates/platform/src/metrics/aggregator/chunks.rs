@@ -13,7 +13,7 @@ impl Aggregator {
     /// The metrics so far, of an aggregator that goes on with the next batch. An invocation that was seen to fail is not
     /// counted yet: its report, which says the failure too, may come with a later batch.
     pub fn take(&mut self) -> Vec<Metric> {
-        for (request_id, invocation) in std::mem::take(&mut self.invocations) {
+        for (request_id, invocation) in self.drain_by_age() {
             match invocation.state {
                 State::Running | State::Failed(_) => {
                     self.invocations.insert(request_id, invocation);
@@ -33,16 +33,26 @@ impl Aggregator {
     /// The metrics, with all invocations counted, and what is known of these for the next chunk.
     pub(crate) fn finish_chunk(&mut self) -> (Vec<Metric>, OpenInvocations) {
         self.forget_oldest();
-        let mut known = std::mem::take(&mut self.invocations);
-        for (request_id, invocation) in &mut known {
-            self.close(request_id, invocation);
+        let mut known = OpenInvocations::default();
+        for (request_id, mut invocation) in self.drain_by_age() {
+            self.close(&request_id, &invocation);
             invocation.state = match invocation.state {
                 State::Running => State::Running,
                 State::Failed(_) | State::FailedCounted => State::FailedCounted,
                 State::Reported | State::Counted => State::Counted,
             };
+            known.0.insert(request_id, invocation);
         }
-        (self.take_metrics(), OpenInvocations(known))
+        (self.take_metrics(), known)
+    }
+
+    /// The invocations, the oldest first.
+    fn drain_by_age(&mut self) -> Vec<(String, OpenInvocation)> {
+        let mut by_age: Vec<_> = self.invocations.drain().collect();
+        by_age.sort_unstable_by(|(id, one), (other_id, other)| {
+            (one.time, id).cmp(&(other.time, other_id))
+        });
+        by_age
     }
 
     fn take_metrics(&mut self) -> Vec<Metric> {
@@ -55,15 +65,11 @@ impl Aggregator {
         if excess == 0 {
             return;
         }
-        let mut ages: Vec<(u64, String)> = self
-            .invocations
-            .iter()
-            .map(|(request_id, invocation)| (invocation.time, request_id.clone()))
-            .collect();
-        ages.sort_unstable();
-        for (_, request_id) in ages.into_iter().take(excess) {
-            if let Some(invocation) = self.invocations.remove(&request_id) {
+        for (at, (request_id, invocation)) in self.drain_by_age().into_iter().enumerate() {
+            if at < excess {
                 self.close(&request_id, &invocation);
+            } else {
+                self.invocations.insert(request_id, invocation);
             }
         }
     }

@@ -22,8 +22,8 @@ mod chunks;
 mod figures;
 mod memory;
 
+use foldhash::HashMap;
 use memory::UNNAMED;
-use std::collections::BTreeMap;
 
 use crate::event::figures::{nanoseconds, plausible, seconds};
 use crate::event::{EventKind, PlatformEvent};
@@ -58,7 +58,7 @@ pub struct Aggregator {
     pub(crate) shape: Shape,
     names: Names,
     pub(crate) points: Points,
-    pub(crate) invocations: BTreeMap<String, OpenInvocation>,
+    pub(crate) invocations: HashMap<String, OpenInvocation>,
     dropped_values: usize,
 }
 

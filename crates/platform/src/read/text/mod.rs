@@ -9,7 +9,7 @@
 
 use crate::event::figures::plausible;
 use crate::event::{EventKind, PlatformEvent};
-use crate::read::ids::{UUID_BYTES, is_uuid};
+use crate::read::ids::{UUID_BYTES, is_uuid, lower_case};
 use std::borrow::Cow;
 
 /// Lambda's own lines are a few hundred bytes long; a longer one is the function's.
@@ -66,15 +66,6 @@ pub(crate) fn boundary(message: &str) -> Option<(EventKind, Cow<'_, str>)> {
         _ => return None,
     };
     Some((kind, lower_case(id)))
-}
-
-/// The id as it is compared; Lambda writes it so.
-fn lower_case(id: &str) -> Cow<'_, str> {
-    if id.bytes().any(|byte| byte.is_ascii_uppercase()) {
-        Cow::Owned(id.to_ascii_lowercase())
-    } else {
-        Cow::Borrowed(id)
-    }
 }
 
 fn bounded(message: &str) -> Option<&str> {
