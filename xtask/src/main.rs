@@ -1,11 +1,13 @@
 //! Checks of the repository: `layers` which crate uses which, and that no files of one crate use each other in a circle;
 //! `docs` writes the tables of variables, and checks the documents' links; `interop` runs other people's programs against
-//! ours, `receiver` and `moto` the whole path; `stack` checks the deployed stack's template and build; `ci` runs the gate.
+//! ours, `receiver` and `moto` the whole path; `stack` checks the deployed stack's template and build; `ci` runs the gate;
+//! `dist` makes what is handed out.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
 mod checks;
 mod ci;
+mod dist;
 mod docs;
 mod interop;
 mod layers;
@@ -30,11 +32,12 @@ fn main() -> ExitCode {
         ["moto"] => moto::run(),
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
+        ["dist", "--layer"] => dist::layer(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long]"
+                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long] | dist --layer"
             );
             return ExitCode::from(64);
         }

@@ -52,6 +52,8 @@ fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<
     sam.args(["build", "--config-file", SETTINGS, "--build-dir"]).arg(folder.path());
     sam.args(["--parameter-overrides", &format!("Architecture={}", build.architecture)]);
     sam.env("ARCHITECTURE", build.architecture).env("PROFILE", build.profile).current_dir(root);
+    let layer_profile = if build.profile == "dev" { "dev" } else { "release-small" };
+    sam.env("LAYER_PROFILE", layer_profile);
     // Another target folder would be locked by the cargo that runs this program.
     let target = simulator::packages::cache()?.join("stack-target");
     output(sam.env("CARGO_TARGET_DIR", target))?;
@@ -69,6 +71,15 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
             bail!("{} is not in the binary: is it the forwarder?", variable.name);
         }
     }
+    let mut layers = Vec::new();
+    for (layer, machine) in [("LayerArm64", "AArch64"), ("LayerX8664", "X86-64")] {
+        let extension = folder.join(layer).join("extensions/lambda-otlp-extension");
+        let header = readelf(&["--file-header", "--program-headers"], &extension)?;
+        if !header.contains(machine) || header.contains("INTERP") {
+            bail!("the extension of {layer} is not static, or not for {machine}");
+        }
+        layers.push(layer);
+    }
     let header = readelf(&["--file-header"], &forwarder)?;
     if !header.contains(build.machine) {
         bail!("the binary is not for {}", build.machine);
@@ -82,10 +93,11 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
         bail!("{} bytes, over {MAX_RELEASE_BYTES}", binary.len());
     }
     Ok(format!(
-        "the forwarder twice, {} bytes, glibc {}.{} at most",
+        "the forwarder twice, {} bytes, glibc {}.{} at most; static in {}",
         binary.len(),
         newest.0,
-        newest.1
+        newest.1,
+        layers.join(" and ")
     ))
 }
 

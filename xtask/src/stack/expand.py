@@ -18,4 +18,7 @@ with open(sys.argv[1], encoding="utf-8") as file:
     template = yaml_parse(file.read())
 # What `sam package` puts there.
 template["Globals"]["Function"]["CodeUri"] = "s3://artifacts/forwarder.zip"
+for name, resource in template["Resources"].items():
+    if resource["Type"] == "AWS::Serverless::LayerVersion":
+        resource["Properties"]["ContentUri"] = f"s3://artifacts/{name}.zip"
 json.dump(transform(template, {}, NoManagedPolicies()), sys.stdout)
