@@ -34,8 +34,8 @@ pub use json::JsonError;
 pub use line::MARKER;
 #[cfg(feature = "decode")]
 pub use line::{
-    DecodedLine, Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine, read_line,
-    without_headers,
+    DecodedLine, Joined, LineError, LineReading, PayloadError, Rejoin, UndecodableLine,
+    mentions_otlp, read_line, without_headers,
 };
 #[cfg(feature = "encode")]
 pub use line::{Envelope, LineEncoder, LineLimits, Written};

@@ -138,7 +138,8 @@ fn what_is_no_piece_ends_the_waiting() {
 /// What somebody may write who gets text into a function's log: none of it takes ordinary lines with it.
 #[test]
 fn ordinary_lines_are_no_pieces() {
-    let spaces = " ".repeat(70_000);
+    // As long as a piece that Lambda cuts.
+    let cut = |begin: &str| format!("{begin:65535}");
     let padding = "A".repeat(70_000);
     let ordinary = "user 17 logged in";
     let check = |first: &str, last: &str, story: &str| {
@@ -159,22 +160,24 @@ fn ordinary_lines_are_no_pieces() {
     check(r#"{"resourceSpans":[],"z":""#, r#""}"#, "uTt");
     // Long enough to be cut by Lambda, and nothing that follows is.
     check(&format!(r#"{{"__otel_otlp_stdout":"1","payload":"{padding}"#), r#""}"#, "(xTt");
-    check(&format!(r#"{{"__otel_otlp_stdout":"1","z":"{spaces}"#), r#""}"#, "(xTt");
-    check(&format!(r#"x {{"__otel_otlp_stdout":"1","z":"{spaces}"#), r#""}"#, "Ttt");
+    check(&cut(r#"{"__otel_otlp_stdout":"1","z":""#), r#""}"#, "(xTt");
+    check(&cut(r#"x {"__otel_otlp_stdout":"1","z":""#), r#""}"#, "Ttt");
+    // Longer than such a piece, which makes it none.
+    check(&cut(r#"{"__otel_otlp_stdout":"1","z":""#).replace("  ", "   "), r#""}"#, "uTt");
     // The whole has no items.
-    let empty = format!(r#"{{"resourceSpans":[],"z":"{spaces}"#);
+    let empty = cut(r#"{"resourceSpans":[],"z":""#);
     assert_eq!(events(&[&empty, r#"user 17"}"#, ordinary]), ("(xtt".to_owned(), 0));
 }
 
 #[test]
 fn waiting_is_bounded() {
     let piece = "A".repeat(1_000);
-    let first = format!(r#"{{"__otel_otlp_stdout":"1","payload":"{piece}"#);
+    let first = format!("{:A<1000}", r#"{"__otel_otlp_stdout":"1","payload":""#);
     let mut texts = vec![first.as_str()];
     texts.resize(600, &piece);
     let (story, _) = events(&texts);
     assert_eq!(story.find('x'), Some(512), "pieces");
-    let large = "A".repeat(1_000_000);
+    let large = "A".repeat(15 * 65_536);
     let texts = [&first, &large, &large, &large, &large, &large];
     assert_eq!(events(&texts.map(String::as_str)).0, "(++++xt", "bytes");
     // Too large from the beginning.

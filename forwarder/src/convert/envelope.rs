@@ -40,6 +40,7 @@ struct ExpectedArn<'e> {
     arn: Arn,
     /// `None` where the envelope does not say it.
     account: Option<&'e str>,
+    region: Option<&'e str>,
     name: &'e str,
 }
 
@@ -65,13 +66,14 @@ impl ExpectedArn<'_> {
             Arn::LogGroup => ("logs", "log-group"),
         };
         let parts: Vec<&str> = text.split(':').take(7).collect();
-        let ["arn", _, of_service, _, account, of_kind, name] = parts.as_slice() else {
+        let ["arn", _, of_service, region, account, of_kind, name] = parts.as_slice() else {
             return false;
         };
         *of_service == service
             && *of_kind == kind
             && *name == self.name
             && self.account.is_none_or(|own| own == *account)
+            && self.region.is_none_or(|own| own == *region)
     }
 }
 
@@ -84,6 +86,7 @@ pub(super) struct Envelope {
     known: Vec<Known>,
     /// What ARNs must be of. Without a log group nothing is known.
     account: Option<String>,
+    region: Option<String>,
     function_name: Option<String>,
     log_group: String,
     /// The last resource: nearly all lines of a function have the same one.
@@ -127,6 +130,7 @@ impl Envelope {
             known,
             resource,
             account: identity.account.clone(),
+            region: identity.region.clone(),
             function_name: identity.function_name.clone(),
             log_group: identity.log_group.clone(),
             last: Vec::new(),
@@ -144,7 +148,8 @@ impl Envelope {
             Arn::Function => self.function_name.as_deref()?,
             Arn::LogGroup => &self.log_group,
         };
-        Some(ExpectedArn { arn, account: self.account.as_deref(), name })
+        let (account, region) = (self.account.as_deref(), self.region.as_deref());
+        Some(ExpectedArn { arn, account, region, name })
     }
 
     /// The request, whose resources no longer contradict the envelope. One that never did passes as it is.
@@ -205,6 +210,7 @@ impl Envelope {
     fn settled(&self, resource: &[u8]) -> Option<Vec<u8>> {
         let mut became: Option<Vec<u8>> = None;
         let mut passed = 0;
+        let mut placed = Vec::new();
         for field in Reader::new(resource).map_while(Result::ok) {
             let attribute = field.as_len().filter(|_| field.number == ATTRIBUTE);
             let judged = attribute.map_or(Judged::Stays, |attribute| self.judge(attribute));
@@ -220,7 +226,12 @@ impl Envelope {
             let mut writer = Writer::new(out);
             match judged {
                 Judged::Stays => writer.raw(field.raw),
-                Judged::Replaced(known) => writer.always_bytes(ATTRIBUTE, known),
+                // Once, however often it is contradicted: the resource would grow with each.
+                Judged::Replaced(known) if placed.contains(&known.start) => {}
+                Judged::Replaced(known) => {
+                    placed.push(known.start);
+                    writer.always_bytes(ATTRIBUTE, self.part(known));
+                }
                 Judged::Removed => {}
                 Judged::Renamed => {
                     let (key, value) = key_and_value(attribute.unwrap_or_default());
@@ -267,7 +278,7 @@ impl Envelope {
             return if self.part(&known.value) == value {
                 Judged::Stays
             } else {
-                Judged::Replaced(self.part(&known.attribute))
+                Judged::Replaced(&known.attribute)
             };
         }
         let arns = || ARNS.into_iter().filter_map(|(own, arn)| Some((own, self.expected(arn)?)));
@@ -294,8 +305,8 @@ impl Envelope {
 /// What becomes of an attribute.
 enum Judged<'e> {
     Stays,
-    /// The envelope's takes its place.
-    Replaced(&'e [u8]),
+    /// The envelope's, which is there, takes its place.
+    Replaced(&'e Range<usize>),
     /// The envelope knows no such value, and that this one is wrong.
     Removed,
     /// It stays under another key.

@@ -345,7 +345,7 @@ impl<'e> Stream<'_, 'e> {
             self.converted.undecodable.push((event, line));
         }
         if let Some(text) = &reading.text {
-            self.others.log_event(&log_event(event, text, self.options));
+            self.others.function_text(&log_event(event, text, self.options));
         }
     }
 }

@@ -208,6 +208,9 @@ fn is_platform(line: &str) -> bool {
         "INIT_REPORT ",
         "RESTORE_",
         "RequestId: ",
+        "EXTENSION\tName: ",
+        "TELEMETRY\tName: ",
+        "LOGS\tName: ",
     ]
     .iter()
     .any(|beginning| line.starts_with(beginning))

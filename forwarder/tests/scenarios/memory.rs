@@ -30,6 +30,27 @@ struct Case {
 
 const CASES: &[Case] = &[
     Case {
+        name: "gauge_of_many_key_sets",
+        log_group: FUNCTION,
+        messages: || with_neighbours(1, &gauge_of_many_key_sets()),
+        rules: String::new,
+        least_records: 1000,
+    },
+    Case {
+        name: "resource_that_contradicts",
+        log_group: FUNCTION,
+        messages: || with_neighbours(1, &resource_that_contradicts()),
+        rules: String::new,
+        least_records: 1000,
+    },
+    Case {
+        name: "empty_containers",
+        log_group: FUNCTION,
+        messages: || with_neighbours(1, &empty_containers()),
+        rules: String::new,
+        least_records: 1000,
+    },
+    Case {
         name: "three_histograms",
         log_group: FUNCTION,
         messages: || with_neighbours(3, &histograms(30_000)),
@@ -174,6 +195,62 @@ fn told_behind_short_lines() -> Vec<String> {
 fn with_neighbours(lines: usize, line: &str) -> Vec<String> {
     let neighbours = (0..1000).map(|n| format!("neighbour {n}"));
     std::iter::repeat_n(line.to_owned(), lines).chain(neighbours).collect()
+}
+
+/// A line of one gauge with a long description, each of whose points has a key of its own.
+fn gauge_of_many_key_sets() -> String {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |metric| {
+                metric.string(1, "m");
+                metric.string(2, &"d".repeat(200_000));
+                metric.message(5, |gauge| {
+                    for number in 0..3_000 {
+                        gauge.message(1, |point| {
+                            point.fixed64(3, 1_790_000_000_000_000_000);
+                            point.always_double(4, 1.0);
+                            point
+                                .message(7, |attribute| attribute.string(1, &format!("k{number}")));
+                        });
+                    }
+                });
+            });
+        });
+    });
+    line_of(&bytes, "metrics")
+}
+
+/// A line whose resource says another log stream half a million times.
+fn resource_that_contradicts() -> String {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(1, |resource| {
+            for _ in 0..480_000 {
+                resource.message(1, |attribute| attribute.string(1, "aws.log.stream.names"));
+            }
+        });
+        container.message(2, |scope| {
+            for _ in 0..100 {
+                scope.message(2, |span| {
+                    span.bytes(1, &[1; 16]);
+                    span.bytes(2, &[1; 8]);
+                });
+            }
+        });
+    });
+    line_of(&bytes, "traces")
+}
+
+/// A line of half a million containers, one of which has a record.
+fn empty_containers() -> String {
+    let mut bytes = [0x0a, 0].repeat(490_000);
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |record| record.fixed64(1, 1_790_000_000_000_000_000));
+        });
+    });
+    line_of(&bytes, "logs")
 }
 
 /// A metric of so many exponential points at scale 20.

@@ -67,6 +67,10 @@ fn protobuf(body: &[u8], may_be_newer: bool) -> Option<ExportResponse> {
     let mut found: Option<PartialSuccess> = None;
     for field in Reader::new(body) {
         let field = field.ok().filter(|field| field.number == 1 || may_be_newer)?;
+        // The message of a `google.rpc.Status`, which is no newer field.
+        if field.number == 2 && field.as_len().is_some() {
+            return None;
+        }
         if field.number != 1 {
             continue;
         }
@@ -101,6 +105,15 @@ fn json(kind: SignalKind, response: &Object) -> Result<ExportResponse, &'static 
                 None => 0,
                 Some(count) => number(count).ok_or(NO_COUNT)?,
             };
+            // The count of another signal, or under a name that is not known: how many that are of these, nothing says.
+            let is_other =
+                |name: &str| name.starts_with("rejected") && ![camel, snake].contains(&name);
+            if partial_success
+                .iter()
+                .any(|(name, count)| is_other(name) && number(count) != Some(0))
+            {
+                return Err(NO_COUNT);
+            }
             let message = of(partial_success, "errorMessage", "error_message");
             let message = message.and_then(Json::as_str).unwrap_or_default().to_owned();
             Some(PartialSuccess { items, message })
@@ -130,9 +143,18 @@ fn says_no(response: &Object) -> bool {
         Json::Bool(went_well) => !went_well,
         Json::String(text) => {
             let text = text.trim().to_ascii_lowercase();
-            let is_word = ["error", "fail", "false", "denied", "unavailable"]
-                .iter()
-                .any(|word| text.starts_with(word));
+            let words = [
+                "error",
+                "fail",
+                "false",
+                "denied",
+                "forbidden",
+                "no",
+                "reject",
+                "unauth",
+                "unavailable",
+            ];
+            let is_word = words.iter().any(|word| text.starts_with(word));
             is_word || text.parse::<u16>().is_ok_and(|status| status >= 400)
         }
         // OpenObserve's `_json`: a list of streams, each with how many records it took.
@@ -144,9 +166,29 @@ fn says_no(response: &Object) -> bool {
     // `0` is no success, and as a code or a status it is none of HTTP's, so often that of a good end.
     let is_zero = |value: &Json| value.as_f64() == Some(0.0);
     let is_zero = |name: &str| response.get(name).is_some_and(is_zero);
-    ["error", "errors", "errorMessage", "error_message", "failed"].into_iter().any(is_error)
+    // The codes of gRPC, which gateways write beside a message.
+    let is_grpc = |object: &Object| {
+        let code = object.get("code").and_then(Json::as_u64);
+        code.is_some_and(|code| (1..=16).contains(&code)) && object.contains_key("message")
+    };
+    let errors = [
+        "error",
+        "Error",
+        "errors",
+        "err",
+        "errorMessage",
+        "error_message",
+        "errorType",
+        "exception",
+        "failed",
+        "fault",
+        "rejected",
+    ];
+    errors.into_iter().any(is_error)
+        || is_grpc(response)
+        || response.get("status").and_then(Json::as_object).is_some_and(is_grpc)
         || ["success", "ok"].into_iter().any(is_zero)
-        || ["code", "status", "statusCode", "success", "ok"]
+        || ["code", "status", "statusCode", "success", "ok", "result"]
             .into_iter()
             .any(|name| response.get(name).is_some_and(is_status_of_error))
 }

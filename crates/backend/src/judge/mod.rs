@@ -16,7 +16,7 @@ use crate::mask::Mask;
 use bytes::Bytes;
 use excerpt::excerpt;
 use export_response::{ExportResponse, PartialSuccess};
-use http::header;
+use http::header::{self, HeaderName};
 pub(crate) use judgement::Judgement;
 pub use reason::Reason;
 use reason::is_full_server;
@@ -71,6 +71,8 @@ pub(crate) fn judge(
     }
 }
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
 fn judge_success(
     profile: Profile,
     kind: SignalKind,
@@ -82,7 +84,12 @@ fn judge_success(
     if response.cut {
         return no_otlp_answer(response.status, "more than 64 KiB");
     }
+    // gRPC answers 200 whatever comes of it, and says that in a header.
+    let grpc_status = response.header(GRPC_STATUS);
     let content_type = response.header(header::CONTENT_TYPE);
+    if content_type.starts_with("application/grpc") || !matches!(grpc_status.trim(), "" | "0") {
+        return no_otlp_answer(response.status, "an answer of gRPC");
+    }
     if is_html(&content_type) {
         return no_otlp_answer(response.status, "an HTML page");
     }

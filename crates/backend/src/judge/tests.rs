@@ -77,6 +77,19 @@ fn each_status_has_one_meaning() {
         "alarm, ambiguous",
     );
     check("200 \"ok\"", "alarm, ambiguous");
+    check("200, content-type: application/grpc", "alarm, ambiguous");
+    check("200, grpc-status: 14", "alarm, ambiguous");
+    check("200, content-type: application/x-protobuf, grpc-status: 0", "accepted");
+    // A `google.rpc.Status` whose code is left out.
+    check("200, content-type: application/x-protobuf \"\u{12}\u{7}offline\"", "alarm, ambiguous");
+    check(r#"200 "{"partialSuccess":{"rejectedThings":"5"}}""#, "alarm, ambiguous");
+    check(r#"200 "{"code":14,"message":"upstream connect error"}""#, "alarm, ambiguous");
+    check(r#"200 "{"status":{"code":14,"message":"upstream"}}""#, "alarm, ambiguous");
+    check(r#"200 "{"status":"unauthorized"}""#, "alarm, ambiguous");
+    check(r#"200 "{"result":"error"}""#, "alarm, ambiguous");
+    check(r#"200 "{"fault":{"faultstring":"quota"}}""#, "alarm, ambiguous");
+    check(r#"200 "{"success":"no"}""#, "alarm, ambiguous");
+    check(r#"200 "{"code":"UNAUTHENTICATED"}""#, "alarm, ambiguous");
     check("200, content-type: text/plain \"Unauthorized: please log in\"", "alarm, ambiguous");
     check("200 \"\u{a}\u{2}\u{8}\u{2}x\"", "alarm, ambiguous");
     check("301, location: https://elsewhere/", "alarm");

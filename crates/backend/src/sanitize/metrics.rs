@@ -30,6 +30,10 @@ pub(super) fn shape(
     DropReason::NotANumber
 }
 
+/// Most bytes that the names and descriptions of a gauge's groups take: each group repeats them. A gauge above it stays one, which is
+/// better than a request that is hundreds of times as long as the line.
+const MOST_HEAD_BYTES: usize = 1024 * 1024;
+
 /// The metric as it is to be sent: nothing if no data point is left (it would make an empty stream), several for a gauge
 /// with several sets of attribute keys.
 fn shape_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
@@ -37,12 +41,15 @@ fn shape_metric(mut metric: Metric, taken: &Taken<'_>) -> Vec<Metric> {
     match data {
         Data::Gauge(mut gauge) => {
             shape_numbers(&mut gauge.data_points, true, taken);
-            by_key_set(gauge.data_points)
-                .map(|data_points| Metric {
-                    data: Some(Data::Gauge(Gauge { data_points })),
-                    ..metric.clone()
-                })
-                .collect()
+            let mut groups = by_key_set(gauge.data_points);
+            if groups.len() * prost::Message::encoded_len(&metric) > MOST_HEAD_BYTES {
+                groups = vec![groups.into_iter().flatten().collect()];
+            }
+            let of_group = |data_points| Metric {
+                data: Some(Data::Gauge(Gauge { data_points })),
+                ..metric.clone()
+            };
+            groups.into_iter().map(of_group).collect()
         }
         Data::Sum(mut sum) => {
             shape_numbers(&mut sum.data_points, is_delta(sum.aggregation_temporality), taken);
@@ -118,12 +125,12 @@ fn shape_summary(point: &mut SummaryDataPoint, taken: &Taken<'_>) -> bool {
 
 /// Points with the same set of attribute keys, in groups: within one gauge, OpenObserve 0.60 lets the attributes of a point
 /// leak into the next.
-fn by_key_set(data_points: Vec<NumberDataPoint>) -> impl Iterator<Item = Vec<NumberDataPoint>> {
+fn by_key_set(data_points: Vec<NumberDataPoint>) -> Vec<Vec<NumberDataPoint>> {
     let mut groups: BTreeMap<Vec<String>, Vec<NumberDataPoint>> = BTreeMap::new();
     for point in data_points {
         groups.entry(sorted_keys(&point.attributes)).or_default().push(point);
     }
-    groups.into_values()
+    groups.into_values().collect()
 }
 
 fn sorted_keys(attributes: &[KeyValue]) -> Vec<String> {

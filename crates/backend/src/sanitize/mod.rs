@@ -77,6 +77,7 @@ fn shaped<S: Signal>(
 ) -> Sanitized {
     // The structure was checked when the request was made. What prost does not decode all the same is sent as it is: the
     // backend decides.
+    let request = request.without_empty_containers();
     let Some(Ok(mut decoded)) = request.decode::<S>() else { return whole(request) };
     let reason = shape(&mut decoded);
     let shaped = Request::encode::<S>(&decoded);

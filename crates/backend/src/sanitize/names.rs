@@ -91,6 +91,10 @@ impl Shapes {
     #[inline]
     pub(super) fn may_have(&self, key: &[u8]) -> bool {
         let (Some(first), Some(last)) = (key.first(), key.last()) else { return false };
+        // Such a letter may be stored as another one.
+        if !(first | last).is_ascii() {
+            return true;
+        }
         let class =
             |byte: u8| CLASS_OF.get(usize::from(byte)).map_or(0, |class| usize::from(*class));
         let (first, last) = (class(*first), class(*last));
@@ -131,9 +135,20 @@ const fn class(byte: u8) -> usize {
     }
 }
 
-/// A key as OpenObserve stores it: a character of several bytes becomes one `_`.
+/// A key as OpenObserve stores it: a character of several bytes becomes one `_`, except the two whose small letters are ASCII.
+///
+/// Source: OpenObserve, `format_key`: it takes the first character of `char::to_lowercase`.
 pub fn stored_key(key: &[u8]) -> impl Iterator<Item = u8> {
-    key.iter().filter(|byte| **byte & 0xc0 != 0x80).map(|byte| stored_byte(*byte))
+    const I_WITH_DOT: &[u8] = "\u{130}".as_bytes();
+    const KELVIN: &[u8] = "\u{212a}".as_bytes();
+    let rest = |at: usize| key.get(at..).unwrap_or_default();
+    key.iter().enumerate().filter(|(_, byte)| **byte & 0xc0 != 0x80).map(move |(at, byte)| {
+        match byte {
+            0xc4 if rest(at).starts_with(I_WITH_DOT) => b'i',
+            0xe2 if rest(at).starts_with(KELVIN) => b'k',
+            byte => stored_byte(*byte),
+        }
+    })
 }
 
 /// A byte of a key as OpenObserve stores it: lower case, and everything but letters, digits and `_` becomes `_`.

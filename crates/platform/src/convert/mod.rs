@@ -36,6 +36,7 @@ use crate::options::{Options, SpanEnd, SpanMapping, SpanOptions};
 use crate::read::json_line::is_tenant_id;
 use crate::read::out_of_memory::is_out_of_memory;
 use crate::read::prefix::prefix;
+use crate::read::whole_line::is_lambdas_to_the_end;
 use crate::read::{telemetry, text};
 use crate::spans::invocation_span::resource_spans;
 use crate::spans::invocations::Invocations;
@@ -211,24 +212,14 @@ impl Converter {
         let Some(mut platform) =
             parsed.filter(|platform| self.state.reports.take(event.message, platform))
         else {
-            let emf = emf_line::parse(event.message);
-            let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());
-            let (window, observed) = (&mut self.state.window, self.observed_unix_nano);
-            self.line_records.push(|record| line_record(event, window, observed, metrics, record));
-            if is_out_of_memory(event.message) {
-                let window = &self.state.window;
-                let request_id = prefix(event.message).request_id.or(window.request_id());
-                self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
-            }
-            if let Some(line) = emf {
-                self.emf.add(line, event.time_unix_nano());
-            }
-            self.take_news(true);
+            self.function_line(event);
             return;
         };
         let tenant_id = take_tenant_id(&mut platform);
         self.state.window.observe(&platform);
-        if let Some(request_id) = &platform.request_id {
+        // Lambda names the tenant where a request begins and in its report; on any other line the function may have put it.
+        let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
+        if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
             let tenant_id = tenant_id.as_deref();
             self.state.window.tell(request_id, Facts { tenant_id, ..Facts::default() });
         }
@@ -241,13 +232,38 @@ impl Converter {
             platform.kind,
             EventKind::Start | EventKind::End | EventKind::InitStart | EventKind::RestoreStart
         );
-        if says_nothing && !self.options.platform_logs_all {
+        if says_nothing && !self.options.platform_logs_all && is_lambdas_to_the_end(event.message) {
             self.consumed.platform_lines += 1;
             return;
         }
         let (window, observed) = (&self.state.window, self.observed_unix_nano);
         self.platform_records
             .push(|record| platform_record(event, &platform, window, observed, record));
+    }
+
+    /// Takes what is left of a log event around an OTLP line: it is the function's, whatever it looks like.
+    pub fn function_text(&mut self, event: &LogEvent<'_>) {
+        if is_blank(event.message) {
+            self.consumed.empty_lines += 1;
+        } else {
+            self.function_line(event);
+        }
+    }
+
+    fn function_line(&mut self, event: &LogEvent<'_>) {
+        let emf = emf_line::parse(event.message);
+        let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());
+        let (window, observed) = (&mut self.state.window, self.observed_unix_nano);
+        self.line_records.push(|record| line_record(event, window, observed, metrics, record));
+        if is_out_of_memory(event.message) {
+            let window = &self.state.window;
+            let request_id = prefix(event.message).request_id.or(window.request_id());
+            self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());
+        }
+        if let Some(line) = emf {
+            self.emf.add(line, event.time_unix_nano());
+        }
+        self.take_news(true);
     }
 
     /// Keeps what the line before told of its invocation.

@@ -11,8 +11,8 @@ pub(crate) struct RequestWindow {
     request_id: Option<String>,
     /// The invocation that something was told of last, and what.
     told: Option<Box<(String, Told)>>,
-    /// What the ARN of an execution of this stream's function holds.
-    function: Option<String>,
+    /// Account and name of this stream's function, whose executions its lines may name.
+    function: Option<(String, String)>,
     /// Whether something was told that nobody has taken note of.
     has_news: bool,
 }
@@ -26,8 +26,7 @@ impl RequestWindow {
     /// Whose stream it is, as the envelope says.
     pub(crate) fn set_function(&mut self, identity: &Identity) {
         let Identity { account, function_name, .. } = identity;
-        let function = account.as_deref().zip(function_name.as_deref());
-        self.function = function.map(|(account, name)| format!(":{account}:function:{name}:"));
+        self.function = account.clone().zip(function_name.clone());
     }
 
     /// The state for the next chunk, which is told whose stream it is.
@@ -38,7 +37,7 @@ impl RequestWindow {
     /// What may stand on other records than that of the line that says it: whoever gets a line of JSON into the log must not be able
     /// to move the records around it to another function's execution, nor to a tenant, which Lambda's own lines tell.
     pub(crate) fn believed<'f>(&self, facts: Facts<'f>) -> Facts<'f> {
-        let is_ours = |arn: &&str| self.function.as_ref().is_some_and(|own| arn.contains(own));
+        let is_ours = |arn: &&str| self.function.as_ref().is_some_and(|own| is_of(arn, own));
         Facts {
             tenant_id: None,
             durable_execution_arn: facts.durable_execution_arn.filter(is_ours),
@@ -87,8 +86,21 @@ impl RequestWindow {
     pub(crate) fn observe(&mut self, event: &PlatformEvent) {
         match event.kind {
             EventKind::Start => self.request_id.clone_from(&event.request_id),
-            EventKind::End | EventKind::Report => self.request_id = None,
+            // An end of another one is no end of this: a function can print it.
+            EventKind::End | EventKind::Report if event.request_id == self.request_id => {
+                self.request_id = None;
+            }
             _ => {}
         }
     }
+}
+
+/// Whether an ARN is that of an execution of this function: `arn:{partition}:lambda:{region}:{account}:function:{name}:…`.
+fn is_of(arn: &str, (account, name): &(String, String)) -> bool {
+    let parts: Vec<&str> = arn.splitn(8, ':').collect();
+    matches!(
+        parts.as_slice(),
+        ["arn", _, "lambda", _, of_account, "function", of_name, _]
+            if of_account == account && of_name == name
+    )
 }

@@ -15,3 +15,4 @@ pub(crate) mod severity;
 pub(crate) mod telemetry;
 pub(crate) mod text;
 pub(crate) mod time;
+pub(crate) mod whole_line;

@@ -39,7 +39,7 @@ pub(super) fn has_object(text: &str) -> bool {
 }
 
 /// False for a text that holds no OTLP; this is all that an ordinary log line costs.
-pub(super) fn mentions_otlp(text: &str) -> bool {
+pub fn mentions_otlp(text: &str) -> bool {
     let bytes = text.as_bytes();
     has_object(text)
         && (FIND_OLD_MARKER.find(bytes).is_some()

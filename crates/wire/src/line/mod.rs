@@ -35,6 +35,8 @@ pub use envelope::Envelope;
 #[cfg(feature = "decode")]
 pub use error::LineError;
 #[cfg(feature = "decode")]
+pub use find::mentions_otlp;
+#[cfg(feature = "decode")]
 pub use headers::without_headers;
 pub use marker::MARKER;
 #[cfg(feature = "decode")]

@@ -24,8 +24,18 @@ pub(super) struct Object<'a> {
     has_resources: bool,
     one_resource: OneResource,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
-    /// A key that neither Lambda nor the formatter of a runtime writes.
+    beside: Beside,
+}
+
+/// What is known of the other keys, and of the first one.
+#[derive(Default)]
+struct Beside {
+    /// A key that only lines have, which says nothing of what is in them.
+    has_line_keys: bool,
+    /// A key that neither a line has nor Lambda nor the formatter of a runtime writes.
     has_other_keys: bool,
+    /// The object's first key makes it one of OTLP.
+    begins_as_otlp: bool,
 }
 
 /// The keys of the telemetry of one resource.
@@ -55,6 +65,10 @@ const FORMATTER_KEYS: [&str; 12] = [
     "filename",
     "line_number",
 ];
+
+/// Keys of lines beside the marker, endpoint and payload.
+const LINE_KEYS: [&str; 6] =
+    ["source", "method", "headers", "content-type", "content-encoding", "base64"];
 
 /// What an object is.
 pub(super) enum Class<'a> {
@@ -99,37 +113,51 @@ impl<'a> Object<'a> {
             }
             Key::Scopes(kind) => {
                 // Of two signals neither is left out: it stays the record that it is.
-                self.has_other_keys |= self.one_resource.scopes.is_some();
+                self.beside.has_other_keys |= self.one_resource.scopes.is_some();
                 self.one_resource.scopes = value.starts_with('[').then_some(kind);
                 self.one_resource.is_there = true;
             }
             Key::SchemaUrl => self.one_resource.is_there = true,
             Key::Wrapper(index) => {
                 if let Some(wrapped) = self.wrapped.get_mut(index) {
+                    // Of two messages one would go unread.
+                    self.beside.has_other_keys |= wrapped.is_some();
                     *wrapped = Some(value);
                 }
             }
             Key::Formatter => {}
-            Key::Other => self.has_other_keys = true,
+            Key::Line => self.beside.has_line_keys = true,
+            Key::Other => self.beside.has_other_keys = true,
         }
         Ok(())
     }
 
     pub(super) fn class(&self) -> Class<'a> {
         // The old marker is a common word, so it counts only beside what it marked.
-        let is_line = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
+        let is_marked = self.marker.is_some() || (self.has_old_marker && self.payload.is_some());
+        let is_wrapper = self.wrapped.iter().any(Option::is_some);
+        // Writers add keys in later versions. But whoever chooses one key of a log record must not make a line of it, nor OTLP/JSON: all
+        // that the record says would be gone.
+        let is_whole =
+            self.endpoint.is_some() && self.payload.is_some() && self.beside.begins_as_otlp;
+        let is_line = is_marked && !is_wrapper && (!self.beside.has_other_keys || is_whole);
         // A log record that has OTLP among its fields is still a log record.
-        let is_bare = self.has_resources && self.wrapped.iter().all(Option::is_none);
+        let is_bare = self.has_resources
+            && !is_wrapper
+            && (!self.beside.has_other_keys || self.beside.begins_as_otlp);
         let OneResource { is_there, has_resource, scopes } = self.one_resource;
-        let one = scopes.filter(|_| has_resource && !self.has_other_keys);
-        let has_other_keys = self.has_other_keys || is_there;
+        let is_of_line =
+            self.beside.has_line_keys || self.endpoint.is_some() || self.payload.is_some();
+        let has_other_keys =
+            self.beside.has_other_keys || is_of_line || is_marked || self.has_resources;
+        let one = scopes.filter(|_| has_resource && !has_other_keys && !is_wrapper);
         match (is_line, is_bare, one) {
             (true, ..) => Class::Line,
             (false, true, _) => Class::Bare,
-            (false, false, Some(kind)) if self.wrapped.iter().all(Option::is_none) => {
-                Class::OneResource(kind)
+            (false, false, Some(kind)) => Class::OneResource(kind),
+            (false, false, None) => {
+                Class::Record { values: self.wrapped, has_other_keys: has_other_keys || is_there }
             }
-            (false, false, _) => Class::Record { values: self.wrapped, has_other_keys },
         }
     }
 
@@ -178,9 +206,14 @@ impl<'de> Visitor<'de> for Keys {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
         let mut object = Object::default();
+        let mut is_first = true;
         while let Some(key) = map.next_key_seed(KeyIn(|key: &str| Some(Key::of(key))))? {
-            match key.unwrap_or(Key::Other) {
-                key @ (Key::Other | Key::Formatter) => {
+            let key = key.unwrap_or(Key::Other);
+            let is_otlp = matches!(key, Key::Marker | Key::OldMarker | Key::Resources);
+            object.beside.begins_as_otlp |= is_first && is_otlp;
+            is_first = false;
+            match key {
+                key @ (Key::Other | Key::Formatter | Key::Line) => {
                     object.set(&key, "").map_err(A::Error::duplicate_field)?;
                     map.next_value::<IgnoredAny>()?;
                 }
@@ -206,12 +239,20 @@ enum Key {
     Wrapper(usize),
     /// One of [`FORMATTER_KEYS`].
     Formatter,
+    /// One of [`LINE_KEYS`].
+    Line,
     Other,
 }
 
 impl Key {
     fn beside_message(key: &str) -> Self {
-        if FORMATTER_KEYS.contains(&key) { Self::Formatter } else { Self::Other }
+        if FORMATTER_KEYS.contains(&key) {
+            Self::Formatter
+        } else if LINE_KEYS.contains(&key) {
+            Self::Line
+        } else {
+            Self::Other
+        }
     }
 
     fn of(key: &str) -> Self {

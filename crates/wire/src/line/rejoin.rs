@@ -18,9 +18,11 @@ const MOST_BYTES: usize = 4 * 1024 * 1024;
 /// The most pieces of one line.
 const MOST_PIECES: usize = 512;
 
-/// Lambda cuts a line no shorter than at 65,536 bytes, the buffer of a pipe; a character that would be cut in two may be left
-/// for the next piece.
-const SHORTEST_LAMBDA_PIECE: usize = 65_536 - 3;
+/// Lambda cuts a line at multiples of 65,536 bytes, the buffer of a pipe, or where an event of CloudWatch Logs ends, which has 26 bytes
+/// less; a character that would be cut in two may be left for the next piece.
+const PIPE_BYTES: usize = 65_536;
+const EVENT_OVERHEAD_BYTES: usize = 26;
+const MOST_LEFT_BYTES: usize = 3;
 
 /// Local stand-ins for Lambda cut lines at 1,024 bytes. A piece of a payload is no shorter, so that a word of an ordinary line is
 /// none.
@@ -31,6 +33,8 @@ const SHORTEST_PAYLOAD_PIECE: usize = 1_000;
 pub struct Rejoin {
     text: String,
     pieces: usize,
+    /// Length of the first piece.
+    first_bytes: usize,
     waits_for: WaitsFor,
 }
 
@@ -75,7 +79,7 @@ impl Rejoin {
         let piece = without_newline(text);
         if piece.len() >= SHORTEST_PAYLOAD_PIECE && ends_in_payload(piece) {
             self.waits_for = WaitsFor::Payload;
-        } else if piece.len() >= SHORTEST_LAMBDA_PIECE {
+        } else if is_cut_by_lambda(piece) {
             let mut scan = Scan::default();
             scan.read(piece.get(begin..).unwrap_or_default());
             if scan.state != State::Inside {
@@ -85,6 +89,7 @@ impl Rejoin {
         } else {
             return false;
         }
+        self.first_bytes = piece.len();
         self.push(piece);
         true
     }
@@ -122,7 +127,8 @@ impl Rejoin {
                 let payload = base64_len(piece);
                 let behind = piece.get(payload..).unwrap_or_default();
                 if behind.is_empty() {
-                    piece.len() >= SHORTEST_PAYLOAD_PIECE
+                    // Whatever cuts lines cuts them all alike, or as Lambda does; an ordinary line of base64 has another length.
+                    piece.len() == self.first_bytes || is_cut_by_lambda(piece)
                 } else {
                     behind.starts_with(['"', '\\'])
                 }
@@ -130,7 +136,7 @@ impl Rejoin {
             WaitsFor::Json(scan) => {
                 scan.read(piece);
                 match scan.state {
-                    State::Inside => piece.len() >= SHORTEST_LAMBDA_PIECE,
+                    State::Inside => is_cut_by_lambda(piece),
                     State::Ended => true,
                     State::Broken => false,
                 }
@@ -150,6 +156,12 @@ impl Rejoin {
         self.text.push_str(piece);
         self.pieces += 1;
     }
+}
+
+/// Whether a piece is as long as one that Lambda cuts.
+fn is_cut_by_lambda(piece: &str) -> bool {
+    let left = |bytes: usize| (bytes.next_multiple_of(PIPE_BYTES) - bytes) <= MOST_LEFT_BYTES;
+    !piece.is_empty() && (left(piece.len()) || left(piece.len() + EVENT_OVERHEAD_BYTES))
 }
 
 /// Whether the text ends within a base64 payload: behind the opening quote of the value of a key `payload` there is nothing

@@ -118,6 +118,25 @@ fn merge_kind(kind: SignalKind, requests: &[Request]) -> Request {
     Request::counted(kind, bytes, items)
 }
 
+impl Request {
+    /// The same without the containers that hold no item; whoever decodes the request would make a struct of each.
+    #[must_use]
+    pub fn without_empty_containers(self) -> Self {
+        let below_container = self.kind.path_to_items().get(1..).unwrap_or_default();
+        let is_kept = |field: &protobuf::Field<'_>| {
+            field.number != CONTAINERS
+                || field.as_len().is_none_or(|container| has_item(container, below_container))
+        };
+        let fields = || Reader::new(&self.bytes).map_while(Result::ok);
+        if fields().all(|field| is_kept(&field)) {
+            return self;
+        }
+        let kept = fields().filter(is_kept).flat_map(|field| field.raw.iter().copied());
+        let (bytes, items) = (kept.collect(), self.items);
+        self.part(bytes, items)
+    }
+}
+
 /// Whether there is an item below `message`.
 fn has_item(message: &[u8], path: &[&[u32]]) -> bool {
     let Some((level, deeper)) = path.split_first() else { return true };

@@ -63,6 +63,9 @@ impl Request {
 
     /// Takes bytes whose signal is not known: it is the one whose structure they have. `named`
     /// decides only between signals that fit alike: requests without items, and items of few fields.
+    ///
+    /// A request that breaks a bound is not one of another signal, and none that fits has no items there: items of the first would
+    /// be unknown fields, which nobody counts.
     #[cfg(feature = "decode")]
     pub(crate) fn check_any(
         named: Option<SignalKind>,
@@ -74,9 +77,14 @@ impl Request {
         let others = SignalKind::ALL.into_iter().filter(|kind| *kind != first);
         let (kind, items) = match as_first {
             Ok(items) => (first, items),
+            Err(
+                error @ (Malformed::TooDeep(_)
+                | Malformed::TooManyItems { .. }
+                | Malformed::TooManyMessages(_)),
+            ) => return Err(error),
             Err(error) => others
                 .map(|kind| (kind, count_checked(kind, &bytes, limits)))
-                .find_map(|(kind, result)| Some((kind, result.ok()?)))
+                .find_map(|(kind, result)| Some((kind, result.ok().filter(|items| *items > 0)?)))
                 .ok_or(error)?,
         };
         Ok(Self::counted(kind, bytes, items))

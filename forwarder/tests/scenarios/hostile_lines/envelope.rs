@@ -216,3 +216,23 @@ fn a_stream_in_a_functions_group_names_no_other_function() {
     assert_eq!(service("/aws/lambda/evil"), text("service.name", "evil"));
     assert_eq!(service("/shop/all"), text("service.name", "payments"));
 }
+
+#[test]
+fn what_the_envelope_says_stands_once_however_often_it_is_contradicted() {
+    let mut attributes = vec![text("faas.name", "forged"); 1_000];
+    attributes.push(text("FAAS_NAME", "forged"));
+    let stored = resource(GROUP, STREAM, &line(attributes));
+    let names = stored.iter().filter(|attribute| attribute.key == "faas.name");
+    assert_eq!(names.collect::<Vec<_>>(), [&text("faas.name", "orders")]);
+}
+
+#[test]
+fn letters_that_are_stored_as_ascii_make_no_other_key() {
+    let attributes =
+        vec![text("cloud.account.\u{130}d", "forged"), text("faas.\u{130}nstance", "forged")];
+    let stored = resource(GROUP, STREAM, &line(attributes));
+    assert!(
+        !stored.iter().any(|attribute| *attribute == text(&attribute.key, "forged")),
+        "{stored:?}"
+    );
+}

@@ -5,6 +5,7 @@ pub(crate) mod bombs;
 mod columns;
 mod envelope;
 mod reports;
+mod wiped;
 
 use crate::support::{Capture, default_options, forward_to, incoming, payload};
 use lambda_otlp_forwarder::{Options, Report};

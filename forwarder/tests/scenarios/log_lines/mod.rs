@@ -309,7 +309,7 @@ fn runtimes_that_run_out_of_memory_are_counted_once_an_invocation() {
         count(2.0, &[&start, text, &end, &plain, &start, text, &end, &plain]);
         let of_other = |text: &str| text.replace(ID, OTHER);
         count(2.0, &[text, &of_other(&start), &of_other(text)]);
-        count(2.0, &[text, &of_other(&start), &of_other(&of_memory)]);
+        count(2.0, &[text, &of_other(&start), &of_other(&end), &of_other(&of_memory)]);
     }
     count(1.0, &[&start, &killed, &end, &plain]);
 }

@@ -198,3 +198,18 @@ fn exponential_buckets_become_explicit_ones() {
     let point = ExponentialHistogramDataPoint { negative, ..exponential(0, 1, 0, &[]) };
     assert_eq!(explicit(point, "s"), [(0.0, 8)]);
 }
+
+#[test]
+fn a_gauge_whose_groups_would_repeat_megabytes_stays_one() {
+    let keys: Vec<String> = (0..100).map(|number| format!("key{number}")).collect();
+    let points = || keys.iter().map(|key| point(1.0, &[key.as_str()])).collect();
+    let groups = |description: &str| {
+        let gauge = metric(Data::Gauge(Gauge { data_points: points() }));
+        let gauge = Metric { description: description.to_owned(), ..gauge };
+        let (left, dropped) = shaped_metrics(vec![gauge]);
+        assert_eq!(dropped, 0);
+        left.len()
+    };
+    assert_eq!(groups("seconds"), 100);
+    assert_eq!(groups(&"d".repeat(200_000)), 1);
+}

@@ -348,3 +348,14 @@ fn a_resource_of_many_attributes_is_looked_up() {
     let attributes = &shaped.resource_logs[0].scope_logs[0].log_records[0].attributes;
     assert!(attributes.iter().all(|attribute| attribute.key.starts_with("attr_")));
 }
+
+#[test]
+fn containers_without_items_get_no_service_name() {
+    let one = logs(resource(&[]), vec![LogRecord::default()]);
+    let mut bytes = [0x0a, 0].repeat(10_000);
+    bytes.extend_from_slice(one.bytes());
+    let limits = wire::Limits::default();
+    let request = Request::check(SignalKind::Logs, bytes, &limits).unwrap();
+    let sent = sanitize(Profile::OpenObserve, request, "orders").request.unwrap();
+    assert_eq!(sent, sanitize(Profile::OpenObserve, one, "orders").request.unwrap());
+}

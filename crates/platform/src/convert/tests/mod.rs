@@ -445,3 +445,71 @@ fn the_span_of_an_invocation_is_known_in_the_next_chunk_too() {
     assert_eq!(report_after(&[span(id, [6; 16]), span(id, TRACE_ID)]), (false, false));
     assert_eq!(report_after(&[]), (false, false));
 }
+
+const REQUEST: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+const OTHER: &str = "00000000-c7a1-4d2e-8c3b-0d4b8f1e9a11";
+
+fn invocations_of(messages: &[String]) -> Vec<Option<String>> {
+    let messages: Vec<&str> = messages.iter().map(String::as_str).collect();
+    let converted = lines(&messages, Options::default());
+    let records = converted.logs.iter().flat_map(render::log_records);
+    let id = |record: &opentelemetry_proto::tonic::logs::v1::LogRecord| {
+        let id = record.attributes.iter().find(|pair| pair.key == names::FAAS_INVOCATION_ID)?;
+        Some(render::value(id.value.as_ref()?))
+    };
+    records.map(|(_, record)| id(&record)).collect()
+}
+
+#[test]
+fn the_end_of_another_request_ends_nothing() {
+    let found = invocations_of(&[
+        format!("START RequestId: {REQUEST} Version: $LATEST"),
+        format!("END RequestId: {OTHER}"),
+        "hello".to_owned(),
+    ]);
+    assert_eq!(found, [Some(REQUEST.to_owned())]);
+}
+
+#[test]
+fn a_tenant_is_told_where_a_request_begins_and_nowhere_in_it() {
+    let tells = |line: String| {
+        let converted = lines(
+            &[&format!("START RequestId: {REQUEST} Version: 1"), "one", &line, "two"],
+            Options::default(),
+        );
+        records(&converted).contains("tenant_id=evil")
+    };
+    assert!(!tells(format!(
+        r#"{{"time":"2026-11-21T08:00:00Z","type":"platform.extension","record":{{"requestId":"{REQUEST}","tenantId":"evil"}}}}"#
+    )));
+    assert!(!tells(format!("END RequestId: {REQUEST} Version: 1 Tenant ID: evil")));
+    assert!(
+        tells(format!("START RequestId: {REQUEST} Version: 1 Tenant ID: evil")),
+        "no test else"
+    );
+}
+
+#[test]
+fn an_execution_of_another_function_stands_on_no_other_record() {
+    let other = "arn:aws:lambda:eu-west-1:999999999999:function:payments:1/durable-execution/:123456789012:function:orders:/y";
+    let own = "arn:aws:lambda:eu-west-1:123456789012:function:orders:1/durable-execution/x/y";
+    for (arn, expected) in [(other, 1), (own, 2)] {
+        let line =
+            format!(r#"{{"requestId":"{REQUEST}","durableExecutionArn":"{arn}","message":"x"}}"#);
+        let start = format!("START RequestId: {REQUEST} Version: 1");
+        let converted = lines(&[&start, &line, "two"], Options::default());
+        assert_eq!(records(&converted).matches(arn).count(), expected, "{}", records(&converted));
+    }
+}
+
+#[test]
+fn what_is_left_around_a_line_is_not_lambdas() {
+    let mut converter = Converter::new(identity(), Options::default(), OBSERVED);
+    let event = |message| LogEvent { id: "1", time_ms: 1_790_000_000_000, message };
+    let start = format!("START RequestId: {OTHER}");
+    converter.function_text(&event(&start));
+    converter.log_event(&event("hello"));
+    let found = converter.finish();
+    assert_eq!((consumed(&found), found.metrics.is_none()), (0, true));
+    assert!(!records(&found).contains("invocation_id"), "{}", records(&found));
+}

@@ -193,12 +193,20 @@ fn is_short(text: &str) -> bool {
     (1..=MAX_TEXT_BYTES).contains(&text.len())
 }
 
+/// Most names of dimensions that are looked up for a directive: each is compared with all keys of the line. The format has 30 in a set.
+const MOST_NAMES: usize = 1_000;
+
 /// The dimensions of all sets, each once, with the values that the line gives them.
 fn dimensions(directive: &Fields<'_>, root: &Fields<'_>) -> Vec<KeyValue> {
     let mut dimensions: Vec<KeyValue> = Vec::new();
     let Some(sets) = directive.get("Dimensions") else { return dimensions };
+    let mut looked_up = 0;
     for set in Elements::of(sets.get()).values {
         for name in Elements::of(set.get()).values.into_iter().filter_map(text_of) {
+            looked_up += 1;
+            if looked_up > MOST_NAMES {
+                break;
+            }
             let is_known = dimensions.iter().any(|known| known.key == name);
             if is_known || !is_short(&name) || dimensions.len() == MAX_DIMENSIONS {
                 continue;
