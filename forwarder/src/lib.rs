@@ -32,7 +32,7 @@ mod vitals;
 pub use config::Config;
 pub use config::variables::TABLE;
 pub use convert::time_shift::TimeShift;
-pub use convert::{ConvertOptions, PlatformSpans, StreamState, convert};
+pub use convert::{ConvertOptions, PlatformSpans, ReadSoFar, StreamState, convert};
 pub use deliver::enqueue::{KeptIn, NoQueue, Queues, Undelivered};
 pub use destination::authorized::Authorized;
 pub use destination::ingest_window::rewrite::ORIGINAL_TIME;

@@ -62,6 +62,10 @@ pub struct PlatformSpans {
 /// few kilobytes may inflate to [`Limits::inflated_bytes`].
 const MOST_DECODED_BYTES: usize = 8 * 1024 * 1024;
 
+/// Most bytes of the requests of all lines of one event, dozens of times what lines of telemetry have: a line of 20 kB may become 16 MB,
+/// and an event hold thousands of those.
+const MOST_EVENT_BYTES: usize = 256 * 1024 * 1024;
+
 /// What the first log events of a batch became.
 #[derive(Debug, Default)]
 pub struct Converted {
@@ -95,20 +99,26 @@ pub struct StreamState {
     origin: Origin,
     /// True once the delivery is over: nothing is waited for any more.
     at_end: bool,
-    /// Items of the event's lines so far.
-    items_read: usize,
+    read: ReadSoFar,
+}
+
+/// What the lines of the forwarder's event held so far, which is bounded.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReadSoFar {
+    items: usize,
+    bytes: usize,
 }
 
 impl StreamState {
-    /// The same, for an event of whose lines so many items were read.
+    /// The same, for an event of whose lines so much was read.
     #[must_use]
-    pub fn with_items_read(self, items_read: usize) -> Self {
-        Self { items_read, ..self }
+    pub fn with_read(self, read: ReadSoFar) -> Self {
+        Self { read, ..self }
     }
 
-    /// How many items of the event's lines were read.
-    pub fn items_read(&self) -> usize {
-        self.items_read
+    /// What was read of the event's lines.
+    pub fn read(&self) -> ReadSoFar {
+        self.read
     }
 
     /// Whether it is the state of this stream, so that the stream's events may go on in it.
@@ -231,8 +241,12 @@ impl<'e> Stream<'_, 'e> {
     /// The bounds on a line, as far as the lines before it used them up.
     fn limits(&self) -> Limits {
         let limits = self.options.limits;
-        let left = self.options.event_items.saturating_sub(self.state.items_read);
-        Limits { items: limits.items.min(left), ..limits }
+        let ReadSoFar { items, bytes } = self.state.read;
+        Limits {
+            items: limits.items.min(self.options.event_items.saturating_sub(items)),
+            inflated_bytes: limits.inflated_bytes.min(MOST_EVENT_BYTES.saturating_sub(bytes)),
+            ..limits
+        }
     }
 
     /// Takes an event, which may be a piece of a line that was cut into neighbouring events.
@@ -326,7 +340,8 @@ impl<'e> Stream<'_, 'e> {
             self.converted.ledger.consumed.lines_without_items += 1;
         }
         for line in reading.decoded {
-            self.state.items_read += line.request.items();
+            self.state.read.items += line.request.items();
+            self.state.read.bytes += line.request.bytes().len();
             let of_origin =
                 || Envelope::of(self.others.identity(), self.others.encoded_log_resource());
             let envelope = self.envelope.get_or_insert_with(of_origin);

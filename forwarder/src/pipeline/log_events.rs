@@ -119,7 +119,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         events: &[LogEvent],
         routing: &Routing,
     ) -> usize {
-        let before = std::mem::take(&mut self.stream).with_items_read(self.items_read);
+        let before = std::mem::take(&mut self.stream).with_read(self.read);
         let mut held = before.held().to_vec();
         let converting = AssertUnwindSafe(|| {
             let observed = self.invocation.observed_unix_nano;
@@ -201,7 +201,7 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         routing: &Routing,
     ) -> usize {
         let Converted { taken, ledger, undecodable, .. } = converted;
-        self.items_read = converted.state.items_read();
+        self.read = converted.state.read();
         self.stream = converted.state;
         self.report.account.total += ledger;
         self.report.dropped_figures += converted.dropped_figures;

@@ -4,7 +4,7 @@ use super::Forwarder;
 use super::invocation::InvocationContext;
 use super::report::Report;
 use super::waiting::Waiting;
-use crate::convert::StreamState;
+use crate::convert::{ReadSoFar, StreamState};
 use crate::deliver::context::DeliveryContext;
 use crate::deliver::enqueue::{ToEnqueue, enqueue};
 use crate::deliver::failure_budget::FailureBudget;
@@ -25,8 +25,7 @@ pub(super) struct Run<'f, E, Q> {
     /// Where the log stream stands whose log events are converted now.
     pub(super) stream: StreamState,
     pub(super) waiting: Waiting,
-    /// Items of OTLP lines so far.
-    pub(super) items_read: usize,
+    pub(super) read: ReadSoFar,
     budget: FailureBudget,
     began: Instant,
     /// Whether the log events come from a message of the retry queue: by now their log group may have
@@ -43,7 +42,7 @@ impl<'f, E: Export, Q: Queue> Run<'f, E, Q> {
             report: Report::default(),
             stream: StreamState::default(),
             waiting: Waiting::default(),
-            items_read: 0,
+            read: ReadSoFar::default(),
             budget: FailureBudget::new(forwarder.options.failure_budget),
             began: Instant::now(),
             is_redriven: false,

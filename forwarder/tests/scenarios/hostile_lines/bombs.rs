@@ -70,6 +70,19 @@ fn small_records_that_say_something_are_read() {
 }
 
 #[test]
+fn what_the_lines_of_an_event_inflate_to_has_a_bound_together() {
+    // Of 15 MB each, in 20 kB.
+    let line = line_of_records(1, 15_000_000);
+    assert!(line.len() < 25_000, "{}", line.len());
+    let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 25).chain(["hello"]).collect();
+    let (report, records, _) = forwarded(&lines, default_options());
+    let items = report.account.total.items;
+    assert_eq!((items.log_records, items.undecodable), (17 + 8 + 1, 8));
+    assert!(records.iter().any(|record| body(record) == "hello"));
+    assert!(report.is_complete());
+}
+
+#[test]
 fn the_lines_of_an_event_have_a_bound_together() {
     let line = line_of_records(40_000, 20);
     let lines: Vec<&str> = std::iter::repeat_n(line.as_str(), 20).chain(["hello"]).collect();
