@@ -15,6 +15,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
+/// The largest event: 1 MiB, as CloudWatch Logs takes it, in JSON that escapes each of its bytes.
+const MAX_EVENT_BYTES: usize = 2 * 1024 * 1024;
+
 /// The name that Lambda gives the environment's own address.
 const SANDBOX: &str = "sandbox.localdomain";
 
@@ -79,9 +82,9 @@ impl Listener {
     ) -> Intake {
         Intake {
             path: self.path.clone(),
-            // A batch may have twice the bytes that were asked for, and a little more around them.
-            max_body_bytes: 3 * telemetry.max_bytes,
-            room: Arc::new(Semaphore::new(4 * telemetry.max_bytes)),
+            // A batch may have twice the bytes that were asked for, and one event that is larger than that.
+            max_body_bytes: 2 * telemetry.max_bytes + MAX_EVENT_BYTES,
+            room: Arc::new(Semaphore::new(3 * telemetry.max_bytes + MAX_EVENT_BYTES)),
             events,
             counts,
         }
@@ -228,8 +231,15 @@ mod tests {
             timeout: Duration::from_millis(25),
         };
         let intake = listener.intake(&telemetry, sender, Arc::default());
-        // Lambda may send twice the bytes that were asked for, and a little more around them.
-        assert!(intake.max_body_bytes > 2 * 262_144);
         assert!(intake.room.available_permits() >= intake.max_body_bytes);
+        let event = EVENT.trim_matches(['[', ']']);
+        let large = event.replace(
+            r#""requestId":"r""#,
+            &format!(r#""requestId":"r","x":"{}""#, "x".repeat(1 << 20)),
+        );
+        let delivery = format!("[{}{large}]", format!("{event},").repeat(5_000));
+        assert!(delivery.len() < intake.max_body_bytes, "{}", delivery.len());
+        assert_eq!(intake.take(delivery.as_bytes()), 200);
+        assert_eq!(intake.counts.get(Count::Events), 5_001);
     }
 }
