@@ -24,4 +24,5 @@ build-LayerArm64 build-LayerX8664:
 		--package lambda-otlp-extension --no-default-features --target-dir $${CARGO_TARGET_DIR:-target}
 	mkdir -p "$(ARTIFACTS_DIR)/extensions" "$(ARTIFACTS_DIR)/lambda-otlp"
 	cp $${CARGO_TARGET_DIR:-target}/$(layer_target)/$(subst dev,debug,$(LAYER_PROFILE))/lambda-otlp-extension "$(ARTIFACTS_DIR)/extensions"
+	cp extension/layer/lambda-otlp-handler "$(ARTIFACTS_DIR)"
 	cp LICENSE-APACHE LICENSE-MIT "$(ARTIFACTS_DIR)/lambda-otlp"

@@ -84,6 +84,7 @@ fn files(root: &Path, architecture: &Architecture, extension: &Path) -> anyhow::
     let program = |path, bytes| File { path, bytes, is_program: true };
     Ok(vec![
         program("extensions/lambda-otlp-extension", read(extension)?),
+        program("lambda-otlp-handler", read(&root.join("extension/layer/lambda-otlp-handler"))?),
         text("lambda-otlp/LICENSE-APACHE", "LICENSE-APACHE")?,
         text("lambda-otlp/LICENSE-MIT", "LICENSE-MIT")?,
         File {
