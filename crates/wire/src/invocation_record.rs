@@ -46,9 +46,12 @@ pub fn record(request_id: &str, trace_id: &[u8; 16], span_id: &[u8; 8]) -> Optio
     Some(format!("{VERSION}{request_id:REQUEST_ID_BYTES$} {trace_id} {span_id}\n").into_bytes())
 }
 
-/// Trace and span id of the root of this invocation, in the bytes of the file.
-pub fn find(file: &[u8], request_id: &str) -> Option<([u8; 16], [u8; 8])> {
-    file.chunks_exact(RECORD_BYTES).find_map(|record| {
+/// Trace and span id of each root of this invocation, in the bytes of the file: of several attempts at one request each has a record.
+pub fn find<'f>(
+    file: &'f [u8],
+    request_id: &'f str,
+) -> impl Iterator<Item = ([u8; 16], [u8; 8])> + 'f {
+    file.chunks_exact(RECORD_BYTES).filter_map(move |record| {
         let mut words = std::str::from_utf8(record).ok()?.strip_prefix(VERSION)?.split_whitespace();
         let is_it = words.next()?.eq_ignore_ascii_case(request_id);
         let (trace_id, span_id) = (words.next()?, words.next()?);
@@ -69,6 +72,10 @@ fn hex(digits: &str, length: usize) -> Option<u128> {
 mod tests {
     use super::*;
 
+    fn first(file: &[u8], request_id: &str) -> Option<([u8; 16], [u8; 8])> {
+        find(file, request_id).next()
+    }
+
     const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 
     #[test]
@@ -76,7 +83,7 @@ mod tests {
         let check = |request_id: &str| {
             let bytes = record(request_id, &[0xab; 16], &[0xcd; 8]).unwrap();
             assert_eq!(bytes.len(), RECORD_BYTES, "{request_id}");
-            assert_eq!(find(&bytes, request_id), Some(([0xab; 16], [0xcd; 8])), "{request_id}");
+            assert_eq!(first(&bytes, request_id), Some(([0xab; 16], [0xcd; 8])), "{request_id}");
         };
         check(FIRST);
         check("1");
@@ -95,13 +102,13 @@ mod tests {
         let second = usize::try_from(offset(SLOTS + 1)).unwrap();
         file[second..second + RECORD_BYTES]
             .copy_from_slice(&record(FIRST, &[1; 16], &[2; 8]).unwrap());
-        assert_eq!(find(&file, FIRST), Some(([1; 16], [2; 8])));
-        assert_eq!(find(&file, &FIRST.to_ascii_uppercase()), Some(([1; 16], [2; 8])));
-        assert_eq!(find(&file, "3da1f2dc-3222-475e-9205-e2e6c6318896"), None);
-        assert_eq!(find(&file[..second + 50], FIRST), None, "a record that is being written");
+        assert_eq!(first(&file, FIRST), Some(([1; 16], [2; 8])));
+        assert_eq!(first(&file, &FIRST.to_ascii_uppercase()), Some(([1; 16], [2; 8])));
+        assert_eq!(first(&file, "3da1f2dc-3222-475e-9205-e2e6c6318896"), None);
+        assert_eq!(first(&file[..second + 50], FIRST), None, "a record that is being written");
         let zero = record(FIRST, &[0; 16], &[2; 8]).unwrap();
-        assert_eq!(find(&zero, FIRST), None);
-        assert_eq!(find(b"", FIRST), None);
-        assert_eq!(find(&[0xff; 200], FIRST), None);
+        assert_eq!(first(&zero, FIRST), None);
+        assert_eq!(first(b"", FIRST), None);
+        assert_eq!(first(&[0xff; 200], FIRST), None);
     }
 }

@@ -11,10 +11,10 @@ pub(crate) type Ids = ([u8; 16], [u8; 8]);
 /// Looks records up by request id; tests give a function of their own.
 pub(crate) struct InvocationRecords(Box<Find>);
 
-type Find = dyn Fn(&str) -> Option<Ids> + Send + Sync;
+type Find = dyn Fn(&str) -> Vec<Ids> + Send + Sync;
 
 impl InvocationRecords {
-    pub(crate) fn new(find: impl Fn(&str) -> Option<Ids> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(find: impl Fn(&str) -> Vec<Ids> + Send + Sync + 'static) -> Self {
         Self(Box::new(find))
     }
 
@@ -23,12 +23,16 @@ impl InvocationRecords {
         Self::new(move |request_id| {
             let mut records = Vec::new();
             let most = RECORD_BYTES as u64 * SLOTS;
-            File::open(&path).ok()?.take(most).read_to_end(&mut records).ok()?;
-            find(&records, request_id)
+            let read = File::open(&path).and_then(|file| file.take(most).read_to_end(&mut records));
+            if read.is_err() {
+                return Vec::new();
+            }
+            find(&records, request_id).collect()
         })
     }
 
-    pub(crate) fn find(&self, request_id: &str) -> Option<Ids> {
+    /// The roots of all attempts at this request.
+    pub(crate) fn find(&self, request_id: &str) -> Vec<Ids> {
         (self.0)(request_id)
     }
 }

@@ -14,7 +14,7 @@ impl Story {
     fn new(hold: &str) -> Self {
         let source = BTreeMap::from([("LAMBDA_OTLP_HOLD".to_owned(), hold.to_owned())]);
         let config = Config::from_source(&source);
-        let nothing = InvocationRecords::new(|_| None);
+        let nothing = InvocationRecords::new(|_| Vec::new());
         let counts = Arc::new(Counts::default());
         let table = Table::new(&config, &Registration::default(), counts, nothing);
         let mut state = State::new(&config, table);

@@ -35,9 +35,19 @@ struct Known {
     /// `platform.start` was read.
     started: bool,
     has_events: bool,
-    has_root: bool,
+    root: Option<KnownRoot>,
+    /// The roots of earlier attempts at the request.
+    earlier_roots: Vec<Ids>,
     runtime_done: bool,
     reported: bool,
+}
+
+/// The function's root span of an invocation.
+#[derive(Clone, Copy, Debug)]
+struct KnownRoot {
+    ids: Ids,
+    /// Whether the function said which invocation it is of; else it is the newest one's.
+    is_named: bool,
 }
 
 impl Known {
@@ -119,7 +129,9 @@ impl Table {
         invoked_arn.clone_into(&mut known.invoked_arn);
         // Lambda's retries keep the request id.
         if known.reported {
-            (known.reported, known.runtime_done, known.has_root) = (false, false, false);
+            (known.reported, known.runtime_done) = (false, false);
+            let root = known.root.take();
+            known.earlier_roots.extend(root.map(|root| root.ids));
         }
         // Its end may have been read before its beginning.
         self.release(|held| held.request_id.as_deref() == Some(request_id));
@@ -138,6 +150,7 @@ impl Table {
             roots.into_iter().partition(|root| root.request_id.is_some());
         for root in named.into_iter().chain(unnamed) {
             let start_ms = root.start_unix_nano / 1_000_000 + EARLY_MS;
+            let is_named = root.request_id.is_some();
             let request_id = root.request_id.map(|id| id.to_ascii_lowercase()).or_else(|| {
                 let began_before =
                     |known: &&Known| known.invoked_ms.is_some_and(|invoked| invoked <= start_ms);
@@ -145,19 +158,23 @@ impl Table {
             });
             let Some(request_id) = request_id else { continue };
             self.sends_roots = true;
-            self.root(&request_id, (root.trace_id, root.span_id), root.start_unix_nano);
+            let ids = (root.trace_id, root.span_id);
+            self.root(&request_id, KnownRoot { ids, is_named }, root.start_unix_nano);
         }
     }
 
-    fn root(&mut self, request_id: &str, (trace_id, span_id): Ids, time: u64) {
-        let Some(spans) = &mut self.spans else { return };
-        if self.known.iter().any(|known| known.request_id == request_id && known.has_root) {
-            return;
-        }
+    fn root(&mut self, request_id: &str, root: KnownRoot, time: u64) {
+        let is_known = self.find(request_id).is_some_and(|known| {
+            // A span without a name may be any that has no parent.
+            known.root.is_some_and(|before| before.is_named || !root.is_named)
+                || known.earlier_roots.contains(&root.ids)
+        });
+        let Some(spans) = self.spans.as_mut().filter(|_| !is_known) else { return };
+        let (trace_id, span_id) = root.ids;
         if !spans.function_root(request_id, trace_id, span_id, time) {
             return;
         }
-        self.known(request_id).has_root = true;
+        self.known(request_id).root = Some(root);
         self.release(|event| event.request_id.as_deref() == Some(request_id));
     }
 
@@ -283,14 +300,17 @@ impl Table {
 
     /// Whether the root span is known, from OTLP or from the exporter's record.
     fn look_up_root(&mut self, request_id: &str, time: u64) -> bool {
-        if self.find(request_id).is_some_and(|known| known.has_root) {
+        let known = self.find(request_id);
+        if known.is_some_and(|known| known.root.is_some()) {
             return true;
         }
         if self.invocation_span != InvocationSpan::Auto || self.spans.is_none() {
             return false;
         }
-        let Some(ids) = self.records.find(request_id) else { return false };
-        self.root(request_id, ids, time);
+        let is_earlier = |ids: &Ids| known.is_some_and(|known| known.earlier_roots.contains(ids));
+        let ids = self.records.find(request_id).into_iter().find(|ids| !is_earlier(ids));
+        let Some(ids) = ids else { return false };
+        self.root(request_id, KnownRoot { ids, is_named: true }, time);
         true
     }
 

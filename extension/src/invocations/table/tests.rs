@@ -10,7 +10,7 @@ const ROOT: Ids = ([3; 16], [7; 8]);
 /// A table, and what it has written.
 struct Story {
     table: Table,
-    records: Arc<Mutex<Vec<String>>>,
+    records: Arc<Mutex<Vec<(String, Ids)>>>,
     counts: Arc<Counts>,
 }
 
@@ -25,10 +25,11 @@ impl Story {
             function_version: "7".to_owned(),
             account_id: Some("123456789012".to_owned()),
         };
-        let records = Arc::<Mutex<Vec<String>>>::default();
+        let records = Arc::<Mutex<Vec<(String, Ids)>>>::default();
         let left = Arc::clone(&records);
         let look_up = InvocationRecords::new(move |request_id| {
-            left.lock().unwrap().iter().any(|left| left == request_id).then_some(ROOT)
+            let left = left.lock().unwrap();
+            left.iter().filter(|(id, _)| id == request_id).map(|(_, ids)| *ids).collect()
         });
         let counts = Arc::new(Counts::default());
         let mut table = Table::new(&config, &registration, Arc::clone(&counts), look_up);
@@ -114,7 +115,7 @@ fn an_invocation_without_a_root_becomes_a_server_span_once() {
 #[test]
 fn the_function_s_root_gets_a_child_instead() {
     let mut by_record = Story::new(&[]);
-    by_record.records.lock().unwrap().push(FIRST.to_owned());
+    by_record.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
     by_record.invocation(FIRST, 10_000);
     assert_eq!(by_record.due(), "internal of 1000 ms, child of the function's root, ok");
 
@@ -133,10 +134,49 @@ fn the_function_s_root_gets_a_child_instead() {
 }
 
 #[test]
+fn attempts_at_one_request_have_roots_of_their_own() {
+    const AGAIN: Ids = ([4; 16], [8; 8]);
+    let mut story = Story::new(&[]);
+    story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
+    story.invocation(FIRST, 10_000);
+    assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
+    // The second has its record behind the first one's, and the third none.
+    story.records.lock().unwrap().push((FIRST.to_owned(), AGAIN));
+    story.invocation(FIRST, 20_000);
+    let again = spans(&story.table.take_due());
+    assert_eq!(again.len(), 1);
+    assert_eq!(
+        (again[0].trace_id.as_slice(), again[0].parent_span_id.as_slice()),
+        (&AGAIN.0[..], &AGAIN.1[..])
+    );
+    story.invocation(FIRST, 30_000);
+    assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
+}
+
+#[test]
+fn a_root_that_names_its_invocation_wins_over_one_that_does_not() {
+    let mut story = Story::new(&[]);
+    story.invoke(FIRST, 10_000);
+    // A span of another library that has no parent, posted before the handler's.
+    let other = Root {
+        request_id: None,
+        trace_id: [5; 16],
+        span_id: [5; 8],
+        start_unix_nano: 10_001_000_000,
+    };
+    story.table.roots(vec![other.clone()]);
+    story.root_by_otlp(Some(FIRST), 10_005);
+    story.table.roots(vec![other]);
+    story.event(EventKind::Start, FIRST, 10_000);
+    story.event(EventKind::RuntimeDone, FIRST, 11_000);
+    assert_eq!(story.due(), "internal of 1000 ms, child of the function's root, ok");
+}
+
+#[test]
 fn the_user_chooses_the_invocation_span() {
     let check = |choice, expected: &str| {
         let mut story = Story::new(&[("LAMBDA_OTLP_INVOCATION_SPAN", choice)]);
-        story.records.lock().unwrap().push(FIRST.to_owned());
+        story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
         story.invoke(FIRST, 10_000);
         story.root_by_otlp(Some(FIRST), 10_005);
         story.event(EventKind::Start, FIRST, 10_000);

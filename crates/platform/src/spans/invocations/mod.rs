@@ -90,8 +90,8 @@ impl Invocations {
         }
     }
 
-    /// Takes note of the root span that the function wrote itself: the invocation's span becomes its child. `false` if that
-    /// was handed out already.
+    /// Takes note of the root span that the function wrote itself: the invocation's span becomes its child, of several that of the last.
+    /// `false` if that was handed out already.
     pub fn function_root(
         &mut self,
         request_id: &str,
@@ -101,7 +101,7 @@ impl Invocations {
     ) -> bool {
         match self.entry(request_id, time_unix_nano) {
             Some(invocation) if !invocation.is_written => {
-                invocation.function_root.get_or_insert((trace_id, span_id));
+                invocation.function_root = Some((trace_id, span_id));
                 true
             }
             _ => false,
