@@ -250,6 +250,7 @@ impl Converter {
         }
     }
 
+    #[inline]
     fn function_line(&mut self, event: &LogEvent<'_>) {
         let emf = emf_line::parse(event.message);
         let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());

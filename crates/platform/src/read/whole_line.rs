@@ -3,35 +3,49 @@
 //! Whoever chooses the beginning of a text that a function prints can make it begin as Lambda's lines do; what the function says
 //! behind that must not vanish with it.
 
+use crate::read::ids::UUID_BYTES;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 /// Whether a `START`, `END`, `INIT_START` or `RESTORE_START` ends as Lambda ends it, or a JSON line has no other keys.
 pub(crate) fn is_lambdas_to_the_end(message: &str) -> bool {
-    let message = message.trim();
-    if message.starts_with('{') {
-        return serde_json::from_str::<SystemLine>(message).is_ok();
+    let message = message.trim_ascii();
+    match message.as_bytes().first() {
+        Some(b'{') => serde_json::from_str::<SystemLine>(message).is_ok(),
+        Some(b'E') => message.strip_prefix("END RequestId: ").is_some_and(is_one_word),
+        Some(b'S') => message
+            .strip_prefix("START RequestId: ")
+            .and_then(|rest| rest.split_at_checked(UUID_BYTES))
+            .is_some_and(|(_, rest)| rest.is_empty() || is_version(rest)),
+        _ => is_runtime_version(message),
     }
-    if message.contains(['\n', '\r']) {
-        return false;
-    }
+}
+
+/// What follows the request id of a `START`: the version, and for functions with tenants a name that may have spaces.
+fn is_version(rest: &str) -> bool {
+    let Some(version) = rest.strip_prefix(" Version: ") else { return false };
+    let end = version.find(|letter: char| letter.is_ascii_whitespace()).unwrap_or(version.len());
+    let behind = version.get(end..).unwrap_or_default();
+    let is_tenant = || {
+        let name = behind.trim_ascii_start();
+        ["TenantId: ", "Tenant ID: "].iter().any(|label| name.starts_with(label))
+            && !behind.contains(['\n', '\r'])
+    };
+    behind.is_empty() || is_tenant()
+}
+
+/// `INIT_START Runtime Version: …`, with the version's ARN or without.
+fn is_runtime_version(message: &str) -> bool {
     let words: Vec<&str> = message.split_ascii_whitespace().collect();
-    match words.as_slice() {
-        ["END", "RequestId:", _] => true,
-        ["START", "RequestId:", _, rest @ ..] => {
-            // Names of tenants may have spaces.
-            matches!(
-                rest,
-                [] | ["Version:", _]
-                    | ["Version:", _, "TenantId:", _, ..]
-                    | ["Version:", _, "Tenant", "ID:", _, ..]
-            )
-        }
-        ["INIT_START" | "RESTORE_START", "Runtime", "Version:", _, rest @ ..] => {
-            matches!(rest, [] | ["Runtime", "Version", "ARN:", _])
-        }
-        _ => false,
-    }
+    let ["INIT_START" | "RESTORE_START", "Runtime", "Version:", _, rest @ ..] = words.as_slice()
+    else {
+        return false;
+    };
+    matches!(rest, [] | ["Runtime", "Version", "ARN:", _]) && !message.contains(['\n', '\r'])
+}
+
+fn is_one_word(text: &str) -> bool {
+    !text.bytes().any(|byte| byte.is_ascii_whitespace())
 }
 
 /// What Lambda's JSON system log lines have, those of web functions with level and region.
@@ -59,12 +73,18 @@ mod tests {
         let check = |message: &str, expected| {
             assert_eq!(is_lambdas_to_the_end(message), expected, "{message}");
         };
-        check("START RequestId: 8f507cfc Version: $LATEST\n", true);
-        check("START RequestId: 8f507cfc Version: 1 Tenant ID: blue", true);
-        check("START RequestId: 8f507cfc Version: 1 deleted account 17", false);
-        check("START RequestId: 8f507cfc\nVersion: 1", false);
-        check("END RequestId: 8f507cfc", true);
-        check("END RequestId: 8f507cfc tried to log in", false);
+        check("START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: $LATEST\n", true);
+        check(
+            "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 1 Tenant ID: blue",
+            true,
+        );
+        check(
+            "START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 Version: 1 deleted account 17",
+            false,
+        );
+        check("START RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11\nVersion: 1", false);
+        check("END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11", true);
+        check("END RequestId: 8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11 tried to log in", false);
         check("INIT_START Runtime Version: python:3.13.v1\tRuntime Version ARN: arn:aws:x", true);
         check("INIT_START Runtime Version: x user eve", false);
         check(
