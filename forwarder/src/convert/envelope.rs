@@ -355,4 +355,15 @@ mod tests {
             assert_eq!(envelope.part(&known.attribute), attribute.encode_to_vec());
         }
     }
+
+    #[test]
+    fn an_arn_of_another_region_is_another_function_s() {
+        let origin = Origin::new("123456789012", "eu-west-1", "/aws/lambda/orders", "s[7]x");
+        let envelope = Envelope::of(&origin.identity(), &[]);
+        let is_told = |region: &str| {
+            let arn = format!("arn:aws:lambda:{region}:123456789012:function:orders");
+            envelope.expected(Arn::Function).is_some_and(|expected| expected.is(&arn))
+        };
+        assert!(is_told("eu-west-1") && !is_told("us-west-2"));
+    }
 }

@@ -341,4 +341,16 @@ mod tests {
         assert!(!trace.go_on(&event(2001, "\tat y")));
         assert_eq!(trace.end().2, 1);
     }
+
+    #[test]
+    fn what_lambda_says_of_extensions_is_no_line_of_a_traceback() {
+        for line in [
+            "EXTENSION\tName: otel\tState: Crashed\tEvents: [INVOKE]",
+            "TELEMETRY\tName: otel\tState: Subscribed\tTypes: [Platform]",
+            "LOGS\tName: otel\tState: Subscribed\tTypes: [Platform]",
+        ] {
+            let lines = ["Traceback (most recent call last):", line];
+            check(&lines, &lines);
+        }
+    }
 }

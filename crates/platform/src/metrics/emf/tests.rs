@@ -363,3 +363,16 @@ proptest! {
         let _ = parse(&format!("{{\"CloudWatchMetrics\"{text}"));
     }
 }
+
+#[test]
+fn names_of_dimensions_are_looked_up_to_a_bound() {
+    let dimensions = |unknown: usize| {
+        let names = vec![r#""none""#; unknown].join(",");
+        let line = line(&format!(r#"[[{names},"d"]]"#), r#"[{"Name":"m"}]"#, r#""m":1,"d":"x""#);
+        let mut points = EmfPoints::default();
+        points.add(parse(&line).unwrap(), LOGGED);
+        points.series[0].key.attributes.iter().any(|attribute| attribute.key == "d")
+    };
+    assert!(dimensions(500));
+    assert!(!dimensions(2_000));
+}
