@@ -12,9 +12,26 @@ pub(crate) fn root() -> std::io::Result<PathBuf> {
 
 /// What cargo says of the workspace's packages.
 pub(crate) fn metadata() -> anyhow::Result<Value> {
+    cargo_metadata("--no-deps")
+}
+
+/// All packages of the lock file.
+pub(crate) fn locked_packages() -> anyhow::Result<Vec<Value>> {
+    let metadata = cargo_metadata("--locked")?;
+    let packages = metadata.get("packages").and_then(Value::as_array);
+    Ok(packages.cloned().unwrap_or_default())
+}
+
+fn cargo_metadata(argument: &str) -> anyhow::Result<Value> {
     let mut cargo = Command::new("cargo");
-    let printed = output(cargo.args(["metadata", "--format-version", "1", "--no-deps"]))?;
+    let printed = output(cargo.args(["metadata", "--format-version", "1", argument]))?;
     serde_json::from_slice(&printed.stdout).context("cargo metadata")
+}
+
+/// Whether Rust's library for a target is there; it is installed if rustup can.
+pub(crate) fn has_target(root: &Path, target: &str) -> bool {
+    let added = Command::new("rustup").args(["target", "add", target]).current_dir(root).output();
+    added.is_ok_and(|added| added.status.success())
 }
 
 /// How much is run.

@@ -13,24 +13,20 @@ use std::process::Command;
 pub(super) const PACKAGE: &str = "lambda-otlp-extension";
 const PROFILE: &str = "release-small";
 
-/// Whether Rust's library for the architecture is there; it is installed if rustup can.
-pub(super) fn has_target(root: &Path, architecture: &Architecture) -> bool {
-    let added = Command::new("rustup")
-        .args(["target", "add", architecture.target])
-        .current_dir(root)
-        .output();
-    added.is_ok_and(|added| added.status.success())
-}
-
 /// The extension, built and looked at.
-pub(super) fn build(root: &Path, architecture: &Architecture) -> anyhow::Result<PathBuf> {
+pub(super) fn build(
+    root: &Path,
+    packages: &[Value],
+    architecture: &Architecture,
+) -> anyhow::Result<PathBuf> {
     let target = architecture.target;
+    let folders = folders(root, packages);
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--locked", "--quiet", "--profile", PROFILE, "--package", PACKAGE]);
     cargo.args(["--no-default-features", "--target", target]).current_dir(root);
     // Added to the flags of `.cargo/config.toml`.
-    let flags: Vec<String> = folders(root)?
-        .into_iter()
+    let flags: Vec<String> = folders
+        .iter()
         .map(|(folder, name)| format!("--remap-path-prefix={}={name}", folder.display()))
         .collect();
     cargo
@@ -40,7 +36,7 @@ pub(super) fn build(root: &Path, architecture: &Architecture) -> anyhow::Result<
     let binary = root.join("target").join(target).join(PROFILE).join(PACKAGE);
     let bytes = std::fs::read(&binary)?;
     inspect(&bytes, architecture).with_context(|| format!("{PACKAGE} for {target}"))?;
-    for (folder, _) in folders(root)? {
+    for (folder, _) in folders {
         let folder = folder.to_string_lossy();
         if memchr::memmem::find(&bytes, folder.as_bytes()).is_some() {
             bail!("the binary names {folder}");
@@ -50,29 +46,19 @@ pub(super) fn build(root: &Path, architecture: &Architecture) -> anyhow::Result<
 }
 
 /// The folders of sources, which panics name, and what they are called instead.
-fn folders(root: &Path) -> anyhow::Result<Vec<(PathBuf, &'static str)>> {
-    let registries: BTreeSet<PathBuf> = packages(root)?
+fn folders(root: &Path, packages: &[Value]) -> Vec<(PathBuf, &'static str)> {
+    let registries: BTreeSet<PathBuf> = packages
         .iter()
         .filter(|package| !package["source"].is_null())
         .filter_map(|package| Path::new(package["manifest_path"].as_str()?).ancestors().nth(2))
         .map(Path::to_owned)
         .collect();
     let registries = registries.into_iter().map(|registry| (registry, "crates.io"));
-    Ok(registries.chain([(root.to_owned(), "lambda-otlp")]).collect())
-}
-
-/// All packages of the lock file, as `cargo metadata` has them.
-pub(super) fn packages(root: &Path) -> anyhow::Result<Vec<Value>> {
-    let mut cargo = Command::new("cargo");
-    let printed =
-        output(cargo.args(["metadata", "--format-version", "1", "--locked"]).current_dir(root))?;
-    let metadata: Value = serde_json::from_slice(&printed.stdout).context("cargo metadata")?;
-    let packages = metadata.get("packages").and_then(Value::as_array);
-    Ok(packages.cloned().unwrap_or_default())
+    registries.chain([(root.to_owned(), "lambda-otlp")]).collect()
 }
 
 /// A binary that needs no loader, and so no libc of the system, for the right machine.
-fn inspect(bytes: &[u8], architecture: &Architecture) -> anyhow::Result<()> {
+pub(crate) fn inspect(bytes: &[u8], architecture: &Architecture) -> anyhow::Result<()> {
     let binary = ElfBytes::<AnyEndian>::minimal_parse(bytes)?;
     if binary.ehdr.e_machine != architecture.machine {
         bail!("is for machine {}, not {}", binary.ehdr.e_machine, architecture.machine);

@@ -8,34 +8,40 @@ mod binary;
 mod notices;
 mod start;
 
-use crate::checks::root;
+use crate::checks::{has_target, locked_packages, root};
 use anyhow::Context as _;
+pub(crate) use binary::inspect;
+use serde_json::Value;
 use std::io::Write as _;
 use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{DateTime, System, ZipWriter};
 
 /// An architecture of Lambda.
-struct Architecture {
+pub(crate) struct Architecture {
     /// As Lambda calls it.
     name: &'static str,
+    /// As `template.yaml` calls its layer.
+    pub(crate) layer: &'static str,
     /// As rustc calls it.
-    target: &'static str,
+    pub(crate) target: &'static str,
     /// As the header of a binary names it.
     machine: u16,
     /// What runs its binaries on another machine: Debian's package `qemu-user`.
     emulator: &'static str,
 }
 
-const ARCHITECTURES: [Architecture; 2] = [
+pub(crate) const ARCHITECTURES: [Architecture; 2] = [
     Architecture {
         name: "arm64",
+        layer: "LayerArm64",
         target: "aarch64-unknown-linux-musl",
         machine: elf::abi::EM_AARCH64,
         emulator: "qemu-aarch64",
     },
     Architecture {
         name: "x86_64",
+        layer: "LayerX8664",
         target: "x86_64-unknown-linux-musl",
         machine: elf::abi::EM_X86_64,
         emulator: "qemu-x86_64",
@@ -47,14 +53,15 @@ pub(crate) fn layer() -> anyhow::Result<()> {
     let root = root()?;
     let folder = root.join("target/dist");
     std::fs::create_dir_all(&folder)?;
+    let packages = locked_packages()?;
     for architecture in &ARCHITECTURES {
-        if !binary::has_target(&root, architecture) {
+        if !has_target(&root, architecture.target) {
             println!("skip  {}: rustup cannot add {}", architecture.name, architecture.target);
             continue;
         }
-        let extension = binary::build(&root, architecture)?;
+        let extension = binary::build(&root, &packages, architecture)?;
         let zip = folder.join(format!("lambda-otlp-layer-{}.zip", architecture.name));
-        let files = files(&root, architecture, &extension)?;
+        let files = files(&root, &packages, architecture, &extension)?;
         std::fs::write(&zip, packed(&files)?)?;
         println!(
             "made  target/dist/lambda-otlp-layer-{}.zip: {} bytes, the extension {}",
@@ -74,7 +81,12 @@ struct File {
     is_program: bool,
 }
 
-fn files(root: &Path, architecture: &Architecture, extension: &Path) -> anyhow::Result<Vec<File>> {
+fn files(
+    root: &Path,
+    packages: &[Value],
+    architecture: &Architecture,
+    extension: &Path,
+) -> anyhow::Result<Vec<File>> {
     let read = |path: &Path| {
         std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
     };
@@ -89,7 +101,7 @@ fn files(root: &Path, architecture: &Architecture, extension: &Path) -> anyhow::
         text("lambda-otlp/LICENSE-MIT", "LICENSE-MIT")?,
         File {
             path: "lambda-otlp/THIRD-PARTY.txt",
-            bytes: notices::of_extension(root, architecture.target)?.into_bytes(),
+            bytes: notices::of_extension(root, packages, architecture.target)?.into_bytes(),
             is_program: false,
         },
     ])

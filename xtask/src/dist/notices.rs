@@ -1,8 +1,9 @@
 //! Collects the licence texts of what the extension is made of.
 
-use super::binary::{PACKAGE, packages};
+use super::binary::PACKAGE;
 use crate::checks::output;
 use anyhow::{Context as _, bail};
+use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,9 +17,12 @@ LLVM's libunwind: Apache-2.0 WITH LLVM-exception, https://github.com/llvm/llvm-p
 ";
 
 /// The crates in the extension, with their licences, and the texts of these, each once.
-pub(super) fn of_extension(root: &Path, target: &str) -> anyhow::Result<String> {
+pub(super) fn of_extension(
+    root: &Path,
+    packages: &[Value],
+    target: &str,
+) -> anyhow::Result<String> {
     let mut notices = format!("The extension of lambda-otlp contains:\n\n{TOOLCHAIN}");
-    let packages = packages(root)?;
     // Texts, by the crates that come with them.
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for crate_name in crates(root, target)? {

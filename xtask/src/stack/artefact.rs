@@ -1,7 +1,8 @@
 //! Runs `sam build`, and looks at the binary that goes into the zip.
 
 use super::settings::SETTINGS;
-use crate::checks::{Length, Tally, output};
+use crate::checks::{Length, Tally, has_target, output};
+use crate::dist::{self, ARCHITECTURES, Architecture};
 use crate::pypi::Environment;
 use anyhow::{Context as _, bail};
 use memchr::memmem;
@@ -22,33 +23,26 @@ struct Build {
     /// As `readelf` calls it.
     machine: &'static str,
     profile: &'static str,
+    /// The architectures whose layers are built: all that rustup has libraries for.
+    layers: Vec<&'static Architecture>,
 }
 
 pub(super) fn check(root: &Path, tools: &Environment, length: Length, tally: &mut Tally) {
     // The release profile takes minutes of link-time optimisation for the same libraries and symbols.
     let profile = if length == Length::Long { "release" } else { "dev" };
+    let is_built = |architecture: &&Architecture| has_target(root, architecture.target);
+    let layers = ARCHITECTURES.iter().filter(is_built).collect();
     let build = if has_target(root, ARM64) {
-        Build { architecture: "arm64", machine: "AArch64", profile }
+        Build { architecture: "arm64", machine: "AArch64", profile, layers }
     } else {
         println!("building for x86_64: rustup cannot add {ARM64} on this machine");
-        Build { architecture: "x86_64", machine: "X86-64", profile }
+        Build { architecture: "x86_64", machine: "X86-64", profile, layers }
     };
     let name = format!("sam build, {}, profile {}", build.architecture, build.profile);
     tally.note(
         &name,
         sam_build(root, tools, &build).and_then(|folder| inspect(folder.path(), &build)),
     );
-}
-
-/// The layers, the machines of their extensions as `readelf` calls them, and Rust's targets.
-const LAYERS: [(&str, &str, &str); 2] = [
-    ("LayerArm64", "AArch64", "aarch64-unknown-linux-musl"),
-    ("LayerX8664", "X86-64", "x86_64-unknown-linux-musl"),
-];
-
-fn has_target(root: &Path, target: &str) -> bool {
-    let added = Command::new("rustup").args(["target", "add", target]).current_dir(root).output();
-    added.is_ok_and(|added| added.status.success())
 }
 
 /// The folder that holds what is zipped for each function.
@@ -60,8 +54,8 @@ fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<
     sam.env("ARCHITECTURE", build.architecture).env("PROFILE", build.profile).current_dir(root);
     let layer_profile = if build.profile == "dev" { "dev" } else { "release-small" };
     sam.env("LAYER_PROFILE", layer_profile);
-    for (layer, _, target) in LAYERS {
-        if !has_target(root, target) {
+    for Architecture { layer, target, .. } in &ARCHITECTURES {
+        if !build.layers.iter().any(|built| built.layer == *layer) {
             println!("without {layer}: rustup cannot add {target} on this machine");
             sam.args(["--exclude", layer]);
         }
@@ -84,15 +78,11 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
         }
     }
     let mut layers = Vec::new();
-    for (layer, machine, _) in LAYERS {
-        if !folder.join(layer).exists() {
-            continue;
-        }
+    for architecture in &build.layers {
+        let layer = architecture.layer;
         let extension = folder.join(layer).join("extensions/lambda-otlp-extension");
-        let header = readelf(&["--file-header", "--program-headers"], &extension)?;
-        if !header.contains(machine) || header.contains("INTERP") {
-            bail!("the extension of {layer} is not static, or not for {machine}");
-        }
+        let bytes = std::fs::read(&extension).with_context(|| format!("{layer} is not built"))?;
+        dist::inspect(&bytes, architecture).with_context(|| format!("the extension of {layer}"))?;
         layers.push(layer);
     }
     let header = readelf(&["--file-header"], &forwarder)?;

@@ -22,6 +22,8 @@ pub use reason::Reason;
 use reason::is_full_server;
 use wire::SignalKind;
 
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+
 /// What the response to a request of `items` items means. Reason and warning are masked.
 pub(crate) fn judge(
     profile: Profile,
@@ -71,8 +73,6 @@ pub(crate) fn judge(
     }
 }
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-
 fn judge_success(
     profile: Profile,
     kind: SignalKind,
@@ -87,7 +87,7 @@ fn judge_success(
     // gRPC answers 200 whatever comes of it, and says that in a header.
     let grpc_status = response.header(GRPC_STATUS);
     let content_type = response.header(header::CONTENT_TYPE);
-    if content_type.starts_with("application/grpc") || !matches!(grpc_status.trim(), "" | "0") {
+    if content_type.starts_with("application/grpc") || !matches!(grpc_status.as_str(), "" | "0") {
         return no_otlp_answer(response.status, "an answer of gRPC");
     }
     if is_html(&content_type) {

@@ -131,22 +131,17 @@ impl Points {
         value: i64,
         measured: Measured<'_>,
     ) {
-        let at = self.sums.iter().position(|point| {
+        let is_it = |point: &SumPoint| {
             std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
-        });
-        let point = if let Some(point) = at.and_then(|at| self.sums.get_mut(at)) {
-            point
-        } else {
-            self.sums.push(SumPoint {
-                instrument,
-                error_type,
-                value: 0,
-                span: TimeSpan::of(measured),
-                newest: Newest::default(),
-            });
-            let Some(point) = self.sums.last_mut() else { return };
-            point
         };
+        let new = || SumPoint {
+            instrument,
+            error_type,
+            value: 0,
+            span: TimeSpan::of(measured),
+            newest: Newest::default(),
+        };
+        let Some(point) = known_or_new(&mut self.sums, is_it, new) else { return };
         point.value = point.value.saturating_add(value);
         point.span.extend(measured);
         point.newest.set(measured, exemplar::Value::AsInt(value));
@@ -160,25 +155,20 @@ impl Points {
         value: f64,
         measured: Measured<'_>,
     ) {
-        let at = self.histograms.iter().position(|point| {
+        let is_it = |point: &HistogramPoint| {
             std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
-        });
-        let point = if let Some(point) = at.and_then(|at| self.histograms.get_mut(at)) {
-            point
-        } else {
-            self.histograms.push(HistogramPoint {
-                instrument,
-                error_type,
-                count: 0,
-                sum: 0.0,
-                min: value,
-                max: value,
-                buckets: vec![(0, Newest::default()); instrument.bounds.len() + 1],
-                span: TimeSpan::of(measured),
-            });
-            let Some(point) = self.histograms.last_mut() else { return };
-            point
         };
+        let new = || HistogramPoint {
+            instrument,
+            error_type,
+            count: 0,
+            sum: 0.0,
+            min: value,
+            max: value,
+            buckets: vec![(0, Newest::default()); instrument.bounds.len() + 1],
+            span: TimeSpan::of(measured),
+        };
+        let Some(point) = known_or_new(&mut self.histograms, is_it, new) else { return };
         point.count += 1;
         point.sum += value;
         point.min = point.min.min(value);
@@ -220,12 +210,9 @@ impl Points {
 
     /// The points of a gauge, which is added if it is not there; always `Some`.
     fn gauge(&mut self, instrument: &'static Instrument) -> Option<&mut Vec<NumberDataPoint>> {
-        let known = self.gauges.iter().position(|(known, _)| std::ptr::eq(*known, instrument));
-        let at = known.unwrap_or_else(|| {
-            self.gauges.push((instrument, Vec::new()));
-            self.gauges.len() - 1
-        });
-        self.gauges.get_mut(at).map(|(_, points)| points)
+        let is_it = |gauge: &(&Instrument, _)| std::ptr::eq(gauge.0, instrument);
+        let gauge = known_or_new(&mut self.gauges, is_it, || (instrument, Vec::new()));
+        gauge.map(|(_, points)| points)
     }
 
     /// All metrics, each with the points of its attribute sets.
@@ -321,6 +308,19 @@ impl HistogramPoint {
 
 fn attributes(error_type: ErrorType) -> Vec<KeyValue> {
     error_type.map(|error_type| string(names::ERROR_TYPE, error_type)).into_iter().collect()
+}
+
+/// The element that this says it is, appended if there is none.
+fn known_or_new<P>(
+    elements: &mut Vec<P>,
+    is_it: impl FnMut(&P) -> bool,
+    new: impl FnOnce() -> P,
+) -> Option<&mut P> {
+    let at = elements.iter().position(is_it).unwrap_or_else(|| {
+        elements.push(new());
+        elements.len() - 1
+    });
+    elements.get_mut(at)
 }
 
 fn gauge_point(value: f64, measured: Measured<'_>) -> NumberDataPoint {

@@ -131,9 +131,8 @@ impl Request {
         if fields().all(|field| is_kept(&field)) {
             return self;
         }
-        let kept = fields().filter(is_kept).flat_map(|field| field.raw.iter().copied());
-        let (bytes, items) = (kept.collect(), self.items);
-        self.part(bytes, items)
+        let kept: Vec<&[u8]> = fields().filter(is_kept).map(|field| field.raw).collect();
+        self.part(kept.concat(), self.items)
     }
 }
 
