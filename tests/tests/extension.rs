@@ -206,3 +206,43 @@ async fn each_item_is_in_the_backend_once() {
     assert_eq!(format!("{:?}", sink.oddities()), "[]");
     lambda.shut_down().await;
 }
+
+#[tokio::test]
+async fn an_invocation_that_times_out_has_its_server_span_with_its_children_below() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = directory.path().join("ledger");
+    layer(&directory.path().join("layer"));
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let lambda = Lambda::start().await.unwrap();
+    let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
+        .timeout(AMPLE)
+        .env("LAMBDA_OTLP_ENDPOINT", sink.base());
+    lambda.create_function(forwarder).unwrap();
+    let orders = FunctionSpec::new("orders", binary("demo-function"))
+        .timeout(Duration::from_secs(2))
+        .layer(directory.path().join("layer"))
+        .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
+        .env("DEMO_LEDGER", ledger.to_str().unwrap());
+    lambda.create_function(orders).unwrap();
+    lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
+
+    let payload = json!({"action": "timeout", "children": 2, "logs": 0}).to_string();
+    let request_id = lambda.invoke("orders", payload).await.unwrap().request_id;
+    lambda.recycle("orders").await.unwrap();
+    lambda.flush_subscriptions().await;
+    lambda.wait_for_async_invocations().await;
+
+    let spans = sink.spans();
+    let (server, children): (Vec<_>, Vec<_>) =
+        spans.iter().partition(|span| span.item.kind == SpanKind::Server as i32);
+    let [server] = server.as_slice() else { panic!("{} SERVER spans: {spans:?}", server.len()) };
+    assert_eq!(attribute(&server.item.attributes, "faas.invocation_id"), Some(json!(request_id)));
+    assert_eq!(server.item.status.as_ref().map(|status| status.code), Some(2));
+    assert_eq!(children.len(), 2, "those that ended in time");
+    for child in children {
+        assert_eq!(child.item.trace_id, server.item.trace_id);
+        assert_eq!(child.item.parent_span_id, server.item.span_id);
+    }
+    lambda.shut_down().await;
+}

@@ -34,6 +34,6 @@ pub use names::PLATFORM_SCOPE;
 pub use options::{Names, Options, Shape, SpanEnd, SpanMapping, SpanOptions};
 pub use read::runtime_text::is_rust_panic;
 pub use read::telemetry::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
-pub use spans::invocation::ShutdownReason;
+pub use spans::invocation::{FunctionRoot, ShutdownReason};
 pub use spans::invocation_span::resource_spans;
 pub use spans::invocations::Invocations;

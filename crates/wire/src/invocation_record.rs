@@ -3,7 +3,8 @@
 //! Only the function knows its own root span, only the extension sees what Lambda says of the invocation, and in stdout mode
 //! no span of the exporter passes the extension. So the exporter writes 90 bytes when the root begins, and the extension
 //! looks them up when Lambda reports the end. One file of [`SLOTS`] records: the next invocation may have begun by then,
-//! and managed instances run several at a time.
+//! and managed instances run several at a time. When the root's span is in a line, one more byte says so: of an invocation that was
+//! cut off before, the extension writes the span.
 
 use crate::ids::to_hex;
 
@@ -14,6 +15,11 @@ pub const RECORD_BYTES: usize = 90;
 pub const SLOTS: u64 = 16;
 
 const VERSION: &str = "v1 ";
+/// The last byte as long as the root's span is in no line. A writer that never says more leaves a newline. Each of them is white
+/// space, which readers that know nothing of them leave aside.
+const OPEN: char = '\r';
+/// The last byte when the root's span is in a line.
+pub const WRITTEN: u8 = b'\t';
 const REQUEST_ID_BYTES: usize = 36;
 
 /// The file, by `AWS_LAMBDA_RUNTIME_API`: one environment has one `/tmp` and one such address, and a simulator that runs
@@ -36,28 +42,43 @@ pub const fn offset(invocation_number: u64) -> u64 {
     (invocation_number % SLOTS) * RECORD_BYTES as u64
 }
 
-/// One record; `None` for a request id that is no plain text of at most 36 bytes, which Lambda does not give.
+/// Where in the file [`WRITTEN`] is put when the root's span of that invocation is in a line.
+pub const fn written_offset(invocation_number: u64) -> u64 {
+    offset(invocation_number) + RECORD_BYTES as u64 - 1
+}
+
+/// What a record says of the root span of an invocation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RootSpan {
+    /// Its trace.
+    pub trace_id: [u8; 16],
+    /// Its id.
+    pub span_id: [u8; 8],
+    /// It is known to be in no line yet.
+    pub is_open: bool,
+}
+
+/// The record of a root that has begun; `None` for a request id that is no plain text of at most 36 bytes, which Lambda does not give.
 pub fn record(request_id: &str, trace_id: &[u8; 16], span_id: &[u8; 8]) -> Option<Vec<u8>> {
     let is_plain = request_id.bytes().all(|byte| byte.is_ascii_graphic());
     if !is_plain || request_id.is_empty() || request_id.len() > REQUEST_ID_BYTES {
         return None;
     }
     let (trace_id, span_id) = (to_hex(trace_id), to_hex(span_id));
-    Some(format!("{VERSION}{request_id:REQUEST_ID_BYTES$} {trace_id} {span_id}\n").into_bytes())
+    let record = format!("{VERSION}{request_id:REQUEST_ID_BYTES$} {trace_id} {span_id}{OPEN}");
+    Some(record.into_bytes())
 }
 
-/// Trace and span id of each root of this invocation, in the bytes of the file: of several attempts at one request each has a record.
-pub fn find<'f>(
-    file: &'f [u8],
-    request_id: &'f str,
-) -> impl Iterator<Item = ([u8; 16], [u8; 8])> + 'f {
+/// Each root of this invocation, in the bytes of the file: of several attempts at one request each has a record.
+pub fn find<'f>(file: &'f [u8], request_id: &'f str) -> impl Iterator<Item = RootSpan> + 'f {
     file.chunks_exact(RECORD_BYTES).filter_map(move |record| {
         let mut words = std::str::from_utf8(record).ok()?.strip_prefix(VERSION)?.split_whitespace();
         let is_it = words.next()?.eq_ignore_ascii_case(request_id);
         let (trace_id, span_id) = (words.next()?, words.next()?);
         let trace_id = hex(trace_id, 32)?.to_be_bytes();
         let span_id = u64::try_from(hex(span_id, 16)?).ok()?.to_be_bytes();
-        is_it.then_some((trace_id, span_id))
+        let is_open = record.ends_with(&[OPEN as u8]);
+        is_it.then_some(RootSpan { trace_id, span_id, is_open })
     })
 }
 
@@ -73,7 +94,19 @@ mod tests {
     use super::*;
 
     fn first(file: &[u8], request_id: &str) -> Option<([u8; 16], [u8; 8])> {
-        find(file, request_id).next()
+        find(file, request_id).next().map(|root| (root.trace_id, root.span_id))
+    }
+
+    #[test]
+    fn a_root_is_open_until_it_is_written_and_unknown_of_older_writers() {
+        let mut bytes = record(FIRST, &[0xab; 16], &[0xcd; 8]).unwrap();
+        let is_open = |bytes: &[u8]| find(bytes, FIRST).next().map(|root| root.is_open);
+        assert_eq!(is_open(&bytes), Some(true));
+        let last = usize::try_from(written_offset(SLOTS)).unwrap();
+        bytes[last] = WRITTEN;
+        assert_eq!(is_open(&bytes), Some(false));
+        bytes[last] = b'\n';
+        assert_eq!(is_open(&bytes), Some(false));
     }
 
     const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
@@ -89,7 +122,7 @@ mod tests {
         check("1");
         assert_eq!(
             record(FIRST, &[0xab; 16], &[0xcd; 8]).unwrap(),
-            b"v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab cdcdcdcdcdcdcdcd\n"
+            b"v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab cdcdcdcdcdcdcdcd\r"
         );
         for no_id in ["", "a b", "ü", &"x".repeat(37)] {
             assert_eq!(record(no_id, &[1; 16], &[1; 8]), None, "{no_id}");

@@ -19,6 +19,8 @@ pub(super) struct InvocationSpan {
     span: tracing::Span,
     watched: Option<Armed>,
     deadline: SystemTime,
+    /// The number of the record that tells an extension of this span.
+    record: Option<u64>,
     is_finished: bool,
 }
 
@@ -34,11 +36,11 @@ impl InvocationSpan {
             let new_span = NewSpan::of(completion, lambda, options, extracted);
             let (context, span) = new_span.start(completion);
             let root = context.span().span_context().clone();
-            completion.telemetry.facts.root_record.leave(&lambda.request_id, &root);
+            let record = completion.telemetry.facts.root_record.leave(&lambda.request_id, &root);
             let deadline = lambda.deadline();
             let watched = completion.watch(deadline);
             let completion = completion.clone();
-            Self { completion, context, span, watched, deadline, is_finished: false }
+            Self { completion, context, span, watched, deadline, record, is_finished: false }
         });
         catch_unwind(started).ok()
     }
@@ -69,7 +71,10 @@ impl InvocationSpan {
         let id = span.span_context().span_id();
         drop(catch_unwind(AssertUnwindSafe(|| ending(id, keys, || span.end()))));
         drop(self.watched.take());
-        self.completion.complete();
+        let are_written = self.completion.telemetry.signals.flush();
+        if let Some(record) = self.record.filter(|_| are_written) {
+            self.completion.telemetry.facts.root_record.is_written(record);
+        }
         self.completion.forget(self.deadline);
     }
 

@@ -45,14 +45,17 @@ impl Signals {
         }
     }
 
-    /// Writes all finished spans, all log records and all measurements; never panics.
-    pub(crate) fn flush(&self) {
+    /// Writes all finished spans, all log records and all measurements; never panics. Whether the spans are written.
+    pub(crate) fn flush(&self) -> bool {
         // Each signal is flushed on its own: code of the application's is called, and a panic in it costs one signal. Errors
         // are counted where they occur, and here is nothing more to do about them.
+        let mut are_spans_written = true;
         if let Some(spans) = &self.spans {
-            self.contained(SignalKind::Traces, || drop(spans.force_flush()));
+            self.contained(SignalKind::Traces, || are_spans_written = spans.force_flush().is_ok());
         }
-        self.contained(SignalKind::Traces, || drop(self.tracer_provider.force_flush()));
+        self.contained(SignalKind::Traces, || {
+            are_spans_written &= self.tracer_provider.force_flush().is_ok();
+        });
         self.contained(SignalKind::Logs, || drop(self.logger_provider.force_flush()));
         let are_written = self.contained(SignalKind::Metrics, || {
             self.loss_metrics.report(self.line.losses(), &self.meter_provider);
@@ -64,6 +67,7 @@ impl Signals {
                  environment any more",
             );
         }
+        are_spans_written
     }
 
     /// Whether this part of a flush did not panic; one that did is counted.

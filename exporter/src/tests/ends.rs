@@ -10,6 +10,7 @@ use lambda_runtime::{Error, LambdaEvent, Service as _};
 use opentelemetry::trace::{Tracer as _, TracerProvider as _};
 use serde_json::{Value, json};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::sync_channel;
 use std::task::{Context, Poll, Waker};
@@ -39,6 +40,47 @@ fn a_success_is_one_server_span_with_lambdas_attributes() {
         http.response.status_code=200
     "#]]
     .assert_eq(&shown(&span.attributes));
+}
+
+#[derive(Debug)]
+struct ClosedOutput;
+
+impl Output for ClosedOutput {
+    fn write_lines(&self, _lines: &[u8], _timeout: Duration) -> std::io::Result<()> {
+        Err(std::io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// What the record of the first invocation says of its root.
+fn root(api: &str) -> wire::invocation_record::RootSpan {
+    let records = std::fs::read(wire::invocation_record::path(api)).unwrap();
+    wire::invocation_record::find(&records, super::driver::REQUEST_ID).next().unwrap()
+}
+
+#[test]
+fn an_extension_is_told_of_the_root_and_when_it_is_written() {
+    let api = format!("test:{}", std::process::id());
+    let variables = [("AWS_LAMBDA_RUNTIME_API", api.as_str())];
+    let function = Function::with_variables(&variables);
+    let api_of_handler = api.clone();
+    let handler = move |event: LambdaEvent<Value>| {
+        assert!(root(&api_of_handler).is_open, "the handler runs");
+        succeed(event)
+    };
+    let handler = create_traced_handler("orders", function.completion.clone(), handler);
+    block_on(handler(event(json!({})))).unwrap();
+    let (span, written) = (function.span(), root(&api));
+    assert_eq!(
+        (span.trace_id, span.span_id),
+        (written.trace_id.to_vec(), written.span_id.to_vec())
+    );
+    assert!(!written.is_open, "it is in a line");
+    // What stdout did not take is in no line.
+    let function = Function::with(&variables, |config| config.output(Arc::new(ClosedOutput)));
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    block_on(handler(event(json!({})))).unwrap();
+    assert!(root(&api).is_open);
+    std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
 }
 
 #[test]

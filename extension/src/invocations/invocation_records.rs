@@ -3,18 +3,15 @@
 use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
-use wire::invocation_record::{RECORD_BYTES, SLOTS, find};
-
-/// Trace and span id.
-pub(crate) type Ids = ([u8; 16], [u8; 8]);
+use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS, find};
 
 /// Looks records up by request id; tests give a function of their own.
 pub(crate) struct InvocationRecords(Box<Find>);
 
-type Find = dyn Fn(&str) -> Vec<Ids> + Send + Sync;
+type Find = dyn Fn(&str) -> Vec<RootSpan> + Send + Sync;
 
 impl InvocationRecords {
-    pub(crate) fn new(find: impl Fn(&str) -> Vec<Ids> + Send + Sync + 'static) -> Self {
+    pub(crate) fn new(find: impl Fn(&str) -> Vec<RootSpan> + Send + Sync + 'static) -> Self {
         Self(Box::new(find))
     }
 
@@ -32,7 +29,7 @@ impl InvocationRecords {
     }
 
     /// The roots of all attempts at this request.
-    pub(crate) fn find(&self, request_id: &str) -> Vec<Ids> {
+    pub(crate) fn find(&self, request_id: &str) -> Vec<RootSpan> {
         (self.0)(request_id)
     }
 }

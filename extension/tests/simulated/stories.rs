@@ -110,6 +110,19 @@ async fn the_exporter_s_record_tells_the_root() {
 }
 
 #[tokio::test]
+async fn a_root_that_the_function_could_not_write_is_written_by_the_extension() {
+    for end in ["exit", "hang"] {
+        let mut story = Story::with(&program(), |spec| spec.timeout(states::SHORT)).await;
+        story.invoke(json!({"record": true, "end": end})).await;
+        let log = complete(story, End::Shutdown).await;
+        assert_eq!(log.spans(), ["server error"], "{end}");
+        let made = &log.made[0];
+        assert_eq!((&made.trace_id[..], &made.span_id[..]), (&TRACE[..], &ROOT[..]), "{end}");
+        assert!(made.parent_span_id.is_empty(), "{end}");
+    }
+}
+
+#[tokio::test]
 async fn an_environment_that_was_made_ahead_and_never_used_writes_nothing() {
     let story = Story::with(&program(), |spec| spec).await;
     assert!(story.lambda.initialise("f").await.unwrap());

@@ -7,7 +7,7 @@ use std::time::Duration;
 /// Long enough for every machine: nothing that a test waits for takes it up.
 pub const AMPLE: Duration = Duration::from_mins(1);
 /// Short, for functions that are to time out.
-const SHORT: Duration = Duration::from_secs(1);
+pub const SHORT: Duration = Duration::from_secs(1);
 
 /// One environment's life.
 pub struct State {

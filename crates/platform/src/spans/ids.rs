@@ -4,7 +4,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 
 use crate::options::SpanOptions;
-use crate::spans::invocation::Invocation;
+use crate::spans::invocation::{FunctionRoot, Invocation};
 
 /// Name of the span where it is a child of the function's own root span.
 pub(crate) const INTERNAL_NAME: &str = "aws.lambda.invocation";
@@ -29,7 +29,12 @@ impl<'a> Ids<'a> {
         if options.xray_lambda && tracing.sampled == Some(false) {
             return None;
         }
-        if let Some((trace, root)) = invocation.function_root {
+        if let Some(FunctionRoot { trace_id: trace, span_id: root, .. }) = invocation.function_root
+        {
+            if invocation.is_root_missing() {
+                // Its children are in lines already, and name it as their parent.
+                return Some(Self { request, trace, span: root, parent: Vec::new() });
+            }
             // The id that Lambda gives the invocation's span may be the parent of the function's root. Were it used
             // here, each of the two spans would be the other's parent.
             let span = derived_span_id(&trace, request, INTERNAL_NAME, u64::from_be_bytes(root));

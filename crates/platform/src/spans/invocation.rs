@@ -34,6 +34,17 @@ impl ShutdownReason {
     }
 }
 
+/// The root span that the function makes of an invocation itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FunctionRoot {
+    /// Its trace.
+    pub trace_id: [u8; 16],
+    /// Its id.
+    pub span_id: [u8; 8],
+    /// It has begun, and the function had not written it when it was last asked about.
+    pub is_open: bool,
+}
+
 /// An event of an invocation, or of an init phase or restore before it, with its time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Phase {
@@ -73,8 +84,7 @@ pub(crate) struct Invocation {
     pub(crate) closed: Option<(ShutdownReason, u64)>,
     pub(crate) last_seen: u64,
     pub(crate) tracing: Tracing,
-    /// Trace and span id of the function's own root span.
-    pub(crate) function_root: Option<([u8; 16], [u8; 8])>,
+    pub(crate) function_root: Option<FunctionRoot>,
     pub(crate) invoked_arn: Option<String>,
     pub(crate) trigger: Option<String>,
     pub(crate) phases: Vec<Phase>,
@@ -98,6 +108,32 @@ impl Invocation {
         if self.phases.len() < Self::MAX_PHASES {
             self.phases.push(phase);
         }
+    }
+
+    /// Whether the function will never write its root span: it was cut off before. What only failed writes it later, as where it
+    /// writes after the response.
+    pub(crate) fn is_root_missing(&self) -> bool {
+        let is_cut_off = |phase: &Phase| {
+            let killed = [
+                EventKind::Timeout,
+                EventKind::ExitError,
+                EventKind::OutOfMemory,
+                EventKind::Fault,
+            ];
+            // Error types of Lambda's own; those of a handler begin otherwise.
+            let is_of_lambda = |error_type: &str| {
+                ["Runtime.", "Extension.", "Sandbox."]
+                    .iter()
+                    .any(|beginning| error_type.starts_with(beginning))
+            };
+            killed.contains(&phase.event.kind)
+                || matches!(phase.event.status.as_deref(), Some("timeout" | "failure"))
+                || phase.event.error_type.as_deref().is_some_and(is_of_lambda)
+        };
+        let was_closed = self.runtime_done.is_none()
+            && self.closed.is_some_and(|(ending, _)| ending.error_type().is_some());
+        self.function_root.is_some_and(|root| root.is_open)
+            && (was_closed || self.own_phases().any(is_cut_off))
     }
 
     pub(crate) fn is_ready(&self, end: SpanEnd, only_reported: bool) -> bool {

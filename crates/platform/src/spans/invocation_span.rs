@@ -39,7 +39,7 @@ pub(crate) fn of_invocation(invocation: &Invocation, options: &SpanOptions) -> V
     let status = InvocationStatus::of_invocation(invocation);
     let mut span = ids.internal(ids.span, start, end);
     span.parent_span_id.clone_from(&ids.parent);
-    if invocation.function_root.is_some() {
+    if invocation.function_root.is_some() && !invocation.is_root_missing() {
         INTERNAL_NAME.clone_into(&mut span.name);
     } else {
         span.kind = SpanKind::Server as i32;

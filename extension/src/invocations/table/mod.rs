@@ -6,16 +6,18 @@
 use crate::config::{Config, InvocationSpan};
 use crate::counts::{Count, Counts};
 use crate::invocations::identity::Identity;
-use crate::invocations::invocation_records::{Ids, InvocationRecords};
+use crate::invocations::invocation_records::InvocationRecords;
 use crate::invocations::recent_events::RecentEvents;
 use crate::invocations::roots::Root;
 use crate::lambda::extensions_api::Registration;
 use platform::{
-    Aggregator, EventKind, Invocations, Owner, PlatformEvent, ShutdownReason, SpanEnd, SpanOptions,
+    Aggregator, EventKind, FunctionRoot, Invocations, Owner, PlatformEvent, ShutdownReason,
+    SpanEnd, SpanOptions,
 };
 use std::collections::VecDeque;
 use std::sync::Arc;
 use wire::Request;
+use wire::invocation_record::RootSpan;
 
 /// Invocations that are remembered; an environment runs one at a time, a managed instance some dozens.
 const MAX_KNOWN: usize = 256;
@@ -23,6 +25,8 @@ const MAX_KNOWN: usize = 256;
 const MAX_HELD_BACK: usize = 64;
 /// The function may begin its root span this long before the extension has read that it was invoked.
 const EARLY_MS: u64 = 100;
+
+type SpanId = [u8; 8];
 
 /// What is known of an invocation beside what `platform` collects.
 #[derive(Debug, Default)]
@@ -37,7 +41,7 @@ struct Known {
     has_events: bool,
     root: Option<KnownRoot>,
     /// The roots of earlier attempts at the request.
-    earlier_roots: Vec<Ids>,
+    earlier_roots: Vec<SpanId>,
     runtime_done: bool,
     reported: bool,
 }
@@ -45,7 +49,7 @@ struct Known {
 /// The function's root span of an invocation.
 #[derive(Clone, Copy, Debug)]
 struct KnownRoot {
-    ids: Ids,
+    span: FunctionRoot,
     /// Whether the function said which invocation it is of; else it is the newest one's.
     is_named: bool,
 }
@@ -131,7 +135,7 @@ impl Table {
         if known.reported {
             (known.reported, known.runtime_done) = (false, false);
             let root = known.root.take();
-            known.earlier_roots.extend(root.map(|root| root.ids));
+            known.earlier_roots.extend(root.map(|root| root.span.span_id));
         }
         // Its end may have been read before its beginning.
         self.release(|held| held.request_id.as_deref() == Some(request_id));
@@ -158,8 +162,9 @@ impl Table {
             });
             let Some(request_id) = request_id else { continue };
             self.sends_roots = true;
-            let ids = (root.trace_id, root.span_id);
-            self.root(&request_id, KnownRoot { ids, is_named }, root.start_unix_nano);
+            let Root { trace_id, span_id, start_unix_nano, .. } = root;
+            let span = FunctionRoot { trace_id, span_id, is_open: false };
+            self.root(&request_id, KnownRoot { span, is_named }, start_unix_nano);
         }
     }
 
@@ -167,11 +172,10 @@ impl Table {
         let is_known = self.find(request_id).is_some_and(|known| {
             // A span without a name may be any that has no parent.
             known.root.is_some_and(|before| before.is_named || !root.is_named)
-                || known.earlier_roots.contains(&root.ids)
+                || known.earlier_roots.contains(&root.span.span_id)
         });
         let Some(spans) = self.spans.as_mut().filter(|_| !is_known) else { return };
-        let (trace_id, span_id) = root.ids;
-        if !spans.function_root(request_id, trace_id, span_id, time) {
+        if !spans.function_root(request_id, root.span, time) {
             return;
         }
         self.known(request_id).root = Some(root);
@@ -253,6 +257,10 @@ impl Table {
         let newest = newest.filter(|known| !known.has_events);
         if let Some(request_id) = newest.map(|known| known.request_id.clone()) {
             self.begin(&request_id, now);
+        }
+        let endless = self.known.iter().filter(|known| known.has_events && !known.runtime_done);
+        let endless: Vec<String> = endless.map(|known| known.request_id.clone()).collect();
+        for request_id in endless {
             self.look_up_root(&request_id, now);
         }
         if let Some(spans) = &mut self.spans {
@@ -307,10 +315,13 @@ impl Table {
         if self.invocation_span != InvocationSpan::Auto || self.spans.is_none() {
             return false;
         }
-        let is_earlier = |ids: &Ids| known.is_some_and(|known| known.earlier_roots.contains(ids));
-        let ids = self.records.find(request_id).into_iter().find(|ids| !is_earlier(ids));
-        let Some(ids) = ids else { return false };
-        self.root(request_id, KnownRoot { ids, is_named: true }, time);
+        let is_earlier = |root: &RootSpan| {
+            known.is_some_and(|known| known.earlier_roots.contains(&root.span_id))
+        };
+        let root = self.records.find(request_id).into_iter().find(|root| !is_earlier(root));
+        let Some(RootSpan { trace_id, span_id, is_open }) = root else { return false };
+        let span = FunctionRoot { trace_id, span_id, is_open };
+        self.root(request_id, KnownRoot { span, is_named: true }, time);
         true
     }
 

@@ -5,12 +5,12 @@ use std::sync::Mutex;
 
 const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 const SECOND: &str = "8f507cfc-c7a1-4d2e-8c3b-0d4b8f1e9a11";
-const ROOT: Ids = ([3; 16], [7; 8]);
+const ROOT: RootSpan = RootSpan { trace_id: [3; 16], span_id: [7; 8], is_open: false };
 
 /// A table, and what it has written.
 struct Story {
     table: Table,
-    records: Arc<Mutex<Vec<(String, Ids)>>>,
+    records: Arc<Mutex<Vec<(String, RootSpan)>>>,
     counts: Arc<Counts>,
 }
 
@@ -25,7 +25,7 @@ impl Story {
             function_version: "7".to_owned(),
             account_id: Some("123456789012".to_owned()),
         };
-        let records = Arc::<Mutex<Vec<(String, Ids)>>>::default();
+        let records = Arc::<Mutex<Vec<(String, RootSpan)>>>::default();
         let left = Arc::clone(&records);
         let look_up = InvocationRecords::new(move |request_id| {
             let left = left.lock().unwrap();
@@ -62,7 +62,7 @@ impl Story {
 
     fn root_by_otlp(&mut self, request_id: Option<&str>, start_ms: u64) {
         let request_id = request_id.map(str::to_owned);
-        let (trace_id, span_id) = ROOT;
+        let RootSpan { trace_id, span_id, .. } = ROOT;
         let start_unix_nano = start_ms * 1_000_000;
         self.table.roots(vec![Root { request_id, trace_id, span_id, start_unix_nano }]);
     }
@@ -89,7 +89,7 @@ fn describe(span: &Span) -> String {
     let kind = if span.kind == 2 { "server" } else { "internal" };
     let parent = if span.parent_span_id.is_empty() {
         "no parent"
-    } else if span.parent_span_id == ROOT.1 && span.trace_id == ROOT.0 {
+    } else if span.parent_span_id == ROOT.span_id && span.trace_id == ROOT.trace_id {
         "child of the function's root"
     } else {
         "child"
@@ -135,7 +135,7 @@ fn the_function_s_root_gets_a_child_instead() {
 
 #[test]
 fn attempts_at_one_request_have_roots_of_their_own() {
-    const AGAIN: Ids = ([4; 16], [8; 8]);
+    const AGAIN: RootSpan = RootSpan { trace_id: [4; 16], span_id: [8; 8], is_open: false };
     let mut story = Story::new(&[]);
     story.records.lock().unwrap().push((FIRST.to_owned(), ROOT));
     story.invocation(FIRST, 10_000);
@@ -147,10 +147,34 @@ fn attempts_at_one_request_have_roots_of_their_own() {
     assert_eq!(again.len(), 1);
     assert_eq!(
         (again[0].trace_id.as_slice(), again[0].parent_span_id.as_slice()),
-        (&AGAIN.0[..], &AGAIN.1[..])
+        (&AGAIN.trace_id[..], &AGAIN.span_id[..])
     );
     story.invocation(FIRST, 30_000);
     assert_eq!(story.due(), "server of 1000 ms, no parent, ok");
+}
+
+#[test]
+fn a_root_that_was_cut_off_is_written_in_its_place() {
+    let check = |reason: Option<&str>, is_open, expected: &str| {
+        let mut story = Story::new(&[]);
+        story.records.lock().unwrap().push((FIRST.to_owned(), RootSpan { is_open, ..ROOT }));
+        story.invoke(FIRST, 10_000);
+        story.event(EventKind::Start, FIRST, 10_000);
+        let requests = if let Some(reason) = reason {
+            story.table.close(reason, 13_000)
+        } else {
+            story.event(EventKind::RuntimeDone, FIRST, 11_000);
+            story.table.take_due()
+        };
+        let spans = spans(&requests);
+        assert_eq!(spans.iter().map(describe).collect::<Vec<_>>(), [expected], "{reason:?}");
+        assert_eq!(spans[0].trace_id, ROOT.trace_id, "{reason:?}");
+        assert_eq!(spans[0].span_id == ROOT.span_id, expected.starts_with("server"), "{reason:?}");
+    };
+    check(Some("timeout"), true, "server of 3000 ms, no parent, error");
+    check(Some("failure"), true, "server of 3000 ms, no parent, error");
+    check(Some("timeout"), false, "internal of 3000 ms, child of the function's root, error");
+    check(None, true, "internal of 1000 ms, child of the function's root, ok");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use crate::event::{EventKind, PhaseSpan, PlatformEvent, SpanStart};
 use crate::options::SpanOptions;
 use crate::read::ids::request_id_of;
-use crate::spans::invocation::{Invocation, Phase, ShutdownReason};
+use crate::spans::invocation::{FunctionRoot, Invocation, Phase, ShutdownReason};
 use crate::spans::invocation_span;
 
 /// The invocations of one execution environment or log stream.
@@ -91,17 +91,17 @@ impl Invocations {
     }
 
     /// Takes note of the root span that the function wrote itself: the invocation's span becomes its child, of several that of the last.
+    /// Where the function was cut off before it wrote its root, the invocation's span takes its place.
     /// `false` if that was handed out already.
     pub fn function_root(
         &mut self,
         request_id: &str,
-        trace_id: [u8; 16],
-        span_id: [u8; 8],
+        root: FunctionRoot,
         time_unix_nano: u64,
     ) -> bool {
         match self.entry(request_id, time_unix_nano) {
             Some(invocation) if !invocation.is_written => {
-                invocation.function_root = Some((trace_id, span_id));
+                invocation.function_root = Some(root);
                 true
             }
             _ => false,

@@ -2,12 +2,15 @@
 
 use super::*;
 use crate::options::Names;
+use crate::spans::invocation::FunctionRoot;
+
+const ROOT: FunctionRoot = FunctionRoot { trace_id: [7; 16], span_id: [9; 8], is_open: false };
 
 #[test]
 fn under_the_functions_own_root_it_is_an_internal_child() {
     for mapping in [SpanMapping::SpanEvents, SpanMapping::ChildSpans] {
         let mut invocations = Invocations::new(options(mapping, SpanEnd::RuntimeDone));
-        assert!(invocations.function_root("r1", [7; 16], [9; 8], ZERO));
+        assert!(invocations.function_root("r1", ROOT, ZERO));
         feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1",{t}"#), WARM[1]]);
         let spans = invocations.take_finished();
         let [span, children @ ..] = spans.as_slice() else { panic!("no span") };
@@ -27,7 +30,46 @@ fn under_the_functions_own_root_it_is_an_internal_child() {
             )
         );
         assert_eq!(children.is_empty(), mapping == SpanMapping::SpanEvents);
-        assert!(!invocations.function_root("r1", [7; 16], [9; 8], ZERO), "too late");
+        assert!(!invocations.function_root("r1", ROOT, ZERO), "too late");
+    }
+}
+
+#[test]
+fn it_takes_the_place_of_a_root_that_will_never_be_written() {
+    let check = |is_open, end: Result<&str, ShutdownReason>, expected: bool| {
+        let mut invocations =
+            Invocations::new(options(SpanMapping::SpanEvents, SpanEnd::RuntimeDone));
+        assert!(invocations.function_root("r1", FunctionRoot { is_open, ..ROOT }, ZERO));
+        feed(&mut invocations, &[(1.0, "start", r#""requestId":"r1",{t}"#)]);
+        match end {
+            Ok(status) => {
+                let (status, error_type) = status.split_once(' ').unwrap_or((status, ""));
+                let record =
+                    format!(r#""requestId":"r1","status":"{status}","errorType":"{error_type}""#);
+                feed(&mut invocations, &[(2.0, "runtimeDone", &record)]);
+            }
+            Err(reason) => invocations.close_all(reason, ZERO + 2_000_000_000),
+        }
+        let spans = invocations.take_finished();
+        let [span] = spans.as_slice() else { panic!("{end:?}: {} spans", spans.len()) };
+        assert_eq!(span.trace_id, ROOT.trace_id);
+        let stands_in = span.kind == 2;
+        assert_eq!(stands_in, expected, "{is_open} {end:?}");
+        assert_eq!(span.span_id == ROOT.span_id, expected, "{is_open} {end:?}");
+        let parent: &[u8] = if expected { &[] } else { &ROOT.span_id };
+        assert_eq!(span.parent_span_id, parent, "{is_open} {end:?}");
+    };
+    check(true, Ok("timeout"), true);
+    check(true, Ok("failure"), true);
+    check(true, Ok("error Runtime.ExitError"), true);
+    check(true, Err(ShutdownReason::Timeout), true);
+    check(true, Err(ShutdownReason::Failure), true);
+    // The function may write its root after the response.
+    check(true, Ok("success"), false);
+    check(true, Ok("error Function.Unhappy"), false);
+    check(true, Err(ShutdownReason::Spindown), false);
+    for end in [Ok("timeout"), Ok("failure"), Err(ShutdownReason::Timeout)] {
+        check(false, end, false);
     }
 }
 
