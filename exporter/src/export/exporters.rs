@@ -136,6 +136,10 @@ impl StdoutLogExporter {
         Self { line, resource: EncodedResource::default() }
     }
 
+    pub(crate) fn write_timeout(&self) -> Duration {
+        self.line.write_timeout()
+    }
+
     pub(crate) fn export_now(&self, batch: &LogBatch<'_>) -> OTelSdkResult {
         let records = batch.iter().count();
         self.line.encoded(SignalKind::Logs, &self.resource.service_name, records, || {

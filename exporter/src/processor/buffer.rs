@@ -1,7 +1,10 @@
 //! Holds finished items until the invocation is over, bounded and counted.
 
+use super::timed_lock::TimedLock;
 use crate::export::loss_counts::{Loss, LossCounts};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use wire::SignalKind;
 
 /// What a buffer holds at most, beside the number of items: early writes keep the memory of a function with large
@@ -10,8 +13,8 @@ const MAX_BYTES: usize = 1 << 20;
 
 /// A bounded buffer of spans or log records.
 ///
-/// Full, it is written early. An item is dropped only where another thread is still writing the last full buffer; then
-/// the items for which `keep` holds stay.
+/// Full, it is written early; a thread that finds another one writing waits for it. An item is dropped only where that takes too
+/// long, as where nobody reads stdout; then the items for which `keep` holds stay.
 pub(crate) struct Buffer<T> {
     kind: SignalKind,
     capacity: usize,
@@ -20,7 +23,9 @@ pub(crate) struct Buffer<T> {
     keep: fn(&T) -> bool,
     items: Mutex<Items<T>>,
     /// Held while a batch is written, so that at most one full buffer is in flight.
-    writing: Mutex<()>,
+    writing: TimedLock,
+    /// The last wait for a thread that was writing was in vain: none waits until such a write is over, or each item would.
+    was_in_vain: AtomicBool,
     losses: Arc<LossCounts>,
 }
 
@@ -46,11 +51,18 @@ impl<T> Buffer<T> {
     ) -> Self {
         let items = Mutex::new(Items { items: Vec::new(), bytes: 0 });
         let capacity = capacity.max(1);
-        Self { kind, capacity, memory_size, keep, items, writing: Mutex::default(), losses }
+        let (writing, was_in_vain) = (TimedLock::default(), AtomicBool::new(false));
+        Self { kind, capacity, memory_size, keep, items, writing, was_in_vain, losses }
     }
 
-    /// Adds an item; `write` takes the batch if the buffer is now full.
-    pub(crate) fn push(&self, item: T, write: impl FnOnce(Vec<T>)) {
+    /// Adds an item; `write` takes the batch if the buffer is now full. Where another thread is writing the batch before, this one
+    /// waits for it as long as `timeout` says.
+    pub(crate) fn push(
+        &self,
+        item: T,
+        timeout: impl FnOnce() -> Duration,
+        write: impl FnOnce(Vec<T>),
+    ) {
         let mut buffered = self.lock();
         // The buffer may be full already, since another batch was being written when it filled up: it is written now, with
         // this item, if that write is over.
@@ -64,23 +76,27 @@ impl<T> Buffer<T> {
             buffered.items.push(item);
             return;
         }
-        let _writing = match self.writing.try_lock() {
-            Ok(writing) => writing,
-            Err(TryLockError::Poisoned(writing)) => writing.into_inner(),
-            Err(TryLockError::WouldBlock) if was_full => {
-                self.displace(&mut buffered, item);
-                return;
-            }
-            Err(TryLockError::WouldBlock) => {
-                buffered.bytes += bytes;
-                buffered.items.push(item);
-                return;
-            }
-        };
+        let mut writing = self.writing.lock(Duration::ZERO);
+        if writing.is_none() && was_full && !self.was_in_vain.load(Ordering::Relaxed) {
+            drop(buffered);
+            writing = self.writing.lock(timeout());
+            self.was_in_vain.store(writing.is_none(), Ordering::Relaxed);
+            buffered = self.lock();
+        }
+        if writing.is_none() && self.is_full(&buffered) {
+            self.displace(&mut buffered, item);
+            return;
+        }
+        buffered.bytes += bytes;
         buffered.items.push(item);
-        let batch = buffered.take();
-        drop(buffered);
-        write(batch);
+        if writing.is_some() {
+            self.was_in_vain.store(false, Ordering::Relaxed);
+            if self.is_full(&buffered) {
+                let batch = buffered.take();
+                drop(buffered);
+                write(batch);
+            }
+        }
     }
 
     /// Counts one item as lost: the new one, or where that is to be kept, the last in the buffer that is not.
@@ -100,9 +116,10 @@ impl<T> Buffer<T> {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives everything to `write`, once a batch that another thread is writing is done; `None` where nothing is held.
-    pub(crate) fn flush<R>(&self, write: impl FnOnce(Vec<T>) -> R) -> Option<R> {
-        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Gives everything to `write`, once a batch that another thread is writing is done, which it waits for as long as `timeout`
+    /// says; `None` where nothing is held.
+    pub(crate) fn flush<R>(&self, timeout: Duration, write: impl FnOnce(Vec<T>) -> R) -> Option<R> {
+        let _writing = self.writing.lock(timeout);
         let batch = self.lock().take();
         (!batch.is_empty()).then(|| write(batch))
     }
@@ -118,6 +135,10 @@ impl<T> std::fmt::Debug for Buffer<T> {
 mod tests {
     use super::*;
 
+    fn no_wait() -> Duration {
+        Duration::ZERO
+    }
+
     fn buffer(capacity: usize) -> Buffer<i32> {
         Buffer::new(SignalKind::Traces, capacity, |_| 1, |item| *item == 0, Arc::default())
     }
@@ -127,36 +148,99 @@ mod tests {
         let buffer = buffer(3);
         let mut written = Vec::new();
         for item in 1..=7 {
-            buffer.push(item, |batch| written.push(batch));
+            buffer.push(item, no_wait, |batch| written.push(batch));
         }
-        buffer.flush(|batch| written.push(batch));
+        buffer.flush(Duration::ZERO, |batch| written.push(batch));
         assert_eq!(written, [vec![1, 2, 3], vec![4, 5, 6], vec![7]]);
-        assert_eq!(buffer.flush(|_| ()), None, "an empty buffer writes nothing");
+        assert_eq!(buffer.flush(Duration::ZERO, |_| ()), None, "an empty buffer writes nothing");
         assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 0);
     }
 
     #[test]
     fn while_a_batch_is_being_written_the_root_is_kept_and_the_others_are_counted() {
         let buffer = buffer(2);
-        buffer.push(1, |_| ());
-        buffer.push(2, |_| {
+        buffer.push(1, no_wait, |_| ());
+        buffer.push(2, no_wait, |_| {
             // Another thread would push these while this one writes.
             for item in [3, 4, 5, 0, 6] {
-                buffer.push(item, |_| unreachable!("one batch is in flight already"));
+                buffer.push(item, no_wait, |_| unreachable!("one batch is in flight already"));
             }
         });
-        assert_eq!(buffer.flush(|batch| batch), Some(vec![3, 0]));
+        assert_eq!(buffer.flush(Duration::ZERO, |batch| batch), Some(vec![3, 0]));
         assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 3);
     }
+
     #[test]
     fn a_buffer_that_filled_up_while_another_was_written_is_written_next() {
         let buffer = buffer(2);
-        buffer.push(1, |_| ());
-        buffer.push(2, |_| [3, 4].into_iter().for_each(|item| buffer.push(item, |_| ())));
+        buffer.push(1, no_wait, |_| ());
+        buffer.push(2, no_wait, |_| {
+            for item in [3, 4] {
+                buffer.push(item, no_wait, |_| ());
+            }
+        });
         let mut written = Vec::new();
-        buffer.push(5, |batch| written = batch);
+        buffer.push(5, no_wait, |batch| written = batch);
         assert_eq!(written, [3, 4, 5]);
         assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 0);
+    }
+
+    #[test]
+    fn threads_that_make_items_faster_than_they_are_written_lose_none() {
+        let (buffer, written) = (buffer(4), Mutex::new(Vec::new()));
+        let write = |batch| {
+            std::thread::sleep(Duration::from_micros(50));
+            written.lock().unwrap().push(batch);
+        };
+        std::thread::scope(|scope| {
+            for first in 0..8 {
+                let (buffer, write) = (&buffer, &write);
+                scope.spawn(move || {
+                    for item in 0..500 {
+                        buffer.push(first * 500 + item, || Duration::from_secs(60), write);
+                    }
+                });
+            }
+        });
+        buffer.flush(Duration::ZERO, write);
+        let mut items = written.into_inner().unwrap().concat();
+        items.sort_unstable();
+        assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 0);
+        assert_eq!(items, (0..4000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn one_thread_waits_once_for_a_write_that_does_not_end() {
+        let buffer = buffer(1);
+        let (began, begins) = std::sync::mpsc::sync_channel(1);
+        let (end, ends) = std::sync::mpsc::sync_channel::<()>(1);
+        std::thread::scope(|scope| {
+            // Dropped with a failed assertion, so that the thread ends too.
+            let (buffer, ends, end) = (&buffer, ends, end);
+            scope.spawn(move || {
+                buffer.push(1, no_wait, |_| {
+                    began.send(()).unwrap();
+                    ends.recv().unwrap();
+                });
+            });
+            begins.recv().unwrap();
+            let mut waits = 0;
+            for item in 2..=100 {
+                let timeout = || {
+                    waits += 1;
+                    Duration::from_millis(1)
+                };
+                buffer.push(item, timeout, |_| unreachable!("a batch is being written"));
+            }
+            assert_eq!(waits, 1);
+            assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 98);
+            // And waits again for the next, once a write has ended.
+            end.send(()).unwrap();
+        });
+        let mut written = Vec::new();
+        buffer.push(101, no_wait, |batch| written = batch);
+        assert_eq!(written, [2, 101]);
+        assert!(!buffer.was_in_vain.load(Ordering::Relaxed));
     }
 
     #[test]
@@ -165,7 +249,7 @@ mod tests {
         let buffer = Buffer::new(SignalKind::Traces, 1000, memory_size, |_| false, Arc::default());
         let mut written = Vec::new();
         for item in [1023, 1, 500, 5000] {
-            buffer.push(item, |batch| written.push(batch));
+            buffer.push(item, no_wait, |batch| written.push(batch));
         }
         assert_eq!(written, [vec![1023, 1], vec![500, 5000]]);
     }
@@ -174,8 +258,12 @@ mod tests {
     fn large_items_are_dropped_while_a_full_buffer_waits_for_a_write() {
         let memory_size = |item: &i32| usize::try_from(*item).unwrap() * 1024;
         let buffer = Buffer::new(SignalKind::Traces, 1000, memory_size, |_| false, Arc::default());
-        buffer.push(2000, |_| [1025, 1].into_iter().for_each(|item| buffer.push(item, |_| ())));
-        assert_eq!(buffer.flush(|batch| batch), Some(vec![1025]));
+        buffer.push(2000, no_wait, |_| {
+            for item in [1025, 1] {
+                buffer.push(item, no_wait, |_| ());
+            }
+        });
+        assert_eq!(buffer.flush(Duration::ZERO, |batch| batch), Some(vec![1025]));
         assert_eq!(buffer.losses.lost(SignalKind::Traces, Loss::BufferFull), 1);
     }
 }

@@ -56,11 +56,14 @@ impl LogProcessor for LambdaLogProcessor {
         if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {
             record.set_timestamp(observed);
         }
-        self.buffer.push((record.clone(), scope.clone()), |batch| drop(self.write(&batch)));
+        let timeout = || self.exporter.write_timeout();
+        self.buffer
+            .push((record.clone(), scope.clone()), timeout, |batch| drop(self.write(&batch)));
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.buffer.flush(|batch| self.write(&batch)).unwrap_or(Ok(()))
+        let timeout = self.exporter.write_timeout();
+        self.buffer.flush(timeout, |batch| self.write(&batch)).unwrap_or(Ok(()))
     }
 
     fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {

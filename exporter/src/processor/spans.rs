@@ -89,12 +89,14 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
     fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
             end_attributes::settle(&mut span);
-            self.buffer.push(span, |batch| drop(self.export(batch)));
+            let timeout = || self.write_timeout.get();
+            self.buffer.push(span, timeout, |batch| drop(self.export(batch)));
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.buffer.flush(|batch| self.export(batch)).unwrap_or(Ok(()))
+        let timeout = self.write_timeout.get();
+        self.buffer.flush(timeout, |batch| self.export(batch)).unwrap_or(Ok(()))
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
