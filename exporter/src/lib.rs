@@ -36,6 +36,11 @@
 //!
 //! Nothing here makes the function fail: panics of the exporter are contained, a wrong variable is one line on stderr,
 //! memory is bounded, and what is lost is counted in the metric `lambda_otlp.exporter.lost`.
+//!
+//! Where the function's profile says `panic = "abort"`, nothing unwinds, so no panic can be contained: each ends the process. A
+//! panic hook, which [`init_telemetry`] adds behind the one that is there, ends the running invocations' spans with the exception
+//! and writes what has ended, for as long as a write may take. Spans that are open below them are lost, and so is all of it
+//! where a hook that is set later does not call the one before.
 
 #![warn(missing_docs)]
 

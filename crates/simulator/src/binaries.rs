@@ -25,6 +25,15 @@ pub enum BuildError {
 /// Builds these packages in the development profile and returns their binaries by name. Cargo's
 /// own progress goes to stderr.
 pub fn build(workspace: &Path, packages: &[&str]) -> Result<HashMap<String, PathBuf>, BuildError> {
+    build_with(workspace, packages, &[])
+}
+
+/// The same with further arguments for `cargo build`.
+pub fn build_with(
+    workspace: &Path,
+    packages: &[&str],
+    arguments: &[&str],
+) -> Result<HashMap<String, PathBuf>, BuildError> {
     #[derive(Deserialize)]
     struct Message {
         executable: Option<PathBuf>,
@@ -38,6 +47,7 @@ pub fn build(workspace: &Path, packages: &[&str]) -> Result<HashMap<String, Path
 
     let mut command = Command::new("cargo");
     command.current_dir(workspace).args(["build", "--message-format=json-render-diagnostics"]);
+    command.args(arguments);
     for package in packages {
         command.args(["--package", package]);
     }

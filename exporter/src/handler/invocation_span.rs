@@ -4,8 +4,10 @@ use super::new_span::{NewSpan, SpanOptions};
 use super::outcome::HandlerOutcome;
 use super::trigger::span_attributes::SpanAttributes;
 use crate::processor::end_attributes::ending;
+use crate::telemetry::InvocationFacts;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::Armed;
+use crate::telemetry::running::RunningInvocation;
 use opentelemetry::trace::{Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +23,8 @@ pub(super) struct InvocationSpan {
     deadline: SystemTime,
     /// The number of the record that tells an extension of this span.
     record: Option<u64>,
+    /// Its number among those that are running.
+    number: u64,
     is_finished: bool,
 }
 
@@ -37,10 +41,21 @@ impl InvocationSpan {
             let (context, span) = new_span.start(completion);
             let root = context.span().span_context().clone();
             let record = completion.telemetry.facts.root_record.leave(&lambda.request_id, &root);
+            let invocation = RunningInvocation { context: context.clone(), record };
+            let number = completion.telemetry.running.begin(invocation);
             let deadline = lambda.deadline();
             let watched = completion.watch(deadline);
             let completion = completion.clone();
-            Self { completion, context, span, watched, deadline, record, is_finished: false }
+            Self {
+                completion,
+                context,
+                span,
+                watched,
+                deadline,
+                record,
+                number,
+                is_finished: false,
+            }
         });
         catch_unwind(started).ok()
     }
@@ -65,11 +80,13 @@ impl InvocationSpan {
             return;
         }
         // The telemetry is written even if what describes the end panics.
-        let described = AssertUnwindSafe(|| self.describe(outcome));
+        let facts = &self.completion.telemetry.facts;
+        let described = AssertUnwindSafe(|| describe(&self.context, facts, outcome));
         let keys = catch_unwind(described).unwrap_or_default();
         let span = self.context.span();
         let id = span.span_context().span_id();
         drop(catch_unwind(AssertUnwindSafe(|| ending(id, keys, || span.end()))));
+        self.completion.telemetry.running.end(self.number);
         drop(self.watched.take());
         let are_written = self.completion.telemetry.signals.flush();
         if let Some(record) = self.record.filter(|_| are_written) {
@@ -77,58 +94,60 @@ impl InvocationSpan {
         }
         self.completion.forget(self.deadline);
     }
+}
 
-    /// Says how the invocation ended; returns the keys of the attributes for that.
-    fn describe(&self, outcome: HandlerOutcome) -> Vec<&'static str> {
-        let span = self.context.span();
-        let mut keys = Vec::new();
-        if !span.is_recording() {
-            return keys;
-        }
-        let mut set = |key: &'static str, value: Value| {
-            keys.push(key);
-            span.set_attribute(KeyValue::new(key, value));
-        };
-        let exception = |error_type: &str, message: &str| {
-            let attributes = vec![
-                KeyValue::new("exception.type", error_type.to_owned()),
-                KeyValue::new("exception.message", message.to_owned()),
-            ];
-            span.add_event("exception", attributes);
-            span.set_status(Status::error(message.to_owned()));
-        };
-        match outcome {
-            // A success leaves the status unset, or it would overrule an error that the handler has set.
-            HandlerOutcome::Response { status_code: None } => {}
-            HandlerOutcome::Response { status_code: Some(code) } => {
-                let value = i64::from(code);
-                set("http.response.status_code", value.into());
-                if self.completion.telemetry.facts.duplicate_http_names {
-                    set("http.status_code", value.into());
-                }
-                // "HTTP spans", Status: of a server, 4xx is no error.
-                if code >= 500 {
-                    set("error.type", code.to_string().into());
-                    span.set_status(Status::error(""));
-                }
-            }
-            HandlerOutcome::Error { error_type, message } => {
-                exception(&error_type, &message);
-                set("error.type", error_type.into());
-            }
-            HandlerOutcome::Panic { message } => {
-                exception("panic", &message);
-                set("error.type", "panic".into());
-            }
-            HandlerOutcome::Cancelled => {
-                set("error.type", "cancelled".into());
-                span.set_status(Status::error(
-                    "the handler's future was dropped before it was ready",
-                ));
-            }
-        }
-        keys
+/// Says on the span of the context how its invocation ended; returns the keys of the attributes for that.
+pub(super) fn describe(
+    context: &Context,
+    facts: &InvocationFacts,
+    outcome: HandlerOutcome,
+) -> Vec<&'static str> {
+    let span = context.span();
+    let mut keys = Vec::new();
+    if !span.is_recording() {
+        return keys;
     }
+    let mut set = |key: &'static str, value: Value| {
+        keys.push(key);
+        span.set_attribute(KeyValue::new(key, value));
+    };
+    let exception = |error_type: &str, message: &str| {
+        let attributes = vec![
+            KeyValue::new("exception.type", error_type.to_owned()),
+            KeyValue::new("exception.message", message.to_owned()),
+        ];
+        span.add_event("exception", attributes);
+        span.set_status(Status::error(message.to_owned()));
+    };
+    match outcome {
+        // A success leaves the status unset, or it would overrule an error that the handler has set.
+        HandlerOutcome::Response { status_code: None } => {}
+        HandlerOutcome::Response { status_code: Some(code) } => {
+            let value = i64::from(code);
+            set("http.response.status_code", value.into());
+            if facts.duplicate_http_names {
+                set("http.status_code", value.into());
+            }
+            // "HTTP spans", Status: of a server, 4xx is no error.
+            if code >= 500 {
+                set("error.type", code.to_string().into());
+                span.set_status(Status::error(""));
+            }
+        }
+        HandlerOutcome::Error { error_type, message } => {
+            exception(&error_type, &message);
+            set("error.type", error_type.into());
+        }
+        HandlerOutcome::Panic { message } => {
+            exception("panic", &message);
+            set("error.type", "panic".into());
+        }
+        HandlerOutcome::Cancelled => {
+            set("error.type", "cancelled".into());
+            span.set_status(Status::error("the handler's future was dropped before it was ready"));
+        }
+    }
+    keys
 }
 
 impl Drop for InvocationSpan {

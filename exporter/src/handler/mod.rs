@@ -1,10 +1,11 @@
 //! Wraps a handler so that each invocation is a span and its telemetry is written before the response.
 
+pub(crate) mod abort;
 mod deprecated_names;
 mod function_attributes;
 mod invocation_span;
 mod new_span;
-mod outcome;
+pub(crate) mod outcome;
 mod response_status;
 pub(crate) mod trigger;
 

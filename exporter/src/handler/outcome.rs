@@ -7,7 +7,8 @@ use std::fmt::{Debug, Display};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// How the handler ended.
-pub(super) enum HandlerOutcome {
+#[derive(Clone, Debug)]
+pub(crate) enum HandlerOutcome {
     /// With a response, which may be one of HTTP.
     Response { status_code: Option<u16> },
     /// With an error of the handler.
@@ -33,7 +34,7 @@ impl HandlerOutcome {
         })
     }
 
-    pub(super) fn of_panic(panic: &(dyn Any + Send)) -> Self {
+    pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {
         let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
         let message = text
             .or_else(|| panic.downcast_ref::<String>().cloned())

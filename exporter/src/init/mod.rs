@@ -10,12 +10,14 @@ use crate::config::processor_mode::ProcessorMode;
 use crate::export::line_builder::LineExporterBuilder;
 #[cfg(test)]
 use crate::export::write_timeout::Deadline;
+use crate::handler::abort::write_before_abort;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::DeadlineWatch;
 use crate::telemetry::id_generator::InvocationIdGenerator;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use crate::telemetry::root_record::RootRecord;
+use crate::telemetry::running::RunningInvocations;
 use crate::telemetry::{InvocationFacts, Telemetry, resource, scope};
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
@@ -108,9 +110,13 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         },
         deadline,
         signals,
+        running: RunningInvocations::default(),
         max_level: config.max_level,
     };
     let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
+    if cfg!(panic = "abort") {
+        write_before_abort(&handler.telemetry);
+    }
     if config.set_global_provider {
         globals::set_globals(&handler);
     }

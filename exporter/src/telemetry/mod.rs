@@ -7,6 +7,7 @@ mod loss_metrics;
 pub(crate) mod propagation;
 pub(crate) mod resource;
 pub(crate) mod root_record;
+pub(crate) mod running;
 pub(crate) mod signals;
 pub(crate) mod subscriber;
 pub(crate) mod xray_propagator;
@@ -16,6 +17,7 @@ use opentelemetry::InstrumentationScope;
 use opentelemetry_sdk::trace::SdkTracer;
 use propagation::Propagation;
 use root_record::RootRecord;
+use running::RunningInvocations;
 use signals::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +32,7 @@ pub(crate) struct Telemetry {
     pub(crate) facts: InvocationFacts,
     pub(crate) deadline: DeadlineWatch,
     pub(crate) signals: Arc<Signals>,
+    pub(crate) running: RunningInvocations,
     pub(crate) max_level: LevelFilter,
 }
 

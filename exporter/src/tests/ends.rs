@@ -2,6 +2,8 @@
 
 use super::driver::{Function, NOW_MS, attribute, block_on, context, event, shown, status};
 use crate::export::loss_counts::Loss;
+use crate::handler::abort::end_all;
+use crate::handler::outcome::HandlerOutcome;
 use crate::handler::{TracedHandler, create_traced_handler};
 use crate::output::Output;
 use crate::processor::spans::LambdaSpanProcessor;
@@ -40,6 +42,26 @@ fn a_success_is_one_server_span_with_lambdas_attributes() {
         http.response.status_code=200
     "#]]
     .assert_eq(&shown(&span.attributes));
+}
+
+#[test]
+fn where_a_panic_ends_the_process_what_there_is_is_written_before() {
+    let function = Function::new();
+    let telemetry = Arc::clone(&function.completion.telemetry);
+    let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
+        tracing::info_span!("reserve item").in_scope(|| tracing::info!("received"));
+        // The panic hook's part: under `panic = "abort"` nothing after it runs.
+        let outcome = HandlerOutcome::Panic { message: "on fire".to_owned() };
+        end_all(&telemetry, &outcome);
+        succeed(event)
+    });
+    let mut invocation = std::pin::pin!(handler(event(json!({}))));
+    drop(invocation.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+    let written = function.written();
+    assert_eq!(written.span_names(), ["reserve item", "orders"]);
+    let root = written.span_named("orders");
+    assert_eq!((status(root).as_str(), written.logs.len()), ("error: on fire", 1));
+    assert_eq!(attribute(root, "error.type").as_deref(), Some(r#""panic""#));
 }
 
 #[derive(Debug)]

@@ -1,0 +1,48 @@
+//! The invocations that are running: one, but for functions that are invoked concurrently.
+
+use opentelemetry::Context;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// What has to be known of an invocation to end it from outside.
+#[derive(Clone, Debug)]
+pub(crate) struct RunningInvocation {
+    /// The context with its root span.
+    pub(crate) context: Context,
+    /// The number of the record that tells an extension of the root.
+    pub(crate) record: Option<u64>,
+}
+
+/// All that are running in this process.
+#[derive(Debug, Default)]
+pub(crate) struct RunningInvocations(Mutex<Running>);
+
+#[derive(Debug, Default)]
+struct Running {
+    begun: u64,
+    invocations: Vec<(u64, RunningInvocation)>,
+}
+
+impl RunningInvocations {
+    /// Takes one in; the number is for [`end`](Self::end).
+    pub(crate) fn begin(&self, invocation: RunningInvocation) -> u64 {
+        let mut running = self.lock();
+        running.begun += 1;
+        let number = running.begun;
+        running.invocations.push((number, invocation));
+        number
+    }
+
+    pub(crate) fn end(&self, number: u64) {
+        self.lock().invocations.retain(|(own, _)| *own != number);
+    }
+
+    /// Takes all of them out.
+    pub(crate) fn take(&self) -> Vec<RunningInvocation> {
+        let invocations = std::mem::take(&mut self.lock().invocations);
+        invocations.into_iter().map(|(_, invocation)| invocation).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Running> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

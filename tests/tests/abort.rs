@@ -1,0 +1,48 @@
+//! A Rust function whose profile says `panic = "abort"`: the process ends in the panic, and what there is of the invocation is in
+//! its log all the same.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use lambda_otlp_tests::workspace;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::json;
+use simulator::{FunctionSpec, Lambda, binaries};
+use std::time::Duration;
+use wire::{Limits, Logs, Traces};
+
+#[tokio::test]
+async fn a_panic_that_aborts_leaves_the_invocation_in_the_log() {
+    let arguments = ["--config", "profile.dev.panic=\"abort\"", "--target-dir", "target/abort"];
+    let built = binaries::build_with(&workspace(), &["lambda-otlp-demo"], &arguments).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let lambda = Lambda::start().await.unwrap();
+    let orders = FunctionSpec::new("orders", binaries::find(&built, "demo-function").unwrap())
+        .timeout(Duration::from_mins(1))
+        .env("DEMO_LEDGER", directory.path().join("ledger").to_str().unwrap());
+    lambda.create_function(orders).unwrap();
+    let payload = json!({"action": "panic", "children": 2, "logs": 1}).to_string();
+    lambda.invoke("orders", payload).await.unwrap();
+    lambda.recycle("orders").await.unwrap();
+
+    let (mut spans, mut logs): (Vec<Span>, usize) = (Vec::new(), 0);
+    for event in lambda.log_events("orders") {
+        let reading = wire::read_line(&event.message, &Limits::default());
+        for line in reading.into_iter().flat_map(|reading| reading.decoded) {
+            if let Some(request) = line.request.decode::<Traces>() {
+                let resources = request.unwrap().resource_spans.into_iter();
+                let scopes = resources.flat_map(|resource| resource.scope_spans);
+                spans.extend(scopes.flat_map(|scope| scope.spans));
+            }
+            if line.request.decode::<Logs>().is_some() {
+                logs += line.request.items();
+            }
+        }
+    }
+    let root: Vec<&Span> = spans.iter().filter(|span| span.kind == 2).collect();
+    let [root] = root.as_slice() else { panic!("{} roots of {spans:?}", root.len()) };
+    let status = root.status.as_ref().unwrap();
+    assert_eq!((status.code, status.message.as_str()), (2, "the card reader is on fire"));
+    assert_eq!(spans.iter().filter(|span| span.parent_span_id == root.span_id).count(), 2);
+    assert!(logs >= 3, "{logs} log records");
+    lambda.shut_down().await;
+}
