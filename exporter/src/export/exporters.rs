@@ -99,12 +99,14 @@ builder!(StdoutMetricExporterBuilder, StdoutMetricExporter, "Builds a [`StdoutMe
 #[derive(Debug)]
 pub struct StdoutSpanExporter {
     line: LineExporter,
+    function_name: Option<String>,
     resource: EncodedResource,
 }
 
 impl StdoutSpanExporter {
-    pub(crate) fn over(line: LineExporter, _config: &Config) -> Self {
-        Self { line, resource: EncodedResource::default() }
+    pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
+        let function_name = config.lambda.function_name.clone();
+        Self { line, function_name, resource: EncodedResource::default() }
     }
 
     pub(crate) fn export_now(&self, spans: &[SpanData]) -> OTelSdkResult {
@@ -120,7 +122,7 @@ impl SpanExporter for StdoutSpanExporter {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.resource = EncodedResource::new(resource);
+        self.resource = EncodedResource::new(resource, self.function_name.as_deref());
     }
 }
 
@@ -128,12 +130,14 @@ impl SpanExporter for StdoutSpanExporter {
 #[derive(Debug)]
 pub struct StdoutLogExporter {
     line: LineExporter,
+    function_name: Option<String>,
     resource: EncodedResource,
 }
 
 impl StdoutLogExporter {
-    pub(crate) fn over(line: LineExporter, _config: &Config) -> Self {
-        Self { line, resource: EncodedResource::default() }
+    pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
+        let function_name = config.lambda.function_name.clone();
+        Self { line, function_name, resource: EncodedResource::default() }
     }
 
     pub(crate) fn write_timeout(&self) -> Duration {
@@ -154,7 +158,7 @@ impl LogExporter for StdoutLogExporter {
     }
 
     fn set_resource(&mut self, resource: &Resource) {
-        self.resource = EncodedResource::new(resource);
+        self.resource = EncodedResource::new(resource, self.function_name.as_deref());
     }
 }
 
@@ -163,12 +167,14 @@ impl LogExporter for StdoutLogExporter {
 #[derive(Debug)]
 pub struct StdoutMetricExporter {
     line: LineExporter,
+    function_name: Option<String>,
     temporality: Temporality,
 }
 
 impl StdoutMetricExporter {
     pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
-        Self { line, temporality: config.temporality }
+        let function_name = config.lambda.function_name.clone();
+        Self { line, function_name, temporality: config.temporality }
     }
 
     pub(crate) fn write_timeout(&self) -> Duration {
@@ -177,11 +183,11 @@ impl StdoutMetricExporter {
 
     pub(crate) fn export_now(&self, measured: &ResourceMetrics) -> OTelSdkResult {
         // The SDK gives the resource of metrics with each batch.
-        let service_name = opentelemetry::Key::from_static_str(wire::resource::SERVICE_NAME);
-        let source = measured.resource().get(&service_name);
-        let source = source.as_ref().map(opentelemetry::Value::as_str).unwrap_or_default();
+        let resource = EncodedResource::new(measured.resource(), self.function_name.as_deref());
         // The number of data points is known once they are encoded; there is at least one.
-        self.line.encoded(SignalKind::Metrics, &source, 1, || metrics(measured))
+        self.line.encoded(SignalKind::Metrics, &resource.service_name, 1, || {
+            metrics(&resource, measured)
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A resource, encoded once an environment.
 
 use super::values::resource_attributes;
+use opentelemetry::{Key, Value};
 use opentelemetry_sdk::Resource;
 use wire::protobuf::Writer;
 
@@ -16,20 +17,26 @@ pub(crate) struct EncodedResource {
 
 impl EncodedResource {
     /// Attributes sorted by key: the SDK keeps them in a hash map of random order, and equal resources must give equal
-    /// bytes, so that lines of one function merge and compress well.
-    pub(crate) fn new(resource: &Resource) -> Self {
+    /// bytes, so that lines of one function merge and compress well. The service has the function's name where the SDK's default
+    /// (`unknown_service`, with or without the process's name) is all that it has.
+    pub(crate) fn new(resource: &Resource, function_name: Option<&str>) -> Self {
+        let key = Key::from_static_str(wire::resource::SERVICE_NAME);
+        let own = resource.get_ref(&key);
+        let is_unknown =
+            own.is_none_or(|name| name.as_str().split(':').next() == Some("unknown_service"));
+        let of_function = function_name.filter(|_| is_unknown).map(|name| name.to_owned().into());
+        let service_name = of_function.as_ref().or(own);
+        let mut attributes: Vec<(&Key, &Value)> = resource.iter().collect();
+        attributes.retain(|(own, _)| **own != key);
+        attributes.extend(service_name.map(|name| (&key, name)));
         let mut message = Vec::new();
-        resource_attributes(&mut Writer::new(&mut message), resource);
-        let service_name = resource
-            .iter()
-            .find(|(key, _)| key.as_str() == wire::resource::SERVICE_NAME)
-            .map(|(_, value)| value.as_str().into_owned())
-            .unwrap_or_default();
+        resource_attributes(&mut Writer::new(&mut message), attributes);
+        let service_name = service_name.map(|name| name.as_str().into_owned()).unwrap_or_default();
         let schema_url = resource.schema_url().unwrap_or_default().to_owned();
         Self { message, schema_url, service_name }
     }
 
-    /// Writes `resource` and `schema_url` of `ResourceSpans` or `ResourceLogs`, between which `scopes` writes its field 2.
+    /// Writes `resource` and `schema_url` of `ResourceSpans`, `ResourceMetrics` or `ResourceLogs`, between which `scopes` writes its field 2.
     pub(crate) fn write(&self, writer: &mut Writer<'_>, scopes: impl FnOnce(&mut Writer<'_>)) {
         writer.always_bytes(1, &self.message);
         scopes(writer);

@@ -1,6 +1,7 @@
 //! Collected metrics to `ExportMetricsServiceRequest`.
 
-use super::values::{attributes, resource_attributes, scope};
+use super::encoded_resource::EncodedResource;
+use super::values::{attributes, scope};
 use crate::clock::unix_nanos;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::metrics::data::{
@@ -10,21 +11,21 @@ use opentelemetry_sdk::metrics::data::{
 use std::time::SystemTime;
 use wire::protobuf::Writer;
 
-/// The request of these metrics.
-pub(crate) fn metrics(metrics: &ResourceMetrics) -> Vec<u8> {
+/// The request of these metrics, with this resource in place of the SDK's.
+pub(crate) fn metrics(resource: &EncodedResource, metrics: &ResourceMetrics) -> Vec<u8> {
     let mut request = Vec::new();
     Writer::new(&mut request).message(1, |writer| {
-        writer.message(1, |writer| resource_attributes(writer, metrics.resource()));
-        for own in metrics.scope_metrics() {
-            writer.message(2, |writer| {
-                scope(writer, own.scope(), None);
-                for metric in own.metrics() {
-                    writer.message(2, |writer| self::metric(writer, metric));
-                }
-                writer.string(3, own.scope().schema_url().unwrap_or_default());
-            });
-        }
-        writer.string(3, metrics.resource().schema_url().unwrap_or_default());
+        resource.write(writer, |writer| {
+            for own in metrics.scope_metrics() {
+                writer.message(2, |writer| {
+                    scope(writer, own.scope(), None);
+                    for metric in own.metrics() {
+                        writer.message(2, |writer| self::metric(writer, metric));
+                    }
+                    writer.string(3, own.scope().schema_url().unwrap_or_default());
+                });
+            }
+        });
     });
     request
 }

@@ -179,9 +179,9 @@ fn spans_are_what_the_transform_makes_of_them() {
                 &ResourceAttributesWithSchema::from(&resource),
             ),
         };
-        assert_same(&traces(&EncodedResource::new(&resource), &spans), &theirs);
+        assert_same(&traces(&EncodedResource::new(&resource, None), &spans), &theirs);
     }
-    assert_eq!(traces(&EncodedResource::new(&resource()), &[]), [0; 0]);
+    assert_eq!(traces(&EncodedResource::new(&resource(), None), &[]), [0; 0]);
 }
 
 fn records() -> Vec<(SdkLogRecord, InstrumentationScope)> {
@@ -240,7 +240,7 @@ fn log_records_are_what_the_transform_makes_of_them() {
             &ResourceAttributesWithSchema::from(&resource()),
         ),
     };
-    let ours = logs(&EncodedResource::new(&resource()), batch.iter());
+    let ours = logs(&EncodedResource::new(&resource(), None), batch.iter());
     let decoded = ExportLogsServiceRequest::decode(ours.as_slice()).unwrap();
     assert_eq!(decoded.encoded_len(), theirs.encoded_len());
     assert_eq!(flat(&decoded), flat(&theirs));
@@ -345,17 +345,42 @@ fn metrics_are_what_the_transform_makes_of_them() {
         let found: usize =
             theirs.resource_metrics[0].scope_metrics.iter().map(|scope| scope.metrics.len()).sum();
         assert_eq!(found, 8);
-        assert_same(&metrics(&collected), &theirs);
+        let resource = EncodedResource::new(collected.resource(), None);
+        assert_same(&metrics(&resource, &collected), &theirs);
     }
 }
 
 #[test]
 fn equal_resources_give_equal_bytes() {
     // Each resource has a hash map of its own random order.
-    let first = EncodedResource::new(&resource());
+    let first = EncodedResource::new(&resource(), None);
     assert!((0..20).all(|_| {
         traces(&first, &[span(1, scopes()[0].clone())])
-            == traces(&EncodedResource::new(&resource()), &[span(1, scopes()[0].clone())])
+            == traces(&EncodedResource::new(&resource(), None), &[span(1, scopes()[0].clone())])
     }));
     assert_eq!(first.service_name, "orders");
+}
+
+#[test]
+fn the_service_is_the_function_where_the_sdk_knows_none() {
+    let check = |name: Option<&str>, function: Option<&str>, expected: &str| {
+        let name = name.map(|name| KeyValue::new("service.name", name.to_owned()));
+        let resource = Resource::builder_empty().with_attributes(name).build();
+        let encoded = EncodedResource::new(&resource, function);
+        assert_eq!(encoded.service_name, expected);
+        let bytes = traces(&encoded, &[span(1, scopes()[0].clone())]);
+        let request = ExportTraceServiceRequest::decode(&bytes[..]).unwrap();
+        let resource = request.resource_spans.into_iter().next().unwrap().resource.unwrap();
+        let names: Vec<String> =
+            resource.attributes.iter().map(|attribute| format!("{:?}", attribute.value)).collect();
+        assert!(names.len() == usize::from(!expected.is_empty()), "{names:?}");
+        assert!(names.iter().all(|name| name.contains(&format!("{expected:?}"))), "{names:?}");
+    };
+    check(Some("unknown_service"), Some("orders"), "orders");
+    check(Some("unknown_service:bootstrap"), Some("orders"), "orders");
+    check(None, Some("orders"), "orders");
+    check(Some("shop"), Some("orders"), "shop");
+    check(Some("unknown_services"), Some("orders"), "unknown_services");
+    check(Some("unknown_service:bootstrap"), None, "unknown_service:bootstrap");
+    check(None, None, "");
 }

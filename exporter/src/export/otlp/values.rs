@@ -1,12 +1,10 @@
 //! What the three signals share: scopes, attributes and values.
 
 use opentelemetry::logs::AnyValue;
-use opentelemetry::{Array, InstrumentationScope, KeyValue, StringValue, Value};
-use opentelemetry_sdk::Resource;
+use opentelemetry::{Array, InstrumentationScope, Key, KeyValue, StringValue, Value};
 use wire::protobuf::Writer;
 
-pub(crate) fn resource_attributes(writer: &mut Writer<'_>, resource: &Resource) {
-    let mut attributes: Vec<_> = resource.iter().collect();
+pub(crate) fn resource_attributes(writer: &mut Writer<'_>, mut attributes: Vec<(&Key, &Value)>) {
     attributes.sort_unstable_by(|left, right| left.0.as_str().cmp(right.0.as_str()));
     for (key, value) in attributes {
         key_value(writer, 1, key.as_str(), value);
