@@ -21,7 +21,7 @@ pub const TABLE: Table = Table::new(&[
             name: "LAMBDA_TRACING_ENABLE_FMT_LAYER",
             default: Some("false"),
             kind: Kind::Switch,
-            doc: "Prints `tracing` events on stdout as well, filtered by `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`.",
+            doc: "Prints `tracing` events on stdout instead of writing them as OTLP log records, filtered by `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`.",
         },
         shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL,
         Variable {

@@ -1,8 +1,8 @@
-//! How long to wait for an output: the time that the running invocation has left decides.
+//! How long to wait for an output: the time that the running invocation has left decides, of several that of the first to end.
 
 use crate::clock::{Clock, unix_nanos};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 /// The longest wait for the reader of our lines.
@@ -10,21 +10,21 @@ pub(crate) const LONGEST_TIMEOUT: Duration = Duration::from_secs(1);
 /// The longest wait after a wait that was in vain: a stuck reader must not cost each invocation a second.
 pub(crate) const STUCK_TIMEOUT: Duration = Duration::from_millis(5);
 
-/// When the running invocation times out.
+/// When the running invocation times out; where several run at a time, the one that times out first.
 #[derive(Debug)]
 pub(crate) struct Deadline {
     clock: Clock,
-    /// Unix nanoseconds; 0 where no invocation runs.
-    at: AtomicU64,
+    /// Of each running invocation, in Unix nanoseconds.
+    running: Mutex<Vec<u64>>,
 }
 
-/// The deadline of exporters that the application has built: a process runs one invocation at a time.
+/// The deadline of exporters that the application has built.
 static OF_PROCESS: LazyLock<Arc<Deadline>> =
     LazyLock::new(|| Arc::new(Deadline::new(Clock::system())));
 
 impl Deadline {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self { clock, at: AtomicU64::new(0) }
+        Self { clock, running: Mutex::default() }
     }
 
     pub(crate) fn of_process() -> Arc<Self> {
@@ -35,23 +35,32 @@ impl Deadline {
         self.clock.now()
     }
 
-    /// Says when the invocation that starts now times out. A deadline that has passed already is ignored.
+    /// Says when the invocation that starts now times out. Deadlines that have passed already are forgotten, this one and those of
+    /// invocations that never said that they were over.
     pub(crate) fn set(&self, deadline: SystemTime) {
-        let is_ahead = deadline > self.now();
-        self.at.store(if is_ahead { unix_nanos(deadline) } else { 0 }, Ordering::Relaxed);
+        let now = unix_nanos(self.now());
+        let mut running = self.running();
+        running.push(unix_nanos(deadline));
+        running.retain(|deadline| *deadline > now);
     }
 
-    /// The invocation with this deadline is over; another that runs meanwhile keeps its own.
+    /// The invocation with this deadline is over; others that run meanwhile keep their own.
     pub(crate) fn clear(&self, deadline: SystemTime) {
         let own = unix_nanos(deadline);
-        // Where this fails the deadline is another invocation's, or none was set.
-        self.at.compare_exchange(own, 0, Ordering::Relaxed, Ordering::Relaxed).ok();
+        let mut running = self.running();
+        if let Some(at) = running.iter().position(|deadline| *deadline == own) {
+            running.swap_remove(at);
+        }
     }
 
     /// `None` where no invocation runs.
     fn time_left(&self) -> Option<Duration> {
-        let at = self.at.load(Ordering::Relaxed);
-        (at != 0).then(|| Duration::from_nanos(at.saturating_sub(unix_nanos(self.now()))))
+        let first = self.running().iter().min().copied()?;
+        Some(Duration::from_nanos(first.saturating_sub(unix_nanos(self.now()))))
+    }
+
+    fn running(&self) -> MutexGuard<'_, Vec<u64>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether too little time is left to compress this many bytes and return the response.
@@ -98,6 +107,7 @@ impl WriteTimeout {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::AtomicU64;
     use std::time::UNIX_EPOCH;
 
     fn at(millis: u64) -> SystemTime {
@@ -140,6 +150,20 @@ mod tests {
         check(50, 1 << 10, false);
         check(10, 0, true);
         check(0, 0, true);
+    }
+
+    #[test]
+    fn of_several_invocations_the_first_deadline_counts() {
+        let deadline = deadline(2000, 1000);
+        deadline.set(at(900_000));
+        assert_eq!(deadline.time_left(), Some(Duration::from_secs(1)), "not the last one's");
+        deadline.set(at(2000));
+        deadline.clear(at(2000));
+        assert_eq!(deadline.time_left(), Some(Duration::from_secs(1)), "two have the same");
+        deadline.clear(at(2000));
+        assert_eq!(deadline.time_left(), Some(Duration::from_secs(899)));
+        deadline.clear(at(900_000));
+        assert_eq!(deadline.time_left(), None);
     }
 
     #[test]

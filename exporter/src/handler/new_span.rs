@@ -3,6 +3,7 @@
 use super::deprecated_names::deprecated_names;
 use super::function_attributes::function_attributes;
 use super::trigger::span_attributes::{SpanAttributes, TriggerType};
+use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::id_generator::with_trace_id;
 use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _, TraceId, Tracer as _};
@@ -88,10 +89,25 @@ impl NewSpan {
 
     /// Starts a `tracing` span where a subscriber has our layer, so that `Span::current()` in the handler is this span.
     /// Without the layer, or where a filter of the application disables the span, one of the SDK is started.
-    pub(super) fn start(
-        mut self,
-        completion: &TelemetryCompletionHandler,
-    ) -> (Context, tracing::Span) {
+    pub(super) fn start(self, completion: &TelemetryCompletionHandler) -> (Context, tracing::Span) {
+        let parent = self.parent.span().span_context().clone();
+        let started = self.start_any(completion);
+        let is_left_out = !started.0.span().span_context().is_sampled();
+        let told = &completion.telemetry.facts.told_of_unsampled;
+        if parent.is_valid()
+            && !parent.is_sampled()
+            && is_left_out
+            && !told.swap(true, Ordering::Relaxed)
+        {
+            stderr::warn(
+                "the caller's trace is not sampled, so no spans of this invocation are written, nor of others like it: \
+                 OTEL_TRACES_SAMPLER=always_on writes them all the same",
+            );
+        }
+        started
+    }
+
+    fn start_any(mut self, completion: &TelemetryCompletionHandler) -> (Context, tracing::Span) {
         let telemetry = &completion.telemetry;
         if telemetry.has_layer.load(Ordering::Relaxed) {
             let span = self.tracing_span();

@@ -35,7 +35,10 @@ pub(super) fn install_subscriber(
         }
         layer
     });
-    let subscriber = tracing_subscriber::registry().with(handler.tracing_layer()).with(fmt_layer);
+    // What is printed is a log record already, with the trace of the invocation that it stands in.
+    let logger_provider = fmt_layer.is_none().then(|| handler.logger_provider());
+    let layer = handler.layer_of(logger_provider);
+    let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         handler.telemetry.has_layer.store(false, Ordering::Relaxed);
         stderr::warn(

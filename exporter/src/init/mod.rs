@@ -107,6 +107,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
             duplicate_http_names: environment.duplicate_http_names,
             is_cold: AtomicBool::new(true),
             root_record: RootRecord::new(environment.lambda.runtime_api.as_deref()),
+            told_of_unsampled: AtomicBool::new(false),
         },
         deadline,
         signals,

@@ -161,7 +161,7 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Prints `tracing` events on stdout as well; `LAMBDA_TRACING_ENABLE_FMT_LAYER` wins. Off by default.
+    /// Prints `tracing` events on stdout instead of writing them as OTLP log records; `LAMBDA_TRACING_ENABLE_FMT_LAYER` wins. Off by default.
     #[must_use]
     pub fn enable_fmt_layer(mut self, enable: bool) -> Self {
         self.config.enable_fmt_layer = enable;

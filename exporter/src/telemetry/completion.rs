@@ -83,12 +83,19 @@ impl TelemetryCompletionHandler {
     where
         S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
+        self.layer_of(Some(&self.telemetry.signals.logger_provider))
+    }
+
+    /// The same with log records of this provider, or without.
+    pub(crate) fn layer_of<S>(
+        &self,
+        logger_provider: Option<&SdkLoggerProvider>,
+    ) -> impl Layer<S> + Send + Sync + 'static + use<S>
+    where
+        S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
+    {
         self.telemetry.has_layer.store(true, Ordering::Relaxed);
-        subscriber::layer(
-            self.telemetry.tracer.clone(),
-            &self.telemetry.signals.logger_provider,
-            self.telemetry.max_level,
-        )
+        subscriber::layer(self.telemetry.tracer.clone(), logger_provider, self.telemetry.max_level)
     }
 
     /// Watches the deadline of an invocation until the result is dropped.

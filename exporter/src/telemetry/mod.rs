@@ -45,6 +45,8 @@ pub(crate) struct InvocationFacts {
     /// No invocation was seen yet.
     pub(crate) is_cold: AtomicBool,
     pub(crate) root_record: RootRecord,
+    /// Somebody was told that a caller's decision keeps spans from being written.
+    pub(crate) told_of_unsampled: AtomicBool,
 }
 
 impl InvocationFacts {

@@ -3,16 +3,21 @@
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracer;
+use std::fmt;
 use tracing::level_filters::LevelFilter;
-use tracing::{Level, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{FilterFn, Targets};
+use tracing_subscriber::fmt::FmtContext;
+use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Spans and log records. No log level of the environment reaches this layer.
+/// Spans, and log records where a provider for them is given: what is printed as well would be stored twice. No log level of the
+/// environment reaches this layer.
 pub(crate) fn layer<S>(
     tracer: SdkTracer,
-    logger_provider: &SdkLoggerProvider,
+    logger_provider: Option<&SdkLoggerProvider>,
     max_level: LevelFilter,
 ) -> impl Layer<S> + Send + Sync + 'static + use<S>
 where
@@ -28,9 +33,8 @@ where
         .with_filter(filter(max_level, |metadata| {
             metadata.is_span() || is_recorded_error(metadata)
         }));
-    let logs =
-        OpenTelemetryTracingBridge::new(logger_provider).with_filter(filter(max_level, is_event));
-    spans.and_then(logs)
+    let bridge = logger_provider.map(OpenTelemetryTracingBridge::new);
+    spans.and_then(bridge.map(|bridge| bridge.with_filter(filter(max_level, is_event))))
 }
 
 fn filter(
@@ -72,6 +76,29 @@ pub(crate) fn directive_of_lambda(level: &str) -> &str {
     if level.eq_ignore_ascii_case("fatal") { "error" } else { level }
 }
 
+/// An event in text, as `tracing_subscriber` prints it, but for the spans around it: the fields of the invocation's span would be
+/// before each message, and the trace has them.
+struct WithoutSpans;
+
+impl<S, N> FormatEvent<S, N> for WithoutSpans
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+    N: for<'writer> FormatFields<'writer> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let metadata = event.metadata();
+        SystemTime.format_time(&mut writer)?;
+        write!(writer, " {:>5} {}: ", metadata.level(), metadata.target())?;
+        context.format_fields(writer.by_ref(), event)?;
+        writeln!(writer)
+    }
+}
+
 /// Prints events on stdout: text, or JSON with `timestamp` and `level` under Lambda's JSON format.
 ///
 /// Only this layer is filtered, by `directives` (`info`, or `info,my_crate=debug`).
@@ -91,9 +118,10 @@ where
     };
     let layer = tracing_subscriber::fmt::layer();
     let layer: Box<dyn Layer<S> + Send + Sync> = if is_json {
-        layer.json().flatten_event(true).with_filter(targets).boxed()
+        let layer = layer.json().flatten_event(true);
+        layer.with_current_span(false).with_span_list(false).with_filter(targets).boxed()
     } else {
-        layer.with_ansi(false).with_filter(targets).boxed()
+        layer.with_ansi(false).event_format(WithoutSpans).with_filter(targets).boxed()
     };
     (layer, complaint)
 }

@@ -7,6 +7,7 @@ use opentelemetry::trace::{Link, SpanKind, TraceId, TraceState, Tracer as _};
 use opentelemetry::{Context, KeyValue};
 use opentelemetry_sdk::trace::{SamplingDecision, SamplingResult, ShouldSample};
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
 use wire::ids::{to_hex, trace_id_from_request_id};
 
 const W3C_TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
@@ -61,6 +62,26 @@ fn a_w3c_parent_is_obeyed_in_both_ways() {
     assert_eq!((trace.as_str(), parent.as_str()), (W3C_TRACE, "b7ad6b7169203331"));
     let unsampled = format!("00-{W3C_TRACE}-b7ad6b7169203331-00");
     assert_eq!(invoke(&[], Some(&unsampled), None), None);
+}
+
+#[test]
+fn a_caller_s_decision_that_leaves_spans_out_is_said_once() {
+    let check = |variables: &[(&str, &str)], flags: &str, expected: bool| {
+        let function = Function::with_variables(variables);
+        let handler = create_traced_handler(
+            "orders",
+            function.completion.clone(),
+            |_: LambdaEvent<Value>| async { Ok::<_, Error>(json!(null)) },
+        );
+        let parent = format!("00-{W3C_TRACE}-b7ad6b7169203331-{flags}");
+        block_on(handler(event(json!({ "headers": { "traceparent": parent } })))).unwrap();
+        let told = &function.completion.telemetry.facts.told_of_unsampled;
+        assert_eq!(told.load(Ordering::Relaxed), expected, "{variables:?} {flags}");
+        assert_eq!(function.written().spans.is_empty(), expected, "{variables:?} {flags}");
+    };
+    check(&[], "00", true);
+    check(&[], "01", false);
+    check(&[("OTEL_TRACES_SAMPLER", "always_on")], "00", false);
 }
 
 #[test]

@@ -1,0 +1,45 @@
+//! Events that are printed are no OTLP log records as well, and have no fields of spans before them.
+
+use lambda_otlp_exporter::{
+    InMemoryOutput, TelemetryConfig, create_traced_handler, init_telemetry,
+};
+use lambda_runtime::{Context, Error, LambdaEvent};
+use serde_json::{Value, json};
+use std::process::Command;
+use std::sync::Arc;
+
+/// The child's part: prints an event, and says how many OTLP lines there are.
+#[tokio::test]
+#[ignore = "the test below runs it in a process of its own, whose stdout it reads"]
+async fn child() {
+    let output = Arc::new(InMemoryOutput::default());
+    let config =
+        TelemetryConfig::builder().output(Arc::clone(&output) as _).enable_fmt_layer(true).build();
+    let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
+    let handler =
+        create_traced_handler("test", completion_handler, |_: LambdaEvent<Value>| async {
+            tracing::info!(order = 7, "stored");
+            Ok::<_, Error>(json!(null))
+        });
+    handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+    let lines = output.take_lines();
+    let logs = lines.iter().filter(|line| line.contains("/v1/logs")).count();
+    println!("{} lines, {logs} of logs", lines.len());
+}
+
+#[test]
+fn an_event_is_printed_or_written_as_a_record_and_never_both() {
+    let printed = |variables: &[(&str, &str)]| {
+        let mut child = Command::new(std::env::current_exe().unwrap());
+        child.args(["child", "--exact", "--ignored", "--nocapture"]);
+        let output = child.envs(variables.iter().copied()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = printed(&[]);
+    assert!(text.contains("1 lines, 0 of logs"), "{text}");
+    assert!(text.contains("  INFO printed_events: stored order=7\n"), "{text}");
+    let json = printed(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]);
+    assert!(json.contains(r#""message":"stored","order":7"#) && !json.contains("faas"), "{json}");
+    let written = printed(&[("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false")]);
+    assert!(written.contains("2 lines, 1 of logs") && !written.contains("stored"), "{written}");
+}
