@@ -22,15 +22,18 @@ pub(crate) enum Loss {
     Panicked,
     /// The invocation was about to time out.
     DeadlineReached,
+    /// An asynchronous exporter of the application's was not ready in time.
+    ExporterNotReady,
 }
 
 impl Loss {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::BufferFull,
         Self::OutputFailed,
         Self::TooLarge,
         Self::Panicked,
         Self::DeadlineReached,
+        Self::ExporterNotReady,
     ];
 
     /// The value of `error.type` on the metric.
@@ -41,6 +44,17 @@ impl Loss {
             Self::TooLarge => "too_large",
             Self::Panicked => "panicked",
             Self::DeadlineReached => "deadline_reached",
+            Self::ExporterNotReady => "exporter_not_ready",
+        }
+    }
+
+    /// What to do about it, where it is the application's to do.
+    const fn remedy(self) -> &'static str {
+        match self {
+            Self::ExporterNotReady => {
+                " (if it needs the tokio runtime whose only thread waited for it: flush on another thread, as TracedHandler does)"
+            }
+            _ => "",
         }
     }
 
@@ -51,6 +65,7 @@ impl Loss {
             Self::TooLarge => 2,
             Self::Panicked => 3,
             Self::DeadlineReached => 4,
+            Self::ExporterNotReady => 5,
         }
     }
 }
@@ -75,9 +90,10 @@ impl LossCounts {
         }
         if !self.warned.swap(true, Ordering::Relaxed) {
             stderr::warn(&format!(
-                "{items} {}(s) lost: {}; further losses are counted in the metric {}",
+                "{items} {}(s) lost: {}{}; further losses are counted in the metric {}",
                 kind.item(),
                 loss.as_str(),
+                loss.remedy(),
                 LOST_METRIC,
             ));
         }

@@ -11,7 +11,9 @@ use crate::telemetry::running::RunningInvocation;
 use opentelemetry::trace::{Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::time::SystemTime;
+use tokio::runtime::Handle;
 
 /// The span of a running invocation. Dropped before it is finished, it ends as an error: no way out leaves the span open or the
 /// telemetry unwritten.
@@ -25,7 +27,15 @@ pub(super) struct InvocationSpan {
     record: Option<u64>,
     /// Its number among those that are running.
     number: u64,
-    is_finished: bool,
+    state: State,
+}
+
+/// How far the end of an invocation has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Ended,
+    Flushed,
 }
 
 impl InvocationSpan {
@@ -54,7 +64,7 @@ impl InvocationSpan {
                 deadline,
                 record,
                 number,
-                is_finished: false,
+                state: State::Running,
             }
         });
         catch_unwind(started).ok()
@@ -70,15 +80,32 @@ impl InvocationSpan {
         &self.span
     }
 
-    /// Ends the span and writes the telemetry.
-    pub(super) fn finish(mut self, outcome: HandlerOutcome) {
-        self.end(outcome);
+    /// Ends the span and writes the telemetry. Where processors are not ours, their exporters may need the runtime's thread, which
+    /// would wait for them: another thread waits.
+    pub(super) async fn finish(mut self, outcome: HandlerOutcome) {
+        self.end_span(outcome);
+        let signals = &self.completion.telemetry.signals;
+        let runtime = signals.has_processors_of_others.then(Handle::try_current);
+        if let Some(Ok(runtime)) = runtime {
+            let signals = Arc::clone(signals);
+            let are_written = runtime.spawn_blocking(move || signals.flush()).await;
+            self.settle(are_written.unwrap_or_default());
+        } else {
+            self.flush();
+        }
     }
 
-    fn end(&mut self, outcome: HandlerOutcome) {
-        if std::mem::replace(&mut self.is_finished, true) {
+    /// Writes the telemetry of the invocation.
+    fn flush(&mut self) {
+        let are_written = self.completion.telemetry.signals.flush();
+        self.settle(are_written);
+    }
+
+    fn end_span(&mut self, outcome: HandlerOutcome) {
+        if self.state != State::Running {
             return;
         }
+        self.state = State::Ended;
         // The telemetry is written even if what describes the end panics.
         let facts = &self.completion.telemetry.facts;
         let described = AssertUnwindSafe(|| describe(&self.context, facts, outcome));
@@ -88,11 +115,15 @@ impl InvocationSpan {
         drop(catch_unwind(AssertUnwindSafe(|| ending(id, keys, || span.end()))));
         self.completion.telemetry.running.end(self.number);
         drop(self.watched.take());
-        let are_written = self.completion.telemetry.signals.flush();
+    }
+
+    /// The flush of the invocation is over.
+    fn settle(&mut self, are_written: bool) {
         if let Some(record) = self.record.filter(|_| are_written) {
             self.completion.telemetry.facts.root_record.is_written(record);
         }
         self.completion.forget(self.deadline);
+        self.state = State::Flushed;
     }
 }
 
@@ -154,11 +185,14 @@ impl Drop for InvocationSpan {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // The task that drops this span unwinds from a panic that is not the handler's.
-            self.end(HandlerOutcome::Panic {
+            self.end_span(HandlerOutcome::Panic {
                 message: "the invocation's task panicked".to_owned(),
             });
         } else {
-            self.end(HandlerOutcome::Cancelled);
+            self.end_span(HandlerOutcome::Cancelled);
+        }
+        if self.state != State::Flushed {
+            self.flush();
         }
     }
 }

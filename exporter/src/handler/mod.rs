@@ -152,11 +152,13 @@ impl<F, X> TracedHandler<F, X> {
         };
         match run(&invocation, || (self.handler)(event)).await {
             Ok(result) => {
-                invocation.finish(HandlerOutcome::of_result(&result));
+                let outcome = HandlerOutcome::of_result(&result);
+                invocation.finish(outcome).await;
                 result
             }
             Err(panic) => {
-                invocation.finish(HandlerOutcome::of_panic(panic.as_ref()));
+                let outcome = HandlerOutcome::of_panic(panic.as_ref());
+                invocation.finish(outcome).await;
                 // The runtime reports it to Lambda, as it would without us.
                 resume_unwind(panic)
             }

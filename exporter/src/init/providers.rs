@@ -26,6 +26,7 @@ pub(super) fn signals(
     let mut logger_builder = SdkLoggerProvider::builder().with_resource(resource.clone());
     let mut meter_builder = SdkMeterProvider::builder().with_resource(resource.clone());
     let mut spans = None;
+    let has_processors_of_others = !(processors.is_empty() && additional_processors.is_empty());
     if !environment.disabled {
         let queue_size = environment.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE);
         let has_own_processor = !processors.is_empty();
@@ -47,6 +48,7 @@ pub(super) fn signals(
     }
     Signals::new(
         spans,
+        has_processors_of_others,
         tracer_builder.build(),
         logger_builder.build(),
         meter_builder.build(),

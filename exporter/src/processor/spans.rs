@@ -72,7 +72,7 @@ impl<E: SpanExporter> LambdaSpanProcessor<E> {
         let exported = block_on(self.exporter.export(batch), || self.write_timeout.get());
         self.write_timeout.note(exported.is_none());
         exported.unwrap_or_else(|| {
-            self.losses.lose(SignalKind::Traces, Loss::OutputFailed, spans);
+            self.losses.lose(SignalKind::Traces, Loss::ExporterNotReady, spans);
             Err(OTelSdkError::InternalFailure("the exporter was not ready in time".to_owned()))
         })
     }

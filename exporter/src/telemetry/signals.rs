@@ -18,6 +18,8 @@ use wire::SignalKind;
 pub(crate) struct Signals {
     /// Our own processor, unless the application has chosen others.
     spans: Option<Arc<LambdaSpanProcessor>>,
+    /// Span processors of the application's, whose exporters may be asynchronous.
+    pub(crate) has_processors_of_others: bool,
     pub(crate) tracer_provider: SdkTracerProvider,
     pub(crate) logger_provider: SdkLoggerProvider,
     pub(crate) meter_provider: SdkMeterProvider,
@@ -29,6 +31,7 @@ pub(crate) struct Signals {
 impl Signals {
     pub(crate) fn new(
         spans: Option<Arc<LambdaSpanProcessor>>,
+        has_processors_of_others: bool,
         tracer_provider: SdkTracerProvider,
         logger_provider: SdkLoggerProvider,
         meter_provider: SdkMeterProvider,
@@ -36,6 +39,7 @@ impl Signals {
     ) -> Self {
         Self {
             spans,
+            has_processors_of_others,
             tracer_provider,
             logger_provider,
             meter_provider,

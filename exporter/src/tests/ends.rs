@@ -365,6 +365,31 @@ fn an_exporter_that_is_never_ready_costs_its_spans_only() {
 }
 
 #[test]
+fn an_exporter_that_needs_the_runtime_has_it_while_the_invocation_is_written() {
+    /// Its connection is a task of the runtime, which has one thread.
+    #[derive(Clone, Debug, Default)]
+    struct Connected(Arc<std::sync::Mutex<Vec<String>>>);
+    impl opentelemetry_sdk::trace::SpanExporter for Connected {
+        async fn export(
+            &self,
+            batch: Vec<opentelemetry_sdk::trace::SpanData>,
+        ) -> opentelemetry_sdk::error::OTelSdkResult {
+            let names = batch.into_iter().map(|span| span.name.into_owned()).collect();
+            let names: Vec<String> = tokio::spawn(async { names }).await.unwrap();
+            self.0.lock().unwrap().extend(names);
+            Ok(())
+        }
+    }
+    let exporter = Connected::default();
+    let processor = LambdaSpanProcessor::builder().exporter(exporter.clone()).build();
+    let function = Function::with(&[], |config| config.with_span_processor(processor));
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    block_on(handler(event(json!({})))).unwrap();
+    block_on(handler(event(json!({})))).unwrap();
+    assert_eq!(*exporter.0.lock().unwrap(), ["orders", "orders"]);
+}
+
+#[test]
 fn an_invocation_that_is_over_hurries_nobody() {
     #[derive(Debug, Default)]
     struct Notes(std::sync::Mutex<Vec<Duration>>);
