@@ -30,7 +30,8 @@
 //! ```
 //!
 //! - [`init_telemetry`] sets everything up; [`TelemetryConfig`] changes what it does, and the variables in [`TABLE`] win.
-//! - [`TracedHandler`] is [`create_traced_handler`] with options; [`SpanAttributesExtractor`] describes events.
+//! - [`TracedHandler`] is [`create_traced_handler`] with options, [`OtelTracingLayer`] the same for `tower` services;
+//!   [`SpanAttributesExtractor`] describes events.
 //! - [`StdoutSpanExporter`], [`StdoutLogExporter`], [`StdoutMetricExporter`] and [`LambdaSpanProcessor`] are there for
 //!   providers of your own.
 //!
@@ -64,6 +65,7 @@ pub use export::exporters::{
     StdoutSpanExporter, StdoutSpanExporterBuilder,
 };
 pub use export::line::LineExporter;
+pub use handler::tracing_layer::{OtelTracingLayer, OtelTracingService};
 pub use handler::trigger::api_gateway::{ApiGatewayV1Extractor, ApiGatewayV2Extractor};
 pub use handler::trigger::json::JsonExtractor;
 pub use handler::trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};

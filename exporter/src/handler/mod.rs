@@ -3,35 +3,27 @@
 pub(crate) mod abort;
 mod deprecated_names;
 mod function_attributes;
+mod instrumentation;
 mod invocation_span;
 mod new_span;
 pub(crate) mod outcome;
 mod response_status;
+pub(crate) mod tracing_layer;
 pub(crate) mod trigger;
 
-use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use invocation_span::InvocationSpan;
+use instrumentation::Instrumentation;
+pub use instrumentation::InvocationFuture;
 use lambda_runtime::{LambdaEvent, Service};
-use new_span::SpanOptions;
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
-use outcome::HandlerOutcome;
 use serde::Serialize;
-use std::any::Any;
 use std::borrow::Cow;
 use std::fmt::{self, Debug, Display};
-use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::{Pin, pin};
+use std::future::Future;
 use std::sync::Arc;
 use std::task::{self, Poll};
-use tracing::Instrument as _;
-use trigger::span_attributes::SpanAttributes;
 use trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
-
-/// The future of an invocation.
-pub type InvocationFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 
 /// A handler whose invocations are spans; a [`Service`] for [`lambda_runtime::run`].
 ///
@@ -58,25 +50,20 @@ pub type InvocationFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Se
 /// ```
 pub struct TracedHandler<F, X = EventExtractor> {
     handler: Arc<F>,
-    extractor: Arc<X>,
-    options: Arc<SpanOptions>,
-    completion: TelemetryCompletionHandler,
+    instrumentation: Instrumentation<X>,
 }
 
 impl<F, X> Clone for TracedHandler<F, X> {
     fn clone(&self) -> Self {
-        Self {
-            handler: Arc::clone(&self.handler),
-            extractor: Arc::clone(&self.extractor),
-            options: Arc::clone(&self.options),
-            completion: self.completion.clone(),
-        }
+        Self { handler: Arc::clone(&self.handler), instrumentation: self.instrumentation.clone() }
     }
 }
 
 impl<F, X> Debug for TracedHandler<F, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("TracedHandler").field("options", &self.options).finish_non_exhaustive()
+        f.debug_struct("TracedHandler")
+            .field("instrumentation", &self.instrumentation)
+            .finish_non_exhaustive()
     }
 }
 
@@ -87,40 +74,30 @@ impl<F> TracedHandler<F> {
         completion_handler: TelemetryCompletionHandler,
         handler: F,
     ) -> Self {
-        let options = SpanOptions {
-            default_name: name.into(),
-            name: None,
-            kind: None,
-            attributes: Vec::new(),
-        };
-        Self {
-            handler: Arc::new(handler),
-            extractor: Arc::new(EventExtractor),
-            options: Arc::new(options),
-            completion: completion_handler,
-        }
+        let instrumentation = Instrumentation::new(completion_handler).default_name(name.into());
+        Self { handler: Arc::new(handler), instrumentation }
     }
 }
 
 impl<F, X> TracedHandler<F, X> {
     /// Calls the spans so, whatever the event says.
     #[must_use]
-    pub fn with_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        Arc::make_mut(&mut self.options).name = Some(name.into());
+    pub fn with_span_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.instrumentation.options_mut().name = Some(name.into());
         self
     }
 
     /// Gives the spans this kind, whatever the event says. SERVER if neither does.
     #[must_use]
     pub fn with_kind(mut self, kind: SpanKind) -> Self {
-        Arc::make_mut(&mut self.options).kind = Some(kind);
+        self.instrumentation.options_mut().kind = Some(kind);
         self
     }
 
     /// Adds attributes to each span.
     #[must_use]
     pub fn with_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
-        Arc::make_mut(&mut self.options).attributes.extend(attributes);
+        self.instrumentation.options_mut().attributes.extend(attributes);
         self
     }
 
@@ -128,71 +105,9 @@ impl<F, X> TracedHandler<F, X> {
     /// [`SpanAttributesExtractor`]; the event need not have one then.
     #[must_use]
     pub fn with_extractor<Other>(self, extractor: Other) -> TracedHandler<F, Other> {
-        TracedHandler {
-            handler: self.handler,
-            extractor: Arc::new(extractor),
-            options: self.options,
-            completion: self.completion,
-        }
+        let instrumentation = self.instrumentation.with_extractor(extractor);
+        TracedHandler { handler: self.handler, instrumentation }
     }
-
-    async fn invoke<T, R, E, Fut>(self, event: LambdaEvent<T>) -> Result<R, E>
-    where
-        F: Fn(LambdaEvent<T>) -> Fut,
-        Fut: Future<Output = Result<R, E>>,
-        X: Extractor<T>,
-        R: Serialize,
-        E: Display + Debug + 'static,
-    {
-        let extracted = self.extract(&event.payload);
-        let started =
-            InvocationSpan::start(&self.completion, &event.context, &self.options, extracted);
-        let Some(invocation) = started else {
-            return (self.handler)(event).await;
-        };
-        match run(&invocation, || (self.handler)(event)).await {
-            Ok(result) => {
-                let outcome = HandlerOutcome::of_result(&result);
-                invocation.finish(outcome).await;
-                result
-            }
-            Err(panic) => {
-                let outcome = HandlerOutcome::of_panic(panic.as_ref());
-                invocation.finish(outcome).await;
-                // The runtime reports it to Lambda, as it would without us.
-                resume_unwind(panic)
-            }
-        }
-    }
-
-    fn extract<T>(&self, event: &T) -> SpanAttributes
-    where
-        X: Extractor<T>,
-    {
-        catch_unwind(AssertUnwindSafe(|| self.extractor.extract(event))).unwrap_or_else(|_| {
-            stderr::warn("the extractor panicked; the span goes without its attributes");
-            SpanAttributes::default()
-        })
-    }
-}
-
-/// Runs the handler in the invocation's context, and catches its panics.
-async fn run<Fut: Future>(
-    invocation: &InvocationSpan,
-    handler: impl FnOnce() -> Fut,
-) -> Result<Fut::Output, Box<dyn Any + Send>> {
-    // The handler's function itself runs at the first poll, inside all of this.
-    let future = async { handler().await }.instrument(invocation.span().clone());
-    let mut future = pin!(future);
-    poll_fn(|task| {
-        let _active = invocation.context().clone().attach();
-        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
 }
 
 impl<T, R, E, F, Fut, X> Service<LambdaEvent<T>> for TracedHandler<F, X>
@@ -213,7 +128,7 @@ where
     }
 
     fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
-        Box::pin(self.clone().invoke(event))
+        self.instrumentation.invoke(event, |event| (self.handler)(event))
     }
 }
 
@@ -247,5 +162,5 @@ where
     E: Display + Debug + Send + 'static,
 {
     let handler = TracedHandler::new(name, completion_handler, handler);
-    move |event| Box::pin(handler.clone().invoke(event))
+    move |event| handler.clone().call(event)
 }

@@ -15,10 +15,10 @@ use wire::ids::{XRayHeader, to_hex, trace_id_from_request_id};
 use wire::resource as names;
 
 /// What the handler's author says about the span.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct SpanOptions {
-    /// The name where the event gives none.
-    pub(super) default_name: Cow<'static, str>,
+    /// The name where the event gives none; the function's if unset.
+    pub(super) default_name: Option<Cow<'static, str>>,
     /// The name, whatever the event says.
     pub(super) name: Option<Cow<'static, str>>,
     pub(super) kind: Option<SpanKind>,
@@ -52,7 +52,8 @@ impl NewSpan {
             .name
             .clone()
             .or(extracted.span_name.map(Cow::Owned))
-            .unwrap_or_else(|| options.default_name.clone());
+            .or(options.default_name.clone())
+            .unwrap_or_else(|| function_name(lambda));
 
         let mut attributes =
             function_attributes(lambda, telemetry.facts.function_version.as_deref());
@@ -155,6 +156,12 @@ impl NewSpan {
         }
         span
     }
+}
+
+/// The function's name; outside Lambda there is none.
+fn function_name(lambda: &lambda_runtime::Context) -> Cow<'static, str> {
+    let name = &lambda.env_config.function_name;
+    if name.is_empty() { Cow::Borrowed("invocation") } else { Cow::Owned(name.clone()) }
 }
 
 /// The trace id that the platform's own spans have: the X-Ray root, else one made of the request id.

@@ -228,7 +228,7 @@ fn the_deprecated_names_come_where_they_are_asked_for() {
 fn what_the_author_says_wins_over_the_event() {
     let function = Function::new();
     let handler = TracedHandler::new("orders", function.completion.clone(), bad_gateway::<Value>)
-        .with_name("mine")
+        .with_span_name("mine")
         .with_kind(SpanKind::Consumer)
         .with_attributes([KeyValue::new("team", "shop"), KeyValue::new("tier", 2)])
         .with_extractor(|_: &Value| SpanAttributes::builder().span_name("theirs").build());

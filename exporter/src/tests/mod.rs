@@ -4,6 +4,7 @@
 mod driver;
 mod ends;
 mod events;
+mod layer;
 mod panics;
 mod parents;
 mod signals;

@@ -1,0 +1,144 @@
+//! Runs the handler of an invocation inside its span: what a wrapped handler and a layer of services have in common.
+
+use super::invocation_span::InvocationSpan;
+use super::new_span::SpanOptions;
+use super::outcome::HandlerOutcome;
+use super::trigger::span_attributes::SpanAttributes;
+use super::trigger::{EventExtractor, Extractor};
+use crate::output::stderr;
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use lambda_runtime::LambdaEvent;
+use serde::Serialize;
+use std::any::Any;
+use std::borrow::Cow;
+use std::fmt::{self, Debug, Display};
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use tracing::Instrument as _;
+
+/// The future of an invocation.
+pub type InvocationFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
+
+/// How invocations become spans.
+pub(super) struct Instrumentation<X> {
+    extractor: Arc<X>,
+    options: Arc<SpanOptions>,
+    completion: TelemetryCompletionHandler,
+}
+
+impl<X> Clone for Instrumentation<X> {
+    fn clone(&self) -> Self {
+        Self {
+            extractor: Arc::clone(&self.extractor),
+            options: Arc::clone(&self.options),
+            completion: self.completion.clone(),
+        }
+    }
+}
+
+impl<X> Debug for Instrumentation<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.options.fmt(f)
+    }
+}
+
+impl Instrumentation<EventExtractor> {
+    /// Asks the events themselves; spans are called after the function where they give no better name.
+    pub(super) fn new(completion: TelemetryCompletionHandler) -> Self {
+        let options = SpanOptions::default();
+        Self { extractor: Arc::new(EventExtractor), options: Arc::new(options), completion }
+    }
+}
+
+impl<X> Instrumentation<X> {
+    /// The name of spans where the event gives no better one.
+    pub(super) fn default_name(mut self, name: Cow<'static, str>) -> Self {
+        self.options_mut().default_name = Some(name);
+        self
+    }
+
+    pub(super) fn options_mut(&mut self) -> &mut SpanOptions {
+        Arc::make_mut(&mut self.options)
+    }
+
+    pub(super) fn with_extractor<Other>(self, extractor: Other) -> Instrumentation<Other> {
+        Instrumentation {
+            extractor: Arc::new(extractor),
+            options: self.options,
+            completion: self.completion,
+        }
+    }
+
+    /// Runs one invocation. `handler` is called at once, inside the span, and may be called once only.
+    pub(super) fn invoke<T, R, E, Fut>(
+        &self,
+        event: LambdaEvent<T>,
+        handler: impl FnOnce(LambdaEvent<T>) -> Fut,
+    ) -> InvocationFuture<R, E>
+    where
+        Fut: Future<Output = Result<R, E>> + Send + 'static,
+        X: Extractor<T>,
+        R: Serialize + Send + 'static,
+        E: Display + Debug + Send + 'static,
+    {
+        let extracted = self.extract(&event.payload);
+        let started =
+            InvocationSpan::start(&self.completion, &event.context, &self.options, extracted);
+        let Some(invocation) = started else {
+            return Box::pin(handler(event));
+        };
+        let future = catch_unwind(AssertUnwindSafe(|| {
+            let _active = invocation.context().clone().attach();
+            invocation.span().in_scope(|| handler(event))
+        }));
+        Box::pin(async move {
+            let ended = match future {
+                Ok(future) => run(&invocation, future).await,
+                Err(panic) => Err(panic),
+            };
+            match ended {
+                Ok(result) => {
+                    let outcome = HandlerOutcome::of_result(&result);
+                    invocation.finish(outcome).await;
+                    result
+                }
+                Err(panic) => {
+                    let outcome = HandlerOutcome::of_panic(panic.as_ref());
+                    invocation.finish(outcome).await;
+                    // The runtime reports it to Lambda, as it would without us.
+                    resume_unwind(panic)
+                }
+            }
+        })
+    }
+
+    fn extract<T>(&self, event: &T) -> SpanAttributes
+    where
+        X: Extractor<T>,
+    {
+        catch_unwind(AssertUnwindSafe(|| self.extractor.extract(event))).unwrap_or_else(|_| {
+            stderr::warn("the extractor panicked; the span goes without its attributes");
+            SpanAttributes::default()
+        })
+    }
+}
+
+/// Runs the handler's future in the invocation's context, and catches its panics.
+async fn run<Fut: Future>(
+    invocation: &InvocationSpan,
+    future: Fut,
+) -> Result<Fut::Output, Box<dyn Any + Send>> {
+    let mut future = pin!(future.instrument(invocation.span().clone()));
+    poll_fn(|task| {
+        let _active = invocation.context().clone().attach();
+        match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
+            Err(panic) => Poll::Ready(Err(panic)),
+        }
+    })
+    .await
+}

@@ -1,0 +1,128 @@
+//! The layer that makes spans of the invocations of any service.
+
+use super::instrumentation::{Instrumentation, InvocationFuture};
+use super::trigger::{EventExtractor, Extractor};
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use lambda_runtime::tower::Layer;
+use lambda_runtime::{LambdaEvent, Service};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::fmt::{Debug, Display};
+use std::task::{self, Poll};
+
+/// Makes a span of each invocation of a service, and writes its telemetry before the response, as a
+/// [`TracedHandler`](crate::TracedHandler) does: for services made of `tower` layers, and for `lambda_http`'s adapter.
+///
+/// ```no_run
+/// use lambda_otlp_exporter::{OtelTracingLayer, TelemetryConfig, init_telemetry};
+/// use lambda_runtime::tower::ServiceBuilder;
+/// use lambda_runtime::{Error, LambdaEvent};
+/// use serde_json::{Value, json};
+///
+/// async fn handle(_event: LambdaEvent<Value>) -> Result<Value, Error> {
+///     Ok(json!({ "statusCode": 200 }))
+/// }
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), Error> {
+///     let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+///     let service = ServiceBuilder::new()
+///         .layer(OtelTracingLayer::new(completion_handler).with_name("orders"))
+///         .service_fn(handle);
+///     lambda_runtime::run(service).await
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct OtelTracingLayer<X = EventExtractor> {
+    instrumentation: Instrumentation<X>,
+}
+
+impl OtelTracingLayer {
+    /// A layer whose spans are called after the function where the event gives no better name.
+    #[must_use]
+    pub fn new(completion_handler: TelemetryCompletionHandler) -> Self {
+        Self { instrumentation: Instrumentation::new(completion_handler) }
+    }
+}
+
+impl<X> OtelTracingLayer<X> {
+    /// Calls spans so where the event gives no better name, such as its route.
+    #[must_use]
+    pub fn with_name(self, name: impl Into<Cow<'static, str>>) -> Self {
+        Self { instrumentation: self.instrumentation.default_name(name.into()) }
+    }
+
+    /// Calls the spans so, whatever the event says.
+    #[must_use]
+    pub fn with_span_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.instrumentation.options_mut().name = Some(name.into());
+        self
+    }
+
+    /// Gives the spans this kind, whatever the event says. SERVER if neither does.
+    #[must_use]
+    pub fn with_kind(mut self, kind: SpanKind) -> Self {
+        self.instrumentation.options_mut().kind = Some(kind);
+        self
+    }
+
+    /// Adds attributes to each span.
+    #[must_use]
+    pub fn with_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+        self.instrumentation.options_mut().attributes.extend(attributes);
+        self
+    }
+
+    /// Describes invocations with this extractor and not by the event's own
+    /// [`SpanAttributesExtractor`](crate::SpanAttributesExtractor); the event need not have one then.
+    #[must_use]
+    pub fn with_extractor<Other>(self, extractor: Other) -> OtelTracingLayer<Other> {
+        OtelTracingLayer { instrumentation: self.instrumentation.with_extractor(extractor) }
+    }
+}
+
+impl<S, X> Layer<S> for OtelTracingLayer<X> {
+    type Service = OtelTracingService<S, X>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        OtelTracingService { inner, instrumentation: self.instrumentation.clone() }
+    }
+}
+
+/// A service whose invocations are spans; [`OtelTracingLayer`] makes it.
+#[derive(Debug)]
+pub struct OtelTracingService<S, X = EventExtractor> {
+    inner: S,
+    instrumentation: Instrumentation<X>,
+}
+
+impl<S: Clone, X> Clone for OtelTracingService<S, X> {
+    fn clone(&self) -> Self {
+        let (inner, instrumentation) = (self.inner.clone(), self.instrumentation.clone());
+        Self { inner, instrumentation }
+    }
+}
+
+impl<S, X, T> Service<LambdaEvent<T>> for OtelTracingService<S, X>
+where
+    S: Service<LambdaEvent<T>>,
+    S::Future: Send + 'static,
+    S::Response: Serialize + Send + 'static,
+    S::Error: Display + Debug + Send + 'static,
+    X: Extractor<T>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = InvocationFuture<S::Response, S::Error>;
+
+    fn poll_ready(&mut self, task: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(task)
+    }
+
+    fn call(&mut self, event: LambdaEvent<T>) -> Self::Future {
+        let Self { inner, instrumentation } = self;
+        instrumentation.invoke(event, |event| inner.call(event))
+    }
+}

@@ -1,0 +1,73 @@
+//! A service of `tower` layers: its invocations are spans as those of a wrapped handler are.
+
+use super::driver::{Function, attribute, block_on, context, event, status};
+use crate::handler::tracing_layer::OtelTracingLayer;
+use crate::handler::trigger::json::JsonExtractor;
+use lambda_runtime::tower::ServiceBuilder;
+use lambda_runtime::{Error, LambdaEvent, Service as _};
+use opentelemetry::KeyValue;
+use opentelemetry::trace::SpanKind;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+#[test]
+fn an_invocation_of_a_service_is_a_span_with_its_work_below() {
+    let function = Function::new();
+    let layer = OtelTracingLayer::new(function.completion.clone())
+        .with_name("orders")
+        .with_attributes([KeyValue::new("team", "shop")]);
+    let mut service =
+        ServiceBuilder::new().layer(layer).service_fn(async |event: LambdaEvent<Value>| {
+            tracing::info_span!("store").in_scope(|| tracing::info!("stored"));
+            Ok::<_, Error>(event.payload)
+        });
+    block_on(service.call(event(json!({ "statusCode": 503 })))).unwrap();
+    let written = function.written();
+    assert_eq!((written.span_names(), written.logs.len()), (vec!["store", "orders"], 1));
+    let (root, child) = (written.span_named("orders"), written.span_named("store"));
+    assert_eq!(child.parent_span_id, root.span_id);
+    assert_eq!((root.kind, status(root).as_str()), (2, "error: "));
+    assert_eq!(attribute(root, "team").as_deref(), Some(r#""shop""#));
+}
+
+#[test]
+fn what_a_service_does_when_it_is_called_is_in_the_span_too_and_a_panic_there_ends_it() {
+    let function = Function::new();
+    let layer = OtelTracingLayer::new(function.completion.clone()).with_span_name("mine");
+    let mut service = ServiceBuilder::new().layer(layer).service_fn(|event: LambdaEvent<Value>| {
+        tracing::info_span!("at once").in_scope(|| ());
+        assert!(event.payload.is_null(), "on fire");
+        std::future::ready(Ok::<_, Error>(Value::Null))
+    });
+    block_on(service.call(event(Value::Null))).unwrap();
+    assert_eq!(function.written().span_names(), ["at once", "mine"]);
+    let call = service.call(event(json!(1)));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| block_on(call)));
+    assert!(panic.is_err(), "the runtime reports it");
+    let written = function.written();
+    assert_eq!(status(written.span_named("mine")), "error: on fire");
+}
+
+#[test]
+fn events_of_any_type_are_described_by_an_extractor() {
+    struct Opaque(Value);
+    let function = Function::new();
+    let layer = OtelTracingLayer::new(function.completion.clone())
+        .with_kind(SpanKind::Consumer)
+        .with_extractor(|event: &Opaque| {
+            crate::handler::trigger::Extractor::extract(&JsonExtractor, &event.0)
+        });
+    let mut service = ServiceBuilder::new()
+        .layer(layer)
+        .service_fn(async |_: LambdaEvent<Opaque>| Ok::<_, Error>(json!(null)));
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let payload = Opaque(json!({ "headers": { "traceparent": parent } }));
+    let mut context = context();
+    let function_name = "orders-live".to_owned();
+    let environment = lambda_runtime::Config { function_name, ..Default::default() };
+    context.env_config = Arc::new(environment);
+    block_on(service.call(LambdaEvent::new(payload, context))).unwrap();
+    let span = function.span();
+    assert_eq!((span.name.as_str(), span.kind), ("orders-live", 5), "the function's own name");
+    assert_eq!(wire::ids::to_hex(&span.parent_span_id), "b7ad6b7169203331");
+}
