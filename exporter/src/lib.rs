@@ -35,6 +35,28 @@
 //! - [`StdoutSpanExporter`], [`StdoutLogExporter`], [`StdoutMetricExporter`] and [`LambdaSpanProcessor`] are there for
 //!   providers of your own.
 //!
+//! What an event says (trigger, attributes, parent, linked messages) is read of API Gateway's types and of plain JSON by its shape:
+//! function URLs, load balancers, WebSockets, SQS, SNS, S3, EventBridge and schedules, Kinesis, DynamoDB, Kafka. A batch of a queue
+//! has links to the spans that sent its messages, by a `traceparent` among the attributes, in what a topic or bus has put into the
+//! queue, or by X-Ray's `AWSTraceHeader`. Cargo features, none of them on by default, do the same for types of
+//! `aws_lambda_events`: `alb`, `dynamodb`, `eventbridge`, `kinesis`, `s3`, `sns`, `sqs`; and `lambda_http` for the requests of that
+//! crate, and so for axum:
+//!
+//! ```no_run
+//! # #[cfg(feature = "lambda_http")]
+//! # async fn example() -> Result<(), lambda_runtime::Error> {
+//! use lambda_http::{Adapter, Error, Request};
+//! use lambda_otlp_exporter::{OtelTracingLayer, TelemetryConfig, init_telemetry};
+//! use lambda_runtime::tower::ServiceBuilder;
+//!
+//! // Or axum's `Router`.
+//! let app = lambda_http::service_fn(async |_: Request| Ok::<_, Error>("an order"));
+//! let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+//! let traced = OtelTracingLayer::new(completion_handler);
+//! lambda_runtime::run(ServiceBuilder::new().layer(traced).service(Adapter::from(app))).await
+//! # }
+//! ```
+//!
 //! Nothing here makes the function fail: panics of the exporter are contained, a wrong variable is one line on stderr,
 //! memory is bounded, and what is lost is counted in the metric `lambda_otlp.exporter.lost`.
 //!

@@ -155,9 +155,13 @@ fn any_json_is_described_without_a_panic() {
     check(
         json!({ "httpMethod": "GET", "requestContext": { "elb": {} } }),
         None,
-        TriggerType::Other,
-        false,
+        TriggerType::Http,
+        true,
     );
+    for records in [json!(7), json!([]), json!([3]), json!([{ "eventSource": 1 }])] {
+        check(json!({ "Records": records }), None, TriggerType::Other, false);
+    }
+    check(json!({ "Records": [{ "eventSource": "aws:sqs" }] }), None, TriggerType::PubSub, false);
 }
 
 async fn bad_gateway<T>(_event: LambdaEvent<T>) -> Result<Value, Error> {

@@ -71,3 +71,32 @@ fn events_of_any_type_are_described_by_an_extractor() {
     assert_eq!((span.name.as_str(), span.kind), ("orders-live", 5), "the function's own name");
     assert_eq!(wire::ids::to_hex(&span.parent_span_id), "b7ad6b7169203331");
 }
+
+#[cfg(feature = "lambda_http")]
+#[test]
+fn a_function_of_lambda_http_has_its_route_its_parent_and_its_status() {
+    use lambda_http::request::LambdaRequest;
+    use lambda_http::{Adapter, Body, Response};
+    let function = Function::new();
+    let app = lambda_http::service_fn(async |request: lambda_http::Request| {
+        let body = Body::from(request.uri().path().to_owned());
+        Response::builder().status(502).body(body).map_err(Error::from)
+    });
+    let layer = OtelTracingLayer::new(function.completion.clone()).with_name("shop");
+    let mut service = ServiceBuilder::new().layer(layer).service(Adapter::from(app));
+    let payload = json!({
+        "version": "2.0", "routeKey": "GET /orders/{id}", "rawPath": "/orders/7",
+        "rawQueryString": "", "isBase64Encoded": false, "requestContext": {
+            "http": { "method": "GET", "path": "/orders/7", "protocol": "HTTP/1.1" }
+        },
+        "headers": { "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+    });
+    let request: LambdaRequest = serde_json::from_value(payload).unwrap();
+    let response = block_on(service.call(LambdaEvent::new(request, context()))).unwrap();
+    assert_eq!(serde_json::to_value(response).unwrap()["body"], "/orders/7");
+    let span = function.span();
+    assert_eq!((span.name.as_str(), status(&span).as_str()), ("GET /orders/{id}", "error: "));
+    assert_eq!(wire::ids::to_hex(&span.parent_span_id), "b7ad6b7169203331");
+    assert_eq!(attribute(&span, "http.response.status_code").as_deref(), Some("502"));
+    assert_eq!(attribute(&span, "faas.trigger").as_deref(), Some(r#""http""#));
+}

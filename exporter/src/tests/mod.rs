@@ -8,3 +8,4 @@ mod layer;
 mod panics;
 mod parents;
 mod signals;
+mod triggers;

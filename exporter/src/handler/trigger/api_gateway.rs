@@ -53,6 +53,27 @@ impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
     }
 }
 
+#[cfg(feature = "alb")]
+impl SpanAttributesExtractor for aws_lambda_events::alb::AlbTargetGroupRequest {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        let mut all_headers = headers(&self.multi_value_headers);
+        all_headers.extend(headers(&self.headers));
+        let query: Vec<(String, String)> = if self.multi_value_query_string_parameters.is_empty() {
+            pairs(self.query_string_parameters.iter())
+        } else {
+            pairs(self.multi_value_query_string_parameters.iter())
+        };
+        HttpRequest {
+            method: self.http_method.to_string(),
+            path: self.path.clone(),
+            query: Some(super::http_request::joined(&query)),
+            headers: all_headers,
+            ..HttpRequest::default()
+        }
+        .into_span_attributes()
+    }
+}
+
 impl SpanAttributesExtractor for ApiGatewayProxyRequest {
     fn extract_span_attributes(&self) -> SpanAttributes {
         let context = &self.request_context;
@@ -82,7 +103,7 @@ fn pairs<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(Strin
     parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-fn headers(headers: &aws_lambda_events::http::HeaderMap) -> HashMap<String, String> {
+pub(super) fn headers(headers: &aws_lambda_events::http::HeaderMap) -> HashMap<String, String> {
     headers
         .iter()
         .filter_map(|(name, value)| {

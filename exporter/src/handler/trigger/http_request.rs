@@ -87,6 +87,24 @@ pub(super) fn route_of_key(route_key: &str) -> Option<String> {
     (!route.is_empty() && route != "$default").then(|| route.to_owned())
 }
 
+/// What an event of a WebSocket adds to the span: its route is `$connect`, `$disconnect`, `$default` or the application's.
+pub(super) fn web_socket(route_key: String, headers: HashMap<String, String>) -> SpanAttributes {
+    SpanAttributes {
+        attributes: vec![KeyValue::new("http.route", route_key.clone())],
+        span_name: Some(route_key),
+        carrier: Some(headers),
+        trigger: TriggerType::Http,
+        ..SpanAttributes::default()
+    }
+}
+
+/// A query string of parameters that are encoded already.
+pub(super) fn joined(parameters: &[(String, String)]) -> String {
+    let parts: Vec<String> =
+        parameters.iter().map(|(key, value)| format!("{key}={value}")).collect();
+    parts.join("&")
+}
+
 /// Makes a query string of the decoded parameters that REST APIs give in a map: sorted by name, with `&`, `=`, `%`, `#`, `+`
 /// and what is not printable ASCII encoded.
 pub(super) fn query_string(parameters: &[(String, String)]) -> String {

@@ -1,9 +1,13 @@
 //! What an event says about its invocation: trigger, attributes, links and the headers with the parent.
 
 pub(crate) mod api_gateway;
+mod documents;
 mod http_request;
 pub(crate) mod json;
+mod links;
+mod messages;
 pub(crate) mod span_attributes;
+mod typed;
 
 use span_attributes::SpanAttributes;
 

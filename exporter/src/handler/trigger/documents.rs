@@ -1,0 +1,55 @@
+//! Changes of documents in buckets and tables, from whichever source (semantic conventions 1.44, `docs/faas/faas-spans.md`).
+
+use super::span_attributes::{SpanAttributes, TriggerType};
+use opentelemetry::KeyValue;
+
+/// A change, as much of it as a span says.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Change<'a> {
+    /// The bucket or the table.
+    pub(super) collection: Option<String>,
+    /// What the source calls the change: `ObjectCreated:Put`, `MODIFY`.
+    pub(super) event_name: &'a str,
+    /// The object's key.
+    pub(super) name: Option<&'a str>,
+    /// RFC 3339.
+    pub(super) time: Option<String>,
+}
+
+/// What the changes of one event add to its span: what is the same in all of them, and what one says where it is alone.
+pub(super) fn changes<'a>(changes: impl IntoIterator<Item = Change<'a>>) -> SpanAttributes {
+    let mut changes = changes.into_iter();
+    let first = changes.next().unwrap_or_default();
+    let (mut is_alone, mut is_one_place, mut is_one_kind) = (true, true, true);
+    for change in changes {
+        is_alone = false;
+        is_one_place &= change.collection == first.collection;
+        is_one_kind &= operation(change.event_name) == operation(first.event_name);
+    }
+    let texts = [
+        ("faas.document.collection", first.collection.filter(|_| is_one_place)),
+        (
+            "faas.document.operation",
+            operation(first.event_name).filter(|_| is_one_kind).map(str::to_owned),
+        ),
+        ("faas.document.name", first.name.filter(|_| is_alone).map(str::to_owned)),
+        ("faas.document.time", first.time.filter(|_| is_alone)),
+    ];
+    let attributes = texts.into_iter().filter_map(|(key, text)| Some(KeyValue::new(key, text?)));
+    SpanAttributes {
+        attributes: attributes.collect(),
+        trigger: TriggerType::Datasource,
+        ..SpanAttributes::default()
+    }
+}
+
+fn operation(event_name: &str) -> Option<&'static str> {
+    // Amazon S3's names stand with and without `s3:` before them.
+    let name = event_name.strip_prefix("s3:").unwrap_or(event_name);
+    match name.split(':').next()? {
+        "INSERT" | "ObjectCreated" => Some("insert"),
+        "MODIFY" => Some("edit"),
+        "REMOVE" | "ObjectRemoved" | "LifecycleExpiration" => Some("delete"),
+        _ => None,
+    }
+}
