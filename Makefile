@@ -21,7 +21,7 @@ build-LayerX8664: layer_target = x86_64-unknown-linux-musl
 build-LayerArm64 build-LayerX8664:
 	rustup target add $(layer_target)
 	cargo build --locked --profile $(LAYER_PROFILE) --target $(layer_target) \
-		--package lambda-otlp-extension --no-default-features --target-dir $${CARGO_TARGET_DIR:-target}
+		--package lambda-otlp-extension --target-dir $${CARGO_TARGET_DIR:-target}
 	mkdir -p "$(ARTIFACTS_DIR)/extensions" "$(ARTIFACTS_DIR)/lambda-otlp"
 	cp $${CARGO_TARGET_DIR:-target}/$(layer_target)/$(subst dev,debug,$(LAYER_PROFILE))/lambda-otlp-extension "$(ARTIFACTS_DIR)/extensions"
 	cp extension/layer/lambda-otlp-handler "$(ARTIFACTS_DIR)"

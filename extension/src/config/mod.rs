@@ -168,7 +168,7 @@ impl Config {
         config
     }
 
-    /// The port where clients that speak gRPC are told that it is not received. Where the receiver was moved from its default,
+    /// The port beside the receiver's, where SDKs send OTLP over gRPC. Where the receiver was moved from its default,
     /// the ports of OTLP may be those of another extension.
     pub(crate) fn grpc_port(&self) -> Option<u16> {
         (self.receiver_port == DEFAULT_RECEIVER_PORT).then_some(DEFAULT_GRPC_PORT)

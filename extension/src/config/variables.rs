@@ -13,7 +13,7 @@ const OWN: &[Variable] = &[
         default: None,
         kind: Kind::Count,
         doc: "Port of 127.0.0.1 where OTLP is received; else the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, \
-              else 4318, and beside that 4317, where SDKs that speak gRPC are told what to set.",
+              else 4318, and beside that 4317, as SDKs that speak gRPC have it.",
     },
     Variable {
         name: "LAMBDA_OTLP_HOLD",

@@ -20,7 +20,8 @@ struct All {
 struct Connection {
     number: u64,
     last_use: u64,
-    is_busy: bool,
+    /// Requests that are read or answered at the moment; HTTP/2 has several at a time.
+    requests: usize,
     /// `None` until the task is known.
     task: Option<AbortHandle>,
 }
@@ -37,7 +38,7 @@ impl Connections {
     pub(super) fn open(self: &Arc<Self>) -> Option<Open> {
         let mut all = self.all();
         if all.open.len() >= MOST {
-            let idle = all.open.iter().filter(|connection| !connection.is_busy);
+            let idle = all.open.iter().filter(|connection| connection.requests == 0);
             let oldest = idle.min_by_key(|connection| connection.last_use)?;
             if let Some(task) = &oldest.task {
                 task.abort();
@@ -47,7 +48,7 @@ impl Connections {
         }
         all.uses += 1;
         let number = all.uses;
-        all.open.push(Connection { number, last_use: number, is_busy: false, task: None });
+        all.open.push(Connection { number, last_use: number, requests: 0, task: None });
         Some(Open { connections: Arc::clone(self), number })
     }
 
@@ -74,15 +75,29 @@ impl Open {
         self.number
     }
 
-    /// Notes that a request is read, or that it is answered.
-    pub(super) fn set_busy(&self, is_busy: bool) {
+    /// Notes that a request is read and answered, as long as this is kept.
+    pub(super) fn busy(&self) -> Busy<'_> {
+        self.used(|requests| requests + 1);
+        Busy(self)
+    }
+
+    fn used(&self, change: impl FnOnce(usize) -> usize) {
         let mut all = self.connections.all();
         all.uses += 1;
         let last_use = all.uses;
         if let Some(connection) = all.of(self.number) {
-            connection.is_busy = is_busy;
+            connection.requests = change(connection.requests);
             connection.last_use = last_use;
         }
+    }
+}
+
+/// A request as long as it is read and answered.
+pub(super) struct Busy<'o>(&'o Open);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.0.used(|requests| requests - 1);
     }
 }
 

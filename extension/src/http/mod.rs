@@ -1,28 +1,30 @@
-//! The HTTP/1.1 server behind the OTLP receiver and the telemetry listener: hyper's, with the bounds that the function needs.
-//! Clients that speak gRPC are told that it is not received.
+//! The HTTP server behind the OTLP receiver and the telemetry listener: hyper's, with the bounds that the function needs.
+//! A connection speaks HTTP/1.1, or HTTP/2 as clients of gRPC do, who are told by the minimal extension that it is not received.
 //!
 //! Its clients are the SDKs in the function and Lambda itself, over loopback: requests one after the other on connections that
 //! live through freezes.
 
 mod body;
 mod connections;
-mod grpc;
+#[cfg(not(feature = "grpc"))]
+mod grpc_refusal;
+#[cfg(feature = "grpc")]
+mod http2;
+mod preface;
+mod service;
 
 use crate::counts::Counts;
 use crate::supervise::{self, Running};
-use body::Unfinished;
 pub(crate) use body::{Body, Unread};
-use bytes::Bytes;
-use connections::{Connections, Open};
-use http_body_util::Full;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue};
+use connections::Connections;
+use hyper::StatusCode;
+#[cfg(feature = "grpc")]
+use hyper::header::HeaderMap;
+use hyper::header::HeaderName;
 pub(crate) use hyper::http::request::Parts as Head;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Response, StatusCode, Version};
 use hyper_util::rt::TokioIo;
-use std::io;
+use service::Service;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -54,6 +56,9 @@ pub(crate) struct HttpResponse {
     /// One more header.
     pub(crate) header: Option<(HeaderName, &'static str)>,
     pub(crate) body: Vec<u8>,
+    /// What stands behind the body, in HTTP/2. The minimal extension leaves out 8 kB of hyper with it.
+    #[cfg(feature = "grpc")]
+    pub(crate) trailers: Option<HeaderMap>,
 }
 
 impl HttpResponse {
@@ -62,7 +67,14 @@ impl HttpResponse {
         content_type: &'static str,
         body: impl Into<Vec<u8>>,
     ) -> Self {
-        Self { status, content_type, header: None, body: body.into() }
+        Self {
+            status,
+            content_type,
+            header: None,
+            body: body.into(),
+            #[cfg(feature = "grpc")]
+            trailers: None,
+        }
     }
 }
 
@@ -70,7 +82,8 @@ impl HttpResponse {
 pub(crate) trait Respond: Send + Sync {
     fn respond<'c>(&'c self, request: Request<'c>) -> BoxedResponse<'c>;
 
-    /// What a client that speaks gRPC is told, in at most 126 characters of ASCII and without `%`, asked for with each of its calls.
+    /// What a client that speaks gRPC is told where it is not received, in at most 126 characters of ASCII and without `%`, asked for with each of its calls.
+    #[cfg(not(feature = "grpc"))]
     fn refuse_grpc(&self) -> &'static str {
         ""
     }
@@ -101,70 +114,39 @@ async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, counts: 
         };
         // Where all connections are busy a further one is closed at once: the function would wait for it.
         let Some(open) = connections.open() else { continue };
-        let responder = Arc::clone(&responder);
         let running = Running::begin("connection", &tasks, &counts);
         let number = open.number();
+        let service = Service { responder: Arc::clone(&responder), open: Arc::new(open) };
+        #[cfg(feature = "grpc")]
+        let counts = Arc::clone(&counts);
         let task = supervise::spawn(async move {
             let _running = running;
-            serve_connection(stream, responder, &open).await;
+            // A response is one small packet, which must not wait for another.
+            stream.set_nodelay(true).ok();
+            if !preface::speaks_http2(&stream).await {
+                serve_http1(stream, service).await;
+                return;
+            }
+            #[cfg(feature = "grpc")]
+            http2::serve(stream, service, counts).await;
+            #[cfg(not(feature = "grpc"))]
+            drop(grpc_refusal::refuse(stream, &*service.responder).await);
         });
         connections.served_by(number, task.abort_handle());
     }
 }
 
 /// Answers one request after the other until the client or an error ends the connection.
-async fn serve_connection(stream: TcpStream, responder: Arc<dyn Respond>, open: &Open) {
-    // A response is one small packet, which must not wait for another.
-    stream.set_nodelay(true).ok();
-    if grpc::speaks_http2(&stream).await {
-        drop(grpc::refuse(stream, &*responder).await);
-        return;
-    }
+async fn serve_http1(stream: TcpStream, service: Service) {
     let connection = http1::Builder::new()
         // A client may say that it sends no more, and still wait for the answer.
         .half_close(true)
         .auto_date_header(false)
         .title_case_headers(true)
         .max_buf_size(MAX_HEAD_BYTES)
-        .serve_connection(
-            TokioIo::new(stream),
-            service_fn(async |request| {
-                open.set_busy(true);
-                let response = respond(&*responder, request).await;
-                open.set_busy(false);
-                response
-            }),
-        );
+        .serve_connection(TokioIo::new(stream), service);
     // A client that goes away, as a killed process does, is no error of the server.
     drop(connection.await);
-}
-
-/// Answers a request, and reads what its answer did not need. An error ends the connection without an answer.
-async fn respond(
-    responder: &dyn Respond,
-    request: hyper::Request<Incoming>,
-) -> io::Result<Response<Full<Bytes>>> {
-    let (head, incoming) = request.into_parts();
-    let waits_to_be_asked = expects_continue(&head) && !incoming.is_end_stream();
-    let mut body = Unfinished::new(incoming, waits_to_be_asked);
-    let answer = responder.respond(Request { head: &head, body: Body(&mut body) }).await;
-    let is_read = body.drain().await?;
-    let mut response = Response::new(Full::new(Bytes::from(answer.body)));
-    *response.status_mut() = answer.status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
-    if let Some((name, value)) = answer.header {
-        headers.insert(name, HeaderValue::from_static(value));
-    }
-    if !is_read {
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    Ok(response)
-}
-
-fn expects_continue(head: &Head) -> bool {
-    head.version >= Version::HTTP_11
-        && header(head, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
 }
 
 fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {

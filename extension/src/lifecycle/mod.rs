@@ -94,7 +94,7 @@ async fn idle(api: &ExtensionsApi) -> Result<(), Fatal> {
     }
 }
 
-/// Opens the OTLP receiver, at gRPC's port too, where it says what to set; a busy port is logged and skipped.
+/// Opens the OTLP receiver, at gRPC's port too; a busy port is logged and skipped.
 async fn receive_otlp(
     config: &Config,
     output: &LineOutput,

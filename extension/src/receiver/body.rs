@@ -1,48 +1,71 @@
 //! Turns the body of a request into one checked request, within the bytes that may be in memory.
 
+use super::compression::Compression;
+#[cfg(feature = "grpc")]
+use super::message;
 use super::response::{Encoding, Refusal};
-use wire::gzip::{self, InflateError};
+use wire::gzip::InflateError;
 use wire::{Limits, Request, SignalKind};
 
-/// How a body is compressed.
+/// How a body is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Compression {
-    None,
-    Gzip,
+pub(crate) struct Format {
+    pub(crate) encoding: Encoding,
+    pub(crate) compression: Compression,
+    pub(crate) framing: Framing,
 }
 
-impl Compression {
-    pub(crate) fn of(content_encoding: Option<&str>) -> Option<Self> {
-        let mut compression = Self::None;
-        // `identity` beside another coding changes nothing (RFC 9110, 8.4.1).
-        for coding in content_encoding.unwrap_or_default().split(',').map(str::trim) {
-            match (compression, coding.to_ascii_lowercase().as_str()) {
-                (_, "" | "identity") => {}
-                (Self::None, "gzip") => compression = Self::Gzip,
-                _ => return None,
-            }
+/// What stands around a request in a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    /// Nothing.
+    None,
+    /// It is one message of gRPC.
+    #[cfg(feature = "grpc")]
+    Message,
+}
+
+impl Framing {
+    /// So many bytes stand before the request.
+    pub(super) const fn prefix_bytes(self) -> usize {
+        match self {
+            Self::None => 0,
+            #[cfg(feature = "grpc")]
+            Self::Message => message::PREFIX_BYTES,
         }
-        Some(compression)
+    }
+
+    /// Refuses what has come of a body as soon as it says that it will be too large.
+    #[cfg(feature = "grpc")]
+    pub(super) fn check(self, begun: &[u8], max_bytes: usize) -> Result<(), Refusal> {
+        match self {
+            Self::None => Ok(()),
+            Self::Message => message::check(begun, max_bytes),
+        }
     }
 }
 
 /// Inflates, reads and checks a body.
 pub(crate) fn read(
     kind: SignalKind,
-    encoding: Encoding,
-    compression: Compression,
+    format: Format,
     body: Vec<u8>,
     max_bytes: usize,
 ) -> Result<Request, Refusal> {
-    let body = match compression {
-        Compression::None => body,
-        Compression::Gzip => gzip::inflate(&body, max_bytes).map_err(|error| match error {
-            InflateError::TooLarge { max_bytes } => Refusal::TooLarge { max_bytes },
-            other => Refusal::Invalid(other.to_string()),
-        })?,
+    let (compression, body) = match format.framing {
+        Framing::None => (format.compression, body),
+        #[cfg(feature = "grpc")]
+        Framing::Message => message::content(body, format.compression)?,
     };
+    let body = compression.inflate(body, max_bytes).map_err(|error| match error {
+        InflateError::TooLarge { max_bytes } => Refusal::TooLarge { max_bytes },
+        InflateError::EndsEarly => {
+            Refusal::Invalid(format!("the {} stream ends early", compression.name()))
+        }
+        _ => Refusal::Invalid(format!("the {} stream is corrupt", compression.name())),
+    })?;
     let limits = Limits { inflated_bytes: max_bytes, ..Limits::default() };
-    match encoding {
+    match format.encoding {
         Encoding::Protobuf => {
             Request::check(kind, body, &limits).map_err(|error| Refusal::Invalid(error.to_string()))
         }

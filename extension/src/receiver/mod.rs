@@ -1,6 +1,13 @@
 //! Receives OTLP from the function, and the events of Lambda's Telemetry API.
 
 pub(crate) mod body;
+pub(crate) mod compression;
+#[cfg(feature = "grpc")]
+pub(crate) mod grpc;
+#[cfg(feature = "grpc")]
+pub(crate) mod message;
 pub(crate) mod otlp;
 pub(crate) mod response;
 pub(crate) mod telemetry;
+#[cfg(feature = "zstd")]
+mod zstd;

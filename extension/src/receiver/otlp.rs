@@ -1,14 +1,18 @@
-//! Receives OTLP over HTTP: a request is read, its lines are written to stdout, then it is answered.
+//! Receives OTLP, over HTTP and gRPC alike: a request is read, its lines are written to stdout, then it is answered.
 
-use super::body::{self, Compression};
+use super::body::{self, Format, Framing};
+use super::compression::Compression;
+#[cfg(feature = "grpc")]
+use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
 use crate::counts::{Count, Counts};
 use crate::event::{Event, OtlpReceived};
-use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
+use crate::http::{Body, BoxedResponse, HttpResponse, Request, Respond, Unread};
 use crate::invocations::roots::roots;
 use crate::output::LineOutput;
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
+#[cfg(not(feature = "grpc"))]
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
@@ -25,6 +29,7 @@ const LEAST_HELD_BYTES: usize = 64 * 1024;
 /// milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
+#[cfg(not(feature = "grpc"))]
 const NO_GRPC: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
 
 /// What all connections share.
@@ -35,6 +40,7 @@ pub(crate) struct Receiver {
     /// One permit for each KiB of requests that may be in memory.
     room: Semaphore,
     /// Whether the log says that gRPC is not received; once an environment is enough.
+    #[cfg(not(feature = "grpc"))]
     has_told_of_grpc: AtomicBool,
     max_request_bytes: usize,
 }
@@ -44,6 +50,7 @@ impl Respond for Receiver {
         Box::pin(self.answer(request))
     }
 
+    #[cfg(not(feature = "grpc"))]
     fn refuse_grpc(&self) -> &'static str {
         self.counts.add(Count::RefusedGrpc, 1);
         if !self.has_told_of_grpc.swap(true, Ordering::Relaxed) {
@@ -65,14 +72,19 @@ impl Receiver {
             events,
             counts,
             room: Semaphore::new(budget_bytes / 1024),
+            #[cfg(not(feature = "grpc"))]
             has_told_of_grpc: AtomicBool::new(false),
             // A request is in memory as its body, as what that inflates to, and as its lines.
             max_request_bytes: MAX_REQUEST_BYTES.min(budget_bytes / 2),
         }
     }
 
-    /// Answers one HTTP request.
+    /// Answers one request.
     async fn answer(&self, request: Request<'_>) -> HttpResponse {
+        #[cfg(feature = "grpc")]
+        if grpc::is_call(request.head) {
+            return self.answer_call(request).await;
+        }
         let content_type = request.header("content-type").and_then(Encoding::of);
         // A request without a known content type is answered in that of most senders.
         let encoding = content_type.unwrap_or(Encoding::Protobuf);
@@ -83,39 +95,55 @@ impl Receiver {
             }
             return self.refuse(encoding, &Refusal::UnknownPath);
         };
-        match self.receive(kind, content_type, request).await {
+        let received = match format(content_type, &request) {
+            Ok(format) => self.receive(kind, format, request.body).await,
+            Err(refusal) => Err(refusal),
+        };
+        match received {
             Ok(rejected) => accepted(encoding, kind, rejected),
             Err(refusal) => self.refuse(encoding, &refusal),
         }
+    }
+
+    /// Answers one call of gRPC.
+    #[cfg(feature = "grpc")]
+    async fn answer_call(&self, request: Request<'_>) -> HttpResponse {
+        let received = match grpc::signal_and_format(request.head) {
+            Ok((kind, format)) => self.receive(kind, format, request.body).await,
+            Err(refusal) => Err(refusal),
+        };
+        received.map_or_else(
+            |refusal| {
+                self.count(&refusal);
+                grpc::refused(&refusal)
+            },
+            grpc::accepted,
+        )
     }
 
     /// Takes a request; the number of its items that no line can hold.
     async fn receive(
         &self,
         kind: SignalKind,
-        encoding: Option<Encoding>,
-        request: Request<'_>,
+        format: Format,
+        mut body: Body<'_>,
     ) -> Result<usize, Refusal> {
-        if request.head.method != Method::POST {
-            return Err(Refusal::WrongMethod);
-        }
-        let encoding = encoding.ok_or(Refusal::ContentType)?;
-        let content_encoding = request.header("content-encoding");
-        let compression = Compression::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
         let max_bytes = self.max_request_bytes;
         let unread = |unread| match unread {
             Unread::TooLarge => Refusal::TooLarge { max_bytes },
-            Unread::BrokenOff => Refusal::Invalid("the connection broke off".to_owned()),
+            Unread::BrokenOff => Refusal::BrokenOff,
         };
-        let mut body = request.body;
-        let mut bytes = body.room(max_bytes).map_err(unread)?;
+        let max_body_bytes = max_bytes + format.framing.prefix_bytes();
+        let mut bytes = body.room(max_body_bytes).map_err(unread)?;
         // Of a body whose length nobody said as much is held as has come.
         let mut held = self.hold(bytes.capacity()).await?;
-        while let Some(piece) = body.next(bytes.len(), max_bytes).await.map_err(unread)? {
+        while let Some(piece) = body.next(bytes.len(), max_body_bytes).await.map_err(unread)? {
             self.hold_more(&mut held, bytes.len() + piece.len()).await?;
             bytes.extend_from_slice(&piece);
+            #[cfg(feature = "grpc")]
+            format.framing.check(&bytes, max_bytes)?;
         }
-        let request = body::read(kind, encoding, compression, bytes, max_bytes)?;
+        let request = body::read(kind, format, bytes, max_bytes)?;
         self.hold_more(&mut held, request.bytes().len()).await?;
         self.counts.add(Count::Received, 1);
         if request.items() == 0 {
@@ -152,13 +180,28 @@ impl Receiver {
     }
 
     fn refuse(&self, encoding: Encoding, refusal: &Refusal) -> HttpResponse {
+        self.count(refusal);
+        refused(encoding, refusal)
+    }
+
+    fn count(&self, refusal: &Refusal) {
         let count = match refusal {
             Refusal::Full => Count::RefusedFull,
             _ => Count::RefusedInvalid,
         };
         self.counts.add(count, 1);
-        refused(encoding, refusal)
     }
+}
+
+/// How the body of a request over HTTP is to be read.
+fn format(encoding: Option<Encoding>, request: &Request<'_>) -> Result<Format, Refusal> {
+    if request.head.method != Method::POST {
+        return Err(Refusal::WrongMethod);
+    }
+    let encoding = encoding.ok_or(Refusal::ContentType)?;
+    let content_encoding = request.header("content-encoding");
+    let compression = Compression::of(content_encoding).ok_or(Refusal::ContentEncoding)?;
+    Ok(Format { encoding, compression, framing: Framing::None })
 }
 
 /// Answers two requests that are not OTLP: one that asks whether the receiver is there, and the one with which the wrapper of

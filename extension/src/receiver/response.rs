@@ -3,6 +3,7 @@
 //! Source: OTLP 1.x, "OTLP/HTTP Response": 200 with an `Export…ServiceResponse`, else a `google.rpc.Status`; 503 and
 //! `Retry-After` where the request may be sent again.
 
+use super::compression::ACCEPTED;
 use crate::http::HttpResponse;
 use crate::json;
 use hyper::StatusCode;
@@ -47,42 +48,53 @@ pub(crate) enum Refusal {
     WrongMethod,
     #[error("the request is larger than {max_bytes} bytes")]
     TooLarge { max_bytes: usize },
+    #[error("the request broke off: its client fell silent, or went away")]
+    BrokenOff,
     #[error("the content type is neither application/x-protobuf nor application/json")]
     ContentType,
-    #[error("the content encoding is neither gzip nor identity")]
+    #[error("the content encoding is none of {ACCEPTED}")]
     ContentEncoding,
     #[error("the extension is full, send again")]
     Full,
+    #[cfg(feature = "grpc")]
+    #[error("OTLP is received by Export of TraceService, MetricsService and LogsService")]
+    UnknownCall,
+    #[cfg(feature = "grpc")]
+    #[error("the grpc-encoding is none of {ACCEPTED}")]
+    GrpcEncoding,
 }
 
 impl Refusal {
-    /// The HTTP status, and the code of `google.rpc.Code`.
-    const fn codes(&self) -> (StatusCode, u64) {
+    /// Whether the same request may be taken a moment later.
+    #[cfg(feature = "grpc")]
+    pub(super) const fn may_be_sent_again(&self) -> bool {
+        matches!(self, Self::Full | Self::BrokenOff)
+    }
+
+    /// The HTTP status, and the code of `google.rpc.Code`. In no code that asks for another attempt but where one may help:
+    /// RESOURCE_EXHAUSTED (8) of what is too large would be such a one, which Python's SDK sends again for ten seconds.
+    pub(super) const fn codes(&self) -> (StatusCode, u64) {
         match self {
             Self::Invalid(_) => (StatusCode::BAD_REQUEST, 3),
             Self::UnknownPath => (StatusCode::NOT_FOUND, 5),
             Self::WrongMethod => (StatusCode::METHOD_NOT_ALLOWED, 12),
             Self::TooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, 3),
             Self::ContentType | Self::ContentEncoding => (StatusCode::UNSUPPORTED_MEDIA_TYPE, 3),
-            Self::Full => (StatusCode::SERVICE_UNAVAILABLE, 14),
+            Self::Full | Self::BrokenOff => (StatusCode::SERVICE_UNAVAILABLE, 14),
+            #[cfg(feature = "grpc")]
+            Self::UnknownCall | Self::GrpcEncoding => (StatusCode::OK, 12),
         }
     }
 }
 
+/// Why items were rejected of a request that was taken.
+const REJECTED: &str = "larger than a log event even with shortened attribute values";
+
 /// The answer to a request that was taken; `rejected` of its items fit no line.
 pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) -> HttpResponse {
-    const REASON: &str = "larger than a log event even with shortened attribute values";
     let body = match (encoding, rejected) {
-        (Encoding::Protobuf, 0) => Vec::new(),
+        (Encoding::Protobuf, _) => export_response(rejected),
         (Encoding::Json, 0) => b"{}".to_vec(),
-        (Encoding::Protobuf, _) => {
-            let mut body = Vec::new();
-            Writer::new(&mut body).message(1, |partial| {
-                partial.varint(1, rejected as u64);
-                partial.string(2, REASON);
-            });
-            body
-        }
         (Encoding::Json, _) => {
             let key = match kind {
                 SignalKind::Traces => "rejectedSpans",
@@ -92,11 +104,23 @@ pub(crate) fn accepted(encoding: Encoding, kind: SignalKind, rejected: usize) ->
             // 64-bit integers are strings in OTLP/JSON.
             let rejected = json::string(&rejected.to_string());
             let partial =
-                json::object(&[(key, &rejected), ("errorMessage", &json::string(REASON))]);
+                json::object(&[(key, &rejected), ("errorMessage", &json::string(REJECTED))]);
             json::object(&[("partialSuccess", &partial)]).into_bytes()
         }
     };
     HttpResponse::new(StatusCode::OK, encoding.content_type(), body)
+}
+
+/// The `Export…ServiceResponse` of a request that was taken, which is the same for all signals.
+pub(super) fn export_response(rejected: usize) -> Vec<u8> {
+    let mut body = Vec::new();
+    if rejected > 0 {
+        Writer::new(&mut body).message(1, |partial| {
+            partial.varint(1, rejected as u64);
+            partial.string(2, REJECTED);
+        });
+    }
+    body
 }
 
 /// The answer to a request of which nothing was taken.

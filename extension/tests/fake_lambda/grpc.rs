@@ -1,71 +1,286 @@
-//! Clients that speak gRPC, which is not received: each call ends at once with what to set.
+//! OTLP over gRPC: what is taken, what is refused, and how it is said.
 
-use crate::support::{Lambda, TIMEOUT, shutdown, traces};
+use crate::grpc_client::{Client, TRACES, begin, call, connect, read};
+use crate::support::{Lambda, shutdown, traces, until};
 use bytes::Bytes;
-use h2::client::SendRequest;
-use http::{Method, Request, Version, header};
 use lambda_otlp_extension::Count;
 use std::net::SocketAddr;
-use tokio::net::TcpStream;
-use wire::SignalKind;
+use std::time::Duration;
+use wire::protobuf::Writer;
+use wire::{SignalKind, gzip};
 
-const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-const SAID: &str = "200 application/grpc 12 gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
+const METRICS: &str = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export";
+const LOGS: &str = "/opentelemetry.proto.collector.logs.v1.LogsService/Export";
 
-async fn connect(address: SocketAddr) -> SendRequest<Bytes> {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let (client, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(connection);
-    client.ready().await.unwrap()
+const TAKEN: &str = "200 application/grpc 0";
+const FULL: &str = "200 application/grpc 14 the extension is full, send again";
+
+/// A message with this flag.
+fn message(flag: u8, content: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(content.len()).unwrap().to_be_bytes();
+    [&[flag], length.as_slice(), content].concat()
 }
 
-/// Calls the trace service; status, content type, gRPC's status and message of the answer, which has neither body nor trailers.
-async fn call(client: &mut SendRequest<Bytes>, metadata: &str, message: &[u8]) -> String {
-    let request = Request::builder()
-        .method(Method::POST)
-        .version(Version::HTTP_2)
-        .uri(format!("http://localhost:4317{METHOD}"))
-        .header(header::CONTENT_TYPE, "application/grpc")
-        .header(header::TE, "trailers")
-        .header("metadata", metadata)
-        .body(())
-        .unwrap();
-    let (answer, mut body) = client.send_request(request, false).unwrap();
-    // The call may be over before all of its message is sent.
-    body.send_data(Bytes::copy_from_slice(message), true).ok();
-    let answer = tokio::time::timeout(TIMEOUT, answer).await.expect("an answer").unwrap();
-    assert!(answer.body().is_end_stream());
-    let text = |name: &str| answer.headers()[name].to_str().unwrap();
-    let (status, message) = (text("grpc-status"), text("grpc-message"));
-    format!("{} {} {status} {message}", answer.status().as_u16(), text("content-type"))
+/// A request of one data point or log record.
+fn one_item(kind: SignalKind) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |item| match kind {
+                SignalKind::Metrics => {
+                    item.string(1, "orders");
+                    item.message(5, |gauge| gauge.message(1, |point| point.fixed64(3, 7)));
+                }
+                _ => item.fixed64(1, 7),
+            });
+        });
+    });
+    bytes
+}
+
+async fn export(client: &mut Client, spans: u64) -> String {
+    call(client, TRACES, &[], &message(0, &traces(spans))).await.said
 }
 
 #[tokio::test]
-async fn each_call_of_a_client_that_speaks_grpc_ends_at_once_with_what_to_set() {
+async fn all_signals_are_on_stdout_before_they_are_acknowledged() {
     let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
     let mut client = connect(lambda.receiver).await;
-    for _ in 0..3 {
-        assert_eq!(call(&mut client, "short", &traces(1)).await, SAID);
+    for (method, kind, request) in [
+        (TRACES, SignalKind::Traces, traces(3)),
+        (METRICS, SignalKind::Metrics, one_item(SignalKind::Metrics)),
+        (LOGS, SignalKind::Logs, one_item(SignalKind::Logs)),
+    ] {
+        let answer = call(&mut client, method, &[], &message(0, &request)).await;
+        assert_eq!((answer.said.as_str(), answer.body.as_slice()), (TAKEN, &[0; 5][..]));
+        assert_eq!(lambda.stdout.lines().last().map(|(kind, _)| *kind), Some(kind));
     }
-    // A head of several frames, and messages beyond the window that a connection begins with.
-    assert_eq!(call(&mut client, &"x".repeat(40_000), b"").await, SAID);
-    for _ in 0..5 {
-        assert_eq!(call(&mut client, "long", &vec![0; 60_000]).await, SAID);
-    }
-    assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(3)).await.status, 200);
+    let nothing = call(&mut client, LOGS, &[], &message(0, &[])).await;
+    assert_eq!(nothing.said, TAKEN, "nothing in it, nothing written");
     next.answer(200, shutdown("spindown"));
-    let (_, stdout, counts) = lambda.ended().await;
-    assert_eq!(stdout.lines(), [(SignalKind::Traces, 3)]);
-    assert_eq!(counts.get(Count::RefusedGrpc), 9);
+    let (_, _, counts) = lambda.ended().await;
+    assert_eq!(counts.to_string(), "received=4 requests=3 items=5 lines=3 events=1");
 }
 
 #[tokio::test]
-async fn grpcs_own_port_is_answered_beside_the_default_one() {
-    let mut lambda = Lambda::start(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]).await;
+async fn a_message_is_inflated_where_it_says_that_it_is_compressed() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let mut client = connect(lambda.receiver).await;
+    let (plain, compressed) = (traces(2), gzip::compress(6, &traces(2)));
+    let mut said = async |encoding: &str, message: &[u8]| {
+        call(&mut client, TRACES, &[("grpc-encoding", encoding)], message).await.said
+    };
+    assert_eq!(said("gzip", &message(1, &compressed)).await, TAKEN);
+    assert_eq!(said("gzip", &message(0, &plain)).await, TAKEN);
+    assert_eq!(said("identity", &message(0, &plain)).await, TAKEN);
+    assert_eq!(lambda.stdout.items(SignalKind::Traces), 6);
+    let bomb = gzip::compress(6, &vec![0; 17 << 20]);
+    let refused = said("gzip", &message(1, &bomb)).await;
+    assert_eq!(refused, "200 application/grpc 3 the request is larger than 8388608 bytes");
+}
+
+#[tokio::test]
+async fn signals_that_are_flushed_at_once_are_all_taken_at_once() {
+    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
+    let _next = lambda.next().await;
+    let client = connect(lambda.receiver).await;
+    let one = async |kind| {
+        let (method, request) = match kind {
+            SignalKind::Traces => (TRACES, traces(2000)),
+            SignalKind::Metrics => (METRICS, one_item(kind)),
+            SignalKind::Logs => (LOGS, one_item(kind)),
+        };
+        call(&mut client.clone(), method, &[], &message(0, &request)).await.said
+    };
+    for _ in 0..10 {
+        let [traces, metrics, logs] = SignalKind::ALL.map(one);
+        assert_eq!(<[String; 3]>::from(tokio::join!(traces, metrics, logs)), [TAKEN; 3]);
+    }
+    assert_eq!(lambda.counts.get(Count::RefusedFull), 0);
+    assert_eq!(lambda.stdout.items(SignalKind::Traces), 20_000);
+}
+
+#[tokio::test]
+async fn items_that_no_line_can_hold_are_named_in_the_answer() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let mut client = connect(lambda.receiver).await;
+    // A name is not shortened, and noise cannot be compressed.
+    let mut state = 1_u32;
+    let mut noise = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        char::from(b' ' + (state >> 24) as u8 % 95)
+    };
+    let name: String = (0..400_000).map(|_| noise()).collect();
+    let mut request = traces(1);
+    Writer::new(&mut request).message(1, |container| {
+        container.message(2, |scope| scope.message(2, |span| span.string(5, &name)));
+    });
+    let answer = call(&mut client, TRACES, &[], &message(0, &request)).await;
+    assert_eq!(answer.said, TAKEN);
+    let text = "larger than a log event even with shortened attribute values";
+    let mut expected = Vec::new();
+    Writer::new(&mut expected).message(1, |partial| {
+        partial.varint(1, 1);
+        partial.string(2, text);
+    });
+    assert_eq!(answer.body, message(0, &expected));
+    assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1)]);
+}
+
+#[tokio::test]
+async fn what_is_no_call_of_otlp_is_refused_and_not_to_be_sent_again() {
+    let mut lambda = Lambda::start(&[]).await;
     let next = lambda.next().await;
-    let mut client = connect(SocketAddr::from(([127, 0, 0, 1], 4317))).await;
-    assert_eq!(call(&mut client, "", &traces(1)).await, SAID);
+    let mut client = connect(lambda.receiver).await;
+    let mut check = async |method: &str, encoding: &str, bytes: &[u8], expected: &str| {
+        let answer = call(&mut client, method, &[("grpc-encoding", encoding)], bytes).await;
+        assert_eq!(answer.said, format!("200 application/grpc {expected}"));
+        answer
+    };
+    let whole = message(0, &traces(1));
+    let (bytes, length) = (whole.len(), whole.len() - 5);
+    let unreadable = "3 cannot read the request:";
+    let cut = format!("{unreadable} the message ends after {} of its {length} bytes", length - 1);
+    check(TRACES, "identity", &whole[..bytes - 1], &cut).await;
+    let two = format!("{unreadable} {bytes} bytes follow the only message of a call");
+    check(TRACES, "identity", &[whole.as_slice(), &whole].concat(), &two).await;
+    let none = format!("{unreadable} the call ends before its message");
+    check(TRACES, "identity", b"", &none).await;
+    check(TRACES, "identity", &whole[..4], &none).await;
+    let flag = format!("{unreadable} the flag of the message is 2, neither 0 nor 1");
+    check(TRACES, "identity", &message(2, &traces(1)), &flag).await;
+    let unsaid = format!("{unreadable} the message is compressed, and no grpc-encoding says how");
+    check(TRACES, "identity", &message(1, &traces(1)), &unsaid).await;
+    let corrupt = format!("{unreadable} the gzip stream is corrupt");
+    check(TRACES, "gzip", &message(1, &traces(1)), &corrupt).await;
+    let type_ = "ExportTraceServiceRequest: field 1 has a wire type that OTLP does not give it";
+    check(TRACES, "gzip", &message(0, b"\x08\x01"), &format!("{unreadable} {type_}")).await;
+    let services = "12 OTLP is received by Export of TraceService, MetricsService and LogsService";
+    for method in ["/x", &TRACES.replace("Export", "Import"), &TRACES.replace("trace", "logs")] {
+        check(method, "identity", &whole, services).await;
+    }
+    let encoding = "12 the grpc-encoding is none of gzip, deflate, zstd, identity";
+    let answer = check(TRACES, "snappy", &message(1, b"x"), encoding).await;
+    assert_eq!(answer.headers["grpc-accept-encoding"], "gzip, deflate, zstd, identity");
     next.answer(200, shutdown("spindown"));
-    lambda.ended().await.0.unwrap();
+    let (_, stdout, counts) = lambda.ended().await;
+    assert_eq!(stdout.text(), "");
+    assert_eq!(counts.to_string(), "refused_invalid=12 events=1");
+}
+
+#[tokio::test]
+async fn a_message_that_says_it_is_too_large_is_refused_before_it_is_sent() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let mut client = connect(lambda.receiver).await;
+    let (answer, mut body) = begin(&mut client, TRACES, &[]);
+    body.send_data(Bytes::from_static(&[0, 0, 0x80, 0, 1]), false).unwrap();
+    let said = read(answer).await.said;
+    assert_eq!(said, "200 application/grpc 3 the request is larger than 8388608 bytes");
+    // Nor does one that is sent all the same stop what comes behind it.
+    call(&mut client, TRACES, &[], &message(0, &vec![0; 9 << 20])).await;
+    assert_eq!(export(&mut client, 1).await, TAKEN);
+}
+
+#[tokio::test]
+async fn calls_that_fall_silent_in_the_middle_of_a_message_keep_nobody_out() {
+    let mut lambda = Lambda::start(&[("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "128")]).await;
+    let _next = lambda.next().await;
+    let mut client = connect(lambda.receiver).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        let (answer, mut body) = begin(&mut client, TRACES, &[]);
+        // It says that it will have six megabytes.
+        body.send_data(Bytes::from_static(&[0, 0, 0x60, 0, 0, 10]), false).unwrap();
+        silent.push((answer, body));
+    }
+    assert_eq!(export(&mut client, 3).await, TAKEN);
+    assert_eq!(lambda.counts.get(Count::RefusedFull), 0);
+}
+
+#[tokio::test]
+async fn while_stdout_is_stuck_every_call_is_told_at_once_to_come_again() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let mut client = connect(lambda.receiver).await;
+    lambda.stdout.fill(true);
+    assert_eq!(export(&mut client, 1).await, FULL);
+    // None of them waits for what the first one waited for.
+    let begun = tokio::time::Instant::now();
+    for _ in 0..100 {
+        assert_eq!(export(&mut client, 2).await, FULL);
+    }
+    assert!(begun.elapsed() < 100 * Duration::from_millis(100));
+    lambda.stdout.fill(false);
+    while export(&mut client, 2).await != TAKEN {}
+    assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 2)]);
+}
+
+#[tokio::test]
+async fn a_call_that_its_client_gives_up_is_not_written_unless_it_was_begun() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let mut client = connect(lambda.receiver).await;
+    lambda.stdout.fill(true);
+    let mut waiting = Vec::new();
+    for spans in 1..=2 {
+        let (answer, mut body) = begin(&mut client, TRACES, &[]);
+        body.send_data(message(0, &traces(spans)).into(), true).unwrap();
+        until(|| lambda.counts.get(Count::Received) == spans && lambda.stdout.waiting() > 0).await;
+        waiting.push((answer, body));
+    }
+    for (_, body) in &mut waiting {
+        body.send_reset(h2::Reason::CANCEL);
+    }
+    // An answer shows that what was sent before it was read.
+    assert_eq!(call(&mut client, "/x", &[], b"").await.said.split(' ').nth(2), Some("12"));
+    lambda.stdout.fill(false);
+    while export(&mut client, 3).await != TAKEN {}
+    assert_eq!(lambda.stdout.lines(), [(SignalKind::Traces, 1), (SignalKind::Traces, 3)]);
+}
+
+#[tokio::test]
+async fn a_connection_lives_through_a_freeze_of_any_length() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let mut client = connect(lambda.receiver).await;
+    assert_eq!(export(&mut client, 1).await, TAKEN);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_hours(6)).await;
+    tokio::time::resume();
+    assert_eq!(export(&mut client, 1).await, TAKEN);
+}
+
+#[tokio::test]
+async fn grpcs_own_port_is_open_beside_the_default_one() {
+    let mut lambda = Lambda::start(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]).await;
+    let _next = lambda.next().await;
+    for port in [4317, 4318] {
+        let mut client = connect(SocketAddr::from(([127, 0, 0, 1], port))).await;
+        assert_eq!(export(&mut client, 1).await, TAKEN, "{port}");
+    }
+}
+
+#[tokio::test]
+async fn otlp_over_http_is_taken_in_http_2_as_well() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let mut client = connect(lambda.receiver).await;
+    let mut post = async |content_type: &str, bytes: &[u8]| {
+        let request = http::Request::post("http://localhost:4318/v1/traces")
+            .header("content-type", content_type)
+            .body(())
+            .unwrap();
+        let (answer, mut body) = client.send_request(request, false).unwrap();
+        body.send_data(Bytes::copy_from_slice(bytes), true).unwrap();
+        read(answer).await.said
+    };
+    let protobuf = "application/x-protobuf";
+    assert_eq!(post(protobuf, &traces(2)).await, format!("200 {protobuf}"));
+    assert_eq!(post("application/json", b"{}").await, "200 application/json");
+    assert_eq!(post("application/grpc+json", b"").await, format!("415 {protobuf}"));
+    assert_eq!(lambda.stdout.items(SignalKind::Traces), 2);
 }

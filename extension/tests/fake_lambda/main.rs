@@ -9,7 +9,11 @@
 )]
 
 mod foreign;
+#[cfg(feature = "grpc")]
 mod grpc;
+mod grpc_client;
+#[cfg(not(feature = "grpc"))]
+mod grpc_refused;
 mod lifecycle;
 mod receiver;
 mod support;

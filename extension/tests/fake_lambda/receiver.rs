@@ -3,6 +3,7 @@
 use crate::support::{Lambda, Posted, get, shutdown, traces, until};
 use lambda_otlp_extension::Count;
 use serde_json::json;
+use std::io::Write as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use wire::{SignalKind, gzip};
@@ -248,6 +249,48 @@ async fn a_body_of_another_signal_is_refused_and_not_lost() {
     assert_eq!(lambda.otlp("/v1/logs", &[JSON], logs.as_bytes()).await.status, 200);
     assert_eq!(lambda.otlp("/v1/traces", &[JSON], b"{}").await.status, 200, "nothing is nothing");
     assert_eq!(lambda.stdout.lines(), [(SignalKind::Logs, 1)]);
+}
+
+fn deflate(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::new(6));
+    encoder.write_all(content).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[cfg(feature = "zstd")]
+fn zstd(content: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(content, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+type Compress = fn(&[u8]) -> Vec<u8>;
+
+#[tokio::test]
+async fn a_body_is_inflated_by_its_coding_and_within_the_bound() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let whole = traces(3);
+    let bomb = vec![0; 17 << 20];
+    let codings: [(&str, Compress); _] = [
+        ("gzip", |content| gzip::compress(6, content)),
+        ("deflate", deflate),
+        #[cfg(feature = "zstd")]
+        ("zstd", zstd),
+    ];
+    for (coding, compress) in codings {
+        let headers = [PROTOBUF, ("content-encoding", coding)];
+        let check = async |body: &[u8], expected: u16| {
+            let posted = lambda.otlp("/v1/traces", &headers, body).await;
+            assert_eq!(posted.status, expected, "{coding}: {}", said(&posted));
+        };
+        let items = lambda.stdout.items(SignalKind::Traces);
+        let (compressed, bomb) = (compress(&whole), compress(&bomb));
+        assert!(bomb.len() < 1 << 20, "{coding}: {}", bomb.len());
+        check(&compressed, 200).await;
+        check(&bomb, 413).await;
+        check(&compressed[..compressed.len() / 2], 400).await;
+        check(&whole, 400).await;
+        assert_eq!(lambda.stdout.items(SignalKind::Traces), items + 3, "{coding}");
+    }
 }
 
 #[tokio::test]

@@ -6,6 +6,9 @@ use lambda_otlp_tests::stories::{EXTENSION, Log, ROOT, Story, TRACE};
 use serde_json::json;
 use simulator::{LogFormat, LogLevel};
 use std::net::TcpListener;
+#[cfg(feature = "grpc")]
+use std::time::Duration;
+#[cfg(not(feature = "grpc"))]
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -175,6 +178,47 @@ async fn a_busy_port_costs_otlp_and_nothing_else() {
     assert!(log.has_text("cannot receive OTLP"), "{:?}", log.text);
 }
 
+#[cfg(feature = "grpc")]
+#[tokio::test]
+async fn a_connection_of_grpc_lives_through_freezes() {
+    const EXPORT: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut story =
+        Story::with(&program(), |spec| spec.env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string()))
+            .await;
+    story.invoke(json!({})).await;
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (client, connection) = h2::client::handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    for frozen in [Duration::ZERO, Duration::from_secs(2)] {
+        tokio::time::sleep(frozen).await;
+        let client = client.clone();
+        let called = tokio::spawn(async move {
+            let request = http::Request::post(format!("http://localhost:{port}{EXPORT}"))
+                .header("content-type", "application/grpc")
+                .body(())
+                .unwrap();
+            let mut ready = client.ready().await.unwrap();
+            let (answer, mut body) = ready.send_request(request, false).unwrap();
+            body.send_data(vec![0; 5].into(), true).unwrap();
+            let mut incoming = answer.await.unwrap().into_body();
+            while incoming.data().await.is_some() {}
+            incoming.trailers().await.unwrap().unwrap()["grpc-status"].clone()
+        });
+        // The extension answers when the environment is awake.
+        for _ in 0..1000 {
+            story.invoke(json!({})).await;
+            if called.is_finished() {
+                break;
+            }
+        }
+        assert!(called.is_finished(), "the call is not answered");
+        assert_eq!(called.await.unwrap(), "0");
+    }
+    complete(story, End::Shutdown).await;
+}
+
+#[cfg(not(feature = "grpc"))]
 #[tokio::test]
 async fn the_log_says_once_what_clients_that_speak_grpc_have_to_set() {
     const SAID: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";

@@ -23,7 +23,7 @@ pub(super) fn build(
     let folders = folders(root, packages);
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--locked", "--quiet", "--profile", PROFILE, "--package", PACKAGE]);
-    cargo.args(["--no-default-features", "--target", target]).current_dir(root);
+    cargo.args(["--target", target]).current_dir(root);
     // Added to the flags of `.cargo/config.toml`.
     let flags: Vec<String> = folders
         .iter()

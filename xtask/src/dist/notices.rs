@@ -53,15 +53,7 @@ pub(super) fn of_extension(
 /// Names and versions of the crates that are linked.
 fn crates(root: &Path, target: &str) -> anyhow::Result<BTreeSet<String>> {
     let mut cargo = Command::new("cargo");
-    cargo.args([
-        "tree",
-        "--locked",
-        "--package",
-        PACKAGE,
-        "--no-default-features",
-        "--target",
-        target,
-    ]);
+    cargo.args(["tree", "--locked", "--package", PACKAGE, "--target", target]);
     cargo
         .args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"])
         .current_dir(root);

@@ -1,4 +1,4 @@
-//! Inflates gzip, of one member or more, to a bounded number of bytes.
+//! Inflates gzip, of one member or more, and HTTP's `deflate`, to a bounded number of bytes.
 
 use flate2::{Decompress, FlushDecompress, Status};
 use std::fmt;
@@ -55,7 +55,8 @@ fn inflate_members(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateErr
     let mut out = Vec::new();
     let mut rest = input;
     loop {
-        let consumed = inflate_member(rest, max_bytes, &mut out)?;
+        let state = Decompress::new_gzip(WINDOW_BITS);
+        let consumed = inflate_member(state, rest, max_bytes, &mut out)?;
         rest = rest.get(consumed..).unwrap_or_default();
         if !is_gzip(rest) {
             return Ok(out);
@@ -105,12 +106,23 @@ impl<R: Read> Read for BoundedReader<R> {
     }
 }
 
+/// Inflates what HTTP calls `deflate` to at most `max_bytes`: a zlib stream (RFC 1950), or one of deflate without the frame of
+/// zlib, as some clients send it (RFC 9110, 8.4.1.2).
+pub fn inflate_deflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
+    // RFC 1950, 2.2: the method is deflate, and the first two bytes are a multiple of 31.
+    let is_zlib = matches!(*input, [method, flags, ..]
+        if method & 0x0f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31));
+    let mut out = Vec::new();
+    inflate_member(Decompress::new(is_zlib), input, max_bytes, &mut out)?;
+    Ok(out)
+}
+
 fn inflate_member(
+    mut state: Decompress,
     input: &[u8],
     max_bytes: usize,
     out: &mut Vec<u8>,
 ) -> Result<usize, InflateError> {
-    let mut state = Decompress::new_gzip(WINDOW_BITS);
     let mut consumed = 0;
     loop {
         let room = max_bytes - out.len();

@@ -11,7 +11,7 @@ mod libdeflate;
 pub use compress::compress;
 #[cfg(feature = "encode")]
 pub(crate) use compress::{Compressor, TooLarge};
-pub use inflate::{InflateError, inflate, inflate_plain, is_gzip, reader};
+pub use inflate::{InflateError, inflate, inflate_deflate, inflate_plain, is_gzip, reader};
 
 #[cfg(test)]
 mod tests;

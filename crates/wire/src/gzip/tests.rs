@@ -62,6 +62,30 @@ fn members_are_read_to_the_end_and_garbage_behind_them_is_not() {
 }
 
 #[test]
+fn deflate_is_read_in_the_frame_of_zlib_and_without() {
+    use flate2::write::{DeflateEncoder, ZlibEncoder};
+    use std::io::Write as _;
+    let input: Vec<u8> = (0..50_000u32).flat_map(|n| (n % 251).to_le_bytes()).collect();
+    for level in 0..=9 {
+        let level = flate2::Compression::new(level);
+        let (mut zlib, mut bare) =
+            (ZlibEncoder::new(Vec::new(), level), DeflateEncoder::new(Vec::new(), level));
+        zlib.write_all(&input).unwrap();
+        bare.write_all(&input).unwrap();
+        for deflated in [zlib.finish().unwrap(), bare.finish().unwrap()] {
+            assert_eq!(inflate_deflate(&deflated, input.len()).unwrap(), input);
+            let max_bytes = input.len() - 1;
+            let too_large = Err(InflateError::TooLarge { max_bytes });
+            assert_eq!(inflate_deflate(&deflated, max_bytes), too_large);
+            let cut = &deflated[..deflated.len() / 2];
+            assert_eq!(inflate_deflate(cut, input.len()), Err(InflateError::EndsEarly));
+        }
+    }
+    assert_eq!(inflate_deflate(b"", 10), Err(InflateError::EndsEarly));
+    assert_eq!(inflate_deflate(b"\x78\x9cnonsense", 10), Err(InflateError::Corrupt));
+}
+
+#[test]
 fn broken_streams_say_how() {
     let gzip = compress(6, b"some text that is long enough to be cut somewhere");
     assert_eq!(inflate(&gzip[..gzip.len() - 9], 1000), Err(InflateError::EndsEarly));

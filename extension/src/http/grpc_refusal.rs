@@ -1,4 +1,4 @@
-//! Refuses the calls of a client that speaks gRPC, and tells it what to set instead.
+//! Refuses the calls of a client that speaks gRPC, and tells it what to set instead: the minimal extension does not receive it.
 //!
 //! An SDK that finds nobody at its port, or whose connection is closed, takes the receiver for unavailable, and tries again
 //! until its time is over, which an invocation waits for. The status UNIMPLEMENTED ends its export at once. Of HTTP/2 only the
@@ -7,13 +7,11 @@
 //! Sources: RFC 9113 (frames), RFC 7541 (header fields), "gRPC over HTTP2" (`Trailers-Only`), OTLP 1.x ("Failures").
 
 use super::Respond;
-use std::future::poll_fn;
+use super::preface::PREFACE;
 use std::io;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, ReadBuf};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// What a client that speaks HTTP/2 sends first.
-const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The longest frame, unless the server's settings allow longer ones.
 const MAX_PAYLOAD_BYTES: usize = 16 * 1024;
 /// A frame's head has nine bytes.
@@ -35,14 +33,6 @@ const END_HEADERS: u8 = 4;
 /// writes them without its dynamic table. The value follows, behind a byte with its length.
 const REFUSAL: &[u8] =
     b"\x88\x0f\x10\x10application/grpc\x00\x0bgrpc-status\x0212\x00\x0cgrpc-message";
-
-/// Whether the client begins as HTTP/2 does; what it has sent stays to be read. HTTP/1.1 has no method of this name.
-pub(super) async fn speaks_http2(stream: &TcpStream) -> bool {
-    let mut first = [0; 4];
-    let mut peeked = ReadBuf::new(&mut first);
-    let bytes = poll_fn(|context| stream.poll_peek(context, &mut peeked)).await;
-    bytes.is_ok_and(|bytes| bytes == 4) && PREFACE.starts_with(&first)
-}
 
 /// Refuses call after call until the client or an error ends the connection.
 pub(super) async fn refuse(mut stream: TcpStream, responder: &dyn Respond) -> io::Result<()> {

@@ -1,0 +1,181 @@
+//! HTTP/2, which gRPC is spoken over: hyper's, with the bounds that the function needs.
+//!
+//! Nothing here knows what time it is: no ping of the server's is missing after a freeze, so connections live through it. What
+//! clients could flood a server with (resets, empty frames, heads in many frames, pings) h2 bounds by itself.
+//!
+//! Source: RFC 9113, "HTTP/2".
+
+use super::service::Service;
+use crate::counts::Counts;
+use crate::supervise::{self, Running};
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioIo;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use tokio::net::TcpStream;
+
+/// Calls at a time on a connection: three signals are flushed at once, and clients keep further calls back by themselves.
+const MOST_STREAMS: u32 = 32;
+/// What gRPC's own library takes (gRPC over HTTP2, "absolute max metadata size").
+const MAX_HEAD_BYTES: u32 = 16 * 1024;
+/// What may have come of a call and not been read: it is in memory before room is kept for it.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// The same for all calls of a connection, so that one that waits for room leaves some to the two beside it.
+const CONNECTION_WINDOW_BYTES: u32 = 3 * STREAM_WINDOW_BYTES;
+/// Answers are short.
+const SEND_BUFFER_BYTES: usize = 16 * 1024;
+
+/// Answers calls, several at a time, until the client or an error ends the connection.
+pub(super) async fn serve(stream: TcpStream, service: Service, counts: Arc<Counts>) {
+    let connection = http2::Builder::new(Calls { under_way: Arc::default(), counts })
+        .auto_date_header(false)
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(MAX_HEAD_BYTES)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    drop(connection.await);
+}
+
+/// Gives each call a task of its own: a panic ends one call.
+#[derive(Clone)]
+struct Calls {
+    under_way: Arc<AtomicUsize>,
+    counts: Arc<Counts>,
+}
+
+impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Calls {
+    fn execute(&self, call: F) {
+        let running = Running::begin("call", &self.under_way, &self.counts);
+        drop(supervise::spawn(async move {
+            let _running = running;
+            call.await;
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::counts::Count;
+    use crate::http::tests::server;
+    use bytes::Bytes;
+    use h2::SendStream;
+    use h2::client::{ResponseFuture, SendRequest};
+    use hyper::Request;
+    use std::net::SocketAddr;
+    use std::time::Duration;
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    type Client = SendRequest<Bytes>;
+
+    async fn connect(address: SocketAddr) -> Client {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (client, connection) = h2::client::handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Begins a request; `None` where the connection is closed.
+    async fn begin(client: &Client, path: &str) -> Option<(ResponseFuture, SendStream<Bytes>)> {
+        let mut client = client.clone().ready().await.ok()?;
+        let request = Request::post(format!("http://localhost{path}")).body(()).unwrap();
+        client.send_request(request, false).ok()
+    }
+
+    /// What an answer says; `None` where there is none.
+    async fn read(answer: ResponseFuture) -> Option<String> {
+        let mut body = answer.await.ok()?.into_body();
+        let mut said = Vec::new();
+        while let Some(piece) = body.data().await {
+            said.extend_from_slice(&piece.ok()?);
+        }
+        String::from_utf8(said).ok()
+    }
+
+    async fn ask(client: &Client, path: &str, body: &[u8]) -> Option<String> {
+        let (answer, mut sending) = begin(client, path).await?;
+        sending.send_data(Bytes::copy_from_slice(body), true).ok()?;
+        read(answer).await
+    }
+
+    #[tokio::test]
+    async fn requests_are_answered_several_at_a_time() {
+        let (address, counts) = server().await;
+        let client = connect(address).await;
+        let (slow, mut body) = begin(&client, "/slow").await.unwrap();
+        body.send_data(Bytes::from_static(b"wait"), false).unwrap();
+        assert_eq!(ask(&client, "/fast", b"now").await.unwrap(), "POST /fast now");
+        // What nobody wants of a body is not read, and stops nothing.
+        assert_eq!(ask(&client, "/refuse", &vec![0; 60_000]).await.unwrap(), "POST /refuse unread");
+        let too_large = ask(&client, "/a", &vec![0; 1_000_000]).await;
+        assert_eq!(too_large.unwrap(), "POST /a TooLarge");
+        assert!(ask(&client, "/panic", b"").await.is_none());
+        body.send_data(Bytes::from_static(b"ed"), true).unwrap();
+        assert_eq!(read(slow).await.unwrap(), "POST /slow waited");
+        assert_eq!(counts.get(Count::Panics), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_whose_client_falls_silent_is_answered_and_stops_no_other() {
+        let (address, _) = server().await;
+        let client = connect(address).await;
+        let (silent, mut body) = begin(&client, "/silent").await.unwrap();
+        body.send_data(Bytes::from_static(b"1"), false).unwrap();
+        let said = timeout(Duration::from_mins(1), read(silent)).await;
+        assert_eq!(said.expect("it is not waited for").unwrap(), "POST /silent BrokenOff");
+        assert_eq!(ask(&client, "/a", b"2").await.unwrap(), "POST /a 2");
+    }
+
+    #[tokio::test]
+    async fn calls_under_way_keep_their_connection_and_idle_ones_make_room() {
+        let (address, _) = server().await;
+        let mut idle = Vec::new();
+        for _ in 0..256 {
+            let client = connect(address).await;
+            assert!(ask(&client, "/a", b"").await.is_some());
+            idle.push(client);
+        }
+        // Of two calls one is over: the connection is busy with the other.
+        let busy = &idle[0];
+        let (waiting, mut body) = begin(busy, "/b").await.unwrap();
+        body.send_data(Bytes::from_static(b"1"), false).unwrap();
+        assert!(ask(busy, "/a", b"").await.is_some());
+        for _ in 0..256 {
+            let client = connect(address).await;
+            assert!(ask(&client, "/a", b"").await.is_some());
+            idle.push(client);
+        }
+        body.send_data(Bytes::from_static(b"2"), true).unwrap();
+        assert_eq!(read(waiting).await.unwrap(), "POST /b 12");
+        assert!(ask(&idle[1], "/a", b"").await.is_none(), "it was idle for the longest");
+        assert!(ask(idle.last().unwrap(), "/a", b"").await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_client_that_begins_and_resets_without_end_costs_its_own_connection_only() {
+        let (address, counts) = server().await;
+        let (hostile, other) = (connect(address).await, connect(address).await);
+        assert!(ask(&other, "/a", b"").await.is_some());
+        for _ in 0..100_000 {
+            let Some((_, mut body)) = begin(&hostile, "/a").await else { break };
+            body.send_reset(h2::Reason::CANCEL);
+        }
+        assert_eq!(ask(&other, "/a", b"1").await.unwrap(), "POST /a 1");
+        assert_eq!(counts.get(Count::Panics), 0);
+    }
+
+    #[tokio::test]
+    async fn a_head_has_a_bound() {
+        let (address, _) = server().await;
+        let client = connect(address).await;
+        for (bytes, expected) in [(10_000, 200), (20_000, 431)] {
+            let mut ready = client.clone().ready().await.unwrap();
+            let request = Request::get("http://localhost/a").header("x", "x".repeat(bytes));
+            let (answer, _) = ready.send_request(request.body(()).unwrap(), true).unwrap();
+            assert_eq!(answer.await.unwrap().status(), expected);
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Answers the requests of one connection, in both versions of HTTP.
+
+use super::body::{Body, Unfinished};
+use super::connections::Open;
+use super::{Head, Request, Respond, header};
+use bytes::Bytes;
+use hyper::body::{Body as _, Frame, Incoming, SizeHint};
+#[cfg(feature = "grpc")]
+use hyper::header::HeaderMap;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
+use hyper::{Response, Version};
+use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+/// What hyper hands the requests of a connection to.
+#[derive(Clone)]
+pub(super) struct Service {
+    pub(super) responder: Arc<dyn Respond>,
+    pub(super) open: Arc<Open>,
+}
+
+impl hyper::service::Service<hyper::Request<Incoming>> for Service {
+    type Response = Response<Answer>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Response<Answer>>> + Send>>;
+
+    fn call(&self, request: hyper::Request<Incoming>) -> Self::Future {
+        let Self { responder, open } = self.clone();
+        Box::pin(async move {
+            let _busy = open.busy();
+            respond(&*responder, request).await
+        })
+    }
+}
+
+/// Answers a request, and reads what its answer did not need. An error ends the connection without an answer.
+async fn respond(
+    responder: &dyn Respond,
+    request: hyper::Request<Incoming>,
+) -> io::Result<Response<Answer>> {
+    let (head, incoming) = request.into_parts();
+    let waits_to_be_asked = expects_continue(&head) && !incoming.is_end_stream();
+    let mut body = Unfinished::new(incoming, waits_to_be_asked);
+    let answer = responder.respond(Request { head: &head, body: Body(&mut body) }).await;
+    // In HTTP/2 the answer to half a body is understood, and says that the other half is not needed.
+    let is_read = head.version == Version::HTTP_2 || body.drain().await?;
+    let mut response = Response::new(Answer {
+        body: Bytes::from(answer.body),
+        #[cfg(feature = "grpc")]
+        trailers: answer.trailers,
+    });
+    *response.status_mut() = answer.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.content_type));
+    if let Some((name, value)) = answer.header {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if !is_read {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response)
+}
+
+fn expects_continue(head: &Head) -> bool {
+    head.version >= Version::HTTP_11
+        && header(head, "expect").is_some_and(|value| value.eq_ignore_ascii_case("100-continue"))
+}
+
+/// The body of an answer, and what stands behind it.
+pub(super) struct Answer {
+    body: Bytes,
+    #[cfg(feature = "grpc")]
+    trailers: Option<HeaderMap>,
+}
+
+impl Answer {
+    #[cfg_attr(not(feature = "grpc"), expect(clippy::unused_self, reason = "only gRPC has any"))]
+    fn has_trailers(&self) -> bool {
+        #[cfg(feature = "grpc")]
+        return self.trailers.is_some();
+        #[cfg(not(feature = "grpc"))]
+        false
+    }
+
+    fn next(&mut self) -> Option<Frame<Bytes>> {
+        let body = std::mem::take(&mut self.body);
+        if !body.is_empty() {
+            return Some(Frame::data(body));
+        }
+        #[cfg(feature = "grpc")]
+        return self.trailers.take().map(Frame::trailers);
+        #[cfg(not(feature = "grpc"))]
+        None
+    }
+}
+
+impl hyper::body::Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(self.next().map(Ok))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_empty() && !self.has_trailers()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        // A length would be wrong of a body with trailers: it says that nothing follows.
+        if self.has_trailers() {
+            SizeHint::default()
+        } else {
+            SizeHint::with_exact(self.body.len() as u64)
+        }
+    }
+}

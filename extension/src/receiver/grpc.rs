@@ -1,0 +1,170 @@
+//! What OTLP over gRPC has of its own: how a call names its signal, and how it is answered.
+//!
+//! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; gRPC's "Compression".
+
+use super::body::{Format, Framing};
+use super::compression::{ACCEPTED, Compression};
+use super::message;
+use super::response::{Encoding, Refusal, export_response};
+use crate::http::{Head, HttpResponse};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD_NO_PAD;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use hyper::{Method, StatusCode, Version};
+use std::fmt::Write as _;
+use wire::SignalKind;
+use wire::protobuf::Writer;
+
+const GRPC: &str = "application/grpc";
+const PROTOBUF: &str = "application/grpc+proto";
+
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const GRPC_STATUS_DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// Where Python's SDK looks for how long to wait.
+const RETRY_INFO: HeaderName = HeaderName::from_static("google.rpc.retryinfo-bin");
+const GRPC_ACCEPT_ENCODING: HeaderName = HeaderName::from_static("grpc-accept-encoding");
+
+/// Clients wait seconds before they send again, within an invocation, unless they are told how long. It is longer than what empties
+/// a full pipe, and not nothing: Python's SDK gives up after six attempts.
+const RETRY_NANOS: u64 = 50_000_000;
+
+/// Whether a request is a call of gRPC with protobuf. OTLP over HTTP comes in HTTP/2, too.
+pub(super) fn is_call(head: &Head) -> bool {
+    let content_type = header(head, CONTENT_TYPE.as_str()).unwrap_or_default();
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    head.version == Version::HTTP_2
+        && [GRPC, PROTOBUF].iter().any(|known| essence.eq_ignore_ascii_case(known))
+}
+
+/// The signal whose service is called, and how the call's message is to be read.
+pub(super) fn signal_and_format(head: &Head) -> Result<(SignalKind, Format), Refusal> {
+    let kinds = SignalKind::ALL.into_iter();
+    let kind = kinds.filter(|_| head.method == Method::POST).find(|kind| is_export(*kind, head));
+    let kind = kind.ok_or(Refusal::UnknownCall)?;
+    let compression = Compression::of(header(head, "grpc-encoding"));
+    let compression = compression.ok_or(Refusal::GrpcEncoding)?;
+    Ok((kind, Format { encoding: Encoding::Protobuf, compression, framing: Framing::Message }))
+}
+
+fn is_export(kind: SignalKind, head: &Head) -> bool {
+    let (package, service) = match kind {
+        SignalKind::Traces => ("trace", "Trace"),
+        SignalKind::Metrics => ("metrics", "Metrics"),
+        SignalKind::Logs => ("logs", "Logs"),
+    };
+    head.uri.path()
+        == format!("/opentelemetry.proto.collector.{package}.v1.{service}Service/Export")
+}
+
+fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {
+    head.headers.get(name)?.to_str().ok()
+}
+
+/// The answer to a call whose request was taken; `rejected` of its items fit no line.
+pub(super) fn accepted(rejected: usize) -> HttpResponse {
+    answer(message::of(&export_response(rejected)), 0)
+}
+
+/// The answer to a call of which nothing was taken.
+pub(super) fn refused(refusal: &Refusal) -> HttpResponse {
+    let code = refusal.codes().1;
+    let text = refusal.to_string();
+    let mut answer = answer(Vec::new(), code);
+    let mut say = |name: HeaderName, value: String| {
+        let value = HeaderValue::try_from(value).ok();
+        answer.trailers.get_or_insert_default().extend(value.map(|value| (name, value)));
+    };
+    say(GRPC_MESSAGE, percent_encoded(&text));
+    if refusal.may_be_sent_again() {
+        let retry_info = retry_info();
+        say(GRPC_STATUS_DETAILS, BASE64_STANDARD_NO_PAD.encode(status(code, &text, &retry_info)));
+        say(RETRY_INFO, BASE64_STANDARD_NO_PAD.encode(retry_info));
+    }
+    if *refusal == Refusal::GrpcEncoding {
+        answer.header = Some((GRPC_ACCEPT_ENCODING, ACCEPTED));
+    }
+    answer
+}
+
+/// A `google.rpc.RetryInfo`: its only field is a `google.protobuf.Duration`.
+fn retry_info() -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |delay| delay.varint(2, RETRY_NANOS));
+    bytes
+}
+
+/// A `google.rpc.Status` with that as its only detail, as OTLP has it ("OTLP/gRPC Throttling").
+fn status(code: u64, text: &str, retry_info: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut status = Writer::new(&mut bytes);
+    status.varint(1, code);
+    status.string(2, text);
+    status.message(3, |any| {
+        any.string(1, "type.googleapis.com/google.rpc.RetryInfo");
+        any.bytes(2, retry_info);
+    });
+    bytes
+}
+
+fn answer(body: Vec<u8>, code: u64) -> HttpResponse {
+    let mut answer = HttpResponse::new(StatusCode::OK, GRPC, body);
+    answer.trailers = Some(HeaderMap::from_iter([(GRPC_STATUS, HeaderValue::from(code))]));
+    answer
+}
+
+/// A status message in the characters that it may have: `%` and what is not printable ASCII is escaped.
+fn percent_encoded(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if matches!(byte, b' '..=b'~') && byte != b'%' {
+            encoded.push(char::from(byte));
+        } else {
+            // A String takes everything.
+            let _written = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::Request;
+
+    #[test]
+    fn a_call_is_known_by_version_and_content_type() {
+        let check = |version, content_type: &str, expected| {
+            let request = Request::post("/x").version(version).header(CONTENT_TYPE, content_type);
+            let (head, ()) = request.body(()).unwrap().into_parts();
+            assert_eq!(is_call(&head), expected, "{version:?} {content_type}");
+        };
+        check(Version::HTTP_2, "application/grpc", true);
+        check(Version::HTTP_2, "Application/gRPC+proto; charset=utf-8", true);
+        check(Version::HTTP_2, "application/grpc+json", false);
+        check(Version::HTTP_2, "application/grpc-web", false);
+        check(Version::HTTP_2, "application/x-protobuf", false);
+        check(Version::HTTP_11, "application/grpc", false);
+    }
+
+    #[test]
+    fn a_message_may_hold_everything() {
+        assert_eq!(percent_encoded("100 % of \"é\"\n"), "100 %25 of \"%C3%A9\"%0A");
+    }
+
+    #[test]
+    fn how_long_to_wait_is_said_where_another_attempt_may_help() {
+        let said = |refusal: &Refusal| {
+            let trailers = refused(refusal).trailers.unwrap_or_default();
+            let text = |name: HeaderName| Some(trailers.get(name)?.to_str().unwrap().to_owned());
+            (text(GRPC_STATUS).unwrap(), text(GRPC_STATUS_DETAILS).is_some(), text(RETRY_INFO))
+        };
+        // RetryInfo { retry_delay: Duration { nanos: 50000000 } }
+        let delay = Some("CgUQgOHrFw".to_owned());
+        assert_eq!(said(&Refusal::Full), ("14".to_owned(), true, delay.clone()));
+        assert_eq!(said(&Refusal::BrokenOff), ("14".to_owned(), true, delay));
+        assert_eq!(said(&Refusal::UnknownCall), ("12".to_owned(), false, None));
+        let too_large = Refusal::TooLarge { max_bytes: 1 };
+        assert_eq!(said(&too_large), ("3".to_owned(), false, None));
+    }
+}
