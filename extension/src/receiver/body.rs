@@ -66,22 +66,24 @@ pub(crate) fn read(
     })?;
     let limits = Limits { inflated_bytes: max_bytes, ..Limits::default() };
     match format.encoding {
-        Encoding::Protobuf => {
-            Request::check(kind, body, &limits).map_err(|error| Refusal::Invalid(error.to_string()))
-        }
+        Encoding::Protobuf => match Request::other_signal(kind, &body, &limits) {
+            Some(other) => Err(holds_other(other)),
+            None => Request::check(kind, body, &limits)
+                .map_err(|error| Refusal::Invalid(error.to_string())),
+        },
         Encoding::Json => {
             let read = |kind| Request::from_json(kind, &body, &limits);
             let request = read(kind).map_err(|error| Refusal::Invalid(error.to_string()))?;
             // Keys that nobody knows are left out, and another signal's is one of them: all of that would be gone.
             let is_of = |other: &SignalKind| read(*other).is_ok_and(|other| other.items() > 0);
-            if request.items() == 0
-                && let Some(other) = SignalKind::ALL.iter().find(|other| is_of(other))
-            {
-                let text =
-                    format!("the body holds {other}, which are received at {}", other.path());
-                return Err(Refusal::Invalid(text));
+            match SignalKind::ALL.iter().find(|other| request.items() == 0 && is_of(other)) {
+                Some(other) => Err(holds_other(*other)),
+                None => Ok(request),
             }
-            Ok(request)
         }
     }
+}
+
+fn holds_other(other: SignalKind) -> Refusal {
+    Refusal::Invalid(format!("the body holds {other}, which are received at {}", other.path()))
 }

@@ -6,6 +6,7 @@ use serde_json::json;
 use std::io::Write as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use wire::protobuf::Writer;
 use wire::{SignalKind, gzip};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
@@ -248,7 +249,20 @@ async fn a_body_of_another_signal_is_refused_and_not_lost() {
     assert!(said(&posted).contains("the body holds logs, which are received at /v1/logs"));
     assert_eq!(lambda.otlp("/v1/logs", &[JSON], logs.as_bytes()).await.status, 200);
     assert_eq!(lambda.otlp("/v1/traces", &[JSON], b"{}").await.status, 200, "nothing is nothing");
-    assert_eq!(lambda.stdout.lines(), [(SignalKind::Logs, 1)]);
+    // As metrics they would have no data points, and none of their fields would be wrong.
+    let mut logs = Vec::new();
+    Writer::new(&mut logs).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |record| record.message(6, |attribute| attribute.string(1, "key")));
+        });
+    });
+    let posted = lambda.protobuf(SignalKind::Metrics, &logs).await;
+    assert_eq!(posted.status, 400);
+    assert!(said(&posted).contains("the body holds logs, which are received at /v1/logs"));
+    assert_eq!(lambda.protobuf(SignalKind::Logs, &logs).await.status, 200);
+    let posted = lambda.protobuf(SignalKind::Logs, &traces(1)).await;
+    assert!(said(&posted).contains("the body holds traces, which are received at /v1/traces"));
+    assert_eq!(lambda.stdout.lines(), [(SignalKind::Logs, 1), (SignalKind::Logs, 1)]);
 }
 
 fn deflate(content: &[u8]) -> Vec<u8> {

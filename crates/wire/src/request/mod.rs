@@ -10,6 +10,8 @@ mod items;
 mod limits;
 mod malformed;
 mod merge;
+#[cfg(feature = "decode")]
+mod other_signal;
 pub(crate) mod split;
 pub(crate) mod truncate;
 

@@ -1,0 +1,69 @@
+//! Tells that bytes are a request of another signal than they should be, which protobuf does not say by itself.
+//!
+//! All three requests hold resources, scopes, and messages below them in fields of the same numbers, and fields that nobody knows
+//! pass: log records without a time are metrics without data points, and gauges may be spans. What tells them apart is what
+//! each of these messages has to have (opentelemetry-proto: the ids of `Span` and the name of `Metric` are required), and
+//! that `LogRecord` has a number where the two others have bytes.
+
+use super::Request;
+use super::check::count_checked;
+use super::items::each_item;
+use super::limits::Limits;
+use crate::protobuf::{Reader, Value};
+use crate::signal::SignalKind;
+
+/// Spans, metrics and log records are as deep in each request.
+const LEVELS: usize = 3;
+
+impl Request {
+    /// The signal that `bytes` are a request of, where that is certainly not `kind`: something in them is no span, metric or log
+    /// record as each of them has to be, and all of it is one of the other signal.
+    pub fn other_signal(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Option<SignalKind> {
+        let path = kind.path_to_items().get(..LEVELS)?;
+        let mut is_right = true;
+        each_item(bytes, path, &mut |message| is_right &= may_be(kind, message));
+        // Metrics without a name are wrong, but nothing of them is lost.
+        let has_points = kind == SignalKind::Metrics
+            && count_checked(kind, bytes, limits).is_ok_and(|points| points > 0);
+        if is_right || has_points {
+            return None;
+        }
+        SignalKind::ALL.into_iter().filter(|other| *other != kind).find(|other| {
+            let mut is_other = true;
+            each_item(bytes, path, &mut |message| is_other &= is(*other, message));
+            is_other && count_checked(*other, bytes, limits).is_ok_and(|items| items > 0)
+        })
+    }
+}
+
+/// Whether this may be a span, a metric or a log record, as the signal has them.
+fn may_be(kind: SignalKind, message: &[u8]) -> bool {
+    match kind {
+        SignalKind::Traces => {
+            has(message, 1, |id| id.len() == 16) && has(message, 2, |id| id.len() == 8)
+        }
+        SignalKind::Metrics => has(message, 1, |name| !name.is_empty()),
+        SignalKind::Logs => !has(message, 1, |_| true),
+    }
+}
+
+/// Whether this is one. A log record need not have anything: one without body and attributes could be a metric of which nothing
+/// is known but its unit, and the body has to be a value, since the name of a span stands in the same place.
+fn is(kind: SignalKind, message: &[u8]) -> bool {
+    let has_content =
+        kind != SignalKind::Logs || has(message, 5, is_value) || has(message, 6, |_| true);
+    may_be(kind, message) && has_content
+}
+
+/// Whether this begins as an `AnyValue` with a value does.
+fn is_value(bytes: &[u8]) -> bool {
+    let first = Reader::new(bytes).next();
+    first.is_some_and(|field| field.is_ok_and(|field| (1..=7).contains(&field.number)))
+}
+
+/// Whether `message` has a field of this number whose bytes are so.
+fn has(message: &[u8], number: u32, are_so: impl Fn(&[u8]) -> bool) -> bool {
+    let fields = Reader::new(message).map_while(Result::ok);
+    let mut values = fields.filter(|field| field.number == number).map(|field| field.value);
+    values.any(|value| matches!(value, Value::Len(bytes) if are_so(bytes)))
+}
