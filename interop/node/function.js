@@ -1,5 +1,5 @@
 // A plain process as a function: OpenTelemetry's SDK sends three signals to the extension, in the encoding that
-// INTEROP_ENCODING names, `http` (JSON) or `proto`. AWS's own Node runtime client compiles for minutes, hence the loop.
+// INTEROP_ENCODING names, `http` (JSON), `proto` or `grpc`. AWS's own Node runtime client compiles for minutes, hence the loop.
 
 const { ROOT_CONTEXT, SpanKind, trace } = require("@opentelemetry/api");
 const { resourceFromAttributes } = require("@opentelemetry/resources");

@@ -19,6 +19,10 @@ if os.environ.get("INTEROP_PRINTS"):
     from opentelemetry.exporter.otlp.json.file._log_exporter import FileLogExporter as LogExporter
     from opentelemetry.exporter.otlp.json.file.metric_exporter import FileMetricExporter as MetricExporter
     from opentelemetry.exporter.otlp.json.file.trace_exporter import FileSpanExporter as SpanExporter
+elif os.environ.get("OTEL_EXPORTER_OTLP_PROTOCOL") == "grpc":
+    from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter as LogExporter
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter as MetricExporter
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as SpanExporter
 else:
     from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter as LogExporter
     from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as MetricExporter

@@ -112,7 +112,7 @@ async fn printing_function(workshop: &Workshop, python: &Path) -> anyhow::Result
     Ok(format!("{compared}, of which {cut} lines were cut"))
 }
 
-fn python_spec(workshop: &Workshop, python: &Path) -> FunctionSpec {
+pub(super) fn python_spec(workshop: &Workshop, python: &Path) -> FunctionSpec {
     FunctionSpec::new("orders-python", python)
         .argument("-m")
         .argument("awslambdaric")
@@ -122,7 +122,7 @@ fn python_spec(workshop: &Workshop, python: &Path) -> FunctionSpec {
         .env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
-async fn node_function(
+pub(super) async fn node_function(
     workshop: &Workshop,
     modules: &Path,
     encoding: &str,
@@ -138,7 +138,7 @@ async fn node_function(
 }
 
 /// Runs the function beside the extension: what its SDK made has to be in the log group, each item once.
-async fn with_the_extension(
+pub(super) async fn with_the_extension(
     workshop: &Workshop,
     name: &str,
     spec: FunctionSpec,

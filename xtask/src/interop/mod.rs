@@ -4,6 +4,7 @@
 //! The scripts and their pinned versions are in `interop/`; what they install goes to the user's cache.
 
 mod functions;
+mod grpc;
 mod items;
 mod lines;
 mod packages;
@@ -43,6 +44,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut tally = Tally::default();
     lines::check(&workshop, &mut tally);
     functions::check(&workshop, &mut tally)?;
+    grpc::check(&workshop, &mut tally)?;
     tally.finish()
 }
 
