@@ -210,6 +210,9 @@ fn what_protobuf_readers_take_for_another_signal_is_told() {
     check(SignalKind::Metrics, &without_time, Some(SignalKind::Logs));
     let body_only = logs(vec![LogRecord { body: body("late"), ..Default::default() }]);
     check(SignalKind::Traces, &body_only, Some(SignalKind::Logs));
+    // Its name could be the body of a log record, of a kind that nobody knows.
+    let without_ids = traces(vec![Span { name: "xx".to_owned(), ..Default::default() }]);
+    check(SignalKind::Traces, &without_ids, None);
     let gauge = |name: &str, description: &str| {
         let value = Some(number_data_point::Value::AsInt(7));
         let data_points = vec![NumberDataPoint { value, ..Default::default() }];
