@@ -1,4 +1,4 @@
-//! Builds the extensions: ours as it is deployed, the peer's from crates.io.
+//! Builds the extensions: our minimal one, the peer's from crates.io.
 
 use anyhow::{Context as _, bail};
 use lambda_otlp_bench::build::build;
@@ -8,7 +8,7 @@ use std::process::Command;
 const PEER: &str = "opentelemetry-lambda-extension";
 const PEER_VERSION: &str = "0.2.0";
 
-/// The minimal extension.
+/// The minimal extension; what the features of the layer's add is in docs/extension-figures.md.
 pub(crate) fn ours() -> anyhow::Result<PathBuf> {
     let name = "lambda-otlp-extension";
     build(&["--package", name, "--no-default-features", "--profile", "release-small"], name)
