@@ -21,7 +21,7 @@ mod supervise;
 #[cfg(test)]
 mod test_spans;
 
-pub use config::{Config, TABLE};
+pub use config::{Config, TABLE, WRAPPER};
 pub use counts::{Count, Counts};
 pub use lambda::extensions_api::ApiError;
 pub use lifecycle::{Fatal, run};

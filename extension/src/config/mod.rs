@@ -2,6 +2,7 @@
 
 mod endpoint;
 mod variables;
+mod wrapper;
 
 use endpoint::{Endpoint, endpoint};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
@@ -11,6 +12,7 @@ use std::time::Duration;
 use tracing::Level;
 use variables::SENT_BY_OTHERS;
 pub use variables::TABLE;
+pub use wrapper::WRAPPER;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
 /// Where SDKs send OTLP over gRPC unless told otherwise.

@@ -15,6 +15,13 @@ fn the_table_is_right_and_each_variable_is_read_as_its_row_says() {
 }
 
 #[test]
+fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
+    for name in ["LAMBDA_OTLP_INSTRUMENT", "LAMBDA_OTLP_NEXT_WRAPPER", "LAMBDA_OTLP_STREAM"] {
+        assert_eq!(config(&[(name, "/opt/otel-handler")]).complaint, "", "{name}");
+    }
+}
+
+#[test]
 fn whoever_asks_it_to_send_is_told_that_it_writes_to_the_log() {
     let check = |variables: &[(&'static str, &'static str)], named: &str| {
         let complaint = config(variables).complaint;

@@ -107,9 +107,15 @@ const LAMBDA: &[Variable] = &[
     ),
 ];
 
-/// What the forwarder reads: a set of variables may be made once, for all functions.
-const KNOWN_ELSEWHERE: &[&str] =
-    &["LAMBDA_OTLP_ENDPOINT", "LAMBDA_OTLP_HEADERS", "LAMBDA_OTLP_SECRET", "LAMBDA_OTLP_STREAM"];
+/// What others read: the forwarder, since a set of variables may be made once for all functions, and the layer's wrapper.
+const KNOWN_ELSEWHERE: &[&str] = &[
+    "LAMBDA_OTLP_ENDPOINT",
+    "LAMBDA_OTLP_HEADERS",
+    "LAMBDA_OTLP_SECRET",
+    "LAMBDA_OTLP_STREAM",
+    "LAMBDA_OTLP_INSTRUMENT",
+    "LAMBDA_OTLP_NEXT_WRAPPER",
+];
 
 /// Variables that make other extensions send telemetry by themselves, of OpenObserve's extension and of OpenTelemetry's. Whoever
 /// moves from one of them is told that this one does not.

@@ -14,11 +14,14 @@ type Tables = [(&'static str, Table)];
 const TABLES: &Tables = &[
     ("exporter", exporter::TABLE),
     ("extension", extension::TABLE),
+    ("wrapper", extension::WRAPPER),
     ("forwarder", forwarder::TABLE),
 ];
 
-/// Binaries that run in one environment: each knows the names that the other reads.
-const TOGETHER: &[(&str, &str)] = &[("exporter", "extension"), ("extension", "exporter")];
+/// Programs that run in one environment, of which the first knows the names that the second reads. Where a function has the
+/// exporter there is no wrapper.
+const TOGETHER: &[(&str, &str)] =
+    &[("exporter", "extension"), ("extension", "exporter"), ("extension", "wrapper")];
 
 /// Writes the tables into the document.
 pub(super) fn write() -> anyhow::Result<()> {
