@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot run its program fails")]
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use tempfile::TempDir;
 
 fn wrapper() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../extension/layer/lambda-otlp-handler")
@@ -16,9 +18,21 @@ const OF_LAMBDA: [(&str, &str); 3] = [
     ("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
 ];
 
+/// A folder as Lambda mounts the layer at `/opt`.
+fn layer() -> TempDir {
+    let (layer, source) = (tempfile::tempdir().unwrap(), wrapper());
+    symlink(&source, layer.path().join("lambda-otlp-handler")).unwrap();
+    symlink(source.parent().unwrap(), layer.path().join("lambda-otlp")).unwrap();
+    layer
+}
+
 /// Runs a program through the wrapper, with Lambda's variables and these.
 fn run(variables: &[(&str, &str)], program: &[&str]) -> Output {
-    let mut wrapper = Command::new(wrapper());
+    run_by(&wrapper(), variables, program)
+}
+
+fn run_by(wrapper: &Path, variables: &[(&str, &str)], program: &[&str]) -> Output {
+    let mut wrapper = Command::new(wrapper);
     wrapper.args(program).env_clear().env("PATH", "/usr/bin:/bin");
     wrapper.envs(OF_LAMBDA.iter().chain(variables).copied()).output().unwrap()
 }
@@ -96,4 +110,105 @@ fn another_wrapper_comes_next_and_a_missing_one_stops_nothing() {
     let output = run(&[("LAMBDA_OTLP_NEXT_WRAPPER", next.to_str().unwrap())], &["echo", "runtime"]);
     assert_eq!(output.stdout, b"next for shop\nruntime\n");
     assert!(output.stderr.is_empty());
+}
+
+/// What the wrapper has the runtime load: the values of these variables, where the program is called so.
+fn loaded(variables: &[(&str, &str)], name: &str) -> (Output, String) {
+    let layer = layer();
+    let program = layer.path().join(name);
+    symlink("/bin/sh", &program).unwrap();
+    let script = "echo \"${PYTHONPATH-unset} ${NODE_OPTIONS-unset}\"";
+    let wrapper = layer.path().join("lambda-otlp-handler");
+    let output = run_by(&wrapper, variables, &[program.to_str().unwrap(), "-c", script]);
+    let told = String::from_utf8(output.stdout.clone()).unwrap();
+    let told = told.trim().replace(layer.path().to_str().unwrap(), "/opt");
+    (output, told)
+}
+
+#[test]
+fn each_runtime_is_given_what_instruments_its_language() {
+    let check = |variables: &[(&str, &str)], program, expected: &str| {
+        let (output, told) = loaded(variables, program);
+        assert_eq!(told, expected, "{program} {variables:?}");
+        assert!(output.stderr.is_empty(), "{output:?}");
+    };
+    let managed = |name| [("AWS_EXECUTION_ENV", name)];
+    let python = "/opt/lambda-otlp/python unset";
+    check(&managed("AWS_Lambda_python3.13"), "python3.13", python);
+    check(&[], "python3.13", python);
+    check(
+        &[("PYTHONPATH", "/var/runtime")],
+        "python3",
+        "/opt/lambda-otlp/python:/var/runtime unset",
+    );
+    check(&managed("AWS_Lambda_java21"), "java", "unset unset");
+    check(&managed("AWS_Lambda_java21"), "python3", "unset unset");
+    check(&[], "bootstrap", "unset unset");
+    check(&[("LAMBDA_OTLP_INSTRUMENT", "off")], "python3", "unset unset");
+    check(&[("LAMBDA_OTLP_INSTRUMENT", "auto")], "python3", python);
+}
+
+#[test]
+fn beside_another_wrapper_and_a_misspelt_switch_nothing_is_instrumented() {
+    let next = [("LAMBDA_OTLP_NEXT_WRAPPER", "/usr/bin/env")];
+    let (output, told) = loaded(&next, "python3");
+    assert_eq!(told, "unset unset");
+    assert!(output.stderr.is_empty());
+    for variable in [("LAMBDA_OTLP_NEXT_WRAPPER", "/opt/none"), ("LAMBDA_OTLP_INSTRUMENT", "no")] {
+        let (output, told) = loaded(&[variable], "python3");
+        assert_eq!(told, "unset unset", "{variable:?}");
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(said.lines().count() == 1 && said.contains(variable.0), "{said}");
+    }
+}
+
+/// Runs Python through the wrapper, with a module `shop` beside it; nothing where there is no Python.
+fn python(variables: &[(&str, &str)], shop: &str, program: &str) -> Option<Output> {
+    let (layer, task) = (layer(), tempfile::tempdir().unwrap());
+    let python = simulator::packages::find_python()?;
+    // The interpreter itself, since pyenv's programs look for variables that Lambda does not have.
+    let asked = Command::new(python).args(["-c", "import sys; print(sys.executable)"]).output();
+    let python = String::from_utf8(asked.unwrap().stdout).unwrap();
+    std::fs::write(task.path().join("shop.py"), shop).unwrap();
+    std::fs::write(task.path().join("sitecustomize.py"), "print('sitecustomize of others')")
+        .unwrap();
+    let program = format!("import sys; sys.path.insert(0, '{}')\n{program}", task.path().display());
+    let mut all = vec![("_HANDLER", "shop.handler"), ("PYTHONDONTWRITEBYTECODE", "1")];
+    all.extend_from_slice(variables);
+    let wrapper = layer.path().join("lambda-otlp-handler");
+    let others = task.path().to_str().unwrap().to_owned();
+    let all = all.into_iter().map(|(name, value)| (name, value.replace("TASK", &others)));
+    let all: Vec<_> = all.collect();
+    let all: Vec<_> = all.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    Some(run_by(&wrapper, &all, &[python.trim(), "-c", &program]))
+}
+
+#[test]
+fn a_python_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
+    let program = "import os, shop; print(os.environ.get('PYTHONPATH')); print(shop.handler(1, 2))";
+    let shop = "def handler(event, context):\n    return event + context\n";
+    let Some(output) = python(&[], shop, program) else { return };
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("lambda-otlp-handler: without instrumentation: "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "None\n3\n");
+
+    let output = python(&[("PYTHONPATH", "TASK")], shop, program).unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    let [others, path, result] = lines.as_slice() else { panic!("{told}") };
+    assert_eq!((*others, *result), ("sitecustomize of others", "3"));
+    assert!(!path.contains("lambda-otlp"), "children of the function are not instrumented: {path}");
+}
+
+#[test]
+fn a_python_function_that_sets_an_sdk_up_is_left_alone() {
+    let shop =
+        "import sys\nif 0: import opentelemetry.sdk\ndef handler(event, context):\n    return 3\n";
+    let program = "import shop; print(shop.handler(1, 2))";
+    let Some(output) = python(&[], shop, program) else { return };
+    assert_eq!(
+        (output.stdout.as_slice(), output.stderr.as_slice()),
+        (b"3\n".as_slice(), b"".as_slice())
+    );
 }

@@ -33,11 +33,12 @@ fn main() -> ExitCode {
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
         ["dist", "--layer"] => dist::layer(),
+        ["dist", "--python-layer"] => dist::python_layers(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long] | dist --layer"
+                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long] | dist --layer|--python-layer"
             );
             return ExitCode::from(64);
         }

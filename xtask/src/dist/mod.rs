@@ -1,4 +1,5 @@
-//! Makes the layer: one zip for each architecture, with the extension, the wrapper of a function's runtime, and the licences.
+//! Makes the layer: one zip for each architecture, with the extension, the wrapper of a function's runtime, and the licences; and
+//! the layers of OpenTelemetry's packages that the wrapper starts.
 //!
 //! What is in a zip depends on the sources alone: files have no times, and the binary names no folder of the machine.
 //!
@@ -6,16 +7,15 @@
 
 mod binary;
 mod notices;
+pub(crate) mod python;
 mod start;
+mod zip_file;
 
 use crate::checks::{has_target, locked_packages, root};
-use anyhow::Context as _;
 pub(crate) use binary::inspect;
 use serde_json::Value;
-use std::io::Write as _;
 use std::path::Path;
-use zip::write::SimpleFileOptions;
-use zip::{DateTime, System, ZipWriter};
+use zip_file::{File, packed};
 
 /// An architecture of Lambda.
 pub(crate) struct Architecture {
@@ -48,6 +48,16 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
     },
 ];
 
+/// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
+const LOADED: [&str; 2] = ["python/lambda_otlp_handler.py", "python/sitecustomize.py"];
+
+/// Makes the layers of OpenTelemetry's packages for Python functions in `target/dist`.
+pub(crate) fn python_layers() -> anyhow::Result<()> {
+    let root = root()?;
+    std::fs::create_dir_all(root.join("target/dist"))?;
+    python::layer(&root)
+}
+
 /// Makes the layer's zips in `target/dist`, and starts the extension of each as far as this machine can.
 pub(crate) fn layer() -> anyhow::Result<()> {
     let root = root()?;
@@ -74,49 +84,40 @@ pub(crate) fn layer() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A file of the layer, by its path below `/opt`.
-struct File {
-    path: &'static str,
-    bytes: Vec<u8>,
-    is_program: bool,
-}
-
 fn files(
     root: &Path,
     packages: &[Value],
     architecture: &Architecture,
     extension: &Path,
 ) -> anyhow::Result<Vec<File>> {
-    let read = |path: &Path| {
-        std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))
-    };
-    let text = |path, source: &str| {
-        anyhow::Ok(File { path, bytes: read(&root.join(source))?, is_program: false })
-    };
-    let program = |path, bytes| File { path, bytes, is_program: true };
-    Ok(vec![
-        program("extensions/lambda-otlp-extension", read(extension)?),
-        program("lambda-otlp-handler", read(&root.join("extension/layer/lambda-otlp-handler"))?),
-        text("lambda-otlp/LICENSE-APACHE", "LICENSE-APACHE")?,
-        text("lambda-otlp/LICENSE-MIT", "LICENSE-MIT")?,
-        File {
-            path: "lambda-otlp/THIRD-PARTY.txt",
-            bytes: notices::of_extension(root, packages, architecture.target)?.into_bytes(),
-            is_program: false,
-        },
-    ])
+    let mut files = beside_the_function(root, extension)?;
+    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        files.push(File::read(&format!("lambda-otlp/{licence}"), &root.join(licence))?);
+    }
+    files.push(File {
+        path: "lambda-otlp/THIRD-PARTY.txt".to_owned(),
+        bytes: notices::of_extension(root, packages, architecture.target)?.into_bytes(),
+        is_program: false,
+    });
+    Ok(files)
 }
 
-fn packed(files: &[File]) -> anyhow::Result<Vec<u8>> {
-    let mut zip = ZipWriter::new(std::io::Cursor::new(Vec::new()));
-    for File { path, bytes, is_program } in files {
-        let options = SimpleFileOptions::default()
-            .last_modified_time(DateTime::default())
-            .system(System::Unix)
-            .compression_level(Some(9))
-            .unix_permissions(if *is_program { 0o755 } else { 0o644 });
-        zip.start_file(*path, options)?;
-        zip.write_all(bytes)?;
+/// The extension, and what its wrapper has a function's runtime load.
+fn beside_the_function(root: &Path, extension: &Path) -> anyhow::Result<Vec<File>> {
+    let source = root.join("extension/layer");
+    let mut files = vec![
+        File::read("extensions/lambda-otlp-extension", extension)?.program(),
+        File::read("lambda-otlp-handler", &source.join("lambda-otlp-handler"))?.program(),
+    ];
+    for loaded in LOADED {
+        files.push(File::read(&format!("lambda-otlp/{loaded}"), &source.join(loaded))?);
     }
-    Ok(zip.finish()?.into_inner())
+    Ok(files)
+}
+
+/// Puts the layer without its licences into a folder, with an extension that is not static.
+pub(crate) fn unpack(root: &Path, extension: &Path, folder: &Path) -> anyhow::Result<()> {
+    let files = beside_the_function(root, extension)?;
+    zip::ZipArchive::new(std::io::Cursor::new(packed(&files)?))?.extract(folder)?;
+    Ok(())
 }

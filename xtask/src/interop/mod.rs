@@ -8,6 +8,7 @@ mod grpc;
 mod items;
 mod lines;
 mod packages;
+mod unchanged;
 
 use crate::checks::{self, Tally, output};
 use anyhow::Context as _;
@@ -45,6 +46,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     lines::check(&workshop, &mut tally);
     functions::check(&workshop, &mut tally)?;
     grpc::check(&workshop, &mut tally)?;
+    unchanged::check(&workshop, &mut tally)?;
     tally.finish()
 }
 

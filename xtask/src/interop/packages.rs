@@ -75,6 +75,14 @@ fn node(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(folder.join("node_modules")))
 }
 
+/// The interpreter of the unchanged function, whose environment knows nothing of OpenTelemetry.
+pub(super) fn unchanged_python(root: &Path) -> anyhow::Result<Option<PathBuf>> {
+    let Some(interpreter) = find_python() else { return Ok(None) };
+    let requirements = root.join("interop/unchanged/python/requirements.txt");
+    let folder = cache()?.join("interop/unchanged-python");
+    python_environment(&interpreter, &folder, &[requirements]).context("PyPI").map(Some)
+}
+
 impl Packages {
     /// The virtual environment's interpreter, for a script beside which there are modules of ours.
     pub(super) fn python(&self) -> Result<&Path, String> {

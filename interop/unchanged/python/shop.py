@@ -1,0 +1,20 @@
+"""A function that imports nothing of OpenTelemetry: it asks for a price over HTTP and for the queues of SQS."""
+
+import os
+import time
+import urllib.request
+
+import boto3
+
+queues = boto3.client("sqs")
+
+
+def handler(event, context):
+    if event["action"] == "fail":
+        raise ValueError("the order cannot be fulfilled")
+    with urllib.request.urlopen(os.environ["PRICES"] + "/price") as response:
+        response.read()
+    queues.list_queues()
+    if event["action"] == "wait":
+        time.sleep(60)
+    return {"done": event["number"]}

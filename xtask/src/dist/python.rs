@@ -1,0 +1,119 @@
+//! Makes the layer of OpenTelemetry's packages for Python functions: one zip for each version of Python, since the bytecode of
+//! another version would be of no use, and a function that starts would compile each module anew.
+//!
+//! What is in a zip depends on the pinned packages and the version of Python alone.
+
+use super::zip_file::{File, packed};
+use crate::checks::output;
+use anyhow::{Context as _, bail};
+use simulator::packages::{cache, install_once};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The versions that Lambda has runtimes for and OpenTelemetry supports: 3.10 to 3.14.
+const MINOR_VERSIONS: std::ops::RangeInclusive<u32> = 10..=14;
+const REQUIREMENTS: &str = "extension/layer/python/requirements.txt";
+/// Where the packages lie below `/opt`: the instrumentation puts this folder behind all others of the path, so that a library
+/// of the function or of its runtime is never replaced.
+const FOLDER: &str = "lambda-otlp/python-packages";
+
+/// Makes the zips in `target/dist`, for each Python that this machine has.
+pub(crate) fn layer(root: &Path) -> anyhow::Result<()> {
+    let pythons: Vec<_> = MINOR_VERSIONS.filter_map(|minor| Some((minor, find(minor)?))).collect();
+    let Some((_, any)) = pythons.first() else {
+        bail!("there is no Python 3.10 to 3.14 with pip on this machine: install one, or pyenv");
+    };
+    let packages = packages(root, any)?;
+    for minor in MINOR_VERSIONS {
+        let Some((_, python)) = pythons.iter().find(|(found, _)| *found == minor) else {
+            println!("skip  python3.{minor}: it is not on this machine");
+            continue;
+        };
+        let name = format!("lambda-otlp-python3.{minor}-layer.zip");
+        let bytes = zip(&packages, python)?;
+        std::fs::write(root.join("target/dist").join(&name), &bytes)?;
+        println!("made  target/dist/{name}: {} bytes", bytes.len());
+    }
+    Ok(())
+}
+
+/// The layer for the version of this interpreter.
+pub(crate) fn zip(packages: &Path, python: &Path) -> anyhow::Result<Vec<u8>> {
+    let scratch = tempfile::tempdir()?;
+    let mut files = Vec::new();
+    collect(packages, "", &mut files)?;
+    for File { path, bytes, .. } in &files {
+        let copy = scratch.path().join(path);
+        std::fs::create_dir_all(copy.parent().context("a file without a folder")?)?;
+        std::fs::write(copy, bytes)?;
+    }
+    let mut compile = Command::new(python);
+    // Sets in the bytecode have the order of their hashes.
+    compile.env("PYTHONHASHSEED", "0").args(["-m", "compileall", "-q"]);
+    // Lambda mounts layers read-only and with times of its own: nobody has to compare the bytecode with its source.
+    compile.args(["--invalidation-mode", "unchecked-hash", "-p", &format!("/opt/{FOLDER}"), "-s"]);
+    output(compile.arg(scratch.path()).arg(scratch.path()))?;
+    files.clear();
+    collect(scratch.path(), "", &mut files)?;
+    for file in &mut files {
+        file.path = format!("{FOLDER}/{}", file.path);
+    }
+    packed(&files)
+}
+
+/// The folder with what the requirements name, installed once.
+pub(crate) fn packages(root: &Path, python: &Path) -> anyhow::Result<PathBuf> {
+    let requirements = root.join(REQUIREMENTS);
+    let folder = cache()?.join("layer/python");
+    install_once(&folder, std::slice::from_ref(&requirements), || {
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip.args(["--retries", "1", "--timeout", "10", "--no-deps", "--require-hashes"]);
+        // Machine code would be for one architecture and one version.
+        pip.args(["--only-binary=:all:", "--implementation", "py", "--abi", "none"]);
+        pip.args(["--platform", "any", "--python-version", "3.10", "--no-compile", "--target"]);
+        output(pip.arg(folder.join("packages")).arg("--requirement").arg(&requirements)).map(drop)
+    })
+    .with_context(|| format!("cannot install {REQUIREMENTS}"))?;
+    Ok(folder.join("packages"))
+}
+
+/// All files below a folder, by their paths. Licences stay; what only pip, editors and type checkers read does not.
+fn collect(folder: &Path, above: &str, files: &mut Vec<File>) -> anyhow::Result<()> {
+    let entries = std::fs::read_dir(folder)?;
+    let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let path = if above.is_empty() { name.clone() } else { format!("{above}/{name}") };
+        let is_unused = ["RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "py.typed"]
+            .contains(&name.as_str())
+            || Path::new(&name).extension().is_some_and(|extension| extension == "pyi")
+            || above.is_empty() && (name == "bin" || name.ends_with("-stubs"));
+        if is_unused {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), &path, files)?;
+        } else {
+            files.push(File { path, bytes: std::fs::read(entry.path())?, is_program: false });
+        }
+    }
+    Ok(())
+}
+
+/// An interpreter of this version that has pip: by its usual name, else pyenv's.
+fn find(minor: u32) -> Option<PathBuf> {
+    let of_pyenv = || {
+        let version = format!("3.{minor}");
+        let prefix = Command::new("pyenv").args(["prefix", &version]).output().ok()?;
+        let prefix = String::from_utf8(prefix.stdout).ok().filter(|prefix| !prefix.is_empty())?;
+        Some(Path::new(prefix.trim()).join("bin/python3"))
+    };
+    let has_pip = |python: &PathBuf| {
+        let asked = Command::new(python).args(["-m", "pip", "--version"]).output();
+        asked.is_ok_and(|asked| asked.status.success())
+    };
+    let usual = PathBuf::from(format!("python3.{minor}"));
+    [Some(usual), of_pyenv()].into_iter().flatten().find(has_pip)
+}

@@ -1,0 +1,236 @@
+//! Functions that import nothing of OpenTelemetry, below the layer's wrapper: each invocation has to be one trace, written before
+//! the response, and each has to end as it does without the layer.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what a JSON value does not have is null, and no panic"
+)]
+
+use super::packages::{pinned, unchanged_python};
+use super::{Tally, Workshop, items};
+use crate::dist;
+use anyhow::{Context as _, anyhow, bail, ensure};
+use serde_json::{Value, json};
+use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// What the function is told, in order.
+const STORY: [&str; 6] = ["take", "odd", "take", "fail", "wait", "take"];
+/// Long enough for every machine.
+const INIT: Duration = Duration::from_mins(1);
+/// One invocation runs into it.
+const TIMEOUT: Duration = Duration::from_secs(4);
+const FUNCTION: &str = "shop-unchanged";
+/// The scope of what the extension itself says of the invocations.
+const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+const SERVER: u64 = 2;
+const CLIENT: u64 = 3;
+
+pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()> {
+    let runtime = Runtime::new().context("cannot start tokio")?;
+    let root = &workshop.root;
+    let requirements = "interop/unchanged/python/requirements.txt";
+    let (client, aws) =
+        (pinned(root, requirements, "awslambdaric")?, pinned(root, requirements, "boto3")?);
+    let name = format!("no code to change: Python with boto3 {aws} below awslambdaric {client}");
+    match unchanged_python(root)? {
+        Some(python) => {
+            tally.note(&name, runtime.block_on(python_function(workshop, &python)));
+        }
+        None => println!("skip  {name}: there is no Python that is new enough on this machine"),
+    }
+    Ok(())
+}
+
+async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
+    let packages = dist::python::packages(&workshop.root, python)?;
+    let layer = layer(workshop, "python", &dist::python::zip(&packages, python)?)?;
+    let spec = |program: &Path| {
+        FunctionSpec::new(FUNCTION, program)
+            .handler("shop.handler")
+            .directory(workshop.root.join("interop/unchanged/python"))
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+    };
+    let runtime =
+        |spec: FunctionSpec| spec.argument("-m").argument("awslambdaric").argument("shop.handler");
+    let without = runtime(spec(python));
+    let with = spec(&layer.join("lambda-otlp-handler")).layer(&layer);
+    let with = runtime(with.argument(python.to_string_lossy()));
+    compare(workshop, without, with).await
+}
+
+/// Runs the story without the layer and with it.
+async fn compare(
+    workshop: &Workshop,
+    without: FunctionSpec,
+    with: FunctionSpec,
+) -> anyhow::Result<String> {
+    let services = Services::start()?;
+    let expected = run(without, &services).await?;
+    let found = run(with.env("OTEL_LAMBDA_RECEIVER_PORT", free_port()?.to_string()), &services);
+    let found = found.await?;
+    for ((action, without), with) in STORY.iter().zip(&expected.outcomes).zip(&found.outcomes) {
+        ensure!(without == with, "{action}: {without} became {with}; its log: {}", found.text());
+    }
+    let traces = traces(workshop, &found);
+    let traces = traces.map_err(|error| anyhow!("{error:#}; its log: {}", found.text()))?;
+    let init = |run: &Told| run.init.map_or(0, |init| init.as_millis());
+    Ok(format!("{traces}; init {} ms, {} ms without the layer", init(&found), init(&expected)))
+}
+
+/// What came of the story.
+struct Told {
+    /// The results, without what names the request or the lines of the source.
+    outcomes: Vec<String>,
+    request_ids: Vec<String>,
+    log: Vec<String>,
+    init: Option<Duration>,
+}
+
+impl Told {
+    fn text(&self) -> String {
+        self.log.join("\n")
+    }
+}
+
+async fn run(spec: FunctionSpec, services: &Services) -> anyhow::Result<Told> {
+    let spec = spec.timeout(TIMEOUT).init_timeout(INIT).memory_mb(512);
+    let spec = spec.env("PRICES", &services.base).env("AWS_ENDPOINT_URL", &services.base);
+    let lambda = Lambda::start().await?;
+    lambda.create_function(spec)?;
+    let mut invocations: Vec<Invocation> = Vec::new();
+    for (action, number) in STORY.into_iter().zip(1..) {
+        // Whoever may invoke a function chooses what stands in its event.
+        let parent = if action == "odd" { json!(5) } else { Value::Null };
+        let event =
+            json!({ "action": action, "number": number, "headers": { "traceparent": parent } });
+        invocations.push(lambda.invoke(FUNCTION, event.to_string()).await?);
+    }
+    lambda.recycle(FUNCTION).await?;
+    let log = lambda.log_events(FUNCTION).into_iter();
+    let log = log.map(|event| event.message.trim_end().to_owned()).collect();
+    lambda.shut_down().await;
+    Ok(Told {
+        outcomes: invocations.iter().map(|invocation| outcome(&invocation.result)).collect(),
+        init: invocations.first().and_then(|invocation| invocation.init_duration),
+        request_ids: invocations.into_iter().map(|invocation| invocation.request_id).collect(),
+        log,
+    })
+}
+
+fn outcome(result: &InvocationResult) -> String {
+    match result {
+        InvocationResult::Response(body) => String::from_utf8_lossy(body).into_owned(),
+        InvocationResult::FunctionError { error_type, body } => {
+            let error: Value = serde_json::from_slice(body).unwrap_or_default();
+            format!("{error_type}: {}", error["errorMessage"])
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// Each invocation that ended has one SERVER span, of the function's name, in a trace of its own, with its calls as children.
+fn traces(workshop: &Workshop, told: &Told) -> anyhow::Result<String> {
+    let mut spans = 0;
+    for (action, request_id) in STORY.into_iter().zip(&told.request_ids) {
+        let found = spans_of(workshop, told, request_id)?;
+        if !is_told(action) {
+            ensure!(found.is_empty(), "{action}: {found:?}");
+            continue;
+        }
+        let (servers, others): (Vec<&Value>, Vec<&Value>) =
+            found.iter().partition(|span| span["kind"] == SERVER);
+        let [server] = servers.as_slice() else {
+            bail!("{action}: {} SERVER spans", servers.len())
+        };
+        ensure!(server["attributes"]["faas.invocation_id"] == **request_id, "{server}");
+        ensure!((server["status"] == 2) == (action == "fail"), "{server}");
+        for span in &found {
+            ensure!(span["service"] == FUNCTION, "not the function's service: {span}");
+            ensure!(span["trace_id"] == server["trace_id"], "not in the trace: {span}");
+        }
+        let calls = others
+            .iter()
+            .filter(|span| span["kind"] == CLIENT && span["parent_span_id"] == server["span_id"]);
+        let names: Vec<&str> = calls.filter_map(|span| span["name"].as_str()).collect();
+        let has = |part: &str| names.iter().any(|name| name.contains(part));
+        let is_complete = action == "fail" || has("GET") && has("ListQueues");
+        ensure!(is_complete, "{action}: the calls are {names:?} of {found:?}");
+        spans += found.len();
+    }
+    let ended = STORY.into_iter().filter(|action| is_told(action)).count();
+    Ok(format!("{spans} spans in {ended} traces, {} outcomes as without", STORY.len()))
+}
+
+/// A handler that is killed writes nothing any more, and OpenTelemetry's instrumentation cannot read the odd event.
+fn is_told(action: &str) -> bool {
+    !["wait", "odd"].contains(&action)
+}
+
+/// The spans in the part of the log that Lambda wrote between an invocation's START and END.
+fn spans_of(workshop: &Workshop, told: &Told, request_id: &str) -> anyhow::Result<Vec<Value>> {
+    let at = |word: &str| {
+        let line = format!("{word} RequestId: {request_id}");
+        told.log.iter().position(|event| event.starts_with(&line))
+    };
+    let (Some(start), Some(end)) = (at("START"), at("END")) else {
+        bail!("the log has no START or no END of {request_id}");
+    };
+    let part = told.log.get(start..end).unwrap_or_default().join("\n");
+    let read = items::decoded(&workshop.decode(part.as_bytes())?)?;
+    let is_span = |item: &Value| item["signal"] == "span" && item["scope"] != PLATFORM_SCOPE;
+    Ok(read.into_iter().filter(is_span).collect())
+}
+
+/// A folder as Lambda mounts our two layers at `/opt`.
+fn layer(workshop: &Workshop, language: &str, packages: &[u8]) -> anyhow::Result<PathBuf> {
+    let layer = workshop.scratch.path().join(format!("opt-{language}"));
+    zip::ZipArchive::new(std::io::Cursor::new(packages))?.extract(&layer)?;
+    dist::unpack(&workshop.root, &workshop.extension, &layer)?;
+    Ok(layer)
+}
+
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
+}
+
+/// Takes the place of the shop's price list and of AWS: each request is answered with an empty JSON object.
+struct Services {
+    base: String,
+}
+
+impl Services {
+    fn start() -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0))?;
+        let base = format!("http://{}", listener.local_addr()?);
+        std::thread::spawn(move || {
+            for connection in listener.incoming().flatten() {
+                // A client that breaks off is no error of the services.
+                std::thread::spawn(move || answer(&connection).ok());
+            }
+        });
+        Ok(Self { base })
+    }
+}
+
+fn answer(mut connection: &TcpStream) -> std::io::Result<()> {
+    let mut reader = BufReader::new(connection);
+    let (mut line, mut length) = (String::new(), 0);
+    while reader.read_line(&mut line)? > 0 {
+        let (name, value) = line.trim().split_once(':').unwrap_or_default();
+        if name.eq_ignore_ascii_case("content-length") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+        if line.trim().is_empty() {
+            reader.by_ref().take(length).read_to_end(&mut Vec::new())?;
+            length = 0;
+            connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/x-amz-json-1.0\r\ncontent-length: 2\r\n\r\n{}")?;
+        }
+        line.clear();
+    }
+    Ok(())
+}
