@@ -103,7 +103,8 @@ async fn receive_otlp(
 ) {
     let budget = config.receive_budget_bytes();
     let (output, events) = (output.clone(), events.clone());
-    let receiver = Arc::new(Receiver::new(output, events, Arc::clone(counts), budget));
+    let service = config.service_name.clone();
+    let receiver = Arc::new(Receiver::new(output, events, Arc::clone(counts), service, budget));
     let ports = [Some(config.receiver_port), config.grpc_port()];
     for port in ports.into_iter().flatten() {
         match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {

@@ -5,6 +5,7 @@ use super::compression::Compression;
 #[cfg(feature = "grpc")]
 use super::grpc;
 use super::response::{Encoding, Refusal, accepted, refused};
+use super::service_name::named;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, OtlpReceived};
 use crate::http::{Body, BoxedResponse, HttpResponse, Request, Respond, Unread};
@@ -37,6 +38,8 @@ pub(crate) struct Receiver {
     output: LineOutput,
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
+    /// What is received without a name of its service gets this one.
+    service_name: String,
     /// One permit for each KiB of requests that may be in memory.
     room: Semaphore,
     /// Whether the log says that gRPC is not received; once an environment is enough.
@@ -65,12 +68,14 @@ impl Receiver {
         output: LineOutput,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
+        service_name: String,
         budget_bytes: usize,
     ) -> Self {
         Self {
             output,
             events,
             counts,
+            service_name,
             room: Semaphore::new(budget_bytes / 1024),
             #[cfg(not(feature = "grpc"))]
             has_told_of_grpc: AtomicBool::new(false),
@@ -149,6 +154,7 @@ impl Receiver {
         if request.items() == 0 {
             return Ok(0);
         }
+        let request = named(request, &self.service_name);
         let received = OtlpReceived { roots: roots(&request) };
         let items = request.items();
         let written = self.output.write(request).await.map_err(|_| Refusal::Full)?;

@@ -1,6 +1,6 @@
 //! OTLP over HTTP: what is taken, what is refused, and how it is said.
 
-use crate::support::{Lambda, Posted, get, shutdown, traces, until};
+use crate::support::{Lambda, Posted, get, read, shutdown, traces, until};
 use lambda_otlp_extension::Count;
 use serde_json::json;
 use std::io::Write as _;
@@ -59,6 +59,21 @@ async fn json_is_taken_and_answered_in_json() {
     let posted = lambda.otlp("/v1/traces/", &[json, GZIP], &compressed).await;
     assert_eq!(said(&posted), "200 application/json {}");
     assert_eq!(lambda.stdout.items(SignalKind::Traces), 2);
+}
+
+#[tokio::test]
+async fn what_names_no_service_is_written_with_the_functions() {
+    let mut lambda = Lambda::start(&[]).await;
+    let _next = lambda.next().await;
+    let unknown = r#"{"resourceLogs":[{"resource":{"attributes":[{"key":"service.name","value":
+        {"stringValue":"unknown_service:node"}}]},"scopeLogs":[{"logRecords":[{}]}]}]}"#;
+    let posted = lambda.otlp("/v1/logs", &[JSON], unknown.as_bytes()).await;
+    assert_eq!(posted.status, 200);
+    let written = lambda.stdout.text();
+    let line = written.lines().find(|line| line.contains("/v1/logs")).unwrap();
+    let request = read(line);
+    let holds = |text: &[u8]| request.bytes().windows(text.len()).any(|part| part == text);
+    assert!(holds(b"orders") && !holds(b"unknown_service"), "{line}");
 }
 
 #[tokio::test]

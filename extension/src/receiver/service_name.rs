@@ -1,0 +1,184 @@
+//! Gives what an SDK sends without a name of its service the function's, so that one function is one service.
+//!
+//! Source: OpenTelemetry, resource semantic conventions, `service.name`: an SDK that is told none writes `unknown_service`, with the
+//! name of the process behind a colon where it knows one.
+
+use crate::otlp_fields::{CONTAINERS, messages};
+use wire::Request;
+use wire::protobuf::{BadField, Reader, Writer};
+use wire::resource::SERVICE_NAME;
+
+/// Field numbers (`opentelemetry/proto/resource/v1`, `common/v1`, and the containers of all three signals).
+const RESOURCE: u32 = 1;
+const ATTRIBUTES: u32 = 1;
+const KEY: u32 = 1;
+const VALUE: u32 = 2;
+const STRING_VALUE: u32 = 1;
+
+const UNKNOWN: &[u8] = b"unknown_service";
+
+/// The same request, in which every resource has a name of its service. It is copied only where one has none.
+pub(crate) fn named(request: Request, service: &str) -> Request {
+    if messages(request.bytes(), CONTAINERS).all(has_service) {
+        return request;
+    }
+    let mut bytes = Vec::with_capacity(request.bytes().len() + 256);
+    // A request was checked before it came here, so that all fields can be read.
+    match write(request.bytes(), service, &mut Writer::new(&mut bytes)) {
+        Ok(()) => Request::counted(request.kind(), bytes, request.items()),
+        Err(_) => request,
+    }
+}
+
+fn has_service(container: &[u8]) -> bool {
+    let attributes =
+        messages(container, RESOURCE).flat_map(|resource| messages(resource, ATTRIBUTES));
+    // Of two attributes of one name the later counts.
+    attributes.filter(|attribute| is_service_name(attribute)).last().is_some_and(is_known)
+}
+
+fn is_service_name(attribute: &[u8]) -> bool {
+    messages(attribute, KEY).last() == Some(SERVICE_NAME.as_bytes())
+}
+
+fn is_known(attribute: &[u8]) -> bool {
+    let Some(value) = messages(attribute, VALUE).last() else { return false };
+    let Some(name) = messages(value, STRING_VALUE).last() else {
+        // A value of another type is the user's own idea.
+        return !value.is_empty();
+    };
+    let is_unknown = name.strip_prefix(UNKNOWN).is_some_and(|rest| matches!(rest, [] | [b':', ..]));
+    !name.is_empty() && !is_unknown
+}
+
+fn write(request: &[u8], service: &str, out: &mut Writer<'_>) -> Result<(), BadField> {
+    for field in Reader::new(request) {
+        let field = field?;
+        match field.as_len() {
+            Some(container) if field.number == CONTAINERS && !has_service(container) => {
+                let mut named = Vec::with_capacity(container.len() + service.len() + 32);
+                name(container, service, &mut Writer::new(&mut named))?;
+                out.always_bytes(CONTAINERS, &named);
+            }
+            _ => out.raw(field.raw),
+        }
+    }
+    Ok(())
+}
+
+/// Resources that stand in one container are one, as protobuf merges them.
+fn name(container: &[u8], service: &str, out: &mut Writer<'_>) -> Result<(), BadField> {
+    let mut resource = Vec::new();
+    let mut attributes = Writer::new(&mut resource);
+    for field in messages(container, RESOURCE).flat_map(Reader::new) {
+        let field = field?;
+        let is_replaced = field.number == ATTRIBUTES && field.as_len().is_some_and(is_service_name);
+        if !is_replaced {
+            attributes.raw(field.raw);
+        }
+    }
+    attributes.message(ATTRIBUTES, |attribute| {
+        attribute.string(KEY, SERVICE_NAME);
+        attribute.message(VALUE, |value| value.string(STRING_VALUE, service));
+    });
+    out.always_bytes(RESOURCE, &resource);
+    for field in Reader::new(container) {
+        let field = field?;
+        if field.number != RESOURCE {
+            out.raw(field.raw);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::{Limits, SignalKind};
+
+    /// A request of OTLP/JSON with a container for each of these, which is the text of its resource.
+    fn request(kind: SignalKind, resources: &[&str]) -> Request {
+        let (resource_items, scope_items, item) = match kind {
+            SignalKind::Traces => (
+                "resourceSpans",
+                "scopeSpans",
+                r#"{"spans":[{"name":"a","traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331"}]}"#,
+            ),
+            SignalKind::Logs => {
+                ("resourceLogs", "scopeLogs", r#"{"logRecords":[{"body":{"stringValue":"a"}}]}"#)
+            }
+            SignalKind::Metrics => (
+                "resourceMetrics",
+                "scopeMetrics",
+                r#"{"metrics":[{"name":"a","gauge":{"dataPoints":[{"asInt":"1"}]}}]}"#,
+            ),
+        };
+        let containers: Vec<String> = resources
+            .iter()
+            .map(|resource| format!("{{{resource}\"{scope_items}\":[{item}]}}"))
+            .collect();
+        let json = format!("{{\"{resource_items}\":[{}]}}", containers.join(","));
+        Request::from_json(kind, json.as_bytes(), &Limits::default()).unwrap()
+    }
+
+    fn attribute(key: &str, value: &str) -> String {
+        format!(r#"{{"key":"{key}","value":{value}}}"#)
+    }
+
+    fn resource(attributes: &[String]) -> String {
+        format!(r#""resource":{{"attributes":[{}]}},"#, attributes.join(","))
+    }
+
+    fn service(value: &str) -> String {
+        resource(&[attribute("team", r#"{"stringValue":"blue"}"#), attribute(SERVICE_NAME, value)])
+    }
+
+    #[test]
+    fn what_has_no_name_of_its_service_gets_the_functions() {
+        for kind in SignalKind::ALL {
+            let check = |before: &[&str], expected: &[&str]| {
+                let named = named(request(kind, before), "shop");
+                let expected = request(kind, expected);
+                assert_eq!(named, expected, "{before:?}");
+                assert_eq!(named.items(), before.len());
+                assert!(Request::check(kind, named.into_bytes(), &Limits::default()).is_ok());
+            };
+            let text = |name: &str| service(&format!(r#"{{"stringValue":"{name}"}}"#));
+            let shop = text("shop");
+            check(&[&text("unknown_service")], &[&shop]);
+            check(&[&text("unknown_service:python")], &[&shop]);
+            check(&[&text("")], &[&shop]);
+            check(&[&service("{}")], &[&shop]);
+            let only_name = resource(&[attribute(SERVICE_NAME, r#"{"stringValue":"shop"}"#)]);
+            check(&[""], &[&only_name]);
+            check(&[&resource(&[])], &[&only_name]);
+            // Each resource is one's own.
+            let orders = text("orders");
+            check(&[&orders, &text("unknown_service"), ""], &[&orders, &shop, &only_name]);
+            // The later of two counts.
+            let two = |first: &str, second: &str| {
+                let name =
+                    |name: &str| attribute(SERVICE_NAME, &format!(r#"{{"stringValue":"{name}"}}"#));
+                resource(&[name(first), name(second)])
+            };
+            check(&[&two("orders", "unknown_service")], &[&only_name]);
+        }
+    }
+
+    #[test]
+    fn what_has_a_name_stays_where_it_is() {
+        for kind in SignalKind::ALL {
+            let two = resource(&[
+                attribute(SERVICE_NAME, r#"{"stringValue":"unknown_service"}"#),
+                attribute(SERVICE_NAME, r#"{"stringValue":"orders"}"#),
+            ]);
+            for value in ["orders", "unknown_services", "unknown"] {
+                let own = service(&format!(r#"{{"stringValue":"{value}"}}"#));
+                let request = request(kind, &[&own, &service(r#"{"intValue":"7"}"#), &two]);
+                let place = request.bytes().as_ptr();
+                let named = named(request, "shop");
+                assert_eq!(named.bytes().as_ptr(), place, "{value} was copied");
+            }
+        }
+    }
+}
