@@ -141,6 +141,12 @@ fn each_runtime_is_given_what_instruments_its_language() {
         "python3",
         "/opt/lambda-otlp/python:/var/runtime unset",
     );
+    let node = "unset --require=/opt/lambda-otlp/node/start.cjs";
+    check(&managed("AWS_Lambda_nodejs22.x"), "node", node);
+    check(&[], "node", node);
+    let own = "--enable-source-maps --require=/opt/lambda-otlp/node/start.cjs";
+    check(&[("NODE_OPTIONS", "--enable-source-maps")], "node", &format!("unset {own}"));
+    check(&[("LAMBDA_OTLP_INSTRUMENT", "off")], "node", "unset unset");
     check(&managed("AWS_Lambda_java21"), "java", "unset unset");
     check(&managed("AWS_Lambda_java21"), "python3", "unset unset");
     check(&[], "bootstrap", "unset unset");
@@ -211,4 +217,62 @@ fn a_python_function_that_sets_an_sdk_up_is_left_alone() {
         (output.stdout.as_slice(), output.stderr.as_slice()),
         (b"3\n".as_slice(), b"".as_slice())
     );
+}
+
+/// Runs Node through the wrapper, with a module `shop` as the handler's; nothing where there is no Node.
+fn node(shop: &str) -> Option<Output> {
+    let (layer, task) = (layer(), tempfile::tempdir().unwrap());
+    let node = Command::new("node").args(["-p", "process.execPath"]).output().ok()?.stdout;
+    let node = String::from_utf8(node).unwrap();
+    std::fs::write(task.path().join("shop.js"), shop).unwrap();
+    let variables = [
+        ("_HANDLER", "shop.handler"),
+        ("LAMBDA_TASK_ROOT", task.path().to_str().unwrap()),
+        ("NODE_OPTIONS", "--no-warnings"),
+    ];
+    let program = "const { handler } = require(`${process.env.LAMBDA_TASK_ROOT}/shop.js`); \
+                   console.log(process.env.NODE_OPTIONS, handler(1, 2))";
+    let wrapper = layer.path().join("lambda-otlp-handler");
+    Some(run_by(&wrapper, &variables, &[node.trim(), "-e", program]))
+}
+
+#[test]
+fn a_node_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
+    let Some(output) = node("exports.handler = (event, context) => event + context;") else {
+        return;
+    };
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("lambda-otlp-handler: without instrumentation: "), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
+}
+
+#[test]
+fn a_node_function_that_sets_an_sdk_up_is_left_alone() {
+    let shop = "exports.handler = () => 3; const { NodeSDK } = {};";
+    let Some(output) = node(shop) else { return };
+    assert_eq!(output.stdout, b"--no-warnings 3\n");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[test]
+fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_node/handlers.cjs");
+    let folder = wrapper().with_file_name("node");
+    let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
+    let told = String::from_utf8(output.stdout).unwrap();
+    expect_test::expect![[r"
+        promise: begun shop, ended, flushed, 3
+        status: begun shop, http.response.status_code=502, failed, ended, flushed, 3
+        rejection: begun shop, failed, ended, flushed, error no
+        throw: begun shop, failed, ended, flushed, error no
+        value: begun shop, ended, flushed, 3
+        value beside a callback: begun shop, ended, 3, flushed
+        callback: begun shop, ended, flushed, 3
+        failed callback: begun shop, failed, ended, flushed, error no
+        stream: begun shop, ended, flushed, stream shop
+        failed flush: begun shop, ended, 3
+        no span: 3
+    "]]
+    .assert_eq(&told);
 }

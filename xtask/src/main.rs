@@ -34,11 +34,12 @@ fn main() -> ExitCode {
         ["stack", "--long"] => stack::run(Length::Long),
         ["dist", "--layer"] => dist::layer(),
         ["dist", "--python-layer"] => dist::python_layers(),
+        ["dist", "--node-layer"] => dist::node_layer(),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long] | dist --layer|--python-layer"
+                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long] | dist --layer|--python-layer|--node-layer"
             );
             return ExitCode::from(64);
         }

@@ -6,6 +6,7 @@
 //! Source: Lambda Developer Guide, "Packaging your layer content" and "Configuring Lambda extensions" (`extensions/`).
 
 mod binary;
+pub(crate) mod node;
 mod notices;
 pub(crate) mod python;
 mod start;
@@ -49,13 +50,26 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 ];
 
 /// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
-const LOADED: [&str; 2] = ["python/lambda_otlp_handler.py", "python/sitecustomize.py"];
+const LOADED: [&str; 5] = [
+    "node/handler.cjs",
+    "node/start.cjs",
+    "node/telemetry.cjs",
+    "python/lambda_otlp_handler.py",
+    "python/sitecustomize.py",
+];
 
 /// Makes the layers of OpenTelemetry's packages for Python functions in `target/dist`.
 pub(crate) fn python_layers() -> anyhow::Result<()> {
     let root = root()?;
     std::fs::create_dir_all(root.join("target/dist"))?;
     python::layer(&root)
+}
+
+/// Makes the layer of OpenTelemetry's packages for Node functions in `target/dist`.
+pub(crate) fn node_layer() -> anyhow::Result<()> {
+    let root = root()?;
+    std::fs::create_dir_all(root.join("target/dist"))?;
+    node::layer(&root)
 }
 
 /// Makes the layer's zips in `target/dist`, and starts the extension of each as far as this machine can.

@@ -3,7 +3,7 @@
 //!
 //! What is in a zip depends on the pinned packages and the version of Python alone.
 
-use super::zip_file::{File, packed};
+use super::zip_file::{File, files_below, packed};
 use crate::checks::output;
 use anyhow::{Context as _, bail};
 use simulator::packages::{cache, install_once};
@@ -40,9 +40,7 @@ pub(crate) fn layer(root: &Path) -> anyhow::Result<()> {
 /// The layer for the version of this interpreter.
 pub(crate) fn zip(packages: &Path, python: &Path) -> anyhow::Result<Vec<u8>> {
     let scratch = tempfile::tempdir()?;
-    let mut files = Vec::new();
-    collect(packages, "", &mut files)?;
-    for File { path, bytes, .. } in &files {
+    for File { path, bytes, .. } in files_below(packages, is_used)? {
         let copy = scratch.path().join(path);
         std::fs::create_dir_all(copy.parent().context("a file without a folder")?)?;
         std::fs::write(copy, bytes)?;
@@ -53,8 +51,7 @@ pub(crate) fn zip(packages: &Path, python: &Path) -> anyhow::Result<Vec<u8>> {
     // Lambda mounts layers read-only and with times of its own: nobody has to compare the bytecode with its source.
     compile.args(["--invalidation-mode", "unchecked-hash", "-p", &format!("/opt/{FOLDER}"), "-s"]);
     output(compile.arg(scratch.path()).arg(scratch.path()))?;
-    files.clear();
-    collect(scratch.path(), "", &mut files)?;
+    let mut files = files_below(scratch.path(), is_used)?;
     for file in &mut files {
         file.path = format!("{FOLDER}/{}", file.path);
     }
@@ -78,28 +75,14 @@ pub(crate) fn packages(root: &Path, python: &Path) -> anyhow::Result<PathBuf> {
     Ok(folder.join("packages"))
 }
 
-/// All files below a folder, by their paths. Licences stay; what only pip, editors and type checkers read does not.
-fn collect(folder: &Path, above: &str, files: &mut Vec<File>) -> anyhow::Result<()> {
-    let entries = std::fs::read_dir(folder)?;
-    let mut entries = entries.collect::<Result<Vec<_>, _>>()?;
-    entries.sort_by_key(std::fs::DirEntry::file_name);
-    for entry in entries {
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let path = if above.is_empty() { name.clone() } else { format!("{above}/{name}") };
-        let is_unused = ["RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "py.typed"]
-            .contains(&name.as_str())
-            || Path::new(&name).extension().is_some_and(|extension| extension == "pyi")
-            || above.is_empty() && (name == "bin" || name.ends_with("-stubs"));
-        if is_unused {
-            continue;
-        }
-        if entry.file_type()?.is_dir() {
-            collect(&entry.path(), &path, files)?;
-        } else {
-            files.push(File { path, bytes: std::fs::read(entry.path())?, is_program: false });
-        }
-    }
-    Ok(())
+/// Licences stay; what only pip, editors and type checkers read does not.
+fn is_used(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let of_tools = ["RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "py.typed"];
+    let is_top = name == path;
+    !of_tools.contains(&name)
+        && Path::new(name).extension().is_none_or(|extension| extension != "pyi")
+        && !(is_top && (name == "bin" || name.ends_with("-stubs")))
 }
 
 /// An interpreter of this version that has pip: by its usual name, else pyenv's.

@@ -39,3 +39,35 @@ pub(super) fn packed(files: &[File]) -> anyhow::Result<Vec<u8>> {
     }
     Ok(zip.finish()?.into_inner())
 }
+
+/// All files below a folder in the order of their names, but those, and what is in those folders, that are not wanted.
+pub(super) fn files_below(
+    folder: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> anyhow::Result<Vec<File>> {
+    let mut files = Vec::new();
+    collect(folder, "", &is_wanted, &mut files)?;
+    Ok(files)
+}
+
+fn collect(
+    folder: &Path,
+    above: &str,
+    is_wanted: &dyn Fn(&str) -> bool,
+    files: &mut Vec<File>,
+) -> anyhow::Result<()> {
+    let mut entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    for entry in entries {
+        let path = format!("{above}{}", entry.file_name().to_string_lossy());
+        if !is_wanted(&path) {
+            continue;
+        }
+        if entry.file_type()?.is_dir() {
+            collect(&entry.path(), &format!("{path}/"), is_wanted, files)?;
+        } else {
+            files.push(File::read(&path, &entry.path())?);
+        }
+    }
+    Ok(())
+}

@@ -64,15 +64,19 @@ fn node(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
     if !version.as_ref().is_some_and(new_enough) {
         return Ok(None);
     }
-    let package = root.join("interop/node/package.json");
-    let folder = cache.join("node");
-    install_once(&folder, std::slice::from_ref(&package), || {
-        std::fs::create_dir_all(&folder)?;
+    node_modules(&root.join("interop/node"), &cache.join("node")).map(Some)
+}
+
+/// Installs what a folder's `package.json` pins.
+fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+    let package = source.join("package.json");
+    install_once(folder, std::slice::from_ref(&package), || {
+        std::fs::create_dir_all(folder)?;
         std::fs::copy(&package, folder.join("package.json"))?;
         let npm = ["install", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts"];
-        output(Command::new("npm").args(npm).current_dir(&folder)).context("npm").map(drop)
+        output(Command::new("npm").args(npm).current_dir(folder)).context("npm").map(drop)
     })?;
-    Ok(Some(folder.join("node_modules")))
+    Ok(folder.join("node_modules"))
 }
 
 /// The interpreter of the unchanged function, whose environment knows nothing of OpenTelemetry.
@@ -81,6 +85,11 @@ pub(super) fn unchanged_python(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     let requirements = root.join("interop/unchanged/python/requirements.txt");
     let folder = cache()?.join("interop/unchanged-python");
     python_environment(&interpreter, &folder, &[requirements]).context("PyPI").map(Some)
+}
+
+/// The folder `node_modules` of the unchanged function.
+pub(super) fn unchanged_node(root: &Path) -> anyhow::Result<PathBuf> {
+    node_modules(&root.join("interop/unchanged/node"), &cache()?.join("interop/unchanged-node"))
 }
 
 impl Packages {

@@ -1,0 +1,68 @@
+// OpenTelemetry's SDK and its instrumentations, as the function's variables want them.
+
+"use strict";
+
+// How long the SDK may try to hand an export to the extension, which takes milliseconds where it is there at all.
+const EXPORT_TIMEOUT_MS = 1000;
+
+// By the names that OTEL_NODE_DISABLED_INSTRUMENTATIONS has for them. Calls outside of an invocation have no trace to stand in,
+// and those of a runtime client to Lambda are none of the function's. A call of AWS's SDK is one span.
+const LIBRARIES = {
+  "aws-sdk": ["AwsInstrumentation", { suppressInternalInstrumentation: true }],
+  http: ["HttpInstrumentation", { requireParentforOutgoingSpans: true, disableIncomingRequestInstrumentation: true }],
+  undici: ["UndiciInstrumentation", { requireParentforSpans: true }],
+};
+
+/// Has each instrumentation wait for its library.
+function instrumentLibraries(load) {
+  const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
+  const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS;
+  const isWanted = (name) => !disabled.includes(name) && (enabled === undefined || names(enabled).includes(name));
+  for (const [name, [type, config]] of Object.entries(LIBRARIES)) {
+    const instrumentation = `@opentelemetry/instrumentation-${name}`;
+    if (isWanted(name) && isThere(load, instrumentation)) new (load(instrumentation)[type])(config);
+  }
+}
+
+/// Starts the SDK, unless the function has one by now: the provider of its spans.
+function startSdk(load) {
+  const { context, propagation, trace } = load("@opentelemetry/api");
+  const provider = trace.getTracerProvider();
+  const delegate = provider.getDelegate?.() ?? provider;
+  if (delegate.constructor.name !== "NoopTracerProvider") return undefined;
+
+  const { AsyncLocalStorageContextManager } = load("@opentelemetry/context-async-hooks");
+  const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = load("@opentelemetry/core");
+  const { defaultResource, detectResources, envDetector } = load("@opentelemetry/resources");
+  const { BasicTracerProvider } = load("@opentelemetry/sdk-trace-base");
+  const tracers = new BasicTracerProvider({
+    resource: defaultResource().merge(detectResources({ detectors: [envDetector] })),
+    spanProcessors: process.env.OTEL_TRACES_EXPORTER === "none" ? [] : [processor(load)],
+  });
+  trace.setGlobalTracerProvider(tracers);
+  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
+  const propagators = [new W3CTraceContextPropagator(), new W3CBaggagePropagator()];
+  propagation.setGlobalPropagator(new CompositePropagator({ propagators }));
+  return tracers;
+}
+
+function processor(load) {
+  const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
+  const { BatchSpanProcessor } = load("@opentelemetry/sdk-trace-base");
+  const isSet = process.env.OTEL_EXPORTER_OTLP_TIMEOUT ?? process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT;
+  return new BatchSpanProcessor(new OTLPTraceExporter(isSet === undefined ? { timeoutMillis: EXPORT_TIMEOUT_MS } : {}));
+}
+
+function names(list) {
+  return (list ?? "").split(",").map((name) => name.trim());
+}
+
+function isThere(load, name) {
+  try {
+    return load.resolve(name) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+module.exports = { instrumentLibraries, startSdk };

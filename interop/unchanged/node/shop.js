@@ -1,0 +1,28 @@
+// A function that loads nothing of OpenTelemetry: it asks for a price over HTTP and for the queues of SQS. Its handler in the forms
+// that Lambda knows.
+
+const http = require("node:http");
+const { ListQueuesCommand, SQSClient } = require("@aws-sdk/client-sqs");
+
+const queues = new SQSClient({});
+
+async function handler(event) {
+  if (event.action === "fail") throw new RangeError("the order cannot be fulfilled");
+  await new Promise((resolve, reject) => {
+    http.get(`${process.env.PRICES}/price`, (response) => response.resume().on("end", resolve)).on("error", reject);
+  });
+  await queues.send(new ListQueuesCommand({}));
+  if (event.action === "wait") await new Promise((resolve) => setTimeout(resolve, 60_000));
+  return { done: event.number };
+}
+
+function calledBack(event, context, callback) {
+  handler(event).then((result) => callback(null, result), callback);
+}
+
+// As bundlers write the exports of a module: getters, which nobody can change.
+const bundled = {};
+for (const [name, value] of Object.entries({ handler, calledBack, inside: { handler } })) {
+  Object.defineProperty(bundled, name, { enumerable: true, get: () => value });
+}
+module.exports = bundled;

@@ -1,0 +1,13 @@
+// The same as a module, with the client that the language has.
+
+import { ListQueuesCommand, SQSClient } from "@aws-sdk/client-sqs";
+
+const queues = new SQSClient({});
+
+export async function handler(event) {
+  if (event.action === "fail") throw new RangeError("the order cannot be fulfilled");
+  await (await fetch(`${process.env.PRICES}/price`)).text();
+  await queues.send(new ListQueuesCommand({}));
+  if (event.action === "wait") await new Promise((resolve) => setTimeout(resolve, 60_000));
+  return { done: event.number };
+}
