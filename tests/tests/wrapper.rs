@@ -89,6 +89,27 @@ fn what_the_function_says_stays() {
 }
 
 #[test]
+fn an_sdk_is_told_the_port_that_the_extension_had_to_take() {
+    // Nobody else's: the process's number is no port of this address.
+    let api = format!("127.9.9.9:{}", std::process::id());
+    let file = PathBuf::from(format!("/tmp/.lambda-otlp-receiver-{}", api.replace(':', "-")));
+    let check = |text: &str, variables: &[(&str, &str)], expected: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut all = vec![("AWS_LAMBDA_RUNTIME_API", api.as_str())];
+        all.extend_from_slice(variables);
+        let found = seen(&all);
+        assert_eq!(found["OTEL_EXPORTER_OTLP_ENDPOINT"], expected, "{text} {variables:?}");
+        std::fs::remove_file(&file).unwrap();
+    };
+    check("43180\n", &[], "http://127.0.0.1:43180");
+    check("", &[], "http://127.0.0.1:4318");
+    check("evil.example.com\n", &[], "http://127.0.0.1:4318");
+    check("43180\n", &[("OTEL_LAMBDA_RECEIVER_PORT", "4320")], "http://127.0.0.1:4320");
+    let own = "http://127.0.0.1:4319";
+    check("43180\n", &[("OTEL_EXPORTER_OTLP_ENDPOINT", own)], own);
+}
+
+#[test]
 fn the_runtime_gets_its_arguments_and_its_exit_code_is_the_wrappers() {
     let output = run(&[], &["sh", "-c", "printf '%s|' \"$@\"; exit 7", "sh", "two words", "*", ""]);
     assert_eq!(output.stdout, b"two words|*||");

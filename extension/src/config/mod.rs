@@ -93,6 +93,8 @@ pub struct Config {
     pub(crate) runtime_api: String,
     /// Port of the OTLP receiver.
     pub receiver_port: u16,
+    /// Whether nobody named that port, so that no SDK was told it.
+    pub(crate) may_move_receiver: bool,
     /// When `next` is held.
     pub(crate) hold: HoldMode,
     /// Whether invocation spans are written.
@@ -143,9 +145,11 @@ impl Config {
         ];
         let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
         let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
+        let receiver_port = receiver_port(&mut reader, otel_endpoint.as_deref());
         let mut config = Self {
             runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
-            receiver_port: receiver_port(&mut reader, otel_endpoint.as_deref()),
+            receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
+            may_move_receiver: receiver_port.is_none(),
             hold: reader.choice("LAMBDA_OTLP_HOLD", HoldMode::CHOICES, HoldMode::Auto),
             invocation_span: reader.choice(
                 "LAMBDA_OTLP_INVOCATION_SPAN",
@@ -195,15 +199,16 @@ fn note_what_others_send(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) {
     }
 }
 
-fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> u16 {
+/// The port that somebody named.
+fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option<u16> {
     const NAME: &str = "OTEL_LAMBDA_RECEIVER_PORT";
     let of_endpoint = match otel_endpoint.map(endpoint) {
-        Some(Endpoint::Loopback(Some(port))) => port,
-        _ => DEFAULT_RECEIVER_PORT,
+        Some(Endpoint::Loopback(port)) => Some(port.unwrap_or(DEFAULT_RECEIVER_PORT)),
+        _ => None,
     };
     let Some(asked) = reader.count_if_set(NAME) else { return of_endpoint };
     match u16::try_from(asked) {
-        Ok(port) if port > 0 => port,
+        Ok(port) if port > 0 => Some(port),
         _ => {
             reader.mistake(NAME, "outside 1 to 65535");
             of_endpoint

@@ -49,6 +49,10 @@ fn the_receiver_listens_where_the_function_sends() {
     };
     let endpoint = |value| ("OTEL_EXPORTER_OTLP_ENDPOINT", value);
     check(&[], 4318);
+    let may_move = |variables: &[(&str, &str)]| config(variables).may_move_receiver;
+    assert!(may_move(&[]) && may_move(&[endpoint("https://o2.example.com")]));
+    assert!(!may_move(&[endpoint("http://localhost:4318")]));
+    assert!(!may_move(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]));
     check(&[endpoint("http://127.0.0.1:14318")], 14318);
     check(&[endpoint("http://localhost")], 4318);
     check(&[endpoint("https://o2.example.com:443")], 4318);

@@ -2,6 +2,7 @@
 
 mod event_loop;
 mod own_lines;
+mod receiver_port;
 
 use crate::config::Config;
 use crate::counts::{Count, Counts};
@@ -94,7 +95,7 @@ async fn idle(api: &ExtensionsApi) -> Result<(), Fatal> {
     }
 }
 
-/// Opens the OTLP receiver, at gRPC's port too; a busy port is logged and skipped.
+/// Opens the OTLP receiver, at gRPC's port too; a busy port that somebody named is logged and skipped.
 async fn receive_otlp(
     config: &Config,
     output: &LineOutput,
@@ -106,9 +107,22 @@ async fn receive_otlp(
     let service = config.service_name.clone();
     let receiver = Arc::new(Receiver::new(output, events, Arc::clone(counts), service, budget));
     let ports = [Some(config.receiver_port), config.grpc_port()];
+    let file = receiver_port::file(&config.runtime_api);
     for port in ports.into_iter().flatten() {
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
-            Ok(socket) => drop(listen("receiver", socket, Arc::clone(&receiver) as _, counts)),
+        let opened = if port == config.receiver_port {
+            receiver_port::open(port, config.may_move_receiver, &file).await
+        } else {
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
+        };
+        match opened {
+            Ok(socket) => {
+                let is_moved = socket.local_addr().is_ok_and(|address| address.port() != port);
+                drop(listen("receiver", socket, Arc::clone(&receiver) as _, counts));
+                if is_moved {
+                    // Who has the one port may have the other too.
+                    return;
+                }
+            }
             Err(error) if port == config.receiver_port => {
                 tracing::warn!(port, %error, "cannot receive OTLP, going on without");
                 // Another extension that receives OTLP may want the other port too.
