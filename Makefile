@@ -22,7 +22,9 @@ build-LayerArm64 build-LayerX8664:
 	rustup target add $(layer_target)
 	cargo build --locked --profile $(LAYER_PROFILE) --target $(layer_target) \
 		--package lambda-otlp-extension --target-dir $${CARGO_TARGET_DIR:-target}
-	mkdir -p "$(ARTIFACTS_DIR)/extensions" "$(ARTIFACTS_DIR)/lambda-otlp"
+	mkdir -p "$(ARTIFACTS_DIR)/extensions" "$(ARTIFACTS_DIR)/lambda-otlp/node" "$(ARTIFACTS_DIR)/lambda-otlp/python"
 	cp $${CARGO_TARGET_DIR:-target}/$(layer_target)/$(subst dev,debug,$(LAYER_PROFILE))/lambda-otlp-extension "$(ARTIFACTS_DIR)/extensions"
 	cp extension/layer/lambda-otlp-handler "$(ARTIFACTS_DIR)"
+	cp extension/layer/node/*.cjs "$(ARTIFACTS_DIR)/lambda-otlp/node"
+	cp extension/layer/python/*.py "$(ARTIFACTS_DIR)/lambda-otlp/python"
 	cp LICENSE-APACHE LICENSE-MIT "$(ARTIFACTS_DIR)/lambda-otlp"

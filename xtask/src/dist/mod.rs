@@ -50,7 +50,7 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 ];
 
 /// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
-const LOADED: [&str; 5] = [
+pub(crate) const LOADED: [&str; 5] = [
     "node/handler.cjs",
     "node/start.cjs",
     "node/telemetry.cjs",

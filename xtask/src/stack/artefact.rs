@@ -83,6 +83,11 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
         let extension = folder.join(layer).join("extensions/lambda-otlp-extension");
         let bytes = std::fs::read(&extension).with_context(|| format!("{layer} is not built"))?;
         dist::inspect(&bytes, architecture).with_context(|| format!("the extension of {layer}"))?;
+        for loaded in dist::LOADED {
+            if !folder.join(layer).join("lambda-otlp").join(loaded).is_file() {
+                bail!("{layer} has no lambda-otlp/{loaded}, which the wrapper has a runtime load");
+            }
+        }
         layers.push(layer);
     }
     let header = readelf(&["--file-header"], &forwarder)?;
