@@ -1,11 +1,11 @@
 //! `lambda-otlp decode`: OTLP lines in, OTLP/JSON or a summary out.
 
+use crate::lines::{Found, Joining, Line, MAX_LINE_BYTES, next_line, open};
 use anyhow::Context as _;
 use serde::Serialize;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, BufWriter, Read as _, Write};
+use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
-use wire::{Joined, Limits, LineReading, Rejoin, SignalKind, read_line};
+use wire::{LineReading, SignalKind};
 
 /// Arguments of `lambda-otlp decode`.
 #[derive(clap::Args)]
@@ -89,86 +89,46 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 }
 
 fn decode_file(file: &str, requests_to: Option<&mut dyn Write>) -> anyhow::Result<Summary> {
-    let mut input: Box<dyn BufRead> = if file == "-" {
-        Box::new(io::stdin().lock())
-    } else {
-        Box::new(BufReader::new(File::open(file).with_context(|| format!("cannot open {file}"))?))
-    };
+    let mut input = open(file)?;
     let summary = Summary { file: file.to_owned(), ..Summary::default() };
-    let mut decoding =
-        Decoding { summary, requests_to, rejoin: Rejoin::default(), pieces: Vec::new() };
-    let mut bytes = Vec::new();
+    let mut decoding = Decoding { summary, requests_to };
+    let mut joining = Joining::default();
     for number in 1usize.. {
-        let whole =
-            read_line_of(&mut input, &mut bytes).with_context(|| format!("cannot read {file}"))?;
-        if bytes.is_empty() {
-            break;
-        }
-        let line = String::from_utf8_lossy(&bytes);
-        if line.trim().is_empty() {
-            continue;
-        }
-        decoding.summary.lines += 1;
-        if whole {
-            decoding.take(number, line.trim_end_matches(['\r', '\n']))?;
-        } else {
-            decoding.summary.undecodable += 1;
-            eprintln!("{file}:{number}: skipped: the line is longer than {MAX_LINE_BYTES} bytes");
+        match next_line(&mut input).with_context(|| format!("cannot read {file}"))? {
+            Line::End => break,
+            Line::Text(line) if line.trim().is_empty() => {}
+            Line::Text(line) => {
+                decoding.summary.lines += 1;
+                decoding.take(joining.take(number, line))?;
+            }
+            Line::TooLong => {
+                decoding.summary.lines += 1;
+                decoding.summary.undecodable += 1;
+                eprintln!(
+                    "{file}:{number}: skipped: the line is longer than {MAX_LINE_BYTES} bytes"
+                );
+            }
         }
     }
-    decoding.end()
+    decoding.take(joining.rest())?;
+    Ok(decoding.summary)
 }
 
-/// One file, line by line; a line that was cut into several is joined again.
+/// One file, line by line.
 struct Decoding<'a> {
     summary: Summary,
     requests_to: Option<&'a mut dyn Write>,
-    rejoin: Rejoin,
-    /// Number and text of the lines that may be pieces of one.
-    pieces: Vec<(usize, String)>,
 }
 
 impl Decoding<'_> {
-    fn take(&mut self, number: usize, line: &str) -> anyhow::Result<()> {
-        let limits = Limits::default();
-        if self.rejoin.is_waiting() {
-            match self.rejoin.go_on(line, &limits) {
-                Joined::More => {
-                    self.pieces.push((number, line.to_owned()));
-                    return Ok(());
-                }
-                Joined::Whole(reading) => {
-                    let first = self.pieces.first().map_or(number, |(first, _)| *first);
-                    self.pieces.clear();
-                    return self.take_reading(first, &reading);
-                }
-                Joined::Broken => self.take_pieces_alone()?,
-            }
-        }
-        let Some(reading) = read_line(line, &limits) else {
-            self.summary.is_event |= begins_event(line);
-            return Ok(());
-        };
-        if self.rejoin.begin(line, &reading) {
-            self.pieces.push((number, line.to_owned()));
-            return Ok(());
-        }
-        self.take_reading(number, &reading)
-    }
-
-    /// What cannot be joined is read line by line.
-    fn take_pieces_alone(&mut self) -> anyhow::Result<()> {
-        for (number, line) in std::mem::take(&mut self.pieces) {
-            if let Some(reading) = read_line(&line, &Limits::default()) {
-                self.take_reading(number, &reading)?;
+    fn take(&mut self, found: Vec<(usize, Found)>) -> anyhow::Result<()> {
+        for (number, found) in found {
+            match found {
+                Found::Otlp(reading) => self.take_reading(number, &reading)?,
+                Found::Other(line) => self.summary.is_event |= begins_event(&line),
             }
         }
         Ok(())
-    }
-
-    fn end(mut self) -> anyhow::Result<Summary> {
-        self.take_pieces_alone()?;
-        Ok(self.summary)
     }
 
     fn take_reading(&mut self, number: usize, reading: &LineReading) -> anyhow::Result<()> {
@@ -193,27 +153,6 @@ impl Decoding<'_> {
             );
         }
         Ok(())
-    }
-}
-
-/// No writer writes a longer one, and a file without newlines must not fill the memory.
-const MAX_LINE_BYTES: u64 = 16 * 1024 * 1024;
-
-/// Reads one line, newline included, into `bytes`; nothing at the end. False if the line is longer
-/// than [`MAX_LINE_BYTES`]: then all of it is read, and only its beginning kept.
-fn read_line_of(input: &mut dyn BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
-    bytes.clear();
-    input.take(MAX_LINE_BYTES).read_until(b'\n', bytes)?;
-    if bytes.len() as u64 != MAX_LINE_BYTES || bytes.ends_with(b"\n") {
-        return Ok(true);
-    }
-    let mut rest = Vec::new();
-    loop {
-        rest.clear();
-        input.take(MAX_LINE_BYTES).read_until(b'\n', &mut rest)?;
-        if rest.is_empty() || rest.ends_with(b"\n") {
-            return Ok(false);
-        }
     }
 }
 

@@ -8,10 +8,13 @@ mod demo;
 mod destination;
 mod doctor;
 mod forward;
+mod lines;
 mod redrive;
 mod replay;
 mod rules;
+mod tail;
 mod time_arguments;
+mod waterfall;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -31,6 +34,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Reads OTLP lines and prints them as OTLP/JSON, one request a line.
     Decode(decode::Arguments),
+    /// Shows the telemetry of OTLP lines as they come: traces as waterfalls, log records, metrics.
+    Tail(tail::Arguments),
     /// Sends Lambda event files of CloudWatch Logs through the forwarder's pipeline.
     Forward(forward::Arguments),
     /// Checks a rules file, and shows what it would do to events.
@@ -58,6 +63,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Redrive(arguments) => redrive::run(&arguments),

@@ -3,7 +3,8 @@
 use super::accounting::{Account, Accounts, ItemKind};
 use super::run::{Labelled, Run, error_message};
 use super::view::{COLUMNS, OF_ACCOUNTING, OF_METRICS, details, metric_rows, numbers, told};
-use super::waterfall::{Log, Row, Waterfall, waterfalls, without_trace};
+use super::waterfall::{waterfalls, without_trace};
+use crate::waterfall::{Log, Row, Waterfall};
 use simulator::InvocationResult;
 use std::fmt::{self, Write as _};
 

@@ -2,7 +2,8 @@
 
 use super::accounting::{Item, ItemKind};
 use super::metric_total::{EXTENSION_METRICS, Total};
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use crate::waterfall::attributes::{INVOCATION_ID, PLATFORM_SCOPE, text_of};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
@@ -10,9 +11,6 @@ use std::collections::BTreeMap;
 
 /// The attribute that carries an item's number.
 pub(super) const NUMBER: &str = "demo.number";
-/// The scope of the spans and metrics that are made of what Lambda says.
-pub(super) const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
-pub(super) const INVOCATION_ID: &str = "faas.invocation_id";
 
 /// All records of the backend.
 #[derive(Debug, Clone, Default)]
@@ -112,19 +110,4 @@ pub(super) fn service<T>(stored: &Stored<T>) -> String {
 
 pub(super) fn number(attributes: &[KeyValue]) -> Option<String> {
     text_of(attributes, NUMBER)
-}
-
-/// The value of this key, if it has one.
-pub(super) fn text_of(attributes: &[KeyValue], key: &str) -> Option<String> {
-    attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref().map(text)
-}
-
-pub(super) fn text(value: &AnyValue) -> String {
-    match &value.value {
-        Some(Value::StringValue(text)) => text.clone(),
-        Some(Value::IntValue(number)) => number.to_string(),
-        Some(Value::DoubleValue(number)) => number.to_string(),
-        Some(Value::BoolValue(value)) => value.to_string(),
-        other => format!("{other:?}"),
-    }
 }

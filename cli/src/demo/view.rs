@@ -6,7 +6,9 @@ use super::accounting::{Account, Accounts, ItemKind};
 use super::functions::{EXTENSION, ORDERS, SHOP};
 use super::run::{Labelled, Run, error_message, pids};
 use super::stored::service;
-use super::waterfall::{Log, Row, Waterfall, waterfalls, without_trace};
+use super::waterfall::{waterfalls, without_trace};
+use crate::waterfall::Log;
+use crate::waterfall::draw::{self, BAD, HEADING, short};
 use anstyle::{AnsiColor, Style};
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use simulator::InvocationResult;
@@ -15,10 +17,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
 const GOOD: Style = AnsiColor::Green.on_default().bold();
-const BAD: Style = AnsiColor::Red.on_default().bold();
-const HEADING: Style = Style::new().bold();
-/// The bars of "orders", and of "shop".
-const BARS: [Style; 2] = [AnsiColor::Cyan.on_default(), AnsiColor::Magenta.on_default()];
 
 pub(super) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     // Whoever reads the first line only knows how it ended.
@@ -112,7 +110,7 @@ const RESULT: usize = 34;
 
 fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     for trace in waterfalls(run) {
-        waterfall(&trace, out)?;
+        draw::waterfall(&trace, out)?;
     }
     let others = without_trace(run);
     writeln!(
@@ -125,49 +123,6 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "  {service:<8} {level:<6} {}", short(&body, 100))?;
     }
     Ok(())
-}
-
-const BAR: usize = 40;
-
-fn waterfall(trace: &Waterfall, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "\n{HEADING}Trace {}: {}{HEADING:#}", trace.trace_id, trace.label)?;
-    for row in &trace.rows {
-        bar(row, out)?;
-        for Log { level, body, number, .. } in &row.logs {
-            let indent = "  ".repeat(row.depth);
-            writeln!(out, "  {:<8} {indent}- {level} {} {number}", "", short(body, 80))?;
-        }
-    }
-    for Log { level, body, number, .. } in &trace.loose {
-        writeln!(out, "  (its span never ended) {level} {} {number}", short(body, 60))?;
-    }
-    Ok(())
-}
-
-/// One span of a waterfall.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "between 0 and the bar's width"
-)]
-fn bar(row: &Row, out: &mut dyn Write) -> io::Result<()> {
-    let Row { depth, service, name, millis, number, remark, .. } = row;
-    let at = |part: f64| ((part * BAR as f64) as usize).min(BAR);
-    let from = at(row.from).min(BAR - 1);
-    let to = at(row.to).max(from + 1);
-    let style = match (row.has_failed, service == ORDERS) {
-        (true, _) => BAD,
-        (false, true) => BARS[0],
-        (false, false) => BARS[1],
-    };
-    let (before, bar, behind) = (" ".repeat(from), "█".repeat(to - from), " ".repeat(BAR - to));
-    let name = short(&format!("{}{name}", "  ".repeat(*depth)), 34);
-    let failed = if row.has_failed { "ERROR" } else { "" };
-    let remark = if remark.is_empty() { String::new() } else { format!("({remark})") };
-    writeln!(
-        out,
-        "  {service:<8} {name:<34} {millis:>9.2} ms |{before}{style}{bar}{style:#}{behind}| {style}{failed:<5}{style:#} {number}{remark}"
-    )
 }
 
 /// What is said above the metrics.
@@ -332,14 +287,4 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-/// At most `width` characters on one line.
-pub(super) fn short(text: &str, width: usize) -> String {
-    let line = text.lines().next().unwrap_or_default().replace('\t', " ");
-    if line.chars().count() <= width {
-        return line;
-    }
-    let kept: String = line.chars().take(width - 1).collect();
-    format!("{kept}…")
 }

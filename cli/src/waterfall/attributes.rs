@@ -1,0 +1,22 @@
+//! Attributes as text.
+
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+
+/// The scope of the spans and metrics that are made of what Lambda says.
+pub(crate) const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+pub(crate) const INVOCATION_ID: &str = "faas.invocation_id";
+
+/// The value of this key, if it has one.
+pub(crate) fn text_of(attributes: &[KeyValue], key: &str) -> Option<String> {
+    attributes.iter().find(|attribute| attribute.key == key)?.value.as_ref().map(text)
+}
+
+pub(crate) fn text(value: &AnyValue) -> String {
+    match &value.value {
+        Some(Value::StringValue(text)) => text.clone(),
+        Some(Value::IntValue(number)) => number.to_string(),
+        Some(Value::DoubleValue(number)) => number.to_string(),
+        Some(Value::BoolValue(value)) => value.to_string(),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,73 @@
+//! Draws a trace in the terminal.
+
+use super::{Log, Row, Waterfall};
+use anstyle::{AnsiColor, Style};
+use std::io::{self, Write};
+
+pub(crate) const BAD: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const HEADING: Style = Style::new().bold();
+/// The bars of the first service of a trace, of its second, and so on.
+const BARS: [Style; 3] =
+    [AnsiColor::Cyan.on_default(), AnsiColor::Magenta.on_default(), AnsiColor::Yellow.on_default()];
+
+const BAR: usize = 40;
+/// So many characters of a service's name are shown.
+const LONGEST_SERVICE: usize = 24;
+
+/// A trace: its spans with their log records.
+pub(crate) fn waterfall(trace: &Waterfall, out: &mut dyn Write) -> io::Result<()> {
+    writeln!(out, "\n{HEADING}Trace {}: {}{HEADING:#}", trace.trace_id, trace.label)?;
+    let longest = trace.rows.iter().map(|row| row.service.chars().count()).max().unwrap_or(0);
+    let width = longest.clamp(8, LONGEST_SERVICE);
+    let mut services: Vec<&str> = Vec::new();
+    for row in &trace.rows {
+        if !services.contains(&row.service.as_str()) {
+            services.push(&row.service);
+        }
+        let colour = services.iter().position(|service| *service == row.service).unwrap_or(0);
+        bar(row, width, colour, out)?;
+        for Log { level, body, number, .. } in &row.logs {
+            let indent = "  ".repeat(row.depth);
+            writeln!(out, "  {:<width$} {indent}- {level} {} {number}", "", short(body, 80))?;
+        }
+    }
+    for Log { level, body, number, .. } in &trace.loose {
+        writeln!(out, "  (its span never ended) {level} {} {number}", short(body, 60))?;
+    }
+    Ok(())
+}
+
+/// One span of a waterfall.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::cast_sign_loss,
+    reason = "between 0 and the bar's width"
+)]
+fn bar(row: &Row, width: usize, colour: usize, out: &mut dyn Write) -> io::Result<()> {
+    let Row { depth, service, name, millis, number, remark, .. } = row;
+    let at = |part: f64| ((part * BAR as f64) as usize).min(BAR);
+    let from = at(row.from).min(BAR - 1);
+    let to = at(row.to).max(from + 1);
+    let colour = BARS.iter().cycle().nth(colour).copied().unwrap_or_default();
+    let style = if row.has_failed { BAD } else { colour };
+    let (before, bar, behind) = (" ".repeat(from), "█".repeat(to - from), " ".repeat(BAR - to));
+    let service = short(service, width);
+    let name = short(&format!("{}{name}", "  ".repeat(*depth)), 34);
+    let failed = if row.has_failed { "ERROR" } else { "" };
+    let remark = if remark.is_empty() { String::new() } else { format!("({remark})") };
+    writeln!(
+        out,
+        "  {service:<width$} {name:<34} {millis:>9.2} ms |{before}{style}{bar}{style:#}{behind}| {style}{failed:<5}{style:#} {number}{remark}"
+    )
+}
+
+/// At most `width` characters on one line.
+pub(crate) fn short(text: &str, width: usize) -> String {
+    let line = text.lines().next().unwrap_or_default().replace('\t', " ");
+    if line.chars().count() <= width {
+        return line;
+    }
+    let kept: String = line.chars().take(width - 1).collect();
+    format!("{kept}…")
+}

@@ -1,0 +1,91 @@
+//! `lambda-otlp tail` as a process: what it shows of lines, and when.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use lambda_otlp_tests::{binary, fixture};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::process::{Child, Command, Stdio};
+
+fn tail(arguments: &[&str]) -> Child {
+    let mut command = Command::new(binary("lambda-otlp"));
+    command.arg("tail").args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// What is shown of this input, what is said besides, and the exit code.
+fn shown(arguments: &[&str], input: &[u8]) -> (String, String, Option<i32>) {
+    let mut child = tail(arguments);
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code())
+}
+
+fn lines() -> Vec<u8> {
+    [
+        fixture("lines/node-10.jsonl"),
+        b"hello from the function\n\n".to_vec(),
+        fixture("lines/rust-lite-handler.jsonl"),
+    ]
+    .concat()
+}
+
+#[test]
+fn traces_are_shown_with_their_spans_and_other_lines_pass() {
+    let (out, said, code) = shown(&[], &lines());
+    assert_eq!((said.as_str(), code), ("", Some(0)));
+    assert!(out.starts_with("hello from the function\n"), "{out}");
+    for expected in [
+        "Trace dad19102a8bfb4f5b14aa986d2a0e596: of no invocation",
+        "POST /orders/{id}",
+        "  child-9",
+        "invocation 8f507cfc-req",
+        "|████████████████████████████████████████| ERROR",
+    ] {
+        assert!(out.contains(expected), "{expected}: {out}");
+    }
+    assert!(!out.contains('\u{1b}'), "no colours in a pipe: {out}");
+}
+
+#[test]
+fn what_is_shown_can_be_chosen() {
+    let check = |arguments: &[&str], node: bool, rust: bool, text: bool| {
+        let (out, _, code) = shown(arguments, &lines());
+        assert_eq!(code, Some(0));
+        assert_eq!(out.contains("POST /orders"), node, "{arguments:?}: {out}");
+        assert_eq!(out.contains("my-handler"), rust, "{arguments:?}: {out}");
+        assert_eq!(out.contains("hello"), text, "{arguments:?}: {out}");
+    };
+    check(&["--service", "orders-node"], true, false, true);
+    check(&["--service", "nobody", "--telemetry-only"], false, false, false);
+    check(&["--failed"], true, true, true);
+    check(&["--slower-than", "10"], true, false, true);
+}
+
+#[test]
+fn a_line_that_does_not_decode_is_named_and_the_others_are_shown() {
+    let line = fixture("lines/node-1.jsonl");
+    let cut = line.get(..200).unwrap();
+    let input = [b"text\n", cut, b"\n", line.as_slice()].concat();
+    let (out, said, code) = shown(&[], &input);
+    assert!(said.starts_with("line 2: "), "{said}");
+    assert!(out.contains("Trace "), "{out}");
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn what_has_come_is_shown_while_more_may_come() {
+    let mut child = tail(&[]);
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(&lines()).unwrap();
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    // The input stays open: without the pause after which it is shown this would wait for ever.
+    let mut line = String::new();
+    while !line.contains("my-handler") {
+        line.clear();
+        assert!(output.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    drop(input);
+    output.read_to_string(&mut line).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
