@@ -1,5 +1,7 @@
-//! The demo's functions: "orders" in Rust, "shop" in Python, which invokes it, both with the extension beside them.
+//! The demo's functions: "orders" in Rust, "shop" in Python, which invokes it, and "stock" in Python, which knows nothing of
+//! OpenTelemetry; all with the extension beside them.
 
+use super::warehouse::SOLD_OUT;
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use simulator::FunctionSpec;
@@ -10,8 +12,12 @@ use std::time::Duration;
 
 pub(super) const ORDERS: &str = "orders";
 pub(super) const SHOP: &str = "shop";
+pub(super) const STOCK: &str = "stock";
 /// The extension's name, which is that of its file in the layer.
 pub(super) const EXTENSION: &str = "lambda-otlp-extension";
+
+/// What starts a function's runtime, in the layer.
+const WRAPPER: &str = "lambda-otlp-handler";
 
 /// Short, since one invocation runs into it.
 const ORDERS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -35,10 +41,14 @@ pub(super) const ORDERS_STORY: [(&str, &str); 7] = [
 pub(super) const SHOP_STORY: [(&str, &str); 3] =
     [("cold, calls orders", "ok"), ("warm, calls orders", "ok"), ("its orders fails", "error")];
 
+/// Which item "stock" is asked for.
+pub(super) const STOCK_STORY: [(&str, u32); 3] =
+    [("cold, unchanged", 24_000), ("warm, unchanged", 24_001), ("fails, unchanged", SOLD_OUT)];
+
 /// The label of an invocation of "orders" that "shop" made.
 pub(super) const CALLED: &str = "called by shop";
 
-/// What both functions are made with.
+/// What all functions are made with.
 pub(super) struct Surroundings<'a> {
     /// A directory as Lambda mounts it at `/opt`, with the extension.
     pub(super) layer: &'a Path,
@@ -92,20 +102,46 @@ impl Surroundings<'_> {
     }
 }
 
+impl Surroundings<'_> {
+    /// The Python function that the layer's wrapper instruments. Its metrics would be numbers that nobody else has.
+    pub(super) fn stock(
+        &self,
+        interpreter: &Path,
+        sources: &Path,
+        warehouse: &str,
+    ) -> anyhow::Result<FunctionSpec> {
+        Ok(self
+            .spec(STOCK, &self.layer.join(WRAPPER))
+            .argument(interpreter.to_string_lossy())
+            .argument("-m")
+            .argument("awslambdaric")
+            .argument("stock.handler")
+            .handler("stock.handler")
+            .directory(sources)
+            .timeout(AMPLE)
+            .init_timeout(AMPLE)
+            .memory_mb(256)
+            .env("WAREHOUSE", warehouse)
+            .env("OTEL_METRICS_EXPORTER", "none")
+            .env("OTEL_LAMBDA_RECEIVER_PORT", free_port()?.to_string())
+            .env("PYTHONDONTWRITEBYTECODE", "1"))
+    }
+}
+
 /// A port that nobody listens on.
 fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a port")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// The interpreter with the packages that "shop" needs, else why there is none.
-pub(super) fn python(workspace: &Path) -> Result<PathBuf, String> {
+/// The interpreter with the packages that a folder of the demo's names, else why there is none.
+pub(super) fn python(workspace: &Path, sources: &str) -> Result<PathBuf, String> {
     let Some(python) = packages::find_python() else {
         return Err(format!("there is no Python {MIN_PYTHON} or newer with venv on this machine"));
     };
-    let requirements = workspace.join("demo/python/requirements.txt");
+    let requirements = workspace.join("demo").join(sources).join("requirements.txt");
     let install = || -> Result<PathBuf, InstallError> {
-        let folder = packages::cache()?.join("demo/python");
+        let folder = packages::cache()?.join("demo").join(sources);
         packages::python_environment(&python, &folder, &[requirements])
     };
     install().map_err(|error| {
@@ -115,13 +151,22 @@ pub(super) fn python(workspace: &Path) -> Result<PathBuf, String> {
     })
 }
 
-/// A layer with the extension in it.
-pub(super) fn layer(directory: &Path, extension: &Path) -> anyhow::Result<PathBuf> {
+/// A layer with the extension and its wrapper in it.
+pub(super) fn layer(
+    directory: &Path,
+    extension: &Path,
+    workspace: &Path,
+) -> anyhow::Result<PathBuf> {
     let layer = directory.join("layer");
     let extensions = layer.join("extensions");
     std::fs::create_dir_all(&extensions).context("cannot make the layer")?;
     std::os::unix::fs::symlink(extension, extensions.join(EXTENSION))
         .context("cannot put the extension into the layer")?;
+    let sources = workspace.join("extension/layer");
+    for (source, name) in [(sources.join(WRAPPER), WRAPPER), (sources, "lambda-otlp")] {
+        std::os::unix::fs::symlink(source, layer.join(name))
+            .context("cannot put the wrapper into the layer")?;
+    }
     Ok(layer)
 }
 

@@ -73,6 +73,17 @@ pub(super) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item =
     ended.map(|invocation| (ItemKind::ServerSpan, invocation.request_id.clone()))
 }
 
+/// The spans that are owed for the function that gives no numbers: one that serves each invocation, by request id, and one for each
+/// request that the warehouse had, by its path.
+pub(super) fn of_stock(
+    invocations: &[Invocation],
+    asked: Vec<String>,
+) -> impl Iterator<Item = Item> {
+    let served = invocations.iter().map(|invocation| format!("serves {}", invocation.request_id));
+    let calls = asked.into_iter().map(|path| format!("calls {path}"));
+    served.chain(calls).map(|name| (ItemKind::Span, name))
+}
+
 /// The span that is owed for each invocation of a function, by request id, and each metric that only the extension can make, with
 /// its totals. `platform_events` is all that Lambda said.
 pub(super) fn of_platform(function: &str, platform_events: &[String]) -> anyhow::Result<Vec<Item>> {

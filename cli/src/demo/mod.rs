@@ -9,6 +9,7 @@ mod path;
 mod run;
 mod stored;
 mod view;
+mod warehouse;
 mod waterfall;
 
 use anyhow::Context as _;

@@ -3,12 +3,13 @@
 use super::Arguments;
 use super::accounting::{Item, LedgerLine};
 use super::functions::{
-    CALLED, ORDERS, ORDERS_STORY, SHOP, SHOP_STORY, Surroundings, layer, orders_event, python,
-    shop_event, workspace,
+    CALLED, ORDERS, ORDERS_STORY, SHOP, SHOP_STORY, STOCK, STOCK_STORY, Surroundings, layer,
+    orders_event, python, shop_event, workspace,
 };
 use super::made;
 use super::run::{Labelled, Run, error_message};
 use super::stored::Arrived;
+use super::warehouse::Warehouse;
 use crate::doctor::{Check, Reach};
 use anyhow::{Context as _, bail};
 use simulator::sink::Sink;
@@ -27,8 +28,9 @@ struct Programs {
     orders: PathBuf,
     extension: PathBuf,
     forwarder: PathBuf,
-    /// The interpreter for "shop", else why there is none.
-    python: Result<PathBuf, String>,
+    /// The interpreters for "shop" and "stock", else why there is none.
+    shop: Result<PathBuf, String>,
+    stock: Result<PathBuf, String>,
 }
 
 impl Programs {
@@ -36,13 +38,15 @@ impl Programs {
     fn build(workspace: &Path) -> anyhow::Result<Self> {
         let packages = ["lambda-otlp-demo", "lambda-otlp-extension", "lambda-otlp-forwarder"];
         std::thread::scope(|scope| {
-            let python = scope.spawn(|| python(workspace));
+            let shop = scope.spawn(|| python(workspace, "python"));
+            let stock = scope.spawn(|| python(workspace, "unchanged"));
             let built = binaries::build(workspace, &packages)?;
             Ok(Self {
                 orders: binaries::find(&built, "demo-function")?,
                 extension: binaries::find(&built, "lambda-otlp-extension")?,
                 forwarder: binaries::find(&built, "lambda-otlp-forwarder")?,
-                python: python.join().map_err(|_| anyhow::anyhow!("an installation panicked"))?,
+                shop: shop.join().map_err(|_| anyhow::anyhow!("an installation panicked"))?,
+                stock: stock.join().map_err(|_| anyhow::anyhow!("an installation panicked"))?,
             })
         })
     }
@@ -57,7 +61,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let programs = Programs::build(&workspace)?;
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
-    let layer = layer(directory.path(), &programs.extension)?;
+    let layer = layer(directory.path(), &programs.extension, &workspace)?;
+    let warehouse = Warehouse::open().context("cannot open the warehouse")?;
 
     let sink = Sink::builder().user(USER, PASSWORD).start().await?;
     let process = std::process::id();
@@ -67,7 +72,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let surroundings = Surroundings { layer: &layer, ledger: &ledger };
     lambda.create_function(surroundings.orders(&programs.orders)?)?;
     let mut names = vec![ORDERS];
-    match &programs.python {
+    match &programs.shop {
         Ok(python) => {
             let endpoint = format!("http://{}", lambda.endpoint());
             let sources = workspace.join("demo/python");
@@ -75,6 +80,14 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
             names.push(SHOP);
         }
         Err(why) => progress(&format!("without the Python function \"{SHOP}\": {why}")),
+    }
+    match &programs.stock {
+        Ok(python) => {
+            let sources = workspace.join("demo/unchanged");
+            lambda.create_function(surroundings.stock(python, &sources, &warehouse.base)?)?;
+            names.push(STOCK);
+        }
+        Err(why) => progress(&format!("without the Python function \"{STOCK}\": {why}")),
     }
     let authorization = format!("authorization=Basic {}", base64(&format!("{USER}:{PASSWORD}")));
     subscribe(&lambda, &names, &programs.forwarder, FORWARDER, sink.base(), &authorization)?;
@@ -90,6 +103,11 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     if names.contains(&SHOP) {
         for ((label, action), index) in SHOP_STORY.into_iter().zip(0..) {
             story.invoke(SHOP, label, &shop_event(index, action)).await?;
+        }
+    }
+    if names.contains(&STOCK) {
+        for (label, item) in STOCK_STORY {
+            story.invoke(STOCK, label, &serde_json::json!({ "item": item })).await?;
         }
     }
     let Story { invocations, extensions, .. } = story;
@@ -109,7 +127,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         log_events: log_events.len(),
         lines: log_events.into_iter().map(|event| (event.id, event.message)).collect(),
         ledger: read_ledger(&ledger)?,
-        others: others(&lambda, &names)?,
+        others: others(&lambda, &names, &warehouse)?,
         arrived: Arrived::at(&sink),
         oddities: sink.oddities().iter().map(|oddity| format!("{oddity:?}")).collect(),
         refused_elsewhere: refused_elsewhere(&lambda),
@@ -151,7 +169,7 @@ impl Story<'_> {
             label: CALLED,
             invocation,
         }));
-        for name in [ORDERS, SHOP] {
+        for name in [ORDERS, SHOP, STOCK] {
             for environment in self.lambda.environments(name) {
                 let pids = environment.extensions.iter().map(|extension| extension.pid);
                 self.extensions.entry(name).or_default().extend(pids);
@@ -162,8 +180,9 @@ impl Story<'_> {
 }
 
 /// What was made beside the functions' own ledger.
-fn others(lambda: &Lambda, names: &[&str]) -> anyhow::Result<Vec<Item>> {
-    let mut others = Vec::new();
+fn others(lambda: &Lambda, names: &[&str], warehouse: &Warehouse) -> anyhow::Result<Vec<Item>> {
+    let mut others: Vec<Item> =
+        made::of_stock(&lambda.invocations(STOCK), warehouse.asked()).collect();
     for name in names {
         others.extend(made::of_log(name, &lambda.log_events(name)));
         others.extend(made::of_invocations(&lambda.invocations(name)));

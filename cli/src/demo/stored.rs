@@ -65,7 +65,19 @@ fn span(span: &StoredSpan) -> Item {
         return (ItemKind::PlatformSpan, request_id.unwrap_or_else(|| span.item.name.clone()));
     }
     let nameless = || format!("{} without a number", span.item.name);
-    (ItemKind::Span, number(attributes).unwrap_or_else(nameless))
+    let name = number(attributes).or_else(|| without_number(span)).unwrap_or_else(nameless);
+    (ItemKind::Span, name)
+}
+
+/// What a span of an instrumentation is called: by the invocation that it serves, or by the path of the request that it made.
+fn without_number(span: &StoredSpan) -> Option<String> {
+    let attributes = &span.item.attributes;
+    if span.item.kind == SpanKind::Server as i32 {
+        return text_of(attributes, INVOCATION_ID).map(|request_id| format!("serves {request_id}"));
+    }
+    let url = ["url.full", "http.url"].into_iter().find_map(|key| text_of(attributes, key))?;
+    let path = url.split_once("://")?.1.split_once('/')?.1;
+    Some(format!("calls /{path}"))
 }
 
 /// A SERVER span is an item once more: there is one for an invocation, whoever made it.

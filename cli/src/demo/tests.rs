@@ -2,7 +2,7 @@
 
 use super::Arguments;
 use super::accounting::{Accounts, ItemKind, compare};
-use super::functions::{ORDERS, SHOP};
+use super::functions::{ORDERS, SHOP, STOCK};
 use super::path;
 use super::run::Run;
 use super::stored::{Arrived, number, service};
@@ -36,6 +36,23 @@ fn what_was_made_is_found_once_in_every_service() {
     let services: BTreeSet<String> = RUN.arrived.spans.iter().map(service).collect();
     assert_eq!(services, functions().into_iter().map(str::to_owned).collect());
     assert!(functions().iter().all(|function| !RUN.extensions[function].is_empty()));
+}
+
+#[test]
+fn a_function_that_knows_nothing_of_opentelemetry_has_its_call_in_its_trace() {
+    let own = |kind: SpanKind| {
+        let spans = RUN.arrived.spans.iter().filter(move |span| span.item.kind == kind as i32);
+        spans.filter(|span| service(span) == STOCK && span.scope.name != PLATFORM_SCOPE)
+    };
+    let invocations = if functions().contains(STOCK) { 3 } else { 0 };
+    assert_eq!(own(SpanKind::Server).count(), invocations);
+    for server in own(SpanKind::Server) {
+        let children = own(SpanKind::Client).filter(|call| {
+            call.item.parent_span_id == server.item.span_id
+                && call.item.trace_id == server.item.trace_id
+        });
+        assert_eq!(children.count(), 1, "{server:?}");
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
 
 use super::accounting::{Account, Accounts, ItemKind};
-use super::functions::{EXTENSION, ORDERS, SHOP};
+use super::functions::{EXTENSION, ORDERS, SHOP, STOCK};
 use super::run::{Labelled, Run, error_message, pids};
 use super::stored::service;
 use super::waterfall::{waterfalls, without_trace};
@@ -95,7 +95,7 @@ fn processes(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
         if pids.is_empty() { Ok(()) } else { writeln!(out, "  {name:<38} {}", pids.join(", ")) }
     };
-    for (function, language) in [(ORDERS, "Rust"), (SHOP, "Python")] {
+    for (function, language) in [(ORDERS, "Rust"), (SHOP, "Python"), (STOCK, "Python")] {
         let own = run.invocations.iter().filter(|invocation| invocation.function == function);
         line(&format!("{function} ({language})"), pids(own.map(|labelled| &labelled.invocation)))?;
         let extensions = run.extensions.get(function).cloned().unwrap_or_default();
@@ -197,7 +197,8 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
 
 /// What the numbers of the accounting mean.
 pub(super) const OF_ACCOUNTING: &str = "Each item that a function makes has a number (#1000): the function notes it in a file of its own when the item ends, and it \
-     travels in the item. \"made\" is what that file, the log groups and Lambda itself know of, \"found once\" what the backend then has of it, read \
+     travels in the item; \"stock\", which was not changed for that, is known by its invocations and by the requests that it made. \
+     \"made\" is what that file, the log groups, Lambda itself and the warehouse know of, \"found once\" what the backend then has of it, read \
      from the stored OTLP; no counter of ours takes part. What is missing, repeated or unexpected is wrong; what was still open when \
      its process was killed never ended, and is owed to nobody.";
 

@@ -1,0 +1,15 @@
+"""The demo's function that knows nothing of OpenTelemetry: it asks the warehouse how much there is of an item.
+
+The layer's wrapper instruments it, with the packages beside it (requirements.txt). The event is `{"item": 24000}`.
+"""
+
+import os
+import urllib.request
+
+
+def handler(event, context):
+    with urllib.request.urlopen(f"{os.environ['WAREHOUSE']}/stock/{event['item']}") as response:
+        count = int(response.read())
+    if count == 0:
+        raise LookupError(f"nothing is left of item {event['item']}")
+    return {"count": count}
