@@ -5,7 +5,7 @@
 use super::accounting::{Item, ItemKind};
 use super::metric_total::Total;
 use serde_json::Value;
-use simulator::{Invocation, InvocationResult, LogEvent};
+use simulator::{Invocation, LogEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each line of a function's log group that is owed a log record, by id, and each metric that is owed for the reports in it,
@@ -61,16 +61,10 @@ pub(super) fn of_log(function: &str, log_events: &[LogEvent]) -> Vec<Item> {
     made
 }
 
-/// The SERVER span that is owed for each invocation, by request id: the function's own root. One whose process was killed has
-/// none, since its root never ended.
+/// The SERVER span that is owed for each invocation, by request id: the function's own root, or the extension's in its place where
+/// the function's process was killed before.
 pub(super) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item = Item> {
-    let ended = invocations.iter().filter(|invocation| {
-        matches!(
-            invocation.result,
-            InvocationResult::Response(_) | InvocationResult::FunctionError { .. }
-        )
-    });
-    ended.map(|invocation| (ItemKind::ServerSpan, invocation.request_id.clone()))
+    invocations.iter().map(|invocation| (ItemKind::ServerSpan, invocation.request_id.clone()))
 }
 
 /// The spans that are owed for the function that gives no numbers: one that serves each invocation, by request id, and one for each
