@@ -79,6 +79,11 @@ mod telemetry;
 #[cfg(test)]
 mod tests;
 
+/// The code of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/rust.md")]
+struct Guide;
+
 pub use config::log_level::LogLevel;
 pub use config::processor_mode::ProcessorMode;
 pub use config::variables::TABLE;
