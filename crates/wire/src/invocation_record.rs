@@ -12,7 +12,7 @@ use crate::ids::to_hex;
 pub const RECORD_BYTES: usize = 90;
 
 /// How many records the file holds; the oldest is overwritten.
-pub const SLOTS: u64 = 16;
+pub const SLOTS: u64 = 64;
 
 const VERSION: &str = "v1 ";
 /// The last byte as long as the root's span is in no line. A writer that never says more leaves a newline. Each of them is white

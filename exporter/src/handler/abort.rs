@@ -41,11 +41,11 @@ pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
             let span = context.span();
             ending(span.span_context().span_id(), keys, || span.end());
         }
-        if telemetry.signals.flush() {
+        telemetry.signals.flush(|| {
             for record in running.iter().filter_map(|invocation| invocation.record) {
                 telemetry.facts.root_record.is_written(record);
             }
-        }
+        });
         // Nobody waits any more where the timeout is over.
         is_done.send(()).ok();
     };

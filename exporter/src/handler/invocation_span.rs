@@ -4,10 +4,10 @@ use super::new_span::{NewSpan, SpanOptions};
 use super::outcome::HandlerOutcome;
 use super::trigger::span_attributes::SpanAttributes;
 use crate::processor::end_attributes::ending;
-use crate::telemetry::InvocationFacts;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::Armed;
 use crate::telemetry::running::RunningInvocation;
+use crate::telemetry::{InvocationFacts, Telemetry};
 use opentelemetry::trace::{Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -84,21 +84,16 @@ impl InvocationSpan {
     /// would wait for them: another thread waits.
     pub(super) async fn finish(mut self, outcome: HandlerOutcome) {
         self.end_span(outcome);
-        let signals = &self.completion.telemetry.signals;
-        let runtime = signals.has_processors_of_others.then(Handle::try_current);
-        if let Some(Ok(runtime)) = runtime {
-            let signals = Arc::clone(signals);
-            let are_written = runtime.spawn_blocking(move || signals.flush()).await;
-            self.settle(are_written.unwrap_or_default());
+        let others = self.completion.telemetry.signals.has_processors_of_others;
+        if let Some(Ok(runtime)) = others.then(Handle::try_current) {
+            let (telemetry, record) = (Arc::clone(&self.completion.telemetry), self.record);
+            let flush = runtime.spawn_blocking(move || flush(&telemetry, record));
+            // It panics or is cancelled only with the runtime.
+            flush.await.ok();
         } else {
-            self.flush();
+            flush(&self.completion.telemetry, self.record);
         }
-    }
-
-    /// Writes the telemetry of the invocation.
-    fn flush(&mut self) {
-        let are_written = self.completion.telemetry.signals.flush();
-        self.settle(are_written);
+        self.settle();
     }
 
     fn end_span(&mut self, outcome: HandlerOutcome) {
@@ -118,13 +113,19 @@ impl InvocationSpan {
     }
 
     /// The flush of the invocation is over.
-    fn settle(&mut self, are_written: bool) {
-        if let Some(record) = self.record.filter(|_| are_written) {
-            self.completion.telemetry.facts.root_record.is_written(record);
-        }
+    fn settle(&mut self) {
         self.completion.forget(self.deadline);
         self.state = State::Flushed;
     }
+}
+
+/// Writes the telemetry of an invocation, and says that its root is written as soon as it is.
+fn flush(telemetry: &Telemetry, record: Option<u64>) {
+    telemetry.signals.flush(|| {
+        if let Some(record) = record {
+            telemetry.facts.root_record.is_written(record);
+        }
+    });
 }
 
 /// Says on the span of the context how its invocation ended; returns the keys of the attributes for that.
@@ -192,7 +193,8 @@ impl Drop for InvocationSpan {
             self.end_span(HandlerOutcome::Cancelled);
         }
         if self.state != State::Flushed {
-            self.flush();
+            flush(&self.completion.telemetry, self.record);
+            self.settle();
         }
     }
 }

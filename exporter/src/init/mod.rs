@@ -90,9 +90,7 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
 
     let write = {
         let signals = Arc::clone(&signals);
-        move || {
-            signals.flush();
-        }
+        move || signals.flush(|| ())
     };
     let deadline = DeadlineWatch::new(clock.clone(), write);
     #[cfg(test)]

@@ -119,9 +119,13 @@ impl<T> Buffer<T> {
     /// Gives everything to `write`, once a batch that another thread is writing is done, which it waits for as long as `timeout`
     /// says; `None` where nothing is held.
     pub(crate) fn flush<R>(&self, timeout: Duration, write: impl FnOnce(Vec<T>) -> R) -> Option<R> {
-        let _writing = self.writing.lock(timeout);
+        let writing = self.writing.lock(timeout);
         let batch = self.lock().take();
-        (!batch.is_empty()).then(|| write(batch))
+        let written = (!batch.is_empty()).then(|| write(batch));
+        if writing.is_some() {
+            self.was_in_vain.store(false, Ordering::Relaxed);
+        }
+        written
     }
 }
 
@@ -240,6 +244,16 @@ mod tests {
         let mut written = Vec::new();
         buffer.push(101, no_wait, |batch| written = batch);
         assert_eq!(written, [2, 101]);
+        assert!(!buffer.was_in_vain.load(Ordering::Relaxed));
+    }
+
+    #[test]
+    fn a_write_that_is_over_is_waited_for_again_whoever_wrote() {
+        let buffer = buffer(1);
+        buffer.was_in_vain.store(true, Ordering::Relaxed);
+        buffer.push(1, no_wait, |_| ());
+        buffer.was_in_vain.store(true, Ordering::Relaxed);
+        assert_eq!(buffer.flush(Duration::ZERO, |_| ()), None);
         assert!(!buffer.was_in_vain.load(Ordering::Relaxed));
     }
 

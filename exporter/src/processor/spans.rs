@@ -15,6 +15,7 @@ use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use settings::Env;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use wire::SignalKind;
 
@@ -38,6 +39,8 @@ pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
     exporter: E,
     buffer: Buffer<SpanData>,
     write_timeout: WriteTimeout,
+    /// A full buffer was not written: the next flush says so, since the root may have been in it.
+    has_failed: AtomicBool,
     losses: Arc<LossCounts>,
 }
 
@@ -61,7 +64,8 @@ impl<E> LambdaSpanProcessor<E> {
             is_local_root,
             Arc::clone(&losses),
         );
-        Self { exporter, buffer, write_timeout: WriteTimeout::new(Deadline::of_process()), losses }
+        let write_timeout = WriteTimeout::new(Deadline::of_process());
+        Self { exporter, buffer, write_timeout, has_failed: AtomicBool::new(false), losses }
     }
 }
 
@@ -90,13 +94,22 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
         if span.span_context.is_sampled() {
             end_attributes::settle(&mut span);
             let timeout = || self.write_timeout.get();
-            self.buffer.push(span, timeout, |batch| drop(self.export(batch)));
+            self.buffer.push(span, timeout, |batch| {
+                if self.export(batch).is_err() {
+                    self.has_failed.store(true, Ordering::Relaxed);
+                }
+            });
         }
     }
 
     fn force_flush(&self) -> OTelSdkResult {
         let timeout = self.write_timeout.get();
-        self.buffer.flush(timeout, |batch| self.export(batch)).unwrap_or(Ok(()))
+        let flushed = self.buffer.flush(timeout, |batch| self.export(batch)).unwrap_or(Ok(()));
+        if self.has_failed.swap(false, Ordering::Relaxed) {
+            let lost = "spans were lost before, when the buffer was full".to_owned();
+            return flushed.and(Err(OTelSdkError::InternalFailure(lost)));
+        }
+        flushed
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {

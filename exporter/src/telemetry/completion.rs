@@ -27,7 +27,7 @@ impl TelemetryCompletionHandler {
     /// Writes what the invocation made. Call it before the response is returned, unless
     /// [`TracedHandler`](crate::TracedHandler) does.
     pub fn complete(&self) {
-        self.telemetry.signals.flush();
+        self.telemetry.signals.flush(|| ());
     }
 
     /// The tracer that makes the invocations' spans.

@@ -5,11 +5,12 @@
 //! [`wire::invocation_record`].
 
 use opentelemetry::trace::SpanContext;
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt as _;
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
-use wire::invocation_record::{WRITTEN, offset, path, record, written_offset};
+use wire::invocation_record::{SLOTS, WRITTEN, offset, path, record, written_offset};
 
 /// Writes the records of one environment. Nothing here waits, and what fails costs only the record.
 #[derive(Debug, Default)]
@@ -32,8 +33,7 @@ impl RootRecord {
             return None;
         }
         let path = self.path.as_ref()?;
-        let open = || OpenOptions::new().write(true).create(true).truncate(false).open(path).ok();
-        let file = self.file.get_or_init(open).as_ref()?;
+        let file = self.file.get_or_init(|| open(path).ok()).as_ref()?;
         let number = self.invocations.fetch_add(1, Ordering::Relaxed);
         let ids = (root.trace_id().to_bytes(), root.span_id().to_bytes());
         let record = record(request_id, &ids.0, &ids.1)?;
@@ -41,10 +41,69 @@ impl RootRecord {
         file.write_all_at(&record, offset(number)).ok().map(|()| number)
     }
 
-    /// Says that the root's span of this record is in a line.
+    /// Says that the root's span of this record is in a line. The record may have made room for another invocation's by now, where
+    /// very many run at a time.
     pub(crate) fn is_written(&self, number: u64) {
-        if let Some(Some(file)) = self.file.get() {
+        let is_overwritten = self.invocations.load(Ordering::Relaxed) - number > SLOTS;
+        if let Some(Some(file)) = self.file.get().filter(|_| !is_overwritten) {
             file.write_all_at(&[WRITTEN], written_offset(number)).unwrap_or_default();
         }
+    }
+}
+
+/// Opens the file, or makes it. What else may be in its place is left alone: a pipe would have to be waited for, and what a link
+/// names is somebody else's.
+fn open(path: &str) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let file =
+        File::options().write(true).create(true).truncate(false).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::trace::{SpanId, TraceFlags, TraceId, TraceState};
+
+    fn root(number: u64) -> SpanContext {
+        let (trace, span) = (TraceId::from(u128::from(number) + 1), SpanId::from(number + 1));
+        SpanContext::new(trace, span, TraceFlags::SAMPLED, false, TraceState::default())
+    }
+
+    /// Records in this place.
+    fn records(path: &std::path::Path) -> RootRecord {
+        RootRecord { path: Some(path.to_str().unwrap().to_owned()), ..RootRecord::default() }
+    }
+
+    #[test]
+    fn what_is_no_file_is_neither_waited_for_nor_overwritten() {
+        let folder = tempfile::tempdir().unwrap();
+        let (pipe, link, precious) =
+            (folder.path().join("pipe"), folder.path().join("link"), folder.path().join("own"));
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        std::fs::write(&precious, "precious").unwrap();
+        std::os::unix::fs::symlink(&precious, &link).unwrap();
+        assert_eq!(records(&pipe).leave("r-1", &root(0)), None);
+        assert_eq!(records(&link).leave("r-1", &root(0)), None);
+        assert_eq!(std::fs::read_to_string(precious).unwrap(), "precious");
+    }
+
+    #[test]
+    fn an_invocation_that_outlasts_very_many_others_marks_none_of_theirs() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        let records = records(&path);
+        let numbers: Vec<u64> = (0..=SLOTS)
+            .map(|number| records.leave(&format!("r-{number}"), &root(number)).unwrap())
+            .collect();
+        records.is_written(numbers[0]);
+        records.is_written(numbers[1]);
+        let file = std::fs::read(path).unwrap();
+        let is_open = |number: u64| {
+            let request_id = format!("r-{number}");
+            wire::invocation_record::find(&file, &request_id).next().map(|root| root.is_open)
+        };
+        assert_eq!((is_open(0), is_open(SLOTS), is_open(1)), (None, Some(true), Some(false)));
     }
 }

@@ -6,6 +6,7 @@ use crate::export::loss_counts::Loss;
 use crate::output::stderr;
 use crate::processor::spans::LambdaSpanProcessor;
 use opentelemetry::Context;
+use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanProcessor as _};
@@ -49,17 +50,23 @@ impl Signals {
         }
     }
 
-    /// Writes all finished spans, all log records and all measurements; never panics. Whether the spans are written.
-    pub(crate) fn flush(&self) -> bool {
+    /// Writes all finished spans, all log records and all measurements; never panics. `spans_are_written` is called as soon as they
+    /// are, and by our own processor where there is one: what else is flushed may take until the deadline.
+    pub(crate) fn flush(&self, spans_are_written: impl FnOnce()) {
         // Each signal is flushed on its own: code of the application's is called, and a panic in it costs one signal. Errors
         // are counted where they occur, and here is nothing more to do about them.
-        let mut are_spans_written = true;
+        let mut spans_are_written = Some(spans_are_written);
+        let mut flush = |spans: &dyn Fn() -> OTelSdkResult| {
+            let mut are_written = false;
+            self.contained(SignalKind::Traces, || are_written = spans().is_ok());
+            if let Some(tell) = spans_are_written.take().filter(|_| are_written) {
+                tell();
+            }
+        };
         if let Some(spans) = &self.spans {
-            self.contained(SignalKind::Traces, || are_spans_written = spans.force_flush().is_ok());
+            flush(&|| spans.force_flush());
         }
-        self.contained(SignalKind::Traces, || {
-            are_spans_written &= self.tracer_provider.force_flush().is_ok();
-        });
+        flush(&|| self.tracer_provider.force_flush());
         self.contained(SignalKind::Logs, || drop(self.logger_provider.force_flush()));
         let are_written = self.contained(SignalKind::Metrics, || {
             self.loss_metrics.report(self.line.losses(), &self.meter_provider);
@@ -71,7 +78,6 @@ impl Signals {
                  environment any more",
             );
         }
-        are_spans_written
     }
 
     /// Whether this part of a flush did not panic; one that did is counted.

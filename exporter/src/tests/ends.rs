@@ -106,6 +106,38 @@ fn an_extension_is_told_of_the_root_and_when_it_is_written() {
 }
 
 #[test]
+fn a_root_that_was_lost_when_the_buffer_was_full_is_not_told_as_written() {
+    let api = format!("lost:{}", std::process::id());
+    let variables =
+        [("AWS_LAMBDA_RUNTIME_API", api.as_str()), ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "1")];
+    let function = Function::with(&variables, |config| config.output(Arc::new(ClosedOutput)));
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    block_on(handler(event(json!({})))).unwrap();
+    assert!(root(&api).is_open);
+    std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
+}
+
+#[test]
+fn a_root_is_told_as_written_before_all_else_is() {
+    let api = format!("first:{}", std::process::id());
+    let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
+    // A callback that hangs would keep everything behind it, until Lambda ends the process.
+    let (seen, of_callback) = (Arc::new(std::sync::Mutex::new(None)), api.clone());
+    let saw = Arc::clone(&seen);
+    let meter = function.completion.meter("test");
+    let _gauge = meter
+        .u64_observable_gauge("waits")
+        .with_callback(move |_| {
+            saw.lock().unwrap().get_or_insert_with(|| root(&of_callback).is_open);
+        })
+        .build();
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    block_on(handler(event(json!({})))).unwrap();
+    assert_eq!(*seen.lock().unwrap(), Some(false));
+    std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
+}
+
+#[test]
 fn without_a_subscriber_the_span_is_the_same() {
     let with = Function::new();
     let without = Function::without_subscriber(&[], |config| config);

@@ -2,7 +2,8 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::Read as _;
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS, find};
 
 /// Looks records up by request id; tests give a function of their own.
@@ -20,7 +21,7 @@ impl InvocationRecords {
         Self::new(move |request_id| {
             let mut records = Vec::new();
             let most = RECORD_BYTES as u64 * SLOTS;
-            let read = File::open(&path).and_then(|file| file.take(most).read_to_end(&mut records));
+            let read = open(&path).and_then(|file| file.take(most).read_to_end(&mut records));
             if read.is_err() {
                 return Vec::new();
             }
@@ -34,8 +35,36 @@ impl InvocationRecords {
     }
 }
 
+/// Opens the file; nothing else that the function may have put in its place, such as a pipe, which nobody may ever write to.
+fn open(path: &str) -> io::Result<File> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
 impl fmt::Debug for InvocationRecords {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("InvocationRecords")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wire::invocation_record::record;
+
+    #[test]
+    fn what_is_no_file_is_neither_waited_for_nor_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        let found = |name: &str| InvocationRecords::file(path(name)).find("r-1").len();
+        assert_eq!(found("missing"), 0);
+        std::fs::write(path("file"), record("r-1", &[1; 16], &[2; 8]).unwrap()).unwrap();
+        assert_eq!(found("file"), 1);
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        assert_eq!(found("link"), 0);
+        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+        assert!(made.success());
+        assert_eq!(found("pipe"), 0, "nobody writes to it");
     }
 }

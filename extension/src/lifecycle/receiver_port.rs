@@ -17,7 +17,9 @@ pub(super) async fn open(port: u16, may_move: bool, file: &Path) -> io::Result<T
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && may_move => {
             let moved = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
             let other = moved.local_addr()?.port();
-            std::fs::write(file, format!("{other}\n"))?;
+            if let Err(error) = std::fs::write(file, format!("{other}\n")) {
+                tracing::warn!(other, %error, "cannot tell the wrapper of the port, SDKs have to be told it");
+            }
             tracing::info!(
                 port,
                 other,

@@ -155,6 +155,7 @@ impl Receiver {
             return Ok(0);
         }
         let request = named(request, &self.service_name);
+        self.hold_more(&mut held, request.bytes().len()).await?;
         let received = OtlpReceived { roots: roots(&request) };
         let items = request.items();
         let written = self.output.write(request).await.map_err(|_| Refusal::Full)?;

@@ -3,7 +3,7 @@
 //! Source: OpenTelemetry, resource semantic conventions, `service.name`: an SDK that is told none writes `unknown_service`, with the
 //! name of the process behind a colon where it knows one.
 
-use crate::otlp_fields::{CONTAINERS, messages};
+use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES, messages};
 use wire::Request;
 use wire::protobuf::{BadField, Reader, Writer};
 use wire::resource::SERVICE_NAME;
@@ -19,7 +19,9 @@ const UNKNOWN: &[u8] = b"unknown_service";
 
 /// The same request, in which every resource has a name of its service. It is copied only where one has none.
 pub(crate) fn named(request: Request, service: &str) -> Request {
-    if messages(request.bytes(), CONTAINERS).all(has_service) {
+    if messages(request.bytes(), CONTAINERS)
+        .all(|container| has_service(container) || !has_items(container))
+    {
         return request;
     }
     let mut bytes = Vec::with_capacity(request.bytes().len() + 256);
@@ -35,6 +37,11 @@ fn has_service(container: &[u8]) -> bool {
         messages(container, RESOURCE).flat_map(|resource| messages(resource, ATTRIBUTES));
     // Of two attributes of one name the later counts.
     attributes.filter(|attribute| is_service_name(attribute)).last().is_some_and(is_known)
+}
+
+/// A container without items says nothing, and two bytes of it must not become a whole resource.
+fn has_items(container: &[u8]) -> bool {
+    messages(container, SCOPES).any(|scope| messages(scope, ITEMS).next().is_some())
 }
 
 fn is_service_name(attribute: &[u8]) -> bool {
@@ -55,6 +62,7 @@ fn write(request: &[u8], service: &str, out: &mut Writer<'_>) -> Result<(), BadF
     for field in Reader::new(request) {
         let field = field?;
         match field.as_len() {
+            Some(container) if field.number == CONTAINERS && !has_items(container) => {}
             Some(container) if field.number == CONTAINERS && !has_service(container) => {
                 let mut named = Vec::with_capacity(container.len() + service.len() + 32);
                 name(container, service, &mut Writer::new(&mut named))?;
@@ -131,6 +139,16 @@ mod tests {
 
     fn service(value: &str) -> String {
         resource(&[attribute("team", r#"{"stringValue":"blue"}"#), attribute(SERVICE_NAME, value)])
+    }
+
+    #[test]
+    fn containers_without_items_are_no_work() {
+        let one = request(SignalKind::Traces, &[""]);
+        let mut bytes = [0x0a, 0x00].repeat(10_000);
+        bytes.extend_from_slice(one.bytes());
+        let many = Request::check(SignalKind::Traces, bytes, &Limits::default()).unwrap();
+        let named_one = named(one, "orders");
+        assert_eq!(named(many, "orders").bytes(), named_one.bytes());
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::io::{BufRead, Read};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
 const WINDOW_BITS: u8 = 15;
+/// Who compresses in parts makes a member for each, of tens of kilobytes.
+const MAX_MEMBERS: usize = 1024;
 
 /// True if `bytes` begin as a gzip member does (RFC 1952, 2.3.1).
 pub fn is_gzip(bytes: &[u8]) -> bool {
@@ -20,6 +22,8 @@ pub enum InflateError {
     EndsEarly,
     /// Header, deflate data or checksum are wrong.
     Corrupt,
+    /// It has more members than anybody writes: each costs a state of tens of kilobytes, which 20 bytes ask for.
+    TooManyMembers,
     /// More than the allowed number of bytes would come out.
     TooLarge {
         /// The number of bytes allowed.
@@ -32,6 +36,7 @@ impl fmt::Display for InflateError {
         match self {
             Self::EndsEarly => f.write_str("gzip stream ends early"),
             Self::Corrupt => f.write_str("gzip stream is corrupt (data or checksum)"),
+            Self::TooManyMembers => write!(f, "gzip stream has more than {MAX_MEMBERS} members"),
             Self::TooLarge { max_bytes } => {
                 write!(f, "gzip stream inflates to more than {max_bytes} bytes")
             }
@@ -54,7 +59,7 @@ pub fn inflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> 
 fn inflate_members(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateError> {
     let mut out = Vec::new();
     let mut rest = input;
-    loop {
+    for _ in 0..MAX_MEMBERS {
         let state = Decompress::new_gzip(WINDOW_BITS);
         let consumed = inflate_member(state, rest, max_bytes, &mut out)?;
         rest = rest.get(consumed..).unwrap_or_default();
@@ -62,6 +67,7 @@ fn inflate_members(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateErr
             return Ok(out);
         }
     }
+    Err(InflateError::TooManyMembers)
 }
 
 /// Inflates one gzip member that is all of `input` and says itself that it inflates to at most `max_bytes`; quickly, since

@@ -96,3 +96,11 @@ fn broken_streams_say_how() {
     assert_eq!(inflate(&crc, 1000), Err(InflateError::Corrupt));
     assert_eq!(inflate(b"\x1f\x8bnonsense", 1000), Err(InflateError::Corrupt));
 }
+
+#[test]
+fn members_that_hold_nothing_are_counted() {
+    let empty = super::compress(6, b"");
+    let many = |members: usize| [empty.repeat(members), super::compress(6, b"order")].concat();
+    assert_eq!(super::inflate(&many(1000), 100).unwrap(), b"order");
+    assert_eq!(super::inflate(&many(100_000), 100), Err(InflateError::TooManyMembers));
+}

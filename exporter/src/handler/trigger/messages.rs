@@ -28,7 +28,8 @@ pub(super) fn messages<'a>(
         }
         count += 1;
         is_one_source &= message.source_arn == first.source_arn;
-        if links.len() < MOST_LINKS {
+        // Of each message that is looked at the whole text may have to be read.
+        if count <= MOST_LINKS {
             links.extend(message.sender.link());
         }
     }
