@@ -16,12 +16,14 @@ mod judge;
 mod mask;
 mod sanitize;
 
+#[cfg(feature = "lean")]
+pub use self::http::LeanTransport;
 pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
 };
 pub use client::Client;
 pub use destination::{
-    Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, Profile,
+    Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, Profile, SECRET_AND_PROXY,
 };
 pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, Undelivered, gzip_level};
 pub use judge::Reason;

@@ -4,13 +4,23 @@ use crate::destination::ingest_window::OLD_RECORDS;
 use crate::parking::QUEUES;
 use crate::vitals::VITALS;
 use aws::{AWS, SECRETS, SQS};
-use backend::DESTINATION;
+use backend::{DESTINATION, SECRET_AND_PROXY};
 use settings::shared::{self, set_by_lambda};
 use settings::{Kind, PROXY, Table, Variable};
 
 /// All variables of the forwarder: where it sends, where it keeps what is not taken, how it converts.
-pub const TABLE: Table =
-    Table::new(&[DESTINATION, PROXY, QUEUES, SQS, OLD_RECORDS, OWN, SECRETS, LAMBDA, AWS]);
+pub const TABLE: Table = Table::new(&[
+    DESTINATION,
+    SECRET_AND_PROXY,
+    PROXY,
+    QUEUES,
+    SQS,
+    OLD_RECORDS,
+    OWN,
+    SECRETS,
+    LAMBDA,
+    AWS,
+]);
 
 const OWN: &[Variable] = &[
     Variable {

@@ -52,7 +52,8 @@ impl DestinationConfig {
         }
     }
 
-    /// Reads the rows of [`DESTINATION`](super::DESTINATION). `None` where there is no usable endpoint; then the reader has
+    /// Reads the rows of [`DESTINATION`](super::DESTINATION), and those of [`SECRET_AND_PROXY`](super::SECRET_AND_PROXY) where
+    /// the table has them. `None` where there is no usable endpoint; then the reader has
     /// the mistake.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let family = Family::of(reader);
@@ -63,10 +64,10 @@ impl DestinationConfig {
         let max_request_bytes = limits::max_request_bytes(reader);
         let max_columns = limits::max_columns(reader);
         let request_timeout = limits::request_timeout(reader);
-        let secret = reader.secret_reference(SECRET);
+        let secret = reader.has_row(SECRET).then(|| reader.secret_reference(SECRET)).flatten();
         let headers = headers::read(reader, family);
         let own_authority = OwnAuthority::read(reader);
-        let proxy = proxy(reader);
+        let proxy = reader.has_row(PROXY).then(|| proxy(reader)).flatten();
         let stream = stream::read(reader, family);
         let endpoints = Endpoints::read(reader, family)?;
         endpoints.warn_of_plain_text(reader);

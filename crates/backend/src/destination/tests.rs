@@ -8,7 +8,7 @@ use settings::{InvalidVariable, Reader, Source, Table, Warning};
 use std::time::Duration;
 use url::Url;
 
-const TABLE: Table = Table::new(&[DESTINATION, settings::PROXY]);
+const TABLE: Table = Table::new(&[DESTINATION, SECRET_AND_PROXY, settings::PROXY]);
 
 /// What a destination becomes, as a person would compare it: endpoints, headers with their values, the rest.
 #[track_caller]
@@ -337,4 +337,19 @@ fn proxies() {
     let reader = Reader::new(&source, TABLE);
     let shown: Vec<String> = reader.shown().iter().map(ToString::to_string).collect();
     assert!(shown.contains(&format!("{PROXY}=http://****@p (from given)")), "{shown:?}");
+}
+
+#[test]
+fn a_table_without_their_rows_has_neither_secret_nor_proxy() {
+    const LEAN: Table = Table::new(&[DESTINATION]);
+    let source = [
+        (ENDPOINT, "https://o2.example.com/api/default"),
+        (SECRET, "ssm:/o2"),
+        (PROXY, "http://proxy.example.com:3128"),
+        ("HTTPS_PROXY", "http://proxy.example.com:3128"),
+    ];
+    let mut reader = Reader::new(&source, LEAN);
+    let destination = DestinationConfig::read(&mut reader).unwrap();
+    assert_eq!((destination.secret, destination.proxy), (None, None));
+    assert_eq!(reader.finish(), []);
 }

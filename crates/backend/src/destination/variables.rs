@@ -33,8 +33,7 @@ const fn row(
     Variable { name, default, kind, doc }
 }
 
-/// The rows of a destination, for the table of every binary that sends. Such a table needs the rows of [`settings::PROXY`]
-/// too.
+/// The rows of a destination, for the table of every binary that sends.
 pub const DESTINATION: &[Variable] = &[
     row(
         ENDPOINT,
@@ -47,15 +46,6 @@ pub const DESTINATION: &[Variable] = &[
         None,
         Kind::Headers,
         "Headers of every request, `authorization=Basic …` for OpenObserve. Values may be percent-encoded.",
-    ),
-    row(
-        SECRET,
-        None,
-        Kind::SecretReference,
-        "ARN of a secret in Secrets Manager or of a parameter, or `ssm:NAME`, that holds the authorization header: `Basic …` or \
-         `Bearer …`, the base64 alone, `email:password`, or JSON. Of JSON `authorization` is taken, else `username` and \
-         `password`, or the key that follows the reference: `#key`, or `arn:…:secret:name-a1b2c3:key::`. It replaces the \
-         authorization of the headers.",
     ),
     row(
         STREAM,
@@ -82,12 +72,6 @@ pub const DESTINATION: &[Variable] = &[
         Kind::Text,
         "PEM file with the certificates of an own authority, trusted beside the system's. A relative path counts from the \
          function's code.",
-    ),
-    row(
-        PROXY,
-        None,
-        Kind::Proxy,
-        "Proxy for all requests to the backend, `http://user:password@host:port`.",
     ),
     row(OTEL_ENDPOINT, None, Kind::Url, "Base URL, used where `LAMBDA_OTLP_ENDPOINT` is not set."),
     row(
@@ -150,5 +134,25 @@ pub const DESTINATION: &[Variable] = &[
         None,
         Kind::Duration,
         "Longest time one request may take, where `OTEL_EXPORTER_OTLP_TIMEOUT` is not set.",
+    ),
+];
+
+/// The rows of a destination for binaries that fetch secrets and know proxies; such a table needs the rows of
+/// [`settings::PROXY`] too. Without them a destination has neither.
+pub const SECRET_AND_PROXY: &[Variable] = &[
+    row(
+        SECRET,
+        None,
+        Kind::SecretReference,
+        "ARN of a secret in Secrets Manager or of a parameter, or `ssm:NAME`, that holds the authorization header: `Basic …` or \
+         `Bearer …`, the base64 alone, `email:password`, or JSON. Of JSON `authorization` is taken, else `username` and \
+         `password`, or the key that follows the reference: `#key`, or `arn:…:secret:name-a1b2c3:key::`. It replaces the \
+         authorization of the headers.",
+    ),
+    row(
+        PROXY,
+        None,
+        Kind::Proxy,
+        "Proxy for all requests to the backend, `http://user:password@host:port`.",
     ),
 ];

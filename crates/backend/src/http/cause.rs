@@ -9,7 +9,7 @@ pub(super) fn host_and_port(url: &Url) -> String {
     format!("{host}{port}")
 }
 
-pub(super) fn cause(error: &reqwest::Error) -> String {
+pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     use std::io::ErrorKind;
     let deepest = deepest(error);
     let io_kind = deepest.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
@@ -50,8 +50,8 @@ fn hint(cause: &str) -> Option<&'static str> {
 }
 
 /// The error at the end of the chain of causes: those before it say only that a request failed.
-pub(super) fn deepest(error: &reqwest::Error) -> &(dyn Error + 'static) {
-    let mut deepest: &(dyn Error + 'static) = error;
+pub(super) fn deepest<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
     }

@@ -1,15 +1,29 @@
 //! One attempt at one request over HTTP: no repetition, no redirects, bounded responses.
+//!
+//! Two transports are behind one trait: reqwest's for programs of their own, and a lean one for the extension.
 
 mod cause;
 mod error;
 mod headers;
+#[cfg(feature = "lean")]
+mod lean;
+#[cfg(feature = "reqwest")]
 mod reqwest_client;
+#[cfg(feature = "reqwest")]
 mod reqwest_transport;
 mod response;
 mod transport;
 
+#[cfg(not(any(feature = "lean", feature = "reqwest")))]
+compile_error!("nothing to send with: choose the feature `reqwest` or `lean`");
+
 pub use error::{ClientError, TransportError};
 pub use headers::header_map;
+#[cfg(feature = "lean")]
+pub use lean::LeanTransport;
+#[cfg(not(feature = "reqwest"))]
+pub use lean::LeanTransport as HttpTransport;
+#[cfg(feature = "reqwest")]
 pub use reqwest_transport::HttpTransport;
 pub use response::HttpResponse;
 pub use transport::{HttpRequest, Transport};

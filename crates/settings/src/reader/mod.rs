@@ -33,6 +33,11 @@ impl<'a> Reader<'a> {
         self.source.get(name).is_some()
     }
 
+    /// Whether the table has a row of this name, for a part that reads more in some binaries than in others.
+    pub fn has_row(&self, name: &str) -> bool {
+        self.table.find(name).is_some()
+    }
+
     /// The value as it was given, for a caller that must know how it was written.
     pub fn raw(&self, name: &str) -> Option<String> {
         self.source.get(name)

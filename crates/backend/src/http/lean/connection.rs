@@ -1,0 +1,142 @@
+//! Connections to the endpoints: made, kept while they are idle, and closed.
+
+use super::Trouble;
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::rt::{Read, Write};
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio::time::{Instant, timeout};
+use tokio_rustls::TlsConnector;
+use url::{Host, Origin, Url};
+
+/// A TCP connection within a region is made in milliseconds; a host that takes longer than this counts as unreachable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// A connection that was idle for longer may have been dropped by a load balancer, or while the environment was frozen.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// One for each signal, whose requests may be under way at the same time.
+const MOST_IDLE: usize = 3;
+
+/// A connection that serves one request at a time. It is closed when this is dropped, whatever it is in the middle of.
+pub(super) struct Connection {
+    pub(super) sender: SendRequest<Full<Bytes>>,
+    task: AbortHandle,
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+struct Idle {
+    origin: Origin,
+    since: Instant,
+    connection: Connection,
+}
+
+/// The idle connections, and what makes new ones.
+pub(super) struct Connections {
+    /// `None` where no endpoint speaks TLS.
+    tls: Option<TlsConnector>,
+    idle: Mutex<Vec<Idle>>,
+}
+
+impl Connections {
+    pub(super) fn new(tls: Option<TlsConnector>) -> Self {
+        Self { tls, idle: Mutex::default() }
+    }
+
+    /// An idle connection to this URL's host that is still open.
+    pub(super) async fn idle(&self, url: &Url) -> Option<Connection> {
+        let origin = url.origin();
+        loop {
+            let mut connection = self.take(&origin)?;
+            if connection.sender.ready().await.is_ok() {
+                return Some(connection);
+            }
+        }
+    }
+
+    fn take(&self, origin: &Origin) -> Option<Connection> {
+        let mut idle = self.lock();
+        idle.retain(|idle| {
+            idle.since.elapsed() < IDLE_TIMEOUT && !idle.connection.sender.is_closed()
+        });
+        let position = idle.iter().rposition(|idle| idle.origin == *origin)?;
+        Some(idle.remove(position).connection)
+    }
+
+    /// Keeps a connection for the next request.
+    pub(super) fn keep(&self, url: &Url, connection: Connection) {
+        let mut idle = self.lock();
+        if idle.len() >= MOST_IDLE {
+            idle.remove(0);
+        }
+        idle.push(Idle { origin: url.origin(), since: Instant::now(), connection });
+    }
+
+    pub(super) fn drop_all(&self) {
+        self.lock().clear();
+    }
+
+    /// A new connection.
+    pub(super) async fn open(&self, url: &Url) -> Result<Connection, Trouble> {
+        let late = || io::Error::new(io::ErrorKind::TimedOut, "timed out");
+        timeout(CONNECT_TIMEOUT, self.connect(url)).await.map_err(|_| late())?
+    }
+
+    async fn connect(&self, url: &Url) -> Result<Connection, Trouble> {
+        let missing = || io::Error::new(io::ErrorKind::InvalidInput, "the URL has no host");
+        let host = url.host().ok_or_else(missing)?;
+        let port = url.port_or_known_default().ok_or_else(missing)?;
+        let stream = match &host {
+            Host::Domain(name) => TcpStream::connect((*name, port)).await,
+            Host::Ipv4(address) => TcpStream::connect((*address, port)).await,
+            Host::Ipv6(address) => TcpStream::connect((*address, port)).await,
+        }?;
+        // A request's head and body are one small packet each, and must not wait for each other.
+        stream.set_nodelay(true).ok();
+        match self.tls.as_ref().filter(|_| url.scheme() == "https") {
+            None => http(stream).await,
+            Some(tls) => {
+                let name = match host {
+                    Host::Domain(name) => ServerName::try_from(name.to_owned())?,
+                    Host::Ipv4(address) => ServerName::from(IpAddr::from(address)),
+                    Host::Ipv6(address) => ServerName::from(IpAddr::from(address)),
+                };
+                http(tls.connect(name, stream).await?).await
+            }
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Connections({} idle)", self.lock().len())
+    }
+}
+
+async fn http<S>(stream: S) -> Result<Connection, Trouble>
+where
+    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
+    TokioIo<S>: Read + Write,
+{
+    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+    // How it ends is told to the request that is under way.
+    let task = tokio::spawn(async move { drop(connection.await) }).abort_handle();
+    Ok(Connection { sender, task })
+}

@@ -1,0 +1,146 @@
+//! OTLP over HTTP/1.1 with hyper and rustls alone, for the extension: far smaller than reqwest's transport, and nothing in it
+//! needs a C compiler.
+//!
+//! It knows no proxies. Connections are used again one request after the other, and closed with a request that is given up.
+
+mod algorithms;
+mod connection;
+mod key_exchange;
+mod provider;
+mod tls;
+
+use super::cause::{cause, host_and_port};
+use super::response::MAX_RESPONSE_BYTES;
+use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
+use crate::destination::{DestinationConfig, Endpoints, STREAM_NAME};
+use bytes::{Bytes, BytesMut};
+use connection::{Connection, Connections};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
+use tokio::time::timeout;
+use url::{Position, Url};
+
+/// Sends requests to one destination.
+#[derive(Debug)]
+pub struct LeanTransport {
+    connections: Connections,
+    endpoints: Endpoints,
+}
+
+impl LeanTransport {
+    /// Prepares everything that needs no network; an error where this machine cannot speak the TLS that an endpoint asks for.
+    pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
+        let tls = tls::connector(destination)?;
+        Ok(Self { connections: Connections::new(tls), endpoints: destination.endpoints.clone() })
+    }
+
+    /// One exchange. A connection that was idle may be gone, which shows before anything is sent: then the next one is taken.
+    async fn exchange(
+        &self,
+        url: &Url,
+        mut message: Request<Full<Bytes>>,
+        sent: &AtomicBool,
+    ) -> Result<HttpResponse, Trouble> {
+        loop {
+            let idle = self.connections.idle(url).await;
+            let is_new = idle.is_none();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => self.connections.open(url).await?,
+            };
+            sent.store(true, Ordering::Relaxed);
+            match connection.sender.try_send_request(message).await {
+                Ok(response) => return self.read(url, connection, response).await,
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) => {
+                        sent.store(false, Ordering::Relaxed);
+                        if is_new {
+                            return Err(error.into_error().into());
+                        }
+                        message = unsent;
+                    }
+                    None => return Err(error.into_error().into()),
+                },
+            }
+        }
+    }
+
+    /// The response with at most [`MAX_RESPONSE_BYTES`] of its body; the connection is kept if that is all of it.
+    async fn read(
+        &self,
+        url: &Url,
+        connection: Connection,
+        response: Response<Incoming>,
+    ) -> Result<HttpResponse, Trouble> {
+        let (head, mut incoming) = response.into_parts();
+        let mut body = BytesMut::new();
+        let mut cut = false;
+        while let Some(frame) = incoming.frame().await {
+            // Pieces of another kind than data are trailers, and say nothing that is needed here.
+            let Ok(piece) = frame?.into_data() else { continue };
+            let room = MAX_RESPONSE_BYTES - body.len();
+            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+            if piece.len() > room {
+                cut = true;
+                break;
+            }
+        }
+        if !cut {
+            self.connections.keep(url, connection);
+        }
+        let (status, headers) = (head.status.as_u16(), head.headers);
+        Ok(HttpResponse { status, headers, body: body.freeze(), cut })
+    }
+}
+
+/// Why there is no response: an error of the network, of TLS or of HTTP.
+type Trouble = Box<dyn Error + Send + Sync>;
+
+impl Transport for LeanTransport {
+    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let url = self.endpoints.of(request.kind);
+        let limit = request.timeout;
+        let sent = AtomicBool::new(false);
+        let answered = match message(url, request) {
+            Ok(message) => timeout(limit, self.exchange(url, message, &sent)).await,
+            Err(error) => Ok(Err(error)),
+        };
+        let cause = match answered {
+            Ok(Ok(response)) => return Ok(response),
+            Ok(Err(error)) => cause(&*error),
+            Err(_) => "timed out".to_owned(),
+        };
+        let sent = sent.into_inner();
+        let trouble = if sent { "no answer from" } else { "cannot reach" };
+        Err(TransportError { sent, text: format!("{trouble} {}: {cause}", host_and_port(url)) })
+    }
+
+    fn drop_connections(&self) -> Result<(), ClientError> {
+        self.connections.drop_all();
+        Ok(())
+    }
+}
+
+fn message(url: &Url, request: HttpRequest) -> Result<Request<Full<Bytes>>, Trouble> {
+    // The path and the query alone: the server knows its name by the header.
+    let uri: Uri = url[Position::BeforePath..Position::AfterQuery].parse()?;
+    let mut message = Request::post(uri).body(Full::new(request.body))?;
+    let headers = message.headers_mut();
+    *headers = request.headers;
+    let host = &url[Position::BeforeHost..Position::AfterPort];
+    headers.insert(HOST, HeaderValue::from_str(host)?);
+    let agent = concat!("lambda-otlp/", env!("CARGO_PKG_VERSION"));
+    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    if request.gzip {
+        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if let Some(stream) = request.stream {
+        headers.insert(STREAM_NAME, stream);
+    }
+    Ok(message)
+}

@@ -1,0 +1,42 @@
+//! How TLS is spoken: the system's authorities are trusted, and the destination's own.
+
+use super::provider;
+use crate::destination::{DestinationConfig, OwnAuthority};
+use crate::http::ClientError;
+use rustls::{ClientConfig, RootCertStore};
+use std::sync::Arc;
+use tokio_rustls::TlsConnector;
+
+/// What makes TLS of a connection; `None` where no endpoint speaks it, since reading the system's certificates takes
+/// milliseconds.
+pub(super) fn connector(
+    destination: &DestinationConfig,
+) -> Result<Option<TlsConnector>, ClientError> {
+    if destination.endpoints.iter().all(|url| url.scheme() == "http") {
+        return Ok(None);
+    }
+    if let Some(missing) = provider::missing_cpu_feature() {
+        let text = format!("this CPU has no {missing}, which TLS needs here");
+        return Err(ClientError::Build { text });
+    }
+    let build = |error: rustls::Error| ClientError::Build { text: error.to_string() };
+    let mut config = ClientConfig::builder_with_provider(Arc::new(provider::provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(build)?
+        .with_root_certificates(roots(destination.own_authority.as_ref())?)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(TlsConnector::from(Arc::new(config))))
+}
+
+fn roots(own: Option<&OwnAuthority>) -> Result<RootCertStore, ClientError> {
+    let mut roots = RootCertStore::empty();
+    // Certificates that cannot be read are left out, as everywhere: a system has some that are odd.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.add_parsable_certificates(own.into_iter().flat_map(OwnAuthority::certificates));
+    if roots.is_empty() {
+        let text = "this system has no certificates of authorities, give a bundle of them in LAMBDA_OTLP_CA_FILE";
+        return Err(ClientError::Build { text: text.to_owned() });
+    }
+    Ok(roots)
+}

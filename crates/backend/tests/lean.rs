@@ -1,0 +1,180 @@
+//! The lean transport, as the extension has it: real handshakes, connections that are kept, and what goes wrong on the way.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+
+use lambda_otlp_backend::{
+    Client, DestinationConfig, LeanTransport, Outcome, OwnAuthority, RetryPolicy,
+};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+use simulator::sink::tls::{Authority, TlsFront};
+use simulator::sink::{ScriptedResponse, Sink};
+use std::io::Write as _;
+use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use url::Url;
+use wire::Request;
+
+const NOW: u64 = 1_785_500_000_000_000_000;
+
+async fn sink() -> Sink {
+    Sink::builder().user("root@example.com", "pass").clock(|| NOW).start().await.unwrap()
+}
+
+fn destination(base: &str) -> DestinationConfig {
+    let mut destination = DestinationConfig::new(&Url::parse(base).unwrap());
+    destination.headers.push("authorization", "Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz").unwrap();
+    destination.stream = Some("orders".to_owned());
+    destination
+}
+
+fn trusting(authority: &Authority) -> OwnAuthority {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(authority.pem().as_bytes()).unwrap();
+    OwnAuthority::from_file(file.path()).unwrap()
+}
+
+fn client(destination: &DestinationConfig) -> Client<LeanTransport> {
+    let transport = LeanTransport::new(destination).unwrap();
+    let client = Client::with_transport(destination, transport).unwrap();
+    client.with_retry_policy(RetryPolicy::default().once())
+}
+
+async fn export(client: &Client<LeanTransport>) -> Outcome {
+    let record = LogRecord { time_unix_nano: NOW, ..Default::default() };
+    let scope = ScopeLogs { log_records: vec![record], ..Default::default() };
+    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
+    let request =
+        Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] });
+    client.export(None, request, Instant::now() + Duration::from_secs(10)).await
+}
+
+/// The one reason of an export that failed, and whether the backend may have it.
+async fn failure(destination: &DestinationConfig) -> (String, usize) {
+    let outcome = export(&client(destination)).await;
+    assert_eq!(outcome.undelivered(), 1);
+    (outcome.parts[0].reason.to_string(), outcome.ambiguous_items)
+}
+
+#[tokio::test]
+async fn a_request_has_the_headers_of_its_destination() {
+    let sink = sink().await;
+    assert_eq!(export(&client(&destination(sink.base()))).await.accepted, 1);
+    let requests = sink.requests();
+    assert_eq!(requests[0].path, "/api/default/v1/logs");
+    for (name, value) in [
+        ("host", sink.address().to_string().as_str()),
+        ("content-type", "application/x-protobuf"),
+        ("content-encoding", "gzip"),
+        ("stream-name", "orders"),
+        ("user-agent", concat!("lambda-otlp/", env!("CARGO_PKG_VERSION"))),
+    ] {
+        assert_eq!(requests[0].headers[name], value);
+    }
+}
+
+#[tokio::test]
+async fn certificates_are_verified() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let port = TlsFront::start(&sink, &authority, 2500).await.port();
+    let mut destination = destination(&format!("https://localhost:{port}/api/default"));
+    destination.own_authority = Some(trusting(&authority));
+    assert_eq!(export(&client(&destination)).await.accepted, 1);
+    // Of another name, of another authority, of one that was made anew under the same name, and expired.
+    let mut elsewhere = self::destination(&format!("https://127.0.0.1:{port}/api/default"));
+    elsewhere.own_authority = Some(trusting(&authority));
+    assert!(failure(&elsewhere).await.0.contains("not valid for name"));
+    for (name, problem) in [("Another CA", "UnknownIssuer"), ("Shop CA", "BadSignature")] {
+        destination.own_authority = Some(trusting(&Authority::new(name)));
+        let (text, ambiguous) = failure(&destination).await;
+        let advice = "give the authority's certificate in LAMBDA_OTLP_CA_FILE";
+        assert_eq!(
+            text,
+            format!(
+                "cannot reach localhost:{port}: invalid peer certificate: {problem}: its authority is not trusted, {advice}"
+            )
+        );
+        assert_eq!(ambiguous, 0);
+    }
+    let expired = TlsFront::start(&sink, &authority, 2020).await.port();
+    let mut destination = self::destination(&format!("https://localhost:{expired}/api/default"));
+    destination.own_authority = Some(trusting(&authority));
+    let (text, _) = failure(&destination).await;
+    assert!(text.ends_with(": renew the server's certificate"), "{text}");
+    assert_eq!(sink.log_records().len(), 1);
+}
+
+#[tokio::test]
+async fn connections_are_kept_until_they_are_dropped() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let front = TlsFront::start(&sink, &authority, 2500).await;
+    let mut destination = destination(&format!("https://localhost:{}/api/default", front.port()));
+    destination.own_authority = Some(trusting(&authority));
+    let client = client(&destination);
+    let export_twice = async || {
+        for _ in 0..2 {
+            assert_eq!(export(&client).await.accepted, 1);
+        }
+        front.handshakes()
+    };
+    assert_eq!(export_twice().await, 1);
+    client.drop_connections().unwrap();
+    assert_eq!(export_twice().await, 2);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_has_closed_costs_nothing() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let server = tokio::spawn(async move {
+        for _ in 0..2 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = vec![0; 4096];
+            assert!(stream.read(&mut head).await.unwrap() > 0);
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-protobuf\r\nContent-Length: 0\r\n\r\n";
+            stream.write_all(answer).await.unwrap();
+            stream.shutdown().await.unwrap();
+            // Until the client has seen the end.
+            while stream.read(&mut head).await.is_ok_and(|read| read > 0) {}
+        }
+    });
+    let client = client(&destination(&base));
+    for _ in 0..2 {
+        let outcome = export(&client).await;
+        assert_eq!((outcome.accepted, outcome.requests_sent), (1, 1), "{outcome:?}");
+    }
+    server.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_goes_wrong_is_named_and_said_to_be_ambiguous_where_it_is() {
+    let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    assert_eq!(
+        failure(&destination(&format!("http://{closed}"))).await,
+        (format!("cannot reach {closed}: connection refused"), 0)
+    );
+    let (text, ambiguous) = failure(&destination("http://nowhere.invalid")).await;
+    assert!(text.starts_with("cannot reach nowhere.invalid:80: "), "{text}");
+    assert_eq!(ambiguous, 0);
+
+    let sink = sink().await;
+    let address = sink.address();
+    sink.script([ScriptedResponse::CloseAfterBody]);
+    let (text, ambiguous) = failure(&destination(sink.base())).await;
+    assert!(text.starts_with(&format!("no answer from {address}: ")), "{text}");
+    assert_eq!(ambiguous, 1);
+    sink.script([ScriptedResponse::held()]);
+    let mut impatient = destination(sink.base());
+    impatient.request_timeout = Duration::from_millis(50);
+    let late = format!("no answer from {address}: timed out");
+    assert_eq!(failure(&impatient).await, (late, 1));
+    sink.script([ScriptedResponse::Redirect(307, "http://127.0.0.1:9/".to_owned())]);
+    let (text, _) = failure(&destination(sink.base())).await;
+    assert!(text.contains("redirects are not followed"), "{text}");
+    sink.script([ScriptedResponse::Huge { status: 200, bytes: 1 << 30 }]);
+    let (text, ambiguous) = failure(&destination(sink.base())).await;
+    assert!(text.contains("more than 64 KiB"), "{text}");
+    assert_eq!(ambiguous, 1);
+}
