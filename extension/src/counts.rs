@@ -42,11 +42,21 @@ pub enum Count {
     TableFull,
     /// Items made of platform events that could not be written.
     PlatformLost,
+    /// Items that a backend has said it has.
+    Delivered,
+    /// Items that were to be sent, and written as lines instead.
+    Spilled,
+    /// Items that a backend rejected while it took others beside them.
+    Rejected,
+    /// Flushes of which a backend did not take everything.
+    FailedFlushes,
+    /// Items that were acknowledged, and neither delivered nor written.
+    SpillLost,
     /// Panics of our own that were caught.
     Panics,
 }
 
-const COUNTS: [Count; 19] = [
+const COUNTS: [Count; 24] = [
     Count::Received,
     Count::Requests,
     Count::Items,
@@ -65,6 +75,11 @@ const COUNTS: [Count; 19] = [
     Count::Foreign,
     Count::TableFull,
     Count::PlatformLost,
+    Count::Delivered,
+    Count::Spilled,
+    Count::Rejected,
+    Count::FailedFlushes,
+    Count::SpillLost,
     Count::Panics,
 ];
 
@@ -89,13 +104,26 @@ impl Count {
             Self::Foreign => "foreign",
             Self::TableFull => "table_full",
             Self::PlatformLost => "platform_lost",
+            Self::Delivered => "delivered",
+            Self::Spilled => "spilled",
+            Self::Rejected => "rejected",
+            Self::FailedFlushes => "failed_flushes",
+            Self::SpillLost => "spill_lost",
             Self::Panics => "panics",
         }
     }
 
     /// Whether the count is of something that was lost for good, or went wrong in our own code.
     const fn is_loss(self) -> bool {
-        matches!(self, Self::TooLarge | Self::TableFull | Self::PlatformLost | Self::Panics)
+        matches!(
+            self,
+            Self::TooLarge
+                | Self::TableFull
+                | Self::PlatformLost
+                | Self::Rejected
+                | Self::SpillLost
+                | Self::Panics
+        )
     }
 }
 

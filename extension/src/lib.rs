@@ -1,12 +1,17 @@
 //! The Lambda extension: functions in any language send OTLP to it, and it writes OTLP lines.
 //!
 //! It registers with Lambda, listens for OTLP/HTTP on loopback and for the Telemetry API, and writes to stdout, which Lambda
-//! ships to CloudWatch Logs. A request is acknowledged when its lines are written, and no request waits for a network. One loop
-//! owns the state (`lifecycle`); what it knows and decides has no I/O (`invocations`).
+//! ships to CloudWatch Logs. A request is acknowledged when its lines are written, or when it is in the buffer of the direct output
+//! (`direct`), and no request waits for a network. One loop owns the state (`lifecycle`); what it knows and decides has no I/O
+//! (`invocations`).
 
+#[cfg(feature = "direct")]
+mod buffer;
 mod clock;
 mod config;
 mod counts;
+#[cfg(feature = "direct")]
+mod direct;
 mod event;
 mod http;
 mod invocations;
@@ -20,6 +25,13 @@ mod receiver;
 mod supervise;
 #[cfg(test)]
 mod test_spans;
+#[cfg(not(feature = "direct"))]
+mod without_buffer;
+#[cfg(not(feature = "direct"))]
+mod without_direct;
+
+#[cfg(not(feature = "direct"))]
+use {without_buffer as buffer, without_direct as direct};
 
 pub use config::{Config, TABLE, WRAPPER};
 pub use counts::{Count, Counts};

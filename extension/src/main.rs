@@ -21,7 +21,10 @@ fn main() -> ExitCode {
     let ended = match runtime {
         Ok(runtime) => {
             let counts = Arc::new(Counts::default());
-            runtime.block_on(extension::run(&config, name, std::io::stdout(), &counts))
+            let ended = runtime.block_on(extension::run(&config, name, std::io::stdout(), &counts));
+            // A name that is being looked up would be waited for otherwise, for as long as the system's resolver likes.
+            runtime.shutdown_background();
+            ended
         }
         Err(error) => Err(Fatal::Start(error)),
     };

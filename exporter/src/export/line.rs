@@ -172,7 +172,8 @@ impl Shared {
             return Err(OTelSdkError::InternalFailure(format!("too late to write {kind}")));
         }
         let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(deadline.now()));
-        let envelope = Envelope { source, level: self.settings.level.as_deref(), unix_nanos };
+        let level = self.settings.level.as_deref();
+        let envelope = Envelope { source, level, unix_nanos, ..Envelope::default() };
         let (lines, written) = self.encode(&envelope, request);
         self.losses.truncate(written.truncated_values);
         self.losses.lose(kind, Loss::TooLarge, written.dropped_items);

@@ -1,15 +1,21 @@
 //! The extension's variables, read once. Wrong ones are named in one line of the log, and their defaults are taken.
 
 mod endpoint;
+#[cfg(feature = "direct")]
+mod output;
 mod variables;
 mod wrapper;
 
 use endpoint::{Endpoint, endpoint};
+#[cfg(feature = "direct")]
+pub(crate) use output::{Choice, Flush, Output};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
 use settings::{Reader, Source};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use tracing::Level;
+use variables::OTEL_ENDPOINT;
+#[cfg(not(feature = "direct"))]
 use variables::SENT_BY_OTHERS;
 pub use variables::TABLE;
 pub use wrapper::WRAPPER;
@@ -119,6 +125,9 @@ pub struct Config {
     pub(crate) function: Function,
     /// Level of the own log.
     pub(crate) log_level: Level,
+    /// Where telemetry goes, and why.
+    #[cfg(feature = "direct")]
+    pub(crate) choice: Choice,
     /// What is wrong with the variables, in one line; mostly empty.
     pub(crate) complaint: String,
 }
@@ -127,9 +136,12 @@ impl Config {
     /// Reads everything; what is wrong is noted and its default taken.
     pub fn from_source(source: &dyn Source) -> Self {
         let mut reader = Reader::new(source, TABLE);
-        let otel_endpoint = reader.string_if_set("OTEL_EXPORTER_OTLP_ENDPOINT");
+        let otel_endpoint = reader.raw(OTEL_ENDPOINT);
+        #[cfg(not(feature = "direct"))]
         note_what_others_send(&mut reader, otel_endpoint.as_deref());
         let function = function(&mut reader);
+        #[cfg(feature = "direct")]
+        let choice = output::read(&mut reader, source, function.budget_bytes());
         let levels = [
             ("error", Level::ERROR),
             ("warn", Level::WARN),
@@ -168,6 +180,8 @@ impl Config {
                 .unwrap_or_else(|| function.name.clone()),
             function,
             log_level: reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN),
+            #[cfg(feature = "direct")]
+            choice,
             complaint: String::new(),
         };
         config.complaint = complaint(reader);
@@ -180,14 +194,22 @@ impl Config {
         (self.receiver_port == DEFAULT_RECEIVER_PORT).then_some(DEFAULT_GRPC_PORT)
     }
 
-    /// Bytes of received OTLP that may be in memory at a time: an eighth of the function's memory, from 4 to 32 MiB.
+    /// Bytes of received OTLP that may be in memory at a time.
     pub(crate) fn receive_budget_bytes(&self) -> usize {
-        const MIB: usize = 1024 * 1024;
-        (self.function.memory_mib.unwrap_or(128) / 8).clamp(4, 32) * MIB
+        self.function.budget_bytes()
     }
 }
 
-/// Notes variables that ask for what this extension does not do: it writes to the function's log, and sends nothing by itself.
+impl Function {
+    /// An eighth of its memory, from 4 to 32 MiB.
+    fn budget_bytes(&self) -> usize {
+        const MIB: usize = 1024 * 1024;
+        (self.memory_mib.unwrap_or(128) / 8).clamp(4, 32) * MIB
+    }
+}
+
+/// Notes variables that ask for what the minimal extension does not do: it writes to the function's log, and sends nothing by itself.
+#[cfg(not(feature = "direct"))]
 fn note_what_others_send(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) {
     let all_set = |names: &&&[&str]| names.iter().all(|name| reader.is_set(name));
     let of_others = SENT_BY_OTHERS.iter().find(all_set).and_then(|names| names.first().copied());

@@ -14,6 +14,7 @@ fn the_table_is_right_and_each_variable_is_read_as_its_row_says() {
     assert_eq!(config(&[]).complaint, "");
 }
 
+#[cfg(not(feature = "direct"))]
 #[test]
 fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
     for name in ["LAMBDA_OTLP_INSTRUMENT", "LAMBDA_OTLP_NEXT_WRAPPER", "LAMBDA_OTLP_STREAM"] {
@@ -139,4 +140,109 @@ fn a_small_function_gets_a_small_budget() {
     check("", 16);
     check("128", 16);
     check("10240", 32);
+}
+
+#[cfg(feature = "direct")]
+mod output {
+    use super::*;
+    use crate::config::Output;
+    use wire::SignalKind;
+
+    const O2: [(&str, &str); 2] =
+        [("O2_ORGANIZATION_ID", "shop"), ("O2_AUTHORIZATION_HEADER", "Basic aHVudGVyMjI=")];
+    const LOCAL: (&str, &str) = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
+    const REMOTE: (&str, &str) =
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com/api/default");
+    const OWN: (&str, &str) = ("LAMBDA_OTLP_ENDPOINT", "https://own.example.com/api/default");
+
+    /// Where traces go, or `stdout`; and why.
+    fn chosen(variables: &[(&str, &str)]) -> (String, String) {
+        let config = config(variables);
+        assert!(!format!("{config:?}").contains("aHVudGVyMjI"), "{config:?}");
+        let output = match &config.choice.output {
+            Output::Stdout => "stdout".to_owned(),
+            Output::Otlp(direct) => {
+                direct.destination.endpoints.of(SignalKind::Traces).as_str().to_owned()
+            }
+        };
+        (output, config.choice.because)
+    }
+
+    #[test]
+    fn it_is_chosen_by_its_variable_and_else_by_the_endpoint() {
+        let check = |variables: &[(&str, &str)], output: &str, because: &str| {
+            let expected = (output.to_owned(), because.to_owned());
+            assert_eq!(chosen(variables), expected, "{variables:?}");
+            assert_eq!(config(variables).complaint, "", "{variables:?}");
+        };
+        let own = "https://own.example.com/api/default/v1/traces";
+        let otel = "https://otel.example.com/api/default/v1/traces";
+        let o2 = "https://api.openobserve.ai/api/shop/v1/traces";
+        let asked = ("LAMBDA_OTLP_OUTPUT", "otlp");
+        check(&[], "stdout", "no endpoint is set");
+        check(&[LOCAL], "stdout", "no endpoint is set");
+        check(&O2[..1], "stdout", "no endpoint is set");
+        check(&[OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
+        check(&[REMOTE], otel, "OTEL_EXPORTER_OTLP_ENDPOINT is set");
+        check(&[REMOTE, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
+        check(&[LOCAL, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
+        check(&O2, o2, "O2_ORGANIZATION_ID is set");
+        check(&[O2[0], O2[1], LOCAL], o2, "O2_ORGANIZATION_ID is set");
+        check(&[O2[0], O2[1], OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
+        check(&[("LAMBDA_OTLP_OUTPUT", "stdout"), OWN], "stdout", "LAMBDA_OTLP_OUTPUT is set");
+        check(&[asked, OWN], own, "LAMBDA_OTLP_OUTPUT is set");
+        check(
+            &[asked, ("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:5080/api/default")],
+            "http://127.0.0.1:5080/api/default/v1/traces",
+            "LAMBDA_OTLP_OUTPUT is set",
+        );
+        let proxy = ("HTTPS_PROXY", "http://proxy.example.com:3128");
+        for exempt in ["own.example.com", ".example.com", "example.com", "a.b,*"] {
+            check(&[OWN, proxy, ("NO_PROXY", exempt)], own, "LAMBDA_OTLP_ENDPOINT is set");
+        }
+        check(&[OWN, ("HTTP_PROXY", proxy.1)], own, "LAMBDA_OTLP_ENDPOINT is set");
+    }
+
+    #[test]
+    fn a_destination_that_is_wrong_means_stdout() {
+        let check = |variables: &[(&str, &str)], complaint: &str| {
+            let config = config(variables);
+            assert_eq!(config.choice.output, Output::Stdout, "{variables:?}");
+            assert!(config.complaint.contains("telemetry goes to stdout"), "{}", config.complaint);
+            assert!(config.complaint.contains(complaint), "{}", config.complaint);
+            assert!(!config.complaint.contains("hunter2"), "{}", config.complaint);
+        };
+        let asked = ("LAMBDA_OTLP_OUTPUT", "otlp");
+        check(&[asked], "LAMBDA_OTLP_ENDPOINT: missing");
+        check(&[asked, LOCAL], "LAMBDA_OTLP_ENDPOINT: missing");
+        check(&[asked, O2[0]], "O2_AUTHORIZATION_HEADER: missing");
+        check(&[("LAMBDA_OTLP_ENDPOINT", "o2.example.com")], "LAMBDA_OTLP_ENDPOINT");
+        check(&[OWN, ("LAMBDA_OTLP_HEADERS", "hunter2")], "LAMBDA_OTLP_HEADERS");
+        check(&[OWN, ("LAMBDA_OTLP_CA_FILE", "/nowhere.pem")], "LAMBDA_OTLP_CA_FILE");
+        check(
+            &[OWN, ("LAMBDA_OTLP_SECRET", "ssm:/o2")],
+            "LAMBDA_OTLP_SECRET: not read by the extension: set LAMBDA_OTLP_HEADERS",
+        );
+        check(&[OWN, ("LAMBDA_OTLP_PROXY", "http://u:hunter2@p:1")], "LAMBDA_OTLP_PROXY: not read");
+        check(
+            &[OWN, ("HTTPS_PROXY", "http://u:hunter2@p:1"), ("NO_PROXY", "wn.example.com")],
+            "HTTPS_PROXY: own.example.com would be reached through it",
+        );
+    }
+
+    #[test]
+    fn a_wrong_value_with_a_default_does_not_stop_the_sending() {
+        let config = config(&[
+            OWN,
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd"),
+            ("O2_FLUSH_INTERVAL_MS", "soon"),
+            ("O2_MAX_BUFFER_SIZE_MB", "1000"),
+            ("O2_MAX_RETRIES", "1"),
+        ]);
+        let Output::Otlp(direct) = &config.choice.output else { panic!("{:?}", config.choice) };
+        assert_eq!(direct.flush.interval, Duration::from_secs(5));
+        assert_eq!(direct.flush.timeout, Duration::from_secs(1));
+        assert_eq!((direct.flush.retries, direct.flush.buffer_bytes), (1, 16 << 20));
+        assert!(config.complaint.contains("OTEL_EXPORTER_OTLP_COMPRESSION"));
+    }
 }

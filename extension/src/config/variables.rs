@@ -4,8 +4,13 @@ use settings::shared::{self, set_by_lambda};
 use settings::{Kind, Table, Variable};
 
 /// All variables of the extension.
+#[cfg(feature = "direct")]
 pub const TABLE: Table =
-    Table::new(&[OWN, TELEMETRY, LINES, SHARED, LAMBDA]).with_known_elsewhere(KNOWN_ELSEWHERE);
+    Table::new(&[OWN, TELEMETRY, LINES, SHARED, DIRECT, backend::DESTINATION, LAMBDA])
+        .with_known_elsewhere(KNOWN_ELSEWHERE);
+#[cfg(not(feature = "direct"))]
+pub const TABLE: Table = Table::new(&[OWN, TELEMETRY, LINES, SHARED, NOT_DIRECT, LAMBDA])
+    .with_known_elsewhere(KNOWN_ELSEWHERE);
 
 const OWN: &[Variable] = &[
     Variable {
@@ -40,8 +45,8 @@ const TELEMETRY: &[Variable] = &[
         name: "O2_TELEMETRY_TYPES",
         default: Some("platform"),
         kind: Kind::Text,
-        doc: "What is asked of the Telemetry API: `platform`, `function`, `extension`, separated by commas. With \
-              stdout, CloudWatch has the logs of the last two already, and they are only counted.",
+        doc: "What is asked of the Telemetry API: `platform`, `function`, `extension`, separated by commas. \
+              CloudWatch has the logs of the last two already, and they are only counted.",
     },
     Variable {
         name: "LAMBDA_OTLP_TELEMETRY_MAX_ITEMS",
@@ -67,19 +72,70 @@ const LINES: &[Variable] = &[
     shared::LAMBDA_OTLP_MAX_LINE_BYTES,
     shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL,
     shared::LAMBDA_OTLP_NAMES,
-    shared::LAMBDA_OTLP_BACKEND
-        .with_doc("For which backend the metrics that the extension makes are shaped."),
 ];
 
 /// What OpenTelemetry's SDK in the function reads too.
-const SHARED: &[Variable] = &[
-    shared::OTEL_SERVICE_NAME,
-    shared::OTEL_PROPAGATORS,
+const SHARED: &[Variable] = &[shared::OTEL_SERVICE_NAME, shared::OTEL_PROPAGATORS];
+
+/// What the minimal extension reads of the destination's variables.
+#[cfg(not(feature = "direct"))]
+const NOT_DIRECT: &[Variable] = &[
+    shared::LAMBDA_OTLP_BACKEND
+        .with_doc("For which backend the metrics that the extension makes are shaped."),
     Variable {
         name: "OTEL_EXPORTER_OTLP_ENDPOINT",
         default: None,
         kind: Kind::Text,
         doc: "Where the function's SDK sends OTLP: if it is loopback, the receiver listens there.",
+    },
+];
+
+#[cfg(feature = "direct")]
+pub(super) const OUTPUT: &str = "LAMBDA_OTLP_OUTPUT";
+#[cfg(feature = "direct")]
+pub(super) const FLUSH_TIMEOUT: &str = "OTEL_LAMBDA_FLUSH_TIMEOUT";
+#[cfg(feature = "direct")]
+pub(super) const FLUSH_INTERVAL: &str = "O2_FLUSH_INTERVAL_MS";
+#[cfg(feature = "direct")]
+pub(super) const MAX_BUFFER: &str = "O2_MAX_BUFFER_SIZE_MB";
+#[cfg(feature = "direct")]
+pub(super) const MAX_RETRIES: &str = "O2_MAX_RETRIES";
+
+/// Whether telemetry is sent, and when.
+#[cfg(feature = "direct")]
+const DIRECT: &[Variable] = &[
+    Variable {
+        name: OUTPUT,
+        default: None,
+        kind: Kind::Choice(&["stdout", "otlp"]),
+        doc: "Where telemetry goes: to `stdout` as lines, or by `otlp` straight to a backend. Unset it is `otlp` where \
+              `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` leads to another host than this one, or where both \
+              `O2_ORGANIZATION_ID` and `O2_AUTHORIZATION_HEADER` are set.",
+    },
+    Variable {
+        name: FLUSH_TIMEOUT,
+        default: Some("1s"),
+        kind: Kind::Duration,
+        doc: "The longest that an invocation is kept for its telemetry to be sent.",
+    },
+    Variable {
+        name: FLUSH_INTERVAL,
+        default: Some("5s"),
+        kind: Kind::Duration,
+        doc: "How long telemetry waits while a handler runs, and how often one of frequent invocations sends what has gathered.",
+    },
+    Variable {
+        name: MAX_BUFFER,
+        default: None,
+        kind: Kind::Count,
+        doc: "How many MiB may wait to be sent, an eighth of the function's memory at most; unset a sixteenth of it, from 2 to 16. \
+              What has no room is written as lines.",
+    },
+    Variable {
+        name: MAX_RETRIES,
+        default: Some("3"),
+        kind: Kind::Count,
+        doc: "How often a request is sent again, over all invocations, before it is written as lines.",
     },
 ];
 
@@ -108,16 +164,31 @@ const LAMBDA: &[Variable] = &[
 ];
 
 /// What others read: the forwarder, since a set of variables may be made once for all functions, and the layer's wrapper.
-const KNOWN_ELSEWHERE: &[&str] = &[
-    "LAMBDA_OTLP_ENDPOINT",
-    "LAMBDA_OTLP_HEADERS",
-    "LAMBDA_OTLP_SECRET",
-    "LAMBDA_OTLP_STREAM",
-    "LAMBDA_OTLP_INSTRUMENT",
-    "LAMBDA_OTLP_NEXT_WRAPPER",
+#[cfg(feature = "direct")]
+const KNOWN_ELSEWHERE: &[&str] = &[SECRET, PROXY, INSTRUMENT, NEXT_WRAPPER];
+#[cfg(not(feature = "direct"))]
+const KNOWN_ELSEWHERE: &[&str] =
+    &[ENDPOINT, "LAMBDA_OTLP_HEADERS", SECRET, "LAMBDA_OTLP_STREAM", INSTRUMENT, NEXT_WRAPPER];
+
+const INSTRUMENT: &str = "LAMBDA_OTLP_INSTRUMENT";
+const NEXT_WRAPPER: &str = "LAMBDA_OTLP_NEXT_WRAPPER";
+
+pub(super) const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
+pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+pub(super) const O2_ORGANIZATION: &str = "O2_ORGANIZATION_ID";
+pub(super) const O2_AUTHORIZATION: &str = "O2_AUTHORIZATION_HEADER";
+const SECRET: &str = "LAMBDA_OTLP_SECRET";
+#[cfg(feature = "direct")]
+const PROXY: &str = "LAMBDA_OTLP_PROXY";
+
+/// What the forwarder reads for its destination and the extension does not, and what to do instead.
+#[cfg(feature = "direct")]
+pub(super) const NOT_READ: [(&str, &str); 2] = [
+    (SECRET, "set LAMBDA_OTLP_HEADERS, or let the forwarder send"),
+    (PROXY, "let the forwarder send"),
 ];
 
 /// Variables that make other extensions send telemetry by themselves, of OpenObserve's extension and of OpenTelemetry's. Whoever
-/// moves from one of them is told that this one does not.
-pub(super) const SENT_BY_OTHERS: [&[&str]; 2] =
-    [&["O2_ORGANIZATION_ID", "O2_AUTHORIZATION_HEADER"], &["LAMBDA_OTLP_ENDPOINT"]];
+/// moves from one of them is told that the minimal extension does not.
+#[cfg(not(feature = "direct"))]
+pub(super) const SENT_BY_OTHERS: [&[&str]; 2] = [&[O2_ORGANIZATION, O2_AUTHORIZATION], &[ENDPOINT]];

@@ -1,15 +1,16 @@
 //! The loop that owns the state: it calls `next` when the state allows it, and takes what the receivers have received.
 
 use super::Fatal;
-use super::own_lines::OwnLines;
 use crate::clock::unix_millis;
 use crate::counts::Counts;
+use crate::direct::Direct;
 use crate::event::Event;
-use crate::invocations::state::State;
+use crate::invocations::state::{Running, State};
 use crate::lambda::extensions_api::{
     ApiError, ExtensionsApi, Invoke, NextEvent, Shutdown, retrying,
 };
 use crate::output::LineOutput;
+use crate::output::own_lines::OwnLines;
 use crate::supervise;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -31,6 +32,8 @@ pub(super) struct EventLoop {
     counts: Arc<Counts>,
     state: State,
     own_lines: OwnLines,
+    /// `None` where everything goes to stdout.
+    direct: Option<Direct>,
 }
 
 impl EventLoop {
@@ -39,24 +42,29 @@ impl EventLoop {
         output: LineOutput,
         events: mpsc::Receiver<Event>,
         state: State,
+        direct: Option<Direct>,
         counts: Arc<Counts>,
     ) -> Self {
         let own_lines = OwnLines::new(output, Arc::clone(&counts));
-        Self { api, events, counts, state, own_lines }
+        Self { api, events, counts, state, own_lines, direct }
     }
 
     pub(super) async fn run(&mut self) -> Result<(), Fatal> {
         let mut next: Option<Next> = None;
         loop {
             self.write_due();
-            if next.is_none() && self.may_call_next() {
+            let is_sent = self.send_due(next.is_some()).await;
+            if next.is_none() && self.may_call_next() && is_sent {
                 // The environment may freeze as soon as `next` is called.
                 self.own_lines.wait_written(PIPE_TIMEOUT).await;
+                if let Some(direct) = &mut self.direct {
+                    direct.wait_spilled(PIPE_TIMEOUT).await;
+                }
                 let api = self.api.clone();
                 next = Some(Box::pin(async move { retrying(|| api.next()).await }));
             }
             let now_ms = unix_millis();
-            let wake = self.state.wake_at_ms(now_ms).map(|at| at.saturating_sub(now_ms));
+            let wake = self.wake_at_ms(next.is_some(), now_ms).map(|at| at.saturating_sub(now_ms));
             tokio::select! {
                 Some(event) = self.events.recv() => self.take(event),
                 answered = answer(&mut next) => {
@@ -70,9 +78,39 @@ impl EventLoop {
                         NextEvent::Other => tracing::info!("an event that is not known here"),
                     }
                 }
+                () = flown(&mut self.direct) => {}
                 () = pause(wake) => {}
             }
         }
+    }
+
+    /// Sends what is due where telemetry is sent; whether `next` may be called.
+    async fn send_due(&mut self, is_asking: bool) -> bool {
+        if self.direct.is_none() {
+            return true;
+        }
+        let running = self.running();
+        match &mut self.direct {
+            Some(direct) => direct.act(running.as_ref(), is_asking).await,
+            None => true,
+        }
+    }
+
+    fn running(&mut self) -> Option<Running> {
+        let now_ms = unix_millis();
+        self.with_state(|state| state.running(now_ms)).flatten()
+    }
+
+    fn wake_at_ms(&mut self, is_asking: bool, now_ms: u64) -> Option<u64> {
+        let of_state = self.state.wake_at_ms(now_ms);
+        if self.direct.is_none() {
+            return of_state;
+        }
+        let running = self.running();
+        let direct = self.direct.as_ref();
+        let of_direct =
+            direct.and_then(|direct| direct.wake_at_ms(running.as_ref(), is_asking, now_ms));
+        of_state.into_iter().chain(of_direct).min()
     }
 
     /// Acts on the state. A panic there loses what was to be done, but does not end the loop.
@@ -87,6 +125,9 @@ impl EventLoop {
     }
 
     fn invoke(&mut self, invoke: &Invoke) {
+        if let Some(direct) = &mut self.direct {
+            direct.invoked();
+        }
         let now_ms = unix_millis();
         self.with_state(|state| state.invoke(invoke, now_ms));
     }
@@ -137,6 +178,9 @@ impl EventLoop {
         let reason = &shutdown.shutdown_reason;
         let left = self.with_state(|state| state.close(reason, now_ms)).unwrap_or_default();
         self.own_lines.write(left);
+        if let Some(direct) = &mut self.direct {
+            direct.shut_down(end_ms).await;
+        }
         while self.own_lines.is_worth_waiting_for() {
             let Some(left) = end_ms.checked_sub(unix_millis()).filter(|left| *left > 0) else {
                 break;
@@ -156,6 +200,13 @@ impl EventLoop {
 async fn answer(next: &mut Option<Next>) -> Result<NextEvent, ApiError> {
     match next {
         Some(next) => next.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn flown(direct: &mut Option<Direct>) {
+    match direct {
+        Some(direct) => direct.flown().await,
         None => std::future::pending().await,
     }
 }

@@ -1,11 +1,11 @@
 //! The life of the extension: register, listen, subscribe, then one loop that owns the state until SHUTDOWN.
 
 mod event_loop;
-mod own_lines;
 mod receiver_port;
 
 use crate::config::Config;
 use crate::counts::{Count, Counts};
+use crate::direct::{self, Direct};
 use crate::event::Event;
 use crate::http::listen;
 use crate::invocations::invocation_records::InvocationRecords;
@@ -60,6 +60,8 @@ pub async fn run(
     let address = Address::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
     let output = LineOutput::start(&config.lines, &config.service_name, writer, Arc::clone(counts))
         .map_err(Fatal::Start)?;
+    let buffer = direct::buffer(config);
+    let output = output.buffered(buffer.clone());
     let (sender, events) = mpsc::channel(EVENTS);
     // Bound before register: the function's SDK may connect as soon as its init begins.
     receive_otlp(config, &output, &sender, counts).await;
@@ -67,6 +69,7 @@ pub async fn run(
     if !config.complaint.is_empty() {
         tracing::warn!(problems = config.complaint, "some variables are wrong, the rest is used");
     }
+    let direct = Direct::start(config, buffer.as_ref(), &output, counts);
     let records = wire::invocation_record::path(&config.runtime_api);
     let table =
         Table::new(config, &registration, Arc::clone(counts), InvocationRecords::file(records));
@@ -75,8 +78,11 @@ pub async fn run(
     if receive_telemetry(config, &api, sender, counts).await && told_of_ends {
         state.subscribed();
     }
-    let mut event_loop = EventLoop::new(api.clone(), output, events, state, Arc::clone(counts));
+    let mut left = direct::Left::new(buffer, &output, counts);
+    let mut event_loop =
+        EventLoop::new(api.clone(), output, events, state, direct, Arc::clone(counts));
     let ended = tokio::spawn(async move { event_loop.run().await }).await;
+    left.spill().await;
     if let Ok(ended) = ended {
         return ended;
     }

@@ -1,11 +1,14 @@
-//! Writes requests as lines on stdout: one thread behind a bounded queue, one `write` a line.
+//! Writes requests as lines on stdout: one thread behind a bounded queue, one `write` a line. Where telemetry is sent to a backend,
+//! requests go into its buffer instead, and only what has no room there becomes lines.
 //!
 //! A request is acknowledged after its last line was written, so that nothing acknowledged waits in memory. Requests that arrive
 //! together share lines. Where the pipe stays full for 200 ms, the requests that wait are refused. A thread writes, since writing
 //! to stdout has to block: O_NONBLOCK would be set on a descriptor that other processes share.
 
+pub(crate) mod own_lines;
 mod thread;
 
+use crate::buffer::{SharedBuffer, Unbuffered};
 use crate::config::Lines;
 use crate::counts::{Count, Counts};
 use std::io::{self, Write};
@@ -33,6 +36,8 @@ pub(crate) struct LineOutput {
     progress: Arc<Progress>,
     /// The write that was found stuck last; 0 before there was one. While it is under way nothing else can be written.
     stuck: Arc<AtomicU64>,
+    /// What waits to be sent, where anything is sent.
+    buffer: Option<SharedBuffer>,
     counts: Arc<Counts>,
 }
 
@@ -49,7 +54,22 @@ impl LineOutput {
         let mut thread =
             Thread::new(lines, service_name, writer, Arc::clone(&progress), Arc::clone(&counts));
         std::thread::Builder::new().name("lines".to_owned()).spawn(move || thread.run(queue))?;
-        Ok(Self { jobs, progress, stuck: Arc::default(), counts })
+        Ok(Self { jobs, progress, stuck: Arc::default(), buffer: None, counts })
+    }
+
+    /// The same output, with requests going into this buffer from now on.
+    pub(crate) fn buffered(self, buffer: Option<SharedBuffer>) -> Self {
+        Self { buffer, ..self }
+    }
+
+    /// Puts a request into the buffer. `Err` where it is to be written: the request, and whether it is spilled.
+    fn buffer(&self, request: Request) -> Result<Written, (Request, bool)> {
+        let Some(buffer) = &self.buffer else { return Err((request, false)) };
+        match buffer.put(request) {
+            Ok(items) => Ok(Written { items, ..Written::default() }),
+            Err(Unbuffered::Full(request)) => Err((request, true)),
+            Err(Unbuffered::Closed(request)) => Err((request, false)),
+        }
     }
 
     /// Whether a write is under way that took too long before: whoever waits for it waits in vain.
@@ -57,14 +77,18 @@ impl LineOutput {
         self.progress.current() == Some(self.stuck.load(Ordering::Relaxed))
     }
 
-    /// Writes a request; gives up when the pipe has been full for 200 ms, and at once as long as it then stays so.
+    /// Takes a request: into the buffer, or writes it; gives up when the pipe has been full for 200 ms, and at once as long as it then stays so.
     pub(crate) async fn write(&self, request: Request) -> Result<Written, Refused> {
+        let (request, spill) = match self.buffer(request) {
+            Ok(buffered) => return Ok(buffered),
+            Err(unbuffered) => unbuffered,
+        };
         if self.is_stuck() {
             return Err(Refused);
         }
         let (written, mut answer) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
-        let job = Job { request, written, begun: Arc::clone(&begun), keep: false };
+        let job = Job { request, written, begun: Arc::clone(&begun), keep: false, spill };
         let answered = {
             let exchange = async {
                 self.jobs.send(job).await.ok()?;
@@ -85,10 +109,31 @@ impl LineOutput {
         })
     }
 
-    /// Puts a request of our own into the queue, or gives it back if there is no room. It is written once there is.
+    /// Puts a request of our own into the buffer or the queue, or gives it back if there is no room. It is written once there is.
     pub(crate) fn offer(&self, request: Request) -> Result<oneshot::Receiver<Written>, Request> {
+        match self.buffer(request) {
+            Ok(buffered) => {
+                let (written, answer) = oneshot::channel();
+                // The receiver is in the next line.
+                written.send(buffered).ok();
+                Ok(answer)
+            }
+            Err((request, spill)) => self.queue(request, spill),
+        }
+    }
+
+    /// Puts a request that no backend took into the queue, or gives it back if there is no room.
+    #[cfg(feature = "direct")]
+    pub(crate) fn offer_spilled(
+        &self,
+        request: Request,
+    ) -> Result<oneshot::Receiver<Written>, Request> {
+        self.queue(request, true)
+    }
+
+    fn queue(&self, request: Request, spill: bool) -> Result<oneshot::Receiver<Written>, Request> {
         let (written, answer) = oneshot::channel();
-        let job = Job { request, written, begun: Arc::default(), keep: true };
+        let job = Job { request, written, begun: Arc::default(), keep: true, spill };
         match self.jobs.try_send(job) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => {

@@ -27,6 +27,8 @@ pub(super) struct Job {
     pub(super) begun: Arc<AtomicBool>,
     /// Written even if nobody waits for the answer any more.
     pub(super) keep: bool,
+    /// It was to be sent to a backend, and its lines say that it was not.
+    pub(super) spill: bool,
 }
 
 /// Counts the beginnings and ends of writes: odd while one is under way.
@@ -86,6 +88,7 @@ impl<W: Write> Thread<W> {
             job.begun.store(true, Ordering::SeqCst);
         }
         jobs.retain(|job| job.keep || !job.written.is_closed());
+        let spill = jobs.iter().any(|job| job.spill);
         let (mut requests, mut waiting) = (Vec::new(), Vec::new());
         for job in jobs {
             let items = job.request.items();
@@ -96,13 +99,16 @@ impl<W: Write> Thread<W> {
         let requests = if alone { requests } else { wire::merge(requests, TOGETHER_BYTES) };
         let mut all = Written::default();
         for request in requests {
-            let Ok(written) = self.write(request) else { return };
+            let Ok(written) = self.write(request, spill) else { return };
             all.lines += written.lines;
             all.items += written.items;
             all.truncated_values += written.truncated_values;
             all.dropped_items += written.dropped_items;
         }
         self.counts.add(Count::Lines, all.lines);
+        if spill {
+            self.counts.add(Count::Spilled, all.items);
+        }
         self.counts.add(Count::Truncated, all.truncated_values);
         self.counts.add(Count::TooLarge, all.dropped_items);
         for (written, items) in waiting {
@@ -112,13 +118,14 @@ impl<W: Write> Thread<W> {
         }
     }
 
-    fn write(&mut self, request: Request) -> io::Result<Written> {
+    fn write(&mut self, request: Request, spill: bool) -> io::Result<Written> {
         let source = service_name(&request);
         let json_level = self.lines.json_level.as_deref();
         let envelope = Envelope {
             source: source.as_deref().unwrap_or(&self.service_name),
             level: json_level,
             unix_nanos: json_level.map(|_| clock::unix_nanos()),
+            spill,
         };
         let encoder = self.encoder.get_or_insert_with(|| {
             let max_bytes = self.lines.max_bytes;
@@ -144,11 +151,13 @@ fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job
     if !is_small(&first) {
         return (vec![first], None);
     }
+    let spill = first.spill;
     let mut together = vec![first];
     while let Ok(job) = queue.try_recv() {
         items += job.request.items();
         bytes += job.request.bytes().len();
-        if !is_small(&job) || bytes > TOGETHER_BYTES || items > TOGETHER_ITEMS {
+        if job.spill != spill || !is_small(&job) || bytes > TOGETHER_BYTES || items > TOGETHER_ITEMS
+        {
             return (together, Some(job));
         }
         together.push(job);

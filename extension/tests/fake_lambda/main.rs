@@ -8,6 +8,8 @@
     reason = "what goes wrong in the scripted Lambda fails the test"
 )]
 
+#[cfg(feature = "direct")]
+mod direct;
 mod foreign;
 #[cfg(feature = "grpc")]
 mod grpc;

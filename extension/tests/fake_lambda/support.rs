@@ -145,6 +145,12 @@ impl Lambda {
         self.call("GET /2020-01-01/extension/event/next").await
     }
 
+    /// Whether the extension has called nothing that waits for an answer.
+    #[cfg(feature = "direct")]
+    pub(crate) fn no_call(&self) -> bool {
+        self.calls.is_empty()
+    }
+
     /// Waits for `next`, and does something again and again until it comes: what the extension reads of two connections
     /// has no order.
     pub(crate) async fn next_after(&mut self, act: impl AsyncFn(&Self)) -> Call {

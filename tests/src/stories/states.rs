@@ -195,7 +195,7 @@ pub fn busy_port() -> State {
 pub fn wrong_settings() -> State {
     State::new("wrong settings", vec![otlp(""), otlp("it")]).variables(&[
         ("LAMBDA_OTLP_HOLD", "sometimes"),
-        ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
+        ("LAMBDA_OTLP_ENDPOINT", "o2.example.com"),
         ("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", "never"),
     ])
 }

@@ -39,6 +39,10 @@ pub struct Log {
     pub points: BTreeMap<String, u64>,
     /// All that is no OTLP.
     pub text: Vec<String>,
+    /// How many lines are OTLP.
+    pub otlp_lines: usize,
+    /// How many of these say that no backend took them.
+    pub spilled_lines: usize,
     /// How many of the function's own spans were acknowledged.
     pub acknowledged: usize,
     /// Those of them that are not in the log exactly once.
@@ -78,6 +82,14 @@ impl Story {
         change: impl FnOnce(FunctionSpec) -> FunctionSpec,
     ) -> Self {
         Self::begin(program, true, None, free_port(), |spec| change(spec.timeout(AMPLE))).await
+    }
+
+    /// The same without the layer.
+    pub async fn without(
+        program: &Program,
+        change: impl FnOnce(FunctionSpec) -> FunctionSpec,
+    ) -> Self {
+        Self::begin(program, false, None, free_port(), |spec| change(spec.timeout(AMPLE))).await
     }
 
     async fn begin(
@@ -187,6 +199,8 @@ impl Log {
             return;
         };
         assert!(reading.undecodable.is_empty() && reading.text.is_none(), "{reading:?}");
+        self.otlp_lines += 1;
+        self.spilled_lines += usize::from(message.contains("\"spill\":true"));
         for line in reading.decoded {
             if let Some(request) = line.request.decode::<Traces>() {
                 let scopes =

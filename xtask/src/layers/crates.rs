@@ -16,7 +16,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-forwarder", SERVICE),
     (
         "lambda-otlp-extension",
-        &["lambda-otlp-wire", "lambda-otlp-settings", "lambda-otlp-platform"],
+        &[
+            "lambda-otlp-wire",
+            "lambda-otlp-settings",
+            "lambda-otlp-platform",
+            "lambda-otlp-backend",
+        ],
     ),
     ("lambda-otlp-simulator", &["lambda-otlp-wire"]),
     ("lambda-otlp-demo", &["lambda-otlp-exporter"]),

@@ -15,6 +15,8 @@ pub struct Envelope<'a> {
     /// Unix time in nanoseconds, under `AWS_LAMBDA_LOG_FORMAT=JSON`. Without an RFC 3339
     /// `timestamp` Lambda takes the line for INFO.
     pub unix_nanos: Option<u64>,
+    /// Whether the line was to be sent to a backend, and could not be: a subscription can tell it from others.
+    pub spill: bool,
 }
 
 impl Envelope<'_> {
@@ -32,6 +34,9 @@ impl Envelope<'_> {
             b"\",\"method\":\"POST\",\"content-type\":\"application/x-protobuf\"",
         );
         out.extend_from_slice(b",\"content-encoding\":\"gzip\"");
+        if self.spill {
+            out.extend_from_slice(b",\"spill\":true");
+        }
         if let Some(unix_nanos) = self.unix_nanos {
             out.extend_from_slice(b",\"timestamp\":\"");
             out.extend_from_slice(timestamp::rfc3339_millis(unix_nanos).as_bytes());

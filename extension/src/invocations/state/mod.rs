@@ -6,6 +6,7 @@ use crate::invocations::roots::Root;
 use crate::invocations::table::Table;
 use crate::lambda::extensions_api::Invoke;
 use platform::{EventKind, PlatformEvent};
+use std::time::Duration;
 use wire::Request;
 
 /// Finished spans and metrics are written this long before an invocation times out, since Lambda may kill the environment
@@ -45,6 +46,22 @@ enum TelemetryState {
     Failed,
 }
 
+/// The newest invocation, as far as it decides when telemetry is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
+pub(crate) struct Running {
+    pub(crate) invoked_ms: u64,
+    pub(crate) deadline_ms: u64,
+    /// Lambda has told of the handler's end.
+    pub(crate) is_done: bool,
+    /// Lambda can be trusted to tell of it.
+    pub(crate) is_told_of_end: bool,
+    pub(crate) is_rare: bool,
+    pub(crate) last_failed: bool,
+    /// How long the handler usually takes.
+    pub(crate) usual_handler: Option<Duration>,
+}
+
 /// All that the loop knows.
 #[derive(Debug)]
 pub(crate) struct State {
@@ -53,6 +70,8 @@ pub(crate) struct State {
     traffic: Traffic,
     current: Option<Current>,
     last_failed: bool,
+    /// How long the handler usually takes, in milliseconds.
+    handler_ms: Option<f64>,
     table: Table,
 }
 
@@ -64,6 +83,7 @@ impl State {
             traffic: Traffic::default(),
             current: None,
             last_failed: false,
+            handler_ms: None,
             table,
         }
     }
@@ -121,23 +141,52 @@ impl State {
                 current.runtime_done = true;
             }
         }
+        if let Some(took) = event.figures.duration_ms.filter(|_| is_end) {
+            self.handler_ms = Some(self.handler_ms.map_or(took, |usual| 0.7 * usual + 0.3 * took));
+        }
         if matches!(event.kind, EventKind::RuntimeDone | EventKind::Report) {
             self.last_failed = !event.succeeded();
         }
         self.table.event(event, now_ms);
     }
 
+    /// The newest invocation.
+    pub(crate) fn running(&self, now_ms: u64) -> Option<Running> {
+        let current = self.current.as_ref()?;
+        let usual_ms = self.handler_ms.filter(|usual| usual.is_finite());
+        Some(Running {
+            invoked_ms: current.invoked_ms,
+            deadline_ms: current.deadline_ms,
+            is_done: current.runtime_done,
+            is_told_of_end: self.telemetry_comes(current, now_ms),
+            is_rare: self.traffic.is_rare(),
+            last_failed: self.last_failed,
+            usual_handler: usual_ms
+                .map(|usual| Duration::from_secs_f64(usual.clamp(0.0, 1e9) / 1e3)),
+        })
+    }
+
+    /// Whether Lambda can be trusted to tell of this invocation's end.
+    fn telemetry_comes(&self, current: &Current, now_ms: u64) -> bool {
+        match self.telemetry {
+            TelemetryState::Off => false,
+            TelemetryState::Told => true,
+            TelemetryState::Silent | TelemetryState::Failed => {
+                now_ms < current.invoked_ms + TRUST_MS
+            }
+        }
+    }
+
     /// Whether `next` may be called, after which the environment may freeze.
     pub(crate) fn may_call_next(&mut self, now_ms: u64) -> bool {
+        let telemetry_comes =
+            self.current.as_ref().is_some_and(|current| self.telemetry_comes(current, now_ms));
         let Some(current) = &mut self.current else { return true };
-        let is_new = now_ms < current.invoked_ms + TRUST_MS;
+        // Asked so late only where something held `next` all the time.
+        current.held_to_the_end |= !current.runtime_done && now_ms >= last_moment(current);
         let mut situation = Situation {
             mode: self.hold,
-            telemetry_comes: match self.telemetry {
-                TelemetryState::Off => false,
-                TelemetryState::Told => true,
-                TelemetryState::Silent | TelemetryState::Failed => is_new,
-            },
+            telemetry_comes,
             rare: self.traffic.is_rare(),
             otlp_received: current.otlp_received,
             last_failed: self.last_failed,
@@ -148,7 +197,6 @@ impl State {
             return true;
         }
         situation.deadline_near = now_ms >= last_moment(current);
-        current.held_to_the_end = situation.deadline_near;
         !is_held(situation)
     }
 

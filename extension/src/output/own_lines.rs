@@ -1,8 +1,8 @@
-//! The extension's own spans and metrics on their way to stdout: requests that wait for room in the output's queue, and requests
-//! that are in it.
+//! Requests on their way to stdout that nobody waits to have acknowledged: the extension's own spans and metrics, and what no
+//! backend took. They wait for room in the output's queue, or are in it.
 
+use super::LineOutput;
 use crate::counts::{Count, Counts};
-use crate::output::LineOutput;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -11,8 +11,14 @@ use wire::{Request, Written};
 /// How many requests may wait for room in the queue; the oldest beyond are given up.
 const MAX_UNWRITTEN: usize = 64;
 
-pub(super) struct OwnLines {
+type Offer = fn(&LineOutput, Request) -> Result<oneshot::Receiver<Written>, Request>;
+
+pub(crate) struct OwnLines {
     output: LineOutput,
+    offer: Offer,
+    /// What is counted where they cannot be written.
+    lost: Count,
+    most_unwritten: usize,
     counts: Arc<Counts>,
     /// Requests that the queue had no room for.
     unwritten: Vec<Request>,
@@ -21,16 +27,26 @@ pub(super) struct OwnLines {
 }
 
 impl OwnLines {
-    pub(super) fn new(output: LineOutput, counts: Arc<Counts>) -> Self {
-        Self { output, counts, unwritten: Vec::new(), writing: Vec::new() }
+    /// The extension's own spans and metrics.
+    pub(crate) fn new(output: LineOutput, counts: Arc<Counts>) -> Self {
+        let (offer, lost): (Offer, _) = (LineOutput::offer, Count::PlatformLost);
+        let (unwritten, writing) = (Vec::new(), Vec::new());
+        Self { output, offer, lost, most_unwritten: MAX_UNWRITTEN, counts, unwritten, writing }
+    }
+
+    /// What was acknowledged and no backend took; the bound of the buffer that it comes from is its own.
+    #[cfg(feature = "direct")]
+    pub(crate) fn spilled(output: LineOutput, counts: Arc<Counts>) -> Self {
+        let (offer, lost): (Offer, _) = (LineOutput::offer_spilled, Count::SpillLost);
+        Self { offer, lost, most_unwritten: usize::MAX, ..Self::new(output, counts) }
     }
 
     /// Puts requests into the output's queue; what has no room there waits here.
-    pub(super) fn write(&mut self, requests: Vec<Request>) {
+    pub(crate) fn write(&mut self, requests: Vec<Request>) {
         self.writing.retain_mut(|(items, written)| match written.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => true,
             answered => {
-                self.counts.add(Count::PlatformLost, lost(*items, answered.ok()));
+                self.counts.add(self.lost, lost(*items, answered.ok()));
                 false
             }
         });
@@ -38,7 +54,7 @@ impl OwnLines {
         let mut waiting = std::mem::take(&mut self.unwritten).into_iter();
         for request in waiting.by_ref() {
             let items = request.items();
-            match self.output.offer(request) {
+            match (self.offer)(&self.output, request) {
                 Ok(written) => self.writing.push((items, written)),
                 Err(request) => {
                     self.unwritten.push(request);
@@ -47,22 +63,22 @@ impl OwnLines {
             }
         }
         self.unwritten.extend(waiting);
-        let excess = self.unwritten.len().saturating_sub(MAX_UNWRITTEN);
-        for lost in self.unwritten.drain(..excess) {
-            self.counts.add(Count::PlatformLost, lost.items());
+        let excess = self.unwritten.len().saturating_sub(self.most_unwritten);
+        for request in self.unwritten.drain(..excess) {
+            self.counts.add(self.lost, request.items());
         }
     }
 
     /// Waits until the lines are written, but no longer than this: the pipe may be full. Not at all where it is known to be stuck.
-    pub(super) async fn wait_written(&mut self, limit: Duration) {
+    pub(crate) async fn wait_written(&mut self, limit: Duration) {
         if self.output.is_stuck() {
             return;
         }
-        let Self { writing, counts, .. } = self;
+        let Self { writing, counts, lost: count, .. } = self;
         let all = async {
             while let Some((items, written)) = writing.last_mut() {
                 let answered = written.await.ok();
-                counts.add(Count::PlatformLost, lost(*items, answered));
+                counts.add(*count, lost(*items, answered));
                 writing.pop();
             }
         };
@@ -70,16 +86,22 @@ impl OwnLines {
         drop(tokio::time::timeout(limit, all).await);
     }
 
+    /// Whether anything waits for room in the queue.
+    #[cfg(feature = "direct")]
+    pub(crate) fn is_behind(&self) -> bool {
+        !self.unwritten.is_empty()
+    }
+
     /// Whether anything is left that may still be written soon.
-    pub(super) fn is_worth_waiting_for(&self) -> bool {
+    pub(crate) fn is_worth_waiting_for(&self) -> bool {
         !(self.writing.is_empty() && self.unwritten.is_empty() || self.output.is_stuck())
     }
 
     /// Counts what is not written by now as lost.
-    pub(super) fn give_up(&self) {
+    pub(crate) fn give_up(&self) {
         let unwritten = self.unwritten.iter().map(Request::items).sum::<usize>()
             + self.writing.iter().map(|(items, _)| items).sum::<usize>();
-        self.counts.add(Count::PlatformLost, unwritten);
+        self.counts.add(self.lost, unwritten);
     }
 }
 

@@ -1,0 +1,258 @@
+//! What was acknowledged and is not delivered: encoded requests within a bound of bytes, each with how often it was tried.
+
+use crate::clock::unix_millis;
+use std::mem;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use wire::{Request, SignalKind};
+
+/// What would fill the buffer beyond this part of it is written as a line at once.
+const FULL_PERCENT: usize = 80;
+
+/// A request that waits.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) request: Request,
+    /// How often it was sent and not taken.
+    pub(crate) attempts: u32,
+    since_ms: u64,
+}
+
+/// A request that the buffer does not take.
+#[derive(Debug)]
+pub(crate) enum Unbuffered {
+    /// There is no room: it is to be written as a line that says so.
+    Full(Request),
+    /// Nothing is sent any more: it is to be written as any other line.
+    Closed(Request),
+}
+
+pub(crate) type SharedBuffer = Arc<Buffer>;
+
+/// Shared by the receivers, which fill it, and the loop, which empties it.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    inner: Mutex<Inner>,
+    max_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    batches: Vec<Batch>,
+    /// Bytes of the batches, those that are being sent included.
+    bytes: usize,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// What comes is spilled.
+    Spilling,
+    /// There is no sender.
+    Closed,
+}
+
+impl Buffer {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        Self { inner: Mutex::default(), max_bytes }
+    }
+
+    /// Takes a request, which is acknowledged with that; the number of its items.
+    pub(crate) fn put(&self, request: Request) -> Result<usize, Unbuffered> {
+        let mut inner = self.lock();
+        match inner.state {
+            State::Closed => return Err(Unbuffered::Closed(request)),
+            State::Spilling => return Err(Unbuffered::Full(request)),
+            State::Open => {}
+        }
+        let bytes = inner.bytes + request.bytes().len();
+        if bytes > self.max_bytes / 100 * FULL_PERCENT {
+            return Err(Unbuffered::Full(request));
+        }
+        inner.bytes = bytes;
+        let items = request.items();
+        inner.batches.push(Batch { request, attempts: 0, since_ms: unix_millis() });
+        Ok(items)
+    }
+
+    /// Since when the oldest waits, and whether more than half of the room is taken; `None` where nothing waits.
+    pub(crate) fn oldest(&self) -> Option<(u64, bool)> {
+        let inner = self.lock();
+        let oldest = inner.batches.iter().map(|batch| batch.since_ms).min()?;
+        Some((oldest, inner.bytes > self.max_bytes / 2))
+    }
+
+    /// Bytes of all that was acknowledged and is not settled.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
+    }
+
+    /// All of this signal that waits, to be sent. What is not settled comes back when this is dropped.
+    pub(crate) fn take(self: &Arc<Self>, kind: SignalKind) -> Taken {
+        let mut inner = self.lock();
+        let (batches, others) = mem::take(&mut inner.batches)
+            .into_iter()
+            .partition(|batch| batch.request.kind() == kind);
+        inner.batches = others;
+        Taken { buffer: Arc::clone(self), batches }
+    }
+
+    /// Takes out what was tried more often than this.
+    pub(crate) fn take_tried(&self, most_attempts: u32) -> Vec<Request> {
+        let mut inner = self.lock();
+        let (tried, others): (Vec<_>, Vec<_>) = mem::take(&mut inner.batches)
+            .into_iter()
+            .partition(|batch| batch.attempts > most_attempts);
+        inner.batches = others;
+        inner.left(tried)
+    }
+
+    /// Takes out all that waits.
+    pub(crate) fn take_all(&self) -> Vec<Request> {
+        let mut inner = self.lock();
+        let batches = mem::take(&mut inner.batches);
+        inner.left(batches)
+    }
+
+    /// From now on everything is spilled.
+    pub(crate) fn spill_from_now_on(&self) {
+        self.lock().state = State::Spilling;
+    }
+
+    /// From now on everything goes to stdout, as if nothing was ever to be sent.
+    pub(crate) fn close(&self) {
+        self.lock().state = State::Closed;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// Puts back what was sent and not taken, in front of what has come since.
+    fn put_back(&mut self, mut batches: Vec<Batch>) {
+        batches.append(&mut self.batches);
+        self.batches = batches;
+    }
+
+    fn left(&mut self, batches: Vec<Batch>) -> Vec<Request> {
+        let bytes: usize = batches.iter().map(|batch| batch.request.bytes().len()).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        batches.into_iter().map(|batch| batch.request).collect()
+    }
+}
+
+/// Batches that are being sent. Where that ends without an account, by a panic or because it is cut off, all of them wait again.
+pub(crate) struct Taken {
+    buffer: Arc<Buffer>,
+    batches: Vec<Batch>,
+}
+
+impl Taken {
+    /// Copies of the requests of all batches.
+    pub(crate) fn requests(&self) -> Vec<Request> {
+        self.batches.iter().map(|batch| batch.request.clone()).collect()
+    }
+
+    /// The account: some requests are to be tried again, some never, and nothing else is left of the batches. Where all of them are
+    /// to be tried again, they keep their own ages and attempts.
+    pub(crate) fn settle(mut self, again: Vec<Request>, never: Vec<Request>) {
+        let all: usize = self.batches.iter().map(|batch| batch.request.items()).sum();
+        if never.is_empty() && again.iter().map(Request::items).sum::<usize>() == all {
+            return;
+        }
+        let batches = mem::take(&mut self.batches);
+        let attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default() + 1;
+        let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
+        let again = again.into_iter().map(|request| Batch { request, attempts, since_ms });
+        let never =
+            never.into_iter().map(|request| Batch { request, attempts: u32::MAX, since_ms });
+        let left: Vec<Batch> = again.chain(never).collect();
+        let mut inner = self.buffer.lock();
+        drop(inner.left(batches));
+        inner.bytes += left.iter().map(|batch| batch.request.bytes().len()).sum::<usize>();
+        inner.put_back(left);
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let mut batches = mem::take(&mut self.batches);
+        for batch in &mut batches {
+            batch.attempts = batch.attempts.saturating_add(1);
+        }
+        self.buffer.lock().put_back(batches);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::test_spans::{Span, traces};
+
+    fn one() -> Request {
+        traces(&[Span::default()])
+    }
+
+    /// A buffer that holds eight of ten such requests.
+    fn buffer() -> Arc<Buffer> {
+        Arc::new(Buffer::new(one().bytes().len().next_multiple_of(10) * 10))
+    }
+
+    fn waiting(buffer: &Buffer) -> Vec<u32> {
+        buffer.lock().batches.iter().map(|batch| batch.attempts).collect()
+    }
+
+    #[test]
+    fn what_would_fill_it_is_given_back() {
+        let buffer = buffer();
+        let mut taken = 0;
+        let full = loop {
+            match buffer.put(one()) {
+                Ok(items) => taken += items,
+                Err(full) => break full,
+            }
+        };
+        assert!(matches!(full, Unbuffered::Full(request) if request == one()));
+        assert!((8..10).contains(&taken), "{taken}");
+        assert_eq!(buffer.oldest().map(|(_, is_much)| is_much), Some(true));
+        // What is being sent still takes room.
+        let sending = buffer.take(SignalKind::Traces);
+        assert!(buffer.put(one()).is_err());
+        sending.settle(Vec::new(), Vec::new());
+        assert_eq!(buffer.lock().bytes, 0);
+        assert_eq!(buffer.put(one()).unwrap(), 1);
+        buffer.spill_from_now_on();
+        assert!(matches!(buffer.put(one()), Err(Unbuffered::Full(_))));
+        buffer.close();
+        assert!(matches!(buffer.put(one()), Err(Unbuffered::Closed(_))));
+        assert_eq!(buffer.take_all().len(), 1);
+        assert_eq!(buffer.lock().bytes, 0);
+    }
+
+    #[test]
+    fn what_is_cut_off_waits_again_and_was_tried_once() {
+        let buffer = buffer();
+        buffer.put(one()).unwrap();
+        drop(buffer.take(SignalKind::Traces));
+        buffer.put(one()).unwrap();
+        assert_eq!(waiting(&buffer), [1, 0]);
+        // All of it failed.
+        let sending = buffer.take(SignalKind::Traces);
+        let requests = sending.requests();
+        buffer.put(one()).unwrap();
+        sending.settle(requests, Vec::new());
+        assert_eq!(waiting(&buffer), [2, 1, 0]);
+        assert_eq!(buffer.take_tried(1).len(), 1);
+        // A part of it failed.
+        buffer.take(SignalKind::Traces).settle(vec![one()], Vec::new());
+        assert_eq!(waiting(&buffer), [2]);
+        assert_eq!(buffer.lock().bytes, one().bytes().len());
+        // It is refused for good.
+        buffer.take(SignalKind::Traces).settle(Vec::new(), vec![one()]);
+        assert_eq!((waiting(&buffer), buffer.take_tried(u32::MAX - 1).len()), (vec![u32::MAX], 1));
+        assert_eq!(buffer.lock().bytes, 0);
+    }
+}

@@ -1,0 +1,184 @@
+//! Where telemetry goes: to stdout, or straight to a backend. A destination that is wrong means stdout, never no telemetry.
+
+use super::TABLE;
+use super::endpoint::{Endpoint, endpoint};
+use super::variables::{
+    ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, MAX_BUFFER, MAX_RETRIES, NOT_READ, O2_AUTHORIZATION,
+    O2_ORGANIZATION, OTEL_ENDPOINT, OUTPUT,
+};
+use backend::DestinationConfig;
+use settings::{InvalidVariable, Kind, Reader, Source};
+use std::time::Duration;
+use url::Url;
+use wire::SignalKind;
+
+/// Where telemetry goes.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Output {
+    Stdout,
+    Otlp(Box<Direct>),
+}
+
+/// What is sent, and how.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Direct {
+    pub(crate) destination: DestinationConfig,
+    pub(crate) flush: Flush,
+}
+
+/// When it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Flush {
+    /// The longest that an invocation is kept for it.
+    pub(crate) timeout: Duration,
+    /// How long telemetry waits while a handler runs.
+    pub(crate) interval: Duration,
+    /// Attempts after the first.
+    pub(crate) retries: u32,
+    /// Bytes that may wait.
+    pub(crate) buffer_bytes: usize,
+}
+
+/// The output, and the sentence that says why it is this one.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Choice {
+    pub(crate) output: Output,
+    pub(crate) because: String,
+}
+
+impl Choice {
+    /// Says it in the log. Where another one was asked for, the line that names the mistakes says so.
+    pub(crate) fn say(&self) {
+        let because = &self.because;
+        let output = if self.output == Output::Stdout { "stdout" } else { "otlp" };
+        tracing::info!(output, because, "where telemetry goes");
+    }
+}
+
+/// Reads the choice and what belongs to it. Mistakes are noted.
+pub(super) fn read(reader: &mut Reader<'_>, source: &dyn Source, budget_bytes: usize) -> Choice {
+    let words = [("stdout", false), ("otlp", true)];
+    let asked = reader.choice_if_set(OUTPUT, &words);
+    let flush = flush(reader, budget_bytes);
+    let implied = implied_by(reader).filter(|_| asked.is_none());
+    let name = asked.map(|_| OUTPUT).or(implied);
+    let is_otlp = asked.unwrap_or(implied.is_some());
+    let because = name.map_or("no endpoint is set".to_owned(), |name| format!("{name} is set"));
+    if !is_otlp {
+        return Choice { output: Output::Stdout, because };
+    }
+    let Some(destination) = destination(reader, source) else {
+        let because = format!("{because}, but the destination is wrong");
+        reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is wrong");
+        return Choice { output: Output::Stdout, because };
+    };
+    let direct = Box::new(Direct { destination, flush });
+    Choice { output: Output::Otlp(direct), because }
+}
+
+/// The variable that says where to send where none says whether.
+fn implied_by(reader: &Reader<'_>) -> Option<&'static str> {
+    let leads_elsewhere =
+        |name: &&str| reader.raw(name).is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere);
+    let endpoint = [ENDPOINT, OTEL_ENDPOINT].into_iter().find(leads_elsewhere);
+    let has_o2 = reader.is_set(O2_ORGANIZATION) && reader.is_set(O2_AUTHORIZATION);
+    endpoint.or(has_o2.then_some(O2_ORGANIZATION))
+}
+
+/// The destination, unless something is wrong with it that no default makes good.
+fn destination(reader: &mut Reader<'_>, source: &dyn Source) -> Option<DestinationConfig> {
+    let source = OfExtension(source);
+    let mut own = Reader::new(&source, TABLE);
+    let destination = DestinationConfig::read(&mut own);
+    let warnings = own.warnings().to_vec();
+    let mut is_wrong = destination.is_none();
+    for InvalidVariable { name, problem } in own.finish() {
+        is_wrong |= !has_default(&name);
+        reader.mistake(&name, problem);
+    }
+    for warning in warnings {
+        reader.warn(&warning.name, warning.text);
+    }
+    for (name, instead) in NOT_READ.iter().filter(|(name, _)| source.get(name).is_some()) {
+        is_wrong = true;
+        reader.mistake(name, format!("not read by the extension: {instead}"));
+    }
+    let destination = destination.filter(|_| !is_wrong)?;
+    if let Some((name, host)) = proxied(&source, &destination) {
+        let problem = format!(
+            "{host} would be reached through it, and the extension knows no proxies: exempt the host in NO_PROXY"
+        );
+        reader.mistake(name, problem);
+        return None;
+    }
+    Some(destination)
+}
+
+fn has_default(name: &str) -> bool {
+    let kind = TABLE.find(name).map(|row| row.kind);
+    matches!(kind, Some(Kind::Bytes | Kind::Count | Kind::Duration | Kind::Choice(_)))
+}
+
+/// The proxy's variable, and the host that would be reached through it.
+fn proxied(source: &dyn Source, destination: &DestinationConfig) -> Option<(&'static str, String)> {
+    let exempt = source.get("NO_PROXY").unwrap_or_default();
+    let is_exempt = |host: &str| {
+        exempt.split(',').map(|entry| entry.trim().trim_start_matches('.')).any(|entry| {
+            let is_above = host.strip_suffix(entry).is_some_and(|rest| rest.ends_with('.'));
+            entry == "*" || host.eq_ignore_ascii_case(entry) || (!entry.is_empty() && is_above)
+        })
+    };
+    let proxied = |url: &Url| {
+        let name = if url.scheme() == "https" { "HTTPS_PROXY" } else { "HTTP_PROXY" };
+        let host = url.host_str().unwrap_or_default();
+        let is_here = endpoint(url.as_str()) != Endpoint::Elsewhere;
+        let is_direct = is_here || source.get(name).is_none() || is_exempt(host);
+        (!is_direct).then(|| (name, host.to_owned()))
+    };
+    SignalKind::ALL.into_iter().find_map(|kind| proxied(destination.endpoints.of(kind)))
+}
+
+fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {
+    const MOST_RETRIES: usize = 100;
+    let megabytes = reader.count_if_set(MAX_BUFFER);
+    if megabytes == Some(0) {
+        reader.mistake(MAX_BUFFER, "must be at least 1");
+    }
+    // What is sent is in memory twice, and what is received beside it: more would end the function.
+    let asked = megabytes
+        .filter(|megabytes| *megabytes > 0)
+        .map(|megabytes| megabytes.saturating_mul(1 << 20));
+    Flush {
+        timeout: reader.duration(FLUSH_TIMEOUT),
+        interval: reader.duration(FLUSH_INTERVAL),
+        retries: u32::try_from(reader.count(MAX_RETRIES).min(MOST_RETRIES)).unwrap_or_default(),
+        buffer_bytes: asked.unwrap_or(budget_bytes / 2).min(budget_bytes),
+    }
+}
+
+/// The variables without those that tell the function's SDK to send to this extension.
+struct OfExtension<'a>(&'a dyn Source);
+
+impl Source for OfExtension<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        let value = self.0.get(name)?;
+        let is_here = |url: &str| endpoint(url) != Endpoint::Elsewhere;
+        let is_own_endpoint =
+            name.starts_with(OTEL) && name.ends_with("_ENDPOINT") && is_here(&value);
+        // Headers go with the endpoint.
+        let is_of_sdk = name == "OTEL_EXPORTER_OTLP_HEADERS"
+            && self.0.get(OTEL_ENDPOINT).is_some_and(|url| is_here(&url));
+        (!is_own_endpoint && !is_of_sdk).then_some(value)
+    }
+
+    /// Misspelt names are found elsewhere.
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn origin(&self) -> &'static str {
+        self.0.origin()
+    }
+}
+
+const OTEL: &str = "OTEL_EXPORTER_OTLP_";

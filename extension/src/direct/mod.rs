@@ -1,0 +1,363 @@
+//! The direct output: what is received waits in a buffer, and is sent to a backend when that costs the function least.
+//!
+//! A request is acknowledged when it is in the buffer. What no backend takes is spilled: written to stdout as lines that say so.
+//! So every item that was acknowledged is delivered, spilled, or rejected by the backend, as long as this process can write.
+
+mod flush;
+mod health;
+mod sender;
+
+use crate::buffer::{Buffer, SharedBuffer};
+use crate::clock::unix_millis;
+use crate::config::{Config, Flush, HoldMode, Output};
+use crate::counts::{Count, Counts};
+use crate::invocations::state::Running;
+use crate::output::LineOutput;
+use crate::output::own_lines::OwnLines;
+use crate::supervise;
+use backend::{Client, ClientError, LeanTransport, RetryPolicy};
+use flush::{BEFORE_DEADLINE, Decision, Facts, Health, PROBE, Phase, Waiting, decide};
+use health::Record;
+use sender::{Flown, Sender};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout_at};
+use wire::SignalKind;
+
+/// Lines have at most so many bytes before they are compressed: what is spilled is cut into pieces of this size.
+const SPILLED_BYTES: usize = 256 * 1024;
+/// At SHUTDOWN so much of the time is left for spilling, and so much more for each MiB that waits: compressing one takes 50 to 120 ms
+/// of a whole CPU, of which a small function has a part.
+const SPILL_TIME: Duration = Duration::from_millis(300);
+const SPILL_TIME_OF_MIB: Duration = Duration::from_millis(600);
+/// So long is waited for what is left when the loop has ended.
+const LEFT_TIME: Duration = Duration::from_secs(1);
+/// Who was silent for so long may have been frozen: connections may be gone.
+const SILENCE_MS: u64 = 5_000;
+/// So far may the wall clock run ahead of the other one, which may stand still in a freeze.
+const THAWED: Duration = Duration::from_secs(1);
+
+/// Where requests go that are to be sent; `None` where nothing is.
+pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
+    match &config.choice.output {
+        Output::Stdout => None,
+        Output::Otlp(direct) => Some(Arc::new(Buffer::new(direct.flush.buffer_bytes))),
+    }
+}
+
+/// What is left in the buffer when the loop has ended, by a panic or by an error of Lambda's.
+pub(crate) struct Left {
+    buffer: Option<SharedBuffer>,
+    lines: OwnLines,
+}
+
+impl Left {
+    pub(crate) fn new(
+        buffer: Option<SharedBuffer>,
+        output: &LineOutput,
+        counts: &Arc<Counts>,
+    ) -> Self {
+        Self { buffer, lines: OwnLines::spilled(output.clone(), Arc::clone(counts)) }
+    }
+
+    /// Writes it as lines, and lets nothing into the buffer any more.
+    pub(crate) async fn spill(&mut self) {
+        let Some(buffer) = &self.buffer else { return };
+        buffer.spill_from_now_on();
+        // A flush that was cut off gives back what it had when the runtime comes to drop it.
+        let end = Instant::now() + LEFT_TIME;
+        while buffer.bytes() > 0 && Instant::now() < end {
+            tokio::task::yield_now().await;
+            self.lines.write(wire::merge(buffer.take_all(), SPILLED_BYTES));
+        }
+        wait_written(&mut self.lines, end).await;
+    }
+}
+
+async fn wait_written(lines: &mut OwnLines, end: Instant) {
+    while lines.is_worth_waiting_for() && Instant::now() < end {
+        lines.wait_written(end - Instant::now()).await;
+        lines.write(Vec::new());
+    }
+}
+
+/// What the loop holds of the direct output.
+pub(crate) struct Direct {
+    buffer: SharedBuffer,
+    sender: Arc<Sender>,
+    spilled: OwnLines,
+    counts: Arc<Counts>,
+    flush: Flush,
+    hold: HoldMode,
+    is_managed: bool,
+    record: Record,
+    flight: Option<Flight>,
+    invocations: u64,
+    /// Both clocks when the loop was last awake.
+    last_awake: (u64, Instant),
+}
+
+/// A flush under way.
+struct Flight {
+    task: JoinHandle<()>,
+    ended: oneshot::Receiver<Flown>,
+    begun: Instant,
+    /// A backend that takes nothing is asked again.
+    is_probe: bool,
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Direct {
+    /// Prepares the sender, which needs no network; `None` where nothing is to be sent, or nothing can be.
+    pub(crate) fn start(
+        config: &Config,
+        buffer: Option<&SharedBuffer>,
+        output: &LineOutput,
+        counts: &Arc<Counts>,
+    ) -> Option<Self> {
+        config.choice.say();
+        let (Output::Otlp(direct), Some(buffer)) = (&config.choice.output, buffer) else {
+            return None;
+        };
+        let client = || -> Result<_, ClientError> {
+            let transport = LeanTransport::new(&direct.destination)?;
+            let client = Client::with_transport(&direct.destination, transport)?;
+            Ok(client.with_retry_policy(RetryPolicy::default().once()))
+        };
+        let client = match client() {
+            Ok(client) => client,
+            Err(error) => {
+                tracing::warn!(%error, "cannot send, telemetry goes to stdout instead");
+                buffer.close();
+                let mut lines = OwnLines::new(output.clone(), Arc::clone(counts));
+                lines.write(buffer.take_all());
+                return None;
+            }
+        };
+        let sender = Sender {
+            client,
+            max_request_bytes: direct.destination.max_request_bytes,
+            counts: Arc::clone(counts),
+            has_told: AtomicBool::new(false),
+        };
+        Some(Self {
+            buffer: Arc::clone(buffer),
+            sender: Arc::new(sender),
+            spilled: OwnLines::spilled(output.clone(), Arc::clone(counts)),
+            counts: Arc::clone(counts),
+            flush: direct.flush.clone(),
+            hold: config.hold,
+            is_managed: config.function.is_managed_instance,
+            record: Record::default(),
+            flight: None,
+            invocations: 0,
+            last_awake: (unix_millis(), Instant::now()),
+        })
+    }
+
+    /// An invocation begins, maybe after a freeze.
+    pub(crate) fn invoked(&mut self) {
+        self.invocations += 1;
+        self.record.invoked();
+        let (wall_ms, other) = self.last_awake;
+        let passed_ms = unix_millis().saturating_sub(wall_ms);
+        let stood_still = Duration::from_millis(passed_ms).saturating_sub(other.elapsed()) > THAWED;
+        if stood_still || passed_ms > SILENCE_MS {
+            drop(self.sender.client.drop_connections());
+        }
+    }
+
+    /// Does what is to be done now; whether `next` may be called. `is_asking` says that it is called already.
+    pub(crate) async fn act(&mut self, running: Option<&Running>, is_asking: bool) -> bool {
+        let now_ms = unix_millis();
+        self.last_awake = (now_ms, Instant::now());
+        self.write_spilled();
+        let is_over = running.is_none_or(|running| running.is_done);
+        if self.flight.as_ref().is_some_and(|flight| flight.is_probe && is_over && !self.is_managed)
+        {
+            self.cut_off().await;
+        }
+        let Some(facts) = self.facts(running, is_asking, now_ms) else {
+            return self.flight.is_none();
+        };
+        if self.flight.is_some() {
+            // What is in flight ends with its own time; the rest would come too late.
+            if facts.left <= BEFORE_DEADLINE && facts.waiting.is_some() {
+                self.spill();
+            }
+            return false;
+        }
+        match decide(&facts) {
+            Decision::Pass => true,
+            Decision::Hold => false,
+            Decision::Spill => {
+                self.spill();
+                true
+            }
+            Decision::Flush { at_most } => {
+                self.begin(at_most, matches!(facts.health, Health::Open));
+                false
+            }
+        }
+    }
+
+    /// When the loop has to look again if nothing happens.
+    pub(crate) fn wake_at_ms(
+        &self,
+        running: Option<&Running>,
+        is_asking: bool,
+        now_ms: u64,
+    ) -> Option<u64> {
+        let (since_ms, _) = self.buffer.oldest()?;
+        let before_deadline =
+            running.map(|running| running.deadline_ms.saturating_sub(in_ms(BEFORE_DEADLINE)));
+        let due = (!is_asking || self.is_managed)
+            .then(|| since_ms.saturating_add(in_ms(self.flush.interval)));
+        let due = due.map(|due| due.max(self.record.again_at_ms(now_ms).unwrap_or_default()));
+        let times = [before_deadline, due.filter(|_| self.flight.is_none())];
+        times.into_iter().flatten().filter(|at| *at > now_ms).min()
+    }
+
+    /// Waits for the end of the flush that is under way; for ever where there is none.
+    pub(crate) async fn flown(&mut self) {
+        let Some(flight) = &mut self.flight else { return std::future::pending().await };
+        let flown = (&mut flight.ended).await;
+        let took = flight.begun.elapsed();
+        self.flight = None;
+        if let Ok(flown) = flown {
+            return self.note(&flown, took);
+        }
+        // What it had is in the buffer again, and is not sent by the same code once more.
+        self.counts.add(Count::Panics, 1);
+        tracing::error!("sending panicked, what was to be sent is written to the log");
+        self.note(&Flown { failed: true, retry_after: None }, took);
+        self.spill();
+    }
+
+    /// Sends what there is until this time, less what spilling the rest takes; then spills it.
+    pub(crate) async fn shut_down(&mut self, end_ms: u64) {
+        let left = Duration::from_millis(end_ms.saturating_sub(unix_millis()));
+        let end = Instant::now() + left;
+        let kibibytes = u32::try_from(self.buffer.bytes() >> 10).unwrap_or(u32::MAX);
+        let reserve = SPILL_TIME + SPILL_TIME_OF_MIB.saturating_mul(kibibytes) / 1024;
+        // A backend that took nothing for some time is asked once more, but not waited for.
+        let is_open = matches!(self.record.at(unix_millis()), Health::Open | Health::OpenAndPaused);
+        let most = if is_open { PROBE } else { left };
+        let send_time = left.saturating_sub(reserve).max(left / 4).min(most);
+        let send_end = Instant::now() + send_time;
+        loop {
+            if self.flight.is_none() {
+                let left = send_end.saturating_duration_since(Instant::now());
+                if self.buffer.oldest().is_none() || left.is_zero() {
+                    break;
+                }
+                self.begin(left, false);
+            }
+            let failures = self.counts.get(Count::FailedFlushes);
+            let is_late = timeout_at(send_end, self.flown()).await.is_err();
+            if is_late || self.counts.get(Count::FailedFlushes) > failures {
+                break;
+            }
+        }
+        self.cut_off().await;
+        self.buffer.spill_from_now_on();
+        self.spill();
+        wait_written(&mut self.spilled, end).await;
+        self.spilled.give_up();
+    }
+
+    /// Waits until what was spilled is written, since the environment may freeze.
+    pub(crate) async fn wait_spilled(&mut self, limit: Duration) {
+        self.spilled.wait_written(limit).await;
+    }
+
+    fn facts(&self, running: Option<&Running>, is_asking: bool, now_ms: u64) -> Option<Facts> {
+        let waiting = self.buffer.oldest();
+        let phase = match running {
+            _ if self.is_managed => Phase::Unbounded,
+            // Before the first invocation nothing is known, and the environment may be frozen.
+            None => return None,
+            Some(_) if is_asking => Phase::Asking,
+            Some(running) if running.is_done => Phase::Done,
+            Some(_) => Phase::Running,
+        };
+        let waiting = waiting.map(|(since_ms, is_much)| Waiting {
+            oldest: Duration::from_millis(now_ms.saturating_sub(since_ms)),
+            is_left_over: running.is_some_and(|running| since_ms < running.invoked_ms),
+            is_much,
+        });
+        let left = running.map_or(u64::MAX, |running| running.deadline_ms.saturating_sub(now_ms));
+        Some(Facts {
+            phase,
+            waiting,
+            health: self.record.at(now_ms),
+            left: Duration::from_millis(left),
+            invocations: self.invocations,
+            hold: self.hold,
+            is_told_of_end: running.is_some_and(|running| running.is_told_of_end),
+            is_rare: running.is_some_and(|running| running.is_rare),
+            last_failed: running.is_some_and(|running| running.last_failed),
+            handler: running.and_then(|running| running.usual_handler),
+            cost: self.record.cost(),
+            flush_timeout: self.flush.timeout,
+            interval: self.flush.interval,
+        })
+    }
+
+    fn begin(&mut self, at_most: Duration, is_probe: bool) {
+        let taken = SignalKind::ALL.map(|kind| self.buffer.take(kind));
+        let sender = Arc::clone(&self.sender);
+        let begun = Instant::now();
+        let (end, (report, ended)) = (begun + at_most, oneshot::channel());
+        let task = supervise::spawn(async move {
+            drop(report.send(Box::pin(sender.send(taken, end)).await));
+        });
+        self.flight = Some(Flight { task, ended, begun, is_probe });
+    }
+
+    /// Ends the flush that is under way. What it had waits again when this returns, and its connections are closed.
+    async fn cut_off(&mut self) {
+        let Some(mut flight) = self.flight.take() else { return };
+        flight.task.abort();
+        drop((&mut flight.task).await);
+        if let Ok(flown) = flight.ended.try_recv() {
+            return self.note(&flown, flight.begun.elapsed());
+        }
+        self.counts.add(Count::FailedFlushes, 1);
+        self.record.failed(None, unix_millis());
+    }
+
+    fn note(&mut self, flown: &Flown, took: Duration) {
+        if flown.failed {
+            self.record.failed(flown.retry_after, unix_millis());
+        } else {
+            self.record.succeeded(took);
+        }
+    }
+
+    /// Spills what was sent as often as may be, once what was spilled before is in the output's queue.
+    fn write_spilled(&mut self) {
+        self.spilled.write(Vec::new());
+        if !self.spilled.is_behind() {
+            let tried = self.buffer.take_tried(self.flush.retries);
+            self.spilled.write(wire::merge(tried, SPILLED_BYTES));
+        }
+    }
+
+    /// Spills all that waits.
+    fn spill(&mut self) {
+        self.spilled.write(wire::merge(self.buffer.take_all(), SPILLED_BYTES));
+    }
+}
+
+fn in_ms(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

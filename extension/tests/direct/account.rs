@@ -1,0 +1,91 @@
+//! Where each span is that was acknowledged: at the backend or in the log.
+
+use crate::program;
+use lambda_otlp_tests::stories::states::End;
+use lambda_otlp_tests::stories::{Log, Story};
+use serde_json::Value;
+use simulator::FunctionSpec;
+use simulator::sink::Sink;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The scope of the function's own spans.
+const SCOPE: &str = "the function";
+
+/// What came of a story.
+#[derive(Debug)]
+pub(crate) struct Account {
+    /// How long each was kept after its handler had ended.
+    pub(crate) kept: Vec<Duration>,
+    /// The function's spans that the backend has, and how often.
+    pub(crate) delivered: BTreeMap<u64, usize>,
+    /// Spans that the extension made, at the backend.
+    pub(crate) made: usize,
+    /// What is in the log.
+    pub(crate) log: Log,
+}
+
+impl Account {
+    /// How many of the function's spans are in the log.
+    pub(crate) fn spilled(&self) -> usize {
+        self.log.own.len()
+    }
+
+    /// Each span that was acknowledged is at the backend or in the log, at each once. `may_repeat` where answers of the backend
+    /// got lost, after which nobody knows what it has.
+    pub(crate) fn balances(&self, may_repeat: bool) {
+        let is_delivered = |id: &u64| self.delivered.contains_key(id);
+        let is_spilled = |id: &u64| self.log.own.contains_key(id);
+        let lost: Vec<_> =
+            self.log.wrong.iter().filter(|id| !is_delivered(id) && !is_spilled(id)).collect();
+        assert_eq!(lost, [&0; 0], "of {} that were acknowledged: {self:?}", self.log.acknowledged);
+        assert!(self.log.own.values().all(|times| *times == 1), "{self:?}");
+        assert_eq!(
+            self.log.spilled_lines, self.log.otlp_lines,
+            "each line says that it was spilled"
+        );
+        if !may_repeat {
+            assert!(self.delivered.values().all(|times| *times == 1), "{self:?}");
+            let both = self.log.own.keys().filter(|id| is_delivered(id)).count();
+            assert_eq!(both, 0, "{self:?}");
+            assert_eq!(self.delivered.len() + self.spilled(), self.log.acknowledged, "{self:?}");
+        }
+    }
+}
+
+/// Tells a story of a function that sends to `endpoint`, and one without the layer, whose results have to be the same.
+pub(crate) async fn told(
+    sink: &Sink,
+    endpoint: &str,
+    payloads: &[Value],
+    change: impl Fn(FunctionSpec) -> FunctionSpec,
+) -> Account {
+    let direct = |spec: FunctionSpec| {
+        change(spec.env("LAMBDA_OTLP_OUTPUT", "otlp").env("LAMBDA_OTLP_ENDPOINT", endpoint))
+    };
+    let mut with = Story::with(&program(), direct).await;
+    let mut without = Story::without(&program(), &change).await;
+    for payload in payloads {
+        with.invoke(payload.clone()).await;
+        without.invoke(payload.clone()).await;
+    }
+    assert_eq!(with.results(), without.results(), "with the layer, and without it");
+    without.end(End::Shutdown).await;
+    ended(with, sink).await
+}
+
+/// Ends the environment.
+pub(crate) async fn ended(story: Story, sink: &Sink) -> Account {
+    let kept = story.invocations().iter().map(|(_, invocation)| invocation.post_runtime).collect();
+    let log = story.end(End::Shutdown).await;
+    let (mut delivered, mut made) = (BTreeMap::new(), 0);
+    for span in sink.spans() {
+        if span.scope.name == SCOPE {
+            let id = u64::from_be_bytes(span.item.span_id.try_into().unwrap());
+            *delivered.entry(id).or_default() += 1;
+        } else {
+            made += 1;
+        }
+    }
+    Account { kept, delivered, made, log }
+}

@@ -1,0 +1,24 @@
+//! The direct output beside a function, in a local Lambda that freezes, kills and shuts down: whatever the backend does, the
+//! function's result is what it would be without the layer, its time has a bound, and what was acknowledged is delivered or in the
+//! log.
+
+#![expect(clippy::unwrap_used, reason = "what goes wrong in the local Lambda fails the test")]
+
+mod account;
+mod stories;
+
+use lambda_otlp_tests::stories::{Program, run_in_lambda};
+
+fn program() -> Program {
+    Program {
+        extension: env!("CARGO_BIN_EXE_lambda-otlp-extension").into(),
+        // The name of a test.
+        function: &["the_function", "--exact", "--nocapture"],
+    }
+}
+
+/// The function where Lambda runs it; in a test run, nothing.
+#[test]
+fn the_function() {
+    run_in_lambda();
+}

@@ -1,0 +1,189 @@
+//! The stories: what a backend does, and what becomes of the function and of its spans.
+
+use crate::account::{Account, told};
+use lambda_otlp_tests::stories::states::SHORT;
+use serde_json::{Value, json};
+use simulator::FunctionSpec;
+use simulator::sink::tls::{Authority, TlsFront};
+use simulator::sink::{Faults, ScriptedResponse, Sink};
+use std::time::Duration;
+
+/// The bound of one flush, and what a slow machine adds to it.
+const ONE_FLUSH: Duration = Duration::from_millis(1000 + 900);
+
+async fn sink() -> Sink {
+    Sink::builder().no_window().start().await.unwrap()
+}
+
+async fn always(answer: ScriptedResponse) -> Sink {
+    let sink = sink().await;
+    sink.inject(Faults::seeded(1, 1.0).among([answer]));
+    sink
+}
+
+fn invocations(number: usize) -> Vec<Value> {
+    vec![json!({"spans": [3], "root": true}); number]
+}
+
+/// A story with a backend that takes nothing, in which each invocation would be kept for its flush: the first three wait for the
+/// backend, later ones only until Lambda tells of their end.
+async fn taken_by_nobody(sink: &Sink, endpoint: &str, may_repeat: bool) -> Account {
+    let always = |spec: FunctionSpec| spec.env("LAMBDA_OTLP_HOLD", "always");
+    let account = told(sink, endpoint, &invocations(8), always).await;
+    account.balances(may_repeat);
+    assert!(account.kept.iter().all(|kept| *kept < ONE_FLUSH), "{:?}", account.kept);
+    let later: Duration = account.kept.iter().skip(3).sum();
+    assert!(later < ONE_FLUSH, "{:?}", account.kept);
+    assert_eq!((account.delivered.len(), account.spilled()), (0, 24), "{account:?}");
+    account
+}
+
+#[tokio::test]
+async fn all_is_delivered_and_nothing_written() {
+    let sink = sink().await;
+    // The first ones are flushed at their end, the later ones ride along or wait for SHUTDOWN.
+    let account = told(&sink, sink.base(), &invocations(8), |spec| spec).await;
+    account.balances(false);
+    assert_eq!((account.delivered.len(), account.spilled()), (24, 0), "{account:?}");
+    assert_eq!(account.made, 8, "the invocations' own spans");
+    assert!(sink.metrics().iter().any(|metric| metric.item.name.starts_with("aws.lambda.")));
+    assert_eq!(account.log.otlp_lines, 0);
+}
+
+#[tokio::test]
+async fn a_backend_that_answers_503_for_ever_costs_no_span_and_little_time() {
+    let sink = always(ScriptedResponse::Status(503)).await;
+    let account = taken_by_nobody(&sink, sink.base(), false).await;
+    let told = account.log.text.iter().filter(|line| line.contains("cannot deliver")).count();
+    assert_eq!(told, 1, "{:?}", account.log.text);
+}
+
+#[tokio::test]
+async fn a_backend_that_hangs_costs_no_span_and_a_bounded_time() {
+    let sink = always(ScriptedResponse::held()).await;
+    taken_by_nobody(&sink, sink.base(), false).await;
+}
+
+#[tokio::test]
+async fn a_backend_that_closes_connections_costs_no_span() {
+    let sink = always(ScriptedResponse::CloseBeforeBody).await;
+    taken_by_nobody(&sink, sink.base(), true).await;
+}
+
+#[tokio::test]
+async fn a_host_that_nobody_knows_costs_no_span() {
+    taken_by_nobody(&sink().await, "http://nowhere.invalid/api/default", false).await;
+}
+
+#[tokio::test]
+async fn wrong_credentials_are_named_once_and_what_they_keep_back_is_in_the_log() {
+    let sink = Sink::builder().no_window().user("root@example.com", "pass").start().await.unwrap();
+    let headers = "authorization=Basic d3Jvbmc6aHVudGVyMjI=";
+    let account =
+        told(&sink, sink.base(), &invocations(5), |spec| spec.env("LAMBDA_OTLP_HEADERS", headers))
+            .await;
+    account.balances(false);
+    assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
+    let said: Vec<_> =
+        account.log.text.iter().filter(|line| line.contains("check the authorization")).collect();
+    assert_eq!(said.len(), 1, "{:?}", account.log.text);
+    assert!(!account.log.has_text("hunter22") && !account.log.has_text("d3Jvbmc6"));
+}
+
+#[tokio::test]
+async fn tls_is_spoken_with_those_whose_authority_is_trusted() {
+    let sink = sink().await;
+    let authority = Authority::new("Shop CA");
+    let front = TlsFront::start(&sink, &authority, 2500).await;
+    let endpoint = format!("https://localhost:{}/api/default", front.port());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), authority.pem()).unwrap();
+    let path = file.path().to_str().unwrap();
+    let account =
+        told(&sink, &endpoint, &invocations(5), |spec| spec.env("LAMBDA_OTLP_CA_FILE", path)).await;
+    account.balances(false);
+    assert_eq!((account.delivered.len(), account.spilled()), (15, 0), "{account:?}");
+
+    std::fs::write(file.path(), Authority::new("Another CA").pem()).unwrap();
+    let account =
+        told(&sink, &endpoint, &invocations(5), |spec| spec.env("LAMBDA_OTLP_CA_FILE", path)).await;
+    assert_eq!((account.spilled(), account.log.wrong.len()), (15, 0), "{account:?}");
+    assert!(account.log.has_text("its authority is not trusted"), "{:?}", account.log.text);
+}
+
+#[tokio::test]
+async fn a_backend_that_recovers_gets_all_of_it() {
+    let sink = sink().await;
+    sink.script([503, 503, 503, 429].map(ScriptedResponse::Status));
+    let account = told(&sink, sink.base(), &invocations(8), |spec| spec).await;
+    account.balances(false);
+    assert_eq!((account.delivered.len(), account.spilled()), (24, 0), "{account:?}");
+}
+
+#[tokio::test]
+async fn an_answer_that_got_lost_may_repeat_spans_and_loses_none() {
+    let sink = sink().await;
+    sink.script([ScriptedResponse::CloseAfterStore, ScriptedResponse::CloseAfterBody]);
+    let account = told(&sink, sink.base(), &invocations(5), |spec| spec).await;
+    account.balances(true);
+    assert_eq!((account.delivered.len(), account.spilled()), (15, 0), "{account:?}");
+}
+
+#[tokio::test]
+async fn some_items_that_are_rejected_are_neither_repeated_nor_spilled() {
+    let sink = sink().await;
+    sink.script_for(simulator::sink::Signal::Traces, [ScriptedResponse::PartialSuccess(2)]);
+    let account = told(&sink, sink.base(), &invocations(5), |spec| spec).await;
+    assert_eq!(account.spilled(), 0, "{account:?}");
+    assert!(account.delivered.values().all(|times| *times == 1), "{account:?}");
+    assert_eq!(account.delivered.len() + account.made, 15 + 5 - 2, "{account:?}");
+    assert!(account.log.has_text("rejected by the backend"), "{:?}", account.log.text);
+}
+
+#[tokio::test]
+async fn a_failure_of_the_handler_changes_nothing() {
+    for end in ["fail", "exit", "panic", "hang"] {
+        let sink = sink().await;
+        let mut payloads = invocations(2);
+        payloads.push(json!({"spans": [3, 2], "end": end}));
+        payloads.extend(invocations(1));
+        let account = told(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
+        account.balances(false);
+        assert_eq!(account.delivered.len() + account.spilled(), 14, "{end}: {account:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_function_that_times_out_beside_a_backend_that_hangs_loses_nothing() {
+    let sink = always(ScriptedResponse::held()).await;
+    let payloads = [json!({"spans": [3], "root": true}), json!({"spans": [2], "end": "hang"})];
+    let account = told(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
+    account.balances(false);
+    assert_eq!((account.delivered.len(), account.spilled()), (0, 5), "{account:?}");
+}
+
+#[tokio::test]
+async fn more_than_the_buffer_holds_is_written() {
+    let sink = always(ScriptedResponse::held()).await;
+    let payloads = vec![json!({"spans": [20, 20], "bytes": 20_000}); 3];
+    let account = told(&sink, sink.base(), &payloads, |spec| {
+        spec.env("O2_MAX_BUFFER_SIZE_MB", "1").timeout(Duration::from_secs(30))
+    })
+    .await;
+    account.balances(false);
+    assert_eq!((account.delivered.len(), account.spilled()), (0, 120), "{account:?}");
+}
+
+#[tokio::test]
+async fn a_destination_that_is_wrong_means_stdout() {
+    for (endpoint, complaint) in [
+        ("o2.example.com", "LAMBDA_OTLP_ENDPOINT"),
+        ("https://o2.example.com/v1/traces", "/v1/traces"),
+    ] {
+        let account = told(&sink().await, endpoint, &invocations(2), |spec| spec).await;
+        assert_eq!((account.log.own.len(), account.log.wrong.len()), (6, 0), "{account:?}");
+        assert_eq!(account.log.spilled_lines, 0);
+        assert!(account.log.has_text(complaint), "{:?}", account.log.text);
+        assert!(account.log.has_text("telemetry goes to stdout"), "{:?}", account.log.text);
+    }
+}

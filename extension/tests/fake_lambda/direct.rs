@@ -1,0 +1,216 @@
+//! The direct output against a scripted Lambda: when it sends, when it holds `next`, and what it writes where it cannot send.
+
+use crate::support::{Lambda, Script, invoke, shutdown, traces, until};
+use lambda_otlp_extension::Count;
+use serde_json::{Value, json};
+use simulator::FilterPattern;
+use simulator::sink::{Faults, ScriptedResponse, Sink};
+use std::time::Duration;
+use wire::SignalKind;
+use wire::protobuf::Writer;
+
+const MINUTE: Duration = Duration::from_mins(1);
+const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+
+fn runtime_done(request_id: &str) -> Value {
+    json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
+        "requestId": request_id, "status": "success", "metrics": {"durationMs": 12.0, "producedBytes": 8},
+    }})
+}
+
+async fn sink() -> Sink {
+    Sink::builder().no_window().start().await.unwrap()
+}
+
+/// A sink that never answers.
+async fn silent() -> Sink {
+    let sink = sink().await;
+    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::held()]));
+    sink
+}
+
+/// An extension that sends to the sink.
+async fn sending_to(sink: &Sink, more: &[(&str, &str)], script: Script) -> Lambda {
+    let own = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", sink.base())];
+    Lambda::scripted(&[&own, more].concat(), script).await
+}
+
+async fn post(lambda: &Lambda, spans: u64) {
+    assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(spans)).await.status, 200);
+}
+
+/// How many of the posted spans the backend has; those that the extension makes have no such parent.
+fn delivered(sink: &Sink) -> usize {
+    sink.spans().iter().filter(|span| span.item.parent_span_id == [9; 8]).count()
+}
+
+/// How many spans are in lines that say that no backend took them.
+fn spilled(lambda_text: &str) -> usize {
+    let lines = lambda_text.lines().filter(|line| line.contains("\"spill\":true"));
+    let requests = lines.map(crate::support::read);
+    requests
+        .filter(|request| request.kind() == SignalKind::Traces)
+        .map(|request| request.items())
+        .sum()
+}
+
+#[tokio::test]
+async fn next_is_not_called_while_anything_is_under_way() {
+    let sink = sink().await;
+    sink.script([ScriptedResponse::held()]);
+    let mut lambda =
+        sending_to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    post(&lambda, 3).await;
+    assert_eq!(sink.requests().len(), 0, "it is sent when the handler has ended");
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    until(|| sink.requests().len() >= 2).await;
+    for _ in 0..20 {
+        post(&lambda, 1).await;
+        assert!(lambda.no_call(), "next is called while a request is under way");
+    }
+    sink.release();
+    let next = lambda.next().await;
+    assert_eq!(delivered(&sink), 23);
+    next.answer(200, shutdown("spindown"));
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!((stdout.text().as_str(), counts.get(Count::Spilled)), ("", 0));
+}
+
+#[tokio::test]
+async fn a_flush_ends_with_its_time_and_nothing_of_it_is_under_way_then() {
+    let sink = silent().await;
+    let mut lambda =
+        sending_to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    post(&lambda, 3).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let begun = tokio::time::Instant::now();
+    let next = lambda.next().await;
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    // The server has seen the end of both connections.
+    sink.release();
+    sink.heal();
+    until(|| sink.requests().iter().all(|request| !request.answered_whole)).await;
+    next.answer(200, shutdown("spindown"));
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!((spilled(&stdout.text()), counts.get(Count::SpillLost)), (0, 0));
+    assert!(delivered(&sink) >= 3);
+}
+
+#[tokio::test]
+async fn three_signals_go_side_by_side() {
+    let sink = silent().await;
+    let mut lambda =
+        sending_to(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    post(&lambda, 2).await;
+    let mut record = Vec::new();
+    Writer::new(&mut record).message(1, |resource| {
+        resource.message(2, |scope| scope.message(2, |record| record.fixed64(1, 1)));
+    });
+    assert_eq!(lambda.protobuf(SignalKind::Logs, &record).await.status, 200);
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    // The metrics are the extension's own.
+    until(|| sink.requests().len() == 3).await;
+    sink.heal();
+    sink.release();
+    lambda.next().await.answer(200, shutdown("spindown"));
+    lambda.ended().await.0.unwrap();
+    assert_eq!((delivered(&sink), sink.log_records().len()), (2, 1));
+    assert!(!sink.metrics().is_empty());
+}
+
+#[tokio::test]
+async fn a_long_handler_s_telemetry_does_not_wait_for_its_end() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    post(&lambda, 3).await;
+    until(|| delivered(&sink) == 3).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    lambda.next().await.answer(200, shutdown("spindown"));
+    lambda.ended().await.0.unwrap();
+}
+
+#[tokio::test]
+async fn before_the_deadline_what_waits_is_written() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
+    post(&lambda, 3).await;
+    // No end is told.
+    let next = lambda.next().await;
+    let stdout = lambda.stdout.clone();
+    until(|| spilled(&stdout.text()) == 3).await;
+    next.answer(200, shutdown("timeout"));
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!((spilled(&stdout.text()), delivered(&sink)), (3, 0));
+}
+
+#[tokio::test]
+async fn what_is_left_at_shutdown_is_sent_and_else_written() {
+    let sink = sink().await;
+    let mut lambda =
+        sending_to(&sink, &[], Script { subscribe: &[404], ..Script::default() }).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    post(&lambda, 3).await;
+    next.answer(200, shutdown("spindown"));
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!((delivered(&sink), stdout.text().as_str()), (3, ""));
+    assert_eq!(counts.get(Count::Delivered), 3);
+
+    let sink = silent().await;
+    let mut lambda =
+        sending_to(&sink, &[], Script { subscribe: &[404], ..Script::default() }).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    post(&lambda, 3).await;
+    next.answer(200, shutdown("spindown"));
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!((delivered(&sink), spilled(&stdout.text())), (0, 3));
+    assert_eq!((counts.get(Count::Spilled), counts.get(Count::SpillLost)), (3, 0));
+    // The pattern of docs/layer.md.
+    let pattern = FilterPattern::parse("{ $.spill IS TRUE }").unwrap();
+    assert!(stdout.text().lines().all(|line| pattern.matches(line)));
+    let plain = stdout.text().replace(",\"spill\":true", "");
+    assert!(!plain.lines().any(|line| pattern.matches(line)));
+}
+
+#[tokio::test]
+async fn what_waits_when_lambda_ends_the_extension_is_written() {
+    let sink = sink().await;
+    let mut lambda =
+        sending_to(&sink, &[], Script { subscribe: &[404], ..Script::default() }).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    post(&lambda, 3).await;
+    next.answer(403, "");
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap_err();
+    assert_eq!((delivered(&sink), spilled(&stdout.text())), (0, 3));
+}
+
+#[tokio::test]
+async fn without_the_telemetry_api_what_is_left_goes_beside_a_later_handler() {
+    let sink = sink().await;
+    let variables = [("O2_FLUSH_INTERVAL_MS", "1")];
+    let mut lambda =
+        sending_to(&sink, &variables, Script { subscribe: &[404], ..Script::default() }).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    post(&lambda, 3).await;
+    assert_eq!(sink.requests().len(), 0, "the environment may freeze at any moment");
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    next.answer(200, invoke("6f7f0961-f83a-4a5b-b1c2-000000000000", MINUTE));
+    let next = lambda.next().await;
+    assert_eq!(delivered(&sink), 3);
+    next.answer(200, shutdown("spindown"));
+    lambda.ended().await.0.unwrap();
+}
