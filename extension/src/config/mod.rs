@@ -158,10 +158,15 @@ impl Config {
         let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
         let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
         let receiver_port = receiver_port(&mut reader, otel_endpoint.as_deref());
+        // Variables of the function's SDK, which was told the port by them.
+        let is_told_by_signal = ["TRACES", "METRICS", "LOGS"].into_iter().any(|signal| {
+            let url = source.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
+            url.is_some_and(|url| matches!(endpoint(&url), Endpoint::Loopback(_)))
+        });
         let mut config = Self {
             runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
-            may_move_receiver: receiver_port.is_none(),
+            may_move_receiver: receiver_port.is_none() && !is_told_by_signal,
             hold: reader.choice("LAMBDA_OTLP_HOLD", HoldMode::CHOICES, HoldMode::Auto),
             invocation_span: reader.choice(
                 "LAMBDA_OTLP_INVOCATION_SPAN",

@@ -14,7 +14,6 @@ fn the_table_is_right_and_each_variable_is_read_as_its_row_says() {
     assert_eq!(config(&[]).complaint, "");
 }
 
-#[cfg(not(feature = "direct"))]
 #[test]
 fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
     for name in ["LAMBDA_OTLP_INSTRUMENT", "LAMBDA_OTLP_NEXT_WRAPPER", "LAMBDA_OTLP_STREAM"] {
@@ -22,6 +21,7 @@ fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
     }
 }
 
+#[cfg(not(feature = "direct"))]
 #[test]
 fn whoever_asks_it_to_send_is_told_that_it_writes_to_the_log() {
     let check = |variables: &[(&'static str, &'static str)], named: &str| {
@@ -54,6 +54,9 @@ fn the_receiver_listens_where_the_function_sends() {
     assert!(may_move(&[]) && may_move(&[endpoint("https://o2.example.com")]));
     assert!(!may_move(&[endpoint("http://localhost:4318")]));
     assert!(!may_move(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]));
+    let of_traces = |url| ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", url);
+    assert!(!may_move(&[of_traces("http://localhost:4318/v1/traces")]));
+    assert!(may_move(&[of_traces("https://o2.example.com/v1/traces")]));
     check(&[endpoint("http://127.0.0.1:14318")], 14318);
     check(&[endpoint("http://localhost")], 4318);
     check(&[endpoint("https://o2.example.com:443")], 4318);
