@@ -132,7 +132,8 @@ where
     }
 }
 
-/// Wraps a handler as a function for [`lambda_runtime::service_fn`]; [`TracedHandler`] is the same with options.
+/// Wraps a handler as a function for `lambda_runtime::service_fn`; [`TracedHandler`] is the same with options. Spans are called
+/// `name` where the event gives no better one.
 ///
 /// ```no_run
 /// use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};

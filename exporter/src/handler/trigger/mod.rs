@@ -30,6 +30,9 @@ use span_attributes::SpanAttributes;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    note = "events of `aws_lambda_events` and requests of `lambda_http` do with a cargo feature of `lambda-otlp-exporter` (`sqs`, `sns`, `lambda_http`, …); any other event is described by `with_extractor`"
+)]
 pub trait SpanAttributesExtractor {
     /// What this event adds to the span.
     fn extract_span_attributes(&self) -> SpanAttributes;
@@ -37,6 +40,9 @@ pub trait SpanAttributesExtractor {
 
 /// Describes invocations by events of type `T`, which may be a type of another crate; any `Fn(&T) -> SpanAttributes` is
 /// one.
+#[diagnostic::on_unimplemented(
+    note = "events of `aws_lambda_events` and requests of `lambda_http` are described with a cargo feature of `lambda-otlp-exporter` (`sqs`, `sns`, `lambda_http`, …); any other event by `with_extractor`"
+)]
 pub trait Extractor<T> {
     /// What this event adds to the span.
     fn extract(&self, event: &T) -> SpanAttributes;
