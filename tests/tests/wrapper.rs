@@ -285,15 +285,57 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
     expect_test::expect![[r"
         promise: begun shop, ended, flushed, 3
         status: begun shop, http.response.status_code=502, failed, ended, flushed, 3
-        rejection: begun shop, failed, ended, flushed, error no
-        throw: begun shop, failed, ended, flushed, error no
+        rejection: begun shop, failed, failed, ended, flushed, error no
+        throw: begun shop, failed, failed, ended, flushed, error no
         value: begun shop, ended, flushed, 3
-        value beside a callback: begun shop, ended, 3, flushed
+        value beside a callback: begun shop, ended, flushed, null
         callback: begun shop, ended, flushed, 3
-        failed callback: begun shop, failed, ended, flushed, error no
+        failed callback: begun shop, failed, failed, ended, flushed, error no
+        callback of a promise: begun shop, ended, flushed, 3
+        callback before the promise: begun shop, ended, flushed, 3
+        callback before an error: begun shop, ended, flushed, 3
+        callback of the arguments: begun shop, ended, flushed, 3
+        context: begun shop, ended, flushed, 3
+        failed context: begun shop, failed, failed, ended, flushed, error no
+        thrown null: begun shop, ended, flushed, undefined
+        thenable: begun shop, ended, flushed, 3
+        status that throws: begun shop, ended, flushed, 3
+        error without a text: begun shop, failed, ended, flushed, error no
+        calls itself: begun shop, ended, flushed, 3
         stream: begun shop, ended, flushed, stream shop
         failed flush: begun shop, ended, 3
         no span: 3
     "]]
     .assert_eq(&told);
+}
+
+#[test]
+fn a_node_function_of_modules_sees_what_they_assign_later() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_node/modules.cjs");
+    let folder = wrapper().with_file_name("node");
+    let task = tempfile::tempdir().unwrap();
+    let task = task.path();
+    let Ok(output) = Command::new("node").arg(script).args([&folder, task]).output() else {
+        return;
+    };
+    let told = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(told, "replaced connected, seen in a circle: orders\n", "{output:?}");
+}
+
+#[test]
+fn a_node_that_is_too_old_reads_what_it_is_given_and_is_told_so() {
+    let start = wrapper().with_file_name("node/start.cjs");
+    let source = std::fs::read_to_string(&start).unwrap();
+    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
+    for new in ["=>", "const ", "let ", "`", "?.", "??", "node:", "catch {"] {
+        assert!(!code.clone().any(|line| line.contains(new)), "{new}");
+    }
+    let script = "Object.defineProperty(process.versions, 'node', { value: '12.22.12' }); \
+                  require(process.argv[1]); console.log(process.env.NODE_OPTIONS)";
+    let mut node = Command::new("node");
+    node.args(["-e", script]).arg(&start).env("NODE_OPTIONS", "--no-warnings");
+    let Ok(output) = node.output() else { return };
+    assert_eq!(output.stdout, b"--no-warnings\n");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.lines().count() == 1 && said.contains("12.22.12"), "{said}");
 }

@@ -1,9 +1,12 @@
 // Makes each invocation a SERVER span, and has all spans written before the runtime gets the response. Handlers are functions that
-// return a promise or a value, take a callback, or write to a stream: each stays what it was.
+// return a promise or a value, take a callback, use the context, or write to a stream: each stays what it was.
 //
 // Source: Lambda Developer Guide, "Define Lambda function handler in Node.js"; OpenTelemetry's semantic conventions, "AWS Lambda".
 
 "use strict";
+
+const { withinTime } = require("./bound.cjs");
+const { Ending, isPromise } = require("./ending.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 
@@ -31,6 +34,8 @@ function replaceHandler(load, tracers, exports, name) {
 
 function wrap(load, tracers, handler) {
   const api = load("@opentelemetry/api");
+  // A handler that calls itself is within its invocation.
+  const within = api.createContextKey("lambda-otlp: invocation");
   let isColdStart = process.env.AWS_LAMBDA_INITIALIZATION_TYPE !== "provisioned-concurrency";
 
   function begin(event, lambda) {
@@ -41,62 +46,80 @@ function wrap(load, tracers, handler) {
       const attributes = { ...ofInvocation(lambda), ...ofRequest(event), "faas.coldstart": isColdStart };
       isColdStart = false;
       const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes }, parent);
-      return { span, context: api.trace.setSpan(parent, span) };
+      return { span, lambda, context: api.trace.setSpan(parent, span).setValue(within, true) };
     } catch (error) {
-      process.stderr.write(`lambda-otlp-handler: an invocation has no span: ${error}\n`);
+      say(`an invocation has no span: ${error}`);
       return undefined;
     }
   }
 
-  /// Whatever the exporter does, the result is the handler's.
-  async function end({ span }, failure, result) {
-    if (failure !== undefined && failure !== null) {
-      const error = failure instanceof Error ? failure : new Error(String(failure));
-      span.recordException(error);
-      span.setStatus({ code: api.SpanStatusCode.ERROR, message: error.message });
+  /// Never fails and never takes long, whatever the exporter does and whatever it is that the handler ended with.
+  async function end({ span, lambda }, outcome) {
+    try {
+      describe(span, outcome);
+    } catch {
+      // What a handler ends with may be an object that nobody can look at. The runtime gets it all the same.
     }
-    const status = result?.statusCode;
-    if (typeof status === "number") span.setAttribute("http.response.status_code", status);
-    if (failure === undefined && status >= 500) span.setStatus({ code: api.SpanStatusCode.ERROR });
-    span.end();
-    await tracers.forceFlush().catch(() => {});
+    try {
+      span.end();
+      await withinTime(() => tracers.forceFlush(), lambda);
+    } catch (error) {
+      say(`an invocation's spans are not written: ${error}`);
+    }
+  }
+
+  function describe(span, { hasFailed, value }) {
+    if (!hasFailed) {
+      const status = value?.statusCode;
+      if (typeof status === "number") span.setAttribute("http.response.status_code", status);
+      if (status >= 500) span.setStatus({ code: api.SpanStatusCode.ERROR });
+      return;
+    }
+    span.setStatus({ code: api.SpanStatusCode.ERROR });
+    const error = value instanceof Error ? value : new Error(String(value));
+    span.recordException(error);
+    span.setStatus({ code: api.SpanStatusCode.ERROR, message: error.message });
   }
 
   function wrapped(event, ...others) {
     const isStreaming = handler[STREAMING] !== undefined;
-    const invocation = begin(event, isStreaming ? others[1] : others[0]);
+    const isInner = api.context.active().getValue(within) === true;
+    const invocation = isInner ? undefined : begin(event, isStreaming ? others[1] : others[0]);
     if (invocation === undefined) return handler.call(this, event, ...others);
-    let isCalledBack = false;
+    const ending = new Ending(
+      (outcome) => end(invocation, outcome),
+      (action) => api.context.with(api.ROOT_CONTEXT, action),
+    );
     const callback = others[1];
-    if (!isStreaming && typeof callback === "function") {
-      others[1] = (failure, result) => {
-        if (isCalledBack) return;
-        isCalledBack = true;
-        end(invocation, failure ?? undefined, result).then(() => callback(failure, result));
-      };
+    const takesCallback = !isStreaming && typeof callback === "function";
+    if (takesCallback) {
+      others[1] = ending.answering(callback, failed);
+      ending.watch(others[0]);
+      ending.thrown = callback;
     }
-    const settled = (failure, result) => (isCalledBack ? Promise.resolve() : end(invocation, failure, result));
     let returned;
     try {
       returned = api.context.with(invocation.context, () => handler.call(this, event, ...others));
     } catch (error) {
-      return settled(error ?? new Error("thrown")).then(() => {
+      // The runtime would do this, with what it takes for a failure.
+      if (takesCallback) return void others[1](error);
+      return ending.before({ hasFailed: true, value: error }).then(() => {
         throw error;
       });
+    } finally {
+      ending.thrown = undefined;
     }
-    if (typeof returned?.then === "function") {
-      return returned.then(
-        (result) => settled(undefined, result).then(() => result),
-        (error) => settled(error ?? new Error("rejected")).then(() => {
+    if (isPromise(returned)) {
+      return Promise.resolve(returned).then(
+        (value) => ending.before({ hasFailed: false, value }).then(() => value),
+        (error) => ending.before({ hasFailed: true, value: error }).then(() => {
           throw error;
         }),
       );
     }
-    if (isStreaming || typeof callback !== "function") return settled(undefined, returned).then(() => returned);
-    // A runtime with callbacks takes no value, waits for the callback or for all that is under way, which the flush is.
-    const mayCallBack = returned === undefined && handler.length >= 3;
-    if (!mayCallBack) settled();
-    return returned;
+    // A runtime with callbacks takes no value, but waits for an answer, or until nothing is under way any more.
+    if (takesCallback) return ending.whenIdle(returned);
+    return ending.before({ hasFailed: false, value: returned }).then(() => returned);
   }
 
   // The runtime looks at both: a handler with three parameters takes a callback, and one with the symbol a stream.
@@ -139,6 +162,16 @@ function ofRequest(event) {
     "url.path": path,
     ...(typeof route === "string" && { "http.route": route }),
   };
+}
+
+/// What a callback gets is a failure unless its first argument is nothing.
+function failed(failure, result) {
+  const hasFailed = failure !== undefined && failure !== null;
+  return { hasFailed, value: hasFailed ? failure : result };
+}
+
+function say(text) {
+  process.stderr.write(`lambda-otlp-handler: ${text}\n`);
 }
 
 module.exports = { replaceHandler };

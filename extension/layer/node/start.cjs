@@ -1,119 +1,42 @@
-// Node loads this before the function's runtime, because the wrapper named it in NODE_OPTIONS. It makes OpenTelemetry's
-// instrumentations ready, each for the moment when its library is loaded, and waits for the handler's module. When that has been
-// loaded and has not set an SDK up by itself, the SDK is started and the handler is wrapped.
+// Node loads this before the function's runtime, because the wrapper named it in NODE_OPTIONS. Every Node has to be able to read
+// it: in an image of one's own nobody but Node itself says how old it is.
 //
 // Whatever goes wrong here is a line on stderr, and the function runs without.
 
 "use strict";
 
-const fs = require("node:fs");
-const path = require("node:path");
-const { createRequire } = require("node:module");
-const { pathToFileURL } = require("node:url");
-const { isMainThread } = require("node:worker_threads");
+/* eslint-disable no-var */
+var threads = null;
+try {
+  threads = require("worker_threads");
+} catch (error) {
+  // Node 10 has none.
+}
 
-// What is needed from one place: versions of the function's and of the layer's are not mixed.
-const NEEDED = [
-  "@opentelemetry/api",
-  "@opentelemetry/context-async-hooks",
-  "@opentelemetry/core",
-  "@opentelemetry/exporter-trace-otlp-http",
-  "@opentelemetry/instrumentation",
-  "@opentelemetry/resources",
-  "@opentelemetry/sdk-trace-base",
-  "import-in-the-middle",
-  "require-in-the-middle",
-];
-
-// What a module names that sets an SDK or its instrumentations up by itself, also where it was bundled.
-const OWN_SETUP = /@opentelemetry\/(sdk-|instrumentation|auto-instrumentations)|\b(NodeSDK|BasicTracerProvider|NodeTracerProvider)\b/;
-
-function main() {
+function start() {
   // Programs that the function starts are not instrumented.
-  const isOwn = (option) => option.startsWith("--require=") && option.endsWith("/lambda-otlp/node/start.cjs");
-  const options = (process.env.NODE_OPTIONS ?? "").split(" ").filter((option) => option !== "" && !isOwn(option));
-  if (options.length > 0) process.env.NODE_OPTIONS = options.join(" ");
+  var rest = (process.env.NODE_OPTIONS || "").split(" ").filter(function (option) {
+    return option !== "" && !/^--require=.*\/lambda-otlp\/node\/start\.cjs$/.test(option);
+  });
+  if (rest.length > 0) process.env.NODE_OPTIONS = rest.join(" ");
   else delete process.env.NODE_OPTIONS;
 
-  const handler = handlerFile();
-  const isOff = (process.env.OTEL_SDK_DISABLED ?? "").trim().toLowerCase() === "true";
-  if (handler === undefined || isOff || OWN_SETUP.test(fs.readFileSync(handler.file, "latin1"))) return;
-  const load = packages();
-  if (load === undefined) {
-    say(
-      "without instrumentation: OpenTelemetry's packages are neither among the function's nor in a layer: " +
-        "add lambda-otlp's Node layer, or set LAMBDA_OTLP_INSTRUMENT=off",
-    );
-    return;
-  }
-  const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
-  const { replaceHandler } = require("./handler.cjs");
-  instrumentLibraries(load);
-  let isLoaded = false;
-  const loaded = (exports) => {
-    if (isLoaded) return exports;
-    isLoaded = true;
-    return attempt(exports, () => {
-      const tracers = startSdk(load);
-      return tracers === undefined ? exports : replaceHandler(load, tracers, exports, handler.name);
-    });
-  };
-  if (handler.isModule) {
-    // The loader that lets modules be patched takes milliseconds, and only `import` needs it.
-    require("node:module").register(pathToFileURL(load.resolve("@opentelemetry/instrumentation/hook.mjs")));
-    new (load("import-in-the-middle").Hook)([handler.file], { internals: true }, loaded);
-  } else {
-    new (load("require-in-the-middle").Hook)([handler.file], { internals: true }, loaded);
-  }
-}
-
-/// The handler's file and name, found as Lambda's runtime does: `src/app.handler`, below the task's root.
-function handlerFile() {
-  const { _HANDLER: handler, LAMBDA_TASK_ROOT: root } = process.env;
-  if (!handler || !root) return undefined;
-  const [, module, name] = /^([^.]*)\.(.+)$/.exec(path.basename(handler)) ?? [];
-  if (module === undefined) return undefined;
-  const stem = path.resolve(root, path.dirname(handler), module);
-  const found = ["", ".js", ".mjs", ".cjs"].map((end) => stem + end).find((file) => {
-    return fs.statSync(file, { throwIfNoEntry: false })?.isFile();
-  });
-  if (found === undefined) return undefined;
-  const file = fs.realpathSync(found);
-  return { file, name, isModule: file.endsWith(".mjs") || (file.endsWith(".js") && isModuleFolder(path.dirname(file))) };
-}
-
-function isModuleFolder(folder) {
-  const description = path.join(folder, "package.json");
-  if (fs.existsSync(description)) return JSON.parse(fs.readFileSync(description, "utf8")).type === "module";
-  const above = path.dirname(folder);
-  return above !== folder && isModuleFolder(above);
-}
-
-/// Loads from the function's packages if they are complete, else from the layer's.
-function packages() {
-  const places = [path.join(process.env.LAMBDA_TASK_ROOT, "_"), path.join(__dirname, "../node-packages/_")];
-  return places.map(createRequire).find((load) => {
-    try {
-      NEEDED.forEach((name) => load.resolve(name));
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
-function attempt(otherwise, action) {
-  try {
-    return action();
-  } catch (error) {
-    say(`instrumentation failed, the function goes on: ${error}`);
-    return otherwise;
-  }
+  var version = process.versions.node.split(".").map(Number);
+  // What OpenTelemetry's packages need.
+  var isNew = version[0] > 20 || (version[0] === 20 && version[1] >= 6) || (version[0] === 18 && version[1] >= 19);
+  if (isNew) require("./instrument.cjs").main();
+  else say("without instrumentation: it needs Node 18.19, 20.6 or a later one, and this is " + process.versions.node);
 }
 
 function say(text) {
-  process.stderr.write(`lambda-otlp-handler: ${text}\n`);
+  process.stderr.write("lambda-otlp-handler: " + text + "\n");
 }
 
 // A thread that the function starts, and the loader's own, load this too.
-if (isMainThread) attempt(undefined, main);
+if (threads === null || threads.isMainThread) {
+  try {
+    start();
+  } catch (error) {
+    say("instrumentation failed, the function goes on: " + error);
+  }
+}

@@ -2,8 +2,11 @@
 
 "use strict";
 
-// How long the SDK may try to hand an export to the extension, which takes milliseconds where it is there at all.
-const EXPORT_TIMEOUT_MS = 1000;
+const { BoundExporter, agent } = require("./bound.cjs");
+
+// So many spans are kept until the function lets the SDK export them, if its variables say nothing else. The SDK's own bound is for
+// programs that do not wait for the export at the end of each request.
+const QUEUE_SIZE = 16384;
 
 // By the names that OTEL_NODE_DISABLED_INSTRUMENTATIONS has for them. Calls outside of an invocation have no trace to stand in,
 // and those of a runtime client to Lambda are none of the function's. A call of AWS's SDK is one span.
@@ -49,8 +52,16 @@ function startSdk(load) {
 function processor(load) {
   const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
   const { BatchSpanProcessor } = load("@opentelemetry/sdk-trace-base");
-  const isSet = process.env.OTEL_EXPORTER_OTLP_TIMEOUT ?? process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT;
-  return new BatchSpanProcessor(new OTLPTraceExporter(isSet === undefined ? { timeoutMillis: EXPORT_TIMEOUT_MS } : {}));
+  const { ExportResultCode } = load("@opentelemetry/core");
+  const make = (timeoutMillis) => new OTLPTraceExporter({
+    ...(timeoutMillis !== undefined && { timeoutMillis }),
+    httpAgentOptions: agent,
+    // A flush exports all batches of the queue at once.
+    concurrencyLimit: QUEUE_SIZE,
+  });
+  const isBound = process.env.OTEL_BSP_MAX_QUEUE_SIZE !== undefined;
+  const bound = new BoundExporter(make, ExportResultCode);
+  return new BatchSpanProcessor(bound, isBound ? {} : { maxQueueSize: QUEUE_SIZE });
 }
 
 function names(list) {

@@ -19,13 +19,26 @@ const tracers = {
   forceFlush: () => new Promise((resolve) => setTimeout(() => resolve(noted.push("flushed")), 20)),
 };
 const api = {
-  ROOT_CONTEXT: {},
   SpanKind: {},
   SpanStatusCode: {},
-  context: { with: (_context, action) => action() },
+  context: {
+    active: () => active,
+    with: (context, action) => {
+      const before = active;
+      active = context;
+      try {
+        return action();
+      } finally {
+        active = before;
+      }
+    },
+  },
+  createContextKey: Symbol,
   propagation: { extract: (context) => context },
   trace: { setSpan: (context) => context },
 };
+const context = (value) => ({ getValue: () => value, setValue: (_key, value) => context(value) });
+let active = (api.ROOT_CONTEXT = context(undefined));
 const lambda = { functionName: "shop", awsRequestId: "1", invokedFunctionArn: "arn:aws:lambda:eu-west-1:1:function:shop" };
 
 async function check(form, handler, call) {
@@ -39,10 +52,25 @@ async function check(form, handler, call) {
 }
 
 const promised = async (handler) => handler({}, lambda);
+/// The first answer counts, as in Lambda's runtime.
 const calledBack = (handler) => new Promise((resolve, reject) => {
-  handler({}, lambda, (error, result) => (error ? reject(error) : resolve(result)));
+  const done = (error, result) => (error === undefined || error === null ? resolve(result) : reject(error));
+  const own = { ...lambda, done, succeed: (result) => done(null, result), fail: (error) => done(error ?? "handled") };
+  let returned;
+  try {
+    returned = handler({}, own, done);
+  } catch (error) {
+    return done(error);
+  }
+  if (typeof returned?.then === "function") returned.then(own.succeed, own.fail).catch(own.fail);
 });
-const ignored = async (handler) => handler({}, lambda, () => {});
+/// Node says that nothing is under way, says it once more after what that began, and the runtime answers with null.
+const idle = (handler) => new Promise((resolve) => {
+  handler({}, lambda, () => {});
+  process.once("beforeExit", () => resolve(null));
+  process.emit("beforeExit", 0);
+  setTimeout(() => process.emit("beforeExit", 0), 30);
+});
 const streamed = async (handler) => handler({}, "stream", lambda);
 const streaming = Object.assign(async (_event, stream, { functionName }) => `${stream} ${functionName}`, { [STREAMING]: "response" });
 
@@ -52,9 +80,21 @@ async function main() {
   await check("rejection", async () => Promise.reject(new Error("no")), promised);
   await check("throw", () => { throw new Error("no"); }, promised);
   await check("value", () => 3, promised);
-  await check("value beside a callback", () => 3, ignored);
+  await check("value beside a callback", () => 3, idle);
   await check("callback", (_event, _lambda, callback) => void setTimeout(callback, 1, null, 3), calledBack);
   await check("failed callback", (_event, _lambda, callback) => callback(new Error("no")), calledBack);
+  await check("callback of a promise", async (_event, _lambda, callback) => callback(null, 3), calledBack);
+  await check("callback before the promise", async (_event, _lambda, callback) => { callback(null, 3); return 4; }, calledBack);
+  await check("callback before an error", async (_event, _lambda, callback) => { callback(null, 3); throw new Error("no"); }, calledBack);
+  await check("callback of the arguments", function () { setTimeout(arguments[2], 1, null, 3); }, calledBack);
+  await check("context", (_event, { succeed }) => void setTimeout(succeed, 1, 3), calledBack);
+  await check("failed context", (_event, { fail }) => void setTimeout(fail, 1, new Error("no")), calledBack);
+  await check("thrown null", () => { throw null; }, calledBack);
+  await check("thenable", () => ({ then: (resolve) => void setTimeout(resolve, 1, 3) }), promised);
+  await check("status that throws", async () => ({ get statusCode() { throw new Error("no"); }, toString: () => "3" }), promised);
+  await check("error without a text", async () => Promise.reject(Object.create(null, { message: { value: "no" } })), promised);
+  const inner = { wrapped: async (event, own) => (event === 1 ? 3 : inner.wrapped(1, own)) };
+  await check("calls itself", inner.wrapped, (handler) => promised((inner.wrapped = handler)));
   await check("stream", streaming, streamed);
   tracers.forceFlush = () => Promise.reject(new Error("the extension is gone"));
   await check("failed flush", async () => 3, promised);

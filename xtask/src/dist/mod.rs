@@ -50,8 +50,12 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 ];
 
 /// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
-pub(crate) const LOADED: [&str; 5] = [
+pub(crate) const LOADED: [&str; 9] = [
+    "node/bound.cjs",
+    "node/ending.cjs",
+    "node/facade.cjs",
     "node/handler.cjs",
+    "node/instrument.cjs",
     "node/start.cjs",
     "node/telemetry.cjs",
     "python/lambda_otlp_handler.py",
