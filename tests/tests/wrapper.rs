@@ -82,6 +82,10 @@ fn what_the_function_says_stays() {
     }
     let found = seen(&[("OTEL_LAMBDA_RECEIVER_PORT", "4320")]);
     assert_eq!(found["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://127.0.0.1:4320");
+    for none in ["70000", "0", "00000000000000000004320", "-1", "4318x"] {
+        let found = seen(&[("OTEL_LAMBDA_RECEIVER_PORT", none)]);
+        assert_eq!(found["OTEL_EXPORTER_OTLP_ENDPOINT"], "http://127.0.0.1:4318", "{none}");
+    }
     let attributes = "team=blue,service.name=checkout";
     let found = seen(&[("OTEL_RESOURCE_ATTRIBUTES", attributes)]);
     assert!(found["OTEL_RESOURCE_ATTRIBUTES"].ends_with(&format!(",{attributes}")));
@@ -171,6 +175,18 @@ fn each_runtime_is_given_what_instruments_its_language() {
     check(&managed("AWS_Lambda_java21"), "java", "unset unset");
     check(&managed("AWS_Lambda_java21"), "python3", "unset unset");
     check(&[], "bootstrap", "unset unset");
+    check(&managed("AWS_Lambda_python3.10"), "python3.10", python);
+    check(&managed("AWS_Lambda_nodejs18.x"), "node", node);
+    for (old, program) in [
+        ("AWS_Lambda_nodejs12.x", "node"),
+        ("AWS_Lambda_nodejs8.10", "node"),
+        ("AWS_Lambda_python3.9", "python3.9"),
+        ("AWS_Lambda_python2.7", "python2.7"),
+    ] {
+        let (output, told) = loaded(&managed(old), program);
+        assert_eq!(told, "unset unset", "{old}");
+        assert_eq!(String::from_utf8_lossy(&output.stderr).lines().count(), 1, "{old}");
+    }
     check(&[("LAMBDA_OTLP_INSTRUMENT", "off")], "python3", "unset unset");
     check(&[("LAMBDA_OTLP_INSTRUMENT", "auto")], "python3", python);
 }
@@ -238,6 +254,37 @@ fn a_python_function_that_sets_an_sdk_up_is_left_alone() {
         (output.stdout.as_slice(), output.stderr.as_slice()),
         (b"3\n".as_slice(), b"".as_slice())
     );
+}
+
+#[test]
+fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_python/handlers.py");
+    let folder = wrapper().with_file_name("python");
+    let Some(python) = simulator::packages::find_python() else { return };
+    let mut python = Command::new(python);
+    let output = python.arg(script).arg(folder).env("PYTHONDONTWRITEBYTECODE", "1").output();
+    let told = String::from_utf8(output.unwrap().stdout).unwrap();
+    expect_test::expect![[r"
+        value: begun, flushed, flushed, 3
+        failure: begun, charged, flushed, flushed, ValueError declined in ['charge']
+        failure in C: begun, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
+        one parameter: begun, flushed, flushed, TypeError <lambda>() takes 1 positional argument but 2 were given in []
+        exit: begun, charged, SystemExit 3 in ['leave']
+        calls itself: begun, flushed, flushed, 0
+        odd event: suppressed, 3
+        broken instrumentation: begun, charged, flushed, flushed, 3
+        result: begun, flushed, flushed, 3
+        nothing is kept: True
+        hidden until the function is loaded: ['good'], False
+        too old: None, False, False
+        slow flush: begun, 3
+        in time: True
+        slow flush again: begun, 3
+        in some milliseconds: True
+        no time left: begun, 3
+        at once: True
+    "]]
+    .assert_eq(&told);
 }
 
 /// Runs Node through the wrapper, with a module `shop` as the handler's; nothing where there is no Node.

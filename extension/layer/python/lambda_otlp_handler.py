@@ -18,6 +18,32 @@ import sys
 # counts it in seconds.
 EXPORT_TIMEOUT = "1"
 
+# What an invocation waits for its flush at most, in seconds, where the function's variables say nothing else: less than an export
+# in vain takes.
+LONGEST_FLUSH = 0.9
+# And after one in vain: enough to see that somebody takes what is exported again.
+SHORTEST_FLUSH = 0.01
+# What the response needs of an invocation's time.
+RESPONSE = 0.05
+
+# So many spans are kept until the SDK's thread has exported them. The SDK's own bound is for programs that do not wait for the
+# export at the end of each request.
+QUEUE_SIZE = "16384"
+
+# What is needed to write a span. Imported before anything is patched: where the function has another version of one package, the
+# others may not go with it.
+NEEDED = (
+    "opentelemetry.instrumentation.aws_lambda",
+    "opentelemetry.distro",
+    "opentelemetry.sdk._configuration",
+    "opentelemetry.exporter.otlp.proto.http.trace_exporter",
+    "opentelemetry.exporter.otlp.proto.http.metric_exporter",
+)
+# What of it nobody but who sets an SDK up imports.
+SDK = ("opentelemetry.sdk", "opentelemetry.exporter", "opentelemetry.distro")
+# Whose versions are looked at if they do not.
+PACKAGES = ("opentelemetry-sdk", "opentelemetry-instrumentation", "opentelemetry-exporter-otlp-proto-http")
+
 # Which import shows that a function uses a library, by the name of its instrumentation. An instrumentation that is not among
 # these is loaded at once.
 LIBRARIES = {
@@ -80,6 +106,9 @@ class HandlerFinder:
                 "function's packages nor in a layer: add lambda-otlp's Python layer, or set LAMBDA_OTLP_INSTRUMENT=off"
             )
             return
+        hidden = importable(packages)
+        if hidden is None:
+            return
         for_libraries()
         loader = spec.loader
         execute = loader.exec_module
@@ -87,7 +116,7 @@ class HandlerFinder:
         def exec_module(module):
             loader.exec_module = execute
             execute(module)
-            attempt(start, module, self.function)
+            attempt(start, module, self.function, hidden)
 
         # The loader stays the one that Python chose: programs look at its type.
         loader.exec_module = exec_module
@@ -108,6 +137,65 @@ def has_instrumentation():
         return all(importlib.util.find_spec(name) for name in names)
     except ModuleNotFoundError:
         return False
+
+
+def importable(packages):
+    """The SDK's modules, if all that is needed can be imported; else None, and nothing stays of what could.
+
+    They are not among the loaded modules until the function's is: what it imports of the SDK shows that it sets one up by itself.
+    """
+    before = set(sys.modules)
+    try:
+        for name in NEEDED:
+            importlib.import_module(name)
+    except Exception as error:
+        say(f"without instrumentation: {misfit() or repr(error)}")
+        hide(name for name in set(sys.modules) - before if is_ours(name, packages))
+        if packages in sys.path:
+            sys.path.remove(packages)
+        return None
+    return hide(name for name in set(sys.modules) - before if ".".join(name.split(".")[:2]) in SDK)
+
+
+def is_ours(name, packages):
+    origin = getattr(getattr(sys.modules[name], "__spec__", None), "origin", None) or ""
+    return name.split(".")[0] == "opentelemetry" or origin.startswith(packages + os.sep)
+
+
+def hide(names):
+    hidden = {name: sys.modules.pop(name) for name in list(names)}
+    for name in hidden:
+        parent, _, last = name.rpartition(".")
+        if parent in sys.modules:
+            vars(sys.modules[parent]).pop(last, None)
+    return hidden
+
+
+def show(hidden):
+    sys.modules.update(hidden)
+    for name, module in hidden.items():
+        parent, _, last = name.rpartition(".")
+        setattr(sys.modules[parent], last, module)
+
+
+def misfit():
+    """Which package is of a version that others do not go with."""
+    try:
+        from importlib.metadata import requires, version
+
+        from packaging.requirements import Requirement
+
+        for package in PACKAGES:
+            for requirement in map(Requirement, requires(package) or ()):
+                if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
+                    continue
+                found = version(requirement.name)
+                if not requirement.specifier.contains(found, prereleases=True):
+                    return f"{requirement.name} {found} does not go with {package} {version(package)}, which needs {requirement}"
+    except Exception:
+        # What could not be imported is said instead.
+        pass
+    return None
 
 
 def entry_points(group):
@@ -144,13 +232,14 @@ def instrument_library(entry, _library=None):
             say(f"calls of {entry.name} have no spans: {error!r}")
 
 
-def start(module, function):
+def start(module, function, hidden):
     """Starts the SDK and wraps the handler, unless the function has an SDK of its own by now."""
     from opentelemetry import trace
 
     has_provider = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
     if has_provider or "opentelemetry.sdk.trace" in sys.modules or not hasattr(module, function):
         return
+    show(hidden)
     configure_sdk()
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
@@ -165,7 +254,8 @@ def configure_sdk():
     if distro := chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO"):
         distro.load()().configure()
     configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR")
-    with variables(OTEL_EXPORTER_OTLP_TIMEOUT=os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT", EXPORT_TIMEOUT)):
+    defaults = {"OTEL_EXPORTER_OTLP_TIMEOUT": EXPORT_TIMEOUT, "OTEL_BSP_MAX_QUEUE_SIZE": QUEUE_SIZE}
+    with variables(**{name: os.environ.get(name, value) for name, value in defaults.items()}):
         configurator.load()().configure(auto_instrumentation_version=__version__)
 
 
@@ -190,8 +280,8 @@ def wrap_handler(module, name):
         try:
             calls.result = handler(*arguments, **named)
         except BaseException as error:
-            # What the function's log shows of a failure begins with the function's own frames.
-            calls.traceback = error.__traceback__.tb_next
+            calls.state = "raised"
+            calls.error = error
             raise
         calls.state = "returned"
         return calls.result
@@ -205,23 +295,105 @@ def wrap_handler(module, name):
         setattr(module, name, handler)
         raise
     instrumented = getattr(module, name)
+    bound_flushes(calls)
 
     @functools.wraps(handler, updated=())
     def guarded(*arguments, **named):
-        calls.__dict__.clear()
+        if calls.__dict__:
+            # A handler that calls itself is within its invocation.
+            return handler(*arguments, **named)
+        calls.state = "begun"
+        calls.context = arguments[1] if len(arguments) > 1 else None
         try:
             return instrumented(*arguments, **named)
         except BaseException as error:
-            if (traceback := calls.__dict__.get("traceback")) is not None:
-                raise error.with_traceback(traceback)
+            if calls.state == "raised":
+                # What the function's log shows of a failure begins with the function's own frames, where it has any.
+                raise calls.error.with_traceback(frames_below(entered, calls.error))
+            if calls.state == "entered":
+                raise
             say(f"an invocation has no span: {error!r}")
-        if calls.__dict__.get("state") == "returned":
-            return calls.result
-        # Its calls would be spans of no invocation, written with the next one's.
-        with suppress_instrumentation():
-            return handler(*arguments, **named)
+            if calls.state == "returned":
+                return calls.result
+            # Its calls would be spans of no invocation, written with the next one's.
+            with suppress_instrumentation():
+                return handler(*arguments, **named)
+        finally:
+            # Neither a result nor the frames of a failure are kept until the next invocation.
+            calls.__dict__.clear()
 
     setattr(module, name, guarded)
+
+
+def bound_flushes(calls):
+    """One deadline for all that is flushed at the end of an invocation, which SDKs have for each batch at most."""
+    from opentelemetry import metrics, trace
+
+    bound = Bound(calls)
+    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+        if flush := getattr(provider, "force_flush", None):
+            provider.force_flush = functools.partial(bound.flush, flush)
+
+
+def frames_below(function, error):
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_frame.f_code is not function.__code__:
+        traceback = traceback.tb_next
+    return traceback and traceback.tb_next
+
+
+class Bound:
+    """Flushes in threads, which nobody waits for any more when the time is over."""
+
+    def __init__(self, calls):
+        self.calls = calls
+        said = os.environ.get("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT") or os.environ.get("OTEL_EXPORTER_OTLP_TIMEOUT")
+        try:
+            self.longest = float(said) * LONGEST_FLUSH
+        except (TypeError, ValueError):
+            self.longest = LONGEST_FLUSH
+        self.is_in_time = True
+        self.running = None
+
+    def flush(self, flush, *arguments, **named):
+        if self.calls.__dict__.get("state") not in ("returned", "raised"):
+            # The function itself does, and says for how long.
+            return flush(*arguments, **named)
+        import threading
+        import time
+
+        begun = time.monotonic()
+        deadline = self.calls.__dict__.setdefault("deadline", begun + self.limit())
+
+        def run():
+            begun = time.monotonic()
+            try:
+                flush(*arguments, **named)
+            except Exception as error:
+                say(f"an invocation's telemetry is not written: {error!r}")
+            self.is_in_time = time.monotonic() - begun < self.longest
+
+        # What an earlier one is still at comes first. There are never two of them.
+        before = self.running
+        if before is not None and before.is_alive():
+            before.join(max(0, deadline - time.monotonic()))
+        if time.monotonic() >= deadline or before is not None and before.is_alive():
+            # What is not flushed now is with the next invocation's.
+            return False
+        self.running = threading.Thread(target=run, name="lambda-otlp-flush", daemon=True)
+        self.running.start()
+        self.running.join(max(0, deadline - time.monotonic()))
+        if self.running.is_alive():
+            self.is_in_time = False
+            return False
+        return True
+
+    def limit(self):
+        most = self.longest if self.is_in_time else SHORTEST_FLUSH
+        try:
+            return min(most, self.calls.context.get_remaining_time_in_millis() / 1000 - RESPONSE)
+        except Exception:
+            return most
 
 
 class variables:

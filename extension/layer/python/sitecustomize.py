@@ -35,6 +35,8 @@ def hand_on():
 
 folder = os.path.dirname(os.path.abspath(__file__))
 try:
+    if sys.version_info < (3, 10):
+        raise RuntimeError("it needs Python 3.10 or a later one")
     import lambda_otlp_handler
 
     lambda_otlp_handler.wait_for_the_handler(os.path.dirname(folder))

@@ -1,0 +1,170 @@
+"""Calls handlers of each form through the layer's lambda_otlp_handler.py, with an instrumentation of Lambda that only notes what
+happens. The first argument is the module's folder; prints a line for each form."""
+
+import gc
+import importlib.util
+import os
+import sys
+import tempfile
+import time
+import traceback
+import types
+import weakref
+
+spec = importlib.util.spec_from_file_location("lambda_otlp_handler", os.path.join(sys.argv[1], "lambda_otlp_handler.py"))
+layer = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(layer)
+noted = []
+
+
+class Provider:
+    takes = 0
+
+    def force_flush(self, timeout=None):
+        time.sleep(self.takes)
+        noted.append("flushed")
+        return True
+
+
+provider, meters = Provider(), Provider()
+
+
+class AwsLambdaInstrumentor:
+    """As OpenTelemetry's: it looks at the event before, and has what failed raised again behind the flush."""
+
+    def instrument(self, skip_dep_check):
+        module, name = os.environ["ORIG_HANDLER"].rsplit(".", 1)
+        wrapped = getattr(sys.modules[module], name)
+
+        def call(event, context):
+            event["is"]
+            noted.append("begun")
+            failure = result = None
+            try:
+                result = wrapped(event, context)
+            except Exception as error:
+                failure = error
+            provider.force_flush(30000)
+            meters.force_flush(30000)
+            if failure is not None:
+                raise failure.with_traceback(failure.__traceback__)
+            if event["is"] == "broken":
+                raise RuntimeError("no attribute")
+            return result
+
+        setattr(sys.modules[module], name, call)
+
+
+class Suppressed:
+    def __enter__(self):
+        noted.append("suppressed")
+
+    def __exit__(self, *_):
+        pass
+
+
+def module(name, **contents):
+    sys.modules[name] = types.ModuleType(name)
+    vars(sys.modules[name]).update(contents)
+    return sys.modules[name]
+
+
+trace = module("opentelemetry.trace", get_tracer_provider=lambda: provider)
+metrics = module("opentelemetry.metrics", get_meter_provider=lambda: meters)
+module("opentelemetry", trace=trace, metrics=metrics)
+module("opentelemetry.instrumentation")
+module("opentelemetry.instrumentation.aws_lambda", AwsLambdaInstrumentor=AwsLambdaInstrumentor)
+module("opentelemetry.instrumentation.utils", suppress_instrumentation=Suppressed)
+
+
+class Context:
+    left = 5000
+
+    def get_remaining_time_in_millis(self):
+        return self.left
+
+
+def check(form, handler, event={"is": "usual"}, times=1):
+    global shop
+    shop = module("shop", handler=handler)
+    for each in (provider, meters):
+        vars(each).clear()
+    layer.wrap_handler(shop, "handler")
+    for _ in range(times):
+        noted.clear()
+        begun = time.monotonic()
+        try:
+            noted.append(shop.handler(event, Context()))
+        except BaseException as error:
+            frames = [frame.name for frame in traceback.extract_tb(error.__traceback__)][2:]
+            noted.append(f"{type(error).__name__} {error} in {frames}")
+        took = time.monotonic() - begun
+    # A flush that takes long ends at some time.
+    told = [str(each) for each in noted if not (Provider.takes and each == "flushed")]
+    print(f"{form}: {', '.join(told)}")
+    return took
+
+
+    __call__ = staticmethod(eval("''.join"))
+
+
+def charge(*_):
+    noted.append("charged")
+    raise ValueError("declined")
+
+
+def leave(*_):
+    noted.append("charged")
+    sys.exit(3)
+
+
+def countdown(event, context):
+    return event["n"] and shop.handler({"is": "usual", "n": event["n"] - 1}, context)
+
+
+class Result(str):
+    pass
+
+
+kept = []
+
+
+def remembered(*_):
+    result = Result("3")
+    kept.append(weakref.ref(result))
+    return result
+
+
+check("value", lambda event, context: 3)
+check("failure", charge)
+check("failure in C", ",".join)
+check("one parameter", lambda event: 3)
+check("exit", leave)
+check("calls itself", countdown, {"is": "usual", "n": 3})
+check("odd event", lambda event, context: 3, {})
+check("broken instrumentation", lambda event, context: noted.append("charged") or 3, {"is": "broken"})
+check("result", remembered)
+noted.clear()
+gc.collect()
+print(f"nothing is kept: {kept[0]() is None}")
+
+with tempfile.TemporaryDirectory() as packages:
+    for name, source in (("good", ""), ("bad", "import good.of_another_version")):
+        with open(os.path.join(packages, f"{name}.py"), "w") as file:
+            file.write(source)
+    sys.path.append(packages)
+    layer.NEEDED, layer.SDK = (("good",), ("good",))
+    hidden = layer.importable(packages)
+    print(f"hidden until the function is loaded: {list(hidden)}, {'good' in sys.modules}")
+    layer.NEEDED = ("good", "bad")
+    print(f"too old: {layer.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
+
+layer.LONGEST_FLUSH = 0.2
+Provider.takes = 0.5
+took = check("slow flush", lambda event, context: 3)
+print(f"in time: {0.2 <= took < 0.45}")
+took = check("slow flush again", lambda event, context: 3, times=2)
+print(f"in some milliseconds: {took < 0.1}")
+Context.left = 0
+took = check("no time left", lambda event, context: 3)
+print(f"at once: {took < 0.1}")
