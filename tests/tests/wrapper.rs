@@ -275,6 +275,7 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         broken instrumentation: begun, charged, flushed, flushed, 3
         result: begun, flushed, flushed, 3
         nothing is kept: True
+        queue: 16384, of the function's own: None
         hidden until the function is loaded: ['good'], False
         too old: None, False, False
         slow flush: begun, 3
@@ -350,8 +351,11 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         error without a text: begun shop, failed, ended, flushed, error no
         calls itself: begun shop, ended, flushed, 3
         stream: begun shop, ended, flushed, stream shop
+        no time left: begun shop, ended, 3
         failed flush: begun shop, ended, 3
         no span: 3
+        queue: 16384
+        exports: in vain after its time, in vain after some milliseconds, taken at once, in vain after its time
     "]]
     .assert_eq(&told);
 }

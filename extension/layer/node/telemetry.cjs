@@ -76,4 +76,4 @@ function isThere(load, name) {
   }
 }
 
-module.exports = { instrumentLibraries, startSdk };
+module.exports = { instrumentLibraries, processor, startSdk };

@@ -96,10 +96,38 @@ async function main() {
   const inner = { wrapped: async (event, own) => (event === 1 ? 3 : inner.wrapped(1, own)) };
   await check("calls itself", inner.wrapped, (handler) => promised((inner.wrapped = handler)));
   await check("stream", streaming, streamed);
+  tracers.forceFlush = () => new Promise(() => {});
+  lambda.getRemainingTimeInMillis = () => 60;
+  await check("no time left", async () => 3, promised);
   tracers.forceFlush = () => Promise.reject(new Error("the extension is gone"));
   await check("failed flush", async () => 3, promised);
   tracers.getTracer = () => { throw new Error("no tracer"); };
   await check("no span", async () => 3, promised);
 }
 
-main();
+/// Exports to somebody who takes what is exported only sometimes.
+async function exporting() {
+  process.env.OTEL_EXPORTER_OTLP_TIMEOUT = "200";
+  let made;
+  const queue = (_exporter, { maxQueueSize }) => (made = [_exporter, maxQueueSize]);
+  let isTaking = false;
+  const taking = { export: (_items, done) => isTaking && done({ code: 0 }) };
+  const load = (name) => SDK[name] ?? api;
+  const SDK = {
+    "@opentelemetry/exporter-trace-otlp-http": { OTLPTraceExporter: function () { return taking; } },
+    "@opentelemetry/sdk-trace-base": { BatchSpanProcessor: function (...made) { queue(...made); } },
+    "@opentelemetry/core": { ExportResultCode: { SUCCESS: 0, FAILED: 1 } },
+  };
+  require(`${process.argv[2]}/telemetry.cjs`).processor(load);
+  const [exporter, size] = made;
+  console.log(`queue: ${size}`);
+  const took = async () => {
+    const begun = Date.now();
+    const { code } = await new Promise((done) => exporter.export([], done));
+    const time = Date.now() - begun;
+    return `${code === 0 ? "taken" : "in vain"} ${time < 5 ? "at once" : time < 150 ? "after some milliseconds" : "after its time"}`;
+  };
+  console.log(`exports: ${await took()}, ${await took()}, ${((isTaking = true), await took())}, ${((isTaking = false), await took())}`);
+}
+
+main().then(exporting);

@@ -148,6 +148,19 @@ noted.clear()
 gc.collect()
 print(f"nothing is kept: {kept[0]() is None}")
 
+class Configurator:
+    load = staticmethod(lambda: Configurator)
+
+    def configure(self, **_):
+        noted.append(os.environ.get("OTEL_BSP_MAX_QUEUE_SIZE"))
+
+
+noted.clear()
+module("opentelemetry.instrumentation.version", __version__="1")
+layer.chosen = lambda group, variable: Configurator
+layer.configure_sdk()
+print(f"queue: {noted[-1]}, of the function's own: {os.environ.get('OTEL_BSP_MAX_QUEUE_SIZE')}")
+
 with tempfile.TemporaryDirectory() as packages:
     for name, source in (("good", ""), ("bad", "import good.of_another_version")):
         with open(os.path.join(packages, f"{name}.py"), "w") as file:
