@@ -7,6 +7,8 @@ use wire::{Request, SignalKind};
 
 /// What would fill the buffer beyond this part of it is written as a line at once.
 const FULL_PERCENT: usize = 80;
+/// What the backend refuses for good counts as tried so often, and is not sent again.
+const REFUSED: u32 = u32::MAX;
 
 /// A request that waits.
 #[derive(Clone, Debug)]
@@ -76,10 +78,11 @@ impl Buffer {
         Ok(items)
     }
 
-    /// Since when the oldest waits, and whether more than half of the room is taken; `None` where nothing waits.
+    /// Since when the oldest waits to be sent, and whether more than half of the room is taken; `None` where nothing does.
     pub(crate) fn oldest(&self) -> Option<(u64, bool)> {
         let inner = self.lock();
-        let oldest = inner.batches.iter().map(|batch| batch.since_ms).min()?;
+        let to_send = inner.batches.iter().filter(|batch| batch.attempts < REFUSED);
+        let oldest = to_send.map(|batch| batch.since_ms).min()?;
         Some((oldest, inner.bytes > self.max_bytes / 2))
     }
 
@@ -93,7 +96,7 @@ impl Buffer {
         let mut inner = self.lock();
         let (batches, others) = mem::take(&mut inner.batches)
             .into_iter()
-            .partition(|batch| batch.request.kind() == kind);
+            .partition(|batch| batch.request.kind() == kind && batch.attempts < REFUSED);
         inner.batches = others;
         Taken { buffer: Arc::clone(self), batches }
     }
@@ -113,6 +116,21 @@ impl Buffer {
         let mut inner = self.lock();
         let batches = mem::take(&mut inner.batches);
         inner.left(batches)
+    }
+
+    /// Cuts what is larger than one request may be.
+    fn split(&self, batch: Batch, max_bytes: usize) -> Vec<Batch> {
+        let Batch { request, attempts, since_ms } = batch;
+        let whole = request.bytes().len();
+        if whole <= max_bytes {
+            return vec![Batch { request, attempts, since_ms }];
+        }
+        let pieces = request.split_by_size(max_bytes).into_iter();
+        let pieces: Vec<_> = pieces.map(|request| Batch { request, attempts, since_ms }).collect();
+        let cut = pieces.iter().map(|piece| piece.request.bytes().len()).sum::<usize>();
+        let mut inner = self.lock();
+        inner.bytes = (inner.bytes + cut).saturating_sub(whole);
+        pieces
     }
 
     /// From now on everything is spilled.
@@ -151,6 +169,28 @@ pub(crate) struct Taken {
 }
 
 impl Taken {
+    /// Parts with an account each, so that what one of them is told stands when a later one is cut off. Each is one request of at
+    /// most so many bytes when it is merged, and its batches keep their ages and attempts.
+    pub(crate) fn parts(mut self, max_bytes: usize) -> Vec<Self> {
+        let mut parts: Vec<Vec<Batch>> = Vec::new();
+        let mut bytes = usize::MAX;
+        for batch in mem::take(&mut self.batches) {
+            for batch in self.buffer.split(batch, max_bytes) {
+                let len = batch.request.bytes().len();
+                bytes = bytes.saturating_add(len);
+                match parts.last_mut() {
+                    Some(part) if bytes <= max_bytes => part.push(batch),
+                    _ => {
+                        bytes = len;
+                        parts.push(vec![batch]);
+                    }
+                }
+            }
+        }
+        let part = |batches| Self { buffer: Arc::clone(&self.buffer), batches };
+        parts.into_iter().map(part).collect()
+    }
+
     /// Copies of the requests of all batches.
     pub(crate) fn requests(&self) -> Vec<Request> {
         self.batches.iter().map(|batch| batch.request.clone()).collect()
@@ -164,11 +204,11 @@ impl Taken {
             return;
         }
         let batches = mem::take(&mut self.batches);
-        let attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default() + 1;
+        let attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
+        let attempts = attempts.saturating_add(1);
         let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
         let again = again.into_iter().map(|request| Batch { request, attempts, since_ms });
-        let never =
-            never.into_iter().map(|request| Batch { request, attempts: u32::MAX, since_ms });
+        let never = never.into_iter().map(|request| Batch { request, attempts: REFUSED, since_ms });
         let left: Vec<Batch> = again.chain(never).collect();
         let mut inner = self.buffer.lock();
         drop(inner.left(batches));
@@ -252,7 +292,41 @@ mod tests {
         assert_eq!(buffer.lock().bytes, one().bytes().len());
         // It is refused for good.
         buffer.take(SignalKind::Traces).settle(Vec::new(), vec![one()]);
+        // It is not sent again, and does not keep anybody waiting for that.
+        assert_eq!(buffer.oldest(), None);
+        let sending = buffer.take(SignalKind::Traces);
+        assert!(sending.requests().is_empty());
+        sending.settle(Vec::new(), vec![]);
         assert_eq!((waiting(&buffer), buffer.take_tried(u32::MAX - 1).len()), (vec![u32::MAX], 1));
         assert_eq!(buffer.lock().bytes, 0);
+    }
+
+    #[test]
+    fn each_part_has_its_own_account() {
+        let len = one().bytes().len();
+        let buffer = Arc::new(Buffer::new(1 << 20));
+        buffer.put(one()).unwrap();
+        drop(buffer.take(SignalKind::Traces));
+        for _ in 0..4 {
+            buffer.put(one()).unwrap();
+        }
+        let parts = buffer.take(SignalKind::Traces).parts(2 * len);
+        let sizes: Vec<_> = parts.iter().map(|part| part.batches.len()).collect();
+        assert_eq!(sizes, [2, 2, 1]);
+        let mut parts = parts.into_iter();
+        parts.next().unwrap().settle(Vec::new(), Vec::new());
+        // The others are cut off.
+        drop(parts);
+        assert_eq!((waiting(&buffer).len(), buffer.bytes()), (3, 3 * len));
+        drop(buffer.take_all());
+
+        // A request that is too large is cut, and its bytes are given back as they are.
+        buffer.put(traces(&vec![Span::default(); 20])).unwrap();
+        let parts = buffer.take(SignalKind::Traces).parts(3 * len);
+        assert!(parts.len() > 1, "{}", parts.len());
+        for part in parts {
+            part.settle(Vec::new(), Vec::new());
+        }
+        assert_eq!(buffer.bytes(), 0);
     }
 }

@@ -40,7 +40,7 @@ impl Direct {
         match *self {}
     }
 
-    pub(crate) async fn act(&mut self, _: Option<&Running>, _: bool) -> bool {
+    pub(crate) fn act(&mut self, _: Option<&Running>, _: bool) -> bool {
         match *self {}
     }
 

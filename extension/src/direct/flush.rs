@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// An invocation that comes near its deadline has nothing left to wait for.
 pub(super) const BEFORE_DEADLINE: Duration = Duration::from_millis(150);
+/// The length of a flush beside a handler where no invocation is to be kept for one at all.
+const BESIDE_HANDLER: Duration = Duration::from_secs(1);
 /// A flush ends so long before the deadline.
 const RESERVE: Duration = Duration::from_millis(100);
 /// What is older than this is sent at the end of an invocation, however frequent they are.
@@ -59,6 +61,8 @@ pub(super) enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
     pub(super) phase: Phase,
+    /// Lambda has told of the handler's end, whether `next` is called or not: its deadline means nothing any more.
+    pub(super) is_done: bool,
     /// `None` where nothing does.
     pub(super) waiting: Option<Waiting>,
     pub(super) health: Health,
@@ -75,7 +79,7 @@ pub(super) struct Facts {
     pub(super) handler: Option<Duration>,
     /// How long a flush usually takes.
     pub(super) cost: Duration,
-    /// The longest that a flush may take.
+    /// The longest that a flush may take; after the handler what is left of the time that its invocation is kept for.
     pub(super) flush_timeout: Duration,
     /// How long telemetry waits while a handler runs.
     pub(super) interval: Duration,
@@ -98,7 +102,10 @@ pub(super) enum Decision {
 pub(super) fn decide(facts: &Facts) -> Decision {
     let is_open = matches!(facts.health, Health::Open | Health::OpenAndPaused);
     let is_asked = matches!(facts.health, Health::Good | Health::Open);
-    let budget = facts.flush_timeout.min(facts.left.saturating_sub(RESERVE));
+    // Who wants no invocation to be kept still wants its telemetry to be sent.
+    let is_beside = facts.phase != Phase::Done && facts.flush_timeout.is_zero();
+    let longest = if is_beside { BESIDE_HANDLER } else { facts.flush_timeout };
+    let budget = longest.min(facts.left.saturating_sub(RESERVE));
     let at_most = if is_open { budget.min(PROBE) } else { budget };
     let may_try = is_asked && !at_most.is_zero();
     let flush = Decision::Flush { at_most };
@@ -108,7 +115,7 @@ pub(super) fn decide(facts: &Facts) -> Decision {
             .is_some_and(|waiting| waiting.is_much || waiting.oldest >= facts.interval);
         return if is_due && may_try { flush } else { Decision::Pass };
     }
-    if facts.left <= BEFORE_DEADLINE {
+    if is_near_deadline(facts) {
         return if facts.waiting.is_some() { Decision::Spill } else { Decision::Pass };
     }
     match facts.phase {
@@ -117,6 +124,11 @@ pub(super) fn decide(facts: &Facts) -> Decision {
         Phase::Running if ends_with_flush(facts) => Decision::Hold,
         _ => Decision::Pass,
     }
+}
+
+/// Whether the handler may be killed soon, and the environment with it. One that has ended cannot time out.
+pub(super) fn is_near_deadline(facts: &Facts) -> bool {
+    !facts.is_done && facts.left <= BEFORE_DEADLINE
 }
 
 /// Whether the invocation is kept until its telemetry is sent.
@@ -170,6 +182,7 @@ mod tests {
                 () if has("managed") => Phase::Unbounded,
                 () => Phase::Running,
             },
+            is_done: has("done") || has("after-done"),
             waiting: oldest.map(|oldest| Waiting {
                 oldest,
                 is_left_over: has("left-over"),
@@ -244,11 +257,21 @@ mod tests {
         // The deadline bounds the flush, and ends the waiting.
         check("rare done oldest=1 left=400", "flush 300");
         check("rare done oldest=1 left=151", "flush 51");
-        check("rare done oldest=1 left=150", "spill");
+        check("rare oldest=1 left=150", "spill");
         check("oldest=1 left=150", "spill");
         check("asking oldest=1 left=150", "spill");
         check("rare left=150", "pass");
         check("rare left=0", "pass");
+        // A handler that has ended does not time out, and what it left waits for the next one.
+        check("rare done oldest=1 left=150", "flush 50");
+        check("rare done oldest=1 left=100", "pass");
+        check("asking after-done oldest=1 left=150", "pass");
+        check("asking after-done oldest=60000 left=0", "pass");
+        // No invocation is kept for a flush, which is sent beside a handler all the same.
+        check("oldest=5000 timeout=0", "flush 1000");
+        check("oldest=5000 open timeout=0", "flush 250");
+        check("managed oldest=5000 timeout=0", "flush 1000");
+        check("done oldest=20000 timeout=0", "pass");
         // Nothing is sent while the environment may freeze.
         check("asking oldest=60000 left-over much", "pass");
         // A backend that takes nothing is probed beside the handler, and nothing is held for it.

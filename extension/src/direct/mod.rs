@@ -3,6 +3,7 @@
 //! A request is acknowledged when it is in the buffer. What no backend takes is spilled: written to stdout as lines that say so.
 //! So every item that was acknowledged is delivered, spilled, or rejected by the backend, as long as this process can write.
 
+mod awake;
 mod flush;
 mod health;
 mod sender;
@@ -15,8 +16,11 @@ use crate::invocations::state::Running;
 use crate::output::LineOutput;
 use crate::output::own_lines::OwnLines;
 use crate::supervise;
+use awake::Awake;
 use backend::{Client, ClientError, LeanTransport, RetryPolicy};
-use flush::{BEFORE_DEADLINE, Decision, Facts, Health, PROBE, Phase, Waiting, decide};
+use flush::{
+    BEFORE_DEADLINE, Decision, Facts, Health, PROBE, Phase, Waiting, decide, is_near_deadline,
+};
 use health::Record;
 use sender::{Flown, Sender};
 use std::sync::Arc;
@@ -33,12 +37,10 @@ const SPILLED_BYTES: usize = 256 * 1024;
 /// of a whole CPU, of which a small function has a part.
 const SPILL_TIME: Duration = Duration::from_millis(300);
 const SPILL_TIME_OF_MIB: Duration = Duration::from_millis(600);
+/// A flush at SHUTDOWN ends by itself so long before it would be cut off, which drops what its last request was told.
+const CUT_OFF: Duration = Duration::from_millis(50);
 /// So long is waited for what is left when the loop has ended.
 const LEFT_TIME: Duration = Duration::from_secs(1);
-/// Who was silent for so long may have been frozen: connections may be gone.
-const SILENCE_MS: u64 = 5_000;
-/// So far may the wall clock run ahead of the other one, which may stand still in a freeze.
-const THAWED: Duration = Duration::from_secs(1);
 
 /// Where requests go that are to be sent; `None` where nothing is.
 pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
@@ -96,8 +98,11 @@ pub(crate) struct Direct {
     record: Record,
     flight: Option<Flight>,
     invocations: u64,
-    /// Both clocks when the loop was last awake.
-    last_awake: (u64, Instant),
+    /// When the end of this invocation's handler was first seen.
+    done: Option<Instant>,
+    awake: Awake,
+    /// When it was last decided what to do.
+    acted_ms: u64,
 }
 
 /// A flush under way.
@@ -105,8 +110,6 @@ struct Flight {
     task: JoinHandle<()>,
     ended: oneshot::Receiver<Flown>,
     begun: Instant,
-    /// A backend that takes nothing is asked again.
-    is_probe: bool,
 }
 
 impl Drop for Flight {
@@ -147,6 +150,7 @@ impl Direct {
             max_request_bytes: direct.destination.max_request_bytes,
             counts: Arc::clone(counts),
             has_told: AtomicBool::new(false),
+            has_told_of_refusal: AtomicBool::new(false),
         };
         Some(Self {
             buffer: Arc::clone(buffer),
@@ -159,7 +163,9 @@ impl Direct {
             record: Record::default(),
             flight: None,
             invocations: 0,
-            last_awake: (unix_millis(), Instant::now()),
+            done: None,
+            awake: Awake::new(unix_millis(), Instant::now()),
+            acted_ms: 0,
         })
     }
 
@@ -167,30 +173,31 @@ impl Direct {
     pub(crate) fn invoked(&mut self) {
         self.invocations += 1;
         self.record.invoked();
-        let (wall_ms, other) = self.last_awake;
-        let passed_ms = unix_millis().saturating_sub(wall_ms);
-        let stood_still = Duration::from_millis(passed_ms).saturating_sub(other.elapsed()) > THAWED;
-        if stood_still || passed_ms > SILENCE_MS {
+        self.done = None;
+        self.woke(unix_millis(), true);
+    }
+
+    fn woke(&mut self, now_ms: u64, may_freeze: bool) {
+        if self.awake.woke(now_ms, Instant::now(), may_freeze && !self.is_managed) {
             drop(self.sender.client.drop_connections());
         }
     }
 
     /// Does what is to be done now; whether `next` may be called. `is_asking` says that it is called already.
-    pub(crate) async fn act(&mut self, running: Option<&Running>, is_asking: bool) -> bool {
+    pub(crate) fn act(&mut self, running: Option<&Running>, is_asking: bool) -> bool {
         let now_ms = unix_millis();
-        self.last_awake = (now_ms, Instant::now());
-        self.write_spilled();
-        let is_over = running.is_none_or(|running| running.is_done);
-        if self.flight.as_ref().is_some_and(|flight| flight.is_probe && is_over && !self.is_managed)
-        {
-            self.cut_off().await;
+        self.woke(now_ms, is_asking);
+        self.acted_ms = now_ms;
+        if running.is_some_and(|running| running.is_done) {
+            self.done.get_or_insert_with(Instant::now);
         }
+        self.write_spilled();
         let Some(facts) = self.facts(running, is_asking, now_ms) else {
             return self.flight.is_none();
         };
         if self.flight.is_some() {
             // What is in flight ends with its own time; the rest would come too late.
-            if facts.left <= BEFORE_DEADLINE && facts.waiting.is_some() {
+            if is_near_deadline(&facts) && facts.waiting.is_some() {
                 self.spill();
             }
             return false;
@@ -203,7 +210,7 @@ impl Direct {
                 true
             }
             Decision::Flush { at_most } => {
-                self.begin(at_most, matches!(facts.health, Health::Open));
+                self.begin(at_most);
                 false
             }
         }
@@ -217,13 +224,16 @@ impl Direct {
         now_ms: u64,
     ) -> Option<u64> {
         let (since_ms, _) = self.buffer.oldest()?;
-        let before_deadline =
-            running.map(|running| running.deadline_ms.saturating_sub(in_ms(BEFORE_DEADLINE)));
+        let before_deadline = running
+            .filter(|running| !running.is_done)
+            .map(|running| running.deadline_ms.saturating_sub(in_ms(BEFORE_DEADLINE)));
         let due = (!is_asking || self.is_managed)
             .then(|| since_ms.saturating_add(in_ms(self.flush.interval)));
-        let due = due.map(|due| due.max(self.record.again_at_ms(now_ms).unwrap_or_default()));
+        // What became due since it was last decided is due now, and would be missed if it was compared with this moment.
+        let acted_ms = self.acted_ms;
+        let due = due.map(|due| due.max(self.record.again_at_ms(acted_ms).unwrap_or_default()));
         let times = [before_deadline, due.filter(|_| self.flight.is_none())];
-        times.into_iter().flatten().filter(|at| *at > now_ms).min()
+        times.into_iter().flatten().filter(|at| *at > acted_ms).min().map(|at| at.max(now_ms))
     }
 
     /// Waits for the end of the flush that is under way; for ever where there is none.
@@ -238,7 +248,7 @@ impl Direct {
         // What it had is in the buffer again, and is not sent by the same code once more.
         self.counts.add(Count::Panics, 1);
         tracing::error!("sending panicked, what was to be sent is written to the log");
-        self.note(&Flown { failed: true, retry_after: None }, took);
+        self.note(&Flown::FAILED, took);
         self.spill();
     }
 
@@ -254,12 +264,14 @@ impl Direct {
         let send_time = left.saturating_sub(reserve).max(left / 4).min(most);
         let send_end = Instant::now() + send_time;
         loop {
+            // What is refused is not sent again.
+            self.write_spilled();
             if self.flight.is_none() {
-                let left = send_end.saturating_duration_since(Instant::now());
+                let left = send_end.saturating_duration_since(Instant::now() + CUT_OFF);
                 if self.buffer.oldest().is_none() || left.is_zero() {
                     break;
                 }
-                self.begin(left, false);
+                self.begin(left);
             }
             let failures = self.counts.get(Count::FailedFlushes);
             let is_late = timeout_at(send_end, self.flown()).await.is_err();
@@ -295,8 +307,13 @@ impl Direct {
             is_much,
         });
         let left = running.map_or(u64::MAX, |running| running.deadline_ms.saturating_sub(now_ms));
+        let kept = match (phase, self.done) {
+            (Phase::Done, Some(done)) => done.elapsed(),
+            _ => Duration::ZERO,
+        };
         Some(Facts {
             phase,
+            is_done: running.is_some_and(|running| running.is_done),
             waiting,
             health: self.record.at(now_ms),
             left: Duration::from_millis(left),
@@ -307,12 +324,12 @@ impl Direct {
             last_failed: running.is_some_and(|running| running.last_failed),
             handler: running.and_then(|running| running.usual_handler),
             cost: self.record.cost(),
-            flush_timeout: self.flush.timeout,
+            flush_timeout: self.flush.timeout.saturating_sub(kept),
             interval: self.flush.interval,
         })
     }
 
-    fn begin(&mut self, at_most: Duration, is_probe: bool) {
+    fn begin(&mut self, at_most: Duration) {
         let taken = SignalKind::ALL.map(|kind| self.buffer.take(kind));
         let sender = Arc::clone(&self.sender);
         let begun = Instant::now();
@@ -320,7 +337,7 @@ impl Direct {
         let task = supervise::spawn(async move {
             drop(report.send(Box::pin(sender.send(taken, end)).await));
         });
-        self.flight = Some(Flight { task, ended, begun, is_probe });
+        self.flight = Some(Flight { task, ended, begun });
     }
 
     /// Ends the flush that is under way. What it had waits again when this returns, and its connections are closed.

@@ -16,21 +16,40 @@ pub(super) struct Sender {
     pub(super) counts: Arc<Counts>,
     /// Whether the log says already that the backend takes nothing.
     pub(super) has_told: AtomicBool,
+    /// Whether it says already that the backend refuses a signal.
+    pub(super) has_told_of_refusal: AtomicBool,
 }
 
 /// What came of a flush, as far as the next one depends on it.
 #[derive(Debug, Default)]
 pub(super) struct Flown {
     pub(super) failed: bool,
+    /// A signal is refused, whatever it holds.
+    refused: bool,
+    /// Items were taken.
+    delivered: bool,
     pub(super) retry_after: Option<Duration>,
 }
 
-/// What is left of the requests of one signal.
+impl Flown {
+    pub(super) const FAILED: Self =
+        Self { failed: true, refused: false, delivered: false, retry_after: None };
+
+    fn and(self, other: Self) -> Self {
+        Self {
+            failed: self.failed || other.failed,
+            refused: self.refused || other.refused,
+            delivered: self.delivered || other.delivered,
+            retry_after: self.retry_after.max(other.retry_after),
+        }
+    }
+}
+
+/// What is left of one request.
 #[derive(Default)]
 struct Account {
     again: Vec<Request>,
     never: Vec<Request>,
-    flown: Flown,
 }
 
 impl Sender {
@@ -38,51 +57,58 @@ impl Sender {
     pub(super) async fn send(&self, [traces, metrics, logs]: [Taken; 3], end: Instant) -> Flown {
         let lanes =
             tokio::join!(self.lane(traces, end), self.lane(metrics, end), self.lane(logs, end));
-        let lanes = <[Flown; 3]>::from(lanes);
-        let failed = lanes.iter().any(|flown| flown.failed);
+        let flown = <[Flown; 3]>::from(lanes).into_iter().fold(Flown::default(), Flown::and);
+        if !flown.refused {
+            self.has_told_of_refusal.store(false, Ordering::Relaxed);
+        }
+        // One signal that is refused says nothing of the backend's health where it takes another.
+        let failed = flown.failed || (flown.refused && !flown.delivered);
         if failed {
             self.counts.add(Count::FailedFlushes, 1);
         } else {
             self.has_told.store(false, Ordering::Relaxed);
         }
-        Flown { failed, retry_after: lanes.iter().filter_map(|flown| flown.retry_after).max() }
+        Flown { failed, ..flown }
     }
 
-    /// The requests of one signal, one after the other until one fails. Each signal has its own account, which stands when another
-    /// one's requests are cut off.
+    /// The requests of one signal, one after the other until one fails. Each has its own account, which stands when a later one or
+    /// another signal's is cut off.
     async fn lane(&self, taken: Taken, end: Instant) -> Flown {
-        let mut account = Account::default();
-        for request in wire::merge(taken.requests(), self.max_request_bytes) {
-            if account.flown.failed {
-                account.again.push(request);
-            } else {
-                let outcome = self.client.export(None, request, end).await;
-                self.settle(outcome, &mut account);
+        let mut flown = Flown::default();
+        for part in taken.parts(self.max_request_bytes) {
+            // What is not tried any more waits again.
+            if flown.failed || flown.refused {
+                break;
             }
+            let mut account = Account::default();
+            for request in wire::merge(part.requests(), self.max_request_bytes) {
+                let outcome = self.client.export(None, request, end).await;
+                self.settle(outcome, &mut account, &mut flown);
+            }
+            part.settle(account.again, account.never);
         }
-        taken.settle(account.again, account.never);
-        account.flown
+        flown
     }
 
-    fn settle(&self, outcome: Outcome, account: &mut Account) {
+    fn settle(&self, outcome: Outcome, account: &mut Account, flown: &mut Flown) {
         self.counts.add(Count::Delivered, outcome.accepted);
-        account.flown.retry_after = account.flown.retry_after.max(outcome.retry_after);
+        flown.delivered |= outcome.accepted > 0;
+        flown.retry_after = flown.retry_after.max(outcome.retry_after);
         if !outcome.warning.is_empty() {
             tracing::info!(warning = outcome.warning, "the backend has a warning");
         }
         for part in outcome.parts {
             match part.fate {
                 Fate::Park => {
-                    self.tell_of_failure(&part.reason, "cannot deliver, will try again");
-                    account.flown.failed = true;
+                    let what = "cannot deliver, will try again";
+                    tell_once(&self.has_told, &part.reason, what);
+                    flown.failed = true;
                     account.again.push(part.request);
                 }
                 Fate::ParkWithAlarm => {
-                    self.tell_of_failure(
-                        &part.reason,
-                        "the backend refuses what it is sent, the log has it",
-                    );
-                    account.flown.failed = true;
+                    let what = "the backend refuses what it is sent, the log has it";
+                    tell_once(&self.has_told_of_refusal, &part.reason, what);
+                    flown.refused = true;
                     account.never.push(part.request);
                 }
                 Fate::ParkRefused | Fate::DeadLetter => {
@@ -101,13 +127,13 @@ impl Sender {
             }
         }
     }
+}
 
-    /// One line until the backend takes something again.
-    fn tell_of_failure(&self, reason: &Reason, what: &'static str) {
-        if !self.has_told.swap(true, Ordering::Relaxed) {
-            let reason = reason.to_string();
-            tracing::warn!(reason, "{what}");
-        }
+/// One line until the backend takes something again.
+fn tell_once(has_told: &AtomicBool, reason: &Reason, what: &'static str) {
+    if !has_told.swap(true, Ordering::Relaxed) {
+        let reason = reason.to_string();
+        tracing::warn!(reason, "{what}");
     }
 }
 

@@ -53,7 +53,7 @@ impl EventLoop {
         let mut next: Option<Next> = None;
         loop {
             self.write_due();
-            let is_sent = self.send_due(next.is_some()).await;
+            let is_sent = self.send_due(next.is_some());
             if next.is_none() && self.may_call_next() && is_sent {
                 // The environment may freeze as soon as `next` is called.
                 self.own_lines.wait_written(PIPE_TIMEOUT).await;
@@ -85,13 +85,13 @@ impl EventLoop {
     }
 
     /// Sends what is due where telemetry is sent; whether `next` may be called.
-    async fn send_due(&mut self, is_asking: bool) -> bool {
+    fn send_due(&mut self, is_asking: bool) -> bool {
         if self.direct.is_none() {
             return true;
         }
         let running = self.running();
         match &mut self.direct {
-            Some(direct) => direct.act(running.as_ref(), is_asking).await,
+            Some(direct) => direct.act(running.as_ref(), is_asking),
             None => true,
         }
     }
