@@ -13,6 +13,19 @@ pub(crate) enum Endpoint {
 
 /// Reads `http://host:port/path` without checking it: the SDK that sends there reports what is wrong with it.
 pub(crate) fn endpoint(url: &str) -> Endpoint {
+    let (host, port) = host_and_port(url);
+    // Whoever connects to the unspecified address reaches this environment too.
+    let is_here = |address: IpAddr| {
+        let address = address.to_canonical();
+        address.is_loopback() || address.is_unspecified()
+    };
+    let is_loopback = host.trim_end_matches('.').eq_ignore_ascii_case("localhost")
+        || host.parse().is_ok_and(is_here);
+    if is_loopback { Endpoint::Loopback(port) } else { Endpoint::Elsewhere }
+}
+
+/// The host, and the port if the URL names one.
+pub(super) fn host_and_port(url: &str) -> (&str, Option<u16>) {
     let url = url.trim();
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
@@ -27,13 +40,7 @@ pub(crate) fn endpoint(url: &str) -> Endpoint {
             None => (host_and_port, None),
         },
     };
-    let is_loopback = host.eq_ignore_ascii_case("localhost")
-        || host.parse().is_ok_and(|address: IpAddr| address.is_loopback());
-    if is_loopback {
-        Endpoint::Loopback(port.and_then(|port| port.parse().ok()).filter(|port| *port > 0))
-    } else {
-        Endpoint::Elsewhere
-    }
+    (host, port.and_then(|port| port.parse().ok()).filter(|port| *port > 0))
 }
 
 #[cfg(test)]
@@ -56,7 +63,12 @@ mod tests {
         check("https://localhost.example.com", Endpoint::Elsewhere);
         check("https://localhost@example.com", Endpoint::Elsewhere);
         check("http://[::2]:1", Endpoint::Elsewhere);
-        check("http://0.0.0.0:4318", Endpoint::Elsewhere);
+        check("http://0.0.0.0:4318", Endpoint::Loopback(Some(4318)));
+        check("http://[::]:4318", Endpoint::Loopback(Some(4318)));
+        check("http://[::ffff:127.0.0.1]:4318", Endpoint::Loopback(Some(4318)));
+        check("http://[::ffff:7f00:1]", Endpoint::Loopback(None));
+        check("http://localhost.:4318", Endpoint::Loopback(Some(4318)));
+        check("http://[::ffff:10.0.0.1]:4318", Endpoint::Elsewhere);
         check("[", Endpoint::Elsewhere);
         check("", Endpoint::Elsewhere);
     }

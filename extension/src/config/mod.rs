@@ -140,8 +140,14 @@ impl Config {
         #[cfg(not(feature = "direct"))]
         note_what_others_send(&mut reader, otel_endpoint.as_deref());
         let function = function(&mut reader);
+        let receiver_port = receiver_port(&mut reader, otel_endpoint.as_deref());
         #[cfg(feature = "direct")]
-        let choice = output::read(&mut reader, source, function.budget_bytes());
+        let choice = output::read(
+            &mut reader,
+            source,
+            function.budget_bytes(),
+            receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
+        );
         let levels = [
             ("error", Level::ERROR),
             ("warn", Level::WARN),
@@ -157,7 +163,6 @@ impl Config {
         ];
         let ends = [("runtime_done", SpanEnd::RuntimeDone), ("report", SpanEnd::Report)];
         let propagators = reader.string_if_set("OTEL_PROPAGATORS").unwrap_or_default();
-        let receiver_port = receiver_port(&mut reader, otel_endpoint.as_deref());
         // Variables of the function's SDK, which was told the port by them.
         let is_told_by_signal = ["TRACES", "METRICS", "LOGS"].into_iter().any(|signal| {
             let url = source.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));

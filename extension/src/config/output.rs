@@ -1,11 +1,11 @@
 //! Where telemetry goes: to stdout, or straight to a backend. A destination that is wrong means stdout, never no telemetry.
 
-use super::TABLE;
-use super::endpoint::{Endpoint, endpoint};
+use super::endpoint::{Endpoint, endpoint, host_and_port};
 use super::variables::{
     ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, MAX_BUFFER, MAX_RETRIES, NOT_READ, O2_AUTHORIZATION,
     O2_ORGANIZATION, OTEL_ENDPOINT, OUTPUT,
 };
+use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, TABLE};
 use backend::DestinationConfig;
 use settings::{InvalidVariable, Kind, Reader, Source};
 use std::time::Duration;
@@ -56,18 +56,33 @@ impl Choice {
 }
 
 /// Reads the choice and what belongs to it. Mistakes are noted.
-pub(super) fn read(reader: &mut Reader<'_>, source: &dyn Source, budget_bytes: usize) -> Choice {
+pub(super) fn read(
+    reader: &mut Reader<'_>,
+    source: &dyn Source,
+    budget_bytes: usize,
+    receiver_port: u16,
+) -> Choice {
     let words = [("stdout", false), ("otlp", true)];
     let asked = reader.choice_if_set(OUTPUT, &words);
     let flush = flush(reader, budget_bytes);
-    let implied = implied_by(reader).filter(|_| asked.is_none());
+    let is_grpc = asked.is_none() && is_grpc(source);
+    let implied = implied_by(reader, is_grpc).filter(|_| asked.is_none());
     let name = asked.map(|_| OUTPUT).or(implied);
     let is_otlp = asked.unwrap_or(implied.is_some());
     let because = name.map_or("no endpoint is set".to_owned(), |name| format!("{name} is set"));
+    if !is_otlp && is_grpc {
+        let because = format!("{OTEL_ENDPOINT} is for gRPC");
+        reader.warn(
+            OTEL_ENDPOINT,
+            "telemetry goes to stdout, since the extension sends no gRPC: set LAMBDA_OTLP_ENDPOINT to send over HTTP",
+        );
+        return Choice { output: Output::Stdout, because };
+    }
     if !is_otlp {
         return Choice { output: Output::Stdout, because };
     }
-    let Some(destination) = destination(reader, source) else {
+    let source = OfExtension { source, is_grpc };
+    let Some(destination) = destination(reader, &source, receiver_port) else {
         let because = format!("{because}, but the destination is wrong");
         reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is wrong");
         return Choice { output: Output::Stdout, because };
@@ -77,18 +92,32 @@ pub(super) fn read(reader: &mut Reader<'_>, source: &dyn Source, budget_bytes: u
 }
 
 /// The variable that says where to send where none says whether.
-fn implied_by(reader: &Reader<'_>) -> Option<&'static str> {
+fn implied_by(reader: &Reader<'_>, is_grpc: bool) -> Option<&'static str> {
     let leads_elsewhere =
         |name: &&str| reader.raw(name).is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere);
-    let endpoint = [ENDPOINT, OTEL_ENDPOINT].into_iter().find(leads_elsewhere);
+    let names = if is_grpc { &[ENDPOINT][..] } else { &[ENDPOINT, OTEL_ENDPOINT] };
+    let endpoint = names.iter().copied().find(leads_elsewhere);
     let has_o2 = reader.is_set(O2_ORGANIZATION) && reader.is_set(O2_AUTHORIZATION);
     endpoint.or(has_o2.then_some(O2_ORGANIZATION))
 }
 
+/// Whether the endpoint that the function's SDK is told is for gRPC, which another program than this one is to receive.
+fn is_grpc(source: &dyn Source) -> bool {
+    let Some(url) = source.get(OTEL_ENDPOINT) else { return false };
+    let is_grpc = match source.get("OTEL_EXPORTER_OTLP_PROTOCOL") {
+        Some(protocol) => protocol.trim().eq_ignore_ascii_case("grpc"),
+        None => host_and_port(&url).1 == Some(DEFAULT_GRPC_PORT),
+    };
+    is_grpc && endpoint(&url) == Endpoint::Elsewhere
+}
+
 /// The destination, unless something is wrong with it that no default makes good.
-fn destination(reader: &mut Reader<'_>, source: &dyn Source) -> Option<DestinationConfig> {
-    let source = OfExtension(source);
-    let mut own = Reader::new(&source, TABLE);
+fn destination(
+    reader: &mut Reader<'_>,
+    source: &OfExtension<'_>,
+    receiver_port: u16,
+) -> Option<DestinationConfig> {
+    let mut own = Reader::new(source, TABLE);
     let destination = DestinationConfig::read(&mut own);
     let warnings = own.warnings().to_vec();
     let mut is_wrong = destination.is_none();
@@ -104,14 +133,32 @@ fn destination(reader: &mut Reader<'_>, source: &dyn Source) -> Option<Destinati
         reader.mistake(name, format!("not read by the extension: {instead}"));
     }
     let destination = destination.filter(|_| !is_wrong)?;
-    if let Some((name, host)) = proxied(&source, &destination) {
+    if let Some((name, host)) = proxied(source, &destination) {
         let problem = format!(
             "{host} would be reached through it, and the extension knows no proxies: exempt the host in NO_PROXY"
         );
         reader.mistake(name, problem);
         return None;
     }
+    if let Some(port) = own_receiver(&destination, receiver_port) {
+        let name = if source.get(ENDPOINT).is_some() { ENDPOINT } else { "O2_ENDPOINT" };
+        let problem = format!(
+            "port {port} of this environment is where telemetry is received, not a backend"
+        );
+        reader.mistake(name, problem);
+        return None;
+    }
     Some(destination)
+}
+
+/// The port that requests would come back by: what is received would be sent to the receiver for ever.
+fn own_receiver(destination: &DestinationConfig, receiver_port: u16) -> Option<u16> {
+    let receivers = [receiver_port, DEFAULT_RECEIVER_PORT, DEFAULT_GRPC_PORT];
+    SignalKind::ALL.into_iter().find_map(|kind| {
+        let url = destination.endpoints.of(kind);
+        let port = url.port_or_known_default().filter(|port| receivers.contains(port));
+        port.filter(|_| endpoint(url.as_str()) != Endpoint::Elsewhere)
+    })
 }
 
 fn has_default(name: &str) -> bool {
@@ -157,17 +204,21 @@ fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {
 }
 
 /// The variables without those that tell the function's SDK to send to this extension.
-struct OfExtension<'a>(&'a dyn Source);
+struct OfExtension<'a> {
+    source: &'a dyn Source,
+    /// OpenTelemetry's variables are for gRPC.
+    is_grpc: bool,
+}
 
 impl Source for OfExtension<'_> {
     fn get(&self, name: &str) -> Option<String> {
-        let value = self.0.get(name)?;
-        let is_here = |url: &str| endpoint(url) != Endpoint::Elsewhere;
+        let value = self.source.get(name)?;
+        let is_here = |url: &str| self.is_grpc || endpoint(url) != Endpoint::Elsewhere;
         let is_own_endpoint =
             name.starts_with(OTEL) && name.ends_with("_ENDPOINT") && is_here(&value);
         // Headers go with the endpoint.
         let is_of_sdk = name == "OTEL_EXPORTER_OTLP_HEADERS"
-            && self.0.get(OTEL_ENDPOINT).is_some_and(|url| is_here(&url));
+            && self.source.get(OTEL_ENDPOINT).is_some_and(|url| is_here(&url));
         (!is_own_endpoint && !is_of_sdk).then_some(value)
     }
 
@@ -177,7 +228,7 @@ impl Source for OfExtension<'_> {
     }
 
     fn origin(&self) -> &'static str {
-        self.0.origin()
+        self.source.origin()
     }
 }
 

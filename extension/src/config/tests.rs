@@ -199,6 +199,22 @@ mod output {
             "http://127.0.0.1:5080/api/default/v1/traces",
             "LAMBDA_OTLP_OUTPUT is set",
         );
+        // gRPC that the function's SDK sends is not for this one, and the other variables count as ever.
+        let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+        let port = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com:4317");
+        check(&[REMOTE, grpc, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
+        check(&[O2[0], O2[1], port], o2, "O2_ORGANIZATION_ID is set");
+        for variables in
+            [&[REMOTE, grpc][..], &[port], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "otel:4317")]]
+        {
+            let config = config(variables);
+            assert_eq!(config.choice.output, Output::Stdout, "{variables:?}");
+            let said = "OTEL_EXPORTER_OTLP_ENDPOINT: telemetry goes to stdout, since the extension sends no gRPC";
+            assert!(config.complaint.starts_with(said), "{}", config.complaint);
+        }
+        let over_http = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
+        let output = "https://otel.example.com:4317/v1/traces";
+        check(&[port, over_http], output, "OTEL_EXPORTER_OTLP_ENDPOINT is set");
         let proxy = ("HTTPS_PROXY", "http://proxy.example.com:3128");
         for exempt in ["own.example.com", ".example.com", "example.com", "a.b,*"] {
             check(&[OWN, proxy, ("NO_PROXY", exempt)], own, "LAMBDA_OTLP_ENDPOINT is set");
@@ -218,6 +234,14 @@ mod output {
         let asked = ("LAMBDA_OTLP_OUTPUT", "otlp");
         check(&[asked], "LAMBDA_OTLP_ENDPOINT: missing");
         check(&[asked, LOCAL], "LAMBDA_OTLP_ENDPOINT: missing");
+        for own in ["http://localhost:4318", "http://[::ffff:127.0.0.1]:4317", "http://0:6000/api"]
+        {
+            let variables =
+                [asked, ("LAMBDA_OTLP_ENDPOINT", own), ("OTEL_LAMBDA_RECEIVER_PORT", "6000")];
+            check(&variables, "LAMBDA_OTLP_ENDPOINT: port ");
+        }
+        let o2_endpoint = ("O2_ENDPOINT", "http://127.1:4318");
+        check(&[O2[0], O2[1], o2_endpoint], "O2_ENDPOINT: port 4318 of this environment");
         check(&[asked, O2[0]], "O2_AUTHORIZATION_HEADER: missing");
         check(&[("LAMBDA_OTLP_ENDPOINT", "o2.example.com")], "LAMBDA_OTLP_ENDPOINT");
         check(&[OWN, ("LAMBDA_OTLP_HEADERS", "hunter2")], "LAMBDA_OTLP_HEADERS");

@@ -59,6 +59,7 @@ pub(super) enum Phase {
 
 /// All that the decision depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "facts that have nothing in common")]
 pub(super) struct Facts {
     pub(super) phase: Phase,
     /// Lambda has told of the handler's end, whether `next` is called or not: its deadline means nothing any more.

@@ -307,9 +307,9 @@ impl Direct {
             is_much,
         });
         let left = running.map_or(u64::MAX, |running| running.deadline_ms.saturating_sub(now_ms));
-        let kept = match (phase, self.done) {
-            (Phase::Done, Some(done)) => done.elapsed(),
-            _ => Duration::ZERO,
+        let flush_timeout = match (phase, self.done) {
+            (Phase::Done, Some(done)) => self.left_after_handler(done),
+            _ => self.flush.timeout,
         };
         Some(Facts {
             phase,
@@ -324,9 +324,17 @@ impl Direct {
             last_failed: running.is_some_and(|running| running.last_failed),
             handler: running.and_then(|running| running.usual_handler),
             cost: self.record.cost(),
-            flush_timeout: self.flush.timeout.saturating_sub(kept),
+            flush_timeout,
             interval: self.flush.interval,
         })
+    }
+
+    /// What is left of the time that an invocation is kept for its flushes: what keeps arriving must not hold it to its deadline.
+    /// A rest in which no flush ends is none, since that would fail and be sent again.
+    fn left_after_handler(&self, done: Instant) -> Duration {
+        let left = self.flush.timeout.saturating_sub(done.elapsed());
+        let least = self.record.cost().min(self.flush.timeout / 2);
+        if left < least { Duration::ZERO } else { left }
     }
 
     fn begin(&mut self, at_most: Duration) {
@@ -378,3 +386,6 @@ impl Direct {
 fn in_ms(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ impl Flown {
     pub(super) const FAILED: Self =
         Self { failed: true, refused: false, delivered: false, retry_after: None };
 
-    fn and(self, other: Self) -> Self {
+    fn and(self, other: &Self) -> Self {
         Self {
             failed: self.failed || other.failed,
             refused: self.refused || other.refused,
@@ -57,7 +57,7 @@ impl Sender {
     pub(super) async fn send(&self, [traces, metrics, logs]: [Taken; 3], end: Instant) -> Flown {
         let lanes =
             tokio::join!(self.lane(traces, end), self.lane(metrics, end), self.lane(logs, end));
-        let flown = <[Flown; 3]>::from(lanes).into_iter().fold(Flown::default(), Flown::and);
+        let flown = <[Flown; 3]>::from(lanes).iter().fold(Flown::default(), Flown::and);
         if !flown.refused {
             self.has_told_of_refusal.store(false, Ordering::Relaxed);
         }

@@ -46,7 +46,7 @@ impl OwnLines {
         self.writing.retain_mut(|(items, written)| match written.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => true,
             answered => {
-                self.counts.add(self.lost, lost(*items, answered.ok()));
+                note_lost(&self.counts, self.lost, lost(*items, answered.ok()));
                 false
             }
         });
@@ -78,7 +78,7 @@ impl OwnLines {
         let all = async {
             while let Some((items, written)) = writing.last_mut() {
                 let answered = written.await.ok();
-                counts.add(*count, lost(*items, answered));
+                note_lost(counts, *count, lost(*items, answered));
                 writing.pop();
             }
         };
@@ -102,6 +102,14 @@ impl OwnLines {
         let unwritten = self.unwritten.iter().map(Request::items).sum::<usize>()
             + self.writing.iter().map(|(items, _)| items).sum::<usize>();
         self.counts.add(self.lost, unwritten);
+    }
+}
+
+/// What was acknowledged and is in no line is told at once: the sum of all comes only at the end of the environment.
+fn note_lost(counts: &Counts, count: Count, items: usize) {
+    counts.add(count, items);
+    if items > 0 && matches!(count, Count::SpillLost) {
+        tracing::error!(items, "no backend took them, and no line can hold them: they are lost");
     }
 }
 

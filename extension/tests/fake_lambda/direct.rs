@@ -128,9 +128,13 @@ async fn a_long_handler_s_telemetry_does_not_wait_for_its_end() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    post(&lambda, 3).await;
-    until(|| delivered(&sink) == 3).await;
     lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    post(&lambda, 3).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    next.answer(200, invoke(&numbered(1), MINUTE));
+    until(|| delivered(&sink) == 3).await;
+    lambda.telemetry(&[runtime_done(&numbered(1))]).await;
     lambda.next().await.answer(200, shutdown("spindown"));
     lambda.ended().await.0.unwrap();
 }
@@ -213,6 +217,119 @@ async fn without_the_telemetry_api_what_is_left_goes_beside_a_later_handler() {
     next.answer(200, invoke("6f7f0961-f83a-4a5b-b1c2-000000000000", MINUTE));
     let next = lambda.next().await;
     assert_eq!(delivered(&sink), 3);
+    next.answer(200, shutdown("spindown"));
+    lambda.ended().await.0.unwrap();
+}
+
+/// The number of an invocation as its id.
+fn numbered(number: usize) -> String {
+    format!("6f7f0961-f83a-4a5b-b1c2-{number:012}")
+}
+
+#[tokio::test]
+async fn a_handler_that_has_ended_does_not_time_out() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[("LAMBDA_OTLP_HOLD", "never")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
+    let next = lambda.next().await;
+    post(&lambda, 3).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert_eq!((lambda.stdout.text().as_str(), sink.requests().len()), ("", 0));
+    next.answer(200, shutdown("spindown"));
+    let (ended, stdout, _) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!((delivered(&sink), stdout.text().as_str()), (3, ""));
+}
+
+#[tokio::test]
+async fn what_keeps_arriving_does_not_keep_the_invocation() {
+    let sink = sink().await;
+    let slow = ScriptedResponse::Delayed(Duration::from_millis(50), Box::new(ScriptedResponse::Ok));
+    sink.inject(Faults::seeded(1, 1.0).among([slow]));
+    let variables = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "400ms")];
+    let mut lambda = sending_to(&sink, &variables, Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    post(&lambda, 1).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let begun = tokio::time::Instant::now();
+    let next = lambda.next_after(async |lambda| post(lambda, 1).await).await;
+    assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    assert!(delivered(&sink) > 0);
+    next.answer(200, shutdown("spindown"));
+    lambda.ended().await.0.unwrap();
+}
+
+#[tokio::test]
+async fn what_is_refused_at_shutdown_is_sent_once_and_written() {
+    let sink = sink().await;
+    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::Status(400)]));
+    let mut lambda =
+        sending_to(&sink, &[], Script { subscribe: &[404], ..Script::default() }).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    post(&lambda, 3).await;
+    next.answer(200, shutdown("spindown"));
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!((delivered(&sink), spilled(&stdout.text())), (0, 3));
+    assert_eq!((counts.get(Count::Panics), counts.get(Count::SpillLost)), (0, 0));
+    // The three are refused together, and then each by itself.
+    assert!(sink.requests().len() < 12, "{}", sink.requests().len());
+}
+
+#[tokio::test]
+async fn what_was_taken_before_the_end_is_not_written_too() {
+    let sink = sink().await;
+    let slow =
+        ScriptedResponse::Delayed(Duration::from_millis(400), Box::new(ScriptedResponse::Ok));
+    sink.inject(Faults::seeded(1, 1.0).among([slow]));
+    let variables = [("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1KiB"), ("LAMBDA_OTLP_HOLD", "never")];
+    let script = Script { subscribe: &[404], ..Script::default() };
+    let mut lambda = sending_to(&sink, &variables, script).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    for _ in 0..8 {
+        post(&lambda, 10).await;
+    }
+    next.answer(200, shutdown("spindown"));
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    let (delivered, spilled) = (delivered(&sink), spilled(&stdout.text()));
+    assert!(delivered > 0 && spilled > 0, "{delivered} {spilled}");
+    assert_eq!(delivered + spilled, 80, "{delivered} {spilled}");
+    assert_eq!(counts.get(Count::Delivered), delivered as u64);
+}
+
+#[tokio::test]
+async fn a_timeout_of_nothing_keeps_no_invocation_and_sends_beside_handlers() {
+    let sink = sink().await;
+    let variables = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "0"), ("O2_FLUSH_INTERVAL_MS", "20")];
+    let mut lambda = sending_to(&sink, &variables, Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    post(&lambda, 3).await;
+    until(|| delivered(&sink) == 3).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    lambda.next().await.answer(200, shutdown("spindown"));
+    lambda.ended().await.0.unwrap();
+}
+
+#[tokio::test]
+async fn one_signal_that_is_refused_does_not_keep_the_others_back() {
+    let sink = sink().await;
+    let refused = vec![ScriptedResponse::Status(404); 100];
+    sink.script_for(simulator::sink::Signal::Metrics, refused);
+    let variables = [("LAMBDA_OTLP_HOLD", "always"), ("OTEL_LAMBDA_FLUSH_TIMEOUT", "20s")];
+    let mut lambda = sending_to(&sink, &variables, Script::default()).await;
+    let mut next = lambda.next().await;
+    for number in 0..6 {
+        next.answer(200, invoke(&numbered(number), MINUTE));
+        post(&lambda, 1).await;
+        lambda.telemetry(&[runtime_done(&numbered(number))]).await;
+        next = lambda.next().await;
+        assert_eq!(delivered(&sink), number + 1);
+    }
+    assert_eq!(lambda.counts.get(Count::FailedFlushes), 0);
     next.answer(200, shutdown("spindown"));
     lambda.ended().await.0.unwrap();
 }

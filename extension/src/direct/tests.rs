@@ -1,0 +1,73 @@
+use super::*;
+use crate::test_spans::{Span, traces};
+use simulator::sink::{Faults, ScriptedResponse, Sink};
+use std::collections::BTreeMap;
+
+/// A sender to this sink, which does not wait long beside a handler.
+fn direct(sink: &Sink) -> Direct {
+    let variables = [
+        ("LAMBDA_OTLP_OUTPUT", "otlp"),
+        ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+        ("O2_FLUSH_INTERVAL_MS", "1"),
+    ];
+    let source: BTreeMap<String, String> =
+        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    let config = Config::from_source(&source);
+    let counts = Arc::<Counts>::default();
+    let output =
+        LineOutput::start(&config.lines, "orders", std::io::sink(), Arc::clone(&counts)).unwrap();
+    let buffer = buffer(&config);
+    Direct::start(&config, buffer.as_ref(), &output, &counts).unwrap()
+}
+
+fn running(is_done: bool) -> Running {
+    let now_ms = unix_millis();
+    Running {
+        invoked_ms: now_ms,
+        deadline_ms: now_ms + 60_000,
+        is_done,
+        is_told_of_end: true,
+        is_rare: false,
+        last_failed: false,
+        usual_handler: None,
+    }
+}
+
+async fn slow_sink() -> Sink {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    let slow =
+        ScriptedResponse::Delayed(Duration::from_millis(100), Box::new(ScriptedResponse::Ok));
+    sink.inject(Faults::seeded(1, 1.0).among([slow]));
+    sink
+}
+
+#[tokio::test]
+async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
+    let sink = slow_sink().await;
+    let mut direct = direct(&sink);
+    direct.invoked();
+    for _ in 0..3 {
+        direct.record.failed(None, unix_millis() - 20_000);
+    }
+    assert_eq!(direct.record.at(unix_millis()), Health::Open);
+    direct.buffer.put(traces(&[Span::default()])).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!direct.act(Some(&running(false)), false), "the probe is under way");
+    assert!(!direct.act(Some(&running(true)), false), "and keeps the environment awake");
+    direct.flown().await;
+    assert_eq!(direct.record.at(unix_millis()), Health::Good);
+    assert_eq!((sink.spans().len(), direct.buffer.bytes()), (1, 0));
+    assert!(direct.act(Some(&running(true)), false));
+}
+
+#[tokio::test]
+async fn what_became_due_meanwhile_wakes_the_loop_at_once() {
+    let sink = slow_sink().await;
+    let mut direct = direct(&sink);
+    direct.invoked();
+    direct.act(Some(&running(false)), false);
+    direct.buffer.put(traces(&[Span::default()])).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let now_ms = unix_millis();
+    assert_eq!(direct.wake_at_ms(Some(&running(false)), false, now_ms), Some(now_ms));
+}
