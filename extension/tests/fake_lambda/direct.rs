@@ -128,13 +128,9 @@ async fn a_long_handler_s_telemetry_does_not_wait_for_its_end() {
     let sink = sink().await;
     let mut lambda = sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")], Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    let next = lambda.next().await;
     post(&lambda, 3).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    next.answer(200, invoke(&numbered(1), MINUTE));
     until(|| delivered(&sink) == 3).await;
-    lambda.telemetry(&[runtime_done(&numbered(1))]).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
     lambda.next().await.answer(200, shutdown("spindown"));
     lambda.ended().await.0.unwrap();
 }
@@ -307,9 +303,13 @@ async fn a_timeout_of_nothing_keeps_no_invocation_and_sends_beside_handlers() {
     let variables = [("OTEL_LAMBDA_FLUSH_TIMEOUT", "0"), ("O2_FLUSH_INTERVAL_MS", "20")];
     let mut lambda = sending_to(&sink, &variables, Script::default()).await;
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    post(&lambda, 3).await;
-    until(|| delivered(&sink) == 3).await;
     lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    post(&lambda, 3).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    next.answer(200, invoke(&numbered(1), MINUTE));
+    until(|| delivered(&sink) == 3).await;
+    lambda.telemetry(&[runtime_done(&numbered(1))]).await;
     lambda.next().await.answer(200, shutdown("spindown"));
     lambda.ended().await.0.unwrap();
 }
