@@ -95,7 +95,9 @@ impl Endpoints {
         let is_plain = |url: &&Url| url.scheme() == "http" && !is_loopback(url);
         if let Some(url) = self.iter().find(is_plain) {
             let host = url.host_str().unwrap_or_default();
-            reader.warn(ENDPOINT, format!("telemetry and credentials go to {host} without TLS"));
+            let names = [ENDPOINT, OTEL_ENDPOINT, O2_ENDPOINT];
+            let name = names.into_iter().find(|name| reader.is_set(name)).unwrap_or(ENDPOINT);
+            reader.warn(name, format!("telemetry and credentials go to {host} without TLS"));
         }
     }
 }

@@ -123,7 +123,7 @@ fn the_variables_of_openobserves_extension_make_an_otlp_endpoint() {
             authorization: Basic cHJhYmhhdA==
             stream lambda
             OpenObserve 30s Gzip 4194304
-            LAMBDA_OTLP_ENDPOINT: telemetry and credentials go to 10.0.0.7 without TLS"]],
+            O2_ENDPOINT: telemetry and credentials go to 10.0.0.7 without TLS"]],
     );
     check(
         &[("O2_ORGANIZATION_ID", "default")],
