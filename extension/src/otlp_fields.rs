@@ -1,7 +1,7 @@
 //! Reads single fields of received OTLP requests, without decoding the rest.
 
 use wire::Request;
-use wire::protobuf::Reader;
+use wire::protobuf::{Reader, messages};
 
 /// Field numbers that the requests of all three signals share (`opentelemetry/proto/collector/*`).
 pub(crate) const CONTAINERS: u32 = 1;
@@ -28,14 +28,6 @@ pub(crate) fn string_attribute(attribute: &[u8], key: &str) -> Option<String> {
     let value = messages(attribute, 2).next()?;
     let text = messages(value, 1).next()?;
     String::from_utf8(text.to_vec()).ok()
-}
-
-/// The messages in the field of this number.
-pub(crate) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    Reader::new(message)
-        .map_while(Result::ok)
-        .filter(move |field| field.number == number)
-        .filter_map(|field| field.as_len())
 }
 
 #[cfg(test)]

@@ -19,6 +19,33 @@ use std::sync::Arc;
 use std::task::Poll;
 use tracing::Instrument as _;
 
+/// What is said of the spans in the same way of a wrapped handler and of a layer.
+macro_rules! span_options {
+    () => {
+        /// Calls the spans so, whatever the event says.
+        #[must_use]
+        pub fn with_span_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+            self.instrumentation.options_mut().name = Some(name.into());
+            self
+        }
+
+        /// Gives the spans this kind, whatever the event says. SERVER if neither does.
+        #[must_use]
+        pub fn with_kind(mut self, kind: SpanKind) -> Self {
+            self.instrumentation.options_mut().kind = Some(kind);
+            self
+        }
+
+        /// Adds attributes to each span.
+        #[must_use]
+        pub fn with_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+            self.instrumentation.options_mut().attributes.extend(attributes);
+            self
+        }
+    };
+}
+pub(super) use span_options;
+
 /// The future of an invocation.
 pub type InvocationFuture<R, E> = Pin<Box<dyn Future<Output = Result<R, E>> + Send>>;
 

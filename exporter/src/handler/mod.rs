@@ -12,8 +12,8 @@ pub(crate) mod tracing_layer;
 pub(crate) mod trigger;
 
 use crate::telemetry::completion::TelemetryCompletionHandler;
-use instrumentation::Instrumentation;
 pub use instrumentation::InvocationFuture;
+use instrumentation::{Instrumentation, span_options};
 use lambda_runtime::{LambdaEvent, Service};
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanKind;
@@ -80,26 +80,7 @@ impl<F> TracedHandler<F> {
 }
 
 impl<F, X> TracedHandler<F, X> {
-    /// Calls the spans so, whatever the event says.
-    #[must_use]
-    pub fn with_span_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.instrumentation.options_mut().name = Some(name.into());
-        self
-    }
-
-    /// Gives the spans this kind, whatever the event says. SERVER if neither does.
-    #[must_use]
-    pub fn with_kind(mut self, kind: SpanKind) -> Self {
-        self.instrumentation.options_mut().kind = Some(kind);
-        self
-    }
-
-    /// Adds attributes to each span.
-    #[must_use]
-    pub fn with_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
-        self.instrumentation.options_mut().attributes.extend(attributes);
-        self
-    }
+    span_options!();
 
     /// Describes invocations with this extractor and not by the event's own
     /// [`SpanAttributesExtractor`]; the event need not have one then.

@@ -1,6 +1,6 @@
 //! The layer that makes spans of the invocations of any service.
 
-use super::instrumentation::{Instrumentation, InvocationFuture};
+use super::instrumentation::{Instrumentation, InvocationFuture, span_options};
 use super::trigger::{EventExtractor, Extractor};
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use lambda_runtime::tower::Layer;
@@ -54,26 +54,7 @@ impl<X> OtelTracingLayer<X> {
         Self { instrumentation: self.instrumentation.default_name(name.into()) }
     }
 
-    /// Calls the spans so, whatever the event says.
-    #[must_use]
-    pub fn with_span_name(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        self.instrumentation.options_mut().name = Some(name.into());
-        self
-    }
-
-    /// Gives the spans this kind, whatever the event says. SERVER if neither does.
-    #[must_use]
-    pub fn with_kind(mut self, kind: SpanKind) -> Self {
-        self.instrumentation.options_mut().kind = Some(kind);
-        self
-    }
-
-    /// Adds attributes to each span.
-    #[must_use]
-    pub fn with_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
-        self.instrumentation.options_mut().attributes.extend(attributes);
-        self
-    }
+    span_options!();
 
     /// Describes invocations with this extractor and not by the event's own
     /// [`SpanAttributesExtractor`](crate::SpanAttributesExtractor); the event need not have one then.

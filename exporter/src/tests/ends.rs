@@ -97,24 +97,24 @@ fn an_extension_is_told_of_the_root_and_when_it_is_written() {
         (written.trace_id.to_vec(), written.span_id.to_vec())
     );
     assert!(!written.is_open, "it is in a line");
-    // What stdout did not take is in no line.
-    let function = Function::with(&variables, |config| config.output(Arc::new(ClosedOutput)));
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-    block_on(handler(event(json!({})))).unwrap();
-    assert!(root(&api).is_open);
     std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
 }
 
+/// What stdout did not take is in no line, also where it did not when the buffer was full.
 #[test]
-fn a_root_that_was_lost_when_the_buffer_was_full_is_not_told_as_written() {
-    let api = format!("lost:{}", std::process::id());
-    let variables =
-        [("AWS_LAMBDA_RUNTIME_API", api.as_str()), ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", "1")];
-    let function = Function::with(&variables, |config| config.output(Arc::new(ClosedOutput)));
-    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
-    block_on(handler(event(json!({})))).unwrap();
-    assert!(root(&api).is_open);
-    std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
+fn a_root_that_is_lost_is_not_told_as_written() {
+    for queue_size in ["2048", "1"] {
+        let api = format!("lost-{queue_size}:{}", std::process::id());
+        let variables = [
+            ("AWS_LAMBDA_RUNTIME_API", api.as_str()),
+            ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", queue_size),
+        ];
+        let function = Function::with(&variables, |config| config.output(Arc::new(ClosedOutput)));
+        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+        block_on(handler(event(json!({})))).unwrap();
+        assert!(root(&api).is_open, "{queue_size}");
+        std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Finds the function's own root span of an invocation among received spans.
 
-use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES, messages, string_attribute};
-use wire::protobuf::{Reader, Value};
+use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES, string_attribute};
+use wire::protobuf::{Reader, Value, messages};
 use wire::{Request, SignalKind};
 
 /// A span that may be the root of an invocation's trace within the function.

@@ -3,10 +3,10 @@
 //! Source: OpenTelemetry, resource semantic conventions, `service.name`: an SDK that is told none writes `unknown_service`, with the
 //! name of the process behind a colon where it knows one.
 
-use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES, messages};
+use crate::otlp_fields::{CONTAINERS, ITEMS, SCOPES};
 use wire::Request;
-use wire::protobuf::{BadField, Reader, Writer};
-use wire::resource::SERVICE_NAME;
+use wire::protobuf::{BadField, Reader, Writer, messages};
+use wire::resource::{SERVICE_NAME, is_unknown_service};
 
 /// Field numbers (`opentelemetry/proto/resource/v1`, `common/v1`, and the containers of all three signals).
 const RESOURCE: u32 = 1;
@@ -14,8 +14,6 @@ const ATTRIBUTES: u32 = 1;
 const KEY: u32 = 1;
 const VALUE: u32 = 2;
 const STRING_VALUE: u32 = 1;
-
-const UNKNOWN: &[u8] = b"unknown_service";
 
 /// The same request, in which every resource has a name of its service. It is copied only where one has none.
 pub(crate) fn named(request: Request, service: &str) -> Request {
@@ -54,8 +52,7 @@ fn is_known(attribute: &[u8]) -> bool {
         // A value of another type is the user's own idea.
         return !value.is_empty();
     };
-    let is_unknown = name.strip_prefix(UNKNOWN).is_some_and(|rest| matches!(rest, [] | [b':', ..]));
-    !name.is_empty() && !is_unknown
+    !name.is_empty() && !std::str::from_utf8(name).is_ok_and(is_unknown_service)
 }
 
 fn write(request: &[u8], service: &str, out: &mut Writer<'_>) -> Result<(), BadField> {

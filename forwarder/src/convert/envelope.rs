@@ -11,7 +11,7 @@ use prost::Message as _;
 use std::borrow::Cow;
 use std::ops::Range;
 use wire::Request;
-use wire::protobuf::{Reader, Writer, plain_attribute};
+use wire::protobuf::{Reader, Writer, messages, plain_attribute};
 use wire::resource::SERVICE_NAME;
 
 // Field numbers: opentelemetry-proto 1.x. A request of whatever signal holds containers, and these a resource with attributes.
@@ -327,11 +327,6 @@ fn key_and_value(attribute: &[u8]) -> (&[u8], Cow<'_, [u8]>) {
         return (key, first.into());
     }
     (key, [&[first], rest.as_slice()].concat().concat().into())
-}
-
-fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    let fields = Reader::new(message).map_while(Result::ok);
-    fields.filter(move |field| field.number == number).filter_map(|field| field.as_len())
 }
 
 #[cfg(test)]

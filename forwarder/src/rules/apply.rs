@@ -18,7 +18,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message as _;
-use wire::protobuf::{Reader, Value};
+use wire::protobuf::{Reader, Value, messages, messages_of};
 use wire::{Request, SignalKind};
 
 /// Field numbers that the three signals share (opentelemetry-proto 1.x).
@@ -340,21 +340,14 @@ fn head(container: &[u8]) -> Vec<u8> {
 }
 
 fn count(kind: SignalKind, container: &[u8]) -> usize {
-    messages(container, &[SCOPES]).map(|scope| count_scope(kind, scope)).sum()
+    messages(container, SCOPES).map(|scope| count_scope(kind, scope)).sum()
 }
 
 fn count_scope(kind: SignalKind, scope: &[u8]) -> usize {
-    let items = messages(scope, &[ITEMS]);
+    let items = messages(scope, ITEMS);
     if kind != SignalKind::Metrics {
         return items.count();
     }
-    let data = items.flat_map(|metric| messages(metric, &[5, 7, 9, 10, 11]));
-    data.map(|data| messages(data, &[POINTS]).count()).sum()
-}
-
-fn messages<'m>(message: &'m [u8], numbers: &'m [u32]) -> impl Iterator<Item = &'m [u8]> {
-    Reader::new(message)
-        .map_while(Result::ok)
-        .filter(|field| numbers.contains(&field.number))
-        .filter_map(|field| field.as_len())
+    let data = items.flat_map(|metric| messages_of(metric, &[5, 7, 9, 10, 11]));
+    data.map(|data| messages(data, POINTS).count()).sum()
 }

@@ -1,6 +1,6 @@
 //! Reads fields of encoded telemetry without decoding the rest.
 
-use wire::protobuf::{Field, Reader, plain_attribute};
+use wire::protobuf::{Field, Reader, messages, plain_attribute};
 
 // Field numbers: opentelemetry-proto 1.x, `common/v1/common.proto`, and what the protos of the signals have in common: a
 // request holds containers (`ResourceSpans`, `ResourceLogs`, `ResourceMetrics`) with a resource and scopes, and these hold
@@ -49,8 +49,4 @@ pub(super) fn holds_map(value: &[u8]) -> bool {
 
 pub(super) fn fields(message: &[u8]) -> impl Iterator<Item = Field<'_>> {
     Reader::new(message).map_while(Result::ok)
-}
-
-pub(super) fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    fields(message).filter(move |field| field.number == number).filter_map(|field| field.as_len())
 }

@@ -1,11 +1,11 @@
 //! Finds out, without decoding, whether any rule would change a request of traces or logs: most requests stay as they are.
 
-use super::fields::{CONTAINER, ITEM, SCOPE, STRING, fields, holds_map, key_and_value, messages};
+use super::fields::{CONTAINER, ITEM, SCOPE, STRING, fields, holds_map, key_and_value};
 use super::names::{self, Reserved};
 use super::survey::Survey;
 use super::taken::{self, Taken};
 use super::traces::{has_valid_ids, is_valid_parent};
-use wire::protobuf::Value;
+use wire::protobuf::{Value, messages};
 use wire::resource::SERVICE_NAME;
 
 /// `None` where a rule would change the request; else what was seen of its spans.

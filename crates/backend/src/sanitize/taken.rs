@@ -4,10 +4,11 @@
 //! attribute of that name, so that a field `faas.name` of a JSON log would make the record another function's. A span's resource
 //! attributes have the prefix `service_` there. Maps of a log record become columns too, `{"faas":{"name":…}}` that of `faas.name`.
 
-use super::fields::{MAP, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value, messages};
+use super::fields::{MAP, RESOURCE, RESOURCE_ATTRIBUTE, key_and_value};
 use super::names::{self, Reserved, Shapes, is_reserved, stored_key};
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use std::collections::HashMap;
+use wire::protobuf::messages;
 
 const MAP_ENTRY: u32 = 1;
 

@@ -7,7 +7,7 @@ mod reader;
 mod writer;
 
 pub(crate) use reader::packed_varints;
-pub use reader::{BadField, Field, Reader, Value, plain_attribute};
+pub use reader::{BadField, Field, Reader, Value, messages, messages_of, plain_attribute};
 pub use writer::Writer;
 pub(crate) use writer::len_of_delimited;
 #[cfg(feature = "decode")]

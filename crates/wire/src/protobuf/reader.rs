@@ -187,6 +187,21 @@ impl<'a> Iterator for Reader<'a> {
     }
 }
 
+/// The messages in the field of this number, up to the first field that cannot be read.
+pub fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
+    lengths(message, move |own| own == number)
+}
+
+/// The messages in the fields of these numbers, in their order.
+pub fn messages_of<'m>(message: &'m [u8], numbers: &'m [u32]) -> impl Iterator<Item = &'m [u8]> {
+    lengths(message, |own| numbers.contains(&own))
+}
+
+fn lengths(message: &[u8], is_wanted: impl Fn(u32) -> bool) -> impl Iterator<Item = &[u8]> {
+    let fields = Reader::new(message).map_while(Result::ok);
+    fields.filter(move |field| is_wanted(field.number)).filter_map(|field| field.as_len())
+}
+
 /// Key and value of an attribute that is written as all writers do: a `KeyValue` of key and value, in this order, and nothing
 /// else, each shorter than 128 bytes. `None` for any other: its fields have to be read one by one.
 #[inline]

@@ -4,7 +4,7 @@
 //! resource attributes in random order, so the order does not count.
 
 use super::Request;
-use crate::protobuf::{self, Reader, Writer};
+use crate::protobuf::{self, Reader, Writer, messages};
 use crate::signal::SignalKind;
 use std::collections::HashMap;
 
@@ -153,13 +153,6 @@ fn has_head(message: &[u8], children: u32, head: &[u8]) -> bool {
         left = behind;
     }
     left.is_empty()
-}
-
-fn messages(message: &[u8], number: u32) -> impl Iterator<Item = &[u8]> {
-    Reader::new(message)
-        .map_while(Result::ok)
-        .filter(move |field| field.number == number)
-        .filter_map(|field| field.as_len())
 }
 
 /// All fields of `message` but the children, as they stand and in a form that is equal for equal

@@ -9,7 +9,7 @@ use super::Request;
 use super::check::count_checked;
 use super::items::each_item;
 use super::limits::Limits;
-use crate::protobuf::{Reader, Value};
+use crate::protobuf::{Reader, messages};
 use crate::signal::SignalKind;
 
 /// Spans, metrics and log records are as deep in each request.
@@ -63,7 +63,5 @@ fn is_value(bytes: &[u8]) -> bool {
 
 /// Whether `message` has a field of this number whose bytes are so.
 fn has(message: &[u8], number: u32, are_so: impl Fn(&[u8]) -> bool) -> bool {
-    let fields = Reader::new(message).map_while(Result::ok);
-    let mut values = fields.filter(|field| field.number == number).map(|field| field.value);
-    values.any(|value| matches!(value, Value::Len(bytes) if are_so(bytes)))
+    messages(message, number).any(are_so)
 }

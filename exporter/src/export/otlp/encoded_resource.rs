@@ -22,8 +22,7 @@ impl EncodedResource {
     pub(crate) fn new(resource: &Resource, function_name: Option<&str>) -> Self {
         let key = Key::from_static_str(wire::resource::SERVICE_NAME);
         let own = resource.get_ref(&key);
-        let is_unknown =
-            own.is_none_or(|name| name.as_str().split(':').next() == Some("unknown_service"));
+        let is_unknown = own.is_none_or(|name| wire::resource::is_unknown_service(&name.as_str()));
         let of_function = function_name.filter(|_| is_unknown).map(|name| name.to_owned().into());
         let service_name = of_function.as_ref().or(own);
         let mut attributes: Vec<(&Key, &Value)> = resource.iter().collect();

@@ -4,6 +4,8 @@ use super::http_request::{HttpRequest, query_string, route_of_key};
 use super::span_attributes::SpanAttributes;
 use super::{Extractor, SpanAttributesExtractor, json};
 use aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
+use aws_lambda_events::http::HeaderMap;
+use aws_lambda_events::query_map::QueryMap;
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -56,18 +58,12 @@ impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
 #[cfg(feature = "alb")]
 impl SpanAttributesExtractor for aws_lambda_events::alb::AlbTargetGroupRequest {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        let mut all_headers = headers(&self.multi_value_headers);
-        all_headers.extend(headers(&self.headers));
-        let query: Vec<(String, String)> = if self.multi_value_query_string_parameters.is_empty() {
-            pairs(self.query_string_parameters.iter())
-        } else {
-            pairs(self.multi_value_query_string_parameters.iter())
-        };
+        let query = query(&self.query_string_parameters, &self.multi_value_query_string_parameters);
         HttpRequest {
             method: self.http_method.to_string(),
             path: self.path.clone(),
             query: Some(super::http_request::joined(&query)),
-            headers: all_headers,
+            headers: all_headers(&self.headers, &self.multi_value_headers),
             ..HttpRequest::default()
         }
         .into_span_attributes()
@@ -77,13 +73,7 @@ impl SpanAttributesExtractor for aws_lambda_events::alb::AlbTargetGroupRequest {
 impl SpanAttributesExtractor for ApiGatewayProxyRequest {
     fn extract_span_attributes(&self) -> SpanAttributes {
         let context = &self.request_context;
-        let mut all_headers = headers(&self.multi_value_headers);
-        all_headers.extend(headers(&self.headers));
-        let query: Vec<(String, String)> = if self.multi_value_query_string_parameters.is_empty() {
-            pairs(self.query_string_parameters.iter())
-        } else {
-            pairs(self.multi_value_query_string_parameters.iter())
-        };
+        let query = query(&self.query_string_parameters, &self.multi_value_query_string_parameters);
         HttpRequest {
             method: self.http_method.to_string(),
             route: self.resource.clone().or_else(|| context.resource_path.clone()),
@@ -93,17 +83,25 @@ impl SpanAttributesExtractor for ApiGatewayProxyRequest {
             client_address: context.identity.source_ip.clone(),
             domain_name: context.domain_name.clone(),
             user_agent: context.identity.user_agent.clone(),
-            headers: all_headers,
+            headers: all_headers(&self.headers, &self.multi_value_headers),
         }
         .into_span_attributes()
     }
 }
 
-fn pairs<'a>(parameters: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
-    parameters.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+/// All parameters where an event has several of one name, else the single ones.
+fn query(single: &QueryMap, several: &QueryMap) -> Vec<(String, String)> {
+    let parameters = if several.is_empty() { single } else { several };
+    parameters.iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-pub(super) fn headers(headers: &aws_lambda_events::http::HeaderMap) -> HashMap<String, String> {
+fn all_headers(single: &HeaderMap, several: &HeaderMap) -> HashMap<String, String> {
+    let mut all = headers(several);
+    all.extend(headers(single));
+    all
+}
+
+pub(super) fn headers(headers: &HeaderMap) -> HashMap<String, String> {
     headers
         .iter()
         .filter_map(|(name, value)| {

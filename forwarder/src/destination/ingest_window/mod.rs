@@ -9,7 +9,7 @@ pub(crate) mod rewrite;
 use backend::{Profile, Times};
 use settings::{Kind, Reader, Variable};
 use std::time::Duration;
-use wire::protobuf::{Reader as Fields, Value};
+use wire::protobuf::{Reader as Fields, Value, messages, messages_of};
 use wire::{Request, SignalKind};
 
 /// OpenObserve's `ZO_INGEST_ALLOWED_IN_FUTURE`.
@@ -193,12 +193,12 @@ const POINT_TIME: u32 = 3;
 
 fn each_time(request: &Request, take: &mut dyn FnMut(u64)) {
     let kind = request.kind();
-    for container in messages(request.bytes(), &[CONTAINER]) {
-        for scope in messages(container, &[SCOPE]) {
-            for item in messages(scope, &[ITEM]) {
+    for container in messages(request.bytes(), CONTAINER) {
+        for scope in messages(container, SCOPE) {
+            for item in messages(scope, ITEM) {
                 if kind == SignalKind::Metrics {
-                    messages(item, DATA)
-                        .flat_map(|data| messages(data, &[DATA_POINT]))
+                    messages_of(item, DATA)
+                        .flat_map(|data| messages(data, DATA_POINT))
                         .for_each(|point| take(fixed64(point, POINT_TIME)));
                 } else {
                     take(item_time(kind, item));
@@ -228,13 +228,6 @@ fn fixed64(message: &[u8], number: u32) -> u64 {
         }
     }
     found
-}
-
-fn messages<'a>(message: &'a [u8], numbers: &'a [u32]) -> impl Iterator<Item = &'a [u8]> {
-    Fields::new(message)
-        .map_while(Result::ok)
-        .filter(|field| numbers.contains(&field.number))
-        .filter_map(|field| field.as_len())
 }
 
 fn nanos(duration: Duration) -> u64 {

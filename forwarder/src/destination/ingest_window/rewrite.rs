@@ -1,9 +1,7 @@
 //! Takes the items outside the window out of a request, or gives them the present time, field by field.
 
-use super::{
-    CONTAINER, ITEM, IngestWindow, LOG_TIME, SCOPE, SPAN_START, fixed64, item_time, messages,
-};
-use wire::protobuf::{Reader as Fields, Value, Writer};
+use super::{CONTAINER, ITEM, IngestWindow, LOG_TIME, SCOPE, SPAN_START, fixed64, item_time};
+use wire::protobuf::{Reader as Fields, Value, Writer, messages};
 use wire::timestamp::rfc3339_nanos;
 use wire::{Request, SignalKind};
 
@@ -151,9 +149,8 @@ fn move_span(span: &[u8], now_unix_nano: u64, out: &mut Vec<u8>) {
 
 /// Adds the original time, unless the item has it already: it may be moved again when it waited once more.
 fn keep_time(item: &[u8], attribute: u32, time: u64, out: &mut Vec<u8>) {
-    let numbers = [attribute];
-    let has_it = messages(item, &numbers)
-        .any(|attribute| messages(attribute, &[KEY]).last() == Some(ORIGINAL_TIME.as_bytes()));
+    let has_it = messages(item, attribute)
+        .any(|attribute| messages(attribute, KEY).last() == Some(ORIGINAL_TIME.as_bytes()));
     if !has_it {
         Writer::new(out).message(attribute, |out| {
             out.string(KEY, ORIGINAL_TIME);

@@ -3,10 +3,10 @@
 use super::{LOG_ATTRIBUTE, LOG_BODY, SPAN_ATTRIBUTE, points};
 use crate::sanitize::fields::{
     CONTAINER, ITEM, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, holds_map, key_and_value,
-    messages,
 };
 use std::collections::HashSet;
 use wire::SignalKind;
+use wire::protobuf::messages;
 
 /// True if all items of a request, of whatever stream, have at most `max_columns` different keys together. False says
 /// nothing: maps have more columns than keys.

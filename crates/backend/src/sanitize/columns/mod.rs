@@ -7,11 +7,12 @@
 mod keys;
 
 use super::fields::{
-    CONTAINER, ITEM, MAP, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, key_and_value, messages,
+    CONTAINER, ITEM, MAP, RESOURCE, RESOURCE_ATTRIBUTE, SCOPE, fields, key_and_value,
 };
 use super::names;
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasher, RandomState};
+use wire::protobuf::messages;
 use wire::{Request, SignalKind};
 
 /// A request that is known to have few keys has far fewer columns than this (`Survey::has_few_keys`).

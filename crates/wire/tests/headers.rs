@@ -1,0 +1,87 @@
+//! `headers` of lines, where older exporters leak credentials: they survive in nothing that is kept of a line.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use lambda_otlp_wire::{Limits, LineReading, read_line, without_headers};
+
+/// A line of an exporter that writes its headers.
+const HEADERS: &str = include_str!("../../../tests/fixtures/lines/rust-headers-level.jsonl");
+
+fn read(line: &str) -> LineReading {
+    read_line(line, &Limits::default()).unwrap_or_default()
+}
+
+#[test]
+fn no_header_value_survives_in_an_undecodable_line() {
+    let line = HEADERS.replace("\"payload\":\"", "\"payload\":\"!");
+    assert!(line.contains("secret=123"), "the sample holds a secret");
+    let reading = read(&line);
+    let [undecodable] = reading.undecodable.as_slice() else { panic!("{reading:?}") };
+    assert!(!undecodable.line.contains("secret"), "{}", undecodable.line);
+    assert!(undecodable.line.contains("\"payload\":\"!"));
+    assert!(!format!("{}", undecodable.reason).contains("secret"));
+}
+
+#[test]
+fn headers_are_removed_from_text_that_is_no_json() {
+    let check = |line: &str, expected: &str| {
+        assert_eq!(without_headers(line), expected);
+    };
+    check(r#"{"headers":{"a":"}\""},"payload":1}"#, r#"{"headers":null,"payload":1}"#);
+    check(r#"{"headers" : ["x,]", {"k":"v"}] ,"b":2}"#, r#"{"headers":null ,"b":2}"#);
+    check(r#"{"headers":"x","b":2}"#, r#"{"headers":null,"b":2}"#);
+    check(r#"{"headers":12,"b":2}"#, r#"{"headers":null,"b":2}"#);
+    check(r#"{"b":2,"headers":{"authorization":"Basic c2Vj"#, r#"{"b":2,"headers":null"#);
+    check(r#"{"b":"headers"}"#, r#"{"b":"headers"}"#);
+    check("no headers", "no headers");
+    check(
+        r#"{"m":"{\"headers\": {\"k\":\"secret\"},\"a\":1}"}"#,
+        r#"{"m":"{\"headers\":null,\"a\":1}"}"#,
+    );
+    check(
+        r#"{"m":"{\"headers\":{\"k}\":\"a\\\"}b\\\\\"},\"a\":1}"}"#,
+        r#"{"m":"{\"headers\":null,\"a\":1}"}"#,
+    );
+    check(
+        r#"{"m":"{\"m\":\"{\\\"headers\\\":\\\"s3cret\\\"}\"}"}"#,
+        r#"{"m":"{\"m\":\"{\\\"headers\\\":null}\"}"}"#,
+    );
+    // The string around ends before the value does.
+    check(r#"{"m":"{\"headers\":{\"k\":\"sec","t":"ret"}"#, r#"{"m":"{\"headers\":null"#);
+    check(
+        r#"{"m":"{\u0022headers\u0022:{\u0022k\u0022:1}}","n":1}"#,
+        r#"{"m":"{\u0022headers\u0022:null"#,
+    );
+    check(r#"{"m":"\"headers\" are"}"#, r#"{"m":"\"headers\" are"}"#);
+}
+
+#[test]
+fn no_header_value_survives_in_what_becomes_text() {
+    let line = r#"{"__otel_otlp_stdout":"1","payload":"","headers":{"authorization":"s3cret"}}"#;
+    let quoted = |line: &str| serde_json::to_string(line).unwrap();
+    let wrap = |levels: usize| {
+        (0..levels).fold(line.to_owned(), |line, _| format!(r#"{{"message":{}}}"#, quoted(&line)))
+    };
+    for text in [
+        wrap(4),
+        wrap(5),
+        format!(r#"{{"text":{}}}"#, quoted(line)),
+        format!("sending {}", quoted(line)),
+        line.replace(r#"{"__otel_otlp_stdout":"1","#, r#"{"a":1,"b":"_otel","#),
+        format!("{line} {}", wrap(4)),
+        format!(r#"{{"message":{}}}"#, quoted(&format!("{line} {{\"headers\":\"s3cret\"}} _otel"))),
+        format!(r#"{{"text":"{}"}}"#, line.replace('"', r"\u0022")),
+    ] {
+        let text_left = read(&text).text.unwrap_or_default();
+        assert!(text_left.contains("headers"), "{text}: {text_left}");
+        assert!(!text_left.contains("s3cret"), "{text}: {text_left}");
+        assert!(!text_left.contains("authorization"), "{text}: {text_left}");
+    }
+    // Nothing to remove, or nobody's line.
+    for text in [wrap(4).replace("headers", "header"), r#"{"headers":{"a":"b"}}"#.to_owned()] {
+        assert!(read_line(&text, &Limits::default()).is_none(), "{text}");
+    }
+    // What is left is as much JSON as before.
+    let left = read(&wrap(4)).text.unwrap();
+    assert!(serde_json::from_str::<serde_json::Value>(&left).is_ok(), "{left}");
+}
