@@ -1,5 +1,11 @@
 //! Events that are printed are no OTLP log records as well, and have no fields of spans before them.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test, and the function that it reads"
+)]
+
 use lambda_otlp_exporter::{
     InMemoryOutput, TelemetryConfig, create_traced_handler, init_telemetry,
 };
@@ -8,10 +14,21 @@ use serde_json::{Value, json};
 use std::process::Command;
 use std::sync::Arc;
 
-/// The child's part: prints an event, and says how many OTLP lines there are.
-#[tokio::test]
-#[ignore = "the test below runs it in a process of its own, whose stdout it reads"]
-async fn child() {
+/// Runs itself once more as the function, whose stdout it reads: a test of libtest's own could not, which shares its process.
+fn main() {
+    let is_function = std::env::args().any(|argument| argument == FUNCTION);
+    if is_function {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(function());
+    } else {
+        an_event_is_printed_or_written_as_a_record_and_never_both();
+    }
+}
+
+const FUNCTION: &str = "--function";
+
+/// Prints an event, and says how many OTLP lines there are.
+async fn function() {
     let output = Arc::new(InMemoryOutput::default());
     let config =
         TelemetryConfig::builder().output(Arc::clone(&output) as _).enable_fmt_layer(true).build();
@@ -27,12 +44,10 @@ async fn child() {
     println!("{} lines, {logs} of logs", lines.len());
 }
 
-#[test]
 fn an_event_is_printed_or_written_as_a_record_and_never_both() {
     let printed = |variables: &[(&str, &str)]| {
         let mut child = Command::new(std::env::current_exe().unwrap());
-        child.args(["child", "--exact", "--ignored", "--nocapture"]);
-        let output = child.envs(variables.iter().copied()).output().unwrap();
+        let output = child.arg(FUNCTION).envs(variables.iter().copied()).output().unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
     let text = printed(&[]);

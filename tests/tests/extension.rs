@@ -16,8 +16,9 @@ use simulator::sink::{Sink, StoredMetric};
 use simulator::{FunctionSpec, Lambda, binaries};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+use tempfile::TempDir;
 
 const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 const AMPLE: Duration = Duration::from_mins(1);
@@ -137,8 +138,16 @@ fn each_log_record_is_there_once(sink: &Sink, lambda: &Lambda, ledger: &Path) {
     );
 }
 
-#[tokio::test]
-async fn each_item_is_in_the_backend_once() {
+/// The function with the layer, and the forwarder behind its log group.
+struct Surroundings {
+    sink: Sink,
+    lambda: Lambda,
+    ledger: PathBuf,
+    /// Of the layer and the ledger, removed with this.
+    _directory: TempDir,
+}
+
+async fn surroundings(timeout: Duration) -> Surroundings {
     let sink = Sink::builder().no_window().start().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let ledger = directory.path().join("ledger");
@@ -151,13 +160,18 @@ async fn each_item_is_in_the_backend_once() {
         .env("LAMBDA_OTLP_ENDPOINT", sink.base());
     lambda.create_function(forwarder).unwrap();
     let orders = FunctionSpec::new("orders", binary("demo-function"))
-        .timeout(AMPLE)
+        .timeout(timeout)
         .layer(directory.path().join("layer"))
         .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
         .env("DEMO_LEDGER", ledger.to_str().unwrap());
     lambda.create_function(orders).unwrap();
     lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
+    Surroundings { sink, lambda, ledger, _directory: directory }
+}
 
+#[tokio::test]
+async fn each_item_is_in_the_backend_once() {
+    let Surroundings { sink, lambda, ledger, _directory } = surroundings(AMPLE).await;
     let mut request_ids = Vec::new();
     for action in ["ok", "ok", "error", "panic", "ok"] {
         let payload = json!({"action": action, "children": 2, "logs": 1}).to_string();
@@ -209,23 +223,7 @@ async fn each_item_is_in_the_backend_once() {
 
 #[tokio::test]
 async fn an_invocation_that_times_out_has_its_server_span_with_its_children_below() {
-    let sink = Sink::builder().no_window().start().await.unwrap();
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = directory.path().join("ledger");
-    layer(&directory.path().join("layer"));
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let lambda = Lambda::start().await.unwrap();
-    let forwarder = FunctionSpec::new("forwarder", binary("lambda-otlp-forwarder"))
-        .timeout(AMPLE)
-        .env("LAMBDA_OTLP_ENDPOINT", sink.base());
-    lambda.create_function(forwarder).unwrap();
-    let orders = FunctionSpec::new("orders", binary("demo-function"))
-        .timeout(Duration::from_secs(2))
-        .layer(directory.path().join("layer"))
-        .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
-        .env("DEMO_LEDGER", ledger.to_str().unwrap());
-    lambda.create_function(orders).unwrap();
-    lambda.subscribe("/aws/lambda/orders", "forwarder", "").unwrap();
+    let Surroundings { sink, lambda, _directory, .. } = surroundings(Duration::from_secs(2)).await;
 
     let payload = json!({"action": "timeout", "children": 2, "logs": 0}).to_string();
     let request_id = lambda.invoke("orders", payload).await.unwrap().request_id;

@@ -2,22 +2,16 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
-use lambda_otlp_backend::{
-    Client, DestinationConfig, LeanTransport, Outcome, OwnAuthority, RetryPolicy,
-};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+mod support;
+
+use lambda_otlp_backend::{Client, DestinationConfig, LeanTransport, RetryPolicy};
 use simulator::sink::tls::{Authority, TlsFront};
 use simulator::sink::{ScriptedResponse, Sink};
-use std::io::Write as _;
 use std::time::Duration;
+use support::{NOW, export, keeps_connections_until_they_are_dropped, trusting};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
-use tokio::time::Instant;
 use url::Url;
-use wire::Request;
-
-const NOW: u64 = 1_785_500_000_000_000_000;
 
 async fn sink() -> Sink {
     Sink::builder().user("root@example.com", "pass").clock(|| NOW).start().await.unwrap()
@@ -30,25 +24,10 @@ fn destination(base: &str) -> DestinationConfig {
     destination
 }
 
-fn trusting(authority: &Authority) -> OwnAuthority {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(authority.pem().as_bytes()).unwrap();
-    OwnAuthority::from_file(file.path()).unwrap()
-}
-
 fn client(destination: &DestinationConfig) -> Client<LeanTransport> {
     let transport = LeanTransport::new(destination).unwrap();
     let client = Client::with_transport(destination, transport).unwrap();
     client.with_retry_policy(RetryPolicy::default().once())
-}
-
-async fn export(client: &Client<LeanTransport>) -> Outcome {
-    let record = LogRecord { time_unix_nano: NOW, ..Default::default() };
-    let scope = ScopeLogs { log_records: vec![record], ..Default::default() };
-    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
-    let request =
-        Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] });
-    client.export(None, request, Instant::now() + Duration::from_secs(10)).await
 }
 
 /// The one reason of an export that failed, and whether the backend may have it.
@@ -112,16 +91,7 @@ async fn connections_are_kept_until_they_are_dropped() {
     let front = TlsFront::start(&sink, &authority, 2500).await;
     let mut destination = destination(&format!("https://localhost:{}/api/default", front.port()));
     destination.own_authority = Some(trusting(&authority));
-    let client = client(&destination);
-    let export_twice = async || {
-        for _ in 0..2 {
-            assert_eq!(export(&client).await.accepted, 1);
-        }
-        front.handshakes()
-    };
-    assert_eq!(export_twice().await, 1);
-    client.drop_connections().unwrap();
-    assert_eq!(export_twice().await, 2);
+    keeps_connections_until_they_are_dropped(&client(&destination), &front).await;
 }
 
 #[tokio::test]

@@ -2,31 +2,21 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
 
-use lambda_otlp_backend::{Client, DestinationConfig, Outcome, OwnAuthority, RetryPolicy};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
+mod support;
+
+use lambda_otlp_backend::{Client, DestinationConfig, RetryPolicy};
 use settings::Proxy;
 use simulator::sink::Sink;
 use simulator::sink::tls::{Authority, TlsFront};
-use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use support::{NOW, export, keeps_connections_until_they_are_dropped, trusting};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::Instant;
 use url::Url;
-use wire::Request;
 
 fn authority() -> Authority {
     Authority::new("Shop CA")
-}
-
-/// As the forwarder would find it in its package.
-fn trusting(authority: &Authority) -> OwnAuthority {
-    let mut file = tempfile::NamedTempFile::new().unwrap();
-    file.write_all(authority.pem().as_bytes()).unwrap();
-    OwnAuthority::from_file(file.path()).unwrap()
 }
 
 /// A proxy that takes CONNECT and plain requests; gives its address and the heads of the requests it saw.
@@ -68,7 +58,6 @@ async fn tunnel(mut client: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
 }
 
 async fn sink() -> Sink {
-    const NOW: u64 = 1_785_500_000_000_000_000;
     Sink::builder().clock(|| NOW).start().await.unwrap()
 }
 
@@ -76,19 +65,8 @@ fn destination(base: &str) -> DestinationConfig {
     DestinationConfig::new(&Url::parse(base).unwrap())
 }
 
-fn one_record() -> Request {
-    let record = LogRecord { time_unix_nano: 1_785_500_000_000_000_000, ..Default::default() };
-    let scope = ScopeLogs { log_records: vec![record], ..Default::default() };
-    let resource = ResourceLogs { scope_logs: vec![scope], ..Default::default() };
-    Request::encode::<wire::Logs>(&ExportLogsServiceRequest { resource_logs: vec![resource] })
-}
-
 fn client(destination: &DestinationConfig) -> Client {
     Client::new(destination).unwrap().with_retry_policy(RetryPolicy::default().once())
-}
-
-async fn export(client: &Client) -> Outcome {
-    client.export(None, one_record(), Instant::now() + Duration::from_secs(10)).await
 }
 
 /// The one reason of an export that failed before anything was sent.
@@ -157,16 +135,7 @@ async fn connections_are_kept_until_they_are_dropped() {
     let port = front.port();
     let mut destination = destination(&format!("https://localhost:{port}/api/default"));
     destination.own_authority = Some(trusting(&authority));
-    let client = client(&destination);
-    let export_twice = async || {
-        for _ in 0..2 {
-            assert_eq!(export(&client).await.accepted, 1);
-        }
-        front.handshakes()
-    };
-    assert_eq!(export_twice().await, 1);
-    client.drop_connections().unwrap();
-    assert_eq!(export_twice().await, 2);
+    keeps_connections_until_they_are_dropped(&client(&destination), &front).await;
 }
 
 #[tokio::test]

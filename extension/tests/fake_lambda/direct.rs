@@ -1,6 +1,6 @@
 //! The direct output against a scripted Lambda: when it sends, when it holds `next`, and what it writes where it cannot send.
 
-use crate::support::{Lambda, Script, invoke, shutdown, traces, until};
+use crate::support::{Call, Lambda, Script, invoke, shutdown, traces, until};
 use lambda_otlp_extension::Count;
 use serde_json::{Value, json};
 use simulator::FilterPattern;
@@ -37,6 +37,18 @@ async fn sending_to(sink: &Sink, more: &[(&str, &str)], script: Script) -> Lambd
 
 async fn post(lambda: &Lambda, spans: u64) {
     assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(spans)).await.status, 200);
+}
+
+/// An extension that is not told of the handler's end: posts of so many spans each are acknowledged while its `next` waits.
+async fn left_behind(sink: &Sink, more: &[(&str, &str)], posts: &[u64]) -> (Lambda, Call) {
+    let script = Script { subscribe: &[404], ..Script::default() };
+    let mut lambda = sending_to(sink, more, script).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    for spans in posts {
+        post(&lambda, *spans).await;
+    }
+    (lambda, next)
 }
 
 /// How many of the posted spans the backend has; those that the extension makes have no such parent.
@@ -154,11 +166,7 @@ async fn before_the_deadline_what_waits_is_written() {
 #[tokio::test]
 async fn what_is_left_at_shutdown_is_sent_and_else_written() {
     let sink = sink().await;
-    let mut lambda =
-        sending_to(&sink, &[], Script { subscribe: &[404], ..Script::default() }).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
-    post(&lambda, 3).await;
+    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
     next.answer(200, shutdown("spindown"));
     let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();
@@ -166,11 +174,7 @@ async fn what_is_left_at_shutdown_is_sent_and_else_written() {
     assert_eq!(counts.get(Count::Delivered), 3);
 
     let sink = silent().await;
-    let mut lambda =
-        sending_to(&sink, &[], Script { subscribe: &[404], ..Script::default() }).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
-    post(&lambda, 3).await;
+    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
     next.answer(200, shutdown("spindown"));
     let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();
@@ -186,11 +190,7 @@ async fn what_is_left_at_shutdown_is_sent_and_else_written() {
 #[tokio::test]
 async fn what_waits_when_lambda_ends_the_extension_is_written() {
     let sink = sink().await;
-    let mut lambda =
-        sending_to(&sink, &[], Script { subscribe: &[404], ..Script::default() }).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
-    post(&lambda, 3).await;
+    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
     next.answer(403, "");
     let (ended, stdout, _) = lambda.ended().await;
     ended.unwrap_err();
@@ -263,11 +263,7 @@ async fn what_is_refused_at_shutdown_is_sent_once_and_written() {
     let mut answers = vec![ScriptedResponse::Status(400); 100];
     answers[2] = ScriptedResponse::Ok;
     sink.script_for(simulator::sink::Signal::Traces, answers);
-    let mut lambda =
-        sending_to(&sink, &[], Script { subscribe: &[404], ..Script::default() }).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
-    post(&lambda, 1).await;
+    let (lambda, next) = left_behind(&sink, &[], &[1]).await;
     next.answer(200, shutdown("spindown"));
     let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();
@@ -283,13 +279,7 @@ async fn what_was_taken_before_the_end_is_not_written_too() {
         ScriptedResponse::Delayed(Duration::from_millis(400), Box::new(ScriptedResponse::Ok));
     sink.inject(Faults::seeded(1, 1.0).among([slow]));
     let variables = [("LAMBDA_OTLP_MAX_REQUEST_BYTES", "1KiB"), ("LAMBDA_OTLP_HOLD", "never")];
-    let script = Script { subscribe: &[404], ..Script::default() };
-    let mut lambda = sending_to(&sink, &variables, script).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    let next = lambda.next().await;
-    for _ in 0..8 {
-        post(&lambda, 10).await;
-    }
+    let (lambda, next) = left_behind(&sink, &variables, &[10; 8]).await;
     next.answer(200, shutdown("spindown"));
     let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();

@@ -8,11 +8,7 @@ mod stories;
 use lambda_otlp_tests::stories::{Program, run_in_lambda};
 
 fn program() -> Program {
-    Program {
-        extension: env!("CARGO_BIN_EXE_lambda-otlp-extension").into(),
-        // The name of a test.
-        function: &["the_function", "--exact", "--nocapture"],
-    }
+    Program::of_tests(env!("CARGO_BIN_EXE_lambda-otlp-extension"))
 }
 
 /// The function where Lambda runs it; in a test run, nothing.

@@ -16,3 +16,10 @@ pub struct Program {
     /// The arguments that make this program the function: it has to call [`run_in_lambda`] then.
     pub function: &'static [&'static str],
 }
+
+impl Program {
+    /// A program of tests with one called `the_function`, which calls [`run_in_lambda`].
+    pub fn of_tests(extension: &str) -> Self {
+        Self { extension: extension.into(), function: &["the_function", "--exact", "--nocapture"] }
+    }
+}
