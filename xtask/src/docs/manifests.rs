@@ -11,7 +11,8 @@ const FIELDS: &[(&str, &str)] = &[
 ];
 
 /// What is compiled into functions, whose Rust may be older than ours.
-const IN_FUNCTIONS: &[&str] = &["lambda-otlp-exporter", "lambda-otlp-settings", "lambda-otlp-wire"];
+const IN_FUNCTIONS: &[&str] =
+    &["lambda-otlp-deflate", "lambda-otlp-exporter", "lambda-otlp-settings", "lambda-otlp-wire"];
 const OLDEST_RUST: &str = "1.88";
 const OUR_RUST: &str = "1.95";
 

@@ -7,7 +7,8 @@ use std::process::Command;
 /// Crate, and what its normal and build dependencies may be, as the table of crates in `ARCHITECTURE.md`
 /// has it. A crate with `*` may use all.
 const ALLOWED: &[(&str, &[&str])] = &[
-    ("lambda-otlp-wire", &[]),
+    ("lambda-otlp-deflate", &[]),
+    ("lambda-otlp-wire", &["lambda-otlp-deflate"]),
     ("lambda-otlp-settings", &[]),
     ("lambda-otlp-platform", &["lambda-otlp-wire"]),
     ("lambda-otlp-backend", &["lambda-otlp-wire", "lambda-otlp-settings"]),

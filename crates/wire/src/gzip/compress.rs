@@ -1,6 +1,6 @@
 //! Compresses into gzip of one member.
 
-use flate2::{Compress, Compression, FlushCompress, Status};
+use deflate::Deflater;
 use std::fmt;
 
 /// A member became too large.
@@ -13,15 +13,12 @@ pub(crate) struct TooLarge {
     pub(crate) bytes: usize,
 }
 
-/// Input is taken in steps of so many bytes, to see how large the member becomes.
-const STEP_BYTES: usize = 64 * 1024;
-
 /// Compresses one buffer after the other into single-member gzip.
 ///
 /// Never more than one member: OpenObserve decodes only the first and answers 200.
 pub(crate) struct Compressor {
     level: u32,
-    state: Option<Compress>,
+    deflater: Option<Deflater>,
 }
 
 impl fmt::Debug for Compressor {
@@ -31,10 +28,10 @@ impl fmt::Debug for Compressor {
 }
 
 impl Compressor {
-    /// A compressor of level 0 (stored) to 9 (smallest); higher levels count as 9. The state is
+    /// A compressor of level 0 (stored) to 9 (smallest); higher levels count as 9. Its tables are
     /// allocated by the first use.
     pub(crate) fn new(level: u32) -> Self {
-        Self { level: level.min(9), state: None }
+        Self { level, deflater: None }
     }
 
     /// Appends one gzip member that holds `input` to `out`. Stops early where the member becomes larger than `max_bytes`, and
@@ -46,45 +43,13 @@ impl Compressor {
         out: &mut Vec<u8>,
     ) -> Result<(), TooLarge> {
         let start = out.len();
-        let level = Compression::new(self.level);
-        let state = self.state.get_or_insert_with(|| Compress::new(level, false));
-        state.reset();
         // RFC 1952: deflate, no flags, no time (equal input gives equal lines), unknown OS.
         out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
-        let mut consumed = 0;
-        let mut step = |bytes: &[u8], flush, out: &mut Vec<u8>| {
-            out.reserve(bytes.len() / 2 + 128);
-            let before = state.total_in();
-            let status = state.compress_vec(bytes, out, flush);
-            consumed += usize::try_from(state.total_in() - before).unwrap_or(0);
-            (consumed, matches!(status, Ok(Status::StreamEnd) | Err(_)))
-        };
-        let mut at = 0;
-        loop {
-            let rest = input.get(at..).unwrap_or_default();
-            let is_last = rest.len() <= STEP_BYTES || max_bytes == usize::MAX;
-            let (part, flush) = match rest.get(..STEP_BYTES) {
-                Some(part) if !is_last => (part, FlushCompress::None),
-                _ => (rest, FlushCompress::Finish),
-            };
-            let has_ended;
-            (at, has_ended) = step(part, flush, out);
-            if has_ended {
-                break;
-            }
-            if out.len() - start > max_bytes && at < input.len() {
-                // What deflate still holds back counts too.
-                let mut bytes = 0;
-                while out.len() > bytes {
-                    bytes = out.len();
-                    step(&[], FlushCompress::Sync, out);
-                }
-                return Err(TooLarge { input_bytes: at, bytes: bytes - start });
-            }
-        }
-        let mut crc = flate2::Crc::new();
-        crc.update(input);
-        out.extend_from_slice(&crc.sum().to_le_bytes());
+        let deflater = self.deflater.get_or_insert_default();
+        deflater
+            .deflate(self.level, input, start.saturating_add(max_bytes), out)
+            .map_err(|input_bytes| TooLarge { input_bytes, bytes: out.len() - start })?;
+        out.extend_from_slice(&crc32fast::hash(input).to_le_bytes());
         // ISIZE is the size modulo 2^32.
         let [a, b, c, d, ..] = (input.len() as u64).to_le_bytes();
         out.extend_from_slice(&[a, b, c, d]);

@@ -1,9 +1,7 @@
-//! Gzip with a bound on what is inflated, and with a state that is kept between lines.
-//!
-//! Making a deflate state costs more than compressing one line of a few spans, so the exporter keeps
-//! one `Compressor` for the life of the environment.
+//! Gzip: written by a compressor that is made for lines of a few spans, read with a bound on what is inflated.
 
 mod compress;
+#[cfg(feature = "decode")]
 mod inflate;
 #[cfg(feature = "bulk")]
 mod libdeflate;
@@ -11,7 +9,9 @@ mod libdeflate;
 pub use compress::compress;
 #[cfg(feature = "encode")]
 pub(crate) use compress::{Compressor, TooLarge};
+#[cfg(feature = "decode")]
 pub use inflate::{InflateError, inflate, inflate_deflate, inflate_plain, is_gzip, reader};
 
 #[cfg(test)]
+#[cfg(feature = "decode")]
 mod tests;

@@ -1,0 +1,227 @@
+//! Writes a block in the way that takes the fewest bits (RFC 1951, 3.2.3).
+
+use crate::bits::BitWriter;
+use crate::huffman::{Code, MOST_BITS};
+use crate::symbols::{self, DISTANCES, END_OF_BLOCK, LITERALS, Meaning, Token, Tokens};
+
+/// Longest code of a number of bits.
+const MOST_BITS_OF_LENGTHS: usize = 7;
+/// In this order the code for numbers of bits is written (3.2.7).
+const LENGTH_ORDER: [usize; 19] =
+    [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+/// Most bytes of a block that stores them.
+const STORED_BYTES: usize = u16::MAX as usize;
+/// Number of bits of each distance in a fixed code (3.2.6).
+const FIXED_DISTANCE: u8 = 5;
+
+/// Writes blocks, and keeps the memory of their codes.
+#[derive(Default)]
+pub(crate) struct BlockWriter {
+    literals: Code<512>,
+    distances: Code<32>,
+    lengths: Code<32>,
+}
+
+impl BlockWriter {
+    /// Writes the tokens, which stand for `input`, and clears them.
+    pub(crate) fn write(
+        &mut self,
+        bits: &mut BitWriter<'_>,
+        tokens: &mut Tokens,
+        input: &[u8],
+        is_last: bool,
+    ) {
+        let literal_counts = tokens.literals();
+        self.literals.build(&literal_counts, MOST_BITS);
+        self.distances.build(tokens.distances(), MOST_BITS);
+        let header = Header::new(&self.literals, &self.distances, &mut self.lengths);
+        let (mut own, mut fixed) = (header.bits, 0);
+        for (symbol, &count) in literal_counts.iter().enumerate() {
+            let extra = symbols::literal_extra(symbol);
+            own += (count * (self.literals.length(symbol) + extra)) as usize;
+            fixed += (count * (u32::from(fixed_length(symbol)) + extra)) as usize;
+        }
+        for (symbol, &count) in tokens.distances().iter().enumerate() {
+            let extra = symbols::distance_extra(symbol);
+            own += (count * (self.distances.length(symbol) + extra)) as usize;
+            fixed += (count * (u32::from(FIXED_DISTANCE) + extra)) as usize;
+        }
+        let stored = (input.len() + (input.len() / STORED_BYTES + 1) * 5) * 8;
+        if stored < own.min(fixed) {
+            write_stored(bits, input, is_last);
+        } else if fixed <= own {
+            let mut lengths = [0; 288];
+            for (symbol, length) in lengths.iter_mut().enumerate() {
+                *length = fixed_length(symbol);
+            }
+            self.literals.assign(&lengths);
+            self.distances.assign(&[FIXED_DISTANCE; DISTANCES]);
+            bits.reserve(fixed);
+            bits.put(u32::from(is_last) | 1 << 1, 3);
+            self.write_tokens(bits, tokens.list());
+        } else {
+            bits.reserve(own);
+            bits.put(u32::from(is_last) | 2 << 1, 3);
+            header.write(bits, &self.lengths);
+            self.write_tokens(bits, tokens.list());
+        }
+        tokens.clear();
+    }
+
+    fn write_tokens(&self, bits: &mut BitWriter<'_>, tokens: &[Token]) {
+        for token in tokens {
+            match token.meaning() {
+                Meaning::Literal(byte) => {
+                    let (code, count) = self.literals.bits(usize::from(byte));
+                    bits.put(code, count);
+                }
+                Meaning::Copy(length, distance) => {
+                    let symbol = symbols::length_symbol(length);
+                    let extra = symbols::literal_extra(symbol);
+                    let (code, count) = self.literals.bits(symbol);
+                    bits.put(code | lowest(u32::from(length), extra) << count, count + extra);
+                    let symbol = symbols::distance_symbol(distance);
+                    let extra = symbols::distance_extra(symbol);
+                    let (code, count) = self.distances.bits(symbol);
+                    bits.put(code | lowest(distance, extra) << count, count + extra);
+                }
+            }
+        }
+        let (code, count) = self.literals.bits(END_OF_BLOCK);
+        bits.put(code, count);
+    }
+}
+
+/// The lowest `bits` of a length less 3 or a distance less 1, which are those that its symbol leaves open: the first number of a
+/// symbol with `n` further bits is a multiple of 2^n.
+#[inline]
+fn lowest(number: u32, bits: u32) -> u32 {
+    number & ((1 << bits) - 1)
+}
+
+/// Number of bits of each byte, the end, and lengths in a fixed code (3.2.6).
+fn fixed_length(symbol: usize) -> u8 {
+    match symbol {
+        144..256 => 9,
+        256..280 => 7,
+        _ => 8,
+    }
+}
+
+/// Writes the bytes as they are.
+pub(crate) fn write_stored(bits: &mut BitWriter<'_>, input: &[u8], is_last: bool) {
+    let mut parts = input.chunks(STORED_BYTES).peekable();
+    loop {
+        let part = parts.next().unwrap_or_default();
+        let ends = parts.peek().is_none();
+        bits.put(u32::from(is_last && ends), 3);
+        let length = part.len() as u16;
+        let [[a, b], [c, d]] = [length.to_le_bytes(), (!length).to_le_bytes()];
+        bits.put_bytes(&[a, b, c, d]);
+        bits.put_bytes(part);
+        if ends {
+            return;
+        }
+    }
+}
+
+/// The codes of a block, as they stand before it: the number of bits of each symbol, runs of equal ones shortened (3.2.7).
+struct Header {
+    literals: usize,
+    distances: usize,
+    lengths: usize,
+    /// A number of bits or a repetition, and what follows it.
+    runs: [(u8, u8); LITERALS + DISTANCES],
+    run_count: usize,
+    /// How many bits the header takes.
+    bits: usize,
+}
+
+impl Header {
+    fn new(literals: &Code<512>, distances: &Code<32>, lengths: &mut Code<32>) -> Self {
+        let literal_count = (257..=LITERALS).rev().find(|&count| literals.length(count - 1) > 0);
+        let distance_count = (1..=DISTANCES).rev().find(|&count| distances.length(count - 1) > 0);
+        let mut header = Self {
+            literals: literal_count.unwrap_or(257),
+            distances: distance_count.unwrap_or(1),
+            lengths: 4,
+            runs: [(0, 0); LITERALS + DISTANCES],
+            run_count: 0,
+            bits: 0,
+        };
+        let mut all = [0; LITERALS + DISTANCES];
+        let (of_literals, of_distances) = all.split_at_mut(header.literals);
+        for (symbol, length) in of_literals.iter_mut().enumerate() {
+            *length = literals.length(symbol) as u8;
+        }
+        for (symbol, length) in of_distances[..header.distances].iter_mut().enumerate() {
+            *length = distances.length(symbol) as u8;
+        }
+        let mut counts = [0; 32];
+        for run in all[..header.literals + header.distances].chunk_by(|a, b| a == b) {
+            header.push_run(run[0], run.len(), &mut counts);
+        }
+        lengths.build(&counts[..LENGTH_ORDER.len()], MOST_BITS_OF_LENGTHS);
+        let count = LENGTH_ORDER.iter().rposition(|&symbol| lengths.length(symbol) > 0);
+        header.lengths = count.map_or(4, |last| (last + 1).max(4));
+        header.bits = 14 + 3 * header.lengths;
+        for (symbol, &count) in counts.iter().enumerate() {
+            header.bits += (count * (lengths.length(symbol) + run_extra(symbol))) as usize;
+        }
+        header
+    }
+
+    fn push_run(&mut self, length: u8, mut left: usize, counts: &mut [u32; 32]) {
+        let mut push = |symbol: u8, extra: usize| {
+            self.runs[self.run_count] = (symbol, extra as u8);
+            self.run_count += 1;
+            counts[usize::from(symbol) & 31] += 1;
+        };
+        if length == 0 {
+            while left >= 11 {
+                let zeros = left.min(138);
+                push(18, zeros - 11);
+                left -= zeros;
+            }
+            if left >= 3 {
+                push(17, left - 3);
+                left = 0;
+            }
+        } else {
+            push(length, 0);
+            left -= 1;
+            while left >= 3 {
+                let repeated = left.min(6);
+                push(16, repeated - 3);
+                left -= repeated;
+            }
+        }
+        for _ in 0..left {
+            push(length, 0);
+        }
+    }
+
+    fn write(&self, bits: &mut BitWriter<'_>, lengths: &Code<32>) {
+        bits.put(self.literals as u32 - 257, 5);
+        bits.put(self.distances as u32 - 1, 5);
+        bits.put(self.lengths as u32 - 4, 4);
+        for &symbol in &LENGTH_ORDER[..self.lengths] {
+            bits.put(lengths.length(symbol), 3);
+        }
+        for &(symbol, extra) in &self.runs[..self.run_count] {
+            let symbol = usize::from(symbol);
+            let (code, count) = lengths.bits(symbol);
+            bits.put(code | u32::from(extra) << count, count + run_extra(symbol));
+        }
+    }
+}
+
+/// Number of bits that follow a repetition.
+fn run_extra(symbol: usize) -> u32 {
+    match symbol {
+        16 => 2,
+        17 => 3,
+        18 => 7,
+        _ => 0,
+    }
+}

@@ -1,0 +1,146 @@
+//! Prefix codes (RFC 1951, 3.2.2).
+
+/// Longest code of a byte, a length or a distance.
+pub(crate) const MOST_BITS: usize = 15;
+/// A symbol's number stands below its count where symbols are sorted by it.
+const SYMBOL_BITS: u32 = 9;
+
+/// A code of fewer than `N` symbols; `N` is a power of two, so that a mask keeps an index within the table.
+pub(crate) struct Code<const N: usize> {
+    /// The bits of each symbol, the first of them lowest, and their number above the lower 16.
+    entries: [u32; N],
+}
+
+impl<const N: usize> Default for Code<N> {
+    fn default() -> Self {
+        Self { entries: [0; N] }
+    }
+}
+
+impl<const N: usize> Code<N> {
+    /// The bits of a symbol, and how many they are.
+    #[inline]
+    pub(crate) fn bits(&self, symbol: usize) -> (u32, u32) {
+        let entry = self.entries[symbol & (N - 1)];
+        (entry & 0xffff, entry >> 16)
+    }
+
+    /// How many bits a symbol has; 0 if it does not occur.
+    #[inline]
+    pub(crate) fn length(&self, symbol: usize) -> u32 {
+        self.bits(symbol).1
+    }
+
+    /// Becomes the code in which symbols that occur so often take the fewest bits, none of them more than `limit`.
+    pub(crate) fn build(&mut self, counts: &[u32], limit: usize) {
+        let mut lengths = [0; N];
+        let mut by_count = [0; N];
+        let mut used = 0;
+        for (symbol, &count) in counts.iter().enumerate() {
+            if count > 0 {
+                by_count[used & (N - 1)] = count << SYMBOL_BITS | symbol as u32;
+                used += 1;
+            }
+        }
+        let symbol_of = |entry: u32| (entry & ((1 << SYMBOL_BITS) - 1)) as usize & (N - 1);
+        match &mut by_count[..used] {
+            [] => {}
+            [only] => {
+                // Some readers take no code of one symbol (zlib: "incomplete set").
+                let symbol = symbol_of(*only);
+                lengths[symbol] = 1;
+                lengths[usize::from(symbol == 0)] = 1;
+            }
+            by_count => {
+                by_count.sort_unstable();
+                let mut of_length = count_lengths::<N>(by_count, limit);
+                let mut length = limit;
+                for &entry in by_count.iter() {
+                    while of_length[length] == 0 {
+                        length -= 1;
+                    }
+                    of_length[length] -= 1;
+                    lengths[symbol_of(entry)] = length as u8;
+                }
+            }
+        }
+        self.assign(&lengths[..counts.len()]);
+    }
+
+    /// Becomes the code of which symbols have so many bits each.
+    pub(crate) fn assign(&mut self, lengths: &[u8]) {
+        let mut next = [0_u16; MOST_BITS + 1];
+        for &length in lengths {
+            next[usize::from(length) & MOST_BITS] += 1;
+        }
+        next[0] = 0;
+        let (mut code, mut shorter) = (0, 0);
+        for next in &mut next {
+            code = (code + shorter) << 1;
+            shorter = *next;
+            *next = code;
+        }
+        for (entry, &length) in self.entries.iter_mut().zip(lengths) {
+            *entry = 0;
+            if length > 0 {
+                let next = &mut next[usize::from(length) & MOST_BITS];
+                let bits = next.reverse_bits() >> (16 - u32::from(length));
+                *entry = u32::from(length) << 16 | u32::from(bits);
+                *next += 1;
+            }
+        }
+    }
+}
+
+/// How many symbols get each number of bits, of two symbols or more, which stand in the order of their counts: the depths of the
+/// leaves of Huffman's tree, built in place (Moffat and Katajainen, "In-Place Calculation of Minimum-Redundancy Codes", 1995), and
+/// none deeper than `limit`.
+fn count_lengths<const N: usize>(by_count: &[u32], limit: usize) -> [u32; MOST_BITS + 1] {
+    let used = by_count.len();
+    let count = |leaf: usize| by_count[leaf] >> SYMBOL_BITS;
+    // An inner node is its count, then the number of its parent, then its depth.
+    let mut nodes = [0_u32; N];
+    let nodes = &mut nodes[..used - 1];
+    let (mut node, mut leaf) = (0, 0);
+    for next in 0..used - 1 {
+        let mut sum = 0;
+        for _ in 0..2 {
+            if leaf >= used || (node < next && nodes[node] < count(leaf)) {
+                sum += nodes[node];
+                nodes[node] = next as u32;
+                node += 1;
+            } else {
+                sum += count(leaf);
+                leaf += 1;
+            }
+        }
+        nodes[next] = sum;
+    }
+    nodes[used - 2] = 0;
+    for node in (0..used - 2).rev() {
+        nodes[node] = nodes[nodes[node] as usize] + 1;
+    }
+    let mut of_length = [0; MOST_BITS + 1];
+    let mut inner = nodes.iter().rev().peekable();
+    let (mut open, mut depth, mut left) = (1, 0, used as u32);
+    while left > 0 {
+        let mut branches = 0;
+        while inner.next_if(|&&node| node == depth).is_some() {
+            branches += 1;
+        }
+        let leaves = open - branches;
+        of_length[(depth as usize).min(limit)] += leaves;
+        left -= leaves;
+        open = 2 * branches;
+        depth += 1;
+    }
+    // What was cut off takes more of the code than there is: symbols of fewer bits make room, each for two of one bit more.
+    let taken = (1..=limit).map(|length| of_length[length] << (limit - length)).sum::<u32>();
+    for _ in 0..taken.saturating_sub(1 << limit) {
+        let shorter = (1..limit).rev().find(|&length| of_length[length] > 0).unwrap_or(1);
+        of_length[limit] -= 1;
+        of_length[shorter] -= 1;
+        of_length[shorter + 1] += 2;
+    }
+    of_length
+}

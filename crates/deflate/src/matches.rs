@@ -1,0 +1,255 @@
+//! Finds what was there before: chains of places at which the same three bytes stand.
+
+use crate::symbols::{MAX_DISTANCE, MAX_LENGTH, MIN_LENGTH, Tokens};
+
+/// How long is searched.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    /// Most earlier places that are compared with one.
+    places: u32,
+    /// A copy of so many bytes is long enough.
+    enough: usize,
+}
+
+impl Effort {
+    /// Of gzip's levels; `None` for 0, which stores.
+    pub(crate) fn of_level(level: u32) -> Option<Self> {
+        let (places, enough) = match level {
+            0 => return None,
+            1 => (4, 16),
+            2 => (6, 32),
+            3 => (8, 64),
+            4 => (16, 64),
+            5 => (24, 128),
+            6 => (48, 128),
+            7 => (128, MAX_LENGTH),
+            8 => (512, MAX_LENGTH),
+            _ => (4096, MAX_LENGTH),
+        };
+        Some(Self { places, enough })
+    }
+}
+
+/// A place for each that a copy can come from.
+const PLACES: usize = MAX_DISTANCE;
+const MASK: usize = PLACES - 1;
+/// A copy of three bytes from further away takes about as many bits as the bytes.
+const FAR: usize = 1024;
+
+/// Where each three bytes stood last, and where before that. Places have numbers, which go on from one input to the next: a number
+/// below that of an input's first place is of another input, and means nothing.
+pub(crate) struct MatchFinder {
+    /// The last place, by hash.
+    last: Box<[u32; PLACES]>,
+    /// The place before one of the same hash.
+    before: Box<[u32; PLACES]>,
+    next_number: u32,
+}
+
+impl Default for MatchFinder {
+    fn default() -> Self {
+        Self { last: zeros(), before: zeros(), next_number: 1 }
+    }
+}
+
+fn zeros() -> Box<[u32; PLACES]> {
+    // Memory that is zero by its allocation takes no page that is not used; `Box::new` of an array would write all of them.
+    let zeros = vec![0; PLACES].into_boxed_slice();
+    zeros.try_into().unwrap_or_else(|_| unreachable!("it has as many as were asked for"))
+}
+
+impl MatchFinder {
+    pub(crate) fn search<'a>(&'a mut self, input: &'a [u8], effort: Effort) -> Search<'a> {
+        let length = input.len() as u32;
+        if self.next_number.checked_add(length).is_none() {
+            self.last.fill(0);
+            self.next_number = 1;
+        }
+        let first = self.next_number;
+        self.next_number += length;
+        // A small input uses the beginning of the table, and so few pages of memory.
+        let bits = (length | 1).ilog2().clamp(9, PLACES.ilog2() - 1) + 1;
+        Search {
+            input,
+            effort,
+            finder: self,
+            first,
+            shift: u32::BITS - bits,
+            position: 0,
+            entered: 0,
+            found: None,
+        }
+    }
+}
+
+#[cfg(test)]
+impl MatchFinder {
+    /// Has the next input begin with the last number.
+    pub(crate) fn end_numbers(&mut self) {
+        self.next_number = u32::MAX;
+    }
+}
+
+/// The search through one input.
+pub(crate) struct Search<'a> {
+    input: &'a [u8],
+    effort: Effort,
+    finder: &'a mut MatchFinder,
+    /// Number of the input's first place.
+    first: u32,
+    shift: u32,
+    position: usize,
+    /// The first place that is not in the tables.
+    entered: usize,
+    /// What the place of `position` can be copied from, where that was looked for.
+    found: Option<Copy>,
+}
+
+/// No copy where the length is 0.
+#[derive(Clone, Copy, Default)]
+struct Copy {
+    length: usize,
+    distance: usize,
+}
+
+impl Search<'_> {
+    /// How many bytes of the input are in tokens.
+    pub(crate) fn position(&self) -> usize {
+        self.position
+    }
+
+    /// Adds tokens until there are `most` or the input ends; says whether it goes on.
+    ///
+    /// Each copy is compared with the next one: where that could begin at the second byte of this one already, a byte and one long
+    /// copy take fewer bits than two copies.
+    pub(crate) fn fill(&mut self, tokens: &mut Tokens, most: usize) -> bool {
+        let input = self.input;
+        let mut at = self.position;
+        let mut found = self.found.take();
+        while let Some(&byte) = input.get(at) {
+            if tokens.list().len() >= most {
+                break;
+            }
+            let copy = match found.take() {
+                Some(copy) => copy,
+                None => self.find(at),
+            };
+            if copy.length == 0 {
+                tokens.literal(byte);
+                at += 1;
+                continue;
+            }
+            let end = at + copy.length;
+            self.enter_until(end);
+            let next = self.find(end);
+            let all_but_first = copy.length - 1;
+            let longer = Copy { length: all_but_first + next.length, ..next };
+            let from = end.checked_sub(next.distance + all_but_first);
+            let begins_earlier = next.length > 0
+                && longer.length <= MAX_LENGTH
+                && from.is_some_and(|from| input[from..from + all_but_first] == input[at + 1..end]);
+            if begins_earlier {
+                tokens.literal(byte);
+                at += 1;
+                found = Some(longer);
+            } else {
+                tokens.copy(copy.length, copy.distance);
+                at = end;
+                found = Some(next);
+            }
+        }
+        (self.position, self.found) = (at, found);
+        at < input.len()
+    }
+
+    #[inline]
+    fn slot(&self, word: u32) -> usize {
+        // The highest of four bytes is shifted out: three are hashed, by the golden ratio.
+        ((word << 8).wrapping_mul(0x9e37_79b1) >> self.shift) as usize & MASK
+    }
+
+    /// Enters all places before `end` that are not yet.
+    #[inline]
+    fn enter_until(&mut self, end: usize) {
+        let last = (end + 3).min(self.input.len());
+        let Some(bytes) = self.input.get(self.entered..last) else { return };
+        for (at, word) in (self.entered..).zip(bytes.windows(4)) {
+            let slot = self.slot(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+            self.finder.before[at & MASK] = self.finder.last[slot];
+            self.finder.last[slot] = self.first + at as u32;
+        }
+        self.entered = end;
+    }
+
+    /// What the bytes from `at` on can be copied from. Enters that place.
+    #[inline]
+    fn find(&mut self, at: usize) -> Copy {
+        self.entered = at + 1;
+        let Some(word) = word(self.input, at) else { return Copy::default() };
+        let slot = self.slot(word);
+        let number = self.first + at as u32;
+        let earlier = self.finder.last[slot];
+        self.finder.before[at & MASK] = earlier;
+        self.finder.last[slot] = number;
+        let lowest = self.first.max(number.saturating_sub(MAX_DISTANCE as u32));
+        if earlier < lowest { Copy::default() } else { self.longest(at, earlier, lowest) }
+    }
+
+    /// The longest copy for the bytes from `at` on: from the place `earlier`, or one further on in its chain, but none below `lowest`.
+    #[inline(never)]
+    fn longest(&self, at: usize, earlier: u32, lowest: u32) -> Copy {
+        let input = self.input;
+        let mut longest = Copy { length: MIN_LENGTH - 1, distance: 0 };
+        let rest = &input[at..];
+        let rest = rest.get(..MAX_LENGTH).unwrap_or(rest);
+        // A longer copy than the longest has the same last four bytes as the place, and of a first one the first three are compared.
+        let (mut offset, mut mask) = (0, 0x00ff_ffff);
+        let mut end = word(rest, offset);
+        let mut number = earlier;
+        for _ in 0..self.effort.places {
+            let from = (number - self.first) as usize;
+            let (Some(there), Some(here)) = (word(input, from + offset), end) else { break };
+            if (there ^ here) & mask == 0 {
+                let length = length_of_equal(&input[from..], rest);
+                if length > longest.length {
+                    longest = Copy { length, distance: at - from };
+                    if length >= self.effort.enough {
+                        break;
+                    }
+                    (offset, mask) = (length - MIN_LENGTH, u32::MAX);
+                    end = word(rest, offset);
+                }
+            }
+            let before = self.finder.before[from & MASK];
+            // The table holds the last 32 Ki places: what stands there for an older one belongs to a newer.
+            if before < lowest || before >= number {
+                break;
+            }
+            number = before;
+        }
+        let is_short =
+            longest.length < MIN_LENGTH || (longest.length == MIN_LENGTH && longest.distance > FAR);
+        if is_short { Copy::default() } else { longest }
+    }
+}
+
+#[inline]
+fn word(bytes: &[u8], at: usize) -> Option<u32> {
+    bytes.get(at..)?.first_chunk().copied().map(u32::from_le_bytes)
+}
+
+/// With how many bytes of `rest` both begin; `from` is the longer.
+#[inline]
+fn length_of_equal(from: &[u8], rest: &[u8]) -> usize {
+    let ((from_words, _), (words, _)) = (from.as_chunks::<8>(), rest.as_chunks::<8>());
+    let mut length = 0;
+    for (from, word) in from_words.iter().zip(words) {
+        let other = u64::from_le_bytes(*from) ^ u64::from_le_bytes(*word);
+        if other != 0 {
+            return length + (other.trailing_zeros() / u8::BITS) as usize;
+        }
+        length += 8;
+    }
+    let ends = from[length..].iter().zip(&rest[length..]);
+    length + ends.take_while(|(from, byte)| from == byte).count()
+}

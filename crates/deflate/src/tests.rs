@@ -1,0 +1,135 @@
+//! What is deflated inflates again, by a library that reads all of deflate.
+
+use crate::Deflater;
+use crate::huffman::Code;
+use proptest::prelude::*;
+use std::io::Write as _;
+
+fn round_trip(deflater: &mut Deflater, level: u32, input: &[u8]) -> usize {
+    let mut out = b"before".to_vec();
+    deflater.deflate(level, input, usize::MAX, &mut out).unwrap();
+    let written = out.strip_prefix(b"before").unwrap();
+    let mut reader = flate2::write::DeflateDecoder::new(Vec::new());
+    reader.write_all(written).unwrap();
+    assert!(reader.finish().unwrap() == input, "level {level}");
+    written.len()
+}
+
+/// Bytes as telemetry has them: pieces that come again, changed or not, and ids that do not.
+fn bytes(pieces: usize) -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..40),
+        prop::collection::vec(prop::sample::select(&b"ab"[..]), 0..400),
+        (any::<u8>(), 0..70_000_usize).prop_map(|(byte, count)| vec![byte; count]),
+        Just(b"http.request.method\x12\x03GET".to_vec()),
+    ];
+    let order = prop::collection::vec(any::<prop::sample::Index>(), 0..pieces);
+    (prop::collection::vec(piece, 1..12), order)
+        .prop_map(|(pieces, order)| order.iter().flat_map(|at| at.get(&pieces).clone()).collect())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    /// One state for all, as the exporter keeps it.
+    #[test]
+    fn what_is_deflated_inflates_again(inputs in prop::collection::vec((bytes(40), 0..11_u32), 1..4)) {
+        let mut deflater = Deflater::default();
+        for (input, level) in &inputs {
+            round_trip(&mut deflater, *level, input);
+        }
+    }
+
+    /// A code that can be read back: no two symbols share bits, and none are left over (Kraft's sum is one).
+    #[test]
+    fn a_code_is_complete_and_within_its_limit(
+        counts in prop::collection::vec(prop_oneof![Just(0), 1..10_u32, (0..17_u32).prop_map(|n| 1 << n)], 2..286),
+    ) {
+        let used = counts.iter().filter(|&&count| count > 0).count();
+        for limit in [9, 15] {
+            let mut code = Code::<512>::default();
+            code.build(&counts, limit);
+            let lengths: Vec<u32> = (0..counts.len()).map(|symbol| code.length(symbol)).collect();
+            prop_assert!(lengths.iter().all(|&length| length as usize <= limit));
+            let sum: u64 = lengths.iter().filter(|&&length| length > 0).map(|length| 1 << (16 - length)).sum();
+            prop_assert_eq!(sum, if used == 0 { 0 } else { 1 << 16 });
+            prop_assert!(counts.iter().zip(&lengths).all(|(&count, &length)| count == 0 || length > 0));
+        }
+    }
+}
+
+#[test]
+fn windows_blocks_and_parts_have_ends() {
+    let mut deflater = Deflater::default();
+    let numbers: Vec<u8> = (0..60_000_u32).flat_map(u32::to_le_bytes).collect();
+    for input in [
+        &[][..],
+        &[7],
+        &[7, 7, 7],
+        &[7; 258],
+        &[7; 259],
+        vec![7; 100_000].as_slice(),
+        numbers.as_slice(),
+        [numbers.as_slice(); 3].concat().as_slice(),
+        [&numbers[..32_768]; 2].concat().as_slice(),
+        [&numbers[..32_769]; 2].concat().as_slice(),
+    ] {
+        for level in [0, 1, 6, 9] {
+            round_trip(&mut deflater, level, input);
+        }
+    }
+    round_trip(&mut deflater, 6, &vec![7; crate::PART_BYTES + 100]);
+    round_trip(&mut deflater, 0, &vec![7; crate::PART_BYTES]);
+}
+
+#[test]
+fn a_copy_comes_from_as_far_as_deflate_can_say_and_from_no_further() {
+    let mut deflater = Deflater::default();
+    let mark = b"a mark that is long enough to be worth a copy";
+    // Six bits a byte, so that no block is stored, and no copies but of the mark.
+    let mut state = 1_u32;
+    let mut noise = |count: usize| -> Vec<u8> {
+        std::iter::repeat_with(|| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 26) as u8
+        })
+        .take(count)
+        .collect()
+    };
+    let mut saved = |distance: usize| {
+        let between = noise(distance - mark.len());
+        let once = [mark.as_slice(), &between].concat();
+        let twice = [mark.as_slice(), &between, mark].concat();
+        round_trip(&mut deflater, 9, &twice) - round_trip(&mut deflater, 9, &once)
+    };
+    assert!(saved(32_768) < 10);
+    assert!(saved(32_769) > 30);
+}
+
+#[test]
+fn what_an_earlier_input_left_is_in_no_later_one() {
+    let mut deflater = Deflater::default();
+    let first: Vec<u8> = (0..2000_u32).flat_map(|n| (n * n).to_le_bytes()).collect();
+    let alone = round_trip(&mut Deflater::default(), 6, &first);
+    for _ in 0..3 {
+        assert_eq!(round_trip(&mut deflater, 6, &first), alone);
+    }
+    // The numbers of places are used up.
+    deflater.matches.end_numbers();
+    for _ in 0..3 {
+        assert_eq!(round_trip(&mut deflater, 6, &first), alone);
+    }
+}
+
+#[test]
+fn what_cannot_be_compressed_grows_by_five_bytes_a_block_of_64_kib() {
+    let mut state = 1_u64;
+    let noise: Vec<u8> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 56) as u8
+    })
+    .take(200_000)
+    .collect();
+    let deflated = round_trip(&mut Deflater::default(), 6, &noise);
+    assert!(deflated <= noise.len() + 5 * 16, "{deflated}");
+}
