@@ -5,6 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
+use lambda_otlp_wire::protobuf::Writer;
 use lambda_otlp_wire::{EmbeddedLines, Limits, LineReading, SignalKind, Traces, read_line};
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -211,6 +212,31 @@ fn a_payload_is_read_by_what_it_is() {
         "",
         "refused: payload is no OTLP/JSON request: not JSON: EOF while parsing a value at line 1 column 5",
     );
+}
+
+/// Protobuf may begin as JSON does behind a newline, by its field number and its length.
+#[test]
+fn protobuf_of_each_length_is_read_as_protobuf() {
+    for name in 0..300 {
+        let mut bytes = Vec::new();
+        Writer::new(&mut bytes).message(1, |container| {
+            container.message(2, |scope| {
+                scope.message(2, |span| {
+                    span.bytes(1, &[1; 16]);
+                    span.bytes(2, &[2; 8]);
+                    span.string(5, &"x".repeat(name));
+                });
+            });
+        });
+        let payload = STANDARD.encode(&bytes);
+        let line = format!(
+            r#"{{"__otel_otlp_stdout":"x","endpoint":"/v1/traces","payload":"{payload}","base64":true}}"#
+        );
+        assert_eq!(outcome(&line), "1 spans", "{} bytes", bytes.len());
+    }
+    let payload = STANDARD.encode("\n{\"resourceSpans\":[]}");
+    let line = format!(r#"{{"__otel_otlp_stdout":"x","payload":"{payload}","base64":true}}"#);
+    assert_eq!(outcome(&line), "0 spans");
 }
 
 #[test]

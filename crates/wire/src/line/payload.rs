@@ -64,8 +64,14 @@ pub(super) fn decode(
     }
     let bytes = base64::with_decoded(payload, |bytes| inflate(bytes, limits))
         .ok_or(PayloadError::NotBase64)??;
-    // No field of OTLP begins with the byte of a brace.
+    // No field of OTLP begins with the byte of a brace. But space before one may be protobuf too: a request whose first container
+    // has 123 bytes begins with a newline and a brace.
     if bytes.trim_ascii_start().starts_with(b"{") {
+        if !bytes.starts_with(b"{")
+            && let Ok(request) = Request::check_any(named, bytes.clone(), limits)
+        {
+            return Ok(vec![request]);
+        }
         let json = std::str::from_utf8(&bytes).map_err(|_| JsonError::NotUtf8);
         return json.and_then(|json| json::read(json, named, limits)).map_err(PayloadError::Json);
     }
