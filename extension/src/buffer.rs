@@ -7,6 +7,8 @@ use wire::{Request, SignalKind};
 
 /// What would fill the buffer beyond this part of it is written as a line at once.
 const FULL_PERCENT: usize = 80;
+/// The function's log lines are in its log already: they leave room for what is nowhere else.
+const LINES_PERCENT: usize = 65;
 /// What the backend refuses for good counts as tried so often, and is not sent again.
 const REFUSED: u32 = u32::MAX;
 
@@ -62,6 +64,15 @@ impl Buffer {
 
     /// Takes a request, which is acknowledged with that; the number of its items.
     pub(crate) fn put(&self, request: Request) -> Result<usize, Unbuffered> {
+        self.put_up_to(FULL_PERCENT, request)
+    }
+
+    /// The same of what the function printed, which gets a part of the room.
+    pub(crate) fn put_lines(&self, request: Request) -> Result<usize, Unbuffered> {
+        self.put_up_to(LINES_PERCENT, request)
+    }
+
+    fn put_up_to(&self, percent: usize, request: Request) -> Result<usize, Unbuffered> {
         let mut inner = self.lock();
         match inner.state {
             State::Closed => return Err(Unbuffered::Closed(request)),
@@ -69,7 +80,7 @@ impl Buffer {
             State::Open => {}
         }
         let bytes = inner.bytes + request.bytes().len();
-        if bytes > self.max_bytes / 100 * FULL_PERCENT {
+        if bytes > self.max_bytes / 100 * percent {
             return Err(Unbuffered::Full(request));
         }
         inner.bytes = bytes;
@@ -270,6 +281,15 @@ mod tests {
         assert!(matches!(buffer.put(one()), Err(Unbuffered::Closed(_))));
         assert_eq!(buffer.take_all().len(), 1);
         assert_eq!(buffer.lock().bytes, 0);
+    }
+
+    #[test]
+    fn lines_leave_room_for_what_is_nowhere_else() {
+        let buffer = buffer();
+        while buffer.put_lines(one()).is_ok() {}
+        assert!(buffer.bytes() > 0);
+        buffer.put(one()).unwrap();
+        assert!(matches!(buffer.put(one()), Err(Unbuffered::Full(_))));
     }
 
     #[test]

@@ -30,8 +30,12 @@ pub enum Count {
     Events,
     /// Telemetry API events that came a second time.
     Repeated,
-    /// Telemetry API events of the function's or extensions' logs, which CloudWatch has already.
+    /// Telemetry API events of the function's or extensions' logs that are not sent, since CloudWatch has them already.
     LogEvents,
+    /// Lines of the function, or of other extensions, that were taken to be sent.
+    LogLines,
+    /// Lines of the function that claim to be OTLP and did not decode: a log record says so.
+    Undecodable,
     /// Batches of the Telemetry API answered with 503; Lambda keeps and repeats them.
     TelemetryRefused,
     /// Batches of the Telemetry API, or events in them, that were no JSON of the expected shape.
@@ -56,7 +60,7 @@ pub enum Count {
     Panics,
 }
 
-const COUNTS: [Count; 24] = [
+const COUNTS: [Count; 26] = [
     Count::Received,
     Count::Requests,
     Count::Items,
@@ -70,6 +74,8 @@ const COUNTS: [Count; 24] = [
     Count::Events,
     Count::Repeated,
     Count::LogEvents,
+    Count::LogLines,
+    Count::Undecodable,
     Count::TelemetryRefused,
     Count::Malformed,
     Count::Foreign,
@@ -99,6 +105,8 @@ impl Count {
             Self::Events => "events",
             Self::Repeated => "repeated",
             Self::LogEvents => "log_events",
+            Self::LogLines => "log_lines",
+            Self::Undecodable => "undecodable",
             Self::TelemetryRefused => "telemetry_refused",
             Self::Malformed => "malformed",
             Self::Foreign => "foreign",

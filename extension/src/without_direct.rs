@@ -5,10 +5,14 @@
 use crate::buffer::SharedBuffer;
 use crate::config::Config;
 use crate::counts::Counts;
+use crate::event::LogLine;
+use crate::invocations::roots::NamedSpan;
 use crate::invocations::state::Running;
 use crate::output::LineOutput;
+use platform::PlatformEvent;
 use std::sync::Arc;
 use std::time::Duration;
+use wire::Request;
 
 pub(crate) fn buffer(_: &Config) -> Option<SharedBuffer> {
     None
@@ -24,16 +28,46 @@ impl Left {
     pub(crate) async fn spill(&mut self) {}
 }
 
+pub(crate) struct TakenLine {
+    pub(crate) requests: Vec<Request>,
+    pub(crate) out_of_memory: Option<(Option<String>, u64)>,
+}
+
 pub(crate) enum Direct {}
 
 impl Direct {
     pub(crate) fn start(
         _: &Config,
+        _: platform::Identity,
         _: Option<&SharedBuffer>,
         _: &LineOutput,
         _: &Arc<Counts>,
     ) -> Option<Self> {
         None
+    }
+
+    pub(crate) fn platform_event(&mut self, _: &PlatformEvent, _: &str) {
+        match *self {}
+    }
+
+    pub(crate) fn line(&mut self, _: &LogLine) -> TakenLine {
+        match *self {}
+    }
+
+    pub(crate) fn put(&mut self, _: Vec<Request>) {
+        match *self {}
+    }
+
+    pub(crate) fn spans_seen(&mut self, _: &[NamedSpan]) {
+        match *self {}
+    }
+
+    pub(crate) fn spans_of(&mut self, _: &Request) {
+        match *self {}
+    }
+
+    pub(crate) fn is_behind(&self) -> bool {
+        match *self {}
     }
 
     pub(crate) fn invoked(&mut self) {

@@ -3,7 +3,8 @@
 //! `read` turns Lambda's text lines, its JSON system lines and the events of the Telemetry API into one event model
 //! ([`PlatformEvent`]). `metrics`, `spans` and `logs` turn such events, and the function's own lines, into OTLP; `identity`
 //! writes the resource. `aws_spans` reads the spans that X-Ray keeps in a log group. The forwarder uses a [`Converter`], which does all of this for the log events of one stream; the
-//! extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`].
+//! extension uses [`parse_batch`], [`Aggregator`] and [`Invocations`], and where it sends telemetry itself a [`Converter`] for the
+//! lines of its environment.
 //!
 //! Everything here is pure: events in, OTLP out. Time and identity are passed in, nothing is read from the environment, the
 //! clock or the network, and no input panics.
@@ -32,6 +33,7 @@ pub use logs::{LogEvent, Undecodable};
 pub use metrics::aggregator::{Aggregator, Owner};
 pub use names::PLATFORM_SCOPE;
 pub use options::{Names, Options, Shape, SpanEnd, SpanMapping, SpanOptions};
+pub use read::out_of_memory::is_out_of_memory;
 pub use read::runtime_text::is_rust_panic;
 pub use read::telemetry::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
 pub use spans::invocation::{FunctionRoot, ShutdownReason};

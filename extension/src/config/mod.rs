@@ -148,6 +148,10 @@ impl Config {
             function.budget_bytes(),
             receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
         );
+        #[cfg(feature = "direct")]
+        let is_direct = choice.output != Output::Stdout;
+        #[cfg(not(feature = "direct"))]
+        let is_direct = false;
         let levels = [
             ("error", Level::ERROR),
             ("warn", Level::WARN),
@@ -181,7 +185,7 @@ impl Config {
             span_mapping: span_mapping(&mut reader),
             span_end: reader.choice("LAMBDA_OTLP_SPAN_END", &ends, SpanEnd::RuntimeDone),
             xray_lambda: propagators.split(',').any(|name| name.trim() == "xray-lambda"),
-            telemetry: telemetry(&mut reader),
+            telemetry: telemetry(&mut reader, is_direct),
             lines: lines(&mut reader),
             names: reader.choice("LAMBDA_OTLP_NAMES", &names, Names::Current),
             shape: reader.choice("LAMBDA_OTLP_BACKEND", &shapes, Shape::OpenObserve),
@@ -202,6 +206,19 @@ impl Config {
     /// the ports of OTLP may be those of another extension.
     pub(crate) fn grpc_port(&self) -> Option<u16> {
         (self.receiver_port == DEFAULT_RECEIVER_PORT).then_some(DEFAULT_GRPC_PORT)
+    }
+
+    /// Whether telemetry is sent by the extension itself.
+    #[cfg(feature = "direct")]
+    pub(crate) fn is_direct(&self) -> bool {
+        self.choice.output != Output::Stdout
+    }
+
+    /// The minimal extension sends nothing.
+    #[cfg(not(feature = "direct"))]
+    #[expect(clippy::unused_self, reason = "the one that may send asks its choice")]
+    pub(crate) fn is_direct(&self) -> bool {
+        false
     }
 
     /// Bytes of received OTLP that may be in memory at a time.
@@ -262,24 +279,25 @@ const MAX_ITEMS: RangeInclusive<usize> = 1000..=10_000;
 const MAX_BYTES: RangeInclusive<usize> = 262_144..=1_048_576;
 const TIMEOUT_MS: RangeInclusive<usize> = 25..=30_000;
 
-fn telemetry(reader: &mut Reader<'_>) -> Telemetry {
+fn telemetry(reader: &mut Reader<'_>, is_direct: bool) -> Telemetry {
     let max_items = reader.count("LAMBDA_OTLP_TELEMETRY_MAX_ITEMS");
     let max_bytes = reader.bytes("LAMBDA_OTLP_TELEMETRY_MAX_BYTES");
     let timeout = reader.duration("LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS").as_millis();
     let timeout_ms = usize::try_from(timeout).unwrap_or(usize::MAX);
     let timeout_ms = within(reader, "LAMBDA_OTLP_TELEMETRY_TIMEOUT_MS", timeout_ms, &TIMEOUT_MS);
     Telemetry {
-        types: telemetry_types(reader),
+        types: telemetry_types(reader, is_direct),
         max_items: within(reader, "LAMBDA_OTLP_TELEMETRY_MAX_ITEMS", max_items, &MAX_ITEMS),
         max_bytes: within(reader, "LAMBDA_OTLP_TELEMETRY_MAX_BYTES", max_bytes, &MAX_BYTES),
         timeout: Duration::from_millis(timeout_ms as u64),
     }
 }
 
-fn telemetry_types(reader: &mut Reader<'_>) -> Vec<&'static str> {
+fn telemetry_types(reader: &mut Reader<'_>, is_direct: bool) -> Vec<&'static str> {
     const NAME: &str = "O2_TELEMETRY_TYPES";
     let mut types = Vec::new();
-    for word in reader.string(NAME).split(',').map(str::trim).filter(|word| !word.is_empty()) {
+    let text = reader.string_if_set(NAME).unwrap_or_default();
+    for word in text.split(',').map(str::trim).filter(|word| !word.is_empty()) {
         match ["platform", "function", "extension"].into_iter().find(|known| *known == word) {
             Some(known) if types.contains(&known) => {}
             Some(known) => types.push(known),
@@ -290,6 +308,9 @@ fn telemetry_types(reader: &mut Reader<'_>) -> Vec<&'static str> {
     }
     if types.is_empty() {
         types.push("platform");
+        if is_direct {
+            types.push("function");
+        }
     }
     types
 }

@@ -43,10 +43,11 @@ const OWN: &[Variable] = &[
 const TELEMETRY: &[Variable] = &[
     Variable {
         name: "O2_TELEMETRY_TYPES",
-        default: Some("platform"),
+        default: None,
         kind: Kind::Text,
-        doc: "What is asked of the Telemetry API: `platform`, `function`, `extension`, separated by commas. \
-              CloudWatch has the logs of the last two already, and they are only counted.",
+        doc: "What is asked of the Telemetry API: `platform`, `function`, `extension`, separated by commas. Unset it is `platform`, \
+              and where telemetry is sent directly `platform,function`. What function and extensions print becomes log \
+              records where these are sent directly; to stdout it is not written again.",
     },
     Variable {
         name: "LAMBDA_OTLP_TELEMETRY_MAX_ITEMS",

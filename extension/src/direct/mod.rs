@@ -5,13 +5,16 @@
 
 mod awake;
 mod flush;
+mod function_lines;
 mod health;
 mod sender;
 
-use crate::buffer::{Buffer, SharedBuffer};
+use crate::buffer::{Buffer, SharedBuffer, Unbuffered};
 use crate::clock::unix_millis;
 use crate::config::{Config, Flush, HoldMode, Output};
 use crate::counts::{Count, Counts};
+use crate::event::LogLine;
+use crate::invocations::roots::NamedSpan;
 use crate::invocations::state::Running;
 use crate::output::LineOutput;
 use crate::output::own_lines::OwnLines;
@@ -21,7 +24,10 @@ use backend::{Client, ClientError, LeanTransport, RetryPolicy};
 use flush::{
     BEFORE_DEADLINE, Decision, Facts, Health, PROBE, Phase, Waiting, decide, is_near_deadline,
 };
+use function_lines::FunctionLines;
+pub(crate) use function_lines::TakenLine;
 use health::Record;
+use platform::PlatformEvent;
 use sender::{Flown, Sender};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -29,7 +35,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
-use wire::SignalKind;
+use wire::{Request, SignalKind};
 
 /// Lines have at most so many bytes before they are compressed: what is spilled is cut into pieces of this size.
 const SPILLED_BYTES: usize = 256 * 1024;
@@ -39,6 +45,10 @@ const SPILL_TIME: Duration = Duration::from_millis(300);
 const SPILL_TIME_OF_MIB: Duration = Duration::from_millis(600);
 /// A flush at SHUTDOWN ends by itself so long before it would be cut off, which drops what its last request was told.
 const CUT_OFF: Duration = Duration::from_millis(50);
+/// While so many bytes that were spilled are not written, no further lines are taken: Lambda keeps them.
+const MOST_UNWRITTEN: usize = 1 << 20;
+/// The loop looks so often whether they are.
+const LOOK_AGAIN_MS: u64 = 10;
 /// So long is waited for what is left when the loop has ended.
 const LEFT_TIME: Duration = Duration::from_secs(1);
 
@@ -91,6 +101,7 @@ pub(crate) struct Direct {
     buffer: SharedBuffer,
     sender: Arc<Sender>,
     spilled: OwnLines,
+    lines: FunctionLines,
     counts: Arc<Counts>,
     flush: Flush,
     hold: HoldMode,
@@ -122,6 +133,7 @@ impl Direct {
     /// Prepares the sender, which needs no network; `None` where nothing is to be sent, or nothing can be.
     pub(crate) fn start(
         config: &Config,
+        function: platform::Identity,
         buffer: Option<&SharedBuffer>,
         output: &LineOutput,
         counts: &Arc<Counts>,
@@ -156,6 +168,7 @@ impl Direct {
             buffer: Arc::clone(buffer),
             sender: Arc::new(sender),
             spilled: OwnLines::spilled(output.clone(), Arc::clone(counts)),
+            lines: FunctionLines::new(config, function, counts),
             counts: Arc::clone(counts),
             flush: direct.flush.clone(),
             hold: config.hold,
@@ -177,6 +190,71 @@ impl Direct {
         self.woke(unix_millis(), true);
     }
 
+    /// Takes an event of Lambda's own, of which the log records of lines are told.
+    pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str) {
+        let lines = &mut self.lines;
+        let taken = supervise::catch("function lines", &self.counts, || {
+            lines.platform_event(event, text, unix_millis());
+        });
+        if taken.is_none() {
+            self.lines.reset();
+        }
+    }
+
+    /// Takes a line of the function, or of another extension.
+    pub(crate) fn line(&mut self, line: &LogLine) -> TakenLine {
+        let lines = &mut self.lines;
+        let taken =
+            supervise::catch("function lines", &self.counts, || lines.take(line, unix_millis()));
+        taken.unwrap_or_else(|| {
+            self.lines.reset();
+            TakenLine::default()
+        })
+    }
+
+    /// Puts what the function printed as OTLP where all OTLP waits.
+    pub(crate) fn put(&mut self, requests: Vec<Request>) {
+        for request in requests {
+            self.counts.add(Count::Items, request.items());
+            let put = self.buffer.put(request);
+            self.spill_unbuffered(put);
+        }
+    }
+
+    /// Spans that were received, whose invocations' log records get their ids.
+    pub(crate) fn spans_seen(&mut self, spans: &[NamedSpan]) {
+        self.lines.spans_seen(spans);
+    }
+
+    /// The same of the extension's own spans.
+    pub(crate) fn spans_of(&mut self, request: &Request) {
+        self.lines.spans_of(request);
+    }
+
+    /// Whether so much waits to be written that nothing may be added.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.spilled.bytes() > MOST_UNWRITTEN
+    }
+
+    /// Puts what became of lines into the buffer: less of it than of what is sent as OTLP, since that is nowhere else.
+    fn put_lines(&mut self) {
+        let lines = &mut self.lines;
+        let finished = supervise::catch("function lines", &self.counts, || lines.finish());
+        if finished.is_none() {
+            self.lines.reset();
+        }
+        for request in finished.unwrap_or_default() {
+            let put = self.buffer.put_lines(request);
+            self.spill_unbuffered(put);
+        }
+    }
+
+    fn spill_unbuffered(&mut self, put: Result<usize, Unbuffered>) {
+        if let Err(Unbuffered::Full(request) | Unbuffered::Closed(request)) = put {
+            self.spilled.write(request.split_by_size(SPILLED_BYTES));
+        }
+    }
+
     fn woke(&mut self, now_ms: u64, may_freeze: bool) {
         if self.awake.woke(now_ms, Instant::now(), may_freeze && !self.is_managed) {
             drop(self.sender.client.drop_connections());
@@ -192,6 +270,10 @@ impl Direct {
             self.done.get_or_insert_with(Instant::now);
         }
         self.write_spilled();
+        let before_deadline_ms = in_ms(BEFORE_DEADLINE);
+        if self.lines.is_due(running, self.flush.interval, before_deadline_ms, now_ms) {
+            self.put_lines();
+        }
         let Some(facts) = self.facts(running, is_asking, now_ms) else {
             return self.flight.is_none();
         };
@@ -223,16 +305,25 @@ impl Direct {
         is_asking: bool,
         now_ms: u64,
     ) -> Option<u64> {
-        let (since_ms, _) = self.buffer.oldest()?;
+        if self.is_behind() {
+            return Some(now_ms + LOOK_AGAIN_MS);
+        }
+        let buffered = self.buffer.oldest().map(|(since_ms, _)| since_ms);
+        let lines = self.lines.since_ms();
+        if buffered.is_none() && lines.is_none() {
+            return None;
+        }
         let before_deadline = running
             .filter(|running| !running.is_done)
             .map(|running| running.deadline_ms.saturating_sub(in_ms(BEFORE_DEADLINE)));
-        let due = (!is_asking || self.is_managed)
-            .then(|| since_ms.saturating_add(in_ms(self.flush.interval)));
+        let interval_ms = in_ms(self.flush.interval);
+        let due = buffered.filter(|_| !is_asking || self.is_managed);
+        let due = due.map(|since_ms| since_ms.saturating_add(interval_ms));
         // What became due since it was last decided is due now, and would be missed if it was compared with this moment.
         let acted_ms = self.acted_ms;
         let due = due.map(|due| due.max(self.record.again_at_ms(acted_ms).unwrap_or_default()));
-        let times = [before_deadline, due.filter(|_| self.flight.is_none())];
+        let lines_due = lines.map(|since_ms| since_ms.saturating_add(interval_ms));
+        let times = [before_deadline, lines_due, due.filter(|_| self.flight.is_none())];
         times.into_iter().flatten().filter(|at| *at > acted_ms).min().map(|at| at.max(now_ms))
     }
 
@@ -254,6 +345,7 @@ impl Direct {
 
     /// Sends what there is until this time, less what spilling the rest takes; then spills it.
     pub(crate) async fn shut_down(&mut self, end_ms: u64) {
+        self.put_lines();
         let left = Duration::from_millis(end_ms.saturating_sub(unix_millis()));
         let end = Instant::now() + left;
         let kibibytes = u32::try_from(self.buffer.bytes() >> 10).unwrap_or(u32::MAX);
@@ -380,6 +472,16 @@ impl Direct {
     /// Spills all that waits.
     fn spill(&mut self) {
         self.spilled.write(wire::merge(self.buffer.take_all(), SPILLED_BYTES));
+    }
+}
+
+impl Drop for Direct {
+    /// Lines that wait when the loop ends go where all goes that is left.
+    fn drop(&mut self) {
+        // A second panic would end the process; what the function printed is in its log.
+        if !std::thread::panicking() {
+            self.put_lines();
+        }
     }
 }
 

@@ -1,4 +1,6 @@
 use super::*;
+use crate::invocations::identity::Identity;
+use crate::lambda::extensions_api::Registration;
 use crate::test_spans::{Span, traces};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::collections::BTreeMap;
@@ -17,7 +19,8 @@ fn direct(sink: &Sink) -> Direct {
     let output =
         LineOutput::start(&config.lines, "orders", std::io::sink(), Arc::clone(&counts)).unwrap();
     let buffer = buffer(&config);
-    Direct::start(&config, buffer.as_ref(), &output, &counts).unwrap()
+    let function = Identity::of(&config, &Registration::default()).into_function();
+    Direct::start(&config, function, buffer.as_ref(), &output, &counts).unwrap()
 }
 
 fn running(is_done: bool) -> Running {

@@ -37,6 +37,11 @@ impl Identity {
         }
     }
 
+    /// The function, as the log records of its lines say it.
+    pub(crate) fn into_function(self) -> platform::Identity {
+        self.function
+    }
+
     pub(crate) fn function_name(&self) -> &str {
         self.function.function_name.as_deref().unwrap_or_default()
     }

@@ -1,7 +1,7 @@
 //! What is known of the environment's invocations, and what follows from it: what is written, and whether `next` is held.
 
 mod hold;
-mod identity;
+pub(crate) mod identity;
 pub(crate) mod invocation_records;
 mod recent_events;
 pub(crate) mod roots;

@@ -15,6 +15,33 @@ pub(crate) struct Root {
     pub(crate) start_unix_nano: u64,
 }
 
+/// A span that names its invocation, whose log records get the span's ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NamedSpan {
+    pub(crate) request_id: String,
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: [u8; 8],
+    pub(crate) parent_span_id: Option<[u8; 8]>,
+    pub(crate) is_entry: bool,
+}
+
+/// The spans of a request that name their invocation.
+pub(crate) fn named_spans(request: &Request) -> Vec<NamedSpan> {
+    let mut named = Vec::new();
+    request.each_invocation_span(&mut |span| {
+        if named.len() < MAX_ROOTS {
+            named.push(NamedSpan {
+                request_id: span.request_id.to_owned(),
+                trace_id: span.trace_id,
+                span_id: span.span_id,
+                parent_span_id: span.parent_span_id,
+                is_entry: span.is_entry,
+            });
+        }
+    });
+    named
+}
+
 /// A request has a root for each invocation that is under way: one in an environment, some dozens in a managed instance.
 const MAX_ROOTS: usize = 64;
 

@@ -3,8 +3,9 @@
 use super::Fatal;
 use crate::clock::unix_millis;
 use crate::counts::Counts;
-use crate::direct::Direct;
-use crate::event::Event;
+use crate::direct::{Direct, TakenLine};
+use crate::event::{Event, LogLine, Told};
+use crate::invocations::roots::{Root, roots};
 use crate::invocations::state::{Running, State};
 use crate::lambda::extensions_api::{
     ApiError, ExtensionsApi, Invoke, NextEvent, Shutdown, retrying,
@@ -16,6 +17,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use wire::Request;
 
 /// How long a full pipe is waited for before `next` is called.
 const PIPE_TIMEOUT: Duration = Duration::from_millis(200);
@@ -65,8 +67,9 @@ impl EventLoop {
             }
             let now_ms = unix_millis();
             let wake = self.wake_at_ms(next.is_some(), now_ms).map(|at| at.saturating_sub(now_ms));
+            let is_behind = self.direct.as_ref().is_some_and(Direct::is_behind);
             tokio::select! {
-                Some(event) = self.events.recv() => self.take(event),
+                Some(event) = self.events.recv(), if !is_behind => self.take(event),
                 answered = answer(&mut next) => {
                     next = None;
                     match answered? {
@@ -135,21 +138,57 @@ impl EventLoop {
     fn take(&mut self, event: Event) {
         match event {
             Event::Otlp(received) => {
+                if let Some(direct) = &mut self.direct {
+                    direct.spans_seen(&received.named);
+                }
                 self.with_state(|state| state.otlp(received.roots));
             }
             Event::Telemetry(delivery) => {
                 let now_ms = unix_millis();
-                for event in delivery.events {
-                    self.with_state(|state| state.telemetry(event, now_ms));
+                for told in delivery.told {
+                    match told {
+                        Told::Platform { event, text } => {
+                            if let Some(direct) = &mut self.direct {
+                                direct.platform_event(&event, &text);
+                            }
+                            self.with_state(|state| state.telemetry(*event, now_ms));
+                        }
+                        Told::Line(line) => self.take_line(&line),
+                    }
                 }
             }
+        }
+    }
+
+    /// Takes what the function printed, where that is sent.
+    fn take_line(&mut self, line: &LogLine) {
+        let Some(direct) = &mut self.direct else { return };
+        let TakenLine { requests, out_of_memory } = direct.line(line);
+        if let Some((request_id, time)) = out_of_memory {
+            self.with_state(|state| state.out_of_memory(request_id.as_deref(), time));
+        }
+        let roots: Vec<Root> = requests.iter().flat_map(roots).collect();
+        if !requests.is_empty() {
+            self.with_state(|state| state.otlp(roots));
+        }
+        if let Some(direct) = &mut self.direct {
+            direct.put(requests);
         }
     }
 
     fn write_due(&mut self) {
         let now_ms = unix_millis();
         let due = self.with_state(|state| state.due(now_ms)).unwrap_or_default();
-        self.own_lines.write(due);
+        self.write_own(due);
+    }
+
+    fn write_own(&mut self, requests: Vec<Request>) {
+        if let Some(direct) = &mut self.direct {
+            for request in &requests {
+                direct.spans_of(request);
+            }
+        }
+        self.own_lines.write(requests);
     }
 
     async fn shutdown(&mut self, shutdown: &Shutdown) {
@@ -177,7 +216,7 @@ impl EventLoop {
         let now_ms = unix_millis();
         let reason = &shutdown.shutdown_reason;
         let left = self.with_state(|state| state.close(reason, now_ms)).unwrap_or_default();
-        self.own_lines.write(left);
+        self.write_own(left);
         if let Some(direct) = &mut self.direct {
             direct.shut_down(end_ms).await;
         }

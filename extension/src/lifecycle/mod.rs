@@ -8,6 +8,7 @@ use crate::counts::{Count, Counts};
 use crate::direct::{self, Direct};
 use crate::event::Event;
 use crate::http::listen;
+use crate::invocations::identity::Identity;
 use crate::invocations::invocation_records::InvocationRecords;
 use crate::invocations::state::State;
 use crate::invocations::table::Table;
@@ -18,7 +19,7 @@ use crate::lambda::extensions_api::{
 use crate::lambda::telemetry_api::{SCHEMA_VERSIONS, subscription};
 use crate::output::LineOutput;
 use crate::receiver::otlp::Receiver;
-use crate::receiver::telemetry::{Listener, Place};
+use crate::receiver::telemetry::{Lines, Listener, Place};
 use event_loop::EventLoop;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
@@ -69,13 +70,15 @@ pub async fn run(
     if !config.complaint.is_empty() {
         tracing::warn!(problems = config.complaint, "some variables are wrong, the rest is used");
     }
-    let direct = Direct::start(config, buffer.as_ref(), &output, counts);
+    let function = Identity::of(config, &registration).into_function();
+    let direct = Direct::start(config, function, buffer.as_ref(), &output, counts);
     let records = wire::invocation_record::path(&config.runtime_api);
     let table =
         Table::new(config, &registration, Arc::clone(counts), InvocationRecords::file(records));
     let mut state = State::new(config, table);
     let told_of_ends = config.telemetry.types.contains(&"platform");
-    if receive_telemetry(config, &api, sender, counts).await && told_of_ends {
+    let lines = if direct.is_some() { Lines::Sent } else { Lines::None };
+    if receive_telemetry(config, &api, sender, counts, lines).await && told_of_ends {
         state.subscribed();
     }
     let mut left = direct::Left::new(buffer, &output, counts);
@@ -155,6 +158,7 @@ async fn receive_telemetry(
     api: &ExtensionsApi,
     events: mpsc::Sender<Event>,
     counts: &Arc<Counts>,
+    lines: Lines,
 ) -> bool {
     let hosts_file = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     let place = Place::of(&hosts_file, &config.runtime_api);
@@ -166,7 +170,7 @@ async fn receive_telemetry(
             return false;
         }
     };
-    let intake = listener.intake(&config.telemetry, events, Arc::clone(counts));
+    let intake = listener.intake(&config.telemetry, events, Arc::clone(counts), lines);
     let Listener { socket, uri, .. } = listener;
     let listening = listen("telemetry listener", socket, Arc::new(intake), counts);
     let accepted = subscribe(config, api, &uri).await;

@@ -62,6 +62,11 @@ impl LineOutput {
         Self { buffer, ..self }
     }
 
+    /// Whether requests go into a buffer, to be sent.
+    pub(crate) fn is_buffered(&self) -> bool {
+        self.buffer.is_some()
+    }
+
     /// Puts a request into the buffer. `Err` where it is to be written: the request, and whether it is spilled.
     fn buffer(&self, request: Request) -> Result<Written, (Request, bool)> {
         let Some(buffer) = &self.buffer else { return Err((request, false)) };

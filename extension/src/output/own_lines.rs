@@ -22,8 +22,19 @@ pub(crate) struct OwnLines {
     counts: Arc<Counts>,
     /// Requests that the queue had no room for.
     unwritten: Vec<Request>,
-    /// Requests in the queue, by the number of their items.
-    writing: Vec<(usize, oneshot::Receiver<Written>)>,
+    /// Requests in the queue.
+    writing: Vec<Writing>,
+}
+
+/// A request in the queue.
+struct Writing {
+    items: usize,
+    #[cfg_attr(
+        not(feature = "direct"),
+        expect(dead_code, reason = "asked for by the direct output")
+    )]
+    bytes: usize,
+    written: oneshot::Receiver<Written>,
 }
 
 impl OwnLines {
@@ -43,7 +54,7 @@ impl OwnLines {
 
     /// Puts requests into the output's queue; what has no room there waits here.
     pub(crate) fn write(&mut self, requests: Vec<Request>) {
-        self.writing.retain_mut(|(items, written)| match written.try_recv() {
+        self.writing.retain_mut(|Writing { items, written, .. }| match written.try_recv() {
             Err(oneshot::error::TryRecvError::Empty) => true,
             answered => {
                 note_lost(&self.counts, self.lost, lost(*items, answered.ok()));
@@ -53,9 +64,9 @@ impl OwnLines {
         self.unwritten.extend(requests);
         let mut waiting = std::mem::take(&mut self.unwritten).into_iter();
         for request in waiting.by_ref() {
-            let items = request.items();
+            let (items, bytes) = (request.items(), request.bytes().len());
             match (self.offer)(&self.output, request) {
-                Ok(written) => self.writing.push((items, written)),
+                Ok(written) => self.writing.push(Writing { items, bytes, written }),
                 Err(request) => {
                     self.unwritten.push(request);
                     break;
@@ -76,7 +87,7 @@ impl OwnLines {
         }
         let Self { writing, counts, lost: count, .. } = self;
         let all = async {
-            while let Some((items, written)) = writing.last_mut() {
+            while let Some(Writing { items, written, .. }) = writing.last_mut() {
                 let answered = written.await.ok();
                 note_lost(counts, *count, lost(*items, answered));
                 writing.pop();
@@ -84,6 +95,13 @@ impl OwnLines {
         };
         // Those that were not written in time stay in the queue, and are written when there is room.
         drop(tokio::time::timeout(limit, all).await);
+    }
+
+    /// Bytes of what is not written yet, as far as is known.
+    #[cfg(feature = "direct")]
+    pub(crate) fn bytes(&self) -> usize {
+        let unwritten = self.unwritten.iter().map(|request| request.bytes().len());
+        unwritten.chain(self.writing.iter().map(|writing| writing.bytes)).sum()
     }
 
     /// Whether anything waits for room in the queue.
@@ -100,7 +118,7 @@ impl OwnLines {
     /// Counts what is not written by now as lost.
     pub(crate) fn give_up(&self) {
         let unwritten = self.unwritten.iter().map(Request::items).sum::<usize>()
-            + self.writing.iter().map(|(items, _)| items).sum::<usize>();
+            + self.writing.iter().map(|writing| writing.items).sum::<usize>();
         self.counts.add(self.lost, unwritten);
     }
 }

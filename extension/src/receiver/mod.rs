@@ -8,7 +8,7 @@ pub(crate) mod grpc;
 pub(crate) mod message;
 pub(crate) mod otlp;
 pub(crate) mod response;
-mod service_name;
+pub(crate) mod service_name;
 pub(crate) mod telemetry;
 #[cfg(feature = "zstd")]
 mod zstd;

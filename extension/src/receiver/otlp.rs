@@ -9,7 +9,7 @@ use super::service_name::named;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, OtlpReceived};
 use crate::http::{Body, BoxedResponse, HttpResponse, Request, Respond, Unread};
-use crate::invocations::roots::roots;
+use crate::invocations::roots::{named_spans, roots};
 use crate::output::LineOutput;
 use hyper::{Method, StatusCode};
 use std::sync::Arc;
@@ -156,7 +156,8 @@ impl Receiver {
         }
         let request = named(request, &self.service_name);
         self.hold_more(&mut held, request.bytes().len()).await?;
-        let received = OtlpReceived { roots: roots(&request) };
+        let named = if self.output.is_buffered() { named_spans(&request) } else { Vec::new() };
+        let received = OtlpReceived { roots: roots(&request), named };
         let items = request.items();
         let written = self.output.write(request).await.map_err(|_| Refusal::Full)?;
         self.counts.add(Count::Requests, 1);

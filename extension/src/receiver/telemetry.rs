@@ -5,18 +5,23 @@
 
 use crate::config::Telemetry;
 use crate::counts::{Count, Counts};
-use crate::event::{Event, TelemetryBatch};
+use crate::event::{Event, LogLine, TelemetryBatch, Told};
 use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
 use hyper::StatusCode;
-use platform::{PlatformEvent, TelemetryRecord, parse_batch};
+use platform::{LineSource, TelemetryEvent, TelemetryRecord, parse_batch};
+use std::collections::VecDeque;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 
 /// The largest event: 1 MiB, as CloudWatch Logs takes it, in JSON that escapes each of its bytes.
 const MAX_EVENT_BYTES: usize = 2 * 1024 * 1024;
+
+/// So many of the newest deliveries are known again: Lambda repeats one whose answer it did not get.
+const RECENT: usize = 16;
 
 /// The name that Lambda gives the environment's own address.
 const SANDBOX: &str = "sandbox.localdomain";
@@ -79,6 +84,7 @@ impl Listener {
         telemetry: &Telemetry,
         events: mpsc::Sender<Event>,
         counts: Arc<Counts>,
+        lines: Lines,
     ) -> Intake {
         Intake {
             path: self.path.clone(),
@@ -87,7 +93,39 @@ impl Listener {
             room: Arc::new(Semaphore::new(3 * telemetry.max_bytes + MAX_EVENT_BYTES)),
             events,
             counts,
+            lines,
+            recent: Recent::default(),
         }
+    }
+}
+
+/// Which lines are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lines {
+    /// None: CloudWatch has them already.
+    None,
+    /// Those that were subscribed to, which are sent.
+    Sent,
+}
+
+/// The newest deliveries that were taken, by their hashes.
+#[derive(Default)]
+struct Recent {
+    hashes: Mutex<VecDeque<u64>>,
+    hasher: RandomState,
+}
+
+impl Recent {
+    fn has(&self, hash: u64) -> bool {
+        self.hashes.lock().unwrap_or_else(PoisonError::into_inner).contains(&hash)
+    }
+
+    fn add(&self, hash: u64) {
+        let mut hashes = self.hashes.lock().unwrap_or_else(PoisonError::into_inner);
+        if hashes.len() == RECENT {
+            hashes.pop_front();
+        }
+        hashes.push_back(hash);
     }
 }
 
@@ -99,6 +137,8 @@ pub(crate) struct Intake {
     room: Arc<Semaphore>,
     events: mpsc::Sender<Event>,
     counts: Arc<Counts>,
+    lines: Lines,
+    recent: Recent,
 }
 
 impl Respond for Intake {
@@ -131,31 +171,59 @@ impl Intake {
             self.counts.add(Count::TelemetryRefused, 1);
             return StatusCode::SERVICE_UNAVAILABLE;
         };
+        let hash = self.recent.hasher.hash_one(body);
         let body = String::from_utf8_lossy(body);
         let batch = parse_batch(&body);
         let malformed = batch.refused + usize::from(batch.is_broken);
         let all = batch.events.len();
-        let events: Vec<PlatformEvent> = batch
-            .events
-            .into_iter()
-            .filter_map(|event| match event.record {
-                TelemetryRecord::Platform(event) => Some(*event),
-                // Log lines are in CloudWatch already; among them are the extension's own.
-                TelemetryRecord::Line { .. } => None,
-            })
-            .collect();
-        let (log_events, platform_events) = (all - events.len(), events.len());
-        if !events.is_empty()
-            && self.events.try_send(Event::Telemetry(TelemetryBatch::new(events, room))).is_err()
+        let mut told: Vec<Told> =
+            batch.events.into_iter().filter_map(|event| self.told(event)).collect();
+        let log_events = all - told.len();
+        if self.recent.has(hash) {
+            // Platform events are known again one by one, however they are delivered.
+            let all = told.len();
+            told.retain(|told| matches!(told, Told::Platform { .. }));
+            self.counts.add(Count::Repeated, all - told.len());
+        }
+        let lines = told.iter().filter(|told| matches!(told, Told::Line(_))).count();
+        let platform_events = told.len() - lines;
+        if !told.is_empty()
+            && self.events.try_send(Event::Telemetry(TelemetryBatch::new(told, room))).is_err()
         {
             self.counts.add(Count::TelemetryRefused, 1);
             return StatusCode::SERVICE_UNAVAILABLE;
         }
+        if self.lines == Lines::Sent {
+            self.recent.add(hash);
+        }
         self.counts.add(Count::Malformed, malformed);
         self.counts.add(Count::Events, platform_events);
         self.counts.add(Count::LogEvents, log_events);
+        self.counts.add(Count::LogLines, lines);
         StatusCode::OK
     }
+
+    /// What the loop is told of an event; nothing of lines that are not sent.
+    fn told(&self, event: TelemetryEvent<'_>) -> Option<Told> {
+        let TelemetryEvent { time_unix_nano, text, record } = event;
+        let is_sent = self.lines == Lines::Sent;
+        match record {
+            TelemetryRecord::Platform(event) => {
+                Some(Told::Platform { event, text: if is_sent { text.into() } else { "".into() } })
+            }
+            TelemetryRecord::Line { from, message } => {
+                let is_own = from == LineSource::Extension && is_own(&message);
+                let line = LogLine { from, time_unix_nano, message: message.into() };
+                (is_sent && !is_own).then_some(Told::Line(line))
+            }
+        }
+    }
+}
+
+/// Whether an extension's line is of this one: its log, or an OTLP line. Sent, it would come back for ever.
+fn is_own(line: &str) -> bool {
+    const OF_LOG: [&str; 2] = ["lambda-otlp-extension: ", "\"logger\":\"lambda-otlp-extension\""];
+    wire::mentions_otlp(line) || OF_LOG.iter().any(|mark| line.contains(mark))
 }
 
 #[cfg(test)]
@@ -192,6 +260,8 @@ mod tests {
             room: Arc::new(Semaphore::new(200)),
             events: sender,
             counts: Arc::default(),
+            lines: Lines::None,
+            recent: Recent::default(),
         };
         (intake, receiver)
     }
@@ -230,7 +300,7 @@ mod tests {
             max_bytes: 262_144,
             timeout: Duration::from_millis(25),
         };
-        let intake = listener.intake(&telemetry, sender, Arc::default());
+        let intake = listener.intake(&telemetry, sender, Arc::default(), Lines::None);
         assert!(intake.room.available_permits() >= intake.max_body_bytes);
         let event = EVENT.trim_matches(['[', ']']);
         let large = event.replace(

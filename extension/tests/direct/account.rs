@@ -2,7 +2,7 @@
 
 use crate::program;
 use lambda_otlp_tests::stories::states::End;
-use lambda_otlp_tests::stories::{Log, Story};
+use lambda_otlp_tests::stories::{Log, Story, body};
 use serde_json::Value;
 use simulator::FunctionSpec;
 use simulator::sink::Sink;
@@ -21,6 +21,8 @@ pub(crate) struct Account {
     pub(crate) delivered: BTreeMap<u64, usize>,
     /// Spans that the extension made, at the backend.
     pub(crate) made: usize,
+    /// Log records at the backend, by their bodies.
+    pub(crate) records: BTreeMap<String, usize>,
     /// What is in the log.
     pub(crate) log: Log,
 }
@@ -29,6 +31,20 @@ impl Account {
     /// How many of the function's spans are in the log.
     pub(crate) fn spilled(&self) -> usize {
         self.log.own.len()
+    }
+
+    /// Each line that the function printed and Lambda delivered is at the backend or spilled, once. It prints lines of the same words
+    /// in each invocation.
+    pub(crate) fn has_printed(&self, lines: usize, times: usize) {
+        for number in 0..lines {
+            let line = format!("a line of the function, number {number}");
+            let is_it = |body: &&String| body.trim_end() == line;
+            let delivered: usize =
+                self.records.iter().filter(|(body, _)| is_it(body)).map(|(_, times)| times).sum();
+            let spilled = self.log.records.iter().filter(is_it).count();
+            assert_eq!(delivered + spilled, times, "{line}: {delivered} {spilled}");
+            assert_eq!(self.log.text.iter().filter(is_it).count(), times, "in CloudWatch");
+        }
     }
 
     /// Each span that was acknowledged is at the backend or in the log, at each once. `may_repeat` where answers of the backend
@@ -87,5 +103,9 @@ pub(crate) async fn ended(story: Story, sink: &Sink) -> Account {
             made += 1;
         }
     }
-    Account { kept, delivered, made, log }
+    let mut records = BTreeMap::new();
+    for record in sink.log_records() {
+        *records.entry(body(&record.item)).or_default() += 1;
+    }
+    Account { kept, delivered, made, records, log }
 }

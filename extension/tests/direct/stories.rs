@@ -2,6 +2,7 @@
 
 use crate::account::{Account, told};
 use lambda_otlp_tests::stories::states::SHORT;
+use lambda_otlp_tests::stories::{TRACE, body};
 use serde_json::{Value, json};
 use simulator::FunctionSpec;
 use simulator::sink::tls::{Authority, TlsFront};
@@ -172,6 +173,31 @@ async fn more_than_the_buffer_holds_is_written() {
     .await;
     account.balances(false);
     assert_eq!((account.delivered.len(), account.spilled()), (0, 120), "{account:?}");
+}
+
+#[tokio::test]
+async fn what_the_function_prints_is_sent_with_its_spans() {
+    let sink = sink().await;
+    let payloads = vec![json!({"spans": [3], "root": true, "lines": 20}); 6];
+    let account = told(&sink, sink.base(), &payloads, |spec| spec).await;
+    account.balances(false);
+    account.has_printed(20, 6);
+    assert_eq!((account.delivered.len(), account.log.otlp_lines), (18, 0), "{account:?}");
+    let lines = sink.log_records();
+    let of_function = lines.iter().filter(|of| body(&of.item).starts_with("a line of the"));
+    for record in of_function {
+        assert_eq!(record.item.trace_id, TRACE, "{record:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_the_function_prints_is_in_the_log_as_records_where_nobody_takes_it() {
+    let sink = always(ScriptedResponse::Status(503)).await;
+    let payloads = vec![json!({"spans": [3], "root": true, "lines": 500}); 4];
+    let account = told(&sink, sink.base(), &payloads, |spec| spec).await;
+    account.balances(false);
+    account.has_printed(500, 4);
+    assert_eq!((account.delivered.len(), account.spilled()), (0, 12), "{account:?}");
 }
 
 #[tokio::test]

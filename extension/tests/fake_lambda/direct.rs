@@ -9,28 +9,28 @@ use std::time::Duration;
 use wire::SignalKind;
 use wire::protobuf::Writer;
 
-const MINUTE: Duration = Duration::from_mins(1);
-const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+pub(crate) const MINUTE: Duration = Duration::from_mins(1);
+pub(crate) const FIRST: &str = "3da1f2dc-3222-475e-9205-e2e6c6318895";
 
-fn runtime_done(request_id: &str) -> Value {
+pub(crate) fn runtime_done(request_id: &str) -> Value {
     json!({"time": "2026-09-21T14:13:20.123Z", "type": "platform.runtimeDone", "record": {
         "requestId": request_id, "status": "success", "metrics": {"durationMs": 12.0, "producedBytes": 8},
     }})
 }
 
-async fn sink() -> Sink {
+pub(crate) async fn sink() -> Sink {
     Sink::builder().no_window().start().await.unwrap()
 }
 
 /// A sink that never answers.
-async fn silent() -> Sink {
+pub(crate) async fn silent() -> Sink {
     let sink = sink().await;
     sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::held()]));
     sink
 }
 
 /// An extension that sends to the sink.
-async fn sending_to(sink: &Sink, more: &[(&str, &str)], script: Script) -> Lambda {
+pub(crate) async fn sending_to(sink: &Sink, more: &[(&str, &str)], script: Script) -> Lambda {
     let own = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", sink.base())];
     Lambda::scripted(&[&own, more].concat(), script).await
 }
@@ -52,12 +52,12 @@ async fn left_behind(sink: &Sink, more: &[(&str, &str)], posts: &[u64]) -> (Lamb
 }
 
 /// How many of the posted spans the backend has; those that the extension makes have no such parent.
-fn delivered(sink: &Sink) -> usize {
+pub(crate) fn delivered(sink: &Sink) -> usize {
     sink.spans().iter().filter(|span| span.item.parent_span_id == [9; 8]).count()
 }
 
 /// How many spans are in lines that say that no backend took them.
-fn spilled(lambda_text: &str) -> usize {
+pub(crate) fn spilled(lambda_text: &str) -> usize {
     let lines = lambda_text.lines().filter(|line| line.contains("\"spill\":true"));
     let requests = lines.map(crate::support::read);
     requests
@@ -218,7 +218,7 @@ async fn without_the_telemetry_api_what_is_left_goes_beside_a_later_handler() {
 }
 
 /// The number of an invocation as its id.
-fn numbered(number: usize) -> String {
+pub(crate) fn numbered(number: usize) -> String {
     format!("6f7f0961-f83a-4a5b-b1c2-{number:012}")
 }
 

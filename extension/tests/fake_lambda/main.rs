@@ -17,5 +17,7 @@ mod grpc_client;
 #[cfg(not(feature = "grpc"))]
 mod grpc_refused;
 mod lifecycle;
+#[cfg(feature = "direct")]
+mod lines;
 mod receiver;
 mod support;

@@ -7,7 +7,7 @@ mod story;
 
 pub use function::run_in_lambda;
 use std::path::PathBuf;
-pub use story::{EXTENSION, Log, ROOT, Story, TRACE};
+pub use story::{EXTENSION, Log, ROOT, Story, TRACE, body};
 
 /// What the stories need to know of the program that tells them.
 pub struct Program {

@@ -2,6 +2,8 @@
 
 use super::Program;
 use super::states::{AMPLE, Around, End, State, Step};
+use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda};
@@ -9,7 +11,7 @@ use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU16, Ordering};
 use tempfile::TempDir;
-use wire::{Metrics, Traces};
+use wire::{Logs, Metrics, Traces};
 
 /// The scope of the function's own spans.
 pub(super) const SCOPE: &str = "the function";
@@ -37,6 +39,8 @@ pub struct Log {
     pub made: Vec<Span>,
     /// Data points that the extension made, by metric.
     pub points: BTreeMap<String, u64>,
+    /// Bodies of log records that were spilled.
+    pub records: Vec<String>,
     /// All that is no OTLP.
     pub text: Vec<String>,
     /// How many lines are OTLP.
@@ -217,6 +221,13 @@ impl Log {
                     }
                 }
             }
+            if let Some(request) = line.request.decode::<Logs>() {
+                let scopes =
+                    request.unwrap().resource_logs.into_iter().flat_map(|all| all.scope_logs);
+                for record in scopes.flat_map(|scope| scope.log_records) {
+                    self.records.push(body(&record));
+                }
+            }
             if let Some(request) = line.request.decode::<Metrics>() {
                 let scopes =
                     request.unwrap().resource_metrics.into_iter().flat_map(|all| all.scope_metrics);
@@ -249,6 +260,14 @@ impl Log {
 
     pub fn has_text(&self, part: &str) -> bool {
         self.text.iter().any(|line| line.contains(part))
+    }
+}
+
+/// The text of a log record.
+pub fn body(record: &LogRecord) -> String {
+    match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+        Some(any_value::Value::StringValue(text)) => text.clone(),
+        _ => String::new(),
     }
 }
 

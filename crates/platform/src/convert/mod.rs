@@ -10,6 +10,7 @@
 //!
 //! OTLP lines are the caller's: it decodes them, and reports here only those that do not decode.
 
+mod environment;
 mod reports;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
@@ -92,6 +93,8 @@ pub struct Converter {
     observed_unix_nano: u64,
     state: ConverterState,
     aggregator: Aggregator,
+    /// Whether somebody else makes the metrics of Lambda's events.
+    is_counted_elsewhere: bool,
     invocations: Option<Box<Invocations>>,
     emf: EmfPoints,
     seen: SeenSpans,
@@ -116,6 +119,7 @@ impl Converter {
             observed_unix_nano,
             state,
             aggregator: Aggregator::new(options.shape, options.names),
+            is_counted_elsewhere: false,
             invocations: None,
             emf: EmfPoints::default(),
             seen: SeenSpans::default(),
@@ -215,15 +219,7 @@ impl Converter {
             self.function_line(event);
             return;
         };
-        let tenant_id = take_tenant_id(&mut platform);
-        self.state.window.observe(&platform);
-        // Lambda names the tenant where a request begins and in its report; on any other line the function may have put it.
-        let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
-        if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
-            let tenant_id = tenant_id.as_deref();
-            self.state.window.tell(request_id, Facts { tenant_id, ..Facts::default() });
-        }
-        self.take_news(platform.kind != EventKind::Start);
+        self.observe(&mut platform);
         self.aggregator.add(&platform, event.time_unix_nano());
         if let Some(invocations) = &mut self.invocations {
             invocations.observe(&platform, event.time_unix_nano());
@@ -236,9 +232,26 @@ impl Converter {
             self.consumed.platform_lines += 1;
             return;
         }
+        self.record_platform(event, &platform);
+    }
+
+    /// Takes note of the invocation that an event of Lambda's tells of.
+    fn observe(&mut self, platform: &mut PlatformEvent) {
+        let tenant_id = take_tenant_id(platform);
+        self.state.window.observe(platform);
+        // Lambda names the tenant where a request begins and in its report; on any other line the function may have put it.
+        let names_tenant = matches!(platform.kind, EventKind::Start | EventKind::Report);
+        if let Some(request_id) = platform.request_id.as_ref().filter(|_| names_tenant) {
+            let tenant_id = tenant_id.as_deref();
+            self.state.window.tell(request_id, Facts { tenant_id, ..Facts::default() });
+        }
+        self.take_news(platform.kind != EventKind::Start);
+    }
+
+    fn record_platform(&mut self, event: &LogEvent<'_>, platform: &PlatformEvent) {
         let (window, observed) = (&self.state.window, self.observed_unix_nano);
         self.platform_records
-            .push(|record| platform_record(event, &platform, window, observed, record));
+            .push(|record| platform_record(event, platform, window, observed, record));
     }
 
     /// Takes what is left of a log event around an OTLP line: it is the function's, whatever it looks like.
@@ -256,7 +269,7 @@ impl Converter {
         let metrics = emf.as_ref().filter(|line| !line.metrics.is_empty());
         let (window, observed) = (&mut self.state.window, self.observed_unix_nano);
         self.line_records.push(|record| line_record(event, window, observed, metrics, record));
-        if is_out_of_memory(event.message) {
+        if !self.is_counted_elsewhere && is_out_of_memory(event.message) {
             let window = &self.state.window;
             let request_id = prefix(event.message).request_id.or(window.request_id());
             self.aggregator.add_out_of_memory(request_id, event.time_unix_nano());

@@ -44,6 +44,11 @@ const TRACE_ID: u32 = 9;
 const SPAN_ID: u32 = 10;
 
 impl Records {
+    /// How many bytes the records have.
+    pub(crate) fn bytes(&self) -> usize {
+        self.fields.len()
+    }
+
     /// Whether one of the records has an X-Ray root and no trace id, so that a trace that is seen may become its trace id.
     pub(crate) fn awaits_traces(&self) -> bool {
         !self.rooted.is_empty()

@@ -28,7 +28,7 @@ const RUBY_INTERNAL: &str = "<internal:";
 
 /// Whether the text is one of these. Nearly all others are refused at their first bytes, before the end of their line is looked for.
 #[inline]
-pub(crate) fn is_out_of_memory(text: &str) -> bool {
+pub fn is_out_of_memory(text: &str) -> bool {
     let may_be_one = matches!(
         text.as_bytes().first(),
         Some(

@@ -150,6 +150,11 @@ impl State {
         self.table.event(event, now_ms);
     }
 
+    /// The runtime has said in a line that its memory is exhausted.
+    pub(crate) fn out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
+        self.table.out_of_memory(request_id, time_unix_nano);
+    }
+
     /// The newest invocation.
     pub(crate) fn running(&self, now_ms: u64) -> Option<Running> {
         let current = self.current.as_ref()?;

@@ -100,13 +100,15 @@ impl Table {
             function_name: identity.function_name().to_owned(),
             function_version: identity.function_version().map(str::to_owned),
         };
+        // No forwarder reads the reports where the extension sends by itself.
+        let owner = if config.is_direct() { Owner::Sole } else { Owner::Extension };
         Self {
             identity,
             invocation_span: config.invocation_span,
             is_told_of_invocations: !config.function.is_managed_instance,
             options,
             records,
-            metrics: Aggregator::new(config.shape, config.names).with_owner(Owner::Extension),
+            metrics: Aggregator::new(config.shape, config.names).with_owner(owner),
             spans: None,
             known: VecDeque::new(),
             held_back: VecDeque::new(),
@@ -116,6 +118,11 @@ impl Table {
             evicted: 0,
             counts,
         }
+    }
+
+    /// The runtime has said in a line that its memory is exhausted.
+    pub(crate) fn out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
+        self.metrics.add_out_of_memory(request_id, time_unix_nano);
     }
 
     /// Telemetry will come.

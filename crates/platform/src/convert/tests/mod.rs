@@ -1,5 +1,6 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect_test writes them")]
 
+mod environment;
 mod foreign;
 mod spans;
 

@@ -11,7 +11,7 @@ pub(super) const UNNAMED: &str = "";
 impl Aggregator {
     /// Takes note of a runtime's text, which belongs to this invocation as far as is known. The platform may say the same of
     /// the invocation later, and then it counts no more.
-    pub(crate) fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
+    pub fn add_out_of_memory(&mut self, request_id: Option<&str>, time_unix_nano: u64) {
         let key = request_id.unwrap_or(UNNAMED).to_ascii_lowercase();
         let measured = Measured { time: time_unix_nano, since: time_unix_nano, request_id };
         let known = self.invocations.entry(key).or_insert(OpenInvocation {

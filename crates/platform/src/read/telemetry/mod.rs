@@ -26,6 +26,8 @@ use crate::read::{text as text_lines, time};
 pub struct TelemetryEvent<'a> {
     /// Unix time in nanoseconds, if the event says a time.
     pub time_unix_nano: Option<u64>,
+    /// The whole event, as it came.
+    pub text: &'a str,
     /// What the event says: `record` and `type` of the schema.
     pub record: TelemetryRecord<'a>,
 }
@@ -87,11 +89,12 @@ pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
         "function" => LineSource::Function,
         "extension" => LineSource::Extension,
         _ => {
-            let event = platform(&kind, &envelope);
-            let time_unix_nano = event.time_unix_nano;
+            let platform = platform(&kind, &envelope);
+            let time_unix_nano = platform.time_unix_nano;
             return Some(TelemetryEvent {
                 time_unix_nano,
-                record: TelemetryRecord::Platform(Box::new(event)),
+                text: event.get(),
+                record: TelemetryRecord::Platform(Box::new(platform)),
             });
         }
     };
@@ -101,6 +104,7 @@ pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
     };
     Some(TelemetryEvent {
         time_unix_nano: time_of(&envelope),
+        text: event.get(),
         record: TelemetryRecord::Line { from, message },
     })
 }

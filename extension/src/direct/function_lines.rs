@@ -1,0 +1,192 @@
+//! What the function prints, on its way to be sent: OTLP lines are decoded to their signal, all else becomes log records, as the
+//! forwarder makes them of the same lines in CloudWatch.
+//!
+//! The records of an invocation wait for its end, since the span that names it, whose ids they get, is mostly sent then.
+
+use crate::clock::unix_nanos;
+use crate::config::Config;
+use crate::counts::{Count, Counts};
+use crate::event::LogLine;
+use crate::invocations::roots::NamedSpan;
+use crate::invocations::state::Running;
+use crate::receiver::service_name::named;
+use platform::{
+    Converter, ConverterState, Identity, LineSource, LogEvent, Options, PlatformEvent, Undecodable,
+    is_out_of_memory,
+};
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::{InvocationSpan, Limits, LineReading, Metrics, Request, Signal as _, read_line};
+
+/// So many bytes of records wait for the end of their invocation.
+const MOST_WAITING: usize = 256 * 1024;
+
+/// What a line turned out to hold beside text.
+#[derive(Debug, Default)]
+pub(crate) struct TakenLine {
+    /// Decoded OTLP, to be sent as it is.
+    pub(crate) requests: Vec<Request>,
+    /// The runtime says that its memory is exhausted, in this invocation if it is known, at this Unix time in nanoseconds.
+    pub(crate) out_of_memory: Option<(Option<String>, u64)>,
+}
+
+/// Makes log records of lines, and holds them for a while.
+pub(super) struct FunctionLines {
+    converter: Converter,
+    identity: Identity,
+    options: Options,
+    service_name: String,
+    /// The function has one invocation at a time.
+    has_one_at_a_time: bool,
+    /// When the first of the records that wait was made.
+    since_ms: Option<u64>,
+    counts: Arc<Counts>,
+}
+
+impl FunctionLines {
+    pub(super) fn new(config: &Config, identity: Identity, counts: &Arc<Counts>) -> Self {
+        let options =
+            Options { shape: config.shape, names: config.names, platform_logs_all: false };
+        Self {
+            converter: converter(&identity, options, ConverterState::default()),
+            service_name: config.service_name.clone(),
+            identity,
+            options,
+            has_one_at_a_time: !config.function.is_managed_instance,
+            since_ms: None,
+            counts: Arc::clone(counts),
+        }
+    }
+
+    /// Takes an event of Lambda's own.
+    pub(super) fn platform_event(&mut self, event: &PlatformEvent, text: &str, now_ms: u64) {
+        let time = self.observed(event.time_unix_nano);
+        let log_event = LogEvent { id: "", time_ms: in_ms(time), message: text };
+        self.converter.platform_event(&log_event, event.clone(), self.has_one_at_a_time);
+        self.note_waiting(now_ms);
+    }
+
+    /// Takes what was printed.
+    pub(super) fn take(&mut self, line: &LogLine, now_ms: u64) -> TakenLine {
+        let time = self.observed(line.time_unix_nano);
+        let event = |message| LogEvent { id: "", time_ms: in_ms(time), message };
+        let mut taken = TakenLine::default();
+        match read_line(&line.message, &Limits::default()) {
+            None => {
+                self.converter.function_text(&event(&line.message));
+                if line.from == LineSource::Function && is_out_of_memory(&line.message) {
+                    let request_id = self.converter.request_id().map(str::to_owned);
+                    taken.out_of_memory = Some((request_id, time));
+                }
+            }
+            Some(LineReading { decoded, undecodable, text, .. }) => {
+                for line in undecodable {
+                    self.counts.add(Count::Undecodable, 1);
+                    let reason = line.reason.to_string();
+                    let (size_bytes, sha256) = (line.bytes, line.sha256.as_str());
+                    self.converter.undecodable(
+                        &event(""),
+                        &Undecodable { reason: &reason, size_bytes, sha256 },
+                    );
+                }
+                if let Some(text) = text {
+                    self.converter.function_text(&event(&text));
+                }
+                let requests = decoded.into_iter().map(|line| line.request);
+                let requests = requests.filter(|request| request.items() > 0);
+                taken.requests =
+                    requests.map(|request| named(request, &self.service_name)).collect();
+            }
+        }
+        for request in &taken.requests {
+            self.spans_of(request);
+        }
+        self.note_waiting(now_ms);
+        taken
+    }
+
+    /// Spans that were received, whose invocations' records get their ids.
+    pub(super) fn spans_seen(&mut self, spans: &[NamedSpan]) {
+        for span in spans {
+            let NamedSpan { request_id, trace_id, span_id, parent_span_id, is_entry } = span;
+            self.converter.invocation_span_seen(&InvocationSpan {
+                request_id,
+                trace_id: *trace_id,
+                span_id: *span_id,
+                parent_span_id: *parent_span_id,
+                is_entry: *is_entry,
+            });
+            self.converter.trace_seen(*trace_id);
+        }
+    }
+
+    /// The same of a whole request.
+    pub(super) fn spans_of(&mut self, request: &Request) {
+        request.each_trace_id(&mut |trace_id| self.converter.trace_seen(trace_id));
+        request.each_invocation_span(&mut |span| self.converter.invocation_span_seen(&span));
+    }
+
+    /// Since when the oldest record waits.
+    pub(super) fn since_ms(&self) -> Option<u64> {
+        self.since_ms
+    }
+
+    /// Whether what waits is to go on: its invocation has ended, as far as is known, or it has waited for `interval`, or it has become much.
+    pub(super) fn is_due(
+        &self,
+        running: Option<&Running>,
+        interval: Duration,
+        before_deadline_ms: u64,
+        now_ms: u64,
+    ) -> bool {
+        let Some(since_ms) = self.since_ms else { return false };
+        let is_old = u128::from(now_ms.saturating_sub(since_ms)) >= interval.as_millis();
+        let may_see_spans = match running {
+            Some(running) => !running.is_done && now_ms + before_deadline_ms < running.deadline_ms,
+            None => !self.has_one_at_a_time,
+        };
+        is_old || !may_see_spans || self.converter.waiting_bytes() > MOST_WAITING
+    }
+
+    /// All records that wait, and the metrics that lines had embedded.
+    pub(super) fn finish(&mut self) -> Vec<Request> {
+        if self.since_ms.take().is_none() {
+            return Vec::new();
+        }
+        let next = converter(&self.identity, self.options, ConverterState::default());
+        let converted = mem::replace(&mut self.converter, next).finish();
+        self.converter = converter(&self.identity, self.options, converted.state);
+        let metrics = converted
+            .metrics
+            .map(|metrics| Request::encode::<Metrics>(&Metrics::request(vec![metrics])));
+        converted.logs.into_iter().chain(metrics).collect()
+    }
+
+    /// Begins anew after a panic, which may have left anything behind.
+    pub(super) fn reset(&mut self) {
+        self.converter = converter(&self.identity, self.options, ConverterState::default());
+        self.since_ms = None;
+    }
+
+    /// Notes that something is taken now; the time that it has, which is now where Lambda says none.
+    fn observed(&mut self, time_unix_nano: Option<u64>) -> u64 {
+        let now = unix_nanos();
+        self.converter.observed_at(now);
+        time_unix_nano.unwrap_or(now)
+    }
+
+    fn note_waiting(&mut self, now_ms: u64) {
+        if self.converter.waiting_bytes() > 0 {
+            self.since_ms.get_or_insert(now_ms);
+        }
+    }
+}
+
+fn converter(identity: &Identity, options: Options, state: ConverterState) -> Converter {
+    Converter::new(identity.clone(), options, 0).with_state(state).counted_elsewhere()
+}
+
+fn in_ms(unix_nano: u64) -> i64 {
+    i64::try_from(unix_nano / 1_000_000).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,332 @@
+//! What the function prints, where the extension sends it.
+
+use crate::direct::{
+    FIRST, MINUTE, delivered, numbered, runtime_done, sending_to, silent, sink, spilled,
+};
+use crate::support::{Lambda, Script, invoke, read, shutdown, traces, until};
+use lambda_otlp_extension::Count;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use serde_json::{Value, json};
+use simulator::sink::Sink;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use wire::protobuf::Writer;
+use wire::{Envelope, LineEncoder, LineLimits, Logs, Request, SignalKind};
+
+const TIME: &str = "2026-09-21T14:13:20.123Z";
+
+fn start(request_id: &str) -> Value {
+    json!({"time": TIME, "type": "platform.start", "record": {"requestId": request_id, "version": "7"}})
+}
+
+fn line(record: impl Into<Value>) -> Value {
+    json!({"time": TIME, "type": "function", "record": record.into()})
+}
+
+fn body(record: &LogRecord) -> String {
+    match record.body.clone().unwrap().value.unwrap() {
+        Any::StringValue(text) => text,
+        other => format!("{other:?}"),
+    }
+}
+
+/// Bodies of the log records that the backend has.
+fn bodies(sink: &Sink) -> Vec<String> {
+    sink.log_records().iter().map(|record| body(&record.item)).collect()
+}
+
+/// Bodies of the log records in lines that say that no backend took them.
+fn spilled_bodies(stdout: &str) -> Vec<String> {
+    let lines = stdout.lines().filter(|line| line.contains("\"spill\":true")).map(read);
+    let logs = lines.filter_map(|request| request.decode::<Logs>()).map(Result::unwrap);
+    let scopes = logs.flat_map(|logs| logs.resource_logs).flat_map(|of| of.scope_logs);
+    scopes.flat_map(|scope| scope.log_records).map(|record| body(&record)).collect()
+}
+
+/// A root span of the invocation, as an SDK sends it.
+fn root(request_id: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |span| {
+                span.bytes(1, &[3; 16]);
+                span.bytes(2, &[4; 8]);
+                span.string(5, "handler");
+                span.varint(6, 2);
+                span.fixed64(7, 1);
+                span.fixed64(8, 2);
+                span.message(9, |attribute| {
+                    attribute.string(1, "faas.invocation_id");
+                    attribute.message(2, |any| any.string(1, request_id));
+                });
+            });
+        });
+    });
+    bytes
+}
+
+/// An OTLP line, as our exporter prints it.
+fn otlp_line(request: Request) -> String {
+    let mut lines = Vec::new();
+    let envelope = Envelope { source: "orders", level: None, unix_nanos: None, spill: false };
+    let mut encoder = LineEncoder::new(6, LineLimits::default());
+    assert_eq!(encoder.encode(&envelope, request, &mut lines).dropped_items, 0);
+    String::from_utf8(lines).unwrap()
+}
+
+/// Ends the environment.
+async fn ended(
+    lambda: Lambda,
+    next: crate::support::Call,
+) -> (String, std::sync::Arc<lambda_otlp_extension::Counts>) {
+    next.answer(200, shutdown("spindown"));
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(counts.get(Count::SpillLost), 0);
+    (stdout.text(), counts)
+}
+
+#[tokio::test]
+async fn lines_become_records_of_their_invocation() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let lines = [
+        start(FIRST),
+        line("plain\n"),
+        line("{\"level\":\"warn\",\"message\":\"low\",\"left\":3}\n"),
+        line(json!({"level": "ERROR", "message": "gone", "requestId": FIRST})),
+        line("\n"),
+    ];
+    assert_eq!(lambda.telemetry(&lines).await, 200);
+    // The span comes behind the lines, as it does where a handler ends.
+    assert_eq!(lambda.protobuf(SignalKind::Traces, &root(FIRST)).await.status, 200);
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    assert_eq!(bodies(&sink), ["plain", "low", "gone"]);
+    let records = sink.log_records();
+    let severities: Vec<_> = records.iter().map(|of| of.item.severity_text.as_str()).collect();
+    assert_eq!(severities, ["INFO", "WARN", "ERROR"]);
+    for record in &records {
+        assert_eq!(
+            (record.item.trace_id.as_slice(), record.item.span_id.as_slice()),
+            (&[3; 16][..], &[4; 8][..])
+        );
+        assert_eq!(record.item.time_unix_nano, 1_790_000_000_123_000_000);
+        assert_eq!(record.service_name, "orders");
+        assert!(record.item.attributes.iter().any(|of| of.key == "faas.invocation_id"));
+    }
+    let (stdout, counts) = ended(lambda, next).await;
+    assert_eq!((stdout.as_str(), counts.get(Count::LogLines)), ("", 4));
+}
+
+#[tokio::test]
+async fn without_an_sdk_lines_have_the_ids_of_the_invocation_s_own_span() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST), line("plain\n")]).await;
+    lambda.telemetry(&[runtime_done(FIRST), line("a straggler\n")]).await;
+    let next = lambda.next().await;
+    let spans = sink.spans();
+    assert_eq!(spans.len(), 1);
+    ended(lambda, next).await;
+    assert_eq!(bodies(&sink), ["plain", "a straggler"]);
+    for record in sink.log_records() {
+        assert_eq!(
+            (&record.item.trace_id, &record.item.span_id),
+            (&spans[0].item.trace_id, &spans[0].item.span_id)
+        );
+    }
+}
+
+#[tokio::test]
+async fn otlp_that_is_printed_is_sent_as_what_it_is() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let printed = otlp_line(Request::trusted(SignalKind::Traces, traces(5)));
+    let broken = printed.replace("\"payload\":\"", "\"payload\":\"!");
+    let root = otlp_line(Request::trusted(SignalKind::Traces, root(FIRST)));
+    let lines = [start(FIRST), line(printed.clone()), line(broken), line(root), line("beside\n")];
+    lambda.telemetry(&lines).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    assert_eq!(delivered(&sink), 5);
+    let bodies = bodies(&sink);
+    assert_eq!(bodies.len(), 2, "{bodies:?}");
+    assert!(
+        bodies[0].starts_with("OTLP line was not decoded") && bodies[1] == "beside",
+        "{bodies:?}"
+    );
+    // The root was printed: the extension writes no second one, and the lines have its ids.
+    let servers = sink.spans().iter().filter(|span| span.item.kind == 2).count();
+    assert_eq!(servers, 1);
+    assert!(sink.log_records().iter().all(|record| record.item.span_id == [4; 8]));
+    let (stdout, counts) = ended(lambda, next).await;
+    assert_eq!((stdout.as_str(), counts.get(Count::Undecodable)), ("", 1));
+}
+
+#[tokio::test]
+async fn what_the_extension_itself_writes_never_comes_back() {
+    let sink = sink().await;
+    let types = [("O2_TELEMETRY_TYPES", "platform,function,extension")];
+    let mut lambda = sending_to(&sink, &types, Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let of_extension = |text: &str| json!({"time": TIME, "type": "extension", "record": text});
+    let events = [
+        of_extension("WARN lambda-otlp-extension: cannot deliver, will try again\n"),
+        of_extension(r#"{"level":"WARN","logger":"lambda-otlp-extension","message":"x"}"#),
+        of_extension(&otlp_line(Request::trusted(SignalKind::Traces, traces(1)))),
+        of_extension("another extension is ready\n"),
+    ];
+    lambda.telemetry(&events).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    let (_, counts) = ended(lambda, next).await;
+    assert_eq!(
+        (bodies(&sink), delivered(&sink)),
+        (vec!["another extension is ready".to_owned()], 0)
+    );
+    assert_eq!((counts.get(Count::LogLines), counts.get(Count::LogEvents)), (1, 3));
+}
+
+#[tokio::test]
+async fn a_delivery_that_lambda_repeats_is_taken_once() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let events = [start(FIRST), line("once\n")];
+    for _ in 0..3 {
+        assert_eq!(lambda.telemetry(&events).await, 200);
+    }
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    let (_, counts) = ended(lambda, next).await;
+    assert_eq!(bodies(&sink), ["once"]);
+    assert_eq!(counts.get(Count::LogLines), 1);
+}
+
+#[tokio::test]
+async fn before_the_deadline_lines_are_in_the_log_as_records() {
+    let sink = sink().await;
+    let mut lambda =
+        sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "60000")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, Duration::from_millis(600)));
+    lambda.telemetry(&[start(FIRST), line("the last one\n")]).await;
+    let next = lambda.next().await;
+    let stdout = lambda.stdout.clone();
+    until(|| spilled_bodies(&stdout.text()) == ["the last one"]).await;
+    ended(lambda, next).await;
+    assert!(bodies(&sink).is_empty());
+}
+
+#[tokio::test]
+async fn what_lambda_tells_in_the_log_is_a_record_and_metrics() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST), runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    let report = json!({"time": TIME, "type": "platform.report", "record": {"requestId": FIRST, "status": "timeout",
+        "metrics": {"durationMs": 3000.0, "billedDurationMs": 3000, "memorySizeMB": 128, "maxMemoryUsedMB": 64}}});
+    lambda.telemetry(&[report]).await;
+    ended(lambda, next).await;
+    let records = sink.log_records();
+    assert_eq!(records.len(), 1, "{:?}", bodies(&sink));
+    assert_eq!(
+        (records[0].item.event_name.as_str(), records[0].item.severity_text.as_str()),
+        ("platform.report", "ERROR")
+    );
+    let metrics: BTreeMap<String, usize> =
+        sink.metrics().iter().map(|metric| (metric.item.name.clone(), 1)).collect();
+    for name in
+        ["faas.timeouts", "aws.lambda.invocations", "aws.lambda.billed_duration", "faas.mem_usage"]
+    {
+        assert!(metrics.contains_key(name), "{name}: {metrics:?}");
+    }
+}
+
+/// Many lines to a backend that takes nothing: each is in the log as a record, and Lambda keeps what has no room for so long.
+#[tokio::test]
+async fn a_flood_beside_a_backend_that_hangs_loses_no_line() {
+    const LINES: usize = 20_000;
+    let sink = silent().await;
+    let mut lambda = sending_to(&sink, &[("O2_MAX_BUFFER_SIZE_MB", "1")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST)]).await;
+    for batch in 0..LINES / 500 {
+        let padding = "x".repeat(400);
+        let lines: Vec<Value> =
+            (0..500).map(|at| line(format!("number {} {padding}\n", batch * 500 + at))).collect();
+        while lambda.telemetry(&lines).await != 200 {
+            tokio::task::yield_now().await;
+        }
+    }
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    let (stdout, counts) = ended(lambda, next).await;
+    let found = spilled_bodies(&stdout);
+    assert_eq!((found.len(), counts.get(Count::LogLines)), (LINES, LINES as u64));
+    let numbers: std::collections::BTreeSet<&str> =
+        found.iter().map(|body| body.split(' ').nth(1).unwrap()).collect();
+    assert_eq!(numbers.len(), LINES, "each once");
+}
+
+#[tokio::test]
+async fn a_log_that_takes_nothing_leaves_lines_with_lambda() {
+    let sink = silent().await;
+    let mut lambda = sending_to(&sink, &[("O2_MAX_BUFFER_SIZE_MB", "1")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST)]).await;
+    lambda.stdout.fill(true);
+    let padding = "x".repeat(1000);
+    let lines: Vec<Value> = (0..200).map(|at| line(format!("{at} {padding}\n"))).collect();
+    let mut taken = 0;
+    loop {
+        // Each delivery is another one.
+        let mut lines = lines.clone();
+        lines.push(line(format!("delivery {taken}\n")));
+        if lambda.telemetry(&lines).await == 503 {
+            break;
+        }
+        taken += 1;
+        assert!(taken < 60, "all of 12 MB in memory");
+    }
+    assert!(lambda.counts.get(Count::TelemetryRefused) > 0);
+    lambda.stdout.fill(false);
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next_after(async |lambda| {
+        lambda.telemetry(&[runtime_done(FIRST)]).await;
+    });
+    let next = next.await;
+    let (stdout, counts) = ended(lambda, next).await;
+    assert_eq!(spilled_bodies(&stdout).len(), taken * 201);
+    assert_eq!(counts.get(Count::LogLines), taken as u64 * 201);
+}
+
+#[tokio::test]
+async fn lines_wait_for_their_span_only_so_long() {
+    let sink = sink().await;
+    let mut lambda = sending_to(&sink, &[("O2_FLUSH_INTERVAL_MS", "20")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST), line("a long handler\n")]).await;
+    until(|| bodies(&sink) == ["a long handler"]).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    ended(lambda, next).await;
+}
+
+#[tokio::test]
+async fn to_stdout_lines_are_not_written_again() {
+    let types = [("O2_TELEMETRY_TYPES", "platform,function")];
+    let mut lambda = Lambda::start(&types).await;
+    lambda.next().await.answer(200, invoke(&numbered(1), MINUTE));
+    lambda.telemetry(&[start(&numbered(1)), line("plain\n")]).await;
+    lambda.telemetry(&[runtime_done(&numbered(1))]).await;
+    let next = lambda.next().await;
+    let (stdout, counts) = ended(lambda, next).await;
+    assert!(stdout.lines().map(read).all(|request| request.kind() != SignalKind::Logs));
+    assert_eq!((counts.get(Count::LogEvents), spilled(&stdout)), (1, 0));
+}
