@@ -12,7 +12,7 @@
 //! What AWS leaves open is decided like this: the report of an invocation that failed is generated before its extensions
 //! get SHUTDOWN; a subscription outlives the reset of its environment; failed deliveries are repeated after 20 ms, doubled
 //! up to 1 s; 16 MiB may wait for a subscriber before lines are dropped; log levels keep no line from subscribers.
-//! Not simulated: Managed Instances, the Logs API, `/opt`, and a `/tmp` of one's own
+//! Of Managed Instances each is given one invocation at a time. Not simulated: the Logs API, `/opt`, and a `/tmp` of one's own
 //! (see [`FunctionSpec::private_tmp`]).
 //!
 //! It writes Lambda's events itself and shares no code with the crates that read them: a shared mistake would hide.

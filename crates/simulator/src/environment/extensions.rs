@@ -54,6 +54,8 @@ struct Extension {
     events: Vec<String>,
     /// Whether it has asked for its first event.
     ready: bool,
+    /// How long after it began it did.
+    ready_after: Option<Duration>,
     waiting: Option<Reply<String>>,
     /// The error type that it reported.
     reported: Option<String>,
@@ -103,6 +105,7 @@ impl Extensions {
                 name: extension.name.clone(),
                 pid: extension.process.as_ref()?.pid(),
                 registered_after: extension.registered_after,
+                ready_after: extension.ready_after,
             })
         };
         self.known.iter().filter_map(seen).collect()
@@ -131,8 +134,10 @@ impl Extensions {
         }
         let known = self.known.iter().position(|known| known.name == name);
         let is_external = known.is_some();
-        // An extension inside the runtime's process may not register for SHUTDOWN.
-        let allowed = |event: &String| event == INVOKE || (is_external && event == SHUTDOWN);
+        // An extension inside the runtime's process may not register for SHUTDOWN, and none of a managed instance for INVOKE.
+        let has_invoke = !self.function.is_managed();
+        let allowed =
+            |event: &String| (has_invoke && event == INVOKE) || (is_external && event == SHUTDOWN);
         if !events.iter().all(allowed) {
             return Err(Refused::UnsupportedEvent);
         }
@@ -171,6 +176,7 @@ impl Extensions {
         }
         if !extension.ready {
             extension.ready = true;
+            extension.ready_after = Some(extension.begun.elapsed());
             events.extension(&extension.event("Ready", None), clock::now());
         }
         match shutdown {
@@ -355,6 +361,7 @@ impl Extension {
             registered_after: None,
             events: Vec::new(),
             ready: false,
+            ready_after: None,
             waiting: None,
             reported: None,
         }

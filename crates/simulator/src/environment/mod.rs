@@ -127,6 +127,8 @@ impl Environment {
             max_memory_mb: self.max_memory_mb.min(spec.memory_mb).max(1),
             trace,
             started,
+            response: finished.times,
+            is_managed: spec.is_managed(),
             post_runtime,
             has_extensions: self.runtime.as_ref().is_some_and(Runtime::has_extensions),
             exit: finished.exit.map(text::exit_words),

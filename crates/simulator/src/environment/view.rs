@@ -33,6 +33,7 @@ pub(crate) struct SeenExtension {
     pub(crate) name: String,
     pub(crate) pid: u32,
     pub(crate) registered_after: Option<Duration>,
+    pub(crate) ready_after: Option<Duration>,
 }
 
 /// An environment as it is at one moment.
@@ -69,6 +70,8 @@ pub struct ExtensionState {
     pub process_state: Option<char>,
     /// How long after its process was started it called `register`; `None` before.
     pub registered_after: Option<Duration>,
+    /// How long after that start it asked for its first event; `None` before.
+    pub ready_after: Option<Duration>,
 }
 
 impl EnvironmentView {
@@ -108,6 +111,7 @@ impl EnvironmentView {
                     pid: extension.pid,
                     process_state: process_state(extension.pid),
                     registered_after: extension.registered_after,
+                    ready_after: extension.ready_after,
                 })
                 .collect(),
             telemetry_waiting: self.telemetry.waiting(),

@@ -109,6 +109,9 @@ pub enum Initialization {
     ProvisionedConcurrency,
     /// Environments are initialised, frozen and restored. The runtime may call `restore/next`.
     SnapStart,
+    /// Environments on instances of the customer's (AWS Lambda "Lambda Managed Instances"): never frozen, extensions are told of no
+    /// invocation, telemetry of no `platform.runtimeDone`, and logs are JSON. Only one invocation at a time is given to each.
+    ManagedInstances,
 }
 
 impl Initialization {
@@ -118,6 +121,7 @@ impl Initialization {
             Self::OnDemand => "on-demand",
             Self::ProvisionedConcurrency => "provisioned-concurrency",
             Self::SnapStart => "snap-start",
+            Self::ManagedInstances => "lambda-managed-instances",
         }
     }
 }
@@ -313,11 +317,18 @@ impl FunctionSpec {
     #[must_use]
     pub fn initialization(mut self, initialization: Initialization) -> Self {
         self.initialization = initialization;
+        if self.is_managed() {
+            self.log_format = LogFormat::Json;
+        }
         self
     }
 
     pub(crate) fn is_snap_start(&self) -> bool {
         self.initialization == Initialization::SnapStart
+    }
+
+    pub(crate) fn is_managed(&self) -> bool {
+        self.initialization == Initialization::ManagedInstances
     }
 
     pub fn name(&self) -> &str {

@@ -73,6 +73,9 @@ impl FunctionSpec {
             environment.remove("AWS_LAMBDA_LOG_GROUP_NAME");
             environment.remove("AWS_LAMBDA_LOG_STREAM_NAME");
         }
+        if self.is_managed() {
+            environment.insert("AWS_LAMBDA_MAX_CONCURRENCY".to_owned(), "1".to_owned());
+        }
         environment.extend(self.variables.0.clone());
         environment
     }

@@ -141,6 +141,14 @@ struct RuntimeMetrics {
 #[serde(rename_all = "camelCase")]
 struct ReportMetrics {
     duration_ms: f64,
+    #[serde(flatten)]
+    of_environment: Option<EnvironmentMetrics>,
+}
+
+/// What is billed and used by the millisecond, which a managed instance is not.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct EnvironmentMetrics {
     billed_duration_ms: u128,
     #[serde(rename = "memorySizeMB")]
     memory_size_mb: u64,
@@ -299,19 +307,33 @@ pub(super) fn report(report: &Report, now: Timestamp) -> SystemLine {
         let runtime = report.duration.saturating_sub(overhead);
         span("extensionOverhead", report.started.after(runtime), overhead)
     });
+    let response = report.response.map(|ResponseTimes { latency, duration }| {
+        let answered = report.started.after(latency);
+        [
+            span("responseLatency", report.started, latency),
+            span("responseDuration", answered, duration),
+        ]
+    });
     let record = Done {
         request_id: &report.request_id,
         status: report.status.name(),
         error_type: report.status.error_type(),
-        spans: overhead.into_iter().collect(),
+        // A managed instance says here what elsewhere `platform.runtimeDone` says (AWS Lambda "Telemetry API Event schema reference").
+        spans: if report.is_managed {
+            response.into_iter().flatten().collect()
+        } else {
+            overhead.into_iter().collect()
+        },
         metrics: ReportMetrics {
             duration_ms: milliseconds(report.duration),
-            billed_duration_ms: report.billed.as_millis(),
-            memory_size_mb: report.memory_mb,
-            max_memory_used_mb: report.max_memory_mb,
-            init_duration_ms: report.init.map(milliseconds),
-            restore_duration_ms: report.restore.map(milliseconds),
-            billed_restore_duration_ms: report.restore.map(rounded_up_to_millis),
+            of_environment: (!report.is_managed).then(|| EnvironmentMetrics {
+                billed_duration_ms: report.billed.as_millis(),
+                memory_size_mb: report.memory_mb,
+                max_memory_used_mb: report.max_memory_mb,
+                init_duration_ms: report.init.map(milliseconds),
+                restore_duration_ms: report.restore.map(milliseconds),
+                billed_restore_duration_ms: report.restore.map(rounded_up_to_millis),
+            }),
         },
         tracing: report.trace.as_ref().map(tracing),
     };

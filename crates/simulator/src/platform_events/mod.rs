@@ -110,6 +110,8 @@ pub(crate) struct Report {
     pub(crate) trace: Option<Trace>,
     /// When the event was given out.
     pub(crate) started: Timestamp,
+    pub(crate) response: Option<ResponseTimes>,
+    pub(crate) is_managed: bool,
     /// How long the extensions went on when the runtime was done; `None` where it never was.
     pub(crate) post_runtime: Option<Duration>,
     pub(crate) has_extensions: bool,
@@ -237,6 +239,10 @@ impl PlatformEvents {
 
     /// The runtime has done its part of an invocation, or has failed; never written in text.
     pub(crate) fn runtime_done(&self, done: &RuntimeDone<'_>, now: Timestamp) {
+        // Managed instances do not tell it (AWS Lambda "Telemetry API Event schema reference").
+        if self.spec.is_managed() {
+            return;
+        }
         self.tell_and_write(json::runtime_done(done, now), || None);
     }
 

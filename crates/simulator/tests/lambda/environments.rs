@@ -66,6 +66,41 @@ async fn a_restored_environment_says_so() {
 }
 
 #[tokio::test]
+async fn a_managed_instance_is_never_frozen_and_tells_its_extensions_only_of_its_end() {
+    let script = |events: &str| format!("events {events}\n{}", subscribe(&["platform"]));
+    let managed = |layer: &Layer| {
+        function("f").layer(layer.path()).initialization(Initialization::ManagedInstances)
+    };
+    let layer = Layer::new(&[("watcher", &(script("SHUTDOWN") + "shutdown hold platform.report"))]);
+    let running = lambda([managed(&layer)]).await;
+    for _ in 0..2 {
+        assert!(invoke(&running, "f", json!([])).await.is_success());
+    }
+    let environment = &running.environments("f")[0];
+    assert_eq!((environment.invocations, running.environments("f").len()), (2, 1));
+    assert_ne!(process_state(environment.pid.unwrap()), Some('T'));
+    assert_ne!(environment.extensions[0].process_state, Some('T'));
+    assert!(environment.extensions[0].ready_after > environment.extensions[0].registered_after);
+    running.recycle("f").await.unwrap();
+    let events = layer.events("watcher");
+    assert_eq!((events.len(), &events[0]["eventType"]), (1, &json!("SHUTDOWN")));
+    let told = layer.telemetry("watcher");
+    let reports: Vec<_> = told.iter().filter(|event| event["type"] == "platform.report").collect();
+    assert_eq!(reports.len(), 2);
+    let record = &reports[0]["record"];
+    assert_eq!(record["metrics"].as_object().unwrap().len(), 1, "{record}");
+    let names: Vec<_> = record["spans"].as_array().unwrap().iter().map(|s| &s["name"]).collect();
+    assert_eq!(names, ["responseLatency", "responseDuration"]);
+    assert!(told.iter().all(|event| event["type"] != "platform.runtimeDone"), "{told:?}");
+    let is_report = |line: &String| line.contains(r#""type":"platform.report""#);
+    assert_eq!(messages(&running, "f").iter().filter(|line| is_report(line)).count(), 2);
+
+    let layer = Layer::new(&[("watcher", &script("INVOKE SHUTDOWN"))]);
+    let refused = lambda([managed(&layer)]).await;
+    assert!(!invoke(&refused, "f", json!([])).await.is_success());
+}
+
+#[tokio::test]
 async fn a_restore_that_fails_is_followed_by_an_init_inside_the_invocation() {
     let snap = function("f").initialization(Initialization::SnapStart);
     let lambda = lambda([snap.env("RESTORE_ERROR", "Function.NoTable")]).await;

@@ -182,8 +182,12 @@ impl Runtime {
         }
     }
 
-    /// Stops all processes until the next event; all that they wrote before is in the log when this returns.
+    /// Stops all processes until the next event; all that they wrote before is in the log when this returns. Those of a managed
+    /// instance go on.
     pub(crate) async fn freeze(&mut self) {
+        if self.surroundings.spec.is_managed() {
+            return self.drain();
+        }
         self.surroundings.telemetry.freeze();
         if let Some(process) = &mut self.process {
             process.begin_freeze();
@@ -247,6 +251,9 @@ impl Runtime {
             }
             Call::NextExtensionEvent { extension, reply } => {
                 self.extensions.next(&extension, reply, &self.surroundings.events);
+                if !self.initialised {
+                    self.surroundings.view.note_extensions(self.extensions.seen());
+                }
             }
             Call::Register { registration, reply } => {
                 // All extensions register before the runtime asks for its first event.
