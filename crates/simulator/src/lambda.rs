@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use rustix::process::Signal;
 use tokio::runtime::Handle;
 
 use crate::api::server::Server;
@@ -235,10 +236,25 @@ impl Lambda {
 
     /// Kills the process of one extension in all environments of a function, and returns how many they were.
     pub fn kill_extension(&self, function: &str, extension: &str) -> usize {
+        self.signal_extension(function, extension, Signal::KILL)
+    }
+
+    /// Stops the process of one extension in all environments of a function, whatever it is doing, and returns how many they were:
+    /// what the host of an environment may do at any moment. A thaw of the environment lets it go on too.
+    pub fn stop_extension(&self, function: &str, extension: &str) -> usize {
+        self.signal_extension(function, extension, Signal::STOP)
+    }
+
+    /// Lets what [`stop_extension`](Self::stop_extension) stopped go on.
+    pub fn continue_extension(&self, function: &str, extension: &str) -> usize {
+        self.signal_extension(function, extension, Signal::CONT)
+    }
+
+    fn signal_extension(&self, function: &str, extension: &str, signal: Signal) -> usize {
         let environments = self.environments(function);
         let extensions = environments.iter().flat_map(|environment| &environment.extensions);
         let named = extensions.filter(|known| known.name == extension);
-        named.filter(|known| self.service.host.table.kill(known.pid)).count()
+        named.filter(|known| self.service.host.table.signal(known.pid, signal)).count()
     }
 
     /// Interferes with the telemetry of a function.

@@ -76,10 +76,7 @@ pub(crate) async fn told(
     payloads: &[Value],
     change: impl Fn(FunctionSpec) -> FunctionSpec,
 ) -> Account {
-    let direct = |spec: FunctionSpec| {
-        change(spec.env("LAMBDA_OTLP_OUTPUT", "otlp").env("LAMBDA_OTLP_ENDPOINT", endpoint))
-    };
-    let mut with = Story::with(&program(), direct).await;
+    let mut with = Story::with(&program(), |spec| change(sending_to(endpoint, spec))).await;
     let mut without = Story::without(&program(), &change).await;
     for payload in payloads {
         with.invoke(payload.clone()).await;
@@ -90,10 +87,20 @@ pub(crate) async fn told(
     ended(with, sink).await
 }
 
+/// The function, with an extension that sends there.
+pub(crate) fn sending_to(endpoint: &str, spec: FunctionSpec) -> FunctionSpec {
+    spec.env("LAMBDA_OTLP_OUTPUT", "otlp").env("LAMBDA_OTLP_ENDPOINT", endpoint)
+}
+
 /// Ends the environment.
 pub(crate) async fn ended(story: Story, sink: &Sink) -> Account {
+    account(story, End::Shutdown, sink).await
+}
+
+/// Ends the environment like this, and says where each span is.
+pub(crate) async fn account(story: Story, end: End, sink: &Sink) -> Account {
     let kept = story.invocations().iter().map(|(_, invocation)| invocation.post_runtime).collect();
-    let log = story.end(End::Shutdown).await;
+    let log = story.end(end).await;
     let (mut delivered, mut made) = (BTreeMap::new(), 0);
     for span in sink.spans() {
         if span.scope.name == SCOPE {

@@ -5,6 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in the local Lambda fails the test")]
 
 mod account;
+mod environments;
+mod freezes;
 mod stories;
 
 use lambda_otlp_tests::stories::{Program, run_in_lambda};

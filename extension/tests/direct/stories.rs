@@ -12,17 +12,17 @@ use std::time::Duration;
 /// The bound of one flush, and what a slow machine adds to it.
 const ONE_FLUSH: Duration = Duration::from_millis(1000 + 900);
 
-async fn sink() -> Sink {
+pub(crate) async fn sink() -> Sink {
     Sink::builder().no_window().start().await.unwrap()
 }
 
-async fn always(answer: ScriptedResponse) -> Sink {
+pub(crate) async fn always(answer: ScriptedResponse) -> Sink {
     let sink = sink().await;
     sink.inject(Faults::seeded(1, 1.0).among([answer]));
     sink
 }
 
-fn invocations(number: usize) -> Vec<Value> {
+pub(crate) fn invocations(number: usize) -> Vec<Value> {
     vec![json!({"spans": [3], "root": true}); number]
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "what goes wrong in the local Lambda fails the test")]
 
+mod environments;
 mod stories;
 
 use lambda_otlp_tests::stories::{Program, run_in_lambda};

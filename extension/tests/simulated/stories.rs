@@ -1,24 +1,31 @@
 //! The stories: each is told with the layer and without, and the function's results are the same.
 
 use crate::program;
-use lambda_otlp_tests::stories::states::{self, End, State};
+use lambda_otlp_tests::stories::states::{self, End, MANY_LINES, State, Step};
 use lambda_otlp_tests::stories::{EXTENSION, Log, ROOT, Story, TRACE};
 use serde_json::json;
 use simulator::{LogFormat, LogLevel};
 use std::net::TcpListener;
-#[cfg(feature = "grpc")]
 use std::time::Duration;
 #[cfg(not(feature = "grpc"))]
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
+/// Longer pauses are not waited for: what follows them is told by the unit tests of the decision.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
 /// Tells a story twice, and compares what the function's callers saw. What was acknowledged has to be in the log.
-async fn told(state: &State) -> Log {
+pub(crate) async fn told(state: &State) -> Log {
     let mut results = Vec::new();
     let mut log = Log::default();
     for with_layer in [false, true] {
         let mut story = Story::of(&program(), state, with_layer).await;
         for step in &state.steps {
+            if let Step::Pause(pause) = step
+                && *pause < LONGEST_PAUSE
+            {
+                tokio::time::sleep(*pause).await;
+            }
             story.step(step).await;
         }
         results.push(story.results());
@@ -30,7 +37,7 @@ async fn told(state: &State) -> Log {
 }
 
 /// The log at the end, in which all is that was acknowledged.
-async fn complete(story: Story, end: End) -> Log {
+pub(crate) async fn complete(story: Story, end: End) -> Log {
     let log = story.end(end).await;
     assert_eq!(log.wrong, [0; 0], "of {} that were acknowledged: {log:?}", log.acknowledged);
     log
@@ -59,7 +66,6 @@ async fn cold_and_warm_invocations_are_written_once_each() {
     for name in ["aws.lambda.response_latency", "aws.lambda.extension_overhead"] {
         assert_eq!(log.points.get(name), Some(&5), "{name}: {:?}", log.points);
     }
-    // The clock goes on as it does: what follows a pause is told by the unit tests of the decision.
     assert_eq!(told(&states::warm_rare()).await.own.len(), 6);
 }
 
@@ -277,6 +283,14 @@ async fn unknown_and_repeated_events_change_nothing() {
 }
 
 #[tokio::test]
+async fn events_of_a_mebibyte_keep_nothing_back() {
+    let log = told(&states::events_of_a_mebibyte()).await;
+    assert_eq!((log.own.len(), log.spans()), (9, vec!["internal ok".to_owned(); 3]));
+    assert_eq!(log.points.get("aws.lambda.logs_dropped"), Some(&1), "{:?}", log.points);
+    assert_eq!(log.undelivered.values().sum::<usize>(), 0, "{:?}", log.undelivered);
+}
+
+#[tokio::test]
 async fn a_report_that_is_outstanding_at_shutdown_is_waited_for() {
     let log = told(&states::report_outstanding()).await;
     assert_eq!(log.spans(), ["server ok"; 2]);
@@ -292,10 +306,10 @@ async fn a_megabyte_in_one_request_or_in_one_batch() {
 }
 
 #[tokio::test]
-async fn twenty_thousand_lines() {
+async fn a_hundred_thousand_lines_in_one_invocation() {
     for state in [states::many_lines(), states::many_lines_subscribed()] {
         let log = told(&state).await;
-        assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (9, 3, 20_000));
+        assert_eq!((log.own.len(), log.spans().len(), lines_in(&log)), (9, 3, MANY_LINES));
     }
 }
 

@@ -102,7 +102,7 @@ fn run(api: &str) -> io::Result<()> {
 
 /// Posts spans with these ids, and notes them where they are acknowledged. That nobody listens is no error of the function.
 fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
-    let port = Env.get("OTEL_LAMBDA_RECEIVER_PORT").unwrap_or_default();
+    let port = port();
     let mut body = Vec::new();
     // Bytes that deflate makes little of.
     let mut state = ids.first().copied().unwrap_or(1) | 1;
@@ -151,6 +151,17 @@ fn send(ids: &[u64], root_of: Option<&str>, bytes: usize) -> io::Result<()> {
         writeln!(lines, "{id}")?;
     }
     file.write_all(&lines)
+}
+
+/// Where OTLP is received: what the variable says, else what the layer's wrapper of a runtime tells an SDK.
+fn port() -> String {
+    let moved = || {
+        let api = Env.get("AWS_LAMBDA_RUNTIME_API")?.replace(':', "-");
+        let port = std::fs::read_to_string(format!("/tmp/.lambda-otlp-receiver-{api}")).ok()?;
+        Some(port.trim().to_owned())
+    };
+    let named = Env.get("OTEL_LAMBDA_RECEIVER_PORT");
+    named.or_else(moved).unwrap_or_else(|| "4318".to_owned())
 }
 
 struct HttpResponse {

@@ -2,6 +2,7 @@
 //! tell each with the layer and without, and `bench` measures the same.
 
 use serde_json::{Value, json};
+use simulator::Initialization;
 use std::time::Duration;
 
 /// Long enough for every machine: nothing that a test waits for takes it up.
@@ -15,6 +16,7 @@ pub struct State {
     /// The function's.
     pub timeout: Duration,
     pub variables: &'static [(&'static str, &'static str)],
+    pub initialization: Initialization,
     pub around: Around,
     pub steps: Vec<Step>,
     pub end: End,
@@ -26,6 +28,10 @@ pub enum Around {
     Nothing,
     /// Somebody has the receiver's port, and answers nobody.
     BusyPort,
+    /// Somebody has 4317, 4318 and 8080, and nobody named another port.
+    BusyDefaultPorts,
+    /// Lambda tells of events of a mebibyte each.
+    LargeEvents,
     /// Lambda answers the subscription with this status.
     Subscription(u16),
     /// Lambda tells of what nobody knows, and repeats itself.
@@ -52,8 +58,9 @@ pub enum End {
 
 impl State {
     fn new(name: &'static str, steps: Vec<Step>) -> Self {
+        let initialization = Initialization::OnDemand;
         let (variables, around, end) = (&[], Around::Nothing, End::Shutdown);
-        Self { name, timeout: AMPLE, variables, around, steps, end }
+        Self { name, timeout: AMPLE, variables, initialization, around, steps, end }
     }
 
     fn variables(mut self, variables: &'static [(&'static str, &'static str)]) -> Self {
@@ -97,6 +104,7 @@ pub fn all(steady: usize) -> Vec<State> {
         never_thawed(),
         report_outstanding(),
         busy_port(),
+        busy_default_ports(),
         wrong_settings(),
         subscription(202),
         subscription(404),
@@ -104,8 +112,11 @@ pub fn all(steady: usize) -> Vec<State> {
         unknown_event(),
         mebibyte_of_otlp(),
         mebibyte_of_telemetry(),
+        events_of_a_mebibyte(),
         many_lines(),
         many_lines_subscribed(),
+        snap_start(),
+        managed_instance(),
     ]
 }
 
@@ -192,6 +203,11 @@ pub fn busy_port() -> State {
     State::new("busy port", vec![quiet(""), quiet("it")]).around(Around::BusyPort)
 }
 
+pub fn busy_default_ports() -> State {
+    State::new("ports 4317, 4318 and 8080 busy", vec![otlp(""), otlp("it")])
+        .around(Around::BusyDefaultPorts)
+}
+
 pub fn wrong_settings() -> State {
     State::new("wrong settings", vec![otlp(""), otlp("it")]).variables(&[
         ("LAMBDA_OTLP_HOLD", "sometimes"),
@@ -235,12 +251,33 @@ pub fn mebibyte_of_telemetry() -> State {
     ])
 }
 
+/// An event that nobody knows, and a known one that says much.
+pub fn events_of_a_mebibyte() -> State {
+    let steps = vec![otlp(""), otlp("it"), otlp("the one after it")];
+    State::new("events of 1 MiB", steps).around(Around::LargeEvents)
+}
+
+/// So many lines does the function print in one invocation.
+pub const MANY_LINES: usize = 100_000;
+
 pub fn many_lines() -> State {
-    let lines = json!({"spans": [3], "root": true, "lines": 20_000});
-    State::new("20,000 log lines", vec![otlp(""), invoke("it", lines), otlp("the one after it")])
+    let lines = json!({"spans": [3], "root": true, "lines": MANY_LINES});
+    State::new("100,000 log lines", vec![otlp(""), invoke("it", lines), otlp("the one after it")])
+}
+
+pub fn snap_start() -> State {
+    let steps = vec![otlp("the restored one"), quiet("warm, no OTLP"), otlp("warm, OTLP sent")];
+    let state = State::new("SnapStart", steps);
+    State { initialization: Initialization::SnapStart, ..state }
+}
+
+pub fn managed_instance() -> State {
+    let steps = vec![otlp(""), quiet("no OTLP"), otlp("OTLP sent")];
+    let state = State::new("managed instance", steps);
+    State { initialization: Initialization::ManagedInstances, ..state }
 }
 
 pub fn many_lines_subscribed() -> State {
-    let state = State { name: "20,000 log lines, subscribed to", ..many_lines() };
+    let state = State { name: "100,000 log lines, subscribed to", ..many_lines() };
     state.variables(&[("O2_TELEMETRY_TYPES", "platform,function")])
 }

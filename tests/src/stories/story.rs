@@ -27,7 +27,7 @@ pub struct Story {
     directory: TempDir,
     invocations: Vec<(&'static str, Invocation)>,
     /// Whoever has the receiver's port.
-    _busy: Option<TcpListener>,
+    _busy: Vec<TcpListener>,
 }
 
 /// What the log holds at the end.
@@ -58,17 +58,29 @@ pub struct Log {
 impl Story {
     /// A function in this state, before its first invocation.
     pub async fn of(program: &Program, state: &State, with_layer: bool) -> Self {
-        let busy =
-            (state.around == Around::BusyPort).then(|| TcpListener::bind("127.0.0.1:0").unwrap());
-        let port = busy.as_ref().map_or_else(free_port, port_of);
+        let (busy, port) = match state.around {
+            Around::BusyPort => {
+                let busy = TcpListener::bind("127.0.0.1:0").unwrap();
+                let port = port_of(&busy);
+                (vec![busy], Some(port))
+            }
+            // Without the layer nobody tells the function of a port, and who has 4318 answers nobody.
+            Around::BusyDefaultPorts => (busy_default_ports(), (!with_layer).then(free_port)),
+            _ => (Vec::new(), Some(free_port())),
+        };
         let story = Self::begin(program, with_layer, busy, port, |spec| {
-            let spec = spec.timeout(state.timeout);
+            let spec = spec.timeout(state.timeout).initialization(state.initialization);
             state.variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
         })
         .await;
         let telemetry = story.lambda.telemetry("f").unwrap();
         match state.around {
-            Around::Nothing | Around::BusyPort => {}
+            Around::Nothing | Around::BusyPort | Around::BusyDefaultPorts => {}
+            Around::LargeEvents => {
+                let text = "x".repeat(1 << 20);
+                telemetry.inject(format!(r#"{{"time":"2026-09-21T14:13:20.123Z","type":"platform.hibernated","record":{{"text":"{text}"}}}}"#));
+                telemetry.inject(format!(r#"{{"time":"2026-09-21T14:13:20.123Z","type":"platform.logsDropped","record":{{"droppedRecords":7,"droppedBytes":70,"reason":"{text}"}}}}"#));
+            }
             Around::Subscription(status) => telemetry.answer_subscriptions(Some(status)),
             Around::OddEvents => {
                 telemetry.duplicate("platform.runtimeDone", 2);
@@ -85,7 +97,10 @@ impl Story {
         program: &Program,
         change: impl FnOnce(FunctionSpec) -> FunctionSpec,
     ) -> Self {
-        Self::begin(program, true, None, free_port(), |spec| change(spec.timeout(AMPLE))).await
+        Self::begin(program, true, Vec::new(), Some(free_port()), |spec| {
+            change(spec.timeout(AMPLE))
+        })
+        .await
     }
 
     /// The same without the layer.
@@ -93,14 +108,17 @@ impl Story {
         program: &Program,
         change: impl FnOnce(FunctionSpec) -> FunctionSpec,
     ) -> Self {
-        Self::begin(program, false, None, free_port(), |spec| change(spec.timeout(AMPLE))).await
+        Self::begin(program, false, Vec::new(), Some(free_port()), |spec| {
+            change(spec.timeout(AMPLE))
+        })
+        .await
     }
 
     async fn begin(
         program: &Program,
         with_layer: bool,
-        busy: Option<TcpListener>,
-        port: u16,
+        busy: Vec<TcpListener>,
+        port: Option<u16>,
         change: impl FnOnce(FunctionSpec) -> FunctionSpec,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
@@ -111,8 +129,10 @@ impl Story {
         let mut spec = FunctionSpec::new("f", std::env::current_exe().unwrap())
             .init_timeout(AMPLE)
             .env("ACKNOWLEDGED", acknowledged.to_str().unwrap())
-            .env("HANGING", directory.path().join("hanging").to_str().unwrap())
-            .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string());
+            .env("HANGING", directory.path().join("hanging").to_str().unwrap());
+        if let Some(port) = port {
+            spec = spec.env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string());
+        }
         for argument in program.function {
             spec = spec.argument(*argument);
         }
@@ -148,6 +168,26 @@ impl Story {
             }
             Step::Pause(_) => {}
         }
+    }
+
+    /// So many environments of a function with the layer, which all run at once; nobody names a port, and each finds one.
+    pub async fn crowd(
+        program: &Program,
+        environments: usize,
+        payload: &Value,
+        change: impl FnOnce(FunctionSpec) -> FunctionSpec,
+    ) -> Self {
+        let mut story = Self::begin(program, true, busy_default_ports(), None, |spec| {
+            change(spec.timeout(AMPLE).max_environments(environments))
+        })
+        .await;
+        let begin = |_| story.lambda.begin_invocation("f", payload.to_string()).unwrap();
+        let running: Vec<_> = (0..environments).map(begin).collect();
+        for invocation in running {
+            story.invocations.push(("", invocation.finished().await.unwrap()));
+        }
+        assert_eq!(story.lambda.environments("f").len(), environments, "all ran at once");
+        story
     }
 
     pub async fn invoke(&mut self, payload: Value) {
@@ -281,6 +321,11 @@ fn free_port() -> u16 {
             return port;
         }
     }
+}
+
+/// The ports that others take where nobody names one; those of them that are taken already are as good.
+fn busy_default_ports() -> Vec<TcpListener> {
+    [4317, 4318, 8080].into_iter().flat_map(|port| TcpListener::bind(("127.0.0.1", port))).collect()
 }
 
 fn port_of(listener: &TcpListener) -> u16 {

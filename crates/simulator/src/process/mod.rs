@@ -54,9 +54,14 @@ impl ProcessTable {
 
     /// Kills the group of one process, if it is one of ours and still lives.
     pub(crate) fn kill(&self, pid: u32) -> bool {
+        self.signal(pid, Signal::KILL)
+    }
+
+    /// Sends the group of one process a signal, if it is one of ours and still lives.
+    pub(crate) fn signal(&self, pid: u32, signal: Signal) -> bool {
         let living = lock(&self.living);
         let leader = living.leaders.iter().find(|leader| number(**leader) == pid);
-        leader.inspect(|leader| kill_group(**leader, Signal::KILL)).is_some()
+        leader.inspect(|leader| kill_group(**leader, signal)).is_some()
     }
 
     /// The process ids of all living leaders.

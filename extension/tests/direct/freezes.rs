@@ -1,0 +1,113 @@
+//! What a freeze does to a flush: the environment is frozen in the middle of one, thawed late, or never again.
+
+use crate::account::{account, ended, sending_to};
+use crate::program;
+use crate::stories::{invocations, sink};
+use lambda_otlp_tests::stories::states::End;
+use lambda_otlp_tests::stories::{EXTENSION, Story};
+use simulator::sink::{ScriptedResponse, Signal, Sink};
+use std::net::SocketAddr;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// Longer than a flush may take.
+const FROZEN: Duration = Duration::from_secs(3);
+/// Longer than the silence after which connections are taken for dead.
+const LATE: Duration = Duration::from_secs(6);
+
+/// A flush never is under way when `next` is called, but the host of an environment may stop it at any moment.
+#[tokio::test]
+async fn an_environment_that_is_stopped_in_the_middle_of_a_flush_loses_nothing() {
+    // The backend has the request and loses the connection meanwhile, before it has stored anything, or after.
+    for answer in [ScriptedResponse::CloseAfterBody, ScriptedResponse::CloseAfterStore] {
+        let sink = sink().await;
+        sink.script_for(Signal::Traces, [ScriptedResponse::Held(Box::new(answer))]);
+        let mut story = Story::with(&program(), |spec| sending_to(sink.base(), spec)).await;
+        let running = story.lambda.begin_invocation("f", invocations(1)[0].to_string()).unwrap();
+        let traces = |sink: &Sink| {
+            sink.requests().iter().any(|request| request.signal == Some(Signal::Traces))
+        };
+        while !traces(&sink) {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(story.lambda.stop_extension("f", EXTENSION), 1);
+        sink.release();
+        tokio::time::sleep(FROZEN).await;
+        assert_eq!(story.lambda.continue_extension("f", EXTENSION), 1);
+        assert!(running.finished().await.unwrap().is_success());
+        for payload in invocations(2) {
+            story.invoke(payload).await;
+        }
+        let account = ended(story, &sink).await;
+        account.balances(true);
+        assert_eq!((account.delivered.len(), account.spilled()), (9, 0), "{account:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_environment_that_is_thawed_late_sends_on_new_connections() {
+    let sink = sink().await;
+    let path = Path::start(&sink).await;
+    let endpoint = sink.base().replace(&sink.address().to_string(), &path.address.to_string());
+    let mut story = Story::with(&program(), |spec| {
+        sending_to(&endpoint, spec).env("LAMBDA_OTLP_HOLD", "always")
+    })
+    .await;
+    story.invoke(invocations(1).remove(0)).await;
+    let before = sink.spans().len();
+    assert!(before >= 3, "the first invocation is kept for its flush");
+    path.forget_connections();
+    tokio::time::sleep(LATE).await;
+    story.invoke(invocations(1).remove(0)).await;
+    assert!(sink.spans().len() >= before + 3, "what it left is sent before it is frozen again");
+    let account = account(story, End::Killed, &sink).await;
+    account.balances(false);
+    assert_eq!((account.delivered.len(), account.spilled()), (6, 0), "{account:?}");
+}
+
+/// What is between the function and the backend: NAT gateways forget connections that are silent for long, and tell nobody.
+struct Path {
+    address: SocketAddr,
+    forgotten: watch::Sender<u64>,
+}
+
+impl Path {
+    async fn start(sink: &Sink) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (address, backend) = (listener.local_addr().unwrap(), sink.address());
+        let forgotten = watch::Sender::new(0);
+        let forgetting = forgotten.clone();
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let mut forgotten = forgetting.subscribe();
+                tokio::spawn(async move {
+                    let mut backend = TcpStream::connect(backend).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut backend) => {}
+                        // Both stay open, and nothing passes any more.
+                        _ = forgotten.changed() => std::future::pending().await,
+                    }
+                });
+            }
+        });
+        Self { address, forgotten }
+    }
+
+    fn forget_connections(&self) {
+        self.forgotten.send_modify(|times| *times += 1);
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_is_there_even_if_the_environment_never_wakes_again() {
+    let sink = sink().await;
+    // An environment's first three invocations are kept for their flushes.
+    let mut story = Story::with(&program(), |spec| sending_to(sink.base(), spec)).await;
+    for payload in invocations(3) {
+        story.invoke(payload).await;
+    }
+    let account = account(story, End::Killed, &sink).await;
+    account.balances(false);
+    assert_eq!((account.delivered.len(), account.spilled()), (9, 0), "{account:?}");
+}
