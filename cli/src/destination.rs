@@ -19,6 +19,11 @@ pub(crate) struct DestinationArguments {
 }
 
 impl DestinationArguments {
+    /// Whether the command line names one.
+    pub(crate) fn has_endpoint(&self) -> bool {
+        self.endpoint.is_some()
+    }
+
     /// These arguments as variables over those of the process. A dry run needs no endpoint.
     pub(crate) fn variables(&self, dry_run: bool) -> anyhow::Result<Overlay> {
         Overlay::of(self, dry_run)

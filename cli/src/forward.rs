@@ -160,14 +160,22 @@ fn invocation_at(observed_unix_nano: u64) -> InvocationContext {
 
 /// Says on stderr what did not arrive, and why.
 pub(crate) fn explain(path: &dyn Display, report: &Report) {
+    for problem in problems(report) {
+        eprintln!("{path}: {problem}");
+    }
+}
+
+/// What did not arrive, and why, a line each.
+pub(crate) fn problems(report: &Report) -> Vec<String> {
+    let mut problems = Vec::new();
     if let Some(error) = &report.unread {
-        eprintln!("{path}: not read, or not to its end: {error}");
+        problems.push(format!("not read, or not to its end: {error}"));
     }
     for (event_id, line) in &report.undecodable {
-        eprintln!(
-            "{path}: not decoded: event {event_id}: {} ({} bytes, SHA-256 {})",
+        problems.push(format!(
+            "not decoded: event {event_id}: {} ({} bytes, SHA-256 {})",
             line.reason, line.bytes, line.sha256
-        );
+        ));
     }
     // A backend that is away is away for all signals: its cause is said once.
     let mut causes: Vec<(&str, Vec<String>)> = Vec::new();
@@ -182,23 +190,24 @@ pub(crate) fn explain(path: &dyn Display, report: &Report) {
         }
     }
     for (cause, whats) in causes {
-        eprintln!("{path}: returned: {}: {cause}", whats.join(", "));
+        problems.push(format!("returned: {}: {cause}", whats.join(", ")));
     }
     for (reason, items) in &report.dropped {
-        eprintln!("{path}: dropped: {}: {reason}", plural(*items, "item"));
+        problems.push(format!("dropped: {}: {reason}", plural(*items, "item")));
     }
     for warning in &report.warnings {
-        eprintln!("{path}: warning of the backend: {warning}");
+        problems.push(format!("warning of the backend: {warning}"));
     }
     if report.dropped_figures > 0 {
-        eprintln!(
-            "{path}: {} of log lines became no data point: no plausible numbers, or too many",
+        problems.push(format!(
+            "{} of log lines became no data point: no plausible numbers, or too many",
             plural(report.dropped_figures, "figure")
-        );
+        ));
     }
     if report.panics > 0 {
-        eprintln!("{path}: returned: converting panicked; please report this");
+        problems.push("returned: converting panicked; please report this".to_owned());
     }
+    problems
 }
 
 fn plural(count: usize, what: &str) -> String {

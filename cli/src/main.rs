@@ -6,12 +6,18 @@ mod aws;
 mod decode;
 mod demo;
 mod destination;
+mod dev;
 mod doctor;
 mod forward;
+mod layer;
 mod lines;
+mod log_events;
+mod output;
 mod redrive;
 mod replay;
 mod rules;
+mod screen;
+mod shown;
 mod tail;
 mod time_arguments;
 mod waterfall;
@@ -32,10 +38,12 @@ struct Arguments {
 enum Command {
     /// Runs a function, the forwarder and a backend on this machine and accounts for every item.
     Demo(demo::Arguments),
+    /// Runs a function of your own in a local Lambda, with the layer's extension beside it, and shows its telemetry.
+    Dev(Box<dev::Arguments>),
     /// Reads OTLP lines and prints them as OTLP/JSON, one request a line.
     Decode(decode::Arguments),
-    /// Shows the telemetry of OTLP lines as they come: traces as waterfalls, log records, metrics.
-    Tail(tail::Arguments),
+    /// Shows the telemetry of files, of standard input or of CloudWatch Logs as it comes: traces as waterfalls, log records, metrics.
+    Tail(Box<tail::Arguments>),
     /// Sends Lambda event files of CloudWatch Logs through the forwarder's pipeline.
     Forward(forward::Arguments),
     /// Checks a rules file, and shows what it would do to events.
@@ -62,6 +70,7 @@ fn main() -> ExitCode {
     };
     let result = match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Dev(arguments) => dev::run(&arguments),
         Command::Decode(arguments) => decode::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Forward(arguments) => forward::run(&arguments),

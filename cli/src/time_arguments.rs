@@ -26,10 +26,12 @@ pub(crate) enum TimeArgument {
 }
 
 impl TimeArgument {
+    pub(crate) const NOW: Self = Self::Ago(Duration::ZERO);
+
     /// `2026-09-21T14:13:20Z`, `2026-09-21T16:13:20+02:00`, `2h`, or `now`.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
         if text == "now" {
-            return Ok(Self::Ago(Duration::ZERO));
+            return Ok(Self::NOW);
         }
         if let Ok(ago) = parse_duration(text) {
             return Ok(Self::Ago(ago));

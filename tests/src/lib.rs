@@ -34,7 +34,8 @@ pub fn fixture(path: &str) -> Vec<u8> {
 pub fn binary(name: &str) -> PathBuf {
     static BUILT: OnceLock<Result<std::collections::HashMap<String, PathBuf>, String>> =
         OnceLock::new();
-    let packages = ["lambda-otlp-forwarder", "lambda-otlp-cli", "lambda-otlp-demo"];
+    let packages =
+        ["lambda-otlp-forwarder", "lambda-otlp-cli", "lambda-otlp-demo", "lambda-otlp-extension"];
     let built = BUILT.get_or_init(|| {
         binaries::build(&workspace(), &packages).map_err(|error| error.to_string())
     });

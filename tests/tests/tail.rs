@@ -60,6 +60,11 @@ fn what_is_shown_can_be_chosen() {
     check(&["--service", "nobody", "--telemetry-only"], false, false, false);
     check(&["--failed"], true, true, true);
     check(&["--slower-than", "10"], true, false, true);
+    check(&["--trace-id", "dad19102a8"], true, false, true);
+    check(&["--trace-id", "DAD19102A8BFB4F5B14AA986D2A0E596"], true, false, true);
+    check(&["--attribute", "faas.invocation_id=8f507cfc-req"], false, true, true);
+    check(&["--attribute", "faas.invocation_id"], false, true, true);
+    check(&["--attribute", "faas.invocation_id=other", "--telemetry-only"], false, false, false);
 }
 
 #[test]
@@ -88,4 +93,49 @@ fn what_has_come_is_shown_while_more_may_come() {
     drop(input);
     output.read_to_string(&mut line).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_came_before_an_input_that_cannot_be_read_is_shown_and_so_is_what_follows() {
+    let folder = tempfile::tempdir().unwrap();
+    let [first, last] = ["node-10", "rust-lite-handler"].map(|name| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, fixture(&format!("lines/{name}.jsonl"))).unwrap();
+        path.to_str().unwrap().to_owned()
+    });
+    // A folder can be opened and not read.
+    let (out, said, code) = shown(&[&first, folder.path().to_str().unwrap(), &last], b"");
+    assert!(out.contains("POST /orders/{id}") && out.contains("my-handler"), "{out}");
+    assert!(said.starts_with("lambda-otlp: cannot read /") && said.lines().count() == 1, "{said}");
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn json_is_an_object_a_line_with_the_items_of_otlp() {
+    let (out, said, code) = shown(&["--json"], &lines());
+    assert_eq!((said.as_str(), code), ("", Some(0)));
+    let objects: Vec<serde_json::Value> =
+        out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kinds: Vec<&String> =
+        objects.iter().flat_map(|object| object.as_object().unwrap().keys()).collect();
+    assert_eq!(kinds, ["line", "trace", "trace"]);
+    let id = "dad19102a8bfb4f5b14aa986d2a0e596";
+    let traces = objects.iter().filter_map(|object| object.get("trace"));
+    let trace = traces.into_iter().find(|trace| trace["traceId"] == id).unwrap();
+    let spans = trace["spans"].as_array().unwrap();
+    assert_eq!(spans.len(), 10);
+    assert!(spans.iter().all(|span| span["traceId"] == id && span["service"] == "orders-node"));
+}
+
+#[test]
+fn telemetry_moves_no_terminal_and_no_span_of_it_vanishes() {
+    let line = br#"{"resourceSpans":[{"scopeSpans":[{"spans":[
+        {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203331","parentSpanId":"b7ad6b7169203332","name":"one\u001b[2Jgone","startTimeUnixNano":"1","endTimeUnixNano":"2"},
+        {"traceId":"0af7651916cd43dd8448eb211c80319c","spanId":"b7ad6b7169203332","parentSpanId":"b7ad6b7169203331","name":"two","startTimeUnixNano":"1","endTimeUnixNano":"2"}
+        ]}]}]}"#;
+    let line: Vec<u8> = line.iter().copied().filter(|byte| *byte != b'\n').collect();
+    let (out, said, code) = shown(&[], &line);
+    assert_eq!((said.as_str(), code), ("", Some(0)));
+    assert!(out.contains("one [2Jgone") && out.contains("  two"), "{out:?}");
+    assert!(out.contains("(its parents lead back to itself)"), "{out}");
 }

@@ -2,29 +2,21 @@
 //! OpenTelemetry; all with the extension beside them.
 
 use super::warehouse::SOLD_OUT;
-use anyhow::{Context as _, bail};
+use crate::layer;
 use serde_json::{Value, json};
 use simulator::FunctionSpec;
 use simulator::packages::{self, InstallError, MIN_PYTHON};
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 pub(super) const ORDERS: &str = "orders";
 pub(super) const SHOP: &str = "shop";
 pub(super) const STOCK: &str = "stock";
-/// The extension's name, which is that of its file in the layer.
-pub(super) const EXTENSION: &str = "lambda-otlp-extension";
-
-/// What starts a function's runtime, in the layer.
-const WRAPPER: &str = "lambda-otlp-handler";
 
 /// Short, since one invocation runs into it.
 const ORDERS_TIMEOUT: Duration = Duration::from_secs(2);
 /// Long enough for every machine: nothing is expected to take it up.
 const AMPLE: Duration = Duration::from_mins(1);
-/// Where the SDKs send OTLP over HTTP, and the extension takes it, if nobody says otherwise.
-const OTLP_PORT: u16 = 4318;
 
 /// What "orders" is told, in order.
 pub(super) const ORDERS_STORY: [(&str, &str); 7] = [
@@ -66,7 +58,7 @@ impl Surroundings<'_> {
     /// The Rust function.
     pub(super) fn orders(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
         // In Lambda each environment has its own loopback; here the extensions share one.
-        let port = free_port()?;
+        let port = layer::free_port()?;
         Ok(self
             .spec(ORDERS, program)
             .timeout(ORDERS_TIMEOUT)
@@ -81,28 +73,16 @@ impl Surroundings<'_> {
         sources: &Path,
         invoke_endpoint: &str,
     ) -> anyhow::Result<FunctionSpec> {
-        let spec = self
-            .spec(SHOP, interpreter)
-            .argument("-m")
-            .argument("awslambdaric")
-            .argument("shop.handler")
-            .handler("shop.handler")
-            .directory(sources)
-            .timeout(AMPLE)
-            .init_timeout(AMPLE)
-            .memory_mb(256)
+        let spec = on_runtime_client(self.spec(SHOP, interpreter), "shop.handler", sources)
             .env("AWS_ENDPOINT_URL_LAMBDA", invoke_endpoint)
-            .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta")
-            .env("PYTHONDONTWRITEBYTECODE", "1");
-        if TcpListener::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).is_ok() {
+            .env("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "delta");
+        if layer::is_usual_port_free() {
             return Ok(spec);
         }
-        let address = format!("http://127.0.0.1:{}", free_port()?);
+        let address = format!("http://127.0.0.1:{}", layer::free_port()?);
         Ok(spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", address))
     }
-}
 
-impl Surroundings<'_> {
     /// The Python function that the layer's wrapper instruments. Its metrics would be numbers that nobody else has.
     pub(super) fn stock(
         &self,
@@ -110,28 +90,26 @@ impl Surroundings<'_> {
         sources: &Path,
         warehouse: &str,
     ) -> anyhow::Result<FunctionSpec> {
-        Ok(self
-            .spec(STOCK, &self.layer.join(WRAPPER))
-            .argument(interpreter.to_string_lossy())
-            .argument("-m")
-            .argument("awslambdaric")
-            .argument("stock.handler")
-            .handler("stock.handler")
-            .directory(sources)
-            .timeout(AMPLE)
-            .init_timeout(AMPLE)
-            .memory_mb(256)
+        let wrapped = self.spec(STOCK, &self.layer.join(layer::WRAPPER));
+        let wrapped = wrapped.argument(interpreter.to_string_lossy());
+        Ok(on_runtime_client(wrapped, "stock.handler", sources)
             .env("WAREHOUSE", warehouse)
             .env("OTEL_METRICS_EXPORTER", "none")
-            .env("OTEL_LAMBDA_RECEIVER_PORT", free_port()?.to_string())
-            .env("PYTHONDONTWRITEBYTECODE", "1"))
+            .env("OTEL_LAMBDA_RECEIVER_PORT", layer::free_port()?.to_string()))
     }
 }
 
-/// A port that nobody listens on.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a port")?;
-    Ok(listener.local_addr()?.port())
+/// The rest of a function whose interpreter is given: AWS's runtime client with this handler.
+fn on_runtime_client(spec: FunctionSpec, handler: &str, sources: &Path) -> FunctionSpec {
+    spec.argument("-m")
+        .argument("awslambdaric")
+        .argument(handler)
+        .handler(handler)
+        .directory(sources)
+        .timeout(AMPLE)
+        .init_timeout(AMPLE)
+        .memory_mb(256)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
 }
 
 /// The interpreter with the packages that a folder of the demo's names, else why there is none.
@@ -149,25 +127,6 @@ pub(super) fn python(workspace: &Path, sources: &str) -> Result<PathBuf, String>
         let last = error.lines().next_back().unwrap_or_default();
         format!("its packages cannot be installed from PyPI ({last})")
     })
-}
-
-/// A layer with the extension and its wrapper in it.
-pub(super) fn layer(
-    directory: &Path,
-    extension: &Path,
-    workspace: &Path,
-) -> anyhow::Result<PathBuf> {
-    let layer = directory.join("layer");
-    let extensions = layer.join("extensions");
-    std::fs::create_dir_all(&extensions).context("cannot make the layer")?;
-    std::os::unix::fs::symlink(extension, extensions.join(EXTENSION))
-        .context("cannot put the extension into the layer")?;
-    let sources = workspace.join("extension/layer");
-    for (source, name) in [(sources.join(WRAPPER), WRAPPER), (sources, "lambda-otlp")] {
-        std::os::unix::fs::symlink(source, layer.join(name))
-            .context("cannot put the wrapper into the layer")?;
-    }
-    Ok(layer)
 }
 
 /// What "orders" is invoked with. Each invocation has its own range of numbers.
@@ -207,15 +166,4 @@ fn http_event(route: &str, path: &str, body: &Value) -> Value {
         "body": body.to_string(),
         "isBase64Encoded": false
     })
-}
-
-/// The checkout that this program was built from, else the one that it runs in.
-pub(super) fn workspace() -> anyhow::Result<PathBuf> {
-    let built_from = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for directory in [built_from, PathBuf::from(".")] {
-        if directory.join("demo/Cargo.toml").is_file() {
-            return Ok(directory.canonicalize()?);
-        }
-    }
-    bail!("the demo builds its functions from source: run it in a checkout of lambda-otlp")
 }

@@ -3,14 +3,15 @@
 use super::Arguments;
 use super::accounting::{Item, LedgerLine};
 use super::functions::{
-    CALLED, ORDERS, ORDERS_STORY, SHOP, SHOP_STORY, STOCK, STOCK_STORY, Surroundings, layer,
-    orders_event, python, shop_event, workspace,
+    CALLED, ORDERS, ORDERS_STORY, SHOP, SHOP_STORY, STOCK, STOCK_STORY, Surroundings, orders_event,
+    python, shop_event,
 };
 use super::made;
 use super::run::{Labelled, Run, error_message};
 use super::stored::Arrived;
 use super::warehouse::Warehouse;
 use crate::doctor::{Check, Reach};
+use crate::layer;
 use anyhow::{Context as _, bail};
 use simulator::sink::Sink;
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
@@ -57,11 +58,13 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     progress(
         "building the functions, the extension and the forwarder (cargo build, once pip install)",
     );
-    let workspace = workspace()?;
+    let workspace = layer::checkout().context(
+        "the demo builds its functions from source: run it in a checkout of lambda-otlp",
+    )?;
     let programs = Programs::build(&workspace)?;
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
-    let layer = layer(directory.path(), &programs.extension, &workspace)?;
+    let layer = layer::assemble(directory.path(), &programs.extension, Some(&workspace))?;
     let warehouse = Warehouse::open().context("cannot open the warehouse")?;
 
     let sink = Sink::builder().user(USER, PASSWORD).start().await?;

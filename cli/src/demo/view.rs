@@ -3,10 +3,11 @@
 #![expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
 
 use super::accounting::{Account, Accounts, ItemKind};
-use super::functions::{EXTENSION, ORDERS, SHOP, STOCK};
+use super::functions::{ORDERS, SHOP, STOCK};
 use super::run::{Labelled, Run, error_message, pids};
 use super::stored::service;
 use super::waterfall::{waterfalls, without_trace};
+use crate::layer::EXTENSION;
 use crate::waterfall::Log;
 use crate::waterfall::draw::{self, BAD, HEADING, short};
 use anstyle::{AnsiColor, Style};

@@ -1,6 +1,5 @@
 //! `lambda-otlp replay`: a log group's history through the forwarder's own pipeline.
 
-mod gathered;
 mod history;
 mod plan;
 mod progress;

@@ -1,6 +1,8 @@
-//! Attributes as text.
+//! What is read of spans and of attributes, for the eye.
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 /// The scope of the spans and metrics that are made of what Lambda says.
 pub(crate) const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
@@ -19,4 +21,14 @@ pub(crate) fn text(value: &AnyValue) -> String {
         Some(Value::BoolValue(value)) => value.to_string(),
         other => format!("{other:?}"),
     }
+}
+
+/// How long a span took.
+#[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
+pub(crate) fn millis(span: &Span) -> f64 {
+    span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano) as f64 / 1e6
+}
+
+pub(crate) fn has_failed(span: &Span) -> bool {
+    span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32)
 }

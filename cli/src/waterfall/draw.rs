@@ -13,12 +13,13 @@ const BARS: [Style; 3] =
 const BAR: usize = 40;
 /// So many characters of a service's name are shown.
 const LONGEST_SERVICE: usize = 24;
+/// What is deeper is not indented further.
+const DEEPEST: usize = 24;
 
 /// A trace: its spans with their log records.
 pub(crate) fn waterfall(trace: &Waterfall, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Trace {}: {}{HEADING:#}", trace.trace_id, trace.label)?;
-    let longest = trace.rows.iter().map(|row| row.service.chars().count()).max().unwrap_or(0);
-    let width = longest.clamp(8, LONGEST_SERVICE);
+    let width = service_width(trace);
     let mut services: Vec<&str> = Vec::new();
     for row in &trace.rows {
         if !services.contains(&row.service.as_str()) {
@@ -27,7 +28,7 @@ pub(crate) fn waterfall(trace: &Waterfall, out: &mut dyn Write) -> io::Result<()
         let colour = services.iter().position(|service| *service == row.service).unwrap_or(0);
         bar(row, width, colour, out)?;
         for Log { level, body, number, .. } in &row.logs {
-            let indent = "  ".repeat(row.depth);
+            let indent = "  ".repeat(row.depth.min(DEEPEST));
             writeln!(out, "  {:<width$} {indent}- {level} {} {number}", "", short(body, 80))?;
         }
     }
@@ -38,33 +39,63 @@ pub(crate) fn waterfall(trace: &Waterfall, out: &mut dyn Write) -> io::Result<()
 }
 
 /// One span of a waterfall.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_precision_loss,
-    clippy::cast_sign_loss,
-    reason = "between 0 and the bar's width"
-)]
 fn bar(row: &Row, width: usize, colour: usize, out: &mut dyn Write) -> io::Result<()> {
-    let Row { depth, service, name, millis, number, remark, .. } = row;
-    let at = |part: f64| ((part * BAR as f64) as usize).min(BAR);
-    let from = at(row.from).min(BAR - 1);
-    let to = at(row.to).max(from + 1);
     let colour = BARS.iter().cycle().nth(colour).copied().unwrap_or_default();
     let style = if row.has_failed { BAD } else { colour };
-    let (before, bar, behind) = (" ".repeat(from), "█".repeat(to - from), " ".repeat(BAR - to));
-    let service = short(service, width);
-    let name = short(&format!("{}{name}", "  ".repeat(*depth)), 34);
-    let failed = if row.has_failed { "ERROR" } else { "" };
-    let remark = if remark.is_empty() { String::new() } else { format!("({remark})") };
+    let Columns { head, before, bar, behind, failed, tail } = Columns::of(row, width);
     writeln!(
         out,
-        "  {service:<width$} {name:<34} {millis:>9.2} ms |{before}{style}{bar}{style:#}{behind}| {style}{failed:<5}{style:#} {number}{remark}"
+        "  {head} |{before}{style}{bar}{style:#}{behind}| {style}{failed:<5}{style:#} {tail}"
     )
 }
 
-/// At most `width` characters on one line.
+/// One span as text.
+pub(crate) struct Columns {
+    /// Service, name and duration.
+    pub(crate) head: String,
+    pub(crate) before: String,
+    pub(crate) bar: String,
+    pub(crate) behind: String,
+    pub(crate) failed: &'static str,
+    pub(crate) tail: String,
+}
+
+impl Columns {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "between 0 and the bar's width"
+    )]
+    pub(crate) fn of(row: &Row, width: usize) -> Self {
+        let Row { depth, service, name, millis, number, remark, .. } = row;
+        let at = |part: f64| ((part * BAR as f64) as usize).min(BAR);
+        let from = at(row.from).min(BAR - 1);
+        let to = at(row.to).max(from + 1);
+        let service = short(service, width);
+        let name = short(&format!("{}{name}", "  ".repeat((*depth).min(DEEPEST))), 34);
+        let remark = if remark.is_empty() { String::new() } else { format!("({remark})") };
+        Self {
+            head: format!("{service:<width$} {name:<34} {millis:>9.2} ms"),
+            before: " ".repeat(from),
+            bar: "█".repeat(to - from),
+            behind: " ".repeat(BAR - to),
+            failed: if row.has_failed { "ERROR" } else { "" },
+            tail: format!("{number}{remark}"),
+        }
+    }
+}
+
+/// The width of the services' names.
+pub(crate) fn service_width(trace: &Waterfall) -> usize {
+    let longest = trace.rows.iter().map(|row| row.service.chars().count()).max().unwrap_or(0);
+    longest.clamp(8, LONGEST_SERVICE)
+}
+
+/// At most `width` characters on one line, none of which moves a terminal.
 pub(crate) fn short(text: &str, width: usize) -> String {
-    let line = text.lines().next().unwrap_or_default().replace('\t', " ");
+    let line = text.lines().next().unwrap_or_default();
+    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.chars().count() <= width {
         return line;
     }

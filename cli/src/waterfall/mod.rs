@@ -3,11 +3,10 @@
 pub(crate) mod attributes;
 pub(crate) mod draw;
 
-use attributes::{INVOCATION_ID, PLATFORM_SCOPE, text, text_of};
+use attributes::{INVOCATION_ID, PLATFORM_SCOPE, has_failed, millis, text, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
-use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// One trace.
@@ -127,40 +126,97 @@ impl<'a> Trace<'a> {
         }
     }
 
-    /// Depth first, children by start; a span whose parent is not here is a root.
+    /// Depth first, children by start; a span whose parent is not here is a root. Each span is one row, whatever its ids
+    /// say: of spans whose parents lead in a circle the first one stands like a root, and below an id that stands twice
+    /// its children are shown once.
     fn rows(&self, ids: &BTreeSet<&[u8]>) -> Vec<Row> {
-        let items = || self.spans.iter().map(|span| span.span);
-        let start = items().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
-        let end = items().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
-        let mut rows = Vec::new();
-        let mut waiting: Vec<(SpanOf<'_>, Option<SpanOf<'_>>, usize)> = self
-            .spans
-            .iter()
-            .filter(|span| !ids.contains(span.span.parent_span_id.as_slice()))
-            .map(|span| (*span, None, 0))
-            .collect();
-        waiting.sort_by_key(|(span, ..)| std::cmp::Reverse(span.span.start_time_unix_nano));
-        while let Some((found, parent, depth)) = waiting.pop() {
-            let span = found.span;
-            let logs = self.log_records.iter();
-            let logs = logs.filter(|record| record.record.span_id == span.span_id);
-            rows.push(Row {
-                logs: logs.map(|record| Log::of(*record, self.naming)).collect(),
-                remark: parent.map_or("", |parent| remark(found, parent)),
-                number: self.naming.number(&span.attributes),
-                ..Row::of(found, depth, start, end)
-            });
-            let mut children: Vec<_> = self
-                .spans
-                .iter()
-                .filter(|child| child.span.parent_span_id == span.span_id)
-                .filter(|child| child.span.span_id != span.span_id)
-                .map(|child| (*child, Some(found), depth + 1))
-                .collect();
-            children.sort_by_key(|(child, ..)| std::cmp::Reverse(child.span.start_time_unix_nano));
-            waiting.extend(children);
+        let mut tree = Tree::of(self);
+        let mut by_start: Vec<usize> = (0..self.spans.len()).collect();
+        by_start.sort_by_key(|place| self.start(*place));
+        let is_root = |place: &usize| {
+            self.spans
+                .get(*place)
+                .is_some_and(|span| !ids.contains(span.span.parent_span_id.as_slice()))
+        };
+        for place in by_start.iter().copied().filter(is_root) {
+            tree.descend(place, "");
         }
-        rows
+        for place in by_start {
+            tree.descend(place, "its parents lead back to itself");
+        }
+        tree.rows
+    }
+
+    fn start(&self, place: usize) -> Option<u64> {
+        self.spans.get(place).map(|span| span.span.start_time_unix_nano)
+    }
+}
+
+/// A trace on its way to rows.
+struct Tree<'t, 'a> {
+    trace: &'t Trace<'a>,
+    /// Places of the spans by their parents' ids, the latest first.
+    children: BTreeMap<&'a [u8], Vec<usize>>,
+    /// Log records by the ids of their spans.
+    logs: BTreeMap<&'a [u8], Vec<RecordOf<'a>>>,
+    /// Beginning and end of the trace.
+    bounds: (u64, u64),
+    /// Ids that have a row.
+    ids: BTreeSet<&'a [u8]>,
+    /// Which spans have one.
+    done: Vec<bool>,
+    rows: Vec<Row>,
+}
+
+impl<'t, 'a> Tree<'t, 'a> {
+    fn of(trace: &'t Trace<'a>) -> Self {
+        let spans = || trace.spans.iter().map(|span| span.span);
+        let start = spans().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
+        let end = spans().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
+        let mut children: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
+        for (place, span) in spans().enumerate() {
+            children.entry(&span.parent_span_id).or_default().push(place);
+        }
+        for places in children.values_mut() {
+            places.sort_by_key(|place| std::cmp::Reverse(trace.start(*place)));
+        }
+        let mut logs: BTreeMap<&[u8], Vec<RecordOf<'_>>> = BTreeMap::new();
+        for record in &trace.log_records {
+            logs.entry(&record.record.span_id).or_default().push(*record);
+        }
+        let done = vec![false; trace.spans.len()];
+        let (ids, rows) = (BTreeSet::new(), Vec::new());
+        Self { trace, children, logs, bounds: (start, end), ids, done, rows }
+    }
+
+    /// Rows of a span and of all below it, unless it has one.
+    fn descend(&mut self, root: usize, why_root: &'static str) {
+        let mut waiting: Vec<(usize, Option<SpanOf<'a>>, usize)> = vec![(root, None, 0)];
+        while let Some((place, parent, depth)) = waiting.pop() {
+            let Some(found) = self.trace.spans.get(place).copied() else { continue };
+            match self.done.get_mut(place) {
+                Some(done) if !*done => *done = true,
+                _ => continue,
+            }
+            let span = found.span;
+            let is_first = self.ids.insert(&span.span_id);
+            let remark = match parent {
+                _ if !is_first => "its span id stands twice",
+                Some(parent) => remark(found, parent),
+                None => why_root,
+            };
+            let naming = self.trace.naming;
+            let logs = self.logs.get(span.span_id.as_slice()).filter(|_| is_first);
+            let logs = logs.into_iter().flatten();
+            self.rows.push(Row {
+                logs: logs.map(|record| Log::of(*record, naming)).collect(),
+                remark,
+                number: naming.number(&span.attributes),
+                ..Row::of(found, depth, self.bounds.0, self.bounds.1)
+            });
+            let children = self.children.get(span.span_id.as_slice()).into_iter().flatten();
+            waiting.extend(children.map(|child| (*child, Some(found), depth + 1)));
+        }
     }
 }
 
@@ -170,18 +226,14 @@ impl Row {
         let span = found.span;
         let length = end.saturating_sub(start).max(1) as f64;
         let at = |time: u64| time.saturating_sub(start) as f64 / length;
-        let nanos = span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano);
         Self {
             depth,
             service: found.service.to_owned(),
             name: span.name.clone(),
             from: at(span.start_time_unix_nano),
             to: at(span.end_time_unix_nano),
-            millis: nanos as f64 / 1e6,
-            has_failed: span
-                .status
-                .as_ref()
-                .is_some_and(|status| status.code == StatusCode::Error as i32),
+            millis: millis(span),
+            has_failed: has_failed(span),
             number: String::new(),
             remark: "",
             logs: Vec::new(),
@@ -199,3 +251,6 @@ fn remark(span: SpanOf<'_>, parent: SpanOf<'_>) -> &'static str {
         (false, _) => "goes on after the span above it",
     }
 }
+
+#[cfg(test)]
+mod tests;

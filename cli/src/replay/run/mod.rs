@@ -1,7 +1,7 @@
 //! The loop of a replay: read, sort by stream, forward, note how far it came.
 
 use crate::forward::{TIME_FOR_EVENT, explain};
-use crate::replay::gathered::{Gathered, StreamEvents, as_delivered};
+use crate::log_events::gathered::{Gathered, StreamEvents, as_delivered};
 use crate::replay::history::History;
 use crate::replay::plan::{Checkpoint, Volume, slices};
 use crate::replay::progress::Progress;

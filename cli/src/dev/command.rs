@@ -1,0 +1,193 @@
+//! The function that the command line describes.
+
+use super::Arguments;
+use super::packages;
+use crate::layer;
+use anyhow::{Context as _, bail};
+use settings::{Env, Source as _};
+use simulator::FunctionSpec;
+use simulator::binaries::{self, BuildError};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// Whose runtime client `--runtime` starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Language {
+    Python,
+    Node,
+}
+
+/// A function that can be created.
+pub(super) struct Prepared {
+    pub(super) spec: FunctionSpec,
+    /// Holds its layer, and what its runtime loads.
+    pub(super) folder: TempDir,
+}
+
+/// A program with its arguments, and what else its process needs.
+pub(super) struct Program {
+    pub(super) path: PathBuf,
+    pub(super) arguments: Vec<String>,
+    /// Variables that the function's own win over.
+    pub(super) variables: Vec<(&'static str, String)>,
+}
+
+impl Prepared {
+    /// Builds and installs what the function needs.
+    pub(super) fn of(arguments: &Arguments) -> anyhow::Result<Self> {
+        let variables = variables(&arguments.variables)?;
+        let folder = tempfile::tempdir().context("cannot make a temporary directory")?;
+        let mut program = match arguments.runtime {
+            Some(Language::Python) => packages::python(arguments.handler()?, arguments.wrapper)?,
+            Some(Language::Node) => packages::node(folder.path(), arguments.wrapper)?,
+            None => program(&arguments.command)?,
+        };
+        let mut layers = arguments.layers.clone();
+        for layer in &layers {
+            if !layer.is_dir() {
+                bail!(
+                    "--layer: there is no folder {}: a layer's zip has to be unpacked",
+                    layer.display()
+                );
+            }
+        }
+        if !arguments.no_extension {
+            let extension = layer::extension(arguments.extension.as_deref())?;
+            let sources = layer::checkout();
+            layers.push(layer::assemble(folder.path(), &extension, sources.as_deref())?);
+        }
+        if arguments.wrapper {
+            let wrappers = layers.iter().map(|layer| layer.join(layer::WRAPPER));
+            let Some(wrapper) = wrappers.into_iter().find(|wrapper| wrapper.is_file()) else {
+                bail!(
+                    "--wrapper: no layer has {}: give the folder of an unpacked layer with --layer",
+                    layer::WRAPPER
+                );
+            };
+            program.arguments.insert(0, program.path.to_string_lossy().into_owned());
+            program.path = std::path::absolute(wrapper)?;
+        }
+        let mut spec = FunctionSpec::new(&arguments.name, &program.path)
+            .directory(std::env::current_dir().context("cannot find this folder")?)
+            .timeout(arguments.timeout)
+            .memory_mb(arguments.memory)
+            // Environments have a loopback of their own in Lambda; here two extensions could not both listen.
+            .max_environments(1);
+        for argument in &program.arguments {
+            spec = spec.argument(argument);
+        }
+        for layer in layers {
+            spec = spec.layer(layer);
+        }
+        if let Some(handler) = &arguments.handler {
+            spec = spec.handler(handler);
+        }
+        if let Some(path) = Env.get("PATH") {
+            // Lambda's has no compilers and version managers; programs of this machine need theirs.
+            spec = spec.env("PATH", path);
+        }
+        if !arguments.no_extension && !layer::is_usual_port_free() {
+            let port = layer::free_port()?.to_string();
+            spec = spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
+            spec = spec.env("OTEL_LAMBDA_RECEIVER_PORT", port);
+        }
+        for (name, value) in program.variables {
+            spec = spec.env(name, value);
+        }
+        for (name, value) in variables {
+            spec = spec.env(name, value);
+        }
+        Ok(Self { spec, folder })
+    }
+}
+
+impl Arguments {
+    fn handler(&self) -> anyhow::Result<&str> {
+        self.handler.as_deref().context("--runtime: --handler is missing")
+    }
+}
+
+/// `K=V`, or `K` of this shell.
+fn variables(given: &[String]) -> anyhow::Result<Vec<(String, String)>> {
+    let read = |text: &String| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) => bail!("--env: expected K=V, or K"),
+        None => match Env.get(text) {
+            Some(value) => Ok((text.clone(), value)),
+            None => bail!("--env {text}: this shell has no such variable; K=V gives it a value"),
+        },
+    };
+    given.iter().map(read).collect()
+}
+
+fn program(command: &[String]) -> anyhow::Result<Program> {
+    let (name, arguments) = match command {
+        [] => bail!(
+            "which function? `-- COMMAND` behind all else, or --runtime python|node --handler FILE.FUNCTION"
+        ),
+        [cargo, run, arguments @ ..] if cargo == "cargo" && matches!(run.as_str(), "run" | "r") => {
+            return of_cargo(arguments);
+        }
+        [cargo, what, ..] if cargo == "cargo" => bail!(
+            "cargo {what} starts no function here: `cargo run` with its arguments builds and starts it"
+        ),
+        [name, arguments @ ..] => (name, arguments),
+    };
+    let path = if name.contains('/') {
+        std::path::absolute(name)?
+    } else {
+        let path = Env.get("PATH").unwrap_or_default();
+        let found = std::env::split_paths(&path).map(|folder| folder.join(name));
+        found.into_iter().find(|path| is_program(path)).with_context(|| {
+            format!("there is no program {name} on PATH; of a file, give ./{name}")
+        })?
+    };
+    if !path.exists() {
+        bail!("there is no program {}: was it built?", path.display());
+    }
+    if !is_program(&path) {
+        bail!("{} cannot be executed: is it the function's bootstrap?", path.display());
+    }
+    Ok(Program { path, arguments: arguments.to_vec(), variables: Vec::new() })
+}
+
+fn is_program(path: &Path) -> bool {
+    path.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+/// What `cargo run` with these arguments would start, built before it is started: Lambda waits ten seconds for a function, and
+/// compilers take longer.
+fn of_cargo(arguments: &[String]) -> anyhow::Result<Program> {
+    let separator = arguments.iter().position(|argument| argument == "--");
+    let (for_cargo, own) = match separator {
+        Some(at) => (arguments.get(..at), arguments.get(at + 1..)),
+        None => (Some(arguments), None),
+    };
+    let for_cargo: Vec<&str> = for_cargo.unwrap_or_default().iter().map(String::as_str).collect();
+    let here = std::env::current_dir().context("cannot find this folder")?;
+    let built = match binaries::build_with(&here, &[], &for_cargo) {
+        Err(BuildError::Failed(_)) => bail!("cargo could not build the function"),
+        built => built?,
+    };
+    let named = for_cargo.windows(2).find_map(|pair| match pair {
+        ["--bin", name] => Some((*name).to_owned()),
+        _ => None,
+    });
+    let named = named.or_else(|| {
+        for_cargo.iter().find_map(|argument| argument.strip_prefix("--bin=").map(str::to_owned))
+    });
+    let mut binaries: Vec<&String> = built.keys().collect();
+    binaries.sort_unstable();
+    let name = match (named, binaries.as_slice()) {
+        (Some(name), _) => name,
+        (None, [one]) => (*one).clone(),
+        (None, []) => bail!("cargo built no binary here: name its package with -p"),
+        (None, [one, other, ..]) => {
+            bail!("which one? cargo built `{one}`, `{other}`, …: name it with --bin")
+        }
+    };
+    let path = binaries::find(&built, &name)?;
+    let arguments = own.unwrap_or_default().to_vec();
+    Ok(Program { path, arguments, variables: Vec::new() })
+}

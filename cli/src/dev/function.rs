@@ -1,0 +1,56 @@
+//! The function in the local Lambda, invoked and shown.
+
+use super::logs::Logs;
+use super::outcome::{never_asked, words};
+use crate::shown::Incoming;
+use simulator::{Invocation, Lambda};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// The function, and its log.
+pub(super) struct Function {
+    pub(super) name: String,
+    pub(super) logs: Arc<Logs>,
+    timeout: Duration,
+    lambda: Lambda,
+    has_failed: AtomicBool,
+}
+
+impl Function {
+    pub(super) fn new(name: String, timeout: Duration, lambda: Lambda, logs: Arc<Logs>) -> Self {
+        Self { name, logs, timeout, lambda, has_failed: AtomicBool::new(false) }
+    }
+
+    /// Invokes it, and shows what that left and what came of it.
+    pub(super) async fn invoke(&self, event: &[u8]) -> anyhow::Result<Invocation> {
+        let invocation = self.lambda.invoke(&self.name, event).await?;
+        self.logs.pass_on().await;
+        let is_init = never_asked(&self.lambda.platform_events(&self.name));
+        if !invocation.is_success() {
+            self.note_failure();
+        }
+        let words = words(&invocation, is_init, self.timeout);
+        self.logs.send(Incoming::Text(words));
+        Ok(invocation)
+    }
+
+    /// Ends its environments: extensions hear SHUTDOWN, and what runs is killed.
+    pub(super) async fn shut_down(self: Arc<Self>) {
+        // It fails where the function does not exist.
+        self.lambda.recycle(&self.name).await.ok();
+        // Whoever else has it was told to end, and kills what runs.
+        if let Some(function) = Arc::into_inner(self) {
+            function.lambda.shut_down().await;
+        }
+    }
+
+    pub(super) fn note_failure(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether an event was none, or an invocation failed.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,258 @@
+//! The function over HTTP: requests become events as of a function URL (AWS Lambda "Invoking Lambda function URLs", payload format
+//! 2.0), and `POST /2015-03-31/functions/NAME/invocations` is Lambda's own Invoke API.
+
+use super::function::Function;
+use crate::time_arguments::now_unix_nano;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::{Map, Value, json};
+use simulator::InvocationResult;
+use std::convert::Infallible;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// The largest request (AWS Lambda quotas: 6 MB).
+const MAX_BODY_BYTES: usize = 6 * 1024 * 1024;
+/// So many connections may be open.
+const MOST_CONNECTIONS: usize = 256;
+
+/// Answers requests until it is dropped, and then no more of them.
+pub(super) async fn serve(listener: TcpListener, function: &Arc<Function>) -> anyhow::Result<()> {
+    let address = listener.local_addr()?;
+    function.logs.say(format!(
+        "listening on http://{address}; also `aws lambda invoke --endpoint-url http://{address} --function-name {} …`; Ctrl-C ends",
+        function.name
+    ));
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.len() >= MOST_CONNECTIONS {
+            connections.join_next().await;
+        }
+        let (stream, _) = listener.accept().await?;
+        let function = Arc::clone(function);
+        connections.spawn(async move {
+            let service = service_fn(|request| {
+                let function = Arc::clone(&function);
+                async move { Ok::<_, Infallible>(answer(request, &function).await) }
+            });
+            // A client that breaks off is no error of ours.
+            http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+        });
+    }
+}
+
+async fn answer(request: Request<Incoming>, function: &Function) -> Response<Full<Bytes>> {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAX_BODY_BYTES).collect().await else {
+        return plain(StatusCode::PAYLOAD_TOO_LARGE, "the most is 6 MB");
+    };
+    let body = body.to_bytes();
+    let invoked = parts.uri.path().strip_prefix("/2015-03-31/functions/");
+    match invoked.and_then(|path| path.strip_suffix("/invocations")) {
+        Some(name) if parts.method == Method::POST => {
+            invoke_api(name, &parts.headers, body, function).await
+        }
+        _ => function_url(&parts, &body, function).await,
+    }
+}
+
+/// Lambda's Invoke API (AWS Lambda API reference, "Invoke").
+async fn invoke_api(
+    name: &str,
+    headers: &HeaderMap,
+    body: Bytes,
+    function: &Function,
+) -> Response<Full<Bytes>> {
+    // A name, a part of an ARN, or a whole one.
+    let is_known = name == function.name
+        || name.rsplit("%3A").next() == Some(&function.name)
+        || name.rsplit(':').next() == Some(&function.name);
+    if !is_known {
+        let text = format!("there is no function {name}; this one is called {}", function.name);
+        return refused(StatusCode::NOT_FOUND, "ResourceNotFoundException", &text);
+    }
+    if headers.get("x-amz-invocation-type").is_some_and(|kind| kind == "DryRun") {
+        return plain(StatusCode::NO_CONTENT, "");
+    }
+    let event = if body.is_empty() { Bytes::from_static(b"{}") } else { body };
+    let invocation = match function.invoke(&event).await {
+        Ok(invocation) => invocation,
+        Err(error) => {
+            let text = format!("{error:#}");
+            return refused(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &text);
+        }
+    };
+    let mut response = match &invocation.result {
+        InvocationResult::Response(body) | InvocationResult::FunctionError { body, .. } => {
+            json_body(StatusCode::OK, body.clone())
+        }
+        InvocationResult::Timeout => of_lambda("Sandbox.Timedout", "Task timed out"),
+        InvocationResult::Crash { .. } => of_lambda("Runtime.ExitError", "Runtime exited"),
+    };
+    let headers = response.headers_mut();
+    if !invocation.is_success() {
+        headers.insert("x-amz-function-error", HeaderValue::from_static("Unhandled"));
+    }
+    headers.insert("x-amz-executed-version", HeaderValue::from_static("$LATEST"));
+    if let Ok(request_id) = HeaderValue::from_str(&invocation.request_id) {
+        headers.insert("x-amzn-requestid", request_id);
+    }
+    response
+}
+
+async fn function_url(parts: &Parts, body: &Bytes, function: &Function) -> Response<Full<Bytes>> {
+    let event = event(parts, body, now_unix_nano()).to_string();
+    match function.invoke(event.as_bytes()).await.map(|invocation| invocation.result) {
+        Ok(InvocationResult::Response(body)) => of_response(&body),
+        // Lambda tells the caller no more.
+        _ => plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
+    }
+}
+
+/// The event of a request.
+fn event(parts: &Parts, body: &Bytes, now_unix_nano: u64) -> Value {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let header = |name: &str| parts.headers.get(name).map(text).unwrap_or_default();
+    let mut headers = Map::new();
+    for name in parts.headers.keys().filter(|name| *name != http::header::COOKIE) {
+        let values: Vec<String> = parts.headers.get_all(name).iter().map(text).collect();
+        headers.insert(name.to_string(), values.join(",").into());
+    }
+    let cookies: Vec<String> = parts
+        .headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .flat_map(|value| {
+            text(value).split(';').map(|part| part.trim().to_owned()).collect::<Vec<_>>()
+        })
+        .collect();
+    let (path, query) = (parts.uri.path(), parts.uri.query().unwrap_or_default());
+    let mut parameters: Map<String, Value> = Map::new();
+    for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
+        let value = match parameters.get(&*name).and_then(Value::as_str) {
+            Some(before) => format!("{before},{value}"),
+            None => value.into_owned(),
+        };
+        parameters.insert(name.into_owned(), value.into());
+    }
+    let (method, host) = (parts.method.as_str(), header("host"));
+    let mut event = json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query,
+        "headers": headers,
+        "requestContext": {
+            "accountId": "anonymous", "apiId": "local", "domainName": host, "domainPrefix": "local",
+            "requestId": format!("{now_unix_nano}"), "routeKey": "$default", "stage": "$default",
+            "time": wire::timestamp::rfc3339_millis(now_unix_nano), "timeEpoch": now_unix_nano / 1_000_000,
+            "http": { "method": method, "path": path, "protocol": "HTTP/1.1",
+                "sourceIp": "127.0.0.1", "userAgent": header("user-agent") },
+        },
+        "isBase64Encoded": false,
+    });
+    let Some(object) = event.as_object_mut() else { return event };
+    if !cookies.is_empty() {
+        object.insert("cookies".to_owned(), cookies.into());
+    }
+    if !parameters.is_empty() {
+        object.insert("queryStringParameters".to_owned(), parameters.into());
+    }
+    match std::str::from_utf8(body) {
+        Ok("") => {}
+        Ok(text) => drop(object.insert("body".to_owned(), text.into())),
+        Err(_) => {
+            object.insert("body".to_owned(), STANDARD.encode(body).into());
+            object.insert("isBase64Encoded".to_owned(), true.into());
+        }
+    }
+    event
+}
+
+/// The response that a handler describes; one without a status is the body itself.
+fn of_response(body: &Bytes) -> Response<Full<Bytes>> {
+    let described = serde_json::from_slice::<Map<String, Value>>(body).ok();
+    let Some(described) = described.filter(|described| described.contains_key("statusCode")) else {
+        return json_body(StatusCode::OK, body.clone());
+    };
+    let number = match described.get("statusCode") {
+        Some(Value::Number(number)) => number.as_u64(),
+        Some(Value::String(text)) => text.parse().ok(),
+        _ => None,
+    };
+    let status = number.and_then(|number| StatusCode::from_u16(u16::try_from(number).ok()?).ok());
+    let Some(status) = status else {
+        return plain(StatusCode::BAD_GATEWAY, "Internal Server Error");
+    };
+    let body = match described.get("body") {
+        Some(Value::String(text)) if described.get("isBase64Encoded") == Some(&true.into()) => {
+            match STANDARD.decode(text) {
+                Ok(bytes) => Bytes::from(bytes),
+                Err(_) => return plain(StatusCode::BAD_GATEWAY, "Internal Server Error"),
+            }
+        }
+        Some(Value::String(text)) => Bytes::from(text.clone()),
+        Some(Value::Null) | None => Bytes::new(),
+        Some(other) => Bytes::from(other.to_string()),
+    };
+    let mut response = json_body(status, body);
+    let headers = response.headers_mut();
+    let mut add = |name: &str, value: &Value| {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value))
+        {
+            if name == http::header::CONTENT_TYPE {
+                headers.insert(name, value);
+            } else if name != http::header::CONTENT_LENGTH {
+                headers.append(name, value);
+            }
+        }
+    };
+    if let Some(Value::Object(described)) = described.get("headers") {
+        for (name, value) in described {
+            add(name, value);
+        }
+    }
+    if let Some(Value::Array(cookies)) = described.get("cookies") {
+        for cookie in cookies {
+            add("set-cookie", cookie);
+        }
+    }
+    response
+}
+
+fn of_lambda(error_type: &str, message: &str) -> Response<Full<Bytes>> {
+    let error = json!({ "errorType": error_type, "errorMessage": message });
+    json_body(StatusCode::OK, error.to_string().into())
+}
+
+fn refused(status: StatusCode, error_type: &'static str, text: &str) -> Response<Full<Bytes>> {
+    let mut response =
+        json_body(status, json!({ "Type": "User", "Message": text }).to_string().into());
+    response.headers_mut().insert("x-amzn-errortype", HeaderValue::from_static(error_type));
+    response
+}
+
+fn json_body(status: StatusCode, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = plain(status, "");
+    *response.body_mut() = Full::new(body);
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(http::header::CONTENT_TYPE, json);
+    response
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response
+}
+
+#[cfg(test)]
+mod tests;

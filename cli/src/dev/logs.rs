@@ -1,0 +1,167 @@
+//! The function's log, shown as telemetry as it comes, and sent to a backend where one is given.
+
+use crate::destination::DestinationArguments;
+use crate::doctor::{Check, Reach};
+use crate::forward::{one_destination, problems};
+use crate::log_events::gathered::Gathered;
+use crate::log_events::{Converter, StreamOf, now, options};
+use crate::shown::Incoming;
+use ::aws::AwsSecrets;
+use anyhow::{Context as _, bail};
+use backend::HttpTransport;
+use forwarder::{Authorized, Config, Forwarder, LogEvent, NoQueue, wall_clock_now};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::SyncSender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::time::Instant;
+
+type Client = Authorized<HttpTransport, Arc<AwsSecrets>>;
+
+/// Whose log it is in the local Lambda.
+const ACCOUNT: &str = "123456789012";
+const REGION: &str = "us-east-1";
+/// Log events that come together are read together.
+const QUIET: Duration = Duration::from_millis(200);
+/// A function that never stops printing is shown all the same.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// So much may wait, in bytes.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
+
+pub(super) struct Logs {
+    log_group: String,
+    waiting: Mutex<Waiting>,
+    converter: Converter,
+    backend: Option<Forwarder<Client, NoQueue>>,
+    sender: SyncSender<Incoming>,
+    /// One batch is shown after the other.
+    passing: tokio::sync::Mutex<()>,
+    is_undelivered: AtomicBool,
+}
+
+#[derive(Default)]
+struct Waiting {
+    gathered: Gathered,
+    dropped: usize,
+    /// When the first and the last event came.
+    since: Option<(Instant, Instant)>,
+}
+
+impl Logs {
+    pub(super) async fn new(
+        function: &str,
+        destination: &DestinationArguments,
+        sender: SyncSender<Incoming>,
+    ) -> anyhow::Result<Self> {
+        let backend =
+            if destination.has_endpoint() { Some(backend(destination).await?) } else { None };
+        Ok(Self {
+            log_group: format!("/aws/lambda/{function}"),
+            waiting: Mutex::default(),
+            converter: Converter::new(Some(REGION))?,
+            backend,
+            sender,
+            passing: tokio::sync::Mutex::default(),
+            is_undelivered: AtomicBool::new(false),
+        })
+    }
+
+    /// Takes a log event as it is written.
+    pub(super) fn take(&self, event: &simulator::LogEvent) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if waiting.gathered.bytes() + event.message.len() > MOST_BYTES {
+            waiting.dropped += 1;
+            return;
+        }
+        let now = Instant::now();
+        waiting.since = Some((waiting.since.map_or(now, |(first, _)| first), now));
+        let timestamp_ms = i64::try_from(event.timestamp_ms).unwrap_or(i64::MAX);
+        let (id, message) = (event.id.clone(), event.message.clone());
+        waiting.gathered.add(event.log_stream.to_string(), LogEvent { id, timestamp_ms, message });
+    }
+
+    /// Shows what comes, for ever.
+    pub(super) async fn show_as_it_comes(&self) {
+        loop {
+            tokio::time::sleep(QUIET / 2).await;
+            let since = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).since;
+            let is_due = |(first, last): (Instant, Instant)| {
+                last.elapsed() >= QUIET || first.elapsed() >= LONGEST_WAIT
+            };
+            if since.is_some_and(is_due) {
+                self.pass_on().await;
+            }
+        }
+    }
+
+    /// Shows what has come, and sends it.
+    pub(super) async fn pass_on(&self) {
+        let passing = self.passing.lock().await;
+        let taken = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            std::mem::take(&mut *waiting)
+        };
+        let Waiting { mut gathered, dropped, .. } = taken;
+        if dropped > 0 {
+            self.is_undelivered.store(true, Ordering::Relaxed);
+            self.say(format!(
+                "{dropped} log events came faster than they could be shown, and were left out"
+            ));
+        }
+        for (stream, events) in gathered.take_before(i64::MAX) {
+            let log_group = self.log_group.as_str();
+            let events = StreamOf { account: ACCOUNT, log_group, stream: &stream, events: &events };
+            match self.converter.convert(&events).await {
+                Ok(converted) => {
+                    self.send(Incoming::Requests(converted.requests));
+                    converted
+                        .undecodable
+                        .into_iter()
+                        .for_each(|text| self.send(Incoming::Wrong(text)));
+                }
+                Err(error) => self.send(Incoming::Failed(error)),
+            }
+            let (Some(backend), Ok(event)) = (&self.backend, events.as_delivered()) else {
+                continue;
+            };
+            let report = backend.forward(event, &now()).await;
+            if !report.is_complete() {
+                self.is_undelivered.store(true, Ordering::Relaxed);
+            }
+            for problem in problems(&report) {
+                self.say(format!("--endpoint: {problem}"));
+            }
+        }
+        drop(passing);
+    }
+
+    pub(super) fn say(&self, text: String) {
+        self.send(Incoming::Said(text));
+    }
+
+    /// Whoever looked may have gone.
+    pub(super) fn send(&self, incoming: Incoming) {
+        self.sender.send(incoming).ok();
+    }
+
+    /// Whether everything was shown, and taken by the backend.
+    pub(super) fn is_delivered(&self) -> bool {
+        !self.is_undelivered.load(Ordering::Relaxed)
+    }
+}
+
+/// The forwarder with the backend of the command line, which is asked first whether it is there.
+async fn backend(destination: &DestinationArguments) -> anyhow::Result<Forwarder<Client, NoQueue>> {
+    let (config, warnings) = Config::from_source(&destination.variables(false)?);
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    let config = config?;
+    let reach = Reach::new(config.destination.clone()).context("--endpoint")?;
+    if let Some(Check { text, .. }) = reach.check().await.into_iter().find(Check::is_failed) {
+        bail!("--endpoint: {text}");
+    }
+    let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));
+    let client = Authorized::new(&config.destination, &aws, config.secret_lifetime)?;
+    one_destination(&config, &aws, client, options(&config)).await
+}

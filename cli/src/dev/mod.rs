@@ -1,0 +1,90 @@
+//! `lambda-otlp dev`: a function of one's own in the local Lambda, with the layer's extension beside it, invoked with events from
+//! files, from standard input or over HTTP; its telemetry is shown as it comes.
+
+mod command;
+mod events;
+mod function;
+mod http;
+mod logs;
+mod outcome;
+mod packages;
+mod session;
+
+use crate::destination::DestinationArguments;
+use crate::output::OutputArguments;
+use crate::time_arguments::parse_duration;
+use anyhow::bail;
+use command::Prepared;
+use session::Session;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Arguments of `lambda-otlp dev`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp dev --event order.json -- cargo run --bin orders
+  lambda-otlp dev --runtime python --handler app.handler < events.jsonl
+  lambda-otlp dev --wrapper --runtime node --handler index.handler --http 9000")]
+pub(crate) struct Arguments {
+    /// The function: a bootstrap that was built, `cargo run …`, or a runtime's client, `python3 -m awslambdaric app.handler`.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+    /// The handler, FILE.FUNCTION, which the function finds in `_HANDLER`.
+    #[arg(long, value_name = "FILE.FUNCTION")]
+    handler: Option<String>,
+    /// Instead of COMMAND: the runtime's client for --handler.
+    #[arg(long, value_enum, conflicts_with = "command", requires = "handler")]
+    runtime: Option<command::Language>,
+    /// Invoke it with this JSON file; may be repeated. Without --event and --http each line of standard input is an event.
+    #[arg(long = "event", value_name = "FILE")]
+    events: Vec<PathBuf>,
+    /// Go through the --event files so many times: the first invocation is a cold start.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "events")]
+    repeat: u32,
+    /// Listen on this port of 127.0.0.1 (0: any): requests become events as of a function URL, and
+    /// `aws lambda invoke --endpoint-url` works.
+    #[arg(long, value_name = "PORT")]
+    http: Option<u16>,
+    /// The function's name.
+    #[arg(long, default_value = "function")]
+    name: String,
+    /// Its timeout: 3s, 15m.
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, default_value = "30s")]
+    timeout: Duration,
+    /// Its memory in MB, which is told and not enforced.
+    #[arg(long, value_name = "MB", default_value_t = 128)]
+    memory: u64,
+    /// An environment variable of the function; `K` alone takes the value of this shell. May be repeated.
+    #[arg(long = "env", value_name = "K=V")]
+    variables: Vec<String>,
+    /// Start the function through the layer's wrapper, which instruments Python and Node functions as they are.
+    #[arg(long)]
+    wrapper: bool,
+    /// A further layer's folder, as Lambda mounts it at /opt: its extensions run too. May be repeated.
+    #[arg(long = "layer", value_name = "FOLDER")]
+    layers: Vec<PathBuf>,
+    /// The extension's binary; else the one of this checkout, or the one installed beside this program.
+    #[arg(long, value_name = "PATH", conflicts_with = "no_extension")]
+    extension: Option<PathBuf>,
+    /// Run the function without the extension.
+    #[arg(long)]
+    no_extension: bool,
+    #[command(flatten)]
+    destination: DestinationArguments,
+    #[command(flatten)]
+    output: OutputArguments,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.output.full_screen && arguments.events.is_empty() && arguments.http.is_none() {
+        bail!("--full-screen has the keyboard: give events with --event, or --http");
+    }
+    let events = events::read(&arguments.events)?;
+    let prepared = Prepared::of(arguments)?;
+    let session = Session::begin(arguments, prepared, events)?;
+    let is_shown = arguments.output.show(&session.incoming);
+    let is_fine = session.end();
+    Ok(if is_shown? && is_fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

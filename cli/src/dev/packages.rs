@@ -1,0 +1,121 @@
+//! What the runtimes of Python and Node need beside the function, installed once into the user's cache.
+
+use super::command::Program;
+use crate::layer;
+use anyhow::{Context as _, bail};
+use settings::{Env, Source as _};
+use simulator::packages::{cache, install_once};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// AWS's runtime client for Python, from PyPI.
+const AWSLAMBDARIC: &str = "awslambdaric==4.2.2\n";
+/// The one for Node compiles for minutes; this one calls handlers as the Developer Guide says.
+const NODE_RUNTIME: &str = include_str!("../../../interop/unchanged/node/runtime.mjs");
+
+/// AWS's runtime client on this shell's Python, which has the function's own packages.
+pub(super) fn python(handler: &str, instrumented: bool) -> anyhow::Result<Program> {
+    let ask = "import sys; print(sys.executable); print('%d.%d' % sys.version_info[:2])";
+    let asked = ["python3", "python"].into_iter().find_map(|name| {
+        let answer = Command::new(name).args(["-c", ask]).output().ok()?;
+        answer.status.success().then(|| String::from_utf8_lossy(&answer.stdout).into_owned())
+    });
+    let asked = asked.context("there is no python3 on PATH")?;
+    let (interpreter, version) = asked.trim().split_once('\n').unwrap_or((asked.trim(), ""));
+    let mut pins = Vec::new();
+    if !imports(interpreter, "awslambdaric") {
+        pins.push(("awslambdaric", AWSLAMBDARIC.to_owned()));
+    }
+    if instrumented && !imports(interpreter, "opentelemetry.instrumentation.aws_lambda") {
+        let checkout = layer::checkout();
+        let file = checkout.map(|root| root.join("extension/layer/python/requirements.txt"));
+        // Where there is no checkout, the packages are the function's or a layer's.
+        if let Some(text) = file.and_then(|file| std::fs::read_to_string(file).ok()) {
+            pins.push(("instrumentation", text));
+        }
+    }
+    let mut paths = Vec::new();
+    for (name, pinned) in pins {
+        paths.push(python_packages(interpreter, version, name, &pinned)?);
+    }
+    paths.extend(Env.get("PYTHONPATH").map(PathBuf::from));
+    let paths = std::env::join_paths(paths).context("PYTHONPATH")?;
+    let mut variables = vec![("PYTHONDONTWRITEBYTECODE", "1".to_owned())];
+    if !paths.is_empty() {
+        variables.push(("PYTHONPATH", paths.to_string_lossy().into_owned()));
+    }
+    Ok(Program {
+        path: interpreter.into(),
+        arguments: ["-m", "awslambdaric", handler].map(str::to_owned).to_vec(),
+        variables,
+    })
+}
+
+fn imports(interpreter: &str, module: &str) -> bool {
+    let import = format!("import {module}");
+    let tried = Command::new(interpreter).args(["-c", &import]).output();
+    tried.is_ok_and(|tried| tried.status.success())
+}
+
+/// A folder with these packages for this version of Python.
+fn python_packages(
+    interpreter: &str,
+    version: &str,
+    name: &str,
+    pinned: &str,
+) -> anyhow::Result<PathBuf> {
+    let folder = cache()?.join("dev").join(format!("python-{version}-{name}"));
+    let pins = folder.with_extension("txt");
+    std::fs::create_dir_all(folder.parent().unwrap_or(&folder))?;
+    std::fs::write(&pins, pinned).with_context(|| format!("cannot write {}", pins.display()))?;
+    install_once(&folder, std::slice::from_ref(&pins), || -> anyhow::Result<()> {
+        eprintln!("installing {name} for Python {version} from PyPI, once");
+        let mut pip = Command::new(interpreter);
+        pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]);
+        pip.args(["--retries", "1", "--timeout", "10", "--target"]).arg(&folder);
+        run(pip.arg("--requirement").arg(&pins))
+    })?;
+    Ok(folder)
+}
+
+/// A runtime client on this shell's Node.
+pub(super) fn node(folder: &Path, instrumented: bool) -> anyhow::Result<Program> {
+    let asked = Command::new("node").args(["-p", "process.execPath"]).output();
+    let asked = asked.ok().filter(|asked| asked.status.success());
+    let asked = asked.context("there is no node on PATH")?;
+    let node = PathBuf::from(String::from_utf8_lossy(&asked.stdout).trim());
+    let runtime = folder.join("runtime.mjs");
+    std::fs::write(&runtime, NODE_RUNTIME).context("cannot write the runtime's client")?;
+    let mut variables = Vec::new();
+    if instrumented && let Some(checkout) = layer::checkout() {
+        let packages = node_packages(&checkout.join("extension/layer/node"))?;
+        variables.push(("NODE_PATH", packages.to_string_lossy().into_owned()));
+    }
+    Ok(Program { path: node, arguments: vec![runtime.to_string_lossy().into_owned()], variables })
+}
+
+/// The folder `node_modules` with what these sources pin.
+fn node_packages(sources: &Path) -> anyhow::Result<PathBuf> {
+    let folder = cache()?.join("dev/node-instrumentation");
+    let pins = ["package.json", "package-lock.json"].map(|file| sources.join(file));
+    install_once(&folder, &pins, || -> anyhow::Result<()> {
+        eprintln!("installing OpenTelemetry's packages for Node from npm, once");
+        std::fs::create_dir_all(&folder)?;
+        for file in &pins {
+            std::fs::copy(file, folder.join(file.file_name().unwrap_or_default()))?;
+        }
+        let npm = ["ci", "--no-audit", "--no-fund", "--ignore-scripts"];
+        run(Command::new("npm").args(npm).current_dir(&folder))
+    })?;
+    Ok(folder.join("node_modules"))
+}
+
+fn run(command: &mut Command) -> anyhow::Result<()> {
+    let name = Path::new(command.get_program()).display().to_string();
+    let output = command.output().with_context(|| format!("cannot run {name}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    bail!("{name} ended with {}: {}", output.status, said.lines().next_back().unwrap_or_default());
+}

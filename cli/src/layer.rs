@@ -1,0 +1,84 @@
+//! The layer on this machine: where its extension comes from, and a folder as Lambda mounts it at `/opt`.
+
+use anyhow::{Context as _, bail};
+use simulator::binaries;
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+/// The extension's name, which is that of its file in the layer.
+pub(crate) const EXTENSION: &str = "lambda-otlp-extension";
+/// What starts a function's runtime, in the layer.
+pub(crate) const WRAPPER: &str = "lambda-otlp-handler";
+/// The folder beside it with what it has Python and Node load.
+const FOR_RUNTIMES: &str = "lambda-otlp";
+/// Where the SDKs send OTLP over HTTP, and the extension takes it, if nobody says otherwise.
+const OTLP_PORT: u16 = 4318;
+
+/// The checkout that this program was built in, else the one that it is called in.
+pub(crate) fn checkout() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok();
+    let here = std::env::current_dir().ok();
+    let is_checkout = |folder: &&Path| {
+        ["demo", "extension"].iter().all(|part| folder.join(part).join("Cargo.toml").is_file())
+    };
+    [program, here]
+        .iter()
+        .flatten()
+        .find_map(|place| place.ancestors().find(is_checkout))
+        .map(Path::to_owned)
+}
+
+/// The extension's binary: the one that is given, built in the checkout, or installed beside this program.
+pub(crate) fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    if let Some(given) = given {
+        if !given.is_file() {
+            bail!("--extension: there is no file {}", given.display());
+        }
+        return Ok(std::path::absolute(given)?);
+    }
+    if let Some(checkout) = checkout() {
+        let built = binaries::build(&checkout, &["lambda-otlp-extension"])?;
+        return Ok(binaries::find(&built, EXTENSION)?);
+    }
+    let program = std::env::current_exe().context("cannot find this program's folder")?;
+    let beside = program.with_file_name(EXTENSION);
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    bail!(
+        "there is no {} : name the extension with --extension PATH (a layer's zip has it in extensions/), or do without: --no-extension",
+        beside.display()
+    )
+}
+
+/// Makes a layer in this folder, with the extension, and the wrapper where these sources have it.
+pub(crate) fn assemble(
+    folder: &Path,
+    extension: &Path,
+    sources: Option<&Path>,
+) -> anyhow::Result<PathBuf> {
+    let layer = folder.join("layer");
+    let extensions = layer.join("extensions");
+    std::fs::create_dir_all(&extensions).context("cannot make the layer")?;
+    symlink(extension, extensions.join(EXTENSION))
+        .context("cannot put the extension into the layer")?;
+    if let Some(sources) = sources {
+        let sources = sources.join("extension/layer");
+        for (source, name) in [(sources.join(WRAPPER), WRAPPER), (sources, FOR_RUNTIMES)] {
+            symlink(source, layer.join(name)).context("cannot put the wrapper into the layer")?;
+        }
+    }
+    Ok(layer)
+}
+
+/// A port that nobody listens on.
+pub(crate) fn free_port() -> anyhow::Result<u16> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a port")?;
+    Ok(listener.local_addr()?.port())
+}
+
+/// Whether the extension can listen where SDKs send to.
+pub(crate) fn is_usual_port_free() -> bool {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).is_ok()
+}

@@ -1,0 +1,107 @@
+//! Log events as the telemetry that the forwarder would make of them.
+
+pub(crate) mod gathered;
+
+use crate::forward::TIME_FOR_EVENT;
+use anyhow::Context as _;
+use backend::Outcome;
+use forwarder::{
+    Config, Export, Forwarder, IngestPolicy, InvocationContext, LogEvent, NoQueue, Options, Queues,
+};
+use gathered::as_delivered;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::time::Instant;
+use wire::Request;
+
+/// The forwarder's pipeline, whose telemetry stays here.
+pub(crate) struct Converter {
+    forwarder: Forwarder<Kept, NoQueue>,
+    kept: Kept,
+}
+
+/// What log events became.
+#[derive(Default)]
+pub(crate) struct Converted {
+    pub(crate) requests: Vec<Request>,
+    /// What claims to be OTLP and does not decode, in words.
+    pub(crate) undecodable: Vec<String>,
+}
+
+impl Converter {
+    /// One for log groups of this region. It has no rules, and changes nothing for the sake of a backend.
+    pub(crate) fn new(region: Option<&str>) -> anyhow::Result<Self> {
+        let variables = HashMap::from([
+            ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1/".to_owned()),
+            ("LAMBDA_OTLP_BACKEND".to_owned(), "otlp".to_owned()),
+        ]);
+        let (config, _) = Config::from_source(&variables);
+        let mut config = config.context("the forwarder's settings")?;
+        config.old_records = IngestPolicy::any_time();
+        config.region = region.map(str::to_owned);
+        let kept = Kept::default();
+        let destinations = vec![forwarder::default_destination(&config, kept.clone())];
+        let forwarder = Forwarder::new(destinations, Queues::default(), options(&config));
+        Ok(Self { forwarder, kept })
+    }
+
+    /// What these events of one stream become.
+    pub(crate) async fn convert(&self, events: &StreamOf<'_>) -> anyhow::Result<Converted> {
+        let event = events.as_delivered()?;
+        let report = self.forwarder.forward(event, &now()).await;
+        let undecodable = report.undecodable.iter().map(|(_, line)| {
+            format!("{}: {} ({} bytes)", events.log_group, line.reason, line.bytes)
+        });
+        Ok(Converted { undecodable: undecodable.collect(), requests: self.kept.take() })
+    }
+}
+
+/// Log events of one stream, in order.
+pub(crate) struct StreamOf<'a> {
+    pub(crate) account: &'a str,
+    pub(crate) log_group: &'a str,
+    pub(crate) stream: &'a str,
+    pub(crate) events: &'a [LogEvent],
+}
+
+impl StreamOf<'_> {
+    /// The event by which CloudWatch Logs would have delivered them.
+    pub(crate) fn as_delivered(&self) -> anyhow::Result<forwarder::Event> {
+        let Self { account, log_group, stream, events } = self;
+        Ok(as_delivered(account, log_group, stream, events)?)
+    }
+}
+
+/// How the forwarder works for whoever looks at its telemetry: no log group is its own, and everything wrong is told.
+pub(crate) fn options(config: &Config) -> Options {
+    let mut options = Options::of(config);
+    options.own_log_groups.clear();
+    options.keep_undecodable = false;
+    options.most_details = usize::MAX;
+    options
+}
+
+/// An invocation that begins now.
+pub(crate) fn now() -> InvocationContext {
+    let deadline = Instant::now() + TIME_FOR_EVENT;
+    let observed_unix_nano = crate::time_arguments::now_unix_nano();
+    InvocationContext { observed_unix_nano, deadline, queue_deadline: deadline, account: None }
+}
+
+/// Accepts everything and keeps it.
+#[derive(Clone, Default)]
+struct Kept(Arc<Mutex<Vec<Request>>>);
+
+impl Kept {
+    fn take(&self) -> Vec<Request> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Export for Kept {
+    async fn export(&self, _stream: Option<&str>, request: Request, _: Instant) -> Outcome {
+        let outcome = Outcome { accepted: request.items(), ..Outcome::default() };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(request);
+        outcome
+    }
+}

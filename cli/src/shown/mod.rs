@@ -1,0 +1,173 @@
+//! Shows telemetry as it comes: what came is held for a moment, so that what belongs together stands together, and then goes to a
+//! view.
+
+pub(crate) mod choice;
+pub(crate) mod held;
+pub(crate) mod json;
+pub(crate) mod text;
+
+use crate::lines::{Found, Joining, Line, MAX_LINE_BYTES};
+use held::Held;
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+use wire::{LineReading, Request};
+
+/// The lines of an invocation come together: what has come is shown when nothing has for so long.
+const QUIET: Duration = Duration::from_millis(300);
+/// So much is shown at once at most.
+const MOST_ITEMS: usize = 10_000;
+
+/// What comes to be shown.
+pub(crate) enum Incoming {
+    /// A line of the input.
+    Line(Line),
+    /// Telemetry that was made of log events.
+    Requests(Vec<Request>),
+    /// Something to be said between the telemetry, behind all that came before it.
+    Text(String),
+    /// What whoever looks has to know, and that is no telemetry.
+    Said(String),
+    /// What claims to be OTLP and does not decode, in words.
+    Wrong(String),
+    /// Nothing more comes of an input, for this reason.
+    Failed(anyhow::Error),
+}
+
+/// How telemetry is shown.
+pub(crate) trait View {
+    /// Shows what belongs together, as far as it was asked for.
+    fn show(&mut self, held: Held) -> io::Result<()>;
+    /// Shows a line that is no telemetry.
+    fn line(&mut self, line: &str) -> io::Result<()>;
+    /// Says what is wrong, or what else has to be known.
+    fn say(&mut self, text: &str) {
+        eprintln!("{text}");
+    }
+    /// Whether somebody still looks.
+    fn is_open(&self) -> bool {
+        true
+    }
+}
+
+/// How it ended.
+#[derive(Default)]
+pub(crate) struct Ended {
+    /// Lines that claim to be OTLP and did not decode.
+    pub(crate) wrong: usize,
+    /// Why inputs could not be read to their ends.
+    pub(crate) failed: Vec<anyhow::Error>,
+}
+
+impl Ended {
+    /// Whether all was shown that there was.
+    pub(crate) fn is_fine(&self) -> bool {
+        self.wrong == 0 && self.failed.is_empty()
+    }
+}
+
+/// Shows what comes until nothing more does, and what came before an error too.
+pub(crate) fn show_all(incoming: &Receiver<Incoming>, view: &mut dyn View) -> io::Result<Ended> {
+    let mut showing = Showing {
+        view,
+        number: 0,
+        joining: Joining::default(),
+        held: Held::default(),
+        ended: Ended::default(),
+    };
+    while showing.view.is_open() {
+        // While anything is held the next line is waited for only so long.
+        let wait = if showing.holds_anything() { QUIET } else { Duration::from_secs(1) };
+        match incoming.recv_timeout(wait) {
+            Ok(Incoming::Failed(error)) => showing.ended.failed.push(error),
+            Ok(incoming) => showing.take(incoming)?,
+            Err(RecvTimeoutError::Timeout) if showing.holds_anything() => showing.show()?,
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+    }
+    showing.show()?;
+    Ok(showing.ended)
+}
+
+struct Showing<'a> {
+    view: &'a mut dyn View,
+    /// Of the last line.
+    number: usize,
+    joining: Joining,
+    held: Held,
+    ended: Ended,
+}
+
+impl Showing<'_> {
+    fn holds_anything(&self) -> bool {
+        self.held.items() > 0 || self.joining.is_waiting()
+    }
+
+    fn take(&mut self, incoming: Incoming) -> io::Result<()> {
+        match incoming {
+            Incoming::Line(Line::Text(line)) => {
+                self.number += 1;
+                let found = self.joining.take(self.number, line);
+                self.take_found(found)?;
+            }
+            Incoming::Line(Line::TooLong) => {
+                self.number += 1;
+                let text = format!("skipped: it is longer than {MAX_LINE_BYTES} bytes");
+                self.wrong(&format!("line {}: {text}", self.number));
+            }
+            Incoming::Requests(requests) => {
+                for request in &requests {
+                    self.held.add(request);
+                }
+            }
+            Incoming::Said(text) => self.view.say(&text),
+            Incoming::Wrong(text) => self.wrong(&text),
+            Incoming::Text(text) => {
+                self.show()?;
+                self.view.line(&text)?;
+            }
+            Incoming::Line(Line::End) | Incoming::Failed(_) => {}
+        }
+        if self.held.items() > MOST_ITEMS { self.show() } else { Ok(()) }
+    }
+
+    fn wrong(&mut self, text: &str) {
+        self.ended.wrong += 1;
+        self.view.say(text);
+    }
+
+    fn take_found(&mut self, found: Vec<(usize, Found)>) -> io::Result<()> {
+        for (number, found) in found {
+            match found {
+                Found::Otlp(reading) => self.take_reading(number, &reading)?,
+                Found::Other(line) if line.trim().is_empty() => {}
+                Found::Other(line) => self.view.line(&line)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn take_reading(&mut self, number: usize, reading: &LineReading) -> io::Result<()> {
+        for line in &reading.decoded {
+            self.held.add(&line.request);
+        }
+        for undecodable in &reading.undecodable {
+            self.wrong(&format!(
+                "line {number}: {} ({} bytes)",
+                undecodable.reason, undecodable.bytes
+            ));
+        }
+        match &reading.text {
+            Some(text) if !text.trim().is_empty() => self.view.line(text.trim_end()),
+            _ => Ok(()),
+        }
+    }
+
+    fn show(&mut self) -> io::Result<()> {
+        let rest = self.joining.rest();
+        self.take_found(rest)?;
+        let held = std::mem::take(&mut self.held);
+        if held.items() > 0 { self.view.show(held) } else { Ok(()) }
+    }
+}

@@ -1,0 +1,127 @@
+//! Asks CloudWatch Logs for events again and again. Each time is asked for several times over, since events of one millisecond come
+//! at different times, and some come late; what was there already is left out by its id.
+
+use super::groups::Group;
+use super::seen::Seen;
+use super::{Found, now_ms};
+use crate::aws::explain;
+use crate::shown::Incoming;
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::error::{ProvideErrorMetadata as _, SdkError};
+use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use forwarder::LogEvent;
+use std::collections::HashMap;
+use std::sync::mpsc::SyncSender;
+use std::time::Duration;
+
+pub(super) const INTERVAL: Duration = Duration::from_secs(2);
+/// An event that comes so late is still shown.
+pub(super) const OVERLAP_MS: i64 = 30_000;
+
+/// How far each group was read.
+pub(super) struct Poll {
+    groups: Vec<Progress>,
+    /// What another way of reading has shown.
+    seen: Seen,
+    /// Whether the last round could not be finished, which is said once.
+    is_disturbed: bool,
+}
+
+#[derive(Default)]
+struct Progress {
+    from_ms: i64,
+    /// Times of the events that were read, by their ids.
+    ids: HashMap<String, i64>,
+}
+
+impl Poll {
+    pub(super) fn new(groups: usize, from_ms: i64, seen: Seen) -> Self {
+        let progress = || Progress { from_ms, ids: HashMap::new() };
+        Self {
+            groups: std::iter::repeat_with(progress).take(groups).collect(),
+            seen,
+            is_disturbed: false,
+        }
+    }
+
+    /// What is new in all groups. Where CloudWatch Logs is busy or away, the next round reads it.
+    pub(super) async fn round(
+        &mut self,
+        client: &Client,
+        groups: &[Group],
+        sender: &SyncSender<Incoming>,
+    ) -> anyhow::Result<Vec<Found>> {
+        let mut new = Vec::new();
+        let mut disturbed = None;
+        for (number, (group, progress)) in groups.iter().zip(&mut self.groups).enumerate() {
+            let began_ms = now_ms();
+            match progress.read(client, group, number, &mut new).await {
+                Ok(()) => progress.advance(began_ms - OVERLAP_MS),
+                Err(error) if is_passing(&error) => disturbed = Some(explain(&error)),
+                Err(error) => {
+                    let error = explain(&error);
+                    return Err(error.context(format!("cannot read log group {}", group.name)));
+                }
+            }
+        }
+        if let Some(error) = disturbed.as_ref().filter(|_| !self.is_disturbed) {
+            let said = format!("CloudWatch Logs is asked again: {error:#}");
+            sender.send(Incoming::Said(said)).ok();
+        }
+        self.is_disturbed = disturbed.is_some();
+        new.retain(|found| !self.seen.take(found));
+        Ok(new)
+    }
+}
+
+impl Progress {
+    async fn read(
+        &mut self,
+        client: &Client,
+        group: &Group,
+        number: usize,
+        new: &mut Vec<Found>,
+    ) -> Result<(), SdkError<FilterLogEventsError>> {
+        let asked = client.filter_log_events().log_group_name(&group.name).start_time(self.from_ms);
+        let mut pages = asked.into_paginator().send();
+        while let Some(page) = pages.next().await {
+            for event in page?.events.unwrap_or_default() {
+                let id = event.event_id.unwrap_or_default();
+                let timestamp_ms = event.timestamp.unwrap_or_default();
+                if self.ids.insert(id.clone(), timestamp_ms).is_none() {
+                    let message = event.message.unwrap_or_default();
+                    let stream = event.log_stream_name.unwrap_or_default();
+                    let event = LogEvent { id, timestamp_ms, message };
+                    new.push(Found { group: number, stream, event });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everything before this time was read, late events too.
+    fn advance(&mut self, to_ms: i64) {
+        self.from_ms = self.from_ms.max(to_ms);
+        let from_ms = self.from_ms;
+        self.ids.retain(|_, time_ms| *time_ms >= from_ms);
+    }
+}
+
+/// Whether it may be otherwise in two seconds.
+fn is_passing(error: &SdkError<FilterLogEventsError>) -> bool {
+    const PASSING: [&str; 4] = [
+        "ThrottlingException",
+        "LimitExceededException",
+        "ServiceUnavailableException",
+        "InternalFailure",
+    ];
+    match error {
+        SdkError::ServiceError(said) => {
+            said.raw().status().is_server_error()
+                || said.err().code().is_some_and(|code| PASSING.contains(&code))
+        }
+        SdkError::TimeoutError(_) => true,
+        SdkError::DispatchFailure(failure) => failure.is_io() || failure.is_timeout(),
+        _ => false,
+    }
+}

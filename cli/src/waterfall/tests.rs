@@ -1,0 +1,74 @@
+use super::*;
+
+struct Unnamed;
+
+impl Naming for Unnamed {
+    fn label(&self, _: &BTreeSet<String>) -> String {
+        String::new()
+    }
+
+    fn number(&self, _: &[KeyValue]) -> String {
+        String::new()
+    }
+}
+
+/// A span of the one trace: its id, its parent's, when it begins.
+fn span(id: u8, parent: Option<u8>, start: u64) -> Span {
+    Span {
+        trace_id: vec![1; 16],
+        span_id: vec![id; 8],
+        parent_span_id: parent.map(|parent| vec![parent; 8]).unwrap_or_default(),
+        name: format!("{id}"),
+        start_time_unix_nano: start,
+        end_time_unix_nano: start + 1,
+        ..Span::default()
+    }
+}
+
+fn check(spans: &[Span], expected: &[&str]) {
+    let record = |span: &Span| LogRecord {
+        trace_id: span.trace_id.clone(),
+        span_id: span.span_id.clone(),
+        ..LogRecord::default()
+    };
+    let records: Vec<LogRecord> = spans.iter().map(record).collect();
+    let of = |span| SpanOf { service: "s", scope: "", span };
+    let spans: Vec<_> = spans.iter().map(of).collect();
+    let records: Vec<_> = records.iter().map(|record| RecordOf { service: "s", record }).collect();
+    let traces = waterfalls(&spans, &records, &Unnamed);
+    let rows = traces.iter().flat_map(|trace| &trace.rows).map(|row| {
+        let Row { name, depth, logs, remark, .. } = row;
+        format!("{depth} {name} {} {remark}", logs.len()).trim_end().to_owned()
+    });
+    assert_eq!(rows.collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn children_stand_below_their_parents_by_their_beginnings() {
+    let spans = [span(3, Some(1), 9), span(1, None, 0), span(2, Some(1), 5), span(4, Some(9), 7)];
+    check(
+        &spans,
+        &[
+            "0 1 1",
+            "1 2 1 goes on after the span above it",
+            "1 3 1 goes on after the span above it",
+            "0 4 1",
+        ],
+    );
+}
+
+#[test]
+fn no_span_vanishes_whatever_its_ids_say() {
+    const CIRCLE: &str = "its parents lead back to itself";
+    check(&[span(1, Some(1), 0)], &[&format!("0 1 1 {CIRCLE}")]);
+    check(
+        &[span(1, Some(2), 0), span(2, Some(1), 0), span(3, Some(2), 0)],
+        &[&format!("0 1 1 {CIRCLE}"), "1 2 1", "2 3 1"],
+    );
+    // An id that stands twice: its records and its children are shown once.
+    check(
+        &[span(1, None, 0), span(1, None, 0), span(2, Some(1), 0)],
+        &["0 1 2", "1 2 1", "0 1 0 its span id stands twice"],
+    );
+    check(&[span(0, None, 0), span(0, None, 0)], &["0 0 2", "0 0 0 its span id stands twice"]);
+}

@@ -1,0 +1,295 @@
+//! `lambda-otlp dev` as a process: a function of one's own, its telemetry, and what is said where it does not work.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use lambda_otlp_tests::binary;
+use serde_json::Value;
+use simulator::packages::find_python;
+use simulator::sink::Sink;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+fn dev(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary("lambda-otlp"));
+    command.current_dir(folder).arg("dev").arg("--extension");
+    command.arg(binary("lambda-otlp-extension")).args(arguments);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// What is shown, what is said, and the exit code.
+fn run(folder: &Path, arguments: &[&str], input: &str) -> (String, String, Option<i32>) {
+    let mut child = dev(folder, arguments).spawn().unwrap();
+    // What does not want the input may have ended.
+    child.stdin.take().unwrap().write_all(input.as_bytes()).ok();
+    let output = child.wait_with_output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (text(output.stdout), text(output.stderr), output.status.code())
+}
+
+fn function() -> String {
+    binary("demo-function").to_str().unwrap().to_owned()
+}
+
+/// The demo's Rust function writes down what it makes.
+fn ledger(folder: &Path) -> String {
+    format!("DEMO_LEDGER={}", folder.join("ledger").display())
+}
+
+const ORDER: &str = r#"{"action":"ok","children":2,"first_number":1000}"#;
+
+#[test]
+fn a_rust_function_is_shown_cold_and_warm_with_its_traces_logs_and_metrics() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("order.json"), ORDER).unwrap();
+    let ledger = ledger(folder.path());
+    let (out, said, code) = run(
+        folder.path(),
+        &[
+            "--name",
+            "orders",
+            "--env",
+            &ledger,
+            "--event",
+            "order.json",
+            "--repeat",
+            "2",
+            "--",
+            &function(),
+        ],
+        "",
+    );
+    assert_eq!((said.as_str(), code), ("", Some(0)), "{out}");
+    let responses: Vec<&str> = out.lines().filter(|line| line.starts_with("=> ")).collect();
+    assert_eq!(responses.len(), 2, "{out}");
+    assert!(responses[0].contains(", cold: Init "), "{responses:?}");
+    assert!(!responses[1].contains("cold"), "{responses:?}");
+    for (expected, times) in [
+        ("  orders     reserve item", 4),
+        ("- INFO item reserved", 4),
+        ("demo.orders.price", 4),
+        ("faas.coldstarts", 1),
+    ] {
+        assert_eq!(out.matches(expected).count(), times, "{expected}: {out}");
+    }
+    // Each event's telemetry stands above its response.
+    let (first, _) = out.split_once("\n=> ").unwrap();
+    assert_eq!(first.matches("reserve item").count(), 2, "{out}");
+}
+
+#[test]
+fn lines_of_standard_input_are_events_and_an_error_of_the_function_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let input = format!("{ORDER}\nnonsense\n\n{}\n", ORDER.replace("ok", "error"));
+    let arguments = ["--json", "--env", &ledger, "--", &function()];
+    let (out, said, code) = run(folder.path(), &arguments, &input);
+    assert_eq!(code, Some(1), "an invocation failed");
+    assert!(said.starts_with("that line is no JSON"), "{said}");
+    let objects: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let responses: Vec<&str> =
+        objects.iter().filter_map(|object| object.get("line")?.as_str()).collect();
+    assert_eq!(responses.len(), 2, "{responses:?}");
+    assert!(responses[1].starts_with("=> failed after "), "{responses:?}");
+    let traces = objects.iter().filter_map(|object| object.get("trace"));
+    let names = traces.flat_map(|trace| trace["spans"].as_array().unwrap());
+    let names: Vec<&str> = names.filter_map(|span| span["name"].as_str()).collect();
+    assert_eq!(names.iter().filter(|name| **name == "reserve item").count(), 4, "{names:?}");
+}
+
+#[test]
+fn what_is_shown_is_posted_to_a_backend_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let sink = runtime.block_on(Sink::builder().user("u@example.com", "p").start()).unwrap();
+    let post = |header: &str| {
+        let arguments =
+            ["--env", &ledger, "--endpoint", sink.base(), "--header", header, "--", &function()];
+        run(folder.path(), &arguments, ORDER)
+    };
+    let (out, said, code) = post("authorization=Basic dUBleGFtcGxlLmNvbTpw");
+    assert_eq!((said.as_str(), code), ("", Some(0)), "{out}");
+    let counts = sink.counts();
+    assert!(counts.spans >= 4 && counts.log_records > 0 && counts.data_points > 0, "{counts:?}");
+    // A backend that does not know the credentials is found before the function is started.
+    let (out, said, code) = post("authorization=Basic s3cret");
+    assert_eq!((out.as_str(), code), ("", Some(64)));
+    assert!(said.starts_with("lambda-otlp: --endpoint: ") && !said.contains("s3cret"), "{said}");
+}
+
+/// Ends it by itself where a test fails.
+struct Served(Child);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+fn post(address: &str, path: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(address).unwrap();
+    let head = format!("POST {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n");
+    write!(stream, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+#[test]
+fn over_http_it_is_a_function_url_and_lambdas_invoke_api_until_ctrl_c() {
+    let folder = tempfile::tempdir().unwrap();
+    let ledger = ledger(folder.path());
+    let arguments = ["--name", "orders", "--http", "0", "--env", &ledger, "--", &function()];
+    let mut served = Served(dev(folder.path(), &arguments).spawn().unwrap());
+    let mut said = BufReader::new(served.0.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let address = line.strip_prefix("listening on http://").unwrap().split(';').next().unwrap();
+
+    let answer = post(address, "/orders/7", ORDER);
+    assert!(answer.starts_with("HTTP/1.1 201 ") && answer.ends_with("\r\n\r\n1000"), "{answer}");
+    let invoke = "/2015-03-31/functions/orders/invocations";
+    let answer = post(address, invoke, ORDER);
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.contains("\"statusCode\":201"),
+        "{answer}"
+    );
+    let answer = post(address, invoke, &ORDER.replace("ok", "error")).to_ascii_lowercase();
+    assert!(answer.contains("\r\nx-amz-function-error: unhandled\r\n"), "{answer}");
+    let answer = post(address, "/2015-03-31/functions/other/invocations", "{}");
+    assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+
+    let pid = served.0.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &pid]).status().unwrap().success());
+    let mut out = String::new();
+    served.0.stdout.take().unwrap().read_to_string(&mut out).unwrap();
+    assert_eq!(served.0.wait().unwrap().code(), Some(1), "an invocation failed");
+    assert_eq!(out.matches("\n=> ").count(), 3, "{out}");
+    // Lambda's own measures of the last invocation are written at SHUTDOWN.
+    let (_, last) = out.rsplit_once("\n=> ").unwrap();
+    assert!(last.contains("aws.lambda.runtime_overhead"), "{out}");
+}
+
+#[test]
+fn what_is_no_function_is_told_in_one_line_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("app.py"), "").unwrap();
+    let refused = |arguments: &[&str], expected: &str| {
+        let (out, said, code) = run(folder.path(), arguments, "{}\n");
+        assert_eq!((out.as_str(), code), ("", Some(64)), "{arguments:?}: {said}");
+        assert!(said.lines().count() == 1 && said.contains(expected), "{arguments:?}: {said}");
+    };
+    refused(&[], "--runtime python|node --handler FILE.FUNCTION");
+    refused(&["--", "no-such-program"], "there is no program no-such-program on PATH");
+    refused(&["--", "./no-such-file"], "no-such-file: was it built?");
+    refused(&["--", "./app.py"], "app.py cannot be executed");
+    refused(&["--", "cargo", "lambda", "watch"], "`cargo run`");
+    refused(&["--event", "no-such.json", "--", "true"], "--event: cannot read no-such.json");
+    refused(&["--event", "app.py", "--", "true"], "--event: app.py is no JSON");
+    refused(&["--env", "NO_SUCH_VARIABLE", "--", "true"], "--env NO_SUCH_VARIABLE");
+    refused(&["--env", "AWS_REGION=x", "--", "true"], "AWS_REGION is reserved");
+    refused(&["--layer", "no-such", "--", "true"], "--layer: there is no folder no-such");
+
+    let fails = |arguments: &[&str], expected: &str| {
+        let (out, said, code) = run(folder.path(), arguments, "{}\n");
+        assert_eq!(code, Some(1), "{arguments:?}: {said}");
+        let responses: Vec<&str> = out.lines().filter(|line| line.starts_with("=> ")).collect();
+        assert!(matches!(responses.as_slice(), [one] if one.contains(expected)), "{out}");
+        out
+    };
+    let script = ["--", "sh", "-c", "echo no config found; exit 3"];
+    let out = fails(&script, "ended with exit status: 3 before it asked for an event");
+    assert!(out.contains("no config found"), "{out}");
+    let silent = ["--timeout", "1s", "--", "sleep", "1000"];
+    fails(&silent, "did not ask for an event within the 10 s of Init and 1 s more");
+    let slow = ["--timeout", "1s", "--env", "DEMO_LEDGER=/dev/null", "--", &function()];
+    let (out, _, code) = run(folder.path(), &slow, &ORDER.replace("ok", "timeout"));
+    assert_eq!(code, Some(1));
+    assert!(out.contains("\n=> timed out after 1 s"), "{out}");
+}
+
+#[test]
+fn a_python_handler_needs_no_program_of_its_own() {
+    if find_python().is_none() {
+        println!("skipped: there is no Python");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("app.py"),
+        "def handler(event, context):\n    print('hello', event['name'])\n    return {'hello': event['name']}\n",
+    )
+    .unwrap();
+    let arguments = ["--runtime", "python", "--handler", "app.handler"];
+    let (out, said, code) = run(folder.path(), &arguments, "{\"name\":\"you\"}\n");
+    if said.contains("pip") {
+        println!("skipped: {said}");
+        return;
+    }
+    assert_eq!(code, Some(0), "{said} {out}");
+    assert!(out.contains("- INFO hello you") && out.contains("=> {\"hello\": \"you\"} ("), "{out}");
+}
+
+/// Speaks the Runtime API, and needs no other crate. Its second binary is no function.
+const MAIN: &str = r#"
+use std::io::{BufRead, BufReader, Read, Write};
+
+fn call(method: &str, path: &str, body: &str) -> String {
+    let host = std::env::var("AWS_LAMBDA_RUNTIME_API").unwrap();
+    let mut stream = std::net::TcpStream::connect(&host).unwrap();
+    let length = body.len();
+    let head = format!("{method} /2018-06-01/runtime/{path} HTTP/1.1\r\nHost: {host}\r\n");
+    write!(stream, "{head}Content-Length: {length}\r\n\r\n{body}").unwrap();
+    let mut answer = BufReader::new(stream);
+    let (mut request_id, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        answer.read_line(&mut line).unwrap();
+        let Some((name, value)) = line.trim().split_once(": ") else {
+            if line.trim().is_empty() { break } else { continue }
+        };
+        match name.to_ascii_lowercase().as_str() {
+            "lambda-runtime-aws-request-id" => request_id = value.to_owned(),
+            "content-length" => length = value.parse().unwrap(),
+            _ => {}
+        }
+    }
+    answer.read_exact(&mut vec![0; length]).unwrap();
+    request_id
+}
+
+fn main() {
+    loop {
+        let id = call("GET", "invocation/next", "");
+        let argument = std::env::args().nth(1).unwrap_or_default();
+        call("POST", &format!("invocation/{id}/response"), &format!("{argument:?}"));
+    }
+}
+"#;
+
+#[test]
+fn cargo_run_is_built_before_it_is_started() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir_all(folder.path().join("src/bin")).unwrap();
+    write("Cargo.toml", "[package]\nname = \"orders\"\nedition = \"2021\"\n[workspace]\n");
+    write("src/main.rs", MAIN);
+    let cargo = ["--", "cargo", "run", "--quiet", "--", "its argument"];
+    let (out, said, code) = run(folder.path(), &cargo, "{}");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(out.contains("\n=> \"its argument\" ("), "{out}");
+
+    write("src/bin/other.rs", "fn main() {}");
+    let (_, said, code) = run(folder.path(), &cargo, "{}");
+    assert_eq!(code, Some(64));
+    assert!(said.contains("cargo built `orders`, `other`, …: name it with --bin"), "{said}");
+    let named = ["--", "cargo", "run", "--quiet", "--bin", "orders"];
+    assert_eq!(run(folder.path(), &named, "{}").2, Some(0));
+    write("src/main.rs", "fn main() {");
+    let (_, said, code) = run(folder.path(), &named, "{}");
+    assert!(code == Some(64) && said.ends_with("cargo could not build the function\n"), "{said}");
+}
