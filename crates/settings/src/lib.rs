@@ -25,6 +25,7 @@
 mod error;
 mod headers;
 mod parse;
+mod pattern;
 #[cfg(feature = "url")]
 mod proxy;
 mod reader;
@@ -36,6 +37,7 @@ mod table;
 
 pub use error::{InvalidSettings, InvalidVariable, Warning};
 pub use headers::Headers;
+pub use pattern::Pattern;
 #[cfg(feature = "url")]
 pub use proxy::{PROXY, Proxy};
 pub use reader::{Reader, Shown};

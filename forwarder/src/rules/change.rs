@@ -1,9 +1,9 @@
 //! Adds, sets, renames and removes attributes.
 
-use super::pattern::{self, Pattern};
 use super::template::Template;
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, ArrayValue, KeyValue, any_value::Value};
+use settings::Pattern;
 
 /// What is done to the attributes of a resource or an item.
 #[derive(Clone, Debug)]
@@ -96,7 +96,7 @@ impl Change {
             }
             Self::Remove(keys) => {
                 let before = attributes.len();
-                attributes.retain(|attribute| !pattern::any(keys, &attribute.key));
+                attributes.retain(|attribute| !Pattern::any(keys, &attribute.key));
                 attributes.len() < before
             }
         }

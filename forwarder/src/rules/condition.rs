@@ -1,13 +1,13 @@
 //! The conditions of a rule, and whether an origin, a resource or an item meets them.
 
 use super::item::Item;
-use super::pattern::{self, Pattern};
 use super::template::OriginField;
 use crate::source::Origin;
 use opentelemetry_proto::tonic::common::v1::{
     AnyValue, InstrumentationScope, KeyValue, any_value::Value,
 };
 use regex::Regex;
+use settings::Pattern;
 use std::borrow::Cow;
 use wire::SignalKind;
 
@@ -28,7 +28,7 @@ impl Conditions {
     pub(super) fn meets_envelope(&self, origin: &Origin, kind: SignalKind) -> bool {
         let of_signal = self.signals.as_ref().is_none_or(|signals| signals.contains(&kind));
         let matches = |(field, patterns): &(OriginField, Vec<Pattern>)| {
-            pattern::any(patterns, field.of(origin))
+            Pattern::any(patterns, field.of(origin))
         };
         of_signal && self.origin.iter().all(matches)
     }

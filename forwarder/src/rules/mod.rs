@@ -14,7 +14,6 @@ mod item;
 mod load;
 mod mistake;
 mod parse;
-mod pattern;
 mod redact;
 mod rewrite;
 mod route;
@@ -29,10 +28,10 @@ pub use template::Template;
 use crate::source::Origin;
 use change::Change;
 use condition::Conditions;
-use pattern::Pattern;
 use redact::Redaction;
 use route::RouteRule;
 use sample::Share;
+use settings::Pattern;
 use std::sync::Arc;
 use wire::{Request, SignalKind};
 
@@ -216,7 +215,7 @@ impl RuleSet {
         let service = self
             .services
             .iter()
-            .find(|service| pattern::any(&service.log_groups, &origin.log_group))?;
+            .find(|service| Pattern::any(&service.log_groups, &origin.log_group))?;
         Some(service.name.fill(origin))
     }
 

@@ -1,10 +1,9 @@
 //! Destinations, and which of them telemetry goes to: by the envelope of its delivery only.
 
-use super::pattern::{self, Pattern};
 use super::template::{OriginField, Template};
 use crate::source::Origin;
 use backend::Profile;
-use settings::{Headers, SecretReference};
+use settings::{Headers, Pattern, SecretReference};
 use url::Url;
 
 /// The destination that the forwarder's variables describe.
@@ -46,7 +45,7 @@ pub(super) struct RouteRule {
 
 pub(super) fn routes<'r>(rules: &'r [RouteRule], origin: &Origin) -> Vec<Route<'r>> {
     let fits = |rule: &&RouteRule| {
-        rule.origin.iter().all(|(field, patterns)| pattern::any(patterns, field.of(origin)))
+        rule.origin.iter().all(|(field, patterns)| Pattern::any(patterns, field.of(origin)))
     };
     let Some(rule) = rules.iter().find(fits) else { return Vec::new() };
     let route = |(destination, stream): &'r (String, Option<Template>)| {

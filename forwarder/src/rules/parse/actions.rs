@@ -1,7 +1,6 @@
 //! Reads what a rule does.
 
 use super::super::change::{Change, NewValue};
-use super::super::pattern::Pattern;
 use super::super::redact::{
     Finder, MOST_REPLACEMENT, PRESETS, Part, Preset, Redaction, Replacement,
 };
@@ -9,6 +8,7 @@ use super::super::sample::Share;
 use super::super::template::Template;
 use super::super::{Action, Target};
 use super::document::{Document, Node, join};
+use settings::Pattern;
 use std::ops::Range;
 use toml::de::{DeTable, DeValue};
 

@@ -3,9 +3,9 @@
 use super::super::condition::{
     AttributeCondition, Conditions, ItemCondition, Scalar, Test, ValueCondition,
 };
-use super::super::pattern::Pattern;
 use super::super::template::OriginField;
 use super::document::{Document, Node, join};
+use settings::Pattern;
 use std::ops::Range;
 use toml::de::DeValue;
 use wire::SignalKind;

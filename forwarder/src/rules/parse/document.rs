@@ -1,11 +1,11 @@
 //! Reads values out of TOML that knows its places, and notes every mistake instead of stopping.
 
 use super::super::mistake::{Mistake, nearest, position};
-use super::super::pattern::Pattern;
 use super::super::redact::compile;
 use super::super::template::Template;
 use super::super::{MOST_REGEXES, MOST_RULES};
 use regex::Regex;
+use settings::Pattern;
 use std::ops::Range;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};

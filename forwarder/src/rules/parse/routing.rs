@@ -2,12 +2,11 @@
 
 use super::super::MOST_DESTINATIONS;
 use super::super::mistake::nearest;
-use super::super::pattern::Pattern;
 use super::super::route::{DEFAULT, DestinationRule, RouteRule};
 use super::super::template::OriginField;
 use super::document::{Document, Node, join};
 use backend::Profile;
-use settings::{Headers, Kind, Reader, SecretReference, Table, Variable};
+use settings::{Headers, Kind, Pattern, Reader, SecretReference, Table, Variable};
 use std::collections::HashMap;
 use toml::de::DeTable;
 use url::Url;

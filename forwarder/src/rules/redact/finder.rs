@@ -1,8 +1,8 @@
 //! Finds in a text what must not leave: ready-made presets, and patterns of the user's.
 
-use super::super::pattern::Pattern;
 use super::{Found, card, ip};
 use regex::{Regex, RegexBuilder};
+use settings::Pattern;
 
 /// A ready-made set of finders.
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@ mod tests;
 
 pub(super) use finder::{Finder, PRESETS, Preset, compile};
 
-use super::pattern::{self, Pattern};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use settings::Pattern;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 
@@ -123,8 +123,8 @@ impl Redaction {
             return 0;
         }
         let is_meant = |key: &str| {
-            (self.only.is_empty() || pattern::any(&self.only, key))
-                && !pattern::any(&self.except, key)
+            (self.only.is_empty() || Pattern::any(&self.only, key))
+                && !Pattern::any(&self.except, key)
         };
         let meant = attributes.iter_mut().filter(|attribute| is_meant(&attribute.key));
         meant.map(|attribute| self.key_value(attribute, false, 0)).sum()
@@ -268,7 +268,7 @@ impl Redaction {
         } else {
             Cow::Borrowed(key)
         };
-        pattern::any(&self.keys, &lower)
+        Pattern::any(&self.keys, &lower)
     }
 
     fn hide(&self, value: &str) -> String {

@@ -1,20 +1,32 @@
 //! Patterns of text in which `*` stands for anything, also for nothing.
 
-/// One pattern. Upper and lower case differ.
+/// A pattern of text in which `*` stands for anything, also for nothing. Upper and lower case differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Pattern(String);
+pub struct Pattern(String);
 
 impl Pattern {
-    pub(super) fn new(text: &str) -> Self {
+    /// Any text is a pattern; without a `*` it matches itself.
+    pub fn new(text: &str) -> Self {
         Self(text.to_owned())
     }
 
+    /// The pattern as it was given.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What all that it matches begins with; empty where that is nothing.
+    pub fn prefix(&self) -> &str {
+        self.0.split('*').next().unwrap_or_default()
+    }
+
     /// A text that is in all that it matches.
-    pub(super) fn longest_piece(&self) -> &str {
+    pub fn longest_piece(&self) -> &str {
         self.0.split('*').max_by_key(|piece| piece.len()).unwrap_or_default()
     }
 
-    pub(super) fn matches(&self, text: &str) -> bool {
+    /// True if the pattern stands for the whole of the text.
+    pub fn matches(&self, text: &str) -> bool {
         let Some((first, rest_of_pattern)) = self.0.split_once('*') else { return self.0 == text };
         let Some(mut rest) = text.strip_prefix(first) else { return false };
         let (middle, last) = match rest_of_pattern.rsplit_once('*') {
@@ -27,11 +39,11 @@ impl Pattern {
         }
         rest.ends_with(last)
     }
-}
 
-/// True if one of them matches.
-pub(super) fn any(patterns: &[Pattern], text: &str) -> bool {
-    patterns.iter().any(|pattern| pattern.matches(text))
+    /// True if one of them matches.
+    pub fn any(patterns: &[Self], text: &str) -> bool {
+        patterns.iter().any(|pattern| pattern.matches(text))
+    }
 }
 
 #[cfg(test)]
@@ -58,5 +70,14 @@ mod tests {
         check("a**b", "ab", true);
         check("Orders", "orders", false);
         check("a*ü", "a-ü", true);
+    }
+
+    #[test]
+    fn what_all_matches_begin_with() {
+        let check = |pattern: &str, prefix| assert_eq!(Pattern::new(pattern).prefix(), prefix);
+        check("/aws/lambda/*", "/aws/lambda/");
+        check("/aws/lambda/a*b*", "/aws/lambda/a");
+        check("orders", "orders");
+        check("*", "");
     }
 }
