@@ -4,14 +4,14 @@
 //! `~/.aws` (SSO included), `AWS_REGION`, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_SQS` and its like (AWS SDKs and Tools
 //! Reference Guide, "Service-specific endpoints").
 
-use ::aws::{SQS, SqsQueue, SqsSettings};
+use ::aws::{LOGS, LogsSettings, SQS, SqsQueue, SqsSettings};
 use anyhow::{Context as _, anyhow};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{ProvideCredentials as _, SharedHttpClient};
 use aws_sdk_sqs::error::ErrorMetadata;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use forwarder::{QUEUES, RETRY_QUEUE_URL, wall_clock_now};
-use settings::{Env, Reader, Source as _, Table};
+use settings::{Env, InvalidSettings, Reader, Source as _, Table};
 use std::collections::HashMap;
 use std::error::Error;
 
@@ -110,16 +110,8 @@ const SENDING: Table = Table::new(&[QUEUES, SQS, ::aws::AWS, settings::PROXY]);
 /// The queue as the forwarder sends to it: with its limits, and without the repetitions by which a message gets there
 /// twice.
 pub(crate) async fn sending_queue(aws: &SdkConfig, queue: &QueueUrl) -> anyhow::Result<SqsQueue> {
-    let provider = aws.credentials_provider().context("there are no AWS credentials")?;
-    let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
-    let mut variables = HashMap::from([
-        (RETRY_QUEUE_URL.to_owned(), queue.url.clone()),
-        ("AWS_ACCESS_KEY_ID".to_owned(), credentials.access_key_id().to_owned()),
-        ("AWS_SECRET_ACCESS_KEY".to_owned(), credentials.secret_access_key().to_owned()),
-    ]);
-    if let Some(token) = credentials.session_token() {
-        variables.insert("AWS_SESSION_TOKEN".to_owned(), token.to_owned());
-    }
+    let mut variables = credentials(aws).await?;
+    variables.insert(RETRY_QUEUE_URL.to_owned(), queue.url.clone());
     if let Some(region) = queue.region(aws) {
         variables.insert("AWS_REGION".to_owned(), region.to_string());
     }
@@ -134,6 +126,40 @@ pub(crate) async fn sending_queue(aws: &SdkConfig, queue: &QueueUrl) -> anyhow::
         anyhow!("{}: {}", queue.url, problem.unwrap_or_default())
     })?;
     Ok(SqsQueue::new(settings, wall_clock_now))
+}
+
+const SUBSCRIBING: Table = Table::new(&[LOGS, ::aws::AWS, settings::PROXY]);
+
+/// How the subscriber asks CloudWatch Logs, with this machine's credentials.
+pub(crate) async fn logs_settings(aws: &SdkConfig) -> anyhow::Result<LogsSettings> {
+    let mut variables = credentials(aws).await?;
+    let region = aws.region().context("missing region: give --region, or set AWS_REGION")?;
+    variables.insert("AWS_REGION".to_owned(), region.to_string());
+    let endpoint = Env.get("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS");
+    if let Some(endpoint) = endpoint.or_else(|| aws.endpoint_url().map(str::to_owned)) {
+        variables.insert("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS".to_owned(), endpoint);
+    }
+    for row in settings::PROXY {
+        variables.extend(Env.get(row.name).map(|value| (row.name.to_owned(), value)));
+    }
+    let mut reader = Reader::new(&variables, SUBSCRIBING);
+    let read = LogsSettings::read(&mut reader);
+    InvalidSettings::check(reader.finish())?;
+    read.context("CloudWatch Logs cannot be asked")
+}
+
+/// This machine's credentials, as the variables that Lambda sets.
+async fn credentials(aws: &SdkConfig) -> anyhow::Result<HashMap<String, String>> {
+    let provider = aws.credentials_provider().context("there are no AWS credentials")?;
+    let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
+    let mut variables = HashMap::from([
+        ("AWS_ACCESS_KEY_ID".to_owned(), credentials.access_key_id().to_owned()),
+        ("AWS_SECRET_ACCESS_KEY".to_owned(), credentials.secret_access_key().to_owned()),
+    ]);
+    if let Some(token) = credentials.session_token() {
+        variables.insert("AWS_SESSION_TOKEN".to_owned(), token.to_owned());
+    }
+    Ok(variables)
 }
 
 /// What AWS said, or why it could not be asked, on one line, with what to do about it.

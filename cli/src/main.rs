@@ -9,6 +9,7 @@ mod destination;
 mod dev;
 mod doctor;
 mod forward;
+mod functions;
 mod layer;
 mod lines;
 mod log_events;
@@ -18,6 +19,7 @@ mod replay;
 mod rules;
 mod screen;
 mod shown;
+mod subscribe;
 mod tail;
 mod time_arguments;
 mod waterfall;
@@ -52,6 +54,10 @@ enum Command {
     Redrive(Box<redrive::Arguments>),
     /// Checks the settings, the backend, and a deployed stack.
     Doctor(Box<doctor::Arguments>),
+    /// Leads log groups to a forwarder, as the stack's subscriber does.
+    Subscribe(subscribe::SubscribeArguments),
+    /// Takes from log groups what `subscribe` and the stack's subscriber made, and nothing else.
+    Unsubscribe(subscribe::UnsubscribeArguments),
     /// Sends a log group's history through the forwarder's pipeline.
     Replay(Box<replay::Arguments>),
 }
@@ -77,6 +83,8 @@ fn main() -> ExitCode {
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Redrive(arguments) => redrive::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Subscribe(arguments) => subscribe::subscribe(&arguments),
+        Command::Unsubscribe(arguments) => subscribe::unsubscribe(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
     };
     match result {

@@ -3,9 +3,10 @@
 use super::check::Check;
 use super::wiring::{self, Filter};
 use crate::aws::{self, QueueUrl, explain};
+use crate::functions::forwarder_of;
 use aws_config::SdkConfig;
 use aws_sdk_lambda::operation::get_policy::GetPolicyError;
-use aws_sdk_lambda::types::{FunctionConfiguration, LastUpdateStatus};
+use aws_sdk_lambda::types::LastUpdateStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -39,8 +40,11 @@ pub(crate) async fn check(aws: &SdkConfig, arguments: &Deployed) -> Vec<Check> {
     let name = match (&arguments.function, &arguments.stack) {
         (Some(function), _) => function.clone(),
         (None, Some(stack)) => match forwarder_of(&lambda, stack).await {
-            Ok(name) => name,
-            Err(check) => return vec![check],
+            Ok(function) => function.function_name.unwrap_or_default(),
+            Err(error) => {
+                let text = format!("{error:#}; or name the function with --function");
+                return vec![Check::failed("function", text)];
+            }
         },
         (None, None) => return Vec::new(),
     };
@@ -117,27 +121,6 @@ fn of_function(name: &str, function: &Function) -> Check {
         return Check::warning("function", text);
     }
     Check::ok("function", format!("{name} is deployed"))
-}
-
-/// CloudFormation names it `{stack}-{logical id}-{random}`.
-async fn forwarder_of(lambda: &aws_sdk_lambda::Client, stack: &str) -> Result<String, Check> {
-    let prefix = format!("{stack}-ForwarderFunction-");
-    let mut marker = None;
-    loop {
-        let asked = lambda.list_functions().set_marker(marker).send().await;
-        let output = asked.map_err(|error| said("function", "cannot list functions", &error))?;
-        let named = |function: &FunctionConfiguration| {
-            function.function_name.clone().filter(|name| name.starts_with(&prefix))
-        };
-        if let Some(name) = output.functions().iter().find_map(named) {
-            return Ok(name);
-        }
-        marker = output.next_marker;
-        if marker.is_none() {
-            let text = format!("no function is called {prefix}…: name it with --function");
-            return Err(Check::failed("function", text));
-        }
-    }
 }
 
 async fn of_log_group(

@@ -1,13 +1,8 @@
 //! Sorts a log group's events by stream, as a subscription would have delivered them.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use forwarder::{Event, LogEvent};
-use serde_json::json;
 use std::collections::BTreeMap;
-
-/// Fast: the text goes no further than this process.
-const GZIP_LEVEL: u32 = 1;
+use subscriber::{LoggedLine, delivery};
 
 /// Events that were read and not forwarded yet.
 #[derive(Debug, Default)]
@@ -65,18 +60,12 @@ pub(crate) fn as_delivered(
     stream: &str,
     events: &[LogEvent],
 ) -> serde_json::Result<Event> {
-    let events: Vec<_> = events
-        .iter()
-        .map(|LogEvent { id, timestamp_ms, message }| {
-            json!({ "id": id, "timestamp": timestamp_ms, "message": message })
-        })
-        .collect();
-    let delivery = json!({
-        "messageType": "DATA_MESSAGE", "owner": account, "logGroup": log_group,
-        "logStream": stream, "subscriptionFilters": ["replay"], "logEvents": events,
+    let lines = events.iter().map(|event| LoggedLine {
+        id: &event.id,
+        timestamp_ms: event.timestamp_ms,
+        message: &event.message,
     });
-    let gzip = wire::gzip::compress(GZIP_LEVEL, delivery.to_string().as_bytes());
-    serde_json::from_value(json!({ "awslogs": { "data": STANDARD.encode(gzip) } }))
+    serde_json::from_value(delivery(account, log_group, stream, "replay", lines))
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! [`AwsClient`] signs one request and sends it. On top of it [`AwsSecrets`] reads secrets and parameters,
 //! [`authorization`] turns what is kept there into the value of an authorization header, and [`CachedSecret`] reads again
 //! when the value is old or a backend refuses it, shares one read among all who ask, and keeps the old value while the
-//! service fails. [`SqsQueue`] sends messages to a queue and hides those that were received.
+//! service fails. [`SqsQueue`] sends messages to a queue and hides those that were received. [`CloudWatchLogs`] lists log
+//! groups and changes their subscription filters.
 //!
 //! The wall clock is injected everywhere: signatures need it, and [`FreezeAwareInstant`] measures time with it, which goes
 //! on while an execution environment is frozen.
@@ -11,6 +12,7 @@
 mod client;
 mod clock;
 mod credentials;
+mod logs;
 mod secret;
 mod sqs;
 mod variables;
@@ -18,9 +20,12 @@ mod variables;
 pub use client::{AwsClient, AwsResponse, NoResponse, SignedRequest};
 pub use clock::FreezeAwareInstant;
 pub use credentials::{Credentials, CredentialsEndpoint, CredentialsError, CredentialsSource};
+pub use logs::{
+    CloudWatchLogs, FilteredLogEvent, LogGroup, LogsError, LogsSettings, Page, SubscriptionFilter,
+};
 pub use secret::{
     AwsSecrets, AwsSecretsSettings, CachedSecret, CurrentSecret, SecretError, SecretService,
     authorization, secret_lifetime,
 };
 pub use sqs::{QueueError, SqsQueue, SqsSettings};
-pub use variables::{AWS, SECRETS, SQS};
+pub use variables::{AWS, LOGS, SECRETS, SQS};

@@ -13,6 +13,7 @@ pub(crate) const ENDPOINT: &str = "AWS_ENDPOINT_URL";
 pub(crate) const SECRETS_MANAGER_ENDPOINT: &str = "AWS_ENDPOINT_URL_SECRETS_MANAGER";
 pub(crate) const SSM_ENDPOINT: &str = "AWS_ENDPOINT_URL_SSM";
 pub(crate) const SECRET_TTL: &str = "LAMBDA_OTLP_SECRET_TTL";
+pub(crate) const LOGS_ENDPOINT: &str = "AWS_ENDPOINT_URL_CLOUDWATCH_LOGS";
 pub(crate) const SQS_ENDPOINT: &str = "AWS_ENDPOINT_URL_SQS";
 
 const fn row(name: &'static str, kind: Kind, doc: &'static str) -> Variable {
@@ -68,3 +69,7 @@ pub const SECRETS: &[Variable] = &[
 /// The row of a binary that sends to queues, beside [`AWS`]. Each queue's own row stands with what the queue is for.
 pub const SQS: &[Variable] =
     &[row(SQS_ENDPOINT, Kind::Url, "Where SQS is, if not at the host of the queue's URL.")];
+
+/// The row of a binary that subscribes log groups, beside [`AWS`].
+pub const LOGS: &[Variable] =
+    &[row(LOGS_ENDPOINT, Kind::Url, "URL of CloudWatch Logs, for a VPC endpoint or tests.")];

@@ -16,6 +16,7 @@ const TABLES: &Tables = &[
     ("extension", extension::TABLE),
     ("wrapper", extension::WRAPPER),
     ("forwarder", forwarder::TABLE),
+    ("subscriber", subscriber::TABLE),
 ];
 
 /// Programs that run in one environment, of which the first knows the names that the second reads. Where a function has the

@@ -15,6 +15,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-aws", &["lambda-otlp-settings"]),
     ("lambda-otlp-exporter", &["lambda-otlp-wire", "lambda-otlp-settings"]),
     ("lambda-otlp-forwarder", SERVICE),
+    ("lambda-otlp-subscriber", &["lambda-otlp-wire", "lambda-otlp-settings", "lambda-otlp-aws"]),
     (
         "lambda-otlp-extension",
         &[

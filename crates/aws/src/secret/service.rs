@@ -3,7 +3,7 @@
 use super::error::SecretError;
 use super::response::{SecretResponse, read_secret};
 use super::settings::AwsSecretsSettings;
-use crate::client::{AwsClient, NoResponse, SignedRequest, host};
+use crate::client::{AwsClient, NoResponse, SignedRequest, host, service_endpoint};
 use crate::credentials::CurrentCredentials;
 use settings::{Secret, SecretReference, SecretStore};
 use std::sync::Arc;
@@ -132,29 +132,13 @@ impl SecretService for AwsSecrets {
     }
 }
 
-/// `https://secretsmanager.eu-west-1.amazonaws.com/`, of each partition (AWS General Reference, "Service endpoints").
+/// Where the store is asked in this region.
 fn aws_endpoint(reference: &SecretReference, region: &str) -> Option<Url> {
-    let is_region = !region.is_empty()
-        && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
-    let is_in = |partition: &str, prefix: &str| {
-        reference.partition().map_or(region.starts_with(prefix), |named| named == partition)
-    };
-    let domains = [
-        ("aws-cn", "cn-", "amazonaws.com.cn"),
-        ("aws-iso", "us-iso-", "c2s.ic.gov"),
-        ("aws-iso-b", "us-isob-", "sc2s.sgov.gov"),
-        ("aws-eusc", "eusc-", "amazonaws.eu"),
-    ];
-    let domain = domains
-        .iter()
-        .find(|(partition, prefix, _)| is_in(partition, prefix))
-        .map_or("amazonaws.com", |(_, _, domain)| domain);
     let service = match reference.store {
         SecretStore::SecretsManager => "secretsmanager",
         SecretStore::ParameterStore => "ssm",
     };
-    let url = format!("https://{service}.{region}.{domain}/");
-    is_region.then(|| Url::parse(&url).ok()).flatten()
+    service_endpoint(service, reference.partition(), region)
 }
 
 #[cfg(test)]

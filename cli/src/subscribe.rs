@@ -1,0 +1,228 @@
+//! `lambda-otlp subscribe` and `unsubscribe`: log groups led to a forwarder, and no longer, by the subscriber's own code.
+
+use crate::aws::{self, AwsArguments};
+use crate::functions::forwarder_of;
+use ::aws::CloudWatchLogs;
+use anyhow::{Context as _, anyhow};
+use aws_config::SdkConfig;
+use clap::ValueEnum;
+use forwarder::wall_clock_now;
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::time::Duration;
+use subscriber::{
+    Action, Collect, Entry, Fate, OurFilter, Report, Selection, Sweep, Task, Wish, parse_patterns,
+    parse_tags,
+};
+use tokio::time::Instant;
+
+/// Five requests a second are what AWS allows: a day is enough for all log groups of an account.
+const LONGEST: Duration = Duration::from_hours(24);
+
+/// Which lines are sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum CollectArgument {
+    /// All.
+    #[default]
+    All,
+    /// OTLP lines, and Lambda's own reports and failures.
+    Telemetry,
+}
+
+/// Which log groups, and which forwarder.
+#[derive(clap::Args)]
+struct Which {
+    /// Log groups: whole names, or with `*` for anything, as `/aws/lambda/shop-*`; may be repeated, or separated by commas.
+    #[arg(long, value_name = "PATTERN")]
+    include: Vec<String>,
+    /// Log groups that are not meant, in the same way.
+    #[arg(long, value_name = "PATTERN")]
+    exclude: Vec<String>,
+    /// A tag that log groups must have: `team=shop`, or a key alone; may be repeated.
+    #[arg(long = "tag", value_name = "KEY=VALUE")]
+    tags: Vec<String>,
+    /// The forwarder's ARN.
+    #[arg(long, value_name = "ARN", required_unless_present = "stack", conflicts_with = "stack")]
+    destination: Option<String>,
+    /// The stack of template.yaml whose forwarder it is.
+    #[arg(long, value_name = "NAME")]
+    stack: Option<String>,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print all log groups that were looked at as one JSON object.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    aws: AwsArguments,
+}
+
+/// Arguments of `lambda-otlp subscribe`.
+#[derive(clap::Args)]
+pub(crate) struct SubscribeArguments {
+    #[command(flatten)]
+    which: Which,
+    /// Which lines are sent to the forwarder.
+    #[arg(long, value_enum, default_value_t)]
+    collect: CollectArgument,
+    /// Also log groups that have one subscription filter of someone else: they take two.
+    #[arg(long)]
+    beside_others: bool,
+}
+
+/// Arguments of `lambda-otlp unsubscribe`.
+#[derive(clap::Args)]
+pub(crate) struct UnsubscribeArguments {
+    #[command(flatten)]
+    which: Which,
+}
+
+pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCode> {
+    let SubscribeArguments { which, collect, beside_others } = arguments;
+    let collect = match collect {
+        CollectArgument::All => Collect::All,
+        CollectArgument::Telemetry => Collect::Telemetry,
+    };
+    if which.include.is_empty() && which.tags.is_empty() {
+        anyhow::bail!(
+            "which log groups? Give --include, as in --include '/aws/lambda/*', or --tag"
+        );
+    }
+    run(which, Task::Subscribe, collect, *beside_others)
+}
+
+pub(crate) fn unsubscribe(arguments: &UnsubscribeArguments) -> anyhow::Result<ExitCode> {
+    // Whatever it sends: ours is known by its name.
+    run(&arguments.which, Task::Unsubscribe, Collect::All, false)
+}
+
+fn run(
+    which: &Which,
+    task: Task,
+    collect: Collect,
+    beside_others: bool,
+) -> anyhow::Result<ExitCode> {
+    let patterns = |argument: &str, texts: &[String]| {
+        parse_patterns(&texts.join(",")).map_err(|problem| anyhow!("{argument}: {problem}"))
+    };
+    let mut include = patterns("--include", &which.include)?;
+    let exclude = patterns("--exclude", &which.exclude)?;
+    let tags = parse_tags(&which.tags.join(",")).map_err(|problem| anyhow!("--tag: {problem}"))?;
+    if include.is_empty() {
+        include = parse_patterns("*").map_err(|problem| anyhow!(problem))?;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        let aws = aws::load(&which.aws).await;
+        let (destination, log_group) = destination(which, &aws).await?;
+        let ours = OurFilter::new(&destination, collect.pattern()).with_context(|| {
+            format!("{destination}: not the ARN of a function: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}")
+        })?;
+        let own = [ours.default_log_group()].into_iter().chain(log_group);
+        let selection = Selection::new(include, exclude, tags, own);
+        let logs = CloudWatchLogs::new(aws::logs_settings(&aws).await?, wall_clock_now);
+        let wish = Wish { ours, former: None, beside_others };
+        let (logs, selection, wish) = (&logs, &selection, &wish);
+        let sweep = Sweep { logs, selection, wish, task, reach: &[], dry_run: which.dry_run };
+        anyhow::Ok(sweep.run(Instant::now() + LONGEST).await.0)
+    })?;
+    let mut out = io::stdout().lock();
+    if which.json {
+        writeln!(out, "{}", report.to_json())?;
+    } else {
+        write(&report, which.dry_run, &mut out)?;
+    }
+    let is_done = report.failure().is_none() && report.not_reached() == 0;
+    Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The forwarder's ARN, and its own log group where that is known.
+async fn destination(which: &Which, aws: &SdkConfig) -> anyhow::Result<(String, Option<String>)> {
+    if let Some(destination) = &which.destination {
+        return Ok((destination.clone(), None));
+    }
+    let stack = which.stack.as_deref().unwrap_or_default();
+    let lambda = aws_sdk_lambda::Client::new(aws);
+    let function = forwarder_of(&lambda, stack).await?;
+    let arn = function.function_arn.context("AWS gave a function without an ARN")?;
+    Ok((arn, function.logging_config.and_then(|config| config.log_group)))
+}
+
+/// A row for each log group that something is done to or that is left for a reason, and the sums.
+fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> {
+    let is_shown = |entry: &&Entry| {
+        let is_left = entry.action == Action::Leave && entry.fate == Fate::Done;
+        let is_notable = entry.reason.as_ref().is_some_and(subscriber::Reason::is_notable);
+        !is_left || is_notable
+    };
+    let shown: Vec<&Entry> = report.entries.iter().filter(is_shown).collect();
+    let width = shown.iter().map(|entry| entry.group.len()).max().unwrap_or_default();
+    for Entry { group, action, reason, fate, .. } in shown {
+        let reason = reason.as_ref().map(ToString::to_string).unwrap_or_default();
+        let (word, text) = match fate {
+            Fate::Done | Fate::Planned => (action.as_str(), reason),
+            Fate::Gone => ("gone", "was deleted meanwhile".to_owned()),
+            Fate::Failed(text) => ("failed", text.clone()),
+            Fate::NotReached => ("waits", "there was no time for it".to_owned()),
+        };
+        writeln!(out, "{}", format!("{word:<7} {group:<width$}  {text}").trim_end())?;
+    }
+    let count = |action| report.count(action);
+    let begin = if dry_run { "nothing was changed; of " } else { "" };
+    writeln!(
+        out,
+        "{begin}{} log groups: {} put, {} update, {} keep, {} remove, {} leave, {} failed",
+        report.entries.len(),
+        count(Action::Put),
+        count(Action::Update),
+        count(Action::Keep),
+        count(Action::Remove),
+        count(Action::Leave),
+        report.failed(),
+    )?;
+    if let Some(problem) = &report.not_listed {
+        writeln!(out, "not all log groups could be listed: {problem}")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use subscriber::{Reason, Unselected};
+
+    #[test]
+    fn the_table_names_what_is_done_and_what_is_left_for_a_reason() {
+        let entry = |group: &str, action, reason, fate| Entry {
+            group: group.to_owned(),
+            action,
+            reason,
+            fate,
+            subscribed: None,
+        };
+        let full = Some(Reason::Full("a, b".to_owned()));
+        let excluded = Some(Reason::Unselected(Unselected::Excluded));
+        let report = Report {
+            entries: vec![
+                entry("/a", Action::Put, None, Fate::Planned),
+                entry("/full", Action::Leave, full, Fate::Done),
+                entry("/gone", Action::Put, None, Fate::Gone),
+                entry("/no", Action::Leave, excluded.clone(), Fate::Done),
+                entry("/off", Action::Remove, excluded, Fate::Planned),
+                entry("/x", Action::Put, None, Fate::Failed("not you".to_owned())),
+            ],
+            ..Report::default()
+        };
+        let mut out = Vec::new();
+        write(&report, true, &mut out).unwrap();
+        let expected = "\
+put     /a
+leave   /full  has its two filters already (a, b): remove one
+gone    /gone  was deleted meanwhile
+remove  /off   excluded
+failed  /x     not you
+nothing was changed; of 6 log groups: 1 put, 0 update, 0 keep, 1 remove, 2 leave, 1 failed
+";
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+    }
+}

@@ -1,0 +1,338 @@
+//! CloudWatch Logs, asked in AWS JSON 1.1: log groups, their tags and events, and their subscription filters.
+//!
+//! Each operation may be repeated: putting a filter twice is putting it once, and one that is gone is deleted. What AWS
+//! throttles is asked again until the deadline, what fails otherwise for now a few times.
+
+mod error;
+mod settings;
+
+pub use error::LogsError;
+pub use settings::LogsSettings;
+
+use crate::client::{AwsClient, AwsResponse, SignedRequest, service_endpoint};
+use crate::credentials::CurrentCredentials;
+use error::{Again, Asked};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::{Instant, sleep_until};
+use url::Url;
+
+/// Longest time of one attempt. `FilterLogEvents` looks through a part of a log group before it answers.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(20);
+/// A page of `FilterLogEvents` has 1 MB of messages, which JSON may write as six times as many.
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
+/// Pause before the first repetition; doubled for each next.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The quotas of these operations are five and ten requests a second.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Most repetitions of what failed for now and was not throttled.
+const MAX_REPETITIONS: u32 = 4;
+/// Requests that may be on their way at a time; each needs a connection.
+const CONNECTIONS: usize = 8;
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page<T> {
+    /// May be empty where there is a next page.
+    pub items: Vec<T>,
+    /// Where the next page is; `None` at the end.
+    pub next: Option<String>,
+}
+
+/// A log group as `DescribeLogGroups` has it (CloudWatch Logs API Reference, "LogGroup").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LogGroup {
+    /// Its name.
+    #[serde(rename = "logGroupName")]
+    pub name: String,
+    /// Its ARN, which ends in `:*`.
+    #[serde(default)]
+    pub arn: String,
+    /// `STANDARD`, `INFREQUENT_ACCESS`, `DELIVERY`; `None` where AWS does not say.
+    #[serde(rename = "logGroupClass")]
+    pub class: Option<String>,
+    /// When it was created, in milliseconds since the Unix epoch.
+    #[serde(rename = "creationTime", default)]
+    pub created_ms: i64,
+}
+
+impl LogGroup {
+    /// The account that it is in: `arn:{partition}:logs:{region}:{account}:log-group:{name}:*`.
+    pub fn account(&self) -> &str {
+        self.arn.split(':').nth(4).unwrap_or_default()
+    }
+}
+
+/// A subscription filter of a log group (CloudWatch Logs API Reference, "SubscriptionFilter").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionFilter {
+    /// Its name, which is unique in the log group.
+    #[serde(rename = "filterName")]
+    pub name: String,
+    /// Which log events it sends; empty for all.
+    #[serde(rename = "filterPattern", default)]
+    pub pattern: String,
+    /// The ARN of what it sends to.
+    #[serde(rename = "destinationArn")]
+    pub destination: String,
+}
+
+/// A log event as `FilterLogEvents` has it (CloudWatch Logs API Reference, "FilteredLogEvent").
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct FilteredLogEvent {
+    /// Unique in all log groups.
+    #[serde(rename = "eventId")]
+    pub id: String,
+    /// The stream that it is in.
+    #[serde(rename = "logStreamName")]
+    pub log_stream: String,
+    /// When it happened, in milliseconds since the Unix epoch.
+    #[serde(rename = "timestamp")]
+    pub timestamp_ms: i64,
+    /// When CloudWatch Logs took it.
+    #[serde(rename = "ingestionTime")]
+    pub ingested_ms: i64,
+    /// The line.
+    pub message: String,
+}
+
+/// CloudWatch Logs of one account and region.
+#[derive(Debug)]
+pub struct CloudWatchLogs {
+    region: String,
+    endpoint: Url,
+    credentials: CurrentCredentials,
+    client: AwsClient,
+}
+
+impl CloudWatchLogs {
+    /// Asks as these settings say; `clock` gives the time that requests are signed with.
+    pub fn new(settings: LogsSettings, clock: fn() -> SystemTime) -> Self {
+        let LogsSettings { credentials, region, endpoint, proxy } = settings;
+        let client = AwsClient::new(clock, proxy).keeping_connections(CONNECTIONS);
+        Self { region, endpoint, credentials: CurrentCredentials::of(credentials), client }
+    }
+
+    /// The time that requests are signed with.
+    pub fn wall_clock(&self) -> SystemTime {
+        self.client.wall_clock()
+    }
+
+    /// Up to 50 log groups whose names begin with `prefix`, which may be empty.
+    pub async fn log_groups(
+        &self,
+        prefix: &str,
+        next: Option<String>,
+        deadline: Instant,
+    ) -> Result<Page<LogGroup>, LogsError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Groups {
+            #[serde(default)]
+            log_groups: Vec<LogGroup>,
+            next_token: Option<String>,
+        }
+        let prefix_if_any = (!prefix.is_empty()).then(|| prefix.into());
+        let body = members([
+            ("limit", Some(50.into())),
+            ("logGroupNamePrefix", prefix_if_any),
+            ("nextToken", next.map(Value::from)),
+        ]);
+        let asked = Asked { operation: "DescribeLogGroups", subject: prefix };
+        let Groups { log_groups, next_token } = self.ask(asked, &body, deadline).await?;
+        Ok(Page { items: log_groups, next: next_token })
+    }
+
+    /// The log group of exactly this name; `None` where there is none.
+    pub async fn log_group(
+        &self,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<Option<LogGroup>, LogsError> {
+        // They come in order of their names: it is before all whose names begin with its own.
+        let page = self.log_groups(name, None, deadline).await?;
+        Ok(page.items.into_iter().find(|group| group.name == name))
+    }
+
+    /// The tags of a log group.
+    pub async fn tags(
+        &self,
+        group: &LogGroup,
+        deadline: Instant,
+    ) -> Result<BTreeMap<String, String>, LogsError> {
+        #[derive(Deserialize)]
+        struct Tags {
+            #[serde(default)]
+            tags: BTreeMap<String, String>,
+        }
+        // The operations on tags want the ARN without its end.
+        let arn = group.arn.strip_suffix(":*").unwrap_or(&group.arn);
+        let asked = Asked { operation: "ListTagsForResource", subject: &group.name };
+        let Tags { tags } = self.ask(asked, &json!({ "resourceArn": arn }), deadline).await?;
+        Ok(tags)
+    }
+
+    /// The subscription filters of a log group, of which there are two at most.
+    pub async fn subscription_filters(
+        &self,
+        group: &str,
+        deadline: Instant,
+    ) -> Result<Vec<SubscriptionFilter>, LogsError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Filters {
+            #[serde(default)]
+            subscription_filters: Vec<SubscriptionFilter>,
+        }
+        let asked = Asked { operation: "DescribeSubscriptionFilters", subject: group };
+        let body = json!({ "logGroupName": group });
+        let filters: Filters = self.ask(asked, &body, deadline).await?;
+        Ok(filters.subscription_filters)
+    }
+
+    /// Creates a subscription filter, or changes the one of this name.
+    pub async fn put_subscription_filter(
+        &self,
+        group: &str,
+        filter: &SubscriptionFilter,
+        deadline: Instant,
+    ) -> Result<(), LogsError> {
+        let SubscriptionFilter { name, pattern, destination } = filter;
+        let asked = Asked { operation: "PutSubscriptionFilter", subject: group };
+        let body = json!({
+            "logGroupName": group, "filterName": name, "filterPattern": pattern,
+            "destinationArn": destination,
+        });
+        self.send(asked, &body, deadline).await.map(drop)
+    }
+
+    /// Deletes the subscription filter of this name; one that is gone is no error.
+    pub async fn delete_subscription_filter(
+        &self,
+        group: &str,
+        name: &str,
+        deadline: Instant,
+    ) -> Result<(), LogsError> {
+        let asked = Asked { operation: "DeleteSubscriptionFilter", subject: group };
+        let body = json!({ "logGroupName": group, "filterName": name });
+        match self.send(asked, &body, deadline).await {
+            Err(error) if error.is_gone() => Ok(()),
+            result => result.map(drop),
+        }
+    }
+
+    /// Log events of a log group from `from_ms` on, in order of their times.
+    pub async fn log_events(
+        &self,
+        group: &str,
+        from_ms: i64,
+        next: Option<String>,
+        deadline: Instant,
+    ) -> Result<Page<FilteredLogEvent>, LogsError> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "camelCase")]
+        struct Events {
+            #[serde(default)]
+            events: Vec<FilteredLogEvent>,
+            next_token: Option<String>,
+        }
+        let body = members([
+            ("logGroupName", Some(group.into())),
+            ("startTime", Some(from_ms.into())),
+            ("nextToken", next.map(Value::from)),
+        ]);
+        let asked = Asked { operation: "FilterLogEvents", subject: group };
+        let Events { events, next_token } = self.ask(asked, &body, deadline).await?;
+        Ok(Page { items: events, next: next_token })
+    }
+
+    async fn ask<T: for<'a> Deserialize<'a>>(
+        &self,
+        asked: Asked<'_>,
+        body: &Value,
+        deadline: Instant,
+    ) -> Result<T, LogsError> {
+        let response = self.send(asked, body, deadline).await?;
+        serde_json::from_slice(&response.body).map_err(|_| asked.unreadable())
+    }
+
+    /// Sends a request until it is answered for good or time is up.
+    async fn send(
+        &self,
+        asked: Asked<'_>,
+        body: &Value,
+        deadline: Instant,
+    ) -> Result<AwsResponse, LogsError> {
+        let mut pause = FIRST_PAUSE;
+        let mut repetitions = 0;
+        loop {
+            if Instant::now() >= deadline {
+                return Err(asked.too_late());
+            }
+            let (error, again) = match self.send_once(asked, body, deadline).await {
+                Ok(response) => return Ok(response),
+                Err(error) => error,
+            };
+            let is_last = match again {
+                Again::No => true,
+                Again::UntilTheDeadline => false,
+                Again::AFewTimes => repetitions == MAX_REPETITIONS,
+            };
+            let next = Instant::now() + pause + self.jitter(pause);
+            if is_last || next >= deadline {
+                return Err(error);
+            }
+            sleep_until(next).await;
+            repetitions += u32::from(again == Again::AFewTimes);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    async fn send_once(
+        &self,
+        asked: Asked<'_>,
+        body: &Value,
+        deadline: Instant,
+    ) -> Result<AwsResponse, (LogsError, Again)> {
+        let credentials = self.credentials.at(self.client.wall_clock()).await;
+        let credentials = credentials
+            .map_err(|error| (asked.no_response(&error.to_string()), Again::AFewTimes))?;
+        let request = SignedRequest {
+            credentials: &credentials,
+            service: "logs",
+            region: &self.region,
+            endpoint: &self.endpoint,
+            content_type: "application/x-amz-json-1.1",
+            target: &format!("Logs_20140328.{}", asked.operation),
+            body: body.to_string().into_bytes(),
+            deadline: deadline.min(Instant::now() + LONGEST_ATTEMPT),
+            max_response_bytes: MAX_RESPONSE_BYTES,
+        };
+        let response = self.client.send(request).await;
+        let response =
+            response.map_err(|error| (asked.no_response(&error.to_string()), Again::AFewTimes))?;
+        if response.status == 200 { Ok(response) } else { Err(asked.refused(&response)) }
+    }
+
+    /// Up to half of the pause: those who were throttled together do not come again together.
+    fn jitter(&self, pause: Duration) -> Duration {
+        let since = self.client.wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
+        pause.mul_f64(f64::from(since.subsec_micros() % 1000) / 2000.0)
+    }
+}
+
+/// An object of those members that have a value.
+fn members<const N: usize>(members: [(&str, Option<Value>); N]) -> Value {
+    let given = members.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
+    Value::Object(given.collect())
+}
+
+/// The URL of CloudWatch Logs in this region.
+fn logs_endpoint(region: &str) -> Option<Url> {
+    service_endpoint("logs", None, region)
+}

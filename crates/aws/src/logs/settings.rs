@@ -1,0 +1,47 @@
+//! Where CloudWatch Logs is asked, and with whose credentials.
+
+use super::logs_endpoint;
+use crate::credentials::CredentialsSource;
+use crate::variables::{ACCESS_KEY_ID, ENDPOINT, LOGS_ENDPOINT, REGION};
+use settings::{Proxy, Reader};
+use url::Url;
+
+/// What asking CloudWatch Logs needs.
+#[derive(Clone, Debug)]
+pub struct LogsSettings {
+    /// What requests are signed with.
+    pub credentials: CredentialsSource,
+    /// The region of the log groups.
+    pub region: String,
+    /// Where it is asked.
+    pub endpoint: Url,
+    /// The proxy on the way.
+    pub proxy: Option<Proxy>,
+}
+
+impl LogsSettings {
+    /// Reads the rows of [`AWS`](crate::AWS), [`LOGS`](crate::LOGS) and [`settings::PROXY`]. What is missing is noted, and
+    /// gives `None`.
+    pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let credentials = CredentialsSource::read(reader);
+        let region = reader.string_if_set(REGION);
+        let of_all = reader.url(ENDPOINT);
+        let own = reader.url(LOGS_ENDPOINT).or(of_all);
+        let proxy = Proxy::read(reader);
+        if credentials.is_none() {
+            reader.mistake(
+                ACCESS_KEY_ID,
+                "needed, with AWS_SECRET_ACCESS_KEY, or AWS_CONTAINER_CREDENTIALS_FULL_URI, which Lambda sets",
+            );
+        }
+        let Some(region) = region else {
+            reader.mistake(REGION, "needed: in which region are the log groups?");
+            return None;
+        };
+        let Some(endpoint) = own.or_else(|| logs_endpoint(&region)) else {
+            reader.mistake(REGION, "is no region");
+            return None;
+        };
+        Some(Self { credentials: credentials?, region, endpoint, proxy })
+    }
+}

@@ -1,0 +1,245 @@
+//! The subscriber's variables: one table, read once.
+
+use crate::decision::{OurFilter, Wish};
+use crate::selection::{Selection, parse_patterns, parse_tags};
+use aws::{AWS, LOGS, LogsSettings, SQS, SqsSettings};
+use settings::shared::{self, set_by_lambda};
+use settings::{InvalidSettings, Kind, PROXY, Reader, Source, Table, Variable, Warning};
+
+const INCLUDE: &str = "LAMBDA_OTLP_INCLUDE";
+const EXCLUDE: &str = "LAMBDA_OTLP_EXCLUDE";
+const TAGS: &str = "LAMBDA_OTLP_TAGS";
+/// The variable that names the forwarder.
+pub const DESTINATION: &str = "LAMBDA_OTLP_DESTINATION";
+const COLLECT: &str = "LAMBDA_OTLP_COLLECT";
+const BESIDE_OTHERS: &str = "LAMBDA_OTLP_BESIDE_OTHERS";
+const DRY_RUN: &str = "LAMBDA_OTLP_DRY_RUN";
+const RETRY_QUEUE_URL: &str = "LAMBDA_OTLP_RETRY_QUEUE_URL";
+const OWN_LOG_GROUP: &str = "AWS_LAMBDA_LOG_GROUP_NAME";
+
+/// All variables of the subscriber.
+pub const TABLE: Table = Table::new(&[OWN, PROXY, LOGS, SQS, AWS]);
+
+const OWN: &[Variable] = &[
+    Variable {
+        name: INCLUDE,
+        default: None,
+        kind: Kind::Text,
+        doc: "The log groups to subscribe, separated by commas: whole names, or with `*` for anything, as `/aws/lambda/shop-*`; \
+              one that ends in `/` stands for all below it. Empty: those with the tags; without tags none.",
+    },
+    Variable {
+        name: EXCLUDE,
+        default: None,
+        kind: Kind::Text,
+        doc: "Log groups that are not subscribed, in the same way. Those of the delivery path, `/lambda-otlp/*`, never are.",
+    },
+    Variable {
+        name: TAGS,
+        default: None,
+        kind: Kind::Text,
+        doc: "Tags that a log group must have, separated by commas: `team=shop`, `stage=prod*`, or a key alone. All keys that are named, \
+              and of each key one of its values. It needs `logs:ListTagsForResource`.",
+    },
+    Variable {
+        name: DESTINATION,
+        default: None,
+        kind: Kind::Text,
+        doc: "The forwarder's ARN, with or without an alias.",
+    },
+    Variable {
+        name: COLLECT,
+        default: Some("all"),
+        kind: Kind::Choice(&["all", "telemetry"]),
+        doc: "Which lines are sent to the forwarder. `telemetry`: only OTLP lines, and Lambda's own reports and failures.",
+    },
+    Variable {
+        name: BESIDE_OTHERS,
+        default: Some("false"),
+        kind: Kind::Switch,
+        doc: "Whether a log group that has one subscription filter of someone else gets ours beside it. It takes two; if the other \
+              one sends to the same backend, everything is stored twice.",
+    },
+    Variable {
+        name: DRY_RUN,
+        default: Some("false"),
+        kind: Kind::Switch,
+        doc: "Only says what would be done. What is subscribed is removed all the same when the stack is deleted.",
+    },
+    Variable {
+        name: RETRY_QUEUE_URL,
+        default: None,
+        kind: Kind::Url,
+        doc: "URL of the forwarder's retry queue. What a new log group took before it was subscribed goes there; without it that is lost.",
+    },
+    shared::LAMBDA_OTLP_LOG_LEVEL
+        .with_default("info")
+        .with_doc("Level of this program's own log. `info`: what became of how many log groups; `warn`: some are not as wanted."),
+    set_by_lambda(OWN_LOG_GROUP, "Set by Lambda: this log group is never subscribed."),
+];
+
+/// Which lines of a log group are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Collect {
+    /// All.
+    All,
+    /// OTLP lines, and Lambda's own reports and failures.
+    Telemetry,
+}
+
+impl Collect {
+    /// The filter pattern of CloudWatch Logs.
+    pub fn pattern(self) -> &'static str {
+        match self {
+            Self::All => "",
+            Self::Telemetry => {
+                r#"?"__otel_otlp_stdout" ?"resourceSpans" ?"resourceMetrics" ?"resourceLogs" ?"scopeSpans" ?"scopeMetrics" ?"scopeLogs" ?"REPORT RequestId" ?"INIT_REPORT" ?"Task timed out" ?"Runtime exited" ?"platform.report" ?"platform.initReport""#
+            }
+        }
+    }
+}
+
+/// What the subscriber is told by its variables.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which log groups are to be subscribed.
+    pub selection: Selection,
+    /// How.
+    pub wish: Wish,
+    /// Where CloudWatch Logs is asked.
+    pub logs: LogsSettings,
+    /// Where lines go that were there before the subscription.
+    pub retry_queue: Option<SqsSettings>,
+    /// Whether nothing is changed.
+    pub dry_run: bool,
+    /// Level of the own log.
+    pub log_level: tracing::Level,
+}
+
+impl Config {
+    /// Reads all variables; the error names every mistake at once. The warnings are about names that look misspelt.
+    pub fn from_source(source: &dyn Source) -> (Result<Self, InvalidSettings>, Vec<Warning>) {
+        let mut reader = Reader::new(source, TABLE);
+        let config = Self::read(&mut reader);
+        let warnings = reader.warnings().to_vec();
+        let checked = InvalidSettings::check(reader.finish());
+        // Where there is no configuration the reader has noted why.
+        let config = checked.and_then(|()| config.ok_or_else(|| no_destination().into()));
+        (config, warnings)
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        use tracing::Level;
+        let include = parsed(reader, INCLUDE, parse_patterns);
+        let exclude = parsed(reader, EXCLUDE, parse_patterns);
+        let tags = parsed(reader, TAGS, parse_tags);
+        let collect = [("all", Collect::All), ("telemetry", Collect::Telemetry)];
+        let collect = reader.choice(COLLECT, &collect, Collect::All);
+        let levels = [
+            ("error", Level::ERROR),
+            ("warn", Level::WARN),
+            ("info", Level::INFO),
+            ("debug", Level::DEBUG),
+        ];
+        let log_level = reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::INFO);
+        let (dry_run, beside_others) = (reader.bool(DRY_RUN), reader.bool(BESIDE_OTHERS));
+        let retry_queue = SqsSettings::read(reader, RETRY_QUEUE_URL);
+        let logs = LogsSettings::read(reader);
+        let own_log_group = reader.string_if_set(OWN_LOG_GROUP);
+        let destination = reader.string_if_set(DESTINATION).unwrap_or_default();
+        let Some(ours) = OurFilter::new(&destination, collect.pattern()) else {
+            let mistake = no_destination();
+            reader.mistake(&mistake.name, mistake.problem);
+            return None;
+        };
+        let own = own_log_group.into_iter().chain([ours.default_log_group()]);
+        let selection = Selection::new(include, exclude, tags, own);
+        let wish = Wish { ours, former: None, beside_others };
+        Some(Self { selection, wish, logs: logs?, retry_queue, dry_run, log_level })
+    }
+}
+
+fn no_destination() -> settings::InvalidVariable {
+    settings::InvalidVariable {
+        name: DESTINATION.to_owned(),
+        problem:
+            "not the forwarder's ARN: expected arn:aws:lambda:{region}:{account}:function:{name}"
+                .to_owned(),
+    }
+}
+
+fn parsed<T: Default>(
+    reader: &mut Reader<'_>,
+    name: &str,
+    parse: impl Fn(&str) -> Result<T, String>,
+) -> T {
+    let text = reader.string_if_set(name).unwrap_or_default();
+    parse(&text).unwrap_or_else(|problem| {
+        reader.mistake(name, problem);
+        T::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selection::Unselected;
+    use std::collections::HashMap;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
+        let of_lambda = [
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "AKID"),
+            ("AWS_SECRET_ACCESS_KEY", "hunter2"),
+            (OWN_LOG_GROUP, "/own/subscriber"),
+            (DESTINATION, "arn:aws:lambda:eu-west-1:123456789012:function:fwd"),
+        ];
+        let variables = of_lambda.iter().chain(variables);
+        let source: HashMap<String, String> =
+            variables.map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        Config::from_source(&source).0.map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_table_is_sound() {
+        assert_eq!(TABLE.problems(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn without_names_and_tags_nothing_is_selected() {
+        let config = read(&[]).unwrap();
+        assert!(config.selection.is_empty() && !config.dry_run && !config.wish.beside_others);
+        assert_eq!(config.wish.ours.as_filter().pattern, "");
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+
+    #[test]
+    fn names_tags_and_own_log_groups_are_taken() {
+        let config =
+            read(&[(INCLUDE, "/aws/lambda/*, /own/"), (EXCLUDE, "*-dev"), (COLLECT, "telemetry")]);
+        let config = config.unwrap();
+        let by_name = |name| config.selection.by_name(name);
+        assert_eq!(by_name("/aws/lambda/orders"), Ok(()));
+        assert_eq!(by_name("/aws/lambda/orders-dev"), Err(Unselected::Excluded));
+        assert_eq!(by_name("/aws/lambda/fwd"), Err(Unselected::Own));
+        assert_eq!(by_name("/own/subscriber"), Err(Unselected::Own));
+        assert!(config.wish.ours.as_filter().pattern.starts_with(r#"?"__otel"#));
+        assert!(read(&[(TAGS, "team=shop")]).unwrap().selection.asks_for_tags());
+    }
+
+    #[test]
+    fn all_mistakes_are_named_at_once() {
+        let error = read(&[
+            (INCLUDE, "/aws/{x}"),
+            (TAGS, "=x"),
+            (COLLECT, "some"),
+            (DESTINATION, "forwarder"),
+            ("AWS_REGION", ""),
+        ])
+        .unwrap_err();
+        for name in [INCLUDE, TAGS, COLLECT, DESTINATION, "AWS_REGION"] {
+            assert!(error.contains(&format!("{name}: ")), "{error}");
+        }
+        assert!(!error.contains('\n'));
+    }
+}

@@ -1,0 +1,63 @@
+//! Answers CloudFormation, which waits an hour for an answer that does not come.
+//!
+//! Source: CloudFormation User Guide, "Custom resource response objects".
+
+use super::event::{RequestKind, ResourceRequest};
+use aws::AwsClient;
+use serde_json::{Value, json};
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
+
+/// A response has at most 4,096 bytes.
+const MOST_REASON_CHARS: usize = 700;
+/// Longest of one attempt to answer.
+const ATTEMPT: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The answer to a request: success with sums, or why not.
+pub(super) fn response(request: &ResourceRequest, outcome: &Result<Value, String>) -> Value {
+    let (status, reason, sums) = match outcome {
+        Ok(sums) => ("SUCCESS", "see the subscriber's log".to_owned(), sums.clone()),
+        // What cannot be removed must not keep a stack from being deleted.
+        Err(problem) if request.kind == RequestKind::Delete => ("SUCCESS", cut(problem), json!({})),
+        Err(problem) => ("FAILED", cut(problem), json!({})),
+    };
+    json!({
+        "Status": status,
+        "Reason": reason,
+        "PhysicalResourceId": request.physical_resource_id,
+        "StackId": request.stack_id,
+        "RequestId": request.request_id,
+        "LogicalResourceId": request.logical_resource_id,
+        "Data": sums,
+    })
+}
+
+fn cut(text: &str) -> String {
+    let head: String = text.chars().take(MOST_REASON_CHARS).collect();
+    if head.len() < text.len() { format!("{head}…") } else { head }
+}
+
+/// Puts the answer to where CloudFormation waits, again and again until it is taken.
+pub(super) async fn send(
+    client: &AwsClient,
+    request: &ResourceRequest,
+    response: &Value,
+    deadline: Instant,
+) -> Result<(), String> {
+    let body = response.to_string().into_bytes();
+    loop {
+        let until = deadline.min(Instant::now() + ATTEMPT);
+        let put = client.put_presigned(&request.response_url, body.clone(), until).await;
+        let problem = match put {
+            Ok(response) if (200..300).contains(&response.status) => return Ok(()),
+            Ok(response) => format!("status {}", response.status),
+            Err(error) => error.to_string(),
+        };
+        if Instant::now() + PAUSE >= deadline {
+            return Err(format!("CloudFormation did not take the answer: {problem}"));
+        }
+        tracing::warn!(problem, "CloudFormation did not take the answer, trying again");
+        sleep(PAUSE).await;
+    }
+}

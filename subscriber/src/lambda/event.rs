@@ -1,0 +1,223 @@
+//! Reads what the function is invoked with.
+
+use crate::selection::parse_patterns;
+use serde_json::Value;
+use settings::Pattern;
+use url::Url;
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Event {
+    /// CloudFormation creates, updates or deletes the stack's subscription.
+    Resource(Box<ResourceRequest>),
+    /// A log group of this name was created.
+    NewLogGroup(String),
+    /// The schedule, or a person with `{}`.
+    Run,
+    /// Nothing that concerns log groups; a word on what it is.
+    Other(String),
+}
+
+/// What CloudFormation asks of a custom resource, with which properties, and where it waits for the answer.
+///
+/// Source: CloudFormation User Guide, "Custom resource request objects".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct ResourceRequest {
+    pub(super) kind: RequestKind,
+    /// A URL with a signature.
+    pub(super) response_url: Url,
+    pub(super) stack_id: String,
+    pub(super) request_id: String,
+    pub(super) logical_resource_id: String,
+    /// The same for the resource's life: another one would make CloudFormation delete what has the old one.
+    pub(super) physical_resource_id: String,
+    /// Names that were included, or are, by the properties.
+    pub(super) reach: Vec<Pattern>,
+    /// The forwarder before this update.
+    pub(super) former_destination: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RequestKind {
+    Create,
+    Update,
+    Delete,
+}
+
+impl RequestKind {
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+}
+
+impl Event {
+    /// The error is an event of CloudFormation that does not say where it waits.
+    pub(super) fn read(event: &Value) -> Result<Self, String> {
+        if event.get("RequestType").is_some() {
+            return ResourceRequest::read(event).map(|request| Self::Resource(Box::new(request)));
+        }
+        let text =
+            |pointer: &str| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        Ok(match text("/detail-type") {
+            "AWS API Call via CloudTrail" => of_cloud_trail(&text),
+            "Scheduled Event" | "" if is_run(event) => Self::Run,
+            "" => Self::Other("an event of an unknown kind".to_owned()),
+            other => Self::Other(format!("an event of the kind {other:?}")),
+        })
+    }
+}
+
+/// An event of the schedule, or `{}`.
+fn is_run(event: &Value) -> bool {
+    let is_empty = event.as_object().is_some_and(serde_json::Map::is_empty);
+    is_empty || event.get("detail-type").is_some()
+}
+
+/// CloudTrail User Guide, "CloudTrail record contents"; a call that failed has an `errorCode`.
+fn of_cloud_trail<'a>(text: &impl Fn(&str) -> &'a str) -> Event {
+    let name = text("/detail/requestParameters/logGroupName");
+    let (operation, error) = (text("/detail/eventName"), text("/detail/errorCode"));
+    if operation == "CreateLogGroup" && error.is_empty() && !name.is_empty() {
+        return Event::NewLogGroup(name.to_owned());
+    }
+    Event::Other(format!("a call of {operation:?} that created no log group"))
+}
+
+impl ResourceRequest {
+    fn read(event: &Value) -> Result<Self, String> {
+        let text =
+            |name: &str| event.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let kind = match text("RequestType").as_str() {
+            "Create" => RequestKind::Create,
+            "Update" => RequestKind::Update,
+            "Delete" => RequestKind::Delete,
+            other => {
+                return Err(format!("a custom resource's request of the unknown type {other:?}"));
+            }
+        };
+        let response_url = Url::parse(&text("ResponseURL"))
+            .map_err(|_| "a custom resource's request without a ResponseURL".to_owned())?;
+        let of = |properties: &str, name: &str| {
+            event.get(properties).and_then(|all| all.get(name)).and_then(Value::as_str)
+        };
+        let includes = ["ResourceProperties", "OldResourceProperties"].map(|p| of(p, "Include"));
+        let mut reach = Vec::new();
+        for include in includes.into_iter().flatten() {
+            // What cannot be read now was never in force.
+            reach.extend(parse_patterns(include).unwrap_or_default());
+        }
+        // Tags alone select from all names.
+        let has_tags_alone = |properties: &str| {
+            of(properties, "Include").unwrap_or_default().trim().is_empty()
+                && of(properties, "Tags").is_some_and(|tags| !tags.trim().is_empty())
+        };
+        if ["ResourceProperties", "OldResourceProperties"].into_iter().any(has_tags_alone) {
+            reach.push(Pattern::new("*"));
+        }
+        let (stack_id, logical_resource_id) = (text("StackId"), text("LogicalResourceId"));
+        let physical_resource_id = match text("PhysicalResourceId") {
+            given if !given.is_empty() => given,
+            // arn:aws:cloudformation:{region}:{account}:stack/{name}/{id}
+            _ => {
+                let stack = stack_id.split('/').nth(1).unwrap_or("stack");
+                format!("{stack}-{logical_resource_id}")
+            }
+        };
+        Ok(Self {
+            kind,
+            response_url,
+            request_id: text("RequestId"),
+            reach,
+            former_destination: of("OldResourceProperties", "Destination").map(str::to_owned),
+            stack_id,
+            logical_resource_id,
+            physical_resource_id,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn request(kind: &str, rest: &Value) -> Value {
+        let mut event = json!({
+            "RequestType": kind, "ResponseURL": "https://s3.example.com/b/k?X-Amz-Signature=1",
+            "StackId": "arn:aws:cloudformation:eu-west-1:123456789012:stack/lambda-otlp/7a1c",
+            "RequestId": "r", "LogicalResourceId": "Subscriptions", "ResourceType": "Custom::X",
+        });
+        let rest = rest.as_object().cloned().unwrap_or_default();
+        event.as_object_mut().unwrap().extend(rest);
+        event
+    }
+
+    fn resource(event: &Value) -> ResourceRequest {
+        match Event::read(event).unwrap() {
+            Event::Resource(request) => *request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_physical_id_is_made_once() {
+        let created = resource(&request("Create", &json!({})));
+        assert_eq!(created.physical_resource_id, "lambda-otlp-Subscriptions");
+        let updated = request("Update", &json!({ "PhysicalResourceId": "other" }));
+        assert_eq!(resource(&updated).physical_resource_id, "other");
+    }
+
+    #[test]
+    fn what_was_included_before_is_in_reach() {
+        let names = |request: &ResourceRequest| {
+            request.reach.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>()
+        };
+        let updated = resource(&request(
+            "Update",
+            &json!({
+                "ResourceProperties": { "Include": "/b/*", "Destination": "new" },
+                "OldResourceProperties": { "Include": "/a/*,{", "Tags": "x", "Destination": "old" },
+            }),
+        ));
+        // The old names cannot be read: they were never in force.
+        assert_eq!(names(&updated), ["/b/*"]);
+        assert_eq!(updated.former_destination.as_deref(), Some("old"));
+        let by_tags = json!({ "OldResourceProperties": { "Include": "", "Tags": "team=shop" } });
+        assert_eq!(names(&resource(&request("Update", &by_tags))), ["*"]);
+    }
+
+    #[test]
+    fn events_are_told_apart() {
+        let check = |event: Value, expected: Event| {
+            assert_eq!(Event::read(&event).unwrap(), expected, "{event}");
+        };
+        let other = |text: &str| Event::Other(text.to_owned());
+        check(json!({}), Event::Run);
+        check(json!({ "detail-type": "Scheduled Event", "source": "aws.events" }), Event::Run);
+        check(json!({ "x": 1 }), other("an event of an unknown kind"));
+        check(json!([1]), other("an event of an unknown kind"));
+        check(json!({ "detail-type": "x" }), other("an event of the kind \"x\""));
+        let call = |name: &str, error: Value| {
+            json!({
+                "detail-type": "AWS API Call via CloudTrail", "source": "aws.logs",
+                "detail": {
+                    "eventSource": "logs.amazonaws.com", "eventName": name, "errorCode": error,
+                    "requestParameters": { "logGroupName": "/aws/lambda/new" },
+                },
+            })
+        };
+        check(
+            call("CreateLogGroup", Value::Null),
+            Event::NewLogGroup("/aws/lambda/new".to_owned()),
+        );
+        let nothing = |name: &str| other(&format!("a call of {name:?} that created no log group"));
+        check(call("CreateLogGroup", json!("AccessDenied")), nothing("CreateLogGroup"));
+        check(call("DeleteLogGroup", Value::Null), nothing("DeleteLogGroup"));
+        assert!(Event::read(&json!({ "RequestType": "Create" })).is_err());
+        assert!(Event::read(&request("Revert", &json!({}))).is_err());
+    }
+}

@@ -1,0 +1,229 @@
+//! The deployed subscriber: each invocation is one run over log groups, or over one that is new.
+
+use super::answer::{response, send};
+use super::event::{Event, RequestKind, ResourceRequest};
+use crate::config::Config;
+use crate::decision::{OurFilter, Wish};
+use crate::replay::{is_new, replay};
+use crate::report::Report;
+use crate::selection::Selection;
+use crate::sweep::{Sweep, Task};
+use aws::{AwsClient, CloudWatchLogs, LogGroup, SqsQueue};
+use futures_util::FutureExt as _;
+use lambda_runtime::Diagnostic;
+use serde_json::Value;
+use settings::Pattern;
+use std::panic::AssertUnwindSafe;
+use std::time::{Duration, SystemTime};
+use tokio::time::{Instant, timeout_at};
+
+/// Kept of the time of an invocation for the answer to CloudFormation; at most a quarter of that time.
+const RESERVE: Duration = Duration::from_secs(20);
+/// Kept after that answer.
+const LAST_RESERVE: Duration = Duration::from_millis(500);
+
+/// Why an invocation fails; Lambda then invokes twice again.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failed(String);
+
+impl From<Failed> for Diagnostic {
+    fn from(error: Failed) -> Self {
+        Self { error_type: "Subscriber.Failed".to_owned(), error_message: error.0 }
+    }
+}
+
+/// The subscriber of one execution environment.
+#[derive(Debug)]
+pub struct Service {
+    parts: Result<Parts, String>,
+    /// Answers CloudFormation, with wrong settings too.
+    answers: AwsClient,
+    clock: fn() -> SystemTime,
+}
+
+/// What good settings make.
+#[derive(Debug)]
+struct Parts {
+    config: Config,
+    logs: CloudWatchLogs,
+    retry_queue: Option<SqsQueue>,
+}
+
+impl Service {
+    /// A subscriber of these settings, or of the mistakes in them: it answers CloudFormation all the same.
+    pub fn new(config: Result<Config, String>, clock: fn() -> SystemTime) -> Self {
+        let proxy = config.as_ref().ok().and_then(|config| config.logs.proxy.clone());
+        let parts = config.map(|config| Parts {
+            logs: CloudWatchLogs::new(config.logs.clone(), clock),
+            retry_queue: config.retry_queue.clone().map(|queue| SqsQueue::new(queue, clock)),
+            config,
+        });
+        Self { parts, answers: AwsClient::new(clock, proxy), clock }
+    }
+
+    /// Handles one invocation, which Lambda ends at `ends`.
+    pub async fn handle(&self, event: &Value, ends: SystemTime) -> Result<Value, Failed> {
+        let time = ends.duration_since((self.clock)()).unwrap_or_default();
+        let end = Instant::now() + time.saturating_sub(LAST_RESERVE);
+        let deadline = Instant::now() + time.saturating_sub(RESERVE.min(time / 4));
+        let read = Event::read(event).map_err(Failed)?;
+        if let Event::Resource(request) = &read {
+            return self.of_resource(request, deadline, end).await;
+        }
+        let parts = self.parts.as_ref().map_err(|mistakes| Failed(wrong_settings(mistakes)))?;
+        let report = match read {
+            Event::NewLogGroup(name) => {
+                parts.of_new_log_group(&name, deadline).await.map_err(Failed)?
+            }
+            Event::Other(what) => {
+                tracing::warn!(what, "nothing to do");
+                return Ok(Value::Null);
+            }
+            _ => parts.run("schedule", deadline).await,
+        };
+        match report.failure() {
+            Some(failure) => Err(Failed(failure.to_owned())),
+            None => Ok(report.sums()),
+        }
+    }
+
+    /// Does what CloudFormation asks, and answers whatever happens: it would wait for an hour.
+    async fn of_resource(
+        &self,
+        request: &ResourceRequest,
+        deadline: Instant,
+        end: Instant,
+    ) -> Result<Value, Failed> {
+        let done = AssertUnwindSafe(self.resource(request, deadline)).catch_unwind();
+        // A run ends at its deadline; one that does not is given up while there is time to answer.
+        let given_up = deadline + end.saturating_duration_since(deadline) / 2;
+        let outcome = match timeout_at(given_up, done).await {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(_)) => {
+                Err("the subscriber panicked, please report this; its log says where".to_owned())
+            }
+            Err(_) => Err("time was up; the next run goes on".to_owned()),
+        };
+        if let Err(problem) = &outcome {
+            let request = request.kind.as_str();
+            tracing::error!(request, problem, "CloudFormation's request was not carried out");
+        }
+        let response = response(request, &outcome);
+        send(&self.answers, request, &response, end).await.map_err(Failed)?;
+        Ok(response)
+    }
+
+    async fn resource(
+        &self,
+        request: &ResourceRequest,
+        deadline: Instant,
+    ) -> Result<Value, String> {
+        let parts = self.parts.as_ref().map_err(|mistakes| wrong_settings(mistakes))?;
+        let report = match request.kind {
+            RequestKind::Delete => parts.remove(request, deadline).await,
+            kind => parts.subscribe(kind, request, deadline).await,
+        };
+        match report.failure().filter(|_| report.is_failure()) {
+            Some(failure) => Err(failure.to_owned()),
+            None => Ok(report.sums()),
+        }
+    }
+}
+
+fn wrong_settings(mistakes: &str) -> String {
+    format!("wrong settings, no log group was looked at: {mistakes}")
+}
+
+impl Parts {
+    fn sweep<'a>(&'a self, wish: &'a Wish, reach: &'a [Pattern]) -> Sweep<'a> {
+        let Config { selection, dry_run, .. } = &self.config;
+        let task = Task::Subscribe;
+        Sweep { logs: &self.logs, selection, wish, task, reach, dry_run: *dry_run }
+    }
+
+    /// All log groups that are included.
+    async fn run(&self, run: &str, deadline: Instant) -> Report {
+        let (mut report, new) = self.sweep(&self.config.wish, &[]).run(deadline).await;
+        for (group, subscribed) in &new {
+            self.replay_new(group, *subscribed, &mut report, deadline).await;
+        }
+        report.log(run);
+        report
+    }
+
+    /// All log groups that are included, or were before the update. Nothing is replayed: which log groups there were before the
+    /// stack is no accident.
+    async fn subscribe(
+        &self,
+        kind: RequestKind,
+        request: &ResourceRequest,
+        deadline: Instant,
+    ) -> Report {
+        let Wish { ours, beside_others, .. } = self.config.wish.clone();
+        let former = request.former_destination.as_deref();
+        let former = former.and_then(|destination| OurFilter::new(destination, ""));
+        let wish = Wish { ours, former, beside_others };
+        let (report, _) = self.sweep(&wish, &request.reach).run(deadline).await;
+        report.log(kind.as_str());
+        report
+    }
+
+    /// All log groups that are included, or were: ours is removed, whatever the tags and exclusions are now.
+    async fn remove(&self, request: &ResourceRequest, deadline: Instant) -> Report {
+        let reach = [self.config.selection.include(), &request.reach].concat();
+        let selection = Selection::new(reach, Vec::new(), Vec::new(), []);
+        let Config { wish, .. } = &self.config;
+        let (logs, selection) = (&self.logs, &selection);
+        let sweep =
+            Sweep { logs, selection, wish, task: Task::Unsubscribe, reach: &[], dry_run: false };
+        let (report, _) = sweep.run(deadline).await;
+        report.log(request.kind.as_str());
+        if report.not_reached() > 0 || report.failed() > 0 {
+            tracing::error!(
+                not_reached = report.not_reached(),
+                failed = report.failed(),
+                "subscription filters stay: `lambda-otlp unsubscribe` removes them"
+            );
+        }
+        report
+    }
+
+    /// One log group that was just created.
+    async fn of_new_log_group(&self, name: &str, deadline: Instant) -> Result<Report, String> {
+        let sweep = self.sweep(&self.config.wish, &[]);
+        let mut report = Report::default();
+        if self.config.selection.by_name(name).is_err() {
+            return Ok(report);
+        }
+        let found = self.logs.log_group(name, deadline).await.map_err(|error| error.to_string())?;
+        // Who deletes a log group at once needs no subscription of it.
+        let Some(group) = found else { return Ok(report) };
+        let entry = sweep.look_at(&group, deadline).await;
+        let subscribed = entry.subscribed;
+        report.entries.push(entry);
+        if let Some(subscribed) = subscribed {
+            self.replay_new(&group, subscribed, &mut report, deadline).await;
+        }
+        report.log("new log group");
+        Ok(report)
+    }
+
+    /// The lines of a log group that was subscribed just now, if it is new.
+    async fn replay_new(
+        &self,
+        group: &LogGroup,
+        subscribed: SystemTime,
+        report: &mut Report,
+        deadline: Instant,
+    ) {
+        let Some(queue) = &self.retry_queue else { return };
+        if !is_new(group, subscribed) {
+            return;
+        }
+        let filter = self.config.wish.ours.as_filter().name;
+        let replayed = replay(&self.logs, queue, group, &filter, subscribed, deadline).await;
+        report.replayed_lines += replayed.lines;
+        report.not_replayed.extend(replayed.problem);
+    }
+}

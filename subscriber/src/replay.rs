@@ -1,0 +1,160 @@
+//! Hands the lines that a new log group took before it was subscribed to the forwarder's retry queue, whose redrive function
+//! delivers them as it does an event that failed.
+
+use crate::delivery::{LoggedLine, delivery};
+use aws::{CloudWatchLogs, FilteredLogEvent, LogGroup, SqsQueue};
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::{Instant, sleep_until};
+
+/// Younger log groups are new: their lines are within what backends take. One that is older was subscribed late on purpose, and
+/// its history is `lambda-otlp replay`'s.
+const NEW: Duration = Duration::from_hours(3);
+/// Lines can be read some seconds after they were taken.
+const SETTLE: Duration = Duration::from_secs(10);
+/// Most bytes of lines of one log group.
+const MOST_BYTES: usize = 16 << 20;
+/// Most bytes of lines in one message: gzip and base64 of noise are a third larger, and a message has at most 1 MiB.
+const MESSAGE_BYTES: usize = 512 << 10;
+/// What a line costs in the event beside its text.
+const LINE_OVERHEAD: usize = 120;
+
+/// Whether lines of this log group are to be replayed.
+pub(crate) fn is_new(group: &LogGroup, now: SystemTime) -> bool {
+    let created = UNIX_EPOCH + Duration::from_millis(u64::try_from(group.created_ms).unwrap_or(0));
+    now.duration_since(created).is_ok_and(|age| age < NEW)
+}
+
+/// What became of the lines.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Replayed {
+    pub(crate) lines: usize,
+    /// Why these are not all, and what to do.
+    pub(crate) problem: Option<String>,
+}
+
+/// Reads the lines that the log group took until `subscribed`, and sends them to the queue. At the border a line may come twice, by the
+/// filter too: AWS does not say at which moment a filter begins.
+pub(crate) async fn replay(
+    logs: &CloudWatchLogs,
+    queue: &SqsQueue,
+    group: &LogGroup,
+    filter: &str,
+    subscribed: SystemTime,
+    deadline: Instant,
+) -> Replayed {
+    let mut replayed = Replayed::default();
+    let age = logs.wall_clock().duration_since(subscribed).unwrap_or_default();
+    sleep_until(deadline.min(Instant::now() + SETTLE.saturating_sub(age))).await;
+    let until_ms = subscribed.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+    let until_ms = i64::try_from(until_ms).unwrap_or(i64::MAX);
+    let (streams, unread) = read(logs, group, until_ms, deadline).await;
+    let mut bodies = Vec::new();
+    for (stream, events) in &streams {
+        for part in parts(events) {
+            let lines = part.iter().map(|event| LoggedLine {
+                id: &event.id,
+                timestamp_ms: event.timestamp_ms,
+                message: &event.message,
+            });
+            let event = delivery(group.account(), &group.name, stream, filter, lines);
+            bodies.push((event.to_string(), part.len()));
+        }
+    }
+    let texts: Vec<&str> = bodies.iter().map(|(body, _)| body.as_str()).collect();
+    let sent = queue.send_messages(&texts, Duration::ZERO, deadline).await;
+    let mut problem = unread;
+    for (result, (_, lines)) in sent.into_iter().zip(&bodies) {
+        match result {
+            Ok(()) => replayed.lines += lines,
+            Err(error) => problem = problem.or(Some(error.to_string())),
+        }
+    }
+    replayed.problem = problem.map(|problem| {
+        let name = &group.name;
+        format!("{name}: {problem}: its first lines are not all forwarded; `lambda-otlp replay {name}` sends them")
+    });
+    replayed
+}
+
+type Streams = BTreeMap<String, Vec<FilteredLogEvent>>;
+
+/// The lines by stream, and why these are not all.
+async fn read(
+    logs: &CloudWatchLogs,
+    group: &LogGroup,
+    until_ms: i64,
+    deadline: Instant,
+) -> (Streams, Option<String>) {
+    let mut streams = Streams::new();
+    let (mut bytes, mut next) = (0, None);
+    loop {
+        // A line's time is the function's, which may be before the log group was created.
+        let page = match logs.log_events(&group.name, 0, next, deadline).await {
+            Ok(page) => page,
+            Err(error) => return (streams, Some(error.to_string())),
+        };
+        for event in page.items.into_iter().filter(|event| event.ingested_ms <= until_ms) {
+            bytes += event.message.len() + LINE_OVERHEAD;
+            if bytes > MOST_BYTES {
+                return (streams, Some(format!("there are more than {MOST_BYTES} bytes of lines")));
+            }
+            streams.entry(event.log_stream.clone()).or_default().push(event);
+        }
+        next = page.next;
+        if next.is_none() {
+            return (streams, None);
+        }
+    }
+}
+
+/// Neighbours that fit into one message.
+fn parts(events: &[FilteredLogEvent]) -> Vec<&[FilteredLogEvent]> {
+    let mut parts = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (position, event) in events.iter().enumerate() {
+        let size = event.message.len() + LINE_OVERHEAD;
+        if bytes + size > MESSAGE_BYTES && position > start {
+            parts.extend(events.get(start..position));
+            (start, bytes) = (position, 0);
+        }
+        bytes += size;
+    }
+    parts.extend(events.get(start..).filter(|rest| !rest.is_empty()));
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_new_log_groups_are_replayed() {
+        let noon = UNIX_EPOCH + Duration::from_hours(12);
+        let created =
+            |hours: i64| LogGroup { created_ms: hours * 3_600_000, ..LogGroup::default() };
+        assert!(is_new(&created(10), noon));
+        assert!(!is_new(&created(9), noon));
+        assert!(!is_new(&created(13), noon), "a clock that is behind");
+        assert!(!is_new(&created(0), noon));
+    }
+
+    #[test]
+    fn parts_are_whole_and_fit() {
+        let check = |sizes: &[usize], expected: &[usize]| {
+            let event = |size: &usize| FilteredLogEvent {
+                message: "x".repeat(*size),
+                ..FilteredLogEvent::default()
+            };
+            let events: Vec<FilteredLogEvent> = sizes.iter().map(event).collect();
+            let parts = parts(&events);
+            assert_eq!(parts.iter().map(|part| part.len()).collect::<Vec<_>>(), expected);
+            assert_eq!(parts.concat(), events);
+        };
+        check(&[], &[]);
+        check(&[1, 1], &[2]);
+        check(&[MESSAGE_BYTES / 2; 3], &[1, 1, 1]);
+        check(&[1, MESSAGE_BYTES, 1], &[1, 1, 1]);
+        check(&[MESSAGE_BYTES / 3; 4], &[2, 2]);
+    }
+}

@@ -1,0 +1,235 @@
+//! What became of each log group, and how it is said.
+
+use crate::decision::{Action, Reason};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+/// Most names of log groups in one line of the log, for each reason.
+const MOST_NAMES: usize = 5;
+
+/// What became of a log group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub group: String,
+    /// What was to be done.
+    pub action: Action,
+    /// Why.
+    pub reason: Option<Reason>,
+    /// Whether it was.
+    pub fate: Fate,
+    /// When our filter was put where there was none of ours.
+    pub subscribed: Option<SystemTime>,
+}
+
+/// Whether what was to be done was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was, or nothing was to be done.
+    Done,
+    /// A dry run: it would be.
+    Planned,
+    /// The log group was deleted meanwhile.
+    Gone,
+    /// CloudWatch Logs did not do it.
+    Failed(String),
+    /// Time was up; the next run goes on.
+    NotReached,
+}
+
+/// What became of all log groups that were looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// In order of their names.
+    pub entries: Vec<Entry>,
+    /// Why not all log groups could be listed.
+    pub not_listed: Option<String>,
+    /// Lines of new log groups that were there before the subscription, and were handed to the retry queue.
+    pub replayed_lines: usize,
+    /// What went wrong with such lines, one text for each log group.
+    pub not_replayed: Vec<String>,
+}
+
+impl Report {
+    /// How many log groups this was done to, or would be.
+    pub fn count(&self, action: Action) -> usize {
+        let is_done =
+            |e: &&Entry| matches!(e.fate, Fate::Done | Fate::Planned) && e.action == action;
+        self.entries.iter().filter(is_done).count()
+    }
+
+    /// How many log groups failed.
+    pub fn failed(&self) -> usize {
+        self.entries.iter().filter(|entry| matches!(entry.fate, Fate::Failed(_))).count()
+    }
+
+    /// How many log groups there was no time for.
+    pub fn not_reached(&self) -> usize {
+        self.entries.iter().filter(|entry| entry.fate == Fate::NotReached).count()
+    }
+
+    /// The first thing that went wrong.
+    pub fn failure(&self) -> Option<&str> {
+        let of_entry = |entry: &Entry| matches!(entry.fate, Fate::Failed(_));
+        let failed = self.entries.iter().find(|entry| of_entry(entry));
+        let text = failed.and_then(|entry| match &entry.fate {
+            Fate::Failed(text) => Some(text.as_str()),
+            _ => None,
+        });
+        self.not_listed.as_deref().or(text).or(self.not_replayed.first().map(String::as_str))
+    }
+
+    /// Whether nothing was done, and something should have been.
+    pub fn is_failure(&self) -> bool {
+        let is_any_done = [Action::Put, Action::Update, Action::Keep, Action::Remove]
+            .into_iter()
+            .any(|action| self.count(action) > 0);
+        self.not_listed.is_some() || (self.failed() > 0 && !is_any_done)
+    }
+
+    /// `two filters of others: 2 (/a, /b); …`: log groups that were asked for and are not subscribed once; empty for none.
+    pub fn notable(&self) -> String {
+        let mut kinds: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for entry in &self.entries {
+            if let Some(reason) = entry.reason.as_ref().filter(|reason| reason.is_notable()) {
+                kinds.entry(reason.kind()).or_default().push(&entry.group);
+            }
+        }
+        let said = kinds.into_iter().map(|(kind, groups)| {
+            let shown = groups.get(..MOST_NAMES.min(groups.len())).unwrap_or_default().join(", ");
+            let more = if groups.len() > MOST_NAMES { ", …" } else { "" };
+            format!("{kind}: {} ({shown}{more})", groups.len())
+        });
+        said.collect::<Vec<_>>().join("; ")
+    }
+
+    /// The sums, for CloudFormation and whoever invokes the function by hand.
+    pub fn sums(&self) -> Value {
+        json!({
+            "log_groups": self.entries.len(),
+            "put": self.count(Action::Put),
+            "updated": self.count(Action::Update),
+            "kept": self.count(Action::Keep),
+            "removed": self.count(Action::Remove),
+            "left": self.count(Action::Leave),
+            "failed": self.failed(),
+            "not_reached": self.not_reached(),
+            "replayed_lines": self.replayed_lines,
+            "notable": self.notable(),
+        })
+    }
+
+    /// The sums, and each log group.
+    pub fn to_json(&self) -> Value {
+        let entry = |entry: &Entry| {
+            let (fate, error) = match &entry.fate {
+                Fate::Done => ("done", None),
+                Fate::Planned => ("planned", None),
+                Fate::Gone => ("gone", None),
+                Fate::Failed(text) => ("failed", Some(text)),
+                Fate::NotReached => ("not_reached", None),
+            };
+            json!({
+                "log_group": entry.group,
+                "action": entry.action.as_str(),
+                "reason": entry.reason.as_ref().map(ToString::to_string),
+                "fate": fate,
+                "error": error,
+            })
+        };
+        let mut json = self.sums();
+        if let Some(object) = json.as_object_mut() {
+            object.insert("not_listed".to_owned(), self.not_listed.clone().into());
+            let entries: Vec<Value> = self.entries.iter().map(entry).collect();
+            object.insert("entries".to_owned(), entries.into());
+        }
+        json
+    }
+
+    /// One line of the own log.
+    pub(crate) fn log(&self, run: &str) {
+        let sums = (self.count(Action::Put), self.count(Action::Update), self.count(Action::Keep));
+        let (put, updated, kept) = sums;
+        let (removed, left) = (self.count(Action::Remove), self.count(Action::Leave));
+        let (log_groups, replayed_lines) = (self.entries.len(), self.replayed_lines);
+        let (not_reached, notable) = (self.not_reached(), self.notable());
+        if let Some(failure) = self.failure() {
+            let failed = self.failed();
+            tracing::error!(
+                run,
+                log_groups,
+                put,
+                updated,
+                kept,
+                removed,
+                left,
+                not_reached,
+                replayed_lines,
+                notable,
+                failed,
+                failure,
+                "log groups are not subscribed as wanted, the next run tries again"
+            );
+        } else if not_reached > 0 || !notable.is_empty() {
+            tracing::warn!(
+                run,
+                log_groups,
+                put,
+                updated,
+                kept,
+                removed,
+                left,
+                not_reached,
+                replayed_lines,
+                notable,
+                "some log groups are left"
+            );
+        } else {
+            tracing::info!(
+                run,
+                log_groups,
+                put,
+                updated,
+                kept,
+                removed,
+                left,
+                replayed_lines,
+                "log groups are subscribed as wanted"
+            );
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selection::Unselected;
+
+    fn entry(group: &str, action: Action, reason: Option<Reason>, fate: Fate) -> Entry {
+        Entry { group: group.to_owned(), action, reason, fate, subscribed: None }
+    }
+
+    #[test]
+    fn sums_and_notable_reasons() {
+        let full = |group: &str| {
+            entry(group, Action::Leave, Some(Reason::Full("a, b".to_owned())), Fate::Done)
+        };
+        let excluded = Reason::Unselected(Unselected::Excluded);
+        let mut entries: Vec<Entry> = ["1", "2", "3", "4", "5", "6"].map(full).into();
+        entries.push(entry("/a", Action::Put, None, Fate::Planned));
+        entries.push(entry("/b", Action::Put, None, Fate::Failed("no".to_owned())));
+        entries.push(entry("/c", Action::Leave, Some(excluded), Fate::Done));
+        entries.push(entry("/d", Action::Leave, None, Fate::NotReached));
+        let report = Report { entries, ..Report::default() };
+        assert_eq!(report.notable(), "two filters of others: 6 (1, 2, 3, 4, 5, …)");
+        assert_eq!((report.count(Action::Put), report.count(Action::Leave)), (1, 7));
+        assert_eq!((report.failed(), report.not_reached(), report.failure()), (1, 1, Some("no")));
+        assert!(!report.is_failure());
+        let json = report.to_json();
+        assert_eq!(json.pointer("/entries/7/error").and_then(Value::as_str), Some("no"));
+        let failed = Report { entries: report.entries[7..8].to_vec(), ..Report::default() };
+        assert!(failed.is_failure());
+        assert!(!Report::default().is_failure());
+    }
+}

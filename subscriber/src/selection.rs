@@ -1,0 +1,208 @@
+//! Which log groups are to be subscribed: by name, by tag, and never those of the delivery path.
+
+use settings::Pattern;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The log groups of all stacks of `template.yaml`: a forwarder that reads its own log never ends.
+const STACKS_LOG_GROUPS: &str = "/lambda-otlp/*";
+
+/// Which log groups are to be subscribed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    include: Vec<Pattern>,
+    exclude: Vec<Pattern>,
+    tags: Vec<TagCondition>,
+    own: Vec<Pattern>,
+}
+
+/// A tag that a log group must have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagCondition {
+    key: String,
+    /// `None` for any value.
+    value: Option<Pattern>,
+}
+
+/// Why a log group is not selected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Unselected {
+    /// It belongs to the delivery path.
+    Own,
+    /// No pattern has its name.
+    NotIncluded,
+    /// A pattern excludes it.
+    Excluded,
+    /// It lacks a tag.
+    Tags,
+    /// Nothing is to be subscribed any more.
+    Removed,
+}
+
+impl fmt::Display for Unselected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Own => "of the delivery path itself",
+            Self::NotIncluded => "not included",
+            Self::Excluded => "excluded",
+            Self::Tags => "without the tags",
+            Self::Removed => "all subscriptions are removed",
+        })
+    }
+}
+
+impl Selection {
+    /// Those with a name of `include`, none of `exclude` and all of `tags`. Where nothing is included and tags are, any name
+    /// is. `own` are log groups of the delivery path besides those of the stacks.
+    pub fn new(
+        include: Vec<Pattern>,
+        exclude: Vec<Pattern>,
+        tags: Vec<TagCondition>,
+        own: impl IntoIterator<Item = String>,
+    ) -> Self {
+        let include =
+            if include.is_empty() && !tags.is_empty() { vec![Pattern::new("*")] } else { include };
+        let own = own.into_iter().chain([STACKS_LOG_GROUPS.to_owned()]);
+        Self { include, exclude, tags, own: own.map(|name| Pattern::new(&name)).collect() }
+    }
+
+    /// Whether nothing can be selected.
+    pub fn is_empty(&self) -> bool {
+        self.include.is_empty()
+    }
+
+    /// The patterns of the names that are included.
+    pub fn include(&self) -> &[Pattern] {
+        &self.include
+    }
+
+    /// Whether a log group of this name may be selected, whatever its tags.
+    pub fn by_name(&self, name: &str) -> Result<(), Unselected> {
+        if Pattern::any(&self.own, name) {
+            Err(Unselected::Own)
+        } else if Pattern::any(&self.exclude, name) {
+            Err(Unselected::Excluded)
+        } else if Pattern::any(&self.include, name) {
+            Ok(())
+        } else {
+            Err(Unselected::NotIncluded)
+        }
+    }
+
+    /// Whether the tags of a log group decide.
+    pub fn asks_for_tags(&self) -> bool {
+        !self.tags.is_empty()
+    }
+
+    /// Whether a log group with these tags may be selected: of each key that is asked for it has one of the values.
+    pub fn by_tags(&self, tags: &BTreeMap<String, String>) -> Result<(), Unselected> {
+        let is_met = |condition: &TagCondition| {
+            tags.get(&condition.key).is_some_and(|found| {
+                condition.value.as_ref().is_none_or(|value| value.matches(found))
+            })
+        };
+        let is_key_met =
+            |key: &str| self.tags.iter().any(|other| other.key == key && is_met(other));
+        if self.tags.iter().all(|condition| is_key_met(&condition.key)) {
+            Ok(())
+        } else {
+            Err(Unselected::Tags)
+        }
+    }
+}
+
+/// Patterns of log groups' names, separated by commas: whole names, or with `*` for anything; one that ends in `/` stands for
+/// all below it. The error says what is wrong.
+pub fn parse_patterns(text: &str) -> Result<Vec<Pattern>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(parse_pattern).collect()
+}
+
+fn parse_pattern(text: &str) -> Result<Pattern, String> {
+    // CloudWatch Logs API Reference, "CreateLogGroup".
+    let is_of_names = |c: char| c.is_ascii_alphanumeric() || "._-/#*".contains(c);
+    if let Some(other) = text.chars().find(|c| !is_of_names(*c)) {
+        return Err(format!(
+            "{text:?} holds {other:?}, which no log group's name has: expected names as in /aws/lambda/*, separated by commas"
+        ));
+    }
+    Ok(if text.ends_with('/') { Pattern::new(&format!("{text}*")) } else { Pattern::new(text) })
+}
+
+/// Tags, separated by commas: `team=shop`, `stage=prod*`, or a key alone for any value. The error says what is wrong.
+pub fn parse_tags(text: &str) -> Result<Vec<TagCondition>, String> {
+    let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts
+        .map(|part| {
+            let (key, value) = match part.split_once('=') {
+                Some((key, value)) => (key.trim(), Some(Pattern::new(value.trim()))),
+                None => (part, None),
+            };
+            if key.is_empty() {
+                return Err(format!(
+                    "{part:?} has no key: expected KEY=VALUE, separated by commas"
+                ));
+            }
+            Ok(TagCondition { key: key.to_owned(), value })
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn selection(include: &str, exclude: &str, tags: &str) -> Selection {
+        let own = ["/aws/lambda/forwarder".to_owned()];
+        let patterns = |text| parse_patterns(text).unwrap();
+        Selection::new(patterns(include), patterns(exclude), parse_tags(tags).unwrap(), own)
+    }
+
+    #[test]
+    fn names_select_and_exclude() {
+        let check = |include: &str, exclude: &str, name: &str, expected: Result<(), Unselected>| {
+            let found = selection(include, exclude, "").by_name(name);
+            assert_eq!(found, expected, "{include} - {exclude} / {name}");
+        };
+        check("/aws/lambda/*", "", "/aws/lambda/orders", Ok(()));
+        check("/aws/lambda/", "", "/aws/lambda/orders", Ok(()));
+        check("/aws/lambda/orders", "", "/aws/lambda/orders", Ok(()));
+        check("/aws/lambda/orders", "", "/aws/lambda/orders-2", Err(Unselected::NotIncluded));
+        check("a, b ,", "", "b", Ok(()));
+        check("*-prod", "", "/aws/lambda/orders-prod", Ok(()));
+        check("*", "*-dev", "/aws/lambda/orders-dev", Err(Unselected::Excluded));
+        check("*", "", "/lambda-otlp/lambda-otlp/forwarder", Err(Unselected::Own));
+        check("/lambda-otlp/*", "", "/lambda-otlp/prod/redrive", Err(Unselected::Own));
+        check("*", "", "/aws/lambda/forwarder", Err(Unselected::Own));
+        check("*", "", "/aws/lambda/forwarder-2", Ok(()));
+        check("", "", "/aws/lambda/orders", Err(Unselected::NotIncluded));
+        assert!(selection("", "*", "").is_empty());
+    }
+
+    #[test]
+    fn tags_select() {
+        let check = |tags: &str, has: &[(&str, &str)], expected: bool| {
+            let has = has.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
+            assert_eq!(selection("", "", tags).by_tags(&has).is_ok(), expected, "{tags} / {has:?}");
+        };
+        check("team=shop", &[("team", "shop"), ("x", "y")], true);
+        check("team=shop", &[("team", "Shop")], false);
+        check("team=shop", &[], false);
+        check("team", &[("team", "any")], true);
+        check("team=", &[("team", "")], true);
+        check("team=", &[("team", "any")], false);
+        check("stage=prod*", &[("stage", "prod-eu")], true);
+        check("team=shop,stage=prod", &[("team", "shop")], false);
+        check("team=shop,stage=prod", &[("team", "shop"), ("stage", "prod")], true);
+        check("team=shop,team=cart", &[("team", "cart")], true);
+        // Tags alone select from all names.
+        assert_eq!(selection("", "", "team").by_name("/any"), Ok(()));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_said() {
+        let error = parse_patterns("/aws/lambda/*,/aws/{lambda}").unwrap_err();
+        assert!(error.starts_with(r#""/aws/{lambda}" holds '{'"#), "{error}");
+        assert!(parse_tags("=shop").unwrap_err().contains("has no key"));
+    }
+}

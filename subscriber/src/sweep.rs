@@ -1,0 +1,204 @@
+//! Lists log groups, asks of each what the decision needs, and carries it out.
+
+use crate::decision::{Action, State, Wish, decide};
+use crate::report::{Entry, Fate, Report};
+use crate::selection::{Selection, Unselected};
+use aws::{CloudWatchLogs, LogGroup, LogsError, SubscriptionFilter};
+use futures_util::StreamExt as _;
+use settings::Pattern;
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
+
+/// Log groups that are asked about at a time. The quotas are five requests a second for each operation.
+const AT_A_TIME: usize = 4;
+
+/// What is to become of the selected log groups.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Task {
+    /// They get our filter; others in reach that have it lose it.
+    Subscribe,
+    /// They lose our filter; others are not looked at.
+    Unsubscribe,
+}
+
+/// One run over log groups.
+#[derive(Debug)]
+pub struct Sweep<'a> {
+    /// Who is asked.
+    pub logs: &'a CloudWatchLogs,
+    /// Which log groups.
+    pub selection: &'a Selection,
+    /// How they are subscribed.
+    pub wish: &'a Wish,
+    /// What is to become of them.
+    pub task: Task,
+    /// Names that are in reach besides those of the selection: what was included before.
+    pub reach: &'a [Pattern],
+    /// Whether nothing is changed.
+    pub dry_run: bool,
+}
+
+impl Sweep<'_> {
+    /// Goes over all log groups in reach; over by `deadline`. Also gives those that were subscribed, and when.
+    pub async fn run(&self, deadline: Instant) -> (Report, Vec<(LogGroup, SystemTime)>) {
+        let (groups, not_listed) = self.list(deadline).await;
+        let mut groups: Vec<LogGroup> = groups.into_values().collect();
+        // Where time is too short for all, each run begins elsewhere.
+        let since = self.logs.wall_clock().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let start = usize::try_from(since.as_millis()).unwrap_or_default();
+        let start = start.checked_rem(groups.len()).unwrap_or_default();
+        groups.rotate_left(start);
+        let looks = groups.into_iter().map(async |group| {
+            let entry = self.look_at(&group, deadline).await;
+            (entry, group)
+        });
+        let mut looked: Vec<(Entry, LogGroup)> =
+            futures_util::stream::iter(looks).buffer_unordered(AT_A_TIME).collect().await;
+        looked.sort_by(|(a, _), (b, _)| a.group.cmp(&b.group));
+        let (entries, groups): (Vec<Entry>, Vec<LogGroup>) = looked.into_iter().unzip();
+        let subscribed = entries.iter().zip(groups);
+        let subscribed = subscribed.filter_map(|(entry, group)| Some((group, entry.subscribed?)));
+        let subscribed = subscribed.collect();
+        (Report { entries, not_listed, ..Report::default() }, subscribed)
+    }
+
+    /// Whether a log group of this name is looked at.
+    pub fn reaches(&self, name: &str) -> bool {
+        match self.task {
+            Task::Subscribe => {
+                Pattern::any(self.selection.include(), name) || Pattern::any(self.reach, name)
+            }
+            Task::Unsubscribe => self.selection.by_name(name).is_ok(),
+        }
+    }
+
+    /// All log groups in reach, by name, and why these are not all.
+    async fn list(&self, deadline: Instant) -> (BTreeMap<String, LogGroup>, Option<String>) {
+        let mut groups = BTreeMap::new();
+        for prefix in prefixes(self.selection.include().iter().chain(self.reach)) {
+            let mut next = None;
+            loop {
+                let page = match self.logs.log_groups(prefix, next, deadline).await {
+                    Ok(page) => page,
+                    Err(error) => return (groups, Some(error.to_string())),
+                };
+                let reached = page.items.into_iter().filter(|group| self.reaches(&group.name));
+                groups.extend(reached.map(|group| (group.name.clone(), group)));
+                next = page.next;
+                if next.is_none() {
+                    break;
+                }
+            }
+        }
+        (groups, None)
+    }
+
+    /// Decides on one log group, and carries it out.
+    pub async fn look_at(&self, group: &LogGroup, deadline: Instant) -> Entry {
+        let mut entry = Entry {
+            group: group.name.clone(),
+            action: Action::Leave,
+            reason: None,
+            fate: Fate::Done,
+            subscribed: None,
+        };
+        if let Err(error) = self.act(group, &mut entry, deadline).await {
+            entry.fate = match error {
+                error if error.is_gone() => Fate::Gone,
+                error if error.is_late() => Fate::NotReached,
+                error => Fate::Failed(error.to_string()),
+            };
+        }
+        entry
+    }
+
+    async fn act(
+        &self,
+        group: &LogGroup,
+        entry: &mut Entry,
+        deadline: Instant,
+    ) -> Result<(), LogsError> {
+        let (selected, filters) = self.ask(group, deadline).await?;
+        let state = State { selected, class: group.class.as_deref(), filters: &filters };
+        let decision = decide(self.wish, &state);
+        (entry.action, entry.reason) = (decision.action, decision.reason);
+        let is_put = matches!(decision.action, Action::Put | Action::Update);
+        if self.dry_run && (is_put || !decision.delete.is_empty()) {
+            entry.fate = Fate::Planned;
+            return Ok(());
+        }
+        for name in &decision.delete {
+            self.logs.delete_subscription_filter(&group.name, name, deadline).await?;
+        }
+        if is_put {
+            let ours = self.wish.ours.as_filter();
+            self.logs.put_subscription_filter(&group.name, &ours, deadline).await?;
+            let is_first = decision.action == Action::Put;
+            entry.subscribed = is_first.then(|| self.logs.wall_clock());
+        }
+        Ok(())
+    }
+
+    /// Whether the log group is to be subscribed, and its filters, which are asked for only where they may matter.
+    async fn ask(
+        &self,
+        group: &LogGroup,
+        deadline: Instant,
+    ) -> Result<(Result<(), Unselected>, Vec<SubscriptionFilter>), LogsError> {
+        let mut selected = self.selection.by_name(&group.name);
+        // The class is of a log group's whole life.
+        let has_filters = group.class.as_deref().is_none_or(|class| class == "STANDARD");
+        if selected == Err(Unselected::Own) {
+            return Ok((selected, Vec::new()));
+        }
+        if !has_filters {
+            let is_asked_for = self.task == Task::Subscribe;
+            let selected = if is_asked_for { selected } else { Err(Unselected::Removed) };
+            return Ok((selected, Vec::new()));
+        }
+        if selected.is_ok() && self.selection.asks_for_tags() {
+            selected = self.selection.by_tags(&self.logs.tags(group, deadline).await?);
+        }
+        if self.task == Task::Unsubscribe {
+            if selected.is_err() {
+                return Ok((selected, Vec::new()));
+            }
+            selected = Err(Unselected::Removed);
+        }
+        let filters = self.logs.subscription_filters(&group.name, deadline).await?;
+        Ok((selected, filters))
+    }
+}
+
+/// How the names begin that these patterns have, none of which begins with another.
+fn prefixes<'a>(patterns: impl Iterator<Item = &'a Pattern>) -> Vec<&'a str> {
+    let mut all: Vec<&str> = patterns.map(Pattern::prefix).collect();
+    all.sort_unstable();
+    let mut prefixes: Vec<&str> = Vec::new();
+    for prefix in all {
+        if !prefixes.last().is_some_and(|shorter| prefix.starts_with(shorter)) {
+            prefixes.push(prefix);
+        }
+    }
+    prefixes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::selection::parse_patterns;
+
+    #[test]
+    fn each_log_group_is_listed_once() {
+        let check = |patterns: &str, expected: &[&str]| {
+            let patterns = parse_patterns(patterns).unwrap();
+            assert_eq!(prefixes(patterns.iter()), expected);
+        };
+        check("", &[]);
+        check("*", &[""]);
+        check("/aws/lambda/*, *-prod", &[""]);
+        check("/b/, /a/x*y, /a/xz, /b/c", &["/a/x", "/b/"]);
+        check("/a, /a", &["/a"]);
+    }
+}
