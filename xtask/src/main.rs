@@ -18,6 +18,7 @@ mod rotel;
 mod stack;
 
 use checks::Length;
+use dist::What;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -32,14 +33,17 @@ fn main() -> ExitCode {
         ["moto"] => moto::run(),
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
-        ["dist", "--layer"] => dist::layer(),
-        ["dist", "--python-layer"] => dist::python_layers(),
-        ["dist", "--node-layer"] => dist::node_layer(),
+        ["stack", "--write"] => stack::write(),
+        ["dist"] => dist::run(What::All),
+        ["dist", "--functions"] => dist::run(What::Functions),
+        ["dist", "--layer"] => dist::run(What::Layer),
+        ["dist", "--python-layer"] => dist::run(What::PythonLayers),
+        ["dist", "--node-layer"] => dist::run(What::NodeLayer),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long] | ci [--long] | dist --layer|--python-layer|--node-layer"
+                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long|--write] | ci [--long] | dist [--functions|--layer|--python-layer|--node-layer]"
             );
             return ExitCode::from(64);
         }

@@ -36,17 +36,26 @@ pub(super) fn build(
     let binary = root.join("target").join(target).join(PROFILE).join(PACKAGE);
     let bytes = std::fs::read(&binary)?;
     inspect(&bytes, architecture).with_context(|| format!("{PACKAGE} for {target}"))?;
-    for (folder, _) in folders {
-        let folder = folder.to_string_lossy();
-        if memchr::memmem::find(&bytes, folder.as_bytes()).is_some() {
-            bail!("the binary names {folder}");
-        }
-    }
+    names_no_folder(&bytes, &folders)?;
     Ok(binary)
 }
 
+/// A binary with a folder of this machine in it would be another one elsewhere.
+pub(super) fn names_no_folder(
+    bytes: &[u8],
+    folders: &[(PathBuf, &'static str)],
+) -> anyhow::Result<()> {
+    for (folder, _) in folders {
+        let folder = folder.to_string_lossy();
+        if memchr::memmem::find(bytes, folder.as_bytes()).is_some() {
+            bail!("the binary names {folder}");
+        }
+    }
+    Ok(())
+}
+
 /// The folders of sources, which panics name, and what they are called instead.
-fn folders(root: &Path, packages: &[Value]) -> Vec<(PathBuf, &'static str)> {
+pub(super) fn folders(root: &Path, packages: &[Value]) -> Vec<(PathBuf, &'static str)> {
     let registries: BTreeSet<PathBuf> = packages
         .iter()
         .filter(|package| !package["source"].is_null())

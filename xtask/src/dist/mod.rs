@@ -1,11 +1,14 @@
-//! Makes the layer: one zip for each architecture, with the extension, the wrapper of a function's runtime, and the licences; and
-//! the layers of OpenTelemetry's packages that the wrapper starts.
+//! Makes what is handed out, in `target/dist`: the zips of the stack's functions, one for each architecture; the layer, with the
+//! extension, the wrapper of a function's runtime, and the licences; the layers of OpenTelemetry's packages that the wrapper starts. Beside
+//! each zip stands what it is made of, beside all their sums, and the templates that deploy them.
 //!
-//! What is in a zip depends on the sources alone: files have no times, and the binary names no folder of the machine.
+//! What is in a zip depends on the sources alone: files have no times, and no binary names a folder of the machine.
 //!
 //! Source: Lambda Developer Guide, "Packaging your layer content" and "Configuring Lambda extensions" (`extensions/`).
 
 mod binary;
+mod components;
+pub(crate) mod functions;
 pub(crate) mod node;
 mod notices;
 pub(crate) mod python;
@@ -13,12 +16,19 @@ mod start;
 mod zip_file;
 
 use crate::checks::{has_target, locked_packages, root};
+use anyhow::ensure;
 pub(crate) use binary::inspect;
+use components::Component;
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use std::fmt::Write as _;
 use std::path::Path;
 use zip_file::{File, packed};
 
-/// An architecture of Lambda.
+/// Largest zip of the layer.
+const MAX_LAYER_BYTES: usize = 2_000_000;
+
+/// An architecture of layers.
 pub(crate) struct Architecture {
     /// As Lambda calls it.
     name: &'static str,
@@ -62,41 +72,121 @@ pub(crate) const LOADED: [&str; 9] = [
     "python/sitecustomize.py",
 ];
 
-/// Makes the layers of OpenTelemetry's packages for Python functions in `target/dist`.
-pub(crate) fn python_layers() -> anyhow::Result<()> {
-    let root = root()?;
-    std::fs::create_dir_all(root.join("target/dist"))?;
-    python::layer(&root)
+/// A zip.
+struct Made {
+    name: String,
+    bytes: Vec<u8>,
+    /// Others' packages in it.
+    components: Vec<Component>,
+    /// What it may have, so that nobody makes functions start later without noticing.
+    max_bytes: usize,
 }
 
-/// Makes the layer of OpenTelemetry's packages for Node functions in `target/dist`.
-pub(crate) fn node_layer() -> anyhow::Result<()> {
-    let root = root()?;
-    std::fs::create_dir_all(root.join("target/dist"))?;
-    node::layer(&root)
+/// What of all that can be made.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum What {
+    All,
+    Functions,
+    Layer,
+    PythonLayers,
+    NodeLayer,
 }
 
-/// Makes the layer's zips in `target/dist`, and starts the extension of each as far as this machine can.
-pub(crate) fn layer() -> anyhow::Result<()> {
+const FOLDER: &str = "target/dist";
+/// Where `sha256sum --check` finds the sums.
+const SUMS: &str = "SHA256SUMS";
+/// What lies in the repository, and its name beside the zips.
+const TEMPLATES: [(&str, &str); 3] = [
+    ("template-dist.yaml", "template-dist.yaml"),
+    ("stack/template-dist.yaml", "template-dist-all-settings.yaml"),
+    ("stack/settings.example.yaml", "settings.example.yaml"),
+];
+
+/// Makes it in `target/dist`; all of it takes the place of what is there.
+pub(crate) fn run(what: What) -> anyhow::Result<()> {
     let root = root()?;
-    let folder = root.join("target/dist");
+    let folder = root.join(FOLDER);
+    if what == What::All && folder.exists() {
+        std::fs::remove_dir_all(&folder)?;
+    }
     std::fs::create_dir_all(&folder)?;
-    let packages = locked_packages()?;
+    let is = |one: What| what == one || what == What::All;
+    if is(What::Functions) || is(What::Layer) {
+        let packages = locked_packages()?;
+        if is(What::Functions) {
+            functions::make(&root, &packages, &mut |made| write(&folder, &made))?;
+        }
+        if is(What::Layer) {
+            layer(&root, &packages, &mut |made| write(&folder, &made))?;
+        }
+    }
+    if is(What::PythonLayers) {
+        python::layers(&root, &mut |made| write(&folder, &made))?;
+    }
+    if is(What::NodeLayer) {
+        write(&folder, &node::layer(&root)?)?;
+    }
+    for (template, name) in TEMPLATES {
+        std::fs::copy(root.join(template), folder.join(name))?;
+    }
+    sums(&folder)
+}
+
+/// Writes a zip, and beside it what is in it.
+fn write(folder: &Path, made: &Made) -> anyhow::Result<()> {
+    let Made { name, bytes, components, max_bytes } = made;
+    ensure!(bytes.len() <= *max_bytes, "{name}: {} bytes, over {max_bytes}", bytes.len());
+    std::fs::write(folder.join(name), bytes)?;
+    let document = components::document(name, &sum(bytes), components);
+    let list = folder.join(name).with_extension("cdx.json");
+    std::fs::write(list, serde_json::to_string_pretty(&document)?)?;
+    println!("made  {FOLDER}/{name}: {} bytes, {} components", bytes.len(), components.len());
+    Ok(())
+}
+
+fn sum(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in Sha256::digest(bytes) {
+        // A text takes everything.
+        write!(text, "{byte:02x}").ok();
+    }
+    text
+}
+
+/// Writes the sums of all that lies in the folder.
+fn sums(folder: &Path) -> anyhow::Result<()> {
+    let mut entries = std::fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    entries.sort_by_key(std::fs::DirEntry::file_name);
+    let mut sums = String::new();
+    for entry in entries.iter().filter(|entry| entry.file_name() != SUMS) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        writeln!(sums, "{}  {name}", sum(&std::fs::read(entry.path())?))?;
+    }
+    std::fs::write(folder.join(SUMS), sums)?;
+    println!("made  {FOLDER}/{SUMS}: {} files", entries.len());
+    Ok(())
+}
+
+/// Makes the layer's zips, and starts the extension of each as far as this machine can.
+fn layer(
+    root: &Path,
+    packages: &[Value],
+    write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     for architecture in &ARCHITECTURES {
-        if !has_target(&root, architecture.target) {
+        if !has_target(root, architecture.target) {
             println!("skip  {}: rustup cannot add {}", architecture.name, architecture.target);
             continue;
         }
-        let extension = binary::build(&root, &packages, architecture)?;
-        let zip = folder.join(format!("lambda-otlp-layer-{}.zip", architecture.name));
-        let files = files(&root, &packages, architecture, &extension)?;
-        std::fs::write(&zip, packed(&files)?)?;
-        println!(
-            "made  target/dist/lambda-otlp-layer-{}.zip: {} bytes, the extension {}",
-            architecture.name,
-            std::fs::metadata(&zip)?.len(),
-            std::fs::metadata(&extension)?.len()
-        );
+        let extension = binary::build(root, packages, architecture)?;
+        let files = files(root, packages, architecture, &extension)?;
+        write(Made {
+            name: format!("lambda-otlp-layer-{}.zip", architecture.name),
+            bytes: packed(&files)?,
+            components: notices::components(root, packages, binary::PACKAGE, architecture.target)?,
+            max_bytes: MAX_LAYER_BYTES,
+        })?;
+        println!("      the extension {} bytes", std::fs::metadata(&extension)?.len());
         println!("      {}", start::check(architecture, &extension)?);
     }
     Ok(())
@@ -112,11 +202,8 @@ fn files(
     for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
         files.push(File::read(&format!("lambda-otlp/{licence}"), &root.join(licence))?);
     }
-    files.push(File {
-        path: "lambda-otlp/THIRD-PARTY.txt".to_owned(),
-        bytes: notices::of_extension(root, packages, architecture.target)?.into_bytes(),
-        is_program: false,
-    });
+    let notices = notices::of(root, packages, binary::PACKAGE, architecture.target)?;
+    files.push(File::text("lambda-otlp/THIRD-PARTY.txt", notices));
     Ok(files)
 }
 

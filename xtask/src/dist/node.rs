@@ -1,8 +1,11 @@
 //! Makes the layer of OpenTelemetry's packages for Node functions, of what `package-lock.json` pins alone.
 
+use super::Made;
+use super::components::Component;
 use super::zip_file::{files_below, packed};
 use crate::checks::output;
 use anyhow::Context as _;
+use serde_json::Value;
 use simulator::packages::{cache, install_once};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,13 +14,35 @@ const SOURCE: &str = "extension/layer/node";
 /// Where the packages lie below `/opt`: no library of the function or of its runtime is looked for there.
 const FOLDER: &str = "lambda-otlp/node-packages";
 
-/// Makes the zip in `target/dist`.
-pub(crate) fn layer(root: &Path) -> anyhow::Result<()> {
-    let bytes = zip(&packages(root)?)?;
-    let name = "lambda-otlp-node-layer.zip";
-    std::fs::write(root.join("target/dist").join(name), &bytes)?;
-    println!("made  target/dist/{name}: {} bytes", bytes.len());
-    Ok(())
+/// Largest zip.
+const MAX_BYTES: usize = 1_500_000;
+
+/// Makes the zip.
+pub(super) fn layer(root: &Path) -> anyhow::Result<Made> {
+    Ok(Made {
+        name: "lambda-otlp-node-layer.zip".to_owned(),
+        bytes: zip(&packages(root)?)?,
+        components: components(root)?,
+        max_bytes: MAX_BYTES,
+    })
+}
+
+/// What the lock file pins.
+fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
+    let lock = std::fs::read(root.join(SOURCE).join("package-lock.json"))?;
+    let lock: Value = serde_json::from_slice(&lock)?;
+    let packages = lock.get("packages").and_then(Value::as_object).context("no packages")?;
+    // By its folder; a package may have others of its own in a folder below.
+    let pinned = packages.iter().filter_map(|(folder, package)| {
+        let (_, name) = folder.rsplit_once("node_modules/")?;
+        Some(Component {
+            kind: "npm",
+            name: name.to_owned(),
+            version: package.get("version")?.as_str()?.to_owned(),
+            licence: package.get("license").and_then(Value::as_str).map(str::to_owned),
+        })
+    });
+    Ok(pinned.collect())
 }
 
 pub(crate) fn zip(packages: &Path) -> anyhow::Result<Vec<u8>> {

@@ -1,6 +1,6 @@
-//! Collects the licence texts of what the extension is made of.
+//! Collects what a program is made of: its crates, and their licence texts.
 
-use super::binary::PACKAGE;
+use super::components::Component;
 use crate::checks::output;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
@@ -12,28 +12,26 @@ use std::process::Command;
 /// What the linker adds to the crates.
 const TOOLCHAIN: &str = "\
 Rust's standard library: Apache-2.0 OR MIT, https://github.com/rust-lang/rust
-musl: MIT, https://git.musl-libc.org/cgit/musl/tree/COPYRIGHT
 LLVM's libunwind: Apache-2.0 WITH LLVM-exception, https://github.com/llvm/llvm-project
 ";
 
-/// The crates in the extension, with their licences, and the texts of these, each once.
-pub(super) fn of_extension(
+/// And where the binary is static.
+const MUSL: &str = "musl: MIT, https://git.musl-libc.org/cgit/musl/tree/COPYRIGHT\n";
+
+/// The crates in a program, with their licences, and the texts of these, each once.
+pub(super) fn of(
     root: &Path,
     packages: &[Value],
+    program: &str,
     target: &str,
 ) -> anyhow::Result<String> {
-    let mut notices = format!("The extension of lambda-otlp contains:\n\n{TOOLCHAIN}");
+    let mut notices = format!("{program} contains:\n\n{TOOLCHAIN}");
+    if target.ends_with("-musl") {
+        notices.push_str(MUSL);
+    }
     // Texts, by the crates that come with them.
     let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for crate_name in crates(root, target)? {
-        let (name, version) = crate_name.split_once(' ').context("a crate without a version")?;
-        let package = packages.iter().find(|package| {
-            package["name"] == name && package["version"].as_str() == version.strip_prefix('v')
-        });
-        let package = package.with_context(|| format!("cargo metadata has no {crate_name}"))?;
-        if package["source"].is_null() {
-            continue;
-        }
+    for (crate_name, package) in crates(root, packages, program, target)? {
         let licence = package["license"].as_str().unwrap_or("see its text");
         writeln!(notices, "{crate_name}: {licence}")?;
         let folder = package["manifest_path"].as_str().and_then(|path| Path::new(path).parent());
@@ -50,10 +48,51 @@ pub(super) fn of_extension(
     Ok(notices)
 }
 
+/// The crates in a program, for its list of components.
+pub(super) fn components(
+    root: &Path,
+    packages: &[Value],
+    program: &str,
+    target: &str,
+) -> anyhow::Result<Vec<Component>> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let crates = crates(root, packages, program, target)?.into_values();
+    let components = crates.map(|package| {
+        Some(Component {
+            kind: "cargo",
+            name: text(&package["name"])?,
+            version: text(&package["version"])?,
+            licence: text(&package["license"]),
+        })
+    });
+    components.collect::<Option<_>>().context("a package without a name or version")
+}
+
+/// The crates of others that are linked, by name and version.
+fn crates<'a>(
+    root: &Path,
+    packages: &'a [Value],
+    program: &str,
+    target: &str,
+) -> anyhow::Result<BTreeMap<String, &'a Value>> {
+    let mut crates = BTreeMap::new();
+    for crate_name in linked(root, program, target)? {
+        let (name, version) = crate_name.split_once(' ').context("a crate without a version")?;
+        let package = packages.iter().find(|package| {
+            package["name"] == name && package["version"].as_str() == version.strip_prefix('v')
+        });
+        let package = package.with_context(|| format!("cargo metadata has no {crate_name}"))?;
+        if !package["source"].is_null() {
+            crates.insert(crate_name, package);
+        }
+    }
+    Ok(crates)
+}
+
 /// Names and versions of the crates that are linked.
-fn crates(root: &Path, target: &str) -> anyhow::Result<BTreeSet<String>> {
+fn linked(root: &Path, program: &str, target: &str) -> anyhow::Result<BTreeSet<String>> {
     let mut cargo = Command::new("cargo");
-    cargo.args(["tree", "--locked", "--package", PACKAGE, "--target", target]);
+    cargo.args(["tree", "--locked", "--package", program, "--target", target]);
     cargo
         .args(["--edges", "normal,no-proc-macro", "--prefix", "none", "--format", "{p}"])
         .current_dir(root);

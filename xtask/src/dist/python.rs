@@ -3,6 +3,8 @@
 //!
 //! What is in a zip depends on the pinned packages and the version of Python alone.
 
+use super::Made;
+use super::components::Component;
 use super::zip_file::{File, files_below, packed};
 use crate::checks::output;
 use anyhow::{Context as _, bail};
@@ -17,8 +19,14 @@ const REQUIREMENTS: &str = "extension/layer/python/requirements.txt";
 /// of the function or of its runtime is never replaced.
 const FOLDER: &str = "lambda-otlp/python-packages";
 
-/// Makes the zips in `target/dist`, for each Python that this machine has.
-pub(crate) fn layer(root: &Path) -> anyhow::Result<()> {
+/// Largest zip.
+const MAX_BYTES: usize = 4_500_000;
+
+/// Makes the zips, for each Python that this machine has.
+pub(super) fn layers(
+    root: &Path,
+    write: &mut dyn FnMut(Made) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let pythons: Vec<_> = MINOR_VERSIONS.filter_map(|minor| Some((minor, find(minor)?))).collect();
     let Some((_, any)) = pythons.first() else {
         bail!("there is no Python 3.10 to 3.14 with pip on this machine: install one, or pyenv");
@@ -29,12 +37,25 @@ pub(crate) fn layer(root: &Path) -> anyhow::Result<()> {
             println!("skip  python3.{minor}: it is not on this machine");
             continue;
         };
-        let name = format!("lambda-otlp-python3.{minor}-layer.zip");
-        let bytes = zip(&packages, python)?;
-        std::fs::write(root.join("target/dist").join(&name), &bytes)?;
-        println!("made  target/dist/{name}: {} bytes", bytes.len());
+        write(Made {
+            name: format!("lambda-otlp-python3.{minor}-layer.zip"),
+            bytes: zip(&packages, python)?,
+            components: components(root)?,
+            max_bytes: MAX_BYTES,
+        })?;
     }
     Ok(())
+}
+
+/// What the requirements pin, which say all that is installed.
+fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
+    let requirements = std::fs::read_to_string(root.join(REQUIREMENTS))?;
+    let pinned = requirements.lines().filter_map(|line| {
+        let (name, version) = line.split_once("==")?;
+        let version = version.split_whitespace().next()?.to_owned();
+        Some(Component { kind: "pypi", name: name.to_owned(), version, licence: None })
+    });
+    Ok(pinned.collect())
 }
 
 /// The layer for the version of this interpreter.

@@ -6,9 +6,9 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{DateTime, System, ZipWriter};
 
-/// A file of a layer.
+/// A file of a zip.
 pub(super) struct File {
-    /// Below `/opt`.
+    /// Below `/opt`, or a function's folder.
     pub(super) path: String,
     pub(super) bytes: Vec<u8>,
     pub(super) is_program: bool,
@@ -19,6 +19,10 @@ impl File {
         let bytes = std::fs::read(source);
         let bytes = bytes.with_context(|| format!("cannot read {}", source.display()))?;
         Ok(Self { path: path.to_owned(), bytes, is_program: false })
+    }
+
+    pub(super) fn text(path: &str, text: String) -> Self {
+        Self { path: path.to_owned(), bytes: text.into_bytes(), is_program: false }
     }
 
     pub(super) fn program(self) -> Self {

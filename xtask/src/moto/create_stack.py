@@ -37,7 +37,9 @@ def create(template, parameters):
     session = boto3.Session(aws_access_key_id="x", aws_secret_access_key="x", region_name="eu-west-1")
     s3 = session.client("s3")
     s3.create_bucket(Bucket="artifacts", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
-    s3.put_object(Bucket="artifacts", Key="forwarder.zip", Body=package())
+    prefix = parameters.get("ArtifactPrefix", "")
+    for name in ["code.zip", *(f"{prefix}lambda-otlp-forwarder-{architecture}.zip" for architecture in ("arm64", "x86_64"))]:
+        s3.put_object(Bucket="artifacts", Key=name, Body=package())
     if "KinesisStreamArn" in parameters:
         session.client("kinesis").create_stream(StreamName="logs", ShardCount=1)
     cloudformation = session.client("cloudformation")
@@ -56,7 +58,9 @@ def create(template, parameters):
         "outputs": {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])},
         "resources": made,
         "variables": [function["Environment"]["Variables"] for function in functions],
-        "mappings": session.client("lambda").list_event_source_mappings()["EventSourceMappings"].__len__(),
+        "layers": [layer["LayerName"] for layer in session.client("lambda").list_layers()["Layers"]],
+        "mappings": len(session.client("lambda").list_event_source_mappings()["EventSourceMappings"]),
+        "streams": session.client("kinesis").list_streams()["StreamNames"],
     }
 
 

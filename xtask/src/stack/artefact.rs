@@ -2,43 +2,41 @@
 
 use super::settings::SETTINGS;
 use crate::checks::{Length, Tally, has_target, output};
+use crate::dist::functions::{self, TARGETS, Target};
 use crate::dist::{self, ARCHITECTURES, Architecture};
 use crate::pypi::Environment;
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use memchr::memmem;
-use std::path::{Path, PathBuf};
+use std::collections::BTreeSet;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::Command;
 use tempfile::TempDir;
 
-/// What AWS's image for `provided.al2023` has.
-const MAX_GLIBC: (u32, u32) = (2, 34);
-/// Largest binary of the release profile.
-const MAX_RELEASE_BYTES: usize = 7_000_000;
-const ARM64: &str = "aarch64-unknown-linux-gnu";
+/// What a function's package starts, which chooses among the binaries beside it.
+const BOOTSTRAP: &str = "bootstrap";
 
-/// For which processor, and how, is built.
+/// What is built, and how.
 struct Build {
-    /// As the template's parameter `Architecture` has it.
-    architecture: &'static str,
-    /// As `readelf` calls it.
-    machine: &'static str,
     profile: &'static str,
+    functions: Vec<&'static Target>,
     /// The architectures whose layers are built: all that rustup has libraries for.
     layers: Vec<&'static Architecture>,
 }
 
 pub(super) fn check(root: &Path, tools: &Environment, length: Length, tally: &mut Tally) {
-    // The release profile takes minutes of link-time optimisation for the same libraries and symbols.
-    let profile = if length == Length::Long { "release" } else { "dev" };
+    tally.note("bootstrap", chooses(&root.join("stack").join(BOOTSTRAP)));
+    // The release profile takes minutes of link-time optimisation for the same libraries and symbols, and a second architecture as
+    // long as the first.
+    let (profile, architectures) = if length == Length::Long { ("release", 2) } else { ("dev", 1) };
+    let has = |function: &&Target| has_target(root, function.triple);
+    let functions: Vec<_> = TARGETS.iter().filter(has).take(architectures).collect();
     let is_built = |architecture: &&Architecture| has_target(root, architecture.target);
     let layers = ARCHITECTURES.iter().filter(is_built).collect();
-    let build = if has_target(root, ARM64) {
-        Build { architecture: "arm64", machine: "AArch64", profile, layers }
-    } else {
-        println!("building for x86_64: rustup cannot add {ARM64} on this machine");
-        Build { architecture: "x86_64", machine: "X86-64", profile, layers }
-    };
-    let name = format!("sam build, {}, profile {}", build.architecture, build.profile);
+    let build = Build { profile, functions, layers };
+    let names: Vec<&str> = build.functions.iter().map(|function| function.architecture).collect();
+    let name = format!("sam build, {}, profile {}", names.join(" and "), build.profile);
     tally.note(
         &name,
         sam_build(root, tools, &build).and_then(|folder| inspect(folder.path(), &build)),
@@ -50,8 +48,8 @@ fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<
     let folder = tempfile::tempdir()?;
     let mut sam = tools.command("sam")?;
     sam.args(["build", "--config-file", SETTINGS, "--build-dir"]).arg(folder.path());
-    sam.args(["--parameter-overrides", &format!("Architecture={}", build.architecture)]);
-    sam.env("ARCHITECTURE", build.architecture).env("PROFILE", build.profile).current_dir(root);
+    let names: Vec<&str> = build.functions.iter().map(|function| function.architecture).collect();
+    sam.env("ARCHITECTURES", names.join(" ")).env("PROFILE", build.profile).current_dir(root);
     let layer_profile = if build.profile == "dev" { "dev" } else { "release-small" };
     sam.env("LAYER_PROFILE", layer_profile);
     for Architecture { layer, target, .. } in &ARCHITECTURES {
@@ -66,17 +64,55 @@ fn sam_build(root: &Path, tools: &Environment, build: &Build) -> anyhow::Result<
     Ok(folder)
 }
 
+/// The script starts what is for this machine, with its arguments, and says what is missing where that is not there.
+fn chooses(bootstrap: &Path) -> anyhow::Result<String> {
+    let package = tempfile::tempdir()?;
+    let script = package.path().join(BOOTSTRAP);
+    std::fs::copy(bootstrap, &script)?;
+    let started = |script: &Path| Command::new(script).arg("an argument").output();
+    let machine = output(Command::new("uname").arg("-m"))?;
+    let machine = String::from_utf8_lossy(&machine.stdout).trim().to_owned();
+    let without = started(&script)?;
+    let said = String::from_utf8_lossy(&without.stderr);
+    ensure!(!without.status.success() && said.contains("Architecture"), "nothing to start: {said}");
+    for name in [machine.as_str(), "another"] {
+        let program = package.path().join(format!("bootstrap-{name}"));
+        std::fs::write(&program, format!("#!/bin/sh\necho \"{name}, $1\"\n"))?;
+        std::fs::set_permissions(&program, Permissions::from_mode(0o755))?;
+    }
+    let said = started(&script)?.stdout;
+    let (said, expected) = (String::from_utf8_lossy(&said), format!("{machine}, an argument\n"));
+    ensure!(said == expected, "it started {said}");
+    Ok(format!("starts bootstrap-{machine} here, and says so where there is none"))
+}
+
 fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
-    let forwarder = only_file(&folder.join("ForwarderFunction"))?;
-    let binary = std::fs::read(&forwarder)?;
-    if binary != std::fs::read(only_file(&folder.join("RedriveFunction"))?)? {
-        bail!("the two functions have different code");
-    }
-    for variable in forwarder::TABLE.variables() {
-        if memmem::find(&binary, variable.name.as_bytes()).is_none() {
-            bail!("{} is not in the binary: is it the forwarder?", variable.name);
+    let package = folder.join("ForwarderFunction");
+    let mut said = Vec::new();
+    for function in &build.functions {
+        let name = format!("bootstrap-{}", function.machine);
+        let binary = package.join(&name);
+        let bytes = std::fs::read(&binary).with_context(|| format!("sam build left no {name}"))?;
+        if bytes != std::fs::read(folder.join("RedriveFunction").join(&name))? {
+            bail!("the two functions have different code");
         }
+        for variable in forwarder::TABLE.variables() {
+            if memmem::find(&bytes, variable.name.as_bytes()).is_none() {
+                bail!("{} is not in the binary: is it the forwarder?", variable.name);
+            }
+        }
+        let newest = functions::inspect(&binary, &bytes, function)?;
+        if build.profile == "release" && bytes.len() > functions::MAX_BYTES {
+            bail!("{} bytes, over {}", bytes.len(), functions::MAX_BYTES);
+        }
+        let (major, minor) = newest;
+        said.push(format!("{name} {} bytes, glibc {major}.{minor} at most", bytes.len()));
     }
+    let mut expected: BTreeSet<String> =
+        build.functions.iter().map(|function| format!("bootstrap-{}", function.machine)).collect();
+    expected.insert(BOOTSTRAP.to_owned());
+    let found = names(&package)?;
+    ensure!(found == expected, "the package holds {found:?}");
     let mut layers = Vec::new();
     for architecture in &build.layers {
         let layer = architecture.layer;
@@ -90,63 +126,12 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
         }
         layers.push(layer);
     }
-    let header = readelf(&["--file-header"], &forwarder)?;
-    if !header.contains(build.machine) {
-        bail!("the binary is not for {}", build.machine);
-    }
-    let symbols = readelf(&["--version-info", "--wide"], &forwarder)?;
-    let newest = newest_glibc(&symbols).context("the binary names no glibc")?;
-    if newest > MAX_GLIBC {
-        bail!("the binary needs glibc {}.{}; provided.al2023 has 2.34", newest.0, newest.1);
-    }
-    if build.profile == "release" && binary.len() > MAX_RELEASE_BYTES {
-        bail!("{} bytes, over {MAX_RELEASE_BYTES}", binary.len());
-    }
-    Ok(format!(
-        "the forwarder twice, {} bytes, glibc {}.{} at most; static: {layers:?}",
-        binary.len(),
-        newest.0,
-        newest.1
-    ))
+    Ok(format!("the forwarder twice, {}; static: {layers:?}", said.join(", ")))
 }
 
-/// `bootstrap`, which must be alone.
-fn only_file(folder: &Path) -> anyhow::Result<PathBuf> {
-    let entries: Result<Vec<_>, _> = std::fs::read_dir(folder)
-        .with_context(|| format!("sam build left no {}", folder.display()))?
-        .map(|entry| entry.map(|entry| entry.file_name()))
-        .collect();
-    let entries = entries?;
-    if entries != ["bootstrap"] {
-        bail!("the package holds {entries:?}");
-    }
-    Ok(folder.join("bootstrap"))
-}
-
-fn readelf(arguments: &[&str], binary: &Path) -> anyhow::Result<String> {
-    let printed = output(Command::new("readelf").args(arguments).arg(binary).env("LC_ALL", "C"))?;
-    Ok(String::from_utf8_lossy(&printed.stdout).into_owned())
-}
-
-/// The newest version of glibc that a symbol asks for.
-fn newest_glibc(symbols: &str) -> Option<(u32, u32)> {
-    let versions = symbols.split("GLIBC_").skip(1).filter_map(|version| {
-        let end = version.find(|character: char| character != '.' && !character.is_ascii_digit());
-        let mut numbers = version.get(..end.unwrap_or(version.len()))?.split('.');
-        Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
-    });
-    versions.max()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::newest_glibc;
-
-    #[test]
-    fn versions_of_glibc_are_compared_by_number() {
-        let check = |symbols, expected| assert_eq!(newest_glibc(symbols), expected, "{symbols}");
-        check("Name: GLIBC_2.9  Flags\n Name: GLIBC_2.34 Flags: none", Some((2, 34)));
-        check("2 (GLIBC_2.2.5)   3 (GLIBC_2.17)", Some((2, 17)));
-        check("Name: GCC_3.0", None);
-    }
+fn names(folder: &Path) -> anyhow::Result<BTreeSet<String>> {
+    let entries =
+        std::fs::read_dir(folder).with_context(|| format!("there is no {}", folder.display()))?;
+    let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
+    names.collect()
 }

@@ -1,10 +1,12 @@
 //! Creates the stack in moto, and reads its functions' variables as the forwarder does.
 
+use super::derived::{SHORT, SHORT_DIST, WHOLE};
+use super::{Case, case, expanded};
 use crate::checks::{Tally, output};
-use crate::pypi;
-use anyhow::{Context as _, bail};
+use crate::pypi::{self, Environment};
+use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -15,78 +17,161 @@ struct Created {
     outputs: BTreeMap<String, String>,
     /// The variables of each function.
     variables: Vec<HashMap<String, String>>,
+    layers: Vec<String>,
     /// How many event source mappings there are.
     mappings: usize,
+    /// The names of the Kinesis streams.
+    streams: Vec<String>,
+}
+
+/// A stack, and what has to be there of it.
+struct Story {
+    name: &'static str,
+    parameters: Case,
+    layers: usize,
+    mappings: usize,
+    streams: usize,
 }
 
 const ACCOUNT: &str = "123456789012";
+const ENDPOINT: (&str, &str) = ("Endpoint", "https://o2.example.com/api/default");
 
-pub(super) fn check(root: &Path, template: &Value, tally: &mut Tally) {
-    let Some(moto) = pypi::install(root, "moto", "create_stack on moto") else { return };
-    let endpoint = "https://o2.example.com/api/default";
-    let arn = |service: &str, name: &str| format!("arn:aws:{service}:eu-west-1:{ACCOUNT}:{name}");
-    let further = [arn("secretsmanager", "secret:a-AbCdEf"), arn("ssm", "parameter/b")].join(",");
-    let cases = [
-        ("as few parameters as can be", json!({ "Endpoint": endpoint }), 1),
-        (
-            "secret, rules, Kinesis",
-            json!({
-                "Endpoint": endpoint,
-                "LogGroupName": "/aws/lambda/orders",
-                "Collect": "telemetry",
-                "SecretArn": arn("secretsmanager", "secret:o2-AbCdEf"),
-                "SecretKmsKeyArn": arn("kms", "key/1"),
-                "RulesParameter": "/o2/rules",
-                "DestinationSecretArns": further,
-                "DestinationSecretKmsKeyArns": arn("kms", "key/2"),
-                "KinesisStreamArn": arn("kinesis", "stream/logs"),
-                "KinesisKmsKeyArn": arn("kms", "key/3"),
-                "StorageKmsKeyArn": arn("kms", "key/4"),
-                "ReservedConcurrency": "5",
-            }),
-            2,
-        ),
-        (
-            "parameter store, rules in the package",
-            json!({
-                "Endpoint": endpoint, "SecretParameter": "/o2/auth", "RulesFile": "rules.toml",
-                "SecretTtl": "10m", "MaxRequestBytes": "1MiB", "Stream": "lambda",
-                "Proxy": "http://proxy.example.com:3128", "Vitals": "both",
-                "HttpsProxy": "http://proxy.example.com:3128", "NoProxy": "sqs.eu-west-1.amazonaws.com",
-                "Undecodable": "log",
-            }),
-            1,
-        ),
-    ];
-    let created = (|| {
-        let file = tempfile::NamedTempFile::new()?;
-        std::fs::write(file.path(), template.to_string())?;
-        let parameters: Vec<&Value> = cases.iter().map(|(_, parameters, _)| parameters).collect();
-        let mut create = moto.script(&root.join("xtask/src/moto/create_stack.py"));
-        let printed = output(create.arg(file.path()).arg(json!(parameters).to_string()))?;
-        serde_json::from_slice::<Vec<Created>>(&printed.stdout)
-            .context("what create_stack.py printed")
-    })();
-    match created {
-        Ok(created) => {
-            for ((name, _, mappings), created) in cases.iter().zip(created) {
-                tally.note(
-                    &format!("create_stack on moto, {name}"),
-                    as_it_should_be(&created, *mappings),
-                );
-            }
-        }
-        Err(error) => tally.note("create_stack on moto", Err(error)),
-    }
+fn story(name: &'static str, parameters: &[(&str, &str)]) -> Story {
+    let mut parameters = case(parameters);
+    parameters.extend(case(&[ENDPOINT]));
+    Story { name, parameters, layers: 2, mappings: 1, streams: 0 }
 }
 
-fn as_it_should_be(created: &Created, mappings: usize) -> anyhow::Result<String> {
+const FOUR: &str = "what everybody says";
+
+/// What everybody says, to each of the templates that ask for it.
+fn four(further: &[(&str, &str)]) -> Story {
+    let secret = format!("arn:aws:secretsmanager:eu-west-1:{ACCOUNT}:secret:o2/main-AbCdEf");
+    let said = [("Secret", secret.as_str()), ("LogGroups", "*"), ("Architecture", "x86_64")];
+    story(FOUR, &[&said, further].concat())
+}
+
+fn stories_of_whole() -> Vec<Story> {
+    let arn = |service: &str, name: &str| format!("arn:aws:{service}:eu-west-1:{ACCOUNT}:{name}");
+    let further = [arn("secretsmanager", "secret:a-AbCdEf"), arn("ssm", "parameter/b")].join(",");
+    let secret_rules_kinesis = story(
+        "secret, rules, Kinesis",
+        &[
+            ("LogGroups", "/aws/lambda/orders"),
+            ("Collect", "telemetry"),
+            ("Secret", &arn("secretsmanager", "secret:o2-AbCdEf")),
+            ("SecretKmsKeyArn", &arn("kms", "key/1")),
+            ("RulesParameter", "/o2/rules"),
+            ("DestinationSecretArns", &further),
+            ("DestinationSecretKmsKeyArns", &arn("kms", "key/2")),
+            ("KinesisStreamArn", &arn("kinesis", "stream/logs")),
+            ("KinesisKmsKeyArn", &arn("kms", "key/3")),
+            ("StorageKmsKeyArn", &arn("kms", "key/4")),
+            ("ReservedConcurrency", "5"),
+            ("AlarmTopicArn", &arn("sns", "alarms")),
+        ],
+    );
+    let parameter_store = story(
+        "parameter store, rules in the package, no alarms, no layer",
+        &[
+            ("Secret", "/o2/auth"),
+            ("RulesFile", "rules.toml"),
+            ("SecretTtl", "10m"),
+            ("MaxRequestBytes", "1MiB"),
+            ("Stream", "lambda"),
+            ("Proxy", "http://proxy.example.com:3128"),
+            ("Vitals", "otlp"),
+            ("HttpsProxy", "http://proxy.example.com:3128"),
+            ("NoProxy", "sqs.eu-west-1.amazonaws.com"),
+            ("Undecodable", "log"),
+            ("Alarms", "false"),
+            ("Layers", "none"),
+        ],
+    );
+    let own_stream = story(
+        "a stream of its own for the whole account",
+        &[("LogGroups", "*"), ("CreateKinesisStream", "true"), ("Vitals", "both")],
+    );
+    vec![
+        story("as few parameters as can be", &[]),
+        four(&[]),
+        Story { mappings: 2, streams: 1, ..secret_rules_kinesis },
+        Story { layers: 0, ..parameter_store },
+        Story { mappings: 2, streams: 1, ..own_stream },
+    ]
+}
+
+pub(super) fn check(root: &Path, tools: &Environment, tally: &mut Tally) {
+    let Some(moto) = pypi::install(root, "moto", "create_stack on moto") else { return };
+    let artifacts = [("ArtifactBucket", "artifacts"), ("ArtifactPrefix", "lambda-otlp/1/")];
+    let stories = [
+        (WHOLE, stories_of_whole()),
+        (SHORT, vec![story("as few parameters as can be", &[]), four(&[])]),
+        (SHORT_DIST, vec![four(&artifacts)]),
+    ];
+    let mut of_four = Vec::new();
+    for (template, stories) in stories {
+        let name = |story: &Story| format!("create_stack on moto, {template}, {}", story.name);
+        match create(root, tools, &moto, template, &stories) {
+            Ok(created) => {
+                for (story, created) in stories.iter().zip(created) {
+                    tally.note(&name(story), as_it_should_be(&created, story));
+                    if story.name == FOUR {
+                        of_four.push((template, created));
+                    }
+                }
+            }
+            Err(error) => tally.note(&format!("create_stack on moto, {template}"), Err(error)),
+        }
+    }
+    tally.note("what everybody says, by each template", the_same(&of_four));
+}
+
+fn create(
+    root: &Path,
+    tools: &Environment,
+    moto: &Environment,
+    template: &str,
+    stories: &[Story],
+) -> anyhow::Result<Vec<Created>> {
+    let (template, _) = expanded(root, tools, template, &[])?;
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), template.to_string())?;
+    let parameters: Vec<&Case> = stories.iter().map(|story| &story.parameters).collect();
+    let mut create = moto.script(&root.join("xtask/src/moto/create_stack.py"));
+    let printed = output(create.arg(file.path()).arg(json!(parameters).to_string()))?;
+    serde_json::from_slice(&printed.stdout).context("what create_stack.py printed")
+}
+
+/// Whichever template is deployed, the functions are told the same.
+fn the_same(created: &[(&str, Created)]) -> anyhow::Result<String> {
+    let told = |created: &Created| {
+        let variables = created.variables.first().cloned().unwrap_or_default();
+        // The names of what moto creates, and empty variables, which are none.
+        let told = variables
+            .into_iter()
+            .filter(|(name, value)| !name.ends_with("_QUEUE_URL") && !value.is_empty());
+        told.collect::<BTreeMap<_, _>>()
+    };
+    let Some(((first, whole), others)) = created.split_first() else { bail!("none was created") };
+    ensure!(others.len() == 2, "{} templates were created", created.len());
+    for (template, other) in others {
+        let (one, other) = (told(whole), told(other));
+        ensure!(one == other, "{first}: {one:#?}; {template}: {other:#?}");
+    }
+    Ok(format!("{} variables, the same in each", told(whole).len()))
+}
+
+fn as_it_should_be(created: &Created, story: &Story) -> anyhow::Result<String> {
     if created.status != "CREATE_COMPLETE" {
         bail!("{}", created.status);
     }
-    if created.mappings != mappings {
-        bail!("{} event source mappings, not {mappings}", created.mappings);
-    }
+    let found = [created.layers.len(), created.mappings, created.streams.len()];
+    let expected = [story.layers, story.mappings, story.streams];
+    ensure!(
+        found == expected,
+        "layers, event source mappings, streams: {found:?}, not {expected:?}"
+    );
     if created.variables.len() != 2 {
         bail!("{} functions, not two", created.variables.len());
     }

@@ -1,8 +1,13 @@
-"""Prints the CloudFormation template, as JSON, that AWS makes of a SAM template: expand.py TEMPLATE"""
+"""Prints what AWS makes of a SAM template, as JSON: expand.py TEMPLATE CASES
+
+CASES is a list of parameters and pseudo parameters, as {"LogGroups": "*", "AWS::Region": "eu-west-1"}. Printed are the CloudFormation
+`template`, and as `folded` the same with the values of each case in place, and defaults for the others.
+"""
 
 import json
 import sys
 
+from fold import fold, values
 from samcli.yamlhelper import yaml_parse
 from samtranslator.translator.transform import transform
 
@@ -16,9 +21,11 @@ class NoManagedPolicies:
 
 with open(sys.argv[1], encoding="utf-8") as file:
     template = yaml_parse(file.read())
-# What `sam package` puts there.
-template["Globals"]["Function"]["CodeUri"] = "s3://artifacts/forwarder.zip"
-for name, resource in template["Resources"].items():
-    if resource["Type"] == "AWS::Serverless::LayerVersion":
-        resource["Properties"]["ContentUri"] = f"s3://artifacts/{name}.zip"
-json.dump(transform(template, {}, NoManagedPolicies()), sys.stdout)
+# What `sam package` puts in the place of folders.
+for properties in [template["Globals"]["Function"], *(resource["Properties"] for resource in template["Resources"].values())]:
+    for name in ("CodeUri", "ContentUri"):
+        if isinstance(properties.get(name), str):
+            properties[name] = "s3://artifacts/code.zip"
+expanded = transform(template, {}, NoManagedPolicies())
+folded = [fold(expanded, values(expanded, case)) for case in json.loads(sys.argv[2])]
+json.dump({"template": expanded, "folded": folded}, sys.stdout)

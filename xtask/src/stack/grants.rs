@@ -11,11 +11,11 @@ use std::collections::BTreeSet;
 
 /// A role, an action, the resource, what the request must be, and the condition of the template under which it is granted.
 const GRANTS: &[&str] = &[
-    "ForwarderRole: kinesis:DescribeStream on KinesisStreamArn if HasKinesisStream",
-    "ForwarderRole: kinesis:DescribeStreamSummary on KinesisStreamArn if HasKinesisStream",
-    "ForwarderRole: kinesis:GetRecords on KinesisStreamArn if HasKinesisStream",
-    "ForwarderRole: kinesis:GetShardIterator on KinesisStreamArn if HasKinesisStream",
-    "ForwarderRole: kinesis:ListShards on KinesisStreamArn if HasKinesisStream",
+    "ForwarderRole: kinesis:DescribeStream on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
+    "ForwarderRole: kinesis:DescribeStreamSummary on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
+    "ForwarderRole: kinesis:GetRecords on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
+    "ForwarderRole: kinesis:GetShardIterator on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
+    "ForwarderRole: kinesis:ListShards on KinesisStreamArn (HasKinesisStream) or KinesisStream.Arn if ReadsKinesis",
     "ForwarderRole: kms:Decrypt on KinesisKmsKeyArn where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasKinesisKmsKey",
     "ForwarderRole: kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike s3.${AWS::Region}.* if HasStorageKmsKey",
     "ForwarderRole: logs:CreateLogStream on ForwarderLogGroup.Arn",
@@ -28,6 +28,8 @@ const GRANTS: &[&str] = &[
     "RedriveRole: sqs:DeleteMessage on RetryQueue.Arn",
     "RedriveRole: sqs:GetQueueAttributes on RetryQueue.Arn",
     "RedriveRole: sqs:ReceiveMessage on RetryQueue.Arn",
+    "SubscriptionRole: kinesis:PutRecord on KinesisStream.Arn if CreatesKinesisStream",
+    "SubscriptionRole: kms:GenerateDataKey on KinesisKmsKeyArn where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasKinesisKmsKey",
 ];
 
 /// The same for both roles.
@@ -44,11 +46,11 @@ const GRANTS_OF_BOTH: &[&str] = &[
     "kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike sqs.${AWS::Region}.* if HasStorageKmsKey",
     "secretsmanager:GetSecretValue on DestinationSecretArns if HasDestinationSecrets",
     "ssm:GetParameter on DestinationSecretArns if HasDestinationSecrets",
-    "secretsmanager:GetSecretValue on SecretArn if HasSecretArn",
+    "secretsmanager:GetSecretValue on Secret if HasSecretArn",
     "sqs:SendMessage on DeadLetterQueue.Arn",
     "sqs:SendMessage on RetryQueue.Arn",
     "ssm:GetParameter on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${RulesParameter} if HasRulesParameter",
-    "ssm:GetParameter on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${SecretParameter} if UsesSecretParameter",
+    "ssm:GetParameter on arn:${AWS::Partition}:ssm:${AWS::Region}:${AWS::AccountId}:parameter${Secret} if HasSecretParameter",
 ];
 
 pub(super) fn check(template: &Value) -> anyhow::Result<String> {
@@ -143,6 +145,9 @@ pub(super) fn text(value: &Value) -> String {
         value.as_str().or_else(|| value["Ref"].as_str()).or_else(|| value["Fn::Sub"].as_str())
     {
         return text.to_owned();
+    }
+    if let Some([condition, value, otherwise]) = value["Fn::If"].as_array().map(Vec::as_slice) {
+        return format!("{} ({}) or {}", text(value), text(condition), text(otherwise));
     }
     match value["Fn::GetAtt"].as_array() {
         Some(path) => path.iter().filter_map(Value::as_str).collect::<Vec<_>>().join("."),

@@ -1,5 +1,5 @@
 """Answers `sam deploy --guided` on a terminal as a user does who presses Enter wherever a default stands, up to the point where AWS is
-needed. Prints the number of questions; fails where a question comes again, or nothing more is asked and AWS is not reached.
+needed. Prints the questions; fails where a question comes again, or nothing more is asked and AWS is not reached.
 
 Arguments: the program sam, the template. Standard input is not used.
 """
@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-ANSWERS = {"Parameter Endpoint": "https://o2.example.com/api/default"}
+ANSWERS = {"Parameter Endpoint": "https://o2.example.com/api/default", "Parameter ArtifactBucket": "artifacts"}
 QUESTION = re.compile(r"(?:^|\n)\s*([^\n]*?)(?: \[([^\n]*)\])?: $")
 REACHED = "Looking for resources needed for deployment"
 LONGEST_S = 120
@@ -46,7 +46,7 @@ def answer(sam, template, folder):
             except OSError:
                 break
             if REACHED in text:
-                print(len(asked))
+                print("\n".join(asked))
                 os.kill(pid, 9)
                 return
             continue

@@ -1,59 +1,98 @@
-//! Checks the stack of template.yaml: as AWS's own tools read it, what `sam build` makes of it, what it grants, and that it can
-//! be created.
+//! Checks the stack of `stack/template.yaml` and what is made of it: as AWS's own tools read it, what `sam build` makes of it, what it
+//! grants, subscribes and tells, in each partition of AWS, and that it can be created.
 
+mod alarms;
 mod artefact;
 mod creation;
+mod derived;
 mod grants;
+mod partitions;
 mod settings;
+mod subscriptions;
 mod template;
 
 use crate::checks::{self, Length, Tally, output};
 use crate::pypi::{self, Environment};
-use serde_json::Value;
+use anyhow::bail;
+use derived::{ALL, SHORT, SHORT_DIST, WHOLE};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::path::Path;
+
+/// Parameters, and pseudo parameters such as `AWS::Region`.
+type Case = BTreeMap<String, String>;
+
+fn case(values: &[(&str, &str)]) -> Case {
+    values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// Writes what is made of `stack/template.yaml`.
+pub(crate) fn write() -> anyhow::Result<()> {
+    let root = checks::root()?;
+    let Some(tools) = pypi::install(&root, "stack", "all") else { bail!("nothing was written") };
+    derived::write(&root, &tools)
+}
 
 pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let root = checks::root()?;
     let Some(tools) = pypi::install(&root, "stack", "all checks") else { return Ok(()) };
     let mut tally = Tally::default();
-    match expanded(&root, &tools) {
-        Ok(template) => {
+    let ways = subscriptions::cases();
+    let cases: Vec<Case> = ways.iter().cloned().chain(partitions::cases()).collect();
+    match expanded(&root, &tools, WHOLE, &cases) {
+        Ok((template, folded)) => {
+            let (subscribed, in_partitions) = folded.split_at(ways.len().min(folded.len()));
             template::check(&template, &mut tally);
+            subscriptions::check(&template, subscribed, &mut tally);
+            tally.note("partitions", partitions::check(in_partitions));
+            tally.note("alarms", alarms::check(&root, &template));
             tally.note("roles", grants::check(&template));
-            creation::check(&root, &template, &mut tally);
-            tally.note("SAM's settings", settings::check(&root, &template));
+            tally.note("SAM's settings", settings::check(&root, &tools, &template));
         }
-        Err(error) => tally.note("template.yaml", Err(error)),
+        Err(error) => tally.note(WHOLE, Err(error)),
     }
-    tally.note("sam validate --lint", validate(&root, &tools));
+    derived::check(&root, &tools, &mut tally);
+    creation::check(&root, &tools, &mut tally);
+    for template in ALL {
+        tally.note(&format!("sam validate --lint, {template}"), validate(&root, &tools, template));
+    }
     tally.note("cfn-lint", lint(&root, &tools));
-    tally.note("sam deploy --guided", guided(&root, &tools));
+    for (template, parameters) in [(SHORT, 4), (SHORT_DIST, 6)] {
+        let asked = derived::guided(&root, &tools, template, parameters);
+        tally.note(&format!("sam deploy --guided, {template}"), asked);
+    }
     artefact::check(&root, &tools, length, &mut tally);
     tally.finish()
 }
 
-fn validate(root: &Path, tools: &Environment) -> anyhow::Result<String> {
-    let arguments = ["validate", "--lint", "--template", "template.yaml"];
+fn validate(root: &Path, tools: &Environment, template: &str) -> anyhow::Result<String> {
+    let arguments = ["validate", "--lint", "--template", template];
     output(tools.command("sam")?.args(arguments).current_dir(root))?;
     Ok("no finding".to_owned())
 }
 
-/// The questions of the guided deployment, answered as far as they are before AWS is asked.
-fn guided(root: &Path, tools: &Environment) -> anyhow::Result<String> {
-    let sam = tools.command("sam")?;
-    let mut answer = tools.script(&root.join("xtask/src/stack/guided.py"));
-    let printed = output(answer.arg(sam.get_program()).arg(root.join("template.yaml")))?;
-    Ok(format!("{} questions, each once", String::from_utf8_lossy(&printed.stdout).trim()))
-}
-
 fn lint(root: &Path, tools: &Environment) -> anyhow::Result<String> {
-    output(tools.command("cfn-lint")?.arg("template.yaml").current_dir(root))?;
-    Ok("no finding".to_owned())
+    output(tools.command("cfn-lint")?.args(ALL).current_dir(root))?;
+    Ok(format!("no finding in {}", ALL.join(", ")))
 }
 
-/// The CloudFormation template that AWS makes of template.yaml.
-fn expanded(root: &Path, tools: &Environment) -> anyhow::Result<Value> {
+/// What `expand.py` prints.
+#[derive(Deserialize)]
+struct Expanded {
+    template: Value,
+    folded: Vec<Value>,
+}
+
+/// The CloudFormation template that AWS makes of one for SAM, and what is left of it in each case.
+fn expanded(
+    root: &Path,
+    tools: &Environment,
+    template: &str,
+    cases: &[Case],
+) -> anyhow::Result<(Value, Vec<Value>)> {
     let mut expand = tools.script(&root.join("xtask/src/stack/expand.py"));
-    let printed = output(expand.arg(root.join("template.yaml")))?;
-    Ok(serde_json::from_slice(&printed.stdout)?)
+    let printed = output(expand.arg(root.join(template)).arg(json!(cases).to_string()))?;
+    let Expanded { template, folded } = serde_json::from_slice(&printed.stdout)?;
+    Ok((template, folded))
 }

@@ -13,7 +13,7 @@ use simulator::FilterPattern;
 use std::collections::BTreeSet;
 
 /// Where the stack's own log groups are.
-const OWN_GROUPS: &str = "/lambda-otlp/";
+pub(super) const OWN_GROUPS: &str = "/lambda-otlp/";
 const FOURTEEN_DAYS_S: u64 = 14 * 24 * 3600;
 /// Lambda reads from a queue only where a message stays invisible for this many timeouts of the function.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
@@ -23,11 +23,10 @@ const TIMEOUTS_INVISIBLE: u64 = 6;
 type Check = fn(&Value) -> anyhow::Result<String>;
 
 pub(super) fn check(template: &Value, tally: &mut Tally) {
-    let checks: [(&str, Check); 9] = [
+    let checks: [(&str, Check); 8] = [
         ("functions", functions),
         ("variables", variables),
         ("permission", permission),
-        ("subscription", subscription),
         ("filter patterns", filter_patterns),
         ("on-failure destinations", on_failure),
         ("queues", queues),
@@ -39,24 +38,24 @@ pub(super) fn check(template: &Value, tally: &mut Tally) {
     }
 }
 
-fn resource<'a>(template: &'a Value, name: &str) -> anyhow::Result<&'a Value> {
+pub(super) fn resource<'a>(template: &'a Value, name: &str) -> anyhow::Result<&'a Value> {
     let properties = &template["Resources"][name]["Properties"];
     properties.is_object().then_some(properties).with_context(|| format!("there is no {name}"))
 }
 
-fn of_type<'a>(template: &'a Value, kind: &str) -> Vec<(&'a String, &'a Value)> {
+pub(super) fn of_type<'a>(template: &'a Value, kind: &str) -> Vec<(&'a String, &'a Value)> {
     let resources = template["Resources"].as_object().into_iter().flatten();
     resources.filter(|(_, resource)| resource["Type"] == kind).collect()
 }
 
 /// The value must be this one.
-fn same(name: &str, found: &Value, expected: impl Into<Value>) -> anyhow::Result<()> {
+pub(super) fn same(name: &str, found: &Value, expected: impl Into<Value>) -> anyhow::Result<()> {
     let expected = expected.into();
     ensure!(*found == expected, "{name}: {found}, not {expected}");
     Ok(())
 }
 
-fn arn_of(name: &str) -> Value {
+pub(super) fn arn_of(name: &str) -> Value {
     json!({ "Fn::GetAtt": [name, "Arn"] })
 }
 
@@ -139,24 +138,6 @@ fn permission(template: &Value) -> anyhow::Result<String> {
     same("SourceArn", &properties["SourceArn"], json!({ "Fn::Sub": groups }))?;
     same("SourceAccount", &properties["SourceAccount"], json!({ "Ref": "AWS::AccountId" }))?;
     Ok("one, for all log groups of this account and region only".to_owned())
-}
-
-fn subscription(template: &Value) -> anyhow::Result<String> {
-    let properties = resource(template, "Subscription")?;
-    let awaited = &template["Resources"]["Subscription"]["DependsOn"];
-    for first in ["ForwarderPermission", "ForwarderInvokeConfig"] {
-        let waits = awaited.as_array().is_some_and(|awaited| awaited.contains(&json!(first)));
-        ensure!(waits, "the subscription may be made before {first}");
-    }
-    same("DestinationArn", &properties["DestinationArn"], arn_of("ForwarderFunction"))?;
-    // Its own log groups are refused by the parameter's pattern.
-    let allowed = &template["Parameters"][text(&properties["LogGroupName"])]["AllowedPattern"];
-    let refuses = format!("(?!{OWN_GROUPS})");
-    ensure!(
-        allowed.as_str().is_some_and(|allowed| allowed.contains(&refuses)),
-        "any log group is allowed: {allowed}"
-    );
-    Ok("after the permission, never to the stack's own log groups".to_owned())
 }
 
 fn filter_patterns(template: &Value) -> anyhow::Result<String> {
@@ -244,7 +225,8 @@ fn queues(template: &Value) -> anyhow::Result<String> {
         json!([{ "Ref": "RetryQueue" }, { "Ref": "DeadLetterQueue" }]),
     )?;
     tls_only(policy, "sqs:*")?;
-    Ok(format!("14 days, encrypted, TLS only, {invisible} s invisible"))
+    stays(template, ["RetryQueue", "DeadLetterQueue", "QueuePolicy"])?;
+    Ok(format!("14 days, encrypted, TLS only, {invisible} s invisible, stay when the stack goes"))
 }
 
 fn redrive_source(template: &Value) -> anyhow::Result<String> {
@@ -272,9 +254,19 @@ fn bucket(template: &Value) -> anyhow::Result<String> {
     {
         same(switch, &blocked[switch], true)?;
     }
-    same("DeletionPolicy", &template["Resources"]["OnFailureBucket"]["DeletionPolicy"], "Retain")?;
+    stays(template, ["OnFailureBucket", "OnFailureBucketPolicy"])?;
     tls_only(resource(template, "OnFailureBucketPolicy")?, "s3:*")?;
     Ok("encrypted, not public, TLS only, expires, stays when the stack goes".to_owned())
+}
+
+/// What holds telemetry is left where it is by whoever deletes the stack, unless that was never made whole.
+fn stays<const N: usize>(template: &Value, names: [&str; N]) -> anyhow::Result<()> {
+    for name in names {
+        let resource = &template["Resources"][name];
+        same(name, &resource["DeletionPolicy"], "RetainExceptOnCreate")?;
+        same(name, &resource["UpdateReplacePolicy"], "Retain")?;
+    }
+    Ok(())
 }
 
 fn tls_only(policy: &Value, action: &str) -> anyhow::Result<()> {

@@ -1,0 +1,100 @@
+//! The list of components of a zip (SBOM), as CycloneDX has it.
+//!
+//! Source: <https://cyclonedx.org/docs/1.5/json/> and the package-url specification.
+
+use serde_json::{Value, json};
+
+/// A package that a zip has something of.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Component {
+    /// As a package URL calls where it is from: `cargo`, `pypi`, `npm`.
+    pub(super) kind: &'static str,
+    pub(super) name: String,
+    pub(super) version: String,
+    /// An SPDX expression.
+    pub(super) licence: Option<String>,
+}
+
+/// The document of a zip with this name and SHA-256 sum: no time and no number of its own, so that it depends on the zip alone.
+pub(super) fn document(name: &str, sum: &str, components: &[Component]) -> Value {
+    let mut components: Vec<&Component> = components.iter().collect();
+    components.sort();
+    components.dedup();
+    let components: Vec<Value> = components.into_iter().map(component).collect();
+    json!({
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {
+            "component": {
+                "type": "application",
+                "bom-ref": name,
+                "name": name,
+                "version": env!("CARGO_PKG_VERSION"),
+                "licenses": [{ "expression": "Apache-2.0 OR MIT" }],
+                "hashes": [{ "alg": "SHA-256", "content": sum }],
+            }
+        },
+        "components": components,
+    })
+}
+
+fn component(component: &Component) -> Value {
+    let Component { kind, name, version, licence } = component;
+    // The @ of a scope has another meaning in a package URL.
+    let url = format!("pkg:{kind}/{}@{version}", name.replace('@', "%40"));
+    let mut entry = json!({
+        "type": "library",
+        "bom-ref": url,
+        "name": name,
+        "version": version,
+        "purl": url,
+    });
+    if let (Some(licence), Some(entry)) = (licence, entry.as_object_mut()) {
+        // Older manifests divide alternatives by a slash.
+        let expression = licence.replace('/', " OR ");
+        entry.insert("licenses".to_owned(), json!([{ "expression": expression }]));
+    }
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(name: &str, licence: Option<&str>) -> Component {
+        Component {
+            kind: "npm",
+            name: name.to_owned(),
+            version: "1.0.0".to_owned(),
+            licence: licence.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn components_stand_once_in_the_order_of_their_names() {
+        let document = document(
+            "a.zip",
+            "00ff",
+            &[of("b", None), of("@scope/a", Some("MIT/Apache-2.0")), of("b", None)],
+        );
+        let expected = json!([
+            {
+                "type": "library",
+                "bom-ref": "pkg:npm/%40scope/a@1.0.0",
+                "name": "@scope/a",
+                "version": "1.0.0",
+                "purl": "pkg:npm/%40scope/a@1.0.0",
+                "licenses": [{ "expression": "MIT OR Apache-2.0" }],
+            },
+            {
+                "type": "library",
+                "bom-ref": "pkg:npm/b@1.0.0",
+                "name": "b",
+                "version": "1.0.0",
+                "purl": "pkg:npm/b@1.0.0",
+            },
+        ]);
+        assert_eq!(document.get("components"), Some(&expected));
+    }
+}

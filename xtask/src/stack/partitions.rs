@@ -1,0 +1,125 @@
+//! The template in each partition of AWS: no ARN and no service's name is of another one.
+
+use super::{Case, case};
+use anyhow::{bail, ensure};
+use serde_json::Value;
+
+/// A partition, a region of it, and how its hosts end.
+const PARTITIONS: [(&str, &str, &str); 3] = [
+    ("aws", "eu-west-1", "amazonaws.com"),
+    ("aws-us-gov", "us-gov-west-1", "amazonaws.com"),
+    ("aws-cn", "cn-north-1", "amazonaws.com.cn"),
+];
+const ACCOUNT: &str = "123456789012";
+
+/// The stack with all that it can have, in each partition: with a secret and a stream of one's own, then with a parameter and its own
+/// stream for the whole account.
+pub(super) fn cases() -> Vec<Case> {
+    let in_partition = |(partition, region, suffix): (&str, &str, &str)| {
+        let arn = |service: &str, name: &str| {
+            format!("arn:{partition}:{service}:{region}:{ACCOUNT}:{name}")
+        };
+        let mut common = case(&[
+            ("Endpoint", "https://o2.example.com/api/default"),
+            ("AWS::Partition", partition),
+            ("AWS::Region", region),
+            ("AWS::URLSuffix", suffix),
+            ("AWS::AccountId", ACCOUNT),
+            ("AWS::StackName", "lambda-otlp"),
+            ("DestinationSecretArns", &arn("secretsmanager", "secret:further-AbCdEf")),
+            ("SecretKmsKeyArn", &arn("kms", "key/1")),
+            ("DestinationSecretKmsKeyArns", &arn("kms", "key/2")),
+            ("KinesisKmsKeyArn", &arn("kms", "key/3")),
+            ("StorageKmsKeyArn", &arn("kms", "key/4")),
+            ("AlarmTopicArn", &arn("sns", "alarms")),
+            ("RulesParameter", "/o2/rules"),
+            ("SubnetIds", "subnet-1,subnet-2"),
+            ("SecurityGroupIds", "sg-1"),
+            ("ReservedConcurrency", "5"),
+        ]);
+        let mut other = common.clone();
+        common.extend(case(&[
+            ("Secret", &arn("secretsmanager", "secret:o2/main-AbCdEf")),
+            ("LogGroups", "/aws/lambda/orders"),
+            ("KinesisStreamArn", &arn("kinesis", "stream/logs")),
+        ]));
+        other.extend(case(&[
+            ("Secret", "/o2/auth"),
+            ("LogGroups", "*"),
+            ("CreateKinesisStream", "true"),
+        ]));
+        [common, other]
+    };
+    PARTITIONS.into_iter().flat_map(in_partition).collect()
+}
+
+pub(super) fn check(folded: &[Value]) -> anyhow::Result<String> {
+    ensure!(folded.len() == 2 * PARTITIONS.len(), "{} cases", folded.len());
+    let mut arns = 0;
+    for (pair, (partition, region, suffix)) in folded.chunks(2).zip(PARTITIONS) {
+        for template in pair {
+            let mut texts = Vec::new();
+            collect(template, &mut texts);
+            for text in texts {
+                arns += fits(text, partition, region, suffix)?;
+            }
+        }
+    }
+    ensure!(arns > 0, "no ARN at all");
+    let names: Vec<&str> = PARTITIONS.iter().map(|(partition, ..)| *partition).collect();
+    Ok(format!("{arns} ARNs, each of its partition: {}", names.join(", ")))
+}
+
+/// How many ARNs are in a text, which all must be of the partition.
+fn fits(text: &str, partition: &str, region: &str, suffix: &str) -> anyhow::Result<usize> {
+    let of_partition = format!("{partition}:");
+    let arns: Vec<&str> = text.split("arn:").skip(1).collect();
+    if let Some(arn) = arns.iter().find(|arn| !arn.starts_with(&of_partition)) {
+        bail!("in {partition}: arn:{arn}");
+    }
+    if text.contains("${AWS::") {
+        bail!("in {partition}: {text} is not decided");
+    }
+    // Lambda is called so in every partition, CloudWatch Logs by its host.
+    // <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html>
+    let is_service = text.ends_with(".amazonaws.com") || text.ends_with(".amazonaws.com.cn");
+    if is_service && text != "lambda.amazonaws.com" && text != format!("logs.{region}.{suffix}") {
+        bail!("in {partition}: the service {text}");
+    }
+    Ok(arns.len())
+}
+
+fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
+    match value {
+        Value::String(text) => texts.push(text),
+        Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
+        Value::Object(members) => members.values().for_each(|member| collect(member, texts)),
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::fits;
+
+    #[test]
+    fn what_is_of_another_partition_is_named() {
+        let check = |text, expected: &str| {
+            let said = fits(text, "aws-cn", "cn-north-1", "amazonaws.com.cn");
+            assert_eq!(said.map_or_else(|e| e.to_string(), |n| n.to_string()), expected, "{text}");
+        };
+        check("/lambda-otlp/a/forwarder", "0");
+        check("arn:aws-cn:logs:cn-north-1:123456789012:log-group:*", "1");
+        check("arn:aws:s3:::bucket", "in aws-cn: arn:aws:s3:::bucket");
+        check(
+            r#"{"a":"arn:aws-cn:sqs:::a","b":"arn:aws-us-gov:sqs:::b"}"#,
+            r#"in aws-cn: arn:aws-us-gov:sqs:::b"}"#,
+        );
+        check("logs.cn-north-1.amazonaws.com.cn", "0");
+        check(
+            "logs.cn-north-1.amazonaws.com",
+            "in aws-cn: the service logs.cn-north-1.amazonaws.com",
+        );
+        check("logs.${AWS::Region}", "in aws-cn: logs.${AWS::Region} is not decided");
+    }
+}

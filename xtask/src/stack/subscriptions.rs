@@ -1,0 +1,104 @@
+//! What the stack subscribes: a log group, all of the account, through its own stream or not, and never its own log groups.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what a JSON value does not have is null, and no panic"
+)]
+
+use super::grants::text;
+use super::template::{OWN_GROUPS, arn_of, of_type, same};
+use super::{Case, case};
+use crate::checks::Tally;
+use anyhow::{Context as _, bail, ensure};
+use serde_json::{Value, json};
+
+/// The parameters of each way to subscribe, as [`check`] gets what is made of them.
+pub(super) fn cases() -> Vec<Case> {
+    let all = ("LogGroups", "*");
+    vec![
+        case(&[]),
+        case(&[("LogGroups", "/aws/lambda/orders")]),
+        case(&[all, ("Collect", "telemetry"), ("ExcludedLogGroups", "/aws/lambda/noisy,vpc")]),
+        case(&[all, ("CreateKinesisStream", "true")]),
+        case(&[("LogGroups", "/aws/lambda/orders"), ("CreateKinesisStream", "true")]),
+    ]
+}
+
+pub(super) fn check(template: &Value, folded: &[Value], tally: &mut Tally) {
+    tally.note("subscriptions", subscriptions(template, folded));
+}
+
+fn subscriptions(template: &Value, folded: &[Value]) -> anyhow::Result<String> {
+    let [none, group, account, account_by_kinesis, group_by_kinesis] = folded else {
+        bail!("{} cases", folded.len());
+    };
+    for name in ["Subscription", "AccountSubscription"] {
+        let awaited = &template["Resources"][name]["DependsOn"];
+        for first in ["ForwarderPermission", "ForwarderInvokeConfig"] {
+            let waits = awaited.as_array().is_some_and(|awaited| awaited.contains(&json!(first)));
+            ensure!(waits, "{name} may be made before {first}");
+        }
+    }
+    let forwarder = arn_of("ForwarderFunction");
+    let made = |template: &Value| {
+        ["AWS::Logs::SubscriptionFilter", "AWS::Logs::AccountPolicy"]
+            .map(|kind| of_type(template, kind).len())
+    };
+    ensure!(made(none) == [0, 0], "something is subscribed that nobody asked for");
+    ensure!(made(group) == [1, 0] && made(group_by_kinesis) == [1, 0], "not one log group");
+    ensure!(made(account) == [0, 1] && made(account_by_kinesis) == [0, 1], "not the account");
+
+    let filter = &group["Resources"]["Subscription"]["Properties"];
+    same("DestinationArn", &filter["DestinationArn"], forwarder)?;
+    ensure!(filter["RoleArn"].is_null(), "Lambda is invoked by no role");
+    let filter = &group_by_kinesis["Resources"]["Subscription"]["Properties"];
+    same("DestinationArn", &filter["DestinationArn"], arn_of("KinesisStream"))?;
+    same("RoleArn", &filter["RoleArn"], arn_of("SubscriptionRole"))?;
+    let read = &group_by_kinesis["Resources"]["KinesisSource"]["Properties"]["EventSourceArn"];
+    same("what is read", read, arn_of("KinesisStream"))?;
+
+    // A subscription's own log groups are refused by the parameter's pattern.
+    let allowed = template["Parameters"]["LogGroups"]["AllowedPattern"].as_str();
+    let refuses = format!("(?!{OWN_GROUPS})");
+    ensure!(allowed.is_some_and(|allowed| allowed.contains(&refuses)), "{allowed:?}");
+
+    let policy = policy(account)?;
+    same("DestinationArn", &policy["DestinationArn"], "${ForwarderFunction.Arn}")?;
+    let pattern = &template["Mappings"]["FilterPatterns"]["telemetry"]["Pattern"];
+    same("FilterPattern", &policy["FilterPattern"], pattern.clone())?;
+    let excluded = excluded(account)?;
+    for group in ["/aws/lambda/noisy", "vpc"] {
+        ensure!(excluded.contains(&json!(group)), "{group} is not excluded: {excluded:?}");
+    }
+    let policy = self::policy(account_by_kinesis)?;
+    same("DestinationArn", &policy["DestinationArn"], "${KinesisStream.Arn}")?;
+    same("RoleArn", &policy["RoleArn"], "${SubscriptionRole.Arn}")?;
+    let own = self::excluded(account_by_kinesis)?.len();
+    Ok(format!(
+        "a log group, or the account without {own} log groups of the stack; to the forwarder, or to a stream"
+    ))
+}
+
+fn account_policy(template: &Value) -> &Value {
+    &template["Resources"]["AccountSubscription"]["Properties"]
+}
+
+/// The policy's document, which CloudWatch Logs reads as JSON.
+fn policy(template: &Value) -> anyhow::Result<Value> {
+    let document = text(&account_policy(template)["PolicyDocument"]);
+    serde_json::from_str(&document).with_context(|| format!("no JSON: {document}"))
+}
+
+/// The names that the policy leaves out, all log groups of the stack among them.
+fn excluded(template: &Value) -> anyhow::Result<Vec<Value>> {
+    let criteria = text(&account_policy(template)["SelectionCriteria"]);
+    // The only criteria that CloudWatch Logs knows for subscriptions.
+    // <https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_PutAccountPolicy.html>
+    let names = criteria.strip_prefix("LogGroupName NOT IN ").context("no exclusion")?;
+    let names: Vec<Value> = serde_json::from_str(names).with_context(|| names.to_owned())?;
+    for (group, _) in of_type(template, "AWS::Logs::LogGroup") {
+        let reference = json!(format!("${{{group}}}"));
+        ensure!(names.contains(&reference), "{group} of the stack itself is not excluded");
+    }
+    Ok(names)
+}
