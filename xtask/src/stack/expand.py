@@ -23,9 +23,9 @@ with open(sys.argv[1], encoding="utf-8") as file:
     template = yaml_parse(file.read())
 # What `sam package` puts in the place of folders.
 for properties in [template["Globals"]["Function"], *(resource["Properties"] for resource in template["Resources"].values())]:
-    for name in ("CodeUri", "ContentUri"):
+    for name in ("CodeUri", "ContentUri", "Location"):
         if isinstance(properties.get(name), str):
-            properties[name] = "s3://artifacts/code.zip"
+            properties[name] = "https://artifacts.s3.amazonaws.com/template.yaml" if name == "Location" else "s3://artifacts/code.zip"
 expanded = transform(template, {}, NoManagedPolicies())
 folded = [fold(expanded, values(expanded, case)) for case in json.loads(sys.argv[2])]
 json.dump({"template": expanded, "folded": folded}, sys.stdout)

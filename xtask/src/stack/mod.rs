@@ -5,6 +5,7 @@ mod alarms;
 mod artefact;
 mod creation;
 mod derived;
+mod example;
 mod grants;
 mod partitions;
 mod settings;
@@ -15,6 +16,7 @@ use crate::checks::{self, Length, Tally, output};
 use crate::pypi::{self, Environment};
 use anyhow::bail;
 use derived::{ALL, SHORT, SHORT_DIST, WHOLE};
+use example::EXAMPLE;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -54,7 +56,8 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     }
     derived::check(&root, &tools, &mut tally);
     creation::check(&root, &tools, &mut tally);
-    for template in ALL {
+    tally.note(EXAMPLE, example::check(&root, &tools));
+    for template in ALL.into_iter().chain([EXAMPLE]) {
         tally.note(&format!("sam validate --lint, {template}"), validate(&root, &tools, template));
     }
     tally.note("cfn-lint", lint(&root, &tools));
@@ -73,8 +76,8 @@ fn validate(root: &Path, tools: &Environment, template: &str) -> anyhow::Result<
 }
 
 fn lint(root: &Path, tools: &Environment) -> anyhow::Result<String> {
-    output(tools.command("cfn-lint")?.args(ALL).current_dir(root))?;
-    Ok(format!("no finding in {}", ALL.join(", ")))
+    output(tools.command("cfn-lint")?.args(ALL).arg(EXAMPLE).current_dir(root))?;
+    Ok(format!("no finding in {}, {EXAMPLE}", ALL.join(", ")))
 }
 
 /// What `expand.py` prints.

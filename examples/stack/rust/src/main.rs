@@ -1,0 +1,24 @@
+//! Stores an order, `{"id": 7}`: a span for the invocation, one for the storing, a log record, and a counter.
+
+use exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde_json::{Value, json};
+
+#[tracing::instrument]
+async fn store(id: u64) {
+    tracing::info!(id, "order stored");
+}
+
+async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
+    let id = event.payload.get("id").and_then(Value::as_u64).ok_or("the event has no id")?;
+    store(id).await;
+    opentelemetry::global::meter("orders").u64_counter("orders").build().add(1, &[]);
+    Ok(json!({ "statusCode": 201 }))
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+    let handler = create_traced_handler("orders", completion_handler, handle);
+    lambda_runtime::run(service_fn(handler)).await
+}
