@@ -9,6 +9,6 @@ use std::sync::Arc;
 
 fn main() -> anyhow::Result<()> {
     let output = Arc::new(InMemoryOutput::default());
-    let exporter = StdoutSpanExporter::builder().output(output.clone()).build();
+    let exporter = StdoutSpanExporter::builder().with_output(output.clone()).build();
     driver::run(exporter, || Ok(output.take_lines()))
 }

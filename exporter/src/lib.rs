@@ -29,7 +29,8 @@
 //! }
 //! ```
 //!
-//! - [`init_telemetry`] sets everything up; [`TelemetryConfig`] changes what it does, and the variables in [`TABLE`] win.
+//! - [`init_telemetry`] sets everything up; [`TelemetryConfig`] changes what it does, and the variables of
+//!   `docs/configuration.md` win.
 //! - [`TracedHandler`] is [`create_traced_handler`] with options, [`OtelTracingLayer`] the same for `tower` services;
 //!   [`SpanAttributesExtractor`] describes events.
 //! - [`StdoutSpanExporter`], [`StdoutLogExporter`], [`StdoutMetricExporter`] and [`LambdaSpanProcessor`] are there for
@@ -70,11 +71,15 @@
 mod clock;
 mod config;
 mod export;
-mod handler;
+#[doc(hidden)]
+pub mod handler;
 mod init;
+mod lambda_otel_lite;
 mod output;
-mod processor;
-mod telemetry;
+#[doc(hidden)]
+pub mod processor;
+#[doc(hidden)]
+pub mod telemetry;
 
 #[cfg(test)]
 mod tests;
@@ -86,12 +91,13 @@ struct Guide;
 
 pub use config::log_level::LogLevel;
 pub use config::processor_mode::ProcessorMode;
+/// For the documents of this repository: no part of the API.
+#[doc(hidden)]
 pub use config::variables::TABLE;
 pub use export::exporters::{
     StdoutLogExporter, StdoutLogExporterBuilder, StdoutMetricExporter, StdoutMetricExporterBuilder,
     StdoutSpanExporter, StdoutSpanExporterBuilder,
 };
-pub use export::line::LineExporter;
 pub use handler::tracing_layer::{OtelTracingLayer, OtelTracingService};
 pub use handler::trigger::api_gateway::{ApiGatewayV1Extractor, ApiGatewayV2Extractor};
 pub use handler::trigger::json::JsonExtractor;
@@ -100,8 +106,14 @@ pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
 pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
 pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
 pub use init::{InitError, init_telemetry};
+pub use lambda_otel_lite::events::{EventBuilder, EventLevel, event, record_event};
+pub use lambda_otel_lite::{Attribute, OtlpStdoutSpanExporter, events, logger};
+#[doc(hidden)]
+pub use lambda_otel_lite::{extractors, layer, mode, propagation, resource};
 /// The version of OpenTelemetry's API that this crate uses: with another one, spans and meters would not reach it.
 pub use opentelemetry;
+/// The version of OpenTelemetry's SDK that this crate uses: processors, exporters and samplers are those of this one.
+pub use opentelemetry_sdk;
 pub use output::Output;
 pub use output::in_memory::InMemoryOutput;
 pub use output::named_pipe::{NamedPipe, PIPE_PATH};
@@ -110,4 +122,3 @@ pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
 pub use telemetry::completion::TelemetryCompletionHandler;
 pub use telemetry::resource::get_lambda_resource;
 pub use telemetry::xray_propagator::{LambdaXrayPropagator, XrayPropagator};
-pub use wire::SignalKind;

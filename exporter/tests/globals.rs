@@ -1,11 +1,12 @@
 //! `init_telemetry` as a function calls it: with the process's own environment and globals.
 
 use lambda_otlp_exporter::{
-    InMemoryOutput, SignalKind, TelemetryConfig, create_traced_handler, init_telemetry,
+    InMemoryOutput, TelemetryConfig, create_traced_handler, init_telemetry,
 };
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn, tower::Service as _};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use wire::SignalKind;
 
 async fn handle(_event: LambdaEvent<Value>) -> Result<Value, Error> {
     tracing::info_span!("child").in_scope(|| tracing::info!("hello"));
@@ -16,7 +17,7 @@ async fn handle(_event: LambdaEvent<Value>) -> Result<Value, Error> {
 #[tokio::test]
 async fn spans_logs_and_metrics_made_through_the_globals_are_written() {
     let output = Arc::new(InMemoryOutput::default());
-    let config = TelemetryConfig::builder().output(Arc::clone(&output) as _).build();
+    let config = TelemetryConfig::builder().with_output(Arc::clone(&output) as _).build();
     let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
     // As `lambda_runtime::run` drives it.
     let mut service = service_fn(create_traced_handler("test", completion_handler, handle));

@@ -14,7 +14,7 @@ async fn an_installed_subscriber_stays_and_the_invocation_is_a_span_still() {
     let own = tracing_subscriber::registry().with(LevelFilter::ERROR);
     tracing::subscriber::set_global_default(own).unwrap();
     let output = Arc::new(InMemoryOutput::default());
-    let config = TelemetryConfig::builder().output(Arc::clone(&output) as _).build();
+    let config = TelemetryConfig::builder().with_output(Arc::clone(&output) as _).build();
     let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
     let handler =
         create_traced_handler("test", completion_handler, |_: LambdaEvent<Value>| async {

@@ -30,18 +30,22 @@ const FUNCTION: &str = "--function";
 /// Prints an event, and says how many OTLP lines there are.
 async fn function() {
     let output = Arc::new(InMemoryOutput::default());
-    let config =
-        TelemetryConfig::builder().output(Arc::clone(&output) as _).enable_fmt_layer(true).build();
+    let config = TelemetryConfig::builder()
+        .with_output(Arc::clone(&output) as _)
+        .with_fmt_layer(true)
+        .build();
     let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
     let handler =
         create_traced_handler("test", completion_handler, |_: LambdaEvent<Value>| async {
-            tracing::info!(order = 7, "stored");
+            tracing::info_span!("store").in_scope(|| tracing::info!(order = 7, "stored"));
             Ok::<_, Error>(json!(null))
         });
     handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
     let lines = output.take_lines();
     let logs = lines.iter().filter(|line| line.contains("/v1/logs")).count();
-    println!("{} lines, {logs} of logs", lines.len());
+    let spans = lines.iter().filter_map(|line| wire::read_line(line, &wire::Limits::default()));
+    let spans: usize = spans.flat_map(|line| line.decoded).map(|line| line.request.items()).sum();
+    println!("{} lines, {logs} of logs, {spans} items", lines.len());
 }
 
 fn an_event_is_printed_or_written_as_a_record_and_never_both() {
@@ -51,10 +55,18 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
         String::from_utf8(output.stdout).unwrap()
     };
     let text = printed(&[]);
-    assert!(text.contains("1 lines, 0 of logs"), "{text}");
+    assert!(text.contains("1 lines, 0 of logs, 2 items"), "{text}");
     assert!(text.contains("  INFO printed_events: stored order=7\n"), "{text}");
     let json = printed(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]);
     assert!(json.contains(r#""message":"stored","order":7"#) && !json.contains("faas"), "{json}");
     let written = printed(&[("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false")]);
-    assert!(written.contains("2 lines, 1 of logs") && !written.contains("stored"), "{written}");
+    assert!(
+        written.contains("2 lines, 1 of logs, 3 items") && !written.contains("stored"),
+        "{written}"
+    );
+    let errors = printed(&[("RUST_LOG", "error")]);
+    assert!(
+        errors.contains("1 lines, 0 of logs, 2 items"),
+        "a level of the log keeps spans: {errors}"
+    );
 }

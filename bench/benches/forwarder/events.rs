@@ -102,7 +102,7 @@ fn spans_of(number: u64) -> u64 {
 
 fn otlp_lines(service: &Service, invocations: u64) -> anyhow::Result<Vec<String>> {
     let output = Arc::new(InMemoryOutput::default());
-    let mut exporter = StdoutSpanExporter::builder().output(output.clone()).build();
+    let mut exporter = StdoutSpanExporter::builder().with_output(output.clone()).build();
     exporter.set_resource(&resource(service));
     let scope = scope();
     for number in 0..invocations {

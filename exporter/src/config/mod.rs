@@ -28,6 +28,7 @@ pub(crate) struct Config {
     pub(crate) queue_size: Option<usize>,
     pub(crate) fmt_layer: Option<bool>,
     pub(crate) log_filter: Option<String>,
+    log_level: Option<String>,
     pub(crate) compression_level: Option<u32>,
     pub(crate) pipe: Option<bool>,
     pub(crate) level: Option<LogLevel>,
@@ -90,6 +91,7 @@ impl Config {
             queue_size,
             fmt_layer,
             log_filter: reader.string_if_set("RUST_LOG"),
+            log_level: reader.string_if_set("LOG_LEVEL"),
             compression_level: compression_level(&mut reader),
             pipe,
             level,
@@ -106,6 +108,11 @@ impl Config {
         };
         config.complaint = complaint(reader);
         config
+    }
+
+    /// The least severe level of lambda-otel-lite's events, as Lambda's log level or the application's names it.
+    pub(crate) fn event_level(&self) -> Option<&str> {
+        self.lambda.log_level.as_deref().or(self.log_level.as_deref())
     }
 }
 

@@ -1,5 +1,7 @@
 //! When telemetry is written.
 
+use super::Config;
+use settings::Env;
 use std::fmt;
 
 /// When telemetry is written (`LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE`, which wins over code).
@@ -14,6 +16,20 @@ pub enum ProcessorMode {
     /// When the environment ends, for the SDK's own batch processor. Not available yet: `Sync` is used, and one line on
     /// stderr says so.
     Finalize,
+}
+
+impl ProcessorMode {
+    /// The mode of the environment, else this one, else `Sync`. A wrong variable counts as none.
+    ///
+    /// ```
+    /// use lambda_otlp_exporter::ProcessorMode;
+    ///
+    /// assert_eq!(ProcessorMode::resolve(None), ProcessorMode::Sync);
+    /// ```
+    #[must_use]
+    pub fn resolve(from_code: Option<Self>) -> Self {
+        Config::from_source(&Env).mode.or(from_code).unwrap_or_default()
+    }
 }
 
 impl fmt::Display for ProcessorMode {

@@ -90,6 +90,12 @@ pub const TABLE: Table = Table::new(&[
             kind: Kind::Text,
             doc: "What the fmt layer prints: `level` or `target=level,…`. It never switches spans off.",
         },
+        Variable {
+            name: "LOG_LEVEL",
+            default: Some("info"),
+            kind: Kind::Text,
+            doc: "The least severe of lambda-otel-lite's events (`record_event`, `event`) that are recorded, where `AWS_LAMBDA_LOG_LEVEL` is not set: `trace`, `debug`, `info`, `warn` or `error`.",
+        },
     ],
 ])
 .with_known_elsewhere(&[

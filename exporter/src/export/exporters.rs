@@ -33,28 +33,28 @@ macro_rules! builder {
         impl $builder {
             /// gzip level, 0 (stored) to 9 (smallest); 6 if unset.
             #[must_use]
-            pub fn compression_level(mut self, level: u8) -> Self {
+            pub fn with_compression_level(mut self, level: u8) -> Self {
                 self.line.compression_level = Some(level.into());
                 self
             }
 
             /// Writes `level` in text log format; ignored under Lambda's JSON format.
             #[must_use]
-            pub fn level(mut self, level: LogLevel) -> Self {
+            pub fn with_level(mut self, level: LogLevel) -> Self {
                 self.line.level = Some(level);
                 self
             }
 
             /// Writes lines there and not to stdout.
             #[must_use]
-            pub fn output(mut self, output: Arc<dyn Output>) -> Self {
+            pub fn with_output(mut self, output: Arc<dyn Output>) -> Self {
                 self.line.output = Some(output);
                 self
             }
 
             /// Writes lines to the named pipe, with stdout where nobody reads it.
             #[must_use]
-            pub fn pipe(mut self, pipe: bool) -> Self {
+            pub fn with_pipe(mut self, pipe: bool) -> Self {
                 self.line.pipe = pipe;
                 self
             }

@@ -30,7 +30,7 @@ pub(crate) struct LineSettings {
 ///
 /// Cheap to clone: clones share the encoder's buffers and counters.
 #[derive(Clone)]
-pub struct LineExporter {
+pub(crate) struct LineExporter {
     shared: Arc<Shared>,
 }
 
@@ -76,7 +76,7 @@ impl LineExporter {
     ///
     /// # Errors
     /// If the output refused the lines or an item fits into no line; what was lost is counted.
-    pub fn emit(&self, kind: SignalKind, source: &str, request: Vec<u8>) -> OTelSdkResult {
+    pub(crate) fn emit(&self, kind: SignalKind, source: &str, request: Vec<u8>) -> OTelSdkResult {
         if request.is_empty() {
             return Ok(());
         }

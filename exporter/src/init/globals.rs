@@ -1,5 +1,6 @@
 //! What telemetry installs for the whole process.
 
+use super::telemetry_config::TelemetryConfig;
 use crate::config::Config;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
@@ -8,11 +9,35 @@ use opentelemetry::global;
 use std::sync::atomic::Ordering;
 use tracing_subscriber::layer::SubscriberExt as _;
 
-/// Makes the providers and propagators the ones of `opentelemetry::global`.
-pub(super) fn set_globals(handler: &TelemetryCompletionHandler) {
-    global::set_tracer_provider(handler.tracer_provider().clone());
-    global::set_meter_provider(handler.meter_provider().clone());
-    global::set_text_map_propagator(handler.telemetry.propagation.clone());
+/// What is to be found through `opentelemetry::global`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Globals {
+    tracer_provider: bool,
+    meter_provider: bool,
+    propagators: bool,
+}
+
+/// A provider that the application has made is global if the application has said so.
+pub(super) fn wanted(config: &TelemetryConfig) -> Globals {
+    let wanted = config.global_providers;
+    Globals {
+        tracer_provider: wanted && config.traces.provider.is_none(),
+        meter_provider: wanted && config.metrics.provider.is_none(),
+        propagators: wanted,
+    }
+}
+
+/// Makes these the ones of `opentelemetry::global`.
+pub(super) fn set(handler: &TelemetryCompletionHandler, globals: Globals) {
+    if globals.tracer_provider {
+        global::set_tracer_provider(handler.tracer_provider().clone());
+    }
+    if globals.meter_provider {
+        global::set_meter_provider(handler.meter_provider().clone());
+    }
+    if globals.propagators {
+        global::set_text_map_propagator(handler.telemetry.propagation.clone());
+    }
 }
 
 /// Installs a subscriber where there is none. One that the application has installed stays, and the telemetry is without
@@ -36,8 +61,7 @@ pub(super) fn install_subscriber(
         layer
     });
     // What is printed is a log record already, with the trace of the invocation that it stands in.
-    let logger_provider = fmt_layer.is_none().then(|| handler.logger_provider());
-    let layer = handler.layer_of(logger_provider);
+    let layer = handler.layer_of(fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
     if tracing::subscriber::set_global_default(subscriber).is_err() {
         handler.telemetry.has_layer.store(false, Ordering::Relaxed);

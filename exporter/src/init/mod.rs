@@ -14,13 +14,13 @@ use crate::handler::abort::write_before_abort;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::DeadlineWatch;
-use crate::telemetry::id_generator::InvocationIdGenerator;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use crate::telemetry::root_record::RootRecord;
 use crate::telemetry::running::RunningInvocations;
 use crate::telemetry::{InvocationFacts, Telemetry, resource, scope};
 use opentelemetry::trace::TracerProvider as _;
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::SdkTracer;
+use providers::Parts;
 use settings::{Env, Source};
 use std::fmt;
 use std::sync::Arc;
@@ -55,38 +55,30 @@ pub async fn init_telemetry(
 }
 
 /// The same with variables from any source.
-pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCompletionHandler {
+pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> TelemetryCompletionHandler {
     let environment = Config::from_source(source);
     if !environment.complaint.is_empty() {
         stderr::warn(&environment.complaint);
     }
     // Sync is the only mode yet, and needs nothing to be set up.
     warn_of_missing_mode(environment.mode.or(config.processor_mode).unwrap_or_default());
-    let propagators = propagators(config.propagators, environment.propagators.as_deref());
+    let own_propagators = std::mem::take(&mut config.propagators);
+    let propagators = propagators(own_propagators, environment.propagators.as_deref());
+    let globals = globals::wanted(&config);
     #[cfg(test)]
     let (with_thread, deadline) =
         (config.clock.is_none(), config.clock.clone().map(|clock| Arc::new(Deadline::new(clock))));
     #[cfg(test)]
-    let clock = config.clock.unwrap_or_else(Clock::system);
+    let clock = config.clock.take().unwrap_or_else(Clock::system);
     #[cfg(not(test))]
     let (deadline, clock) = (None, Clock::system());
 
     let resource = resource::resource(&environment, config.resource.as_ref());
-    let line =
-        LineExporterBuilder { output: config.output, deadline, ..LineExporterBuilder::default() }
-            .build(&environment);
-    let tracer_builder = SdkTracerProvider::builder()
-        .with_resource(resource.clone())
-        .with_id_generator(InvocationIdGenerator(config.id_generator))
-        .with_sampler(providers::sampler(&environment, config.sampler));
-    let signals = Arc::new(providers::signals(
-        &environment,
-        &line,
-        &resource,
-        tracer_builder,
-        config.additional_processors,
-        config.processors,
-    ));
+    let output = config.output.take();
+    let line = LineExporterBuilder { output, deadline, ..LineExporterBuilder::default() }
+        .build(&environment);
+    let parts = Parts { environment: &environment, line: &line, resource: &resource };
+    let signals = Arc::new(parts.signals(&mut config));
 
     let write = {
         let signals = Arc::clone(&signals);
@@ -111,17 +103,16 @@ pub(crate) fn init(config: TelemetryConfig, source: &dyn Source) -> TelemetryCom
         signals,
         running: RunningInvocations::default(),
         max_level: config.max_level,
+        bridges_logs: config.log_bridge,
     };
     let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
     if cfg!(panic = "abort") {
         write_before_abort(&handler.telemetry);
     }
-    if config.set_global_provider {
-        globals::set_globals(&handler);
-    }
-    if config.install_subscriber {
-        let fmt_layer = environment.fmt_layer.unwrap_or(config.enable_fmt_layer);
-        let own_filter = config.env_var_name.and_then(|name| source.get(&name));
+    globals::set(&handler, globals);
+    if config.global_subscriber {
+        let fmt_layer = environment.fmt_layer.unwrap_or(config.fmt_layer);
+        let own_filter = config.log_filter_variable.and_then(|name| source.get(&name));
         globals::install_subscriber(&handler, &environment, fmt_layer, own_filter.as_deref());
     }
     handler

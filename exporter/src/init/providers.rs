@@ -1,70 +1,115 @@
 //! The SDK's providers of the three signals, each with our processor.
 
-use super::telemetry_config::AddProcessor;
+use super::telemetry_config::{
+    AddProcessor, Change, Logs, Metrics, QueueSettings, TelemetryConfig, Traces,
+};
 use crate::config::{Config, DEFAULT_QUEUE_SIZE};
 use crate::export::exporters::{StdoutLogExporter, StdoutMetricExporter, StdoutSpanExporter};
 use crate::export::line::LineExporter;
 use crate::processor::logs::LambdaLogProcessor;
 use crate::processor::metrics::FlushReader;
 use crate::processor::spans::{LambdaSpanProcessor, SharedProcessor};
+use crate::telemetry::id_generator::InvocationIdGenerator;
 use crate::telemetry::signals::Signals;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
-use opentelemetry_sdk::trace::{Sampler, ShouldSample, SpanExporter as _, TracerProviderBuilder};
+use opentelemetry_sdk::trace::{Sampler, SdkTracerProvider, ShouldSample, SpanExporter as _};
 use std::sync::Arc;
 
-pub(super) fn signals(
-    environment: &Config,
-    line: &LineExporter,
-    resource: &Resource,
-    mut tracer_builder: TracerProviderBuilder,
-    additional_processors: Vec<AddProcessor>,
-    processors: Vec<AddProcessor>,
-) -> Signals {
-    let losses = Arc::clone(line.losses());
-    let mut logger_builder = SdkLoggerProvider::builder().with_resource(resource.clone());
-    let mut meter_builder = SdkMeterProvider::builder().with_resource(resource.clone());
-    let mut spans = None;
-    let has_processors_of_others = !(processors.is_empty() && additional_processors.is_empty());
-    if !environment.disabled {
-        let queue_size = environment.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE);
-        let has_own_processor = !processors.is_empty();
-        for AddProcessor(add) in additional_processors.into_iter().chain(processors) {
-            tracer_builder = add(tracer_builder);
-        }
-        if !has_own_processor {
-            let mut exporter = StdoutSpanExporter::over(line.clone(), environment);
-            exporter.set_resource(resource);
-            let processor = LambdaSpanProcessor::new(exporter, queue_size, Arc::clone(&losses));
-            let processor = Arc::clone(spans.insert(Arc::new(processor)));
-            tracer_builder = tracer_builder.with_span_processor(SharedProcessor(processor));
-        }
-        let exporter = StdoutLogExporter::over(line.clone(), environment);
-        let processor = LambdaLogProcessor::new(exporter, queue_size, Arc::clone(&losses));
-        logger_builder = logger_builder.with_log_processor(processor);
-        let exporter = StdoutMetricExporter::over(line.clone(), environment);
-        meter_builder = meter_builder.with_reader(FlushReader::new(exporter));
-    }
-    Signals::new(
-        spans,
-        has_processors_of_others,
-        tracer_builder.build(),
-        logger_builder.build(),
-        meter_builder.build(),
-        line.clone(),
-    )
+/// What the providers are made of, whatever their signal.
+pub(super) struct Parts<'a> {
+    pub(super) environment: &'a Config,
+    pub(super) line: &'a LineExporter,
+    pub(super) resource: &'a Resource,
 }
 
-pub(super) fn sampler(
-    environment: &Config,
-    from_code: Option<Box<dyn ShouldSample>>,
-) -> Box<dyn ShouldSample> {
-    let from_environment = || Some(Box::new(environment.sampler.clone()?) as Box<dyn ShouldSample>);
-    if environment.disabled {
-        return Box::new(Sampler::AlwaysOff);
+impl Parts<'_> {
+    /// The providers that `config` asks for; what it says of them is taken out of it.
+    pub(super) fn signals(&self, config: &mut TelemetryConfig) -> Signals {
+        let (traces, logs, metrics) = config.take_signals();
+        let of_others = traces.is_of_others() || logs.is_of_others() || metrics.is_of_others();
+        let (spans, tracer_provider) = self.traces(traces);
+        let (logger_provider, meter_provider) = (self.logs(logs), self.metrics(metrics));
+        let line = self.line.clone();
+        Signals::new(spans, of_others, tracer_provider, logger_provider, meter_provider, line)
     }
-    from_environment()
-        .or(from_code)
-        .unwrap_or_else(|| Box::new(Sampler::ParentBased(Box::new(Sampler::AlwaysOn))))
+
+    fn traces(&self, traces: Traces) -> (Option<Arc<LambdaSpanProcessor>>, SdkTracerProvider) {
+        if let Some(provider) = traces.provider {
+            return (None, provider);
+        }
+        let mut builder = SdkTracerProvider::builder()
+            .with_resource(self.resource.clone())
+            .with_id_generator(InvocationIdGenerator(traces.id_generator))
+            .with_sampler(self.sampler(traces.sampler));
+        if self.environment.disabled {
+            return (None, builder.build());
+        }
+        let queue = self.queue();
+        let writes_lines = traces.processors.is_empty();
+        let processors = traces.additional_processors.into_iter().chain(traces.processors);
+        builder = AddProcessor::all(processors, builder, &queue);
+        let mut spans = None;
+        if writes_lines {
+            let mut exporter = StdoutSpanExporter::over(self.line.clone(), self.environment);
+            exporter.set_resource(self.resource);
+            let processor = LambdaSpanProcessor::new(exporter, queue.size, queue.losses);
+            let processor = Arc::clone(spans.insert(Arc::new(processor)));
+            builder = builder.with_span_processor(SharedProcessor(processor));
+        }
+        (spans, builder.build())
+    }
+
+    fn logs(&self, logs: Logs) -> SdkLoggerProvider {
+        if let Some(provider) = logs.provider {
+            return provider;
+        }
+        let mut builder = SdkLoggerProvider::builder().with_resource(self.resource.clone());
+        if self.environment.disabled {
+            return builder.build();
+        }
+        let writes_lines = logs.processors.is_empty();
+        builder =
+            Change::all(logs.additional_processors.into_iter().chain(logs.processors), builder);
+        if writes_lines {
+            let exporter = StdoutLogExporter::over(self.line.clone(), self.environment);
+            let QueueSettings { size, losses } = self.queue();
+            builder = builder.with_log_processor(LambdaLogProcessor::new(exporter, size, losses));
+        }
+        builder.build()
+    }
+
+    fn metrics(&self, metrics: Metrics) -> SdkMeterProvider {
+        if let Some(provider) = metrics.provider {
+            return provider;
+        }
+        let mut builder = SdkMeterProvider::builder().with_resource(self.resource.clone());
+        if self.environment.disabled {
+            return builder.build();
+        }
+        let writes_lines = metrics.readers.is_empty();
+        builder = Change::all(metrics.views.into_iter().chain(metrics.readers), builder);
+        if writes_lines {
+            let exporter = StdoutMetricExporter::over(self.line.clone(), self.environment);
+            builder = builder.with_reader(FlushReader::new(exporter));
+        }
+        builder.build()
+    }
+
+    fn queue(&self) -> QueueSettings {
+        let size = self.environment.queue_size.unwrap_or(DEFAULT_QUEUE_SIZE);
+        QueueSettings { size, losses: Arc::clone(self.line.losses()) }
+    }
+
+    fn sampler(&self, from_code: Option<Box<dyn ShouldSample>>) -> Box<dyn ShouldSample> {
+        let from_environment =
+            || Some(Box::new(self.environment.sampler.clone()?) as Box<dyn ShouldSample>);
+        if self.environment.disabled {
+            return Box::new(Sampler::AlwaysOff);
+        }
+        from_environment()
+            .or(from_code)
+            .unwrap_or_else(|| Box::new(Sampler::ParentBased(Box::new(Sampler::AlwaysOn))))
+    }
 }

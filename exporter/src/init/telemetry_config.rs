@@ -3,12 +3,18 @@
 #[cfg(test)]
 use crate::clock::Clock;
 use crate::config::processor_mode::ProcessorMode;
+use crate::export::loss_counts::LossCounts;
 use crate::output::{Output, stderr};
+use crate::processor::spans::LambdaSpanProcessor;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use opentelemetry::propagation::TextMapPropagator;
 use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::logs::{LogProcessor, LoggerProviderBuilder, SdkLoggerProvider};
+use opentelemetry_sdk::metrics::reader::MetricReader;
+use opentelemetry_sdk::metrics::{Instrument, MeterProviderBuilder, SdkMeterProvider, Stream};
 use opentelemetry_sdk::trace::{
-    IdGenerator, RandomIdGenerator, ShouldSample, SpanProcessor, TracerProviderBuilder,
+    IdGenerator, RandomIdGenerator, SdkTracerProvider, ShouldSample, SpanExporter, SpanProcessor,
+    TracerProviderBuilder,
 };
 use std::fmt;
 use std::sync::Arc;
@@ -16,27 +22,30 @@ use tracing::level_filters::LevelFilter;
 
 /// How telemetry is set up; `TelemetryConfig::default()` is right for most functions.
 ///
+/// A variable wins over what code says, and code over the default.
+///
 /// ```
 /// use lambda_otlp_exporter::TelemetryConfig;
-/// use opentelemetry::KeyValue;
-/// use opentelemetry_sdk::Resource;
+/// use lambda_otlp_exporter::opentelemetry::KeyValue;
+/// use lambda_otlp_exporter::opentelemetry_sdk::Resource;
 ///
 /// let resource =
 ///     Resource::builder_empty().with_attributes([KeyValue::new("service.version", "1.2")]).build();
-/// let config = TelemetryConfig::builder().resource(resource).enable_fmt_layer(true).build();
+/// let config = TelemetryConfig::builder().with_resource(resource).with_fmt_layer(true).build();
 /// ```
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "four things that are there or not")]
 pub struct TelemetryConfig {
-    pub(super) additional_processors: Vec<AddProcessor>,
-    pub(super) processors: Vec<AddProcessor>,
+    pub(super) traces: Traces,
+    pub(super) logs: Logs,
+    pub(super) metrics: Metrics,
     pub(super) propagators: Vec<BoxedPropagator>,
-    pub(super) id_generator: Box<dyn IdGenerator>,
-    pub(super) sampler: Option<Box<dyn ShouldSample>>,
     pub(super) resource: Option<Resource>,
-    pub(super) enable_fmt_layer: bool,
-    pub(super) set_global_provider: bool,
-    pub(super) install_subscriber: bool,
-    pub(super) env_var_name: Option<String>,
+    pub(super) fmt_layer: bool,
+    pub(super) log_bridge: bool,
+    pub(super) global_providers: bool,
+    pub(super) global_subscriber: bool,
+    pub(super) log_filter_variable: Option<String>,
     pub(super) processor_mode: Option<ProcessorMode>,
     pub(super) max_level: LevelFilter,
     pub(super) output: Option<Arc<dyn Output>>,
@@ -44,10 +53,95 @@ pub struct TelemetryConfig {
     pub(crate) clock: Option<Clock>,
 }
 
-/// The SDK takes processors by type, one by one; this remembers how to add one.
-pub(super) struct AddProcessor(
-    pub(super) Box<dyn FnOnce(TracerProviderBuilder) -> TracerProviderBuilder + Send>,
-);
+/// How spans are made and where they go.
+#[derive(Debug)]
+pub(super) struct Traces {
+    pub(super) provider: Option<SdkTracerProvider>,
+    pub(super) additional_processors: Vec<AddProcessor>,
+    pub(super) processors: Vec<AddProcessor>,
+    pub(super) id_generator: Box<dyn IdGenerator>,
+    pub(super) sampler: Option<Box<dyn ShouldSample>>,
+}
+
+impl Default for Traces {
+    fn default() -> Self {
+        Self {
+            provider: None,
+            additional_processors: Vec::new(),
+            processors: Vec::new(),
+            id_generator: Box::new(RandomIdGenerator::default()),
+            sampler: None,
+        }
+    }
+}
+
+impl Traces {
+    /// Something of the application's sees the spans, which may be asynchronous.
+    pub(super) fn is_of_others(&self) -> bool {
+        let processors = self.additional_processors.len() + self.processors.len();
+        self.provider.is_some() || processors > 0
+    }
+}
+
+/// Where log records go.
+#[derive(Debug, Default)]
+pub(super) struct Logs {
+    pub(super) provider: Option<SdkLoggerProvider>,
+    pub(super) additional_processors: Vec<Change<LoggerProviderBuilder>>,
+    pub(super) processors: Vec<Change<LoggerProviderBuilder>>,
+}
+
+impl Logs {
+    pub(super) fn is_of_others(&self) -> bool {
+        let processors = self.additional_processors.len() + self.processors.len();
+        self.provider.is_some() || processors > 0
+    }
+}
+
+/// How measurements are aggregated and where they go.
+#[derive(Debug, Default)]
+pub(super) struct Metrics {
+    pub(super) provider: Option<SdkMeterProvider>,
+    pub(super) views: Vec<Change<MeterProviderBuilder>>,
+    pub(super) readers: Vec<Change<MeterProviderBuilder>>,
+}
+
+impl Metrics {
+    pub(super) fn is_of_others(&self) -> bool {
+        self.provider.is_some() || !self.readers.is_empty()
+    }
+}
+
+/// The SDK's builders take processors, readers and views by type, one by one; this remembers how to add one.
+pub(super) struct Change<B>(pub(super) Box<dyn FnOnce(B) -> B + Send>);
+
+impl<B> fmt::Debug for Change<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Change")
+    }
+}
+
+impl<B> Change<B> {
+    fn new(change: impl FnOnce(B) -> B + Send + 'static) -> Self {
+        Self(Box::new(change))
+    }
+
+    pub(super) fn all(changes: impl Iterator<Item = Self>, builder: B) -> B {
+        changes.fold(builder, |builder, Self(change)| change(builder))
+    }
+}
+
+/// What a [`LambdaSpanProcessor`] is made of beside its exporter.
+pub(super) struct QueueSettings {
+    pub(super) size: usize,
+    pub(super) losses: Arc<LossCounts>,
+}
+
+type AddingProcessor =
+    dyn FnOnce(TracerProviderBuilder, &QueueSettings) -> TracerProviderBuilder + Send;
+
+/// The same for a span processor, which may be ours over an exporter of the application's.
+pub(super) struct AddProcessor(pub(super) Box<AddingProcessor>);
 
 impl fmt::Debug for AddProcessor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,23 +151,38 @@ impl fmt::Debug for AddProcessor {
 
 impl AddProcessor {
     fn new(processor: impl SpanProcessor + 'static) -> Self {
-        Self(Box::new(move |builder| builder.with_span_processor(processor)))
+        Self(Box::new(move |builder, _| builder.with_span_processor(processor)))
+    }
+
+    fn over(exporter: impl SpanExporter + 'static) -> Self {
+        Self(Box::new(move |builder, queue| {
+            let losses = Arc::clone(&queue.losses);
+            builder.with_span_processor(LambdaSpanProcessor::new(exporter, queue.size, losses))
+        }))
+    }
+
+    pub(super) fn all(
+        processors: impl Iterator<Item = Self>,
+        builder: TracerProviderBuilder,
+        queue: &QueueSettings,
+    ) -> TracerProviderBuilder {
+        processors.fold(builder, |builder, Self(add)| add(builder, queue))
     }
 }
 
 impl Default for TelemetryConfig {
     fn default() -> Self {
         Self {
-            additional_processors: Vec::new(),
-            processors: Vec::new(),
+            traces: Traces::default(),
+            logs: Logs::default(),
+            metrics: Metrics::default(),
             propagators: Vec::new(),
-            id_generator: Box::new(RandomIdGenerator::default()),
-            sampler: None,
             resource: None,
-            enable_fmt_layer: false,
-            set_global_provider: true,
-            install_subscriber: true,
-            env_var_name: None,
+            fmt_layer: false,
+            log_bridge: true,
+            global_providers: true,
+            global_subscriber: true,
+            log_filter_variable: None,
             processor_mode: None,
             max_level: LevelFilter::INFO,
             output: None,
@@ -89,6 +198,12 @@ impl TelemetryConfig {
     pub fn builder() -> TelemetryConfigBuilder {
         TelemetryConfigBuilder::default()
     }
+
+    /// What is said of each signal; the defaults stay.
+    pub(super) fn take_signals(&mut self) -> (Traces, Logs, Metrics) {
+        let Self { traces, logs, metrics, .. } = self;
+        (std::mem::take(traces), std::mem::take(logs), std::mem::take(metrics))
+    }
 }
 
 /// Builds a [`TelemetryConfig`].
@@ -97,22 +212,53 @@ pub struct TelemetryConfigBuilder {
     config: TelemetryConfig,
 }
 
+/// Spans.
 impl TelemetryConfigBuilder {
-    /// Uses this span processor in place of the [`LambdaSpanProcessor`](crate::LambdaSpanProcessor); several may be
-    /// given.
+    /// Uses this span processor in place of the [`LambdaSpanProcessor`] that writes lines; several, and exporters given by
+    /// [`with_span_exporter`](Self::with_span_exporter), see each span in the order in which they are given.
     #[must_use]
     pub fn with_span_processor(mut self, processor: impl SpanProcessor + 'static) -> Self {
-        self.config.processors.push(AddProcessor::new(processor));
+        self.config.traces.processors.push(AddProcessor::new(processor));
         self
     }
 
-    /// Adds a span processor that sees each span before those that export it.
+    /// Adds a span processor that sees each span before those that export it, in the order in which such are given.
     #[must_use]
     pub fn with_additional_span_processor(
         mut self,
         processor: impl SpanProcessor + 'static,
     ) -> Self {
-        self.config.additional_processors.push(AddProcessor::new(processor));
+        self.config.traces.additional_processors.push(AddProcessor::new(processor));
+        self
+    }
+
+    /// Exports spans so, when the invocation is over, and writes no lines of them: a [`LambdaSpanProcessor`] over this exporter takes
+    /// the place of the one over [`StdoutSpanExporter`](crate::StdoutSpanExporter), which may be given as well.
+    #[must_use]
+    pub fn with_span_exporter(mut self, exporter: impl SpanExporter + 'static) -> Self {
+        self.config.traces.processors.push(AddProcessor::over(exporter));
+        self
+    }
+
+    /// Makes ids with this generator. The trace id of an invocation without a parent is not asked of it.
+    #[must_use]
+    pub fn with_id_generator(mut self, id_generator: impl IdGenerator + 'static) -> Self {
+        self.config.traces.id_generator = Box::new(id_generator);
+        self
+    }
+
+    /// Records the traces that this sampler chooses; `OTEL_TRACES_SAMPLER` wins.
+    #[must_use]
+    pub fn with_sampler(mut self, sampler: impl ShouldSample + 'static) -> Self {
+        self.config.traces.sampler = Some(Box::new(sampler));
+        self
+    }
+
+    /// Uses a tracer provider that is there already: its own processors, sampler, ids and resource stay, what this builder and the
+    /// variables say of them is without effect, and it is flushed when the invocation is over. It is not made the global one.
+    #[must_use]
+    pub fn with_tracer_provider(mut self, provider: SdkTracerProvider) -> Self {
+        self.config.traces.provider = Some(provider);
         self
     }
 
@@ -139,73 +285,124 @@ impl TelemetryConfigBuilder {
         }
         self
     }
+}
 
-    /// Makes ids with this generator. The trace id of an invocation without a parent is not asked of it.
+/// Log records and metrics.
+impl TelemetryConfigBuilder {
+    /// Uses this log processor in place of ours, which writes lines when the invocation is over; several may be given.
     #[must_use]
-    pub fn with_id_generator(mut self, id_generator: impl IdGenerator + 'static) -> Self {
-        self.config.id_generator = Box::new(id_generator);
+    pub fn with_log_processor(mut self, processor: impl LogProcessor + 'static) -> Self {
+        let add = move |builder: LoggerProviderBuilder| builder.with_log_processor(processor);
+        self.config.logs.processors.push(Change::new(add));
         self
     }
 
-    /// Records the traces that this sampler chooses; `OTEL_TRACES_SAMPLER` wins.
+    /// Adds a log processor that sees each record, and may change it, before it is written.
     #[must_use]
-    pub fn with_sampler(mut self, sampler: impl ShouldSample + 'static) -> Self {
-        self.config.sampler = Some(Box::new(sampler));
+    pub fn with_additional_log_processor(mut self, processor: impl LogProcessor + 'static) -> Self {
+        let add = move |builder: LoggerProviderBuilder| builder.with_log_processor(processor);
+        self.config.logs.additional_processors.push(Change::new(add));
         self
     }
 
+    /// Whether `tracing` events become log records. On by default.
+    #[must_use]
+    pub fn with_log_bridge(mut self, bridge: bool) -> Self {
+        self.config.log_bridge = bridge;
+        self
+    }
+
+    /// Uses a logger provider that is there already, as [`with_tracer_provider`](Self::with_tracer_provider) does.
+    #[must_use]
+    pub fn with_logger_provider(mut self, provider: SdkLoggerProvider) -> Self {
+        self.config.logs.provider = Some(provider);
+        self
+    }
+
+    /// Aggregates the instruments that this view knows as it says (OpenTelemetry specification, "View"); several may be given.
+    #[must_use]
+    pub fn with_view(
+        mut self,
+        view: impl Fn(&Instrument) -> Option<Stream> + Send + Sync + 'static,
+    ) -> Self {
+        let add = move |builder: MeterProviderBuilder| builder.with_view(view);
+        self.config.metrics.views.push(Change::new(add));
+        self
+    }
+
+    /// Uses this metric reader in place of ours, which writes lines when the invocation is over; several may be given. A reader that
+    /// works on a timer stands still while Lambda freezes the environment.
+    #[must_use]
+    pub fn with_metric_reader(mut self, reader: impl MetricReader) -> Self {
+        let add = move |builder: MeterProviderBuilder| builder.with_reader(reader);
+        self.config.metrics.readers.push(Change::new(add));
+        self
+    }
+
+    /// Uses a meter provider that is there already, as [`with_tracer_provider`](Self::with_tracer_provider) does.
+    #[must_use]
+    pub fn with_meter_provider(mut self, provider: SdkMeterProvider) -> Self {
+        self.config.metrics.provider = Some(provider);
+        self
+    }
+}
+
+/// What all signals share.
+impl TelemetryConfigBuilder {
     /// Adds these attributes to Lambda's; `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` win.
     #[must_use]
-    pub fn resource(mut self, resource: Resource) -> Self {
+    pub fn with_resource(mut self, resource: Resource) -> Self {
         self.config.resource = Some(resource);
         self
     }
 
-    /// Prints `tracing` events on stdout instead of writing them as OTLP log records; `LAMBDA_TRACING_ENABLE_FMT_LAYER` wins. Off by default.
+    /// Whether `tracing` events are printed on stdout instead of being written as OTLP log records;
+    /// `LAMBDA_TRACING_ENABLE_FMT_LAYER` wins. Off by default.
     #[must_use]
-    pub fn enable_fmt_layer(mut self, enable: bool) -> Self {
-        self.config.enable_fmt_layer = enable;
+    pub fn with_fmt_layer(mut self, print: bool) -> Self {
+        self.config.fmt_layer = print;
         self
     }
 
-    /// Whether the providers and propagators become the global ones. On by default.
+    /// The variable that filters what is printed, in place of `RUST_LOG`.
     #[must_use]
-    pub fn set_global_provider(mut self, set: bool) -> Self {
-        self.config.set_global_provider = set;
+    pub fn with_log_filter_variable(mut self, name: impl Into<String>) -> Self {
+        self.config.log_filter_variable = Some(name.into());
+        self
+    }
+
+    /// Whether the providers that are made here, and the propagators, become the ones of `opentelemetry::global`, whatever was there.
+    /// On by default.
+    #[must_use]
+    pub fn with_global_providers(mut self, global: bool) -> Self {
+        self.config.global_providers = global;
         self
     }
 
     /// Whether a `tracing` subscriber is installed. On by default; a subscriber that is installed already stays.
     #[must_use]
-    pub fn install_subscriber(mut self, install: bool) -> Self {
-        self.config.install_subscriber = install;
-        self
-    }
-
-    /// The variable that filters the fmt layer, in place of `RUST_LOG`.
-    #[must_use]
-    pub fn env_var_name(mut self, name: impl Into<String>) -> Self {
-        self.config.env_var_name = Some(name.into());
+    pub fn with_global_subscriber(mut self, install: bool) -> Self {
+        self.config.global_subscriber = install;
         self
     }
 
     /// When telemetry is written; `LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE` wins.
     #[must_use]
-    pub fn processor_mode(mut self, mode: ProcessorMode) -> Self {
+    pub fn with_processor_mode(mut self, mode: ProcessorMode) -> Self {
         self.config.processor_mode = Some(mode);
         self
     }
 
     /// The most verbose `tracing` level that becomes spans and log records; `INFO` by default. No variable changes it.
     #[must_use]
-    pub fn max_level(mut self, level: LevelFilter) -> Self {
+    pub fn with_max_level(mut self, level: LevelFilter) -> Self {
         self.config.max_level = level;
         self
     }
 
     /// Writes lines there and not to stdout.
     #[must_use]
-    pub fn output(mut self, output: Arc<dyn Output>) -> Self {
+    pub fn with_output(mut self, output: Arc<dyn Output>) -> Self {
         self.config.output = Some(output);
         self
     }

@@ -8,3 +8,5 @@ mod memory_size;
 pub(crate) mod metrics;
 pub(crate) mod spans;
 mod timed_lock;
+
+pub use spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};

@@ -29,8 +29,8 @@ use wire::SignalKind;
 /// use opentelemetry_sdk::trace::SdkTracerProvider;
 ///
 /// let processor = LambdaSpanProcessor::builder()
-///     .exporter(StdoutSpanExporter::default())
-///     .max_queue_size(512)
+///     .with_exporter(StdoutSpanExporter::default())
+///     .with_max_queue_size(512)
 ///     .build();
 /// let provider = SdkTracerProvider::builder().with_span_processor(processor).build();
 /// ```
@@ -164,7 +164,7 @@ impl<E> std::fmt::Debug for LambdaSpanProcessorBuilder<E> {
 impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
     /// What writes the spans.
     #[must_use]
-    pub fn exporter<Other: SpanExporter + 'static>(
+    pub fn with_exporter<Other: SpanExporter + 'static>(
         self,
         exporter: Other,
     ) -> LambdaSpanProcessorBuilder<Other> {
@@ -175,7 +175,7 @@ impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
     /// How many spans wait at most; `LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE` wins. 2048 if unset,
     /// 65,536 at most. A buffer of about 1 MiB is full whatever their number.
     #[must_use]
-    pub fn max_queue_size(mut self, spans: usize) -> Self {
+    pub fn with_max_queue_size(mut self, spans: usize) -> Self {
         self.max_queue_size = Some(spans);
         self
     }

@@ -71,7 +71,7 @@ impl TelemetryCompletionHandler {
     /// use lambda_otlp_exporter::{TelemetryConfig, init_telemetry};
     /// use tracing_subscriber::prelude::*;
     ///
-    /// let config = TelemetryConfig::builder().install_subscriber(false).build();
+    /// let config = TelemetryConfig::builder().with_global_subscriber(false).build();
     /// let (_tracer, completion_handler) = init_telemetry(config).await?;
     /// let subscriber = tracing_subscriber::registry().with(completion_handler.tracing_layer());
     /// tracing::subscriber::set_global_default(subscriber)?;
@@ -83,19 +83,21 @@ impl TelemetryCompletionHandler {
     where
         S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
-        self.layer_of(Some(&self.telemetry.signals.logger_provider))
+        self.layer_of(true)
     }
 
-    /// The same with log records of this provider, or without.
+    /// The same, and without log records where they are not wanted.
     pub(crate) fn layer_of<S>(
         &self,
-        logger_provider: Option<&SdkLoggerProvider>,
+        with_logs: bool,
     ) -> impl Layer<S> + Send + Sync + 'static + use<S>
     where
         S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
         self.telemetry.has_layer.store(true, Ordering::Relaxed);
-        subscriber::layer(self.telemetry.tracer.clone(), logger_provider, self.telemetry.max_level)
+        let Telemetry { tracer, signals, max_level, bridges_logs, .. } = &*self.telemetry;
+        let bridges_logs = with_logs && *bridges_logs;
+        subscriber::layer(tracer.clone(), &signals.logger_provider, bridges_logs, *max_level)
     }
 
     /// Watches the deadline of an invocation until the result is dropped.

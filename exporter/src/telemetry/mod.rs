@@ -3,6 +3,7 @@
 pub(crate) mod completion;
 pub(crate) mod deadline_watch;
 pub(crate) mod id_generator;
+mod lambda_otel_lite;
 mod loss_metrics;
 pub(crate) mod propagation;
 pub(crate) mod resource;
@@ -11,6 +12,8 @@ pub(crate) mod running;
 pub(crate) mod signals;
 pub(crate) mod subscriber;
 pub(crate) mod xray_propagator;
+
+pub use lambda_otel_lite::*;
 
 use deadline_watch::DeadlineWatch;
 use opentelemetry::InstrumentationScope;
@@ -34,6 +37,8 @@ pub(crate) struct Telemetry {
     pub(crate) signals: Arc<Signals>,
     pub(crate) running: RunningInvocations,
     pub(crate) max_level: LevelFilter,
+    /// `tracing` events become log records.
+    pub(crate) bridges_logs: bool,
 }
 
 /// What the spans of invocations need to know of the environment.

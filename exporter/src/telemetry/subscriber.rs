@@ -13,11 +13,12 @@ use tracing_subscriber::fmt::format::{FormatEvent, FormatFields, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::registry::LookupSpan;
 
-/// Spans, and log records where a provider for them is given: what is printed as well would be stored twice. No log level of the
+/// Spans, and log records where events are to become such: what is printed as well would be stored twice. No log level of the
 /// environment reaches this layer.
 pub(crate) fn layer<S>(
     tracer: SdkTracer,
-    logger_provider: Option<&SdkLoggerProvider>,
+    logger_provider: &SdkLoggerProvider,
+    bridges_logs: bool,
     max_level: LevelFilter,
 ) -> impl Layer<S> + Send + Sync + 'static + use<S>
 where
@@ -33,8 +34,10 @@ where
         .with_filter(filter(max_level, |metadata| {
             metadata.is_span() || is_recorded_error(metadata)
         }));
-    let bridge = logger_provider.map(OpenTelemetryTracingBridge::new);
-    spans.and_then(bridge.map(|bridge| bridge.with_filter(filter(max_level, is_event))))
+    // An `Option` without a layer would switch all off that no other layer of the subscriber asks for, spans too.
+    let wanted = if bridges_logs { is_event } else { is_nothing };
+    let bridge = OpenTelemetryTracingBridge::new(logger_provider);
+    spans.and_then(bridge.with_filter(filter(max_level, wanted)))
 }
 
 fn filter(
@@ -49,6 +52,10 @@ fn filter(
 
 fn is_event(metadata: &Metadata<'_>) -> bool {
     metadata.is_event()
+}
+
+fn is_nothing(_metadata: &Metadata<'_>) -> bool {
+    false
 }
 
 /// `#[instrument(err)]` reports a function's error like this: it makes the span an error with an exception event.

@@ -61,9 +61,9 @@ impl Function {
         let output = Arc::new(InMemoryOutput::default());
         let clock = Arc::new(AtomicU64::new(NOW_MS));
         let config = TelemetryConfig::builder()
-            .output(Arc::clone(&output) as _)
-            .set_global_provider(false)
-            .install_subscriber(false);
+            .with_output(Arc::clone(&output) as _)
+            .with_global_providers(false)
+            .with_global_subscriber(false);
         let mut config = change(config).build();
         let time = Arc::clone(&clock);
         config.clock = Some(Clock::new(move || {
@@ -116,6 +116,7 @@ pub(super) struct Written {
     pub(super) spans: Vec<Span>,
     pub(super) logs: Vec<LogRecord>,
     pub(super) metrics: Vec<Metric>,
+    resource: Vec<KeyValue>,
 }
 
 impl Written {
@@ -137,6 +138,8 @@ impl Written {
     fn add(&mut self, request: &wire::Request) {
         if let Some(request) = request.decode::<Traces>() {
             let ExportTraceServiceRequest { resource_spans } = request.unwrap();
+            let resources = resource_spans.iter().filter_map(|spans| spans.resource.as_ref());
+            self.resource = resources.flat_map(|resource| resource.attributes.clone()).collect();
             let scopes = resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
             self.spans.extend(scopes.flat_map(|scope| scope.spans));
         } else if let Some(request) = request.decode::<Logs>() {
@@ -148,6 +151,12 @@ impl Written {
             let scopes = resource_metrics.into_iter().flat_map(|resource| resource.scope_metrics);
             self.metrics.extend(scopes.flat_map(|scope| scope.metrics));
         }
+    }
+
+    /// The text of an attribute of the spans' resource.
+    pub(super) fn resource_text(&self, key: &str) -> String {
+        let found = self.resource.iter().find(|attribute| attribute.key == key).unwrap();
+        shown_value(found.value.as_ref().unwrap()).trim_matches('"').to_owned()
     }
 
     pub(super) fn span_names(&self) -> Vec<&str> {

@@ -109,7 +109,8 @@ fn a_root_that_is_lost_is_not_told_as_written() {
             ("AWS_LAMBDA_RUNTIME_API", api.as_str()),
             ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", queue_size),
         ];
-        let function = Function::with(&variables, |config| config.output(Arc::new(ClosedOutput)));
+        let function =
+            Function::with(&variables, |config| config.with_output(Arc::new(ClosedOutput)));
         let handler = create_traced_handler("orders", function.completion.clone(), succeed);
         block_on(handler(event(json!({})))).unwrap();
         assert!(root(&api).is_open, "{queue_size}");
@@ -365,7 +366,7 @@ fn an_output_that_fails_costs_telemetry_only_and_is_counted() {
             Err(std::io::ErrorKind::BrokenPipe.into())
         }
     }
-    let function = Function::with(&[], |config| config.output(std::sync::Arc::new(Closed)));
+    let function = Function::with(&[], |config| config.with_output(std::sync::Arc::new(Closed)));
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     block_on(handler(event(json!({})))).unwrap();
     let losses = function.completion.telemetry.signals.line.losses();
@@ -385,7 +386,7 @@ fn an_exporter_that_is_never_ready_costs_its_spans_only() {
             std::future::pending().await
         }
     }
-    let processor = LambdaSpanProcessor::builder().exporter(NeverReady).build();
+    let processor = LambdaSpanProcessor::builder().with_exporter(NeverReady).build();
     let function = Function::with(&[], |config| config.with_span_processor(processor));
     let handler = create_traced_handler("orders", function.completion.clone(), |event| async {
         tracing::info!("a log record");
@@ -413,7 +414,7 @@ fn an_exporter_that_needs_the_runtime_has_it_while_the_invocation_is_written() {
         }
     }
     let exporter = Connected::default();
-    let processor = LambdaSpanProcessor::builder().exporter(exporter.clone()).build();
+    let processor = LambdaSpanProcessor::builder().with_exporter(exporter.clone()).build();
     let function = Function::with(&[], |config| config.with_span_processor(processor));
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     block_on(handler(event(json!({})))).unwrap();
@@ -432,7 +433,8 @@ fn an_invocation_that_is_over_hurries_nobody() {
         }
     }
     let output = std::sync::Arc::new(Notes::default());
-    let function = Function::with(&[], |config| config.output(std::sync::Arc::clone(&output) as _));
+    let function =
+        Function::with(&[], |config| config.with_output(std::sync::Arc::clone(&output) as _));
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     let mut event = event(json!({}));
     event.context.deadline = NOW_MS + 100;

@@ -235,7 +235,7 @@ fn what_the_author_says_wins_over_the_event() {
         .with_span_name("mine")
         .with_kind(SpanKind::Consumer)
         .with_attributes([KeyValue::new("team", "shop"), KeyValue::new("tier", 2)])
-        .with_extractor(|_: &Value| SpanAttributes::builder().span_name("theirs").build());
+        .with_extractor(|_: &Value| SpanAttributes::builder().with_span_name("theirs").build());
     block_on(handler.clone().call(event(json!({})))).unwrap();
     let span = function.span();
     assert_eq!((span.name.as_str(), span.kind), ("mine", 5));

@@ -4,6 +4,7 @@
 mod driver;
 mod ends;
 mod events;
+mod init;
 mod layer;
 mod panics;
 mod parents;

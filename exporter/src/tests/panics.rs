@@ -96,7 +96,7 @@ impl Output for FlushesAgain {
 #[test]
 fn metrics_are_collected_by_one_until_they_are_written() {
     let output = Arc::new(FlushesAgain::default());
-    let function = Function::with(&[], |config| config.output(Arc::clone(&output) as _));
+    let function = Function::with(&[], |config| config.with_output(Arc::clone(&output) as _));
     function.completion.meter("test").u64_counter("orders").build().add(1, &[]);
     output.completion.set(function.completion.clone()).unwrap();
     let in_a_moment = std::time::UNIX_EPOCH + Duration::from_millis(super::driver::NOW_MS + 20);

@@ -150,7 +150,7 @@ impl SpanProcessor for Made {
 
 fn our_lines(workshop: &Workshop) -> anyhow::Result<String> {
     let (made, lines) = (Made::default(), Arc::new(InMemoryOutput::default()));
-    let exporter = StdoutSpanExporter::builder().output(Arc::clone(&lines) as _).build();
+    let exporter = StdoutSpanExporter::builder().with_output(Arc::clone(&lines) as _).build();
     let provider = SdkTracerProvider::builder()
         .with_span_processor(made.clone())
         .with_batch_exporter(exporter)

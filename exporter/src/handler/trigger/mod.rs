@@ -26,7 +26,7 @@ use span_attributes::SpanAttributes;
 ///
 /// impl SpanAttributesExtractor for Order {
 ///     fn extract_span_attributes(&self) -> SpanAttributes {
-///         SpanAttributes::builder().attributes([KeyValue::new("order.id", self.id.clone())]).build()
+///         SpanAttributes::builder().with_attributes([KeyValue::new("order.id", self.id.clone())]).build()
 ///     }
 /// }
 /// ```

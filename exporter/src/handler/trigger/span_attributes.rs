@@ -48,9 +48,9 @@ impl fmt::Display for TriggerType {
 /// use opentelemetry::KeyValue;
 ///
 /// let attributes = SpanAttributes::builder()
-///     .span_name("nightly report")
-///     .trigger(TriggerType::Timer)
-///     .attributes([KeyValue::new("report.rows", 3)])
+///     .with_span_name("nightly report")
+///     .with_trigger(TriggerType::Timer)
+///     .with_attributes([KeyValue::new("report.rows", 3)])
 ///     .build();
 /// ```
 #[derive(Debug, Clone, Default)]
@@ -87,42 +87,42 @@ pub struct SpanAttributesBuilder {
 impl SpanAttributesBuilder {
     /// The span's kind.
     #[must_use]
-    pub fn kind(mut self, kind: SpanKind) -> Self {
+    pub fn with_kind(mut self, kind: SpanKind) -> Self {
         self.built.kind = Some(kind);
         self
     }
 
     /// The span's name; of low cardinality.
     #[must_use]
-    pub fn span_name(mut self, name: impl Into<String>) -> Self {
+    pub fn with_span_name(mut self, name: impl Into<String>) -> Self {
         self.built.span_name = Some(name.into());
         self
     }
 
     /// Adds attributes.
     #[must_use]
-    pub fn attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
+    pub fn with_attributes(mut self, attributes: impl IntoIterator<Item = KeyValue>) -> Self {
         self.built.attributes.extend(attributes);
         self
     }
 
     /// Adds links.
     #[must_use]
-    pub fn links(mut self, links: impl IntoIterator<Item = Link>) -> Self {
+    pub fn with_links(mut self, links: impl IntoIterator<Item = Link>) -> Self {
         self.built.links.extend(links);
         self
     }
 
     /// The headers that may hold the parent.
     #[must_use]
-    pub fn carrier(mut self, carrier: HashMap<String, String>) -> Self {
+    pub fn with_carrier(mut self, carrier: HashMap<String, String>) -> Self {
         self.built.carrier = Some(carrier);
         self
     }
 
     /// What invoked the function.
     #[must_use]
-    pub fn trigger(mut self, trigger: TriggerType) -> Self {
+    pub fn with_trigger(mut self, trigger: TriggerType) -> Self {
         self.built.trigger = trigger;
         self
     }

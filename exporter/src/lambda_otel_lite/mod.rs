@@ -1,0 +1,42 @@
+//! Names that a port from lambda-otel-lite 0.20 needs beside those of this crate, so that it is a change of the crate's name: the
+//! paths of its modules, what it calls the methods of builders, and `events` and `logger`, which this crate has no use for itself.
+//!
+//! New code needs nothing from here. Three paths are those of modules that this crate has anyway, and stand there: `handler`, `processor`
+//! and `telemetry` (`telemetry/lambda_otel_lite.rs`).
+
+mod builders;
+pub mod events;
+pub mod logger;
+
+pub use builders::Attribute;
+
+/// What lambda-otel-lite calls [`StdoutSpanExporter`](crate::StdoutSpanExporter), which it takes from otlp-stdout-span-exporter.
+pub type OtlpStdoutSpanExporter = crate::export::exporters::StdoutSpanExporter;
+
+/// lambda-otel-lite's path.
+pub mod extractors {
+    pub use crate::handler::trigger::SpanAttributesExtractor;
+    pub use crate::handler::trigger::span_attributes::{
+        SpanAttributes, SpanAttributesBuilder, TriggerType,
+    };
+}
+
+/// lambda-otel-lite's path.
+pub mod layer {
+    pub use crate::handler::tracing_layer::{OtelTracingLayer, OtelTracingService};
+}
+
+/// lambda-otel-lite's path.
+pub mod mode {
+    pub use crate::config::processor_mode::ProcessorMode;
+}
+
+/// lambda-otel-lite's path.
+pub mod propagation {
+    pub use crate::telemetry::xray_propagator::LambdaXrayPropagator;
+}
+
+/// lambda-otel-lite's path.
+pub mod resource {
+    pub use crate::telemetry::resource::get_lambda_resource;
+}

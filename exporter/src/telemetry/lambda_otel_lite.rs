@@ -1,0 +1,5 @@
+//! What lambda-otel-lite has at this path, for a port; see the crate's `lambda_otel_lite`.
+
+pub use crate::init::init_telemetry;
+pub use crate::init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
+pub use crate::telemetry::completion::TelemetryCompletionHandler;

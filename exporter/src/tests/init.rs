@@ -1,0 +1,291 @@
+//! What code says about how telemetry is set up: the environment wins, then code, then the default.
+
+use super::driver::{Function, Written, block_on, event};
+use crate::handler::create_traced_handler;
+use crate::init::telemetry_config::TelemetryConfigBuilder;
+use lambda_runtime::{Error, LambdaEvent};
+use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _};
+use opentelemetry::trace::{SpanId, TraceId};
+use opentelemetry::{Context, InstrumentationScope, KeyValue};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::logs::{LogProcessor, SdkLogRecord, SdkLoggerProvider};
+use opentelemetry_sdk::metrics::{
+    Instrument, ManualReader, PeriodicReader, SdkMeterProvider, Stream,
+};
+use opentelemetry_sdk::trace::{
+    IdGenerator, Sampler, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor,
+};
+use serde_json::{Value, json};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// What parts of the application saw, in order.
+#[derive(Debug, Clone, Default)]
+struct Seen(Arc<Mutex<Vec<String>>>);
+
+impl Seen {
+    fn note(&self, what: impl Into<String>) {
+        self.0.lock().unwrap().push(what.into());
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut self.0.lock().unwrap())
+    }
+}
+
+/// A processor, an exporter, a reader of the application's, by name.
+#[derive(Debug, Clone)]
+struct Own(&'static str, Seen);
+
+impl SpanProcessor for Own {
+    fn on_start(&self, _span: &mut Span, _parent: &Context) {}
+
+    fn on_end(&self, span: SpanData) {
+        self.1.note(format!("{} sees {}", self.0, span.name));
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.1.note(format!("{} is flushed", self.0));
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+impl SpanExporter for Own {
+    async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
+        self.1.note(format!("{} exports {}", self.0, batch.len()));
+        Ok(())
+    }
+}
+
+impl LogProcessor for Own {
+    fn emit(&self, record: &mut SdkLogRecord, _scope: &InstrumentationScope) {
+        self.1.note(format!("{} sees a record", self.0));
+        record.add_attribute("shelf", 7);
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+}
+
+async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
+    tracing::info_span!("child").in_scope(|| tracing::info!("stored"));
+    Ok(event.payload)
+}
+
+/// One invocation of a function that is set up so.
+fn invoke(
+    variables: &[(&str, &str)],
+    change: impl FnOnce(TelemetryConfigBuilder) -> TelemetryConfigBuilder,
+) -> (Function, Written) {
+    let function = Function::with(variables, change);
+    let orders = function.completion.meter("orders");
+    orders.u64_counter("orders").build().add(1, &[KeyValue::new("order", 7)]);
+    let handler = create_traced_handler("orders", function.completion.clone(), handle);
+    block_on(handler(event(json!({})))).unwrap();
+    let written = function.written();
+    (function, written)
+}
+
+#[test]
+fn processors_and_exporters_see_spans_in_the_order_they_are_given() {
+    let seen = Seen::default();
+    let own = |name| Own(name, seen.clone());
+    let (_, written) = invoke(&[], |config| {
+        config
+            .with_span_processor(own("second"))
+            .with_additional_span_processor(own("first"))
+            .with_span_exporter(own("exporter"))
+            .with_span_processor(own("third"))
+    });
+    assert_eq!(
+        seen.take(),
+        [
+            "first sees child",
+            "second sees child",
+            "third sees child",
+            "first sees orders",
+            "second sees orders",
+            "third sees orders",
+            "first is flushed",
+            "second is flushed",
+            "exporter exports 2",
+            "third is flushed",
+        ]
+    );
+    assert_eq!((written.spans.len(), written.logs.len()), (0, 1), "they are in place of the lines");
+}
+
+#[test]
+fn an_exporter_of_lines_beside_ones_own_writes_them_as_well() {
+    let seen = Seen::default();
+    let (_, written) =
+        invoke(&[], |config| config.with_additional_span_processor(Own("own", seen.clone())));
+    assert_eq!(written.span_names(), ["child", "orders"]);
+    assert_eq!(seen.take().len(), 3);
+}
+
+#[test]
+fn the_environment_wins_over_code_and_code_over_the_default() {
+    let sampled = |variables: &[(&str, &str)], sampler: Option<Sampler>| {
+        let (_, written) = invoke(variables, |config| match sampler {
+            Some(sampler) => config.with_sampler(sampler),
+            None => config,
+        });
+        written.spans.len()
+    };
+    assert_eq!(sampled(&[], None), 2);
+    assert_eq!(sampled(&[], Some(Sampler::AlwaysOff)), 0);
+    assert_eq!(sampled(&[("OTEL_TRACES_SAMPLER", "always_on")], Some(Sampler::AlwaysOff)), 2);
+
+    let team = |variables: &[(&str, &str)]| {
+        let (_, written) = invoke(variables, |config| {
+            let attributes = [KeyValue::new("team", "code"), KeyValue::new("faas.version", "8")];
+            config.with_resource(Resource::builder_empty().with_attributes(attributes).build())
+        });
+        let text = |key| written.resource_text(key);
+        (text("team"), text("faas.version"), text("faas.name"))
+    };
+    let strings = |a: &str, b: &str, c: &str| (a.to_owned(), b.to_owned(), c.to_owned());
+    assert_eq!(team(&[]), strings("code", "8", "orders"));
+    let variables = [("OTEL_RESOURCE_ATTRIBUTES", "team=environment")];
+    assert_eq!(team(&variables), strings("environment", "8", "orders"));
+}
+
+#[test]
+fn propagators_of_code_are_those_that_are_asked_unless_the_environment_names_others() {
+    let parent = |variables: &[(&str, &str)], named: &str| {
+        let function = Function::with(variables, |config| config.with_named_propagator(named));
+        let handler = create_traced_handler("orders", function.completion.clone(), handle);
+        let traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        block_on(handler(event(json!({ "headers": { "traceparent": traceparent } })))).unwrap();
+        let written = function.written();
+        !written.span_named("orders").parent_span_id.is_empty()
+    };
+    assert!(parent(&[], "tracecontext"));
+    assert!(!parent(&[], "xray"));
+    assert!(parent(&[("OTEL_PROPAGATORS", "tracecontext")], "xray"));
+    assert!(!parent(&[("OTEL_PROPAGATORS", "none")], "tracecontext"));
+}
+
+#[derive(Debug)]
+struct Counting;
+
+impl IdGenerator for Counting {
+    fn new_trace_id(&self) -> TraceId {
+        TraceId::from(7)
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        SpanId::from(9)
+    }
+}
+
+#[test]
+fn ids_are_made_by_the_generator_that_is_given() {
+    let (_, written) = invoke(&[], |config| config.with_id_generator(Counting));
+    assert_eq!(written.span_named("child").span_id, [0, 0, 0, 0, 0, 0, 0, 9]);
+}
+
+#[test]
+fn records_are_of_the_processors_that_are_given() {
+    let seen = Seen::default();
+    let own = || Own("own", seen.clone());
+    let (_, written) = invoke(&[], |config| config.with_additional_log_processor(own()));
+    assert_eq!(seen.take(), ["own sees a record"]);
+    assert!(written.logs[0].attributes.iter().any(|attribute| attribute.key == "shelf"));
+    let (_, written) = invoke(&[], |config| config.with_log_processor(own()));
+    assert_eq!((seen.take().len(), written.logs.len()), (1, 0), "it is in place of the lines");
+}
+
+#[test]
+fn without_the_bridge_events_are_no_records_and_records_of_ones_own_still_are() {
+    let (function, written) = invoke(&[], |config| config.with_log_bridge(false));
+    assert_eq!((written.spans.len(), written.logs.len()), (2, 0));
+    let logger = function.completion.logger_provider().logger("own");
+    let mut record = logger.create_log_record();
+    record.set_body(AnyValue::from("stored"));
+    logger.emit(record);
+    function.completion.complete();
+    assert_eq!(function.written().logs.len(), 1);
+}
+
+#[test]
+fn views_change_streams_and_a_reader_of_ones_own_is_in_place_of_the_lines() {
+    let renamed = |instrument: &Instrument| {
+        let stream = Stream::builder().with_name(format!("shop.{}", instrument.name()));
+        stream.build().ok()
+    };
+    let (_, written) = invoke(&[], |config| config.with_view(renamed));
+    let names: Vec<&str> = written.metrics.iter().map(|metric| metric.name.as_str()).collect();
+    assert_eq!(names, ["shop.orders"]);
+    let (_, written) =
+        invoke(&[], |config| config.with_metric_reader(ManualReader::builder().build()));
+    assert_eq!((written.spans.len(), written.metrics.len()), (2, 0));
+}
+
+#[test]
+fn providers_that_are_there_already_are_used_and_flushed() {
+    let seen = Seen::default();
+    let tracer_provider =
+        SdkTracerProvider::builder().with_span_processor(Own("theirs", seen.clone())).build();
+    let logger_provider =
+        SdkLoggerProvider::builder().with_log_processor(Own("theirs", seen.clone())).build();
+    let meter_provider = SdkMeterProvider::builder().build();
+    let (function, written) = invoke(&[], |config| {
+        config
+            .with_tracer_provider(tracer_provider)
+            .with_logger_provider(logger_provider)
+            .with_meter_provider(meter_provider)
+            .with_sampler(Sampler::AlwaysOff)
+    });
+    assert_eq!(
+        seen.take(),
+        ["theirs sees a record", "theirs sees child", "theirs sees orders", "theirs is flushed"]
+    );
+    assert_eq!(written.lines.len(), 0);
+    drop(function);
+}
+
+#[test]
+fn a_disabled_sdk_asks_nobody() {
+    let seen = Seen::default();
+    let own = || Own("own", seen.clone());
+    let (_, written) = invoke(&[("OTEL_SDK_DISABLED", "true")], |config| {
+        config.with_span_processor(own()).with_log_processor(own())
+    });
+    assert_eq!((seen.take().len(), written.lines.len()), (0, 0));
+}
+
+#[test]
+fn a_reader_with_a_thread_of_its_own_is_flushed_with_the_invocation() {
+    #[derive(Debug)]
+    struct Exporter(Seen);
+    impl opentelemetry_sdk::metrics::exporter::PushMetricExporter for Exporter {
+        async fn export(
+            &self,
+            metrics: &opentelemetry_sdk::metrics::data::ResourceMetrics,
+        ) -> OTelSdkResult {
+            self.0.note(format!("{} scopes", metrics.scope_metrics().count()));
+            Ok(())
+        }
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+        fn shutdown_with_timeout(&self, _timeout: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+        fn temporality(&self) -> opentelemetry_sdk::metrics::Temporality {
+            opentelemetry_sdk::metrics::Temporality::Delta
+        }
+    }
+    let seen = Seen::default();
+    let reader = PeriodicReader::builder(Exporter(seen.clone())).build();
+    let (_, written) = invoke(&[], |config| config.with_metric_reader(reader));
+    assert_eq!((seen.take(), written.metrics.len()), (vec!["1 scopes".to_owned()], 0));
+}

@@ -1,0 +1,185 @@
+//! A port from lambda-otel-lite is a change of the crate's name: what such functions say, with the names that they say it by.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use lambda_otlp_exporter as lambda_otel_lite;
+
+use lambda_otel_lite::events::{EventLevel, event, record_event};
+use lambda_otel_lite::logger::Logger;
+use lambda_otel_lite::{
+    InMemoryOutput, LambdaSpanProcessor, OtelTracingLayer, OtlpStdoutSpanExporter, ProcessorMode,
+    SpanAttributes, SpanAttributesExtractor, TelemetryConfig, TriggerType, create_traced_handler,
+    init_telemetry,
+};
+use lambda_runtime::tower::{Service as _, ServiceBuilder};
+use lambda_runtime::{Context, Error, LambdaEvent, Runtime, service_fn};
+use opentelemetry::{KeyValue, Value};
+use opentelemetry_proto::tonic::common::v1::any_value;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::{Sampler, SimpleSpanProcessor};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use wire::{Limits, Logs, Traces};
+
+/// The paths of modules, each named once.
+#[test]
+fn names_stand_where_they_stood() {
+    use lambda_otel_lite::{events, telemetry};
+    use lambda_otel_lite::{extractors, handler, layer, mode, processor, propagation, resource};
+
+    fn same<A: 'static, B: 'static>() {
+        assert_eq!(std::any::TypeId::of::<A>(), std::any::TypeId::of::<B>());
+    }
+    same::<extractors::SpanAttributes, SpanAttributes>();
+    same::<extractors::TriggerType, TriggerType>();
+    same::<layer::OtelTracingLayer, OtelTracingLayer>();
+    same::<mode::ProcessorMode, ProcessorMode>();
+    same::<processor::LambdaSpanProcessor, LambdaSpanProcessor>();
+    same::<propagation::LambdaXrayPropagator, lambda_otel_lite::LambdaXrayPropagator>();
+    same::<telemetry::TelemetryConfig, TelemetryConfig>();
+    same::<telemetry::TelemetryCompletionHandler, lambda_otel_lite::TelemetryCompletionHandler>();
+    same::<events::EventLevel, lambda_otel_lite::EventLevel>();
+    let started = telemetry::init_telemetry(TelemetryConfig::default());
+    drop(started);
+    let _ = |completed| handler::create_traced_handler("stock", completed, count);
+    let _: Vec<Resource> = vec![resource::get_lambda_resource()];
+    assert_eq!(ProcessorMode::resolve(None), ProcessorMode::Sync);
+    assert_eq!(ProcessorMode::resolve(Some(ProcessorMode::Finalize)), ProcessorMode::Finalize);
+}
+
+/// A shelf's count, whose extractor makes a map of attributes.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct Counted {
+    shelf: i64,
+    caller: Option<String>,
+}
+
+impl SpanAttributesExtractor for Counted {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        let mut attributes: HashMap<String, Value> = HashMap::new();
+        attributes.insert("stock.shelf".to_string(), Value::I64(self.shelf));
+        let mut carrier = HashMap::new();
+        if let Some(caller) = &self.caller {
+            carrier.insert("traceparent".to_string(), caller.clone());
+        }
+        SpanAttributes::builder()
+            .span_name("count".to_string())
+            .attributes(attributes)
+            .carrier(carrier)
+            .trigger(TriggerType::PubSub)
+            .build()
+    }
+}
+
+async fn count(request: LambdaEvent<Counted>) -> Result<serde_json::Value, Error> {
+    static LOGGER: Logger = Logger::const_new("stock");
+    LOGGER.info("counting");
+    record_event(
+        EventLevel::Warn,
+        "few left",
+        vec![KeyValue::new("left", 2)],
+        Some(UNIX_EPOCH + Duration::from_secs(1_790_000_000)),
+    );
+    event().level(EventLevel::Debug).message("not recorded").call();
+    event()
+        .level(EventLevel::Error)
+        .message("none left")
+        .attribute("shelf", request.payload.shelf)
+        .attribute("checked", true)
+        .add_attributes(vec![KeyValue::new("by", "hand")])
+        .call();
+    Ok(serde_json::json!({ "statusCode": 200 }))
+}
+
+fn event_of(shelf: i64) -> LambdaEvent<Counted> {
+    let caller = Some("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01".to_string());
+    LambdaEvent::new(Counted { shelf, caller }, Context::default())
+}
+
+#[tokio::test]
+async fn a_ported_function_has_its_attributes_its_parent_and_its_events() {
+    let output = Arc::new(InMemoryOutput::default());
+    let config = TelemetryConfig::builder()
+        .resource(Resource::builder().with_attribute(KeyValue::new("team", "shop")).build())
+        .with_named_propagator("tracecontext")
+        .with_sampler(Sampler::AlwaysOn)
+        .enable_fmt_layer(false)
+        .set_global_provider(true)
+        .env_var_name("STOCK_LOG")
+        .processor_mode(ProcessorMode::Sync)
+        .with_output(output.clone())
+        .build();
+    let (_, completion_handler) = init_telemetry(config).await.unwrap();
+
+    let mut handler = service_fn(create_traced_handler("stock", completion_handler.clone(), count));
+    handler.call(event_of(7)).await.unwrap();
+    let (spans, logs) = written(&output);
+    let [span] = spans.as_slice() else { panic!("{spans:?}") };
+    assert_eq!((span.name.as_str(), span.parent_span_id.len()), ("count", 8));
+    let shelf = span.attributes.iter().find(|attribute| attribute.key == "stock.shelf").unwrap();
+    let shelf = shelf.value.as_ref().unwrap().value.as_ref().unwrap();
+    assert_eq!(*shelf, any_value::Value::IntValue(7), "no text is made of it");
+    assert_eq!(logs, ["[stock] counting"]);
+    let events: Vec<String> = span
+        .events
+        .iter()
+        .map(|event| {
+            let attributes = event.attributes.iter();
+            let keys: Vec<&str> = attributes.map(|attribute| attribute.key.as_str()).collect();
+            format!("{} {}", event.name, keys.join(" "))
+        })
+        .collect();
+    assert_eq!(
+        events,
+        [
+            "event event.severity_text event.severity_number event.body left",
+            "event event.severity_text event.severity_number event.body shelf checked by",
+        ],
+        "what is less severe than INFO is not recorded"
+    );
+    assert_eq!(span.events[0].time_unix_nano, 1_790_000_000_000_000_000);
+
+    let layer = OtelTracingLayer::new(completion_handler).with_name("tower");
+    let mut service = ServiceBuilder::new().layer(layer).service_fn(count);
+    service.call(event_of(8)).await.unwrap();
+    assert_eq!(written(&output).0.len(), 1);
+    drop(|| Runtime::new(service));
+}
+
+/// A chain of processors of one's own, as lambda-otel-lite's documents build them.
+#[test]
+fn processors_are_made_as_they_were() {
+    let exporter = || OtlpStdoutSpanExporter::builder().compression_level(5).pipe(false).build();
+    let processor =
+        LambdaSpanProcessor::builder().exporter(exporter()).max_queue_size(4096).build();
+    let config = TelemetryConfig::builder()
+        .with_span_processor(SimpleSpanProcessor::new(OtlpStdoutSpanExporter::default()))
+        .with_span_processor(processor)
+        .build();
+    assert!(format!("{config:?}").contains("[SpanProcessor, SpanProcessor]"));
+}
+
+/// Spans, and the bodies of log records.
+fn written(output: &InMemoryOutput) -> (Vec<Span>, Vec<String>) {
+    let (mut spans, mut logs) = (Vec::new(), Vec::new());
+    for line in output.take_lines() {
+        for decoded in wire::read_line(&line, &Limits::default()).unwrap().decoded {
+            if let Some(request) = decoded.request.decode::<Traces>() {
+                let resources = request.unwrap().resource_spans.into_iter();
+                spans.extend(resources.flat_map(|r| r.scope_spans).flat_map(|scope| scope.spans));
+            } else if let Some(request) = decoded.request.decode::<Logs>() {
+                let resources = request.unwrap().resource_logs.into_iter();
+                let records =
+                    resources.flat_map(|r| r.scope_logs).flat_map(|scope| scope.log_records);
+                let bodies = records.filter_map(|record| record.body?.value);
+                logs.extend(bodies.map(|body| match body {
+                    any_value::Value::StringValue(text) => text,
+                    other => format!("{other:?}"),
+                }));
+            }
+        }
+    }
+    (spans, logs)
+}
