@@ -41,7 +41,7 @@
 //! has links to the spans that sent its messages, by a `traceparent` among the attributes, in what a topic or bus has put into the
 //! queue, or by X-Ray's `AWSTraceHeader`. Cargo features, none of them on by default, do the same for types of
 //! `aws_lambda_events`: `alb`, `dynamodb`, `eventbridge`, `kinesis`, `s3`, `sns`, `sqs`; and `lambda_http` for the requests of that
-//! crate, and so for axum:
+//! crate, and so for axum, whose routes name the spans with the feature `axum`:
 //!
 //! ```no_run
 //! # #[cfg(feature = "lambda_http")]
@@ -98,6 +98,10 @@ pub use export::exporters::{
     StdoutLogExporter, StdoutLogExporterBuilder, StdoutMetricExporter, StdoutMetricExporterBuilder,
     StdoutSpanExporter, StdoutSpanExporterBuilder,
 };
+pub use handler::http_route::set_http_route;
+#[cfg(feature = "axum")]
+pub use handler::matched_path::{MatchedPathLayer, MatchedPathService};
+pub use handler::streaming::{InvocationBody, OtelStreamingLayer, OtelStreamingService};
 pub use handler::tracing_layer::{OtelTracingLayer, OtelTracingService};
 pub use handler::trigger::api_gateway::{ApiGatewayV1Extractor, ApiGatewayV2Extractor};
 pub use handler::trigger::json::JsonExtractor;

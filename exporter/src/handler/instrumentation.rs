@@ -111,22 +111,12 @@ impl<X> Instrumentation<X> {
         R: Serialize + Send + 'static,
         E: Display + Debug + Send + 'static,
     {
-        let extracted = self.extract(&event.payload);
-        let started =
-            InvocationSpan::start(&self.completion, &event.context, &self.options, extracted);
-        let Some(invocation) = started else {
-            return Box::pin(handler(event));
+        let (invocation, future) = match self.begin(event, handler) {
+            Begun::Traced(invocation, future) => (invocation, future),
+            Begun::Untraced(future) => return Box::pin(future),
         };
-        let future = catch_unwind(AssertUnwindSafe(|| {
-            let _active = invocation.context().clone().attach();
-            invocation.span().in_scope(|| handler(event))
-        }));
         Box::pin(async move {
-            let ended = match future {
-                Ok(future) => run(&invocation, future).await,
-                Err(panic) => Err(panic),
-            };
-            match ended {
+            match run(&invocation, future).await {
                 Ok(result) => {
                     let outcome = HandlerOutcome::of_result(&result);
                     invocation.finish(outcome).await;
@@ -142,6 +132,28 @@ impl<X> Instrumentation<X> {
         })
     }
 
+    /// Starts the span, and calls `handler` inside it.
+    pub(super) fn begin<T, Fut>(
+        &self,
+        event: LambdaEvent<T>,
+        handler: impl FnOnce(LambdaEvent<T>) -> Fut,
+    ) -> Begun<Fut>
+    where
+        X: Extractor<T>,
+    {
+        let extracted = self.extract(&event.payload);
+        let started =
+            InvocationSpan::start(&self.completion, &event.context, &self.options, extracted);
+        let Some(invocation) = started else {
+            return Begun::Untraced(handler(event));
+        };
+        let future = catch_unwind(AssertUnwindSafe(|| {
+            let _active = invocation.context().clone().attach();
+            invocation.span().in_scope(|| handler(event))
+        }));
+        Begun::Traced(invocation, future)
+    }
+
     fn extract<T>(&self, event: &T) -> SpanAttributes
     where
         X: Extractor<T>,
@@ -153,12 +165,20 @@ impl<X> Instrumentation<X> {
     }
 }
 
+/// An invocation whose handler was called.
+pub(super) enum Begun<Fut> {
+    /// Instead of its future the handler may have given a panic.
+    Traced(InvocationSpan, Result<Fut, Box<dyn Any + Send>>),
+    /// A bug of ours has panicked.
+    Untraced(Fut),
+}
+
 /// Runs the handler's future in the invocation's context, and catches its panics.
-async fn run<Fut: Future>(
+pub(super) async fn run<Fut: Future>(
     invocation: &InvocationSpan,
-    future: Fut,
+    future: Result<Fut, Box<dyn Any + Send>>,
 ) -> Result<Fut::Output, Box<dyn Any + Send>> {
-    let mut future = pin!(future.instrument(invocation.span().clone()));
+    let mut future = pin!(future?.instrument(invocation.span().clone()));
     poll_fn(|task| {
         let _active = invocation.context().clone().attach();
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(task))) {

@@ -1,5 +1,6 @@
 //! The span of one invocation: it ends whatever happens.
 
+use super::http_route;
 use super::new_span::{NewSpan, SpanOptions};
 use super::outcome::HandlerOutcome;
 use super::trigger::span_attributes::SpanAttributes;
@@ -96,6 +97,12 @@ impl InvocationSpan {
         self.settle();
     }
 
+    /// Ends the span as an error, and writes the telemetry at once.
+    pub(super) fn cut_off(mut self, why: &str) {
+        let (error_type, message) = ("cancelled".to_owned(), why.to_owned());
+        self.end_span(HandlerOutcome::Error { error_type, message });
+    }
+
     fn end_span(&mut self, outcome: HandlerOutcome) {
         if self.state != State::Running {
             return;
@@ -139,6 +146,7 @@ pub(super) fn describe(
     if !span.is_recording() {
         return keys;
     }
+    http_route::describe(context, &span);
     let mut set = |key: &'static str, value: Value| {
         keys.push(key);
         span.set_attribute(KeyValue::new(key, value));

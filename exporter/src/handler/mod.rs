@@ -3,11 +3,15 @@
 pub(crate) mod abort;
 mod deprecated_names;
 mod function_attributes;
+pub(crate) mod http_route;
 mod instrumentation;
 mod invocation_span;
+#[cfg(feature = "axum")]
+pub(crate) mod matched_path;
 mod new_span;
 pub(crate) mod outcome;
 mod response_status;
+pub(crate) mod streaming;
 pub(crate) mod tracing_layer;
 pub(crate) mod trigger;
 

@@ -2,6 +2,8 @@
 
 use super::deprecated_names::deprecated_names;
 use super::function_attributes::function_attributes;
+use super::http_route::HttpInvocation;
+use super::trigger::method_in_name;
 use super::trigger::span_attributes::{SpanAttributes, TriggerType};
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
@@ -46,7 +48,10 @@ impl NewSpan {
     ) -> Self {
         let telemetry = &completion.telemetry;
         let ambient = lambda.xray_trace_id.as_deref();
-        let parent = telemetry.propagation.parent(extracted.carrier.as_ref(), ambient);
+        // A caller that invokes the function by Lambda's API has no other place for it than the client context.
+        let custom = lambda.client_context.as_ref().map(|caller| &caller.custom);
+        let carrier = extracted.carrier.as_ref().filter(|own| !own.is_empty()).or(custom);
+        let parent = telemetry.propagation.parent(carrier, ambient);
         let xray = ambient.map(XRayHeader::parse).unwrap_or_default();
         let name = options
             .name
@@ -67,6 +72,13 @@ impl NewSpan {
             attributes.push(KeyValue::new("aws.xray.parent_id", to_hex(&id)));
         }
         let has_parent = parent.span().span_context().is_valid();
+        let parent = match extracted.trigger {
+            TriggerType::Http => {
+                let method = options.name.is_none().then(|| method_in_name(&extracted.attributes));
+                parent.with_value(HttpInvocation::new(method.flatten()))
+            }
+            _ => parent,
+        };
         attributes.extend(extracted.attributes);
         attributes.extend_from_slice(&options.attributes);
         if telemetry.facts.duplicate_http_names && extracted.trigger == TriggerType::Http {

@@ -24,14 +24,31 @@ impl HandlerOutcome {
         result: &Result<R, E>,
     ) -> Self {
         // Both call code of the function's author.
-        let contained = catch_unwind(AssertUnwindSafe(|| match result {
-            Ok(response) => Self::Response { status_code: response_status::status_code(response) },
-            Err(error) => Self::Error { error_type: error_type(error), message: error.to_string() },
-        }));
-        contained.unwrap_or_else(|_| match result {
-            Ok(_) => Self::Response { status_code: None },
-            Err(_) => Self::Error { error_type: OTHER.to_owned(), message: String::new() },
-        })
+        match result {
+            Ok(response) => {
+                let status_code = || response_status::status_code(response);
+                let contained = catch_unwind(AssertUnwindSafe(status_code));
+                Self::Response { status_code: contained.unwrap_or_default() }
+            }
+            Err(error) => Self::of_error(error),
+        }
+    }
+
+    pub(super) fn of_error<E: Display + Debug + 'static>(error: &E) -> Self {
+        Self::described(error, ToString::to_string)
+    }
+
+    /// Of an error of a streamed body, which `lambda_runtime` asks for `Debug` alone.
+    pub(super) fn of_body_error<E: Debug + 'static>(error: &E) -> Self {
+        Self::described(error, |error| format!("{error:?}"))
+    }
+
+    /// An error that panics when it is asked is one without words.
+    fn described<E: Debug + 'static>(error: &E, words: impl Fn(&E) -> String) -> Self {
+        let described = || (error_type(error), words(error));
+        let (error_type, message) = catch_unwind(AssertUnwindSafe(described))
+            .unwrap_or_else(|_| (OTHER.to_owned(), String::new()));
+        Self::Error { error_type, message }
     }
 
     pub(crate) fn of_panic(panic: &(dyn Any + Send)) -> Self {

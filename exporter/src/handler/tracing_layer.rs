@@ -1,6 +1,7 @@
 //! The layer that makes spans of the invocations of any service.
 
 use super::instrumentation::{Instrumentation, InvocationFuture, span_options};
+use super::streaming::OtelStreamingLayer;
 use super::trigger::{EventExtractor, Extractor};
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use lambda_runtime::tower::Layer;
@@ -61,6 +62,14 @@ impl<X> OtelTracingLayer<X> {
     #[must_use]
     pub fn with_extractor<Other>(self, extractor: Other) -> OtelTracingLayer<Other> {
         OtelTracingLayer { instrumentation: self.instrumentation.with_extractor(extractor) }
+    }
+}
+
+impl<X> OtelTracingLayer<X> {
+    /// The same for a service that streams its responses.
+    #[must_use]
+    pub fn for_streaming(self) -> OtelStreamingLayer<X> {
+        OtelStreamingLayer::new(self.instrumentation)
     }
 }
 

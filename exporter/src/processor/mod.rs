@@ -3,6 +3,7 @@
 mod block_on;
 mod buffer;
 pub(crate) mod end_attributes;
+pub(crate) mod integer_fields;
 pub(crate) mod logs;
 mod memory_size;
 pub(crate) mod metrics;

@@ -3,6 +3,7 @@
 use super::block_on::block_on;
 use super::buffer::Buffer;
 use super::end_attributes;
+use super::integer_fields;
 use super::memory_size;
 use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
 use crate::export::exporters::StdoutSpanExporter;
@@ -93,6 +94,7 @@ impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
     fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
             end_attributes::settle(&mut span);
+            integer_fields::settle(&mut span);
             let timeout = || self.write_timeout.get();
             self.buffer.push(span, timeout, |batch| {
                 if self.export(batch).is_err() {

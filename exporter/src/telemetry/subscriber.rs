@@ -1,5 +1,6 @@
 //! Makes OpenTelemetry spans of `tracing` spans and log records of its events, except for those of the SDK itself.
 
+use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::trace::SdkTracer;
@@ -30,7 +31,10 @@ where
         .with_location(false)
         .with_threads(false)
         .with_tracked_inactivity(false)
-        .with_target(false)
+        .with_target(false);
+    let spans = NoteIntegers
+        .and_then(spans)
+        .and_then(ForgetIntegers)
         .with_filter(filter(max_level, |metadata| {
             metadata.is_span() || is_recorded_error(metadata)
         }));

@@ -72,6 +72,18 @@ fn events_of_any_type_are_described_by_an_extractor() {
     assert_eq!(wire::ids::to_hex(&span.parent_span_id), "b7ad6b7169203331");
 }
 
+/// A request for `/orders/7`, as an HTTP API sends it.
+#[cfg(feature = "lambda_http")]
+pub(super) fn http_event(route_key: &str) -> Value {
+    json!({
+        "version": "2.0", "routeKey": route_key, "rawPath": "/orders/7",
+        "rawQueryString": "", "isBase64Encoded": false, "requestContext": {
+            "http": { "method": "GET", "path": "/orders/7", "protocol": "HTTP/1.1" }
+        },
+        "headers": { "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
+    })
+}
+
 #[cfg(feature = "lambda_http")]
 #[test]
 fn a_function_of_lambda_http_has_its_route_its_parent_and_its_status() {
@@ -84,14 +96,7 @@ fn a_function_of_lambda_http_has_its_route_its_parent_and_its_status() {
     });
     let layer = OtelTracingLayer::new(function.completion.clone()).with_name("shop");
     let mut service = ServiceBuilder::new().layer(layer).service(Adapter::from(app));
-    let payload = json!({
-        "version": "2.0", "routeKey": "GET /orders/{id}", "rawPath": "/orders/7",
-        "rawQueryString": "", "isBase64Encoded": false, "requestContext": {
-            "http": { "method": "GET", "path": "/orders/7", "protocol": "HTTP/1.1" }
-        },
-        "headers": { "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" },
-    });
-    let request: LambdaRequest = serde_json::from_value(payload).unwrap();
+    let request: LambdaRequest = serde_json::from_value(http_event("GET /orders/{id}")).unwrap();
     let response = block_on(service.call(LambdaEvent::new(request, context()))).unwrap();
     assert_eq!(serde_json::to_value(response).unwrap()["body"], "/orders/7");
     let span = function.span();
@@ -99,4 +104,30 @@ fn a_function_of_lambda_http_has_its_route_its_parent_and_its_status() {
     assert_eq!(wire::ids::to_hex(&span.parent_span_id), "b7ad6b7169203331");
     assert_eq!(attribute(&span, "http.response.status_code").as_deref(), Some("502"));
     assert_eq!(attribute(&span, "faas.trigger").as_deref(), Some(r#""http""#));
+}
+
+#[cfg(all(feature = "axum", feature = "lambda_http"))]
+#[test]
+fn the_route_that_axum_matched_names_the_span() {
+    use crate::handler::matched_path::MatchedPathLayer;
+    use axum::{Router, routing::get};
+    use lambda_http::Adapter;
+    let function = Function::new();
+    let check = |route_key: &str, layer: OtelTracingLayer, name: &str, route: Option<&str>| {
+        let app = Router::new()
+            .route("/orders/{id}", get(async || tracing::info_span!("store").in_scope(|| ())))
+            .layer(MatchedPathLayer::new());
+        let mut service = ServiceBuilder::new().layer(layer).service(Adapter::from(app));
+        let request = serde_json::from_value(http_event(route_key)).unwrap();
+        block_on(service.call(LambdaEvent::new(request, context()))).unwrap();
+        let written = function.written();
+        let root = written.span_named(name);
+        assert_eq!(attribute(root, "http.route"), route.map(|route| format!("{route:?}")));
+        let routes = root.attributes.iter().filter(|own| own.key == "http.route");
+        assert_eq!(routes.count(), usize::from(route.is_some()), "{root:?}");
+    };
+    let layer = || OtelTracingLayer::new(function.completion.clone()).with_name("shop");
+    check("$default", layer(), "GET /orders/{id}", Some("/orders/{id}"));
+    check("ANY /{proxy+}", layer(), "GET /orders/{id}", Some("/orders/{id}"));
+    check("$default", layer().with_span_name("mine"), "mine", Some("/orders/{id}"));
 }

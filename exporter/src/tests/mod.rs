@@ -9,4 +9,6 @@ mod layer;
 mod panics;
 mod parents;
 mod signals;
+mod spans_of_tracing;
+mod streaming;
 mod triggers;

@@ -69,6 +69,13 @@ fn known_method(method: &str) -> &'static str {
     KNOWN.into_iter().find(|known| *known == method).unwrap_or(OTHER_METHOD)
 }
 
+/// The method of a request with these attributes, as it stands in a span's name.
+pub(crate) fn method_in_name(attributes: &[KeyValue]) -> Option<String> {
+    let method = attributes.iter().find(|own| own.key.as_str() == "http.request.method")?;
+    let method = method.value.as_str();
+    Some(if method == OTHER_METHOD { "HTTP".to_owned() } else { method.into_owned() })
+}
+
 /// The method as it stands in a span's name ("HTTP spans", "Name").
 fn name_of(method: &'static str) -> &'static str {
     if method == OTHER_METHOD { "HTTP" } else { method }

@@ -9,6 +9,7 @@ mod messages;
 pub(crate) mod span_attributes;
 mod typed;
 
+pub(super) use http_request::method_in_name;
 use span_attributes::SpanAttributes;
 
 /// An event that describes its own invocation.

@@ -1,0 +1,74 @@
+//! axum's matched path as the invocation's route.
+
+use super::http_route::set_http_route;
+use axum::extract::MatchedPath;
+use lambda_runtime::Service;
+use lambda_runtime::tower::Layer;
+use std::task::{self, Poll};
+
+/// Calls invocations' spans by the route that axum has matched, `GET /orders/{id}`: a layer for axum's `Router::layer`, below
+/// [`OtelTracingLayer`](crate::OtelTracingLayer), which stands around the whole function. A request that matches no route keeps
+/// the name that the event gives.
+///
+/// ```no_run
+/// # #[cfg(feature = "lambda_http")]
+/// # async fn example() -> Result<(), lambda_runtime::Error> {
+/// use axum::{Router, routing::get};
+/// use lambda_otlp_exporter::{
+///     MatchedPathLayer, OtelTracingLayer, TelemetryConfig, init_telemetry,
+/// };
+/// use lambda_runtime::tower::ServiceBuilder;
+///
+/// let app = Router::new()
+///     .route("/orders/{id}", get(async || "an order"))
+///     .layer(MatchedPathLayer::new());
+/// let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+/// let traced = OtelTracingLayer::new(completion_handler).with_name("shop");
+/// let service = lambda_http::Adapter::from(app);
+/// lambda_runtime::run(ServiceBuilder::new().layer(traced).service(service)).await
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct MatchedPathLayer;
+
+impl MatchedPathLayer {
+    /// The layer.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl<S> Layer<S> for MatchedPathLayer {
+    type Service = MatchedPathService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        MatchedPathService { inner }
+    }
+}
+
+/// A service of axum that says its route; [`MatchedPathLayer`] makes it.
+#[derive(Debug, Clone)]
+pub struct MatchedPathService<S> {
+    inner: S,
+}
+
+impl<S, B> Service<axum::http::Request<B>> for MatchedPathService<S>
+where
+    S: Service<axum::http::Request<B>>,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(&mut self, task: &mut task::Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(task)
+    }
+
+    fn call(&mut self, request: axum::http::Request<B>) -> S::Future {
+        if let Some(path) = request.extensions().get::<MatchedPath>() {
+            set_http_route(path.as_str());
+        }
+        self.inner.call(request)
+    }
+}

@@ -1,0 +1,126 @@
+//! Keeps the integers of `tracing` fields integers: `tracing-opentelemetry` knows `i64` alone, and makes text of a `u64`, which all
+//! unsigned arguments of `#[tracing::instrument]` are, and of 128-bit ones.
+//!
+//! One layer notes such values while a span is open and hands them over when it closes, another takes them back; between the two
+//! the layer of `tracing-opentelemetry` ends the span, on the same thread, and with it calls our processor.
+
+use opentelemetry::Value;
+use opentelemetry_sdk::trace::SpanData;
+use std::cell::RefCell;
+use std::fmt::Debug;
+use tracing::Subscriber;
+use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id, Record};
+use tracing_subscriber::Layer;
+use tracing_subscriber::layer::Context;
+use tracing_subscriber::registry::LookupSpan;
+
+/// Fields with their values, the last value of a field last.
+type Integers = Vec<(&'static str, i64)>;
+
+thread_local! {
+    /// Of the span that this thread closes.
+    static CLOSING: RefCell<Integers> = const { RefCell::new(Vec::new()) };
+}
+
+/// Makes integers of the texts that stand for them.
+pub(crate) fn settle(span: &mut SpanData) {
+    for (key, integer) in replace(Integers::new()) {
+        for attribute in span.attributes.iter_mut().filter(|own| own.key.as_str() == key) {
+            let is_text = matches!(&attribute.value, Value::String(text) if is_text_of(text.as_str(), integer));
+            if is_text {
+                attribute.value = Value::I64(integer);
+            }
+        }
+    }
+}
+
+/// What was there before. A thread that ends may have nothing any more.
+fn replace(integers: Integers) -> Integers {
+    CLOSING.try_with(|closing| closing.replace(integers)).unwrap_or_default()
+}
+
+/// Another value may have been set under the same key.
+fn is_text_of(text: &str, integer: i64) -> bool {
+    text.parse() == Ok(integer)
+}
+
+/// Stands below the layer of `tracing-opentelemetry`, and so is asked before it.
+pub(crate) struct NoteIntegers;
+
+/// Stands above it.
+pub(crate) struct ForgetIntegers;
+
+/// Of an open span, among its extensions.
+struct Noted(Integers);
+
+impl<S> Layer<S> for NoteIntegers
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut found = Found::default();
+        attributes.record(&mut found);
+        note(found, id, &context);
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let mut found = Found::default();
+        values.record(&mut found);
+        note(found, id, &context);
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let noted = context.span(&id).and_then(|span| span.extensions_mut().remove::<Noted>());
+        replace(noted.map(|Noted(integers)| integers).unwrap_or_default());
+    }
+}
+
+impl<S: Subscriber> Layer<S> for ForgetIntegers {
+    fn on_close(&self, _id: Id, _context: Context<'_, S>) {
+        replace(Integers::new());
+    }
+}
+
+fn note<S>(Found(integers): Found, id: &Id, context: &Context<'_, S>)
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    if integers.is_empty() {
+        return;
+    }
+    let Some(span) = context.span(id) else { return };
+    let mut extensions = span.extensions_mut();
+    match extensions.get_mut::<Noted>() {
+        Some(Noted(noted)) => noted.extend(integers),
+        None => extensions.insert(Noted(integers)),
+    }
+}
+
+/// The integers that would become text; those beyond `i64`, which OTLP does not have, stay text.
+#[derive(Default)]
+struct Found(Integers);
+
+impl Found {
+    fn note(&mut self, field: &Field, value: impl TryInto<i64>) {
+        if let Ok(integer) = value.try_into() {
+            self.0.push((field.name(), integer));
+        }
+    }
+}
+
+impl Visit for Found {
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.note(field, value);
+    }
+
+    fn record_i128(&mut self, field: &Field, value: i128) {
+        self.note(field, value);
+    }
+
+    fn record_u128(&mut self, field: &Field, value: u128) {
+        self.note(field, value);
+    }
+
+    fn record_debug(&mut self, _field: &Field, _value: &dyn Debug) {}
+}

@@ -1,0 +1,53 @@
+//! `tracing` spans as OpenTelemetry's: fields keep their types.
+
+use super::driver::{Function, attribute};
+
+#[tracing::instrument]
+fn store(id: u64, small: u8, wide: i128, too_wide: u128, beyond: u64, text: &str) {
+    tracing::info!(id, "stored");
+}
+
+#[test]
+fn integers_of_any_width_stay_integers_where_otlp_has_them() {
+    let function = Function::new();
+    store(7, 8, -9, u128::MAX, u64::MAX, "7");
+    function.completion.complete();
+    let span = function.span();
+    let check = |key, expected: &str| assert_eq!(attribute(&span, key).unwrap(), expected, "{key}");
+    check("id", "7");
+    check("small", "8");
+    check("wide", "-9");
+    check("text", "\"7\"");
+    check("beyond", "\"18446744073709551615\"");
+    check("too_wide", &format!("{:?}", u128::MAX.to_string()));
+}
+
+#[test]
+fn a_field_that_is_recorded_later_and_one_of_a_parent_stay_integers_too() {
+    let function = Function::new();
+    let outer = tracing::info_span!("outer", items = 3_u64, left = tracing::field::Empty);
+    outer.in_scope(|| {
+        tracing::info_span!("inner", items = "3").in_scope(|| ());
+        outer.record("left", 2_usize);
+    });
+    drop(outer);
+    function.completion.complete();
+    let written = function.written();
+    let of = |span, key| attribute(written.span_named(span), key);
+    assert_eq!(of("outer", "items").as_deref(), Some("3"));
+    assert_eq!(of("outer", "left").as_deref(), Some("2"));
+    assert_eq!(of("inner", "items").as_deref(), Some("\"3\""), "a text that was given stays one");
+}
+
+#[test]
+fn a_text_that_replaces_an_integer_is_not_taken_for_it() {
+    let function = Function::new();
+    let span = tracing::info_span!("store", id = 7_u64);
+    span.record("id", "0x7");
+    drop(span);
+    function.completion.complete();
+    let span = function.span();
+    let values: Vec<_> = span.attributes.iter().filter(|own| own.key == "id").collect();
+    let texts: Vec<_> = values.iter().map(|own| format!("{:?}", own.value)).collect();
+    assert!(texts.iter().any(|text| text.contains("0x7")), "{texts:?}");
+}
