@@ -71,6 +71,7 @@
 mod clock;
 mod config;
 mod export;
+mod extension;
 #[doc(hidden)]
 pub mod handler;
 mod init;

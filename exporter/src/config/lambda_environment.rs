@@ -16,8 +16,21 @@ pub(crate) struct LambdaEnvironment {
     /// The application log level, under the JSON log format only.
     pub(crate) json_log_level: Option<String>,
     pub(crate) log_level: Option<String>,
-    /// Provisioned concurrency started the environment, so that no invocation waited for that.
-    pub(crate) is_provisioned: bool,
+    pub(crate) initialization_type: InitializationType,
+}
+
+/// How the environment came to be (`AWS_LAMBDA_INITIALIZATION_TYPE`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum InitializationType {
+    /// For the invocation that waits.
+    #[default]
+    OnDemand,
+    /// Ahead of time, so that no invocation waits.
+    ProvisionedConcurrency,
+    /// It was started once, and is restored from a snapshot each time.
+    SnapStart,
+    /// Lambda Managed Instances: invocations run concurrently, and the environment is not frozen between them.
+    ManagedInstances,
 }
 
 impl LambdaEnvironment {
@@ -39,8 +52,12 @@ impl LambdaEnvironment {
             // Lambda filters a line without a level as one of INFO.
             json_log_level: is_json.then(|| log_level.clone().unwrap_or_else(|| "INFO".to_owned())),
             log_level,
-            is_provisioned: source.get("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref()
-                == Some("provisioned-concurrency"),
+            initialization_type: match source.get("AWS_LAMBDA_INITIALIZATION_TYPE").as_deref() {
+                Some("provisioned-concurrency") => InitializationType::ProvisionedConcurrency,
+                Some("snap-start") => InitializationType::SnapStart,
+                Some("lambda-managed-instances") => InitializationType::ManagedInstances,
+                _ => InitializationType::OnDemand,
+            },
         }
     }
 }

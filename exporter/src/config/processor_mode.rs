@@ -5,16 +5,21 @@ use settings::Env;
 use std::fmt;
 
 /// When telemetry is written (`LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE`, which wins over code).
+///
+/// In each mode a full buffer is written early, what has ended is written shortly before a timeout, and what is left at SIGTERM, which
+/// Lambda sends where an extension is registered, inside the process or beside it. A mode that cannot be had is `Sync`, and one line on
+/// stderr says why.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ProcessorMode {
-    /// Before the response is returned. Installs nothing: no extension, no signal handler.
+    /// Before the response is returned. Registers no extension.
     #[default]
     Sync,
-    /// After the response, by an internal extension. Not available yet: `Sync` is used, and one line on stderr says so.
+    /// After the response: the process registers itself as an extension that Lambda tells of each invocation, and writes while the
+    /// response is on its way. The caller waits for no write; the invocation is billed until it is done. Under SnapStart it is `Sync`.
     Async,
-    /// When the environment ends, for the SDK's own batch processor. Not available yet: `Sync` is used, and one line on
-    /// stderr says so.
+    /// When the environment ends, and not when an invocation does: for the SDK's own batch processor and periodic reader, which
+    /// export when they will. The process registers itself as an extension without events, so that Lambda sends SIGTERM.
     Finalize,
 }
 

@@ -9,7 +9,7 @@ pub const TABLE: Table = Table::new(&[
             name: "LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE",
             default: Some("sync"),
             kind: Kind::Choice(&["sync", "async", "finalize"]),
-            doc: "When telemetry is written: `sync`, before the response. `async` and `finalize` are read as `sync`, and one line on stderr says so.",
+            doc: "When telemetry is written: `sync` before the response; `async` after it, by an extension inside the process; `finalize` at the end of the environment, for processors of one's own. A mode that cannot be had is `sync`, and one line on stderr says why.",
         },
         Variable {
             name: "LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE",

@@ -59,6 +59,12 @@ impl Deadline {
         Some(Duration::from_nanos(first.saturating_sub(unix_nanos(self.now()))))
     }
 
+    /// Whether an invocation times out within this time.
+    #[cfg(test)]
+    pub(crate) fn is_near(&self, within: Duration) -> bool {
+        self.time_left().is_some_and(|left| left < within)
+    }
+
     fn running(&self) -> MutexGuard<'_, Vec<u64>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -5,12 +5,12 @@ use super::invocation_span::describe;
 use super::outcome::HandlerOutcome;
 use crate::processor::end_attributes::ending;
 use crate::telemetry::Telemetry;
+use crate::telemetry::bounded::within;
 use crate::telemetry::running::RunningInvocation;
 use opentelemetry::trace::TraceContextExt as _;
+use std::panic;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Weak};
-use std::{panic, thread};
 
 /// Adds the writing to the process's panic hook, behind the one that is there.
 pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
@@ -33,23 +33,13 @@ pub(crate) fn write_before_abort(telemetry: &Arc<Telemetry>) {
 pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
     let (telemetry, outcome) = (Arc::clone(telemetry), outcome.clone());
     let timeout = telemetry.signals.line.write_timeout();
-    let (is_done, done) = sync_channel(1);
-    let write = move || {
+    within(timeout, move || {
         let running = telemetry.running.take();
         for RunningInvocation { context, .. } in &running {
             let keys = describe(context, &telemetry.facts, outcome.clone());
             let span = context.span();
             ending(span.span_context().span_id(), keys, || span.end());
         }
-        telemetry.signals.flush(|| {
-            for record in running.iter().filter_map(|invocation| invocation.record) {
-                telemetry.facts.root_record.is_written(record);
-            }
-        });
-        // Nobody waits any more where the timeout is over.
-        is_done.send(()).ok();
-    };
-    if thread::Builder::new().name("otlp-abort".to_owned()).spawn(write).is_ok() {
-        done.recv_timeout(timeout).ok();
-    }
+        telemetry.write(running.iter().filter_map(|invocation| invocation.record));
+    });
 }

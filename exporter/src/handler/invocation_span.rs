@@ -4,11 +4,13 @@ use super::http_route;
 use super::new_span::{NewSpan, SpanOptions};
 use super::outcome::HandlerOutcome;
 use super::trigger::span_attributes::SpanAttributes;
+use crate::extension::Mode;
+use crate::extension::invocations::Completed;
 use crate::processor::end_attributes::ending;
+use crate::telemetry::InvocationFacts;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::Armed;
 use crate::telemetry::running::RunningInvocation;
-use crate::telemetry::{InvocationFacts, Telemetry};
 use opentelemetry::trace::{Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,6 +30,8 @@ pub(super) struct InvocationSpan {
     record: Option<u64>,
     /// Its number among those that are running.
     number: u64,
+    /// By this an extension knows it; of no use in other modes.
+    request_id: String,
     state: State,
 }
 
@@ -57,6 +61,11 @@ impl InvocationSpan {
             let deadline = lambda.deadline();
             let watched = completion.watch(deadline);
             let completion = completion.clone();
+            let mut request_id = String::new();
+            if let Mode::Async(extension) = completion.telemetry.mode() {
+                extension.begin(&lambda.request_id);
+                request_id.clone_from(&lambda.request_id);
+            }
             Self {
                 completion,
                 context,
@@ -65,6 +74,7 @@ impl InvocationSpan {
                 deadline,
                 record,
                 number,
+                request_id,
                 state: State::Running,
             }
         });
@@ -85,14 +95,17 @@ impl InvocationSpan {
     /// would wait for them: another thread waits.
     pub(super) async fn finish(mut self, outcome: HandlerOutcome) {
         self.end_span(outcome);
+        if self.is_written_later() {
+            return;
+        }
         let others = self.completion.telemetry.signals.has_processors_of_others;
         if let Some(Ok(runtime)) = others.then(Handle::try_current) {
             let (telemetry, record) = (Arc::clone(&self.completion.telemetry), self.record);
-            let flush = runtime.spawn_blocking(move || flush(&telemetry, record));
+            let flush = runtime.spawn_blocking(move || telemetry.write(record));
             // It panics or is cancelled only with the runtime.
             flush.await.ok();
         } else {
-            flush(&self.completion.telemetry, self.record);
+            self.completion.telemetry.write(self.record);
         }
         self.settle();
     }
@@ -101,6 +114,27 @@ impl InvocationSpan {
     pub(super) fn cut_off(mut self, why: &str) {
         let (error_type, message) = ("cancelled".to_owned(), why.to_owned());
         self.end_span(HandlerOutcome::Error { error_type, message });
+    }
+
+    /// Whether another writes the telemetry, as the mode says: the extension after the response, or whoever ends the environment.
+    fn is_written_later(&mut self) -> bool {
+        match self.completion.telemetry.mode() {
+            Mode::Sync => false,
+            Mode::Async(extension) => {
+                let request_id = std::mem::take(&mut self.request_id);
+                let (record, deadline) = (self.record, self.deadline);
+                let is_left =
+                    extension.complete(Completed { request_id, record, deadline }).is_ok();
+                if is_left {
+                    self.state = State::Flushed;
+                }
+                is_left
+            }
+            Mode::Finalize => {
+                self.settle();
+                true
+            }
+        }
     }
 
     fn end_span(&mut self, outcome: HandlerOutcome) {
@@ -124,15 +158,6 @@ impl InvocationSpan {
         self.completion.forget(self.deadline);
         self.state = State::Flushed;
     }
-}
-
-/// Writes the telemetry of an invocation, and says that its root is written as soon as it is.
-fn flush(telemetry: &Telemetry, record: Option<u64>) {
-    telemetry.signals.flush(|| {
-        if let Some(record) = record {
-            telemetry.facts.root_record.is_written(record);
-        }
-    });
 }
 
 /// Says on the span of the context how its invocation ended; returns the keys of the attributes for that.
@@ -200,8 +225,8 @@ impl Drop for InvocationSpan {
         } else {
             self.end_span(HandlerOutcome::Cancelled);
         }
-        if self.state != State::Flushed {
-            flush(&self.completion.telemetry, self.record);
+        if self.state != State::Flushed && !self.is_written_later() {
+            self.completion.telemetry.write(self.record);
             self.settle();
         }
     }

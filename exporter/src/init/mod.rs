@@ -1,12 +1,12 @@
 //! Sets telemetry up: providers, propagators, the `tracing` subscriber, the completion handler.
 
 mod globals;
+mod mode;
 mod providers;
 pub(crate) mod telemetry_config;
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::processor_mode::ProcessorMode;
 use crate::export::line_builder::LineExporterBuilder;
 #[cfg(test)]
 use crate::export::write_timeout::Deadline;
@@ -18,13 +18,14 @@ use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
 use crate::telemetry::root_record::RootRecord;
 use crate::telemetry::running::RunningInvocations;
 use crate::telemetry::{InvocationFacts, Telemetry, resource, scope};
+use mode::start_mode;
 use opentelemetry::trace::TracerProvider as _;
 use opentelemetry_sdk::trace::SdkTracer;
 use providers::Parts;
 use settings::{Env, Source};
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
 use telemetry_config::TelemetryConfig;
 
 /// Why telemetry could not be set up: there is no reason yet, since what is wrong with the variables is reported on
@@ -43,7 +44,8 @@ impl std::error::Error for InitError {}
 
 /// Sets up traces, logs and metrics for a Lambda function, and installs the `tracing` subscriber.
 ///
-/// Call it once, before the runtime starts. Opens no file or connection and starts no thread.
+/// Call it once, before the runtime starts: an extension of Lambda's, as which the modes `async` and `finalize` register the process,
+/// has to be there before. `sync` opens no connection. In Lambda a thread waits for SIGTERM in each mode.
 ///
 /// # Errors
 /// None yet: a function must not fail for its telemetry.
@@ -60,8 +62,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     if !environment.complaint.is_empty() {
         stderr::warn(&environment.complaint);
     }
-    // Sync is the only mode yet, and needs nothing to be set up.
-    warn_of_missing_mode(environment.mode.or(config.processor_mode).unwrap_or_default());
+    let mode = environment.mode.or(config.processor_mode).unwrap_or_default();
     let own_propagators = std::mem::take(&mut config.propagators);
     let propagators = propagators(own_propagators, environment.propagators.as_deref());
     let globals = globals::wanted(&config);
@@ -82,7 +83,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
 
     let write = {
         let signals = Arc::clone(&signals);
-        move || signals.flush(|| ())
+        move || drop(signals.flush(|| ()))
     };
     let deadline = DeadlineWatch::new(clock.clone(), write);
     #[cfg(test)]
@@ -93,7 +94,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
         has_layer: AtomicBool::new(false),
         facts: InvocationFacts {
             function_version: environment.lambda.function_version.clone(),
-            is_provisioned: environment.lambda.is_provisioned,
+            initialization_type: environment.lambda.initialization_type,
             duplicate_http_names: environment.duplicate_http_names,
             is_cold: AtomicBool::new(true),
             root_record: RootRecord::new(environment.lambda.runtime_api.as_deref()),
@@ -104,6 +105,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
         running: RunningInvocations::default(),
         max_level: config.max_level,
         bridges_logs: config.log_bridge,
+        mode: OnceLock::new(),
     };
     let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
     if cfg!(panic = "abort") {
@@ -115,13 +117,12 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
         let own_filter = config.log_filter_variable.and_then(|name| source.get(&name));
         globals::install_subscriber(&handler, &environment, fmt_layer, own_filter.as_deref());
     }
-    handler
-}
-
-fn warn_of_missing_mode(mode: ProcessorMode) {
-    if mode != ProcessorMode::Sync {
-        stderr::warn(&format!("the {mode} mode is not available yet, sync is used"));
+    // The process of the tests is many functions.
+    let handles_sigterm = config.sigterm_handler && cfg!(not(test));
+    if !environment.disabled {
+        start_mode(&handler.telemetry, mode, &environment, handles_sigterm);
     }
+    handler
 }
 
 fn propagators(

@@ -34,7 +34,7 @@ use tracing::level_filters::LevelFilter;
 /// let config = TelemetryConfig::builder().with_resource(resource).with_fmt_layer(true).build();
 /// ```
 #[derive(Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "four things that are there or not")]
+#[expect(clippy::struct_excessive_bools, reason = "five things that are there or not")]
 pub struct TelemetryConfig {
     pub(super) traces: Traces,
     pub(super) logs: Logs,
@@ -45,6 +45,7 @@ pub struct TelemetryConfig {
     pub(super) log_bridge: bool,
     pub(super) global_providers: bool,
     pub(super) global_subscriber: bool,
+    pub(super) sigterm_handler: bool,
     pub(super) log_filter_variable: Option<String>,
     pub(super) processor_mode: Option<ProcessorMode>,
     pub(super) max_level: LevelFilter,
@@ -182,6 +183,7 @@ impl Default for TelemetryConfig {
             log_bridge: true,
             global_providers: true,
             global_subscriber: true,
+            sigterm_handler: true,
             log_filter_variable: None,
             processor_mode: None,
             max_level: LevelFilter::INFO,
@@ -383,6 +385,17 @@ impl TelemetryConfigBuilder {
     #[must_use]
     pub fn with_global_subscriber(mut self, install: bool) -> Self {
         self.config.global_subscriber = install;
+        self
+    }
+
+    /// Whether SIGTERM writes what is left, in Lambda, and then ends the process. On by default.
+    ///
+    /// A process that handles SIGTERM already when telemetry is set up ends by that handler, and what is left is written beside it.
+    /// One that sets a handler of its own later says `false` and calls
+    /// [`TelemetryCompletionHandler::shutdown`](crate::TelemetryCompletionHandler::shutdown) in it.
+    #[must_use]
+    pub fn with_sigterm_handler(mut self, install: bool) -> Self {
+        self.config.sigterm_handler = install;
         self
     }
 

@@ -1,15 +1,18 @@
 //! What an invocation's end calls: it writes the telemetry of the invocation.
 
+use super::bounded::within;
 use super::deadline_watch::Armed;
 use super::{Telemetry, subscriber};
+use crate::extension::Mode;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use tracing_subscriber::Layer;
 use tracing_subscriber::registry::LookupSpan;
 
@@ -24,10 +27,33 @@ pub struct TelemetryCompletionHandler {
 }
 
 impl TelemetryCompletionHandler {
-    /// Writes what the invocation made. Call it before the response is returned, unless
+    /// Writes what the invocation made, in every mode before it returns. Call it before the response is returned, unless
     /// [`TracedHandler`](crate::TracedHandler) does.
     pub fn complete(&self) {
-        self.telemetry.signals.flush(|| ());
+        self.telemetry.write([]);
+        if let Mode::Async(extension) = self.telemetry.mode() {
+            extension.release();
+        }
+    }
+
+    /// Writes what has ended, and waits for that as long as `timeout` says.
+    ///
+    /// # Errors
+    /// `Timeout` where it takes longer, and then it goes on by itself; else the first error of a processor or exporter.
+    pub fn force_flush(&self, timeout: Duration) -> OTelSdkResult {
+        self.telemetry.force_flush(timeout)
+    }
+
+    /// Writes what has ended and ends the providers, and waits for that as long as `timeout` says. Nothing is recorded afterwards.
+    ///
+    /// At SIGTERM, which Lambda sends before it ends an environment that has an extension, everything is written without this.
+    ///
+    /// # Errors
+    /// `Timeout` where it takes longer, and then it goes on by itself; else the first error of a processor or exporter.
+    pub fn shutdown(&self, timeout: Duration) -> OTelSdkResult {
+        let telemetry = Arc::clone(&self.telemetry);
+        let ended = within(timeout, move || telemetry.signals.shut_down(timeout));
+        ended.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 
     /// The tracer that makes the invocations' spans.

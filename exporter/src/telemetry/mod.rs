@@ -1,5 +1,6 @@
 //! What all invocations of one environment share: the providers, the propagators, the watch of the deadline.
 
+pub(crate) mod bounded;
 pub(crate) mod completion;
 pub(crate) mod deadline_watch;
 pub(crate) mod id_generator;
@@ -15,15 +16,20 @@ pub(crate) mod xray_propagator;
 
 pub use lambda_otel_lite::*;
 
+use crate::config::lambda_environment::InitializationType;
+use crate::extension::Mode;
+use bounded::within;
 use deadline_watch::DeadlineWatch;
 use opentelemetry::InstrumentationScope;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::SdkTracer;
 use propagation::Propagation;
 use root_record::RootRecord;
 use running::RunningInvocations;
 use signals::Signals;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 use tracing::level_filters::LevelFilter;
 
 /// The providers and what they share.
@@ -39,13 +45,38 @@ pub(crate) struct Telemetry {
     pub(crate) max_level: LevelFilter,
     /// `tracing` events become log records.
     pub(crate) bridges_logs: bool,
+    /// Set once all else is there; `Sync` until then.
+    pub(crate) mode: OnceLock<Mode>,
+}
+
+impl Telemetry {
+    pub(crate) fn mode(&self) -> &Mode {
+        self.mode.get().unwrap_or(&Mode::Sync)
+    }
+
+    /// Writes what has ended, and waits for that as long as `timeout` says; then it goes on by itself.
+    pub(crate) fn force_flush(self: &Arc<Self>, timeout: Duration) -> OTelSdkResult {
+        let telemetry = Arc::clone(self);
+        let flushed = within(timeout, move || telemetry.signals.flush(|| ()));
+        flushed.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
+    }
+
+    /// Writes the telemetry of invocations, and says that their roots, by these records, are written as soon as they are.
+    pub(crate) fn write(&self, records: impl IntoIterator<Item = u64>) {
+        // What is wrong is counted where it occurs.
+        drop(self.signals.flush(|| {
+            for record in records {
+                self.facts.root_record.is_written(record);
+            }
+        }));
+    }
 }
 
 /// What the spans of invocations need to know of the environment.
 #[derive(Debug, Default)]
 pub(crate) struct InvocationFacts {
     pub(crate) function_version: Option<String>,
-    pub(crate) is_provisioned: bool,
+    pub(crate) initialization_type: InitializationType,
     pub(crate) duplicate_http_names: bool,
     /// No invocation was seen yet.
     pub(crate) is_cold: AtomicBool,
@@ -57,7 +88,8 @@ pub(crate) struct InvocationFacts {
 impl InvocationFacts {
     /// Whether this is the invocation that waited for the start of the environment; true once at most.
     pub(crate) fn take_cold_start(&self) -> bool {
-        self.is_cold.swap(false, Ordering::Relaxed) && !self.is_provisioned
+        self.is_cold.swap(false, Ordering::Relaxed)
+            && self.initialization_type != InitializationType::ProvisionedConcurrency
     }
 }
 

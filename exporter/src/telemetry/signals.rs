@@ -6,13 +6,14 @@ use crate::export::loss_counts::Loss;
 use crate::output::stderr;
 use crate::processor::spans::LambdaSpanProcessor;
 use opentelemetry::Context;
-use opentelemetry_sdk::error::OTelSdkResult;
+use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::trace::{SdkTracerProvider, SpanProcessor as _};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 use wire::SignalKind;
 
 /// The three signals, flushed together.
@@ -52,43 +53,73 @@ impl Signals {
 
     /// Writes all finished spans, all log records and all measurements; never panics. `spans_are_written` is called as soon as they
     /// are, and by our own processor where there is one: what else is flushed may take until the deadline.
-    pub(crate) fn flush(&self, spans_are_written: impl FnOnce()) {
+    ///
+    /// # Errors
+    /// The first one of the signals.
+    pub(crate) fn flush(&self, spans_are_written: impl FnOnce()) -> OTelSdkResult {
         // Each signal is flushed on its own: code of the application's is called, and a panic in it costs one signal. Errors
         // are counted where they occur, and here is nothing more to do about them.
         let mut spans_are_written = Some(spans_are_written);
-        let mut flush = |spans: &dyn Fn() -> OTelSdkResult| {
-            let mut are_written = false;
-            self.contained(SignalKind::Traces, || are_written = spans().is_ok());
-            if let Some(tell) = spans_are_written.take().filter(|_| are_written) {
+        let mut flushed = Ok(());
+        let mut flush_spans = |spans: &dyn Fn() -> OTelSdkResult| {
+            let result = self.contained(SignalKind::Traces, spans);
+            if let Some(tell) = spans_are_written.take().filter(|_| result.is_ok()) {
                 tell();
             }
+            keep_first(&mut flushed, result);
         };
         if let Some(spans) = &self.spans {
-            flush(&|| spans.force_flush());
+            flush_spans(&|| spans.force_flush());
         }
-        flush(&|| self.tracer_provider.force_flush());
-        self.contained(SignalKind::Logs, || drop(self.logger_provider.force_flush()));
-        let are_written = self.contained(SignalKind::Metrics, || {
+        flush_spans(&|| self.tracer_provider.force_flush());
+        let logs = self.contained(SignalKind::Logs, || self.logger_provider.force_flush());
+        keep_first(&mut flushed, logs);
+        let mut has_panicked = true;
+        let metrics = self.contained(SignalKind::Metrics, || {
             self.loss_metrics.report(self.line.losses(), &self.meter_provider);
-            drop(self.meter_provider.force_flush());
+            let result = self.meter_provider.force_flush();
+            has_panicked = false;
+            result
         });
-        if !are_written && !self.metrics_panicked.swap(true, Ordering::Relaxed) {
+        keep_first(&mut flushed, metrics);
+        if has_panicked && !self.metrics_panicked.swap(true, Ordering::Relaxed) {
             stderr::warn(
                 "the callback of an observable instrument panicked: the OpenTelemetry SDK collects no metrics in this \
                  environment any more",
             );
         }
+        flushed
     }
 
-    /// Whether this part of a flush did not panic; one that did is counted.
-    fn contained(&self, kind: SignalKind, part: impl FnOnce()) -> bool {
+    /// Writes everything, and ends the providers: nothing is recorded any more. Never panics.
+    pub(crate) fn shut_down(&self, timeout: Duration) -> OTelSdkResult {
+        let end = Instant::now() + timeout;
+        let left = || end.saturating_duration_since(Instant::now());
+        let mut ended = self.flush(|| ());
+        let traces = || self.tracer_provider.shutdown_with_timeout(left());
+        keep_first(&mut ended, self.contained(SignalKind::Traces, traces));
+        let logs = || self.logger_provider.shutdown_with_timeout(left());
+        keep_first(&mut ended, self.contained(SignalKind::Logs, logs));
+        let metrics = || self.meter_provider.shutdown_with_timeout(left());
+        keep_first(&mut ended, self.contained(SignalKind::Metrics, metrics));
+        ended
+    }
+
+    /// The result of this part of a flush; a panic in it is counted.
+    fn contained(&self, kind: SignalKind, part: impl FnOnce() -> OTelSdkResult) -> OTelSdkResult {
         let contained = catch_unwind(AssertUnwindSafe(|| {
             let _suppressed = Context::enter_telemetry_suppressed_scope();
-            part();
+            part()
         }));
-        if contained.is_err() {
+        contained.unwrap_or_else(|_| {
             self.line.losses().lose(kind, Loss::Panicked, 1);
-        }
-        contained.is_ok()
+            Err(OTelSdkError::InternalFailure(format!("panic while flushing {kind}")))
+        })
+    }
+}
+
+fn keep_first(first: &mut OTelSdkResult, result: OTelSdkResult) {
+    if first.is_ok() {
+        *first = result;
     }
 }

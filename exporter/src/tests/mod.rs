@@ -6,6 +6,7 @@ mod ends;
 mod events;
 mod init;
 mod layer;
+mod modes;
 mod panics;
 mod parents;
 mod signals;

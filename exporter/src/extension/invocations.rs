@@ -1,0 +1,238 @@
+//! Decides when the telemetry of an invocation is written after its response, and when Lambda may take the invocation for over.
+//!
+//! Two sides tell of each invocation, in any order: Lambda, by the event INVOKE, and the handler, when it begins and when it has ended.
+//! Lambda keeps the environment awake for an invocation until the extension asks for the next event. So what a handler leaves to the
+//! extension is written while the environment is awake, and an invocation that no handler of ours sees is kept for a moment only.
+
+use std::time::{Duration, Instant, SystemTime};
+
+/// How long an invocation is kept that no handler of ours has begun: one whose event is not what the handler takes, or whose handler
+/// is not wrapped. What begins later than that is written before its response.
+const PATIENCE: Duration = Duration::from_millis(100);
+/// Handlers may end before their event is read here; more of them than run at a time do not.
+const MOST_AHEAD: usize = 64;
+
+/// An invocation whose handler has ended, and whose telemetry is to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Completed {
+    pub(crate) request_id: String,
+    /// The number of the record that tells an extension beside the function of the root.
+    pub(crate) record: Option<u64>,
+    pub(crate) deadline: SystemTime,
+}
+
+/// What the extension's thread does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Write what these invocations have made.
+    Write(Vec<Completed>),
+    /// Ask for the next event, which ends the invocation.
+    Ask,
+    /// Wait until something is told, or for this long.
+    Wait(Option<Duration>),
+}
+
+/// What both sides have told.
+#[derive(Debug, Default)]
+pub(super) struct Invocations {
+    /// Lambda tells of invocations, and waits for the extension.
+    has_events: bool,
+    /// There is a thread, and the API answers it.
+    pub(super) is_listening: bool,
+    /// The invocation that Lambda keeps for the extension.
+    kept: Option<Kept>,
+    /// Handlers that run.
+    begun: Vec<String>,
+    /// What is to be written.
+    completed: Vec<Completed>,
+    /// Handlers that have ended and whose event has not come.
+    ahead: Vec<String>,
+    /// The invocation that was not kept any longer, since no handler had begun.
+    given_up: Option<String>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    request_id: String,
+    since: Instant,
+    /// Nothing of it is waited for any more.
+    is_over: bool,
+}
+
+impl Invocations {
+    pub(super) fn new(has_events: bool) -> Self {
+        Self { has_events, ..Self::default() }
+    }
+
+    /// A handler of ours begins.
+    pub(super) fn begin(&mut self, request_id: &str) {
+        self.begun.push(request_id.to_owned());
+    }
+
+    /// A handler has ended. Its telemetry is left to the extension, or handed back where that cannot write it while the environment is
+    /// sure to be awake.
+    pub(super) fn complete(&mut self, completed: Completed) -> Result<(), Completed> {
+        let id = completed.request_id.as_str();
+        if let Some(at) = self.begun.iter().position(|begun| begun == id) {
+            self.begun.swap_remove(at);
+        }
+        if !self.is_listening || self.given_up.as_deref() == Some(id) {
+            return Err(completed);
+        }
+        match &mut self.kept {
+            Some(kept) if kept.request_id == id => kept.is_over = true,
+            _ if self.has_events => {
+                if self.ahead.len() == MOST_AHEAD {
+                    self.ahead.remove(0);
+                }
+                self.ahead.push(id.to_owned());
+            }
+            _ => {}
+        }
+        self.completed.push(completed);
+        Ok(())
+    }
+
+    /// All is written of an invocation that no handler of ours has begun.
+    pub(super) fn release(&mut self) {
+        if let Some(kept) = &mut self.kept
+            && !self.begun.contains(&kept.request_id)
+        {
+            kept.is_over = true;
+        }
+    }
+
+    /// Lambda tells of an invocation, and waits.
+    pub(super) fn invoked(&mut self, request_id: String, now: Instant) {
+        let ahead = self.ahead.iter().position(|ahead| *ahead == request_id);
+        if let Some(at) = ahead {
+            self.ahead.swap_remove(at);
+        }
+        self.given_up = None;
+        self.kept = Some(Kept { request_id, since: now, is_over: ahead.is_some() });
+    }
+
+    /// The API does not answer any more.
+    pub(super) fn lose_events(&mut self) {
+        self.is_listening = false;
+        self.kept = None;
+        self.ahead.clear();
+    }
+
+    pub(super) fn step(&mut self, now: Instant) -> Step {
+        if !self.completed.is_empty() {
+            return Step::Write(std::mem::take(&mut self.completed));
+        }
+        let Some(kept) = &self.kept else { return Step::Wait(None) };
+        if !kept.is_over {
+            if self.begun.contains(&kept.request_id) {
+                return Step::Wait(None);
+            }
+            let left = PATIENCE.saturating_sub(now.saturating_duration_since(kept.since));
+            if !left.is_zero() {
+                return Step::Wait(Some(left));
+            }
+            self.given_up = Some(kept.request_id.clone());
+        }
+        self.kept = None;
+        Step::Ask
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::UNIX_EPOCH;
+
+    fn completed(request_id: &str) -> Completed {
+        Completed { request_id: request_id.to_owned(), record: None, deadline: UNIX_EPOCH }
+    }
+
+    fn listening(has_events: bool) -> Invocations {
+        Invocations { is_listening: true, ..Invocations::new(has_events) }
+    }
+
+    #[test]
+    fn an_invocation_is_kept_until_its_telemetry_is_written() {
+        let (mut invocations, now) = (listening(true), Instant::now());
+        invocations.invoked("r-1".to_owned(), now);
+        invocations.begin("r-1");
+        // However long the handler takes.
+        assert_eq!(invocations.step(now + Duration::from_mins(15)), Step::Wait(None));
+        invocations.complete(completed("r-1")).unwrap();
+        assert_eq!(invocations.step(now), Step::Write(vec![completed("r-1")]));
+        assert_eq!(invocations.step(now), Step::Ask);
+        assert_eq!(invocations.step(now), Step::Wait(None), "asked once");
+    }
+
+    #[test]
+    fn a_handler_may_be_faster_than_the_event() {
+        let (mut invocations, now) = (listening(true), Instant::now());
+        invocations.begin("r-1");
+        invocations.complete(completed("r-1")).unwrap();
+        assert_eq!(invocations.step(now), Step::Write(vec![completed("r-1")]));
+        assert_eq!(invocations.step(now), Step::Wait(None));
+        invocations.invoked("r-1".to_owned(), now);
+        assert_eq!(invocations.step(now), Step::Ask);
+        // An attempt at the same request waits for its own handler.
+        invocations.invoked("r-1".to_owned(), now);
+        invocations.begin("r-1");
+        assert_eq!(invocations.step(now), Step::Wait(None));
+    }
+
+    #[test]
+    fn an_invocation_that_no_handler_begins_does_not_hang() {
+        let (mut invocations, now) = (listening(true), Instant::now());
+        invocations.invoked("r-1".to_owned(), now);
+        assert_eq!(invocations.step(now), Step::Wait(Some(PATIENCE)));
+        assert_eq!(invocations.step(now + PATIENCE), Step::Ask);
+        // Its handler was slow to begin: what it made is written before the response, since nothing waits any more.
+        invocations.begin("r-1");
+        assert_eq!(invocations.complete(completed("r-1")), Err(completed("r-1")));
+        invocations.invoked("r-2".to_owned(), now);
+        invocations.begin("r-2");
+        assert_eq!(invocations.complete(completed("r-2")), Ok(()));
+    }
+
+    #[test]
+    fn a_handler_that_is_not_wrapped_writes_by_itself_and_is_not_waited_for() {
+        let (mut invocations, now) = (listening(true), Instant::now());
+        invocations.invoked("r-1".to_owned(), now);
+        invocations.release();
+        assert_eq!(invocations.step(now), Step::Ask);
+        invocations.invoked("r-2".to_owned(), now);
+        invocations.begin("r-2");
+        invocations.release();
+        assert_eq!(invocations.step(now), Step::Wait(None), "it is another's");
+    }
+
+    #[test]
+    fn without_the_api_handlers_write_by_themselves_and_what_was_left_is_written() {
+        let (mut invocations, now) = (listening(true), Instant::now());
+        invocations.invoked("r-1".to_owned(), now);
+        invocations.begin("r-1");
+        invocations.complete(completed("r-1")).unwrap();
+        invocations.lose_events();
+        assert_eq!(invocations.complete(completed("r-2")), Err(completed("r-2")));
+        assert_eq!(invocations.step(now), Step::Write(vec![completed("r-1")]));
+        assert_eq!(invocations.step(now), Step::Wait(None));
+    }
+
+    #[test]
+    fn where_many_run_at_a_time_and_no_event_comes_each_is_written_when_it_ends() {
+        let (mut invocations, now) = (listening(false), Instant::now());
+        let ids: Vec<String> = (0..200).map(|number| format!("r-{number}")).collect();
+        for id in &ids {
+            invocations.begin(id);
+        }
+        for pair in ids.chunks(2) {
+            for id in pair {
+                invocations.complete(completed(id)).unwrap();
+            }
+            let expected = pair.iter().map(|id| completed(id)).collect();
+            assert_eq!(invocations.step(now), Step::Write(expected));
+            assert_eq!(invocations.step(now), Step::Wait(None));
+        }
+        assert!(invocations.begun.is_empty() && invocations.ahead.is_empty());
+    }
+}

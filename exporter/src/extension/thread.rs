@@ -1,0 +1,147 @@
+//! The thread of the extension: it waits for events of Lambda's, for handlers that have ended, and for SIGTERM.
+
+use super::actions::Actions;
+use super::client::Client;
+use super::invocations::{Invocations, Step};
+use crate::output::stderr;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// How long to leave an API alone that does not answer: from the first time to the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(10), Duration::from_secs(1)];
+
+/// What the thread and the handlers share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) invocations: Mutex<Invocations>,
+    /// A byte here wakes the thread.
+    pub(super) wake: UnixStream,
+    /// SIGTERM has come.
+    pub(super) is_terminated: Arc<AtomicBool>,
+    pub(super) actions: Actions,
+    /// The process ends after the last writing; else another handler of SIGTERM decides.
+    pub(super) exits: bool,
+}
+
+impl Shared {
+    pub(super) fn invocations(&self) -> MutexGuard<'_, Invocations> {
+        self.invocations.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn wake(&self) {
+        // Where the buffer is full the thread wakes already.
+        (&self.wake).write_all(&[0]).ok();
+    }
+}
+
+/// The thread.
+pub(super) struct Thread {
+    pub(super) shared: Arc<Shared>,
+    pub(super) woken: UnixStream,
+    /// `None` where nothing is registered.
+    pub(super) client: Option<Client>,
+    /// The runtime that exporters of the application's may need.
+    pub(super) runtime: Option<Handle>,
+    /// The API did not answer: it is asked again then,
+    pub(super) again_at: Option<Instant>,
+    /// after a pause that grows until an event comes.
+    pub(super) pause: Option<Duration>,
+}
+
+impl Thread {
+    /// Runs until the process ends.
+    pub(super) fn run(mut self) {
+        let runtime = self.runtime.take();
+        let _entered = runtime.as_ref().map(Handle::enter);
+        self.ask();
+        loop {
+            let wait = self.work();
+            let event = self.wait(wait);
+            if self.shared.is_terminated.swap(false, Ordering::Relaxed) {
+                (self.shared.actions.end)();
+                if self.shared.exits {
+                    std::process::exit(0);
+                }
+            }
+            if event {
+                self.take_event();
+            }
+            if self.again_at.is_some_and(|at| at <= Instant::now()) {
+                self.ask();
+            }
+        }
+    }
+
+    /// Does what there is to do; returns how long nothing more is.
+    fn work(&mut self) -> Option<Duration> {
+        loop {
+            let step = self.shared.invocations().step(Instant::now());
+            match step {
+                Step::Write(completed) => (self.shared.actions.write)(&completed),
+                Step::Ask => self.ask(),
+                Step::Wait(wait) => return wait,
+            }
+        }
+    }
+
+    fn ask(&mut self) {
+        let Some(client) = &mut self.client else { return };
+        let is_lost = self.again_at.take().is_some();
+        match if is_lost { client.ask_again() } else { client.ask() } {
+            Ok(()) => self.shared.invocations().is_listening = true,
+            Err(error) => self.be_silent(&error),
+        }
+    }
+
+    fn take_event(&mut self) {
+        let Some(client) = &mut self.client else { return };
+        match client.event() {
+            Ok(event) if event.event_type == "INVOKE" => {
+                self.pause = None;
+                self.shared.invocations().invoked(event.request_id, Instant::now());
+            }
+            // There is no other for an extension inside the function's process.
+            Ok(_) => self.ask(),
+            Err(error) => self.be_silent(&error),
+        }
+    }
+
+    /// The API does not answer. Lambda may be waiting for this extension, so that it is asked again and again; meanwhile handlers
+    /// write by themselves.
+    fn be_silent(&mut self, error: &io::Error) {
+        let [first, longest] = PAUSES;
+        if self.pause.is_none() {
+            stderr::warn(&format!(
+                "the Extensions API does not answer, telemetry is written before the response meanwhile: {error}"
+            ));
+        }
+        let pause = self.pause.map_or(first, |pause| (pause * 2).min(longest));
+        self.pause = Some(pause);
+        self.again_at = Some(Instant::now() + pause);
+        self.shared.invocations().lose_events();
+    }
+
+    /// Waits for an event, for a byte that wakes, or for this long; returns whether there is an event.
+    fn wait(&self, wait: Option<Duration>) -> bool {
+        let until_again = self.again_at.map(|at| at.saturating_duration_since(Instant::now()));
+        let wait = wait.into_iter().chain(until_again).min();
+        let wait = wait.and_then(|wait| Timespec::try_from(wait).ok());
+        let mut sources = vec![PollFd::new(&self.woken, PollFlags::IN)];
+        if let (Some(client), None) = (&self.client, self.again_at) {
+            sources.push(PollFd::new(client, PollFlags::IN));
+        }
+        // An error is a signal that came in between.
+        poll(&mut sources, wait.as_ref()).ok();
+        let is_ready =
+            |source: Option<&PollFd<'_>>| source.is_some_and(|source| !source.revents().is_empty());
+        if is_ready(sources.first()) {
+            while (&self.woken).read(&mut [0; 64]).is_ok_and(|bytes| bytes > 0) {}
+        }
+        is_ready(sources.get(1))
+    }
+}

@@ -1,0 +1,259 @@
+//! The modes, with an Extensions API that the test answers itself.
+
+use super::driver::{Function, NOW_MS, block_on, context, event};
+use crate::extension::Mode;
+use crate::handler::create_traced_handler;
+use crate::output::Output;
+use crate::output::in_memory::InMemoryOutput;
+use lambda_runtime::{Error, LambdaEvent};
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// An Extensions API, with one extension.
+struct Api {
+    address: String,
+    /// Each request line.
+    requests: Receiver<String>,
+    /// What the next request for an event is answered with.
+    events: SyncSender<&'static str>,
+}
+
+const REGISTERED: &str =
+    "HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: e-1\r\nContent-Length: 2\r\n\r\n{}";
+const REFUSED: &str = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n";
+/// Of the driver's invocation.
+const INVOKE: &str = "HTTP/1.1 200 OK\r\nContent-Length: 73\r\n\r\n\
+    {\"eventType\":\"INVOKE\",\"requestId\":\"3da1f2dc-3222-475e-9205-e2e6c6318895\"}";
+/// The connection is closed without an answer.
+const CLOSED: &str = "";
+
+impl Api {
+    /// Answers the registration with this.
+    fn start(registration: &'static str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (request, requests) = sync_channel(100);
+        let (events, event) = sync_channel::<&str>(100);
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let mut connection = BufReader::new(connection.unwrap());
+                while let Some(line) = read_request(&mut connection) {
+                    let is_registration = line.contains("register");
+                    request.send(line).unwrap();
+                    // The test is over where nobody sends events any more.
+                    let answer = if is_registration { Ok(registration) } else { event.recv() };
+                    let Ok(answer) = answer else { return };
+                    if answer == CLOSED {
+                        break;
+                    }
+                    connection.get_mut().write_all(answer.as_bytes()).unwrap();
+                }
+            }
+        });
+        Self { address, requests, events }
+    }
+
+    fn function(
+        &self,
+        mode: &str,
+        variables: &[(&str, &str)],
+        output: Option<Arc<dyn Output>>,
+    ) -> Function {
+        let own = [
+            ("AWS_LAMBDA_RUNTIME_API", self.address.as_str()),
+            ("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", mode),
+        ];
+        let variables: Vec<_> = own.into_iter().chain(variables.iter().copied()).collect();
+        let function = Function::with(&variables, |config| match output {
+            Some(output) => config.with_output(output),
+            None => config,
+        });
+        std::fs::remove_file(wire::invocation_record::path(&self.address)).ok();
+        function
+    }
+
+    fn asked(&self) -> String {
+        self.requests.recv_timeout(Duration::from_secs(60)).unwrap()
+    }
+}
+
+/// Reads a request up to its body's end; `None` at the end of the connection.
+fn read_request(connection: &mut BufReader<TcpStream>) -> Option<String> {
+    let (mut first, mut length) = (String::new(), 0);
+    connection.read_line(&mut first).ok().filter(|bytes| *bytes > 0)?;
+    loop {
+        let mut line = String::new();
+        connection.read_line(&mut line).ok()?;
+        if let Some(value) = line.strip_prefix("Content-Length: ") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    std::io::Read::read_exact(connection, &mut body).ok()?;
+    Some(format!("{} {}", first.trim(), String::from_utf8(body).unwrap()).trim().to_owned())
+}
+
+async fn succeed(_event: LambdaEvent<Value>) -> Result<Value, Error> {
+    Ok(json!({ "statusCode": 200 }))
+}
+
+/// Takes lines when the test says so.
+#[derive(Debug)]
+struct Stuck {
+    memory: InMemoryOutput,
+    begins: SyncSender<()>,
+    goes_on: Mutex<Receiver<()>>,
+}
+
+impl Output for Stuck {
+    fn write_lines(&self, lines: &[u8], timeout: Duration) -> std::io::Result<()> {
+        self.begins.send(()).unwrap();
+        self.goes_on.lock().unwrap().recv().unwrap();
+        self.memory.write_lines(lines, timeout)
+    }
+}
+
+#[test]
+fn the_response_waits_for_no_write_and_lambda_waits_for_it() {
+    let api = Api::start(REGISTERED);
+    let (begins, began) = sync_channel(1);
+    let (go_on, goes_on) = sync_channel(1);
+    let output =
+        Arc::new(Stuck { memory: InMemoryOutput::default(), begins, goes_on: Mutex::new(goes_on) });
+    let function = api.function("async", &[], Some(Arc::clone(&output) as _));
+    assert_eq!(
+        api.asked(),
+        r#"POST /2020-01-01/extension/register HTTP/1.1 {"events":["INVOKE"]}"#
+    );
+    assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1");
+    api.events.send(INVOKE).unwrap();
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    // Nothing is written, and the response is there.
+    block_on(handler(event(json!({})))).unwrap();
+    began.recv().unwrap();
+    assert!(api.requests.try_recv().is_err(), "the invocation is not over");
+    go_on.send(()).unwrap();
+    assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1");
+    assert_eq!(output.memory.take_lines().len(), 1);
+}
+
+#[test]
+fn a_refused_registration_is_sync() {
+    for mode in ["async", "finalize"] {
+        let api = Api::start(REFUSED);
+        let function = api.function(mode, &[], None);
+        assert!(matches!(function.completion.telemetry.mode(), Mode::Sync));
+        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+        block_on(handler(event(json!({})))).unwrap();
+        assert_eq!(function.span().name, "orders");
+    }
+}
+
+#[test]
+fn a_mode_that_lambda_does_not_offer_is_sync() {
+    let none = Function::with_variables(&[("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", "async")]);
+    assert!(matches!(none.completion.telemetry.mode(), Mode::Sync), "outside Lambda");
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let silent = Function::with_variables(&[
+        ("AWS_LAMBDA_RUNTIME_API", &nobody),
+        ("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", "async"),
+    ]);
+    assert!(matches!(silent.completion.telemetry.mode(), Mode::Sync), "nobody listens");
+    let api = Api::start(REGISTERED);
+    let restored = api.function("async", &[("AWS_LAMBDA_INITIALIZATION_TYPE", "snap-start")], None);
+    assert!(matches!(restored.completion.telemetry.mode(), Mode::Sync));
+    assert!(api.requests.try_recv().is_err(), "it is not registered");
+}
+
+#[test]
+fn while_the_api_is_silent_handlers_write_by_themselves_and_it_is_asked_again() {
+    let api = Api::start(REGISTERED);
+    let function = api.function("async", &[], None);
+    api.asked();
+    let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+    for round in 0..3 {
+        assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1", "{round}");
+        api.events.send(if round < 2 { CLOSED } else { INVOKE }).unwrap();
+        block_on(handler(event(json!({})))).unwrap();
+    }
+    assert_eq!(api.asked(), "GET /2020-01-01/extension/event/next HTTP/1.1");
+    // Whoever wrote them: each once.
+    assert_eq!(function.written().spans.len(), 3);
+}
+
+#[test]
+fn invocations_at_the_same_time_are_each_written_once_in_each_mode() {
+    for mode in ["sync", "async", "finalize"] {
+        let api = Api::start(REGISTERED);
+        let managed = [("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")];
+        let function = api.function(mode, &managed, None);
+        let handler = create_traced_handler("orders", function.completion.clone(), succeed);
+        if mode != "sync" {
+            let registered = r#"POST /2020-01-01/extension/register HTTP/1.1 {"events":[]}"#;
+            assert_eq!(api.asked(), registered, "such instances take no INVOKE");
+        }
+        thread::scope(|scope| {
+            for of_thread in 0..8 {
+                let handler = &handler;
+                scope.spawn(move || {
+                    for number in 0..25 {
+                        let mut context = context();
+                        context.request_id = format!("r-{of_thread}-{number}");
+                        let event = LambdaEvent::new(json!({}), context);
+                        block_on(handler(event)).unwrap();
+                    }
+                });
+            }
+        });
+        let mut ids = Vec::new();
+        if mode == "finalize" {
+            assert_eq!(function.written().lines, [""; 0]);
+            function.completion.force_flush(Duration::from_secs(60)).unwrap();
+        }
+        while ids.len() < 200 {
+            ids.extend(function.written().spans.into_iter().map(|span| span.trace_id));
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), 200, "{mode}");
+        let deadline = function.completion.telemetry.signals.line.deadline();
+        while deadline.is_near(Duration::from_hours(1)) {
+            assert_eq!(mode, "async", "only its thread may be a little later");
+            thread::yield_now();
+        }
+    }
+}
+
+#[test]
+fn force_flush_and_shutdown_wait_for_a_bounded_time() {
+    let (begins, began) = sync_channel(10);
+    let (go_on, goes_on) = sync_channel(10);
+    let memory = InMemoryOutput::default();
+    let output = Arc::new(Stuck { memory, begins, goes_on: Mutex::new(goes_on) });
+    let function = Function::with(&[], |config| config.with_output(Arc::clone(&output) as _));
+    tracing::info_span!("first").in_scope(|| ());
+    let moment = Duration::from_millis(1);
+    let late = function.completion.force_flush(moment).unwrap_err();
+    assert_eq!(
+        late.to_string(),
+        opentelemetry_sdk::error::OTelSdkError::Timeout(moment).to_string()
+    );
+    began.recv().unwrap();
+    go_on.send(()).unwrap();
+    go_on.send(()).unwrap();
+    tracing::info_span!("second").in_scope(|| ());
+    function.completion.shutdown(Duration::from_secs(60)).unwrap();
+    assert_eq!(output.memory.take_lines().len(), 2);
+    tracing::info_span!("too late").in_scope(|| ());
+    function.completion.force_flush(Duration::from_secs(60)).unwrap_err();
+    assert_eq!(output.memory.take_lines(), [""; 0]);
+    assert_eq!(function.clock.load(std::sync::atomic::Ordering::Relaxed), NOW_MS);
+}

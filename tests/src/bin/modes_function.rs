@@ -1,0 +1,96 @@
+//! The Rust function of the tests of modes: what it does is in its event, `{"does": "ok", "step": "a name"}`.
+//!
+//! With `SPANS=batch` its spans go through the SDK's own batch processor.
+
+#![expect(clippy::disallowed_methods, reason = "the function's own variable")]
+
+use exporter::{
+    StdoutSpanExporter, TelemetryCompletionHandler, TelemetryConfig, TracedHandler, init_telemetry,
+};
+use lambda_runtime::{Error, LambdaEvent};
+use opentelemetry_sdk::trace::BatchSpanProcessor;
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
+
+#[derive(Deserialize)]
+struct Instructions {
+    does: Does,
+    /// The name of a span below the invocation's.
+    step: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Does {
+    Ok,
+    Fail,
+    Panic,
+    /// Waits for ever in the step, behind a span that has ended.
+    Hang,
+    /// The same with its thread.
+    Block,
+    /// Leaves the step open until the response is on its way.
+    EndLate,
+}
+
+/// A response, and a span that ends with it.
+struct Reply {
+    body: Value,
+    _open: Option<tracing::Span>,
+}
+
+impl Serialize for Reply {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.body.serialize(serializer)
+    }
+}
+
+async fn handle(event: LambdaEvent<Instructions>) -> Result<Reply, Error> {
+    let Instructions { does, step } = event.payload;
+    let span = || tracing::info_span!("step", otel.name = step, step.number = 7_i64);
+    let reply = |open| Reply { body: json!({ "statusCode": 200 }), _open: open };
+    tracing::info!("received");
+    match does {
+        Does::Ok => {
+            span().in_scope(|| ());
+            Ok(reply(None))
+        }
+        Does::Fail => Err("as told".into()),
+        Does::Panic => {
+            let _open = span().entered();
+            panic!("as told");
+        }
+        Does::Hang => {
+            tracing::info_span!("before").in_scope(|| ());
+            tracing::Instrument::instrument(std::future::pending::<()>(), span()).await;
+            Ok(reply(None))
+        }
+        Does::Block => {
+            tracing::info_span!("before").in_scope(|| ());
+            let _open = span().entered();
+            loop {
+                std::thread::park();
+            }
+        }
+        Does::EndLate => {
+            let open = span();
+            // A span that nobody has entered has not begun.
+            open.in_scope(|| ());
+            Ok(reply(Some(open)))
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let mut config = TelemetryConfig::builder();
+    if std::env::var("SPANS").as_deref() == Ok("batch") {
+        let processor = BatchSpanProcessor::builder(StdoutSpanExporter::default()).build();
+        config = config.with_span_processor(processor);
+    }
+    let (_tracer, completion_handler) = init_telemetry(config.build()).await?;
+    let completion_handler: TelemetryCompletionHandler = completion_handler;
+    let handler = TracedHandler::new("modes", completion_handler, handle)
+        .with_extractor(|_: &Instructions| exporter::SpanAttributes::default());
+    lambda_runtime::run(handler).await
+}

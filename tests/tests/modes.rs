@@ -1,0 +1,172 @@
+//! A Rust function in each mode: what of an invocation is in its log, and when, however the invocation ends.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::json;
+use simulator::{FunctionSpec, InvocationResult, Lambda, binaries};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use wire::{Limits, Logs, Traces};
+
+const MODES: [&str; 3] = ["sync", "async", "finalize"];
+const FUNCTION: &str = "modes";
+/// Long enough for every machine: nothing but what hangs takes it up.
+const AMPLE: Duration = Duration::from_mins(1);
+
+fn function(mode: &str) -> FunctionSpec {
+    FunctionSpec::new(FUNCTION, env!("CARGO_BIN_EXE_modes-function"))
+        .timeout(AMPLE)
+        .env("LAMBDA_EXTENSION_SPAN_PROCESSOR_MODE", mode)
+}
+
+/// Each word is a step's name and what the function does there, such as `a:ok`; returns how each invocation ended.
+async fn invoke(lambda: &Lambda, steps: &str) -> Vec<InvocationResult> {
+    let mut results = Vec::new();
+    for word in steps.split_whitespace() {
+        let (step, does) = word.split_once(':').unwrap();
+        let payload = json!({ "does": does, "step": step }).to_string();
+        results.push(lambda.invoke(FUNCTION, payload).await.unwrap().result);
+        lambda.wait_for_invocations().await;
+    }
+    results
+}
+
+/// The names of all spans in the log, in order, and how many log records there are.
+fn written(lambda: &Lambda) -> (String, usize) {
+    let (spans, logs) = items(lambda);
+    let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+    (names.join(" "), logs)
+}
+
+fn items(lambda: &Lambda) -> (Vec<Span>, usize) {
+    let (mut spans, mut logs) = (Vec::new(), 0);
+    for event in lambda.log_events(FUNCTION) {
+        let reading = wire::read_line(&event.message, &Limits::default());
+        for line in reading.into_iter().flat_map(|reading| reading.decoded) {
+            if let Some(request) = line.request.decode::<Traces>() {
+                let resources = request.unwrap().resource_spans.into_iter();
+                let scopes = resources.flat_map(|resource| resource.scope_spans);
+                spans.extend(scopes.flat_map(|scope| scope.spans));
+            }
+            if line.request.decode::<Logs>().is_some() {
+                logs += line.request.items();
+            }
+        }
+    }
+    (spans, logs)
+}
+
+/// What the exporter says of itself.
+fn said(lambda: &Lambda) -> Vec<String> {
+    let events = lambda.log_events(FUNCTION).into_iter().map(|event| event.message);
+    events.filter(|line| line.contains("lambda-otlp-exporter: ")).collect()
+}
+
+/// A layer with an extension that waits for the end.
+fn layer(directory: &Path) -> PathBuf {
+    let built = binaries::build(&lambda_otlp_tests::workspace(), &["lambda-otlp-extension"]);
+    let extension = binaries::find(&built.unwrap(), "lambda-otlp-extension").unwrap();
+    std::fs::create_dir(directory.join("extensions")).unwrap();
+    std::os::unix::fs::symlink(extension, directory.join("extensions/lambda-otlp-extension"))
+        .unwrap();
+    directory.to_owned()
+}
+
+#[tokio::test]
+async fn each_invocation_is_written_once_and_when_its_mode_says() {
+    for mode in MODES {
+        let lambda = Lambda::start().await.unwrap();
+        lambda.create_function(function(mode)).unwrap();
+        invoke(&lambda, "a:ok b:ok").await;
+        let (at_once, logs) = written(&lambda);
+        let all = "a modes b modes";
+        if mode == "finalize" {
+            assert_eq!((at_once.as_str(), logs), ("", 0));
+        } else {
+            assert_eq!((at_once.as_str(), logs), (all, 2), "{mode}");
+        }
+        lambda.recycle(FUNCTION).await.unwrap();
+        assert_eq!((written(&lambda), said(&lambda)), ((all.to_owned(), 2), vec![]), "{mode}");
+        lambda.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn an_error_and_a_panic_are_written_in_each_mode_and_the_function_goes_on() {
+    for mode in MODES {
+        let lambda = Lambda::start().await.unwrap();
+        lambda.create_function(function(mode)).unwrap();
+        let results = invoke(&lambda, "a:fail b:panic c:ok").await;
+        let is_error = |result: &InvocationResult| match result {
+            InvocationResult::FunctionError { body, .. } => {
+                String::from_utf8_lossy(body).contains("as told")
+            }
+            _ => false,
+        };
+        let errors: Vec<bool> = results.iter().map(is_error).collect();
+        assert_eq!(errors, [true, true, false], "{mode}: {results:?}");
+        assert_eq!(lambda.environments(FUNCTION).len(), 1, "{mode}");
+        lambda.recycle(FUNCTION).await.unwrap();
+        let (spans, logs) = items(&lambda);
+        let status = |span: &Span| span.status.clone().unwrap_or_default().message;
+        let of_roots: Vec<String> =
+            spans.iter().filter(|span| span.kind == 2).map(status).collect();
+        assert_eq!(
+            (of_roots, logs),
+            (vec!["as told".into(), "as told".into(), String::new()], 3),
+            "{mode}"
+        );
+        lambda.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn what_ends_after_the_last_response_is_written_at_sigterm() {
+    let directory = tempfile::tempdir().unwrap();
+    let layer = layer(directory.path());
+    for mode in MODES {
+        let lambda = Lambda::start().await.unwrap();
+        // Lambda sends SIGTERM where there is an extension; in this mode the function has none itself.
+        let function = function(mode);
+        let function = if mode == "sync" { function.layer(&layer) } else { function };
+        lambda.create_function(function).unwrap();
+        invoke(&lambda, "a:ok late:end_late").await;
+        lambda.recycle(FUNCTION).await.unwrap();
+        let (mut spans, logs) = items(&lambda);
+        // The extension beside the function has a span of its own of each invocation.
+        spans.retain(|span| span.name != "aws.lambda.invocation");
+        let mut names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!((names, logs), (vec!["a", "late", "modes", "modes"], 2), "{mode}");
+        lambda.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn an_event_that_the_handler_does_not_take_hangs_in_no_mode() {
+    for mode in MODES {
+        let lambda = Lambda::start().await.unwrap();
+        lambda.create_function(function(mode)).unwrap();
+        let refused = lambda.invoke(FUNCTION, "[]").await.unwrap();
+        let results = invoke(&lambda, "a:ok").await;
+        for result in [&refused.result, &results[0]] {
+            assert!(!matches!(result, InvocationResult::Timeout), "{mode}");
+        }
+        assert_eq!(lambda.environments(FUNCTION).len(), 1, "{mode}: killed");
+        lambda.recycle(FUNCTION).await.unwrap();
+        assert_eq!(written(&lambda), ("a modes".to_owned(), 1), "{mode}");
+        lambda.shut_down().await;
+    }
+}
+
+#[tokio::test]
+async fn the_batch_processor_of_the_sdk_is_flushed_at_the_end_of_the_environment() {
+    let lambda = Lambda::start().await.unwrap();
+    lambda.create_function(function("finalize").env("SPANS", "batch")).unwrap();
+    invoke(&lambda, "a:ok b:panic c:ok").await;
+    lambda.recycle(FUNCTION).await.unwrap();
+    assert_eq!(written(&lambda), ("a modes b modes c modes".to_owned(), 3));
+    assert_eq!(said(&lambda), [""; 0]);
+    lambda.shut_down().await;
+}
