@@ -16,6 +16,8 @@ const REFUSED: u32 = u32::MAX;
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) request: Request,
+    /// Whether it holds events of the Telemetry API as they came, which have an endpoint of their own.
+    is_events: bool,
     /// How often it was sent and not taken.
     pub(crate) attempts: u32,
     since_ms: u64,
@@ -64,15 +66,25 @@ impl Buffer {
 
     /// Takes a request, which is acknowledged with that; the number of its items.
     pub(crate) fn put(&self, request: Request) -> Result<usize, Unbuffered> {
-        self.put_up_to(FULL_PERCENT, request)
+        self.put_up_to(FULL_PERCENT, request, false)
     }
 
     /// The same of what the function printed, which gets a part of the room.
     pub(crate) fn put_lines(&self, request: Request) -> Result<usize, Unbuffered> {
-        self.put_up_to(LINES_PERCENT, request)
+        self.put_up_to(LINES_PERCENT, request, false)
     }
 
-    fn put_up_to(&self, percent: usize, request: Request) -> Result<usize, Unbuffered> {
+    /// The same of events of the Telemetry API as they came.
+    pub(crate) fn put_events(&self, request: Request) -> Result<usize, Unbuffered> {
+        self.put_up_to(LINES_PERCENT, request, true)
+    }
+
+    fn put_up_to(
+        &self,
+        percent: usize,
+        request: Request,
+        is_events: bool,
+    ) -> Result<usize, Unbuffered> {
         let mut inner = self.lock();
         match inner.state {
             State::Closed => return Err(Unbuffered::Closed(request)),
@@ -85,7 +97,7 @@ impl Buffer {
         }
         inner.bytes = bytes;
         let items = request.items();
-        inner.batches.push(Batch { request, attempts: 0, since_ms: unix_millis() });
+        inner.batches.push(Batch { request, is_events, attempts: 0, since_ms: unix_millis() });
         Ok(items)
     }
 
@@ -104,10 +116,19 @@ impl Buffer {
 
     /// All of this signal that waits, to be sent. What is not settled comes back when this is dropped.
     pub(crate) fn take(self: &Arc<Self>, kind: SignalKind) -> Taken {
+        self.take_those(|batch| batch.request.kind() == kind && !batch.is_events)
+    }
+
+    /// The same of the events of the Telemetry API.
+    pub(crate) fn take_events(self: &Arc<Self>) -> Taken {
+        self.take_those(|batch| batch.is_events)
+    }
+
+    fn take_those(self: &Arc<Self>, is_it: impl Fn(&Batch) -> bool) -> Taken {
         let mut inner = self.lock();
         let (batches, others) = mem::take(&mut inner.batches)
             .into_iter()
-            .partition(|batch| batch.request.kind() == kind && batch.attempts < REFUSED);
+            .partition(|batch| is_it(batch) && batch.attempts < REFUSED);
         inner.batches = others;
         Taken { buffer: Arc::clone(self), batches }
     }
@@ -131,13 +152,14 @@ impl Buffer {
 
     /// Cuts what is larger than one request may be.
     fn split(&self, batch: Batch, max_bytes: usize) -> Vec<Batch> {
-        let Batch { request, attempts, since_ms } = batch;
-        let whole = request.bytes().len();
+        let whole = batch.request.bytes().len();
         if whole <= max_bytes {
-            return vec![Batch { request, attempts, since_ms }];
+            return vec![batch];
         }
+        let Batch { request, is_events, attempts, since_ms } = batch;
         let pieces = request.split_by_size(max_bytes).into_iter();
-        let pieces: Vec<_> = pieces.map(|request| Batch { request, attempts, since_ms }).collect();
+        let piece = |request| Batch { request, is_events, attempts, since_ms };
+        let pieces: Vec<_> = pieces.map(piece).collect();
         let cut = pieces.iter().map(|piece| piece.request.bytes().len()).sum::<usize>();
         let mut inner = self.lock();
         inner.bytes = (inner.bytes + cut).saturating_sub(whole);
@@ -218,8 +240,10 @@ impl Taken {
         let attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
         let attempts = attempts.saturating_add(1);
         let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
-        let again = again.into_iter().map(|request| Batch { request, attempts, since_ms });
-        let never = never.into_iter().map(|request| Batch { request, attempts: REFUSED, since_ms });
+        let is_events = batches.iter().any(|batch| batch.is_events);
+        let left = |attempts| move |request| Batch { request, is_events, attempts, since_ms };
+        let again = again.into_iter().map(left(attempts));
+        let never = never.into_iter().map(left(REFUSED));
         let left: Vec<Batch> = again.chain(never).collect();
         let mut inner = self.buffer.lock();
         drop(inner.left(batches));

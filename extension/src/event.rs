@@ -41,6 +41,8 @@ pub(crate) struct LogLine {
     /// Unix time in nanoseconds, if Lambda says a time.
     pub(crate) time_unix_nano: Option<u64>,
     pub(crate) message: Box<str>,
+    /// Whether it is a JSON value that Lambda did not send as text.
+    pub(crate) is_json: bool,
 }
 
 /// Events of one request of the Telemetry API. They count against the bound of buffered bytes until they are dropped.

@@ -66,6 +66,10 @@ impl Direct {
         match *self {}
     }
 
+    pub(crate) fn makes_telemetry(&self) -> bool {
+        match *self {}
+    }
+
     pub(crate) fn is_behind(&self) -> bool {
         match *self {}
     }

@@ -16,11 +16,11 @@ mod judge;
 mod mask;
 mod sanitize;
 
-#[cfg(feature = "lean")]
-pub use self::http::LeanTransport;
 pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
 };
+#[cfg(feature = "lean")]
+pub use self::http::{LeanTransport, Record, TelemetryEvent, events_request};
 pub use client::Client;
 pub use destination::{
     Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, Profile, SECRET_AND_PROXY,

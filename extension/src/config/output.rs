@@ -17,6 +17,16 @@ use wire::SignalKind;
 pub(crate) enum Output {
     Stdout,
     Otlp(Box<Direct>),
+    /// Events of the Telemetry API as they come, to OpenObserve's older endpoint; what is received as OTLP beside that.
+    Json(Box<Direct>),
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Stdout,
+    Otlp,
+    Json,
 }
 
 /// What is sent, and how.
@@ -50,7 +60,11 @@ impl Choice {
     /// Says it in the log. Where another one was asked for, the line that names the mistakes says so.
     pub(crate) fn say(&self) {
         let because = &self.because;
-        let output = if self.output == Output::Stdout { "stdout" } else { "otlp" };
+        let output = match self.output {
+            Output::Stdout => "stdout",
+            Output::Otlp(_) => "otlp",
+            Output::Json(_) => "json",
+        };
         tracing::info!(output, because, "where telemetry goes");
     }
 }
@@ -62,15 +76,21 @@ pub(super) fn read(
     budget_bytes: usize,
     receiver_port: u16,
 ) -> Choice {
-    let words = [("stdout", false), ("otlp", true)];
+    let words = [("stdout", Asked::Stdout), ("otlp", Asked::Otlp), ("json", Asked::Json)];
     let asked = reader.choice_if_set(OUTPUT, &words);
     let flush = flush(reader, budget_bytes);
     let is_grpc = asked.is_none() && is_grpc(source);
     let implied = implied_by(reader, is_grpc).filter(|_| asked.is_none());
     let name = asked.map(|_| OUTPUT).or(implied);
-    let is_otlp = asked.unwrap_or(implied.is_some());
+    let chosen = asked.unwrap_or(match implied {
+        None => Asked::Stdout,
+        // Nothing else than these variables is set: whoever comes from OpenObserve's extension finds in the stream what was there.
+        Some(O2_ORGANIZATION) => Asked::Json,
+        Some(_) => Asked::Otlp,
+    });
+    let is_stdout = chosen == Asked::Stdout;
     let because = name.map_or("no endpoint is set".to_owned(), |name| format!("{name} is set"));
-    if !is_otlp && is_grpc {
+    if is_stdout && is_grpc {
         let because = format!("{OTEL_ENDPOINT} is for gRPC");
         reader.warn(
             OTEL_ENDPOINT,
@@ -78,7 +98,7 @@ pub(super) fn read(
         );
         return Choice { output: Output::Stdout, because };
     }
-    if !is_otlp {
+    if is_stdout {
         return Choice { output: Output::Stdout, because };
     }
     let source = OfExtension { source, is_grpc };
@@ -87,8 +107,17 @@ pub(super) fn read(
         reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is wrong");
         return Choice { output: Output::Stdout, because };
     };
+    let has_stream = destination.json_stream().is_some();
     let direct = Box::new(Direct { destination, flush });
-    Choice { output: Output::Otlp(direct), because }
+    if chosen == Asked::Otlp {
+        return Choice { output: Output::Otlp(direct), because };
+    }
+    if !has_stream {
+        let problem = "json goes to OpenObserve alone, whose base URL ends in /api/{organization}: telemetry is sent as otlp";
+        reader.mistake(OUTPUT, problem);
+        return Choice { output: Output::Otlp(direct), because };
+    }
+    Choice { output: Output::Json(direct), because }
 }
 
 /// The variable that says where to send where none says whether.

@@ -158,7 +158,7 @@ mod output {
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com/api/default");
     const OWN: (&str, &str) = ("LAMBDA_OTLP_ENDPOINT", "https://own.example.com/api/default");
 
-    /// Where traces go, or `stdout`; and why.
+    /// Where traces go, behind `json ` where events go as they come, or `stdout`; and why.
     fn chosen(variables: &[(&str, &str)]) -> (String, String) {
         let config = config(variables);
         assert!(!format!("{config:?}").contains("aHVudGVyMjI"), "{config:?}");
@@ -166,6 +166,10 @@ mod output {
             Output::Stdout => "stdout".to_owned(),
             Output::Otlp(direct) => {
                 direct.destination.endpoints.of(SignalKind::Traces).as_str().to_owned()
+            }
+            Output::Json(direct) => {
+                let url = direct.destination.endpoints.of(SignalKind::Traces);
+                format!("json {url}")
             }
         };
         (output, config.choice.because)
@@ -181,6 +185,7 @@ mod output {
         let own = "https://own.example.com/api/default/v1/traces";
         let otel = "https://otel.example.com/api/default/v1/traces";
         let o2 = "https://api.openobserve.ai/api/shop/v1/traces";
+        let json = "json https://api.openobserve.ai/api/shop/v1/traces";
         let asked = ("LAMBDA_OTLP_OUTPUT", "otlp");
         check(&[], "stdout", "no endpoint is set");
         check(&[LOCAL], "stdout", "no endpoint is set");
@@ -189,8 +194,11 @@ mod output {
         check(&[REMOTE], otel, "OTEL_EXPORTER_OTLP_ENDPOINT is set");
         check(&[REMOTE, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
         check(&[LOCAL, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
-        check(&O2, o2, "O2_ORGANIZATION_ID is set");
-        check(&[O2[0], O2[1], LOCAL], o2, "O2_ORGANIZATION_ID is set");
+        check(&O2, json, "O2_ORGANIZATION_ID is set");
+        check(&[O2[0], O2[1], LOCAL], json, "O2_ORGANIZATION_ID is set");
+        check(&[O2[0], O2[1], asked], o2, "LAMBDA_OTLP_OUTPUT is set");
+        let as_they_come = ("LAMBDA_OTLP_OUTPUT", "json");
+        check(&[as_they_come, OWN], &format!("json {own}"), "LAMBDA_OTLP_OUTPUT is set");
         check(&[O2[0], O2[1], OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
         check(&[("LAMBDA_OTLP_OUTPUT", "stdout"), OWN], "stdout", "LAMBDA_OTLP_OUTPUT is set");
         check(&[asked, OWN], own, "LAMBDA_OTLP_OUTPUT is set");
@@ -203,7 +211,7 @@ mod output {
         let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
         let port = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com:4317");
         check(&[REMOTE, grpc, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
-        check(&[O2[0], O2[1], port], o2, "O2_ORGANIZATION_ID is set");
+        check(&[O2[0], O2[1], port], json, "O2_ORGANIZATION_ID is set");
         for variables in
             [&[REMOTE, grpc][..], &[port], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "otel:4317")]]
         {

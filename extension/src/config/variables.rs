@@ -108,10 +108,10 @@ const DIRECT: &[Variable] = &[
     Variable {
         name: OUTPUT,
         default: None,
-        kind: Kind::Choice(&["stdout", "otlp"]),
-        doc: "Where telemetry goes: to `stdout` as lines, or by `otlp` straight to a backend. Unset it is `otlp` where \
-              `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` leads to another host than this one, or where both \
-              `O2_ORGANIZATION_ID` and `O2_AUTHORIZATION_HEADER` are set.",
+        kind: Kind::Choice(&["stdout", "otlp", "json"]),
+        doc: "Where telemetry goes: to `stdout` as lines, by `otlp` straight to a backend, or by `json` as OpenObserve's \
+              extension sent it. Unset it is `otlp` where `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` leads to \
+              another host than this one, else `json` where both `O2_ORGANIZATION_ID` and `O2_AUTHORIZATION_HEADER` are set.",
     },
     Variable {
         name: FLUSH_TIMEOUT,

@@ -1,8 +1,9 @@
 //! What the function prints, on its way to be sent: OTLP lines are decoded to their signal, all else becomes log records, as the
-//! forwarder makes them of the same lines in CloudWatch.
+//! forwarder makes them of the same lines in CloudWatch, or goes on as it came where events are sent so.
 //!
 //! The records of an invocation wait for its end, since the span that names it, whose ids they get, is mostly sent then.
 
+use super::events::Events;
 use crate::clock::unix_nanos;
 use crate::config::Config;
 use crate::counts::{Count, Counts};
@@ -34,6 +35,8 @@ pub(crate) struct TakenLine {
 /// Makes log records of lines, and holds them for a while.
 pub(super) struct FunctionLines {
     converter: Converter,
+    /// Where events are sent as they come; no log records are made then.
+    events: Option<Events>,
     identity: Identity,
     options: Options,
     service_name: String,
@@ -45,11 +48,17 @@ pub(super) struct FunctionLines {
 }
 
 impl FunctionLines {
-    pub(super) fn new(config: &Config, identity: Identity, counts: &Arc<Counts>) -> Self {
+    pub(super) fn new(
+        config: &Config,
+        identity: Identity,
+        as_they_come: bool,
+        counts: &Arc<Counts>,
+    ) -> Self {
         let options =
             Options { shape: config.shape, names: config.names, platform_logs_all: false };
         Self {
             converter: converter(&identity, options, ConverterState::default()),
+            events: as_they_come.then(Events::default),
             service_name: config.service_name.clone(),
             identity,
             options,
@@ -62,8 +71,12 @@ impl FunctionLines {
     /// Takes an event of Lambda's own.
     pub(super) fn platform_event(&mut self, event: &PlatformEvent, text: &str, now_ms: u64) {
         let time = self.observed(event.time_unix_nano);
-        let log_event = LogEvent { id: "", time_ms: in_ms(time), message: text };
-        self.converter.platform_event(&log_event, event.clone(), self.has_one_at_a_time);
+        if let Some(events) = &mut self.events {
+            events.platform_event(event, text, time, self.has_one_at_a_time);
+        } else {
+            let log_event = LogEvent { id: "", time_ms: in_ms(time), message: text };
+            self.converter.platform_event(&log_event, event.clone(), self.has_one_at_a_time);
+        }
         self.note_waiting(now_ms);
     }
 
@@ -74,15 +87,20 @@ impl FunctionLines {
         let mut taken = TakenLine::default();
         match read_line(&line.message, &Limits::default()) {
             None => {
-                self.converter.function_text(&event(&line.message));
+                self.take_text(line, &line.message, time);
                 if line.from == LineSource::Function && is_out_of_memory(&line.message) {
                     let request_id = self.converter.request_id().map(str::to_owned);
                     taken.out_of_memory = Some((request_id, time));
                 }
             }
             Some(LineReading { decoded, undecodable, text, .. }) => {
-                for line in undecodable {
+                for unread in undecodable {
                     self.counts.add(Count::Undecodable, 1);
+                    if let Some(events) = &mut self.events {
+                        events.line(line, &unread.line, time);
+                        continue;
+                    }
+                    let line = unread;
                     let reason = line.reason.to_string();
                     let (size_bytes, sha256) = (line.bytes, line.sha256.as_str());
                     self.converter.undecodable(
@@ -91,7 +109,7 @@ impl FunctionLines {
                     );
                 }
                 if let Some(text) = text {
-                    self.converter.function_text(&event(&text));
+                    self.take_text(line, &text, time);
                 }
                 let requests = decoded.into_iter().map(|line| line.request);
                 let requests = requests.filter(|request| request.items() > 0);
@@ -104,6 +122,15 @@ impl FunctionLines {
         }
         self.note_waiting(now_ms);
         taken
+    }
+
+    fn take_text(&mut self, line: &LogLine, text: &str, time: u64) {
+        if let Some(events) = &mut self.events {
+            events.line(line, text, time);
+        } else {
+            let event = LogEvent { id: "", time_ms: in_ms(time), message: text };
+            self.converter.function_text(&event);
+        }
     }
 
     /// Spans that were received, whose invocations' records get their ids.
@@ -146,13 +173,19 @@ impl FunctionLines {
             Some(running) => !running.is_done && now_ms + before_deadline_ms < running.deadline_ms,
             None => !self.has_one_at_a_time,
         };
-        is_old || !may_see_spans || self.converter.waiting_bytes() > MOST_WAITING
+        self.events.is_some()
+            || is_old
+            || !may_see_spans
+            || self.converter.waiting_bytes() > MOST_WAITING
     }
 
     /// All records that wait, and the metrics that lines had embedded.
     pub(super) fn finish(&mut self) -> Vec<Request> {
         if self.since_ms.take().is_none() {
             return Vec::new();
+        }
+        if let Some(events) = &mut self.events {
+            return events.finish(&self.service_name).into_iter().collect();
         }
         let next = converter(&self.identity, self.options, ConverterState::default());
         let converted = mem::replace(&mut self.converter, next).finish();
@@ -166,6 +199,7 @@ impl FunctionLines {
     /// Begins anew after a panic, which may have left anything behind.
     pub(super) fn reset(&mut self) {
         self.converter = converter(&self.identity, self.options, ConverterState::default());
+        self.events = self.events.is_some().then(Events::default);
         self.since_ms = None;
     }
 
@@ -177,7 +211,8 @@ impl FunctionLines {
     }
 
     fn note_waiting(&mut self, now_ms: u64) {
-        if self.converter.waiting_bytes() > 0 {
+        let events = self.events.as_ref().map_or(0, Events::bytes);
+        if self.converter.waiting_bytes() > 0 || events > 0 {
             self.since_ms.get_or_insert(now_ms);
         }
     }

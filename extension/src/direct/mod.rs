@@ -4,6 +4,7 @@
 //! So every item that was acknowledged is delivered, spilled, or rejected by the backend, as long as this process can write.
 
 mod awake;
+mod events;
 mod flush;
 mod function_lines;
 mod health;
@@ -20,7 +21,7 @@ use crate::output::LineOutput;
 use crate::output::own_lines::OwnLines;
 use crate::supervise;
 use awake::Awake;
-use backend::{Client, ClientError, LeanTransport, RetryPolicy};
+use backend::{Client, ClientError, Compression, DestinationConfig, LeanTransport, RetryPolicy};
 use flush::{
     BEFORE_DEADLINE, Decision, Facts, Health, PROBE, Phase, Waiting, decide, is_near_deadline,
 };
@@ -56,7 +57,9 @@ const LEFT_TIME: Duration = Duration::from_secs(1);
 pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
     match &config.choice.output {
         Output::Stdout => None,
-        Output::Otlp(direct) => Some(Arc::new(Buffer::new(direct.flush.buffer_bytes))),
+        Output::Otlp(direct) | Output::Json(direct) => {
+            Some(Arc::new(Buffer::new(direct.flush.buffer_bytes)))
+        }
     }
 }
 
@@ -102,6 +105,8 @@ pub(crate) struct Direct {
     sender: Arc<Sender>,
     spilled: OwnLines,
     lines: FunctionLines,
+    /// Events go as they came, beside the OTLP that was received.
+    is_json: bool,
     counts: Arc<Counts>,
     flush: Flush,
     hold: HoldMode,
@@ -139,16 +144,30 @@ impl Direct {
         counts: &Arc<Counts>,
     ) -> Option<Self> {
         config.choice.say();
-        let (Output::Otlp(direct), Some(buffer)) = (&config.choice.output, buffer) else {
-            return None;
+        let (direct, is_json) = match &config.choice.output {
+            Output::Stdout => return None,
+            Output::Otlp(direct) => (direct, false),
+            Output::Json(direct) => (direct, true),
         };
-        let client = || -> Result<_, ClientError> {
+        let buffer = buffer?;
+        let clients = || -> Result<_, ClientError> {
+            let once = RetryPolicy::default().once();
             let transport = LeanTransport::new(&direct.destination)?;
-            let client = Client::with_transport(&direct.destination, transport)?;
-            Ok(client.with_retry_policy(RetryPolicy::default().once()))
+            let otlp = Client::with_transport(&direct.destination, transport)?;
+            let events = match direct.destination.json_stream().filter(|_| is_json) {
+                Some(destination) => {
+                    let transport = LeanTransport::of_events(&destination)?;
+                    let uncompressed =
+                        DestinationConfig { compression: Compression::None, ..destination };
+                    let client = Client::with_transport(&uncompressed, transport)?;
+                    Some(client.with_retry_policy(once))
+                }
+                None => None,
+            };
+            Ok((otlp.with_retry_policy(once), events))
         };
-        let client = match client() {
-            Ok(client) => client,
+        let (client, events) = match clients() {
+            Ok(clients) => clients,
             Err(error) => {
                 tracing::warn!(%error, "cannot send, telemetry goes to stdout instead");
                 buffer.close();
@@ -159,6 +178,7 @@ impl Direct {
         };
         let sender = Sender {
             client,
+            events,
             max_request_bytes: direct.destination.max_request_bytes,
             counts: Arc::clone(counts),
             has_told: AtomicBool::new(false),
@@ -168,7 +188,8 @@ impl Direct {
             buffer: Arc::clone(buffer),
             sender: Arc::new(sender),
             spilled: OwnLines::spilled(output.clone(), Arc::clone(counts)),
-            lines: FunctionLines::new(config, function, counts),
+            lines: FunctionLines::new(config, function, is_json, counts),
+            is_json,
             counts: Arc::clone(counts),
             flush: direct.flush.clone(),
             hold: config.hold,
@@ -231,6 +252,11 @@ impl Direct {
         self.lines.spans_of(request);
     }
 
+    /// Whether spans and metrics are made of Lambda's events; else the events go as they came.
+    pub(crate) fn makes_telemetry(&self) -> bool {
+        !self.is_json
+    }
+
     /// Whether so much waits to be written that nothing may be added.
     pub(crate) fn is_behind(&self) -> bool {
         self.spilled.bytes() > MOST_UNWRITTEN
@@ -244,7 +270,11 @@ impl Direct {
             self.lines.reset();
         }
         for request in finished.unwrap_or_default() {
-            let put = self.buffer.put_lines(request);
+            let put = if self.is_json && request.kind() == SignalKind::Logs {
+                self.buffer.put_events(request)
+            } else {
+                self.buffer.put_lines(request)
+            };
             self.spill_unbuffered(put);
         }
     }
@@ -257,7 +287,7 @@ impl Direct {
 
     fn woke(&mut self, now_ms: u64, may_freeze: bool) {
         if self.awake.woke(now_ms, Instant::now(), may_freeze && !self.is_managed) {
-            drop(self.sender.client.drop_connections());
+            self.sender.drop_connections();
         }
     }
 
@@ -431,11 +461,12 @@ impl Direct {
 
     fn begin(&mut self, at_most: Duration) {
         let taken = SignalKind::ALL.map(|kind| self.buffer.take(kind));
+        let events = self.buffer.take_events();
         let sender = Arc::clone(&self.sender);
         let begun = Instant::now();
         let (end, (report, ended)) = (begun + at_most, oneshot::channel());
         let task = supervise::spawn(async move {
-            drop(report.send(Box::pin(sender.send(taken, end)).await));
+            drop(report.send(Box::pin(sender.send(taken, events, end)).await));
         });
         self.flight = Some(Flight { task, ended, begun });
     }

@@ -12,6 +12,8 @@ use wire::Request;
 /// Sends to one backend.
 pub(super) struct Sender {
     pub(super) client: Client<LeanTransport>,
+    /// Where events of the Telemetry API go as they came.
+    pub(super) events: Option<Client<LeanTransport>>,
     pub(super) max_request_bytes: usize,
     pub(super) counts: Arc<Counts>,
     /// Whether the log says already that the backend takes nothing.
@@ -53,11 +55,29 @@ struct Account {
 }
 
 impl Sender {
+    /// New connections from now on.
+    pub(super) fn drop_connections(&self) {
+        drop(self.client.drop_connections());
+        if let Some(events) = &self.events {
+            drop(events.drop_connections());
+        }
+    }
+
     /// Sends all of it, until `end` at most.
-    pub(super) async fn send(&self, [traces, metrics, logs]: [Taken; 3], end: Instant) -> Flown {
-        let lanes =
-            tokio::join!(self.lane(traces, end), self.lane(metrics, end), self.lane(logs, end));
-        let flown = <[Flown; 3]>::from(lanes).iter().fold(Flown::default(), Flown::and);
+    pub(super) async fn send(
+        &self,
+        [traces, metrics, logs]: [Taken; 3],
+        events: Taken,
+        end: Instant,
+    ) -> Flown {
+        let otlp = Some(&self.client);
+        let lanes = tokio::join!(
+            self.lane(otlp, traces, end),
+            self.lane(otlp, metrics, end),
+            self.lane(otlp, logs, end),
+            self.lane(self.events.as_ref(), events, end),
+        );
+        let flown = <[Flown; 4]>::from(lanes).iter().fold(Flown::default(), Flown::and);
         if !flown.refused {
             self.has_told_of_refusal.store(false, Ordering::Relaxed);
         }
@@ -73,7 +93,13 @@ impl Sender {
 
     /// The requests of one signal, one after the other until one fails. Each has its own account, which stands when a later one or
     /// another signal's is cut off.
-    async fn lane(&self, taken: Taken, end: Instant) -> Flown {
+    async fn lane(
+        &self,
+        client: Option<&Client<LeanTransport>>,
+        taken: Taken,
+        end: Instant,
+    ) -> Flown {
+        let Some(client) = client else { return Flown::default() };
         let mut flown = Flown::default();
         for part in taken.parts(self.max_request_bytes) {
             // What is not tried any more waits again.
@@ -82,7 +108,7 @@ impl Sender {
             }
             let mut account = Account::default();
             for request in wire::merge(part.requests(), self.max_request_bytes) {
-                let outcome = self.client.export(None, request, end).await;
+                let outcome = client.export(None, request, end).await;
                 self.settle(outcome, &mut account, &mut flown);
             }
             part.settle(account.again, account.never);

@@ -184,6 +184,9 @@ impl EventLoop {
 
     fn write_own(&mut self, requests: Vec<Request>) {
         if let Some(direct) = &mut self.direct {
+            if !direct.makes_telemetry() {
+                return;
+            }
             for request in &requests {
                 direct.spans_of(request);
             }

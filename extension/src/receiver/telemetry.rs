@@ -211,9 +211,9 @@ impl Intake {
             TelemetryRecord::Platform(event) => {
                 Some(Told::Platform { event, text: if is_sent { text.into() } else { "".into() } })
             }
-            TelemetryRecord::Line { from, message } => {
+            TelemetryRecord::Line { from, message, is_json } => {
                 let is_own = from == LineSource::Extension && is_own(&message);
-                let line = LogLine { from, time_unix_nano, message: message.into() };
+                let line = LogLine { from, time_unix_nano, message: message.into(), is_json };
                 (is_sent && !is_own).then_some(Told::Line(line))
             }
         }

@@ -14,13 +14,13 @@ use std::time::Duration;
 use wire::protobuf::Writer;
 use wire::{Envelope, LineEncoder, LineLimits, Logs, Request, SignalKind};
 
-const TIME: &str = "2026-09-21T14:13:20.123Z";
+pub(crate) const TIME: &str = "2026-09-21T14:13:20.123Z";
 
-fn start(request_id: &str) -> Value {
+pub(crate) fn start(request_id: &str) -> Value {
     json!({"time": TIME, "type": "platform.start", "record": {"requestId": request_id, "version": "7"}})
 }
 
-fn line(record: impl Into<Value>) -> Value {
+pub(crate) fn line(record: impl Into<Value>) -> Value {
     json!({"time": TIME, "type": "function", "record": record.into()})
 }
 
@@ -37,7 +37,7 @@ fn bodies(sink: &Sink) -> Vec<String> {
 }
 
 /// Bodies of the log records in lines that say that no backend took them.
-fn spilled_bodies(stdout: &str) -> Vec<String> {
+pub(crate) fn spilled_bodies(stdout: &str) -> Vec<String> {
     let lines = stdout.lines().filter(|line| line.contains("\"spill\":true")).map(read);
     let logs = lines.filter_map(|request| request.decode::<Logs>()).map(Result::unwrap);
     let scopes = logs.flat_map(|logs| logs.resource_logs).flat_map(|of| of.scope_logs);
@@ -67,7 +67,7 @@ fn root(request_id: &str) -> Vec<u8> {
 }
 
 /// An OTLP line, as our exporter prints it.
-fn otlp_line(request: Request) -> String {
+pub(crate) fn otlp_line(request: Request) -> String {
     let mut lines = Vec::new();
     let envelope = Envelope { source: "orders", level: None, unix_nanos: None, spill: false };
     let mut encoder = LineEncoder::new(6, LineLimits::default());
@@ -76,7 +76,7 @@ fn otlp_line(request: Request) -> String {
 }
 
 /// Ends the environment.
-async fn ended(
+pub(crate) async fn ended(
     lambda: Lambda,
     next: crate::support::Call,
 ) -> (String, std::sync::Arc<lambda_otlp_extension::Counts>) {

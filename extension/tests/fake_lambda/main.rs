@@ -16,6 +16,8 @@ mod grpc;
 mod grpc_client;
 #[cfg(not(feature = "grpc"))]
 mod grpc_refused;
+#[cfg(feature = "direct")]
+mod json;
 mod lifecycle;
 #[cfg(feature = "direct")]
 mod lines;

@@ -6,6 +6,8 @@ use super::{Compression, Endpoints, OwnAuthority, Profile, headers, limits, stre
 use settings::{Headers, Proxy, Reader, SecretReference};
 use std::time::Duration;
 use url::Url;
+#[cfg(feature = "lean")]
+use wire::SignalKind;
 
 /// One backend and how it is spoken to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +52,24 @@ impl DestinationConfig {
             max_request_bytes: 4 << 20,
             max_columns: 1000,
         }
+    }
+
+    /// OpenObserve's older endpoint for logs, beside the OTLP endpoints of this destination: `…/api/{organization}/{stream}/_json`.
+    /// `None` where the logs' endpoint is none of OpenObserve's.
+    #[cfg(feature = "lean")]
+    pub fn json_stream(&self) -> Option<Self> {
+        const DEFAULT_STREAM: &str = "default";
+        let mut url = self.endpoints.of(SignalKind::Logs).clone();
+        let base = url.path().strip_suffix(SignalKind::Logs.path())?.to_owned();
+        url.set_path(&base);
+        let stream = self.stream.as_deref().unwrap_or(DEFAULT_STREAM);
+        url.path_segments_mut().ok()?.pop_if_empty().push(stream).push("_json");
+        let mut destination = self.clone();
+        destination.endpoints.set(SignalKind::Logs, url);
+        // What the endpoint answers is said in the words of OpenObserve's OTLP endpoints; the stream is in the path.
+        destination.profile = Profile::OpenObserve;
+        destination.stream = None;
+        Some(destination)
     }
 
     /// Reads the rows of [`DESTINATION`](super::DESTINATION), and those of [`SECRET_AND_PROXY`](super::SECRET_AND_PROXY) where

@@ -84,6 +84,16 @@ impl Endpoints {
         }
     }
 
+    /// Another URL for this signal.
+    #[cfg(feature = "lean")]
+    pub(crate) fn set(&mut self, kind: SignalKind, url: Url) {
+        *match kind {
+            SignalKind::Traces => &mut self.traces,
+            SignalKind::Metrics => &mut self.metrics,
+            SignalKind::Logs => &mut self.logs,
+        } = url;
+    }
+
     /// The URLs of all three signals.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Url> {
         SignalKind::ALL.into_iter().map(|kind| self.of(kind))

@@ -353,3 +353,20 @@ fn a_table_without_their_rows_has_neither_secret_nor_proxy() {
     assert_eq!((destination.secret, destination.proxy), (None, None));
     assert_eq!(reader.finish(), []);
 }
+
+#[cfg(feature = "lean")]
+#[test]
+fn the_stream_of_json_stands_beside_the_paths_of_otlp() {
+    use wire::SignalKind;
+    let check = |base: &str, stream: Option<&str>, expected: &str| {
+        let mut otlp = DestinationConfig::new(&Url::parse(base).unwrap());
+        otlp.stream = stream.map(str::to_owned);
+        let json = otlp.json_stream().unwrap();
+        assert_eq!(json.endpoints.of(SignalKind::Logs).as_str(), expected);
+        assert_eq!(json.endpoints.of(SignalKind::Traces), otlp.endpoints.of(SignalKind::Traces));
+    };
+    let base = "https://o2.example.com/api/shop";
+    check(base, None, "https://o2.example.com/api/shop/default/_json");
+    check(base, Some("lambda logs"), "https://o2.example.com/api/shop/lambda%20logs/_json");
+    check("http://o2:5080/x/api/shop/", Some("a"), "http://o2:5080/x/api/shop/a/_json");
+}

@@ -19,10 +19,10 @@ compile_error!("nothing to send with: choose the feature `reqwest` or `lean`");
 
 pub use error::{ClientError, TransportError};
 pub use headers::header_map;
-#[cfg(feature = "lean")]
-pub use lean::LeanTransport;
 #[cfg(not(feature = "reqwest"))]
 pub use lean::LeanTransport as HttpTransport;
+#[cfg(feature = "lean")]
+pub use lean::{LeanTransport, Record, TelemetryEvent, events_request};
 #[cfg(feature = "reqwest")]
 pub use reqwest_transport::HttpTransport;
 pub use response::HttpResponse;

@@ -5,6 +5,7 @@
 
 mod algorithms;
 mod connection;
+mod json_stream;
 mod key_exchange;
 mod provider;
 mod tls;
@@ -12,30 +13,54 @@ mod tls;
 use super::cause::{cause, host_and_port};
 use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
-use crate::destination::{DestinationConfig, Endpoints, STREAM_NAME};
+use crate::destination::{Compression, DestinationConfig, Endpoints, STREAM_NAME};
 use bytes::{Bytes, BytesMut};
 use connection::{Connection, Connections};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
+pub use json_stream::{Record, TelemetryEvent, events_request};
+use json_stream::{in_otlp, json_array};
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::time::timeout;
 use url::{Position, Url};
+
+const GZIP_LEVEL: u32 = 6;
 
 /// Sends requests to one destination.
 #[derive(Debug)]
 pub struct LeanTransport {
     connections: Connections,
     endpoints: Endpoints,
+    format: Format,
+}
+
+/// What bodies are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Protobuf,
+    /// Events of the Telemetry API, made of log records here.
+    Json(Compression),
 }
 
 impl LeanTransport {
     /// Prepares everything that needs no network; an error where this machine cannot speak the TLS that an endpoint asks for.
     pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
         let tls = tls::connector(destination)?;
-        Ok(Self { connections: Connections::new(tls), endpoints: destination.endpoints.clone() })
+        Ok(Self {
+            connections: Connections::new(tls),
+            endpoints: destination.endpoints.clone(),
+            format: Format::Protobuf,
+        })
+    }
+
+    /// The same for log records that [`events_request`] made, and a destination of
+    /// [`DestinationConfig::json_stream`]. The client gives them uncompressed, since they are no body yet.
+    pub fn of_events(destination: &DestinationConfig) -> Result<Self, ClientError> {
+        let format = Format::Json(destination.compression);
+        Ok(Self { format, ..Self::new(destination)? })
     }
 
     /// One exchange. A connection that was idle may be gone, which shows before anything is sent: then the next one is taken.
@@ -101,16 +126,31 @@ impl LeanTransport {
 type Trouble = Box<dyn Error + Send + Sync>;
 
 impl Transport for LeanTransport {
-    async fn send(&self, request: HttpRequest) -> Result<HttpResponse, TransportError> {
+    async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, TransportError> {
+        let mut events = None;
+        if let Format::Json(compression) = self.format {
+            let (json, number) = json_array(&request.body);
+            events = Some(number);
+            request.gzip = compression == Compression::Gzip;
+            request.body = match compression {
+                Compression::None => json.into(),
+                Compression::Gzip => wire::gzip::compress(GZIP_LEVEL, json.as_bytes()).into(),
+            };
+        }
         let url = self.endpoints.of(request.kind);
         let limit = request.timeout;
         let sent = AtomicBool::new(false);
-        let answered = match message(url, request) {
+        let answered = match message(url, self.format, request) {
             Ok(message) => timeout(limit, self.exchange(url, message, &sent)).await,
             Err(error) => Ok(Err(error)),
         };
         let cause = match answered {
-            Ok(Ok(response)) => return Ok(response),
+            Ok(Ok(response)) => {
+                return Ok(match events {
+                    Some(events) => in_otlp(response, events),
+                    None => response,
+                });
+            }
             Ok(Err(error)) => cause(&*error),
             Err(_) => "timed out".to_owned(),
         };
@@ -125,7 +165,11 @@ impl Transport for LeanTransport {
     }
 }
 
-fn message(url: &Url, request: HttpRequest) -> Result<Request<Full<Bytes>>, Trouble> {
+fn message(
+    url: &Url,
+    format: Format,
+    request: HttpRequest,
+) -> Result<Request<Full<Bytes>>, Trouble> {
     // The path and the query alone: the server knows its name by the header.
     let uri: Uri = url[Position::BeforePath..Position::AfterQuery].parse()?;
     let mut message = Request::post(uri).body(Full::new(request.body))?;
@@ -135,7 +179,11 @@ fn message(url: &Url, request: HttpRequest) -> Result<Request<Full<Bytes>>, Trou
     headers.insert(HOST, HeaderValue::from_str(host)?);
     let agent = concat!("lambda-otlp/", env!("CARGO_PKG_VERSION"));
     headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+    let content_type = match format {
+        Format::Protobuf => "application/x-protobuf",
+        Format::Json(_) => "application/json",
+    };
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if request.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }

@@ -43,6 +43,8 @@ pub enum TelemetryRecord<'a> {
         from: LineSource,
         /// The line as [`crate::LogEvent::message`] has it: text, or the text of a JSON value.
         message: Cow<'a, str>,
+        /// Whether Lambda sent a JSON value other than a string, as it does of objects under its JSON log format.
+        is_json: bool,
     },
 }
 
@@ -98,14 +100,17 @@ pub(crate) fn parse(event: &RawValue) -> Option<TelemetryEvent<'_>> {
             });
         }
     };
-    let message = match envelope.get("record") {
-        None => Cow::Borrowed(""),
-        Some(record) => text_of(record).unwrap_or(Cow::Borrowed(record.get())),
+    let (message, is_json) = match envelope.get("record") {
+        None => (Cow::Borrowed(""), false),
+        Some(record) => match text_of(record) {
+            Some(text) => (text, false),
+            None => (Cow::Borrowed(record.get()), true),
+        },
     };
     Some(TelemetryEvent {
         time_unix_nano: time_of(&envelope),
         text: event.get(),
-        record: TelemetryRecord::Line { from, message },
+        record: TelemetryRecord::Line { from, message, is_json },
     })
 }
 

@@ -14,7 +14,7 @@ fn show(event: &TelemetryEvent<'_>) -> String {
     let time = time.as_deref().and_then(|time| time.get(11..)).unwrap_or("-");
     match &event.record {
         TelemetryRecord::Platform(event) => format!("{time} {}", render::event(event)),
-        TelemetryRecord::Line { from, message } => format!("{time} {from:?}: {message}"),
+        TelemetryRecord::Line { from, message, .. } => format!("{time} {from:?}: {message}"),
     }
 }
 

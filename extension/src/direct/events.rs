@@ -1,0 +1,74 @@
+//! Events of the Telemetry API as they come, for the endpoint of OpenObserve that takes them so.
+
+use crate::event::LogLine;
+use backend::{Record, TelemetryEvent, events_request};
+use platform::{EventKind, LineSource, PlatformEvent};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::mem;
+use wire::Request;
+
+/// The part of an event that is stored as it came.
+#[derive(Deserialize)]
+struct Envelope<'a> {
+    #[serde(borrow)]
+    record: &'a RawValue,
+}
+
+/// Events that wait to be put into the buffer.
+#[derive(Default)]
+pub(super) struct Events {
+    records: Vec<u8>,
+    count: usize,
+    /// The invocation that lines belong to.
+    running: Option<String>,
+}
+
+impl Events {
+    /// Takes an event of Lambda's own. `text` is all of it.
+    pub(super) fn platform_event(
+        &mut self,
+        event: &PlatformEvent,
+        text: &str,
+        time_unix_nano: u64,
+        has_one_at_a_time: bool,
+    ) {
+        if event.kind == EventKind::Start && has_one_at_a_time {
+            self.running.clone_from(&event.request_id);
+        }
+        let envelope: Option<Envelope<'_>> = serde_json::from_str(text).ok();
+        let record = envelope.map_or("null", |envelope| envelope.record.get());
+        let request_id = event.request_id.as_deref().or(self.running.as_deref());
+        let kind = event.kind.as_str();
+        let record = Record::Json(record);
+        TelemetryEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
+        self.count += 1;
+        if event.kind == EventKind::Report && event.request_id == self.running {
+            self.running = None;
+        }
+    }
+
+    /// Takes a line, or what is left of it beside OTLP.
+    pub(super) fn line(&mut self, line: &LogLine, text: &str, time_unix_nano: u64) {
+        let kind = match line.from {
+            LineSource::Function => "function",
+            LineSource::Extension => "extension",
+        };
+        let is_whole = line.is_json && text.len() == line.message.len();
+        let record = if is_whole { Record::Json(text) } else { Record::Text(text) };
+        let request_id = self.running.as_deref();
+        TelemetryEvent { time_unix_nano, kind, record, request_id }.write(&mut self.records);
+        self.count += 1;
+    }
+
+    /// Bytes of the events that wait.
+    pub(super) fn bytes(&self) -> usize {
+        self.records.len()
+    }
+
+    /// All that wait, as one request.
+    pub(super) fn finish(&mut self, service_name: &str) -> Option<Request> {
+        let (records, count) = (mem::take(&mut self.records), mem::take(&mut self.count));
+        (count > 0).then(|| events_request(service_name, &records, count))
+    }
+}

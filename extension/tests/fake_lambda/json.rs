@@ -1,0 +1,103 @@
+//! The output of whoever comes from OpenObserve's extension: its variables, and what it wrote.
+
+use crate::direct::{FIRST, MINUTE, delivered, runtime_done, silent, sink};
+use crate::lines::{TIME, ended, line, otlp_line, spilled_bodies, start};
+use crate::support::{Call, Lambda, Script, invoke, traces};
+use lambda_otlp_extension::Count;
+use serde_json::{Value, json};
+use simulator::sink::{ScriptedResponse, Sink};
+use wire::{Request, SignalKind};
+
+/// An extension that knows nothing but the variables of OpenObserve's.
+async fn started(sink: &Sink, more: &[(&str, &str)]) -> Lambda {
+    let o2 = [
+        ("O2_ORGANIZATION_ID", "default"),
+        ("O2_AUTHORIZATION_HEADER", "Basic cm9vdA=="),
+        ("O2_ENDPOINT", sink.url()),
+        ("O2_STREAM", "lambda"),
+    ];
+    Lambda::scripted(&[&o2, more].concat(), Script::default()).await
+}
+
+/// An invocation that prints, up to the `next` behind it.
+async fn printed(lambda: &mut Lambda) -> Call {
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let events = [
+        start(FIRST),
+        line("say \"hi\"\n"),
+        line(json!({"level": "WARN", "message": "low"})),
+        line(otlp_line(Request::trusted(SignalKind::Traces, traces(2)))),
+    ];
+    assert_eq!(lambda.telemetry(&events).await, 200);
+    assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(3)).await.status, 200);
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    lambda.next().await
+}
+
+#[tokio::test]
+async fn the_stream_has_what_the_older_extension_wrote() {
+    let sink = sink().await;
+    let mut lambda = started(&sink, &[]).await;
+    let next = printed(&mut lambda).await;
+    let (stdout, counts) = ended(lambda, next).await;
+    assert_eq!(stdout, "");
+    let records = sink.json_records();
+    assert!(
+        records.iter().all(|record| (record.stream.as_str(), record.organization.as_str())
+            == ("lambda", "default"))
+    );
+    let records: Vec<Value> = records.into_iter().map(|record| record.record).collect();
+    let micros = 1_790_000_000_123_000_u64;
+    let subscribed =
+        json!({"name": "lambda-otlp-extension", "state": "Subscribed", "types": ["platform"]});
+    let expected = [
+        json!({"_timestamp": 1_789_999_999_000_000_u64, "type": "platform.telemetrySubscription", "record": subscribed}),
+        json!({"_timestamp": micros, "type": "platform.start", "record": start(FIRST)["record"], "requestId": FIRST}),
+        json!({"_timestamp": micros, "type": "function", "record": "say \"hi\"\n", "requestId": FIRST}),
+        json!({"_timestamp": micros, "type": "function", "record": {"level": "WARN", "message": "low"}, "requestId": FIRST}),
+        json!({"_timestamp": micros, "type": "platform.runtimeDone", "record": runtime_done(FIRST)["record"], "requestId": FIRST}),
+    ];
+    assert_eq!(records, expected, "{TIME}");
+    // OTLP goes beside it, posted and printed, and nothing is made of Lambda's events.
+    assert_eq!((delivered(&sink), sink.spans().len(), sink.metrics().len()), (5, 5, 0));
+    assert!(sink.log_records().is_empty());
+    assert_eq!(counts.get(Count::Delivered), 10);
+    let paths: Vec<String> = sink.requests().into_iter().map(|request| request.path).collect();
+    assert!(paths.contains(&"/api/default/lambda/_json".to_owned()), "{paths:?}");
+}
+
+#[tokio::test]
+async fn records_that_are_not_stored_are_sent_again_or_in_the_log() {
+    // The answer counts none of them: the write failed, though the status is 200.
+    let sink = sink().await;
+    let failed = ScriptedResponse::WriteFailed;
+    sink.script([failed.clone(), failed]);
+    let mut lambda = started(&sink, &[("LAMBDA_OTLP_HOLD", "always")]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST), line("again\n"), runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    let (stdout, _) = ended(lambda, next).await;
+    let stored = sink.json_records().into_iter().map(|record| record.record);
+    let stored = stored.filter(|record| record["record"] == "again\n").count();
+    let spilled = spilled_bodies(&stdout).into_iter().filter(|body| body == "again\n").count();
+    assert_eq!(stored + spilled, 1, "{stored} {spilled}");
+
+    let sink = silent().await;
+    let mut lambda = started(&sink, &[("OTEL_LAMBDA_FLUSH_TIMEOUT", "50ms")]).await;
+    let next = printed(&mut lambda).await;
+    let (stdout, counts) = ended(lambda, next).await;
+    assert!(spilled_bodies(&stdout).contains(&"say \"hi\"\n".to_owned()));
+    assert_eq!((counts.get(Count::Delivered), counts.get(Count::Spilled)), (0, 10));
+}
+
+#[tokio::test]
+async fn records_that_are_rejected_are_counted() {
+    let sink = Sink::builder().start().await.unwrap();
+    // All of it is older than the backend takes.
+    let mut lambda = started(&sink, &[]).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    lambda.telemetry(&[start(FIRST), line("old\n"), runtime_done(FIRST)]).await;
+    let next = lambda.next().await;
+    let (stdout, counts) = ended(lambda, next).await;
+    assert_eq!((stdout.as_str(), counts.get(Count::Rejected)), ("", 4));
+}
