@@ -2,13 +2,14 @@
 
 use super::Arguments;
 use super::packages;
+use super::program::Program;
 use crate::layer;
 use anyhow::{Context as _, bail};
 use settings::{Env, Source as _};
 use simulator::FunctionSpec;
 use simulator::binaries::{self, BuildError};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tempfile::TempDir;
 
 /// Whose runtime client `--runtime` starts.
@@ -23,14 +24,6 @@ pub(super) struct Prepared {
     pub(super) spec: FunctionSpec,
     /// Holds its layer, and what its runtime loads.
     pub(super) folder: TempDir,
-}
-
-/// A program with its arguments, and what else its process needs.
-pub(super) struct Program {
-    pub(super) path: PathBuf,
-    pub(super) arguments: Vec<String>,
-    /// Variables that the function's own win over.
-    pub(super) variables: Vec<(&'static str, String)>,
 }
 
 impl Prepared {

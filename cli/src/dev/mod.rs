@@ -8,6 +8,7 @@ mod http;
 mod logs;
 mod outcome;
 mod packages;
+mod program;
 mod session;
 
 use crate::destination::DestinationArguments;

@@ -1,6 +1,6 @@
 //! What the runtimes of Python and Node need beside the function, installed once into the user's cache.
 
-use super::command::Program;
+use super::program::Program;
 use crate::layer;
 use anyhow::{Context as _, bail};
 use settings::{Env, Source as _};
@@ -64,7 +64,9 @@ fn python_packages(
     name: &str,
     pinned: &str,
 ) -> anyhow::Result<PathBuf> {
-    let folder = cache()?.join("dev").join(format!("python-{version}-{name}"));
+    // Without a dot, behind which another extension would replace the rest.
+    let folder = format!("python-{}-{name}", version.replace('.', "-"));
+    let folder = cache()?.join("dev").join(folder);
     let pins = folder.with_extension("txt");
     std::fs::create_dir_all(folder.parent().unwrap_or(&folder))?;
     std::fs::write(&pins, pinned).with_context(|| format!("cannot write {}", pins.display()))?;

@@ -93,7 +93,7 @@ fn drawing(
 
 impl View for Screen {
     fn show(&mut self, held: Held) -> io::Result<()> {
-        let held = held.chosen(&self.choice);
+        let held = self.choice.of(held);
         self.listed().add(held);
         Ok(())
     }

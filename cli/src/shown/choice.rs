@@ -1,9 +1,10 @@
 //! Which telemetry is shown.
 
-use super::held::{HeldSpan, Trace};
+use super::held::{Held, HeldSpan, Trace};
 use crate::waterfall::attributes::{has_failed, millis, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use std::collections::BTreeSet;
 
 /// What is asked for; of a trace that is, all spans and log records.
 #[derive(clap::Args, Clone, Debug, Default)]
@@ -59,7 +60,27 @@ fn parse_trace_id(text: &str) -> Result<String, String> {
 }
 
 impl Choice {
-    pub(crate) fn takes_trace(&self, trace_id: &[u8], trace: &Trace<'_>) -> bool {
+    /// Leaves what is asked for; of traces that are, everything.
+    pub(crate) fn of(&self, mut held: Held) -> Held {
+        let wanted: BTreeSet<Vec<u8>> = held
+            .traces()
+            .into_iter()
+            .filter(|(trace_id, trace)| self.takes_trace(trace_id, trace))
+            .map(|(trace_id, _)| trace_id.to_vec())
+            .collect();
+        held.spans.retain(|span| wanted.contains(&span.span.trace_id));
+        held.records.retain(|(service, record)| {
+            if record.trace_id.is_empty() {
+                self.takes_record(service, record)
+            } else {
+                wanted.contains(&record.trace_id)
+            }
+        });
+        held.metrics.retain(|(service, _)| self.takes_metric(service));
+        held
+    }
+
+    fn takes_trace(&self, trace_id: &[u8], trace: &Trace<'_>) -> bool {
         let Self { service, failed, slower_than, attributes, trace_id: wanted } = self;
         let Trace { spans, records } = trace;
         let is_of = |name: &str| {
@@ -81,13 +102,13 @@ impl Choice {
     }
 
     /// Of a log record without a trace.
-    pub(crate) fn takes_record(&self, service: &str, record: &LogRecord) -> bool {
+    fn takes_record(&self, service: &str, record: &LogRecord) -> bool {
         !self.asks_for_traces()
             && self.service.as_deref().is_none_or(|wanted| wanted == service)
             && self.attributes.iter().all(|wanted| wanted.is_among(&record.attributes))
     }
 
-    pub(crate) fn takes_metric(&self, service: &str) -> bool {
+    fn takes_metric(&self, service: &str) -> bool {
         !self.asks_for_traces()
             && self.attributes.is_empty()
             && self.service.as_deref().is_none_or(|wanted| wanted == service)

@@ -1,6 +1,5 @@
 //! Telemetry that came and is not shown yet.
 
-use super::choice::Choice;
 use crate::waterfall::attributes::text_of;
 use crate::waterfall::{Naming, RecordOf, SpanOf, Waterfall, waterfalls};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
@@ -64,27 +63,6 @@ impl Held {
                 self.metrics.extend(metrics.map(|metric| (service.clone(), metric)));
             }
         }
-    }
-
-    /// Leaves what is asked for; of traces that are, everything.
-    #[must_use]
-    pub(crate) fn chosen(mut self, choice: &Choice) -> Self {
-        let traces = self.traces();
-        let wanted: BTreeSet<Vec<u8>> = traces
-            .into_iter()
-            .filter(|(trace_id, trace)| choice.takes_trace(trace_id, trace))
-            .map(|(trace_id, _)| trace_id.to_vec())
-            .collect();
-        self.spans.retain(|span| wanted.contains(&span.span.trace_id));
-        self.records.retain(|(service, record)| {
-            if record.trace_id.is_empty() {
-                choice.takes_record(service, record)
-            } else {
-                wanted.contains(&record.trace_id)
-            }
-        });
-        self.metrics.retain(|(service, _)| choice.takes_metric(service));
-        self
     }
 
     /// What came of each trace, by trace id.

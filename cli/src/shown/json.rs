@@ -17,7 +17,7 @@ pub(crate) struct Json<'a> {
 
 impl View for Json<'_> {
     fn show(&mut self, held: Held) -> io::Result<()> {
-        let held = held.chosen(&self.choice);
+        let held = self.choice.of(held);
         for (trace_id, trace) in held.traces() {
             let spans = trace.spans.iter().map(|HeldSpan { service, scope, span }| {
                 let mut span = of_service(service, span)?;

@@ -24,7 +24,7 @@ pub(crate) struct Text<'a> {
 
 impl View for Text<'_> {
     fn show(&mut self, held: Held) -> io::Result<()> {
-        let held = held.chosen(&self.choice);
+        let held = self.choice.of(held);
         for trace in held.waterfalls() {
             draw::waterfall(&trace, self.out)?;
         }
