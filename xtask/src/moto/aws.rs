@@ -69,6 +69,16 @@ impl Moto {
         send(request, body).await.with_context(|| operation.to_owned())
     }
 
+    /// Calls an operation of a service with AWS's query protocol, whose answer is XML.
+    pub(super) async fn query(&self, service: &str, form: &[(&str, &str)]) -> anyhow::Result<()> {
+        let form: Vec<String> =
+            form.iter().map(|(key, value)| format!("{key}={}", percent(value))).collect();
+        let body = form.join("&");
+        let kind = "application/x-www-form-urlencoded";
+        let request = self.request_of(service, Method::POST, "/", kind, &body)?;
+        send_bytes(request, &body).await.map(drop)
+    }
+
     /// Puts a bucket (`/name`) or an object (`/name/key`) of S3.
     pub(super) async fn put_s3(&self, path: &str, body: &str) -> anyhow::Result<()> {
         let request = self.request_of("s3", Method::PUT, path, "application/octet-stream", body)?;
@@ -146,7 +156,21 @@ async fn send(request: http::request::Builder, body: &Value) -> anyhow::Result<V
     send_text(request, &body.to_string()).await
 }
 
+/// Everything but letters and digits as `%XX`.
+fn percent(text: &str) -> String {
+    let escaped = |byte: u8| match byte {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => char::from(byte).to_string(),
+        other => format!("%{other:02X}"),
+    };
+    text.bytes().map(escaped).collect()
+}
+
 async fn send_text(request: http::request::Builder, body: &str) -> anyhow::Result<Value> {
+    let answer = send_bytes(request, body).await?;
+    if answer.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&answer)?) }
+}
+
+async fn send_bytes(request: http::request::Builder, body: &str) -> anyhow::Result<Bytes> {
     let request = request.body(Full::new(Bytes::from(body.to_owned())))?;
     let address = request.headers().get("host").context("no address")?.to_str()?.to_owned();
     let (mut sender, connection) =
@@ -159,5 +183,5 @@ async fn send_text(request: http::request::Builder, body: &str) -> anyhow::Resul
     if !status.is_success() {
         bail!("{status}: {}", String::from_utf8_lossy(&body));
     }
-    if body.is_empty() { Ok(Value::Null) } else { Ok(serde_json::from_slice(&body)?) }
+    Ok(body)
 }

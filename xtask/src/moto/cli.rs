@@ -14,6 +14,9 @@ use forwarder::{Content, LogEventRange, MAX_MESSAGE_BYTES, Origin, Parked};
 use http::Method;
 use serde_json::{Value, json};
 use simulator::sink::Sink;
+use std::process::Stdio;
+use std::time::Duration;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::Command;
 
 const BUCKET: &str = "on-failure";
@@ -29,6 +32,8 @@ pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
     tally.note("redrive from the on-failure bucket", stand.redrive_bucket().await);
     tally.note("replay of a log group", stand.replay().await);
     tally.note("doctor of a deployed function", stand.doctor().await);
+    tally.note("tail of log groups", stand.tail().await);
+    tally.note("tail of a stack", stand.tail_of_stack().await);
 }
 
 struct Stand<'a> {
@@ -127,6 +132,109 @@ impl Stand<'_> {
         let items = counts.spans + counts.log_records + counts.data_points;
         ensure!(code == 0 && printed["accepted"] == items && items > 0, "{printed}, {counts:?}");
         Ok(format!("{count} log events, {items} items"))
+    }
+
+    /// Follows a log group that is written to meanwhile, until each of these texts was printed once.
+    async fn followed(&self, arguments: &[&str], texts: &[&str]) -> anyhow::Result<Vec<Value>> {
+        let mut command = Command::new(&self.workshop.command_line);
+        let command = command.arg("tail").args(arguments).arg("--json").env_clear();
+        let command = command.envs(self.moto.variables()).stdin(Stdio::null()).kill_on_drop(true);
+        let mut tail = command.stdout(Stdio::piped()).spawn()?;
+        let mut lines = BufReader::new(tail.stdout.take().context("no output")?).lines();
+        let mut printed: Vec<String> = Vec::new();
+        while !texts.iter().all(|text| printed.iter().any(|line| line.contains(text))) {
+            let next = tokio::time::timeout(Duration::from_mins(1), lines.next_line()).await;
+            let line = next.with_context(|| format!("nothing more after {printed:?}"))??;
+            printed.push(line.with_context(|| format!("it ended after {printed:?}"))?);
+        }
+        let pid = tail.id().context("it ended")?.to_string();
+        Command::new("kill").args(["-INT", &pid]).status().await?;
+        while let Some(line) = lines.next_line().await? {
+            printed.push(line);
+        }
+        ensure!(tail.wait().await?.success(), "tail failed at Ctrl-C");
+        for text in texts {
+            let times = printed.iter().map(|line| line.matches(text).count()).sum::<usize>();
+            ensure!(times == 1, "{text} is shown {times} times: {printed:?}");
+        }
+        Ok(printed.iter().map(|line| serde_json::from_str(line)).collect::<Result<_, _>>()?)
+    }
+
+    /// A group with one log event that is an OTLP line, and one that is none.
+    async fn write(&self, group: &str, trace_id: &str, text: &str) -> anyhow::Result<()> {
+        let span = json!({
+            "traceId": trace_id, "spanId": "b7ad6b7169203331", "name": "work",
+            "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000000001000000",
+        });
+        let line = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] });
+        let event = json!({
+            "logGroup": group, "logStream": "2026/11/21/[$LATEST]0123456789abcdef0123456789abcdef",
+            "logEvents": [{ "message": line.to_string() }, { "message": text }],
+        });
+        for (operation, names) in [
+            ("CreateLogGroup", json!({ "logGroupName": group })),
+            (
+                "CreateLogStream",
+                json!({ "logGroupName": group, "logStreamName": event["logStream"] }),
+            ),
+        ] {
+            // It may be there already.
+            self.moto.call("logs", &format!("Logs_20140328.{operation}"), &names).await.ok();
+        }
+        put(&self.moto, &event).await
+    }
+
+    async fn tail(&self) -> anyhow::Result<String> {
+        let trace = |number: u32| format!("{number:032x}");
+        self.write("/aws/lambda/tail-a", &trace(1), "first words").await?;
+        let follow = ["--log-group", "/aws/lambda/tail-*", "--since", "5m"];
+        let texts = ["first words", "second words", "other words"];
+        let written = async {
+            // The first two rounds are over by then: what follows is read because the group is followed.
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            self.write("/aws/lambda/tail-a", &trace(2), "second words").await
+        };
+        self.write("/aws/lambda/tail-b", &trace(3), "other words").await?;
+        self.write("/aws/lambda/other-tail", &trace(4), "of another group").await?;
+        let (followed, written) = tokio::join!(self.followed(&follow, &texts), written);
+        written?;
+        let followed = followed?;
+        let traces = followed.iter().filter_map(|object| object["trace"]["traceId"].as_str());
+        let mut traces: Vec<&str> = traces.collect();
+        traces.sort_unstable();
+        ensure!(traces == [trace(1), trace(2), trace(3)], "{traces:?}");
+        ensure!(
+            self.fails(&["tail", "--log-group", "no-such"]).await?.contains("no log group no-such")
+        );
+        Ok("two groups, each trace and each line once, while they are written to".to_owned())
+    }
+
+    /// What is said by a command that fails.
+    async fn fails(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let mut command = Command::new(&self.workshop.command_line);
+        let command = command.args(arguments).env_clear().envs(self.moto.variables());
+        let output = command.output().await?;
+        ensure!(output.status.code() == Some(64), "{arguments:?}: {}", output.status);
+        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
+    }
+
+    async fn tail_of_stack(&self) -> anyhow::Result<String> {
+        let group = "/of-a-stack/tail";
+        let resources = json!({ "Group": {
+            "Type": "AWS::Logs::LogGroup", "Properties": { "LogGroupName": group },
+        } });
+        let template = json!({ "Resources": resources }).to_string();
+        let create = [
+            ("Action", "CreateStack"),
+            ("Version", "2010-05-15"),
+            ("StackName", "shop"),
+            ("TemplateBody", &template),
+        ];
+        self.moto.query("cloudformation", &create).await?;
+        self.write(group, &format!("{:032x}", 5), "words of the stack").await?;
+        let follow = ["--stack", "shop", "--since", "5m"];
+        self.followed(&follow, &["words of the stack"]).await?;
+        Ok("the log group that the stack made".to_owned())
     }
 
     /// Of the function and the log group that `replay` made.
