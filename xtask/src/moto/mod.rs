@@ -3,9 +3,11 @@
 
 mod aws;
 mod cli;
+mod front;
 mod queues;
 mod redrive;
 mod secrets;
+mod subscriber;
 mod subscription;
 
 use crate::checks::{self, Tally};
@@ -21,16 +23,19 @@ struct Workshop {
     root: PathBuf,
     environment: Environment,
     forwarder: PathBuf,
+    subscriber: PathBuf,
     command_line: PathBuf,
 }
 
 pub(crate) fn run() -> anyhow::Result<()> {
     let root = checks::root()?;
     let Some(environment) = pypi::install(&root, "moto", "all checks") else { return Ok(()) };
-    let built = binaries::build(&root, &["lambda-otlp-forwarder", "lambda-otlp-cli"])?;
+    let packages = ["lambda-otlp-forwarder", "lambda-otlp-subscriber", "lambda-otlp-cli"];
+    let built = binaries::build(&root, &packages)?;
     let forwarder = binaries::find(&built, "lambda-otlp-forwarder")?;
+    let subscriber = binaries::find(&built, "lambda-otlp-subscriber")?;
     let command_line = binaries::find(&built, "lambda-otlp")?;
-    let workshop = Workshop { root, environment, forwarder, command_line };
+    let workshop = Workshop { root, environment, forwarder, subscriber, command_line };
     let runtime = Runtime::new().context("cannot start tokio")?;
     let mut tally = Tally::default();
     runtime.block_on(async {
@@ -39,6 +44,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         secrets::check(&workshop, &mut tally).await;
         queues::check(&workshop, &mut tally).await;
         cli::check(&workshop, &mut tally).await;
+        subscriber::check(&workshop, &mut tally).await;
     });
     tally.finish()
 }

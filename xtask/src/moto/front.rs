@@ -1,0 +1,135 @@
+//! What stands before moto: it counts the calls, throttles some as AWS does, gives one log group a class that moto does not have, and is
+//! where CloudFormation waits for its answers.
+
+use super::aws::Moto;
+use anyhow::Context as _;
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Each so many calls of an operation that changes or describes filters one is throttled.
+const THROTTLED_OF: usize = 10;
+
+/// A server before moto.
+pub(super) struct Front {
+    /// `http://127.0.0.1:PORT`
+    pub(super) endpoint: String,
+    state: Arc<State>,
+}
+
+struct State {
+    /// `127.0.0.1:PORT`
+    moto: String,
+    infrequent_access: String,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Default)]
+struct Seen {
+    calls: BTreeMap<String, usize>,
+    throttled: usize,
+    answers: Vec<Value>,
+}
+
+impl Front {
+    pub(super) async fn start(moto: &Moto, infrequent_access: &str) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let endpoint = format!("http://{}", listener.local_addr()?);
+        let moto = moto.endpoint.strip_prefix("http://").context("no address")?.to_owned();
+        let infrequent_access = infrequent_access.to_owned();
+        let state = Arc::new(State { moto, infrequent_access, seen: Mutex::default() });
+        let serving = Arc::clone(&state);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let state = Arc::clone(&serving);
+                let service = hyper::service::service_fn(move |request| {
+                    let state = Arc::clone(&state);
+                    async move { state.answer(request).await }
+                });
+                let connection = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service);
+                tokio::spawn(connection);
+            }
+        });
+        Ok(Self { endpoint, state })
+    }
+
+    /// Where a custom resource's answers go.
+    pub(super) fn response_url(&self) -> String {
+        format!("{}/answer?X-Amz-Signature=x", self.endpoint)
+    }
+
+    /// The calls of each operation since the last time it was asked, and how many of them were throttled.
+    pub(super) fn take_calls(&self) -> (BTreeMap<String, usize>, usize) {
+        let mut seen = self.state.seen();
+        (std::mem::take(&mut seen.calls), std::mem::take(&mut seen.throttled))
+    }
+
+    /// The answers of custom resources since the last time they were asked for.
+    pub(super) fn take_answers(&self) -> Vec<Value> {
+        std::mem::take(&mut self.state.seen().answers)
+    }
+}
+
+impl State {
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
+        let (head, body) = request.into_parts();
+        let body = body.collect().await?.to_bytes();
+        if head.method == Method::PUT && head.uri.path() == "/answer" {
+            self.seen().answers.push(serde_json::from_slice(&body)?);
+            return Ok(Response::default());
+        }
+        let target = head.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+        let operation = target.and_then(|target| target.split('.').next_back()).unwrap_or("none");
+        let operation = operation.to_owned();
+        if self.is_throttled(&operation) {
+            let refusal = json!({ "__type": "ThrottlingException", "message": "Rate exceeded" });
+            return Ok(Response::builder().status(400).body(Full::from(refusal.to_string()))?);
+        }
+        let (mut sender, connection) =
+            http1::handshake(TokioIo::new(TcpStream::connect(&self.moto).await?)).await?;
+        let connection = tokio::spawn(connection);
+        let answer = sender.send_request(Request::from_parts(head, Full::new(body))).await?;
+        let (head, body) = answer.into_parts();
+        let mut body = body.collect().await?.to_bytes();
+        connection.abort();
+        if operation == "DescribeLogGroups" {
+            body = self.with_class(&body)?;
+        }
+        Ok(Response::builder().status(head.status).body(Full::new(body))?)
+    }
+
+    /// Counts a call.
+    fn is_throttled(&self, operation: &str) -> bool {
+        let mut seen = self.seen();
+        let calls = seen.calls.entry(operation.to_owned()).or_default();
+        *calls += 1;
+        let is_of_filters = operation.contains("SubscriptionFilter") || operation.contains("Tags");
+        let is_throttled = is_of_filters && calls.is_multiple_of(THROTTLED_OF);
+        seen.throttled += usize::from(is_throttled);
+        is_throttled
+    }
+
+    fn with_class(&self, body: &Bytes) -> anyhow::Result<Bytes> {
+        let mut page: Value = serde_json::from_slice(body)?;
+        let groups = page.get_mut("logGroups").and_then(Value::as_array_mut);
+        for group in groups.into_iter().flatten().filter_map(Value::as_object_mut) {
+            let is_it = group.get("logGroupName").and_then(Value::as_str)
+                == Some(self.infrequent_access.as_str());
+            let class = if is_it { "INFREQUENT_ACCESS" } else { "STANDARD" };
+            group.insert("logGroupClass".to_owned(), class.into());
+        }
+        Ok(page.to_string().into())
+    }
+}
