@@ -69,7 +69,7 @@ impl Report {
         self.entries.iter().filter(|entry| entry.fate == Fate::NotReached).count()
     }
 
-    /// The first thing that went wrong.
+    /// The first thing that went wrong with the subscriptions.
     pub fn failure(&self) -> Option<&str> {
         let of_entry = |entry: &Entry| matches!(entry.fate, Fate::Failed(_));
         let failed = self.entries.iter().find(|entry| of_entry(entry));
@@ -77,7 +77,7 @@ impl Report {
             Fate::Failed(text) => Some(text.as_str()),
             _ => None,
         });
-        self.not_listed.as_deref().or(text).or(self.not_replayed.first().map(String::as_str))
+        self.not_listed.as_deref().or(text)
     }
 
     /// Whether nothing was done, and something should have been.
@@ -147,8 +147,11 @@ impl Report {
         json
     }
 
-    /// One line of the own log.
+    /// A line of the own log, and one for each log group whose first lines are not forwarded.
     pub(crate) fn log(&self, run: &str) {
+        for problem in &self.not_replayed {
+            tracing::error!(run, problem, "lines from before a subscription are not forwarded");
+        }
         let sums = (self.count(Action::Put), self.count(Action::Update), self.count(Action::Keep));
         let (put, updated, kept) = sums;
         let (removed, left) = (self.count(Action::Remove), self.count(Action::Leave));
