@@ -42,6 +42,8 @@ struct Line<'a> {
 pub(crate) struct Ledger {
     file: Option<Arc<File>>,
     next: Arc<AtomicI64>,
+    /// The number of the running invocation's span.
+    invocation: Arc<AtomicI64>,
 }
 
 impl Ledger {
@@ -52,7 +54,11 @@ impl Ledger {
     pub(crate) fn open() -> io::Result<Self> {
         let open = |path| OpenOptions::new().append(true).create(true).open(path);
         let file = std::env::var_os("DEMO_LEDGER").map(open).transpose()?;
-        Ok(Self { file: file.map(Arc::new), next: Arc::new(AtomicI64::new(1)) })
+        Ok(Self {
+            file: file.map(Arc::new),
+            next: Arc::new(AtomicI64::new(1)),
+            invocation: Arc::default(),
+        })
     }
 
     /// Counts on from here: the demo gives each invocation a range of its own.
@@ -64,7 +70,19 @@ impl Ledger {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// A span that has only this line was still open when the process ended: it is not owed.
+    /// Numbers the span of an invocation that begins.
+    pub(crate) fn begin_invocation(&self) -> i64 {
+        let number = self.next_number();
+        self.invocation.store(number, Ordering::Relaxed);
+        self.started(number, "invocation");
+        number
+    }
+
+    pub(crate) fn invocation_number(&self) -> i64 {
+        self.invocation.load(Ordering::Relaxed)
+    }
+
+    /// A span that has only this line was still open when the process ended: it is owed as a partial one, if at all.
     pub(crate) fn started(&self, number: i64, name: &str) {
         self.write(&Line { number, what: What::Span, event: Event::Started, name });
     }

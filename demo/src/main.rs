@@ -11,7 +11,7 @@ mod orders;
 use exporter::{TelemetryConfig, TracedHandler, init_telemetry};
 use lambda_runtime::{Error, LambdaEvent};
 use ledger::{EndOfSpans, Ledger};
-use orders::{Instruments, Order, take};
+use orders::{Instruments, Order, describe, take};
 use serde_json::Value;
 
 #[tokio::main(flavor = "current_thread")]
@@ -22,10 +22,12 @@ async fn main() -> Result<(), Error> {
         .build();
     let (_tracer, completion_handler) = init_telemetry(config).await?;
     let instruments = Instruments::new(&completion_handler.meter("orders"));
+    let described = ledger.clone();
     let handler =
         TracedHandler::new("orders", completion_handler, move |event: LambdaEvent<Value>| {
             let (ledger, instruments) = (ledger.clone(), instruments.clone());
             async move { take(Order::of_event(&event.payload)?, &ledger, &instruments).await }
-        });
+        })
+        .with_extractor(move |event: &Value| describe(event, &described));
     lambda_runtime::run(handler).await
 }

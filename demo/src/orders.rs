@@ -1,10 +1,10 @@
 //! The business of the demo: an order is checked, its items are reserved, and then what the event asks for happens.
 
 use crate::ledger::{Ledger, NUMBER, What};
+use exporter::{SpanAttributes, SpanAttributesExtractor as _};
 use lambda_runtime::Error;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
-use opentelemetry::trace::TraceContextExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -104,18 +104,23 @@ macro_rules! numbered_log {
     }};
 }
 
+/// Describes the event as the library does, and numbers the invocation's span when it begins, so that a partial one has its number.
+pub(crate) fn describe(event: &Value, ledger: &Ledger) -> SpanAttributes {
+    if let Some(first) = Order::of_event(event).ok().and_then(|order| order.first_number) {
+        ledger.continue_at(first);
+    }
+    let mut described = event.extract_span_attributes();
+    described.attributes.push(KeyValue::new(NUMBER, ledger.begin_invocation()));
+    described
+}
+
 /// Takes one order.
 pub(crate) async fn take(
     order: Order,
     ledger: &Ledger,
     instruments: &Instruments,
 ) -> Result<Value, Error> {
-    if let Some(first) = order.first_number {
-        ledger.continue_at(first);
-    }
-    let number = ledger.next_number();
-    ledger.started(number, "invocation");
-    opentelemetry::Context::current().span().set_attribute(KeyValue::new(NUMBER, number));
+    let number = ledger.invocation_number();
     if order.action == Action::Exit {
         std::process::exit(1);
     }

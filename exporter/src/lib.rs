@@ -3,7 +3,7 @@
 //! The function makes no network call and holds no credential: Lambda ships stdout to CloudWatch Logs, and the
 //! lambda-otlp forwarder sends it on. Each invocation becomes a span, `tracing` spans become its children and `tracing`
 //! events log records of its trace, and all of it is written before the response is returned, also when the handler
-//! fails or panics, and shortly before a timeout.
+//! fails or panics, and shortly before a timeout, what is still open then as partial spans.
 //!
 //! ```no_run
 //! use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
@@ -63,7 +63,7 @@
 //!
 //! Where the function's profile says `panic = "abort"`, nothing unwinds, so no panic can be contained: each ends the process. A
 //! panic hook, which [`init_telemetry`] adds behind the one that is there, ends the running invocations' spans with the exception
-//! and writes what has ended, for as long as a write may take. Spans that are open below them are lost, and so is all of it
+//! and writes what there is, for as long as a write may take: spans that are open below them as partial ones. All of it is lost
 //! where a hook that is set later does not call the one before.
 
 #![warn(missing_docs)]

@@ -120,6 +120,8 @@ pub struct Ledger {
     /// Dropped as rules or variables say, since the backend could not store it, or, of lines that do not decode, since no
     /// dead-letter queue is there to take them.
     pub dropped: usize,
+    /// Spans that were written before they had ended, and came to their end in the same delivery: that is what is sent.
+    pub superseded: usize,
     /// Given back to whoever invoked the forwarder, which then delivers the event again.
     pub returned: usize,
     /// Accepted or returned items that the backend may have stored twice.
@@ -139,9 +141,15 @@ impl Ledger {
         Self { items: Items { undecodable, ..Items::default() }, ..Self::default() }
     }
 
+    /// A ledger of partial spans whose final version is in the same delivery.
+    pub(crate) fn of_superseded(superseded: usize) -> Self {
+        Self { superseded, ..Self::of_items(SignalKind::Traces, superseded) }
+    }
+
     /// Items whose fate nobody recorded: 0, or there is a bug. Negative if some have two.
     pub fn lost(&self) -> i64 {
-        let fates = self.accepted + self.parked + self.dead_lettered + self.dropped + self.returned;
+        let sent = self.accepted + self.parked + self.dead_lettered;
+        let fates = sent + self.dropped + self.superseded + self.returned;
         let signed = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         signed(self.items.total()) - signed(fates)
     }
@@ -158,6 +166,8 @@ impl Ledger {
             parked: usize,
             dead_lettered: usize,
             dropped: usize,
+            #[serde(skip_serializing_if = "is_zero")]
+            superseded: usize,
             returned: usize,
             lost: i64,
         }
@@ -170,12 +180,19 @@ impl Ledger {
             parked: self.parked,
             dead_lettered: self.dead_lettered,
             dropped: self.dropped,
+            superseded: self.superseded,
             returned: self.returned,
             lost: self.lost(),
         };
         // Integers and names only: serializing cannot fail.
         serde_json::to_string(&printed).unwrap_or_default()
     }
+}
+
+/// What is rare is printed where it happened.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_zero(count: &usize) -> bool {
+    *count == 0
 }
 
 /// The ledgers of all destinations, and their sum. An item that goes to two destinations is two.
@@ -226,6 +243,7 @@ impl AddAssign for Ledger {
             parked,
             dead_lettered,
             dropped,
+            superseded,
             returned,
             ambiguous,
         } = other;
@@ -239,6 +257,7 @@ impl AddAssign for Ledger {
         self.parked += parked;
         self.dead_lettered += dead_lettered;
         self.dropped += dropped;
+        self.superseded += superseded;
         self.returned += returned;
         self.ambiguous += ambiguous;
     }

@@ -42,7 +42,10 @@ async fn a_panic_that_aborts_leaves_the_invocation_in_the_log() {
     let [root] = root.as_slice() else { panic!("{} roots of {spans:?}", root.len()) };
     let status = root.status.as_ref().unwrap();
     assert_eq!((status.code, status.message.as_str()), (2, "the card reader is on fire"));
-    assert_eq!(spans.iter().filter(|span| span.parent_span_id == root.span_id).count(), 2);
+    let below = spans.iter().filter(|span| span.parent_span_id == root.span_id);
+    let below: Vec<&str> = below.map(|span| span.name.as_str()).collect();
+    // The one that was open is partial.
+    assert_eq!(below, ["charge card", "reserve item", "reserve item"]);
     assert!(logs >= 3, "{logs} log records");
     lambda.shut_down().await;
 }

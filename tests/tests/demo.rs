@@ -72,6 +72,20 @@ fn the_demo_balances_and_shows_one_trace_through_both_functions() {
     {
         assert!(out.contains(process), "{out}");
     }
+    // An invocation that timed out shows the span that hung, below its own.
+    let mut spans = waterfall(&out, ": orders, timeout");
+    spans.sort();
+    let mut expected = [
+        (0, "POST /orders/{id}"),
+        (1, "aws.lambda.invocation"),
+        (1, "reserve item"),
+        (1, "reserve item"),
+        (1, "reserve item"),
+        (1, "wait for the bank"),
+    ]
+    .map(|(depth, name)| ("orders".to_owned(), depth, name.to_owned()));
+    expected.sort();
+    assert_eq!(spans, expected, "{out}");
     if said.contains(WITHOUT_PYTHON) {
         return;
     }

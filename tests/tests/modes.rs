@@ -143,6 +143,30 @@ async fn what_ends_after_the_last_response_is_written_at_sigterm() {
     }
 }
 
+/// Lambda kills the process, and sends no SIGTERM.
+#[tokio::test]
+async fn a_timeout_leaves_all_spans_in_each_mode_the_open_ones_as_errors() {
+    for mode in MODES {
+        for hangs in ["hang", "block"] {
+            let lambda = Lambda::start().await.unwrap();
+            // Of two seconds a tenth is at most kept for the writing, so that a slow machine has what it needs.
+            lambda.create_function(function(mode).timeout(Duration::from_secs(2))).unwrap();
+            let results = invoke(&lambda, &format!("open:{hangs}")).await;
+            assert!(matches!(results[0], InvocationResult::Timeout), "{mode}: {results:?}");
+            let (mut spans, logs) = items(&lambda);
+            spans.sort_by(|one, other| one.name.cmp(&other.name));
+            let names: Vec<&str> = spans.iter().map(|span| span.name.as_str()).collect();
+            assert_eq!((names, logs), (vec!["before", "modes", "open"], 1), "{mode}: {hangs}");
+            let [before, root, open] = spans.as_slice() else { unreachable!("three") };
+            assert_eq!([&before.parent_span_id, &open.parent_span_id], [&root.span_id; 2]);
+            let is_error =
+                |span: &Span| span.status.as_ref().is_some_and(|status| status.code == 2);
+            assert_eq!([before, root, open].map(is_error), [false, true, true]);
+            lambda.shut_down().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_event_that_the_handler_does_not_take_hangs_in_no_mode() {
     for mode in MODES {

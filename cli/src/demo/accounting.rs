@@ -15,6 +15,9 @@ pub(crate) type Item = (ItemKind, String);
 #[serde(rename_all = "snake_case")]
 pub(crate) enum ItemKind {
     Span,
+    /// A span that began and never ended, and was written before a timeout.
+    #[serde(skip)]
+    PartialSpan,
     #[serde(rename = "log")]
     LogRecord,
     DataPoint,
@@ -36,8 +39,9 @@ pub(crate) enum ItemKind {
 }
 
 impl ItemKind {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Span,
+        Self::PartialSpan,
         Self::LogRecord,
         Self::DataPoint,
         Self::LogLine,
@@ -50,6 +54,7 @@ impl ItemKind {
     pub(crate) fn plural(self) -> &'static str {
         match self {
             Self::Span => "spans",
+            Self::PartialSpan => "spans that never ended",
             Self::LogRecord => "log records",
             Self::DataPoint => "data points",
             Self::LogLine => "other log lines",
@@ -90,7 +95,7 @@ pub(crate) struct Account {
     pub(crate) repeated: Vec<String>,
     /// Found and never made, or found although they never ended.
     pub(crate) unexpected: Vec<String>,
-    /// Started and still open when their process was killed: not owed.
+    /// Started, still open when their process was killed, and not written before: not owed.
     pub(crate) never_ended: Vec<String>,
 }
 
@@ -130,11 +135,21 @@ pub(crate) fn compare(ledger: &[LedgerLine], others: &[Item], stored: &[Item]) -
     }
     let mut accounts = Accounts::default();
     for (item, event) in made {
+        let mut item = item;
+        // A span that never ended was perhaps written before its process was killed.
+        if event == Event::Started && !times.contains_key(&item) {
+            item.0 = ItemKind::PartialSpan;
+        }
         let found = times.remove(&item).unwrap_or(0);
         let (what, number) = item;
         let account = accounts.by_kind.entry(what).or_default();
         match (event, found) {
             (Event::Started, 0) => account.never_ended.push(number),
+            (Event::Started, 1) if what == ItemKind::PartialSpan => {
+                account.made += 1;
+                account.found += 1;
+            }
+            (Event::Started, _) if what == ItemKind::PartialSpan => account.repeated.push(number),
             (Event::Started, _) => account.unexpected.push(number),
             (Event::Ended, found) => {
                 account.made += 1;
@@ -165,6 +180,7 @@ mod tests {
             line(1, ItemKind::Span, Event::Started),
             line(1, ItemKind::Span, Event::Ended),
             line(2, ItemKind::Span, Event::Started),
+            line(5, ItemKind::Span, Event::Started),
             line(3, ItemKind::LogRecord, Event::Ended),
             line(4, ItemKind::DataPoint, Event::Ended),
         ]
@@ -195,6 +211,7 @@ mod tests {
             (ItemKind::ServerSpan, "r-1"),
             (ItemKind::PlatformSpan, "r-1"),
             (ItemKind::ExtensionMetric, "orders aws.lambda.response_latency 1, sum 0.002000"),
+            (ItemKind::PartialSpan, "5"),
         ];
         let check = |stored: &[(ItemKind, &str)], balances: bool| {
             let accounts = compare(&ledger(), &others(), &items(stored));
@@ -209,6 +226,9 @@ mod tests {
         for more in [
             all[0],
             all[3],
+            all[8],
+            (ItemKind::PartialSpan, "1"),
+            (ItemKind::PartialSpan, "9"),
             (ItemKind::Span, "2"),
             (ItemKind::LogRecord, "1"),
             (ItemKind::ReportMetric, "x 1"),
@@ -222,6 +242,8 @@ mod tests {
     fn a_span_that_never_ended_is_listed_and_not_owed() {
         let accounts = compare(&ledger(), &[], &items(&[(ItemKind::Span, "1")]));
         let spans = &accounts.by_kind[&ItemKind::Span];
-        assert_eq!((spans.made, spans.found, &*spans.never_ended), (1, 1, &["2".to_owned()][..]));
+        assert_eq!((spans.made, spans.found), (1, 1));
+        let partial = &accounts.by_kind[&ItemKind::PartialSpan];
+        assert_eq!(partial.never_ended, ["2", "5"]);
     }
 }

@@ -66,7 +66,8 @@ fn span(span: &StoredSpan) -> Item {
     }
     let nameless = || format!("{} without a number", span.item.name);
     let name = number(attributes).or_else(|| without_number(span)).unwrap_or_else(nameless);
-    (ItemKind::Span, name)
+    let is_partial = text_of(attributes, "lambda_otlp.partial").as_deref() == Some("true");
+    (if is_partial { ItemKind::PartialSpan } else { ItemKind::Span }, name)
 }
 
 /// What a span of an instrumentation is called: by the invocation that it serves, or by the path of the request that it made.

@@ -201,7 +201,7 @@ pub(super) const OF_ACCOUNTING: &str = "Each item that a function makes has a nu
      travels in the item; \"stock\", which was not changed for that, is known by its invocations and by the requests that it made. \
      \"made\" is what that file, the log groups, Lambda itself and the warehouse know of, \"found once\" what the backend then has of it, read \
      from the stored OTLP; no counter of ours takes part. What is missing, repeated or unexpected is wrong; what was still open when \
-     its process was killed never ended, and is owed to nobody.";
+     its process was killed never ended: the function wrote it shortly before the timeout, as a partial span, or it is owed to nobody.";
 
 /// The heads of the accounting's columns.
 pub(super) const COLUMNS: [&str; 6] =

@@ -18,7 +18,7 @@ const VERSION: &str = "v1 ";
 /// The last byte as long as the root's span is in no line. A writer that never says more leaves a newline. Each of them is white
 /// space, which readers that know nothing of them leave aside.
 const OPEN: char = '\r';
-/// The last byte when the root's span is in a line.
+/// The last byte when the root's span is in a line, whole, or as a partial one that was written before the invocation was cut off.
 pub const WRITTEN: u8 = b'\t';
 const REQUEST_ID_BYTES: usize = 36;
 

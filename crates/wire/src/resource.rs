@@ -29,6 +29,9 @@ pub const AWS_LOG_STREAM_NAMES: &str = "aws.log.stream.names";
 /// AWS request id of an invocation; on spans and log records, never on a resource.
 pub const FAAS_INVOCATION_ID: &str = "faas.invocation_id";
 
+/// On a span that was still open when the function wrote it, since the invocation was about to be cut off: true.
+pub const PARTIAL: &str = "lambda_otlp.partial";
+
 /// Whether a name is what an SDK calls a service of which it was told no name: `unknown_service`, with the name of the process
 /// behind a colon where it knows one (semantic conventions, `docs/resource/service.md`).
 pub fn is_unknown_service(name: &str) -> bool {

@@ -116,6 +116,15 @@ impl StdoutSpanExporter {
     }
 }
 
+impl StdoutSpanExporter {
+    /// Writes spans that have not ended, in lines that say so.
+    pub(crate) fn export_partial(&self, spans: &[SpanData]) -> OTelSdkResult {
+        self.line.encoded_partial(&self.resource.service_name, spans.len(), || {
+            traces(&self.resource, spans)
+        })
+    }
+}
+
 impl SpanExporter for StdoutSpanExporter {
     async fn export(&self, batch: Vec<SpanData>) -> OTelSdkResult {
         self.export_now(&batch)

@@ -77,11 +77,21 @@ impl LineExporter {
     /// # Errors
     /// If the output refused the lines or an item fits into no line; what was lost is counted.
     pub(crate) fn emit(&self, kind: SignalKind, source: &str, request: Vec<u8>) -> OTelSdkResult {
+        self.emit_as(kind, source, request, false)
+    }
+
+    fn emit_as(
+        &self,
+        kind: SignalKind,
+        source: &str,
+        request: Vec<u8>,
+        partial: bool,
+    ) -> OTelSdkResult {
         if request.is_empty() {
             return Ok(());
         }
         let request = Request::trusted(kind, request);
-        self.contained(kind, request.items(), |shared| shared.write(kind, source, request))
+        self.contained(kind, request.items(), |shared| shared.write(kind, source, request, partial))
     }
 
     /// Encodes and emits; where the encoding panics, `items` are counted as lost.
@@ -92,10 +102,20 @@ impl LineExporter {
         items: usize,
         encode: impl FnOnce() -> Vec<u8>,
     ) -> OTelSdkResult {
-        match self.contained(kind, items, |_| Ok(encode())) {
-            Ok(request) => self.emit(kind, source, request),
-            Err(error) => Err(error),
-        }
+        let request = self.contained(kind, items, |_| Ok(encode()))?;
+        self.emit(kind, source, request)
+    }
+
+    /// The same with spans that have not ended.
+    pub(crate) fn encoded_partial(
+        &self,
+        source: &str,
+        items: usize,
+        encode: impl FnOnce() -> Vec<u8>,
+    ) -> OTelSdkResult {
+        let kind = SignalKind::Traces;
+        let request = self.contained(kind, items, |_| Ok(encode()))?;
+        self.emit_as(kind, source, request, true)
     }
 
     /// When the running invocation times out; it bounds each wait for the output.
@@ -165,7 +185,13 @@ impl Shared {
         })
     }
 
-    fn write(&self, kind: SignalKind, source: &str, request: Request) -> OTelSdkResult {
+    fn write(
+        &self,
+        kind: SignalKind,
+        source: &str,
+        request: Request,
+        partial: bool,
+    ) -> OTelSdkResult {
         let deadline = self.write_timeout.deadline();
         if deadline.is_too_close_for(request.bytes().len()) {
             self.losses.lose(kind, Loss::DeadlineReached, request.items());
@@ -173,7 +199,7 @@ impl Shared {
         }
         let unix_nanos = self.settings.with_timestamp.then(|| unix_nanos(deadline.now()));
         let level = self.settings.level.as_deref();
-        let envelope = Envelope { source, level, unix_nanos, ..Envelope::default() };
+        let envelope = Envelope { source, level, unix_nanos, partial, ..Envelope::default() };
         let (lines, written) = self.encode(&envelope, request);
         self.losses.truncate(written.truncated_values);
         self.losses.lose(kind, Loss::TooLarge, written.dropped_items);

@@ -4,6 +4,7 @@
 use super::invocation_span::describe;
 use super::outcome::HandlerOutcome;
 use crate::processor::end_attributes::ending;
+use crate::processor::open_spans::{CutOff, Roots};
 use crate::telemetry::Telemetry;
 use crate::telemetry::bounded::within;
 use crate::telemetry::running::RunningInvocation;
@@ -40,6 +41,9 @@ pub(crate) fn end_all(telemetry: &Arc<Telemetry>, outcome: &HandlerOutcome) {
             let span = context.span();
             ending(span.span_context().span_id(), keys, || span.end());
         }
+        let roots = running.iter().map(|own| own.context.span().span_context().clone());
+        let roots = Roots { cut_off: roots.collect(), ..Roots::default() };
+        telemetry.signals.write_open(&roots, CutOff::PANIC);
         telemetry.write(running.iter().filter_map(|invocation| invocation.record));
     });
 }

@@ -59,7 +59,7 @@ impl InvocationSpan {
             let invocation = RunningInvocation { context: context.clone(), record };
             let number = completion.telemetry.running.begin(invocation);
             let deadline = lambda.deadline();
-            let watched = completion.watch(deadline);
+            let watched = completion.watch(number, deadline);
             let completion = completion.clone();
             let mut request_id = String::new();
             if let Mode::Async(extension) = completion.telemetry.mode() {

@@ -25,7 +25,7 @@ use providers::Parts;
 use settings::{Env, Source};
 use std::fmt;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use telemetry_config::TelemetryConfig;
 
 /// Why telemetry could not be set up: there is no reason yet, since what is wrong with the variables is reported on
@@ -79,35 +79,38 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     let line = LineExporterBuilder { output, deadline, ..LineExporterBuilder::default() }
         .build(&environment);
     let parts = Parts { environment: &environment, line: &line, resource: &resource };
-    let signals = Arc::new(parts.signals(&mut config));
+    let signals = parts.signals(&mut config);
 
-    let write = {
-        let signals = Arc::clone(&signals);
-        move || drop(signals.flush(|| ()))
-    };
-    let deadline = DeadlineWatch::new(clock.clone(), write);
-    #[cfg(test)]
-    let deadline = if with_thread { deadline } else { deadline.without_thread() };
-    let telemetry = Telemetry {
-        tracer: signals.tracer_provider.tracer_with_scope(scope()),
-        propagation: Propagation::new(propagators),
-        has_layer: AtomicBool::new(false),
-        facts: InvocationFacts {
-            function_version: environment.lambda.function_version.clone(),
-            initialization_type: environment.lambda.initialization_type,
-            duplicate_http_names: environment.duplicate_http_names,
-            is_cold: AtomicBool::new(true),
-            root_record: RootRecord::new(environment.lambda.runtime_api.as_deref()),
-            told_of_unsampled: AtomicBool::new(false),
-        },
-        deadline,
-        signals,
-        running: RunningInvocations::default(),
-        max_level: config.max_level,
-        bridges_logs: config.log_bridge,
-        mode: OnceLock::new(),
-    };
-    let handler = TelemetryCompletionHandler { telemetry: Arc::new(telemetry) };
+    let telemetry = Arc::new_cyclic(|telemetry: &Weak<Telemetry>| {
+        let telemetry = Weak::clone(telemetry);
+        let deadline = DeadlineWatch::new(clock, move |numbers| {
+            if let Some(telemetry) = telemetry.upgrade() {
+                telemetry.write_before_timeout(numbers);
+            }
+        });
+        #[cfg(test)]
+        let deadline = if with_thread { deadline } else { deadline.without_thread() };
+        Telemetry {
+            tracer: signals.tracer_provider.tracer_with_scope(scope()),
+            propagation: Propagation::new(propagators),
+            has_layer: AtomicBool::new(false),
+            facts: InvocationFacts {
+                function_version: environment.lambda.function_version.clone(),
+                initialization_type: environment.lambda.initialization_type,
+                duplicate_http_names: environment.duplicate_http_names,
+                is_cold: AtomicBool::new(true),
+                root_record: RootRecord::new(environment.lambda.runtime_api.as_deref()),
+                told_of_unsampled: AtomicBool::new(false),
+            },
+            deadline,
+            signals,
+            running: RunningInvocations::default(),
+            max_level: config.max_level,
+            bridges_logs: config.log_bridge,
+            mode: OnceLock::new(),
+        }
+    });
+    let handler = TelemetryCompletionHandler { telemetry };
     if cfg!(panic = "abort") {
         write_before_abort(&handler.telemetry);
     }

@@ -54,7 +54,8 @@ impl Parts<'_> {
         if writes_lines {
             let mut exporter = StdoutSpanExporter::over(self.line.clone(), self.environment);
             exporter.set_resource(self.resource);
-            let processor = LambdaSpanProcessor::new(exporter, queue.size, queue.losses);
+            let processor =
+                LambdaSpanProcessor::new(exporter, queue.size, queue.losses).with_open_spans();
             let processor = Arc::clone(spans.insert(Arc::new(processor)));
             builder = builder.with_span_processor(SharedProcessor(processor));
         }

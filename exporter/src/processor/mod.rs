@@ -7,6 +7,7 @@ pub(crate) mod integer_fields;
 pub(crate) mod logs;
 mod memory_size;
 pub(crate) mod metrics;
+pub(crate) mod open_spans;
 pub(crate) mod spans;
 mod timed_lock;
 

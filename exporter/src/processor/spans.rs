@@ -5,19 +5,20 @@ use super::buffer::Buffer;
 use super::end_attributes;
 use super::integer_fields;
 use super::memory_size;
+use super::open_spans::{CutOff, OpenSpans, Roots};
 use crate::config::{Config, DEFAULT_QUEUE_SIZE, MAX_QUEUE_SIZE};
 use crate::export::exporters::StdoutSpanExporter;
 use crate::export::loss_counts::{Loss, LossCounts};
 use crate::export::write_timeout::{Deadline, WriteTimeout};
 use opentelemetry::Context;
-use opentelemetry::trace::SpanId;
+use opentelemetry::trace::{Span as _, SpanId};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::{Span, SpanData, SpanExporter, SpanProcessor};
 use settings::Env;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use wire::SignalKind;
 
 /// Holds finished spans until [`force_flush`](SpanProcessor::force_flush), which the end of the invocation calls.
@@ -43,9 +44,29 @@ pub struct LambdaSpanProcessor<E = StdoutSpanExporter> {
     /// A full buffer was not written: the next flush says so, since the root may have been in it.
     has_failed: AtomicBool,
     losses: Arc<LossCounts>,
+    /// Where somebody writes them before an invocation is cut off.
+    open: Option<OpenSpans>,
 }
 
 impl LambdaSpanProcessor {
+    /// Knows open spans as well.
+    pub(crate) fn with_open_spans(self) -> Self {
+        Self { open: Some(OpenSpans::default()), ..self }
+    }
+
+    /// Writes the open spans of the invocations that are cut off, as partial ones; returns which.
+    pub(crate) fn write_open(
+        &self,
+        roots: &Roots,
+        cut_off: CutOff,
+        now: SystemTime,
+    ) -> Result<Vec<SpanId>, OTelSdkError> {
+        let Some(open) = &self.open else { return Ok(Vec::new()) };
+        let spans = open.of(roots, cut_off, now);
+        self.exporter.export_partial(&spans)?;
+        Ok(spans.iter().map(|span| span.span_context.span_id()).collect())
+    }
+
     /// A builder with a [`StdoutSpanExporter`].
     #[must_use]
     pub fn builder() -> LambdaSpanProcessorBuilder {
@@ -66,7 +87,8 @@ impl<E> LambdaSpanProcessor<E> {
             Arc::clone(&losses),
         );
         let write_timeout = WriteTimeout::new(Deadline::of_process());
-        Self { exporter, buffer, write_timeout, has_failed: AtomicBool::new(false), losses }
+        let has_failed = AtomicBool::new(false);
+        Self { exporter, buffer, write_timeout, has_failed, losses, open: None }
     }
 }
 
@@ -89,10 +111,17 @@ fn is_local_root(span: &SpanData) -> bool {
 }
 
 impl<E: SpanExporter> SpanProcessor for LambdaSpanProcessor<E> {
-    fn on_start(&self, _span: &mut Span, _parent: &Context) {}
+    fn on_start(&self, span: &mut Span, _parent: &Context) {
+        if let Some(open) = self.open.as_ref().filter(|_| span.span_context().is_sampled()) {
+            open.begin(span);
+        }
+    }
 
     fn on_end(&self, mut span: SpanData) {
         if span.span_context.is_sampled() {
+            if let Some(open) = &self.open {
+                open.end(span.span_context.span_id());
+            }
             end_attributes::settle(&mut span);
             integer_fields::settle(&mut span);
             let timeout = || self.write_timeout.get();

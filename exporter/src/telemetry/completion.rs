@@ -126,10 +126,10 @@ impl TelemetryCompletionHandler {
         subscriber::layer(tracer.clone(), &signals.logger_provider, bridges_logs, *max_level)
     }
 
-    /// Watches the deadline of an invocation until the result is dropped.
-    pub(crate) fn watch(&self, deadline: SystemTime) -> Option<Armed> {
+    /// Watches the deadline of the running invocation of this number until the result is dropped.
+    pub(crate) fn watch(&self, number: u64, deadline: SystemTime) -> Option<Armed> {
         self.telemetry.signals.line.deadline().set(deadline);
-        self.telemetry.deadline.arm(deadline)
+        self.telemetry.deadline.arm(number, deadline)
     }
 
     /// The invocation with this deadline is over: what is written from now on is no longer bound by it.

@@ -1,4 +1,4 @@
-//! Writes what is finished shortly before the invocation times out, even while the handler blocks its thread.
+//! Writes what there is shortly before an invocation times out, even while the handler blocks its thread.
 
 use crate::clock::Clock;
 use crate::output::stderr;
@@ -42,18 +42,19 @@ pub(crate) struct DeadlineWatch {
     shared: Arc<Shared>,
 }
 
+type Write = dyn Fn(&[u64]) + Send + Sync;
+
 struct Shared {
     state: Mutex<State>,
     wake: Condvar,
     clock: Clock,
-    write: Box<dyn Fn() + Send + Sync>,
+    write: Box<Write>,
 }
 
 #[derive(Default)]
 struct State {
-    /// When to write for each running invocation; more than one only where Lambda invokes concurrently.
+    /// When to write for each running invocation, by its number; more than one only where Lambda invokes concurrently.
     armed: Vec<(u64, SystemTime)>,
-    next_id: u64,
     thread: Thread,
     /// The thread wakes by itself at this time; `None` while it is parked.
     wakes_at: Option<SystemTime>,
@@ -75,8 +76,8 @@ impl State {
 }
 
 impl DeadlineWatch {
-    /// `write` is called on the watching thread; it must not panic.
-    pub(crate) fn new(clock: Clock, write: impl Fn() + Send + Sync + 'static) -> Self {
+    /// `write` is called on the watching thread with the numbers of the invocations that are about to time out; it must not panic.
+    pub(crate) fn new(clock: Clock, write: impl Fn(&[u64]) + Send + Sync + 'static) -> Self {
         let shared =
             Shared { state: Mutex::default(), wake: Condvar::new(), clock, write: Box::new(write) };
         Self { shared: Arc::new(shared) }
@@ -89,19 +90,17 @@ impl DeadlineWatch {
         self
     }
 
-    /// Watches one invocation until the result is dropped.
-    pub(crate) fn arm(&self, deadline: SystemTime) -> Option<Armed> {
+    /// Watches the invocation of this number until the result is dropped.
+    pub(crate) fn arm(&self, number: u64, deadline: SystemTime) -> Option<Armed> {
         let at = write_at(self.shared.clock.now(), deadline)?;
         let mut state = self.shared.lock();
-        let id = state.next_id;
-        state.next_id += 1;
-        state.armed.push((id, at));
+        state.armed.push((number, at));
         if state.thread == Thread::NotStarted {
             state.thread = self.start_thread();
         } else if state.wakes_at.is_none_or(|wakes_at| wakes_at > at) {
             self.shared.wake.notify_one();
         }
-        Some(Armed { shared: Arc::clone(&self.shared), id })
+        Some(Armed { shared: Arc::clone(&self.shared), number })
     }
 
     fn start_thread(&self) -> Thread {
@@ -166,9 +165,11 @@ impl Shared {
         let now = self.clock.now();
         let step = next_step(now, state.earliest());
         if step == Step::Write {
-            state.armed.retain(|(_, at)| *at > now);
+            let is_due = |(_, at): &mut (u64, SystemTime)| *at <= now;
+            let due: Vec<u64> =
+                state.armed.extract_if(.., is_due).map(|(number, _)| number).collect();
             drop(state);
-            (self.write)();
+            (self.write)(&due);
             state = self.lock();
         }
         (state, step)
@@ -178,13 +179,13 @@ impl Shared {
 /// An invocation that is being watched.
 pub(crate) struct Armed {
     shared: Arc<Shared>,
-    id: u64,
+    number: u64,
 }
 
 impl Drop for Armed {
     fn drop(&mut self) {
         // The thread is not woken: when it wakes by itself it finds nothing to do, and parks.
-        self.shared.lock().armed.retain(|(id, _)| *id != self.id);
+        self.shared.lock().armed.retain(|(number, _)| *number != self.number);
     }
 }
 
@@ -228,11 +229,13 @@ mod tests {
     #[test]
     fn the_thread_itself_writes_for_an_invocation_that_is_due_and_for_none_that_ended() {
         let (written, writes) = std::sync::mpsc::sync_channel(1);
-        let watch = DeadlineWatch::new(Clock::new(|| at(1000)), move || written.send(()).unwrap());
+        let watch = DeadlineWatch::new(Clock::new(|| at(1000)), move |due| {
+            written.send(due.to_vec()).unwrap();
+        });
         // Not due for an hour, and over at once.
-        drop(watch.arm(at(3_601_000)));
-        let _armed = watch.arm(at(1000));
-        writes.recv().unwrap();
+        drop(watch.arm(1, at(3_601_000)));
+        let _armed = watch.arm(2, at(1000));
+        assert_eq!(writes.recv().unwrap(), [2]);
         assert_eq!(watch.shared.lock().armed.len(), 0, "written once");
     }
 }

@@ -18,14 +18,16 @@ pub use lambda_otel_lite::*;
 
 use crate::config::lambda_environment::InitializationType;
 use crate::extension::Mode;
+use crate::processor::open_spans::{CutOff, Roots};
 use bounded::within;
 use deadline_watch::DeadlineWatch;
 use opentelemetry::InstrumentationScope;
+use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::SdkTracer;
 use propagation::Propagation;
 use root_record::RootRecord;
-use running::RunningInvocations;
+use running::{RunningInvocation, RunningInvocations};
 use signals::Signals;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -40,7 +42,7 @@ pub(crate) struct Telemetry {
     pub(crate) has_layer: AtomicBool,
     pub(crate) facts: InvocationFacts,
     pub(crate) deadline: DeadlineWatch,
-    pub(crate) signals: Arc<Signals>,
+    pub(crate) signals: Signals,
     pub(crate) running: RunningInvocations,
     pub(crate) max_level: LevelFilter,
     /// `tracing` events become log records.
@@ -61,14 +63,36 @@ impl Telemetry {
         flushed.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 
+    /// The invocations of these numbers are about to time out: writes their open spans, then what has ended.
+    pub(crate) fn write_before_timeout(&self, numbers: &[u64]) {
+        let (mut roots, mut records) = (Roots::default(), Vec::new());
+        for (number, RunningInvocation { context, record }) in self.running.all() {
+            let root = context.span().span_context().clone();
+            if numbers.contains(&number) {
+                records.extend(record.map(|record| (root.span_id(), record)));
+                roots.cut_off.push(root);
+            } else {
+                roots.going_on.push(root);
+            }
+        }
+        // First what nobody else will write: what is flushed behind may take all the time that is left.
+        let written = self.signals.write_open(&roots, CutOff::TIMEOUT);
+        let records = records.into_iter().filter(|(root, _)| written.contains(root));
+        self.say_written(records.map(|(_, record)| record));
+        drop(self.signals.flush(|| ()));
+    }
+
+    /// The roots of these records are in a line.
+    fn say_written(&self, records: impl IntoIterator<Item = u64>) {
+        for record in records {
+            self.facts.root_record.is_written(record);
+        }
+    }
+
     /// Writes the telemetry of invocations, and says that their roots, by these records, are written as soon as they are.
     pub(crate) fn write(&self, records: impl IntoIterator<Item = u64>) {
         // What is wrong is counted where it occurs.
-        drop(self.signals.flush(|| {
-            for record in records {
-                self.facts.root_record.is_written(record);
-            }
-        }));
+        drop(self.signals.flush(|| self.say_written(records)));
     }
 }
 

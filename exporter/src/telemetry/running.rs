@@ -36,6 +36,11 @@ impl RunningInvocations {
         self.lock().invocations.retain(|(own, _)| *own != number);
     }
 
+    /// All that are running, with their numbers.
+    pub(crate) fn all(&self) -> Vec<(u64, RunningInvocation)> {
+        self.lock().invocations.clone()
+    }
+
     /// Takes all of them out.
     pub(crate) fn take(&self) -> Vec<RunningInvocation> {
         let invocations = std::mem::take(&mut self.lock().invocations);

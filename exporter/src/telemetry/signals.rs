@@ -4,8 +4,10 @@ use super::loss_metrics::LossMetrics;
 use crate::export::line::LineExporter;
 use crate::export::loss_counts::Loss;
 use crate::output::stderr;
+use crate::processor::open_spans::{CutOff, Roots};
 use crate::processor::spans::LambdaSpanProcessor;
 use opentelemetry::Context;
+use opentelemetry::trace::SpanId;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
@@ -89,6 +91,18 @@ impl Signals {
             );
         }
         flushed
+    }
+
+    /// Writes the open spans of the invocations that are cut off, as partial ones; returns which. Never panics.
+    pub(crate) fn write_open(&self, roots: &Roots, cut_off: CutOff) -> Vec<SpanId> {
+        let mut written = Vec::new();
+        let now = self.line.deadline().now();
+        if let Some(spans) = &self.spans {
+            let write = || spans.write_open(roots, cut_off, now).map(|spans| written = spans);
+            // What is wrong is counted where it occurs.
+            drop(self.contained(SignalKind::Traces, write));
+        }
+        written
     }
 
     /// Writes everything, and ends the providers: nothing is recorded any more. Never panics.

@@ -120,7 +120,7 @@ pub(super) struct Written {
 }
 
 impl Written {
-    fn read(lines: Vec<String>) -> Self {
+    pub(super) fn read(lines: Vec<String>) -> Self {
         let mut written = Self::default();
         for line in &lines {
             let reading = wire::read_line(line, &Limits::default()).expect("an OTLP line");

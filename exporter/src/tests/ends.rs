@@ -1,6 +1,8 @@
 //! However an invocation ends, its span ends with it and all is written.
 
-use super::driver::{Function, NOW_MS, attribute, block_on, context, event, shown, status};
+use super::driver::{
+    Function, NOW_MS, Written, attribute, block_on, context, event, shown, status,
+};
 use crate::export::loss_counts::Loss;
 use crate::handler::abort::end_all;
 use crate::handler::outcome::HandlerOutcome;
@@ -52,13 +54,18 @@ fn where_a_panic_ends_the_process_what_there_is_is_written_before() {
         tracing::info_span!("reserve item").in_scope(|| tracing::info!("received"));
         // The panic hook's part: under `panic = "abort"` nothing after it runs.
         let outcome = HandlerOutcome::Panic { message: "on fire".to_owned() };
+        let _open = tracing::info_span!("charge card").entered();
         end_all(&telemetry, &outcome);
         succeed(event)
     });
     let mut invocation = std::pin::pin!(handler(event(json!({}))));
     drop(invocation.as_mut().poll(&mut Context::from_waker(Waker::noop())));
     let written = function.written();
-    assert_eq!(written.span_names(), ["reserve item", "orders"]);
+    // What follows is of the test, whose process goes on.
+    assert_eq!(written.span_names()[..3], ["charge card", "reserve item", "orders"]);
+    let open = written.span_named("charge card");
+    assert_eq!(status(open), "error: the process ended in a panic");
+    assert_eq!(attribute(open, "lambda_otlp.partial").as_deref(), Some("true"));
     let root = written.span_named("orders");
     assert_eq!((status(root).as_str(), written.logs.len()), ("error: on fire", 1));
     assert_eq!(attribute(root, "error.type").as_deref(), Some(r#""panic""#));
@@ -292,48 +299,133 @@ fn a_dropped_future_ends_its_span_and_those_inside() {
     assert_eq!(written.span_named("waiting").parent_span_id, root.span_id);
 }
 
-#[test]
-fn a_handler_that_blocks_has_its_finished_work_written_before_the_deadline() {
-    let function = Function::new();
+/// Runs an invocation whose handler blocks its thread in a span, behind another that has ended; `meanwhile` is called then, on another
+/// thread.
+fn while_a_handler_blocks<R: Send + 'static>(
+    function: &Function,
+    meanwhile: impl FnOnce() -> R + Send + 'static,
+) -> R {
     let (blocked, is_blocked) = sync_channel::<()>(0);
     let (release, released) = sync_channel::<()>(0);
-    let watch = function.completion.clone();
     let released = std::sync::Mutex::new(released);
     let handler = TracedHandler::new("orders", function.completion.clone(), {
         move |_: LambdaEvent<Value>| {
             drop(tracing::info_span!("finished").entered());
             tracing::info!("reading");
-            let _open = tracing::info_span!("open").entered();
+            let _open = tracing::info_span!("open", bank = "north").entered();
             blocked.send(()).unwrap();
             released.lock().unwrap().recv().unwrap();
             async { Ok::<Value, Error>(json!(null)) }
         }
     });
-    let clock = std::sync::Arc::clone(&function.clock);
-    let output = std::sync::Arc::clone(&function.output);
     let other = std::thread::spawn(move || {
         is_blocked.recv().unwrap();
+        let result = meanwhile();
+        release.send(()).unwrap();
+        result
+    });
+    block_on(handler.clone().call(event(json!({})))).unwrap();
+    other.join().unwrap()
+}
+
+#[test]
+fn shortly_before_the_deadline_all_spans_are_written_those_that_are_open_as_partial() {
+    let function = Function::new();
+    let (watch, clock) = (function.completion.clone(), Arc::clone(&function.clock));
+    let output = Arc::clone(&function.output);
+    let lines = while_a_handler_blocks(&function, move || {
         clock.store(NOW_MS + 2899, Ordering::Relaxed);
         watch.telemetry.deadline.step();
         assert_eq!(output.take_lines(), [""; 0], "too early");
         clock.store(NOW_MS + 2900, Ordering::Relaxed);
         watch.telemetry.deadline.step();
-        let lines = output.take_lines();
-        release.send(()).unwrap();
-        lines
+        output.take_lines()
     });
-    block_on(handler.clone().call(event(json!({})))).unwrap();
-    let before_the_deadline = other.join().unwrap();
     let late = function.written();
-    assert_eq!(late.span_names(), ["open", "orders"], "open spans are not written early");
-    for line in before_the_deadline {
-        let line = format!("{line}\n");
-        Output::write_lines(&*function.output, line.as_bytes(), Duration::ZERO).unwrap();
-    }
-    let early = function.written();
-    assert_eq!(early.span_names(), ["finished"]);
+    assert_eq!(late.span_names(), ["open", "orders"], "the handler has ended all the same");
+    assert!(late.lines.iter().all(|line| !line.contains("partial")));
+    let is_partial = |line: &String| line.contains(r#""content-encoding":"gzip","partial":true"#);
+    assert_eq!(lines.iter().map(is_partial).collect::<Vec<_>>(), [true, false, false]);
+    let early = Written::read(lines);
+    assert_eq!(early.span_names(), ["orders", "open", "finished"]);
     assert_eq!(early.logs.len(), 1);
-    assert_eq!(early.spans[0].trace_id, late.spans[0].trace_id);
+    let timed_out = "error: the invocation was about to time out";
+    for name in ["orders", "open"] {
+        let (partial, whole) = (early.span_named(name), late.span_named(name));
+        assert_eq!(
+            (&partial.span_id, &partial.trace_id, &partial.parent_span_id, partial.kind),
+            (&whole.span_id, &whole.trace_id, &whole.parent_span_id, whole.kind)
+        );
+        assert_eq!(partial.start_time_unix_nano, whole.start_time_unix_nano);
+        assert!(partial.end_time_unix_nano >= partial.start_time_unix_nano);
+        assert_eq!(status(partial), timed_out);
+        assert_eq!(attribute(partial, "lambda_otlp.partial").as_deref(), Some("true"));
+        assert_eq!(attribute(whole, "lambda_otlp.partial"), None);
+    }
+    assert_eq!(attribute(early.span_named("open"), "bank").as_deref(), Some(r#""north""#));
+    expect![[r#"
+        aws.lambda.invoked_arn="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+        cloud.account.id="123456789012"
+        cloud.resource_id="arn:aws:lambda:eu-west-1:123456789012:function:orders"
+        error.type="timeout"
+        faas.coldstart=true
+        faas.invocation_id="3da1f2dc-3222-475e-9205-e2e6c6318895"
+        faas.trigger="other"
+        lambda_otlp.partial=true
+    "#]]
+    .assert_eq(&shown(&early.span_named("orders").attributes));
+}
+
+#[test]
+fn an_extension_is_told_of_a_root_that_is_written_as_partial() {
+    let api = format!("partial:{}", std::process::id());
+    let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
+    let (watch, clock) = (function.completion.clone(), Arc::clone(&function.clock));
+    let of_thread = api.clone();
+    let is_open = while_a_handler_blocks(&function, move || {
+        let before = root(&of_thread).is_open;
+        clock.store(NOW_MS + 2900, Ordering::Relaxed);
+        watch.telemetry.deadline.step();
+        [before, root(&of_thread).is_open]
+    });
+    assert_eq!(is_open, [true, false]);
+    std::fs::remove_file(wire::invocation_record::path(&api)).unwrap();
+}
+
+#[test]
+fn of_several_invocations_only_the_spans_of_the_one_that_times_out_are_partial() {
+    let function = Function::without_subscriber(&[], |config| config);
+    let handler = create_traced_handler("orders", function.completion.clone(), {
+        let tracer = function.completion.get_tracer().clone();
+        move |event: LambdaEvent<Value>| {
+            let name = event.payload["name"].as_str().unwrap().to_owned();
+            let child = tracer.start(name);
+            async move {
+                let _child = child;
+                std::future::pending::<Result<Value, Error>>().await
+            }
+        }
+    });
+    // Both below one caller, as two requests of it may run in one environment.
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let started = |name: &str, seconds: u64| {
+        let payload = json!({ "name": name, "headers": { "traceparent": parent } });
+        let mut event = event(payload);
+        event.context.deadline = NOW_MS + seconds * 1000;
+        let mut invocation = handler(event);
+        let poll = invocation.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        assert!(poll.is_pending());
+        invocation
+    };
+    let (first, second) = (started("of the first", 3), started("of the second", 60));
+    function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
+    function.completion.telemetry.deadline.step();
+    let written = function.written();
+    assert_eq!(written.span_names(), ["orders", "of the first"]);
+    drop((first, second));
+    assert_eq!(function.written().spans.len(), 4);
+    function.completion.telemetry.deadline.step();
+    assert_eq!(function.written().lines, [""; 0]);
 }
 
 #[test]

@@ -126,6 +126,7 @@ impl<W: Write> Thread<W> {
             level: json_level,
             unix_nanos: json_level.map(|_| clock::unix_nanos()),
             spill,
+            partial: false,
         };
         let encoder = self.encoder.get_or_insert_with(|| {
             let max_bytes = self.lines.max_bytes;

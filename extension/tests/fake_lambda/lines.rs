@@ -69,7 +69,7 @@ fn root(request_id: &str) -> Vec<u8> {
 /// An OTLP line, as our exporter prints it.
 pub(crate) fn otlp_line(request: Request) -> String {
     let mut lines = Vec::new();
-    let envelope = Envelope { source: "orders", level: None, unix_nanos: None, spill: false };
+    let envelope = Envelope { source: "orders", level: None, ..Envelope::default() };
     let mut encoder = LineEncoder::new(6, LineLimits::default());
     assert_eq!(encoder.encode(&envelope, request, &mut lines).dropped_items, 0);
     String::from_utf8(lines).unwrap()

@@ -84,6 +84,8 @@ pub struct Converted {
     pub undecodable: Vec<(LogEvent, UndecodableLine)>,
     /// Figures of reports and of embedded metrics that became no data point: no plausible numbers, or beyond a bound.
     pub dropped_figures: usize,
+    /// Spans that were written before they had ended, and whose final version is among the requests.
+    pub superseded: usize,
     /// Where the stream stands, for its next log events.
     pub state: StreamState,
 }
@@ -173,6 +175,7 @@ pub fn convert(
         converted: Converted { service_name, ..Converted::default() },
         trace: None,
         spans: SpanLines::default(),
+        partial: Vec::new(),
     };
     // By the envelope: a function that logs such an object forges no span of another service.
     let holds_spans = origin.log_group == SPANS_LOG_GROUP;
@@ -189,6 +192,7 @@ pub fn convert(
     }
     stream.end_trace();
     stream.name_subsegments();
+    stream.take_partial();
     let Stream { mut others, mut state, mut converted, .. } = stream;
     converted.ledger.events = held_before + converted.taken - state.held.len();
     if others.awaits_traces() {
@@ -235,6 +239,8 @@ struct Stream<'o, 'e> {
     /// Plain text that the next lines may belong to.
     trace: Option<Trace<'e>>,
     spans: SpanLines,
+    /// Spans that had not ended when they were written.
+    partial: Vec<Request>,
 }
 
 impl<'e> Stream<'_, 'e> {
@@ -321,6 +327,16 @@ impl<'e> Stream<'_, 'e> {
         }
     }
 
+    /// Takes the spans that had not ended, but for those that have come to their end by now.
+    fn take_partial(&mut self) {
+        // As one request, so that the others are gone through once.
+        for request in wire::merge(std::mem::take(&mut self.partial), usize::MAX) {
+            let (request, superseded) = request.without_spans_of(&self.converted.requests);
+            self.converted.superseded += superseded;
+            take(&mut self.converted, request);
+        }
+    }
+
     fn take_alone(&mut self, event: &LogEvent, reading: Option<LineReading>) {
         if let Some(reading) = reading {
             self.take_reading(event, reading);
@@ -346,7 +362,13 @@ impl<'e> Stream<'_, 'e> {
                 || Envelope::of(self.others.identity(), self.others.encoded_log_resource());
             let envelope = self.envelope.get_or_insert_with(of_origin);
             let request = envelope.settle(line.request);
-            take(&mut self.converted, time_shift::request(request, self.options.time_shift));
+            let request = time_shift::request(request, self.options.time_shift);
+            if line.is_partial && request.items() > 0 {
+                self.converted.decoded_bytes += request.bytes().len();
+                self.partial.push(request);
+            } else {
+                take(&mut self.converted, request);
+            }
         }
         for line in reading.undecodable {
             let reason = line.reason.to_string();

@@ -205,6 +205,10 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         self.stream = converted.state;
         self.report.account.total += ledger;
         self.report.dropped_figures += converted.dropped_figures;
+        if converted.superseded > 0 {
+            let superseded = Ledger::of_superseded(converted.superseded);
+            self.report.account.add(DEFAULT_DESTINATION, superseded);
+        }
         // What comes out of the queue somebody kept once, and its log group may have forgotten it.
         let keep = self.forwarder.options.keep_undecodable || self.is_redriven;
         if !keep && !undecodable.is_empty() {

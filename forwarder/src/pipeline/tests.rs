@@ -5,6 +5,7 @@ use crate::destination::DryRun;
 use crate::parking::{Content, Message, Parked, QueueError};
 use serde_json::json;
 use std::collections::HashMap;
+use wire::{Limits, SignalKind};
 
 /// Keeps the bodies of what it is sent.
 #[derive(Default)]
@@ -70,4 +71,74 @@ async fn a_panic_costs_its_chunk_which_is_dead_lettered() {
     assert_eq!(batch.origin.log_group, "g");
     let messages: Vec<_> = batch.events.iter().map(|event| event.message.as_str()).collect();
     assert_eq!(messages, [PANICS]);
+}
+
+#[tokio::test]
+async fn a_partial_span_goes_where_its_final_version_is_in_the_same_delivery() {
+    let endpoint = ("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1:9/api/o".to_owned());
+    let mut config = Config::from_source(&HashMap::from([endpoint])).0.unwrap();
+    config.old_records = crate::destination::ingest_window::IngestPolicy::any_time();
+    let destination = crate::default_destination(&config, DryRun);
+    let forwarder = Forwarder::new(
+        vec![destination],
+        Queues { retry: None, dead_letters: None::<Arc<Kept>> },
+        Options::of(&config),
+    );
+    // A line of the spans with these ids.
+    let line = |ids: &[u8], partial: bool| {
+        let mut request = Vec::new();
+        wire::protobuf::Writer::new(&mut request).message(1, |resource| {
+            resource.message(2, |scope| {
+                for id in ids {
+                    scope.message(2, |span| {
+                        span.bytes(1, &[1; 16]);
+                        span.bytes(2, &[*id; 8]);
+                        span.fixed64(7, 1_790_000_000_000_000_000);
+                    });
+                }
+            });
+        });
+        let request = wire::Request::check(SignalKind::Traces, request, &Limits::default());
+        let envelope = wire::Envelope { source: "orders", partial, ..wire::Envelope::default() };
+        let mut line = Vec::new();
+        let written = wire::LineEncoder::new(6, wire::LineLimits::default()).encode(
+            &envelope,
+            request.unwrap(),
+            &mut line,
+        );
+        assert_eq!(written.lines, 1);
+        String::from_utf8(line).unwrap()
+    };
+    let check = async |lines: &[String], sent: usize, superseded: usize| {
+        let log_events: Vec<_> = lines
+            .iter()
+            .map(|line| json!({"id": "1", "timestamp": 1_790_000_000_000_u64, "message": line}))
+            .collect();
+        let delivery = json!({"messageType": "DATA_MESSAGE", "owner": "1", "logGroup": "g",
+            "logStream": "s", "logEvents": log_events});
+        let gzip = wire::gzip::compress(6, delivery.to_string().as_bytes());
+        let data = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, gzip);
+        let event = serde_json::from_value(json!({"awslogs": {"data": data}})).unwrap();
+        let invocation = InvocationContext {
+            observed_unix_nano: 1_790_000_000_000_000_000,
+            deadline: Instant::now() + Duration::from_mins(1),
+            queue_deadline: Instant::now() + Duration::from_mins(1),
+            account: None,
+        };
+        let report = forwarder.forward(event, &invocation).await;
+        let ledger = report.ledger();
+        assert_eq!(
+            (ledger.accepted, ledger.superseded, ledger.items.spans, ledger.lost()),
+            (sent, superseded, sent + superseded, 0)
+        );
+        assert!(report.account.balances() && report.is_complete());
+    };
+    // Nothing else is known of them.
+    check(&[line(&[1, 2], true)], 2, 0).await;
+    // The handler has ended after all: of both, or of the one below.
+    check(&[line(&[1, 2], true), line(&[2], false), line(&[1], false)], 2, 2).await;
+    check(&[line(&[1, 2], true), line(&[3, 2], false)], 3, 1).await;
+    check(&[line(&[2], false), line(&[1, 2], true)], 2, 1).await;
+    // What has ended stays, however often it comes.
+    check(&[line(&[2], false), line(&[2], false)], 2, 0).await;
 }

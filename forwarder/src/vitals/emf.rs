@@ -106,6 +106,8 @@ fn figures(report: &Report, now_ms: u64) -> Vec<(&'static str, i64)> {
         ("requests", signed(report.requests_sent)),
         ("bytes", signed(report.bytes_sent)),
     ];
+    // Rare: a handler that ends within the last 0.1 s before its timeout.
+    figures.extend((ledger.superseded > 0).then(|| ("superseded", signed(ledger.superseded))));
     // A redrive has no log events, and an average must not be pulled down by it.
     figures.extend(lag.map(|lag| ("Lag", lag)));
     figures

@@ -17,6 +17,8 @@ pub struct Envelope<'a> {
     pub unix_nanos: Option<u64>,
     /// Whether the line was to be sent to a backend, and could not be: a subscription can tell it from others.
     pub spill: bool,
+    /// Whether the spans in it had not ended when they were written: where the same spans come in another line, those are final.
+    pub partial: bool,
 }
 
 impl Envelope<'_> {
@@ -36,6 +38,9 @@ impl Envelope<'_> {
         out.extend_from_slice(b",\"content-encoding\":\"gzip\"");
         if self.spill {
             out.extend_from_slice(b",\"spill\":true");
+        }
+        if self.partial {
+            out.extend_from_slice(b",\"partial\":true");
         }
         if let Some(unix_nanos) = self.unix_nanos {
             out.extend_from_slice(b",\"timestamp\":\"");

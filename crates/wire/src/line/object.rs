@@ -24,6 +24,8 @@ pub(super) struct Object<'a> {
     has_resources: bool,
     one_resource: OneResource,
     wrapped: [Option<&'a str>; WRAPPERS.len()],
+    /// True if its spans had not ended.
+    pub(super) is_partial: bool,
     beside: Beside,
 }
 
@@ -124,6 +126,11 @@ impl<'a> Object<'a> {
                     self.beside.has_other_keys |= wrapped.is_some();
                     *wrapped = Some(value);
                 }
+            }
+            // A key of later versions of the line than the others.
+            Key::Partial => {
+                self.is_partial = value == "true";
+                self.beside.has_other_keys = true;
             }
             Key::Formatter => {}
             Key::Line => self.beside.has_line_keys = true,
@@ -237,6 +244,7 @@ enum Key {
     Scopes(SignalKind),
     SchemaUrl,
     Wrapper(usize),
+    Partial,
     /// One of [`FORMATTER_KEYS`].
     Formatter,
     /// One of [`LINE_KEYS`].
@@ -266,6 +274,7 @@ impl Key {
             "scopeMetrics" | "scope_metrics" => Self::Scopes(SignalKind::Metrics),
             "scopeLogs" | "scope_logs" => Self::Scopes(SignalKind::Logs),
             "schemaUrl" | "schema_url" => Self::SchemaUrl,
+            "partial" => Self::Partial,
             _ if key.starts_with("resource") && signal_of_key(key).is_some() => Self::Resources,
             _ => WRAPPERS
                 .iter()

@@ -5,6 +5,8 @@
 
 mod check;
 #[cfg(feature = "decode")]
+mod final_spans;
+#[cfg(feature = "decode")]
 mod invocation_spans;
 mod items;
 mod limits;

@@ -255,20 +255,20 @@ impl Reader {
         match object.class() {
             Class::Line => {
                 let requests = object.requests(&self.limits);
-                self.add(requests, line);
+                self.add(requests, line, object.is_partial);
                 Some(String::new())
             }
             Class::Bare => {
                 self.count(line.len());
                 let requests = json::read(line, None, &self.limits).map_err(LineError::NotOtlp);
-                self.add(requests, line);
+                self.add(requests, line, false);
                 Some(String::new())
             }
             Class::OneResource(kind) => {
                 self.count(line.len());
                 let request = format!(r#"{{"{}":[{line}]}}"#, key_of_signal(kind));
                 let requests = json::read(&request, None, &self.limits).map_err(LineError::NotOtlp);
-                self.add(requests, line);
+                self.add(requests, line, false);
                 Some(String::new())
             }
             Class::Record { values, has_other_keys } => {
@@ -345,7 +345,7 @@ impl Reader {
         Ok(requests)
     }
 
-    fn add(&mut self, requests: Result<Vec<Request>, LineError>, line: &str) {
+    fn add(&mut self, requests: Result<Vec<Request>, LineError>, line: &str, is_partial: bool) {
         let requests = requests.and_then(|requests| self.check_items(requests));
         let requests = match requests {
             Ok(requests) => requests,
@@ -358,7 +358,7 @@ impl Reader {
             let left = self.limits.inflated_bytes.saturating_sub(request.bytes().len());
             self.limits.inflated_bytes = left;
             self.limits.items = self.limits.items.saturating_sub(request.items());
-            self.reading.decoded.push(DecodedLine { request });
+            self.reading.decoded.push(DecodedLine { request, is_partial });
         }
     }
 

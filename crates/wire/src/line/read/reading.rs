@@ -25,6 +25,8 @@ pub struct LineReading {
 pub struct DecodedLine {
     /// The request, as protobuf.
     pub request: Request,
+    /// Its spans had not ended when they were written: where they come to their end elsewhere, those are final.
+    pub is_partial: bool,
 }
 
 /// A line that claims to be OTLP and did not decode.

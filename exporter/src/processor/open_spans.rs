@@ -1,0 +1,104 @@
+//! Knows the spans that have begun and not ended, so that an invocation that is cut off leaves them too.
+
+use opentelemetry::KeyValue;
+use opentelemetry::trace::{SpanContext, SpanId, Status};
+use opentelemetry_sdk::trace::{Span, SpanData};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+use wire::resource::PARTIAL;
+
+/// What is kept at most: of more spans that are open at a time the first ones are written.
+const MOST: usize = 1024;
+
+/// The spans that are open, as they began: the SDK gives them to a processor when they begin and when they have ended.
+#[derive(Debug, Default)]
+pub(crate) struct OpenSpans(Mutex<Vec<SpanData>>);
+
+/// What cuts invocations off.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CutOff {
+    /// `error.type` of their own spans.
+    pub(crate) error_type: &'static str,
+    /// The status of all open spans.
+    pub(crate) message: &'static str,
+}
+
+impl CutOff {
+    pub(crate) const TIMEOUT: Self =
+        Self { error_type: "timeout", message: "the invocation was about to time out" };
+    pub(crate) const PANIC: Self =
+        Self { error_type: "panic", message: "the process ended in a panic" };
+}
+
+/// The running invocations by their own spans.
+#[derive(Debug, Default)]
+pub(crate) struct Roots {
+    /// Those that are cut off.
+    pub(crate) cut_off: Vec<SpanContext>,
+    /// Those that go on beside them.
+    pub(crate) going_on: Vec<SpanContext>,
+}
+
+impl OpenSpans {
+    pub(super) fn begin(&self, span: &Span) {
+        let mut open = self.lock();
+        if open.len() < MOST {
+            open.extend(span.exported_data());
+        }
+    }
+
+    pub(super) fn end(&self, id: SpanId) {
+        let mut open = self.lock();
+        // Mostly the last that has begun.
+        if let Some(at) = open.iter().rposition(|span| span.span_context.span_id() == id) {
+            open.swap_remove(at);
+        }
+    }
+
+    /// The open spans of the invocations that are cut off, as they are at `now`: errors, and marked as partial.
+    pub(super) fn of(&self, roots: &Roots, cut_off: CutOff, now: SystemTime) -> Vec<SpanData> {
+        let mut spans = self.lock().clone();
+        if !roots.going_on.is_empty() {
+            spans = spans.iter().filter(|span| is_of(span, &spans, roots)).cloned().collect();
+        }
+        for span in &mut spans {
+            // An end never lies before its start.
+            span.end_time = now.max(span.start_time);
+            span.status = Status::error(cut_off.message);
+            if is_one_of(&roots.cut_off, span.span_context.span_id()) {
+                span.attributes.push(KeyValue::new("error.type", cut_off.error_type));
+            }
+            span.attributes.push(KeyValue::new(PARTIAL, true));
+        }
+        spans
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<SpanData>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_one_of(roots: &[SpanContext], id: SpanId) -> bool {
+    roots.iter().any(|root| root.span_id() == id)
+}
+
+/// Whether a span is below one of the invocations that are cut off: by its open parents; where those end before a root, by its trace,
+/// unless that is also another invocation's.
+fn is_of(span: &SpanData, open: &[SpanData], roots: &Roots) -> bool {
+    let mut at = Some(span);
+    for _ in 0..open.len() {
+        let Some(own) = at else { break };
+        let id = own.span_context.span_id();
+        if is_one_of(&roots.cut_off, id) {
+            return true;
+        }
+        if is_one_of(&roots.going_on, id) {
+            return false;
+        }
+        at = open.iter().find(|other| other.span_context.span_id() == own.parent_span_id);
+    }
+    let is_in = |roots: &[SpanContext]| {
+        roots.iter().any(|root| root.trace_id() == span.span_context.trace_id())
+    };
+    is_in(&roots.cut_off) && !is_in(&roots.going_on)
+}
