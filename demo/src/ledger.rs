@@ -1,6 +1,7 @@
 //! The demo's own record of what was made: one JSON line an item, written when the item ends.
 
-use opentelemetry::{Context, Value};
+use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry::{Context, KeyValue, Value};
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::trace::{Span, SpanData, SpanProcessor};
 use serde::Serialize;
@@ -11,12 +12,12 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 /// The attribute that carries an item's number.
-pub(crate) const NUMBER: &str = "demo.number";
+pub const NUMBER: &str = "demo.number";
 
 /// What has a number.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum What {
+pub enum What {
     Span,
     Log,
     DataPoint,
@@ -39,7 +40,7 @@ struct Line<'a> {
 
 /// Gives numbers, and writes them to the file named by `DEMO_LEDGER`; without it they are only given.
 #[derive(Debug, Clone)]
-pub(crate) struct Ledger {
+pub struct Ledger {
     file: Option<Arc<File>>,
     next: Arc<AtomicI64>,
     /// The number of the running invocation's span.
@@ -47,11 +48,12 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
+    /// Opens the file.
     #[expect(
         clippy::disallowed_methods,
         reason = "the demo's own variable; the exporter's settings know nothing of it"
     )]
-    pub(crate) fn open() -> io::Result<Self> {
+    pub fn open() -> io::Result<Self> {
         let open = |path| OpenOptions::new().append(true).create(true).open(path);
         let file = std::env::var_os("DEMO_LEDGER").map(open).transpose()?;
         Ok(Self {
@@ -62,33 +64,34 @@ impl Ledger {
     }
 
     /// Counts on from here: the demo gives each invocation a range of its own.
-    pub(crate) fn continue_at(&self, first: i64) {
+    pub fn continue_at(&self, first: i64) {
         self.next.store(first, Ordering::Relaxed);
     }
 
-    pub(crate) fn next_number(&self) -> i64 {
+    /// A number that was not given yet.
+    pub fn next_number(&self) -> i64 {
         self.next.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Numbers the span of an invocation that begins.
-    pub(crate) fn begin_invocation(&self) -> i64 {
+    pub fn begin_invocation(&self) -> i64 {
         let number = self.next_number();
         self.invocation.store(number, Ordering::Relaxed);
         self.started(number, "invocation");
         number
     }
 
-    pub(crate) fn invocation_number(&self) -> i64 {
+    pub fn invocation_number(&self) -> i64 {
         self.invocation.load(Ordering::Relaxed)
     }
 
     /// A span that has only this line was still open when the process ended: it is owed as a partial one, if at all.
-    pub(crate) fn started(&self, number: i64, name: &str) {
+    pub fn started(&self, number: i64, name: &str) {
         self.write(&Line { number, what: What::Span, event: Event::Started, name });
     }
 
     /// The item is complete: from now on it is owed.
-    pub(crate) fn ended(&self, number: i64, what: What, name: &str) {
+    pub fn ended(&self, number: i64, what: What, name: &str) {
         self.write(&Line { number, what, event: Event::Ended, name });
     }
 
@@ -106,9 +109,37 @@ impl Ledger {
     }
 }
 
+/// Starts a child span with a number.
+#[macro_export]
+macro_rules! numbered_span {
+    ($ledger:expr, $name:literal $($field:tt)*) => {{
+        let number = $ledger.next_number();
+        $ledger.started(number, $name);
+        tracing::info_span!($name, demo.number = number $($field)*)
+    }};
+}
+
+/// Writes a log record with a number.
+#[macro_export]
+macro_rules! numbered_log {
+    ($level:ident, $ledger:expr, $($message:tt)*) => {{
+        let number = $ledger.next_number();
+        tracing::$level!(demo.number = number, $($message)*);
+        $ledger.ended(number, $crate::ledger::What::Log, "log");
+    }};
+}
+
+/// Gives the invocation's own span a number, and returns it.
+pub fn number_invocation(ledger: &Ledger) -> i64 {
+    let number = ledger.next_number();
+    ledger.started(number, "invocation");
+    Context::current().span().set_attribute(KeyValue::new(NUMBER, number));
+    number
+}
+
 /// Writes the number of each span when it ends, the invocation's own span too, which ends after the handler.
 #[derive(Debug)]
-pub(crate) struct EndOfSpans(pub(crate) Ledger);
+pub struct EndOfSpans(pub Ledger);
 
 impl SpanProcessor for EndOfSpans {
     fn on_start(&self, _span: &mut Span, _parent: &Context) {}

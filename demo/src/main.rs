@@ -5,12 +5,11 @@
 //! `demo.number`, and into the file named by `DEMO_LEDGER` when the item ends, so that nobody has to believe the
 //! exporter's own counters.
 
-mod ledger;
 mod orders;
 
 use exporter::{TelemetryConfig, TracedHandler, init_telemetry};
+use lambda_otlp_demo::ledger::{EndOfSpans, Ledger};
 use lambda_runtime::{Error, LambdaEvent};
-use ledger::{EndOfSpans, Ledger};
 use orders::{Instruments, Order, describe, take};
 use serde_json::Value;
 

@@ -1,7 +1,8 @@
 //! The business of the demo: an order is checked, its items are reserved, and then what the event asks for happens.
 
-use crate::ledger::{Ledger, NUMBER, What};
 use exporter::{SpanAttributes, SpanAttributesExtractor as _};
+use lambda_otlp_demo::ledger::{Ledger, NUMBER, What};
+use lambda_otlp_demo::{numbered_log, numbered_span};
 use lambda_runtime::Error;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Histogram, Meter};
@@ -84,24 +85,6 @@ impl Instruments {
         self.price.record(price, &[KeyValue::new(NUMBER, number)]);
         ledger.ended(number, What::DataPoint, "demo.orders.price");
     }
-}
-
-/// Starts a child span with a number.
-macro_rules! numbered_span {
-    ($ledger:expr, $name:literal) => {{
-        let number = $ledger.next_number();
-        $ledger.started(number, $name);
-        tracing::info_span!($name, demo.number = number)
-    }};
-}
-
-/// Writes a log record with a number.
-macro_rules! numbered_log {
-    ($level:ident, $ledger:expr, $($message:tt)*) => {{
-        let number = $ledger.next_number();
-        tracing::$level!(demo.number = number, $($message)*);
-        $ledger.ended(number, What::Log, "log");
-    }};
 }
 
 /// Describes the event as the library does, and numbers the invocation's span when it begins, so that a partial one has its number.

@@ -58,6 +58,10 @@
 //! # }
 //! ```
 //!
+//! What a function sends goes on with its trace: [`inject_headers`], [`inject_message_attributes`], [`inject_json`] and
+//! [`inject_client_context`] write the context into it, and with the feature `aws-sdk` an interceptor does so for clients of AWS's SDK,
+//! whose calls are spans then.
+//!
 //! Nothing here makes the function fail: panics of the exporter are contained, a wrong variable is one line on stderr,
 //! memory is bounded, and what is lost is counted in the metric `lambda_otlp.exporter.lost`.
 //!
@@ -76,6 +80,7 @@ mod extension;
 pub mod handler;
 mod init;
 mod lambda_otel_lite;
+mod outgoing;
 mod output;
 #[doc(hidden)]
 pub mod processor;
@@ -119,6 +124,9 @@ pub use lambda_otel_lite::{extractors, layer, mode, propagation, resource};
 pub use opentelemetry;
 /// The version of OpenTelemetry's SDK that this crate uses: processors, exporters and samplers are those of this one.
 pub use opentelemetry_sdk;
+#[cfg(feature = "aws-sdk")]
+pub use outgoing::aws_sdk::AwsSdkInterceptor;
+pub use outgoing::{inject_client_context, inject_headers, inject_json, inject_message_attributes};
 pub use output::Output;
 pub use output::in_memory::InMemoryOutput;
 pub use output::named_pipe::{NamedPipe, PIPE_PATH};

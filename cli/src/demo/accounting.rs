@@ -27,6 +27,9 @@ pub(crate) enum ItemKind {
     /// A metric that the forwarder makes of Lambda's reports, with its total.
     #[serde(skip)]
     ReportMetric,
+    /// A link from an invocation to the span that sent one of its messages, by request id and span id.
+    #[serde(skip)]
+    Link,
     /// The span that serves an invocation, by request id: there is one, whoever makes it.
     #[serde(skip)]
     ServerSpan,
@@ -39,9 +42,10 @@ pub(crate) enum ItemKind {
 }
 
 impl ItemKind {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Span,
         Self::PartialSpan,
+        Self::Link,
         Self::LogRecord,
         Self::DataPoint,
         Self::LogLine,
@@ -55,6 +59,7 @@ impl ItemKind {
         match self {
             Self::Span => "spans",
             Self::PartialSpan => "spans that never ended",
+            Self::Link => "links to senders",
             Self::LogRecord => "log records",
             Self::DataPoint => "data points",
             Self::LogLine => "other log lines",
@@ -194,6 +199,7 @@ mod tests {
         items(&[
             (ItemKind::LogLine, "id"),
             (ItemKind::ReportMetric, "orders faas.timeouts 1"),
+            (ItemKind::Link, "r-1 -> 1"),
             (ItemKind::ServerSpan, "r-1"),
             (ItemKind::PlatformSpan, "r-1"),
             (ItemKind::ExtensionMetric, "orders aws.lambda.response_latency 1, sum 0.002000"),
@@ -208,6 +214,7 @@ mod tests {
             (ItemKind::DataPoint, "4"),
             (ItemKind::LogLine, "id"),
             (ItemKind::ReportMetric, "orders faas.timeouts 1"),
+            (ItemKind::Link, "r-1 -> 1"),
             (ItemKind::ServerSpan, "r-1"),
             (ItemKind::PlatformSpan, "r-1"),
             (ItemKind::ExtensionMetric, "orders aws.lambda.response_latency 1, sum 0.002000"),

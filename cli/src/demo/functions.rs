@@ -1,5 +1,5 @@
-//! The demo's functions: "orders" in Rust, "shop" in Python, which invokes it, and "stock" in Python, which knows nothing of
-//! OpenTelemetry; all with the extension beside them.
+//! The demo's functions: "orders" in Rust, "shop" in Python, which invokes it, "stock" in Python, which knows nothing of
+//! OpenTelemetry, and in Rust "checkout", which puts parcels into the queue of "parcels"; all with the extension beside them.
 
 use super::warehouse::SOLD_OUT;
 use crate::layer;
@@ -12,6 +12,8 @@ use std::time::Duration;
 pub(super) const ORDERS: &str = "orders";
 pub(super) const SHOP: &str = "shop";
 pub(super) const STOCK: &str = "stock";
+pub(super) const CHECKOUT: &str = "checkout";
+pub(super) const PARCELS: &str = "parcels";
 
 /// Short, since one invocation runs into it.
 const ORDERS_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,6 +39,12 @@ pub(super) const SHOP_STORY: [(&str, &str); 3] =
 pub(super) const STOCK_STORY: [(&str, u32); 3] =
     [("cold, unchanged", 24_000), ("warm, unchanged", 24_001), ("fails, unchanged", SOLD_OUT)];
 
+/// How many parcels "checkout" sends.
+const CHECKED_OUT: u32 = 3;
+pub(super) const CHECKOUT_LABEL: &str = "axum, 3 parcels";
+/// What becomes of the queue's deliveries to "parcels", in order.
+pub(super) const PARCELS_STORY: [&str; 2] = ["batch, one fails", "the one again"];
+
 /// The label of an invocation of "orders" that "shop" made.
 pub(super) const CALLED: &str = "called by shop";
 
@@ -57,12 +65,22 @@ impl Surroundings<'_> {
 
     /// The Rust function.
     pub(super) fn orders(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
-        // In Lambda each environment has its own loopback; here the extensions share one.
-        let port = layer::free_port()?;
-        Ok(self
-            .spec(ORDERS, program)
-            .timeout(ORDERS_TIMEOUT)
-            .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string()))
+        Ok(self.beside_others(ORDERS, program)?.timeout(ORDERS_TIMEOUT))
+    }
+
+    /// The Rust functions on both sides of the queue.
+    pub(super) fn checkout(&self, program: &Path, queue_url: &str) -> anyhow::Result<FunctionSpec> {
+        Ok(self.beside_others(CHECKOUT, program)?.env("PARCELS_QUEUE_URL", queue_url))
+    }
+
+    pub(super) fn parcels(&self, program: &Path) -> anyhow::Result<FunctionSpec> {
+        self.beside_others(PARCELS, program)
+    }
+
+    /// In Lambda each environment has its own loopback; here the extensions share one.
+    fn beside_others(&self, name: &str, program: &Path) -> anyhow::Result<FunctionSpec> {
+        let spec = self.spec(name, program).timeout(AMPLE);
+        Ok(spec.env("OTEL_LAMBDA_RECEIVER_PORT", layer::free_port()?.to_string()))
     }
 
     /// The Python function on AWS's own runtime client. Where the usual port is free, the SDK is told no address: that is how
@@ -145,6 +163,12 @@ pub(super) fn shop_event(index: u32, action: &str) -> Value {
     let body =
         json!({"action": action, "first_number": first, "orders_first_number": first + 1000});
     http_event("shop", "shop", &body)
+}
+
+/// What "checkout" is invoked with. API Gateway hands it everything, so that only its router knows the route.
+pub(super) fn checkout_event() -> Value {
+    let body = json!({"parcels": CHECKED_OUT, "first_number": 30_000});
+    http_event("{proxy+}", "checkouts/7", &body)
 }
 
 /// An HTTP API event (payload format 2.0), as API Gateway sends it.

@@ -135,7 +135,8 @@ fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
         Escaped(&trace.trace_id)
     )?;
     for row in &trace.rows {
-        let Row { depth, service, name, from, to, millis, has_failed, number, remark, logs } = row;
+        let Row { depth, service, name, from, to, millis, has_failed, number, remark, links, logs } =
+            row;
         let failed = if *has_failed { " failed" } else { "" };
         writeln!(
             page,
@@ -151,6 +152,9 @@ fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
         )?;
         if !remark.is_empty() {
             writeln!(page, "<div class=\"log remark\">{}</div>", Escaped(remark))?;
+        }
+        for link in links {
+            writeln!(page, "<div class=\"log\">linked to {}</div>", Escaped(link))?;
         }
         for record in logs {
             log(record, page)?;

@@ -5,6 +5,7 @@
 use super::accounting::{Item, ItemKind};
 use super::metric_total::Total;
 use serde_json::Value;
+use simulator::queue::ReceivedMessage;
 use simulator::{Invocation, LogEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +77,33 @@ pub(super) fn of_stock(
     let served = invocations.iter().map(|invocation| format!("serves {}", invocation.request_id));
     let calls = asked.into_iter().map(|path| format!("calls {path}"));
     served.chain(calls).map(|name| (ItemKind::Span, name))
+}
+
+/// A delivery of the queue: the invocation that it made, and its messages.
+pub(super) struct Delivered {
+    pub(super) request_id: String,
+    pub(super) messages: Vec<ReceivedMessage>,
+}
+
+/// What is owed for the messages of a queue: the span of the SDK's call that sent each, and a link to it from each invocation that
+/// has had the message. Which span it is the message itself says, as it was received.
+pub(super) fn of_queue(deliveries: &[Delivered]) -> Vec<Item> {
+    let mut made = BTreeSet::new();
+    for Delivered { request_id, messages } in deliveries {
+        for message in messages {
+            let sender = message.attributes.pointer("/traceparent/StringValue");
+            let sender = sender.and_then(Value::as_str).and_then(|parent| parent.split('-').nth(2));
+            let sender = sender.unwrap_or("without a traceparent");
+            made.insert((ItemKind::Span, format!("sends {sender}")));
+            made.insert((ItemKind::Link, link(request_id, sender)));
+        }
+    }
+    made.into_iter().collect()
+}
+
+/// What a link is called.
+pub(super) fn link(request_id: &str, sender: &str) -> String {
+    format!("{request_id} -> {sender}")
 }
 
 /// The span that is owed for each invocation of a function, by request id, and each metric that only the extension can make, with

@@ -3,16 +3,17 @@
 use super::Arguments;
 use super::accounting::{Item, LedgerLine};
 use super::functions::{
-    CALLED, ORDERS, ORDERS_STORY, SHOP, SHOP_STORY, STOCK, STOCK_STORY, Surroundings, orders_event,
-    python, shop_event,
+    CALLED, CHECKOUT, CHECKOUT_LABEL, ORDERS, ORDERS_STORY, PARCELS, PARCELS_STORY, SHOP,
+    SHOP_STORY, STOCK, STOCK_STORY, Surroundings, checkout_event, orders_event, python, shop_event,
 };
-use super::made;
+use super::made::{self, Delivered};
 use super::run::{Labelled, Run, error_message};
 use super::stored::Arrived;
 use super::warehouse::Warehouse;
 use crate::doctor::{Check, Reach};
 use crate::layer;
 use anyhow::{Context as _, bail};
+use simulator::queue::{Queue, QueueServer};
 use simulator::sink::Sink;
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -27,6 +28,8 @@ const PASSWORD: &str = "demo";
 /// The programs that take part.
 struct Programs {
     orders: PathBuf,
+    checkout: PathBuf,
+    parcels: PathBuf,
     extension: PathBuf,
     forwarder: PathBuf,
     /// The interpreters for "shop" and "stock", else why there is none.
@@ -37,13 +40,20 @@ struct Programs {
 impl Programs {
     /// PyPI is waited for while cargo compiles.
     fn build(workspace: &Path) -> anyhow::Result<Self> {
-        let packages = ["lambda-otlp-demo", "lambda-otlp-extension", "lambda-otlp-forwarder"];
+        let packages = [
+            "lambda-otlp-demo",
+            "lambda-otlp-demo-parcels",
+            "lambda-otlp-extension",
+            "lambda-otlp-forwarder",
+        ];
         std::thread::scope(|scope| {
             let shop = scope.spawn(|| python(workspace, "python"));
             let stock = scope.spawn(|| python(workspace, "unchanged"));
             let built = binaries::build(workspace, &packages)?;
             Ok(Self {
                 orders: binaries::find(&built, "demo-function")?,
+                checkout: binaries::find(&built, "demo-checkout")?,
+                parcels: binaries::find(&built, "demo-parcels")?,
                 extension: binaries::find(&built, "lambda-otlp-extension")?,
                 forwarder: binaries::find(&built, "lambda-otlp-forwarder")?,
                 shop: shop.join().map_err(|_| anyhow::anyhow!("an installation panicked"))?,
@@ -74,7 +84,11 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let lambda = Lambda::start().await?;
     let surroundings = Surroundings { layer: &layer, ledger: &ledger };
     lambda.create_function(surroundings.orders(&programs.orders)?)?;
-    let mut names = vec![ORDERS];
+    // What "parcels" does not carry comes again at once.
+    let queue = QueueServer::start(Queue::new(PARCELS).visibility_timeout(Duration::ZERO)).await?;
+    lambda.create_function(surroundings.checkout(&programs.checkout, &queue.queue_url())?)?;
+    lambda.create_function(surroundings.parcels(&programs.parcels)?)?;
+    let mut names = vec![ORDERS, CHECKOUT, PARCELS];
     match &programs.shop {
         Ok(python) => {
             let endpoint = format!("http://{}", lambda.endpoint());
@@ -113,6 +127,11 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
             story.invoke(STOCK, label, &serde_json::json!({ "item": item })).await?;
         }
     }
+    story.invoke(CHECKOUT, CHECKOUT_LABEL, &checkout_event()).await?;
+    let mut deliveries = Vec::new();
+    for label in PARCELS_STORY {
+        deliveries.push(story.deliver(queue.queue(), label).await?);
+    }
     let Story { invocations, extensions, .. } = story;
     progress(
         "Lambda shuts the environments down, CloudWatch Logs delivers the log groups to the forwarder",
@@ -130,7 +149,7 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
         log_events: log_events.len(),
         lines: log_events.into_iter().map(|event| (event.id, event.message)).collect(),
         ledger: read_ledger(&ledger)?,
-        others: others(&lambda, &names, &warehouse)?,
+        others: others(&lambda, &names, &warehouse, &deliveries)?,
         arrived: Arrived::at(&sink),
         oddities: sink.oddities().iter().map(|oddity| format!("{oddity:?}")).collect(),
         refused_elsewhere: refused_elsewhere(&lambda),
@@ -172,7 +191,7 @@ impl Story<'_> {
             label: CALLED,
             invocation,
         }));
-        for name in [ORDERS, SHOP, STOCK] {
+        for name in [ORDERS, SHOP, STOCK, CHECKOUT, PARCELS] {
             for environment in self.lambda.environments(name) {
                 let pids = environment.extensions.iter().map(|extension| extension.pid);
                 self.extensions.entry(name).or_default().extend(pids);
@@ -182,10 +201,35 @@ impl Story<'_> {
     }
 }
 
+impl Story<'_> {
+    /// Hands what is in the queue to "parcels", as Lambda's event source mapping does with `ReportBatchItemFailures`.
+    async fn deliver(&mut self, queue: &Queue, label: &'static str) -> anyhow::Result<Delivered> {
+        let messages = queue.receive(10);
+        self.invoke(PARCELS, label, &queue.lambda_event(&messages)).await?;
+        let own = self.invocations.iter().rfind(|known| known.function == PARCELS);
+        let Some(Labelled { invocation, .. }) = own else { bail!("nobody carried the parcels") };
+        let failed = match &invocation.result {
+            InvocationResult::Response(response) => String::from_utf8_lossy(response).into_owned(),
+            _ => bail!("\"{PARCELS}\" failed"),
+        };
+        for message in messages.iter().filter(|message| !failed.contains(&message.message_id)) {
+            let deleted = queue.delete(&message.receipt_handle);
+            deleted.map_err(|refusal| anyhow::anyhow!("{}", refusal.message))?;
+        }
+        Ok(Delivered { request_id: invocation.request_id.clone(), messages })
+    }
+}
+
 /// What was made beside the functions' own ledger.
-fn others(lambda: &Lambda, names: &[&str], warehouse: &Warehouse) -> anyhow::Result<Vec<Item>> {
+fn others(
+    lambda: &Lambda,
+    names: &[&str],
+    warehouse: &Warehouse,
+    deliveries: &[Delivered],
+) -> anyhow::Result<Vec<Item>> {
     let mut others: Vec<Item> =
         made::of_stock(&lambda.invocations(STOCK), warehouse.asked()).collect();
+    others.extend(made::of_queue(deliveries));
     for name in names {
         others.extend(made::of_log(name, &lambda.log_events(name)));
         others.extend(made::of_invocations(&lambda.invocations(name)));

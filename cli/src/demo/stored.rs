@@ -1,11 +1,12 @@
 //! What the backend has, each record as an item of the accounting: one that fits nowhere is an item that nobody made.
 
 use super::accounting::{Item, ItemKind};
+use super::made;
 use super::metric_total::{EXTENSION_METRICS, Total};
 use crate::waterfall::attributes::{INVOCATION_ID, PLATFORM_SCOPE, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
-use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
 use simulator::sink::{Sink, Stored, StoredLogRecord, StoredMetric, StoredSpan};
 use std::collections::BTreeMap;
 
@@ -25,10 +26,11 @@ impl Arrived {
         Self { spans: sink.spans(), log_records: sink.log_records(), metrics: sink.metrics() }
     }
 
-    /// An item for each span and log record (two for a SERVER span), for each data point of a function's own, and for each metric of Lambda's.
+    /// An item for each span, link and log record (two for a SERVER span), for each data point of a function's own, and for each metric of Lambda's.
     pub(crate) fn items(&self) -> Vec<Item> {
         let mut items: Vec<Item> = self.spans.iter().map(span).collect();
         items.extend(self.spans.iter().filter_map(server_span));
+        items.extend(self.spans.iter().flat_map(links));
         items.extend(self.log_records.iter().map(log_record));
         let mut totals: BTreeMap<(String, String), Total> = BTreeMap::new();
         for metric in &self.metrics {
@@ -70,11 +72,15 @@ fn span(span: &StoredSpan) -> Item {
     (if is_partial { ItemKind::PartialSpan } else { ItemKind::Span }, name)
 }
 
-/// What a span of an instrumentation is called: by the invocation that it serves, or by the path of the request that it made.
+/// What a span of an instrumentation is called: by the invocation that it serves, by itself where it sends a message that carries
+/// its id, or by the path of the request that it made.
 fn without_number(span: &StoredSpan) -> Option<String> {
     let attributes = &span.item.attributes;
     if span.item.kind == SpanKind::Server as i32 {
         return text_of(attributes, INVOCATION_ID).map(|request_id| format!("serves {request_id}"));
+    }
+    if span.item.kind == SpanKind::Producer as i32 {
+        return Some(format!("sends {}", wire::ids::to_hex(&span.item.span_id)));
     }
     let url = ["url.full", "http.url"].into_iter().find_map(|key| text_of(attributes, key))?;
     let path = url.split_once("://")?.1.split_once('/')?.1;
@@ -88,6 +94,12 @@ fn server_span(span: &StoredSpan) -> Option<Item> {
     }
     let request_id = text_of(&span.item.attributes, INVOCATION_ID);
     Some((ItemKind::ServerSpan, request_id.unwrap_or_else(|| span.item.name.clone())))
+}
+
+fn links(span: &StoredSpan) -> impl Iterator<Item = Item> {
+    let request_id = text_of(&span.item.attributes, INVOCATION_ID).unwrap_or_default();
+    let of = move |link: &Link| made::link(&request_id, &wire::ids::to_hex(&link.span_id));
+    span.item.links.iter().map(move |own| (ItemKind::Link, of(own)))
 }
 
 fn log_record(record: &StoredLogRecord) -> Item {

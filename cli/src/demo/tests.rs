@@ -2,7 +2,7 @@
 
 use super::Arguments;
 use super::accounting::{Accounts, ItemKind, compare};
-use super::functions::{ORDERS, SHOP, STOCK};
+use super::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
 use super::path;
 use super::run::Run;
 use super::stored::{Arrived, number, service};
@@ -53,6 +53,46 @@ fn a_function_that_knows_nothing_of_opentelemetry_has_its_call_in_its_trace() {
         });
         assert_eq!(children.count(), 1, "{server:?}");
     }
+}
+
+#[test]
+fn a_batch_of_the_queue_is_linked_to_the_spans_that_sent_its_messages() {
+    let of = |function: &str, kind: SpanKind| -> Vec<&StoredSpan> {
+        let own = RUN.arrived.spans.iter().filter(|span| service(span) == function);
+        let own = own.filter(|span| span.scope.name != PLATFORM_SCOPE);
+        own.filter(|span| span.item.kind == kind as i32).collect()
+    };
+    let checkout = of(CHECKOUT, SpanKind::Server);
+    assert_eq!(checkout.len(), 1);
+    assert_eq!(checkout[0].item.name, "POST /checkouts/{id}", "axum's route, not the gateway's");
+    let sent = of(CHECKOUT, SpanKind::Producer);
+    assert!(sent.iter().all(|span| span.item.trace_id == checkout[0].item.trace_id));
+    let batches = of(PARCELS, SpanKind::Server);
+    let links = |span: &StoredSpan| -> BTreeSet<Vec<u8>> {
+        span.item.links.iter().map(|link| link.span_id.clone()).collect()
+    };
+    let senders: BTreeSet<Vec<u8>> = sent.iter().map(|span| span.item.span_id.clone()).collect();
+    assert_eq!((sent.len(), batches.len(), links(batches[0])), (3, 2, senders.clone()));
+    let again = links(batches[1]);
+    assert!(again.len() == 1 && again.is_subset(&senders), "the one that was dropped");
+    let drawn: Vec<String> = super::waterfall::waterfalls(&RUN)
+        .into_iter()
+        .flat_map(|trace| trace.rows)
+        .flat_map(|row| row.links)
+        .collect();
+    assert_eq!(drawn.len(), 4);
+    assert!(
+        drawn.iter().all(|link| link.starts_with("SQS.SendMessage of checkout, trace ")),
+        "{drawn:?}"
+    );
+}
+
+#[test]
+fn a_link_that_is_lost_is_noticed() {
+    let at = RUN.arrived.spans.iter().position(|span| !span.item.links.is_empty()).unwrap();
+    let mut arrived = RUN.arrived.clone();
+    arrived.spans[at].item.links.pop();
+    assert_eq!(accounts_of(&arrived).by_kind[&ItemKind::Link].missing.len(), 1);
 }
 
 #[test]

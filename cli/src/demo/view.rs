@@ -3,7 +3,7 @@
 #![expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
 
 use super::accounting::{Account, Accounts, ItemKind};
-use super::functions::{ORDERS, SHOP, STOCK};
+use super::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
 use super::run::{Labelled, Run, error_message, pids};
 use super::stored::service;
 use super::waterfall::{waterfalls, without_trace};
@@ -96,7 +96,14 @@ fn processes(run: &Run, out: &mut dyn Write) -> io::Result<()> {
         let pids: Vec<String> = pids.iter().map(u32::to_string).collect();
         if pids.is_empty() { Ok(()) } else { writeln!(out, "  {name:<38} {}", pids.join(", ")) }
     };
-    for (function, language) in [(ORDERS, "Rust"), (SHOP, "Python"), (STOCK, "Python")] {
+    let functions = [
+        (ORDERS, "Rust"),
+        (SHOP, "Python"),
+        (STOCK, "Python"),
+        (CHECKOUT, "Rust"),
+        (PARCELS, "Rust"),
+    ];
+    for (function, language) in functions {
         let own = run.invocations.iter().filter(|invocation| invocation.function == function);
         line(&format!("{function} ({language})"), pids(own.map(|labelled| &labelled.invocation)))?;
         let extensions = run.extensions.get(function).cloned().unwrap_or_default();

@@ -27,8 +27,11 @@ pub(crate) fn waterfall(trace: &Waterfall, out: &mut dyn Write) -> io::Result<()
         }
         let colour = services.iter().position(|service| *service == row.service).unwrap_or(0);
         bar(row, width, colour, out)?;
+        let indent = "  ".repeat(row.depth);
+        for link in &row.links {
+            writeln!(out, "  {:<width$} {indent}<- {link}", "")?;
+        }
         for Log { level, body, number, .. } in &row.logs {
-            let indent = "  ".repeat(row.depth.min(DEEPEST));
             writeln!(out, "  {:<width$} {indent}- {level} {} {number}", "", short(body, 80))?;
         }
     }

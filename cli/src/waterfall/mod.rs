@@ -7,7 +7,9 @@ use attributes::{INVOCATION_ID, PLATFORM_SCOPE, has_failed, millis, text, text_o
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::Link;
 use std::collections::{BTreeMap, BTreeSet};
+use wire::ids::to_hex;
 
 /// One trace.
 pub(crate) struct Waterfall {
@@ -33,6 +35,8 @@ pub(crate) struct Row {
     pub(crate) number: String,
     /// Why it is longer than the span above it, if it is.
     pub(crate) remark: &'static str,
+    /// The spans that it is linked to: service, name and trace, else their ids.
+    pub(crate) links: Vec<String>,
     pub(crate) logs: Vec<Log>,
 }
 
@@ -71,12 +75,14 @@ pub(crate) fn waterfalls(
     records: &[RecordOf<'_>],
     naming: &dyn Naming,
 ) -> Vec<Waterfall> {
+    let all: AllSpans<'_> = spans.iter().map(|own| (ids_of(own.span), *own)).collect();
     let mut traces: BTreeMap<&[u8], Trace<'_>> = BTreeMap::new();
+    let new = || Trace { spans: Vec::new(), log_records: Vec::new(), all: &all, naming };
     for span in spans {
-        traces.entry(&span.span.trace_id).or_insert_with(|| Trace::of(naming)).spans.push(*span);
+        traces.entry(&span.span.trace_id).or_insert_with(new).spans.push(*span);
     }
     for record in records.iter().filter(|record| !record.record.trace_id.is_empty()) {
-        let trace = traces.entry(&record.record.trace_id).or_insert_with(|| Trace::of(naming));
+        let trace = traces.entry(&record.record.trace_id).or_insert_with(new);
         trace.log_records.push(*record);
     }
     let mut traces: Vec<_> = traces.into_iter().collect();
@@ -97,15 +103,30 @@ impl Log {
     }
 }
 
+/// The spans of all traces, by trace id and span id.
+type AllSpans<'a> = BTreeMap<(&'a [u8], &'a [u8]), SpanOf<'a>>;
+
+fn ids_of(span: &Span) -> (&[u8], &[u8]) {
+    (&span.trace_id, &span.span_id)
+}
+
 struct Trace<'a> {
     spans: Vec<SpanOf<'a>>,
     log_records: Vec<RecordOf<'a>>,
+    all: &'a AllSpans<'a>,
     naming: &'a dyn Naming,
 }
 
-impl<'a> Trace<'a> {
-    fn of(naming: &'a dyn Naming) -> Self {
-        Self { spans: Vec::new(), log_records: Vec::new(), naming }
+impl Trace<'_> {
+    /// Whom a link leads to.
+    fn linked(&self, link: &Link) -> String {
+        let trace = to_hex(&link.trace_id);
+        match self.all.get(&(link.trace_id.as_slice(), link.span_id.as_slice())) {
+            Some(SpanOf { service, span, .. }) => {
+                format!("{} of {service}, trace {trace}", span.name)
+            }
+            None => format!("span {}, trace {trace}", to_hex(&link.span_id)),
+        }
     }
 
     fn waterfall(&self, trace_id: &[u8]) -> Waterfall {
@@ -119,7 +140,7 @@ impl<'a> Trace<'a> {
         let loose = self.log_records.iter();
         let loose = loose.filter(|record| !ids.contains(record.record.span_id.as_slice()));
         Waterfall {
-            trace_id: wire::ids::to_hex(trace_id),
+            trace_id: to_hex(trace_id),
             label: self.naming.label(&requests),
             loose: loose.map(|record| Log::of(*record, self.naming)).collect(),
             rows: self.rows(&ids),
@@ -212,6 +233,7 @@ impl<'t, 'a> Tree<'t, 'a> {
                 logs: logs.map(|record| Log::of(*record, naming)).collect(),
                 remark,
                 number: naming.number(&span.attributes),
+                links: span.links.iter().map(|link| self.trace.linked(link)).collect(),
                 ..Row::of(found, depth, self.bounds.0, self.bounds.1)
             });
             let children = self.children.get(span.span_id.as_slice()).into_iter().flatten();
@@ -236,6 +258,7 @@ impl Row {
             has_failed: has_failed(span),
             number: String::new(),
             remark: "",
+            links: Vec::new(),
             logs: Vec::new(),
         }
     }

@@ -28,6 +28,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-simulator", &["lambda-otlp-wire"]),
     ("lambda-otlp-demo", &["lambda-otlp-exporter"]),
     ("lambda-otlp-example", &["lambda-otlp-exporter"]),
+    ("lambda-otlp-demo-parcels", &["lambda-otlp-demo", "lambda-otlp-exporter"]),
     ("lambda-otlp-cli", &["*"]),
     ("lambda-otlp-tests", &["*"]),
     ("lambda-otlp-bench", &["*"]),

@@ -45,6 +45,8 @@ use tokio::time::Instant;
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// Most messages of a batch.
 pub const MAX_BATCH: usize = 10;
+/// Most attributes of a message.
+const MAX_ATTRIBUTES: usize = 10;
 /// Longest time for which a message is hidden after it was received.
 const MAX_VISIBILITY_TIMEOUT: Duration = Duration::from_hours(12);
 /// Longest delay of a message that is sent.
@@ -72,6 +74,8 @@ pub struct ReceivedMessage {
     pub receipt_handle: String,
     /// Its text.
     pub body: String,
+    /// Its attributes, as the sender gave them; null if it gave none.
+    pub attributes: Value,
     /// How often it was received, this time included.
     pub receive_count: u32,
     /// When it was sent, in milliseconds since the Unix epoch.
@@ -84,6 +88,7 @@ pub struct ReceivedMessage {
 struct Stored {
     id: u64,
     body: String,
+    attributes: Value,
     receive_count: u32,
     sent_at: Instant,
     visible_at: Instant,
@@ -165,8 +170,14 @@ impl Queue {
         lock(&self.state).script.extend(responses);
     }
 
-    /// Sends messages, hidden for `delay` at first.
+    /// Sends messages without attributes, hidden for `delay` at first.
     pub fn send_batch(&self, bodies: &[String], delay: Duration) -> BatchResult {
+        let messages: Vec<_> = bodies.iter().map(|body| (body.clone(), Value::Null)).collect();
+        self.send_messages(&messages, delay)
+    }
+
+    /// The same with their attributes (`{"name": {"DataType": "String", "StringValue": "x"}}`).
+    pub fn send_messages(&self, messages: &[(String, Value)], delay: Duration) -> BatchResult {
         let mut state = lock(&self.state);
         let answer = state.script.pop_front().unwrap_or(QueueResponse::Take);
         match &answer {
@@ -175,17 +186,19 @@ impl Queue {
             QueueResponse::Hang => return BatchResult::Hangs,
             QueueResponse::Take | QueueResponse::RefuseEntries(..) | QueueResponse::Swallow => {}
         }
-        if let Err(refusal) = check_batch(bodies, delay) {
+        if let Err(refusal) = check_batch(messages, delay) {
             return BatchResult::Refused(refusal);
         }
-        let results: Vec<_> = bodies
+        let results: Vec<_> = messages
             .iter()
             .enumerate()
-            .map(|(position, body)| match &answer {
+            .map(|(position, (body, attributes))| match &answer {
                 QueueResponse::RefuseEntries(refused, refusal) if refused.contains(&position) => {
                     Err(refusal.clone())
                 }
-                _ => check_body(body).map(|()| state.store(body, delay)),
+                _ => check_body(body)
+                    .and_then(|()| check_attributes(attributes))
+                    .map(|()| state.store(body, attributes, delay)),
             })
             .collect();
         if answer == QueueResponse::Swallow {
@@ -210,6 +223,7 @@ impl Queue {
                 message_id: format!("message-{}", message.id),
                 receipt_handle: format!("{}-{}", message.id, message.receive_count),
                 body: message.body.clone(),
+                attributes: message.attributes.clone(),
                 receive_count: message.receive_count,
                 sent_ms: self.unix_ms(message.sent_at),
                 first_received_ms: self.unix_ms(*message.first_received_at.get_or_insert(now)),
@@ -298,7 +312,7 @@ impl Queue {
                     "SenderId": "AROASIMULATED:forwarder",
                     "ApproximateFirstReceiveTimestamp": message.first_received_ms.to_string(),
                 },
-                "messageAttributes": {},
+                "messageAttributes": lambda_attributes(&message.attributes),
                 "eventSource": "aws:sqs",
                 "eventSourceARN": format!("arn:aws:sqs:eu-central-1:123456789012:{}", self.name),
                 "awsRegion": "eu-central-1",
@@ -309,7 +323,7 @@ impl Queue {
 }
 
 impl State {
-    fn store(&mut self, body: &str, delay: Duration) -> String {
+    fn store(&mut self, body: &str, attributes: &Value, delay: Duration) -> String {
         let now = Instant::now();
         let id = self.next_id;
         self.next_id += 1;
@@ -317,6 +331,7 @@ impl State {
         self.messages.push_back(Stored {
             id,
             body: body.to_owned(),
+            attributes: attributes.clone(),
             receive_count: 0,
             sent_at: now,
             visible_at: now + delay,
@@ -340,7 +355,21 @@ impl State {
     }
 }
 
-fn check_batch(bodies: &[String], delay: Duration) -> Result<(), Refusal> {
+/// As Lambda's event has them, whose names begin with small letters.
+fn lambda_attributes(attributes: &Value) -> Value {
+    let of_one = |value: &Value| {
+        json!({
+            "stringValue": value.get("StringValue"),
+            "stringListValues": [],
+            "binaryListValues": [],
+            "dataType": value.get("DataType"),
+        })
+    };
+    let attributes = attributes.as_object().into_iter().flatten();
+    attributes.map(|(name, value)| (name.clone(), of_one(value))).collect()
+}
+
+fn check_batch(bodies: &[(String, Value)], delay: Duration) -> Result<(), Refusal> {
     let refuse = |code: &str, message: &str| {
         Err(Refusal::sender(&format!("AWS.SimpleQueueService.{code}"), message))
     };
@@ -350,11 +379,24 @@ fn check_batch(bodies: &[String], delay: Duration) -> Result<(), Refusal> {
     if bodies.len() > MAX_BATCH {
         return refuse("TooManyEntriesInBatchRequest", "at most 10 entries");
     }
-    if bodies.iter().map(String::len).sum::<usize>() > MAX_MESSAGE_BYTES {
+    if bodies.iter().map(|(body, _)| body.len()).sum::<usize>() > MAX_MESSAGE_BYTES {
         return refuse("BatchRequestTooLong", "at most 1048576 bytes");
     }
     if delay > MAX_DELAY {
         return Err(Refusal::sender("InvalidParameterValue", "DelaySeconds is at most 900"));
+    }
+    Ok(())
+}
+
+/// Amazon SQS Developer Guide, "Message quotas"; an empty value is none.
+fn check_attributes(attributes: &Value) -> Result<(), Refusal> {
+    let Some(attributes) = attributes.as_object() else { return Ok(()) };
+    let is_text = |value: &Value| {
+        value.get("StringValue").and_then(Value::as_str).is_some_and(|text| !text.is_empty())
+    };
+    if attributes.len() > MAX_ATTRIBUTES || !attributes.values().all(is_text) {
+        let message = "more than 10 message attributes, or one without a value";
+        return Err(Refusal::sender("InvalidParameterValue", message));
     }
     Ok(())
 }

@@ -100,7 +100,8 @@ async fn answer(
         return refusal(&Refusal::new(400, code, "The specified queue does not exist."));
     }
     match action.as_str() {
-        "SendMessageBatch" => send(&queue, &arguments).await,
+        "SendMessageBatch" => send_batch(&queue, &arguments).await,
+        "SendMessage" => send(&queue, &arguments).await,
         "ReceiveMessage" => receive(&queue, &arguments),
         "ChangeMessageVisibility" => {
             let delay = seconds(arguments.get("VisibilityTimeout"));
@@ -111,14 +112,34 @@ async fn answer(
     }
 }
 
+/// The text of a message and its attributes, as a request has them.
+fn message(entry: &Value) -> (String, Value) {
+    let body = entry.get("MessageBody").and_then(Value::as_str).unwrap_or_default().to_owned();
+    (body, entry.get("MessageAttributes").cloned().unwrap_or_default())
+}
+
 async fn send(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
+    let delay = seconds(arguments.get("DelaySeconds"));
+    match queue.send_messages(&[message(arguments)], delay) {
+        BatchResult::Refused(refused) => refusal(&refused),
+        BatchResult::NoAnswer => cut_short(),
+        BatchResult::Hangs => std::future::pending().await,
+        BatchResult::Answered(results) => match results.into_iter().next() {
+            Some(Ok(id)) => ok(&json!({ "MessageId": id, "MD5OfMessageBody": "" })),
+            Some(Err(refused)) => refusal(&refused),
+            None => ok(&json!({})),
+        },
+    }
+}
+
+async fn send_batch(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
     let entries = arguments.get("Entries").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let field = |entry: &Value, name: &str| {
         entry.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
     };
-    let bodies: Vec<String> = entries.iter().map(|entry| field(entry, "MessageBody")).collect();
+    let messages: Vec<_> = entries.iter().map(message).collect();
     let delay = seconds(entries.first().and_then(|entry| entry.get("DelaySeconds")));
-    match queue.send_batch(&bodies, delay) {
+    match queue.send_messages(&messages, delay) {
         BatchResult::Refused(refused) => refusal(&refused),
         BatchResult::NoAnswer => cut_short(),
         BatchResult::Hangs => std::future::pending().await,
@@ -149,6 +170,7 @@ fn receive(queue: &Queue, arguments: &Value) -> Response<Full<Bytes>> {
             "MessageId": message.message_id,
             "ReceiptHandle": message.receipt_handle,
             "Body": message.body,
+            "MessageAttributes": message.attributes,
             "Attributes": {
                 "ApproximateReceiveCount": message.receive_count.to_string(),
                 "SentTimestamp": message.sent_ms.to_string(),

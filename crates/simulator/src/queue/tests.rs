@@ -84,3 +84,28 @@ async fn answers_come_in_the_order_of_the_script() {
     ];
     assert_eq!(results, expected);
 }
+
+#[tokio::test]
+async fn attributes_travel_with_their_message_and_ten_at_most() {
+    let queue = Queue::new("q");
+    let attributes = |count: usize, value: &str| -> Value {
+        let of_one =
+            |number| (format!("a{number}"), json!({ "DataType": "String", "StringValue": value }));
+        (0..count).map(of_one).collect()
+    };
+    let send = |attributes: Value| match queue
+        .send_messages(&[("a".to_owned(), attributes)], Duration::ZERO)
+    {
+        BatchResult::Answered(results) => results.into_iter().next().unwrap().is_ok(),
+        other => panic!("{other:?}"),
+    };
+    assert!(send(attributes(10, "x")) && send(Value::Null));
+    assert!(!send(attributes(11, "x")) && !send(attributes(1, "")));
+    let event = queue.lambda_event(&queue.receive(10));
+    let of_first = &event["Records"][0]["messageAttributes"];
+    assert_eq!(
+        (of_first["a9"]["stringValue"].as_str(), of_first["a9"]["dataType"].as_str()),
+        (Some("x"), Some("String"))
+    );
+    assert_eq!(event["Records"][1]["messageAttributes"], json!({}));
+}

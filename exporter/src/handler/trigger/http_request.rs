@@ -125,7 +125,7 @@ pub(super) fn query_string(parameters: &[(String, String)]) -> String {
     encoded.join("&")
 }
 
-fn percent_encoded(text: &str) -> String {
+pub(crate) fn percent_encoded(text: &str) -> String {
     use std::fmt::Write as _;
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {

@@ -10,6 +10,8 @@ pub(crate) mod span_attributes;
 mod typed;
 
 pub(super) use http_request::method_in_name;
+#[cfg(feature = "aws-sdk")]
+pub(crate) use http_request::percent_encoded;
 use span_attributes::SpanAttributes;
 
 /// An event that describes its own invocation.

@@ -1,0 +1,253 @@
+//! Spans of the calls that a function makes by AWS's SDK for Rust (semantic conventions 1.44, `docs/cloud-providers/aws-sdk.md` and
+//! `docs/messaging/`).
+
+mod failure;
+mod form;
+mod operation;
+mod request;
+#[cfg(test)]
+mod tests;
+
+use super::fields::Fields;
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::scope;
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::interceptors::Intercept;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeSerializationInterceptorContextRef, BeforeTransmitInterceptorContextMut,
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse, Metadata};
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
+use opentelemetry::trace::{SpanBuilder, Status, TraceContextExt as _, Tracer as _};
+use opentelemetry::{Context, KeyValue, global};
+use operation::Operation;
+use request::Payload;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::SystemTime;
+
+/// Makes a span of each call of an AWS SDK client, and hands the trace on to whom the call reaches.
+///
+/// ```no_run
+/// use lambda_otlp_exporter::AwsSdkInterceptor;
+///
+/// # fn example(sdk_config: &aws_types::SdkConfig) {
+/// let config = aws_sdk_sqs::config::Builder::from(sdk_config);
+/// let queue = aws_sdk_sqs::Client::from_conf(config.interceptor(AwsSdkInterceptor::new()).build());
+/// # }
+/// ```
+///
+/// The span is called after service and operation, `SQS.SendMessage`, and is of kind PRODUCER where messages are sent, else CLIENT. It
+/// has AWS's request id, the response's status, AWS's error code, how often the request was sent again, and what is addressed: queue,
+/// topic, stream, table, function or state machine; `peer.service` is the service. Nothing of messages, items and payloads is in it.
+///
+/// The context of the span is written into the attributes of messages of SQS and of topics of SNS, as far as ten attributes and
+/// 256 KiB a request leave room, and into the client context of functions that are invoked synchronously. Events of EventBridge and
+/// inputs of state machines have no place but in what they say: see
+/// [`with_context_in_payloads`](Self::with_context_in_payloads). Records of Kinesis are bytes that only the application understands:
+/// [`inject_json`](crate::inject_json) is for those that are JSON.
+///
+/// Nothing here makes a call fail.
+#[derive(Debug, Clone)]
+pub struct AwsSdkInterceptor {
+    completion_handler: Option<TelemetryCompletionHandler>,
+    injects: bool,
+    injects_into_payloads: bool,
+}
+
+impl Default for AwsSdkInterceptor {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl AwsSdkInterceptor {
+    /// Takes the global tracer provider and propagator, which [`init_telemetry`](crate::init_telemetry) sets.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { completion_handler: None, injects: true, injects_into_payloads: false }
+    }
+
+    /// Takes these, where the globals are not to be set, or are another's.
+    #[must_use]
+    pub fn with_completion_handler(self, handler: &TelemetryCompletionHandler) -> Self {
+        Self { completion_handler: Some(handler.clone()), ..self }
+    }
+
+    /// Whether the context is written into requests; it is unless this says otherwise. It adds about 150 bytes to a message, for
+    /// which a queue that takes small messages only (`MaximumMessageSize`) may have no room.
+    #[must_use]
+    pub fn with_context_in_requests(self, injects: bool) -> Self {
+        Self { injects, ..self }
+    }
+
+    /// Whether the context is written into JSON that the application sends, as `headers`: into the details of events of EventBridge
+    /// and the inputs of state machines. It is not unless this says so, since whoever receives them sees it.
+    #[must_use]
+    pub fn with_context_in_payloads(self, injects: bool) -> Self {
+        Self { injects_into_payloads: injects, ..self }
+    }
+
+    /// Starts the span of a call, which has this request if it has come so far.
+    fn start(&self, call: &Call, operation: &Operation, payload: &Payload<'_>) -> Context {
+        let mut attributes = operation.attributes();
+        attributes.extend(payload.attributes(operation));
+        let builder = SpanBuilder::from_name(operation.span_name())
+            .with_kind(operation.span_kind())
+            .with_start_time(call.started_at)
+            .with_attributes(attributes);
+        let parent = &call.parent;
+        if let Some(handler) = &self.completion_handler {
+            parent.with_span(handler.get_tracer().build_with_context(builder, parent))
+        } else {
+            let tracer = global::tracer_with_scope(scope());
+            parent.with_span(tracer.build_with_context(builder, parent))
+        }
+    }
+
+    fn fields(&self, context: &Context) -> Fields {
+        let own = self.completion_handler.as_ref().map(|handler| &handler.telemetry.propagation);
+        Fields::of(context, own.map(|own| own as _))
+    }
+
+    /// Starts the span, and writes its context into the request.
+    fn begin(&self, request: &mut HttpRequest, cfg: &mut ConfigBag) {
+        let Some(operation) = cfg.load::<Metadata>().map(Operation::of) else { return };
+        let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
+        let payload = Payload::of(&operation, request);
+        let span = self.start(call, &operation, &payload);
+        if self.injects {
+            let edit =
+                payload.with_context(&operation, &self.fields(&span), self.injects_into_payloads);
+            edit.apply(request);
+        }
+        call.span = Some(span);
+    }
+
+    fn end(&self, context: &FinalizerInterceptorContextRef<'_>, cfg: &mut ConfigBag) {
+        let operation = cfg.load::<Metadata>().map(Operation::of);
+        let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
+        if call.span.is_none() {
+            // It failed before there was a request.
+            call.span =
+                operation.map(|operation| self.start(call, &operation, &Payload::default()));
+        }
+        let Some(span) = call.span.take() else { return };
+        let span = span.span();
+        if let Some(again) = call.times_sent.checked_sub(1).filter(|again| *again > 0) {
+            span.set_attribute(KeyValue::new("http.request.resend_count", i64::from(again)));
+        }
+        if let Some(response) = context.response() {
+            span.set_attributes(of_response(response));
+        }
+        if let Some(Err(error)) = context.output_or_error() {
+            let error_type = failure::error_type(error, context.response());
+            span.set_attribute(KeyValue::new("error.type", error_type.clone()));
+            // The service's own words may repeat what it was sent.
+            span.set_status(Status::error(error_type));
+        }
+        span.end();
+    }
+}
+
+/// The headers under which the services give the id of a request.
+const REQUEST_ID: [&str; 3] = ["x-amzn-requestid", "x-amzn-request-id", "x-amz-request-id"];
+
+fn of_response(response: &HttpResponse) -> Vec<KeyValue> {
+    let status = i64::from(response.status().as_u16());
+    let mut attributes = vec![KeyValue::new("http.response.status_code", status)];
+    let header = |name: &str| response.headers().get(name).map(str::to_owned);
+    let request_id = REQUEST_ID.into_iter().find_map(header);
+    attributes.extend(request_id.map(|id| KeyValue::new("aws.request_id", id)));
+    let extended = header("x-amz-id-2");
+    attributes.extend(extended.map(|id| KeyValue::new("aws.extended_request_id", id)));
+    attributes
+}
+
+/// A call as it goes, kept by the SDK.
+#[derive(Debug)]
+struct Call {
+    parent: Context,
+    started_at: SystemTime,
+    span: Option<Context>,
+    times_sent: u32,
+}
+
+impl Storable for Call {
+    type Storer = StoreReplace<Self>;
+}
+
+impl Drop for Call {
+    /// Whoever waited for the call gave up.
+    fn drop(&mut self) {
+        if let Some(span) = self.span.take() {
+            contained(|| {
+                let span = span.span();
+                span.set_attribute(KeyValue::new("error.type", "cancelled"));
+                span.set_status(Status::error("the call was dropped before it was answered"));
+                span.end();
+            });
+        }
+    }
+}
+
+/// A processor or sampler of the application's that panics costs the span, not the call.
+fn contained(step: impl FnOnce()) {
+    catch_unwind(AssertUnwindSafe(step)).ok();
+}
+
+impl Intercept for AwsSdkInterceptor {
+    fn name(&self) -> &'static str {
+        "LambdaOtlpInterceptor"
+    }
+
+    fn read_before_execution(
+        &self,
+        _context: &BeforeSerializationInterceptorContextRef<'_>,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let started_at = opentelemetry::time::now();
+        let call = Call { parent: Context::current(), started_at, span: None, times_sent: 0 };
+        cfg.interceptor_state().store_put(call);
+        Ok(())
+    }
+
+    /// Here the request is there, and not yet copied for its attempts.
+    fn modify_before_retry_loop(
+        &self,
+        context: &mut BeforeTransmitInterceptorContextMut<'_>,
+        _components: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        contained(|| self.begin(context.request_mut(), cfg));
+        Ok(())
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        contained(|| {
+            let Some(call) = cfg.get_mut_from_interceptor_state::<Call>() else { return };
+            call.times_sent += 1;
+            // Where it goes is known with the first attempt only.
+            if let Some(span) = call.span.as_ref().filter(|_| call.times_sent == 1) {
+                span.span().set_attributes(request::server(context.request()));
+            }
+        });
+        Ok(())
+    }
+
+    fn read_after_execution(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        cfg: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        contained(|| self.end(context, cfg));
+        Ok(())
+    }
+}

@@ -1,0 +1,285 @@
+//! A request as it stands before it is signed: what it addresses, and the trace's context in it.
+//!
+//! The request is read and not the operation's input: inputs are types of one crate for each service, which nobody should have to
+//! compile for services that he does not use, and in the version that we happen to know.
+
+use super::super::client_context::with_custom;
+use super::super::fields::{Fields, XRAY_HEADER};
+use super::super::json::{Edits, Members, joined_as, member, members, quoted, with_fields};
+use super::form;
+use super::operation::Operation;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
+use opentelemetry::{Array, KeyValue, StringValue, Value};
+use serde_json::value::RawValue;
+
+/// A request above it stays as it is: what is added must not make it larger than the service takes. SQS and SNS took messages of
+/// this size before they took larger ones, and a queue may still be set so.
+const MAX_BYTES: usize = 256 * 1024;
+
+/// The operations that have a client context.
+const INVOKE: &[&str] = &["Invoke", "InvokeWithResponseStream"];
+
+const CLIENT_CONTEXT: &str = "x-amz-client-context";
+
+/// What a request says, of the services whose requests are understood.
+#[derive(Debug, Default)]
+pub(super) struct Payload<'a> {
+    /// The body, and its members.
+    json: Option<(&'a str, Members<'a>)>,
+    form: Option<&'a str>,
+    path: &'a str,
+    client_context: Option<&'a str>,
+    is_asynchronous: bool,
+}
+
+impl<'a> Payload<'a> {
+    pub(super) fn of(operation: &Operation, request: &'a HttpRequest) -> Self {
+        let header = |name: &str| request.headers().get(name);
+        let body = || std::str::from_utf8(request.body().bytes()?).ok();
+        let is_of = |kind: &str| header("content-type").is_some_and(|own| own.starts_with(kind));
+        match operation.service.as_str() {
+            "SQS" | "EventBridge" | "Kinesis" | "SFN" | "DynamoDB"
+                if is_of("application/x-amz-json") =>
+            {
+                let json = body().and_then(|body| Some((body, members(body)?)));
+                Self { json, ..Self::default() }
+            }
+            "SNS" if is_of("application/x-www-form-urlencoded") => {
+                Self { form: body(), ..Self::default() }
+            }
+            "Lambda" => Self {
+                path: path_of(request.uri()),
+                client_context: header(CLIENT_CONTEXT),
+                is_asynchronous: header("x-amz-invocation-type")
+                    .is_some_and(|kind| kind != "RequestResponse"),
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
+
+    /// A text among the members.
+    fn text(&self, name: &str) -> Option<String> {
+        let (_, members) = self.json.as_ref()?;
+        serde_json::from_str(members.get(name)?.get()).ok()
+    }
+
+    /// The objects of a list among the members.
+    fn list(&self, name: &str) -> Vec<&'a RawValue> {
+        let list = self.json.as_ref().and_then(|(_, members)| members.get(name));
+        list.and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default()
+    }
+
+    /// What the request addresses.
+    pub(super) fn attributes(&self, operation: &Operation) -> Vec<KeyValue> {
+        let mut attributes = Vec::new();
+        let mut say = |key: &'static str, value: Option<String>| {
+            attributes.extend(value.map(|value| KeyValue::new(key, value)));
+        };
+        let mut count = 0;
+        match operation.service.as_str() {
+            "SQS" => {
+                // A query is no part of it, and may hold what grants access.
+                let url = self.text("QueueUrl").map(|url| path_of(&url).to_owned());
+                say("messaging.destination.name", last_part(url.as_deref(), '/'));
+                say("aws.sqs.queue.url", url);
+                count = self.list("Entries").len();
+            }
+            "SNS" => {
+                let topic = self.form.and_then(|form| form::value(form, "TopicArn"));
+                let topic = topic.map(|topic| topic.replace("%3A", ":"));
+                say("messaging.destination.name", last_part(topic.as_deref(), ':'));
+                say("aws.sns.topic.arn", topic);
+                count = self.form.map_or(0, form::count_entries);
+            }
+            "Kinesis" => {
+                let of_arn = || last_part(self.text("StreamARN").as_deref(), '/');
+                let stream = self.text("StreamName").or_else(of_arn);
+                say("messaging.destination.name", stream.clone());
+                say("aws.kinesis.stream_name", stream);
+                count = self.list("Records").len();
+            }
+            "EventBridge" => count = self.list("Entries").len(),
+            "SFN" => {
+                say("aws.step_functions.state_machine.arn", self.text("stateMachineArn"));
+            }
+            "DynamoDB" => say("db.collection.name", self.text("TableName")),
+            "Lambda" => {
+                let name = invoked_function(self.path);
+                if name.is_some() {
+                    say("faas.invoked_provider", Some("aws".to_owned()));
+                }
+                say("faas.invoked_name", name);
+            }
+            _ => {}
+        }
+        if let Some(table) = self.text("TableName").filter(|_| operation.service == "DynamoDB") {
+            let tables = Value::Array(Array::String(vec![StringValue::from(table)]));
+            attributes.push(KeyValue::new("aws.dynamodb.table_names", tables));
+        }
+        if let Some(count) = i64::try_from(count).ok().filter(|count| *count > 0) {
+            attributes.push(KeyValue::new("messaging.batch.message_count", count));
+        }
+        attributes
+    }
+
+    /// How the request changes with these fields in it.
+    pub(super) fn with_context(
+        &self,
+        operation: &Operation,
+        fields: &Fields,
+        into_payloads: bool,
+    ) -> Edit {
+        let body = match operation.service.as_str() {
+            _ if fields.is_empty() => None,
+            "SQS" if operation.is("SQS", &["SendMessage", "SendMessageBatch"]) => {
+                self.with_message_attributes(operation.name == "SendMessageBatch", fields)
+            }
+            "SNS" if operation.is("SNS", &["Publish", "PublishBatch"]) => {
+                // Other targets are telephones, which have no use for it.
+                let form = self.form.filter(|form| form::value(form, "TopicArn").is_some());
+                let is_batch = operation.name == "PublishBatch";
+                form.map(|form| form::with_attributes(form, is_batch, fields))
+            }
+            "EventBridge" if into_payloads && operation.name == "PutEvents" => {
+                self.with_details(fields)
+            }
+            "SFN" if into_payloads && operation.name.starts_with("Start") => {
+                self.with_input(fields)
+            }
+            "Lambda" if operation.is("Lambda", INVOKE) && !self.is_asynchronous => {
+                let client_context = with_custom(self.client_context, fields);
+                return Edit { body: None, client_context };
+            }
+            _ => None,
+        };
+        Edit { body: body.filter(|body| body.len() <= MAX_BYTES), client_context: None }
+    }
+
+    fn with_message_attributes(&self, is_batch: bool, fields: &Fields) -> Option<String> {
+        let (body, whole) = self.json.as_ref()?;
+        let mut edits = Edits::of(body);
+        if is_batch {
+            for entry in self.list("Entries") {
+                if let Some(message) = members(entry.get()) {
+                    add_attributes(&mut edits, entry.get(), &message, fields);
+                }
+            }
+        } else {
+            add_attributes(&mut edits, body, whole, fields);
+        }
+        edits.applied()
+    }
+
+    fn with_details(&self, fields: &Fields) -> Option<String> {
+        let mut edits = Edits::of(self.json.as_ref()?.0);
+        for entry in self.list("Entries") {
+            if let Some(detail) = members(entry.get()).and_then(|own| own.get("Detail").copied()) {
+                replace_text(&mut edits, detail, fields);
+            }
+        }
+        edits.applied()
+    }
+
+    fn with_input(&self, fields: &Fields) -> Option<String> {
+        let (body, members) = self.json.as_ref()?;
+        let mut edits = Edits::of(body);
+        if let Some(input) = members.get("input") {
+            replace_text(&mut edits, input, fields);
+        } else {
+            // Without one it is an empty object.
+            let input = with_fields("{}", "headers", fields)?;
+            edits.add(body, members.is_empty(), format!("\"input\":{}", quoted(&input)));
+        }
+        edits.applied()
+    }
+}
+
+/// Adds the fields to the attributes of a message of Amazon SQS.
+fn add_attributes(edits: &mut Edits<'_>, object: &str, message: &Members<'_>, fields: &Fields) {
+    let typed = |name: &str, value: &str| {
+        let value = format!("{{\"DataType\":\"String\",{}}}", member("StringValue", value));
+        format!("{}:{value}", quoted(name))
+    };
+    let mut add = |key: &str, fields: &Fields, own: Option<(&str, Members<'_>)>| {
+        let fields = joined_as(fields, typed);
+        match own {
+            _ if fields.is_empty() => {}
+            Some((attributes, own)) => edits.add(attributes, own.is_empty(), fields),
+            None => edits.add(object, message.is_empty(), format!("\"{key}\":{{{fields}}}")),
+        }
+    };
+    let own = |key: &str| message.get(key).map(|own| (own.get(), members(own.get())));
+    match own("MessageAttributes") {
+        Some((text, Some(attributes))) => {
+            let names = attributes.keys().map(AsRef::as_ref);
+            let fields = fields.clone().for_message(names);
+            add("MessageAttributes", &fields, Some((text, attributes)));
+        }
+        Some((_, None)) => {}
+        None => add("MessageAttributes", &fields.clone().for_message([].into_iter()), None),
+    }
+    // X-Ray's header has a place of its own, which counts to nothing.
+    if let (Some(xray), None) = (fields.get(XRAY_HEADER), own("MessageSystemAttributes")) {
+        add("MessageSystemAttributes", &Fields::one("AWSTraceHeader", xray), None);
+    }
+}
+
+/// Replaces a text that is a JSON object by the same with the fields in it.
+fn replace_text(edits: &mut Edits<'_>, quoted_text: &RawValue, fields: &Fields) {
+    let text: Option<String> = serde_json::from_str(quoted_text.get()).ok();
+    if let Some(text) = text.and_then(|text| with_fields(&text, "headers", fields)) {
+        edits.replace(quoted_text.get(), quoted(&text));
+    }
+}
+
+/// What changes in a request.
+#[derive(Debug)]
+pub(super) struct Edit {
+    body: Option<String>,
+    client_context: Option<String>,
+}
+
+impl Edit {
+    pub(super) fn apply(self, request: &mut HttpRequest) {
+        if let Some(context) = self.client_context {
+            // Base64 is a header's value always.
+            request.headers_mut().try_insert(CLIENT_CONTEXT, context).ok();
+        }
+        if let Some(body) = self.body {
+            if request.headers().contains_key("content-length") {
+                let length = body.len().to_string();
+                request.headers_mut().try_insert("content-length", length).ok();
+            }
+            *request.body_mut() = SdkBody::from(body);
+        }
+    }
+}
+
+/// `server.address` and `server.port` of a request that is about to be sent.
+pub(super) fn server(request: &HttpRequest) -> Vec<KeyValue> {
+    let Ok(uri) = request.uri().parse::<aws_lambda_events::http::Uri>() else { return Vec::new() };
+    let mut attributes = Vec::new();
+    attributes.extend(uri.host().map(|host| KeyValue::new("server.address", host.to_owned())));
+    attributes.extend(uri.port_u16().map(|port| KeyValue::new("server.port", i64::from(port))));
+    attributes
+}
+
+fn path_of(uri: &str) -> &str {
+    uri.split(['?', '#']).next().unwrap_or_default()
+}
+
+fn last_part(text: Option<&str>, separator: char) -> Option<String> {
+    text?.rsplit(separator).next().filter(|name| !name.is_empty()).map(str::to_owned)
+}
+
+/// `stock` of `/2015-03-31/functions/stock/invocations`, also where it is named by its ARN.
+fn invoked_function(path: &str) -> Option<String> {
+    let (_, behind) = path.split_once("/functions/")?;
+    let (name, _) = behind.split_once('/')?;
+    let name = name.replace("%3A", ":");
+    let name = name.rsplit_once("function:").map_or(name.as_str(), |(_, name)| name);
+    let name = name.split(':').next()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}

@@ -1,0 +1,227 @@
+//! Requests as the SDK's clients write them, read of their sources: SNS 1.121, EventBridge 1.127, SFN 1.125, DynamoDB 1.136, Lambda
+//! 1.115. The ones of SQS are those of `tests/aws_sdk.rs`, where a client sends them.
+
+use super::super::fields::Fields;
+use super::operation::Operation;
+use super::request::Payload;
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, Metadata};
+use aws_smithy_types::body::SdkBody;
+use base64::Engine as _;
+use opentelemetry::propagation::Injector as _;
+use std::fmt::Write as _;
+
+const JSON: &str = "application/x-amz-json-1.1";
+const FORM: &str = "application/x-www-form-urlencoded";
+
+fn fields() -> Fields {
+    let mut fields = Fields::default();
+    fields.set("traceparent", "00-1".to_owned());
+    fields
+}
+
+fn request(content_type: &'static str, path: &str, body: &str) -> HttpRequest {
+    let mut request = HttpRequest::new(SdkBody::from(body));
+    request.set_uri(path.to_owned()).unwrap();
+    request.headers_mut().insert("content-type", content_type);
+    request.headers_mut().insert("content-length", body.len().to_string());
+    request
+}
+
+fn operation(service: &'static str, name: &'static str) -> Operation {
+    Operation::of(&Metadata::new(name, service))
+}
+
+/// The body with the context in it.
+fn written(
+    (service, name): (&'static str, &'static str),
+    content_type: &'static str,
+    body: &str,
+    into_payloads: bool,
+) -> String {
+    let operation = operation(service, name);
+    let mut request = request(content_type, "/", body);
+    let edit = Payload::of(&operation, &request).with_context(&operation, &fields(), into_payloads);
+    edit.apply(&mut request);
+    let body = std::str::from_utf8(request.body().bytes().unwrap()).unwrap().to_owned();
+    assert_eq!(request.headers().get("content-length").unwrap(), body.len().to_string());
+    body
+}
+
+#[test]
+fn events_and_inputs_have_the_context_where_it_is_asked_for() {
+    let check = |operation, body: &str, expected: &str| {
+        assert_eq!(written(operation, JSON, body, true), expected, "{operation:?}");
+        assert_eq!(written(operation, JSON, body, false), body, "not asked for");
+    };
+    let put = ("EventBridge", "PutEvents");
+    check(
+        put,
+        r#"{"Entries":[{"Source":"shop","Detail":"{\"order\":7.0}"},{"Source":"shop","Detail":"{}"}]}"#,
+        r#"{"Entries":[{"Source":"shop","Detail":"{\"headers\":{\"traceparent\":\"00-1\"},\"order\":7.0}"},{"Source":"shop","Detail":"{\"headers\":{\"traceparent\":\"00-1\"}}"}]}"#,
+    );
+    for unchanged in [
+        r#"{"Entries":[{"Detail":"no object"},{"Detail":7},{},7]}"#,
+        r#"{"Entries":[{"Detail":"{\"headers\":{\"Traceparent\":\"own\"}}"}]}"#,
+        r#"{"Entries":{}}"#,
+        "{",
+        "",
+    ] {
+        check(put, unchanged, unchanged);
+    }
+    let start = ("SFN", "StartExecution");
+    check(
+        start,
+        r#"{"stateMachineArn":"arn","input":"{\"order\":7}"}"#,
+        r#"{"stateMachineArn":"arn","input":"{\"headers\":{\"traceparent\":\"00-1\"},\"order\":7}"}"#,
+    );
+    check(
+        start,
+        r#"{"stateMachineArn":"arn"}"#,
+        r#"{"input":"{\"headers\":{\"traceparent\":\"00-1\"}}","stateMachineArn":"arn"}"#,
+    );
+    check(("SFN", "DescribeExecution"), r#"{"input":"{}"}"#, r#"{"input":"{}"}"#);
+}
+
+#[test]
+fn a_topic_s_messages_have_the_context_and_a_telephone_s_have_not() {
+    let check = |operation, body: &str, added: &str| {
+        assert_eq!(written(operation, FORM, body, false), format!("{body}{added}"));
+    };
+    check(
+        ("SNS", "Publish"),
+        "Action=Publish&Version=2010-03-31&TopicArn=arn%3Aaws%3Asns%3Ax%3A1%3Aorders&Message=a",
+        "&MessageAttributes.entry.1.Name=traceparent&MessageAttributes.entry.1.Value.DataType=String\
+         &MessageAttributes.entry.1.Value.StringValue=00-1",
+    );
+    check(("SNS", "Publish"), "Action=Publish&PhoneNumber=%2B49&Message=a", "");
+    check(("SNS", "Subscribe"), "Action=Subscribe&TopicArn=arn", "");
+}
+
+#[test]
+fn messages_that_are_no_messages_stay_as_they_are() {
+    let check = |body: &str| {
+        assert_eq!(written(("SQS", "SendMessageBatch"), JSON, body, false), body);
+    };
+    check(r#"{"Entries":[7,"a",{"MessageAttributes":[]},{"MessageAttributes":null}]}"#);
+    check(r#"{"Entries":null}"#);
+    check("[]");
+    check("not JSON");
+}
+
+#[test]
+fn x_rays_header_has_a_place_of_its_own_in_a_message() {
+    let operation = operation("SQS", "SendMessage");
+    let mut fields = Fields::default();
+    fields.set("X-Amzn-Trace-Id", "Root=1".to_owned());
+    let mut request = request(JSON, "/", "{}");
+    Payload::of(&operation, &request).with_context(&operation, &fields, false).apply(&mut request);
+    assert_eq!(
+        request.body().bytes().unwrap(),
+        br#"{"MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"Root=1"}}}"#
+    );
+}
+
+#[test]
+fn a_function_that_is_waited_for_has_the_context_in_its_client_context() {
+    let base64 = base64::engine::general_purpose::STANDARD;
+    let check = |kind: Option<&'static str>, existing: Option<&str>, expected: Option<&str>| {
+        let operation = operation("Lambda", "Invoke");
+        let mut request =
+            request("application/json", "/2015-03-31/functions/stock/invocations", "");
+        if let Some(kind) = kind {
+            request.headers_mut().insert("X-Amz-Invocation-Type", kind);
+        }
+        if let Some(existing) = existing {
+            request.headers_mut().insert("X-Amz-Client-Context", base64.encode(existing));
+        }
+        Payload::of(&operation, &request)
+            .with_context(&operation, &fields(), false)
+            .apply(&mut request);
+        let written = request.headers().get("x-amz-client-context");
+        let written = written.map(|own| String::from_utf8(base64.decode(own).unwrap()).unwrap());
+        assert_eq!(written.as_deref(), expected, "{kind:?} {existing:?}");
+    };
+    let own = r#"{"custom":{"traceparent":"00-1"}}"#;
+    check(None, None, Some(own));
+    check(Some("RequestResponse"), None, Some(own));
+    check(Some("Event"), None, None);
+    check(
+        None,
+        Some(r#"{"client":{"installation_id":"1"}}"#),
+        Some(r#"{"custom":{"traceparent":"00-1"},"client":{"installation_id":"1"}}"#),
+    );
+    check(
+        None,
+        Some(r#"{"custom":{"traceparent":"own"}}"#),
+        Some(r#"{"custom":{"traceparent":"own"}}"#),
+    );
+    check(None, Some("not JSON"), Some("not JSON"));
+    let long = format!(r#"{{"custom":{{"a":"{}"}}}}"#, "x".repeat(2650));
+    check(None, Some(&long), Some(&long));
+}
+
+#[test]
+fn what_is_addressed_is_said_and_nothing_that_is_sent() {
+    let check = |(service, name): (&'static str, &'static str),
+                 content_type,
+                 path,
+                 body,
+                 expected: &str| {
+        let operation = operation(service, name);
+        let request = request(content_type, path, body);
+        let mut shown = format!("{:?}", operation.span_kind());
+        for own in Payload::of(&operation, &request).attributes(&operation) {
+            write!(shown, " {}={}", own.key, own.value.as_str()).unwrap();
+        }
+        assert_eq!(shown, expected, "{service}.{name}");
+        assert!(!format!("{:?}", operation.attributes()).contains("secret"));
+    };
+    check(
+        ("SNS", "PublishBatch"),
+        FORM,
+        "/",
+        "TopicArn=arn%3Aaws%3Asns%3Ax%3A1%3Aorders&PublishBatchRequestEntries.member.1.Message=secret",
+        "Producer messaging.destination.name=orders aws.sns.topic.arn=arn:aws:sns:x:1:orders messaging.batch.message_count=1",
+    );
+    check(("SNS", "Publish"), FORM, "/", "PhoneNumber=secret", "Producer");
+    check(
+        ("EventBridge", "PutEvents"),
+        JSON,
+        "/",
+        r#"{"Entries":[{"Detail":"secret"},{}]}"#,
+        "Producer messaging.batch.message_count=2",
+    );
+    check(
+        ("SFN", "StartExecution"),
+        JSON,
+        "/",
+        r#"{"stateMachineArn":"arn","input":"secret"}"#,
+        "Client aws.step_functions.state_machine.arn=arn",
+    );
+    check(
+        ("DynamoDB", "PutItem"),
+        JSON,
+        "/",
+        r#"{"TableName":"orders","Item":{"id":{"S":"secret"}}}"#,
+        r#"Client db.collection.name=orders aws.dynamodb.table_names=["orders"]"#,
+    );
+    let invoke =
+        |path, expected| check(("Lambda", "Invoke"), "application/json", path, "secret", expected);
+    let stock = "Client faas.invoked_provider=aws faas.invoked_name=stock";
+    invoke("/2015-03-31/functions/stock/invocations?Qualifier=secret", stock);
+    invoke(
+        "/2015-03-31/functions/arn%3Aaws%3Alambda%3Ax%3A1%3Afunction%3Astock%3Alive/invocations",
+        stock,
+    );
+    invoke("/2015-03-31/functions", "Client");
+    check(("S3", "PutObject"), "text/plain", "/secret?X-Amz-Signature=secret", "secret", "Client");
+    // Of a body in another protocol nothing is known.
+    check(("Kinesis", "PutRecord"), "application/cbor", "/", "secret", "Producer");
+    check(
+        ("Kinesis", "PutRecords"),
+        JSON,
+        "/",
+        r#"{"StreamName":"s","Records":[{"Data":"c2VjcmV0"}]}"#,
+        "Producer messaging.destination.name=s aws.kinesis.stream_name=s messaging.batch.message_count=1",
+    );
+}

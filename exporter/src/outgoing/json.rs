@@ -1,0 +1,148 @@
+//! Adds members to objects inside of JSON text, which otherwise stays byte for byte as it was.
+
+use super::fields::Fields;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+/// The members of an object, each as the text that it is.
+pub(super) type Members<'a> = BTreeMap<Cow<'a, str>, &'a RawValue>;
+
+pub(super) fn members(object: &str) -> Option<Members<'_>> {
+    serde_json::from_str(object).ok()
+}
+
+/// A JSON text, and what is to be changed in it.
+pub(super) struct Edits<'a> {
+    text: &'a str,
+    edits: Vec<(Range<usize>, String)>,
+}
+
+impl<'a> Edits<'a> {
+    pub(super) fn of(text: &'a str) -> Self {
+        Self { text, edits: Vec::new() }
+    }
+
+    /// Adds members, as text without the comma around, to an object that is a part of the text.
+    pub(super) fn add(&mut self, object: &str, is_empty: bool, members: String) {
+        if let Some(Range { start, .. }) = self.range(object) {
+            let at = start + object.find('{').unwrap_or_default() + 1;
+            let comma = if is_empty { "" } else { "," };
+            self.edits.push((at..at, members + comma));
+        }
+    }
+
+    /// Replaces a part of the text.
+    #[cfg(feature = "aws-sdk")]
+    pub(super) fn replace(&mut self, part: &str, by: String) {
+        if let Some(range) = self.range(part) {
+            self.edits.push((range, by));
+        }
+    }
+
+    /// Where a part of the text, which borrows from it, stands.
+    fn range(&self, part: &str) -> Option<Range<usize>> {
+        let start = part.as_ptr().addr().checked_sub(self.text.as_ptr().addr())?;
+        let range = start..start.checked_add(part.len())?;
+        self.text.get(range.clone())?;
+        Some(range)
+    }
+
+    /// The text with the changes; `None` if there are none.
+    pub(super) fn applied(mut self) -> Option<String> {
+        if self.edits.is_empty() {
+            return None;
+        }
+        self.edits.sort_by_key(|(range, _)| range.start);
+        let added: usize = self.edits.iter().map(|(_, text)| text.len()).sum();
+        let mut edited = String::with_capacity(self.text.len() + added);
+        let mut done = 0;
+        for (range, text) in &self.edits {
+            edited.push_str(self.text.get(done..range.start)?);
+            edited.push_str(text);
+            done = range.end;
+        }
+        edited.push_str(self.text.get(done..)?);
+        Some(edited)
+    }
+}
+
+/// `"name":"value"`, as JSON.
+pub(super) fn member(name: &str, value: &str) -> String {
+    format!("{}:{}", quoted(name), quoted(value))
+}
+
+/// The text as JSON.
+pub(super) fn quoted(text: &str) -> String {
+    // A text is always JSON.
+    serde_json::to_string(text).unwrap_or_default()
+}
+
+/// `"a":"1","b":"2"`.
+fn joined(fields: &Fields) -> String {
+    joined_as(fields, member)
+}
+
+/// The same of members in another form.
+pub(super) fn joined_as(fields: &Fields, form: impl Fn(&str, &str) -> String) -> String {
+    fields.iter().map(|(name, value)| form(name, value)).collect::<Vec<_>>().join(",")
+}
+
+/// The object with the fields in an object under this key; `None` where it stays as it is, because one of them is there already or
+/// because it is no object.
+pub(super) fn with_fields(json: &str, key: &str, fields: &Fields) -> Option<String> {
+    if fields.is_empty() {
+        return None;
+    }
+    let object = members(json)?;
+    let mut edits = Edits::of(json);
+    match object.get(key) {
+        None => {
+            let member = format!("{}:{{{}}}", quoted(key), joined(fields));
+            edits.add(json, object.is_empty(), member);
+        }
+        Some(place) => {
+            let own = members(place.get())?;
+            let has = |name: &str| own.keys().any(|own| own.eq_ignore_ascii_case(name));
+            if !fields.iter().any(|(name, _)| has(name)) {
+                edits.add(place.get(), own.is_empty(), joined(fields));
+            }
+        }
+    }
+    edits.applied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::propagation::Injector as _;
+
+    #[test]
+    fn the_fields_stand_in_the_object_and_the_rest_stays_byte_for_byte() {
+        let mut fields = Fields::default();
+        fields.set("Traceparent", "00-\"".to_owned());
+        fields.set("tracestate", String::new());
+        let check = |json: &str, expected: Option<&str>| {
+            assert_eq!(with_fields(json, "headers", &fields).as_deref(), expected, "{json}");
+        };
+        let written = r#""headers":{"traceparent":"00-\""}"#;
+        check("{}", Some(&format!("{{{written}}}")));
+        check(" { } ", Some(&format!(" {{{written} }} ")));
+        check(
+            r#"{"b": 1.0e2,"a":12345678901234567890 }"#,
+            Some(&format!(r#"{{{written},"b": 1.0e2,"a":12345678901234567890 }}"#)),
+        );
+        check(
+            r#"{"a":{"headers":1},"headers": {"host":"x"}}"#,
+            Some(r#"{"a":{"headers":1},"headers": {"traceparent":"00-\"","host":"x"}}"#),
+        );
+        check(r#"{"headers":{"Traceparent":"own"}}"#, None);
+        check(r#"{"headers":[1]}"#, None);
+        check(r#"{"headers":null}"#, None);
+        check(r"[1]", None);
+        check(r"{", None);
+        check("", None);
+        assert_eq!(with_fields("{}", "headers", &Fields::default()), None);
+    }
+}

@@ -1,0 +1,251 @@
+//! The interceptor in a client of AWS's SDK, and an SQS endpoint that is real to it.
+
+#![cfg(feature = "aws-sdk")]
+#![expect(clippy::unwrap_used, reason = "a test")]
+
+use aws_sdk_sqs::config::{
+    BehaviorVersion, Credentials, Region, retry::RetryConfig, timeout::TimeoutConfig,
+};
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use lambda_otlp_exporter::{
+    AwsSdkInterceptor, InMemoryOutput, TelemetryCompletionHandler, TelemetryConfig,
+    create_traced_handler, init_telemetry,
+};
+use lambda_runtime::{Context, Error, LambdaEvent};
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::{Value, json};
+use simulator::queue::{Queue, QueueResponse, QueueServer, ReceivedMessage};
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::{Limits, Traces};
+
+/// A function that sends to a queue.
+struct Function {
+    completion_handler: TelemetryCompletionHandler,
+    output: Arc<InMemoryOutput>,
+    server: QueueServer,
+}
+
+impl Function {
+    async fn new() -> Self {
+        let output = Arc::new(InMemoryOutput::default());
+        let config = TelemetryConfig::builder()
+            .with_output(Arc::clone(&output) as _)
+            .with_global_providers(false)
+            .with_global_subscriber(false)
+            .build();
+        let (_tracer, completion_handler) = init_telemetry(config).await.unwrap();
+        let server = QueueServer::start(Queue::new("orders")).await.unwrap();
+        Self { completion_handler, output, server }
+    }
+
+    fn interceptor(&self) -> AwsSdkInterceptor {
+        AwsSdkInterceptor::new().with_completion_handler(&self.completion_handler)
+    }
+
+    fn client(&self, interceptor: AwsSdkInterceptor) -> aws_sdk_sqs::Client {
+        let retries = RetryConfig::standard().with_initial_backoff(Duration::from_millis(1));
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("key", "not-a-secret", None, None, "test"))
+            .endpoint_url(self.server.endpoint())
+            .retry_config(retries)
+            .timeout_config(TimeoutConfig::disabled())
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .interceptor(interceptor)
+            .build();
+        aws_sdk_sqs::Client::from_conf(config)
+    }
+
+    /// Runs `handler` in an invocation; its spans by their names, the invocation's own among them.
+    async fn invoke<Fut: Future<Output = ()> + Send + 'static>(
+        &self,
+        handler: impl Fn() -> Fut + Send + Sync + 'static,
+    ) -> HashMap<String, Span> {
+        let completion_handler = self.completion_handler.clone();
+        let handler =
+            create_traced_handler("shop", completion_handler, move |_: LambdaEvent<Value>| {
+                let running = handler();
+                async move {
+                    running.await;
+                    Ok::<_, Error>(json!(null))
+                }
+            });
+        handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
+        let mut spans = HashMap::new();
+        for line in self.output.take_lines() {
+            for decoded in wire::read_line(&line, &Limits::default()).unwrap().decoded {
+                let Some(request) = decoded.request.decode::<Traces>() else { continue };
+                let ExportTraceServiceRequest { resource_spans } = request.unwrap();
+                let scopes = resource_spans.into_iter().flat_map(|resource| resource.scope_spans);
+                let own = scopes.flat_map(|scope| scope.spans);
+                spans.extend(own.map(|span| (span.name.clone(), span)));
+            }
+        }
+        spans
+    }
+
+    fn received(&self) -> Vec<ReceivedMessage> {
+        self.server.queue().receive(10)
+    }
+}
+
+fn traceparent(span: &Span) -> String {
+    format!("00-{}-{}-01", wire::ids::to_hex(&span.trace_id), wire::ids::to_hex(&span.span_id))
+}
+
+fn attribute(message: &ReceivedMessage, name: &str) -> Option<String> {
+    Some(message.attributes.get(name)?.get("StringValue")?.as_str()?.to_owned())
+}
+
+/// `key=value` lines, but for those that change from run to run.
+fn shown(span: &Span) -> String {
+    let changes = ["server.port", "aws.sqs.queue.url"];
+    let own = span.attributes.iter().filter(|own| !changes.contains(&own.key.as_str()));
+    let mut lines: Vec<String> = own
+        .map(|own| {
+            let value = serde_json::to_value(own.value.as_ref().unwrap()).unwrap();
+            let value = value.as_object().unwrap().values().next().unwrap().clone();
+            format!("{}={}\n", own.key, value)
+        })
+        .collect();
+    lines.sort();
+    lines.concat()
+}
+
+fn text(value: &str) -> MessageAttributeValue {
+    MessageAttributeValue::builder().data_type("String").string_value(value).build().unwrap()
+}
+
+#[tokio::test]
+async fn a_message_that_is_sent_is_a_producer_s_span_and_carries_its_context() {
+    let function = Function::new().await;
+    let (client, url) = (function.client(function.interceptor()), function.server.queue_url());
+    let spans = function
+        .invoke(move || {
+            let send = client.send_message().queue_url(&url).message_body("{\"order\": 7}");
+            let send = send.message_attributes("tenant", text("a"));
+            async move { drop(send.send().await.unwrap()) }
+        })
+        .await;
+    let (span, root) = (&spans["SQS.SendMessage"], &spans["shop"]);
+    assert_eq!((span.kind, &span.parent_span_id), (4, &root.span_id));
+    expect_test::expect![[r#"
+        http.response.status_code="200"
+        messaging.destination.name="orders"
+        messaging.operation.name="send"
+        messaging.operation.type="send"
+        messaging.system="aws_sqs"
+        peer.service="SQS"
+        rpc.method="SendMessage"
+        rpc.service="SQS"
+        rpc.system="aws-api"
+        server.address="127.0.0.1"
+    "#]]
+    .assert_eq(&shown(span));
+    let received = function.received();
+    assert_eq!(received[0].body, "{\"order\": 7}");
+    assert_eq!(attribute(&received[0], "tenant").as_deref(), Some("a"));
+    assert_eq!(attribute(&received[0], "traceparent").unwrap(), traceparent(span));
+    assert_eq!(received[0].attributes.as_object().unwrap().len(), 2, "nothing that is empty");
+}
+
+#[tokio::test]
+async fn every_message_of_a_batch_has_the_context_that_has_room_for_it() {
+    let function = Function::new().await;
+    let (client, url) = (function.client(function.interceptor()), function.server.queue_url());
+    let full: HashMap<_, _> = (0..10).map(|at| (format!("a{at}"), text("x"))).collect();
+    let own = HashMap::from([("traceparent".to_owned(), text("of the application"))]);
+    let spans = function
+        .invoke(move || {
+            let of = |id: &str, attributes: Option<HashMap<_, _>>| {
+                let entry = SendMessageBatchRequestEntry::builder().id(id).message_body(id);
+                entry.set_message_attributes(attributes).build().unwrap()
+            };
+            let entries =
+                [of("none", None), of("full", Some(full.clone())), of("own", Some(own.clone()))];
+            let send = client.send_message_batch().queue_url(&url);
+            let send = send.set_entries(Some(entries.into()));
+            async move { assert!(send.send().await.unwrap().failed().is_empty()) }
+        })
+        .await;
+    let span = &spans["SQS.SendMessageBatch"];
+    assert!(shown(span).contains("messaging.batch.message_count=\"3\""), "{}", shown(span));
+    let received = function.received();
+    let parents: Vec<_> = received.iter().map(|own| attribute(own, "traceparent")).collect();
+    assert_eq!(parents, [Some(traceparent(span)), None, Some("of the application".to_owned())]);
+    assert_eq!(received[1].attributes.as_object().unwrap().len(), 10);
+}
+
+#[tokio::test]
+async fn attempts_are_counted_and_a_failure_has_its_code_and_no_words() {
+    let function = Function::new().await;
+    let queue = function.server.queue();
+    queue.script([503, 500].map(|status| QueueResponse::refuse(status, "InternalError")));
+    let (client, url) = (function.client(function.interceptor()), function.server.queue_url());
+    let elsewhere = format!("{url}/other?X-Amz-Signature=s3cr3t");
+    let spans = function
+        .invoke(move || {
+            let send = client.send_message().queue_url(&url).message_body("a").send();
+            let receive = client.receive_message().queue_url(&elsewhere).send();
+            async move {
+                drop(send.await.unwrap());
+                drop(receive.await.unwrap_err());
+            }
+        })
+        .await;
+    let (sent, refused) = (&spans["SQS.SendMessage"], &spans["SQS.ReceiveMessage"]);
+    assert!(shown(sent).contains("http.request.resend_count=\"2\""), "{}", shown(sent));
+    assert_eq!(sent.status.clone().unwrap_or_default().code, 0);
+    assert_eq!((refused.kind, refused.status.as_ref().unwrap().code), (3, 2));
+    let words = shown(refused);
+    assert!(words.contains("error.type=\"AWS.SimpleQueueService.NonExistentQueue\""), "{words}");
+    assert!(words.contains("http.response.status_code=\"400\""), "{words}");
+    let everything = format!("{refused:?}");
+    assert!(
+        !everything.contains("does not exist") && !everything.contains("s3cr3t"),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_call_that_nobody_waits_for_any_more_ends_as_an_error() {
+    let function = Function::new().await;
+    function.server.queue().script([QueueResponse::Hang]);
+    let (client, url) = (function.client(function.interceptor()), function.server.queue_url());
+    let spans = function
+        .invoke(move || {
+            let send = client.send_message().queue_url(&url).message_body("a").send();
+            async move {
+                tokio::time::timeout(Duration::from_millis(50), send).await.unwrap_err();
+            }
+        })
+        .await;
+    let words = shown(&spans["SQS.SendMessage"]);
+    assert!(words.contains("error.type=\"cancelled\""), "{words}");
+}
+
+#[tokio::test]
+async fn a_request_without_room_and_one_that_is_to_stay_as_it_is_stay_as_they_are() {
+    let function = Function::new().await;
+    let url = function.server.queue_url();
+    let large = function.client(function.interceptor());
+    let untouched = function.client(function.interceptor().with_context_in_requests(false));
+    let spans = function
+        .invoke(move || {
+            let long = "x".repeat(256 * 1024 - 100);
+            let first = large.send_message().queue_url(&url).message_body(long).send();
+            let second = untouched.send_message().queue_url(&url).message_body("b").send();
+            async move {
+                drop(first.await.unwrap());
+                drop(second.await.unwrap());
+            }
+        })
+        .await;
+    assert!(spans.contains_key("SQS.SendMessage"));
+    assert!(function.received().iter().all(|message| message.attributes.is_null()));
+}
