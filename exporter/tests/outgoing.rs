@@ -1,6 +1,6 @@
 //! What a function writes into what it sends, read as the next function reads it.
 
-#![expect(clippy::unwrap_used, reason = "a test")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test")]
 
 use lambda_otlp_exporter::{
     InMemoryOutput, TelemetryConfig, create_traced_handler, init_telemetry, inject_client_context,
