@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 /// Says by which route this invocation's HTTP request is handled, such as `/orders/{id}`: the invocation's span is called
 /// `GET /orders/{id}` then, unless [`with_span_name`](crate::OtelTracingLayer::with_span_name) says another name, and has it as
 /// `http.route`. It is for routers inside the function, whose routes the event does not know; with the feature `axum`,
-/// [`MatchedPathLayer`](crate::MatchedPathLayer) calls it. Outside an invocation by HTTP nothing happens.
+/// `MatchedPathLayer` calls it. Outside an invocation by HTTP nothing happens.
 ///
 /// The route must be of low cardinality, so never the path itself.
 pub fn set_http_route(route: &str) {
