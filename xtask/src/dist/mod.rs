@@ -162,8 +162,8 @@ fn sums(folder: &Path) -> anyhow::Result<()> {
         let name = entry.file_name().to_string_lossy().into_owned();
         writeln!(sums, "{}  {name}", sum(&std::fs::read(entry.path())?))?;
     }
+    println!("made  {FOLDER}/{SUMS}: {} files", sums.lines().count());
     std::fs::write(folder.join(SUMS), sums)?;
-    println!("made  {FOLDER}/{SUMS}: {} files", entries.len());
     Ok(())
 }
 
