@@ -26,6 +26,12 @@ pub(crate) struct AwsArguments {
     profile: Option<String>,
 }
 
+impl AwsArguments {
+    pub(crate) fn are_given(&self) -> bool {
+        self.region.is_some() || self.profile.is_some()
+    }
+}
+
 /// What all of AWS's clients are made of.
 pub(crate) async fn load(arguments: &AwsArguments) -> SdkConfig {
     let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http_client());
@@ -149,7 +155,7 @@ pub(crate) async fn logs_settings(aws: &SdkConfig) -> anyhow::Result<LogsSetting
 }
 
 /// This machine's credentials, as the variables that Lambda sets.
-async fn credentials(aws: &SdkConfig) -> anyhow::Result<HashMap<String, String>> {
+pub(crate) async fn credentials(aws: &SdkConfig) -> anyhow::Result<HashMap<String, String>> {
     let provider = aws.credentials_provider().context("there are no AWS credentials")?;
     let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
     let mut variables = HashMap::from([

@@ -192,6 +192,7 @@ fn what_is_no_function_is_told_in_one_line_with_what_to_do() {
     refused(&["--event", "app.py", "--", "true"], "--event: app.py is no JSON");
     refused(&["--env", "NO_SUCH_VARIABLE", "--", "true"], "--env NO_SUCH_VARIABLE");
     refused(&["--env", "AWS_REGION=x", "--", "true"], "AWS_REGION is reserved");
+    refused(&["--region", "eu-west-1", "--", "true"], "add --aws");
     refused(&["--layer", "no-such", "--", "true"], "--layer: there is no folder no-such");
 
     let fails = |arguments: &[&str], expected: &str| {
@@ -204,12 +205,30 @@ fn what_is_no_function_is_told_in_one_line_with_what_to_do() {
     let script = ["--", "sh", "-c", "echo no config found; exit 3"];
     let out = fails(&script, "ended with exit status: 3 before it asked for an event");
     assert!(out.contains("no config found"), "{out}");
+    let script =
+        ["--", "sh", "-c", "echo $AWS_ACCESS_KEY_ID $AWS_SESSION_TOKEN $AWS_REGION; exit 3"];
+    let out = fails(&script, "ended with exit status: 3");
+    assert!(out.contains("ASIASIMULATED simulated us-east-1"), "{out}");
     let silent = ["--timeout", "1s", "--", "sleep", "1000"];
     fails(&silent, "did not ask for an event within the 10 s of Init and 1 s more");
     let slow = ["--timeout", "1s", "--env", "DEMO_LEDGER=/dev/null", "--", &function()];
     let (out, _, code) = run(folder.path(), &slow, &ORDER.replace("ok", "timeout"));
     assert_eq!(code, Some(1));
     assert!(out.contains("\n=> timed out after 1 s"), "{out}");
+}
+
+#[test]
+fn a_function_that_calls_aws_gets_the_shells_credentials_where_that_is_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let script =
+        "echo $AWS_ACCESS_KEY_ID-$AWS_SECRET_ACCESS_KEY-$AWS_SESSION_TOKEN-$AWS_REGION; exit 3";
+    let function = ["--aws", "--region", "eu-west-1", "--event", "e", "--", "sh", "-c", script];
+    std::fs::write(folder.path().join("e"), "{}").unwrap();
+    let mut command = dev(folder.path(), &function);
+    command.env("AWS_ACCESS_KEY_ID", "AKIAMINE").env("AWS_SECRET_ACCESS_KEY", "mine");
+    let output = command.env_remove("AWS_SESSION_TOKEN").output().unwrap();
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.contains("AKIAMINE-mine--eu-west-1"), "{out} {output:?}");
 }
 
 #[test]

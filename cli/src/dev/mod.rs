@@ -11,6 +11,7 @@ mod packages;
 mod program;
 mod session;
 
+use crate::aws::AwsArguments;
 use crate::destination::DestinationArguments;
 use crate::output::OutputArguments;
 use crate::time_arguments::parse_duration;
@@ -60,6 +61,12 @@ pub(crate) struct Arguments {
     /// An environment variable of the function; `K` alone takes the value of this shell. May be repeated.
     #[arg(long = "env", value_name = "K=V")]
     variables: Vec<String>,
+    /// Give the function this shell's AWS credentials and region, or those of --profile and --region, so that it reaches AWS.
+    /// Without it both are made up.
+    #[arg(long)]
+    aws: bool,
+    #[command(flatten)]
+    account: AwsArguments,
     /// Start the function through the layer's wrapper, which instruments Python and Node functions as they are.
     #[arg(long)]
     wrapper: bool,
@@ -81,6 +88,9 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if arguments.output.full_screen && arguments.events.is_empty() && arguments.http.is_none() {
         bail!("--full-screen has the keyboard: give events with --event, or --http");
+    }
+    if arguments.account.are_given() && !arguments.aws {
+        bail!("--region and --profile are for a function that is given credentials: add --aws");
     }
     let events = events::read(&arguments.events)?;
     let prepared = Prepared::of(arguments)?;

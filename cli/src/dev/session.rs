@@ -4,6 +4,7 @@ use super::command::Prepared;
 use super::function::Function;
 use super::logs::Logs;
 use super::{Arguments, events, http};
+use crate::aws;
 use crate::shown::Incoming;
 use anyhow::Context as _;
 use simulator::Lambda;
@@ -36,9 +37,16 @@ impl Session {
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
         let (sender, incoming) = sync_channel(MOST_WAITING);
         let (stop, stopped) = watch::channel(false);
-        let Prepared { spec, folder } = prepared;
+        let Prepared { mut spec, folder } = prepared;
         let (logs, lambda, listener) = runtime.block_on(async {
             let logs = Logs::new(&arguments.name, &arguments.destination, sender).await?;
+            if arguments.aws {
+                let config = aws::load(&arguments.account).await;
+                if let Some(region) = config.region() {
+                    spec = spec.region(region.to_string());
+                }
+                spec = spec.credentials(aws::credentials(&config).await?);
+            }
             let lambda = Lambda::start().await?;
             lambda.create_function(spec)?;
             let listener = match arguments.http {

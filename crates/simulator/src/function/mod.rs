@@ -34,6 +34,8 @@ pub struct FunctionSpec {
     pub(crate) application_log_level: LogLevel,
     pub(crate) system_log_level: LogLevel,
     pub(crate) region: String,
+    /// The variables of its role's credentials.
+    credentials: Option<Variables>,
     pub(crate) account_id: String,
     pub(crate) version: String,
     log_group: Option<String>,
@@ -142,6 +144,7 @@ impl FunctionSpec {
             application_log_level: LogLevel::Info,
             system_log_level: LogLevel::Info,
             region: "us-east-1".to_owned(),
+            credentials: None,
             account_id: "123456789012".to_owned(),
             version: "$LATEST".to_owned(),
             log_group: None,
@@ -223,6 +226,14 @@ impl FunctionSpec {
     #[must_use]
     pub fn region(mut self, region: impl Into<String>) -> Self {
         self.region = region.into();
+        self
+    }
+
+    /// The credentials of its role, as the variables that Lambda sets: `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and
+    /// `AWS_SESSION_TOKEN`, which long-lived ones lack. Made-up ones if not set.
+    #[must_use]
+    pub fn credentials(mut self, variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        self.credentials = Some(Variables(variables.into_iter().collect()));
         self
     }
 

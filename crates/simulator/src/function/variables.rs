@@ -48,9 +48,6 @@ impl FunctionSpec {
             ("AWS_LAMBDA_LOG_STREAM_NAME", log_stream),
             ("AWS_LAMBDA_LOG_FORMAT", log_format),
             ("AWS_LAMBDA_RUNTIME_API", runtime_api),
-            ("AWS_ACCESS_KEY_ID", "ASIASIMULATED"),
-            ("AWS_SECRET_ACCESS_KEY", "simulated"),
-            ("AWS_SESSION_TOKEN", "simulated"),
             ("AWS_XRAY_CONTEXT_MISSING", "LOG_ERROR"),
             ("AWS_XRAY_DAEMON_ADDRESS", "169.254.79.129:2000"),
             ("LAMBDA_RUNTIME_DIR", "/var/runtime"),
@@ -61,6 +58,7 @@ impl FunctionSpec {
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
+        environment.extend(self.credentials.clone().unwrap_or_else(made_up).0);
         environment.insert("LAMBDA_TASK_ROOT".to_owned(), task_root.to_string_lossy().into_owned());
         if self.log_format == LogFormat::Json {
             environment.insert(
@@ -88,6 +86,17 @@ impl FunctionSpec {
         environment.retain(|name, _| !HIDDEN_FROM_EXTENSIONS.contains(&name.as_str()));
         environment
     }
+}
+
+/// Credentials with which nothing can be asked.
+fn made_up() -> Variables {
+    let variables = [
+        ("AWS_ACCESS_KEY_ID", "ASIASIMULATED"),
+        ("AWS_SECRET_ACCESS_KEY", "simulated"),
+        ("AWS_SESSION_TOKEN", "simulated"),
+    ];
+    let owned = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    Variables(owned.into_iter().collect())
 }
 
 /// Variables that extensions do not see.
