@@ -68,8 +68,12 @@ fn span(span: &StoredSpan) -> Item {
     }
     let nameless = || format!("{} without a number", span.item.name);
     let name = number(attributes).or_else(|| without_number(span)).unwrap_or_else(nameless);
-    let is_partial = text_of(attributes, "lambda_otlp.partial").as_deref() == Some("true");
-    (if is_partial { ItemKind::PartialSpan } else { ItemKind::Span }, name)
+    (if is_partial(span) { ItemKind::PartialSpan } else { ItemKind::Span }, name)
+}
+
+/// Whether it had not ended when the function wrote it.
+pub(super) fn is_partial(span: &StoredSpan) -> bool {
+    text_of(&span.item.attributes, "lambda_otlp.partial").as_deref() == Some("true")
 }
 
 /// What a span of an instrumentation is called: by the invocation that it serves, by itself where it sends a message that carries

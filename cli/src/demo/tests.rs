@@ -5,7 +5,7 @@ use super::accounting::{Accounts, ItemKind, compare};
 use super::functions::{CHECKOUT, ORDERS, PARCELS, SHOP, STOCK};
 use super::path;
 use super::run::Run;
-use super::stored::{Arrived, number, service};
+use super::stored::{Arrived, is_partial, number, service};
 use crate::waterfall::attributes::{PLATFORM_SCOPE, text};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
@@ -156,7 +156,8 @@ fn a_lost_span_or_log_record_is_noticed_by_its_number() {
     for at in 0..RUN.arrived.spans.len() {
         let mut arrived = RUN.arrived.clone();
         let lost = arrived.spans.remove(at);
-        check(ItemKind::Span, number(&lost.item.attributes), &arrived);
+        let what = if is_partial(&lost) { ItemKind::PartialSpan } else { ItemKind::Span };
+        check(what, number(&lost.item.attributes), &arrived);
     }
     for at in 0..RUN.arrived.log_records.len() {
         let mut arrived = RUN.arrived.clone();

@@ -207,17 +207,16 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
 pub(super) const OF_ACCOUNTING: &str = "Each item that a function makes has a number (#1000): the function notes it in a file of its own when the item ends, and it \
      travels in the item; \"stock\", which was not changed for that, is known by its invocations and by the requests that it made. \
      \"made\" is what that file, the log groups, Lambda itself and the warehouse know of, \"found once\" what the backend then has of it, read \
-     from the stored OTLP; no counter of ours takes part. What is missing, repeated or unexpected is wrong; what was still open when \
-     its process was killed never ended: the function wrote it shortly before the timeout, as a partial span, or it is owed to nobody.";
+     from the stored OTLP; no counter of ours takes part. What is missing, repeated or unexpected is wrong; what was open when \
+     its process was killed never ended: the function wrote it shortly before the timeout, as a partial span.";
 
 /// The heads of the accounting's columns.
-pub(super) const COLUMNS: [&str; 6] =
-    ["made", "found once", "missing", "repeated", "unexpected", "never ended"];
+pub(super) const COLUMNS: [&str; 5] = ["made", "found once", "missing", "repeated", "unexpected"];
 
 /// The numbers of an account, in the order of [`COLUMNS`].
-pub(super) fn numbers(account: &Account) -> [usize; 6] {
-    let Account { made, found, missing, repeated, unexpected, never_ended } = account;
-    [*made, *found, missing.len(), repeated.len(), unexpected.len(), never_ended.len()]
+pub(super) fn numbers(account: &Account) -> [usize; 5] {
+    let Account { made, found, missing, repeated, unexpected } = account;
+    [*made, *found, missing.len(), repeated.len(), unexpected.len()]
 }
 
 fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
@@ -225,20 +224,20 @@ fn accounting(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result
     for line in wrapped(OF_ACCOUNTING, 110) {
         writeln!(out, "  {line}")?;
     }
-    let [made, found, missing, repeated, unexpected, never_ended] = COLUMNS;
+    let [made, found, missing, repeated, unexpected] = COLUMNS;
     writeln!(
         out,
-        "  {:<24} {made:>6} {found:>11} {missing:>8} {repeated:>9} {unexpected:>11} {never_ended:>12}",
+        "  {:<24} {made:>6} {found:>11} {missing:>8} {repeated:>9} {unexpected:>11}",
         ""
     )?;
     let none = Account::default();
     for what in ItemKind::ALL {
         let account = accounts.by_kind.get(&what).unwrap_or(&none);
-        let [made, found, missing, repeated, unexpected, never_ended] = numbers(account);
+        let [made, found, missing, repeated, unexpected] = numbers(account);
         let name = what.plural();
         writeln!(
             out,
-            "  {name:<24} {made:>6} {found:>11} {missing:>8} {repeated:>9} {unexpected:>11} {never_ended:>12}"
+            "  {name:<24} {made:>6} {found:>11} {missing:>8} {repeated:>9} {unexpected:>11}"
         )?;
     }
     for detail in details(run, accounts) {
@@ -255,7 +254,6 @@ pub(super) fn details(run: &Run, accounts: &Accounts) -> Vec<String> {
             ("missing", &account.missing),
             ("repeated", &account.repeated),
             ("unexpected", &account.unexpected),
-            ("still open when their process was killed, so not owed", &account.never_ended),
         ] {
             if numbers.is_empty() {
                 continue;
