@@ -58,9 +58,19 @@ pub enum Count {
     SpillLost,
     /// Panics of our own that were caught.
     Panics,
+    /// Milliseconds for which environments were kept when their handlers had ended.
+    HeldMs,
+    /// Bytes of OTLP requests that were read, inflated.
+    ReceivedBytes,
+    /// Items in lines that were written, but for those that were to be sent.
+    Written,
+    /// Bytes of lines that were written.
+    LineBytes,
+    /// Bytes of bodies that were sent to a backend, as compressed, repetitions included.
+    SentBytes,
 }
 
-const COUNTS: [Count; 26] = [
+const COUNTS: [Count; 31] = [
     Count::Received,
     Count::Requests,
     Count::Items,
@@ -87,6 +97,11 @@ const COUNTS: [Count; 26] = [
     Count::FailedFlushes,
     Count::SpillLost,
     Count::Panics,
+    Count::HeldMs,
+    Count::ReceivedBytes,
+    Count::Written,
+    Count::LineBytes,
+    Count::SentBytes,
 ];
 
 impl Count {
@@ -118,6 +133,11 @@ impl Count {
             Self::FailedFlushes => "failed_flushes",
             Self::SpillLost => "spill_lost",
             Self::Panics => "panics",
+            Self::HeldMs => "held_ms",
+            Self::ReceivedBytes => "received_bytes",
+            Self::Written => "written",
+            Self::LineBytes => "line_bytes",
+            Self::SentBytes => "sent_bytes",
         }
     }
 

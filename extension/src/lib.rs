@@ -21,6 +21,7 @@ mod lifecycle;
 mod log;
 mod otlp_fields;
 mod output;
+mod own_metrics;
 mod receiver;
 mod supervise;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Builds the extensions: our minimal one, the peer's from crates.io.
+//! Builds the extensions: ours as the layer has it, the peer's from crates.io.
 
 use anyhow::{Context as _, bail};
 use lambda_otlp_bench::build::build;
@@ -8,10 +8,11 @@ use std::process::Command;
 const PEER: &str = "opentelemetry-lambda-extension";
 const PEER_VERSION: &str = "0.2.0";
 
-/// The minimal extension; what the features of the layer's add is in docs/extension-figures.md.
+/// The extension as `cargo xtask dist --layer` builds it for this machine: static, with all features.
 pub(crate) fn ours() -> anyhow::Result<PathBuf> {
     let name = "lambda-otlp-extension";
-    build(&["--package", name, "--no-default-features", "--profile", "release-small"], name)
+    let target = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    build(&["--package", name, "--profile", "release-small", "--target", &target], name)
 }
 
 /// The peer's extension, with the versions of its own lock file, in a folder of its own: in one dependency graph the features

@@ -1,8 +1,8 @@
 //! The extension in the local Lambda: what each state costs the function, and how soon the extension registers.
 //!
-//! `cargo bench -p lambda-otlp-bench --bench extension` prints both tables; `-- states [--pairs N] [STATE…]` and
-//! `-- register [--runs N]` print one. The states are those of `tests/src/stories`; each is told with the layer and
-//! without, in turns, with the minimal extension as it is deployed.
+//! `cargo bench -p lambda-otlp-bench --bench extension` prints all tables; `-- states [--pairs N] [STATE…]`,
+//! `-- register [--runs N]`, `-- held [--environments N]` and `-- flood` print one. The states are those of `tests/src/stories`; each is
+//! told with the layer and without, in turns. The others compare the layer's extension with the peer's.
 
 #![expect(clippy::print_stdout, reason = "the tables are what this program is for")]
 #![expect(
@@ -12,7 +12,10 @@
 
 mod binaries;
 mod figures;
+mod flood;
+mod held;
 mod register;
+mod side;
 mod table;
 
 use anyhow::{Context as _, bail};
@@ -22,11 +25,15 @@ use lambda_otlp_tests::stories::{Program, run_in_lambda};
 const FUNCTION: &[&str] = &["the-function"];
 
 /// What is asked for at the command line.
+#[expect(clippy::struct_excessive_bools, reason = "each table is wanted or not")]
 struct Asked {
     states: bool,
     register: bool,
+    held: bool,
+    flood: bool,
     pairs: usize,
     runs: usize,
+    environments: usize,
     /// Parts of the names of the states to tell; all if there is none.
     names: Vec<String>,
 }
@@ -44,15 +51,27 @@ fn main() -> anyhow::Result<()> {
     if asked.states {
         runtime.block_on(table::print(&program, asked.pairs, &asked.names))?;
     }
+    if !(asked.register || asked.held || asked.flood) {
+        return Ok(());
+    }
+    let peer = binaries::peer()?;
     if asked.register {
-        let peer = binaries::peer()?;
         runtime.block_on(register::print(&ours, &peer, asked.runs))?;
+    }
+    let sides = side::both(ours, peer);
+    if asked.held {
+        runtime.block_on(held::print(&sides, asked.environments))?;
+    }
+    if asked.flood {
+        runtime.block_on(flood::print(&sides))?;
     }
     Ok(())
 }
 
 fn asked(arguments: &[String]) -> anyhow::Result<Asked> {
-    let mut asked = Asked { states: false, register: false, pairs: 9, runs: 25, names: Vec::new() };
+    let (states, register, held, flood) = (false, false, false, false);
+    let (pairs, runs, environments, names) = (9, 25, 3, Vec::new());
+    let mut asked = Asked { states, register, held, flood, pairs, runs, environments, names };
     let mut arguments = arguments.iter().map(String::as_str);
     while let Some(argument) = arguments.next() {
         let mut number = || -> anyhow::Result<usize> {
@@ -63,14 +82,17 @@ fn asked(arguments: &[String]) -> anyhow::Result<Asked> {
             "--bench" => {}
             "states" => asked.states = true,
             "register" => asked.register = true,
+            "held" => asked.held = true,
+            "flood" => asked.flood = true,
+            "--environments" => asked.environments = number()?,
             "--pairs" => asked.pairs = number()?,
             "--runs" => asked.runs = number()?,
             other if other.starts_with('-') => bail!("unknown argument {other}"),
             name => asked.names.push(name.to_owned()),
         }
     }
-    if !(asked.states || asked.register) {
-        (asked.states, asked.register) = (true, true);
+    if !(asked.states || asked.register || asked.held || asked.flood) {
+        (asked.states, asked.register, asked.held, asked.flood) = (true, true, true, true);
     }
     Ok(asked)
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 #[derive(Default)]
 struct Side {
     registered_ms: Series,
+    ready_ms: Series,
     /// Resident once it waits for its first event.
     rss_kib: Series,
     pss_kib: Series,
@@ -32,9 +33,13 @@ pub(crate) async fn print(ours: &Path, peer: &Path, runs: usize) -> anyhow::Resu
     let row = |what: &str, our: f64, peers: f64, digits: usize| {
         println!("| {what} | {our:.digits$} | {peers:.digits$} | **{:.2}** |", our / peers);
     };
-    let (a, b) = (&our.registered_ms, &peers.registered_ms);
-    row("spawn to register, ms, minimum", a.min(), b.min(), 2);
-    row("spawn to register, ms, median", a.median(), b.median(), 2);
+    for (what, a, b) in [
+        ("register", &our.registered_ms, &peers.registered_ms),
+        ("first `next`", &our.ready_ms, &peers.ready_ms),
+    ] {
+        row(&format!("spawn to {what}, ms, minimum"), a.min(), b.min(), 2);
+        row(&format!("spawn to {what}, ms, median"), a.median(), b.median(), 2);
+    }
     row("idle RSS, MiB, maximum", our.rss_kib.max() / 1024.0, peers.rss_kib.max() / 1024.0, 2);
     row("idle PSS, MiB, maximum", our.pss_kib.max() / 1024.0, peers.pss_kib.max() / 1024.0, 2);
     let bytes = |path: &Path| -> anyhow::Result<f64> {
@@ -68,6 +73,7 @@ async fn start(extension: &Path, side: &mut Side) -> anyhow::Result<()> {
     let state = environments.first().and_then(|known| known.extensions.first());
     let state = state.context("the extension is gone")?;
     side.registered_ms.push_millis(state.registered_after.context("it has not registered")?);
+    side.ready_ms.push_millis(state.ready_after.context("it has not asked for an event")?);
     side.rss_kib.push(memory(state.pid, "status", "VmRSS:")?);
     side.pss_kib.push(memory(state.pid, "smaps_rollup", "Pss:")?);
     // It is killed, not shut down: what it does then is not looked at here.
@@ -77,7 +83,7 @@ async fn start(extension: &Path, side: &mut Side) -> anyhow::Result<()> {
 }
 
 /// A figure of `/proc`, in KiB.
-fn memory(pid: u32, file: &str, key: &str) -> anyhow::Result<f64> {
+pub(crate) fn memory(pid: u32, file: &str, key: &str) -> anyhow::Result<f64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix(key)).context("no such line")?;
     Ok(line.trim().trim_end_matches(" kB").parse()?)

@@ -122,7 +122,7 @@ async fn tell(program: &Program, state: &State, pairs: usize) -> Outcome {
 }
 
 /// CPU time of the extension that is there now, in milliseconds.
-fn cpu_ms(story: &Story) -> f64 {
+pub(crate) fn cpu_ms(story: &Story) -> f64 {
     let environments = story.lambda.environments("f");
     let extensions = environments.iter().flat_map(|environment| &environment.extensions);
     let tasks =

@@ -3,7 +3,7 @@
 use super::accounting::{Item, ItemKind};
 use super::made;
 use super::metric_total::{EXTENSION_METRICS, Total};
-use crate::waterfall::attributes::{INVOCATION_ID, PLATFORM_SCOPE, text_of};
+use crate::waterfall::attributes::{EXTENSION_SCOPE, INVOCATION_ID, PLATFORM_SCOPE, text_of};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::trace::v1::span::{Link, SpanKind};
@@ -23,7 +23,10 @@ pub(crate) struct Arrived {
 
 impl Arrived {
     pub(super) fn at(sink: &Sink) -> Self {
-        Self { spans: sink.spans(), log_records: sink.log_records(), metrics: sink.metrics() }
+        let mut metrics = sink.metrics();
+        // Counters of ours take no part, and nobody else knows what they should say.
+        metrics.retain(|metric| metric.scope.name != EXTENSION_SCOPE);
+        Self { spans: sink.spans(), log_records: sink.log_records(), metrics }
     }
 
     /// An item for each span, link and log record (two for a SERVER span), for each data point of a function's own, and for each metric of Lambda's.

@@ -6,6 +6,8 @@ use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
 
 /// The scope of the spans and metrics that are made of what Lambda says.
 pub(crate) const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+/// The scope of the extension's own figures.
+pub(crate) const EXTENSION_SCOPE: &str = "lambda-otlp/extension";
 pub(crate) const INVOCATION_ID: &str = "faas.invocation_id";
 
 /// The value of this key, if it has one.

@@ -34,7 +34,8 @@ pub(crate) fn attribute(key: &str, value: Value) -> KeyValue {
     }
 }
 
-pub(crate) fn string(key: &str, value: impl Into<String>) -> KeyValue {
+/// An attribute that is a text.
+pub fn string(key: &str, value: impl Into<String>) -> KeyValue {
     attribute(key, Value::StringValue(value.into()))
 }
 

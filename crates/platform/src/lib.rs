@@ -23,6 +23,7 @@ mod read;
 mod render;
 mod spans;
 
+pub use attributes::string as string_attribute;
 pub use aws_spans::segments::Segments;
 pub use aws_spans::{SPANS_LOG_GROUP, SpanLine};
 pub use convert::{Consumed, Converted, Converter, ConverterState};
@@ -31,6 +32,7 @@ pub use event::{EventKind, PhaseSpan, PlatformEvent, SpanStart, Tracing};
 pub use identity::{Identity, LogSource};
 pub use logs::{LogEvent, Undecodable};
 pub use metrics::aggregator::{Aggregator, Owner};
+pub use metrics::points::delta_sum;
 pub use names::PLATFORM_SCOPE;
 pub use options::{Names, Options, Shape, SpanEnd, SpanMapping, SpanOptions};
 pub use read::out_of_memory::is_out_of_memory;

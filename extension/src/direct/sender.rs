@@ -118,6 +118,7 @@ impl Sender {
 
     fn settle(&self, outcome: Outcome, account: &mut Account, flown: &mut Flown) {
         self.counts.add(Count::Delivered, outcome.accepted);
+        self.counts.add(Count::SentBytes, outcome.bytes_sent);
         flown.delivered |= outcome.accepted > 0;
         flown.retry_after = flown.retry_after.max(outcome.retry_after);
         if !outcome.warning.is_empty() {

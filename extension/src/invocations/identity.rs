@@ -8,6 +8,9 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use platform::resource_spans;
 use wire::{Metrics, Request, Signal as _, Traces};
 
+/// The scope of the extension's own figures.
+const OWN_SCOPE: &str = "lambda-otlp/extension";
+
 /// The function: what Lambda answered to register, else its variables.
 #[derive(Debug)]
 pub(crate) struct Identity {
@@ -63,21 +66,23 @@ impl Identity {
         Request::encode::<Traces>(&Traces::request(vec![resource_spans(resource, spans)]))
     }
 
-    /// A request of these metrics. Their resource has only what names the function, since each of its attributes becomes a
-    /// label of every series.
-    pub(crate) fn metrics(&self, metrics: Vec<Metric>) -> Request {
-        let scope = InstrumentationScope {
-            name: platform::PLATFORM_SCOPE.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            ..InstrumentationScope::default()
+    /// A request of these metrics: of what Lambda says, and of the extension's own. Their resource has only what names the function,
+    /// since each of its attributes becomes a label of every series.
+    pub(crate) fn metrics(&self, platform: Vec<Metric>, own: Vec<Metric>) -> Request {
+        let of_scope = |(name, metrics): (&str, Vec<Metric>)| ScopeMetrics {
+            scope: Some(InstrumentationScope {
+                name: name.to_owned(),
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+                ..InstrumentationScope::default()
+            }),
+            metrics,
+            ..ScopeMetrics::default()
         };
+        let scopes = [(platform::PLATFORM_SCOPE, platform), (OWN_SCOPE, own)];
+        let scopes = scopes.into_iter().filter(|(_, metrics)| !metrics.is_empty());
         let resource_metrics = ResourceMetrics {
             resource: Some(self.function.metric_resource()),
-            scope_metrics: vec![ScopeMetrics {
-                scope: Some(scope),
-                metrics,
-                ..ScopeMetrics::default()
-            }],
+            scope_metrics: scopes.map(of_scope).collect(),
             ..ResourceMetrics::default()
         };
         Request::encode::<Metrics>(&Metrics::request(vec![resource_metrics]))
@@ -132,7 +137,8 @@ mod tests {
             faas.version=7
             faas.max_memory=IntValue(134217728)"]]
         .assert_eq(&spans);
-        let metrics = identity.metrics(Vec::new()).decode::<Metrics>().unwrap().unwrap();
+        let metrics =
+            identity.metrics(Vec::new(), Vec::new()).decode::<Metrics>().unwrap().unwrap();
         let metrics = described(metrics.resource_metrics.into_iter().next().unwrap().resource);
         assert!(!metrics.contains("faas.max_memory") && spans.starts_with(&metrics), "{metrics}");
 

@@ -62,6 +62,8 @@ impl EventLoop {
                 if let Some(direct) = &mut self.direct {
                     direct.wait_spilled(PIPE_TIMEOUT).await;
                 }
+                let now_ms = unix_millis();
+                self.with_state(|state| state.asked(now_ms));
                 let api = self.api.clone();
                 next = Some(Box::pin(async move { retrying(|| api.next()).await }));
             }

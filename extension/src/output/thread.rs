@@ -89,6 +89,8 @@ impl<W: Write> Thread<W> {
         }
         jobs.retain(|job| job.keep || !job.written.is_closed());
         let spill = jobs.iter().any(|job| job.spill);
+        // What nobody waits for is counted by whoever made it.
+        let is_told = jobs.iter().any(|job| !job.keep);
         let (mut requests, mut waiting) = (Vec::new(), Vec::new());
         for job in jobs {
             let items = job.request.items();
@@ -106,11 +108,11 @@ impl<W: Write> Thread<W> {
             all.dropped_items += written.dropped_items;
         }
         self.counts.add(Count::Lines, all.lines);
-        if spill {
-            self.counts.add(Count::Spilled, all.items);
-        }
+        self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
         self.counts.add(Count::Truncated, all.truncated_values);
-        self.counts.add(Count::TooLarge, all.dropped_items);
+        if is_told {
+            self.counts.add(Count::TooLarge, all.dropped_items);
+        }
         for (written, items) in waiting {
             let answer = if alone { all } else { Written { items, ..Written::default() } };
             // A receiver that has stopped waiting has answered 503, and the SDK will send the request again.
@@ -140,6 +142,7 @@ impl<W: Write> Thread<W> {
             let result = write_whole(&mut self.writer, line);
             self.progress.switch();
             result?;
+            self.counts.add(Count::LineBytes, line.len());
         }
         Ok(written)
     }

@@ -151,6 +151,7 @@ impl Receiver {
         let request = body::read(kind, format, bytes, max_bytes)?;
         self.hold_more(&mut held, request.bytes().len()).await?;
         self.counts.add(Count::Received, 1);
+        self.counts.add(Count::ReceivedBytes, request.bytes().len());
         if request.items() == 0 {
             return Ok(0);
         }

@@ -32,6 +32,15 @@ fn report(request_id: &str) -> Value {
     }})
 }
 
+/// What an invocation that is reported leaves.
+const PLATFORM_METRICS: [&str; 5] = [
+    "aws.lambda.extension_overhead",
+    "aws.lambda.produced_bytes",
+    "aws.lambda.response_duration",
+    "aws.lambda.response_latency",
+    "aws.lambda.runtime_overhead",
+];
+
 #[tokio::test]
 async fn a_first_invocation_is_held_for_its_end_and_written() {
     let mut lambda = Lambda::start(&[]).await;
@@ -44,7 +53,7 @@ async fn a_first_invocation_is_held_for_its_end_and_written() {
     assert_eq!(lambda.telemetry(&[report(FIRST)]).await, 200);
     let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();
-    assert_eq!(stdout.items(SignalKind::Metrics), 5, "and the extension's overhead");
+    assert_eq!(stdout.platform_metrics(), PLATFORM_METRICS);
     assert_eq!(support::counts(&counts), "lines=3 events=3");
 }
 
@@ -118,7 +127,7 @@ async fn a_shutdown_waits_for_the_outstanding_report_and_then_ends() {
     let (ended, stdout, counts) = lambda.ended().await;
     ended.unwrap();
     assert_eq!(stdout.items(SignalKind::Traces), 1);
-    assert_eq!(stdout.items(SignalKind::Metrics), 5);
+    assert_eq!(stdout.platform_metrics(), PLATFORM_METRICS);
     assert_eq!(counts.get(Count::Events), 3);
 }
 
@@ -291,5 +300,5 @@ async fn wrong_variables_and_a_busy_port_stop_nothing() {
     lambda.next().await.answer(200, shutdown("spindown"));
     let (ended, stdout, _) = lambda.ended().await;
     ended.unwrap();
-    assert_eq!(stdout.items(SignalKind::Metrics), 4);
+    assert_eq!(stdout.platform_metrics().len(), 4);
 }

@@ -35,7 +35,7 @@ async fn what_is_taken_is_on_stdout_before_it_is_acknowledged() {
     next.answer(200, shutdown("spindown"));
     let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.items(SignalKind::Traces), 8);
-    assert_eq!(counts.to_string(), "received=3 requests=2 items=8 lines=2 events=1");
+    assert_eq!(crate::support::counts(&counts), "received=3 requests=2 items=8 lines=2 events=1");
 }
 
 #[tokio::test]
@@ -121,7 +121,7 @@ async fn what_is_no_otlp_is_refused_and_writes_nothing() {
     next.answer(200, shutdown("spindown"));
     let (_, stdout, counts) = lambda.ended().await;
     assert_eq!(stdout.text(), "");
-    assert_eq!(counts.to_string(), "refused_invalid=10 events=1");
+    assert_eq!(crate::support::counts(&counts), "refused_invalid=10 events=1");
 }
 
 #[tokio::test]

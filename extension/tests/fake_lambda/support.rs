@@ -20,8 +20,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
-use wire::SignalKind;
 use wire::protobuf::Writer;
+use wire::{Metrics, SignalKind};
 
 /// A call that the extension made; the test answers it.
 pub(crate) struct Call {
@@ -245,6 +245,18 @@ impl Stdout {
         lines.iter().map(|request| (request.kind(), request.items())).collect()
     }
 
+    /// The names of all metrics, in order, but for the extension's own.
+    pub(crate) fn platform_metrics(&self) -> Vec<String> {
+        let text = self.text();
+        let requests = text.lines().map(read).filter_map(|request| request.decode::<Metrics>());
+        let resources = requests.flat_map(|request| request.unwrap().resource_metrics);
+        let metrics = resources.flat_map(|all| all.scope_metrics).flat_map(|scope| scope.metrics);
+        let mut names: Vec<_> = metrics.map(|metric| metric.name).collect();
+        names.retain(|name| name.starts_with("aws.lambda."));
+        names.sort();
+        names
+    }
+
     pub(crate) fn items(&self, kind: SignalKind) -> usize {
         self.lines().iter().filter(|(of, _)| *of == kind).map(|(_, items)| items).sum()
     }
@@ -366,9 +378,12 @@ async fn ask(request: Request<Incoming>, calls: mpsc::Sender<Call>) -> Response<
     })
 }
 
-/// Counters that are not 0, as one line.
+/// Counters that are not 0, as one line, but for sums of bytes and times, and what is counted by other counters too.
 pub(crate) fn counts(counts: &Counts) -> String {
-    counts.to_string()
+    let text = counts.to_string();
+    let is_told =
+        |part: &&str| !["_bytes=", "_ms=", "written="].iter().any(|name| part.contains(name));
+    text.split(' ').filter(is_told).collect::<Vec<_>>().join(" ")
 }
 
 /// A request with this many spans of distinct ids, none of which is a root.

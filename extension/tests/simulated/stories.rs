@@ -70,6 +70,31 @@ async fn cold_and_warm_invocations_are_written_once_each() {
 }
 
 #[tokio::test]
+async fn what_the_extension_costs_and_refuses_is_told_at_the_end_with_what_is_written_anyway() {
+    let mut story = Story::with(&program(), |spec| spec).await;
+    // The first one is held for its end.
+    for payload in [json!({}), json!({"spans": [3], "root": true}), json!({})] {
+        story.invoke(payload).await;
+    }
+    let kept: Duration = story.invocations().iter().map(|(_, known)| known.post_runtime).sum();
+    let log = complete(story, End::Shutdown).await;
+    let held = log.sums.get("lambda_otlp.extension.held").copied().unwrap_or_default();
+    // Lambda tells of the first one's end 25 ms late. Both ends of each time are told to the millisecond.
+    assert!(
+        held > 0.02 && held < kept.as_secs_f64() + 0.004,
+        "{held} s of {kept:?}: {:?}",
+        log.sums
+    );
+    assert!(log.sums["lambda_otlp.extension.received.bytes"] > 100.0, "{:?}", log.sums);
+    assert!(log.sums["lambda_otlp.extension.written.bytes"] > 1000.0, "{:?}", log.sums);
+    assert!(log.sums["lambda_otlp.extension.items written"] > 5.0, "{:?}", log.sums);
+    let own: Vec<_> = log.sums.keys().filter(|name| name.contains("extension.")).collect();
+    assert_eq!(own.len(), 4, "nothing was refused or lost: {own:?}");
+    // Each once in the life of the environment, which is shorter than a minute.
+    assert_eq!(log.points.get("lambda_otlp.extension.held"), Some(&1), "{:?}", log.points);
+}
+
+#[tokio::test]
 async fn a_root_may_be_one_of_many_requests() {
     let payload = json!({"spans": [2, 1], "root": true});
     let log = invoked(&[payload.clone(), payload]).await;

@@ -1,14 +1,13 @@
 //! Adds up the figures of several invocations, and writes them as OTLP metrics of delta temporality.
 
 use crate::pipeline::report::Report;
-use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, InstrumentationScope, KeyValue, any_value::Value,
-};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::metrics::v1::{
     AggregationTemporality, Histogram, HistogramDataPoint, Metric, NumberDataPoint,
-    ResourceMetrics, ScopeMetrics, Sum, metric::Data, number_data_point,
+    ResourceMetrics, ScopeMetrics, metric::Data, number_data_point,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use platform::{delta_sum, string_attribute};
 use std::collections::BTreeMap;
 use wire::SignalKind;
 
@@ -174,7 +173,10 @@ impl Sums {
         let mut metrics: Vec<Metric> = Vec::new();
         for ((counter, attributes), value) in &self.counters {
             let point = NumberDataPoint {
-                attributes: attributes.iter().map(|(key, text)| attribute(key, text)).collect(),
+                attributes: attributes
+                    .iter()
+                    .map(|(key, text)| string_attribute(key, text))
+                    .collect(),
                 start_time_unix_nano: start,
                 time_unix_nano: now_unix_nano,
                 value: Some(number_data_point::Value::AsInt(
@@ -187,11 +189,7 @@ impl Sums {
                 Some(Metric { name, data: Some(Data::Sum(sum)), .. }) if name == counter.0 => {
                     sum.data_points.push(point);
                 }
-                _ => metrics.push(counter.metric(Data::Sum(Sum {
-                    aggregation_temporality: AggregationTemporality::Delta as i32,
-                    is_monotonic: true,
-                    data_points: vec![point],
-                }))),
+                _ => metrics.push(delta_sum(counter.0, counter.1, counter.2, vec![point])),
             }
         }
         if self.lag.count > 0 {
@@ -282,14 +280,6 @@ impl Counter {
             data: Some(data),
             ..Metric::default()
         }
-    }
-}
-
-fn attribute(key: &str, text: &str) -> KeyValue {
-    KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) }),
-        ..KeyValue::default()
     }
 }
 

@@ -4,6 +4,7 @@ use super::Program;
 use super::states::{AMPLE, Around, End, State, Step};
 use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, metric::Data, number_data_point};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::Value;
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda};
@@ -41,6 +42,8 @@ pub struct Log {
     pub points: BTreeMap<String, u64>,
     /// Bodies of log records that were spilled.
     pub records: Vec<String>,
+    /// The extension's sums, by metric and value of their one attribute.
+    pub sums: BTreeMap<String, f64>,
     /// All that is no OTLP.
     pub text: Vec<String>,
     /// How many lines are OTLP.
@@ -273,8 +276,15 @@ impl Log {
                     request.unwrap().resource_metrics.into_iter().flat_map(|all| all.scope_metrics);
                 for metric in scopes.flat_map(|scope| scope.metrics) {
                     let points = match metric.data.unwrap() {
-                        opentelemetry_proto::tonic::metrics::v1::metric::Data::Histogram(data) => {
+                        Data::Histogram(data) => {
                             data.data_points.iter().map(|point| point.count).sum()
+                        }
+                        Data::Sum(data) => {
+                            for point in &data.data_points {
+                                *self.sums.entry(described(&metric.name, point)).or_default() +=
+                                    number(point);
+                            }
+                            1
                         }
                         _ => 1,
                     };
@@ -308,6 +318,25 @@ pub fn body(record: &LogRecord) -> String {
     match record.body.as_ref().and_then(|body| body.value.as_ref()) {
         Some(any_value::Value::StringValue(text)) => text.clone(),
         _ => String::new(),
+    }
+}
+
+/// The name of a metric, and the text of the point's attribute if it has one.
+fn described(name: &str, point: &NumberDataPoint) -> String {
+    let text = point.attributes.iter().find_map(|attribute| {
+        match attribute.value.as_ref()?.value.as_ref()? {
+            any_value::Value::StringValue(text) => Some(text.as_str()),
+            _ => None,
+        }
+    });
+    text.map_or_else(|| name.to_owned(), |text| format!("{name} {text}"))
+}
+
+fn number(point: &NumberDataPoint) -> f64 {
+    match point.value {
+        Some(number_data_point::Value::AsDouble(value)) => value,
+        Some(number_data_point::Value::AsInt(value)) => f64::from(u32::try_from(value).unwrap()),
+        None => 0.0,
     }
 }
 

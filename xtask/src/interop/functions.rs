@@ -23,7 +23,7 @@ use tokio::runtime::Runtime;
 const AMPLE: Duration = Duration::from_mins(1);
 const INVOCATIONS: u64 = 4;
 /// The scope of what the extension itself says of the invocations.
-const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
+const EXTENSION_SCOPES: [&str; 2] = ["lambda-otlp/platform", "lambda-otlp/extension"];
 
 pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()> {
     let runtime = Runtime::new().context("cannot start tokio")?;
@@ -160,7 +160,7 @@ pub(super) async fn with_the_extension(
     };
     let log = log_of(spec, |number| json!({ "number": number })).await?;
     let mut read = items::decoded(&workshop.decode(log.join("\n").as_bytes())?)?;
-    read.retain(|item| item["scope"] != PLATFORM_SCOPE);
+    read.retain(|item| EXTENSION_SCOPES.iter().all(|scope| item["scope"] != *scope));
     items::compare(&items::made(&made)?, &read)
 }
 

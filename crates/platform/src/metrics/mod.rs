@@ -5,4 +5,4 @@ pub(crate) mod emf;
 mod error_type;
 mod instrument;
 pub(crate) mod open_invocations;
-mod points;
+pub(crate) mod points;

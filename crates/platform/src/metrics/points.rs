@@ -220,13 +220,8 @@ impl Points {
         let mut metrics: Vec<Metric> = Vec::new();
         for point in self.sums {
             let data_point = point.data_point(shape);
-            let data = metric_data(&mut metrics, point.instrument, || {
-                Data::Sum(Sum {
-                    aggregation_temporality: AggregationTemporality::Delta as i32,
-                    is_monotonic: true,
-                    data_points: Vec::new(),
-                })
-            });
+            let data =
+                metric_data(&mut metrics, point.instrument, || Data::Sum(sum_of(Vec::new())));
             if let Some(Data::Sum(sum)) = data {
                 sum.data_points.push(data_point);
             }
@@ -248,6 +243,30 @@ impl Points {
             metric_data(&mut metrics, instrument, || Data::Gauge(Gauge { data_points }));
         }
         metrics
+    }
+}
+
+/// A counter of delta temporality that only rises. The unit is in UCUM's notation.
+pub fn delta_sum(
+    name: &str,
+    unit: &str,
+    description: &str,
+    data_points: Vec<NumberDataPoint>,
+) -> Metric {
+    Metric {
+        name: name.to_owned(),
+        unit: unit.to_owned(),
+        description: description.to_owned(),
+        data: Some(Data::Sum(sum_of(data_points))),
+        ..Metric::default()
+    }
+}
+
+fn sum_of(data_points: Vec<NumberDataPoint>) -> Sum {
+    Sum {
+        aggregation_temporality: AggregationTemporality::Delta as i32,
+        is_monotonic: true,
+        data_points,
     }
 }
 

@@ -28,6 +28,10 @@ struct Current {
     /// `next` was held until its deadline came near.
     held_to_the_end: bool,
     runtime_done: bool,
+    /// When the handler ended, as Lambda tells it.
+    ended_ms: Option<u64>,
+    /// When `next` was called after this invocation began.
+    asked_ms: Option<u64>,
     /// What was due before the deadline has been written.
     written_before_deadline: bool,
 }
@@ -69,19 +73,24 @@ pub(crate) struct State {
     telemetry: TelemetryState,
     traffic: Traffic,
     current: Option<Current>,
+    /// The invocation before it, where Lambda had not told of its end when this one began.
+    untold: Option<Current>,
     last_failed: bool,
     /// How long the handler usually takes, in milliseconds.
     handler_ms: Option<f64>,
+    is_managed: bool,
     table: Table,
 }
 
 impl State {
     pub(crate) fn new(config: &Config, table: Table) -> Self {
         Self {
+            is_managed: config.function.is_managed_instance,
             hold: config.hold,
             telemetry: TelemetryState::Off,
             traffic: Traffic::default(),
             current: None,
+            untold: None,
             last_failed: false,
             handler_ms: None,
             table,
@@ -104,6 +113,7 @@ impl State {
         }
         let request_id = invoke.request_id.to_ascii_lowercase();
         self.table.invoke(&request_id, &invoke.invoked_function_arn, now_ms);
+        self.untold = self.current.take().filter(|last| last.ended_ms.is_none());
         self.current = Some(Current {
             invoked_ms: now_ms,
             held_to_the_end: false,
@@ -111,6 +121,8 @@ impl State {
             otlp_received: false,
             // Its end may have been read before its beginning, since the two come on different connections.
             runtime_done: self.table.is_runtime_done(&request_id),
+            ended_ms: None,
+            asked_ms: None,
             written_before_deadline: false,
             request_id,
         });
@@ -133,12 +145,18 @@ impl State {
             self.telemetry = TelemetryState::Told;
         }
         if is_end {
-            let current = self
-                .current
-                .as_mut()
-                .filter(|current| Some(current.request_id.as_str()) == event.request_id.as_deref());
+            let mut known = [&mut self.current, &mut self.untold].into_iter().flatten();
+            let current =
+                known.find(|known| Some(known.request_id.as_str()) == event.request_id.as_deref());
             if let Some(current) = current {
                 current.runtime_done = true;
+                // The two clocks are one, unless somebody sets it.
+                let told_ms = event.time_unix_nano.map_or(now_ms, |nanos| nanos / 1_000_000);
+                let ended_ms = told_ms.max(current.invoked_ms).min(now_ms);
+                if current.ended_ms.is_none() {
+                    current.ended_ms = Some(ended_ms);
+                    self.table.held(held_ms(current));
+                }
             }
         }
         if let Some(took) = event.figures.duration_ms.filter(|_| is_end) {
@@ -205,6 +223,16 @@ impl State {
         !is_held(situation)
     }
 
+    /// `next` is called: the environment is kept no longer.
+    pub(crate) fn asked(&mut self, now_ms: u64) {
+        if let Some(current) = &mut self.current
+            && current.asked_ms.is_none()
+        {
+            current.asked_ms = Some(now_ms);
+            self.table.held(held_ms(current));
+        }
+    }
+
     /// When the loop has to look again if nothing happens.
     pub(crate) fn wake_at_ms(&self, now_ms: u64) -> Option<u64> {
         let current = self.current.as_ref()?;
@@ -225,17 +253,28 @@ impl State {
             current.written_before_deadline = true;
             all = true;
         }
-        if all { self.table.take_all() } else { self.table.take_due() }
+        if all { self.table.take_all(now_ms) } else { self.table.take_due(now_ms) }
     }
 
     /// Whether there are invocations that Lambda has not reported.
+    ///
+    /// Nobody but telemetry tells a managed instance of its invocations: some may have begun and ended since it last came.
     pub(crate) fn is_waiting_for_reports(&self) -> bool {
-        self.telemetry != TelemetryState::Off && self.table.is_waiting_for_reports()
+        let is_waiting = self.is_managed || self.table.is_waiting_for_reports();
+        self.telemetry != TelemetryState::Off && is_waiting
     }
 
     /// The environment ends for this reason; the requests that are left.
     pub(crate) fn close(&mut self, reason: &str, now_ms: u64) -> Vec<Request> {
         self.table.close(reason, now_ms)
+    }
+}
+
+/// How long the environment was kept when the handler had ended, once it is known when that was and when `next` was called.
+fn held_ms(current: &Current) -> u64 {
+    match (current.ended_ms, current.asked_ms) {
+        (Some(ended_ms), Some(asked_ms)) => asked_ms.saturating_sub(ended_ms),
+        _ => 0,
     }
 }
 

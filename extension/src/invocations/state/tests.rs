@@ -1,5 +1,5 @@
 use super::*;
-use crate::counts::Counts;
+use crate::counts::{Count, Counts};
 use crate::invocations::invocation_records::InvocationRecords;
 use crate::lambda::extensions_api::Registration;
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 const DEADLINE_MS: u64 = 60_000;
 
 /// A state, with the clock in milliseconds since the first invocation.
-struct Story(State);
+struct Story(State, Arc<Counts>);
 
 impl Story {
     fn new(hold: &str) -> Self {
@@ -16,10 +16,10 @@ impl Story {
         let config = Config::from_source(&source);
         let nothing = InvocationRecords::new(|_| Vec::new());
         let counts = Arc::new(Counts::default());
-        let table = Table::new(&config, &Registration::default(), counts, nothing);
+        let table = Table::new(&config, &Registration::default(), Arc::clone(&counts), nothing);
         let mut state = State::new(&config, table);
         state.subscribed();
-        Self(state)
+        Self(state, counts)
     }
 
     fn invoke(&mut self, request_id: &str, now_ms: u64) {
@@ -124,4 +124,57 @@ fn what_waits_is_written_before_the_deadline() {
     assert_eq!(story.0.due(last_moment).len(), 1);
     assert!(story.0.due(last_moment + 1).is_empty());
     assert_eq!(story.0.wake_at_ms(last_moment), None);
+}
+
+/// An invocation that ends, and whose end is told, at these times; `next` is called at that one.
+fn held(
+    story: &mut Story,
+    request_id: &str,
+    ended_ms: u64,
+    told_ms: u64,
+    asked_ms: u64,
+    held_ms: u64,
+) {
+    let before = story.1.get(Count::HeldMs);
+    story.invoke(request_id, 1000);
+    let end = PlatformEvent {
+        request_id: Some(request_id.to_owned()),
+        time_unix_nano: Some(ended_ms * 1_000_000),
+        ..PlatformEvent::new(EventKind::RuntimeDone)
+    };
+    if asked_ms < told_ms {
+        story.0.asked(asked_ms);
+    }
+    // Lambda may repeat what it tells, and `next` may give what nobody knows.
+    story.0.telemetry(end.clone(), told_ms);
+    story.0.telemetry(end, told_ms + 1);
+    story.0.asked(asked_ms);
+    story.0.asked(asked_ms + 50_000);
+    assert_eq!(story.1.get(Count::HeldMs) - before, held_ms, "{request_id}");
+}
+
+#[test]
+fn an_environment_is_held_from_the_end_of_the_handler_until_next_is_called() {
+    let mut story = Story::new("auto");
+    let mut check = |request_id: &str, ended_ms, told_ms, asked_ms, held_ms| {
+        held(&mut story, request_id, ended_ms, told_ms, asked_ms, held_ms);
+    };
+    check("held for its end", 1010, 1038, 1039, 29);
+    check("held for a flush", 1010, 1038, 2038, 1028);
+    check("not held", 1010, 1038, 1000, 0);
+    check("held until shortly before the deadline", 1010, 60_000, 59_850, 58_840);
+    check("of a clock that was set", 7, 1038, 1039, 39);
+    check("of a clock that was set back", 900_000, 1038, 1039, 1);
+    // Its end is told when the next one has begun.
+    story.invoke("untold", 1000);
+    story.0.asked(1500);
+    story.invoke("the one after it", 1600);
+    let end = PlatformEvent {
+        request_id: Some("untold".to_owned()),
+        time_unix_nano: Some(1_010_000_000),
+        ..PlatformEvent::new(EventKind::RuntimeDone)
+    };
+    let before = story.1.get(Count::HeldMs);
+    story.0.telemetry(end, 1610);
+    assert_eq!(story.1.get(Count::HeldMs) - before, 490);
 }

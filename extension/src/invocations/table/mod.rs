@@ -3,6 +3,7 @@
 //! `platform` collects the events of an invocation and makes spans and metrics of them. The table decides which events it gets,
 //! and when: an invocation's end is held back while the function's own root span may still come.
 
+use crate::clock::unix_millis;
 use crate::config::{Config, InvocationSpan};
 use crate::counts::{Count, Counts};
 use crate::invocations::identity::Identity;
@@ -10,6 +11,8 @@ use crate::invocations::invocation_records::InvocationRecords;
 use crate::invocations::recent_events::RecentEvents;
 use crate::invocations::roots::Root;
 use crate::lambda::extensions_api::Registration;
+use crate::own_metrics::OwnMetrics;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
     Aggregator, EventKind, FunctionRoot, Invocations, Owner, PlatformEvent, ShutdownReason,
     SpanEnd, SpanOptions,
@@ -81,6 +84,7 @@ pub(crate) struct Table {
     recent: RecentEvents,
     due: bool,
     evicted: usize,
+    own: OwnMetrics,
     counts: Arc<Counts>,
 }
 
@@ -116,6 +120,7 @@ impl Table {
             recent: RecentEvents::default(),
             due: false,
             evicted: 0,
+            own: OwnMetrics::new(Arc::clone(&counts), config.shape, unix_millis()),
             counts,
         }
     }
@@ -226,12 +231,20 @@ impl Table {
     }
 
     /// The requests that are to be written now.
-    pub(crate) fn take_due(&mut self) -> Vec<Request> {
-        if self.due { self.take_all() } else { Vec::new() }
+    pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Request> {
+        if self.due { self.take_all(now_ms) } else { Vec::new() }
     }
 
     /// Requests of all that is finished, whether it is due or not.
-    pub(crate) fn take_all(&mut self) -> Vec<Request> {
+    pub(crate) fn take_all(&mut self, now_ms: u64) -> Vec<Request> {
+        let metrics = self.metrics.take();
+        // The extension's own figures are worth no line of their own.
+        let own = if metrics.is_empty() { Vec::new() } else { self.own.take_due(now_ms) };
+        self.requests(metrics, own)
+    }
+
+    /// Requests of all spans that are finished, and of these metrics, the platform's and our own.
+    fn requests(&mut self, metrics: Vec<Metric>, own: Vec<Metric>) -> Vec<Request> {
         self.due = false;
         let mut requests = Vec::new();
         if let Some(invocations) = &mut self.spans {
@@ -243,9 +256,8 @@ impl Table {
                 requests.push(self.identity.traces(spans));
             }
         }
-        let metrics = self.metrics.take();
-        if !metrics.is_empty() {
-            requests.push(self.identity.metrics(metrics));
+        if !(metrics.is_empty() && own.is_empty()) {
+            requests.push(self.identity.metrics(metrics, own));
         }
         requests
     }
@@ -273,7 +285,15 @@ impl Table {
         if let Some(spans) = &mut self.spans {
             spans.close_all(ShutdownReason::parse(reason), now);
         }
-        self.take_all()
+        let metrics = self.metrics.take();
+        // What the environment cost is not known before, and Lambda may have told all else already.
+        let own = if self.known.is_empty() { Vec::new() } else { self.own.take(now_ms) };
+        self.requests(metrics, own)
+    }
+
+    /// The environment was kept for so long after a handler's end.
+    pub(crate) fn held(&self, millis: u64) {
+        self.counts.add(Count::HeldMs, usize::try_from(millis).unwrap_or(usize::MAX));
     }
 
     /// Tells `platform` of an invocation before its first event.

@@ -69,7 +69,7 @@ impl Story {
 
     /// What is due now: the kind of each span, its length in seconds, and whose child it is.
     fn due(&mut self) -> String {
-        let requests = self.table.take_due();
+        let requests = self.table.take_due(0);
         spans(&requests).iter().map(describe).collect::<Vec<_>>().join(", ")
     }
 
@@ -143,7 +143,7 @@ fn attempts_at_one_request_have_roots_of_their_own() {
     // The second has its record behind the first one's, and the third none.
     story.records.lock().unwrap().push((FIRST.to_owned(), AGAIN));
     story.invocation(FIRST, 20_000);
-    let again = spans(&story.table.take_due());
+    let again = spans(&story.table.take_due(0));
     assert_eq!(again.len(), 1);
     assert_eq!(
         (again[0].trace_id.as_slice(), again[0].parent_span_id.as_slice()),
@@ -164,7 +164,7 @@ fn a_root_that_was_cut_off_is_written_in_its_place() {
             story.table.close(reason, 13_000)
         } else {
             story.event(EventKind::RuntimeDone, FIRST, 11_000);
-            story.table.take_due()
+            story.table.take_due(0)
         };
         let spans = spans(&requests);
         assert_eq!(spans.iter().map(describe).collect::<Vec<_>>(), [expected], "{reason:?}");
@@ -339,7 +339,7 @@ fn the_table_is_bounded_and_counts_what_it_gives_up() {
     for number in 0..2000 {
         story.event(EventKind::Start, &format!("request-{number}"), 10_000);
     }
-    let written = spans(&story.table.take_all()).len();
+    let written = spans(&story.table.take_all(0)).len();
     assert!(story.table.known.len() <= MAX_KNOWN);
     let given_up = usize::try_from(story.counts.get(Count::TableFull)).unwrap();
     assert_eq!((written, given_up), (2000 - MAX_KNOWN, 2000 - MAX_KNOWN));
@@ -357,6 +357,6 @@ fn ends_that_wait_are_bounded() {
         story.event(EventKind::Report, &format!("request-{number}"), 10_000 + number);
         assert!(story.table.held_back.len() <= MAX_HELD_BACK);
     }
-    let early = spans(&story.table.take_all()).len();
+    let early = spans(&story.table.take_all(0)).len();
     assert_eq!(early + spans(&story.table.close("spindown", 20_000)).len(), 1000);
 }

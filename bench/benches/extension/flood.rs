@@ -1,0 +1,58 @@
+//! A flood in one invocation: 20,000 lines that the function prints, and 20,000 spans that it posts.
+
+use crate::figures::load;
+use crate::side::Side;
+use serde_json::{Value, json};
+use simulator::sink::Sink;
+
+/// Lines, and spans.
+const FLOOD: usize = 20_000;
+/// Spans of one request.
+const IN_A_REQUEST: usize = 100;
+
+/// Has each side meet each flood once, and prints a row for it.
+pub(crate) async fn print(sides: &[Side; 2]) -> anyhow::Result<()> {
+    println!("One environment of 128 MB for each row; load {} at the beginning.\n", load());
+    println!(
+        "| flood | extension | acknowledged | at the backend | in the log | lost | peak RSS, MiB | CPU ms | kept, ms |"
+    );
+    println!("|{}", "---|".repeat(9));
+    let lines = json!({"lines": FLOOD});
+    let spans = json!({"spans": vec![IN_A_REQUEST; FLOOD / IN_A_REQUEST]});
+    for side in sides {
+        row("lines", side, &lines, &[("O2_TELEMETRY_TYPES", "platform,function")]).await?;
+    }
+    for side in sides {
+        row("spans, 100 a request", side, &spans, &[]).await?;
+    }
+    println!("\nLoad {} at the end.", load());
+    Ok(())
+}
+
+async fn row(
+    flood: &str,
+    side: &Side,
+    payload: &Value,
+    variables: &[(&str, &str)],
+) -> anyhow::Result<()> {
+    let sink = Sink::builder().no_window().start().await?;
+    let mut story = side.begin(Some(&sink), variables).await;
+    story.invoke(payload.clone()).await;
+    let account = side.end(story, Some(&sink)).await?;
+    let printed =
+        account.text.iter().filter(|line| line.contains("a line of the function")).count();
+    let lost = account.lost + if flood == "lines" { FLOOD - printed } else { 0 };
+    let kept: Vec<String> =
+        account.kept.iter().map(|kept| format!("{:.0}", kept.as_secs_f64() * 1e3)).collect();
+    println!(
+        "| {FLOOD} {flood} | {} | {} | {} | {} | {lost} | {:.1} | {:.0} | {} |",
+        side.name,
+        account.acknowledged,
+        account.delivered,
+        account.written + printed,
+        account.peak_kib / 1024.0,
+        account.cpu_ms,
+        kept.join(", "),
+    );
+    Ok(())
+}

@@ -1,0 +1,135 @@
+//! For how long an extension keeps the environment when the handler has ended, by what the backend does.
+
+use crate::figures::{Series, load};
+use crate::side::{Account, Side};
+use serde_json::json;
+use simulator::sink::{Faults, ScriptedResponse, Sink};
+use std::time::Duration;
+
+/// Steady traffic: so many invocations without a pause.
+const STEADY: usize = 12;
+/// Rare traffic: so many, each so long after the one before.
+const RARE: (usize, Duration) = (3, Duration::from_secs(31));
+
+/// What the extension is beside.
+struct Scenario {
+    name: &'static str,
+    /// What the backend answers for ever; `None` where there is no backend.
+    backend: Option<ScriptedResponse>,
+    invocations: usize,
+    pause: Duration,
+    /// Whether the function sends OTLP.
+    sends: bool,
+}
+
+fn scenarios() -> Vec<Scenario> {
+    let steady = |name, backend| {
+        let (invocations, pause) = (STEADY, Duration::ZERO);
+        Scenario { name, backend, invocations, pause, sends: true }
+    };
+    let rare = |name, backend, sends| {
+        let (invocations, pause) = RARE;
+        Scenario { name, backend, invocations, pause, sends }
+    };
+    vec![
+        steady("no backend, steady", None),
+        rare("no backend, rare", None, true),
+        rare("no backend, rare, no OTLP", None, false),
+        steady("healthy, steady", Some(ScriptedResponse::Ok)),
+        rare("healthy, rare", Some(ScriptedResponse::Ok), true),
+        steady("503 for ever", Some(ScriptedResponse::Status(503))),
+        steady("hangs for ever", Some(ScriptedResponse::held())),
+    ]
+}
+
+/// What the environments of one side and scenario came to.
+#[derive(Default)]
+struct Outcome {
+    /// By the number of the invocation; all from the fourth on are one.
+    kept: [Series; 4],
+    cpu_ms: Series,
+    peak_kib: Series,
+    acknowledged: usize,
+    delivered: usize,
+    written: usize,
+    lost: usize,
+}
+
+impl Outcome {
+    fn add(&mut self, account: &Account) {
+        for (number, kept) in account.kept.iter().enumerate() {
+            self.kept[number.min(3)].push_millis(*kept);
+        }
+        self.cpu_ms.push(account.cpu_ms);
+        self.peak_kib.push(account.peak_kib);
+        self.acknowledged += account.acknowledged;
+        self.delivered += account.delivered;
+        self.written += account.written;
+        self.lost += account.lost;
+    }
+}
+
+/// Tells each scenario in so many environments of each side, in turns, and prints a row for each side.
+pub(crate) async fn print(sides: &[Side; 2], environments: usize) -> anyhow::Result<()> {
+    println!("{environments} environments of each, in turns; load {} at the beginning.\n", load());
+    println!(
+        "| backend | extension | 1st, ms | 2nd | 3rd | later ones | CPU ms | peak RSS, MiB | spans acknowledged | at the backend | \
+         in the log | lost |"
+    );
+    println!("|{}", "---|".repeat(12));
+    for scenario in scenarios() {
+        let mut outcomes = [Outcome::default(), Outcome::default()];
+        for environment in 0..environments {
+            for place in if environment % 2 == 0 { [0, 1] } else { [1, 0] } {
+                outcomes[place].add(&tell(&sides[place], &scenario).await?);
+            }
+        }
+        for (side, outcome) in sides.iter().zip(&outcomes) {
+            let kept: Vec<String> = outcome.kept.iter().map(range).collect();
+            println!(
+                "| {} | {} | {} | {:.1} | {:.1} | {} | {} | {} | {} |",
+                scenario.name,
+                side.name,
+                kept.join(" | "),
+                outcome.cpu_ms.min(),
+                outcome.peak_kib.max() / 1024.0,
+                outcome.acknowledged,
+                outcome.delivered,
+                outcome.written,
+                outcome.lost,
+            );
+        }
+    }
+    println!("\nLoad {} at the end.", load());
+    Ok(())
+}
+
+/// `minimum to maximum`; nothing where there is none.
+fn range(series: &Series) -> String {
+    if series.len() == 0 {
+        return String::new();
+    }
+    format!("{:.1} to {:.1}", series.min(), series.max())
+}
+
+async fn tell(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {
+    let sink = match &scenario.backend {
+        None => None,
+        Some(answer) => {
+            let sink = Sink::builder().no_window().start().await?;
+            if *answer != ScriptedResponse::Ok {
+                sink.inject(Faults::seeded(1, 1.0).among([answer.clone()]));
+            }
+            Some(sink)
+        }
+    };
+    let mut story = side.begin(sink.as_ref(), &[]).await;
+    let payload = if scenario.sends { json!({"spans": [3], "root": true}) } else { json!({}) };
+    for number in 0..scenario.invocations {
+        if number > 0 {
+            tokio::time::sleep(scenario.pause).await;
+        }
+        story.invoke(payload.clone()).await;
+    }
+    side.end(story, sink.as_ref()).await
+}

@@ -1,0 +1,237 @@
+//! The extension's own figures as metrics: what it costs the function, what passed through it, and what it refused or dropped.
+//!
+//! They ride with the platform's metrics, once a minute at most, since each byte of a line is paid for. Only what was refused, spilled or
+//! dropped is told with the next such line, and all of it at the end.
+
+use crate::counts::{Count, Counts};
+use opentelemetry_proto::tonic::metrics::v1::{Metric, NumberDataPoint, number_data_point::Value};
+use platform::{Shape, delta_sum, string_attribute};
+use std::sync::Arc;
+
+/// Between two of them while nothing is refused or dropped.
+const EVERY_MS: u64 = 60_000;
+
+/// What becomes a metric.
+struct Figure {
+    name: &'static str,
+    /// In UCUM's notation.
+    unit: &'static str,
+    description: &'static str,
+    /// The key of the points' attribute; empty where there is one point without any.
+    key: &'static str,
+    points: &'static [Point],
+}
+
+/// One value of the attribute, and the counts that are added up for it.
+struct Point(&'static str, &'static [Count]);
+
+const FIGURES: [Figure; 6] = [
+    Figure {
+        name: "lambda_otlp.extension.held",
+        unit: "s",
+        description: "Time for which environments were kept when their handlers had ended.",
+        key: "",
+        points: &[Point("", &[Count::HeldMs])],
+    },
+    Figure {
+        name: "lambda_otlp.extension.received.bytes",
+        unit: "By",
+        description: "Bytes of the OTLP requests received, inflated.",
+        key: "",
+        points: &[Point("", &[Count::ReceivedBytes])],
+    },
+    Figure {
+        name: "lambda_otlp.extension.written.bytes",
+        unit: "By",
+        description: "Bytes of the lines written.",
+        key: "",
+        points: &[Point("", &[Count::LineBytes])],
+    },
+    Figure {
+        name: "lambda_otlp.extension.sent.bytes",
+        unit: "By",
+        description: "Bytes of the bodies sent to the backend, as compressed, repetitions included.",
+        key: "",
+        points: &[Point("", &[Count::SentBytes])],
+    },
+    Figure {
+        name: "lambda_otlp.extension.items",
+        unit: "{item}",
+        description: "Spans, data points and log records by what became of them.",
+        key: "lambda_otlp.fate",
+        points: &[
+            Point("written", &[Count::Written]),
+            Point("accepted", &[Count::Delivered]),
+            Point("spilled", &[Count::Spilled]),
+            Point("rejected", &[Count::Rejected]),
+            Point(DROPPED, &LOST),
+        ],
+    },
+    Figure {
+        name: "lambda_otlp.extension.requests.refused",
+        unit: "{request}",
+        description: "Requests not taken, which their senders know.",
+        key: "lambda_otlp.reason",
+        points: &[
+            Point("full", &[Count::RefusedFull]),
+            Point("invalid", &[Count::RefusedInvalid]),
+            Point("grpc", &[Count::RefusedGrpc]),
+            Point("telemetry", &[Count::TelemetryRefused]),
+        ],
+    },
+];
+
+const DROPPED: &str = "dropped";
+/// Items that are nowhere.
+const LOST: [Count; 4] = [Count::TooLarge, Count::TableFull, Count::PlatformLost, Count::SpillLost];
+/// What is told with the next line, whatever the time.
+const URGENT: [Count; 10] = [
+    Count::TooLarge,
+    Count::TableFull,
+    Count::PlatformLost,
+    Count::SpillLost,
+    Count::Spilled,
+    Count::Rejected,
+    Count::RefusedFull,
+    Count::RefusedInvalid,
+    Count::RefusedGrpc,
+    Count::TelemetryRefused,
+];
+
+/// How much of each count is told.
+#[derive(Debug)]
+pub(crate) struct OwnMetrics {
+    counts: Arc<Counts>,
+    shape: Shape,
+    /// By figure and point.
+    told: Vec<u64>,
+    urgent: u64,
+    /// When they were told last, at first the beginning.
+    since_ms: u64,
+}
+
+impl OwnMetrics {
+    pub(crate) fn new(counts: Arc<Counts>, shape: Shape, now_ms: u64) -> Self {
+        let points = FIGURES.iter().map(|figure| figure.points.len()).sum();
+        Self { counts, shape, told: vec![0; points], urgent: 0, since_ms: now_ms }
+    }
+
+    /// What has happened since they were told last, where it is time.
+    pub(crate) fn take_due(&mut self, now_ms: u64) -> Vec<Metric> {
+        let is_urgent = sum(&self.counts, &URGENT) > self.urgent;
+        let is_time = now_ms.saturating_sub(self.since_ms) >= EVERY_MS;
+        if is_urgent || is_time { self.take(now_ms) } else { Vec::new() }
+    }
+
+    /// What has happened since they were told last.
+    pub(crate) fn take(&mut self, now_ms: u64) -> Vec<Metric> {
+        let time_unix_nano = now_ms.saturating_mul(1_000_000);
+        let start_time_unix_nano = match self.shape {
+            // Which would make a series of each point, see `platform`.
+            Shape::OpenObserve => 0,
+            Shape::Otlp => {
+                self.since_ms.saturating_mul(1_000_000).min(time_unix_nano.saturating_sub(1))
+            }
+        };
+        self.urgent = sum(&self.counts, &URGENT);
+        self.since_ms = now_ms;
+        let mut metrics = Vec::new();
+        let mut told = self.told.iter_mut();
+        for figure in &FIGURES {
+            let mut data_points = Vec::new();
+            for Point(value, counts) in figure.points {
+                let (all, Some(told)) = (sum(&self.counts, counts), told.next()) else { continue };
+                let new = all.saturating_sub(std::mem::replace(told, all));
+                if new > 0 {
+                    let attribute = Some(figure.key).filter(|key| !key.is_empty());
+                    data_points.push(NumberDataPoint {
+                        attributes: attribute
+                            .map(|key| string_attribute(key, *value))
+                            .into_iter()
+                            .collect(),
+                        start_time_unix_nano,
+                        time_unix_nano,
+                        value: Some(figure.value(new)),
+                        ..NumberDataPoint::default()
+                    });
+                }
+            }
+            if !data_points.is_empty() {
+                let Figure { name, unit, description, .. } = *figure;
+                metrics.push(delta_sum(name, unit, description, data_points));
+            }
+        }
+        metrics
+    }
+}
+
+impl Figure {
+    fn value(&self, count: u64) -> Value {
+        if self.unit == "s" {
+            return Value::AsDouble(std::time::Duration::from_millis(count).as_secs_f64());
+        }
+        Value::AsInt(i64::try_from(count).unwrap_or(i64::MAX))
+    }
+}
+
+fn sum(counts: &Counts, of: &[Count]) -> u64 {
+    of.iter().map(|count| counts.get(*count)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+
+    fn told(metrics: Vec<Metric>) -> String {
+        let mut lines = Vec::new();
+        for metric in metrics {
+            let Some(Data::Sum(sum)) = metric.data else { panic!("{}", metric.name) };
+            assert!(sum.is_monotonic && sum.aggregation_temporality == 1);
+            for point in sum.data_points {
+                let attributes: Vec<_> =
+                    point.attributes.iter().map(|attribute| &attribute.value).collect();
+                let start = point.start_time_unix_nano;
+                let name = metric.name.trim_start_matches("lambda_otlp.extension.");
+                let value = format!("{:?}", point.value.unwrap());
+                let attribute = format!("{attributes:?}");
+                let attribute = attribute.split('"').nth(1).unwrap_or_default();
+                lines.push(format!("{name} {attribute} {value} since {start}"));
+            }
+        }
+        lines.join("\n")
+    }
+
+    #[test]
+    fn they_are_told_once_a_minute_and_each_thing_once() {
+        let counts = Arc::new(Counts::default());
+        let mut own = OwnMetrics::new(Arc::clone(&counts), Shape::OpenObserve, 0);
+        assert_eq!(told(own.take_due(60_000)), "", "nothing has happened");
+        counts.add(Count::HeldMs, 28);
+        counts.add(Count::Written, 3);
+        counts.add(Count::LineBytes, 700);
+        assert_eq!(told(own.take_due(119_999)), "");
+        expect_test::expect![[r"
+            held  AsDouble(0.028) since 0
+            written.bytes  AsInt(700) since 0
+            items written AsInt(3) since 0"]]
+        .assert_eq(&told(own.take_due(120_000)));
+        counts.add(Count::Written, 1);
+        assert_eq!(told(own.take_due(130_000)), "");
+        assert_eq!(told(own.take(131_000)), "items written AsInt(1) since 0");
+        assert_eq!(told(own.take(132_000)), "");
+    }
+
+    #[test]
+    fn what_was_refused_or_dropped_is_told_at_once() {
+        for count in URGENT {
+            let counts = Arc::new(Counts::default());
+            let mut own = OwnMetrics::new(Arc::clone(&counts), Shape::Otlp, 1_000);
+            counts.add(count, 2);
+            let now = told(own.take_due(1_001));
+            assert!(now.ends_with("AsInt(2) since 1000000000"), "{count:?}: {now}");
+            assert_eq!(told(own.take_due(1_002)), "");
+        }
+        assert!(LOST.iter().all(|count| URGENT.contains(count)));
+    }
+}
