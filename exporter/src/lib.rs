@@ -76,19 +76,23 @@ mod clock;
 mod config;
 mod export;
 mod extension;
-#[doc(hidden)]
 pub mod handler;
 mod init;
 mod lambda_otel_lite;
 mod outgoing;
 mod output;
-#[doc(hidden)]
 pub mod processor;
-#[doc(hidden)]
 pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 #[cfg(test)]
 mod tests;
+
+/// The code of the page on crates.io.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// The code of the guide.
 #[cfg(doctest)]
@@ -113,6 +117,7 @@ pub use handler::trigger::api_gateway::{ApiGatewayV1Extractor, ApiGatewayV2Extra
 pub use handler::trigger::json::JsonExtractor;
 pub use handler::trigger::span_attributes::{SpanAttributes, SpanAttributesBuilder, TriggerType};
 pub use handler::trigger::{EventExtractor, Extractor, SpanAttributesExtractor};
+#[doc(inline)]
 pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
 pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
 pub use init::{InitError, init_telemetry};

@@ -19,6 +19,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
         let no_loss =
             ["--package", "lambda-otlp-forwarder", "--test", "scenarios", "no_loss_property"];
         long_test(&root, &no_loss, "NO_LOSS_SCHEDULES", LONG_SCHEDULES)?;
+        crate::library::run(length)?;
         crate::stack::run(length)?;
     }
     Ok(())

@@ -1,5 +1,5 @@
 //! Checks of the repository: `layers` which crate uses which, and that no files of one crate use each other in a circle;
-//! `docs` writes the tables of variables, and checks the documents' links; `interop` runs other people's programs against
+//! `docs` writes the tables of variables, and checks the documents' links; `library` the Rust library's API, features and packages; `interop` runs other people's programs against
 //! ours, `receiver` and `moto` the whole path; `stack` checks the deployed stack's template and build; `ci` runs the gate;
 //! `dist` makes what is handed out.
 
@@ -11,6 +11,7 @@ mod dist;
 mod docs;
 mod interop;
 mod layers;
+mod library;
 mod moto;
 mod pypi;
 mod receiver;
@@ -31,6 +32,9 @@ fn main() -> ExitCode {
         ["interop"] => interop::run(),
         ["receiver"] => receiver::run(),
         ["moto"] => moto::run(),
+        ["library"] => library::run(Length::Short),
+        ["library", "--long"] => library::run(Length::Long),
+        ["library", "--write"] => library::write(),
         ["stack"] => stack::run(Length::Short),
         ["stack", "--long"] => stack::run(Length::Long),
         ["stack", "--write"] => stack::write(),
@@ -43,7 +47,7 @@ fn main() -> ExitCode {
         ["docs", "--check"] => docs::check(),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers | docs [--check] | interop | receiver | moto | stack [--long|--write] | ci [--long] | dist [--functions|--layer|--python-layer|--node-layer]"
+                "usage: cargo xtask layers | docs [--check] | library [--long|--write] | interop | receiver | moto | stack [--long|--write] | ci [--long] | dist [--functions|--layer|--python-layer|--node-layer]"
             );
             return ExitCode::from(64);
         }

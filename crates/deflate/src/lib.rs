@@ -2,7 +2,7 @@
 //!
 //! Libraries for streams keep a window and tables of 200 to 300 KiB and clear them for each stream; a line of one span holds 1.3 KB,
 //! and most of what it cost was that. This compressor reads its input where it lies, uses as much of its tables as the input is long,
-//! and clears nothing: entries of earlier inputs are known by their numbers. the measurements are in docs/decisions.md.
+//! and clears nothing: entries of earlier inputs are known by their numbers. The measurements are in docs/decisions.md.
 
 #![expect(
     clippy::indexing_slicing,

@@ -65,8 +65,9 @@ pub fn build_with(
     let text = String::from_utf8_lossy(&output.stdout);
     let messages = text.lines().filter_map(|line| serde_json::from_str::<Message>(line).ok());
     let binaries = messages.filter_map(|message| {
-        let target =
-            message.target.filter(|target| target.kind.iter().any(|kind| kind == "bin"))?;
+        let target = message
+            .target
+            .filter(|target| target.kind.iter().any(|kind| kind == "bin" || kind == "example"))?;
         Some((target.name, message.executable?))
     });
     Ok(binaries.collect())

@@ -1,6 +1,7 @@
 //! Checks that each crate says what it is, under which licence, where it comes from, and which Rust it needs.
 
 use serde_json::Value;
+use std::path::Path;
 
 /// As `cargo metadata` calls it, and as it stands in Cargo.toml.
 const FIELDS: &[(&str, &str)] = &[
@@ -13,6 +14,10 @@ const FIELDS: &[(&str, &str)] = &[
 /// What is compiled into functions, whose Rust may be older than ours.
 const IN_FUNCTIONS: &[&str] =
     &["lambda-otlp-deflate", "lambda-otlp-exporter", "lambda-otlp-settings", "lambda-otlp-wire"];
+/// What crates.io shows of a crate that is published: those in functions are.
+const PUBLISHED_TEXTS: &[&str] = &["readme"];
+const PUBLISHED_LISTS: &[&str] = &["keywords", "categories"];
+const LICENCES: &[&str] = &["LICENSE-MIT", "LICENSE-APACHE"];
 const OLDEST_RUST: &str = "1.88";
 const OUR_RUST: &str = "1.95";
 
@@ -27,8 +32,31 @@ pub(super) fn mistakes(metadata: &Value) -> Vec<String> {
         if let Some(rust) = text("rust_version").filter(|rust| *rust != expected) {
             mistakes.push(format!("{name}: rust-version is {rust}, not {expected}"));
         }
+        let is_published = package.get("publish").is_none_or(Value::is_null);
+        if is_published != IN_FUNCTIONS.contains(&name) {
+            mistakes
+                .push(format!("{name}: `publish = false` stands where a crate is not for others"));
+        }
+        if is_published {
+            mistakes
+                .extend(missing_for_publishing(package).map(|what| format!("{name}: no {what}")));
+        }
     }
     mistakes
+}
+
+fn missing_for_publishing(package: &Value) -> impl Iterator<Item = &'static str> {
+    let has_text = |key: &str| package.get(key).is_some_and(Value::is_string);
+    let has_entries =
+        |key: &str| package.get(key).and_then(Value::as_array).is_some_and(|list| !list.is_empty());
+    let manifest = package.get("manifest_path").and_then(Value::as_str).map(Path::new);
+    let has_file = move |name: &str| {
+        manifest.and_then(Path::parent).is_some_and(|folder| folder.join(name).is_file())
+    };
+    let texts = PUBLISHED_TEXTS.iter().filter(move |key| !has_text(key));
+    let lists = PUBLISHED_LISTS.iter().filter(move |key| !has_entries(key));
+    let licences = LICENCES.iter().filter(move |name| !has_file(name));
+    texts.chain(lists).chain(licences).copied()
 }
 
 #[cfg(test)]
@@ -44,14 +72,24 @@ mod tests {
         let package = |name: &str, rust: &str| {
             json!({
                 "name": name, "description": "Text.", "license": "MIT", "repository": "https://…",
-                "rust_version": rust,
+                "rust_version": rust, "publish": [],
             })
         };
-        check(package("lambda-otlp-wire", "1.88"), &[]);
+        let mut wire = package("lambda-otlp-wire", "1.88");
+        wire["publish"] = Value::Null;
+        wire["readme"] = json!("README.md");
+        wire["keywords"] = json!(["otlp"]);
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/wire/Cargo.toml");
+        wire["manifest_path"] = json!(manifest);
+        check(wire.clone(), &["lambda-otlp-wire: no categories"]);
+        wire["categories"] = json!(["encoding"]);
+        check(wire.clone(), &[]);
+        wire["manifest_path"] = json!("/nowhere/Cargo.toml");
+        check(wire, &["lambda-otlp-wire: no LICENSE-MIT", "lambda-otlp-wire: no LICENSE-APACHE"]);
         check(package("xtask", "1.95"), &[]);
         check(package("xtask", "1.88"), &["xtask: rust-version is 1.88, not 1.95"]);
         check(
-            json!({ "name": "a", "description": "", "license": "MIT", "repository": null }),
+            json!({ "name": "a", "description": "", "license": "MIT", "repository": null, "publish": [] }),
             &[
                 "a: Cargo.toml has no description",
                 "a: Cargo.toml has no repository",

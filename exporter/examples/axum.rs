@@ -1,0 +1,24 @@
+//! A function on axum, behind API Gateway, a load balancer or a function URL: the layer makes the span, another calls it after
+//! the route that axum matched.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::{Router, routing};
+use lambda_http::Adapter;
+use lambda_otlp_exporter::{MatchedPathLayer, OtelTracingLayer, TelemetryConfig, init_telemetry};
+use lambda_runtime::Error;
+use lambda_runtime::tower::ServiceBuilder;
+
+async fn order(Path(id): Path<u64>) -> Result<String, StatusCode> {
+    tracing::info!(id, "order found");
+    if id > 0 { Ok(format!("order {id}")) } else { Err(StatusCode::NOT_FOUND) }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let app =
+        Router::new().route("/orders/{id}", routing::get(order)).layer(MatchedPathLayer::new());
+    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+    let traced = OtelTracingLayer::new(completion_handler).with_name("shop");
+    lambda_runtime::run(ServiceBuilder::new().layer(traced).service(Adapter::from(app))).await
+}

@@ -1,0 +1,40 @@
+//! An event of one's own says what its invocation's span is called, what invoked it, and where its parent stands.
+
+use lambda_otlp_exporter::opentelemetry::KeyValue;
+use lambda_otlp_exporter::{
+    SpanAttributes, SpanAttributesExtractor, TelemetryConfig, TriggerType, create_traced_handler,
+    init_telemetry,
+};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+use serde::Deserialize;
+use std::collections::HashMap;
+
+#[derive(Deserialize)]
+struct Order {
+    id: i64,
+    /// What the caller has put there, such as `traceparent`.
+    #[serde(default)]
+    context: HashMap<String, String>,
+}
+
+impl SpanAttributesExtractor for Order {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        SpanAttributes::builder()
+            .with_span_name("store order")
+            .with_trigger(TriggerType::PubSub)
+            .with_attributes([KeyValue::new("shop.order.id", self.id)])
+            .with_carrier(self.context.clone())
+            .build()
+    }
+}
+
+async fn handle(event: LambdaEvent<Order>) -> Result<i64, Error> {
+    Ok(event.payload.id)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+    lambda_runtime::run(service_fn(create_traced_handler("orders", completion_handler, handle)))
+        .await
+}

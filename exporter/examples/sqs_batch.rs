@@ -1,0 +1,34 @@
+//! A batch of a queue: the invocation's span has a link to the span that sent each message, each message has a span of its own, and
+//! those that fail go back into the queue alone (`ReportBatchItemFailures`).
+
+use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
+use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
+use lambda_runtime::{Error, LambdaEvent, service_fn};
+
+/// The span of a message that fails is an error, with the exception as an event.
+#[tracing::instrument(name = "store order", err, skip_all, fields(message.id = message.message_id))]
+async fn store(message: &SqsMessage) -> Result<(), Error> {
+    let body = message.body.as_deref().unwrap_or_default();
+    let id: u64 = body.parse()?;
+    tracing::info!(id, "order stored");
+    Ok(())
+}
+
+async fn handle(event: LambdaEvent<SqsEvent>) -> Result<SqsBatchResponse, Error> {
+    let mut response = SqsBatchResponse::default();
+    for message in &event.payload.records {
+        if store(message).await.is_err() {
+            let mut failure = BatchItemFailure::default();
+            failure.item_identifier = message.message_id.clone().unwrap_or_default();
+            response.batch_item_failures.push(failure);
+        }
+    }
+    Ok(response)
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+    lambda_runtime::run(service_fn(create_traced_handler("orders", completion_handler, handle)))
+        .await
+}

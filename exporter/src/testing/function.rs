@@ -1,0 +1,95 @@
+//! A function whose lines are kept in memory.
+
+use super::read;
+use super::written::Written;
+use crate::init::init;
+use crate::init::telemetry_config::TelemetryConfigBuilder;
+use crate::output::in_memory::InMemoryOutput;
+use crate::telemetry::completion::TelemetryCompletionHandler;
+use lambda_runtime::{Context, LambdaEvent};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+use tracing_subscriber::layer::SubscriberExt as _;
+
+/// One environment of a function called `test`, without Lambda and without the process's environment variables.
+///
+/// It is on the thread that makes it: `tracing` spans and events of that thread are its own as long as it lives, which is what
+/// `#[tokio::test]` needs, whose runtime has one thread. Nothing global is set, so that tests run beside each other; a test of code
+/// that asks `opentelemetry::global` for its meters, of which a process has one, calls [`set_globals`](Self::set_globals).
+pub struct TestFunction {
+    completion: TelemetryCompletionHandler,
+    output: Arc<InMemoryOutput>,
+    _subscriber: tracing::subscriber::DefaultGuard,
+}
+
+impl fmt::Debug for TestFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestFunction").finish_non_exhaustive()
+    }
+}
+
+impl TestFunction {
+    /// Sets telemetry up as [`init_telemetry`](crate::init_telemetry) does with this configuration, but for its output and what is
+    /// global.
+    #[must_use]
+    pub fn new(config: TelemetryConfigBuilder) -> Self {
+        Self::with_variables(config, [])
+    }
+
+    /// The same with these environment variables, such as `("OTEL_PROPAGATORS", "xray")`.
+    #[must_use]
+    pub fn with_variables<'a>(
+        config: TelemetryConfigBuilder,
+        variables: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let output = Arc::new(InMemoryOutput::default());
+        let config = config.with_output(output.clone());
+        let config = config.with_global_providers(false).with_global_subscriber(false).build();
+        let environment: BTreeMap<String, String> = [("AWS_LAMBDA_FUNCTION_NAME", "test")]
+            .into_iter()
+            .chain(variables)
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        let completion = init(config, &environment);
+        let subscriber = tracing_subscriber::registry().with(completion.tracing_layer());
+        let subscriber = tracing::subscriber::set_default(subscriber);
+        Self { completion, output, _subscriber: subscriber }
+    }
+
+    /// Makes its meters and tracers those of `opentelemetry::global`, for this test and all that run beside it.
+    pub fn set_globals(&self) {
+        opentelemetry::global::set_meter_provider(self.completion.meter_provider().clone());
+        opentelemetry::global::set_tracer_provider(self.completion.tracer_provider().clone());
+    }
+
+    /// What a handler is wrapped with.
+    #[must_use]
+    pub fn completion_handler(&self) -> TelemetryCompletionHandler {
+        self.completion.clone()
+    }
+
+    /// An invocation of the function with this payload: a minute to go, and always the same request id.
+    #[must_use]
+    pub fn event<T>(&self, payload: T) -> LambdaEvent<T> {
+        let deadline = opentelemetry::time::now() + Duration::from_secs(60);
+        let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let mut context = Context::default();
+        "3da1f2dc-3222-475e-9205-e2e6c6318895".clone_into(&mut context.request_id);
+        context.deadline = u64::try_from(deadline).unwrap_or(u64::MAX);
+        "arn:aws:lambda:eu-west-1:123456789012:function:test"
+            .clone_into(&mut context.invoked_function_arn);
+        LambdaEvent::new(payload, context)
+    }
+
+    /// What was written since the last call.
+    ///
+    /// # Panics
+    /// If a line is none that the forwarder reads, which would be a mistake of this crate's.
+    #[must_use]
+    #[track_caller]
+    pub fn take(&self) -> Written {
+        read::lines(&self.output.take_lines())
+    }
+}

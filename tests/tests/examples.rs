@@ -1,0 +1,221 @@
+//! The Rust library's examples as functions of a local Lambda: what each of them writes when it is invoked.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use expect_test::{Expect, expect};
+use lambda_otlp_tests::workspace;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use serde_json::{Value, json};
+use simulator::{FunctionSpec, Lambda, binaries};
+use std::fmt::Write as _;
+use std::time::Duration;
+use wire::{Limits, Logs, Metrics, Traces};
+
+const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+
+#[tokio::test]
+async fn each_example_writes_what_it_says() {
+    let arguments = ["--examples", "--features", "axum,lambda_http,sqs,testing"];
+    let built = binaries::build_with(&workspace(), &["lambda-otlp-exporter"], &arguments).unwrap();
+    let lambda = Lambda::start().await.unwrap();
+    let check = async |example: &str, payload: Value, answer: Value, expected: Expect| {
+        let program = binaries::find(&built, example).unwrap();
+        let spec = FunctionSpec::new(example, program).timeout(Duration::from_mins(1));
+        lambda.create_function(spec).unwrap();
+        let invocation = lambda.invoke(example, payload.to_string()).await.unwrap();
+        let response = invocation.response().unwrap_or_else(|| panic!("{:?}", invocation.result));
+        let answered: Value = serde_json::from_slice(response).unwrap();
+        for (key, value) in answer.as_object().into_iter().flatten() {
+            assert_eq!(answered.get(key), Some(value), "{example} answered {answered}");
+        }
+        lambda.recycle(example).await.unwrap();
+        expected.assert_eq(&written(&lambda, example));
+    };
+    check(
+        "handler",
+        json!({ "id": 7 }),
+        json!({ "statusCode": 201 }),
+        expect![[r#"
+        orders
+          store
+        record "order stored" id
+    "#]],
+    )
+    .await;
+    check(
+        "axum",
+        api_gateway("/orders/7"),
+        json!({ "statusCode": 200 }),
+        expect![[r#"
+            GET /orders/{id}, below its caller
+            record "order found" id
+        "#]],
+    )
+    .await;
+    let failed = json!({ "batchItemFailures": [{ "itemIdentifier": "two" }] });
+    check(
+        "sqs_batch",
+        batch(),
+        failed,
+        expect![[r#"
+        orders, 2 links
+          store order
+          store order, error "invalid digit found in string"
+        record "order stored" id
+        record "" error
+    "#]],
+    )
+    .await;
+    check(
+        "processors",
+        json!({}),
+        json!({}),
+        expect![[r#"
+        orders, with the shop's name
+          store, with the shop's name
+    "#]],
+    )
+    .await;
+    check(
+        "metrics",
+        json!({ "value": 7.5 }),
+        json!({ "statusCode": 201 }),
+        expect![[r#"
+        orders
+        metric shop.orders {order}
+        metric shop.order.value EUR [5.0, 10.0, 50.0, 100.0]
+    "#]],
+    )
+    .await;
+    check(
+        "logs",
+        json!({}),
+        json!({}),
+        expect![[r#"
+        orders
+        record "few left" shelf deployment.environment.name
+        record "order approved" deployment.environment.name
+    "#]],
+    )
+    .await;
+    check(
+        "testing",
+        json!({ "id": 7 }),
+        json!({ "statusCode": 201 }),
+        expect![[r#"
+        orders
+          store
+        record "order stored"
+        metric shop.orders
+    "#]],
+    )
+    .await;
+    let order = json!({ "id": 7, "context": { "traceparent": PARENT } });
+    check(
+        "extractor",
+        order,
+        json!(7),
+        expect![[r#"
+        store order, below its caller
+    "#]],
+    )
+    .await;
+    lambda.shut_down().await;
+}
+
+/// An HTTP API's event, behind `$default`
+/// (API Gateway Developer Guide, "Create AWS Lambda proxy integrations for HTTP APIs").
+fn api_gateway(path: &str) -> Value {
+    json!({
+        "version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": "",
+        "headers": { "host": "shop.example.com", "traceparent": PARENT },
+        "requestContext": {
+            "accountId": "123456789012", "apiId": "api", "domainName": "shop.example.com", "stage": "$default",
+            "requestId": "id", "routeKey": "$default", "time": "21/Nov/2026:12:00:00 +0000", "timeEpoch": 1_795_262_400_000_i64,
+            "http": { "method": "GET", "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "test" },
+        },
+        "isBase64Encoded": false,
+    })
+}
+
+/// Two messages, one of which is no order.
+fn batch() -> Value {
+    let message = |id: &str, body: &str| {
+        json!({
+            "messageId": id, "receiptHandle": id, "body": body, "attributes": {},
+            "messageAttributes": { "traceparent": { "dataType": "String", "stringValue": PARENT } },
+            "eventSource": "aws:sqs", "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:orders",
+            "awsRegion": "eu-west-1",
+        })
+    };
+    json!({ "Records": [message("one", "7"), message("two", "seven")] })
+}
+
+/// What is in a function's log: a line a span, indented below its parent, then records and metrics.
+fn written(lambda: &Lambda, function: &str) -> String {
+    let (mut spans, mut others): (Vec<Span>, Vec<String>) = (Vec::new(), Vec::new());
+    for event in lambda.log_events(function) {
+        let reading = wire::read_line(&event.message, &Limits::default());
+        for line in reading.into_iter().flat_map(|reading| reading.decoded) {
+            let request = &line.request;
+            if let Some(request) = request.decode::<Traces>() {
+                let resources = request.unwrap().resource_spans.into_iter();
+                let scopes = resources.flat_map(|resource| resource.scope_spans);
+                spans.extend(scopes.flat_map(|scope| scope.spans));
+            } else if let Some(request) = request.decode::<Logs>() {
+                let resources = request.unwrap().resource_logs.into_iter();
+                let scopes = resources.flat_map(|resource| resource.scope_logs);
+                for record in scopes.flat_map(|scope| scope.log_records) {
+                    let body = serde_json::to_value(record.body).unwrap();
+                    let text = body.get("stringValue").and_then(Value::as_str).unwrap_or_default();
+                    let keys = record.attributes.iter().map(|attribute| attribute.key.as_str());
+                    let keys: Vec<&str> = keys.collect();
+                    let of = if record.span_id.is_empty() { " of no span" } else { "" };
+                    others.push(format!("record {text:?} {}{of}", keys.join(" ")));
+                }
+            } else if let Some(request) = request.decode::<Metrics>() {
+                let resources = request.unwrap().resource_metrics.into_iter();
+                let scopes = resources.flat_map(|resource| resource.scope_metrics);
+                for metric in scopes.flat_map(|scope| scope.metrics) {
+                    let bounds = match &metric.data {
+                        Some(Data::Histogram(data)) => {
+                            format!(" {:?}", data.data_points[0].explicit_bounds)
+                        }
+                        _ => String::new(),
+                    };
+                    others.push(format!("metric {} {}{bounds}", metric.name, metric.unit));
+                }
+            }
+        }
+    }
+    let mut shown = String::new();
+    let is_root = |span: &&Span| spans.iter().all(|other| other.span_id != span.parent_span_id);
+    for root in spans.iter().filter(is_root) {
+        writeln!(shown, "{}", described(root)).unwrap();
+        for child in spans.iter().filter(|span| span.parent_span_id == root.span_id) {
+            writeln!(shown, "  {}", described(child)).unwrap();
+        }
+    }
+    others.iter().for_each(|line| writeln!(shown, "{}", line.trim_end()).unwrap());
+    shown
+}
+
+/// The name, what is said of its status, and how many links there are; of a root whether a caller is its parent.
+fn described(span: &Span) -> String {
+    let mut text = span.name.clone();
+    let status = span.status.clone().unwrap_or_default();
+    if status.code == 2 {
+        write!(text, ", error {:?}", status.message).unwrap();
+    }
+    if !span.links.is_empty() {
+        write!(text, ", {} links", span.links.len()).unwrap();
+    }
+    if span.parent_span_id == [0xb7, 0xad, 0x6b, 0x71, 0x69, 0x20, 0x33, 0x31] {
+        text.push_str(", below its caller");
+    }
+    if span.attributes.iter().any(|attribute| attribute.key == "shop.name") {
+        text.push_str(", with the shop's name");
+    }
+    text
+}

@@ -1,0 +1,182 @@
+//! Checks that the Rust library is fit for crates.io: its public API is the one that is written down, each feature compiles alone, its
+//! packages build from what is in them, and the oldest Rust that it promises compiles it.
+
+use crate::checks::{self, Length, Tally, output};
+use anyhow::{Context as _, bail};
+use serde_json::Value;
+use std::path::Path;
+use std::process::Command;
+
+const LIBRARY: &str = "lambda-otlp-exporter";
+/// The public items of the library with all features, a line each.
+const LISTING: &str = "exporter/public-api.txt";
+
+pub(crate) fn run(length: Length) -> anyhow::Result<()> {
+    let root = checks::root()?;
+    let metadata = checks::metadata()?;
+    let mut tally = Tally::default();
+    tally
+        .note("public API", public_api(&root).and_then(|listing| same_as_written(&root, &listing)));
+    tally.note("features", features(&metadata));
+    tally.note("packages", packages(&metadata));
+    if length == Length::Long {
+        tally.note("oldest Rust", oldest_rust(&metadata));
+    }
+    tally.finish()
+}
+
+/// Writes the public API down.
+pub(crate) fn write() -> anyhow::Result<()> {
+    let root = checks::root()?;
+    std::fs::write(root.join(LISTING), public_api(&root)?).context(LISTING)
+}
+
+/// The library's public items, by the JSON of rustdoc, which a stable toolchain writes where it is asked like this. Its format is that
+/// of the toolchain in `rust-toolchain.toml`, and the version of `public-api` goes with it.
+fn public_api(root: &Path) -> anyhow::Result<String> {
+    let mut rustdoc = Command::new("cargo");
+    rustdoc.args([
+        "rustdoc",
+        "--quiet",
+        "--locked",
+        "--package",
+        LIBRARY,
+        "--lib",
+        "--all-features",
+    ]);
+    rustdoc.args([
+        "--",
+        "-Z",
+        "unstable-options",
+        "--output-format",
+        "json",
+        "--cap-lints",
+        "allow",
+    ]);
+    output(rustdoc.env("RUSTC_BOOTSTRAP", "1").current_dir(root))?;
+    let target = metadata_text(&checks::metadata()?, "target_directory")?;
+    let json = Path::new(&target).join("doc").join(format!("{}.json", LIBRARY.replace('-', "_")));
+    let api = public_api::Builder::from_rustdoc_json(&json)
+        .omit_blanket_impls(true)
+        .omit_auto_trait_impls(true)
+        .omit_auto_derived_impls(true)
+        .build();
+    let api = api.with_context(|| format!("{}", json.display()))?;
+    let items: Vec<String> = api.items().map(ToString::to_string).collect();
+    Ok(items.join("\n") + "\n")
+}
+
+fn same_as_written(root: &Path, listing: &str) -> anyhow::Result<String> {
+    let written = std::fs::read_to_string(root.join(LISTING)).context(LISTING)?;
+    let differences = differences(&written, listing);
+    if !differences.is_empty() {
+        bail!(
+            "{LISTING} says otherwise; what is gone breaks users, and what is new stays for long. If it is meant, run \
+             `cargo xtask library --write`\n{}",
+            differences.join("\n")
+        );
+    }
+    Ok(format!("{} items are as {LISTING} has them", listing.lines().count()))
+}
+
+/// Lines of the one text that the other has not.
+fn differences(before: &str, after: &str) -> Vec<String> {
+    let has = |text: &str, line: &str| text.lines().any(|other| other == line);
+    let gone = before.lines().filter(|line| !has(after, line)).map(|line| format!("- {line}"));
+    let new = after.lines().filter(|line| !has(before, line)).map(|line| format!("+ {line}"));
+    gone.chain(new).collect()
+}
+
+/// Each feature alone, and none: what one of them needs may be there by another only.
+fn features(metadata: &Value) -> anyhow::Result<String> {
+    let names = feature_names(metadata);
+    for feature in std::iter::once("").chain(names.iter().map(String::as_str)) {
+        let mut check = Command::new("cargo");
+        check.args(["check", "--quiet", "--locked", "--package", LIBRARY, "--no-default-features"]);
+        output(check.args(["--features", feature]))
+            .with_context(|| format!("feature {feature:?}"))?;
+    }
+    Ok(format!("{} compile alone: {}", names.len(), names.join(", ")))
+}
+
+fn feature_names(metadata: &Value) -> Vec<String> {
+    let library = packages_of(metadata).find(|package| text(package, "name") == LIBRARY);
+    let features = library.and_then(|package| package.get("features")?.as_object());
+    features.into_iter().flatten().map(|(name, _)| name.clone()).collect()
+}
+
+/// The crates that are published, packaged as crates.io gets them, and built from that.
+fn packages(metadata: &Value) -> anyhow::Result<String> {
+    let names = published(metadata);
+    let mut package = Command::new("cargo");
+    package.args(["package", "--quiet", "--locked", "--allow-dirty"]);
+    for name in &names {
+        package.args(["--package", name]);
+    }
+    output(&mut package)?;
+    Ok(format!("{} build from what is in them: {}", names.len(), names.join(", ")))
+}
+
+/// Packages that say nothing against it.
+fn published(metadata: &Value) -> Vec<&str> {
+    let published =
+        packages_of(metadata).filter(|package| package.get("publish").is_none_or(Value::is_null));
+    published.map(|package| text(package, "name")).collect()
+}
+
+/// Compiles what is published with the Rust that it promises; rustup installs that where it can.
+fn oldest_rust(metadata: &Value) -> anyhow::Result<String> {
+    let package = packages_of(metadata).find(|package| text(package, "name") == LIBRARY);
+    let version = package.map(|package| text(package, "rust_version")).unwrap_or_default();
+    let toolchain = format!("{version}.0");
+    let mut install = Command::new("rustup");
+    install.args(["toolchain", "install", &toolchain, "--profile", "minimal"]);
+    if output(&mut install).is_err() {
+        return Ok(format!("left out: rustup cannot install {toolchain} here"));
+    }
+    let mut check = Command::new("rustup");
+    check.args(["run", &toolchain, "cargo", "check", "--quiet", "--locked", "--all-features"]);
+    for name in published(metadata) {
+        check.args(["--package", name]);
+    }
+    let target = metadata_text(metadata, "target_directory")?;
+    output(check.args(["--target-dir".into(), Path::new(&target).join("oldest-rust")]))?;
+    Ok(format!("{toolchain} compiles what is published"))
+}
+
+fn packages_of(metadata: &Value) -> impl Iterator<Item = &Value> {
+    metadata.get("packages").and_then(Value::as_array).into_iter().flatten()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn metadata_text(metadata: &Value, key: &str) -> anyhow::Result<String> {
+    let found = metadata.get(key).and_then(Value::as_str);
+    found.map(str::to_owned).with_context(|| format!("cargo metadata has no {key}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn what_is_gone_and_what_is_new_is_named() {
+        let check =
+            |before, after, expected: &[&str]| assert_eq!(differences(before, after), expected);
+        check("a\nb\n", "a\nb\n", &[]);
+        check("a\nb\n", "b\nc\n", &["- a", "+ c"]);
+    }
+
+    #[test]
+    fn packages_and_features_are_those_of_cargo() {
+        let metadata = json!({ "packages": [
+            { "name": LIBRARY, "publish": null, "features": { "sqs": [], "alb": [] } },
+            { "name": "demo", "publish": [], "features": { "other": [] } },
+        ] });
+        assert_eq!(published(&metadata), [LIBRARY]);
+        assert_eq!(feature_names(&metadata), ["alb", "sqs"]);
+    }
+}
