@@ -19,7 +19,8 @@ async fn each_example_writes_what_it_says() {
     let arguments = ["--examples", "--features", "axum,lambda_http,sqs,testing"];
     let built = binaries::build_with(&workspace(), &["lambda-otlp-exporter"], &arguments).unwrap();
     let lambda = Lambda::start().await.unwrap();
-    let check = async |example: &str, payload: Value, answer: Value, expected: Expect| {
+    for case in of_events().into_iter().chain(of_signals()) {
+        let Case { example, payload, answer, written: expected } = case;
         let program = binaries::find(&built, example).unwrap();
         let spec = FunctionSpec::new(example, program).timeout(Duration::from_mins(1));
         lambda.create_function(spec).unwrap();
@@ -31,97 +32,107 @@ async fn each_example_writes_what_it_says() {
         }
         lambda.recycle(example).await.unwrap();
         expected.assert_eq(&written(&lambda, example));
-    };
-    check(
-        "handler",
-        json!({ "id": 7 }),
-        json!({ "statusCode": 201 }),
-        expect![[r#"
+    }
+    lambda.shut_down().await;
+}
+
+/// What an example answers to an event, as far as it matters, and writes.
+struct Case {
+    example: &'static str,
+    payload: Value,
+    answer: Value,
+    written: Expect,
+}
+
+/// Examples of what invokes a function.
+fn of_events() -> Vec<Case> {
+    vec![
+        Case {
+            example: "handler",
+            payload: json!({ "id": 7 }),
+            answer: json!({ "statusCode": 201 }),
+            written: expect![[r#"
         orders
           store
         record "order stored" id
     "#]],
-    )
-    .await;
-    check(
-        "axum",
-        api_gateway("/orders/7"),
-        json!({ "statusCode": 200 }),
-        expect![[r#"
+        },
+        Case {
+            example: "axum",
+            payload: api_gateway("/orders/7"),
+            answer: json!({ "statusCode": 200 }),
+            written: expect![[r#"
             GET /orders/{id}, below its caller
             record "order found" id
         "#]],
-    )
-    .await;
-    let failed = json!({ "batchItemFailures": [{ "itemIdentifier": "two" }] });
-    check(
-        "sqs_batch",
-        batch(),
-        failed,
-        expect![[r#"
+        },
+        Case {
+            example: "sqs_batch",
+            payload: batch(),
+            answer: json!({ "batchItemFailures": [{ "itemIdentifier": "two" }] }),
+            written: expect![[r#"
         orders, 2 links
           store order
           store order, error "invalid digit found in string"
         record "order stored" id
         record "" error
     "#]],
-    )
-    .await;
-    check(
-        "processors",
-        json!({}),
-        json!({}),
-        expect![[r#"
+        },
+        Case {
+            example: "extractor",
+            payload: json!({ "id": 7, "context": { "traceparent": PARENT } }),
+            answer: json!(7),
+            written: expect![[r"
+        store order, below its caller
+    "]],
+        },
+    ]
+}
+
+/// Examples of what a function writes.
+fn of_signals() -> Vec<Case> {
+    vec![
+        Case {
+            example: "processors",
+            payload: json!({}),
+            answer: json!({}),
+            written: expect![[r"
         orders, with the shop's name
           store, with the shop's name
-    "#]],
-    )
-    .await;
-    check(
-        "metrics",
-        json!({ "value": 7.5 }),
-        json!({ "statusCode": 201 }),
-        expect![[r#"
+    "]],
+        },
+        Case {
+            example: "metrics",
+            payload: json!({ "value": 7.5 }),
+            answer: json!({ "statusCode": 201 }),
+            written: expect![[r"
         orders
         metric shop.orders {order}
         metric shop.order.value EUR [5.0, 10.0, 50.0, 100.0]
-    "#]],
-    )
-    .await;
-    check(
-        "logs",
-        json!({}),
-        json!({}),
-        expect![[r#"
+    "]],
+        },
+        Case {
+            example: "logs",
+            payload: json!({}),
+            answer: json!({}),
+            written: expect![[r#"
         orders
         record "few left" shelf deployment.environment.name
         record "order approved" deployment.environment.name
     "#]],
-    )
-    .await;
-    check(
-        "testing",
-        json!({ "id": 7 }),
-        json!({ "statusCode": 201 }),
-        expect![[r#"
+        },
+        Case {
+            example: "testing",
+            payload: json!({ "id": 7 }),
+            answer: json!({ "statusCode": 201 }),
+            written: expect![[r#"
         orders
           store
         record "order stored"
         metric shop.orders
     "#]],
-    )
-    .await;
-    let order = json!({ "id": 7, "context": { "traceparent": PARENT } });
-    check(
-        "extractor",
-        order,
-        json!(7),
-        expect![[r#"
-        store order, below its caller
-    "#]],
-    )
-    .await;
-    lambda.shut_down().await;
+        },
+    ]
 }
 
 /// An HTTP API's event, behind `$default`
@@ -180,7 +191,9 @@ fn written(lambda: &Lambda, function: &str) -> String {
                 for metric in scopes.flat_map(|scope| scope.metrics) {
                     let bounds = match &metric.data {
                         Some(Data::Histogram(data)) => {
-                            format!(" {:?}", data.data_points[0].explicit_bounds)
+                            let bounds =
+                                data.data_points.iter().map(|point| &point.explicit_bounds);
+                            bounds.fold(String::new(), |text, bounds| format!("{text} {bounds:?}"))
                         }
                         _ => String::new(),
                     };
@@ -197,7 +210,9 @@ fn written(lambda: &Lambda, function: &str) -> String {
             writeln!(shown, "  {}", described(child)).unwrap();
         }
     }
-    others.iter().for_each(|line| writeln!(shown, "{}", line.trim_end()).unwrap());
+    for line in &others {
+        writeln!(shown, "{}", line.trim_end()).unwrap();
+    }
     shown
 }
 
