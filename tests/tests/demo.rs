@@ -80,7 +80,6 @@ fn the_demo_balances_and_shows_one_trace_through_both_functions() {
         (1, "aws.lambda.invocation"),
         (1, "reserve item"),
         (1, "reserve item"),
-        (1, "reserve item"),
         (1, "wait for the bank"),
     ]
     .map(|(depth, name)| ("orders".to_owned(), depth, name.to_owned()));

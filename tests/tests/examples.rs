@@ -71,7 +71,7 @@ fn of_events() -> Vec<Case> {
             payload: batch(),
             answer: json!({ "batchItemFailures": [{ "itemIdentifier": "two" }] }),
             written: expect![[r#"
-        orders, 2 links
+        orders, error "1 of the batch failed, and Lambda gives them again", 2 links
           store order
           store order, error "invalid digit found in string"
         record "order stored" id

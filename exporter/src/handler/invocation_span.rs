@@ -3,6 +3,7 @@
 use super::http_route;
 use super::new_span::{NewSpan, SpanOptions};
 use super::outcome::HandlerOutcome;
+use super::response::ResponseFacts;
 use super::trigger::span_attributes::SpanAttributes;
 use crate::extension::Mode;
 use crate::extension::invocations::Completed;
@@ -13,6 +14,7 @@ use crate::telemetry::deadline_watch::Armed;
 use crate::telemetry::running::RunningInvocation;
 use opentelemetry::trace::{Status, TraceContextExt as _};
 use opentelemetry::{Context, KeyValue, Value};
+use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -186,17 +188,25 @@ pub(super) fn describe(
     };
     match outcome {
         // A success leaves the status unset, or it would overrule an error that the handler has set.
-        HandlerOutcome::Response { status_code: None } => {}
-        HandlerOutcome::Response { status_code: Some(code) } => {
-            let value = i64::from(code);
-            set("http.response.status_code", value.into());
-            if facts.duplicate_http_names {
-                set("http.status_code", value.into());
+        HandlerOutcome::Response(ResponseFacts { status_code, batch_item_failures }) => {
+            if let Some(code) = status_code {
+                let value = i64::from(code);
+                set("http.response.status_code", value.into());
+                if facts.duplicate_http_names {
+                    set("http.status_code", value.into());
+                }
+                // "HTTP spans", Status: of a server, 4xx is no error.
+                if code >= 500 {
+                    set("error.type", code.to_string().into());
+                    span.set_status(Status::error(""));
+                }
             }
-            // "HTTP spans", Status: of a server, 4xx is no error.
-            if code >= 500 {
-                set("error.type", code.to_string().into());
-                span.set_status(Status::error(""));
+            if let Some(failed) = NonZero::new(batch_item_failures) {
+                let count = i64::try_from(failed.get()).unwrap_or(i64::MAX);
+                set("aws.lambda.batch_item_failures", count.into());
+                set("error.type", "batch_item_failures".into());
+                let message = format!("{failed} of the batch failed, and Lambda gives them again");
+                span.set_status(Status::error(message));
             }
         }
         HandlerOutcome::Error { error_type, message } => {

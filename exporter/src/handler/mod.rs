@@ -10,7 +10,7 @@ mod invocation_span;
 pub(crate) mod matched_path;
 mod new_span;
 pub(crate) mod outcome;
-mod response_status;
+mod response;
 pub(crate) mod streaming;
 pub(crate) mod tracing_layer;
 pub(crate) mod trigger;

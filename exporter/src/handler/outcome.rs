@@ -1,6 +1,6 @@
 //! How the handler of an invocation ended.
 
-use super::response_status;
+use super::response::ResponseFacts;
 use serde::Serialize;
 use std::any::Any;
 use std::fmt::{Debug, Display};
@@ -9,8 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// How the handler ended.
 #[derive(Clone, Debug)]
 pub(crate) enum HandlerOutcome {
-    /// With a response, which may be one of HTTP.
-    Response { status_code: Option<u16> },
+    /// With a response.
+    Response(ResponseFacts),
     /// With an error of the handler.
     Error { error_type: String, message: String },
     /// With a panic of the handler.
@@ -26,9 +26,8 @@ impl HandlerOutcome {
         // Both call code of the function's author.
         match result {
             Ok(response) => {
-                let status_code = || response_status::status_code(response);
-                let contained = catch_unwind(AssertUnwindSafe(status_code));
-                Self::Response { status_code: contained.unwrap_or_default() }
+                let facts = catch_unwind(AssertUnwindSafe(|| ResponseFacts::of(response)));
+                Self::Response(facts.unwrap_or_default())
             }
             Err(error) => Self::of_error(error),
         }

@@ -3,6 +3,7 @@
 use super::instrumentation::{Begun, Instrumentation, InvocationFuture, run};
 use super::invocation_span::InvocationSpan;
 use super::outcome::HandlerOutcome;
+use super::response::ResponseFacts;
 use super::trigger::{EventExtractor, Extractor};
 use futures_core::Stream;
 use lambda_runtime::tower::Layer;
@@ -176,8 +177,8 @@ where
                     (HandlerOutcome::of_body_error(&error), End::With(Err(error)))
                 }
                 Ok(Poll::Ready(None)) => {
-                    let status_code = Some(body.status_code);
-                    (HandlerOutcome::Response { status_code }, End::Here)
+                    let facts = ResponseFacts::of_status(body.status_code);
+                    (HandlerOutcome::Response(facts), End::Here)
                 }
                 Err(panic) => (HandlerOutcome::of_panic(panic.as_ref()), End::Panic(panic)),
             };
