@@ -9,6 +9,8 @@ pub mod build;
 #[cfg(feature = "forward-driver")]
 pub mod forward;
 pub mod random;
+#[cfg(feature = "harness")]
+pub mod series;
 #[cfg(feature = "ours")]
 pub mod span_data;
 mod workload;

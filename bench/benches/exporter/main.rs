@@ -1,17 +1,18 @@
 //! Our span exporter beside that of crates.io's otlp-stdout-span-exporter: bytes a line, time an export.
 //!
-//! `cargo bench -p lambda-otlp-bench --bench exporter`; with `-- --instructions` it counts instructions under valgrind
-//! instead of measuring time. Each exporter stands in a program of its own; the two take turns, each time in a fresh
+//! `cargo bench -p lambda-otlp-bench --bench exporter`; with `-- --instructions` it counts instructions and
+//! allocations under valgrind instead of measuring time. Each exporter stands in a program of its own; the two take turns, each time in a fresh
 //! process, with the same spans, and what they wrote is decoded and compared.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 mod compare;
+mod counts;
 mod drivers;
 mod figures;
-mod instructions;
 
 use anyhow::{Context as _, bail};
+use counts::Count;
 use drivers::{Drivers, FreedMemory, Workload};
 use figures::Figures;
 
@@ -87,14 +88,18 @@ fn rounds(
 
 fn instructions(drivers: &Drivers) -> anyhow::Result<()> {
     println!(
-        "Instructions an export, in thousands: callgrind, (15 exports - 5 exports) / 10, mean of four services.\n"
+        "An export, by callgrind and memcheck: (15 exports - 5 exports) / 10, mean of four services.\n"
     );
-    println!("| spans | ours | peer's | ratio |");
-    println!("|---|---|---|---|");
+    println!("| spans | thousand instructions | peer's | ratio | allocations | peer's | ratio |");
+    println!("|{}", "---|".repeat(7));
     for spans in SPANS {
-        let ours = instructions::of_an_export(&drivers.ours, spans)?;
-        let peer = instructions::of_an_export(&drivers.peer, spans)?;
-        println!("| {spans} | {} |", figures::cells(ours / 1000.0, peer / 1000.0, 0));
+        let of = |driver, count| counts::of_an_export(driver, spans, count);
+        let ours = of(&drivers.ours, Count::Instructions)?;
+        let peer = of(&drivers.peer, Count::Instructions)?;
+        let instructions = figures::cells(ours / 1000.0, peer / 1000.0, 0);
+        let ours = of(&drivers.ours, Count::Allocations)?;
+        let peer = of(&drivers.peer, Count::Allocations)?;
+        println!("| {spans} | {instructions} | {} |", figures::cells(ours, peer, 1));
     }
     Ok(())
 }

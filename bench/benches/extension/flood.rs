@@ -1,7 +1,7 @@
 //! A flood in one invocation: 20,000 lines that the function prints, and 20,000 spans that it posts.
 
-use crate::figures::load;
 use crate::side::Side;
+use lambda_otlp_bench::series::load;
 use serde_json::{Value, json};
 use simulator::sink::Sink;
 

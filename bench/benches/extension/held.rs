@@ -1,7 +1,7 @@
 //! For how long an extension keeps the environment when the handler has ended, by what the backend does.
 
-use crate::figures::{Series, load};
 use crate::side::{Account, Side};
+use lambda_otlp_bench::series::{Series, load};
 use serde_json::json;
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::time::Duration;
@@ -106,7 +106,7 @@ pub(crate) async fn print(sides: &[Side; 2], environments: usize) -> anyhow::Res
 
 /// `minimum to maximum`; nothing where there is none.
 fn range(series: &Series) -> String {
-    if series.len() == 0 {
+    if series.count() == 0 {
         return String::new();
     }
     format!("{:.1} to {:.1}", series.min(), series.max())

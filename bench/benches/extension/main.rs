@@ -11,7 +11,6 @@
 )]
 
 mod binaries;
-mod figures;
 mod flood;
 mod held;
 mod register;

@@ -1,7 +1,7 @@
 //! How soon an extension registers, and how much memory it keeps: ours beside the peer's, against the same Lambda.
 
-use crate::figures::{Series, load};
 use anyhow::{Context as _, ensure};
+use lambda_otlp_bench::series::{Series, load};
 use simulator::{FunctionSpec, Lambda};
 use std::net::TcpListener;
 use std::path::Path;

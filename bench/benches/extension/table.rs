@@ -1,7 +1,7 @@
 //! The table of states: the function's result, its billed time and its telemetry, with the layer and without.
 
-use crate::figures::{Series, load};
 use anyhow::bail;
+use lambda_otlp_bench::series::{Series, load};
 use lambda_otlp_tests::stories::states::{self, State, Step};
 use lambda_otlp_tests::stories::{Log, Program, Story};
 use simulator::Invocation;
@@ -166,7 +166,7 @@ fn rows(state: &State, outcome: &Outcome) {
         println!(
             "| {} | {label} | {result} ({}) | {} | {} | {} | {} | {difference:+.1} | {:.1} | {} / {lost} | {undelivered} | {:.1} |",
             state.name,
-            with.billed.len(),
+            with.billed.count(),
             without.billed.cell(0),
             with.billed.cell(0),
             without.exact.cell(1),

@@ -4,44 +4,56 @@ use std::time::Duration;
 
 /// One figure of many runs, in milliseconds or whatever it is measured in.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Series(Vec<f64>);
+pub struct Series(Vec<f64>);
 
 impl Series {
-    pub(crate) fn push(&mut self, value: f64) {
+    pub fn push(&mut self, value: f64) {
         self.0.push(value);
     }
 
-    pub(crate) fn push_millis(&mut self, duration: Duration) {
+    pub fn push_millis(&mut self, duration: Duration) {
         self.push(duration.as_secs_f64() * 1000.0);
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.0.len()
     }
 
-    pub(crate) fn min(&self) -> f64 {
+    pub fn min(&self) -> f64 {
         self.0.iter().copied().fold(f64::INFINITY, f64::min)
     }
 
-    pub(crate) fn max(&self) -> f64 {
+    pub fn max(&self) -> f64 {
         self.0.iter().copied().fold(0.0, f64::max)
     }
 
     /// The middle one; of an even number the lower of both.
-    pub(crate) fn median(&self) -> f64 {
+    pub fn median(&self) -> f64 {
+        self.quantile(0.5)
+    }
+
+    /// The one below or at which this share of them is.
+    pub fn quantile(&self, share: f64) -> f64 {
         let mut sorted = self.0.clone();
         sorted.sort_by(f64::total_cmp);
-        sorted.get(sorted.len().saturating_sub(1) / 2).copied().unwrap_or_default()
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of a count far below 2^52"
+        )]
+        let at = (sorted.len().saturating_sub(1) as f64 * share) as usize;
+        sorted.get(at).copied().unwrap_or_default()
     }
 
     /// `minimum / median`.
-    pub(crate) fn cell(&self, digits: usize) -> String {
+    pub fn cell(&self, digits: usize) -> String {
         format!("{:.digits$} / {:.digits$}", self.min(), self.median())
     }
 }
 
 /// The load of the machine over the last minute, as the kernel says it.
-pub(crate) fn load() -> String {
+pub fn load() -> String {
     let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().unwrap_or_default().to_owned()
 }
