@@ -32,8 +32,11 @@ pub(crate) fn write() -> anyhow::Result<()> {
 }
 
 /// The library's public items, by the JSON of rustdoc, which a stable toolchain writes where it is asked like this. Its format is that
-/// of the toolchain in `rust-toolchain.toml`, and the version of `public-api` goes with it.
+/// of the toolchain in `rust-toolchain.toml`, and the version of `public-api` goes with it. It has a folder of its own: build scripts
+/// run again where that variable changes, and with them all that is compiled there.
 fn public_api(root: &Path) -> anyhow::Result<String> {
+    let target =
+        Path::new(&metadata_text(&checks::metadata()?, "target_directory")?).join("public-api");
     let mut rustdoc = Command::new("cargo");
     rustdoc.args([
         "rustdoc",
@@ -43,8 +46,9 @@ fn public_api(root: &Path) -> anyhow::Result<String> {
         LIBRARY,
         "--lib",
         "--all-features",
+        "--target-dir",
     ]);
-    rustdoc.args([
+    rustdoc.arg(&target).args([
         "--",
         "-Z",
         "unstable-options",
@@ -54,8 +58,7 @@ fn public_api(root: &Path) -> anyhow::Result<String> {
         "allow",
     ]);
     output(rustdoc.env("RUSTC_BOOTSTRAP", "1").current_dir(root))?;
-    let target = metadata_text(&checks::metadata()?, "target_directory")?;
-    let json = Path::new(&target).join("doc").join(format!("{}.json", LIBRARY.replace('-', "_")));
+    let json = target.join("doc").join(format!("{}.json", LIBRARY.replace('-', "_")));
     let api = public_api::Builder::from_rustdoc_json(&json)
         .omit_blanket_impls(true)
         .omit_auto_trait_impls(true)
