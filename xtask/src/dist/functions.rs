@@ -12,7 +12,7 @@ use std::path::Path;
 use std::process::Command;
 
 /// The programs that `stack/Makefile` builds.
-const PROGRAMS: [&str; 1] = ["lambda-otlp-forwarder"];
+const PROGRAMS: [&str; 2] = ["lambda-otlp-forwarder", "lambda-otlp-subscriber"];
 
 /// What AWS's image for `provided.al2023` has.
 const MAX_GLIBC: (u32, u32) = (2, 34);

@@ -19,6 +19,7 @@ const ALARMS: &[&str] = &[
     "RedriveErrorsAlarm: Sum AWS/Lambda Errors of RedriveFunction > 0 in 2 of 3 x 300 s if HasAlarms",
     "RetryAgeAlarm: Maximum AWS/SQS ApproximateAgeOfOldestMessage of RetryQueue.QueueName > 14400 in 1 of 1 x 300 s if HasAlarms",
     "RetryBacklogAlarm: visible + hidden (Minimum AWS/SQS ApproximateNumberOfMessagesNotVisible of RetryQueue.QueueName; Minimum AWS/SQS ApproximateNumberOfMessagesVisible of RetryQueue.QueueName) > 0 in 48 of 48 x 300 s if HasAlarms",
+    "SubscriberErrorsAlarm: Sum AWS/Lambda Errors of SubscriberFunction > 0 in 2 of 3 x 3600 s if HasSubscriberAlarm",
     "UndeliveredEventsAlarm: Sum AWS/Lambda DestinationDeliveryFailures of ForwarderFunction > 0 in 1 of 1 x 300 s if HasAlarms",
 ];
 

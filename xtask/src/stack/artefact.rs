@@ -87,32 +87,15 @@ fn chooses(bootstrap: &Path) -> anyhow::Result<String> {
 }
 
 fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
-    let package = folder.join("ForwarderFunction");
-    let mut said = Vec::new();
+    let mut said = vec![
+        package(folder, "ForwarderFunction", &forwarder::TABLE, build)?,
+        package(folder, "SubscriberFunction", &subscriber::TABLE, build)?,
+    ];
     for function in &build.functions {
         let name = format!("bootstrap-{}", function.machine);
-        let binary = package.join(&name);
-        let bytes = std::fs::read(&binary).with_context(|| format!("sam build left no {name}"))?;
-        if bytes != std::fs::read(folder.join("RedriveFunction").join(&name))? {
-            bail!("the two functions have different code");
-        }
-        for variable in forwarder::TABLE.variables() {
-            if memmem::find(&bytes, variable.name.as_bytes()).is_none() {
-                bail!("{} is not in the binary: is it the forwarder?", variable.name);
-            }
-        }
-        let newest = functions::inspect(&binary, &bytes, function)?;
-        if build.profile == "release" && bytes.len() > functions::MAX_BYTES {
-            bail!("{} bytes, over {}", bytes.len(), functions::MAX_BYTES);
-        }
-        let (major, minor) = newest;
-        said.push(format!("{name} {} bytes, glibc {major}.{minor} at most", bytes.len()));
+        let of = |package: &str| std::fs::read(folder.join(package).join(&name));
+        ensure!(of("ForwarderFunction")? == of("RedriveFunction")?, "two codes of one program");
     }
-    let mut expected: BTreeSet<String> =
-        build.functions.iter().map(|function| format!("bootstrap-{}", function.machine)).collect();
-    expected.insert(BOOTSTRAP.to_owned());
-    let found = names(&package)?;
-    ensure!(found == expected, "the package holds {found:?}");
     let mut layers = Vec::new();
     for architecture in &build.layers {
         let layer = architecture.layer;
@@ -126,7 +109,41 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
         }
         layers.push(layer);
     }
-    Ok(format!("the forwarder twice, {}; static: {layers:?}", said.join(", ")))
+    said.push(format!("static: {layers:?}"));
+    Ok(said.join("; "))
+}
+
+/// A function's package: the script, and for each architecture the program that reads these variables.
+fn package(
+    folder: &Path,
+    function: &str,
+    table: &::settings::Table,
+    build: &Build,
+) -> anyhow::Result<String> {
+    let package = folder.join(function);
+    let mut said = Vec::new();
+    for target in &build.functions {
+        let name = format!("bootstrap-{}", target.machine);
+        let binary = package.join(&name);
+        let bytes = std::fs::read(&binary)
+            .with_context(|| format!("sam build left no {name} of {function}"))?;
+        for variable in table.variables() {
+            if memmem::find(&bytes, variable.name.as_bytes()).is_none() {
+                bail!("{} is not in {name} of {function}: is it this program?", variable.name);
+            }
+        }
+        let (major, minor) = functions::inspect(&binary, &bytes, target)?;
+        if build.profile == "release" && bytes.len() > functions::MAX_BYTES {
+            bail!("{function}: {} bytes, over {}", bytes.len(), functions::MAX_BYTES);
+        }
+        said.push(format!("{name} {} bytes, glibc {major}.{minor} at most", bytes.len()));
+    }
+    let mut expected: BTreeSet<String> =
+        build.functions.iter().map(|target| format!("bootstrap-{}", target.machine)).collect();
+    expected.insert(BOOTSTRAP.to_owned());
+    let found = names(&package)?;
+    ensure!(found == expected, "{function} holds {found:?}");
+    Ok(format!("{function}: {}", said.join(", ")))
 }
 
 fn names(folder: &Path) -> anyhow::Result<BTreeSet<String>> {

@@ -36,6 +36,11 @@ struct Story {
 const ACCOUNT: &str = "123456789012";
 const ENDPOINT: (&str, &str) = ("Endpoint", "https://o2.example.com/api/default");
 
+/// Whether the subscriber is among the functions of this stack.
+fn has_subscriber(story: &Story) -> bool {
+    story.name.contains("subscriber")
+}
+
 fn story(name: &'static str, parameters: &[(&str, &str)]) -> Story {
     let mut parameters = case(parameters);
     parameters.extend(case(&[ENDPOINT]));
@@ -92,7 +97,18 @@ fn stories_of_whole() -> Vec<Story> {
         "a stream of its own for the whole account",
         &[("LogGroups", "*"), ("CreateKinesisStream", "true"), ("Vitals", "both")],
     );
+    let by_subscriber = story(
+        "log groups by the subscriber",
+        &[
+            ("LogGroups", "/aws/lambda/*,/ecs/shop"),
+            ("ExcludedLogGroups", "*-dev"),
+            ("SubscribeTags", "team=shop"),
+            ("SubscribeBesideOthers", "true"),
+            ("Collect", "telemetry"),
+        ],
+    );
     vec![
+        by_subscriber,
         story("as few parameters as can be", &[]),
         four(&[]),
         Story { mappings: 2, streams: 1, ..secret_rules_kinesis },
@@ -103,10 +119,11 @@ fn stories_of_whole() -> Vec<Story> {
 
 pub(super) fn check(root: &Path, tools: &Environment, tally: &mut Tally) {
     let Some(moto) = pypi::install(root, "moto", "create_stack on moto") else { return };
+    let pattern = story("a pattern for the subscriber", &[("LogGroups", "/aws/lambda/*")]);
     let artifacts = [("ArtifactBucket", "artifacts"), ("ArtifactPrefix", "lambda-otlp/1/")];
     let stories = [
         (WHOLE, stories_of_whole()),
-        (SHORT, vec![story("as few parameters as can be", &[]), four(&[])]),
+        (SHORT, vec![story("as few parameters as can be", &[]), four(&[]), pattern]),
         (SHORT_DIST, vec![four(&artifacts)]),
     ];
     let mut of_four = Vec::new();
@@ -172,24 +189,37 @@ fn as_it_should_be(created: &Created, story: &Story) -> anyhow::Result<String> {
         found == expected,
         "layers, event source mappings, streams: {found:?}, not {expected:?}"
     );
-    if created.variables.len() != 2 {
-        bail!("{} functions, not two", created.variables.len());
+    let is_subscriber =
+        |variables: &&HashMap<String, String>| variables.contains_key("LAMBDA_OTLP_INCLUDE");
+    let subscribers = created.variables.iter().filter(is_subscriber).count();
+    let expected = usize::from(has_subscriber(story));
+    if created.variables.len() != 2 + expected || subscribers != expected {
+        bail!("{} functions, of them {subscribers} subscribers", created.variables.len());
     }
     for variables in &created.variables {
+        let is_subscriber = is_subscriber(&variables);
         let mut variables = variables.clone();
         // What Lambda adds for the function's role.
         for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"] {
             variables.insert(name.to_owned(), "of-the-role".to_owned());
         }
-        let (config, warnings) = forwarder::Config::from_source(&variables);
-        config.context("the forwarder refuses the variables")?;
+        let warnings = if is_subscriber {
+            variables.insert("AWS_REGION".to_owned(), "eu-west-1".to_owned());
+            let (config, warnings) = ::subscriber::Config::from_source(&variables);
+            config.context("the subscriber refuses the variables")?;
+            warnings
+        } else {
+            let (config, warnings) = forwarder::Config::from_source(&variables);
+            config.context("the forwarder refuses the variables")?;
+            warnings
+        };
         let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         if !warnings.is_empty() {
-            bail!("the forwarder warns: {}", warnings.join("; "));
+            bail!("a function warns: {}", warnings.join("; "));
         }
     }
     Ok(format!(
-        "CREATE_COMPLETE, {} outputs, {} variables that the forwarder takes",
+        "CREATE_COMPLETE, {} outputs, {} variables that the functions take",
         created.outputs.len(),
         created.variables.iter().map(HashMap::len).max().unwrap_or_default()
     ))

@@ -23,6 +23,7 @@ ZIPS = {
     "LayerX8664": "lambda-otlp-layer-x86_64.zip",
 }
 FUNCTIONS = "lambda-otlp-forwarder-${Architecture}.zip"
+SUBSCRIBER = "lambda-otlp-subscriber-${Architecture}.zip"
 PYTHONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 ARTIFACTS = {
     "ArtifactBucket": {
@@ -99,6 +100,8 @@ def built_in(template, folder):
     for resource in template["Resources"].values():
         if resource["Type"] == "AWS::Serverless::LayerVersion":
             resource["Properties"]["ContentUri"] = folder
+        elif resource["Type"] == "AWS::Lambda::Function":
+            resource["Properties"]["Code"] = folder
     return template
 
 
@@ -112,9 +115,12 @@ def with_zips(stack):
     for name in list(template["Resources"]):
         resource = template["Resources"][name]
         if resource["Type"] == "AWS::Serverless::Function":
-            resource["Properties"]["CodeUri"] = zip_file(ZIPS.get(name, FUNCTIONS))
+            resource["Properties"]["CodeUri"] = zip_file(FUNCTIONS)
         elif resource["Type"] == "AWS::Serverless::LayerVersion":
             resource["Properties"]["ContentUri"] = zip_file(ZIPS[name])
+        elif resource["Type"] == "AWS::Lambda::Function":
+            code = zip_file(SUBSCRIBER)
+            resource["Properties"]["Code"] = {"S3Bucket": code["Bucket"], "S3Key": code["Key"]}
         else:
             continue
         del resource["Metadata"]

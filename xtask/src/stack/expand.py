@@ -26,6 +26,9 @@ for properties in [template["Globals"]["Function"], *(resource["Properties"] for
     for name in ("CodeUri", "ContentUri", "Location"):
         if isinstance(properties.get(name), str):
             properties[name] = "https://artifacts.s3.amazonaws.com/template.yaml" if name == "Location" else "s3://artifacts/code.zip"
+for resource in template["Resources"].values():
+    if resource["Type"] == "AWS::Lambda::Function" and isinstance(resource["Properties"]["Code"], str):
+        resource["Properties"]["Code"] = {"S3Bucket": "artifacts", "S3Key": "code.zip"}
 expanded = transform(template, {}, NoManagedPolicies())
 folded = [fold(expanded, values(expanded, case)) for case in json.loads(sys.argv[2])]
 json.dump({"template": expanded, "folded": folded}, sys.stdout)

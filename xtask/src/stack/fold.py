@@ -122,12 +122,18 @@ class _Fold:
         if condition is False:
             return ABSENT
         folded = self.value({key: value for key, value in item.items() if key != "Condition"})
-        return folded if condition is True else {**{"Condition": item["Condition"]}, **folded}
+        return folded if condition is True else {"Condition": self.undecided(item["Condition"]), **folded}
 
     def condition(self, name):
         if name not in self.conditions:
             self.conditions[name] = self.value(self.source["Conditions"][name])
         return self.conditions[name]
+
+    def undecided(self, name):
+        """The condition by its name, or the other one that it has become."""
+        condition = self.condition(name)
+        is_another = isinstance(condition, dict) and isinstance(condition.get("Condition"), str)
+        return self.undecided(condition["Condition"]) if is_another else name
 
     def value(self, node):
         """The node with what is known; ABSENT where a known condition leaves nothing."""
@@ -156,7 +162,7 @@ class _Fold:
         if isinstance(condition, bool):
             return self.value(when_true if condition else when_false)
         branches = (self.value(when_true), self.value(when_false))
-        return {"Fn::If": [name, *(NO_VALUE if branch is ABSENT else branch for branch in branches)]}
+        return {"Fn::If": [self.undecided(name), *(NO_VALUE if branch is ABSENT else branch for branch in branches)]}
 
     def equals(self, argument):
         one, other = self.value(argument)

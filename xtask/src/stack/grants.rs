@@ -28,11 +28,22 @@ const GRANTS: &[&str] = &[
     "RedriveRole: sqs:DeleteMessage on RetryQueue.Arn",
     "RedriveRole: sqs:GetQueueAttributes on RetryQueue.Arn",
     "RedriveRole: sqs:ReceiveMessage on RetryQueue.Arn",
+    "SubscriberRole: kms:Decrypt on StorageKmsKeyArn where kms:ViaService StringLike sqs.${AWS::Region}.* if HasStorageKmsKey",
+    "SubscriberRole: kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike sqs.${AWS::Region}.* if HasStorageKmsKey",
+    "SubscriberRole: logs:CreateLogStream on SubscriberLogGroup.Arn if HasSubscriber",
+    "SubscriberRole: logs:DeleteSubscriptionFilter on arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:* if HasSubscriber",
+    "SubscriberRole: logs:DescribeLogGroups on arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:* if HasSubscriber",
+    "SubscriberRole: logs:DescribeSubscriptionFilters on arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:* if HasSubscriber",
+    "SubscriberRole: logs:FilterLogEvents on arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:* if HasSubscriber",
+    "SubscriberRole: logs:ListTagsForResource on arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:* if HasSubscriber",
+    "SubscriberRole: logs:PutLogEvents on SubscriberLogGroup.Arn if HasSubscriber",
+    "SubscriberRole: logs:PutSubscriptionFilter on arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:* if HasSubscriber",
+    "SubscriberRole: sqs:SendMessage on RetryQueue.Arn if HasSubscriber",
     "SubscriptionRole: kinesis:PutRecord on KinesisStream.Arn if CreatesKinesisStream",
     "SubscriptionRole: kms:GenerateDataKey on KinesisKmsKeyArn where kms:ViaService StringLike kinesis.${AWS::Region}.* if HasKinesisKmsKey",
 ];
 
-/// The same for both roles.
+/// The same for the two roles of the forwarder's binary.
 const GRANTS_OF_BOTH: &[&str] = &[
     "ec2:AssignPrivateIpAddresses on * if HasVpc",
     "ec2:CreateNetworkInterface on * if HasVpc",

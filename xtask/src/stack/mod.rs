@@ -9,6 +9,7 @@ mod example;
 mod grants;
 mod partitions;
 mod settings;
+mod subscriber;
 mod subscriptions;
 mod template;
 
@@ -47,6 +48,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
             let (subscribed, in_partitions) = folded.split_at(ways.len().min(folded.len()));
             template::check(&template, &mut tally);
             subscriptions::check(&template, subscribed, &mut tally);
+            tally.note("subscriber", subscriber::check(&template));
             tally.note("partitions", partitions::check(in_partitions));
             tally.note("alarms", alarms::check(&root, &template));
             tally.note("roles", grants::check(&template));

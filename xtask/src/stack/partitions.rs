@@ -12,8 +12,11 @@ const PARTITIONS: [(&str, &str, &str); 3] = [
 ];
 const ACCOUNT: &str = "123456789012";
 
+/// How many stacks there are in each partition.
+const STACKS: usize = 3;
+
 /// The stack with all that it can have, in each partition: with a secret and a stream of one's own, then with a parameter and its own
-/// stream for the whole account.
+/// stream for the whole account, then with the subscriber.
 pub(super) fn cases() -> Vec<Case> {
     let in_partition = |(partition, region, suffix): (&str, &str, &str)| {
         let arn = |service: &str, name: &str| {
@@ -37,7 +40,8 @@ pub(super) fn cases() -> Vec<Case> {
             ("SecurityGroupIds", "sg-1"),
             ("ReservedConcurrency", "5"),
         ]);
-        let mut other = common.clone();
+        let (mut other, mut by_subscriber) = (common.clone(), common.clone());
+        by_subscriber.extend(case(&[("LogGroups", "/aws/lambda/*"), ("SubscribeTags", "a=b")]));
         common.extend(case(&[
             ("Secret", &arn("secretsmanager", "secret:o2/main-AbCdEf")),
             ("LogGroups", "/aws/lambda/orders"),
@@ -48,16 +52,16 @@ pub(super) fn cases() -> Vec<Case> {
             ("LogGroups", "*"),
             ("CreateKinesisStream", "true"),
         ]));
-        [common, other]
+        [common, other, by_subscriber]
     };
     PARTITIONS.into_iter().flat_map(in_partition).collect()
 }
 
 pub(super) fn check(folded: &[Value]) -> anyhow::Result<String> {
-    ensure!(folded.len() == 2 * PARTITIONS.len(), "{} cases", folded.len());
+    ensure!(folded.len() == STACKS * PARTITIONS.len(), "{} cases", folded.len());
     let mut arns = 0;
-    for (pair, (partition, region, suffix)) in folded.chunks(2).zip(PARTITIONS) {
-        for template in pair {
+    for (stacks, (partition, region, suffix)) in folded.chunks(STACKS).zip(PARTITIONS) {
+        for template in stacks {
             let mut texts = Vec::new();
             collect(template, &mut texts);
             for text in texts {
@@ -80,10 +84,11 @@ fn fits(text: &str, partition: &str, region: &str, suffix: &str) -> anyhow::Resu
     if text.contains("${AWS::") {
         bail!("in {partition}: {text} is not decided");
     }
-    // Lambda is called so in every partition, CloudWatch Logs by its host.
+    // Lambda and EventBridge are called so in every partition, CloudWatch Logs by its host.
     // <https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html>
     let is_service = text.ends_with(".amazonaws.com") || text.ends_with(".amazonaws.com.cn");
-    if is_service && text != "lambda.amazonaws.com" && text != format!("logs.{region}.{suffix}") {
+    let everywhere = ["lambda.amazonaws.com", "events.amazonaws.com"].contains(&text);
+    if is_service && !everywhere && text != format!("logs.{region}.{suffix}") {
         bail!("in {partition}: the service {text}");
     }
     Ok(arns.len())
@@ -93,7 +98,11 @@ fn collect<'a>(value: &'a Value, texts: &mut Vec<&'a str>) {
     match value {
         Value::String(text) => texts.push(text),
         Value::Array(items) => items.iter().for_each(|item| collect(item, texts)),
-        Value::Object(members) => members.values().for_each(|member| collect(member, texts)),
+        // CloudTrail calls what an event is from the same in every partition.
+        Value::Object(members) => members
+            .iter()
+            .filter(|(name, _)| *name != "eventSource")
+            .for_each(|(_, member)| collect(member, texts)),
         _ => {}
     }
 }

@@ -1,4 +1,5 @@
-//! What the stack subscribes: a log group, all of the account, through its own stream or not, and never its own log groups.
+//! What the stack subscribes: a log group, all of the account, through its own stream or not, what the subscriber does in its place, and
+//! never its own log groups.
 
 #![expect(
     clippy::indexing_slicing,
@@ -6,26 +7,69 @@
 )]
 
 use super::grants::text;
-use super::template::{OWN_GROUPS, arn_of, of_type, same};
+use super::template::{OWN_GROUPS, arn_of, of_type, resource, same};
 use super::{Case, case};
 use crate::checks::Tally;
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
 
+/// What is said, and how many filters, account-level policies and subscribers the stack has for it.
+type Way = (&'static [(&'static str, &'static str)], [usize; 3]);
+
+const WAYS: [Way; 13] = [
+    (&[], [0, 0, 0]),
+    (&[("SubscribeBy", "subscriber")], [0, 0, 0]),
+    (&[("LogGroups", "/aws/lambda/orders")], [1, 0, 0]),
+    (&[("LogGroups", "/aws/lambda/orders"), ("ExcludedLogGroups", "*-dev")], [1, 0, 0]),
+    (&[("LogGroups", "/aws/lambda/orders"), ("SubscribeBy", "subscriber")], [0, 0, 1]),
+    (&[("LogGroups", "/aws/lambda/orders,/ecs/shop")], [0, 0, 1]),
+    (&[("LogGroups", "/aws/lambda/*")], [0, 0, 1]),
+    (&[("LogGroups", "/aws/lambda/")], [0, 0, 1]),
+    (&[("LogGroups", "*")], [0, 1, 0]),
+    (&[("LogGroups", "*"), ("ExcludedLogGroups", "/aws/lambda/a,/aws/lambda/b")], [0, 1, 0]),
+    // An account-level policy knows whole names only, and no tags.
+    (&[("LogGroups", "*"), ("ExcludedLogGroups", "/aws/lambda/a,*-dev")], [0, 0, 1]),
+    (&[("LogGroups", "*"), ("SubscribeBy", "subscriber")], [0, 0, 1]),
+    (&[("SubscribeTags", "team=shop")], [0, 0, 1]),
+];
+
 /// The parameters of each way to subscribe, as [`check`] gets what is made of them.
 pub(super) fn cases() -> Vec<Case> {
     let all = ("LogGroups", "*");
-    vec![
+    let mut cases = vec![
         case(&[]),
         case(&[("LogGroups", "/aws/lambda/orders")]),
         case(&[all, ("Collect", "telemetry"), ("ExcludedLogGroups", "/aws/lambda/noisy,vpc")]),
         case(&[all, ("CreateKinesisStream", "true")]),
         case(&[("LogGroups", "/aws/lambda/orders"), ("CreateKinesisStream", "true")]),
-    ]
+    ];
+    cases.extend(WAYS.map(|(said, _)| case(said)));
+    cases
 }
 
 pub(super) fn check(template: &Value, folded: &[Value], tally: &mut Tally) {
-    tally.note("subscriptions", subscriptions(template, folded));
+    let (shown, ways) = folded.split_at(folded.len().saturating_sub(WAYS.len()));
+    tally.note("subscriptions", subscriptions(template, shown));
+    tally.note("who subscribes", who_subscribes(ways));
+}
+
+fn who_subscribes(folded: &[Value]) -> anyhow::Result<String> {
+    ensure!(folded.len() == WAYS.len(), "{} cases", folded.len());
+    for ((said, expected), template) in WAYS.iter().zip(folded) {
+        let made = [
+            "AWS::Logs::SubscriptionFilter",
+            "AWS::Logs::AccountPolicy",
+            "Custom::LogSubscriptions",
+        ]
+        .map(|kind| of_type(template, kind).len());
+        ensure!(
+            made == *expected,
+            "{said:?}: {made:?} filters, policies and subscribers, not {expected:?}"
+        );
+        let functions = of_type(template, "AWS::Lambda::Function").len();
+        ensure!(functions == 2 + made[2], "{said:?}: {functions} functions");
+    }
+    Ok(format!("{} ways to say what: a filter, a policy, the subscriber, or nobody", WAYS.len()))
 }
 
 fn subscriptions(template: &Value, folded: &[Value]) -> anyhow::Result<String> {
@@ -60,14 +104,16 @@ fn subscriptions(template: &Value, folded: &[Value]) -> anyhow::Result<String> {
     // A subscription's own log groups are refused by the parameter's pattern.
     let allowed = template["Parameters"]["LogGroups"]["AllowedPattern"].as_str();
     let refuses = format!("(?!{OWN_GROUPS})");
-    ensure!(allowed.is_some_and(|allowed| allowed.contains(&refuses)), "{allowed:?}");
+    let times = allowed.map_or(0, |allowed| allowed.matches(&refuses).count());
+    ensure!(times == 2, "the first name or a further one may be of the stack: {allowed:?}");
 
     let policy = policy(account)?;
     same("DestinationArn", &policy["DestinationArn"], "${ForwarderFunction.Arn}")?;
     let pattern = &template["Mappings"]["FilterPatterns"]["telemetry"]["Pattern"];
     same("FilterPattern", &policy["FilterPattern"], pattern.clone())?;
     let excluded = excluded(account)?;
-    for group in ["/aws/lambda/noisy", "vpc"] {
+    let of_subscriber = text(&resource(template, "SubscriberLogGroup")?["LogGroupName"]);
+    for group in ["/aws/lambda/noisy", "vpc", &of_subscriber] {
         ensure!(excluded.contains(&json!(group)), "{group} is not excluded: {excluded:?}");
     }
     let policy = self::policy(account_by_kinesis)?;

@@ -7,13 +7,16 @@
 
 use super::grants::text;
 use crate::checks::Tally;
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use simulator::FilterPattern;
 use std::collections::BTreeSet;
+use subscriber::Collect;
 
 /// Where the stack's own log groups are.
 pub(super) const OWN_GROUPS: &str = "/lambda-otlp/";
+/// The function that is not the forwarder's binary.
+pub(super) const SUBSCRIBER: &str = "SubscriberFunction";
 const FOURTEEN_DAYS_S: u64 = 14 * 24 * 3600;
 /// Lambda reads from a queue only where a message stays invisible for this many timeouts of the function.
 /// <https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html>
@@ -60,7 +63,8 @@ pub(super) fn arn_of(name: &str) -> Value {
 }
 
 fn functions(template: &Value) -> anyhow::Result<String> {
-    let functions = of_type(template, "AWS::Lambda::Function");
+    let mut functions = of_type(template, "AWS::Lambda::Function");
+    functions.retain(|(name, _)| *name != SUBSCRIBER);
     let names: Vec<_> = functions.iter().map(|(name, _)| name.as_str()).collect();
     ensure!(names == ["ForwarderFunction", "RedriveFunction"], "{names:?}");
     for (name, function) in &functions {
@@ -123,10 +127,9 @@ fn variables(template: &Value) -> anyhow::Result<String> {
 
 fn permission(template: &Value) -> anyhow::Result<String> {
     let permissions = of_type(template, "AWS::Lambda::Permission");
-    let [(_, permission)] = permissions.as_slice() else {
-        bail!("{} permissions", permissions.len())
-    };
-    let properties = &permission["Properties"];
+    let names: Vec<_> = permissions.iter().map(|(name, _)| name.as_str()).collect();
+    ensure!(names == ["ForwarderPermission", "SubscriberPermission"], "{names:?}");
+    let properties = resource(template, "ForwarderPermission")?;
     same("Action", &properties["Action"], "lambda:InvokeFunction")?;
     same("FunctionName", &properties["FunctionName"], arn_of("ForwarderFunction"))?;
     same(
@@ -170,6 +173,10 @@ fn filter_patterns(template: &Value) -> anyhow::Result<String> {
         let pattern = pattern.with_context(|| format!("no pattern for {collect}"))?;
         let matches = FilterPattern::parse(pattern)?.matches(line);
         ensure!(matches == expected, "{collect}: {pattern} on {line:?} is {matches}");
+    }
+    for (collect, own) in [("all", Collect::All), ("telemetry", Collect::Telemetry)] {
+        let pattern = &template["Mappings"]["FilterPatterns"][collect]["Pattern"];
+        same(&format!("{collect} of the subscriber"), pattern, own.pattern())?;
     }
     Ok(format!("{} lines", cases.len()))
 }

@@ -1,0 +1,88 @@
+//! What the expanded template must say of the subscriber.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what a JSON value does not have is null, and no panic"
+)]
+
+use super::grants::text;
+use super::template::{OWN_GROUPS, SUBSCRIBER, arn_of, resource, same};
+use anyhow::{Context as _, ensure};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const CONDITION: &str = "HasSubscriber";
+/// All that is there only where something is to be subscribed.
+const PARTS: [&str; 7] = [
+    SUBSCRIBER,
+    "SubscriberLogGroup",
+    "SubscriberRole",
+    "Subscriptions",
+    "SubscriberPermission",
+    "NewLogGroups",
+    "SubscriberSchedule",
+];
+
+pub(super) fn check(template: &Value) -> anyhow::Result<String> {
+    for part in PARTS {
+        same(part, &template["Resources"][part]["Condition"], CONDITION)?;
+    }
+    let function = resource(template, SUBSCRIBER)?;
+    same("Architectures", &function["Architectures"], json!([{ "Ref": "Architecture" }]))?;
+    same("VPC", &function["VpcConfig"], Value::Null)?;
+    let group = resource(template, &text(&function["LoggingConfig"]["LogGroup"]))?;
+    let group = text(&group["LogGroupName"]);
+    ensure!(group.starts_with(OWN_GROUPS), "it logs to {group}");
+    let variables = variables(template, function)?;
+    let longest = function["Timeout"].as_u64().context("no timeout")?;
+    let custom = resource(template, "Subscriptions")?;
+    same("ServiceToken", &custom["ServiceToken"], arn_of(SUBSCRIBER))?;
+    let waits = custom["ServiceTimeout"].as_u64().context("CloudFormation waits for an hour")?;
+    ensure!(waits > longest, "CloudFormation waits {waits} s for a function that runs {longest} s");
+    // A change that runs the subscriber is one of a property.
+    for (property, variable) in [
+        ("Include", "INCLUDE"),
+        ("Exclude", "EXCLUDE"),
+        ("Tags", "TAGS"),
+        ("Destination", "DESTINATION"),
+        ("Collect", "COLLECT"),
+        ("BesideOthers", "BESIDE_OTHERS"),
+        ("DryRun", "DRY_RUN"),
+    ] {
+        let variable = &function["Environment"]["Variables"][format!("LAMBDA_OTLP_{variable}")];
+        same(property, &custom[property], variable.clone())?;
+    }
+    let awaited = &template["Resources"]["Subscriptions"]["DependsOn"];
+    for first in ["ForwarderPermission", "ForwarderInvokeConfig"] {
+        let waits = awaited.as_array().is_some_and(|awaited| awaited.contains(&json!(first)));
+        ensure!(waits, "log groups may be subscribed before {first}");
+    }
+    for rule in ["NewLogGroups", "SubscriberSchedule"] {
+        let awaited = &template["Resources"][rule]["DependsOn"];
+        let waits = awaited.as_array().is_some_and(|all| all.contains(&json!("Subscriptions")));
+        ensure!(waits, "{rule} may subscribe what the stack's deletion has taken away");
+        same(rule, &resource(template, rule)?["Targets"][0]["Arn"], arn_of(SUBSCRIBER))?;
+    }
+    let permission = resource(template, "SubscriberPermission")?;
+    same("FunctionName", &permission["FunctionName"], arn_of(SUBSCRIBER))?;
+    same("SourceAccount", &permission["SourceAccount"], json!({ "Ref": "AWS::AccountId" }))?;
+    Ok(format!("{} parts, {variables} variables, {waits} s for an answer", PARTS.len()))
+}
+
+/// Every `LAMBDA_OTLP_` variable of the subscriber can be set, none besides, and a parameter's default is the variable's.
+fn variables(template: &Value, function: &Value) -> anyhow::Result<usize> {
+    let table = ::subscriber::TABLE;
+    let variables = function["Environment"]["Variables"].as_object().context("no variables")?;
+    let set: BTreeSet<&str> = variables.keys().map(String::as_str).collect();
+    let rows = table.variables().map(|variable| variable.name);
+    let own: BTreeSet<&str> = rows.filter(|name| name.starts_with("LAMBDA_OTLP_")).collect();
+    ensure!(set == own, "the template sets {set:?}, the subscriber reads {own:?}");
+    for (name, value) in variables {
+        let default = template["Parameters"][text(value)]["Default"].as_str();
+        let row = table.find(name).and_then(|variable| variable.default);
+        if let Some(default) = default.filter(|default| !default.is_empty()) {
+            ensure!(row == Some(default), "{name}: {default} by the template, {row:?} by itself");
+        }
+    }
+    Ok(set.len())
+}
