@@ -1,7 +1,7 @@
 //! Checks of the repository: `layers` which crate uses which, and that no files of one crate use each other in a circle;
 //! `docs` writes the tables of variables, and checks the documents' links; `library` the Rust library's API, features and packages; `interop` runs other people's programs against
-//! ours, `receiver` and `moto` the whole path; `stack` checks the deployed stack's template and build; `ci` runs the gate;
-//! `dist` makes what is handed out.
+//! ours, `receiver` and `moto` the whole path; `stack` checks the deployed stack's template and build, `modules` what other tools
+//! deploy it by; `ci` runs the gate; `dist` makes what is handed out.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool for the terminal")]
 
@@ -12,6 +12,7 @@ mod docs;
 mod interop;
 mod layers;
 mod library;
+mod modules;
 mod moto;
 mod pypi;
 mod receiver;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         ["interop"] => interop::run(),
         ["receiver"] => receiver::run(),
         ["moto"] => moto::run(),
+        ["modules"] => modules::run(),
         ["library"] => library::run(Length::Short),
         ["library", "--long"] => library::run(Length::Long),
         ["library", "--write"] => library::write(),
@@ -47,7 +49,7 @@ fn main() -> ExitCode {
         ["docs", "--check"] => docs::check(),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers | docs [--check] | library [--long|--write] | interop | receiver | moto | stack [--long|--write] | ci [--long] | dist [--functions|--layer|--python-layer|--node-layer]"
+                "usage: cargo xtask layers | docs [--check] | library [--long|--write] | interop | receiver | moto | modules | stack [--long|--write] | ci [--long] | dist [--functions|--layer|--python-layer|--node-layer]"
             );
             return ExitCode::from(64);
         }

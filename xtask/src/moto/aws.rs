@@ -11,17 +11,17 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use tokio::net::TcpStream;
 
 pub(super) const REGION: &str = "eu-west-1";
 pub(super) const ACCOUNT: &str = "123456789012";
 
 /// A running moto.
-pub(super) struct Moto {
+pub(crate) struct Moto {
     process: Child,
     /// `http://127.0.0.1:PORT`
-    pub(super) endpoint: String,
+    pub(crate) endpoint: String,
 }
 
 impl Moto {
@@ -32,8 +32,17 @@ impl Moto {
         lambda: &str,
     ) -> anyhow::Result<Self> {
         let mut server = environment.script(&root.join("xtask/src/moto/server.py"));
+        server.arg(lambda);
+        Self::started(server)
+    }
+
+    /// Starts one for stacks, whose functions never run; it has a bucket called `artifacts`.
+    pub(crate) fn of_stacks(root: &Path, environment: &Environment) -> anyhow::Result<Self> {
+        Self::started(environment.script(&root.join("xtask/src/moto/stack_server.py")))
+    }
+
+    fn started(mut server: Command) -> anyhow::Result<Self> {
         let mut process = server
-            .arg(lambda)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -10,6 +10,8 @@ mod secrets;
 mod subscriber;
 mod subscription;
 
+pub(crate) use aws::Moto;
+
 use crate::checks::{self, Tally};
 use crate::pypi::{self, Environment};
 use anyhow::Context as _;

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import yaml
 from fold import defaults, fold
+from modules import terraform_outputs, terraform_parameters, terraform_variables
+from sam import without_sam
 from samcli.yamlhelper import yaml_parse
 
 SOURCE = "stack/template.yaml"
@@ -63,6 +65,7 @@ def main(root, mode):
     differing = [name for name, text in made.items() if not (root / name).is_file() or (root / name).read_text(encoding="utf-8") != text]
     if mode == "write":
         for name in differing:
+            (root / name).parent.mkdir(exist_ok=True)
             (root / name).write_text(made[name], encoding="utf-8")
             print(f"wrote {name}")
     elif differing:
@@ -74,6 +77,8 @@ def main(root, mode):
 def derived(stack):
     asked = stack["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"][0]["Parameters"]
     full = with_zips(stack)
+    plain = without_sam(full)
+    head = f"# {DONE_BY}.\n"
     questions = "It asks what everybody says; all other settings have the defaults of stack/, where the whole template is."
     return {
         "template.yaml": text(built_in(short(stack, asked), "stack"), f"# {DONE_BY}.\n# {questions}\n"),
@@ -81,7 +86,11 @@ def derived(stack):
             short(full, [*ARTIFACTS, *asked]), f"# {DONE_BY}.\n# The code is zips in a bucket, of `cargo xtask dist`. {questions}\n"
         ),
         "stack/template-dist.yaml": text(full, f"# {DONE_BY}.\n# The code is zips in a bucket, of `cargo xtask dist`.\n"),
+        "terraform/cloudformation.json": json.dumps(plain, indent=1, ensure_ascii=False) + "\n",
         SETTINGS: settings(stack, asked),
+        "terraform/variables.tf": terraform_variables(plain, head),
+        "terraform/parameters.tf": terraform_parameters(plain, head),
+        "terraform/outputs.tf": terraform_outputs(plain, head),
     }
 
 

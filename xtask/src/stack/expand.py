@@ -8,16 +8,8 @@ import json
 import sys
 
 from fold import fold, values
+from sam import expanded
 from samcli.yamlhelper import yaml_parse
-from samtranslator.translator.transform import transform
-
-
-class NoManagedPolicies:
-    """Names of managed policies are looked up in AWS; the template names none."""
-
-    def load(self):
-        return {}
-
 
 with open(sys.argv[1], encoding="utf-8") as file:
     template = yaml_parse(file.read())
@@ -29,6 +21,6 @@ for properties in [template["Globals"]["Function"], *(resource["Properties"] for
 for resource in template["Resources"].values():
     if resource["Type"] == "AWS::Lambda::Function" and isinstance(resource["Properties"]["Code"], str):
         resource["Properties"]["Code"] = {"S3Bucket": "artifacts", "S3Key": "code.zip"}
-expanded = transform(template, {}, NoManagedPolicies())
-folded = [fold(expanded, values(expanded, case)) for case in json.loads(sys.argv[2])]
-json.dump({"template": expanded, "folded": folded}, sys.stdout)
+plain = expanded(template)
+folded = [fold(plain, values(plain, case)) for case in json.loads(sys.argv[2])]
+json.dump({"template": plain, "folded": folded}, sys.stdout)

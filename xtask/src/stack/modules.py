@@ -1,0 +1,106 @@
+"""What other tools deploy the stack by, made of its template: variables and outputs of the Terraform module. Each setting is a parameter of the template, with its name as the tool writes names, its type, default and bounds.
+"""
+
+import json
+import re
+
+BOOLEAN = ["true", "false"]
+# Terraform's regular expressions cannot look ahead; CloudFormation looks itself.
+LOOKAHEAD = re.compile(r"\(\?![^)]*\)")
+# A parameter that is named in a sentence: a single word may be a word.
+NAMED = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+\b")
+
+
+def snake(name):
+    """LayerArm64Arn is layer_arm64_arn."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def kind(parameter):
+    """bool, number, list or text: what a parameter is, which CloudFormation takes as a text."""
+    if parameter["Type"] == "CommaDelimitedList":
+        return "list"
+    if parameter["Type"] == "Number":
+        return "number"
+    return "bool" if parameter.get("AllowedValues") == BOOLEAN else "text"
+
+
+def default(parameter):
+    value = parameter["Default"]
+    made = {"list": lambda: [item for item in value.split(",") if item], "bool": lambda: value == "true"}
+    return made.get(kind(parameter), lambda: value)()
+
+
+def sentence(text, parameters, spell):
+    """A description, with the names of other settings as they are here."""
+    return NAMED.sub(lambda match: spell(match[0]) if match[0] in parameters else match[0], text)
+
+
+def in_groups(template):
+    for group in template["Metadata"]["AWS::CloudFormation::Interface"]["ParameterGroups"]:
+        yield group["Label"]["default"], {name: template["Parameters"][name] for name in group["Parameters"]}
+
+
+# ---- Terraform ----
+
+
+def hcl(value):
+    return json.dumps(value, ensure_ascii=False).replace("${", "$${").replace("%{", "%%{")
+
+
+def terraform_variables(template, head):
+    lines = [head]
+    for label, parameters in in_groups(template):
+        lines.append(f"# ---- {label} ----\n")
+        for name, parameter in parameters.items():
+            lines += [*terraform_variable(template, name, parameter), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def terraform_variable(template, name, parameter):
+    types = {"list": "list(string)", "text": "string"}
+    lines = {"description": sentence(parameter["Description"], template["Parameters"], snake)}
+    settings = [("description", hcl(lines["description"])), ("type", types.get(kind(parameter), kind(parameter)))]
+    if "Default" in parameter:
+        settings.append(("default", hcl(default(parameter))))
+    settings.append(("nullable", "false"))
+    width = max(len(key) for key, _ in settings)
+    text = [f'variable "{snake(name)}" {{', *(f"  {key.ljust(width)} = {value}" for key, value in settings)]
+    for condition, message in conditions(snake(name), parameter):
+        text += ["", "  validation {", f"    condition     = {condition}", f"    error_message = {hcl(message)}", "  }"]
+    return [*text, "}"]
+
+
+def conditions(name, parameter):
+    """What Terraform can say before CloudFormation does."""
+    variable = f"var.{name}"
+    if "AllowedValues" in parameter and kind(parameter) != "bool":
+        allowed = parameter["AllowedValues"]
+        yield f"contains({hcl(allowed)}, {variable})", f"One of {', '.join(map(str, allowed))}."
+    if "AllowedPattern" in parameter:
+        pattern = LOOKAHEAD.sub("", parameter["AllowedPattern"])
+        message = parameter.get("ConstraintDescription", f"It does not match {parameter['AllowedPattern']}.")
+        yield f"can(regex({hcl(pattern)}, {variable}))", message
+    for key, compares in (("MinValue", ">="), ("MaxValue", "<=")):
+        if key in parameter:
+            yield f"{variable} {compares} {parameter[key]}", f"{'At least' if key == 'MinValue' else 'At most'} {parameter[key]}."
+
+
+def terraform_parameters(template, head):
+    """What CloudFormation is told: all of it, as texts."""
+    made = {"list": 'join(",", var.{})', "text": "var.{}"}
+    width = max(map(len, template["Parameters"]))
+    lines = [
+        f"    {name.ljust(width)} = {made.get(kind(parameter), 'tostring(var.{})').format(snake(name))}"
+        for name, parameter in template["Parameters"].items()
+    ]
+    return "\n".join([head, "locals {", "  parameters = {", *lines, "  }", "}"]) + "\n"
+
+
+def terraform_outputs(template, head):
+    lines = [head]
+    for name, output in template["Outputs"].items():
+        found = f"aws_cloudformation_stack.lambda_otlp.outputs"
+        value = f'lookup({found}, "{name}", null)' if "Condition" in output else f'{found}["{name}"]'
+        lines += [f'output "{snake(name)}" {{', f"  description = {hcl(output['Description'])}", f"  value       = {value}", "}", ""]
+    return "\n".join(lines).rstrip() + "\n"
