@@ -7,7 +7,7 @@ mod functions;
 mod grpc;
 mod items;
 mod lines;
-mod packages;
+pub(crate) mod packages;
 mod unchanged;
 
 use crate::checks::{self, Tally, output};

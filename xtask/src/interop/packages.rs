@@ -56,19 +56,24 @@ fn python(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
 }
 
 fn node(root: &Path, cache: &Path) -> anyhow::Result<Option<PathBuf>> {
-    let asked = Command::new("node").arg("--version").output();
-    let found = asked.ok().filter(|asked| asked.status.success());
-    let version = found.map(|asked| String::from_utf8_lossy(&asked.stdout).into_owned());
-    let new_enough =
-        |version: &String| is_at_least(version.trim().trim_start_matches('v'), MIN_NODE);
-    if !version.as_ref().is_some_and(new_enough) {
+    if !has_node() {
         return Ok(None);
     }
     node_modules(&root.join("interop/node"), &cache.join("node")).map(Some)
 }
 
+/// Whether there is a Node that is new enough.
+pub(crate) fn has_node() -> bool {
+    let asked = Command::new("node").arg("--version").output();
+    let found = asked.ok().filter(|asked| asked.status.success());
+    let version = found.map(|asked| String::from_utf8_lossy(&asked.stdout).into_owned());
+    let new_enough =
+        |version: &String| is_at_least(version.trim().trim_start_matches('v'), MIN_NODE);
+    version.as_ref().is_some_and(new_enough)
+}
+
 /// Installs what a folder's `package.json` pins.
-fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
+pub(crate) fn node_modules(source: &Path, folder: &Path) -> anyhow::Result<PathBuf> {
     let package = source.join("package.json");
     install_once(folder, std::slice::from_ref(&package), || {
         std::fs::create_dir_all(folder)?;

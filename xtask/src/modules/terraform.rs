@@ -68,26 +68,13 @@ impl Project {
     fn begin(root: &Path, program: &str) -> anyhow::Result<Self> {
         let project = Self { program: program.to_owned(), folder: tempfile::tempdir()? };
         project.write(root, &[])?;
-        std::fs::create_dir(project.zips())?;
-        for package in ["forwarder", "subscriber", "layer"] {
-            for architecture in ["arm64", "x86_64"] {
-                project.zip(&format!("lambda-otlp-{package}-{architecture}.zip"), "1")?;
-            }
-        }
+        super::zips(&project.zips())?;
         output(&mut project.command(&["init"]))?;
         Ok(project)
     }
 
     fn zips(&self) -> std::path::PathBuf {
         self.folder.path().join("zips")
-    }
-
-    /// A zip of this version.
-    fn zip(&self, name: &str, version: &str) -> anyhow::Result<()> {
-        let mut zip = zip::ZipWriter::new(std::fs::File::create(self.zips().join(name))?);
-        zip.start_file(version, zip::write::SimpleFileOptions::default())?;
-        zip.finish()?;
-        Ok(())
     }
 
     /// The module with these settings, on whatever has AWS's place.
@@ -211,7 +198,7 @@ impl Project {
         let planned = plan("a list")?;
         ensure!(planned.contains("\"/ecs/a,*-dev\""), "{planned}");
         self.write(root, &settings)?;
-        self.zip("lambda-otlp-forwarder-x86_64.zip", "2")?;
+        super::zip(&self.zips(), "lambda-otlp-forwarder-x86_64.zip", "changed")?;
         let planned = plan("another zip")?;
         let old = format!("= {} -> ", told["ArtifactPrefix"]);
         ensure!(planned.contains(&old), "{planned}");

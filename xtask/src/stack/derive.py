@@ -11,7 +11,7 @@ from pathlib import Path
 
 import yaml
 from fold import defaults, fold
-from modules import terraform_outputs, terraform_parameters, terraform_variables
+from modules import cdk_settings, terraform_outputs, terraform_parameters, terraform_variables
 from sam import without_sam
 from samcli.yamlhelper import yaml_parse
 
@@ -91,6 +91,7 @@ def derived(stack):
         "terraform/variables.tf": terraform_variables(plain, head),
         "terraform/parameters.tf": terraform_parameters(plain, head),
         "terraform/outputs.tf": terraform_outputs(plain, head),
+        "cdk/lib/settings.ts": cdk_settings(plain, head.replace("#", "//"), ARTIFACTS),
     }
 
 

@@ -13,6 +13,8 @@ pub(super) const WHOLE: &str = "stack/template.yaml";
 pub(super) const SHORT: &str = "template.yaml";
 pub(super) const SHORT_DIST: &str = "template-dist.yaml";
 const WHOLE_DIST: &str = "stack/template-dist.yaml";
+/// What Terraform and CDK deploy.
+pub(crate) const PLAIN: &str = "terraform/cloudformation.json";
 pub(super) const ALL: [&str; 4] = [SHORT, SHORT_DIST, WHOLE, WHOLE_DIST];
 
 /// CloudFormation takes a template of this many bytes without a bucket, as `aws cloudformation deploy` sends it.

@@ -4,7 +4,7 @@
 mod alarms;
 mod artefact;
 mod creation;
-mod derived;
+pub(crate) mod derived;
 mod example;
 mod grants;
 mod partitions;
@@ -16,7 +16,7 @@ mod template;
 use crate::checks::{self, Length, Tally, output};
 use crate::pypi::{self, Environment};
 use anyhow::bail;
-use derived::{ALL, SHORT, SHORT_DIST, WHOLE};
+use derived::{ALL, PLAIN, SHORT, SHORT_DIST, WHOLE};
 use example::EXAMPLE;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -78,8 +78,8 @@ fn validate(root: &Path, tools: &Environment, template: &str) -> anyhow::Result<
 }
 
 fn lint(root: &Path, tools: &Environment) -> anyhow::Result<String> {
-    output(tools.command("cfn-lint")?.args(ALL).arg(EXAMPLE).current_dir(root))?;
-    Ok(format!("no finding in {}, {EXAMPLE}", ALL.join(", ")))
+    output(tools.command("cfn-lint")?.args(ALL).args([EXAMPLE, PLAIN]).current_dir(root))?;
+    Ok(format!("no finding in {}, {EXAMPLE}, {PLAIN}", ALL.join(", ")))
 }
 
 /// What `expand.py` prints.

@@ -1,4 +1,5 @@
-"""What other tools deploy the stack by, made of its template: variables and outputs of the Terraform module. Each setting is a parameter of the template, with its name as the tool writes names, its type, default and bounds.
+"""What other tools deploy the stack by, made of its template: variables and outputs of the Terraform module, properties of the CDK construct.
+Each setting is a parameter of the template, with its name as the tool writes names, its type, default and bounds.
 """
 
 import json
@@ -14,6 +15,10 @@ NAMED = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+\b")
 def snake(name):
     """LayerArm64Arn is layer_arm64_arn."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
+def camel(name):
+    return name[0].lower() + name[1:]
 
 
 def kind(parameter):
@@ -104,3 +109,46 @@ def terraform_outputs(template, head):
         value = f'lookup({found}, "{name}", null)' if "Condition" in output else f'{found}["{name}"]'
         lines += [f'output "{snake(name)}" {{', f"  description = {hcl(output['Description'])}", f"  value       = {value}", "}", ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+# ---- CDK ----
+
+
+def cdk_settings(template, head, without):
+    """What a user may say, as TypeScript's compiler checks it, and the template's outputs."""
+    parameters = {name: parameter for name, parameter in template["Parameters"].items() if name not in without}
+    lines = [head, "/** Every setting of the stack; what is not said has the template's default. */", "export interface Settings {"]
+    for label, group in in_groups(template):
+        group = {name: parameter for name, parameter in group.items() if name in parameters}
+        if group:
+            lines += [f"  // ---- {label} ----", ""]
+        for name, parameter in group.items():
+            optional = "?" if "Default" in parameter else ""
+            lines += [*cdk_comment(template, parameter), f"  readonly {camel(name)}{optional}: {cdk_type(parameter)};", ""]
+    lines[-1] = "}"
+    lines += ["", "/** What CloudFormation refuses, by the name of the setting: a text must match the first, or the second says what is wrong. */"]
+    lines += ["export const PATTERNS: { readonly [setting: string]: readonly [RegExp, string] } = {"]
+    for name, parameter in parameters.items():
+        if "AllowedPattern" in parameter:
+            wrong = parameter.get("ConstraintDescription", f"It does not match {parameter['AllowedPattern']}.")
+            lines.append(f"  {camel(name)}: [new RegExp({json.dumps(parameter['AllowedPattern'])}), {json.dumps(wrong)}],")
+    lines += ["};", "", "/** The template's outputs, by their names here. */", "export const OUTPUTS = {"]
+    for name, output in template["Outputs"].items():
+        lines += [f"  /** {output['Description']} */", f"  {camel(name)}: {json.dumps(name)},"]
+    return "\n".join([*lines, "} as const;"]) + "\n"
+
+
+def cdk_type(parameter):
+    types = {"list": "readonly string[]", "bool": "boolean", "number": "number", "text": "string"}
+    if "AllowedValues" in parameter and kind(parameter) != "bool":
+        return " | ".join(json.dumps(value) for value in parameter["AllowedValues"])
+    return types[kind(parameter)]
+
+
+def cdk_comment(template, parameter):
+    text = sentence(parameter["Description"], template["Parameters"], camel).replace("*/", "*\\/")
+    if "Default" not in parameter:
+        return [f"  /** {text} */"]
+    bounds = [f"{word} {parameter[key]}" for word, key in (("at least", "MinValue"), ("at most", "MaxValue")) if key in parameter]
+    text += f" A number, {', '.join(bounds)}." if bounds else ""
+    return ["  /**", f"   * {text}", f"   * @default {json.dumps(default(parameter))}", "   */"]

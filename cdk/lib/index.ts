@@ -1,0 +1,130 @@
+import * as fs from "fs";
+import * as path from "path";
+import { CfnStack, FileSystem, Token, Tokenization } from "aws-cdk-lib";
+import { Asset } from "aws-cdk-lib/aws-s3-assets";
+import { Construct } from "constructs";
+import { OUTPUTS, PATTERNS, Settings } from "./settings";
+
+export { Settings } from "./settings";
+
+/** The settings, and where the functions' code is: in a folder, or in a bucket. */
+export interface LambdaOtlpProps extends Settings {
+  /**
+   * The folder that `cargo xtask dist` has made (target/dist): its zips become assets.
+   * @default - they are in artifactBucket
+   */
+  readonly zips?: string;
+
+  /**
+   * Name of the bucket, in the region of the stack, that the zips were copied to.
+   * @default - they are in the folder zips
+   */
+  readonly artifactBucket?: string;
+
+  /**
+   * What stands before the zips' names in artifactBucket, as in lambda-otlp/2026-11-21/; another for each version.
+   * @default ""
+   */
+  readonly artifactPrefix?: string;
+}
+
+const TEMPLATE = path.join(__dirname, "cloudformation.json");
+
+/**
+ * lambda-otlp as a nested stack: its template is the one that everybody deploys, whose settings may be what is only known when it is
+ * deployed, such as the ARN of a secret of this stack.
+ */
+export class LambdaOtlp extends Construct {
+  /** The nested stack. */
+  public readonly stack: CfnStack;
+
+  constructor(scope: Construct, id: string, props: LambdaOtlpProps) {
+    super(scope, id);
+    const { zips, artifactBucket, artifactPrefix, ...settings } = props;
+    if ((zips === undefined) === (artifactBucket === undefined)) {
+      throw new Error("lambda-otlp: say either zips, a folder, or artifactBucket");
+    }
+    const parameters = told(settings);
+    let file = TEMPLATE;
+    if (zips !== undefined) {
+      const template = JSON.parse(fs.readFileSync(TEMPLATE, "utf8"));
+      Object.assign(parameters, this.withAssets(template, zips, settings));
+      file = path.join(FileSystem.mkdtemp("lambda-otlp-"), "cloudformation.json");
+      fs.writeFileSync(file, JSON.stringify(template, undefined, 1));
+    } else {
+      parameters.ArtifactBucket = artifactBucket!;
+      parameters.ArtifactPrefix = artifactPrefix ?? "";
+    }
+    const template = new Asset(this, "Template", { path: file });
+    this.stack = new CfnStack(this, "Stack", { templateUrl: template.httpUrl, parameters });
+  }
+
+  /**
+   * An output of the stack, as OUTPUTS in settings.ts describes them. What a setting leaves out cannot be asked for: layerArm64Arn with
+   * layers "x86_64".
+   */
+  public output(name: keyof typeof OUTPUTS): string {
+    return this.stack.getAtt(`Outputs.${OUTPUTS[name]}`).toString();
+  }
+
+  /** Has the template take each zip from an asset, whose name is a further parameter; returns those. */
+  private withAssets(template: any, folder: string, settings: Settings): { [name: string]: string } {
+    const parameters: { [name: string]: string } = {};
+    const assets = new Map<string, Asset>();
+    for (const [name, resource] of Object.entries<any>(template.Resources)) {
+      const code = resource.Properties?.Code ?? resource.Properties?.Content;
+      const key = code?.S3Key?.["Fn::Sub"];
+      if (key === undefined) continue;
+      const zip = key.replace("${ArtifactPrefix}", "").replace("${Architecture}", settings.architecture ?? "arm64");
+      const file = path.join(folder, zip);
+      // A layer that nobody asks for need not be there; which those are the template's conditions say.
+      if (!fs.existsSync(file) && !isNeeded(name, settings)) {
+        code.S3Key = "none";
+        continue;
+      }
+      if (!fs.existsSync(file)) throw new Error(`lambda-otlp: there is no ${file}: cargo xtask dist makes it`);
+      const asset = assets.get(zip) ?? new Asset(this, zip, { path: file });
+      assets.set(zip, asset);
+      code.S3Key = { Ref: `${name}Key` };
+      template.Parameters[`${name}Key`] = { Type: "String", Description: `The object with the code of ${name}.` };
+      parameters[`${name}Key`] = asset.s3ObjectKey;
+      parameters.ArtifactBucket = asset.s3BucketName;
+    }
+    return parameters;
+  }
+}
+
+function isNeeded(resource: string, settings: Settings): boolean {
+  const layers = settings.layers ?? "both";
+  switch (resource) {
+    case "LayerArm64":
+      return layers === "both" || layers === "arm64";
+    case "LayerX8664":
+      return layers === "both" || layers === "x86_64";
+    case "LayerNode":
+      return settings.nodeLayer === true;
+    default:
+      return !resource.startsWith("LayerPython") || resource === `LayerPython${settings.pythonLayer?.replace(".", "")}`;
+  }
+}
+
+/** What CloudFormation is told: what was said, as texts. */
+function told(settings: Settings): { [name: string]: string } {
+  const parameters: { [name: string]: string } = {};
+  for (const [setting, value] of Object.entries(settings)) {
+    if (value === undefined) continue;
+    const said = text(value);
+    const [pattern, wrong] = PATTERNS[setting] ?? [];
+    if (pattern && !Token.isUnresolved(said) && !pattern.test(said)) {
+      throw new Error(`lambda-otlp: ${setting} is ${JSON.stringify(said)}. ${wrong}`);
+    }
+    parameters[setting[0].toUpperCase() + setting.slice(1)] = said;
+  }
+  return parameters;
+}
+
+function text(value: unknown): string {
+  if (Array.isArray(value)) return value.join(",");
+  if (typeof value === "number") return Tokenization.stringifyNumber(value);
+  return String(value);
+}
