@@ -27,6 +27,8 @@ enum CollectArgument {
     All,
     /// OTLP lines, and Lambda's own reports and failures.
     Telemetry,
+    /// OTLP lines of what no backend took: for functions whose layer sends directly.
+    Spilled,
 }
 
 /// Which log groups, and which forwarder.
@@ -82,6 +84,7 @@ pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCo
     let collect = match collect {
         CollectArgument::All => Collect::All,
         CollectArgument::Telemetry => Collect::Telemetry,
+        CollectArgument::Spilled => Collect::Spilled,
     };
     if which.include.is_empty() && which.tags.is_empty() {
         anyhow::bail!(

@@ -13,6 +13,7 @@ mod counts;
 #[cfg(feature = "direct")]
 mod direct;
 mod event;
+mod health_check;
 mod http;
 mod invocations;
 mod json;
@@ -36,6 +37,7 @@ use {without_buffer as buffer, without_direct as direct};
 
 pub use config::{Config, TABLE, WRAPPER};
 pub use counts::{Count, Counts};
+pub use health_check::health_check;
 pub use lambda::extensions_api::ApiError;
 pub use lifecycle::{Fatal, run};
 pub use log::init_log;

@@ -1,27 +1,53 @@
-//! The extension's process: it reads its variables, and runs until the environment ends.
+//! The extension's process: it reads its variables, and runs until the environment ends. A person may ask it for a health check.
 
 use extension::{Config, Counts, Fatal};
 use lambda_otlp_extension as extension;
+use settings::Check;
 use std::process::ExitCode;
 use std::sync::Arc;
+use tokio::runtime::{Builder, Runtime};
+
+const HELP: &str = "\
+The Lambda extension of lambda-otlp. Lambda starts it out of a layer, without arguments; its settings are variables.
+
+  --health-check, -h  look at the variables, and where telemetry is sent directly at the backend: its name, TLS, the
+                      credentials, and whether it takes a log record, which it stores; ends with 1 if something fails
+  --version           print the version
+  --help              print this
+";
+
+/// Not 1, which a health check ends with.
+const WRONG_USAGE: u8 = 2;
 
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
     let path = arguments.next().unwrap_or_default();
-    if arguments.any(|argument| argument == "--version") {
-        print_version();
-        return ExitCode::SUCCESS;
-    }
     let config = Config::from_source(&settings::Env);
-    extension::init_log(&config);
+    match arguments.next().as_deref() {
+        Some("--version") => {
+            print(concat!("lambda-otlp-extension ", env!("CARGO_PKG_VERSION"), "\n"))
+        }
+        Some("--help") => print(HELP),
+        // The short form is that of OpenObserve's extension.
+        Some("--health-check" | "-h") => health_check(&config),
+        // Whatever an extension is started with, it must not keep the function from starting.
+        Some(unknown) if !config.is_in_lambda() => {
+            print(&format!("unknown argument {unknown:?}\n\n{HELP}"));
+            ExitCode::from(WRONG_USAGE)
+        }
+        _ => run(&config, &path),
+    }
+}
+
+fn run(config: &Config, path: &str) -> ExitCode {
+    extension::init_log(config);
     extension::quiet_panics();
     // Lambda knows an extension by the name of its file.
     let name = path.rsplit('/').next().unwrap_or_default();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().enable_time().build();
-    let ended = match runtime {
+    let ended = match runtime() {
         Ok(runtime) => {
             let counts = Arc::new(Counts::default());
-            let ended = runtime.block_on(extension::run(&config, name, std::io::stdout(), &counts));
+            let ended = runtime.block_on(extension::run(config, name, std::io::stdout(), &counts));
             // A name that is being looked up would be waited for otherwise, for as long as the system's resolver likes.
             runtime.shutdown_background();
             ended
@@ -38,7 +64,27 @@ fn main() -> ExitCode {
     }
 }
 
+fn health_check(config: &Config) -> ExitCode {
+    let checks = match runtime() {
+        Ok(runtime) => {
+            let checks = runtime.block_on(extension::health_check(config));
+            runtime.shutdown_background();
+            checks
+        }
+        Err(error) => vec![Check::failed("system", error.to_string())],
+    };
+    for check in &checks {
+        print(&format!("{check}\n"));
+    }
+    if checks.iter().any(Check::is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    Builder::new_current_thread().enable_io().enable_time().build()
+}
+
 #[expect(clippy::print_stdout, reason = "asked for by a person at a terminal")]
-fn print_version() {
-    println!("lambda-otlp-extension {}", env!("CARGO_PKG_VERSION"));
+fn print(text: &str) -> ExitCode {
+    print!("{text}");
+    ExitCode::SUCCESS
 }

@@ -50,8 +50,9 @@ const OWN: &[Variable] = &[
     Variable {
         name: COLLECT,
         default: Some("all"),
-        kind: Kind::Choice(&["all", "telemetry"]),
-        doc: "Which lines are sent to the forwarder. `telemetry`: only OTLP lines, and Lambda's own reports and failures.",
+        kind: Kind::Choice(&["all", "telemetry", "spilled"]),
+        doc: "Which lines are sent to the forwarder. `telemetry`: only OTLP lines, and Lambda's own reports and failures. `spilled`: of \
+              functions whose layer sends directly, only what no backend took.",
     },
     Variable {
         name: BESIDE_OTHERS,
@@ -85,6 +86,8 @@ pub enum Collect {
     All,
     /// OTLP lines, and Lambda's own reports and failures.
     Telemetry,
+    /// OTLP lines of an extension that sends by itself, of what no backend took: it has sent all else.
+    Spilled,
 }
 
 impl Collect {
@@ -95,6 +98,7 @@ impl Collect {
             Self::Telemetry => {
                 r#"?"__otel_otlp_stdout" ?"resourceSpans" ?"resourceMetrics" ?"resourceLogs" ?"scopeSpans" ?"scopeMetrics" ?"scopeLogs" ?"REPORT RequestId" ?"INIT_REPORT" ?"Task timed out" ?"Runtime exited" ?"platform.report" ?"platform.initReport""#
             }
+            Self::Spilled => "{ $.spill IS TRUE }",
         }
     }
 }
@@ -133,7 +137,11 @@ impl Config {
         let include = parsed(reader, INCLUDE, parse_patterns);
         let exclude = parsed(reader, EXCLUDE, parse_patterns);
         let tags = parsed(reader, TAGS, parse_tags);
-        let collect = [("all", Collect::All), ("telemetry", Collect::Telemetry)];
+        let collect = [
+            ("all", Collect::All),
+            ("telemetry", Collect::Telemetry),
+            ("spilled", Collect::Spilled),
+        ];
         let collect = reader.choice(COLLECT, &collect, Collect::All);
         let levels = [
             ("error", Level::ERROR),

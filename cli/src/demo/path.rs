@@ -10,7 +10,7 @@ use super::made::{self, Delivered};
 use super::run::{Labelled, Run, error_message};
 use super::stored::Arrived;
 use super::warehouse::Warehouse;
-use crate::doctor::{Check, Reach};
+use crate::doctor::{self, Check};
 use crate::layer;
 use anyhow::{Context as _, bail};
 use simulator::queue::{Queue, QueueServer};
@@ -264,9 +264,9 @@ async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
     let (config, _) = forwarder::Config::from_source(&variables);
     let config =
         config.context("--endpoint and --header, which become the forwarder's variables")?;
-    let reach = Reach::new(config.destination).context("--endpoint")?;
+    let reach = doctor::reach(config.destination).context("--endpoint")?;
     progress(&format!("asking {endpoint} whether it takes OTLP"));
-    match reach.check().await.into_iter().find(Check::is_failed) {
+    match doctor::reach_checks(&reach).await.into_iter().find(Check::is_failed) {
         Some(Check { text, .. }) => bail!("--endpoint {endpoint}: {text}"),
         None => Ok(()),
     }

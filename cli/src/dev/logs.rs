@@ -1,7 +1,7 @@
 //! The function's log, shown as telemetry as it comes, and sent to a backend where one is given.
 
 use crate::destination::DestinationArguments;
-use crate::doctor::{Check, Reach};
+use crate::doctor::{self, Check};
 use crate::forward::{one_destination, problems};
 use crate::log_events::gathered::Gathered;
 use crate::log_events::{Converter, StreamOf, now, options};
@@ -157,8 +157,10 @@ async fn backend(destination: &DestinationArguments) -> anyhow::Result<Forwarder
         eprintln!("warning: {warning}");
     }
     let config = config?;
-    let reach = Reach::new(config.destination.clone()).context("--endpoint")?;
-    if let Some(Check { text, .. }) = reach.check().await.into_iter().find(Check::is_failed) {
+    let reach = doctor::reach(config.destination.clone()).context("--endpoint")?;
+    if let Some(Check { text, .. }) =
+        doctor::reach_checks(&reach).await.into_iter().find(Check::is_failed)
+    {
         bail!("--endpoint: {text}");
     }
     let aws = Arc::new(AwsSecrets::new(config.secrets.clone(), wall_clock_now));

@@ -1,45 +1,40 @@
 //! Sends a log record, a metric and a span of its own, and reads them back.
 
-use super::check::Check;
-use super::reach::Reach;
+use super::reach::{Reach, beside};
 use crate::time_arguments;
-use backend::{Client, Profile};
-use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use backend::{Canary, Client, Profile, REQUEST_TIMEOUT};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
-use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
     Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
 };
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use settings::Check;
 use std::time::Duration;
 use tokio::time::Instant;
-use wire::{Logs, Metrics, Request, SignalKind, Traces};
+use wire::{Metrics, Request, SignalKind, Traces};
 
 const SERVICE: &str = "lambda-otlp-doctor";
 const METRIC: &str = "lambda_otlp_doctor_canary";
 /// By this attribute the metric is found again.
 const LABEL: &str = "canary";
 const PAUSE: Duration = Duration::from_millis(500);
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// The search ends later than the record's time.
 const MARGIN_MICROS: u64 = 60_000_000;
 
 /// Sends one item of each signal, and waits for at most `within` until the backend shows them.
 pub(crate) async fn check(reach: &Reach, within: Duration) -> Vec<Check> {
-    let now = time_arguments::now_unix_nano();
-    let id = trace_id(now);
+    let canary = Canary::at(time_arguments::now_unix_nano(), SERVICE);
     let client = match Client::new(&reach.destination) {
         Ok(client) => client,
         Err(error) => return vec![Check::failed("canary", error.to_string())],
     };
     let deadline = Instant::now() + within;
     let mut checks = Vec::new();
-    for (kind, request) in requests(&id, now) {
+    for (kind, request) in requests(&canary) {
         let outcome = client.export(None, request, deadline).await;
         if let Some(part) = outcome.parts.first() {
             checks.push(Check::failed("canary", format!("{kind}: not taken: {}", part.reason)));
@@ -50,23 +45,9 @@ pub(crate) async fn check(reach: &Reach, within: Duration) -> Vec<Check> {
             checks.push(Check::ok("canary", text));
             continue;
         }
-        checks.push(read_back(reach, kind, &hex(&id), now, deadline).await);
+        checks.push(read_back(reach, kind, &canary, deadline).await);
     }
     checks
-}
-
-/// Unique enough: nobody runs two of them in one nanosecond.
-fn trace_id(now_unix_nano: u64) -> [u8; 16] {
-    let mut id = [0xca; 16];
-    for (to, from) in id.iter_mut().skip(8).zip(now_unix_nano.to_be_bytes()) {
-        *to = from;
-    }
-    id
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 fn text(key: &str, value: &str) -> KeyValue {
@@ -74,23 +55,12 @@ fn text(key: &str, value: &str) -> KeyValue {
     KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
 }
 
-fn requests(id: &[u8; 16], now: u64) -> [(SignalKind, Request); 3] {
-    let resource = || {
-        Some(Resource { attributes: vec![text("service.name", SERVICE)], ..Resource::default() })
-    };
-    let span_id = || id.iter().skip(8).copied().collect::<Vec<u8>>();
-    let record = LogRecord {
-        time_unix_nano: now,
-        severity_number: 9,
-        severity_text: "INFO".to_owned(),
-        body: text("", "lambda-otlp doctor was here").value,
-        trace_id: id.to_vec(),
-        span_id: span_id(),
-        ..LogRecord::default()
-    };
+fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
+    let resource = || Some(canary.resource());
+    let now = canary.time_unix_nano;
     let span = Span {
-        trace_id: id.to_vec(),
-        span_id: span_id(),
+        trace_id: canary.trace_id.to_vec(),
+        span_id: canary.span_id(),
         name: "lambda-otlp doctor".to_owned(),
         kind: 1,
         start_time_unix_nano: now,
@@ -99,7 +69,7 @@ fn requests(id: &[u8; 16], now: u64) -> [(SignalKind, Request); 3] {
     };
     let point = NumberDataPoint {
         time_unix_nano: now,
-        attributes: vec![text(LABEL, &hex(id))],
+        attributes: vec![text(LABEL, &canary.trace_id_text())],
         value: Some(Number::AsInt(1)),
         ..NumberDataPoint::default()
     };
@@ -108,18 +78,13 @@ fn requests(id: &[u8; 16], now: u64) -> [(SignalKind, Request); 3] {
         data: Some(Data::Gauge(Gauge { data_points: vec![point] })),
         ..Metric::default()
     };
-    let scope_logs = vec![ScopeLogs { log_records: vec![record], ..ScopeLogs::default() }];
-    let logs = ResourceLogs { resource: resource(), scope_logs, ..ResourceLogs::default() };
     let scope_spans = vec![ScopeSpans { spans: vec![span], ..ScopeSpans::default() }];
     let spans = ResourceSpans { resource: resource(), scope_spans, ..ResourceSpans::default() };
     let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
     let metrics =
         ResourceMetrics { resource: resource(), scope_metrics, ..ResourceMetrics::default() };
     [
-        (
-            SignalKind::Logs,
-            Request::encode::<Logs>(&ExportLogsServiceRequest { resource_logs: vec![logs] }),
-        ),
+        (SignalKind::Logs, canary.log_record("lambda-otlp doctor was here")),
         (
             SignalKind::Traces,
             Request::encode::<Traces>(&ExportTraceServiceRequest { resource_spans: vec![spans] }),
@@ -134,25 +99,20 @@ fn requests(id: &[u8; 16], now: u64) -> [(SignalKind, Request); 3] {
 }
 
 /// Searches until the item is there. A stream that nobody knows yet may be known in a moment.
-async fn read_back(
-    reach: &Reach,
-    kind: SignalKind,
-    id: &str,
-    now_unix_nano: u64,
-    deadline: Instant,
-) -> Check {
+async fn read_back(reach: &Reach, kind: SignalKind, canary: &Canary, deadline: Instant) -> Check {
     let stream = match kind {
         SignalKind::Metrics => METRIC.to_owned(),
         _ => stream_name(reach.destination.stream.as_deref().unwrap_or("default")),
     };
     let column = if kind == SignalKind::Metrics { LABEL } else { "trace_id" };
-    let micros = now_unix_nano / 1000;
+    let id = canary.trace_id_text();
+    let micros = canary.time_unix_nano / 1000;
     let query = serde_json::json!({ "query": {
         "sql": format!("SELECT * FROM \"{stream}\" WHERE {column}='{id}'"),
         "start_time": micros - MARGIN_MICROS, "end_time": micros + MARGIN_MICROS,
         "from": 0, "size": 10,
     }});
-    let Some(url) = reach.beside(&format!("_search?type={}", kind.as_str())) else {
+    let Some(url) = beside(reach, &format!("_search?type={}", kind.as_str())) else {
         let text = format!("{kind}: taken; the endpoint is no base, so nothing was read back");
         return Check::warning("canary", text);
     };

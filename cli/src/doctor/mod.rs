@@ -1,7 +1,6 @@
 //! `lambda-otlp doctor`: whether the settings, the backend and a deployed stack fit together.
 
 mod canary;
-mod check;
 mod reach;
 mod stack;
 mod wiring;
@@ -12,9 +11,9 @@ use crate::time_arguments;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials, CredentialsSource};
 use aws_sdk_sqs::config::ProvideCredentials as _;
 use backend::{DestinationConfig, Profile};
-pub(crate) use check::Check;
 use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords};
-pub(crate) use reach::Reach;
+pub(crate) use reach::{check as reach_checks, reach};
+pub(crate) use settings::Check;
 use settings::{Reader, Secret, Source, Table};
 use std::io::{self, Write as _};
 use std::process::ExitCode;
@@ -57,11 +56,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     });
     let mut out = io::stdout().lock();
     if arguments.json {
-        writeln!(out, "{}", serde_json::to_string(&checks)?)?;
+        writeln!(out, "{}", as_json(&checks))?;
     } else {
-        check::write(&checks, &mut out)?;
+        for check in &checks {
+            writeln!(out, "{check}")?;
+        }
     }
     Ok(if checks.iter().any(Check::is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+fn as_json(checks: &[Check]) -> serde_json::Value {
+    let as_json = |Check { name, verdict, text }: &Check| serde_json::json!({ "name": name, "verdict": verdict.as_str(), "text": text });
+    checks.iter().map(as_json).collect()
 }
 
 fn has_endpoint(variables: &dyn Source) -> bool {
@@ -97,14 +103,14 @@ async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> 
             return checks;
         }
     }
-    let reach = match Reach::new(destination) {
+    let reach = match reach::reach(destination) {
         Ok(reach) => reach,
         Err(error) => {
             checks.push(Check::failed("settings", error.to_string()));
             return checks;
         }
     };
-    checks.extend(reach.check().await);
+    checks.extend(reach::check(&reach).await);
     checks.extend(window(variables, reach.destination.profile));
     if arguments.canary && !checks.iter().any(Check::is_failed) {
         checks.extend(canary::check(&reach, arguments.within).await);

@@ -1,6 +1,5 @@
 //! Looks at a deployed forwarder: its settings, who may invoke it, what leads to it, and what waits in its queues.
 
-use super::check::Check;
 use super::wiring::{self, Filter};
 use crate::aws::{self, QueueUrl, explain};
 use crate::functions::forwarder_of;
@@ -8,6 +7,7 @@ use aws_config::SdkConfig;
 use aws_sdk_lambda::operation::get_policy::GetPolicyError;
 use aws_sdk_lambda::types::LastUpdateStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
+use settings::Check;
 use std::collections::BTreeMap;
 use std::error::Error;
 
@@ -150,7 +150,7 @@ async fn of_log_group(
     {
         let function = configuration(output);
         let Function { variables, layers, .. } = &function;
-        checks.extend(wiring::double_wiring(name, variables, layers));
+        checks.extend(wiring::double_wiring(name, variables, layers, &filters));
     }
     checks
 }

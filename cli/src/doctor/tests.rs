@@ -1,6 +1,6 @@
-use super::check::Verdict;
 use super::*;
 use clap::Parser;
+use settings::Verdict;
 use simulator::sink::Sink;
 use simulator::sink::tls::{Authority, TlsFront};
 use std::collections::HashMap;

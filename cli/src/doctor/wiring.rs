@@ -1,8 +1,9 @@
 //! Reads policies, filters and variables of a deployed stack: who may invoke the forwarder, and what is sent twice.
 
-use super::check::Check;
 use serde_json::Value;
+use settings::Check;
 use std::collections::BTreeMap;
+use subscriber::Collect;
 
 /// A subscription filter of a log group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -95,29 +96,49 @@ fn names(filters: &[&Filter]) -> String {
     names.join(", ")
 }
 
-/// What a function's variables make an extension of other systems send to; ours writes to the function's log only.
-fn sent_by_others(variables: &BTreeMap<String, String>) -> Option<&'static str> {
+/// The variable by which an extension sends by itself: ours by `own` too, one of another system by the others.
+fn sent_directly(
+    variables: &BTreeMap<String, String>,
+    own: &[&'static str],
+) -> Option<&'static str> {
     let value = |name: &str| variables.get(name).map(String::as_str).filter(|v| !v.is_empty());
     let is_loopback =
         |url: &str| ["://localhost", "://127.", "://[::1]"].iter().any(|host| url.contains(host));
-    if value("OTEL_EXPORTER_OTLP_ENDPOINT").is_some_and(|endpoint| !is_loopback(endpoint)) {
-        return Some("OTEL_EXPORTER_OTLP_ENDPOINT");
+    let leads_elsewhere = |name: &&&str| value(name).is_some_and(|url| !is_loopback(url));
+    if let Some(name) = own.iter().chain(&["OTEL_EXPORTER_OTLP_ENDPOINT"]).find(leads_elsewhere) {
+        return Some(name);
     }
     let has_o2 =
         value("O2_ORGANIZATION_ID").is_some() && value("O2_AUTHORIZATION_HEADER").is_some();
     has_o2.then_some("O2_ORGANIZATION_ID")
 }
 
-/// Whether a function whose log group is subscribed has an extension of another system that sends the same by itself.
+/// Whether a function whose log group is subscribed by these filters has an extension that sends the same by itself. What ours does not
+/// get rid of is in lines that say so, and a filter for these alone is as it should be.
 pub(crate) fn double_wiring(
     function: &str,
     variables: &BTreeMap<String, String>,
     layers: &[String],
+    filters: &[Filter],
 ) -> Option<Check> {
-    let variable = sent_by_others(variables)?;
+    const OUTPUT: &str = "LAMBDA_OTLP_OUTPUT";
+    let without_spaces = |pattern: &str| pattern.split_whitespace().collect::<String>();
+    let spilled = without_spaces(Collect::Spilled.pattern());
+    if layers.iter().any(|layer| layer.contains("lambda-otlp")) {
+        let is_stdout = variables.get(OUTPUT).is_some_and(|output| output == "stdout");
+        let variable = sent_directly(variables, &["LAMBDA_OTLP_ENDPOINT"])?;
+        let passes_all = |filter: &&Filter| without_spaces(&filter.pattern) != spilled;
+        let filter = filters.iter().find(passes_all).filter(|_| !is_stdout)?;
+        let text = format!(
+            "{function} sends by itself ({variable}), and filter {} passes on what it prints and what Lambda reports as well: that is \
+             stored twice; `lambda-otlp subscribe --collect spilled`, or set {OUTPUT}=stdout",
+            filter.name
+        );
+        return Some(Check::failed("double wiring", text));
+    }
+    let variable = sent_directly(variables, &[])?;
     let is_other = |layer: &String| {
         ["otlp", "openobserve", "opentelemetry"].iter().any(|name| layer.contains(name))
-            && !layer.contains("lambda-otlp")
     };
     if !layers.iter().any(is_other) {
         return None;
@@ -131,9 +152,9 @@ pub(crate) fn double_wiring(
 
 #[cfg(test)]
 mod tests {
-    use super::super::check::Verdict::{self, Failed, Ok, Warning};
     use super::*;
     use serde_json::json;
+    use settings::Verdict::{self, Failed, Ok, Warning};
 
     const FORWARDER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
 
@@ -186,23 +207,45 @@ mod tests {
 
     #[test]
     fn a_function_that_sends_by_itself_is_found() {
-        let check = |variables: &[(&str, &str)], layer: &str, expected: bool| {
+        let check = |variables: &[(&str, &str)], layer: &str, pattern: &str, expected: bool| {
             let variables =
                 variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
-            let found = double_wiring("shop", &variables, &[layer.to_owned()]);
-            assert_eq!(found.is_some(), expected, "{variables:?} {layer}");
+            let filter = Filter { pattern: pattern.to_owned(), ..Filter::default() };
+            let found = double_wiring("shop", &variables, &[layer.to_owned()], &[filter]);
+            assert_eq!(found.is_some(), expected, "{variables:?} {layer} {pattern}");
         };
-        let ours = "arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp-extension:7";
+        let ours = "arn:aws:lambda:eu-west-1:123456789012:layer:lambda-otlp-x86_64:7";
         let theirs = "arn:aws:lambda:eu-west-1:1:layer:opentelemetry-lambda-extension:1";
         let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://o2.example.com/api/default");
+        let own = ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default");
+        let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318");
         let o2 = [("O2_ORGANIZATION_ID", "o"), ("O2_AUTHORIZATION_HEADER", "Basic x")];
-        check(&[endpoint], theirs, true);
-        check(&o2, "arn:aws:lambda:eu-west-1:1:layer:openobserve:1", true);
-        // Ours sends nothing by itself.
-        check(&[endpoint], ours, false);
-        check(&o2, ours, false);
-        check(&[("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318")], theirs, false);
-        check(&[endpoint], "arn:aws:lambda:eu-west-1:1:layer:insights:1", false);
-        check(&[], theirs, false);
+        let openobserves = "arn:aws:lambda:eu-west-1:1:layer:openobserve:1";
+        let telemetry = Collect::Telemetry.pattern();
+        for pattern in ["", telemetry] {
+            for (variables, layer, expected) in [
+                (&[endpoint][..], theirs, true),
+                (&o2, openobserves, true),
+                (&[endpoint], ours, true),
+                (&[own], ours, true),
+                (&o2, ours, true),
+                (&[here, own], ours, true),
+                // Ours writes to the log.
+                (&[], ours, false),
+                (&[here], ours, false),
+                (&[own, ("LAMBDA_OTLP_OUTPUT", "stdout")], ours, false),
+                // No extension of these reads our variables, or sends OTLP.
+                (&[own], theirs, false),
+                (&[here], theirs, false),
+                (&[endpoint], "arn:aws:lambda:eu-west-1:1:layer:insights:1", false),
+                (&[], theirs, false),
+            ] {
+                check(variables, layer, pattern, expected);
+            }
+        }
+        for pattern in [Collect::Spilled.pattern(), "{$.spill IS TRUE}"] {
+            check(&[own], ours, pattern, false);
+            check(&[endpoint], theirs, pattern, true);
+        }
     }
 }

@@ -6,7 +6,8 @@
 //!
 //! The folders, each of which uses only those before it: `destination` says where telemetry goes, `http` makes one attempt,
 //! `judge` says what its response means, `sanitize` shapes requests, `export` repeats, splits and accounts, `client` is what
-//! a binary holds.
+//! a binary holds. `reach` tells a person whether a destination takes what
+//! it is sent.
 
 mod client;
 mod destination;
@@ -14,6 +15,8 @@ mod export;
 mod http;
 mod judge;
 mod mask;
+#[cfg(feature = "reach")]
+mod reach;
 mod sanitize;
 
 pub use self::http::{
@@ -27,4 +30,8 @@ pub use destination::{
 };
 pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, Undelivered, gzip_level};
 pub use judge::Reason;
+#[cfg(feature = "reach")]
+pub use reach::{
+    Advice, Answers, Canary, ORGANIZATION_MISSING, REQUEST_TIMEOUT, Reach, is_no_otlp,
+};
 pub use sanitize::{DropReason, Sanitized, Survey, Times, sanitize, stored_byte, stored_key};

@@ -22,6 +22,7 @@
 //! assert!(reader.finish().is_empty());
 //! ```
 
+mod check;
 mod error;
 mod headers;
 mod parse;
@@ -35,6 +36,7 @@ pub mod shared;
 mod source;
 mod table;
 
+pub use check::{Check, Verdict};
 pub use error::{InvalidSettings, InvalidVariable, Warning};
 pub use headers::Headers;
 pub use pattern::Pattern;

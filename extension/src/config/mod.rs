@@ -8,9 +8,9 @@ mod wrapper;
 
 use endpoint::{Endpoint, endpoint};
 #[cfg(feature = "direct")]
-pub(crate) use output::{Choice, Flush, Output};
+pub(crate) use output::{Choice, Flush, Output, Variables};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
-use settings::{Reader, Source};
+use settings::{InvalidVariable, Reader, Source, Warning};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use tracing::Level;
@@ -128,8 +128,10 @@ pub struct Config {
     /// Where telemetry goes, and why.
     #[cfg(feature = "direct")]
     pub(crate) choice: Choice,
-    /// What is wrong with the variables, in one line; mostly empty.
-    pub(crate) complaint: String,
+    /// What a person should know about the variables.
+    pub(crate) warnings: Vec<Warning>,
+    /// The variables whose values are not used.
+    pub(crate) mistakes: Vec<InvalidVariable>,
 }
 
 impl Config {
@@ -196,10 +198,24 @@ impl Config {
             log_level: reader.choice("LAMBDA_OTLP_LOG_LEVEL", &levels, Level::WARN),
             #[cfg(feature = "direct")]
             choice,
-            complaint: String::new(),
+            warnings: Vec::new(),
+            mistakes: Vec::new(),
         };
-        config.complaint = complaint(reader);
+        config.warnings = reader.warnings().to_vec();
+        config.mistakes = reader.finish();
         config
+    }
+
+    /// What is wrong with the variables, in one line; mostly empty.
+    pub(crate) fn complaint(&self) -> String {
+        let mut parts: Vec<String> = self.warnings.iter().map(ToString::to_string).collect();
+        parts.extend(self.mistakes.iter().map(ToString::to_string));
+        parts.join("; ")
+    }
+
+    /// Whether Lambda has started the extension, and not a person.
+    pub fn is_in_lambda(&self) -> bool {
+        !self.runtime_api.is_empty()
     }
 
     /// The port beside the receiver's, where SDKs send OTLP over gRPC. Where the receiver was moved from its default,
@@ -358,13 +374,6 @@ fn function(reader: &mut Reader<'_>) -> Function {
         memory_mib: memory.and_then(|text| text.parse().ok()),
         is_managed_instance: initialization.as_deref() == Some("lambda-managed-instances"),
     }
-}
-
-/// Mistakes and warnings in one line.
-fn complaint(reader: Reader<'_>) -> String {
-    let mut parts: Vec<String> = reader.warnings().iter().map(ToString::to_string).collect();
-    parts.extend(reader.finish().iter().map(ToString::to_string));
-    parts.join("; ")
 }
 
 #[cfg(test)]

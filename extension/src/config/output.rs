@@ -34,6 +34,37 @@ enum Asked {
 pub(crate) struct Direct {
     pub(crate) destination: DestinationConfig,
     pub(crate) flush: Flush,
+    pub(crate) variables: Variables,
+}
+
+/// The variables that a person is told to look at, since the others of the destination were not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Variables {
+    /// What names the endpoint.
+    pub(crate) endpoint: &'static str,
+    /// What to set where the credentials are refused.
+    pub(crate) credentials: &'static str,
+}
+
+impl Variables {
+    fn of(source: &OfExtension<'_>) -> Self {
+        let has = |name: &&str| source.get(name).is_some();
+        match [ENDPOINT, OTEL_ENDPOINT].into_iter().find(has) {
+            Some(ENDPOINT) => Self {
+                endpoint: ENDPOINT,
+                credentials: "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password",
+            },
+            Some(_) => Self {
+                endpoint: OTEL_ENDPOINT,
+                credentials: "for OpenObserve set OTEL_EXPORTER_OTLP_HEADERS to authorization=Basic and the base64 of \
+                              email:password",
+            },
+            None => Self {
+                endpoint: "O2_ENDPOINT",
+                credentials: "set O2_AUTHORIZATION_HEADER to Basic and the base64 of email:password",
+            },
+        }
+    }
 }
 
 /// When it is sent.
@@ -89,7 +120,8 @@ pub(super) fn read(
         Some(_) => Asked::Otlp,
     });
     let is_stdout = chosen == Asked::Stdout;
-    let because = name.map_or("no endpoint is set".to_owned(), |name| format!("{name} is set"));
+    let because = name
+        .map_or("no endpoint of another host is set".to_owned(), |name| format!("{name} is set"));
     if is_stdout && is_grpc {
         let because = format!("{OTEL_ENDPOINT} is for gRPC");
         reader.warn(
@@ -108,7 +140,8 @@ pub(super) fn read(
         return Choice { output: Output::Stdout, because };
     };
     let has_stream = destination.json_stream().is_some();
-    let direct = Box::new(Direct { destination, flush });
+    let variables = Variables::of(&source);
+    let direct = Box::new(Direct { destination, flush, variables });
     if chosen == Asked::Otlp {
         return Choice { output: Output::Otlp(direct), because };
     }
@@ -170,7 +203,7 @@ fn destination(
         return None;
     }
     if let Some(port) = own_receiver(&destination, receiver_port) {
-        let name = if source.get(ENDPOINT).is_some() { ENDPOINT } else { "O2_ENDPOINT" };
+        let name = Variables::of(source).endpoint;
         let problem = format!(
             "port {port} of this environment is where telemetry is received, not a backend"
         );

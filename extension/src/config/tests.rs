@@ -11,13 +11,13 @@ fn config(variables: &[(&str, &str)]) -> Config {
 #[test]
 fn the_table_is_right_and_each_variable_is_read_as_its_row_says() {
     assert_eq!(TABLE.problems(), [""; 0]);
-    assert_eq!(config(&[]).complaint, "");
+    assert_eq!(config(&[]).complaint(), "");
 }
 
 #[test]
 fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
     for name in ["LAMBDA_OTLP_INSTRUMENT", "LAMBDA_OTLP_NEXT_WRAPPER", "LAMBDA_OTLP_STREAM"] {
-        assert_eq!(config(&[(name, "/opt/otel-handler")]).complaint, "", "{name}");
+        assert_eq!(config(&[(name, "/opt/otel-handler")]).complaint(), "", "{name}");
     }
 }
 
@@ -25,7 +25,7 @@ fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
 #[test]
 fn whoever_asks_it_to_send_is_told_that_it_writes_to_the_log() {
     let check = |variables: &[(&'static str, &'static str)], named: &str| {
-        let complaint = config(variables).complaint;
+        let complaint = config(variables).complaint();
         assert_eq!(complaint.is_empty(), named.is_empty(), "{variables:?}: {complaint}");
         assert!(complaint.contains(named) && !complaint.contains("hunter2"), "{complaint}");
     };
@@ -120,7 +120,7 @@ fn all_mistakes_are_named_in_one_line_and_the_nearest_sense_is_made() {
         }
     );
     assert_eq!((config.lines.max_bytes, config.lines.compression_level), (250 * 1024, 9));
-    assert!(!config.complaint.contains('\n'));
+    assert!(!config.complaint().contains('\n'));
     expect![[r#"
         LAMBDA_OTLP_HOLDS: unknown
         did you mean LAMBDA_OTLP_HOLD?
@@ -131,7 +131,7 @@ fn all_mistakes_are_named_in_one_line_and_the_nearest_sense_is_made() {
         LAMBDA_OTLP_TELEMETRY_MAX_BYTES: outside 262144 to 1048576, the nearer end is used
         OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: outside 0 to 9, the nearer end is used
         LAMBDA_OTLP_MAX_LINE_BYTES: outside 1024 to 256000, the nearer end is used"#]]
-    .assert_eq(&config.complaint.replace("; ", "\n"));
+    .assert_eq(&config.complaint().replace("; ", "\n"));
 }
 
 #[test]
@@ -180,16 +180,16 @@ mod output {
         let check = |variables: &[(&str, &str)], output: &str, because: &str| {
             let expected = (output.to_owned(), because.to_owned());
             assert_eq!(chosen(variables), expected, "{variables:?}");
-            assert_eq!(config(variables).complaint, "", "{variables:?}");
+            assert_eq!(config(variables).complaint(), "", "{variables:?}");
         };
         let own = "https://own.example.com/api/default/v1/traces";
         let otel = "https://otel.example.com/api/default/v1/traces";
         let o2 = "https://api.openobserve.ai/api/shop/v1/traces";
         let json = "json https://api.openobserve.ai/api/shop/v1/traces";
         let asked = ("LAMBDA_OTLP_OUTPUT", "otlp");
-        check(&[], "stdout", "no endpoint is set");
-        check(&[LOCAL], "stdout", "no endpoint is set");
-        check(&O2[..1], "stdout", "no endpoint is set");
+        check(&[], "stdout", "no endpoint of another host is set");
+        check(&[LOCAL], "stdout", "no endpoint of another host is set");
+        check(&O2[..1], "stdout", "no endpoint of another host is set");
         check(&[OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
         check(&[REMOTE], otel, "OTEL_EXPORTER_OTLP_ENDPOINT is set");
         check(&[REMOTE, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
@@ -218,7 +218,7 @@ mod output {
             let config = config(variables);
             assert_eq!(config.choice.output, Output::Stdout, "{variables:?}");
             let said = "OTEL_EXPORTER_OTLP_ENDPOINT: telemetry goes to stdout, since the extension sends no gRPC";
-            assert!(config.complaint.starts_with(said), "{}", config.complaint);
+            assert!(config.complaint().starts_with(said), "{}", config.complaint());
         }
         let over_http = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
         let output = "https://otel.example.com:4317/v1/traces";
@@ -235,9 +235,13 @@ mod output {
         let check = |variables: &[(&str, &str)], complaint: &str| {
             let config = config(variables);
             assert_eq!(config.choice.output, Output::Stdout, "{variables:?}");
-            assert!(config.complaint.contains("telemetry goes to stdout"), "{}", config.complaint);
-            assert!(config.complaint.contains(complaint), "{}", config.complaint);
-            assert!(!config.complaint.contains("hunter2"), "{}", config.complaint);
+            assert!(
+                config.complaint().contains("telemetry goes to stdout"),
+                "{}",
+                config.complaint()
+            );
+            assert!(config.complaint().contains(complaint), "{}", config.complaint());
+            assert!(!config.complaint().contains("hunter2"), "{}", config.complaint());
         };
         let asked = ("LAMBDA_OTLP_OUTPUT", "otlp");
         check(&[asked], "LAMBDA_OTLP_ENDPOINT: missing");
@@ -278,6 +282,6 @@ mod output {
         assert_eq!(direct.flush.interval, Duration::from_secs(5));
         assert_eq!(direct.flush.timeout, Duration::from_secs(1));
         assert_eq!((direct.flush.retries, direct.flush.buffer_bytes), (1, 16 << 20));
-        assert!(config.complaint.contains("OTEL_EXPORTER_OTLP_COMPRESSION"));
+        assert!(config.complaint().contains("OTEL_EXPORTER_OTLP_COMPRESSION"));
     }
 }

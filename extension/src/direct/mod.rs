@@ -4,10 +4,12 @@
 //! So every item that was acknowledged is delivered, spilled, or rejected by the backend, as long as this process can write.
 
 mod awake;
+mod clients;
 mod events;
 mod flush;
 mod function_lines;
 mod health;
+mod health_check;
 mod sender;
 
 use crate::buffer::{Buffer, SharedBuffer, Unbuffered};
@@ -21,13 +23,14 @@ use crate::output::LineOutput;
 use crate::output::own_lines::OwnLines;
 use crate::supervise;
 use awake::Awake;
-use backend::{Client, ClientError, Compression, DestinationConfig, LeanTransport, RetryPolicy};
+use clients::Clients;
 use flush::{
     BEFORE_DEADLINE, Decision, Facts, Health, PROBE, Phase, Waiting, decide, is_near_deadline,
 };
 use function_lines::FunctionLines;
 pub(crate) use function_lines::TakenLine;
 use health::Record;
+pub(crate) use health_check::health_check;
 use platform::PlatformEvent;
 use sender::{Flown, Sender};
 use std::sync::Arc;
@@ -150,23 +153,7 @@ impl Direct {
             Output::Json(direct) => (direct, true),
         };
         let buffer = buffer?;
-        let clients = || -> Result<_, ClientError> {
-            let once = RetryPolicy::default().once();
-            let transport = LeanTransport::new(&direct.destination)?;
-            let otlp = Client::with_transport(&direct.destination, transport)?;
-            let events = match direct.destination.json_stream().filter(|_| is_json) {
-                Some(destination) => {
-                    let transport = LeanTransport::of_events(&destination)?;
-                    let uncompressed =
-                        DestinationConfig { compression: Compression::None, ..destination };
-                    let client = Client::with_transport(&uncompressed, transport)?;
-                    Some(client.with_retry_policy(once))
-                }
-                None => None,
-            };
-            Ok((otlp.with_retry_policy(once), events))
-        };
-        let (client, events) = match clients() {
+        let Clients { otlp, events } = match Clients::new(&direct.destination, is_json) {
             Ok(clients) => clients,
             Err(error) => {
                 tracing::warn!(%error, "cannot send, telemetry goes to stdout instead");
@@ -177,7 +164,7 @@ impl Direct {
             }
         };
         let sender = Sender {
-            client,
+            client: otlp,
             events,
             max_request_bytes: direct.destination.max_request_bytes,
             counts: Arc::clone(counts),

@@ -55,7 +55,7 @@ pub async fn run(
     writer: impl Write + Send + 'static,
     counts: &Arc<Counts>,
 ) -> Result<(), Fatal> {
-    if config.runtime_api.is_empty() {
+    if !config.is_in_lambda() {
         return Err(Fatal::NotInLambda);
     }
     let address = Address::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
@@ -67,8 +67,9 @@ pub async fn run(
     // Bound before register: the function's SDK may connect as soon as its init begins.
     receive_otlp(config, &output, &sender, counts).await;
     let (api, registration) = register(config, &address, name).await?;
-    if !config.complaint.is_empty() {
-        tracing::warn!(problems = config.complaint, "some variables are wrong, the rest is used");
+    let problems = config.complaint();
+    if !problems.is_empty() {
+        tracing::warn!(problems, "some variables are wrong, the rest is used");
     }
     let function = Identity::of(config, &registration).into_function();
     let direct = Direct::start(config, function, buffer.as_ref(), &output, counts);

@@ -19,7 +19,7 @@ impl Story {
         let source: BTreeMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
         let config = Config::from_source(&source);
-        assert_eq!(config.complaint, "");
+        assert_eq!(config.complaint(), "");
         let registration = Registration {
             function_name: "orders".to_owned(),
             function_version: "7".to_owned(),

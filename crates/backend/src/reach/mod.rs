@@ -1,0 +1,228 @@
+//! Asks a backend whether it is there, takes the credentials and speaks OTLP, and says the answers for a person.
+
+mod canary;
+
+use crate::destination::{DestinationConfig, Profile};
+use crate::http::{ClientError, HttpRequest, HttpResponse, Transport, TransportError, header_map};
+use bytes::Bytes;
+pub use canary::Canary;
+use http::HeaderMap;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use settings::Check;
+use std::time::Duration;
+use tokio::net::lookup_host;
+use tokio::time::timeout;
+use url::{Host, Url};
+use wire::SignalKind;
+
+/// The longest that one question takes.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is wrong where OpenObserve answers 404.
+pub const ORGANIZATION_MISSING: &str = "answered 404: the endpoint has to end in /api/{organization}, without a slash, and the organization to exist";
+
+/// What a person is told to look at.
+#[derive(Clone, Copy, Debug)]
+pub struct Advice {
+    /// The variable that names the endpoint.
+    pub endpoint: &'static str,
+    /// What to set where the credentials are refused, as the end of a sentence: `set LAMBDA_OTLP_HEADERS to …`.
+    pub credentials: &'static str,
+}
+
+/// A backend and how to speak to it.
+#[derive(Debug)]
+pub struct Reach<T> {
+    /// Where it is.
+    pub destination: DestinationConfig,
+    /// What asks it.
+    pub transport: T,
+    /// The headers of each request, the credentials among them.
+    pub headers: HeaderMap,
+    /// What a person is told to look at.
+    pub advice: Advice,
+}
+
+/// What the backend answers to a request of each signal that holds nothing.
+#[derive(Debug, Default)]
+pub struct Answers {
+    /// What the answers mean; those to later signals are left out behind one that failed.
+    pub checks: Vec<Check>,
+    /// The answer to the first signal, where its endpoint took it.
+    pub first: Option<HttpResponse>,
+}
+
+impl<T: Transport> Reach<T> {
+    /// A backend that is asked by this transport.
+    pub fn new(
+        destination: DestinationConfig,
+        transport: T,
+        advice: Advice,
+    ) -> Result<Self, ClientError> {
+        let headers = header_map(&destination.headers)?;
+        Ok(Self { destination, transport, headers, advice })
+    }
+
+    /// The endpoint of logs.
+    pub fn logs(&self) -> &Url {
+        self.destination.endpoints.of(SignalKind::Logs)
+    }
+
+    /// Whether the endpoint's name has an address.
+    pub async fn name(&self) -> Check {
+        let url = self.logs();
+        let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
+        if self.destination.proxy.as_ref().is_some_and(|proxy| proxy.of(url).is_some()) {
+            return Check::ok("endpoint", format!("{host} is reached through a proxy"));
+        }
+        let host = host.trim_matches(['[', ']']);
+        let found = timeout(REQUEST_TIMEOUT, lookup_host((host, port.unwrap_or(443)))).await;
+        let addresses: Vec<String> = match found {
+            Ok(Ok(addresses)) => addresses.map(|address| address.ip().to_string()).collect(),
+            no_address => {
+                let cause = match no_address {
+                    Ok(Err(error)) => error.to_string(),
+                    _ => "no answer of the name service".to_owned(),
+                };
+                let text =
+                    format!("{host} has no address ({cause}): check {}", self.advice.endpoint);
+                return Check::failed("endpoint", text);
+            }
+        };
+        let text = format!("{host} is {}", addresses.join(", "));
+        let is_local = match url.host() {
+            Some(Host::Ipv4(address)) => address.is_loopback(),
+            Some(Host::Ipv6(address)) => address.is_loopback(),
+            Some(Host::Domain(name)) => name == "localhost",
+            None => false,
+        };
+        if url.scheme() == "http" && !is_local {
+            let text = format!("{text}; without TLS everybody on the way reads the credentials");
+            return Check::warning("endpoint", text);
+        }
+        Check::ok("endpoint", text)
+    }
+
+    /// Sends a request of each signal that holds nothing, which a backend takes as any other.
+    pub async fn signals(&self) -> Answers {
+        let mut answers = Answers::default();
+        for kind in SignalKind::ALL {
+            let is_first = kind == SignalKind::ALL[0];
+            let problem = match self.send_nothing(kind).await {
+                Ok(answer) => {
+                    answers.checks.extend(is_first.then(|| self.connected(&answer)));
+                    let problem = self.refused(kind, &answer);
+                    if is_first && problem.is_none() {
+                        answers.checks.push(Check::ok("credentials", "accepted"));
+                        answers.first = Some(answer);
+                    }
+                    problem
+                }
+                Err(error) => Some(Check::failed("connection", error.to_string())),
+            };
+            if let Some(problem) = problem {
+                answers.checks.push(problem);
+                break;
+            }
+        }
+        answers
+    }
+
+    async fn send_nothing(&self, kind: SignalKind) -> Result<HttpResponse, TransportError> {
+        let request = HttpRequest {
+            kind,
+            body: Bytes::new(),
+            gzip: false,
+            headers: self.headers.clone(),
+            stream: None,
+            timeout: REQUEST_TIMEOUT,
+        };
+        self.transport.send(request).await
+    }
+
+    /// That there is an answer.
+    pub fn connected(&self, answer: &HttpResponse) -> Check {
+        let tls = if self.logs().scheme() == "https" { "TLS, " } else { "" };
+        Check::ok("connection", format!("{tls}HTTP {}", answer.status))
+    }
+
+    /// What keeps this answer from being one of a backend that takes telemetry.
+    fn refused(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Check> {
+        let status = answer.status;
+        let Advice { endpoint, credentials } = self.advice;
+        Some(match status {
+            200..=299 if is_no_otlp(answer) => Check::failed(
+                "connection",
+                format!(
+                    "{kind}: answered {status} with a page or an error: it is no OTLP endpoint, check {endpoint}"
+                ),
+            ),
+            200..=299 => return None,
+            401 | 403 => Check::failed(
+                "credentials",
+                format!("answered {status}: the credentials are wrong or missing; {credentials}"),
+            ),
+            404 if self.destination.profile == Profile::OpenObserve => {
+                Check::failed("organization", ORGANIZATION_MISSING)
+            }
+            status => Check::failed(
+                "connection",
+                format!("{kind}: answered {status}: is the endpoint right? check {endpoint}"),
+            ),
+        })
+    }
+}
+
+/// What errors in JSON have.
+#[derive(Deserialize)]
+struct JsonError<'a> {
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    code: Option<&'a RawValue>,
+}
+
+/// Whether an answer of success is a page, as web servers and proxies answer to anything, or an error in JSON.
+pub fn is_no_otlp(answer: &HttpResponse) -> bool {
+    const FIRST_ERROR: u64 = 400;
+    let body = answer.body.trim_ascii_start();
+    let content_type = answer.headers.get(http::header::CONTENT_TYPE);
+    let is_html = content_type.is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    let is_error = || {
+        serde_json::from_slice(body).is_ok_and(|JsonError { error, code }| {
+            let code = code.and_then(|code| code.get().parse().ok());
+            error.is_some() || code.is_some_and(|code: u64| code >= FIRST_ERROR)
+        })
+    };
+    is_html || body.starts_with(b"<") || is_error()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_no_backend() {
+        let check = |content_type: &'static str, body: &'static str, expected| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::CONTENT_TYPE, content_type.parse().unwrap());
+            let body = Bytes::from_static(body.as_bytes());
+            let answer = HttpResponse { status: 200, headers, body, cut: false };
+            assert_eq!(
+                is_no_otlp(&answer),
+                expected,
+                "{content_type} {body:?}",
+                body = answer.body
+            );
+        };
+        check("text/html; charset=utf-8", "", true);
+        check("text/plain", "<!DOCTYPE html>", true);
+        check("application/json", r#"{"code":401,"message":"no"}"#, true);
+        check("application/json", r#"{"error":"no"}"#, true);
+        check("application/json", r#"{"list":[],"total":0}"#, false);
+        check("application/json", r#"{"code":"200"}"#, false);
+        check("application/json", "[]", false);
+        check("application/x-protobuf", "", false);
+    }
+}

@@ -1,0 +1,79 @@
+//! Looks at the backend as the extension would speak to it: its name, TLS, the credentials, and whether it takes a record.
+
+use super::clients::Clients;
+use crate::clock;
+use crate::config::{Config, Output, Variables};
+use backend::{
+    Advice, Canary, ClientError, LeanTransport, Outcome, REQUEST_TIMEOUT, Reach, Record,
+    TelemetryEvent, events_request,
+};
+use settings::Check;
+use tokio::time::Instant;
+
+const SERVICE: &str = "lambda-otlp-health-check";
+const BODY: &str = "lambda-otlp-extension --health-check was here";
+
+/// Which output is taken and why, and what becomes of what is sent there. Checks that were not come to are named too.
+pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
+    let because = &config.choice.because;
+    let (direct, output) = match &config.choice.output {
+        Output::Otlp(direct) => (direct, "otlp"),
+        Output::Json(direct) => (direct, "json"),
+        Output::Stdout => {
+            let text = format!(
+                "stdout, since {because}: telemetry goes to the function's log, from where a forwarder sends it"
+            );
+            return vec![Check::ok("output", text)];
+        }
+    };
+    let mut checks = vec![Check::ok("output", format!("{output}, since {because}"))];
+    let is_json = matches!(config.choice.output, Output::Json(_));
+    let Variables { endpoint, credentials } = direct.variables;
+    let prepared = || -> Result<_, ClientError> {
+        let transport = LeanTransport::new(&direct.destination)?;
+        let advice = Advice { endpoint, credentials };
+        let reach = Reach::new(direct.destination.clone(), transport, advice)?;
+        Ok((reach, Clients::new(&direct.destination, is_json)?))
+    };
+    match prepared() {
+        Ok((reach, clients)) => {
+            checks.push(reach.name().await);
+            if !checks.iter().any(Check::is_failed) {
+                checks.extend(reach.signals().await.checks);
+            }
+            if !checks.iter().any(Check::is_failed) {
+                checks.push(record(&clients).await);
+            }
+        }
+        Err(error) => checks.push(Check::failed("connection", error.to_string())),
+    }
+    for name in ["endpoint", "connection", "credentials", "record"] {
+        if checks.iter().all(|check| check.name != name) {
+            checks.push(Check::skipped(name));
+        }
+    }
+    checks
+}
+
+/// Sends a log record as the extension sends the function's lines.
+async fn record(clients: &Clients) -> Check {
+    let canary = Canary::at(clock::unix_nanos(), SERVICE);
+    let id = canary.trace_id_text();
+    let (client, request, key) = match &clients.events {
+        Some(events) => {
+            let mut records = Vec::new();
+            let (time_unix_nano, record) = (canary.time_unix_nano, Record::Text(BODY));
+            let (kind, request_id) = ("extension", Some(id.as_str()));
+            TelemetryEvent { time_unix_nano, kind, record, request_id }.write(&mut records);
+            (events, events_request(SERVICE, &records, 1), "requestId")
+        }
+        None => (&clients.otlp, canary.log_record(BODY), "trace_id"),
+    };
+    let end = Instant::now() + REQUEST_TIMEOUT;
+    let Outcome { parts, warning, .. } = client.export(None, request, end).await;
+    match parts.first() {
+        Some(part) => Check::failed("record", part.reason.to_string()),
+        None if !warning.is_empty() => Check::warning("record", format!("taken: {warning}")),
+        None => Check::ok("record", format!("taken: a log record whose {key} is {id}")),
+    }
+}

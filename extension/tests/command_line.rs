@@ -1,0 +1,245 @@
+//! What the extension's binary says to a person at a terminal.
+
+#![expect(clippy::unwrap_used, reason = "what goes wrong in a test fails it")]
+
+use std::process::{Output, Stdio};
+use tokio::process::Command;
+
+/// The binary with these arguments and no other variables than these.
+async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_lambda-otlp-extension"));
+    command.args(arguments).env_clear().envs(variables.iter().copied()).stdin(Stdio::null());
+    let Output { status, stdout, stderr } = command.output().await.unwrap();
+    assert_eq!(String::from_utf8(stderr).unwrap(), "");
+    (status.code().unwrap(), String::from_utf8(stdout).unwrap())
+}
+
+#[tokio::test]
+async fn it_says_what_it_is_and_what_it_can_be_asked() {
+    let version = concat!("lambda-otlp-extension ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(run(&["--version"], &[]).await, (0, version.to_owned()));
+    let (code, help) = run(&["--help"], &[]).await;
+    assert_eq!(code, 0);
+    assert!(help.contains("--health-check, -h") && help.contains("--version"), "{help}");
+    let (code, text) = run(&["--helth-check"], &[]).await;
+    assert_eq!(code, 2);
+    assert!(text.starts_with("unknown argument \"--helth-check\"\n") && text.ends_with(&help));
+}
+
+#[tokio::test]
+async fn without_an_endpoint_nothing_is_reached_and_all_is_well() {
+    let (code, text) = run(&["--health-check"], &[("LAMBDA_OTLP_HOLD", "never")]).await;
+    assert_eq!(code, 0, "{text}");
+    assert!(text.starts_with(
+        "ok      settings      every variable can be read\nok      output        stdout"
+    ));
+    let (code, text) = run(&["-h"], &[("LAMBDA_OTLP_HOLD", "sometimes")]).await;
+    assert_eq!(code, 1);
+    assert!(text.starts_with("failed  settings      LAMBDA_OTLP_HOLD: "), "{text}");
+}
+
+#[cfg(feature = "direct")]
+mod backend {
+    use super::run;
+    use simulator::sink::tls::{Authority, TlsFront};
+    use simulator::sink::{ScriptedResponse, Sink};
+    use tokio::net::TcpListener;
+
+    /// `root@example.com:pass`
+    const GOOD: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpwYXNz";
+    /// `root@example.com:hunter2`
+    const WRONG: &str = "Basic cm9vdEBleGFtcGxlLmNvbTpodW50ZXIy";
+
+    async fn sink() -> Sink {
+        Sink::builder().user("root@example.com", "pass").start().await.unwrap()
+    }
+
+    /// The exit code, and the lines, without what is credentials.
+    async fn checks(variables: &[(&str, &str)]) -> (i32, Vec<String>) {
+        let (code, text) = run(&["--health-check"], variables).await;
+        for secret in ["hunter2", "pass\n", "cm9vdEBleGFtcGxlLmNvb"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+        let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        (code, lines.collect())
+    }
+
+    #[track_caller]
+    fn expect((code, lines): (i32, Vec<String>), expected_code: i32, expected: &[&str]) {
+        let same = lines.len() == expected.len()
+            && lines.iter().zip(expected).all(|(line, expected)| line.starts_with(expected));
+        assert!(same && code == expected_code, "{code}\n{lines:#?}\nexpected {expected:#?}");
+    }
+
+    #[tokio::test]
+    async fn a_record_is_taken() {
+        let sink = sink().await;
+        let headers = format!("authorization={GOOD}");
+        let variables = [
+            ("LAMBDA_OTLP_OUTPUT", "otlp"),
+            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+            ("LAMBDA_OTLP_HEADERS", headers.as_str()),
+        ];
+        expect(
+            checks(&variables).await,
+            0,
+            &[
+                "ok settings every variable can be read",
+                "ok output otlp, since LAMBDA_OTLP_OUTPUT is set",
+                "ok endpoint 127.0.0.1 is 127.0.0.1",
+                "ok connection HTTP 200",
+                "ok credentials accepted",
+                "ok record taken: a log record whose trace_id is ca",
+            ],
+        );
+        let counts = sink.counts();
+        assert_eq!((counts.log_records, counts.stored()), (1, 1));
+    }
+
+    #[tokio::test]
+    async fn one_of_openobserves_extension_finds_its_record_in_its_stream() {
+        let sink = sink().await;
+        let endpoint = sink.url().to_owned();
+        let variables = [
+            ("O2_ENDPOINT", endpoint.as_str()),
+            ("O2_ORGANIZATION_ID", "default"),
+            ("O2_AUTHORIZATION_HEADER", GOOD),
+            ("O2_STREAM", "orders"),
+        ];
+        let (code, lines) = checks(&variables).await;
+        assert_eq!(code, 0, "{lines:#?}");
+        assert_eq!(lines[1], "ok output json, since O2_ORGANIZATION_ID is set");
+        let records = sink.json_records();
+        assert_eq!((records.len(), sink.log_records().len()), (1, 0));
+        let id = records[0].record["requestId"].as_str().unwrap().to_owned();
+        assert!(lines[5].ends_with(&format!("whose requestId is {id}")), "{lines:#?}");
+        let wrong = [variables[0], variables[1], ("O2_AUTHORIZATION_HEADER", WRONG)];
+        let (code, lines) = checks(&wrong).await;
+        assert_eq!(code, 1);
+        assert!(lines[4].contains("401") && lines[4].contains("set O2_AUTHORIZATION_HEADER"));
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_is_named_with_what_to_do() {
+        let sink = sink().await;
+        let headers = format!("authorization={WRONG}");
+        let variables = [
+            ("LAMBDA_OTLP_OUTPUT", "otlp"),
+            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+            ("LAMBDA_OTLP_HEADERS", headers.as_str()),
+        ];
+        expect(
+            checks(&variables).await,
+            1,
+            &[
+                "ok settings",
+                "ok output",
+                "ok endpoint",
+                "ok connection HTTP 401",
+                "failed credentials answered 401: the credentials are wrong or missing; for OpenObserve set LAMBDA_OTLP_HEADERS",
+                "skipped record",
+            ],
+        );
+        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        expect(
+            checks(&[(
+                "OTEL_EXPORTER_OTLP_ENDPOINT",
+                &format!("http://localhost.invalid:{}", closed.port()),
+            )])
+            .await,
+            1,
+            &[
+                "warning settings OTEL_EXPORTER_OTLP_ENDPOINT: telemetry and credentials go to localhost.invalid without TLS",
+                "ok settings",
+                "ok output otlp, since OTEL_EXPORTER_OTLP_ENDPOINT is set",
+                "failed endpoint localhost.invalid has no address",
+                "skipped connection",
+                "skipped credentials",
+                "skipped record",
+            ],
+        );
+        expect(
+            checks(&[
+                ("LAMBDA_OTLP_OUTPUT", "otlp"),
+                ("LAMBDA_OTLP_ENDPOINT", &format!("http://{closed}")),
+            ])
+            .await,
+            1,
+            &[
+                "ok settings",
+                "ok output otlp, since LAMBDA_OTLP_OUTPUT is set",
+                "ok endpoint",
+                &format!("failed connection cannot reach {closed}: connection refused"),
+                "skipped credentials",
+                "skipped record",
+            ],
+        );
+        expect(
+            checks(&[("LAMBDA_OTLP_ENDPOINT", "ftp://root:hunter2@o2.example.com")]).await,
+            1,
+            &[
+                "warning settings LAMBDA_OTLP_OUTPUT: telemetry goes to stdout",
+                "failed settings LAMBDA_OTLP_ENDPOINT",
+                "ok output stdout, since LAMBDA_OTLP_ENDPOINT is set, but the destination is wrong",
+            ],
+        );
+    }
+
+    #[tokio::test]
+    async fn the_backends_own_words_are_said_without_what_they_repeat() {
+        let sink = sink().await;
+        let headers = format!("authorization={GOOD}");
+        let variables = [
+            ("LAMBDA_OTLP_OUTPUT", "otlp"),
+            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
+            ("LAMBDA_OTLP_HEADERS", headers.as_str()),
+        ];
+        let echo = format!("{{\"message\":\"the disk is full, {GOOD}\"}}");
+        let full =
+            ScriptedResponse::Response { status: 503, headers: Vec::new(), body: echo.into() };
+        let empty = [ScriptedResponse::Ok, ScriptedResponse::Ok, ScriptedResponse::Ok];
+        sink.script(empty.into_iter().chain([full]));
+        let (code, lines) = checks(&variables).await;
+        assert_eq!(code, 1);
+        assert!(
+            lines[5].starts_with("failed record answered 503 Service Unavailable"),
+            "{lines:#?}"
+        );
+        assert!(lines[5].contains("the disk is full"), "{lines:#?}");
+    }
+
+    #[tokio::test]
+    async fn certificates_are_verified() {
+        let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+        let port = TlsFront::start(&sink, &authority, 2500).await.port();
+        let endpoint = format!("https://localhost:{port}/api/default");
+        let headers = format!("authorization={GOOD}");
+        let folder = tempfile::tempdir().unwrap();
+        let trusted = folder.path().join("shop.pem");
+        std::fs::write(&trusted, authority.pem()).unwrap();
+        let other = folder.path().join("other.pem");
+        std::fs::write(&other, Authority::new("Another CA").pem()).unwrap();
+        let variables = |file: &std::path::Path| {
+            let file = file.to_str().unwrap().to_owned();
+            [
+                ("LAMBDA_OTLP_OUTPUT", "otlp".to_owned()),
+                ("LAMBDA_OTLP_ENDPOINT", endpoint.clone()),
+                ("LAMBDA_OTLP_HEADERS", headers.clone()),
+                ("LAMBDA_OTLP_CA_FILE", file),
+            ]
+        };
+        let run = async |file: &std::path::Path| {
+            let variables = variables(file);
+            let variables: Vec<_> =
+                variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            checks(&variables).await
+        };
+        let (code, lines) = run(&trusted).await;
+        assert_eq!((code, lines[3].as_str()), (0, "ok connection TLS, HTTP 200"), "{lines:#?}");
+        let (code, lines) = run(&other).await;
+        assert_eq!((code, lines.len()), (1, 6), "{lines:#?}");
+        assert!(lines[3].starts_with("failed connection cannot reach localhost"), "{lines:#?}");
+        assert!(lines[3].contains("LAMBDA_OTLP_CA_FILE"), "{lines:#?}");
+        assert_eq!(sink.log_records().len(), 1);
+    }
+}
