@@ -23,7 +23,7 @@ pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
 };
 #[cfg(feature = "lean")]
-pub use self::http::{LeanTransport, Record, TelemetryEvent, events_request};
+pub use self::http::{LeanTransport, Protocol, Record, TelemetryEvent, events_request};
 pub use client::Client;
 pub use destination::{
     Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, Profile, SECRET_AND_PROXY,

@@ -35,6 +35,15 @@ impl SignalKind {
         }
     }
 
+    /// The method of OTLP over gRPC, as its request's path (OTLP 1.x, "OTLP/gRPC").
+    pub const fn grpc_method(self) -> &'static str {
+        match self {
+            Self::Traces => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Self::Metrics => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
+            Self::Logs => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        }
+    }
+
     /// What one item is called: `span`, `data point`, `log record`.
     pub const fn item(self) -> &'static str {
         match self {

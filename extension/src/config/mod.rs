@@ -8,7 +8,7 @@ mod wrapper;
 
 use endpoint::{Endpoint, endpoint};
 #[cfg(feature = "direct")]
-pub(crate) use output::{Choice, Flush, Output, Variables};
+pub(crate) use output::{Choice, Direct, Flush, Output, Variables};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
 use settings::{InvalidVariable, Reader, Source, Warning};
 use std::ops::RangeInclusive;

@@ -3,10 +3,10 @@
 use super::endpoint::{Endpoint, endpoint, host_and_port};
 use super::variables::{
     ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, MAX_BUFFER, MAX_RETRIES, NOT_READ, O2_AUTHORIZATION,
-    O2_ORGANIZATION, OTEL_ENDPOINT, OUTPUT,
+    O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL,
 };
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, TABLE};
-use backend::DestinationConfig;
+use backend::{DestinationConfig, Protocol};
 use settings::{InvalidVariable, Kind, Reader, Source};
 use std::time::Duration;
 use url::Url;
@@ -33,6 +33,7 @@ enum Asked {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Direct {
     pub(crate) destination: DestinationConfig,
+    pub(crate) protocol: Protocol,
     pub(crate) flush: Flush,
     pub(crate) variables: Variables,
 }
@@ -110,7 +111,7 @@ pub(super) fn read(
     let words = [("stdout", Asked::Stdout), ("otlp", Asked::Otlp), ("json", Asked::Json)];
     let asked = reader.choice_if_set(OUTPUT, &words);
     let flush = flush(reader, budget_bytes);
-    let is_grpc = asked.is_none() && is_grpc(source);
+    let is_grpc = !cfg!(feature = "grpc") && asked.is_none() && is_grpc(source);
     let implied = implied_by(reader, is_grpc).filter(|_| asked.is_none());
     let name = asked.map(|_| OUTPUT).or(implied);
     let chosen = asked.unwrap_or(match implied {
@@ -141,7 +142,8 @@ pub(super) fn read(
     };
     let has_stream = destination.json_stream().is_some();
     let variables = Variables::of(&source);
-    let direct = Box::new(Direct { destination, flush, variables });
+    let protocol = protocol(reader, &source, variables.endpoint);
+    let direct = Box::new(Direct { destination, protocol, flush, variables });
     if chosen == Asked::Otlp {
         return Choice { output: Output::Otlp(direct), because };
     }
@@ -150,8 +152,37 @@ pub(super) fn read(
         reader.mistake(OUTPUT, problem);
         return Choice { output: Output::Otlp(direct), because };
     }
+    if direct.protocol != Protocol::HttpProtobuf {
+        reader.mistake(PROTOCOL, "what goes beside json is sent as http/protobuf");
+    }
+    let direct = Box::new(Direct { protocol: Protocol::HttpProtobuf, ..*direct });
     Choice { output: Output::Json(direct), because }
 }
+
+/// How OTLP is sent to the endpoint that this variable names.
+fn protocol(reader: &mut Reader<'_>, source: &dyn Source, endpoint: &str) -> Protocol {
+    let words = [
+        ("http/protobuf", Protocol::HttpProtobuf),
+        ("http/json", Protocol::HttpJson),
+        #[cfg(feature = "grpc")]
+        ("grpc", Protocol::Grpc),
+    ];
+    if let Some(own) = reader.choice_if_set(PROTOCOL, &words) {
+        return own;
+    }
+    // Else that variable is for the function's SDK.
+    if endpoint != OTEL_ENDPOINT {
+        return Protocol::HttpProtobuf;
+    }
+    let of_port = if is_grpc(source) { AT_PORT_OF_GRPC } else { Protocol::HttpProtobuf };
+    reader.choice_if_set(OTEL_PROTOCOL, &words).unwrap_or(of_port)
+}
+
+#[cfg(feature = "grpc")]
+const AT_PORT_OF_GRPC: Protocol = Protocol::Grpc;
+/// Where somebody asks for the output nevertheless.
+#[cfg(not(feature = "grpc"))]
+const AT_PORT_OF_GRPC: Protocol = Protocol::HttpProtobuf;
 
 /// The variable that says where to send where none says whether.
 fn implied_by(reader: &Reader<'_>, is_grpc: bool) -> Option<&'static str> {

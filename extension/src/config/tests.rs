@@ -207,27 +207,63 @@ mod output {
             "http://127.0.0.1:5080/api/default/v1/traces",
             "LAMBDA_OTLP_OUTPUT is set",
         );
-        // gRPC that the function's SDK sends is not for this one, and the other variables count as ever.
-        let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
-        let port = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com:4317");
-        check(&[REMOTE, grpc, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
-        check(&[O2[0], O2[1], port], json, "O2_ORGANIZATION_ID is set");
-        for variables in
-            [&[REMOTE, grpc][..], &[port], &[("OTEL_EXPORTER_OTLP_ENDPOINT", "otel:4317")]]
-        {
-            let config = config(variables);
-            assert_eq!(config.choice.output, Output::Stdout, "{variables:?}");
-            let said = "OTEL_EXPORTER_OTLP_ENDPOINT: telemetry goes to stdout, since the extension sends no gRPC";
-            assert!(config.complaint().starts_with(said), "{}", config.complaint());
-        }
-        let over_http = ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf");
-        let output = "https://otel.example.com:4317/v1/traces";
-        check(&[port, over_http], output, "OTEL_EXPORTER_OTLP_ENDPOINT is set");
         let proxy = ("HTTPS_PROXY", "http://proxy.example.com:3128");
         for exempt in ["own.example.com", ".example.com", "example.com", "a.b,*"] {
             check(&[OWN, proxy, ("NO_PROXY", exempt)], own, "LAMBDA_OTLP_ENDPOINT is set");
         }
         check(&[OWN, ("HTTP_PROXY", proxy.1)], own, "LAMBDA_OTLP_ENDPOINT is set");
+    }
+
+    #[cfg(not(feature = "grpc"))]
+    #[test]
+    fn grpc_of_the_functions_sdk_means_stdout_or_the_other_variables() {
+        let grpc = ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc");
+        let port = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com:4317");
+        let json = "json https://api.openobserve.ai/api/shop/v1/traces";
+        assert_eq!(chosen(&[O2[0], O2[1], port]).0, json);
+        for variables in [&[REMOTE, grpc][..], &[port]] {
+            let config = config(variables);
+            assert_eq!(config.choice.output, Output::Stdout, "{variables:?}");
+            let said = "OTEL_EXPORTER_OTLP_ENDPOINT: telemetry goes to stdout, since the extension sends no gRPC";
+            assert!(config.complaint().starts_with(said), "{}", config.complaint());
+        }
+    }
+
+    #[cfg(feature = "grpc")]
+    #[test]
+    fn the_protocol_is_that_of_the_endpoint() {
+        use backend::Protocol::{self, Grpc, HttpJson, HttpProtobuf};
+        let check = |variables: &[(&str, &str)], expected: Protocol| {
+            let config = config(variables);
+            let Output::Otlp(direct) = &config.choice.output else { panic!("{variables:?}") };
+            assert_eq!(
+                (direct.protocol, config.complaint().as_str()),
+                (expected, ""),
+                "{variables:?}"
+            );
+        };
+        let own = |word| ("LAMBDA_OTLP_PROTOCOL", word);
+        let of_sdk = |word| ("OTEL_EXPORTER_OTLP_PROTOCOL", word);
+        let port = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com:4317");
+        check(&[OWN], HttpProtobuf);
+        check(&[OWN, own("grpc")], Grpc);
+        check(&[OWN, own("http/json")], HttpJson);
+        // What the function's SDK is told is not for an endpoint that it is not told.
+        check(&[OWN, REMOTE, of_sdk("grpc")], HttpProtobuf);
+        check(&[OWN, LOCAL, of_sdk("http/json")], HttpProtobuf);
+        check(&[REMOTE, of_sdk("grpc")], Grpc);
+        check(&[REMOTE, of_sdk("http/json")], HttpJson);
+        check(&[REMOTE, of_sdk("grpc"), own("http/protobuf")], HttpProtobuf);
+        check(&[port], Grpc);
+        check(&[port, of_sdk("http/protobuf")], HttpProtobuf);
+        check(&[port, O2[0], O2[1]], Grpc);
+        let wrong = config(&[OWN, own("http")]);
+        assert!(wrong.complaint().contains("LAMBDA_OTLP_PROTOCOL"), "{}", wrong.complaint());
+        assert!(matches!(wrong.choice.output, Output::Otlp(_)));
+        let json = config(&[O2[0], O2[1], own("grpc")]);
+        let Output::Json(direct) = &json.choice.output else { panic!("{:?}", json.choice) };
+        assert_eq!(direct.protocol, HttpProtobuf);
+        assert!(json.complaint().contains("beside json"), "{}", json.complaint());
     }
 
     #[test]

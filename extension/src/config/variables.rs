@@ -94,6 +94,10 @@ const NOT_DIRECT: &[Variable] = &[
 #[cfg(feature = "direct")]
 pub(super) const OUTPUT: &str = "LAMBDA_OTLP_OUTPUT";
 #[cfg(feature = "direct")]
+pub(super) const PROTOCOL: &str = "LAMBDA_OTLP_PROTOCOL";
+#[cfg(feature = "direct")]
+pub(super) const OTEL_PROTOCOL: &str = "OTEL_EXPORTER_OTLP_PROTOCOL";
+#[cfg(feature = "direct")]
 pub(super) const FLUSH_TIMEOUT: &str = "OTEL_LAMBDA_FLUSH_TIMEOUT";
 #[cfg(feature = "direct")]
 pub(super) const FLUSH_INTERVAL: &str = "O2_FLUSH_INTERVAL_MS";
@@ -112,6 +116,20 @@ const DIRECT: &[Variable] = &[
         doc: "Where telemetry goes: to `stdout` as lines, by `otlp` straight to a backend, or by `json` as OpenObserve's \
               extension sent it. Unset it is `otlp` where `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` leads to \
               another host than this one, else `json` where both `O2_ORGANIZATION_ID` and `O2_AUTHORIZATION_HEADER` are set.",
+    },
+    Variable {
+        name: PROTOCOL,
+        default: None,
+        kind: Kind::Choice(PROTOCOLS),
+        doc: "How OTLP is sent. Unset it is `OTEL_EXPORTER_OTLP_PROTOCOL` where the endpoint is `OTEL_EXPORTER_OTLP_ENDPOINT`, else \
+              `http/protobuf`.",
+    },
+    Variable {
+        name: OTEL_PROTOCOL,
+        default: None,
+        kind: Kind::Choice(PROTOCOLS),
+        doc: "How OTLP is sent to `OTEL_EXPORTER_OTLP_ENDPOINT`, unset `grpc` at port 4317. Where that is this environment, or another \
+              variable names the endpoint, it is for the function's SDK alone.",
     },
     Variable {
         name: FLUSH_TIMEOUT,
@@ -139,6 +157,12 @@ const DIRECT: &[Variable] = &[
         doc: "How often a request is sent again, over all invocations, before it is written as lines.",
     },
 ];
+
+/// The words of [`backend::Protocol`].
+#[cfg(all(feature = "direct", feature = "grpc"))]
+const PROTOCOLS: &[&str] = &["http/protobuf", "http/json", "grpc"];
+#[cfg(all(feature = "direct", not(feature = "grpc")))]
+const PROTOCOLS: &[&str] = &["http/protobuf", "http/json"];
 
 /// Set by Lambda itself.
 const LAMBDA: &[Variable] = &[

@@ -1,6 +1,9 @@
 //! What sends to the destination: OTLP, and beside it events of the Telemetry API as they came.
 
-use backend::{Client, ClientError, Compression, DestinationConfig, LeanTransport, RetryPolicy};
+use crate::config::Direct;
+use backend::{
+    Client, ClientError, Compression, DestinationConfig, LeanTransport, Protocol, RetryPolicy,
+};
 
 /// One attempt each: what is not taken waits for a later flush.
 pub(super) struct Clients {
@@ -11,20 +14,29 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Prepares everything that needs no network.
-    pub(super) fn new(destination: &DestinationConfig, is_json: bool) -> Result<Self, ClientError> {
-        let once = RetryPolicy::default().once();
-        let transport = LeanTransport::new(destination)?;
-        let otlp = Client::with_transport(destination, transport)?.with_retry_policy(once);
+    pub(super) fn new(direct: &Direct, is_json: bool) -> Result<Self, ClientError> {
+        let Direct { destination, protocol, .. } = direct;
+        let otlp = LeanTransport::by(destination, *protocol)?;
         let events = match destination.json_stream().filter(|_| is_json) {
             Some(destination) => {
                 let transport = LeanTransport::of_events(&destination)?;
-                let uncompressed =
-                    DestinationConfig { compression: Compression::None, ..destination };
-                let client = Client::with_transport(&uncompressed, transport)?;
-                Some(client.with_retry_policy(once))
+                Some(client(&destination, transport, true)?)
             }
             None => None,
         };
+        let otlp = client(destination, otlp, *protocol == Protocol::HttpJson)?;
         Ok(Self { otlp, events })
     }
+}
+
+/// A client of this transport, which may make JSON of what it is given, and then compresses it itself.
+fn client(
+    destination: &DestinationConfig,
+    transport: LeanTransport,
+    makes_json: bool,
+) -> Result<Client<LeanTransport>, ClientError> {
+    let compression = if makes_json { Compression::None } else { destination.compression };
+    let destination = DestinationConfig { compression, ..destination.clone() };
+    let client = Client::with_transport(&destination, transport)?;
+    Ok(client.with_retry_policy(RetryPolicy::default().once()))
 }

@@ -30,10 +30,10 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     let is_json = matches!(config.choice.output, Output::Json(_));
     let Variables { endpoint, credentials } = direct.variables;
     let prepared = || -> Result<_, ClientError> {
-        let transport = LeanTransport::new(&direct.destination)?;
+        let transport = LeanTransport::by(&direct.destination, direct.protocol)?;
         let advice = Advice { endpoint, credentials };
         let reach = Reach::new(direct.destination.clone(), transport, advice)?;
-        Ok((reach, Clients::new(&direct.destination, is_json)?))
+        Ok((reach, Clients::new(direct, is_json)?))
     };
     match prepared() {
         Ok((reach, clients)) => {

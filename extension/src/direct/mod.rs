@@ -153,7 +153,7 @@ impl Direct {
             Output::Json(direct) => (direct, true),
         };
         let buffer = buffer?;
-        let Clients { otlp, events } = match Clients::new(&direct.destination, is_json) {
+        let Clients { otlp, events } = match Clients::new(direct, is_json) {
             Ok(clients) => clients,
             Err(error) => {
                 tracing::warn!(%error, "cannot send, telemetry goes to stdout instead");

@@ -40,21 +40,13 @@ pub(super) fn is_call(head: &Head) -> bool {
 /// The signal whose service is called, and how the call's message is to be read.
 pub(super) fn signal_and_format(head: &Head) -> Result<(SignalKind, Format), Refusal> {
     let kinds = SignalKind::ALL.into_iter();
-    let kind = kinds.filter(|_| head.method == Method::POST).find(|kind| is_export(*kind, head));
+    let kind = kinds
+        .filter(|_| head.method == Method::POST)
+        .find(|kind| head.uri.path() == kind.grpc_method());
     let kind = kind.ok_or(Refusal::UnknownCall)?;
     let compression = Compression::of(header(head, "grpc-encoding"));
     let compression = compression.ok_or(Refusal::GrpcEncoding)?;
     Ok((kind, Format { encoding: Encoding::Protobuf, compression, framing: Framing::Message }))
-}
-
-fn is_export(kind: SignalKind, head: &Head) -> bool {
-    let (package, service) = match kind {
-        SignalKind::Traces => ("trace", "Trace"),
-        SignalKind::Metrics => ("metrics", "Metrics"),
-        SignalKind::Logs => ("logs", "Logs"),
-    };
-    head.uri.path()
-        == format!("/opentelemetry.proto.collector.{package}.v1.{service}Service/Export")
 }
 
 fn header<'h>(head: &'h Head, name: &str) -> Option<&'h str> {

@@ -21,5 +21,7 @@ mod json;
 mod lifecycle;
 #[cfg(feature = "direct")]
 mod lines;
+#[cfg(feature = "direct")]
+mod protocols;
 mod receiver;
 mod support;

@@ -22,7 +22,7 @@ pub use headers::header_map;
 #[cfg(not(feature = "reqwest"))]
 pub use lean::LeanTransport as HttpTransport;
 #[cfg(feature = "lean")]
-pub use lean::{LeanTransport, Record, TelemetryEvent, events_request};
+pub use lean::{LeanTransport, Protocol, Record, TelemetryEvent, events_request};
 #[cfg(feature = "reqwest")]
 pub use reqwest_transport::HttpTransport;
 pub use response::HttpResponse;

@@ -26,10 +26,52 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// One for each signal, whose requests may be under way at the same time.
 const MOST_IDLE: usize = 3;
 
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http1,
+    #[cfg(feature = "grpc")]
+    Http2,
+}
+
+impl Version {
+    /// Its name in TLS (RFC 7301).
+    pub(super) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            #[cfg(feature = "grpc")]
+            Self::Http2 => b"h2",
+        }
+    }
+}
+
 /// A connection that serves one request at a time. It is closed when this is dropped, whatever it is in the middle of.
 pub(super) struct Connection {
-    pub(super) sender: SendRequest<Full<Bytes>>,
+    pub(super) sender: Sender,
     task: AbortHandle,
+}
+
+/// What begins a request.
+pub(super) enum Sender {
+    Http1(SendRequest<Full<Bytes>>),
+    #[cfg(feature = "grpc")]
+    Http2(h2::client::SendRequest<Bytes>),
+}
+
+impl Connection {
+    /// Whether it can take a request still.
+    async fn is_ready(&mut self) -> bool {
+        match &mut self.sender {
+            Sender::Http1(sender) => sender.ready().await.is_ok(),
+            #[cfg(feature = "grpc")]
+            Sender::Http2(sender) => {
+                // What the server has said meanwhile is read first.
+                tokio::task::yield_now().await;
+                let is_ready = std::future::poll_fn(|context| sender.poll_ready(context)).await;
+                is_ready.is_ok() && !self.task.is_finished()
+            }
+        }
+    }
 }
 
 impl Drop for Connection {
@@ -48,12 +90,13 @@ struct Idle {
 pub(super) struct Connections {
     /// `None` where no endpoint speaks TLS.
     tls: Option<TlsConnector>,
+    version: Version,
     idle: Mutex<Vec<Idle>>,
 }
 
 impl Connections {
-    pub(super) fn new(tls: Option<TlsConnector>) -> Self {
-        Self { tls, idle: Mutex::default() }
+    pub(super) fn new(tls: Option<TlsConnector>, version: Version) -> Self {
+        Self { tls, version, idle: Mutex::default() }
     }
 
     /// An idle connection to this URL's host that is still open.
@@ -61,7 +104,7 @@ impl Connections {
         let origin = url.origin();
         loop {
             let mut connection = self.take(&origin)?;
-            if connection.sender.ready().await.is_ok() {
+            if connection.is_ready().await {
                 return Some(connection);
             }
         }
@@ -70,7 +113,7 @@ impl Connections {
     fn take(&self, origin: &Origin) -> Option<Connection> {
         let mut idle = self.lock();
         idle.retain(|idle| {
-            idle.since.elapsed() < IDLE_TIMEOUT && !idle.connection.sender.is_closed()
+            idle.since.elapsed() < IDLE_TIMEOUT && !idle.connection.task.is_finished()
         });
         let position = idle.iter().rposition(|idle| idle.origin == *origin)?;
         Some(idle.remove(position).connection)
@@ -107,14 +150,14 @@ impl Connections {
         // A request's head and body are one small packet each, and must not wait for each other.
         stream.set_nodelay(true).ok();
         match self.tls.as_ref().filter(|_| url.scheme() == "https") {
-            None => http(stream).await,
+            None => http(stream, self.version).await,
             Some(tls) => {
                 let name = match host {
                     Host::Domain(name) => ServerName::try_from(name.to_owned())?,
                     Host::Ipv4(address) => ServerName::from(IpAddr::from(address)),
                     Host::Ipv6(address) => ServerName::from(IpAddr::from(address)),
                 };
-                http(tls.connect(name, stream).await?).await
+                http(tls.connect(name, stream).await?, self.version).await
             }
         }
     }
@@ -130,13 +173,26 @@ impl std::fmt::Debug for Connections {
     }
 }
 
-async fn http<S>(stream: S) -> Result<Connection, Trouble>
+async fn http<S>(stream: S, version: Version) -> Result<Connection, Trouble>
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
     TokioIo<S>: Read + Write,
 {
-    let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-    // How it ends is told to the request that is under way.
-    let task = tokio::spawn(async move { drop(connection.await) }).abort_handle();
-    Ok(Connection { sender, task })
+    // How a connection ends is told to the request that is under way.
+    let (sender, task) = match version {
+        Version::Http1 => {
+            let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+            (Sender::Http1(sender), tokio::spawn(async move { drop(connection.await) }))
+        }
+        #[cfg(feature = "grpc")]
+        Version::Http2 => {
+            let (sender, connection) = h2::client::Builder::new()
+                .enable_push(false)
+                .max_concurrent_streams(0)
+                .handshake(stream)
+                .await?;
+            (Sender::Http2(sender), tokio::spawn(async move { drop(connection.await) }))
+        }
+    };
+    Ok(Connection { sender, task: task.abort_handle() })
 }

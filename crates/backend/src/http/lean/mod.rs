@@ -1,10 +1,12 @@
 //! OTLP over HTTP/1.1 with hyper and rustls alone, for the extension: far smaller than reqwest's transport, and nothing in it
 //! needs a C compiler.
 //!
-//! It knows no proxies. Connections are used again one request after the other, and closed with a request that is given up.
+//! Where the feature `grpc` is on it speaks OTLP over gRPC too. It knows no proxies. Connections are used again one request after the other, and closed with a request that is given up.
 
 mod algorithms;
 mod connection;
+#[cfg(feature = "grpc")]
+mod grpc;
 mod json_stream;
 mod key_exchange;
 mod provider;
@@ -15,7 +17,7 @@ use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::destination::{Compression, DestinationConfig, Endpoints, STREAM_NAME};
 use bytes::{Bytes, BytesMut};
-use connection::{Connection, Connections};
+use connection::{Connection, Connections, Sender, Version};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{Request, Response, Uri};
 use http_body_util::{BodyExt as _, Full};
@@ -37,37 +39,72 @@ pub struct LeanTransport {
     format: Format,
 }
 
-/// What bodies are.
+/// What bodies are, and what carries them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
     Protobuf,
-    /// Events of the Telemetry API, made of log records here.
+    /// OTLP/JSON, made of protobuf here.
     Json(Compression),
+    /// Events of the Telemetry API, made of log records here.
+    Events(Compression),
+    /// A call of gRPC.
+    #[cfg(feature = "grpc")]
+    Call,
+}
+
+/// How OTLP is sent (OTLP 1.x; the values of `OTEL_EXPORTER_OTLP_PROTOCOL`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Protocol {
+    /// `http/protobuf`
+    #[default]
+    HttpProtobuf,
+    /// `http/json`
+    HttpJson,
+    /// `grpc`
+    #[cfg(feature = "grpc")]
+    Grpc,
 }
 
 impl LeanTransport {
     /// Prepares everything that needs no network; an error where this machine cannot speak the TLS that an endpoint asks for.
     pub fn new(destination: &DestinationConfig) -> Result<Self, ClientError> {
-        let tls = tls::connector(destination)?;
-        Ok(Self {
-            connections: Connections::new(tls),
-            endpoints: destination.endpoints.clone(),
-            format: Format::Protobuf,
-        })
+        Self::of_format(destination, Format::Protobuf)
+    }
+
+    /// The same by this protocol. For `http/json` the client gives bodies uncompressed, since they are no bodies yet; gRPC knows hosts
+    /// alone, and calls its own methods there.
+    pub fn by(destination: &DestinationConfig, protocol: Protocol) -> Result<Self, ClientError> {
+        let format = match protocol {
+            Protocol::HttpProtobuf => Format::Protobuf,
+            Protocol::HttpJson => Format::Json(destination.compression),
+            #[cfg(feature = "grpc")]
+            Protocol::Grpc => Format::Call,
+        };
+        Self::of_format(destination, format)
+    }
+
+    fn of_format(destination: &DestinationConfig, format: Format) -> Result<Self, ClientError> {
+        let version = match format {
+            Format::Protobuf | Format::Json(_) | Format::Events(_) => Version::Http1,
+            #[cfg(feature = "grpc")]
+            Format::Call => Version::Http2,
+        };
+        let tls = tls::connector(destination, version)?;
+        let connections = Connections::new(tls, version);
+        Ok(Self { connections, endpoints: destination.endpoints.clone(), format })
     }
 
     /// The same for log records that [`events_request`] made, and a destination of
     /// [`DestinationConfig::json_stream`]. The client gives them uncompressed, since they are no body yet.
     pub fn of_events(destination: &DestinationConfig) -> Result<Self, ClientError> {
-        let format = Format::Json(destination.compression);
-        Ok(Self { format, ..Self::new(destination)? })
+        Self::of_format(destination, Format::Events(destination.compression))
     }
 
     /// One exchange. A connection that was idle may be gone, which shows before anything is sent: then the next one is taken.
     async fn exchange(
         &self,
         url: &Url,
-        mut message: Request<Full<Bytes>>,
+        message: Request<Bytes>,
         sent: &AtomicBool,
     ) -> Result<HttpResponse, Trouble> {
         loop {
@@ -78,18 +115,27 @@ impl LeanTransport {
                 None => self.connections.open(url).await?,
             };
             sent.store(true, Ordering::Relaxed);
-            match connection.sender.try_send_request(message).await {
-                Ok(response) => return self.read(url, connection, response).await,
-                Err(mut error) => match error.take_message() {
-                    Some(unsent) => {
-                        sent.store(false, Ordering::Relaxed);
-                        if is_new {
-                            return Err(error.into_error().into());
+            match &mut connection.sender {
+                Sender::Http1(sender) => {
+                    match sender.try_send_request(message.clone().map(Full::new)).await {
+                        Ok(response) => return self.read(url, connection, response).await,
+                        Err(mut error) => {
+                            let is_unsent = error.take_message().is_some();
+                            sent.store(!is_unsent, Ordering::Relaxed);
+                            if is_new || !is_unsent {
+                                return Err(error.into_error().into());
+                            }
                         }
-                        message = unsent;
                     }
-                    None => return Err(error.into_error().into()),
-                },
+                }
+                #[cfg(feature = "grpc")]
+                Sender::Http2(sender) => {
+                    let response = grpc::call(sender, message).await?;
+                    if !response.cut {
+                        self.connections.keep(url, connection);
+                    }
+                    return Ok(response);
+                }
             }
         }
     }
@@ -128,9 +174,21 @@ type Trouble = Box<dyn Error + Send + Sync>;
 impl Transport for LeanTransport {
     async fn send(&self, mut request: HttpRequest) -> Result<HttpResponse, TransportError> {
         let mut events = None;
-        if let Format::Json(compression) = self.format {
-            let (json, number) = json_array(&request.body);
-            events = Some(number);
+        let made = match self.format {
+            Format::Json(compression) => {
+                let otlp = wire::Request::trusted(request.kind, request.body.to_vec());
+                Some((otlp.to_json(), compression))
+            }
+            Format::Events(compression) => {
+                let (json, number) = json_array(&request.body);
+                events = Some(number);
+                Some((json, compression))
+            }
+            Format::Protobuf => None,
+            #[cfg(feature = "grpc")]
+            Format::Call => None,
+        };
+        if let Some((json, compression)) = made {
             request.gzip = compression == Compression::Gzip;
             request.body = match compression {
                 Compression::None => json.into(),
@@ -165,24 +223,21 @@ impl Transport for LeanTransport {
     }
 }
 
-fn message(
-    url: &Url,
-    format: Format,
-    request: HttpRequest,
-) -> Result<Request<Full<Bytes>>, Trouble> {
+fn message(url: &Url, format: Format, request: HttpRequest) -> Result<Request<Bytes>, Trouble> {
+    #[cfg(feature = "grpc")]
+    if format == Format::Call {
+        return grpc::request(url, request);
+    }
     // The path and the query alone: the server knows its name by the header.
     let uri: Uri = url[Position::BeforePath..Position::AfterQuery].parse()?;
-    let mut message = Request::post(uri).body(Full::new(request.body))?;
+    let mut message = Request::post(uri).body(request.body)?;
     let headers = message.headers_mut();
     *headers = request.headers;
     let host = &url[Position::BeforeHost..Position::AfterPort];
     headers.insert(HOST, HeaderValue::from_str(host)?);
-    let agent = concat!("lambda-otlp/", env!("CARGO_PKG_VERSION"));
-    headers.insert(USER_AGENT, HeaderValue::from_static(agent));
-    let content_type = match format {
-        Format::Protobuf => "application/x-protobuf",
-        Format::Json(_) => "application/json",
-    };
+    headers.insert(USER_AGENT, AGENT);
+    let content_type =
+        if format == Format::Protobuf { "application/x-protobuf" } else { "application/json" };
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     if request.gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -192,3 +247,6 @@ fn message(
     }
     Ok(message)
 }
+
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("lambda-otlp/", env!("CARGO_PKG_VERSION")));

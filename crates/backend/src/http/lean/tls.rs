@@ -1,5 +1,6 @@
 //! How TLS is spoken: the system's authorities are trusted, and the destination's own.
 
+use super::connection::Version;
 use super::provider;
 use crate::destination::{DestinationConfig, OwnAuthority};
 use crate::http::ClientError;
@@ -11,6 +12,7 @@ use tokio_rustls::TlsConnector;
 /// milliseconds.
 pub(super) fn connector(
     destination: &DestinationConfig,
+    version: Version,
 ) -> Result<Option<TlsConnector>, ClientError> {
     if destination.endpoints.iter().all(|url| url.scheme() == "http") {
         return Ok(None);
@@ -25,7 +27,7 @@ pub(super) fn connector(
         .map_err(build)?
         .with_root_certificates(roots(destination.own_authority.as_ref())?)
         .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![version.alpn().to_vec()];
     Ok(Some(TlsConnector::from(Arc::new(config))))
 }
 

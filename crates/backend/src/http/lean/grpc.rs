@@ -1,0 +1,173 @@
+//! OTLP over gRPC: a call as a request, and its answer said as OTLP over HTTP would say it, so that all else is the same for both.
+//!
+//! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; `google/rpc/code.proto`, `status.proto` and `error_details.proto`.
+
+use super::{AGENT, MAX_RESPONSE_BYTES, Trouble};
+use crate::destination::STREAM_NAME;
+use crate::http::{HttpRequest, HttpResponse};
+use bytes::{BufMut as _, Bytes, BytesMut};
+use h2::client::SendRequest;
+use http::header::{
+    CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, USER_AGENT,
+};
+use http::{Request, StatusCode, Uri};
+use std::io;
+use std::time::Duration;
+use url::{Position, Url};
+use wire::protobuf::{Reader, Value, messages};
+
+const ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
+const STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+const DETAILS: HeaderName = HeaderName::from_static("grpc-status-details-bin");
+/// Whether the message is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// The call of the method that takes a signal.
+pub(super) fn request(url: &Url, request: HttpRequest) -> Result<Request<Bytes>, Trouble> {
+    let host = &url[..Position::AfterPort];
+    let uri: Uri = [host, request.kind.grpc_method()].concat().parse()?;
+    let mut call = Request::post(uri).body(message(&request.body, request.gzip))?;
+    let headers = call.headers_mut();
+    *headers = request.headers;
+    headers.insert(USER_AGENT, AGENT);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(TE, HeaderValue::from_static("trailers"));
+    if request.gzip {
+        headers.insert(ENCODING, HeaderValue::from_static("gzip"));
+    }
+    if let Some(stream) = request.stream {
+        headers.insert(STREAM_NAME, stream);
+    }
+    Ok(call)
+}
+
+/// A message as a call carries it.
+fn message(body: &[u8], gzip: bool) -> Bytes {
+    let mut message = BytesMut::with_capacity(body.len() + PREFIX_BYTES);
+    message.put_u8(gzip.into());
+    message.put_u32(u32::try_from(body.len()).unwrap_or(u32::MAX));
+    message.put_slice(body);
+    message.freeze()
+}
+
+/// One call. Where it is dropped before its end, its stream is reset.
+pub(super) async fn call(
+    sender: &mut SendRequest<Bytes>,
+    request: Request<Bytes>,
+) -> Result<HttpResponse, Trouble> {
+    let (head, message) = request.into_parts();
+    let (response, mut stream) = sender.send_request(Request::from_parts(head, ()), false)?;
+    // It is in memory anyway: h2 sends it as the server takes it.
+    stream.send_data(message, true)?;
+    let (head, mut incoming) = response.await?.into_parts();
+    let mut answer = head.headers;
+    let mut body = BytesMut::new();
+    let mut cut = false;
+    // An answer without a message says its status at once.
+    if !answer.contains_key(STATUS) {
+        while let Some(piece) = incoming.data().await {
+            let piece = piece?;
+            incoming.flow_control().release_capacity(piece.len())?;
+            let room = MAX_RESPONSE_BYTES - body.len();
+            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
+            if piece.len() > room {
+                cut = true;
+                break;
+            }
+        }
+        if !cut {
+            answer.extend(incoming.trailers().await?.unwrap_or_default());
+        }
+    }
+    let response =
+        HttpResponse { status: head.status.as_u16(), headers: answer, body: body.freeze(), cut };
+    in_http(response)
+}
+
+/// The answer as one of OTLP over HTTP. What is no answer of gRPC, but one of something before it, stays as it is.
+fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
+    let code = answer.headers.get(STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
+    let Some(code) = code else {
+        if answer.header(CONTENT_TYPE).starts_with("application/grpc") && answer.is_success() {
+            return Err(
+                io::Error::new(io::ErrorKind::UnexpectedEof, "the call has no status").into()
+            );
+        }
+        return Ok(answer);
+    };
+    let mut headers = HeaderMap::new();
+    if code == 0 {
+        let message = answer.body.get(PREFIX_BYTES..).unwrap_or_default();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        if answer.body.first() == Some(&1) {
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        let body = Bytes::copy_from_slice(message);
+        return Ok(HttpResponse { status: 200, headers, body, cut: answer.cut });
+    }
+    let delay = retry_delay(&answer.headers);
+    let (status, name) = said_in_http(code, delay.is_some());
+    let said = answer.headers.get(MESSAGE).map(|text| percent_decoded(text.as_bytes()));
+    let body = format!("gRPC's status {code}{name}: {}", said.unwrap_or_default());
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    if let Some(delay) = delay {
+        // Whole seconds, and no earlier than it asks for.
+        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    Ok(HttpResponse { status: status.as_u16(), headers, body: body.into(), cut: false })
+}
+
+/// The status of HTTP that asks for the same, and the code's name. Codes that OTLP has sent again are those of a server that is there
+/// later, what may be stored nevertheless those of one that broke down midway.
+fn said_in_http(code: u64, says_when: bool) -> (StatusCode, &'static str) {
+    match code {
+        1 => (StatusCode::GATEWAY_TIMEOUT, " (CANCELLED)"),
+        2 => (StatusCode::INTERNAL_SERVER_ERROR, " (UNKNOWN)"),
+        3 => (StatusCode::BAD_REQUEST, " (INVALID_ARGUMENT)"),
+        4 => (StatusCode::GATEWAY_TIMEOUT, " (DEADLINE_EXCEEDED)"),
+        5 => (StatusCode::METHOD_NOT_ALLOWED, " (NOT_FOUND)"),
+        7 => (StatusCode::FORBIDDEN, " (PERMISSION_DENIED)"),
+        // Servers have it for messages that are too large, too, and say when to come again where it is not that.
+        8 if says_when => (StatusCode::TOO_MANY_REQUESTS, " (RESOURCE_EXHAUSTED)"),
+        8 => (StatusCode::PAYLOAD_TOO_LARGE, " (RESOURCE_EXHAUSTED)"),
+        10 => (StatusCode::SERVICE_UNAVAILABLE, " (ABORTED)"),
+        11 => (StatusCode::SERVICE_UNAVAILABLE, " (OUT_OF_RANGE)"),
+        12 => (StatusCode::METHOD_NOT_ALLOWED, " (UNIMPLEMENTED)"),
+        13 => (StatusCode::INTERNAL_SERVER_ERROR, " (INTERNAL)"),
+        14 => (StatusCode::SERVICE_UNAVAILABLE, " (UNAVAILABLE)"),
+        15 => (StatusCode::INTERNAL_SERVER_ERROR, " (DATA_LOSS)"),
+        16 => (StatusCode::UNAUTHORIZED, " (UNAUTHENTICATED)"),
+        _ => (StatusCode::CONFLICT, ""),
+    }
+}
+
+/// `retry_delay` of the `google.rpc.RetryInfo` in the details of the status.
+fn retry_delay(headers: &HeaderMap) -> Option<Duration> {
+    // Base64 without padding, which some write nevertheless.
+    let mut text = headers.get(DETAILS)?.to_str().ok()?.trim_end_matches('=').to_owned();
+    while text.len() % 4 > 0 {
+        text.push('=');
+    }
+    let status = wire::decode_base64(text.as_bytes())?;
+    let is_retry_info = |any: &&[u8]| {
+        messages(any, 1).next().is_some_and(|url| url.ends_with(b"/google.rpc.RetryInfo"))
+    };
+    let any = messages(&status, 3).find(is_retry_info)?;
+    let delay = messages(messages(any, 2).next()?, 1).next().unwrap_or_default();
+    let number = |number| {
+        let mut fields = Reader::new(delay).map_while(Result::ok);
+        fields.find_map(|field| match field.value {
+            Value::Varint(value) if field.number == number => Some(value),
+            _ => None,
+        })
+    };
+    let nanos = u32::try_from(number(2).unwrap_or_default()).unwrap_or_default();
+    Some(Duration::from_secs(number(1).unwrap_or_default()) + Duration::from_nanos(nanos.into()))
+}
+
+/// A status message: what is no printable ASCII is escaped in it (gRPC over HTTP2, "Responses").
+fn percent_decoded(text: &[u8]) -> String {
+    percent_encoding::percent_decode(text).decode_utf8_lossy().into_owned()
+}

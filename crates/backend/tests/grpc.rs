@@ -1,0 +1,386 @@
+//! OTLP over gRPC, as the extension sends it: what a server sees of a call, and what each of its answers means.
+
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests may panic")]
+
+use bytes::Bytes;
+use h2::server::{SendResponse, handshake};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use lambda_otlp_backend::{
+    Client, Compression, DestinationConfig, Fate, LeanTransport, Outcome, Protocol, RetryPolicy,
+};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+use url::Url;
+use wire::protobuf::Writer;
+use wire::{Request as Otlp, SignalKind};
+
+/// A log record of this body.
+fn log_record(body: &str) -> Otlp {
+    let mut bytes = Vec::new();
+    Writer::new(&mut bytes).message(1, |resource| {
+        resource.message(2, |scope| {
+            scope.message(2, |record| record.message(5, |value| value.string(1, body)));
+        });
+    });
+    Otlp::trusted(SignalKind::Logs, bytes)
+}
+
+async fn export(client: &Client<LeanTransport>) -> Outcome {
+    client.export(None, log_record("x"), Instant::now() + Duration::from_secs(20)).await
+}
+
+/// How a call is answered.
+#[derive(Clone, Default)]
+struct Answer {
+    /// Of HTTP, where that is not 200.
+    http: Option<u16>,
+    message: Vec<u8>,
+    /// `grpc-status` and whatever else comes behind the message, or alone.
+    trailers: Vec<(&'static str, String)>,
+    /// The connection is closed behind it.
+    last: bool,
+}
+
+fn status(code: u64, message: &str) -> Answer {
+    let trailers = vec![("grpc-status", code.to_string()), ("grpc-message", message.to_owned())];
+    Answer { trailers, ..Answer::default() }
+}
+
+/// `ExportLogsServiceResponse`, which says that so many were rejected.
+fn taken(rejected: u64, text: &str) -> Answer {
+    let mut message = Vec::new();
+    if rejected > 0 {
+        Writer::new(&mut message).message(1, |partial| {
+            partial.varint(1, rejected);
+            partial.string(2, text);
+        });
+    }
+    Answer { message, trailers: vec![("grpc-status", "0".to_owned())], ..Answer::default() }
+}
+
+fn details(type_url: &str, seconds: u64, nanos: u64) -> String {
+    use base64::Engine as _;
+    let mut delay = Vec::new();
+    Writer::new(&mut delay).message(1, |delay| {
+        delay.varint(1, seconds);
+        delay.varint(2, nanos);
+    });
+    let mut status = Vec::new();
+    Writer::new(&mut status).message(3, |any| {
+        any.string(1, type_url);
+        any.bytes(2, &delay);
+    });
+    base64::prelude::BASE64_STANDARD_NO_PAD.encode(status)
+}
+
+const RETRY_INFO: &str = "type.googleapis.com/google.rpc.RetryInfo";
+
+/// A call as the server saw it.
+struct Call {
+    connection: usize,
+    head: Request<()>,
+    message: Vec<u8>,
+}
+
+#[derive(Clone)]
+struct Server {
+    url: String,
+    calls: Arc<Mutex<Vec<Call>>>,
+}
+
+impl Server {
+    /// Answers each call in turn, and further ones as the last.
+    async fn start(answers: Vec<Answer>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let server = Self { url, calls: Arc::default() };
+        let calls = Arc::clone(&server.calls);
+        let answers = Arc::new(answers);
+        tokio::spawn(async move {
+            for connection in 0.. {
+                let (stream, _) = listener.accept().await.unwrap();
+                let (calls, answers) = (Arc::clone(&calls), Arc::clone(&answers));
+                tokio::spawn(async move {
+                    let mut incoming = handshake(stream).await.unwrap();
+                    while let Some(Ok((request, respond))) = incoming.accept().await {
+                        let (calls, answers) = (Arc::clone(&calls), Arc::clone(&answers));
+                        let is_last = {
+                            let number = calls.lock().unwrap().len();
+                            answers[number.min(answers.len() - 1)].last
+                        };
+                        tokio::spawn(serve(connection, request, respond, calls, answers));
+                        if is_last {
+                            incoming.graceful_shutdown();
+                        }
+                    }
+                });
+            }
+        });
+        server
+    }
+
+    fn client(&self, change: impl FnOnce(&mut DestinationConfig)) -> Client<LeanTransport> {
+        let mut destination =
+            DestinationConfig::new(&Url::parse(&format!("{}/ignored", self.url)).unwrap());
+        destination.headers.push("organization", "shop").unwrap();
+        destination.headers.push("authorization", "Basic aHVudGVyMg==").unwrap();
+        change(&mut destination);
+        let transport = LeanTransport::by(&destination, Protocol::Grpc).unwrap();
+        let client = Client::with_transport(&destination, transport).unwrap();
+        client.with_retry_policy(RetryPolicy::default().once())
+    }
+}
+
+async fn serve(
+    connection: usize,
+    request: Request<h2::RecvStream>,
+    mut respond: SendResponse<Bytes>,
+    calls: Arc<Mutex<Vec<Call>>>,
+    answers: Arc<Vec<Answer>>,
+) {
+    let (head, mut body) = request.into_parts();
+    let mut message = Vec::new();
+    while let Some(piece) = body.data().await {
+        let piece = piece.unwrap();
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        message.extend_from_slice(&piece);
+    }
+    let number = {
+        let mut calls = calls.lock().unwrap();
+        calls.push(Call { connection, head: Request::from_parts(head, ()), message });
+        calls.len() - 1
+    };
+    let answer = &answers[number.min(answers.len() - 1)];
+    let mut response = Response::builder().status(answer.http.unwrap_or(200)).header(
+        "content-type",
+        if answer.http.is_some() { "text/plain" } else { "application/grpc" },
+    );
+    let trailers: HeaderMap = answer
+        .trailers
+        .iter()
+        .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap()))
+        .collect();
+    let is_ok = answer.trailers.iter().any(|(name, value)| *name == "grpc-status" && value == "0");
+    if !is_ok && answer.message.is_empty() {
+        // A status without a message stands in the head.
+        response.headers_mut().unwrap().extend(trailers);
+        respond.send_response(response.body(()).unwrap(), true).unwrap();
+        return;
+    }
+    let mut stream = respond.send_response(response.body(()).unwrap(), false).unwrap();
+    let mut framed = vec![0];
+    framed.extend(u32::try_from(answer.message.len()).unwrap().to_be_bytes());
+    framed.extend_from_slice(&answer.message);
+    stream.send_data(framed.into(), false).unwrap();
+    stream.send_trailers(trailers).unwrap();
+}
+
+#[tokio::test]
+async fn a_call_is_of_its_signals_method_and_carries_the_destinations_headers() {
+    let server = Server::start(vec![taken(0, "")]).await;
+    let client = server.client(|destination| destination.stream = Some("orders".to_owned()));
+    let end = Instant::now() + Duration::from_secs(20);
+    let mut expected = Vec::new();
+    for kind in SignalKind::ALL {
+        // One resource of no scope: enough to see that each message is its own.
+        let request = Otlp::counted(kind, b"\x0a\x00".to_vec(), 1);
+        expected.push((kind.grpc_method(), request.bytes().to_vec()));
+        assert_eq!(client.export(None, request, end).await.accepted, 1);
+    }
+    let calls = server.calls.lock().unwrap();
+    for (call, (method, message)) in calls.iter().zip(&expected) {
+        assert_eq!(call.head.uri().path(), *method);
+        for (name, value) in [
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("grpc-encoding", "gzip"),
+            ("organization", "shop"),
+            ("authorization", "Basic aHVudGVyMg=="),
+            ("user-agent", concat!("lambda-otlp/", env!("CARGO_PKG_VERSION"))),
+        ] {
+            assert_eq!(call.head.headers()[name], value);
+        }
+        assert_eq!(call.message[0], 1);
+        let length = u32::from_be_bytes(call.message[1..5].try_into().unwrap());
+        assert_eq!(length as usize, call.message.len() - 5);
+        let inflated = wire::gzip::inflate(&call.message[5..], 1000).unwrap();
+        assert_eq!(&inflated, message);
+    }
+    let streams: Vec<bool> =
+        calls.iter().map(|call| call.head.headers().contains_key("stream-name")).collect();
+    assert_eq!(streams, [true, false, true], "traces, metrics, logs");
+    assert!(calls.iter().all(|call| call.connection == 0), "one connection serves all");
+}
+
+#[tokio::test]
+async fn what_is_larger_than_a_window_is_sent_whole_and_uncompressed_where_asked() {
+    let server = Server::start(vec![taken(0, "")]).await;
+    let client = server.client(|destination| destination.compression = Compression::None);
+    let body = "x".repeat(300_000);
+    let outcome =
+        client.export(None, log_record(&body), Instant::now() + Duration::from_secs(20)).await;
+    assert_eq!(outcome.accepted, 1);
+    let calls = server.calls.lock().unwrap();
+    assert!(calls[0].message.len() > 300_000 && calls[0].message[0] == 0);
+    assert!(!calls[0].head.headers().contains_key("grpc-encoding"));
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_ends_is_replaced() {
+    let server = Server::start(vec![Answer { last: true, ..taken(0, "") }]).await;
+    let client = server.client(|_| ());
+    for _ in 0..3 {
+        let outcome = export(&client).await;
+        assert_eq!((outcome.accepted, outcome.ambiguous_items), (1, 0), "{outcome:?}");
+        // The server says that it ends the connection in a message of its own.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    client.drop_connections().unwrap();
+    assert_eq!(export(&client).await.accepted, 1);
+    let connections: Vec<usize> =
+        server.calls.lock().unwrap().iter().map(|call| call.connection).collect();
+    assert_eq!(connections, [0, 1, 2, 3]);
+}
+
+/// What became of one record, as `fate: reason`, and when it may be sent again.
+async fn of(answer: Answer) -> (String, Option<u64>, usize) {
+    let server = Server::start(vec![answer]).await;
+    let outcome: Outcome = export(&server.client(|_| ())).await;
+    assert_eq!(outcome.items(), 1);
+    let text = match outcome.parts.first() {
+        None => "taken".to_owned(),
+        Some(part) => {
+            let fate = match part.fate {
+                Fate::Park => "later",
+                Fate::ParkRefused => "refused",
+                Fate::ParkWithAlarm => "never",
+                Fate::DeadLetter => "dead",
+                Fate::DeadLetterPartial => "rejected",
+            };
+            format!("{fate}: {}", part.reason)
+        }
+    };
+    (text, outcome.retry_after.map(|after| after.as_secs()), outcome.ambiguous_items)
+}
+
+#[tokio::test]
+async fn each_status_means_what_it_means_in_otlp() {
+    for (answer, expected, after, ambiguous) in [
+        (taken(0, ""), "taken", None, 0),
+        (taken(1, "too old"), "rejected: rejected: too old", None, 0),
+        (
+            status(14, "full"),
+            "later: answered 503 Service Unavailable: gRPC's status 14 (UNAVAILABLE): full",
+            None,
+            0,
+        ),
+        (
+            status(1, ""),
+            "later: answered 504 Gateway Timeout: gRPC's status 1 (CANCELLED)",
+            None,
+            1,
+        ),
+        (
+            status(4, ""),
+            "later: answered 504 Gateway Timeout: gRPC's status 4 (DEADLINE_EXCEEDED)",
+            None,
+            1,
+        ),
+        (
+            status(10, ""),
+            "later: answered 503 Service Unavailable: gRPC's status 10 (ABORTED)",
+            None,
+            0,
+        ),
+        (
+            status(11, ""),
+            "later: answered 503 Service Unavailable: gRPC's status 11 (OUT_OF_RANGE)",
+            None,
+            0,
+        ),
+        (
+            status(15, ""),
+            "later: answered 500 Internal Server Error: gRPC's status 15 (DATA_LOSS)",
+            None,
+            1,
+        ),
+        (
+            status(16, "who?"),
+            "never: answered 401 Unauthorized: gRPC's status 16 (UNAUTHENTICATED): who?",
+            None,
+            0,
+        ),
+        (
+            status(7, ""),
+            "never: answered 403 Forbidden: gRPC's status 7 (PERMISSION_DENIED)",
+            None,
+            0,
+        ),
+        (
+            status(12, ""),
+            "never: answered 405 Method Not Allowed: gRPC's status 12 (UNIMPLEMENTED)",
+            None,
+            0,
+        ),
+        (
+            status(3, "%C3%A9 is wrong"),
+            "refused: answered 400 Bad Request: gRPC's status 3 (INVALID_ARGUMENT): é is wrong",
+            None,
+            0,
+        ),
+        (
+            status(8, "larger than max"),
+            "refused: answered 413 Payload Too Large: gRPC's status 8 (RESOURCE_EXHAUSTED): larger than max",
+            None,
+            0,
+        ),
+        (status(99, ""), "never: answered 409 Conflict: gRPC's status 99", None, 0),
+        (
+            Answer { http: Some(502), message: b"proxy".to_vec(), ..Answer::default() },
+            "later: answered 502 Bad Gateway",
+            None,
+            1,
+        ),
+        (
+            Answer { message: b"x".to_vec(), ..Answer::default() },
+            "later: no answer from 127.0.0.1",
+            None,
+            1,
+        ),
+    ] {
+        let (text, retry_after, ambiguous_items) = of(answer).await;
+        assert!(text.starts_with(expected), "{text}\nexpected {expected}");
+        assert_eq!((retry_after, ambiguous_items), (after, ambiguous), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn how_long_to_wait_is_read_from_the_details() {
+    for (code, details, fate, after) in [
+        (14, details(RETRY_INFO, 2, 0), "later: answered 503", Some(2)),
+        (14, details(RETRY_INFO, 2, 1), "later: answered 503", Some(3)),
+        (8, details(RETRY_INFO, 0, 50_000_000), "later: answered 429", Some(1)),
+        (8, details(RETRY_INFO, 0, 0) + "==", "later: answered 429", Some(0)),
+        (
+            8,
+            details("type.googleapis.com/google.rpc.ErrorInfo", 2, 0),
+            "refused: answered 413",
+            None,
+        ),
+        (14, "no base64".to_owned(), "later: answered 503", None),
+    ] {
+        let mut answer = status(code, "");
+        answer.trailers.push(("grpc-status-details-bin", details.clone()));
+        let (text, retry_after, _) = of(answer).await;
+        assert!(text.starts_with(fate), "{text}");
+        assert_eq!(retry_after, after, "{code} {details}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_repeats_of_the_credentials_is_masked() {
+    let (text, _, _) = of(status(14, "cannot take Basic aHVudGVyMg%3D%3D")).await;
+    assert!(text.ends_with("cannot take ****"), "{text}");
+}
