@@ -121,7 +121,7 @@ impl Converter {
             aggregator: Aggregator::new(options.shape, options.names),
             is_counted_elsewhere: false,
             invocations: None,
-            emf: EmfPoints::default(),
+            emf: EmfPoints::new(options.shape),
             seen: SeenSpans::default(),
             platform_records: Records::default(),
             line_records: Records::default(),
@@ -322,7 +322,7 @@ impl Converter {
         let spans =
             (!spans.is_empty()).then(|| resource_spans(self.identity.log_resource(), spans));
         let dropped_values = self.aggregator.dropped_values() + self.emf.dropped_values();
-        let emf = self.emf.into_metrics(self.options.shape);
+        let emf = self.emf.into_metrics();
         let scope_metrics: Vec<ScopeMetrics> =
             [(names::PLATFORM_SCOPE, metrics), (names::EMF_SCOPE, emf)]
                 .into_iter()

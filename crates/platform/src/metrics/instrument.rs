@@ -5,6 +5,7 @@
 //! seconds and bytes; Lambda's "MB" are MiB.
 
 use crate::event::figures::MIB;
+use crate::options::Shape;
 
 /// A metric: name, unit, description and buckets.
 #[derive(Debug)]
@@ -13,25 +14,74 @@ pub(crate) struct Instrument {
     /// The unit in UCUM's notation.
     pub(crate) unit: &'static str,
     pub(crate) description: &'static str,
-    /// Upper bounds of the buckets; empty unless it is a histogram.
-    pub(crate) bounds: &'static [f64],
+    bounds: Bounds,
+}
+
+/// Upper bounds of the buckets, by the shape that metrics get.
+#[derive(Debug)]
+struct Bounds {
+    otlp: &'static [f64],
+    openobserve: &'static [f64],
+}
+
+impl Bounds {
+    /// Not a histogram.
+    const NONE: Self = Self::same(&[]);
+
+    const fn same(bounds: &'static [f64]) -> Self {
+        Self { otlp: bounds, openobserve: bounds }
+    }
+}
+
+impl Instrument {
+    /// Upper bounds of the buckets; empty where there is one only, and for what is no histogram.
+    pub(crate) fn bounds(&self, shape: Shape) -> &'static [f64] {
+        match shape {
+            Shape::Otlp => self.bounds.otlp,
+            Shape::OpenObserve => self.bounds.openobserve,
+        }
+    }
 }
 
 const fn counter(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
-    Instrument { name, unit, description, bounds: &[] }
+    Instrument { name, unit, description, bounds: Bounds::NONE }
 }
 
 const fn seconds(name: &'static str, description: &'static str) -> Instrument {
-    Instrument { name, unit: "s", description, bounds: &DURATION_BOUNDS }
+    let bounds = Bounds { otlp: &ADVISED_DURATION_BOUNDS, openobserve: &DURATION_BOUNDS };
+    Instrument { name, unit: "s", description, bounds }
+}
+
+/// A duration of which the sum counts: its buckets are those of the semantic conventions everywhere.
+const fn billed_seconds(name: &'static str, description: &'static str) -> Instrument {
+    let bounds = Bounds::same(&ADVISED_DURATION_BOUNDS);
+    Instrument { name, unit: "s", description, bounds }
 }
 
 const fn gauge(name: &'static str, unit: &'static str, description: &'static str) -> Instrument {
-    Instrument { name, unit, description, bounds: &[] }
+    Instrument { name, unit, description, bounds: Bounds::NONE }
+}
+
+/// The bounds of durations in this shape.
+pub(crate) fn duration_bounds(shape: Shape) -> &'static [f64] {
+    match shape {
+        Shape::Otlp => &ADVISED_DURATION_BOUNDS,
+        Shape::OpenObserve => &DURATION_BOUNDS,
+    }
 }
 
 /// The advice of the semantic conventions for FaaS durations.
-pub(crate) const DURATION_BOUNDS: [f64; 14] =
+const ADVISED_DURATION_BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0];
+
+/// From a millisecond to Lambda's longest timeout, closest where most functions are. With the advised bounds, 20 ms of all
+/// invocations read as a 95th percentile of 24 ms, and a function of 20 seconds as one of 10. OpenObserve stores each bucket as a
+/// row and adds up no exponential ones, so that every bound costs.
+const DURATION_BOUNDS: [f64; 39] = [
+    0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.0125, 0.016, 0.02, 0.025, 0.03, 0.04,
+    0.05, 0.06, 0.08, 0.1, 0.125, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0,
+    5.0, 7.5, 10.0, 15.0, 30.0, 60.0, 300.0, 900.0,
+];
 
 /// Memory sizes that functions have, from half the smallest to the largest (10,240 MiB).
 const MEMORY_BOUNDS: [f64; 14] = [
@@ -91,11 +141,13 @@ pub(crate) static INVOKE_DURATION: Instrument =
 pub(crate) static INIT_DURATION: Instrument =
     seconds("faas.init_duration", "Duration of the init phases");
 pub(crate) static BILLED_DURATION: Instrument =
-    seconds("aws.lambda.billed_duration", "Billed duration of the invocations");
+    billed_seconds("aws.lambda.billed_duration", "Billed duration of the invocations");
 pub(crate) static RESTORE_DURATION: Instrument =
     seconds("aws.lambda.restore_duration", "Duration of the SnapStart restores");
-pub(crate) static BILLED_RESTORE_DURATION: Instrument =
-    seconds("aws.lambda.billed_restore_duration", "Billed duration of the SnapStart restores");
+pub(crate) static BILLED_RESTORE_DURATION: Instrument = billed_seconds(
+    "aws.lambda.billed_restore_duration",
+    "Billed duration of the SnapStart restores",
+);
 
 pub(crate) static RESPONSE_LATENCY: Instrument = seconds(
     "aws.lambda.response_latency",
@@ -116,7 +168,7 @@ pub(crate) static PRODUCED_BYTES: Instrument = Instrument {
     name: "aws.lambda.produced_bytes",
     unit: "By",
     description: "Size of the responses",
-    bounds: &RESPONSE_BOUNDS,
+    bounds: Bounds::same(&RESPONSE_BOUNDS),
 };
 pub(crate) static LOGS_DROPPED: Instrument = counter(
     "aws.lambda.logs_dropped",
@@ -128,19 +180,20 @@ pub(crate) static MEM_USAGE: Instrument = Instrument {
     name: "faas.mem_usage",
     unit: "By",
     description: "Highest memory use over the environment's life, seen at each invocation",
-    bounds: &MEMORY_BOUNDS,
+    bounds: Bounds::same(&MEMORY_BOUNDS),
 };
 pub(crate) static MEMORY_UTILIZATION: Instrument = Instrument {
     name: "aws.lambda.memory_utilization",
     unit: "1",
     description: "Highest memory use as a share of the configured memory",
-    bounds: &RATIO_BOUNDS,
+    bounds: Bounds::same(&RATIO_BOUNDS),
 };
 pub(crate) static BILLED_GB_SECONDS: Instrument = Instrument {
     name: "aws.lambda.billed_gb_seconds",
     unit: "GiBy.s",
     description: "Billed duration times configured memory: what AWS's price per GB-second counts",
-    bounds: &GIB_SECONDS_BOUNDS,
+    // OpenObserve stores a row for each bucket, and what is asked of this metric is its sum.
+    bounds: Bounds { otlp: &GIB_SECONDS_BOUNDS, openobserve: &[] },
 };
 pub(crate) static MEMORY_LIMIT: Instrument =
     gauge("aws.lambda.memory_limit", "By", "Configured memory");

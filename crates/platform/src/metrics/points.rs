@@ -50,6 +50,7 @@ struct HistogramPoint {
     sum: f64,
     min: f64,
     max: f64,
+    bounds: &'static [f64],
     /// Count and newest measurement of each bucket, in the order of the bounds; the last bucket has no upper bound.
     buckets: Vec<(u64, Newest)>,
     span: TimeSpan,
@@ -147,14 +148,16 @@ impl Points {
         point.newest.set(measured, exemplar::Value::AsInt(value));
     }
 
-    /// Adds a finite value to a histogram.
+    /// Adds a finite value to a histogram with the buckets of this shape.
     pub(crate) fn record(
         &mut self,
         instrument: &'static Instrument,
         error_type: ErrorType,
         value: f64,
         measured: Measured<'_>,
+        shape: Shape,
     ) {
+        let bounds = instrument.bounds(shape);
         let is_it = |point: &HistogramPoint| {
             std::ptr::eq(point.instrument, instrument) && point.error_type == error_type
         };
@@ -165,7 +168,8 @@ impl Points {
             sum: 0.0,
             min: value,
             max: value,
-            buckets: vec![(0, Newest::default()); instrument.bounds.len() + 1],
+            bounds,
+            buckets: vec![(0, Newest::default()); bounds.len() + 1],
             span: TimeSpan::of(measured),
         };
         let Some(point) = known_or_new(&mut self.histograms, is_it, new) else { return };
@@ -174,7 +178,7 @@ impl Points {
         point.min = point.min.min(value);
         point.max = point.max.max(value);
         point.span.extend(measured);
-        let bucket = instrument.bounds.iter().take_while(|bound| value > **bound).count();
+        let bucket = bounds.iter().take_while(|bound| value > **bound).count();
         if let Some((count, newest)) = point.buckets.get_mut(bucket) {
             *count += 1;
             newest.set(measured, exemplar::Value::AsDouble(value));
@@ -318,7 +322,7 @@ impl HistogramPoint {
             min: Some(self.min),
             max: Some(self.max),
             bucket_counts,
-            explicit_bounds: self.instrument.bounds.to_vec(),
+            explicit_bounds: self.bounds.to_vec(),
             exemplars: self.buckets.iter().filter_map(|(_, newest)| newest.exemplar()).collect(),
             flags: 0,
         }

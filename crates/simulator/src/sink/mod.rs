@@ -23,6 +23,7 @@ mod http_response;
 mod ingest;
 mod oddity;
 mod route;
+mod rows;
 mod script;
 mod server;
 mod shared;
@@ -40,6 +41,7 @@ use tokio::task::JoinHandle;
 
 pub use self::builder::{Builder, SinkError};
 pub use self::oddity::{Oddity, OddityKind};
+pub use self::rows::Row;
 pub use self::script::{Faults, ScriptedResponse};
 pub use self::signal::Signal;
 pub use self::store::{
@@ -144,6 +146,11 @@ impl Sink {
 
     pub fn metrics(&self) -> Vec<StoredMetric> {
         self.shared.state().store.metrics.clone()
+    }
+
+    /// The rows that OpenObserve would store of these: what a query can ask for.
+    pub fn rows(&self) -> Vec<Row> {
+        rows::rows(&self.shared.state().store)
     }
 
     /// What came through `/api/{org}/{stream}/_json`.

@@ -3,6 +3,7 @@
 
 mod checks;
 mod oddities;
+mod rows;
 mod rules;
 mod scripts;
 mod support;

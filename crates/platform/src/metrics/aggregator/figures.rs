@@ -100,7 +100,7 @@ impl Aggregator {
         measured: Measured<'_>,
     ) {
         if let Some(value) = self.believed(value) {
-            self.points.record(instrument, error_type, value, measured);
+            self.points.record(instrument, error_type, value, measured, self.shape);
         }
     }
 

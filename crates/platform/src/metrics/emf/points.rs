@@ -10,7 +10,7 @@ use opentelemetry_proto::tonic::metrics::v1::{
 
 use crate::metrics::emf::distribution::Distribution;
 use crate::metrics::emf::line::{EmfLine, EmfMetric, SeriesKey, Unit, Values};
-use crate::metrics::instrument::DURATION_BOUNDS;
+use crate::metrics::instrument::duration_bounds;
 use crate::options::Shape;
 
 /// How many bytes the names and attributes of all series of a chunk may take. Without a bound, one short line could take
@@ -22,8 +22,8 @@ const BOUNDS: [f64; 15] = [
     10_000.0,
 ];
 
-fn bounds(unit: Unit) -> &'static [f64] {
-    if unit.ucum == "s" { &DURATION_BOUNDS } else { &BOUNDS }
+fn bounds(unit: Unit, shape: Shape) -> &'static [f64] {
+    if unit.ucum == "s" { duration_bounds(shape) } else { &BOUNDS }
 }
 
 /// What the values of a series are added up to.
@@ -44,9 +44,9 @@ impl Total {
         }
     }
 
-    fn bounds(self, unit: Unit) -> &'static [f64] {
+    fn bounds(self, unit: Unit, shape: Shape) -> &'static [f64] {
         match self {
-            Self::Histogram => bounds(unit),
+            Self::Histogram => bounds(unit, shape),
             Self::Sum | Self::Unspread => &[],
         }
     }
@@ -55,6 +55,7 @@ impl Total {
 /// The points of all lines of a chunk.
 #[derive(Debug, Default)]
 pub(crate) struct EmfPoints {
+    shape: Shape,
     pub(crate) series: Vec<Series>,
     /// The position in `series` by [`SeriesKey::index`] and what the values are added up to.
     index: BTreeMap<String, usize>,
@@ -73,6 +74,7 @@ pub(crate) struct Series {
     sum: f64,
     min: f64,
     max: f64,
+    bounds: &'static [f64],
     buckets: Vec<u64>,
     negative: Vec<(u64, f64)>,
 }
@@ -82,6 +84,11 @@ const MAX_AGE: u64 = 14 * 24 * 3600 * 1_000_000_000;
 const MAX_AHEAD: u64 = 2 * 3600 * 1_000_000_000;
 
 impl EmfPoints {
+    /// None yet, of metrics in this shape.
+    pub(crate) fn new(shape: Shape) -> Self {
+        Self { shape, ..Self::default() }
+    }
+
     /// Adds the metrics of a line that was logged at this time.
     pub(crate) fn add(&mut self, line: EmfLine<'_>, logged: u64) {
         self.dropped_values += line.refused;
@@ -101,7 +108,7 @@ impl EmfPoints {
             Some(at) => at,
             None if self.takes(bytes) => {
                 self.index.insert(index, self.series.len());
-                self.series.push(Series::new(key, total, time));
+                self.series.push(Series::new(key, total, time, self.shape));
                 self.series.len() - 1
             }
             None => {
@@ -147,7 +154,8 @@ impl EmfPoints {
     }
 
     /// All metrics. Series of one name and unit become points of one metric, except those of gauges.
-    pub(crate) fn into_metrics(self, shape: Shape) -> Vec<Metric> {
+    pub(crate) fn into_metrics(self) -> Vec<Metric> {
+        let shape = self.shape;
         let mut metrics: Vec<Metric> = Vec::new();
         let mut known: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
         for series in self.series {
@@ -185,7 +193,7 @@ impl SeriesKey {
     /// Roughly how many bytes a series takes: its texts, which are here and in its index, and its buckets.
     fn bytes(&self) -> usize {
         let attribute = |pair: &KeyValue| 64 + 2 * (pair.key.len() + value_of(pair).len());
-        512 + 2 * self.name.len() + self.attributes.iter().map(attribute).sum::<usize>()
+        768 + 2 * self.name.len() + self.attributes.iter().map(attribute).sum::<usize>()
     }
 
     /// A text that two equal series have in common, and no others.
@@ -206,8 +214,8 @@ fn value_of(pair: &KeyValue) -> &str {
 }
 
 impl Series {
-    fn new(key: SeriesKey, total: Total, time: u64) -> Self {
-        let buckets = total.bounds(key.unit).len() + 1;
+    fn new(key: SeriesKey, total: Total, time: u64, shape: Shape) -> Self {
+        let bounds = total.bounds(key.unit, shape);
         Self {
             key,
             total,
@@ -217,7 +225,8 @@ impl Series {
             sum: 0.0,
             min: f64::INFINITY,
             max: f64::NEG_INFINITY,
-            buckets: vec![0; buckets],
+            bounds,
+            buckets: vec![0; bounds.len() + 1],
             negative: Vec::new(),
         }
     }
@@ -253,8 +262,7 @@ impl Series {
     }
 
     fn fill(&mut self, value: f64, values: u64) {
-        let bounds = self.total.bounds(self.key.unit);
-        let bucket = bounds.iter().take_while(|bound| value > **bound).count();
+        let bucket = self.bounds.iter().take_while(|bound| value > **bound).count();
         if let Some(count) = self.buckets.get_mut(bucket) {
             *count += values;
         }
@@ -291,7 +299,7 @@ impl Series {
                 min: Some(self.min),
                 max: Some(self.max),
                 bucket_counts: self.buckets.clone(),
-                explicit_bounds: self.total.bounds(self.key.unit).to_vec(),
+                explicit_bounds: self.bounds.to_vec(),
                 ..HistogramDataPoint::default()
             };
             data.push(Data::Histogram(Histogram {

@@ -15,12 +15,12 @@ const LOGGED: u64 = 1_790_000_000_000_000_000;
 /// The points of lines, and how many values were left out.
 #[expect(clippy::needless_pass_by_value, reason = "as expect_test's macro gives it")]
 fn check(lines: &[&str], dropped: usize, expected: Expect) {
-    let mut points = EmfPoints::default();
+    let mut points = EmfPoints::new(Shape::OpenObserve);
     for line in lines {
         points.add(parse(line).unwrap_or_else(|| panic!("not EMF: {line}")), LOGGED);
     }
     assert_eq!(points.dropped_values(), dropped, "{lines:#?}");
-    expected.assert_eq(&render::points(&points.into_metrics(Shape::OpenObserve)));
+    expected.assert_eq(&render::points(&points.into_metrics()));
 }
 
 /// A line of one directive with these dimension sets, metrics and further keys.
@@ -107,12 +107,12 @@ fn negative_values_are_points_of_a_gauge_with_one_attribute_set() {
             balance [] -7 aws.cloudwatch.namespace=shop a=2
         "#]],
     );
-    let mut points = EmfPoints::default();
+    let mut points = EmfPoints::new(Shape::Otlp);
     for n in 0..3 {
         let line = line(r#"[["a"]]"#, metrics, &format!(r#""a":"{n}","balance":-7"#));
         points.add(parse(&line).unwrap(), LOGGED);
     }
-    assert_eq!(points.into_metrics(Shape::Otlp).len(), 3);
+    assert_eq!(points.into_metrics().len(), 3);
 }
 
 #[test]
@@ -175,10 +175,10 @@ fn a_distribution_is_a_histogram_of_whatever_unit() {
 #[test]
 fn the_buckets_of_a_distribution_are_those_of_its_values() {
     let buckets_of = |value: &str| {
-        let mut points = EmfPoints::default();
+        let mut points = EmfPoints::new(Shape::Otlp);
         let line = line("[]", r#"[{"Name":"m"}]"#, &format!(r#""m":{value}"#));
         points.add(parse(&line).unwrap(), LOGGED);
-        let metrics = points.into_metrics(Shape::Otlp);
+        let metrics = points.into_metrics();
         let Some(Data::Histogram(histogram)) = &metrics[0].data else { panic!("{metrics:?}") };
         let point = &histogram.data_points[0];
         let filled = point.bucket_counts.iter().enumerate().filter(|(_, count)| **count > 0);
@@ -197,10 +197,10 @@ fn the_buckets_of_a_distribution_are_those_of_its_values() {
 fn a_distribution_that_is_none_is_counted() {
     let dropped = |value: &str, expected: usize| {
         let line = line("[]", r#"[{"Name":"m"}]"#, &format!(r#""m":{value}"#));
-        let mut points = EmfPoints::default();
+        let mut points = EmfPoints::new(Shape::Otlp);
         points.add(parse(&line).unwrap(), LOGGED);
         assert_eq!(points.dropped_values(), expected, "{value}");
-        render::points(&points.into_metrics(Shape::Otlp))
+        render::points(&points.into_metrics())
     };
     for value in [
         "{}",
@@ -298,9 +298,9 @@ fn the_time_is_the_lines_own_if_cloudwatch_would_take_it() {
         let line = format!(
             r#"{{"_aws":{{"Timestamp":{timestamp},"CloudWatchMetrics":[{{"Metrics":[{{"Name":"x"}}]}}]}},"x":1}}"#
         );
-        let mut points = EmfPoints::default();
+        let mut points = EmfPoints::new(Shape::Otlp);
         points.add(parse(&line).unwrap(), LOGGED);
-        let metrics = points.into_metrics(Shape::Otlp);
+        let metrics = points.into_metrics();
         let Some(Data::Histogram(histogram)) = &metrics[0].data else { panic!("{metrics:?}") };
         let point = &histogram.data_points[0];
         assert!(point.start_time_unix_nano < point.time_unix_nano);
@@ -318,7 +318,7 @@ fn what_a_chunk_keeps_is_bounded() {
     let metrics: Vec<String> = (0..300).map(|n| format!(r#"{{"Name":"m{n}"}}"#)).collect();
     let names: Vec<String> = (0..50).map(|n| format!(r#""d{n}""#)).collect();
     let values: Vec<String> = (0..300).map(|n| format!(r#""m{n}":1"#)).collect();
-    let mut points = EmfPoints::default();
+    let mut points = EmfPoints::new(Shape::OpenObserve);
     for line_number in 0..100 {
         let dimensions: Vec<String> =
             (0..50).map(|n| format!(r#""d{n}":"{line_number}{}""#, "x".repeat(200))).collect();
@@ -342,13 +342,13 @@ fn negative_values_are_within_the_bound_too() {
     let values = vec!["-1"; 100].join(",");
     let long = "x".repeat(4000);
     let line = line(r#"[["a"]]"#, r#"[{"Name":"m"}]"#, &format!(r#""a":"{long}","m":[{values}]"#));
-    let mut points = EmfPoints::default();
+    let mut points = EmfPoints::new(Shape::OpenObserve);
     for _ in 0..30 {
         points.add(parse(&line).unwrap(), LOGGED);
     }
     let dropped = points.dropped_values();
     assert!(dropped > 0);
-    let kept = render::points(&points.into_metrics(Shape::OpenObserve)).lines().count();
+    let kept = render::points(&points.into_metrics()).lines().count();
     assert_eq!(kept + dropped, 30 * 100);
 }
 
@@ -369,7 +369,7 @@ fn names_of_dimensions_are_looked_up_to_a_bound() {
     let dimensions = |unknown: usize| {
         let names = vec![r#""none""#; unknown].join(",");
         let line = line(&format!(r#"[[{names},"d"]]"#), r#"[{"Name":"m"}]"#, r#""m":1,"d":"x""#);
-        let mut points = EmfPoints::default();
+        let mut points = EmfPoints::new(Shape::OpenObserve);
         points.add(parse(&line).unwrap(), LOGGED);
         points.series[0].key.attributes.iter().any(|attribute| attribute.key == "d")
     };

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 
 /// Nested maps become columns down to this depth, below it a JSON string (`ZO_INGEST_FLATTEN_LEVEL`).
-const FLATTEN_LEVEL: usize = 3;
+pub(crate) const FLATTEN_LEVEL: usize = 3;
 
 /// `faas.invocation_id` becomes `faas_invocation_id`: lower case, everything outside `[a-z0-9_]` becomes `_`.
 pub(crate) fn column(key: &str) -> String {

@@ -10,6 +10,7 @@ use serde_json::json;
 use crate::sink::http_response::HttpResponse;
 use crate::sink::ingest::admit;
 use crate::sink::route::unknown_organization;
+use crate::sink::rows::hex;
 use crate::sink::shared::Shared;
 use crate::sink::signal::Signal;
 
@@ -117,9 +118,4 @@ fn labels(metric: &Metric) -> impl Iterator<Item = &KeyValue> {
         _ => &[],
     };
     points.iter().flat_map(|point| &point.attributes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -1,0 +1,257 @@
+//! The rows that OpenObserve would store of what the sink has: which columns, in which stream, with which values.
+//!
+//! As measured on v0.60.5. Queries of dashboards and alerts name columns; whether a column is there is asked here.
+
+use std::collections::BTreeMap;
+
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
+use opentelemetry_proto::tonic::metrics::v1::{
+    HistogramDataPoint, NumberDataPoint, metric::Data, number_data_point,
+};
+use serde_json::{Value, json};
+
+use super::ingest::columns::{FLATTEN_LEVEL, column};
+use super::signal::Signal;
+use super::store::{Store, StoredLogRecord, StoredMetric, StoredSpan};
+
+/// A row of a stream.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Row {
+    /// The type of the stream.
+    pub signal: Signal,
+    /// The stream. A histogram has several, `…_bucket` among them.
+    pub stream: String,
+    /// The values by column; a column that is null in this row is not there.
+    pub columns: BTreeMap<String, Value>,
+}
+
+/// The rows of spans, log records and data points, in this order.
+pub(super) fn rows(store: &Store) -> Vec<Row> {
+    let mut rows: Vec<Row> = store.spans.iter().map(of_span).collect();
+    rows.extend(store.log_records.iter().map(of_log_record));
+    store.metrics.iter().for_each(|metric| of_metric(metric, &mut rows));
+    rows
+}
+
+type Columns = BTreeMap<String, Value>;
+
+fn of_span(stored: &StoredSpan) -> Row {
+    let span = &stored.item;
+    let status = span.status.clone().unwrap_or_default();
+    let mut columns = Columns::new();
+    for attribute in &span.attributes {
+        let name = column(&attribute.key);
+        let is_reserved = ["_timestamp", "duration", "start_time", "end_time"].contains(&&*name);
+        let name = if is_reserved { format!("attr_{name}") } else { name };
+        columns.insert(name, Value::String(text(attribute.value.as_ref())));
+    }
+    for attribute in stored.resource.attributes.iter().filter(|it| it.key != "service.name") {
+        let name = format!("service_{}", column(&attribute.key));
+        columns.insert(name, Value::String(text(attribute.value.as_ref())));
+    }
+    let times = (span.start_time_unix_nano, span.end_time_unix_nano);
+    let own = [
+        ("_timestamp", json!(times.0 / 1000)),
+        ("trace_id", json!(hex(&span.trace_id))),
+        ("span_id", json!(hex(&span.span_id))),
+        ("flags", json!(1)),
+        ("span_status", json!(["UNSET", "OK", "ERROR"].get(status.code as usize))),
+        ("span_kind", json!(span.kind.to_string())),
+        ("operation_name", json!(span.name)),
+        ("start_time", json!(times.0)),
+        ("end_time", json!(times.1)),
+        ("duration", json!(times.1.wrapping_sub(times.0) / 1000)),
+        ("service_name", json!(stored.service_name)),
+        ("status_code", json!(status.code)),
+        ("status_message", json!(status.message)),
+        ("events", json!(serde_json::to_string(&span.events).unwrap_or_default())),
+        ("links", json!(serde_json::to_string(&span.links).unwrap_or_default())),
+    ];
+    columns.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    if !span.parent_span_id.is_empty() {
+        let parent = [
+            ("reference_parent_span_id", hex(&span.parent_span_id)),
+            ("reference_parent_trace_id", hex(&span.trace_id)),
+            ("reference_ref_type", "ChildOf".to_owned()),
+        ];
+        columns.extend(parent.map(|(name, value)| (name.to_owned(), Value::String(value))));
+    }
+    Row { signal: Signal::Traces, stream: stored.stream.clone(), columns }
+}
+
+fn of_log_record(stored: &StoredLogRecord) -> Row {
+    let record = &stored.item;
+    let mut columns = Columns::new();
+    let time = if record.time_unix_nano == 0 {
+        record.observed_time_unix_nano
+    } else {
+        record.time_unix_nano
+    };
+    let severity = if record.severity_text.is_empty() {
+        record.severity_number.to_string()
+    } else {
+        record.severity_text.clone()
+    };
+    columns.insert("_timestamp".to_owned(), json!(time / 1000));
+    columns.insert("severity".to_owned(), json!(severity));
+    columns.insert("dropped_attributes_count".to_owned(), json!(record.dropped_attributes_count));
+    match record.body.as_ref().and_then(|body| body.value.as_ref()) {
+        Some(any_value::Value::KvlistValue(map)) => flatten(&mut columns, "body_", &map.values, 2),
+        _ => _ = columns.insert("body".to_owned(), Value::String(text(record.body.as_ref()))),
+    }
+    for (name, id, length) in [("trace_id", &record.trace_id, 16), ("span_id", &record.span_id, 8)]
+    {
+        if id.len() == length && id.iter().any(|byte| *byte != 0) {
+            columns.insert(name.to_owned(), json!(hex(id)));
+        }
+    }
+    add_scope(&mut columns, &stored.scope.name, &stored.scope.version);
+    flatten(&mut columns, "", &stored.resource.attributes, 1);
+    // Attributes replace the columns of the same name that are there already.
+    flatten(&mut columns, "", &record.attributes, 1);
+    Row { signal: Signal::Logs, stream: stored.stream.clone(), columns }
+}
+
+fn add_scope(columns: &mut Columns, name: &str, version: &str) {
+    for (column, value) in
+        [("instrumentation_library_name", name), ("instrumentation_library_version", version)]
+    {
+        if !value.is_empty() {
+            columns.insert(column.to_owned(), json!(value));
+        }
+    }
+}
+
+/// Maps become columns down to a depth, below it a JSON string; null makes no column.
+fn flatten(columns: &mut Columns, prefix: &str, attributes: &[KeyValue], level: usize) {
+    for attribute in attributes {
+        let name = format!("{prefix}{}", column(&attribute.key));
+        let value = attribute.value.as_ref().and_then(|value| value.value.as_ref());
+        let value = match value {
+            None => continue,
+            Some(any_value::Value::KvlistValue(map)) if level < FLATTEN_LEVEL => {
+                flatten(columns, &format!("{name}_"), &map.values, level + 1);
+                continue;
+            }
+            Some(any_value::Value::BoolValue(value)) => json!(value),
+            Some(any_value::Value::IntValue(value)) => json!(value),
+            Some(any_value::Value::DoubleValue(value)) => json!(value),
+            Some(_) => Value::String(text(attribute.value.as_ref())),
+        };
+        columns.insert(name, value);
+    }
+}
+
+fn of_metric(stored: &StoredMetric, rows: &mut Vec<Row>) {
+    match &stored.item.data {
+        Some(Data::Gauge(gauge)) => {
+            rows.extend(gauge.data_points.iter().map(|point| of_number(stored, point, &[])));
+        }
+        Some(Data::Sum(sum)) => {
+            let own = [
+                ("aggregation_temporality", temporality(sum.aggregation_temporality)),
+                ("is_monotonic", sum.is_monotonic.to_string()),
+            ];
+            rows.extend(sum.data_points.iter().map(|point| of_number(stored, point, &own)));
+        }
+        Some(Data::Histogram(histogram)) => {
+            let temporality = temporality(histogram.aggregation_temporality);
+            for point in &histogram.data_points {
+                of_histogram(stored, point, &temporality, rows);
+            }
+        }
+        // What OpenObserve makes of exponential buckets is wrong, and summaries nobody sends: nothing may ask for their rows.
+        Some(Data::ExponentialHistogram(_) | Data::Summary(_)) | None => {}
+    }
+}
+
+fn temporality(temporality: i32) -> String {
+    let names = ["AGGREGATION_TEMPORALITY_UNSPECIFIED", "AGGREGATION_TEMPORALITY_DELTA"];
+    let name = usize::try_from(temporality).ok().and_then(|at| names.get(at).copied());
+    name.unwrap_or("AGGREGATION_TEMPORALITY_CUMULATIVE").to_owned()
+}
+
+/// A row with the labels of a point; all of them are text.
+fn row(
+    stored: &StoredMetric,
+    suffix: &str,
+    attributes: &[KeyValue],
+    times: (u64, u64),
+    own: &[(&str, String)],
+    value: Option<f64>,
+) -> Row {
+    let stream = format!("{}{suffix}", stored.stream);
+    let mut columns = Columns::new();
+    add_scope(&mut columns, &stored.scope.name, &stored.scope.version);
+    for attribute in stored.resource.attributes.iter().chain(attributes) {
+        columns.insert(column(&attribute.key), json!(text(attribute.value.as_ref())));
+    }
+    columns.extend(own.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
+    let labels = [
+        ("__name__", json!(stream)),
+        ("_timestamp", json!(times.1 / 1000)),
+        ("start_time", json!(times.0.to_string())),
+    ];
+    columns.extend(labels.map(|(name, value)| (name.to_owned(), value)));
+    if let Some(value) = value.filter(|value| value.is_finite()) {
+        columns.insert("value".to_owned(), json!(value));
+    }
+    Row { signal: Signal::Metrics, stream, columns }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "OpenObserve stores floats too")]
+fn of_number(stored: &StoredMetric, point: &NumberDataPoint, own: &[(&str, String)]) -> Row {
+    let value = point.value.map(|value| match value {
+        number_data_point::Value::AsInt(value) => value as f64,
+        number_data_point::Value::AsDouble(value) => value,
+    });
+    let times = (point.start_time_unix_nano, point.time_unix_nano);
+    row(stored, "", &point.attributes, times, own, value)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "OpenObserve stores floats too")]
+fn of_histogram(
+    stored: &StoredMetric,
+    point: &HistogramDataPoint,
+    temporality: &str,
+    rows: &mut Vec<Row>,
+) {
+    let own = ("aggregation_temporality", temporality.to_owned());
+    let times = (point.start_time_unix_nano, point.time_unix_nano);
+    let mut add = |suffix, own: &[(&str, String)], value| {
+        rows.push(row(stored, suffix, &point.attributes, times, own, value));
+    };
+    let values = [
+        ("_count", Some(point.count as f64)),
+        ("_sum", point.sum),
+        ("_min", point.min),
+        ("_max", point.max),
+    ];
+    for (suffix, value) in values {
+        add(suffix, std::slice::from_ref(&own), value);
+    }
+    let mut count = 0;
+    for (at, in_bucket) in point.bucket_counts.iter().enumerate() {
+        count += in_bucket;
+        let le = point.explicit_bounds.get(at).map_or_else(|| "inf".to_owned(), f64::to_string);
+        add("_bucket", &[own.clone(), ("le", le)], Some(count as f64));
+    }
+}
+
+/// A value as text: lists and maps as JSON.
+fn text(value: Option<&AnyValue>) -> String {
+    match value.and_then(|value| value.value.as_ref()) {
+        None => String::new(),
+        Some(any_value::Value::StringValue(text)) => text.clone(),
+        Some(any_value::Value::BoolValue(value)) => value.to_string(),
+        Some(any_value::Value::IntValue(value)) => value.to_string(),
+        Some(any_value::Value::DoubleValue(value)) => value.to_string(),
+        Some(other) => serde_json::to_string(other).unwrap_or_default(),
+    }
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or('0');
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
