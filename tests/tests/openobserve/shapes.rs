@@ -1,0 +1,84 @@
+//! The files have the shape of version 5, which every OpenObserve since 0.13 reads.
+
+use super::shipped::{files, list, panels, text};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Columns of the grid that panels lie on.
+const GRID: i64 = 48;
+
+fn has(object: &Value, keys: &[&str], at: &str) {
+    for key in keys {
+        assert!(object.get(key).is_some_and(|value| !value.is_null()), "{at}: no {key}: {object}");
+    }
+}
+
+#[test]
+fn dashboards_have_what_version_5_asks_for() {
+    for (name, dashboard) in files("dashboards") {
+        has(&dashboard, &["title", "description", "tabs", "variables"], &name);
+        assert_eq!(dashboard["version"], 5, "{name}");
+        let mut ids = BTreeSet::new();
+        for panel in panels(&dashboard) {
+            let at = format!("{name}: {}", panel["id"]);
+            has(panel, &["id", "type", "title", "description", "config", "queries", "layout"], &at);
+            assert!(ids.insert(text(&panel["id"])), "{at}: twice");
+            assert!(!text(&panel["description"]).is_empty(), "{at} says nothing");
+            assert!(panel["config"]["show_legends"].is_boolean(), "{at}");
+            // A point of PromQL is the time before it: without a step, windows overlap or leave gaps.
+            let is_promql = panel["queryType"] == "promql";
+            assert_eq!(panel["config"]["step_value"] == "5m", is_promql, "{at}");
+            for query in list(&panel["queries"]) {
+                has(query, &["query", "customQuery", "fields", "config"], &at);
+                has(&query["fields"], &["stream", "stream_type", "x", "y", "z", "filter"], &at);
+                let conditions = list(&query["fields"]["filter"]["conditions"]);
+                assert!(
+                    query["fields"]["filter"]["conditions"].is_array() && conditions.is_empty()
+                );
+                assert!(query["config"]["promql_legend"].is_string(), "{at}");
+                if is_promql {
+                    assert!(text(&query["query"]).contains("[5m]"), "{at}");
+                }
+            }
+        }
+        lies_on_the_grid(&dashboard, &name);
+    }
+}
+
+fn lies_on_the_grid(dashboard: &Value, name: &str) {
+    let mut taken = BTreeSet::new();
+    for panel in panels(dashboard) {
+        let side = |key: &str| panel["layout"][key].as_i64().unwrap();
+        assert!(side("x") >= 0 && side("x") + side("w") <= GRID, "{name}: {}", panel["id"]);
+        for x in side("x")..side("x") + side("w") {
+            for y in side("y")..side("y") + side("h") {
+                assert!(taken.insert((x, y)), "{name}: {} lies on another panel", panel["id"]);
+            }
+        }
+    }
+}
+
+#[test]
+fn alerts_have_what_the_second_version_asks_for() {
+    for (name, alert) in files("alerts") {
+        has(&alert, &["name", "description", "stream_type", "stream_name"], &name);
+        has(&alert, &["is_real_time", "query_condition", "trigger_condition", "enabled"], &name);
+        assert_eq!(text(&alert["name"]), name.replace('-', "_"));
+        // Whom to tell is said when they are installed.
+        assert!(alert.get("destinations").is_none(), "{name}");
+        let trigger = &alert["trigger_condition"];
+        has(trigger, &["period", "operator", "threshold", "frequency", "silence"], &name);
+        assert_eq!(trigger["frequency_type"], "minutes", "{name}");
+        let condition = &alert["query_condition"];
+        match text(&condition["type"]) {
+            "sql" => assert!(
+                !text(&condition["sql"]).contains('*'),
+                "{name}: OpenObserve refuses SELECT *"
+            ),
+            "promql" => {
+                has(&condition["promql_condition"], &["column", "operator", "value"], &name);
+            }
+            other => panic!("{name}: {other}"),
+        }
+    }
+}
