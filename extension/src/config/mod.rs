@@ -2,6 +2,8 @@
 
 mod endpoint;
 #[cfg(feature = "direct")]
+mod file;
+#[cfg(feature = "direct")]
 mod output;
 mod variables;
 mod wrapper;
@@ -137,7 +139,13 @@ pub struct Config {
 impl Config {
     /// Reads everything; what is wrong is noted and its default taken.
     pub fn from_source(source: &dyn Source) -> Self {
+        #[cfg(feature = "direct")]
+        let with_file = file::WithFile::of(source);
+        #[cfg(feature = "direct")]
+        let source: &dyn Source = &with_file;
         let mut reader = Reader::new(source, TABLE);
+        #[cfg(feature = "direct")]
+        with_file.say(&mut reader);
         let otel_endpoint = reader.raw(OTEL_ENDPOINT);
         #[cfg(not(feature = "direct"))]
         note_what_others_send(&mut reader, otel_endpoint.as_deref());

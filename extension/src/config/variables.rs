@@ -166,6 +166,8 @@ const PROTOCOLS: &[&str] = &["http/protobuf", "http/json"];
 
 /// Set by Lambda itself.
 const LAMBDA: &[Variable] = &[
+    #[cfg(feature = "direct")]
+    set_by_lambda("LAMBDA_TASK_ROOT", "Set by Lambda: where `lambda-otlp.toml` is looked for."),
     set_by_lambda("AWS_LAMBDA_RUNTIME_API", "Set by Lambda: host and port of its APIs."),
     shared::AWS_LAMBDA_FUNCTION_NAME,
     set_by_lambda("AWS_LAMBDA_FUNCTION_VERSION", "Set by Lambda: `faas.version`."),
