@@ -2,7 +2,7 @@
 
 use super::settings::SETTINGS;
 use crate::checks::{Length, Tally, has_target, output};
-use crate::dist::functions::{self, TARGETS, Target};
+use crate::dist::functions::{self, FORWARDER, Program, SUBSCRIBER, TARGETS, Target};
 use crate::dist::{self, ARCHITECTURES, Architecture};
 use crate::pypi::Environment;
 use anyhow::{Context as _, bail, ensure};
@@ -88,8 +88,8 @@ fn chooses(bootstrap: &Path) -> anyhow::Result<String> {
 
 fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
     let mut said = vec![
-        package(folder, "ForwarderFunction", &forwarder::TABLE, build)?,
-        package(folder, "SubscriberFunction", &subscriber::TABLE, build)?,
+        package(folder, "ForwarderFunction", &FORWARDER, &forwarder::TABLE, build)?,
+        package(folder, "SubscriberFunction", &SUBSCRIBER, &subscriber::TABLE, build)?,
     ];
     for function in &build.functions {
         let name = format!("bootstrap-{}", function.machine);
@@ -117,6 +117,7 @@ fn inspect(folder: &Path, build: &Build) -> anyhow::Result<String> {
 fn package(
     folder: &Path,
     function: &str,
+    program: &Program,
     table: &::settings::Table,
     build: &Build,
 ) -> anyhow::Result<String> {
@@ -133,8 +134,8 @@ fn package(
             }
         }
         let (major, minor) = functions::inspect(&binary, &bytes, target)?;
-        if build.profile == "release" && bytes.len() > functions::MAX_BYTES {
-            bail!("{function}: {} bytes, over {}", bytes.len(), functions::MAX_BYTES);
+        if build.profile == "release" && bytes.len() > program.max_bytes {
+            bail!("{function}: {} bytes, over {}", bytes.len(), program.max_bytes);
         }
         said.push(format!("{name} {} bytes, glibc {major}.{minor} at most", bytes.len()));
     }
