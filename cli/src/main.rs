@@ -13,6 +13,7 @@ mod functions;
 mod layer;
 mod lines;
 mod log_events;
+mod openobserve;
 mod output;
 mod redrive;
 mod replay;
@@ -54,6 +55,10 @@ enum Command {
     Redrive(Box<redrive::Arguments>),
     /// Checks the settings, the backend, and a deployed stack.
     Doctor(Box<doctor::Arguments>),
+    /// Installs dashboards for OpenObserve, compares and removes them.
+    Dashboards(Box<openobserve::DashboardsArguments>),
+    /// Installs alerts for OpenObserve, compares and removes them.
+    Alerts(Box<openobserve::AlertsArguments>),
     /// Leads log groups to a forwarder, as the stack's subscriber does.
     Subscribe(subscribe::SubscribeArguments),
     /// Takes from log groups what `subscribe` and the stack's subscriber made, and nothing else.
@@ -83,6 +88,8 @@ fn main() -> ExitCode {
         Command::Rules(arguments) => rules::run(&arguments),
         Command::Redrive(arguments) => redrive::run(&arguments),
         Command::Doctor(arguments) => doctor::run(&arguments),
+        Command::Dashboards(arguments) => openobserve::dashboards(&arguments),
+        Command::Alerts(arguments) => openobserve::alerts(&arguments),
         Command::Subscribe(arguments) => subscribe::subscribe(&arguments),
         Command::Unsubscribe(arguments) => subscribe::unsubscribe(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),

@@ -151,7 +151,7 @@ fn hits(body: &[u8]) -> usize {
 }
 
 /// As OpenObserve normalises it: every run of other characters becomes one `_`.
-fn stream_name(name: &str) -> String {
+pub(crate) fn stream_name(name: &str) -> String {
     let mut stream = String::new();
     for c in name.chars() {
         if c.is_ascii_alphanumeric() || matches!(c, '_' | ':') {

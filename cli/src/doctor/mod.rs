@@ -11,6 +11,7 @@ use crate::time_arguments;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials, CredentialsSource};
 use aws_sdk_sqs::config::ProvideCredentials as _;
 use backend::{DestinationConfig, Profile};
+pub(crate) use canary::stream_name;
 use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords};
 pub(crate) use reach::{check as reach_checks, reach};
 pub(crate) use settings::Check;
@@ -116,6 +117,21 @@ async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> 
         checks.extend(canary::check(&reach, arguments.within).await);
     }
     checks
+}
+
+/// The backend that the variables name, with its secret read; the error is every mistake of the settings.
+pub(crate) async fn reach(aws: &AwsArguments, variables: &dyn Source) -> anyhow::Result<Reach> {
+    let (mut checks, config) = settings(variables);
+    let destination = config.map(|config| config.destination);
+    if let Some(mut destination) = destination {
+        let read = secret(aws, &mut destination).await;
+        if !read.is_failed() {
+            return Ok(Reach::new(destination)?);
+        }
+        checks.push(read);
+    }
+    let failed = checks.into_iter().filter(Check::is_failed).map(|check| check.text);
+    anyhow::bail!("{}", failed.collect::<Vec<_>>().join("; "))
 }
 
 /// Every mistake of the forwarder's settings, each on a line.

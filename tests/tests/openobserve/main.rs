@@ -7,6 +7,7 @@
     reason = "helpers of tests"
 )]
 
+mod install;
 mod queries;
 mod shapes;
 mod shipped;

@@ -1,6 +1,7 @@
 //! The files have the shape of version 5, which every OpenObserve since 0.13 reads.
 
 use super::shipped::{files, list, panels, text};
+use lambda_otlp_tests::workspace;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -55,6 +56,24 @@ fn lies_on_the_grid(dashboard: &Value, name: &str) {
                 assert!(taken.insert((x, y)), "{name}: {} lies on another panel", panel["id"]);
             }
         }
+    }
+}
+
+#[test]
+fn the_page_says_what_each_panel_and_alert_says() {
+    let page = std::fs::read_to_string(workspace().join("docs/dashboards.md")).unwrap();
+    for (_, dashboard) in files("dashboards") {
+        let head =
+            format!("## {}\n\n{}", text(&dashboard["title"]), text(&dashboard["description"]));
+        assert!(page.contains(&head), "{head}");
+        for panel in panels(&dashboard) {
+            let row = format!("| {} | {} |", text(&panel["title"]), text(&panel["description"]));
+            assert!(page.contains(&row), "{row}");
+        }
+    }
+    for (_, alert) in files("alerts") {
+        let row = format!("| `{}` | {} |", text(&alert["name"]), text(&alert["description"]));
+        assert!(page.contains(&row), "{row}");
     }
 }
 

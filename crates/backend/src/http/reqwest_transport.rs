@@ -6,6 +6,7 @@ use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::destination::{DestinationConfig, STREAM_NAME};
 use bytes::{Bytes, BytesMut};
+use http::Method;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use rustls::ClientConfig;
 use std::sync::{PoisonError, RwLock};
@@ -40,31 +41,44 @@ impl HttpTransport {
         headers: HeaderMap,
         timeout: Duration,
     ) -> Result<HttpResponse, TransportError> {
+        let method = if json.is_some() { Method::POST } else { Method::GET };
+        self.call(method, url, json, headers, timeout, MAX_RESPONSE_BYTES).await
+    }
+
+    /// As [`Self::ask`] with any method, for what is larger than an answer to telemetry: of the response `most_bytes` are read.
+    pub async fn call(
+        &self,
+        method: Method,
+        url: &Url,
+        json: Option<String>,
+        headers: HeaderMap,
+        timeout: Duration,
+        most_bytes: usize,
+    ) -> Result<HttpResponse, TransportError> {
         if !self.destination.endpoints.iter().any(|own| own.origin() == url.origin()) {
             let text = format!("{} is no host of the destination", host_and_port(url));
             return Err(TransportError { sent: false, text });
         }
-        let client = self.client();
-        let builder = match json {
-            Some(json) => {
-                client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(json)
-            }
-            None => client.get(url.clone()),
-        };
+        let mut builder = self.client().request(method, url.clone());
+        if let Some(json) = json {
+            builder = builder.header(CONTENT_TYPE, "application/json").body(json);
+        }
         let response = builder.timeout(timeout).headers(headers).send().await;
         let response = response.map_err(|error| self.transport_error(url, error))?;
-        self.read(url, response).await
+        self.read(url, response, most_bytes).await
     }
 
     async fn read(
         &self,
         url: &Url,
         response: reqwest::Response,
+        most_bytes: usize,
     ) -> Result<HttpResponse, TransportError> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let (body, cut) =
-            bounded_body(response).await.map_err(|error| self.transport_error(url, error))?;
+        let (body, cut) = bounded_body(response, most_bytes)
+            .await
+            .map_err(|error| self.transport_error(url, error))?;
         Ok(HttpResponse { status, headers, body, cut })
     }
 
@@ -107,7 +121,7 @@ impl Transport for HttpTransport {
             .send()
             .await
             .map_err(|error| self.transport_error(url, error))?;
-        self.read(url, response).await
+        self.read(url, response, MAX_RESPONSE_BYTES).await
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {
@@ -117,11 +131,14 @@ impl Transport for HttpTransport {
     }
 }
 
-/// The first [`MAX_RESPONSE_BYTES`] of the body, and whether there was more.
-async fn bounded_body(mut response: reqwest::Response) -> Result<(Bytes, bool), reqwest::Error> {
+/// The first `most_bytes` of the body, and whether there was more.
+async fn bounded_body(
+    mut response: reqwest::Response,
+    most_bytes: usize,
+) -> Result<(Bytes, bool), reqwest::Error> {
     let mut body = BytesMut::new();
     while let Some(chunk) = response.chunk().await? {
-        let room = MAX_RESPONSE_BYTES - body.len();
+        let room = most_bytes - body.len();
         let (kept, rest) = chunk.split_at_checked(room).unwrap_or((&chunk, &[]));
         body.extend_from_slice(kept);
         if !rest.is_empty() {

@@ -39,6 +39,8 @@ pub(super) struct Config {
     pub(super) payload_limit: usize,
     pub(super) max_columns: usize,
     pub(super) limits: Limits,
+    /// Keys of dashboards that this server does not know.
+    pub(super) unknown_keys: Vec<String>,
     /// Nanoseconds since 1970.
     pub(super) clock: Box<dyn Fn() -> u64 + Send + Sync>,
 }

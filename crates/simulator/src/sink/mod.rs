@@ -21,6 +21,7 @@ mod builder;
 mod config;
 mod http_response;
 mod ingest;
+mod management;
 mod oddity;
 mod route;
 mod rows;

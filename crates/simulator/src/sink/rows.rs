@@ -2,7 +2,7 @@
 //!
 //! As measured on v0.60.5. Queries of dashboards and alerts name columns; whether a column is there is asked here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -34,11 +34,35 @@ pub(super) fn rows(store: &Store) -> Vec<Row> {
     rows
 }
 
+/// The streams that an organization has.
+pub(super) fn streams(store: &Store, organization: &str) -> BTreeSet<(Signal, String)> {
+    let spans = store.spans.iter().filter(|span| span.organization == organization);
+    let records = store.log_records.iter().filter(|record| record.organization == organization);
+    let metrics = store.metrics.iter().filter(|metric| metric.organization == organization);
+    let mut streams: BTreeSet<_> =
+        spans.map(|span| (Signal::Traces, span.stream.clone())).collect();
+    streams.extend(records.map(|record| (Signal::Logs, record.stream.clone())));
+    for metric in metrics {
+        let suffixes: &[&str] = match &metric.item.data {
+            Some(Data::Histogram(_)) => &["_count", "_sum", "_min", "_max", "_bucket"],
+            _ => &[""],
+        };
+        let names = suffixes.iter().map(|suffix| format!("{}{suffix}", metric.stream));
+        streams.extend(names.map(|name| (Signal::Metrics, name)));
+    }
+    streams
+}
+
 type Columns = BTreeMap<String, Value>;
 
 fn of_span(stored: &StoredSpan) -> Row {
     let span = &stored.item;
     let status = span.status.clone().unwrap_or_default();
+    let span_status = match status.code {
+        1 => "OK",
+        2 => "ERROR",
+        _ => "UNSET",
+    };
     let mut columns = Columns::new();
     for attribute in &span.attributes {
         let name = column(&attribute.key);
@@ -56,7 +80,7 @@ fn of_span(stored: &StoredSpan) -> Row {
         ("trace_id", json!(hex(&span.trace_id))),
         ("span_id", json!(hex(&span.span_id))),
         ("flags", json!(1)),
-        ("span_status", json!(["UNSET", "OK", "ERROR"].get(status.code as usize))),
+        ("span_status", json!(span_status)),
         ("span_kind", json!(span.kind.to_string())),
         ("operation_name", json!(span.name)),
         ("start_time", json!(times.0)),

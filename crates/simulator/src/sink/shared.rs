@@ -8,6 +8,8 @@ use tokio::sync::watch;
 use super::config::Config;
 use super::http_response::HttpResponse;
 use super::ingest::{self, Submission};
+use super::management::{self, Management};
+use super::rows;
 use super::script::{Script, ScriptedResponse};
 use super::signal::Signal;
 use super::store::{Counts, ReceivedRequest, Store, Ticket};
@@ -24,6 +26,8 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) script: Script,
     pub(super) store: Store,
+    /// What people made: dashboards, alerts.
+    management: Management,
     /// How many more items are dropped although the client is told that they are stored.
     pub(super) lose: u64,
     /// How many items are stored before the dropping begins.
@@ -33,7 +37,8 @@ pub(super) struct State {
 impl Shared {
     pub(super) fn new(config: Config) -> Self {
         let store = Store::new(config.limits);
-        let state = State { script: Script::default(), store, lose: 0, spare: 0 };
+        let management = Management::default();
+        let state = State { script: Script::default(), store, management, lose: 0, spare: 0 };
         Self {
             config,
             state: Mutex::new(state),
@@ -93,6 +98,16 @@ impl Shared {
             }
         });
         verdict.reply
+    }
+
+    /// Carries out what people ask for of dashboards and alerts.
+    pub(super) fn manage(&self, request: management::Request) -> HttpResponse {
+        let mut state = self.state();
+        let State { management, store, .. } = &mut *state;
+        let streams = rows::streams(store, &request.organization);
+        let is_there =
+            |signal, name: &str| streams.iter().any(|(of, stream)| *of == signal && stream == name);
+        management.answer(request, &is_there, &self.config.unknown_keys)
     }
 
     pub(super) fn answered(&self, ticket: Ticket, status: StatusCode, is_whole: bool) {

@@ -1,0 +1,181 @@
+//! The mark by which a dashboard or an alert is known as installed, and as unchanged since, at the end of its description.
+//!
+//! `… [lambda-otlp 0.1.0 4be3…]`: the version that installed it, and a fingerprint of what it installed. A second fingerprint
+//! stands behind it where the server keeps it differently, as one does that does not know a key yet.
+
+use serde_json::{Map, Value, json};
+use sha2::{Digest as _, Sha256};
+
+/// What OpenObserve writes into dashboards and alerts, and `enabled`, since to pause an alert is not to change it.
+const NOT_OURS: &[&str] = &[
+    "dashboardId",
+    "id",
+    "org_id",
+    "folder_id",
+    "folder_name",
+    "owner",
+    "role",
+    "created",
+    "updatedAt",
+    "updated_at",
+    "last_edited_by",
+    "last_triggered_at",
+    "last_satisfied_at",
+    "enabled",
+];
+
+/// Who installed it, and what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// The version of this program.
+    pub(super) version: String,
+    /// The fingerprint of what was shipped.
+    pub(super) shipped: String,
+    /// The fingerprint of what the server kept of it.
+    pub(super) kept: String,
+}
+
+const BEGIN: &str = " [lambda-otlp ";
+
+impl Mark {
+    /// The mark of this program on what the server is thought to keep as it is.
+    pub(super) fn of(content: &Value) -> Self {
+        let shipped = fingerprint(content);
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { version, kept: shipped.clone(), shipped }
+    }
+
+    /// The mark in this description, if there is one.
+    pub(super) fn read(content: &Value) -> Option<Self> {
+        let (_, mark) = description(content).rsplit_once(BEGIN)?;
+        let mut words = mark.strip_suffix(']')?.split(' ').map(str::to_owned);
+        let (version, shipped) = (words.next()?, words.next()?);
+        let kept = words.next().unwrap_or_else(|| shipped.clone());
+        Some(Self { version, shipped, kept })
+    }
+
+    /// The same content with this mark.
+    pub(super) fn write(&self, content: &Value) -> Value {
+        let Self { version, shipped, kept } = self;
+        let second = if kept == shipped { String::new() } else { format!(" {kept}") };
+        let text = format!("{}{BEGIN}{version} {shipped}{second}]", unmarked(description(content)));
+        let mut marked = content.clone();
+        if let Some(map) = marked.as_object_mut() {
+            map.insert("description".to_owned(), json!(text));
+        }
+        marked
+    }
+}
+
+fn description(content: &Value) -> &str {
+    content.get("description").and_then(Value::as_str).unwrap_or_default()
+}
+
+fn unmarked(description: &str) -> &str {
+    description.rsplit_once(BEGIN).map_or(description, |(text, _)| text)
+}
+
+/// What people wrote of it: without the mark, without what the server adds, and without what says nothing (null, `false`, empty
+/// texts and lists), which servers add and leave out as they like.
+pub(super) fn essence(content: &Value) -> Value {
+    let mut map: Map<String, Value> = content.as_object().cloned().unwrap_or_default();
+    map.retain(|key, _| !NOT_OURS.contains(&key.as_str()));
+    map.insert("description".to_owned(), json!(unmarked(description(content))));
+    telling(&Value::Object(map)).unwrap_or_default()
+}
+
+/// The value without what says nothing; `None` where nothing is left.
+fn telling(value: &Value) -> Option<Value> {
+    match value {
+        Value::Null | Value::Bool(false) => None,
+        Value::String(text) if text.is_empty() => None,
+        // A whole number comes back as `0.0`.
+        Value::Number(number) => Some(json!(number.as_f64())),
+        Value::Array(list) if list.is_empty() => None,
+        Value::Array(list) => {
+            // Elements keep their places.
+            Some(list.iter().map(|value| telling(value).unwrap_or_default()).collect())
+        }
+        Value::Object(map) => {
+            let kept = map.iter().filter_map(|(key, value)| Some((key.clone(), telling(value)?)));
+            let kept: Map<String, Value> = kept.collect();
+            (!kept.is_empty()).then_some(Value::Object(kept))
+        }
+        other => Some(other.clone()),
+    }
+}
+
+/// The same for everything of which the essence is the same.
+pub(super) fn fingerprint(content: &Value) -> String {
+    let mut text = String::new();
+    canonical(&essence(content), &mut text);
+    let hash = Sha256::digest(text);
+    hash.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// JSON with the keys in their order.
+fn canonical(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<_> = map.iter().collect();
+            entries.sort_by_key(|(key, _)| *key);
+            text.push('{');
+            for (key, value) in entries {
+                text.push_str(&Value::from(key.as_str()).to_string());
+                text.push(':');
+                canonical(value, text);
+                text.push(',');
+            }
+            text.push('}');
+        }
+        Value::Array(list) => {
+            text.push('[');
+            for value in list {
+                canonical(value, text);
+                text.push(',');
+            }
+            text.push(']');
+        }
+        other => *text += &other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_read_back_and_changes_no_fingerprint() {
+        let content = json!({"title": "a", "description": "What it says."});
+        let mark = Mark::of(&content);
+        let marked = mark.write(&content);
+        assert_eq!(Mark::read(&marked), Some(mark.clone()));
+        assert_eq!(fingerprint(&marked), fingerprint(&content));
+        let other = Mark { kept: "0123".to_owned(), ..mark };
+        let again = other.write(&marked);
+        assert_eq!(Mark::read(&again), Some(other));
+        assert_eq!(fingerprint(&again), fingerprint(&content));
+        for text in ["", "What it says.", "a [lambda-otlp", "a [lambda-otlp ]", "a [lambda-otlp 1]"]
+        {
+            assert_eq!(Mark::read(&json!({"description": text})), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_a_server_adds_is_no_change_and_what_people_change_is() {
+        let shipped = json!({"title": "a", "config": {"decimals": 0, "show_legends": true}, "tabs": [{"x": []}]});
+        let same = |other: Value| fingerprint(&shipped) == fingerprint(&other);
+        assert!(same(json!({
+            "tabs": [{"x": [], "y": null}], "title": "a", "owner": "root", "updatedAt": 7, "description": "",
+            "config": {"show_legends": true, "decimals": 0.0, "base_map": null, "stacked": false}
+        })));
+        assert!(!same(json!({"title": "b", "config": shipped["config"], "tabs": [{"x": []}]})));
+        assert!(!same(
+            json!({"title": "a", "config": {"decimals": 1, "show_legends": true}, "tabs": [{}]})
+        ));
+        assert!(!same(
+            json!({"title": "a", "config": {"decimals": 0, "show_legends": false}, "tabs": [{}]})
+        ));
+        assert!(!same(json!({"title": "a", "config": shipped["config"], "tabs": [{}, {"x": 1}]})));
+    }
+}

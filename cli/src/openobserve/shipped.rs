@@ -1,0 +1,167 @@
+//! The files below `openobserve/`, which are in this program.
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+
+/// What can be installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Dashboards,
+    Alerts,
+}
+
+impl Kind {
+    /// As OpenObserve's paths have it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Dashboards => "dashboards",
+            Self::Alerts => "alerts",
+        }
+    }
+
+    /// The key under which a dashboard or alert has its name.
+    pub(super) fn name_key(self) -> &'static str {
+        match self {
+            Self::Dashboards => "title",
+            Self::Alerts => "name",
+        }
+    }
+}
+
+/// A file's name and text.
+type File = (&'static str, &'static str);
+
+macro_rules! files {
+    ($folder:literal: $($name:literal),+) => {
+        [$(($name, include_str!(concat!("../../../openobserve/", $folder, "/", $name, ".json")))),+]
+    };
+}
+
+const DASHBOARDS: [File; 5] =
+    files!("dashboards": "overview", "function", "traces", "logs", "pipeline");
+
+const ALERTS: [File; 7] = files!(
+    "alerts": "lambda-error-share", "lambda-timeouts", "lambda-out-of-memory", "lambda-memory-nearly-full",
+    "pipeline-dead-letters", "pipeline-parked", "pipeline-lag"
+);
+
+/// A dashboard or an alert as it would be installed.
+#[derive(Clone, Debug)]
+pub(super) struct Shipped {
+    /// How OpenObserve's page calls it.
+    pub(super) name: String,
+    pub(super) content: Value,
+}
+
+/// Everything of a kind, of logs and traces in this stream, alerts for these destinations.
+pub(super) fn all(kind: Kind, stream: &str, notify: &[String]) -> anyhow::Result<Vec<Shipped>> {
+    let files: &[File] = match kind {
+        Kind::Dashboards => &DASHBOARDS,
+        Kind::Alerts => &ALERTS,
+    };
+    let read = |(name, text): &File| {
+        let mut content: Value =
+            serde_json::from_str(text).with_context(|| format!("{name}.json"))?;
+        of_stream(&mut content, stream);
+        if let Some(alert) = content.as_object_mut()
+            && kind == Kind::Alerts
+        {
+            alert.insert("destinations".to_owned(), json!(notify));
+        }
+        let name = content.get(kind.name_key()).and_then(Value::as_str);
+        let name = name.with_context(|| format!("no {}", kind.name_key()))?.to_owned();
+        Ok(Shipped { name, content })
+    };
+    files.iter().map(read).collect()
+}
+
+/// The stream in which the files look for logs and traces.
+const STREAM: &str = "default";
+
+/// Leads all that asks the stream `default` to another one.
+fn of_stream(value: &mut Value, stream: &str) {
+    match value {
+        Value::Array(list) => list.iter_mut().for_each(|value| of_stream(value, stream)),
+        Value::Object(map) => {
+            map.values_mut().for_each(|value| of_stream(value, stream));
+            for (key, text) in map.iter_mut() {
+                match (key.as_str(), &*text) {
+                    ("stream" | "stream_name", Value::String(name)) if name == STREAM => {
+                        *text = json!(stream);
+                    }
+                    ("query" | "sql", Value::String(query)) => {
+                        let from = |name: &str| format!("FROM \"{name}\"");
+                        *text = json!(query.replace(&from(STREAM), &from(stream)));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The metrics' streams that this asks, as its panels and alerts name them.
+pub(super) fn metric_streams(content: &Value) -> Vec<&str> {
+    let mut streams = Vec::new();
+    collect_metric_streams(content, &mut streams);
+    streams
+}
+
+fn collect_metric_streams<'a>(value: &'a Value, streams: &mut Vec<&'a str>) {
+    match value {
+        Value::Array(list) => {
+            for value in list {
+                collect_metric_streams(value, streams);
+            }
+        }
+        Value::Object(map) => {
+            if map.get("stream_type").is_some_and(|of| of == "metrics") {
+                let name = map.get("stream").or(map.get("stream_name"));
+                streams.extend(name.and_then(Value::as_str));
+            }
+            for value in map.values() {
+                collect_metric_streams(value, streams);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_file_is_in_the_program() {
+        let check = |folder: &str, files: &[File]| {
+            let path = format!("{}/../openobserve/{folder}", env!("CARGO_MANIFEST_DIR"));
+            let there = std::fs::read_dir(path).unwrap().map(|file| file.unwrap().file_name());
+            let there: BTreeSet<String> = there.map(|name| name.into_string().unwrap()).collect();
+            let here = files.iter().map(|(name, _)| format!("{name}.json")).collect();
+            assert_eq!(there, here);
+        };
+        check("dashboards", &DASHBOARDS);
+        check("alerts", &ALERTS);
+    }
+
+    #[test]
+    fn logs_and_traces_may_be_in_another_stream() {
+        let dashboards = all(Kind::Dashboards, "shop", &[]).unwrap();
+        let text: String = dashboards.iter().map(|it| it.content.to_string()).collect();
+        assert!(text.contains(r#"FROM \"shop\""#) && text.contains(r#""stream":"shop""#));
+        assert!(!text.contains(r#"FROM \"default\""#) && !text.contains(r#""stream":"default""#));
+        // Metrics have streams of their own.
+        assert!(text.contains(r#"FROM \"aws_lambda_invocations\""#));
+    }
+
+    #[test]
+    fn names_tell_them_apart() {
+        for kind in [Kind::Dashboards, Kind::Alerts] {
+            let all = all(kind, "default", &["pager".to_owned()]).unwrap();
+            let names: BTreeSet<&str> = all.iter().map(|it| it.name.as_str()).collect();
+            assert_eq!(names.len(), all.len());
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Installs, compares and removes: what is to be done to each is decided by `state`, and one loop does it.
+
+use super::api::{Api, Found};
+use super::difference::differences;
+use super::mark::{Mark, essence, fingerprint};
+use super::report::{Action, Report};
+use super::shipped::{Kind, Shipped, metric_streams};
+use super::zeros;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Task {
+    Install { changed_too: bool, dry_run: bool },
+    Diff,
+    Remove { changed_too: bool, dry_run: bool },
+}
+
+impl Task {
+    pub(super) fn is_dry_run(self) -> bool {
+        matches!(self, Self::Install { dry_run: true, .. } | Self::Remove { dry_run: true, .. })
+    }
+}
+
+/// How something there relates to what is shipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// As it is shipped.
+    Same,
+    /// As it was installed, and something else is shipped now.
+    Outdated,
+    /// Somebody changed it since it was installed.
+    Changed,
+    /// It has our name and not our mark.
+    Foreign,
+}
+
+fn state(shipped: &Value, there: &Value) -> State {
+    let Some(mark) = Mark::read(there) else { return State::Foreign };
+    if mark.kept != fingerprint(there) {
+        State::Changed
+    } else if mark.shipped != fingerprint(shipped) {
+        State::Outdated
+    } else {
+        State::Same
+    }
+}
+
+const CHANGED: &str = "changed since it was installed: --changed-too replaces it";
+const FOREIGN: &str = "not installed by lambda-otlp, or its description lost the mark: rename it, or choose another --folder";
+
+pub(super) async fn carry_out(
+    api: &Api,
+    kind: Kind,
+    folder: &str,
+    shipped: &[Shipped],
+    task: Task,
+) -> anyhow::Result<Report> {
+    let known = api.folder(kind, folder).await?;
+    let there = match &known {
+        Some((id, _)) => api.list(kind, id).await?,
+        None => Vec::new(),
+    };
+    let mut report = Report::default();
+    match task {
+        Task::Diff => diff(kind, shipped, &there, &mut report),
+        Task::Install { changed_too, dry_run } => {
+            let streams = zeros::of_what_is_rare(api, shipped, dry_run, &mut report).await?;
+            let id = match known {
+                Some((id, _)) => id,
+                None if dry_run => String::new(),
+                None => api.create_folder(kind, folder).await?,
+            };
+            let installation =
+                Installation { api, kind, folder: &id, streams: &streams, changed_too, dry_run };
+            for shipped in shipped {
+                installation.install(shipped, &there, &mut report).await;
+            }
+        }
+        Task::Remove { changed_too, dry_run } => {
+            let Some((id, is_ours)) = known else { return Ok(report) };
+            let mut left = there.len();
+            for found in &there {
+                let removed = remove(api, kind, &id, found, (changed_too, dry_run), &mut report);
+                left -= usize::from(removed.await);
+            }
+            if left == 0 && is_ours && !dry_run {
+                api.delete_folder(kind, &id).await?;
+            }
+        }
+    }
+    Ok(report)
+}
+
+/// What has this name: ours, if there are several.
+fn named<'a>(shipped: &Shipped, there: &'a [Found]) -> Option<&'a Found> {
+    let mut named = there.iter().filter(|found| found.name == shipped.name);
+    let first = named.clone().next();
+    named.find(|found| Mark::read(&found.content).is_some()).or(first)
+}
+
+fn diff(kind: Kind, shipped: &[Shipped], there: &[Found], report: &mut Report) {
+    for shipped in shipped {
+        let name = &shipped.name;
+        let Some(found) = named(shipped, there) else {
+            report.add(Action::Missing, name, "");
+            continue;
+        };
+        let mut expected = shipped.content.clone();
+        // Whom an alert tells is said where it is installed.
+        if let (Kind::Alerts, Some(map), Some(destinations)) =
+            (kind, expected.as_object_mut(), found.content.get("destinations"))
+        {
+            map.insert("destinations".to_owned(), destinations.clone());
+        }
+        let reason = match state(&expected, &found.content) {
+            State::Same => {
+                report.add(Action::Keep, name, "");
+                continue;
+            }
+            State::Outdated => "as it was installed, and another is shipped now",
+            State::Changed => "changed since it was installed",
+            State::Foreign => "not installed by lambda-otlp, or its description lost the mark",
+        };
+        let differing = differences(&essence(&expected), &essence(&found.content));
+        report.add_differing(Action::Differs, name, reason, differing);
+    }
+}
+
+struct Installation<'a> {
+    api: &'a Api,
+    kind: Kind,
+    folder: &'a str,
+    /// The streams of metrics that are there.
+    streams: &'a BTreeSet<String>,
+    changed_too: bool,
+    dry_run: bool,
+}
+
+impl Installation<'_> {
+    async fn install(&self, shipped: &Shipped, there: &[Found], report: &mut Report) {
+        let name = &shipped.name;
+        let found = named(shipped, there);
+        let (action, reason) = match found.map(|found| state(&shipped.content, &found.content)) {
+            None => (Action::Install, ""),
+            Some(State::Same) => (Action::Keep, ""),
+            Some(State::Outdated) => (Action::Update, ""),
+            Some(State::Changed) if self.changed_too => (Action::Update, "changes are lost"),
+            Some(State::Changed) => (Action::Leave, CHANGED),
+            Some(State::Foreign) => (Action::Leave, FOREIGN),
+        };
+        let missing = self.missing_stream(shipped);
+        if let (Kind::Alerts, Action::Install | Action::Update, Some(stream)) =
+            (self.kind, action, missing)
+        {
+            report.add(Action::Wait, name, zeros::why_missing(stream));
+            return;
+        }
+        let done = match (action, found) {
+            _ if self.dry_run => Ok(()),
+            (Action::Install, _) => self.write(shipped, None).await,
+            (Action::Update, found) => self.write(shipped, found).await,
+            _ => Ok(()),
+        };
+        match done {
+            Ok(()) => report.add(action, name, reason),
+            Err(error) => report.add(Action::Failed, name, format!("{error:#}")),
+        }
+    }
+
+    /// An alert is refused where its stream is not there.
+    fn missing_stream<'b>(&self, shipped: &'b Shipped) -> Option<&'b str> {
+        let mut streams = metric_streams(&shipped.content).into_iter();
+        streams.find(|stream| !self.streams.contains(*stream))
+    }
+
+    /// Writes it with its mark; once more where the server keeps it differently, so that the mark knows.
+    async fn write(&self, shipped: &Shipped, known: Option<&Found>) -> anyhow::Result<()> {
+        let mut content = shipped.content.clone();
+        // An alert that somebody paused stays paused.
+        if let (Some(enabled), Some(map)) =
+            (known.and_then(|known| known.content.get("enabled")), content.as_object_mut())
+        {
+            map.insert("enabled".to_owned(), enabled.clone());
+        }
+        let mut mark = Mark::of(&content);
+        let marked = mark.write(&content);
+        let kept = match known {
+            None => self.api.create(self.kind, self.folder, &marked).await?,
+            Some(known) => self.api.update(self.kind, self.folder, known, &marked).await?,
+        };
+        let fingerprint = fingerprint(&kept.content);
+        if fingerprint != mark.kept {
+            mark.kept = fingerprint;
+            let marked = mark.write(&content);
+            self.api.update(self.kind, self.folder, &kept, &marked).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Removes it if it is ours; whether that was done.
+async fn remove(
+    api: &Api,
+    kind: Kind,
+    folder: &str,
+    found: &Found,
+    (changed_too, dry_run): (bool, bool),
+    report: &mut Report,
+) -> bool {
+    let Some(mark) = Mark::read(&found.content) else { return false };
+    if mark.kept != fingerprint(&found.content) && !changed_too {
+        let reason = "changed since it was installed: --changed-too removes it";
+        report.add(Action::Leave, &found.name, reason);
+        return false;
+    }
+    if !dry_run && let Err(error) = api.delete(kind, folder, &found.id).await {
+        report.add(Action::Failed, &found.name, format!("{error:#}"));
+        return false;
+    }
+    report.add(Action::Remove, &found.name, "");
+    true
+}

@@ -1,0 +1,87 @@
+//! Streams of what rarely happens: OpenObserve refuses a query and an alert that ask a stream which is not there yet, and a function that
+//! never failed has no stream of errors.
+
+use super::api::Api;
+use super::report::{Action, Report};
+use super::shipped::{Shipped, metric_streams};
+use crate::time_arguments;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
+use opentelemetry_proto::tonic::metrics::v1::{
+    AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
+    metric::Data,
+};
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use std::collections::BTreeSet;
+use wire::{Metrics, Request};
+
+/// Counters that stay away until what they count happens, by their streams.
+const RARE: [(&str, &str); 4] = [
+    ("faas_errors", "faas.errors"),
+    ("faas_timeouts", "faas.timeouts"),
+    ("faas_coldstarts", "faas.coldstarts"),
+    ("aws_lambda_out_of_memory", "aws.lambda.out_of_memory"),
+];
+
+/// The function whose zeros they are.
+const FUNCTION: &str = "none";
+
+/// Gives what is shipped the streams of what rarely happens, each with one zero; the streams of metrics that are there then.
+pub(super) async fn of_what_is_rare(
+    api: &Api,
+    shipped: &[Shipped],
+    dry_run: bool,
+    report: &mut Report,
+) -> anyhow::Result<BTreeSet<String>> {
+    let mut there = api.metric_streams().await?;
+    let asked: BTreeSet<&str> =
+        shipped.iter().flat_map(|shipped| metric_streams(&shipped.content)).collect();
+    for (stream, metric) in RARE {
+        if there.contains(stream) || !asked.contains(stream) {
+            continue;
+        }
+        if !dry_run && let Err(error) = api.export(zero(metric)).await {
+            report.add(Action::Failed, stream, format!("{error:#}"));
+            continue;
+        }
+        report.add(Action::Install, stream, "a stream with one zero, since it was not there yet");
+        there.insert(stream.to_owned());
+    }
+    Ok(there)
+}
+
+/// What to do where a stream is missing.
+pub(super) fn why_missing(stream: &str) -> String {
+    let why = if stream.starts_with("lambda_otlp_forwarder") {
+        "set the stack's Vitals to otlp or both, and install again after a delivery"
+    } else {
+        "install again after a function has run"
+    };
+    format!("there is no stream {stream} yet: {why}")
+}
+
+fn zero(metric: &str) -> Request {
+    let attribute = |key: &str| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(Value::StringValue(FUNCTION.to_owned())) }),
+        ..KeyValue::default()
+    };
+    let attributes = vec![attribute("service.name"), attribute("faas.name")];
+    let point = NumberDataPoint {
+        time_unix_nano: time_arguments::now_unix_nano(),
+        value: Some(Number::AsInt(0)),
+        ..NumberDataPoint::default()
+    };
+    let sum = Sum {
+        aggregation_temporality: AggregationTemporality::Delta as i32,
+        is_monotonic: true,
+        data_points: vec![point],
+    };
+    let metric =
+        Metric { name: metric.to_owned(), data: Some(Data::Sum(sum)), ..Metric::default() };
+    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
+    let resource = Some(Resource { attributes, ..Resource::default() });
+    let metrics = ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
+    Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics: vec![metrics] })
+}

@@ -1,0 +1,204 @@
+//! Dashboards: what a body must have, and what becomes of it.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use serde_json::{Value, json};
+
+use super::{default, text};
+use crate::sink::http_response::HttpResponse;
+
+/// The newest version of dashboards, and the one of a body that names none.
+const NEWEST: i64 = 8;
+
+#[derive(Debug)]
+struct Dashboard {
+    organization: String,
+    folder: String,
+    id: String,
+    version: i64,
+    content: Value,
+}
+
+impl Dashboard {
+    /// Changes with everything that the dashboard says.
+    fn hash(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.content.to_string().hash(&mut hasher);
+        hasher.finish().to_string()
+    }
+
+    fn details(&self) -> Value {
+        let mut details = json!({"version": self.version, "hash": self.hash(), "updatedAt": 0});
+        if let Some(details) = details.as_object_mut() {
+            for version in 1..=NEWEST {
+                let is_it = version == self.version;
+                let content = if is_it { self.content.clone() } else { Value::Null };
+                details.insert(format!("v{version}"), content);
+            }
+        }
+        details
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Dashboards(Vec<Dashboard>);
+
+fn missing() -> HttpResponse {
+    HttpResponse::error(404, "Dashboard not found")
+}
+
+impl Dashboards {
+    fn of<'a>(&'a self, organization: &'a str) -> impl Iterator<Item = &'a Dashboard> {
+        self.0.iter().filter(move |dashboard| dashboard.organization == organization)
+    }
+
+    pub(super) fn are_in(&self, organization: &str, folder: &str) -> bool {
+        self.of(organization).any(|dashboard| dashboard.folder == folder)
+    }
+
+    /// Without what the dashboards hold, which is asked for one by one.
+    pub(super) fn list(&self, organization: &str, folder: &str) -> HttpResponse {
+        let here = self.of(organization).filter(|dashboard| dashboard.folder == folder);
+        let list: Vec<Value> = here
+            .map(|dashboard| {
+                json!({
+                    "version": dashboard.version, "hash": dashboard.hash(), "folder_id": folder,
+                    "dashboard_id": dashboard.id, "title": text(&dashboard.content, "title"),
+                    "description": text(&dashboard.content, "description"),
+                })
+            })
+            .collect();
+        HttpResponse::json(200, &json!({ "dashboards": list }))
+    }
+
+    pub(super) fn create(
+        &mut self,
+        organization: &str,
+        folder: String,
+        id: String,
+        body: Value,
+        drops: &[String],
+    ) -> Result<HttpResponse, HttpResponse> {
+        let (version, content) = stored(body, &id, drops)?;
+        let organization = organization.to_owned();
+        let dashboard = Dashboard { organization, folder, id, version, content };
+        let answer = HttpResponse::json(200, &dashboard.details());
+        self.0.push(dashboard);
+        Ok(answer)
+    }
+
+    pub(super) fn get(&self, organization: &str, id: &str) -> Result<HttpResponse, HttpResponse> {
+        let found = self.of(organization).find(|dashboard| dashboard.id == id);
+        found.map(|it| HttpResponse::json(200, &it.details())).ok_or_else(missing)
+    }
+
+    /// Who does not know what it overwrites is refused.
+    pub(super) fn update(
+        &mut self,
+        organization: &str,
+        id: &str,
+        hash: Option<&str>,
+        body: Value,
+        drops: &[String],
+    ) -> Result<HttpResponse, HttpResponse> {
+        let is_it = |it: &&mut Dashboard| it.organization == organization && it.id == id;
+        let dashboard = self.0.iter_mut().find(is_it).ok_or_else(missing)?;
+        if hash != Some(dashboard.hash().as_str()) {
+            let message = "Conflict: Failed to save due to concurrent changes. Please refresh the page after backing up your work to avoid losing changes.";
+            return Err(HttpResponse::error(409, message));
+        }
+        (dashboard.version, dashboard.content) = stored(body, id, drops)?;
+        Ok(HttpResponse::json(200, &dashboard.details()))
+    }
+
+    pub(super) fn delete(
+        &mut self,
+        organization: &str,
+        id: &str,
+    ) -> Result<HttpResponse, HttpResponse> {
+        let is_it = |it: &Dashboard| it.organization == organization && it.id == id;
+        let at = self.0.iter().position(is_it).ok_or_else(missing)?;
+        self.0.remove(at);
+        Ok(HttpResponse::json(200, &json!({"code": 200, "message": "Dashboard deleted"})))
+    }
+}
+
+/// Version and content as they are kept: with what the server adds, and without what it does not know.
+fn stored(mut body: Value, id: &str, drops: &[String]) -> Result<(i64, Value), HttpResponse> {
+    let version = body.get("version").and_then(Value::as_i64).unwrap_or(NEWEST);
+    if !(1..=NEWEST).contains(&version) {
+        return Err(HttpResponse::error(422, &format!("unsupported version: {version}")));
+    }
+    if text(&body, "title").trim().is_empty() {
+        return Err(HttpResponse::error(400, "Dashboard name cannot be empty"));
+    }
+    remove_all(&mut body, drops);
+    if let Some(body) = body.as_object_mut() {
+        body.insert("dashboardId".to_owned(), json!(id));
+    }
+    for (key, value) in
+        [("description", json!("")), ("role", json!("")), ("owner", json!("")), ("tabs", json!([]))]
+    {
+        default(&mut body, key, value);
+    }
+    default(&mut body, "created", json!("2026-01-01T00:00:00+00:00"));
+    for tab in array(&mut body, "tabs") {
+        require(tab, &["tabId", "name"])?;
+        for panel in array(tab, "panels") {
+            complete(panel)?;
+        }
+    }
+    Ok((version, body))
+}
+
+/// Checks a panel, and adds what the server writes into each.
+fn complete(panel: &mut Value) -> Result<(), HttpResponse> {
+    let keys = ["id", "type", "title", "description", "config", "queries", "layout"];
+    require(panel, &keys)?;
+    if let Some(config) = panel.get_mut("config") {
+        require(config, &["show_legends"])?;
+        for key in ["legends_position", "base_map", "map_view"] {
+            default(config, key, Value::Null);
+        }
+    }
+    for query in array(panel, "queries") {
+        require(query, &["customQuery", "fields", "config"])?;
+        default(query, "query", Value::Null);
+        default(query, "vrlFunctionQuery", Value::Null);
+        if let Some(config) = query.get_mut("config") {
+            require(config, &["promql_legend"])?;
+        }
+        let Some(fields) = query.get_mut("fields") else { continue };
+        require(fields, &["stream", "stream_type", "x", "y", "filter"])?;
+        for axis in ["x", "y", "z", "breakdown"] {
+            for item in array(fields, axis) {
+                require(item, &["label", "alias", "column"])?;
+                default(item, "color", Value::Null);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn array<'a>(object: &'a mut Value, key: &str) -> &'a mut [Value] {
+    object.get_mut(key).and_then(Value::as_array_mut).map_or(&mut [], Vec::as_mut_slice)
+}
+
+fn require(object: &Value, keys: &[&str]) -> Result<(), HttpResponse> {
+    match keys.iter().find(|key| object.get(**key).is_none()) {
+        Some(key) => Err(HttpResponse::error(400, &format!("missing field `{key}`"))),
+        None => Ok(()),
+    }
+}
+
+fn remove_all(value: &mut Value, keys: &[String]) {
+    match value {
+        Value::Object(map) => {
+            map.retain(|key, _| !keys.contains(key));
+            map.values_mut().for_each(|value| remove_all(value, keys));
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| remove_all(value, keys)),
+        _ => {}
+    }
+}

@@ -1,0 +1,259 @@
+//! `lambda-otlp dashboards` and `alerts` against a backend: installed, installed again, changed by somebody, compared, removed.
+
+use super::shipped::files;
+use super::story;
+use base64::Engine as _;
+use lambda_otlp_tests::binary;
+use serde_json::{Value, json};
+use simulator::sink::{Builder, Sink};
+use std::process::Stdio;
+use tokio::process::Command;
+
+const USER: &str = "root@example.com";
+const PASSWORD: &str = "s3cret-password";
+
+fn sink() -> Builder {
+    Sink::builder().user(USER, PASSWORD)
+}
+
+fn authorization(password: &str) -> String {
+    let credentials = format!("{USER}:{password}");
+    format!("Basic {}", base64::engine::general_purpose::STANDARD.encode(credentials))
+}
+
+/// The command with these words: exit code, what was printed, what was said.
+async fn lambda_otlp(sink: &Sink, words: &str) -> (i32, String, String) {
+    let header = format!("authorization={}", authorization(PASSWORD));
+    with_header(sink, words, &header).await
+}
+
+async fn with_header(sink: &Sink, words: &str, header: &str) -> (i32, String, String) {
+    let output = Command::new(binary("lambda-otlp"))
+        .args(words.split(' '))
+        .args(["--endpoint", sink.base(), "--header", header])
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+/// What somebody does in OpenObserve's page.
+async fn ask(sink: &Sink, method: &str, path: &str, body: Option<&Value>) -> Value {
+    let mut curl = Command::new("curl");
+    curl.args(["--silent", "--fail-with-body", "--request", method, "--header"])
+        .arg(format!("authorization: {}", authorization(PASSWORD)));
+    if let Some(body) = body {
+        curl.args(["--header", "content-type: application/json", "--data"]).arg(body.to_string());
+    }
+    let output = curl.arg(format!("{}/api/{path}", sink.url())).output().await.unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{method} {path}: {text}");
+    serde_json::from_str(&text).unwrap_or(Value::Null)
+}
+
+/// The id of the folder.
+async fn folder(sink: &Sink, of: &str) -> Option<String> {
+    let folders = ask(sink, "GET", &format!("v2/default/folders/{of}"), None).await;
+    let list = folders["list"].as_array().unwrap();
+    let found = list.iter().find(|folder| folder["name"] == "lambda-otlp")?;
+    Some(found["folderId"].as_str().unwrap().to_owned())
+}
+
+/// The dashboards in the folder by title, each as the server has it.
+async fn dashboards(sink: &Sink) -> Vec<Value> {
+    let Some(folder) = folder(sink, "dashboards").await else { return Vec::new() };
+    let path = format!("default/dashboards?folder={folder}");
+    let mut found = Vec::new();
+    for item in ask(sink, "GET", &path, None).await["dashboards"].as_array().unwrap() {
+        let id = item["dashboard_id"].as_str().unwrap();
+        found.push(ask(sink, "GET", &format!("default/dashboards/{id}"), None).await);
+    }
+    found
+}
+
+/// The first words of the printed lines, those of differences left out.
+fn actions(printed: &str) -> Vec<&str> {
+    let rows = printed.lines().filter(|line| !line.starts_with(' '));
+    rows.filter_map(|line| line.split(' ').next()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dashboards_are_installed_once_kept_updated_and_removed() {
+    let sink = sink().start().await.unwrap();
+    let count = files("dashboards").len();
+
+    let (code, printed, said) = lambda_otlp(&sink, "dashboards install --dry-run").await;
+    assert_eq!((code, said.as_str()), (0, ""), "{printed}");
+    assert!(printed.ends_with("nothing was changed\n"), "{printed}");
+    assert_eq!((dashboards(&sink).await.len(), sink.counts().data_points), (0, 0));
+
+    // A function that never failed has no stream of errors: it is made.
+    let (code, printed, said) = lambda_otlp(&sink, "dashboards install").await;
+    assert_eq!((code, said.as_str()), (0, ""), "{printed}");
+    assert_eq!(actions(&printed), vec!["install"; count + 4], "{printed}");
+    let zeros: Vec<String> = sink.metrics().iter().map(|metric| metric.stream.clone()).collect();
+    assert_eq!(
+        zeros,
+        ["faas_errors", "faas_timeouts", "faas_coldstarts", "aws_lambda_out_of_memory"]
+    );
+    let installed = dashboards(&sink).await;
+    assert_eq!(installed.len(), count);
+
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards install").await;
+    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
+    assert_eq!(dashboards(&sink).await, installed, "the second time changes nothing");
+    assert_eq!(sink.metrics().len(), 4);
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards diff").await;
+    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
+
+    // Somebody changes a panel, and adds a dashboard of their own.
+    let mut changed = installed[0]["v5"].clone();
+    changed["tabs"][0]["panels"][0]["title"] = json!("Ours");
+    let id = changed["dashboardId"].as_str().unwrap().to_owned();
+    let path = format!("default/dashboards/{id}?hash={}", installed[0]["hash"].as_str().unwrap());
+    ask(&sink, "PUT", &path, Some(&changed)).await;
+    let folder_id = folder(&sink, "dashboards").await.unwrap();
+    let own = json!({"version": 5, "title": "Mine", "tabs": []});
+    ask(&sink, "POST", &format!("default/dashboards?folder={folder_id}"), Some(&own)).await;
+
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards diff").await;
+    assert_eq!(code, 1, "{printed}");
+    let differences = "differs Lambda: overview            changed since it was installed\n        \
+                       tabs[default].panels[invocations].title\n          - \"Invocations\"\n          + \"Ours\"\n";
+    assert!(printed.contains(differences), "{printed}");
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards install").await;
+    assert_eq!(code, 0, "{printed}");
+    let expected = [vec!["leave"], vec!["keep"; count - 1]].concat();
+    assert_eq!(actions(&printed), expected, "{printed}");
+    assert_eq!(dashboards(&sink).await[0]["v5"]["tabs"], changed["tabs"], "theirs is kept");
+
+    // Another stream is another dashboard: those that nobody changed are brought up to date.
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards install --stream shop").await;
+    assert_eq!(code, 0, "{printed}");
+    assert_eq!(actions(&printed), ["leave", "update", "update", "update", "keep"], "{printed}");
+
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards remove").await;
+    assert_eq!(code, 0, "{printed}");
+    assert_eq!(actions(&printed), ["leave", "remove", "remove", "remove", "remove"], "{printed}");
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards install --changed-too").await;
+    assert_eq!((code, actions(&printed)[0]), (0, "update"), "{printed}");
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards remove").await;
+    assert_eq!((code, actions(&printed)), (0, vec!["remove"; count]), "{printed}");
+    let left = dashboards(&sink).await;
+    assert_eq!((left.len(), &left[0]["v5"]["title"]), (1, &json!("Mine")), "only ours are removed");
+
+    // An empty folder goes too.
+    let id = left[0]["v5"]["dashboardId"].as_str().unwrap();
+    ask(&sink, "DELETE", &format!("default/dashboards/{id}"), None).await;
+    lambda_otlp(&sink, "dashboards install").await;
+    lambda_otlp(&sink, "dashboards remove").await;
+    assert_eq!(folder(&sink, "dashboards").await, None);
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards remove").await;
+    assert_eq!((code, printed.as_str()), (0, "nothing that was installed is there\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_does_not_know_a_key_yet_changes_nothing_of_that() {
+    let sink = sink().unknown_keys(["step_value", "showDynamicFilters"]).start().await.unwrap();
+    let count = files("dashboards").len();
+    lambda_otlp(&sink, "dashboards install").await;
+    let installed = dashboards(&sink).await;
+    assert!(!installed[0].to_string().contains("step_value"));
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards install").await;
+    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards diff").await;
+    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards remove").await;
+    assert_eq!((code, actions(&printed)), (0, vec!["remove"; count]), "{printed}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dashboard_of_somebody_else_with_our_name_is_left_alone() {
+    let sink = sink().start().await.unwrap();
+    let body = json!({"name": "lambda-otlp"});
+    let folder = ask(&sink, "POST", "v2/default/folders/dashboards", Some(&body)).await;
+    let own = json!({"version": 5, "title": "Lambda: overview", "tabs": []});
+    let path = format!("default/dashboards?folder={}", folder["folderId"].as_str().unwrap());
+    ask(&sink, "POST", &path, Some(&own)).await;
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards install --changed-too").await;
+    assert_eq!(code, 0);
+    let left = "leave   Lambda: overview            not installed by lambda-otlp";
+    assert!(printed.contains(left), "{printed}");
+    lambda_otlp(&sink, "dashboards remove --changed-too").await;
+    assert_eq!(dashboards(&sink).await[0]["v5"]["title"], "Lambda: overview");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_may_not_be_done_is_said_before_anything_is() {
+    let sink = sink().start().await.unwrap();
+    let wrong = format!("authorization={}", authorization("wr0ng-password"));
+    let (code, printed, said) = with_header(&sink, "dashboards install", &wrong).await;
+    assert_eq!((code, printed.as_str()), (64, ""));
+    assert!(said.contains("answered 401: these credentials may not manage"), "{said}");
+    assert!(!said.contains("wr0ng") && said.lines().count() == 1, "{said}");
+    let (code, _, said) = lambda_otlp(&sink, "alerts install").await;
+    assert!(code == 64 && said.contains("--notify"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn alerts_are_installed_where_their_streams_are_and_told_to_whom() {
+    let sink = sink().start().await.unwrap();
+    let count = files("alerts").len();
+    let template = json!({"name": "text", "body": "{\"text\":\"{alert_name}\"}", "type": "http"});
+    ask(&sink, "POST", "default/alerts/templates", Some(&template)).await;
+    let pager = json!({
+        "name": "pager", "url": "https://example.com/", "method": "post", "skip_tls_verify": false,
+        "template": "text", "headers": {}, "type": "http"
+    });
+    ask(&sink, "POST", "default/alerts/destinations", Some(&pager)).await;
+
+    // Before anything has run there is nothing that some of them could watch.
+    let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify pager").await;
+    assert_eq!(code, 1, "{printed}");
+    assert!(
+        printed.contains(
+            "there is no stream lambda_otlp_forwarder_lag_max yet: set the stack's Vitals"
+        ),
+        "{printed}"
+    );
+    let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify nobody").await;
+    assert!(code == 1 && printed.contains("Alert destination \"nobody\" not found"), "{printed}");
+
+    story::tell_with(&sink, &format!("authorization={}", authorization(PASSWORD))).await;
+    let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify pager").await;
+    assert_eq!(code, 0, "{printed}");
+    let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify pager").await;
+    assert_eq!((code, actions(&printed)), (0, vec!["keep"; count]), "{printed}");
+
+    // Somebody pauses one, and changes when another is told.
+    let folder_id = folder(&sink, "alerts").await.unwrap();
+    let listed = ask(&sink, "GET", &format!("v2/default/alerts?folder={folder_id}"), None).await;
+    let id = |name: &str| {
+        let found = listed["list"].as_array().unwrap().iter().find(|alert| alert["name"] == name);
+        format!("v2/default/alerts/{}", found.unwrap()["alert_id"].as_str().unwrap())
+    };
+    let (paused, changed) = (id("lambda_timeouts"), id("pipeline_lag"));
+    let mut alert = ask(&sink, "GET", &paused, None).await;
+    alert["enabled"] = json!(false);
+    ask(&sink, "PUT", &paused, Some(&alert)).await;
+    let mut alert = ask(&sink, "GET", &changed, None).await;
+    alert["trigger_condition"]["silence"] = json!(5);
+    ask(&sink, "PUT", &changed, Some(&alert)).await;
+
+    let (code, printed, _) = lambda_otlp(&sink, "alerts diff").await;
+    assert!(code == 1 && printed.contains("trigger_condition.silence\n"), "{printed}");
+    assert_eq!(actions(&printed).iter().filter(|action| **action == "differs").count(), 1);
+    let (code, printed, _) = lambda_otlp(&sink, "alerts install --notify pager").await;
+    assert_eq!(code, 0, "{printed}");
+    assert_eq!(actions(&printed).iter().filter(|action| **action == "leave").count(), 1);
+    let (_, printed, _) = lambda_otlp(&sink, "alerts install --notify pager --changed-too").await;
+    assert_eq!(actions(&printed).iter().filter(|action| **action == "update").count(), 1);
+    let still = ask(&sink, "GET", &paused, None).await;
+    assert_eq!(still["enabled"], false, "who was paused stays paused");
+
+    let (code, printed, _) = lambda_otlp(&sink, "alerts remove").await;
+    assert_eq!((code, actions(&printed)), (0, vec!["remove"; count]), "{printed}");
+    assert_eq!(folder(&sink, "alerts").await, None);
+}
