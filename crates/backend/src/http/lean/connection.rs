@@ -4,13 +4,13 @@ use super::Trouble;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{SendRequest, handshake};
-use hyper::rt::{Read, Write};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout};
@@ -150,14 +150,14 @@ impl Connections {
         // A request's head and body are one small packet each, and must not wait for each other.
         stream.set_nodelay(true).ok();
         match self.tls.as_ref().filter(|_| url.scheme() == "https") {
-            None => http(stream, self.version).await,
+            None => http(Box::new(stream), self.version).await,
             Some(tls) => {
                 let name = match host {
                     Host::Domain(name) => ServerName::try_from(name.to_owned())?,
                     Host::Ipv4(address) => ServerName::from(IpAddr::from(address)),
                     Host::Ipv6(address) => ServerName::from(IpAddr::from(address)),
                 };
-                http(tls.connect(name, stream).await?, self.version).await
+                http(Box::new(tls.connect(name, stream).await?), self.version).await
             }
         }
     }
@@ -173,11 +173,12 @@ impl std::fmt::Debug for Connections {
     }
 }
 
-async fn http<S>(stream: S, version: Version) -> Result<Connection, Trouble>
-where
-    S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    TokioIo<S>: Read + Write,
-{
+/// Bytes with TLS or without. They are of one type, since each copy of HTTP for a type of stream has tens of kilobytes.
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
+
+async fn http(stream: Box<dyn Stream>, version: Version) -> Result<Connection, Trouble> {
     // How a connection ends is told to the request that is under way.
     let (sender, task) = match version {
         Version::Http1 => {
