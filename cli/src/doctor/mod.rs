@@ -13,7 +13,7 @@ use aws_sdk_sqs::config::ProvideCredentials as _;
 use backend::{DestinationConfig, Profile};
 pub(crate) use canary::stream_name;
 use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords};
-pub(crate) use reach::{check as reach_checks, reach};
+pub(crate) use reach::{Reach, beside, check as reach_checks, reach};
 pub(crate) use settings::Check;
 use settings::{Reader, Secret, Source, Table};
 use std::io::{self, Write as _};
@@ -120,13 +120,13 @@ async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> 
 }
 
 /// The backend that the variables name, with its secret read; the error is every mistake of the settings.
-pub(crate) async fn reach(aws: &AwsArguments, variables: &dyn Source) -> anyhow::Result<Reach> {
+pub(crate) async fn reach_of(aws: &AwsArguments, variables: &dyn Source) -> anyhow::Result<Reach> {
     let (mut checks, config) = settings(variables);
     let destination = config.map(|config| config.destination);
     if let Some(mut destination) = destination {
         let read = secret(aws, &mut destination).await;
         if !read.is_failed() {
-            return Ok(Reach::new(destination)?);
+            return Ok(reach::reach(destination)?);
         }
         checks.push(read);
     }

@@ -1,7 +1,7 @@
 //! Speaks to OpenObserve's API: folders, dashboards, alerts, streams.
 
 use super::shipped::Kind;
-use crate::doctor::Reach;
+use crate::doctor::{self, Reach};
 use anyhow::{Context as _, anyhow, bail};
 use backend::Client;
 use http::Method;
@@ -45,7 +45,7 @@ pub(super) struct Api {
 
 impl Api {
     pub(super) fn new(reach: Reach) -> anyhow::Result<Self> {
-        let base = reach.beside("x").and_then(|url| {
+        let base = doctor::beside(&reach, "x").and_then(|url| {
             let (api, organization) = url.path().strip_suffix("/x")?.rsplit_once('/')?;
             (!organization.is_empty()).then(|| (api.to_owned(), organization.to_owned()))
         });
@@ -54,7 +54,7 @@ impl Api {
     }
 
     fn url(&self, paths: Paths, path: &str) -> anyhow::Result<Url> {
-        let mut url = self.reach.beside(path).context("the endpoint is no base")?;
+        let mut url = doctor::beside(&self.reach, path).context("the endpoint is no base")?;
         let (api, organization) = &self.base;
         if let Paths::Second = paths {
             let (path, _) = path.split_once('?').unwrap_or((path, ""));

@@ -140,7 +140,7 @@ fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Resu
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let variables = place.destination.variables(false)?;
     let report = runtime.block_on(async {
-        let reach = doctor::reach(&place.aws, &variables).await?;
+        let reach = doctor::reach_of(&place.aws, &variables).await?;
         if reach.destination.profile != Profile::OpenObserve {
             bail!("dashboards and alerts are OpenObserve's: LAMBDA_OTLP_BACKEND says otherwise");
         }
