@@ -361,6 +361,12 @@ async fn how_long_to_wait_is_read_from_the_details() {
     for (code, details, fate, after) in [
         (14, details(RETRY_INFO, 2, 0), "later: answered 503", Some(2)),
         (14, details(RETRY_INFO, 2, 1), "later: answered 503", Some(3)),
+        (
+            14,
+            details(RETRY_INFO, u64::MAX, u32::MAX.into()),
+            "later: answered 503",
+            Some(24 * 3600),
+        ),
         (8, details(RETRY_INFO, 0, 50_000_000), "later: answered 429", Some(1)),
         (8, details(RETRY_INFO, 0, 0) + "==", "later: answered 429", Some(0)),
         (

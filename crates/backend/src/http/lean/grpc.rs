@@ -113,7 +113,7 @@ fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
     if let Some(delay) = delay {
         // Whole seconds, and no earlier than it asks for.
-        let seconds = delay.as_secs() + u64::from(delay.subsec_nanos() > 0);
+        let seconds = delay.as_secs().saturating_add(u64::from(delay.subsec_nanos() > 0));
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     Ok(HttpResponse { status: status.as_u16(), headers, body: body.into(), cut: false })
@@ -164,7 +164,9 @@ fn retry_delay(headers: &HeaderMap) -> Option<Duration> {
         })
     };
     let nanos = u32::try_from(number(2).unwrap_or_default()).unwrap_or_default();
-    Some(Duration::from_secs(number(1).unwrap_or_default()) + Duration::from_nanos(nanos.into()))
+    // Whoever answers may say any number.
+    let seconds = Duration::from_secs(number(1).unwrap_or_default());
+    Some(seconds.saturating_add(Duration::from_nanos(nanos.into())))
 }
 
 /// A status message: what is no printable ASCII is escaped in it (gRPC over HTTP2, "Responses").
