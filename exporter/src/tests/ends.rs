@@ -47,28 +47,6 @@ fn a_success_is_one_server_span_with_lambdas_attributes() {
 }
 
 #[test]
-fn a_batch_that_fails_in_part_is_an_error_that_says_how_many() {
-    let check = |response: Value, expected: &str, failures: Option<&str>| {
-        let function = Function::new();
-        let handler = create_traced_handler("parcels", function.completion.clone(), move |_| {
-            let response = response.clone();
-            async { Ok::<_, Error>(response) }
-        });
-        block_on(handler(event(json!({})))).unwrap();
-        let span = function.span();
-        assert_eq!(status(&span), expected);
-        let found = attribute(&span, "aws.lambda.batch_item_failures");
-        assert_eq!(found.as_deref(), failures);
-        let error_type = failures.map(|_| "\"batch_item_failures\"");
-        assert_eq!(attribute(&span, "error.type").as_deref(), error_type);
-    };
-    let failed = json!([{ "itemIdentifier": "one" }, { "itemIdentifier": "two" }]);
-    let message = "error: 2 of the batch failed, and Lambda gives them again";
-    check(json!({ "batchItemFailures": failed }), message, Some("2"));
-    check(json!({ "batchItemFailures": [] }), "unset", None);
-}
-
-#[test]
 fn where_a_panic_ends_the_process_what_there_is_is_written_before() {
     let function = Function::new();
     let telemetry = Arc::clone(&function.completion.telemetry);

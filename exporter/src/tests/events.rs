@@ -1,6 +1,6 @@
 //! What an event says about its invocation.
 
-use super::driver::{Function, attribute, block_on, context, event, shown};
+use super::driver::{Function, attribute, block_on, context, event, shown, status};
 use crate::handler::trigger::SpanAttributesExtractor;
 use crate::handler::trigger::api_gateway::ApiGatewayV2Extractor;
 use crate::handler::trigger::span_attributes::{SpanAttributes, TriggerType};
@@ -226,6 +226,28 @@ fn the_deprecated_names_come_where_they_are_asked_for() {
         net.host.name="abc.execute-api.eu-west-1.amazonaws.com"
     "#]]
     .assert_eq(&old);
+}
+
+#[test]
+fn a_batch_that_fails_in_part_is_an_error_that_says_how_many() {
+    let check = |response: Value, expected: &str, failures: Option<&str>| {
+        let function = Function::new();
+        let handler = create_traced_handler("parcels", function.completion.clone(), move |_| {
+            let response = response.clone();
+            async { Ok::<_, Error>(response) }
+        });
+        block_on(handler(event(json!({})))).unwrap();
+        let span = function.span();
+        assert_eq!(status(&span), expected);
+        let found = attribute(&span, "aws.lambda.batch_item_failures");
+        assert_eq!(found.as_deref(), failures);
+        let error_type = failures.map(|_| "\"batch_item_failures\"");
+        assert_eq!(attribute(&span, "error.type").as_deref(), error_type);
+    };
+    let failed = json!([{ "itemIdentifier": "one" }, { "itemIdentifier": "two" }]);
+    let message = "error: 2 of the batch failed, and Lambda gives them again";
+    check(json!({ "batchItemFailures": failed }), message, Some("2"));
+    check(json!({ "batchItemFailures": [] }), "unset", None);
 }
 
 #[test]
