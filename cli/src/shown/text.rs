@@ -5,6 +5,7 @@ use super::choice::Choice;
 use super::held::{Held, Named};
 use crate::waterfall::draw::{self, HEADING, short};
 use crate::waterfall::{Log, RecordOf};
+use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
@@ -12,6 +13,8 @@ use std::io::{self, Write};
 
 /// So much of a log record is shown.
 const LONGEST_BODY: usize = 100;
+/// So much of one that says why something failed, and is perhaps all that there is.
+const LONGEST_ERROR: usize = 1000;
 /// So much of a name.
 const LONGEST_NAME: usize = 64;
 
@@ -54,7 +57,9 @@ pub(crate) fn records(held: &Held) -> impl Iterator<Item = String> {
     held.records.iter().filter(|(_, own)| own.trace_id.is_empty()).map(|(service, record)| {
         let Log { level, body, .. } = Log::of(RecordOf { service, record }, &Named);
         let (service, level) = (short(service, LONGEST_NAME), short(&level, LONGEST_NAME));
-        format!("  {service:<8} {level:<6} {}", short(&body, LONGEST_BODY))
+        let is_error = record.severity_number >= SeverityNumber::Error as i32;
+        let longest = if is_error { LONGEST_ERROR } else { LONGEST_BODY };
+        format!("  {service:<8} {level:<6} {}", short(&body, longest))
     })
 }
 

@@ -93,12 +93,21 @@ pub(crate) fn waterfalls(
 }
 
 impl Log {
+    /// A record without a body says what it has to say in its attributes, as those of `#[instrument(err)]` do.
     pub(crate) fn of(record: RecordOf<'_>, naming: &dyn Naming) -> Self {
+        let RecordOf { service, record } = record;
+        let mut body = record.body.as_ref().map(text).unwrap_or_default();
+        if body.is_empty() {
+            let attributes = record.attributes.iter().map(|KeyValue { key, value, .. }| {
+                format!("{key}={}", value.as_ref().map(text).unwrap_or_default())
+            });
+            body = attributes.collect::<Vec<_>>().join(" ");
+        }
         Self {
-            service: record.service.to_owned(),
-            level: record.record.severity_text.clone(),
-            body: record.record.body.as_ref().map(text).unwrap_or_default(),
-            number: naming.number(&record.record.attributes),
+            service: service.to_owned(),
+            level: record.severity_text.clone(),
+            body,
+            number: naming.number(&record.attributes),
         }
     }
 }

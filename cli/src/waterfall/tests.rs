@@ -72,3 +72,20 @@ fn no_span_vanishes_whatever_its_ids_say() {
     );
     check(&[span(0, None, 0), span(0, None, 0)], &["0 0 2", "0 0 0 its span id stands twice"]);
 }
+
+#[test]
+fn a_record_without_a_body_says_its_attributes() {
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+    let attribute = |key: &str, value: Value| KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    };
+    let said = attribute("error", Value::StringValue("expected an id".to_owned()));
+    let attributes = vec![said, attribute("at", Value::IntValue(3))];
+    let mut record = LogRecord { attributes, ..LogRecord::default() };
+    let body = |record: &LogRecord| Log::of(RecordOf { service: "s", record }, &Unnamed).body;
+    assert_eq!(body(&record), "error=expected an id at=3");
+    record.body = Some(AnyValue { value: Some(Value::StringValue("order refused".to_owned())) });
+    assert_eq!(body(&record), "order refused");
+}

@@ -66,6 +66,11 @@ fn only<'a, T>(
         (first, _) => {
             let how_many = if first.is_some() { "more than one is" } else { "none is" };
             let names: Vec<&str> = names.collect();
+            assert!(
+                !names.is_empty(),
+                "none is called {name:?}, and there are no others: what goes through `opentelemetry::global` needs \
+                 `TestFunction::set_globals`"
+            );
             panic!("{how_many} called {name:?}: {}", names.join(", "))
         }
     }

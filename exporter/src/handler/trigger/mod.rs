@@ -16,7 +16,7 @@ use span_attributes::SpanAttributes;
 
 /// An event that describes its own invocation.
 ///
-/// A panic in it is contained: the invocation goes on without the attributes.
+/// One that has nothing to say has an empty `impl`. A panic in it is contained: the invocation goes on without the attributes.
 ///
 /// ```
 /// use lambda_otlp_exporter::{SpanAttributes, SpanAttributesExtractor};
@@ -34,17 +34,19 @@ use span_attributes::SpanAttributes;
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    note = "events of `aws_lambda_events` and requests of `lambda_http` do with a cargo feature of `lambda-otlp-exporter` (`sqs`, `sns`, `lambda_http`, …); any other event is described by `with_extractor`"
+    note = "events of `aws_lambda_events` and requests of `lambda_http` do with a cargo feature of `lambda-otlp-exporter` (`sqs`, `sns`, `lambda_http`, …); any other type gets an `impl SpanAttributesExtractor`, which may be empty, or is described by `TracedHandler::with_extractor`"
 )]
 pub trait SpanAttributesExtractor {
     /// What this event adds to the span.
-    fn extract_span_attributes(&self) -> SpanAttributes;
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        SpanAttributes::default()
+    }
 }
 
 /// Describes invocations by events of type `T`, which may be a type of another crate; any `Fn(&T) -> SpanAttributes` is
 /// one.
 #[diagnostic::on_unimplemented(
-    note = "events of `aws_lambda_events` and requests of `lambda_http` are described with a cargo feature of `lambda-otlp-exporter` (`sqs`, `sns`, `lambda_http`, …); any other event by `with_extractor`"
+    note = "events of `aws_lambda_events` and requests of `lambda_http` are described with a cargo feature of `lambda-otlp-exporter` (`sqs`, `sns`, `lambda_http`, …); any other type gets an `impl SpanAttributesExtractor`, which may be empty, or is described by `with_extractor`"
 )]
 pub trait Extractor<T> {
     /// What this event adds to the span.
