@@ -2,6 +2,7 @@
 //!
 //! Two transports are behind one trait: reqwest's for programs of their own, and a lean one for the extension.
 
+mod bounded_body;
 mod cause;
 mod error;
 mod headers;

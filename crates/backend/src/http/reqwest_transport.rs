@@ -1,11 +1,11 @@
 //! OTLP over HTTP with reqwest: one attempt, no redirects, bounded responses, and errors that name host and cause.
 
+use super::bounded_body::BoundedBody;
 use super::cause::{cause, host_and_port};
 use super::reqwest_client::{reqwest_client, tls_config};
 use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::destination::{DestinationConfig, STREAM_NAME};
-use bytes::{Bytes, BytesMut};
 use http::Method;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap};
 use rustls::ClientConfig;
@@ -71,15 +71,21 @@ impl HttpTransport {
     async fn read(
         &self,
         url: &Url,
-        response: reqwest::Response,
+        mut response: reqwest::Response,
         most_bytes: usize,
     ) -> Result<HttpResponse, TransportError> {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let (body, cut) = bounded_body(response, most_bytes)
-            .await
-            .map_err(|error| self.transport_error(url, error))?;
-        Ok(HttpResponse { status, headers, body, cut })
+        let mut body = BoundedBody::new(most_bytes);
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| self.transport_error(url, error))?
+        {
+            if !body.take(&piece) {
+                break;
+            }
+        }
+        let cut = body.is_cut();
+        Ok(HttpResponse { status, headers, body: body.into_bytes(), cut })
     }
 
     fn client(&self) -> reqwest::Client {
@@ -129,21 +135,4 @@ impl Transport for HttpTransport {
         *self.client.write().unwrap_or_else(PoisonError::into_inner) = client;
         Ok(())
     }
-}
-
-/// The first `most_bytes` of the body, and whether there was more.
-async fn bounded_body(
-    mut response: reqwest::Response,
-    most_bytes: usize,
-) -> Result<(Bytes, bool), reqwest::Error> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = response.chunk().await? {
-        let room = most_bytes - body.len();
-        let (kept, rest) = chunk.split_at_checked(room).unwrap_or((&chunk, &[]));
-        body.extend_from_slice(kept);
-        if !rest.is_empty() {
-            return Ok((body.freeze(), true));
-        }
-    }
-    Ok((body.freeze(), false))
 }

@@ -2,7 +2,7 @@
 //!
 //! Source: OTLP 1.x, "OTLP/gRPC"; "gRPC over HTTP2"; `google/rpc/code.proto`, `status.proto` and `error_details.proto`.
 
-use super::{AGENT, MAX_RESPONSE_BYTES, Trouble};
+use super::{AGENT, BoundedBody, MAX_RESPONSE_BYTES, Trouble};
 use crate::destination::STREAM_NAME;
 use crate::http::{HttpRequest, HttpResponse};
 use bytes::{BufMut as _, Bytes, BytesMut};
@@ -62,27 +62,22 @@ pub(super) async fn call(
     stream.send_data(message, true)?;
     let (head, mut incoming) = response.await?.into_parts();
     let mut answer = head.headers;
-    let mut body = BytesMut::new();
-    let mut cut = false;
+    let mut body = BoundedBody::new(MAX_RESPONSE_BYTES);
     // An answer without a message says its status at once.
     if !answer.contains_key(STATUS) {
         while let Some(piece) = incoming.data().await {
             let piece = piece?;
             incoming.flow_control().release_capacity(piece.len())?;
-            let room = MAX_RESPONSE_BYTES - body.len();
-            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-            if piece.len() > room {
-                cut = true;
+            if !body.take(&piece) {
                 break;
             }
         }
-        if !cut {
+        if !body.is_cut() {
             answer.extend(incoming.trailers().await?.unwrap_or_default());
         }
     }
-    let response =
-        HttpResponse { status: head.status.as_u16(), headers: answer, body: body.freeze(), cut };
-    in_http(response)
+    let (status, cut) = (head.status.as_u16(), body.is_cut());
+    in_http(HttpResponse { status, headers: answer, body: body.into_bytes(), cut })
 }
 
 /// The answer as one of OTLP over HTTP. What is no answer of gRPC, but one of something before it, stays as it is.

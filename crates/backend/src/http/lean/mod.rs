@@ -12,11 +12,12 @@ mod key_exchange;
 mod provider;
 mod tls;
 
+use super::bounded_body::BoundedBody;
 use super::cause::{cause, host_and_port};
 use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::destination::{Compression, DestinationConfig, Endpoints, STREAM_NAME};
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use connection::{Connection, Connections, Sender, Version};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{Request, Response, Uri};
@@ -148,23 +149,20 @@ impl LeanTransport {
         response: Response<Incoming>,
     ) -> Result<HttpResponse, Trouble> {
         let (head, mut incoming) = response.into_parts();
-        let mut body = BytesMut::new();
-        let mut cut = false;
+        let mut body = BoundedBody::new(MAX_RESPONSE_BYTES);
         while let Some(frame) = incoming.frame().await {
             // Pieces of another kind than data are trailers, and say nothing that is needed here.
             let Ok(piece) = frame?.into_data() else { continue };
-            let room = MAX_RESPONSE_BYTES - body.len();
-            body.extend_from_slice(piece.get(..room).unwrap_or(&piece));
-            if piece.len() > room {
-                cut = true;
+            if !body.take(&piece) {
                 break;
             }
         }
+        let cut = body.is_cut();
         if !cut {
             self.connections.keep(url, connection);
         }
         let (status, headers) = (head.status.as_u16(), head.headers);
-        Ok(HttpResponse { status, headers, body: body.freeze(), cut })
+        Ok(HttpResponse { status, headers, body: body.into_bytes(), cut })
     }
 }
 

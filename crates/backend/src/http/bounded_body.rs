@@ -1,0 +1,54 @@
+//! The beginning of a response's body, of which a server may send more than anybody wants to keep.
+
+use bytes::{Bytes, BytesMut};
+
+/// What was kept so far.
+pub(super) struct BoundedBody {
+    kept: BytesMut,
+    most_bytes: usize,
+    cut: bool,
+}
+
+impl BoundedBody {
+    /// Nothing yet, and at most so many bytes.
+    pub(super) fn new(most_bytes: usize) -> Self {
+        Self { kept: BytesMut::new(), most_bytes, cut: false }
+    }
+
+    /// Keeps as much of this piece as there is room for; `false` once some of it was not kept, and no more need be read.
+    pub(super) fn take(&mut self, piece: &[u8]) -> bool {
+        let room = self.most_bytes - self.kept.len();
+        self.kept.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        self.cut = piece.len() > room;
+        !self.cut
+    }
+
+    /// Whether there was more.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    pub(super) fn into_bytes(self) -> Bytes {
+        self.kept.freeze()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_there_is_no_room_for_is_left_out_and_said() {
+        let check = |pieces: &[&str], kept: &str, is_cut: bool| {
+            let mut body = BoundedBody::new(5);
+            let all = pieces.iter().all(|piece| body.take(piece.as_bytes()));
+            assert_eq!((all, body.is_cut()), (!is_cut, is_cut), "{pieces:?}");
+            assert_eq!(body.into_bytes(), kept, "{pieces:?}");
+        };
+        check(&[], "", false);
+        check(&["ab", "cde"], "abcde", false);
+        check(&["ab", "cde", ""], "abcde", false);
+        check(&["ab", "cdef", "g"], "abcde", true);
+        check(&["abcde", "f"], "abcde", true);
+    }
+}
