@@ -111,14 +111,19 @@ impl Sink {
 
     /// Drops the next `items` items while 200 is answered.
     pub fn lose(&self, items: u64) {
-        self.shared.state().lose += items;
+        self.shared.state().to_lose.count += items;
     }
 
     /// As [`Sink::lose`], after so many items more were stored.
     pub fn lose_after(&self, stored: u64, items: u64) {
         let mut state = self.shared.state();
-        state.spare += stored;
-        state.lose += items;
+        state.to_lose.kept += stored;
+        state.to_lose.count += items;
+    }
+
+    /// Items of this scope are neither [lost](Sink::lose) nor counted among those that are stored before.
+    pub fn never_lose(&self, scope: &str) {
+        self.shared.state().to_lose.never_of = Some(scope.to_owned());
     }
 
     /// Lets all requests go on that are [held](ScriptedResponse::Held) now. Later ones are held again.

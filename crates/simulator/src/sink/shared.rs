@@ -12,7 +12,7 @@ use super::management::{self, Management};
 use super::rows;
 use super::script::{Script, ScriptedResponse};
 use super::signal::Signal;
-use super::store::{Counts, ReceivedRequest, Store, Ticket};
+use super::store::{Counts, ReceivedRequest, Removal, Store, Ticket};
 use crate::lock::lock;
 
 pub(super) struct Shared {
@@ -28,17 +28,16 @@ pub(super) struct State {
     pub(super) store: Store,
     /// What people made: dashboards, alerts.
     management: Management,
-    /// How many more items are dropped although the client is told that they are stored.
-    pub(super) lose: u64,
-    /// How many items are stored before the dropping begins.
-    pub(super) spare: u64,
+    /// What is dropped although the client is told that it is stored.
+    pub(super) to_lose: Removal,
 }
 
 impl Shared {
     pub(super) fn new(config: Config) -> Self {
         let store = Store::new(config.limits);
         let management = Management::default();
-        let state = State { script: Script::default(), store, management, lose: 0, spare: 0 };
+        let state =
+            State { script: Script::default(), store, management, to_lose: Removal::default() };
         Self {
             config,
             state: Mutex::new(state),
@@ -82,11 +81,7 @@ impl Shared {
         self.change(|state| {
             let mut stored = 0;
             if let Some(mut records) = verdict.records {
-                let spared = state.spare.min(records.items());
-                state.spare -= spared;
-                let lost = records.remove(spared, state.lose);
-                state.lose -= lost;
-                state.store.counts.lost += lost;
+                state.store.counts.lost += records.remove(&mut state.to_lose);
                 stored = records.items();
                 state.store.keep(records);
             }

@@ -150,35 +150,56 @@ impl Records {
         }
     }
 
-    /// Removes up to `count` items behind the first `kept`, and returns how many were removed.
-    pub(super) fn remove(&mut self, kept: u64, count: u64) -> u64 {
-        let removed = count.min(self.items().saturating_sub(kept));
-        match self {
-            Self::Spans(spans) => remove_range(spans, kept, removed),
-            Self::Logs(records) => remove_range(records, kept, removed),
-            Self::Json(records) => remove_range(records, kept, removed),
-            Self::Metrics(metrics) => {
-                let (mut kept, mut left) = (kept, removed);
-                for metric in &mut *metrics {
-                    let before = data_points(&metric.item);
-                    remove_data_points(&mut metric.item, kept, left);
-                    left -= before - data_points(&metric.item);
-                    kept = kept.saturating_sub(before);
-                }
-                if removed > 0 {
-                    metrics.retain(|metric| data_points(&metric.item) > 0);
-                }
-            }
+    /// Removes some of them, and returns how many.
+    pub(super) fn remove(&mut self, removal: &mut Removal) -> u64 {
+        if removal.count == 0 {
+            return 0;
         }
-        removed
+        let before = self.items();
+        match self {
+            Self::Spans(spans) => spans.retain(|span| removal.keeps(&span.scope.name)),
+            Self::Logs(records) => records.retain(|record| removal.keeps(&record.scope.name)),
+            Self::Json(records) => records.retain(|_| removal.keeps("")),
+            // A metric goes with the last of its data points; one that came without any stays.
+            Self::Metrics(metrics) => metrics.retain_mut(|metric| {
+                let had = data_points(&metric.item);
+                retain_data_points(&mut metric.item, || removal.keeps(&metric.scope.name));
+                had == 0 || data_points(&metric.item) > 0
+            }),
+        }
+        before - self.items()
     }
 }
 
-/// Removes up to `count` behind the first `kept`.
-fn remove_range<T>(items: &mut Vec<T>, kept: u64, count: u64) {
-    let end = usize::try_from(kept.saturating_add(count)).unwrap_or(usize::MAX).min(items.len());
-    let start = usize::try_from(kept).unwrap_or(usize::MAX).min(end);
-    items.drain(start..end);
+/// Which items are removed: so many behind the first ones.
+#[derive(Debug, Default)]
+pub(super) struct Removal {
+    /// Items that stay before the first goes.
+    pub(super) kept: u64,
+    /// Items that go then.
+    pub(super) count: u64,
+    /// The scope whose items stay, and are not counted in `kept`.
+    pub(super) never_of: Option<String>,
+}
+
+impl Removal {
+    pub(super) fn behind(kept: u64, count: u64) -> Self {
+        Self { kept, count, never_of: None }
+    }
+
+    /// Whether the next item, of this scope, is kept.
+    fn keeps(&mut self, scope: &str) -> bool {
+        if self.never_of.as_deref() == Some(scope) {
+            return true;
+        }
+        if self.kept > 0 {
+            self.kept -= 1;
+            return true;
+        }
+        let goes = self.count > 0;
+        self.count -= u64::from(goes);
+        !goes
+    }
 }
 
 pub(super) fn data_points(metric: &Metric) -> u64 {
@@ -193,16 +214,14 @@ pub(super) fn data_points(metric: &Metric) -> u64 {
     points as u64
 }
 
-fn remove_data_points(metric: &mut Metric, kept: u64, count: u64) {
+fn retain_data_points(metric: &mut Metric, mut keeps: impl FnMut() -> bool) {
     match &mut metric.data {
         None => {}
-        Some(Data::Gauge(gauge)) => remove_range(&mut gauge.data_points, kept, count),
-        Some(Data::Sum(sum)) => remove_range(&mut sum.data_points, kept, count),
-        Some(Data::Histogram(histogram)) => remove_range(&mut histogram.data_points, kept, count),
-        Some(Data::ExponentialHistogram(histogram)) => {
-            remove_range(&mut histogram.data_points, kept, count);
-        }
-        Some(Data::Summary(summary)) => remove_range(&mut summary.data_points, kept, count),
+        Some(Data::Gauge(gauge)) => gauge.data_points.retain(|_| keeps()),
+        Some(Data::Sum(sum)) => sum.data_points.retain(|_| keeps()),
+        Some(Data::Histogram(histogram)) => histogram.data_points.retain(|_| keeps()),
+        Some(Data::ExponentialHistogram(histogram)) => histogram.data_points.retain(|_| keeps()),
+        Some(Data::Summary(summary)) => summary.data_points.retain(|_| keeps()),
     }
 }
 
@@ -273,7 +292,7 @@ impl Store {
             Records::Json(_) => self.counts.json_records += items,
         }
         let room = self.limits.records.saturating_sub(self.kept_items);
-        self.counts.items_not_kept += records.remove(room, items);
+        self.counts.items_not_kept += records.remove(&mut Removal::behind(room, items));
         self.kept_items += records.items();
         match records {
             Records::Spans(spans) => self.spans.extend(spans),

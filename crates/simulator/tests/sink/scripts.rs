@@ -3,8 +3,9 @@
 use http::Method;
 use http_body_util::BodyExt;
 use lambda_otlp_simulator::sink::{Faults, ScriptedResponse, Signal};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use opentelemetry_proto::tonic::metrics::v1::{Metric, metric::Data};
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use std::time::Duration;
@@ -348,6 +349,22 @@ async fn data_points_are_lost_one_by_one() {
         })
         .collect();
     assert_eq!((sink.counts().lost, left), (3, vec![1, 1]));
+}
+
+#[tokio::test]
+async fn what_is_never_to_be_lost_is_stored_and_not_counted_among_what_is_spared() {
+    let sink = sink().start().await.unwrap();
+    sink.never_lose("own");
+    sink.lose_after(1, 2);
+    for (name, scope) in [("a", "own"), ("b", ""), ("c", "own"), ("d", "other"), ("e", "own")] {
+        let mut request = metrics(vec![Metric { name: name.into(), ..gauge(vec![point(1.0)]) }]);
+        let scope = InstrumentationScope { name: scope.into(), ..InstrumentationScope::default() };
+        request.resource_metrics[0].scope_metrics[0].scope = Some(scope);
+        post(&sink, "/v1/metrics", &[PROTOBUF], request.encode_to_vec()).await;
+    }
+    let metrics = sink.metrics();
+    let stored: Vec<&str> = metrics.iter().map(|metric| metric.item.name.as_str()).collect();
+    assert_eq!((sink.counts().lost, stored.as_slice()), (1, &["a", "b", "c", "e"][..]));
 }
 
 #[tokio::test]

@@ -26,7 +26,7 @@ use crate::sink::http_response::{HttpResponse, JSON, PROTOBUF};
 use crate::sink::oddity::{Oddities, Oddity, OddityKind};
 use crate::sink::route::Target;
 use crate::sink::signal::Signal;
-use crate::sink::store::{Records, data_points};
+use crate::sink::store::{Records, Removal, data_points};
 use admit::{Encoding, Inflated};
 use columns::Columns;
 use window::IngestWindow;
@@ -253,7 +253,7 @@ fn judge(
         Err(Refusal::WriteFailed) => return Err(HttpResponse::write_failed()),
     };
     let kept = ingested.records.items().saturating_sub(refuse);
-    let refused = ingested.records.remove(kept, refuse);
+    let refused = ingested.records.remove(&mut Removal::behind(kept, refuse));
     ingested.rejected += refused;
     if refused > 0 && ingested.message.is_empty() {
         ingested.message = match target.signal() {
