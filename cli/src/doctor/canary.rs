@@ -5,13 +5,13 @@ use crate::time_arguments;
 use backend::{Canary, Client, Profile, REQUEST_TIMEOUT};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
 use opentelemetry_proto::tonic::metrics::v1::{
     Gauge, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics,
 };
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use platform::string_attribute;
 use settings::Check;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -50,11 +50,6 @@ pub(crate) async fn check(reach: &Reach, within: Duration) -> Vec<Check> {
     checks
 }
 
-fn text(key: &str, value: &str) -> KeyValue {
-    let value = Some(AnyValue { value: Some(Value::StringValue(value.to_owned())) });
-    KeyValue { key: key.to_owned(), value, ..KeyValue::default() }
-}
-
 fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
     let resource = || Some(canary.resource());
     let now = canary.time_unix_nano;
@@ -69,7 +64,7 @@ fn requests(canary: &Canary) -> [(SignalKind, Request); 3] {
     };
     let point = NumberDataPoint {
         time_unix_nano: now,
-        attributes: vec![text(LABEL, &canary.trace_id_text())],
+        attributes: vec![string_attribute(LABEL, canary.trace_id_text())],
         value: Some(Number::AsInt(1)),
         ..NumberDataPoint::default()
     };

@@ -110,7 +110,7 @@ pub(super) fn fingerprint(content: &Value) -> String {
     let mut text = String::new();
     canonical(&essence(content), &mut text);
     let hash = Sha256::digest(text);
-    hash.iter().take(8).fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+    wire::ids::to_hex(hash.get(..8).unwrap_or_default())
 }
 
 /// JSON with the keys in their order.

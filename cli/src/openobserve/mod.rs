@@ -19,7 +19,7 @@ use report::Report;
 use shipped::Kind;
 use std::io::{self, Write as _};
 use std::process::ExitCode;
-use task::Task;
+use task::{Care, Task};
 
 /// Where it is.
 #[derive(clap::Args)]
@@ -34,17 +34,6 @@ struct Place {
     json: bool,
     #[command(flatten)]
     aws: AwsArguments,
-}
-
-/// What may be done to it.
-#[derive(clap::Args)]
-struct Care {
-    /// Also what somebody changed since it was installed: their changes are lost.
-    #[arg(long)]
-    changed_too: bool,
-    /// Say what would be done, and do nothing.
-    #[arg(long)]
-    dry_run: bool,
 }
 
 /// Arguments of `lambda-otlp dashboards`.
@@ -112,28 +101,22 @@ enum AlertsCommand {
 
 pub(crate) fn dashboards(arguments: &DashboardsArguments) -> anyhow::Result<ExitCode> {
     let (place, task) = match &arguments.command {
-        DashboardsCommand::Install { place, care } => (place, install(care)),
+        DashboardsCommand::Install { place, care } => (place, Task::Install(*care)),
         DashboardsCommand::Diff { place } => (place, Task::Diff),
-        DashboardsCommand::Remove { place, care } => (place, remove(care)),
+        DashboardsCommand::Remove { place, care } => (place, Task::Remove(*care)),
     };
     run(place, Kind::Dashboards, task, &[])
 }
 
 pub(crate) fn alerts(arguments: &AlertsArguments) -> anyhow::Result<ExitCode> {
     let (place, task, notify) = match &arguments.command {
-        AlertsCommand::Install { place, care, notify } => (place, install(care), notify.as_slice()),
+        AlertsCommand::Install { place, care, notify } => {
+            (place, Task::Install(*care), notify.as_slice())
+        }
         AlertsCommand::Diff { place } => (place, Task::Diff, &[][..]),
-        AlertsCommand::Remove { place, care } => (place, remove(care), &[][..]),
+        AlertsCommand::Remove { place, care } => (place, Task::Remove(*care), &[][..]),
     };
     run(place, Kind::Alerts, task, notify)
-}
-
-fn install(care: &Care) -> Task {
-    Task::Install { changed_too: care.changed_too, dry_run: care.dry_run }
-}
-
-fn remove(care: &Care) -> Task {
-    Task::Remove { changed_too: care.changed_too, dry_run: care.dry_run }
 }
 
 fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Result<ExitCode> {

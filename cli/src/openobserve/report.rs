@@ -1,6 +1,7 @@
 //! What was done, or would be, or differs: a row for each dashboard, alert or stream.
 
 use super::difference::Difference;
+use crate::waterfall::draw::short;
 use serde_json::{Value, json};
 use std::io::{self, Write};
 
@@ -102,7 +103,7 @@ impl Report {
                 writeln!(out, "        {at}")?;
                 for (sign, value) in [('-', shipped), ('+', there)] {
                     if let Some(value) = value {
-                        writeln!(out, "          {sign} {}", shortened(value))?;
+                        writeln!(out, "          {sign} {}", short(value, LONGEST_VALUE))?;
                     }
                 }
             }
@@ -119,11 +120,4 @@ impl Report {
         }
         Ok(())
     }
-}
-
-fn shortened(value: &str) -> String {
-    if value.chars().count() <= LONGEST_VALUE {
-        return value.to_owned();
-    }
-    value.chars().take(LONGEST_VALUE).chain(['…']).collect()
 }

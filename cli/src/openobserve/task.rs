@@ -12,14 +12,25 @@ use std::collections::BTreeSet;
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Task {
-    Install { changed_too: bool, dry_run: bool },
+    Install(Care),
     Diff,
-    Remove { changed_too: bool, dry_run: bool },
+    Remove(Care),
+}
+
+/// What may be done to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
+pub(super) struct Care {
+    /// Also what somebody changed since it was installed: their changes are lost.
+    #[arg(long)]
+    changed_too: bool,
+    /// Say what would be done, and do nothing.
+    #[arg(long)]
+    dry_run: bool,
 }
 
 impl Task {
     pub(super) fn is_dry_run(self) -> bool {
-        matches!(self, Self::Install { dry_run: true, .. } | Self::Remove { dry_run: true, .. })
+        matches!(self, Self::Install(care) | Self::Remove(care) if care.dry_run)
     }
 }
 
@@ -65,27 +76,26 @@ pub(super) async fn carry_out(
     let mut report = Report::default();
     match task {
         Task::Diff => diff(kind, shipped, &there, &mut report),
-        Task::Install { changed_too, dry_run } => {
-            let streams = zeros::of_what_is_rare(api, shipped, dry_run, &mut report).await?;
+        Task::Install(care) => {
+            let streams = zeros::of_what_is_rare(api, shipped, care.dry_run, &mut report).await?;
             let id = match known {
                 Some((id, _)) => id,
-                None if dry_run => String::new(),
+                None if care.dry_run => String::new(),
                 None => api.create_folder(kind, folder).await?,
             };
-            let installation =
-                Installation { api, kind, folder: &id, streams: &streams, changed_too, dry_run };
+            let installation = Installation { api, kind, folder: &id, streams: &streams, care };
             for shipped in shipped {
                 installation.install(shipped, &there, &mut report).await;
             }
         }
-        Task::Remove { changed_too, dry_run } => {
+        Task::Remove(care) => {
             let Some((id, is_ours)) = known else { return Ok(report) };
             let mut left = there.len();
             for found in &there {
-                let removed = remove(api, kind, &id, found, (changed_too, dry_run), &mut report);
+                let removed = remove(api, kind, &id, found, care, &mut report);
                 left -= usize::from(removed.await);
             }
-            if left == 0 && is_ours && !dry_run {
+            if left == 0 && is_ours && !care.dry_run {
                 api.delete_folder(kind, &id).await?;
             }
         }
@@ -134,8 +144,7 @@ struct Installation<'a> {
     folder: &'a str,
     /// The streams of metrics that are there.
     streams: &'a BTreeSet<String>,
-    changed_too: bool,
-    dry_run: bool,
+    care: Care,
 }
 
 impl Installation<'_> {
@@ -146,7 +155,7 @@ impl Installation<'_> {
             None => (Action::Install, ""),
             Some(State::Same) => (Action::Keep, ""),
             Some(State::Outdated) => (Action::Update, ""),
-            Some(State::Changed) if self.changed_too => (Action::Update, "changes are lost"),
+            Some(State::Changed) if self.care.changed_too => (Action::Update, "changes are lost"),
             Some(State::Changed) => (Action::Leave, CHANGED),
             Some(State::Foreign) => (Action::Leave, FOREIGN),
         };
@@ -158,7 +167,7 @@ impl Installation<'_> {
             return;
         }
         let done = match (action, found) {
-            _ if self.dry_run => Ok(()),
+            _ if self.care.dry_run => Ok(()),
             (Action::Install, _) => self.write(shipped, None).await,
             (Action::Update, found) => self.write(shipped, found).await,
             _ => Ok(()),
@@ -206,16 +215,18 @@ async fn remove(
     kind: Kind,
     folder: &str,
     found: &Found,
-    (changed_too, dry_run): (bool, bool),
+    care: Care,
     report: &mut Report,
 ) -> bool {
     let Some(mark) = Mark::read(&found.content) else { return false };
-    if mark.kept != fingerprint(&found.content) && !changed_too {
+    if mark.kept != fingerprint(&found.content) && !care.changed_too {
         let reason = "changed since it was installed: --changed-too removes it";
         report.add(Action::Leave, &found.name, reason);
         return false;
     }
-    if !dry_run && let Err(error) = api.delete(kind, folder, &found.id).await {
+    if !care.dry_run
+        && let Err(error) = api.delete(kind, folder, &found.id).await
+    {
         report.add(Action::Failed, &found.name, format!("{error:#}"));
         return false;
     }

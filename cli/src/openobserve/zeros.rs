@@ -6,13 +6,10 @@ use super::report::{Action, Report};
 use super::shipped::{Shipped, metric_streams};
 use crate::time_arguments;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value as Number;
-use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Metric, NumberDataPoint, ResourceMetrics, ScopeMetrics, Sum,
-    metric::Data,
-};
+use opentelemetry_proto::tonic::metrics::v1::{NumberDataPoint, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::resource::v1::Resource;
+use platform::{delta_sum, string_attribute};
 use std::collections::BTreeSet;
 use wire::{Metrics, Request};
 
@@ -62,25 +59,15 @@ pub(super) fn why_missing(stream: &str) -> String {
 }
 
 fn zero(metric: &str) -> Request {
-    let attribute = |key: &str| KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(Value::StringValue(FUNCTION.to_owned())) }),
-        ..KeyValue::default()
-    };
-    let attributes = vec![attribute("service.name"), attribute("faas.name")];
+    let attributes =
+        ["service.name", "faas.name"].map(|key| string_attribute(key, FUNCTION)).to_vec();
     let point = NumberDataPoint {
         time_unix_nano: time_arguments::now_unix_nano(),
         value: Some(Number::AsInt(0)),
         ..NumberDataPoint::default()
     };
-    let sum = Sum {
-        aggregation_temporality: AggregationTemporality::Delta as i32,
-        is_monotonic: true,
-        data_points: vec![point],
-    };
-    let metric =
-        Metric { name: metric.to_owned(), data: Some(Data::Sum(sum)), ..Metric::default() };
-    let scope_metrics = vec![ScopeMetrics { metrics: vec![metric], ..ScopeMetrics::default() }];
+    let metrics = vec![delta_sum(metric, "", "", vec![point])];
+    let scope_metrics = vec![ScopeMetrics { metrics, ..ScopeMetrics::default() }];
     let resource = Some(Resource { attributes, ..Resource::default() });
     let metrics = ResourceMetrics { resource, scope_metrics, ..ResourceMetrics::default() };
     Request::encode::<Metrics>(&ExportMetricsServiceRequest { resource_metrics: vec![metrics] })
