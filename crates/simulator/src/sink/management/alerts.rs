@@ -2,22 +2,15 @@
 
 use serde_json::{Value, json};
 
+use super::kept::{Kept, Made};
 use super::{Streams, default, saved, text};
 use crate::sink::http_response::HttpResponse;
 use crate::sink::signal::Signal;
 
-#[derive(Debug)]
-struct Alert {
-    organization: String,
-    folder: String,
-    id: String,
-    content: Value,
-}
-
 /// Alerts, destinations as they were given, and names of templates, by organization.
 #[derive(Debug, Default)]
 pub(super) struct Alerts {
-    kept: Vec<Alert>,
+    kept: Kept<Value>,
     destinations: Vec<(String, Value)>,
     templates: Vec<(String, String)>,
 }
@@ -27,17 +20,14 @@ fn missing() -> HttpResponse {
 }
 
 impl Alerts {
-    fn of<'a>(&'a self, organization: &'a str) -> impl Iterator<Item = &'a Alert> {
-        self.kept.iter().filter(move |alert| alert.organization == organization)
-    }
-
     pub(super) fn are_in(&self, organization: &str, folder: &str) -> bool {
-        self.of(organization).any(|alert| alert.folder == folder)
+        self.kept.of(organization, folder).next().is_some()
     }
 
     pub(super) fn list(&self, organization: &str, folder: &str, name: &str) -> HttpResponse {
-        let here = self.of(organization).filter(|alert| alert.folder == folder);
-        let list: Vec<Value> = here
+        let list: Vec<Value> = self
+            .kept
+            .of(organization, folder)
             .map(|alert| {
                 json!({
                     "alert_id": alert.id, "folder_id": folder, "folder_name": name,
@@ -60,18 +50,18 @@ impl Alerts {
         streams: Streams<'_>,
     ) -> Result<HttpResponse, HttpResponse> {
         let name = text(&body, "name").to_owned();
-        let is_it = |alert: &Alert| alert.folder == folder && text(&alert.content, "name") == name;
-        if self.of(organization).any(is_it) {
+        let is_it = |alert: &Made<Value>| text(&alert.content, "name") == name;
+        if self.kept.of(organization, &folder).any(is_it) {
             return Err(HttpResponse::error(409, "Alert already exists"));
         }
         let content = self.stored(organization, &id, body, streams)?;
         let answer = json!({"code": 200, "message": "Alert saved", "id": id, "name": name});
-        self.kept.push(Alert { organization: organization.to_owned(), folder, id, content });
+        self.kept.add(Made { organization: organization.to_owned(), folder, id, content });
         Ok(HttpResponse::json(200, &answer))
     }
 
     pub(super) fn get(&self, organization: &str, id: &str) -> Result<HttpResponse, HttpResponse> {
-        let found = self.of(organization).find(|alert| alert.id == id);
+        let found = self.kept.get(organization, id);
         found.map(|alert| HttpResponse::json(200, &alert.content)).ok_or_else(missing)
     }
 
@@ -83,9 +73,7 @@ impl Alerts {
         streams: Streams<'_>,
     ) -> Result<HttpResponse, HttpResponse> {
         let content = self.stored(organization, id, body, streams)?;
-        let is_it = |alert: &&mut Alert| alert.organization == organization && alert.id == id;
-        let alert = self.kept.iter_mut().find(is_it).ok_or_else(missing)?;
-        alert.content = content;
+        self.kept.get_mut(organization, id).ok_or_else(missing)?.content = content;
         Ok(saved("Alert Updated"))
     }
 
@@ -94,10 +82,8 @@ impl Alerts {
         organization: &str,
         id: &str,
     ) -> Result<HttpResponse, HttpResponse> {
-        let is_it = |alert: &Alert| alert.organization == organization && alert.id == id;
-        let at = self.kept.iter().position(is_it).ok_or_else(missing)?;
-        self.kept.remove(at);
-        Ok(saved("Alert deleted"))
+        let was_there = self.kept.remove(organization, id);
+        was_there.then(|| saved("Alert deleted")).ok_or_else(missing)
     }
 
     /// An alert as it is kept, with what the server adds.

@@ -5,6 +5,7 @@ use std::hash::{Hash, Hasher};
 
 use serde_json::{Value, json};
 
+use super::kept::{Kept, Made};
 use super::{default, text};
 use crate::sink::http_response::HttpResponse;
 
@@ -13,9 +14,6 @@ const NEWEST: i64 = 8;
 
 #[derive(Debug)]
 struct Dashboard {
-    organization: String,
-    folder: String,
-    id: String,
     version: i64,
     content: Value,
 }
@@ -42,29 +40,26 @@ impl Dashboard {
 }
 
 #[derive(Debug, Default)]
-pub(super) struct Dashboards(Vec<Dashboard>);
+pub(super) struct Dashboards(Kept<Dashboard>);
 
 fn missing() -> HttpResponse {
     HttpResponse::error(404, "Dashboard not found")
 }
 
 impl Dashboards {
-    fn of<'a>(&'a self, organization: &'a str) -> impl Iterator<Item = &'a Dashboard> {
-        self.0.iter().filter(move |dashboard| dashboard.organization == organization)
-    }
-
     pub(super) fn are_in(&self, organization: &str, folder: &str) -> bool {
-        self.of(organization).any(|dashboard| dashboard.folder == folder)
+        self.0.of(organization, folder).next().is_some()
     }
 
     /// Without what the dashboards hold, which is asked for one by one.
     pub(super) fn list(&self, organization: &str, folder: &str) -> HttpResponse {
-        let here = self.of(organization).filter(|dashboard| dashboard.folder == folder);
-        let list: Vec<Value> = here
-            .map(|dashboard| {
+        let list: Vec<Value> = self
+            .0
+            .of(organization, folder)
+            .map(|Made { id, content: dashboard, .. }| {
                 json!({
                     "version": dashboard.version, "hash": dashboard.hash(), "folder_id": folder,
-                    "dashboard_id": dashboard.id, "title": text(&dashboard.content, "title"),
+                    "dashboard_id": id, "title": text(&dashboard.content, "title"),
                     "description": text(&dashboard.content, "description"),
                 })
             })
@@ -80,17 +75,15 @@ impl Dashboards {
         body: Value,
         drops: &[String],
     ) -> Result<HttpResponse, HttpResponse> {
-        let (version, content) = stored(body, &id, drops)?;
-        let organization = organization.to_owned();
-        let dashboard = Dashboard { organization, folder, id, version, content };
-        let answer = HttpResponse::json(200, &dashboard.details());
-        self.0.push(dashboard);
+        let content = stored(body, &id, drops)?;
+        let answer = HttpResponse::json(200, &content.details());
+        self.0.add(Made { organization: organization.to_owned(), folder, id, content });
         Ok(answer)
     }
 
     pub(super) fn get(&self, organization: &str, id: &str) -> Result<HttpResponse, HttpResponse> {
-        let found = self.of(organization).find(|dashboard| dashboard.id == id);
-        found.map(|it| HttpResponse::json(200, &it.details())).ok_or_else(missing)
+        let found = self.0.get(organization, id);
+        found.map(|it| HttpResponse::json(200, &it.content.details())).ok_or_else(missing)
     }
 
     /// Who does not know what it overwrites is refused.
@@ -102,13 +95,12 @@ impl Dashboards {
         body: Value,
         drops: &[String],
     ) -> Result<HttpResponse, HttpResponse> {
-        let is_it = |it: &&mut Dashboard| it.organization == organization && it.id == id;
-        let dashboard = self.0.iter_mut().find(is_it).ok_or_else(missing)?;
+        let dashboard = &mut self.0.get_mut(organization, id).ok_or_else(missing)?.content;
         if hash != Some(dashboard.hash().as_str()) {
             let message = "Conflict: Failed to save due to concurrent changes. Please refresh the page after backing up your work to avoid losing changes.";
             return Err(HttpResponse::error(409, message));
         }
-        (dashboard.version, dashboard.content) = stored(body, id, drops)?;
+        *dashboard = stored(body, id, drops)?;
         Ok(HttpResponse::json(200, &dashboard.details()))
     }
 
@@ -117,15 +109,14 @@ impl Dashboards {
         organization: &str,
         id: &str,
     ) -> Result<HttpResponse, HttpResponse> {
-        let is_it = |it: &Dashboard| it.organization == organization && it.id == id;
-        let at = self.0.iter().position(is_it).ok_or_else(missing)?;
-        self.0.remove(at);
-        Ok(HttpResponse::json(200, &json!({"code": 200, "message": "Dashboard deleted"})))
+        let deleted =
+            || HttpResponse::json(200, &json!({"code": 200, "message": "Dashboard deleted"}));
+        self.0.remove(organization, id).then(deleted).ok_or_else(missing)
     }
 }
 
-/// Version and content as they are kept: with what the server adds, and without what it does not know.
-fn stored(mut body: Value, id: &str, drops: &[String]) -> Result<(i64, Value), HttpResponse> {
+/// A dashboard as it is kept: with what the server adds, and without what it does not know.
+fn stored(mut body: Value, id: &str, drops: &[String]) -> Result<Dashboard, HttpResponse> {
     let version = body.get("version").and_then(Value::as_i64).unwrap_or(NEWEST);
     if !(1..=NEWEST).contains(&version) {
         return Err(HttpResponse::error(422, &format!("unsupported version: {version}")));
@@ -149,7 +140,7 @@ fn stored(mut body: Value, id: &str, drops: &[String]) -> Result<(i64, Value), H
             complete(panel)?;
         }
     }
-    Ok((version, body))
+    Ok(Dashboard { version, content: body })
 }
 
 /// Checks a panel, and adds what the server writes into each.

@@ -2,45 +2,40 @@
 
 use serde_json::{Value, json};
 
+use super::kept::{Kept, Made};
 use super::text;
 use crate::sink::http_response::HttpResponse;
 
 #[derive(Debug)]
 struct Folder {
-    organization: String,
-    /// What is in it: `dashboards`, `alerts`.
-    of: String,
-    id: String,
     name: String,
     description: String,
 }
 
-impl Folder {
+impl Made<Folder> {
     fn to_json(&self) -> Value {
-        json!({"folderId": self.id, "name": self.name, "description": self.description})
+        let Folder { name, description } = &self.content;
+        json!({"folderId": self.id, "name": name, "description": description})
     }
 }
 
+/// By what is in them: `dashboards`, `alerts`.
 #[derive(Debug, Default)]
-pub(super) struct Folders(Vec<Folder>);
+pub(super) struct Folders(Kept<Folder>);
 
 impl Folders {
-    fn of<'a>(&'a self, organization: &'a str, of: &'a str) -> impl Iterator<Item = &'a Folder> {
-        self.0.iter().filter(move |folder| folder.organization == organization && folder.of == of)
-    }
-
     pub(super) fn has(&self, organization: &str, of: &str, id: &str) -> bool {
-        self.of(organization, of).any(|folder| folder.id == id)
+        self.0.of(organization, of).any(|folder| folder.id == id)
     }
 
     pub(super) fn name(&self, organization: &str, of: &str, id: &str) -> String {
-        let found = self.of(organization, of).find(|folder| folder.id == id);
-        found.map_or(id, |folder| &folder.name).to_owned()
+        let found = self.0.of(organization, of).find(|folder| folder.id == id);
+        found.map_or(id, |folder| &folder.content.name).to_owned()
     }
 
     pub(super) fn list(&self, organization: &str, of: &str) -> HttpResponse {
         let default = json!({"folderId": "default", "name": "default", "description": "default"});
-        let folders = self.of(organization, of).map(Folder::to_json);
+        let folders = self.0.of(organization, of).map(Made::to_json);
         let list: Vec<Value> = std::iter::once(default).chain(folders).collect();
         HttpResponse::json(200, &json!({ "list": list }))
     }
@@ -56,19 +51,19 @@ impl Folders {
         if name.is_empty() {
             return Err(HttpResponse::error(400, "Folder name cannot be empty"));
         }
-        if self.of(organization, of).any(|folder| folder.name == name) {
+        if self.0.of(organization, of).any(|folder| folder.content.name == name) {
             let message = "Folder with this name already exists in this organization";
             return Err(HttpResponse::error(400, message));
         }
-        let folder = Folder {
+        let description = text(body, "description").to_owned();
+        let folder = Made {
             organization: organization.to_owned(),
-            of: of.to_owned(),
+            folder: of.to_owned(),
             id,
-            name: name.to_owned(),
-            description: text(body, "description").to_owned(),
+            content: Folder { name: name.to_owned(), description },
         };
         let answer = HttpResponse::json(200, &folder.to_json());
-        self.0.push(folder);
+        self.0.add(folder);
         Ok(answer)
     }
 
@@ -88,9 +83,7 @@ impl Folders {
             );
             return Err(HttpResponse::error(400, &message));
         }
-        self.0.retain(|folder| {
-            !(folder.organization == organization && folder.of == of && folder.id == id)
-        });
+        self.0.remove(organization, id);
         Ok(HttpResponse::text(200, "Folder deleted"))
     }
 }

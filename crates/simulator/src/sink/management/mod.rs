@@ -5,6 +5,7 @@
 mod alerts;
 mod dashboards;
 mod folders;
+mod kept;
 
 use http::Method;
 use http::request::Parts;
