@@ -70,6 +70,43 @@ macro_rules! refuse {
     };
 }
 
+macro_rules! refuse_integers {
+    () => {
+        refuse! {
+            serialize_i8(i8); serialize_i16(i16); serialize_i32(i32); serialize_i64(i64);
+            serialize_u8(u8); serialize_u16(u16); serialize_u32(u32); serialize_u64(u64);
+        }
+    };
+}
+
+macro_rules! refuse_other_scalars {
+    () => {
+        refuse! {
+            serialize_bool(bool); serialize_f32(f32); serialize_f64(f64); serialize_char(char);
+            serialize_bytes(&[u8]); serialize_none(); serialize_unit();
+            serialize_unit_struct(&'static str);
+            serialize_unit_variant(&'static str, u32, &'static str);
+        }
+    };
+}
+
+macro_rules! refuse_maps {
+    () => {
+        type SerializeMap = Impossible<Self::Ok, NotOfThisKind>;
+        type SerializeStruct = Impossible<Self::Ok, NotOfThisKind>;
+        fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NotOfThisKind> {
+            Err(NotOfThisKind)
+        }
+        fn serialize_struct(
+            self,
+            _: &'static str,
+            _: usize,
+        ) -> Result<Self::SerializeStruct, NotOfThisKind> {
+            Err(NotOfThisKind)
+        }
+    };
+}
+
 macro_rules! refuse_sequences {
     () => {
         type SerializeSeq = Impossible<Self::Ok, NotOfThisKind>;
@@ -155,14 +192,9 @@ impl Serializer for TopLevel {
         Ok(Search::default())
     }
 
-    refuse! {
-        serialize_bool(bool); serialize_i8(i8); serialize_i16(i16); serialize_i32(i32);
-        serialize_i64(i64); serialize_u8(u8); serialize_u16(u16); serialize_u32(u32);
-        serialize_u64(u64); serialize_f32(f32); serialize_f64(f64); serialize_char(char);
-        serialize_str(&str); serialize_bytes(&[u8]); serialize_none(); serialize_unit();
-        serialize_unit_struct(&'static str);
-        serialize_unit_variant(&'static str, u32, &'static str);
-    }
+    refuse! { serialize_str(&str); }
+    refuse_integers!();
+    refuse_other_scalars!();
     refuse_sequences!();
     refuse_compounds!();
 }
@@ -232,33 +264,14 @@ struct Key;
 impl Serializer for Key {
     type Ok = Option<Field>;
     type Error = NotOfThisKind;
-    type SerializeMap = Impossible<Self::Ok, NotOfThisKind>;
-    type SerializeStruct = Impossible<Self::Ok, NotOfThisKind>;
 
     fn serialize_str(self, key: &str) -> Result<Self::Ok, NotOfThisKind> {
         Ok(Field::of(key))
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NotOfThisKind> {
-        Err(NotOfThisKind)
-    }
-
-    fn serialize_struct(
-        self,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStruct, NotOfThisKind> {
-        Err(NotOfThisKind)
-    }
-
-    refuse! {
-        serialize_bool(bool); serialize_i8(i8); serialize_i16(i16); serialize_i32(i32);
-        serialize_i64(i64); serialize_u8(u8); serialize_u16(u16); serialize_u32(u32);
-        serialize_u64(u64); serialize_f32(f32); serialize_f64(f64); serialize_char(char);
-        serialize_bytes(&[u8]); serialize_none(); serialize_unit();
-        serialize_unit_struct(&'static str);
-        serialize_unit_variant(&'static str, u32, &'static str);
-    }
+    refuse_integers!();
+    refuse_other_scalars!();
+    refuse_maps!();
     refuse_sequences!();
     refuse_compounds!();
 }
@@ -275,8 +288,6 @@ impl StatusCode {
 impl Serializer for StatusCode {
     type Ok = u16;
     type Error = NotOfThisKind;
-    type SerializeMap = Impossible<u16, NotOfThisKind>;
-    type SerializeStruct = Impossible<u16, NotOfThisKind>;
 
     fn serialize_i16(self, value: i16) -> Result<u16, NotOfThisKind> {
         Self::number(value)
@@ -303,24 +314,10 @@ impl Serializer for StatusCode {
         Self::number(value.parse::<u16>().map_err(NotOfThisKind::custom)?)
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NotOfThisKind> {
-        Err(NotOfThisKind)
-    }
-
-    fn serialize_struct(
-        self,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStruct, NotOfThisKind> {
-        Err(NotOfThisKind)
-    }
-
-    refuse! {
-        serialize_bool(bool); serialize_i8(i8); serialize_f32(f32); serialize_f64(f64);
-        serialize_char(char); serialize_bytes(&[u8]); serialize_none(); serialize_unit();
-        serialize_unit_struct(&'static str);
-        serialize_unit_variant(&'static str, u32, &'static str);
-    }
+    // No code is as small.
+    refuse! { serialize_i8(i8); }
+    refuse_other_scalars!();
+    refuse_maps!();
     refuse_sequences!();
     refuse_compounds!();
 }
@@ -332,33 +329,15 @@ impl Serializer for Entries {
     type Ok = usize;
     type Error = NotOfThisKind;
     type SerializeSeq = Counter;
-    type SerializeMap = Impossible<usize, NotOfThisKind>;
-    type SerializeStruct = Impossible<usize, NotOfThisKind>;
 
     fn serialize_seq(self, _: Option<usize>) -> Result<Counter, NotOfThisKind> {
         Ok(Counter(0))
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self::SerializeMap, NotOfThisKind> {
-        Err(NotOfThisKind)
-    }
-
-    fn serialize_struct(
-        self,
-        _: &'static str,
-        _: usize,
-    ) -> Result<Self::SerializeStruct, NotOfThisKind> {
-        Err(NotOfThisKind)
-    }
-
-    refuse! {
-        serialize_bool(bool); serialize_i8(i8); serialize_i16(i16); serialize_i32(i32);
-        serialize_i64(i64); serialize_u8(u8); serialize_u16(u16); serialize_u32(u32);
-        serialize_u64(u64); serialize_f32(f32); serialize_f64(f64); serialize_char(char);
-        serialize_str(&str); serialize_bytes(&[u8]); serialize_none(); serialize_unit();
-        serialize_unit_struct(&'static str);
-        serialize_unit_variant(&'static str, u32, &'static str);
-    }
+    refuse! { serialize_str(&str); }
+    refuse_integers!();
+    refuse_other_scalars!();
+    refuse_maps!();
     refuse_compounds!();
 }
 
