@@ -1,20 +1,11 @@
 //! The function with our library.
 
 mod handler;
+mod traced;
 
-use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::Value;
-use std::time::Instant;
+use lambda_otlp_exporter as library;
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Error> {
-    let start = Instant::now();
-    let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
-    let setup = start.elapsed();
-    let handler =
-        create_traced_handler("function", completion_handler, move |event: LambdaEvent<Value>| {
-            handler::handle(event, setup)
-        });
-    lambda_runtime::run(service_fn(handler)).await
+async fn main() -> Result<(), lambda_runtime::Error> {
+    traced::run().await
 }
