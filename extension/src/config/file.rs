@@ -43,6 +43,14 @@ const STRATEGIES: [(&str, &str); 5] = [
     ("continuous", "never"),
 ];
 
+/// What there is to say of a file.
+enum Said {
+    /// What is wrong with all of it.
+    Mistake(String),
+    /// Which of its keys are not used.
+    Warning(String),
+}
+
 /// Variables, and behind them what the file says.
 pub(super) struct WithFile<'a> {
     variables: &'a dyn Source,
@@ -50,27 +58,24 @@ pub(super) struct WithFile<'a> {
     values: Vec<(&'static str, String)>,
     /// The file's headers, until it is known whether its endpoint is used.
     headers: Option<String>,
-    /// The file's name, and what is wrong with it.
-    mistakes: Vec<(&'static str, String)>,
-    /// The file's name, and its keys that are not used.
-    warnings: Vec<(&'static str, String)>,
+    /// The file's name, and what there is to say of it.
+    said: Option<(&'static str, Said)>,
 }
 
 impl<'a> WithFile<'a> {
     /// Reads the first of the files that is there.
     pub(super) fn of(variables: &'a dyn Source) -> Self {
-        let (values, headers) = (Vec::new(), None);
-        let (mistakes, warnings) = (Vec::new(), Vec::new());
-        let mut this = Self { variables, values, headers, mistakes, warnings };
+        let mut this = Self { variables, values: Vec::new(), headers: None, said: None };
         // Lambda sets it; elsewhere nobody has a file there.
         let Some(folder) = variables.get(TASK_ROOT) else { return this };
         for name in NAMES {
             let Ok(file) = std::fs::File::open(Path::new(&folder).join(name)) else { continue };
             let mut text = String::new();
-            match file.take(MOST_BYTES).read_to_string(&mut text) {
-                Ok(_) => this.take(name, &text),
-                Err(error) => this.mistakes.push((name, format!("cannot be read: {error}"))),
-            }
+            let said = match file.take(MOST_BYTES).read_to_string(&mut text) {
+                Ok(_) => this.take(&text),
+                Err(error) => Some(Said::Mistake(format!("cannot be read: {error}"))),
+            };
+            this.said = said.map(|said| (name, said));
             break;
         }
         this
@@ -78,22 +83,20 @@ impl<'a> WithFile<'a> {
 
     /// Says what is wrong with the file.
     pub(super) fn say(&self, reader: &mut Reader<'_>) {
-        for (name, problem) in &self.mistakes {
-            reader.mistake(name, problem.as_str());
-        }
-        for (name, text) in &self.warnings {
-            reader.warn(name, text.as_str());
+        match &self.said {
+            Some((name, Said::Mistake(problem))) => reader.mistake(name, problem.as_str()),
+            Some((name, Said::Warning(text))) => reader.warn(name, text.as_str()),
+            None => {}
         }
     }
 
-    fn take(&mut self, file: &'static str, text: &str) {
+    fn take(&mut self, text: &str) -> Option<Said> {
         let (table, errors) = DeTable::parse_recoverable(text);
         if let Some(error) = errors.first() {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
             let line = before.matches('\n').count() + 1;
             let problem = format!("line {line}: {}: the file is not used", error.message());
-            self.mistakes.push((file, problem));
-            return;
+            return Some(Said::Mistake(problem));
         }
         let mut unused = Vec::new();
         for (section, values) in table.get_ref() {
@@ -120,20 +123,19 @@ impl<'a> WithFile<'a> {
             }
             (None, _) => {}
         }
-        if !unused.is_empty() {
-            let more = unused.len().saturating_sub(MOST_NAMED);
-            unused.truncate(MOST_NAMED);
-            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-            let text = format!("these keys are not used: {}{more}", unused.join(", "));
-            self.warnings.push((file, text));
+        if unused.is_empty() {
+            return None;
         }
+        let more = unused.len().saturating_sub(MOST_NAMED);
+        unused.truncate(MOST_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        Some(Said::Warning(format!("these keys are not used: {}{more}", unused.join(", "))))
     }
 
     /// Takes a value as that of a variable; `false` where no variable means the same.
     fn value(&mut self, key: &str, value: &DeValue<'_>) -> bool {
-        if let (key, DeValue::Table(headers)) = (key, value) {
-            let is_headers = key == "exporter.headers";
-            if is_headers {
+        let text = match value {
+            DeValue::Table(headers) if key == "exporter.headers" => {
                 let pairs = headers.iter().filter_map(|(name, value)| {
                     let value = value.get_ref().as_str()?;
                     // A comma would begin the next header.
@@ -142,10 +144,8 @@ impl<'a> WithFile<'a> {
                 });
                 let pairs: Vec<String> = pairs.collect();
                 self.headers = Some(pairs.join(","));
+                return true;
             }
-            return is_headers;
-        }
-        let text = match value {
             DeValue::String(text) => text.as_ref().to_owned(),
             // Of the variable a small number may mean seconds.
             DeValue::Integer(number) if key == "exporter.timeout" => format!("{number}ms"),
