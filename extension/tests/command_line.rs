@@ -54,8 +54,20 @@ mod backend {
         Sink::builder().user("root@example.com", "pass").start().await.unwrap()
     }
 
+    /// Output, endpoint and authorization, as one sets them who sends OTLP.
+    fn otlp(endpoint: &str, authorization: &str) -> [(&'static str, String); 3] {
+        [
+            ("LAMBDA_OTLP_OUTPUT", "otlp".to_owned()),
+            ("LAMBDA_OTLP_ENDPOINT", endpoint.to_owned()),
+            ("LAMBDA_OTLP_HEADERS", format!("authorization={authorization}")),
+        ]
+    }
+
     /// The exit code, and the lines, without what is credentials.
-    async fn checks(variables: &[(&str, &str)]) -> (i32, Vec<String>) {
+    async fn checks<V: AsRef<str>>(variables: &[(&str, V)]) -> (i32, Vec<String>) {
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| (*name, value.as_ref())).collect();
+        let variables = variables.as_slice();
         let (code, text) = run(&["--health-check"], variables).await;
         for secret in ["hunter2", "pass\n", "cm9vdEBleGFtcGxlLmNvb"] {
             assert!(!text.contains(secret), "{text}");
@@ -74,12 +86,7 @@ mod backend {
     #[tokio::test]
     async fn a_record_is_taken() {
         let sink = sink().await;
-        let headers = format!("authorization={GOOD}");
-        let variables = [
-            ("LAMBDA_OTLP_OUTPUT", "otlp"),
-            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
-            ("LAMBDA_OTLP_HEADERS", headers.as_str()),
-        ];
+        let variables = otlp(sink.base(), GOOD);
         expect(
             checks(&variables).await,
             0,
@@ -122,12 +129,7 @@ mod backend {
     #[tokio::test]
     async fn what_is_wrong_is_named_with_what_to_do() {
         let sink = sink().await;
-        let headers = format!("authorization={WRONG}");
-        let variables = [
-            ("LAMBDA_OTLP_OUTPUT", "otlp"),
-            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
-            ("LAMBDA_OTLP_HEADERS", headers.as_str()),
-        ];
+        let variables = otlp(sink.base(), WRONG);
         expect(
             checks(&variables).await,
             1,
@@ -188,12 +190,7 @@ mod backend {
     #[tokio::test]
     async fn the_backends_own_words_are_said_without_what_they_repeat() {
         let sink = sink().await;
-        let headers = format!("authorization={GOOD}");
-        let variables = [
-            ("LAMBDA_OTLP_OUTPUT", "otlp"),
-            ("LAMBDA_OTLP_ENDPOINT", sink.base()),
-            ("LAMBDA_OTLP_HEADERS", headers.as_str()),
-        ];
+        let variables = otlp(sink.base(), GOOD);
         let echo = format!("{{\"message\":\"the disk is full, {GOOD}\"}}");
         let full =
             ScriptedResponse::Response { status: 503, headers: Vec::new(), body: echo.into() };
@@ -213,26 +210,14 @@ mod backend {
         let (sink, authority) = (sink().await, Authority::new("Shop CA"));
         let port = TlsFront::start(&sink, &authority, 2500).await.port();
         let endpoint = format!("https://localhost:{port}/api/default");
-        let headers = format!("authorization={GOOD}");
         let folder = tempfile::tempdir().unwrap();
         let trusted = folder.path().join("shop.pem");
         std::fs::write(&trusted, authority.pem()).unwrap();
         let other = folder.path().join("other.pem");
         std::fs::write(&other, Authority::new("Another CA").pem()).unwrap();
-        let variables = |file: &std::path::Path| {
-            let file = file.to_str().unwrap().to_owned();
-            [
-                ("LAMBDA_OTLP_OUTPUT", "otlp".to_owned()),
-                ("LAMBDA_OTLP_ENDPOINT", endpoint.clone()),
-                ("LAMBDA_OTLP_HEADERS", headers.clone()),
-                ("LAMBDA_OTLP_CA_FILE", file),
-            ]
-        };
         let run = async |file: &std::path::Path| {
-            let variables = variables(file);
-            let variables: Vec<_> =
-                variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
-            checks(&variables).await
+            let file = ("LAMBDA_OTLP_CA_FILE", file.to_str().unwrap().to_owned());
+            checks(&[&otlp(&endpoint, GOOD)[..], &[file]].concat()).await
         };
         let (code, lines) = run(&trusted).await;
         assert_eq!((code, lines[3].as_str()), (0, "ok connection TLS, HTTP 200"), "{lines:#?}");

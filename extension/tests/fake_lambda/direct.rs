@@ -1,10 +1,11 @@
 //! The direct output against a scripted Lambda: when it sends, when it holds `next`, and what it writes where it cannot send.
 
 use crate::support::{Call, Lambda, Script, invoke, shutdown, traces, until};
-use lambda_otlp_extension::Count;
+use lambda_otlp_extension::{Count, Counts};
 use serde_json::{Value, json};
 use simulator::FilterPattern;
 use simulator::sink::{Faults, ScriptedResponse, Sink};
+use std::sync::Arc;
 use std::time::Duration;
 use wire::SignalKind;
 use wire::protobuf::Writer;
@@ -33,6 +34,17 @@ pub(crate) async fn silent() -> Sink {
 pub(crate) async fn sending_to(sink: &Sink, more: &[(&str, &str)], script: Script) -> Lambda {
     let own = [("LAMBDA_OTLP_OUTPUT", "otlp"), ("LAMBDA_OTLP_ENDPOINT", sink.base())];
     Lambda::scripted(&[&own, more].concat(), script).await
+}
+
+/// The whole life of an extension that gets three spans in its one invocation: what it printed, and its counts.
+pub(crate) async fn three_spans(mut lambda: Lambda) -> (String, Arc<Counts>) {
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    post(&lambda, 3).await;
+    lambda.telemetry(&[runtime_done(FIRST)]).await;
+    lambda.next().await.answer(200, shutdown("spindown"));
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    (stdout.text(), counts)
 }
 
 async fn post(lambda: &Lambda, spans: u64) {

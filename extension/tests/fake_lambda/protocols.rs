@@ -2,10 +2,10 @@
 
 #[cfg(feature = "grpc")]
 use crate::direct::spilled;
-use crate::direct::{FIRST, MINUTE, delivered, runtime_done, sending_to, sink};
+use crate::direct::{delivered, sending_to, sink, three_spans};
+use crate::support::Script;
 #[cfg(feature = "grpc")]
 use crate::support::{Lambda, read};
-use crate::support::{Script, invoke, shutdown, traces};
 use lambda_otlp_extension::Count;
 #[cfg(feature = "grpc")]
 use lambda_otlp_extension::Counts;
@@ -13,20 +13,15 @@ use lambda_otlp_extension::Counts;
 use std::sync::Arc;
 #[cfg(feature = "grpc")]
 use tokio::net::TcpListener;
+#[cfg(feature = "grpc")]
 use wire::SignalKind;
 
 #[tokio::test]
 async fn json_is_sent_as_otlp_has_it() {
     let sink = sink().await;
-    let mut lambda =
-        sending_to(&sink, &[("LAMBDA_OTLP_PROTOCOL", "http/json")], Script::default()).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(3)).await.status, 200);
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    lambda.next().await.answer(200, shutdown("spindown"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    assert_eq!((stdout.text().as_str(), counts.get(Count::Spilled)), ("", 0));
+    let json = [("LAMBDA_OTLP_PROTOCOL", "http/json")];
+    let (printed, counts) = three_spans(sending_to(&sink, &json, Script::default()).await).await;
+    assert_eq!((printed.as_str(), counts.get(Count::Spilled)), ("", 0));
     assert_eq!(delivered(&sink), 3);
     for request in sink.requests() {
         assert_eq!(request.headers["content-type"], "application/json");
@@ -40,7 +35,7 @@ async fn json_is_sent_as_otlp_has_it() {
 async fn grpc_is_sent_as_servers_of_it_take_it() {
     let mut backend = Lambda::start(&[]).await;
     let _next_of_backend = backend.next().await;
-    let (lambda, stdout) = sent_to(&format!("http://{}", backend.receiver)).await;
+    let (printed, counts) = sent_to(&format!("http://{}", backend.receiver)).await;
     // The three, and the invocation's own.
     let written = |text: &str| -> usize {
         let requests = text.lines().map(read);
@@ -48,31 +43,24 @@ async fn grpc_is_sent_as_servers_of_it_take_it() {
         traces.map(|request| request.items()).sum()
     };
     assert_eq!(written(&backend.stdout.text()), 4);
-    assert_eq!((stdout.as_str(), lambda.get(Count::Spilled)), ("", 0));
+    assert_eq!((printed.as_str(), counts.get(Count::Spilled)), ("", 0));
 }
 
 #[cfg(feature = "grpc")]
 #[tokio::test]
 async fn what_nobody_takes_over_grpc_is_in_the_log() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let (_, stdout) = sent_to(&format!("http://{closed}")).await;
-    assert_eq!(spilled(&stdout), 4);
+    let (printed, _) = sent_to(&format!("http://{closed}")).await;
+    assert_eq!(spilled(&printed), 4);
 }
 
-/// The counts and the lines of an extension that sends three spans of an invocation over gRPC, when it has ended.
+/// As [`three_spans`], over gRPC.
 #[cfg(feature = "grpc")]
-async fn sent_to(endpoint: &str) -> (Arc<Counts>, String) {
+async fn sent_to(endpoint: &str) -> (String, Arc<Counts>) {
     let own = [
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
         ("LAMBDA_OTLP_ENDPOINT", endpoint),
         ("LAMBDA_OTLP_PROTOCOL", "grpc"),
     ];
-    let mut lambda = Lambda::start(&own).await;
-    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
-    assert_eq!(lambda.protobuf(SignalKind::Traces, &traces(3)).await.status, 200);
-    lambda.telemetry(&[runtime_done(FIRST)]).await;
-    lambda.next().await.answer(200, shutdown("spindown"));
-    let (ended, stdout, counts) = lambda.ended().await;
-    ended.unwrap();
-    (counts, stdout.text())
+    three_spans(Lambda::start(&own).await).await
 }
