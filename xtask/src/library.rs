@@ -15,8 +15,8 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
     let root = checks::root()?;
     let metadata = checks::metadata()?;
     let mut tally = Tally::default();
-    tally
-        .note("public API", public_api(&root).and_then(|listing| same_as_written(&root, &listing)));
+    let listing = public_api(&root, &metadata);
+    tally.note("public API", listing.and_then(|listing| same_as_written(&root, &listing)));
     tally.note("features", features(&metadata));
     tally.note("packages", packages(&metadata));
     if length == Length::Long {
@@ -28,15 +28,15 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
 /// Writes the public API down.
 pub(crate) fn write() -> anyhow::Result<()> {
     let root = checks::root()?;
-    std::fs::write(root.join(LISTING), public_api(&root)?).context(LISTING)
+    let listing = public_api(&root, &checks::metadata()?)?;
+    std::fs::write(root.join(LISTING), listing).context(LISTING)
 }
 
 /// The library's public items, by the JSON of rustdoc, which a stable toolchain writes where it is asked like this. Its format is that
 /// of the toolchain in `rust-toolchain.toml`, and the version of `public-api` goes with it. It has a folder of its own: build scripts
 /// run again where that variable changes, and with them all that is compiled there.
-fn public_api(root: &Path) -> anyhow::Result<String> {
-    let target =
-        Path::new(&metadata_text(&checks::metadata()?, "target_directory")?).join("public-api");
+fn public_api(root: &Path, metadata: &Value) -> anyhow::Result<String> {
+    let target = Path::new(&metadata_text(metadata, "target_directory")?).join("public-api");
     let mut rustdoc = Command::new("cargo");
     rustdoc.args([
         "rustdoc",
