@@ -3,10 +3,13 @@
 use super::shipped::files;
 use super::story;
 use base64::Engine as _;
+use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
 use lambda_otlp_tests::binary;
 use serde_json::{Value, json};
 use simulator::sink::{Builder, Sink};
 use std::process::Stdio;
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 const USER: &str = "root@example.com";
@@ -41,16 +44,23 @@ async fn with_header(sink: &Sink, words: &str, header: &str) -> (i32, String, St
 
 /// What somebody does in OpenObserve's page.
 async fn ask(sink: &Sink, method: &str, path: &str, body: Option<&Value>) -> Value {
-    let mut curl = Command::new("curl");
-    curl.args(["--silent", "--fail-with-body", "--request", method, "--header"])
-        .arg(format!("authorization: {}", authorization(PASSWORD)));
-    if let Some(body) = body {
-        curl.args(["--header", "content-type: application/json", "--data"]).arg(body.to_string());
-    }
-    let output = curl.arg(format!("{}/api/{path}", sink.url())).output().await.unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{method} {path}: {text}");
-    serde_json::from_str(&text).unwrap_or(Value::Null)
+    let stream = TcpStream::connect(sink.address()).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = hyper::Request::builder()
+        .method(method)
+        .uri(format!("/api/{path}"))
+        .header("host", "localhost")
+        .header("authorization", authorization(PASSWORD))
+        .header("content-type", "application/json")
+        .body(body.map(Value::to_string).unwrap_or_default())
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let status = response.status();
+    let answer = response.into_body().collect().await.unwrap().to_bytes();
+    assert!(status.is_success(), "{method} {path}: {status} {answer:?}");
+    serde_json::from_slice(&answer).unwrap_or(Value::Null)
 }
 
 /// The id of the folder.
