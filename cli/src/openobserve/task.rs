@@ -81,7 +81,14 @@ pub(super) async fn carry_out(
             let id = match known {
                 Some((id, _)) => id,
                 None if care.dry_run => String::new(),
-                None => api.create_folder(kind, folder).await?,
+                None => match api.create_folder(kind, folder).await {
+                    Ok(id) => id,
+                    // What was done until then is said all the same.
+                    Err(error) => {
+                        report.add(Action::Failed, folder, format!("the folder: {error:#}"));
+                        return Ok(report);
+                    }
+                },
             };
             let installation = Installation { api, kind, folder: &id, streams: &streams, care };
             for shipped in shipped {
@@ -95,8 +102,12 @@ pub(super) async fn carry_out(
                 let removed = remove(api, kind, &id, found, care, &mut report);
                 left -= usize::from(removed.await);
             }
-            if left == 0 && is_ours && !care.dry_run {
-                api.delete_folder(kind, &id).await?;
+            if left == 0
+                && is_ours
+                && !care.dry_run
+                && let Err(error) = api.delete_folder(kind, &id).await
+            {
+                report.add(Action::Failed, folder, format!("the folder: {error:#}"));
             }
         }
     }

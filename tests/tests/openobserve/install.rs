@@ -7,7 +7,7 @@ use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
 use lambda_otlp_tests::binary;
 use serde_json::{Value, json};
-use simulator::sink::{Builder, Sink};
+use simulator::sink::{Builder, ScriptedResponse, Sink};
 use std::process::Stdio;
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -87,6 +87,22 @@ async fn dashboards(sink: &Sink) -> Vec<Value> {
 fn actions(printed: &str) -> Vec<&str> {
     let rows = printed.lines().filter(|line| !line.starts_with(' '));
     rows.filter_map(|line| line.split(' ').next()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_before_a_folder_cannot_be_made_is_said() {
+    let sink = sink().start().await.unwrap();
+    let zeros = std::iter::repeat_n(ScriptedResponse::Ok, 4);
+    sink.script(zeros.chain([ScriptedResponse::Status(503)]));
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards install").await;
+    let mut expected = vec!["install"; 4];
+    expected.push("failed");
+    assert_eq!((code, actions(&printed)), (1, expected), "{printed}");
+    let failed = printed.lines().find(|line| line.starts_with("failed")).unwrap();
+    assert!(failed.contains("lambda-otlp ") && failed.contains("the folder: answered 503"));
+    // The next time the rest is done.
+    let (code, printed, _) = lambda_otlp(&sink, "dashboards install").await;
+    assert_eq!((code, dashboards(&sink).await.len()), (0, files("dashboards").len()), "{printed}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

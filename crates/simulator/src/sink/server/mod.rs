@@ -102,7 +102,10 @@ async fn respond(
     };
     if let Some(question) = search::Question::of(&parts, &encoded) {
         let ticket = shared.receive(received);
-        let reply = question.answer(&shared, &parts.headers);
+        let reply = match answer {
+            ScriptedResponse::Status(status) => error(status),
+            _ => question.answer(&shared, &parts.headers),
+        };
         return Ok(write(&shared, ticket, reply, BodyShape::Whole));
     }
     let target = route::route(&parts.method, parts.uri.path());
