@@ -3,6 +3,7 @@
 #![allow(clippy::print_stderr, reason = "stderr is where a command line tool reports")]
 
 mod aws;
+mod cost;
 mod decode;
 mod demo;
 mod destination;
@@ -13,6 +14,7 @@ mod functions;
 mod layer;
 mod lines;
 mod log_events;
+mod manual;
 mod openobserve;
 mod output;
 mod redrive;
@@ -65,6 +67,12 @@ enum Command {
     Unsubscribe(subscribe::UnsubscribeArguments),
     /// Sends a log group's history through the forwarder's pipeline.
     Replay(Box<replay::Arguments>),
+    /// Says what telemetry on this path costs in a month, and which limits bind.
+    Cost(cost::Arguments),
+    /// Prints what a shell needs to complete these commands and their arguments.
+    Completions(manual::CompletionsArguments),
+    /// Writes the pages of these commands for `man`.
+    Man(manual::ManArguments),
 }
 
 /// What the command was told cannot be carried out: `EX_USAGE` of `sysexits.h`.
@@ -93,6 +101,9 @@ fn main() -> ExitCode {
         Command::Subscribe(arguments) => subscribe::subscribe(&arguments),
         Command::Unsubscribe(arguments) => subscribe::unsubscribe(&arguments),
         Command::Replay(arguments) => replay::run(&arguments),
+        Command::Cost(arguments) => cost::run(&arguments),
+        Command::Completions(arguments) => manual::completions(&arguments),
+        Command::Man(arguments) => manual::man(&arguments),
     };
     match result {
         Ok(code) => code,

@@ -1,0 +1,231 @@
+//! `lambda-otlp cost`: what telemetry on this path costs in a month, and which limits bind.
+
+mod limits;
+mod month;
+mod prices;
+
+use month::Month;
+use prices::Architecture;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// Arguments of `lambda-otlp cost`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp cost --invocations 10M
+  lambda-otlp cost --invocations 1B/d --through kinesis --per-delivery 200 --memory 256")]
+pub(crate) struct Arguments {
+    /// Invocations of all functions, a month or as said: 10M, 1B/d, 40/s
+    #[arg(long, value_name = "N", value_parser = invocations)]
+    invocations: f64,
+    /// Spans of an invocation
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    spans: u32,
+    /// Bytes of an invocation's OTLP lines, if known; otherwise those that the library writes for so many spans
+    #[arg(long, value_name = "BYTES")]
+    line_bytes: Option<u32>,
+    /// Memory of the functions in MB
+    #[arg(long, value_name = "MB", default_value_t = 512, value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    memory: u32,
+    /// Architecture of the functions and of the forwarder
+    #[arg(long, value_enum, default_value_t = Architecture::Arm64)]
+    architecture: Architecture,
+    /// Days that the log groups keep what is in them
+    #[arg(long, value_name = "DAYS", default_value_t = 14)]
+    retention: u32,
+    /// What is subscribed: all log events, or telemetry only (the stack's Collect)
+    #[arg(long, value_enum, default_value_t = Collected::All)]
+    collect: Collected,
+    /// How log events reach the forwarder
+    #[arg(long, value_enum, default_value_t = Through::Subscription)]
+    through: Through,
+    /// Invocations whose log events come in one delivery. CloudWatch Logs does not say how many that are; 1 is the dearest
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    per_delivery: u32,
+    /// Milliseconds that the backend takes for a request
+    #[arg(long, value_name = "MS", default_value_t = 50)]
+    backend_ms: u32,
+    /// Memory of the forwarder in MB
+    #[arg(long, value_name = "MB", default_value_t = 256, value_parser = clap::value_parser!(u32).range(128..=10_240))]
+    forwarder_memory: u32,
+    /// The backend is in the same region: what goes to it is not billed
+    #[arg(long)]
+    same_region: bool,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// The stack's `Collect`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Collected {
+    All,
+    Telemetry,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Through {
+    Subscription,
+    Kinesis,
+}
+
+const SECONDS_OF_MONTH: f64 = 30.0 * 86_400.0;
+
+/// `10M`, `1B/d`, `40/s`: how many that are in a month of 30 days.
+fn invocations(text: &str) -> Result<f64, String> {
+    let wrong = || "expected a number, with k, M or B, and /s or /d: 10M, 1B/d, 40/s".to_owned();
+    let (number, times) = match text.split_once('/') {
+        None => (text, 1.0),
+        Some((number, "month")) => (number, 1.0),
+        Some((number, "d" | "day")) => (number, 30.0),
+        Some((number, "s")) => (number, SECONDS_OF_MONTH),
+        Some(_) => return Err(wrong()),
+    };
+    let scales = [('k', 1e3), ('K', 1e3), ('M', 1e6), ('B', 1e9)];
+    let found = |(letter, scale): (char, f64)| Some((number.strip_suffix(letter)?, scale));
+    let (digits, scale) = scales.into_iter().find_map(found).unwrap_or((number, 1.0));
+    let number: f64 = digits.parse().map_err(|_| wrong())?;
+    let invocations = number * scale * times;
+    // Beyond that nothing of Lambda's prices is known.
+    (1.0..=1e15).contains(&invocations).then_some(invocations).ok_or_else(wrong)
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let month = Month::of(arguments);
+    let limits = limits::of(arguments, &month);
+    let mut out = anstream::stdout().lock();
+    if arguments.json {
+        writeln!(out, "{}", month.to_json(&limits))?;
+    } else {
+        write(arguments, &month, &limits, &mut out)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write(
+    arguments: &Arguments,
+    month: &Month,
+    limits: &[String],
+    out: &mut impl Write,
+) -> io::Result<()> {
+    writeln!(out, "{:<46} {:>28} {:>12}", "a month", "", "USD")?;
+    for row in &month.rows {
+        writeln!(out, "{:<46} {:>28} {:>12.2}", row.what, row.quantity, row.usd)?;
+    }
+    let total = month.total();
+    writeln!(out, "{:<46} {:>28} {total:>12.2}", "in all", "")?;
+    let of_million = total / (arguments.invocations / 1e6);
+    writeln!(out, "{:<46} {:>28} {of_million:>12.2}", "of a million invocations", "")?;
+    writeln!(out)?;
+    for limit in limits {
+        writeln!(out, "{limit}")?;
+    }
+    writeln!(out, "\n{}", prices::ASSUMED)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    fn arguments(words: &str) -> Arguments {
+        Command::parse_from(["cost"].into_iter().chain(words.split(' '))).arguments
+    }
+
+    fn row(words: &str, what: &str) -> f64 {
+        let month = Month::of(&arguments(words));
+        month.rows.iter().find(|row| row.what.starts_with(what)).map_or(0.0, |row| row.usd)
+    }
+
+    #[track_caller]
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() <= expected.abs() * 1e-3, "{found}, not {expected}");
+    }
+
+    #[test]
+    fn numbers_are_read_as_they_are_written() {
+        let check = |text: &str, expected: Option<f64>| {
+            assert_eq!(invocations(text).ok(), expected, "{text}");
+        };
+        check("1000", Some(1000.0));
+        check("2.5k", Some(2500.0));
+        check("10M", Some(10e6));
+        check("10M/month", Some(10e6));
+        check("1B/d", Some(30e9));
+        check("2/s", Some(5_184_000.0));
+        for wrong in ["", "M", "ten", "-1", "0", "1/h", "1MM", "inf", "NaN", "1e300", "1/s/d"] {
+            check(wrong, None);
+        }
+    }
+
+    #[test]
+    fn ingestion_is_what_cloudwatch_asks_for_it() {
+        // 1,213 bytes for three spans and 26 for their log event: 1.239 GB of a million.
+        close(row("--invocations 1M", "OTLP lines into"), 0.6195);
+        close(row("--invocations 1M --line-bytes 974", "OTLP lines into"), 0.5);
+        // 60 TB: 10 at 0.50, 20 at 0.25, 20 at 0.10, 10 at 0.05.
+        close(row("--invocations 60B --line-bytes 974", "OTLP lines into"), 12_500.0);
+    }
+
+    #[test]
+    fn the_forwarder_costs_most_where_each_invocation_is_a_delivery() {
+        let alone = row("--invocations 10M", "the forwarder's requests");
+        close(alone, 2.0);
+        close(row("--invocations 10M --per-delivery 100", "the forwarder's requests"), 0.02);
+        let time = |words: &str| row(words, "the forwarder's time");
+        assert!(time("--invocations 10M") > 50.0 * time("--invocations 10M --per-delivery 100"));
+        let shared = "--invocations 10M --per-delivery 100";
+        assert!(time(&format!("{shared} --collect telemetry")) < time(shared));
+        let x86_64 = time("--invocations 10M --architecture x86-64");
+        close(x86_64 / time("--invocations 10M"), 1.25);
+    }
+
+    #[test]
+    fn what_leaves_the_region_is_billed_beyond_the_first_100_gb() {
+        let sent = "to the backend";
+        close(row("--invocations 1M", sent), 0.0);
+        assert!(row("--invocations 1B", sent) > 10.0);
+        close(row("--invocations 1B --same-region", sent), 0.0);
+    }
+
+    #[test]
+    fn a_stream_is_paid_for_by_the_hour() {
+        assert!(row("--invocations 1M --through kinesis", "Kinesis") > 28.0);
+        close(row("--invocations 1M", "Kinesis"), 0.0);
+    }
+
+    #[test]
+    fn the_limit_that_binds_is_named_with_what_to_do() {
+        let said = |words: &str| {
+            let arguments = arguments(words);
+            limits::of(&arguments, &Month::of(&arguments)).join("\n")
+        };
+        let small = said("--invocations 10M");
+        assert!(small.contains("a subscription leads to the forwarder directly"), "{small}");
+        let large = said("--invocations 1B/d");
+        assert!(large.contains("--through kinesis"), "{large}");
+        let stream = said("--invocations 1B/d --through kinesis --per-delivery 500");
+        assert!(stream.contains("MB a second"), "{stream}");
+    }
+
+    #[test]
+    fn the_table_says_what_it_assumes() {
+        let arguments = arguments("--invocations 10M");
+        let month = Month::of(&arguments);
+        let mut out = Vec::new();
+        write(&arguments, &month, &limits::of(&arguments, &month), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        let sum: f64 = month.rows.iter().map(|row| row.usd).sum();
+        close(month.total(), sum);
+        for part in ["a month", "in all", "of a million invocations", "us-east-1", "0.50 USD"] {
+            assert!(text.contains(part), "{part}\n{text}");
+        }
+    }
+}

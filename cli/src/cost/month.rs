@@ -1,0 +1,155 @@
+//! The month's rows.
+
+use super::prices::{
+    self, EGRESS_GB, FREE_EGRESS_GB, REQUEST, STORED_GB, STREAM_GB_IN, STREAM_GB_OUT, STREAM_HOUR,
+};
+use super::{Arguments, Collected, Through};
+use serde_json::{Value, json};
+
+const GB: f64 = 1e9;
+/// CloudWatch Logs counts so many bytes for each log event besides its text (CloudWatch Logs User Guide, "Quotas").
+const LOG_EVENT_BYTES: f64 = 26.0;
+/// Memory with which a Lambda function has one CPU (Lambda Developer Guide, "Configure Lambda function memory").
+const MB_OF_CPU: f64 = 1769.0;
+
+/// Bytes of the line that the library writes for so many spans: `bench`'s table of exports.
+const LINE_BYTES: [(f64, f64); 4] = [(1.0, 846.0), (3.0, 1213.0), (10.0, 1891.0), (100.0, 8640.0)];
+/// Milliseconds of one CPU by which an invocation with the library is billed longer: `bench`'s smallest function, mode `sync`, p50.
+const WRITING_MS: f64 = 0.115;
+/// Milliseconds of one CPU that the forwarder takes for a line, and for the other log events of an invocation, five lines of its own among
+/// them: `bench`'s events "OTLP only" and "mixed".
+const LINE_MS: f64 = 11.57 / 600.0;
+const OTHERS_MS: f64 = 17.43 / 500.0 - LINE_MS;
+/// Bytes of the requests to the backend for a byte of lines, and for the other log events of an invocation: the same events.
+const SENT_OF_LINE: f64 = 166_188.0 / (600.0 * 1213.0);
+const SENT_OF_OTHERS: f64 = 148_391.0 / 500.0;
+
+/// One row.
+#[derive(Clone, Debug)]
+pub(super) struct Row {
+    pub(super) what: &'static str,
+    pub(super) quantity: String,
+    pub(super) usd: f64,
+}
+
+/// What a month costs.
+#[derive(Clone, Debug)]
+pub(super) struct Month {
+    pub(super) rows: Vec<Row>,
+    /// Deliveries to the forwarder.
+    pub(super) deliveries: f64,
+    /// Milliseconds that the forwarder takes for one.
+    pub(super) delivery_ms: f64,
+    /// GB that go through a stream.
+    pub(super) streamed_gb: f64,
+}
+
+impl Month {
+    pub(super) fn of(arguments: &Arguments) -> Self {
+        let invocations = arguments.invocations;
+        let line = arguments.line_bytes.map_or_else(|| line_bytes(arguments.spans), f64::from);
+        let ingested = invocations * (line + LOG_EVENT_BYTES) / GB;
+        let gb_second = arguments.architecture.gb_second();
+        let memory = f64::from(arguments.memory);
+        let writing_ms = on_share_of_cpu(WRITING_MS, memory);
+        let writing = invocations * writing_ms / 1000.0 * memory / 1024.0;
+
+        let per_delivery = f64::from(arguments.per_delivery);
+        let deliveries = (invocations / per_delivery).ceil();
+        let (others_ms, others_sent) = match arguments.collect {
+            Collected::All => (OTHERS_MS, SENT_OF_OTHERS),
+            Collected::Telemetry => (0.0, 0.0),
+        };
+        let forwarder_memory = f64::from(arguments.forwarder_memory);
+        let cpu_ms = on_share_of_cpu(per_delivery * (LINE_MS + others_ms), forwarder_memory);
+        // Lambda bills whole milliseconds.
+        let delivery_ms = (cpu_ms + f64::from(arguments.backend_ms)).ceil();
+        let forwarding = deliveries * delivery_ms / 1000.0 * forwarder_memory / 1024.0;
+        let sent = invocations * (line * SENT_OF_LINE + others_sent) / GB;
+        let billed_sent =
+            if arguments.same_region { 0.0 } else { (sent - FREE_EGRESS_GB).max(0.0) };
+
+        let stored = ingested * (f64::from(arguments.retention) / 30.0);
+        let gb = |gb: f64| format!("{gb:.2} GB");
+        let gb_seconds = |milliseconds: f64, gb_seconds: f64| {
+            format!("{milliseconds:.2} ms, {gb_seconds:.0} GB-s")
+        };
+        let row = |what, quantity, usd| Row { what, quantity, usd };
+        let mut rows = vec![
+            row("OTLP lines into CloudWatch Logs", gb(ingested), prices::ingestion(ingested)),
+            row("kept there", gb(stored), stored * STORED_GB),
+            row(
+                "the functions' own time for them",
+                gb_seconds(writing_ms, writing),
+                writing * gb_second,
+            ),
+            row(
+                "the forwarder's requests",
+                format!("{deliveries:.0} deliveries"),
+                deliveries * REQUEST,
+            ),
+            row(
+                "the forwarder's time",
+                gb_seconds(delivery_ms, forwarding),
+                forwarding * gb_second,
+            ),
+            row("to the backend", gb(sent), billed_sent * EGRESS_GB),
+        ];
+        let streamed_gb = match arguments.through {
+            Through::Subscription => 0.0,
+            // Compressed text is hardly smaller; what stands beside it is as small as what is sent of it.
+            Through::Kinesis => invocations * (line + others_sent) / GB,
+        };
+        if arguments.through == Through::Kinesis {
+            let usd = 30.0 * 24.0 * STREAM_HOUR + streamed_gb * (STREAM_GB_IN + STREAM_GB_OUT);
+            rows.push(row("Kinesis, one stream on demand", gb(streamed_gb), usd));
+        }
+        Self { rows, deliveries, delivery_ms, streamed_gb }
+    }
+
+    pub(super) fn total(&self) -> f64 {
+        self.rows.iter().map(|row| row.usd).sum()
+    }
+
+    pub(super) fn to_json(&self, limits: &[String]) -> Value {
+        let rows: Vec<Value> = self
+            .rows
+            .iter()
+            .map(|row| json!({ "what": row.what, "quantity": row.quantity, "usd": row.usd }))
+            .collect();
+        json!({ "month": rows, "usd": self.total(), "limits": limits })
+    }
+}
+
+/// CPU time in a function of this memory, which has its share of one CPU.
+fn on_share_of_cpu(cpu_ms: f64, memory_mb: f64) -> f64 {
+    cpu_ms * (MB_OF_CPU / memory_mb).max(1.0)
+}
+
+/// On a straight line between the measured ones, and on along the last.
+fn line_bytes(spans: u32) -> f64 {
+    let spans = f64::from(spans);
+    let mut pairs = LINE_BYTES.iter().zip(LINE_BYTES.iter().skip(1));
+    let within = pairs.clone().find(|(_, (to, _))| spans <= *to).or_else(|| pairs.next_back());
+    let Some(((from, first), (to, last))) = within else { return 0.0 };
+    if spans < *from { *first } else { first + (spans - from) / (to - from) * (last - first) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_grow_with_their_spans() {
+        let check = |spans, expected: f64| {
+            assert!((line_bytes(spans) - expected).abs() < 1.0, "{spans}: {}", line_bytes(spans));
+        };
+        check(0, 846.0);
+        check(1, 846.0);
+        check(2, 1029.5);
+        check(3, 1213.0);
+        check(10, 1891.0);
+        check(100, 8640.0);
+        check(200, 16139.0);
+    }
+}

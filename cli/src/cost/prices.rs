@@ -1,0 +1,53 @@
+//! AWS's prices in us-east-1, in USD, and the figures of our own that are multiplied by them.
+//!
+//! Sources: Amazon CloudWatch pricing ("Logs", tiers of Lambda's logs since May 2025), AWS Lambda pricing, Amazon Kinesis Data Streams
+//! pricing (on-demand), Amazon EC2 pricing ("Data transfer"). Free tiers are left out, but that of data transfer.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Architecture {
+    Arm64,
+    #[value(name = "x86_64", alias = "x86-64")]
+    X8664,
+}
+
+impl Architecture {
+    /// Of a GB-second, in the first tier.
+    pub(super) fn gb_second(self) -> f64 {
+        match self {
+            Self::Arm64 => 0.000_013_333_4,
+            Self::X8664 => 0.000_016_666_7,
+        }
+    }
+}
+
+/// GB of a tier, and a GB's price in it.
+const INGESTION: [(f64, f64); 4] =
+    [(10_000.0, 0.50), (20_000.0, 0.25), (20_000.0, 0.10), (f64::INFINITY, 0.05)];
+
+/// What CloudWatch Logs asks for so many GB of Lambda's logs.
+pub(super) fn ingestion(gb: f64) -> f64 {
+    let mut left = gb;
+    let of_tier = INGESTION.iter().map(|(size, price)| {
+        let here = left.min(*size);
+        left -= here;
+        here * price
+    });
+    of_tier.sum()
+}
+
+/// Of a GB that lies in a log group for a month.
+pub(super) const STORED_GB: f64 = 0.03;
+pub(super) const REQUEST: f64 = 0.20 / 1e6;
+/// Of a GB that leaves AWS for the internet, first tier, and the GB of a month before it.
+pub(super) const EGRESS_GB: f64 = 0.09;
+pub(super) const FREE_EGRESS_GB: f64 = 100.0;
+/// Of a stream's hour, of a GB written, of a GB read.
+pub(super) const STREAM_HOUR: f64 = 0.04;
+pub(super) const STREAM_GB_IN: f64 = 0.08;
+pub(super) const STREAM_GB_OUT: f64 = 0.04;
+
+pub(super) const ASSUMED: &str = "\
+Assumed: us-east-1, 30 days, no free tier but 100 GB of data transfer; 0.50 USD a GB into CloudWatch Logs (0.25 from 10 TB on, 0.10 from
+30, 0.05 from 50), 0.03 a GB and month there, 0.20 a million requests, 0.0000133334 a GB-second on arm64, 0.0000166667 on x86_64, 0.09 a
+GB to the internet; Kinesis 0.04 an hour, 0.08 a GB written, 0.04 a GB read. Bytes and CPU time are those of the repository's benches. What
+is not in it: the lines that the function prints anyway, alarms beyond the first ten, a NAT gateway, and the backend.";

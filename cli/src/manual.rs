@@ -1,0 +1,95 @@
+//! Writes what shells and `man` know of this command line.
+
+use anyhow::Context as _;
+use clap::{Command, CommandFactory as _};
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Arguments of `lambda-otlp completions`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp completions bash > ~/.local/share/bash-completion/completions/lambda-otlp
+  lambda-otlp completions zsh > ~/.zfunc/_lambda-otlp
+  lambda-otlp completions fish > ~/.config/fish/completions/lambda-otlp.fish")]
+pub(crate) struct CompletionsArguments {
+    /// The shell that is to complete
+    shell: clap_complete::Shell,
+}
+
+/// Arguments of `lambda-otlp man`.
+#[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  lambda-otlp man ~/.local/share/man/man1 && man lambda-otlp-tail")]
+pub(crate) struct ManArguments {
+    /// The folder that gets a page for each command; it is made where it is not there
+    folder: PathBuf,
+}
+
+pub(crate) fn completions(arguments: &CompletionsArguments) -> anyhow::Result<ExitCode> {
+    // The generator takes no error: a shell that stops reading is to be no panic.
+    let mut script = Vec::new();
+    clap_complete::generate(arguments.shell, &mut command(), "lambda-otlp", &mut script);
+    std::io::stdout().lock().write_all(&script)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn man(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
+    let folder = &arguments.folder;
+    let at = || format!("cannot write into {}", folder.display());
+    std::fs::create_dir_all(folder).with_context(at)?;
+    clap_mangen::generate_to(command(), folder).with_context(at)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn command() -> Command {
+    super::Arguments::command()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The names of the commands, of those below others too.
+    fn names(command: &Command, before: &str, names: &mut Vec<String>) {
+        let name = [before, command.get_name()].join("");
+        for command in command.get_subcommands() {
+            self::names(command, &format!("{name}-"), names);
+        }
+        names.push(name);
+    }
+
+    #[test]
+    fn each_command_has_its_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let pages = folder.path().join("man1");
+        man(&ManArguments { folder: pages.clone() }).unwrap();
+        let mut expected = Vec::new();
+        names(&command(), "", &mut expected);
+        assert!(expected.iter().any(|name| name == "lambda-otlp-rules-check"), "{expected:?}");
+        for name in expected {
+            let page = std::fs::read_to_string(pages.join(format!("{name}.1"))).unwrap();
+            assert!(page.contains(".TH"), "{name}");
+        }
+        // A file is in the way.
+        let file = folder.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = man(&ManArguments { folder: file.clone() }).unwrap_err();
+        assert!(error.to_string().contains(file.to_str().unwrap()), "{error:#}");
+    }
+
+    #[test]
+    fn shells_complete_commands_and_their_arguments() {
+        use clap::ValueEnum as _;
+        for shell in clap_complete::Shell::value_variants() {
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut command(), "lambda-otlp", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for word in ["unsubscribe", "full-screen"] {
+                assert!(script.contains(word), "{shell}: {word}");
+            }
+        }
+    }
+}
