@@ -34,10 +34,10 @@ pub fn fixture(path: &str) -> Vec<u8> {
 pub fn binary(name: &str) -> PathBuf {
     static BUILT: OnceLock<Result<std::collections::HashMap<String, PathBuf>, String>> =
         OnceLock::new();
-    let packages =
-        ["lambda-otlp-forwarder", "lambda-otlp-cli", "lambda-otlp-demo", "lambda-otlp-extension"];
+    let programs =
+        ["lambda-otlp-forwarder", "lambda-otlp", "demo-function", "lambda-otlp-extension"];
     let built = BUILT.get_or_init(|| {
-        binaries::build(&workspace(), &packages).map_err(|error| error.to_string())
+        binaries::build(&workspace(), &programs).map_err(|error| error.to_string())
     });
     match built {
         Ok(built) => binaries::find(built, name).unwrap_or_else(|error| panic!("{error}")),

@@ -27,7 +27,7 @@ const CASES: [(&str, Received); 6] = [
 pub(crate) fn run() -> anyhow::Result<()> {
     let root = checks::root()?;
     let Some(receiver) = pypi::install(&root, "moto", "all checks") else { return Ok(()) };
-    let cli = binaries::find(&binaries::build(&root, &["lambda-otlp-cli"])?, "lambda-otlp")?;
+    let cli = binaries::find(&binaries::build(&root, &["lambda-otlp"])?, "lambda-otlp")?;
     let mut tally = Tally::default();
     for (name, expected) in CASES {
         let file = root.join(format!("tests/fixtures/events/awslogs-{name}.json"));

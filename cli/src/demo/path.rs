@@ -41,16 +41,12 @@ struct Programs {
 impl Programs {
     /// PyPI is waited for while cargo compiles.
     fn build(workspace: &Path) -> anyhow::Result<Self> {
-        let packages = [
-            "lambda-otlp-demo",
-            "lambda-otlp-demo-parcels",
-            "lambda-otlp-extension",
-            "lambda-otlp-forwarder",
-        ];
+        let functions = ["demo-function", "demo-checkout", "demo-parcels"];
+        let programs = [&functions[..], &["lambda-otlp-extension", FORWARDER]].concat();
         std::thread::scope(|scope| {
             let shop = scope.spawn(|| python(workspace, "python"));
             let stock = scope.spawn(|| python(workspace, "unchanged"));
-            let built = binaries::build(workspace, &packages)?;
+            let built = binaries::build(workspace, &programs)?;
             Ok(Self {
                 orders: binaries::find(&built, "demo-function")?,
                 checkout: binaries::find(&built, "demo-checkout")?,

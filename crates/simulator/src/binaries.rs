@@ -22,13 +22,27 @@ pub enum BuildError {
     Missing(String),
 }
 
-/// Builds these packages in the development profile and returns their binaries by name. Cargo's
-/// own progress goes to stderr.
-pub fn build(workspace: &Path, packages: &[&str]) -> Result<HashMap<String, PathBuf>, BuildError> {
-    build_with(workspace, packages, &[])
+/// The packages of lambda-otlp's workspace whose binaries tests and the demo run.
+const PACKAGES: [&str; 6] = [
+    "lambda-otlp-cli",
+    "lambda-otlp-demo",
+    "lambda-otlp-demo-parcels",
+    "lambda-otlp-extension",
+    "lambda-otlp-forwarder",
+    "lambda-otlp-subscriber",
+];
+
+/// Builds these binaries of lambda-otlp's workspace in the development profile, and returns where each is, by name. Cargo's own progress
+/// goes to stderr.
+///
+/// Cargo compiles a dependency with the features that the named packages ask of it together. All are named whatever is built: with another
+/// set for each caller their dependencies would be compiled anew for each.
+pub fn build(workspace: &Path, programs: &[&str]) -> Result<HashMap<String, PathBuf>, BuildError> {
+    let arguments: Vec<&str> = programs.iter().flat_map(|program| ["--bin", program]).collect();
+    build_with(workspace, &PACKAGES, &arguments)
 }
 
-/// The same with further arguments for `cargo build`.
+/// Builds what these arguments for `cargo build` choose of these packages.
 pub fn build_with(
     workspace: &Path,
     packages: &[&str],

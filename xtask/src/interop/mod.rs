@@ -32,7 +32,7 @@ struct Workshop {
 pub(crate) fn run() -> anyhow::Result<()> {
     let root = checks::root()?;
     let packages = packages::install(&root)?;
-    let ours = ["lambda-otlp-cli", "lambda-otlp-extension", "lambda-otlp-demo"];
+    let ours = ["lambda-otlp", "lambda-otlp-extension", "demo-function"];
     let built = binaries::build(&root, &ours)?;
     let workshop = Workshop {
         cli: binaries::find(&built, "lambda-otlp")?,

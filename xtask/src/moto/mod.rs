@@ -32,8 +32,8 @@ struct Workshop {
 pub(crate) fn run() -> anyhow::Result<()> {
     let root = checks::root()?;
     let Some(environment) = pypi::install(&root, "moto", "all checks") else { return Ok(()) };
-    let packages = ["lambda-otlp-forwarder", "lambda-otlp-subscriber", "lambda-otlp-cli"];
-    let built = binaries::build(&root, &packages)?;
+    let programs = ["lambda-otlp-forwarder", "lambda-otlp-subscriber", "lambda-otlp"];
+    let built = binaries::build(&root, &programs)?;
     let forwarder = binaries::find(&built, "lambda-otlp-forwarder")?;
     let subscriber = binaries::find(&built, "lambda-otlp-subscriber")?;
     let command_line = binaries::find(&built, "lambda-otlp")?;

@@ -157,7 +157,7 @@ fn add(world: &mut World, maker: &mut Maker, unit: Unit) -> UnitId {
 }
 
 /// The schedules of the gate.
-const SCHEDULES: u64 = 10_000;
+const SCHEDULES: u64 = 5_000;
 
 /// Failures that a thread shows before it ends.
 const MOST_FAILURES: usize = 3;
