@@ -192,14 +192,14 @@ variable "no_proxy" {
 # ---- What is collected ----
 
 variable "collect" {
-  description = "all sends every line of the log group. telemetry - only OTLP lines and Lambda's own reports and failures; of lines that Lambda cuts, as other exporters' OTLP/JSON of more than 64 KiB, only the first piece."
+  description = "all sends every line of the log group. telemetry - only OTLP lines and Lambda's own reports and failures; of lines that Lambda cuts, as other exporters' OTLP/JSON of more than 64 KiB, only the first piece. spilled - of functions whose layer sends by itself only what no backend took."
   type        = string
   default     = "all"
   nullable    = false
 
   validation {
-    condition     = contains(["all", "telemetry"], var.collect)
-    error_message = "One of all, telemetry."
+    condition     = contains(["all", "telemetry", "spilled"], var.collect)
+    error_message = "One of all, telemetry, spilled."
   }
 }
 

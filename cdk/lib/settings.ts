@@ -114,10 +114,10 @@ export interface Settings {
   // ---- What is collected ----
 
   /**
-   * all sends every line of the log group. telemetry - only OTLP lines and Lambda's own reports and failures; of lines that Lambda cuts, as other exporters' OTLP/JSON of more than 64 KiB, only the first piece.
+   * all sends every line of the log group. telemetry - only OTLP lines and Lambda's own reports and failures; of lines that Lambda cuts, as other exporters' OTLP/JSON of more than 64 KiB, only the first piece. spilled - of functions whose layer sends by itself only what no backend took.
    * @default "all"
    */
-  readonly collect?: "all" | "telemetry";
+  readonly collect?: "all" | "telemetry" | "spilled";
 
   /**
    * Log groups that logGroups leaves out, separated by commas, with * for anything. The stack's own are always left out.

@@ -167,6 +167,9 @@ fn filter_patterns(template: &Value) -> anyhow::Result<String> {
         // The second piece of a line that Lambda cut: `docs/deploy.md` says that it is left out.
         ("telemetry", r#""},{"traceId":"0af7651916cd43dd8448eb211c80319c"}]}]}]}"#, false),
         ("telemetry", "START RequestId: 79104EXAMPLEB723 Version: $LATEST\n", false),
+        ("spilled", r#"{"__otel_otlp_stdout":"x@1","spill":true,"payload":"H4sI"}"#, true),
+        ("spilled", r#"{"__otel_otlp_stdout":"x@1","payload":"H4sI"}"#, false),
+        ("spilled", "order stored", false),
     ];
     for (collect, line, expected) in cases {
         let pattern = template["Mappings"]["FilterPatterns"][collect]["Pattern"].as_str();
@@ -174,7 +177,9 @@ fn filter_patterns(template: &Value) -> anyhow::Result<String> {
         let matches = FilterPattern::parse(pattern)?.matches(line);
         ensure!(matches == expected, "{collect}: {pattern} on {line:?} is {matches}");
     }
-    for (collect, own) in [("all", Collect::All), ("telemetry", Collect::Telemetry)] {
+    for (collect, own) in
+        [("all", Collect::All), ("telemetry", Collect::Telemetry), ("spilled", Collect::Spilled)]
+    {
         let pattern = &template["Mappings"]["FilterPatterns"][collect]["Pattern"];
         same(&format!("{collect} of the subscriber"), pattern, own.pattern())?;
     }
