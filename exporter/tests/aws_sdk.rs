@@ -9,7 +9,7 @@ use aws_sdk_sqs::config::{
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use lambda_otlp_exporter::{
     AwsSdkInterceptor, InMemoryOutput, TelemetryCompletionHandler, TelemetryConfig,
-    create_traced_handler, init_telemetry,
+    TelemetryConfigBuilder, create_traced_handler, init_telemetry,
 };
 use lambda_runtime::{Context, Error, LambdaEvent};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -20,6 +20,9 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::Instrument as _;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
 use wire::{Limits, Traces};
 
 /// A function that sends to a queue.
@@ -31,8 +34,12 @@ struct Function {
 
 impl Function {
     async fn new() -> Self {
+        Self::with(TelemetryConfig::builder()).await
+    }
+
+    async fn with(config: TelemetryConfigBuilder) -> Self {
         let output = Arc::new(InMemoryOutput::default());
-        let config = TelemetryConfig::builder()
+        let config = config
             .with_output(Arc::clone(&output) as _)
             .with_global_providers(false)
             .with_global_subscriber(false)
@@ -248,4 +255,31 @@ async fn a_request_without_room_and_one_that_is_to_stay_as_it_is_stay_as_they_ar
         .await;
     assert!(spans.contains_key("SQS.SendMessage"));
     assert!(function.received().iter().all(|message| message.attributes.is_null()));
+}
+
+#[tokio::test]
+async fn the_parent_is_the_function_s_own_span_and_the_sdk_s_are_not_recorded() {
+    let config = TelemetryConfig::builder().with_max_level(LevelFilter::TRACE);
+    let function = Function::with(config).await;
+    let subscriber =
+        tracing_subscriber::registry().with(function.completion_handler.tracing_layer());
+    let _subscriber = tracing::subscriber::set_default(subscriber);
+    let (client, url) = (function.client(function.interceptor()), function.server.queue_url());
+    let spans = function
+        .invoke(move || {
+            let send = client.send_message().queue_url(&url).message_body("a").send();
+            // This test's own crate is called as AWS's are.
+            let own = tracing::debug_span!(target: "orders", "store");
+            async move { drop(send.await.unwrap()) }.instrument(own)
+        })
+        .await;
+    let mut names: Vec<_> = spans.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    assert_eq!(names, ["SQS.SendMessage", "shop", "store"]);
+    assert_eq!(spans["SQS.SendMessage"].parent_span_id, spans["store"].span_id);
+    let received = function.received();
+    assert_eq!(
+        attribute(&received[0], "traceparent").unwrap(),
+        traceparent(&spans["SQS.SendMessage"])
+    );
 }

@@ -22,6 +22,7 @@ fn main() {
         runtime.block_on(function());
     } else {
         an_event_is_printed_or_written_as_a_record_and_never_both();
+        the_log_s_variables_choose_records_and_add_spans();
     }
 }
 
@@ -38,6 +39,7 @@ async fn function() {
     let handler =
         create_traced_handler("test", completion_handler, |_: LambdaEvent<Value>| async {
             tracing::info_span!("store").in_scope(|| tracing::info!(order = 7, "stored"));
+            tracing::debug_span!("read").in_scope(|| tracing::debug!("a row"));
             Ok::<_, Error>(json!(null))
         });
     handler(LambdaEvent::new(json!({}), Context::default())).await.unwrap();
@@ -48,12 +50,13 @@ async fn function() {
     println!("{} lines, {logs} of logs, {spans} items", lines.len());
 }
 
+fn printed(variables: &[(&str, &str)]) -> String {
+    let mut child = Command::new(std::env::current_exe().unwrap());
+    let output = child.arg(FUNCTION).envs(variables.iter().copied()).output().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
 fn an_event_is_printed_or_written_as_a_record_and_never_both() {
-    let printed = |variables: &[(&str, &str)]| {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        let output = child.arg(FUNCTION).envs(variables.iter().copied()).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
-    };
     let text = printed(&[]);
     assert!(text.contains("1 lines, 0 of logs, 2 items"), "{text}");
     assert!(text.contains("  INFO printed_events: stored order=7\n"), "{text}");
@@ -69,4 +72,18 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
         errors.contains("1 lines, 0 of logs, 2 items"),
         "a level of the log keeps spans: {errors}"
     );
+}
+
+/// An invocation has two spans of INFO with an event of INFO, and a span of DEBUG with one of DEBUG.
+fn the_log_s_variables_choose_records_and_add_spans() {
+    let check = |variable: (&str, &str), expected: &str| {
+        let written = printed(&[("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false"), variable]);
+        assert_eq!(written.trim_end(), expected, "{variable:?}");
+    };
+    check(("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false"), "2 lines, 1 of logs, 3 items");
+    check(("RUST_LOG", "debug"), "2 lines, 1 of logs, 5 items");
+    check(("RUST_LOG", "warn,printed_events=debug"), "2 lines, 1 of logs, 5 items");
+    check(("RUST_LOG", "warn"), "1 lines, 0 of logs, 2 items");
+    check(("AWS_LAMBDA_LOG_LEVEL", "DEBUG"), "2 lines, 1 of logs, 5 items");
+    check(("AWS_LAMBDA_LOG_LEVEL", "WARN"), "2 lines, 1 of logs, 3 items");
 }

@@ -21,7 +21,7 @@ pub const TABLE: Table = Table::new(&[
             name: "LAMBDA_TRACING_ENABLE_FMT_LAYER",
             default: Some("false"),
             kind: Kind::Switch,
-            doc: "Prints `tracing` events on stdout instead of writing them as OTLP log records, filtered by `RUST_LOG`, else `AWS_LAMBDA_LOG_LEVEL`.",
+            doc: "Prints `tracing` events on stdout instead of writing them as OTLP log records; `RUST_LOG` says which, else `AWS_LAMBDA_LOG_LEVEL`.",
         },
         shared::OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL,
         Variable {
@@ -88,7 +88,7 @@ pub const TABLE: Table = Table::new(&[
             name: "RUST_LOG",
             default: None,
             kind: Kind::Text,
-            doc: "What the fmt layer prints: `level` or `target=level,…`. It never switches spans off.",
+            doc: "Which `tracing` events are recorded, or printed: `level` or `target=level,…`; else what code says, or `AWS_LAMBDA_LOG_LEVEL` where that is more. Spans below INFO are recorded with them, and none is switched off. AWS's SDK is recorded below INFO, and its spans are, only where its crates are named: `info,aws_smithy_runtime=debug`.",
         },
         Variable {
             name: "LOG_LEVEL",

@@ -4,9 +4,12 @@ use super::telemetry_config::TelemetryConfig;
 use crate::config::Config;
 use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::record_filter::level_of_lambda;
 use crate::telemetry::subscriber;
 use opentelemetry::global;
 use std::sync::atomic::Ordering;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 /// What is to be found through `opentelemetry::global`.
@@ -46,19 +49,13 @@ pub(super) fn install_subscriber(
     handler: &TelemetryCompletionHandler,
     environment: &Config,
     with_fmt_layer: bool,
-    own_filter: Option<&str>,
+    directives: Option<Targets>,
 ) {
     let fmt_layer = with_fmt_layer.then(|| {
-        let directives = own_filter
-            .or(environment.log_filter.as_deref())
-            .or(environment.lambda.log_level.as_deref().map(subscriber::directive_of_lambda))
-            .unwrap_or("info");
-        let is_json = environment.lambda.json_log_level.is_some();
-        let (layer, complaint) = subscriber::fmt_layer(directives, is_json);
-        if let Some(complaint) = complaint {
-            stderr::warn(&complaint);
-        }
-        layer
+        let lambda_level = environment.lambda.log_level.as_deref().and_then(level_of_lambda);
+        let level = lambda_level.unwrap_or(LevelFilter::INFO);
+        let filter = directives.unwrap_or_else(|| Targets::new().with_default(level));
+        subscriber::fmt_layer(filter, environment.lambda.json_log_level.is_some())
     });
     // What is printed is a log record already, with the trace of the invocation that it stands in.
     let layer = handler.layer_of(fmt_layer.is_none());

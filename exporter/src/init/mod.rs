@@ -15,6 +15,7 @@ use crate::output::stderr;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::DeadlineWatch;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
+use crate::telemetry::record_filter::{self, RecordFilter};
 use crate::telemetry::root_record::RootRecord;
 use crate::telemetry::running::RunningInvocations;
 use crate::telemetry::{InvocationFacts, Telemetry, resource, scope};
@@ -27,6 +28,7 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 use telemetry_config::TelemetryConfig;
+use tracing_subscriber::filter::Targets;
 
 /// Why telemetry could not be set up: there is no reason yet, since what is wrong with the variables is reported on
 /// stderr and its default taken.
@@ -81,6 +83,9 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     let parts = Parts { environment: &environment, line: &line, resource: &resource };
     let signals = parts.signals(&mut config);
 
+    let directives = directives(&config, &environment, source);
+    let lambda_level = environment.lambda.log_level.as_deref();
+    let record_filter = RecordFilter::new(config.max_level, lambda_level, directives.clone());
     let telemetry = Arc::new_cyclic(|telemetry: &Weak<Telemetry>| {
         let telemetry = Weak::clone(telemetry);
         let deadline = DeadlineWatch::new(clock, move |numbers| {
@@ -105,7 +110,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
             deadline,
             signals,
             running: RunningInvocations::default(),
-            max_level: config.max_level,
+            record_filter,
             bridges_logs: config.log_bridge,
             mode: OnceLock::new(),
         }
@@ -117,8 +122,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     globals::set(&handler, globals);
     if config.global_subscriber {
         let fmt_layer = environment.fmt_layer.unwrap_or(config.fmt_layer);
-        let own_filter = config.log_filter_variable.and_then(|name| source.get(&name));
-        globals::install_subscriber(&handler, &environment, fmt_layer, own_filter.as_deref());
+        globals::install_subscriber(&handler, &environment, fmt_layer, directives);
     }
     // The process of the tests is many functions.
     let handles_sigterm = config.sigterm_handler && cfg!(not(test));
@@ -126,6 +130,21 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
         start_mode(&handler.telemetry, mode, &environment, handles_sigterm);
     }
     handler
+}
+
+/// What the environment says of `tracing` spans and events; what cannot be read of it is reported on stderr.
+fn directives(
+    config: &TelemetryConfig,
+    environment: &Config,
+    source: &dyn Source,
+) -> Option<Targets> {
+    let own = config.log_filter_variable.as_ref().and_then(|name| source.get(name));
+    let text = own.as_deref().or(environment.log_filter.as_deref());
+    let (directives, complaint) = record_filter::directives(text);
+    if let Some(complaint) = complaint {
+        stderr::warn(&complaint);
+    }
+    directives
 }
 
 fn propagators(

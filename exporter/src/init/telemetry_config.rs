@@ -366,7 +366,7 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// The variable that filters what is printed, in place of `RUST_LOG`.
+    /// The variable that chooses what is recorded or printed, in place of `RUST_LOG`.
     #[must_use]
     pub fn with_log_filter_variable(mut self, name: impl Into<String>) -> Self {
         self.config.log_filter_variable = Some(name.into());
@@ -406,7 +406,8 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// The most verbose `tracing` level that becomes spans and log records; `INFO` by default. No variable changes it.
+    /// The most verbose `tracing` level that becomes spans and log records; `INFO` by default. `RUST_LOG` chooses log records in its
+    /// place, and adds spans. Spans and the verbose events of AWS's SDK are recorded only where `RUST_LOG` names their crate.
     #[must_use]
     pub fn with_max_level(mut self, level: LevelFilter) -> Self {
         self.config.max_level = level;

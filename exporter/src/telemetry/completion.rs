@@ -121,9 +121,9 @@ impl TelemetryCompletionHandler {
         S: tracing::Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
     {
         self.telemetry.has_layer.store(true, Ordering::Relaxed);
-        let Telemetry { tracer, signals, max_level, bridges_logs, .. } = &*self.telemetry;
+        let Telemetry { tracer, signals, record_filter, bridges_logs, .. } = &*self.telemetry;
         let bridges_logs = with_logs && *bridges_logs;
-        subscriber::layer(tracer.clone(), &signals.logger_provider, bridges_logs, *max_level)
+        subscriber::layer(tracer.clone(), &signals.logger_provider, bridges_logs, record_filter)
     }
 
     /// Watches the deadline of the running invocation of this number until the result is dropped.

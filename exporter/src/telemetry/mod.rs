@@ -7,6 +7,7 @@ pub(crate) mod id_generator;
 mod lambda_otel_lite;
 mod loss_metrics;
 pub(crate) mod propagation;
+pub(crate) mod record_filter;
 pub(crate) mod resource;
 pub(crate) mod root_record;
 pub(crate) mod running;
@@ -26,13 +27,13 @@ use opentelemetry::trace::TraceContextExt as _;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::trace::SdkTracer;
 use propagation::Propagation;
+use record_filter::RecordFilter;
 use root_record::RootRecord;
 use running::{RunningInvocation, RunningInvocations};
 use signals::Signals;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
-use tracing::level_filters::LevelFilter;
 
 /// The providers and what they share.
 pub(crate) struct Telemetry {
@@ -44,7 +45,7 @@ pub(crate) struct Telemetry {
     pub(crate) deadline: DeadlineWatch,
     pub(crate) signals: Signals,
     pub(crate) running: RunningInvocations,
-    pub(crate) max_level: LevelFilter,
+    pub(crate) record_filter: RecordFilter,
     /// `tracing` events become log records.
     pub(crate) bridges_logs: bool,
     /// Set once all else is there; `Sync` until then.

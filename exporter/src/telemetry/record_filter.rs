@@ -1,0 +1,222 @@
+//! Decides what of `tracing` becomes spans and log records.
+
+use tracing::level_filters::LevelFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterFn, Targets};
+
+/// What of `tracing` becomes spans and log records.
+#[derive(Debug, Clone)]
+pub(crate) struct RecordFilter {
+    /// The most verbose level of spans, and of events where there are no directives.
+    max_level: LevelFilter,
+    /// Of the environment: they choose events, and add spans to those of `max_level`.
+    directives: Option<Targets>,
+}
+
+impl RecordFilter {
+    /// `max_level` is what code says, `lambda_level` Lambda's own setting (`AWS_LAMBDA_LOG_LEVEL`). Lambda sets that to INFO where
+    /// nobody has chosen, so it takes nothing away.
+    pub(crate) fn new(
+        max_level: LevelFilter,
+        lambda_level: Option<&str>,
+        directives: Option<Targets>,
+    ) -> Self {
+        let lambda_level = lambda_level.filter(|_| directives.is_none()).and_then(level_of_lambda);
+        Self { max_level: max_level.max(lambda_level.unwrap_or(max_level)), directives }
+    }
+
+    /// What `wanted` takes of it.
+    pub(super) fn only(
+        &self,
+        wanted: fn(&Self, &Metadata<'_>) -> bool,
+    ) -> FilterFn<impl Fn(&Metadata<'_>) -> bool + Clone + Send + Sync + 'static + use<>> {
+        let filter = self.clone();
+        FilterFn::new(move |metadata: &Metadata<'_>| wanted(&filter, metadata))
+            .with_max_level_hint(self.most_verbose())
+    }
+
+    /// Whether this span is recorded, or this event makes one an error. No variable switches one of `max_level` off.
+    pub(super) fn takes_span(&self, metadata: &Metadata<'_>) -> bool {
+        (metadata.is_span() || is_recorded_error(metadata))
+            && self.takes_span_of(metadata.target(), *metadata.level())
+    }
+
+    /// Whether this event becomes a log record.
+    pub(super) fn takes_event(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && self.takes_event_of(metadata.target(), *metadata.level())
+    }
+
+    /// AWS's SDK makes some twenty spans of a call, all around the one of our interceptor.
+    fn takes_span_of(&self, target: &str, level: Level) -> bool {
+        let is_taken = self.is_asked_for(target, level)
+            || (level <= self.max_level && !is_of(target, &AWS_SDK))
+            || (self.directs(target, level) && !is_of(target, &AWS_SDK));
+        is_taken && !is_of(target, &INTERNAL)
+    }
+
+    fn takes_event_of(&self, target: &str, level: Level) -> bool {
+        let is_taken = match &self.directives {
+            Some(directives) => directives.would_enable(target, &level),
+            None => level <= self.max_level,
+        };
+        let is_too_much = is_of(target, &AWS_SDK) && level > Level::INFO;
+        let is_taken = is_taken && (!is_too_much || self.is_asked_for(target, level));
+        is_taken && !is_of(target, &INTERNAL)
+    }
+
+    fn directs(&self, target: &str, level: Level) -> bool {
+        self.directives.as_ref().is_some_and(|directives| directives.would_enable(target, &level))
+    }
+
+    /// A directive takes it by name, and not as one of all.
+    fn is_asked_for(&self, target: &str, level: Level) -> bool {
+        let mut by_name = self.directives.iter().flatten();
+        self.directs(target, level) && by_name.any(|(name, _)| target.starts_with(name))
+    }
+
+    fn most_verbose(&self) -> LevelFilter {
+        let default = self.directives.as_ref().and_then(Targets::default_level);
+        let by_name = self.directives.iter().flatten().map(|(_, level)| level);
+        by_name.chain(default).fold(self.max_level, LevelFilter::max)
+    }
+}
+
+/// What `level` or `target=level,…` says, if anything; and what is wrong with it.
+pub(crate) fn directives(text: Option<&str>) -> (Option<Targets>, Option<String>) {
+    match text.map(str::trim).filter(|text| !text.is_empty()).map(str::parse::<Targets>) {
+        None => (None, None),
+        Some(Ok(targets)) => (Some(targets), None),
+        Some(Err(error)) => {
+            let complaint = format!(
+                "the log filter is not understood and left out, expected level or target=level,…: {error}"
+            );
+            (None, Some(complaint))
+        }
+    }
+}
+
+/// Lambda's levels are those of `tracing`, but for FATAL
+/// (Lambda Developer Guide, "Log-level filtering").
+pub(crate) fn level_of_lambda(level: &str) -> Option<LevelFilter> {
+    if level.eq_ignore_ascii_case("fatal") { Some(LevelFilter::ERROR) } else { level.parse().ok() }
+}
+
+/// `#[instrument(err)]` reports a function's error like this: it makes the span an error with an exception event.
+/// Every other event is a log record only, since as span event it would be written twice.
+fn is_recorded_error(metadata: &Metadata<'_>) -> bool {
+    *metadata.level() == Level::ERROR
+        && metadata.fields().field("error").is_some()
+        && metadata.fields().field("message").is_none()
+}
+
+/// The SDK, the Lambda runtime and its HTTP client speak about themselves: exporting that would make more of it, and the
+/// runtime's span around each invocation would be a trace of its own.
+const INTERNAL: [&str; 5] =
+    ["opentelemetry", "tracing_opentelemetry", "lambda_runtime", "hyper", "h2"];
+/// The crates below AWS's clients, and the clients.
+const AWS_SDK: [&str; 7] = [
+    "aws_config",
+    "aws_credential_types",
+    "aws_runtime",
+    "aws_sdk",
+    "aws_sigv4",
+    "aws_smithy",
+    "aws_types",
+];
+
+/// Whether the target's crate is one of these, or begins with its name and `_`.
+fn is_of(target: &str, crates: &[&str]) -> bool {
+    let name = target.split("::").next().unwrap_or_default();
+    crates.iter().any(|one| {
+        name.strip_prefix(one).is_some_and(|rest| rest.is_empty() || rest.starts_with('_'))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_sdk_and_the_runtime_say_is_left_out() {
+        let filter = RecordFilter::new(LevelFilter::TRACE, None, directives(Some("trace")).0);
+        let check = |target, expected| {
+            assert_eq!(filter.takes_event_of(target, Level::ERROR), expected, "{target}");
+            assert_eq!(filter.takes_span_of(target, Level::ERROR), expected, "{target}");
+        };
+        check("opentelemetry", false);
+        check("opentelemetry_sdk", false);
+        check("opentelemetry_sdk::trace", false);
+        check("tracing_opentelemetry", false);
+        check("lambda_runtime::layers::trace", false);
+        check("lambda_runtime_api_client", false);
+        check("hyper_util::client::legacy", false);
+        check("h2::codec", false);
+        check("hyperdrive", true);
+        check("orders", true);
+        check("orders::opentelemetry", true);
+        check("aws_orders", true);
+        check("", true);
+    }
+
+    /// The most verbose level of spans and of events with this target.
+    #[track_caller]
+    fn check(
+        max_level: LevelFilter,
+        lambda_level: Option<&str>,
+        text: Option<&str>,
+        target: &str,
+        expected: (&str, &str),
+    ) {
+        let filter = RecordFilter::new(max_level, lambda_level, directives(text).0);
+        let levels = [Level::TRACE, Level::DEBUG, Level::INFO, Level::WARN, Level::ERROR];
+        let most = |takes: &dyn Fn(Level) -> bool| {
+            let level = levels.iter().find(|level| takes(**level));
+            level.map_or("OFF".to_owned(), ToString::to_string)
+        };
+        let of = (
+            most(&|level| filter.takes_span_of(target, level)),
+            most(&|level| filter.takes_event_of(target, level)),
+        );
+        assert_eq!((of.0.as_str(), of.1.as_str()), expected, "{text:?} of {target}");
+        let hint = filter.most_verbose();
+        assert!(levels.iter().all(|l| *l <= hint || !filter.takes_event_of(target, *l)), "{hint}");
+        assert!(levels.iter().all(|l| *l <= hint || !filter.takes_span_of(target, *l)), "{hint}");
+    }
+
+    #[test]
+    fn a_variable_chooses_events_and_adds_spans() {
+        const INFO: LevelFilter = LevelFilter::INFO;
+        check(INFO, None, None, "orders", ("INFO", "INFO"));
+        check(LevelFilter::DEBUG, None, None, "orders", ("DEBUG", "DEBUG"));
+        check(INFO, None, Some("debug"), "orders", ("DEBUG", "DEBUG"));
+        check(INFO, None, Some("warn"), "orders", ("INFO", "WARN"));
+        check(INFO, None, Some("off"), "orders", ("INFO", "OFF"));
+        check(LevelFilter::DEBUG, None, Some("info"), "orders", ("DEBUG", "INFO"));
+        check(INFO, None, Some("warn,orders::store=trace"), "orders", ("INFO", "WARN"));
+        check(INFO, None, Some("warn,orders::store=trace"), "orders::store", ("TRACE", "TRACE"));
+        check(INFO, None, Some(" "), "orders", ("INFO", "INFO"));
+        check(INFO, None, Some("orders=loud"), "orders", ("INFO", "INFO"));
+    }
+
+    #[test]
+    fn the_log_level_of_lambda_adds_and_takes_nothing() {
+        check(LevelFilter::INFO, Some("DEBUG"), None, "orders", ("DEBUG", "DEBUG"));
+        check(LevelFilter::DEBUG, Some("INFO"), None, "orders", ("DEBUG", "DEBUG"));
+        check(LevelFilter::INFO, Some("FATAL"), None, "orders", ("INFO", "INFO"));
+        check(LevelFilter::INFO, Some("loud"), None, "orders", ("INFO", "INFO"));
+        check(LevelFilter::INFO, Some("TRACE"), Some("debug"), "orders", ("DEBUG", "DEBUG"));
+    }
+
+    #[test]
+    fn spans_of_the_aws_sdk_are_recorded_where_it_is_named_only() {
+        let check = |max_level, text, expected| {
+            check(max_level, None, text, "aws_smithy_runtime::client", expected);
+        };
+        check(LevelFilter::INFO, None, ("OFF", "INFO"));
+        check(LevelFilter::TRACE, None, ("OFF", "INFO"));
+        check(LevelFilter::INFO, Some("trace"), ("OFF", "INFO"));
+        check(LevelFilter::INFO, Some("error"), ("OFF", "ERROR"));
+        check(LevelFilter::INFO, Some("info,aws_smithy_runtime=debug"), ("DEBUG", "DEBUG"));
+        check(LevelFilter::INFO, Some("aws_smithy=off,trace"), ("OFF", "OFF"));
+    }
+}
