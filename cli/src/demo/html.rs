@@ -135,8 +135,8 @@ fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
         Escaped(&trace.trace_id)
     )?;
     for row in &trace.rows {
-        let Row { depth, service, name, from, to, millis, has_failed, number, remark, links, logs } =
-            row;
+        let Row { depth, service, name, from, to, millis, number, remark, links, logs, .. } = row;
+        let Row { has_failed, why_failed, .. } = row;
         let failed = if *has_failed { " failed" } else { "" };
         writeln!(
             page,
@@ -150,8 +150,8 @@ fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
             from * 100.0,
             (to - from) * 100.0,
         )?;
-        if !remark.is_empty() {
-            writeln!(page, "<div class=\"log remark\">{}</div>", Escaped(remark))?;
+        for said in [why_failed, *remark].into_iter().filter(|said| !said.is_empty()) {
+            writeln!(page, "<div class=\"log remark\">{}</div>", Escaped(said))?;
         }
         for link in links {
             writeln!(page, "<div class=\"log\">linked to {}</div>", Escaped(link))?;

@@ -31,6 +31,17 @@ pub(crate) fn millis(span: &Span) -> f64 {
     span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano) as f64 / 1e6
 }
 
+/// Why a span failed: the message of its status, else its `error.type`; nothing where it did not.
+pub(crate) fn why_failed(span: &Span) -> String {
+    let Some(status) = span.status.as_ref().filter(|_| has_failed(span)) else {
+        return String::new();
+    };
+    match status.message.trim() {
+        "" => text_of(&span.attributes, "error.type").unwrap_or_default(),
+        message => message.to_owned(),
+    }
+}
+
 pub(crate) fn has_failed(span: &Span) -> bool {
     span.status.as_ref().is_some_and(|status| status.code == StatusCode::Error as i32)
 }

@@ -3,7 +3,7 @@
 pub(crate) mod attributes;
 pub(crate) mod draw;
 
-use attributes::{INVOCATION_ID, PLATFORM_SCOPE, has_failed, millis, text, text_of};
+use attributes::{INVOCATION_ID, PLATFORM_SCOPE, has_failed, millis, text, text_of, why_failed};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -31,6 +31,8 @@ pub(crate) struct Row {
     pub(crate) to: f64,
     pub(crate) millis: f64,
     pub(crate) has_failed: bool,
+    /// What it says of its failure, if it does.
+    pub(crate) why_failed: String,
     /// What else tells it from others, such as the number that the demo's functions give.
     pub(crate) number: String,
     /// Why it is longer than the span above it, if it is.
@@ -265,6 +267,7 @@ impl Row {
             to: at(span.end_time_unix_nano),
             millis: millis(span),
             has_failed: has_failed(span),
+            why_failed: why_failed(span),
             number: String::new(),
             remark: "",
             links: Vec::new(),

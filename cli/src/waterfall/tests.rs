@@ -1,4 +1,5 @@
 use super::*;
+use opentelemetry_proto::tonic::trace::v1::Status;
 
 struct Unnamed;
 
@@ -88,4 +89,69 @@ fn a_record_without_a_body_says_its_attributes() {
     assert_eq!(body(&record), "error=expected an id at=3");
     record.body = Some(AnyValue { value: Some(Value::StringValue("order refused".to_owned())) });
     assert_eq!(body(&record), "order refused");
+}
+
+/// What is drawn of one span that failed so, without the colours.
+#[track_caller]
+fn check_failed(status: Status, error_type: Option<&str>, expected: &str) {
+    use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
+    let error_type = error_type.map(|text| KeyValue {
+        key: "error.type".to_owned(),
+        value: Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) }),
+        ..KeyValue::default()
+    });
+    let attributes = error_type.into_iter().collect();
+    let span = Span { status: Some(status), attributes, ..span(1, None, 0) };
+    let of = SpanOf { service: "s", scope: "", span: &span };
+    let mut drawn = Vec::new();
+    draw::waterfall(&waterfalls(&[of], &[], &Unnamed)[0], &mut drawn).unwrap();
+    let drawn = String::from_utf8(drawn).unwrap();
+    let drawn = anstream::adapter::strip_str(&drawn).to_string();
+    let behind = drawn.rsplit('|').next().unwrap();
+    assert_eq!(behind, format!(" {expected}\n"));
+}
+
+#[test]
+fn a_span_that_failed_says_why() {
+    let failed = |message: &str| Status { code: 2, message: message.to_owned() };
+    check_failed(failed("no such order"), Some("NotFound"), "ERROR no such order");
+    check_failed(failed(""), Some("500"), "ERROR 500");
+    check_failed(failed(""), None, "ERROR ");
+    let fine = Status { code: 1, message: "all is well".to_owned() };
+    check_failed(fine, Some("500"), "      ");
+    check_failed(failed(&"x".repeat(200)), None, &format!("ERROR {}…", "x".repeat(79)));
+}
+
+#[test]
+fn no_text_of_telemetry_moves_the_terminal() {
+    let failed = |message: &str| Status { code: 2, message: message.to_owned() };
+    check_failed(failed("\nred\x1b[31m\u{9b}2J\nmore"), None, "ERROR red [31m 2J");
+    check_failed(failed("turned \u{202e}round\u{2028}x"), None, "ERROR turned  round x");
+    let hostile = "a\x1b[2Jb\r\nc";
+    let log = || Log {
+        service: hostile.to_owned(),
+        level: hostile.to_owned(),
+        body: hostile.to_owned(),
+        number: String::new(),
+    };
+    let span = Span { name: hostile.to_owned(), ..span(1, None, 0) };
+    let row = Row {
+        links: vec![hostile.to_owned()],
+        logs: vec![log()],
+        ..Row::of(SpanOf { service: hostile, scope: "", span: &span }, 0, 0, 1)
+    };
+    let trace = Waterfall {
+        trace_id: "1".repeat(32),
+        label: hostile.to_owned(),
+        rows: vec![row],
+        loose: vec![log()],
+    };
+    let mut drawn = Vec::new();
+    draw::waterfall(&trace, &mut drawn).unwrap();
+    let drawn = String::from_utf8(drawn).unwrap();
+    let drawn = anstream::adapter::strip_str(&drawn).to_string();
+    // What clears the screen would be gone with the colours.
+    assert!(!drawn.contains("ab"), "{drawn}");
+    assert_eq!((drawn.matches("[2J").count(), drawn.lines().count()), (8, 6), "{drawn}");
+    assert!(!drawn.contains('\r'), "{drawn}");
 }
