@@ -14,6 +14,39 @@ pub(super) fn with_custom(existing: Option<&str>, fields: &Fields) -> Option<Str
         Some(base64) => String::from_utf8(STANDARD.decode(base64).ok()?).ok()?,
         None => "{}".to_owned(),
     };
-    let written = STANDARD.encode(with_fields(&existing, "custom", fields)?);
-    (written.len() <= MAX_BYTES).then_some(written)
+    let written = |fields: &Fields| {
+        let written = STANDARD.encode(with_fields(&existing, "custom", fields)?);
+        (written.len() <= MAX_BYTES).then_some(written)
+    };
+    // Whoever called the function chose the baggage, which alone may be longer.
+    written(fields).or_else(|| written(&fields.first()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry::propagation::Injector as _;
+
+    #[test]
+    fn baggage_without_room_does_not_take_the_trace_along() {
+        let check = |existing: Option<usize>, baggage: usize, expected: Option<&[&str]>| {
+            let existing = existing
+                .map(|bytes| STANDARD.encode(format!("{{\"client\":\"{}\"}}", "x".repeat(bytes))));
+            let mut fields = Fields::default();
+            fields.set("traceparent", "00-1".to_owned());
+            fields.set("baggage", "b".repeat(baggage));
+            let written = with_custom(existing.as_deref(), &fields);
+            let keys = written.map(|base64| {
+                let json: serde_json::Value =
+                    serde_json::from_slice(&STANDARD.decode(base64).unwrap()).unwrap();
+                json["custom"].as_object().unwrap().keys().cloned().collect::<Vec<_>>()
+            });
+            let expected = expected.map(|keys| keys.iter().map(|key| (*key).to_owned()).collect());
+            assert_eq!(keys, expected);
+        };
+        check(None, 1000, Some(&["baggage", "traceparent"]));
+        check(None, 8000, Some(&["traceparent"]));
+        check(Some(1000), 2000, Some(&["traceparent"]));
+        check(Some(3000), 8000, None);
+    }
 }

@@ -17,8 +17,10 @@ pub(super) struct Fields(Vec<(String, String)>);
 
 impl Injector for Fields {
     fn set(&mut self, key: &str, value: String) {
-        // The state of most traces is empty, and no attribute of a message may be.
-        if !value.is_empty() {
+        // The state of most traces is empty, and no attribute of a message may be. The SDK writes properties of baggage decoded, as
+        // whoever called the function chose them: a service refuses a message with control characters whole, and the formats have
+        // printable ASCII only (W3C Trace Context 3.3.1.3.2, W3C Baggage 3.2.1).
+        if !value.is_empty() && value.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             self.0.push((key.to_ascii_lowercase(), value));
         }
     }
@@ -53,6 +55,11 @@ impl Fields {
         Self(vec![(name.to_owned(), value.to_owned())])
     }
 
+    /// `traceparent` alone, or what stands in its place.
+    pub(super) fn first(&self) -> Self {
+        Self(self.0.first().cloned().into_iter().collect())
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
@@ -85,5 +92,35 @@ impl IntoIterator for Fields {
 
     fn into_iter(self) -> Self::IntoIter {
         self.0.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::propagation::{self, Propagation};
+    use std::collections::HashMap;
+
+    #[test]
+    fn what_a_caller_sends_makes_no_message_that_a_service_refuses() {
+        let propagation = Propagation::new(propagation::default());
+        let check = |name: &str, value: &str, expected: Option<&str>| {
+            let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+            let headers = [("traceparent", parent), (name, value)];
+            let headers: HashMap<_, _> = headers
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect();
+            let fields = Fields::of(&propagation.parent(Some(&headers), None), Some(&propagation));
+            assert_eq!(fields.get(name), expected, "{value:?}");
+            assert_eq!(fields.get("traceparent"), Some(parent));
+        };
+        check("baggage", "tenant=a%00b;p=1", Some("tenant=a%00b;p=1"));
+        check("baggage", "tenant=a;p=%00", None);
+        check("baggage", "tenant=a;p=%0D%0Ax", None);
+        check("baggage", "tenant=a;p=%EF%BF%BF", None);
+        check("tracestate", "a=b", Some("a=b"));
+        check("tracestate", "a=b\u{1}", None);
+        check("tracestate", "a=\u{fffe}", None);
     }
 }
