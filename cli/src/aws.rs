@@ -173,7 +173,7 @@ pub(crate) fn explain<E: Error + Send + Sync + 'static>(error: &E) -> anyhow::Er
     let text = in_words(error);
     if lacks_credentials(&text) {
         return anyhow!(
-            "there are no AWS credentials: set AWS_PROFILE, or give --profile, or sign in with the AWS CLI"
+            "there are no AWS credentials: set AWS_PROFILE, or give --profile, to a profile that `aws configure list-profiles` has, or sign in with the AWS CLI"
         );
     }
     match remedy(&text) {
@@ -203,7 +203,8 @@ fn in_words(error: &(dyn Error + 'static)) -> String {
             None => error.to_string(),
         };
         let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let says_nothing = SAY_NOTHING.iter().any(|nothing| text.starts_with(nothing));
+        let says_nothing =
+            text == "other" || SAY_NOTHING.iter().any(|nothing| text.starts_with(nothing));
         if !text.is_empty() && !says_nothing && !words.iter().any(|said| said.contains(&text)) {
             words.push(text);
         }
@@ -222,9 +223,9 @@ fn in_words(error: &(dyn Error + 'static)) -> String {
 /// Longest text of an error.
 const MOST_CHARS: usize = 300;
 
-/// Whether an error says that nobody provides credentials.
+/// Whether an error says that nobody provides credentials. The instance's own are asked for at last, on whatever machine.
 fn lacks_credentials(text: &str) -> bool {
-    ["no providers in chain", "provider was not enabled", "no identity resolver"]
+    ["no providers in chain", "provider was not enabled", "no identity resolver", "IMDS"]
         .iter()
         .any(|said| text.contains(said))
 }
@@ -239,7 +240,7 @@ fn remedy(text: &str) -> Option<&'static str> {
     if says(&["accessdenied", "not authorized", "unauthorizedoperation"]) {
         return Some("these credentials lack that permission");
     }
-    if says(&["missing region", "region must be set"]) {
+    if says(&["missing region", "missing signing region", "region must be set"]) {
         return Some("give --region, or set AWS_REGION");
     }
     if says(&[
@@ -311,5 +312,13 @@ mod tests {
         let sent = aws_sdk_sqs::Client::new(&config).list_queues().send().await;
         let said = explain(&sent.unwrap_err()).to_string();
         assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");
+        // As where the instance's metadata refuses, which is asked on whatever machine.
+        let refused = std::io::Error::other("failed to load IMDS session token");
+        let said = explain(&refused).to_string();
+        assert!(said.starts_with("there are no AWS credentials: set AWS_PROFILE"), "{said}");
+        let nowhere = for_tests().into_builder().region(None).endpoint_url("http://127.0.0.1:1");
+        let sent = aws_sdk_sqs::Client::new(&nowhere.build()).list_queues().send().await;
+        let said = explain(&sent.unwrap_err()).to_string();
+        assert_eq!(said, "missing signing region: give --region, or set AWS_REGION");
     }
 }

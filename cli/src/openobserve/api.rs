@@ -15,7 +15,6 @@ use wire::Request;
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// A dashboard of a hundred panels is some 200 kB.
 const MAX_ANSWER_BYTES: usize = 16 * 1024 * 1024;
-const LONGEST_MESSAGE: usize = 300;
 
 /// Which generation of OpenObserve's paths.
 #[derive(Clone, Copy)]
@@ -84,8 +83,7 @@ impl Api {
         let answer = asked.await.map_err(|error| anyhow!("{error}"))?;
         let json: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
         let text = String::from_utf8_lossy(&answer.body);
-        let message = json.get("message").and_then(Value::as_str).unwrap_or(&text).trim();
-        let message: String = message.chars().take(LONGEST_MESSAGE).collect();
+        let message = json.get("message").and_then(Value::as_str).unwrap_or(&text);
         match answer.status {
             200..=299 => Ok(json),
             status @ (401 | 403) => bail!(
@@ -94,7 +92,7 @@ impl Api {
             404 if message.contains("Organization") => {
                 bail!("answered 404: there is no organization {}", self.base.1)
             }
-            status => bail!("answered {status}: {message}"),
+            status => bail!("answered {status}: {}", self.reach.printable(message)),
         }
     }
 

@@ -9,6 +9,7 @@ use lambda_otlp_tests::binary;
 use serde_json::{Value, json};
 use simulator::sink::{Builder, ScriptedResponse, Sink};
 use std::process::Stdio;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
 
@@ -221,6 +222,34 @@ async fn what_may_not_be_done_is_said_before_anything_is() {
     assert!(!said.contains("wr0ng") && said.lines().count() == 1, "{said}");
     let (code, _, said) = lambda_otlp(&sink, "alerts install").await;
     assert!(code == 64 && said.contains("--notify"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_of_a_server_s_is_one_line_without_credentials() {
+    let server = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base = format!("http://{}/api/default", server.local_addr().unwrap());
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = server.accept().await.unwrap();
+            let mut request = vec![0; 64 * 1024];
+            let length = stream.read(&mut request).await.unwrap();
+            let request = String::from_utf8_lossy(&request[..length]);
+            let header = request.lines().find(|line| line.starts_with("authorization")).unwrap();
+            let page = format!("<h1>\x1b[2JError</h1>\n<p>{header} {USER}:{PASSWORD}</p>\n");
+            let head = format!("HTTP/1.1 500 Oh\r\ncontent-length: {}\r\n\r\n", page.len());
+            stream.write_all((head + &page).as_bytes()).await.unwrap();
+        }
+    });
+    let header = format!("authorization={}", authorization(PASSWORD));
+    let output = Command::new(binary("lambda-otlp"))
+        .args(["dashboards", "diff", "--endpoint", &base, "--header", &header])
+        .output()
+        .await
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let expected =
+        "lambda-otlp: answered 500: <h1> [2JError</h1> <p>authorization: **** ****</p>\n";
+    assert_eq!(said, expected);
 }
 
 #[tokio::test(flavor = "multi_thread")]

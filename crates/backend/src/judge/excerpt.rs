@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 /// The first 200 characters of a text, on one line. It is masked before it is cut, so that no part of a credential is left at
 /// its end.
-pub(super) fn excerpt(body: &[u8], mask: &Mask) -> String {
+pub(crate) fn excerpt(body: &[u8], mask: &Mask) -> String {
     const MOST_CHARS: usize = 200;
     let text = mask.apply(String::from_utf8_lossy(body));
     let is_long = text.chars().nth(4 * MOST_CHARS).is_some();

@@ -2,7 +2,7 @@
 //!
 //! Sources: OTLP 1.x "OTLP/HTTP Response"; OpenObserve 0.60.5 and 0.92.2 as measured.
 
-mod excerpt;
+pub(crate) mod excerpt;
 mod export_response;
 mod judgement;
 mod reason;

@@ -4,6 +4,8 @@ mod canary;
 
 use crate::destination::{DestinationConfig, Profile};
 use crate::http::{ClientError, HttpRequest, HttpResponse, Transport, TransportError, header_map};
+use crate::judge::excerpt::excerpt;
+use crate::mask::Mask;
 use bytes::Bytes;
 pub use canary::Canary;
 use http::HeaderMap;
@@ -62,6 +64,12 @@ impl<T: Transport> Reach<T> {
     ) -> Result<Self, ClientError> {
         let headers = header_map(&destination.headers)?;
         Ok(Self { destination, transport, headers, advice })
+    }
+
+    /// A text of the backend's as it may be printed: its first 200 characters on one line, with what it repeats of the credentials
+    /// masked.
+    pub fn printable(&self, text: &str) -> String {
+        excerpt(text.as_bytes(), &Mask::of(&self.destination))
     }
 
     /// The endpoint of logs.
