@@ -302,6 +302,10 @@ fn a_web_socket_is_called_by_its_route_and_a_batch_of_kafka_by_its_topic() {
         messaging.system="kafka"
     "#]]
     .assert_eq(&described(&event.extract_span_attributes()));
+    let other = json!({ "topic": "views" });
+    let event = json!({ "records": { "clicks-0": [record], "views-0": [other, record] } });
+    let described = described(&event.extract_span_attributes());
+    assert!(described.contains("message_count=3") && !described.contains("destination"));
 }
 
 /// Events as services really send them, where the files are; each is described, and none as something else than it is.

@@ -189,19 +189,17 @@ fn queue_message(message: &Value) -> Message<'_> {
 }
 
 fn kafka<'a>(records: impl Iterator<Item = &'a Value>) -> SpanAttributes {
-    let mut topics: Vec<&str> = Vec::new();
+    let (mut first, mut is_one_topic) = (None, true);
     let mut attributes = messages(
         "kafka",
         records.map(|record| {
             let topic = str_of(record, "/topic").unwrap_or_default();
-            if !topics.contains(&topic) {
-                topics.push(topic);
-            }
+            is_one_topic &= *first.get_or_insert(topic) == topic;
             Message::default()
         }),
     );
-    if let [topic] = topics.as_slice() {
-        let name = KeyValue::new("messaging.destination.name", (*topic).to_owned());
+    if let Some(topic) = first.filter(|_| is_one_topic) {
+        let name = KeyValue::new("messaging.destination.name", topic.to_owned());
         attributes.attributes.push(name);
     }
     attributes
