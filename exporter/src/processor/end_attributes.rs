@@ -1,4 +1,5 @@
-//! Lets what the handler says about its span win over what the end of the invocation says.
+//! Leaves each attribute of a span once: the last value, and what the handler says about its span before what the end of the
+//! invocation says. The SDK appends one that is set again, and OTLP asks for unique keys.
 
 use opentelemetry::KeyValue;
 use opentelemetry::trace::SpanId;
@@ -30,9 +31,8 @@ pub(crate) fn ending<T>(span: SpanId, keys: Vec<&'static str>, end: impl FnOnce(
 pub(crate) fn settle(span: &mut SpanData) {
     let id = span.span_context.span_id();
     let of_end = ENDING.with_borrow_mut(|ending| ending.take_if(|(span, _)| *span == id));
-    if let Some((_, keys)) = of_end {
-        without_duplicates(&mut span.attributes, &keys);
-    }
+    let keys = of_end.map(|(_, keys)| keys).unwrap_or_default();
+    without_duplicates(&mut span.attributes, &keys);
 }
 
 fn without_duplicates(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
@@ -41,6 +41,12 @@ fn without_duplicates(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
         if let (Some(_), Some((last, _))) = (own.next(), own.next_back()) {
             attributes.remove(last);
         }
+    }
+    let is_twice = |(at, own): (usize, &KeyValue)| {
+        attributes.iter().skip(at + 1).any(|other| other.key == own.key)
+    };
+    if !attributes.iter().enumerate().any(is_twice) {
+        return;
     }
     let mut kept: Vec<KeyValue> = Vec::with_capacity(attributes.len());
     for attribute in attributes.drain(..) {

@@ -15,7 +15,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 use tracing_subscriber::registry::LookupSpan;
 
-/// Fields with their values, the last value of a field last.
+/// Fields with their last values.
 type Integers = Vec<(&'static str, i64)>;
 
 thread_local! {
@@ -92,7 +92,15 @@ where
     let Some(span) = context.span(id) else { return };
     let mut extensions = span.extensions_mut();
     match extensions.get_mut::<Noted>() {
-        Some(Noted(noted)) => noted.extend(integers),
+        // A field may be recorded as often as a loop runs.
+        Some(Noted(noted)) => {
+            for (key, integer) in integers {
+                match noted.iter_mut().find(|(own, _)| *own == key) {
+                    Some((_, own)) => *own = integer,
+                    None => noted.push((key, integer)),
+                }
+            }
+        }
         None => extensions.insert(Noted(integers)),
     }
 }
