@@ -71,6 +71,7 @@ pub(super) fn make(
             continue;
         }
         for Program { name: program, max_bytes, max_zip_bytes } in [FORWARDER, SUBSCRIBER] {
+            println!("build {program} for {}: some minutes", target.architecture);
             let bytes = build(root, packages, &tools, program, target)
                 .with_context(|| format!("{program} for {}", target.architecture))?;
             ensure!(bytes.len() <= max_bytes, "{program}: {} bytes, over {max_bytes}", bytes.len());

@@ -178,6 +178,7 @@ fn layer(
             println!("skip  {}: rustup cannot add {}", architecture.name, architecture.target);
             continue;
         }
+        println!("build the extension for {}: some minutes", architecture.name);
         let extension = binary::build(root, packages, architecture)?;
         let files = files(root, packages, architecture, &extension)?;
         write(Made {
