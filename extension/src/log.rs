@@ -64,8 +64,9 @@ struct Fields {
 }
 
 impl Fields {
+    /// The level stands as the runtimes' loggers write it, and is read from there as a log record's severity.
     fn text(&self, level: Level) -> String {
-        let mut line = [level.as_str(), " lambda-otlp-extension: ", &self.message].concat();
+        let mut line = ["[", level.as_str(), "] lambda-otlp-extension: ", &self.message].concat();
         for (name, value) in &self.others {
             line.push_str(&[" ", name, "=", value].concat());
         }
@@ -131,7 +132,7 @@ mod tests {
     fn a_line_is_one_line_in_both_formats() {
         assert_eq!(
             fields().text(Level::WARN),
-            "WARN lambda-otlp-extension: cannot bind port=4318 error=\"in \\\"use\\\"\"\n"
+            "[WARN] lambda-otlp-extension: cannot bind port=4318 error=\"in \\\"use\\\"\"\n"
         );
         expect_test::expect![[r#"
             {"timestamp":"2026-09-21T14:13:20.123Z","level":"WARN","logger":"lambda-otlp-extension","message":"cannot\nbind","port":4318,"error":"in \"use\""}

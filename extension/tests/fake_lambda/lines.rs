@@ -176,7 +176,7 @@ async fn what_the_extension_itself_writes_never_comes_back() {
     lambda.next().await.answer(200, invoke(FIRST, MINUTE));
     let of_extension = |text: &str| json!({"time": TIME, "type": "extension", "record": text});
     let events = [
-        of_extension("WARN lambda-otlp-extension: cannot deliver, will try again\n"),
+        of_extension("[WARN] lambda-otlp-extension: cannot deliver, will try again\n"),
         of_extension(r#"{"level":"WARN","logger":"lambda-otlp-extension","message":"x"}"#),
         of_extension(&otlp_line(Request::trusted(SignalKind::Traces, traces(1)))),
         of_extension("another extension is ready\n"),

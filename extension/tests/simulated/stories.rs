@@ -275,7 +275,7 @@ async fn the_log_says_once_what_clients_that_speak_grpc_have_to_set() {
     answered.await.unwrap();
     let log = complete(story, End::Shutdown).await;
     let said: Vec<_> = log.text.iter().filter(|line| line.contains("gRPC")).collect();
-    assert_eq!(said, [&format!("WARN lambda-otlp-extension: {SAID}\n")]);
+    assert_eq!(said, [&format!("[WARN] lambda-otlp-extension: {SAID}\n")]);
 }
 
 #[tokio::test]

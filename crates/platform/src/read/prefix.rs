@@ -6,7 +6,7 @@
 //! | aws-lambda-ric (Node) | `<time>\t<request id>\tINFO\t<message>` |
 //! | Amazon.Lambda.RuntimeSupport (.NET) | `<time>\t<request id>\tinfo\t<message>` |
 //! | aws_lambda_ric (Ruby) | `I, [<time> #8]  INFO <request id> -- <program>: <message>` |
-//! | aws-lambda-java-core | `[INFO] <message>` |
+//! | aws-lambda-java-core, and the layer's extension | `[INFO] <message>` |
 //! | log4j2, with the pattern that AWS documents | `<date> <time> <request id> INFO …` |
 //! | logback, by default | `<time> [<thread>] INFO …` |
 //! | tracing-subscriber (Rust) | `<time>  INFO …` |
@@ -219,6 +219,8 @@ mod tests {
             (Some("INFO"), false),
         );
         check("[INFO] order 42", (Some("INFO"), false));
+        // This layer's extension
+        check("[WARN] lambda-otlp-extension: cannot deliver", (Some("WARN"), false));
         // .NET
         check("2026-09-21T14:13:20.123Z\t{id}\tinfo\torder 42", (Some("INFO"), true));
         check("2026-09-21T14:13:20.123Z\t{id}\tfail\torder 42", (Some("ERROR"), true));
