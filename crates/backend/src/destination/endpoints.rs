@@ -64,13 +64,8 @@ impl Endpoints {
                 if organization.is_none() {
                     reader.mistake(O2_ORGANIZATION, format!("missing beside {O2_AUTHORIZATION}"));
                 }
-                let mut base = reader.url_or_default(O2_ENDPOINT)?;
-                base.path_segments_mut()
-                    .ok()?
-                    .pop_if_empty()
-                    .push("api")
-                    .push(organization?.trim());
-                Some(Self::from_base(&base))
+                let base = reader.url_or_default(O2_ENDPOINT)?;
+                Some(Self::from_base(&of_organization(base, organization?.trim())?))
             }
         }
     }
@@ -163,4 +158,14 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
+}
+
+/// OpenObserve's URL with the organization, which other variables, and OpenObserve's own pages, have in it already.
+fn of_organization(mut base: Url, organization: &str) -> Option<Url> {
+    base.path_segments_mut().ok()?.pop_if_empty();
+    let mut with = base.clone();
+    with.path_segments_mut().ok()?.push("api").push(organization);
+    let [_, added] = [&base, &with].map(Url::path);
+    let suffix = added.get(base.path().trim_end_matches('/').len()..)?;
+    if base.path().ends_with(suffix) { Some(base) } else { Some(with) }
 }

@@ -126,6 +126,20 @@ fn the_variables_of_openobserves_extension_make_an_otlp_endpoint() {
             O2_ENDPOINT: telemetry and credentials go to 10.0.0.7 without TLS"]],
     );
     check(
+        &[
+            ("O2_ENDPOINT", "https://o2.example.com/api/my%20org/"),
+            ("O2_ORGANIZATION_ID", "my org"),
+            ("O2_AUTHORIZATION_HEADER", "Basic cHJhYmhhdA=="),
+        ],
+        &expect![[r"
+            https://o2.example.com/api/my%20org/v1/traces
+            https://o2.example.com/api/my%20org/v1/metrics
+            https://o2.example.com/api/my%20org/v1/logs
+            authorization: Basic cHJhYmhhdA==
+            stream default
+            OpenObserve 10s Gzip 4194304"]],
+    );
+    check(
         &[("O2_ORGANIZATION_ID", "default")],
         &expect![[r"
             https://api.openobserve.ai/api/default/v1/traces
