@@ -1,7 +1,7 @@
 //! The function in the local Lambda, invoked and shown.
 
 use super::logs::Logs;
-use super::outcome::{never_asked, words};
+use super::outcome::{last_start, words};
 use crate::shown::Incoming;
 use simulator::{Invocation, Lambda};
 use std::sync::Arc;
@@ -26,11 +26,11 @@ impl Function {
     pub(super) async fn invoke(&self, event: &[u8]) -> anyhow::Result<Invocation> {
         let invocation = self.lambda.invoke(&self.name, event).await?;
         self.logs.pass_on().await;
-        let is_init = never_asked(&self.lambda.platform_events(&self.name));
+        let start = last_start(&self.lambda.platform_events(&self.name));
         if !invocation.is_success() {
             self.note_failure();
         }
-        let words = words(&invocation, is_init, self.timeout);
+        let words = words(&invocation, start, self.timeout);
         self.logs.send(Incoming::Text(words));
         Ok(invocation)
     }

@@ -9,8 +9,20 @@ const LONGEST_RESPONSE: usize = 2000;
 /// The time that Lambda gives a function to ask for its first event, here and there (AWS Lambda "Lambda runtime environment").
 const INIT: Duration = Duration::from_secs(10);
 
-/// A line on the invocation; `never_asked`: its process did not ask for an event.
-pub(super) fn words(invocation: &Invocation, never_asked: bool, timeout: Duration) -> String {
+/// How far the last process of a function came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Start {
+    /// It asked for an event.
+    Asked,
+    /// Neither did it, nor any before.
+    NeverAsked,
+    /// It did not, and one before did.
+    NotAgain,
+}
+
+/// A line on the invocation.
+pub(super) fn words(invocation: &Invocation, start: Start, timeout: Duration) -> String {
+    let never_asked = start != Start::Asked;
     let millis = invocation.duration.as_secs_f64() * 1e3;
     let timeout = timeout.as_secs();
     match &invocation.result {
@@ -28,6 +40,10 @@ pub(super) fn words(invocation: &Invocation, never_asked: bool, timeout: Duratio
         InvocationResult::FunctionError { error_type, body } => {
             format!("=> failed after {millis:.1} ms: {error_type}: {}", message(body))
         }
+        InvocationResult::Timeout if start == Start::NotAgain => format!(
+            "=> the function was started anew, since its process had ended, and did not ask for an event within {timeout} s: of an \
+             invocation's time that start is a part; --timeout gives it longer"
+        ),
         InvocationResult::Timeout if never_asked => format!(
             "=> the function did not ask for an event within the {} s of Init and {timeout} s more: COMMAND has to speak Lambda's \
              Runtime API, as lambda_runtime and awslambdaric do; of a file with a handler give --runtime python|node --handler FILE.FUNCTION",
@@ -67,20 +83,41 @@ fn message(body: &[u8]) -> String {
     text(message.map_or(body, str::as_bytes))
 }
 
-/// Whether the last process of a function did not come to ask for an event, by what Lambda said of its Init (AWS Lambda "Telemetry
-/// API", `platform.initRuntimeDone`).
-pub(super) fn never_asked(platform_events: &[String]) -> bool {
-    let read = |event: &String| serde_json::from_str::<serde_json::Value>(event).ok();
-    let kind = |event: &serde_json::Value| {
-        let kind = event.get("type").and_then(|kind| kind.as_str());
-        kind.map(str::to_owned).unwrap_or_default()
+/// How far the last process came, by what Lambda said of its Init (AWS Lambda "Telemetry API", `platform.initRuntimeDone`).
+pub(super) fn last_start(platform_events: &[String]) -> Start {
+    let is_success = |event: &String| {
+        let event: serde_json::Value = serde_json::from_str(event).ok()?;
+        let kind = event.get("type")?.as_str()?;
+        let is_end = matches!(kind, "platform.initRuntimeDone" | "platform.initReport");
+        is_end
+            .then(|| event.pointer("/record/status").and_then(|it| it.as_str()) == Some("success"))
     };
-    let status = |event: &serde_json::Value| {
-        let status = event.pointer("/record/status").and_then(|status| status.as_str());
-        status.map(str::to_owned).unwrap_or_default()
-    };
-    let last = platform_events.iter().rev().filter_map(read).find(|event| {
-        kind(event) == "platform.initRuntimeDone" || kind(event) == "platform.initReport"
-    });
-    last.is_none_or(|event| status(&event) != "success")
+    let mut ends = platform_events.iter().rev().filter_map(is_success);
+    match ends.next() {
+        Some(true) => Start::Asked,
+        _ if ends.any(|is_success| is_success) => Start::NotAgain,
+        _ => Start::NeverAsked,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_that_fails_after_another_did_not_is_told_from_one_that_never_was() {
+        let check = |statuses: &[&str], expected: Start| {
+            let end = |status: &&str| {
+                format!(r#"{{"type":"platform.initRuntimeDone","record":{{"status":"{status}"}}}}"#)
+            };
+            let mut events: Vec<String> = statuses.iter().map(end).collect();
+            events.push(r#"{"type":"platform.report","record":{"status":"success"}}"#.to_owned());
+            assert!(last_start(&events) == expected, "{statuses:?}");
+        };
+        check(&["success"], Start::Asked);
+        check(&["timeout", "success"], Start::Asked);
+        check(&["timeout", "timeout"], Start::NeverAsked);
+        check(&[], Start::NeverAsked);
+        check(&["success", "timeout"], Start::NotAgain);
+    }
 }
