@@ -12,7 +12,7 @@ The Lambda extension of lambda-otlp. Lambda starts it out of a layer, without ar
 
   --health-check, -h  look at the variables, and where telemetry is sent directly at the backend: its name, TLS, the
                       credentials, and whether it takes a log record, which it stores; ends with 1 if something fails
-  --version           print the version
+  --version, -v       print the version
   --help              print this
 ";
 
@@ -23,12 +23,12 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args();
     let path = arguments.next().unwrap_or_default();
     let config = Config::from_source(&settings::Env);
+    // The short forms are those of OpenObserve's extension.
     match arguments.next().as_deref() {
-        Some("--version") => {
+        Some("--version" | "-v") => {
             print(concat!("lambda-otlp-extension ", env!("CARGO_PKG_VERSION"), "\n"))
         }
         Some("--help") => print(HELP),
-        // The short form is that of OpenObserve's extension.
         Some("--health-check" | "-h") => health_check(&config),
         // Whatever an extension is started with, it must not keep the function from starting.
         Some(unknown) if !config.is_in_lambda() => {

@@ -17,10 +17,12 @@ async fn run(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String) {
 #[tokio::test]
 async fn it_says_what_it_is_and_what_it_can_be_asked() {
     let version = concat!("lambda-otlp-extension ", env!("CARGO_PKG_VERSION"), "\n");
-    assert_eq!(run(&["--version"], &[]).await, (0, version.to_owned()));
+    for argument in ["--version", "-v"] {
+        assert_eq!(run(&[argument], &[]).await, (0, version.to_owned()));
+    }
     let (code, help) = run(&["--help"], &[]).await;
     assert_eq!(code, 0);
-    assert!(help.contains("--health-check, -h") && help.contains("--version"), "{help}");
+    assert!(help.contains("--health-check, -h") && help.contains("--version, -v"), "{help}");
     let (code, text) = run(&["--helth-check"], &[]).await;
     assert_eq!(code, 2);
     assert!(text.starts_with("unknown argument \"--helth-check\"\n") && text.ends_with(&help));

@@ -19,6 +19,9 @@ pub(super) enum Language {
     Node,
 }
 
+/// What the extension looks for beside the function's code.
+const CONFIG_FILES: [&str; 2] = ["lambda-otlp.toml", "otel-extension.toml"];
+
 /// A function that can be created.
 pub(super) struct Prepared {
     pub(super) spec: FunctionSpec,
@@ -61,8 +64,9 @@ impl Prepared {
             program.arguments.insert(0, program.path.to_string_lossy().into_owned());
             program.path = std::path::absolute(wrapper)?;
         }
+        let here = std::env::current_dir().context("cannot find this folder")?;
         let mut spec = FunctionSpec::new(&arguments.name, &program.path)
-            .directory(std::env::current_dir().context("cannot find this folder")?)
+            .directory(&here)
             .timeout(arguments.timeout)
             .memory_mb(arguments.memory)
             // Environments have a loopback of their own in Lambda; here two extensions could not both listen.
@@ -84,6 +88,11 @@ impl Prepared {
             let port = layer::free_port()?.to_string();
             spec = spec.env("OTEL_EXPORTER_OTLP_ENDPOINT", format!("http://127.0.0.1:{port}"));
             spec = spec.env("OTEL_LAMBDA_RECEIVER_PORT", port);
+        }
+        // Lambda has the code in a folder that every extension knows, and here it is in this one.
+        let mut files = CONFIG_FILES.into_iter().map(|name| here.join(name));
+        if let Some(file) = files.find(|file| file.is_file()) {
+            spec = spec.env("LAMBDA_OTLP_CONFIG_FILE", file.to_string_lossy());
         }
         for (name, value) in program.variables {
             spec = spec.env(name, value);

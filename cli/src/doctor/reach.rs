@@ -6,6 +6,7 @@ use backend::{
     REQUEST_TIMEOUT, is_no_otlp,
 };
 use settings::Check;
+use std::borrow::Cow;
 use std::time::Duration;
 use url::Url;
 use wire::SignalKind;
@@ -17,7 +18,7 @@ const LARGE: Duration = Duration::from_mins(5);
 
 /// What a person is told to look at.
 const ADVICE: Advice = Advice {
-    endpoint: "LAMBDA_OTLP_ENDPOINT",
+    endpoint: Cow::Borrowed("LAMBDA_OTLP_ENDPOINT"),
     credentials: "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password, or \
                   LAMBDA_OTLP_SECRET",
 };

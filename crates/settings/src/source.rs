@@ -14,6 +14,11 @@ pub trait Source {
     fn origin(&self) -> &'static str {
         "given"
     }
+
+    /// What a person called the value of this name: a source may take what is given under an older name.
+    fn called(&self, name: &str) -> String {
+        name.to_owned()
+    }
 }
 
 /// The process environment. Nothing else in the workspace reads it.

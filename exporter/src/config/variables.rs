@@ -101,6 +101,7 @@ pub const TABLE: Table = Table::new(&[
 .with_known_elsewhere(&[
     "LAMBDA_OTLP_BACKEND",
     "LAMBDA_OTLP_CA_FILE",
+    "LAMBDA_OTLP_CONFIG_FILE",
     "LAMBDA_OTLP_ENDPOINT",
     "LAMBDA_OTLP_HEADERS",
     "LAMBDA_OTLP_HOLD",

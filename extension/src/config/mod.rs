@@ -4,6 +4,8 @@ mod endpoint;
 #[cfg(feature = "direct")]
 mod file;
 #[cfg(feature = "direct")]
+mod keys;
+#[cfg(feature = "direct")]
 mod output;
 mod variables;
 mod wrapper;
@@ -16,10 +18,10 @@ use settings::{InvalidVariable, Reader, Source, Warning};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 use tracing::Level;
-use variables::OTEL_ENDPOINT;
 #[cfg(not(feature = "direct"))]
 use variables::SENT_BY_OTHERS;
 pub use variables::TABLE;
+use variables::{OTEL_ENDPOINT, RECEIVER_PORT};
 pub use wrapper::WRAPPER;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;
@@ -41,6 +43,17 @@ pub(crate) enum HoldMode {
 impl HoldMode {
     pub(crate) const CHOICES: &[(&str, Self)] =
         &[("auto", Self::Auto), ("always", Self::Always), ("never", Self::Never)];
+}
+
+/// Who was told the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PortTold {
+    /// Nobody: it may be another.
+    Nobody,
+    /// The extension alone, by what the wrapper does not read.
+    Extension,
+    /// The wrapper or the SDK too.
+    All,
 }
 
 /// Whether the extension writes a span for each invocation.
@@ -101,8 +114,8 @@ pub struct Config {
     pub(crate) runtime_api: String,
     /// Port of the OTLP receiver.
     pub receiver_port: u16,
-    /// Whether nobody named that port, so that no SDK was told it.
-    pub(crate) may_move_receiver: bool,
+    /// Who was told that port.
+    pub(crate) receiver_port_told: PortTold,
     /// When `next` is held.
     pub(crate) hold: HoldMode,
     /// Whether invocation spans are written.
@@ -140,12 +153,12 @@ impl Config {
     /// Reads everything; what is wrong is noted and its default taken.
     pub fn from_source(source: &dyn Source) -> Self {
         #[cfg(feature = "direct")]
-        let with_file = file::WithFile::of(source);
+        let with_keys = file::WithKeys::of(source);
         #[cfg(feature = "direct")]
-        let source: &dyn Source = &with_file;
+        let source: &dyn Source = &with_keys;
         let mut reader = Reader::new(source, TABLE);
         #[cfg(feature = "direct")]
-        with_file.say(&mut reader);
+        with_keys.say(&mut reader);
         let otel_endpoint = reader.raw(OTEL_ENDPOINT);
         #[cfg(not(feature = "direct"))]
         note_what_others_send(&mut reader, otel_endpoint.as_deref());
@@ -185,7 +198,11 @@ impl Config {
         let mut config = Self {
             runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
-            may_move_receiver: receiver_port.is_none() && !is_told_by_signal,
+            receiver_port_told: match receiver_port {
+                Some(_) if reader.called(RECEIVER_PORT) != RECEIVER_PORT => PortTold::Extension,
+                None if !is_told_by_signal => PortTold::Nobody,
+                _ => PortTold::All,
+            },
             hold: reader.choice("LAMBDA_OTLP_HOLD", HoldMode::CHOICES, HoldMode::Auto),
             invocation_span: reader.choice(
                 "LAMBDA_OTLP_INVOCATION_SPAN",
@@ -274,16 +291,15 @@ fn note_what_others_send(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) {
 
 /// The port that somebody named.
 fn receiver_port(reader: &mut Reader<'_>, otel_endpoint: Option<&str>) -> Option<u16> {
-    const NAME: &str = "OTEL_LAMBDA_RECEIVER_PORT";
     let of_endpoint = match otel_endpoint.map(endpoint) {
         Some(Endpoint::Loopback(port)) => Some(port.unwrap_or(DEFAULT_RECEIVER_PORT)),
         _ => None,
     };
-    let Some(asked) = reader.count_if_set(NAME) else { return of_endpoint };
+    let Some(asked) = reader.count_if_set(RECEIVER_PORT) else { return of_endpoint };
     match u16::try_from(asked) {
         Ok(port) if port > 0 => Some(port),
         _ => {
-            reader.mistake(NAME, "outside 1 to 65535");
+            reader.mistake(RECEIVER_PORT, "outside 1 to 65535");
             of_endpoint
         }
     }

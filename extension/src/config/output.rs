@@ -3,11 +3,12 @@
 use super::endpoint::{Endpoint, endpoint, host_and_port};
 use super::variables::{
     ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, MAX_BUFFER, MAX_RETRIES, NOT_READ, O2_AUTHORIZATION,
-    O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL,
+    O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL,
 };
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, TABLE};
 use backend::{DestinationConfig, Protocol};
 use settings::{InvalidVariable, Kind, Reader, Source};
+use std::borrow::Cow;
 use std::time::Duration;
 use url::Url;
 use wire::SignalKind;
@@ -39,33 +40,34 @@ pub(crate) struct Direct {
 }
 
 /// The variables that a person is told to look at, since the others of the destination were not read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Variables {
-    /// What names the endpoint.
-    pub(crate) endpoint: &'static str,
+    /// What names the endpoint, as the person called it.
+    pub(crate) endpoint: Cow<'static, str>,
     /// What to set where the credentials are refused.
     pub(crate) credentials: &'static str,
 }
 
 impl Variables {
-    fn of(source: &OfExtension<'_>) -> Self {
-        let has = |name: &&str| source.get(name).is_some();
-        match [ENDPOINT, OTEL_ENDPOINT].into_iter().find(has) {
-            Some(ENDPOINT) => Self {
-                endpoint: ENDPOINT,
-                credentials: "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password",
-            },
-            Some(_) => Self {
-                endpoint: OTEL_ENDPOINT,
-                credentials: "for OpenObserve set OTEL_EXPORTER_OTLP_HEADERS to authorization=Basic and the base64 of \
-                              email:password",
-            },
-            None => Self {
-                endpoint: "O2_ENDPOINT",
-                credentials: "set O2_AUTHORIZATION_HEADER to Basic and the base64 of email:password",
-            },
-        }
+    /// Those of an endpoint that this variable names.
+    fn of(reader: &Reader<'_>, endpoint: &'static str) -> Self {
+        let credentials = match endpoint {
+            ENDPOINT => {
+                "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password"
+            }
+            OTEL_ENDPOINT => {
+                "for OpenObserve set OTEL_EXPORTER_OTLP_HEADERS to authorization=Basic and the base64 of email:password"
+            }
+            _ => "set O2_AUTHORIZATION_HEADER to Basic and the base64 of email:password",
+        };
+        Self { endpoint: reader.called(endpoint).into(), credentials }
     }
+}
+
+/// The variable that names the endpoint.
+fn endpoint_variable(source: &OfExtension<'_>) -> &'static str {
+    let is_set = |name: &&str| source.get(name).is_some();
+    [ENDPOINT, OTEL_ENDPOINT].into_iter().find(is_set).unwrap_or(O2_ENDPOINT)
 }
 
 /// When it is sent.
@@ -121,8 +123,9 @@ pub(super) fn read(
         Some(_) => Asked::Otlp,
     });
     let is_stdout = chosen == Asked::Stdout;
-    let because = name
-        .map_or("no endpoint of another host is set".to_owned(), |name| format!("{name} is set"));
+    let because = name.map_or("no endpoint of another host is set".to_owned(), |name| {
+        format!("{} is set", reader.called(name))
+    });
     if is_stdout && is_grpc {
         let because = format!("{OTEL_ENDPOINT} is for gRPC");
         reader.warn(
@@ -132,6 +135,10 @@ pub(super) fn read(
         return Choice { output: Output::Stdout, because };
     }
     if is_stdout {
+        if asked.is_none() {
+            warn_of_missing_half(reader);
+            warn_of_own_environment(reader);
+        }
         return Choice { output: Output::Stdout, because };
     }
     let source = OfExtension { source, is_grpc };
@@ -141,8 +148,9 @@ pub(super) fn read(
         return Choice { output: Output::Stdout, because };
     };
     let has_stream = destination.json_stream().is_some();
-    let variables = Variables::of(&source);
-    let protocol = protocol(reader, &source, variables.endpoint);
+    let endpoint = endpoint_variable(&source);
+    let variables = Variables::of(reader, endpoint);
+    let protocol = protocol(reader, &source, endpoint);
     let direct = Box::new(Direct { destination, protocol, flush, variables });
     if chosen == Asked::Otlp {
         return Choice { output: Output::Otlp(direct), because };
@@ -157,6 +165,26 @@ pub(super) fn read(
     }
     let direct = Box::new(Direct { protocol: Protocol::HttpProtobuf, ..*direct });
     Choice { output: Output::Json(direct), because }
+}
+
+/// Whoever comes from OpenObserve's extension sets both, and finds nothing in OpenObserve where one is forgotten.
+fn warn_of_missing_half(reader: &mut Reader<'_>) {
+    for (set, missing) in [(O2_ORGANIZATION, O2_AUTHORIZATION), (O2_AUTHORIZATION, O2_ORGANIZATION)]
+    {
+        if reader.is_set(set) && !reader.is_set(missing) {
+            let text = format!("missing beside {set}: telemetry goes to stdout");
+            reader.warn(missing, text);
+        }
+    }
+}
+
+/// No SDK is told this endpoint, so it is one to send to, and in this environment it may be a mistake.
+fn warn_of_own_environment(reader: &mut Reader<'_>) {
+    if reader.is_set(ENDPOINT) {
+        let text =
+            format!("leads to this environment: telemetry goes to stdout, unless {OUTPUT} is otlp");
+        reader.warn(ENDPOINT, text);
+    }
 }
 
 /// How OTLP is sent to the endpoint that this variable names.
@@ -234,7 +262,7 @@ fn destination(
         return None;
     }
     if let Some(port) = own_receiver(&destination, receiver_port) {
-        let name = Variables::of(source).endpoint;
+        let name = endpoint_variable(source);
         let problem = format!(
             "port {port} of this environment is where telemetry is received, not a backend"
         );

@@ -50,7 +50,8 @@ fn the_receiver_listens_where_the_function_sends() {
     };
     let endpoint = |value| ("OTEL_EXPORTER_OTLP_ENDPOINT", value);
     check(&[], 4318);
-    let may_move = |variables: &[(&str, &str)]| config(variables).may_move_receiver;
+    let may_move =
+        |variables: &[(&str, &str)]| config(variables).receiver_port_told == PortTold::Nobody;
     assert!(may_move(&[]) && may_move(&[endpoint("https://o2.example.com")]));
     assert!(!may_move(&[endpoint("http://localhost:4318")]));
     assert!(!may_move(&[("OTEL_LAMBDA_RECEIVER_PORT", "4318")]));
@@ -189,7 +190,7 @@ mod output {
         let asked = ("LAMBDA_OTLP_OUTPUT", "otlp");
         check(&[], "stdout", "no endpoint of another host is set");
         check(&[LOCAL], "stdout", "no endpoint of another host is set");
-        check(&O2[..1], "stdout", "no endpoint of another host is set");
+        check(&[O2[0], ("LAMBDA_OTLP_OUTPUT", "stdout")], "stdout", "LAMBDA_OTLP_OUTPUT is set");
         check(&[OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
         check(&[REMOTE], otel, "OTEL_EXPORTER_OTLP_ENDPOINT is set");
         check(&[REMOTE, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
@@ -291,7 +292,13 @@ mod output {
         let o2_endpoint = ("O2_ENDPOINT", "http://127.1:4318");
         check(&[O2[0], O2[1], o2_endpoint], "O2_ENDPOINT: port 4318 of this environment");
         check(&[asked, O2[0]], "O2_AUTHORIZATION_HEADER: missing");
+        check(&[O2[0]], "O2_AUTHORIZATION_HEADER: missing beside O2_ORGANIZATION_ID: telemetry");
+        check(&[O2[1]], "O2_ORGANIZATION_ID: missing beside O2_AUTHORIZATION_HEADER: telemetry");
         check(&[("LAMBDA_OTLP_ENDPOINT", "o2.example.com")], "LAMBDA_OTLP_ENDPOINT");
+        let here = ("LAMBDA_OTLP_ENDPOINT", "http://127.0.0.1:5080/api/default");
+        check(&[here], "LAMBDA_OTLP_ENDPOINT: leads to this environment");
+        let here = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", here.1);
+        check(&[here], "LAMBDA_OTEL_EXPORTER_ENDPOINT: leads to this environment");
         check(&[OWN, ("LAMBDA_OTLP_HEADERS", "hunter2")], "LAMBDA_OTLP_HEADERS");
         check(&[OWN, ("LAMBDA_OTLP_CA_FILE", "/nowhere.pem")], "LAMBDA_OTLP_CA_FILE");
         check(

@@ -5,16 +5,24 @@ use settings::{Kind, Table, Variable};
 
 /// All variables of the extension.
 #[cfg(feature = "direct")]
-pub const TABLE: Table =
-    Table::new(&[OWN, TELEMETRY, LINES, SHARED, DIRECT, backend::DESTINATION, LAMBDA])
-        .with_known_elsewhere(KNOWN_ELSEWHERE);
+pub const TABLE: Table = Table::new(&[
+    OWN,
+    TELEMETRY,
+    LINES,
+    SHARED,
+    DIRECT,
+    backend::DESTINATION,
+    &super::keys::ROWS,
+    LAMBDA,
+])
+.with_known_elsewhere(KNOWN_ELSEWHERE);
 #[cfg(not(feature = "direct"))]
 pub const TABLE: Table = Table::new(&[OWN, TELEMETRY, LINES, SHARED, NOT_DIRECT, LAMBDA])
     .with_known_elsewhere(KNOWN_ELSEWHERE);
 
 const OWN: &[Variable] = &[
     Variable {
-        name: "OTEL_LAMBDA_RECEIVER_PORT",
+        name: RECEIVER_PORT,
         default: None,
         kind: Kind::Count,
         doc: "Port of 127.0.0.1 where OTLP is received; else the port of a loopback `OTEL_EXPORTER_OTLP_ENDPOINT`, \
@@ -106,9 +114,19 @@ pub(super) const MAX_BUFFER: &str = "O2_MAX_BUFFER_SIZE_MB";
 #[cfg(feature = "direct")]
 pub(super) const MAX_RETRIES: &str = "O2_MAX_RETRIES";
 
+#[cfg(feature = "direct")]
+pub(super) const CONFIG_FILE: &str = "LAMBDA_OTLP_CONFIG_FILE";
+
 /// Whether telemetry is sent, and when.
 #[cfg(feature = "direct")]
 const DIRECT: &[Variable] = &[
+    Variable {
+        name: CONFIG_FILE,
+        default: None,
+        kind: Kind::Text,
+        doc: "File of settings; a relative path counts from the function's code. Unset it is `lambda-otlp.toml` beside the code, or \
+              `otel-extension.toml`.",
+    },
     Variable {
         name: OUTPUT,
         default: None,
@@ -167,7 +185,10 @@ const PROTOCOLS: &[&str] = &["http/protobuf", "http/json"];
 /// Set by Lambda itself.
 const LAMBDA: &[Variable] = &[
     #[cfg(feature = "direct")]
-    set_by_lambda("LAMBDA_TASK_ROOT", "Set by Lambda: where `lambda-otlp.toml` is looked for."),
+    set_by_lambda(
+        "LAMBDA_TASK_ROOT",
+        "Where the function's code is. Lambda hides it from extensions, whose default is `/var/task`.",
+    ),
     set_by_lambda("AWS_LAMBDA_RUNTIME_API", "Set by Lambda: host and port of its APIs."),
     shared::AWS_LAMBDA_FUNCTION_NAME,
     set_by_lambda("AWS_LAMBDA_FUNCTION_VERSION", "Set by Lambda: `faas.version`."),
@@ -194,14 +215,24 @@ const LAMBDA: &[Variable] = &[
 #[cfg(feature = "direct")]
 const KNOWN_ELSEWHERE: &[&str] = &[SECRET, PROXY, INSTRUMENT, NEXT_WRAPPER];
 #[cfg(not(feature = "direct"))]
-const KNOWN_ELSEWHERE: &[&str] =
-    &[ENDPOINT, "LAMBDA_OTLP_HEADERS", SECRET, "LAMBDA_OTLP_STREAM", INSTRUMENT, NEXT_WRAPPER];
+const KNOWN_ELSEWHERE: &[&str] = &[
+    ENDPOINT,
+    "LAMBDA_OTLP_HEADERS",
+    SECRET,
+    "LAMBDA_OTLP_STREAM",
+    "LAMBDA_OTLP_CONFIG_FILE",
+    INSTRUMENT,
+    NEXT_WRAPPER,
+];
 
 const INSTRUMENT: &str = "LAMBDA_OTLP_INSTRUMENT";
 const NEXT_WRAPPER: &str = "LAMBDA_OTLP_NEXT_WRAPPER";
 
+pub(super) const RECEIVER_PORT: &str = "OTEL_LAMBDA_RECEIVER_PORT";
 pub(super) const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
 pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
+#[cfg(feature = "direct")]
+pub(super) const O2_ENDPOINT: &str = "O2_ENDPOINT";
 pub(super) const O2_ORGANIZATION: &str = "O2_ORGANIZATION_ID";
 pub(super) const O2_AUTHORIZATION: &str = "O2_AUTHORIZATION_HEADER";
 const SECRET: &str = "LAMBDA_OTLP_SECRET";
@@ -215,7 +246,13 @@ pub(super) const NOT_READ: [(&str, &str); 2] = [
     (PROXY, "let the forwarder send"),
 ];
 
-/// Variables that make other extensions send telemetry by themselves, of OpenObserve's extension and of OpenTelemetry's. Whoever
+/// What OpenObserve's extension reads, or says that it reads, and nobody here does.
+#[cfg(feature = "direct")]
+pub(super) const O2_UNUSED: [&str; 3] =
+    ["O2_BATCH_SIZE", "O2_INITIAL_RETRY_DELAY_MS", "O2_MAX_RETRY_DELAY_MS"];
+
+/// Variables that make other extensions send telemetry by themselves, of OpenObserve's extension, OpenTelemetry's and djv3's. Whoever
 /// moves from one of them is told that the minimal extension does not.
 #[cfg(not(feature = "direct"))]
-pub(super) const SENT_BY_OTHERS: [&[&str]; 2] = [&[O2_ORGANIZATION, O2_AUTHORIZATION], &[ENDPOINT]];
+pub(super) const SENT_BY_OTHERS: [&[&str]; 3] =
+    [&[O2_ORGANIZATION, O2_AUTHORIZATION], &[ENDPOINT], &["LAMBDA_OTEL_EXPORTER_ENDPOINT"]];

@@ -28,7 +28,7 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     };
     let mut checks = vec![Check::ok("output", format!("{output}, since {because}"))];
     let is_json = matches!(config.choice.output, Output::Json(_));
-    let Variables { endpoint, credentials } = direct.variables;
+    let Variables { endpoint, credentials } = direct.variables.clone();
     let prepared = || -> Result<_, ClientError> {
         let transport = LeanTransport::by(&direct.destination, direct.protocol)?;
         let advice = Advice { endpoint, credentials };

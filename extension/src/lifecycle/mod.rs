@@ -120,7 +120,7 @@ async fn receive_otlp(
     let file = receiver_port::file(&config.runtime_api);
     for port in ports.into_iter().flatten() {
         let opened = if port == config.receiver_port {
-            receiver_port::open(port, config.may_move_receiver, &file).await
+            receiver_port::open(port, config.receiver_port_told, &file).await
         } else {
             TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
         };

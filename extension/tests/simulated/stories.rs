@@ -278,6 +278,21 @@ async fn the_log_says_once_what_clients_that_speak_grpc_have_to_set() {
     assert_eq!(said, [&format!("[WARN] lambda-otlp-extension: {SAID}\n")]);
 }
 
+#[cfg(feature = "direct")]
+#[tokio::test]
+async fn a_file_of_settings_is_read_where_lambda_starts_the_extension() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("settings.toml");
+    std::fs::write(&file, "[correlation]\nmax_correlation_delay = 500\n").unwrap();
+    let file = file.to_str().unwrap();
+    let mut story = Story::with(&program(), |spec| spec.env("LAMBDA_OTLP_CONFIG_FILE", file)).await;
+    story.invoke(json!({})).await;
+    let log = complete(story, End::Shutdown).await;
+    let said =
+        "LAMBDA_OTLP_CONFIG_FILE: these keys are not used: correlation.max_correlation_delay";
+    assert!(log.has_text(said), "{:?}", log.text);
+}
+
 #[tokio::test]
 async fn wrong_settings_are_named_once_and_stop_nothing() {
     let state = states::wrong_settings();

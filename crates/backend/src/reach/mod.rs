@@ -12,6 +12,7 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use settings::Check;
+use std::borrow::Cow;
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
@@ -25,10 +26,10 @@ pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 pub const ORGANIZATION_MISSING: &str = "answered 404: the endpoint has to end in /api/{organization}, without a slash, and the organization to exist";
 
 /// What a person is told to look at.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Advice {
     /// The variable that names the endpoint.
-    pub endpoint: &'static str,
+    pub endpoint: Cow<'static, str>,
     /// What to set where the credentials are refused, as the end of a sentence: `set LAMBDA_OTLP_HEADERS to …`.
     pub credentials: &'static str,
 }
@@ -158,7 +159,7 @@ impl<T: Transport> Reach<T> {
     /// What keeps this answer from being one of a backend that takes telemetry.
     fn refused(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Check> {
         let status = answer.status;
-        let Advice { endpoint, credentials } = self.advice;
+        let Advice { endpoint, credentials } = &self.advice;
         Some(match status {
             200..=299 if is_no_otlp(answer) => Check::failed(
                 "connection",

@@ -43,6 +43,11 @@ impl<'a> Reader<'a> {
         self.source.get(name)
     }
 
+    /// What a person called the value of this name.
+    pub fn called(&self, name: &str) -> String {
+        self.source.called(name)
+    }
+
     /// The text, or the default; empty if the row has no default.
     pub fn string(&mut self, name: &str) -> String {
         self.with_default(name, Kind::Text, |text| Ok(text.to_owned())).unwrap_or_default()
@@ -140,7 +145,7 @@ impl<'a> Reader<'a> {
 
     /// Notes a mistake that only the caller can see, such as two variables that exclude each other.
     pub fn mistake(&mut self, name: &str, problem: impl Into<String>) {
-        let mistake = InvalidVariable { name: name.to_owned(), problem: problem.into() };
+        let mistake = InvalidVariable { name: self.called(name), problem: problem.into() };
         // Several parts of a program may read one variable.
         if !self.mistakes.contains(&mistake) {
             self.mistakes.push(mistake);
@@ -149,7 +154,7 @@ impl<'a> Reader<'a> {
 
     /// Notes something a person should know and that stops nothing.
     pub fn warn(&mut self, name: &str, text: impl Into<String>) {
-        self.warnings.push(Warning { name: name.to_owned(), text: text.into() });
+        self.warnings.push(Warning { name: self.called(name), text: text.into() });
     }
 
     /// What a person should know: misspelt names first.
@@ -264,18 +269,24 @@ fn chosen<T: Clone>(text: &str, kind: Kind, choices: &[(&str, T)]) -> Result<T, 
 }
 
 fn misspelt(source: &dyn Source, table: &Table) -> Vec<Warning> {
-    let is_ours = |name: &String| name.starts_with("LAMBDA_OTLP_");
-    let mut names: Vec<String> = source.names().into_iter().filter(is_ours).collect();
+    const OURS: &str = "LAMBDA_OTLP_";
+    /// Of OpenObserve's extension. Others begin so too, and are named only where they are near to one that is known.
+    const O2: &str = "O2_";
+    let mut names = source.names();
+    names.retain(|name| [OURS, O2].iter().any(|prefix| name.starts_with(prefix)));
     names.retain(|name| !table.knows(name));
     names.sort_unstable();
     let warning = |name: String| {
         let text = match table.nearest(&name) {
-            Some(nearest) => format!("unknown; did you mean {nearest}?"),
-            None => "unknown".to_owned(),
+            Some(nearest) if name.starts_with(OURS) || nearest.starts_with(O2) => {
+                format!("unknown; did you mean {nearest}?")
+            }
+            _ if name.starts_with(OURS) => "unknown".to_owned(),
+            _ => return None,
         };
-        Warning { name, text }
+        Some(Warning { name, text })
     };
-    names.into_iter().map(warning).collect()
+    names.into_iter().filter_map(warning).collect()
 }
 
 #[cfg(test)]

@@ -28,7 +28,7 @@ const TABLE: Table = Table::new(&[
         row("LAMBDA_OTLP_STREAM", None, Kind::Text),
     ],
 ])
-.with_known_elsewhere(&["LAMBDA_OTLP_HOLD"]);
+.with_known_elsewhere(&["LAMBDA_OTLP_HOLD", "O2_STREAM"]);
 
 /// Reads everything, and gives what was found beside the line that a person would see.
 fn read(source: &dyn Source) -> (Duration, Profile, usize, Headers, String) {
@@ -108,6 +108,8 @@ fn a_misspelt_name_is_pointed_out() {
         ("LAMBDA_OTLP_WHATEVER", "x"),
         ("LAMBDA_OTLP_HOLD", "never"),
         ("LAMBDA_OTLP_STREAM", "x"),
+        ("O2_STREEM", "x"),
+        ("O2_SENSOR", "x"),
         ("PATH", "x"),
     ];
     let reader = Reader::new(&source, TABLE);
@@ -115,7 +117,8 @@ fn a_misspelt_name_is_pointed_out() {
     expect![[r"
         LAMBDA_OTLP_ENDPIONT: unknown; did you mean LAMBDA_OTLP_ENDPOINT?
         LAMBDA_OTLP_HEADER: unknown; did you mean LAMBDA_OTLP_HEADERS?
-        LAMBDA_OTLP_WHATEVER: unknown"]]
+        LAMBDA_OTLP_WHATEVER: unknown
+        O2_STREEM: unknown; did you mean O2_STREAM?"]]
     .assert_eq(&warnings.join("\n"));
 }
 

@@ -1,0 +1,393 @@
+//! Reads what stands behind the variables: djv3's variables, and `lambda-otlp.toml` beside the function's code, or djv3's own file where
+//! ours is not there. What they say counts where no variable does.
+
+use super::endpoint::{Endpoint, endpoint};
+use super::keys::{KEYS, Key, Meaning, PREFIX};
+use super::variables::{
+    CONFIG_FILE, ENDPOINT, MAX_BUFFER, O2_AUTHORIZATION, O2_ORGANIZATION, O2_UNUSED, OTEL_ENDPOINT,
+    OTEL_PROTOCOL, PROTOCOL,
+};
+use settings::{Reader, Source};
+use std::fs::File;
+use std::io::Read as _;
+use std::path::Path;
+use toml::de::{DeTable, DeValue};
+
+/// The second one is djv3's.
+const NAMES: [&str; 2] = ["lambda-otlp.toml", "otel-extension.toml"];
+const TASK_ROOT: &str = "LAMBDA_TASK_ROOT";
+/// Where Lambda has the function's code. It tells the runtime so and hides it from extensions (Lambda Developer Guide, "Lambda
+/// Extensions API", "Environment variables").
+const CODE: &str = "/var/task";
+/// Such files have some hundred bytes.
+const MOST_BYTES: u64 = 64 * 1024;
+/// So many that are not used are named.
+const MOST_NAMED: usize = 10;
+
+const OTEL_HEADERS: &str = "OTEL_EXPORTER_OTLP_HEADERS";
+const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
+const HOLD: &str = "LAMBDA_OTLP_HOLD";
+const MIB: u64 = 1 << 20;
+
+/// When an invocation is kept for a flush, as djv3 names it.
+const STRATEGIES: [(&str, &str); 5] = [
+    ("default", "auto"),
+    ("end", "always"),
+    ("invocation", "always"),
+    ("periodic", "never"),
+    ("continuous", "never"),
+];
+
+/// A value as it was given.
+enum Value {
+    Text(String),
+    Number(String),
+    /// Pairs, as a variable has them.
+    Headers(String),
+}
+
+/// What one place says.
+#[derive(Default)]
+struct Given {
+    /// Where the place stands behind a key.
+    of: Option<&'static str>,
+    values: Vec<(&'static Key, Value)>,
+    /// Names that mean nothing.
+    unused: Vec<String>,
+}
+
+/// The value of a variable that is not set itself.
+struct Filled {
+    variable: &'static str,
+    value: String,
+    /// What a person called it.
+    called: String,
+}
+
+/// Variables, and behind them what djv3's variables and the file say.
+pub(super) struct WithKeys<'a> {
+    variables: &'a dyn Source,
+    /// Of two for one variable the first counts.
+    filled: Vec<Filled>,
+    /// What there is to say of the variables, and of the file.
+    warnings: Vec<(&'static str, String)>,
+    /// The file's name, and what is wrong with all of it.
+    mistake: Option<(&'static str, String)>,
+}
+
+impl<'a> WithKeys<'a> {
+    /// Reads the variables, and the first of the files that is there.
+    pub(super) fn of(variables: &'a dyn Source) -> Self {
+        let mut this = Self { variables, filled: Vec::new(), warnings: Vec::new(), mistake: None };
+        let mut places = vec![of_variables(variables)];
+        match of_file(variables) {
+            Ok(given) => places.extend(given),
+            Err(mistake) => this.mistake = Some(mistake),
+        }
+        for given in &mut places {
+            given
+                .values
+                .sort_by_key(|(key, _)| KEYS.iter().position(|other| other.name == key.name));
+            this.take(given);
+        }
+        let is_endpoint = |filled: &&Filled| [ENDPOINT, OTEL_ENDPOINT].contains(&filled.variable);
+        let used = this.filled.iter().find(is_endpoint).map(|filled| filled.value.clone());
+        for given in &mut places {
+            this.take_headers(given, used.as_deref());
+            this.note_unused(given);
+        }
+        let is_set = |name: &&str| this.is_set(name);
+        let of_o2: Vec<String> = O2_UNUSED.into_iter().filter(is_set).map(str::to_owned).collect();
+        this.warn_unused("O2_*", "variables", &of_o2);
+        this
+    }
+
+    /// Says what is wrong with them.
+    pub(super) fn say(&self, reader: &mut Reader<'_>) {
+        if let Some((name, problem)) = &self.mistake {
+            reader.mistake(name, problem.as_str());
+        }
+        for (name, text) in &self.warnings {
+            reader.warn(name, text.as_str());
+        }
+    }
+
+    /// Takes values as those of variables, all but headers.
+    fn take(&mut self, given: &mut Given) {
+        for (key, value) in &given.values {
+            let is_used = match value {
+                Value::Text(text) => self.value(key, text, false, given.of),
+                Value::Number(text) => self.value(key, text, true, given.of),
+                Value::Headers(_) => continue,
+            };
+            if !is_used {
+                given.unused.push(own_name(key, given.of).to_owned());
+            }
+        }
+        let names_endpoint = given.values.iter().any(|(key, _)| is_endpoint(key));
+        // A file may name another one than this function's variables do, and often does.
+        if given.of.is_none() && names_endpoint && self.has_destination() {
+            let name = KEYS.iter().find(|key| is_endpoint(key)).map(|key| key.variable.name);
+            given.unused.extend(name.map(|name| [name, ELSEWHERE].concat()));
+        }
+    }
+
+    /// Headers are credentials, and go to the endpoint that stands beside them.
+    fn take_headers(&mut self, given: &mut Given, used: Option<&str>) {
+        let headers = given.values.iter().find_map(|(key, value)| match value {
+            Value::Headers(headers) => Some((*key, headers.clone())),
+            Value::Text(_) | Value::Number(_) => None,
+        });
+        let Some((key, headers)) = headers else { return };
+        let endpoint = given.values.iter().find_map(|(key, value)| match value {
+            Value::Text(text) if is_endpoint(key) => Some(text.as_str()),
+            _ => None,
+        });
+        let used = used.filter(|_| endpoint.is_none() || endpoint == used);
+        match used.and_then(|used| self.names_of_destination(used)) {
+            Some([_, variable]) => self.fill(variable, headers, key, given.of),
+            None => given.unused.push([own_name(key, given.of), ELSEWHERE].concat()),
+        }
+    }
+
+    fn note_unused(&mut self, given: &mut Given) {
+        let (of, what) = match given.of {
+            Some(file) => (file, "keys"),
+            None => ("LAMBDA_OTEL_*", "variables"),
+        };
+        self.warn_unused(of, what, &given.unused);
+    }
+
+    fn warn_unused(&mut self, of: &'static str, what: &str, unused: &[String]) {
+        let named: Vec<&str> = unused.iter().take(MOST_NAMED).map(String::as_str).collect();
+        if named.is_empty() {
+            return;
+        }
+        let more = unused.len().saturating_sub(MOST_NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let text = format!("these {what} are not used: {}{more}", named.join(", "));
+        self.warnings.push((of, text));
+    }
+
+    /// Takes a value as that of a variable; `false` where it means nothing.
+    fn value(&mut self, key: &Key, text: &str, is_number: bool, of: Option<&'static str>) -> bool {
+        let text = text.to_owned();
+        match key.meaning {
+            Meaning::Endpoint => {
+                if let Some([endpoint, _]) = self.names_of_destination(&text) {
+                    self.fill(endpoint, text, key, of);
+                }
+            }
+            Meaning::Headers => return false,
+            // Whose variables name another protocol has them tell it the function's SDK, or this extension.
+            Meaning::Protocol if self.is_remote_told() && self.is_set(OTEL_PROTOCOL) => {}
+            Meaning::Protocol => {
+                let protocol = if text == "http" { "http/protobuf".to_owned() } else { text };
+                self.fill(PROTOCOL, protocol, key, of);
+            }
+            Meaning::Strategy => {
+                let hold = STRATEGIES.iter().find(|(strategy, _)| *strategy == text);
+                let hold = hold.map_or(text, |(_, hold)| (*hold).to_owned());
+                self.fill(HOLD, hold, key, of);
+            }
+            Meaning::CompletionWait => match text.as_str() {
+                "off" => self.fill(HOLD, "never".to_owned(), key, of),
+                // The strategy says it.
+                "auto" => {}
+                _ => return false,
+            },
+            Meaning::QueueBytes => match text.parse::<u64>() {
+                Ok(bytes) => self.fill(MAX_BUFFER, bytes.div_ceil(MIB).to_string(), key, of),
+                Err(_) => return false,
+            },
+            // Of the variable a small number may mean seconds.
+            Meaning::Milliseconds(variable) if is_number => {
+                self.fill(variable, format!("{text}ms"), key, of);
+            }
+            Meaning::Milliseconds(variable) | Meaning::Of(variable) => {
+                self.fill(variable, text, key, of);
+            }
+        }
+        true
+    }
+
+    /// The variables that this endpoint and its headers stand for: those of OpenTelemetry, or ours where they tell the function's SDK
+    /// where this extension is, or would be taken to do so. `None` where variables name a destination.
+    fn names_of_destination(&self, url: &str) -> Option<[&'static str; 2]> {
+        if self.has_destination() {
+            return None;
+        }
+        let is_of_sdk = self.is_set(OTEL_ENDPOINT) || endpoint(url) != Endpoint::Elsewhere;
+        Some(if is_of_sdk { [ENDPOINT, HEADERS] } else { [OTEL_ENDPOINT, OTEL_HEADERS] })
+    }
+
+    fn has_destination(&self) -> bool {
+        let has_o2 = self.is_set(O2_ORGANIZATION) && self.is_set(O2_AUTHORIZATION);
+        self.is_set(ENDPOINT) || has_o2 || self.is_remote_told()
+    }
+
+    /// Whether OpenTelemetry's variables name another host.
+    fn is_remote_told(&self) -> bool {
+        let url = self.variables.get(OTEL_ENDPOINT);
+        url.is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere)
+    }
+
+    fn is_set(&self, name: &str) -> bool {
+        self.variables.get(name).is_some()
+    }
+
+    fn fill(&mut self, variable: &'static str, value: String, key: &Key, of: Option<&str>) {
+        let called = match of {
+            Some(file) => format!("{} of {file}", key.name),
+            None => key.variable.name.to_owned(),
+        };
+        self.filled.push(Filled { variable, value, called });
+    }
+
+    /// What stands in for a variable that is not set.
+    fn behind(&self, name: &str) -> Option<&Filled> {
+        let filled = self.filled.iter().find(|filled| filled.variable == name)?;
+        (!filled.value.is_empty() && !self.is_set(name)).then_some(filled)
+    }
+}
+
+const ELSEWHERE: &str = " (another endpoint is used)";
+
+fn is_endpoint(key: &Key) -> bool {
+    matches!(key.meaning, Meaning::Endpoint)
+}
+
+/// What the key is called in that file, or as a variable.
+fn own_name(key: &'static Key, of: Option<&str>) -> &'static str {
+    if of.is_some() { key.name } else { key.variable.name }
+}
+
+/// What djv3's variables say.
+fn of_variables(variables: &dyn Source) -> Given {
+    let mut given = Given::default();
+    for key in &KEYS {
+        let Some(text) = variables.get(key.variable.name) else { continue };
+        let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+        let value = match key.meaning {
+            Meaning::Headers => Value::Headers(header_pairs(&text)),
+            _ if is_number => Value::Number(text),
+            _ => Value::Text(text),
+        };
+        given.values.push((key, value));
+    }
+    let is_known = |name: &String| KEYS.iter().any(|key| key.variable.name == *name);
+    let mut unused = variables.names();
+    unused.retain(|name| name.starts_with(PREFIX) && !is_known(name));
+    unused.sort_unstable();
+    given.unused = unused;
+    given
+}
+
+/// What the first file says that is there; a mistake means nothing of it.
+fn of_file(variables: &dyn Source) -> Result<Option<Given>, (&'static str, String)> {
+    let folder = variables.get(TASK_ROOT).unwrap_or_else(|| CODE.to_owned());
+    let folder = Path::new(&folder);
+    let opened = match variables.get(CONFIG_FILE) {
+        Some(path) => Some((CONFIG_FILE, File::open(folder.join(path.trim())))),
+        None => {
+            NAMES.into_iter().find_map(|name| Some((name, Ok(File::open(folder.join(name)).ok()?))))
+        }
+    };
+    let Some((name, file)) = opened else { return Ok(None) };
+    let mut text = String::new();
+    let read = file.and_then(|file| file.take(MOST_BYTES).read_to_string(&mut text));
+    let given = match read {
+        Ok(_) => of_text(name, &text),
+        Err(error) => Err(format!("the file cannot be read: {error}")),
+    };
+    given.map(Some).map_err(|problem| (name, problem))
+}
+
+fn of_text(name: &'static str, text: &str) -> Result<Given, String> {
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if let Some(error) = errors.first() {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        return Err(format!("line {line}: {}: the file is not used", error.message()));
+    }
+    let mut given = Given { of: Some(name), ..Given::default() };
+    for (section, values) in table.get_ref() {
+        let section = section.get_ref().as_ref();
+        let DeValue::Table(values) = values.get_ref() else {
+            given.unused.push(section.to_owned());
+            continue;
+        };
+        for (field, value) in values {
+            let name = [section, field.get_ref()].join(".");
+            let key = KEYS.iter().find(|key| key.name == name);
+            let value = key.and_then(|key| Some((key, of_toml(key, value.get_ref())?)));
+            match value {
+                Some(value) => given.values.push(value),
+                None => given.unused.push(name),
+            }
+        }
+    }
+    Ok(given)
+}
+
+fn of_toml(key: &Key, value: &DeValue<'_>) -> Option<Value> {
+    let is_headers = matches!(key.meaning, Meaning::Headers);
+    Some(match value {
+        DeValue::Table(headers) if is_headers => Value::Headers(pairs(headers)),
+        _ if is_headers => return None,
+        DeValue::String(text) => Value::Text(text.as_ref().to_owned()),
+        DeValue::Integer(number) => Value::Number(number.to_string()),
+        _ => return None,
+    })
+}
+
+fn pairs(headers: &DeTable<'_>) -> String {
+    let pairs = headers.iter().filter_map(|(name, value)| {
+        let value = value.get_ref().as_str()?;
+        // A comma would begin the next header.
+        let value = value.replace('%', "%25").replace(',', "%2C");
+        Some([name.get_ref().as_ref(), &value].join("="))
+    });
+    pairs.collect::<Vec<String>>().join(",")
+}
+
+/// The headers of a variable: as OpenTelemetry's have them, or as djv3's, which are read as a table: `{name="value", other=value}`.
+fn header_pairs(text: &str) -> String {
+    let inside = text.trim().strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+    let Some(inside) = inside else { return text.to_owned() };
+    let as_toml = format!("headers={{{inside}}}");
+    let (table, errors) = DeTable::parse_recoverable(&as_toml);
+    let headers = table.get_ref().iter().next().map(|(_, headers)| headers.get_ref());
+    match headers {
+        Some(DeValue::Table(headers)) if errors.is_empty() => pairs(headers),
+        // There the values need no quotes.
+        _ => inside.replace('"', ""),
+    }
+}
+
+impl Source for WithKeys<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        let is_hidden = name == TASK_ROOT && self.is_set("AWS_LAMBDA_RUNTIME_API");
+        let behind = || match self.behind(name) {
+            Some(filled) => Some(filled.value.clone()),
+            None => is_hidden.then(|| CODE.to_owned()),
+        };
+        self.variables.get(name).or_else(behind)
+    }
+
+    /// Misspelt keys are named as such.
+    fn names(&self) -> Vec<String> {
+        self.variables.names()
+    }
+
+    fn origin(&self) -> &'static str {
+        self.variables.origin()
+    }
+
+    fn called(&self, name: &str) -> String {
+        self.behind(name).map_or_else(|| name.to_owned(), |filled| filled.called.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+use super::super::{Config, HoldMode, Output, PortTold};
+use super::WithKeys;
+use backend::Protocol;
+use settings::Source as _;
+use std::collections::BTreeMap;
+use std::time::Duration;
+use wire::SignalKind;
+
+/// What comes of a file of this name and these variables.
+fn config_of(name: &str, text: &str, variables: &[(&str, &str)]) -> Config {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), text).unwrap();
+    let mut source: BTreeMap<String, String> =
+        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    source.insert("LAMBDA_TASK_ROOT".into(), folder.path().to_str().unwrap().into());
+    Config::from_source(&source)
+}
+
+fn config(text: &str, variables: &[(&str, &str)]) -> Config {
+    config_of("lambda-otlp.toml", text, variables)
+}
+
+/// The URL of traces, and the authorization header.
+fn destination(config: &Config) -> (String, String) {
+    let Output::Otlp(direct) = &config.choice.output else { panic!("{:?}", config.choice) };
+    let mut headers = direct.destination.headers.iter();
+    let authorization = headers.find(|(name, _)| *name == "authorization");
+    let authorization = authorization.map(|(_, value)| value.expose().to_owned());
+    let url = direct.destination.endpoints.of(SignalKind::Traces).to_string();
+    (url, authorization.unwrap_or_default())
+}
+
+const FILE: &str = r#"
+    # As djv3's extension has it.
+    [exporter]
+    endpoint = "https://file.example.com/api/default"
+    protocol = "http"
+    timeout = 700
+    compression = "none"
+    [exporter.headers]
+    authorization = "Basic aHVudGVyMg==, 100 %"
+    [receiver]
+    http_port = 4400
+    [flush]
+    strategy = "end"
+    interval = "7s"
+    max_queue_bytes = 3_000_000
+"#;
+
+#[test]
+fn its_values_are_those_of_variables() {
+    let config = config(FILE, &[]);
+    assert_eq!(config.complaint(), "");
+    let url = "https://file.example.com/api/default/v1/traces";
+    assert_eq!(destination(&config), (url.to_owned(), "Basic aHVudGVyMg==, 100 %".to_owned()));
+    let Output::Otlp(direct) = &config.choice.output else { panic!() };
+    assert_eq!(direct.protocol, Protocol::HttpProtobuf);
+    assert_eq!(direct.destination.request_timeout, Duration::from_millis(700));
+    assert_eq!(direct.flush.interval, Duration::from_secs(7));
+    assert_eq!(direct.flush.buffer_bytes, 3 << 20);
+    assert_eq!((config.receiver_port, config.hold), (4400, HoldMode::Always));
+    // djv3's file, where ours is not there.
+    let theirs = config_of("otel-extension.toml", FILE, &[]);
+    assert_eq!(theirs.receiver_port, 4400);
+    assert_eq!(theirs.receiver_port_told, PortTold::Extension, "the wrapper reads no file");
+}
+
+#[test]
+fn a_file_may_have_another_name_and_lambda_hides_where_the_code_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("settings.toml");
+    std::fs::write(&path, "[receiver]\nhttp_port = 4400\n[flush]\ninterval = \"soon\"\n").unwrap();
+    let named = [("LAMBDA_OTLP_CONFIG_FILE", path.to_str().unwrap())];
+    let config = Config::from_source(&named);
+    assert_eq!(config.receiver_port, 4400);
+    assert!(config.complaint().starts_with("flush.interval of LAMBDA_OTLP_CONFIG_FILE: "));
+    let missing = Config::from_source(&[("LAMBDA_OTLP_CONFIG_FILE", "no-such.toml")]);
+    assert!(missing.complaint().starts_with("LAMBDA_OTLP_CONFIG_FILE: the file cannot be read: "));
+    let of_lambda = [("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001")];
+    let source = WithKeys::of(&of_lambda);
+    assert_eq!(source.get("LAMBDA_TASK_ROOT").as_deref(), Some("/var/task"));
+    let in_lambda =
+        [of_lambda[0], ("LAMBDA_OTLP_CA_FILE", "ca.pem"), ("LAMBDA_OTLP_ENDPOINT", "https://h")];
+    let complaint = Config::from_source(&in_lambda).complaint();
+    assert!(complaint.contains("LAMBDA_OTLP_CA_FILE: /var/task/ca.pem: "), "{complaint}");
+}
+
+#[test]
+fn variables_win_and_credentials_stay_with_their_endpoint() {
+    let check = |variables: &[(&str, &str)], url: &str, authorization: &str| {
+        let config = config(FILE, variables);
+        let expected = (format!("{url}/v1/traces"), authorization.to_owned());
+        assert_eq!(destination(&config), expected, "{variables:?}");
+        config.complaint()
+    };
+    let (file, secret) = ("https://file.example.com/api/default", "Basic aHVudGVyMg==, 100 %");
+    let own = ("LAMBDA_OTLP_ENDPOINT", "https://own.example.com");
+    let otel = ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://otel.example.com");
+    let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+    let headers = ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Basic b3RlbA==");
+    assert_eq!(check(&[here], file, secret), "");
+    assert_eq!(check(&[headers], file, "Basic b3RlbA=="), "");
+    let said =
+        "lambda-otlp.toml: these keys are not used: exporter.headers (another endpoint is used)";
+    assert_eq!(check(&[own], "https://own.example.com", ""), said);
+    assert_eq!(check(&[otel], "https://otel.example.com", ""), said);
+    let o2 = [("O2_ORGANIZATION_ID", "shop"), ("O2_AUTHORIZATION_HEADER", "Basic bzI=")];
+    let config = config(FILE, &[o2[0], o2[1], ("O2_FLUSH_INTERVAL_MS", "9000")]);
+    let Output::Json(direct) = &config.choice.output else { panic!("{:?}", config.choice) };
+    assert_eq!(direct.flush.interval, Duration::from_secs(9));
+}
+
+#[test]
+fn what_is_not_used_is_said_in_one_line() {
+    let text = r#"
+        title = "hunter2"
+        [exporter]
+        endpont = "https://hunter2.example.com"
+        [correlation]
+        max_correlation_delay = 500
+        emit_orphaned_spans = true
+    "#;
+    let said = "lambda-otlp.toml: these keys are not used: correlation.emit_orphaned_spans, \
+                correlation.max_correlation_delay, exporter.endpont, title";
+    let config = config(text, &[]);
+    assert_eq!((config.complaint().as_str(), &config.choice.output), (said, &Output::Stdout));
+    assert!(config.mistakes.is_empty());
+}
+
+#[test]
+fn a_file_that_is_no_toml_is_named_with_its_line_and_nothing_of_it_is_used() {
+    let text = "[exporter]\nendpoint = \"https://o2.example.com\"\nheaders = hunter2\n";
+    let config = config(text, &[]);
+    assert_eq!(config.choice.output, Output::Stdout);
+    let complaint = config.complaint();
+    assert!(complaint.starts_with("lambda-otlp.toml: line 3: "), "{complaint}");
+    assert!(!complaint.contains("hunter2") && config.mistakes.len() == 1, "{complaint}");
+}
+
+#[test]
+fn a_value_that_is_wrong_is_named_as_it_was_called() {
+    let config = config("[flush]\ninterval = \"soon\"\nstrategy = \"later\"\n", &[]);
+    let complaint = config.complaint();
+    for name in ["flush.interval of lambda-otlp.toml: ", "flush.strategy of lambda-otlp.toml: "] {
+        assert!(complaint.contains(name), "{complaint}");
+    }
+}
+
+/// A file that says other things than the variables beside it.
+const OTHER: &str = r#"
+    [exporter]
+    protocol = "http/json"
+    timeout = 100
+    compression = "gzip"
+    [receiver]
+    http_port = 4401
+    [flush]
+    completion_wait = "off"
+    interval = 100
+    timeout = 100
+    max_queue_bytes = 1048576
+"#;
+
+#[test]
+fn djv3s_variables_mean_what_his_keys_do_and_win_over_the_file() {
+    let variables = [
+        ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com"),
+        ("LAMBDA_OTEL_EXPORTER_HEADERS", r#"{authorization="Basic ZGp2Mw==", x-tenant=shop}"#),
+        ("LAMBDA_OTEL_EXPORTER_PROTOCOL", "http"),
+        ("LAMBDA_OTEL_EXPORTER_COMPRESSION", "none"),
+        ("LAMBDA_OTEL_EXPORTER_TIMEOUT", "700"),
+        ("LAMBDA_OTEL_RECEIVER_HTTP_PORT", "4400"),
+        ("LAMBDA_OTEL_FLUSH_STRATEGY", "end"),
+        ("LAMBDA_OTEL_FLUSH_INTERVAL", "7000"),
+        ("LAMBDA_OTEL_FLUSH_TIMEOUT", "800"),
+        ("LAMBDA_OTEL_FLUSH_MAX_QUEUE_BYTES", "3000000"),
+    ];
+    let config = config(OTHER, &variables);
+    assert_eq!(config.complaint(), "");
+    let url = "https://djv3.example.com/v1/traces";
+    assert_eq!(destination(&config), (url.to_owned(), "Basic ZGp2Mw==".to_owned()));
+    let Output::Otlp(direct) = &config.choice.output else { panic!() };
+    let tenant = direct.destination.headers.iter().find(|(name, _)| *name == "x-tenant");
+    assert_eq!(tenant.unwrap().1.expose(), "shop");
+    assert_eq!(config.choice.because, "LAMBDA_OTEL_EXPORTER_ENDPOINT is set");
+    assert_eq!(direct.protocol, Protocol::HttpProtobuf);
+    assert_eq!(direct.destination.compression, backend::Compression::None);
+    assert_eq!(direct.destination.request_timeout, Duration::from_millis(700));
+    assert_eq!(direct.flush.interval, Duration::from_secs(7));
+    assert_eq!(direct.flush.timeout, Duration::from_millis(800));
+    assert_eq!(direct.flush.buffer_bytes, 3 << 20);
+    assert_eq!((config.receiver_port, config.hold), (4400, HoldMode::Always));
+}
+
+#[test]
+fn variables_of_djv3_stand_behind_ours_and_opentelemetrys() {
+    let endpoint = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com");
+    let headers = ("LAMBDA_OTEL_EXPORTER_HEADERS", "authorization=Basic%20ZGp2Mw==");
+    let check = |more: &[(&str, &str)], url: &str, authorization: &str| {
+        let config = config("", &[&[endpoint, headers], more].concat());
+        let expected = (format!("{url}/v1/traces"), authorization.to_owned());
+        assert_eq!(destination(&config), expected, "{more:?}");
+        config.complaint()
+    };
+    let (djv3, secret) = ("https://djv3.example.com", "Basic ZGp2Mw==");
+    assert_eq!(check(&[], djv3, secret), "");
+    // Where his documentation has the function's SDK send to the extension.
+    let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318");
+    assert_eq!(check(&[here], djv3, secret), "");
+    let said = "LAMBDA_OTEL_*: these variables are not used: LAMBDA_OTEL_EXPORTER_ENDPOINT (another endpoint is used), \
+                LAMBDA_OTEL_EXPORTER_HEADERS (another endpoint is used)";
+    for name in ["LAMBDA_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT"] {
+        let other = (name, "https://other.example.com");
+        assert_eq!(check(&[other], "https://other.example.com", ""), said, "{name}");
+    }
+    let pairs = [
+        ("LAMBDA_OTEL_EXPORTER_TIMEOUT", "700", "OTEL_EXPORTER_OTLP_TIMEOUT"),
+        ("LAMBDA_OTEL_FLUSH_INTERVAL", "700", "O2_FLUSH_INTERVAL_MS"),
+        ("LAMBDA_OTEL_FLUSH_TIMEOUT", "700", "OTEL_LAMBDA_FLUSH_TIMEOUT"),
+    ];
+    for (theirs, value, ours) in pairs {
+        let config = config("", &[endpoint, (theirs, value), (ours, "900ms")]);
+        let Output::Otlp(direct) = &config.choice.output else { panic!() };
+        let times =
+            [direct.destination.request_timeout, direct.flush.interval, direct.flush.timeout];
+        assert!(times.contains(&Duration::from_millis(900)), "{ours}: {times:?}");
+        assert!(!times.contains(&Duration::from_millis(700)), "{theirs}: {times:?}");
+    }
+    let hold = [("LAMBDA_OTEL_FLUSH_STRATEGY", "end"), ("LAMBDA_OTLP_HOLD", "never")];
+    assert_eq!(config("", &hold).hold, HoldMode::Never);
+    let never =
+        [("LAMBDA_OTEL_FLUSH_STRATEGY", "end"), ("LAMBDA_OTEL_FLUSH_COMPLETION_WAIT", "off")];
+    assert_eq!(config("", &never).hold, HoldMode::Never);
+    assert_eq!(config(OTHER, &[]).hold, HoldMode::Never);
+}
+
+#[test]
+fn headers_go_to_no_other_endpoint_than_the_one_they_stand_beside() {
+    let endpoint = ("LAMBDA_OTEL_EXPORTER_ENDPOINT", "https://djv3.example.com");
+    let headers = ("LAMBDA_OTEL_EXPORTER_HEADERS", r#"{"authorization"=Basic b3RoZXI=}"#);
+    let url = |host: &str| format!("https://{host}.example.com/v1/traces");
+    let with = config(FILE, &[endpoint]);
+    assert_eq!(destination(&with), (url("djv3"), String::new()));
+    let said =
+        "lambda-otlp.toml: these keys are not used: exporter.headers (another endpoint is used)";
+    assert_eq!(with.complaint(), said);
+    let file = "[exporter]\nendpoint = \"https://file.example.com\"\n";
+    assert_eq!(destination(&config(file, &[headers])), (url("file"), "Basic b3RoZXI=".into()));
+    let file = "[exporter]\nheaders = { authorization = \"Basic aHVudGVyMg==\" }\n";
+    assert_eq!(destination(&config(file, &[endpoint])), (url("djv3"), "Basic aHVudGVyMg==".into()));
+    assert!(config(file, &[]).complaint().ends_with("exporter.headers (another endpoint is used)"));
+}
+
+#[test]
+fn an_endpoint_of_this_environment_is_no_receivers() {
+    let file = "[exporter]\nendpoint = \"http://127.0.0.1:5080/c\"\nheaders = { authorization = \"Basic aHVudGVyMg==\" }\n";
+    let asked = config(file, &[("LAMBDA_OTLP_OUTPUT", "otlp")]);
+    let url = "http://127.0.0.1:5080/c/v1/traces";
+    assert_eq!(destination(&asked), (url.to_owned(), "Basic aHVudGVyMg==".to_owned()));
+    assert_eq!((asked.receiver_port, asked.complaint().as_str()), (4318, ""));
+    let unasked = config(file, &[]);
+    assert_eq!((unasked.receiver_port, &unasked.choice.output), (4318, &Output::Stdout));
+    let said = "exporter.endpoint of lambda-otlp.toml: leads to this environment";
+    assert!(unasked.complaint().starts_with(said), "{}", unasked.complaint());
+}
+
+#[test]
+fn variables_that_mean_nothing_are_named_in_one_line() {
+    let o2 = [("O2_BATCH_SIZE", "hunter2"), ("O2_MAX_RETRY_DELAY_MS", "hunter2")];
+    let said = "O2_*: these variables are not used: O2_BATCH_SIZE, O2_MAX_RETRY_DELAY_MS";
+    assert_eq!(config("", &o2).complaint(), said);
+    let config = config(
+        "",
+        &[
+            ("LAMBDA_OTEL_FLUSH_MAX_BATCH_BYTES", "hunter2"),
+            ("LAMBDA_OTEL_CORRELATION_EMIT_ORPHANED_SPANS", "true"),
+            ("LAMBDA_OTEL_ENDPOINT", "https://hunter2.example.com"),
+            ("LAMBDA_OTEL_FLUSH_COMPLETION_WAIT", "250"),
+            ("LAMBDA_OTEL_FLUSH_INTERVAL", "soon"),
+        ],
+    );
+    let said = "LAMBDA_OTEL_*: these variables are not used: LAMBDA_OTEL_CORRELATION_EMIT_ORPHANED_SPANS, \
+                LAMBDA_OTEL_ENDPOINT, LAMBDA_OTEL_FLUSH_MAX_BATCH_BYTES, LAMBDA_OTEL_FLUSH_COMPLETION_WAIT; \
+                LAMBDA_OTEL_FLUSH_INTERVAL: \"soon\" is not a duration (5s, 500ms, or milliseconds)";
+    assert_eq!(config.complaint(), said);
+}

@@ -1,0 +1,164 @@
+//! The keys of `lambda-otlp.toml`, which are those of djv3's opentelemetry-lambda-extension, and his variables of the same meaning.
+//!
+//! Source: crates.io, opentelemetry-lambda-extension 0.2.0, `src/config.rs`.
+
+use settings::{Kind, Variable};
+
+/// What the names of djv3's variables begin with.
+pub(super) const PREFIX: &str = "LAMBDA_OTEL_";
+
+/// What a key's value becomes.
+#[derive(Clone, Copy)]
+pub(super) enum Meaning {
+    /// The value of this variable.
+    Of(&'static str),
+    /// The same, where a number alone is milliseconds.
+    Milliseconds(&'static str),
+    Endpoint,
+    Headers,
+    Protocol,
+    /// When an invocation is kept for a flush.
+    Strategy,
+    /// Whether an invocation is kept at all, whatever the strategy.
+    CompletionWait,
+    QueueBytes,
+}
+
+/// A key, and the variable that says the same.
+#[derive(Clone, Copy)]
+pub(super) struct Key {
+    /// `section.field`
+    pub(super) name: &'static str,
+    /// `LAMBDA_OTEL_SECTION_FIELD`
+    pub(super) variable: Variable,
+    pub(super) meaning: Meaning,
+}
+
+/// All that mean something here. Of two that mean the same the first counts.
+pub(super) const KEYS: [Key; 13] = [
+    key(
+        "exporter.endpoint",
+        "LAMBDA_OTEL_EXPORTER_ENDPOINT",
+        Kind::Url,
+        "`OTEL_EXPORTER_OTLP_ENDPOINT`, where no variable above names another host.",
+        Meaning::Endpoint,
+    ),
+    key(
+        "exporter.headers",
+        "LAMBDA_OTEL_EXPORTER_HEADERS",
+        Kind::Headers,
+        "Headers that go with that endpoint, also as `{name=\"value\"}`.",
+        Meaning::Headers,
+    ),
+    key(
+        "exporter.protocol",
+        "LAMBDA_OTEL_EXPORTER_PROTOCOL",
+        Kind::Choice(&["http", "http/protobuf", "http/json", "grpc"]),
+        "`LAMBDA_OTLP_PROTOCOL`, where that is not set; `http` is `http/protobuf`.",
+        Meaning::Protocol,
+    ),
+    key(
+        "exporter.compression",
+        "LAMBDA_OTEL_EXPORTER_COMPRESSION",
+        Kind::Choice(&["gzip", "none"]),
+        "`OTEL_EXPORTER_OTLP_COMPRESSION`, where that is not set.",
+        Meaning::Of("OTEL_EXPORTER_OTLP_COMPRESSION"),
+    ),
+    key(
+        "exporter.timeout",
+        "LAMBDA_OTEL_EXPORTER_TIMEOUT",
+        Kind::Duration,
+        "`OTEL_EXPORTER_OTLP_TIMEOUT`, where that is not set.",
+        Meaning::Milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT"),
+    ),
+    key(
+        "receiver.http_port",
+        "LAMBDA_OTEL_RECEIVER_HTTP_PORT",
+        Kind::Count,
+        "`OTEL_LAMBDA_RECEIVER_PORT`, where that is not set.",
+        Meaning::Of("OTEL_LAMBDA_RECEIVER_PORT"),
+    ),
+    key(
+        "receiver.port",
+        "LAMBDA_OTEL_RECEIVER_PORT",
+        Kind::Count,
+        "The same.",
+        Meaning::Of("OTEL_LAMBDA_RECEIVER_PORT"),
+    ),
+    key(
+        "flush.completion_wait",
+        "LAMBDA_OTEL_FLUSH_COMPLETION_WAIT",
+        Kind::Choice(&["auto", "off"]),
+        "`off` is `LAMBDA_OTLP_HOLD=never`, where that is not set.",
+        Meaning::CompletionWait,
+    ),
+    key(
+        "flush.hold",
+        "LAMBDA_OTEL_FLUSH_HOLD",
+        Kind::Choice(&["auto", "always", "never"]),
+        "`LAMBDA_OTLP_HOLD`, where that is not set.",
+        Meaning::Of("LAMBDA_OTLP_HOLD"),
+    ),
+    key(
+        "flush.strategy",
+        "LAMBDA_OTEL_FLUSH_STRATEGY",
+        Kind::Choice(&["default", "end", "periodic", "continuous"]),
+        "The same: `default` is `auto`, `end` is `always`, `periodic` and `continuous` are `never`.",
+        Meaning::Strategy,
+    ),
+    key(
+        "flush.interval",
+        "LAMBDA_OTEL_FLUSH_INTERVAL",
+        Kind::Duration,
+        "`O2_FLUSH_INTERVAL_MS`, where that is not set.",
+        Meaning::Of("O2_FLUSH_INTERVAL_MS"),
+    ),
+    key(
+        "flush.timeout",
+        "LAMBDA_OTEL_FLUSH_TIMEOUT",
+        Kind::Duration,
+        "`OTEL_LAMBDA_FLUSH_TIMEOUT`, where that is not set.",
+        Meaning::Of("OTEL_LAMBDA_FLUSH_TIMEOUT"),
+    ),
+    key(
+        "flush.max_queue_bytes",
+        "LAMBDA_OTEL_FLUSH_MAX_QUEUE_BYTES",
+        Kind::Count,
+        "`O2_MAX_BUFFER_SIZE_MB` in bytes, where that is not set.",
+        Meaning::QueueBytes,
+    ),
+];
+
+const fn key(
+    name: &'static str,
+    variable: &'static str,
+    kind: Kind,
+    doc: &'static str,
+    meaning: Meaning,
+) -> Key {
+    Key { name, variable: Variable { name: variable, default: None, kind, doc }, meaning }
+}
+
+/// The rows of the variables.
+pub(super) const ROWS: [Variable; KEYS.len()] = {
+    let mut rows = [KEYS[0].variable; KEYS.len()];
+    let (mut left, mut keys): (&mut [Variable], &[Key]) = (&mut rows, &KEYS);
+    while let ([row, later @ ..], [key, keys_left @ ..]) = (left, keys) {
+        *row = key.variable;
+        (left, keys) = (later, keys_left);
+    }
+    rows
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_variable_is_named_as_its_key() {
+        for Key { name, variable, .. } in KEYS {
+            let expected = [PREFIX, &name.replace('.', "_").to_uppercase()].concat();
+            assert_eq!(variable.name, expected);
+        }
+    }
+}
