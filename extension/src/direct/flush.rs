@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// An invocation that comes near its deadline has nothing left to wait for.
 pub(super) const BEFORE_DEADLINE: Duration = Duration::from_millis(150);
+/// An invocation that comes so near may time out: what waits is sent now, in the time until it would be spilled.
+pub(super) const LAST_CHANCE: Duration = Duration::from_millis(650);
 /// The length of a flush beside a handler where no invocation is to be kept for one at all.
 const BESIDE_HANDLER: Duration = Duration::from_secs(1);
 /// A flush ends so long before the deadline.
@@ -121,6 +123,9 @@ pub(super) fn decide(facts: &Facts) -> Decision {
     }
     match facts.phase {
         Phase::Done if facts.waiting.is_some() && may_try && ends_with_flush(facts) => flush,
+        Phase::Running if is_last_chance(facts) => {
+            Decision::Flush { at_most: facts.left.saturating_sub(BEFORE_DEADLINE).min(longest) }
+        }
         Phase::Running if may_try && pays_beside_handler(facts) => flush,
         Phase::Running if ends_with_flush(facts) => Decision::Hold,
         _ => Decision::Pass,
@@ -130,6 +135,14 @@ pub(super) fn decide(facts: &Facts) -> Decision {
 /// Whether the handler may be killed soon, and the environment with it. One that has ended cannot time out.
 pub(super) fn is_near_deadline(facts: &Facts) -> bool {
     !facts.is_done && facts.left <= BEFORE_DEADLINE
+}
+
+/// Whether what an invocation has left that is kept anyway would be spilled if it timed out, though the backend takes it.
+fn is_last_chance(facts: &Facts) -> bool {
+    facts.waiting.is_some()
+        && facts.left <= LAST_CHANCE
+        && facts.health == Health::Good
+        && ends_with_flush(facts)
 }
 
 /// Whether the invocation is kept until its telemetry is sent.
@@ -261,6 +274,18 @@ mod tests {
         check("rare oldest=1 left=150", "spill");
         check("oldest=1 left=150", "spill");
         check("asking oldest=1 left=150", "spill");
+        // Before that a good backend is sent what waits, where the invocation is kept for it anyway.
+        check("rare oldest=1 left=651", "hold");
+        check("rare oldest=1 left=650", "flush 500");
+        check("rare oldest=1 left=151", "flush 1");
+        check("rare oldest=1 left=650 timeout=100", "flush 100");
+        check("rare left=650", "hold");
+        check("rare oldest=1 left=650 paused", "hold");
+        check("rare oldest=1 left=650 open", "pass");
+        check("oldest=1 left=650", "pass");
+        check("never rare oldest=1 left=650", "pass");
+        check("rare oldest=1 left=650 timeout=0", "pass");
+        check("asking oldest=1 left=650", "pass");
         check("rare left=150", "pass");
         check("rare left=0", "pass");
         // A handler that has ended does not time out, and what it left waits for the next one.

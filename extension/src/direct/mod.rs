@@ -25,7 +25,8 @@ use crate::supervise;
 use awake::Awake;
 use clients::Clients;
 use flush::{
-    BEFORE_DEADLINE, Decision, Facts, Health, PROBE, Phase, Waiting, decide, is_near_deadline,
+    BEFORE_DEADLINE, Decision, Facts, Health, LAST_CHANCE, PROBE, Phase, Waiting, decide,
+    is_near_deadline,
 };
 use function_lines::FunctionLines;
 pub(crate) use function_lines::TakenLine;
@@ -330,9 +331,9 @@ impl Direct {
         if buffered.is_none() && lines.is_none() {
             return None;
         }
-        let before_deadline = running
-            .filter(|running| !running.is_done)
-            .map(|running| running.deadline_ms.saturating_sub(in_ms(BEFORE_DEADLINE)));
+        let running = running.filter(|running| !running.is_done);
+        let before = |duration| Some(running?.deadline_ms.saturating_sub(in_ms(duration)));
+        let last_chance = before(LAST_CHANCE).filter(|_| !is_asking);
         let interval_ms = in_ms(self.flush.interval);
         let due = buffered.filter(|_| !is_asking || self.is_managed);
         let due = due.map(|since_ms| since_ms.saturating_add(interval_ms));
@@ -340,7 +341,8 @@ impl Direct {
         let acted_ms = self.acted_ms;
         let due = due.map(|due| due.max(self.record.again_at_ms(acted_ms).unwrap_or_default()));
         let lines_due = lines.map(|since_ms| since_ms.saturating_add(interval_ms));
-        let times = [before_deadline, lines_due, due.filter(|_| self.flight.is_none())];
+        let due = due.filter(|_| self.flight.is_none());
+        let times = [last_chance, before(BEFORE_DEADLINE), lines_due, due];
         times.into_iter().flatten().filter(|at| *at > acted_ms).min().map(|at| at.max(now_ms))
     }
 

@@ -164,6 +164,15 @@ async fn a_function_that_times_out_beside_a_backend_that_hangs_loses_nothing() {
 }
 
 #[tokio::test]
+async fn a_good_backend_gets_what_one_of_the_first_invocations_left_that_times_out() {
+    let sink = sink().await;
+    let payloads = [json!({"spans": [3], "root": true}), json!({"spans": [2], "end": "hang"})];
+    let account = told(&sink, sink.base(), &payloads, |spec| spec.timeout(SHORT)).await;
+    account.balances(false);
+    assert_eq!((account.delivered.len(), account.spilled()), (5, 0), "{account:?}");
+}
+
+#[tokio::test]
 async fn more_than_the_buffer_holds_is_written() {
     let sink = always(ScriptedResponse::held()).await;
     let payloads = vec![json!({"spans": [20, 20], "bytes": 20_000}); 3];
