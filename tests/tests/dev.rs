@@ -83,6 +83,8 @@ fn a_rust_function_is_shown_cold_and_warm_with_its_traces_logs_and_metrics() {
 fn lines_of_standard_input_are_events_and_an_error_of_the_function_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let ledger = ledger(folder.path());
+    // The settings of the layer, beside the code.
+    std::fs::write(folder.path().join("lambda-otlp.toml"), "[flush]\nintervall = 7\n").unwrap();
     let input = format!("{ORDER}\nnonsense\n\n{}\n", ORDER.replace("ok", "error"));
     let arguments = ["--json", "--env", &ledger, "--", &function()];
     let (out, said, code) = run(folder.path(), &arguments, &input);
@@ -93,6 +95,7 @@ fn lines_of_standard_input_are_events_and_an_error_of_the_function_is_told() {
         objects.iter().filter_map(|object| object.get("line")?.as_str()).collect();
     assert_eq!(responses.len(), 2, "{responses:?}");
     assert!(responses[1].starts_with("=> failed after "), "{responses:?}");
+    assert!(out.contains("these keys are not used: flush.intervall"), "{out}");
     let traces = objects.iter().filter_map(|object| object.get("trace"));
     let names = traces.flat_map(|trace| trace["spans"].as_array().unwrap());
     let names: Vec<&str> = names.filter_map(|span| span["name"].as_str()).collect();
