@@ -32,7 +32,7 @@ pub(crate) fn waterfall(trace: &Waterfall, out: &mut dyn Write) -> io::Result<()
         }
         let colour = services.iter().position(|service| *service == row.service).unwrap_or(0);
         bar(row, width, colour, out)?;
-        let indent = "  ".repeat(row.depth);
+        let indent = "  ".repeat(row.depth.min(DEEPEST));
         for link in &row.links {
             writeln!(out, "  {:<width$} {indent}<- {}", "", on_one_line(link))?;
         }

@@ -155,3 +155,28 @@ fn no_text_of_telemetry_moves_the_terminal() {
     assert_eq!((drawn.matches("[2J").count(), drawn.lines().count()), (8, 6), "{drawn}");
     assert!(!drawn.contains('\r'), "{drawn}");
 }
+
+#[test]
+fn a_chain_of_spans_however_long_does_not_widen_what_is_drawn() {
+    let span = span(1, None, 0);
+    let log = Log {
+        service: String::new(),
+        level: "INFO".to_owned(),
+        body: "stored".to_owned(),
+        number: String::new(),
+    };
+    let row = Row {
+        links: vec!["reserve".to_owned()],
+        logs: vec![log],
+        ..Row::of(SpanOf { service: "s", scope: "", span: &span }, 40_000, 0, 1)
+    };
+    let trace = Waterfall {
+        trace_id: String::new(),
+        label: String::new(),
+        rows: vec![row],
+        loose: Vec::new(),
+    };
+    let mut drawn = Vec::new();
+    draw::waterfall(&trace, &mut drawn).unwrap();
+    assert!(drawn.len() < 1000, "{} bytes", drawn.len());
+}
