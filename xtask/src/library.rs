@@ -4,7 +4,9 @@
 use crate::checks::{self, Length, Tally, output};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
-use std::path::Path;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const LIBRARY: &str = "lambda-otlp-exporter";
@@ -33,10 +35,14 @@ pub(crate) fn write() -> anyhow::Result<()> {
 }
 
 /// The library's public items, by the JSON of rustdoc, which a stable toolchain writes where it is asked like this. Its format is that
-/// of the toolchain in `rust-toolchain.toml`, and the version of `public-api` goes with it. It has a folder of its own: build scripts
-/// run again where that variable changes, and with them all that is compiled there.
+/// of the toolchain in `rust-toolchain.toml`, and the version of `public-api` goes with it. Only rustdoc is told so: build scripts run
+/// again where that variable changes, and with them all that is compiled.
 fn public_api(root: &Path, metadata: &Value) -> anyhow::Result<String> {
-    let target = Path::new(&metadata_text(metadata, "target_directory")?).join("public-api");
+    let target = PathBuf::from(metadata_text(metadata, "target_directory")?);
+    let for_json = target.join("rustdoc-for-json");
+    std::fs::create_dir_all(&target)?;
+    std::fs::write(&for_json, "#!/bin/sh\nRUSTC_BOOTSTRAP=1 exec rustdoc \"$@\"\n")?;
+    std::fs::set_permissions(&for_json, Permissions::from_mode(0o755))?;
     let mut rustdoc = Command::new("cargo");
     rustdoc.args([
         "rustdoc",
@@ -46,9 +52,8 @@ fn public_api(root: &Path, metadata: &Value) -> anyhow::Result<String> {
         LIBRARY,
         "--lib",
         "--all-features",
-        "--target-dir",
     ]);
-    rustdoc.arg(&target).args([
+    rustdoc.args([
         "--",
         "-Z",
         "unstable-options",
@@ -57,7 +62,7 @@ fn public_api(root: &Path, metadata: &Value) -> anyhow::Result<String> {
         "--cap-lints",
         "allow",
     ]);
-    output(rustdoc.env("RUSTC_BOOTSTRAP", "1").current_dir(root))?;
+    output(rustdoc.env("RUSTDOC", &for_json).current_dir(root))?;
     let json = target.join("doc").join(format!("{}.json", LIBRARY.replace('-', "_")));
     let api = public_api::Builder::from_rustdoc_json(&json)
         .omit_blanket_impls(true)
