@@ -29,11 +29,15 @@ pub(crate) struct ManArguments {
 }
 
 pub(crate) fn completions(arguments: &CompletionsArguments) -> anyhow::Result<ExitCode> {
-    // The generator takes no error: a shell that stops reading is to be no panic.
-    let mut script = Vec::new();
-    clap_complete::generate(arguments.shell, &mut command(), "lambda-otlp", &mut script);
-    std::io::stdout().lock().write_all(&script)?;
+    std::io::stdout().lock().write_all(&script(arguments.shell))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What completes in this shell. It is made before it is printed: the generator panics where nobody reads on.
+fn script(shell: clap_complete::Shell) -> Vec<u8> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut command(), "lambda-otlp", &mut script);
+    script
 }
 
 pub(crate) fn man(arguments: &ManArguments) -> anyhow::Result<ExitCode> {
@@ -84,9 +88,7 @@ mod tests {
     fn shells_complete_commands_and_their_arguments() {
         use clap::ValueEnum as _;
         for shell in clap_complete::Shell::value_variants() {
-            let mut script = Vec::new();
-            clap_complete::generate(*shell, &mut command(), "lambda-otlp", &mut script);
-            let script = String::from_utf8(script).unwrap();
+            let script = String::from_utf8(script(*shell)).unwrap();
             for word in ["unsubscribe", "full-screen"] {
                 assert!(script.contains(word), "{shell}: {word}");
             }

@@ -5,7 +5,7 @@ use super::{Arguments, SECONDS_OF_MONTH, Through};
 
 /// Invocations at the same time that an account has in a region unless it asked for more (Lambda Developer Guide, "Lambda quotas").
 const ACCOUNT_CONCURRENCY: f64 = 1000.0;
-/// What is left to the functions themselves.
+/// The part of them that forwarders may take; the functions themselves have the rest.
 const SHARE: f64 = 0.2;
 /// Traffic has hours: so much more than the mean comes at its peak.
 const PEAK: f64 = 3.0;

@@ -2,7 +2,7 @@
 
 mod limits;
 mod month;
-mod prices;
+pub(crate) mod prices;
 
 use month::Month;
 use prices::Architecture;

@@ -1,12 +1,12 @@
 //! The month's rows.
 
 use super::prices::{
-    self, EGRESS_GB, FREE_EGRESS_GB, REQUEST, STORED_GB, STREAM_GB_IN, STREAM_GB_OUT, STREAM_HOUR,
+    self, EGRESS_GB, FREE_EGRESS_GB, GB, REQUEST, STORED_GB, STREAM_GB_IN, STREAM_GB_OUT,
+    STREAM_HOUR,
 };
 use super::{Arguments, Collected, Through};
 use serde_json::{Value, json};
 
-const GB: f64 = 1e9;
 /// CloudWatch Logs counts so many bytes for each log event besides its text (CloudWatch Logs User Guide, "Quotas").
 const LOG_EVENT_BYTES: f64 = 26.0;
 /// Memory with which a Lambda function has one CPU (Lambda Developer Guide, "Configure Lambda function memory").

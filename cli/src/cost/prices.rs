@@ -20,6 +20,8 @@ impl Architecture {
     }
 }
 
+pub(crate) const GB: f64 = 1e9;
+
 /// GB of a tier, and a GB's price in it.
 const INGESTION: [(f64, f64); 4] =
     [(10_000.0, 0.50), (20_000.0, 0.25), (20_000.0, 0.10), (f64::INFINITY, 0.05)];
@@ -38,8 +40,8 @@ pub(super) fn ingestion(gb: f64) -> f64 {
 /// Of a GB that lies in a log group for a month.
 pub(super) const STORED_GB: f64 = 0.03;
 pub(super) const REQUEST: f64 = 0.20 / 1e6;
-/// Of a GB that leaves AWS for the internet, first tier, and the GB of a month before it.
-pub(super) const EGRESS_GB: f64 = 0.09;
+/// Of a GB that leaves a region for the internet, in the first 10 TB of a month, and the GB before it, which are free.
+pub(crate) const EGRESS_GB: f64 = 0.09;
 pub(super) const FREE_EGRESS_GB: f64 = 100.0;
 /// Of a stream's hour, of a GB written, of a GB read.
 pub(super) const STREAM_HOUR: f64 = 0.04;

@@ -1,5 +1,6 @@
 //! Decides what a replay covers: its slices of time, where it goes on, what it costs, whether it has to ask.
 
+use crate::cost::prices::{EGRESS_GB, GB};
 use crate::time_arguments;
 use anyhow::{Context as _, bail};
 use forwarder::OldRecords;
@@ -99,21 +100,16 @@ pub(crate) struct Volume {
     pub(crate) bytes_sent: usize,
 }
 
-/// AWS's price for data that leaves a region to the internet, in USD a GB: us-east-1, the first 10 TB of a month, after
-/// the first 100 GB, which are free (Amazon EC2 pricing, "Data transfer"). FilterLogEvents itself has no price.
-const EGRESS_USD_PER_GB: f64 = 0.09;
-const GB: f64 = 1e9;
-
-/// The price of the data's way out, read by this machine and sent by it.
+/// The price of the data's way out, read by this machine and sent by it. FilterLogEvents itself has no price.
 #[expect(clippy::cast_precision_loss, reason = "an estimate")]
 pub(crate) fn estimate(volume: &Volume) -> String {
     let megabytes = |bytes: usize| format!("{:.1} MB", bytes as f64 / 1e6);
-    let egress = volume.bytes as f64 / GB * EGRESS_USD_PER_GB;
-    let twice = volume.bytes_sent as f64 / GB * EGRESS_USD_PER_GB;
+    let egress = volume.bytes as f64 / GB * EGRESS_GB;
+    let twice = volume.bytes_sent as f64 / GB * EGRESS_GB;
     format!(
         "log events      {:>12}\n  of            {:>12}\nrequests        {:>12}\n  of            {:>12}, compressed\n\
          cost of AWS: reading {egress:.2} USD from outside of AWS, sending {twice:.2} USD from inside\n\
-         assumed: {EGRESS_USD_PER_GB} USD a GB that leaves AWS (us-east-1, beyond the free 100 GB a month); nothing for\n\
+         assumed: {EGRESS_GB} USD a GB that leaves AWS (us-east-1, beyond the free 100 GB a month); nothing for\n\
          FilterLogEvents, nor inside the region. What the backend asks for {} is not in it.",
         volume.events,
         megabytes(volume.bytes),
