@@ -1,5 +1,6 @@
 use super::*;
 use opentelemetry_proto::tonic::trace::v1::Status;
+use platform::string_attribute;
 
 struct Unnamed;
 
@@ -77,13 +78,13 @@ fn no_span_vanishes_whatever_its_ids_say() {
 #[test]
 fn a_record_without_a_body_says_its_attributes() {
     use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
-    let attribute = |key: &str, value: Value| KeyValue {
-        key: key.to_owned(),
-        value: Some(AnyValue { value: Some(value) }),
+    let said = string_attribute("error", "expected an id");
+    let at = KeyValue {
+        key: "at".to_owned(),
+        value: Some(AnyValue { value: Some(Value::IntValue(3)) }),
         ..KeyValue::default()
     };
-    let said = attribute("error", Value::StringValue("expected an id".to_owned()));
-    let attributes = vec![said, attribute("at", Value::IntValue(3))];
+    let attributes = vec![said, at];
     let mut record = LogRecord { attributes, ..LogRecord::default() };
     let body = |record: &LogRecord| Log::of(RecordOf { service: "s", record }, &Unnamed).body;
     assert_eq!(body(&record), "error=expected an id at=3");
@@ -94,12 +95,7 @@ fn a_record_without_a_body_says_its_attributes() {
 /// What is drawn of one span that failed so, without the colours.
 #[track_caller]
 fn check_failed(status: Status, error_type: Option<&str>, expected: &str) {
-    use opentelemetry_proto::tonic::common::v1::{AnyValue, any_value::Value};
-    let error_type = error_type.map(|text| KeyValue {
-        key: "error.type".to_owned(),
-        value: Some(AnyValue { value: Some(Value::StringValue(text.to_owned())) }),
-        ..KeyValue::default()
-    });
+    let error_type = error_type.map(|text| string_attribute("error.type", text));
     let attributes = error_type.into_iter().collect();
     let span = Span { status: Some(status), attributes, ..span(1, None, 0) };
     let of = SpanOf { service: "s", scope: "", span: &span };
