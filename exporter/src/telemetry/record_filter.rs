@@ -48,9 +48,9 @@ impl RecordFilter {
 
     /// AWS's SDK makes some twenty spans of a call, all around the one of our interceptor.
     fn takes_span_of(&self, target: &str, level: Level) -> bool {
-        let is_taken = self.is_asked_for(target, level)
-            || (level <= self.max_level && !is_of(target, &AWS_SDK))
-            || (self.directs(target, level) && !is_of(target, &AWS_SDK));
+        let is_verbose_enough = level <= self.max_level || self.directs(target, level);
+        let is_taken =
+            self.is_asked_for(target, level) || (is_verbose_enough && !is_of(target, &AWS_SDK));
         is_taken && !is_of(target, &INTERNAL)
     }
 
