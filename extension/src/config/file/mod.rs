@@ -124,11 +124,10 @@ impl<'a> WithKeys<'a> {
                 given.unused.push(own_name(key, given.of).to_owned());
             }
         }
-        let names_endpoint = given.values.iter().any(|(key, _)| is_endpoint(key));
+        let endpoint = given.values.iter().find(|(key, _)| is_endpoint(key));
         // A file may name another one than this function's variables do, and often does.
-        if given.of.is_none() && names_endpoint && self.has_destination() {
-            let name = KEYS.iter().find(|key| is_endpoint(key)).map(|key| key.variable.name);
-            given.unused.extend(name.map(|name| [name, ELSEWHERE].concat()));
+        if let (None, Some((key, _)), true) = (given.of, endpoint, self.has_destination()) {
+            given.unused.push([key.variable.name, ELSEWHERE].concat());
         }
     }
 
