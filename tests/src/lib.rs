@@ -44,3 +44,16 @@ pub fn binary(name: &str) -> PathBuf {
         Err(error) => panic!("{error}"),
     }
 }
+
+/// Makes the folder as Lambda mounts a layer at `/opt`, with the extension, and returns it.
+///
+/// # Panics
+/// When the extension cannot be built, or the folder not be made.
+#[expect(clippy::unwrap_used, reason = "a test without its layer has to fail")]
+pub fn layer(folder: PathBuf) -> PathBuf {
+    let extensions = folder.join("extensions");
+    std::fs::create_dir_all(&extensions).unwrap();
+    let extension = binary("lambda-otlp-extension");
+    std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension")).unwrap();
+    folder
+}

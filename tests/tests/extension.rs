@@ -8,12 +8,12 @@
     reason = "helpers of tests"
 )]
 
-use lambda_otlp_tests::{binary, workspace};
+use lambda_otlp_tests::{binary, layer};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
 use simulator::sink::{Sink, StoredMetric};
-use simulator::{FunctionSpec, Lambda, binaries};
+use simulator::{FunctionSpec, Lambda};
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -22,15 +22,6 @@ use tempfile::TempDir;
 
 const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 const AMPLE: Duration = Duration::from_mins(1);
-
-/// A directory as Lambda mounts it at `/opt`.
-fn layer(directory: &Path) {
-    let built = binaries::build(&workspace(), &["lambda-otlp-extension"]).unwrap();
-    let extension = binaries::find(&built, "lambda-otlp-extension").unwrap();
-    let extensions = directory.join("extensions");
-    std::fs::create_dir_all(&extensions).unwrap();
-    std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension")).unwrap();
-}
 
 /// The numbers of the items of this kind that the function says it ended.
 fn made(ledger: &Path, what: &str) -> BTreeMap<i64, usize> {
@@ -151,7 +142,7 @@ async fn surroundings(timeout: Duration) -> Surroundings {
     let sink = Sink::builder().no_window().start().await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let ledger = directory.path().join("ledger");
-    layer(&directory.path().join("layer"));
+    let layer = layer(directory.path().join("layer"));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
 
     let lambda = Lambda::start().await.unwrap();
@@ -161,7 +152,7 @@ async fn surroundings(timeout: Duration) -> Surroundings {
     lambda.create_function(forwarder).unwrap();
     let orders = FunctionSpec::new("orders", binary("demo-function"))
         .timeout(timeout)
-        .layer(directory.path().join("layer"))
+        .layer(layer)
         .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
         .env("DEMO_LEDGER", ledger.to_str().unwrap());
     lambda.create_function(orders).unwrap();

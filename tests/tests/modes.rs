@@ -2,10 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
 
+use lambda_otlp_tests::layer;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::json;
-use simulator::{FunctionSpec, InvocationResult, Lambda, binaries};
-use std::path::{Path, PathBuf};
+use simulator::{FunctionSpec, InvocationResult, Lambda};
 use std::time::Duration;
 use wire::{Limits, Logs, Traces};
 
@@ -63,16 +63,6 @@ fn said(lambda: &Lambda) -> Vec<String> {
     events.filter(|line| line.contains("lambda-otlp-exporter: ")).collect()
 }
 
-/// A layer with an extension that waits for the end.
-fn layer(directory: &Path) -> PathBuf {
-    let built = binaries::build(&lambda_otlp_tests::workspace(), &["lambda-otlp-extension"]);
-    let extension = binaries::find(&built.unwrap(), "lambda-otlp-extension").unwrap();
-    std::fs::create_dir(directory.join("extensions")).unwrap();
-    std::os::unix::fs::symlink(extension, directory.join("extensions/lambda-otlp-extension"))
-        .unwrap();
-    directory.to_owned()
-}
-
 #[tokio::test]
 async fn each_invocation_is_written_once_and_when_its_mode_says() {
     for mode in MODES {
@@ -124,7 +114,7 @@ async fn an_error_and_a_panic_are_written_in_each_mode_and_the_function_goes_on(
 #[tokio::test]
 async fn what_ends_after_the_last_response_is_written_at_sigterm() {
     let directory = tempfile::tempdir().unwrap();
-    let layer = layer(directory.path());
+    let layer = layer(directory.path().to_owned());
     for mode in MODES {
         let lambda = Lambda::start().await.unwrap();
         // Lambda sends SIGTERM where there is an extension; in this mode the function has none itself.

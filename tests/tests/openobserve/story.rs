@@ -1,9 +1,9 @@
 //! A function with the layer and the forwarder behind it, as processes: what OpenObserve would have of them.
 
-use lambda_otlp_tests::{binary, workspace};
+use lambda_otlp_tests::{binary, layer};
 use serde_json::json;
 use simulator::sink::{Row, Sink};
-use simulator::{FunctionSpec, Lambda, binaries};
+use simulator::{FunctionSpec, Lambda};
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -11,11 +11,7 @@ use std::time::Duration;
 /// an exhausted memory, and the forwarder's own figures.
 pub(crate) async fn tell_with(sink: &Sink, headers: &str) {
     let directory = tempfile::tempdir().unwrap();
-    let built = binaries::build(&workspace(), &["lambda-otlp-extension"]).unwrap();
-    let extensions = directory.path().join("layer/extensions");
-    std::fs::create_dir_all(&extensions).unwrap();
-    let extension = binaries::find(&built, "lambda-otlp-extension").unwrap();
-    std::os::unix::fs::symlink(extension, extensions.join("lambda-otlp-extension")).unwrap();
+    let layer = layer(directory.path().join("layer"));
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
 
     let lambda = Lambda::start().await.unwrap();
@@ -27,7 +23,7 @@ pub(crate) async fn tell_with(sink: &Sink, headers: &str) {
     lambda.create_function(forwarder).unwrap();
     let orders = FunctionSpec::new("orders", binary("demo-function"))
         .timeout(Duration::from_secs(2))
-        .layer(directory.path().join("layer"))
+        .layer(layer)
         .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
         .env("DEMO_LEDGER", directory.path().join("ledger").to_str().unwrap());
     lambda.create_function(orders).unwrap();
