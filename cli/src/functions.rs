@@ -1,8 +1,10 @@
-//! Finds the functions of a stack.
+//! Finds the forwarder of a stack, and what it reads.
 
 use crate::aws::explain;
 use anyhow::{Context as _, bail};
+use aws_config::SdkConfig;
 use aws_sdk_lambda::types::FunctionConfiguration;
+use subscriber::KinesisStream;
 
 /// The forwarder of a stack of template.yaml. CloudFormation names it `{stack}-{logical id}-{random}`.
 pub(crate) async fn forwarder_of(
@@ -26,4 +28,24 @@ pub(crate) async fn forwarder_of(
             bail!("no function is called {prefix}…: is stack, region and account right?");
         }
     }
+}
+
+/// The stream of a stack of template.yaml that its log groups write into; `None` where they invoke the forwarder.
+pub(crate) async fn stream_of(
+    aws: &SdkConfig,
+    stack: &str,
+) -> anyhow::Result<Option<KinesisStream>> {
+    let client = aws_sdk_cloudformation::Client::new(aws);
+    let asked = client.describe_stacks().stack_name(stack).send().await;
+    let output = asked
+        .map_err(|error| explain(&error))
+        .with_context(|| format!("cannot read the outputs of stack {stack}"))?;
+    let stack = output.stacks.unwrap_or_default().into_iter().next();
+    let outputs = stack.and_then(|stack| stack.outputs).unwrap_or_default();
+    let value = |name: &str| {
+        let output = outputs.iter().find(|output| output.output_key() == Some(name));
+        output.and_then(|output| output.output_value()).map(str::to_owned)
+    };
+    let (arn, role) = (value("KinesisStreamArn"), value("SubscriptionRoleArn"));
+    Ok(arn.zip(role).map(|(arn, role)| KinesisStream { arn, role }))
 }

@@ -1,7 +1,7 @@
 //! `lambda-otlp subscribe` and `unsubscribe`: log groups led to a forwarder, and no longer, by the subscriber's own code.
 
 use crate::aws::{self, AwsArguments};
-use crate::functions::forwarder_of;
+use crate::functions::{forwarder_of, stream_of};
 use ::aws::CloudWatchLogs;
 use anyhow::{Context as _, anyhow};
 use aws_config::SdkConfig;
@@ -11,8 +11,8 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 use subscriber::{
-    Action, Collect, Entry, Fate, OurFilter, Report, Selection, Sweep, Task, Wish, parse_patterns,
-    parse_tags,
+    Action, Collect, Entry, Fate, KinesisStream, OurFilter, Report, Selection, Sweep, Task, Wish,
+    parse_patterns, parse_tags,
 };
 use tokio::time::Instant;
 
@@ -46,7 +46,10 @@ struct Which {
     /// The forwarder's ARN.
     #[arg(long, value_name = "ARN", required_unless_present = "stack", conflicts_with = "stack")]
     destination: Option<String>,
-    /// The stack of template.yaml whose forwarder it is.
+    /// A Kinesis stream that this forwarder reads, and that the log groups write into.
+    #[arg(long, value_name = "ARN", requires = "destination")]
+    kinesis_stream: Option<String>,
+    /// The stack of template.yaml whose forwarder it is, and whose stream where it has one.
     #[arg(long, value_name = "NAME")]
     stack: Option<String>,
     /// Say what would be done, and do nothing.
@@ -61,12 +64,19 @@ struct Which {
 
 /// Arguments of `lambda-otlp subscribe`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp subscribe --stack lambda-otlp --include '/aws/lambda/*' --exclude '*-dev' --dry-run
+  lambda-otlp subscribe --destination FORWARDER_ARN --tag team=shop")]
 pub(crate) struct SubscribeArguments {
     #[command(flatten)]
     which: Which,
     /// Which lines are sent to the forwarder.
     #[arg(long, value_enum, default_value_t)]
     collect: CollectArgument,
+    /// The role that CloudWatch Logs writes into --kinesis-stream as; needs iam:PassRole.
+    #[arg(long, value_name = "ARN", requires = "kinesis_stream")]
+    kinesis_role: Option<String>,
     /// Also log groups that have one subscription filter of someone else: they take two.
     #[arg(long)]
     beside_others: bool,
@@ -74,13 +84,16 @@ pub(crate) struct SubscribeArguments {
 
 /// Arguments of `lambda-otlp unsubscribe`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Example:
+  lambda-otlp unsubscribe --stack lambda-otlp --dry-run")]
 pub(crate) struct UnsubscribeArguments {
     #[command(flatten)]
     which: Which,
 }
 
 pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCode> {
-    let SubscribeArguments { which, collect, beside_others } = arguments;
+    let SubscribeArguments { which, collect, kinesis_role, beside_others } = arguments;
     let collect = match collect {
         CollectArgument::All => Collect::All,
         CollectArgument::Telemetry => Collect::Telemetry,
@@ -91,16 +104,20 @@ pub(crate) fn subscribe(arguments: &SubscribeArguments) -> anyhow::Result<ExitCo
             "which log groups? Give --include, as in --include '/aws/lambda/*', or --tag"
         );
     }
-    run(which, Task::Subscribe, collect, *beside_others)
+    if which.kinesis_stream.is_some() && kinesis_role.is_none() {
+        anyhow::bail!("--kinesis-stream needs --kinesis-role, which CloudWatch Logs writes as");
+    }
+    run(which, kinesis_role.as_deref(), Task::Subscribe, collect, *beside_others)
 }
 
 pub(crate) fn unsubscribe(arguments: &UnsubscribeArguments) -> anyhow::Result<ExitCode> {
-    // Whatever it sends: ours is known by its name.
-    run(&arguments.which, Task::Unsubscribe, Collect::All, false)
+    // Whatever it sends, and as whom: ours is known by its name, and by where it leads.
+    run(&arguments.which, None, Task::Unsubscribe, Collect::All, false)
 }
 
 fn run(
     which: &Which,
+    kinesis_role: Option<&str>,
     task: Task,
     collect: Collect,
     beside_others: bool,
@@ -117,9 +134,10 @@ fn run(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         let aws = aws::load(&which.aws).await;
-        let (destination, log_group) = destination(which, &aws).await?;
-        let ours = OurFilter::new(&destination, collect.pattern()).with_context(|| {
-            format!("{destination}: not the ARN of a function: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}")
+        let Destination { forwarder, log_group, stream } =
+            destination(which, kinesis_role, &aws).await?;
+        let ours = OurFilter::new(&forwarder, stream, collect.pattern()).with_context(|| {
+            format!("{forwarder}: not the ARN of a function: expected arn:aws:lambda:{{region}}:{{account}}:function:{{name}}")
         })?;
         let own = [ours.default_log_group()].into_iter().chain(log_group);
         let selection = Selection::new(include, exclude, tags, own);
@@ -139,16 +157,32 @@ fn run(
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// The forwarder's ARN, and its own log group where that is known.
-async fn destination(which: &Which, aws: &SdkConfig) -> anyhow::Result<(String, Option<String>)> {
-    if let Some(destination) = &which.destination {
-        return Ok((destination.clone(), None));
+/// Where log groups are led.
+struct Destination {
+    /// The forwarder's ARN.
+    forwarder: String,
+    /// Its own log group, where that is known.
+    log_group: Option<String>,
+    stream: Option<KinesisStream>,
+}
+
+async fn destination(
+    which: &Which,
+    kinesis_role: Option<&str>,
+    aws: &SdkConfig,
+) -> anyhow::Result<Destination> {
+    if let Some(forwarder) = which.destination.clone() {
+        let role = kinesis_role.unwrap_or_default().to_owned();
+        let stream = which.kinesis_stream.clone().map(|arn| KinesisStream { arn, role });
+        return Ok(Destination { forwarder, log_group: None, stream });
     }
     let stack = which.stack.as_deref().unwrap_or_default();
     let lambda = aws_sdk_lambda::Client::new(aws);
     let function = forwarder_of(&lambda, stack).await?;
-    let arn = function.function_arn.context("AWS gave a function without an ARN")?;
-    Ok((arn, function.logging_config.and_then(|config| config.log_group)))
+    let stream = stream_of(aws, stack).await?;
+    let forwarder = function.function_arn.context("AWS gave a function without an ARN")?;
+    let log_group = function.logging_config.and_then(|config| config.log_group);
+    Ok(Destination { forwarder, log_group, stream })
 }
 
 /// A row for each log group that something is done to or that is left for a reason, and the sums.

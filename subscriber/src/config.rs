@@ -1,6 +1,6 @@
 //! The subscriber's variables: one table, read once.
 
-use crate::decision::{OurFilter, Wish};
+use crate::decision::{KinesisStream, OurFilter, Wish};
 use crate::selection::{Selection, parse_patterns, parse_tags};
 use aws::{AWS, LOGS, LogsSettings, SQS, SqsSettings};
 use settings::shared::{self, set_by_lambda};
@@ -11,6 +11,8 @@ const EXCLUDE: &str = "LAMBDA_OTLP_EXCLUDE";
 const TAGS: &str = "LAMBDA_OTLP_TAGS";
 /// The variable that names the forwarder.
 pub const DESTINATION: &str = "LAMBDA_OTLP_DESTINATION";
+const KINESIS_STREAM: &str = "LAMBDA_OTLP_KINESIS_STREAM";
+const KINESIS_ROLE: &str = "LAMBDA_OTLP_KINESIS_ROLE";
 const COLLECT: &str = "LAMBDA_OTLP_COLLECT";
 const BESIDE_OTHERS: &str = "LAMBDA_OTLP_BESIDE_OTHERS";
 const DRY_RUN: &str = "LAMBDA_OTLP_DRY_RUN";
@@ -46,6 +48,19 @@ const OWN: &[Variable] = &[
         default: None,
         kind: Kind::Text,
         doc: "The forwarder's ARN, with or without an alias.",
+    },
+    Variable {
+        name: KINESIS_STREAM,
+        default: None,
+        kind: Kind::Text,
+        doc: "ARN of a Kinesis stream that the forwarder reads: log groups are subscribed to it, and the forwarder is not invoked by them. It needs \
+              `LAMBDA_OTLP_KINESIS_ROLE`.",
+    },
+    Variable {
+        name: KINESIS_ROLE,
+        default: None,
+        kind: Kind::Text,
+        doc: "ARN of the role that CloudWatch Logs writes into that stream as. It needs `iam:PassRole`.",
     },
     Variable {
         name: COLLECT,
@@ -155,7 +170,8 @@ impl Config {
         let logs = LogsSettings::read(reader);
         let own_log_group = reader.string_if_set(OWN_LOG_GROUP);
         let destination = reader.string_if_set(DESTINATION).unwrap_or_default();
-        let Some(ours) = OurFilter::new(&destination, collect.pattern()) else {
+        let stream = kinesis_stream(reader);
+        let Some(ours) = OurFilter::new(&destination, stream, collect.pattern()) else {
             let mistake = no_destination();
             reader.mistake(&mistake.name, mistake.problem);
             return None;
@@ -173,6 +189,32 @@ fn no_destination() -> settings::InvalidVariable {
         problem:
             "not the forwarder's ARN: expected arn:aws:lambda:{region}:{account}:function:{name}"
                 .to_owned(),
+    }
+}
+
+/// The stream, where there is one; one of the two variables alone is a mistake.
+fn kinesis_stream(reader: &mut Reader<'_>) -> Option<KinesisStream> {
+    let (arn, role) = (reader.string_if_set(KINESIS_STREAM), reader.string_if_set(KINESIS_ROLE));
+    for (name, value, service, form) in [
+        (KINESIS_STREAM, &arn, "kinesis", "arn:aws:kinesis:{region}:{account}:stream/{name}"),
+        (KINESIS_ROLE, &role, "iam", "arn:aws:iam::{account}:role/{name}"),
+    ] {
+        let of = value.as_deref().and_then(|arn| arn.split(':').nth(2));
+        if of.is_some_and(|of| of != service) {
+            reader.mistake(name, format!("not such an ARN: expected {form}"));
+        }
+    }
+    match (arn, role) {
+        (Some(arn), Some(role)) => Some(KinesisStream { arn, role }),
+        (None, None) => None,
+        (arn, _) => {
+            let (missing, given) = match arn {
+                Some(_) => (KINESIS_ROLE, KINESIS_STREAM),
+                None => (KINESIS_STREAM, KINESIS_ROLE),
+            };
+            reader.mistake(missing, format!("not set, though {given} is: both or none"));
+            None
+        }
     }
 }
 
@@ -236,16 +278,30 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_and_its_role_are_where_the_filter_leads() {
+        let stream = (KINESIS_STREAM, "arn:aws:kinesis:eu-west-1:123456789012:stream/s");
+        let role = (KINESIS_ROLE, "arn:aws:iam::123456789012:role/r");
+        let filter = read(&[stream, role]).unwrap().wish.ours.as_filter();
+        assert_eq!(filter.name, "lambda-otlp/fwd");
+        assert_eq!((filter.destination.as_str(), filter.role.as_deref()), (stream.1, Some(role.1)));
+        let error = read(&[stream]).unwrap_err();
+        assert!(error.contains("LAMBDA_OTLP_KINESIS_ROLE: not set"), "{error}");
+    }
+
+    #[test]
     fn all_mistakes_are_named_at_once() {
         let error = read(&[
             (INCLUDE, "/aws/{x}"),
             (TAGS, "=x"),
             (COLLECT, "some"),
             (DESTINATION, "forwarder"),
+            (KINESIS_ROLE, "arn:aws:lambda:eu-west-1:123456789012:function:fwd"),
             ("AWS_REGION", ""),
         ])
         .unwrap_err();
-        for name in [INCLUDE, TAGS, COLLECT, DESTINATION, "AWS_REGION"] {
+        for name in
+            [INCLUDE, TAGS, COLLECT, DESTINATION, KINESIS_ROLE, KINESIS_STREAM, "AWS_REGION"]
+        {
             assert!(error.contains(&format!("{name}: ")), "{error}");
         }
         assert!(!error.contains('\n'));

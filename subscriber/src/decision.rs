@@ -7,32 +7,47 @@ use std::fmt;
 /// CloudWatch Logs takes no third one (CloudWatch Logs User Guide, "CloudWatch Logs quotas").
 const MOST_FILTERS: usize = 2;
 
-/// The filter that leads a log group to the forwarder.
+/// The filter that leads a log group to the forwarder, at once or through a Kinesis stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OurFilter {
     name: String,
     pattern: String,
-    destination: String,
+    /// The forwarder's ARN.
+    forwarder: String,
+    stream: Option<KinesisStream>,
+}
+
+/// A Kinesis stream that the forwarder reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KinesisStream {
+    /// Its ARN.
+    pub arn: String,
+    /// The ARN of the role that CloudWatch Logs writes into it as.
+    pub role: String,
 }
 
 impl OurFilter {
-    /// The filter of the forwarder with this ARN. Its name says whose it is: two stacks may subscribe one log group. `None`
-    /// where the ARN is not of a function.
-    pub fn new(destination: &str, pattern: &str) -> Option<Self> {
-        let function = function_name(destination)?;
-        let (pattern, destination) = (pattern.to_owned(), destination.to_owned());
-        Some(Self { name: format!("lambda-otlp/{function}"), pattern, destination })
+    /// The filter of the forwarder with this ARN, which it invokes, or which reads what it writes into the stream. Its name says whose
+    /// it is: two stacks may subscribe one log group. `None` where the ARN is not of a function.
+    pub fn new(forwarder: &str, stream: Option<KinesisStream>, pattern: &str) -> Option<Self> {
+        let function = function_name(forwarder)?;
+        let (pattern, forwarder) = (pattern.to_owned(), forwarder.to_owned());
+        Some(Self { name: format!("lambda-otlp/{function}"), pattern, forwarder, stream })
     }
 
     /// As CloudWatch Logs has it.
     pub fn as_filter(&self) -> SubscriptionFilter {
-        let Self { name, pattern, destination } = self.clone();
-        SubscriptionFilter { name, pattern, destination }
+        let Self { name, pattern, forwarder, stream } = self.clone();
+        let (destination, role) = match stream {
+            Some(KinesisStream { arn, role }) => (arn, Some(role)),
+            None => (forwarder, None),
+        };
+        SubscriptionFilter { name, pattern, destination, role }
     }
 
     /// The log group that Lambda gives the forwarder unless it is told otherwise.
     pub fn default_log_group(&self) -> String {
-        format!("/aws/lambda/{}", function_name(&self.destination).unwrap_or_default())
+        format!("/aws/lambda/{}", function_name(&self.forwarder).unwrap_or_default())
     }
 
     /// Whether this is our filter, whatever its pattern: it has our name and leads to our function.
@@ -40,9 +55,11 @@ impl OurFilter {
         filter.name == self.name && self.is_led_to_by(filter)
     }
 
-    /// Whether a filter leads to our function, whatever its version or alias.
+    /// Whether a filter leads to our function, whatever its version or alias, by itself or through the stream.
     fn is_led_to_by(&self, filter: &SubscriptionFilter) -> bool {
-        unqualified(&filter.destination) == unqualified(&self.destination)
+        let is_our_stream =
+            self.stream.as_ref().is_some_and(|stream| stream.arn == filter.destination);
+        is_our_stream || unqualified(&filter.destination) == unqualified(&self.forwarder)
     }
 }
 
@@ -64,7 +81,7 @@ fn unqualified(arn: &str) -> Vec<&str> {
 pub struct Wish {
     /// The filter that selected log groups are to have.
     pub ours: OurFilter,
-    /// What ours was before its forwarder was another one: it goes.
+    /// What ours was before it led to another forwarder, or another way there: it goes.
     pub former: Option<OurFilter>,
     /// Whether a log group that has one filter of someone else gets ours beside it.
     pub beside_others: bool,
@@ -195,10 +212,11 @@ pub fn decide(wish: &Wish, state: &State<'_>) -> Decision {
         !ours.is(filter) && former.as_ref().is_some_and(|former| former.is(filter))
     };
     let own = state.filters.iter().find(|filter| ours.is(filter));
-    let retired = || state.filters.iter().filter(|f| is_former(f)).map(|f| f.name.clone());
+    let retired = state.filters.iter().filter(|filter| is_former(filter));
+    let retired: Vec<String> = retired.map(|filter| filter.name.clone()).collect();
     if let Err(why) = state.selected {
         let delete: Vec<String> =
-            own.map(|filter| filter.name.clone()).into_iter().chain(retired()).collect();
+            own.map(|filter| filter.name.clone()).into_iter().chain(retired).collect();
         let action = if delete.is_empty() { Action::Leave } else { Action::Remove };
         return Decision { action, reason: Some(Reason::Unselected(why)), delete };
     }
@@ -210,16 +228,14 @@ pub fn decide(wish: &Wish, state: &State<'_>) -> Decision {
     let others: Vec<&SubscriptionFilter> =
         state.filters.iter().filter(|filter| !ours.is(filter) && !is_former(filter)).collect();
     let leads_here = others.iter().find(|filter| ours.is_led_to_by(filter));
-    let delete: Vec<String> = retired().collect();
     if let Some(own) = own {
-        let is_as_it_should =
-            own.pattern == ours.pattern && own.destination == ours.destination && delete.is_empty();
+        let is_as_it_should = *own == ours.as_filter() && retired.is_empty();
         let action = if is_as_it_should { Action::Keep } else { Action::Update };
         let reason = leads_here.map(|filter| Reason::Twice(filter.name.clone()));
-        return Decision { action, reason, delete };
+        return Decision { action, reason, delete: retired };
     }
     if let Some(other) = leads_here {
-        return Decision { delete, ..leave(Reason::LeadsHere(other.name.clone())) };
+        return Decision { delete: retired, ..leave(Reason::LeadsHere(other.name.clone())) };
     }
     if let Some(other) = others.iter().find(|filter| filter.name == ours.name) {
         return leave(Reason::NameTaken(other.destination.clone()));
@@ -229,10 +245,12 @@ pub fn decide(wish: &Wish, state: &State<'_>) -> Decision {
         return leave(Reason::Full(names()));
     }
     // Who has a former filter of ours beside someone else's was subscribed beside it.
-    if !others.is_empty() && !beside_others && delete.is_empty() {
+    if !others.is_empty() && !beside_others && retired.is_empty() {
         return leave(Reason::Foreign(names()));
     }
-    let action = if delete.is_empty() { Action::Put } else { Action::Update };
+    let action = if retired.is_empty() { Action::Put } else { Action::Update };
+    // A filter that is put takes the place of the one of its name at once: no line is written while there is none.
+    let delete = retired.into_iter().filter(|name| *name != ours.name).collect();
     Decision { action, reason: None, delete }
 }
 
@@ -244,13 +262,20 @@ mod tests {
     const HERE: &str = "arn:aws:lambda:eu-west-1:123456789012:function:fwd";
     const FORMER: &str = "arn:aws:lambda:eu-west-1:123456789012:function:old";
     const ELSEWHERE: &str = "arn:aws:firehose:eu-west-1:123456789012:deliverystream/x";
+    const STREAM: &str = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
+    const ROLE: &str = "arn:aws:iam::123456789012:role/r";
 
     fn wish(beside_others: bool) -> Wish {
-        let ours = OurFilter::new(HERE, "p").unwrap();
-        Wish { ours, former: OurFilter::new(FORMER, "p"), beside_others }
+        let ours = OurFilter::new(HERE, None, "p").unwrap();
+        Wish { ours, former: OurFilter::new(FORMER, None, "p"), beside_others }
     }
 
-    /// `name>destination` or `name>destination~pattern`; `here`, `old`, `else` for destinations.
+    fn through_the_stream() -> OurFilter {
+        let (arn, role) = (STREAM.to_owned(), ROLE.to_owned());
+        OurFilter::new(HERE, Some(KinesisStream { arn, role }), "p").unwrap()
+    }
+
+    /// `name>destination` or `name>destination~pattern`; `here`, `old`, `else`, `stream` for destinations.
     fn filters(text: &str) -> Vec<SubscriptionFilter> {
         let filter = |text: &str| {
             let (name, rest) = text.split_once('>').unwrap();
@@ -259,9 +284,12 @@ mod tests {
                 "here" => HERE.to_owned(),
                 "old" => FORMER.to_owned(),
                 "else" => ELSEWHERE.to_owned(),
+                "stream" => STREAM.to_owned(),
                 alias => format!("{HERE}:{alias}"),
             };
-            SubscriptionFilter { name: name.to_owned(), pattern: pattern.to_owned(), destination }
+            let role = (destination == STREAM).then(|| ROLE.to_owned());
+            let (name, pattern) = (name.to_owned(), pattern.to_owned());
+            SubscriptionFilter { name, pattern, destination, role }
         };
         text.split_whitespace().map(filter).collect()
     }
@@ -324,6 +352,44 @@ mod tests {
     }
 
     #[test]
+    fn a_filter_through_the_stream_takes_the_place_of_the_one_without_and_back() {
+        let direct = OurFilter::new(HERE, None, "p").unwrap();
+        let check = |ours: &OurFilter, former: &OurFilter, has: &str, expected: &str| {
+            let (ours, former) = (ours.clone(), Some(former.clone()));
+            let wish = Wish { ours, former, beside_others: false };
+            let filters = filters(has);
+            let state = State { selected: Ok(()), class: None, filters: &filters };
+            assert_eq!(said(&decide(&wish, &state)), expected, "{has}");
+        };
+        let there = |has, expected| check(&through_the_stream(), &direct, has, expected);
+        there("", "put");
+        there("lambda-otlp/fwd>here", "update");
+        there("lambda-otlp/fwd>stream", "keep");
+        there("lambda-otlp/fwd>stream~other", "update");
+        // Every event would come twice, through the stream and without it.
+        there("by-hand>here", "leave: subscribed by another filter");
+        there("by-hand>stream", "leave: subscribed by another filter");
+        let back = |has, expected| check(&direct, &through_the_stream(), has, expected);
+        back("lambda-otlp/fwd>stream", "update");
+        back("lambda-otlp/fwd>here", "keep");
+        // Without the update's word on what was before, a stream of our name may be anybody's.
+        let wish = Wish { former: None, ..wish(false) };
+        let filters = filters("lambda-otlp/fwd>stream");
+        let state = State { selected: Ok(()), class: None, filters: &filters };
+        assert_eq!(said(&decide(&wish, &state)), "leave: name taken");
+    }
+
+    #[test]
+    fn a_role_of_its_own_is_put_again() {
+        let ours = through_the_stream();
+        let other = SubscriptionFilter { role: Some("other".to_owned()), ..ours.as_filter() };
+        let wish = Wish { ours, former: None, beside_others: false };
+        let filters = [other];
+        let state = State { selected: Ok(()), class: None, filters: &filters };
+        assert_eq!(said(&decide(&wish, &state)), "update");
+    }
+
+    #[test]
     fn who_is_not_selected_loses_ours_and_nothing_else() {
         for why in [Unselected::Excluded, Unselected::Tags, Unselected::Removed] {
             let check = |has, expected| check(has, Err(why), true, expected);
@@ -352,9 +418,9 @@ mod tests {
 
     #[test]
     fn only_a_function_can_be_the_forwarder() {
-        assert!(OurFilter::new(&format!("{HERE}:live"), "").is_some());
+        assert!(OurFilter::new(&format!("{HERE}:live"), None, "").is_some());
         for other in [ELSEWHERE, "arn:aws:lambda:eu-west-1:1:function:", "forwarder", ""] {
-            assert_eq!(OurFilter::new(other, ""), None, "{other}");
+            assert_eq!(OurFilter::new(other, None, ""), None, "{other}");
         }
     }
 
@@ -371,6 +437,7 @@ mod tests {
             name: name.to_owned(),
             pattern,
             destination,
+            role: None,
         })
     }
 

@@ -22,7 +22,7 @@ mod selection;
 mod sweep;
 
 pub use config::{Collect, Config, DESTINATION, TABLE};
-pub use decision::{Action, Decision, OurFilter, Reason, State, Wish, decide};
+pub use decision::{Action, Decision, KinesisStream, OurFilter, Reason, State, Wish, decide};
 pub use delivery::{LoggedLine, delivery};
 pub use lambda::{Failed, Service};
 pub use log::init as init_log;

@@ -87,6 +87,7 @@ async fn what_is_throttled_is_asked_again_and_what_is_refused_is_not() {
         name: "f".to_owned(),
         pattern: String::new(),
         destination: "arn:aws:lambda:eu-central-1:123456789012:function:f".to_owned(),
+        role: None,
     };
     logs.put_subscription_filter("/g", &filter, soon()).await.unwrap();
     assert_eq!(requests(&fake).len(), 3);

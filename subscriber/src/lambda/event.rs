@@ -1,5 +1,6 @@
 //! Reads what the function is invoked with.
 
+use crate::decision::{KinesisStream, OurFilter};
 use crate::selection::parse_patterns;
 use serde_json::Value;
 use settings::Pattern;
@@ -33,8 +34,8 @@ pub(super) struct ResourceRequest {
     pub(super) physical_resource_id: String,
     /// Names that were included, or are, by the properties.
     pub(super) reach: Vec<Pattern>,
-    /// The forwarder before this update.
-    pub(super) former_destination: Option<String>,
+    /// Our filter before this update.
+    pub(super) former: Option<OurFilter>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +119,13 @@ impl ResourceRequest {
         if ["ResourceProperties", "OldResourceProperties"].into_iter().any(has_tags_alone) {
             reach.push(Pattern::new("*"));
         }
+        let before = |name| of("OldResourceProperties", name).filter(|value| !value.is_empty());
+        let stream = before("KinesisStream").map(|arn| KinesisStream {
+            arn: arn.to_owned(),
+            role: before("KinesisRole").unwrap_or_default().to_owned(),
+        });
+        let former = before("Destination");
+        let former = former.and_then(|forwarder| OurFilter::new(forwarder, stream, ""));
         let (stack_id, logical_resource_id) = (text("StackId"), text("LogicalResourceId"));
         let physical_resource_id = match text("PhysicalResourceId") {
             given if !given.is_empty() => given,
@@ -132,7 +140,7 @@ impl ResourceRequest {
             response_url,
             request_id: text("RequestId"),
             reach,
-            former_destination: of("OldResourceProperties", "Destination").map(str::to_owned),
+            former,
             stack_id,
             logical_resource_id,
             physical_resource_id,
@@ -180,14 +188,31 @@ mod tests {
             "Update",
             &json!({
                 "ResourceProperties": { "Include": "/b/*", "Destination": "new" },
-                "OldResourceProperties": { "Include": "/a/*,{", "Tags": "x", "Destination": "old" },
+                "OldResourceProperties": {
+                    "Include": "/a/*,{", "Tags": "x", "Collect": "telemetry", "KinesisStream": "",
+                    "Destination": "arn:aws:lambda:eu-west-1:123456789012:function:old",
+                },
             }),
         ));
         // The old names cannot be read: they were never in force.
         assert_eq!(names(&updated), ["/b/*"]);
-        assert_eq!(updated.former_destination.as_deref(), Some("old"));
+        let former = updated.former.unwrap().as_filter();
+        assert_eq!((former.name.as_str(), former.role), ("lambda-otlp/old", None));
         let by_tags = json!({ "OldResourceProperties": { "Include": "", "Tags": "team=shop" } });
         assert_eq!(names(&resource(&request("Update", &by_tags))), ["*"]);
+    }
+
+    #[test]
+    fn the_stream_before_is_part_of_the_filter_before() {
+        let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/s";
+        let before = json!({ "OldResourceProperties": {
+            "Destination": "arn:aws:lambda:eu-west-1:123456789012:function:fwd",
+            "KinesisStream": stream, "KinesisRole": "role",
+        } });
+        let former = resource(&request("Update", &before)).former.unwrap().as_filter();
+        assert_eq!((former.destination.as_str(), former.role.as_deref()), (stream, Some("role")));
+        let before = json!({ "OldResourceProperties": { "Destination": "no ARN" } });
+        assert_eq!(resource(&request("Update", &before)).former, None);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::answer::{response, send};
 use super::event::{Event, RequestKind, ResourceRequest};
 use crate::config::Config;
-use crate::decision::{OurFilter, Wish};
+use crate::decision::Wish;
 use crate::replay::{is_new, replay};
 use crate::report::Report;
 use crate::selection::Selection;
@@ -163,9 +163,7 @@ impl Parts {
         deadline: Instant,
     ) -> Report {
         let Wish { ours, beside_others, .. } = self.config.wish.clone();
-        let former = request.former_destination.as_deref();
-        let former = former.and_then(|destination| OurFilter::new(destination, ""));
-        let wish = Wish { ours, former, beside_others };
+        let wish = Wish { ours, former: request.former.clone(), beside_others };
         let (report, _) = self.sweep(&wish, &request.reach).run(deadline).await;
         report.log(kind.as_str());
         report

@@ -20,6 +20,7 @@ use tokio::process::Command;
 
 const FORWARDER: &str = "forwarder";
 const AUDIT: &str = "audit";
+const STREAM: &str = "logs";
 const OURS: &str = "lambda-otlp/forwarder";
 /// All of them below `/aws/lambda/`; every other one has the tag.
 const LOG_GROUPS: usize = 500;
@@ -39,6 +40,7 @@ pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
     tally.note("subscriber, again by the schedule", stand.again().await);
     tally.note("subscriber, a new log group", stand.new_log_group().await);
     tally.note("subscriber, update", stand.update().await);
+    tally.note("subscriber, into a stream and back", stand.stream().await);
     tally.note("subscriber, delete", stand.delete().await);
     tally.note("subscribe and unsubscribe", stand.command_line().await);
     stand.lambda.shut_down().await;
@@ -56,6 +58,14 @@ fn arn(function: &str) -> String {
     format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{function}")
 }
 
+fn stream_arn() -> String {
+    format!("arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{STREAM}")
+}
+
+fn role_arn() -> String {
+    format!("arn:aws:iam::{ACCOUNT}:role/subscription")
+}
+
 /// What `Include`, `Tags` and so on are for the custom resource and the function.
 struct Wanted {
     function: &'static str,
@@ -63,6 +73,8 @@ struct Wanted {
     exclude: &'static str,
     tags: &'static str,
     collect: &'static str,
+    /// Whether log groups are led to a stream.
+    stream: bool,
 }
 
 const FIRST: Wanted = Wanted {
@@ -71,6 +83,7 @@ const FIRST: Wanted = Wanted {
     exclude: "",
     tags: "team=shop",
     collect: "all",
+    stream: false,
 };
 /// Fewer log groups, and another pattern.
 const SECOND: Wanted = Wanted {
@@ -80,10 +93,21 @@ const SECOND: Wanted = Wanted {
     collect: "telemetry",
     ..FIRST
 };
+/// The same log groups, through a stream.
+const THIRD: Wanted = Wanted { function: "subscriber-stream", stream: true, ..SECOND };
 
 impl Wanted {
     fn properties(&self) -> Value {
-        json!({ "Include": self.include, "Tags": self.tags, "Destination": arn(FORWARDER) })
+        let (stream, role) = self.stream();
+        json!({
+            "Include": self.include, "Tags": self.tags, "Destination": arn(FORWARDER),
+            "KinesisStream": stream, "KinesisRole": role,
+        })
+    }
+
+    /// The stream and its role, as the template has them.
+    fn stream(&self) -> (String, String) {
+        if self.stream { (stream_arn(), role_arn()) } else { (String::new(), String::new()) }
     }
 }
 
@@ -97,7 +121,10 @@ impl<'a> Stand<'a> {
         }
         let created = moto.sqs("CreateQueue", &json!({ "QueueName": "retry" })).await?;
         let retry_queue = created["QueueUrl"].as_str().context("no queue")?.to_owned();
-        for wanted in [FIRST, SECOND] {
+        let stream = json!({ "StreamName": STREAM, "ShardCount": 1 });
+        moto.call("kinesis", "Kinesis_20131202.CreateStream", &stream).await?;
+        for wanted in [FIRST, SECOND, THIRD] {
+            let (stream, role) = wanted.stream();
             lambda.create_function(
                 FunctionSpec::new(wanted.function, &workshop.subscriber)
                     .timeout(Duration::from_mins(10))
@@ -107,6 +134,8 @@ impl<'a> Stand<'a> {
                     .env("LAMBDA_OTLP_EXCLUDE", wanted.exclude)
                     .env("LAMBDA_OTLP_TAGS", wanted.tags)
                     .env("LAMBDA_OTLP_COLLECT", wanted.collect)
+                    .env("LAMBDA_OTLP_KINESIS_STREAM", stream)
+                    .env("LAMBDA_OTLP_KINESIS_ROLE", role)
                     .env("LAMBDA_OTLP_RETRY_QUEUE_URL", &retry_queue)
                     .env("AWS_ENDPOINT_URL_SQS", &moto.endpoint)
                     .env("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", &front.endpoint),
@@ -314,6 +343,31 @@ impl<'a> Stand<'a> {
         let changes = ["PutSubscriptionFilter", "DeleteSubscriptionFilter"];
         ensure!(changes.iter().all(|name| !calls.contains_key(*name)), "{calls:?}");
         Ok("42 updated, 206 removed; again: nothing".to_owned())
+    }
+
+    /// An update that makes a stream, and one that takes it away: each filter is changed at once, and none is missing meanwhile.
+    async fn stream(&self) -> anyhow::Result<String> {
+        for (before, after) in [(&SECOND, &THIRD), (&THIRD, &SECOND)] {
+            let rest = json!({
+                "PhysicalResourceId": "o2-Subscriptions",
+                "OldResourceProperties": before.properties(),
+            });
+            let sums = self.request(after, "Update", &rest).await?;
+            ensure!(sums["updated"] == 42 && sums["put"] == 0 && sums["removed"] == 0, "{sums}");
+            let (calls, _) = self.front.take_calls();
+            ensure!(!calls.contains_key("DeleteSubscriptionFilter"), "{calls:?}");
+            let body = json!({ "logGroupName": "/aws/lambda/f-010" });
+            let described = self.logs("DescribeSubscriptionFilters", &body).await?;
+            let filter = &described["subscriptionFilters"][0];
+            let (stream, role) = after.stream();
+            let expected = if after.stream { stream } else { arn(FORWARDER) };
+            ensure!(filter["destinationArn"] == expected.as_str(), "{filter}");
+            ensure!(filter["roleArn"].as_str().unwrap_or_default() == role, "{filter}");
+            let sums = self.request(after, "Update", &rest).await?;
+            ensure!(sums["kept"] == 42 && sums["updated"] == 0, "{sums}");
+            self.front.take_calls();
+        }
+        Ok("42 log groups there and back, none without a filter meanwhile".to_owned())
     }
 
     async fn delete(&self) -> anyhow::Result<String> {

@@ -107,8 +107,13 @@ fn stories_of_whole() -> Vec<Story> {
             ("Collect", "telemetry"),
         ],
     );
+    let by_subscriber_into_a_stream = story(
+        "log groups by the subscriber, into a stream",
+        &[("LogGroups", "/aws/lambda/*"), ("CreateKinesisStream", "true")],
+    );
     vec![
         by_subscriber,
+        Story { mappings: 2, streams: 1, ..by_subscriber_into_a_stream },
         story("as few parameters as can be", &[]),
         four(&[]),
         Story { mappings: 2, streams: 1, ..secret_rules_kinesis },

@@ -28,6 +28,7 @@ const GRANTS: &[&str] = &[
     "RedriveRole: sqs:DeleteMessage on RetryQueue.Arn",
     "RedriveRole: sqs:GetQueueAttributes on RetryQueue.Arn",
     "RedriveRole: sqs:ReceiveMessage on RetryQueue.Arn",
+    "SubscriberRole: iam:PassRole on SubscriptionRole.Arn if CreatesKinesisStream",
     "SubscriberRole: kms:Decrypt on StorageKmsKeyArn where kms:ViaService StringLike sqs.${AWS::Region}.* if HasStorageKmsKey",
     "SubscriberRole: kms:GenerateDataKey on StorageKmsKeyArn where kms:ViaService StringLike sqs.${AWS::Region}.* if HasStorageKmsKey",
     "SubscriberRole: logs:CreateLogStream on SubscriberLogGroup.Arn if HasSubscriber",

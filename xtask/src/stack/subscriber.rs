@@ -45,6 +45,8 @@ pub(super) fn check(template: &Value) -> anyhow::Result<String> {
         ("Exclude", "EXCLUDE"),
         ("Tags", "TAGS"),
         ("Destination", "DESTINATION"),
+        ("KinesisStream", "KINESIS_STREAM"),
+        ("KinesisRole", "KINESIS_ROLE"),
         ("Collect", "COLLECT"),
         ("BesideOthers", "BESIDE_OTHERS"),
         ("DryRun", "DRY_RUN"),

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 /// What is said, and how many filters, account-level policies and subscribers the stack has for it.
 type Way = (&'static [(&'static str, &'static str)], [usize; 3]);
 
-const WAYS: [Way; 13] = [
+const WAYS: [Way; 14] = [
     (&[], [0, 0, 0]),
     (&[("SubscribeBy", "subscriber")], [0, 0, 0]),
     (&[("LogGroups", "/aws/lambda/orders")], [1, 0, 0]),
@@ -31,6 +31,7 @@ const WAYS: [Way; 13] = [
     (&[("LogGroups", "*"), ("ExcludedLogGroups", "/aws/lambda/a,*-dev")], [0, 0, 1]),
     (&[("LogGroups", "*"), ("SubscribeBy", "subscriber")], [0, 0, 1]),
     (&[("SubscribeTags", "team=shop")], [0, 0, 1]),
+    (&[("LogGroups", "/aws/lambda/*"), ("CreateKinesisStream", "true")], [0, 0, 1]),
 ];
 
 /// The parameters of each way to subscribe, as [`check`] gets what is made of them.
@@ -42,6 +43,7 @@ pub(super) fn cases() -> Vec<Case> {
         case(&[all, ("Collect", "telemetry"), ("ExcludedLogGroups", "/aws/lambda/noisy,vpc")]),
         case(&[all, ("CreateKinesisStream", "true")]),
         case(&[("LogGroups", "/aws/lambda/orders"), ("CreateKinesisStream", "true")]),
+        case(&[("LogGroups", "/aws/lambda/*"), ("CreateKinesisStream", "true")]),
     ];
     cases.extend(WAYS.map(|(said, _)| case(said)));
     cases
@@ -73,7 +75,8 @@ fn who_subscribes(folded: &[Value]) -> anyhow::Result<String> {
 }
 
 fn subscriptions(template: &Value, folded: &[Value]) -> anyhow::Result<String> {
-    let [none, group, account, account_by_kinesis, group_by_kinesis] = folded else {
+    let [none, group, account, account_by_kinesis, group_by_kinesis, pattern_by_kinesis] = folded
+    else {
         bail!("{} cases", folded.len());
     };
     for name in ["Subscription", "AccountSubscription"] {
@@ -100,6 +103,9 @@ fn subscriptions(template: &Value, folded: &[Value]) -> anyhow::Result<String> {
     same("RoleArn", &filter["RoleArn"], arn_of("SubscriptionRole"))?;
     let read = &group_by_kinesis["Resources"]["KinesisSource"]["Properties"]["EventSourceArn"];
     same("what is read", read, arn_of("KinesisStream"))?;
+    let subscriptions = &pattern_by_kinesis["Resources"]["Subscriptions"]["Properties"];
+    same("KinesisStream", &subscriptions["KinesisStream"], arn_of("KinesisStream"))?;
+    same("KinesisRole", &subscriptions["KinesisRole"], arn_of("SubscriptionRole"))?;
 
     // A subscription's own log groups are refused by the parameter's pattern.
     let allowed = template["Parameters"]["LogGroups"]["AllowedPattern"].as_str();

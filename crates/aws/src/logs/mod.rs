@@ -79,6 +79,9 @@ pub struct SubscriptionFilter {
     /// The ARN of what it sends to.
     #[serde(rename = "destinationArn")]
     pub destination: String,
+    /// The ARN of the role that CloudWatch Logs writes as, where it sends to a Kinesis stream; `None` where it invokes a function.
+    #[serde(rename = "roleArn")]
+    pub role: Option<String>,
 }
 
 /// A log event as `FilterLogEvents` has it (CloudWatch Logs API Reference, "FilteredLogEvent").
@@ -195,19 +198,22 @@ impl CloudWatchLogs {
         Ok(filters.subscription_filters)
     }
 
-    /// Creates a subscription filter, or changes the one of this name.
+    /// Creates a subscription filter, or changes the one of this name. One with a role needs `iam:PassRole`.
     pub async fn put_subscription_filter(
         &self,
         group: &str,
         filter: &SubscriptionFilter,
         deadline: Instant,
     ) -> Result<(), LogsError> {
-        let SubscriptionFilter { name, pattern, destination } = filter;
+        let SubscriptionFilter { name, pattern, destination, role } = filter;
         let asked = Asked { operation: "PutSubscriptionFilter", subject: group };
-        let body = json!({
-            "logGroupName": group, "filterName": name, "filterPattern": pattern,
-            "destinationArn": destination,
-        });
+        let body = members([
+            ("logGroupName", Some(group.into())),
+            ("filterName", Some(name.as_str().into())),
+            ("filterPattern", Some(pattern.as_str().into())),
+            ("destinationArn", Some(destination.as_str().into())),
+            ("roleArn", role.as_deref().map(Value::from)),
+        ]);
         self.send(asked, &body, deadline).await.map(drop)
     }
 
