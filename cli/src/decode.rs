@@ -9,14 +9,19 @@ use wire::{LineReading, SignalKind};
 
 /// Arguments of `lambda-otlp decode`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp decode shop.log
+  lambda-otlp decode --summary shop.log orders.log
+  aws logs tail /aws/lambda/shop --format short | lambda-otlp decode")]
 pub(crate) struct Arguments {
     /// Files of lines; `-` is standard input, which is also read when no file is named.
     files: Vec<String>,
     /// Print one row a file instead of the requests.
     #[arg(long)]
     summary: bool,
-    /// With --summary: one JSON object a file.
-    #[arg(long, requires = "summary")]
+    /// JSON: that is what requests are printed as; with --summary an object a file.
+    #[arg(long)]
     json: bool,
 }
 

@@ -20,6 +20,10 @@ use wire::{Limits, read_line};
 
 /// Arguments of `lambda-otlp forward`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp forward event.json --dry-run
+  lambda-otlp forward event.json --shift-time --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'")]
 pub(crate) struct Arguments {
     /// Lambda event files: `{"awslogs":{"data":"…"}}`.
     #[arg(required = true, value_name = "EVENT.json")]

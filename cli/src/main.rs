@@ -131,6 +131,40 @@ mod tests {
         super::Arguments::command().debug_assert();
     }
 
+    /// The arguments of a line as a shell reads it: words, and what stands between single quotes.
+    fn words(line: &str) -> Vec<String> {
+        let parts = line.split('\'').enumerate();
+        let words = parts.flat_map(|(number, part)| {
+            let is_quoted = number % 2 == 1;
+            let whole: Vec<&str> =
+                if is_quoted { vec![part] } else { part.split_whitespace().collect() };
+            whole.into_iter().map(str::to_owned)
+        });
+        words.collect()
+    }
+
+    #[test]
+    fn each_command_has_examples_that_it_takes() {
+        let mut command = super::Arguments::command();
+        command.build();
+        for subcommand in command.get_subcommands().filter(|it| it.get_name() != "help") {
+            let name = subcommand.get_name();
+            let help = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> = help
+                .lines()
+                .filter_map(|line| line.find("lambda-otlp ").and_then(|at| line.get(at..)))
+                .filter_map(|line| line.split(['<', '>', '|', '&']).next())
+                .collect();
+            assert!(!examples.is_empty(), "{name} has no examples");
+            for example in examples {
+                let parsed = super::Arguments::command().try_get_matches_from(words(example));
+                assert!(parsed.is_ok(), "{example}: {parsed:?}");
+                let parsed = parsed.unwrap();
+                assert_eq!(parsed.subcommand_name(), Some(name), "{example}");
+            }
+        }
+    }
+
     #[test]
     fn the_program_calls_itself_by_its_own_name() {
         let version = super::Arguments::command().render_version();

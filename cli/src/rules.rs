@@ -3,10 +3,11 @@
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use forwarder::{
-    ConvertOptions, Effect, Event, LogBatch, MOST_BYTES, MessageType, Origin, RuleSet,
-    SourceLimits, StreamState, convert,
+    ConvertOptions, Effect, Event, LogBatch, MOST_BYTES, MessageType, Mistake, Mistakes, Origin,
+    RuleSet, SourceLimits, StreamState, convert,
 };
-use std::collections::BTreeSet;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -16,6 +17,10 @@ use wire::{Request, SignalKind};
 
 /// Arguments of `lambda-otlp rules`.
 #[derive(Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp rules check rules.toml
+  lambda-otlp rules test rules.toml event.json --region eu-west-1")]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -24,16 +29,22 @@ pub(crate) struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Names all mistakes of a rules file, as FILE:LINE:COLUMN; exits with 1 if there are any.
-    Check {
-        /// The rules file (TOML).
-        #[arg(value_name = "RULES.toml")]
-        file: PathBuf,
-    },
+    Check(CheckArguments),
     /// Shows what the rules would do to the telemetry of Lambda event files; sends nothing.
     Test(TestArguments),
 }
 
 #[derive(Args)]
+struct CheckArguments {
+    /// The rules file (TOML).
+    #[arg(value_name = "RULES.toml")]
+    file: PathBuf,
+    /// Print what there is, or all mistakes, as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args, Default)]
 struct TestArguments {
     /// The rules file (TOML).
     #[arg(value_name = "RULES.toml")]
@@ -47,28 +58,65 @@ struct TestArguments {
     /// Print what is left as OTLP/JSON on stdout, one request a line, and the report on stderr.
     #[arg(long)]
     requests: bool,
+    /// Make the report one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     match &arguments.command {
-        Command::Check { file } => {
-            let Some(rules) = read(file)? else { return Ok(ExitCode::FAILURE) };
-            let (services, routes) = rules.counts();
-            let counts = [
-                plural(rules.rule_names().count(), "rule"),
-                plural(services, "service name"),
-                plural(rules.destinations().len(), "destination"),
-                plural(routes, "route"),
-            ];
-            writeln!(io::stdout(), "{}: good: {}", file.display(), counts.join(", "))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Check(arguments) => check(arguments),
         Command::Test(arguments) => test(arguments),
     }
 }
 
-/// The rules of a file; its mistakes go to stderr, like a compiler's.
-fn read(file: &Path) -> anyhow::Result<Option<RuleSet>> {
+fn check(CheckArguments { file, json: as_json }: &CheckArguments) -> anyhow::Result<ExitCode> {
+    let read = read(file)?;
+    if *as_json {
+        writeln!(io::stdout(), "{}", checked(file, read.as_ref()))?;
+    } else {
+        match &read {
+            Ok(rules) => {
+                let counts = counts(rules).map(|(what, count)| plural(count, what));
+                writeln!(io::stdout(), "{}: good: {}", file.display(), counts.join(", "))?;
+            }
+            Err(mistakes) => say(file, mistakes),
+        }
+    }
+    Ok(if read.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// How many there are of what a rules file holds.
+fn counts(rules: &RuleSet) -> [(&'static str, usize); 4] {
+    let (services, routes) = rules.counts();
+    [
+        ("rule", rules.rule_names().count()),
+        ("service name", services),
+        ("destination", rules.destinations().len()),
+        ("route", routes),
+    ]
+}
+
+fn checked(file: &Path, read: Result<&RuleSet, &Mistakes>) -> Value {
+    let mut object = json!({ "file": file.display().to_string(), "good": read.is_ok() });
+    let rest: Map<String, Value> = match read {
+        Ok(rules) => counts(rules)
+            .into_iter()
+            .map(|(what, count)| (format!("{}s", what.replace(' ', "_")), count.into()))
+            .collect(),
+        Err(mistakes) => {
+            let mistake = |Mistake { line, column, key, problem }: &Mistake| json!({ "line": line, "column": column, "key": key, "problem": problem });
+            [("mistakes".to_owned(), mistakes.iter().map(mistake).collect())].into_iter().collect()
+        }
+    };
+    if let Some(object) = object.as_object_mut() {
+        object.extend(rest);
+    }
+    object
+}
+
+/// The rules of a file, or its mistakes.
+fn read(file: &Path) -> anyhow::Result<Result<RuleSet, Mistakes>> {
     let open = || format!("cannot read {}", file.display());
     let mut text = String::new();
     let limit = u64::try_from(MOST_BYTES)?.saturating_add(1);
@@ -77,20 +125,25 @@ fn read(file: &Path) -> anyhow::Result<Option<RuleSet>> {
         .take(limit)
         .read_to_string(&mut text)
         .with_context(open)?;
-    match RuleSet::parse(&text) {
-        Ok(rules) => Ok(Some(rules)),
-        Err(mistakes) => {
-            for mistake in mistakes.iter() {
-                eprintln!("{}:{mistake}", file.display());
-            }
-            eprintln!("{}: {}", file.display(), plural(mistakes.len(), "mistake"));
-            Ok(None)
-        }
+    Ok(RuleSet::parse(&text))
+}
+
+/// Names mistakes on stderr, like a compiler's.
+fn say(file: &Path, mistakes: &Mistakes) {
+    for mistake in mistakes.iter() {
+        eprintln!("{}:{mistake}", file.display());
     }
+    eprintln!("{}: {}", file.display(), plural(mistakes.iter().len(), "mistake"));
 }
 
 fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
-    let Some(rules) = read(&arguments.file)? else { return Ok(ExitCode::FAILURE) };
+    let rules = match read(&arguments.file)? {
+        Ok(rules) => rules,
+        Err(mistakes) => {
+            say(&arguments.file, &mistakes);
+            return Ok(ExitCode::FAILURE);
+        }
+    };
     let mut trial = Trial::new(&rules, arguments);
     let mut complete = true;
     for path in &arguments.events {
@@ -99,7 +152,7 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
             complete = false;
         }
     }
-    let report = trial.report();
+    let report = if arguments.json { format!("{}\n", trial.to_json()) } else { trial.report() };
     if arguments.requests {
         eprint!("{report}");
     } else {
@@ -114,7 +167,8 @@ struct Trial<'a> {
     arguments: &'a TestArguments,
     convert: ConvertOptions,
     observed_unix_nano: u64,
-    origins: BTreeSet<String>,
+    /// What the rules say of each log group, by its name.
+    origins: BTreeMap<String, Described>,
     effects: Vec<Effect>,
     before: [usize; 3],
     after: [usize; 3],
@@ -128,7 +182,7 @@ impl<'a> Trial<'a> {
             arguments,
             convert: ConvertOptions::default(),
             observed_unix_nano: now_unix_nano(),
-            origins: BTreeSet::new(),
+            origins: BTreeMap::new(),
             effects: Vec::new(),
             before: [0; 3],
             after: [0; 3],
@@ -161,7 +215,7 @@ impl<'a> Trial<'a> {
             return Ok(());
         }
         let origin = batch.origin.clone().or_region(self.arguments.region.as_deref());
-        self.origins.insert(self.describe(&origin));
+        self.origins.insert(origin.log_group.clone(), Described::new(self.rules, &origin));
         if !stream.is_of(&origin) {
             self.rest(stream)?;
             *stream = StreamState::default();
@@ -195,43 +249,70 @@ impl<'a> Trial<'a> {
         Ok(())
     }
 
-    /// What the rules say of an origin: where its telemetry goes, and what its service is called.
-    fn describe(&self, origin: &Origin) -> String {
-        let mut text = origin.log_group.clone();
-        if let Some(name) = self.rules.service_name(origin) {
-            let _infallible = write!(text, "\n  service name: {name}");
-        }
-        let routes = self.rules.routes(origin);
-        let routes: Vec<String> = routes
-            .iter()
-            .map(|route| match &route.stream {
-                Some(stream) => format!("{} (stream {stream})", route.destination),
-                None => route.destination.to_owned(),
+    /// What a rule did, in the order of [`EFFECTS`].
+    fn effect(&self, rule: &str) -> [usize; 4] {
+        let effect = self.effects.iter().find(|effect| &*effect.rule == rule);
+        effect.map_or([0; 4], |effect| {
+            [effect.matched, effect.dropped, effect.changed, effect.redacted]
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        let origins = self.origins.iter().map(|(log_group, Described { service_name, routes })| {
+            let routes = routes.iter().map(
+                |(destination, stream)| json!({ "destination": destination, "stream": stream }),
+            );
+            json!({
+                "log_group": log_group, "service_name": service_name,
+                "routes": routes.collect::<Value>(),
             })
-            .collect();
-        if !routes.is_empty() {
-            let _infallible = write!(text, "\n  goes to: {}", routes.join(", "));
-        }
-        text
+        });
+        let rules = self.rules.rule_names().map(|name| {
+            let effects = EFFECTS.into_iter().zip(self.effect(name));
+            let mut rule: Map<String, Value> =
+                effects.map(|(what, count)| (what.to_owned(), count.into())).collect();
+            rule.insert("rule".to_owned(), name.into());
+            Value::Object(rule)
+        });
+        let items = |counts: &[usize; 3]| {
+            let counts = SignalKind::ALL.into_iter().zip(counts);
+            let counts = counts.map(|(kind, count)| {
+                (format!("{}s", kind.item().replace(' ', "_")), (*count).into())
+            });
+            counts.collect::<Map<String, Value>>()
+        };
+        json!({
+            "log_groups": origins.collect::<Value>(),
+            "rules": rules.collect::<Value>(),
+            "items": { "before": items(&self.before), "after": items(&self.after) },
+            "undecodable_lines": self.undecodable,
+        })
     }
 
     fn report(&self) -> String {
         let mut text = String::new();
-        for origin in &self.origins {
-            text.push_str(origin);
-            text.push('\n');
+        for (log_group, Described { service_name, routes }) in &self.origins {
+            let _infallible = writeln!(text, "{log_group}");
+            if let Some(name) = service_name {
+                let _infallible = writeln!(text, "  service name: {name}");
+            }
+            let routes: Vec<String> = routes
+                .iter()
+                .map(|(destination, stream)| match stream {
+                    Some(stream) => format!("{destination} (stream {stream})"),
+                    None => destination.clone(),
+                })
+                .collect();
+            if !routes.is_empty() {
+                let _infallible = writeln!(text, "  goes to: {}", routes.join(", "));
+            }
         }
-        let columns = ["matched", "dropped", "changed", "redacted"];
         let width = self.rules.rule_names().map(|name| name.chars().count()).max().unwrap_or(0);
         let width = width.max("undecodable lines".len());
         text.push('\n');
-        row(&mut text, width, "rule", &columns);
+        row(&mut text, width, "rule", &EFFECTS);
         for name in self.rules.rule_names() {
-            let effect = self.effects.iter().find(|effect| &*effect.rule == name);
-            let counts = effect.map_or([0; 4], |effect| {
-                [effect.matched, effect.dropped, effect.changed, effect.redacted]
-            });
-            row(&mut text, width, name, &counts);
+            row(&mut text, width, name, &self.effect(name));
         }
         text.push('\n');
         let items = SignalKind::ALL.map(|kind| format!("{}s", kind.item()));
@@ -242,6 +323,23 @@ impl<'a> Trial<'a> {
             row(&mut text, width, "undecodable lines", &[self.undecodable]);
         }
         text
+    }
+}
+
+/// What a rule may have done to items.
+const EFFECTS: [&str; 4] = ["matched", "dropped", "changed", "redacted"];
+
+/// What the rules say of an origin: what its service is called, and where its telemetry goes, with the stream.
+struct Described {
+    service_name: Option<String>,
+    routes: Vec<(String, Option<String>)>,
+}
+
+impl Described {
+    fn new(rules: &RuleSet, origin: &Origin) -> Self {
+        let routes = rules.routes(origin);
+        let routes = routes.iter().map(|it| (it.destination.to_owned(), it.stream.clone()));
+        Self { service_name: rules.service_name(origin), routes: routes.collect() }
     }
 }
 
@@ -283,12 +381,8 @@ mod tests {
     #[expect(clippy::needless_pass_by_value, reason = "reads better in a table")]
     fn check(rules: &str, event: &str, expected: Expect) {
         let rules = RuleSet::parse(rules).unwrap();
-        let arguments = TestArguments {
-            file: PathBuf::new(),
-            events: Vec::new(),
-            region: Some("eu-west-1".to_owned()),
-            requests: false,
-        };
+        let arguments =
+            TestArguments { region: Some("eu-west-1".to_owned()), ..TestArguments::default() };
         let mut trial = Trial::new(&rules, &arguments);
         trial.event(&fixture(event)).unwrap();
         expected.assert_eq(&trial.report());
@@ -360,16 +454,56 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_event_is_an_error() {
-        let (rules, arguments) = (
-            RuleSet::default(),
-            TestArguments {
-                file: PathBuf::new(),
-                events: Vec::new(),
-                region: None,
-                requests: false,
+    fn the_json_says_what_the_report_says() {
+        let rules = r#"
+            [[rule]]
+            name = "points"
+            match.signal = "metrics"
+            drop = true
+
+            [[route]]
+            log_group = "/aws/lambda/*"
+            stream = "{function}"
+        "#;
+        let rules = RuleSet::parse(rules).unwrap();
+        let arguments = TestArguments::default();
+        let mut trial = Trial::new(&rules, &arguments);
+        trial.event(&fixture("awslogs-text-mixed.json")).unwrap();
+        let expected = json!({
+            "log_groups": [{
+                "log_group": "/aws/lambda/orders", "service_name": null,
+                "routes": [{ "destination": "default", "stream": "orders" }],
+            }],
+            "rules": [
+                { "rule": "points", "matched": 15, "dropped": 15, "changed": 0, "redacted": 0 },
+            ],
+            "items": {
+                "before": { "spans": 30, "data_points": 15, "log_records": 8 },
+                "after": { "spans": 30, "data_points": 0, "log_records": 8 },
             },
-        );
+            "undecodable_lines": 0,
+        });
+        assert_eq!(trial.to_json(), expected);
+    }
+
+    #[test]
+    fn a_check_as_json_has_all_mistakes_with_their_places() {
+        let file = Path::new("rules.toml");
+        let none = json!({
+            "file": "rules.toml", "good": true,
+            "rules": 0, "service_names": 0, "destinations": 0, "routes": 0,
+        });
+        assert_eq!(checked(file, RuleSet::parse("").as_ref()), none);
+        let said = checked(file, RuleSet::parse("[[rule]]\nname = 1\n").as_ref());
+        assert_eq!(said["good"], false);
+        let places = said["mistakes"].as_array().unwrap().iter();
+        let places: Vec<_> = places.map(|it| (&it["line"], &it["key"])).collect();
+        assert!(places.contains(&(&json!(2), &json!("name"))), "{said}");
+    }
+
+    #[test]
+    fn what_is_no_event_is_an_error() {
+        let (rules, arguments) = (RuleSet::default(), TestArguments::default());
         let mut trial = Trial::new(&rules, &arguments);
         assert!(trial.event(&fixture("firehose-cwl.json")).is_err());
         assert!(trial.event(Path::new("no-such-file.json")).is_err());

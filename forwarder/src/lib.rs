@@ -54,7 +54,7 @@ pub use pipeline::invocation::InvocationContext;
 pub use pipeline::options::Options;
 pub use pipeline::redrive::decision::{DeadLetter, Decision, Next, Receipt, Rest, decide};
 pub use pipeline::report::Report;
-pub use rules::{Effect, MOST_BYTES, RuleSet, Template};
+pub use rules::{Effect, MOST_BYTES, Mistake, Mistakes, RuleSet, Template};
 pub use source::{
     Event, LogBatch, LogEvent, LogEventRange, MessageType, Origin, QueueBody, QueueMessage,
     SourceError, SourceLimits,

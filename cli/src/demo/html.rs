@@ -51,8 +51,7 @@ impl fmt::Display for Escaped<'_> {
 
 fn write(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
     let (_, verdict) = told(run, accounts);
-    let is_good = accounts.balance() && run.refused_elsewhere.is_empty();
-    let class = if is_good { "good" } else { "bad" };
+    let class = if run.is_fine(accounts) { "good" } else { "bad" };
     let verdict = Escaped(&verdict);
     write!(
         page,

@@ -3,6 +3,7 @@
 mod accounting;
 mod functions;
 mod html;
+mod json;
 mod made;
 mod metric_total;
 mod path;
@@ -18,7 +19,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Arguments of `lambda-otlp demo`.
-#[derive(clap::Args)]
+#[derive(clap::Args, Default)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp demo --html run.html
+  lambda-otlp demo --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'")]
 pub(crate) struct Arguments {
     /// The demo's backend drops this many records although it answers 200: the demo must notice.
     #[arg(long, value_name = "N", default_value_t = 0)]
@@ -35,6 +40,9 @@ pub(crate) struct Arguments {
     /// Write the run as one HTML page besides: traces, logs, metrics and the accounting.
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
+    /// Print how it ended, the invocations and the accounting as one JSON object.
+    #[arg(long)]
+    json: bool,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
@@ -56,12 +64,16 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     // Colours on a terminal only, and none under NO_COLOR.
     let mut out = anstream::stdout().lock();
+    let shown = if arguments.json {
+        writeln!(out, "{}", json::object(&run, &accounts))
+    } else {
+        view::write(&run, &accounts, &mut out)
+    };
     // The exit code says whether it balances, also where nobody reads the result.
-    if let Err(error) = view::write(&run, &accounts, &mut out).and_then(|()| out.flush()) {
+    if let Err(error) = shown.and_then(|()| out.flush()) {
         eprintln!("lambda-otlp: cannot print the result: {error}");
     }
-    let fine = accounts.balance() && run.refused_elsewhere.is_empty();
-    Ok(if fine { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if run.is_fine(&accounts) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 #[cfg(test)]

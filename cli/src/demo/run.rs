@@ -41,6 +41,11 @@ impl Run {
     pub(super) fn accounts(&self) -> Accounts {
         accounting::compare(&self.ledger, &self.others, &self.arrived.items())
     }
+
+    /// Whether every item was found, and the user's own backend took all as well.
+    pub(super) fn is_fine(&self, accounts: &Accounts) -> bool {
+        accounts.balance() && self.refused_elsewhere.is_empty()
+    }
 }
 
 /// The processes that took part, without repetition.

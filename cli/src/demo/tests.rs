@@ -14,10 +14,8 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 static RUN: LazyLock<Run> = LazyLock::new(|| {
-    let arguments =
-        Arguments { lose: 0, lose_after: 0, endpoint: None, headers: Vec::new(), html: None };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(path::run(&arguments)).unwrap()
+    runtime.block_on(path::run(&Arguments::default())).unwrap()
 });
 
 fn accounts_of(arrived: &Arrived) -> Accounts {
@@ -36,6 +34,23 @@ fn what_was_made_is_found_once_in_every_service() {
     let services: BTreeSet<String> = RUN.arrived.spans.iter().map(service).collect();
     assert_eq!(services, functions().into_iter().map(str::to_owned).collect());
     assert!(functions().iter().all(|function| !RUN.extensions[function].is_empty()));
+}
+
+#[test]
+fn the_json_has_what_the_table_has() {
+    let object = super::json::object(&RUN, &RUN.accounts());
+    assert_eq!(object["balanced"], true);
+    assert_eq!(object["invocations"].as_array().unwrap().len(), RUN.invocations.len());
+    let results = object["invocations"].as_array().unwrap().iter();
+    let results: BTreeSet<&str> = results.map(|it| it["result"].as_str().unwrap()).collect();
+    assert!(results.is_superset(&BTreeSet::from(["error", "response", "timeout"])), "{results:?}");
+    let accounting = object["accounting"].as_object().unwrap();
+    assert_eq!(accounting.len(), ItemKind::ALL.len());
+    for (name, account) in accounting {
+        assert!(account["made"].as_u64().unwrap() > 0, "{name}");
+        assert_eq!(account["made"], account["found_once"], "{name}");
+        assert_eq!(account["missing"], serde_json::json!([]), "{name}");
+    }
 }
 
 #[test]

@@ -22,6 +22,10 @@ use std::time::{Duration, SystemTime};
 
 /// Arguments of `lambda-otlp doctor`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp doctor --canary --stack lambda-otlp --log-group /aws/lambda/shop
+  lambda-otlp doctor --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'")]
 pub(crate) struct Arguments {
     #[command(flatten)]
     destination: DestinationArguments,

@@ -38,6 +38,10 @@ struct Place {
 
 /// Arguments of `lambda-otlp dashboards`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp dashboards install --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'
+  lambda-otlp dashboards diff --endpoint https://o2.example.com/api/default")]
 pub(crate) struct DashboardsArguments {
     #[command(subcommand)]
     command: DashboardsCommand,
@@ -68,6 +72,10 @@ enum DashboardsCommand {
 
 /// Arguments of `lambda-otlp alerts`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp alerts install --notify on-call --endpoint https://o2.example.com/api/default
+  lambda-otlp alerts remove --endpoint https://o2.example.com/api/default")]
 pub(crate) struct AlertsArguments {
     #[command(subcommand)]
     command: AlertsCommand,

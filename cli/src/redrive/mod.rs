@@ -28,6 +28,10 @@ use tokio::time::Instant;
 /// Arguments of `lambda-otlp redrive`.
 #[derive(clap::Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).args(["from", "bucket"])))]
+#[command(after_help = "\
+Examples:
+  lambda-otlp redrive --from https://sqs.eu-west-1.amazonaws.com/123456789012/dead --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry
+  lambda-otlp redrive --bucket on-failure --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry --rate 10 --yes")]
 pub(crate) struct Arguments {
     /// The dead-letter queue.
     #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse)]

@@ -28,6 +28,10 @@ use wire::Request;
 
 /// Arguments of `lambda-otlp replay`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp replay /aws/lambda/shop --from 2h --dry-run
+  lambda-otlp replay /aws/lambda/shop --from 2026-11-20T08:00:00Z --to 2026-11-20T10:00:00Z --checkpoint shop.json --endpoint https://o2.example.com/api/default")]
 pub(crate) struct Arguments {
     /// The log group: `/aws/lambda/shop`.
     #[arg(value_name = "LOG_GROUP")]

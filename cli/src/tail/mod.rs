@@ -13,6 +13,12 @@ use std::sync::mpsc::{Receiver, sync_channel};
 
 /// Arguments of `lambda-otlp tail`.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Examples:
+  lambda-otlp tail --log-group '/aws/lambda/shop-*' --failed
+  lambda-otlp tail --stack shop --since 10m --full-screen
+  lambda-otlp tail shop.log
+  cargo lambda watch 2>&1 | lambda-otlp tail -")]
 pub(crate) struct Arguments {
     /// Files of lines; `-` is standard input, which is also read when no file is named.
     #[arg(conflicts_with = "log_groups")]

@@ -45,14 +45,9 @@ impl Mistakes {
         Self(vec![Mistake { line: 1, column: 1, key: String::new(), problem }])
     }
 
-    /// One by one.
-    pub fn iter(&self) -> impl Iterator<Item = &Mistake> {
+    /// One by one; at least one.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &Mistake> {
         self.0.iter()
-    }
-
-    /// How many; at least one.
-    pub fn len(&self) -> usize {
-        self.0.len()
     }
 }
 

@@ -21,7 +21,7 @@ mod sample;
 mod template;
 
 pub(crate) use load::{LiveRules, Refreshed, RulesSource};
-pub(crate) use mistake::Mistakes;
+pub use mistake::{Mistake, Mistakes};
 pub(crate) use route::{DestinationRule, Route};
 pub use template::Template;
 

@@ -112,7 +112,7 @@ proptest! {
         if let Err(mistakes) = RuleSet::parse(&text) {
             let lines = text.split('\n').count();
             prop_assert!(mistakes.iter().all(|mistake| (1..=lines).contains(&mistake.line)));
-            prop_assert!(mistakes.len() > 0);
+            prop_assert!(mistakes.iter().len() > 0);
         }
     }
 
