@@ -1,5 +1,6 @@
 //! Checks that what the documents link to, and the files that they name, are in the repository.
 
+use super::ending;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Component, Path, PathBuf};
@@ -116,10 +117,6 @@ fn mistakes(documents: &BTreeMap<&str, Document>, files: &[String]) -> Vec<Strin
 fn is_file_name(code: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '.' | '_' | '-');
     code.chars().all(is_plain) && ending(code).is_some_and(|ending| ENDINGS.contains(&ending))
-}
-
-fn ending(path: &str) -> Option<&str> {
-    Path::new(path).extension()?.to_str()
 }
 
 /// The path without `..`; `None` where it leaves the repository.

@@ -1,7 +1,9 @@
-//! Keeps the documents true: writes the tables of variables, and checks links, names of files and the crates' descriptions.
+//! Keeps the documents true: writes the tables of variables and signals, and checks links, names of files and the crates'
+//! descriptions.
 
 mod links;
 mod manifests;
+mod signals;
 mod variables;
 
 use crate::checks;
@@ -9,8 +11,9 @@ use anyhow::{Context as _, bail};
 use std::path::Path;
 use std::process::Command;
 
-/// Writes the tables of variables.
+/// Writes the tables of variables and of signals.
 pub(crate) fn write() -> anyhow::Result<()> {
+    signals::write()?;
     variables::write()
 }
 
@@ -28,7 +31,30 @@ pub(crate) fn check() -> anyhow::Result<()> {
     if !mistakes.is_empty() {
         bail!("{} mistakes in documents", mistakes.len());
     }
+    signals::check(&root, &files)?;
     variables::check()
+}
+
+/// What stands behind the last dot of a file's name.
+fn ending(file: &str) -> Option<&str> {
+    Path::new(file).extension()?.to_str()
+}
+
+/// What stands in a document between `<!-- MARK -->` and `<!-- end -->`.
+fn marked<'a>(text: &'a str, document: &str, mark: &str) -> anyhow::Result<&'a str> {
+    let begin = format!("<!-- {mark} -->\n");
+    let (_, rest) =
+        text.split_once(&begin).with_context(|| format!("{document}: no line {}", begin.trim()))?;
+    let (table, _) =
+        rest.split_once("<!-- end -->").with_context(|| format!("{document}: no end of {mark}"))?;
+    Ok(table)
+}
+
+/// The text with this table there.
+fn replace(text: &str, document: &str, mark: &str, table: &str) -> anyhow::Result<String> {
+    let before = marked(text, document, mark)?;
+    let (begin, end) = (format!("<!-- {mark} -->\n"), "<!-- end -->");
+    Ok(text.replacen(&format!("{begin}{before}{end}"), &format!("{begin}{table}{end}"), 1))
 }
 
 /// The files that git knows, and those that it would add.
@@ -50,4 +76,18 @@ fn empty(root: &Path, files: &[String]) -> anyhow::Result<Vec<String>> {
         }
     }
     Ok(empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_replaced_between_its_marks() {
+        let text = "a\n<!-- variables: x -->\nold\n<!-- end -->\nb";
+        let new = replace(text, "d", "variables: x", "new\n").unwrap();
+        assert_eq!(new, "a\n<!-- variables: x -->\nnew\n<!-- end -->\nb");
+        assert_eq!(replace(&new, "d", "variables: x", "new\n").unwrap(), new);
+        assert!(replace(text, "d", "variables: y", "").is_err());
+    }
 }

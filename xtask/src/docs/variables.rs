@@ -1,6 +1,7 @@
 //! Writes the tables of variables into `docs/configuration.md`, from the tables that the binaries read, and checks what
 //! the tables say of one another.
 
+use super::replace;
 use crate::checks;
 use anyhow::{Context as _, bail};
 use settings::Table;
@@ -54,17 +55,9 @@ fn texts() -> anyhow::Result<(PathBuf, String, String)> {
     let before = std::fs::read_to_string(&path).context(DOCUMENT)?;
     let mut after = before.clone();
     for (name, table) in TABLES {
-        after = replace(&after, name, &table.markdown())?;
+        after = replace(&after, DOCUMENT, &format!("variables: {name}"), &table.markdown())?;
     }
     Ok((path, before, after))
-}
-
-fn replace(text: &str, name: &str, table: &str) -> anyhow::Result<String> {
-    let (begin, end) = (format!("<!-- variables: {name} -->\n"), "<!-- end -->");
-    let (before, rest) =
-        text.split_once(&begin).with_context(|| format!("{DOCUMENT}: no line {}", begin.trim()))?;
-    let (_, after) = rest.split_once(end).with_context(|| format!("{DOCUMENT}: no {end}"))?;
-    Ok(format!("{before}{begin}{table}{end}{after}"))
 }
 
 /// A name that a table knows from elsewhere and no other table has a row for; a name of ours that a binary reads and its
@@ -100,15 +93,6 @@ fn problems(tables: &Tables, together: &[(&str, &str)]) -> Vec<String> {
 mod tests {
     use super::*;
     use settings::{Kind, Variable};
-
-    #[test]
-    fn a_table_is_replaced_between_its_marks() {
-        let text = "a\n<!-- variables: x -->\nold\n<!-- end -->\nb";
-        let new = replace(text, "x", "new\n").unwrap();
-        assert_eq!(new, "a\n<!-- variables: x -->\nnew\n<!-- end -->\nb");
-        assert_eq!(replace(&new, "x", "new\n").unwrap(), new);
-        assert!(replace(text, "y", "").is_err());
-    }
 
     #[test]
     fn tables_know_of_one_another() {

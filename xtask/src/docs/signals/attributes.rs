@@ -1,0 +1,75 @@
+//! Sets of attributes with their types: of what the code makes, and of a table.
+
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use std::collections::BTreeMap;
+
+/// Keys, and the types of their values in the words of the document.
+pub(super) type Attributes = BTreeMap<String, &'static str>;
+
+/// The types that stand in tables.
+const TYPES: [&str; 5] = ["string", "string[]", "int", "double", "boolean"];
+
+/// Adds what an item has.
+pub(super) fn add(attributes: &mut Attributes, of_item: &[KeyValue]) {
+    for KeyValue { key, value, .. } in of_item {
+        let value = value.as_ref().and_then(|value| value.value.as_ref());
+        let name = match value {
+            Some(Value::StringValue(_)) => "string",
+            Some(Value::IntValue(_)) => "int",
+            Some(Value::DoubleValue(_)) => "double",
+            Some(Value::BoolValue(_)) => "boolean",
+            Some(Value::ArrayValue(_)) => "string[]",
+            _ => "another",
+        };
+        attributes.insert(key.clone(), name);
+    }
+}
+
+/// The keys in a table's first column, and the types in its second: one for all keys of the row.
+pub(super) fn of_table(table: &str) -> Attributes {
+    let mut attributes = Attributes::new();
+    for row in table.lines().skip(2) {
+        let mut cells = row.split('|').skip(1);
+        let (Some(keys), Some(said)) = (cells.next(), cells.next()) else { continue };
+        let known = TYPES.into_iter().find(|name| *name == said.trim()).unwrap_or("no type");
+        let keys = keys.split('`').skip(1).step_by(2);
+        attributes.extend(keys.map(|key| (key.to_owned(), known)));
+    }
+    attributes
+}
+
+/// What a table says and the code does not make, and the other way round.
+pub(super) fn differences(told: &Attributes, made: &Attributes) -> impl Iterator<Item = String> {
+    let missing = made.iter().filter(|(key, _)| !told.contains_key(*key));
+    let missing = missing.map(|(key, kind)| format!("`{key}` ({kind}) is made and not there"));
+    let others = told.iter().filter_map(|(key, said)| match made.get(key) {
+        None => Some(format!("`{key}` is there and not made")),
+        Some(kind) => (kind != said).then(|| format!("`{key}` is a {kind}, not a {said}")),
+    });
+    missing.chain(others).collect::<Vec<_>>().into_iter()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_is_held_to_what_is_made() {
+        let table = "| attribute | type | when |\n|---|---|---|\n| `a`, `b.c` | string | always `x` |\n| `d` | int | |\n";
+        let told = of_table(table);
+        let check = |made: &[(&str, &'static str)], expected: &[&str]| {
+            let made = made.iter().map(|(key, kind)| ((*key).to_owned(), *kind)).collect();
+            assert_eq!(differences(&told, &made).collect::<Vec<_>>(), expected);
+        };
+        check(&[("a", "string"), ("b.c", "string"), ("d", "int")], &[]);
+        check(
+            &[("a", "string"), ("d", "double"), ("e", "boolean")],
+            &[
+                "`e` (boolean) is made and not there",
+                "`b.c` is there and not made",
+                "`d` is a double, not a int",
+            ],
+        );
+    }
+}

@@ -1,0 +1,130 @@
+//! Keeps `docs/signals.md` true: writes its tables of metrics from what the code makes, compares its tables of attributes with it, and
+//! finds names in the code that no document has.
+
+mod attributes;
+mod lambda;
+mod library;
+mod names;
+
+use super::replace;
+use crate::checks;
+use anyhow::{Context as _, bail};
+use attributes::Attributes;
+use opentelemetry_proto::tonic::metrics::v1::Metric;
+use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use std::fmt::Write as _;
+use std::path::Path;
+
+const DOCUMENT: &str = "docs/signals.md";
+
+/// Writes the tables of metrics into the document.
+pub(super) fn write() -> anyhow::Result<()> {
+    let path = checks::root()?.join(DOCUMENT);
+    let before = std::fs::read_to_string(&path).context(DOCUMENT)?;
+    let after = with_metrics(&before)?;
+    if before != after {
+        std::fs::write(&path, after).context(DOCUMENT)?;
+    }
+    Ok(())
+}
+
+/// Fails if the document is not what would be written, or has other attributes than the code, or the code has a name that is nowhere.
+pub(super) fn check(root: &Path, files: &[String]) -> anyhow::Result<()> {
+    let text = std::fs::read_to_string(root.join(DOCUMENT)).context(DOCUMENT)?;
+    if with_metrics(&text)? != text {
+        bail!("{DOCUMENT}: the tables of metrics are not up to date, run `cargo xtask docs`");
+    }
+    let mut mistakes = Vec::new();
+    for (name, made) in attributes_made()? {
+        let mark = format!("attributes: {name}");
+        let told = attributes::of_table(super::marked(&text, DOCUMENT, &mark)?);
+        mistakes.extend(
+            attributes::differences(&told, &made).map(|what| format!("table {name}: {what}")),
+        );
+    }
+    mistakes.extend(names::mistakes(root, files, &text)?);
+    if !mistakes.is_empty() {
+        bail!("{DOCUMENT}: {}", mistakes.join("; "));
+    }
+    println!("docs: signals have the names and types that the code gives them");
+    Ok(())
+}
+
+/// The document's tables of attributes, by their marks, with what the code makes.
+fn attributes_made() -> anyhow::Result<[(&'static str, Attributes); 5]> {
+    let span = lambda::span_attributes(platform::Names::Current)?;
+    let mut older = lambda::span_attributes(platform::Names::Legacy)?;
+    older.retain(|key, _| !span.contains_key(key));
+    let (lines, events) = lambda::record_attributes()?;
+    Ok([
+        ("rust span", library::span_attributes()?),
+        ("platform span", span),
+        ("legacy span", older),
+        ("line record", lines),
+        ("platform record", events),
+    ])
+}
+
+/// The text with its tables of metrics as they should be.
+fn with_metrics(text: &str) -> anyhow::Result<String> {
+    let current = lambda::metrics(platform::Names::Current)?;
+    let mut older = lambda::metrics(platform::Names::Legacy)?;
+    older.retain(|metric| !current.iter().any(|other| is_same(other, metric)));
+    let mut text = text.to_owned();
+    for (name, metrics) in
+        [("forwarder", current), ("layer", lambda::metrics_of_layer()?), ("legacy", older)]
+    {
+        text = replace(&text, DOCUMENT, &format!("metrics: {name}"), &table(&metrics))?;
+    }
+    Ok(text)
+}
+
+/// Whether two metrics would be one stream of the same kind.
+fn is_same(one: &Metric, other: &Metric) -> bool {
+    one.name == other.name && kind(one) == kind(other)
+}
+
+fn kind(metric: &Metric) -> &'static str {
+    match &metric.data {
+        Some(Data::Sum(_)) => "sum",
+        Some(Data::Histogram(_)) => "histogram",
+        Some(Data::Gauge(_)) => "gauge",
+        Some(Data::ExponentialHistogram(_) | Data::Summary(_)) | None => "none",
+    }
+}
+
+/// A row for each metric, by name.
+fn table(metrics: &[Metric]) -> String {
+    let mut metrics: Vec<&Metric> = metrics.iter().collect();
+    metrics.sort_by(|one, other| one.name.cmp(&other.name));
+    let mut table =
+        "| metric | unit | kind | attributes | is |\n|---|---|---|---|---|\n".to_owned();
+    for metric in metrics {
+        let Metric { name, unit, description, .. } = metric;
+        let keys = keys_of_points(metric);
+        let kind = kind(metric);
+        // Writing to a `String` does not fail.
+        writeln!(table, "| `{name}` | `{unit}` | {kind} | {keys} | {description} |")
+            .unwrap_or_default();
+    }
+    table
+}
+
+/// The attributes of its points, as they stand in a table.
+fn keys_of_points(metric: &Metric) -> String {
+    let mut keys: Vec<&str> = match &metric.data {
+        Some(Data::Sum(sum)) => {
+            sum.data_points.iter().flat_map(|point| &point.attributes).collect()
+        }
+        Some(Data::Histogram(histogram)) => {
+            histogram.data_points.iter().flat_map(|point| &point.attributes).collect::<Vec<_>>()
+        }
+        _ => Vec::new(),
+    }
+    .into_iter()
+    .map(|attribute| attribute.key.as_str())
+    .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    if keys.is_empty() { "–".to_owned() } else { format!("`{}`", keys.join("`, `")) }
+}

@@ -1,0 +1,140 @@
+//! Finds the names of telemetry in the code, and those of them that no document has.
+
+use crate::docs::ending;
+use anyhow::Context as _;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+/// Where names stand that are ours to write.
+const CODE: [&str; 8] = [
+    "crates/backend/src/",
+    "crates/platform/src/",
+    "crates/wire/src/",
+    "exporter/src/",
+    "extension/layer/",
+    "extension/src/",
+    "forwarder/src/",
+    "subscriber/src/",
+];
+
+/// How they begin.
+const BEGINNINGS: [&str; 24] = [
+    "aws.",
+    "client.",
+    "cloud.",
+    "code.",
+    "db.",
+    "enduser.",
+    "error.",
+    "event.",
+    "exception.",
+    "faas.",
+    "host.",
+    "http.",
+    "lambda_otlp.",
+    "log.",
+    "messaging.",
+    "net.",
+    "network.",
+    "peer.",
+    "process.",
+    "rpc.",
+    "server.",
+    "telemetry.",
+    "url.",
+    "user_agent.",
+];
+
+/// What looks like one and is a value, a key that is read, or the name of a file.
+const OTHERS: [&str; 10] = [
+    "aws.dynamodb",
+    "aws.events",
+    "aws.lambda.runtime.handler.streaming",
+    "aws.log.group.arns",
+    "aws.log.stream.arns",
+    "aws.scheduler",
+    "aws.sns",
+    "aws.xray.",
+    "aws.xray.type",
+    "log.level",
+];
+
+/// Names in the code that no document says, and names that the document says and no code.
+pub(super) fn mistakes(
+    root: &Path,
+    files: &[String],
+    document: &str,
+) -> anyhow::Result<Vec<String>> {
+    let mut made = BTreeSet::new();
+    let mut told = BTreeSet::new();
+    for file in files {
+        let read = || std::fs::read_to_string(root.join(file)).with_context(|| file.clone());
+        if is_code(file) {
+            made.extend(names_in_literals(&read()?));
+        } else if file.starts_with("docs/") && ending(file) == Some("md") {
+            told.extend(names_in_code(&read()?));
+        }
+    }
+    let unsaid =
+        made.iter().filter(|name| !told.contains(*name) && !OTHERS.contains(&name.as_str()));
+    let unsaid = unsaid.map(|name| format!("no document says `{name}`"));
+    let of_document = names_in_tables(document);
+    let gone = of_document.iter().filter(|name| is_name(name) && !made.contains(*name));
+    let gone = gone.filter(|name| !name.starts_with("telemetry.sdk."));
+    Ok(unsaid.chain(gone.map(|name| format!("`{name}` is nowhere in the code"))).collect())
+}
+
+fn is_code(file: &str) -> bool {
+    let is_source = matches!(ending(file), Some("rs" | "py" | "cjs"));
+    let is_test = file.contains("/tests/") || file.ends_with("tests.rs") || file.contains("/test_");
+    is_source && !is_test && CODE.iter().any(|folder| file.starts_with(folder))
+}
+
+/// The names in literals of code, without that of tests, which stands last in a file.
+fn names_in_literals(code: &str) -> BTreeSet<String> {
+    let code = code.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
+    let literals = code.lines().flat_map(|line| line.split('"').skip(1).step_by(2));
+    literals.filter(|text| is_name(text)).map(str::to_owned).collect()
+}
+
+/// The names between backticks.
+fn names_in_code(document: &str) -> BTreeSet<String> {
+    let parts = document.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let words = parts.flat_map(|part| part.split(['=', ' ', '"']));
+    words.filter(|word| is_name(word)).map(str::to_owned).collect()
+}
+
+/// The names in the first columns of a document's tables.
+fn names_in_tables(document: &str) -> BTreeSet<String> {
+    let rows = document.lines().filter(|line| line.starts_with("| `"));
+    rows.flat_map(|row| names_in_code(row.split('|').nth(1).unwrap_or_default())).collect()
+}
+
+fn is_name(text: &str) -> bool {
+    let is_of_name =
+        |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '_');
+    text.chars().all(is_of_name) && BEGINNINGS.iter().any(|beginning| text.starts_with(beginning))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_found_in_literals_and_documents() {
+        let code = "const A: &str = \"faas.name\"; // \"aws.lambda.x\"\nset(\"http.Route\", \"a.b\");\n#[cfg(test)]\nmod tests {\n\"faas.gone\"";
+        let found = names_in_literals(code);
+        assert_eq!(
+            found.iter().map(String::as_str).collect::<Vec<_>>(),
+            ["aws.lambda.x", "faas.name"]
+        );
+        let document = "text `faas.a=x` and `b.c`\n| `faas.b`, `faas.c` | `faas.d` |";
+        let told = names_in_code(document);
+        assert_eq!(
+            told.iter().map(String::as_str).collect::<Vec<_>>(),
+            ["faas.a", "faas.b", "faas.c", "faas.d"]
+        );
+        let rows = names_in_tables(document);
+        assert_eq!(rows.iter().map(String::as_str).collect::<Vec<_>>(), ["faas.b", "faas.c"]);
+    }
+}
