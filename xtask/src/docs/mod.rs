@@ -1,8 +1,9 @@
-//! Keeps the documents true: writes the tables of variables and signals, and checks links, names of files and the crates'
-//! descriptions.
+//! Keeps the documents true: writes the tables of variables and signals, and checks links, names of files, quoted messages and the
+//! crates' descriptions.
 
 mod links;
 mod manifests;
+mod quotes;
 mod signals;
 mod variables;
 
@@ -24,6 +25,7 @@ pub(crate) fn check() -> anyhow::Result<()> {
     let files = files(&root)?;
     mistakes.extend(empty(&root, &files)?);
     mistakes.extend(links::check(&root, &files)?);
+    mistakes.extend(quotes::check(&root, &files)?);
     mistakes.extend(manifests::mistakes(&checks::metadata()?));
     for mistake in &mistakes {
         eprintln!("{mistake}");
