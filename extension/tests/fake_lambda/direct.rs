@@ -200,7 +200,7 @@ async fn what_is_left_at_shutdown_is_sent_and_else_written() {
     assert_eq!((delivered(&sink), spilled(&stdout.text())), (0, 3));
     let own = stdout.items(SignalKind::Metrics) as u64;
     assert_eq!((counts.get(Count::Spilled), counts.get(Count::SpillLost)), (3 + own, 0));
-    // The pattern of docs/layer.md.
+    // The pattern of docs/sending-directly.md.
     let pattern = FilterPattern::parse("{ $.spill IS TRUE }").unwrap();
     assert!(stdout.text().lines().all(|line| pattern.matches(line)));
     let plain = stdout.text().replace(",\"spill\":true", "");
