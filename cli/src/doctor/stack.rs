@@ -1,9 +1,10 @@
 //! Looks at a deployed forwarder: its settings, who may invoke it, what leads to it, and what waits in its queues.
 
-use super::wiring::{self, Filter};
+use super::wiring::{self, Filter, Forwarder};
 use crate::aws::{self, QueueUrl, explain};
 use crate::functions::forwarder_of;
 use aws_config::SdkConfig;
+use aws_sdk_cloudwatchlogs::types::PolicyType;
 use aws_sdk_lambda::operation::get_policy::GetPolicyError;
 use aws_sdk_lambda::types::LastUpdateStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
@@ -68,8 +69,16 @@ pub(crate) async fn check(aws: &SdkConfig, arguments: &Deployed) -> Vec<Check> {
         }
         Err(error) => said("permission", &name, &error),
     });
-    for group in &arguments.log_groups {
-        checks.extend(of_log_group(aws, &lambda, group, &function.arn).await);
+    if !arguments.log_groups.is_empty() {
+        let streams = streams_of(&lambda, &name).await;
+        let streams = streams.unwrap_or_else(|check| {
+            checks.push(check);
+            Vec::new()
+        });
+        let forwarder = Forwarder { arn: &function.arn, streams: &streams };
+        for group in &arguments.log_groups {
+            checks.extend(of_log_group(aws, &lambda, group, forwarder).await);
+        }
     }
     for (variable, meaning) in [
         ("LAMBDA_OTLP_RETRY_QUEUE_URL", "wait to be sent again: is the backend taking them?"),
@@ -123,15 +132,24 @@ fn of_function(name: &str, function: &Function) -> Check {
     Check::ok("function", format!("{name} is deployed"))
 }
 
+/// The Kinesis streams that a function reads; else a check that says why that is not known.
+async fn streams_of(lambda: &aws_sdk_lambda::Client, name: &str) -> Result<Vec<String>, Check> {
+    let asked = lambda.list_event_source_mappings().function_name(name).into_paginator();
+    let mappings: Result<Vec<_>, _> = asked.items().send().collect().await;
+    let mappings = mappings.map_err(|error| said("subscription", name, &error))?;
+    let sources = mappings.into_iter().filter_map(|mapping| mapping.event_source_arn);
+    Ok(sources.filter(|arn| arn.split(':').nth(2) == Some("kinesis")).collect())
+}
+
 async fn of_log_group(
     aws: &SdkConfig,
     lambda: &aws_sdk_lambda::Client,
     group: &str,
-    forwarder: &str,
+    forwarder: Forwarder<'_>,
 ) -> Vec<Check> {
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let asked = client.describe_subscription_filters().log_group_name(group).send().await;
-    let filters: Vec<Filter> = match asked {
+    let mut filters: Vec<Filter> = match asked {
         Ok(output) => output
             .subscription_filters
             .unwrap_or_default()
@@ -140,11 +158,17 @@ async fn of_log_group(
                 name: filter.filter_name.unwrap_or_default(),
                 pattern: filter.filter_pattern.unwrap_or_default(),
                 destination: filter.destination_arn.unwrap_or_default(),
+                is_policy: false,
             })
             .collect(),
         Err(error) => return vec![said("subscription", group, &error)],
     };
-    let mut checks = wiring::subscription(group, &filters, forwarder);
+    let mut checks = Vec::new();
+    match policies_of(&client, group).await {
+        Ok(policies) => filters.extend(policies),
+        Err(check) => checks.push(check),
+    }
+    checks.extend(wiring::subscription(group, &filters, forwarder));
     if let Some(name) = group.strip_prefix("/aws/lambda/")
         && let Ok(output) = lambda.get_function_configuration().function_name(name).send().await
     {
@@ -153,6 +177,27 @@ async fn of_log_group(
         checks.extend(wiring::double_wiring(name, variables, layers, &filters));
     }
     checks
+}
+
+/// The account's policies that subscribe a log group; else a check that says why they are not known.
+async fn policies_of(
+    client: &aws_sdk_cloudwatchlogs::Client,
+    group: &str,
+) -> Result<Vec<Filter>, Check> {
+    let asked = client.describe_account_policies();
+    let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
+    let policies = asked.map_err(|error| {
+        let why = explain(&error);
+        let text =
+            format!("whether a policy of the account subscribes {group} is not known: {why}");
+        Check::warning("subscription", text)
+    })?;
+    let policies = policies.account_policies.unwrap_or_default();
+    let filters = policies.iter().filter_map(|policy| {
+        let criteria = policy.selection_criteria().unwrap_or_default();
+        Filter::of_policy(policy.policy_name()?, policy.policy_document()?, criteria, group)
+    });
+    Ok(filters.collect())
 }
 
 async fn of_queue(aws: &SdkConfig, url: &str, meaning: &str) -> Check {

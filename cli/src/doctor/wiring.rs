@@ -5,12 +5,64 @@ use settings::Check;
 use std::collections::BTreeMap;
 use subscriber::Collect;
 
-/// A subscription filter of a log group.
+/// What leads a log group's lines somewhere: a subscription filter of its own, or the account's policy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Filter {
     pub(crate) name: String,
     pub(crate) pattern: String,
     pub(crate) destination: String,
+    /// Whether it is a policy of the account, which takes no room of a log group's filters.
+    pub(crate) is_policy: bool,
+}
+
+impl Filter {
+    /// A policy of the account as a filter of this log group; `None` where it leaves the log group out, or says nothing of subscriptions.
+    ///
+    /// Source: CloudWatch Logs API Reference, "PutAccountPolicy": the document's `DestinationArn` and `FilterPattern`, and
+    /// `LogGroupName NOT IN ["…"]` as the only criterion.
+    pub(crate) fn of_policy(
+        name: &str,
+        document: &str,
+        criteria: &str,
+        group: &str,
+    ) -> Option<Self> {
+        let excluded = criteria.find('[').and_then(|at| criteria.get(at..));
+        let excluded: Vec<String> =
+            excluded.and_then(|list| serde_json::from_str(list).ok()).unwrap_or_default();
+        if excluded.iter().any(|excluded| excluded == group) {
+            return None;
+        }
+        let document: Value = serde_json::from_str(document).ok()?;
+        let text = |name: &str| document.get(name).and_then(Value::as_str);
+        Some(Self {
+            name: name.to_owned(),
+            pattern: text("FilterPattern").unwrap_or_default().to_owned(),
+            destination: text("DestinationArn")?.to_owned(),
+            is_policy: true,
+        })
+    }
+
+    fn described(&self) -> String {
+        if self.is_policy {
+            format!("the account's policy {}", self.name)
+        } else {
+            format!("filter {}", self.name)
+        }
+    }
+}
+
+/// The forwarder, and how lines come to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Forwarder<'a> {
+    pub(crate) arn: &'a str,
+    /// The Kinesis streams that it reads.
+    pub(crate) streams: &'a [String],
+}
+
+impl Forwarder<'_> {
+    fn is_led_to_by(&self, filter: &Filter) -> bool {
+        is_function(&filter.destination, self.arn) || self.streams.contains(&filter.destination)
+    }
 }
 
 /// CloudWatch Logs takes no third one (quotas of CloudWatch Logs).
@@ -51,14 +103,19 @@ fn has_source_account(statement: &Value) -> bool {
     })
 }
 
-/// What the filters of a log group say about the forwarder with this ARN.
-pub(crate) fn subscription(group: &str, filters: &[Filter], forwarder: &str) -> Vec<Check> {
-    let is_own = |filter: &&Filter| is_function(&filter.destination, forwarder);
+/// What leads a log group's lines somewhere says about this forwarder.
+pub(crate) fn subscription(
+    group: &str,
+    filters: &[Filter],
+    forwarder: Forwarder<'_>,
+) -> Vec<Check> {
+    let is_own = |filter: &&Filter| forwarder.is_led_to_by(filter);
     let own: Vec<&Filter> = filters.iter().filter(is_own).collect();
     let others: Vec<&Filter> = filters.iter().filter(|filter| !is_own(filter)).collect();
+    let is_full = filters.iter().filter(|filter| !filter.is_policy).count() >= MOST_FILTERS;
     let mut checks = Vec::new();
     match own.as_slice() {
-        [] if filters.len() >= MOST_FILTERS => checks.push(Check::failed(
+        [] if is_full => checks.push(Check::failed(
             "subscription",
             format!("{group}: has its two filters already ({}): remove one", names(&others)),
         )),
@@ -68,7 +125,7 @@ pub(crate) fn subscription(group: &str, filters: &[Filter], forwarder: &str) -> 
         )),
         [filter] => checks.push(Check::ok(
             "subscription",
-            format!("{group}: filter {} with pattern {:?}", filter.name, filter.pattern),
+            format!("{group}: {} with pattern {:?}", filter.described(), filter.pattern),
         )),
         several => checks.push(Check::failed(
             "subscription",
@@ -92,7 +149,7 @@ fn is_function(arn: &str, other: &str) -> bool {
 }
 
 fn names(filters: &[&Filter]) -> String {
-    let names: Vec<&str> = filters.iter().map(|filter| filter.name.as_str()).collect();
+    let names: Vec<String> = filters.iter().map(|filter| filter.described()).collect();
     names.join(", ")
 }
 
@@ -130,9 +187,9 @@ pub(crate) fn double_wiring(
         let passes_all = |filter: &&Filter| without_spaces(&filter.pattern) != spilled;
         let filter = filters.iter().find(passes_all).filter(|_| !is_stdout)?;
         let text = format!(
-            "{function} sends by itself ({variable}), and filter {} passes on what it prints and what Lambda reports as well: that is \
+            "{function} sends by itself ({variable}), and {} passes on what it prints and what Lambda reports as well: that is \
              stored twice; `lambda-otlp subscribe --collect spilled`, or set {OUTPUT}=stdout",
-            filter.name
+            filter.described()
         );
         return Some(Check::failed("double wiring", text));
     }
@@ -181,11 +238,14 @@ mod tests {
     fn filters_lead_to_the_forwarder_once() {
         let filter = |name: &str, destination: &str| Filter {
             name: name.to_owned(),
-            pattern: String::new(),
             destination: destination.to_owned(),
+            ..Filter::default()
         };
+        let stream = "arn:aws:kinesis:eu-west-1:123456789012:stream/logs";
+        let streams = [stream.to_owned()];
+        let forwarder = Forwarder { arn: FORWARDER, streams: &streams };
         let check = |filters: &[Filter], expected: &[(&str, Verdict)]| {
-            let checks = subscription("/g", filters, FORWARDER);
+            let checks = subscription("/g", filters, forwarder);
             let found: Vec<_> = checks.iter().map(|check| (check.name, check.verdict)).collect();
             assert_eq!(found, expected, "{checks:?}");
         };
@@ -194,6 +254,15 @@ mod tests {
         check(&[], &[("subscription", Failed)]);
         check(&[filter("a", FORWARDER)], &[("subscription", Ok)]);
         check(&[filter("a", &alias)], &[("subscription", Ok)]);
+        check(&[filter("a", stream)], &[("subscription", Ok)]);
+        check(&[filter("a", stream), filter("b", FORWARDER)], &[("subscription", Failed)]);
+        let policy = Filter { is_policy: true, ..filter("all", FORWARDER) };
+        check(std::slice::from_ref(&policy), &[("subscription", Ok)]);
+        check(&[filter("a", FORWARDER), policy.clone()], &[("subscription", Failed)]);
+        check(
+            &[filter("a", other), filter("b", other), policy],
+            &[("subscription", Ok), ("double wiring", Warning)],
+        );
         check(
             &[filter("a", FORWARDER), filter("b", other)],
             &[("subscription", Ok), ("double wiring", Warning)],
@@ -203,6 +272,21 @@ mod tests {
             &[filter("a", other), filter("b", other)],
             &[("subscription", Failed), ("double wiring", Warning)],
         );
+    }
+
+    #[test]
+    fn the_accounts_policy_is_a_filter_of_all_log_groups_that_it_does_not_leave_out() {
+        let document =
+            json!({ "DestinationArn": FORWARDER, "FilterPattern": "p", "Distribution": "Random" });
+        let document = document.to_string();
+        let of = |criteria: &str, group: &str| Filter::of_policy("all", &document, criteria, group);
+        let criteria = r#"LogGroupName NOT IN ["/lambda-otlp/x/forwarder","/noisy"]"#;
+        let filter = of(criteria, "/aws/lambda/shop").unwrap();
+        assert_eq!(filter.described(), "the account's policy all");
+        assert_eq!((filter.pattern.as_str(), filter.destination.as_str()), ("p", FORWARDER));
+        assert_eq!(of(criteria, "/noisy"), None);
+        assert!(of("", "/noisy").is_some());
+        assert_eq!(Filter::of_policy("all", "no JSON", "", "/g"), None);
     }
 
     #[test]

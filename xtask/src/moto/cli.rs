@@ -7,6 +7,7 @@
 
 use super::Workshop;
 use super::aws::{ACCOUNT, Moto, REGION};
+use super::front::Front;
 use super::subscription::{FUNCTION, create_function, log_batch, put, subscribe};
 use crate::checks::Tally;
 use anyhow::{Context as _, ensure};
@@ -44,8 +45,19 @@ struct Stand<'a> {
 impl Stand<'_> {
     /// Runs `lambda-otlp … --json`: its exit code and what it prints.
     async fn run(&self, arguments: &[&str], endpoint: &str) -> anyhow::Result<(i32, Value)> {
+        self.run_with(arguments, endpoint, &self.moto.endpoint).await
+    }
+
+    /// The same with CloudWatch Logs elsewhere.
+    async fn run_with(
+        &self,
+        arguments: &[&str],
+        endpoint: &str,
+        logs: &str,
+    ) -> anyhow::Result<(i32, Value)> {
         let mut command = Command::new(&self.workshop.command_line);
         let command = command.args(arguments).arg("--json").env_clear().envs(self.moto.variables());
+        let command = command.env("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", logs);
         let output = command.env("LAMBDA_OTLP_ENDPOINT", endpoint).output().await?;
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         let printed = serde_json::from_slice(&output.stdout).with_context(|| said)?;
@@ -243,7 +255,9 @@ impl Stand<'_> {
         let event = log_batch(self.workshop, "text-mixed")?;
         let group = event["logGroup"].as_str().context("no group")?;
         let doctor = ["doctor", "--canary", "--function", FUNCTION, "--log-group", group];
-        let (code, before) = self.run(&doctor, sink.base()).await?;
+        let front = Front::start(&self.moto, "").await?;
+        let run = async || self.run_with(&doctor, sink.base(), &front.endpoint).await;
+        let (code, before) = run().await?;
         ensure!(code == 1 && verdict(&before, "permission") == "failed", "{before}");
         let permission = json!({
             "StatementId": "logs", "Action": "lambda:InvokeFunction",
@@ -251,11 +265,29 @@ impl Stand<'_> {
         });
         let path = format!("/2015-03-31/functions/{FUNCTION}/policy");
         self.moto.lambda(Method::POST, &path, &permission).await?;
-        let (_, after) = self.run(&doctor, sink.base()).await?;
+        let (_, after) = run().await?;
         for name in ["permission", "subscription", "canary", "organization"] {
             ensure!(verdict(&after, name) == "ok", "{name}: {after}");
         }
-        Ok("permission, subscription and canary".to_owned())
+        // A policy of the account that leads to the forwarder too, and then alone.
+        let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}");
+        let document = json!({ "DestinationArn": arn, "FilterPattern": "" }).to_string();
+        front.set_account_policies(vec![json!({
+            "policyName": "all", "policyType": "SUBSCRIPTION_FILTER_POLICY", "policyDocument": document,
+            "selectionCriteria": r#"LogGroupName NOT IN ["/lambda-otlp/x/forwarder"]"#,
+        })]);
+        let (_, twice) = run().await?;
+        ensure!(verdict(&twice, "subscription") == "failed", "{twice}");
+        let filters = json!({ "logGroupName": group });
+        let target = "Logs_20140328.DescribeSubscriptionFilters";
+        let filters = self.moto.call("logs", target, &filters).await?;
+        for filter in filters["subscriptionFilters"].as_array().into_iter().flatten() {
+            let delete = json!({ "logGroupName": group, "filterName": filter["filterName"] });
+            self.moto.call("logs", "Logs_20140328.DeleteSubscriptionFilter", &delete).await?;
+        }
+        let (_, by_policy) = run().await?;
+        ensure!(verdict(&by_policy, "subscription") == "ok", "{by_policy}");
+        Ok("permission, subscription by a filter and by the account's policy, canary".to_owned())
     }
 }
 

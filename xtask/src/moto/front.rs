@@ -1,5 +1,5 @@
-//! What stands before moto: it counts the calls, throttles some as AWS does, gives one log group a class that moto does not have, and is
-//! where CloudFormation waits for its answers.
+//! What stands before moto: it counts the calls, throttles some as AWS does, gives one log group a class and the account policies, which moto
+//! does not have, and is where CloudFormation waits for its answers.
 
 use super::aws::Moto;
 use anyhow::Context as _;
@@ -36,6 +36,7 @@ struct Seen {
     calls: BTreeMap<String, usize>,
     throttled: usize,
     answers: Vec<Value>,
+    account_policies: Vec<Value>,
 }
 
 impl Front {
@@ -72,6 +73,11 @@ impl Front {
         (std::mem::take(&mut seen.calls), std::mem::take(&mut seen.throttled))
     }
 
+    /// Gives the account these policies.
+    pub(super) fn set_account_policies(&self, policies: Vec<Value>) {
+        self.state.seen().account_policies = policies;
+    }
+
     /// The answers of custom resources since the last time they were asked for.
     pub(super) fn take_answers(&self) -> Vec<Value> {
         std::mem::take(&mut self.state.seen().answers)
@@ -96,6 +102,10 @@ impl State {
         if self.is_throttled(&operation) {
             let refusal = json!({ "__type": "ThrottlingException", "message": "Rate exceeded" });
             return Ok(Response::builder().status(400).body(Full::from(refusal.to_string()))?);
+        }
+        if operation == "DescribeAccountPolicies" {
+            let policies = json!({ "accountPolicies": self.seen().account_policies });
+            return Ok(Response::new(Full::from(policies.to_string())));
         }
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(TcpStream::connect(&self.moto).await?)).await?;
