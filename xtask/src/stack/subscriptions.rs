@@ -107,6 +107,11 @@ fn subscriptions(template: &Value, folded: &[Value]) -> anyhow::Result<String> {
     same("KinesisStream", &subscriptions["KinesisStream"], arn_of("KinesisStream"))?;
     same("KinesisRole", &subscriptions["KinesisRole"], arn_of("SubscriptionRole"))?;
 
+    // The subscriber and `lambda-otlp unsubscribe` know a filter as the stack's by this name.
+    let command = template["Outputs"]["SubscribeCommand"].to_string();
+    let name = "--filter-name lambda-otlp/${ForwarderFunction} ";
+    ensure!(command.contains(name), "SubscribeCommand makes a filter of another name: {command}");
+
     // A subscription's own log groups are refused by the parameter's pattern.
     let allowed = template["Parameters"]["LogGroups"]["AllowedPattern"].as_str();
     let refuses = format!("(?!{OWN_GROUPS})");
