@@ -12,6 +12,8 @@ pub(crate) const EXTENSION: &str = "lambda-otlp-extension";
 pub(crate) const WRAPPER: &str = "lambda-otlp-handler";
 /// The folder beside it with what it has Python and Node load.
 const FOR_RUNTIMES: &str = "lambda-otlp";
+/// The layer, unpacked, beside this program where that was not built here.
+const INSTALLED: &str = "lambda-otlp-layer";
 /// Where the SDKs send OTLP over HTTP, and the extension takes it, if nobody says otherwise.
 const OTLP_PORT: u16 = 4318;
 
@@ -29,7 +31,7 @@ pub(crate) fn checkout() -> Option<PathBuf> {
         .map(Path::to_owned)
 }
 
-/// The extension's binary: the one that is given, built in the checkout, or installed beside this program.
+/// The extension's binary: the one that is given, built in the checkout, or of the layer beside this program.
 pub(crate) fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
     if let Some(given) = given {
         if !given.is_file() {
@@ -41,31 +43,57 @@ pub(crate) fn extension(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         let built = binaries::build(&checkout, &["lambda-otlp-extension"])?;
         return Ok(binaries::find(&built, EXTENSION)?);
     }
-    let program = std::env::current_exe().context("cannot find this program's folder")?;
-    let beside = program.with_file_name(EXTENSION);
-    if beside.is_file() {
-        return Ok(beside);
+    let installed = installed().context("cannot find this program's folder")?;
+    let extension = installed.join("extensions").join(EXTENSION);
+    if extension.is_file() {
+        return Ok(extension);
     }
     bail!(
-        "there is no {} : name the extension with --extension PATH (a layer's zip has it in extensions/), or do without: --no-extension",
-        beside.display()
+        "there is no {}: name the extension with --extension PATH (a layer's zip has it in extensions/), or do without: --no-extension",
+        extension.display()
     )
 }
 
-/// Makes a layer in this folder, with the extension, and the wrapper where these sources have it.
+fn installed() -> std::io::Result<PathBuf> {
+    Ok(std::env::current_exe()?.with_file_name(INSTALLED))
+}
+
+/// The layer's wrapper, and what it has runtimes load.
+pub(crate) struct Wrapper {
+    program: PathBuf,
+    for_runtimes: PathBuf,
+}
+
+impl Wrapper {
+    /// That of the checkout, or of the layer beside this program.
+    pub(crate) fn find() -> Option<Self> {
+        if let Some(checkout) = checkout() {
+            return Some(Self::of_checkout(&checkout));
+        }
+        let layer = installed().ok()?;
+        let (program, for_runtimes) = (layer.join(WRAPPER), layer.join(FOR_RUNTIMES));
+        program.is_file().then_some(Self { program, for_runtimes })
+    }
+
+    pub(crate) fn of_checkout(checkout: &Path) -> Self {
+        let sources = checkout.join("extension/layer");
+        Self { program: sources.join(WRAPPER), for_runtimes: sources }
+    }
+}
+
+/// Makes a layer in this folder, with the extension, and the wrapper where there is one.
 pub(crate) fn assemble(
     folder: &Path,
     extension: &Path,
-    sources: Option<&Path>,
+    wrapper: Option<Wrapper>,
 ) -> anyhow::Result<PathBuf> {
     let layer = folder.join("layer");
     let extensions = layer.join("extensions");
     std::fs::create_dir_all(&extensions).context("cannot make the layer")?;
     symlink(extension, extensions.join(EXTENSION))
         .context("cannot put the extension into the layer")?;
-    if let Some(sources) = sources {
-        let sources = sources.join("extension/layer");
-        for (source, name) in [(sources.join(WRAPPER), WRAPPER), (sources, FOR_RUNTIMES)] {
+    if let Some(Wrapper { program, for_runtimes }) = wrapper {
+        for (source, name) in [(program, WRAPPER), (for_runtimes, FOR_RUNTIMES)] {
             symlink(source, layer.join(name)).context("cannot put the wrapper into the layer")?;
         }
     }

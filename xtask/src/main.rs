@@ -43,13 +43,14 @@ fn main() -> ExitCode {
         ["dist"] => dist::run(What::All),
         ["dist", "--functions"] => dist::run(What::Functions),
         ["dist", "--layer"] => dist::run(What::Layer),
+        ["dist", "--cli"] => dist::run(What::CommandLine),
         ["dist", "--python-layer"] => dist::run(What::PythonLayers),
         ["dist", "--node-layer"] => dist::run(What::NodeLayer),
         ["docs"] => docs::write(),
         ["docs", "--check"] => docs::check(),
         _ => {
             eprintln!(
-                "usage: cargo xtask layers | docs [--check] | library [--long|--write] | interop | receiver | moto | modules | stack [--long|--write] | ci [--long] | dist [--functions|--layer|--python-layer|--node-layer]"
+                "usage: cargo xtask layers | docs [--check] | library [--long|--write] | interop | receiver | moto | modules | stack [--long|--write] | ci [--long] | dist [--functions|--layer|--cli|--python-layer|--node-layer]"
             );
             return ExitCode::from(64);
         }

@@ -71,7 +71,8 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<Run> {
     let programs = Programs::build(&workspace)?;
     let directory = tempfile::tempdir().context("cannot make a temporary directory")?;
     let ledger = directory.path().join("made.jsonl");
-    let layer = layer::assemble(directory.path(), &programs.extension, Some(&workspace))?;
+    let wrapper = layer::Wrapper::of_checkout(&workspace);
+    let layer = layer::assemble(directory.path(), &programs.extension, Some(wrapper))?;
     let warehouse = Warehouse::open().context("cannot open the warehouse")?;
 
     let sink = Sink::builder().user(USER, PASSWORD).start().await?;

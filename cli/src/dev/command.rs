@@ -50,8 +50,7 @@ impl Prepared {
         }
         if !arguments.no_extension {
             let extension = layer::extension(arguments.extension.as_deref())?;
-            let sources = layer::checkout();
-            layers.push(layer::assemble(folder.path(), &extension, sources.as_deref())?);
+            layers.push(layer::assemble(folder.path(), &extension, layer::Wrapper::find())?);
         }
         if arguments.wrapper {
             let wrappers = layers.iter().map(|layer| layer.join(layer::WRAPPER));

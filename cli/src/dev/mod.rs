@@ -73,7 +73,7 @@ pub(crate) struct Arguments {
     /// A further layer's folder, as Lambda mounts it at /opt: its extensions run too. May be repeated.
     #[arg(long = "layer", value_name = "FOLDER")]
     layers: Vec<PathBuf>,
-    /// The extension's binary; else the one of this checkout, or the one installed beside this program.
+    /// The extension's binary; else the one of this checkout, or of the layer beside this program (`lambda-otlp-layer/`).
     #[arg(long, value_name = "PATH", conflicts_with = "no_extension")]
     extension: Option<PathBuf>,
     /// Run the function without the extension.

@@ -72,7 +72,7 @@ pub(super) fn make(
         }
         for Program { name: program, max_bytes, max_zip_bytes } in [FORWARDER, SUBSCRIBER] {
             println!("build {program} for {}: some minutes", target.architecture);
-            let bytes = build(root, packages, &tools, program, target)
+            let bytes = build(root, packages, &tools, (program, program, "release"), target)
                 .with_context(|| format!("{program} for {}", target.architecture))?;
             ensure!(bytes.len() <= max_bytes, "{program}: {} bytes, over {max_bytes}", bytes.len());
             println!("      {program} for {}: {} bytes", target.architecture, bytes.len());
@@ -93,11 +93,12 @@ pub(super) fn make(
     Ok(())
 }
 
-fn build(
+/// Builds a binary of a package with a profile, which are told in this order: package, binary, profile.
+pub(super) fn build(
     root: &Path,
     packages: &[Value],
     tools: &Environment,
-    program: &str,
+    (package, binary, profile): (&str, &str, &str),
     target: &Target,
 ) -> anyhow::Result<Vec<u8>> {
     let folders = folders(root, packages);
@@ -108,8 +109,8 @@ fn build(
     let folder = tempfile::tempdir()?;
     // cargo-lambda is a program of the environment, which finds zig there.
     let mut cargo = tools.command("cargo-lambda")?;
-    cargo.args(["lambda", "build", "--locked", "--release", target.option]);
-    cargo.args(["--package", program, "--bin", program, "--flatten", program, "--lambda-dir"]);
+    cargo.args(["lambda", "build", "--locked", "--profile", profile, target.option]);
+    cargo.args(["--package", package, "--bin", binary, "--flatten", binary, "--lambda-dir"]);
     cargo.arg(folder.path()).current_dir(root);
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"));
     output(&mut cargo)?;

@@ -1,12 +1,13 @@
 //! Makes what is handed out, in `target/dist`: the zips of the stack's functions, one for each architecture; the layer, with the
-//! extension, the wrapper of a function's runtime, and the licences; the layers of OpenTelemetry's packages that the wrapper starts. Beside
-//! each zip stands what it is made of, beside all their sums, and the templates that deploy them.
+//! extension, the wrapper of a function's runtime, and the licences; the layers of OpenTelemetry's packages that the wrapper starts; the
+//! command line. Beside each zip stands what it is made of, beside all their sums, and the templates that deploy them.
 //!
 //! What is in a zip depends on the sources alone: files have no times, and no binary names a folder of the machine.
 //!
 //! Source: Lambda Developer Guide, "Packaging your layer content" and "Configuring Lambda extensions" (`extensions/`).
 
 mod binary;
+mod command_line;
 mod components;
 pub(crate) mod functions;
 pub(crate) mod node;
@@ -88,6 +89,7 @@ pub(crate) enum What {
     All,
     Functions,
     Layer,
+    CommandLine,
     PythonLayers,
     NodeLayer,
 }
@@ -111,13 +113,16 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
     }
     std::fs::create_dir_all(&folder)?;
     let is = |one: What| what == one || what == What::All;
-    if is(What::Functions) || is(What::Layer) {
+    if is(What::Functions) || is(What::Layer) || is(What::CommandLine) {
         let packages = locked_packages()?;
         if is(What::Functions) {
             functions::make(&root, &packages, &mut |made| write(&folder, &made))?;
         }
         if is(What::Layer) {
             layer(&root, &packages, &mut |made| write(&folder, &made))?;
+        }
+        if is(What::CommandLine) {
+            command_line::make(&root, &packages, &mut |made| write(&folder, &made))?;
         }
     }
     if is(What::PythonLayers) {
@@ -180,7 +185,7 @@ fn layer(
         }
         println!("build the extension for {}: some minutes", architecture.name);
         let extension = binary::build(root, packages, architecture)?;
-        let files = files(root, packages, architecture, &extension)?;
+        let files = layer_files(root, packages, architecture, &extension)?;
         write(Made {
             name: format!("lambda-otlp-layer-{}.zip", architecture.name),
             bytes: packed(&files)?,
@@ -193,7 +198,7 @@ fn layer(
     Ok(())
 }
 
-fn files(
+fn layer_files(
     root: &Path,
     packages: &[Value],
     architecture: &Architecture,
