@@ -63,7 +63,7 @@ variable "log_groups" {
 }
 
 variable "architecture" {
-  description = "The functions' architecture."
+  description = "Architecture of the stack's own functions; those that are observed may have another."
   type        = string
   default     = "arm64"
   nullable    = false

@@ -20,7 +20,7 @@ export interface Settings {
   readonly logGroups?: string;
 
   /**
-   * The functions' architecture.
+   * Architecture of the stack's own functions; those that are observed may have another.
    * @default "arm64"
    */
   readonly architecture?: "arm64" | "x86_64";

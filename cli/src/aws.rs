@@ -250,7 +250,7 @@ fn remedy(text: &str) -> Option<&'static str> {
         "nosuchbucket",
         "does not exist",
     ]) {
-        return Some("are name, region and account right?");
+        return Some("look at name, region and account");
     }
     None
 }

@@ -25,7 +25,7 @@ pub(crate) async fn forwarder_of(
         }
         marker = output.next_marker;
         if marker.is_none() {
-            bail!("no function is called {prefix}…: is stack, region and account right?");
+            bail!("no function is called {prefix}…: look at stack, region and account");
         }
     }
 }

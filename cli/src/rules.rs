@@ -140,7 +140,11 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let rules = match read(&arguments.file)? {
         Ok(rules) => rules,
         Err(mistakes) => {
-            say(&arguments.file, &mistakes);
+            if arguments.json {
+                writeln!(io::stdout(), "{}", checked(&arguments.file, Err(&mistakes)))?;
+            } else {
+                say(&arguments.file, &mistakes);
+            }
             return Ok(ExitCode::FAILURE);
         }
     };

@@ -7,6 +7,7 @@ use anyhow::{Context as _, anyhow};
 use aws_config::SdkConfig;
 use clap::ValueEnum;
 use forwarder::wall_clock_now;
+use settings::Pattern;
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -33,6 +34,7 @@ enum CollectArgument {
 
 /// Which log groups, and which forwarder.
 #[derive(clap::Args)]
+#[command(group(clap::ArgGroup::new("forwarder").required(true).args(["destination", "stack"])))]
 struct Which {
     /// Log groups: whole names, or with `*` for anything, as `/aws/lambda/shop-*`; may be repeated, or separated by commas.
     #[arg(long, value_name = "PATTERN")]
@@ -44,7 +46,7 @@ struct Which {
     #[arg(long = "tag", value_name = "KEY=VALUE")]
     tags: Vec<String>,
     /// The forwarder's ARN.
-    #[arg(long, value_name = "ARN", required_unless_present = "stack", conflicts_with = "stack")]
+    #[arg(long, value_name = "ARN")]
     destination: Option<String>,
     /// A Kinesis stream that this forwarder reads, and that the log groups write into.
     #[arg(long, value_name = "ARN", requires = "destination")]
@@ -125,12 +127,11 @@ fn run(
     let patterns = |argument: &str, texts: &[String]| {
         parse_patterns(&texts.join(",")).map_err(|problem| anyhow!("{argument}: {problem}"))
     };
-    let mut include = patterns("--include", &which.include)?;
+    let named = patterns("--include", &which.include)?;
     let exclude = patterns("--exclude", &which.exclude)?;
     let tags = parse_tags(&which.tags.join(",")).map_err(|problem| anyhow!("--tag: {problem}"))?;
-    if include.is_empty() {
-        include = parse_patterns("*").map_err(|problem| anyhow!(problem))?;
-    }
+    let include =
+        if named.is_empty() { parse_patterns("*").map_err(|e| anyhow!(e))? } else { named.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let report = runtime.block_on(async {
         let aws = aws::load(&which.aws).await;
@@ -153,8 +154,24 @@ fn run(
     } else {
         write(&report, which.dry_run, &mut out)?;
     }
-    let is_done = report.failure().is_none() && report.not_reached() == 0;
+    // What could not be listed may be there.
+    let is_listed = task == Task::Subscribe && report.not_listed.is_none();
+    let missing: Vec<&str> =
+        named.iter().filter(|_| is_listed).filter_map(|name| missing(name, &report)).collect();
+    for name in &missing {
+        eprintln!(
+            "lambda-otlp: there is no log group {name}: a function's is made when it is invoked for the first time"
+        );
+    }
+    let is_done = report.failure().is_none() && report.not_reached() == 0 && missing.is_empty();
     Ok(if is_done { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The name, where it is the whole name of a log group that is not there.
+fn missing<'a>(name: &'a Pattern, report: &Report) -> Option<&'a str> {
+    let is_whole = !name.as_str().contains('*');
+    let is_there = || report.entries.iter().any(|entry| name.matches(&entry.group));
+    (is_whole && !is_there()).then(|| name.as_str())
 }
 
 /// Where log groups are led.
@@ -227,6 +244,25 @@ fn write(report: &Report, dry_run: bool, out: &mut dyn Write) -> io::Result<()> 
 mod tests {
     use super::*;
     use subscriber::{Reason, Unselected};
+
+    #[test]
+    fn a_whole_name_that_is_not_there_is_missing() {
+        let entry = Entry {
+            group: "/aws/lambda/shop".to_owned(),
+            action: Action::Put,
+            reason: None,
+            fate: Fate::Done,
+            subscribed: None,
+        };
+        let report = Report { entries: vec![entry], ..Report::default() };
+        let check = |pattern: &str, expected: Option<&str>| {
+            let patterns = parse_patterns(pattern).unwrap();
+            assert_eq!(missing(&patterns[0], &report), expected);
+        };
+        check("/aws/lambda/shop", None);
+        check("/aws/lambda/shp", Some("/aws/lambda/shp"));
+        check("/aws/lambda/x*", None);
+    }
 
     #[test]
     fn the_table_names_what_is_done_and_what_is_left_for_a_reason() {

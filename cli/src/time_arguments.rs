@@ -13,7 +13,12 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
         let digits = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit());
         digits.then(|| number.parse::<u64>().ok()?.checked_mul(*seconds)).flatten()
     };
-    read().map(Duration::from_secs).ok_or_else(|| "expected 90s, 15m, 2h or 14d".to_owned())
+    read().map(Duration::from_secs).ok_or_else(|| {
+        // Others take a number for seconds.
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let seconds = if is_number { format!("{text}s, ") } else { String::new() };
+        format!("expected {seconds}90s, 15m, 2h or 14d")
+    })
 }
 
 /// A point in time on the command line: a date, or how long ago it was.

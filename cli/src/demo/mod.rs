@@ -71,7 +71,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     };
     // The exit code says whether it balances, also where nobody reads the result.
     if let Err(error) = shown.and_then(|()| out.flush()) {
-        eprintln!("lambda-otlp: cannot print the result: {error}");
+        let _written = writeln!(std::io::stderr(), "lambda-otlp: cannot print the result: {error}");
     }
     Ok(if run.is_fine(&accounts) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -18,6 +18,7 @@ use simulator::queue::{Queue, QueueServer};
 use simulator::sink::Sink;
 use simulator::{FunctionSpec, Invocation, InvocationResult, Lambda, LogEvent, binaries};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -273,7 +274,8 @@ async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 fn progress(text: &str) {
-    eprintln!("· {text}");
+    // Who reads the result may have left.
+    let _written = writeln!(io::stderr(), "· {text}");
 }
 
 /// Puts a forwarder behind the log groups of these functions.

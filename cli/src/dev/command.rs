@@ -93,10 +93,16 @@ impl Prepared {
         if let Some(file) = files.find(|file| file.is_file()) {
             spec = spec.env("LAMBDA_OTLP_CONFIG_FILE", file.to_string_lossy());
         }
-        for (name, value) in program.variables {
-            spec = spec.env(name, value);
+        for (name, value) in &program.variables {
+            spec = spec.env(*name, value);
         }
         for (name, value) in variables {
+            // The runtime's client is found by such a path too, whatever the function adds to it.
+            let of_program = program.variables.iter().find(|(own, _)| *own == name);
+            let value = match of_program.filter(|_| name.ends_with("PATH")) {
+                Some((_, path)) => format!("{value}:{path}"),
+                None => value,
+            };
             spec = spec.env(name, value);
         }
         Ok(Self { spec, folder })

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long = "event", value_name = "FILE")]
     events: Vec<PathBuf>,
     /// Go through the --event files so many times: the first invocation is a cold start.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "events")]
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "events", value_parser = clap::value_parser!(u32).range(1..))]
     repeat: u32,
     /// Listen on this port of 127.0.0.1 (0: any): requests become events as of a function URL, and
     /// `aws lambda invoke --endpoint-url` works.

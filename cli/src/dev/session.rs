@@ -6,7 +6,7 @@ use super::logs::Logs;
 use super::{Arguments, events, http};
 use crate::aws;
 use crate::shown::Incoming;
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use simulator::Lambda;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -125,7 +125,9 @@ impl Story {
             return Ok(());
         }
         let mut lines = events::of_standard_input();
+        let mut has_come = false;
         while let Some(event) = lines.recv().await {
+            has_come = true;
             match event {
                 Ok(event) => drop(function.invoke(event.as_bytes()).await?),
                 Err(error) => {
@@ -133,6 +135,11 @@ impl Story {
                     function.logs.say(format!("{error:#}"));
                 }
             }
+        }
+        if !has_come {
+            bail!(
+                "no event came, so nothing was invoked: give --event FILE, or a line of JSON on standard input"
+            );
         }
         Ok(())
     }

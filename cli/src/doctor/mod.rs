@@ -47,18 +47,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let variables = arguments.destination.variables(false)?;
-    let checks = runtime.block_on(async {
-        let mut checks = Vec::new();
-        // A deployed function has settings of its own: without any here only those are looked at.
-        if !arguments.stack.is_asked() || has_endpoint(&variables) {
-            checks = of_backend(arguments, &variables).await;
-        }
-        if arguments.stack.is_asked() {
-            let aws = aws::load(&arguments.aws).await;
-            checks.extend(stack::check(&aws, &arguments.stack).await);
-        }
-        checks
-    });
+    let checks = runtime.block_on(checked(arguments, &variables));
     let mut out = io::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", as_json(&checks))?;
@@ -68,6 +57,26 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(if checks.iter().any(Check::is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+async fn checked(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {
+    if !arguments.stack.is_asked() {
+        return of_backend(arguments, variables).await;
+    }
+    let aws = aws::load(&arguments.aws).await;
+    let function = stack::find(&aws, &arguments.stack).await;
+    let mut checks = match &function {
+        _ if has_endpoint(variables) => of_backend(arguments, variables).await,
+        // A function in a VPC reaches what this machine may not: without being asked to, nobody sends to its backend from here.
+        Ok(function) if arguments.canary => of_backend(arguments, &function.settings()).await,
+        Err(_) if arguments.canary => vec![Check::skipped("canary")],
+        _ => Vec::new(),
+    };
+    match &function {
+        Ok(function) => checks.extend(stack::check(&aws, &arguments.stack, function).await),
+        Err(check) => checks.push(check.clone()),
+    }
+    checks
 }
 
 fn as_json(checks: &[Check]) -> serde_json::Value {

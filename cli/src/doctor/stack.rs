@@ -5,11 +5,12 @@ use crate::aws::{self, QueueUrl, explain};
 use crate::functions::forwarder_of;
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::types::PolicyType;
+use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::operation::get_policy::GetPolicyError;
 use aws_sdk_lambda::types::LastUpdateStatus;
 use aws_sdk_sqs::types::QueueAttributeName;
 use settings::Check;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
 
 /// What is deployed.
@@ -36,27 +37,34 @@ fn said<E: Error + Send + Sync + 'static>(name: &'static str, what: &str, error:
     Check::failed(name, format!("{what}: {}", explain(error)))
 }
 
-pub(crate) async fn check(aws: &SdkConfig, arguments: &Deployed) -> Vec<Check> {
+/// The deployed forwarder; else a check that says why it is not known.
+pub(crate) async fn find(aws: &SdkConfig, arguments: &Deployed) -> Result<Function, Check> {
     let lambda = aws_sdk_lambda::Client::new(aws);
     let name = match (&arguments.function, &arguments.stack) {
         (Some(function), _) => function.clone(),
-        (None, Some(stack)) => match forwarder_of(&lambda, stack).await {
-            Ok(function) => function.function_name.unwrap_or_default(),
-            Err(error) => {
-                let text = format!("{error:#}; or name the function with --function");
-                return vec![Check::failed("function", text)];
-            }
-        },
-        (None, None) => return Vec::new(),
+        (None, stack) => {
+            let found = forwarder_of(&lambda, stack.as_deref().unwrap_or_default()).await;
+            let found = found.map_err(|error| {
+                let text = format!("{error:#}; --function names the function itself");
+                Check::failed("function", text)
+            })?;
+            found.function_name.unwrap_or_default()
+        }
     };
     let asked = lambda.get_function_configuration().function_name(&name).send().await;
-    let function = match asked {
-        Ok(output) => configuration(output),
-        Err(error) => return vec![said("function", &name, &error)],
-    };
-    let mut checks = vec![of_function(&name, &function)];
-    checks.extend(super::settings(&function.variables).0);
-    let policy = lambda.get_policy().function_name(&name).send().await;
+    asked.map(|output| Function::of(name.clone(), output)).map_err(|e| said("function", &name, &e))
+}
+
+pub(crate) async fn check(
+    aws: &SdkConfig,
+    arguments: &Deployed,
+    function: &Function,
+) -> Vec<Check> {
+    let lambda = aws_sdk_lambda::Client::new(aws);
+    let name = &function.name;
+    let mut checks = vec![of_function(function)];
+    checks.extend(super::settings(&function.settings()).0);
+    let policy = lambda.get_policy().function_name(name).send().await;
     // No policy at all is an error there.
     checks.push(match policy {
         Ok(output) => wiring::permission(output.policy()),
@@ -67,10 +75,10 @@ pub(crate) async fn check(aws: &SdkConfig, arguments: &Deployed) -> Vec<Check> {
         {
             wiring::permission(None)
         }
-        Err(error) => said("permission", &name, &error),
+        Err(error) => said("permission", name, &error),
     });
     if !arguments.log_groups.is_empty() {
-        let streams = streams_of(&lambda, &name).await;
+        let streams = streams_of(&lambda, name).await;
         let streams = streams.unwrap_or_else(|check| {
             checks.push(check);
             Vec::new()
@@ -93,7 +101,8 @@ pub(crate) async fn check(aws: &SdkConfig, arguments: &Deployed) -> Vec<Check> {
 
 /// What is looked at of a function.
 #[derive(Debug, Default)]
-struct Function {
+pub(crate) struct Function {
+    name: String,
     arn: String,
     variables: BTreeMap<String, String>,
     layers: Vec<String>,
@@ -101,24 +110,39 @@ struct Function {
     timeout_s: i32,
 }
 
-fn configuration(
-    output: aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput,
-) -> Function {
-    let variables = output.environment.and_then(|environment| environment.variables);
-    let layers = output.layers.unwrap_or_default();
-    Function {
-        arn: output.function_arn.unwrap_or_default(),
-        variables: variables.unwrap_or_default().into_iter().collect(),
-        layers: layers.into_iter().filter_map(|layer| layer.arn).collect(),
-        is_update_failed: output.last_update_status == Some(LastUpdateStatus::Failed),
-        timeout_s: output.timeout.unwrap_or_default(),
+impl Function {
+    fn of(name: String, output: GetFunctionConfigurationOutput) -> Self {
+        let variables = output.environment.and_then(|environment| environment.variables);
+        let layers = output.layers.unwrap_or_default();
+        Self {
+            name,
+            arn: output.function_arn.unwrap_or_default(),
+            variables: variables.unwrap_or_default().into_iter().collect(),
+            layers: layers.into_iter().filter_map(|layer| layer.arn).collect(),
+            is_update_failed: output.last_update_status == Some(LastUpdateStatus::Failed),
+            timeout_s: output.timeout.unwrap_or_default(),
+        }
+    }
+
+    /// Its variables as it reads them: with those that Lambda sets, which no configuration has, and without a file that is in its
+    /// package and not here.
+    pub(crate) fn settings(&self) -> HashMap<String, String> {
+        const OF_LAMBDA: [&str; 2] = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"];
+        let mut settings: HashMap<String, String> =
+            OF_LAMBDA.map(|name| (name.to_owned(), "set by Lambda".to_owned())).into();
+        let region = self.arn.split(':').nth(3).unwrap_or_default();
+        settings.insert("AWS_REGION".to_owned(), region.to_owned());
+        settings.extend(self.variables.clone());
+        settings.remove("LAMBDA_OTLP_CA_FILE");
+        settings
     }
 }
 
 /// A delivery may take 10 s, and what is not taken has to be parked after it.
 const SHORTEST_TIMEOUT_S: i32 = 20;
 
-fn of_function(name: &str, function: &Function) -> Check {
+fn of_function(function: &Function) -> Check {
+    let name = &function.name;
     if function.is_update_failed {
         return Check::failed("function", format!("{name}: its last update failed"));
     }
@@ -172,9 +196,8 @@ async fn of_log_group(
     if let Some(name) = group.strip_prefix("/aws/lambda/")
         && let Ok(output) = lambda.get_function_configuration().function_name(name).send().await
     {
-        let function = configuration(output);
-        let Function { variables, layers, .. } = &function;
-        checks.extend(wiring::double_wiring(name, variables, layers, &filters));
+        let Function { name, variables, layers, .. } = Function::of(name.to_owned(), output);
+        checks.extend(wiring::double_wiring(&name, &variables, &layers, &filters));
     }
     checks
 }
@@ -217,5 +240,30 @@ async fn of_queue(aws: &SdkConfig, url: &str, meaning: &str) -> Check {
             }
         }
         Err(error) => said("queue", name, &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use settings::Verdict;
+
+    #[test]
+    fn what_lambda_sets_is_no_mistake_of_a_deployed_function() {
+        let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/retry";
+        let variables = [
+            ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
+            ("LAMBDA_OTLP_RETRY_QUEUE_URL", queue),
+            ("LAMBDA_OTLP_CA_FILE", "ca.pem"),
+        ];
+        let arn = "arn:aws:lambda:eu-west-1:123456789012:function:forwarder";
+        let function = Function {
+            arn: arn.to_owned(),
+            variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+            ..Function::default()
+        };
+        let (checks, config) = super::super::settings(&function.settings());
+        assert!(checks.iter().all(|check| check.verdict == Verdict::Ok), "{checks:?}");
+        assert!(config.is_some());
     }
 }

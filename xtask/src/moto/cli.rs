@@ -269,6 +269,18 @@ impl Stand<'_> {
         for name in ["permission", "subscription", "canary", "organization"] {
             ensure!(verdict(&after, name) == "ok", "{name}: {after}");
         }
+        // As deployed, and without a backend in this shell: settings and backend are the function's.
+        let queue = self.queue("waiting").await?;
+        let variables =
+            json!({ "LAMBDA_OTLP_ENDPOINT": sink.base(), "LAMBDA_OTLP_RETRY_QUEUE_URL": queue });
+        let path = format!("/2015-03-31/functions/{FUNCTION}/configuration");
+        let variables = json!({ "Environment": { "Variables": variables } });
+        self.moto.lambda(Method::PUT, &path, &variables).await?;
+        let (code, deployed) = self.run_with(&doctor, "", &front.endpoint).await?;
+        for name in ["settings", "canary", "queue", "subscription"] {
+            ensure!(verdict(&deployed, name) == "ok", "{name}: {deployed}");
+        }
+        ensure!(code == 0, "{deployed}");
         // A policy of the account that leads to the forwarder too, and then alone.
         let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}");
         let document = json!({ "DestinationArn": arn, "FilterPattern": "" }).to_string();
