@@ -100,6 +100,29 @@ pub(crate) fn assemble(
     Ok(layer)
 }
 
+/// One folder of several layers, as Lambda makes `/opt` of them: files of later ones replace those of earlier ones.
+///
+/// Files are copied, since Node finds a module's neighbours where a link leads to.
+pub(crate) fn merged(folder: &Path, layers: &[PathBuf]) -> anyhow::Result<PathBuf> {
+    let opt = folder.join("opt");
+    for layer in layers {
+        copy(layer, &opt).with_context(|| format!("cannot copy layer {}", layer.display()))?;
+    }
+    Ok(opt)
+}
+
+fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    if !from.is_dir() {
+        return std::fs::copy(from, to).map(drop);
+    }
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
+}
+
 /// A port that nobody listens on.
 pub(crate) fn free_port() -> anyhow::Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("cannot bind a port")?;
@@ -109,4 +132,29 @@ pub(crate) fn free_port() -> anyhow::Result<u16> {
 /// Whether the extension can listen where SDKs send to.
 pub(crate) fn is_usual_port_free() -> bool {
     TcpListener::bind((Ipv4Addr::LOCALHOST, OTLP_PORT)).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_later_layers_replace_those_of_earlier_ones() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, text).unwrap();
+        };
+        write("a/lambda-otlp/x", "of a");
+        write("a/lambda-otlp/y", "of a");
+        write("b/lambda-otlp/y", "of b");
+        write("linked/z", "behind a link");
+        symlink(folder.path().join("linked"), folder.path().join("b/linked")).unwrap();
+        let layers = ["a", "b"].map(|layer| folder.path().join(layer));
+        let opt = merged(folder.path(), &layers).unwrap();
+        let read = |path: &str| std::fs::read_to_string(opt.join(path)).unwrap();
+        assert_eq!(["lambda-otlp/x", "lambda-otlp/y"].map(read), ["of a", "of b"]);
+        assert_eq!(read("linked/z"), "behind a link");
+    }
 }

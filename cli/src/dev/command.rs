@@ -52,6 +52,9 @@ impl Prepared {
             let extension = layer::extension(arguments.extension.as_deref())?;
             layers.push(layer::assemble(folder.path(), &extension, layer::Wrapper::find())?);
         }
+        if layers.len() > 1 {
+            layers = vec![layer::merged(folder.path(), &layers)?];
+        }
         if arguments.wrapper {
             let wrappers = layers.iter().map(|layer| layer.join(layer::WRAPPER));
             let Some(wrapper) = wrappers.into_iter().find(|wrapper| wrapper.is_file()) else {
