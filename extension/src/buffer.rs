@@ -39,12 +39,15 @@ pub(crate) type SharedBuffer = Arc<Buffer>;
 pub(crate) struct Buffer {
     inner: Mutex<Inner>,
     max_bytes: usize,
+    keeps_partial: bool,
 }
 
 #[derive(Debug, Default)]
 struct Inner {
     batches: Vec<Batch>,
-    /// Bytes of the batches, those that are being sent included.
+    /// Spans that had not ended when they were exported: they wait until it is known whether they have ended after all.
+    partial: Vec<Request>,
+    /// Bytes of both, those that are being sent included.
     bytes: usize,
     state: State,
 }
@@ -61,7 +64,12 @@ enum State {
 
 impl Buffer {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        Self { inner: Mutex::default(), max_bytes }
+        Self { inner: Mutex::default(), max_bytes, keeps_partial: true }
+    }
+
+    /// The same where nobody tells how an invocation ended: partial spans are sent as all others.
+    pub(crate) fn sending_partial(self) -> Self {
+        Self { keeps_partial: false, ..self }
     }
 
     /// Takes a request, which is acknowledged with that; the number of its items.
@@ -79,12 +87,54 @@ impl Buffer {
         self.put_up_to(LINES_PERCENT, request, true)
     }
 
+    /// The same of spans that had not ended when they were exported, which are kept until it is known whether they have ended after
+    /// all: [`forget_partial`](Self::forget_partial) or [`add_partial`](Self::add_partial).
+    pub(crate) fn put_partial(&self, request: Request) -> Result<usize, Unbuffered> {
+        if !self.keeps_partial {
+            return self.put(request);
+        }
+        let items = request.items();
+        let (mut inner, request) = self.room_for(FULL_PERCENT, request)?;
+        inner.partial.push(request);
+        Ok(items)
+    }
+
+    /// What had not ended has ended after all: it is here as well. The number of spans.
+    pub(crate) fn forget_partial(&self) -> usize {
+        let mut inner = self.lock();
+        let partial = mem::take(&mut inner.partial);
+        let bytes: usize = partial.iter().map(|request| request.bytes().len()).sum();
+        inner.bytes = inner.bytes.saturating_sub(bytes);
+        partial.iter().map(Request::items).sum()
+    }
+
+    /// What had not ended never will: it waits to be sent, as all else does.
+    pub(crate) fn add_partial(&self) {
+        let mut inner = self.lock();
+        let since_ms = unix_millis();
+        let batch = |request| Batch { request, is_events: false, attempts: 0, since_ms };
+        let partial = mem::take(&mut inner.partial).into_iter().map(batch);
+        inner.batches.extend(partial);
+    }
+
     fn put_up_to(
         &self,
         percent: usize,
         request: Request,
         is_events: bool,
     ) -> Result<usize, Unbuffered> {
+        let items = request.items();
+        let (mut inner, request) = self.room_for(percent, request)?;
+        inner.batches.push(Batch { request, is_events, attempts: 0, since_ms: unix_millis() });
+        Ok(items)
+    }
+
+    /// Counts the bytes of a request that the buffer has room for.
+    fn room_for(
+        &self,
+        percent: usize,
+        request: Request,
+    ) -> Result<(MutexGuard<'_, Inner>, Request), Unbuffered> {
         let mut inner = self.lock();
         match inner.state {
             State::Closed => return Err(Unbuffered::Closed(request)),
@@ -96,9 +146,7 @@ impl Buffer {
             return Err(Unbuffered::Full(request));
         }
         inner.bytes = bytes;
-        let items = request.items();
-        inner.batches.push(Batch { request, is_events, attempts: 0, since_ms: unix_millis() });
-        Ok(items)
+        Ok((inner, request))
     }
 
     /// Since when the oldest waits to be sent, and whether more than half of the room is taken; `None` where nothing does.

@@ -52,6 +52,8 @@ pub enum Count {
     Spilled,
     /// Items that a backend rejected while it took others beside them.
     Rejected,
+    /// Spans that were exported before they had ended, and were not sent, since their invocation ended after all.
+    Superseded,
     /// Flushes of which a backend did not take everything.
     FailedFlushes,
     /// Items that were acknowledged, and neither delivered nor written.
@@ -70,7 +72,7 @@ pub enum Count {
     SentBytes,
 }
 
-const COUNTS: [Count; 31] = [
+const COUNTS: [Count; 32] = [
     Count::Received,
     Count::Requests,
     Count::Items,
@@ -94,6 +96,7 @@ const COUNTS: [Count; 31] = [
     Count::Delivered,
     Count::Spilled,
     Count::Rejected,
+    Count::Superseded,
     Count::FailedFlushes,
     Count::SpillLost,
     Count::Panics,
@@ -130,6 +133,7 @@ impl Count {
             Self::Delivered => "delivered",
             Self::Spilled => "spilled",
             Self::Rejected => "rejected",
+            Self::Superseded => "superseded",
             Self::FailedFlushes => "failed_flushes",
             Self::SpillLost => "spill_lost",
             Self::Panics => "panics",

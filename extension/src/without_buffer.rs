@@ -15,4 +15,8 @@ impl SharedBuffer {
     pub(crate) fn put(&self, _: Request) -> Result<usize, Unbuffered> {
         match *self {}
     }
+
+    pub(crate) fn put_partial(&self, _: Request) -> Result<usize, Unbuffered> {
+        match *self {}
+    }
 }

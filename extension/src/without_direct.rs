@@ -97,7 +97,7 @@ impl Direct {
         match *self {}
     }
 
-    pub(crate) async fn shut_down(&mut self, _: u64) {
+    pub(crate) async fn shut_down(&mut self, _: u64, _: bool) {
         match *self {}
     }
 

@@ -32,7 +32,7 @@ use function_lines::FunctionLines;
 pub(crate) use function_lines::TakenLine;
 use health::Record;
 pub(crate) use health_check::health_check;
-use platform::PlatformEvent;
+use platform::{EventKind, PlatformEvent};
 use sender::{Flown, Sender};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -62,7 +62,9 @@ pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
     match &config.choice.output {
         Output::Stdout => None,
         Output::Otlp(direct) | Output::Json(direct) => {
-            Some(Arc::new(Buffer::new(direct.flush.buffer_bytes)))
+            let buffer = Buffer::new(direct.flush.buffer_bytes);
+            let is_managed = config.function.is_managed_instance;
+            Some(Arc::new(if is_managed { buffer.sending_partial() } else { buffer }))
         }
     }
 }
@@ -86,6 +88,7 @@ impl Left {
     pub(crate) async fn spill(&mut self) {
         let Some(buffer) = &self.buffer else { return };
         buffer.spill_from_now_on();
+        buffer.add_partial();
         // A flush that was cut off gives back what it had when the runtime comes to drop it.
         let end = Instant::now() + LEFT_TIME;
         while buffer.bytes() > 0 && Instant::now() < end {
@@ -193,6 +196,8 @@ impl Direct {
 
     /// An invocation begins, maybe after a freeze.
     pub(crate) fn invoked(&mut self) {
+        // Whoever is invoked again was not cut off.
+        self.forget_partial();
         self.invocations += 1;
         self.record.invoked();
         self.done = None;
@@ -201,6 +206,9 @@ impl Direct {
 
     /// Takes an event of Lambda's own, of which the log records of lines are told.
     pub(crate) fn platform_event(&mut self, event: &PlatformEvent, text: &str) {
+        if event.kind == EventKind::RuntimeDone && !event.is_cut_off() {
+            self.forget_partial();
+        }
         let lines = &mut self.lines;
         let taken = supervise::catch("function lines", &self.counts, || {
             lines.platform_event(event, text, unix_millis());
@@ -219,6 +227,11 @@ impl Direct {
             self.lines.reset();
             TakenLine::default()
         })
+    }
+
+    /// An invocation has ended by itself: its spans have come as they ended, and those that were exported before are not sent.
+    fn forget_partial(&self) {
+        self.counts.add(Count::Superseded, self.buffer.forget_partial());
     }
 
     /// Puts what the function printed as OTLP where all OTLP waits.
@@ -362,8 +375,14 @@ impl Direct {
         self.spill();
     }
 
-    /// Sends what there is until this time, less what spilling the rest takes; then spills it.
-    pub(crate) async fn shut_down(&mut self, end_ms: u64) {
+    /// Sends what there is until this time, less what spilling the rest takes; then spills it. `is_cut_off` says that the environment
+    /// ends with an invocation that did not end by itself.
+    pub(crate) async fn shut_down(&mut self, end_ms: u64, is_cut_off: bool) {
+        if is_cut_off {
+            self.buffer.add_partial();
+        } else {
+            self.forget_partial();
+        }
         self.put_lines();
         let left = Duration::from_millis(end_ms.saturating_sub(unix_millis()));
         let end = Instant::now() + left;

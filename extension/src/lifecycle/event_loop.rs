@@ -13,6 +13,7 @@ use crate::lambda::extensions_api::{
 use crate::output::LineOutput;
 use crate::output::own_lines::OwnLines;
 use crate::supervise;
+use platform::ShutdownReason;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -220,10 +221,11 @@ impl EventLoop {
         }
         let now_ms = unix_millis();
         let reason = &shutdown.shutdown_reason;
+        let is_cut_off = ShutdownReason::parse(reason) != ShutdownReason::Spindown;
         let left = self.with_state(|state| state.close(reason, now_ms)).unwrap_or_default();
         self.write_own(left);
         if let Some(direct) = &mut self.direct {
-            direct.shut_down(end_ms).await;
+            direct.shut_down(end_ms, is_cut_off).await;
         }
         while self.own_lines.is_worth_waiting_for() {
             let Some(left) = end_ms.checked_sub(unix_millis()).filter(|left| *left > 0) else {

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
-use thread::{Job, Progress, Thread};
+use thread::{Job, Marks, Progress, Thread};
 use tokio::sync::{mpsc, oneshot};
 use wire::{Request, Written};
 
@@ -70,11 +70,13 @@ impl LineOutput {
     /// Puts a request into the buffer. `Err` where it is to be written: the request, and whether it is spilled.
     fn buffer(&self, request: Request) -> Result<Written, (Request, bool)> {
         let Some(buffer) = &self.buffer else { return Err((request, false)) };
-        match buffer.put(request) {
-            Ok(items) => Ok(Written { items, ..Written::default() }),
-            Err(Unbuffered::Full(request)) => Err((request, true)),
-            Err(Unbuffered::Closed(request)) => Err((request, false)),
-        }
+        buffered(buffer.put(request))
+    }
+
+    /// The same of spans that had not ended.
+    fn buffer_partial(&self, request: Request) -> Result<Written, (Request, bool)> {
+        let Some(buffer) = &self.buffer else { return Err((request, false)) };
+        buffered(buffer.put_partial(request))
     }
 
     /// Whether a write is under way that took too long before: whoever waits for it waits in vain.
@@ -84,16 +86,30 @@ impl LineOutput {
 
     /// Takes a request: into the buffer, or writes it; gives up when the pipe has been full for 200 ms, and at once as long as it then stays so.
     pub(crate) async fn write(&self, request: Request) -> Result<Written, Refused> {
-        let (request, spill) = match self.buffer(request) {
+        match self.buffer(request) {
+            Ok(buffered) => Ok(buffered),
+            Err((request, spill)) => {
+                self.write_marked(request, Marks { spill, partial: false }).await
+            }
+        }
+    }
+
+    /// The same of spans that had not ended when they were exported.
+    pub(crate) async fn write_partial(&self, request: Request) -> Result<Written, Refused> {
+        let (request, spill) = match self.buffer_partial(request) {
             Ok(buffered) => return Ok(buffered),
             Err(unbuffered) => unbuffered,
         };
+        self.write_marked(request, Marks { spill, partial: true }).await
+    }
+
+    async fn write_marked(&self, request: Request, marks: Marks) -> Result<Written, Refused> {
         if self.is_stuck() {
             return Err(Refused);
         }
         let (written, mut answer) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
-        let job = Job { request, written, begun: Arc::clone(&begun), keep: false, spill };
+        let job = Job { request, written, begun: Arc::clone(&begun), keep: false, marks };
         let answered = {
             let exchange = async {
                 self.jobs.send(job).await.ok()?;
@@ -138,7 +154,8 @@ impl LineOutput {
 
     fn queue(&self, request: Request, spill: bool) -> Result<oneshot::Receiver<Written>, Request> {
         let (written, answer) = oneshot::channel();
-        let job = Job { request, written, begun: Arc::default(), keep: true, spill };
+        let marks = Marks { spill, partial: false };
+        let job = Job { request, written, begun: Arc::default(), keep: true, marks };
         match self.jobs.try_send(job) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => {
@@ -164,6 +181,15 @@ impl LineOutput {
         if self.stuck.swap(seen.unwrap_or_default(), Ordering::Relaxed) == 0 {
             tracing::error!("stdout takes nothing: telemetry is refused until it does");
         }
+    }
+}
+
+/// What the buffer has taken. `Err` where the request is to be written, and whether it is spilled.
+fn buffered(put: Result<usize, Unbuffered>) -> Result<Written, (Request, bool)> {
+    match put {
+        Ok(items) => Ok(Written { items, ..Written::default() }),
+        Err(Unbuffered::Full(request)) => Err((request, true)),
+        Err(Unbuffered::Closed(request)) => Err((request, false)),
     }
 }
 

@@ -122,6 +122,31 @@ async fn a_broken_pipe_and_a_panic_refuse_one_request_and_the_thread_lives() {
     assert_eq!(counts.get(Count::Panics), 1);
 }
 
+#[tokio::test]
+async fn spans_that_had_not_ended_share_no_line_with_others() {
+    let pipe = Pipe::default();
+    pipe.fill(true);
+    let (output, _) = start(&pipe, None);
+    // The first is being written, the others gather behind it.
+    let (first, second, partial, last, ()) = tokio::join!(
+        output.write(spans(1)),
+        output.write(spans(2)),
+        output.write_partial(spans(3)),
+        output.write(spans(4)),
+        async { pipe.fill(false) }
+    );
+    assert!([first, second, partial, last].iter().all(Result::is_ok));
+    let text = pipe.text();
+    let lines = text.lines().filter_map(|line| wire::read_line(line, &Limits::default()));
+    let lines = lines.flat_map(|reading| reading.decoded);
+    let (partial, others): (Vec<_>, Vec<_>) = lines.partition(|line| line.is_partial);
+    let items = |lines: &[wire::DecodedLine]| -> Vec<usize> {
+        lines.iter().map(|line| line.request.items()).collect()
+    };
+    assert_eq!(items(&partial), [3]);
+    assert_eq!(items(&others).iter().sum::<usize>(), 1 + 2 + 4);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_pipe_that_stays_full_costs_one_request_its_time_and_the_others_none() {
     let pipe = Pipe::default();

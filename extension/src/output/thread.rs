@@ -27,8 +27,16 @@ pub(super) struct Job {
     pub(super) begun: Arc<AtomicBool>,
     /// Written even if nobody waits for the answer any more.
     pub(super) keep: bool,
-    /// It was to be sent to a backend, and its lines say that it was not.
+    pub(super) marks: Marks,
+}
+
+/// What the lines of a request say of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Marks {
+    /// It was to be sent to a backend, and was not.
     pub(super) spill: bool,
+    /// Its spans had not ended when they were exported.
+    pub(super) partial: bool,
 }
 
 /// Counts the beginnings and ends of writes: odd while one is under way.
@@ -88,7 +96,7 @@ impl<W: Write> Thread<W> {
             job.begun.store(true, Ordering::SeqCst);
         }
         jobs.retain(|job| job.keep || !job.written.is_closed());
-        let spill = jobs.iter().any(|job| job.spill);
+        let marks = jobs.first().map(|job| job.marks).unwrap_or_default();
         // What nobody waits for is counted by whoever made it.
         let is_told = jobs.iter().any(|job| !job.keep);
         let (mut requests, mut waiting) = (Vec::new(), Vec::new());
@@ -101,14 +109,14 @@ impl<W: Write> Thread<W> {
         let requests = if alone { requests } else { wire::merge(requests, TOGETHER_BYTES) };
         let mut all = Written::default();
         for request in requests {
-            let Ok(written) = self.write(request, spill) else { return };
+            let Ok(written) = self.write(request, marks) else { return };
             all.lines += written.lines;
             all.items += written.items;
             all.truncated_values += written.truncated_values;
             all.dropped_items += written.dropped_items;
         }
         self.counts.add(Count::Lines, all.lines);
-        self.counts.add(if spill { Count::Spilled } else { Count::Written }, all.items);
+        self.counts.add(if marks.spill { Count::Spilled } else { Count::Written }, all.items);
         self.counts.add(Count::Truncated, all.truncated_values);
         if is_told {
             self.counts.add(Count::TooLarge, all.dropped_items);
@@ -120,15 +128,15 @@ impl<W: Write> Thread<W> {
         }
     }
 
-    fn write(&mut self, request: Request, spill: bool) -> io::Result<Written> {
+    fn write(&mut self, request: Request, marks: Marks) -> io::Result<Written> {
         let source = service_name(&request);
         let json_level = self.lines.json_level.as_deref();
         let envelope = Envelope {
             source: source.as_deref().unwrap_or(&self.service_name),
             level: json_level,
             unix_nanos: json_level.map(|_| clock::unix_nanos()),
-            spill,
-            partial: false,
+            spill: marks.spill,
+            partial: marks.partial,
         };
         let encoder = self.encoder.get_or_insert_with(|| {
             let max_bytes = self.lines.max_bytes;
@@ -155,13 +163,13 @@ fn collect(first: Job, queue: &mut mpsc::Receiver<Job>) -> (Vec<Job>, Option<Job
     if !is_small(&first) {
         return (vec![first], None);
     }
-    let spill = first.spill;
+    let marks = first.marks;
     let mut together = vec![first];
     while let Ok(job) = queue.try_recv() {
         items += job.request.items();
         bytes += job.request.bytes().len();
-        if job.spill != spill || !is_small(&job) || bytes > TOGETHER_BYTES || items > TOGETHER_ITEMS
-        {
+        let is_too_much = bytes > TOGETHER_BYTES || items > TOGETHER_ITEMS;
+        if job.marks != marks || !is_small(&job) || is_too_much {
             return (together, Some(job));
         }
         together.push(job);

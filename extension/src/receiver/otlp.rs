@@ -8,7 +8,7 @@ use super::response::{Encoding, Refusal, accepted, refused};
 use super::service_name::named;
 use crate::counts::{Count, Counts};
 use crate::event::{Event, OtlpReceived};
-use crate::http::{Body, BoxedResponse, HttpResponse, Request, Respond, Unread};
+use crate::http::{BoxedResponse, HttpResponse, Request, Respond, Unread};
 use crate::invocations::roots::{named_spans, roots};
 use crate::output::LineOutput;
 use hyper::{Method, StatusCode};
@@ -29,6 +29,10 @@ const LEAST_HELD_BYTES: usize = 64 * 1024;
 /// A request that finds no room waits so long: three signals that are flushed at once leave it one after the other, in
 /// milliseconds.
 const LONGEST_WAIT: Duration = Duration::from_millis(100);
+
+/// A request that has this header, with the value `true`, holds spans that have not ended: the invocation is about to be cut off. It
+/// stands beside the spans and not in them, so that what a function has put into a span says nothing about it.
+const PARTIAL: &str = "lambda-otlp-partial";
 
 #[cfg(not(feature = "grpc"))]
 const NO_GRPC: &str = "gRPC is not received here: set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf";
@@ -101,7 +105,7 @@ impl Receiver {
             return self.refuse(encoding, &Refusal::UnknownPath);
         };
         let received = match format(content_type, &request) {
-            Ok(format) => self.receive(kind, format, request.body).await,
+            Ok(format) => self.receive(kind, format, request).await,
             Err(refusal) => Err(refusal),
         };
         match received {
@@ -114,7 +118,7 @@ impl Receiver {
     #[cfg(feature = "grpc")]
     async fn answer_call(&self, request: Request<'_>) -> HttpResponse {
         let received = match grpc::signal_and_format(request.head) {
-            Ok((kind, format)) => self.receive(kind, format, request.body).await,
+            Ok((kind, format)) => self.receive(kind, format, request).await,
             Err(refusal) => Err(refusal),
         };
         received.map_or_else(
@@ -131,8 +135,10 @@ impl Receiver {
         &self,
         kind: SignalKind,
         format: Format,
-        mut body: Body<'_>,
+        request: Request<'_>,
     ) -> Result<usize, Refusal> {
+        let is_partial = kind == SignalKind::Traces && request.header(PARTIAL) == Some("true");
+        let mut body = request.body;
         let max_bytes = self.max_request_bytes;
         let unread = |unread| match unread {
             Unread::TooLarge => Refusal::TooLarge { max_bytes },
@@ -160,7 +166,12 @@ impl Receiver {
         let named = if self.output.is_buffered() { named_spans(&request) } else { Vec::new() };
         let received = OtlpReceived { roots: roots(&request), named };
         let items = request.items();
-        let written = self.output.write(request).await.map_err(|_| Refusal::Full)?;
+        let written = if is_partial {
+            self.output.write_partial(request).await
+        } else {
+            self.output.write(request).await
+        };
+        let written = written.map_err(|_| Refusal::Full)?;
         self.counts.add(Count::Requests, 1);
         self.counts.add(Count::Items, items - written.dropped_items.min(items));
         // The channel is full only if the loop is stuck. It then misses root spans, but the data is written.

@@ -45,7 +45,7 @@ pub(crate) fn spilled_bodies(stdout: &str) -> Vec<String> {
 }
 
 /// A root span of the invocation, as an SDK sends it.
-fn root(request_id: &str) -> Vec<u8> {
+pub(crate) fn root(request_id: &str) -> Vec<u8> {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
         container.message(2, |scope| {

@@ -22,6 +22,8 @@ mod lifecycle;
 #[cfg(feature = "direct")]
 mod lines;
 #[cfg(feature = "direct")]
+mod partial;
+#[cfg(feature = "direct")]
 mod protocols;
 mod receiver;
 mod support;

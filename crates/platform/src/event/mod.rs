@@ -228,6 +228,21 @@ impl PlatformEvent {
         is_failure_line || !self.succeeded()
     }
 
+    /// Whether the event tells of a function that did not come to its end: a timeout, or a process that ended.
+    pub fn is_cut_off(&self) -> bool {
+        let killed =
+            [EventKind::Timeout, EventKind::ExitError, EventKind::OutOfMemory, EventKind::Fault];
+        // Error types of Lambda's own; those of a handler begin otherwise.
+        let is_of_lambda = |error_type: &str| {
+            ["Runtime.", "Extension.", "Sandbox."]
+                .iter()
+                .any(|beginning| error_type.starts_with(beginning))
+        };
+        killed.contains(&self.kind)
+            || matches!(self.status.as_deref(), Some("timeout" | "failure"))
+            || self.error_type.as_deref().is_some_and(is_of_lambda)
+    }
+
     /// How long a part of the phase took, in milliseconds.
     pub fn span_ms(&self, name: &str) -> Option<f64> {
         self.spans.iter().find(|span| span.name == name)?.duration_ms

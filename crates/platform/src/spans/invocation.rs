@@ -113,27 +113,10 @@ impl Invocation {
     /// Whether the function will never write its root span: it was cut off before. What only failed writes it later, as where it
     /// writes after the response.
     pub(crate) fn is_root_missing(&self) -> bool {
-        let is_cut_off = |phase: &Phase| {
-            let killed = [
-                EventKind::Timeout,
-                EventKind::ExitError,
-                EventKind::OutOfMemory,
-                EventKind::Fault,
-            ];
-            // Error types of Lambda's own; those of a handler begin otherwise.
-            let is_of_lambda = |error_type: &str| {
-                ["Runtime.", "Extension.", "Sandbox."]
-                    .iter()
-                    .any(|beginning| error_type.starts_with(beginning))
-            };
-            killed.contains(&phase.event.kind)
-                || matches!(phase.event.status.as_deref(), Some("timeout" | "failure"))
-                || phase.event.error_type.as_deref().is_some_and(is_of_lambda)
-        };
         let was_closed = self.runtime_done.is_none()
             && self.closed.is_some_and(|(ending, _)| ending.error_type().is_some());
         self.function_root.is_some_and(|root| root.is_open)
-            && (was_closed || self.own_phases().any(is_cut_off))
+            && (was_closed || self.own_phases().any(|phase| phase.event.is_cut_off()))
     }
 
     pub(crate) fn is_ready(&self, end: SpanEnd, only_reported: bool) -> bool {
