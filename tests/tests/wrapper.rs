@@ -273,6 +273,12 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         calls itself: begun, flushed, flushed, 0
         odd event: suppressed, 3
         broken instrumentation: begun, charged, flushed, flushed, 3
+        watched: watched, begun, let go, flushed, flushed, 3
+        watched failure: watched, begun, charged, let go, flushed, flushed, ValueError declined in ['charge']
+        watched exit: watched, begun, charged, let go, SystemExit 3 in ['leave']
+        watched odd event: watched, suppressed, let go, 3
+        watched calls itself: watched, begun, let go, flushed, flushed, 0
+        broken watch: begun, flushed, flushed, 3
         result: begun, flushed, flushed, 3
         nothing is kept: True
         queue: 16384, of the function's own: None
@@ -285,6 +291,33 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         no time left: begun, 3
         at once: True
     "]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn a_python_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_python/cut_off.py");
+    let (folder, files) = (wrapper().with_file_name("python"), tempfile::tempdir().unwrap());
+    let Some(python) = simulator::packages::find_python() else { return };
+    let mut python = Command::new(python);
+    python.arg(script).arg(folder).arg(files.path()).env("PYTHONDONTWRITEBYTECODE", "1");
+    let told = String::from_utf8(python.output().unwrap().stdout).unwrap();
+    expect_test::expect![[r#"
+        times out: ['/v1/traces partial ["root error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True", "open error: the invocation was about to time out {\'url\': \'a\', \'lambda_otlp.partial\': True} True"]', 'flushed']
+        what was left open before is not among the next one's: ['/v1/traces partial ["next error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
+        ends in time: ['/v1/traces partial ["next error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
+        beside another: ['/v1/traces partial ["second error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True", "below error: the invocation was about to time out {\'lambda_otlp.partial\': True} True"]', 'flushed']
+        computes: ['/v1/traces partial ["root error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
+        is refused: ['/v1/traces partial', 'the open spans of an invocation that is about to time out are not written', 'flushed']
+        is not sampled: ['flushed']
+        is told of no deadline: []
+        forks: 0
+        elsewhere: [None, None, None, None, None, None]
+        here: [('127.0.0.1', 4318), ('localhost', 43180)]
+        ms ahead: [200, 128, 100, 100, 100, 50]
+        records: [b'v1 3da1f2dc-3222-475e-9205-e2e6c6318895 000000000000000000000000000000ab 00000000000000cd\r', b'v1 short                                000000000000000000000000000000ab 00000000000000cd\r']
+        what a link names: precious
+    "#]]
     .assert_eq(&told);
 }
 
@@ -351,12 +384,40 @@ fn a_node_handler_of_each_form_stays_what_it_is_and_is_flushed_before_its_result
         error without a text: begun shop, failed, ended, flushed, error no
         calls itself: begun shop, ended, flushed, 3
         stream: begun shop, ended, flushed, stream shop
+        watched: begun shop, watched, let go, ended, flushed, 3
+        watched rejection: begun shop, watched, let go, failed, failed, ended, flushed, error no
+        watched callback: begun shop, watched, let go, ended, flushed, 3
+        watched value beside a callback: begun shop, watched, let go, ended, flushed, null
+        watched calls itself: begun shop, watched, let go, ended, flushed, 3
+        broken watch: begun shop, ended, flushed, 3
         no time left: begun shop, ended, 3
         failed flush: begun shop, ended, 3
         no span: 3
         queue: 16384
         exports: in vain after its time, in vain after some milliseconds, taken at once, in vain after its time
     "]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn a_node_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_node/cut_off.cjs");
+    let (folder, files) = (wrapper().with_file_name("node"), tempfile::tempdir().unwrap());
+    let mut node = Command::new("node");
+    let Ok(output) = node.arg(script).args([&folder, files.path()]).output() else { return };
+    let told = String::from_utf8(output.stdout).unwrap();
+    expect_test::expect![[r#"
+        times out: ["suppressed root error: the invocation was about to time out {\"error.type\":\"timeout\",\"lambda_otlp.partial\":true} true | open error: the invocation was about to time out {\"url\":\"a\",\"lambda_otlp.partial\":true} true","flushed"]
+        the span itself goes on: [false,{"url":"a"}]
+        ends in time: ["suppressed next error: the invocation was about to time out {\"error.type\":\"timeout\",\"lambda_otlp.partial\":true} true","flushed"]
+        beside another: ["suppressed second error: the invocation was about to time out {\"error.type\":\"timeout\",\"lambda_otlp.partial\":true} true | of the second error: the invocation was about to time out {\"lambda_otlp.partial\":true} true","flushed"]
+        is not sampled: [[],0]
+        is told of no deadline: []
+        known at most, and when the invocation is over: [1024,1]
+        has no exporter: ["lambda-otlp-handler: the open spans of an invocation that is about to time out are not written: Error: no exporter","flushed"]
+        records: ["v1 3da1f2dc-3222-475e-9205-e2e6c6318895 abababababababababababababababab 00000000000000cd\r","v1 short                                abababababababababababababababab 00000000000000cd\r"]
+        what a link names: precious
+    "#]]
     .assert_eq(&told);
 }
 

@@ -90,4 +90,4 @@ function timeLeft(lambda) {
   }
 }
 
-module.exports = { BoundExporter, agent, withinTime };
+module.exports = { BoundExporter, LONGEST_MS, agent, timeLeft, withinTime };

@@ -11,13 +11,13 @@ const { Ending, isPromise } = require("./ending.cjs");
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 
 /// The module's exports with the wrapped handler in them.
-function replaceHandler(load, tracers, exports, name) {
+function replaceHandler(load, sdk, exports, name) {
   const names = name.split(".");
   const last = names.pop();
   const holder = names.reduce((holder, name) => holder?.[name], exports);
   const handler = holder?.[last];
   if (typeof handler !== "function") return exports;
-  const wrapped = wrap(load, tracers, handler);
+  const wrapped = wrap(load, sdk, handler);
   try {
     holder[last] = wrapped;
     if (holder[last] === wrapped) return exports;
@@ -32,7 +32,7 @@ function replaceHandler(load, tracers, exports, name) {
   return Object.defineProperty(copy, last, { value: wrapped, enumerable: true, configurable: true });
 }
 
-function wrap(load, tracers, handler) {
+function wrap(load, { tracers, cutOffs }, handler) {
   const api = load("@opentelemetry/api");
   // A handler that calls itself is within its invocation.
   const within = api.createContextKey("lambda-otlp: invocation");
@@ -46,15 +46,28 @@ function wrap(load, tracers, handler) {
       const attributes = { ...ofInvocation(lambda), ...ofRequest(event), "faas.coldstart": isColdStart };
       isColdStart = false;
       const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes }, parent);
-      return { span, lambda, context: api.trace.setSpan(parent, span).setValue(within, true) };
+      const context = api.trace.setSpan(parent, span).setValue(within, true);
+      const watched = watch(span, lambda, context);
+      return { span, lambda, watched, context: watched?.context ?? context };
     } catch (error) {
       say(`an invocation has no span: ${error}`);
       return undefined;
     }
   }
 
+  /// Has what there is exported before the invocation times out.
+  function watch(span, lambda, context) {
+    try {
+      return cutOffs?.begin(span, lambda, context, () => tracers.forceFlush());
+    } catch (error) {
+      say(`of this invocation nothing is written if it times out: ${error}`);
+      return undefined;
+    }
+  }
+
   /// Never fails and never takes long, whatever the exporter does and whatever it is that the handler ended with.
-  async function end({ span, lambda }, outcome) {
+  async function end({ span, lambda, watched }, outcome) {
+    if (watched !== undefined) cutOffs.end(watched);
     try {
       describe(span, outcome);
     } catch {

@@ -42,8 +42,8 @@ function main() {
     if (isLoaded) return exports;
     isLoaded = true;
     return attempt(exports, () => {
-      const tracers = startSdk(load);
-      return tracers === undefined ? exports : replaceHandler(load, tracers, exports, handler.name);
+      const sdk = startSdk(load);
+      return sdk === undefined ? exports : replaceHandler(load, sdk, exports, handler.name);
     });
   };
   if (handler.isModule) {

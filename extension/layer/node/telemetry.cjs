@@ -2,7 +2,8 @@
 
 "use strict";
 
-const { BoundExporter, agent } = require("./bound.cjs");
+const { BoundExporter, LONGEST_MS, agent } = require("./bound.cjs");
+const { CutOffs } = require("./cut_off.cjs");
 
 // So many spans are kept until the function lets the SDK export them, if its variables say nothing else. The SDK's own bound is for
 // programs that do not wait for the export at the end of each request.
@@ -27,7 +28,8 @@ function instrumentLibraries(load) {
   }
 }
 
-/// Starts the SDK, unless the function has one by now: the provider of its spans.
+/// Starts the SDK, unless the function has one by now: the provider of its spans, and what watches the ends of invocations, where
+/// there is somebody to export to then.
 function startSdk(load) {
   const { context, propagation, trace } = load("@opentelemetry/api");
   const provider = trace.getTracerProvider();
@@ -38,15 +40,35 @@ function startSdk(load) {
   const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = load("@opentelemetry/core");
   const { defaultResource, detectResources, envDetector } = load("@opentelemetry/resources");
   const { BasicTracerProvider } = load("@opentelemetry/sdk-trace-base");
+  const isExported = process.env.OTEL_TRACES_EXPORTER !== "none";
+  const cutOffs = isExported && isLocal() ? new CutOffs(load, () => partialExporter(load)) : undefined;
+  const processors = [isExported && processor(load), cutOffs];
   const tracers = new BasicTracerProvider({
     resource: defaultResource().merge(detectResources({ detectors: [envDetector] })),
-    spanProcessors: process.env.OTEL_TRACES_EXPORTER === "none" ? [] : [processor(load)],
+    spanProcessors: processors.filter(Boolean),
   });
   trace.setGlobalTracerProvider(tracers);
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   const propagators = [new W3CTraceContextPropagator(), new W3CBaggagePropagator()];
   propagation.setGlobalPropagator(new CompositePropagator({ propagators }));
-  return tracers;
+  return { tracers, cutOffs };
+}
+
+/// Whether spans are exported to the extension: what goes elsewhere it could not tell from what is complete.
+function isLocal() {
+  try {
+    const { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: ofTraces, OTEL_EXPORTER_OTLP_ENDPOINT: ofAll } = process.env;
+    return ["127.0.0.1", "localhost", "[::1]"].includes(new URL(ofTraces || ofAll).hostname);
+  } catch {
+    return false;
+  }
+}
+
+/// The extension writes what has this header as spans that have not ended.
+function partialExporter(load) {
+  const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
+  const headers = { "lambda-otlp-partial": "true" };
+  return new OTLPTraceExporter({ headers, timeoutMillis: LONGEST_MS, httpAgentOptions: agent });
 }
 
 function processor(load) {

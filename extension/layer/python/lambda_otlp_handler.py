@@ -244,7 +244,7 @@ def start(module, function, hidden):
     disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "")
     if {"aws-lambda", "*"} & {name.strip() for name in disabled.split(",")}:
         return
-    wrap_handler(module, function)
+    wrap_handler(module, function, watch_deadlines())
 
 
 def configure_sdk():
@@ -265,14 +265,49 @@ def chosen(group, variable):
     return next((entry for entry in entry_points(group) if asked in (None, entry.name)), None)
 
 
-def wrap_handler(module, name):
-    """An event that OpenTelemetry's instrumentation cannot read fails no invocation: the handler is called all the same."""
+def watch_deadlines():
+    """Has what there is exported before an invocation times out; `None` where that cannot be."""
+    from opentelemetry import metrics, trace
+
+    providers = (trace.get_tracer_provider(), metrics.get_meter_provider())
+    flushes = [provider.force_flush for provider in providers if hasattr(provider, "force_flush")]
+
+    def flush():
+        for each in flushes:
+            each()
+
+    try:
+        place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lambda_otlp_cut_off.py")
+        spec = importlib.util.spec_from_file_location("lambda_otlp_cut_off", place)
+        cut_off = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(cut_off)
+        return cut_off.watch(providers[0], flush, say)
+    except Exception as error:
+        say(f"of an invocation that times out nothing is written: {error!r}")
+        return None
+
+
+def wrap_handler(module, name, watch=None):
+    """An event that OpenTelemetry's instrumentation cannot read fails no invocation: the handler is called all the same.
+
+    `watch` is told when an invocation begins and when its handler has ended.
+    """
     from opentelemetry.instrumentation.aws_lambda import AwsLambdaInstrumentor
     from opentelemetry.instrumentation.utils import suppress_instrumentation
 
     handler = getattr(module, name)
     # One for each thread that serves invocations.
     calls = importlib.import_module("threading").local()
+
+    def watched():
+        try:
+            calls.invocation = watch and watch.begin(calls.context)
+        except Exception as error:
+            say(f"of this invocation nothing is written if it times out: {error!r}")
+
+    def unwatched():
+        if invocation := calls.__dict__.pop("invocation", None):
+            watch.end(invocation)
 
     @functools.wraps(handler, updated=())
     def entered(*arguments, **named):
@@ -283,6 +318,8 @@ def wrap_handler(module, name):
             calls.state = "raised"
             calls.error = error
             raise
+        finally:
+            unwatched()
         calls.state = "returned"
         return calls.result
 
@@ -304,6 +341,7 @@ def wrap_handler(module, name):
             return handler(*arguments, **named)
         calls.state = "begun"
         calls.context = arguments[1] if len(arguments) > 1 else None
+        watched()
         try:
             return instrumented(*arguments, **named)
         except BaseException as error:
@@ -319,6 +357,7 @@ def wrap_handler(module, name):
             with suppress_instrumentation():
                 return handler(*arguments, **named)
         finally:
+            unwatched()
             # Neither a result nor the frames of a failure are kept until the next invocation.
             calls.__dict__.clear()
 

@@ -45,6 +45,7 @@ for (;;) {
     awsRequestId,
     functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
     invokedFunctionArn: headers["lambda-runtime-invoked-function-arn"],
+    getRemainingTimeInMillis: () => Number(headers["lambda-runtime-deadline-ms"]) - Date.now(),
   };
   try {
     const result = await invoke(handler, JSON.parse(text), context);

@@ -8,12 +8,20 @@ const queues = new SQSClient({});
 
 async function handler(event) {
   if (event.action === "fail") throw new RangeError("the order cannot be fulfilled");
-  await new Promise((resolve, reject) => {
-    http.get(`${process.env.PRICES}/price`, (response) => response.resume().on("end", resolve)).on("error", reject);
-  });
+  await ask("price");
   await queues.send(new ListQueuesCommand({}));
-  if (event.action === "wait") await new Promise((resolve) => setTimeout(resolve, 60_000));
+  if (event.action === "wait") await ask("never");
+  // Until what has ended is exported.
+  if (["block", "exit"].includes(event.action)) await new Promise((resolve) => setTimeout(resolve, 500));
+  while (event.action === "block");
+  if (event.action === "exit") process.exit(3);
   return { done: event.number };
+}
+
+function ask(what) {
+  return new Promise((resolve, reject) => {
+    http.get(`${process.env.PRICES}/${what}`, (response) => response.resume().on("end", resolve)).on("error", reject);
+  });
 }
 
 function calledBack(event, context, callback) {

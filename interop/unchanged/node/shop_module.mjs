@@ -8,6 +8,6 @@ export async function handler(event) {
   if (event.action === "fail") throw new RangeError("the order cannot be fulfilled");
   await (await fetch(`${process.env.PRICES}/price`)).text();
   await queues.send(new ListQueuesCommand({}));
-  if (event.action === "wait") await new Promise((resolve) => setTimeout(resolve, 60_000));
+  if (event.action === "wait") await fetch(`${process.env.PRICES}/never`);
   return { done: event.number };
 }

@@ -41,9 +41,15 @@ const context = (value) => ({ getValue: () => value, setValue: (_key, value) => 
 let active = (api.ROOT_CONTEXT = context(undefined));
 const lambda = { functionName: "shop", awsRequestId: "1", invokedFunctionArn: "arn:aws:lambda:eu-west-1:1:function:shop" };
 
-async function check(form, handler, call) {
+const watch = {
+  begin: (_span, _lambda, context) => (noted.push("watched"), { context }),
+  end: () => noted.push("let go"),
+};
+const brokenWatch = { begin: () => { throw new Error("no timer"); } };
+
+async function check(form, handler, call, cutOffs) {
   noted.length = 0;
-  const { wrapped } = replaceHandler(() => api, tracers, { wrapped: handler }, "wrapped");
+  const { wrapped } = replaceHandler(() => api, { tracers, cutOffs }, { wrapped: handler }, "wrapped");
   if (wrapped.length !== handler.length || wrapped[STREAMING] !== handler[STREAMING]) noted.push("looks different");
   const result = await call(wrapped).then(String, (error) => `error ${error.message}`);
   noted.push(result);
@@ -96,6 +102,12 @@ async function main() {
   const inner = { wrapped: async (event, own) => (event === 1 ? 3 : inner.wrapped(1, own)) };
   await check("calls itself", inner.wrapped, (handler) => promised((inner.wrapped = handler)));
   await check("stream", streaming, streamed);
+  await check("watched", async () => 3, promised, watch);
+  await check("watched rejection", async () => Promise.reject(new Error("no")), promised, watch);
+  await check("watched callback", (_event, _lambda, callback) => void setTimeout(callback, 1, null, 3), calledBack, watch);
+  await check("watched value beside a callback", () => 3, idle, watch);
+  await check("watched calls itself", inner.wrapped, (handler) => promised((inner.wrapped = handler)), watch);
+  await check("broken watch", async () => 3, promised, brokenWatch);
   tracers.forceFlush = () => new Promise(() => {});
   lambda.getRemainingTimeInMillis = () => 60;
   await check("no time left", async () => 3, promised);

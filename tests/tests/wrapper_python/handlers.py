@@ -84,12 +84,26 @@ class Context:
         return self.left
 
 
-def check(form, handler, event={"is": "usual"}, times=1):
+class Watch:
+    def begin(self, context):
+        noted.append("watched")
+        return context.left and self
+
+    def end(self, invocation):
+        noted.append("let go")
+
+
+class BrokenWatch:
+    def begin(self, context):
+        raise RuntimeError("no thread")
+
+
+def check(form, handler, event={"is": "usual"}, times=1, watch=None):
     global shop
     shop = module("shop", handler=handler)
     for each in (provider, meters):
         vars(each).clear()
-    layer.wrap_handler(shop, "handler")
+    layer.wrap_handler(shop, "handler", watch)
     for _ in range(times):
         noted.clear()
         begun = time.monotonic()
@@ -143,6 +157,12 @@ check("exit", leave)
 check("calls itself", countdown, {"is": "usual", "n": 3})
 check("odd event", lambda event, context: 3, {})
 check("broken instrumentation", lambda event, context: noted.append("charged") or 3, {"is": "broken"})
+check("watched", lambda event, context: 3, watch=Watch())
+check("watched failure", charge, watch=Watch())
+check("watched exit", leave, watch=Watch())
+check("watched odd event", lambda event, context: 3, {}, watch=Watch())
+check("watched calls itself", countdown, {"is": "usual", "n": 3}, watch=Watch())
+check("broken watch", lambda event, context: 3, watch=BrokenWatch())
 check("result", remembered)
 noted.clear()
 gc.collect()

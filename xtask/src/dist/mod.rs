@@ -61,14 +61,17 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 ];
 
 /// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
-pub(crate) const LOADED: [&str; 9] = [
+pub(crate) const LOADED: [&str; 12] = [
     "node/bound.cjs",
+    "node/cut_off.cjs",
     "node/ending.cjs",
     "node/facade.cjs",
     "node/handler.cjs",
     "node/instrument.cjs",
+    "node/records.cjs",
     "node/start.cjs",
     "node/telemetry.cjs",
+    "python/lambda_otlp_cut_off.py",
     "python/lambda_otlp_handler.py",
     "python/sitecustomize.py",
 ];

@@ -19,13 +19,17 @@ use std::process::Command;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// What the function is told, in order.
-const STORY: &[&str] = &["take", "odd", "take", "fail", "wait", "take"];
-/// The same without the one that takes so long.
-const SHORT_STORY: &[&str] = &["take", "odd", "fail", "take"];
+/// What the function is told, in order. "wait" waits for an answer that never comes, "compute" and "block" compute for ever, "exit" ends
+/// the process.
+const PYTHON_STORY: &[&str] =
+    &["take", "odd", "take", "fail", "wait", "take", "compute", "exit", "take"];
+const NODE_STORY: &[&str] =
+    &["take", "odd", "take", "fail", "wait", "take", "block", "exit", "take"];
+/// The same with one that takes so long.
+const SHORT_STORY: &[&str] = &["take", "odd", "fail", "take", "wait"];
 /// Long enough for every machine.
 const INIT: Duration = Duration::from_mins(1);
-/// One invocation runs into it.
+/// Some invocations run into it.
 const TIMEOUT: Duration = Duration::from_secs(4);
 const FUNCTION: &str = "shop-unchanged";
 /// The scope of what the extension itself says of the invocations.
@@ -50,7 +54,7 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
     let aws = pinned(root, "interop/unchanged/node/package.json", "@aws-sdk/client-sqs")?;
     // Forms that handlers have: a promise, a callback, within an object, in a module of the language.
     for (handler, story) in [
-        ("shop.handler", STORY),
+        ("shop.handler", NODE_STORY),
         ("shop.calledBack", SHORT_STORY),
         ("shop.inside.handler", SHORT_STORY),
         ("shop_module.handler", SHORT_STORY),
@@ -121,7 +125,7 @@ async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<S
     let without = runtime(spec(python));
     let with = spec(&layer.join("lambda-otlp-handler")).layer(&layer);
     let with = runtime(with.argument(python.to_string_lossy()));
-    compare(workshop, STORY, without, with).await
+    compare(workshop, PYTHON_STORY, without, with).await
 }
 
 /// Runs the story without the layer and with it, beside another extension that receives OTLP.
@@ -164,6 +168,8 @@ impl Told {
 async fn run(story: &[&str], spec: FunctionSpec, services: &Services) -> anyhow::Result<Told> {
     let spec = spec.timeout(TIMEOUT).init_timeout(INIT).memory_mb(512);
     let spec = spec.env("PRICES", &services.base).env("AWS_ENDPOINT_URL", &services.base);
+    // What has ended is exported soon, as what ended five seconds ago is where nothing says otherwise.
+    let spec = spec.env("OTEL_BSP_SCHEDULE_DELAY", "100");
     let lambda = Lambda::start().await?;
     lambda.create_function(spec)?;
     let mut invocations: Vec<Invocation> = Vec::new();
@@ -197,41 +203,71 @@ fn outcome(result: &InvocationResult) -> String {
     }
 }
 
-/// Each invocation that ended has one SERVER span, of the function's name, in a trace of its own, with its calls as children.
+/// Each invocation has one SERVER span, of the function's name, in a trace of its own, with its calls as children, however it ended.
 fn traces(workshop: &Workshop, story: &[&str], told: &Told) -> anyhow::Result<String> {
     let (mut spans, mut traces) = (0, 0);
+    let all = spans_in(workshop, &told.log)?;
     for (&action, request_id) in story.iter().zip(&told.request_ids) {
-        let found = spans_of(workshop, told, request_id)?;
-        // A handler that is killed writes nothing any more, and not every instrumentation can read the odd event.
-        if ["wait", "odd"].contains(&action) && found.is_empty() {
+        let servers = all.iter().filter(|span| {
+            span["kind"] == SERVER && span["attributes"]["faas.invocation_id"] == **request_id
+        });
+        let [server] = servers.collect::<Vec<_>>()[..] else {
+            bail!("{action}: not one SERVER span: {all:?}")
+        };
+        let found = written_before_the_end(workshop, told, request_id)?;
+        // Not every instrumentation can read the odd event.
+        if action == "odd" && found.is_empty() {
             continue;
         }
         traces += 1;
-        let (servers, others): (Vec<&Value>, Vec<&Value>) =
-            found.iter().partition(|span| span["kind"] == SERVER);
-        let [server] = servers.as_slice() else {
-            bail!("{action}: {} SERVER spans", servers.len())
-        };
-        ensure!(server["attributes"]["faas.invocation_id"] == **request_id, "{server}");
-        ensure!((server["status"] == 2) == (action == "fail"), "{server}");
+        let is_cut_off = ["wait", "compute", "block", "exit"].contains(&action);
+        ensure!((server["status"] == 2) == (is_cut_off || action == "fail"), "{server}");
         for span in &found {
             ensure!(span["service"] == FUNCTION, "not the function's service: {span}");
             ensure!(span["trace_id"] == server["trace_id"], "not in the trace: {span}");
         }
-        let calls = others
-            .iter()
-            .filter(|span| span["kind"] == CLIENT && span["parent_span_id"] == server["span_id"]);
-        let names: Vec<&str> = calls.filter_map(|span| span["name"].as_str()).collect();
-        let has = |part: &str| names.iter().any(|name| name.contains(part));
-        let is_complete = action == "fail" || has("GET") && has("ListQueues");
-        ensure!(is_complete, "{action}: the calls are {names:?} of {found:?}");
+        check_calls(action, server, &found)?;
         spans += found.len();
     }
     Ok(format!("{spans} spans in {traces} traces, {} outcomes as without", story.len()))
 }
 
-/// The spans in the part of the log that Lambda wrote between an invocation's START and END.
-fn spans_of(workshop: &Workshop, told: &Told, request_id: &str) -> anyhow::Result<Vec<Value>> {
+/// What was called is below the invocation's span. What was open when the invocation was cut off is partial, and an error.
+fn check_calls(action: &str, server: &Value, found: &[Value]) -> anyhow::Result<()> {
+    let calls: Vec<&Value> = found
+        .iter()
+        .filter(|span| span["kind"] == CLIENT && span["parent_span_id"] == server["span_id"])
+        .collect();
+    let has = |part: &str, is_partial: bool| {
+        calls.iter().any(|span| {
+            span["name"].as_str().is_some_and(|name| name.contains(part))
+                && (span["attributes"]["lambda_otlp.partial"] == true) == is_partial
+                && (!is_partial || span["status"] == 2)
+        })
+    };
+    let is_complete = action == "fail" || has("GET", false) && has("ListQueues", false);
+    let has_open = action != "wait" || has("GET", true);
+    ensure!(is_complete && has_open, "{action}: the calls are {calls:?} of {found:?}");
+    // The extension writes in the function's place what that had no time for.
+    let is_own = server["scope"] != PLATFORM_SCOPE;
+    let is_partial = server["attributes"]["lambda_otlp.partial"] == true;
+    let (expects_own, expects_partial) = match action {
+        // Python's threads take turns.
+        "wait" | "compute" => (true, true),
+        // Node's timers wait.
+        "block" | "exit" => (false, false),
+        _ => (true, false),
+    };
+    ensure!((is_own, is_partial) == (expects_own, expects_partial), "{action}: {server}");
+    Ok(())
+}
+
+/// The function's spans in the part of the log that Lambda wrote between an invocation's START and END.
+fn written_before_the_end(
+    workshop: &Workshop,
+    told: &Told,
+    request_id: &str,
+) -> anyhow::Result<Vec<Value>> {
     let at = |word: &str| {
         let line = format!("{word} RequestId: {request_id}");
         told.log.iter().position(|event| event.starts_with(&line))
@@ -239,10 +275,14 @@ fn spans_of(workshop: &Workshop, told: &Told, request_id: &str) -> anyhow::Resul
     let (Some(start), Some(end)) = (at("START"), at("END")) else {
         bail!("the log has no START or no END of {request_id}");
     };
-    let part = told.log.get(start..end).unwrap_or_default().join("\n");
-    let read = items::decoded(&workshop.decode(part.as_bytes())?)?;
-    let is_span = |item: &Value| item["signal"] == "span" && item["scope"] != PLATFORM_SCOPE;
-    Ok(read.into_iter().filter(is_span).collect())
+    let mut spans = spans_in(workshop, told.log.get(start..end).unwrap_or_default())?;
+    spans.retain(|span| span["scope"] != PLATFORM_SCOPE);
+    Ok(spans)
+}
+
+fn spans_in(workshop: &Workshop, log: &[String]) -> anyhow::Result<Vec<Value>> {
+    let read = items::decoded(&workshop.decode(log.join("\n").as_bytes())?)?;
+    Ok(read.into_iter().filter(|item| item["signal"] == "span").collect())
 }
 
 /// A folder as Lambda mounts our two layers at `/opt`.
@@ -253,7 +293,7 @@ fn layer(workshop: &Workshop, language: &str, packages: &[u8]) -> anyhow::Result
     Ok(layer)
 }
 
-/// Takes the place of the shop's price list and of AWS: each request is answered with an empty JSON object.
+/// Takes the place of the shop's price list and of AWS: each request is answered with an empty JSON object, but for one.
 struct Services {
     base: String,
 }
@@ -276,6 +316,10 @@ fn answer(mut connection: &TcpStream) -> std::io::Result<()> {
     let mut reader = BufReader::new(connection);
     let (mut line, mut length) = (String::new(), 0);
     while reader.read_line(&mut line)? > 0 {
+        if line.starts_with("GET /never ") {
+            // Until the client goes away.
+            return reader.read_to_end(&mut Vec::new()).map(drop);
+        }
         let (name, value) = line.trim().split_once(':').unwrap_or_default();
         if name.eq_ignore_ascii_case("content-length") {
             length = value.trim().parse().unwrap_or(0);
