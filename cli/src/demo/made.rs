@@ -4,9 +4,10 @@
 
 use super::accounting::{Item, ItemKind};
 use super::metric_total::Total;
+use super::warehouse::is_never_answered;
 use serde_json::Value;
 use simulator::queue::ReceivedMessage;
-use simulator::{Invocation, LogEvent};
+use simulator::{Invocation, InvocationResult, LogEvent};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Each line of a function's log group that is owed a log record, by id, and each metric that is owed for the reports in it,
@@ -69,14 +70,20 @@ pub(super) fn of_invocations(invocations: &[Invocation]) -> impl Iterator<Item =
 }
 
 /// The spans that are owed for the function that gives no numbers: one that serves each invocation, by request id, and one for each
-/// request that the warehouse had, by its path.
+/// request that the warehouse had, by its path. Where the warehouse did not answer neither ended.
 pub(super) fn of_stock(
     invocations: &[Invocation],
     asked: Vec<String>,
 ) -> impl Iterator<Item = Item> {
-    let served = invocations.iter().map(|invocation| format!("serves {}", invocation.request_id));
-    let calls = asked.into_iter().map(|path| format!("calls {path}"));
-    served.chain(calls).map(|name| (ItemKind::Span, name))
+    let kind = |has_ended| if has_ended { ItemKind::Span } else { ItemKind::PartialSpan };
+    let served = invocations.iter().map(move |Invocation { request_id, result, .. }| {
+        let has_ended = !matches!(result, InvocationResult::Timeout);
+        (kind(has_ended), format!("serves {request_id}"))
+    });
+    let calls = asked
+        .into_iter()
+        .map(move |path| (kind(!is_never_answered(&path)), format!("calls {path}")));
+    served.chain(calls)
 }
 
 /// A delivery of the queue: the invocation that it made, and its messages.

@@ -59,7 +59,7 @@ fn a_function_that_knows_nothing_of_opentelemetry_has_its_call_in_its_trace() {
         let spans = RUN.arrived.spans.iter().filter(move |span| span.item.kind == kind as i32);
         spans.filter(|span| service(span) == STOCK && span.scope.name != PLATFORM_SCOPE)
     };
-    let invocations = if functions().contains(STOCK) { 3 } else { 0 };
+    let invocations = if functions().contains(STOCK) { 4 } else { 0 };
     assert_eq!(own(SpanKind::Server).count(), invocations);
     for server in own(SpanKind::Server) {
         let children = own(SpanKind::Client).filter(|call| {
