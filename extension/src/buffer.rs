@@ -365,6 +365,24 @@ mod tests {
     }
 
     #[test]
+    fn what_had_not_ended_waits_apart_until_somebody_says_whether_it_has() {
+        let buffer = buffer();
+        assert_eq!(buffer.put_partial(one()).unwrap(), 1);
+        assert_eq!((buffer.oldest(), buffer.bytes()), (None, one().bytes().len()));
+        assert_eq!((buffer.forget_partial(), buffer.bytes()), (1, 0));
+        buffer.put_partial(one()).unwrap();
+        buffer.add_partial();
+        assert_eq!((waiting(&buffer).len(), buffer.forget_partial()), (1, 0));
+        assert_eq!((buffer.take_all().len(), buffer.bytes()), (1, 0));
+        while buffer.put_partial(one()).is_ok() {}
+        assert!(buffer.put(one()).is_err(), "it takes room");
+        // Where nobody does.
+        let buffer = Buffer::new(1 << 20).sending_partial();
+        buffer.put_partial(one()).unwrap();
+        assert_eq!(waiting(&buffer).len(), 1);
+    }
+
+    #[test]
     fn what_is_cut_off_waits_again_and_was_tried_once() {
         let buffer = buffer();
         buffer.put(one()).unwrap();

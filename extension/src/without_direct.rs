@@ -37,6 +37,7 @@ impl Left {
 
 pub(crate) struct TakenLine {
     pub(crate) requests: Vec<Request>,
+    pub(crate) partial: Vec<Request>,
     pub(crate) out_of_memory: Option<(Option<String>, u64)>,
 }
 
@@ -62,6 +63,10 @@ impl Direct {
     }
 
     pub(crate) fn put(&mut self, _: Vec<Request>) {
+        match *self {}
+    }
+
+    pub(crate) fn put_partial(&mut self, _: Vec<Request>) {
         match *self {}
     }
 

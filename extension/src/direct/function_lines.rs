@@ -28,6 +28,8 @@ const MOST_WAITING: usize = 256 * 1024;
 pub(crate) struct TakenLine {
     /// Decoded OTLP, to be sent as it is.
     pub(crate) requests: Vec<Request>,
+    /// The same, of spans that had not ended when they were printed.
+    pub(crate) partial: Vec<Request>,
     /// The runtime says that its memory is exhausted, in this invocation if it is known, at this Unix time in nanoseconds.
     pub(crate) out_of_memory: Option<(Option<String>, u64)>,
 }
@@ -111,14 +113,14 @@ impl FunctionLines {
                 if let Some(text) = text {
                     self.take_text(line, &text, time);
                 }
-                let requests = decoded.into_iter().map(|line| line.request);
-                let requests = requests.filter(|request| request.items() > 0);
-                taken.requests =
-                    requests.map(|request| named(request, &self.service_name)).collect();
+                for line in decoded.into_iter().filter(|line| line.request.items() > 0) {
+                    let request = named(line.request, &self.service_name);
+                    self.spans_of(&request);
+                    let of_kind =
+                        if line.is_partial { &mut taken.partial } else { &mut taken.requests };
+                    of_kind.push(request);
+                }
             }
-        }
-        for request in &taken.requests {
-            self.spans_of(request);
         }
         self.note_waiting(now_ms);
         taken

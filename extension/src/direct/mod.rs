@@ -243,6 +243,15 @@ impl Direct {
         }
     }
 
+    /// The same of spans that had not ended.
+    pub(crate) fn put_partial(&mut self, requests: Vec<Request>) {
+        for request in requests {
+            self.counts.add(Count::Items, request.items());
+            let put = self.buffer.put_partial(request);
+            self.spill_unbuffered(put);
+        }
+    }
+
     /// Spans that were received, whose invocations' log records get their ids.
     pub(crate) fn spans_seen(&mut self, spans: &[NamedSpan]) {
         self.lines.spans_seen(spans);

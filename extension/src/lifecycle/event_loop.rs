@@ -166,16 +166,17 @@ impl EventLoop {
     /// Takes what the function printed, where that is sent.
     fn take_line(&mut self, line: &LogLine) {
         let Some(direct) = &mut self.direct else { return };
-        let TakenLine { requests, out_of_memory } = direct.line(line);
+        let TakenLine { requests, partial, out_of_memory } = direct.line(line);
         if let Some((request_id, time)) = out_of_memory {
             self.with_state(|state| state.out_of_memory(request_id.as_deref(), time));
         }
-        let roots: Vec<Root> = requests.iter().flat_map(roots).collect();
-        if !requests.is_empty() {
+        let roots: Vec<Root> = requests.iter().chain(&partial).flat_map(roots).collect();
+        if !(requests.is_empty() && partial.is_empty()) {
             self.with_state(|state| state.otlp(roots));
         }
         if let Some(direct) = &mut self.direct {
             direct.put(requests);
+            direct.put_partial(partial);
         }
     }
 

@@ -68,8 +68,13 @@ pub(crate) fn root(request_id: &str) -> Vec<u8> {
 
 /// An OTLP line, as our exporter prints it.
 pub(crate) fn otlp_line(request: Request) -> String {
+    line_of(request, false)
+}
+
+/// The same, of spans that had not ended where `partial` says so.
+pub(crate) fn line_of(request: Request, partial: bool) -> String {
     let mut lines = Vec::new();
-    let envelope = Envelope { source: "orders", level: None, ..Envelope::default() };
+    let envelope = Envelope { source: "orders", level: None, partial, ..Envelope::default() };
     let mut encoder = LineEncoder::new(6, LineLimits::default());
     assert_eq!(encoder.encode(&envelope, request, &mut lines).dropped_items, 0);
     String::from_utf8(lines).unwrap()

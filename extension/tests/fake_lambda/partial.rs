@@ -1,13 +1,13 @@
 //! Spans that are exported before they have ended, since their invocation is about to be cut off.
 
 use crate::direct::{FIRST, MINUTE, runtime_done, sending_to, sink};
-use crate::lines::{root, start};
+use crate::lines::{line, line_of, otlp_line, root, start};
 use crate::support::{Lambda, Posted, Script, invoke, read, shutdown, until};
 use lambda_otlp_extension::Count;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use serde_json::{Value, json};
 use simulator::sink::Sink;
-use wire::{SignalKind, Traces};
+use wire::{Request, SignalKind, Traces};
 
 const PROTOBUF: (&str, &str) = ("content-type", "application/x-protobuf");
 
@@ -109,4 +109,23 @@ async fn to_a_backend_go_spans_that_never_ended_and_no_others() {
     ended.unwrap();
     assert_eq!((servers(&backend), counts.get(Count::Superseded)), (1, 1));
     assert_eq!(stdout.text(), "");
+}
+
+#[tokio::test]
+async fn what_is_printed_as_partial_is_sent_where_it_never_ended_and_else_not() {
+    let check = async |told: &Value, printed: &[String], superseded: u64| {
+        let backend = sink().await;
+        let mut lambda = sending_to(&backend, &[], Script::default()).await;
+        lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+        let printed: Vec<Value> = printed.iter().map(|text| line(text.as_str())).collect();
+        assert_eq!(lambda.telemetry(&printed).await, 200);
+        lambda.telemetry(std::slice::from_ref(told)).await;
+        lambda.next().await.answer(200, shutdown("timeout"));
+        let (ended, _, counts) = lambda.ended().await;
+        ended.unwrap();
+        assert_eq!((servers(&backend), counts.get(Count::Superseded)), (1, superseded));
+    };
+    let root = || Request::trusted(SignalKind::Traces, root(FIRST));
+    check(&timed_out(), &[line_of(root(), true)], 0).await;
+    check(&runtime_done(FIRST), &[line_of(root(), true), otlp_line(root())], 1).await;
 }
