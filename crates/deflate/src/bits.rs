@@ -1,9 +1,18 @@
 //! Bits, the lowest of a byte first (RFC 1951, 3.1.1).
 
+/// Writes at the end of a buffer, which gets room for a block at a time.
 pub(crate) struct BitWriter<'a> {
     out: &'a mut Vec<u8>,
     waiting: u64,
-    /// How many bits wait; fewer than 32.
+    /// How many bits wait; fewer than eight.
+    count: u32,
+}
+
+/// Room for bits whose number is known.
+pub(crate) struct Room<'a> {
+    bytes: &'a mut [u8],
+    written: usize,
+    waiting: u64,
     count: u32,
 }
 
@@ -17,20 +26,16 @@ impl<'a> BitWriter<'a> {
         self.out.len()
     }
 
-    pub(crate) fn reserve(&mut self, bits: usize) {
-        self.out.reserve(bits / 8 + size_of::<u64>());
-    }
-
-    /// The lowest `count` bits of `value`, 32 at most; all others of it are 0.
-    #[inline]
-    pub(crate) fn put(&mut self, value: u32, count: u32) {
-        self.waiting |= u64::from(value) << self.count;
-        self.count += count;
-        if self.count >= 32 {
-            self.out.extend_from_slice(&(self.waiting as u32).to_le_bytes());
-            self.waiting >>= 32;
-            self.count -= 32;
-        }
+    /// Has `write` put so many bits, or fewer. It is given the room, and gives it back, so that what waits is in registers meanwhile.
+    pub(crate) fn with_room(&mut self, bits: usize, write: impl FnOnce(Room<'_>) -> Room<'_>) {
+        let start = self.out.len();
+        // Each time a whole number is written, of which the last bytes are still to come.
+        self.out.resize(start + bits / 8 + 1 + size_of::<u64>(), 0);
+        let bytes = &mut self.out[start..];
+        let room = Room { bytes, written: 0, waiting: self.waiting, count: self.count };
+        let Room { written, waiting, count, .. } = write(room);
+        self.out.truncate(start + written);
+        (self.waiting, self.count) = (waiting, count);
     }
 
     /// Bytes, which begin at the next whole byte.
@@ -44,5 +49,17 @@ impl<'a> BitWriter<'a> {
         let bytes = self.count.div_ceil(8) as usize;
         self.out.extend_from_slice(&self.waiting.to_le_bytes()[..bytes]);
         (self.waiting, self.count) = (0, 0);
+    }
+}
+
+impl Room<'_> {
+    /// The lowest `count` bits of `value`, 56 at most; all others of it are 0.
+    #[inline]
+    pub(crate) fn put(&mut self, value: u64, count: u32) {
+        let (waiting, count) = (self.waiting | value << self.count, self.count + count);
+        // Without a branch, which would be taken after every few tokens and could not be foretold.
+        self.bytes[self.written..][..size_of::<u64>()].copy_from_slice(&waiting.to_le_bytes());
+        self.written += (count / 8) as usize;
+        (self.waiting, self.count) = (waiting >> (count & !7), count & 7);
     }
 }

@@ -1,6 +1,6 @@
 //! Writes a block in the way that takes the fewest bits (RFC 1951, 3.2.3).
 
-use crate::bits::BitWriter;
+use crate::bits::{BitWriter, Room};
 use crate::huffman::{Code, MOST_BITS};
 use crate::symbols::{self, DISTANCES, END_OF_BLOCK, LITERALS, Meaning, Token, Tokens};
 
@@ -11,6 +11,8 @@ const LENGTH_ORDER: [usize; 19] =
     [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
 /// Most bytes of a block that stores them.
 const STORED_BYTES: usize = u16::MAX as usize;
+/// What begins a block: whether it is the last, and how it is written.
+const BLOCK_TYPE_BITS: usize = 3;
 /// Number of bits of each distance in a fixed code (3.2.6).
 const FIXED_DISTANCE: u8 = 5;
 
@@ -56,46 +58,52 @@ impl BlockWriter {
             }
             self.literals.assign(&lengths);
             self.distances.assign(&[FIXED_DISTANCE; DISTANCES]);
-            bits.reserve(fixed);
-            bits.put(u32::from(is_last) | 1 << 1, 3);
-            self.write_tokens(bits, tokens.list());
+            bits.with_room(BLOCK_TYPE_BITS + fixed, |mut room| {
+                room.put(u64::from(is_last) | 1 << 1, 3);
+                self.write_tokens(room, tokens.list())
+            });
         } else {
-            bits.reserve(own);
-            bits.put(u32::from(is_last) | 2 << 1, 3);
-            header.write(bits, &self.lengths);
-            self.write_tokens(bits, tokens.list());
+            bits.with_room(BLOCK_TYPE_BITS + own, |mut room| {
+                room.put(u64::from(is_last) | 2 << 1, 3);
+                let room = header.write(room, &self.lengths);
+                self.write_tokens(room, tokens.list())
+            });
         }
         tokens.clear();
     }
 
-    fn write_tokens(&self, bits: &mut BitWriter<'_>, tokens: &[Token]) {
+    fn write_tokens<'r>(&self, room: Room<'r>, tokens: &[Token]) -> Room<'r> {
+        let mut room = room;
         for token in tokens {
             match token.meaning() {
                 Meaning::Literal(byte) => {
                     let (code, count) = self.literals.bits(usize::from(byte));
-                    bits.put(code, count);
+                    room.put(code, count);
                 }
                 Meaning::Copy(length, distance) => {
                     let symbol = symbols::length_symbol(length);
                     let extra = symbols::literal_extra(symbol);
                     let (code, count) = self.literals.bits(symbol);
-                    bits.put(code | lowest(u32::from(length), extra) << count, count + extra);
+                    let of_length = code | lowest(u64::from(length), extra) << count;
+                    let length_bits = count + extra;
                     let symbol = symbols::distance_symbol(distance);
                     let extra = symbols::distance_extra(symbol);
                     let (code, count) = self.distances.bits(symbol);
-                    bits.put(code | lowest(distance, extra) << count, count + extra);
+                    let of_distance = code | lowest(u64::from(distance), extra) << count;
+                    room.put(of_length | of_distance << length_bits, length_bits + count + extra);
                 }
             }
         }
         let (code, count) = self.literals.bits(END_OF_BLOCK);
-        bits.put(code, count);
+        room.put(code, count);
+        room
     }
 }
 
 /// The lowest `bits` of a length less 3 or a distance less 1, which are those that its symbol leaves open: the first number of a
 /// symbol with `n` further bits is a multiple of 2^n.
 #[inline]
-fn lowest(number: u32, bits: u32) -> u32 {
+fn lowest(number: u64, bits: u32) -> u64 {
     number & ((1 << bits) - 1)
 }
 
@@ -114,7 +122,10 @@ pub(crate) fn write_stored(bits: &mut BitWriter<'_>, input: &[u8], is_last: bool
     loop {
         let part = parts.next().unwrap_or_default();
         let ends = parts.peek().is_none();
-        bits.put(u32::from(is_last && ends), 3);
+        bits.with_room(BLOCK_TYPE_BITS, |mut room| {
+            room.put(u64::from(is_last && ends), 3);
+            room
+        });
         let length = part.len() as u16;
         let [[a, b], [c, d]] = [length.to_le_bytes(), (!length).to_le_bytes()];
         bits.put_bytes(&[a, b, c, d]);
@@ -201,18 +212,19 @@ impl Header {
         }
     }
 
-    fn write(&self, bits: &mut BitWriter<'_>, lengths: &Code<32>) {
-        bits.put(self.literals as u32 - 257, 5);
-        bits.put(self.distances as u32 - 1, 5);
-        bits.put(self.lengths as u32 - 4, 4);
+    fn write<'r>(&self, mut room: Room<'r>, lengths: &Code<32>) -> Room<'r> {
+        room.put(self.literals as u64 - 257, 5);
+        room.put(self.distances as u64 - 1, 5);
+        room.put(self.lengths as u64 - 4, 4);
         for &symbol in &LENGTH_ORDER[..self.lengths] {
-            bits.put(lengths.length(symbol), 3);
+            room.put(u64::from(lengths.length(symbol)), 3);
         }
         for &(symbol, extra) in &self.runs[..self.run_count] {
             let symbol = usize::from(symbol);
             let (code, count) = lengths.bits(symbol);
-            bits.put(code | u32::from(extra) << count, count + run_extra(symbol));
+            room.put(code | u64::from(extra) << count, count + run_extra(symbol));
         }
+        room
     }
 }
 

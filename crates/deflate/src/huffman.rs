@@ -20,9 +20,9 @@ impl<const N: usize> Default for Code<N> {
 impl<const N: usize> Code<N> {
     /// The bits of a symbol, and how many they are.
     #[inline]
-    pub(crate) fn bits(&self, symbol: usize) -> (u32, u32) {
+    pub(crate) fn bits(&self, symbol: usize) -> (u64, u32) {
         let entry = self.entries[symbol & (N - 1)];
-        (entry & 0xffff, entry >> 16)
+        (u64::from(entry & 0xffff), entry >> 16)
     }
 
     /// How many bits a symbol has; 0 if it does not occur.

@@ -72,7 +72,8 @@ impl MatchFinder {
         Search {
             input,
             effort,
-            finder: self,
+            last: &mut self.last,
+            before: &mut self.before,
             first,
             shift: u32::BITS - bits,
             position: 0,
@@ -94,7 +95,8 @@ impl MatchFinder {
 pub(crate) struct Search<'a> {
     input: &'a [u8],
     effort: Effort,
-    finder: &'a mut MatchFinder,
+    last: &'a mut [u32; PLACES],
+    before: &'a mut [u32; PLACES],
     /// Number of the input's first place.
     first: u32,
     shift: u32,
@@ -125,18 +127,15 @@ impl Search<'_> {
     pub(crate) fn fill(&mut self, tokens: &mut Tokens, most: usize) -> bool {
         let input = self.input;
         let mut at = self.position;
-        let mut found = self.found.take();
+        let mut copy = self.found.take().unwrap_or_else(|| self.find(at));
         while let Some(&byte) = input.get(at) {
             if tokens.list().len() >= most {
                 break;
             }
-            let copy = match found.take() {
-                Some(copy) => copy,
-                None => self.find(at),
-            };
             if copy.length == 0 {
                 tokens.literal(byte);
                 at += 1;
+                copy = self.find(at);
                 continue;
             }
             let end = at + copy.length;
@@ -151,21 +150,25 @@ impl Search<'_> {
             if begins_earlier {
                 tokens.literal(byte);
                 at += 1;
-                found = Some(longer);
+                copy = longer;
             } else {
                 tokens.copy(copy.length, copy.distance);
                 at = end;
-                found = Some(next);
+                copy = next;
             }
         }
-        (self.position, self.found) = (at, found);
+        (self.position, self.found) = (at, Some(copy));
         at < input.len()
     }
 
+    /// Enters a place, at which the bytes of `word` stand; returns the one before it of the same hash.
     #[inline]
-    fn slot(&self, word: u32) -> usize {
+    fn enter(&mut self, at: usize, word: u32) -> u32 {
         // The highest of four bytes is shifted out: three are hashed, by the golden ratio.
-        ((word << 8).wrapping_mul(0x9e37_79b1) >> self.shift) as usize & MASK
+        let slot = ((word << 8).wrapping_mul(0x9e37_79b1) >> self.shift) as usize & MASK;
+        let earlier = std::mem::replace(&mut self.last[slot], self.first + at as u32);
+        self.before[at & MASK] = earlier;
+        earlier
     }
 
     /// Enters all places before `end` that are not yet.
@@ -174,9 +177,7 @@ impl Search<'_> {
         let last = (end + 3).min(self.input.len());
         let Some(bytes) = self.input.get(self.entered..last) else { return };
         for (at, word) in (self.entered..).zip(bytes.windows(4)) {
-            let slot = self.slot(u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
-            self.finder.before[at & MASK] = self.finder.last[slot];
-            self.finder.last[slot] = self.first + at as u32;
+            self.enter(at, u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
         }
         self.entered = end;
     }
@@ -186,51 +187,59 @@ impl Search<'_> {
     fn find(&mut self, at: usize) -> Copy {
         self.entered = at + 1;
         let Some(word) = word(self.input, at) else { return Copy::default() };
-        let slot = self.slot(word);
-        let number = self.first + at as u32;
-        let earlier = self.finder.last[slot];
-        self.finder.before[at & MASK] = earlier;
-        self.finder.last[slot] = number;
-        let lowest = self.first.max(number.saturating_sub(MAX_DISTANCE as u32));
-        if earlier < lowest { Copy::default() } else { self.longest(at, earlier, lowest) }
-    }
-
-    /// The longest copy for the bytes from `at` on: from the place `earlier`, or one further on in its chain, but none below `lowest`.
-    #[inline(never)]
-    fn longest(&self, at: usize, earlier: u32, lowest: u32) -> Copy {
-        let input = self.input;
-        let mut longest = Copy { length: MIN_LENGTH - 1, distance: 0 };
-        let rest = &input[at..];
-        let rest = rest.get(..MAX_LENGTH).unwrap_or(rest);
-        // A longer copy than the longest has the same last four bytes as the place, and of a first one the first three are compared.
-        let (mut offset, mut mask) = (0, 0x00ff_ffff);
-        let mut end = word(rest, offset);
-        let mut number = earlier;
-        for _ in 0..self.effort.places {
-            let from = (number - self.first) as usize;
-            let (Some(there), Some(here)) = (word(input, from + offset), end) else { break };
-            if (there ^ here) & mask == 0 {
-                let length = length_of_equal(&input[from..], rest);
-                if length > longest.length {
-                    longest = Copy { length, distance: at - from };
-                    if length >= self.effort.enough {
-                        break;
-                    }
-                    (offset, mask) = (length - MIN_LENGTH, u32::MAX);
-                    end = word(rest, offset);
-                }
-            }
-            let before = self.finder.before[from & MASK];
-            // The table holds the last 32 Ki places: what stands there for an older one belongs to a newer.
-            if before < lowest || before >= number {
-                break;
-            }
-            number = before;
+        let earlier = self.enter(at, word);
+        let lowest = self.first.max((self.first + at as u32).saturating_sub(MAX_DISTANCE as u32));
+        if earlier < lowest {
+            return Copy::default();
         }
-        let is_short =
-            longest.length < MIN_LENGTH || (longest.length == MIN_LENGTH && longest.distance > FAR);
-        if is_short { Copy::default() } else { longest }
+        let chain = Chain { before: self.before, first: self.first, lowest };
+        longest(self.input, at, &chain, earlier, self.effort)
     }
+}
+
+/// The earlier places of one hash, from each to the one before it.
+struct Chain<'a> {
+    before: &'a [u32; PLACES],
+    /// Number of the input's first place.
+    first: u32,
+    /// Number of the first place that a copy can come from.
+    lowest: u32,
+}
+
+/// The longest copy for the bytes from `at` on: from the place `earlier`, or one further on in its chain.
+#[inline(never)]
+fn longest(input: &[u8], at: usize, chain: &Chain<'_>, earlier: u32, effort: Effort) -> Copy {
+    let mut longest = Copy { length: MIN_LENGTH - 1, distance: 0 };
+    let rest = &input[at..];
+    let rest = rest.get(..MAX_LENGTH).unwrap_or(rest);
+    // A longer copy than the longest has the same last four bytes as the place, and of a first one the first three are compared.
+    let (mut ends, mut end, mut mask) = (input, word(rest, 0).unwrap_or_default(), 0x00ff_ffff);
+    let mut number = earlier;
+    for _ in 0..effort.places {
+        let from = (number - chain.first) as usize;
+        let Some(there) = word(ends, from) else { break };
+        if (there ^ end) & mask == 0 {
+            let length = length_of_equal(&input[from..], rest);
+            if length > longest.length {
+                longest = Copy { length, distance: at - from };
+                let offset = length - MIN_LENGTH;
+                let Some(longer_end) = word(rest, offset) else { break };
+                if length >= effort.enough {
+                    break;
+                }
+                (ends, end, mask) = (&input[offset..], longer_end, u32::MAX);
+            }
+        }
+        let before = chain.before[from & MASK];
+        // The table holds the last 32 Ki places: what stands there for an older one belongs to a newer.
+        if before < chain.lowest || before >= number {
+            break;
+        }
+        number = before;
+    }
+    let is_short =
+        longest.length < MIN_LENGTH || (longest.length == MIN_LENGTH && longest.distance > FAR);
+    if is_short { Copy::default() } else { longest }
 }
 
 #[inline]
