@@ -73,8 +73,9 @@ impl LineEncoder {
     ) -> Written {
         let mut written = Written::default();
         let mut max_bytes = self.limits.max_bytes;
-        let mut waiting = vec![request];
-        while let Some(mut request) = waiting.pop() {
+        let mut first = Some(request);
+        let mut waiting = Vec::new();
+        while let Some(mut request) = first.take().or_else(|| waiting.pop()) {
             if request.items() == 0 {
                 continue;
             }

@@ -59,7 +59,10 @@ impl Envelope<'_> {
 pub(super) const LINE_END: &[u8] = b"\",\"base64\":true}\n";
 
 fn push_json_string(out: &mut Vec<u8>, text: &str) {
+    let start = out.len();
     // Serializing a string into memory cannot fail.
-    let json = serde_json::to_vec(text).unwrap_or_else(|_| b"\"\"".to_vec());
-    out.extend_from_slice(&json);
+    if serde_json::to_writer(&mut *out, text).is_err() {
+        out.truncate(start);
+        out.extend_from_slice(b"\"\"");
+    }
 }

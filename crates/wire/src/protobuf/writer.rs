@@ -73,6 +73,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Like [`bytes`](Self::bytes), written even when empty.
+    #[inline]
     pub fn always_bytes(&mut self, number: u32, value: &[u8]) {
         self.tag(number, 2);
         push_varint(self.out, value.len() as u64);
@@ -130,6 +131,7 @@ impl<'a> Writer<'a> {
         self.delimited(number, |out| write(&mut Writer::new(out)));
     }
 
+    #[inline]
     fn tag(&mut self, number: u32, wire_type: u32) {
         push_tag(self.out, number, wire_type);
     }
@@ -149,6 +151,7 @@ fn varint_len(value: u64) -> usize {
 }
 
 /// Appends a length-delimited field whose content `write` appends.
+#[inline]
 pub(crate) fn delimited(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut Vec<u8>)) {
     push_tag(out, number, 2);
     // One byte is kept for the length; a longer length moves the content, which is cheaper
@@ -157,21 +160,35 @@ pub(crate) fn delimited(out: &mut Vec<u8>, number: u32, write: impl FnOnce(&mut 
     out.push(0);
     write(out);
     let len = out.len() - length_at - 1;
-    if let (Ok(short), true) = (u8::try_from(len), len < 0x80) {
-        if let Some(byte) = out.get_mut(length_at) {
-            *byte = short;
-        }
-        return;
+    match out.get_mut(length_at) {
+        Some(byte) if len < 0x80 => *byte = low_byte(len as u64),
+        _ => lengthen(out, length_at, len),
     }
-    let mut varint = Vec::with_capacity(10);
-    push_varint(&mut varint, len as u64);
-    out.splice(length_at..=length_at, varint);
 }
 
+/// Puts a length of several bytes where one was kept for it.
+#[cold]
+fn lengthen(out: &mut Vec<u8>, length_at: usize, len: usize) {
+    let content_at = length_at + 1;
+    let more = varint_len(len as u64) - 1;
+    out.resize(out.len() + more, 0);
+    out.copy_within(content_at..content_at + len, content_at + more);
+    let mut left = len as u64;
+    for byte in out.iter_mut().skip(length_at).take(more) {
+        *byte = low_byte(left) | 0x80;
+        left >>= 7;
+    }
+    if let Some(last) = out.get_mut(length_at + more) {
+        *last = low_byte(left);
+    }
+}
+
+#[inline]
 fn push_tag(out: &mut Vec<u8>, number: u32, wire_type: u32) {
     push_varint(out, u64::from(number << 3 | wire_type));
 }
 
+#[inline]
 pub(crate) fn push_varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         out.push(low_byte(value) | 0x80);
