@@ -1,7 +1,8 @@
 //! Leaves the ids of each invocation's root span in `/tmp`, for an extension beside the function.
 //!
 //! Only the function knows its root span, and only the extension sees what Lambda says of the invocation: with the record,
-//! the extension's span of the invocation becomes a child of the root and not a second root. See
+//! the extension's span of the invocation becomes a child of the root and not a second root. The extension makes the file before
+//! it registers, and so before the first invocation: where there is none, nobody would read records, and none are written. See
 //! [`wire::invocation_record`].
 
 use opentelemetry::trace::SpanContext;
@@ -51,12 +52,11 @@ impl RootRecord {
     }
 }
 
-/// Opens the file, or makes it. What else may be in its place is left alone: a pipe would have to be waited for, and what a link
-/// names is somebody else's.
+/// Opens the file. What else may be in its place is left alone: a pipe would have to be waited for, and what a link names is
+/// somebody else's.
 fn open(path: &str) -> io::Result<File> {
     let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    let file =
-        File::options().write(true).create(true).truncate(false).custom_flags(flags).open(path)?;
+    let file = File::options().write(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
@@ -90,9 +90,19 @@ mod tests {
     }
 
     #[test]
+    fn without_an_extension_that_has_made_the_file_nothing_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("records");
+        let records = records(&path);
+        assert_eq!(records.leave("r-1", &root(0)), None);
+        assert!(!path.exists());
+    }
+
+    #[test]
     fn an_invocation_that_outlasts_very_many_others_marks_none_of_theirs() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("records");
+        std::fs::write(&path, "").unwrap();
         let records = records(&path);
         let numbers: Vec<u64> = (0..=SLOTS)
             .map(|number| records.leave(&format!("r-{number}"), &root(number)).unwrap())

@@ -80,6 +80,11 @@ impl Output for ClosedOutput {
     }
 }
 
+/// Makes the file of the records, as an extension does before it registers.
+fn make_records(api: &str) {
+    std::fs::write(wire::invocation_record::path(api), "").unwrap();
+}
+
 /// What the record of the first invocation says of its root.
 fn root(api: &str) -> wire::invocation_record::RootSpan {
     let records = std::fs::read(wire::invocation_record::path(api)).unwrap();
@@ -89,6 +94,7 @@ fn root(api: &str) -> wire::invocation_record::RootSpan {
 #[test]
 fn an_extension_is_told_of_the_root_and_when_it_is_written() {
     let api = format!("test:{}", std::process::id());
+    make_records(&api);
     let variables = [("AWS_LAMBDA_RUNTIME_API", api.as_str())];
     let function = Function::with_variables(&variables);
     let api_of_handler = api.clone();
@@ -112,6 +118,7 @@ fn an_extension_is_told_of_the_root_and_when_it_is_written() {
 fn a_root_that_is_lost_is_not_told_as_written() {
     for queue_size in ["2048", "1"] {
         let api = format!("lost-{queue_size}:{}", std::process::id());
+        make_records(&api);
         let variables = [
             ("AWS_LAMBDA_RUNTIME_API", api.as_str()),
             ("LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE", queue_size),
@@ -128,6 +135,7 @@ fn a_root_that_is_lost_is_not_told_as_written() {
 #[test]
 fn a_root_is_told_as_written_before_all_else_is() {
     let api = format!("first:{}", std::process::id());
+    make_records(&api);
     let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
     // A callback that hangs would keep everything behind it, until Lambda ends the process.
     let (seen, of_callback) = (Arc::new(std::sync::Mutex::new(None)), api.clone());
@@ -379,6 +387,7 @@ fn shortly_before_the_deadline_all_spans_are_written_those_that_are_open_as_part
 #[test]
 fn an_extension_is_told_of_a_root_that_is_written_as_partial() {
     let api = format!("partial:{}", std::process::id());
+    make_records(&api);
     let function = Function::with_variables(&[("AWS_LAMBDA_RUNTIME_API", api.as_str())]);
     let (watch, clock) = (function.completion.clone(), Arc::clone(&function.clock));
     let of_thread = api.clone();

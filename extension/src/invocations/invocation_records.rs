@@ -6,6 +6,13 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS, find};
 
+/// Makes the file for them, unless it is there: by it our exporter knows that somebody reads records. It looks when the first
+/// invocation begins, before which each extension has registered. Without the file the roots are not known, as without our exporter.
+pub(crate) fn make_file(path: &str) {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    File::options().write(true).create(true).truncate(false).custom_flags(flags).open(path).ok();
+}
+
 /// Looks records up by request id; tests give a function of their own.
 pub(crate) struct InvocationRecords(Box<Find>);
 
@@ -52,6 +59,20 @@ impl fmt::Debug for InvocationRecords {
 mod tests {
     use super::*;
     use wire::invocation_record::record;
+
+    #[test]
+    fn the_file_is_made_once_and_a_link_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+        make_file(&path("file"));
+        assert_eq!(std::fs::read(path("file")).unwrap(), b"");
+        std::fs::write(path("file"), "a record").unwrap();
+        make_file(&path("file"));
+        assert_eq!(std::fs::read(path("file")).unwrap(), b"a record");
+        std::os::unix::fs::symlink(path("elsewhere"), path("link")).unwrap();
+        make_file(&path("link"));
+        assert!(!folder.path().join("elsewhere").exists());
+    }
 
     #[test]
     fn what_is_no_file_is_neither_waited_for_nor_followed() {

@@ -9,7 +9,7 @@ use crate::direct::{self, Direct};
 use crate::event::Event;
 use crate::http::listen;
 use crate::invocations::identity::Identity;
-use crate::invocations::invocation_records::InvocationRecords;
+use crate::invocations::invocation_records::{self, InvocationRecords};
 use crate::invocations::state::State;
 use crate::invocations::table::Table;
 use crate::lambda::client::Address;
@@ -66,6 +66,8 @@ pub async fn run(
     let (sender, events) = mpsc::channel(EVENTS);
     // Bound before register: the function's SDK may connect as soon as its init begins.
     receive_otlp(config, &output, &sender, counts).await;
+    let records = wire::invocation_record::path(&config.runtime_api);
+    invocation_records::make_file(&records);
     let (api, registration) = register(config, &address, name).await?;
     let problems = config.complaint();
     if !problems.is_empty() {
@@ -73,7 +75,6 @@ pub async fn run(
     }
     let function = Identity::of(config, &registration).into_function();
     let direct = Direct::start(config, function, buffer.as_ref(), &output, counts);
-    let records = wire::invocation_record::path(&config.runtime_api);
     let table =
         Table::new(config, &registration, Arc::clone(counts), InvocationRecords::file(records));
     let mut state = State::new(config, table);

@@ -142,6 +142,13 @@ async fn a_shutdown_without_a_report_ends_too() {
 }
 
 #[tokio::test]
+async fn the_file_for_records_of_roots_is_there_when_the_extension_registers() {
+    let mut lambda = Lambda::begin(&[]).await;
+    let _register = lambda.call("POST /2020-01-01/extension/register").await;
+    assert!(lambda.has_made_records());
+}
+
+#[tokio::test]
 async fn a_managed_instance_registers_for_its_end_only() {
     let kind = ("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
     let mut lambda = Lambda::begin(&[kind]).await;

@@ -56,6 +56,16 @@ pub(crate) struct Lambda {
     pub(crate) counts: Arc<Counts>,
     extension: JoinHandle<Result<(), Fatal>>,
     _server: JoinHandle<()>,
+    records: Records,
+}
+
+/// The file that the extension makes for the records of root spans; removed with this.
+struct Records(String);
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
 }
 
 /// How Lambda answers what comes before the first `next`.
@@ -114,6 +124,7 @@ impl Lambda {
         let runtime_api = listener.local_addr().unwrap().to_string();
         let (sender, calls) = mpsc::channel(16);
         let server = tokio::spawn(serve(listener, sender));
+        let records = Records(wire::invocation_record::path(&runtime_api));
         let port = free_port().await;
         let mut source: BTreeMap<String, String> =
             variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
@@ -128,8 +139,16 @@ impl Lambda {
         let extension = tokio::spawn(async move {
             lambda_otlp_extension::run(&config, "lambda-otlp-extension", written, &counted).await
         });
-        let (telemetry_uri, stdout) = (None, stdout);
-        Self { calls, receiver, telemetry_uri, stdout, counts, extension, _server: server }
+        Self {
+            calls,
+            receiver,
+            telemetry_uri: None,
+            stdout,
+            counts,
+            extension,
+            _server: server,
+            records,
+        }
     }
 
     /// The next call, which has to be this one.
@@ -143,6 +162,11 @@ impl Lambda {
     /// Waits for `next`.
     pub(crate) async fn next(&mut self) -> Call {
         self.call("GET /2020-01-01/extension/event/next").await
+    }
+
+    /// Whether the file for the records of root spans is there.
+    pub(crate) fn has_made_records(&self) -> bool {
+        std::path::Path::new(&self.records.0).is_file()
     }
 
     /// Whether the extension has called nothing that waits for an answer.
