@@ -14,11 +14,14 @@ mod bits;
 mod block;
 mod huffman;
 mod matches;
+mod repeated;
 mod symbols;
 
 use bits::BitWriter;
 use block::BlockWriter;
 use matches::{Effort, MatchFinder};
+use repeated::Repeated;
+use std::ops::Range;
 use symbols::Tokens;
 
 /// A block ends after so many tokens: what follows may be of another kind, and gets codes of its own.
@@ -32,10 +35,14 @@ pub struct Deflater {
     matches: MatchFinder,
     tokens: Tokens,
     blocks: BlockWriter,
+    repeated: Repeated,
 }
 
 impl Deflater {
     /// Appends `input`, deflated at level 0 (stored) to 9 (smallest), to `out`. Higher levels count as 9.
+    ///
+    /// `repeated` is where a part at the beginning of the input stands that the next inputs may have as well, or empty: it is
+    /// searched by itself, and once for all inputs that have it one after the other. What is written depends on the arguments alone.
     ///
     /// # Errors
     /// Stops after the block with which `out` has more than `max_bytes`; the error is then how
@@ -44,6 +51,7 @@ impl Deflater {
         &mut self,
         level: u32,
         input: &[u8],
+        repeated: Range<usize>,
         max_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), usize> {
@@ -52,11 +60,17 @@ impl Deflater {
             block::write_stored(&mut bits, input, true);
             return Ok(());
         };
+        let is_near = repeated.start <= Repeated::FURTHEST;
+        let part = input.get(repeated.clone()).filter(|_| is_near).unwrap_or_default();
+        self.repeated.find(&mut self.matches, effort, part);
         let mut taken = 0;
         loop {
             let rest = &input[taken..];
             let part = rest.get(..PART_BYTES).unwrap_or(rest);
             let mut search = self.matches.search(part, effort);
+            if taken == 0 && !self.repeated.is_empty() {
+                search.begin_with(&mut self.tokens, repeated.clone(), self.repeated.tokens());
+            }
             let mut start = 0;
             while search.fill(&mut self.tokens, BLOCK_TOKENS) {
                 let end = search.position();

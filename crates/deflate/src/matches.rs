@@ -1,9 +1,10 @@
 //! Finds what was there before: chains of places at which the same three bytes stand.
 
 use crate::symbols::{MAX_DISTANCE, MAX_LENGTH, MIN_LENGTH, Tokens};
+use std::ops::Range;
 
 /// How long is searched.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Effort {
     /// Most earlier places that are compared with one.
     places: u32,
@@ -67,8 +68,8 @@ impl MatchFinder {
         }
         let first = self.next_number;
         self.next_number += length;
-        // A small input uses the beginning of the table, and so few pages of memory.
-        let bits = (length | 1).ilog2().clamp(9, PLACES.ilog2() - 1) + 1;
+        // A small input uses the beginning of the table, and so few pages of memory; of four slots a place few are another's.
+        let bits = (length | 1).ilog2().clamp(9, PLACES.ilog2() - 2) + 2;
         Search {
             input,
             effort,
@@ -85,6 +86,11 @@ impl MatchFinder {
 
 #[cfg(test)]
 impl MatchFinder {
+    /// How many numbers are used up.
+    pub(crate) fn places(&self) -> u32 {
+        self.next_number
+    }
+
     /// Has the next input begin with the last number.
     pub(crate) fn end_numbers(&mut self) {
         self.next_number = u32::MAX;
@@ -120,11 +126,31 @@ impl Search<'_> {
         self.position
     }
 
+    /// Begins with bytes up to this part of the input, and with the tokens that are known to stand for it.
+    pub(crate) fn begin_with(&mut self, tokens: &mut Tokens, part: Range<usize>, known: &Tokens) {
+        for &byte in &self.input[..part.start] {
+            tokens.literal(byte);
+        }
+        tokens.append(known);
+        self.enter_until(part.end);
+        self.position = part.end;
+    }
+
     /// Adds tokens until there are `most` or the input ends; says whether it goes on.
     ///
     /// Each copy is compared with the next one: where that could begin at the second byte of this one already, a byte and one long
     /// copy take fewer bits than two copies.
     pub(crate) fn fill(&mut self, tokens: &mut Tokens, most: usize) -> bool {
+        // A copy stays in the processor's registers: what is behind a reference is read and written again for each byte.
+        let mut search = Search { last: self.last, before: self.before, ..*self };
+        let goes_on = search.fill_here(tokens, most);
+        let Search { position, entered, found, .. } = search;
+        (self.position, self.entered, self.found) = (position, entered, found);
+        goes_on
+    }
+
+    #[inline]
+    fn fill_here(&mut self, tokens: &mut Tokens, most: usize) -> bool {
         let input = self.input;
         let mut at = self.position;
         let mut copy = self.found.take().unwrap_or_else(|| self.find(at));

@@ -65,6 +65,17 @@ impl Tokens {
         self.list.push(Token(IS_COPY | u32::from(length) << 16 | distance));
     }
 
+    /// Adds all of the others.
+    pub(crate) fn append(&mut self, others: &Self) {
+        self.list.extend_from_slice(&others.list);
+        for (count, other) in self.literals.iter_mut().zip(&others.literals) {
+            *count += other;
+        }
+        for (count, other) in self.distances.iter_mut().zip(&others.distances) {
+            *count += other;
+        }
+    }
+
     pub(crate) fn list(&self) -> &[Token] {
         &self.list
     }

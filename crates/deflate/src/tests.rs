@@ -4,15 +4,21 @@ use crate::Deflater;
 use crate::huffman::Code;
 use proptest::prelude::*;
 use std::io::Write as _;
+use std::ops::Range;
 
 fn round_trip(deflater: &mut Deflater, level: u32, input: &[u8]) -> usize {
+    deflated(deflater, level, input, 0..0).len()
+}
+
+/// What this is deflated to, which inflates to it again.
+fn deflated(deflater: &mut Deflater, level: u32, input: &[u8], repeated: Range<usize>) -> Vec<u8> {
     let mut out = b"before".to_vec();
-    deflater.deflate(level, input, usize::MAX, &mut out).unwrap();
+    deflater.deflate(level, input, repeated, usize::MAX, &mut out).unwrap();
     let written = out.strip_prefix(b"before").unwrap();
     let mut reader = flate2::write::DeflateDecoder::new(Vec::new());
     reader.write_all(written).unwrap();
     assert!(reader.finish().unwrap() == input, "level {level}");
-    written.len()
+    written.to_vec()
 }
 
 /// Bytes as telemetry has them: pieces that come again, changed or not, and ids that do not.
@@ -37,6 +43,28 @@ proptest! {
         let mut deflater = Deflater::default();
         for (input, level) in &inputs {
             round_trip(&mut deflater, *level, input);
+        }
+    }
+
+    /// Whatever parts inputs before it had.
+    #[test]
+    fn what_is_known_of_a_part_changes_nothing_that_is_written(
+        part in bytes(20),
+        inputs in prop::collection::vec(
+            (prop::collection::vec(any::<u8>(), 0..40), bytes(20), any::<bool>(), 0..11_u32),
+            1..6,
+        ),
+    ) {
+        let mut deflater = Deflater::default();
+        for (before, after, has_part, level) in inputs {
+            // As long as the part, and another.
+            let other = part.iter().map(|byte| byte ^ 1).collect();
+            let part = if has_part { &part } else { &other };
+            let input = [before.as_slice(), part, &after].concat();
+            let place = before.len()..before.len() + part.len();
+            let known = deflated(&mut deflater, level, &input, place.clone());
+            let anew = deflated(&mut Deflater::default(), level, &input, place);
+            prop_assert!(known == anew);
         }
     }
 
@@ -132,4 +160,27 @@ fn what_cannot_be_compressed_grows_by_five_bytes_a_block_of_64_kib() {
     .collect();
     let deflated = round_trip(&mut Deflater::default(), 6, &noise);
     assert!(deflated <= noise.len() + 5 * 16, "{deflated}");
+}
+
+#[test]
+fn a_part_that_inputs_have_in_common_is_searched_once() {
+    let mut deflater = Deflater::default();
+    let part: Vec<u8> = (0..500_u16).flat_map(u16::to_le_bytes).collect();
+    let mut places = Vec::new();
+    for number in 0..3_u8 {
+        let input = [&[number; 7], part.as_slice(), b"what follows"].concat();
+        deflated(&mut deflater, 6, &input, 7..7 + part.len());
+        places.push(deflater.matches.places());
+    }
+    // Of the first input, the part and the whole; then each time the whole.
+    assert_eq!(places, [2019, 3038, 4057].map(|bytes: u32| bytes + 1));
+}
+
+#[test]
+fn a_part_that_is_too_long_or_far_from_the_beginning_is_none() {
+    let input = vec![7; 10_000];
+    for place in [0..10_000, 33..43, 9_999..10_001, 20_000..20_001] {
+        let with = deflated(&mut Deflater::default(), 6, &input, place.clone());
+        assert_eq!(with, deflated(&mut Deflater::default(), 6, &input, 0..0), "{place:?}");
+    }
 }

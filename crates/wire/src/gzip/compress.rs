@@ -2,6 +2,7 @@
 
 use deflate::Deflater;
 use std::fmt;
+use std::ops::Range;
 
 /// A member became too large.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +36,11 @@ impl Compressor {
     }
 
     /// Appends one gzip member that holds `input` to `out`. Stops early where the member becomes larger than `max_bytes`, and
-    /// leaves of it in `out` what it has.
+    /// leaves of it in `out` what it has. `repeated` is where the part of the input stands that the next inputs may have as well.
     pub(crate) fn compress(
         &mut self,
         input: &[u8],
+        repeated: Range<usize>,
         max_bytes: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), TooLarge> {
@@ -47,7 +49,7 @@ impl Compressor {
         out.extend_from_slice(&[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff]);
         let deflater = self.deflater.get_or_insert_default();
         deflater
-            .deflate(self.level, input, start.saturating_add(max_bytes), out)
+            .deflate(self.level, input, repeated, start.saturating_add(max_bytes), out)
             .map_err(|input_bytes| TooLarge { input_bytes, bytes: out.len() - start })?;
         out.extend_from_slice(&crc32fast::hash(input).to_le_bytes());
         // ISIZE is the size modulo 2^32.
@@ -66,6 +68,6 @@ pub fn compress(level: u32, input: &[u8]) -> Vec<u8> {
     }
     let mut out = Vec::new();
     // No member is larger than any number.
-    let _fits = Compressor::new(level).compress(input, usize::MAX, &mut out);
+    let _fits = Compressor::new(level).compress(input, 0..0, usize::MAX, &mut out);
     out
 }

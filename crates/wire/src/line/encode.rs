@@ -149,7 +149,8 @@ impl LineEncoder {
         // Base64 makes four bytes of three, at the end of less than three too.
         let payload = max_bytes.saturating_sub(around_bytes) / 4 * 3;
         let bytes = request.bytes();
-        let compressed = self.compressor.compress(bytes, payload, &mut self.compressed);
+        let resource = request.resource_place();
+        let compressed = self.compressor.compress(bytes, resource, payload, &mut self.compressed);
         #[cfg(test)]
         {
             self.bytes_to_compress +=

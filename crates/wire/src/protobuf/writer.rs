@@ -217,6 +217,7 @@ mod tests {
         writer.fixed32(4, 5);
         writer.message(5, |m| m.string(1, &"x".repeat(200)));
         writer.sint32(6, -3);
+        writer.message(7, |m| m.string(1, &"x".repeat(20_000)));
         let fields: Vec<_> = Reader::new(&out).map(|field| field.unwrap()).collect();
         assert_eq!(fields[0].value, Value::Varint(300));
         assert_eq!(fields[1].value, Value::Fixed64(7));
@@ -225,6 +226,8 @@ mod tests {
         let inner = Reader::new(fields[4].as_len().unwrap()).next().unwrap().unwrap();
         assert_eq!(inner.as_len().unwrap().len(), 200);
         assert_eq!(fields[5].value, Value::Varint(5));
+        let inner = Reader::new(fields[6].as_len().unwrap()).next().unwrap().unwrap();
+        assert_eq!(inner.as_len().unwrap(), "x".repeat(20_000).as_bytes());
         assert_eq!(fields.iter().map(|f| f.raw.len()).sum::<usize>(), out.len());
     }
 

@@ -29,6 +29,8 @@ use check::count_checked;
 use items::{count, each_item, split_message};
 use split::Sizes;
 use std::fmt;
+#[cfg(feature = "encode")]
+use std::ops::Range;
 
 /// One encoded `Export…ServiceRequest` whose structure was checked.
 #[derive(Clone)]
@@ -150,6 +152,25 @@ impl Request {
         self.bytes
     }
 
+    /// Where in the bytes the content of the first resource stands, which the requests of one function have in common; empty where
+    /// the request does not begin with one.
+    #[cfg(feature = "encode")]
+    pub(crate) fn resource_place(&self) -> Range<usize> {
+        const FIRST: u32 = 1;
+        let begins_with = |message| {
+            let field = Reader::new(message).next()?.ok().filter(|field| field.number == FIRST)?;
+            let content = field.as_len()?;
+            Some((field.raw.len() - content.len(), content))
+        };
+        let place = || {
+            let (container_at, container) = begins_with(&self.bytes)?;
+            let (resource_at, resource) = begins_with(container)?;
+            let start = container_at + resource_at;
+            Some(start..start + resource.len())
+        };
+        place().unwrap_or_default()
+    }
+
     /// Number of spans, data points or log records.
     pub fn items(&self) -> usize {
         self.items
@@ -195,5 +216,34 @@ impl Request {
     /// A part of this request that was just cut out of it.
     pub(crate) fn part(&self, bytes: Vec<u8>, items: usize) -> Self {
         Self { kind: self.kind, bytes, items, few_keys: self.few_keys }
+    }
+}
+
+#[cfg(all(test, feature = "encode"))]
+mod tests {
+    use super::*;
+    use crate::protobuf::Writer;
+
+    #[test]
+    fn the_first_resource_is_found_where_a_request_begins_with_one() {
+        let check = |write: &dyn Fn(&mut Writer<'_>), expected: &[u8]| {
+            let mut bytes = Vec::new();
+            write(&mut Writer::new(&mut bytes));
+            let request = Request::trusted(SignalKind::Traces, bytes);
+            assert_eq!(&request.bytes()[request.resource_place()], expected);
+        };
+        let resource = [b"\x0a\x03key".repeat(60), b"end".to_vec()].concat();
+        let with = |writer: &mut Writer<'_>| {
+            for _ in 0..2 {
+                writer.message(1, |container| {
+                    container.bytes(1, &resource);
+                    container.message(2, |scope| scope.string(3, "schema"));
+                });
+            }
+        };
+        check(&with, &resource);
+        check(&|writer| writer.message(1, |container| container.string(3, "schema")), b"");
+        check(&|writer| writer.string(2, "unknown"), b"");
+        check(&|_| (), b"");
     }
 }
