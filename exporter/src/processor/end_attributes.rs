@@ -42,10 +42,7 @@ fn without_duplicates(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
             attributes.remove(last);
         }
     }
-    let is_twice = |(at, own): (usize, &KeyValue)| {
-        attributes.iter().skip(at + 1).any(|other| other.key == own.key)
-    };
-    if !attributes.iter().enumerate().any(is_twice) {
+    if !has_duplicates(attributes) {
         return;
     }
     let mut kept: Vec<KeyValue> = Vec::with_capacity(attributes.len());
@@ -58,9 +55,45 @@ fn without_duplicates(attributes: &mut Vec<KeyValue>, of_end: &[&'static str]) {
     *attributes = kept;
 }
 
+/// Whether a key is there twice. Most spans have none such, and up to 128 attributes: a key is compared with those before it only
+/// where one of them had the same of 1,024 bits.
+fn has_duplicates(attributes: &[KeyValue]) -> bool {
+    let mut seen = [0_u64; 16];
+    attributes.iter().enumerate().any(|(at, own)| {
+        let hash = hash(own.key.as_str());
+        let bit = 1 << (hash % 64);
+        let Some(word) = seen.get_mut((hash / 64 % 16) as usize) else { return true };
+        let may_be_twice = *word & bit != 0;
+        *word |= bit;
+        may_be_twice && attributes.iter().take(at).any(|other| other.key == own.key)
+    })
+}
+
+/// Of a key's length and its end, in which keys differ more than in their beginning.
+fn hash(key: &str) -> u64 {
+    let end = match key.as_bytes().last_chunk() {
+        Some(end) => u64::from_le_bytes(*end),
+        None => key.bytes().fold(0, |end, byte| end << 8 | u64::from(byte)),
+    };
+    // The golden ratio; the highest bits depend on all.
+    (end ^ key.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_many_keys_the_one_that_is_there_twice_is_found() {
+        let mut attributes: Vec<_> =
+            (0..128).map(|number| KeyValue::new(format!("shop.item.{number}"), number)).collect();
+        assert!(!has_duplicates(&attributes));
+        for number in 0..128 {
+            attributes.push(KeyValue::new(format!("shop.item.{number}"), 0));
+            assert!(has_duplicates(&attributes), "{number}");
+            attributes.pop();
+        }
+    }
 
     #[test]
     fn the_handlers_value_wins_over_the_ends_and_the_last_over_earlier_ones() {
@@ -77,5 +110,8 @@ mod tests {
         check(&[("a", 1), ("b", 2), ("a", 3)], &["a"], &[("a", 1), ("b", 2)]);
         check(&[("a", 1), ("a", 2), ("a", 3)], &["a"], &[("a", 2)]);
         check(&[("a", 1), ("b", 2), ("a", 3)], &[], &[("a", 3), ("b", 2)]);
+        // The same bit.
+        let alike = [("one.item.count", 1), ("two.item.count", 2)];
+        check(&alike, &[], &alike);
     }
 }
