@@ -24,8 +24,8 @@ enum Step {
     Write,
 }
 
-fn next_step(now: SystemTime, earliest: Option<SystemTime>) -> Step {
-    match earliest {
+fn next_step(now: SystemTime, looks_at: Option<SystemTime>) -> Step {
+    match looks_at {
         None => Step::Park,
         Some(at) => match at.duration_since(now) {
             Ok(left) if !left.is_zero() => Step::Wait(left),
@@ -36,8 +36,8 @@ fn next_step(now: SystemTime, earliest: Option<SystemTime>) -> Step {
 
 /// Watches the deadlines of the running invocations.
 ///
-/// One thread, started by the first invocation that has a deadline and parked between invocations. It looks at the wall
-/// clock whenever it wakes, since timers stand still while the environment is frozen.
+/// One thread, started by the first invocation that has a deadline, and parked when none has run for as long as one may. It looks at
+/// the wall clock whenever it wakes, since timers stand still while the environment is frozen.
 pub(crate) struct DeadlineWatch {
     shared: Arc<Shared>,
 }
@@ -56,7 +56,7 @@ struct State {
     /// When to write for each running invocation, by its number; more than one only where Lambda invokes concurrently.
     armed: Vec<(u64, SystemTime)>,
     thread: Thread,
-    /// The thread wakes by itself at this time; `None` while it is parked.
+    /// The thread wakes by itself at this time, or is being woken to wait for it; `None` while it is parked.
     wakes_at: Option<SystemTime>,
 }
 
@@ -70,8 +70,11 @@ enum Thread {
 }
 
 impl State {
-    fn earliest(&self) -> Option<SystemTime> {
-        self.armed.iter().map(|(_, at)| *at).min()
+    /// When the thread has to look: at the earliest time of a running invocation. Where none runs it goes on to wait for the time that
+    /// it was woken for: parked, it would have to be woken by each invocation that is shorter than a wake-up.
+    fn looks_at(&self, now: SystemTime) -> Option<SystemTime> {
+        let earliest = self.armed.iter().map(|(_, at)| *at).min();
+        earliest.or(self.wakes_at.filter(|at| *at > now))
     }
 }
 
@@ -95,9 +98,13 @@ impl DeadlineWatch {
         let at = write_at(self.shared.clock.now(), deadline)?;
         let mut state = self.shared.lock();
         state.armed.push((number, at));
+        let wakes_too_late = state.wakes_at.is_none_or(|wakes_at| wakes_at > at);
+        if wakes_too_late {
+            state.wakes_at = Some(at);
+        }
         if state.thread == Thread::NotStarted {
             state.thread = self.start_thread();
-        } else if state.wakes_at.is_none_or(|wakes_at| wakes_at > at) {
+        } else if wakes_too_late {
             self.shared.wake.notify_one();
         }
         Some(Armed { shared: Arc::clone(&self.shared), number })
@@ -163,7 +170,7 @@ impl Shared {
     /// Writes what is due and gives the lock back.
     fn step<'a>(&'a self, mut state: MutexGuard<'a, State>) -> (MutexGuard<'a, State>, Step) {
         let now = self.clock.now();
-        let step = next_step(now, state.earliest());
+        let step = next_step(now, state.looks_at(now));
         if step == Step::Write {
             let is_due = |(_, at): &mut (u64, SystemTime)| *at <= now;
             let due: Vec<u64> =
@@ -224,6 +231,24 @@ mod tests {
         check(900, Some(900), Step::Write);
         // Woken late, after a freeze.
         check(60_000, Some(900), Step::Write);
+    }
+
+    #[test]
+    fn a_thread_that_waits_is_not_woken_by_each_invocation() {
+        let now_ms = Arc::new(std::sync::atomic::AtomicU64::new(0));
+        let clock = Arc::clone(&now_ms);
+        let clock = Clock::new(move || at(clock.load(std::sync::atomic::Ordering::Relaxed)));
+        let watch = DeadlineWatch::new(clock, |_| unreachable!("nothing is due")).without_thread();
+        let step = || watch.shared.step(watch.shared.lock()).1;
+        // Over before the thread has run.
+        drop(watch.arm(1, at(1000)));
+        assert_eq!(step(), Step::Wait(Duration::from_millis(900)));
+        now_ms.store(500, std::sync::atomic::Ordering::Relaxed);
+        drop(watch.arm(2, at(1500)));
+        let woken_for = watch.shared.lock().wakes_at;
+        assert_eq!(woken_for, Some(at(900)), "it is not woken for the second");
+        now_ms.store(900, std::sync::atomic::Ordering::Relaxed);
+        assert_eq!(step(), Step::Park);
     }
 
     #[test]
