@@ -7,8 +7,15 @@ use std::time::Duration;
 /// Locked by one thread at a time.
 #[derive(Debug, Default)]
 pub(crate) struct TimedLock {
-    holder: Mutex<Option<ThreadId>>,
+    state: Mutex<State>,
     unlocked: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    holder: Option<ThreadId>,
+    /// Threads that wait: to wake others is a system call, also where there are none.
+    waiting: usize,
 }
 
 /// Unlocks when it is dropped.
@@ -19,23 +26,29 @@ impl TimedLock {
     /// holds it, which would wait for itself.
     pub(crate) fn lock(&self, timeout: Duration) -> Option<TimedLockGuard<'_>> {
         let this = thread::current().id();
-        let is_anothers = |holder: &mut Option<ThreadId>| holder.is_some_and(|own| own != this);
-        let waited = self.unlocked.wait_timeout_while(self.holder(), timeout, is_anothers);
-        let (mut holder, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let is_free = holder.is_none();
-        holder.get_or_insert(this);
+        let is_anothers = |state: &mut State| state.holder.is_some_and(|own| own != this);
+        let mut state = self.state();
+        state.waiting += 1;
+        let waited = self.unlocked.wait_timeout_while(state, timeout, is_anothers);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.waiting -= 1;
+        let is_free = state.holder.is_none();
+        state.holder.get_or_insert(this);
         is_free.then(|| TimedLockGuard(self))
     }
 
-    fn holder(&self) -> MutexGuard<'_, Option<ThreadId>> {
-        self.holder.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for TimedLockGuard<'_> {
     fn drop(&mut self) {
-        *self.0.holder() = None;
-        self.0.unlocked.notify_one();
+        let mut state = self.0.state();
+        state.holder = None;
+        if state.waiting > 0 {
+            self.0.unlocked.notify_one();
+        }
     }
 }
 
@@ -50,7 +63,11 @@ mod tests {
         assert!(lock.lock(Duration::MAX).is_none(), "it is this thread's own");
         std::thread::scope(|scope| {
             assert!(scope.spawn(|| lock.lock(Duration::ZERO).is_none()).join().unwrap());
-            let next = scope.spawn(|| lock.lock(Duration::from_secs(60)).is_some());
+            // Without a wake-up it would wait for ever.
+            let next = scope.spawn(|| lock.lock(Duration::MAX).is_some());
+            while lock.state().waiting == 0 {
+                thread::yield_now();
+            }
             drop(guard);
             assert!(next.join().unwrap());
         });
