@@ -74,6 +74,10 @@ pub(crate) fn url(text: &str) -> Result<url::Url, String> {
     const EXPECTED: &str = "expected http:// or https://";
     let url = url::Url::parse(text.trim()).map_err(|error| match error {
         url::ParseError::RelativeUrlWithoutBase => format!("relative URL, {EXPECTED}"),
+        url::ParseError::IdnaError => {
+            "the host is no name that DNS has; other letters than ASCII's are written in Punycode (xn--…)"
+                .to_owned()
+        }
         other => format!("{other}, {EXPECTED}"),
     })?;
     if !matches!(url.scheme(), "http" | "https") {
@@ -171,6 +175,12 @@ mod tests {
         check("localhost:4318", Err("not an HTTP URL, expected http:// or https://"));
         check("ftp://host/", Err("not an HTTP URL, expected http:// or https://"));
         check("http://", Err("empty host, expected http:// or https://"));
+        check("https://xn--bcher-kva.example/x", Ok("https://xn--bcher-kva.example/x"));
+        let letters = "the host is no name that DNS has; other letters than ASCII's are written in Punycode (xn--…)";
+        for text in ["https://bücher.example/x", "https://b%C3%BCcher.example/", "https://a%20b/"]
+        {
+            check(text, Err(letters));
+        }
         check("http://host:99999/", Err("invalid port number, expected http:// or https://"));
         check("https://me:hunter2@host/", Err("holds credentials; give them in a header instead"));
     }
