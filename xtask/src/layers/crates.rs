@@ -12,7 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lambda-otlp-settings", &[]),
     ("lambda-otlp-platform", &["lambda-otlp-wire"]),
     ("lambda-otlp-backend", &["lambda-otlp-wire", "lambda-otlp-settings"]),
-    ("lambda-otlp-aws", &["lambda-otlp-settings"]),
+    ("lambda-otlp-aws", &["lambda-otlp-wire", "lambda-otlp-settings"]),
     ("lambda-otlp-exporter", &["lambda-otlp-wire", "lambda-otlp-settings"]),
     ("lambda-otlp-forwarder", SERVICE),
     ("lambda-otlp-subscriber", &["lambda-otlp-wire", "lambda-otlp-settings", "lambda-otlp-aws"]),

@@ -1,4 +1,4 @@
-//! The URLs of AWS's services in each partition.
+//! The URLs of AWS's services in each partition, and how errors name them.
 
 use url::Url;
 
@@ -26,4 +26,10 @@ pub(crate) fn service_endpoint(
         .map_or("amazonaws.com", |(_, _, domain)| domain);
     let url = format!("https://{service}.{region}.{domain}/");
     is_region.then(|| Url::parse(&url).ok()).flatten()
+}
+
+/// The endpoint's host, with its port where that is not the usual one.
+pub fn host(endpoint: &Url) -> String {
+    let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
+    endpoint.host_str().unwrap_or_default().to_owned() + &port
 }

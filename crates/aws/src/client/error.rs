@@ -1,7 +1,5 @@
 //! Why a request to AWS got no response, and whether it may have arrived all the same.
 
-use std::error::Error;
-
 /// Why there is no response. Of the request it holds the host and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -41,7 +39,8 @@ pub enum NoResponse {
     },
 }
 
-const TIMED_OUT: &str =
+/// The cause where a service takes too long.
+pub const TIMED_OUT: &str =
     "timed out; does the function's VPC have a way to it, such as a VPC endpoint?";
 
 impl NoResponse {
@@ -49,26 +48,4 @@ impl NoResponse {
     pub fn may_have_arrived(&self) -> bool {
         !matches!(self, Self::NotMade(_) | Self::NotConnected { .. })
     }
-
-    /// What the HTTP client's error means for a request to `host`.
-    pub(super) fn of(host: &str, error: &reqwest::Error) -> Self {
-        let (host, cause) = (host.to_owned(), cause(error));
-        if error.is_connect() {
-            Self::NotConnected { host, cause }
-        } else {
-            Self::Broken { host, cause }
-        }
-    }
-}
-
-/// The innermost cause: the errors around it say only that a request failed.
-fn cause(error: &reqwest::Error) -> String {
-    if error.is_timeout() {
-        return TIMED_OUT.to_owned();
-    }
-    let mut deepest: &dyn Error = error;
-    while let Some(source) = deepest.source() {
-        deepest = source;
-    }
-    deepest.to_string()
 }

@@ -1,9 +1,10 @@
 //! A request of AWS's JSON protocols, and its signature.
 
 use super::error::NoResponse;
+use super::signature::{Scope, amz_date, authorization};
+use super::transport::HttpRequest;
 use crate::credentials::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
-use aws_sigv4::sign::v4;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use std::time::SystemTime;
 use tokio::time::Instant;
 use url::Url;
@@ -31,46 +32,33 @@ pub struct SignedRequest<'a> {
     pub max_response_bytes: usize,
 }
 
-/// Signature Version 4 over all headers but the length.
-pub(super) fn signed(
-    request: SignedRequest<'_>,
+/// The request with its signature over all headers but the length.
+pub(super) fn signed<'a>(
+    request: SignedRequest<'a>,
     host: &str,
     time: SystemTime,
-    client: &reqwest::Client,
-) -> Result<reqwest::Request, NoResponse> {
-    let SignedRequest { service, region, endpoint, content_type, target, body, .. } = request;
+) -> Result<HttpRequest<'a>, NoResponse> {
+    let SignedRequest { service, region, endpoint: url, content_type, target, body, .. } = request;
     let Credentials { access_key_id, secret_access_key, session_token } = request.credentials;
-    let mut credentials = aws_credential_types::Credentials::builder()
-        .access_key_id(access_key_id)
-        .secret_access_key(secret_access_key.expose())
-        .provider_name("environment");
-    credentials.set_session_token(session_token.as_ref().map(|token| token.expose().to_owned()));
-    let identity = credentials.build().into();
-    let headers = [("host", host), ("content-type", content_type), ("x-amz-target", target)];
-    let not_signed = NoResponse::NotMade("the request cannot be signed");
-    let params = v4::SigningParams::builder()
-        .identity(&identity)
-        .region(region)
-        .name(service)
-        .time(time)
-        .settings(SigningSettings::default())
-        .build()
-        .map_err(|_| not_signed.clone())?
-        .into();
-    let signable = SignableBody::Bytes(&body);
-    let signable = SignableRequest::new("POST", endpoint.as_str(), headers.into_iter(), signable)
-        .map_err(|_| not_signed.clone())?;
-    let (instructions, _signature) = sign(signable, &params).map_err(|_| not_signed)?.into_parts();
-    let mut builder = client.post(endpoint.clone());
-    for (name, value) in headers.into_iter().chain(instructions.headers()) {
-        builder = builder.header(name, value);
+    if url.query().is_some() {
+        return Err(NoResponse::NotMade("the endpoint has a query, and services of AWS have none"));
     }
-    let unfit = |_| NoResponse::NotMade("the credentials hold characters that a header cannot");
-    builder.body(body).build().map_err(unfit)
-}
-
-/// The endpoint's host, with its port where that is not the usual one.
-pub(crate) fn host(endpoint: &Url) -> String {
-    let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
-    endpoint.host_str().unwrap_or_default().to_owned() + &port
+    let time = amz_date(time);
+    let scope = Scope { service, region, time: &time };
+    let mut values = vec![("content-type", content_type), ("host", host), ("x-amz-date", &time)];
+    values.extend(session_token.iter().map(|token| ("x-amz-security-token", token.expose())));
+    values.push(("x-amz-target", target));
+    let authorization =
+        authorization(&scope, (access_key_id, secret_access_key), url, &values, &body);
+    values.push(("authorization", &authorization));
+    let mut headers = HeaderMap::new();
+    for (name, value) in values {
+        let unfit = "the credentials hold characters that a header cannot";
+        let mut value = HeaderValue::from_str(value).map_err(|_| NoResponse::NotMade(unfit))?;
+        value.set_sensitive(matches!(name, "authorization" | "x-amz-security-token"));
+        headers.insert(HeaderName::from_static(name), value);
+    }
+    let max_response_bytes = request.max_response_bytes;
+    let (method, is_direct) = (Method::POST, false);
+    Ok(HttpRequest { method, url, headers, body, is_direct, max_response_bytes })
 }

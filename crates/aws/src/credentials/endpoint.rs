@@ -3,14 +3,17 @@
 //! Source: AWS SDKs and Tools Reference Guide, "Container credential provider"; Lambda Developer Guide, "Lambda SnapStart".
 
 use super::Credentials;
+use crate::client::{AwsClient, HttpRequest, NoResponse};
 use crate::variables::{AUTHORIZATION_TOKEN, AUTHORIZATION_TOKEN_FILE, CREDENTIALS_FULL_URI};
-use aws_smithy_types::DateTime;
-use aws_smithy_types::date_time::Format;
+use http::Method;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde::Deserialize;
 use settings::{Reader, Secret};
 use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::time::Instant;
 use url::{Host, Url};
+use wire::timestamp::parse_rfc3339;
 
 /// It is on the same machine.
 const TIMEOUT: Duration = Duration::from_secs(2);
@@ -76,50 +79,45 @@ impl CredentialsEndpoint {
         Some(Self { url, token, token_file })
     }
 
-    pub(super) async fn ask(&self) -> Result<Renewed, CredentialsError> {
+    pub(super) async fn ask(&self, client: &AwsClient) -> Result<Renewed, CredentialsError> {
         let failed = |problem: String| CredentialsError { problem };
-        // This fails where another part of the process has installed a provider, which serves as well.
-        drop(rustls::crypto::ring::default_provider().install_default());
-        let builder = reqwest::Client::builder()
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .timeout(TIMEOUT);
-        let builder =
-            if self.url.scheme() == "http" { builder.tls_certs_only([]) } else { builder };
-        let client = builder.build().map_err(|_| failed("no client for HTTPS".to_owned()))?;
-        let mut request = client.get(self.url.clone());
-        if let Some(token) = self.token().await? {
-            let mut value = reqwest::header::HeaderValue::from_str(token.expose())
+        let mut headers = HeaderMap::new();
+        if let Some(token) = self.token()? {
+            let mut value = HeaderValue::from_str(token.expose())
                 .map_err(|_| failed("the token has characters that a header cannot".to_owned()))?;
             value.set_sensitive(true);
-            request = request.header("authorization", value);
+            headers.insert(AUTHORIZATION, value);
         }
-        let unreachable = |error: reqwest::Error| {
-            let what = if error.is_timeout() { "timed out" } else { "cannot be reached" };
-            failed(what.to_owned())
+        let request = HttpRequest {
+            method: Method::GET,
+            url: &self.url,
+            headers,
+            body: Vec::new(),
+            is_direct: true,
+            max_response_bytes: MAX_RESPONSE_BYTES,
         };
-        let mut response = request.send().await.map_err(unreachable)?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(failed(format!("it answered {}", status.as_u16())));
+        let response = client.send_unsigned(request, Instant::now() + TIMEOUT).await;
+        let response = response.map_err(|error| {
+            failed(match error {
+                NoResponse::Deadline { .. } => "timed out".to_owned(),
+                NoResponse::TooLong { .. } => "its answer is too long".to_owned(),
+                NoResponse::NotMade(problem) => problem.to_owned(),
+                _ => "cannot be reached".to_owned(),
+            })
+        })?;
+        if !(200..300).contains(&response.status) {
+            return Err(failed(format!("it answered {}", response.status)));
         }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
-            if body.len() + chunk.len() > MAX_RESPONSE_BYTES {
-                return Err(failed("its answer is too long".to_owned()));
-            }
-            body.extend_from_slice(&chunk);
-        }
+        let body = response.body;
         let answer: Answer = serde_json::from_slice(&body)
             .map_err(|_| failed("its answer is no credentials".to_owned()))?;
         let expires = match answer.expiration {
             None => None,
             Some(text) => {
-                let time = DateTime::from_str(&text, Format::DateTime).ok();
-                let time = time.and_then(|time| SystemTime::try_from(time).ok());
-                Some(
-                    time.ok_or_else(|| failed("its answer has no readable expiration".to_owned()))?,
-                )
+                let nanos = parse_rfc3339(&text);
+                let nanos = nanos
+                    .ok_or_else(|| failed("its answer has no readable expiration".to_owned()))?;
+                Some(UNIX_EPOCH + Duration::from_nanos(nanos))
             }
         };
         let credentials = Credentials {
@@ -131,12 +129,13 @@ impl CredentialsEndpoint {
     }
 
     /// The token of the file where there is one, else of the variable.
-    async fn token(&self) -> Result<Option<Secret>, CredentialsError> {
+    fn token(&self) -> Result<Option<Secret>, CredentialsError> {
         let Some(path) = &self.token_file else { return Ok(self.token.clone()) };
         let problem = |error: std::io::Error| CredentialsError {
             problem: format!("{AUTHORIZATION_TOKEN_FILE} cannot be read: {}", error.kind()),
         };
-        let text = tokio::fs::read_to_string(path).await.map_err(problem)?;
+        // It is a few bytes in the environment's own file system.
+        let text = std::fs::read_to_string(path).map_err(problem)?;
         Ok(Some(Secret::new(text.trim_end_matches(['\r', '\n']))))
     }
 }

@@ -4,10 +4,10 @@ mod endpoint;
 
 pub use endpoint::{CredentialsEndpoint, CredentialsError};
 
+use crate::client::AwsClient;
 use crate::variables::{ACCESS_KEY_ID, SECRET_ACCESS_KEY, SESSION_TOKEN};
 use endpoint::Renewed;
 use settings::{Reader, Secret};
-use std::time::SystemTime;
 use tokio::sync::Mutex;
 
 /// Credentials of a role, or of a user in tests.
@@ -61,9 +61,13 @@ impl CurrentCredentials {
         Self { source, renewed: Mutex::default() }
     }
 
-    /// The credentials at `now`. Those of an endpoint are asked for before they expire; while that fails, the old ones serve to
-    /// their end.
-    pub(crate) async fn at(&self, now: SystemTime) -> Result<Credentials, CredentialsError> {
+    /// The credentials that are good now. Those of an endpoint are asked for before they expire, by this client; while that fails,
+    /// the old ones serve to their end.
+    pub(crate) async fn current(
+        &self,
+        client: &AwsClient,
+    ) -> Result<Credentials, CredentialsError> {
+        let now = client.wall_clock();
         let endpoint = match &self.source {
             CredentialsSource::Variables(credentials) => return Ok(credentials.clone()),
             CredentialsSource::Endpoint(endpoint) => endpoint,
@@ -74,7 +78,7 @@ impl CurrentCredentials {
             Some(kept) if !kept.should_be_renewed(now) => return Ok(kept.credentials.clone()),
             _ => {}
         }
-        match endpoint.ask().await {
+        match endpoint.ask(client).await {
             Ok(new) => Ok(renewed.insert(new).credentials.clone()),
             Err(error) => match renewed.as_ref().filter(|kept| kept.is_good(now)) {
                 Some(kept) => Ok(kept.credentials.clone()),

@@ -117,7 +117,7 @@ impl CloudWatchLogs {
     /// Asks as these settings say; `clock` gives the time that requests are signed with.
     pub fn new(settings: LogsSettings, clock: fn() -> SystemTime) -> Self {
         let LogsSettings { credentials, region, endpoint, proxy } = settings;
-        let client = AwsClient::new(clock, proxy).keeping_connections(CONNECTIONS);
+        let client = AwsClient::keeping_connections(clock, proxy, CONNECTIONS);
         Self { region, endpoint, credentials: CurrentCredentials::of(credentials), client }
     }
 
@@ -305,7 +305,7 @@ impl CloudWatchLogs {
         body: &Value,
         deadline: Instant,
     ) -> Result<AwsResponse, (LogsError, Again)> {
-        let credentials = self.credentials.at(self.client.wall_clock()).await;
+        let credentials = self.credentials.current(&self.client).await;
         let credentials = credentials
             .map_err(|error| (asked.no_response(&error.to_string()), Again::AFewTimes))?;
         let request = SignedRequest {

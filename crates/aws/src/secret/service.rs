@@ -5,6 +5,7 @@ use super::response::{SecretResponse, read_secret};
 use super::settings::AwsSecretsSettings;
 use crate::client::{AwsClient, NoResponse, SignedRequest, host, service_endpoint};
 use crate::credentials::CurrentCredentials;
+use serde_json::Value;
 use settings::{Secret, SecretReference, SecretStore};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -53,9 +54,15 @@ pub struct AwsSecrets {
 }
 
 impl AwsSecrets {
-    /// Asks as these settings say; `clock` gives the time that requests are signed with.
+    /// Asks as these settings say, by reqwest; `clock` gives the time that requests are signed with.
+    #[cfg(feature = "reqwest")]
     pub fn new(settings: AwsSecretsSettings, clock: fn() -> SystemTime) -> Self {
         let client = AwsClient::new(clock, settings.proxy.clone());
+        Self::by(client, settings)
+    }
+
+    /// Asks as these settings say, by this client; the proxy is the client's.
+    pub fn by(client: AwsClient, settings: AwsSecretsSettings) -> Self {
         let credentials = settings.credentials.clone().map(CurrentCredentials::of);
         Self { settings, credentials, client }
     }
@@ -65,7 +72,7 @@ impl AwsSecrets {
         let credentials = self.credentials.as_ref();
         let credentials =
             credentials.ok_or_else(|| SecretError::NoCredentials { secret: secret() })?;
-        let credentials = credentials.at(self.client.wall_clock()).await;
+        let credentials = credentials.current(&self.client).await;
         let credentials = credentials.map_err(|error| SecretError::NoResponse {
             secret: secret(),
             text: error.to_string(),
@@ -79,16 +86,17 @@ impl AwsSecrets {
                 problem: format!("{region:?} is no region"),
             })?,
         };
+        let id = Value::from(reference.id.as_str());
         let (service, target, body) = match reference.store {
             SecretStore::SecretsManager => (
                 "secretsmanager",
                 "secretsmanager.GetSecretValue",
-                serde_json::json!({ "SecretId": reference.id }),
+                format!(r#"{{"SecretId":{id}}}"#),
             ),
             SecretStore::ParameterStore => (
                 "ssm",
                 "AmazonSSM.GetParameter",
-                serde_json::json!({ "Name": reference.id, "WithDecryption": true }),
+                format!(r#"{{"Name":{id},"WithDecryption":true}}"#),
             ),
         };
         let request = SignedRequest {
@@ -98,7 +106,7 @@ impl AwsSecrets {
             endpoint: &endpoint,
             content_type: "application/x-amz-json-1.1",
             target,
-            body: body.to_string().into_bytes(),
+            body: body.into_bytes(),
             deadline: Instant::now() + TIMEOUT,
             max_response_bytes: MAX_RESPONSE_BYTES,
         };

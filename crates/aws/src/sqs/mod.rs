@@ -189,7 +189,7 @@ impl SqsQueue {
         let body = serde_json::to_vec(arguments).map_err(|error| {
             (self.address.refused("InvalidRequest", &error.to_string(), ""), Repeat::No)
         })?;
-        let credentials = self.credentials.at(self.client.wall_clock()).await.map_err(|error| {
+        let credentials = self.credentials.current(&self.client).await.map_err(|error| {
             let (queue, text) = (self.address.name.clone(), error.to_string());
             (QueueError::NoResponse { queue, text, ambiguous: false }, Repeat::Yes)
         })?;

@@ -1,0 +1,120 @@
+//! Requests to AWS by reqwest: through proxies, and each on a connection of its own unless told otherwise.
+
+use super::endpoint::host;
+use super::transport::{HttpRequest, Sent, Transport};
+use super::{AwsResponse, NoResponse, TIMED_OUT};
+use settings::Proxy;
+use std::error::Error;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+use url::Url;
+
+/// A service of the same region answers the connection in milliseconds.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// The HTTP client is made for the first request: most environments need neither a secret nor a queue.
+#[derive(Debug)]
+pub(super) struct ReqwestTransport {
+    proxy: Option<Proxy>,
+    idle_connections: usize,
+    https: OnceCell<reqwest::Client>,
+    /// For a stand-in for AWS without TLS. It is made without the system's certificates, which may be missing there.
+    http: OnceCell<reqwest::Client>,
+}
+
+impl ReqwestTransport {
+    /// Keeps this many connections for later requests.
+    pub(super) fn new(proxy: Option<Proxy>, idle_connections: usize) -> Self {
+        let (https, http) = (OnceCell::new(), OnceCell::new());
+        Self { proxy, idle_connections, https, http }
+    }
+
+    async fn exchange(&self, request: HttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
+        let HttpRequest { method, url, headers, body, is_direct, max_response_bytes: most } =
+            request;
+        let shown = if is_direct { host(url) } else { self.shown(url) };
+        let failed = |error: reqwest::Error| no_response(&shown, &error.without_url());
+        let no_client =
+            |_| NoResponse::NotMade("no client for HTTPS: are there certificates in the system?");
+        let direct;
+        let client = if is_direct {
+            direct = self.make(url, None).map_err(no_client)?;
+            &direct
+        } else {
+            let client = if url.scheme() == "http" { &self.http } else { &self.https };
+            let make = async || self.make(url, self.proxy.as_ref());
+            client.get_or_try_init(make).await.map_err(no_client)?
+        };
+        let request = client.request(method, url.clone()).headers(headers).body(body);
+        let mut response = request.send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(failed)? {
+            if body.len() + chunk.len() > most {
+                return Err(NoResponse::TooLong { host: shown.clone(), most });
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(AwsResponse { status, body })
+    }
+
+    fn make(&self, url: &Url, proxy: Option<&Proxy>) -> Result<reqwest::Client, reqwest::Error> {
+        // This fails where another part of the process has installed a provider, which serves as well.
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let mut builder = reqwest::Client::builder()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .pool_max_idle_per_host(self.idle_connections);
+        if let Some(Proxy { http, https, exempt }) = proxy {
+            let proxies =
+                [http.clone().map(reqwest::Proxy::http), https.clone().map(reqwest::Proxy::https)];
+            for proxy in proxies.into_iter().flatten() {
+                builder = builder.proxy(proxy?.no_proxy(reqwest::NoProxy::from_string(exempt)));
+            }
+        }
+        if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder }.build()
+    }
+}
+
+impl Transport for ReqwestTransport {
+    fn send<'a>(&'a self, request: HttpRequest<'a>) -> Sent<'a> {
+        Box::pin(self.exchange(request))
+    }
+
+    /// The host, with the proxy on the way to it.
+    fn shown(&self, url: &Url) -> String {
+        let shown = host(url);
+        match self.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
+            Some(proxy) => {
+                format!("{shown} through the proxy {} unless NO_PROXY exempts it", host(proxy))
+            }
+            None => shown,
+        }
+    }
+}
+
+/// What reqwest's error means for a request to `host`.
+fn no_response(host: &str, error: &reqwest::Error) -> NoResponse {
+    let (host, cause) = (host.to_owned(), cause(error));
+    if error.is_connect() {
+        NoResponse::NotConnected { host, cause }
+    } else if error.is_builder() {
+        NoResponse::NotMade("the request cannot be made")
+    } else {
+        NoResponse::Broken { host, cause }
+    }
+}
+
+/// The innermost cause: the errors around it say only that a request failed.
+fn cause(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return TIMED_OUT.to_owned();
+    }
+    let mut deepest: &dyn Error = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}

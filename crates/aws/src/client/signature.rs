@@ -1,0 +1,131 @@
+//! Signature Version 4 of a POST of JSON, which is all that the services here ask for.
+//!
+//! Source: AWS Identity and Access Management User Guide, "Create a signed AWS API request". aws-sigv4 does the same and much more.
+
+use hmac::{Hmac, Mac as _};
+use settings::Secret;
+use sha2::{Digest as _, Sha256};
+use std::time::{SystemTime, UNIX_EPOCH};
+use url::Url;
+use wire::ids::to_hex;
+use wire::timestamp::rfc3339_millis;
+
+const ALGORITHM: &str = "AWS4-HMAC-SHA256";
+
+/// Where and when a signature counts.
+pub(super) struct Scope<'a> {
+    pub(super) service: &'a str,
+    pub(super) region: &'a str,
+    /// `20150830T123600Z`, as the header `x-amz-date` has it.
+    pub(super) time: &'a str,
+}
+
+impl Scope<'_> {
+    fn date(&self) -> &str {
+        self.time.split('T').next().unwrap_or_default()
+    }
+
+    /// `20150830/us-east-1/iam/aws4_request`
+    fn text(&self) -> String {
+        format!("{}/{}/{}/aws4_request", self.date(), self.region, self.service)
+    }
+}
+
+/// A time as requests and signatures have it.
+pub(super) fn amz_date(time: SystemTime) -> String {
+    let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let text = rfc3339_millis(u64::try_from(since.as_nanos()).unwrap_or_default());
+    // 2015-08-30T12:36:00.000Z
+    let seconds = text.split('.').next().unwrap_or_default();
+    let digits: String = seconds.chars().filter(|character| !"-:".contains(*character)).collect();
+    digits + "Z"
+}
+
+/// The value of the header `authorization` for a POST of `body` with these headers: lower-case names in alphabetical order, each once,
+/// with values that neither begin nor end with a space.
+pub(super) fn authorization(
+    scope: &Scope<'_>,
+    (access_key_id, secret_access_key): (&str, &Secret),
+    url: &Url,
+    headers: &[(&'static str, &str)],
+    body: &[u8],
+) -> String {
+    let names: Vec<&str> = headers.iter().map(|(name, _)| *name).collect();
+    let signed_headers = names.join(";");
+    let lines: String =
+        headers.iter().flat_map(|(name, value)| [*name, ":", *value, "\n"]).collect();
+    let (path, body) = (twice_encoded(url.path()), to_hex(&Sha256::digest(body)));
+    let canonical = format!("POST\n{path}\n\n{lines}\n{signed_headers}\n{body}");
+    let digest = to_hex(&Sha256::digest(canonical));
+    let signature = signature(scope, secret_access_key, &digest);
+    let credential = scope.text();
+    format!(
+        "{ALGORITHM} Credential={access_key_id}/{credential}, SignedHeaders={signed_headers}, Signature={signature}"
+    )
+}
+
+/// The signature of the canonical request that has this digest.
+fn signature(scope: &Scope<'_>, secret_access_key: &Secret, digest: &str) -> String {
+    let mut key = format!("AWS4{}", secret_access_key.expose()).into_bytes();
+    for part in [scope.date(), scope.region, scope.service, "aws4_request"] {
+        key = hmac(&key, part);
+    }
+    let to_sign = format!("{ALGORITHM}\n{}\n{}\n{digest}", scope.time, scope.text());
+    to_hex(&hmac(&key, &to_sign))
+}
+
+fn hmac(key: &[u8], text: &str) -> Vec<u8> {
+    // Keys of any length are taken.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
+    mac.update(text.as_bytes());
+    mac.finalize().into_bytes().to_vec()
+}
+
+/// A URL's path, which is encoded already, encoded once more, as all services but S3 sign it.
+fn twice_encoded(path: &str) -> String {
+    let unchanged = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(byte);
+    let mut encoded = String::with_capacity(path.len());
+    for byte in path.bytes() {
+        if unchanged(&byte) {
+            encoded.push(byte.into());
+        } else {
+            encoded.push('%');
+            encoded.push_str(&to_hex(&[byte]).to_ascii_uppercase());
+        }
+    }
+    encoded
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    const SECRET_KEY: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+    /// The example of AWS's documentation ("Examples of how to derive a signing key for Signature Version 4", and the request that
+    /// belongs to it).
+    #[test]
+    fn the_example_of_the_documentation_has_its_signature() {
+        let scope = Scope { service: "iam", region: "us-east-1", time: "20150830T123600Z" };
+        let digest = "f536975d06c0309214f805bb90ccff089219ecd68b2577efef23edd43b7e1a59";
+        assert_eq!(
+            signature(&scope, &Secret::new(SECRET_KEY), digest),
+            "5d672d79c15b13162d9279b0855cfba6789a8edb4c82c400e06b5924a6f2b5d7"
+        );
+    }
+
+    #[test]
+    fn times_and_paths_are_written_as_they_are_signed() {
+        let at = |seconds| amz_date(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(
+            (at(1_440_938_160).as_str(), at(0).as_str()),
+            ("20150830T123600Z", "19700101T000000Z")
+        );
+        assert_eq!(amz_date(UNIX_EPOCH + Duration::from_millis(1999)), "19700101T000001Z");
+        let check = |path, expected| assert_eq!(twice_encoded(path), expected);
+        check("/", "/");
+        check("/a%20b/c-d_e.f~g", "/a%2520b/c-d_e.f~g");
+        check("/a:b=c", "/a%3Ab%3Dc");
+    }
+}
