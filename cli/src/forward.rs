@@ -4,9 +4,10 @@ use crate::destination::DestinationArguments;
 use crate::time_arguments::now_unix_nano;
 use ::aws::AwsSecrets;
 use anyhow::{Context as _, bail};
+use backend::Authorized;
 use forwarder::{
-    Authorized, Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn,
-    Ledger, NoQueue, OldRecords, Options, Queues, Report, SourceLimits, TimeShift, read_rules,
+    Config, DryRun, Event, Export, Forwarder, IngestPolicy, InvocationContext, KeptIn, Ledger,
+    NoQueue, OldRecords, Options, Queues, Report, SourceLimits, TimeShift, read_rules,
     wall_clock_now,
 };
 use std::fmt::Display;

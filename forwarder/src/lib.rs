@@ -34,7 +34,6 @@ pub use config::variables::TABLE;
 pub use convert::time_shift::TimeShift;
 pub use convert::{ConvertOptions, PlatformSpans, ReadSoFar, StreamState, convert};
 pub use deliver::enqueue::{KeptIn, NoQueue, Queues, Undelivered};
-pub use destination::authorized::Authorized;
 pub use destination::ingest_window::rewrite::ORIGINAL_TIME;
 pub use destination::ingest_window::{
     IngestPolicy, IngestWindow, OLD_RECORDS, OldRecords, time_range,

@@ -6,9 +6,11 @@
 //!
 //! The folders, each of which uses only those before it: `destination` says where telemetry goes, `http` makes one attempt,
 //! `judge` says what its response means, `sanitize` shapes requests, `export` repeats, splits and accounts, `client` is what
-//! a binary holds. `reach` tells a person whether a destination takes what
-//! it is sent.
+//! a binary holds, and `authorized` the client with a secret that is kept elsewhere. `reach` tells a person whether a destination
+//! takes what it is sent.
 
+#[cfg(feature = "secret")]
+mod authorized;
 mod client;
 mod destination;
 mod export;
@@ -19,14 +21,19 @@ mod mask;
 mod reach;
 mod sanitize;
 
+#[cfg(all(feature = "lean", feature = "secret"))]
+pub use self::http::AwsTransport;
 pub use self::http::{
     ClientError, HttpRequest, HttpResponse, HttpTransport, Transport, TransportError, header_map,
 };
 #[cfg(feature = "lean")]
 pub use self::http::{LeanTransport, Protocol, Record, TelemetryEvent, events_request};
+#[cfg(feature = "secret")]
+pub use authorized::Authorized;
 pub use client::Client;
 pub use destination::{
-    Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, Profile, SECRET_AND_PROXY,
+    Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, PROXY_ROW, Profile,
+    SECRET_ROW,
 };
 pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, Undelivered, gzip_level};
 pub use judge::Reason;

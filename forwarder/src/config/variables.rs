@@ -4,14 +4,15 @@ use crate::destination::ingest_window::OLD_RECORDS;
 use crate::parking::QUEUES;
 use crate::vitals::VITALS;
 use aws::{AWS, SECRETS, SQS};
-use backend::{DESTINATION, SECRET_AND_PROXY};
+use backend::{DESTINATION, PROXY_ROW, SECRET_ROW};
 use settings::shared::{self, set_by_lambda};
 use settings::{Kind, PROXY, Table, Variable};
 
 /// All variables of the forwarder: where it sends, where it keeps what is not taken, how it converts.
 pub const TABLE: Table = Table::new(&[
     DESTINATION,
-    SECRET_AND_PROXY,
+    SECRET_ROW,
+    PROXY_ROW,
     PROXY,
     QUEUES,
     SQS,

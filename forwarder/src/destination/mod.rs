@@ -1,6 +1,5 @@
 //! The destinations that a forwarder sends to, by name.
 
-pub(crate) mod authorized;
 pub(crate) mod circuit_breaker;
 pub(crate) mod ingest_window;
 
@@ -9,7 +8,8 @@ use ingest_window::IngestPolicy;
 
 use crate::rules::Template;
 use crate::source::Origin;
-use backend::{DestinationConfig, Outcome, Profile};
+use aws::SecretService;
+use backend::{Authorized, DestinationConfig, Outcome, Profile};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Mutex, PoisonError};
@@ -45,6 +45,16 @@ impl<T: backend::Transport + Send> Export for backend::Client<T> {
         if let Err(error) = backend::Client::drop_connections(self) {
             tracing::warn!(%error, "connections from before a freeze are still used");
         }
+    }
+}
+
+impl<T: backend::Transport + Send, S: SecretService> Export for Authorized<T, S> {
+    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
+        Authorized::export(self, stream, request, deadline).await
+    }
+
+    fn drop_connections(&self) {
+        Export::drop_connections(self.client());
     }
 }
 

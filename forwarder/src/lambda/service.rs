@@ -2,7 +2,6 @@
 
 use crate::config::Config;
 use crate::deliver::enqueue::Queues;
-use crate::destination::authorized::Authorized;
 use crate::destination::{DEFAULT_DESTINATION, Destination};
 use crate::lambda::handler::{InvocationError, Response, answer, forward};
 use crate::pipeline::Forwarder;
@@ -11,7 +10,7 @@ use crate::rules::{DestinationRule, LiveRules, Refreshed, RuleSet};
 use crate::source::Event;
 use crate::vitals::Vitals;
 use aws::{AwsSecrets, FreezeAwareInstant, SecretService as _, SqsQueue, SqsSettings};
-use backend::{ClientError, DestinationConfig, HttpTransport};
+use backend::{Authorized, ClientError, DestinationConfig, HttpTransport};
 use lambda_runtime::LambdaEvent;
 use settings::{SecretReference, SecretStore};
 use std::sync::Arc;

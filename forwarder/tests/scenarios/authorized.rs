@@ -1,8 +1,7 @@
 //! Two backends with users and passwords, one service that keeps both secrets: over real sockets, each is sent its own.
 
 use aws::{SecretError, SecretService};
-use backend::{DestinationConfig, Outcome};
-use lambda_otlp_forwarder::Authorized;
+use backend::{Authorized, DestinationConfig, Outcome};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs};
 use settings::{Secret, SecretReference};

@@ -72,8 +72,8 @@ impl DestinationConfig {
         Some(destination)
     }
 
-    /// Reads the rows of [`DESTINATION`](super::DESTINATION), and those of [`SECRET_AND_PROXY`](super::SECRET_AND_PROXY) where
-    /// the table has them. `None` where there is no usable endpoint; then the reader has
+    /// Reads the rows of [`DESTINATION`](super::DESTINATION), and those of [`SECRET_ROW`](super::SECRET_ROW) and
+    /// [`PROXY_ROW`](super::PROXY_ROW) where the table has them. `None` where there is no usable endpoint; then the reader has
     /// the mistake.
     pub fn read(reader: &mut Reader<'_>) -> Option<Self> {
         let family = Family::of(reader);

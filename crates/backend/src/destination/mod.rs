@@ -20,4 +20,4 @@ pub use endpoints::Endpoints;
 pub use own_authority::OwnAuthority;
 pub use profile::Profile;
 pub(crate) use stream::{STREAM_NAME, stream_header};
-pub use variables::{DESTINATION, SECRET_AND_PROXY};
+pub use variables::{DESTINATION, PROXY_ROW, SECRET_ROW};

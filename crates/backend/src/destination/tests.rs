@@ -8,7 +8,7 @@ use settings::{InvalidVariable, Reader, Source, Table, Warning};
 use std::time::Duration;
 use url::Url;
 
-const TABLE: Table = Table::new(&[DESTINATION, SECRET_AND_PROXY, settings::PROXY]);
+const TABLE: Table = Table::new(&[DESTINATION, SECRET_ROW, PROXY_ROW, settings::PROXY]);
 
 /// What a destination becomes, as a person would compare it: endpoints, headers with their values, the rest.
 #[track_caller]

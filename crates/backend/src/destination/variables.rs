@@ -137,22 +137,22 @@ pub const DESTINATION: &[Variable] = &[
     ),
 ];
 
-/// The rows of a destination for binaries that fetch secrets and know proxies; such a table needs the rows of
-/// [`settings::PROXY`] too. Without them a destination has neither.
-pub const SECRET_AND_PROXY: &[Variable] = &[
-    row(
-        SECRET,
-        None,
-        Kind::SecretReference,
-        "ARN of a secret in Secrets Manager or of a parameter, or `ssm:NAME`, that holds the authorization header: `Basic …` or \
-         `Bearer …`, the base64 alone, `email:password`, or JSON. Of JSON `authorization` is taken, else `username` and \
-         `password`, or the key that follows the reference: `#key`, or `arn:…:secret:name-a1b2c3:key::`. It replaces the \
-         authorization of the headers.",
-    ),
-    row(
-        PROXY,
-        None,
-        Kind::Proxy,
-        "Proxy for all requests to the backend, `http://user:password@host:port`.",
-    ),
-];
+/// The row of a destination for binaries that fetch secrets. Without it a destination has none.
+pub const SECRET_ROW: &[Variable] = &[row(
+    SECRET,
+    None,
+    Kind::SecretReference,
+    "ARN of a secret in Secrets Manager or of a parameter, or `ssm:NAME`, that holds the authorization header: `Basic …` or \
+     `Bearer …`, the base64 alone, `email:password`, or JSON. Of JSON `authorization` is taken, else `username` and \
+     `password`, or the key that follows the reference: `#key`, or `arn:…:secret:name-a1b2c3:key::`. It replaces the \
+     authorization of the headers.",
+)];
+
+/// The row of a destination for binaries that know proxies; such a table needs the rows of [`settings::PROXY`] too. Without it a
+/// destination has none.
+pub const PROXY_ROW: &[Variable] = &[row(
+    PROXY,
+    None,
+    Kind::Proxy,
+    "Proxy for all requests to the backend, `http://user:password@host:port`.",
+)];

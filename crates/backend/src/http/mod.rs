@@ -20,6 +20,8 @@ compile_error!("nothing to send with: choose the feature `reqwest` or `lean`");
 
 pub use error::{ClientError, TransportError};
 pub use headers::header_map;
+#[cfg(all(feature = "lean", feature = "secret"))]
+pub use lean::AwsTransport;
 #[cfg(not(feature = "reqwest"))]
 pub use lean::LeanTransport as HttpTransport;
 #[cfg(feature = "lean")]

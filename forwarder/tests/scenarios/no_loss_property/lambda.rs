@@ -12,12 +12,12 @@ use super::queue::{EnvironmentQueue, Store};
 use super::setup::{DEFAULT, DestinationId};
 use super::telemetry::{OWN_LOG_GROUP, on_failure_record};
 use super::world::{Shared, Told, UnitId};
-use ::backend::{Client, DestinationConfig};
+use ::backend::{Authorized, Client, DestinationConfig};
 use aws::CachedSecret;
 use futures_util::FutureExt as _;
 use lambda_otlp_forwarder::{
-    Authorized, Config, Destination, Event, Forwarder, InvocationContext, Options, Queues,
-    Template, answer, default_destination,
+    Config, Destination, Event, Forwarder, InvocationContext, Options, Queues, Template, answer,
+    default_destination,
 };
 use serde_json::Value;
 use settings::SecretReference;
@@ -136,7 +136,8 @@ impl Environment {
         common.headers.push("authorization", OLD_PASSWORD).unwrap();
         let secret = schedule.has_secret.then(|| {
             let reference = SecretReference::parse("ssm:/o2").unwrap();
-            CachedSecret::new(Arc::clone(&self.service), reference, Duration::from_mins(5))
+            let lifetime = Duration::from_mins(5);
+            Arc::new(CachedSecret::new(Arc::clone(&self.service), reference, lifetime))
         });
         let export = self.export(DEFAULT, &config.destination, secret);
         let mut destinations = vec![default_destination(&config, export)];
@@ -166,7 +167,7 @@ impl Environment {
         &self,
         id: DestinationId,
         destination: &DestinationConfig,
-        secret: Option<CachedSecret<Arc<Service>>>,
+        secret: Option<Arc<CachedSecret<Arc<Service>>>>,
     ) -> Sender {
         let seed = self.current.random().next();
         let world = self.world.clone();

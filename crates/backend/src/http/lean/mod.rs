@@ -4,7 +4,10 @@
 //! Where the feature `grpc` is on it speaks OTLP over gRPC too. It knows no proxies. Connections are used again one request after the other, and closed with a request that is given up.
 
 mod algorithms;
+#[cfg(feature = "secret")]
+mod aws_transport;
 mod connection;
+mod exchange;
 #[cfg(feature = "grpc")]
 mod grpc;
 mod json_stream;
@@ -12,21 +15,22 @@ mod key_exchange;
 mod provider;
 mod tls;
 
+#[cfg(feature = "grpc")]
 use super::bounded_body::BoundedBody;
 use super::cause::{cause, host_and_port};
 use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::destination::{Compression, DestinationConfig, Endpoints, STREAM_NAME};
+#[cfg(feature = "secret")]
+pub use aws_transport::AwsTransport;
 use bytes::Bytes;
-use connection::{Connection, Connections, Sender, Version};
+use connection::{Connections, Version};
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
-use http::{Request, Response, Uri};
-use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use http::{Request, Uri};
 pub use json_stream::{Record, TelemetryEvent, events_request};
 use json_stream::{in_otlp, json_array};
 use std::error::Error;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use tokio::time::timeout;
 use url::{Position, Url};
 
@@ -100,70 +104,6 @@ impl LeanTransport {
     pub fn of_events(destination: &DestinationConfig) -> Result<Self, ClientError> {
         Self::of_format(destination, Format::Events(destination.compression))
     }
-
-    /// One exchange. A connection that was idle may be gone, which shows before anything is sent: then the next one is taken.
-    async fn exchange(
-        &self,
-        url: &Url,
-        message: Request<Bytes>,
-        sent: &AtomicBool,
-    ) -> Result<HttpResponse, Trouble> {
-        loop {
-            let idle = self.connections.idle(url).await;
-            let is_new = idle.is_none();
-            let mut connection = match idle {
-                Some(connection) => connection,
-                None => self.connections.open(url).await?,
-            };
-            sent.store(true, Ordering::Relaxed);
-            match &mut connection.sender {
-                Sender::Http1(sender) => {
-                    match sender.try_send_request(message.clone().map(Full::new)).await {
-                        Ok(response) => return self.read(url, connection, response).await,
-                        Err(mut error) => {
-                            let is_unsent = error.take_message().is_some();
-                            sent.store(!is_unsent, Ordering::Relaxed);
-                            if is_new || !is_unsent {
-                                return Err(error.into_error().into());
-                            }
-                        }
-                    }
-                }
-                #[cfg(feature = "grpc")]
-                Sender::Http2(sender) => {
-                    let response = grpc::call(sender, message).await?;
-                    if !response.cut {
-                        self.connections.keep(url, connection);
-                    }
-                    return Ok(response);
-                }
-            }
-        }
-    }
-
-    /// The response with at most [`MAX_RESPONSE_BYTES`] of its body; the connection is kept if that is all of it.
-    async fn read(
-        &self,
-        url: &Url,
-        connection: Connection,
-        response: Response<Incoming>,
-    ) -> Result<HttpResponse, Trouble> {
-        let (head, mut incoming) = response.into_parts();
-        let mut body = BoundedBody::new(MAX_RESPONSE_BYTES);
-        while let Some(frame) = incoming.frame().await {
-            // Pieces of another kind than data are trailers, and say nothing that is needed here.
-            let Ok(piece) = frame?.into_data() else { continue };
-            if !body.take(&piece) {
-                break;
-            }
-        }
-        let cut = body.is_cut();
-        if !cut {
-            self.connections.keep(url, connection);
-        }
-        let (status, headers) = (head.status.as_u16(), head.headers);
-        Ok(HttpResponse { status, headers, body: body.into_bytes(), cut })
-    }
 }
 
 /// Why there is no response: an error of the network, of TLS or of HTTP.
@@ -197,7 +137,10 @@ impl Transport for LeanTransport {
         let limit = request.timeout;
         let sent = AtomicBool::new(false);
         let answered = match message(url, self.format, request) {
-            Ok(message) => timeout(limit, self.exchange(url, message, &sent)).await,
+            Ok(message) => {
+                let answer = self.connections.exchange(url, message, MAX_RESPONSE_BYTES, &sent);
+                timeout(limit, answer).await
+            }
             Err(error) => Ok(Err(error)),
         };
         let cause = match answered {

@@ -17,6 +17,14 @@ pub(super) fn connector(
     if destination.endpoints.iter().all(|url| url.scheme() == "http") {
         return Ok(None);
     }
+    trusting(destination.own_authority.as_ref(), version).map(Some)
+}
+
+/// What makes TLS of a connection to those that the system's authorities, or these, vouch for.
+pub(super) fn trusting(
+    own: Option<&OwnAuthority>,
+    version: Version,
+) -> Result<TlsConnector, ClientError> {
     if let Some(missing) = provider::missing_cpu_feature() {
         let text = format!("this CPU has no {missing}, which TLS needs here");
         return Err(ClientError::Build { text });
@@ -25,10 +33,10 @@ pub(super) fn connector(
     let mut config = ClientConfig::builder_with_provider(Arc::new(provider::provider()))
         .with_safe_default_protocol_versions()
         .map_err(build)?
-        .with_root_certificates(roots(destination.own_authority.as_ref())?)
+        .with_root_certificates(roots(own)?)
         .with_no_client_auth();
     config.alpn_protocols = vec![version.alpn().to_vec()];
-    Ok(Some(TlsConnector::from(Arc::new(config))))
+    Ok(TlsConnector::from(Arc::new(config)))
 }
 
 fn roots(own: Option<&OwnAuthority>) -> Result<RootCertStore, ClientError> {

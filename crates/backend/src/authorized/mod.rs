@@ -1,11 +1,11 @@
 //! A client with the secret it sends: loaded before the first request, read again when the backend refuses it.
 
-use crate::destination::Export;
+use crate::client::Client;
+use crate::destination::DestinationConfig;
+use crate::export::{Fate, Outcome, Undelivered};
+use crate::http::{ClientError, HttpTransport, Transport};
+use crate::judge::Reason;
 use aws::{AwsSecrets, CachedSecret, CurrentSecret, SecretError, SecretService};
-use backend::{
-    Client, ClientError, DestinationConfig, Fate, HttpTransport, Outcome, Reason, Transport,
-    Undelivered,
-};
 use settings::Headers;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::time::{Instant, timeout_at};
@@ -21,7 +21,7 @@ pub struct Authorized<T = HttpTransport, S = AwsSecrets> {
 /// The destination's secret, and which version of it the client sends.
 #[derive(Debug)]
 struct OwnSecret<S> {
-    cached: CachedSecret<S>,
+    cached: Arc<CachedSecret<S>>,
     /// The destination's headers; the secret takes the place of their authorization.
     headers: Headers,
     /// Held while headers are set: an older version never replaces a newer one.
@@ -38,18 +38,19 @@ impl<S: SecretService> Authorized<HttpTransport, Arc<S>> {
         let secret = destination
             .secret
             .as_ref()
-            .map(|reference| CachedSecret::new(Arc::clone(service), reference.clone(), lifetime));
+            .map(|reference| CachedSecret::new(Arc::clone(service), reference.clone(), lifetime))
+            .map(Arc::new);
         Ok(Self::with_client(Client::new(destination)?, destination.headers.clone(), secret))
     }
 }
 
 impl<T: Transport, S: SecretService> Authorized<T, S> {
     /// Sends by this client, with this secret in place of the authorization of `headers`. The client must have been made for
-    /// the destination that headers and secret belong to.
+    /// the destination that headers and secret belong to; clients of one destination may share the secret.
     pub fn with_client(
         client: Client<T>,
         headers: Headers,
-        secret: Option<CachedSecret<S>>,
+        secret: Option<Arc<CachedSecret<S>>>,
     ) -> Self {
         let secret =
             secret.map(|cached| OwnSecret { cached, headers, sent_version: Mutex::new(0) });
@@ -140,16 +141,6 @@ async fn within(
 
 fn unsent(request: Request, text: String) -> Outcome {
     Outcome::unsent(request, Reason::Credentials { text }, Fate::ParkWithAlarm)
-}
-
-impl<T: Transport + Send, S: SecretService> Export for Authorized<T, S> {
-    async fn export(&self, stream: Option<&str>, request: Request, deadline: Instant) -> Outcome {
-        Authorized::export(self, stream, request, deadline).await
-    }
-
-    fn drop_connections(&self) {
-        Export::drop_connections(&self.client);
-    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 use super::*;
-use backend::{HttpRequest, HttpResponse, RetryPolicy, TransportError};
+use crate::export::RetryPolicy;
+use crate::http::{HttpRequest, HttpResponse, TransportError};
 use bytes::Bytes;
 use http::HeaderMap;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -95,7 +96,7 @@ impl Scene {
         );
         let headers = destination.headers.clone();
         let client = client.with_retry_policy(policy);
-        let authorized = Authorized::with_client(client, headers, Some(cached));
+        let authorized = Authorized::with_client(client, headers, Some(Arc::new(cached)));
         let scene = Self { authorized, backend, service };
         scene.rotate(password, secret);
         scene

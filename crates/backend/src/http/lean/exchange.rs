@@ -1,0 +1,100 @@
+//! One request and its response, over a connection that is kept from before or made for it.
+
+use super::Trouble;
+use super::connection::{Connection, Connections, Sender};
+#[cfg(feature = "grpc")]
+use super::grpc;
+use crate::http::HttpResponse;
+use crate::http::bounded_body::BoundedBody;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use url::Url;
+
+/// An exchange under way. It is of one type for all who wait for it, since each copy of HTTP and TLS has tens of kilobytes.
+pub(super) type Exchange<'a> =
+    Pin<Box<dyn Future<Output = Result<HttpResponse, Trouble>> + Send + 'a>>;
+
+impl Connections {
+    /// One exchange; of the response's body at most so many bytes are read. A connection that was idle may be gone, which shows
+    /// before anything is sent: then the next one is taken. `sent` says whether the server may have the request.
+    pub(super) fn exchange<'a>(
+        &'a self,
+        url: &'a Url,
+        message: Request<Bytes>,
+        most_bytes: usize,
+        sent: &'a AtomicBool,
+    ) -> Exchange<'a> {
+        Box::pin(self.exchange_once(url, message, most_bytes, sent))
+    }
+
+    async fn exchange_once(
+        &self,
+        url: &Url,
+        message: Request<Bytes>,
+        most_bytes: usize,
+        sent: &AtomicBool,
+    ) -> Result<HttpResponse, Trouble> {
+        loop {
+            let idle = self.idle(url).await;
+            let is_new = idle.is_none();
+            let mut connection = match idle {
+                Some(connection) => connection,
+                None => self.open(url).await?,
+            };
+            sent.store(true, Ordering::Relaxed);
+            match &mut connection.sender {
+                Sender::Http1(sender) => {
+                    match sender.try_send_request(message.clone().map(Full::new)).await {
+                        Ok(response) => {
+                            return self.read(url, connection, response, most_bytes).await;
+                        }
+                        Err(mut error) => {
+                            let is_unsent = error.take_message().is_some();
+                            sent.store(!is_unsent, Ordering::Relaxed);
+                            if is_new || !is_unsent {
+                                return Err(error.into_error().into());
+                            }
+                        }
+                    }
+                }
+                #[cfg(feature = "grpc")]
+                Sender::Http2(sender) => {
+                    let response = grpc::call(sender, message).await?;
+                    if !response.cut {
+                        self.keep(url, connection);
+                    }
+                    return Ok(response);
+                }
+            }
+        }
+    }
+
+    /// The response with at most so many bytes of its body; the connection is kept if that is all of it.
+    async fn read(
+        &self,
+        url: &Url,
+        connection: Connection,
+        response: Response<Incoming>,
+        most_bytes: usize,
+    ) -> Result<HttpResponse, Trouble> {
+        let (head, mut incoming) = response.into_parts();
+        let mut body = BoundedBody::new(most_bytes);
+        while let Some(frame) = incoming.frame().await {
+            // Pieces of another kind than data are trailers, and say nothing that is needed here.
+            let Ok(piece) = frame?.into_data() else { continue };
+            if !body.take(&piece) {
+                break;
+            }
+        }
+        let cut = body.is_cut();
+        if !cut {
+            self.keep(url, connection);
+        }
+        let (status, headers) = (head.status.as_u16(), head.headers);
+        Ok(HttpResponse { status, headers, body: body.into_bytes(), cut })
+    }
+}
