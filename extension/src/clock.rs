@@ -2,10 +2,15 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Unix time in nanoseconds; 0 before 1970.
+/// The present.
 #[expect(clippy::disallowed_methods, reason = "the one place where the binary reads the clock")]
+pub(crate) fn now() -> SystemTime {
+    SystemTime::now()
+}
+
+/// Unix time in nanoseconds; 0 before 1970.
 pub(crate) fn unix_nanos() -> u64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
 }
 

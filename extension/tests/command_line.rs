@@ -43,6 +43,8 @@ async fn without_an_endpoint_nothing_is_reached_and_all_is_well() {
 #[cfg(feature = "direct")]
 mod backend {
     use super::run;
+    #[cfg(feature = "secrets")]
+    use simulator::secrets::{SecretAnswer, SecretServer};
     use simulator::sink::tls::{Authority, TlsFront};
     use simulator::sink::{ScriptedResponse, Sink};
     use tokio::net::TcpListener;
@@ -185,6 +187,64 @@ mod backend {
                 "warning settings LAMBDA_OTLP_OUTPUT: telemetry goes to stdout",
                 "failed settings LAMBDA_OTLP_ENDPOINT",
                 "ok output stdout, since LAMBDA_OTLP_ENDPOINT is set, but the destination is wrong",
+            ],
+        );
+    }
+
+    #[cfg(feature = "secrets")]
+    #[tokio::test]
+    async fn credentials_that_are_kept_elsewhere_are_read_first() {
+        const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
+        let sink = sink().await;
+        let value = "root@example.com:pass".to_owned();
+        let secrets = SecretServer::start(SecretAnswer::Value(value)).await.unwrap();
+        // TLS to AWS trusts what the system trusts.
+        let authority = Authority::new("AWS");
+        let port = TlsFront::before(secrets.address(), &authority, 2500).await.port();
+        let system = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(system.path(), authority.pem()).unwrap();
+        let system = system.path().to_str().unwrap();
+        let of_aws = |endpoint: &str| {
+            vec![
+                ("LAMBDA_OTLP_ENDPOINT", sink.base().to_owned()),
+                ("LAMBDA_OTLP_OUTPUT", "otlp".to_owned()),
+                ("LAMBDA_OTLP_SECRET", ARN.to_owned()),
+                ("AWS_ACCESS_KEY_ID", "AKID".to_owned()),
+                ("AWS_SECRET_ACCESS_KEY", "simulated".to_owned()),
+                ("AWS_ENDPOINT_URL", endpoint.to_owned()),
+                ("SSL_CERT_FILE", system.to_owned()),
+            ]
+        };
+        for endpoint in [secrets.endpoint(), format!("https://localhost:{port}")] {
+            expect(
+                checks(&of_aws(&endpoint)).await,
+                0,
+                &[
+                    "ok settings",
+                    "ok output",
+                    &format!("ok secret {ARN} can be read"),
+                    "ok endpoint",
+                    "ok connection HTTP 200",
+                    "ok credentials accepted",
+                    "ok record taken",
+                ],
+            );
+        }
+        secrets.answer(SecretAnswer::Denied);
+        let denied = format!(
+            "failed secret cannot read {ARN}: access denied; allow secretsmanager:GetSecretValue on {ARN}"
+        );
+        expect(
+            checks(&of_aws(&secrets.endpoint())).await,
+            1,
+            &[
+                "ok settings",
+                "ok output",
+                &denied,
+                "skipped endpoint",
+                "skipped connection",
+                "skipped credentials",
+                "skipped record",
             ],
         );
     }

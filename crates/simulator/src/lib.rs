@@ -51,6 +51,7 @@ mod platform_events;
 mod process;
 pub mod queue;
 mod recent;
+pub mod secrets;
 mod service;
 pub mod sink;
 mod telemetry;

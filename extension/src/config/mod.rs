@@ -7,13 +7,19 @@ mod file;
 mod keys;
 #[cfg(feature = "direct")]
 mod output;
+#[cfg(feature = "secrets")]
+mod secrets;
 mod variables;
+#[cfg(all(feature = "direct", not(feature = "secrets")))]
+mod without_secrets;
 mod wrapper;
 
 use endpoint::{Endpoint, endpoint};
 #[cfg(feature = "direct")]
 pub(crate) use output::{Choice, Direct, Flush, Output, Variables};
 use platform::{Names, Shape, SpanEnd, SpanMapping};
+#[cfg(feature = "direct")]
+pub(crate) use secrets::Secrets;
 use settings::{InvalidVariable, Reader, Source, Warning};
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -22,6 +28,8 @@ use tracing::Level;
 use variables::SENT_BY_OTHERS;
 pub use variables::TABLE;
 use variables::{OTEL_ENDPOINT, RECEIVER_PORT};
+#[cfg(all(feature = "direct", not(feature = "secrets")))]
+use without_secrets as secrets;
 pub use wrapper::WRAPPER;
 
 const DEFAULT_RECEIVER_PORT: u16 = 4318;

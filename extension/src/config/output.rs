@@ -3,9 +3,9 @@
 use super::endpoint::{Endpoint, endpoint, host_and_port};
 use super::variables::{
     ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, MAX_BUFFER, MAX_RETRIES, NOT_READ, O2_AUTHORIZATION,
-    O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL,
+    O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL, SECRET,
 };
-use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, TABLE};
+use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Secrets, TABLE};
 use backend::{DestinationConfig, Protocol};
 use settings::{InvalidVariable, Kind, Reader, Source};
 use std::borrow::Cow;
@@ -34,6 +34,7 @@ enum Asked {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Direct {
     pub(crate) destination: DestinationConfig,
+    pub(crate) secrets: Secrets,
     pub(crate) protocol: Protocol,
     pub(crate) flush: Flush,
     pub(crate) variables: Variables,
@@ -52,6 +53,7 @@ impl Variables {
     /// Those of an endpoint that this variable names.
     fn of(reader: &Reader<'_>, endpoint: &'static str) -> Self {
         let credentials = match endpoint {
+            _ if reader.is_set(SECRET) => "check what the secret of LAMBDA_OTLP_SECRET holds",
             ENDPOINT => {
                 "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password"
             }
@@ -142,7 +144,7 @@ pub(super) fn read(
         return Choice { output: Output::Stdout, because };
     }
     let source = OfExtension { source, is_grpc };
-    let Some(destination) = destination(reader, &source, receiver_port) else {
+    let Some((destination, secrets)) = destination(reader, &source, receiver_port) else {
         let because = format!("{because}, but the destination is wrong");
         reader.warn(OUTPUT, "telemetry goes to stdout, since the destination is wrong");
         return Choice { output: Output::Stdout, because };
@@ -151,7 +153,7 @@ pub(super) fn read(
     let endpoint = endpoint_variable(&source);
     let variables = Variables::of(reader, endpoint);
     let protocol = protocol(reader, &source, endpoint);
-    let direct = Box::new(Direct { destination, protocol, flush, variables });
+    let direct = Box::new(Direct { destination, secrets, protocol, flush, variables });
     if chosen == Asked::Otlp {
         return Choice { output: Output::Otlp(direct), because };
     }
@@ -218,7 +220,9 @@ fn implied_by(reader: &Reader<'_>, is_grpc: bool) -> Option<&'static str> {
         |name: &&str| reader.raw(name).is_some_and(|url| endpoint(&url) == Endpoint::Elsewhere);
     let names = if is_grpc { &[ENDPOINT][..] } else { &[ENDPOINT, OTEL_ENDPOINT] };
     let endpoint = names.iter().copied().find(leads_elsewhere);
-    let has_o2 = reader.is_set(O2_ORGANIZATION) && reader.is_set(O2_AUTHORIZATION);
+    let has_o2 = reader.is_set(O2_ORGANIZATION)
+        && (reader.is_set(O2_AUTHORIZATION)
+            || (cfg!(feature = "secrets") && reader.is_set(SECRET)));
     endpoint.or(has_o2.then_some(O2_ORGANIZATION))
 }
 
@@ -237,9 +241,10 @@ fn destination(
     reader: &mut Reader<'_>,
     source: &OfExtension<'_>,
     receiver_port: u16,
-) -> Option<DestinationConfig> {
+) -> Option<(DestinationConfig, Secrets)> {
     let mut own = Reader::new(source, TABLE);
     let destination = DestinationConfig::read(&mut own);
+    let secrets = Secrets::read(&mut own, destination.as_ref());
     let warnings = own.warnings().to_vec();
     let mut is_wrong = destination.is_none();
     for InvalidVariable { name, problem } in own.finish() {
@@ -269,7 +274,7 @@ fn destination(
         reader.mistake(name, problem);
         return None;
     }
-    Some(destination)
+    Some((destination, secrets))
 }
 
 /// The port that requests would come back by: what is received would be sent to the receiver for ever.

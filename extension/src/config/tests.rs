@@ -196,6 +196,12 @@ mod output {
         check(&[REMOTE, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
         check(&[LOCAL, OWN], own, "LAMBDA_OTLP_ENDPOINT is set");
         check(&O2, json, "O2_ORGANIZATION_ID is set");
+        #[cfg(feature = "secrets")]
+        {
+            let secret = ("LAMBDA_OTLP_SECRET", "ssm:/o2");
+            check(&[O2[0], secret], json, "O2_ORGANIZATION_ID is set");
+            check(&[OWN, secret], own, "LAMBDA_OTLP_ENDPOINT is set");
+        }
         check(&[O2[0], O2[1], LOCAL], json, "O2_ORGANIZATION_ID is set");
         check(&[O2[0], O2[1], asked], o2, "LAMBDA_OTLP_OUTPUT is set");
         let as_they_come = ("LAMBDA_OTLP_OUTPUT", "json");
@@ -301,9 +307,16 @@ mod output {
         check(&[here], "LAMBDA_OTEL_EXPORTER_ENDPOINT: leads to this environment");
         check(&[OWN, ("LAMBDA_OTLP_HEADERS", "hunter2")], "LAMBDA_OTLP_HEADERS");
         check(&[OWN, ("LAMBDA_OTLP_CA_FILE", "/nowhere.pem")], "LAMBDA_OTLP_CA_FILE");
+        #[cfg(feature = "secrets")]
+        {
+            check(&[OWN, ("LAMBDA_OTLP_SECRET", "hunter2")], "LAMBDA_OTLP_SECRET: not an ARN");
+            let of_aws = [OWN, ("LAMBDA_OTLP_SECRET", "ssm:/o2"), ("AWS_ENDPOINT_URL", "hunter2")];
+            check(&of_aws, "AWS_ENDPOINT_URL: relative URL");
+        }
+        #[cfg(not(feature = "secrets"))]
         check(
             &[OWN, ("LAMBDA_OTLP_SECRET", "ssm:/o2")],
-            "LAMBDA_OTLP_SECRET: not read by the extension: set LAMBDA_OTLP_HEADERS",
+            "LAMBDA_OTLP_SECRET: not read by the extension",
         );
         check(&[OWN, ("LAMBDA_OTLP_PROXY", "http://u:hunter2@p:1")], "LAMBDA_OTLP_PROXY: not read");
         check(

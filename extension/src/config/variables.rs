@@ -12,6 +12,9 @@ pub const TABLE: Table = Table::new(&[
     SHARED,
     DIRECT,
     backend::DESTINATION,
+    super::secrets::SECRET_ROW,
+    super::secrets::SECRETS,
+    super::secrets::AWS,
     &super::keys::ROWS,
     LAMBDA,
 ])
@@ -133,7 +136,8 @@ const DIRECT: &[Variable] = &[
         kind: Kind::Choice(&["stdout", "otlp", "json"]),
         doc: "Where telemetry goes: to `stdout` as lines, by `otlp` straight to a backend, or by `json` as OpenObserve's \
               extension sent it. Unset it is `otlp` where `LAMBDA_OTLP_ENDPOINT` or `OTEL_EXPORTER_OTLP_ENDPOINT` leads to \
-              another host than this one, else `json` where both `O2_ORGANIZATION_ID` and `O2_AUTHORIZATION_HEADER` are set.",
+              another host than this one, else `json` where both `O2_ORGANIZATION_ID` and `O2_AUTHORIZATION_HEADER`, or \
+              `LAMBDA_OTLP_SECRET` in its place, are set.",
     },
     Variable {
         name: PROTOCOL,
@@ -196,6 +200,7 @@ const LAMBDA: &[Variable] = &[
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
         "Set by Lambda: an eighth of it bounds what waits in memory.",
     ),
+    #[cfg(not(feature = "direct"))]
     shared::AWS_REGION,
     set_by_lambda(
         "AWS_LAMBDA_INITIALIZATION_TYPE",
@@ -213,12 +218,14 @@ const LAMBDA: &[Variable] = &[
 
 /// What others read: the forwarder, since a set of variables may be made once for all functions, and the layer's wrapper.
 #[cfg(feature = "direct")]
-const KNOWN_ELSEWHERE: &[&str] = &[SECRET, PROXY, INSTRUMENT, NEXT_WRAPPER];
+const KNOWN_ELSEWHERE: &[&str] =
+    &[SECRET, "LAMBDA_OTLP_SECRET_TTL", PROXY, INSTRUMENT, NEXT_WRAPPER];
 #[cfg(not(feature = "direct"))]
 const KNOWN_ELSEWHERE: &[&str] = &[
     ENDPOINT,
     "LAMBDA_OTLP_HEADERS",
     SECRET,
+    "LAMBDA_OTLP_SECRET_TTL",
     "LAMBDA_OTLP_STREAM",
     "LAMBDA_OTLP_CONFIG_FILE",
     INSTRUMENT,
@@ -235,15 +242,16 @@ pub(super) const OTEL_ENDPOINT: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 pub(super) const O2_ENDPOINT: &str = "O2_ENDPOINT";
 pub(super) const O2_ORGANIZATION: &str = "O2_ORGANIZATION_ID";
 pub(super) const O2_AUTHORIZATION: &str = "O2_AUTHORIZATION_HEADER";
-const SECRET: &str = "LAMBDA_OTLP_SECRET";
+pub(super) const SECRET: &str = "LAMBDA_OTLP_SECRET";
 #[cfg(feature = "direct")]
 const PROXY: &str = "LAMBDA_OTLP_PROXY";
 
 /// What the forwarder reads for its destination and the extension does not, and what to do instead.
 #[cfg(feature = "direct")]
-pub(super) const NOT_READ: [(&str, &str); 2] = [
-    (SECRET, "set LAMBDA_OTLP_HEADERS, or let the forwarder send"),
+pub(super) const NOT_READ: &[(&str, &str)] = &[
     (PROXY, "let the forwarder send"),
+    #[cfg(not(feature = "secrets"))]
+    (SECRET, "set LAMBDA_OTLP_HEADERS, or let the forwarder send"),
 ];
 
 /// What OpenObserve's extension reads, or says that it reads, and nobody here does.

@@ -1,5 +1,6 @@
-//! What sends to the destination: OTLP, and beside it events of the Telemetry API as they came.
+//! What sends to the destination: OTLP, and beside it events of the Telemetry API as they came; and the secret that both send.
 
+use super::secret::{KeptSecret, Sending, sending};
 use crate::config::Direct;
 use backend::{
     Client, ClientError, Compression, DestinationConfig, LeanTransport, Protocol, RetryPolicy,
@@ -7,25 +8,29 @@ use backend::{
 
 /// One attempt each: what is not taken waits for a later flush.
 pub(super) struct Clients {
-    pub(super) otlp: Client<LeanTransport>,
+    pub(super) otlp: Sending,
     /// `None` where no events are sent as they came.
-    pub(super) events: Option<Client<LeanTransport>>,
+    pub(super) events: Option<Sending>,
+    /// `None` where the destination has none.
+    pub(super) secret: Option<KeptSecret>,
 }
 
 impl Clients {
     /// Prepares everything that needs no network.
     pub(super) fn new(direct: &Direct, is_json: bool) -> Result<Self, ClientError> {
-        let Direct { destination, protocol, .. } = direct;
+        let Direct { destination, protocol, secrets, .. } = direct;
+        let secret = KeptSecret::of(destination, secrets);
         let otlp = LeanTransport::by(destination, *protocol)?;
         let events = match destination.json_stream().filter(|_| is_json) {
             Some(destination) => {
                 let transport = LeanTransport::of_events(&destination)?;
-                Some(client(&destination, transport, true)?)
+                Some(client(&destination, transport, true, secret.clone())?)
             }
             None => None,
         };
-        let otlp = client(destination, otlp, *protocol == Protocol::HttpJson)?;
-        Ok(Self { otlp, events })
+        let is_json = *protocol == Protocol::HttpJson;
+        let otlp = client(destination, otlp, is_json, secret.clone())?;
+        Ok(Self { otlp, events, secret })
     }
 }
 
@@ -34,9 +39,11 @@ fn client(
     destination: &DestinationConfig,
     transport: LeanTransport,
     makes_json: bool,
-) -> Result<Client<LeanTransport>, ClientError> {
+    secret: Option<KeptSecret>,
+) -> Result<Sending, ClientError> {
     let compression = if makes_json { Compression::None } else { destination.compression };
     let destination = DestinationConfig { compression, ..destination.clone() };
     let client = Client::with_transport(&destination, transport)?;
-    Ok(client.with_retry_policy(RetryPolicy::default().once()))
+    let client = client.with_retry_policy(RetryPolicy::default().once());
+    Ok(sending(client, destination.headers, secret))
 }

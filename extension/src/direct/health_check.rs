@@ -1,6 +1,7 @@
 //! Looks at the backend as the extension would speak to it: its name, TLS, the credentials, and whether it takes a record.
 
 use super::clients::Clients;
+use super::secret;
 use crate::clock;
 use crate::config::{Config, Output, Variables};
 use backend::{
@@ -28,14 +29,17 @@ pub(crate) async fn health_check(config: &Config) -> Vec<Check> {
     };
     let mut checks = vec![Check::ok("output", format!("{output}, since {because}"))];
     let is_json = matches!(config.choice.output, Output::Json(_));
+    let mut direct = direct.clone();
+    checks.extend(secret::check(&mut direct).await);
     let Variables { endpoint, credentials } = direct.variables.clone();
     let prepared = || -> Result<_, ClientError> {
         let transport = LeanTransport::by(&direct.destination, direct.protocol)?;
         let advice = Advice { endpoint, credentials };
         let reach = Reach::new(direct.destination.clone(), transport, advice)?;
-        Ok((reach, Clients::new(direct, is_json)?))
+        Ok((reach, Clients::new(&direct, is_json)?))
     };
     match prepared() {
+        Ok(_) if checks.iter().any(Check::is_failed) => {}
         Ok((reach, clients)) => {
             checks.push(reach.name().await);
             if !checks.iter().any(Check::is_failed) {

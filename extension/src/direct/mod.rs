@@ -10,7 +10,11 @@ mod flush;
 mod function_lines;
 mod health;
 mod health_check;
+#[cfg(feature = "secrets")]
+mod secret;
 mod sender;
+#[cfg(not(feature = "secrets"))]
+mod without_secret;
 
 use crate::buffer::{Buffer, SharedBuffer, Unbuffered};
 use crate::clock::unix_millis;
@@ -41,6 +45,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout_at};
 use wire::{Request, SignalKind};
+#[cfg(not(feature = "secrets"))]
+use without_secret as secret;
 
 /// Lines have at most so many bytes before they are compressed: what is spilled is cut into pieces of this size.
 const SPILLED_BYTES: usize = 256 * 1024;
@@ -157,7 +163,7 @@ impl Direct {
             Output::Json(direct) => (direct, true),
         };
         let buffer = buffer?;
-        let Clients { otlp, events } = match Clients::new(direct, is_json) {
+        let Clients { otlp, events, secret } = match Clients::new(direct, is_json) {
             Ok(clients) => clients,
             Err(error) => {
                 tracing::warn!(%error, "cannot send, telemetry goes to stdout instead");
@@ -167,6 +173,9 @@ impl Direct {
                 return None;
             }
         };
+        if let Some(secret) = secret {
+            secret.read_ahead();
+        }
         let sender = Sender {
             client: otlp,
             events,

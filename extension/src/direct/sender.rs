@@ -1,8 +1,9 @@
 //! Sends what waits: the three signals side by side, one attempt each, and an account of every item.
 
+use super::secret::{Sending, drop_connections};
 use crate::buffer::Taken;
 use crate::counts::{Count, Counts};
-use backend::{Client, Fate, LeanTransport, Outcome, Reason};
+use backend::{Fate, Outcome, Reason};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,9 +12,9 @@ use wire::Request;
 
 /// Sends to one backend.
 pub(super) struct Sender {
-    pub(super) client: Client<LeanTransport>,
+    pub(super) client: Sending,
     /// Where events of the Telemetry API go as they came.
-    pub(super) events: Option<Client<LeanTransport>>,
+    pub(super) events: Option<Sending>,
     pub(super) max_request_bytes: usize,
     pub(super) counts: Arc<Counts>,
     /// Whether the log says already that the backend takes nothing.
@@ -57,9 +58,9 @@ struct Account {
 impl Sender {
     /// New connections from now on.
     pub(super) fn drop_connections(&self) {
-        drop(self.client.drop_connections());
+        drop_connections(&self.client);
         if let Some(events) = &self.events {
-            drop(events.drop_connections());
+            drop_connections(events);
         }
     }
 
@@ -93,12 +94,7 @@ impl Sender {
 
     /// The requests of one signal, one after the other until one fails. Each has its own account, which stands when a later one or
     /// another signal's is cut off.
-    async fn lane(
-        &self,
-        client: Option<&Client<LeanTransport>>,
-        taken: Taken,
-        end: Instant,
-    ) -> Flown {
+    async fn lane(&self, client: Option<&Sending>, taken: Taken, end: Instant) -> Flown {
         let Some(client) = client else { return Flown::default() };
         let mut flown = Flown::default();
         for part in taken.parts(self.max_request_bytes) {
@@ -125,14 +121,16 @@ impl Sender {
             tracing::info!(warning = outcome.warning, "the backend has a warning");
         }
         for part in outcome.parts {
+            // Nobody has refused what was not sent because its credentials could not be read.
+            let is_unsent = matches!(part.reason, Reason::Credentials { .. });
             match part.fate {
-                Fate::Park => {
+                Fate::Park | Fate::ParkWithAlarm if is_unsent || part.fate == Fate::Park => {
                     let what = "cannot deliver, will try again";
                     tell_once(&self.has_told, &part.reason, what);
                     flown.failed = true;
                     account.again.push(part.request);
                 }
-                Fate::ParkWithAlarm => {
+                Fate::Park | Fate::ParkWithAlarm => {
                     let what = "the backend refuses what it is sent, the log has it";
                     tell_once(&self.has_told_of_refusal, &part.reason, what);
                     flown.refused = true;

@@ -2,18 +2,26 @@ use super::*;
 use crate::invocations::identity::Identity;
 use crate::lambda::extensions_api::Registration;
 use crate::test_spans::{Span, traces};
+#[cfg(feature = "secrets")]
+use simulator::secrets::{SecretAnswer, SecretServer};
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::collections::BTreeMap;
 
 /// A sender to this sink, which does not wait long beside a handler.
 fn direct(sink: &Sink) -> Direct {
+    direct_with(sink, &[])
+}
+
+/// The same, with these variables.
+fn direct_with(sink: &Sink, more: &[(&str, &str)]) -> Direct {
     let variables = [
         ("LAMBDA_OTLP_OUTPUT", "otlp"),
         ("LAMBDA_OTLP_ENDPOINT", sink.base()),
         ("O2_FLUSH_INTERVAL_MS", "1"),
     ];
+    let variables = variables.iter().chain(more);
     let source: BTreeMap<String, String> =
-        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+        variables.map(|(name, value)| ((*name).into(), (*value).into())).collect();
     let config = Config::from_source(&source);
     let counts = Arc::<Counts>::default();
     let output =
@@ -73,4 +81,34 @@ async fn what_became_due_meanwhile_wakes_the_loop_at_once() {
     tokio::time::sleep(Duration::from_millis(20)).await;
     let now_ms = unix_millis();
     assert_eq!(direct.wake_at_ms(Some(&running(false)), false, now_ms), Some(now_ms));
+}
+
+#[cfg(feature = "secrets")]
+#[tokio::test]
+async fn credentials_are_read_at_once_and_what_has_none_yet_waits() {
+    let sink = slow_sink().await;
+    let secrets = SecretServer::start(SecretAnswer::Denied).await.unwrap();
+    let mut direct = direct_with(
+        &sink,
+        &[
+            ("LAMBDA_OTLP_SECRET", "ssm:/o2/auth"),
+            ("AWS_ENDPOINT_URL", &secrets.endpoint()),
+            ("AWS_REGION", "eu-west-1"),
+            ("AWS_ACCESS_KEY_ID", "AKID"),
+            ("AWS_SECRET_ACCESS_KEY", "simulated"),
+        ],
+    );
+    let asked = async {
+        while secrets.asked().is_empty() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), asked).await.expect("nothing is to be sent");
+    direct.invoked();
+    direct.buffer.put(traces(&[Span::default()])).unwrap();
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    assert!(!direct.act(Some(&running(true)), false));
+    direct.flown().await;
+    assert_eq!((sink.requests().len(), direct.counts.get(Count::FailedFlushes)), (0, 1));
+    assert!(direct.buffer.oldest().is_some(), "it is to be sent again");
 }

@@ -7,6 +7,8 @@
 mod account;
 mod environments;
 mod freezes;
+#[cfg(feature = "secrets")]
+mod secrets;
 mod stories;
 
 use lambda_otlp_tests::stories::{Program, run_in_lambda};

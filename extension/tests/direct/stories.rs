@@ -10,7 +10,7 @@ use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::time::Duration;
 
 /// The bound of one flush, and what a slow machine adds to it.
-const ONE_FLUSH: Duration = Duration::from_millis(1000 + 900);
+pub(crate) const ONE_FLUSH: Duration = Duration::from_millis(1000 + 900);
 
 pub(crate) async fn sink() -> Sink {
     Sink::builder().no_window().start().await.unwrap()

@@ -9,6 +9,7 @@ use rcgen::{
 };
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tokio::io::copy_bidirectional;
@@ -67,10 +68,18 @@ impl TlsFront {
     /// # Panics
     /// When there is no free port.
     pub async fn start(sink: &Sink, authority: &Authority, until_year: i32) -> Self {
+        Self::before(sink.address(), authority, until_year).await
+    }
+
+    /// The same before any other server.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn before(address: SocketAddr, authority: &Authority, until_year: i32) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let acceptor = TlsAcceptor::from(Arc::new(authority.server_config(until_year)));
-        let (address, handshakes) = (sink.address(), Arc::new(AtomicUsize::new(0)));
+        let handshakes = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&handshakes);
         tokio::spawn(async move {
             loop {
