@@ -4,6 +4,7 @@ use crate::side::Side;
 use lambda_otlp_bench::series::load;
 use serde_json::{Value, json};
 use simulator::sink::Sink;
+use std::collections::BTreeSet;
 
 /// Lines, and spans.
 const FLOOD: usize = 20_000;
@@ -39,17 +40,20 @@ async fn row(
     let mut story = side.begin(Some(&sink), variables).await;
     story.invoke(payload.clone()).await;
     let account = side.end(story, Some(&sink)).await?;
-    let printed =
-        account.text.iter().filter(|line| line.contains("a line of the function")).count();
-    let lost = account.lost + if flood == "lines" { FLOOD - printed } else { 0 };
+    let is_line = |body: &&String| body.contains("a line of the function");
+    let [delivered, spilled] = account.bodies.each_ref();
+    let there: BTreeSet<&String> = delivered.union(spilled).filter(is_line).collect();
+    let lost = account.lost + if flood == "lines" { FLOOD - there.len() } else { 0 };
+    let [delivered, spilled] =
+        [delivered, spilled].map(|bodies| bodies.iter().filter(is_line).count());
     let kept: Vec<String> =
         account.kept.iter().map(|kept| format!("{:.0}", kept.as_secs_f64() * 1e3)).collect();
     println!(
         "| {FLOOD} {flood} | {} | {} | {} | {} | {lost} | {:.1} | {:.0} | {} |",
         side.name,
         account.acknowledged,
-        account.delivered,
-        account.written + printed,
+        account.delivered + delivered,
+        account.written + spilled,
         account.peak_kib / 1024.0,
         account.cpu_ms,
         kept.join(", "),

@@ -3,7 +3,7 @@
 use crate::register::memory;
 use crate::table::cpu_ms;
 use lambda_otlp_tests::stories::states::End;
-use lambda_otlp_tests::stories::{Program, Story};
+use lambda_otlp_tests::stories::{Program, Story, body};
 use simulator::FunctionSpec;
 use simulator::sink::Sink;
 use std::collections::BTreeSet;
@@ -43,8 +43,8 @@ pub(crate) struct Account {
     pub(crate) written: usize,
     /// Acknowledged, and in neither.
     pub(crate) lost: usize,
-    /// All that is in the log and no OTLP line.
-    pub(crate) text: Vec<String>,
+    /// The bodies of log records at the backend, and of those in lines of the log.
+    pub(crate) bodies: [BTreeSet<String>; 2],
     /// Of the extension, before its end.
     pub(crate) cpu_ms: f64,
     pub(crate) peak_kib: f64,
@@ -86,6 +86,7 @@ impl Side {
         let cpu_ms = cpu_ms(&story);
         let log = story.end(End::Shutdown).await;
         let spans = sink.map(Sink::spans).unwrap_or_default();
+        let records = sink.map(Sink::log_records).unwrap_or_default();
         let own = spans.iter().filter(|span| span.scope.name == SCOPE);
         let ids = own.filter_map(|span| {
             Some(u64::from_be_bytes(span.item.span_id.clone().try_into().ok()?))
@@ -99,7 +100,10 @@ impl Side {
             delivered: delivered.len(),
             written: log.own.len(),
             lost: log.wrong.iter().filter(is_lost).count(),
-            text: log.text,
+            bodies: [
+                records.iter().map(|record| body(&record.item)).collect(),
+                log.records.into_iter().collect(),
+            ],
             cpu_ms,
             peak_kib,
         })
