@@ -121,16 +121,19 @@ impl Sender {
             tracing::info!(warning = outcome.warning, "the backend has a warning");
         }
         for part in outcome.parts {
-            // Nobody has refused what was not sent because its credentials could not be read.
-            let is_unsent = matches!(part.reason, Reason::Credentials { .. });
-            match part.fate {
-                Fate::Park | Fate::ParkWithAlarm if is_unsent || part.fate == Fate::Park => {
+            let fate = match part.reason {
+                // Nobody has refused what was not sent because its credentials could not be read.
+                Reason::Credentials { .. } => Fate::Park,
+                _ => part.fate,
+            };
+            match fate {
+                Fate::Park => {
                     let what = "cannot deliver, will try again";
                     tell_once(&self.has_told, &part.reason, what);
                     flown.failed = true;
                     account.again.push(part.request);
                 }
-                Fate::Park | Fate::ParkWithAlarm => {
+                Fate::ParkWithAlarm => {
                     let what = "the backend refuses what it is sent, the log has it";
                     tell_once(&self.has_told_of_refusal, &part.reason, what);
                     flown.refused = true;
