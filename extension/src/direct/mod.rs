@@ -245,18 +245,22 @@ impl Direct {
 
     /// Puts what the function printed as OTLP where all OTLP waits.
     pub(crate) fn put(&mut self, requests: Vec<Request>) {
-        for request in requests {
-            self.counts.add(Count::Items, request.items());
-            let put = self.buffer.put(request);
-            self.spill_unbuffered(put);
-        }
+        self.put_by(Buffer::put, requests);
     }
 
     /// The same of spans that had not ended.
     pub(crate) fn put_partial(&mut self, requests: Vec<Request>) {
+        self.put_by(Buffer::put_partial, requests);
+    }
+
+    fn put_by(
+        &mut self,
+        put: fn(&Buffer, Request) -> Result<usize, Unbuffered>,
+        requests: Vec<Request>,
+    ) {
         for request in requests {
             self.counts.add(Count::Items, request.items());
-            let put = self.buffer.put_partial(request);
+            let put = put(&self.buffer, request);
             self.spill_unbuffered(put);
         }
     }

@@ -67,16 +67,16 @@ impl LineOutput {
         self.buffer.is_some()
     }
 
-    /// Puts a request into the buffer. `Err` where it is to be written: the request, and whether it is spilled.
-    fn buffer(&self, request: Request) -> Result<Written, (Request, bool)> {
+    /// Puts a request into the buffer, of spans that had not ended where `partial` says so. `Err` where it is to be written: the
+    /// request, and whether it is spilled.
+    fn buffer(&self, request: Request, partial: bool) -> Result<Written, (Request, bool)> {
         let Some(buffer) = &self.buffer else { return Err((request, false)) };
-        buffered(buffer.put(request))
-    }
-
-    /// The same of spans that had not ended.
-    fn buffer_partial(&self, request: Request) -> Result<Written, (Request, bool)> {
-        let Some(buffer) = &self.buffer else { return Err((request, false)) };
-        buffered(buffer.put_partial(request))
+        let put = if partial { buffer.put_partial(request) } else { buffer.put(request) };
+        match put {
+            Ok(items) => Ok(Written { items, ..Written::default() }),
+            Err(Unbuffered::Full(request)) => Err((request, true)),
+            Err(Unbuffered::Closed(request)) => Err((request, false)),
+        }
     }
 
     /// Whether a write is under way that took too long before: whoever waits for it waits in vain.
@@ -86,29 +86,25 @@ impl LineOutput {
 
     /// Takes a request: into the buffer, or writes it; gives up when the pipe has been full for 200 ms, and at once as long as it then stays so.
     pub(crate) async fn write(&self, request: Request) -> Result<Written, Refused> {
-        match self.buffer(request) {
-            Ok(buffered) => Ok(buffered),
-            Err((request, spill)) => {
-                self.write_marked(request, Marks { spill, partial: false }).await
-            }
-        }
+        self.take(request, false).await
     }
 
     /// The same of spans that had not ended when they were exported.
     pub(crate) async fn write_partial(&self, request: Request) -> Result<Written, Refused> {
-        let (request, spill) = match self.buffer_partial(request) {
+        self.take(request, true).await
+    }
+
+    async fn take(&self, request: Request, partial: bool) -> Result<Written, Refused> {
+        let (request, spill) = match self.buffer(request, partial) {
             Ok(buffered) => return Ok(buffered),
             Err(unbuffered) => unbuffered,
         };
-        self.write_marked(request, Marks { spill, partial: true }).await
-    }
-
-    async fn write_marked(&self, request: Request, marks: Marks) -> Result<Written, Refused> {
         if self.is_stuck() {
             return Err(Refused);
         }
         let (written, mut answer) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
+        let marks = Marks { spill, partial };
         let job = Job { request, written, begun: Arc::clone(&begun), keep: false, marks };
         let answered = {
             let exchange = async {
@@ -132,7 +128,7 @@ impl LineOutput {
 
     /// Puts a request of our own into the buffer or the queue, or gives it back if there is no room. It is written once there is.
     pub(crate) fn offer(&self, request: Request) -> Result<oneshot::Receiver<Written>, Request> {
-        match self.buffer(request) {
+        match self.buffer(request, false) {
             Ok(buffered) => {
                 let (written, answer) = oneshot::channel();
                 // The receiver is in the next line.
@@ -181,15 +177,6 @@ impl LineOutput {
         if self.stuck.swap(seen.unwrap_or_default(), Ordering::Relaxed) == 0 {
             tracing::error!("stdout takes nothing: telemetry is refused until it does");
         }
-    }
-}
-
-/// What the buffer has taken. `Err` where the request is to be written, and whether it is spilled.
-fn buffered(put: Result<usize, Unbuffered>) -> Result<Written, (Request, bool)> {
-    match put {
-        Ok(items) => Ok(Written { items, ..Written::default() }),
-        Err(Unbuffered::Full(request)) => Err((request, true)),
-        Err(Unbuffered::Closed(request)) => Err((request, false)),
     }
 }
 
