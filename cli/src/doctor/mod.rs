@@ -10,7 +10,7 @@ use crate::destination::DestinationArguments;
 use crate::time_arguments;
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials, CredentialsSource};
 use aws_sdk_sqs::config::ProvideCredentials as _;
-use backend::{DestinationConfig, Profile};
+use backend::{DestinationConfig, Profile, read_secret};
 pub(crate) use canary::stream_name;
 use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords};
 pub(crate) use reach::{Reach, beside, check as reach_checks, reach};
@@ -188,11 +188,7 @@ async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -
     settings.region = aws.region().map(ToString::to_string).or(settings.region);
     let cached =
         CachedSecret::new(AwsSecrets::new(settings, wall_clock), reference, Duration::from_mins(5));
-    let current = match cached.current().await {
-        Ok(current) => current,
-        Err(error) => return Check::failed("secret", error.to_string()),
-    };
-    match destination.headers.set("authorization", current.authorization.expose()) {
+    match read_secret(destination, &cached).await {
         Ok(()) => Check::ok("secret", "can be read with this machine's credentials"),
         Err(problem) => Check::failed("secret", problem),
     }

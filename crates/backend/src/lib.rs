@@ -29,7 +29,7 @@ pub use self::http::{
 #[cfg(feature = "lean")]
 pub use self::http::{LeanTransport, Protocol, Record, TelemetryEvent, events_request};
 #[cfg(feature = "secret")]
-pub use authorized::Authorized;
+pub use authorized::{Authorized, read_secret};
 pub use client::Client;
 pub use destination::{
     Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, PROXY_ROW, Profile,

@@ -4,7 +4,7 @@ use crate::clock;
 use crate::config::{Direct, Secrets};
 use crate::supervise;
 use aws::{AwsClient, AwsSecrets, CachedSecret};
-use backend::{Authorized, AwsTransport, Client, DestinationConfig, LeanTransport};
+use backend::{Authorized, AwsTransport, Client, DestinationConfig, LeanTransport, read_secret};
 use settings::{Check, Headers};
 use std::sync::Arc;
 
@@ -51,14 +51,7 @@ pub(super) fn drop_connections(sending: &Sending) {
 /// Reads the destination's secret for a person, if it has one, and puts it among the headers.
 pub(super) async fn check(direct: &mut Direct) -> Option<Check> {
     let KeptSecret(secret) = KeptSecret::of(&direct.destination, &direct.secrets)?;
-    direct.destination.secret = None;
-    let read = match secret.current().await {
-        Ok(current) => {
-            direct.destination.headers.set("authorization", current.authorization.expose())
-        }
-        Err(error) => Err(error.to_string()),
-    };
-    Some(match read {
+    Some(match read_secret(&mut direct.destination, &secret).await {
         Ok(()) => Check::ok("secret", format!("{} can be read", secret.reference())),
         Err(problem) => Check::failed("secret", problem),
     })

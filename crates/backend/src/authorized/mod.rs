@@ -110,6 +110,21 @@ impl<T: Transport, S: SecretService> Authorized<T, S> {
     }
 }
 
+/// Reads the secret once, and puts it among the destination's headers, which then names none: for whoever looks at a backend and is
+/// done. The error is for a person.
+pub async fn read_secret<S: SecretService>(
+    destination: &mut DestinationConfig,
+    cached: &CachedSecret<S>,
+) -> Result<(), String> {
+    destination.secret = None;
+    let current = cached.current().await.map_err(|error| error.to_string())?;
+    authorize(&mut destination.headers, &current)
+}
+
+fn authorize(headers: &mut Headers, current: &CurrentSecret) -> Result<(), String> {
+    headers.set("authorization", current.authorization.expose())
+}
+
 impl<S> OwnSecret<S> {
     /// Has the client send this version from now on, unless it sends a newer one.
     fn send_by<T: Transport>(
@@ -120,7 +135,7 @@ impl<S> OwnSecret<S> {
         let mut sent = self.sent_version.lock().unwrap_or_else(PoisonError::into_inner);
         if current.version > *sent {
             let mut headers = self.headers.clone();
-            headers.set("authorization", current.authorization.expose())?;
+            authorize(&mut headers, current)?;
             client.set_headers(&headers).map_err(|error| error.to_string())?;
             *sent = current.version;
         }
