@@ -4,7 +4,7 @@ use super::wiring::{self, Filter, Forwarder};
 use crate::aws::{self, QueueUrl, explain};
 use crate::functions::forwarder_of;
 use aws_config::SdkConfig;
-use aws_sdk_cloudwatchlogs::types::PolicyType;
+use aws_sdk_cloudwatchlogs::types::{AccountPolicy, PolicyType};
 use aws_sdk_lambda::operation::get_function_configuration::GetFunctionConfigurationOutput;
 use aws_sdk_lambda::operation::get_policy::GetPolicyError;
 use aws_sdk_lambda::types::LastUpdateStatus;
@@ -84,8 +84,13 @@ pub(crate) async fn check(
             Vec::new()
         });
         let forwarder = Forwarder { arn: &function.arn, streams: &streams };
+        let logs = aws_sdk_cloudwatchlogs::Client::new(aws);
+        let policies = policies(&logs).await.unwrap_or_else(|check| {
+            checks.push(check);
+            Vec::new()
+        });
         for group in &arguments.log_groups {
-            checks.extend(of_log_group(aws, &lambda, group, forwarder).await);
+            checks.extend(of_log_group(&logs, &lambda, group, &policies, forwarder).await);
         }
     }
     for (variable, meaning) in [
@@ -166,13 +171,13 @@ async fn streams_of(lambda: &aws_sdk_lambda::Client, name: &str) -> Result<Vec<S
 }
 
 async fn of_log_group(
-    aws: &SdkConfig,
+    logs: &aws_sdk_cloudwatchlogs::Client,
     lambda: &aws_sdk_lambda::Client,
     group: &str,
+    policies: &[AccountPolicy],
     forwarder: Forwarder<'_>,
 ) -> Vec<Check> {
-    let client = aws_sdk_cloudwatchlogs::Client::new(aws);
-    let asked = client.describe_subscription_filters().log_group_name(group).send().await;
+    let asked = logs.describe_subscription_filters().log_group_name(group).send().await;
     let mut filters: Vec<Filter> = match asked {
         Ok(output) => output
             .subscription_filters
@@ -187,12 +192,11 @@ async fn of_log_group(
             .collect(),
         Err(error) => return vec![said("subscription", group, &error)],
     };
-    let mut checks = Vec::new();
-    match policies_of(&client, group).await {
-        Ok(policies) => filters.extend(policies),
-        Err(check) => checks.push(check),
-    }
-    checks.extend(wiring::subscription(group, &filters, forwarder));
+    filters.extend(policies.iter().filter_map(|policy| {
+        let criteria = policy.selection_criteria().unwrap_or_default();
+        Filter::of_policy(policy.policy_name()?, policy.policy_document()?, criteria, group)
+    }));
+    let mut checks = wiring::subscription(group, &filters, forwarder);
     if let Some(name) = group.strip_prefix("/aws/lambda/")
         && let Ok(output) = lambda.get_function_configuration().function_name(name).send().await
     {
@@ -202,25 +206,17 @@ async fn of_log_group(
     checks
 }
 
-/// The account's policies that subscribe a log group; else a check that says why they are not known.
-async fn policies_of(
-    client: &aws_sdk_cloudwatchlogs::Client,
-    group: &str,
-) -> Result<Vec<Filter>, Check> {
-    let asked = client.describe_account_policies();
+/// The account's policies that subscribe log groups; else a check that says why they are not known.
+async fn policies(logs: &aws_sdk_cloudwatchlogs::Client) -> Result<Vec<AccountPolicy>, Check> {
+    let asked = logs.describe_account_policies();
     let asked = asked.policy_type(PolicyType::SubscriptionFilterPolicy).send().await;
-    let policies = asked.map_err(|error| {
+    let output = asked.map_err(|error| {
         let why = explain(&error);
         let text =
-            format!("whether a policy of the account subscribes {group} is not known: {why}");
+            format!("whether a policy of the account subscribes log groups is not known: {why}");
         Check::warning("subscription", text)
     })?;
-    let policies = policies.account_policies.unwrap_or_default();
-    let filters = policies.iter().filter_map(|policy| {
-        let criteria = policy.selection_criteria().unwrap_or_default();
-        Filter::of_policy(policy.policy_name()?, policy.policy_document()?, criteria, group)
-    });
-    Ok(filters.collect())
+    Ok(output.account_policies.unwrap_or_default())
 }
 
 async fn of_queue(aws: &SdkConfig, url: &str, meaning: &str) -> Check {
