@@ -4,7 +4,7 @@
 use super::components::Component;
 use super::functions::{self, TARGETS, Target};
 use super::zip_file::{File, packed};
-use super::{ARCHITECTURES, Architecture, Made, binary, layer_files, notices};
+use super::{ARCHITECTURES, Architecture, Made, binary, layer_files, licences, notices};
 use crate::checks::has_target;
 use crate::pypi;
 use anyhow::Context as _;
@@ -51,13 +51,9 @@ fn made(
 ) -> anyhow::Result<Made> {
     let extension = binary::build(root, packages, architecture)?;
     let mut files = vec![File { path: PROGRAM.to_owned(), bytes: program, is_program: true }];
-    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
-        files.push(File::read(licence, &root.join(licence))?);
-    }
-    let notices = notices::of(root, packages, PACKAGE, target.triple)?;
-    files.push(File::text("THIRD-PARTY.txt", notices));
+    files.extend(licences(root, packages, PACKAGE, target.triple)?);
     let layer = layer_files(root, packages, architecture, &extension)?.into_iter();
-    files.extend(layer.map(|file| File { path: format!("{LAYER}/{}", file.path), ..file }));
+    files.extend(layer.map(|file| file.below(LAYER)));
     let of_program = notices::components(root, packages, PACKAGE, target.triple)?;
     let of_layer = notices::components(root, packages, binary::PACKAGE, architecture.target)?;
     let components: BTreeSet<Component> = of_program.into_iter().chain(of_layer).collect();

@@ -3,7 +3,7 @@
 
 use super::binary::{folders, names_no_folder};
 use super::zip_file::{File, packed};
-use super::{Made, notices};
+use super::{Made, licences, notices};
 use crate::checks::{has_target, output};
 use crate::pypi::{self, Environment};
 use anyhow::{Context as _, ensure};
@@ -76,12 +76,8 @@ pub(super) fn make(
                 .with_context(|| format!("{program} for {}", target.architecture))?;
             ensure!(bytes.len() <= max_bytes, "{program}: {} bytes, over {max_bytes}", bytes.len());
             println!("      {program} for {}: {} bytes", target.architecture, bytes.len());
-            let notices = notices::of(root, packages, program, target.triple)?;
             let mut files = vec![File { path: "bootstrap".to_owned(), bytes, is_program: true }];
-            for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
-                files.push(File::read(licence, &root.join(licence))?);
-            }
-            files.push(File::text("THIRD-PARTY.txt", notices));
+            files.extend(licences(root, packages, program, target.triple)?);
             write(Made {
                 name: format!("{program}-{}.zip", target.architecture),
                 bytes: packed(&files)?,

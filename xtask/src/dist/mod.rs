@@ -24,6 +24,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use std::fmt::Write as _;
 use std::path::Path;
+use wire::ids::to_hex;
 use zip_file::{File, packed};
 
 /// Largest zip of the layer.
@@ -153,12 +154,7 @@ fn write(folder: &Path, made: &Made) -> anyhow::Result<()> {
 }
 
 fn sum(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for byte in Sha256::digest(bytes) {
-        // A text takes everything.
-        write!(text, "{byte:02x}").ok();
-    }
-    text
+    to_hex(&Sha256::digest(bytes))
 }
 
 /// Writes the sums of all that lies in the folder.
@@ -208,12 +204,22 @@ fn layer_files(
     extension: &Path,
 ) -> anyhow::Result<Vec<File>> {
     let mut files = beside_the_function(root, extension)?;
-    for licence in ["LICENSE-APACHE", "LICENSE-MIT"] {
-        files.push(File::read(&format!("lambda-otlp/{licence}"), &root.join(licence))?);
-    }
-    let notices = notices::of(root, packages, binary::PACKAGE, architecture.target)?;
-    files.push(File::text("lambda-otlp/THIRD-PARTY.txt", notices));
+    let licences = licences(root, packages, binary::PACKAGE, architecture.target)?.into_iter();
+    files.extend(licences.map(|file| file.below("lambda-otlp")));
     Ok(files)
+}
+
+/// Our licences, and those of the crates in a program.
+fn licences(
+    root: &Path,
+    packages: &[Value],
+    program: &str,
+    target: &str,
+) -> anyhow::Result<[File; 3]> {
+    let notices = notices::of(root, packages, program, target)?;
+    let [apache, mit] =
+        ["LICENSE-APACHE", "LICENSE-MIT"].map(|name| File::read(name, &root.join(name)));
+    Ok([apache?, mit?, File::text("THIRD-PARTY.txt", notices)])
 }
 
 /// The extension, and what its wrapper has a function's runtime load.

@@ -28,6 +28,11 @@ impl File {
     pub(super) fn program(self) -> Self {
         Self { is_program: true, ..self }
     }
+
+    /// The same in this folder.
+    pub(super) fn below(self, folder: &str) -> Self {
+        Self { path: format!("{folder}/{}", self.path), ..self }
+    }
 }
 
 pub(super) fn packed(files: &[File]) -> anyhow::Result<Vec<u8>> {
