@@ -2,9 +2,9 @@
 //!
 //! Only the function knows its own root span, only the extension sees what Lambda says of the invocation, and in stdout mode
 //! no span of the exporter passes the extension. So the exporter writes 90 bytes when the root begins, and the extension
-//! looks them up when Lambda reports the end; the file is the extension's, and where it has made none the exporter writes nothing. One file of [`SLOTS`] records: the next invocation may have begun by then,
-//! and managed instances run several at a time. When the root's span is in a line, one more byte says so: of an invocation that was
-//! cut off before, the extension writes the span.
+//! looks them up when Lambda reports the end; the file is the extension's, and where it has made none the exporter writes nothing.
+//! One file of [`SLOTS`] records: the next invocation may have begun by then, and managed instances run several at a time. When the
+//! root's span is in a line, one more byte says so: of an invocation that was cut off before, the extension writes the span.
 
 use crate::ids::to_hex;
 

@@ -10,8 +10,10 @@ use super::replace;
 use crate::checks;
 use anyhow::{Context as _, bail};
 use attributes::Attributes;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -112,19 +114,13 @@ fn table(metrics: &[Metric]) -> String {
 
 /// The attributes of its points, as they stand in a table.
 fn keys_of_points(metric: &Metric) -> String {
-    let mut keys: Vec<&str> = match &metric.data {
-        Some(Data::Sum(sum)) => {
-            sum.data_points.iter().flat_map(|point| &point.attributes).collect()
-        }
-        Some(Data::Histogram(histogram)) => {
-            histogram.data_points.iter().flat_map(|point| &point.attributes).collect::<Vec<_>>()
-        }
-        _ => Vec::new(),
-    }
-    .into_iter()
-    .map(|attribute| attribute.key.as_str())
-    .collect();
-    keys.sort_unstable();
-    keys.dedup();
+    let points: Vec<&[KeyValue]> = match &metric.data {
+        Some(Data::Sum(sum)) => sum.data_points.iter().map(|it| &*it.attributes).collect(),
+        Some(Data::Gauge(gauge)) => gauge.data_points.iter().map(|it| &*it.attributes).collect(),
+        Some(Data::Histogram(data)) => data.data_points.iter().map(|it| &*it.attributes).collect(),
+        Some(Data::ExponentialHistogram(_) | Data::Summary(_)) | None => Vec::new(),
+    };
+    let keys: BTreeSet<&str> = points.into_iter().flatten().map(|it| it.key.as_str()).collect();
+    let keys: Vec<&str> = keys.into_iter().collect();
     if keys.is_empty() { "–".to_owned() } else { format!("`{}`", keys.join("`, `")) }
 }
