@@ -171,7 +171,9 @@ impl Extensions {
         let Some(extension) = self.by_identifier(identifier) else {
             return answer(reply, Err(Refused::UnknownExtension));
         };
-        if extension.reported.is_some() {
+        // An extension that has asked is waiting until it is given an event, whatever has become of its connection: AWS's runtime
+        // interface emulator (`ExternalAgentReadyState`) allows no other call then.
+        if extension.reported.is_some() || extension.waiting.is_some() {
             return answer(reply, Err(Refused::WrongExtensionState));
         }
         if !extension.ready {
