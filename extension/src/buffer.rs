@@ -2,7 +2,8 @@
 
 use crate::clock::unix_millis;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::Duration;
 use wire::{Request, SignalKind};
 
 /// What would fill the buffer beyond this part of it is written as a line at once.
@@ -11,6 +12,9 @@ const FULL_PERCENT: usize = 80;
 const LINES_PERCENT: usize = 65;
 /// What the backend refuses for good counts as tried so often, and is not sent again.
 const REFUSED: u32 = u32::MAX;
+/// Whoever holds the lock has it for less than this, a thousand times over.
+const LOOKS_FOR_LOCK: u32 = 50;
+const LOOK_FOR_LOCK: Duration = Duration::from_millis(1);
 
 /// A request that waits.
 #[derive(Clone, Debug)]
@@ -47,7 +51,9 @@ struct Inner {
     batches: Vec<Batch>,
     /// Spans that had not ended when they were exported: they wait until it is known whether they have ended after all.
     partial: Vec<Request>,
-    /// Bytes of both, those that are being sent included.
+    /// What is being sent: each is held by a [`Taken`] too, until it is settled or comes back.
+    flying: Vec<Arc<Vec<Batch>>>,
+    /// Bytes of all of them.
     bytes: usize,
     state: State,
 }
@@ -178,6 +184,8 @@ impl Buffer {
             .into_iter()
             .partition(|batch| is_it(batch) && batch.attempts < REFUSED);
         inner.batches = others;
+        let batches = inner.fly(batches);
+        drop(inner);
         Taken { buffer: Arc::clone(self), batches }
     }
 
@@ -198,20 +206,25 @@ impl Buffer {
         inner.left(batches)
     }
 
-    /// Cuts what is larger than one request may be.
-    fn split(&self, batch: Batch, max_bytes: usize) -> Vec<Batch> {
-        let whole = batch.request.bytes().len();
-        if whole <= max_bytes {
-            return vec![batch];
+    /// Shows all that was acknowledged and is not settled, what is being sent included, to somebody who takes it over. The buffer
+    /// stays locked for good, so that nothing is acknowledged that he has not seen. `false` where the lock cannot be had.
+    pub(crate) fn hand_over(&self, mut show: impl FnMut(&Request)) -> bool {
+        for _ in 0..LOOKS_FOR_LOCK {
+            let inner = match self.inner.try_lock() {
+                Ok(inner) => inner,
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+                Err(TryLockError::WouldBlock) => {
+                    std::thread::sleep(LOOK_FOR_LOCK);
+                    continue;
+                }
+            };
+            let flying = inner.flying.iter().flat_map(|batches| batches.iter());
+            let batches = inner.batches.iter().chain(flying).map(|batch| &batch.request);
+            batches.chain(&inner.partial).for_each(&mut show);
+            mem::forget(inner);
+            return true;
         }
-        let Batch { request, is_events, attempts, since_ms } = batch;
-        let pieces = request.split_by_size(max_bytes).into_iter();
-        let piece = |request| Batch { request, is_events, attempts, since_ms };
-        let pieces: Vec<_> = pieces.map(piece).collect();
-        let cut = pieces.iter().map(|piece| piece.request.bytes().len()).sum::<usize>();
-        let mut inner = self.lock();
-        inner.bytes = (inner.bytes + cut).saturating_sub(whole);
-        pieces
+        false
     }
 
     /// From now on everything is spilled.
@@ -230,10 +243,38 @@ impl Buffer {
 }
 
 impl Inner {
+    /// Notes that these are being sent.
+    fn fly(&mut self, batches: Vec<Batch>) -> Arc<Vec<Batch>> {
+        let batches = Arc::new(batches);
+        self.flying.push(Arc::clone(&batches));
+        batches
+    }
+
+    /// They are sent no more.
+    fn land(&mut self, batches: &mut Arc<Vec<Batch>>) -> Vec<Batch> {
+        self.flying.retain(|flying| !Arc::ptr_eq(flying, batches));
+        Arc::unwrap_or_clone(mem::take(batches))
+    }
+
     /// Puts back what was sent and not taken, in front of what has come since.
     fn put_back(&mut self, mut batches: Vec<Batch>) {
         batches.append(&mut self.batches);
         self.batches = batches;
+    }
+
+    /// Cuts what is larger than one request may be.
+    fn split(&mut self, batch: Batch, max_bytes: usize) -> Vec<Batch> {
+        let whole = batch.request.bytes().len();
+        if whole <= max_bytes {
+            return vec![batch];
+        }
+        let Batch { request, is_events, attempts, since_ms } = batch;
+        let pieces = request.split_by_size(max_bytes).into_iter();
+        let piece = |request| Batch { request, is_events, attempts, since_ms };
+        let pieces: Vec<_> = pieces.map(piece).collect();
+        let cut = pieces.iter().map(|piece| piece.request.bytes().len()).sum::<usize>();
+        self.bytes = (self.bytes + cut).saturating_sub(whole);
+        pieces
     }
 
     fn left(&mut self, batches: Vec<Batch>) -> Vec<Request> {
@@ -243,10 +284,10 @@ impl Inner {
     }
 }
 
-/// Batches that are being sent. Where that ends without an account, by a panic or because it is cut off, all of them wait again.
+/// Batches that are being sent. Where that ends without an account, because it is cut off, all of them wait again.
 pub(crate) struct Taken {
     buffer: Arc<Buffer>,
-    batches: Vec<Batch>,
+    batches: Arc<Vec<Batch>>,
 }
 
 impl Taken {
@@ -255,8 +296,9 @@ impl Taken {
     pub(crate) fn parts(mut self, max_bytes: usize) -> Vec<Self> {
         let mut parts: Vec<Vec<Batch>> = Vec::new();
         let mut bytes = usize::MAX;
-        for batch in mem::take(&mut self.batches) {
-            for batch in self.buffer.split(batch, max_bytes) {
+        let mut inner = self.buffer.lock();
+        for batch in inner.land(&mut self.batches) {
+            for batch in inner.split(batch, max_bytes) {
                 let len = batch.request.bytes().len();
                 bytes = bytes.saturating_add(len);
                 match parts.last_mut() {
@@ -268,7 +310,7 @@ impl Taken {
                 }
             }
         }
-        let part = |batches| Self { buffer: Arc::clone(&self.buffer), batches };
+        let part = |batches| Self { buffer: Arc::clone(&self.buffer), batches: inner.fly(batches) };
         parts.into_iter().map(part).collect()
     }
 
@@ -284,7 +326,8 @@ impl Taken {
         if never.is_empty() && again.iter().map(Request::items).sum::<usize>() == all {
             return;
         }
-        let batches = mem::take(&mut self.batches);
+        let mut inner = self.buffer.lock();
+        let batches = inner.land(&mut self.batches);
         let attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
         let attempts = attempts.saturating_add(1);
         let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
@@ -293,7 +336,6 @@ impl Taken {
         let again = again.into_iter().map(left(attempts));
         let never = never.into_iter().map(left(REFUSED));
         let left: Vec<Batch> = again.chain(never).collect();
-        let mut inner = self.buffer.lock();
         drop(inner.left(batches));
         inner.bytes += left.iter().map(|batch| batch.request.bytes().len()).sum::<usize>();
         inner.put_back(left);
@@ -302,11 +344,12 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let mut batches = mem::take(&mut self.batches);
+        let mut inner = self.buffer.lock();
+        let mut batches = inner.land(&mut self.batches);
         for batch in &mut batches {
             batch.attempts = batch.attempts.saturating_add(1);
         }
-        self.buffer.lock().put_back(batches);
+        inner.put_back(batches);
     }
 }
 
@@ -409,6 +452,26 @@ mod tests {
         sending.settle(Vec::new(), vec![]);
         assert_eq!((waiting(&buffer), buffer.take_tried(u32::MAX - 1).len()), (vec![u32::MAX], 1));
         assert_eq!(buffer.lock().bytes, 0);
+    }
+
+    #[test]
+    fn all_that_is_not_settled_is_handed_over_and_nothing_comes_after_it() {
+        let len = one().bytes().len();
+        let buffer = Arc::new(Buffer::new(1 << 20));
+        for _ in 0..4 {
+            buffer.put(one()).unwrap();
+        }
+        let mut sending = buffer.take(SignalKind::Traces).parts(2 * len).into_iter();
+        sending.next().unwrap().settle(Vec::new(), vec![one()]);
+        buffer.put(one()).unwrap();
+        buffer.put_partial(one()).unwrap();
+        let mut shown = 0;
+        assert!(buffer.hand_over(|request| shown += usize::from(*request == one())));
+        // Refused for good, two that are being sent, one that waits, one that had not ended.
+        assert_eq!(shown, 5);
+        assert!(buffer.inner.try_lock().is_err());
+        assert!(!buffer.hand_over(|_| ()), "whoever has it keeps it");
+        mem::forget(sending);
     }
 
     #[test]

@@ -24,7 +24,8 @@ mod otlp_fields;
 mod output;
 mod own_metrics;
 mod receiver;
-mod supervise;
+mod takeover;
+mod tasks;
 #[cfg(test)]
 mod test_spans;
 #[cfg(not(feature = "direct"))]
@@ -41,4 +42,4 @@ pub use health_check::health_check;
 pub use lambda::extensions_api::ApiError;
 pub use lifecycle::{Fatal, run};
 pub use log::init_log;
-pub use supervise::quiet_panics;
+pub use takeover::{ARGUMENT, Handover, take_over_panics};

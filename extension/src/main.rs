@@ -1,6 +1,6 @@
 //! The extension's process: it reads its variables, and runs until the environment ends. A person may ask it for a health check.
 
-use extension::{Config, Counts, Fatal};
+use extension::{ARGUMENT, Config, Counts, Fatal, Handover, take_over_panics};
 use lambda_otlp_extension as extension;
 use settings::Check;
 use std::process::ExitCode;
@@ -30,24 +30,28 @@ fn main() -> ExitCode {
         }
         Some("--help") => print(HELP),
         Some("--health-check" | "-h") => health_check(&config),
+        Some(ARGUMENT) => {
+            run(&config, &path, Handover::read(&arguments.next().unwrap_or_default()))
+        }
         // Whatever an extension is started with, it must not keep the function from starting.
         Some(unknown) if !config.is_in_lambda() => {
             print(&format!("unknown argument {unknown:?}\n\n{HELP}"));
             ExitCode::from(WRONG_USAGE)
         }
-        _ => run(&config, &path),
+        _ => run(&config, &path, Handover::default()),
     }
 }
 
-fn run(config: &Config, path: &str) -> ExitCode {
+fn run(config: &Config, path: &str, handover: Handover) -> ExitCode {
     extension::init_log(config);
-    extension::quiet_panics();
+    let (handover, counts) = (Arc::new(handover), Arc::new(Counts::default()));
+    take_over_panics(path, &handover, &counts);
     // Lambda knows an extension by the name of its file.
     let name = path.rsplit('/').next().unwrap_or_default();
     let ended = match runtime() {
         Ok(runtime) => {
-            let counts = Arc::new(Counts::default());
-            let ended = runtime.block_on(extension::run(config, name, std::io::stdout(), &counts));
+            let stdout = std::io::stdout();
+            let ended = runtime.block_on(extension::run(config, name, stdout, &counts, &handover));
             // A name that is being looked up would be waited for otherwise, for as long as the system's resolver likes.
             runtime.shutdown_background();
             ended

@@ -32,6 +32,8 @@ impl Left {
         Self
     }
 
+    pub(crate) async fn take_over(&mut self) {}
+
     pub(crate) async fn spill(&mut self) {}
 }
 

@@ -198,13 +198,6 @@ impl FunctionLines {
         converted.logs.into_iter().chain(metrics).collect()
     }
 
-    /// Begins anew after a panic, which may have left anything behind.
-    pub(super) fn reset(&mut self) {
-        self.converter = converter(&self.identity, self.options, ConverterState::default());
-        self.events = self.events.is_some().then(Events::default);
-        self.since_ms = None;
-    }
-
     /// Notes that something is taken now; the time that it has, which is now where Lambda says none.
     fn observed(&mut self, time_unix_nano: Option<u64>) -> u64 {
         let now = unix_nanos();

@@ -25,7 +25,8 @@ use crate::invocations::roots::NamedSpan;
 use crate::invocations::state::Running;
 use crate::output::LineOutput;
 use crate::output::own_lines::OwnLines;
-use crate::supervise;
+use crate::takeover;
+use crate::tasks;
 use awake::Awake;
 use clients::Clients;
 use flush::{
@@ -75,7 +76,8 @@ pub(crate) fn buffer(config: &Config) -> Option<SharedBuffer> {
     }
 }
 
-/// What is left in the buffer when the loop has ended, by a panic or by an error of Lambda's.
+/// What is left in the buffer: when the loop has ended by an error of Lambda's, or by the panic of the process whose place this one
+/// takes.
 pub(crate) struct Left {
     buffer: Option<SharedBuffer>,
     lines: OwnLines,
@@ -88,6 +90,24 @@ impl Left {
         counts: &Arc<Counts>,
     ) -> Self {
         Self { buffer, lines: OwnLines::spilled(output.clone(), Arc::clone(counts)) }
+    }
+
+    /// Writes what the process before a panic has left, as lines: the code that panicked may have been about to send it.
+    pub(crate) async fn take_over(&mut self) {
+        let (requests, unread) = match takeover::read() {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!(%error, "what waited to be sent cannot be read, it is lost");
+                return;
+            }
+        };
+        if unread > 0 {
+            tracing::error!(bytes = unread, "what waited to be sent cannot be read, it is lost");
+        }
+        let items: usize = requests.iter().map(Request::items).sum();
+        tracing::info!(items, "what waited to be sent is written to the log");
+        self.lines.write(wire::merge(requests, SPILLED_BYTES));
+        wait_written(&mut self.lines, Instant::now() + LEFT_TIME).await;
     }
 
     /// Writes it as lines, and lets nothing into the buffer any more.
@@ -218,24 +238,12 @@ impl Direct {
         if event.kind == EventKind::RuntimeDone && !event.is_cut_off() {
             self.forget_partial();
         }
-        let lines = &mut self.lines;
-        let taken = supervise::catch("function lines", &self.counts, || {
-            lines.platform_event(event, text, unix_millis());
-        });
-        if taken.is_none() {
-            self.lines.reset();
-        }
+        self.lines.platform_event(event, text, unix_millis());
     }
 
     /// Takes a line of the function, or of another extension.
     pub(crate) fn line(&mut self, line: &LogLine) -> TakenLine {
-        let lines = &mut self.lines;
-        let taken =
-            supervise::catch("function lines", &self.counts, || lines.take(line, unix_millis()));
-        taken.unwrap_or_else(|| {
-            self.lines.reset();
-            TakenLine::default()
-        })
+        self.lines.take(line, unix_millis())
     }
 
     /// An invocation has ended by itself: its spans have come as they ended, and those that were exported before are not sent.
@@ -287,12 +295,7 @@ impl Direct {
 
     /// Puts what became of lines into the buffer: less of it than of what is sent as OTLP, since that is nowhere else.
     fn put_lines(&mut self) {
-        let lines = &mut self.lines;
-        let finished = supervise::catch("function lines", &self.counts, || lines.finish());
-        if finished.is_none() {
-            self.lines.reset();
-        }
-        for request in finished.unwrap_or_default() {
+        for request in self.lines.finish() {
             let put = if self.is_json && request.kind() == SignalKind::Logs {
                 self.buffer.put_events(request)
             } else {
@@ -387,14 +390,8 @@ impl Direct {
         let flown = (&mut flight.ended).await;
         let took = flight.begun.elapsed();
         self.flight = None;
-        if let Ok(flown) = flown {
-            return self.note(&flown, took);
-        }
-        // What it had is in the buffer again, and is not sent by the same code once more.
-        self.counts.add(Count::Panics, 1);
-        tracing::error!("sending panicked, what was to be sent is written to the log");
-        self.note(&Flown::FAILED, took);
-        self.spill();
+        // A flush that ends without a word has given back what it had.
+        self.note(&flown.unwrap_or(Flown::FAILED), took);
     }
 
     /// Sends what there is until this time, less what spilling the rest takes; then spills it. `is_cut_off` says that the environment
@@ -495,7 +492,7 @@ impl Direct {
         let sender = Arc::clone(&self.sender);
         let begun = Instant::now();
         let (end, (report, ended)) = (begun + at_most, oneshot::channel());
-        let task = supervise::spawn(async move {
+        let task = tasks::spawn(async move {
             drop(report.send(Box::pin(sender.send(taken, events, end)).await));
         });
         self.flight = Some(Flight { task, ended, begun });
@@ -539,10 +536,7 @@ impl Direct {
 impl Drop for Direct {
     /// Lines that wait when the loop ends go where all goes that is left.
     fn drop(&mut self) {
-        // A second panic would end the process; what the function printed is in its log.
-        if !std::thread::panicking() {
-            self.put_lines();
-        }
+        self.put_lines();
     }
 }
 

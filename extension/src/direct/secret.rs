@@ -2,7 +2,7 @@
 
 use crate::clock;
 use crate::config::{Direct, Secrets};
-use crate::supervise;
+use crate::tasks;
 use aws::{AwsClient, AwsSecrets, CachedSecret};
 use backend::{Authorized, AwsTransport, Client, DestinationConfig, LeanTransport, read_secret};
 use settings::{Check, Headers};
@@ -30,7 +30,7 @@ impl KeptSecret {
     /// Reads it beside all else. The function's init takes longer mostly. Where it does not, or a freeze breaks it, the first flush
     /// waits for the secret within its own time.
     pub(super) fn read_ahead(self) {
-        drop(supervise::spawn(async move { drop(self.0.current().await) }));
+        drop(tasks::spawn(async move { drop(self.0.current().await) }));
     }
 }
 

@@ -6,13 +6,10 @@
 //! Source: RFC 9113, "HTTP/2".
 
 use super::service::Service;
-use crate::counts::Counts;
-use crate::supervise::{self, Running};
+use crate::tasks;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioIo;
-use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use tokio::net::TcpStream;
 
 /// Calls at a time on a connection: three signals are flushed at once, and clients keep further calls back by themselves.
@@ -27,8 +24,8 @@ const CONNECTION_WINDOW_BYTES: u32 = 3 * STREAM_WINDOW_BYTES;
 const SEND_BUFFER_BYTES: usize = 16 * 1024;
 
 /// Answers calls, several at a time, until the client or an error ends the connection.
-pub(super) async fn serve(stream: TcpStream, service: Service, counts: Arc<Counts>) {
-    let connection = http2::Builder::new(Calls { under_way: Arc::default(), counts })
+pub(super) async fn serve(stream: TcpStream, service: Service) {
+    let connection = http2::Builder::new(Calls)
         .auto_date_header(false)
         .max_concurrent_streams(MOST_STREAMS)
         .max_header_list_size(MAX_HEAD_BYTES)
@@ -39,26 +36,18 @@ pub(super) async fn serve(stream: TcpStream, service: Service, counts: Arc<Count
     drop(connection.await);
 }
 
-/// Gives each call a task of its own: a panic ends one call.
+/// Gives each call a task of its own.
 #[derive(Clone)]
-struct Calls {
-    under_way: Arc<AtomicUsize>,
-    counts: Arc<Counts>,
-}
+struct Calls;
 
 impl<F: Future<Output = ()> + Send + 'static> Executor<F> for Calls {
     fn execute(&self, call: F) {
-        let running = Running::begin("call", &self.under_way, &self.counts);
-        drop(supervise::spawn(async move {
-            let _running = running;
-            call.await;
-        }));
+        drop(tasks::spawn(call));
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::counts::Count;
     use crate::http::tests::server;
     use bytes::Bytes;
     use h2::SendStream;
@@ -104,7 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_answered_several_at_a_time() {
-        let (address, counts) = server().await;
+        let address = server().await;
         let client = connect(address).await;
         let (slow, mut body) = begin(&client, "/slow").await.unwrap();
         body.send_data(Bytes::from_static(b"wait"), false).unwrap();
@@ -113,15 +102,13 @@ mod tests {
         assert_eq!(ask(&client, "/refuse", &vec![0; 60_000]).await.unwrap(), "POST /refuse unread");
         let too_large = ask(&client, "/a", &vec![0; 1_000_000]).await;
         assert_eq!(too_large.unwrap(), "POST /a TooLarge");
-        assert!(ask(&client, "/panic", b"").await.is_none());
         body.send_data(Bytes::from_static(b"ed"), true).unwrap();
         assert_eq!(read(slow).await.unwrap(), "POST /slow waited");
-        assert_eq!(counts.get(Count::Panics), 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_whose_client_falls_silent_is_answered_and_stops_no_other() {
-        let (address, _) = server().await;
+        let address = server().await;
         let client = connect(address).await;
         let (silent, mut body) = begin(&client, "/silent").await.unwrap();
         body.send_data(Bytes::from_static(b"1"), false).unwrap();
@@ -132,7 +119,7 @@ mod tests {
 
     #[tokio::test]
     async fn calls_under_way_keep_their_connection_and_idle_ones_make_room() {
-        let (address, _) = server().await;
+        let address = server().await;
         let mut idle = Vec::new();
         for _ in 0..256 {
             let client = connect(address).await;
@@ -157,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_begins_and_resets_without_end_costs_its_own_connection_only() {
-        let (address, counts) = server().await;
+        let address = server().await;
         let other = connect(address).await;
         assert!(ask(&other, "/a", b"").await.is_some());
         let mut frames = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
@@ -176,12 +163,11 @@ mod tests {
         let ended = hostile.read_to_end(&mut received);
         timeout(Duration::from_secs(20), ended).await.expect("it ends").ok();
         assert_eq!(ask(&other, "/a", b"1").await.unwrap(), "POST /a 1");
-        assert_eq!(counts.get(Count::Panics), 0);
     }
 
     #[tokio::test]
     async fn a_head_has_a_bound() {
-        let (address, _) = server().await;
+        let address = server().await;
         let client = connect(address).await;
         for (bytes, expected) in [(10_000, 200), (20_000, 431)] {
             let mut ready = client.clone().ready().await.unwrap();

@@ -13,8 +13,7 @@ mod http2;
 mod preface;
 mod service;
 
-use crate::counts::Counts;
-use crate::supervise::{self, Running};
+use crate::tasks;
 pub(crate) use body::{Body, Unread};
 use connections::Connections;
 use hyper::StatusCode;
@@ -27,7 +26,6 @@ use hyper_util::rt::TokioIo;
 use service::Service;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -91,21 +89,13 @@ pub(crate) trait Respond: Send + Sync {
 
 pub(crate) type BoxedResponse<'c> = Pin<Box<dyn Future<Output = HttpResponse> + Send + 'c>>;
 
-/// Serves connections for ever. A panic ends one connection and is counted; the task itself is started again.
-pub(crate) fn listen(
-    task: &'static str,
-    socket: TcpListener,
-    responder: Arc<dyn Respond>,
-    counts: &Arc<Counts>,
-) -> JoinHandle<()> {
-    let (socket, serving) = (Arc::new(socket), Arc::clone(counts));
-    supervise::restarting(task, Arc::clone(counts), move || {
-        serve(Arc::clone(&socket), Arc::clone(&responder), Arc::clone(&serving))
-    })
+/// Serves connections for ever.
+pub(crate) fn listen(socket: TcpListener, responder: Arc<dyn Respond>) -> JoinHandle<()> {
+    tasks::spawn(serve(socket, responder))
 }
 
-async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, counts: Arc<Counts>) {
-    let (connections, tasks) = (Arc::new(Connections::default()), Arc::new(AtomicUsize::new(0)));
+async fn serve(listener: TcpListener, responder: Arc<dyn Respond>) {
+    let connections = Arc::new(Connections::default());
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Either one connection failed before it was accepted, or the process has no descriptors left for now.
@@ -114,13 +104,9 @@ async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, counts: 
         };
         // Where all connections are busy a further one is closed at once: the function would wait for it.
         let Some(open) = connections.open() else { continue };
-        let running = Running::begin("connection", &tasks, &counts);
         let number = open.number();
         let service = Service { responder: Arc::clone(&responder), open: Arc::new(open) };
-        #[cfg(feature = "grpc")]
-        let counts = Arc::clone(&counts);
-        let task = supervise::spawn(async move {
-            let _running = running;
+        let task = tasks::spawn(async move {
             // A response is one small packet, which must not wait for another.
             stream.set_nodelay(true).ok();
             if !preface::speaks_http2(&stream).await {
@@ -128,7 +114,7 @@ async fn serve(listener: Arc<TcpListener>, responder: Arc<dyn Respond>, counts: 
                 return;
             }
             #[cfg(feature = "grpc")]
-            http2::serve(stream, service, counts).await;
+            http2::serve(stream, service).await;
             #[cfg(not(feature = "grpc"))]
             drop(grpc_refusal::refuse(stream, &*service.responder).await);
         });

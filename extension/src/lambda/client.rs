@@ -7,7 +7,8 @@
 use httparse::{Status, parse_chunk_size};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 /// Where Lambda's APIs are.
@@ -56,18 +57,48 @@ impl ApiResponse {
 /// Lambda's answers are small: the largest is an INVOKE event, of less than 1 KiB.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// Sends a request and waits for the answer without a limit: `next` may be answered hours later, on the other side of a freeze.
-pub(crate) async fn send(address: &Address, call: &Call<'_>) -> io::Result<ApiResponse> {
-    let mut stream = TcpStream::connect(address.socket).await?;
-    stream.write_all(request(&address.authority, call).as_bytes()).await?;
-    let mut received = Vec::new();
-    loop {
-        let is_end = stream.read_buf(&mut received).await? == 0;
-        if let Some(answer) = answer(&received, is_end).map_err(io::Error::other)? {
-            return Ok(answer);
-        }
-        if is_end || received.len() > MAX_ANSWER_BYTES {
-            return Err(io::ErrorKind::UnexpectedEof.into());
+/// A request that was sent, and the connection on which its answer comes.
+pub(crate) struct Asked(TcpStream);
+
+impl Asked {
+    /// Sends a request, where `note` calls what it is given, which gives the connection: who holds a lock there knows at any time
+    /// whether it was sent.
+    pub(crate) async fn ask(
+        address: &Address,
+        call: &Call<'_>,
+        note: impl FnOnce(&dyn Fn() -> io::Result<OwnedFd>) -> io::Result<()>,
+    ) -> io::Result<Self> {
+        let stream = TcpStream::connect(address.socket).await?;
+        let request = request(&address.authority, call);
+        note(&|| {
+            let connection = stream.as_fd().try_clone_to_owned()?;
+            // A new connection takes some hundred bytes at once.
+            if stream.try_write(request.as_bytes())? < request.len() {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            Ok(connection)
+        })?;
+        Ok(Self(stream))
+    }
+
+    /// A request that was sent on this connection before it came into these hands.
+    pub(crate) fn on(connection: OwnedFd) -> io::Result<Self> {
+        let stream = std::net::TcpStream::from(connection);
+        stream.set_nonblocking(true)?;
+        TcpStream::from_std(stream).map(Self)
+    }
+
+    /// Waits for the answer without a limit: `next` may be answered hours later, on the other side of a freeze.
+    pub(crate) async fn answer(mut self) -> io::Result<ApiResponse> {
+        let mut received = Vec::new();
+        loop {
+            let is_end = self.0.read_buf(&mut received).await? == 0;
+            if let Some(answer) = answer(&received, is_end).map_err(io::Error::other)? {
+                return Ok(answer);
+            }
+            if is_end || received.len() > MAX_ANSWER_BYTES {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
         }
     }
 }

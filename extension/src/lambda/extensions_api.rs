@@ -4,9 +4,11 @@
 //! (2022-07-01). Plain HTTP; the answer to `next` may take hours, so it has no time limit.
 
 use crate::json;
-use crate::lambda::client::{Address, ApiResponse, Call, send};
+use crate::lambda::client::{Address, ApiResponse, Asked, Call};
+use crate::takeover::{Handover, Notes, Question};
 use serde::Deserialize;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a call failed.
@@ -62,7 +64,8 @@ pub(crate) enum NextEvent {
 }
 
 /// An invocation began.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
 pub(crate) struct Invoke {
     /// The AWS request id.
     pub(crate) request_id: String,
@@ -95,6 +98,7 @@ pub(crate) enum Subscription {
 pub(crate) struct ExtensionsApi {
     address: Address,
     identifier: String,
+    handover: Arc<Handover>,
 }
 
 const REGISTER: &str = "register";
@@ -108,6 +112,7 @@ impl ExtensionsApi {
         address: &Address,
         name: &str,
         events: &[&str],
+        handover: &Arc<Handover>,
     ) -> Result<(Self, Registration), ApiError> {
         let call = Call {
             method: "POST",
@@ -118,13 +123,43 @@ impl ExtensionsApi {
             ],
             body: &json::object(&[("events", &json::strings(events))]),
         };
-        let answer = accepted(REGISTER, ask(REGISTER, address, &call).await?)?;
+        let asked = handover.ask(Question::Register, address, &call).await;
+        let answered = match asked {
+            Ok(asked) => asked.answer().await,
+            Err(error) => Err(error),
+        };
+        let answer =
+            answered.map_err(unreachable(REGISTER)).and_then(|answer| accepted(REGISTER, answer));
+        // A second registration would be refused, and this one is known as soon as nobody waits for its answer.
+        if answer.is_err() {
+            handover.answered();
+        }
+        let answer = answer?;
         let Some(identifier) = answer.header(IDENTIFIER).map(str::to_owned) else {
             return Err(ApiError::Unexpected { call: REGISTER, problem: "no identifier" });
         };
         // A body that cannot be read says nothing about the function; the environment still does.
-        let registration = serde_json::from_slice(&answer.body).unwrap_or_default();
-        Ok((Self { address: address.clone(), identifier }, registration))
+        let registration: Registration = serde_json::from_slice(&answer.body).unwrap_or_default();
+        handover.note(|notes| {
+            notes.identifier.clone_from(&identifier);
+            notes.registration = registration.clone();
+        });
+        handover.answered();
+        let handover = Arc::clone(handover);
+        Ok((Self { address: address.clone(), identifier, handover }, registration))
+    }
+
+    /// An extension that was registered by the process whose place this one takes; `None` where it was not.
+    pub(crate) fn registered(
+        address: &Address,
+        handover: &Arc<Handover>,
+    ) -> Option<(Self, Registration)> {
+        let notes = handover.notes();
+        let handover = Arc::clone(handover);
+        notes.is_registered().then(|| {
+            let Notes { identifier, registration, .. } = notes;
+            (Self { address: address.clone(), identifier, handover }, registration)
+        })
     }
 
     /// Says that everything is done, and waits for the next event.
@@ -135,8 +170,19 @@ impl ExtensionsApi {
             headers: &[(IDENTIFIER, &self.identifier)],
             body: "",
         };
-        let answer = accepted(NEXT, ask(NEXT, &self.address, &call).await?)?;
-        Ok(next_event(&answer.body))
+        let answered = match self.handover.ask(Question::Next, &self.address, &call).await {
+            Ok(asked) => asked.answer().await,
+            Err(error) => Err(error),
+        };
+        let event = answered.map_err(unreachable(NEXT)).and_then(|answer| {
+            let answer = accepted(NEXT, answer)?;
+            Ok(next_event(&answer.body))
+        });
+        if let Ok(NextEvent::Invoke(invoke)) = &event {
+            self.handover.note(|notes| notes.invoke = Some(invoke.clone()));
+        }
+        self.handover.answered();
+        event
     }
 
     /// Asks the Telemetry API for events; `body` is the subscription.
@@ -161,7 +207,13 @@ async fn ask(
     address: &Address,
     call: &Call<'_>,
 ) -> Result<ApiResponse, ApiError> {
-    send(address, call).await.map_err(|source| ApiError::Unreachable { call: name, source })
+    let asked =
+        Asked::ask(address, call, |send| send().map(drop)).await.map_err(unreachable(name))?;
+    asked.answer().await.map_err(unreachable(name))
+}
+
+fn unreachable(call: &'static str) -> impl FnOnce(io::Error) -> ApiError {
+    move |source| ApiError::Unreachable { call, source }
 }
 
 fn accepted(call: &'static str, answer: ApiResponse) -> Result<ApiResponse, ApiError> {

@@ -12,7 +12,6 @@ use crate::lambda::extensions_api::{
 };
 use crate::output::LineOutput;
 use crate::output::own_lines::OwnLines;
-use crate::supervise;
 use platform::ShutdownReason;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,8 +51,9 @@ impl EventLoop {
         Self { api, events, counts, state, own_lines, direct }
     }
 
-    pub(super) async fn run(&mut self) -> Result<(), Fatal> {
-        let mut next: Option<Next> = None;
+    /// `is_asking` says that `next` is called already, by the process whose place this one takes.
+    pub(super) async fn run(&mut self, is_asking: bool) -> Result<(), Fatal> {
+        let mut next = is_asking.then(|| self.next());
         loop {
             self.write_due();
             let is_sent = self.send_due(next.is_some());
@@ -64,9 +64,8 @@ impl EventLoop {
                     direct.wait_spilled(PIPE_TIMEOUT).await;
                 }
                 let now_ms = unix_millis();
-                self.with_state(|state| state.asked(now_ms));
-                let api = self.api.clone();
-                next = Some(Box::pin(async move { retrying(|| api.next()).await }));
+                self.state.asked(now_ms);
+                next = Some(self.next());
             }
             let now_ms = unix_millis();
             let wake = self.wake_at_ms(next.is_some(), now_ms).map(|at| at.saturating_sub(now_ms));
@@ -90,6 +89,11 @@ impl EventLoop {
         }
     }
 
+    fn next(&self) -> Next {
+        let api = self.api.clone();
+        Box::pin(async move { retrying(|| api.next()).await })
+    }
+
     /// Sends what is due where telemetry is sent; whether `next` may be called.
     fn send_due(&mut self, is_asking: bool) -> bool {
         if self.direct.is_none() {
@@ -104,7 +108,7 @@ impl EventLoop {
 
     fn running(&mut self) -> Option<Running> {
         let now_ms = unix_millis();
-        self.with_state(|state| state.running(now_ms)).flatten()
+        self.state.running(now_ms)
     }
 
     fn wake_at_ms(&mut self, is_asking: bool, now_ms: u64) -> Option<u64> {
@@ -119,15 +123,9 @@ impl EventLoop {
         of_state.into_iter().chain(of_direct).min()
     }
 
-    /// Acts on the state. A panic there loses what was to be done, but does not end the loop.
-    fn with_state<T>(&mut self, act: impl FnOnce(&mut State) -> T) -> Option<T> {
-        let Self { state, counts, .. } = self;
-        supervise::catch("loop", counts, || act(state))
-    }
-
     fn may_call_next(&mut self) -> bool {
         let now_ms = unix_millis();
-        self.with_state(|state| state.may_call_next(now_ms)).unwrap_or(true)
+        self.state.may_call_next(now_ms)
     }
 
     fn invoke(&mut self, invoke: &Invoke) {
@@ -135,7 +133,7 @@ impl EventLoop {
             direct.invoked();
         }
         let now_ms = unix_millis();
-        self.with_state(|state| state.invoke(invoke, now_ms));
+        self.state.invoke(invoke, now_ms);
     }
 
     fn take(&mut self, event: Event) {
@@ -144,7 +142,7 @@ impl EventLoop {
                 if let Some(direct) = &mut self.direct {
                     direct.spans_seen(&received.named);
                 }
-                self.with_state(|state| state.otlp(received.roots));
+                self.state.otlp(received.roots);
             }
             Event::Telemetry(delivery) => {
                 let now_ms = unix_millis();
@@ -154,7 +152,7 @@ impl EventLoop {
                             if let Some(direct) = &mut self.direct {
                                 direct.platform_event(&event, &text);
                             }
-                            self.with_state(|state| state.telemetry(*event, now_ms));
+                            self.state.telemetry(*event, now_ms);
                         }
                         Told::Line(line) => self.take_line(&line),
                     }
@@ -168,11 +166,11 @@ impl EventLoop {
         let Some(direct) = &mut self.direct else { return };
         let TakenLine { requests, partial, out_of_memory } = direct.line(line);
         if let Some((request_id, time)) = out_of_memory {
-            self.with_state(|state| state.out_of_memory(request_id.as_deref(), time));
+            self.state.out_of_memory(request_id.as_deref(), time);
         }
         let roots: Vec<Root> = requests.iter().chain(&partial).flat_map(roots).collect();
         if !(requests.is_empty() && partial.is_empty()) {
-            self.with_state(|state| state.otlp(roots));
+            self.state.otlp(roots);
         }
         if let Some(direct) = &mut self.direct {
             direct.put(requests);
@@ -182,7 +180,7 @@ impl EventLoop {
 
     fn write_due(&mut self) {
         let now_ms = unix_millis();
-        let due = self.with_state(|state| state.due(now_ms)).unwrap_or_default();
+        let due = self.state.due(now_ms);
         self.write_own(due);
     }
 
@@ -206,7 +204,7 @@ impl EventLoop {
             _ => begun_ms + REPORTS_MS,
         };
         let reports_end_ms = end_ms.min(begun_ms + REPORTS_MS);
-        while self.with_state(|state| state.is_waiting_for_reports()).unwrap_or(false) {
+        while self.state.is_waiting_for_reports() {
             let Some(left) = reports_end_ms.checked_sub(unix_millis()).filter(|left| *left > 0)
             else {
                 break;
@@ -223,7 +221,7 @@ impl EventLoop {
         let now_ms = unix_millis();
         let reason = &shutdown.shutdown_reason;
         let is_cut_off = ShutdownReason::parse(reason) != ShutdownReason::Spindown;
-        let left = self.with_state(|state| state.close(reason, now_ms)).unwrap_or_default();
+        let left = self.state.close(reason, now_ms);
         self.write_own(left);
         if let Some(direct) = &mut self.direct {
             direct.shut_down(end_ms, is_cut_off).await;

@@ -3,8 +3,9 @@
 mod event_loop;
 mod receiver_port;
 
+use crate::clock::unix_millis;
 use crate::config::Config;
-use crate::counts::{Count, Counts};
+use crate::counts::Counts;
 use crate::direct::{self, Direct};
 use crate::event::Event;
 use crate::http::listen;
@@ -20,6 +21,7 @@ use crate::lambda::telemetry_api::{SCHEMA_VERSIONS, subscription};
 use crate::output::LineOutput;
 use crate::receiver::otlp::Receiver;
 use crate::receiver::telemetry::{Lines, Listener, Place};
+use crate::takeover::{Handover, MOST_PANICS};
 use event_loop::EventLoop;
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
@@ -48,12 +50,14 @@ pub enum Fatal {
     Api(#[from] ApiError),
 }
 
-/// Runs the extension until the environment ends. `name` is that of the file in `/opt/extensions`, `writer` takes the lines.
+/// Runs the extension until the environment ends. `name` is that of the file in `/opt/extensions`, `writer` takes the lines. After a
+/// panic it goes on where the process before it was, of which `handover` tells.
 pub async fn run(
     config: &Config,
     name: &str,
     writer: impl Write + Send + 'static,
     counts: &Arc<Counts>,
+    handover: &Arc<Handover>,
 ) -> Result<(), Fatal> {
     if !config.is_in_lambda() {
         return Err(Fatal::NotInLambda);
@@ -63,14 +67,25 @@ pub async fn run(
         .map_err(Fatal::Start)?;
     let buffer = direct::buffer(config);
     let output = output.buffered(buffer.clone());
+    handover.holds(&output, buffer.as_ref());
+    let before = handover.notes();
+    let mut left = direct::Left::new(buffer.clone(), &output, counts);
+    // Where even this has panicked it is not tried again.
+    if before.has_unsettled && before.panics <= MOST_PANICS + 1 {
+        left.take_over().await;
+    }
+    if before.panics > MOST_PANICS {
+        let (api, _) = register(config, &address, name, handover).await?;
+        return idle(&api).await;
+    }
     let (sender, events) = mpsc::channel(EVENTS);
     // Bound before register: the function's SDK may connect as soon as its init begins.
-    receive_otlp(config, &output, &sender, counts).await;
+    receive_otlp(config, &output, &sender, counts, handover).await;
     let records = wire::invocation_record::path(&config.runtime_api);
     invocation_records::make_file(&records);
-    let (api, registration) = register(config, &address, name).await?;
+    let (api, registration) = register(config, &address, name, handover).await?;
     let problems = config.complaint();
-    if !problems.is_empty() {
+    if !problems.is_empty() && before.panics == 0 {
         tracing::warn!(problems, "some variables are wrong, the rest is used");
     }
     let function = Identity::of(config, &registration).into_function();
@@ -80,21 +95,18 @@ pub async fn run(
     let mut state = State::new(config, table);
     let told_of_ends = config.telemetry.types.contains(&"platform");
     let lines = if direct.is_some() { Lines::Sent } else { Lines::None };
-    if receive_telemetry(config, &api, sender, counts, lines).await && told_of_ends {
+    if receive_telemetry(config, &api, sender, counts, lines, handover).await && told_of_ends {
         state.subscribed();
     }
-    let mut left = direct::Left::new(buffer, &output, counts);
-    let mut event_loop =
-        EventLoop::new(api.clone(), output, events, state, direct, Arc::clone(counts));
-    let ended = tokio::spawn(async move { event_loop.run().await }).await;
-    left.spill().await;
-    if let Ok(ended) = ended {
-        return ended;
+    if let Some(invoke) = &before.invoke {
+        state.resume(invoke, unix_millis());
     }
-    // The environment must not wait for an extension that has stopped asking.
-    counts.add(Count::Panics, 1);
-    tracing::error!("the loop panicked, only OTLP is taken from here on");
-    idle(&api).await
+    let mut event_loop = EventLoop::new(api, output, events, state, direct, Arc::clone(counts));
+    let ended = event_loop.run(handover.is_asking()).await;
+    // What a flush has taken comes back with it.
+    drop(event_loop);
+    left.spill().await;
+    ended
 }
 
 /// Asks for events until SHUTDOWN, and does nothing else with them.
@@ -112,29 +124,40 @@ async fn receive_otlp(
     output: &LineOutput,
     events: &mpsc::Sender<Event>,
     counts: &Arc<Counts>,
+    handover: &Handover,
 ) {
     let budget = config.receive_budget_bytes();
     let (output, events) = (output.clone(), events.clone());
     let service = config.service_name.clone();
     let receiver = Arc::new(Receiver::new(output, events, Arc::clone(counts), service, budget));
-    let ports = [Some(config.receiver_port), config.grpc_port()];
+    let before = handover.notes();
+    // Once it is registered SDKs may know the ports, which need not be those that were asked for.
+    let is_known = before.is_registered();
+    let mut ports = before.ports;
+    if !is_known {
+        ports = [Some(config.receiver_port), config.grpc_port()].into_iter().flatten().collect();
+        handover.note(|notes| notes.ports.clear());
+    }
     let file = receiver_port::file(&config.runtime_api);
-    for port in ports.into_iter().flatten() {
-        let opened = if port == config.receiver_port {
+    for port in ports {
+        let opened = if !is_known && port == config.receiver_port {
             receiver_port::open(port, config.receiver_port_told, &file).await
         } else {
             TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await
         };
         match opened {
             Ok(socket) => {
-                let is_moved = socket.local_addr().is_ok_and(|address| address.port() != port);
-                drop(listen("receiver", socket, Arc::clone(&receiver) as _, counts));
-                if is_moved {
+                let opened = socket.local_addr().map_or(port, |address| address.port());
+                if !is_known {
+                    handover.note(|notes| notes.ports.push(opened));
+                }
+                drop(listen(socket, Arc::clone(&receiver) as _));
+                if opened != port {
                     // Who has the one port may have the other too.
                     return;
                 }
             }
-            Err(error) if port == config.receiver_port => {
+            Err(error) if is_known || port == config.receiver_port => {
                 tracing::warn!(port, %error, "cannot receive OTLP, going on without");
                 // Another extension that receives OTLP may want the other port too.
                 return;
@@ -148,10 +171,14 @@ async fn register(
     config: &Config,
     address: &Address,
     name: &str,
+    handover: &Arc<Handover>,
 ) -> Result<(ExtensionsApi, Registration), ApiError> {
+    if let Some(registered) = ExtensionsApi::registered(address, handover) {
+        return Ok(registered);
+    }
     let events: &[&str] =
         if config.function.is_managed_instance { &["SHUTDOWN"] } else { &["INVOKE", "SHUTDOWN"] };
-    retrying(|| ExtensionsApi::register(address, name, events)).await
+    retrying(|| ExtensionsApi::register(address, name, events, handover)).await
 }
 
 /// Listens for telemetry and subscribes to it; whether events will come.
@@ -161,11 +188,18 @@ async fn receive_telemetry(
     events: mpsc::Sender<Event>,
     counts: &Arc<Counts>,
     lines: Lines,
+    handover: &Handover,
 ) -> bool {
     let hosts_file = std::fs::read_to_string("/etc/hosts").unwrap_or_default();
     let place = Place::of(&hosts_file, &config.runtime_api);
-    let salt = RandomState::new().hash_one(());
-    let listener = match Listener::bind(place, salt).await {
+    let told = handover.notes().telemetry_uri;
+    let is_subscribed = !told.is_empty();
+    let listener = if is_subscribed {
+        Listener::bind_again(place, &told).await
+    } else {
+        Listener::bind(place, RandomState::new().hash_one(())).await
+    };
+    let listener = match listener {
         Ok(listener) => listener,
         Err(error) => {
             tracing::warn!(%error, "cannot listen for telemetry, going on without");
@@ -174,9 +208,14 @@ async fn receive_telemetry(
     };
     let intake = listener.intake(&config.telemetry, events, Arc::clone(counts), lines);
     let Listener { socket, uri, .. } = listener;
-    let listening = listen("telemetry listener", socket, Arc::new(intake), counts);
+    let listening = listen(socket, Arc::new(intake));
+    if is_subscribed {
+        return true;
+    }
     let accepted = subscribe(config, api, &uri).await;
-    if !accepted {
+    if accepted {
+        handover.note(|notes| notes.telemetry_uri = uri);
+    } else {
         listening.abort();
     }
     accepted

@@ -13,9 +13,10 @@ use crate::config::Lines;
 use crate::counts::{Count, Counts};
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::thread::ThreadId;
 use std::time::Duration;
-use thread::{Job, Marks, Progress, Thread};
+use thread::{Job, Marks, Pending, Progress, Thread};
 use tokio::sync::{mpsc, oneshot};
 use wire::{Request, Written};
 
@@ -34,6 +35,9 @@ pub(crate) struct Refused;
 pub(crate) struct LineOutput {
     jobs: mpsc::Sender<Job>,
     progress: Arc<Progress>,
+    /// Requests in the queue, or whose lines are written.
+    pending: Arc<AtomicUsize>,
+    thread: ThreadId,
     /// The write that was found stuck last; 0 before there was one. While it is under way nothing else can be written.
     stuck: Arc<AtomicU64>,
     /// What waits to be sent, where anything is sent.
@@ -53,8 +57,10 @@ impl LineOutput {
         let progress = Arc::<Progress>::default();
         let mut thread =
             Thread::new(lines, service_name, writer, Arc::clone(&progress), Arc::clone(&counts));
-        std::thread::Builder::new().name("lines".to_owned()).spawn(move || thread.run(queue))?;
-        Ok(Self { jobs, progress, stuck: Arc::default(), buffer: None, counts })
+        let lines = std::thread::Builder::new().name("lines".to_owned());
+        let thread = lines.spawn(move || thread.run(queue))?.thread().id();
+        let (pending, stuck) = (Arc::default(), Arc::default());
+        Ok(Self { jobs, progress, pending, thread, stuck, buffer: None, counts })
     }
 
     /// The same output, with requests going into this buffer from now on.
@@ -77,6 +83,16 @@ impl LineOutput {
             Err(Unbuffered::Full(request)) => Err((request, true)),
             Err(Unbuffered::Closed(request)) => Err((request, false)),
         }
+    }
+
+    /// Whether nothing is written, and nothing waits for it.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.load(Ordering::SeqCst) == 0
+    }
+
+    /// Whether this thread is the one that writes.
+    pub(crate) fn is_written_by(&self, thread: ThreadId) -> bool {
+        self.thread == thread
     }
 
     /// Whether a write is under way that took too long before: whoever waits for it waits in vain.
@@ -105,7 +121,8 @@ impl LineOutput {
         let (written, mut answer) = oneshot::channel();
         let begun = Arc::new(AtomicBool::new(false));
         let marks = Marks { spill, partial };
-        let job = Job { request, written, begun: Arc::clone(&begun), keep: false, marks };
+        let pending = Pending::begin(&self.pending);
+        let job = Job { request, written, begun: Arc::clone(&begun), keep: false, marks, pending };
         let answered = {
             let exchange = async {
                 self.jobs.send(job).await.ok()?;
@@ -151,7 +168,8 @@ impl LineOutput {
     fn queue(&self, request: Request, spill: bool) -> Result<oneshot::Receiver<Written>, Request> {
         let (written, answer) = oneshot::channel();
         let marks = Marks { spill, partial: false };
-        let job = Job { request, written, begun: Arc::default(), keep: true, marks };
+        let pending = Pending::begin(&self.pending);
+        let job = Job { request, written, begun: Arc::default(), keep: true, marks, pending };
         match self.jobs.try_send(job) {
             Ok(()) => Ok(answer),
             Err(mpsc::error::TrySendError::Full(job) | mpsc::error::TrySendError::Closed(job)) => {

@@ -4,10 +4,9 @@ use crate::clock;
 use crate::config::Lines;
 use crate::counts::{Count, Counts};
 use crate::otlp_fields::service_name;
-use crate::supervise;
 use std::io::{self, ErrorKind, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 use wire::{Envelope, LineEncoder, LineLimits, Request, Written};
@@ -28,6 +27,23 @@ pub(super) struct Job {
     /// Written even if nobody waits for the answer any more.
     pub(super) keep: bool,
     pub(super) marks: Marks,
+    pub(super) pending: Pending,
+}
+
+/// Counts a request as long as it is in the queue or its lines are written.
+pub(super) struct Pending(Arc<AtomicUsize>);
+
+impl Pending {
+    pub(super) fn begin(all: &Arc<AtomicUsize>) -> Self {
+        all.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(all))
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// What the lines of a request say of it.
@@ -81,11 +97,7 @@ impl<W: Write> Thread<W> {
         while let Some(first) = next.take().or_else(|| queue.blocking_recv()) {
             let together;
             (together, next) = collect(first, &mut queue);
-            let counts = Arc::clone(&self.counts);
-            if supervise::catch("lines", &counts, || self.write_together(together)).is_none() {
-                // Its buffers may be half filled after a panic.
-                self.encoder = None;
-            }
+            self.write_together(together);
         }
     }
 
@@ -99,10 +111,11 @@ impl<W: Write> Thread<W> {
         let marks = jobs.first().map(|job| job.marks).unwrap_or_default();
         // What nobody waits for is counted by whoever made it.
         let is_told = jobs.iter().any(|job| !job.keep);
-        let (mut requests, mut waiting) = (Vec::new(), Vec::new());
+        let (mut requests, mut waiting, mut pending) = (Vec::new(), Vec::new(), Vec::new());
         for job in jobs {
             let items = job.request.items();
             requests.push(job.request);
+            pending.push(job.pending);
             waiting.push((job.written, items));
         }
         let alone = requests.len() == 1;

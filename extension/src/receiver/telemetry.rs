@@ -51,6 +51,23 @@ impl Place {
             None => Self::Elsewhere,
         }
     }
+
+    /// Where to listen, and the host that Lambda is told.
+    fn address(self) -> (IpAddr, &'static str) {
+        match self {
+            Self::Lambda(Some(address)) => (address, SANDBOX),
+            Self::Lambda(None) => (Ipv4Addr::UNSPECIFIED.into(), SANDBOX),
+            // Only processes of this machine have to reach it.
+            Self::Elsewhere => (Ipv4Addr::LOCALHOST.into(), "127.0.0.1"),
+        }
+    }
+}
+
+async fn bind(address: IpAddr, port: u16) -> io::Result<TcpListener> {
+    match TcpListener::bind((address, port)).await {
+        Ok(socket) => Ok(socket),
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+    }
 }
 
 /// A listener, and the address that Lambda is told.
@@ -63,19 +80,22 @@ pub(crate) struct Listener {
 impl Listener {
     /// Binds a free port of the place's address. `salt` makes the path one that the function cannot guess.
     pub(crate) async fn bind(place: Place, salt: u64) -> io::Result<Self> {
-        let (address, host) = match place {
-            Place::Lambda(Some(address)) => (address, SANDBOX),
-            Place::Lambda(None) => (Ipv4Addr::UNSPECIFIED.into(), SANDBOX),
-            // Only processes of this machine have to reach it.
-            Place::Elsewhere => (Ipv4Addr::LOCALHOST.into(), "127.0.0.1"),
-        };
-        let socket = match TcpListener::bind((address, 0)).await {
-            Ok(socket) => socket,
-            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await?,
-        };
+        let (address, host) = place.address();
+        let socket = bind(address, 0).await?;
         let port = socket.local_addr()?.port();
         let path = format!("/telemetry/{salt:016x}");
         Ok(Self { uri: format!("http://{host}:{port}{path}"), socket, path })
+    }
+
+    /// Binds the address that Lambda was told before, `http://host:port/path`.
+    pub(crate) async fn bind_again(place: Place, uri: &str) -> io::Result<Self> {
+        let told = uri.strip_prefix("http://").and_then(|uri| uri.split_once('/'));
+        let port =
+            told.and_then(|(host, path)| Some((host.rsplit_once(':')?.1.parse().ok()?, path)));
+        let (port, path) = port.ok_or(io::ErrorKind::InvalidInput)?;
+        let (address, _) = place.address();
+        let socket = bind(address, port).await?;
+        Ok(Self { uri: uri.to_owned(), socket, path: format!("/{path}") })
     }
 
     /// What answers this listener's requests.

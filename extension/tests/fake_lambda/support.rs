@@ -137,7 +137,9 @@ impl Lambda {
         let receiver = SocketAddr::from(([127, 0, 0, 1], config.receiver_port));
         let (written, counted) = (stdout.clone(), Arc::clone(&counts));
         let extension = tokio::spawn(async move {
-            lambda_otlp_extension::run(&config, "lambda-otlp-extension", written, &counted).await
+            let handover = Arc::default();
+            let name = "lambda-otlp-extension";
+            lambda_otlp_extension::run(&config, name, written, &counted, &handover).await
         });
         Self {
             calls,

@@ -128,6 +128,22 @@ impl State {
         });
     }
 
+    /// Goes on with an invocation that began before this process did. What became of it is not known here, so nothing is made of it
+    /// and nothing waits for it.
+    pub(crate) fn resume(&mut self, invoke: &Invoke, now_ms: u64) {
+        self.current = Some(Current {
+            request_id: invoke.request_id.to_ascii_lowercase(),
+            invoked_ms: now_ms,
+            deadline_ms: invoke.deadline_ms,
+            otlp_received: false,
+            held_to_the_end: false,
+            runtime_done: true,
+            ended_ms: None,
+            asked_ms: None,
+            written_before_deadline: false,
+        });
+    }
+
     /// OTLP was received and written.
     pub(crate) fn otlp(&mut self, roots: Vec<Root>) {
         if let Some(current) = &mut self.current {

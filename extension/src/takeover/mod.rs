@@ -1,0 +1,53 @@
+//! What becomes of a panic: the program starts anew in the place of its process, and goes on where that one was.
+//!
+//! A panic is a mistake of ours, which must not end the extension: Lambda fails the invocation of a function whose extension
+//! ends. The process executes its own program again (`execve`), so that for Lambda it is the same process, registered and
+//! subscribed. Nothing is unwound, so no task goes on with data that was half changed, and the binary has neither the tables nor
+//! the code for unwinding, a fifth of it. What the new program has to know is in [`Handover`]; what was acknowledged and is not
+//! settled is in a file (`unsettled`), and is written as lines.
+//!
+//! Lost is what Lambda had delivered of an invocation and was not yet written or sent: it is in the function's log.
+
+mod handover;
+#[cfg(feature = "direct")]
+mod unsettled;
+
+use crate::counts::{Count, Counts};
+pub use handover::Handover;
+pub(crate) use handover::{Notes, Question};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "direct")]
+pub(crate) use unsettled::{read, write};
+
+/// What the program is started with, before the [`Notes`].
+pub const ARGUMENT: &str = "--after-panic";
+
+/// After more panics than this the extension only asks for events until the environment ends: what comes so often comes again.
+pub(crate) const MOST_PANICS: u64 = 5;
+
+/// From now on a panic, of whatever thread, starts the program anew. `path` is what the program was started as.
+pub fn take_over_panics(path: &str, handover: &Arc<Handover>, counts: &Arc<Counts>) {
+    let (path, handover, counts) = (path.to_owned(), Arc::clone(handover), Arc::clone(counts));
+    counts.add(Count::Panics, usize::try_from(handover.notes().panics).unwrap_or(usize::MAX));
+    let is_under_way = AtomicBool::new(false);
+    std::panic::set_hook(Box::new(move |panic| {
+        if is_under_way.swap(true, Ordering::SeqCst) {
+            // Another thread has panicked too, and all of them end with the program.
+            loop {
+                std::thread::park();
+            }
+        }
+        counts.add(Count::Panics, 1);
+        let panics = counts.get(Count::Panics);
+        // The place, but not the message, which may hold a customer's data.
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        if panics > MOST_PANICS {
+            tracing::error!(place, panics, counts = %counts, "the extension panicked too often, from here on it only asks for events");
+        } else {
+            tracing::error!(place, panics, counts = %counts, "the extension panicked, it starts anew");
+        }
+        let error = handover.hand_over(&path, panics);
+        tracing::error!(%error, "the extension cannot be started anew, it ends");
+    }));
+}
