@@ -45,8 +45,12 @@ mod backend {
     use super::run;
     #[cfg(feature = "secrets")]
     use simulator::secrets::{SecretAnswer, SecretServer};
+    #[cfg(feature = "grpc")]
+    use simulator::sink::grpc::GrpcFront;
     use simulator::sink::tls::{Authority, TlsFront};
     use simulator::sink::{ScriptedResponse, Sink};
+    #[cfg(feature = "grpc")]
+    use std::net::SocketAddr;
     use tokio::net::TcpListener;
 
     /// `root@example.com:pass`
@@ -288,5 +292,39 @@ mod backend {
         assert!(lines[3].starts_with("failed connection cannot reach localhost"), "{lines:#?}");
         assert!(lines[3].contains("LAMBDA_OTLP_CA_FILE"), "{lines:#?}");
         assert_eq!(sink.log_records().len(), 1);
+    }
+
+    #[cfg(feature = "grpc")]
+    #[tokio::test]
+    async fn grpc_over_tls_is_looked_at_too() {
+        let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+        let server = GrpcFront::start(&sink).await.address();
+        let trusted = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(trusted.path(), authority.pem()).unwrap();
+        let path = trusted.path().to_str().unwrap().to_owned();
+        let run = async |server: SocketAddr, protocol: &str, authorization: &str| {
+            let front = TlsFront::speaking(server, &authority, 2500, &[protocol]).await;
+            let endpoint = format!("https://localhost:{}", front.port());
+            let of_grpc = [
+                ("LAMBDA_OTLP_PROTOCOL", "grpc".to_owned()),
+                ("LAMBDA_OTLP_CA_FILE", path.clone()),
+            ];
+            checks(&[&otlp(&endpoint, authorization)[..], &of_grpc].concat()).await
+        };
+        let begin = ["ok settings", "ok output", "ok endpoint localhost is "];
+        let good =
+            ["ok connection TLS, gRPC's status 0", "ok credentials accepted", "ok record taken"];
+        expect(run(server, "h2", GOOD).await, 0, &[begin, good].concat());
+        assert_eq!(sink.log_records().len(), 1);
+        let wrong = [
+            "ok connection TLS, gRPC's status 16",
+            "failed credentials answered gRPC's status 16: the credentials are wrong",
+            "skipped record",
+        ];
+        expect(run(server, "h2", WRONG).await, 1, &[begin, wrong].concat());
+        let (code, lines) = run(sink.address(), "http/1.1", GOOD).await;
+        assert_eq!(code, 1, "{lines:#?}");
+        assert!(lines[3].starts_with("failed connection cannot reach localhost"), "{lines:#?}");
+        assert!(lines[3].contains("does not seem to speak HTTP/2"), "{lines:#?}");
     }
 }

@@ -7,6 +7,8 @@
 mod account;
 mod environments;
 mod freezes;
+#[cfg(feature = "grpc")]
+mod grpc;
 #[cfg(feature = "secrets")]
 mod secrets;
 mod stories;

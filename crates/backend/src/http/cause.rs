@@ -40,7 +40,10 @@ fn hint(cause: &str) -> Option<&'static str> {
         Some("renew the server's certificate")
     } else if cause.contains("InvalidContentType") {
         Some("the port does not seem to speak TLS, try http://")
-    } else if cause.contains("invalid HTTP version") || cause.contains("unexpected message") {
+    } else if ["invalid HTTP version", "unexpected message", "NoApplicationProtocol"]
+        .iter()
+        .any(|text| cause.contains(text))
+    {
         Some(
             "the port does not seem to speak HTTP/1.1, is it the one for gRPC (4317)? OTLP/HTTP's is 4318",
         )

@@ -22,7 +22,8 @@ pub use reason::Reason;
 use reason::is_full_server;
 use wire::SignalKind;
 
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+/// Where gRPC says what came of a call.
+pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// What the response to a request of `items` items means. Reason and warning are masked.
 pub(crate) fn judge(

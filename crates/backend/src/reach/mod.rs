@@ -4,6 +4,7 @@ mod canary;
 
 use crate::destination::{DestinationConfig, Profile};
 use crate::http::{ClientError, HttpRequest, HttpResponse, Transport, TransportError, header_map};
+use crate::judge::GRPC_STATUS;
 use crate::judge::excerpt::excerpt;
 use crate::mask::Mask;
 use bytes::Bytes;
@@ -153,12 +154,13 @@ impl<T: Transport> Reach<T> {
     /// That there is an answer.
     pub fn connected(&self, answer: &HttpResponse) -> Check {
         let tls = if self.logs().scheme() == "https" { "TLS, " } else { "" };
-        Check::ok("connection", format!("{tls}HTTP {}", answer.status))
+        Check::ok("connection", format!("{tls}{}", said(answer, "HTTP ")))
     }
 
     /// What keeps this answer from being one of a backend that takes telemetry.
     fn refused(&self, kind: SignalKind, answer: &HttpResponse) -> Option<Check> {
         let status = answer.status;
+        let said = said(answer, "");
         let Advice { endpoint, credentials } = &self.advice;
         Some(match status {
             200..=299 if is_no_otlp(answer) => Check::failed(
@@ -170,16 +172,24 @@ impl<T: Transport> Reach<T> {
             200..=299 => return None,
             401 | 403 => Check::failed(
                 "credentials",
-                format!("answered {status}: the credentials are wrong or missing; {credentials}"),
+                format!("answered {said}: the credentials are wrong or missing; {credentials}"),
             ),
             404 if self.destination.profile == Profile::OpenObserve => {
                 Check::failed("organization", ORGANIZATION_MISSING)
             }
-            status => Check::failed(
+            _ => Check::failed(
                 "connection",
-                format!("{kind}: answered {status}: is the endpoint right? check {endpoint}"),
+                format!("{kind}: answered {said}: is the endpoint right? check {endpoint}"),
             ),
         })
+    }
+}
+
+/// The status of an answer. Where it is one of gRPC, its status of HTTP is made of that.
+fn said(answer: &HttpResponse, prefix: &str) -> String {
+    match answer.header(GRPC_STATUS).as_str() {
+        "" => format!("{prefix}{}", answer.status),
+        code => format!("gRPC's status {code}"),
     }
 }
 

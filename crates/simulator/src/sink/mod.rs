@@ -19,6 +19,8 @@
 
 mod builder;
 mod config;
+#[cfg(feature = "grpc")]
+pub mod grpc;
 mod http_response;
 mod ingest;
 mod management;

@@ -71,14 +71,29 @@ impl TlsFront {
         Self::before(sink.address(), authority, until_year).await
     }
 
-    /// The same before any other server.
+    /// The same before any other server. It speaks whatever its clients speak, and says nothing of that in TLS.
     ///
     /// # Panics
     /// When there is no free port.
     pub async fn before(address: SocketAddr, authority: &Authority, until_year: i32) -> Self {
+        Self::speaking(address, authority, until_year, &[]).await
+    }
+
+    /// The same before a server that speaks these protocols alone, by their names in TLS (RFC 7301): `h2`, `http/1.1`.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn speaking(
+        address: SocketAddr,
+        authority: &Authority,
+        until_year: i32,
+        protocols: &[&str],
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
-        let acceptor = TlsAcceptor::from(Arc::new(authority.server_config(until_year)));
+        let mut config = authority.server_config(until_year);
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
         let handshakes = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&handshakes);
         tokio::spawn(async move {

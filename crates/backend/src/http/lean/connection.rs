@@ -1,6 +1,8 @@
 //! Connections to the endpoints: made, kept while they are idle, and closed.
 
 use super::Trouble;
+#[cfg(feature = "grpc")]
+use super::grpc;
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -157,7 +159,13 @@ impl Connections {
                     Host::Ipv4(address) => ServerName::from(IpAddr::from(address)),
                     Host::Ipv6(address) => ServerName::from(IpAddr::from(address)),
                 };
-                http(Box::new(tls.connect(name, stream).await?), self.version).await
+                let stream = tls.connect(name, stream).await;
+                #[cfg(feature = "grpc")]
+                let stream = match self.version {
+                    Version::Http1 => stream,
+                    Version::Http2 => stream.map_err(grpc::refused),
+                };
+                http(Box::new(stream?), self.version).await
             }
         }
     }

@@ -63,7 +63,8 @@ impl Connections {
                 }
                 #[cfg(feature = "grpc")]
                 Sender::Http2(sender) => {
-                    let response = grpc::call(sender, message).await?;
+                    let response = grpc::call(sender, message).await;
+                    let response = response.map_err(|error| grpc::broken(is_new, error))?;
                     if !response.cut {
                         self.keep(url, connection);
                     }

@@ -4,6 +4,7 @@
 
 use super::{AGENT, BoundedBody, MAX_RESPONSE_BYTES, Trouble};
 use crate::destination::STREAM_NAME;
+use crate::http::cause::deepest;
 use crate::http::{HttpRequest, HttpResponse};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::SendRequest;
@@ -11,6 +12,7 @@ use http::header::{
     CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, USER_AGENT,
 };
 use http::{Request, StatusCode, Uri};
+use rustls::AlertDescription;
 use std::io;
 use std::time::Duration;
 use url::{Position, Url};
@@ -80,6 +82,30 @@ pub(super) async fn call(
     in_http(HttpResponse { status, headers: answer, body: body.into_bytes(), cut })
 }
 
+/// What a person most likely did whose server speaks HTTP/1.1 alone.
+const NO_HTTP_2: &str = "the port does not seem to speak HTTP/2, is it the one for gRPC (4317)? else set LAMBDA_OTLP_PROTOCOL=http/protobuf";
+
+/// Why TLS was not agreed on: a server that knows no `h2` says nothing more than that.
+pub(super) fn refused(error: io::Error) -> io::Error {
+    match error.get_ref().and_then(|error| error.downcast_ref()) {
+        Some(rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol)) => {
+            io::Error::other(NO_HTTP_2)
+        }
+        _ => error,
+    }
+}
+
+/// Why a call has no answer. Where a connection ends with its first call, and the server has said nothing in HTTP/2, it speaks
+/// something else.
+pub(super) fn broken(is_first: bool, error: Trouble) -> Trouble {
+    let is_unsaid = error.downcast_ref::<h2::Error>().is_some_and(|error| !error.is_remote());
+    if !is_first || !is_unsaid {
+        return error;
+    }
+    let cause = deepest(&*error);
+    io::Error::other(format!("{cause}: {NO_HTTP_2}")).into()
+}
+
 /// The answer as one of OTLP over HTTP. What is no answer of gRPC, but one of something before it, stays as it is.
 fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
     let code = answer.headers.get(STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
@@ -92,6 +118,7 @@ fn in_http(answer: HttpResponse) -> Result<HttpResponse, Trouble> {
         return Ok(answer);
     };
     let mut headers = HeaderMap::new();
+    headers.insert(STATUS, HeaderValue::from(code));
     if code == 0 {
         let message = answer.body.get(PREFIX_BYTES..).unwrap_or_default();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));

@@ -1,0 +1,124 @@
+//! OTLP over gRPC in front of a [`Sink`], for tests: each call becomes a request over HTTP, and its answer the call's. What cannot
+//! be set up is a panic.
+
+#![expect(clippy::unwrap_used, reason = "what cannot be made is a mistake in a test")]
+
+use crate::sink::Sink;
+use bytes::{BufMut as _, Bytes, BytesMut};
+use h2::RecvStream;
+use h2::server::{SendResponse, handshake};
+use http::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
+use http::{HeaderName, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::net::{TcpListener, TcpStream};
+
+/// Whether the message is compressed, and its length.
+const PREFIX_BYTES: usize = 5;
+
+/// gRPC before a sink.
+#[derive(Debug)]
+pub struct GrpcFront {
+    address: SocketAddr,
+    calls: Arc<AtomicUsize>,
+}
+
+impl GrpcFront {
+    /// Listens on loopback, without TLS.
+    ///
+    /// # Panics
+    /// When there is no free port.
+    pub async fn start(sink: &Sink) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let (sink, counted) = (sink.address(), Arc::clone(&calls));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                tokio::spawn(serve(stream, sink, Arc::clone(&counted)));
+            }
+        });
+        Self { address, calls }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// How many calls there were.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve(stream: TcpStream, sink: SocketAddr, calls: Arc<AtomicUsize>) {
+    // What speaks something else is hung up on.
+    let Ok(mut incoming) = handshake(stream).await else { return };
+    while let Some(Ok((call, respond))) = incoming.accept().await {
+        calls.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(answer(call, respond, sink));
+    }
+}
+
+/// Where the client goes away the call's answer goes nowhere.
+async fn answer(call: Request<RecvStream>, mut respond: SendResponse<Bytes>, sink: SocketAddr) {
+    let (head, mut body) = call.into_parts();
+    let mut message = BytesMut::new();
+    while let Some(Ok(piece)) = body.data().await {
+        body.flow_control().release_capacity(piece.len()).unwrap();
+        message.extend_from_slice(&piece);
+    }
+    let Some((status, answered)) = forwarded(&head, message.freeze(), sink).await else { return };
+    let response = Response::builder().header(CONTENT_TYPE, "application/grpc").body(()).unwrap();
+    let Ok(mut stream) = respond.send_response(response, false) else { return };
+    let mut framed = BytesMut::new();
+    framed.put_u8(0);
+    framed.put_u32(u32::try_from(answered.len()).unwrap());
+    framed.put_slice(&answered);
+    if status == 0 {
+        drop(stream.send_data(framed.freeze(), false));
+    }
+    let name = HeaderName::from_static("grpc-status");
+    let trailers = HeaderMap::from_iter([(name, HeaderValue::from(status))]);
+    drop(stream.send_trailers(trailers));
+}
+
+/// The status of gRPC, and the message that the sink answers; nothing where it answers nothing.
+async fn forwarded(
+    head: &http::request::Parts,
+    message: Bytes,
+    sink: SocketAddr,
+) -> Option<(u16, Bytes)> {
+    let services =
+        [("TraceService", "traces"), ("MetricsService", "metrics"), ("LogsService", "logs")];
+    let signal = services.iter().find(|(service, _)| head.uri.path().contains(service))?.1;
+    let mut request = Request::post(format!("/api/default/v1/{signal}"))
+        .header("host", sink.to_string())
+        .header(CONTENT_TYPE, "application/x-protobuf");
+    if message.first() == Some(&1) {
+        request = request.header(CONTENT_ENCODING, "gzip");
+    }
+    if let Some(authorization) = head.headers.get(AUTHORIZATION) {
+        request = request.header(AUTHORIZATION, authorization);
+    }
+    let body = Full::new(message.slice(PREFIX_BYTES.min(message.len())..));
+    let stream = TokioIo::new(TcpStream::connect(sink).await.ok()?);
+    let (mut sender, connection) = http1::handshake(stream).await.ok()?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(request.body(body).unwrap()).await.ok()?;
+    let status = match response.status().as_u16() {
+        200..=299 => 0,
+        401 => 16,
+        403 => 7,
+        _ => 14,
+    };
+    let body = response.into_body().collect().await.ok()?.to_bytes();
+    connection.abort();
+    Some((status, body))
+}
