@@ -43,6 +43,7 @@ async fn without_an_endpoint_nothing_is_reached_and_all_is_well() {
 #[cfg(feature = "direct")]
 mod backend {
     use super::run;
+    use simulator::proxy::{HttpProxy, ProxyAnswer};
     #[cfg(feature = "secrets")]
     use simulator::secrets::{SecretAnswer, SecretServer};
     #[cfg(feature = "grpc")]
@@ -326,5 +327,62 @@ mod backend {
         assert_eq!(code, 1, "{lines:#?}");
         assert!(lines[3].starts_with("failed connection cannot reach localhost"), "{lines:#?}");
         assert!(lines[3].contains("does not seem to speak HTTP/2"), "{lines:#?}");
+    }
+
+    #[tokio::test]
+    async fn the_way_through_a_proxy_is_said_and_tried() {
+        let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+        let port = TlsFront::start(&sink, &authority, 2500).await.port();
+        let trusted = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(trusted.path(), authority.pem()).unwrap();
+        let run = async |proxy: &str| {
+            let endpoint = format!("https://o2.internal:{port}/api/default");
+            let more = [
+                ("LAMBDA_OTLP_CA_FILE", trusted.path().to_str().unwrap().to_owned()),
+                ("HTTPS_PROXY", proxy.to_owned()),
+            ];
+            checks(&[&otlp(&endpoint, GOOD)[..], &more].concat()).await
+        };
+        // `me:hunter22`
+        let proxy = HttpProxy::start(ProxyAnswer::Asks("Basic bWU6aHVudGVyMjI=")).await;
+        let at = proxy.address();
+        let endpoint = format!("ok endpoint o2.internal is reached through the proxy {at}");
+        expect(
+            run(&format!("http://me:hunter22@{at}")).await,
+            0,
+            &[
+                "ok settings",
+                "ok output",
+                &endpoint,
+                "ok connection TLS, HTTP 200",
+                "ok credentials accepted",
+                "ok record taken",
+            ],
+        );
+        assert_eq!(sink.log_records().len(), 1);
+        let refused = format!(
+            "failed connection cannot reach o2.internal:{port} through the proxy {at}: the proxy answered 407: user and password"
+        );
+        expect(
+            run(&format!("http://me:hunter2@{at}")).await,
+            1,
+            &[
+                "ok settings",
+                "ok output",
+                &endpoint,
+                &refused,
+                "skipped credentials",
+                "skipped record",
+            ],
+        );
+        let hangs = HttpProxy::start(ProxyAnswer::Hangs).await.address();
+        let late = format!(
+            "failed connection cannot reach o2.internal:{port} through the proxy {hangs}: timed out"
+        );
+        expect(
+            run(&format!("http://me:hunter2@{hangs}")).await,
+            1,
+            &["ok settings", "ok output", "ok endpoint", &late, "skipped", "skipped"],
+        );
     }
 }

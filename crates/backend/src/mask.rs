@@ -1,6 +1,7 @@
 //! Keeps credentials out of texts that come from a backend: some servers repeat a request in their error pages.
 
 use crate::destination::DestinationConfig;
+use percent_encoding::percent_decode_str;
 use settings::{Headers, Proxy, Secret};
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -92,9 +93,18 @@ fn basic_texts(value: &str) -> Option<[Secret; 2]> {
     Some([Secret::new(password), Secret::new(&text)])
 }
 
-/// Adds the password and the values of the query, as they are written and decoded.
+/// Adds the password and the values of the query, as they are written and decoded, and the password as a header has it.
 fn add_texts_of(url: &Url, texts: &mut Vec<String>) {
-    texts.extend(url.password().map(str::to_owned));
+    if let Some(password) = url.password() {
+        let decoded = |text| percent_decode_str(text).decode_utf8_lossy().into_owned();
+        let mut basic = Vec::new();
+        wire::push_base64(
+            &mut basic,
+            format!("{}:{}", decoded(url.username()), decoded(password)).as_bytes(),
+        );
+        texts.extend(String::from_utf8(basic));
+        texts.extend([password.to_owned(), decoded(password)]);
+    }
     let query = url.query().unwrap_or_default();
     texts.extend(query.split('&').filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())));
     texts.extend(form_urlencoded::parse(query.as_bytes()).map(|(_, value)| value.into_owned()));
@@ -119,6 +129,18 @@ mod tests {
         check("pass-word", "****");
         check("nothing of it", "nothing of it");
         assert!(!format!("{mask:?}").contains("c2V"));
+    }
+
+    #[test]
+    fn what_proxies_are_told_is_masked() {
+        let mut destination = DestinationConfig::new(&Url::parse("http://h/").unwrap());
+        // `me:hunt er22`
+        let proxy = Url::parse("http://me:hunt%20er22@proxy:3128").unwrap();
+        destination.proxy = Some(Proxy::new(&proxy));
+        let mask = Mask::of(&destination);
+        for text in ["Basic bWU6aHVudCBlcjIy", "Basic hunt%20er22", "Basic hunt er22"] {
+            assert_eq!(mask.apply(text.into()), "Basic ****", "{text}");
+        }
     }
 
     #[test]

@@ -5,6 +5,8 @@
 mod support;
 
 use lambda_otlp_backend::{Client, DestinationConfig, LeanTransport, RetryPolicy};
+use settings::Proxy;
+use simulator::proxy::{HttpProxy, ProxyAnswer};
 use simulator::sink::tls::{Authority, TlsFront};
 use simulator::sink::{ScriptedResponse, Sink};
 use std::time::Duration;
@@ -92,6 +94,36 @@ async fn connections_are_kept_until_they_are_dropped() {
     let mut destination = destination(&format!("https://localhost:{}/api/default", front.port()));
     destination.own_authority = Some(trusting(&authority));
     keeps_connections_until_they_are_dropped(&client(&destination), &front).await;
+}
+
+#[tokio::test]
+async fn connections_through_a_proxy_are_kept_and_what_it_refuses_is_not_ambiguous() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let tls = TlsFront::start(&sink, &authority, 2500).await.port();
+    let (leads, asks) = (ProxyAnswer::Leads, ProxyAnswer::Asks("Basic eDp5"));
+    for (scheme, port) in [("https", tls), ("http", sink.address().port())] {
+        let mut through = destination(&format!("{scheme}://o2.internal:{port}/api/default"));
+        through.own_authority = Some(trusting(&authority));
+        let proxy = HttpProxy::start(leads.clone()).await;
+        let url = |proxy: &HttpProxy| Url::parse(&format!("http://{}", proxy.address())).unwrap();
+        through.proxy = Some(Proxy::new(&url(&proxy)));
+        let client = client(&through);
+        for _ in 0..3 {
+            assert_eq!(export(&client).await.accepted, 1);
+        }
+        assert_eq!(proxy.heads().len(), 1, "{scheme}");
+        client.drop_connections().unwrap();
+        assert_eq!(export(&client).await.accepted, 1);
+        assert_eq!(proxy.heads().len(), 2, "{scheme}");
+
+        let refuses = HttpProxy::start(asks.clone()).await;
+        through.proxy = Some(Proxy::new(&url(&refuses)));
+        let text = format!(
+            "cannot reach o2.internal:{port} through the proxy {}: the proxy answered 407: user and password of its URL are wrong or missing",
+            refuses.address()
+        );
+        assert_eq!(failure(&through).await, (text, 0));
+    }
 }
 
 #[tokio::test]

@@ -6,55 +6,15 @@ mod support;
 
 use lambda_otlp_backend::{Client, DestinationConfig, RetryPolicy};
 use settings::Proxy;
+use simulator::proxy::{HttpProxy, ProxyAnswer};
 use simulator::sink::Sink;
 use simulator::sink::tls::{Authority, TlsFront};
-use std::net::SocketAddr;
-use std::sync::{Arc, Mutex};
 use support::{NOW, export, keeps_connections_until_they_are_dropped, trusting};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use url::Url;
 
 fn authority() -> Authority {
     Authority::new("Shop CA")
-}
-
-/// A proxy that takes CONNECT and plain requests; gives its address and the heads of the requests it saw.
-async fn proxy() -> (SocketAddr, Arc<Mutex<Vec<String>>>) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let heads = Arc::new(Mutex::new(Vec::new()));
-    let seen = Arc::clone(&heads);
-    tokio::spawn(async move {
-        loop {
-            let (stream, _) = listener.accept().await.unwrap();
-            tokio::spawn(tunnel(stream, Arc::clone(&seen)));
-        }
-    });
-    (address, heads)
-}
-
-async fn tunnel(mut client: TcpStream, seen: Arc<Mutex<Vec<String>>>) {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = client.read_u8().await else { return };
-        head.push(byte);
-    }
-    let text = String::from_utf8(head.clone()).unwrap();
-    let target = text.split(' ').nth(1).unwrap().to_owned();
-    seen.lock().unwrap().push(text.clone());
-    if text.starts_with("CONNECT") {
-        let mut backend = TcpStream::connect(target).await.unwrap();
-        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-        drop(copy_bidirectional(&mut client, &mut backend).await);
-    } else {
-        let target = Url::parse(&target).unwrap();
-        let address = (target.host_str().unwrap(), target.port().unwrap());
-        let mut backend = TcpStream::connect(address).await.unwrap();
-        let path = text.replacen(&target[..url::Position::BeforePath], "", 1);
-        backend.write_all(path.as_bytes()).await.unwrap();
-        drop(copy_bidirectional(&mut client, &mut backend).await);
-    }
 }
 
 async fn sink() -> Sink {
@@ -142,8 +102,9 @@ async fn connections_are_kept_until_they_are_dropped() {
 async fn a_proxy_is_used_for_both_schemes_and_sees_its_credentials_alone() {
     let (sink, authority) = (sink().await, authority());
     let port = TlsFront::start(&sink, &authority, 2500).await.port();
-    let (address, heads) = proxy().await;
-    let proxy = Url::parse(&format!("http://me:hunter22@{address}")).unwrap();
+    let server = HttpProxy::start(ProxyAnswer::Leads).await;
+    let last_head = || server.heads().pop().unwrap();
+    let proxy = Url::parse(&format!("http://me:hunter22@{}", server.address())).unwrap();
     let through = |base: &str| {
         let mut destination = destination(base);
         destination.headers.push("authorization", "Basic c2VjcmV0").unwrap();
@@ -151,10 +112,10 @@ async fn a_proxy_is_used_for_both_schemes_and_sees_its_credentials_alone() {
         destination.proxy = Some(Proxy::new(&proxy));
         destination
     };
-    let https = through(&format!("https://localhost:{port}/api/default"));
+    let https = through(&format!("https://o2.internal:{port}/api/default"));
     assert_eq!(export(&client(&https)).await.accepted, 1);
-    let head = heads.lock().unwrap().pop().unwrap();
-    assert!(head.starts_with(&format!("CONNECT localhost:{port} HTTP/1.1\r\n")), "{head}");
+    let head = last_head();
+    assert!(head.starts_with(&format!("CONNECT o2.internal:{port} HTTP/1.1\r\n")), "{head}");
     let head = head.to_lowercase();
     assert!(head.contains("proxy-authorization: basic bwu6ahvudgvymji=\r\n"), "{head}");
     assert!(!head.contains("c2vjcmv0"), "{head}");
@@ -163,17 +124,26 @@ async fn a_proxy_is_used_for_both_schemes_and_sees_its_credentials_alone() {
         assert!(!debug.contains(credential), "{debug}");
     }
 
-    let http = through(sink.base());
-    assert_eq!(export(&client(&http)).await.accepted, 1);
-    let head = heads.lock().unwrap().pop().unwrap();
-    assert!(head.starts_with(&format!("POST {}/v1/logs HTTP/1.1\r\n", sink.base())), "{head}");
+    let base = format!("http://o2.internal:{}/api/default", sink.address().port());
+    assert_eq!(export(&client(&through(&base))).await.accepted, 1);
+    let head = last_head();
+    assert!(head.starts_with(&format!("POST {base}/v1/logs HTTP/1.1\r\n")), "{head}");
+    assert!(head.contains("proxy-authorization: Basic bWU6aHVudGVyMjI=\r\n"), "{head}");
+    assert_eq!(server.heads().len(), 2);
+}
 
-    let mut exempt = http.clone();
-    for hosts in ["localhost,127.0.0.0/8,::1", "127.0.0.1"] {
-        exempt.proxy.as_mut().unwrap().exempt = hosts.to_owned();
-        assert_eq!(export(&client(&exempt)).await.accepted, 1);
-    }
-    assert_eq!(heads.lock().unwrap().len(), 0);
+#[tokio::test]
+async fn this_host_and_exempt_ones_are_reached_directly() {
+    let sink = sink().await;
+    let server = HttpProxy::start(ProxyAnswer::Leads).await;
+    let proxy = Proxy::new(&Url::parse(&format!("http://{}", server.address())).unwrap());
+    let mut here = destination(sink.base());
+    here.proxy = Some(proxy.clone());
+    assert_eq!(export(&client(&here)).await.accepted, 1);
+    let mut elsewhere = destination("http://o2.invalid/api/default");
+    elsewhere.proxy = Some(Proxy { exempt: "invalid".to_owned(), ..proxy });
+    assert!(refusal(&elsewhere).await.starts_with("cannot reach o2.invalid:80: "));
+    assert_eq!(server.heads().len(), 0);
 }
 
 #[tokio::test]

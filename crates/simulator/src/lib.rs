@@ -49,6 +49,7 @@ mod lock;
 pub mod packages;
 mod platform_events;
 mod process;
+pub mod proxy;
 pub mod queue;
 mod recent;
 pub mod secrets;

@@ -29,6 +29,8 @@ pub mod timestamp;
 
 #[cfg(feature = "decode")]
 pub use base64::decode as decode_base64;
+#[cfg(feature = "encode")]
+pub use base64::push as push_base64;
 #[cfg(feature = "decode")]
 pub use json::JsonError;
 pub use line::MARKER;

@@ -2,8 +2,9 @@
 
 use super::endpoint::{Endpoint, endpoint, host_and_port};
 use super::variables::{
-    ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, MAX_BUFFER, MAX_RETRIES, NOT_READ, O2_AUTHORIZATION,
-    O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT, PROTOCOL, SECRET,
+    ENDPOINT, FLUSH_INTERVAL, FLUSH_TIMEOUT, HTTP_PROXY, HTTPS_PROXY, MAX_BUFFER, MAX_RETRIES,
+    NOT_READ, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_PROTOCOL, OUTPUT,
+    PROTOCOL, PROXY, SECRET,
 };
 use super::{DEFAULT_GRPC_PORT, DEFAULT_RECEIVER_PORT, Secrets, TABLE};
 use backend::{DestinationConfig, Protocol};
@@ -248,6 +249,9 @@ fn destination(
     let warnings = own.warnings().to_vec();
     let mut is_wrong = destination.is_none();
     for InvalidVariable { name, problem } in own.finish() {
+        if destination.as_ref().is_some_and(|destination| is_for_others(&name, destination)) {
+            continue;
+        }
         is_wrong |= !has_default(&name);
         reader.mistake(&name, problem);
     }
@@ -259,56 +263,61 @@ fn destination(
         reader.mistake(name, format!("not read by the extension: {instead}"));
     }
     let destination = destination.filter(|_| !is_wrong)?;
-    if let Some((name, host)) = proxied(source, &destination) {
-        let problem = format!(
-            "{host} would be reached through it, and the extension knows no proxies: exempt the host in NO_PROXY"
-        );
-        reader.mistake(name, problem);
-        return None;
-    }
-    if let Some(port) = own_receiver(&destination, receiver_port) {
-        let name = endpoint_variable(source);
-        let problem = format!(
-            "port {port} of this environment is where telemetry is received, not a backend"
-        );
+    if let Some((port, proxied)) = own_receiver(&destination, receiver_port) {
+        let (name, what) = match proxied {
+            None => (endpoint_variable(source), "backend"),
+            Some(url) => (proxy_variable(source, url), "proxy"),
+        };
+        let problem =
+            format!("port {port} of this environment is where telemetry is received, not a {what}");
         reader.mistake(name, problem);
         return None;
     }
     Some((destination, secrets))
 }
 
-/// The port that requests would come back by: what is received would be sent to the receiver for ever.
-fn own_receiver(destination: &DestinationConfig, receiver_port: u16) -> Option<u16> {
+/// The port that requests would come back by, and the endpoint whose proxy is there: what is received would be sent to the receiver
+/// for ever.
+fn own_receiver(
+    destination: &DestinationConfig,
+    receiver_port: u16,
+) -> Option<(u16, Option<&Url>)> {
     let receivers = [receiver_port, DEFAULT_RECEIVER_PORT, DEFAULT_GRPC_PORT];
     SignalKind::ALL.into_iter().find_map(|kind| {
         let url = destination.endpoints.of(kind);
-        let port = url.port_or_known_default().filter(|port| receivers.contains(port));
-        port.filter(|_| endpoint(url.as_str()) != Endpoint::Elsewhere)
+        let proxy = destination.proxy.as_ref().and_then(|proxy| proxy.of(url));
+        let next = proxy.unwrap_or(url);
+        let port = next.port_or_known_default().filter(|port| receivers.contains(port))?;
+        let is_here = endpoint(next.as_str()) != Endpoint::Elsewhere;
+        is_here.then_some((port, proxy.map(|_| url)))
     })
+}
+
+/// The variable that names the proxy on the way to this URL.
+fn proxy_variable(source: &dyn Source, url: &Url) -> &'static str {
+    match url.scheme() {
+        _ if source.get(PROXY).is_some() => PROXY,
+        "https" => HTTPS_PROXY,
+        _ => HTTP_PROXY,
+    }
+}
+
+/// Whether nothing that is sent needs this variable: a proxy that the function has for other hosts may be of a kind that is not
+/// known here.
+fn is_for_others(name: &str, destination: &DestinationConfig) -> bool {
+    let goes_by = |scheme| {
+        SignalKind::ALL.into_iter().any(|kind| destination.endpoints.of(kind).scheme() == scheme)
+    };
+    match name {
+        HTTP_PROXY => !goes_by("http"),
+        HTTPS_PROXY => !goes_by("https") && destination.secret.is_none(),
+        _ => false,
+    }
 }
 
 fn has_default(name: &str) -> bool {
     let kind = TABLE.find(name).map(|row| row.kind);
     matches!(kind, Some(Kind::Bytes | Kind::Count | Kind::Duration | Kind::Choice(_)))
-}
-
-/// The proxy's variable, and the host that would be reached through it.
-fn proxied(source: &dyn Source, destination: &DestinationConfig) -> Option<(&'static str, String)> {
-    let exempt = source.get("NO_PROXY").unwrap_or_default();
-    let is_exempt = |host: &str| {
-        exempt.split(',').map(|entry| entry.trim().trim_start_matches('.')).any(|entry| {
-            let is_above = host.strip_suffix(entry).is_some_and(|rest| rest.ends_with('.'));
-            entry == "*" || host.eq_ignore_ascii_case(entry) || (!entry.is_empty() && is_above)
-        })
-    };
-    let proxied = |url: &Url| {
-        let name = if url.scheme() == "https" { "HTTPS_PROXY" } else { "HTTP_PROXY" };
-        let host = url.host_str().unwrap_or_default();
-        let is_here = endpoint(url.as_str()) != Endpoint::Elsewhere;
-        let is_direct = is_here || source.get(name).is_none() || is_exempt(host);
-        (!is_direct).then(|| (name, host.to_owned()))
-    };
-    SignalKind::ALL.into_iter().find_map(|kind| proxied(destination.endpoints.of(kind)))
 }
 
 fn flush(reader: &mut Reader<'_>, budget_bytes: usize) -> Flush {

@@ -215,10 +215,8 @@ mod output {
             "LAMBDA_OTLP_OUTPUT is set",
         );
         let proxy = ("HTTPS_PROXY", "http://proxy.example.com:3128");
-        for exempt in ["own.example.com", ".example.com", "example.com", "a.b,*"] {
-            check(&[OWN, proxy, ("NO_PROXY", exempt)], own, "LAMBDA_OTLP_ENDPOINT is set");
-        }
-        check(&[OWN, ("HTTP_PROXY", proxy.1)], own, "LAMBDA_OTLP_ENDPOINT is set");
+        check(&[OWN, proxy], own, "LAMBDA_OTLP_ENDPOINT is set");
+        check(&[OWN, ("HTTP_PROXY", "socks5://p")], own, "LAMBDA_OTLP_ENDPOINT is set");
     }
 
     #[cfg(not(feature = "grpc"))]
@@ -318,11 +316,30 @@ mod output {
             &[OWN, ("LAMBDA_OTLP_SECRET", "ssm:/o2")],
             "LAMBDA_OTLP_SECRET: not read by the extension",
         );
-        check(&[OWN, ("LAMBDA_OTLP_PROXY", "http://u:hunter2@p:1")], "LAMBDA_OTLP_PROXY: not read");
-        check(
-            &[OWN, ("HTTPS_PROXY", "http://u:hunter2@p:1"), ("NO_PROXY", "wn.example.com")],
-            "HTTPS_PROXY: own.example.com would be reached through it",
-        );
+        let socks = "socks5://u:hunter2@p:1";
+        check(&[OWN, ("LAMBDA_OTLP_PROXY", socks)], "LAMBDA_OTLP_PROXY: not a proxy of a kind");
+        check(&[OWN, ("HTTPS_PROXY", socks)], "HTTPS_PROXY: not a proxy of a kind");
+        let here = "http://u:hunter2@localhost:4318";
+        check(&[OWN, ("LAMBDA_OTLP_PROXY", here)], "LAMBDA_OTLP_PROXY: port 4318 of this");
+        check(&[OWN, ("HTTPS_PROXY", here)], "HTTPS_PROXY: port 4318 of this environment");
+    }
+
+    #[test]
+    fn the_proxy_of_our_own_variable_wins_over_those_of_all() {
+        let check = |variables: &[(&str, &str)], expected: Option<&str>| {
+            let Output::Otlp(direct) = config(variables).choice.output else { panic!() };
+            let url = direct.destination.endpoints.of(wire::SignalKind::Traces);
+            let proxy = direct.destination.proxy.as_ref().and_then(|proxy| proxy.of(url));
+            assert_eq!(proxy.map(url::Url::as_str), expected, "{variables:?}");
+        };
+        let (own, all) = (("LAMBDA_OTLP_PROXY", "own:1"), ("HTTPS_PROXY", "http://all:2"));
+        let exempt = ("NO_PROXY", ".example.com");
+        check(&[OWN], None);
+        check(&[OWN, own], Some("http://own:1/"));
+        check(&[OWN, all], Some("http://all:2/"));
+        check(&[OWN, all, exempt], None);
+        check(&[OWN, all, exempt, own], Some("http://own:1/"));
+        check(&[OWN, ("HTTP_PROXY", "http://all:2")], None);
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub const TABLE: Table = Table::new(&[
     SHARED,
     DIRECT,
     backend::DESTINATION,
+    backend::PROXY_ROW,
+    settings::PROXY,
     super::secrets::SECRET_ROW,
     super::secrets::SECRETS,
     super::secrets::AWS,
@@ -218,8 +220,7 @@ const LAMBDA: &[Variable] = &[
 
 /// What others read: the forwarder, since a set of variables may be made once for all functions, and the layer's wrapper.
 #[cfg(feature = "direct")]
-const KNOWN_ELSEWHERE: &[&str] =
-    &[SECRET, "LAMBDA_OTLP_SECRET_TTL", PROXY, INSTRUMENT, NEXT_WRAPPER];
+const KNOWN_ELSEWHERE: &[&str] = &[SECRET, "LAMBDA_OTLP_SECRET_TTL", INSTRUMENT, NEXT_WRAPPER];
 #[cfg(not(feature = "direct"))]
 const KNOWN_ELSEWHERE: &[&str] = &[
     ENDPOINT,
@@ -227,6 +228,7 @@ const KNOWN_ELSEWHERE: &[&str] = &[
     SECRET,
     "LAMBDA_OTLP_SECRET_TTL",
     "LAMBDA_OTLP_STREAM",
+    PROXY,
     "LAMBDA_OTLP_CONFIG_FILE",
     INSTRUMENT,
     NEXT_WRAPPER,
@@ -243,13 +245,15 @@ pub(super) const O2_ENDPOINT: &str = "O2_ENDPOINT";
 pub(super) const O2_ORGANIZATION: &str = "O2_ORGANIZATION_ID";
 pub(super) const O2_AUTHORIZATION: &str = "O2_AUTHORIZATION_HEADER";
 pub(super) const SECRET: &str = "LAMBDA_OTLP_SECRET";
+pub(super) const PROXY: &str = "LAMBDA_OTLP_PROXY";
 #[cfg(feature = "direct")]
-const PROXY: &str = "LAMBDA_OTLP_PROXY";
+pub(super) const HTTP_PROXY: &str = "HTTP_PROXY";
+#[cfg(feature = "direct")]
+pub(super) const HTTPS_PROXY: &str = "HTTPS_PROXY";
 
 /// What the forwarder reads for its destination and the extension does not, and what to do instead.
 #[cfg(feature = "direct")]
 pub(super) const NOT_READ: &[(&str, &str)] = &[
-    (PROXY, "let the forwarder send"),
     #[cfg(not(feature = "secrets"))]
     (SECRET, "set LAMBDA_OTLP_HEADERS, or let the forwarder send"),
 ];

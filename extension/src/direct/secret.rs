@@ -22,7 +22,7 @@ impl KeptSecret {
         Secrets { settings, lifetime }: &Secrets,
     ) -> Option<Self> {
         let reference = destination.secret.clone()?;
-        let client = AwsClient::by(AwsTransport::default(), clock::now);
+        let client = AwsClient::by(AwsTransport::new(settings.proxy.clone()), clock::now);
         let service = AwsSecrets::by(client, settings.clone());
         Some(Self(Arc::new(CachedSecret::new(service, reference, *lifetime))))
     }

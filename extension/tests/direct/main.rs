@@ -9,6 +9,7 @@ mod environments;
 mod freezes;
 #[cfg(feature = "grpc")]
 mod grpc;
+mod proxies;
 #[cfg(feature = "secrets")]
 mod secrets;
 mod stories;

@@ -67,12 +67,8 @@ impl ReqwestTransport {
             .no_proxy()
             .connect_timeout(CONNECT_TIMEOUT)
             .pool_max_idle_per_host(self.idle_connections);
-        if let Some(Proxy { http, https, exempt }) = proxy {
-            let proxies =
-                [http.clone().map(reqwest::Proxy::http), https.clone().map(reqwest::Proxy::https)];
-            for proxy in proxies.into_iter().flatten() {
-                builder = builder.proxy(proxy?.no_proxy(reqwest::NoProxy::from_string(exempt)));
-            }
+        if let Some(proxy) = proxy.cloned() {
+            builder = builder.proxy(reqwest::Proxy::custom(move |url| proxy.of(url).cloned()));
         }
         if url.scheme() == "http" { builder.tls_certs_only([]) } else { builder }.build()
     }
@@ -87,9 +83,7 @@ impl Transport for ReqwestTransport {
     fn shown(&self, url: &Url) -> String {
         let shown = host(url);
         match self.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
-            Some(proxy) => {
-                format!("{shown} through the proxy {} unless NO_PROXY exempts it", host(proxy))
-            }
+            Some(proxy) => format!("{shown} through the proxy {}", host(proxy)),
             None => shown,
         }
     }

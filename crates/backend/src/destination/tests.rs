@@ -332,14 +332,12 @@ fn proxies() {
     let endpoint = ("LAMBDA_OTLP_ENDPOINT", "http://localhost");
     check(&[endpoint], "", "", "");
     check(&[endpoint, ("NO_PROXY", "a.example.com")], "", "", "");
-    check(&[endpoint, ("HTTPS_PROXY", "p:3128"), ("NO_PROXY", "a, *")], "", "", "");
-    let loopback = "localhost,127.0.0.0/8,::1";
-    check(&[endpoint, ("HTTPS_PROXY", "p:3128")], "", "http://p:3128/", loopback);
+    check(&[endpoint, ("HTTPS_PROXY", "p:3128")], "", "http://p:3128/", "");
     check(
         &[endpoint, ("HTTP_PROXY", "https://q"), ("NO_PROXY", "10.0.0.0/8")],
         "https://q/",
         "",
-        &format!("10.0.0.0/8,{loopback}"),
+        "10.0.0.0/8",
     );
     check(
         &[endpoint, (PROXY, "http://me:pw@p"), ("HTTPS_PROXY", "q"), ("NO_PROXY", "*")],

@@ -154,5 +154,5 @@ pub const PROXY_ROW: &[Variable] = &[row(
     PROXY,
     None,
     Kind::Proxy,
-    "Proxy for all requests to the backend, `http://user:password@host:port`.",
+    "Proxy for all requests to the backend, `http://user:password@host:port`; a backend on this host is reached directly.",
 )];

@@ -9,6 +9,11 @@ pub(super) fn host_and_port(url: &Url) -> String {
     format!("{host}{port}")
 }
 
+/// The proxy on the way, if there is one, without its credentials.
+pub(super) fn through(proxy: Option<&Url>) -> String {
+    proxy.map(|proxy| format!(" through the proxy {}", host_and_port(proxy))).unwrap_or_default()
+}
+
 pub(super) fn cause(error: &(dyn Error + 'static)) -> String {
     use std::io::ErrorKind;
     let deepest = deepest(error);

@@ -57,16 +57,8 @@ pub(super) fn reqwest_client(
         Some(config) => builder.tls_backend_preconfigured(config.clone()),
         None => builder.tls_certs_only([]),
     };
-    if let Some(Proxy { http, https, exempt }) = &destination.proxy {
-        let exempt = || reqwest::NoProxy::from_string(exempt);
-        if let Some(url) = http {
-            builder =
-                builder.proxy(reqwest::Proxy::http(url.clone()).map_err(build)?.no_proxy(exempt()));
-        }
-        if let Some(url) = https {
-            builder = builder
-                .proxy(reqwest::Proxy::https(url.clone()).map_err(build)?.no_proxy(exempt()));
-        }
+    if let Some(proxy) = destination.proxy.clone() {
+        builder = builder.proxy(reqwest::Proxy::custom(move |url| proxy.of(url).cloned()));
     }
     builder.build().map_err(build)
 }

@@ -1,7 +1,7 @@
 //! OTLP over HTTP with reqwest: one attempt, no redirects, bounded responses, and errors that name host and cause.
 
 use super::bounded_body::BoundedBody;
-use super::cause::{cause, host_and_port};
+use super::cause::{cause, host_and_port, through};
 use super::reqwest_client::{reqwest_client, tls_config};
 use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
@@ -97,11 +97,8 @@ impl HttpTransport {
         let error = error.without_url();
         let sent = !(error.is_connect() || error.is_builder());
         let trouble = if sent { "no answer from" } else { "cannot reach" };
-        let proxy = self.destination.proxy.as_ref().and_then(|proxy| {
-            let exempt = if proxy.exempt.is_empty() { "" } else { " unless NO_PROXY exempts it" };
-            Some(format!(" through the proxy {}{exempt}", host_and_port(proxy.of(url)?)))
-        });
-        let host = host_and_port(url) + proxy.as_deref().unwrap_or_default();
+        let proxy = self.destination.proxy.as_ref().and_then(|proxy| proxy.of(url));
+        let host = host_and_port(url) + &through(proxy);
         let cause = if error.is_timeout() { "timed out".to_owned() } else { cause(&error) };
         TransportError { sent, text: format!("{trouble} {host}: {cause}") }
     }

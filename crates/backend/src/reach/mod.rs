@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 use tokio::net::lookup_host;
 use tokio::time::timeout;
-use url::{Host, Url};
+use url::{Host, Position, Url};
 use wire::SignalKind;
 
 /// The longest that one question takes.
@@ -83,8 +83,9 @@ impl<T: Transport> Reach<T> {
     pub async fn name(&self) -> Check {
         let url = self.logs();
         let (host, port) = (url.host_str().unwrap_or_default(), url.port_or_known_default());
-        if self.destination.proxy.as_ref().is_some_and(|proxy| proxy.of(url).is_some()) {
-            return Check::ok("endpoint", format!("{host} is reached through a proxy"));
+        if let Some(proxy) = self.destination.proxy.as_ref().and_then(|proxy| proxy.of(url)) {
+            let proxy = &proxy[Position::BeforeHost..Position::AfterPort];
+            return Check::ok("endpoint", format!("{host} is reached through the proxy {proxy}"));
         }
         let host = host.trim_matches(['[', ']']);
         let found = timeout(REQUEST_TIMEOUT, lookup_host((host, port.unwrap_or(443)))).await;

@@ -16,6 +16,9 @@ use tokio::io::copy_bidirectional;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
+/// The names in certificates.
+const NAMES: [&str; 3] = ["localhost", "o2.internal", "aws.internal"];
+
 /// A certificate authority as companies have them.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
@@ -36,9 +39,9 @@ impl Authority {
         self.0.pem()
     }
 
-    /// A server with a certificate for `localhost` that is valid until this year begins.
+    /// A server with a certificate for `localhost`, and for names that only a proxy knows, that is valid until this year begins.
     fn server_config(&self, until_year: i32) -> ServerConfig {
-        let mut params = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let mut params = CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
         params.not_after = date_time_ymd(until_year, 1, 1);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.0).unwrap();

@@ -9,7 +9,7 @@ pub(crate) fn encoded_len(bytes: usize) -> usize {
 }
 
 /// Appends bytes in base64.
-pub(crate) fn push(out: &mut Vec<u8>, bytes: &[u8]) {
+pub fn push(out: &mut Vec<u8>, bytes: &[u8]) {
     let start = out.len();
     out.resize(start + encoded_len(bytes.len()), 0);
     let target = out.get_mut(start..).unwrap_or_default();

@@ -10,4 +10,6 @@ pub use decode::decode;
 #[cfg(feature = "decode")]
 pub(crate) use decode::{decode_any, with_decoded};
 #[cfg(feature = "encode")]
-pub(crate) use encode::{encoded_len, push};
+pub(crate) use encode::encoded_len;
+#[cfg(feature = "encode")]
+pub use encode::push;

@@ -1,25 +1,32 @@
 //! What is asked of AWS beside telemetry, by the same HTTP and TLS: each request on a connection of its own.
 
-use super::connection::{Connections, Version};
+use super::connection::Connections;
+use super::version::Version;
 use super::{Trouble, tls};
-use crate::http::cause::cause;
+use crate::http::cause::{cause, through};
 use aws::{AwsResponse, NoResponse, Sent, host};
 use http::Request;
+use settings::Proxy;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use tokio_rustls::TlsConnector;
 use url::{Position, Url};
 
-/// Sends requests to AWS's services, which knows no proxies. TLS is prepared for the first request, since that takes milliseconds.
-#[derive(Default)]
+/// Sends requests to AWS's services, through this proxy. TLS is prepared for the first request, since that takes milliseconds.
 pub struct AwsTransport {
     tls: OnceLock<TlsConnector>,
+    proxy: Option<Proxy>,
 }
 
 impl AwsTransport {
+    /// Nothing is prepared yet.
+    pub fn new(proxy: Option<Proxy>) -> Self {
+        Self { tls: OnceLock::new(), proxy }
+    }
+
     /// `None` without TLS, as a stand-in for AWS has none.
-    fn tls(&self, url: &Url) -> Result<Option<TlsConnector>, NoResponse> {
-        if url.scheme() == "http" {
+    fn tls(&self, url: &Url, proxy: Option<&Url>) -> Result<Option<TlsConnector>, NoResponse> {
+        if proxy.into_iter().chain([url]).all(|url| url.scheme() == "http") {
             return Ok(None);
         }
         if let Some(ready) = self.tls.get() {
@@ -33,21 +40,24 @@ impl AwsTransport {
 
     async fn exchange(&self, request: aws::HttpRequest<'_>) -> Result<AwsResponse, NoResponse> {
         let (url, most) = (request.url, request.max_response_bytes);
-        let connections = Connections::new(self.tls(url)?, Version::Http1);
+        let proxy = self.proxy.as_ref().filter(|_| !request.is_direct);
+        let on_the_way = proxy.and_then(|proxy| proxy.of(url));
+        let host = host(url) + &through(on_the_way);
+        let tls = self.tls(url, on_the_way)?;
+        let connections = Connections::new(tls, Version::Http1, proxy.cloned());
         let message = || -> Result<_, Trouble> {
             let uri = &url[Position::BeforePath..Position::AfterQuery];
             let mut message =
                 Request::builder().method(request.method).uri(uri).body(request.body.into())?;
             *message.headers_mut() = request.headers;
             if !message.headers().contains_key(http::header::HOST) {
-                message.headers_mut().insert(http::header::HOST, host(url).parse()?);
+                message.headers_mut().insert(http::header::HOST, aws::host(url).parse()?);
             }
             Ok(message)
         };
         let message = message().map_err(|_| NoResponse::NotMade("the request cannot be made"))?;
         let sent = AtomicBool::new(false);
         let response = connections.exchange(url, message, most, &sent).await;
-        let host = host(url);
         match response {
             Ok(response) if response.cut => Err(NoResponse::TooLong { host, most }),
             Ok(response) => Ok(AwsResponse { status: response.status, body: response.body.into() }),
@@ -66,6 +76,11 @@ impl AwsTransport {
 impl aws::Transport for AwsTransport {
     fn send<'a>(&'a self, request: aws::HttpRequest<'a>) -> Sent<'a> {
         Box::pin(self.exchange(request))
+    }
+
+    /// The host, with the proxy on the way to it.
+    fn shown(&self, url: &Url) -> String {
+        host(url) + &through(self.proxy.as_ref().and_then(|proxy| proxy.of(url)))
     }
 }
 

@@ -1,13 +1,15 @@
 //! Connections to the endpoints: made, kept while they are idle, and closed.
 
-use super::Trouble;
 #[cfg(feature = "grpc")]
 use super::grpc;
+use super::version::Version;
+use super::{Trouble, proxy, tls};
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
+use settings::Proxy;
 use std::io;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -27,25 +29,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// One for each signal, whose requests may be under way at the same time.
 const MOST_IDLE: usize = 3;
-
-/// Which HTTP is spoken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Version {
-    Http1,
-    #[cfg(feature = "grpc")]
-    Http2,
-}
-
-impl Version {
-    /// Its name in TLS (RFC 7301).
-    pub(super) fn alpn(self) -> &'static [u8] {
-        match self {
-            Self::Http1 => b"http/1.1",
-            #[cfg(feature = "grpc")]
-            Self::Http2 => b"h2",
-        }
-    }
-}
 
 /// A connection that serves one request at a time. It is closed when this is dropped, whatever it is in the middle of.
 pub(super) struct Connection {
@@ -93,12 +76,24 @@ pub(super) struct Connections {
     /// `None` where no endpoint speaks TLS.
     tls: Option<TlsConnector>,
     version: Version,
+    proxy: Option<Proxy>,
     idle: Mutex<Vec<Idle>>,
 }
 
 impl Connections {
-    pub(super) fn new(tls: Option<TlsConnector>, version: Version) -> Self {
-        Self { tls, version, idle: Mutex::default() }
+    pub(super) fn new(tls: Option<TlsConnector>, version: Version, proxy: Option<Proxy>) -> Self {
+        Self { tls, version, proxy, idle: Mutex::default() }
+    }
+
+    /// The proxy on the way to this URL.
+    pub(super) fn proxy_of(&self, url: &Url) -> Option<&Url> {
+        self.proxy.as_ref()?.of(url)
+    }
+
+    /// The proxy that is sent the requests themselves; through another one a tunnel leads.
+    pub(super) fn forwarding_proxy_of(&self, url: &Url) -> Option<&Url> {
+        let is_forwarded = url.scheme() == "http" && self.version == Version::Http1;
+        self.proxy_of(url).filter(|_| is_forwarded)
     }
 
     /// An idle connection to this URL's host that is still open.
@@ -141,33 +136,30 @@ impl Connections {
     }
 
     async fn connect(&self, url: &Url) -> Result<Connection, Trouble> {
-        let missing = || io::Error::new(io::ErrorKind::InvalidInput, "the URL has no host");
-        let host = url.host().ok_or_else(missing)?;
-        let port = url.port_or_known_default().ok_or_else(missing)?;
-        let stream = match &host {
-            Host::Domain(name) => TcpStream::connect((*name, port)).await,
-            Host::Ipv4(address) => TcpStream::connect((*address, port)).await,
-            Host::Ipv6(address) => TcpStream::connect((*address, port)).await,
-        }?;
-        // A request's head and body are one small packet each, and must not wait for each other.
-        stream.set_nodelay(true).ok();
-        match self.tls.as_ref().filter(|_| url.scheme() == "https") {
-            None => http(Box::new(stream), self.version).await,
-            Some(tls) => {
-                let name = match host {
-                    Host::Domain(name) => ServerName::try_from(name.to_owned())?,
-                    Host::Ipv4(address) => ServerName::from(IpAddr::from(address)),
-                    Host::Ipv6(address) => ServerName::from(IpAddr::from(address)),
-                };
-                let stream = tls.connect(name, stream).await;
-                #[cfg(feature = "grpc")]
-                let stream = match self.version {
-                    Version::Http1 => stream,
-                    Version::Http2 => stream.map_err(grpc::refused),
-                };
-                http(Box::new(stream?), self.version).await
+        let mut stream = match self.proxy_of(url) {
+            None => dial(url).await?,
+            Some(proxy) => {
+                let mut stream = dial(proxy).await?;
+                if let Some(tls) = self.tls.as_ref().filter(|_| proxy.scheme() == "https") {
+                    let tls = tls::of_http1(tls);
+                    stream = Box::new(tls.connect(server_name(proxy)?, stream).await?);
+                }
+                if self.forwarding_proxy_of(url).is_none() {
+                    proxy::tunnel(&mut *stream, proxy, url).await?;
+                }
+                stream
             }
+        };
+        if let Some(tls) = self.tls.as_ref().filter(|_| url.scheme() == "https") {
+            let encrypted = tls.connect(server_name(url)?, stream).await;
+            #[cfg(feature = "grpc")]
+            let encrypted = match self.version {
+                Version::Http1 => encrypted,
+                Version::Http2 => encrypted.map_err(grpc::refused),
+            };
+            stream = Box::new(encrypted?);
         }
+        http(stream, self.version).await
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Idle>> {
@@ -179,6 +171,32 @@ impl std::fmt::Debug for Connections {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Connections({} idle)", self.lock().len())
     }
+}
+
+fn host(url: &Url) -> Result<Host<&str>, io::Error> {
+    url.host().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the URL has no host"))
+}
+
+/// A connection to the URL's host.
+async fn dial(url: &Url) -> Result<Box<dyn Stream>, Trouble> {
+    let port = url.port_or_known_default().unwrap_or_default();
+    let stream = match host(url)? {
+        Host::Domain(name) => TcpStream::connect((name, port)).await,
+        Host::Ipv4(address) => TcpStream::connect((address, port)).await,
+        Host::Ipv6(address) => TcpStream::connect((address, port)).await,
+    }?;
+    // A request's head and body are one small packet each, and must not wait for each other.
+    stream.set_nodelay(true).ok();
+    Ok(Box::new(stream))
+}
+
+/// The name that the host's certificate has to have.
+fn server_name(url: &Url) -> Result<ServerName<'static>, Trouble> {
+    Ok(match host(url)? {
+        Host::Domain(name) => ServerName::try_from(name.to_owned())?,
+        Host::Ipv4(address) => ServerName::from(IpAddr::from(address)),
+        Host::Ipv6(address) => ServerName::from(IpAddr::from(address)),
+    })
 }
 
 /// Bytes with TLS or without. They are of one type, since each copy of HTTP for a type of stream has tens of kilobytes.

@@ -4,6 +4,7 @@ use super::Trouble;
 use super::connection::{Connection, Connections, Sender};
 #[cfg(feature = "grpc")]
 use super::grpc;
+use super::proxy;
 use crate::http::HttpResponse;
 use crate::http::bounded_body::BoundedBody;
 use bytes::Bytes;
@@ -34,10 +35,14 @@ impl Connections {
     async fn exchange_once(
         &self,
         url: &Url,
-        message: Request<Bytes>,
+        mut message: Request<Bytes>,
         most_bytes: usize,
         sent: &AtomicBool,
     ) -> Result<HttpResponse, Trouble> {
+        let forwards = self.forwarding_proxy_of(url);
+        if let Some(proxy) = forwards {
+            proxy::address(&mut message, proxy, url)?;
+        }
         loop {
             let idle = self.idle(url).await;
             let is_new = idle.is_none();
@@ -50,6 +55,11 @@ impl Connections {
                 Sender::Http1(sender) => {
                     match sender.try_send_request(message.clone().map(Full::new)).await {
                         Ok(response) => {
+                            let refused = forwards.and_then(|_| proxy::refused(response.status()));
+                            if let Some(refused) = refused {
+                                sent.store(false, Ordering::Relaxed);
+                                return Err(refused);
+                            }
                             return self.read(url, connection, response, most_bytes).await;
                         }
                         Err(mut error) => {

@@ -1,7 +1,7 @@
 //! OTLP over HTTP/1.1 with hyper and rustls alone, for the extension: far smaller than reqwest's transport, and nothing in it
 //! needs a C compiler.
 //!
-//! Where the feature `grpc` is on it speaks OTLP over gRPC too. It knows no proxies. Connections are used again one request after the other, and closed with a request that is given up.
+//! Where the feature `grpc` is on it speaks OTLP over gRPC too. Connections are used again one request after the other, and closed with a request that is given up.
 
 mod algorithms;
 #[cfg(feature = "secret")]
@@ -13,18 +13,20 @@ mod grpc;
 mod json_stream;
 mod key_exchange;
 mod provider;
+mod proxy;
 mod tls;
+mod version;
 
 #[cfg(feature = "grpc")]
 use super::bounded_body::BoundedBody;
-use super::cause::{cause, host_and_port};
+use super::cause::{cause, host_and_port, through};
 use super::response::MAX_RESPONSE_BYTES;
 use super::{ClientError, HttpRequest, HttpResponse, Transport, TransportError};
 use crate::destination::{Compression, DestinationConfig, Endpoints, STREAM_NAME};
 #[cfg(feature = "secret")]
 pub use aws_transport::AwsTransport;
 use bytes::Bytes;
-use connection::{Connections, Version};
+use connection::Connections;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderValue, USER_AGENT};
 use http::{Request, Uri};
 pub use json_stream::{Record, TelemetryEvent, events_request};
@@ -33,6 +35,7 @@ use std::error::Error;
 use std::sync::atomic::AtomicBool;
 use tokio::time::timeout;
 use url::{Position, Url};
+use version::Version;
 
 const GZIP_LEVEL: u32 = 6;
 
@@ -95,7 +98,7 @@ impl LeanTransport {
             Format::Call => Version::Http2,
         };
         let tls = tls::connector(destination, version)?;
-        let connections = Connections::new(tls, version);
+        let connections = Connections::new(tls, version, destination.proxy.clone());
         Ok(Self { connections, endpoints: destination.endpoints.clone(), format })
     }
 
@@ -155,7 +158,9 @@ impl Transport for LeanTransport {
         };
         let sent = sent.into_inner();
         let trouble = if sent { "no answer from" } else { "cannot reach" };
-        Err(TransportError { sent, text: format!("{trouble} {}: {cause}", host_and_port(url)) })
+        let through = through(self.connections.proxy_of(url));
+        let text = format!("{trouble} {}{through}: {cause}", host_and_port(url));
+        Err(TransportError { sent, text })
     }
 
     fn drop_connections(&self) -> Result<(), ClientError> {

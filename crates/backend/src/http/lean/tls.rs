@@ -1,20 +1,22 @@
 //! How TLS is spoken: the system's authorities are trusted, and the destination's own.
 
-use super::connection::Version;
 use super::provider;
+use super::version::Version;
 use crate::destination::{DestinationConfig, OwnAuthority};
 use crate::http::ClientError;
 use rustls::{ClientConfig, RootCertStore};
+use settings::Proxy;
 use std::sync::Arc;
 use tokio_rustls::TlsConnector;
 
-/// What makes TLS of a connection; `None` where no endpoint speaks it, since reading the system's certificates takes
+/// What makes TLS of a connection; `None` where neither endpoint nor proxy speaks it, since reading the system's certificates takes
 /// milliseconds.
 pub(super) fn connector(
     destination: &DestinationConfig,
     version: Version,
 ) -> Result<Option<TlsConnector>, ClientError> {
-    if destination.endpoints.iter().all(|url| url.scheme() == "http") {
+    let proxies = destination.proxy.iter().flat_map(Proxy::iter);
+    if destination.endpoints.iter().chain(proxies).all(|url| url.scheme() == "http") {
         return Ok(None);
     }
     trusting(destination.own_authority.as_ref(), version).map(Some)
@@ -37,6 +39,13 @@ pub(super) fn trusting(
         .with_no_client_auth();
     config.alpn_protocols = vec![version.alpn().to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
+}
+
+/// The same for a connection that HTTP/1.1 is spoken over, whatever is over others.
+pub(super) fn of_http1(tls: &TlsConnector) -> TlsConnector {
+    let mut config = ClientConfig::clone(tls.config());
+    config.alpn_protocols = vec![Version::Http1.alpn().to_vec()];
+    TlsConnector::from(Arc::new(config))
 }
 
 fn roots(own: Option<&OwnAuthority>) -> Result<RootCertStore, ClientError> {

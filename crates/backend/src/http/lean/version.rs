@@ -1,0 +1,20 @@
+//! The versions of HTTP that are spoken.
+
+/// Which HTTP is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http1,
+    #[cfg(feature = "grpc")]
+    Http2,
+}
+
+impl Version {
+    /// Its name in TLS (RFC 7301).
+    pub(super) fn alpn(self) -> &'static [u8] {
+        match self {
+            Self::Http1 => b"http/1.1",
+            #[cfg(feature = "grpc")]
+            Self::Http2 => b"h2",
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! A proxy on the way to the backend: what it leads there is delivered, and one that does not costs no more than a backend that hangs.
+
+use crate::account::{Account, told};
+use crate::stories::{ONE_FLUSH, invocations, sink};
+use simulator::FunctionSpec;
+use simulator::proxy::{HttpProxy, ProxyAnswer};
+#[cfg(feature = "secrets")]
+use simulator::secrets::{SecretAnswer, SecretServer};
+use simulator::sink::Sink;
+#[cfg(feature = "grpc")]
+use simulator::sink::grpc::GrpcFront;
+use simulator::sink::tls::{Authority, TlsFront};
+use std::net::SocketAddr;
+
+/// `me:hunt er22`, as a proxy is told it.
+const BASIC: &str = "Basic bWU6aHVudCBlcjIy";
+/// The same in a URL.
+const USER: &str = "me:hunt%20er22@";
+
+/// A file with the authority's certificate.
+fn trusted(authority: &Authority) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), authority.pem()).unwrap();
+    file
+}
+
+fn url_of(proxy: &HttpProxy) -> String {
+    format!("http://{USER}{}", proxy.address())
+}
+
+/// A story with these variables, which costs no more than with a backend that hangs, and in whose log no password is.
+async fn told_with(sink: &Sink, endpoint: &str, variables: &[(&str, &str)]) -> Account {
+    let with = |spec: FunctionSpec| {
+        variables.iter().fold(spec, |spec, (name, value)| spec.env(*name, *value))
+    };
+    let account = told(sink, endpoint, &invocations(5), with).await;
+    account.balances(false);
+    assert!(account.kept.iter().all(|kept| *kept < ONE_FLUSH), "{:?}", account.kept);
+    for password in ["hunt", "bWU6"] {
+        assert!(!account.log.has_text(password), "{:?}", account.log.text);
+    }
+    account
+}
+
+/// All of it came to the backend.
+#[track_caller]
+fn all_is_delivered(account: &Account) {
+    assert_eq!((account.delivered.len(), account.spilled()), (15, 0), "{account:?}");
+}
+
+#[tokio::test]
+async fn tls_goes_through_a_tunnel_to_a_name_that_the_proxy_alone_knows() {
+    for name in ["LAMBDA_OTLP_PROXY", "HTTPS_PROXY"] {
+        let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+        let port = TlsFront::start(&sink, &authority, 2500).await.port();
+        let endpoint = format!("https://o2.internal:{port}/api/default");
+        let proxy = HttpProxy::start(ProxyAnswer::Asks(BASIC)).await;
+        let (file, url) = (trusted(&authority), url_of(&proxy));
+        let variables = [(name, &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
+        let headers = ("LAMBDA_OTLP_HEADERS", "authorization=Basic c2VjcmV0");
+        all_is_delivered(
+            &told_with(&sink, &endpoint, &[&variables[..], &[headers]].concat()).await,
+        );
+        for head in proxy.heads() {
+            let begin =
+                format!("CONNECT o2.internal:{port} HTTP/1.1\r\nHost: o2.internal:{port}\r\n");
+            assert!(head.starts_with(&begin), "{head}");
+            assert!(!head.contains("c2VjcmV0"), "the backend's credentials: {head}");
+        }
+        assert!(!proxy.heads().is_empty());
+        for request in sink.requests() {
+            assert!(!request.headers.contains_key("proxy-authorization"), "{request:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_backend_without_tls_is_asked_for_by_its_whole_url() {
+    for name in ["LAMBDA_OTLP_PROXY", "HTTP_PROXY"] {
+        let sink = sink().await;
+        let port = sink.address().port();
+        let endpoint = format!("http://o2.internal:{port}/api/default");
+        let proxy = HttpProxy::start(ProxyAnswer::Asks(BASIC)).await;
+        all_is_delivered(&told_with(&sink, &endpoint, &[(name, &*url_of(&proxy))]).await);
+        for head in proxy.heads() {
+            assert!(head.starts_with(&format!("POST {endpoint}/v1/")), "{head}");
+            assert!(head.contains(&format!("host: o2.internal:{port}\r\n")), "{head}");
+        }
+        assert!(!proxy.heads().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn the_way_to_the_proxy_may_be_tls_itself() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let port = TlsFront::start(&sink, &authority, 2500).await.port();
+    let proxy = HttpProxy::start(ProxyAnswer::Asks(BASIC)).await;
+    let before = TlsFront::speaking(proxy.address(), &authority, 2500, &["http/1.1"]).await;
+    let url = format!("https://{USER}localhost:{}", before.port());
+    let file = trusted(&authority);
+    let variables =
+        [("LAMBDA_OTLP_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
+    let endpoints = [
+        format!("https://o2.internal:{port}/api/default"),
+        format!("http://o2.internal:{}/api/default", sink.address().port()),
+    ];
+    for (number, endpoint) in endpoints.iter().enumerate() {
+        let account = told_with(&sink, endpoint, &variables).await;
+        assert_eq!(account.spilled(), 0, "{account:?}");
+        assert_eq!(account.delivered.len(), 15, "{number}: {account:?}");
+        sink.clear();
+    }
+    assert!(before.handshakes() > 1);
+}
+
+#[cfg(feature = "grpc")]
+#[tokio::test]
+async fn grpc_goes_through_a_tunnel_with_tls_and_without() {
+    for is_encrypted in [true, false] {
+        let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+        let server = GrpcFront::start(&sink).await;
+        let front = TlsFront::speaking(server.address(), &authority, 2500, &["h2"]).await;
+        let (scheme, port) =
+            if is_encrypted { ("https", front.port()) } else { ("http", server.address().port()) };
+        let endpoint = format!("{scheme}://o2.internal:{port}");
+        let proxy = HttpProxy::start(ProxyAnswer::Asks(BASIC)).await;
+        let before = TlsFront::speaking(proxy.address(), &authority, 2500, &["http/1.1"]).await;
+        let file = trusted(&authority);
+        for url in [url_of(&proxy), format!("https://{USER}localhost:{}", before.port())] {
+            let variables = [
+                ("LAMBDA_OTLP_PROXY", &*url),
+                ("LAMBDA_OTLP_PROTOCOL", "grpc"),
+                ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap()),
+            ];
+            all_is_delivered(&told_with(&sink, &endpoint, &variables).await);
+            sink.clear();
+        }
+        assert!(proxy.heads().iter().all(|head| head.starts_with("CONNECT o2.internal:")));
+        assert!(server.calls() > 0);
+    }
+}
+
+#[tokio::test]
+async fn exempt_hosts_and_this_one_are_reached_directly() {
+    let sink = sink().await;
+    let proxy = HttpProxy::start(ProxyAnswer::Leads).await;
+    let url = url_of(&proxy);
+    let variables = [("LAMBDA_OTLP_PROXY", &*url), ("HTTP_PROXY", &*url)];
+    all_is_delivered(&told_with(&sink, sink.base(), &variables).await);
+    assert_eq!(proxy.heads().len(), 0);
+    sink.clear();
+    let endpoint = "http://o2.invalid/api/default";
+    let variables = [("HTTP_PROXY", &*url), ("NO_PROXY", "example.com, .invalid")];
+    let account = told_with(&sink, endpoint, &variables).await;
+    assert_eq!((account.spilled(), proxy.heads().len()), (15, 0), "{account:?}");
+    assert!(account.log.has_text("cannot reach o2.invalid:80: "), "{:?}", account.log.text);
+}
+
+/// Through a proxy that does this nothing is delivered, all is in the log, and one line says why, with the proxy's host.
+async fn fails(answer: ProxyAnswer, why: &str) {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let proxy = HttpProxy::start(answer.clone()).await;
+    let tls = TlsFront::start(&sink, &authority, 2500).await.port();
+    let plain = sink.address().port();
+    for (scheme, port) in [("https", tls), ("http", plain)] {
+        let endpoint = format!("{scheme}://o2.internal:{port}/api/default");
+        let (file, url) = (trusted(&authority), url_of(&proxy));
+        let variables =
+            [("LAMBDA_OTLP_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
+        // After what is garbage over HTTP itself nobody knows what the backend has.
+        let account = told_with(&sink, &endpoint, &variables).await;
+        assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
+        let told: Vec<_> =
+            account.log.text.iter().filter(|line| line.contains("cannot deliver")).collect();
+        let [line] = *told else { panic!("{answer:?} {scheme}: {:?}", account.log.text) };
+        let through = format!("o2.internal:{port} through the proxy {}: ", proxy.address());
+        assert!(line.contains(&through), "{line}");
+        if scheme == "https" || why.contains("407") {
+            let expected = format!("cannot reach {through}{why}");
+            assert!(line.contains(&expected), "{line}\nexpected {expected}");
+        }
+    }
+    assert!(!proxy.heads().is_empty());
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_other_credentials_costs_no_span() {
+    fails(
+        ProxyAnswer::Asks("Basic b3RoZXI6b3RoZXI="),
+        "the proxy answered 407: user and password of its URL are wrong or missing",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_hangs_costs_no_span() {
+    // The flush ends before the connection's own time.
+    fails(ProxyAnswer::Hangs, "").await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_answers_nonsense_costs_no_span() {
+    let nonsense = "SSH-2.0-OpenSSH_9.9\r\nhunter22\r\n\r\n".to_owned();
+    fails(ProxyAnswer::Says(nonsense), "the proxy's answer is no HTTP").await;
+}
+
+#[tokio::test]
+async fn a_proxy_whose_answer_has_no_end_costs_no_span() {
+    fails(ProxyAnswer::Endless, "the head of the proxy's answer is longer than 8 KiB").await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_hangs_up_costs_no_span() {
+    fails(ProxyAnswer::Closes, "the proxy hung up before it answered").await;
+}
+
+#[tokio::test]
+async fn a_proxy_that_does_not_lead_to_the_host_costs_no_span() {
+    let (sink, authority) = (sink().await, Authority::new("Shop CA"));
+    let refusal = "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n".to_owned();
+    let proxy = HttpProxy::start(ProxyAnswer::Says(refusal)).await;
+    let (file, url) = (trusted(&authority), url_of(&proxy));
+    let variables =
+        [("HTTPS_PROXY", &*url), ("LAMBDA_OTLP_CA_FILE", file.path().to_str().unwrap())];
+    let account = told_with(&sink, "https://o2.internal/api/default", &variables).await;
+    assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
+    let expected = format!(
+        "cannot reach o2.internal:443 through the proxy {}: the proxy answered 403",
+        proxy.address()
+    );
+    assert!(account.log.has_text(&expected), "{:?}", account.log.text);
+}
+
+#[tokio::test]
+async fn a_proxy_that_nobody_is_at_is_named() {
+    let closed: SocketAddr =
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let url = format!("http://{USER}{closed}");
+    let account =
+        told_with(&sink().await, "https://o2.internal/api/default", &[("HTTPS_PROXY", &url)]).await;
+    assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
+    let expected =
+        format!("cannot reach o2.internal:443 through the proxy {closed}: connection refused");
+    assert!(account.log.has_text(&expected), "{:?}", account.log.text);
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_the_extension_itself_means_stdout() {
+    let sink = sink().await;
+    let endpoint = format!("http://o2.internal:{}/api/default", sink.address().port());
+    for url in ["http://localhost:4318", "http://127.0.0.1:4317"] {
+        let with = |spec: FunctionSpec| spec.env("HTTP_PROXY", url);
+        let account = told(&sink, &endpoint, &invocations(2), with).await;
+        assert_eq!((account.log.own.len(), account.log.spilled_lines), (6, 0), "{account:?}");
+        assert!(account.log.has_text("HTTP_PROXY: port 431"), "{:?}", account.log.text);
+    }
+}
+
+#[cfg(feature = "secrets")]
+#[tokio::test]
+async fn credentials_that_are_kept_elsewhere_are_read_through_it_too() {
+    const ARN: &str = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:o2-AbCdEf";
+    let sink = Sink::builder().no_window().user("root@example.com", "pass").start().await.unwrap();
+    let value = SecretAnswer::Value("root@example.com:pass".to_owned());
+    let secrets = SecretServer::start(value).await.unwrap();
+    let authority = Authority::new("AWS");
+    let port = TlsFront::before(secrets.address(), &authority, 2500).await.port();
+    // TLS to AWS trusts what the system trusts.
+    let (file, proxy) = (trusted(&authority), HttpProxy::start(ProxyAnswer::Asks(BASIC)).await);
+    let (url, aws) = (url_of(&proxy), format!("https://aws.internal:{port}"));
+    let variables = [
+        ("HTTPS_PROXY", &*url),
+        ("LAMBDA_OTLP_SECRET", ARN),
+        ("AWS_ENDPOINT_URL", &*aws),
+        ("SSL_CERT_FILE", file.path().to_str().unwrap()),
+    ];
+    all_is_delivered(&told_with(&sink, sink.base(), &variables).await);
+    let heads = proxy.heads();
+    let begin = format!("CONNECT aws.internal:{port} HTTP/1.1\r\n");
+    assert!(heads.iter().all(|head| head.starts_with(&begin)), "{heads:?}");
+    assert_eq!(secrets.asked(), ["GetSecretValue"]);
+    // Where the proxy does not lead there, the line names it.
+    let proxy = HttpProxy::start(ProxyAnswer::Asks("Basic b3RoZXI6b3RoZXI=")).await;
+    let url = url_of(&proxy);
+    let variables = [&[("HTTPS_PROXY", &*url)], &variables[1..]].concat();
+    sink.clear();
+    let account = told_with(&sink, sink.base(), &variables).await;
+    assert_eq!((account.delivered.len(), account.spilled()), (0, 15), "{account:?}");
+    let expected = format!("through the proxy {}: the proxy answered 407", proxy.address());
+    assert!(account.log.has_text(&expected), "{:?}", account.log.text);
+}
