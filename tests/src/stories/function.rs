@@ -7,6 +7,7 @@ use settings::{Env, Source as _};
 use std::fs::OpenOptions;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 use wire::invocation_record;
 use wire::protobuf::Writer;
 
@@ -26,6 +27,8 @@ struct Payload {
     lines: usize,
     /// How long each is at least.
     line_bytes: usize,
+    /// How long it does nothing before it ends, in milliseconds.
+    pause_ms: u64,
     /// `respond`, `fail`, `exit`, `panic`, `hang`.
     end: String,
 }
@@ -39,6 +42,7 @@ impl Default for Payload {
             bytes: 0,
             lines: 0,
             line_bytes: 0,
+            pause_ms: 0,
             end: "respond".to_owned(),
         }
     }
@@ -77,6 +81,7 @@ fn run(api: &str) -> io::Result<()> {
             writeln!(lines, "{:width$}", format!("a line of the function, number {line}"))?;
         }
         io::stdout().write_all(&lines)?;
+        std::thread::sleep(Duration::from_millis(payload.pause_ms));
         match payload.end.as_str() {
             "respond" => {
                 let path = format!("/2018-06-01/runtime/invocation/{request_id}/response");
