@@ -1,6 +1,6 @@
 use super::*;
 use crate::invocations::identity::Identity;
-use crate::lambda::extensions_api::Registration;
+use crate::lambda::answers::Registration;
 use crate::test_spans::{Span, traces};
 #[cfg(feature = "secrets")]
 use simulator::secrets::{SecretAnswer, SecretServer};

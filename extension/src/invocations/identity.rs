@@ -1,7 +1,7 @@
 //! Which function the extension's telemetry is about, and the requests that say so in their resource.
 
 use crate::config::Config;
-use crate::lambda::extensions_api::Registration;
+use crate::lambda::answers::Registration;
 use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue, any_value};
 use opentelemetry_proto::tonic::metrics::v1::{Metric, ResourceMetrics, ScopeMetrics};
 use opentelemetry_proto::tonic::trace::v1::Span;

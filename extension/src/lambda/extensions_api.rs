@@ -4,9 +4,9 @@
 //! (2022-07-01). Plain HTTP; the answer to `next` may take hours, so it has no time limit.
 
 use crate::json;
+use crate::lambda::answers::{NextEvent, Registration, next_event};
 use crate::lambda::client::{Address, ApiResponse, Asked, Call};
 use crate::takeover::{Handover, Notes, Question};
-use serde::Deserialize;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,50 +38,6 @@ pub enum ApiError {
         /// What is wrong with the answer.
         problem: &'static str,
     },
-}
-
-/// What Lambda says about the function in its answer to register.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Registration {
-    /// Name of the function.
-    pub(crate) function_name: String,
-    /// `$LATEST` or a number.
-    pub(crate) function_version: String,
-    /// The twelve digits of the AWS account, where Lambda knows the feature.
-    pub(crate) account_id: Option<String>,
-}
-
-/// What `next` gives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum NextEvent {
-    /// An invocation began.
-    Invoke(Invoke),
-    /// The environment ends.
-    Shutdown(Shutdown),
-    /// An event that is not known here.
-    Other,
-}
-
-/// An invocation began.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct Invoke {
-    /// The AWS request id.
-    pub(crate) request_id: String,
-    /// When the invocation times out: Unix time in milliseconds.
-    pub(crate) deadline_ms: u64,
-    /// ARN as invoked; it may end in a version or an alias.
-    pub(crate) invoked_function_arn: String,
-}
-
-/// The environment ends.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Shutdown {
-    /// `spindown`, `timeout` or `failure`, in either case.
-    pub(crate) shutdown_reason: String,
-    /// When the process is killed: Unix time in milliseconds.
-    pub(crate) deadline_ms: u64,
 }
 
 /// How Lambda answered a subscription.
@@ -242,61 +198,4 @@ where
         }
     }
     call().await
-}
-
-/// Reads an event; what cannot be read is like an event that is not known.
-fn next_event(body: &[u8]) -> NextEvent {
-    // One flat structure, since serde reads a tagged enum into a tree of values first, whose code is large.
-    #[derive(Default, Deserialize)]
-    #[serde(rename_all = "camelCase", default)]
-    struct Body {
-        event_type: String,
-        request_id: String,
-        deadline_ms: u64,
-        invoked_function_arn: String,
-        shutdown_reason: String,
-    }
-    let Body { event_type, request_id, deadline_ms, invoked_function_arn, shutdown_reason } =
-        serde_json::from_slice(body).unwrap_or_default();
-    match event_type.as_str() {
-        "INVOKE" => NextEvent::Invoke(Invoke { request_id, deadline_ms, invoked_function_arn }),
-        "SHUTDOWN" => NextEvent::Shutdown(Shutdown { shutdown_reason, deadline_ms }),
-        _ => NextEvent::Other,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn events_are_read_leniently() {
-        let check =
-            |body: &str, expected| assert_eq!(next_event(body.as_bytes()), expected, "{body}");
-        let request_id = "3da1f2dc-3222-475e-9205-e2e6c6318895".to_owned();
-        check(
-            r#"{"eventType":"INVOKE","deadlineMs":1733312345678,"requestId":"3da1f2dc-3222-475e-9205-e2e6c6318895","invokedFunctionArn":"arn:aws:lambda:us-east-1:123456789012:function:ExtensionTest","tracing":{"type":"X-Amzn-Trace-Id","value":"Root=1"},"new":[1]}"#,
-            NextEvent::Invoke(Invoke {
-                request_id: request_id.clone(),
-                deadline_ms: 1_733_312_345_678,
-                invoked_function_arn:
-                    "arn:aws:lambda:us-east-1:123456789012:function:ExtensionTest".to_owned(),
-            }),
-        );
-        check(
-            r#"{"requestId":"3da1f2dc-3222-475e-9205-e2e6c6318895","eventType":"INVOKE"}"#,
-            NextEvent::Invoke(Invoke { request_id, ..Invoke::default() }),
-        );
-        check(
-            r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown","deadlineMs":1733312347678}"#,
-            NextEvent::Shutdown(Shutdown {
-                shutdown_reason: "spindown".to_owned(),
-                deadline_ms: 1_733_312_347_678,
-            }),
-        );
-        check(r#"{"eventType":"SHUTDOWN"}"#, NextEvent::Shutdown(Shutdown::default()));
-        check(r#"{"eventType":"HIBERNATE","deadlineMs":1}"#, NextEvent::Other);
-        check("{}", NextEvent::Other);
-        check("", NextEvent::Other);
-    }
 }

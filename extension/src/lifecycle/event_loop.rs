@@ -7,9 +7,8 @@ use crate::direct::{Direct, TakenLine};
 use crate::event::{Event, LogLine, Told};
 use crate::invocations::roots::{Root, roots};
 use crate::invocations::state::{Running, State};
-use crate::lambda::extensions_api::{
-    ApiError, ExtensionsApi, Invoke, NextEvent, Shutdown, retrying,
-};
+use crate::lambda::answers::{Invoke, NextEvent, Shutdown};
+use crate::lambda::extensions_api::{ApiError, ExtensionsApi, retrying};
 use crate::output::LineOutput;
 use crate::output::own_lines::OwnLines;
 use platform::ShutdownReason;

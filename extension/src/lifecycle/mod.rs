@@ -13,10 +13,9 @@ use crate::invocations::identity::Identity;
 use crate::invocations::invocation_records::{self, InvocationRecords};
 use crate::invocations::state::State;
 use crate::invocations::table::Table;
+use crate::lambda::answers::{NextEvent, Registration};
 use crate::lambda::client::Address;
-use crate::lambda::extensions_api::{
-    ApiError, ExtensionsApi, NextEvent, Registration, Subscription, retrying,
-};
+use crate::lambda::extensions_api::{ApiError, ExtensionsApi, Subscription, retrying};
 use crate::lambda::telemetry_api::{SCHEMA_VERSIONS, subscription};
 use crate::output::LineOutput;
 use crate::receiver::otlp::Receiver;

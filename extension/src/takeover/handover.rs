@@ -3,8 +3,8 @@
 use super::ARGUMENT;
 use crate::buffer::SharedBuffer;
 use crate::json;
+use crate::lambda::answers::{Invoke, Registration};
 use crate::lambda::client::{Address, Asked, Call};
-use crate::lambda::extensions_api::{Invoke, Registration};
 use crate::output::LineOutput;
 use serde::Deserialize;
 use std::io;

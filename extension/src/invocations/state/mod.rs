@@ -4,7 +4,7 @@ use crate::config::{Config, HoldMode};
 use crate::invocations::hold::{Situation, Traffic, is_held};
 use crate::invocations::roots::Root;
 use crate::invocations::table::Table;
-use crate::lambda::extensions_api::Invoke;
+use crate::lambda::answers::Invoke;
 use platform::{EventKind, PlatformEvent};
 use std::time::Duration;
 use wire::Request;

@@ -10,7 +10,7 @@ use crate::invocations::identity::Identity;
 use crate::invocations::invocation_records::InvocationRecords;
 use crate::invocations::recent_events::RecentEvents;
 use crate::invocations::roots::Root;
-use crate::lambda::extensions_api::Registration;
+use crate::lambda::answers::Registration;
 use crate::own_metrics::OwnMetrics;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
 use platform::{
