@@ -269,13 +269,13 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         failure: begun, charged, flushed, flushed, ValueError declined in ['charge']
         failure in C: begun, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
         one parameter: begun, flushed, flushed, TypeError <lambda>() takes 1 positional argument but 2 were given in []
-        exit: begun, charged, SystemExit 3 in ['leave']
+        exit: begun, charged, current error.type=SystemExit, current error: SystemExit: 3, flushed, flushed, SystemExit 3 in ['leave']
         calls itself: begun, flushed, flushed, 0
         odd event: suppressed, 3
         broken instrumentation: begun, charged, flushed, flushed, 3
         watched: watched, begun, let go, flushed, flushed, 3
         watched failure: watched, begun, charged, let go, flushed, flushed, ValueError declined in ['charge']
-        watched exit: watched, begun, charged, let go, SystemExit 3 in ['leave']
+        watched exit: watched, begun, charged, current error.type=SystemExit, current error: SystemExit: 3, root error.type=SystemExit, root error: SystemExit: 3, let go, left, flushed, flushed, SystemExit 3 in ['leave']
         watched odd event: watched, suppressed, let go, 3
         watched calls itself: watched, begun, let go, flushed, flushed, 0
         broken watch: begun, flushed, flushed, 3
@@ -307,8 +307,9 @@ fn a_python_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
         what was left open before is not among the next one's: ['/v1/traces partial ["next error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
         ends in time: ['/v1/traces partial ["next error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
         beside another: ['/v1/traces partial ["second error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True", "below error: the invocation was about to time out {\'lambda_otlp.partial\': True} True"]', 'flushed']
+        leaves: [True, None, '/v1/traces partial ["of a thread error: the process ended before this span did {\'lambda_otlp.partial\': True} True"]']
         computes: ['/v1/traces partial ["root error: the invocation was about to time out {\'error.type\': \'timeout\', \'lambda_otlp.partial\': True} True"]', 'flushed']
-        is refused: ['/v1/traces partial', 'the open spans of an invocation that is about to time out are not written', 'flushed']
+        is refused: ['/v1/traces partial', 'the open spans of an invocation that is cut off are not written', 'flushed']
         is not sampled: ['flushed']
         is told of no deadline: []
         forks: 0
@@ -319,6 +320,33 @@ fn a_python_invocation_that_is_cut_off_leaves_its_open_spans_and_others_none() {
         what a link names: precious
     "#]]
     .assert_eq(&told);
+}
+
+#[test]
+fn a_node_process_that_ends_in_the_middle_leaves_what_has_not_been_exported_and_others_nothing() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_node/last_words.cjs");
+    let (folder, files) = (wrapper().with_file_name("node"), tempfile::tempdir().unwrap());
+    let version = format!("const VERSION = \"{}\";", env!("CARGO_PKG_VERSION"));
+    assert!(std::fs::read_to_string(folder.join("lines.cjs")).unwrap().contains(&version));
+    let mut node = Command::new("node");
+    let Ok(output) = node.arg(script).args([&folder, files.path()]).output() else { return };
+    let told = String::from_utf8(output.stdout).unwrap();
+    expect_test::expect![[r#"
+        exits: [3,[{"source":"shop","endpoint":"/v1/traces","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","base64":true}],"[\"root\",\"the process ended with exit code 3\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"open\",\"the process ended with exit code 3\",{\"lambda_otlp.partial\":true},[],true] [\"open later\",\"the process ended with exit code 3\",{\"lambda_otlp.partial\":true},[],true] [\"of a listener\",null,{},[],true] [\"of an earlier one\",null,{},[],true] [\"ended\",null,{},[],true]","true"]
+        throws: [1,1,"[\"root\",\"nobody catches this\",{\"lambda_otlp.partial\":true,\"error.type\":\"RangeError\"},[\"RangeError\"],true] [\"open\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true},[],true]","true"]
+        throws what nobody can look at: [129,1,"[\"root\",\"the process ended with exit code 129\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true]","true"]
+        rejects: [128,1,"[\"root\",\"nobody handles this\",{\"lambda_otlp.partial\":true,\"error.type\":\"RangeError\"},[\"RangeError\"],true]","true"]
+        rejects, as Node ends by itself: [1,1,"[\"root\",\"nobody handles this\",{\"lambda_otlp.partial\":true,\"error.type\":\"RangeError\"},[\"RangeError\"],true]","true"]
+        waits for nothing: [0,1,"[\"root\",\"the process ended with exit code 0\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true]","true"]
+        goes on after a rejection: [0,1,"[\"next\",\"the process ended with exit code 0\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"root\",null,{},[],true]","true,true"]
+        ends between invocations: [0,0,"","false"]
+        what is on its way is not written again: [1,1,"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"ended\",null,{},[],true]","true"]
+        what did not get on its way is written: [1,1,"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true] [\"not sent\",null,{},[],true]","true"]
+        was about to time out: [1,1,"[\"began later\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true},[],true]","false"]
+        writes JSON logs: [1,[{"source":"shop","endpoint":"/v1/traces","method":"POST","content-type":"application/x-protobuf","content-encoding":"gzip","level":"ERROR","base64":true,"timestamp":24}],"[\"root\",\"the process ended with exit code 1\",{\"lambda_otlp.partial\":true,\"error.type\":\"Runtime.ExitError\"},[],true]","true"]
+        has much: [1,true,1,3002,3002,["lambda-otlp-handler: spans of a process that ends are not written: Error: 1 of 3003 fit no line, or stdout takes no more"],"true"]
+        nobody reads: [1,true,1,"true",true]
+    "#]].assert_eq(&told);
 }
 
 /// Runs Node through the wrapper, with a module `shop` as the handler's; nothing where there is no Node.

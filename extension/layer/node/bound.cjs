@@ -21,25 +21,55 @@ function limit() {
 }
 
 /// Gives the SDK a result in time. What is taken after that is not lost, and has the next export wait again. `make` makes an
-/// exporter that gives up after some milliseconds, by default after those that the function's variables say.
+/// exporter that gives up after some milliseconds, by default after those that the function's variables say, and calls what else it is
+/// given with each of its requests.
 class BoundExporter {
-  constructor(make, codes) {
+  constructor(make, codes, api) {
+    this.api = api;
+    /// In the context of all that an export does.
+    this.key = api.createContextKey("lambda-otlp: what is exported");
+    this.underWay = new Set();
+    this.take = undefined;
+    const noteRequest = (request) => {
+      const batch = api.context.active().getValue(this.key);
+      if (batch !== undefined) batch.request = request;
+    };
     const isSaid = Boolean(process.env.OTEL_EXPORTER_OTLP_TRACES_TIMEOUT ?? process.env.OTEL_EXPORTER_OTLP_TIMEOUT);
-    this.patient = make(isSaid ? undefined : LONGEST_MS);
-    this.hasty = make(ASIDE_MS);
+    this.patient = make(isSaid ? undefined : LONGEST_MS, noteRequest);
+    this.hasty = make(ASIDE_MS, noteRequest);
     this.codes = codes;
   }
 
   export(items, done) {
+    if (this.take !== undefined) {
+      this.take(items);
+      return done({ code: this.codes.SUCCESS });
+    }
+    const { api } = this;
+    const batch = { items, request: undefined };
+    this.underWay.add(batch);
     let isDone = false;
     const finish = (result) => {
       clearTimeout(timer);
+      this.underWay.delete(batch);
       isTaken = result.code === this.codes.SUCCESS;
       if (!isDone) done(result);
       isDone = true;
     };
     const timer = setTimeout(() => finish({ code: this.codes.FAILED, error: new Error("nobody took it in time") }), limit());
-    (isTaken ? this.patient : this.hasty).export(items, finish);
+    const exporter = isTaken ? this.patient : this.hasty;
+    return api.context.with(api.context.active().setValue(this.key, batch), () => exporter.export(items, finish));
+  }
+
+  /// What was to be exported and cannot be any more, since the process ends: what `flush` exports, and what is under way, unless all
+  /// of its request has been handed to the system, which delivers it.
+  rest(flush) {
+    const items = [...this.underWay].filter((batch) => !isSent(batch)).flatMap((batch) => batch.items);
+    this.underWay.clear();
+    this.take = (more) => items.push(...more);
+    flush();
+    this.take = undefined;
+    return items;
   }
 
   async shutdown() {
@@ -51,9 +81,14 @@ class BoundExporter {
   }
 }
 
+function isSent({ request }) {
+  if (!request?.writableFinished) return false;
+  return request.res ? request.res.statusCode < 300 : !request.destroyed;
+}
+
 /// An invocation that waits until nothing is under way does not wait for connections on which nobody answers. What waits for an
-/// export has a timer.
-function agent(protocol) {
+/// export has a timer. `note` is called with each request.
+function agent(protocol, note) {
   const { Agent } = require(protocol === "https:" ? "https" : "http");
   const agent = new Agent({ keepAlive: true });
   const connect = agent.createConnection;
@@ -61,6 +96,11 @@ function agent(protocol) {
     const socket = connect.apply(this, values);
     socket?.unref?.();
     return socket;
+  };
+  const add = agent.addRequest;
+  agent.addRequest = function (request, ...values) {
+    note?.(request);
+    return add.call(this, request, ...values);
   };
   const reuse = agent.reuseSocket;
   agent.reuseSocket = function (socket, request) {

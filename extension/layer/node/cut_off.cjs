@@ -1,4 +1,4 @@
-// What is left of an invocation that is cut off, by its timeout or with its process.
+// What is left of an invocation that is cut off by its timeout; and what ends with its process (last_words.cjs).
 //
 // Shortly before the deadline what has ended is exported, and the spans that are open, as partial ones: errors that end when they are
 // exported. Where one ends after all, it is exported as ever, and takes the place of its partial version. A function that computes until
@@ -9,6 +9,7 @@
 "use strict";
 
 const { timeLeft } = require("./bound.cjs");
+const { recordFailure } = require("./failure.cjs");
 const { Records } = require("./records.cjs");
 
 // What an export before the deadline needs at most: 15 ms of a whole processor, of which a function of 256 MB has a seventh. One with
@@ -22,6 +23,9 @@ const MOST_OPEN = 1024;
 
 const ERROR_TYPE = "timeout";
 const MESSAGE = "the invocation was about to time out";
+const PARTIAL = "lambda_otlp.partial";
+// As Lambda calls it.
+const EXITED = "Runtime.ExitError";
 
 /// A span processor that knows which spans are open, and of which invocation.
 class CutOffs {
@@ -39,7 +43,7 @@ class CutOffs {
 
   /// An invocation begins with this span; `flush` exports what has ended. Its spans begin in the invocation's `context`.
   begin(span, lambda, context, flush) {
-    const invocation = { root: span, flush, context, timer: undefined };
+    const invocation = { root: span, flush, context, timer: undefined, failure: undefined };
     if ((span.spanContext().traceFlags & this.api.TraceFlags.SAMPLED) === 0) return invocation;
     invocation.context = context.setValue(this.key, invocation);
     this.keep(span, invocation);
@@ -93,7 +97,13 @@ class CutOffs {
     api.context.with(this.suppressTracing(api.ROOT_CONTEXT), () => {
       try {
         const spans = this.partialOf(invocation, Date.now());
-        if (spans.length > 0) this.makePartial().export(spans, ({ error }) => error !== undefined && say(error));
+        if (spans.length > 0) {
+          this.makePartial().export(spans, ({ error }) => {
+            if (error !== undefined) return say(error);
+            // They are not written once more if the process ends.
+            spans.forEach((span) => this.onEnd(span));
+          });
+        }
       } catch (error) {
         say(error);
       }
@@ -105,6 +115,36 @@ class CutOffs {
   partialOf(invocation, now) {
     const open = [...this.open.values()].filter((open) => open.invocation === invocation);
     return open.map(({ span }) => partial(this.api, span, span === invocation.root, now));
+  }
+
+  /// Nobody handles this, so that the process may end by it.
+  fail(value) {
+    for (const invocation of this.running) invocation.failure = { value };
+  }
+
+  /// The process ends with this exit code, and what is open of the invocations that run ends with it: what began last is first.
+  endOpen(code) {
+    const open = [...this.open.values()].filter(({ invocation }) => this.running.has(invocation));
+    for (const { span, invocation } of open.reverse()) {
+      span.setAttribute(PARTIAL, true);
+      if (span !== invocation.root || !this.describe(span, invocation.failure)) {
+        span.setStatus({ code: this.api.SpanStatusCode.ERROR, message: `the process ended with exit code ${code}` });
+      }
+      span.end();
+    }
+  }
+
+  /// Whether it says by what the process ended.
+  describe(span, failure) {
+    span.setAttribute("error.type", EXITED);
+    if (failure === undefined) return false;
+    try {
+      span.setAttribute("error.type", recordFailure(this.api, span, failure.value).name);
+      return true;
+    } catch {
+      // It may be an object that nobody can look at.
+      return false;
+    }
   }
 }
 
@@ -120,7 +160,7 @@ function partial(api, span, isRoot, now) {
   // An end never lies before its start.
   const isLater = end[0] > begun[0] || (end[0] === begun[0] && end[1] >= begun[1]);
   const values = {
-    attributes: { ...span.attributes, ...(isRoot && { "error.type": ERROR_TYPE }), "lambda_otlp.partial": true },
+    attributes: { ...span.attributes, ...(isRoot && { "error.type": ERROR_TYPE }), [PARTIAL]: true },
     ended: true,
     endTime: isLater ? end : begun,
     status: { code: api.SpanStatusCode.ERROR, message: MESSAGE },

@@ -7,6 +7,7 @@
 
 const { withinTime } = require("./bound.cjs");
 const { Ending, isPromise } = require("./ending.cjs");
+const { recordFailure } = require("./failure.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 
@@ -88,10 +89,7 @@ function wrap(load, { tracers, cutOffs }, handler) {
       if (status >= 500) span.setStatus({ code: api.SpanStatusCode.ERROR });
       return;
     }
-    span.setStatus({ code: api.SpanStatusCode.ERROR });
-    const error = value instanceof Error ? value : new Error(String(value));
-    span.recordException(error);
-    span.setStatus({ code: api.SpanStatusCode.ERROR, message: error.message });
+    recordFailure(api, span, value);
   }
 
   function wrapped(event, ...others) {

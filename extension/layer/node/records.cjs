@@ -10,12 +10,15 @@ const fs = require("node:fs");
 
 const SLOTS = 64;
 const BYTES = 90;
+const WRITTEN = "\t";
 
 class Records {
   constructor(runtimeApi) {
     this.runtimeApi = runtimeApi;
     this.file = undefined;
     this.number = 0;
+    /// The roots by the slots of their records.
+    this.roots = [];
   }
 
   leave(requestId, { traceId, spanId }) {
@@ -24,10 +27,21 @@ class Records {
     if (this.runtimeApi === undefined || record.length !== BYTES) return;
     try {
       this.file ??= opened(this.runtimeApi);
-      fs.writeSync(this.file, record, 0, BYTES, (this.number % SLOTS) * BYTES);
+      const slot = this.number % SLOTS;
+      fs.writeSync(this.file, record, 0, BYTES, slot * BYTES);
+      this.roots[slot] = spanId;
       this.number += 1;
     } catch {
       this.runtimeApi = undefined;
+    }
+  }
+
+  /// Says of the roots among these spans that they are in a line.
+  written(spans) {
+    if (this.file === undefined) return;
+    for (const { spanId } of spans) {
+      const slot = this.roots.indexOf(spanId);
+      if (slot >= 0) fs.writeSync(this.file, WRITTEN, slot * BYTES + BYTES - 1);
     }
   }
 }

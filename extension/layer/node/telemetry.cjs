@@ -2,8 +2,10 @@
 
 "use strict";
 
+const { createRequire } = require("node:module");
 const { BoundExporter, LONGEST_MS, agent } = require("./bound.cjs");
 const { CutOffs } = require("./cut_off.cjs");
+const { leaveLastWords } = require("./last_words.cjs");
 
 // So many spans are kept until the function lets the SDK export them, if its variables say nothing else. The SDK's own bound is for
 // programs that do not wait for the export at the end of each request.
@@ -13,7 +15,12 @@ const QUEUE_SIZE = 16384;
 // and those of a runtime client to Lambda are none of the function's. A call of AWS's SDK is one span.
 const LIBRARIES = {
   "aws-sdk": ["AwsInstrumentation", { suppressInternalInstrumentation: true }],
-  http: ["HttpInstrumentation", { requireParentforOutgoingSpans: true, disableIncomingRequestInstrumentation: true }],
+  http: ["HttpInstrumentation", {
+    requireParentforOutgoingSpans: true,
+    disableIncomingRequestInstrumentation: true,
+    // The runtime tells of an error that nobody catches from within the invocation.
+    ignoreOutgoingRequestHook: ({ hostname, host, port }) => `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
+  }],
   undici: ["UndiciInstrumentation", { requireParentforSpans: true }],
 };
 
@@ -41,8 +48,11 @@ function startSdk(load) {
   const { defaultResource, detectResources, envDetector } = load("@opentelemetry/resources");
   const { BasicTracerProvider } = load("@opentelemetry/sdk-trace-base");
   const isExported = process.env.OTEL_TRACES_EXPORTER !== "none";
+  const exporter = isExported && boundExporter(load);
+  const batches = isExported && processor(load, exporter);
   const cutOffs = isExported && isLocal() ? new CutOffs(load, () => partialExporter(load)) : undefined;
-  const processors = [isExported && processor(load), cutOffs];
+  if (cutOffs !== undefined) leaveLastWords({ cutOffs, exporter, flush: () => batches.forceFlush(), encode: encoder(load) });
+  const processors = [batches, cutOffs];
   const tracers = new BasicTracerProvider({
     resource: defaultResource().merge(detectResources({ detectors: [envDetector] })),
     spanProcessors: processors.filter(Boolean),
@@ -68,22 +78,34 @@ function isLocal() {
 function partialExporter(load) {
   const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
   const headers = { "lambda-otlp-partial": "true" };
-  return new OTLPTraceExporter({ headers, timeoutMillis: LONGEST_MS, httpAgentOptions: agent });
+  return new OTLPTraceExporter({ headers, timeoutMillis: LONGEST_MS, httpAgentOptions: (protocol) => agent(protocol) });
 }
 
-function processor(load) {
+/// Makes an OTLP request of spans, by the serializer that the exporter itself brings.
+function encoder(load) {
+  return (spans) => {
+    const ofExporter = createRequire(load.resolve("@opentelemetry/exporter-trace-otlp-http"));
+    const { ProtobufTraceSerializer } = ofExporter("@opentelemetry/otlp-transformer");
+    return ProtobufTraceSerializer.serializeRequest(spans);
+  };
+}
+
+function boundExporter(load) {
   const { OTLPTraceExporter } = load("@opentelemetry/exporter-trace-otlp-http");
-  const { BatchSpanProcessor } = load("@opentelemetry/sdk-trace-base");
   const { ExportResultCode } = load("@opentelemetry/core");
-  const make = (timeoutMillis) => new OTLPTraceExporter({
+  const make = (timeoutMillis, note) => new OTLPTraceExporter({
     ...(timeoutMillis !== undefined && { timeoutMillis }),
-    httpAgentOptions: agent,
+    httpAgentOptions: (protocol) => agent(protocol, note),
     // A flush exports all batches of the queue at once.
     concurrencyLimit: QUEUE_SIZE,
   });
+  return new BoundExporter(make, ExportResultCode, load("@opentelemetry/api"));
+}
+
+function processor(load, exporter) {
+  const { BatchSpanProcessor } = load("@opentelemetry/sdk-trace-base");
   const isBound = process.env.OTEL_BSP_MAX_QUEUE_SIZE !== undefined;
-  const bound = new BoundExporter(make, ExportResultCode);
-  return new BatchSpanProcessor(bound, isBound ? {} : { maxQueueSize: QUEUE_SIZE });
+  return new BatchSpanProcessor(exporter, isBound ? {} : { maxQueueSize: QUEUE_SIZE });
 }
 
 function names(list) {
@@ -98,4 +120,4 @@ function isThere(load, name) {
   }
 }
 
-module.exports = { instrumentLibraries, processor, startSdk };
+module.exports = { boundExporter, instrumentLibraries, processor, startSdk };

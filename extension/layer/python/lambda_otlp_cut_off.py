@@ -35,6 +35,7 @@ SWITCH_INTERVAL = 0.0005
 
 ERROR_TYPE = "timeout"
 MESSAGE = "the invocation was about to time out"
+LEFT = "the process ended before this span did"
 
 
 class Invocation:
@@ -67,15 +68,18 @@ def watch(provider, flush, say):
     open_spans = OpenSpans(Records(os.environ.get("AWS_LAMBDA_RUNTIME_API")))
     provider.add_span_processor(open_spans)
 
-    def export(due):
+    def export_open(due, message):
         try:
-            if spans := open_spans.partial_of(due, time.time_ns()):
+            if spans := open_spans.partial_of(due, time.time_ns(), message):
                 post(receiver, encode_spans(spans).SerializeToString())
         except Exception as error:
-            say(f"the open spans of an invocation that is about to time out are not written: {error!r}")
+            say(f"the open spans of an invocation that is cut off are not written: {error!r}")
+
+    def export(due):
+        export_open(due, MESSAGE)
         flush()
 
-    return Watch(open_spans, export)
+    return Watch(open_spans, export, lambda: export_open([], LEFT))
 
 
 def local_receiver(environ):
@@ -142,11 +146,11 @@ class OpenSpans(SpanProcessor):
     def on_end(self, span):
         self.open.pop(span.get_span_context().span_id, None)
 
-    def partial_of(self, due, now):
-        """The open spans of these invocations, as they are now."""
+    def partial_of(self, due, now, message):
+        """The open spans of these invocations, as they are now. Where none runs any more, those that the last one left open."""
         roots = [invocation.root for invocation in due if invocation.root is not None]
         spans = [span for span in list(self.open.values()) if self.is_of(span, due, roots)]
-        return [partial(span, span.get_span_context() in roots, now) for span in spans]
+        return [partial(span, span.get_span_context() in roots, now, message) for span in spans]
 
     def is_of(self, span, due, roots):
         # Where no other invocation runs, also what began in a thread of its own, in a trace of its own.
@@ -154,7 +158,7 @@ class OpenSpans(SpanProcessor):
         return is_alone or any(span.get_span_context().trace_id == root.trace_id for root in roots)
 
 
-def partial(span, is_root, now):
+def partial(span, is_root, now, message):
     attributes = dict(span.attributes)
     if is_root:
         attributes["error.type"] = ERROR_TYPE
@@ -168,7 +172,7 @@ def partial(span, is_root, now):
         events=span.events,
         links=span.links,
         kind=span.kind,
-        status=trace.Status(trace.StatusCode.ERROR, MESSAGE),
+        status=trace.Status(trace.StatusCode.ERROR, message),
         start_time=span.start_time,
         end_time=max(now, span.start_time),
         instrumentation_scope=span.instrumentation_scope,
@@ -181,9 +185,11 @@ class Watch:
     It looks at the clock whenever it wakes, since its timer stands still while the environment is frozen.
     """
 
-    def __init__(self, open_spans, export):
+    def __init__(self, open_spans, export, leave):
         self.open_spans = open_spans
         self.export = export
+        # The process ends by itself, when the handler has ended: what its threads have open is exported.
+        self.leave = leave
         self.renew()
         os.register_at_fork(after_in_child=self.renew)
 
@@ -218,6 +224,10 @@ class Watch:
             if invocation in self.armed:
                 self.armed.remove(invocation)
         self.open_spans.end(invocation)
+
+    def root_of(self, invocation):
+        """The span of the invocation, while it is open."""
+        return invocation.root and self.open_spans.open.get(invocation.root.span_id)
 
     def run(self):
         while True:

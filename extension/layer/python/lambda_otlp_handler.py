@@ -292,6 +292,7 @@ def wrap_handler(module, name, watch=None):
 
     `watch` is told when an invocation begins and when its handler has ended.
     """
+    from opentelemetry import metrics, trace
     from opentelemetry.instrumentation.aws_lambda import AwsLambdaInstrumentor
     from opentelemetry.instrumentation.utils import suppress_instrumentation
 
@@ -309,6 +310,26 @@ def wrap_handler(module, name, watch=None):
         if invocation := calls.__dict__.pop("invocation", None):
             watch.end(invocation)
 
+    def describe_exit(error):
+        """OpenTelemetry's instrumentation does so for what is an `Exception` only, and `sys.exit` raises none."""
+        spans = [trace.get_current_span()]
+        if invocation := calls.__dict__.get("invocation"):
+            # Of messages the current one's is below it.
+            root = watch.root_of(invocation)
+            spans += [root] if root is not None and root is not spans[0] else []
+        for span in spans:
+            span.set_attribute("error.type", type(error).__name__)
+            span.record_exception(error)
+            span.set_status(trace.Status(trace.StatusCode.ERROR, f"{type(error).__name__}: {error}"))
+
+    def flush_at_exit():
+        """The process waits for the function's threads before the SDK exports what it has."""
+        if watch:
+            watch.leave()
+        for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+            if flush := getattr(provider, "force_flush", None):
+                flush()
+
     @functools.wraps(handler, updated=())
     def entered(*arguments, **named):
         calls.state = "entered"
@@ -317,6 +338,8 @@ def wrap_handler(module, name, watch=None):
         except BaseException as error:
             calls.state = "raised"
             calls.error = error
+            if not isinstance(error, Exception):
+                attempt(describe_exit, error)
             raise
         finally:
             unwatched()
@@ -345,6 +368,8 @@ def wrap_handler(module, name, watch=None):
         try:
             return instrumented(*arguments, **named)
         except BaseException as error:
+            if not isinstance(error, Exception):
+                attempt(flush_at_exit)
             if calls.state == "raised":
                 # What the function's log shows of a failure begins with the function's own frames, where it has any.
                 raise calls.error.with_traceback(frames_below(entered, calls.error))

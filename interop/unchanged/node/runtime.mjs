@@ -37,10 +37,24 @@ function invoke(handler, event, context) {
   });
 }
 
+/// The invocation that runs.
+let running;
+/// As Lambda's runtime client does (aws-lambda-ric, index.mjs): it tells of the error, and ends the process.
+function endWith(exitCode, errorType) {
+  return async (error) => {
+    const failure = { errorType: errorType ?? error.name, errorMessage: error.message, trace: [] };
+    await call("POST", `invocation/${running}/error`, JSON.stringify(failure));
+    process.exit(exitCode);
+  };
+}
+process.on("uncaughtException", endWith(129));
+process.on("unhandledRejection", endWith(128, "Runtime.UnhandledPromiseRejection"));
+
 const handler = await load();
 for (;;) {
   const { headers, text } = await call("GET", "invocation/next");
   const awsRequestId = headers["lambda-runtime-aws-request-id"];
+  running = awsRequestId;
   const context = {
     awsRequestId,
     functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,

@@ -12,9 +12,16 @@ async function handler(event) {
   await queues.send(new ListQueuesCommand({}));
   if (event.action === "wait") await ask("never");
   // Until what has ended is exported.
-  if (["block", "exit"].includes(event.action)) await new Promise((resolve) => setTimeout(resolve, 500));
+  if (event.action === "block") await new Promise((resolve) => setTimeout(resolve, 500));
   while (event.action === "block");
-  if (event.action === "exit") process.exit(3);
+  // Nothing of this has been exported when the process ends.
+  if (["exit", "throw", "reject"].includes(event.action)) {
+    const answer = ask("never");
+    if (event.action === "exit") process.exit(3);
+    if (event.action === "throw") setImmediate(() => { throw new RangeError("nobody catches this"); });
+    else Promise.reject(new RangeError("nobody handles this"));
+    await answer;
+  }
   return { done: event.number };
 }
 

@@ -1,6 +1,7 @@
 """A function that imports nothing of OpenTelemetry: it asks for a price over HTTP and for the queues of SQS."""
 
 import os
+import sys
 import time
 import urllib.request
 
@@ -20,7 +21,9 @@ def handler(event, context):
     if event["action"] == "compute":
         while True:
             pass
-    if event["action"] == "exit":
+    if event["action"] == "leave":
+        sys.exit(3)
+    if event["action"] == "kill":
         # Until what has ended is exported.
         time.sleep(0.5)
         os._exit(3)

@@ -130,7 +130,8 @@ async function exporting() {
     "@opentelemetry/sdk-trace-base": { BatchSpanProcessor: function (...made) { queue(...made); } },
     "@opentelemetry/core": { ExportResultCode: { SUCCESS: 0, FAILED: 1 } },
   };
-  require(`${process.argv[2]}/telemetry.cjs`).processor(load);
+  const { boundExporter, processor } = require(`${process.argv[2]}/telemetry.cjs`);
+  processor(load, boundExporter(load));
   const [exporter, size] = made;
   console.log(`queue: ${size}`);
   const took = async () => {

@@ -178,6 +178,16 @@ flushed.wait(20)
 check("beside another", extension.noted)
 
 extension, watch, spans, flushed = story()
+invocation = watch.begin(Context(FIRST, LATE))
+root = begun(spans, "root", 1, 1)
+begun(spans, "of a thread", 1, 2)
+found = watch.root_of(invocation) is root
+watch.end(invocation)
+spans.on_end(root)
+watch.leave()
+check("leaves", [found, watch.root_of(invocation), *extension.noted])
+
+extension, watch, spans, flushed = story()
 interval = sys.getswitchinterval()
 watch.begin(Context(FIRST, SOON))
 begun(spans, "root", 1, 1)

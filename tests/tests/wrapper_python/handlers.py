@@ -69,7 +69,28 @@ def module(name, **contents):
     return sys.modules[name]
 
 
-trace = module("opentelemetry.trace", get_tracer_provider=lambda: provider)
+class Span:
+    def __init__(self, name):
+        self.name = name
+
+    def set_attribute(self, name, value):
+        noted.append(f"{self.name} {name}={value}")
+
+    def record_exception(self, error):
+        pass
+
+    def set_status(self, status):
+        noted.append(f"{self.name} {status}")
+
+
+current, root = Span("current"), Span("root")
+trace = module(
+    "opentelemetry.trace",
+    get_tracer_provider=lambda: provider,
+    get_current_span=lambda: current,
+    Status=lambda code, message: f"{code}: {message}",
+    StatusCode=types.SimpleNamespace(ERROR="error"),
+)
 metrics = module("opentelemetry.metrics", get_meter_provider=lambda: meters)
 module("opentelemetry", trace=trace, metrics=metrics)
 module("opentelemetry.instrumentation")
@@ -91,6 +112,12 @@ class Watch:
 
     def end(self, invocation):
         noted.append("let go")
+
+    def root_of(self, invocation):
+        return root
+
+    def leave(self):
+        noted.append("left")
 
 
 class BrokenWatch:

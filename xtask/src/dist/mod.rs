@@ -62,13 +62,16 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 ];
 
 /// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
-pub(crate) const LOADED: [&str; 12] = [
+pub(crate) const LOADED: [&str; 15] = [
     "node/bound.cjs",
     "node/cut_off.cjs",
     "node/ending.cjs",
     "node/facade.cjs",
+    "node/failure.cjs",
     "node/handler.cjs",
     "node/instrument.cjs",
+    "node/last_words.cjs",
+    "node/lines.cjs",
     "node/records.cjs",
     "node/start.cjs",
     "node/telemetry.cjs",

@@ -19,12 +19,14 @@ use std::process::Command;
 use std::time::Duration;
 use tokio::runtime::Runtime;
 
-/// What the function is told, in order. "wait" waits for an answer that never comes, "compute" and "block" compute for ever, "exit" ends
-/// the process.
+/// What the function is told, in order. "wait" waits for an answer that never comes, "compute" and "block" compute for ever, "kill" ends
+/// the process at once, "leave" and "exit" as a program ends by itself, "throw" and "reject" by an error that nobody catches.
 const PYTHON_STORY: &[&str] =
-    &["take", "odd", "take", "fail", "wait", "take", "compute", "exit", "take"];
-const NODE_STORY: &[&str] =
-    &["take", "odd", "take", "fail", "wait", "take", "block", "exit", "take"];
+    &["take", "odd", "take", "fail", "wait", "take", "compute", "kill", "take", "leave", "take"];
+const NODE_STORY: &[&str] = &[
+    "take", "odd", "take", "fail", "wait", "take", "block", "exit", "take", "throw", "reject",
+    "take",
+];
 /// The same with one that takes so long.
 const SHORT_STORY: &[&str] = &["take", "odd", "fail", "take", "wait"];
 /// Long enough for every machine.
@@ -207,6 +209,9 @@ fn outcome(result: &InvocationResult) -> String {
 fn traces(workshop: &Workshop, story: &[&str], told: &Told) -> anyhow::Result<String> {
     let (mut spans, mut traces) = (0, 0);
     let all = spans_in(workshop, &told.log)?;
+    let mut ids: Vec<_> = all.iter().map(|span| span["span_id"].to_string()).collect();
+    ids.sort_unstable();
+    ensure!(ids.windows(2).all(|pair| pair[0] != pair[1]), "a span was written twice: {all:?}");
     for (&action, request_id) in story.iter().zip(&told.request_ids) {
         let servers = all.iter().filter(|span| {
             span["kind"] == SERVER && span["attributes"]["faas.invocation_id"] == **request_id
@@ -220,7 +225,7 @@ fn traces(workshop: &Workshop, story: &[&str], told: &Told) -> anyhow::Result<St
             continue;
         }
         traces += 1;
-        let is_cut_off = ["wait", "compute", "block", "exit"].contains(&action);
+        let is_cut_off = !["take", "odd", "fail"].contains(&action);
         ensure!((server["status"] == 2) == (is_cut_off || action == "fail"), "{server}");
         for span in &found {
             ensure!(span["service"] == FUNCTION, "not the function's service: {span}");
@@ -245,20 +250,35 @@ fn check_calls(action: &str, server: &Value, found: &[Value]) -> anyhow::Result<
                 && (!is_partial || span["status"] == 2)
         })
     };
+    ensure!(!found.iter().any(|span| span["name"] == "POST"), "{action}: the runtime's: {found:?}");
     let is_complete = action == "fail" || has("GET", false) && has("ListQueues", false);
-    let has_open = action != "wait" || has("GET", true);
+    let has_open = !["wait", "exit", "throw", "reject"].contains(&action) || has("GET", true);
     ensure!(is_complete && has_open, "{action}: the calls are {calls:?} of {found:?}");
     // The extension writes in the function's place what that had no time for.
     let is_own = server["scope"] != PLATFORM_SCOPE;
     let is_partial = server["attributes"]["lambda_otlp.partial"] == true;
     let (expects_own, expects_partial) = match action {
         // Python's threads take turns.
-        "wait" | "compute" => (true, true),
+        "wait" | "compute" | "exit" | "throw" | "reject" => (true, true),
         // Node's timers wait.
-        "block" | "exit" => (false, false),
+        "block" | "kill" => (false, false),
         _ => (true, false),
     };
     ensure!((is_own, is_partial) == (expects_own, expects_partial), "{action}: {server}");
+    let exception = match action {
+        "throw" | "reject" => Some("RangeError"),
+        "leave" => Some("SystemExit"),
+        "exit" => return check_type(action, server, "Runtime.ExitError"),
+        _ => None,
+    };
+    let Some(exception) = exception else { return Ok(()) };
+    let event = &server["events"][0];
+    ensure!(event["attributes"]["exception.type"] == *exception, "{action}: {server}");
+    check_type(action, server, exception)
+}
+
+fn check_type(action: &str, server: &Value, error_type: &str) -> anyhow::Result<()> {
+    ensure!(server["attributes"]["error.type"] == *error_type, "{action}: {server}");
     Ok(())
 }
 

@@ -1,0 +1,72 @@
+// Writes spans as OTLP lines on stdout, at once: for a process that ends and can wait for nobody.
+//
+// Source: docs/line-format.md; crates/wire/src/line/encode.rs.
+
+"use strict";
+
+const fs = require("node:fs");
+const zlib = require("node:zlib");
+
+const VERSION = "0.1.0";
+// A longer line may arrive as several log events.
+const MAX_BYTES = 60 * 1024;
+// One span may have a line of up to this size, which one event of Lambda holds.
+const MAX_SPAN_BYTES = 250 * 1024;
+// So many spans are compressed at once.
+const MOST_SPANS = 512;
+
+/// Writes what it can until this time, the first spans first, and returns the spans that are in a line. `encode` makes an OTLP request
+/// of spans.
+function writeLines(spans, encode, until) {
+  // Once Node has looked at it, it is waited for by nobody: a full pipe says so.
+  void process.stdout;
+  const written = [];
+  const waiting = [];
+  for (let at = 0; at < spans.length; at += MOST_SPANS) waiting.push(spans.slice(at, at + MOST_SPANS));
+  waiting.reverse();
+  while (waiting.length > 0 && Date.now() < until) {
+    const batch = waiting.pop();
+    const text = line(batch, encode);
+    if (text.length <= (batch.length > 1 ? MAX_BYTES : MAX_SPAN_BYTES)) {
+      if (!writeAll(text, until)) break;
+      written.push(...batch);
+    } else if (batch.length > 1) {
+      const half = batch.length >> 1;
+      waiting.push(batch.slice(half), batch.slice(0, half));
+    }
+  }
+  return written;
+}
+
+function line(spans, encode) {
+  const { AWS_LAMBDA_LOG_FORMAT: format, AWS_LAMBDA_LOG_LEVEL: level } = process.env;
+  // Else Lambda takes the line for one of INFO, and may drop it.
+  const isJson = format?.toLowerCase() === "json";
+  const around = {
+    __otel_otlp_stdout: VERSION,
+    source: String(spans[0].resource.attributes["service.name"] ?? ""),
+    endpoint: "/v1/traces",
+    method: "POST",
+    "content-type": "application/x-protobuf",
+    "content-encoding": "gzip",
+    ...(isJson && { timestamp: new Date().toISOString(), level: level || "INFO" }),
+    payload: zlib.gzipSync(encode(spans)).toString("base64"),
+    base64: true,
+  };
+  return Buffer.from(`${JSON.stringify(around)}\n`);
+}
+
+/// Whether all of it was taken.
+function writeAll(text, until) {
+  for (let at = 0; at < text.length; ) {
+    try {
+      at += fs.writeSync(1, text, at);
+    } catch (error) {
+      if (error.code !== "EAGAIN" || Date.now() >= until) return false;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+  return true;
+}
+
+module.exports = { writeLines };

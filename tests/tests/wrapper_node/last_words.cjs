@@ -1,0 +1,274 @@
+// Ends processes in the middle of an invocation under the layer's last_words.cjs, with an SDK of which only spans and a queue are there.
+// The first argument is the folder of last_words.cjs, the second one for files; prints a line for each case, which is a process of its own.
+
+"use strict";
+
+const { spawn } = require("node:child_process");
+const { AsyncLocalStorage } = require("node:async_hooks");
+const fs = require("node:fs");
+const http = require("node:http");
+const zlib = require("node:zlib");
+
+const [, , folder, files, form, address] = process.argv;
+const REQUEST = "3da1f2dc-3222-475e-9205-e2e6c6318895";
+
+const CASES = {
+  async exits({ begin, child, queue }) {
+    begin();
+    child("ended").end();
+    child("open");
+    child("open later");
+    // What the function does when its process ends is done.
+    process.on("exit", () => child("of a listener").end());
+    queue("of an earlier one");
+    process.exit(3);
+  },
+  async throws({ begin, child }) {
+    begin();
+    child("open");
+    setImmediate(() => { throw new RangeError("nobody catches this"); });
+  },
+  async "throws what nobody can look at"({ begin }) {
+    begin();
+    process.on("uncaughtException", () => process.exit(129));
+    setImmediate(() => { throw Object.create(null); });
+  },
+  async rejects({ begin }) {
+    begin();
+    // As the runtime does, which tells Lambda before.
+    process.on("unhandledRejection", () => setTimeout(() => process.exit(128), 10));
+    Promise.reject(new RangeError("nobody handles this"));
+  },
+  async "rejects, as Node ends by itself"({ begin }) {
+    begin();
+    Promise.reject(new RangeError("nobody handles this"));
+  },
+  async "waits for nothing"({ begin }) {
+    begin();
+    await new Promise(() => {});
+  },
+  async "goes on after a rejection"({ begin, end }) {
+    begin();
+    process.on("unhandledRejection", () => {});
+    Promise.reject(new RangeError("nobody handles this"));
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    end();
+    begin("next");
+    process.exit(0);
+  },
+  async "ends between invocations"({ begin, child, end, exporter }) {
+    begin();
+    child("never ends");
+    end();
+    exporter.patient.isTaken = true;
+    await exporter.flushed();
+  },
+  async "what is on its way is not written again"({ begin, child, exporter }) {
+    begin();
+    child("sent").end();
+    exporter.flushed();
+    await exporter.patient.arrived;
+    child("ended").end();
+    process.exit(1);
+  },
+  async "what did not get on its way is written"({ begin, child, exporter }) {
+    begin();
+    child("not sent").end();
+    exporter.flushed();
+    process.exit(1);
+  },
+  async "was about to time out"({ begin, child, cutOffs }) {
+    const invocation = begin();
+    child("open");
+    cutOffs.makePartial = () => ({ export: (spans, done) => done({ code: 0 }) });
+    cutOffs.export(invocation);
+    child("began later");
+    process.exit(1);
+  },
+  async "writes JSON logs"({ begin }) {
+    Object.assign(process.env, { AWS_LAMBDA_LOG_FORMAT: "JSON", AWS_LAMBDA_LOG_LEVEL: "ERROR" });
+    begin();
+    process.exit(1);
+  },
+  async "has much"({ begin, queue }) {
+    begin();
+    for (let number = 0; number < 3000; number += 1) queue(noise(100));
+    queue(noise(100_000));
+    queue(noise(1_000_000));
+    process.exit(1);
+  },
+  async "nobody reads"({ begin, queue }) {
+    begin();
+    for (let number = 0; number < 3000; number += 1) queue(noise(1000));
+    process.exit(1);
+  },
+};
+
+function noise(bytes) {
+  return require("node:crypto").randomBytes(bytes / 2).toString("hex");
+}
+
+/// As the SDK's.
+class Span {
+  constructor(name, processors) {
+    const spanId = String(Span.made = (Span.made ?? 0) + 1).padStart(16, "0");
+    const resource = { attributes: { "service.name": "shop" } };
+    Object.assign(this, { name, spanId, processors, resource, startTime: [1, 0], attributes: {}, events: [], ended: false });
+  }
+
+  spanContext() {
+    return { traceId: "ab".repeat(16), spanId: this.spanId, traceFlags: 1 };
+  }
+
+  isRecording() {
+    return !this.ended;
+  }
+
+  setAttribute(name, value) {
+    this.attributes[name] = value;
+  }
+
+  setStatus(status) {
+    this.status = status;
+  }
+
+  recordException({ name }) {
+    this.events.push(name);
+  }
+
+  end() {
+    this.ended = true;
+    for (const processor of this.processors) processor.onEnd(this);
+  }
+}
+
+function sdk() {
+  const storage = new AsyncLocalStorage();
+  const context = (values) => ({
+    getValue: (key) => values.get(key),
+    setValue: (key, value) => context(new Map(values).set(key, value)),
+  });
+  const api = {
+    ROOT_CONTEXT: context(new Map()),
+    SpanStatusCode: { ERROR: "error" },
+    TraceFlags: { SAMPLED: 1 },
+    createContextKey: Symbol,
+    context: { active: () => storage.getStore() ?? api.ROOT_CONTEXT, with: (within, action) => storage.run(within, action) },
+  };
+  return (name) => (name.endsWith("/core") ? { suppressTracing: (within) => within } : api);
+}
+
+/// Posts what it exports, and says when all of that has arrived.
+class Exporter {
+  constructor(agent) {
+    this.agent = agent;
+    this.arrived = new Promise((resolve) => { this.arrive = resolve; });
+  }
+
+  export(spans, done) {
+    if (this.isTaken) return done({ code: 0 });
+    // As the exporter does.
+    Promise.resolve().then(() => {
+      const request = http.request(address, { method: "POST", agent: this.agent });
+      request.on("error", () => {});
+      request.end(JSON.stringify(spans.map(({ name }) => name)));
+      // The server tells of what has arrived by beginning to answer another request.
+      http.get(`${address}/arrived`, this.arrive);
+    });
+  }
+}
+
+async function run() {
+  const { BoundExporter, agent } = require(`${folder}/bound.cjs`);
+  const { CutOffs } = require(`${folder}/cut_off.cjs`);
+  const { leaveLastWords } = require(`${folder}/last_words.cjs`);
+  const load = sdk();
+  const exporter = new BoundExporter((_timeout, note) => new Exporter(agent("http:", note)), { SUCCESS: 0, FAILED: 1 }, load("api"));
+  const cutOffs = new CutOffs(load, () => undefined);
+  cutOffs.records.runtimeApi = "127.0.0.1:9001";
+  cutOffs.records.file = fs.openSync(`${files}/records`, "w+");
+  let waiting = [];
+  // The queue has room for no more.
+  const batches = { onEnd: (span) => waiting.length < 3002 && waiting.push(span) };
+  const flush = () => {
+    const ended = waiting;
+    waiting = [];
+    if (ended.length > 0) return new Promise((resolve) => exporter.export(ended, resolve));
+  };
+  exporter.flushed = flush;
+  const encode = (spans) => Buffer.from(JSON.stringify(spans.map(({ name, status, attributes, events, ended }) => (
+    [name, status?.message, attributes, events, ended]))));
+  leaveLastWords({ cutOffs, exporter, flush, encode });
+
+  const processors = [batches, cutOffs];
+  let invocation;
+  let root;
+  const begin = (name = "root") => {
+    root = new Span(name, processors);
+    const lambda = { awsRequestId: REQUEST, getRemainingTimeInMillis: () => 3_600_000 };
+    invocation = cutOffs.begin(root, lambda, load("api").ROOT_CONTEXT, flush);
+    return invocation;
+  };
+  const child = (name) => {
+    const span = new Span(name, processors);
+    cutOffs.onStart(span, invocation.context);
+    return span;
+  };
+  const end = () => {
+    cutOffs.end(invocation);
+    root.end();
+  };
+  const queue = (name) => new Span(name, processors).end();
+  await CASES[form]({ begin, child, end, queue, cutOffs, exporter });
+}
+
+function serve() {
+  return new Promise((resolve) => {
+    const server = http.createServer((request, response) => {
+      if (request.url === "/arrived") return void response.end();
+      request.resume();
+    });
+    server.listen(0, "127.0.0.1", () => resolve(server));
+  });
+}
+
+async function told(form, server) {
+  const begun = Date.now();
+  const program = [__filename, folder, files, form, `http://127.0.0.1:${server.address().port}`];
+  const child = spawn(process.execPath, program, { stdio: ["ignore", "pipe", "pipe"] });
+  const ended = new Promise((resolve) => child.on("exit", resolve));
+  const all = async (stream) => Buffer.concat(await stream.toArray()).toString();
+  const said = all(child.stderr);
+  const killed = setTimeout(() => child.kill("SIGKILL"), 20_000);
+  if (form === "nobody reads") await ended;
+  const text = await all(child.stdout);
+  const code = await ended;
+  clearTimeout(killed);
+  const words = (await said).split("\n").filter((line) => line.startsWith("lambda-otlp"));
+  const lines = text.split("\n").filter(Boolean);
+  const isMarked = () => {
+    const record = fs.readFileSync(`${files}/records`, "latin1");
+    return record.match(/.{89}[\r\t]/gs).map((record) => record.at(-1) === "\t").join();
+  };
+  if (form === "nobody reads") return [code, lines.length > 0, words.length, isMarked(), Date.now() - begun < 5000];
+  const envelopes = lines.map((line) => JSON.parse(line));
+  const spans = envelopes.flatMap(({ payload }) => JSON.parse(zlib.gunzipSync(Buffer.from(payload, "base64"))));
+  const isWritten = isMarked();
+  if (form === "has much") {
+    const large = lines.filter((line) => line.length >= 60 * 1024);
+    return [code, lines.length > 2, large.length, spans.length, new Set(spans.map(([name]) => name)).size, words, isWritten];
+  }
+  const around = envelopes.map(({ payload, timestamp, __otel_otlp_stdout, ...others }) => ({ ...others, ...(timestamp && { timestamp: timestamp.length }) }));
+  const shown = form === "exits" || form === "writes JSON logs" ? around : around.length;
+  return [code, shown, spans.map((span) => JSON.stringify(span)).join(" "), isWritten, ...words];
+}
+
+async function main() {
+  const server = await serve();
+  for (const form of Object.keys(CASES)) console.log(`${form}: ${JSON.stringify(await told(form, server))}`);
+  server.closeAllConnections();
+  server.close();
+}
+
+if (form === undefined) main();
+else run();
