@@ -432,7 +432,7 @@ impl Direct {
         self.buffer.spill_from_now_on();
         self.spill();
         wait_written(&mut self.spilled, end).await;
-        self.spilled.give_up();
+        self.spilled.give_up().await;
     }
 
     /// Waits until what was spilled is written, since the environment may freeze.

@@ -232,7 +232,7 @@ impl EventLoop {
             self.own_lines.wait_written(Duration::from_millis(left)).await;
             self.own_lines.write(Vec::new());
         }
-        self.own_lines.give_up();
+        self.own_lines.give_up().await;
         if self.counts.lost_anything() {
             tracing::error!(counts = %self.counts, "something was lost in this environment");
         } else {

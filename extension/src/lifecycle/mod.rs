@@ -17,7 +17,7 @@ use crate::lambda::answers::{NextEvent, Registration};
 use crate::lambda::client::Address;
 use crate::lambda::extensions_api::{ApiError, ExtensionsApi, Subscription, retrying};
 use crate::lambda::telemetry_api::{SCHEMA_VERSIONS, subscription};
-use crate::output::LineOutput;
+use crate::output::{LAST_LINE, LineOutput};
 use crate::receiver::otlp::Receiver;
 use crate::receiver::telemetry::{Lines, Listener, Place};
 use crate::takeover::{Handover, MOST_PANICS};
@@ -100,11 +100,12 @@ pub async fn run(
     if let Some(invoke) = &before.invoke {
         state.resume(invoke, unix_millis());
     }
-    let mut event_loop = EventLoop::new(api, output, events, state, direct, Arc::clone(counts));
+    let mut event_loop = EventLoop::new(api, output.clone(), events, state, direct, Arc::clone(counts));
     let ended = event_loop.run(handover.is_asking()).await;
     // What a flush has taken comes back with it.
     drop(event_loop);
     left.spill().await;
+    output.end(LAST_LINE).await;
     ended
 }
 

@@ -25,6 +25,8 @@ const QUEUE: usize = 64;
 /// How long a pipe may be full before requests are refused.
 const FULL_PIPE_TIMEOUT: Duration = Duration::from_millis(200);
 const LOOKS: u32 = 4;
+/// How long the line that is under way is waited for when nothing else is left to do; Lambda may end the process sooner.
+pub(crate) const LAST_LINE: Duration = Duration::from_secs(1);
 
 /// The pipe was full, or could not be written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,6 +100,17 @@ impl LineOutput {
     /// Whether a write is under way that took too long before: whoever waits for it waits in vain.
     pub(crate) fn is_stuck(&self) -> bool {
         self.progress.current() == Some(self.stuck.load(Ordering::Relaxed))
+    }
+
+    /// Begins no further line, and waits for the one that is under way, but no longer than this: the end of the process cuts it off.
+    pub(crate) async fn end(&self, limit: Duration) {
+        self.progress.end();
+        let last_line = async {
+            while self.progress.is_busy() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        drop(tokio::time::timeout(limit, last_line).await);
     }
 
     /// Takes a request: into the buffer, or writes it; gives up when the pipe has been full for 200 ms, and at once as long as it then stays so.

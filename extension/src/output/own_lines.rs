@@ -8,6 +8,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use wire::{Request, Written};
 
+/// How long the line is waited for that is under way when the others are given up, before it is given up too.
+const LAST_LINE_TO_COUNT: Duration = Duration::from_millis(50);
 /// How many requests may wait for room in the queue; the oldest beyond are given up.
 const MAX_UNWRITTEN: usize = 64;
 
@@ -115,11 +117,16 @@ impl OwnLines {
         !(self.writing.is_empty() && self.unwritten.is_empty() || self.output.is_stuck())
     }
 
-    /// Counts what is not written by now as lost.
-    pub(crate) fn give_up(&self) {
-        let unwritten = self.unwritten.iter().map(Request::items).sum::<usize>()
-            + self.writing.iter().map(|writing| writing.items).sum::<usize>();
-        self.counts.add(self.lost, unwritten);
+    /// Counts what is not written by now as lost. Where that is anything, no further line is begun.
+    pub(crate) async fn give_up(&mut self) {
+        if self.is_worth_waiting_for() {
+            self.output.end(LAST_LINE_TO_COUNT).await;
+        }
+        let unwritten = self.unwritten.iter().map(Request::items).sum::<usize>();
+        let writing = self.writing.iter_mut();
+        let late =
+            writing.map(|Writing { items, written, .. }| lost(*items, written.try_recv().ok()));
+        self.counts.add(self.lost, unwritten + late.sum::<usize>());
     }
 }
 

@@ -1,3 +1,4 @@
+use super::own_lines::OwnLines;
 use super::*;
 use crate::test_spans::{Span, traces};
 use std::io::ErrorKind;
@@ -192,6 +193,42 @@ async fn our_own_lines_wait_for_a_full_pipe_and_are_not_left_out() {
     pipe.fill(false);
     assert!(waiting.pop().unwrap().await.is_ok());
     assert_eq!(pipe.items().iter().sum::<usize>(), items);
+}
+
+#[tokio::test]
+async fn at_the_end_the_line_that_was_begun_becomes_whole_and_no_other_begins() {
+    let pipe = Pipe::default();
+    pipe.fill(true);
+    let (output, _) = start(&pipe, None);
+    let begun = output.offer(spans(2)).unwrap();
+    while output.progress.current().is_none() {
+        tokio::task::yield_now().await;
+    }
+    let behind = output.offer(spans(3)).unwrap();
+    output.end(Duration::from_millis(1)).await;
+    assert!(output.progress.is_busy(), "it has waited so long and no longer");
+    tokio::join!(output.end(Duration::from_secs(60)), async { pipe.fill(false) });
+    assert_eq!(begun.await.map(|written| written.items), Ok(2));
+    assert!(behind.await.is_err());
+    assert_eq!(output.write(spans(4)).await, Err(Refused));
+    assert_eq!(pipe.items(), [2]);
+}
+
+#[tokio::test]
+async fn what_is_given_up_is_counted_but_for_the_line_that_was_begun() {
+    let pipe = Pipe::default();
+    pipe.fill(true);
+    let (output, counts) = start(&pipe, None);
+    let mut own = OwnLines::new(output.clone(), Arc::clone(&counts));
+    own.write(vec![spans(1)]);
+    while output.progress.current().is_none() {
+        tokio::task::yield_now().await;
+    }
+    own.write((0..QUEUE + 2).map(|_| spans(2)).collect());
+    own.wait_written(Duration::from_millis(1)).await;
+    tokio::join!(own.give_up(), async { pipe.fill(false) });
+    assert_eq!(pipe.items(), [1]);
+    assert_eq!(counts.get(Count::PlatformLost), 2 * (QUEUE as u64 + 2));
 }
 
 #[tokio::test]

@@ -55,18 +55,38 @@ pub(super) struct Marks {
     pub(super) partial: bool,
 }
 
-/// Counts the beginnings and ends of writes: odd while one is under way.
+/// What the thread is doing, and whether it may go on.
 #[derive(Default)]
-pub(super) struct Progress(AtomicU64);
+pub(super) struct Progress {
+    /// Counts the beginnings and ends of writes: odd while one is under way.
+    writes: AtomicU64,
+    is_busy: AtomicBool,
+    has_ended: AtomicBool,
+}
 
 impl Progress {
     fn switch(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+        self.writes.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The write that is under way.
     pub(super) fn current(&self) -> Option<u64> {
-        Some(self.0.load(Ordering::Relaxed)).filter(|number| number % 2 == 1)
+        Some(self.writes.load(Ordering::Relaxed)).filter(|number| number % 2 == 1)
+    }
+
+    /// Lets no further line begin. The thread says that it is busy before it asks whether it may begin one, and whoever ends it
+    /// asks the other way round: so a line is either seen by `is_busy` or not begun.
+    pub(super) fn end(&self) {
+        self.has_ended.store(true, Ordering::SeqCst);
+    }
+
+    fn has_ended(&self) -> bool {
+        self.has_ended.load(Ordering::SeqCst)
+    }
+
+    /// Whether jobs are being written, or their senders told.
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::SeqCst)
     }
 }
 
@@ -96,12 +116,17 @@ impl<W: Write> Thread<W> {
         let mut next = None;
         while let Some(first) = next.take().or_else(|| queue.blocking_recv()) {
             let together;
+            self.progress.is_busy.store(true, Ordering::SeqCst);
             (together, next) = collect(first, &mut queue);
             self.write_together(together);
+            self.progress.is_busy.store(false, Ordering::SeqCst);
         }
     }
 
     fn write_together(&mut self, mut jobs: Vec<Job>) {
+        if self.progress.has_ended() {
+            return;
+        }
         // A job is marked as begun before the thread looks whether its sender still waits; a sender that gives up does it the
         // other way round. So a job that is given up is either never written or known to be begun.
         for job in &jobs {
@@ -159,6 +184,10 @@ impl<W: Write> Thread<W> {
         let mut lines = Vec::new();
         let written = encoder.encode(&envelope, request, &mut lines);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            // Encoding takes its time.
+            if self.progress.has_ended() {
+                return Err(ErrorKind::BrokenPipe.into());
+            }
             self.progress.switch();
             let result = write_whole(&mut self.writer, line);
             self.progress.switch();

@@ -208,6 +208,22 @@ async fn what_is_left_at_shutdown_is_sent_and_else_written() {
 }
 
 #[tokio::test]
+async fn a_line_that_was_begun_before_the_end_is_whole() {
+    let sink = silent().await;
+    let (lambda, next) = left_behind(&sink, &[], &[3]).await;
+    lambda.stdout.fill(true);
+    next.answer(200, shutdown("spindown"));
+    until(|| lambda.counts.get(Count::SpillLost) > 0).await;
+    // The account is closed, and the line is under way all the same.
+    assert_eq!(lambda.stdout.waiting(), 1);
+    lambda.stdout.fill(false);
+    let (ended, stdout, counts) = lambda.ended().await;
+    ended.unwrap();
+    assert_eq!(stdout.lines(), [(SignalKind::Traces, 3)], "and no other was begun");
+    assert!(counts.get(Count::SpillLost) > 3, "{counts}");
+}
+
+#[tokio::test]
 async fn what_waits_when_lambda_ends_the_extension_is_written() {
     let sink = sink().await;
     let (lambda, next) = left_behind(&sink, &[], &[3]).await;
