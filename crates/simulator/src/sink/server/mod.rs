@@ -1,6 +1,7 @@
 //! Serves HTTP/1.1: reads a request, lets its scripted answer or the rules of `ingest` decide, writes the answer.
 
 use std::io::Write;
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -15,7 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::Instant;
 
 use crate::sink::script::ScriptedResponse;
@@ -36,6 +37,9 @@ const MAX_CONNECTIONS: usize = 1024;
 
 /// A body may be this much larger than the limit before reading stops: enough to answer 413 to an encoded body.
 const RAW_BODY_SLACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Bodies from this size on are read aside: megabytes of log records take seconds where tests are built without optimisation.
+const LARGE_BODY_BYTES: usize = 64 * 1024;
 
 /// OpenObserve compresses no answer that is smaller, as tower-http's default is.
 const SMALLEST_COMPRESSED_BYTES: usize = 32;
@@ -109,9 +113,12 @@ async fn respond(
         return Ok(write(&shared, ticket, reply, BodyShape::Whole));
     }
     let target = route::route(&parts.method, parts.uri.path());
-    let submission = Submission::new(&shared.config, target, parts.headers, &encoded);
+    let encoded_len = encoded.len();
+    let known = Arc::clone(&shared);
+    let submit = move || Submission::new(&known.config, target, parts.headers, &encoded);
+    let submission = aside(encoded_len, submit).await;
     received.at = Instant::now();
-    received.encoded_len = encoded.len();
+    received.encoded_len = encoded_len;
     received.body = submission.body();
     received.items = submission.items();
     let ticket = shared.receive(received);
@@ -136,11 +143,27 @@ async fn respond(
             answer => break answer,
         };
     };
-    let (mut reply, shape) = conclude(&shared, submission, ticket, answer)?;
+    let known = Arc::clone(&shared);
+    let conclude = move || conclude(&known, submission, ticket, answer);
+    let (mut reply, shape) = aside(encoded_len, conclude).await?;
     if is_gzipped || (accepts_gzip && reply.body.len() >= SMALLEST_COMPRESSED_BYTES) {
         compress(&mut reply);
     }
     Ok(write(&shared, ticket, reply, shape))
+}
+
+/// Does what a body of this size asks for. A large one keeps nobody waiting who is on the same thread: the backend is another
+/// machine than the Lambda that sends to it, which reads pipes and looks at deadlines meanwhile.
+async fn aside<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    if bytes < LARGE_BODY_BYTES {
+        return work();
+    }
+    match spawn_blocking(work).await.map_err(JoinError::try_into_panic) {
+        Ok(done) => done,
+        Err(Ok(panic)) => resume_unwind(panic),
+        // The runtime ends, and this task with it.
+        Err(Err(_)) => std::future::pending().await,
+    }
 }
 
 /// Gives the answer; those that accept the request hand it to the rules first.
