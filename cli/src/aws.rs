@@ -80,6 +80,12 @@ impl QueueUrl {
         Ok(Self { url: text.to_owned(), region, endpoint })
     }
 
+    /// Whether both are of one queue.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let [one, other] = [self, other].map(|queue| queue.url.trim_end_matches('/'));
+        one == other
+    }
+
     /// The region of the queue; else that of the configuration.
     fn region(&self, aws: &SdkConfig) -> Option<Region> {
         self.region.clone().map(Region::new).or_else(|| aws.region().cloned())

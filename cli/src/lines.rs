@@ -111,3 +111,17 @@ impl Joining {
         pieces.map(read).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_opened_is_named() {
+        let error = open("/nonexistent/shop.log").err().unwrap();
+        assert!(
+            format!("{error:#}").starts_with("cannot open /nonexistent/shop.log: "),
+            "{error:#}"
+        );
+    }
+}

@@ -11,7 +11,7 @@ mod summary;
 use crate::aws::{self, AwsArguments, QueueUrl};
 use crate::time_arguments;
 use ::aws::SqsQueue;
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use aws_config::SdkConfig;
 use filter::Filters;
 use forwarder::{IngestWindow, Message, OLD_RECORDS, Queue as _, QueueError};
@@ -69,7 +69,18 @@ fn rate(text: &str) -> Result<u32, String> {
     number.filter(|rate| *rate > 0).ok_or_else(|| "expected messages a second: 10".to_owned())
 }
 
+impl Arguments {
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            !self.from.as_ref().is_some_and(|from| from.is_same(&self.to)),
+            "--from and --to are the same queue: its letters would come back to it for ever"
+        );
+        Ok(())
+    }
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    arguments.check()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let aws = aws::load(&arguments.aws).await;

@@ -82,6 +82,19 @@ fn arguments(to: &str, words: &[&str]) -> Arguments {
     Line::try_parse_from(fixed.iter().chain(words)).unwrap().arguments
 }
 
+#[test]
+fn a_queue_is_not_redriven_to_itself() {
+    let check = |from: &str, to: &str, is_fine: bool| {
+        let line = Line::try_parse_from(["redrive", "--from", from, "--to", to]).unwrap();
+        assert_eq!(line.arguments.check().is_ok(), is_fine, "{from} {to}");
+    };
+    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/1/retry", true);
+    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/1/dead", false);
+    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/1/dead/", false);
+    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/2/dead", true);
+    arguments("http://127.0.0.1:1/1/q", &[]).check().unwrap();
+}
+
 #[track_caller]
 fn check_filter(words: &[&str], expected: Option<filter::Skip>, parked: Parked) {
     let arguments = arguments("http://127.0.0.1:1/1/q", words);
