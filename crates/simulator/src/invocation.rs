@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::error::Error;
 use crate::function::FunctionSpec;
@@ -24,6 +25,8 @@ pub struct Invocation {
     /// How much of it the extensions went on when the runtime was done: CloudWatch's
     /// `PostRuntimeExecutionDuration`, and the `extensionOverhead` of `platform.report`.
     pub post_runtime: Duration,
+    /// When `duration` was over.
+    pub ended: Instant,
     /// `duration` and the init phase, rounded up to milliseconds.
     pub billed_duration: Duration,
     /// How long the init phase took, on the first invocation of an environment.

@@ -18,7 +18,9 @@ use crate::function::FunctionSpec;
 use crate::invocation::{Invocation, RunningInvocation};
 use crate::lock::lock;
 use crate::service::{Function, OnFailureRecord, Service, endpoint};
-use crate::telemetry::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
+use crate::telemetry::{
+    DeliveredTelemetry, TelemetryControl, TelemetryCounts, UndeliveredTelemetry,
+};
 
 /// How often a flush looks again for what its own deliveries have made, before it takes it for a loop.
 const MAX_FLUSH_ROUNDS: usize = 16;
@@ -275,6 +277,11 @@ impl Lambda {
     /// What became of all telemetry.
     pub fn telemetry_counts(&self) -> TelemetryCounts {
         self.service.host.telemetry_ledger.counts()
+    }
+
+    /// Lambda's own events that subscribers have, in the order of their answers; the last 1,000 (or 64 MiB) are kept.
+    pub fn telemetry_delivered(&self) -> Vec<DeliveredTelemetry> {
+        self.service.host.telemetry_ledger.delivered()
     }
 
     /// The telemetry that waited when its environment ended, oldest first; the last 1,000 (or 64 MiB) are kept, and

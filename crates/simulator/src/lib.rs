@@ -65,4 +65,4 @@ pub use invocation::{Invocation, InvocationResult, RunningInvocation};
 pub use lambda::Lambda;
 pub use process::process_state;
 pub use service::{OnFailureRecord, RequestContext, ResponseContext};
-pub use telemetry::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
+pub use telemetry::{DeliveredTelemetry, TelemetryControl, TelemetryCounts, UndeliveredTelemetry};

@@ -145,6 +145,7 @@ impl Environment {
             response_latency: finished.times.map(|times| times.latency + times.duration),
             duration,
             post_runtime: post_runtime.unwrap_or_default(),
+            ended: finished.ended_at,
             billed_duration: report.billed,
             init_duration,
             restore_duration,

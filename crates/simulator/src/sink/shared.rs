@@ -4,6 +4,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use http::StatusCode;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::config::Config;
 use super::http_response::HttpResponse;
@@ -110,6 +111,7 @@ impl Shared {
             if let Some(received) = state.store.request_mut(ticket) {
                 received.status = Some(status.as_u16());
                 received.answered_whole = is_whole;
+                received.answered = Some(Instant::now());
             }
             state.store.counts.answered += u64::from(is_whole);
         });

@@ -40,8 +40,12 @@ pub struct ReceivedRequest {
     /// Whether the client got a whole answer. Where it did not, it cannot know whether the items were stored: only such
     /// a request may be followed by duplicates.
     pub answered_whole: bool,
-    /// When the body had been read, on tokio's clock.
+    /// When the head had been read, on tokio's clock.
+    pub begun: Instant,
+    /// When the body had been read.
     pub at: Instant,
+    /// When the answer was made; `None` while there is none, and where the connection was closed instead.
+    pub answered: Option<Instant>,
 }
 
 /// One stored record with what it belongs to.

@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Telemetry;
 use super::category::Category;
 use super::event::Generated;
+use super::queue::Batch;
 use crate::lock::lock;
 use crate::recent::Recent;
 
@@ -217,10 +220,26 @@ pub struct UndeliveredTelemetry {
     pub event: String,
 }
 
+/// An event of Lambda's own that a subscriber has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DeliveredTelemetry {
+    pub extension: String,
+    /// Its `type`.
+    pub kind: String,
+    /// The whole event.
+    pub event: String,
+    /// When its delivery began.
+    pub sent: Instant,
+    /// When the subscriber had answered it with success.
+    pub answered: Instant,
+}
+
 /// Keeps the counts of a simulator.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     counts: Mutex<TelemetryCounts>,
+    delivered: Mutex<Recent<DeliveredTelemetry>>,
     undelivered: Mutex<Recent<UndeliveredTelemetry>>,
 }
 
@@ -247,8 +266,23 @@ impl Ledger {
         lock(&self.counts).unbuffered += 1;
     }
 
-    pub(super) fn count_delivered(&self, events: usize) {
-        lock(&self.counts).delivered += u64::try_from(events).unwrap_or(u64::MAX);
+    /// Counts the events of a batch that was sent at this time and answered now, and remembers Lambda's own.
+    pub(super) fn record_delivered(&self, extension: &str, batch: Batch, sent: Instant) {
+        let events = u64::try_from(batch.events.len()).unwrap_or(u64::MAX);
+        lock(&self.counts).delivered += events;
+        let (mut delivered, answered) = (lock(&self.delivered), Instant::now());
+        for (kind, event) in batch.kinds.iter().zip(batch.events) {
+            if kind.starts_with("platform.") {
+                let bytes = event.len();
+                let (extension, kind) = (extension.to_owned(), kind.to_string());
+                let event = DeliveredTelemetry { extension, kind, event, sent, answered };
+                delivered.push(event, bytes);
+            }
+        }
+    }
+
+    pub(crate) fn delivered(&self) -> Vec<DeliveredTelemetry> {
+        lock(&self.delivered).to_vec()
     }
 
     pub(super) fn count_failed_delivery(&self) {

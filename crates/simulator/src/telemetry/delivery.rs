@@ -169,11 +169,13 @@ pub(super) async fn run(
     while let Some((batch, destination)) = subscription.next_batch(&mut flow).await {
         let generation = subscription.generation();
         subscription.in_flight.send_replace(true);
+        let begun = Instant::now();
         let sent = send(&destination, &batch).await;
         let dropped = match &sent {
             Ok(()) => {
-                ledger.count_delivered(batch.events.len());
-                lock(&subscription.queue).acknowledge(batch.events.len())
+                let events = batch.events.len();
+                ledger.record_delivered(subscription.extension(), batch, begun);
+                lock(&subscription.queue).acknowledge(events)
             }
             Err(_) => None,
         };

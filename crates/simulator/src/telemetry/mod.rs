@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 pub(crate) use category::Category;
 pub(crate) use controls::{Controls, Ledger};
-pub use controls::{TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
+pub use controls::{DeliveredTelemetry, TelemetryControl, TelemetryCounts, UndeliveredTelemetry};
 use delivery::Subscription;
 pub(crate) use event::Generated;
 pub(crate) use request::{InvalidSubscription, Settings};

@@ -52,6 +52,8 @@ pub(super) struct Dropped {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Batch {
     pub(super) events: Vec<String>,
+    /// The `type` of each.
+    pub(super) kinds: Vec<Arc<str>>,
 }
 
 /// Whether a batch is to leave.
@@ -156,17 +158,12 @@ impl Queue {
             bytes += item.json.len();
             bytes <= buffering.max_bytes
         };
-        let mut events: Vec<String> = self
-            .waiting
-            .iter()
-            .take(buffering.max_items)
-            .take_while(fits)
-            .map(|item| item.json.clone())
-            .collect();
-        if events.is_empty() {
-            events.extend(self.waiting.front().map(|item| item.json.clone()));
+        let fitting = self.waiting.iter().take(buffering.max_items).take_while(fits).count();
+        let items = || self.waiting.iter().take(fitting.max(1));
+        Batch {
+            events: items().map(|item| item.json.clone()).collect(),
+            kinds: items().map(|item| Arc::clone(&item.kind)).collect(),
         }
-        Batch { events }
     }
 
     /// Forgets the first events, which the subscriber has received. Gives once what did not fit meanwhile.

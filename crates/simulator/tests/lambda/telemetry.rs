@@ -59,6 +59,10 @@ async fn a_subscriber_gets_init_and_invocation_and_the_report_with_the_next_thaw
         .map(|event| serde_json::from_str(event).unwrap())
         .collect();
     assert_eq!(delivered, generated);
+    let told = lambda.telemetry_delivered();
+    assert!(told.iter().all(|told| told.extension == "watcher" && told.sent <= told.answered));
+    let told: Vec<String> = told.into_iter().map(|told| told.event).collect();
+    assert_eq!(told, lambda.platform_events("f"));
     assert!(lambda.telemetry_undelivered().is_empty());
     let counts = lambda.telemetry_counts();
     assert_eq!((counts.queued, counts.undelivered), (counts.delivered, 0));

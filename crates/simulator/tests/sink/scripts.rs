@@ -238,6 +238,7 @@ async fn delays_follow_a_paused_clock() {
     post(&sink, "/v1/traces", &[PROTOBUF], "").await;
     let requests = sink.requests();
     assert_eq!((requests[1].at - requests[0].at).as_secs(), 3600);
+    assert_eq!((requests[0].answered.unwrap() - requests[0].begun).as_secs(), 3600);
 }
 
 #[test]

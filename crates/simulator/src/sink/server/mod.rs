@@ -87,7 +87,9 @@ async fn respond(
         stored: 0,
         rejected: 0,
         answered_whole: false,
+        begun: Instant::now(),
         at: Instant::now(),
+        answered: None,
     };
     if answer == ScriptedResponse::CloseBeforeBody {
         shared.receive(received);
