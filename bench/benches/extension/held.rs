@@ -1,6 +1,6 @@
 //! For how long an extension keeps the environment when the handler has ended, by what the backend does.
 
-use crate::side::{Account, Side};
+use crate::side::{Account, AfterReport, Side};
 use lambda_otlp_bench::series::{Series, load};
 use serde_json::json;
 use simulator::sink::{Faults, ScriptedResponse, Sink};
@@ -47,6 +47,11 @@ fn scenarios() -> Vec<Scenario> {
 struct Outcome {
     /// By the number of the invocation; all from the fourth on are one.
     kept: [Series; 4],
+    /// The same from Lambda's report of the handler's end on, and for how much of it the backend was at work.
+    after_report: [Series; 4],
+    backend: [Series; 4],
+    /// What is left of the former without the latter.
+    rest: Series,
     cpu_ms: Series,
     peak_kib: Series,
     acknowledged: usize,
@@ -60,12 +65,31 @@ impl Outcome {
         for (number, kept) in account.kept.iter().enumerate() {
             self.kept[number.min(3)].push_millis(*kept);
         }
+        for (number, after) in account.after_report.iter().enumerate() {
+            let Some(AfterReport { kept, backend }) = after else { continue };
+            self.after_report[number.min(3)].push_millis(*kept);
+            self.backend[number.min(3)].push_millis(*backend);
+            self.rest.push_millis(kept.saturating_sub(*backend));
+        }
         self.cpu_ms.push(account.cpu_ms);
         self.peak_kib.push(account.peak_kib);
         self.acknowledged += account.acknowledged;
         self.delivered += account.delivered;
         self.written += account.written;
         self.lost += account.lost;
+    }
+
+    fn row_after_report(&self, backend: &str, extension: &str) -> String {
+        let cell = |(kept, backend): (&Series, &Series)| match kept.count() {
+            0 => String::new(),
+            _ => format!("{} ({})", range(kept), range(backend)),
+        };
+        let cells: Vec<String> = self.after_report.iter().zip(&self.backend).map(cell).collect();
+        let rest = match self.rest.count() {
+            0 => String::new(),
+            _ => format!("{:.1}", self.rest.max()),
+        };
+        format!("| {backend} | {extension} | {} | {rest} |", cells.join(" | "))
     }
 }
 
@@ -77,6 +101,7 @@ pub(crate) async fn print(sides: &[Side; 2], environments: usize) -> anyhow::Res
          in the log | lost |"
     );
     println!("|{}", "---|".repeat(12));
+    let mut after_report = Vec::new();
     for scenario in scenarios() {
         let mut outcomes = [Outcome::default(), Outcome::default()];
         for environment in 0..environments {
@@ -98,18 +123,31 @@ pub(crate) async fn print(sides: &[Side; 2], environments: usize) -> anyhow::Res
                 outcome.written,
                 outcome.lost,
             );
+            after_report.push(outcome.row_after_report(scenario.name, side.name));
         }
+    }
+    println!(
+        "\nFrom when Lambda began to send its report of the handler's end to the call of `next`, in brackets for how much of it the \
+         backend was at work; empty where `next` was called before.\n"
+    );
+    println!(
+        "| backend | extension | 1st, ms | 2nd | 3rd | later ones | without the backend, at most |"
+    );
+    println!("|{}", "---|".repeat(7));
+    for row in after_report {
+        println!("{row}");
     }
     println!("\nLoad {} at the end.", load());
     Ok(())
 }
 
-/// `minimum to maximum`; nothing where there is none.
+/// `minimum to maximum`, one of them where they are the same; nothing where there is none.
 fn range(series: &Series) -> String {
     if series.count() == 0 {
         return String::new();
     }
-    format!("{:.1} to {:.1}", series.min(), series.max())
+    let [least, most] = [series.min(), series.max()].map(|millis| format!("{millis:.1}"));
+    if least == most { least } else { format!("{least} to {most}") }
 }
 
 async fn tell(side: &Side, scenario: &Scenario) -> anyhow::Result<Account> {

@@ -4,12 +4,14 @@ use crate::register::memory;
 use crate::table::cpu_ms;
 use lambda_otlp_tests::stories::states::End;
 use lambda_otlp_tests::stories::{Program, Story, body};
-use simulator::FunctionSpec;
-use simulator::sink::Sink;
+use serde_json::Value;
+use simulator::sink::{ReceivedRequest, Sink};
+use simulator::{DeliveredTelemetry, FunctionSpec, Invocation};
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The scope of the function's own spans.
 const SCOPE: &str = "the function";
@@ -33,10 +35,20 @@ pub(crate) fn both(ours: PathBuf, peer: PathBuf) -> [Side; 2] {
     ]
 }
 
+/// How long the environment was kept when the extension was told of the handler's end.
+pub(crate) struct AfterReport {
+    /// From when Lambda began to send its report to the call of `next`.
+    pub(crate) kept: Duration,
+    /// For how much of it the backend was at work: from the heads of requests to their answers.
+    pub(crate) backend: Duration,
+}
+
 /// What an environment came to.
 pub(crate) struct Account {
     /// How long each invocation was kept when its handler had ended.
     pub(crate) kept: Vec<Duration>,
+    /// The same of each; `None` where the extension had called `next` before it was told.
+    pub(crate) after_report: Vec<Option<AfterReport>>,
     pub(crate) acknowledged: usize,
     /// Of these, at the backend and in lines of the log.
     pub(crate) delivered: usize,
@@ -73,6 +85,11 @@ impl Side {
     /// Ends the environment.
     pub(crate) async fn end(&self, story: Story, sink: Option<&Sink>) -> anyhow::Result<Account> {
         let kept = story.invocations().iter().map(|(_, known)| known.post_runtime).collect();
+        let reports = story.lambda.telemetry_delivered();
+        let requests = sink.map(Sink::requests).unwrap_or_default();
+        let invocations = story.invocations().iter();
+        let after_report =
+            invocations.map(|(_, known)| after_report(known, &reports, &requests)).collect();
         let environments = story.lambda.environments("f");
         let pids: Vec<_> = environments
             .iter()
@@ -96,6 +113,7 @@ impl Side {
         let is_lost = |id: &&u64| !delivered.contains(id) && !log.own.contains_key(id);
         Ok(Account {
             kept,
+            after_report,
             acknowledged: log.acknowledged,
             delivered: delivered.len(),
             written: log.own.len(),
@@ -108,4 +126,30 @@ impl Side {
             peak_kib,
         })
     }
+}
+
+fn after_report(
+    invocation: &Invocation,
+    reports: &[DeliveredTelemetry],
+    requests: &[ReceivedRequest],
+) -> Option<AfterReport> {
+    let is_its = |report: &&DeliveredTelemetry| {
+        let event: Option<Value> = serde_json::from_str(&report.event).ok();
+        report.kind == "platform.runtimeDone"
+            && event.is_some_and(|event| event["record"]["requestId"] == invocation.request_id)
+    };
+    let (told, next) = (reports.iter().find(is_its)?.sent, invocation.ended);
+    let kept = next.checked_duration_since(told)?;
+    let mut at_work: Vec<(Instant, Instant)> = requests
+        .iter()
+        .map(|request| (request.begun.max(told), request.answered.unwrap_or(next).min(next)))
+        .collect();
+    at_work.sort();
+    // Signals are sent side by side.
+    let (mut backend, mut until) = (Duration::ZERO, told);
+    for (begun, answered) in at_work {
+        backend += answered.saturating_duration_since(begun.max(until));
+        until = until.max(answered);
+    }
+    Some(AfterReport { kept, backend })
 }
