@@ -100,7 +100,8 @@ pub async fn run(
     if let Some(invoke) = &before.invoke {
         state.resume(invoke, unix_millis());
     }
-    let mut event_loop = EventLoop::new(api, output.clone(), events, state, direct, Arc::clone(counts));
+    let mut event_loop =
+        EventLoop::new(api, output.clone(), events, state, direct, Arc::clone(counts));
     let ended = event_loop.run(handover.is_asking()).await;
     // What a flush has taken comes back with it.
     drop(event_loop);
