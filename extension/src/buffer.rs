@@ -20,11 +20,21 @@ const LOOK_FOR_LOCK: Duration = Duration::from_millis(1);
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
     pub(crate) request: Request,
-    /// Whether it holds events of the Telemetry API as they came, which have an endpoint of their own.
-    is_events: bool,
+    origin: Origin,
     /// How often it was sent and not taken.
     pub(crate) attempts: u32,
     since_ms: u64,
+}
+
+/// Where what a batch holds comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Origin {
+    /// It was sent or printed as OTLP, or made here.
+    Otlp,
+    /// It was made of what the function printed, which the log has as it was.
+    Lines,
+    /// Events of the Telemetry API as they came, which have an endpoint of their own.
+    Events,
 }
 
 /// A request that the buffer does not take.
@@ -80,17 +90,17 @@ impl Buffer {
 
     /// Takes a request, which is acknowledged with that; the number of its items.
     pub(crate) fn put(&self, request: Request) -> Result<usize, Unbuffered> {
-        self.put_up_to(FULL_PERCENT, request, false)
+        self.put_up_to(FULL_PERCENT, request, Origin::Otlp)
     }
 
     /// The same of what the function printed, which gets a part of the room.
     pub(crate) fn put_lines(&self, request: Request) -> Result<usize, Unbuffered> {
-        self.put_up_to(LINES_PERCENT, request, false)
+        self.put_up_to(LINES_PERCENT, request, Origin::Lines)
     }
 
     /// The same of events of the Telemetry API as they came.
     pub(crate) fn put_events(&self, request: Request) -> Result<usize, Unbuffered> {
-        self.put_up_to(LINES_PERCENT, request, true)
+        self.put_up_to(LINES_PERCENT, request, Origin::Events)
     }
 
     /// The same of spans that had not ended when they were exported, which are kept until it is known whether they have ended after
@@ -118,7 +128,7 @@ impl Buffer {
     pub(crate) fn add_partial(&self) {
         let mut inner = self.lock();
         let since_ms = unix_millis();
-        let batch = |request| Batch { request, is_events: false, attempts: 0, since_ms };
+        let batch = |request| Batch { request, origin: Origin::Otlp, attempts: 0, since_ms };
         let partial = mem::take(&mut inner.partial).into_iter().map(batch);
         inner.batches.extend(partial);
     }
@@ -127,11 +137,11 @@ impl Buffer {
         &self,
         percent: usize,
         request: Request,
-        is_events: bool,
+        origin: Origin,
     ) -> Result<usize, Unbuffered> {
         let items = request.items();
         let (mut inner, request) = self.room_for(percent, request)?;
-        inner.batches.push(Batch { request, is_events, attempts: 0, since_ms: unix_millis() });
+        inner.batches.push(Batch { request, origin, attempts: 0, since_ms: unix_millis() });
         Ok(items)
     }
 
@@ -170,12 +180,12 @@ impl Buffer {
 
     /// All of this signal that waits, to be sent. What is not settled comes back when this is dropped.
     pub(crate) fn take(self: &Arc<Self>, kind: SignalKind) -> Taken {
-        self.take_those(|batch| batch.request.kind() == kind && !batch.is_events)
+        self.take_those(|batch| batch.request.kind() == kind && batch.origin != Origin::Events)
     }
 
     /// The same of the events of the Telemetry API.
     pub(crate) fn take_events(self: &Arc<Self>) -> Taken {
-        self.take_those(|batch| batch.is_events)
+        self.take_those(|batch| batch.origin == Origin::Events)
     }
 
     fn take_those(self: &Arc<Self>, is_it: impl Fn(&Batch) -> bool) -> Taken {
@@ -191,19 +201,24 @@ impl Buffer {
 
     /// Takes out what was tried more often than this.
     pub(crate) fn take_tried(&self, most_attempts: u32) -> Vec<Request> {
-        let mut inner = self.lock();
-        let (tried, others): (Vec<_>, Vec<_>) = mem::take(&mut inner.batches)
-            .into_iter()
-            .partition(|batch| batch.attempts > most_attempts);
-        inner.batches = others;
-        inner.left(tried)
+        self.take_out(|batch| batch.attempts > most_attempts)
+    }
+
+    /// Takes out what is in no log as text.
+    pub(crate) fn take_otlp(&self) -> Vec<Request> {
+        self.take_out(|batch| batch.origin == Origin::Otlp)
     }
 
     /// Takes out all that waits.
     pub(crate) fn take_all(&self) -> Vec<Request> {
+        self.take_out(|_| true)
+    }
+
+    fn take_out(&self, is_it: impl Fn(&Batch) -> bool) -> Vec<Request> {
         let mut inner = self.lock();
-        let batches = mem::take(&mut inner.batches);
-        inner.left(batches)
+        let (out, others) = mem::take(&mut inner.batches).into_iter().partition(is_it);
+        inner.batches = others;
+        inner.left(out)
     }
 
     /// Shows all that was acknowledged and is not settled, what is being sent included, to somebody who takes it over. The buffer
@@ -268,9 +283,9 @@ impl Inner {
         if whole <= max_bytes {
             return vec![batch];
         }
-        let Batch { request, is_events, attempts, since_ms } = batch;
+        let Batch { request, origin, attempts, since_ms } = batch;
         let pieces = request.split_by_size(max_bytes).into_iter();
-        let piece = |request| Batch { request, is_events, attempts, since_ms };
+        let piece = |request| Batch { request, origin, attempts, since_ms };
         let pieces: Vec<_> = pieces.map(piece).collect();
         let cut = pieces.iter().map(|piece| piece.request.bytes().len()).sum::<usize>();
         self.bytes = (self.bytes + cut).saturating_sub(whole);
@@ -331,8 +346,10 @@ impl Taken {
         let attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
         let attempts = attempts.saturating_add(1);
         let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
-        let is_events = batches.iter().any(|batch| batch.is_events);
-        let left = |attempts| move |request| Batch { request, is_events, attempts, since_ms };
+        let mut origins = batches.iter().map(|batch| batch.origin);
+        let is_otlp = origins.clone().any(|origin| origin == Origin::Otlp);
+        let origin = origins.next().filter(|_| !is_otlp).unwrap_or(Origin::Otlp);
+        let left = |attempts| move |request| Batch { request, origin, attempts, since_ms };
         let again = again.into_iter().map(left(attempts));
         let never = never.into_iter().map(left(REFUSED));
         let left: Vec<Batch> = again.chain(never).collect();

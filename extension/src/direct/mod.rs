@@ -16,7 +16,7 @@ mod sender;
 #[cfg(not(feature = "secrets"))]
 mod without_secret;
 
-use crate::buffer::{Buffer, SharedBuffer, Unbuffered};
+use crate::buffer::{Buffer, SharedBuffer, Taken, Unbuffered};
 use crate::clock::unix_millis;
 use crate::config::{Config, Flush, HoldMode, Output};
 use crate::counts::{Count, Counts};
@@ -38,7 +38,8 @@ pub(crate) use function_lines::TakenLine;
 use health::Record;
 pub(crate) use health_check::health_check;
 use platform::{EventKind, PlatformEvent};
-use sender::{Flown, Sender};
+use sender::{Flown, LAST_BYTES, Sender};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -153,6 +154,10 @@ pub(crate) struct Direct {
     /// When it was last decided what to do.
     acted_ms: u64,
 }
+
+/// How a flush sends what it has taken, until a time at most.
+type SendBy =
+    fn(Arc<Sender>, [Taken; 3], Taken, Instant) -> Pin<Box<dyn Future<Output = Flown> + Send>>;
 
 /// A flush under way.
 struct Flight {
@@ -420,7 +425,11 @@ impl Direct {
                 if self.buffer.oldest().is_none() || left.is_zero() {
                     break;
                 }
-                self.begin(left);
+                if self.buffer.bytes() > LAST_BYTES {
+                    self.begin_last(left);
+                } else {
+                    self.begin(left);
+                }
             }
             let failures = self.counts.get(Count::FailedFlushes);
             let is_late = timeout_at(send_end, self.flown()).await.is_err();
@@ -487,13 +496,26 @@ impl Direct {
     }
 
     fn begin(&mut self, at_most: Duration) {
+        self.begin_by(at_most, |sender, taken, events, end| {
+            Box::pin(async move { sender.send(taken, events, end).await })
+        });
+    }
+
+    /// The same at the end of the environment where much waits.
+    fn begin_last(&mut self, at_most: Duration) {
+        self.begin_by(at_most, |sender, taken, events, end| {
+            Box::pin(async move { sender.send_last(taken, events, end).await })
+        });
+    }
+
+    fn begin_by(&mut self, at_most: Duration, send: SendBy) {
         let taken = SignalKind::ALL.map(|kind| self.buffer.take(kind));
         let events = self.buffer.take_events();
         let sender = Arc::clone(&self.sender);
         let begun = Instant::now();
         let (end, (report, ended)) = (begun + at_most, oneshot::channel());
         let task = tasks::spawn(async move {
-            drop(report.send(Box::pin(sender.send(taken, events, end)).await));
+            drop(report.send(send(sender, taken, events, end).await));
         });
         self.flight = Some(Flight { task, ended, begun });
     }
@@ -527,8 +549,9 @@ impl Direct {
         }
     }
 
-    /// Spills all that waits.
+    /// Spills all that waits. What is in no log as text comes first: the rest may be megabytes, which take their time.
     fn spill(&mut self) {
+        self.spilled.write(wire::merge(self.buffer.take_otlp(), SPILLED_BYTES));
         self.spilled.write(wire::merge(self.buffer.take_all(), SPILLED_BYTES));
     }
 }

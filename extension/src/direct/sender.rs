@@ -10,6 +10,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wire::Request;
 
+/// The most bytes of a request at the end of the environment.
+pub(super) const LAST_BYTES: usize = 512 * 1024;
+
 /// Sends to one backend.
 pub(super) struct Sender {
     pub(super) client: Sending,
@@ -71,14 +74,43 @@ impl Sender {
         events: Taken,
         end: Instant,
     ) -> Flown {
-        let otlp = Some(&self.client);
+        let (otlp, max_bytes) = (Some(&self.client), self.max_request_bytes);
         let lanes = tokio::join!(
-            self.lane(otlp, traces, end),
-            self.lane(otlp, metrics, end),
-            self.lane(otlp, logs, end),
-            self.lane(self.events.as_ref(), events, end),
+            self.lane(otlp, traces, max_bytes, end),
+            self.lane(otlp, metrics, max_bytes, end),
+            self.lane(otlp, logs, max_bytes, end),
+            self.lane(self.events.as_ref(), events, max_bytes, end),
         );
-        let flown = <[Flown; 4]>::from(lanes).iter().fold(Flown::default(), Flown::and);
+        self.note(&<[Flown; 4]>::from(lanes).iter().fold(Flown::default(), Flown::and))
+    }
+
+    /// The same at the end of the environment: spans and metrics first, and in requests so small that this thread, which
+    /// compresses them, sees in between that the time is over.
+    pub(super) async fn send_last(
+        &self,
+        [traces, metrics, logs]: [Taken; 3],
+        events: Taken,
+        end: Instant,
+    ) -> Flown {
+        let otlp = Some(&self.client);
+        let max_bytes = self.max_request_bytes.min(LAST_BYTES);
+        let (traces, metrics) = tokio::join!(
+            self.lane(otlp, traces, max_bytes, end),
+            self.lane(otlp, metrics, max_bytes, end),
+        );
+        let mut flown = traces.and(&metrics);
+        if !flown.failed {
+            let (logs, events) = tokio::join!(
+                self.lane(otlp, logs, max_bytes, end),
+                self.lane(self.events.as_ref(), events, max_bytes, end),
+            );
+            flown = flown.and(&logs).and(&events);
+        }
+        self.note(&flown)
+    }
+
+    /// What the lanes came to: whether the flush failed.
+    fn note(&self, flown: &Flown) -> Flown {
         if !flown.refused {
             self.has_told_of_refusal.store(false, Ordering::Relaxed);
         }
@@ -89,21 +121,27 @@ impl Sender {
         } else {
             self.has_told.store(false, Ordering::Relaxed);
         }
-        Flown { failed, ..flown }
+        Flown { failed, ..*flown }
     }
 
     /// The requests of one signal, one after the other until one fails. Each has its own account, which stands when a later one or
     /// another signal's is cut off.
-    async fn lane(&self, client: Option<&Sending>, taken: Taken, end: Instant) -> Flown {
+    async fn lane(
+        &self,
+        client: Option<&Sending>,
+        taken: Taken,
+        max_bytes: usize,
+        end: Instant,
+    ) -> Flown {
         let Some(client) = client else { return Flown::default() };
         let mut flown = Flown::default();
-        for part in taken.parts(self.max_request_bytes) {
+        for part in taken.parts(max_bytes) {
             // What is not tried any more waits again.
             if flown.failed || flown.refused {
                 break;
             }
             let mut account = Account::default();
-            for request in wire::merge(part.requests(), self.max_request_bytes) {
+            for request in wire::merge(part.requests(), max_bytes) {
                 let outcome = client.export(None, request, end).await;
                 self.settle(outcome, &mut account, &mut flown);
             }

@@ -3,7 +3,7 @@
 use crate::direct::{
     FIRST, MINUTE, delivered, numbered, runtime_done, sending_to, silent, sink, spilled,
 };
-use crate::support::{Lambda, Script, invoke, read, shutdown, traces, until};
+use crate::support::{Lambda, Script, invoke, read, shutdown, shutdown_within, traces, until};
 use lambda_otlp_extension::Count;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
@@ -277,6 +277,54 @@ async fn a_flood_beside_a_backend_that_hangs_loses_no_line() {
     let numbers: std::collections::BTreeSet<&str> =
         found.iter().map(|body| body.split(' ').nth(1).unwrap()).collect();
     assert_eq!(numbers.len(), LINES, "each once");
+}
+
+/// An extension that has 1.6 MB of printed lines and then OTLP when its environment ends, in this time.
+async fn ended_with_much(sink: &Sink, left: Duration) -> Lambda {
+    let mut lambda = sending_to(sink, &[("LAMBDA_OTLP_HOLD", "never")], Script::default()).await;
+    lambda.next().await.answer(200, invoke(FIRST, MINUTE));
+    let next = lambda.next().await;
+    lambda.telemetry(&[start(FIRST)]).await;
+    let padding = "x".repeat(1000);
+    for delivery in 0..8 {
+        let lines: Vec<Value> =
+            (0..200).map(|at| line(format!("{delivery} {at} {padding}\n"))).collect();
+        assert_eq!(lambda.telemetry(&lines).await, 200);
+    }
+    let mut received = Vec::new();
+    Writer::new(&mut received).message(1, |container| {
+        container.message(2, |scope| {
+            scope.message(2, |record| record.message(5, |body| body.string(1, "received")));
+        });
+    });
+    for (kind, body) in [(SignalKind::Logs, received), (SignalKind::Traces, traces(3))] {
+        assert_eq!(lambda.protobuf(kind, &body).await.status, 200);
+    }
+    next.answer(200, shutdown_within("spindown", left));
+    lambda
+}
+
+#[tokio::test]
+async fn at_the_end_what_is_in_no_log_as_text_comes_first() {
+    let taking = sink().await;
+    let (ended, stdout, _) = ended_with_much(&taking, MINUTE).await.ended().await;
+    ended.unwrap();
+    assert_eq!((stdout.text().as_str(), taking.log_records().len()), ("", 1 + 8 * 200));
+    let requests = taking.requests();
+    let of_logs = requests.iter().position(|request| request.path.ends_with("/v1/logs")).unwrap();
+    let first =
+        requests.iter().take(of_logs).filter(|request| request.path.ends_with("/v1/traces"));
+    assert_eq!(first.count(), 1);
+    assert!(requests.iter().all(|request| request.body.len() <= 512 * 1024));
+
+    let silent = silent().await;
+    let (ended, stdout, counts) =
+        ended_with_much(&silent, Duration::from_secs(4)).await.ended().await;
+    ended.unwrap();
+    assert_eq!((stdout.lines()[0].0, spilled(&stdout.text())), (SignalKind::Traces, 3 + 1));
+    let bodies = spilled_bodies(&stdout.text());
+    assert_eq!((bodies[0].as_str(), bodies.len()), ("received", 1 + 8 * 200));
+    assert_eq!(counts.get(Count::SpillLost), 0);
 }
 
 #[tokio::test]

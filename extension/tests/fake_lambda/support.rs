@@ -226,7 +226,11 @@ pub(crate) fn invoke(request_id: &str, left: Duration) -> String {
 }
 
 pub(crate) fn shutdown(reason: &str) -> String {
-    json!({"eventType": "SHUTDOWN", "shutdownReason": reason, "deadlineMs": in_ms(Duration::from_secs(2))})
+    shutdown_within(reason, Duration::from_secs(2))
+}
+
+pub(crate) fn shutdown_within(reason: &str, left: Duration) -> String {
+    json!({"eventType": "SHUTDOWN", "shutdownReason": reason, "deadlineMs": in_ms(left)})
         .to_string()
 }
 
