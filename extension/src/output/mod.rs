@@ -106,7 +106,7 @@ impl LineOutput {
     pub(crate) async fn end(&self, limit: Duration) {
         self.progress.end();
         let last_line = async {
-            while self.progress.is_busy() {
+            while !self.is_idle() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };

@@ -206,7 +206,7 @@ async fn at_the_end_the_line_that_was_begun_becomes_whole_and_no_other_begins() 
     }
     let behind = output.offer(spans(3)).unwrap();
     output.end(Duration::from_millis(1)).await;
-    assert!(output.progress.is_busy(), "it has waited so long and no longer");
+    assert!(!output.is_idle(), "it has waited so long and no longer");
     tokio::join!(output.end(Duration::from_mins(1)), async { pipe.fill(false) });
     assert_eq!(begun.await.map(|written| written.items), Ok(2));
     assert!(behind.await.is_err());

@@ -60,7 +60,6 @@ pub(super) struct Marks {
 pub(super) struct Progress {
     /// Counts the beginnings and ends of writes: odd while one is under way.
     writes: AtomicU64,
-    is_busy: AtomicBool,
     has_ended: AtomicBool,
 }
 
@@ -74,19 +73,14 @@ impl Progress {
         Some(self.writes.load(Ordering::Relaxed)).filter(|number| number % 2 == 1)
     }
 
-    /// Lets no further line begin. The thread says that it is busy before it asks whether it may begin one, and whoever ends it
-    /// asks the other way round: so a line is either seen by `is_busy` or not begun.
+    /// Lets no further line begin. A request is [`Pending`] before the thread asks whether it may begin one, and whoever ends it asks
+    /// the other way round: so a line is either pending or not begun.
     pub(super) fn end(&self) {
         self.has_ended.store(true, Ordering::SeqCst);
     }
 
     fn has_ended(&self) -> bool {
         self.has_ended.load(Ordering::SeqCst)
-    }
-
-    /// Whether jobs are being written, or their senders told.
-    pub(super) fn is_busy(&self) -> bool {
-        self.is_busy.load(Ordering::SeqCst)
     }
 }
 
@@ -116,10 +110,8 @@ impl<W: Write> Thread<W> {
         let mut next = None;
         while let Some(first) = next.take().or_else(|| queue.blocking_recv()) {
             let together;
-            self.progress.is_busy.store(true, Ordering::SeqCst);
             (together, next) = collect(first, &mut queue);
             self.write_together(together);
-            self.progress.is_busy.store(false, Ordering::SeqCst);
         }
     }
 
