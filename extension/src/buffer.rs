@@ -277,16 +277,12 @@ impl Inner {
         self.batches = batches;
     }
 
-    /// Cuts what is larger than one request may be.
-    fn split(&mut self, batch: Batch, max_bytes: usize) -> Vec<Batch> {
-        let whole = batch.request.bytes().len();
-        if whole <= max_bytes {
-            return vec![batch];
-        }
+    /// The pieces of what is larger than one request may be.
+    fn replace(&mut self, batch: Batch, pieces: Vec<Request>) -> Vec<Batch> {
         let Batch { request, origin, attempts, since_ms } = batch;
-        let pieces = request.split_by_size(max_bytes).into_iter();
+        let whole = request.bytes().len();
         let piece = |request| Batch { request, origin, attempts, since_ms };
-        let pieces: Vec<_> = pieces.map(piece).collect();
+        let pieces: Vec<_> = pieces.into_iter().map(piece).collect();
         let cut = pieces.iter().map(|piece| piece.request.bytes().len()).sum::<usize>();
         self.bytes = (self.bytes + cut).saturating_sub(whole);
         pieces
@@ -308,12 +304,26 @@ pub(crate) struct Taken {
 impl Taken {
     /// Parts with an account each, so that what one of them is told stands when a later one is cut off. Each is one request of at
     /// most so many bytes when it is merged, and its batches keep their ages and attempts.
-    pub(crate) fn parts(mut self, max_bytes: usize) -> Vec<Self> {
+    pub(crate) fn parts(self, max_bytes: usize) -> Vec<Self> {
+        self.cut(max_bytes, |request| request.split_by_size(max_bytes))
+    }
+
+    fn cut(mut self, max_bytes: usize, split: impl Fn(Request) -> Vec<Request>) -> Vec<Self> {
+        let is_too_large = |batch: &Batch| batch.request.bytes().len() > max_bytes;
+        // What reads requests could panic: meanwhile all of them can be seen, and nothing is locked.
+        let too_large = self.batches.iter().filter(|batch| is_too_large(batch));
+        let pieces: Vec<_> = too_large.map(|batch| split(batch.request.clone())).collect();
+        let mut pieces = pieces.into_iter();
         let mut parts: Vec<Vec<Batch>> = Vec::new();
         let mut bytes = usize::MAX;
         let mut inner = self.buffer.lock();
         for batch in inner.land(&mut self.batches) {
-            for batch in inner.split(batch, max_bytes) {
+            let pieces = if is_too_large(&batch) { pieces.next() } else { None };
+            let batches = match pieces {
+                Some(pieces) => inner.replace(batch, pieces),
+                None => vec![batch],
+            };
+            for batch in batches {
                 let len = batch.request.bytes().len();
                 bytes = bytes.saturating_add(len);
                 match parts.last_mut() {
@@ -386,6 +396,25 @@ mod tests {
 
     fn waiting(buffer: &Buffer) -> Vec<u32> {
         buffer.lock().batches.iter().map(|batch| batch.attempts).collect()
+    }
+
+    #[test]
+    fn what_is_cut_into_pieces_can_be_handed_over_meanwhile() {
+        let large = traces(&[Span::default(), Span::default()]);
+        let most = large.bytes().len() - 1;
+        let buffer = Arc::new(Buffer::new(1 << 20));
+        buffer.put(one()).unwrap();
+        buffer.put(large.clone()).unwrap();
+        let taken = buffer.take(SignalKind::Traces);
+        let parts = taken.cut(most, |request| {
+            let inner = buffer.inner.try_lock().expect("a panic here would find it locked");
+            assert_eq!(inner.flying.iter().map(|batches| batches.len()).sum::<usize>(), 2);
+            request.split_by_size(most)
+        });
+        let parts: Vec<_> = parts.iter().flat_map(Taken::requests).collect();
+        assert_eq!(parts.iter().map(Request::items).sum::<usize>(), 3);
+        assert!(parts.len() > 2 && parts.iter().all(|part| part.bytes().len() <= most));
+        assert_eq!(buffer.bytes(), parts.iter().map(|part| part.bytes().len()).sum::<usize>());
     }
 
     #[test]
