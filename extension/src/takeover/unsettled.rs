@@ -5,17 +5,20 @@
 
 use crate::buffer::Buffer;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use wire::{Limits, Request, SignalKind};
+
+/// More than any buffer holds.
+const MOST_BYTES: u64 = 64 << 20;
 
 /// A process has one number all its life.
 fn path() -> PathBuf {
     PathBuf::from(format!("/tmp/.lambda-otlp-unsettled-{}", std::process::id()))
 }
 
-/// Writes what a buffer holds, and locks it for good; whether it holds anything.
+/// Writes what a buffer holds, and locks it for good; whether anything is there to be read.
 pub(crate) fn write(buffer: &Buffer) -> io::Result<bool> {
     let mut bytes = Vec::new();
     if !buffer.hand_over(|request| append(&mut bytes, request)) {
@@ -28,16 +31,31 @@ pub(crate) fn write(buffer: &Buffer) -> io::Result<bool> {
     fs::remove_file(&path).ok();
     // A new file, which nobody else can have put there or may read.
     let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(&bytes)?;
+    if let Err(error) = file.write_all(&bytes) {
+        // What there was room for can be read.
+        tracing::error!(%error, bytes = bytes.len(), "not all that waited to be sent can be kept, the rest is lost");
+    }
     Ok(true)
 }
 
 /// What the process whose place this one takes has written, which is there once; and how many bytes cannot be read.
 pub(crate) fn read() -> io::Result<(Vec<Request>, usize)> {
     let path = path();
-    let bytes = fs::read(&path);
+    let bytes = content(&path);
     fs::remove_file(&path)?;
     Ok(requests(&bytes?))
+}
+
+/// What a file holds; nothing else that the function may have put in its place, such as a pipe, which nobody may ever write to.
+fn content(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 fn append(bytes: &mut Vec<u8>, request: &Request) {
@@ -89,5 +107,20 @@ mod tests {
         bytes[0] = 0;
         bytes[5] = 0xff;
         assert_eq!(requests(&bytes).0, all[1..]);
+    }
+
+    #[test]
+    fn what_the_function_puts_in_its_place_is_not_waited_for_and_has_a_bound() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::write(path("file"), "some").unwrap();
+        assert_eq!(content(&path("file")).unwrap(), b"some");
+        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
+        assert!(content(&path("link")).is_err());
+        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
+        assert!(made.success());
+        assert!(content(&path("pipe")).is_err(), "nobody writes to it");
+        File::create(path("huge")).unwrap().set_len(1 << 40).unwrap();
+        assert_eq!(content(&path("huge")).unwrap().len() as u64, MOST_BYTES);
     }
 }
