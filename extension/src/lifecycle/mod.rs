@@ -62,12 +62,16 @@ pub async fn run(
         return Err(Fatal::NotInLambda);
     }
     let address = Address::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
-    let output = LineOutput::start(&config.lines, &config.service_name, writer, Arc::clone(counts))
-        .map_err(Fatal::Start)?;
+    let before = handover.notes();
+    let mut output =
+        LineOutput::start(&config.lines, &config.service_name, writer, Arc::clone(counts))
+            .map_err(Fatal::Start)?;
+    if before.has_cut_line {
+        output = output.behind_a_cut_line();
+    }
     let buffer = direct::buffer(config);
     let output = output.buffered(buffer.clone());
     handover.holds(&output, buffer.as_ref());
-    let before = handover.notes();
     let mut left = direct::Left::new(buffer.clone(), &output, counts);
     // Where even this has panicked it is not tried again.
     if before.has_unsettled && before.panics <= MOST_PANICS + 1 {

@@ -15,7 +15,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::ThreadId;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use thread::{Job, Marks, Pending, Progress, Thread};
 use tokio::sync::{mpsc, oneshot};
 use wire::{Request, Written};
@@ -42,6 +42,8 @@ pub(crate) struct LineOutput {
     thread: ThreadId,
     /// The write that was found stuck last; 0 before there was one. While it is under way nothing else can be written.
     stuck: Arc<AtomicU64>,
+    /// Whether the next line begins with the end of one that was cut off.
+    is_behind_cut_line: Arc<AtomicBool>,
     /// What waits to be sent, where anything is sent.
     buffer: Option<SharedBuffer>,
     counts: Arc<Counts>,
@@ -57,12 +59,21 @@ impl LineOutput {
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let progress = Arc::<Progress>::default();
+        let is_behind_cut_line = Arc::<AtomicBool>::default();
+        let (behind, told) = (Arc::clone(&is_behind_cut_line), Arc::clone(&counts));
         let mut thread =
-            Thread::new(lines, service_name, writer, Arc::clone(&progress), Arc::clone(&counts));
+            Thread::new(lines, service_name, writer, Arc::clone(&progress), behind, told);
         let lines = std::thread::Builder::new().name("lines".to_owned());
         let thread = lines.spawn(move || thread.run(queue))?.thread().id();
         let (pending, stuck) = (Arc::default(), Arc::default());
-        Ok(Self { jobs, progress, pending, thread, stuck, buffer: None, counts })
+        let buffer = None;
+        Ok(Self { jobs, progress, pending, thread, stuck, is_behind_cut_line, buffer, counts })
+    }
+
+    /// The same output where a line may have been cut off in the middle before: what comes next is no part of it.
+    pub(crate) fn behind_a_cut_line(self) -> Self {
+        self.is_behind_cut_line.store(true, Ordering::Relaxed);
+        self
     }
 
     /// The same output, with requests going into this buffer from now on.
@@ -87,14 +98,31 @@ impl LineOutput {
         }
     }
 
-    /// Whether nothing is written, and nothing waits for it.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.pending.load(Ordering::SeqCst) == 0
+    /// How many requests are in the queue, or have lines that are written.
+    fn pending(&self) -> usize {
+        self.pending.load(Ordering::SeqCst)
     }
 
-    /// Whether this thread is the one that writes.
-    pub(crate) fn is_written_by(&self, thread: ThreadId) -> bool {
-        self.thread == thread
+    /// Waits so long at most, and stops the thread that called, until nothing is written and nothing waits for it. How many requests
+    /// are left: none can be written while stdout takes nothing, or where the calling thread is the one that writes.
+    pub(crate) fn wait_idle(&self, limit: Duration) -> usize {
+        const LOOK: Duration = Duration::from_millis(1);
+        let begun = Instant::now();
+        let (mut seen, mut seen_at) = (self.progress.current(), begun);
+        loop {
+            let pending = self.pending();
+            let is_stuck = seen.is_some() && seen_at.elapsed() > FULL_PIPE_TIMEOUT;
+            let is_in_vain =
+                is_stuck || self.is_stuck() || self.thread == std::thread::current().id();
+            if pending == 0 || is_in_vain || begun.elapsed() > limit {
+                return pending;
+            }
+            std::thread::sleep(LOOK);
+            let current = self.progress.current();
+            if current != seen {
+                (seen, seen_at) = (current, Instant::now());
+            }
+        }
     }
 
     /// Whether a write is under way that took too long before: whoever waits for it waits in vain.
@@ -106,7 +134,7 @@ impl LineOutput {
     pub(crate) async fn end(&self, limit: Duration) {
         self.progress.end();
         let last_line = async {
-            while !self.is_idle() {
+            while self.pending() > 0 {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };

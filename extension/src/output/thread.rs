@@ -91,6 +91,7 @@ pub(super) struct Thread<W> {
     encoder: Option<LineEncoder>,
     writer: W,
     progress: Arc<Progress>,
+    is_behind_cut_line: Arc<AtomicBool>,
     counts: Arc<Counts>,
 }
 
@@ -100,10 +101,12 @@ impl<W: Write> Thread<W> {
         service_name: &str,
         writer: W,
         progress: Arc<Progress>,
+        is_behind_cut_line: Arc<AtomicBool>,
         counts: Arc<Counts>,
     ) -> Self {
         let (lines, service_name) = (lines.clone(), service_name.to_owned());
-        Self { lines, service_name, encoder: None, writer, progress, counts }
+        let encoder = None;
+        Self { lines, service_name, encoder, writer, progress, is_behind_cut_line, counts }
     }
 
     pub(super) fn run(&mut self, mut queue: mpsc::Receiver<Job>) {
@@ -174,6 +177,9 @@ impl<W: Write> Thread<W> {
             LineEncoder::new(self.lines.compression_level, limits)
         });
         let mut lines = Vec::new();
+        if self.is_behind_cut_line.swap(false, Ordering::Relaxed) {
+            lines.push(b'\n');
+        }
         let written = encoder.encode(&envelope, request, &mut lines);
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
             // Encoding takes its time.

@@ -12,12 +12,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::Duration;
 
 /// How long lines that are being written are waited for.
-const LINES_LOOKS: u32 = 1000;
-const LINES_LOOK: Duration = Duration::from_millis(1);
+const LINES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What Lambda does not let itself be asked twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -46,6 +44,8 @@ pub(crate) struct Notes {
     pub(crate) asked: Option<Question>,
     /// There is a file of what was acknowledged and is not settled.
     pub(crate) has_unsettled: bool,
+    /// A line may have been cut off in the middle.
+    pub(crate) has_cut_line: bool,
 }
 
 impl Notes {
@@ -58,6 +58,7 @@ impl Notes {
     }
 
     fn text(&self) -> String {
+        let word = |is_so| if is_so { "true" } else { "false" };
         let Self { panics, identifier, registration, invoke, .. } = self;
         let Registration { function_name, function_version, account_id } = registration;
         let account_id = account_id.as_deref().map_or("null".to_owned(), json::string);
@@ -87,7 +88,8 @@ impl Notes {
             ("ports", &["[", &ports.join(","), "]"].concat()),
             ("telemetryUri", &json::string(&self.telemetry_uri)),
             ("asked", asked),
-            ("hasUnsettled", if self.has_unsettled { "true" } else { "false" }),
+            ("hasUnsettled", word(self.has_unsettled)),
+            ("hasCutLine", word(self.has_cut_line)),
         ])
     }
 }
@@ -177,9 +179,7 @@ impl Handover {
         let Inner { notes, asked, output, buffer } = &mut *inner;
         notes.panics = panics;
         notes.has_unsettled = buffer.as_ref().is_some_and(keep);
-        if let Some(output) = output {
-            wait_written(output);
-        }
+        notes.has_cut_line = output.as_ref().is_some_and(|output| !wait_written(output));
         let (question, connection) = asked.take().unzip();
         notes.asked = question;
         // By this name the program is found even where its file is gone.
@@ -195,7 +195,7 @@ impl Handover {
     }
 }
 
-/// Keeps what was acknowledged and is not settled; whether there is any.
+/// Keeps what was acknowledged and is not settled; whether any is kept.
 #[cfg(feature = "direct")]
 fn keep(buffer: &SharedBuffer) -> bool {
     super::write(buffer).unwrap_or_else(|error| {
@@ -209,14 +209,14 @@ fn keep(buffer: &SharedBuffer) -> bool {
     match *buffer {}
 }
 
-/// Waits until the lines are written that were in the queue, so that none is cut in the middle and what was spilled is there.
-fn wait_written(output: &LineOutput) {
-    for _ in 0..LINES_LOOKS {
-        if output.is_idle() || output.is_stuck() || output.is_written_by(thread::current().id()) {
-            return;
-        }
-        thread::sleep(LINES_LOOK);
+/// Waits until the lines are written that were in the queue, so that none is cut in the middle and what was spilled is there; whether
+/// that is so.
+fn wait_written(output: &LineOutput) -> bool {
+    let requests = output.wait_idle(LINES_TIMEOUT);
+    if requests > 0 {
+        tracing::error!(requests, "not all that was to be written is");
     }
+    requests == 0
 }
 
 #[cfg(test)]
@@ -243,6 +243,7 @@ mod tests {
             telemetry_uri: "http://127.0.0.1:4243/telemetry/0123".to_owned(),
             asked: Some(Question::Next),
             has_unsettled: true,
+            has_cut_line: true,
         };
         assert_eq!(Notes::read(&notes.text()), notes);
         let nothing = Notes::default();
