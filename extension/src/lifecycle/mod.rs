@@ -72,18 +72,22 @@ pub async fn run(
     let buffer = direct::buffer(config);
     let output = output.buffered(buffer.clone());
     handover.holds(&output, buffer.as_ref());
+    let (sender, events) = mpsc::channel(EVENTS);
+    let goes_on = before.panics <= MOST_PANICS;
+    if goes_on {
+        // Bound before register: the function's SDK may connect as soon as its init begins. And before anything is written after a
+        // panic, since SDKs are refused until then.
+        receive_otlp(config, &output, &sender, counts, handover).await;
+    }
     let mut left = direct::Left::new(buffer.clone(), &output, counts);
     // Where even this has panicked it is not tried again.
     if before.has_unsettled && before.panics <= MOST_PANICS + 1 {
         left.take_over().await;
     }
-    if before.panics > MOST_PANICS {
+    if !goes_on {
         let (api, _) = register(config, &address, name, handover).await?;
         return idle(&api).await;
     }
-    let (sender, events) = mpsc::channel(EVENTS);
-    // Bound before register: the function's SDK may connect as soon as its init begins.
-    receive_otlp(config, &output, &sender, counts, handover).await;
     let records = wire::invocation_record::path(&config.runtime_api);
     invocation_records::make_file(&records);
     let (api, registration) = register(config, &address, name, handover).await?;
