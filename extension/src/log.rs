@@ -20,6 +20,11 @@ pub fn init_log(config: &Config) {
     drop(tracing::subscriber::set_global_default(Stderr { level, json }));
 }
 
+/// The same where no variable is read yet; nothing where there is a log.
+pub(crate) fn init_plain() {
+    drop(tracing::subscriber::set_global_default(Stderr { level: Level::ERROR, json: false }));
+}
+
 struct Stderr {
     level: Level,
     json: bool,

@@ -22,36 +22,39 @@ const WRONG_USAGE: u8 = 2;
 fn main() -> ExitCode {
     let mut arguments = std::env::args();
     let path = arguments.next().unwrap_or_default();
-    let config = Config::from_source(&settings::Env);
     // The short forms are those of OpenObserve's extension.
     match arguments.next().as_deref() {
         Some("--version" | "-v") => {
             print(concat!("lambda-otlp-extension ", env!("CARGO_PKG_VERSION"), "\n"))
         }
         Some("--help") => print(HELP),
-        Some("--health-check" | "-h") => health_check(&config),
-        Some(ARGUMENT) => {
-            run(&config, &path, Handover::read(&arguments.next().unwrap_or_default()))
-        }
-        // Whatever an extension is started with, it must not keep the function from starting.
-        Some(unknown) if !config.is_in_lambda() => {
-            print(&format!("unknown argument {unknown:?}\n\n{HELP}"));
-            ExitCode::from(WRONG_USAGE)
-        }
-        _ => run(&config, &path, Handover::default()),
+        Some("--health-check" | "-h") => health_check(&Config::from_source(&settings::Env)),
+        Some(ARGUMENT) => run(&path, Handover::read(&arguments.next().unwrap_or_default()), None),
+        unknown => run(&path, Handover::default(), unknown),
     }
 }
 
-fn run(config: &Config, path: &str, handover: Handover) -> ExitCode {
-    extension::init_log(config);
+fn run(path: &str, handover: Handover, unknown: Option<&str>) -> ExitCode {
     let (handover, counts) = (Arc::new(handover), Arc::new(Counts::default()));
+    // What the variables and the file hold is anybody's, so it is read where a panic is taken over.
     take_over_panics(path, &handover, &counts);
+    let config = if handover.has_given_up() {
+        Config::of_lambda(&settings::Env)
+    } else {
+        Config::from_source(&settings::Env)
+    };
+    // Whatever an extension is started with, it must not keep the function from starting.
+    if let Some(unknown) = unknown.filter(|_| !config.is_in_lambda()) {
+        print(&format!("unknown argument {unknown:?}\n\n{HELP}"));
+        return ExitCode::from(WRONG_USAGE);
+    }
+    extension::init_log(&config);
     // Lambda knows an extension by the name of its file.
     let name = path.rsplit('/').next().unwrap_or_default();
     let ended = match runtime() {
         Ok(runtime) => {
             let stdout = std::io::stdout();
-            let ended = runtime.block_on(extension::run(config, name, stdout, &counts, &handover));
+            let ended = runtime.block_on(extension::run(&config, name, stdout, &counts, &handover));
             // A name that is being looked up would be waited for otherwise, for as long as the system's resolver likes.
             runtime.shutdown_background();
             ended

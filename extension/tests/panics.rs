@@ -14,17 +14,28 @@ use serde_json::{Value, json};
 use settings::Source as _;
 use simulator::FunctionSpec;
 use simulator::sink::{Faults, ScriptedResponse, Sink};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The argument that makes this program the function.
 const FUNCTION: &str = "the_function";
 /// The variable with the name of the file that asks for a panic.
 const PANIC: &str = "PANIC";
+/// The variable that says when it panics each time: `reading` variables, or `whatever it does`.
+const ALWAYS: &str = "PANIC_ALWAYS";
 /// So long an invocation goes on when the extension panics, in milliseconds: for longer than the program takes to start anew.
 const PAUSE_MS: u64 = 60;
 const LOOK: Duration = Duration::from_millis(2);
+/// What asks for a panic: in the loop's thread, beside it, and beside it so long after SHUTDOWN that the loop knows of it.
+const FILE: &str = "panic";
+const IN_THREAD: &str = "panic-in-thread";
+const AT_THE_END: &str = "panic-at-the-end";
+const SHUTDOWN_HAS_COME: Duration = Duration::from_millis(200);
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
@@ -40,26 +51,35 @@ fn main() {
 
 /// The extension, as `src/main.rs` has it.
 fn extension(arguments: &[String]) {
-    let config = Config::from_source(&settings::Env);
-    init_log(&config);
     let handover = match arguments.get(1).map(String::as_str) {
         Some(ARGUMENT) => Handover::read(arguments.get(2).unwrap()),
         _ => Handover::default(),
     };
     let (handover, counts) = (Arc::new(handover), Arc::new(Counts::default()));
     take_over_panics(arguments.first().unwrap(), &handover, &counts);
+    let always = settings::Env.get(ALWAYS).unwrap_or_default();
+    assert_ne!(always, "whatever it does");
+    let config = if handover.has_given_up() {
+        Config::of_lambda(&settings::Env)
+    } else {
+        assert_ne!(always, "reading");
+        Config::from_source(&settings::Env)
+    };
+    init_log(&config);
     let file = settings::Env.get(PANIC).unwrap();
     // In a thread of its own, while the loop goes on.
-    let in_thread = format!("{file}-in-thread");
-    std::thread::spawn(move || {
-        loop {
-            std::thread::sleep(LOOK);
-            if Path::new(&in_thread).exists() {
+    for (name, pause) in [(IN_THREAD, LOOK), (AT_THE_END, SHUTDOWN_HAS_COME)] {
+        let file = [&file, name.trim_start_matches(FILE)].concat();
+        std::thread::spawn(move || {
+            loop {
                 std::thread::sleep(LOOK);
-                panic_if_asked(&in_thread);
+                if Path::new(&file).exists() {
+                    std::thread::sleep(pause);
+                    panic_if_asked(&file);
+                }
             }
-        }
-    });
+        });
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let ended = runtime.block_on(async {
         // In the loop's own thread, between two of its steps.
@@ -90,7 +110,7 @@ fn program() -> Program {
 
 /// A function beside an extension that panics where the folder says so.
 async fn story(folder: &Path, change: impl FnOnce(FunctionSpec) -> FunctionSpec) -> Story {
-    let file = folder.join("panic").to_str().unwrap().to_owned();
+    let file = folder.join(FILE).to_str().unwrap().to_owned();
     Story::with(&program(), |spec| change(spec.env(PANIC, file))).await
 }
 
@@ -125,10 +145,18 @@ async fn stories() {
     println!("panics: what waits to be sent: ok");
     too_often().await;
     println!("panics: too often: ok");
+    at_the_end().await;
+    println!("panics: at the end of the environment: ok");
+    asked_at_the_end();
+    println!("panics: SHUTDOWN is asked for once: ok");
+    reading().await;
+    println!("panics: while variables are read: ok");
+    whatever_it_does();
+    println!("panics: whatever it does: ok");
 }
 
 async fn on_stdout() {
-    for file in ["panic", "panic-in-thread"] {
+    for file in [FILE, IN_THREAD] {
         let folder = tempfile::tempdir().unwrap();
         let mut story = story(folder.path(), |spec| spec).await;
         // From the fourth on `next` is asked for at once, so that its answer is outstanding when the panic comes.
@@ -159,7 +187,7 @@ async fn held() {
     let mut story = story(folder.path(), |spec| spec.env("LAMBDA_OTLP_HOLD", "always")).await;
     for _ in 0..3 {
         story.invoke(json!({"spans": [2], "root": true})).await;
-        panic_in_an_invocation(&mut story, folder.path(), "panic").await;
+        panic_in_an_invocation(&mut story, folder.path(), FILE).await;
     }
     assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
     let log = story.end(End::Shutdown).await;
@@ -168,7 +196,7 @@ async fn held() {
 }
 
 async fn sending() {
-    for file in ["panic", "panic-in-thread"] {
+    for file in [FILE, IN_THREAD] {
         // What waits is in the buffer, or on its way to a backend that does not answer.
         for answer in [ScriptedResponse::Status(503), ScriptedResponse::held()] {
             let sink = Sink::builder().no_window().start().await.unwrap();
@@ -200,7 +228,7 @@ async fn too_often() {
     let folder = tempfile::tempdir().unwrap();
     let mut story = story(folder.path(), |spec| spec).await;
     for _ in 0..6 {
-        panic_in(&mut story, folder.path(), "panic", json!({"pause_ms": PAUSE_MS})).await;
+        panic_in(&mut story, folder.path(), FILE, json!({"pause_ms": PAUSE_MS})).await;
     }
     let before = story.invocations().len();
     for _ in 0..3 {
@@ -214,4 +242,96 @@ async fn too_often() {
     assert_eq!(log.acknowledged, 0, "nothing is received any more");
     assert_eq!(said(&log, "panicked, it starts anew"), 5, "{:?}", own(&log));
     assert_eq!(said(&log, "only asks for events"), 1, "{:?}", own(&log));
+}
+
+/// What waits is written when the environment ends, too.
+async fn at_the_end() {
+    let sink = Sink::builder().no_window().start().await.unwrap();
+    sink.inject(Faults::seeded(1, 1.0).among([ScriptedResponse::held()]));
+    let folder = tempfile::tempdir().unwrap();
+    let mut story = story(folder.path(), |spec| {
+        spec.env("LAMBDA_OTLP_OUTPUT", "otlp")
+            .env("LAMBDA_OTLP_ENDPOINT", sink.base())
+            .env("LAMBDA_OTLP_HOLD", "never")
+    })
+    .await;
+    story.invoke(json!({"spans": [5], "root": true})).await;
+    std::fs::write(folder.path().join(AT_THE_END), "").unwrap();
+    let log = story.end(End::Shutdown).await;
+    assert_eq!(said(&log, "panicked, it starts anew"), 1, "{:?}", own(&log));
+    assert_eq!((log.wrong, log.acknowledged), (Vec::new(), 5), "{:?}", log.text);
+}
+
+/// Lambda waits until it ends: whoever asks for another event is killed when the time is over.
+fn asked_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let lambda = TcpListener::bind("127.0.0.1:0").unwrap();
+    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut extension = Command::new(std::env::current_exe().unwrap())
+        .arg0(format!("/opt/extensions/{EXTENSION}"))
+        .env(PANIC, folder.path().join(FILE))
+        .env("AWS_LAMBDA_RUNTIME_API", lambda.local_addr().unwrap().to_string())
+        // Of these it waits for telemetry at the end.
+        .env("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")
+        .env("OTEL_LAMBDA_RECEIVER_PORT", free.to_string())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        let (mut connection, _) = lambda.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&connection).read_line(&mut line).unwrap();
+        let body = if line.contains("event/next") {
+            std::fs::write(folder.path().join(AT_THE_END), "").unwrap();
+            r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown"}"#
+        } else {
+            "{}"
+        };
+        let identifier = "Lambda-Extension-Identifier: an-id";
+        let answer = format!(
+            "HTTP/1.1 200 OK\r\n{identifier}\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        connection.write_all(answer.as_bytes()).unwrap();
+        asked.push(line);
+    }
+    // Nobody answers any more.
+    assert!(asked.last().is_some_and(|line| line.contains("event/next")), "{asked:?}");
+    let end = Instant::now() + Duration::from_secs(20);
+    while extension.try_wait().unwrap().is_none() && Instant::now() < end {
+        std::thread::sleep(LOOK);
+    }
+    let ended = extension.try_wait().unwrap();
+    extension.kill().ok();
+    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+    lambda.set_nonblocking(true).unwrap();
+    assert!(lambda.accept().is_err(), "it asks for no more");
+}
+
+/// What somebody has written into a variable or a file keeps no function from starting.
+async fn reading() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut story = story(folder.path(), |spec| spec.env(ALWAYS, "reading")).await;
+    for _ in 0..3 {
+        story.invoke(json!({"spans": [2], "root": true})).await;
+    }
+    assert!(story.results().iter().all(|result| result == "\"done\""), "{:?}", story.results());
+    let log = story.end(End::Shutdown).await;
+    assert_eq!(log.acknowledged, 0, "nothing is received");
+    assert_eq!(said(&log, "panicked, it starts anew"), 5, "{:?}", own(&log));
+    assert_eq!(said(&log, "only asks for events"), 1, "{:?}", own(&log));
+}
+
+/// It does not start without an end, and does not fill the log.
+fn whatever_it_does() {
+    let ended = Command::new(std::env::current_exe().unwrap())
+        .arg0(format!("/opt/extensions/{EXTENSION}"))
+        .env(ALWAYS, "whatever it does")
+        .env("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9")
+        .output()
+        .unwrap();
+    let log = String::from_utf8(ended.stderr).unwrap();
+    assert_eq!(log.lines().filter(|line| line.contains("panicked")).count(), 10, "{log}");
+    assert!(log.contains("panics whatever it does"), "{log}");
 }

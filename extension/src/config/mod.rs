@@ -161,12 +161,23 @@ impl Config {
     /// Reads everything; what is wrong is noted and its default taken.
     pub fn from_source(source: &dyn Source) -> Self {
         #[cfg(feature = "direct")]
-        let with_keys = file::WithKeys::of(source);
-        #[cfg(feature = "direct")]
-        let source: &dyn Source = &with_keys;
-        let mut reader = Reader::new(source, TABLE);
-        #[cfg(feature = "direct")]
-        with_keys.say(&mut reader);
+        {
+            let with_keys = file::WithKeys::of(source);
+            let mut reader = Reader::new(&with_keys, TABLE);
+            with_keys.say(&mut reader);
+            Self::read(reader, &with_keys)
+        }
+        #[cfg(not(feature = "direct"))]
+        Self::read(Reader::new(source, TABLE), source)
+    }
+
+    /// Reads what Lambda itself says, and nothing that anybody has written.
+    pub fn of_lambda(source: &dyn Source) -> Self {
+        let source = OfLambda(source);
+        Self::read(Reader::new(&source, TABLE), &source)
+    }
+
+    fn read(mut reader: Reader<'_>, source: &dyn Source) -> Self {
         let otel_endpoint = reader.raw(OTEL_ENDPOINT);
         #[cfg(not(feature = "direct"))]
         note_what_others_send(&mut reader, otel_endpoint.as_deref());
@@ -281,6 +292,19 @@ impl Function {
     fn budget_bytes(&self) -> usize {
         const MIB: usize = 1024 * 1024;
         (self.memory_mib.unwrap_or(128) / 8).clamp(4, 32) * MIB
+    }
+}
+
+/// The variables that Lambda sets.
+struct OfLambda<'a>(&'a dyn Source);
+
+impl Source for OfLambda<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        name.starts_with("AWS_LAMBDA_").then(|| self.0.get(name)).flatten()
+    }
+
+    fn names(&self) -> Vec<String> {
+        Vec::new()
     }
 }
 

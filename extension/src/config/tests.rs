@@ -15,6 +15,20 @@ fn the_table_is_right_and_each_variable_is_read_as_its_row_says() {
 }
 
 #[test]
+fn what_lambda_says_can_be_read_without_what_others_say() {
+    let variables = [
+        ("AWS_LAMBDA_RUNTIME_API", "127.0.0.1:9001"),
+        ("AWS_LAMBDA_FUNCTION_NAME", "orders"),
+        ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
+        ("LAMBDA_OTLP_CONFIG_FILE", "/dev/null"),
+        ("OTEL_SERVICE_NAME", "another"),
+    ];
+    let source: BTreeMap<String, String> =
+        variables.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+    assert_eq!(Config::of_lambda(&source), config(&variables[..2]));
+}
+
+#[test]
 fn variables_of_the_wrapper_and_of_the_forwarder_are_known() {
     for name in ["LAMBDA_OTLP_INSTRUMENT", "LAMBDA_OTLP_NEXT_WRAPPER", "LAMBDA_OTLP_STREAM"] {
         assert_eq!(config(&[(name, "/opt/otel-handler")]).complaint(), "", "{name}");

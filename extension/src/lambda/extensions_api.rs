@@ -134,8 +134,12 @@ impl ExtensionsApi {
             let answer = accepted(NEXT, answer)?;
             Ok(next_event(&answer.body))
         });
-        if let Ok(NextEvent::Invoke(invoke)) = &event {
-            self.handover.note(|notes| notes.invoke = Some(invoke.clone()));
+        match &event {
+            Ok(NextEvent::Invoke(invoke)) => {
+                self.handover.note(|notes| notes.invoke = Some(invoke.clone()));
+            }
+            Ok(NextEvent::Shutdown(_)) => self.handover.note(|notes| notes.is_ending = true),
+            Ok(NextEvent::Other) | Err(_) => {}
         }
         self.handover.answered();
         event

@@ -73,7 +73,7 @@ pub async fn run(
     let output = output.buffered(buffer.clone());
     handover.holds(&output, buffer.as_ref());
     let (sender, events) = mpsc::channel(EVENTS);
-    let goes_on = before.panics <= MOST_PANICS;
+    let goes_on = !(before.is_ending || before.has_given_up());
     if goes_on {
         // Bound before register: the function's SDK may connect as soon as its init begins. And before anything is written after a
         // panic, since SDKs are refused until then.
@@ -84,7 +84,10 @@ pub async fn run(
     if before.has_unsettled && before.panics <= MOST_PANICS + 1 {
         left.take_over().await;
     }
-    if !goes_on {
+    if before.is_ending {
+        return Ok(());
+    }
+    if before.has_given_up() {
         let (api, _) = register(config, &address, name, handover).await?;
         return idle(&api).await;
     }

@@ -1,6 +1,6 @@
 //! What the program that is started after a panic has to know, noted as it becomes known.
 
-use super::ARGUMENT;
+use super::{ARGUMENT, MOST_PANICS};
 use crate::buffer::SharedBuffer;
 use crate::json;
 use crate::lambda::answers::{Invoke, Registration};
@@ -46,6 +46,8 @@ pub(crate) struct Notes {
     pub(crate) has_unsettled: bool,
     /// A line may have been cut off in the middle.
     pub(crate) has_cut_line: bool,
+    /// The environment ends.
+    pub(crate) is_ending: bool,
 }
 
 impl Notes {
@@ -55,6 +57,11 @@ impl Notes {
 
     pub(crate) fn is_registered(&self) -> bool {
         !self.identifier.is_empty()
+    }
+
+    /// Whether nothing is tried any more but to ask for events.
+    pub(crate) fn has_given_up(&self) -> bool {
+        self.panics > MOST_PANICS
     }
 
     fn text(&self) -> String {
@@ -90,6 +97,7 @@ impl Notes {
             ("asked", asked),
             ("hasUnsettled", word(self.has_unsettled)),
             ("hasCutLine", word(self.has_cut_line)),
+            ("isEnding", word(self.is_ending)),
         ])
     }
 }
@@ -122,6 +130,11 @@ impl Handover {
             .take()
             .and_then(|question| Some((question, io::stdin().as_fd().try_clone_to_owned().ok()?)));
         Self(Mutex::new(Inner { notes, asked, ..Inner::default() }))
+    }
+
+    /// Whether the program has panicked so often that it only asks for events, by what Lambda says alone.
+    pub fn has_given_up(&self) -> bool {
+        self.inner().notes.has_given_up()
     }
 
     pub(crate) fn notes(&self) -> Notes {
@@ -244,6 +257,7 @@ mod tests {
             asked: Some(Question::Next),
             has_unsettled: true,
             has_cut_line: true,
+            is_ending: true,
         };
         assert_eq!(Notes::read(&notes.text()), notes);
         let nothing = Notes::default();

@@ -6,13 +6,15 @@
 //! the code for unwinding, a fifth of it. What the new program has to know is in [`Handover`]; what was acknowledged and is not
 //! settled is in a file (`unsettled`), and is written as lines.
 //!
-//! Lost is what Lambda had delivered of an invocation and was not yet written or sent: it is in the function's log.
+//! Lost is what Lambda had delivered of an invocation and was not yet written or sent: it is in the function's log. And what no backend
+//! took and is not written, where stdout takes nothing or its own thread has panicked, which the log says.
 
 mod handover;
 #[cfg(feature = "direct")]
 mod unsettled;
 
 use crate::counts::{Count, Counts};
+use crate::log;
 pub use handover::Handover;
 pub(crate) use handover::{Notes, Question};
 use std::sync::Arc;
@@ -26,6 +28,9 @@ pub const ARGUMENT: &str = "--after-panic";
 /// After more panics than this the extension only asks for events until the environment ends: what comes so often comes again.
 pub(crate) const MOST_PANICS: u64 = 5;
 
+/// After more than this even that has panicked: the extension ends, where Lambda says so, instead of starting without an end.
+const MOST_STARTS: u64 = 2 * MOST_PANICS;
+
 /// From now on a panic, of whatever thread, starts the program anew. `path` is what the program was started as.
 pub fn take_over_panics(path: &str, handover: &Arc<Handover>, counts: &Arc<Counts>) {
     let (path, handover, counts) = (path.to_owned(), Arc::clone(handover), Arc::clone(counts));
@@ -38,10 +43,16 @@ pub fn take_over_panics(path: &str, handover: &Arc<Handover>, counts: &Arc<Count
                 std::thread::park();
             }
         }
+        // Before the variables are read nobody has asked for a log.
+        log::init_plain();
         counts.add(Count::Panics, 1);
         let panics = counts.get(Count::Panics);
         // The place, but not the message, which may hold a customer's data.
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        if panics > MOST_STARTS {
+            tracing::error!(place, panics, "the extension panics whatever it does, it ends");
+            return;
+        }
         if panics > MOST_PANICS {
             tracing::error!(place, panics, counts = %counts, "the extension panicked too often, from here on it only asks for events");
         } else {
