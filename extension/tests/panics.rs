@@ -15,10 +15,10 @@ use settings::Source as _;
 use simulator::FunctionSpec;
 use simulator::sink::{Faults, ScriptedResponse, Sink};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -149,6 +149,8 @@ async fn stories() {
     println!("panics: at the end of the environment: ok");
     asked_at_the_end();
     println!("panics: SHUTDOWN is asked for once: ok");
+    answered_meanwhile();
+    println!("panics: an answer while lines are waited for: ok");
     reading().await;
     println!("panics: while variables are read: ok");
     whatever_it_does();
@@ -262,51 +264,96 @@ async fn at_the_end() {
     assert_eq!((log.wrong, log.acknowledged), (Vec::new(), 5), "{:?}", log.text);
 }
 
+/// Lambda as far as an extension knows it, which answers what it is told to.
+struct Answers(TcpListener);
+
+impl Answers {
+    /// The extension beside it, whose stdout this is.
+    fn start(folder: &Path, stdout: Stdio, change: impl Fn(&mut Command)) -> (Self, Child, u16) {
+        let lambda = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut extension = Command::new(std::env::current_exe().unwrap());
+        extension
+            .arg0(format!("/opt/extensions/{EXTENSION}"))
+            .env(PANIC, folder.join(FILE))
+            .env("AWS_LAMBDA_RUNTIME_API", lambda.local_addr().unwrap().to_string())
+            .env("OTEL_LAMBDA_RECEIVER_PORT", port.to_string())
+            .stdout(stdout)
+            .stderr(Stdio::null());
+        change(&mut extension);
+        let answers = Self(lambda);
+        let extension = extension.spawn().unwrap();
+        answer(&mut answers.asked("/register"), "{}");
+        answer(&mut answers.asked("/telemetry"), "OK");
+        (answers, extension, port)
+    }
+
+    /// The connection on which the next question comes, which is for this.
+    fn asked(&self, path: &str) -> TcpStream {
+        let (connection, _) = self.0.accept().unwrap();
+        let mut line = String::new();
+        BufReader::new(&connection).read_line(&mut line).unwrap();
+        assert!(line.contains(path), "{line}");
+        connection
+    }
+
+    /// Nobody answers any more, and the extension ends.
+    fn end(self, mut extension: Child) {
+        let end = Instant::now() + Duration::from_secs(20);
+        while extension.try_wait().unwrap().is_none() && Instant::now() < end {
+            std::thread::sleep(LOOK);
+        }
+        let ended = extension.try_wait().unwrap();
+        extension.kill().ok();
+        assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
+        self.0.set_nonblocking(true).unwrap();
+        assert!(self.0.accept().is_err(), "it asks for no more");
+    }
+}
+
+fn answer(connection: &mut TcpStream, body: &str) {
+    let length = body.len();
+    let head = "HTTP/1.1 200 OK\r\nLambda-Extension-Identifier: an-id\r\nConnection: close";
+    write!(connection, "{head}\r\nContent-Length: {length}\r\n\r\n{body}").unwrap();
+}
+
+const SHUTDOWN: &str = r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown"}"#;
+
 /// Lambda waits until it ends: whoever asks for another event is killed when the time is over.
 fn asked_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
-    let lambda = TcpListener::bind("127.0.0.1:0").unwrap();
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut extension = Command::new(std::env::current_exe().unwrap())
-        .arg0(format!("/opt/extensions/{EXTENSION}"))
-        .env(PANIC, folder.path().join(FILE))
-        .env("AWS_LAMBDA_RUNTIME_API", lambda.local_addr().unwrap().to_string())
-        // Of these it waits for telemetry at the end.
-        .env("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances")
-        .env("OTEL_LAMBDA_RECEIVER_PORT", free.to_string())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut asked = Vec::new();
-    for _ in 0..3 {
-        let (mut connection, _) = lambda.accept().unwrap();
-        let mut line = String::new();
-        BufReader::new(&connection).read_line(&mut line).unwrap();
-        let body = if line.contains("event/next") {
-            std::fs::write(folder.path().join(AT_THE_END), "").unwrap();
-            r#"{"eventType":"SHUTDOWN","shutdownReason":"spindown"}"#
-        } else {
-            "{}"
-        };
-        let identifier = "Lambda-Extension-Identifier: an-id";
-        let answer = format!(
-            "HTTP/1.1 200 OK\r\n{identifier}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        connection.write_all(answer.as_bytes()).unwrap();
-        asked.push(line);
+    // Of these it waits for telemetry at the end.
+    let (lambda, extension, _) = Answers::start(folder.path(), Stdio::null(), |extension| {
+        extension.env("AWS_LAMBDA_INITIALIZATION_TYPE", "lambda-managed-instances");
+    });
+    let mut next = lambda.asked("/event/next");
+    std::fs::write(folder.path().join(AT_THE_END), "").unwrap();
+    answer(&mut next, SHUTDOWN);
+    lambda.end(extension);
+}
+
+/// What Lambda answers while the hook waits for lines is the new program's.
+fn answered_meanwhile() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_reader, mut full) = std::io::pipe().unwrap();
+    full.write_all(&vec![b'\n'; 1 << 16]).unwrap();
+    let (lambda, extension, port) = Answers::start(folder.path(), full.into(), |_| {});
+    let mut next = lambda.asked("/event/next");
+    let mut sdk = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let span =
+        r#"{"traceId":"0102030405060708090a0b0c0d0e0f10","spanId":"0102030405060708","name":"a"}"#;
+    let spans = format!(r#"{{"resourceSpans":[{{"scopeSpans":[{{"spans":[{span}]}}]}}]}}"#);
+    let head = "POST /v1/traces HTTP/1.1\r\nContent-Type: application/json";
+    write!(sdk, "{head}\r\nContent-Length: {}\r\n\r\n{spans}", spans.len()).unwrap();
+    std::thread::sleep(LOOK * 10);
+    let file = folder.path().join(IN_THREAD);
+    std::fs::write(&file, "").unwrap();
+    while file.exists() {
+        std::thread::yield_now();
     }
-    // Nobody answers any more.
-    assert!(asked.last().is_some_and(|line| line.contains("event/next")), "{asked:?}");
-    let end = Instant::now() + Duration::from_secs(20);
-    while extension.try_wait().unwrap().is_none() && Instant::now() < end {
-        std::thread::sleep(LOOK);
-    }
-    let ended = extension.try_wait().unwrap();
-    extension.kill().ok();
-    assert!(ended.is_some_and(|status| status.success()), "{ended:?}");
-    lambda.set_nonblocking(true).unwrap();
-    assert!(lambda.accept().is_err(), "it asks for no more");
+    std::thread::sleep(LOOK * 10);
+    answer(&mut next, SHUTDOWN);
+    lambda.end(extension);
 }
 
 /// What somebody has written into a variable or a file keeps no function from starting.

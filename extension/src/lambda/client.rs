@@ -8,7 +8,6 @@ use httparse::{Status, parse_chunk_size};
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::os::fd::{AsFd as _, OwnedFd};
-use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 
 /// Where Lambda's APIs are.
@@ -88,11 +87,21 @@ impl Asked {
         TcpStream::from_std(stream).map(Self)
     }
 
-    /// Waits for the answer without a limit: `next` may be answered hours later, on the other side of a freeze.
-    pub(crate) async fn answer(mut self) -> io::Result<ApiResponse> {
+    /// Waits for the answer without a limit: `next` may be answered hours later, on the other side of a freeze. Nothing is taken off
+    /// the connection but under the lock.
+    pub(crate) async fn answer<L>(self, lock: impl Fn() -> L) -> io::Result<ApiResponse> {
         let mut received = Vec::new();
         loop {
-            let is_end = self.0.read_buf(&mut received).await? == 0;
+            self.0.readable().await?;
+            let read = {
+                let _locked = lock();
+                self.0.try_read_buf(&mut received)
+            };
+            let is_end = match read {
+                Ok(bytes) => bytes == 0,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+                Err(error) => return Err(error),
+            };
             if let Some(answer) = answer(&received, is_end).map_err(io::Error::other)? {
                 return Ok(answer);
             }

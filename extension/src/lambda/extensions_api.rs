@@ -81,7 +81,7 @@ impl ExtensionsApi {
         };
         let asked = handover.ask(Question::Register, address, &call).await;
         let answered = match asked {
-            Ok(asked) => asked.answer().await,
+            Ok(asked) => asked.answer(|| handover.lock()).await,
             Err(error) => Err(error),
         };
         let answer =
@@ -127,7 +127,7 @@ impl ExtensionsApi {
             body: "",
         };
         let answered = match self.handover.ask(Question::Next, &self.address, &call).await {
-            Ok(asked) => asked.answer().await,
+            Ok(asked) => asked.answer(|| self.handover.lock()).await,
             Err(error) => Err(error),
         };
         let event = answered.map_err(unreachable(NEXT)).and_then(|answer| {
@@ -169,7 +169,7 @@ async fn ask(
 ) -> Result<ApiResponse, ApiError> {
     let asked =
         Asked::ask(address, call, |send| send().map(drop)).await.map_err(unreachable(name))?;
-    asked.answer().await.map_err(unreachable(name))
+    asked.answer(|| ()).await.map_err(unreachable(name))
 }
 
 fn unreachable(call: &'static str) -> impl FnOnce(io::Error) -> ApiError {

@@ -176,6 +176,12 @@ impl Handover {
         }
     }
 
+    /// While this is held nothing is handed over, and once that has begun it is not had any more: what a thread reads meanwhile no
+    /// other program would.
+    pub(crate) fn lock(&self) -> impl Sized + '_ {
+        self.inner()
+    }
+
     /// Whether `next` is called, and not answered.
     pub(crate) fn is_asking(&self) -> bool {
         matches!(self.inner().asked, Some((Question::Next, _)))
