@@ -23,8 +23,8 @@ use crate::counts::{Count, Counts};
 use crate::event::LogLine;
 use crate::invocations::roots::NamedSpan;
 use crate::invocations::state::Running;
-use crate::output::LineOutput;
 use crate::output::own_lines::OwnLines;
+use crate::output::{LineOutput, QUEUE};
 use crate::takeover;
 use crate::tasks;
 use awake::Awake;
@@ -107,7 +107,7 @@ impl Left {
         }
         let items: usize = requests.iter().map(Request::items).sum();
         tracing::info!(items, "what waited to be sent is written to the log");
-        self.lines.write(wire::merge(requests, SPILLED_BYTES));
+        self.lines.write(merge_for_queue(requests));
         wait_written(&mut self.lines, Instant::now() + LEFT_TIME).await;
     }
 
@@ -124,6 +124,13 @@ impl Left {
         }
         wait_written(&mut self.lines, end).await;
     }
+}
+
+/// Few enough that all have room in the output's queue: what has none waits until the environment ends.
+fn merge_for_queue(requests: Vec<Request>) -> Vec<Request> {
+    let bytes: usize = requests.iter().map(|request| request.bytes().len()).sum();
+    // Any two that could be one have more bytes than that, so there are half as many as have room, and one of each signal.
+    wire::merge(requests, SPILLED_BYTES.max(bytes / QUEUE * 4))
 }
 
 async fn wait_written(lines: &mut OwnLines, end: Instant) {

@@ -52,6 +52,19 @@ async fn slow_sink() -> Sink {
     sink
 }
 
+#[test]
+fn whatever_waited_before_a_panic_has_room_in_the_queue() {
+    // The largest buffer, 32 MiB.
+    let request = traces(&vec![Span::default(); 4_000]);
+    let requests = vec![request.clone(); (32 << 20) / request.bytes().len()];
+    let merged = merge_for_queue(requests.clone());
+    let items = |requests: &[Request]| requests.iter().map(Request::items).sum::<usize>();
+    assert!(requests.len() > QUEUE && merged.len() <= QUEUE, "{}", merged.len());
+    assert_eq!(items(&merged), items(&requests));
+    let few = merge_for_queue(vec![request; 2]);
+    assert!(few.iter().all(|request| request.bytes().len() <= SPILLED_BYTES), "as ever");
+}
+
 #[tokio::test]
 async fn a_probe_outlasts_the_handler_and_closes_the_circuit() {
     let sink = slow_sink().await;

@@ -21,7 +21,7 @@ use tokio::sync::{mpsc, oneshot};
 use wire::{Request, Written};
 
 /// How many requests may wait for the thread.
-const QUEUE: usize = 64;
+pub(crate) const QUEUE: usize = 64;
 /// How long a pipe may be full before requests are refused.
 const FULL_PIPE_TIMEOUT: Duration = Duration::from_millis(200);
 const LOOKS: u32 = 4;
