@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use settings::Source as _;
 use simulator::FunctionSpec;
 use simulator::sink::{Faults, ScriptedResponse, Sink};
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -145,6 +145,8 @@ async fn stories() {
     println!("panics: what waits to be sent: ok");
     too_often().await;
     println!("panics: too often: ok");
+    refusing();
+    println!("panics: what is posted after too many: ok");
     at_the_end().await;
     println!("panics: at the end of the environment: ok");
     asked_at_the_end();
@@ -330,6 +332,42 @@ fn asked_at_the_end() {
     std::fs::write(folder.path().join(AT_THE_END), "").unwrap();
     answer(&mut next, SHUTDOWN);
     lambda.end(extension);
+}
+
+/// An SDK whose connection is refused tries again, and an invocation waits for it.
+fn refusing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (lambda, extension, port) = Answers::start(folder.path(), Stdio::null(), |_| {});
+    let mut next = lambda.asked("/event/next");
+    let file = folder.path().join(IN_THREAD);
+    for _ in 0..6 {
+        std::fs::write(&file, "").unwrap();
+        while file.exists() {
+            std::thread::sleep(LOOK);
+        }
+    }
+    let end = Instant::now() + Duration::from_secs(20);
+    let answer = loop {
+        if let Some(answer) = post(port).filter(|answer| !answer.is_empty()) {
+            break answer;
+        }
+        assert!(Instant::now() < end, "nobody answers");
+        std::thread::sleep(LOOK);
+    };
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    self::answer(&mut next, SHUTDOWN);
+    lambda.end(extension);
+}
+
+/// What is answered to a request of half a mebibyte, if it is.
+fn post(port: u16) -> Option<String> {
+    let mut sdk = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    let body = vec![0; 1 << 19];
+    write!(sdk, "POST /v1/traces HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len()).ok()?;
+    sdk.write_all(&body).ok()?;
+    let mut answer = String::new();
+    sdk.read_to_string(&mut answer).ok()?;
+    Some(answer)
 }
 
 /// What Lambda answers while the hook waits for lines is the new program's.

@@ -1,6 +1,7 @@
 //! The life of the extension: register, listen, subscribe, then one loop that owns the state until SHUTDOWN.
 
 mod event_loop;
+mod idle;
 mod receiver_port;
 
 use crate::clock::unix_millis;
@@ -13,7 +14,7 @@ use crate::invocations::identity::Identity;
 use crate::invocations::invocation_records::{self, InvocationRecords};
 use crate::invocations::state::State;
 use crate::invocations::table::Table;
-use crate::lambda::answers::{NextEvent, Registration};
+use crate::lambda::answers::Registration;
 use crate::lambda::client::Address;
 use crate::lambda::extensions_api::{ApiError, ExtensionsApi, Subscription, retrying};
 use crate::lambda::telemetry_api::{SCHEMA_VERSIONS, subscription};
@@ -88,8 +89,9 @@ pub async fn run(
         return Ok(());
     }
     if before.has_given_up() {
+        idle::refuse(&before.ports).await;
         let (api, _) = register(config, &address, name, handover).await?;
-        return idle(&api).await;
+        return Ok(idle::ask(&api).await?);
     }
     let records = wire::invocation_record::path(&config.runtime_api);
     invocation_records::make_file(&records);
@@ -119,15 +121,6 @@ pub async fn run(
     left.spill().await;
     output.end(LAST_LINE).await;
     ended
-}
-
-/// Asks for events until SHUTDOWN, and does nothing else with them.
-async fn idle(api: &ExtensionsApi) -> Result<(), Fatal> {
-    loop {
-        if let NextEvent::Shutdown(_) = retrying(|| api.next()).await? {
-            return Ok(());
-        }
-    }
 }
 
 /// Opens the OTLP receiver, at gRPC's port too; a busy port that somebody named is logged and skipped.
