@@ -28,6 +28,7 @@ mod takeover;
 mod tasks;
 #[cfg(test)]
 mod test_spans;
+mod tmp_file;
 #[cfg(not(feature = "direct"))]
 mod without_buffer;
 #[cfg(not(feature = "direct"))]

@@ -1,16 +1,18 @@
 //! The records that our exporter leaves in `/tmp`: which span is the root of an invocation.
 
+use crate::tmp_file;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::Read as _;
 use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 use wire::invocation_record::{RECORD_BYTES, RootSpan, SLOTS, find};
 
 /// Makes the file for them, unless it is there: by it our exporter knows that somebody reads records. It looks when the first
 /// invocation begins, before which each extension has registered. Without the file the roots are not known, as without our exporter.
 pub(crate) fn make_file(path: &str) {
-    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    File::options().write(true).create(true).truncate(false).custom_flags(flags).open(path).ok();
+    let mut options = File::options();
+    options.write(true).create(true).truncate(false).custom_flags(tmp_file::FLAGS).open(path).ok();
 }
 
 /// Looks records up by request id; tests give a function of their own.
@@ -28,7 +30,8 @@ impl InvocationRecords {
         Self::new(move |request_id| {
             let mut records = Vec::new();
             let most = RECORD_BYTES as u64 * SLOTS;
-            let read = open(&path).and_then(|file| file.take(most).read_to_end(&mut records));
+            let read = tmp_file::open(Path::new(&path))
+                .and_then(|file| file.take(most).read_to_end(&mut records));
             if read.is_err() {
                 return Vec::new();
             }
@@ -40,13 +43,6 @@ impl InvocationRecords {
     pub(crate) fn find(&self, request_id: &str) -> Vec<RootSpan> {
         (self.0)(request_id)
     }
-}
-
-/// Opens the file; nothing else that the function may have put in its place, such as a pipe, which nobody may ever write to.
-fn open(path: &str) -> io::Result<File> {
-    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 impl fmt::Debug for InvocationRecords {

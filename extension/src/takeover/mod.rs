@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 #[cfg(feature = "direct")]
 pub(crate) use unsettled::{read, write};
 
-/// What the program is started with, before the [`Notes`].
+/// What the program is started with, before what it has to know.
 pub const ARGUMENT: &str = "--after-panic";
 
 /// After more panics than this the extension only asks for events until the environment ends: what comes so often comes again.

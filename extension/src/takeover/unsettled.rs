@@ -4,6 +4,7 @@
 //! It is there for the milliseconds that a start takes. Memory does not outlive `execve`, and a pipe holds less than a buffer does.
 
 use crate::buffer::Buffer;
+use crate::tmp_file;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -46,15 +47,9 @@ pub(crate) fn read() -> io::Result<(Vec<Request>, usize)> {
     Ok(requests(&bytes?))
 }
 
-/// What a file holds; nothing else that the function may have put in its place, such as a pipe, which nobody may ever write to.
 fn content(path: &Path) -> io::Result<Vec<u8>> {
-    let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
-    let file = File::options().read(true).custom_flags(flags).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES).read_to_end(&mut bytes)?;
+    tmp_file::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
