@@ -11,6 +11,7 @@ mod thread;
 use crate::buffer::{SharedBuffer, Unbuffered};
 use crate::config::Lines;
 use crate::counts::{Count, Counts};
+use crate::tasks;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -64,7 +65,7 @@ impl LineOutput {
         let mut thread =
             Thread::new(lines, service_name, writer, Arc::clone(&progress), behind, told);
         let lines = std::thread::Builder::new().name("lines".to_owned());
-        let thread = lines.spawn(move || thread.run(queue))?.thread().id();
+        let thread = lines.spawn(move || tasks::or_end(|| thread.run(queue)))?.thread().id();
         let (pending, stuck) = (Arc::default(), Arc::default());
         let buffer = None;
         Ok(Self { jobs, progress, pending, thread, stuck, is_behind_cut_line, buffer, counts })
