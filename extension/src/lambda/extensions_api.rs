@@ -79,30 +79,24 @@ impl ExtensionsApi {
             ],
             body: &json::object(&[("events", &json::strings(events))]),
         };
-        let asked = handover.ask(Question::Register, address, &call).await;
-        let answered = match asked {
-            Ok(asked) => asked.answer(|| handover.lock()).await,
-            Err(error) => Err(error),
-        };
-        let answer =
-            answered.map_err(unreachable(REGISTER)).and_then(|answer| accepted(REGISTER, answer));
-        // A second registration would be refused, and this one is known as soon as nobody waits for its answer.
-        if answer.is_err() {
-            handover.answered();
-        }
-        let answer = answer?;
-        let Some(identifier) = answer.header(IDENTIFIER).map(str::to_owned) else {
-            return Err(ApiError::Unexpected { call: REGISTER, problem: "no identifier" });
-        };
-        // A body that cannot be read says nothing about the function; the environment still does.
-        let registration: Registration = serde_json::from_slice(&answer.body).unwrap_or_default();
-        handover.note(|notes| {
-            notes.identifier.clone_from(&identifier);
-            notes.registration = registration.clone();
+        let answered = ask_once(REGISTER, Question::Register, address, &call, handover).await;
+        let registered = answered.and_then(|answer| {
+            let no_identifier =
+                || ApiError::Unexpected { call: REGISTER, problem: "no identifier" };
+            let identifier = answer.header(IDENTIFIER).ok_or_else(no_identifier)?.to_owned();
+            // A body that cannot be read says nothing about the function; the environment still does.
+            let registration: Registration =
+                serde_json::from_slice(&answer.body).unwrap_or_default();
+            // Before nobody waits for the answer any more, since a second registration would be refused.
+            handover.note(|notes| {
+                notes.identifier.clone_from(&identifier);
+                notes.registration = registration.clone();
+            });
+            let handover = Arc::clone(handover);
+            Ok((Self { address: address.clone(), identifier, handover }, registration))
         });
         handover.answered();
-        let handover = Arc::clone(handover);
-        Ok((Self { address: address.clone(), identifier, handover }, registration))
+        registered
     }
 
     /// An extension that was registered by the process whose place this one takes; `None` where it was not.
@@ -126,14 +120,8 @@ impl ExtensionsApi {
             headers: &[(IDENTIFIER, &self.identifier)],
             body: "",
         };
-        let answered = match self.handover.ask(Question::Next, &self.address, &call).await {
-            Ok(asked) => asked.answer(|| self.handover.lock()).await,
-            Err(error) => Err(error),
-        };
-        let event = answered.map_err(unreachable(NEXT)).and_then(|answer| {
-            let answer = accepted(NEXT, answer)?;
-            Ok(next_event(&answer.body))
-        });
+        let answered = ask_once(NEXT, Question::Next, &self.address, &call, &self.handover).await;
+        let event = answered.map(|answer| next_event(&answer.body));
         match &event {
             Ok(NextEvent::Invoke(invoke)) => {
                 self.handover.note(|notes| notes.invoke = Some(invoke.clone()));
@@ -160,6 +148,20 @@ impl ExtensionsApi {
             status => Err(ApiError::Refused { call: SUBSCRIBE, status }),
         }
     }
+}
+
+/// Asks what Lambda does not let itself be asked twice. The caller says when it is [answered](Handover::answered): when it has noted
+/// what the answer says.
+async fn ask_once(
+    name: &'static str,
+    question: Question,
+    address: &Address,
+    call: &Call<'_>,
+    handover: &Handover,
+) -> Result<ApiResponse, ApiError> {
+    let asked = handover.ask(question, address, call).await.map_err(unreachable(name))?;
+    let answer = asked.answer(|| handover.lock()).await.map_err(unreachable(name))?;
+    accepted(name, answer)
 }
 
 async fn ask(
