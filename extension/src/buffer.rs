@@ -26,8 +26,8 @@ pub(crate) struct Batch {
     since_ms: u64,
 }
 
-/// Where what a batch holds comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Where what a batch holds comes from. Where several become one, the first of these counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Origin {
     /// It was sent or printed as OTLP, or made here.
     Otlp,
@@ -356,9 +356,7 @@ impl Taken {
         let attempts = batches.iter().map(|batch| batch.attempts).max().unwrap_or_default();
         let attempts = attempts.saturating_add(1);
         let since_ms = batches.iter().map(|batch| batch.since_ms).min().unwrap_or_default();
-        let mut origins = batches.iter().map(|batch| batch.origin);
-        let is_otlp = origins.clone().any(|origin| origin == Origin::Otlp);
-        let origin = origins.next().filter(|_| !is_otlp).unwrap_or(Origin::Otlp);
+        let origin = batches.iter().map(|batch| batch.origin).min().unwrap_or(Origin::Otlp);
         let left = |attempts| move |request| Batch { request, origin, attempts, since_ms };
         let again = again.into_iter().map(left(attempts));
         let never = never.into_iter().map(left(REFUSED));

@@ -16,7 +16,7 @@ mod sender;
 #[cfg(not(feature = "secrets"))]
 mod without_secret;
 
-use crate::buffer::{Buffer, SharedBuffer, Taken, Unbuffered};
+use crate::buffer::{Buffer, SharedBuffer, Unbuffered};
 use crate::clock::unix_millis;
 use crate::config::{Config, Flush, HoldMode, Output};
 use crate::counts::{Count, Counts};
@@ -39,7 +39,6 @@ use health::Record;
 pub(crate) use health_check::health_check;
 use platform::{EventKind, PlatformEvent};
 use sender::{Flown, LAST_BYTES, Sender};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -161,10 +160,6 @@ pub(crate) struct Direct {
     /// When it was last decided what to do.
     acted_ms: u64,
 }
-
-/// How a flush sends what it has taken, until a time at most.
-type SendBy =
-    fn(Arc<Sender>, [Taken; 3], Taken, Instant) -> Pin<Box<dyn Future<Output = Flown> + Send>>;
 
 /// A flush under way.
 struct Flight {
@@ -360,7 +355,7 @@ impl Direct {
                 true
             }
             Decision::Flush { at_most } => {
-                self.begin(at_most);
+                self.begin(at_most, false);
                 false
             }
         }
@@ -432,11 +427,7 @@ impl Direct {
                 if self.buffer.oldest().is_none() || left.is_zero() {
                     break;
                 }
-                if self.buffer.bytes() > LAST_BYTES {
-                    self.begin_last(left);
-                } else {
-                    self.begin(left);
-                }
+                self.begin(left, self.buffer.bytes() > LAST_BYTES);
             }
             let failures = self.counts.get(Count::FailedFlushes);
             let is_late = timeout_at(send_end, self.flown()).await.is_err();
@@ -502,27 +493,15 @@ impl Direct {
         if left < least { Duration::ZERO } else { left }
     }
 
-    fn begin(&mut self, at_most: Duration) {
-        self.begin_by(at_most, |sender, taken, events, end| {
-            Box::pin(async move { sender.send(taken, events, end).await })
-        });
-    }
-
-    /// The same at the end of the environment where much waits.
-    fn begin_last(&mut self, at_most: Duration) {
-        self.begin_by(at_most, |sender, taken, events, end| {
-            Box::pin(async move { sender.send_last(taken, events, end).await })
-        });
-    }
-
-    fn begin_by(&mut self, at_most: Duration, send: SendBy) {
+    /// Begins a flush. `is_last` says that the environment ends, and that much waits.
+    fn begin(&mut self, at_most: Duration, is_last: bool) {
         let taken = SignalKind::ALL.map(|kind| self.buffer.take(kind));
         let events = self.buffer.take_events();
         let sender = Arc::clone(&self.sender);
         let begun = Instant::now();
         let (end, (report, ended)) = (begun + at_most, oneshot::channel());
         let task = tasks::spawn(async move {
-            drop(report.send(send(sender, taken, events, end).await));
+            drop(report.send(Box::pin(sender.send(taken, events, end, is_last)).await));
         });
         self.flight = Some(Flight { task, ended, begun });
     }

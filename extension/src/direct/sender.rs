@@ -67,50 +67,38 @@ impl Sender {
         }
     }
 
-    /// Sends all of it, until `end` at most.
+    /// Sends all of it, until `end` at most. Where it is the last flush of the environment and much waits, spans and metrics go
+    /// first, and in requests so small that this thread, which compresses them, sees in between that the time is over.
     pub(super) async fn send(
         &self,
         [traces, metrics, logs]: [Taken; 3],
         events: Taken,
         end: Instant,
-    ) -> Flown {
-        let (otlp, max_bytes) = (Some(&self.client), self.max_request_bytes);
-        let lanes = tokio::join!(
-            self.lane(otlp, traces, max_bytes, end),
-            self.lane(otlp, metrics, max_bytes, end),
-            self.lane(otlp, logs, max_bytes, end),
-            self.lane(self.events.as_ref(), events, max_bytes, end),
-        );
-        self.note(&<[Flown; 4]>::from(lanes).iter().fold(Flown::default(), Flown::and))
-    }
-
-    /// The same at the end of the environment: spans and metrics first, and in requests so small that this thread, which
-    /// compresses them, sees in between that the time is over.
-    pub(super) async fn send_last(
-        &self,
-        [traces, metrics, logs]: [Taken; 3],
-        events: Taken,
-        end: Instant,
+        is_last: bool,
     ) -> Flown {
         let otlp = Some(&self.client);
-        let max_bytes = self.max_request_bytes.min(LAST_BYTES);
-        let (traces, metrics) = tokio::join!(
-            self.lane(otlp, traces, max_bytes, end),
-            self.lane(otlp, metrics, max_bytes, end),
-        );
-        let mut flown = traces.and(&metrics);
-        if !flown.failed {
+        let max_bytes = if is_last { LAST_BYTES } else { usize::MAX }.min(self.max_request_bytes);
+        let first = async {
+            let (traces, metrics) = tokio::join!(
+                self.lane(otlp, traces, max_bytes, end),
+                self.lane(otlp, metrics, max_bytes, end),
+            );
+            traces.and(&metrics)
+        };
+        let others = async {
             let (logs, events) = tokio::join!(
                 self.lane(otlp, logs, max_bytes, end),
                 self.lane(self.events.as_ref(), events, max_bytes, end),
             );
-            flown = flown.and(&logs).and(&events);
-        }
-        self.note(&flown)
-    }
-
-    /// What the lanes came to: whether the flush failed.
-    fn note(&self, flown: &Flown) -> Flown {
+            logs.and(&events)
+        };
+        let flown = if is_last {
+            let first = first.await;
+            if first.failed { first } else { first.and(&others.await) }
+        } else {
+            let (first, others) = tokio::join!(first, others);
+            first.and(&others)
+        };
         if !flown.refused {
             self.has_told_of_refusal.store(false, Ordering::Relaxed);
         }
@@ -121,7 +109,7 @@ impl Sender {
         } else {
             self.has_told.store(false, Ordering::Relaxed);
         }
-        Flown { failed, ..*flown }
+        Flown { failed, ..flown }
     }
 
     /// The requests of one signal, one after the other until one fails. Each has its own account, which stands when a later one or
