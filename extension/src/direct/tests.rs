@@ -25,7 +25,8 @@ fn direct_with(sink: &Sink, more: &[(&str, &str)]) -> Direct {
     let config = Config::from_source(&source);
     let counts = Arc::<Counts>::default();
     let output =
-        LineOutput::start(&config.lines, "orders", std::io::sink(), Arc::clone(&counts)).unwrap();
+        LineOutput::start(&config.lines, "orders", std::io::sink(), false, Arc::clone(&counts))
+            .unwrap();
     let buffer = buffer(&config);
     let function = Identity::of(&config, &Registration::default()).into_function();
     Direct::start(&config, function, buffer.as_ref(), &output, &counts).unwrap()

@@ -64,12 +64,10 @@ pub async fn run(
     }
     let address = Address::resolve(&config.runtime_api).map_err(Fatal::RuntimeApi)?;
     let before = handover.notes();
-    let mut output =
-        LineOutput::start(&config.lines, &config.service_name, writer, Arc::clone(counts))
+    let (lines, service_name) = (&config.lines, &config.service_name);
+    let output =
+        LineOutput::start(lines, service_name, writer, before.has_cut_line, Arc::clone(counts))
             .map_err(Fatal::Start)?;
-    if before.has_cut_line {
-        output = output.behind_a_cut_line();
-    }
     let buffer = direct::buffer(config);
     let output = output.buffered(buffer.clone());
     handover.holds(&output, buffer.as_ref());

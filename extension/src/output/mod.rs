@@ -43,38 +43,29 @@ pub(crate) struct LineOutput {
     thread: ThreadId,
     /// The write that was found stuck last; 0 before there was one. While it is under way nothing else can be written.
     stuck: Arc<AtomicU64>,
-    /// Whether the next line begins with the end of one that was cut off.
-    is_behind_cut_line: Arc<AtomicBool>,
     /// What waits to be sent, where anything is sent.
     buffer: Option<SharedBuffer>,
     counts: Arc<Counts>,
 }
 
 impl LineOutput {
-    /// Starts the thread.
+    /// Starts the thread. Where a line may have been cut off in the middle before, what comes next is made no part of it.
     pub(crate) fn start(
         lines: &Lines,
         service_name: &str,
         writer: impl Write + Send + 'static,
+        is_behind_cut_line: bool,
         counts: Arc<Counts>,
     ) -> io::Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
         let progress = Arc::<Progress>::default();
-        let is_behind_cut_line = Arc::<AtomicBool>::default();
-        let (behind, told) = (Arc::clone(&is_behind_cut_line), Arc::clone(&counts));
+        let (watched, told) = (Arc::clone(&progress), Arc::clone(&counts));
         let mut thread =
-            Thread::new(lines, service_name, writer, Arc::clone(&progress), behind, told);
+            Thread::new(lines, service_name, writer, watched, is_behind_cut_line, told);
         let lines = std::thread::Builder::new().name("lines".to_owned());
         let thread = lines.spawn(move || tasks::or_end(|| thread.run(queue)))?.thread().id();
         let (pending, stuck) = (Arc::default(), Arc::default());
-        let buffer = None;
-        Ok(Self { jobs, progress, pending, thread, stuck, is_behind_cut_line, buffer, counts })
-    }
-
-    /// The same output where a line may have been cut off in the middle before: what comes next is no part of it.
-    pub(crate) fn behind_a_cut_line(self) -> Self {
-        self.is_behind_cut_line.store(true, Ordering::Relaxed);
-        self
+        Ok(Self { jobs, progress, pending, thread, stuck, buffer: None, counts })
     }
 
     /// The same output, with requests going into this buffer from now on.

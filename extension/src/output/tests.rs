@@ -72,14 +72,23 @@ impl Write for Pipe {
 }
 
 fn start(pipe: &Pipe, json_level: Option<&str>) -> (LineOutput, Arc<Counts>) {
+    start_behind(pipe, false, json_level)
+}
+
+fn start_behind(
+    pipe: &Pipe,
+    is_behind_cut_line: bool,
+    json_level: Option<&str>,
+) -> (LineOutput, Arc<Counts>) {
     let lines = Lines {
         max_bytes: 60 * 1024,
         compression_level: 6,
         json_level: json_level.map(str::to_owned),
     };
     let counts = Arc::new(Counts::default());
-    let output = LineOutput::start(&lines, "fallback", pipe.clone(), Arc::clone(&counts)).unwrap();
-    (output, counts)
+    let told = Arc::clone(&counts);
+    let output = LineOutput::start(&lines, "fallback", pipe.clone(), is_behind_cut_line, told);
+    (output.unwrap(), counts)
 }
 
 fn spans(number: usize) -> Request {
@@ -124,7 +133,7 @@ async fn a_broken_pipe_refuses_one_request_and_the_thread_lives() {
 async fn what_comes_behind_a_line_that_was_cut_off_is_no_part_of_it() {
     let pipe = Pipe::default();
     pipe.clone().write_all(b"{\"__otel_otlp_stdout\":\"0.").unwrap();
-    let output = start(&pipe, None).0.behind_a_cut_line();
+    let (output, _) = start_behind(&pipe, true, None);
     for items in [1, 2] {
         assert!(output.write(spans(items)).await.is_ok());
     }

@@ -91,7 +91,8 @@ pub(super) struct Thread<W> {
     encoder: Option<LineEncoder>,
     writer: W,
     progress: Arc<Progress>,
-    is_behind_cut_line: Arc<AtomicBool>,
+    /// The next line begins with the end of one that was cut off.
+    is_behind_cut_line: bool,
     counts: Arc<Counts>,
 }
 
@@ -101,7 +102,7 @@ impl<W: Write> Thread<W> {
         service_name: &str,
         writer: W,
         progress: Arc<Progress>,
-        is_behind_cut_line: Arc<AtomicBool>,
+        is_behind_cut_line: bool,
         counts: Arc<Counts>,
     ) -> Self {
         let (lines, service_name) = (lines.clone(), service_name.to_owned());
@@ -177,7 +178,7 @@ impl<W: Write> Thread<W> {
             LineEncoder::new(self.lines.compression_level, limits)
         });
         let mut lines = Vec::new();
-        if self.is_behind_cut_line.swap(false, Ordering::Relaxed) {
+        if std::mem::take(&mut self.is_behind_cut_line) {
             lines.push(b'\n');
         }
         let written = encoder.encode(&envelope, request, &mut lines);
