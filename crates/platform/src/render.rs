@@ -73,10 +73,10 @@ pub(crate) fn points(metrics: &[Metric]) -> String {
         };
         match metric.data.as_ref().unwrap() {
             Data::Sum(sum) => {
-                assert!(sum.is_monotonic);
                 assert_eq!(sum.aggregation_temporality, 1, "delta");
+                let falls = if sum.is_monotonic { "" } else { " not monotonic" };
                 for point in &sum.data_points {
-                    line(number(point.value.as_ref()), &point.attributes);
+                    line(number(point.value.as_ref()) + falls, &point.attributes);
                 }
             }
             Data::Gauge(gauge) => {

@@ -1,6 +1,7 @@
 //! Takes the values that are understood out of a line's fields; what is not understood stays there.
 
 use opentelemetry_proto::tonic::common::v1::KeyValue;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::attributes::attribute;
@@ -44,7 +45,10 @@ pub(super) fn take_attributes(fields: &mut Map<String, Value>) -> Vec<KeyValue> 
 /// The members of a map under keys that `key` makes of theirs. Null is no value.
 pub(super) fn attributes(all: Map<String, Value>, key: impl Fn(String) -> String) -> Vec<KeyValue> {
     all.into_iter()
-        .filter_map(|(name, value)| Some(attribute(&key(name), typed(value, 0)?)))
+        .filter_map(|(name, value)| {
+            let raw = RawValue::from_string(value.to_string()).ok()?;
+            Some(attribute(&key(name), typed(&raw, 0)?))
+        })
         .collect()
 }
 

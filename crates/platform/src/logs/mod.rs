@@ -1,6 +1,7 @@
 //! Turns CloudWatch log events into OTLP log records.
 //!
-//! A record has the time of its log event, and the event's id as `log.record.uid`. Level, request id, trace id and span id
+//! A record has the time of its log event, or the time that a JSON line states if both lie within a minute, and the event's id as
+//! `log.record.uid`. Level, request id, trace id and span id
 //! are read where the runtimes' loggers write them. What a line says never changes where it is sent.
 //!
 //! Source: OpenTelemetry, logs data model, and semantic conventions, general/logs (`log.record.uid`).
@@ -61,6 +62,10 @@ pub(crate) fn line_record(
     }
 }
 
+/// Nanoseconds that the time a line states may lie before or after the time of its log event: a minute. A time further away is of
+/// something else, such as an order's, or of a wrong clock.
+const MOST_TIME_APART: u64 = 60_000_000_000;
+
 fn text_record(
     event: &LogEvent<'_>,
     window: &RequestWindow,
@@ -91,7 +96,9 @@ fn json_record(
     let severity = json.severity.as_ref().or(prefix.and_then(|prefix| prefix.severity.as_ref()));
     let severity = severity.unwrap_or(&unsaid);
     let body = json.message.as_deref().unwrap_or_else(|| without_line_end(event.message));
-    begin(event, severity, body, observed_unix_nano, record);
+    let logged = event.time_unix_nano();
+    let stated = json.time_unix_nano.filter(|time| time.abs_diff(logged) <= MOST_TIME_APART);
+    begin_at(stated.unwrap_or(logged), event, severity, body, observed_unix_nano, record);
     let said = prefix.and_then(|prefix| prefix.request_id).map(str::to_ascii_lowercase);
     let own = json.request_id.as_deref().or(said.as_deref());
     let id = own.or(window.request_id());
@@ -186,7 +193,19 @@ fn begin(
     observed_unix_nano: u64,
     record: &mut Record<'_, '_>,
 ) {
-    record.times(event.time_unix_nano(), observed_unix_nano);
+    begin_at(event.time_unix_nano(), event, severity, body, observed_unix_nano, record);
+}
+
+/// Like [`begin`], at another time than that of the log event.
+fn begin_at(
+    time_unix_nano: u64,
+    event: &LogEvent<'_>,
+    severity: &Severity,
+    body: &str,
+    observed_unix_nano: u64,
+    record: &mut Record<'_, '_>,
+) {
+    record.times(time_unix_nano, observed_unix_nano);
     record.severity(severity);
     record.body(body);
     if !event.id.is_empty() {

@@ -70,10 +70,22 @@ fn ids_of_a_json_line_are_the_records() {
 }
 
 #[test]
-fn the_time_is_the_events_and_the_observed_time_the_deliverys() {
+fn the_time_is_the_events_or_a_stated_one_near_it_and_the_observed_time_the_deliverys() {
     let record = line_of(&event("x"), &RequestWindow::default());
     assert_eq!(record.time_unix_nano, 1_790_000_000_123_000_000);
     assert_eq!(record.observed_time_unix_nano, OBSERVED);
+    let stated = |seconds: u32| {
+        let (minute, second) = (seconds / 60, seconds % 60);
+        let line =
+            format!(r#"{{"timestamp":"2026-09-21T14:{minute}:{second:02}.123456Z","msg":"x"}}"#);
+        line_of(&event(&line), &window()).time_unix_nano - 1_790_000_000_000_000_000
+    };
+    // The log event's time is 14:13:20.123.
+    let at_event = 13 * 60 + 20;
+    assert_eq!(stated(at_event), 123_456_000);
+    assert_eq!(stated(at_event + 59), 59_123_456_000);
+    assert_eq!(stated(at_event + 61), 123_000_000);
+    assert_eq!(stated(at_event - 61), 123_000_000);
     let time = |time_ms| LogEvent { id: "", time_ms, message: "" }.time_unix_nano();
     assert_eq!((time(-1), time(i64::MIN), time(i64::MAX)), (0, 0, u64::MAX));
 }

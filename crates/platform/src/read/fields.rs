@@ -18,6 +18,13 @@ impl<'a> Fields<'a> {
         serde_json::from_str(text).ok()
     }
 
+    /// Returns `true` if no key occurs twice.
+    pub(crate) fn has_unique_keys(&self) -> bool {
+        let mut keys: Vec<&str> = self.0.iter().map(|(key, _)| key.as_ref()).collect();
+        keys.sort_unstable();
+        keys.is_sorted_by(|before, key| before < key)
+    }
+
     /// The value of a key; where the object has the key twice, the first value.
     pub(crate) fn get(&self, key: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(known, _)| known == key).map(|(_, value)| *value)

@@ -28,8 +28,9 @@ impl Severity {
         Self { number, text: Cow::Borrowed(text) }
     }
 
-    /// A level as a word, in any case.
+    /// A level as a word, in any case, with or without spaces around it.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
+        let word = word.trim();
         const LEVELS: &[(SeverityNumber, &str, &[&str])] = &[
             (SeverityNumber::Trace, "TRACE", &["TRACE", "VERBOSE", "SILLY"]),
             (SeverityNumber::Debug, "DEBUG", &["DEBUG"]),

@@ -11,7 +11,7 @@ use crate::read::fields::{Elements, Fields};
 /// How many values one distribution may stand for, so that counts stay whole numbers.
 const MAX_COUNT: f64 = 1e15;
 
-/// Values of a metric that were added up before they were written; none of them is negative.
+/// Values of a metric that were added up before they were written.
 #[derive(Debug)]
 pub(crate) struct Distribution {
     pub(crate) count: u64,
@@ -37,7 +37,7 @@ pub(crate) fn distribution(value: &RawValue) -> (Option<Distribution>, usize) {
         .iter()
         .zip(counts.iter().flatten())
         .take(MAX_VALUES)
-        .filter_map(|(value, times)| Some((number(value).filter(|n| *n >= 0.0)?, count(times)?)))
+        .filter_map(|(value, times)| Some((number(value)?, count(times)?)))
         .collect();
     let refused = values.len().max(1) - pairs.len();
     let counted = pairs.iter().map(|(_, count)| count).sum();
@@ -48,7 +48,7 @@ pub(crate) fn distribution(value: &RawValue) -> (Option<Distribution>, usize) {
     let (sum, min, max) = match set.filter(|set| set.count == counted) {
         Some(set) => (set.sum, set.min, set.max),
         None => pairs.iter().filter(|(_, count)| *count > 0).fold(
-            (0.0, f64::INFINITY, 0.0),
+            (0.0, f64::INFINITY, f64::NEG_INFINITY),
             |(sum, min, max), (value, count)| {
                 (sum + value * as_float(*count), f64::min(min, *value), f64::max(max, *value))
             },
@@ -66,8 +66,7 @@ fn statistic_set(fields: &Fields<'_>) -> Option<Distribution> {
         max: number("Max")?,
         values: Vec::new(),
     };
-    // OTLP's histograms have no sum where values are negative.
-    (0.0 <= set.min && set.min <= set.max && set.sum >= 0.0).then_some(set)
+    (set.min <= set.max).then_some(set)
 }
 
 /// A whole number, with or without a point.

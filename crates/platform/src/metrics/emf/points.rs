@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use opentelemetry_proto::tonic::common::v1::{KeyValue, any_value::Value};
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
+    AggregationTemporality, Histogram, HistogramDataPoint, Metric, NumberDataPoint, Sum,
     metric::Data, number_data_point,
 };
 
@@ -69,14 +69,12 @@ pub(crate) struct Series {
     total: Total,
     since: u64,
     until: u64,
-    /// Count, and below it sum, minimum, maximum and buckets, of the values that are not negative.
     count: u64,
     sum: f64,
     min: f64,
     max: f64,
     bounds: &'static [f64],
     buckets: Vec<u64>,
-    negative: Vec<(u64, f64)>,
 }
 
 /// CloudWatch takes metrics from two weeks ago up to two hours ahead; a time beyond that is a mistake.
@@ -128,13 +126,8 @@ impl EmfPoints {
                 return;
             }
         };
-        for value in values {
-            // Each negative value becomes a point of its own, which has the attributes once more.
-            if value < 0.0 && !self.takes(bytes) {
-                self.dropped_values += 1;
-            } else if let Some(series) = self.series.get_mut(at) {
-                series.record(value, time);
-            }
+        if let Some(series) = self.series.get_mut(at) {
+            values.into_iter().for_each(|value| series.record(value, time));
         }
     }
 
@@ -153,35 +146,30 @@ impl EmfPoints {
         self.dropped_values
     }
 
-    /// All metrics. Series of one name and unit become points of one metric, except those of gauges.
+    /// All metrics. Series of one name and unit become points of one metric.
     pub(crate) fn into_metrics(self) -> Vec<Metric> {
         let shape = self.shape;
         let mut metrics: Vec<Metric> = Vec::new();
         let mut known: BTreeMap<(String, &'static str), usize> = BTreeMap::new();
         for series in self.series {
             let name = (series.key.name.clone(), series.key.unit.ucum);
-            for data in series.data(shape) {
-                let metric = known.get(&name).and_then(|at| metrics.get_mut(*at));
-                match (metric.and_then(|metric| metric.data.as_mut()), data) {
-                    (Some(Data::Sum(known)), Data::Sum(sum)) => {
-                        known.data_points.extend(sum.data_points);
-                    }
-                    (Some(Data::Histogram(known)), Data::Histogram(histogram)) => {
-                        known.data_points.extend(histogram.data_points);
-                    }
-                    (_, data) => {
-                        // OpenObserve before 0.92 gives the attributes of a gauge's first point to its other points
-                        // too, so a gauge here has points of one series only.
-                        if !matches!(data, Data::Gauge(_)) {
-                            known.insert(name.clone(), metrics.len());
-                        }
-                        metrics.push(Metric {
-                            name: name.0.clone(),
-                            unit: name.1.to_owned(),
-                            data: Some(data),
-                            ..Metric::default()
-                        });
-                    }
+            let metric = known.get(&name).and_then(|at| metrics.get_mut(*at));
+            match (metric.and_then(|metric| metric.data.as_mut()), series.data(shape)) {
+                (Some(Data::Sum(known)), Data::Sum(sum)) => {
+                    known.is_monotonic &= sum.is_monotonic;
+                    known.data_points.extend(sum.data_points);
+                }
+                (Some(Data::Histogram(known)), Data::Histogram(histogram)) => {
+                    known.data_points.extend(histogram.data_points);
+                }
+                (_, data) => {
+                    known.insert(name.clone(), metrics.len());
+                    metrics.push(Metric {
+                        name: name.0,
+                        unit: name.1.to_owned(),
+                        data: Some(data),
+                        ..Metric::default()
+                    });
                 }
             }
         }
@@ -227,17 +215,12 @@ impl Series {
             max: f64::NEG_INFINITY,
             bounds,
             buckets: vec![0; bounds.len() + 1],
-            negative: Vec::new(),
         }
     }
 
     fn record(&mut self, value: f64, time: u64) {
         self.since = self.since.min(time);
         self.until = self.until.max(time);
-        if value < 0.0 {
-            self.negative.push((time, value));
-            return;
-        }
         self.count += 1;
         self.sum += value;
         self.min = self.min.min(value);
@@ -268,49 +251,43 @@ impl Series {
         }
     }
 
-    fn data(&self, shape: Shape) -> Vec<Data> {
+    fn data(&self, shape: Shape) -> Data {
         let start_time_unix_nano = match shape {
             // For the reason see `TimeSpan::start` in `metrics::points`.
             Shape::OpenObserve => 0,
             Shape::Otlp => self.since.min(self.until.saturating_sub(1)),
         };
-        let number = |time: u64, value: f64| NumberDataPoint {
-            attributes: self.key.attributes.clone(),
-            time_unix_nano: time,
-            value: Some(number_data_point::Value::AsDouble(value)),
-            ..NumberDataPoint::default()
-        };
-        let temporality = AggregationTemporality::Delta as i32;
-        let mut data = Vec::new();
-        if self.count > 0 && self.total == Total::Sum {
-            let point = NumberDataPoint { start_time_unix_nano, ..number(self.until, self.sum) };
-            data.push(Data::Sum(Sum {
-                aggregation_temporality: temporality,
-                is_monotonic: true,
-                data_points: vec![point],
-            }));
-        } else if self.count > 0 {
-            let point = HistogramDataPoint {
-                attributes: self.key.attributes.clone(),
+        let has_negative = self.min < 0.0;
+        let attributes = self.key.attributes.clone();
+        let aggregation_temporality = AggregationTemporality::Delta as i32;
+        if self.total == Total::Sum {
+            return Data::Sum(Sum {
+                aggregation_temporality,
+                is_monotonic: !has_negative,
+                data_points: vec![NumberDataPoint {
+                    attributes,
+                    start_time_unix_nano,
+                    time_unix_nano: self.until,
+                    value: Some(number_data_point::Value::AsDouble(self.sum)),
+                    ..NumberDataPoint::default()
+                }],
+            });
+        }
+        Data::Histogram(Histogram {
+            aggregation_temporality,
+            data_points: vec![HistogramDataPoint {
+                attributes,
                 start_time_unix_nano,
                 time_unix_nano: self.until,
                 count: self.count,
-                sum: Some(self.sum),
+                // OTLP wants no sum beside negative values; OpenObserve stores a row without a value where it is missing.
+                sum: (shape == Shape::OpenObserve || !has_negative).then_some(self.sum),
                 min: Some(self.min),
                 max: Some(self.max),
                 bucket_counts: self.buckets.clone(),
                 explicit_bounds: self.bounds.to_vec(),
                 ..HistogramDataPoint::default()
-            };
-            data.push(Data::Histogram(Histogram {
-                aggregation_temporality: temporality,
-                data_points: vec![point],
-            }));
-        }
-        if !self.negative.is_empty() {
-            let points = self.negative.iter().map(|(time, value)| number(*time, *value));
-            data.push(Data::Gauge(Gauge { data_points: points.collect() }));
-        }
-        data
+            }],
+        })
     }
 }

@@ -92,27 +92,36 @@ fn all_dimension_sets_are_the_attributes_of_one_point() {
 }
 
 #[test]
-fn negative_values_are_points_of_a_gauge_with_one_attribute_set() {
-    let metrics = r#"[{"Name":"balance","Unit":"None"}]"#;
+fn a_metric_with_negative_values_has_one_kind() {
+    let metrics = r#"[{"Name":"balance","Unit":"None"},{"Name":"stock","Unit":"Count"}]"#;
+    let lines = [
+        line(r#"[["a"]]"#, metrics, r#""a":"1","balance":[1,2,3,-1],"stock":[1,2,3,-1]"#),
+        line(r#"[["a"]]"#, metrics, r#""a":"2","balance":-7,"stock":-7"#),
+        line(r#"[["a"]]"#, metrics, r#""a":"3","stock":7"#),
+    ];
     check(
-        &[
-            &line(r#"[["a"]]"#, metrics, r#""a":"1","balance":[-5,3,-0.5]"#),
-            &line(r#"[["a"]]"#, metrics, r#""a":"2","balance":-7"#),
-        ],
+        &lines.each_ref().map(String::as_str),
         0,
         expect![[r#"
-            balance [] n=1 sum=3.00000 min=3.00000 max=3.00000 aws.cloudwatch.namespace=shop a=1
-            balance [] -5 aws.cloudwatch.namespace=shop a=1
-            balance [] -0.5 aws.cloudwatch.namespace=shop a=1
-            balance [] -7 aws.cloudwatch.namespace=shop a=2
+            balance [] n=4 sum=5.00000 min=-1.00000 max=3.00000 aws.cloudwatch.namespace=shop a=1
+            balance [] n=1 sum=-7.00000 min=-7.00000 max=-7.00000 aws.cloudwatch.namespace=shop a=2
+            stock [{count}] 5 not monotonic aws.cloudwatch.namespace=shop a=1
+            stock [{count}] -7 not monotonic aws.cloudwatch.namespace=shop a=2
+            stock [{count}] 7 not monotonic aws.cloudwatch.namespace=shop a=3
         "#]],
     );
-    let mut points = EmfPoints::new(Shape::Otlp);
-    for n in 0..3 {
-        let line = line(r#"[["a"]]"#, metrics, &format!(r#""a":"{n}","balance":-7"#));
-        points.add(parse(&line).unwrap(), LOGGED);
-    }
-    assert_eq!(points.into_metrics().len(), 3);
+    let metrics = |shape| {
+        let mut points = EmfPoints::new(shape);
+        lines.iter().for_each(|line| points.add(parse(line).unwrap(), LOGGED));
+        points.into_metrics()
+    };
+    let [balance, stock] = <[_; 2]>::try_from(metrics(Shape::Otlp)).unwrap();
+    let Some(Data::Histogram(balance)) = balance.data else { panic!("{balance:?}") };
+    // The protocol has no sum of negative measurements.
+    assert_eq!(balance.data_points[0].sum, None);
+    assert_eq!(balance.data_points[0].bucket_counts[0], 1);
+    let Some(Data::Sum(stock)) = stock.data else { panic!("{stock:?}") };
+    assert!(!stock.is_monotonic);
 }
 
 #[test]
@@ -197,7 +206,7 @@ fn the_buckets_of_a_distribution_are_those_of_its_values() {
 fn a_distribution_that_is_none_is_counted() {
     let dropped = |value: &str, expected: usize| {
         let line = line("[]", r#"[{"Name":"m"}]"#, &format!(r#""m":{value}"#));
-        let mut points = EmfPoints::new(Shape::Otlp);
+        let mut points = EmfPoints::new(Shape::OpenObserve);
         points.add(parse(&line).unwrap(), LOGGED);
         assert_eq!(points.dropped_values(), expected, "{value}");
         render::points(&points.into_metrics())
@@ -212,8 +221,6 @@ fn a_distribution_that_is_none_is_counted() {
         r#"{"Count":1e300,"Sum":1,"Min":1,"Max":1}"#,
         r#"{"Count":2,"Sum":1e400,"Min":1,"Max":1}"#,
         r#"{"Count":2,"Sum":1,"Min":2,"Max":1}"#,
-        // A histogram has no place for the sum of negative values.
-        r#"{"Count":2,"Sum":-1,"Min":-2,"Max":1}"#,
         r#"{"Values":[],"Counts":[]}"#,
         r#"{"Values":7,"Counts":[1]}"#,
     ] {
@@ -226,9 +233,9 @@ fn a_distribution_that_is_none_is_counted() {
     assert_eq!(
         dropped(
             r#"{"Values":[1,"x",3,-4,5],"Counts":[1,1,2,1],"Count":9,"Sum":90,"Min":0,"Max":50}"#,
-            3
+            2
         ),
-        "m [] n=3 sum=7.00000 min=1.00000 max=3.00000 aws.cloudwatch.namespace=shop\n"
+        "m [] n=4 sum=3.00000 min=-4.00000 max=3.00000 aws.cloudwatch.namespace=shop\n"
     );
     let many = |item: &str| vec![item; 150].join(",");
     let many = format!(r#"{{"Values":[{}],"Counts":[{}]}}"#, many("2"), many("3"));
@@ -335,21 +342,6 @@ fn what_a_chunk_keeps_is_bounded() {
     assert!(points.series.iter().all(|series| series.key.attributes.len() == MAX_DIMENSIONS + 1));
     assert_eq!(points.dropped_values() + points.series.len(), 100 * 300);
     assert!(points.series.len() > 500);
-}
-
-#[test]
-fn negative_values_are_within_the_bound_too() {
-    let values = vec!["-1"; 100].join(",");
-    let long = "x".repeat(4000);
-    let line = line(r#"[["a"]]"#, r#"[{"Name":"m"}]"#, &format!(r#""a":"{long}","m":[{values}]"#));
-    let mut points = EmfPoints::new(Shape::OpenObserve);
-    for _ in 0..30 {
-        points.add(parse(&line).unwrap(), LOGGED);
-    }
-    let dropped = points.dropped_values();
-    assert!(dropped > 0);
-    let kept = render::points(&points.into_metrics()).lines().count();
-    assert_eq!(kept + dropped, 30 * 100);
 }
 
 proptest! {

@@ -8,15 +8,17 @@
 use std::borrow::Cow;
 
 use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, KeyValue, KeyValueList, any_value::Value as Any,
+    AnyValue, ArrayValue, KeyValueList, any_value::Value as Any,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::attributes::attribute;
 use crate::names;
-use crate::read::fields::{Fields, text_of};
+use crate::read::fields::{Elements, Fields, text_of};
 use crate::read::ids::{is_uuid, xray_root};
 use crate::read::severity::Severity;
+use crate::read::time;
 
 /// How many keys of a line become attributes; the others become one JSON string. OpenObserve
 /// refuses a whole request if its records have more than 1,000 distinct keys between them.
@@ -31,6 +33,8 @@ const MAX_DEPTH: usize = 16;
 /// What a JSON line says.
 #[derive(Debug, Default)]
 pub(crate) struct JsonLine<'a> {
+    /// The time that the line states. Its key stays an attribute.
+    pub(crate) time_unix_nano: Option<u64>,
     pub(crate) severity: Option<Severity>,
     pub(crate) message: Option<Cow<'a, str>>,
     pub(crate) request_id: Option<String>,
@@ -99,6 +103,10 @@ impl<'a> JsonLine<'a> {
             "level" | "Level" | "severity" | "severity_text" | "severityText" | "levelname"
             | "log.level" | "log_level" | "logLevel" | "LogLevel" | "lvl" | "@l" => {
                 self.lift_level(raw)
+            }
+            "timestamp" | "time" | "@timestamp" | "@t" | "ts" => {
+                set(&mut self.time_unix_nano, stated_time(raw));
+                false
             }
             "message" | "Message" | "msg" | "@m" => set(&mut self.message, text_of(raw)),
             "requestId" | "AWSRequestId" => {
@@ -213,6 +221,18 @@ fn is_durable_execution(text: &str) -> bool {
         && text.contains("/durable-execution/")
 }
 
+/// Reads a point in time: RFC 3339 text, or Unix time in seconds (zap, Go) or milliseconds (pino).
+fn stated_time(raw: &RawValue) -> Option<u64> {
+    // As milliseconds it is a day in 1973; as seconds, one in 5138.
+    const FIRST_MILLIS: f64 = 1e11;
+    if let Some(text) = text_of(raw) {
+        return wire::timestamp::parse_aws(&text);
+    }
+    let number: f64 = raw.get().parse().ok().filter(|number| *number > 0.0)?;
+    let millis = if number < FIRST_MILLIS { number * 1000.0 } else { number };
+    (millis <= time::MAX_MS).then(|| time::of_millis(millis))
+}
+
 /// The keys that have no place of their own.
 type Rest<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
 
@@ -273,43 +293,51 @@ fn value(raw: &RawValue) -> Option<JsonValue<'_>> {
     if raw.get().len() > MAX_VALUE_BYTES {
         return Some(JsonValue::Text(raw.get().into()));
     }
-    match serde_json::from_str::<Value>(raw.get()) {
-        Ok(value) => typed(value, 0).map(JsonValue::Other),
-        // It is nested too deeply for serde_json, or has a number out of range: its text is kept.
-        Err(_) => Some(JsonValue::Text(raw.get().into())),
-    }
+    typed(raw, 0).map(JsonValue::Other)
 }
 
-/// The value with its type; `None` for null. `depth` is how deep it lies already.
-pub(crate) fn typed(value: Value, depth: usize) -> Option<Any> {
-    Some(match value {
-        Value::Null => return None,
-        Value::Bool(value) => Any::BoolValue(value),
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) => Any::IntValue(integer),
-            None => Any::DoubleValue(number.as_f64()?),
-        },
-        Value::String(text) => Any::StringValue(text),
-        deep @ (Value::Array(_) | Value::Object(_)) if depth >= MAX_DEPTH => {
-            Any::StringValue(deep.to_string())
-        }
-        Value::Array(values) => Any::ArrayValue(ArrayValue {
+/// Reads a value with its type; `None` for null. `depth` counts the arrays and objects around it.
+///
+/// A value that OTLP has no exact form for keeps its JSON text: an integer beyond 64 bits, a number beyond a double, and an
+/// object with a repeated key, since OTLP wants unique keys.
+pub(crate) fn typed(raw: &RawValue, depth: usize) -> Option<Any> {
+    let text = raw.get();
+    let as_text = || Any::StringValue(text.to_owned());
+    Some(match text.as_bytes().first()? {
+        b'n' => return None,
+        b't' | b'f' => Any::BoolValue(text == "true"),
+        b'"' => text_of(raw).map_or_else(as_text, |text| Any::StringValue(text.into_owned())),
+        b'[' | b'{' if depth >= MAX_DEPTH => as_text(),
+        b'[' => Any::ArrayValue(ArrayValue {
             // The positions in an array have a meaning, so null keeps its place as an empty value.
-            values: values
+            values: Elements::of(text)
+                .values
                 .into_iter()
                 .map(|value| AnyValue { value: typed(value, depth + 1) })
                 .collect(),
         }),
-        Value::Object(fields) => Any::KvlistValue(KeyValueList {
-            values: fields
-                .into_iter()
-                .filter_map(|(key, value)| {
-                    let value = AnyValue { value: Some(typed(value, depth + 1)?) };
-                    Some(KeyValue { key, value: Some(value), ..KeyValue::default() })
-                })
-                .collect(),
-        }),
+        b'{' => match Fields::of(text).filter(Fields::has_unique_keys) {
+            Some(Fields(fields)) => Any::KvlistValue(KeyValueList {
+                values: fields
+                    .into_iter()
+                    .filter_map(|(key, value)| Some(attribute(&key, typed(value, depth + 1)?)))
+                    .collect(),
+            }),
+            None => as_text(),
+        },
+        _ => number(text).unwrap_or_else(as_text),
     })
+}
+
+/// Reads a JSON number; `None` for an integer beyond 64 bits and for a number beyond a double.
+fn number(text: &str) -> Option<Any> {
+    match text.parse() {
+        Ok(integer) => Some(Any::IntValue(integer)),
+        Err(_) if text.contains(['.', 'e', 'E']) => {
+            text.parse().ok().filter(|number: &f64| number.is_finite()).map(Any::DoubleValue)
+        }
+        Err(_) => None,
+    }
 }
 
 /// The fields as they were written, as one object.

@@ -70,7 +70,7 @@ fn lines_of_loggers() {
             r#"{{"level":"INFO","fields":{{"message":"order","n":1}},"span":{{"requestId":"{ID}","xrayTraceId":"Root={XRAY};Parent=53995c3f42cd8ad8;Sampled=1","name":"Lambda runtime invoke"}}}}"#
         ),
         &format!(
-            "level:INFO body:order request:{ID} xray:{XRAY} fields={{message=order n=1}} span={{name=Lambda runtime invoke requestId={ID} xrayTraceId=Root={XRAY};Parent=53995c3f42cd8ad8;Sampled=1}}"
+            "level:INFO body:order request:{ID} xray:{XRAY} fields={{message=order n=1}} span={{requestId={ID} xrayTraceId=Root={XRAY};Parent=53995c3f42cd8ad8;Sampled=1 name=Lambda runtime invoke}}"
         ),
     );
     check(
@@ -129,7 +129,7 @@ fn lines_of_lambda_runtimes_tracing() {
             r#"{{"level":"WARN","fields":{{"message":"slow","took_ms":12}},"target":"orders","spans":[{{"requestId":"{ID}","xrayTraceId":"Root={XRAY};Sampled=0","name":"Lambda runtime invoke"}},{{"requestId":"another","name":"inner"}}]}}"#
         ),
         &format!(
-            "level:WARN body:slow request:{ID} xray:{XRAY} fields={{message=slow took_ms=12}} target=orders spans=[{{name=Lambda runtime invoke requestId={ID} xrayTraceId=Root={XRAY};Sampled=0}},{{name=inner requestId=another}}]"
+            "level:WARN body:slow request:{ID} xray:{XRAY} fields={{message=slow took_ms=12}} target=orders spans=[{{requestId={ID} xrayTraceId=Root={XRAY};Sampled=0 name=Lambda runtime invoke}},{{requestId=another name=inner}}]"
         ),
     );
     // Lambda's JSON log format, as the runtimes of Java and .NET write it.
@@ -170,6 +170,8 @@ fn what_has_another_form_stays_an_attribute() {
     check(r#"{"level":7}"#, "level=7");
     check(r#"{"level":"audit"}"#, "level:AUDIT");
     check(r#"{"level":""}"#, "level=");
+    check(r#"{"level":"  Error "}"#, "level:ERROR");
+    check(r#"{"level":" audit "}"#, "level:AUDIT");
     check(r#"{"xray_trace_id":"1-2-3"}"#, "xray_trace_id=1-2-3");
 }
 
@@ -180,8 +182,40 @@ fn values_keep_their_types() {
         "s=ü i=-3 f=2.5 b=false a=[1,none,x] o={k={d=1}}",
     );
     check(r#"{"big":9223372036854775807}"#, "big=9223372036854775807");
-    check(r#"{"bigger":18446744073709551615}"#, "bigger=1.8446744073709552e19");
-    check(r#"{"far":1e999}"#, "far=1e999");
+    check(r#"{"bigger":9223372036854775808}"#, "bigger=9223372036854775808");
+    check(r#"{"least":-9223372036854775808}"#, "least=-9223372036854775808");
+    let digits = "123456789012345678901234567890";
+    check(
+        &format!(r#"{{"id":{digits},"within":{{"ids":[-{digits}]}}}}"#),
+        &format!("id={digits} within={{ids=[-{digits}]}}"),
+    );
+    check(r#"{"far":1e999,"within":[1e999,1e3]}"#, "far=1e999 within=[1e999,1000.0]");
+    check(r#"{"halves":["\ud800"]}"#, r#"halves=["\ud800"]"#);
+}
+
+#[test]
+fn a_repeated_key_loses_no_value() {
+    check(r#"{"o":{"a":1,"a":2}}"#, r#"o={"a":1,"a":2}"#);
+    check(
+        r#"{"l":[{"k":1,"o":{"a":1,"b":0,"a":2}}]}"#,
+        r#"l=[{k=1 o={"a":1,"b":0,"a":2}}]"#,
+    );
+}
+
+#[test]
+fn a_line_states_its_time() {
+    let check = |line: &str, expected: Option<u64>| {
+        assert_eq!(JsonLine::parse(line).unwrap().time_unix_nano, expected, "{line}");
+    };
+    let millis = Some(1_790_000_000_123_000_000);
+    check(r#"{"timestamp":"2026-09-21T14:13:20.123Z"}"#, millis);
+    check(r#"{"@timestamp":"2026-09-21 16:13:20,123+0200"}"#, millis);
+    check(r#"{"time":1790000000123}"#, millis);
+    check(r#"{"ts":1790000000.123}"#, millis);
+    check(r#"{"time":"noon","@t":"2026-09-21T14:13:20.1234567Z"}"#, Some(1_790_000_000_123_456_700));
+    for none in [r#"{"time":-1}"#, r#"{"time":1e300}"#, r#"{"time":null}"#, r#"{"time":{}}"#] {
+        check(none, None);
+    }
 }
 
 #[test]
