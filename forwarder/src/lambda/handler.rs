@@ -171,8 +171,12 @@ fn log(report: &Report) {
     for part in &report.undelivered {
         log_undelivered(part);
     }
-    for (reason, items) in &report.dropped {
-        tracing::warn!(items, %reason, "dropped: the backend cannot store it");
+    if report.dropped_points > 0 {
+        let data_points = report.dropped_points;
+        tracing::warn!(
+            data_points,
+            "data points without a finite value dropped: the backend cannot store them"
+        );
     }
     let Report { dropped_for_time, restamped, .. } = *report;
     if dropped_for_time > 0 || restamped > 0 {

@@ -168,13 +168,16 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
                 let preparing = AssertUnwindSafe(|| {
                     prepare(destinations, routing, route, &ledger, requests, service_name)
                 });
-                let Ok(Prepared { account, outgoing, dropped }) = catch_unwind(preparing) else {
+                let Ok(Prepared { account, outgoing, refused, dropped }) = catch_unwind(preparing)
+                else {
                     return false;
                 };
                 self.waiting.deliver(outgoing);
                 self.report.account += account;
-                self.report.dropped.extend(dropped);
-                self.report.dropped.truncate(options.most_details);
+                self.report.dropped_points += dropped;
+                for spans in refused {
+                    self.refuse(spans);
+                }
                 if self.has_enough_to_deliver() {
                     self.flush().await;
                 }

@@ -5,7 +5,6 @@ use crate::deliver::{Delivered, Remainder};
 use crate::ledger::{Account, Ledger};
 use crate::rules::Effect;
 use crate::source::SourceError;
-use backend::DropReason;
 use wire::{SignalKind, UndecodableLine};
 
 /// What became of one event.
@@ -18,8 +17,8 @@ pub struct Report {
     pub undelivered: Vec<Undelivered>,
     /// Lines that claim to be OTLP and did not decode, with the id of their log event.
     pub undecodable: Vec<(String, UndecodableLine)>,
-    /// What was dropped because the backend would store it wrong or not at all.
-    pub dropped: Vec<(DropReason, usize)>,
+    /// Data points without a finite value, which were dropped: OpenObserve would store rows that break queries.
+    pub dropped_points: usize,
     /// Items that were dropped for their time, as `LAMBDA_OTLP_OLD_RECORDS` says.
     pub dropped_for_time: usize,
     /// Items that got the present time, as `LAMBDA_OTLP_OLD_RECORDS` says.

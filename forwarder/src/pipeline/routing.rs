@@ -5,7 +5,7 @@ use crate::destination::Destination;
 use crate::ledger::{Account, Ledger};
 use crate::rules::{Effect, RuleSet};
 use crate::source::{LogBatch, LogEventRange};
-use backend::{DropReason, sanitize};
+use backend::sanitize;
 use std::sync::Arc;
 use wire::Request;
 
@@ -47,7 +47,10 @@ pub(super) struct Ruled {
 pub(super) struct Prepared {
     pub(super) account: Account,
     pub(super) outgoing: Vec<Outgoing>,
-    pub(super) dropped: Vec<(DropReason, usize)>,
+    /// Spans without valid ids, on their way to the dead-letter queue.
+    pub(super) refused: Vec<Outgoing>,
+    /// Data points without a finite value.
+    pub(super) dropped: usize,
 }
 
 /// Where the telemetry of a batch goes: as the rules say by its origin, else to the first destination.
@@ -128,20 +131,18 @@ impl Prepared {
         service_name: &str,
         routing: &Routing,
     ) {
-        let mut dropped = Ledger::default();
         let sanitized = sanitize(destination.profile(), request, service_name);
-        for (reason, items) in sanitized.dropped {
-            dropped.dropped += items;
-            self.dropped.push((reason, items));
-        }
-        self.account.add(destination.name(), dropped);
-        let survey = sanitized.survey;
-        self.outgoing.extend(sanitized.request.map(|request| Outgoing {
+        let dropped = sanitized.dropped;
+        self.dropped += dropped;
+        self.account.add(destination.name(), Ledger { dropped, ..Ledger::default() });
+        let outgoing = |request, survey| Outgoing {
             destination: route.destination,
             stream: route.stream.clone(),
             request,
             survey,
             log_events: Arc::clone(&routing.log_events),
-        }));
+        };
+        self.outgoing.extend(sanitized.request.map(|request| outgoing(request, sanitized.survey)));
+        self.refused.extend(sanitized.refused.map(|request| outgoing(request, None)));
     }
 }

@@ -8,12 +8,13 @@ use crate::convert::{ReadSoFar, StreamState};
 use crate::deliver::context::DeliveryContext;
 use crate::deliver::enqueue::{ToEnqueue, enqueue};
 use crate::deliver::failure_budget::FailureBudget;
+use crate::deliver::outgoing::Outgoing;
 use crate::deliver::{Remainder, deliver};
 use crate::destination::{DEFAULT_DESTINATION, Export};
 use crate::ledger::Ledger;
 use crate::parking::{Content, Parked, Queue};
 use crate::source::LogEventRange;
-use backend::Fate;
+use backend::{Fate, Reason};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -104,6 +105,17 @@ impl<'f, E: Export, Q: Queue> Run<'f, E, Q> {
         };
         let parked = parked.with_times();
         Some(ToEnqueue { parked, fate: part.fate, is_in_log_group: false })
+    }
+
+    /// Dead-letters spans without valid ids with the next delivery. They are counted already.
+    pub(super) fn refuse(&mut self, spans: Outgoing) {
+        let Outgoing { destination, stream, request, log_events, .. } = spans;
+        let (items, reason) = (request.items(), Reason::InvalidIds);
+        let part = backend::Undelivered { request, items, reason, fate: Fate::DeadLetter };
+        let remainder = Remainder { destination, stream, part, log_events };
+        if let Some(letter) = self.to_enqueue(remainder) {
+            self.waiting.dead_letter(letter);
+        }
     }
 
     /// Counts something for the destination that it is parked for, and dead-letters it with the next

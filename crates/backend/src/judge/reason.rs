@@ -52,6 +52,8 @@ pub enum Reason {
     },
     /// Not sent: the backend discards records of this age.
     OutsideWindow,
+    /// Not sent: a trace id or span id is invalid (OTLP, `trace.proto`).
+    InvalidIds,
     /// Nothing was sent: earlier deliveries failed, and it is not yet time to try again.
     ParkedAtOnce {
         /// How the deliveries before failed.
@@ -84,6 +86,9 @@ impl fmt::Display for Reason {
             Self::UnknownDestination { text } => write!(f, "not sent: {text}"),
             Self::OutsideWindow => f.write_str(
                 "not sent: outside the time that the backend takes records of (LAMBDA_OTLP_INGEST_WINDOW)",
+            ),
+            Self::InvalidIds => f.write_str(
+                "not sent: a trace id must have 16 bytes and a span id 8, not all of them zero; check the function's tracer",
             ),
             Self::ParkedAtOnce { text } => write!(f, "not sent, parked at once: {text}"),
         }

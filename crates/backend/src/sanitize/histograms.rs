@@ -1,18 +1,20 @@
-//! Histograms: sum, minimum and maximum always set, and exponential buckets turned into explicit ones.
+//! Histograms: sum, minimum and maximum set from the buckets, and exponential buckets turned into explicit ones.
 
 use opentelemetry_proto::tonic::metrics::v1::exponential_histogram_data_point::Buckets;
 use opentelemetry_proto::tonic::metrics::v1::{ExponentialHistogramDataPoint, HistogramDataPoint};
 use std::ops::RangeInclusive;
 
 /// Sets sum, minimum and maximum, where they are missing or not finite, to an estimate from the buckets: OpenObserve would
-/// store a row without a value, after which PromQL answers 400 for the metric.
+/// store a row without a value, after which PromQL answers 400 for the metric. A histogram without bounds says nothing of its
+/// values, and gets no estimate.
 pub(super) fn complete(point: &mut HistogramDataPoint) {
-    let estimate = Estimate::of(point);
-    let or_estimated =
-        |given: Option<f64>, estimated| given.filter(|value| value.is_finite()).or(Some(estimated));
-    point.min = or_estimated(point.min, estimate.min);
-    point.max = or_estimated(point.max, estimate.max);
-    point.sum = or_estimated(point.sum, estimate.sum);
+    let estimate = (!point.explicit_bounds.is_empty()).then(|| Estimate::of(point));
+    let set = |figure: &mut Option<f64>, estimated: fn(&Estimate) -> f64| {
+        *figure = figure.filter(|value| value.is_finite()).or(estimate.as_ref().map(estimated));
+    };
+    set(&mut point.min, |estimate| estimate.min);
+    set(&mut point.max, |estimate| estimate.max);
+    set(&mut point.sum, |estimate| estimate.sum);
 }
 
 struct Estimate {

@@ -1,12 +1,11 @@
 //! Log records: severity and attribute names.
 
-use super::drop_reason::DropReason;
 use super::taken::{self, Taken};
 use super::{names, resource};
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 
-pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) -> DropReason {
+pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str) {
     for resource_logs in &mut logs.resource_logs {
         resource::shape(&mut resource_logs.resource, fallback_service, &names::LOG_RESOURCE);
         let resource = resource_logs.resource.as_ref().map(prost::Message::encode_to_vec);
@@ -17,8 +16,6 @@ pub(super) fn shape(logs: &mut ExportLogsServiceRequest, fallback_service: &str)
             .flat_map(|scope_logs| &mut scope_logs.log_records)
             .for_each(|log_record| shape_log_record(log_record, &taken));
     }
-    // Never used: no log record is dropped.
-    DropReason::InvalidId
 }
 
 fn shape_log_record(log_record: &mut LogRecord, taken: &Taken<'_>) {

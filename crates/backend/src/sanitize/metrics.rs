@@ -1,6 +1,5 @@
 //! Metrics: shaped so that OpenObserve, which converts nothing, adds them up.
 
-use super::drop_reason::DropReason;
 use super::taken::{self, Taken};
 use super::{histograms, names, resource};
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
@@ -8,14 +7,12 @@ use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::metrics::v1::metric::Data;
 use opentelemetry_proto::tonic::metrics::v1::number_data_point::Value;
 use opentelemetry_proto::tonic::metrics::v1::{
-    AggregationTemporality, Gauge, Histogram, Metric, NumberDataPoint, SummaryDataPoint,
+    AggregationTemporality, DataPointFlags, Gauge, Histogram, Metric, NumberDataPoint,
+    SummaryDataPoint,
 };
 use std::collections::BTreeMap;
 
-pub(super) fn shape(
-    metrics: &mut ExportMetricsServiceRequest,
-    fallback_service: &str,
-) -> DropReason {
+pub(super) fn shape(metrics: &mut ExportMetricsServiceRequest, fallback_service: &str) {
     for resource_metrics in &mut metrics.resource_metrics {
         resource::shape(&mut resource_metrics.resource, fallback_service, &names::METRIC_RESOURCE);
         let resource = resource_metrics.resource.as_ref().map(prost::Message::encode_to_vec);
@@ -27,7 +24,6 @@ pub(super) fn shape(
             scope_metrics.metrics = metrics.collect();
         }
     }
-    DropReason::NotANumber
 }
 
 /// Most bytes that the names and descriptions of a gauge's groups take: each group repeats them. A gauge above it stays one, which is
@@ -88,10 +84,13 @@ fn is_delta(aggregation_temporality: i32) -> bool {
 }
 
 fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool, taken: &Taken<'_>) {
-    data_points.retain(|point| match point.value {
-        Some(Value::AsDouble(value)) => value.is_finite(),
-        Some(Value::AsInt(_)) => true,
-        None => false,
+    data_points.retain(|point| {
+        is_recorded(point.flags)
+            && match point.value {
+                Some(Value::AsDouble(value)) => value.is_finite(),
+                Some(Value::AsInt(_)) => true,
+                None => false,
+            }
     });
     for point in data_points {
         taken.rename(&mut point.attributes);
@@ -103,6 +102,7 @@ fn shape_numbers(data_points: &mut Vec<NumberDataPoint>, without_start: bool, ta
 
 fn shape_histogram(metric: Metric, mut histogram: Histogram, taken: &Taken<'_>) -> Vec<Metric> {
     let is_delta = is_delta(histogram.aggregation_temporality);
+    histogram.data_points.retain(|point| is_recorded(point.flags));
     for point in &mut histogram.data_points {
         taken.rename(&mut point.attributes);
         histograms::complete(point);
@@ -120,7 +120,13 @@ fn shape_summary(point: &mut SummaryDataPoint, taken: &Taken<'_>) -> bool {
     taken.rename(&mut point.attributes);
     // A summary of no values has NaN for its quantiles; its count and sum are still true.
     point.quantile_values.retain(|quantile| quantile.value.is_finite());
-    point.sum.is_finite()
+    point.sum.is_finite() && is_recorded(point.flags)
+}
+
+/// Returns `false` for a point that only says that its series has ended (OTLP, `DataPointFlags`). OpenObserve stores it as a
+/// value of 0.
+fn is_recorded(flags: u32) -> bool {
+    flags & DataPointFlags::NoRecordedValueMask as u32 == 0
 }
 
 /// Points with the same set of attribute keys, in groups: within one gauge, OpenObserve 0.60 lets the attributes of a point

@@ -3,7 +3,6 @@
 //! Sources: OpenObserve 0.60.5 and 0.92.2 as measured and read; each rule names what happens without it.
 
 mod columns;
-mod drop_reason;
 mod fields;
 mod histograms;
 mod logs;
@@ -20,19 +19,25 @@ mod tests;
 
 use crate::destination::Profile;
 pub(crate) use columns::split_by_columns;
-pub use drop_reason::DropReason;
 pub use names::{stored_byte, stored_key};
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 pub use survey::{Survey, Times};
 use wire::{Logs, Metrics, Request, Signal, SignalKind, Traces};
 
-/// A request as the backend wants it, and what had to be left out.
+/// A request as the backend wants it, and the items that it does not store.
 #[must_use]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sanitized {
     /// `None` where nothing is left to be sent.
     pub request: Option<Request>,
-    /// Items dropped by reason. The items of `request` and these are the items of the request that was given.
-    pub dropped: Vec<(DropReason, usize)>,
+    /// Data points without a finite value: OpenObserve stores a row without a value, after which PromQL answers 400 for the
+    /// metric. The items of `request` and `refused`, and these, are the items of the request that was given.
+    pub dropped: usize,
+    /// Spans without valid ids, as they came: [`Reason::InvalidIds`].
+    ///
+    /// [`Reason::InvalidIds`]: crate::Reason::InvalidIds
+    pub refused: Option<Request>,
     /// What else is known of `request`, where it was passed unchanged; `None` where it was not looked at, or was changed.
     pub survey: Option<Survey>,
 }
@@ -58,32 +63,34 @@ pub fn sanitize(profile: Profile, request: Request, fallback_service: &str) -> S
         SignalKind::Traces => {
             shaped::<Traces>(request, |traces| traces::shape(traces, fallback_service))
         }
-        SignalKind::Logs => shaped::<Logs>(request, |logs| logs::shape(logs, fallback_service)),
-        SignalKind::Metrics => {
-            shaped::<Metrics>(request, |metrics| metrics::shape(metrics, fallback_service))
-        }
+        SignalKind::Logs => shaped::<Logs>(request, |logs| {
+            logs::shape(logs, fallback_service);
+            ExportLogsServiceRequest::default()
+        }),
+        SignalKind::Metrics => shaped::<Metrics>(request, |metrics| {
+            metrics::shape(metrics, fallback_service);
+            ExportMetricsServiceRequest::default()
+        }),
     }
 }
 
 fn whole(request: Request) -> Sanitized {
     let request = (request.items() > 0).then_some(request);
-    Sanitized { request, dropped: Vec::new(), survey: None }
+    Sanitized { request, dropped: 0, refused: None, survey: None }
 }
 
-/// The request as `shape` leaves it; `shape` returns why it dropped items, if it dropped any.
+/// The request as `shape` leaves it; `shape` returns the items that it refuses.
 fn shaped<S: Signal>(
     request: Request,
-    shape: impl FnOnce(&mut S::Request) -> DropReason,
+    shape: impl FnOnce(&mut S::Request) -> S::Request,
 ) -> Sanitized {
     // The structure was checked when the request was made. What prost does not decode all the same is sent as it is: the
     // backend decides.
     let request = request.without_empty_containers();
     let Some(Ok(mut decoded)) = request.decode::<S>() else { return whole(request) };
-    let reason = shape(&mut decoded);
+    let refused = Request::encode::<S>(&shape(&mut decoded));
     let shaped = Request::encode::<S>(&decoded);
-    let dropped = request.items().saturating_sub(shaped.items());
-    Sanitized {
-        dropped: (dropped > 0).then_some((reason, dropped)).into_iter().collect(),
-        ..whole(shaped)
-    }
+    let dropped = request.items().saturating_sub(shaped.items() + refused.items());
+    let refused = (refused.items() > 0).then_some(refused);
+    Sanitized { dropped, refused, ..whole(shaped) }
 }

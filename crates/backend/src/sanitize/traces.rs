@@ -1,26 +1,54 @@
 //! Spans: ids, times and attribute names.
 
-use super::drop_reason::DropReason;
 use super::taken::{self, Taken};
 use super::{names, resource};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
-use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
 
 const TRACE_ID_BYTES: usize = 16;
 const SPAN_ID_BYTES: usize = 8;
 
-pub(super) fn shape(traces: &mut ExportTraceServiceRequest, fallback_service: &str) -> DropReason {
+/// Shapes the spans, and returns those without valid ids as they came: OpenObserve rejects a wrong length with a text about
+/// retention, and joins all spans with a trace id of zeros, which OTLP calls invalid, to one trace.
+pub(super) fn shape(
+    traces: &mut ExportTraceServiceRequest,
+    fallback_service: &str,
+) -> ExportTraceServiceRequest {
+    let refused = take_invalid(traces);
     for resource_spans in &mut traces.resource_spans {
         resource::shape(&mut resource_spans.resource, fallback_service, &names::SPAN_RESOURCE);
         let resource = resource_spans.resource.as_ref().map(prost::Message::encode_to_vec);
         let resource = resource.unwrap_or_default();
         let taken = Taken::in_resource(&taken::SPANS, &resource);
         for scope_spans in &mut resource_spans.scope_spans {
-            scope_spans.spans.retain(|span| has_valid_ids(&span.trace_id, &span.span_id));
             scope_spans.spans.iter_mut().for_each(|span| shape_span(span, &taken));
         }
     }
-    DropReason::InvalidId
+    refused
+}
+
+fn take_invalid(traces: &mut ExportTraceServiceRequest) -> ExportTraceServiceRequest {
+    let mut refused = ExportTraceServiceRequest::default();
+    for resource_spans in &mut traces.resource_spans {
+        let mut scopes = Vec::new();
+        for scope_spans in &mut resource_spans.scope_spans {
+            let is_invalid = |span: &mut Span| !has_valid_ids(&span.trace_id, &span.span_id);
+            let spans: Vec<Span> = scope_spans.spans.extract_if(.., is_invalid).collect();
+            if !spans.is_empty() {
+                let (scope, schema_url) =
+                    (scope_spans.scope.clone(), scope_spans.schema_url.clone());
+                scopes.push(ScopeSpans { scope, spans, schema_url });
+            }
+        }
+        if !scopes.is_empty() {
+            refused.resource_spans.push(ResourceSpans {
+                resource: resource_spans.resource.clone(),
+                scope_spans: scopes,
+                schema_url: resource_spans.schema_url.clone(),
+            });
+        }
+    }
+    refused
 }
 
 fn shape_span(span: &mut Span, taken: &Taken<'_>) {
@@ -34,12 +62,15 @@ fn shape_span(span: &mut Span, taken: &Taken<'_>) {
 }
 
 pub(super) fn has_valid_ids(trace_id: &[u8], span_id: &[u8]) -> bool {
-    trace_id.len() == TRACE_ID_BYTES && span_id.len() == SPAN_ID_BYTES
+    is_id(trace_id, TRACE_ID_BYTES) && is_id(span_id, SPAN_ID_BYTES)
 }
 
-/// Whether this is no parent (empty) or the id of a span. With an id of zeros a root span would be shown as one whose parent
-/// is missing.
+/// Returns `true` for no parent (empty) and for the id of a span. With an id of zeros a root span would be shown as one whose
+/// parent is missing.
 pub(super) fn is_valid_parent(parent_span_id: &[u8]) -> bool {
-    parent_span_id.is_empty()
-        || (parent_span_id.len() == SPAN_ID_BYTES && parent_span_id.iter().any(|byte| *byte != 0))
+    parent_span_id.is_empty() || is_id(parent_span_id, SPAN_ID_BYTES)
+}
+
+fn is_id(id: &[u8], length: usize) -> bool {
+    id.len() == length && id.iter().any(|byte| *byte != 0)
 }

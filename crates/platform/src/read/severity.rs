@@ -30,7 +30,6 @@ impl Severity {
 
     /// A level as a word, in any case, with or without spaces around it.
     pub(crate) fn of_word(word: &str) -> Option<Self> {
-        let word = word.trim();
         const LEVELS: &[(SeverityNumber, &str, &[&str])] = &[
             (SeverityNumber::Trace, "TRACE", &["TRACE", "VERBOSE", "SILLY"]),
             (SeverityNumber::Debug, "DEBUG", &["DEBUG"]),
@@ -44,6 +43,7 @@ impl Severity {
                 &["FATAL", "CRITICAL", "CRIT", "PANIC", "ALERT", "EMERGENCY", "EMERG"],
             ),
         ];
+        let word = word.trim();
         LEVELS
             .iter()
             .find(|(_, _, words)| words.iter().any(|known| known.eq_ignore_ascii_case(word)))

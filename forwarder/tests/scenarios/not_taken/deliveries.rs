@@ -32,16 +32,23 @@ async fn one_request_finds_out_whether_a_backend_is_back() {
 
 /// A line that becomes a span.
 fn span_line() -> String {
+    line_of_spans(&[(&[1; 16], &[2; 8])])
+}
+
+/// A line of spans with these trace ids and span ids.
+fn line_of_spans(ids: &[(&[u8], &[u8])]) -> String {
     let mut bytes = Vec::new();
     Writer::new(&mut bytes).message(1, |container| {
         container.message(2, |scope| {
-            scope.message(2, |span| {
-                span.always_bytes(1, &[1; 16]);
-                span.always_bytes(2, &[2; 8]);
-                span.string(5, "GET /");
-                span.fixed64(7, NOW);
-                span.fixed64(8, NOW + 1);
-            });
+            for (trace_id, span_id) in ids {
+                scope.message(2, |span| {
+                    span.always_bytes(1, trace_id);
+                    span.always_bytes(2, span_id);
+                    span.string(5, "GET /");
+                    span.fixed64(7, NOW);
+                    span.fixed64(8, NOW + 1);
+                });
+            }
         });
     });
     let payload = STANDARD.encode(wire::gzip::compress(6, &bytes));
@@ -49,6 +56,22 @@ fn span_line() -> String {
         "method": "POST", "content-type": "application/x-protobuf", "content-encoding": "gzip",
         "base64": true, "payload": payload})
     .to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn spans_with_invalid_ids_are_dead_lettered_and_their_neighbours_sent() {
+    let stack = Stack::new(Backend(takes));
+    let good: (&[u8], &[u8]) = (&[1; 16], &[2; 8]);
+    let zeros: (&[u8], &[u8]) = (&[0; 16], &[2; 8]);
+    let line = line_of_spans(&[(&[1; 8], &[2; 8]), good, zeros, (&[1; 16], &[0; 8]), good]);
+    let report = stack.forward(incoming(&payload("/aws/lambda/orders", &[&line]))).await;
+    assert_eq!((report.ledger().accepted, report.ledger().dead_lettered), (2, 3));
+    let letters = stack.dead_letters();
+    let [letter] = letters.as_slice() else { panic!("{letters:?}") };
+    let Content::Request(request) = &letter.content else { panic!("{letter:?}") };
+    assert_eq!((request.items(), letter.destination.as_str()), (3, "default"));
+    assert_eq!(letter.reason, Reason::InvalidIds.to_string());
+    assert_eq!(letter.oldest_unix_nano, NOW);
 }
 
 /// Takes logs, and is silent about all else until the deadline.

@@ -41,6 +41,27 @@ fn values_that_are_no_numbers_are_dropped_and_counted() {
     ];
     assert_eq!((left, dropped), (vec![metric(Data::Gauge(Gauge { data_points: expected }))], 4));
 
+    let flags = 1;
+    let unrecorded = [
+        Data::Gauge(Gauge { data_points: vec![NumberDataPoint { flags, ..point(0.0, &[]) }] }),
+        Data::Sum(Sum {
+            data_points: vec![NumberDataPoint { flags, ..point(0.0, &[]) }],
+            ..Default::default()
+        }),
+        Data::Histogram(Histogram {
+            data_points: vec![HistogramDataPoint { flags, ..Default::default() }],
+            ..Default::default()
+        }),
+        Data::ExponentialHistogram(ExponentialHistogram {
+            data_points: vec![ExponentialHistogramDataPoint { flags, ..Default::default() }],
+            ..Default::default()
+        }),
+        Data::Summary(Summary {
+            data_points: vec![SummaryDataPoint { flags, ..Default::default() }],
+        }),
+    ];
+    assert_eq!(shaped_metrics(unrecorded.map(metric).to_vec()), (vec![], 5));
+
     let gauge = metric(Data::Gauge(Gauge { data_points: vec![point(f64::NAN, &[])] }));
     assert_eq!(shaped_metrics(vec![gauge.clone(), gauge]), (vec![], 2));
     assert_eq!(
@@ -148,11 +169,20 @@ fn a_histogram_has_sum_minimum_and_maximum() {
         [Some(f64::NAN), Some(f64::INFINITY), None],
         [55.0, 10.0, 20.0],
     );
-    check(&[5], &[], none, [0.0, 0.0, 0.0]);
-    check(&[], &[], none, [0.0, 0.0, 0.0]);
     check(&[0, 0, 0], &[10.0, 20.0], none, [0.0, 0.0, 0.0]);
     check(&[1, 1], &[f64::INFINITY], none, [0.0, 0.0, 0.0]);
     check(&[1, 1, 1, 1, 1], &[1.0], none, [4.5, 0.0, 1.0]);
+}
+
+#[test]
+fn a_histogram_without_bounds_gets_no_invented_figures() {
+    for bucket_counts in [vec![], vec![5]] {
+        let given =
+            HistogramDataPoint { count: 5, sum: Some(9.0), bucket_counts, ..Default::default() };
+        let histogram =
+            Histogram { data_points: vec![given.clone()], aggregation_temporality: DELTA };
+        assert_eq!(only_histogram(metric(Data::Histogram(histogram))), given);
+    }
 }
 
 fn exponential(

@@ -84,7 +84,7 @@ fn point(value: f64, keys: &[&str]) -> NumberDataPoint {
 }
 
 fn dropped_items(sanitized: &Sanitized) -> usize {
-    sanitized.dropped.iter().map(|(_, items)| items).sum()
+    sanitized.dropped + sanitized.refused.as_ref().map_or(0, Request::items)
 }
 
 fn for_openobserve(request: &Request) -> Sanitized {
@@ -113,7 +113,7 @@ fn what_needs_nothing_passes_with_the_same_bytes() {
     };
     for request in [traces(resource(), vec![span(), parent]), logs(resource(), vec![record])] {
         let sanitized = for_openobserve(&request);
-        assert_eq!((sanitized.request, sanitized.dropped), (Some(request), vec![]));
+        assert_eq!(sanitized.request, Some(request));
     }
 }
 
@@ -126,8 +126,7 @@ fn other_backends_get_what_the_user_sent() {
         logs(None, vec![LogRecord::default()]),
     ] {
         let sanitized = sanitize(Profile::Otlp, request.clone(), "fallback");
-        let untouched = Sanitized { request: Some(request), dropped: vec![], survey: None };
-        assert_eq!(sanitized, untouched);
+        assert_eq!(sanitized, whole(request));
     }
 }
 
@@ -162,7 +161,7 @@ fn spans_get_times_ids_and_names_that_openobserve_can_store() {
             for_openobserve(&traces(resource(&[("service.name", "shop")]), vec![given]));
         let decoded = decoded::<Traces>(&sanitized);
         assert_eq!(decoded.resource_spans[0].scope_spans[0].spans, [expected]);
-        assert_eq!(sanitized.dropped, []);
+        assert_eq!(dropped_items(&sanitized), 0);
     }
     let ends_early = Span { end_time_unix_nano: 3, ..span() };
     check(ends_early, Span { end_time_unix_nano: 5, ..span() });
@@ -180,14 +179,22 @@ fn spans_get_times_ids_and_names_that_openobserve_can_store() {
 }
 
 #[test]
-fn spans_with_ids_of_wrong_length_are_dropped_and_counted() {
-    let shop = resource(&[("service.name", "shop")]);
-    let short = Span { trace_id: vec![1; 8], ..span() };
-    let none = Span { span_id: vec![], ..span() };
-    let sanitized = for_openobserve(&traces(shop.clone(), vec![short.clone(), span(), none]));
-    assert_eq!(sanitized.dropped, [(DropReason::InvalidId, 2)]);
+fn spans_with_invalid_ids_are_refused_as_they_came() {
+    // Without a service name, which shaping would add.
+    let shop = resource(&[("team", "shop")]);
+    let invalid = [
+        Span { trace_id: vec![1; 8], ..span() },
+        Span { span_id: vec![], end_time_unix_nano: 0, ..span() },
+        Span { trace_id: vec![0; 16], ..span() },
+        Span { span_id: vec![0; 8], ..span() },
+    ];
+    let mut spans = invalid.to_vec();
+    spans.insert(1, span());
+    let sanitized = for_openobserve(&traces(shop.clone(), spans));
+    assert_eq!(sanitized.refused, Some(traces(shop.clone(), invalid.to_vec())));
+    assert_eq!(sanitized.dropped, 0);
     assert_eq!(decoded::<Traces>(&sanitized).resource_spans[0].scope_spans[0].spans, [span()]);
-    assert_eq!(for_openobserve(&traces(shop, vec![short])).request, None);
+    assert_eq!(for_openobserve(&traces(shop, invalid.to_vec())).request, None);
 }
 
 #[test]

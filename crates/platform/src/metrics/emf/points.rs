@@ -127,7 +127,9 @@ impl EmfPoints {
             }
         };
         if let Some(series) = self.series.get_mut(at) {
-            values.into_iter().for_each(|value| series.record(value, time));
+            for value in values {
+                series.record(value, time);
+            }
         }
     }
 

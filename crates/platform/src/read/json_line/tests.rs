@@ -196,10 +196,7 @@ fn values_keep_their_types() {
 #[test]
 fn a_repeated_key_loses_no_value() {
     check(r#"{"o":{"a":1,"a":2}}"#, r#"o={"a":1,"a":2}"#);
-    check(
-        r#"{"l":[{"k":1,"o":{"a":1,"b":0,"a":2}}]}"#,
-        r#"l=[{k=1 o={"a":1,"b":0,"a":2}}]"#,
-    );
+    check(r#"{"l":[{"k":1,"o":{"a":1,"b":0,"a":2}}]}"#, r#"l=[{k=1 o={"a":1,"b":0,"a":2}}]"#);
 }
 
 #[test]
@@ -212,7 +209,10 @@ fn a_line_states_its_time() {
     check(r#"{"@timestamp":"2026-09-21 16:13:20,123+0200"}"#, millis);
     check(r#"{"time":1790000000123}"#, millis);
     check(r#"{"ts":1790000000.123}"#, millis);
-    check(r#"{"time":"noon","@t":"2026-09-21T14:13:20.1234567Z"}"#, Some(1_790_000_000_123_456_700));
+    check(
+        r#"{"time":"noon","@t":"2026-09-21T14:13:20.1234567Z"}"#,
+        Some(1_790_000_000_123_456_700),
+    );
     for none in [r#"{"time":-1}"#, r#"{"time":1e300}"#, r#"{"time":null}"#, r#"{"time":{}}"#] {
         check(none, None);
     }
