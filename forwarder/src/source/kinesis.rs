@@ -2,13 +2,19 @@
 //!
 //! Source: CloudWatch Logs User Guide, "Subscription filters with Kinesis Data Streams" (the record's
 //! data is the gzip of the same JSON that a Lambda subscription gets); Lambda Developer Guide, "Using
-//! Lambda with Kinesis".
+//! Lambda with Kinesis"; "KPL Aggregated Record Format" in the repository of AWS's Kinesis Producer Library.
 
 use super::subscription_data::{self, decode_base64};
 use super::{HandOn, LogBatch, LogEvent, Origin, SourceError, SourceLimits};
+use md5::{Digest, Md5};
 use serde::Deserialize;
 use serde_json::de::SliceRead;
 use std::fmt;
+use wire::protobuf::messages;
+
+// Field numbers of AggregatedRecord and Record
+const RECORDS: u32 = 3;
+const DATA: u32 = 3;
 
 /// One record of a Kinesis event.
 #[derive(Deserialize)]
@@ -63,35 +69,56 @@ impl KinesisRecord {
 
     /// Hands on the log events of the record.
     pub fn read(&self, limits: &SourceLimits, hand_on: HandOn<'_>) -> Result<(), SourceError> {
-        const WHAT: &str = "the Kinesis record";
         let data = self.data()?;
+        let Some(aggregated) = aggregated(&data) else {
+            return self.read_data(&data, &mut 0, limits, hand_on);
+        };
+        let mut lines = 0;
+        // One that cannot be read does not keep those beside it back.
+        messages(aggregated, RECORDS)
+            .flat_map(|record| messages(record, DATA))
+            .map(|data| self.read_data(data, &mut lines, limits, hand_on))
+            .fold(Ok(()), Result::and)
+    }
+
+    /// Hands on the log events of what one producer wrote. `lines` counts the lines of the record before it.
+    fn read_data(
+        &self,
+        data: &[u8],
+        lines: &mut usize,
+        limits: &SourceLimits,
+        hand_on: HandOn<'_>,
+    ) -> Result<(), SourceError> {
+        const WHAT: &str = "the Kinesis record";
         let origin = self.origin();
-        if wire::gzip::is_gzip(&data) {
+        if wire::gzip::is_gzip(data) {
             // The stream's account and region are not the log group's: a destination may be shared.
             let unknown = Origin { region: origin.region, ..Origin::default() };
-            return subscription_data::read_gzip(WHAT, &data, &unknown, limits, hand_on);
+            return subscription_data::read_gzip(WHAT, data, &unknown, limits, hand_on);
         }
-        let text = std::str::from_utf8(&data).map_err(|_| SourceError::NotText)?;
+        let text = std::str::from_utf8(data).map_err(|_| SourceError::NotText)?;
         if subscription_data::is_delivery(text) {
             let unknown = Origin { region: origin.region, ..Origin::default() };
             return subscription_data::read_json(
                 WHAT,
-                SliceRead::new(&data),
+                SliceRead::new(data),
                 &unknown,
                 limits,
                 hand_on,
             );
         }
-        self.read_lines(text, origin, hand_on);
+        self.read_lines(text, lines, origin, hand_on);
         Ok(())
     }
 
     /// Each line is a log event, at the time of the record's arrival.
-    fn read_lines(&self, text: &str, origin: Origin, hand_on: HandOn<'_>) {
+    fn read_lines(&self, text: &str, count: &mut usize, origin: Origin, hand_on: HandOn<'_>) {
         #[expect(clippy::cast_possible_truncation, reason = "saturates, and times are far below")]
         let timestamp_ms = (self.kinesis.approximate_arrival_timestamp * 1000.0).round() as i64;
-        let lines = text.lines().filter(|line| !line.trim().is_empty()).enumerate();
-        let events = lines.map(|(number, line)| {
+        let lines = text.lines().filter(|line| !line.trim().is_empty());
+        let events = lines.map(|line| {
+            let number = *count;
+            *count += 1;
             let sequence_number = self.sequence_number();
             let id = if number == 0 {
                 sequence_number.to_owned()
@@ -103,6 +130,15 @@ impl KinesisRecord {
         // A record is at most 1 MiB: one batch.
         hand_on(LogBatch { origin, events: events.collect(), ..LogBatch::default() });
     }
+}
+
+/// The `AggregatedRecord` in the record's data, if the Kinesis Producer Library put several records of its users into one.
+fn aggregated(data: &[u8]) -> Option<&[u8]> {
+    const MAGIC: &[u8] = &[0xf3, 0x89, 0x9a, 0xc2];
+    const MD5_BYTES: usize = 16;
+    let content = data.strip_prefix(MAGIC)?;
+    let (content, sum) = content.split_at_checked(content.len().checked_sub(MD5_BYTES)?)?;
+    (Md5::digest(content).as_slice() == sum).then_some(content)
 }
 
 #[cfg(test)]
@@ -157,5 +193,39 @@ mod tests {
             &[0x1f, 0x8b, 8, 0],
             "the Kinesis record does not hold what CloudWatch Logs sends: unexpected end of file",
         );
+    }
+
+    #[test]
+    fn an_aggregated_record_holds_what_several_producers_wrote() {
+        let aggregate = |datas: &[&[u8]]| {
+            let mut content = Vec::new();
+            let mut out = wire::protobuf::Writer::new(&mut content);
+            out.string(1, "partition key");
+            for data in datas {
+                out.message(3, |record| {
+                    record.always_varint(1, 0);
+                    record.bytes(3, data);
+                });
+            }
+            let sum = Md5::digest(&content);
+            [&[0xf3, 0x89, 0x9a, 0xc2], content.as_slice(), sum.as_slice()].concat()
+        };
+        let gzip = wire::gzip::compress(6, DELIVERY.as_bytes());
+        check(
+            &aggregate(&[b"one\ntwo", &gzip, b"three"]),
+            "123456789012/eu-west-1//logs: 17@1790000000123 one | 17-1@1790000000123 two; \
+             1/eu-west-1/g/s: 9@5 m; \
+             123456789012/eu-west-1//logs: 17-2@1790000000123 three",
+        );
+        check(
+            &aggregate(&[&[0xff], b"beside"]),
+            "123456789012/eu-west-1//logs: 17@1790000000123 beside; \
+             the Kinesis record is neither gzip nor UTF-8 text",
+        );
+        check(&aggregate(&[]), "");
+        let mut damaged = aggregate(&[b"one"]);
+        damaged[8] ^= 1;
+        check(&damaged, "the Kinesis record is neither gzip nor UTF-8 text");
+        check(&damaged[..4], "the Kinesis record is neither gzip nor UTF-8 text");
     }
 }

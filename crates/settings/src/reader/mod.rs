@@ -276,12 +276,14 @@ fn misspelt(source: &dyn Source, table: &Table) -> Vec<Warning> {
     names.retain(|name| [OURS, O2].iter().any(|prefix| name.starts_with(prefix)));
     names.retain(|name| !table.knows(name));
     names.sort_unstable();
+    // Beyond two slips it is rather a name of its own than a misspelt one.
     let warning = |name: String| {
-        let text = match table.nearest(&name) {
-            Some(nearest) if name.starts_with(OURS) || nearest.starts_with(O2) => {
+        let is_ours = name.starts_with(OURS);
+        let text = match table.nearest(&name)? {
+            (0..=2, nearest) if is_ours || nearest.starts_with(O2) => {
                 format!("unknown; did you mean {nearest}?")
             }
-            _ if name.starts_with(OURS) => "unknown".to_owned(),
+            (_, nearest) if is_ours => format!("unknown; the nearest known name is {nearest}"),
             _ => return None,
         };
         Some(Warning { name, text })

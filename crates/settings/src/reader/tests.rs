@@ -117,7 +117,7 @@ fn a_misspelt_name_is_pointed_out() {
     expect![[r"
         LAMBDA_OTLP_ENDPIONT: unknown; did you mean LAMBDA_OTLP_ENDPOINT?
         LAMBDA_OTLP_HEADER: unknown; did you mean LAMBDA_OTLP_HEADERS?
-        LAMBDA_OTLP_WHATEVER: unknown
+        LAMBDA_OTLP_WHATEVER: unknown; the nearest known name is LAMBDA_OTLP_HEADERS
         O2_STREEM: unknown; did you mean O2_STREAM?"]]
     .assert_eq(&warnings.join("\n"));
 }

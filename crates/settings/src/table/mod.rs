@@ -77,14 +77,9 @@ impl Table {
         problems
     }
 
-    /// The known name nearest to `name`, if one is near enough to be meant.
-    pub(crate) fn nearest(&self, name: &str) -> Option<&'static str> {
-        // Two slips at most: a third would suggest other variables for what is a name of its own.
-        const MOST_SLIPS: usize = 2;
-        self.known_names()
-            .map(|known| (slips(name, known), known))
-            .min_by_key(|(slips, _)| *slips)
-            .and_then(|(slips, known)| (slips <= MOST_SLIPS).then_some(known))
+    /// The known name nearest to `name`, and how many slips lie between them.
+    pub(crate) fn nearest(&self, name: &str) -> Option<(usize, &'static str)> {
+        self.known_names().map(|known| (slips(name, known), known)).min_by_key(|(slips, _)| *slips)
     }
 
     pub(crate) fn knows(&self, name: &str) -> bool {
