@@ -107,14 +107,16 @@ impl<'f, E: Export, Q: Queue> Run<'f, E, Q> {
         Some(ToEnqueue { parked, fate: part.fate, is_in_log_group: false })
     }
 
-    /// Dead-letters spans without valid ids with the next delivery. They are counted already.
+    /// Dead-letters spans without valid ids with the next delivery. They are counted already, and their log group holds them too,
+    /// unless they come out of a queue.
     pub(super) fn refuse(&mut self, spans: Outgoing) {
         let Outgoing { destination, stream, request, log_events, .. } = spans;
         let (items, reason) = (request.items(), Reason::InvalidIds);
         let part = backend::Undelivered { request, items, reason, fate: Fate::DeadLetter };
         let remainder = Remainder { destination, stream, part, log_events };
         if let Some(letter) = self.to_enqueue(remainder) {
-            self.waiting.dead_letter(letter);
+            let is_in_log_group = !self.is_redriven;
+            self.waiting.dead_letter(ToEnqueue { is_in_log_group, ..letter });
         }
     }
 
