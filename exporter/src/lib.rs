@@ -36,12 +36,10 @@
 //! - [`StdoutSpanExporter`], [`StdoutLogExporter`], [`StdoutMetricExporter`] and [`LambdaSpanProcessor`] are there for
 //!   providers of your own.
 //!
-//! What an event says (trigger, attributes, parent, linked messages) is read of API Gateway's types and of plain JSON by its shape:
-//! function URLs, load balancers, WebSockets, SQS, SNS, S3, EventBridge and schedules, Kinesis, DynamoDB, Kafka. A batch of a queue
-//! has links to the spans that sent its messages, by a `traceparent` among the attributes, in what a topic or bus has put into the
-//! queue, or by X-Ray's `AWSTraceHeader`. Cargo features, none of them on by default, do the same for types of
-//! `aws_lambda_events`: `alb`, `dynamodb`, `eventbridge`, `kinesis`, `s3`, `sns`, `sqs`; and `lambda_http` for the requests of that
-//! crate, and so for axum, whose routes name the spans with the feature `axum`:
+//! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON by
+//! its shape. The guide lists the sources. Cargo features, none of them on by default, do the same for types of
+//! `aws_lambda_events`: `alb`, `dynamodb`, `eventbridge`, `kafka`, `kinesis`, `s3`, `sns`, `sqs`; and `lambda_http` for the requests of
+//! that crate, and so for axum, whose routes name the spans with the feature `axum`:
 //!
 //! ```no_run
 //! # #[cfg(feature = "lambda_http")]

@@ -83,7 +83,7 @@ fn environment_attributes(text: &str) -> Vec<KeyValue> {
 }
 
 /// Decodes each `%XX`; what is no escape stands, and text that would not be UTF-8 afterwards stands as a whole.
-fn percent_decoded(text: &str) -> String {
+pub(crate) fn percent_decoded(text: &str) -> String {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, tail @ ..] = rest {

@@ -6,6 +6,7 @@ mod ends;
 mod events;
 mod init;
 mod layer;
+mod messages;
 mod modes;
 mod panics;
 mod parents;

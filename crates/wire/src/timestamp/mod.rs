@@ -3,10 +3,8 @@
 //! No crate for dates: the writer stands in every function, where each kilobyte counts, and the reader takes spellings of AWS
 //! that no such crate knows.
 
-#[cfg(feature = "decode")]
 mod reader;
 mod writer;
 
-#[cfg(feature = "decode")]
 pub use reader::{parse_aws, parse_rfc3339};
 pub use writer::{rfc3339_millis, rfc3339_nanos};

@@ -49,6 +49,7 @@ impl SpanAttributesExtractor for ApiGatewayV2httpRequest {
             client_address: http.source_ip.clone(),
             domain_name: self.request_context.domain_name.clone(),
             user_agent: http.user_agent.clone(),
+            target_group: None,
             headers: headers(&self.headers),
         }
         .into_span_attributes()
@@ -63,6 +64,12 @@ impl SpanAttributesExtractor for aws_lambda_events::alb::AlbTargetGroupRequest {
             method: self.http_method.to_string(),
             path: self.path.clone(),
             query: Some(super::http_request::joined(&query)),
+            target_group: self
+                .request_context
+                .elb
+                .target_group_arn
+                .clone()
+                .map(|arn| opentelemetry::KeyValue::new("alb.target_group_arn", arn)),
             headers: all_headers(&self.headers, &self.multi_value_headers),
             ..HttpRequest::default()
         }
@@ -83,6 +90,7 @@ impl SpanAttributesExtractor for ApiGatewayProxyRequest {
             client_address: context.identity.source_ip.clone(),
             domain_name: context.domain_name.clone(),
             user_agent: context.identity.user_agent.clone(),
+            target_group: None,
             headers: all_headers(&self.headers, &self.multi_value_headers),
         }
         .into_span_attributes()
@@ -124,12 +132,12 @@ impl Extractor<ApiGatewayProxyRequest> for ApiGatewayV1Extractor {
 
 impl Extractor<Value> for ApiGatewayV2Extractor {
     fn extract(&self, event: &Value) -> SpanAttributes {
-        json::version_2(event).into_span_attributes()
+        json::http::version_2(event).into_span_attributes()
     }
 }
 
 impl Extractor<Value> for ApiGatewayV1Extractor {
     fn extract(&self, event: &Value) -> SpanAttributes {
-        json::version_1(event).into_span_attributes()
+        json::http::version_1(event).into_span_attributes()
     }
 }

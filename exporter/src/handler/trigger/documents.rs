@@ -1,18 +1,19 @@
 //! Changes of documents in buckets and tables, from whichever source (semantic conventions 1.44, `docs/faas/faas-spans.md`).
 
 use super::span_attributes::{SpanAttributes, TriggerType};
+use crate::telemetry::resource::percent_decoded;
 use opentelemetry::KeyValue;
 
 /// A change, as much of it as a span says.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Change<'a> {
-    /// The bucket or the table.
-    pub(super) collection: Option<String>,
-    /// What the source calls the change: `ObjectCreated:Put`, `MODIFY`.
+    /// The bucket, table, collection or repository.
+    pub(super) collection: Option<&'a str>,
+    /// The source's name of the change: `ObjectCreated:Put`, `MODIFY`, `update`.
     pub(super) event_name: &'a str,
-    /// The object's key.
-    pub(super) name: Option<&'a str>,
-    /// RFC 3339.
+    /// The object's key, the document's id or the reference.
+    pub(super) name: Option<String>,
+    /// In the form of [`time`].
     pub(super) time: Option<String>,
 }
 
@@ -27,12 +28,12 @@ pub(super) fn changes<'a>(changes: impl IntoIterator<Item = Change<'a>>) -> Span
         is_one_kind &= operation(change.event_name) == operation(first.event_name);
     }
     let texts = [
-        ("faas.document.collection", first.collection.filter(|_| is_one_place)),
+        ("faas.document.collection", first.collection.filter(|_| is_one_place).map(str::to_owned)),
         (
             "faas.document.operation",
             operation(first.event_name).filter(|_| is_one_kind).map(str::to_owned),
         ),
-        ("faas.document.name", first.name.filter(|_| is_alone).map(str::to_owned)),
+        ("faas.document.name", first.name.filter(|_| is_alone)),
         ("faas.document.time", first.time.filter(|_| is_alone)),
     ];
     let attributes = texts.into_iter().filter_map(|(key, text)| Some(KeyValue::new(key, text?)));
@@ -47,9 +48,20 @@ fn operation(event_name: &str) -> Option<&'static str> {
     // Amazon S3's names stand with and without `s3:` before them.
     let name = event_name.strip_prefix("s3:").unwrap_or(event_name);
     match name.split(':').next()? {
-        "INSERT" | "ObjectCreated" => Some("insert"),
-        "MODIFY" => Some("edit"),
-        "REMOVE" | "ObjectRemoved" | "LifecycleExpiration" => Some("delete"),
+        "INSERT" | "ObjectCreated" | "insert" => Some("insert"),
+        "MODIFY" | "update" | "replace" => Some("edit"),
+        "REMOVE" | "ObjectRemoved" | "LifecycleExpiration" | "delete" => Some("delete"),
         _ => None,
     }
+}
+
+/// The name of an object by its key in an event, where it is encoded as in a form (Amazon S3 User Guide, "Event message
+/// structure").
+pub(super) fn object_name(key: &str) -> String {
+    percent_decoded(&key.replace('+', " "))
+}
+
+/// The one form of a time: RFC 3339 in UTC, with milliseconds.
+pub(super) fn time(text: &str) -> Option<String> {
+    wire::timestamp::parse_aws(text).map(wire::timestamp::rfc3339_millis)
 }

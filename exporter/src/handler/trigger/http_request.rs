@@ -3,10 +3,12 @@
 use super::span_attributes::{SpanAttributes, TriggerType};
 use opentelemetry::KeyValue;
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 /// What an HTTP event says, from whichever source (semantic conventions 1.44, `docs/http/http-spans.md`).
 #[derive(Debug, Default)]
 pub(super) struct HttpRequest {
+    /// Empty where the event has none.
     pub(super) method: String,
     /// The route, without its method; `None` for `$default`.
     pub(super) route: Option<String>,
@@ -16,6 +18,8 @@ pub(super) struct HttpRequest {
     pub(super) client_address: Option<String>,
     pub(super) domain_name: Option<String>,
     pub(super) user_agent: Option<String>,
+    /// The target group by which a load balancer found the function. There is no route then, and the path names the span.
+    pub(super) target_group: Option<KeyValue>,
     /// Names in lower case.
     pub(super) headers: HashMap<String, String>,
 }
@@ -25,33 +29,43 @@ impl HttpRequest {
         let header = |name: &str| self.headers.get(name).cloned();
         let method = known_method(&self.method);
         let scheme = header("x-forwarded-proto").unwrap_or_else(|| "https".to_owned());
-        let mut attributes =
-            vec![KeyValue::new("http.request.method", method), KeyValue::new("url.scheme", scheme)];
-        if method == OTHER_METHOD {
+        let mut attributes = vec![KeyValue::new("url.scheme", scheme)];
+        if !self.method.is_empty() {
+            attributes.push(KeyValue::new("http.request.method", method));
+        }
+        if method == OTHER_METHOD && !self.method.is_empty() {
             attributes.push(KeyValue::new("http.request.method_original", self.method.clone()));
         }
         let version = self.protocol.as_deref().and_then(|text| text.strip_prefix("HTTP/"));
         let host = header("host").or(self.domain_name);
         let (address, port) = host.as_deref().map_or((None, None), host_and_port);
+        let forwarded_port = header("x-forwarded-port").and_then(|port| port.parse().ok());
+        let forwarded_for = || client_of(self.headers.get("x-forwarded-for")?);
+        let path_in_name = || self.path.as_deref().map(without_ids);
+        let named_by = match self.target_group {
+            Some(_) => path_in_name(),
+            None => self.route.clone(),
+        };
         let texts = [
-            ("http.route", self.route.clone()),
+            ("http.route", self.route),
             ("url.path", self.path),
             (
                 "url.query",
                 self.query.filter(|query| !query.is_empty()).map(|query| redacted(&query)),
             ),
             ("network.protocol.version", version.map(str::to_owned)),
-            ("client.address", self.client_address),
+            ("client.address", self.client_address.or_else(forwarded_for)),
             ("server.address", address),
             ("user_agent.original", self.user_agent.or_else(|| header("user-agent"))),
         ];
         attributes
             .extend(texts.into_iter().filter_map(|(key, value)| Some(KeyValue::new(key, value?))));
-        if let Some(port) = port {
+        if let Some(port) = forwarded_port.or(port) {
             attributes.push(KeyValue::new("server.port", i64::from(port)));
         }
+        attributes.extend(self.target_group);
         SpanAttributes {
-            span_name: self.route.map(|route| format!("{} {route}", name_of(method))),
+            span_name: named_by.map(|name| format!("{} {name}", name_of(method))),
             attributes,
             carrier: Some(self.headers),
             trigger: TriggerType::Http,
@@ -86,6 +100,33 @@ fn host_and_port(host: &str) -> (Option<String>, Option<u16>) {
         Some((name, Ok(port))) => (Some(name.to_owned()), Some(port)),
         _ => (Some(host.to_owned()), None),
     }
+}
+
+/// The client that the first proxy saw, in `X-Forwarded-For`, where a load balancer may have kept its port.
+fn client_of(forwarded_for: &str) -> Option<String> {
+    let address = |text: &str| {
+        let with_port = || text.parse::<SocketAddr>().map(|address| address.ip());
+        text.parse::<IpAddr>().or_else(|_| with_port()).ok()
+    };
+    let client = forwarded_for.split(',').take(10).find_map(|text| address(text.trim()))?;
+    Some(client.to_string())
+}
+
+/// The path as a name of low cardinality: `/orders/{id}` of `/orders/4711`, and of six segments at most.
+fn without_ids(path: &str) -> String {
+    const MOST_SEGMENTS: usize = 6;
+    let segments = path.trim_start_matches('/').split('/').take(MOST_SEGMENTS);
+    segments
+        .map(|segment| if is_id(segment) { "/{id}".to_owned() } else { format!("/{segment}") })
+        .collect()
+}
+
+fn is_id(segment: &str) -> bool {
+    const MOST_BYTES_OF_A_NAME: usize = 40;
+    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
+    digits >= 3
+        || segment.starts_with(|c: char| c.is_ascii_digit())
+        || segment.len() > MOST_BYTES_OF_A_NAME
 }
 
 /// `GET /orders/{id}` without its method; `None` for `$default`, which is no route.
@@ -165,6 +206,33 @@ fn redacted(query: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_client_is_the_first_address_that_was_forwarded() {
+        let check =
+            |header, expected: Option<&str>| assert_eq!(client_of(header).as_deref(), expected);
+        check("192.0.2.1", Some("192.0.2.1"));
+        check("192.0.2.1, 198.51.100.7", Some("192.0.2.1"));
+        check("unknown,192.0.2.1:4711", Some("192.0.2.1"));
+        check("[2001:db8::1]:4711", Some("2001:db8::1"));
+        check("2001:db8::1", Some("2001:db8::1"));
+        check("", None);
+        check("<script>", None);
+        check(&",".repeat(100_000), None);
+    }
+
+    #[test]
+    fn a_path_in_a_name_has_no_ids_and_a_bounded_length() {
+        let check = |path, expected| assert_eq!(without_ids(path), expected);
+        check("/", "/");
+        check("", "/");
+        check("/orders", "/orders");
+        check("/v2/oauth2/orders/4711/items", "/v2/oauth2/orders/{id}/items");
+        check("/users/0af76519-16cd-43dd-8448-eb211c80319c", "/users/{id}");
+        check("/orders/order-12345/7", "/orders/{id}/{id}");
+        check("/a/b/c/d/e/f/g", "/a/b/c/d/e/f");
+        check(&format!("/{}", "x".repeat(41)), "/{id}");
+    }
 
     #[test]
     fn what_grants_access_is_left_out_of_a_query() {

@@ -2,35 +2,32 @@
 //!
 //! The invocation's span stays the SERVER span of the function; the spans that sent the messages are linked.
 
-use super::links::{MOST_LINKS, Sender};
+use super::message::Message;
+use super::sender::Sender;
 use super::span_attributes::{SpanAttributes, TriggerType};
 use opentelemetry::KeyValue;
+use std::borrow::Cow;
 
-/// A message, as much of it as a span says.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Message<'a> {
-    pub(super) id: Option<&'a str>,
-    /// ARN of the queue, topic or stream.
-    pub(super) source_arn: Option<&'a str>,
-    pub(super) sender: Sender<'a>,
-}
+/// As many links as a span has at most (OpenTelemetry SDK, `LinkCountLimit`); a batch may have 10,000 messages.
+const MOST_LINKS: usize = 128;
 
-/// What the messages of one event add to its span.
+/// Describes the invocation for a batch of messages.
 pub(super) fn messages<'a>(
     system: &'static str,
-    messages: impl IntoIterator<Item = Message<'a>>,
+    messages: impl IntoIterator<Item = impl Message<'a>>,
 ) -> SpanAttributes {
     let mut links = Vec::new();
-    let (mut count, mut first, mut is_one_source) = (0_usize, Message::default(), true);
+    let (mut count, mut first, mut destination) = (0_usize, None, None);
     for message in messages {
         if count == 0 {
-            first = message;
+            (first, destination) = (Some(message), message.destination());
         }
         count += 1;
-        is_one_source &= message.source_arn == first.source_arn;
-        // Of each message that is looked at the whole text may have to be read.
+        destination = destination.filter(|first| message.destination() == Some(*first));
+        // Looking for the sender may read the whole message.
         if count <= MOST_LINKS {
-            links.extend(message.sender.link());
+            let sender = Sender::of(message);
+            links.extend(sender.map(|sender| sender.link(own_attributes(message))));
         }
     }
     let mut attributes = vec![
@@ -38,25 +35,62 @@ pub(super) fn messages<'a>(
         KeyValue::new("messaging.operation.type", "process"),
         KeyValue::new("messaging.operation.name", "process"),
     ];
-    let name = first.source_arn.filter(|_| is_one_source).and_then(name_of_arn);
-    attributes.extend(name.map(|name| KeyValue::new("messaging.destination.name", name)));
-    match (count, first.id) {
-        (1, Some(id)) => attributes.push(KeyValue::new("messaging.message.id", id.to_owned())),
-        (1, None) => {}
-        _ => {
-            let count = i64::try_from(count).unwrap_or(i64::MAX);
-            attributes.push(KeyValue::new("messaging.batch.message_count", count));
-        }
+    let name = destination.and_then(name_of_destination);
+    attributes
+        .extend(name.map(|name| KeyValue::new("messaging.destination.name", name.to_owned())));
+    if let Some(message) = first.filter(|_| count == 1) {
+        attributes.extend(own_attributes(message));
+    } else {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        attributes.push(KeyValue::new("messaging.batch.message_count", count));
     }
     SpanAttributes { attributes, links, trigger: TriggerType::PubSub, ..SpanAttributes::default() }
 }
 
+/// Describes the invocation for a notification of Amazon SNS, which comes alone and goes on with the trace of its sender.
+pub(super) fn notifications<'a>(
+    records: impl IntoIterator<Item = impl Message<'a>> + Clone,
+) -> SpanAttributes {
+    let carrier = records.clone().into_iter().next().and_then(Sender::of);
+    let carrier = carrier.map(|sender| sender.carrier);
+    SpanAttributes { carrier, links: Vec::new(), ..messages("aws.sns", records) }
+}
+
+/// Describes a span for the work on one message.
+pub(super) fn message<'a>(system: &'static str, message: impl Message<'a>) -> SpanAttributes {
+    let destination = message.destination().and_then(name_of_destination);
+    SpanAttributes {
+        // "Messaging spans", "Span name".
+        span_name: destination.map(|name| format!("process {name}")),
+        carrier: Sender::of(message).map(|sender| sender.carrier),
+        ..messages(system, [message])
+    }
+}
+
+/// The attributes of one message, for its link and for a span of its own.
+fn own_attributes<'a>(message: impl Message<'a>) -> Vec<KeyValue> {
+    let id = message.id().map(|id| KeyValue::new("messaging.message.id", id.to_owned()));
+    id.into_iter().chain(message.position()).collect()
+}
+
+/// Returns the attributes that name a record of Kafka, which has no id.
+pub(super) fn kafka_position(partition: Option<i64>, offset: Option<i64>) -> Vec<KeyValue> {
+    let partition = partition
+        .map(|number| KeyValue::new("messaging.destination.partition.id", number.to_string()));
+    let offset = offset.map(|offset| KeyValue::new("messaging.kafka.offset", offset));
+    partition.into_iter().chain(offset).collect()
+}
+
+fn name_of_destination(destination: &str) -> Option<&str> {
+    if destination.starts_with("arn:") { name_of_arn(destination) } else { Some(destination) }
+}
+
 /// `orders` of `arn:aws:sqs:region:account:orders` and of `arn:aws:kinesis:region:account:stream/orders`.
-pub(super) fn name_of_arn(arn: &str) -> Option<String> {
+pub(super) fn name_of_arn(arn: &str) -> Option<&str> {
     let resource = arn.splitn(6, ':').nth(5)?;
     let name = resource.split_once('/').map_or(resource, |(_, name)| name);
     let name = name.split('/').next().unwrap_or_default();
-    (!name.is_empty()).then(|| name.to_owned())
+    (!name.is_empty()).then_some(name)
 }
 
 /// An event of Amazon EventBridge or its Scheduler: `source`, `id` and `time` as the event has them.
@@ -70,5 +104,29 @@ pub(super) fn bus_event(source: &str, id: Option<&str>, time: Option<String>) ->
             ..SpanAttributes::default()
         };
     }
-    messages("aws_eventbridge", [Message { id, ..Message::default() }])
+    messages("aws_eventbridge", [BusEvent { id }])
+}
+
+/// An event of a bus; its detail holds the parent of the invocation, so that there is no sender to link.
+#[derive(Clone, Copy)]
+struct BusEvent<'a> {
+    id: Option<&'a str>,
+}
+
+impl<'a> Message<'a> for BusEvent<'a> {
+    fn id(self) -> Option<&'a str> {
+        self.id
+    }
+
+    fn destination(self) -> Option<&'a str> {
+        None
+    }
+
+    fn header(self, _name: &str) -> Option<Cow<'a, str>> {
+        None
+    }
+
+    fn body(self) -> Option<Cow<'a, [u8]>> {
+        None
+    }
 }

@@ -4,8 +4,9 @@ pub(crate) mod api_gateway;
 mod documents;
 mod http_request;
 pub(crate) mod json;
-mod links;
+mod message;
 mod messages;
+mod sender;
 pub(crate) mod span_attributes;
 mod typed;
 

@@ -2,70 +2,161 @@
 
 #[cfg(any(feature = "dynamodb", feature = "s3"))]
 use super::documents::{Change, changes};
-#[cfg(any(feature = "sqs", feature = "kinesis", feature = "sns"))]
-use super::messages::{Message, messages};
+#[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
+use super::message::Message;
+#[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
+use super::messages::message;
+#[cfg(any(feature = "sqs", feature = "kinesis", feature = "kafka"))]
+use super::messages::messages;
 #[cfg(any(
     feature = "sqs",
     feature = "sns",
     feature = "kinesis",
+    feature = "kafka",
     feature = "eventbridge",
     feature = "dynamodb",
     feature = "s3",
     feature = "lambda_http"
 ))]
 use super::{SpanAttributesExtractor, span_attributes::SpanAttributes};
+#[cfg(any(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
+use std::borrow::Cow;
 
 #[cfg(feature = "sqs")]
 impl SpanAttributesExtractor for aws_lambda_events::sqs::SqsEvent {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        messages(
-            "aws_sqs",
-            self.records.iter().map(|message| {
-                let header =
-                    |name: &str| message.message_attributes.get(name)?.string_value.as_deref();
-                Message {
-                    id: message.message_id.as_deref(),
-                    source_arn: message.event_source_arn.as_deref(),
-                    sender: super::links::Sender {
-                        traceparent: header("traceparent"),
-                        tracestate: header("tracestate"),
-                        xray: message.attributes.get("AWSTraceHeader").map(String::as_str),
-                        body: message.body.as_deref(),
-                    },
-                }
-            }),
-        )
+        messages("aws_sqs", &self.records)
+    }
+}
+
+#[cfg(feature = "sqs")]
+impl SpanAttributesExtractor for aws_lambda_events::sqs::SqsMessage {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        message("aws_sqs", self)
+    }
+}
+
+#[cfg(feature = "sqs")]
+impl<'a> Message<'a> for &'a aws_lambda_events::sqs::SqsMessage {
+    fn id(self) -> Option<&'a str> {
+        self.message_id.as_deref()
+    }
+
+    fn destination(self) -> Option<&'a str> {
+        self.event_source_arn.as_deref()
+    }
+
+    fn header(self, name: &str) -> Option<Cow<'a, str>> {
+        let own = self.message_attributes.get(name).and_then(|own| own.string_value.as_ref());
+        own.or_else(|| self.attributes.get(name)).map(Cow::from)
+    }
+
+    fn body(self) -> Option<Cow<'a, [u8]>> {
+        Some(self.body.as_ref()?.as_bytes().into())
     }
 }
 
 #[cfg(feature = "sns")]
 impl SpanAttributesExtractor for aws_lambda_events::sns::SnsEvent {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        let carrier = self.records.first().map(|record| {
-            let attributes = &record.sns.message_attributes;
-            let headers = super::links::carrier(|name| Some(attributes.get(name)?.value.clone()));
-            super::links::notification_headers(headers, Some(&record.sns.message))
-        });
-        let notifications = self.records.iter().map(|record| Message {
-            id: Some(&record.sns.message_id),
-            source_arn: Some(&record.sns.topic_arn),
-            ..Message::default()
-        });
-        SpanAttributes { carrier, ..messages("aws.sns", notifications) }
+        super::messages::notifications(&self.records)
+    }
+}
+
+#[cfg(feature = "sns")]
+impl SpanAttributesExtractor for aws_lambda_events::sns::SnsRecord {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        message("aws.sns", self)
+    }
+}
+
+#[cfg(feature = "sns")]
+impl<'a> Message<'a> for &'a aws_lambda_events::sns::SnsRecord {
+    fn id(self) -> Option<&'a str> {
+        Some(&self.sns.message_id)
+    }
+
+    fn destination(self) -> Option<&'a str> {
+        Some(&self.sns.topic_arn)
+    }
+
+    fn header(self, name: &str) -> Option<Cow<'a, str>> {
+        Some(self.sns.message_attributes.get(name)?.value.as_str().into())
+    }
+
+    fn body(self) -> Option<Cow<'a, [u8]>> {
+        Some(self.sns.message.as_bytes().into())
     }
 }
 
 #[cfg(feature = "kinesis")]
 impl SpanAttributesExtractor for aws_lambda_events::kinesis::KinesisEvent {
     fn extract_span_attributes(&self) -> SpanAttributes {
-        messages(
-            "aws_kinesis",
-            self.records.iter().map(|record| Message {
-                id: record.event_id.as_deref(),
-                source_arn: record.event_source_arn.as_deref(),
-                ..Message::default()
-            }),
-        )
+        messages("aws_kinesis", &self.records)
+    }
+}
+
+#[cfg(feature = "kinesis")]
+impl SpanAttributesExtractor for aws_lambda_events::kinesis::KinesisEventRecord {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        message("aws_kinesis", self)
+    }
+}
+
+#[cfg(feature = "kinesis")]
+impl<'a> Message<'a> for &'a aws_lambda_events::kinesis::KinesisEventRecord {
+    fn id(self) -> Option<&'a str> {
+        self.event_id.as_deref()
+    }
+
+    fn destination(self) -> Option<&'a str> {
+        self.event_source_arn.as_deref()
+    }
+
+    fn header(self, _name: &str) -> Option<Cow<'a, str>> {
+        None
+    }
+
+    fn body(self) -> Option<Cow<'a, [u8]>> {
+        Some(self.kinesis.data.as_slice().into())
+    }
+}
+
+#[cfg(feature = "kafka")]
+impl SpanAttributesExtractor for aws_lambda_events::kafka::KafkaEvent {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        messages("kafka", self.records.values().flatten())
+    }
+}
+
+#[cfg(feature = "kafka")]
+impl SpanAttributesExtractor for aws_lambda_events::kafka::KafkaRecord {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        message("kafka", self)
+    }
+}
+
+#[cfg(feature = "kafka")]
+impl<'a> Message<'a> for &'a aws_lambda_events::kafka::KafkaRecord {
+    fn id(self) -> Option<&'a str> {
+        None
+    }
+
+    fn destination(self) -> Option<&'a str> {
+        self.topic.as_deref()
+    }
+
+    fn position(self) -> Vec<opentelemetry::KeyValue> {
+        super::messages::kafka_position(Some(self.partition), Some(self.offset))
+    }
+
+    fn header(self, name: &str) -> Option<Cow<'a, str>> {
+        let bytes = self.headers.iter().rev().find_map(|headers| headers.get(name))?;
+        super::sender::text_of_bytes(bytes.iter().map(|byte| Some(i64::from(*byte))))
+    }
+
+    fn body(self) -> Option<Cow<'a, [u8]>> {
+        super::sender::decoded(self.value.as_deref()?)
     }
 }
 
@@ -77,8 +168,8 @@ where
     fn extract_span_attributes(&self) -> SpanAttributes {
         // Of a detail of the application's own type the headers are found by their names.
         let detail = serde_json::to_value(&self.detail).unwrap_or_default();
-        let carrier = Some(super::links::bus_headers(&detail));
-        let time = self.time.map(|time| time.to_rfc3339());
+        let carrier = super::sender::headers_of_json(&detail);
+        let time = self.time.and_then(|time| super::documents::time(&time.to_rfc3339()));
         let attributes = super::messages::bus_event(&self.source, self.id.as_deref(), time);
         SpanAttributes { carrier, ..attributes }
     }
@@ -99,10 +190,10 @@ impl SpanAttributesExtractor for aws_lambda_events::dynamodb::Event {
 impl SpanAttributesExtractor for aws_lambda_events::s3::S3Event {
     fn extract_span_attributes(&self) -> SpanAttributes {
         changes(self.records.iter().map(|record| Change {
-            collection: record.s3.bucket.name.clone(),
+            collection: record.s3.bucket.name.as_deref(),
             event_name: record.event_name.as_deref().unwrap_or_default(),
-            name: record.s3.object.key.as_deref(),
-            time: Some(record.event_time.to_rfc3339()),
+            name: record.s3.object.key.as_deref().map(super::documents::object_name),
+            time: super::documents::time(&record.event_time.to_rfc3339()),
         }))
     }
 }

@@ -1,0 +1,148 @@
+//! Events as plain JSON: the shape decides, and anything may be missing or of another type.
+
+pub(super) mod http;
+mod messages;
+mod text;
+
+use super::documents::{self, Change, changes, object_name};
+use super::messages::{bus_event, name_of_arn};
+use super::sender::headers_of_json;
+use super::span_attributes::SpanAttributes;
+use super::{Extractor, SpanAttributesExtractor};
+use http::{app_sync, headers, http};
+use messages::{of_batch, of_records, one};
+use opentelemetry::KeyValue;
+use serde_json::Value;
+use text::{str_of, text};
+
+/// Describes invocations by plain JSON: the events of AWS's services by their shape, else a parent in `headers`, also in those of
+/// `request`. A message of a batch is described, too, where its JSON names its source, as it does for SQS, SNS, Kinesis and Kafka.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JsonExtractor;
+
+impl JsonExtractor {
+    /// The extractor.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self
+    }
+}
+
+impl Extractor<Value> for JsonExtractor {
+    fn extract(&self, event: &Value) -> SpanAttributes {
+        event.extract_span_attributes()
+    }
+}
+
+impl SpanAttributesExtractor for Value {
+    fn extract_span_attributes(&self) -> SpanAttributes {
+        // Amazon EventBridge Pipes hands on a list of records.
+        let records = self.get("Records").unwrap_or(self).as_array();
+        let of_shape = match records {
+            Some(records) => records.first().and_then(|first| {
+                of_records(first, records)
+                    .or_else(|| of_changes(first, records))
+                    .or_else(|| app_sync(first))
+            }),
+            None => bedrock_agent(self)
+                .or_else(|| http(self))
+                .or_else(|| of_bus(self))
+                .or_else(|| of_document_db(self))
+                .or_else(|| of_batch(self))
+                .or_else(|| one(self)),
+        };
+        of_shape.unwrap_or_else(|| {
+            let places = [Some(self), self.get("request")];
+            let mut headers_of =
+                places.into_iter().filter_map(|place| Some(headers(place?.get("headers")?, None)));
+            SpanAttributes { carrier: headers_of.next(), ..SpanAttributes::default() }
+        })
+    }
+}
+
+/// The changes of Amazon S3, DynamoDB and CodeCommit.
+fn of_changes(first: &Value, records: &[Value]) -> Option<SpanAttributes> {
+    let of_arn = |record| str_of(record, "/eventSourceARN").and_then(name_of_arn);
+    let event_name = |record| str_of(record, "/eventName").unwrap_or_default();
+    Some(match str_of(first, "/eventSource")? {
+        "aws:dynamodb" => changes(records.iter().map(|record| Change {
+            collection: of_arn(record),
+            event_name: event_name(record),
+            ..Change::default()
+        })),
+        source if source.starts_with("aws:s3") => changes(records.iter().map(|record| Change {
+            collection: str_of(record, "/s3/bucket/name"),
+            event_name: event_name(record),
+            name: str_of(record, "/s3/object/key").map(object_name),
+            time: time_of(record, "/eventTime"),
+        })),
+        "aws:codecommit" => changes(records.iter().map(|record| {
+            let reference = record.pointer("/codecommit/references/0");
+            let is = |what| reference.and_then(|own| own.get(what)) == Some(&Value::Bool(true));
+            Change {
+                collection: of_arn(record),
+                event_name: if is("created") {
+                    "insert"
+                } else if is("deleted") {
+                    "delete"
+                } else {
+                    "update"
+                },
+                name: reference.and_then(|own| text(own, "/ref")),
+                time: time_of(record, "/eventTime"),
+            }
+        })),
+        _ => return None,
+    })
+}
+
+/// The changes of a change stream (Amazon DocumentDB Developer Guide, "Using change streams").
+fn of_document_db(event: &Value) -> Option<SpanAttributes> {
+    let events = event.get("events").and_then(Value::as_array)?;
+    let is_own = str_of(event, "/eventSource") == Some("aws:docdb");
+    is_own.then(|| {
+        changes(events.iter().filter_map(|event| event.get("event")).map(|event| {
+            let seconds = event.pointer("/clusterTime/$timestamp/t").and_then(Value::as_u64);
+            let time = seconds.and_then(|seconds| seconds.checked_mul(1_000_000_000));
+            Change {
+                collection: str_of(event, "/ns/coll").or_else(|| str_of(event, "/ns/db")),
+                event_name: str_of(event, "/operationType").unwrap_or_default(),
+                name: text(event, "/documentKey/_id/$oid")
+                    .or_else(|| text(event, "/documentKey/_id")),
+                time: time.map(wire::timestamp::rfc3339_millis),
+            }
+        }))
+    })
+}
+
+fn of_bus(event: &Value) -> Option<SpanAttributes> {
+    let (source, _) = (str_of(event, "/source")?, event.get("detail-type")?);
+    let carrier = headers_of_json(event.get("detail")?);
+    let described = bus_event(source, str_of(event, "/id"), time_of(event, "/time"));
+    Some(SpanAttributes { carrier, ..described })
+}
+
+/// A call of an action group by an agent (Amazon Bedrock User Guide, "Configure Lambda functions to send information that an Amazon
+/// Bedrock agent elicits from the user"; semantic conventions 1.44, `docs/gen-ai/gen-ai-spans.md`, "Execute tool span").
+fn bedrock_agent(event: &Value) -> Option<SpanAttributes> {
+    let agent = event.get("agent").filter(|_| event.get("actionGroup").is_some())?;
+    let path = || Some(format!("{} {}", str_of(event, "/httpMethod")?, str_of(event, "/apiPath")?));
+    let tool = text(event, "/function").or_else(path);
+    let attributes = [
+        ("gen_ai.operation.name", Some("execute_tool".to_owned())),
+        ("gen_ai.tool.name", tool.clone()),
+        ("gen_ai.agent.id", text(agent, "/id")),
+        ("gen_ai.agent.name", text(agent, "/name")),
+        ("gen_ai.conversation.id", text(event, "/sessionId")),
+    ];
+    let found = attributes.into_iter().filter_map(|(key, text)| Some(KeyValue::new(key, text?)));
+    Some(SpanAttributes {
+        attributes: found.collect(),
+        span_name: tool.map(|tool| format!("execute_tool {tool}")),
+        ..SpanAttributes::default()
+    })
+}
+
+fn time_of(value: &Value, pointer: &str) -> Option<String> {
+    str_of(value, pointer).and_then(documents::time)
+}

@@ -1,0 +1,23 @@
+//! One message of a queue, topic or stream, from whichever source.
+
+use opentelemetry::KeyValue;
+use std::borrow::Cow;
+
+/// A message, as much of it as a span says.
+pub(super) trait Message<'a>: Copy {
+    fn id(self) -> Option<&'a str>;
+
+    /// The name or the ARN of the queue, topic or stream.
+    fn destination(self) -> Option<&'a str>;
+
+    /// The attributes that name the message where it has no id.
+    fn position(self) -> Vec<KeyValue> {
+        Vec::new()
+    }
+
+    /// The text of a header; `AWSTraceHeader` is the one that Amazon SQS adds where X-Ray traces the sender.
+    fn header(self, name: &str) -> Option<Cow<'a, str>>;
+
+    /// The content, in which the sender, a topic or a bus may have put headers.
+    fn body(self) -> Option<Cow<'a, [u8]>>;
+}

@@ -1,0 +1,128 @@
+//! The span that sent a message: the headers in which the message names it, and the link to it.
+
+use super::message::Message;
+use crate::telemetry::xray_propagator::XrayPropagator;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use opentelemetry::propagation::TextMapPropagator as _;
+use opentelemetry::trace::{Link, SpanContext, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use serde_json::Value;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// No header is longer (W3C Baggage, 3.3.2).
+const MOST_HEADER_BYTES: usize = 8192;
+
+/// A longer body is not searched for headers; the interceptor of AWS's SDK writes none into one either.
+const MOST_BODY_BYTES: usize = 256 * 1024;
+
+/// The span that sent a message.
+pub(super) struct Sender {
+    /// The headers that name it.
+    pub(super) carrier: HashMap<String, String>,
+    context: SpanContext,
+}
+
+impl Sender {
+    /// The sender that the headers of the message name, else those in its body, else X-Ray's header.
+    pub(super) fn of<'a>(message: impl Message<'a>) -> Option<Self> {
+        let xray = || message.header("AWSTraceHeader").and_then(bounded);
+        Self::named_by(carrier(|name| message.header(name)))
+            .or_else(|| Self::named_by(headers_of(&message.body()?)?))
+            .or_else(|| Self::named_by([("x-amzn-trace-id".to_owned(), xray()?)].into()))
+    }
+
+    fn named_by(carrier: HashMap<String, String>) -> Option<Self> {
+        if carrier.is_empty() {
+            return None;
+        }
+        let of_w3c = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
+        let context = XrayPropagator.extract_with_context(&of_w3c, &carrier);
+        let context = context.span().span_context().clone();
+        context.is_valid().then_some(Self { carrier, context })
+    }
+
+    pub(super) fn link(self, attributes: Vec<KeyValue>) -> Link {
+        Link::new(self.context, attributes, 0)
+    }
+}
+
+/// W3C's headers in the JSON of a body: as [`inject_json`](crate::inject_json) writes them, and in the envelopes that Amazon SNS and
+/// EventBridge put around a message.
+pub(super) fn headers_of(body: &[u8]) -> Option<HashMap<String, String>> {
+    let body = std::str::from_utf8(body).ok()?;
+    // Few messages have them, and the rest need not be parsed.
+    if body.len() > MOST_BODY_BYTES || !body.contains("traceparent") {
+        return None;
+    }
+    let message: Value = serde_json::from_str(body).ok()?;
+    if let Some(attributes) = message.get("MessageAttributes") {
+        let of_topic = carrier(|name| header_in(attributes, name));
+        if !of_topic.is_empty() {
+            return Some(of_topic);
+        }
+    }
+    // Each envelope escapes the text in it, so that this ends soon.
+    let inner = message.get("Message").and_then(Value::as_str);
+    let of_inner = inner.and_then(|inner| headers_of(inner.as_bytes()));
+    of_inner
+        .or_else(|| headers_of_json(message.get("detail")?))
+        .or_else(|| headers_of_json(&message))
+}
+
+/// W3C's headers in a JSON object: under `headers`, under `_datadog`, where Datadog's tracers write them, or at its top.
+pub(super) fn headers_of_json(object: &Value) -> Option<HashMap<String, String>> {
+    let places = ["headers", "_datadog"].into_iter().filter_map(|name| object.get(name));
+    let place = places.chain([object]).find(|place| place.get("traceparent").is_some())?;
+    Some(carrier(|name| header_in(place, name)))
+}
+
+/// The header of this name in a map, or in a list of maps as Kafka has it, of which the last one counts. Its value is text, the bytes of
+/// one, or an object with either of them.
+pub(super) fn header_in<'a>(headers: &'a Value, name: &str) -> Option<Cow<'a, str>> {
+    let value = match headers {
+        Value::Array(maps) => maps.iter().rev().find_map(|map| map.get(name))?,
+        map => map.get(name)?,
+    };
+    let value = match value {
+        Value::Object(value) => {
+            ["stringValue", "Value", "bytes"].into_iter().find_map(|name| value.get(name))?
+        }
+        value => value,
+    };
+    match value {
+        Value::String(text) => Some(Cow::Borrowed(text)),
+        Value::Array(bytes) => text_of_bytes(bytes.iter().map(Value::as_i64)),
+        _ => None,
+    }
+}
+
+/// The text of bytes, which Lambda writes with a sign.
+pub(super) fn text_of_bytes(
+    bytes: impl ExactSizeIterator<Item = Option<i64>>,
+) -> Option<Cow<'static, str>> {
+    if bytes.len() > MOST_HEADER_BYTES {
+        return None;
+    }
+    let bytes: Option<Vec<u8>> = bytes.map(|byte| u8::try_from(byte? & 0xff).ok()).collect();
+    Some(String::from_utf8(bytes?).ok()?.into())
+}
+
+/// The bytes of a body that is base64.
+pub(super) fn decoded(body: &str) -> Option<Cow<'static, [u8]>> {
+    let is_searched = body.len() / 4 * 3 <= MOST_BODY_BYTES;
+    is_searched.then(|| STANDARD.decode(body).ok()).flatten().map(Cow::Owned)
+}
+
+/// The headers of the default propagators that a lookup finds.
+pub(super) fn carrier<'a>(value: impl Fn(&str) -> Option<Cow<'a, str>>) -> HashMap<String, String> {
+    let names = ["traceparent", "tracestate", "baggage"];
+    let found = |name: &str| Some((name.to_owned(), value(name).and_then(bounded)?));
+    names.into_iter().filter_map(found).collect()
+}
+
+fn bounded(header: Cow<'_, str>) -> Option<String> {
+    (header.len() <= MOST_HEADER_BYTES).then(|| header.into_owned())
+}

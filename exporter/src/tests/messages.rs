@@ -1,0 +1,269 @@
+//! Messages of streams and brokers, and a span for the work on each message of a batch.
+
+use super::triggers::{KafkaEvent, KinesisEvent, PARENT, XRAY, check, described, queue_event};
+use crate::handler::trigger::SpanAttributesExtractor;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use expect_test::expect;
+use serde_json::{Value, json};
+
+/// What `inject_json` makes of a record.
+fn injected() -> String {
+    json!({ "headers": { "traceparent": PARENT }, "order": 7 }).to_string()
+}
+
+fn stream_record(number: u64, data: &str) -> Value {
+    json!({
+        "eventID": format!("shardId-0:{number}"), "eventName": "aws:kinesis:record",
+        "eventVersion": "1.0", "eventSource": "aws:kinesis", "awsRegion": "eu-west-1",
+        "invokeIdentityArn": "i",
+        "eventSourceARN": "arn:aws:kinesis:eu-west-1:123456789012:stream/clicks",
+        "kinesis": {
+            "approximateArrivalTimestamp": 1.5, "data": STANDARD.encode(data), "partitionKey": "p",
+            "sequenceNumber": number.to_string(), "kinesisSchemaVersion": "1.0"
+        },
+    })
+}
+
+#[test]
+fn records_of_a_stream_link_the_spans_that_their_data_name() {
+    let of_datadog = json!({ "_datadog": { "traceparent": PARENT.replace("b7ad", "aaaa") } });
+    let records = [
+        stream_record(1, &injected()),
+        stream_record(2, "x"),
+        stream_record(3, &of_datadog.to_string()),
+        stream_record(4, "traceparent {"),
+    ];
+    check::<KinesisEvent>(
+        &json!({ "Records": records }),
+        &expect![[r#"
+            pubsub
+            messaging.batch.message_count=4
+            messaging.destination.name="clicks"
+            messaging.operation.name="process"
+            messaging.operation.type="process"
+            messaging.system="aws_kinesis"
+            link 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 messaging.message.id=shardId-0:1
+            link 0af7651916cd43dd8448eb211c80319c aaaa6b7169203331 messaging.message.id=shardId-0:3
+        "#]],
+    );
+}
+
+fn kafka_record(topic: &str, offset: i64, headers: &Value, value: &str) -> Value {
+    json!({
+        "topic": topic, "partition": 1, "offset": offset, "timestamp": 1_795_255_200_000_u64,
+        "timestampType": "CREATE_TIME", "key": null, "value": STANDARD.encode(value), "headers": headers,
+    })
+}
+
+#[test]
+fn records_of_kafka_link_the_spans_that_their_headers_or_values_name() {
+    let bytes = |text: &str| Value::from(text.as_bytes());
+    let headers = json!([
+        { "traceparent": bytes("overwritten") },
+        { "image": [-1, -128, 127] },
+        { "traceparent": bytes(PARENT) },
+        { "tracestate": bytes("a=b") },
+    ]);
+    let mut event = json!({
+        "eventSource": "aws:kafka", "eventSourceArn": "arn:aws:kafka:c", "bootstrapServers": "b",
+        "records": { "clicks-1": [
+            kafka_record("clicks", 101, &headers, "x"),
+            kafka_record("clicks", 102, &json!([{ "traceparent": [-1] }]), &injected()),
+            kafka_record("clicks", 103, &json!([]), "x"),
+        ] },
+    });
+    check::<KafkaEvent>(
+        &event,
+        &expect![[r#"
+            pubsub
+            messaging.batch.message_count=3
+            messaging.destination.name="clicks"
+            messaging.operation.name="process"
+            messaging.operation.type="process"
+            messaging.system="kafka"
+            link 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 messaging.destination.partition.id=1 messaging.kafka.offset=101
+            link 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 messaging.destination.partition.id=1 messaging.kafka.offset=102
+        "#]],
+    );
+    event["eventSource"] = "SelfManagedKafka".into();
+    event["records"]["views-1"] = json!([kafka_record("views", 1, &json!([]), "x")]);
+    let text = described(&event.extract_span_attributes());
+    assert!(text.contains("message_count=4") && !text.contains("destination.name"), "{text}");
+    let one = json!({ "records": { "clicks-1": [kafka_record("clicks", 7, &json!([]), "x")] } });
+    let text = described(&one.extract_span_attributes());
+    assert!(text.contains("messaging.kafka.offset=7\n") && !text.contains("count"), "{text}");
+}
+
+#[test]
+fn messages_of_brokers_link_the_spans_that_their_headers_name() {
+    let event = json!({
+        "eventSource": "aws:mq", "eventSourceArn": "arn:aws:mq:eu-west-1:123456789012:broker:b:c",
+        "messages": [
+            { "messageID": "ID:1", "destination": { "physicalName": "orders" }, "data": "eA==",
+              "properties": { "traceparent": PARENT } },
+            { "messageID": "ID:2", "destination": { "physicalName": "orders" },
+              "data": STANDARD.encode(injected()), "properties": {} },
+        ],
+    });
+    expect![[r#"
+        pubsub
+        messaging.batch.message_count=2
+        messaging.destination.name="orders"
+        messaging.operation.name="process"
+        messaging.operation.type="process"
+        messaging.system="activemq"
+        link 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 messaging.message.id=ID:1
+        link 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 messaging.message.id=ID:2
+    "#]]
+    .assert_eq(&described(&event.extract_span_attributes()));
+    let headers = json!({ "traceparent": { "bytes": PARENT.as_bytes() }, "number": 10 });
+    let event = json!({
+        "eventSource": "aws:rmq", "eventSourceArn": "arn:aws:mq:eu-west-1:123456789012:broker:b:c",
+        "rmqMessagesByQueue": { "orders::/": [
+            { "basicProperties": { "messageId": null, "headers": headers }, "data": "eA==" },
+        ] },
+    });
+    expect![[r#"
+        pubsub
+        messaging.destination.name="orders"
+        messaging.operation.name="process"
+        messaging.operation.type="process"
+        messaging.system="rabbitmq"
+        link 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331
+    "#]]
+    .assert_eq(&described(&event.extract_span_attributes()));
+}
+
+#[test]
+fn a_transformation_of_firehose_and_a_mail_are_messages() {
+    let event = json!({
+        "invocationId": "i", "region": "eu-west-1",
+        "deliveryStreamArn": "arn:aws:firehose:eu-west-1:123456789012:deliverystream/clicks",
+        "records": [{ "recordId": "r-1", "data": STANDARD.encode(injected()) }, { "recordId": "r-2" }],
+    });
+    expect![[r#"
+        pubsub
+        messaging.batch.message_count=2
+        messaging.destination.name="clicks"
+        messaging.operation.name="process"
+        messaging.operation.type="process"
+        messaging.system="aws_firehose"
+        link 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 messaging.message.id=r-1
+    "#]]
+    .assert_eq(&described(&event.extract_span_attributes()));
+    let mail = json!({ "Records": [{ "eventSource": "aws:ses", "ses": {
+        "mail": { "messageId": "m-1", "source": "secret@example.com" }, "receipt": {}
+    } }] });
+    expect![[r#"
+        pubsub
+        messaging.message.id="m-1"
+        messaging.operation.name="process"
+        messaging.operation.type="process"
+        messaging.system="aws_ses"
+    "#]]
+    .assert_eq(&described(&mail.extract_span_attributes()));
+}
+
+/// Each of these would cost more than it is worth, or is nonsense.
+#[test]
+fn what_is_too_long_or_has_another_type_names_no_sender() {
+    let links = |record: Value| {
+        let extracted = json!({ "Records": [record] }).extract_span_attributes();
+        extracted.links.len()
+    };
+    let padded = |bytes: usize| {
+        json!({ "headers": { "traceparent": PARENT }, "x": "x".repeat(bytes) }).to_string()
+    };
+    assert_eq!(links(stream_record(1, &padded(200_000))), 1);
+    assert_eq!(links(stream_record(1, &padded(300_000))), 0);
+    let queue = |attributes: Value, body: Value| {
+        links(json!({ "eventSource": "aws:sqs", "messageAttributes": attributes, "body": body }))
+    };
+    assert_eq!(queue(json!({}), padded(200_000).into()), 1);
+    assert_eq!(queue(json!({}), padded(300_000).into()), 0);
+    let nested = format!("{{\"traceparent\":{}", "[".repeat(100_000));
+    assert_eq!(queue(json!({}), nested.into()), 0);
+    for nonsense in
+        [json!(null), json!(7), json!([7]), json!({}), json!({ "stringValue": [-1, "x"] })]
+    {
+        assert_eq!(queue(json!({ "traceparent": nonsense }), json!(7)), 0);
+        assert_eq!(queue(nonsense, json!(null)), 0);
+    }
+    let long = json!({ "stringValue": "a".repeat(10_000) });
+    let attributes = json!({ "traceparent": { "stringValue": PARENT }, "tracestate": long });
+    let message = json!({ "eventSource": "aws:sqs", "messageAttributes": attributes });
+    let carrier = message.extract_span_attributes().carrier.unwrap();
+    assert_eq!(carrier.keys().collect::<Vec<_>>(), ["traceparent"]);
+    let bytes = json!([{ "traceparent": vec![48; 100_000] }]);
+    let event = json!({ "records": { "a-0": [kafka_record("a", 1, &bytes, "x")] } });
+    assert_eq!(event.extract_span_attributes().links.len(), 0);
+}
+
+/// A notification within a queue that an event of a bus is in, with whatever is around it.
+#[test]
+fn the_innermost_envelope_names_the_sender() {
+    let of_bus = json!({ "detail": { "traceparent": PARENT } }).to_string();
+    let of_topic = json!({ "Type": "Notification", "Message": of_bus, "MessageAttributes": {} });
+    let message = json!({ "eventSource": "aws:sqs", "body": of_topic.to_string() });
+    let extracted = message.extract_span_attributes();
+    assert_eq!(extracted.carrier.unwrap()["traceparent"], PARENT);
+}
+
+#[test]
+fn one_message_is_described_for_a_span_of_its_own() {
+    let event = queue_event();
+    expect![[r#"
+        process orders: pubsub
+        messaging.destination.name="orders"
+        messaging.message.id="2"
+        messaging.operation.name="process"
+        messaging.operation.type="process"
+        messaging.system="aws_sqs"
+        link 5759e988bd862e3fe1be46a994272793 53995c3f42cd8ad8 messaging.message.id=2
+    "#]]
+    .assert_eq(&described(&event["Records"][1].extract_span_attributes()));
+    assert_eq!(
+        event["Records"][1].extract_span_attributes().carrier.unwrap()["x-amzn-trace-id"],
+        XRAY
+    );
+    let record = kafka_record("clicks", 7, &json!([{ "traceparent": PARENT.as_bytes() }]), "x");
+    expect![[r#"
+        process clicks: pubsub
+        messaging.destination.name="clicks"
+        messaging.destination.partition.id="1"
+        messaging.kafka.offset=7
+        messaging.operation.name="process"
+        messaging.operation.type="process"
+        messaging.system="kafka"
+        parent 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
+        link 0af7651916cd43dd8448eb211c80319c b7ad6b7169203331 messaging.destination.partition.id=1 messaging.kafka.offset=7
+    "#]]
+    .assert_eq(&described(&record.extract_span_attributes()));
+}
+
+/// The messages of `aws_lambda_events` say what those of JSON say.
+#[test]
+#[cfg(all(feature = "sqs", feature = "sns", feature = "kinesis", feature = "kafka"))]
+fn one_typed_message_is_described_like_one_of_json() {
+    fn check<T: serde::de::DeserializeOwned + SpanAttributesExtractor>(message: &Value) {
+        let typed: T = serde_json::from_value(message.clone()).unwrap();
+        let described_json = described(&message.extract_span_attributes());
+        assert_eq!(described(&typed.extract_span_attributes()), described_json);
+        assert!(described_json.starts_with("process "), "{described_json}");
+    }
+    for message in queue_event()["Records"].as_array().unwrap() {
+        check::<aws_lambda_events::sqs::SqsMessage>(message);
+    }
+    check::<aws_lambda_events::kinesis::KinesisEventRecord>(&stream_record(1, &injected()));
+    let headers = json!([{ "traceparent": PARENT.as_bytes() }]);
+    check::<aws_lambda_events::kafka::KafkaRecord>(&kafka_record("clicks", 7, &headers, "x"));
+    check::<aws_lambda_events::sns::SnsRecord>(&json!({
+        "EventSource": "aws:sns", "EventVersion": "1.0", "EventSubscriptionArn": "a", "Sns": {
+            "Type": "Notification", "MessageId": "m-1", "Subject": null, "Message": injected(),
+            "TopicArn": "arn:aws:sns:eu-west-1:123456789012:orders", "SignatureVersion": "1",
+            "Timestamp": "2026-11-21T10:00:00.000Z", "Signature": "s", "SigningCertUrl": "u",
+            "UnsubscribeUrl": "u", "MessageAttributes": {},
+        }
+    }));
+}
