@@ -1,13 +1,17 @@
-//! A batch of a queue: the invocation's span has a link to the span that sent each message, each message has a span of its own, and
-//! those that fail go back into the queue alone (`ReportBatchItemFailures`).
+//! A batch of a queue: each message has a span of its own, with a link to the span that sent it, and only the messages that fail go
+//! back into the queue (`ReportBatchItemFailures`).
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
-use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
+use lambda_otlp_exporter::{
+    SpanAttributesExtractor as _, TelemetryConfig, create_traced_handler, init_telemetry,
+};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 
-/// The span of a message that fails is an error, with the exception as an event.
-#[tracing::instrument(name = "store order", err, skip_all, fields(message.id = message.message_id))]
+/// The span of a message that fails is an error, with the exception as an event. `continued_span` in place of `instrument` puts the
+/// span into the trace of the sender.
+#[tracing::instrument(name = "store order", err, skip_all, fields(otel.kind = "consumer"))]
 async fn store(message: &SqsMessage) -> Result<(), Error> {
+    message.extract_span_attributes().add_to(&tracing::Span::current());
     let body = message.body.as_deref().unwrap_or_default();
     let id: u64 = body.parse()?;
     tracing::info!(id, "order stored");

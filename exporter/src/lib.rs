@@ -39,7 +39,8 @@
 //! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON by
 //! its shape. The guide lists the sources. Cargo features, none of them on by default, do the same for types of
 //! `aws_lambda_events`: `alb`, `dynamodb`, `eventbridge`, `kafka`, `kinesis`, `s3`, `sns`, `sqs`; and `lambda_http` for the requests of
-//! that crate, and so for axum, whose routes name the spans with the feature `axum`:
+//! that crate, and so for axum, whose routes name the spans with the feature `axum`. A message of a batch describes itself, for a span
+//! of its own ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]):
 //!
 //! ```no_run
 //! # #[cfg(feature = "lambda_http")]

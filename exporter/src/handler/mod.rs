@@ -8,6 +8,7 @@ mod instrumentation;
 mod invocation_span;
 #[cfg(feature = "axum")]
 pub(crate) mod matched_path;
+mod message_span;
 mod new_span;
 pub(crate) mod outcome;
 mod response;

@@ -3,6 +3,7 @@
 use super::deprecated_names::deprecated_names;
 use super::function_attributes::function_attributes;
 use super::http_route::HttpInvocation;
+use super::message_span::{describe, kind_field};
 use super::trigger::method_in_name;
 use super::trigger::span_attributes::{SpanAttributes, TriggerType};
 use crate::output::stderr;
@@ -143,29 +144,17 @@ impl NewSpan {
     }
 
     fn tracing_span(&self) -> tracing::Span {
-        let kind = match self.kind {
-            SpanKind::Client => "client",
-            SpanKind::Server => "server",
-            SpanKind::Producer => "producer",
-            SpanKind::Consumer => "consumer",
-            SpanKind::Internal => "internal",
-        };
         let span = tracing::info_span!(
             parent: None,
             "invocation",
             faas.invocation_id = self.request_id,
             otel.name = self.name.as_ref(),
-            otel.kind = kind,
+            otel.kind = kind_field(&self.kind),
         );
         // This fails if the span has started already, which is impossible here, or if no layer of ours is installed, and
         // then `start` finds no valid context.
         drop(span.set_parent(self.parent.clone()));
-        for attribute in &self.attributes {
-            span.set_attribute(attribute.key.clone(), attribute.value.clone());
-        }
-        for link in &self.links {
-            span.add_link_with_attributes(link.span_context.clone(), link.attributes.clone());
-        }
+        describe(&span, &self.attributes, &self.links);
         span
     }
 }

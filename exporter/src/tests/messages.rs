@@ -1,11 +1,15 @@
 //! Messages of streams and brokers, and a span for the work on each message of a batch.
 
+use super::driver::{Function, attribute, block_on, event, shown};
 use super::triggers::{KafkaEvent, KinesisEvent, PARENT, XRAY, check, described, queue_event};
+use crate::handler::create_traced_handler;
 use crate::handler::trigger::SpanAttributesExtractor;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
+use lambda_runtime::{Error, LambdaEvent};
 use serde_json::{Value, json};
+use wire::ids::to_hex;
 
 /// What `inject_json` makes of a record.
 fn injected() -> String {
@@ -266,4 +270,42 @@ fn one_typed_message_is_described_like_one_of_json() {
             "UnsubscribeUrl": "u", "MessageAttributes": {},
         }
     }));
+}
+
+#[test]
+fn each_message_has_a_span_in_the_trace_of_the_invocation_or_of_its_sender() {
+    let function = Function::new();
+    let handler = |event: LambdaEvent<Value>| async move {
+        let messages = event.payload["Records"].as_array().unwrap();
+        let own = tracing::info_span!("store order", otel.kind = "consumer");
+        messages[0].extract_span_attributes().add_to(&own);
+        drop(own);
+        let continued = messages[0].extract_span_attributes().continued_span();
+        continued.in_scope(|| tracing::info_span!("below").in_scope(|| ()));
+        drop(continued);
+        drop(json!({ "eventSource": "aws:sqs" }).extract_span_attributes().continued_span());
+        Ok::<_, Error>(json!(null))
+    };
+    let handler = create_traced_handler("orders", function.completion.clone(), handler);
+    block_on(handler(event(queue_event()))).unwrap();
+    let written = function.written();
+    let invocation = written.span_named("orders");
+    let sender = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+
+    let own = written.span_named("store order");
+    assert_eq!((&own.trace_id, &own.parent_span_id), (&invocation.trace_id, &invocation.span_id));
+    assert_eq!(attribute(own, "messaging.message.id").as_deref(), Some("\"1\""));
+    let link = &own.links[0];
+    assert_eq!((&*to_hex(&link.trace_id), &*to_hex(&link.span_id)), sender);
+    assert_eq!(shown(&link.attributes), "messaging.message.id=\"1\"\n");
+
+    let continued = written.span_named("process orders");
+    assert_eq!((&*to_hex(&continued.trace_id), &*to_hex(&continued.parent_span_id)), sender);
+    assert_eq!((continued.kind, own.kind, continued.links.len()), (5, 5, 1));
+    assert_eq!(continued.links[0].span_id, invocation.span_id);
+    assert_eq!(written.span_named("below").parent_span_id, continued.span_id);
+
+    let without_sender = written.span_named("process message");
+    assert_eq!(without_sender.parent_span_id, invocation.span_id);
+    assert_eq!(without_sender.links.len(), 0);
 }

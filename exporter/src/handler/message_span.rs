@@ -1,0 +1,95 @@
+//! A span for the work on one message of a batch.
+
+use super::trigger::span_attributes::SpanAttributes;
+use opentelemetry::trace::{Link, SpanKind, TraceContextExt as _};
+use opentelemetry::{Context, KeyValue, global};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
+
+/// A message of a batch describes itself, so that each has a span of its own: `SqsMessage`, `SnsRecord`, `KinesisEventRecord` and
+/// `KafkaRecord` of `aws_lambda_events`, and the same messages as plain JSON.
+impl SpanAttributes {
+    /// Adds the attributes and links to a span of `tracing`, which stays in the trace of the invocation.
+    ///
+    /// ```
+    /// use lambda_otlp_exporter::SpanAttributesExtractor;
+    ///
+    /// #[tracing::instrument(skip_all, fields(otel.kind = "consumer"))]
+    /// fn store(message: &serde_json::Value) {
+    ///     message.extract_span_attributes().add_to(&tracing::Span::current());
+    /// }
+    /// ```
+    pub fn add_to(&self, span: &tracing::Span) {
+        describe(span, &self.attributes, &self.links);
+    }
+
+    /// Returns a span of `tracing` that continues the trace of the sender, with a link to the current span. Without a sender it is a
+    /// child of the current span. It is of the kind CONSUMER, unless [`kind`](Self::kind) is another.
+    ///
+    /// ```
+    /// use lambda_otlp_exporter::SpanAttributesExtractor;
+    ///
+    /// fn store(message: &serde_json::Value) {
+    ///     let _entered = message.extract_span_attributes().continued_span().entered();
+    /// }
+    /// ```
+    #[must_use]
+    pub fn continued_span(&self) -> tracing::Span {
+        let span = tracing::info_span!(
+            "message",
+            otel.name = self.span_name.as_deref().unwrap_or("process message"),
+            otel.kind = kind_field(self.kind.as_ref().unwrap_or(&SpanKind::Consumer)),
+        );
+        let invocation = Context::current().span().span_context().clone();
+        match self.sender() {
+            Some(sender) => {
+                // This fails without a layer of ours, and then there is no span.
+                drop(span.set_parent(sender));
+                let back = Some(Link::with_context(invocation));
+                let back = back.filter(|link| link.span_context.is_valid());
+                describe(&span, &self.attributes, back.as_slice());
+            }
+            None => self.add_to(&span),
+        }
+        span
+    }
+
+    /// The context of the sender, baggage included, by the application's propagators; by the link where they find none.
+    fn sender(&self) -> Option<Context> {
+        let extract = || {
+            let carrier = self.carrier.as_ref()?;
+            Some(global::get_text_map_propagator(|global| {
+                global.extract_with_context(&Context::new(), carrier)
+            }))
+        };
+        // Propagators may be the application's. One that finds nothing may return the current context, whose span is not remote.
+        let extracted = catch_unwind(AssertUnwindSafe(extract)).ok().flatten();
+        let extracted = extracted.filter(|context| context.span().span_context().is_remote());
+        let by_link = || {
+            let link = self.links.first()?;
+            Some(Context::new().with_remote_span_context(link.span_context.clone()))
+        };
+        extracted.or_else(by_link)
+    }
+}
+
+/// Adds attributes and links to a span of `tracing`.
+pub(super) fn describe(span: &tracing::Span, attributes: &[KeyValue], links: &[Link]) {
+    for attribute in attributes {
+        span.set_attribute(attribute.key.clone(), attribute.value.clone());
+    }
+    for link in links {
+        span.add_link_with_attributes(link.span_context.clone(), link.attributes.clone());
+    }
+}
+
+/// The kind as tracing-opentelemetry's field has it.
+pub(super) fn kind_field(kind: &SpanKind) -> &'static str {
+    match kind {
+        SpanKind::Client => "client",
+        SpanKind::Server => "server",
+        SpanKind::Producer => "producer",
+        SpanKind::Consumer => "consumer",
+        SpanKind::Internal => "internal",
+    }
+}
