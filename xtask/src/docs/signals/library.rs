@@ -66,5 +66,10 @@ fn payloads() -> Vec<Json> {
         json!({ "Records": [message("1"), message("2")], "answer": { "batchItemFailures": [{ "itemIdentifier": "2" }] } }),
         json!({ "Records": [{ "eventSource": "aws:s3", "eventName": "ObjectCreated:Put", "eventTime": time, "s3": s3 }] }),
         json!({ "source": "aws.events", "detail-type": "Scheduled Event", "detail": {}, "time": time, "answer": null }),
+        json!({ "httpMethod": "GET", "path": "/", "requestContext": { "elb": { "targetGroupArn": "a" } } }),
+        json!({ "method": "GET", "path": "/", "requestContext": { "targetGroupArn": "a" } }),
+        json!({ "info": { "parentTypeName": "Query", "fieldName": "order" } }),
+        json!({ "records": { "clicks-0": [{ "topic": "clicks", "partition": 0, "offset": 1 }] } }),
+        json!({ "actionGroup": "g", "function": "f", "sessionId": "s", "agent": { "id": "A1", "name": "clerk" } }),
     ]
 }

@@ -18,7 +18,8 @@ const CODE: [&str; 8] = [
 ];
 
 /// How they begin.
-const BEGINNINGS: [&str; 24] = [
+const BEGINNINGS: [&str; 27] = [
+    "alb.",
     "aws.",
     "client.",
     "cloud.",
@@ -29,6 +30,8 @@ const BEGINNINGS: [&str; 24] = [
     "event.",
     "exception.",
     "faas.",
+    "gen_ai.",
+    "graphql.",
     "host.",
     "http.",
     "lambda_otlp.",
