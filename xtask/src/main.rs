@@ -27,7 +27,7 @@ struct Command {
     run: fn() -> anyhow::Result<()>,
 }
 
-const COMMANDS: [Command; 21] = [
+const COMMANDS: [Command; 22] = [
     command(
         "layers",
         "checks which crate uses which, and that no files of one use each other in a circle",
@@ -66,6 +66,9 @@ const COMMANDS: [Command; 21] = [
     command("receiver", "sends event files into rotel and compares the counts", receiver::run),
     command("moto", "runs the deployed path on moto", moto::run),
     command("dist", "makes all that is handed out, in target/dist", || dist::run(What::All)),
+    command("dist --release", "the same, and fails if the machine cannot make all of it", || {
+        dist::run(What::Release)
+    }),
     command("dist --functions", "only the zips of the stack's functions", || {
         dist::run(What::Functions)
     }),

@@ -1,6 +1,6 @@
 //! Makes what is handed out, in `target/dist`: the zips of the stack's functions, one for each architecture; the layer, with the
 //! extension, the wrapper of a function's runtime, and the licences; the layers of OpenTelemetry's packages that the wrapper starts; the
-//! command line. Beside each zip stands what it is made of, beside all their sums, and the templates that deploy them.
+//! command line. Beside each zip stands what it is made of, beside all their sums, the templates that deploy them, and how to install them.
 //!
 //! What is in a zip depends on the sources alone: files have no times, and no binary names a folder of the machine.
 //!
@@ -13,6 +13,7 @@ pub(crate) mod functions;
 pub(crate) mod node;
 mod notices;
 pub(crate) mod python;
+mod release;
 mod start;
 mod zip_file;
 
@@ -94,6 +95,8 @@ struct Made {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum What {
     All,
+    /// All of it, or nothing.
+    Release,
     Functions,
     Layer,
     CommandLine,
@@ -105,21 +108,29 @@ const FOLDER: &str = "target/dist";
 /// Where `sha256sum --check` finds the sums.
 const SUMS: &str = "SHA256SUMS";
 /// What lies in the repository, and its name beside the zips.
-const TEMPLATES: [(&str, &str); 3] = [
+const BESIDE: [(&str, &str); 4] = [
     ("template-dist.yaml", "template-dist.yaml"),
     ("stack/template-dist.yaml", "template-dist-all-settings.yaml"),
     ("stack/settings.example.yaml", "settings.example.yaml"),
+    ("docs/release-files.md", "INSTALL.md"),
 ];
 
 /// Makes it in `target/dist`; all of it takes the place of what is there.
 pub(crate) fn run(what: What) -> anyhow::Result<()> {
     let root = root()?;
     let folder = root.join(FOLDER);
-    if what == What::All && folder.exists() {
+    let is_all = [What::All, What::Release].contains(&what);
+    if what == What::Release {
+        release::can_be_made(&root)?;
+    }
+    if is_all && folder.exists() {
         std::fs::remove_dir_all(&folder)?;
     }
     std::fs::create_dir_all(&folder)?;
-    let is = |one: What| what == one || what == What::All;
+    let is = |one: What| what == one || is_all;
+    if is(What::Functions) || is(What::CommandLine) {
+        release::has_readelf()?;
+    }
     if is(What::Functions) || is(What::Layer) || is(What::CommandLine) {
         let packages = locked_packages()?;
         if is(What::Functions) {
@@ -138,8 +149,11 @@ pub(crate) fn run(what: What) -> anyhow::Result<()> {
     if is(What::NodeLayer) {
         write(&folder, &node::layer(&root)?)?;
     }
-    for (template, name) in TEMPLATES {
-        std::fs::copy(root.join(template), folder.join(name))?;
+    for (file, name) in BESIDE {
+        std::fs::copy(root.join(file), folder.join(name))?;
+    }
+    if what == What::Release {
+        release::is_complete(&folder)?;
     }
     sums(&folder)
 }

@@ -47,6 +47,11 @@ pub(super) fn layers(
     Ok(())
 }
 
+/// The versions that this machine does not have, or not with pip.
+pub(super) fn missing() -> impl Iterator<Item = u32> {
+    MINOR_VERSIONS.filter(|minor| find(*minor).is_none())
+}
+
 /// What the requirements pin, which say all that is installed.
 fn components(root: &Path) -> anyhow::Result<Vec<Component>> {
     let requirements = std::fs::read_to_string(root.join(REQUIREMENTS))?;

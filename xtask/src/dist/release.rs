@@ -1,0 +1,118 @@
+//! The files of a release, and what a machine needs to make them.
+
+use super::functions::TARGETS;
+use super::{ARCHITECTURES, python};
+use crate::checks::has_target;
+use anyhow::ensure;
+use simulator::packages::{MIN_PYTHON, find_python};
+use std::path::Path;
+use std::process::Command;
+
+/// The zips of a release; a list of components lies beside each.
+const ZIPS: [&str; 14] = [
+    "lambda-otlp-cli-linux-arm64.zip",
+    "lambda-otlp-cli-linux-x86_64.zip",
+    "lambda-otlp-forwarder-arm64.zip",
+    "lambda-otlp-forwarder-x86_64.zip",
+    "lambda-otlp-layer-arm64.zip",
+    "lambda-otlp-layer-x86_64.zip",
+    "lambda-otlp-node-layer.zip",
+    "lambda-otlp-python3.10-layer.zip",
+    "lambda-otlp-python3.11-layer.zip",
+    "lambda-otlp-python3.12-layer.zip",
+    "lambda-otlp-python3.13-layer.zip",
+    "lambda-otlp-python3.14-layer.zip",
+    "lambda-otlp-subscriber-arm64.zip",
+    "lambda-otlp-subscriber-x86_64.zip",
+];
+
+/// Fails before anything is built if this machine cannot make every file.
+pub(super) fn can_be_made(root: &Path) -> anyhow::Result<()> {
+    let mut missing: Vec<String> = Vec::new();
+    missing.extend((!runs("readelf")).then(|| "readelf (install binutils)".to_owned()));
+    missing.extend((!runs("npm")).then(|| "npm (install Node 20.6 or later)".to_owned()));
+    missing.extend(find_python().is_none().then(|| format!("Python {MIN_PYTHON}")));
+    missing.extend(python::missing().map(|minor| format!("python3.{minor} with pip")));
+    let layers = ARCHITECTURES.iter().map(|architecture| architecture.target);
+    let targets = TARGETS.iter().map(|target| target.triple).chain(layers);
+    let targets = targets.filter(|target| !has_target(root, target));
+    missing.extend(targets.map(|target| format!("Rust's library for {target} (install rustup)")));
+    ensure!(
+        missing.is_empty(),
+        "cannot make the release files: this machine has no {}",
+        missing.join(", no ")
+    );
+    Ok(())
+}
+
+/// Fails if `readelf`, which inspects the binaries, is missing: they compile for minutes before.
+pub(super) fn has_readelf() -> anyhow::Result<()> {
+    ensure!(runs("readelf"), "cannot run readelf, which inspects the binaries: install binutils");
+    Ok(())
+}
+
+fn runs(program: &str) -> bool {
+    let run = Command::new(program).arg("--version").output();
+    run.is_ok_and(|run| run.status.success())
+}
+
+/// Fails if a file of the release is missing.
+pub(super) fn is_complete(folder: &Path) -> anyhow::Result<()> {
+    let zips = ZIPS.iter().map(Path::new);
+    let files = zips.flat_map(|zip| [zip.to_owned(), zip.with_extension("cdx.json")]);
+    let missing = files.filter(|file| !folder.join(file).is_file());
+    let missing: Vec<String> = missing.map(|file| file.display().to_string()).collect();
+    ensure!(missing.is_empty(), "the release is incomplete, it lacks {}", missing.join(", "));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::checks::root;
+    use std::collections::BTreeSet;
+
+    fn read(file: &str) -> String {
+        std::fs::read_to_string(root().unwrap().join(file)).unwrap()
+    }
+
+    #[test]
+    fn the_page_names_the_zips_of_a_release_and_no_others() {
+        let page = read("docs/release-files.md");
+        let is_of_name = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        let words = page.split(|c: char| !is_of_name(c));
+        let named: BTreeSet<&str> = words
+            .filter(|word| word.starts_with("lambda-otlp-"))
+            .filter(|word| Path::new(word).extension().is_some_and(|extension| extension == "zip"))
+            .collect();
+        assert_eq!(named, BTreeSet::from(ZIPS));
+        for (_, name) in super::super::BESIDE {
+            assert!(page.contains(&format!("`{name}`")), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_release_without_one_of_its_files_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let is_complete = || is_complete(folder.path()).map_err(|error| error.to_string());
+        for zip in ZIPS {
+            assert!(is_complete().is_err());
+            std::fs::write(folder.path().join(zip), "").unwrap();
+            std::fs::write(folder.path().join(zip).with_extension("cdx.json"), "").unwrap();
+        }
+        assert_eq!(is_complete(), Ok(()));
+        std::fs::remove_file(folder.path().join("lambda-otlp-python3.10-layer.cdx.json")).unwrap();
+        let lacks = "the release is incomplete, it lacks lambda-otlp-python3.10-layer.cdx.json";
+        assert_eq!(is_complete(), Err(lacks.to_owned()));
+    }
+
+    #[test]
+    fn the_workflow_makes_the_release_with_every_python() {
+        let workflow = read(".github/workflows/release.yml");
+        assert!(workflow.contains("run: cargo xtask dist --release\n"), "{workflow}");
+        let of_python = ZIPS.iter().filter_map(|zip| zip.strip_prefix("lambda-otlp-python"));
+        for version in of_python.filter_map(|zip| zip.strip_suffix("-layer.zip")) {
+            assert!(workflow.contains(&format!(" {version}\n")), "{version}: {workflow}");
+        }
+    }
+}
