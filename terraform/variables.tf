@@ -122,10 +122,11 @@ variable "secret_ttl" {
 }
 
 variable "headers" {
-  description = "Headers of every request, as in authorization=Basic …, for a first try. They stand in the stack's parameters and the function's configuration in plain text; a secret (Secret) does not."
+  description = "Headers of every request, as in authorization=Basic …, for a first try. VISIBLE IN PLAIN TEXT in the console, among the stack's parameters and the function's variables. Put credentials into Secret to keep them out of both."
   type        = string
   default     = ""
   nullable    = false
+  sensitive   = true
 }
 
 variable "stream" {
@@ -169,17 +170,19 @@ variable "ca_file" {
 }
 
 variable "proxy" {
-  description = "Proxy to the backend alone, as in http://proxy.example.com:3128. Credentials in it stand in the stack's parameters in plain text."
+  description = "Proxy to the backend alone, as in http://proxy.example.com:3128. Credentials in it are VISIBLE IN PLAIN TEXT in the console."
   type        = string
   default     = ""
   nullable    = false
+  sensitive   = true
 }
 
 variable "https_proxy" {
-  description = "Proxy to the backend, where Proxy is empty, and to SQS, Secrets Manager and Systems Manager, for a VPC without endpoints for them."
+  description = "Proxy to the backend, where Proxy is empty, and to SQS, Secrets Manager and Systems Manager, for a VPC without endpoints for them. Credentials in it are VISIBLE IN PLAIN TEXT in the console."
   type        = string
   default     = ""
   nullable    = false
+  sensitive   = true
 }
 
 variable "no_proxy" {

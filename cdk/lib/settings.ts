@@ -58,7 +58,7 @@ export interface Settings {
   readonly secretTtl?: string;
 
   /**
-   * Headers of every request, as in authorization=Basic …, for a first try. They stand in the stack's parameters and the function's configuration in plain text; a secret (Secret) does not.
+   * Headers of every request, as in authorization=Basic …, for a first try. VISIBLE IN PLAIN TEXT in the console, among the stack's parameters and the function's variables. Put credentials into Secret to keep them out of both.
    * @default ""
    */
   readonly headers?: string;
@@ -94,13 +94,13 @@ export interface Settings {
   readonly caFile?: string;
 
   /**
-   * Proxy to the backend alone, as in http://proxy.example.com:3128. Credentials in it stand in the stack's parameters in plain text.
+   * Proxy to the backend alone, as in http://proxy.example.com:3128. Credentials in it are VISIBLE IN PLAIN TEXT in the console.
    * @default ""
    */
   readonly proxy?: string;
 
   /**
-   * Proxy to the backend, where Proxy is empty, and to SQS, Secrets Manager and Systems Manager, for a VPC without endpoints for them.
+   * Proxy to the backend, where Proxy is empty, and to SQS, Secrets Manager and Systems Manager, for a VPC without endpoints for them. Credentials in it are VISIBLE IN PLAIN TEXT in the console.
    * @default ""
    */
   readonly httpsProxy?: string;

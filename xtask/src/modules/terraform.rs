@@ -30,6 +30,7 @@ pub(super) fn check(root: &Path, tally: &mut Tally) {
         return;
     };
     tally.note("Terraform, its form", formatted(root, program));
+    tally.note("Terraform, credentials in a plan", hidden(root, program));
     let begun = Project::begin(root, program);
     let project = match begun {
         Ok(project) => project,
@@ -56,6 +57,33 @@ fn formatted(root: &Path, program: &str) -> anyhow::Result<String> {
     let mut command = Command::new(program);
     output(command.args(["fmt", "-check", "-diff", MODULE]).current_dir(root))?;
     Ok("as terraform fmt writes it".to_owned())
+}
+
+/// Plans the module's settings without a provider: the plan must not show values that may hold credentials.
+fn hidden(root: &Path, program: &str) -> anyhow::Result<String> {
+    const CREDENTIALS: &str = "user:s3cret";
+    let folder = tempfile::tempdir()?;
+    for file in ["variables.tf", "parameters.tf"] {
+        std::fs::copy(root.join(MODULE).join(file), folder.path().join(file))?;
+    }
+    let stack = json!({ "input": "${merge(local.parameters, { ArtifactPrefix = \"prefix/\" })}" });
+    let project = json!({ "resource": { "terraform_data": { "stack": stack } } });
+    std::fs::write(folder.path().join("main.tf.json"), project.to_string())?;
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).arg("-no-color").current_dir(folder.path());
+        output(command.env("CHECKPOINT_DISABLE", "1").env("TF_INPUT", "0"))
+    };
+    run(&["init"])?;
+    let headers = format!("-var=headers=authorization=Basic {CREDENTIALS}");
+    let [proxy, https_proxy] =
+        ["proxy", "https_proxy"].map(|name| format!("-var={name}=http://{CREDENTIALS}@proxy:3128"));
+    let others = ["-var=endpoint=https://o2.example.com", "-var=artifact_bucket=artifacts"];
+    let plan = run(&["plan", &headers, &proxy, &https_proxy, others[0], others[1]])?.stdout;
+    let plan = String::from_utf8_lossy(&plan);
+    ensure!(plan.contains("https://o2.example.com"), "the plan shows no settings: {plan}");
+    ensure!(!plan.contains(CREDENTIALS), "the plan shows credentials: {plan}");
+    Ok("headers and proxies are hidden".to_owned())
 }
 
 /// What a user has who uses the module.
@@ -228,5 +256,45 @@ impl Project {
         let resources = modules[0]["resources"].as_array().context("no resources")?;
         let stack = resources.iter().find(|one| one["type"] == "aws_cloudformation_stack");
         Ok(stack.context("no stack")?["values"]["parameters"].clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::settings::Kind;
+
+    /// Parameters of the template that set a variable which may hold credentials.
+    fn with_credentials(template: &Value) -> BTreeSet<String> {
+        let variables = &template["Resources"]["ForwarderFunction"]["Properties"]["Environment"];
+        let may_hold = |name: &str| {
+            let variable = forwarder::TABLE.find(name);
+            variable
+                .is_some_and(|own| matches!(own.kind, Kind::Secret | Kind::Headers | Kind::Proxy))
+        };
+        let set = variables["Variables"].as_object().into_iter().flatten();
+        let set = set.filter(|(name, _)| may_hold(name));
+        set.filter_map(|(_, value)| Some(value["Ref"].as_str()?.to_owned())).collect()
+    }
+
+    #[test]
+    fn settings_that_may_hold_credentials_are_sensitive_and_say_where_they_are_visible() {
+        let root = crate::checks::root().unwrap();
+        let template: Value =
+            serde_json::from_slice(&std::fs::read(root.join(TEMPLATE)).unwrap()).unwrap();
+        let variables = std::fs::read_to_string(root.join(MODULE).join("variables.tf")).unwrap();
+        let with_credentials = with_credentials(&template);
+        let expected = ["Headers", "HttpsProxy", "Proxy"].map(str::to_owned);
+        assert_eq!(with_credentials, BTreeSet::from(expected));
+        for name in with_credentials {
+            let description = template["Parameters"][&name]["Description"].as_str().unwrap();
+            assert!(description.contains("VISIBLE IN PLAIN TEXT"), "{name}: {description}");
+            // `HttpsProxy` is the variable `https_proxy`.
+            let variable = name.replace("HttpsProxy", "https_proxy").to_lowercase();
+            let begin = format!("variable \"{variable}\" {{");
+            let (_, variable) = variables.split_once(&begin).unwrap();
+            let (variable, _) = variable.split_once("\n}").unwrap();
+            assert!(variable.contains("sensitive   = true"), "{name}: {variable}");
+        }
     }
 }

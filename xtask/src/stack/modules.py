@@ -6,6 +6,8 @@ import json
 import re
 
 BOOLEAN = ["true", "false"]
+# Settings whose values may hold credentials: `terraform plan` prints none of them.
+SENSITIVE = ("Headers", "Proxy", "HttpsProxy")
 # Terraform's regular expressions cannot look ahead; CloudFormation looks itself.
 LOOKAHEAD = re.compile(r"\(\?![^)]*\)")
 # A parameter that is named in a sentence: a single word may be a word.
@@ -69,6 +71,8 @@ def terraform_variable(template, name, parameter):
     if "Default" in parameter:
         settings.append(("default", hcl(default(parameter))))
     settings.append(("nullable", "false"))
+    if name in SENSITIVE:
+        settings.append(("sensitive", "true"))
     width = max(len(key) for key, _ in settings)
     text = [f'variable "{snake(name)}" {{', *(f"  {key.ljust(width)} = {value}" for key, value in settings)]
     for condition, message in conditions(snake(name), parameter):
