@@ -1,5 +1,6 @@
 //! `lambda-otlp forward`: Lambda event files through the forwarder's own pipeline.
 
+use crate::broken_pipe;
 use crate::destination::DestinationArguments;
 use crate::time_arguments::now_unix_nano;
 use ::aws::AwsSecrets;
@@ -89,7 +90,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         write_ledger(&ledger, arguments.dry_run, &mut out)
     };
     // The exit code says whether everything arrived, also where nobody reads the ledger.
-    if let Err(error) = printed {
+    if let Err(error) = broken_pipe::ignored(printed) {
         eprintln!("lambda-otlp: cannot print the ledger: {error}");
     }
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })

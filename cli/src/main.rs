@@ -1,6 +1,8 @@
 //! `lambda-otlp`: the whole path on this machine, a look into OTLP lines, and what keeps a deployed forwarder healthy.
 
-#![allow(clippy::print_stderr, reason = "stderr is where a command line tool reports")]
+// Its macros hold in all files below.
+#[macro_use]
+mod broken_pipe;
 
 mod aws;
 mod cost;
@@ -17,6 +19,7 @@ mod log_events;
 mod manual;
 mod openobserve;
 mod output;
+mod quantity;
 mod redrive;
 mod replay;
 mod rules;
@@ -107,19 +110,12 @@ fn main() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) if broken_pipe::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("lambda-otlp: {error:#}");
             ExitCode::from(USAGE)
         }
     }
-}
-
-/// `lambda-otlp decode … | head` is no mistake.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 #[cfg(test)]

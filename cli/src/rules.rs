@@ -1,5 +1,6 @@
 //! `lambda-otlp rules`: checks a rules file, and shows what it would do to events.
 
+use crate::broken_pipe;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use forwarder::{
@@ -152,6 +153,9 @@ fn test(arguments: &TestArguments) -> anyhow::Result<ExitCode> {
     let mut complete = true;
     for path in &arguments.events {
         if let Err(error) = trial.event(path) {
+            if broken_pipe::is_broken_pipe(&error) {
+                return Err(error);
+            }
             eprintln!("{}: not read, or not to its end: {error:#}", path.display());
             complete = false;
         }

@@ -1,6 +1,7 @@
 //! `lambda-otlp subscribe` and `unsubscribe`: log groups led to a forwarder, and no longer, by the subscriber's own code.
 
 use crate::aws::{self, AwsArguments};
+use crate::broken_pipe;
 use crate::functions::{forwarder_of, stream_of};
 use ::aws::CloudWatchLogs;
 use anyhow::{Context as _, anyhow};
@@ -149,11 +150,11 @@ fn run(
         anyhow::Ok(sweep.run(Instant::now() + LONGEST).await.0)
     })?;
     let mut out = io::stdout().lock();
-    if which.json {
-        writeln!(out, "{}", report.to_json())?;
+    broken_pipe::ignored(if which.json {
+        writeln!(out, "{}", report.to_json())
     } else {
-        write(&report, which.dry_run, &mut out)?;
-    }
+        write(&report, which.dry_run, &mut out)
+    })?;
     // What could not be listed may be there.
     let is_listed = task == Task::Subscribe && report.not_listed.is_none();
     let missing: Vec<&str> =

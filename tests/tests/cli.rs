@@ -307,3 +307,57 @@ fn telemetry_that_moving_the_log_events_does_not_reach_is_named() {
     let warning = said(1_790_000_000 - 86_400);
     assert!(warning.contains("1 item dated outside the time that the backend takes"), "{warning}");
 }
+
+#[test]
+fn output_that_nobody_reads_is_no_failure_and_changes_no_exit_code() {
+    let check = |code: i32, arguments: &[&str]| {
+        // The pipes are closed before the program writes anything.
+        let closed = |out: bool| {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let mut command = Command::new(binary("lambda-otlp"));
+            command.current_dir(workspace().join("tests/fixtures")).args(arguments);
+            command.stdin(Stdio::null()).stderr(Stdio::piped()).stdout(Stdio::piped());
+            if out {
+                command.stdout(writer)
+            } else {
+                command.stderr(writer)
+            };
+            let output = command.output().unwrap();
+            assert_eq!(output.status.code(), Some(code), "{arguments:?}, stdout: {out}");
+            text(&output.stderr)
+        };
+        let said = closed(true);
+        assert!(!said.contains("ipe"), "{arguments:?}: {said}");
+        closed(false);
+    };
+    let event = "events/awslogs-text-mixed.json";
+    check(0, &["forward", "--dry-run", event]);
+    check(0, &["forward", "--dry-run", "--json", event]);
+    check(1, &["forward", "--dry-run", event, "no-such-file"]);
+    check(0, &["decode", "lines/rust-1.jsonl"]);
+    check(0, &["tail", "lines/rust-1.jsonl"]);
+    check(0, &["cost", "--invocations", "1M/d"]);
+    let folder = tempfile::tempdir().unwrap();
+    let rules = folder.path().join("rules.toml");
+    std::fs::write(&rules, "").unwrap();
+    check(0, &["rules", "test", "--requests", rules.to_str().unwrap(), event]);
+    check(64, &["decode", "no-such-file"]);
+}
+
+#[test]
+fn the_verdicts_of_doctor_have_colours_where_they_are_asked_for() {
+    let doctor = |variables: &[(&str, &str)]| {
+        let mut command = Command::new(binary("lambda-otlp"));
+        command.args(["doctor", "--endpoint", "http://127.0.0.1:1"]).stdin(Stdio::null());
+        text(&command.envs(variables.iter().copied()).output().unwrap().stdout)
+    };
+    let coloured = doctor(&[("CLICOLOR_FORCE", "1")]);
+    assert!(
+        coloured.contains("\u{1b}[32mok") && coloured.contains("\u{1b}[31mfailed"),
+        "{coloured}"
+    );
+    for plain in [doctor(&[]), doctor(&[("NO_COLOR", "1")])] {
+        assert!(plain.contains("\nfailed  connection") && !plain.contains('\u{1b}'), "{plain}");
+    }
+}

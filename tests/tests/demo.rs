@@ -47,13 +47,16 @@ fn waterfall(out: &str, label: &str) -> Vec<(String, usize, String)> {
     let is_head = |line: &&str| line.starts_with("Trace ") && line.ends_with(label);
     let lines = out.lines().skip_while(|line| !is_head(line)).skip(1);
     let spans = lines.take_while(|line| !line.is_empty()).filter(|line| line.contains(" ms |"));
+    // The first span is the root, so its name begins where the column does.
+    let mut column = None;
     spans
         .map(|line| {
+            let line = line.replace('✗', " ");
             let (service, name) = line.trim_start().split_once(' ').unwrap();
             let name = name.trim_start_matches(' ');
-            let column = line.len() - line.trim_start().len() + 9;
-            let depth = (line.find(name).unwrap() - column) / 2;
-            let name = name.split("  ").next().unwrap();
+            let place = line.find(name).unwrap();
+            let depth = (place - *column.get_or_insert(place)) / 2;
+            let name = name.split(" #").next().unwrap().split("  ").next().unwrap();
             (service.to_owned(), depth, name.to_owned())
         })
         .collect()

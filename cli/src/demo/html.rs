@@ -167,7 +167,7 @@ fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
 }
 
 fn log(record: &Log, page: &mut String) -> fmt::Result {
-    let Log { service, level, body, number } = record;
+    let Log { service, level, body, number, .. } = record;
     writeln!(
         page,
         "<div class=\"log\">{} <strong>{}</strong> {} <small>{}</small></div>",
@@ -181,16 +181,15 @@ fn log(record: &Log, page: &mut String) -> fmt::Result {
 fn metrics(run: &Run, page: &mut String) -> fmt::Result {
     writeln!(
         page,
-        "<h2>Metrics</h2>\n<p>{}</p>\n<table>\n<tr><th>service</th><th>metric</th><th>unit</th><th class=\"n\">points</th><th>value</th></tr>",
+        "<h2>Metrics</h2>\n<p>{}</p>\n<table>\n<tr><th>service</th><th>metric</th><th class=\"n\">points</th><th>value</th></tr>",
         Escaped(OF_METRICS)
     )?;
-    for [service, name, unit, points, total] in metric_rows(run) {
+    for [service, name, points, total] in metric_rows(run) {
         writeln!(
             page,
-            "<tr><td>{}</td><td>{}</td><td>{}</td><td class=\"n\">{points}</td><td>{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td class=\"n\">{points}</td><td>{}</td></tr>",
             Escaped(&service),
             Escaped(&name),
-            Escaped(&unit),
             Escaped(&total)
         )?;
     }

@@ -13,6 +13,7 @@ mod view;
 mod warehouse;
 mod waterfall;
 
+use crate::broken_pipe;
 use anyhow::Context as _;
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -70,8 +71,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         view::write(&run, &accounts, &mut out)
     };
     // The exit code says whether it balances, also where nobody reads the result.
-    if let Err(error) = shown.and_then(|()| out.flush()) {
-        let _written = writeln!(std::io::stderr(), "lambda-otlp: cannot print the result: {error}");
+    if let Err(error) = broken_pipe::ignored(shown.and_then(|()| out.flush())) {
+        eprintln!("lambda-otlp: cannot print the result: {error}");
     }
     Ok(if run.is_fine(&accounts) { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

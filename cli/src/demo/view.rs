@@ -8,16 +8,15 @@ use super::run::{Labelled, Run, error_message, pids};
 use super::stored::service;
 use super::waterfall::{waterfalls, without_trace};
 use crate::layer::EXTENSION;
+use crate::quantity::quantity;
 use crate::waterfall::Log;
-use crate::waterfall::draw::{self, BAD, HEADING, short};
-use anstyle::{AnsiColor, Style};
+use crate::waterfall::draw::{self, BAD, GOOD, HEADING, short, terminal_width};
+use anstyle::Style;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point};
 use simulator::InvocationResult;
 use simulator::sink::StoredMetric;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
-
-const GOOD: Style = AnsiColor::Green.on_default().bold();
 
 pub(super) fn write(run: &Run, accounts: &Accounts, out: &mut dyn Write) -> io::Result<()> {
     // Whoever reads the first line only knows how it ended.
@@ -118,7 +117,7 @@ const RESULT: usize = 34;
 
 fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     for trace in waterfalls(run) {
-        draw::waterfall(&trace, out)?;
+        draw::waterfall(&trace, terminal_width(), out)?;
     }
     let others = without_trace(run);
     writeln!(
@@ -139,14 +138,14 @@ pub(super) const OF_METRICS: &str = "Lambda's reports do not tell handler errors
 
 fn metrics(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Metrics{HEADING:#} ({OF_METRICS})")?;
-    for [service, name, unit, points, total] in metric_rows(run) {
-        writeln!(out, "  {service:<8} {name:<34} {unit:<14} {points:>3} points  {total}")?;
+    for [service, name, points, total] in metric_rows(run) {
+        writeln!(out, "  {service:<8} {name:<34} {points:>3} points  {total}")?;
     }
     Ok(())
 }
 
-/// Service, name, unit, number of data points and what they come to, of each metric.
-pub(super) fn metric_rows(run: &Run) -> Vec<[String; 5]> {
+/// Service, name, number of data points and what they come to, of each metric.
+pub(super) fn metric_rows(run: &Run) -> Vec<[String; 4]> {
     let mut rows: BTreeMap<(String, &str, &str), Vec<&StoredMetric>> = BTreeMap::new();
     for metric in &run.arrived.metrics {
         let key = (service(metric), metric.item.name.as_str(), metric.item.unit.as_str());
@@ -155,7 +154,7 @@ pub(super) fn metric_rows(run: &Run) -> Vec<[String; 5]> {
     rows.into_iter()
         .map(|((service, name, unit), metrics)| {
             let points: usize = metrics.iter().map(|metric| count_points(metric)).sum();
-            [service, name.to_owned(), unit.to_owned(), points.to_string(), total(&metrics)]
+            [service, name.to_owned(), points.to_string(), total(&metrics, unit)]
         })
         .collect()
 }
@@ -171,7 +170,7 @@ fn count_points(metric: &StoredMetric) -> usize {
     }
 }
 
-fn total(metrics: &[&StoredMetric]) -> String {
+fn total(metrics: &[&StoredMetric], unit: &str) -> String {
     let (mut sum, mut count) = (0.0, 0u64);
     let mut is_histogram = false;
     for metric in metrics {
@@ -192,7 +191,8 @@ fn total(metrics: &[&StoredMetric]) -> String {
             _ => {}
         }
     }
-    if is_histogram { format!("sum {sum:.4}, count {count}") } else { format!("{sum}") }
+    let sum = quantity(sum, unit);
+    if is_histogram { format!("sum {sum}, count {count}") } else { sum }
 }
 
 fn value(value: Option<&number_data_point::Value>) -> f64 {

@@ -8,15 +8,17 @@ mod wiring;
 use crate::aws::{self, AwsArguments};
 use crate::destination::DestinationArguments;
 use crate::time_arguments;
+use crate::waterfall::draw::{BAD, GOOD};
 use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials, CredentialsSource};
+use anstyle::{AnsiColor, Style};
 use aws_sdk_sqs::config::ProvideCredentials as _;
 use backend::{DestinationConfig, Profile, read_secret};
 pub(crate) use canary::stream_name;
 use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords};
 pub(crate) use reach::{Reach, beside, check as reach_checks, reach};
 pub(crate) use settings::Check;
-use settings::{Reader, Secret, Source, Table};
-use std::io::{self, Write as _};
+use settings::{Reader, Secret, Source, Table, Verdict};
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
@@ -48,15 +50,30 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let variables = arguments.destination.variables(false)?;
     let checks = runtime.block_on(checked(arguments, &variables));
-    let mut out = io::stdout().lock();
+    // Colours on a terminal only, and none under NO_COLOR.
+    let mut out = anstream::stdout().lock();
     if arguments.json {
         writeln!(out, "{}", as_json(&checks))?;
     } else {
         for check in &checks {
-            writeln!(out, "{check}")?;
+            write(check, &mut out)?;
         }
     }
     Ok(if checks.iter().any(Check::is_failed) { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Writes a check as a line, with its verdict in colour.
+fn write(check: &Check, out: &mut dyn Write) -> io::Result<()> {
+    let verdict = check.verdict.as_str();
+    let style = match check.verdict {
+        Verdict::Ok => GOOD,
+        Verdict::Warning => AnsiColor::Yellow.on_default().bold(),
+        Verdict::Failed => BAD,
+        Verdict::Skipped => Style::new().dimmed(),
+    };
+    let line = check.to_string();
+    let text = line.strip_prefix(verdict).unwrap_or(&line);
+    writeln!(out, "{style}{verdict}{style:#}{text}")
 }
 
 async fn checked(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> {

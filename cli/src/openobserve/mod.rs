@@ -9,6 +9,7 @@ mod task;
 mod zeros;
 
 use crate::aws::AwsArguments;
+use crate::broken_pipe;
 use crate::destination::DestinationArguments;
 use crate::doctor;
 use anyhow::bail;
@@ -140,7 +141,7 @@ fn run(place: &Place, kind: Kind, task: Task, notify: &[String]) -> anyhow::Resu
         let api = Api::new(reach)?;
         task::carry_out(&api, kind, &place.folder, &shipped, task).await
     })?;
-    print(&report, place.json, task.is_dry_run())?;
+    broken_pipe::ignored(print(&report, place.json, task.is_dry_run()))?;
     Ok(if report.is_fine() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

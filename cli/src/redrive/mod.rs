@@ -9,7 +9,7 @@ mod store;
 mod summary;
 
 use crate::aws::{self, AwsArguments, QueueUrl};
-use crate::time_arguments;
+use crate::{broken_pipe, time_arguments};
 use ::aws::SqsQueue;
 use anyhow::{Context as _, ensure};
 use aws_config::SdkConfig;
@@ -111,11 +111,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 fn report(arguments: &Arguments, summary: &Summary, window: IngestWindow) -> io::Result<()> {
     let dry_run = !arguments.yes;
     let mut out = io::stdout().lock();
-    if arguments.json {
-        writeln!(out, "{}", summary.to_json(dry_run))?;
+    broken_pipe::ignored(if arguments.json {
+        writeln!(out, "{}", summary.to_json(dry_run))
     } else {
-        summary.write(dry_run, &mut out)?;
-    }
+        summary.write(dry_run, &mut out)
+    })?;
     if summary.too_old > 0 {
         eprintln!(
             "warning: {} with logs or traces older than {} (LAMBDA_OTLP_INGEST_WINDOW): OpenObserve discards them, so the \

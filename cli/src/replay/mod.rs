@@ -6,6 +6,7 @@ mod progress;
 mod run;
 
 use crate::aws::{self, AwsArguments};
+use crate::broken_pipe;
 use crate::destination::DestinationArguments;
 use crate::forward::{one_destination, write_ledger};
 use crate::time_arguments::{self, TimeArgument};
@@ -176,7 +177,7 @@ async fn through<E: Export>(
 
 fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode> {
     let mut out = io::stdout().lock();
-    if arguments.json {
+    broken_pipe::ignored(if arguments.json {
         let mut json: serde_json::Value = serde_json::from_str(&replayed.ledger.to_json())?;
         if let Some(object) = json.as_object_mut() {
             object.insert("dry_run".to_owned(), arguments.dry_run.into());
@@ -184,13 +185,12 @@ fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode
             object.insert("requests".to_owned(), replayed.volume.requests.into());
             object.insert("bytes_sent".to_owned(), replayed.volume.bytes_sent.into());
         }
-        writeln!(out, "{json}")?;
+        writeln!(out, "{json}")
     } else {
-        write_ledger(&replayed.ledger, arguments.dry_run, &mut out)?;
-        if arguments.dry_run {
-            writeln!(out, "\n{}", plan::estimate(&replayed.volume))?;
-        }
-    }
+        let written = write_ledger(&replayed.ledger, arguments.dry_run, &mut out);
+        let estimate = arguments.dry_run.then(|| plan::estimate(&replayed.volume));
+        written.and_then(|()| estimate.map_or(Ok(()), |text| writeln!(out, "\n{text}")))
+    })?;
     let Checkpoint { log_group, to_ms, done_before_ms, .. } = &replayed.checkpoint;
     if *done_before_ms < *to_ms {
         let millis = u64::try_from(*done_before_ms).unwrap_or_default();

@@ -1,15 +1,27 @@
 //! Draws the full-screen view.
 
 use super::listed::{Listed, Pane, Trace};
-use crate::waterfall::draw::{Columns, service_width, short};
-use crate::waterfall::{Log, Waterfall};
+use crate::waterfall::Waterfall;
+use crate::waterfall::draw::{self, FAILED, Ink, short, time_of_day};
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Paragraph};
 
-const KEYS: &str = "up/down choose  Enter open  Tab other lines  Esc back  q quit";
+/// Behind the status text.
+const HINT: &str = "? keys  q quit";
+const KEYS: [(&str, &str); 9] = [
+    ("up, k", "the trace or line before"),
+    ("down, j", "the next trace or line; below the last trace the newest one stays open"),
+    ("PageUp, PageDown", "20 at a time"),
+    ("Home, g / End, G", "the first / the last"),
+    ("Enter", "the chosen trace alone"),
+    ("Tab", "log records of no trace, metrics and other lines; again: the traces"),
+    ("Esc", "back to the traces, and from there quit"),
+    ("?", "these keys"),
+    ("q, Ctrl-C", "quit"),
+];
 const BARS: [Color; 3] = [Color::Cyan, Color::Magenta, Color::Yellow];
 
 pub(super) fn draw(listed: &Listed, is_coloured: bool, frame: &mut Frame<'_>) {
@@ -26,10 +38,12 @@ pub(super) fn draw(listed: &Listed, is_coloured: bool, frame: &mut Frame<'_>) {
         }
         Pane::Opened => trace(opened, listed.scrolled, paint, frame, main),
         Pane::Lines => lines(listed, frame, main),
+        Pane::Keys => keys(frame, main),
     }
+    let left = usize::from(status.width).saturating_sub(HINT.len() + 2);
     let status_line = Line::from(vec![
-        Span::styled(KEYS, Style::new().add_modifier(Modifier::DIM)),
-        Span::raw(format!("  {}", short(&listed.said, 200))),
+        Span::raw(format!("{:<left$}  ", short(&listed.said, left))),
+        Span::styled(HINT, Style::new().add_modifier(Modifier::DIM)),
     ]);
     frame.render_widget(status_line, status);
 }
@@ -42,6 +56,16 @@ struct Paint {
 impl Paint {
     fn of(self, colour: Color) -> Style {
         if self.is_coloured { Style::new().fg(colour) } else { Style::new() }
+    }
+
+    fn style(self, ink: Ink) -> Style {
+        match ink {
+            Ink::Plain => Style::new(),
+            Ink::Failed => self.bad(),
+            Ink::Service(place) => {
+                self.of(BARS.iter().cycle().nth(place).copied().unwrap_or_default())
+            }
+        }
     }
 
     fn bad(self) -> Style {
@@ -60,29 +84,30 @@ fn list(listed: &Listed, paint: Paint, frame: &mut Frame<'_>, area: Rect) {
             let style = if trace.has_failed() { paint.bad() } else { Style::new() };
             let style =
                 if place == opened { style.add_modifier(Modifier::REVERSED) } else { style };
-            Line::styled(entry(trace), style)
+            Line::styled(entry(trace, usize::from(area.width.saturating_sub(2))), style)
         })
         .collect();
     let title = format!(" Traces ({}) ", listed.traces.len());
     frame.render_widget(Paragraph::new(rows).block(Block::bordered().title(title)), area);
 }
 
-fn entry(trace: &Trace) -> String {
-    let Waterfall { trace_id, rows, .. } = &trace.waterfall;
-    let time = trace.began().map(wire::timestamp::rfc3339_millis).unwrap_or_default();
-    // The day is the same for all.
-    let time = time.get(11..23).unwrap_or_default();
+/// A trace as a line of this width: whether it failed, when it began, what it is of, and how long it took.
+fn entry(trace: &Trace, width: usize) -> String {
+    let Waterfall { trace_id, began, millis, rows, .. } = &trace.waterfall;
+    let sign = if trace.has_failed() { FAILED } else { " " };
+    let time = time_of_day(*began);
     let (service, name) =
         rows.first().map_or(("", "(log records only)"), |row| (&row.service, &row.name));
-    format!(
-        "{time:<12} {} {:<16} {:<34} {:>10.2} ms {:>4} spans {}",
-        trace_id.get(..8).unwrap_or(trace_id),
-        short(service, 16),
-        short(name, 34),
-        trace.millis(),
-        rows.len(),
-        if trace.has_failed() { "ERROR" } else { "" },
-    )
+    let begin = format!("{sign} {time:<12} ");
+    let is_narrow = width < 80;
+    let end = if is_narrow { String::new() } else { format!(" {:>4} spans", rows.len()) };
+    let end = format!(" {:>9} ms{end}", format!("{millis:.2}"));
+    let id = trace_id.get(..8).unwrap_or(trace_id);
+    let what = format!("{id} {:<16} {name}", short(service, 16));
+    let left = width.saturating_sub(begin.chars().count() + end.len());
+    // A narrow terminal has no place for more than the name.
+    let what = if is_narrow { name } else { &what };
+    format!("{begin}{:<left$}{end}", short(what, left))
 }
 
 /// The trace that is opened.
@@ -93,41 +118,21 @@ fn trace(trace: Option<&Trace>, scrolled: usize, paint: Paint, frame: &mut Frame
     };
     let Waterfall { trace_id, label, .. } = &trace.waterfall;
     let title = format!(" {trace_id}: {label} ");
-    let height = usize::from(area.height.saturating_sub(2));
-    let rows: Vec<Line<'_>> =
-        rows(&trace.waterfall, paint).into_iter().skip(scrolled).take(height).collect();
+    let (height, width) = (area.height.saturating_sub(2), area.width.saturating_sub(2));
+    let rows = draw::lines(&trace.waterfall, usize::from(width)).into_iter();
+    let rows = rows.skip(scrolled).take(usize::from(height));
+    let spans = |line: draw::Line| -> Line<'static> {
+        line.into_iter().map(|(ink, text)| Span::styled(text, paint.style(ink))).collect()
+    };
+    let rows: Vec<Line<'_>> = rows.map(spans).collect();
     frame.render_widget(Paragraph::new(rows).block(Block::bordered().title(title)), area);
 }
 
-fn rows(trace: &Waterfall, paint: Paint) -> Vec<Line<'static>> {
-    let width = service_width(trace);
-    let mut services: Vec<&str> = Vec::new();
-    let mut lines = Vec::new();
-    for row in &trace.rows {
-        if !services.contains(&row.service.as_str()) {
-            services.push(&row.service);
-        }
-        let place = services.iter().position(|service| *service == row.service).unwrap_or(0);
-        let colour = BARS.iter().cycle().nth(place).copied().unwrap_or_default();
-        let style = if row.has_failed { paint.bad() } else { paint.of(colour) };
-        let Columns { head, before, bar, behind, failed, tail } = Columns::of(row, width);
-        lines.push(Line::from(vec![
-            Span::raw(format!("{head} |{before}")),
-            Span::styled(bar, style),
-            Span::raw(format!("{behind}| ")),
-            Span::styled(failed, style),
-            Span::raw(format!(" {tail}")),
-        ]));
-        lines.extend(row.logs.iter().map(|log| log_line(log, width, row.depth)));
-    }
-    lines.extend(trace.loose.iter().map(|log| log_line(log, width, 0)));
-    lines
-}
-
-fn log_line(log: &Log, width: usize, depth: usize) -> Line<'static> {
-    let Log { level, body, .. } = log;
-    let indent = "  ".repeat(depth.min(width));
-    Line::raw(format!("{:<width$} {indent}- {level} {}", "", short(body, 120)))
+/// What the keys do.
+fn keys(frame: &mut Frame<'_>, area: Rect) {
+    let rows: Vec<Line<'_>> =
+        KEYS.iter().map(|(key, does)| Line::raw(format!("{key:<17} {does}"))).collect();
+    frame.render_widget(Paragraph::new(rows).block(Block::bordered().title(" Keys ")), area);
 }
 
 /// What is no trace, the newest at the end.

@@ -1,8 +1,9 @@
 //! What the full-screen view shows, and what the keys do.
 
-use crate::shown::held::{Held, HeldSpan};
+use crate::shown::held::Held;
 use crate::shown::text;
 use crate::waterfall::Waterfall;
+use crate::waterfall::draw;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -38,6 +39,8 @@ pub(super) enum Pane {
     /// The opened trace alone.
     Opened,
     Lines,
+    /// What the keys do.
+    Keys,
 }
 
 /// A trace as far as it came.
@@ -107,6 +110,8 @@ impl Listed {
             KeyCode::Char('q') => return ControlFlow::Break(()),
             KeyCode::Esc if self.pane == Pane::List => return ControlFlow::Break(()),
             KeyCode::Esc => self.turn_to(Pane::List),
+            KeyCode::Char('?') if self.pane == Pane::Keys => self.turn_to(Pane::List),
+            KeyCode::Char('?') => self.turn_to(Pane::Keys),
             KeyCode::Enter if self.pane == Pane::List => self.turn_to(Pane::Opened),
             KeyCode::Tab if self.pane == Pane::Lines => self.turn_to(Pane::List),
             KeyCode::Tab => self.turn_to(Pane::Lines),
@@ -134,6 +139,7 @@ impl Listed {
             }
             Pane::Opened => self.scrolled = self.scrolled.saturating_sub(by),
             Pane::Lines => self.scrolled = self.scrolled.saturating_add(by).min(self.lines.len()),
+            Pane::Keys => {}
         }
     }
 
@@ -152,14 +158,15 @@ impl Listed {
                 self.scrolled = self.scrolled.saturating_add(by).min(most);
             }
             Pane::Lines => self.scrolled = self.scrolled.saturating_sub(by),
+            Pane::Keys => {}
         }
     }
 }
 
 impl Trace {
     fn new(trace_id: String) -> Self {
-        let (label, rows, loose) = (String::new(), Vec::new(), Vec::new());
-        Self { held: Held::default(), waterfall: Waterfall { trace_id, label, rows, loose } }
+        let waterfall = Waterfall { trace_id, ..Waterfall::default() };
+        Self { held: Held::default(), waterfall }
     }
 
     /// Makes its rows, where it has become larger.
@@ -175,21 +182,7 @@ impl Trace {
 
     /// Lines that it takes.
     fn height(&self) -> usize {
-        let Waterfall { rows, loose, .. } = &self.waterfall;
-        rows.iter().map(|row| 1 + row.logs.len()).sum::<usize>() + loose.len()
-    }
-
-    /// The milliseconds of its longest span.
-    pub(super) fn millis(&self) -> f64 {
-        let spans = self.held.spans.iter();
-        spans
-            .map(|HeldSpan { span, .. }| crate::waterfall::attributes::millis(span))
-            .fold(0.0, f64::max)
-    }
-
-    /// When it began, in nanoseconds since the Unix epoch.
-    pub(super) fn began(&self) -> Option<u64> {
-        self.held.spans.iter().map(|held| held.span.start_time_unix_nano).min()
+        draw::lines(&self.waterfall, 0).len()
     }
 
     pub(super) fn has_failed(&self) -> bool {

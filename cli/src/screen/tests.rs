@@ -73,15 +73,19 @@ fn listed() -> Listed {
     listed
 }
 
-fn drawn(listed: &Listed) -> Buffer {
-    let mut terminal = Terminal::new(TestBackend::new(COLUMNS, ROWS)).unwrap();
+fn drawn(listed: &Listed, columns: u16) -> Buffer {
+    let mut terminal = Terminal::new(TestBackend::new(columns, ROWS)).unwrap();
     terminal.draw(|frame| draw(listed, true, frame)).unwrap();
     terminal.backend().buffer().clone()
 }
 
 fn text(listed: &Listed) -> String {
-    let buffer = drawn(listed);
-    let row = |y| -> String { (0..COLUMNS).map(|x| buffer[(x, y)].symbol()).collect() };
+    text_of(listed, COLUMNS)
+}
+
+fn text_of(listed: &Listed, columns: u16) -> String {
+    let buffer = drawn(listed, columns);
+    let row = |y| -> String { (0..columns).map(|x| buffer[(x, y)].symbol()).collect() };
     (0..ROWS).map(|y| row(y) + "\n").collect()
 }
 
@@ -140,7 +144,7 @@ fn svg(buffer: &Buffer) -> String {
 /// The picture in docs/command-line.md; `UPDATE_EXPECT=1` makes it again.
 #[test]
 fn the_newest_trace_is_opened_below_the_list() {
-    expect_file!["../../../docs/full-screen.svg"].assert_eq(&svg(&drawn(&listed())));
+    expect_file!["../../../docs/full-screen.svg"].assert_eq(&svg(&drawn(&listed(), COLUMNS)));
 }
 
 #[test]
@@ -187,4 +191,33 @@ fn an_empty_view_and_a_small_terminal_can_be_drawn() {
     assert!(text(&Listed::default()).contains("nothing has come yet"));
     let mut terminal = Terminal::new(TestBackend::new(3, 2)).unwrap();
     terminal.draw(|frame| draw(&listed(), false, frame)).unwrap();
+}
+
+#[test]
+fn a_question_mark_shows_the_keys_and_leads_back() {
+    let mut listed = listed();
+    assert!(text(&listed).contains("? keys"), "{}", text(&listed));
+    assert!(press(&mut listed, KeyCode::Char('?')));
+    let keys = text(&listed);
+    assert!(keys.contains(" Keys ") && keys.contains("PageUp, PageDown"), "{keys}");
+    assert!(!keys.contains("Traces ("), "{keys}");
+    assert!(press(&mut listed, KeyCode::Down) && press(&mut listed, KeyCode::Char('?')));
+    assert!(text(&listed).contains("Traces (3)"), "{}", text(&listed));
+    assert!(press(&mut listed, KeyCode::Char('?')) && press(&mut listed, KeyCode::Esc));
+    assert!(text(&listed).contains("Traces (3)"), "{}", text(&listed));
+}
+
+#[test]
+fn a_narrow_terminal_shows_the_status_failures_names_and_durations() {
+    for columns in [40, 60, 80, COLUMNS, 200] {
+        let text = text_of(&listed(), columns);
+        let rows: Vec<&str> = text.lines().collect();
+        let failed = rows.iter().find(|row| row.contains("14:13:22.680")).unwrap();
+        assert!(failed.contains("✗ 14:13:22.680") && failed.contains(" 9.30 ms"), "{text}");
+        let fine = rows.iter().find(|row| row.contains("14:13:21.340")).unwrap();
+        assert!(!fine.contains('✗') && fine.contains(" 6.20 ms"), "{text}");
+        assert!(rows.last().unwrap().starts_with("following /aws/lambda"), "{text}");
+        assert!(rows.last().unwrap().ends_with("? keys  q quit"), "{text}");
+        assert!(text.contains(" 60.70 ms |█") && text.contains("█|│"), "{text}");
+    }
 }

@@ -3,7 +3,8 @@
 use super::View;
 use super::choice::Choice;
 use super::held::{Held, Named};
-use crate::waterfall::draw::{self, HEADING, short};
+use crate::quantity::quantity;
+use crate::waterfall::draw::{self, HEADING, short, time_of_day};
 use crate::waterfall::{Log, RecordOf};
 use opentelemetry_proto::tonic::logs::v1::SeverityNumber;
 use opentelemetry_proto::tonic::metrics::v1::Metric;
@@ -29,7 +30,7 @@ impl View for Text<'_> {
     fn show(&mut self, held: Held) -> io::Result<()> {
         let held = self.choice.of(held);
         for trace in held.waterfalls() {
-            draw::waterfall(&trace, self.out)?;
+            draw::waterfall(&trace, draw::terminal_width(), self.out)?;
         }
         for line in records(&held) {
             writeln!(self.out, "{line}")?;
@@ -55,11 +56,12 @@ impl View for Text<'_> {
 /// Log records without a trace, a line each.
 pub(crate) fn records(held: &Held) -> impl Iterator<Item = String> {
     held.records.iter().filter(|(_, own)| own.trace_id.is_empty()).map(|(service, record)| {
-        let Log { level, body, .. } = Log::of(RecordOf { service, record }, &Named);
+        let Log { level, body, time, .. } = Log::of(RecordOf { service, record }, &Named);
         let (service, level) = (short(service, LONGEST_NAME), short(&level, LONGEST_NAME));
         let is_error = record.severity_number >= SeverityNumber::Error as i32;
         let longest = if is_error { LONGEST_ERROR } else { LONGEST_BODY };
-        format!("  {service:<8} {level:<6} {}", short(&body, longest))
+        let time = time_of_day(time);
+        format!("  {time:<12} {service:<8} {level:<6} {}", short(&body, longest))
     })
 }
 
@@ -68,25 +70,26 @@ pub(crate) fn metrics(held: &Held) -> impl Iterator<Item = String> {
     held.metrics.iter().flat_map(|(service, metric)| {
         let [service, name, unit] =
             [service, &metric.name, &metric.unit].map(|text| short(text, LONGEST_NAME));
-        let line = move |value| format!("  {service:<8} {name:<40} {value} {unit}");
-        values(metric).into_iter().map(line)
+        let line = move |value| format!("  {service:<8} {name:<40} {value}");
+        values(metric, &unit).into_iter().map(line)
     })
 }
 
-/// The value of each data point.
-fn values(metric: &Metric) -> Vec<String> {
-    let number = |value: &Option<Value>| match value {
-        Some(Value::AsInt(value)) => value.to_string(),
-        Some(Value::AsDouble(value)) => rounded(*value),
+/// The value of each data point, with its unit.
+fn values(metric: &Metric, unit: &str) -> Vec<String> {
+    #[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
+    let point = |value: &Option<Value>| match value {
+        Some(Value::AsInt(value)) => quantity(*value as f64, unit),
+        Some(Value::AsDouble(value)) => quantity(*value, unit),
         None => "no value".to_owned(),
     };
     let total = |count: u64, sum: Option<f64>| match sum {
-        Some(sum) => format!("{count} times, sum {}", rounded(sum)),
+        Some(sum) => format!("{count} times, sum {}", quantity(sum, unit)),
         None => format!("{count} times"),
     };
     match &metric.data {
-        Some(Data::Gauge(data)) => data.data_points.iter().map(|own| number(&own.value)).collect(),
-        Some(Data::Sum(data)) => data.data_points.iter().map(|own| number(&own.value)).collect(),
+        Some(Data::Gauge(data)) => data.data_points.iter().map(|own| point(&own.value)).collect(),
+        Some(Data::Sum(data)) => data.data_points.iter().map(|own| point(&own.value)).collect(),
         Some(Data::Histogram(data)) => {
             data.data_points.iter().map(|own| total(own.count, own.sum)).collect()
         }
@@ -100,9 +103,25 @@ fn values(metric: &Metric) -> Vec<String> {
     }
 }
 
-/// Without the digits that only a computer has to tell: 0.151 and not 0.15100000000000002.
-fn rounded(value: f64) -> String {
-    const DECIMALS: f64 = 1e6;
-    let rounded = (value * DECIMALS).round() / DECIMALS;
-    if rounded == 0.0 { value.to_string() } else { rounded.to_string() }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::metrics::v1::{Gauge, NumberDataPoint};
+
+    #[test]
+    fn values_of_metrics_have_readable_units() {
+        let check = |value, unit: &str, expected: &str| {
+            let point = NumberDataPoint { value: Some(value), ..NumberDataPoint::default() };
+            let data = Some(Data::Gauge(Gauge { data_points: vec![point] }));
+            let (name, unit) = ("used".to_owned(), unit.to_owned());
+            let metric = Metric { name, unit, data, ..Metric::default() };
+            let held = Held { metrics: vec![("orders".to_owned(), metric)], ..Held::default() };
+            let line: Vec<String> = metrics(&held).collect();
+            assert_eq!(line[0].split_whitespace().skip(2).collect::<Vec<_>>().join(" "), expected);
+        };
+        check(Value::AsInt(134_217_728), "By", "128 MB");
+        check(Value::AsDouble(0.47), "1", "0.47");
+        check(Value::AsDouble(0.002_5), "s", "2.5 ms");
+        check(Value::AsInt(3), "{invocation}", "3");
+    }
 }

@@ -25,10 +25,15 @@ pub(crate) fn text(value: &AnyValue) -> String {
     }
 }
 
-/// How long a span took.
-#[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
+/// The duration of a span.
 pub(crate) fn millis(span: &Span) -> f64 {
-    span.end_time_unix_nano.saturating_sub(span.start_time_unix_nano) as f64 / 1e6
+    millis_between(span.start_time_unix_nano, span.end_time_unix_nano)
+}
+
+/// The milliseconds between two times in nanoseconds; 0 if the second is before the first.
+#[expect(clippy::cast_precision_loss, reason = "numbers for the eye")]
+pub(crate) fn millis_between(from: u64, to: u64) -> f64 {
+    to.saturating_sub(from) as f64 / 1e6
 }
 
 /// Why a span failed: the message of its status, else its `error.type`; nothing where it did not.

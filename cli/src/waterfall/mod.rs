@@ -3,7 +3,9 @@
 pub(crate) mod attributes;
 pub(crate) mod draw;
 
-use attributes::{INVOCATION_ID, PLATFORM_SCOPE, has_failed, millis, text, text_of, why_failed};
+use attributes::{
+    INVOCATION_ID, PLATFORM_SCOPE, has_failed, millis, millis_between, text, text_of, why_failed,
+};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::trace::v1::Span;
@@ -12,10 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use wire::ids::to_hex;
 
 /// One trace.
+#[derive(Default)]
 pub(crate) struct Waterfall {
     pub(crate) trace_id: String,
     /// Which invocation it is of.
     pub(crate) label: String,
+    /// The time of its first span, in nanoseconds since the Unix epoch; 0 if it has no span yet.
+    pub(crate) began: u64,
+    /// Milliseconds from its first span to the end of its last.
+    pub(crate) millis: f64,
     pub(crate) rows: Vec<Row>,
     /// Log records whose span never ended.
     pub(crate) loose: Vec<Log>,
@@ -48,6 +55,8 @@ pub(crate) struct Log {
     pub(crate) level: String,
     pub(crate) body: String,
     pub(crate) number: String,
+    /// In nanoseconds since the Unix epoch; 0 if it is not known.
+    pub(crate) time: u64,
 }
 
 /// A span, and what it belongs to.
@@ -110,6 +119,10 @@ impl Log {
             level: record.severity_text.clone(),
             body,
             number: naming.number(&record.attributes),
+            time: match record.time_unix_nano {
+                0 => record.observed_time_unix_nano,
+                time => time,
+            },
         }
     }
 }
@@ -150,9 +163,12 @@ impl Trace<'_> {
             self.spans.iter().map(|span| span.span.span_id.as_slice()).collect();
         let loose = self.log_records.iter();
         let loose = loose.filter(|record| !ids.contains(record.record.span_id.as_slice()));
+        let (began, end) = self.bounds();
         Waterfall {
             trace_id: to_hex(trace_id),
             label: self.naming.label(&requests),
+            began,
+            millis: millis_between(began, end),
             loose: loose.map(|record| Log::of(*record, self.naming)).collect(),
             rows: self.rows(&ids),
         }
@@ -179,6 +195,14 @@ impl Trace<'_> {
         tree.rows
     }
 
+    /// Beginning and end of the trace.
+    fn bounds(&self) -> (u64, u64) {
+        let spans = || self.spans.iter().map(|span| span.span);
+        let start = spans().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
+        let end = spans().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
+        (start, end)
+    }
+
     fn start(&self, place: usize) -> Option<u64> {
         self.spans.get(place).map(|span| span.span.start_time_unix_nano)
     }
@@ -202,12 +226,9 @@ struct Tree<'t, 'a> {
 
 impl<'t, 'a> Tree<'t, 'a> {
     fn of(trace: &'t Trace<'a>) -> Self {
-        let spans = || trace.spans.iter().map(|span| span.span);
-        let start = spans().map(|span| span.start_time_unix_nano).min().unwrap_or(0);
-        let end = spans().map(|span| span.end_time_unix_nano).max().unwrap_or(start);
         let mut children: BTreeMap<&[u8], Vec<usize>> = BTreeMap::new();
-        for (place, span) in spans().enumerate() {
-            children.entry(&span.parent_span_id).or_default().push(place);
+        for (place, span) in trace.spans.iter().enumerate() {
+            children.entry(&span.span.parent_span_id).or_default().push(place);
         }
         for places in children.values_mut() {
             places.sort_by_key(|place| std::cmp::Reverse(trace.start(*place)));
@@ -218,7 +239,7 @@ impl<'t, 'a> Tree<'t, 'a> {
         }
         let done = vec![false; trace.spans.len()];
         let (ids, rows) = (BTreeSet::new(), Vec::new());
-        Self { trace, children, logs, bounds: (start, end), ids, done, rows }
+        Self { trace, children, logs, bounds: trace.bounds(), ids, done, rows }
     }
 
     /// Rows of a span and of all below it, unless it has one.

@@ -92,43 +92,54 @@ fn a_record_without_a_body_says_its_attributes() {
     assert_eq!(body(&record), "order refused");
 }
 
-/// What is drawn of one span that failed so, without the colours.
+/// A trace drawn at this width, without the colours.
+fn drawn(trace: &Waterfall, width: usize) -> String {
+    let mut drawn = Vec::new();
+    draw::waterfall(trace, width, &mut drawn).unwrap();
+    anstream::adapter::strip_str(&String::from_utf8(drawn).unwrap()).to_string()
+}
+
+/// Checks the lines of one span with this status, without times, bar and gaps.
 #[track_caller]
 fn check_failed(status: Status, error_type: Option<&str>, expected: &str) {
     let error_type = error_type.map(|text| string_attribute("error.type", text));
     let attributes = error_type.into_iter().collect();
     let span = Span { status: Some(status), attributes, ..span(1, None, 0) };
     let of = SpanOf { service: "s", scope: "", span: &span };
-    let mut drawn = Vec::new();
-    draw::waterfall(&waterfalls(&[of], &[], &Unnamed)[0], &mut drawn).unwrap();
-    let drawn = String::from_utf8(drawn).unwrap();
-    let drawn = anstream::adapter::strip_str(&drawn).to_string();
-    let behind = drawn.rsplit('|').next().unwrap();
-    assert_eq!(behind, format!(" {expected}\n"));
+    let drawn = drawn(&waterfalls(&[of], &[], &Unnamed)[0], 100);
+    let lines = drawn.lines().skip(2).map(|line| line.split(" 1 ").next().unwrap().trim());
+    assert_eq!(lines.collect::<Vec<_>>(), expected.lines().collect::<Vec<_>>(), "{drawn}");
 }
 
 #[test]
 fn a_span_that_failed_says_why() {
     let failed = |message: &str| Status { code: 2, message: message.to_owned() };
-    check_failed(failed("no such order"), Some("NotFound"), "ERROR no such order");
-    check_failed(failed(""), Some("500"), "ERROR 500");
-    check_failed(failed(""), None, "ERROR ");
+    let check = |status, error_type, expected: &str| {
+        check_failed(status, error_type, &format!("✗\n✗ s\n{expected}"));
+    };
+    check(failed("no such order"), Some("NotFound"), "ERROR no such order");
+    check(failed(""), Some("500"), "ERROR 500");
+    check(failed(""), None, "");
+    check(failed(&"x".repeat(200)), None, &format!("ERROR {}…", "x".repeat(89)));
     let fine = Status { code: 1, message: "all is well".to_owned() };
-    check_failed(fine, Some("500"), "      ");
-    check_failed(failed(&"x".repeat(200)), None, &format!("ERROR {}…", "x".repeat(79)));
+    check_failed(fine, Some("500"), "\ns");
 }
 
 #[test]
 fn no_text_of_telemetry_moves_the_terminal() {
     let failed = |message: &str| Status { code: 2, message: message.to_owned() };
-    check_failed(failed("\nred\x1b[31m\u{9b}2J\nmore"), None, "ERROR red [31m 2J");
-    check_failed(failed("turned \u{202e}round\u{2028}x"), None, "ERROR turned  round x");
+    let check = |status, expected: &str| {
+        check_failed(status, None, &format!("✗\n✗ s\n{expected}"));
+    };
+    check(failed("\nred\x1b[31m\u{9b}2J\nmore"), "ERROR red [31m 2J");
+    check(failed("turned \u{202e}round\u{2028}x"), "ERROR turned  round x");
     let hostile = "a\x1b[2Jb\r\nc";
     let log = || Log {
         service: hostile.to_owned(),
         level: hostile.to_owned(),
         body: hostile.to_owned(),
         number: String::new(),
+        time: 0,
     };
     let span = Span { name: hostile.to_owned(), ..span(1, None, 0) };
     let row = Row {
@@ -141,14 +152,12 @@ fn no_text_of_telemetry_moves_the_terminal() {
         label: hostile.to_owned(),
         rows: vec![row],
         loose: vec![log()],
+        ..Waterfall::default()
     };
-    let mut drawn = Vec::new();
-    draw::waterfall(&trace, &mut drawn).unwrap();
-    let drawn = String::from_utf8(drawn).unwrap();
-    let drawn = anstream::adapter::strip_str(&drawn).to_string();
+    let drawn = drawn(&trace, 100);
     // What clears the screen would be gone with the colours.
     assert!(!drawn.contains("ab"), "{drawn}");
-    assert_eq!((drawn.matches("[2J").count(), drawn.lines().count()), (8, 6), "{drawn}");
+    assert_eq!((drawn.matches("[2J").count(), drawn.lines().count()), (8, 7), "{drawn}");
     assert!(!drawn.contains('\r'), "{drawn}");
 }
 
@@ -160,19 +169,51 @@ fn a_chain_of_spans_however_long_does_not_widen_what_is_drawn() {
         level: "INFO".to_owned(),
         body: "stored".to_owned(),
         number: String::new(),
+        time: 0,
     };
     let row = Row {
         links: vec!["reserve".to_owned()],
         logs: vec![log],
         ..Row::of(SpanOf { service: "s", scope: "", span: &span }, 40_000, 0, 1)
     };
-    let trace = Waterfall {
-        trace_id: String::new(),
-        label: String::new(),
-        rows: vec![row],
-        loose: Vec::new(),
-    };
-    let mut drawn = Vec::new();
-    draw::waterfall(&trace, &mut drawn).unwrap();
+    let trace = Waterfall { rows: vec![row], ..Waterfall::default() };
+    let drawn = drawn(&trace, 100);
     assert!(drawn.len() < 1000, "{} bytes", drawn.len());
+}
+
+#[test]
+fn a_trace_fits_terminals_of_40_to_200_columns() {
+    let failed = Status { code: 2, message: "no such order ".repeat(20) };
+    let begin = 1_790_000_000_000_000_000;
+    let root = Span { end_time_unix_nano: begin + 12_345_678, ..span(1, None, begin) };
+    let below =
+        Span { name: "reserve item".repeat(20), status: Some(failed), ..span(2, Some(1), begin) };
+    let of = |span, service| SpanOf { service, scope: "", span };
+    let record = LogRecord {
+        trace_id: vec![1; 16],
+        span_id: vec![2; 8],
+        time_unix_nano: begin + 3_100_000,
+        severity_text: "ERROR".to_owned(),
+        body: Some(platform::string_attribute("", "sold out ".repeat(50)).value.unwrap()),
+        ..LogRecord::default()
+    };
+    let records = [RecordOf { service: "orders", record: &record }];
+    let spans = [of(&root, "shop"), of(&below, "orders")];
+    let trace = &waterfalls(&spans, &records, &Unnamed)[0];
+    for (asked, width) in [(0, 38), (40, 40), (80, 80), (120, 120), (200, 200), (999, 200)] {
+        let drawn = drawn(trace, asked);
+        let lines: Vec<&str> = drawn.lines().skip(2).collect();
+        for line in &lines {
+            assert!(line.chars().count() <= width, "{asked}: {line}");
+        }
+        let [summary, root, below, why, log] = lines.as_slice() else { panic!("{drawn}") };
+        assert!(summary.starts_with("  ✗ 1 of 2 spans failed, 12.35 ms"), "{drawn}");
+        assert!(width < 80 || summary.ends_with(", 2026-09-21T14:13:20.000Z"), "{drawn}");
+        assert!(root.starts_with("  shop   1 ") && root.contains(" 12.35 ms |█"), "{drawn}");
+        assert_eq!((root.chars().count(), below.chars().count()), (width, width), "{drawn}");
+        assert!(below.starts_with("✗ orders   res") && below.contains(" 0.00 ms |█"), "{drawn}");
+        assert!(root.matches('█').count() >= 7, "{drawn}");
+        assert!(why.trim_start().starts_with("ERROR no such order"), "{drawn}");
+        assert!(log.trim_start().starts_with("- +3.10 ms ERROR sold"), "{drawn}");
+    }
 }

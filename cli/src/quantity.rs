@@ -1,0 +1,72 @@
+//! Writes numbers with their units for people.
+
+/// The steps of a unit, the largest first.
+type Steps = [(f64, &'static str); 4];
+
+/// Bytes as Lambda counts them: a function of 134217728 bytes has 128 MB.
+const BYTES: Steps = [(1_073_741_824.0, "GB"), (1_048_576.0, "MB"), (1024.0, "KB"), (1.0, "B")];
+const SECONDS: Steps = [(1.0, "s"), (1e-3, "ms"), (1e-6, "µs"), (1e-9, "ns")];
+
+/// A value of a UCUM unit: `128 MB` for 134217728 `By`, `1.5 ms` for 0.0015 `s`, `3` for 3 `{invocation}`.
+pub(crate) fn quantity(value: f64, unit: &str) -> String {
+    let (factor, steps) = match unit {
+        "By" => (1.0, &BYTES),
+        "KiBy" => (1024.0, &BYTES),
+        "MiBy" => (1_048_576.0, &BYTES),
+        "s" => (1.0, &SECONDS),
+        "ms" => (1e-3, &SECONDS),
+        "us" => (1e-6, &SECONDS),
+        "ns" => (1e-9, &SECONDS),
+        "GiBy.s" => return format!("{} GB-s", number(value)),
+        // A ratio, or a count whose metric's name says of what.
+        "" | "1" => return number(value),
+        unit if unit.starts_with('{') => return number(value),
+        unit => return format!("{} {unit}", number(value)),
+    };
+    let base = value * factor;
+    let step = steps.iter().find(|(size, _)| base.abs() >= *size);
+    match step.or(steps.last()) {
+        Some((size, name)) if base != 0.0 => format!("{} {name}", number(base / size)),
+        _ => format!("0 {}", if unit.ends_with("By") { "B" } else { unit }),
+    }
+}
+
+/// At least three digits of a number, and no decimals that say nothing: `0.47` and not `0.47000000000000003`.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "2 to 12")]
+fn number(value: f64) -> String {
+    if value.fract() == 0.0 || !value.is_finite() {
+        return value.to_string();
+    }
+    let decimals = (2.0 - value.abs().log10().floor()).clamp(2.0, 12.0) as usize;
+    let text = format!("{value:.decimals$}");
+    let text = text.trim_end_matches('0').trim_end_matches('.');
+    if matches!(text, "0" | "-0") { format!("{value:e}") } else { text.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantity;
+
+    #[test]
+    fn values_are_scaled_to_units_that_people_read() {
+        let check = |value, unit, expected| assert_eq!(quantity(value, unit), expected, "{unit}");
+        check(134_217_728.0, "By", "128 MB");
+        check(1536.0, "By", "1.5 KB");
+        check(12.0, "By", "12 B");
+        check(0.0, "By", "0 B");
+        check(128.0, "MiBy", "128 MB");
+        check(0.470_000_000_000_000_03, "1", "0.47");
+        check(0.0015, "s", "1.5 ms");
+        check(12.345_6, "ms", "12.35 ms");
+        check(1500.0, "ms", "1.5 s");
+        check(0.0, "ms", "0 ms");
+        check(-0.25, "s", "-250 ms");
+        check(0.2e-9, "s", "0.2 ns");
+        check(3.0, "{invocation}", "3");
+        check(0.151_000_000_000_000_02, "", "0.151");
+        check(0.005_13, "GiBy.s", "0.00513 GB-s");
+        check(47.5, "%", "47.5 %");
+        check(1e-20, "1", "1e-20");
+        check(f64::NAN, "s", "NaN ns");
+    }
+}
