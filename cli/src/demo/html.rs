@@ -8,19 +8,28 @@ use crate::waterfall::{Log, Row, Waterfall};
 use simulator::InvocationResult;
 use std::fmt::{self, Write as _};
 
+/// Each colour is defined for both themes, and its contrast is tested; `opacity` would lower it.
 const STYLE: &str = "\
-:root{color-scheme:light dark;--line:#8884;--bar:#2a9d8f;--bar2:#7b5ea7;--bad:#d1495b;--good:#2e7d32}\
-body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem}\
+:root{color-scheme:light dark;--page:#ffffff;--text:#1c2128;--dim:#57606a;--line:#d0d7de;--track:#eef1f4;--bar:#0f766e;--bar2:#6d4aa3;--bad:#b3261e;--good:#1b6e2c}\
+@media(prefers-color-scheme:dark){:root{--page:#15181d;--text:#e6e9ee;--dim:#a3adba;--line:#3a414b;--track:#262b33;--bar:#4fd1c1;--bar2:#b9a1f0;--bad:#ff8a80;--good:#7ddc8c}}\
+body{font:14px/1.45 system-ui,sans-serif;margin:2rem auto;max-width:76rem;padding:0 1rem;background:var(--page);color:var(--text)}\
 h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}\
 .good{color:var(--good)}.bad{color:var(--bad)}\
 table{border-collapse:collapse;width:100%}td,th{text-align:left;padding:.15rem .5rem;border-bottom:1px solid var(--line);vertical-align:top}\
 .n{text-align:right;font-variant-numeric:tabular-nums}code{font-size:.85em}\
 details{border:1px solid var(--line);border-radius:.3rem;margin:.5rem 0;padding:.3rem .6rem}summary{cursor:pointer}\
+td:not(.n):not(:first-child),code,.row,.log,p{overflow-wrap:anywhere}\
 .row{display:grid;grid-template-columns:5rem 18rem 6rem 1fr;gap:.5rem;align-items:center}\
-.track{background:var(--line);height:.9rem;position:relative;border-radius:.2rem}\
+.track{background:var(--track);height:.9rem;position:relative;border-radius:.2rem}\
 .bar{position:absolute;top:0;bottom:0;min-width:2px;border-radius:.2rem;background:var(--bar2)}\
 .orders .bar{background:var(--bar)}.failed .bar{background:var(--bad)}\
-.log{margin-left:6rem;font-size:.9em;opacity:.85}.remark{font-size:.85em;opacity:.75}";
+.log{margin-left:6rem;font-size:.9em}.remark{color:var(--dim)}\
+@media(max-width:48rem){body{margin:1rem auto;padding:0 .5rem}\
+table{font-size:11.5px}td,th{padding:.15rem}\
+.row{grid-template-columns:auto 1fr auto;gap:.1rem .5rem;margin-top:.4rem}.row .track{grid-column:1/-1}.log{margin-left:1rem}}";
+
+/// In front of a failed span, for people who do not see its colour.
+const SIGN: &str = "<strong class=\"bad\" role=\"img\" aria-label=\"failed\">✗</strong> ";
 
 /// The page.
 pub(super) fn page(run: &Run, accounts: &Accounts) -> String {
@@ -57,7 +66,7 @@ fn write(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
         page,
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <meta name=\"viewport\" content=\"width=device-width\">\n<title>lambda-otlp demo</title>\n<style>{STYLE}</style>\n</head>\n<body>\n\
+         <meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>lambda-otlp demo</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n\
          <h1>lambda-otlp demo</h1>\n<p id=\"verdict\" class=\"{class}\"><strong>{verdict}</strong></p>\n"
     )?;
     accounting(run, accounts, page)?;
@@ -77,12 +86,12 @@ fn write(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
         log(record, page)?;
     }
     metrics(run, page)?;
-    writeln!(page, "</body>\n</html>")
+    writeln!(page, "</main>\n</body>\n</html>")
 }
 
 fn accounting(run: &Run, accounts: &Accounts, page: &mut String) -> fmt::Result {
     writeln!(page, "<h2>Accounting</h2>\n<p>{}</p>", Escaped(OF_ACCOUNTING))?;
-    write!(page, "<table id=\"accounting\">\n<tr><th></th>")?;
+    write!(page, "<table id=\"accounting\">\n<tr><th>items</th>")?;
     for column in COLUMNS {
         write!(page, "<th class=\"n\">{column}</th>")?;
     }
@@ -136,10 +145,10 @@ fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
     for row in &trace.rows {
         let Row { depth, service, name, from, to, millis, number, remark, links, logs, .. } = row;
         let Row { has_failed, why_failed, .. } = row;
-        let failed = if *has_failed { " failed" } else { "" };
+        let (failed, sign) = if *has_failed { (" failed", SIGN) } else { ("", "") };
         writeln!(
             page,
-            "<div class=\"row {}{failed}\"><span>{}</span><span style=\"padding-left:{}rem\">{} <small>{}</small></span>\
+            "<div class=\"row {}{failed}\"><span>{}</span><span style=\"padding-left:min({}rem,40%)\">{sign}{} <small>{}</small></span>\
              <span class=\"n\">{millis:.2} ms</span><span class=\"track\"><span class=\"bar\" style=\"left:{:.2}%;width:{:.2}%\"></span></span></div>",
             Escaped(service),
             Escaped(service),
@@ -149,8 +158,11 @@ fn waterfall(trace: &Waterfall, page: &mut String) -> fmt::Result {
             from * 100.0,
             (to - from) * 100.0,
         )?;
-        for said in [why_failed, *remark].into_iter().filter(|said| !said.is_empty()) {
-            writeln!(page, "<div class=\"log remark\">{}</div>", Escaped(said))?;
+        if !why_failed.is_empty() {
+            writeln!(page, "<div class=\"log bad\">ERROR {}</div>", Escaped(why_failed))?;
+        }
+        if !remark.is_empty() {
+            writeln!(page, "<div class=\"log remark\">{}</div>", Escaped(remark))?;
         }
         for link in links {
             writeln!(page, "<div class=\"log\">linked to {}</div>", Escaped(link))?;
@@ -207,5 +219,52 @@ mod tests {
             Escaped(text).to_string(),
             "&lt;script&gt;alert(&#39;x&#39; &amp; &quot;y&quot;)&lt;/script&gt;"
         );
+    }
+
+    /// The relative luminance of the colour `rrggbb`.
+    ///
+    /// Source: WCAG 2.2, "relative luminance" and "contrast ratio".
+    fn luminance(colour: &str) -> f64 {
+        let [_, red, green, blue] = u32::from_str_radix(colour, 16).unwrap().to_be_bytes();
+        let linear = |channel: u8| {
+            let value = f64::from(channel) / 255.0;
+            if value <= 0.04045 { value / 12.92 } else { ((value + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * linear(red) + 0.7152 * linear(green) + 0.0722 * linear(blue)
+    }
+
+    fn contrast(one: &str, other: &str) -> f64 {
+        let (one, other) = (luminance(one), luminance(other));
+        (one.max(other) + 0.05) / (one.min(other) + 0.05)
+    }
+
+    #[test]
+    fn colours_have_contrast_in_both_themes() {
+        let themes: Vec<&str> = STYLE.split(":root{").skip(1).collect();
+        assert_eq!(themes.len(), 2);
+        for theme in themes {
+            let (theme, _) = theme.split_once('}').unwrap();
+            let colour = |name: &str| {
+                let (_, value) = theme.split_once(&format!("--{name}:#")).unwrap();
+                value.get(..6).unwrap()
+            };
+            for (name, behind) in [
+                ("text", "page"),
+                ("dim", "page"),
+                ("good", "page"),
+                ("bad", "page"),
+                ("bar", "track"),
+                ("bar2", "track"),
+                ("bad", "track"),
+            ] {
+                let contrast = contrast(colour(name), colour(behind));
+                assert!(contrast >= 4.5, "--{name} on --{behind}: {contrast:.2} in {theme}");
+            }
+        }
+        // Every colour comes from a theme at full strength.
+        let (_, rules) = STYLE.split_once("body{").unwrap();
+        for wrong in ["opacity", "#", "rgb", "hsl"] {
+            assert!(!rules.contains(wrong), "{wrong} in {rules}");
+        }
     }
 }
