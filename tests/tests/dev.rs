@@ -67,8 +67,8 @@ fn a_rust_function_is_shown_cold_and_warm_with_its_traces_logs_and_metrics() {
     assert!(responses[0].contains(", cold: Init "), "{responses:?}");
     assert!(!responses[1].contains("cold"), "{responses:?}");
     for (expected, times) in [
-        ("  orders     reserve item", 4),
-        ("- INFO item reserved", 4),
+        ("  orders   reserve item", 4),
+        (" ms INFO item reserved", 4),
         ("demo.orders.price", 4),
         ("faas.coldstarts", 1),
     ] {
@@ -253,7 +253,10 @@ fn a_python_handler_needs_no_program_of_its_own() {
         return;
     }
     assert_eq!(code, Some(0), "{said} {out}");
-    assert!(out.contains("- INFO hello you") && out.contains("=> {\"hello\": \"you\"} ("), "{out}");
+    assert!(
+        out.contains(" ms INFO hello you") && out.contains("=> {\"hello\": \"you\"} ("),
+        "{out}"
+    );
 }
 
 /// Speaks the Runtime API, and needs no other crate. Its second binary is no function.
