@@ -372,7 +372,7 @@ export interface Settings {
 
 /** What CloudFormation refuses, by the name of the setting: a text must match the first, or the second says what is wrong. */
 export const PATTERNS: { readonly [setting: string]: readonly [RegExp, string] } = {
-  endpoint: [new RegExp("^https?://.+$"), "A URL that begins with https:// or http://."],
+  endpoint: [new RegExp("^https?://(?!([^/?#]*[.@])?openobserve\\.ai([:/?#]|$)).+$|^https?://[^/?#]+(/[^?#]*)?/api/(?!v1(/|$))[^/?#]+.*$"), "A URL that begins with https:// or http://; of OpenObserve Cloud with the organization, as in https://api.openobserve.ai/api/ORGANIZATION."],
   secret: [new RegExp("^$|^/[a-zA-Z0-9_.\\-/]+$|^arn:[^:]+:secretsmanager:[^:]+:[0-9]{12}:secret:.+$"), "The whole ARN of a secret, the name of an SSM parameter that begins with /, or nothing."],
   logGroups: [new RegExp("^$|^(?!/lambda-otlp/)[.\\-_/#*A-Za-z0-9]+(,(?!/lambda-otlp/)[.\\-_/#*A-Za-z0-9]+)*$"), "Names of log groups, with * for anything, separated by commas without spaces; none begins with /lambda-otlp/, where the stack's own are."],
   secretKey: [new RegExp("^[a-zA-Z0-9_.\\-]*$"), "It does not match ^[a-zA-Z0-9_.\\-]*$."],

@@ -33,7 +33,7 @@ pub use authorized::{Authorized, read_secret};
 pub use client::Client;
 pub use destination::{
     Compression, DESTINATION, DestinationConfig, Endpoints, OwnAuthority, PROXY_ROW, Profile,
-    SECRET_ROW,
+    SECRET_ROW, missing_organization,
 };
 pub use export::{Fate, InvalidRetryPolicy, Outcome, RetryPolicy, Undelivered, gzip_level};
 pub use judge::Reason;

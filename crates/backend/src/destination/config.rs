@@ -90,6 +90,10 @@ impl DestinationConfig {
         let proxy = reader.has_row(PROXY).then(|| proxy(reader)).flatten();
         let stream = stream::read(reader, family);
         let endpoints = Endpoints::read(reader, family)?;
+        // Over gRPC, a header names the organization.
+        if headers.get("organization").is_none() && !endpoints.name_organizations(reader) {
+            return None;
+        }
         endpoints.warn_of_plain_text(reader);
         Some(Self {
             endpoints,

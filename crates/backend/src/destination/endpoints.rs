@@ -1,6 +1,7 @@
 //! The URL of each signal.
 
 use super::family::Family;
+use super::organization::missing_organization;
 use super::variables::{
     ENDPOINT, O2_AUTHORIZATION, O2_ENDPOINT, O2_ORGANIZATION, OTEL_ENDPOINT, OTEL_LOGS_ENDPOINT,
     OTEL_METRICS_ENDPOINT, OTEL_TRACES_ENDPOINT,
@@ -97,13 +98,25 @@ impl Endpoints {
     /// Warns where telemetry leaves the machine without TLS. It is no mistake: a self-hosted OpenObserve in a VPC often has
     /// none.
     pub(super) fn warn_of_plain_text(&self, reader: &mut Reader<'_>) {
-        let is_plain = |url: &&Url| url.scheme() == "http" && !is_loopback(url);
-        if let Some(url) = self.iter().find(is_plain) {
-            let host = url.host_str().unwrap_or_default();
-            let names = [ENDPOINT, OTEL_ENDPOINT, O2_ENDPOINT];
-            let name = names.into_iter().find(|name| reader.is_set(name)).unwrap_or(ENDPOINT);
-            reader.warn(name, format!("telemetry and credentials go to {host} without TLS"));
+        let is_plain = |kind: &SignalKind| {
+            let url = self.of(*kind);
+            url.scheme() == "http" && !is_loopback(url)
+        };
+        if let Some(kind) = SignalKind::ALL.into_iter().find(is_plain) {
+            let host = self.of(kind).host_str().unwrap_or_default();
+            let text = format!("telemetry and credentials go to {host} without TLS");
+            reader.warn(variable_of(reader, kind), text);
         }
+    }
+
+    /// Returns `true` if each URL of OpenObserve Cloud names an organization; else the reader has the mistake.
+    pub(super) fn name_organizations(&self, reader: &mut Reader<'_>) -> bool {
+        let missing = |kind| Some((kind, missing_organization(self.of(kind))?));
+        let missing = SignalKind::ALL.into_iter().find_map(missing);
+        if let Some((kind, problem)) = &missing {
+            reader.mistake(variable_of(reader, *kind), problem);
+        }
+        missing.is_none()
     }
 }
 
@@ -149,6 +162,17 @@ fn own_endpoint(
             .mistake(name, format!("missing, and so is {OTEL_ENDPOINT}: {kind} have no endpoint"));
     }
     shared.map(|shared| shared.of(kind).clone())
+}
+
+/// The variable that gives the URL of this signal.
+fn variable_of(reader: &Reader<'_>, kind: SignalKind) -> &'static str {
+    let own = match kind {
+        SignalKind::Traces => OTEL_TRACES_ENDPOINT,
+        SignalKind::Metrics => OTEL_METRICS_ENDPOINT,
+        SignalKind::Logs => OTEL_LOGS_ENDPOINT,
+    };
+    let names = [ENDPOINT, own, OTEL_ENDPOINT, O2_ENDPOINT];
+    names.into_iter().find(|name| reader.is_set(name)).unwrap_or(ENDPOINT)
 }
 
 fn is_loopback(url: &Url) -> bool {

@@ -1,6 +1,6 @@
 use super::variables::{
-    CA_FILE, ENDPOINT, HEADERS, O2_ENDPOINT, O2_ORGANIZATION, O2_TIMEOUT, OTEL_TIMEOUT, PROXY,
-    SECRET,
+    BACKEND, CA_FILE, ENDPOINT, HEADERS, O2_ENDPOINT, O2_ORGANIZATION, O2_TIMEOUT, OTEL_ENDPOINT,
+    OTEL_HEADERS, OTEL_LOGS_ENDPOINT, OTEL_TIMEOUT, PROXY, SECRET,
 };
 use super::*;
 use expect_test::{Expect, expect};
@@ -212,6 +212,35 @@ fn all_mistakes_are_found_in_one_pass() {
             "LAMBDA_OTLP_ENDPOINT: ends in /v1/traces, which is appended; give the URL without it"
         ],
     );
+}
+
+#[test]
+fn a_url_of_openobserve_cloud_without_organization_is_refused() {
+    let problem = "the URL of OpenObserve Cloud names no organization";
+    let check = |variables: &[(&str, &str)], expected: Option<&str>| {
+        let source: std::collections::HashMap<_, _> = variables
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        let mut reader = Reader::new(&source, TABLE);
+        let is_read = DestinationConfig::read(&mut reader).is_some();
+        let mistakes: Vec<String> = reader.finish().iter().map(ToString::to_string).collect();
+        let is_expected = match (expected, mistakes.as_slice()) {
+            (Some(name), [mistake]) => mistake.starts_with(&format!("{name}: {problem}")),
+            (None, []) => true,
+            _ => false,
+        };
+        assert!(is_expected && is_read == expected.is_none(), "{variables:?}: {mistakes:?}");
+    };
+    let base = "https://api.openobserve.ai";
+    let whole = "https://api.openobserve.ai/api/shop";
+    check(&[(ENDPOINT, base)], Some(ENDPOINT));
+    check(&[(ENDPOINT, base), (BACKEND, "otlp")], Some(ENDPOINT));
+    check(&[(OTEL_ENDPOINT, base)], Some(OTEL_ENDPOINT));
+    check(&[(OTEL_ENDPOINT, whole), (OTEL_LOGS_ENDPOINT, base)], Some(OTEL_LOGS_ENDPOINT));
+    check(&[(ENDPOINT, whole), (OTEL_LOGS_ENDPOINT, base)], None);
+    // Over gRPC, a header names the organization.
+    check(&[(OTEL_ENDPOINT, base), (OTEL_HEADERS, "organization=shop")], None);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::super::mistake::nearest;
 use super::super::route::{DEFAULT, DestinationRule, RouteRule};
 use super::super::template::OriginField;
 use super::document::{Document, Node, join};
-use backend::Profile;
+use backend::{Profile, missing_organization};
 use settings::{Headers, Kind, Pattern, Reader, SecretReference, Table, Variable};
 use std::collections::HashMap;
 use toml::de::DeTable;
@@ -117,6 +117,9 @@ fn endpoint<'t>(document: &mut Document<'t>, key: &str, node: &Node<'t>) -> Opti
     let url = read(document, key, node, "endpoint", |reader| reader.url("endpoint"))?;
     if url.query_pairs().any(|(name, _)| is_credential(&name)) {
         document.mistake(node.span(), key, NO_CREDENTIALS);
+    }
+    if let Some(problem) = missing_organization(&url) {
+        document.mistake(node.span(), key, problem);
     }
     Some(url)
 }

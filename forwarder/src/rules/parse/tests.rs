@@ -263,6 +263,9 @@ endpoint = "https://o2.example.com/?token=1234"
 
 [destination.fourth]
 secrets = "ssm:/o2"
+
+[destination.cloud]
+endpoint = "https://api.openobserve.ai"
 "#,
         expect![[r#"
             2:14: destination.default: `default` is the destination that the forwarder's variables describe; use another name
@@ -275,6 +278,7 @@ secrets = "ssm:/o2"
             16:12: destination.third.endpoint: credentials do not belong into this file: name where they are kept, secret = "ssm:NAME" or the ARN of a secret
             18:1: destination.fourth.endpoint: a destination needs an endpoint
             19:1: destination.fourth.secrets: unknown key, did you mean `secret`?
+            22:12: destination.cloud.endpoint: the URL of OpenObserve Cloud names no organization; give it as OpenObserve shows it under Data sources: https://api.openobserve.ai/api/{organization}
         "#]],
     );
     check(
