@@ -4,14 +4,14 @@
 //! `~/.aws` (SSO included), `AWS_REGION`, `AWS_ENDPOINT_URL` and `AWS_ENDPOINT_URL_SQS` and its like (AWS SDKs and Tools
 //! Reference Guide, "Service-specific endpoints").
 
-use ::aws::{LOGS, LogsSettings, SQS, SqsQueue, SqsSettings};
+use ::aws::{Credentials, LOGS, LogsSettings, SQS, SqsQueue, SqsSettings};
 use anyhow::{Context as _, anyhow};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_sqs::config::{ProvideCredentials as _, SharedHttpClient};
 use aws_sdk_sqs::error::ErrorMetadata;
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use forwarder::{QUEUES, RETRY_QUEUE_URL, wall_clock_now};
-use settings::{Env, InvalidSettings, Reader, Source as _, Table};
+use settings::{Env, InvalidSettings, Reader, Secret, Source as _, Table};
 use std::collections::HashMap;
 use std::error::Error;
 
@@ -162,16 +162,42 @@ pub(crate) async fn logs_settings(aws: &SdkConfig) -> anyhow::Result<LogsSetting
 
 /// This machine's credentials, as the variables that Lambda sets.
 pub(crate) async fn credentials(aws: &SdkConfig) -> anyhow::Result<HashMap<String, String>> {
-    let provider = aws.credentials_provider().context("there are no AWS credentials")?;
-    let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
+    let Credentials { access_key_id, secret_access_key, session_token } =
+        signing_credentials(aws).await?;
     let mut variables = HashMap::from([
-        ("AWS_ACCESS_KEY_ID".to_owned(), credentials.access_key_id().to_owned()),
-        ("AWS_SECRET_ACCESS_KEY".to_owned(), credentials.secret_access_key().to_owned()),
+        ("AWS_ACCESS_KEY_ID".to_owned(), access_key_id),
+        ("AWS_SECRET_ACCESS_KEY".to_owned(), secret_access_key.expose().to_owned()),
     ]);
-    if let Some(token) = credentials.session_token() {
-        variables.insert("AWS_SESSION_TOKEN".to_owned(), token.to_owned());
+    if let Some(token) = session_token {
+        variables.insert("AWS_SESSION_TOKEN".to_owned(), token.expose().to_owned());
     }
     Ok(variables)
+}
+
+/// This machine's credentials.
+pub(crate) async fn signing_credentials(aws: &SdkConfig) -> anyhow::Result<Credentials> {
+    let provider = aws.credentials_provider().context("there are no AWS credentials")?;
+    let credentials = provider.provide_credentials().await.map_err(|error| explain(&error))?;
+    Ok(Credentials {
+        access_key_id: credentials.access_key_id().to_owned(),
+        secret_access_key: Secret::new(credentials.secret_access_key()),
+        session_token: credentials.session_token().map(Secret::new),
+    })
+}
+
+/// The region and the account that are asked: `region eu-west-1, account 123456789012`.
+pub(crate) async fn place(aws: &SdkConfig) -> String {
+    let region = aws.region().map_or("unknown", Region::as_ref);
+    // Needs no permission.
+    let identity = aws_sdk_sts::Client::new(aws).get_caller_identity().send().await.ok();
+    let account = identity.and_then(|identity| identity.account);
+    format!("region {region}, account {}", account.as_deref().unwrap_or("unknown"))
+}
+
+/// Says that there is no log group of this name where it was looked for.
+pub(crate) async fn no_log_group(aws: &SdkConfig, name: &str) -> String {
+    let place = place(aws).await;
+    format!("there is no log group {name} in {place}: check its name, --region and --profile")
 }
 
 /// What AWS said, or why it could not be asked, on one line, with what to do about it.
@@ -236,6 +262,14 @@ fn lacks_credentials(text: &str) -> bool {
         .any(|said| text.contains(said))
 }
 
+/// End of the text of an error that a missing permission causes.
+const LACKS_PERMISSION: &str = "these credentials lack that permission";
+
+/// Returns `true` if a missing permission causes this error, as [`explain`] gives it.
+pub(crate) fn is_denied(explained: &anyhow::Error) -> bool {
+    explained.to_string().ends_with(LACKS_PERMISSION)
+}
+
 /// What to do about an error that says this.
 fn remedy(text: &str) -> Option<&'static str> {
     let lower = text.to_ascii_lowercase();
@@ -244,7 +278,7 @@ fn remedy(text: &str) -> Option<&'static str> {
         return Some("the credentials have expired, sign in again");
     }
     if says(&["accessdenied", "not authorized", "unauthorizedoperation"]) {
-        return Some("these credentials lack that permission");
+        return Some(LACKS_PERMISSION);
     }
     if says(&["missing region", "missing signing region", "region must be set"]) {
         return Some("give --region, or set AWS_REGION");

@@ -30,8 +30,12 @@ impl DestinationArguments {
     }
 }
 
+/// The variables that arguments give.
+pub(crate) const ENDPOINT: &str = "LAMBDA_OTLP_ENDPOINT";
+const HEADERS: &str = "LAMBDA_OTLP_HEADERS";
+const STREAM: &str = "LAMBDA_OTLP_STREAM";
 /// Variables whose values go to the endpoint that the variables name, and to no other.
-const CREDENTIALS: &[&str] = &["LAMBDA_OTLP_HEADERS", "LAMBDA_OTLP_SECRET"];
+const CREDENTIALS: &[&str] = &[HEADERS, "LAMBDA_OTLP_SECRET"];
 
 /// The arguments as variables, over those of the process: the same names, rules and mistakes as in
 /// the deployed forwarder.
@@ -49,12 +53,12 @@ impl Overlay {
                     eprintln!("warning: {name} is not sent to --endpoint; use --header");
                 }
             }
-            overlay.insert("LAMBDA_OTLP_ENDPOINT".to_owned(), endpoint.clone());
+            overlay.insert(ENDPOINT.to_owned(), endpoint.clone());
         } else if dry_run {
-            overlay.insert("LAMBDA_OTLP_ENDPOINT".to_owned(), "http://127.0.0.1/".to_owned());
+            overlay.insert(ENDPOINT.to_owned(), "http://127.0.0.1/".to_owned());
         }
         if let Some(stream) = &arguments.stream {
-            overlay.insert("LAMBDA_OTLP_STREAM".to_owned(), stream.clone());
+            overlay.insert(STREAM.to_owned(), stream.clone());
         }
         let mut headers = Vec::new();
         for header in &arguments.headers {
@@ -66,7 +70,7 @@ impl Overlay {
             headers.push(format!("{name}={value}"));
         }
         if !headers.is_empty() {
-            overlay.insert("LAMBDA_OTLP_HEADERS".to_owned(), headers.join(","));
+            overlay.insert(HEADERS.to_owned(), headers.join(","));
         }
         Ok(Self { arguments: overlay, endpoint_given: arguments.endpoint.is_some() })
     }
@@ -81,6 +85,18 @@ impl Overlay {
 }
 
 impl Source for Overlay {
+    fn called(&self, name: &str) -> String {
+        let is_given = || self.arguments.contains_key(name);
+        let argument = match name {
+            ENDPOINT if self.endpoint_given || self.get(name).is_none() => "--endpoint",
+            // A variable's headers go to no endpoint that an argument gives.
+            HEADERS if self.endpoint_given || is_given() => "--header",
+            STREAM if is_given() => "--stream",
+            _ => name,
+        };
+        argument.to_owned()
+    }
+
     fn get(&self, name: &str) -> Option<String> {
         // An endpoint on the command line gets no credentials that were meant for another.
         let hidden = self.endpoint_given && CREDENTIALS.contains(&name);
@@ -89,5 +105,34 @@ impl Source for Overlay {
 
     fn names(&self) -> Vec<String> {
         self.arguments.keys().cloned().chain(Env.names()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forwarder::Config;
+
+    #[test]
+    fn mistakes_name_the_arguments_that_were_given() {
+        let check =
+            |endpoint: Option<&str>, headers: &[&str], stream: Option<&str>, expected: &[&str]| {
+                let arguments = DestinationArguments {
+                    endpoint: endpoint.map(str::to_owned),
+                    headers: headers.iter().map(|header| (*header).to_owned()).collect(),
+                    stream: stream.map(str::to_owned),
+                };
+                let (config, _) = Config::from_source(&arguments.variables(false).unwrap());
+                let invalid = config.unwrap_err();
+                let names: Vec<&str> =
+                    invalid.mistakes().iter().map(|it| it.name.as_str()).collect();
+                assert_eq!(names, expected, "{invalid}");
+            };
+        check(None, &[], None, &["--endpoint"]);
+        check(Some("o2.example.com"), &[], None, &["--endpoint"]);
+        check(Some("https://api.openobserve.ai"), &[], None, &["--endpoint"]);
+        let endpoint = Some("https://o2.example.com/api/default");
+        check(endpoint, &["content-type=text/plain"], None, &["--header"]);
+        check(endpoint, &[], Some("a\nb"), &["--stream"]);
     }
 }

@@ -1,6 +1,6 @@
 //! Finds the forwarder of a stack, and what it reads.
 
-use crate::aws::explain;
+use crate::aws::{explain, place};
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
 use aws_sdk_lambda::types::FunctionConfiguration;
@@ -8,9 +8,10 @@ use subscriber::KinesisStream;
 
 /// The forwarder of a stack of template.yaml. CloudFormation names it `{stack}-{logical id}-{random}`.
 pub(crate) async fn forwarder_of(
-    lambda: &aws_sdk_lambda::Client,
+    aws: &SdkConfig,
     stack: &str,
 ) -> anyhow::Result<FunctionConfiguration> {
+    let lambda = aws_sdk_lambda::Client::new(aws);
     let prefix = format!("{stack}-ForwarderFunction-");
     let mut marker = None;
     loop {
@@ -25,7 +26,10 @@ pub(crate) async fn forwarder_of(
         }
         marker = output.next_marker;
         if marker.is_none() {
-            bail!("no function is called {prefix}…: look at stack, region and account");
+            let place = place(aws).await;
+            bail!(
+                "no function is called {prefix}… in {place}: check --stack, --region and --profile"
+            );
         }
     }
 }

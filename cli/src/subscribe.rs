@@ -134,8 +134,8 @@ fn run(
     let include =
         if named.is_empty() { parse_patterns("*").map_err(|e| anyhow!(e))? } else { named.clone() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let aws = runtime.block_on(aws::load(&which.aws));
     let report = runtime.block_on(async {
-        let aws = aws::load(&which.aws).await;
         let Destination { forwarder, log_group, stream } =
             destination(which, kinesis_role, &aws).await?;
         let ours = OurFilter::new(&forwarder, stream, collect.pattern()).with_context(|| {
@@ -160,8 +160,9 @@ fn run(
     let missing: Vec<&str> =
         named.iter().filter(|_| is_listed).filter_map(|name| missing(name, &report)).collect();
     for name in &missing {
+        let missing = runtime.block_on(aws::no_log_group(&aws, name));
         eprintln!(
-            "lambda-otlp: there is no log group {name}: a function's is made when it is invoked for the first time"
+            "lambda-otlp: {missing}; a function's is made when it is invoked for the first time"
         );
     }
     let is_done = report.failure().is_none() && report.not_reached() == 0 && missing.is_empty();
@@ -195,8 +196,7 @@ async fn destination(
         return Ok(Destination { forwarder, log_group: None, stream });
     }
     let stack = which.stack.as_deref().unwrap_or_default();
-    let lambda = aws_sdk_lambda::Client::new(aws);
-    let function = forwarder_of(&lambda, stack).await?;
+    let function = forwarder_of(aws, stack).await?;
     let stream = stream_of(aws, stack).await?;
     let forwarder = function.function_arn.context("AWS gave a function without an ARN")?;
     let log_group = function.logging_config.and_then(|config| config.log_group);

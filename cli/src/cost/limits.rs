@@ -24,6 +24,9 @@ pub(super) fn of(arguments: &Arguments, month: &Month) -> Vec<String> {
         Through::Subscription if at_once <= room => limits.push(format!(
             "That is within a fifth of the {ACCOUNT_CONCURRENCY} invocations at a time that an account has: a subscription leads to the forwarder directly. ReservedConcurrency bounds it, where functions beside it need the rest."
         )),
+        Through::Subscription if at_once > ACCOUNT_CONCURRENCY => limits.push(format!(
+            "That is above the {ACCOUNT_CONCURRENCY} concurrent invocations an account has: lead the log groups to a stream (--through kinesis), or ask AWS for a higher quota."
+        )),
         Through::Subscription => limits.push(format!(
             "That is more than a fifth of the {ACCOUNT_CONCURRENCY} invocations at a time that an account has. If few invocations share a delivery, take a stream (--through kinesis), whose batches hold what many log groups wrote; Collect=telemetry where logs go as OTLP too; a higher quota; or several stacks, each for some of the log groups."
         )),

@@ -209,8 +209,13 @@ mod tests {
         };
         let small = said("--invocations 10M");
         assert!(small.contains("a subscription leads to the forwarder directly"), "{small}");
-        let large = said("--invocations 1B/d");
+        let large = said("--invocations 300M/d");
+        assert!(large.contains("more than a fifth"), "{large}");
         assert!(large.contains("--through kinesis"), "{large}");
+        let above = said("--invocations 1B/d");
+        let (_, above) = above.split_once('\n').unwrap();
+        let expected = "That is above the 1000 concurrent invocations an account has: ";
+        assert!(above.starts_with(expected) && above.matches('.').count() == 1, "{above}");
         let stream = said("--invocations 1B/d --through kinesis --per-delivery 500");
         assert!(stream.contains("MB a second"), "{stream}");
     }

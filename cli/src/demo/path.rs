@@ -265,7 +265,7 @@ async fn check_elsewhere(arguments: &Arguments) -> anyhow::Result<()> {
     let (config, _) = forwarder::Config::from_source(&variables);
     let config =
         config.context("--endpoint and --header, which become the forwarder's variables")?;
-    let reach = doctor::reach(config.destination).context("--endpoint")?;
+    let reach = doctor::reach(config.destination, &variables).context("--endpoint")?;
     progress(&format!("asking {endpoint} whether it takes OTLP"));
     match doctor::reach_checks(&reach).await.into_iter().find(Check::is_failed) {
         Some(Check { text, .. }) => bail!("--endpoint {endpoint}: {text}"),

@@ -152,12 +152,13 @@ impl Logs {
 
 /// The forwarder with the backend of the command line, which is asked first whether it is there.
 async fn backend(destination: &DestinationArguments) -> anyhow::Result<Forwarder<Client, NoQueue>> {
-    let (config, warnings) = Config::from_source(&destination.variables(false)?);
+    let variables = destination.variables(false)?;
+    let (config, warnings) = Config::from_source(&variables);
     for warning in warnings {
         eprintln!("warning: {warning}");
     }
     let config = config?;
-    let reach = doctor::reach(config.destination.clone()).context("--endpoint")?;
+    let reach = doctor::reach(config.destination.clone(), &variables).context("--endpoint")?;
     if let Some(Check { text, .. }) =
         doctor::reach_checks(&reach).await.into_iter().find(Check::is_failed)
     {

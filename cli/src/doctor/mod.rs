@@ -1,23 +1,28 @@
 //! `lambda-otlp doctor`: whether the settings, the backend and a deployed stack fit together.
 
+mod alarms;
 mod canary;
+mod function;
+mod pipeline;
 mod reach;
+mod recent;
 mod stack;
+mod unanswered;
 mod wiring;
 
 use crate::aws::{self, AwsArguments};
-use crate::destination::DestinationArguments;
+use crate::destination::{DestinationArguments, ENDPOINT};
 use crate::time_arguments;
 use crate::waterfall::draw::{BAD, GOOD};
-use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, Credentials, CredentialsSource};
+use ::aws::{AwsSecrets, AwsSecretsSettings, CachedSecret, CredentialsSource};
 use anstyle::{AnsiColor, Style};
-use aws_sdk_sqs::config::ProvideCredentials as _;
+use anyhow::ensure;
 use backend::{DestinationConfig, Profile, read_secret};
 pub(crate) use canary::stream_name;
 use forwarder::{Config, IngestPolicy, OLD_RECORDS, OldRecords};
 pub(crate) use reach::{Reach, beside, check as reach_checks, reach};
 pub(crate) use settings::Check;
-use settings::{Reader, Secret, Source, Table, Verdict};
+use settings::{Reader, Source, Table, Verdict};
 use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -27,6 +32,7 @@ use std::time::{Duration, SystemTime};
 #[command(after_help = "\
 Examples:
   lambda-otlp doctor --canary --stack lambda-otlp --log-group /aws/lambda/shop
+  lambda-otlp doctor --stack lambda-otlp --since 12h
   lambda-otlp doctor --endpoint https://o2.example.com/api/default --header 'authorization=Basic …'")]
 pub(crate) struct Arguments {
     #[command(flatten)]
@@ -49,6 +55,10 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let variables = arguments.destination.variables(false)?;
+    ensure!(
+        arguments.stack.is_asked() || has_endpoint(&variables),
+        "nothing to check: --stack NAME names a deployed stack, --endpoint URL a backend; or set LAMBDA_OTLP_ENDPOINT"
+    );
     let checks = runtime.block_on(checked(arguments, &variables));
     // Colours on a terminal only, and none under NO_COLOR.
     let mut out = anstream::stdout().lock();
@@ -102,8 +112,15 @@ fn as_json(checks: &[Check]) -> serde_json::Value {
 }
 
 fn has_endpoint(variables: &dyn Source) -> bool {
-    const ENDPOINTS: [&str; 3] =
-        ["LAMBDA_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "O2_ORGANIZATION_ID"];
+    const ENDPOINTS: [&str; 7] = [
+        ENDPOINT,
+        "OTEL_EXPORTER_OTLP_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT",
+        "OTEL_EXPORTER_OTLP_LOGS_ENDPOINT",
+        "O2_ORGANIZATION_ID",
+        "O2_AUTHORIZATION_HEADER",
+    ];
     ENDPOINTS.iter().any(|name| variables.get(name).is_some())
 }
 
@@ -134,7 +151,7 @@ async fn looked_at(arguments: &Arguments, variables: &dyn Source) -> Vec<Check> 
             return checks;
         }
     }
-    let reach = match reach::reach(destination) {
+    let reach = match reach::reach(destination, variables) {
         Ok(reach) => reach,
         Err(error) => {
             checks.push(Check::failed("settings", error.to_string()));
@@ -156,7 +173,7 @@ pub(crate) async fn reach_of(aws: &AwsArguments, variables: &dyn Source) -> anyh
     if let Some(mut destination) = destination {
         let read = secret(aws, &mut destination).await;
         if !read.is_failed() {
-            return Ok(reach::reach(destination)?);
+            return Ok(reach::reach(destination, variables)?);
         }
         checks.push(read);
     }
@@ -186,22 +203,15 @@ pub(crate) fn settings(variables: &dyn Source) -> (Vec<Check>, Option<Config>) {
 async fn secret(arguments: &AwsArguments, destination: &mut DestinationConfig) -> Check {
     let Some(reference) = destination.secret.take() else { return Check::ok("secret", "none") };
     let aws = aws::load(arguments).await;
-    let credentials = match aws.credentials_provider() {
-        Some(provider) => provider.provide_credentials().await.ok(),
-        None => None,
-    };
-    let Some(credentials) = credentials else {
-        return Check::failed("secret", "there are no AWS credentials here to read it with");
+    let credentials = match aws::signing_credentials(&aws).await {
+        Ok(credentials) => credentials,
+        Err(error) => return Check::failed("secret", format!("cannot be read: {error:#}")),
     };
     let mut reader =
         Reader::new(&settings::Env, Table::new(&[::aws::AWS, ::aws::SECRETS, settings::PROXY]));
     let mut settings = AwsSecretsSettings::read(&mut reader);
     drop(reader.finish());
-    settings.credentials = Some(CredentialsSource::Variables(Credentials {
-        access_key_id: credentials.access_key_id().to_owned(),
-        secret_access_key: Secret::new(credentials.secret_access_key()),
-        session_token: credentials.session_token().map(Secret::new),
-    }));
+    settings.credentials = Some(CredentialsSource::Variables(credentials));
     settings.region = aws.region().map(ToString::to_string).or(settings.region);
     let cached =
         CachedSecret::new(AwsSecrets::new(settings, wall_clock), reference, Duration::from_mins(5));

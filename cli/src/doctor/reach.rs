@@ -1,12 +1,12 @@
 //! Asks the backend: is it there, does it take the credentials, does the organization exist, what time is it there.
 
+use crate::destination::ENDPOINT;
 use crate::time_arguments;
 use backend::{
     Advice, DestinationConfig, HttpResponse, HttpTransport, ORGANIZATION_MISSING, Profile,
     REQUEST_TIMEOUT, is_no_otlp,
 };
-use settings::Check;
-use std::borrow::Cow;
+use settings::{Check, Source};
 use std::time::Duration;
 use url::Url;
 use wire::SignalKind;
@@ -16,19 +16,23 @@ const SMALL: Duration = Duration::from_secs(5);
 /// AWS refuses signatures beyond it (Signature Version 4, "Request timestamp").
 const LARGE: Duration = Duration::from_mins(5);
 
-/// What a person is told to look at.
-const ADVICE: Advice = Advice {
-    endpoint: Cow::Borrowed("LAMBDA_OTLP_ENDPOINT"),
-    credentials: "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password, or \
-                  LAMBDA_OTLP_SECRET",
-};
-
 /// A backend and how to speak to it.
 pub(crate) type Reach = backend::Reach<HttpTransport>;
 
-pub(crate) fn reach(destination: DestinationConfig) -> Result<Reach, backend::ClientError> {
+/// The backend of these settings; advice names the arguments or variables that gave them.
+pub(crate) fn reach(
+    destination: DestinationConfig,
+    variables: &dyn Source,
+) -> Result<Reach, backend::ClientError> {
     let transport = HttpTransport::new(&destination)?;
-    Reach::new(destination, transport, ADVICE)
+    let endpoint = variables.called(ENDPOINT);
+    let credentials = if endpoint == ENDPOINT {
+        "for OpenObserve set LAMBDA_OTLP_HEADERS to authorization=Basic and the base64 of email:password, or \
+         LAMBDA_OTLP_SECRET"
+    } else {
+        "for OpenObserve give --header 'authorization=Basic …' with the base64 of email:password"
+    };
+    Reach::new(destination, transport, Advice { endpoint: endpoint.into(), credentials })
 }
 
 /// OpenObserve's API beside the OTLP paths; `None` where the endpoint is no `{base}/v1/logs`.

@@ -42,12 +42,18 @@ impl Filter {
         })
     }
 
-    fn described(&self) -> String {
+    pub(super) fn described(&self) -> String {
         if self.is_policy {
             format!("the account's policy {}", self.name)
         } else {
             format!("filter {}", self.name)
         }
+    }
+
+    /// Returns `true` if the pattern is the one by which the stack collects this.
+    pub(super) fn is_of(&self, collect: Collect) -> bool {
+        let without_spaces = |pattern: &str| pattern.split_whitespace().collect::<String>();
+        without_spaces(&self.pattern) == without_spaces(collect.pattern())
     }
 }
 
@@ -60,7 +66,8 @@ pub(crate) struct Forwarder<'a> {
 }
 
 impl Forwarder<'_> {
-    fn is_led_to_by(&self, filter: &Filter) -> bool {
+    /// Returns `true` if the filter leads to the forwarder.
+    pub(super) fn is_led_to_by(&self, filter: &Filter) -> bool {
         is_function(&filter.destination, self.arn) || self.streams.contains(&filter.destination)
     }
 }
@@ -179,12 +186,10 @@ pub(crate) fn double_wiring(
     filters: &[Filter],
 ) -> Option<Check> {
     const OUTPUT: &str = "LAMBDA_OTLP_OUTPUT";
-    let without_spaces = |pattern: &str| pattern.split_whitespace().collect::<String>();
-    let spilled = without_spaces(Collect::Spilled.pattern());
     if layers.iter().any(|layer| layer.contains("lambda-otlp")) {
         let is_stdout = variables.get(OUTPUT).is_some_and(|output| output == "stdout");
         let variable = sent_directly(variables, &["LAMBDA_OTLP_ENDPOINT"])?;
-        let passes_all = |filter: &&Filter| without_spaces(&filter.pattern) != spilled;
+        let passes_all = |filter: &&Filter| !filter.is_of(Collect::Spilled);
         let filter = filters.iter().find(passes_all).filter(|_| !is_stdout)?;
         let text = format!(
             "{function} sends by itself ({variable}), and {} passes on what it prints and what Lambda reports as well: that is \

@@ -1,7 +1,8 @@
 //! Reads a log group's events by time.
 
-use crate::aws::explain;
-use anyhow::Context as _;
+use crate::aws::{explain, no_log_group};
+use anyhow::{Context as _, bail};
+use aws_config::SdkConfig;
 use forwarder::LogEvent;
 
 /// Some events of a range.
@@ -33,12 +34,12 @@ pub(crate) struct LogGroup {
 
 impl LogGroup {
     /// The account that it is in; empty where AWS does not say.
-    pub(crate) async fn account(&self) -> anyhow::Result<String> {
+    pub(crate) async fn account(&self, aws: &SdkConfig) -> anyhow::Result<String> {
         let request = self.client.describe_log_groups().log_group_name_prefix(&self.name).send();
         let output = request.await.map_err(|error| explain(&error));
         let output = output.with_context(|| format!("cannot describe log group {}", self.name))?;
         let group = output.log_groups().iter().find(|g| g.log_group_name() == Some(&self.name));
-        let group = group.with_context(|| format!("there is no log group {}", self.name))?;
+        let Some(group) = group else { bail!(no_log_group(aws, &self.name).await) };
         // arn:aws:logs:{region}:{account}:log-group:{name}
         let account = group.arn().and_then(|arn| arn.split(':').nth(4));
         Ok(account.unwrap_or_default().to_owned())

@@ -149,7 +149,7 @@ async fn through<E: Export>(
     let client = aws_sdk_cloudwatchlogs::Client::new(aws);
     let (name, pattern) = (arguments.log_group.clone(), arguments.pattern.clone());
     let mut history = LogGroup { client, name, pattern };
-    let account = history.account().await?;
+    let account = history.account(aws).await?;
     let replay = Replay {
         account,
         checkpoint_file: arguments.checkpoint.as_deref().filter(|_| !arguments.dry_run),
@@ -192,14 +192,31 @@ fn report(arguments: &Arguments, replayed: &Replayed) -> anyhow::Result<ExitCode
         written.and_then(|()| estimate.map_or(Ok(()), |text| writeln!(out, "\n{text}")))
     })?;
     let Checkpoint { log_group, to_ms, done_before_ms, .. } = &replayed.checkpoint;
+    eprintln!("{}", found(replayed));
     if *done_before_ms < *to_ms {
-        let millis = u64::try_from(*done_before_ms).unwrap_or_default();
-        let from = wire::timestamp::rfc3339_millis(millis.saturating_mul(1_000_000));
+        let from = time_text(*done_before_ms);
         eprintln!(
             "{log_group}: not finished; go on with --from {from}, or with the same --checkpoint"
         );
     }
     Ok(if replayed.is_complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The range that was read, and how many log events it has.
+fn found(replayed: &Replayed) -> String {
+    let Checkpoint { log_group, from_ms, done_before_ms, .. } = &replayed.checkpoint;
+    let (from, until) = (time_text(*from_ms), time_text(*done_before_ms));
+    match replayed.volume.events {
+        0 => format!(
+            "{log_group}: no log events from {from} to {until}; check --from and --to against the times and the retention of the log group"
+        ),
+        events => format!("{log_group}: {events} log events from {from} to {until}"),
+    }
+}
+
+fn time_text(millis: i64) -> String {
+    let millis = u64::try_from(millis).unwrap_or_default();
+    wire::timestamp::rfc3339_millis(millis.saturating_mul(1_000_000))
 }
 
 /// Sends nothing, and measures what would be sent.
@@ -210,5 +227,30 @@ impl Export for Measure {
         let level = backend::gzip_level(request.kind());
         let bytes_sent = wire::gzip::compress(level, request.bytes()).len();
         Outcome { accepted: request.items(), requests_sent: 1, bytes_sent, ..Outcome::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use forwarder::Ledger;
+    use plan::Volume;
+
+    #[test]
+    fn a_replay_says_which_range_it_read_and_what_it_found() {
+        let replayed = |events| Replayed {
+            ledger: Ledger::default(),
+            volume: Volume { events, ..Volume::default() },
+            checkpoint: Checkpoint::new("/g", None, 1_790_000_000_000, 1_790_000_060_000).unwrap(),
+            is_complete: true,
+        };
+        let mut some = replayed(7);
+        some.checkpoint.done_before_ms = some.checkpoint.to_ms;
+        let range = "from 2026-09-21T14:13:20.000Z to 2026-09-21T14:14:20.000Z";
+        assert_eq!(found(&some), format!("/g: 7 log events {range}"));
+        let mut none = replayed(0);
+        none.checkpoint.done_before_ms = none.checkpoint.to_ms;
+        let expected = format!("/g: no log events {range}; check --from");
+        assert!(found(&none).starts_with(&expected), "{}", found(&none));
     }
 }

@@ -21,7 +21,7 @@ mod variables;
 
 pub use client::{
     AwsClient, AwsResponse, HttpRequest, NoResponse, Sent, SignedRequest, TIMED_OUT, Transport,
-    host,
+    host, service_endpoint,
 };
 pub use clock::FreezeAwareInstant;
 pub use credentials::{Credentials, CredentialsEndpoint, CredentialsError, CredentialsSource};

@@ -1,4 +1,4 @@
-//! The command line on moto: redrive from a queue and from a bucket, replay of a log group, doctor of a deployed function.
+//! The command line on moto: redrive from a queue and from a bucket, replay and tail of log groups.
 
 #![expect(
     clippy::indexing_slicing,
@@ -6,8 +6,8 @@
 )]
 
 use super::Workshop;
-use super::aws::{ACCOUNT, Moto, REGION};
-use super::front::Front;
+use super::aws::{ACCOUNT, REGION};
+use super::stand::Stand;
 use super::subscription::{FUNCTION, create_function, log_batch, put, subscribe};
 use crate::checks::Tally;
 use anyhow::{Context as _, ensure};
@@ -24,59 +24,18 @@ const BUCKET: &str = "on-failure";
 const REASON: &str = "answered 503";
 
 pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
-    let moto = match Moto::start(&workshop.root, &workshop.environment, "http://127.0.0.1:1") {
-        Ok(moto) => moto,
+    let stand = match Stand::start(workshop) {
+        Ok(stand) => stand,
         Err(error) => return tally.note("command line", Err(error)),
     };
-    let stand = Stand { workshop, moto };
     tally.note("redrive from the dead-letter queue", stand.redrive_queue().await);
     tally.note("redrive from the on-failure bucket", stand.redrive_bucket().await);
     tally.note("replay of a log group", stand.replay().await);
-    tally.note("doctor of a deployed function", stand.doctor().await);
     tally.note("tail of log groups", stand.tail().await);
     tally.note("tail of a stack", stand.tail_of_stack().await);
 }
 
-struct Stand<'a> {
-    workshop: &'a Workshop,
-    moto: Moto,
-}
-
 impl Stand<'_> {
-    /// Runs `lambda-otlp … --json`: its exit code and what it prints.
-    async fn run(&self, arguments: &[&str], endpoint: &str) -> anyhow::Result<(i32, Value)> {
-        self.run_with(arguments, endpoint, &self.moto.endpoint).await
-    }
-
-    /// The same with CloudWatch Logs elsewhere.
-    async fn run_with(
-        &self,
-        arguments: &[&str],
-        endpoint: &str,
-        logs: &str,
-    ) -> anyhow::Result<(i32, Value)> {
-        let mut command = Command::new(&self.workshop.command_line);
-        let command = command.args(arguments).arg("--json").env_clear().envs(self.moto.variables());
-        let command = command.env("AWS_ENDPOINT_URL_CLOUDWATCH_LOGS", logs);
-        let output = command.env("LAMBDA_OTLP_ENDPOINT", endpoint).output().await?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        let printed = serde_json::from_slice(&output.stdout).with_context(|| said)?;
-        Ok((output.status.code().unwrap_or(-1), printed))
-    }
-
-    async fn queue(&self, name: &str) -> anyhow::Result<String> {
-        let created = self.moto.sqs("CreateQueue", &json!({ "QueueName": name })).await?;
-        Ok(created["QueueUrl"].as_str().context("no queue")?.to_owned())
-    }
-
-    /// Bodies of up to ten messages that anyone may receive.
-    async fn received(&self, url: &str) -> anyhow::Result<Vec<String>> {
-        let ask = json!({ "QueueUrl": url, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0 });
-        let answer = self.moto.sqs("ReceiveMessage", &ask).await?;
-        let messages = answer["Messages"].as_array().cloned().unwrap_or_default();
-        Ok(messages.iter().filter_map(|m| m["Body"].as_str().map(str::to_owned)).collect())
-    }
-
     async fn redrive_queue(&self) -> anyhow::Result<String> {
         let (dead, retry) = (self.queue("dead").await?, self.queue("retry").await?);
         for reason in [REASON, REASON, "answered 400"] {
@@ -103,10 +62,7 @@ impl Stand<'_> {
 
     async fn redrive_bucket(&self) -> anyhow::Result<String> {
         let retry = self.queue("retry-of-bucket").await?;
-        let region = format!(
-            "<CreateBucketConfiguration><LocationConstraint>{REGION}</LocationConstraint></CreateBucketConfiguration>"
-        );
-        self.moto.put_s3(&format!("/{BUCKET}"), &region).await?;
+        self.create_bucket(BUCKET).await?;
         let file = self.workshop.root.join("tests/fixtures/events/awslogs-text-mixed.json");
         let event: Value = serde_json::from_slice(&std::fs::read(file)?)?;
         let context = json!({ "condition": "RetriesExhausted" });
@@ -179,21 +135,7 @@ impl Stand<'_> {
             "startTimeUnixNano": "1790000000000000000", "endTimeUnixNano": "1790000000001000000",
         });
         let line = json!({ "resourceSpans": [{ "scopeSpans": [{ "spans": [span] }] }] });
-        let event = json!({
-            "logGroup": group, "logStream": "2026/11/21/[$LATEST]0123456789abcdef0123456789abcdef",
-            "logEvents": [{ "message": line.to_string() }, { "message": text }],
-        });
-        for (operation, names) in [
-            ("CreateLogGroup", json!({ "logGroupName": group })),
-            (
-                "CreateLogStream",
-                json!({ "logGroupName": group, "logStreamName": event["logStream"] }),
-            ),
-        ] {
-            // It may be there already.
-            self.moto.call("logs", &format!("Logs_20140328.{operation}"), &names).await.ok();
-        }
-        put(&self.moto, &event).await
+        self.write_lines(group, &[&line.to_string(), text]).await
     }
 
     async fn tail(&self) -> anyhow::Result<String> {
@@ -215,19 +157,16 @@ impl Stand<'_> {
         let mut traces: Vec<&str> = traces.collect();
         traces.sort_unstable();
         ensure!(traces == [trace(1), trace(2), trace(3)], "{traces:?}");
-        ensure!(
-            self.fails(&["tail", "--log-group", "no-such"]).await?.contains("no log group no-such")
-        );
+        let missing =
+            format!("there is no log group no-such in region {REGION}, account {ACCOUNT}");
+        for command in [
+            &["tail", "--log-group", "no-such"][..],
+            &["replay", "no-such", "--from", "1h", "--dry-run"],
+        ] {
+            let said = self.fails(command).await?;
+            ensure!(said.contains(&missing), "{command:?}: {said}");
+        }
         Ok("two groups, each trace and each line once, while they are written to".to_owned())
-    }
-
-    /// What is said by a command that fails.
-    async fn fails(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let mut command = Command::new(&self.workshop.command_line);
-        let command = command.args(arguments).env_clear().envs(self.moto.variables());
-        let output = command.output().await?;
-        ensure!(output.status.code() == Some(64), "{arguments:?}: {}", output.status);
-        Ok(String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     async fn tail_of_stack(&self) -> anyhow::Result<String> {
@@ -248,72 +187,6 @@ impl Stand<'_> {
         self.followed(&follow, &["words of the stack"]).await?;
         Ok("the log group that the stack made".to_owned())
     }
-
-    /// Of the function and the log group that `replay` made.
-    async fn doctor(&self) -> anyhow::Result<String> {
-        let sink = Sink::start().await?;
-        let event = log_batch(self.workshop, "text-mixed")?;
-        let group = event["logGroup"].as_str().context("no group")?;
-        let doctor = ["doctor", "--canary", "--function", FUNCTION, "--log-group", group];
-        let front = Front::start(&self.moto, "").await?;
-        let run = async || self.run_with(&doctor, sink.base(), &front.endpoint).await;
-        let (code, before) = run().await?;
-        ensure!(code == 1 && verdict(&before, "permission") == "failed", "{before}");
-        let permission = json!({
-            "StatementId": "logs", "Action": "lambda:InvokeFunction",
-            "Principal": "logs.amazonaws.com", "SourceAccount": ACCOUNT,
-        });
-        let path = format!("/2015-03-31/functions/{FUNCTION}/policy");
-        self.moto.lambda(Method::POST, &path, &permission).await?;
-        let (_, after) = run().await?;
-        for name in ["permission", "subscription", "canary", "organization"] {
-            ensure!(verdict(&after, name) == "ok", "{name}: {after}");
-        }
-        // As deployed, and without a backend in this shell: settings and backend are the function's.
-        let queue = self.queue("waiting").await?;
-        let variables =
-            json!({ "LAMBDA_OTLP_ENDPOINT": sink.base(), "LAMBDA_OTLP_RETRY_QUEUE_URL": queue });
-        let path = format!("/2015-03-31/functions/{FUNCTION}/configuration");
-        let variables = json!({ "Environment": { "Variables": variables } });
-        self.moto.lambda(Method::PUT, &path, &variables).await?;
-        let (code, deployed) = self.run_with(&doctor, "", &front.endpoint).await?;
-        for name in ["settings", "canary", "queue", "subscription"] {
-            ensure!(verdict(&deployed, name) == "ok", "{name}: {deployed}");
-        }
-        ensure!(code == 0, "{deployed}");
-        // A policy of the account that leads to the forwarder too, and then alone.
-        let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}");
-        let document = json!({ "DestinationArn": arn, "FilterPattern": "" }).to_string();
-        front.set_account_policies(vec![json!({
-            "policyName": "all", "policyType": "SUBSCRIPTION_FILTER_POLICY", "policyDocument": document,
-            "selectionCriteria": r#"LogGroupName NOT IN ["/lambda-otlp/x/forwarder"]"#,
-        })]);
-        let (_, twice) = run().await?;
-        ensure!(verdict(&twice, "subscription") == "failed", "{twice}");
-        let filters = json!({ "logGroupName": group });
-        let target = "Logs_20140328.DescribeSubscriptionFilters";
-        let filters = self.moto.call("logs", target, &filters).await?;
-        for filter in filters["subscriptionFilters"].as_array().into_iter().flatten() {
-            let delete = json!({ "logGroupName": group, "filterName": filter["filterName"] });
-            self.moto.call("logs", "Logs_20140328.DeleteSubscriptionFilter", &delete).await?;
-        }
-        let (_, by_policy) = run().await?;
-        ensure!(verdict(&by_policy, "subscription") == "ok", "{by_policy}");
-        Ok("permission, subscription by a filter and by the account's policy, canary".to_owned())
-    }
-}
-
-/// The worst verdict on what has this name.
-fn verdict<'a>(checks: &'a Value, name: &str) -> &'a str {
-    let all: Vec<&str> = checks
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|check| check["name"] == name)
-        .filter_map(|check| check["verdict"].as_str())
-        .collect();
-    let worst = ["failed", "warning", "ok"].into_iter().find(|verdict| all.contains(verdict));
-    worst.unwrap_or("not there")
 }
 
 fn line(reason: &str) -> Parked {

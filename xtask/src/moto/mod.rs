@@ -3,10 +3,12 @@
 
 mod aws;
 mod cli;
+mod doctor;
 mod front;
 mod queues;
 mod redrive;
 mod secrets;
+mod stand;
 mod subscriber;
 mod subscription;
 
@@ -46,6 +48,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         secrets::check(&workshop, &mut tally).await;
         queues::check(&workshop, &mut tally).await;
         cli::check(&workshop, &mut tally).await;
+        doctor::check(&workshop, &mut tally).await;
         subscriber::check(&workshop, &mut tally).await;
     });
     tally.finish()

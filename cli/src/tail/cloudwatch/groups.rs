@@ -1,7 +1,7 @@
 //! Which log groups are meant.
 
 use super::Asked;
-use crate::aws::explain;
+use crate::aws::{explain, no_log_group};
 use anyhow::{Context as _, bail};
 use aws_config::SdkConfig;
 use aws_sdk_cloudwatchlogs::Client;
@@ -28,7 +28,8 @@ pub(super) async fn resolve(
     for pattern in &asked.patterns {
         let found = matching(client, pattern).await?;
         if found.is_empty() {
-            bail!("there is no log group {pattern}: `*` stands for any characters, as in '*shop*'");
+            let missing = no_log_group(aws, pattern).await;
+            bail!("{missing}; `*` stands for any characters, as in '*shop*'");
         }
         groups.extend(found.into_iter().map(|group| (group.name.clone(), group)));
     }

@@ -4,11 +4,7 @@ use url::Url;
 
 /// `https://secretsmanager.eu-west-1.amazonaws.com/`, of each partition (AWS General Reference, "Service endpoints"). The
 /// region's name tells the partition where nothing else does; `None` where it is no region's name.
-pub(crate) fn service_endpoint(
-    service: &str,
-    partition: Option<&str>,
-    region: &str,
-) -> Option<Url> {
+pub fn service_endpoint(service: &str, partition: Option<&str>, region: &str) -> Option<Url> {
     let is_region = !region.is_empty()
         && region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     let is_in = |name: &str, prefix: &str| {

@@ -10,8 +10,7 @@ mod response;
 mod signature;
 mod transport;
 
-pub use endpoint::host;
-pub(crate) use endpoint::service_endpoint;
+pub use endpoint::{host, service_endpoint};
 pub use error::{NoResponse, TIMED_OUT};
 pub use request::SignedRequest;
 pub use response::AwsResponse;

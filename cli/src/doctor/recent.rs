@@ -1,0 +1,193 @@
+//! The recent log events of a log group: errors in a function's own log, and those a subscription filter matches.
+
+use super::unanswered::unanswered;
+use super::wiring::Filter;
+use crate::time_arguments;
+use aws_sdk_cloudwatchlogs::Client;
+use aws_sdk_cloudwatchlogs::error::SdkError;
+use aws_sdk_cloudwatchlogs::operation::filter_log_events::FilterLogEventsError;
+use serde_json::{Map, Value};
+use settings::Check;
+use std::time::Duration;
+use subscriber::Collect;
+
+const PERMISSION: &str = "logs:FilterLogEvents";
+/// Words of the lines by which a function of ours, or Lambda, tells of a failure.
+const WORDS: [&str; 4] = ["ERROR", "Task timed out", "Runtime exited", "Runtime.ExitError"];
+/// Answers that are read at most: each looks through a part of the log group.
+const MOST_PAGES: usize = 20;
+/// Longest excerpt of a line.
+const MOST_CHARS: usize = 300;
+
+/// Log events since some time ago.
+pub(super) struct Recent {
+    client: Client,
+    from_ms: i64,
+    since: String,
+}
+
+/// The log events that a search found.
+#[derive(Default)]
+struct Found {
+    count: usize,
+    /// The newest message.
+    newest: String,
+    newest_ms: i64,
+}
+
+impl Recent {
+    /// The log events of the time since `from_ms`.
+    pub(super) fn since(client: Client, from_ms: i64, now_unix_nano: u64) -> Self {
+        let age_ms =
+            (now_unix_nano / 1_000_000).saturating_sub(u64::try_from(from_ms).unwrap_or(0));
+        let since = time_arguments::duration_text(Duration::from_millis(age_ms));
+        Self { client, from_ms, since }
+    }
+
+    /// Checks that a function's own log has no errors.
+    pub(super) async fn errors(&self, group: &str) -> Check {
+        const NAME: &str = "log";
+        let since = &self.since;
+        let pattern = WORDS.map(|word| format!("?{word:?}")).join(" ");
+        match self.search(group, &pattern, is_error, usize::MAX).await {
+            Ok(Found { count: 0, .. }) => {
+                Check::ok(NAME, format!("{group}: no errors in the last {since}"))
+            }
+            Ok(Found { count, newest, .. }) => {
+                let text = format!(
+                    "{group}: {count} errors in the last {since}, the newest: {}",
+                    excerpt(&newest)
+                );
+                Check::failed(NAME, text)
+            }
+            // Lambda makes it at the first invocation.
+            Err(error) if is_missing(&error) => {
+                Check::ok(NAME, format!("{group}: not there yet, since nothing was written to it"))
+            }
+            Err(error) => unanswered(NAME, group, PERMISSION, &error),
+        }
+    }
+
+    /// Checks that a filter matches some of the log group's events; `None` where it matches all, or need not match any.
+    pub(super) async fn matched(&self, group: &str, filter: &Filter) -> Option<Check> {
+        const NAME: &str = "filter";
+        // No function spills while its backend accepts telemetry.
+        if filter.pattern.trim().is_empty() || filter.is_of(Collect::Spilled) {
+            return None;
+        }
+        let (described, pattern, since) = (filter.described(), &filter.pattern, &self.since);
+        let any = |_: &str| true;
+        let found = match self.search(group, pattern, any, 1).await {
+            Ok(found) if found.count == 0 => {
+                self.search(group, "", any, 1).await.map(|all| (false, all.count))
+            }
+            found => found.map(|found| (true, found.count)),
+        };
+        Some(match found {
+            Ok((true, _)) => Check::ok(
+                NAME,
+                format!("{group}: {described} matches log events of the last {since}"),
+            ),
+            Ok((false, 0)) => {
+                Check::ok(NAME, format!("{group}: has no log events of the last {since}"))
+            }
+            Ok((false, _)) => Check::failed(
+                NAME,
+                format!(
+                    "{group}: {described} matches none of the log events of the last {since}, so nothing is forwarded: its \
+                     pattern is {pattern:?}; deploy the stack with Collect=all or Collect=telemetry, or run `lambda-otlp subscribe`"
+                ),
+            ),
+            Err(error) => unanswered(NAME, group, PERMISSION, &error),
+        })
+    }
+
+    /// Looks for log events until `enough` are found.
+    async fn search(
+        &self,
+        group: &str,
+        pattern: &str,
+        is_meant: impl Fn(&str) -> bool,
+        enough: usize,
+    ) -> Result<Found, SdkError<FilterLogEventsError>> {
+        let mut found = Found::default();
+        let mut next = None;
+        for _ in 0..MOST_PAGES {
+            let asked = self.client.filter_log_events().log_group_name(group);
+            let pattern = Some(pattern.to_owned()).filter(|pattern| !pattern.is_empty());
+            let asked = asked.start_time(self.from_ms).set_filter_pattern(pattern);
+            let page = asked.set_next_token(next).send().await?;
+            for event in page.events.unwrap_or_default() {
+                let message = event.message.unwrap_or_default();
+                if !is_meant(&message) {
+                    continue;
+                }
+                found.count += 1;
+                let time_ms = event.timestamp.unwrap_or_default();
+                if time_ms >= found.newest_ms {
+                    (found.newest_ms, found.newest) = (time_ms, message);
+                }
+            }
+            next = page.next_token;
+            if next.is_none() || found.count >= enough {
+                break;
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn is_missing(error: &SdkError<FilterLogEventsError>) -> bool {
+    error.as_service_error().is_some_and(FilterLogEventsError::is_resource_not_found_exception)
+}
+
+/// Returns `true` if the line tells of a failure. The level decides where a line has one: a warning may quote an error.
+fn is_error(line: &str) -> bool {
+    let fields: Map<String, Value> = serde_json::from_str(line).unwrap_or_default();
+    match fields.get("level").and_then(Value::as_str) {
+        Some(level) => level == "ERROR",
+        None => WORDS.iter().any(|word| line.contains(word)),
+    }
+}
+
+/// A line as a person reads it, cut: of a JSON line of ours the message with its fields.
+fn excerpt(line: &str) -> String {
+    let text = match serde_json::from_str::<Map<String, Value>>(line) {
+        Ok(mut fields) => {
+            fields.retain(|name, _| !matches!(name.as_str(), "timestamp" | "level"));
+            let message = fields.remove("message");
+            let message = message.as_ref().and_then(Value::as_str).unwrap_or_default().to_owned();
+            let fields = fields.iter().map(|(name, value)| format!(", {name}: {value}"));
+            message + &fields.collect::<String>()
+        }
+        Err(_) => line.split_whitespace().collect::<Vec<_>>().join(" "),
+    };
+    match text.char_indices().nth(MOST_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_by_their_level_or_by_lambdas_words() {
+        let check = |line: &str, expected: bool| assert_eq!(is_error(line), expected, "{line}");
+        check(r#"{"level":"ERROR","message":"wrong settings"}"#, true);
+        check(r#"{"level":"WARN","message":"answered ERROR"}"#, false);
+        check("2026-11-22T10:00:00Z 1 Task timed out after 60.00 seconds", true);
+        check("RequestId: 1 Error: Runtime exited with error: signal: killed", true);
+        check("REPORT RequestId: 1 Duration: 2 ms", false);
+    }
+
+    #[test]
+    fn a_line_of_ours_is_its_message_with_its_fields() {
+        let line = r#"{"timestamp":"2026-11-22T10:00:00Z","level":"ERROR","message":"wrong settings","mistakes":1}"#;
+        assert_eq!(excerpt(line), "wrong settings, mistakes: 1");
+        let line = "2026-11-22T10:00:00Z 1 Task timed out\n after 60.00 seconds\n";
+        assert_eq!(excerpt(line), "2026-11-22T10:00:00Z 1 Task timed out after 60.00 seconds");
+        assert_eq!(excerpt(&"x".repeat(400)).chars().count(), MOST_CHARS + 1);
+    }
+}

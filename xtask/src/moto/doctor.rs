@@ -1,0 +1,236 @@
+//! `lambda-otlp doctor` on moto: of a deployed function that runs, and of one whose pipeline has stopped.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "what a JSON value does not have is null, and no panic"
+)]
+
+use super::Workshop;
+use super::aws::{ACCOUNT, REGION};
+use super::front::Front;
+use super::stand::Stand;
+use super::subscription::{FUNCTION, create_function, log_batch, put, subscribe};
+use crate::checks::Tally;
+use anyhow::{Context as _, ensure};
+use http::Method;
+use serde_json::{Value, json};
+use simulator::sink::Sink;
+
+pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
+    tally.note("doctor of a deployed function", deployed(workshop).await);
+    tally.note("doctor of a stopped pipeline", stopped(workshop).await);
+}
+
+/// The forwarder, and the log group of an event that leads to it.
+async fn subscribed(workshop: &Workshop) -> anyhow::Result<(Stand<'_>, Value)> {
+    let stand = Stand::start(workshop)?;
+    create_function(&stand.moto, FUNCTION).await?;
+    let event = log_batch(workshop, "text-mixed")?;
+    subscribe(&stand.moto, &event).await?;
+    // The function runs nowhere.
+    put(&stand.moto, &event).await.ok();
+    Ok((stand, event))
+}
+
+async fn configure(stand: &Stand<'_>, variables: &Value) -> anyhow::Result<()> {
+    let path = format!("/2015-03-31/functions/{FUNCTION}/configuration");
+    let variables = json!({ "Environment": { "Variables": variables }, "Timeout": 60 });
+    stand.moto.lambda(Method::PUT, &path, &variables).await.map(drop)
+}
+
+const REDRIVE: &str = "redrive";
+const SOURCES: &str = "/2015-03-31/event-source-mappings/";
+
+/// Has the redrive function read this queue; returns the id of the mapping.
+async fn read_by_redrive(stand: &Stand<'_>, queue: &str, enabled: bool) -> anyhow::Result<String> {
+    create_function(&stand.moto, REDRIVE).await?;
+    let source = json!({
+        "EventSourceArn": format!("arn:aws:sqs:{REGION}:{ACCOUNT}:{queue}"),
+        "FunctionName": REDRIVE, "BatchSize": 1, "Enabled": enabled,
+    });
+    let source = stand.moto.lambda(Method::POST, SOURCES, &source).await?;
+    Ok(source["UUID"].as_str().context("no UUID")?.to_owned())
+}
+
+async fn deployed(workshop: &Workshop) -> anyhow::Result<String> {
+    let sink = Sink::start().await?;
+    let (stand, event) = subscribed(workshop).await?;
+    let group = event["logGroup"].as_str().context("no group")?;
+    let doctor = ["doctor", "--canary", "--function", FUNCTION, "--log-group", group];
+    let front = Front::start(&stand.moto, "").await?;
+    let run = async || stand.run_with(&doctor, sink.base(), &front.endpoint).await;
+    let (code, before) = run().await?;
+    ensure!(code == 1 && verdict(&before, "permission") == "failed", "{before}");
+    let permission = json!({
+        "StatementId": "logs", "Action": "lambda:InvokeFunction",
+        "Principal": "logs.amazonaws.com", "SourceAccount": ACCOUNT,
+    });
+    let path = format!("/2015-03-31/functions/{FUNCTION}/policy");
+    stand.moto.lambda(Method::POST, &path, &permission).await?;
+    let (_, after) = run().await?;
+    for name in ["permission", "subscription", "canary", "organization"] {
+        ensure!(verdict(&after, name) == "ok", "{name}: {after}");
+    }
+    // As deployed, and without a backend in this shell: settings and backend are the function's.
+    let queue = stand.queue("waiting").await?;
+    let variables =
+        json!({ "LAMBDA_OTLP_ENDPOINT": sink.base(), "LAMBDA_OTLP_RETRY_QUEUE_URL": queue });
+    configure(&stand, &variables).await?;
+    read_by_redrive(&stand, "waiting", true).await?;
+    let (code, deployed) = stand.run_with(&doctor, "", &front.endpoint).await?;
+    for name in ["settings", "canary", "queue", "subscription"] {
+        ensure!(verdict(&deployed, name) == "ok", "{name}: {deployed}");
+    }
+    ensure!(code == 0, "{deployed}");
+    // A policy of the account that leads to the forwarder too, and then alone.
+    let arn = format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}");
+    let document = json!({ "DestinationArn": arn, "FilterPattern": "" }).to_string();
+    front.set_account_policies(vec![json!({
+        "policyName": "all", "policyType": "SUBSCRIPTION_FILTER_POLICY", "policyDocument": document,
+        "selectionCriteria": r#"LogGroupName NOT IN ["/lambda-otlp/x/forwarder"]"#,
+    })]);
+    let (_, twice) = run().await?;
+    ensure!(verdict(&twice, "subscription") == "failed", "{twice}");
+    let filters = json!({ "logGroupName": group });
+    let target = "Logs_20140328.DescribeSubscriptionFilters";
+    let filters = stand.moto.call("logs", target, &filters).await?;
+    for filter in filters["subscriptionFilters"].as_array().into_iter().flatten() {
+        let delete = json!({ "logGroupName": group, "filterName": filter["filterName"] });
+        stand.moto.call("logs", "Logs_20140328.DeleteSubscriptionFilter", &delete).await?;
+    }
+    let (_, by_policy) = run().await?;
+    ensure!(verdict(&by_policy, "subscription") == "ok", "{by_policy}");
+    Ok("permission, subscription by a filter and by the account's policy, canary".to_owned())
+}
+
+const BUCKET: &str = "on-failure-of-stopped";
+
+async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
+    let sink = Sink::start().await?;
+    let (stand, event) = subscribed(workshop).await?;
+    let moto = &stand.moto;
+    let group = event["logGroup"].as_str().context("no group")?;
+    let (retry, dead) = (stand.queue("retry").await?, stand.queue("dead").await?);
+    configure(
+        &stand,
+        &json!({
+            "LAMBDA_OTLP_ENDPOINT": sink.base(),
+            "LAMBDA_OTLP_RETRY_QUEUE_URL": retry,
+            "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL": dead,
+        }),
+    )
+    .await?;
+    let uuid = read_by_redrive(&stand, "retry", false).await?;
+    let bucket = json!({ "DestinationConfig": { "OnFailure": { "Destination": format!("arn:aws:s3:::{BUCKET}") } } });
+    let path = format!("/2019-09-25/functions/{FUNCTION}/event-invoke-config");
+    moto.lambda(Method::PUT, &path, &bucket).await?;
+    stand.create_bucket(BUCKET).await?;
+    let front = Front::start(moto, "").await?;
+    let doctor = ["doctor", "--function", FUNCTION, "--log-group", group];
+    let run = async || stand.run_with(&doctor, "", &front.endpoint).await;
+    let expect = |checks: &Value, name: &str, verdict: &str, texts: &[&str]| {
+        let found: Vec<&Value> = checks
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|check| {
+                let text = check["text"].as_str().unwrap_or_default();
+                check["name"] == name
+                    && check["verdict"] == verdict
+                    && texts.iter().all(|it| text.contains(it))
+            })
+            .collect();
+        ensure!(found.len() == 1, "{name} is not {verdict} with {texts:?}: {checks:#}");
+        Ok(())
+    };
+
+    let concurrency = format!("/2017-10-31/functions/{FUNCTION}/concurrency");
+    let none = json!({ "ReservedConcurrentExecutions": 0 });
+    moto.lambda(Method::PUT, &concurrency, &none).await?;
+    for message in [&dead, &retry] {
+        moto.sqs("SendMessage", &json!({ "QueueUrl": message, "MessageBody": "{}" })).await?;
+    }
+    moto.put_s3(&format!("/{BUCKET}/one"), "{}").await?;
+    let alarm = json!({
+        "AlarmName": "errors", "AlarmDescription": "The forwarder fails.", "Namespace": "AWS/Lambda",
+        "MetricName": "Errors", "Dimensions": [{ "Name": "FunctionName", "Value": FUNCTION }],
+        "Statistic": "Sum", "Period": 300, "EvaluationPeriods": 1, "Threshold": 0,
+        "ComparisonOperator": "GreaterThanThreshold",
+    });
+    moto.call("monitoring", "GraniteServiceVersion20100801.PutMetricAlarm", &alarm).await?;
+    let set_alarm = async |state: &str| {
+        let state = json!({ "AlarmName": "errors", "StateValue": state, "StateReason": "a test" });
+        moto.call("monitoring", "GraniteServiceVersion20100801.SetAlarmState", &state).await
+    };
+    set_alarm("ALARM").await?;
+    let set_filter = async |pattern: &str| {
+        let filter = json!({
+            "logGroupName": group, "filterName": "lambda-otlp", "filterPattern": pattern,
+            "destinationArn": format!("arn:aws:lambda:{REGION}:{ACCOUNT}:function:{FUNCTION}"),
+        });
+        moto.call("logs", "Logs_20140328.PutSubscriptionFilter", &filter).await
+    };
+    set_filter("\"no such words\"").await?;
+    let log = format!("/aws/lambda/{FUNCTION}");
+    let error = r#"{"level":"ERROR","message":"not delivered, returned to Lambda"}"#;
+    let info = r#"{"level":"INFO","message":"it was no ERROR"}"#;
+    stand.write_lines(&log, &[error, info]).await?;
+
+    let (code, found) = run().await?;
+    ensure!(code == 1, "{found}");
+    let redrive_dead = format!("`lambda-otlp redrive --from {dead} --to {retry}`");
+    let redrive_bucket = format!("`lambda-otlp redrive --bucket {BUCKET} --to {retry}`");
+    let enable = format!("--enabled --uuid {uuid}`");
+    expect(&found, "concurrency", "failed", &[FUNCTION, "delete-function-concurrency"])?;
+    expect(&found, "event source", "failed", &["redrive does not read retry", &enable])?;
+    expect(&found, "queue", "warning", &["dead: 1 messages", &redrive_dead])?;
+    expect(&found, "queue", "warning", &["retry: 1 messages"])?;
+    expect(&found, "bucket", "warning", &["1 objects", &redrive_bucket])?;
+    expect(&found, "alarms", "failed", &["errors is in state ALARM: The forwarder fails."])?;
+    expect(&found, "filter", "failed", &[group, "no such words", "Collect=all"])?;
+    expect(
+        &found,
+        "log",
+        "failed",
+        &[&log, "1 errors in the last 1h", "not delivered, returned to Lambda"],
+    )?;
+
+    moto.lambda(Method::DELETE, &concurrency, &Value::Null).await?;
+    for queue in [&dead, &retry] {
+        moto.sqs("PurgeQueue", &json!({ "QueueUrl": queue })).await?;
+    }
+    moto.lambda(Method::PUT, &format!("{SOURCES}{uuid}"), &json!({ "Enabled": true })).await?;
+    set_alarm("OK").await?;
+    set_filter("").await?;
+    let (_, healed) = run().await?;
+    for name in ["concurrency", "event source", "queue", "alarms"] {
+        ensure!(verdict(&healed, name) == "ok", "{name}: {healed:#}");
+    }
+    ensure!(
+        verdict(&healed, "filter") == "not there",
+        "a filter without a pattern passes all: {healed:#}"
+    );
+    // Nothing is checked of a log group that is not there.
+    let absent = ["doctor", "--function", FUNCTION, "--log-group", "no-such"];
+    let (_, absent) = stand.run_with(&absent, "", &front.endpoint).await?;
+    let place = format!("no log group no-such in region {REGION}, account {ACCOUNT}");
+    expect(&absent, "subscription", "failed", &[&place])?;
+    let said = stand.fails(&["doctor"]).await?;
+    ensure!(said.contains("--stack") && said.contains("--endpoint"), "{said}");
+    let said = stand.fails(&["doctor", "--endpoint", sink.url(), "--log-group", group]).await?;
+    ensure!(said.contains("--stack"), "{said}");
+    Ok("eight findings, each with its remedy, and none once they are mended".to_owned())
+}
+
+/// The worst verdict on what has this name.
+fn verdict<'a>(checks: &'a Value, name: &str) -> &'a str {
+    let all: Vec<&str> = checks
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter(|check| check["name"] == name)
+        .filter_map(|check| check["verdict"].as_str())
+        .collect();
+    let worst = ["failed", "warning", "ok"].into_iter().find(|verdict| all.contains(verdict));
+    worst.unwrap_or("not there")
+}
