@@ -5,18 +5,22 @@
 
 mod filter;
 mod letter;
+mod progress;
+mod roles;
 mod store;
 mod summary;
 
 use crate::aws::{self, AwsArguments, QueueUrl};
 use crate::{broken_pipe, time_arguments};
 use ::aws::SqsQueue;
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use aws_config::SdkConfig;
 use filter::Filters;
 use forwarder::{IngestWindow, Message, OLD_RECORDS, Queue as _, QueueError};
+use progress::Progress;
+use roles::Roles;
 use settings::{Env, Reader, Table};
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,24 +31,28 @@ use tokio::time::Instant;
 
 /// Arguments of `lambda-otlp redrive`.
 #[derive(clap::Args)]
-#[command(group(clap::ArgGroup::new("source").required(true).args(["from", "bucket"])))]
+#[command(group(clap::ArgGroup::new("source").required(true).multiple(true).args(["from", "bucket", "stack"])))]
 #[command(after_help = "\
 Examples:
+  lambda-otlp redrive --stack lambda-otlp
   lambda-otlp redrive --from https://sqs.eu-west-1.amazonaws.com/123456789012/dead --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry
   lambda-otlp redrive --bucket on-failure --to https://sqs.eu-west-1.amazonaws.com/123456789012/retry --rate 10 --yes")]
 pub(crate) struct Arguments {
+    /// The stack of template.yaml whose queues these are: from its dead-letter queue, or --bucket, to its retry queue.
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["from", "to"])]
+    stack: Option<String>,
     /// The dead-letter queue.
     #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse)]
     from: Option<QueueUrl>,
     /// The bucket of Lambda's on-failure records.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "from")]
     bucket: Option<String>,
     /// Only objects whose key begins so.
     #[arg(long, requires = "bucket", value_name = "PREFIX")]
     prefix: Option<String>,
     /// The retry queue.
-    #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse)]
-    to: QueueUrl,
+    #[arg(long, value_name = "QUEUE_URL", value_parser = QueueUrl::parse, required_unless_present = "stack")]
+    to: Option<QueueUrl>,
     /// Do it. Without this nothing is sent or removed: what would happen is printed.
     #[arg(long)]
     yes: bool,
@@ -69,22 +77,13 @@ fn rate(text: &str) -> Result<u32, String> {
     number.filter(|rate| *rate > 0).ok_or_else(|| "expected messages a second: 10".to_owned())
 }
 
-impl Arguments {
-    fn check(&self) -> anyhow::Result<()> {
-        ensure!(
-            !self.from.as_ref().is_some_and(|from| from.is_same(&self.to)),
-            "--from and --to are the same queue: its letters would come back to it for ever"
-        );
-        Ok(())
-    }
-}
-
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    arguments.check()?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let aws = aws::load(&arguments.aws).await;
-        let redrive = Redrive::new(arguments, &aws)?;
+        let Roles { from, to, waiting } = Roles::of(arguments, &aws).await?;
+        let progress = Progress::new(io::stderr().is_terminal() && !arguments.json, waiting);
+        let redrive = Redrive::new(arguments, &to, &aws, progress)?;
         let stop = Arc::clone(&redrive.stop);
         tokio::spawn(async move {
             if tokio::signal::ctrl_c().await.is_ok() {
@@ -92,14 +91,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             }
         });
         let page = arguments.rate.map_or(10, |rate| usize::try_from(rate).unwrap_or(10));
-        let summary = match (&arguments.from, &arguments.bucket) {
-            (Some(from), _) => {
-                let client = aws::sqs(&aws, from);
-                redrive.all(&mut DeadLetterQueue::new(client, from.url.clone(), page)).await?
-            }
-            (None, Some(bucket)) => {
+        let summary = match (from, &arguments.bucket) {
+            (_, Some(bucket)) => {
                 let (client, prefix) = (aws::s3(&aws), arguments.prefix.clone());
                 redrive.all(&mut Bucket::new(client, bucket.clone(), prefix, page)).await?
+            }
+            (Some(from), None) => {
+                let client = aws::sqs(&aws, &from);
+                redrive.all(&mut DeadLetterQueue::new(client, from.url, page)).await?
             }
             (None, None) => Summary::default(),
         };
@@ -155,16 +154,22 @@ struct Redrive<'a> {
     dry_run: bool,
     now_unix_nano: u64,
     stop: Arc<AtomicBool>,
+    progress: Progress,
 }
 
 impl<'a> Redrive<'a> {
-    fn new(arguments: &'a Arguments, aws: &'a SdkConfig) -> anyhow::Result<Self> {
+    fn new(
+        arguments: &'a Arguments,
+        to: &'a QueueUrl,
+        aws: &'a SdkConfig,
+        progress: Progress,
+    ) -> anyhow::Result<Self> {
         let mut reader = Reader::new(&Env, Table::new(&[OLD_RECORDS]));
         let past = reader.duration("LAMBDA_OTLP_INGEST_WINDOW");
         settings::InvalidSettings::check(reader.finish())?;
         Ok(Self {
             filters: &arguments.filters,
-            to: &arguments.to,
+            to,
             aws,
             window: IngestWindow { past },
             rate: arguments.rate,
@@ -172,6 +177,7 @@ impl<'a> Redrive<'a> {
             dry_run: !arguments.yes,
             now_unix_nano: time_arguments::now_unix_nano(),
             stop: Arc::default(),
+            progress,
         })
     }
 
@@ -179,6 +185,7 @@ impl<'a> Redrive<'a> {
     async fn all<S: Store>(&self, store: &mut S) -> anyhow::Result<Summary> {
         let mut summary = Summary::default();
         let gone_through = self.go_through(store, &mut summary).await;
+        self.progress.end();
         let released = store.release().await;
         // What was done until then is said all the same.
         match gone_through.and(released) {
@@ -210,6 +217,7 @@ impl<'a> Redrive<'a> {
             }
             found.truncate(self.limit - seen);
             seen += found.len();
+            self.progress.show(seen);
             let sending: Vec<Sending> =
                 found.into_iter().filter_map(|found| self.decide(found, summary)).collect();
             if sending.is_empty() || self.dry_run {

@@ -82,17 +82,32 @@ fn arguments(to: &str, words: &[&str]) -> Arguments {
     Line::try_parse_from(fixed.iter().chain(words)).unwrap().arguments
 }
 
-#[test]
-fn a_queue_is_not_redriven_to_itself() {
-    let check = |from: &str, to: &str, is_fine: bool| {
+#[tokio::test]
+async fn a_queue_is_not_redriven_to_itself() {
+    let check = async |from: &str, to: &str| {
         let line = Line::try_parse_from(["redrive", "--from", from, "--to", to]).unwrap();
-        assert_eq!(line.arguments.check().is_ok(), is_fine, "{from} {to}");
+        let error = Roles::of(&line.arguments, &aws::for_tests()).await.unwrap_err();
+        assert!(error.to_string().contains("are the same queue"), "{error}");
     };
-    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/1/retry", true);
-    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/1/dead", false);
-    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/1/dead/", false);
-    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/2/dead", true);
-    arguments("http://127.0.0.1:1/1/q", &[]).check().unwrap();
+    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/1/dead").await;
+    check("http://127.0.0.1:1/1/dead", "http://127.0.0.1:1/1/dead/").await;
+}
+
+#[test]
+fn a_source_and_a_target_are_asked_for() {
+    let check = |words: &str, is_fine: bool| {
+        let words = ["redrive"].into_iter().chain(words.split(' '));
+        assert_eq!(Line::try_parse_from(words.clone()).is_ok(), is_fine, "{words:?}");
+    };
+    check("--stack s", true);
+    check("--stack s --bucket b", true);
+    check("--from http://h/1/dead --to http://h/1/retry", true);
+    check("--bucket b --to http://h/1/retry", true);
+    check("--from http://h/1/dead", false);
+    check("--bucket b", false);
+    check("--to http://h/1/retry", false);
+    check("--stack s --to http://h/1/retry", false);
+    check("--from http://h/1/dead --bucket b --to http://h/1/retry", false);
 }
 
 #[track_caller]
@@ -168,7 +183,9 @@ impl Queues {
     async fn redrive_hiding(&self, most_hidden: usize, words: &[&str]) -> Summary {
         let aws = aws::for_tests();
         let arguments = arguments(&self.retry.queue_url(), words);
-        let redrive = Redrive { now_unix_nano: NOW, ..Redrive::new(&arguments, &aws).unwrap() };
+        let to = arguments.to.clone().unwrap();
+        let redrive = Redrive::new(&arguments, &to, &aws, Progress::default()).unwrap();
+        let redrive = Redrive { now_unix_nano: NOW, ..redrive };
         let from = QueueUrl::parse(&self.dead.queue_url()).unwrap();
         let store = DeadLetterQueue::new(aws::sqs(&aws, &from), from.url.clone(), 10);
         let mut store = store.hiding_at_most(most_hidden);
@@ -324,7 +341,8 @@ async fn redrive_objects(answers: &[QueueResponse]) -> (usize, Vec<String>, [usi
         store.objects.insert(name.to_owned(), record.into_bytes());
     }
     let (aws, arguments) = (aws::for_tests(), arguments(&retry.queue_url(), &["--yes"]));
-    let redrive = Redrive::new(&arguments, &aws).unwrap();
+    let to = arguments.to.clone().unwrap();
+    let redrive = Redrive::new(&arguments, &to, &aws, Progress::default()).unwrap();
     let summary = redrive.all(&mut store).await.unwrap();
     (retry.queue().len(), store.objects.into_keys().collect(), fates(&summary))
 }

@@ -30,6 +30,7 @@ pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
     };
     tally.note("redrive from the dead-letter queue", stand.redrive_queue().await);
     tally.note("redrive from the on-failure bucket", stand.redrive_bucket().await);
+    tally.note("redrive of a stack, and of swapped queues", stand.redrive_stack().await);
     tally.note("replay of a log group", stand.replay().await);
     tally.note("tail of log groups", stand.tail().await);
     tally.note("tail of a stack", stand.tail_of_stack().await);
@@ -78,6 +79,47 @@ impl Stand<'_> {
         let (_, again) = self.run(&redrive, "").await?;
         ensure!(again["redriven"].as_array().is_some_and(Vec::is_empty), "not deleted: {again}");
         Ok("the event is in the queue and its object gone; another object stays".to_owned())
+    }
+
+    async fn redrive_stack(&self) -> anyhow::Result<String> {
+        let dead = self.queue("dead-of-stack").await?;
+        let target = format!("arn:aws:sqs:{REGION}:{ACCOUNT}:dead-of-stack");
+        let policy = json!({ "deadLetterTargetArn": target, "maxReceiveCount": 1000 }).to_string();
+        let create =
+            json!({ "QueueName": "retry-of-stack", "Attributes": { "RedrivePolicy": policy } });
+        let created = self.moto.sqs("CreateQueue", &create).await?;
+        let retry = created["QueueUrl"].as_str().context("no queue")?.to_owned();
+        let (messages, _) = line(REASON).into_messages(MAX_MESSAGE_BYTES);
+        let body = &messages.first().context("no message")?.body;
+        let send = json!({ "QueueUrl": retry, "MessageBody": body });
+        self.moto.sqs("SendMessage", &send).await?;
+        // The pending message stays where it is.
+        let swapped = ["redrive", "--from", &retry, "--to", &dead, "--yes"];
+        let said = self.fails(&swapped).await?;
+        ensure!(said.contains("--from and --to are swapped"), "{said}");
+        let said = self.fails(&["redrive", "--bucket", BUCKET, "--to", &dead, "--yes"]).await?;
+        ensure!(said.contains(&format!("give --to {retry}")), "{said}");
+        ensure!(self.received(&retry).await?.len() == 1, "a pending message was moved");
+        ensure!(self.received(&dead).await?.is_empty(), "the dead-letter queue has a message");
+
+        let function = "lambda-otlp-ForwarderFunction-1A2B3C";
+        create_function(&self.moto, function).await?;
+        let variables = json!({
+            "LAMBDA_OTLP_RETRY_QUEUE_URL": retry, "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL": dead,
+        });
+        let path = format!("/2015-03-31/functions/{function}/configuration");
+        let variables = json!({ "Environment": { "Variables": variables } });
+        self.moto.lambda(Method::PUT, &path, &variables).await?;
+        let send = json!({ "QueueUrl": dead, "MessageBody": body });
+        self.moto.sqs("SendMessage", &send).await?;
+        let (code, printed) = self.run(&["redrive", "--stack", "lambda-otlp", "--yes"], "").await?;
+        ensure!(code == 0 && printed["redriven"][0]["messages"] == 1, "{printed}");
+        ensure!(self.received(&dead).await?.is_empty(), "it is still a dead letter");
+        ensure!(self.received(&retry).await?.len() == 2, "it is not in the retry queue");
+        let said = self.fails(&["redrive", "--stack", "none"]).await?;
+        let place = format!("in region {REGION}, account {ACCOUNT}");
+        ensure!(said.contains(&place), "{said}");
+        Ok("swapped queues are refused; the stack names its own".to_owned())
     }
 
     async fn replay(&self) -> anyhow::Result<String> {
