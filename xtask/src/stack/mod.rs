@@ -5,6 +5,7 @@ mod alarms;
 mod artefact;
 mod creation;
 pub(crate) mod derived;
+mod endpoint;
 mod example;
 mod grants;
 mod partitions;
@@ -52,6 +53,7 @@ pub(crate) fn run(length: Length) -> anyhow::Result<()> {
             tally.note("partitions", partitions::check(in_partitions));
             tally.note("alarms", alarms::check(&root, &template));
             tally.note("roles", grants::check(&template));
+            tally.note("Endpoint", endpoint::check(&tools, &template));
             tally.note("SAM's settings", settings::check(&root, &tools, &template));
         }
         Err(error) => tally.note(WHOLE, Err(error)),
