@@ -19,6 +19,7 @@ use simulator::sink::Sink;
 pub(super) async fn check(workshop: &Workshop, tally: &mut Tally) {
     tally.note("doctor of a deployed function", deployed(workshop).await);
     tally.note("doctor of a stopped pipeline", stopped(workshop).await);
+    tally.note("doctor that is not told what to check", misdirected(workshop).await);
 }
 
 /// The forwarder, and the log group of an event that leads to it.
@@ -128,21 +129,6 @@ async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
     let front = Front::start(moto, "").await?;
     let doctor = ["doctor", "--function", FUNCTION, "--log-group", group];
     let run = async || stand.run_with(&doctor, "", &front.endpoint).await;
-    let expect = |checks: &Value, name: &str, verdict: &str, texts: &[&str]| {
-        let found: Vec<&Value> = checks
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter(|check| {
-                let text = check["text"].as_str().unwrap_or_default();
-                check["name"] == name
-                    && check["verdict"] == verdict
-                    && texts.iter().all(|it| text.contains(it))
-            })
-            .collect();
-        ensure!(found.len() == 1, "{name} is not {verdict} with {texts:?}: {checks:#}");
-        Ok(())
-    };
 
     let concurrency = format!("/2017-10-31/functions/{FUNCTION}/concurrency");
     let none = json!({ "ReservedConcurrentExecutions": 0 });
@@ -151,18 +137,7 @@ async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
         moto.sqs("SendMessage", &json!({ "QueueUrl": message, "MessageBody": "{}" })).await?;
     }
     moto.put_s3(&format!("/{BUCKET}/one"), "{}").await?;
-    let alarm = json!({
-        "AlarmName": "errors", "AlarmDescription": "The forwarder fails.", "Namespace": "AWS/Lambda",
-        "MetricName": "Errors", "Dimensions": [{ "Name": "FunctionName", "Value": FUNCTION }],
-        "Statistic": "Sum", "Period": 300, "EvaluationPeriods": 1, "Threshold": 0,
-        "ComparisonOperator": "GreaterThanThreshold",
-    });
-    moto.call("monitoring", "GraniteServiceVersion20100801.PutMetricAlarm", &alarm).await?;
-    let set_alarm = async |state: &str| {
-        let state = json!({ "AlarmName": "errors", "StateValue": state, "StateReason": "a test" });
-        moto.call("monitoring", "GraniteServiceVersion20100801.SetAlarmState", &state).await
-    };
-    set_alarm("ALARM").await?;
+    set_alarm(&stand, "ALARM").await?;
     let set_filter = async |pattern: &str| {
         let filter = json!({
             "logGroupName": group, "filterName": "lambda-otlp", "filterPattern": pattern,
@@ -200,7 +175,7 @@ async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
         moto.sqs("PurgeQueue", &json!({ "QueueUrl": queue })).await?;
     }
     moto.lambda(Method::PUT, &format!("{SOURCES}{uuid}"), &json!({ "Enabled": true })).await?;
-    set_alarm("OK").await?;
+    set_alarm(&stand, "OK").await?;
     set_filter("").await?;
     let (_, healed) = run().await?;
     for name in ["concurrency", "event source", "queue", "alarms"] {
@@ -210,16 +185,52 @@ async fn stopped(workshop: &Workshop) -> anyhow::Result<String> {
         verdict(&healed, "filter") == "not there",
         "a filter without a pattern passes all: {healed:#}"
     );
-    // Nothing is checked of a log group that is not there.
+    Ok("eight findings, each with its remedy, and none once they are mended".to_owned())
+}
+
+/// An alarm that watches the forwarder, in this state.
+async fn set_alarm(stand: &Stand<'_>, state: &str) -> anyhow::Result<()> {
+    let alarm = json!({
+        "AlarmName": "errors", "AlarmDescription": "The forwarder fails.", "Namespace": "AWS/Lambda",
+        "MetricName": "Errors", "Dimensions": [{ "Name": "FunctionName", "Value": FUNCTION }],
+        "Statistic": "Sum", "Period": 300, "EvaluationPeriods": 1, "Threshold": 0,
+        "ComparisonOperator": "GreaterThanThreshold",
+    });
+    let state = json!({ "AlarmName": "errors", "StateValue": state, "StateReason": "a test" });
+    for (operation, body) in [("PutMetricAlarm", alarm), ("SetAlarmState", state)] {
+        let target = format!("GraniteServiceVersion20100801.{operation}");
+        stand.moto.call("monitoring", &target, &body).await?;
+    }
+    Ok(())
+}
+
+/// Commands that do not say what to check, or name a log group that is not there.
+async fn misdirected(workshop: &Workshop) -> anyhow::Result<String> {
+    let (stand, event) = subscribed(workshop).await?;
+    let front = Front::start(&stand.moto, "").await?;
     let absent = ["doctor", "--function", FUNCTION, "--log-group", "no-such"];
     let (_, absent) = stand.run_with(&absent, "", &front.endpoint).await?;
     let place = format!("no log group no-such in region {REGION}, account {ACCOUNT}");
     expect(&absent, "subscription", "failed", &[&place])?;
     let said = stand.fails(&["doctor"]).await?;
     ensure!(said.contains("--stack") && said.contains("--endpoint"), "{said}");
-    let said = stand.fails(&["doctor", "--endpoint", sink.url(), "--log-group", group]).await?;
+    let group = event["logGroup"].as_str().context("no group")?;
+    let endpoint = "http://127.0.0.1:1/api/default";
+    let said = stand.fails(&["doctor", "--endpoint", endpoint, "--log-group", group]).await?;
     ensure!(said.contains("--stack"), "{said}");
-    Ok("eight findings, each with its remedy, and none once they are mended".to_owned())
+    Ok("no log group of this name, nothing to check, a log group without a stack".to_owned())
+}
+
+/// Fails unless one check has this name and verdict, and a text with all of these parts.
+fn expect(checks: &Value, name: &str, verdict: &str, parts: &[&str]) -> anyhow::Result<()> {
+    let is_meant = |check: &&Value| {
+        let text = check["text"].as_str().unwrap_or_default();
+        let has_all = parts.iter().all(|part| text.contains(part));
+        check["name"] == name && check["verdict"] == verdict && has_all
+    };
+    let found = checks.as_array().into_iter().flatten().filter(is_meant).count();
+    ensure!(found == 1, "{name} is not {verdict} with {parts:?}: {checks:#}");
+    Ok(())
 }
 
 /// The worst verdict on what has this name.
