@@ -198,8 +198,11 @@ pub(crate) fn problems(report: &Report) -> Vec<String> {
     for (cause, whats) in causes {
         problems.push(format!("returned: {}: {cause}", whats.join(", ")));
     }
-    for (reason, items) in &report.dropped {
-        problems.push(format!("dropped: {}: {reason}", plural(*items, "item")));
+    if report.dropped_points > 0 {
+        let points = plural(report.dropped_points, "data point");
+        problems.push(format!(
+            "dropped: {points} without a finite value: the backend cannot store them"
+        ));
     }
     for warning in &report.warnings {
         problems.push(format!("warning of the backend: {warning}"));
