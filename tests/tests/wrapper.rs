@@ -349,16 +349,22 @@ fn a_node_process_that_ends_in_the_middle_leaves_what_has_not_been_exported_and_
     "#]].assert_eq(&told);
 }
 
-/// Runs Node through the wrapper, with a module `shop` as the handler's; nothing where there is no Node.
-fn node(shop: &str) -> Option<Output> {
+/// Runs Node through the wrapper, with a module `shop` as the handler's and these files beside it. `NODE_OPTIONS` begins with
+/// `options`. Returns nothing if there is no Node.
+fn node_with(files: &[(&str, &str)], options: &str, shop: &str) -> Option<Output> {
     let (layer, task) = (layer(), tempfile::tempdir().unwrap());
     let node = Command::new("node").args(["-p", "process.execPath"]).output().ok()?.stdout;
     let node = String::from_utf8(node).unwrap();
-    std::fs::write(task.path().join("shop.js"), shop).unwrap();
+    for (path, text) in files.iter().chain(&[("shop.js", shop)]) {
+        let path = task.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    let options = options.replace("TASK", task.path().to_str().unwrap());
     let variables = [
         ("_HANDLER", "shop.handler"),
         ("LAMBDA_TASK_ROOT", task.path().to_str().unwrap()),
-        ("NODE_OPTIONS", "--no-warnings"),
+        ("NODE_OPTIONS", &options),
     ];
     let program = "const { handler } = require(`${process.env.LAMBDA_TASK_ROOT}/shop.js`); \
                    console.log(process.env.NODE_OPTIONS, handler(1, 2))";
@@ -366,23 +372,123 @@ fn node(shop: &str) -> Option<Output> {
     Some(run_by(&wrapper, &variables, &[node.trim(), "-e", program]))
 }
 
-#[test]
-fn a_node_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
-    let Some(output) = node("exports.handler = (event, context) => event + context;") else {
-        return;
-    };
+fn node(shop: &str) -> Option<Output> {
+    node_with(&[], "--no-warnings", shop)
+}
+
+const ADDS: &str = "exports.handler = (event, context) => event + context;";
+
+/// The one line that the layer says of the function, which runs as without it.
+fn said_once(output: Output) -> String {
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with("lambda-otlp-handler: without instrumentation: "), "{said}");
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
+    assert!(said.lines().count() == 1 && said.starts_with("lambda-otlp-handler: "), "{said}");
+    assert!(output.stdout.ends_with(b" 3\n"), "{said}");
+    said
 }
 
 #[test]
-fn a_node_function_that_sets_an_sdk_up_is_left_alone() {
-    let shop = "exports.handler = () => 3; const { NodeSDK } = {};";
-    let Some(output) = node(shop) else { return };
-    assert_eq!(output.stdout, b"--no-warnings 3\n");
-    assert!(output.stderr.is_empty(), "{output:?}");
+fn a_node_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
+    let Some(output) = node(ADDS) else { return };
+    assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
+    assert!(said_once(output).contains("neither in a layer nor among the function's"));
+}
+
+#[test]
+fn a_node_function_that_another_tracer_has_instrumented_is_left_alone_and_is_told_why() {
+    let check = |tracing: &str, package: &str, expected: &str| {
+        let package = format!("node_modules/{package}/index.js");
+        let files = [("tracing.js", tracing), (&package, "")];
+        let output = node_with(&files, "--require TASK/tracing.js", ADDS)?;
+        let said = said_once(output);
+        assert!(said.contains(": info: ") && said.contains(expected), "{said}");
+        assert!(said.contains("LAMBDA_OTLP_INSTRUMENT=off"), "{said}");
+        Some(())
+    };
+    let registered = "globalThis[Symbol.for('opentelemetry.js.api.1')] = { trace: {} };";
+    if check(registered, "none", "a tracer provider of its own").is_none() {
+        return;
+    }
+    let sentry = format!("require('@sentry/node'); {registered}");
+    check(&sentry, "@sentry/node", "traced by @sentry/node,");
+    check("require('dd-trace');", "dd-trace", "traced by dd-trace,");
+    let instruments = "require('@opentelemetry/instrumentation');";
+    check(
+        instruments,
+        "@opentelemetry/instrumentation",
+        "traced by @opentelemetry/instrumentation,",
+    );
+}
+
+#[test]
+fn a_text_that_names_a_tracer_is_no_reason_to_leave_a_node_function_alone() {
+    let shop = format!("// Not NodeSDK, require('@opentelemetry/sdk-node') or dd-trace.\n{ADDS}");
+    let Some(output) = node(&shop) else { return };
+    assert!(
+        said_once(output).contains("OpenTelemetry's packages are neither"),
+        "they were looked for"
+    );
+}
+
+#[test]
+fn a_node_function_with_older_packages_is_told_which_one_is_too_old() {
+    let names = [
+        ("@opentelemetry/api", "1.9.0"),
+        ("@opentelemetry/context-async-hooks", "2.0.0"),
+        ("@opentelemetry/core", "2.10.1"),
+        ("@opentelemetry/exporter-trace-otlp-http", "0.205.0"),
+        ("@opentelemetry/instrumentation", "0.205.0"),
+        ("@opentelemetry/resources", "2.0.0"),
+        ("@opentelemetry/sdk-trace-base", "1.27.0"),
+        ("require-in-the-middle", "7.4.0"),
+    ];
+    let files = names.map(|(name, version)| {
+        let description = format!(r#"{{ "name": "{name}", "version": "{version}" }}"#);
+        (format!("node_modules/{name}/package.json"), description)
+    });
+    let mains = names.map(|(name, _)| (format!("node_modules/{name}/index.js"), String::new()));
+    let files: Vec<_> = files.iter().chain(&mains).map(|(path, text)| (&**path, &**text)).collect();
+    let Some(output) = node_with(&files, "--no-warnings", ADDS) else { return };
+    let said = said_once(output);
+    assert!(
+        said.contains("@opentelemetry/sdk-trace-base is 1.27.0, and 2.0.0 is needed"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_node_handler_whose_file_is_missing_is_told() {
+    let asked = Command::new("node").args(["-p", "process.execPath"]).output();
+    let Ok(node) = asked.map(|asked| String::from_utf8(asked.stdout).unwrap()) else { return };
+    let layer = layer();
+    let root = layer.path().to_str().unwrap();
+    let variables = [("_HANDLER", "dist/shop.handler"), ("LAMBDA_TASK_ROOT", root)];
+    let wrapper = layer.path().join("lambda-otlp-handler");
+    let output = run_by(&wrapper, &variables, &[node.trim(), "-e", "console.log('', 3)"]);
+    assert!(said_once(output).contains("no file of the handler dist/shop.handler"));
+}
+
+#[test]
+fn a_node_invocation_is_linked_to_the_spans_that_sent_its_messages() {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_node/messages.cjs");
+    let folder = wrapper().with_file_name("node");
+    let Ok(output) = Command::new("node").arg(script).arg(folder).output() else { return };
+    let told = String::from_utf8(output.stdout).unwrap();
+    expect_test::expect![[r#"
+        a batch of two: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, b of m2
+        two messages of one sender: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":2} a of m1, a of m2
+        one message: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} a of m1
+        a notification in a queue: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.message.id":"m1"} c of m1
+        a notification: {"faas.trigger":"pubsub","messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} c of n
+        a notification without attributes: {"faas.trigger":"pubsub","messaging.system":"aws.sns","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"news","messaging.message.id":"n"} 
+        odd messages: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.batch.message_count":4} d of m4
+        a large batch: {"faas.trigger":"pubsub","messaging.system":"aws_sqs","messaging.operation.type":"process","messaging.operation.name":"process","messaging.destination.name":"orders","messaging.batch.message_count":200} 128
+        {"Records":[null]}: {} 
+        {"Records":5}: {} 
+        {"Records":[]}: {} 
+        null: {} 
+        5: {} 
+    "#]]
+    .assert_eq(&told);
 }
 
 #[test]

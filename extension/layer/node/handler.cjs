@@ -8,6 +8,7 @@
 const { withinTime } = require("./bound.cjs");
 const { Ending, isPromise } = require("./ending.cjs");
 const { recordFailure } = require("./failure.cjs");
+const { messages } = require("./messages.cjs");
 
 const STREAMING = Symbol.for("aws.lambda.runtime.handler.streaming");
 
@@ -44,9 +45,10 @@ function wrap(load, { tracers, cutOffs }, handler) {
     try {
       const tracer = tracers.getTracer("lambda-otlp/handler");
       const parent = api.propagation.extract(api.ROOT_CONTEXT, headers(event));
-      const attributes = { ...ofInvocation(lambda), ...ofRequest(event), "faas.coldstart": isColdStart };
+      const { attributes: ofMessages, links } = messages(api, event);
+      const attributes = { ...ofInvocation(lambda), ...ofRequest(event), ...ofMessages, "faas.coldstart": isColdStart };
       isColdStart = false;
-      const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes }, parent);
+      const span = tracer.startSpan(lambda.functionName, { kind: api.SpanKind.SERVER, attributes, links }, parent);
       const context = api.trace.setSpan(parent, span).setValue(within, true);
       const watched = watch(span, lambda, context);
       return { span, lambda, watched, context: watched?.context ?? context };

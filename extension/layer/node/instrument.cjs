@@ -1,56 +1,64 @@
 // Makes OpenTelemetry's instrumentations ready, each for the moment when its library is loaded, and waits for the handler's module.
-// When that has been loaded and has not set an SDK up by itself, the SDK is started and the handler is wrapped.
+// When that has been loaded and nothing else traces the function, the SDK is started and the handler is wrapped.
 
 "use strict";
 
 const fs = require("node:fs");
 const path = require("node:path");
-const { createRequire, syncBuiltinESMExports } = require("node:module");
-
-// What is needed from one place: versions of the function's and of the layer's are not mixed.
-const NEEDED = [
-  "@opentelemetry/api",
-  "@opentelemetry/context-async-hooks",
-  "@opentelemetry/core",
-  "@opentelemetry/exporter-trace-otlp-http",
-  "@opentelemetry/instrumentation",
-  "@opentelemetry/resources",
-  "@opentelemetry/sdk-trace-base",
-  "require-in-the-middle",
-];
-
-// What a module names that sets an SDK or its instrumentations up by itself, also where it was bundled.
-const OWN_SETUP = /@opentelemetry\/(sdk-|instrumentation|auto-instrumentations)|\b(NodeSDK|BasicTracerProvider|NodeTracerProvider)\b/;
+const { syncBuiltinESMExports } = require("node:module");
+const { findPackages } = require("./packages.cjs");
+const { PATCHING, findTracer } = require("./tracers.cjs");
 
 function main() {
-  const handler = handlerFile();
   const isOff = (process.env.OTEL_SDK_DISABLED ?? "").trim().toLowerCase() === "true";
-  if (handler === undefined || isOff || OWN_SETUP.test(fs.readFileSync(handler.file, "latin1"))) return;
-  const load = packages();
-  if (load === undefined) {
-    say(
-      "without instrumentation: OpenTelemetry's packages are neither among the function's nor in a layer: " +
-        "add lambda-otlp's Node layer, or set LAMBDA_OTLP_INSTRUMENT=off",
-    );
-    return;
+  if (isOff || !process.env._HANDLER || !process.env.LAMBDA_TASK_ROOT) return;
+  const handler = handlerFile();
+  if (handler === undefined) return say(`without instrumentation: there is no file of the handler ${process.env._HANDLER}`);
+  // What NODE_OPTIONS names before the layer is loaded by now.
+  const tracer = findTracer(() => false);
+  if (tracer !== undefined) return leaveAlone(tracer);
+  let load;
+  try {
+    load = findPackages();
+  } catch (error) {
+    return say(`without instrumentation: ${error.message}`);
   }
+  instrument(load, handler);
+}
+
+function instrument(load, handler) {
   const { instrumentLibraries, startSdk } = require("./telemetry.cjs");
   const { replaceHandler } = require("./handler.cjs");
-  instrumentLibraries(load);
-  let isLoaded = false;
-  const loaded = (exports) => {
-    if (isLoaded) return exports;
-    isLoaded = true;
-    return attempt(exports, () => {
-      const sdk = startSdk(load);
-      return sdk === undefined ? exports : replaceHandler(load, sdk, exports, handler.name);
-    });
+  const { Hook } = load("require-in-the-middle");
+  const release = instrumentLibraries(load);
+  const own = path.dirname(load.resolve("@opentelemetry/instrumentation/package.json")) + path.sep;
+  let isDecided = false;
+  /// Returns `true` if the function is left alone.
+  const isTraced = () => {
+    if (isDecided) return true;
+    const tracer = findTracer((file) => file.startsWith(own));
+    if (tracer === undefined) return false;
+    isDecided = true;
+    release();
+    leaveAlone(tracer);
+    return true;
   };
+  // The first file of such a package is noticed, before the package patches anything.
+  const watch = new Hook(PATCHING, { internals: true }, (exports) => {
+    attempt(undefined, isTraced);
+    return exports;
+  });
+  const loaded = (exports) => attempt(exports, () => {
+    watch.unhook();
+    if (isTraced()) return exports;
+    isDecided = true;
+    return replaceHandler(load, startSdk(load), exports, handler.name);
+  });
   if (handler.isModule) {
     patchBuiltins();
     require("./facade.cjs").replaceExport(handler, loaded);
   } else {
-    new (load("require-in-the-middle").Hook)([handler.file], { internals: true }, loaded);
+    new Hook([handler.file], { internals: true }, loaded);
   }
 }
 
@@ -65,7 +73,6 @@ function patchBuiltins() {
 /// The handler's file and name, found as Lambda's runtime does: `src/app.handler`, below the task's root.
 function handlerFile() {
   const { _HANDLER: handler, LAMBDA_TASK_ROOT: root } = process.env;
-  if (!handler || !root) return undefined;
   const [, module, name] = /^([^.]*)\.(.+)$/.exec(path.basename(handler)) ?? [];
   if (module === undefined) return undefined;
   const stem = path.resolve(root, path.dirname(handler), module);
@@ -84,19 +91,6 @@ function isModuleFolder(folder) {
   return above !== folder && isModuleFolder(above);
 }
 
-/// Loads from the function's packages if they are complete, else from the layer's.
-function packages() {
-  const places = [path.join(process.env.LAMBDA_TASK_ROOT, "_"), path.join(__dirname, "../node-packages/_")];
-  return places.map(createRequire).find((load) => {
-    try {
-      NEEDED.forEach((name) => load.resolve(name));
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
 function attempt(otherwise, action) {
   try {
     return action();
@@ -104,6 +98,10 @@ function attempt(otherwise, action) {
     say(`instrumentation failed, the function goes on: ${error}`);
     return otherwise;
   }
+}
+
+function leaveAlone(reason) {
+  say(`info: the function is left without instrumentation: ${reason}; LAMBDA_OTLP_INSTRUMENT=off leaves this line out`);
 }
 
 function say(text) {

@@ -6,6 +6,7 @@ const { createRequire } = require("node:module");
 const { BoundExporter, LONGEST_MS, agent } = require("./bound.cjs");
 const { CutOffs } = require("./cut_off.cjs");
 const { leaveLastWords } = require("./last_words.cjs");
+const { isThere } = require("./packages.cjs");
 
 // So many spans are kept until the function lets the SDK export them, if its variables say nothing else. The SDK's own bound is for
 // programs that do not wait for the export at the end of each request.
@@ -20,29 +21,55 @@ const LIBRARIES = {
     disableIncomingRequestInstrumentation: true,
     // The runtime tells of an error that nobody catches from within the invocation.
     ignoreOutgoingRequestHook: ({ hostname, host, port }) => `${hostname ?? host}:${port}` === process.env.AWS_LAMBDA_RUNTIME_API,
+    requestHook: nameAwsCall,
   }],
   undici: ["UndiciInstrumentation", { requireParentforSpans: true }],
 };
 
-/// Has each instrumentation wait for its library.
+/// Has each instrumentation wait for its library. Returns a function that has them let everything pass.
 function instrumentLibraries(load) {
   const disabled = names(process.env.OTEL_NODE_DISABLED_INSTRUMENTATIONS);
   const enabled = process.env.OTEL_NODE_ENABLED_INSTRUMENTATIONS;
   const isWanted = (name) => !disabled.includes(name) && (enabled === undefined || names(enabled).includes(name));
+  const made = [];
   for (const [name, [type, config]] of Object.entries(LIBRARIES)) {
     const instrumentation = `@opentelemetry/instrumentation-${name}`;
-    if (isWanted(name) && isThere(load, instrumentation)) new (load(instrumentation)[type])(config);
+    if (isWanted(name) && isThere(load, instrumentation)) made.push(new (load(instrumentation)[type])(config));
   }
+  // Nothing is unwrapped: above these patches there may be others by now, and shimmer would remove those in their place.
+  return () => made.forEach((instrumentation) => {
+    const off = { enabled: false, suppressInternalInstrumentation: false, ignoreOutgoingRequestHook: () => true };
+    instrumentation.setConfig({ ...instrumentation.getConfig(), ...off });
+    const { ProxyTracerProvider } = load("@opentelemetry/api");
+    instrumentation.setTracerProvider(new ProxyTracerProvider());
+  });
 }
 
-/// Starts the SDK, unless the function has one by now: the provider of its spans, and what watches the ends of invocations, where
-/// there is somebody to export to then.
+let isBundleKnown = false;
+
+/// Names the request of an AWS SDK that a bundler has copied into the function, where no instrumentation finds it. The SDK says which
+/// service it calls in `user-agent`, and which operation in `x-amz-target` or, for Amazon S3, in the query.
+function nameAwsCall(span, request) {
+  // A request within a span of the SDK's instrumentation is not recorded.
+  if (!span.isRecording()) return;
+  const agent = String(request.getHeader("user-agent") ?? "");
+  const [, service] = /^aws-sdk-js\/3.* api\/([^#\s]+)/.exec(agent) ?? [];
+  if (service === undefined) return;
+  const [method] = /[^.]+$/.exec(request.getHeader("x-amz-target") ?? "") ?? /(?<=[?&]x-id=)\w+/.exec(request.path) ?? [];
+  span.updateName(method === undefined ? `${service} ${request.method}` : `${service}.${method}`);
+  span.setAttributes({ "rpc.system": "aws-api", "rpc.service": service, ...(method !== undefined && { "rpc.method": method }) });
+  if (isBundleKnown) return;
+  isBundleKnown = true;
+  process.stderr.write(
+    "lambda-otlp-handler: info: the AWS SDK is part of a bundle, or its instrumentation is switched off: its spans are named after " +
+      "their HTTP requests, and the messages it sends carry no trace context; exclude @aws-sdk/* and @smithy/* from the bundle\n",
+  );
+}
+
+/// Starts the SDK: the provider of the function's spans, and what watches the ends of invocations, where there is somebody to export
+/// to then.
 function startSdk(load) {
   const { context, propagation, trace } = load("@opentelemetry/api");
-  const provider = trace.getTracerProvider();
-  const delegate = provider.getDelegate?.() ?? provider;
-  if (delegate.constructor.name !== "NoopTracerProvider") return undefined;
-
   const { AsyncLocalStorageContextManager } = load("@opentelemetry/context-async-hooks");
   const { CompositePropagator, W3CBaggagePropagator, W3CTraceContextPropagator } = load("@opentelemetry/core");
   const { defaultResource, detectResources, envDetector } = load("@opentelemetry/resources");
@@ -57,11 +84,20 @@ function startSdk(load) {
     resource: defaultResource().merge(detectResources({ detectors: [envDetector] })),
     spanProcessors: processors.filter(Boolean),
   });
-  trace.setGlobalTracerProvider(tracers);
+  const proxies = apiCopies().map((api) => api.trace?.getTracerProvider());
+  if (!trace.setGlobalTracerProvider(tracers)) throw new Error("another version of @opentelemetry/api is in use");
+  proxies.forEach((proxy) => proxy?.setDelegate?.(tracers));
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   const propagators = [new W3CTraceContextPropagator(), new W3CBaggagePropagator()];
   propagation.setGlobalPropagator(new CompositePropagator({ propagators }));
   return { tracers, cutOffs };
+}
+
+/// The copies of OpenTelemetry's API that the function has loaded. A tracer that it has taken from one already belongs to the provider
+/// of that copy.
+function apiCopies() {
+  const files = Object.keys(require.cache).filter((file) => file.endsWith("/@opentelemetry/api/build/src/index.js"));
+  return files.map((file) => require.cache[file].exports);
 }
 
 /// Whether spans are exported to the extension: what goes elsewhere it could not tell from what is complete.
@@ -110,14 +146,6 @@ function processor(load, exporter) {
 
 function names(list) {
   return (list ?? "").split(",").map((name) => name.trim());
-}
-
-function isThere(load, name) {
-  try {
-    return load.resolve(name) !== undefined;
-  } catch {
-    return false;
-  }
 }
 
 module.exports = { boundExporter, instrumentLibraries, processor, startSdk };

@@ -63,7 +63,7 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 ];
 
 /// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
-pub(crate) const LOADED: [&str; 15] = [
+pub(crate) const LOADED: [&str; 18] = [
     "node/bound.cjs",
     "node/cut_off.cjs",
     "node/ending.cjs",
@@ -73,9 +73,12 @@ pub(crate) const LOADED: [&str; 15] = [
     "node/instrument.cjs",
     "node/last_words.cjs",
     "node/lines.cjs",
+    "node/messages.cjs",
+    "node/packages.cjs",
     "node/records.cjs",
     "node/start.cjs",
     "node/telemetry.cjs",
+    "node/tracers.cjs",
     "python/lambda_otlp_cut_off.py",
     "python/lambda_otlp_handler.py",
     "python/sitecustomize.py",

@@ -1,0 +1,62 @@
+// Finds OpenTelemetry's packages: the layer's, or the function's own if there is no layer of them. All of them come from one place,
+// because the function's versions need not fit the layer's. A package is loaded from the layer only for the layer's use, so the
+// function keeps every library it brings.
+
+"use strict";
+
+const fs = require("node:fs");
+const path = require("node:path");
+const { createRequire } = require("node:module");
+
+// The packages that are needed, and the oldest version of each that has what telemetry.cjs uses.
+const OLDEST = {
+  "@opentelemetry/api": "1.9.0",
+  "@opentelemetry/context-async-hooks": "2.0.0",
+  "@opentelemetry/core": "2.0.0",
+  "@opentelemetry/exporter-trace-otlp-http": "0.205.0",
+  "@opentelemetry/instrumentation": "0.200.0",
+  "@opentelemetry/resources": "2.0.0",
+  "@opentelemetry/sdk-trace-base": "2.0.0",
+  "require-in-the-middle": "7.0.0",
+};
+const REMEDY = "add lambda-otlp's Node layer, or set LAMBDA_OTLP_INSTRUMENT=off";
+
+/// Returns a `require` that loads the packages. Throws if there is no complete set, or the function's is too old.
+function findPackages() {
+  const layer = createRequire(path.join(__dirname, "../node-packages/_"));
+  if (isComplete(layer)) return layer;
+  const own = createRequire(path.join(process.env.LAMBDA_TASK_ROOT, "_"));
+  if (!isComplete(own)) {
+    throw new Error(`OpenTelemetry's packages are neither in a layer nor among the function's: ${REMEDY}`);
+  }
+  for (const [name, oldest] of Object.entries(OLDEST)) {
+    const version = versionOf(own.resolve(name), name);
+    if (isOlder(version, oldest)) throw new Error(`the function's ${name} is ${version}, and ${oldest} is needed: update it, ${REMEDY}`);
+  }
+  return own;
+}
+
+function isComplete(load) {
+  return Object.keys(OLDEST).every((name) => isThere(load, name));
+}
+
+function isThere(load, name) {
+  try {
+    return load.resolve(name) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function versionOf(file, name) {
+  const folder = file.slice(0, file.lastIndexOf(`${name}${path.sep}`) + name.length);
+  return JSON.parse(fs.readFileSync(path.join(folder, "package.json"), "utf8")).version;
+}
+
+function isOlder(version, oldest) {
+  const [numbers, others] = [version, oldest].map((text) => text.split(".").map((part) => Number.parseInt(part, 10)));
+  const at = numbers.findIndex((number, index) => number !== others[index]);
+  return at >= 0 && numbers[at] < others[at];
+}
+
+module.exports = { findPackages, isThere };

@@ -1,0 +1,41 @@
+// Prints the attributes and the senders that the layer's messages.cjs finds in events of Amazon SQS and Amazon SNS. The first argument is
+// the folder of messages.cjs.
+
+"use strict";
+
+const { messages } = require(`${process.argv[2]}/messages.cjs`);
+
+// As OpenTelemetry's API and W3C's propagator do.
+const api = {
+  ROOT_CONTEXT: undefined,
+  propagation: { extract: (_context, carrier) => carrier },
+  trace: { getSpanContext: ({ traceparent }) => traceparent && { spanId: traceparent } },
+  isSpanContextValid: ({ spanId }) => spanId !== "invalid",
+};
+
+function check(name, event) {
+  const { attributes = {}, links = [] } = messages(api, event);
+  const senders = links.map(({ context, attributes }) => `${context.spanId} of ${attributes["messaging.message.id"]}`);
+  console.log(`${name}: ${JSON.stringify(attributes)} ${senders.length > 4 ? senders.length : senders.join(", ")}`);
+}
+
+const arn = "arn:aws:sqs:eu-west-1:123456789012:orders";
+const queued = (messageId, stringValue, more) => ({
+  eventSource: "aws:sqs",
+  eventSourceARN: arn,
+  messageId,
+  messageAttributes: { traceparent: { dataType: "String", stringValue } },
+  ...more,
+});
+const topic = { TopicArn: "arn:aws:sns:eu-west-1:123456789012:news", MessageId: "n" };
+const MessageAttributes = { traceparent: { Type: "String", Value: "c" } };
+
+check("a batch of two", { Records: [queued("m1", "a"), queued("m2", "b")] });
+check("two messages of one sender", { Records: [queued("m1", "a"), queued("m2", "a")] });
+check("one message", { Records: [queued("m1", "a")] });
+check("a notification in a queue", { Records: [queued("m1", undefined, { body: JSON.stringify({ ...topic, MessageAttributes }) })] });
+check("a notification", { Records: [{ EventSource: "aws:sns", Sns: { ...topic, MessageAttributes } }] });
+check("a notification without attributes", { Records: [{ EventSource: "aws:sns", Sns: topic }] });
+check("odd messages", { Records: [queued(5, 5, { body: "traceparent" }), null, queued("m3", "invalid"), queued("m4", "d", { eventSourceARN: 5 })] });
+check("a large batch", { Records: Array.from({ length: 200 }, () => queued("m", "a")) });
+for (const event of [{ Records: [null] }, { Records: 5 }, { Records: [] }, null, 5]) check(JSON.stringify(event), event);
