@@ -92,9 +92,10 @@ pub(super) fn unchanged_python(root: &Path) -> anyhow::Result<Option<PathBuf>> {
     python_environment(&interpreter, &folder, &[requirements]).context("PyPI").map(Some)
 }
 
-/// The folder `node_modules` of the unchanged function.
-pub(super) fn unchanged_node(root: &Path) -> anyhow::Result<PathBuf> {
-    node_modules(&root.join("interop/unchanged/node"), &cache()?.join("interop/unchanged-node"))
+/// The folder `node_modules` of an unchanged function, whose `package.json` is in this folder of `interop/unchanged`.
+pub(super) fn unchanged_node(root: &Path, folder: &str) -> anyhow::Result<PathBuf> {
+    let cache = cache()?.join(format!("interop/unchanged-{folder}"));
+    node_modules(&root.join("interop/unchanged").join(folder), &cache)
 }
 
 impl Packages {

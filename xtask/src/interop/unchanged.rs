@@ -64,25 +64,42 @@ pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()
         let name = format!("no code to change: Node with @aws-sdk/client-sqs {aws}, {handler}");
         match workshop.packages.node() {
             Ok(_) => {
-                let ran = node_function(workshop, handler, story);
+                let ran = async {
+                    let (without, with) = node_function(workshop, handler, "node")?;
+                    compare(workshop, story, without, with).await
+                };
                 tally.note(&name, runtime.block_on(ran));
             }
             Err(skipped) => println!("skip  {name}: {skipped}"),
         }
     }
+
+    let sdk =
+        pinned(root, "interop/unchanged/own_sdk/package.json", "@opentelemetry/sdk-trace-base")?;
+    if workshop.packages.node().is_ok() {
+        let name = format!("no code to change: Node with OpenTelemetry {sdk} among its packages");
+        let ran = async {
+            let (without, with) = node_function(workshop, "shop.handler", "own_sdk")?;
+            compare(workshop, SHORT_STORY, without, with).await
+        };
+        tally.note(&name, runtime.block_on(ran));
+        let name = format!("left alone: Node with an SDK {sdk} of its own");
+        tally.note(&name, runtime.block_on(own_sdk(workshop)));
+    }
     Ok(())
 }
 
-async fn node_function(
+/// The function without the layer and with it. Its packages are those of this folder.
+fn node_function(
     workshop: &Workshop,
     handler: &str,
-    story: &[&str],
-) -> anyhow::Result<String> {
+    folder: &str,
+) -> anyhow::Result<(FunctionSpec, FunctionSpec)> {
     let node = output(Command::new("node").args(["-p", "process.execPath"]))?.stdout;
     let node = PathBuf::from(String::from_utf8(node)?.trim());
     let packages = dist::node::packages(&workshop.root)?;
     let layer = layer(workshop, "node", &dist::node::zip(&packages)?)?;
-    let task = node_task(workshop)?;
+    let task = node_task(workshop, folder)?;
     let spec = |program: &Path| {
         FunctionSpec::new(FUNCTION, program)
             .handler(handler)
@@ -94,23 +111,52 @@ async fn node_function(
     let without = spec(&node).argument(runtime.clone());
     let with = spec(&layer.join("lambda-otlp-handler")).layer(&layer);
     let with = with.argument(node.to_string_lossy()).argument(runtime);
-    compare(workshop, story, without, with).await
+    Ok((without, with))
 }
 
 /// The function's folder with its packages beside the sources.
-fn node_task(workshop: &Workshop) -> anyhow::Result<PathBuf> {
-    let task = workshop.scratch.path().join("task-node");
+fn node_task(workshop: &Workshop, folder: &str) -> anyhow::Result<PathBuf> {
+    let task = workshop.scratch.path().join(format!("task-{folder}"));
     if task.exists() {
         return Ok(task);
     }
     std::fs::create_dir_all(&task)?;
-    for source in std::fs::read_dir(workshop.root.join("interop/unchanged/node"))? {
-        let source = source?;
-        std::fs::copy(source.path(), task.join(source.file_name()))?;
+    for sources in ["node", folder] {
+        for source in std::fs::read_dir(workshop.root.join("interop/unchanged").join(sources))? {
+            let source = source?;
+            std::fs::copy(source.path(), task.join(source.file_name()))?;
+        }
     }
-    let packages = unchanged_node(&workshop.root)?;
+    let packages = unchanged_node(&workshop.root, folder)?;
     std::os::unix::fs::symlink(packages, task.join("node_modules"))?;
     Ok(task)
+}
+
+/// An SDK that the function sets up by `NODE_OPTIONS` has its own spans of the calls, each once, and the log says why there are no others.
+async fn own_sdk(workshop: &Workshop) -> anyhow::Result<String> {
+    let services = Services::start()?;
+    let (_, with) = node_function(workshop, "shop.handler", "own_sdk")?;
+    let with = with.env("NODE_OPTIONS", "--require ./tracing.js");
+    let story = ["take"; 4];
+    let told = run(&story, with, &services).await?;
+    let why = "left without instrumentation: it is traced by @opentelemetry/instrumentation";
+    let said = told.log.iter().filter(|line| line.contains(why)).count();
+    ensure!(said == 1, "the reason was told {said} times; its log: {}", told.text());
+    let spans = spans_in(workshop, &told.log)?;
+    let calls = |method: &str, path: &str| {
+        let url = format!("{}{path}", services.base);
+        let of_call = spans
+            .iter()
+            .filter(|span| span["name"] == *method && span["attributes"]["http.url"] == *url);
+        of_call.count()
+    };
+    // The last invocation's may be under way when the environment ends.
+    for (method, path) in [("GET", "/price"), ("POST", "/")] {
+        let found = calls(method, path);
+        ensure!((story.len() - 1..=story.len()).contains(&found), "{found} {method}: {spans:?}");
+    }
+    ensure!(!spans.iter().any(|span| span["scope"] == "lambda-otlp/handler"), "{spans:?}");
+    Ok(format!("{} spans of its own", spans.len()))
 }
 
 async fn python_function(workshop: &Workshop, python: &Path) -> anyhow::Result<String> {
