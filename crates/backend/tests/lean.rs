@@ -57,6 +57,29 @@ async fn a_request_has_the_headers_of_its_destination() {
 }
 
 #[tokio::test]
+async fn a_server_that_signed_its_own_certificate_is_trusted_by_that_one() {
+    let sink = sink().await;
+    let check = async |host: &str, until_year, is_own| {
+        let server = Authority::of_server(until_year);
+        let port = TlsFront::start(&sink, &server, until_year).await.port();
+        let mut destination = destination(&format!("https://{host}:{port}/api/default"));
+        let other = Authority::of_server(until_year);
+        destination.own_authority = Some(trusting(if is_own { &server } else { &other }));
+        destination
+    };
+    let trusted = check("localhost", 2500, true).await;
+    assert_eq!(export(&client(&trusted)).await.accepted, 1);
+    for (host, until_year, is_own, problem) in [
+        ("127.0.0.1", 2500, true, "not valid for name"),
+        ("localhost", 2020, true, "renew the server's certificate"),
+        ("localhost", 2500, false, "give that certificate in LAMBDA_OTLP_CA_FILE"),
+    ] {
+        let refused = failure(&check(host, until_year, is_own).await).await.0;
+        assert!(refused.contains(problem), "{refused}");
+    }
+}
+
+#[tokio::test]
 async fn certificates_are_verified() {
     let (sink, authority) = (sink().await, Authority::new("Shop CA"));
     let port = TlsFront::start(&sink, &authority, 2500).await.port();

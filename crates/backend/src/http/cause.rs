@@ -38,9 +38,7 @@ fn hint(cause: &str) -> Option<&'static str> {
             "its authority is not trusted, give the authority's certificate in LAMBDA_OTLP_CA_FILE",
         )
     } else if cause.contains("CaUsedAsEndEntity") {
-        Some(
-            "the server shows an authority's own certificate, give it one that the authority signed",
-        )
+        Some("the server signed its own certificate, give that certificate in LAMBDA_OTLP_CA_FILE")
     } else if cause.contains("certificate expired") {
         Some("renew the server's certificate")
     } else if cause.contains("InvalidContentType") {

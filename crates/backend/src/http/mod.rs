@@ -8,6 +8,7 @@ mod error;
 mod headers;
 #[cfg(feature = "lean")]
 mod lean;
+mod own_certificate;
 #[cfg(feature = "reqwest")]
 mod reqwest_client;
 #[cfg(feature = "reqwest")]

@@ -2,6 +2,7 @@
 
 use super::ClientError;
 use super::cause::deepest;
+use super::own_certificate::trusting_servers;
 use crate::destination::{DestinationConfig, OwnAuthority};
 use rustls::ClientConfig;
 use rustls_platform_verifier::Verifier;
@@ -32,7 +33,10 @@ pub(super) fn tls_config(
         .with_safe_default_protocol_versions()
         .map_err(build)?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_custom_certificate_verifier(trusting_servers(
+            Arc::new(verifier),
+            destination.own_authority.as_ref(),
+        ))
         .with_no_client_auth();
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(config))

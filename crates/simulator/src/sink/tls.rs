@@ -20,7 +20,11 @@ use tokio_rustls::TlsAcceptor;
 const NAMES: [&str; 3] = ["localhost", "o2.internal", "aws.internal"];
 
 /// A certificate authority as companies have them.
-pub struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub struct Authority {
+    issuer: CertifiedIssuer<'static, KeyPair>,
+    /// Its certificate is the server's, too.
+    is_server: bool,
+}
 
 impl Authority {
     /// One of this name, with a key of its own.
@@ -30,32 +34,53 @@ impl Authority {
     pub fn new(name: &str) -> Self {
         let mut params = CertificateParams::default();
         params.distinguished_name.push(DnType::CommonName, name);
+        Self::self_signed(params, false)
+    }
+
+    /// A server that signed its own certificate, which is an authority's too, as `openssl req -x509` makes it. It is valid until this
+    /// year begins.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    pub fn of_server(until_year: i32) -> Self {
+        Self::self_signed(server(until_year), true)
+    }
+
+    fn self_signed(mut params: CertificateParams, is_server: bool) -> Self {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
+        let key = KeyPair::generate().unwrap();
+        Self { issuer: CertifiedIssuer::self_signed(params, key).unwrap(), is_server }
     }
 
     /// Its certificate, as `LAMBDA_OTLP_CA_FILE` has it.
     pub fn pem(&self) -> String {
-        self.0.pem()
+        self.issuer.pem()
     }
 
-    /// A server with a certificate for `localhost`, and for names that only a proxy knows, that is valid until this year begins.
+    /// A server with a certificate that is valid until this year begins: this one, if it is a server's, or another that it signs.
     fn server_config(&self, until_year: i32) -> ServerConfig {
-        let mut params = CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
-        params.not_after = date_time_ymd(until_year, 1, 1);
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.0).unwrap();
+        let (certificate, key) = if self.is_server {
+            (self.issuer.der().clone(), self.issuer.key().serialize_der())
+        } else {
+            let key = KeyPair::generate().unwrap();
+            let certificate = server(until_year).signed_by(&key, &self.issuer).unwrap();
+            (certificate.der().clone(), key.serialize_der())
+        };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(
-                vec![certificate.der().clone()],
-                PrivateKeyDer::Pkcs8(key.serialize_der().into()),
-            )
+            .with_single_cert(vec![certificate], PrivateKeyDer::Pkcs8(key.into()))
             .unwrap()
     }
+}
+
+/// `localhost`, and names that only a proxy knows.
+fn server(until_year: i32) -> CertificateParams {
+    let mut params = CertificateParams::new(NAMES.map(str::to_owned)).unwrap();
+    params.not_after = date_time_ymd(until_year, 1, 1);
+    params
 }
 
 /// TLS before a sink.

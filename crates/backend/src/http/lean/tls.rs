@@ -4,6 +4,8 @@ use super::provider;
 use super::version::Version;
 use crate::destination::{DestinationConfig, OwnAuthority};
 use crate::http::ClientError;
+use crate::http::own_certificate::trusting_servers;
+use rustls::client::WebPkiServerVerifier;
 use rustls::{ClientConfig, RootCertStore};
 use settings::Proxy;
 use std::sync::Arc;
@@ -32,10 +34,16 @@ pub(super) fn trusting(
         return Err(ClientError::Build { text });
     }
     let build = |error: rustls::Error| ClientError::Build { text: error.to_string() };
-    let mut config = ClientConfig::builder_with_provider(Arc::new(provider::provider()))
+    let provider = Arc::new(provider::provider());
+    let roots = Arc::new(roots(own)?);
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider));
+    let verifier =
+        verifier.build().map_err(|error| build(rustls::Error::General(error.to_string())))?;
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(build)?
-        .with_root_certificates(roots(own)?)
+        .dangerous()
+        .with_custom_certificate_verifier(trusting_servers(verifier, own))
         .with_no_client_auth();
     config.alpn_protocols = vec![version.alpn().to_vec()];
     Ok(TlsConnector::from(Arc::new(config)))
