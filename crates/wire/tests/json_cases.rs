@@ -477,3 +477,18 @@ fn what_protobuf_merges_is_written_once() {
     assert_eq!(theirs.scope_logs[0].log_records[0].severity_text, "last");
     assert_eq!(theirs.resource.unwrap().dropped_attributes_count, 1);
 }
+
+#[test]
+fn a_request_with_too_many_messages_is_refused_before_all_of_it_is_read() {
+    let limits = Limits { messages: 3, ..Limits::default() };
+    let read = |json: &str| {
+        let read = Request::from_json(SignalKind::Logs, json.as_bytes(), &limits);
+        read.map(|request| request.bytes().len()).map_err(|error| error.to_string())
+    };
+    assert_eq!(read(r#"{"resourceLogs":[{},{},{}]}"#), Ok(6));
+    let too_many = "more than 3 attributes, values and other messages in one request";
+    // What is behind the fourth is not read.
+    for json in [r#"{"resourceLogs":[{},{},{},{}]}"#, r#"{"resourceLogs":[{},{},{},{},no JSON"#] {
+        assert_eq!(read(json), Err(too_many.to_owned()));
+    }
+}

@@ -75,13 +75,26 @@ pub(crate) fn read(
             let read = |kind| Request::from_json(kind, &body, &limits);
             let request = read(kind).map_err(|error| Refusal::Invalid(error.to_string()))?;
             // Keys that nobody knows are left out, and another signal's is one of them: all of that would be gone.
-            let is_of = |other: &SignalKind| read(*other).is_ok_and(|other| other.items() > 0);
+            let is_of = |other: &SignalKind| {
+                // Reading once more is for what can hold any.
+                names(&body, *other) && read(*other).is_ok_and(|other| other.items() > 0)
+            };
             match SignalKind::ALL.iter().find(|other| request.items() == 0 && is_of(other)) {
                 Some(other) => Err(holds_other(*other)),
                 None => Ok(request),
             }
         }
     }
+}
+
+/// Returns `true` if the text has the key under which this signal stands in JSON.
+fn names(body: &[u8], kind: SignalKind) -> bool {
+    let keys = match kind {
+        SignalKind::Traces => ["resourceSpans", "resource_spans"],
+        SignalKind::Metrics => ["resourceMetrics", "resource_metrics"],
+        SignalKind::Logs => ["resourceLogs", "resource_logs"],
+    };
+    std::str::from_utf8(body).is_ok_and(|text| keys.iter().any(|key| text.contains(key)))
 }
 
 fn holds_other(other: SignalKind) -> Refusal {

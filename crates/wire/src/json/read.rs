@@ -47,7 +47,7 @@ fn read_signals(
     kinds: &[SignalKind],
     limits: &Limits,
 ) -> Result<Vec<Request>, JsonError> {
-    let mut state = State { limits, failure: None };
+    let mut state = State { limits, messages: 0, failure: None };
     let mut parser = serde_json::Deserializer::from_str(json);
     let signals = Signals { kinds, state: &mut state };
     let read = signals.deserialize(&mut parser).and_then(|read| parser.end().map(|()| read));
@@ -65,6 +65,8 @@ fn read_signals(
 /// content, so they only carry the fact.
 struct State<'l> {
     limits: &'l Limits,
+    /// Messages so far.
+    messages: usize,
     failure: Option<JsonError>,
 }
 
@@ -77,6 +79,17 @@ impl State<'_> {
 
     fn wrong<E: Error>(&mut self, message: &Message, field: &Field, expected: &'static str) -> E {
         self.fail(JsonError::Value { message: message.name, key: field.name, expected })
+    }
+
+    /// Counts a message that was read. What holds too many is refused before all of it is read.
+    fn count_message<E: Error>(&mut self) -> Result<(), E> {
+        self.messages += 1;
+        let allowed = self.limits.messages;
+        if self.messages > allowed {
+            Err(self.fail(JsonError::Malformed(Malformed::TooManyMessages(allowed))))
+        } else {
+            Ok(())
+        }
     }
 
     fn check_size<E: Error>(&mut self, out: &[u8]) -> Result<(), E> {
@@ -169,7 +182,10 @@ impl FieldTarget<'_, '_> {
             found = read(Fields { message: inner, depth_left, out, state });
         });
         match found {
-            Ok(true) => self.state.check_size(self.out)?,
+            Ok(true) => {
+                self.state.count_message()?;
+                self.state.check_size(self.out)?;
+            }
             Ok(false) => self.out.truncate(start),
             // A reason that is known already stands, and a mistake of syntax needs none.
             Err(error) => {

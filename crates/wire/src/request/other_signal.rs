@@ -7,33 +7,41 @@
 
 use super::Request;
 use super::check::count_checked;
-use super::items::each_item;
 use super::limits::Limits;
 use crate::protobuf::{Reader, messages};
 use crate::signal::SignalKind;
 
-/// Spans, metrics and log records are as deep in each request.
-const LEVELS: usize = 3;
+/// Field numbers, the same in each request: its resources, their scopes, and the spans, metrics or log records of these.
+const RESOURCES: u32 = 1;
+const SCOPES: u32 = 2;
+const ITEMS: u32 = 2;
 
 impl Request {
     /// The signal that `bytes` are a request of, where that is certainly not `kind`: something in them is no span, metric or log
     /// record as each of them has to be, and all of it is one of the other signal.
     pub fn other_signal(kind: SignalKind, bytes: &[u8], limits: &Limits) -> Option<SignalKind> {
-        let path = kind.path_to_items().get(..LEVELS)?;
-        let mut is_right = true;
-        each_item(bytes, path, &mut |message| is_right &= may_be(kind, message));
+        let is_right = items(bytes, limits).all(|message| may_be(kind, message));
         // Metrics without a name are wrong, but nothing of them is lost.
-        let has_points = kind == SignalKind::Metrics
-            && count_checked(kind, bytes, limits).is_ok_and(|points| points > 0);
-        if is_right || has_points {
+        let has_points = || {
+            kind == SignalKind::Metrics
+                && count_checked(kind, bytes, limits).is_ok_and(|points| points > 0)
+        };
+        if is_right || has_points() {
             return None;
         }
         SignalKind::ALL.into_iter().filter(|other| *other != kind).find(|other| {
-            let mut is_other = true;
-            each_item(bytes, path, &mut |message| is_other &= is(*other, message));
-            is_other && count_checked(*other, bytes, limits).is_ok_and(|items| items > 0)
+            items(bytes, limits).all(|message| is(*other, message))
+                && count_checked(*other, bytes, limits).is_ok_and(|items| items > 0)
         })
     }
+}
+
+/// The spans, metrics or log records. No more of them is looked at than a request may hold, since one that holds more is refused.
+fn items<'b>(bytes: &'b [u8], limits: &Limits) -> impl Iterator<Item = &'b [u8]> + use<'b> {
+    let most = limits.messages;
+    let resources = messages(bytes, RESOURCES).take(most);
+    let scopes = resources.flat_map(|resource| messages(resource, SCOPES)).take(most);
+    scopes.flat_map(|scope| messages(scope, ITEMS)).take(most)
 }
 
 /// Whether this may be a span, a metric or a log record, as the signal has them.
@@ -64,4 +72,21 @@ fn is_value(bytes: &[u8]) -> bool {
 /// Whether `message` has a field of this number whose bytes are so.
 fn has(message: &[u8], number: u32, are_so: impl Fn(&[u8]) -> bool) -> bool {
     messages(message, number).any(are_so)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_more_is_looked_at_than_a_request_may_hold() {
+        let limits = Limits { messages: 10, ..Limits::default() };
+        // Resources with a scope that has an item, and resources without any before one of these.
+        let one = [10, 4, 18, 2, 18, 0];
+        assert_eq!(items(&one.repeat(9), &limits).count(), 9);
+        assert_eq!(items(&one.repeat(100), &limits).count(), 10);
+        let after = |empty: usize| [[10, 0].repeat(empty), one.to_vec()].concat();
+        assert_eq!(items(&after(9), &limits).count(), 1);
+        assert_eq!(items(&after(10), &limits).count(), 0);
+    }
 }
