@@ -11,6 +11,7 @@ use crate::invocations::state::Running;
 use crate::output::LineOutput;
 use platform::PlatformEvent;
 use settings::Check;
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::time::Duration;
 use wire::Request;
@@ -32,7 +33,7 @@ impl Left {
         Self
     }
 
-    pub(crate) async fn take_over(&mut self) {}
+    pub(crate) async fn take_over(&mut self, _number: RawFd) {}
 
     pub(crate) async fn spill(&mut self) {}
 }

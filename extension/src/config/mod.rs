@@ -214,6 +214,9 @@ impl Config {
             let url = source.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
             url.is_some_and(|url| matches!(endpoint(&url), Endpoint::Loopback(_)))
         });
+        let hold = reader.choice("LAMBDA_OTLP_HOLD", HoldMode::CHOICES, HoldMode::Auto);
+        #[cfg(feature = "direct")]
+        let hold = if choice.leaves_no_time_to_flush() { HoldMode::Never } else { hold };
         let mut config = Self {
             runtime_api: reader.string_if_set("AWS_LAMBDA_RUNTIME_API").unwrap_or_default(),
             receiver_port: receiver_port.unwrap_or(DEFAULT_RECEIVER_PORT),
@@ -222,7 +225,7 @@ impl Config {
                 None if !is_told_by_signal => PortTold::Nobody,
                 _ => PortTold::All,
             },
-            hold: reader.choice("LAMBDA_OTLP_HOLD", HoldMode::CHOICES, HoldMode::Auto),
+            hold,
             invocation_span: reader.choice(
                 "LAMBDA_OTLP_INVOCATION_SPAN",
                 &spans,

@@ -94,6 +94,14 @@ pub(crate) struct Choice {
 }
 
 impl Choice {
+    /// Returns `true` if no invocation may be kept for a flush. Then none is kept to be told of its end either.
+    pub(super) fn leaves_no_time_to_flush(&self) -> bool {
+        match &self.output {
+            Output::Stdout => false,
+            Output::Otlp(direct) | Output::Json(direct) => direct.flush.timeout.is_zero(),
+        }
+    }
+
     /// Says it in the log. Where another one was asked for, the line that names the mistakes says so.
     pub(crate) fn say(&self) {
         let because = &self.because;

@@ -357,6 +357,17 @@ mod output {
     }
 
     #[test]
+    fn no_time_to_flush_keeps_no_invocation() {
+        let hold = |more: &[(&'static str, &'static str)]| {
+            config(&[&[OWN, ("OTEL_LAMBDA_FLUSH_TIMEOUT", "0")], more].concat()).hold
+        };
+        assert_eq!(hold(&[]), HoldMode::Never);
+        assert_eq!(hold(&[("LAMBDA_OTLP_HOLD", "always")]), HoldMode::Never);
+        assert_eq!(hold(&[("LAMBDA_OTLP_OUTPUT", "stdout")]), HoldMode::Auto, "nothing is flushed");
+        assert_eq!(config(&[OWN, ("OTEL_LAMBDA_FLUSH_TIMEOUT", "1ms")]).hold, HoldMode::Auto);
+    }
+
+    #[test]
     fn a_wrong_value_with_a_default_does_not_stop_the_sending() {
         let config = config(&[
             OWN,

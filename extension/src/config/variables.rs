@@ -159,7 +159,8 @@ const DIRECT: &[Variable] = &[
         name: FLUSH_TIMEOUT,
         default: Some("1s"),
         kind: Kind::Duration,
-        doc: "The longest that an invocation is kept for its telemetry to be sent.",
+        doc: "The longest that an invocation is kept for its telemetry to be sent. With `0` no invocation is kept, as with \
+              `LAMBDA_OTLP_HOLD=never`.",
     },
     Variable {
         name: FLUSH_INTERVAL,

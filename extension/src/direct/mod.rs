@@ -39,6 +39,7 @@ use health::Record;
 pub(crate) use health_check::health_check;
 use platform::{EventKind, PlatformEvent};
 use sender::{Flown, LAST_BYTES, Sender};
+use std::os::fd::RawFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -92,9 +93,9 @@ impl Left {
         Self { buffer, lines: OwnLines::spilled(output.clone(), Arc::clone(counts)) }
     }
 
-    /// Writes what the process before a panic has left, as lines: the code that panicked may have been about to send it.
-    pub(crate) async fn take_over(&mut self) {
-        let (requests, unread) = match takeover::read() {
+    /// Writes what the process before a panic has left in this file, as lines: the code that panicked may have been about to send it.
+    pub(crate) async fn take_over(&mut self, number: RawFd) {
+        let (requests, unread) = match takeover::read(number) {
             Ok(read) => read,
             Err(error) => {
                 tracing::error!(%error, "what waited to be sent cannot be read, it is lost");

@@ -80,8 +80,8 @@ pub async fn run(
     }
     let mut left = direct::Left::new(buffer.clone(), &output, counts);
     // Where even this has panicked it is not tried again.
-    if before.has_unsettled && before.panics <= MOST_PANICS + 1 {
-        left.take_over().await;
+    if let Some(number) = before.unsettled.filter(|_| before.panics <= MOST_PANICS + 1) {
+        left.take_over(number).await;
     }
     if before.is_ending {
         return Ok(());

@@ -7,8 +7,9 @@ use crate::lambda::answers::{Invoke, Registration};
 use crate::lambda::client::{Address, Asked, Call};
 use crate::output::LineOutput;
 use serde::Deserialize;
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,8 +43,8 @@ pub(crate) struct Notes {
     pub(crate) telemetry_uri: String,
     /// What was asked of Lambda, and is answered on the connection that is standard input.
     pub(crate) asked: Option<Question>,
-    /// There is a file of what was acknowledged and is not settled.
-    pub(crate) has_unsettled: bool,
+    /// The number of the open file with what was acknowledged and is not settled.
+    pub(crate) unsettled: Option<RawFd>,
     /// A line may have been cut off in the middle.
     pub(crate) has_cut_line: bool,
     /// The environment ends.
@@ -95,7 +96,7 @@ impl Notes {
             ("ports", &["[", &ports.join(","), "]"].concat()),
             ("telemetryUri", &json::string(&self.telemetry_uri)),
             ("asked", asked),
-            ("hasUnsettled", word(self.has_unsettled)),
+            ("unsettled", &self.unsettled.map_or("null".to_owned(), |number| number.to_string())),
             ("hasCutLine", word(self.has_cut_line)),
             ("isEnding", word(self.is_ending)),
         ])
@@ -197,7 +198,9 @@ impl Handover {
         let mut inner = self.inner();
         let Inner { notes, asked, output, buffer } = &mut *inner;
         notes.panics = panics;
-        notes.has_unsettled = buffer.as_ref().is_some_and(keep);
+        // Open until the program is started.
+        let unsettled = buffer.as_ref().and_then(keep);
+        notes.unsettled = unsettled.as_ref().map(AsRawFd::as_raw_fd);
         notes.has_cut_line = output.as_ref().is_some_and(|output| !wait_written(output));
         let (question, connection) = asked.take().unzip();
         notes.asked = question;
@@ -214,17 +217,17 @@ impl Handover {
     }
 }
 
-/// Keeps what was acknowledged and is not settled; whether any is kept.
+/// Keeps what was acknowledged and is not settled. Returns the file that keeps it.
 #[cfg(feature = "direct")]
-fn keep(buffer: &SharedBuffer) -> bool {
+fn keep(buffer: &SharedBuffer) -> Option<File> {
     super::write(buffer).unwrap_or_else(|error| {
         tracing::error!(%error, "what waited to be sent cannot be kept, it is lost");
-        false
+        None
     })
 }
 
 #[cfg(not(feature = "direct"))]
-fn keep(buffer: &SharedBuffer) -> bool {
+fn keep(buffer: &SharedBuffer) -> Option<File> {
     match *buffer {}
 }
 
@@ -261,7 +264,7 @@ mod tests {
             ports: vec![4318, 4317],
             telemetry_uri: "http://127.0.0.1:4243/telemetry/0123".to_owned(),
             asked: Some(Question::Next),
-            has_unsettled: true,
+            unsettled: Some(9),
             has_cut_line: true,
             is_ending: true,
         };

@@ -4,7 +4,7 @@
 //! ends. The process executes its own program again (`execve`), so that for Lambda it is the same process, registered and
 //! subscribed. Nothing is unwound, so no task goes on with data that was half changed, and the binary has neither the tables nor
 //! the code for unwinding, a fifth of it. What the new program has to know is in [`Handover`]; what was acknowledged and is not
-//! settled is in a file (`unsettled`), and is written as lines.
+//! settled is in a file in memory (`unsettled`), and is written as lines.
 //!
 //! Lost is what Lambda had delivered of an invocation and was not yet written or sent: it is in the function's log. And what no backend
 //! took and is not written, where stdout takes nothing or its own thread has panicked, which the log says.

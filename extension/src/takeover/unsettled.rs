@@ -1,56 +1,43 @@
 //! The file in which what was acknowledged and is not settled outlives the program: requests as they were encoded, one after the
 //! other, each behind its signal (a byte) and its length in bytes (four, the lowest first).
 //!
-//! It is there for the milliseconds that a start takes. Memory does not outlive `execve`, and a pipe holds less than a buffer does.
+//! It is in memory and has no name, so that a full `/tmp` costs nothing and no function can touch it. `execve` leaves it open under its
+//! number. A pipe would hold less than a buffer does.
 
 use crate::buffer::Buffer;
-use crate::tmp_file;
-use std::fs::{self, File};
+use rustix::fs::{MemfdFlags, memfd_create};
+use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::os::fd::RawFd;
 use wire::{Limits, Request, SignalKind};
 
-/// More than any buffer holds.
-const MOST_BYTES: u64 = 64 << 20;
-
-/// A process has one number all its life.
-fn path() -> PathBuf {
-    PathBuf::from(format!("/tmp/.lambda-otlp-unsettled-{}", std::process::id()))
-}
-
-/// Writes what a buffer holds, and locks it for good; whether anything is there to be read.
-pub(crate) fn write(buffer: &Buffer) -> io::Result<bool> {
+/// Writes what a buffer holds, and locks it for good. Returns the file, if it holds anything; it has to stay open until `execve`.
+pub(crate) fn write(buffer: &Buffer) -> io::Result<Option<File>> {
     let mut bytes = Vec::new();
     if !buffer.hand_over(|request| append(&mut bytes, request)) {
         return Err(io::Error::new(io::ErrorKind::WouldBlock, "it was being changed"));
     }
     if bytes.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
-    let path = path();
-    fs::remove_file(&path).ok();
-    // A new file, which nobody else can have put there or may read.
-    let mut file = File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = File::from(memfd_create("lambda-otlp-unsettled", MemfdFlags::empty())?);
     if let Err(error) = file.write_all(&bytes) {
         // What there was room for can be read.
         tracing::error!(%error, bytes = bytes.len(), "not all that waited to be sent can be kept, the rest is lost");
     }
-    Ok(true)
+    Ok(Some(file))
 }
 
-/// What the process whose place this one takes has written, which is there once; and how many bytes cannot be read.
-pub(crate) fn read() -> io::Result<(Vec<Request>, usize)> {
-    let path = path();
-    let bytes = content(&path);
-    fs::remove_file(&path)?;
-    Ok(requests(&bytes?))
-}
-
-fn content(path: &Path) -> io::Result<Vec<u8>> {
+/// Reads what the process whose place this one takes has written, and frees its memory. Returns the number of bytes that cannot be read
+/// too.
+pub(crate) fn read(number: RawFd) -> io::Result<(Vec<Request>, usize)> {
+    let path = format!("/proc/self/fd/{number}");
+    let mut file = File::options().read(true).write(true).open(path)?;
     let mut bytes = Vec::new();
-    tmp_file::open(path)?.take(MOST_BYTES).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    file.read_to_end(&mut bytes)?;
+    // Its number stays open.
+    file.set_len(0)?;
+    Ok(requests(&bytes))
 }
 
 fn append(bytes: &mut Vec<u8>, request: &Request) {
@@ -68,7 +55,6 @@ fn requests(mut bytes: &[u8]) -> (Vec<Request>, usize) {
         let length = usize::try_from(u32::from_le_bytes([*a, *b, *c, *d])).unwrap_or(usize::MAX);
         let Some((request, others)) = rest.split_at_checked(length) else { break };
         let kind = SignalKind::ALL.get(usize::from(*kind));
-        // The function may write to the folder too.
         match kind.map(|kind| Request::check(*kind, request.to_vec(), &Limits::default())) {
             Some(Ok(request)) => requests.push(request),
             _ => unread += length,
@@ -82,6 +68,7 @@ fn requests(mut bytes: &[u8]) -> (Vec<Request>, usize) {
 mod tests {
     use super::*;
     use crate::test_spans::{Span, traces};
+    use std::os::fd::AsRawFd as _;
 
     #[test]
     fn what_is_written_is_read_and_what_is_cut_off_is_told() {
@@ -105,17 +92,16 @@ mod tests {
     }
 
     #[test]
-    fn what_the_function_puts_in_its_place_is_not_waited_for_and_has_a_bound() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = |name: &str| folder.path().join(name);
-        fs::write(path("file"), "some").unwrap();
-        assert_eq!(content(&path("file")).unwrap(), b"some");
-        std::os::unix::fs::symlink(path("file"), path("link")).unwrap();
-        assert!(content(&path("link")).is_err());
-        let made = std::process::Command::new("mkfifo").arg(path("pipe")).status().unwrap();
-        assert!(made.success());
-        assert!(content(&path("pipe")).is_err(), "nobody writes to it");
-        File::create(path("huge")).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(content(&path("huge")).unwrap().len() as u64, MOST_BYTES);
+    fn what_waits_is_kept_in_memory_alone_and_read_once() {
+        let buffer = Buffer::new(1 << 20);
+        assert!(write(&Buffer::new(1 << 20)).unwrap().is_none());
+        let waiting = traces(&[Span::default()]);
+        buffer.put(waiting.clone()).unwrap();
+        let file = write(&buffer).unwrap().unwrap();
+        let number = file.as_raw_fd();
+        let place = std::fs::read_link(format!("/proc/self/fd/{number}")).unwrap();
+        assert!(place.starts_with("/memfd:lambda-otlp-unsettled (deleted)"), "{place:?}");
+        assert_eq!(read(number).unwrap(), (vec![waiting], 0));
+        assert_eq!(read(number).unwrap(), (Vec::new(), 0), "its memory is free");
     }
 }
