@@ -390,7 +390,7 @@ fn said_once(output: Output) -> String {
 fn a_node_function_without_the_packages_runs_as_without_the_layer_and_is_told_once() {
     let Some(output) = node(ADDS) else { return };
     assert_eq!(output.stdout, b"--no-warnings 3\n", "children are not instrumented");
-    assert!(said_once(output).contains("neither in a layer nor among the function's"));
+    assert!(said_once(output).contains("neither among the function's nor in a layer"));
 }
 
 #[test]

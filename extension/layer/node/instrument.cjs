@@ -101,7 +101,7 @@ function attempt(otherwise, action) {
 }
 
 function leaveAlone(reason) {
-  say(`info: the function is left without instrumentation: ${reason}; LAMBDA_OTLP_INSTRUMENT=off leaves this line out`);
+  say(`info: the function is not instrumented, because ${reason}; LAMBDA_OTLP_INSTRUMENT=off leaves this line out`);
 }
 
 function say(text) {

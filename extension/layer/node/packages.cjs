@@ -27,7 +27,7 @@ function findPackages() {
   if (isComplete(layer)) return layer;
   const own = createRequire(path.join(process.env.LAMBDA_TASK_ROOT, "_"));
   if (!isComplete(own)) {
-    throw new Error(`OpenTelemetry's packages are neither in a layer nor among the function's: ${REMEDY}`);
+    throw new Error(`OpenTelemetry's packages are neither among the function's nor in a layer: ${REMEDY}`);
   }
   for (const [name, oldest] of Object.entries(OLDEST)) {
     const version = versionOf(own.resolve(name), name);
