@@ -151,7 +151,7 @@ impl Decoding<'_> {
             }
         }
         for undecodable in &reading.undecodable {
-            summary.undecodable += 1;
+            summary.undecodable += undecodable.lines();
             eprintln!(
                 "{}:{number}: {} ({} bytes, SHA-256 {})",
                 summary.file, undecodable.reason, undecodable.bytes, undecodable.sha256

@@ -236,7 +236,8 @@ impl<'a> Trial<'a> {
             let observed = self.observed_unix_nano;
             let converted = convert(&origin, events, before, &self.convert, service_name, observed);
             *stream = converted.state;
-            self.undecodable += converted.undecodable.len();
+            self.undecodable +=
+                converted.undecodable.iter().map(|(_, line)| line.lines()).sum::<usize>();
             for request in converted.requests {
                 self.request(&origin, request)?;
             }

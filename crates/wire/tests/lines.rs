@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use expect_test::expect;
 use lambda_otlp_wire::protobuf::Writer;
-use lambda_otlp_wire::{EmbeddedLines, Limits, LineReading, SignalKind, Traces, read_line};
+use lambda_otlp_wire::{
+    EmbeddedLines, Limits, LineReading, SignalKind, Traces, UndecodableLine, read_line,
+};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -555,4 +557,30 @@ fn ordinary_lines_claim_nothing() {
     }
     // The key inside another key's value claims nothing either.
     assert!(read_line(r#"{"a":{"b":1,"__otel_otlp_stdout":"x"}}"#, &Limits::default()).is_none());
+}
+
+#[test]
+fn very_many_undecodable_lines_of_a_text_are_refused_together() {
+    // A credential whose end cannot be told takes nothing of the next line with it.
+    let bad = [
+        r#"{"__otel_otlp_stdout":"a","payload":"H4sI"}"#,
+        r#"{"__otel_otlp_stdout":"a","headers":"s3cret","payload":""}"#,
+    ];
+    let good = r#"{"__otel_otlp_stdout":"a","endpoint":"/v1/logs","payload":{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"good"}}]}]}]}}"#;
+    let text = format!("{}{good}", bad.concat().repeat(2_500));
+    let reading = read_line(&text, &Limits::default()).unwrap();
+    assert_eq!(reading.decoded.len(), 1);
+    let refused = &reading.undecodable;
+    assert_eq!(refused.len(), 101);
+    assert_eq!(refused.iter().map(UndecodableLine::lines).sum::<usize>(), 5_000);
+    assert_eq!(refused.iter().map(|line| line.bytes).sum::<usize>(), text.len() - good.len());
+    let rest = &refused[100];
+    let reason = "4900 more lines of the log event, the first of them: payload does not inflate: gzip stream ends early";
+    assert_eq!(rest.reason.to_string(), reason);
+    assert_eq!(rest.sha256, refused[0].sha256);
+    assert_eq!(rest.line.lines().count(), 4_900);
+    assert!(!rest.line.contains("s3cret"));
+    // What is kept can be read again.
+    let again = read_line(&rest.line, &Limits::default()).unwrap();
+    assert_eq!(again.undecodable.iter().map(UndecodableLine::lines).sum::<usize>(), 4_900);
 }

@@ -97,7 +97,7 @@ impl FunctionLines {
             }
             Some(LineReading { decoded, undecodable, text, .. }) => {
                 for unread in undecodable {
-                    self.counts.add(Count::Undecodable, 1);
+                    self.counts.add(Count::Undecodable, unread.lines());
                     if let Some(events) = &mut self.events {
                         events.line(line, &unread.line, time);
                         continue;

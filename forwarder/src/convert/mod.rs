@@ -62,6 +62,9 @@ pub struct PlatformSpans {
 /// few kilobytes may inflate to [`Limits::inflated_bytes`].
 const MOST_DECODED_BYTES: usize = 8 * 1024 * 1024;
 
+/// Bytes that a line that does not decode takes beside itself: a log record, and its log event's id.
+const UNDECODABLE_BYTES: usize = 1024;
+
 /// Most bytes of the requests of all lines of one event, dozens of times what lines of telemetry have: a line of 20 kB may become 16 MB,
 /// and an event hold thousands of those.
 const MOST_EVENT_BYTES: usize = 256 * 1024 * 1024;
@@ -73,7 +76,7 @@ pub struct Converted {
     pub taken: usize,
     /// Checked requests of all signals, not merged yet.
     pub requests: Vec<Request>,
-    /// Their size.
+    /// Size of the requests and of what the undecodable lines take.
     pub decoded_bytes: usize,
     /// The service that telemetry without a service name is given to.
     pub service_name: String,
@@ -379,6 +382,7 @@ impl<'e> Stream<'_, 'e> {
             let LogEvent { id, timestamp_ms, .. } = event;
             let event =
                 LogEvent { id: id.clone(), timestamp_ms: *timestamp_ms, message: String::new() };
+            self.converted.decoded_bytes += line.line.len() + UNDECODABLE_BYTES;
             self.converted.undecodable.push((event, line));
         }
         if let Some(text) = &reading.text {

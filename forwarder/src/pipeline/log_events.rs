@@ -215,7 +215,8 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         // What comes out of the queue somebody kept once, and its log group may have forgotten it.
         let keep = self.forwarder.options.keep_undecodable || self.is_redriven;
         if !keep && !undecodable.is_empty() {
-            let lines = Ledger::of_undecodable(undecodable.len());
+            let count = undecodable.iter().map(|(_, line)| line.lines()).sum();
+            let lines = Ledger::of_undecodable(count);
             let dropped = lines.items.undecodable;
             self.report.account.add(DEFAULT_DESTINATION, Ledger { dropped, ..lines });
             return taken;
@@ -232,8 +233,8 @@ impl<E: Export, Q: Queue> Run<'_, E, Q> {
         batch: &LogBatch,
         routing: &Routing,
     ) {
-        let count = lines.len();
-        let mut events = Vec::with_capacity(count);
+        let count: usize = lines.iter().map(|(_, line)| line.lines()).sum();
+        let mut events = Vec::with_capacity(lines.len());
         let mut reason = String::new();
         for (event, mut line) in lines {
             if events.is_empty() {

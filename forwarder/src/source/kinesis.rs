@@ -191,7 +191,7 @@ mod tests {
         check(&[0xff, 0xfe], "the Kinesis record is neither gzip nor UTF-8 text");
         check(
             &[0x1f, 0x8b, 8, 0],
-            "the Kinesis record does not hold what CloudWatch Logs sends: unexpected end of file",
+            "the Kinesis record does not hold what CloudWatch Logs sends: gzip stream ends early",
         );
     }
 

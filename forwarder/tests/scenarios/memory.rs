@@ -5,7 +5,8 @@
 use crate::hostile_lines::bombs::{line_of, line_of_records};
 use crate::support::{config, payload};
 use lambda_otlp_forwarder::{
-    Destination, Event, Export, Forwarder, InvocationContext, NoQueue, Options, Queues, RuleSet,
+    Destination, Event, Export, Forwarder, InvocationContext, Message, Options, Queue, QueueError,
+    Queues, RuleSet,
 };
 use std::process::Command;
 use std::sync::Arc;
@@ -172,7 +173,78 @@ const CASES: &[Case] = &[
         rules: || sets(10),
         least_records: 1000,
     },
+    Case {
+        name: "truncated_gzip",
+        log_group: FUNCTION,
+        messages: || undecodable("H4sI"),
+        rules: String::new,
+        least_records: 1000 + 16 * 101,
+    },
+    Case {
+        name: "gzip_with_a_wrong_checksum",
+        log_group: FUNCTION,
+        messages: || undecodable(&with_a_wrong_checksum()),
+        rules: String::new,
+        least_records: 1000 + 16 * 101,
+    },
+    Case {
+        name: "empty_payloads",
+        log_group: FUNCTION,
+        messages: || undecodable(""),
+        rules: String::new,
+        least_records: 1000 + 16 * 101,
+    },
+    Case {
+        name: "payloads_that_are_not_gzip",
+        log_group: FUNCTION,
+        messages: || undecodable("bm90IGd6aXA="),
+        rules: String::new,
+        least_records: 1000 + 16 * 101,
+    },
+    Case {
+        name: "escaped_lines_with_truncated_gzip",
+        log_group: FUNCTION,
+        messages: || {
+            let escape = |text| serde_json::json!({ "message": text }).to_string();
+            undecodable("H4sI").into_iter().map(escape).collect()
+        },
+        rules: String::new,
+        least_records: 1000 + 16 * 101,
+    },
+    Case {
+        name: "log_events_with_truncated_gzip",
+        log_group: FUNCTION,
+        messages: || with_neighbours(60_000, &undecodable_line("H4sI")),
+        rules: String::new,
+        least_records: 61_000,
+    },
+    Case {
+        name: "log_events_with_a_wrong_checksum",
+        log_group: FUNCTION,
+        messages: || with_neighbours(60_000, &undecodable_line(&with_a_wrong_checksum())),
+        rules: String::new,
+        least_records: 61_000,
+    },
 ];
+
+fn undecodable_line(payload: &str) -> String {
+    format!(r#"{{"__otel_otlp_stdout":"a","payload":"{payload}"}} "#)
+}
+
+/// Log events of 250 kB, 4 MB together, that consist of undecodable lines with this payload.
+fn undecodable(payload: &str) -> Vec<String> {
+    let line = undecodable_line(payload);
+    with_neighbours(16, &line.repeat(250_000 / line.len()))
+}
+
+/// The smallest gzip member, with a checksum of other content.
+fn with_a_wrong_checksum() -> String {
+    use base64::Engine as _;
+    let mut gzip = wire::gzip::compress(6, b"x");
+    let checksum = gzip.len() - 8;
+    gzip[checksum] ^= 1;
+    base64::engine::general_purpose::STANDARD.encode(gzip)
+}
 
 /// A line of `aws/spans` with an attribute of this value.
 fn span_line(value: &str) -> String {
@@ -334,6 +406,24 @@ impl Export for Counts {
     }
 }
 
+/// Takes every message and keeps none.
+struct TakesAll;
+
+impl Queue for TakesAll {
+    async fn send(
+        &self,
+        messages: Vec<Message>,
+        _: Duration,
+        _: Instant,
+    ) -> Vec<Result<(), QueueError>> {
+        messages.into_iter().map(|_| Ok(())).collect()
+    }
+
+    async fn postpone(&self, _: &str, _: Duration, _: Instant) -> Result<(), QueueError> {
+        Ok(())
+    }
+}
+
 const EVENT: &str = "LAMBDA_OTLP_TEST_EVENT";
 const RULES: &str = "LAMBDA_OTLP_TEST_RULES";
 
@@ -360,7 +450,7 @@ fn process_of_one_event() {
         .collect();
     let mut forwarder = Forwarder::new(
         vec![Arc::clone(&destinations[0])],
-        Queues::<NoQueue>::default(),
+        Queues { retry: Some(TakesAll), dead_letters: Some(TakesAll) },
         Options::of(&config),
     );
     forwarder.set_rules(rules, destinations);

@@ -1,11 +1,18 @@
 //! Inflates gzip, of one member or more, and HTTP's `deflate`, to a bounded number of bytes.
 
 use flate2::{Decompress, FlushDecompress, Status};
+use std::cell::RefCell;
 use std::fmt;
-use std::io::{BufRead, Read};
+use std::io::{BufRead, ErrorKind, Read};
 
 const MAGIC: [u8; 2] = [0x1f, 0x8b];
-const WINDOW_BITS: u8 = 15;
+
+thread_local! {
+    /// The state of every stream that a thread inflates. A state is a block of 47 kB: if each stream allocated one, small strings that
+    /// outlive it would fragment the heap by as much.
+    static STATE: RefCell<Decompress> = RefCell::new(Decompress::new(false));
+}
+
 /// Who compresses in parts makes a member for each, of tens of kilobytes.
 const MAX_MEMBERS: usize = 1024;
 
@@ -22,7 +29,7 @@ pub enum InflateError {
     EndsEarly,
     /// Header, deflate data or checksum are wrong.
     Corrupt,
-    /// It has more members than anybody writes: each costs a state of tens of kilobytes, which 20 bytes ask for.
+    /// It has more members than any writer makes.
     TooManyMembers,
     /// More than the allowed number of bytes would come out.
     TooLarge {
@@ -60,14 +67,64 @@ fn inflate_members(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, InflateErr
     let mut out = Vec::new();
     let mut rest = input;
     for _ in 0..MAX_MEMBERS {
-        let state = Decompress::new_gzip(WINDOW_BITS);
-        let consumed = inflate_member(state, rest, max_bytes, &mut out)?;
-        rest = rest.get(consumed..).unwrap_or_default();
+        let deflated = rest.get(header_len(rest)?..).ok_or(InflateError::EndsEarly)?;
+        let begin = out.len();
+        let consumed = inflate_stream(false, deflated, max_bytes, &mut out)?;
+        let behind = deflated.get(consumed..).unwrap_or_default();
+        let (trailer, behind) = behind.split_at_checked(8).ok_or(InflateError::EndsEarly)?;
+        let inflated = out.get(begin..).unwrap_or_default();
+        // ISIZE is the size modulo 2^32.
+        let [a, b, c, d, ..] = (inflated.len() as u64).to_le_bytes();
+        if trailer != [crc32fast::hash(inflated).to_le_bytes(), [a, b, c, d]].concat() {
+            return Err(InflateError::Corrupt);
+        }
+        rest = behind;
         if !is_gzip(rest) {
             return Ok(out);
         }
     }
     Err(InflateError::TooManyMembers)
+}
+
+/// Returns the length of the header that begins a gzip member (RFC 1952, 2.3).
+fn header_len(member: &[u8]) -> Result<usize, InflateError> {
+    const CHECKSUM: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    const RESERVED: u8 = 0xe0;
+    // The method is deflate.
+    let begin = [MAGIC[0], MAGIC[1], 8];
+    if begin.iter().zip(member).any(|(expected, found)| expected != found) {
+        return Err(InflateError::Corrupt);
+    }
+    let flags = *member.get(3).ok_or(InflateError::EndsEarly)?;
+    if flags & RESERVED != 0 {
+        return Err(InflateError::Corrupt);
+    }
+    let two_bytes = |at: usize| {
+        let bytes = member.get(at..).and_then(|rest| rest.first_chunk());
+        bytes.copied().map(u16::from_le_bytes).ok_or(InflateError::EndsEarly)
+    };
+    let mut len = 10;
+    if flags & EXTRA != 0 {
+        len += 2 + usize::from(two_bytes(len)?);
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            let rest = member.get(len..).unwrap_or_default();
+            len += 1 + memchr::memchr(0, rest).ok_or(InflateError::EndsEarly)?;
+        }
+    }
+    if flags & CHECKSUM != 0 {
+        let header = member.get(..len).ok_or(InflateError::EndsEarly)?;
+        let [a, b, ..] = crc32fast::hash(header).to_le_bytes();
+        if two_bytes(len)? != u16::from_le_bytes([a, b]) {
+            return Err(InflateError::Corrupt);
+        }
+        len += 2;
+    }
+    Ok(len)
 }
 
 /// Inflates one gzip member that is all of `input` and says itself that it inflates to at most `max_bytes`; quickly, since
@@ -86,8 +143,8 @@ pub fn inflate_plain(input: &[u8], max_bytes: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// Inflates while reading, for streams that need not be in memory as a whole; fails with
-/// [`InflateError::TooLarge`] inside the I/O error once more than `max_bytes` came out.
+/// Inflates while reading, for streams that need not be in memory as a whole; fails with an
+/// [`InflateError`] inside the I/O error, with [`InflateError::TooLarge`] once more than `max_bytes` came out.
 pub fn reader<R: BufRead>(input: R, max_bytes: usize) -> impl Read {
     #[expect(clippy::disallowed_types, reason = "this is where the bound is put on")]
     BoundedReader { inner: flate2::bufread::MultiGzDecoder::new(input), max_bytes, read: 0 }
@@ -101,7 +158,12 @@ struct BoundedReader<R> {
 
 impl<R: Read> Read for BoundedReader<R> {
     fn read(&mut self, out: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.inner.read(out)?;
+        let read = self.inner.read(out).map_err(|error| {
+            std::io::Error::other(match error.kind() {
+                ErrorKind::UnexpectedEof => InflateError::EndsEarly,
+                _ => InflateError::Corrupt,
+            })
+        })?;
         self.read += read;
         if self.read > self.max_bytes {
             return Err(std::io::Error::other(InflateError::TooLarge {
@@ -119,12 +181,25 @@ pub fn inflate_deflate(input: &[u8], max_bytes: usize) -> Result<Vec<u8>, Inflat
     let is_zlib = matches!(*input, [method, flags, ..]
         if method & 0x0f == 8 && u16::from_be_bytes([method, flags]).is_multiple_of(31));
     let mut out = Vec::new();
-    inflate_member(Decompress::new(is_zlib), input, max_bytes, &mut out)?;
+    inflate_stream(is_zlib, input, max_bytes, &mut out)?;
     Ok(out)
 }
 
-fn inflate_member(
-    mut state: Decompress,
+/// Inflates a stream of deflate, in the frame of zlib or without, until `out` has `max_bytes`; returns its length.
+fn inflate_stream(
+    is_zlib: bool,
+    input: &[u8],
+    max_bytes: usize,
+    out: &mut Vec<u8>,
+) -> Result<usize, InflateError> {
+    STATE.with_borrow_mut(|state| {
+        state.reset(is_zlib);
+        inflate_with(state, input, max_bytes, out)
+    })
+}
+
+fn inflate_with(
+    state: &mut Decompress,
     input: &[u8],
     max_bytes: usize,
     out: &mut Vec<u8>,

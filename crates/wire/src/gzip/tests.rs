@@ -98,6 +98,41 @@ fn broken_streams_say_how() {
 }
 
 #[test]
+fn a_member_that_is_cut_anywhere_ends_early() {
+    use flate2::GzBuilder;
+    use std::io::Write as _;
+    let header = GzBuilder::new().extra("extra").filename("name").comment("comment");
+    let mut with_all = header.write(Vec::new(), flate2::Compression::default());
+    with_all.write_all(b"some text").unwrap();
+    let with_all = with_all.finish().unwrap();
+    // The same with a checksum of the header (RFC 1952, 2.3: the two low bytes of its CRC32).
+    let header_len = 10 + 2 + 5 + 5 + 8;
+    let mut checked = with_all.clone();
+    checked[3] |= 2;
+    let checksum = crc32fast::hash(&checked[..header_len]).to_le_bytes();
+    checked.splice(header_len..header_len, [checksum[0], checksum[1]]);
+    for gzip in [compress(6, b"some text"), with_all, checked.clone()] {
+        for end in 0..gzip.len() {
+            assert_eq!(inflate(&gzip[..end], 1000), Err(InflateError::EndsEarly), "{end}");
+            let read = reader(&gzip[..end], 1000).read_to_end(&mut Vec::new());
+            assert_eq!(read.unwrap_err().to_string(), "gzip stream ends early", "{end}");
+        }
+        assert_eq!(inflate(&gzip, 1000).unwrap(), b"some text");
+    }
+    checked[header_len] ^= 1;
+    assert_eq!(inflate(&checked, 1000), Err(InflateError::Corrupt));
+}
+
+#[test]
+fn what_broke_one_stream_is_forgotten_before_the_next() {
+    let gzip = compress(6, b"some text that is long enough to be cut somewhere");
+    for broken in [&gzip[..gzip.len() - 9], b"\x1f\x8b\x08\0\0\0\0\0\0\xffnonsense"] {
+        assert!(inflate(broken, 1000).is_err());
+        assert!(inflate(&[&gzip[..], &gzip[..]].concat(), 1000).is_ok());
+    }
+}
+
+#[test]
 fn members_that_hold_nothing_are_counted() {
     let empty = super::compress(6, b"");
     let many = |members: usize| [empty.repeat(members), super::compress(6, b"order")].concat();

@@ -32,6 +32,13 @@ pub enum LineError {
         /// Bytes that one has at least.
         least: usize,
     },
+    /// Several lines of a text that has very many, refused together.
+    Together {
+        /// How many.
+        lines: usize,
+        /// Why the first of them was refused.
+        first: Box<Self>,
+    },
 }
 
 impl fmt::Display for LineError {
@@ -56,6 +63,9 @@ impl fmt::Display for LineError {
                 f,
                 "{found} items in {bytes} bytes, one has {least} at least (LAMBDA_OTLP_LEAST_ITEM_BYTES)"
             ),
+            Self::Together { lines, first } => {
+                write!(f, "{lines} more lines of the log event, the first of them: {first}")
+            }
         }
     }
 }

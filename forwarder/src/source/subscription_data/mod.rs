@@ -15,6 +15,7 @@ use serde_json::de::{IoRead, Read, SliceRead};
 use std::borrow::Cow;
 use std::fmt;
 use std::io::BufReader;
+use wire::gzip::InflateError;
 
 /// Decodes base64; `what` names it in the error.
 pub(super) fn decode_base64(what: &'static str, text: &str) -> Result<Vec<u8>, SourceError> {
@@ -44,7 +45,9 @@ pub(super) fn read_gzip(
     hand_on: HandOn<'_>,
 ) -> Result<(), SourceError> {
     // Refused before any of it is delivered: Lambda's further attempts would deliver that again.
-    if let Some(bytes) = stated_bytes(gzip).filter(|bytes| *bytes > limits.inflated_bytes) {
+    if let Some(bytes) = stated_bytes(gzip).filter(|bytes| *bytes > limits.inflated_bytes)
+        && inflates_to_more(gzip, limits.inflated_bytes)
+    {
         return Err(SourceError::TooLarge { what, bytes, most: limits.inflated_bytes });
     }
     let at_once = limits.inflated_bytes.min(MOST_BYTES_AT_ONCE);
@@ -66,8 +69,17 @@ pub(super) fn read_inflated(
     read_json(what, SliceRead::new(json), defaults, limits, hand_on)
 }
 
-/// What the data says it inflates to, modulo 2^32 (ISIZE; RFC 1952, 2.3.1). Whoever lies about it is
-/// found while it inflates.
+/// Returns `true` if the data inflates to more than this. Where it was truncated, its last bytes are any.
+fn inflates_to_more(gzip: &[u8], max_bytes: usize) -> bool {
+    let read = std::io::copy(&mut wire::gzip::reader(gzip, max_bytes), &mut std::io::sink());
+    let error = read.err().and_then(std::io::Error::into_inner);
+    error.is_some_and(|error| {
+        let error = error.downcast_ref::<InflateError>();
+        matches!(error, Some(InflateError::TooLarge { .. }))
+    })
+}
+
+/// What the data says it inflates to, modulo 2^32 (ISIZE; RFC 1952, 2.3.1). A wrong value is found while the data inflates.
 fn stated_bytes(gzip: &[u8]) -> Option<usize> {
     let (_, last) = gzip.split_last_chunk::<4>()?;
     usize::try_from(u32::from_le_bytes(*last)).ok()

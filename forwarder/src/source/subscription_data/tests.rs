@@ -107,6 +107,18 @@ fn a_wrong_checksum_behind_whole_json_is_an_error() {
 }
 
 #[test]
+fn a_truncated_delivery_is_reported_as_truncated() {
+    let gzip = wire::gzip::compress(6, TWO.as_bytes());
+    let limits = SourceLimits { chunk_bytes: 1000, inflated_bytes: 10_000 };
+    for end in 2..gzip.len() {
+        let read = read_gzip("it", &gzip[..end], &Origin::default(), &limits, &mut |_| true);
+        let error = read.unwrap_err().to_string();
+        let expected = "it does not hold what CloudWatch Logs sends: gzip stream ends early";
+        assert!(error.starts_with(expected), "{end} bytes: {error}");
+    }
+}
+
+#[test]
 fn control_messages_and_empty_deliveries_are_batches_too() {
     let control = r#"{"messageType":"CONTROL_MESSAGE","owner":"CloudwatchLogs","logGroup":"",
         "logStream":"","subscriptionFilters":[],"logEvents":[{"id":"","timestamp":1,"message":"CWL"}]}"#;

@@ -45,6 +45,10 @@ pub fn read_line(text: &str, limits: &Limits) -> Option<LineReading> {
     Some(reader.reading)
 }
 
+/// Most undecodable lines of one text that are refused one by one; the rest is refused together. Each takes hundreds of bytes as a
+/// record, and a text may have one in every 40 bytes.
+const MOST_REFUSED: usize = 100;
+
 /// How many log records may be wrapped around a line: Telemetry API record, tracing-subscriber's
 /// record and its `fields`.
 const MOST_WRAPPERS: usize = 3;
@@ -349,10 +353,7 @@ impl Reader {
         let requests = requests.and_then(|requests| self.check_items(requests));
         let requests = match requests {
             Ok(requests) => requests,
-            Err(reason) => {
-                self.reading.undecodable.push(UndecodableLine::new(line, reason));
-                return;
-            }
+            Err(reason) => return self.refuse(UndecodableLine::new(line, reason)),
         };
         for request in requests {
             let left = self.limits.inflated_bytes.saturating_sub(request.bytes().len());
@@ -373,9 +374,16 @@ impl Reader {
         if level == Level::Event && error.is_eof() {
             self.reading.unfinished_at = Some(begin);
         }
-        let line = UndecodableLine::new(walk.from(begin), LineError::Json(error));
-        self.reading.undecodable.push(line);
+        self.refuse(UndecodableLine::new(walk.from(begin), LineError::Json(error)));
         walk.text.len()
+    }
+
+    fn refuse(&mut self, line: UndecodableLine) {
+        let refused = &mut self.reading.undecodable;
+        match refused.get_mut(MOST_REFUSED) {
+            Some(rest) => rest.add(&line),
+            None => refused.push(line),
+        }
     }
 }
 

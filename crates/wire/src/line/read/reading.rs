@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 pub struct LineReading {
     /// Requests, in the order of their lines.
     pub decoded: Vec<DecodedLine>,
-    /// Lines that claim to be OTLP and did not decode.
+    /// Lines that claim to be OTLP and did not decode. Where a text has very many, the last of these stands for the rest.
     pub undecodable: Vec<UndecodableLine>,
     /// Other text around the lines, which is a log line of its own; the values of `headers` are removed.
     pub text: Option<String>,
@@ -29,16 +29,16 @@ pub struct DecodedLine {
     pub is_partial: bool,
 }
 
-/// A line that claims to be OTLP and did not decode.
+/// A line that claims to be OTLP and did not decode, or the rest of such lines in a text that has very many.
 #[derive(Debug)]
 pub struct UndecodableLine {
     /// Why.
     pub reason: LineError,
-    /// Size of the line in bytes.
+    /// Size in bytes.
     pub bytes: usize,
-    /// SHA-256 of the line, in lower-case hexadecimal: to find it again without printing it.
+    /// SHA-256 of the (first) line, in lower-case hexadecimal: to find it again without printing it.
     pub sha256: String,
-    /// The line itself, the value of `headers` removed.
+    /// The line itself, the value of `headers` removed; several lines have a newline between them.
     pub line: String,
 }
 
@@ -50,6 +50,27 @@ impl UndecodableLine {
             bytes: line.len(),
             sha256: to_hex(&Sha256::digest(line.as_bytes())),
             line: without_headers(line),
+        }
+    }
+
+    /// Adds the next line of the same text.
+    pub(super) fn add(&mut self, next: &Self) {
+        self.bytes += next.bytes;
+        self.line.push('\n');
+        self.line.push_str(&next.line);
+        if let LineError::Together { lines, .. } = &mut self.reason {
+            *lines += 1;
+        } else {
+            let first = std::mem::replace(&mut self.reason, LineError::NoPayload);
+            self.reason = LineError::Together { lines: 2, first: Box::new(first) };
+        }
+    }
+
+    /// Returns the number of lines that this stands for.
+    pub fn lines(&self) -> usize {
+        match self.reason {
+            LineError::Together { lines, .. } => lines,
+            _ => 1,
         }
     }
 }
