@@ -1,10 +1,13 @@
 //! What was learned of a backend from its answers, for as long as the client lives.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// A limit below this is not believed: each record would be a request of its own.
 const LEAST_COLUMNS: usize = 50;
+
+/// Most warnings that are told: a backend may put a number into each.
+const MOST_WARNINGS: usize = 16;
 
 /// What was learned of a backend; clones share it.
 #[derive(Debug, Clone)]
@@ -13,14 +16,14 @@ pub(crate) struct Learned(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     max_columns: AtomicUsize,
-    has_warned: AtomicBool,
+    warnings: Mutex<Vec<String>>,
 }
 
 impl Learned {
     /// Nothing yet: the limit on columns is as it was set.
     pub(crate) fn new(max_columns: usize) -> Self {
         let max_columns = AtomicUsize::new(max_columns);
-        Self(Arc::new(Inner { max_columns, has_warned: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { max_columns, warnings: Mutex::default() }))
     }
 
     /// Takes note of a limit on columns that the backend named. True if the one that was known is higher.
@@ -35,8 +38,14 @@ impl Learned {
         limit - limit / 10
     }
 
-    /// True at the first call: a backend that accepts with answers of its own does so each time, which is said once.
-    pub(super) fn warns_first(&self) -> bool {
-        !self.0.has_warned.swap(true, Ordering::Relaxed)
+    /// Returns `true` if the warning is a new one: a backend may give the same with each request.
+    pub(super) fn is_new_warning(&self, warning: &str) -> bool {
+        // Another thread's panic leaves a whole list.
+        let mut told = self.0.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = told.len() < MOST_WARNINGS && told.iter().all(|other| other != warning);
+        if is_new {
+            told.push(warning.to_owned());
+        }
+        is_new
     }
 }

@@ -13,14 +13,14 @@ pub struct Outcome {
     pub accepted: usize,
     /// The items that the backend does not have, in pieces that never overlap.
     pub parts: Vec<Undelivered>,
-    /// Items of requests that were sent and whose response did not come or could not be read. These items, and no others,
-    /// may be stored although they are counted as undelivered, or stored twice.
+    /// Items of requests that were sent and whose response did not come, could not be read, or says that nothing was written. These
+    /// items, and no others, may be stored although they are counted as undelivered, or stored twice.
     pub ambiguous_items: usize,
     /// How many HTTP requests were sent, repetitions included.
     pub requests_sent: usize,
     /// Bytes of the bodies of these requests, as they were sent.
     pub bytes_sent: usize,
-    /// A warning that came with an accepted request, the last one if there were several; empty for none.
+    /// A new warning that came with an accepted request, the last one if there were several; empty for none.
     pub warning: String,
     /// `Retry-After` of the last response that asked for another attempt.
     pub retry_after: Option<Duration>,

@@ -10,8 +10,6 @@ pub(crate) enum Judgement {
     Accepted {
         /// In the backend's words; empty for none.
         warning: String,
-        /// Whether the answer is one of the backend's own, which comes with each request.
-        is_own_answer: bool,
     },
     /// The backend has all items but these. They must not be sent again (OTLP "Partial Success").
     Partial {

@@ -25,6 +25,10 @@ use wire::SignalKind;
 /// Where gRPC says what came of a call.
 pub(crate) const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
+/// OpenObserve's answer to logs that it did not write: a `partial_success` without a number and without a text. Any other one that
+/// rejects nothing is a warning.
+const NOTHING_WRITTEN: &[u8] = &[0x0a, 0x00];
+
 /// What the response to a request of `items` items means. Reason and warning are masked.
 pub(crate) fn judge(
     profile: Profile,
@@ -96,9 +100,7 @@ fn judge_success(
     }
     match export_response::read(kind, &content_type, body) {
         Err(text) => no_otlp_answer(response.status, text),
-        Ok(ExportResponse::Complete) => {
-            Judgement::Accepted { warning: String::new(), is_own_answer: false }
-        }
+        Ok(ExportResponse::Complete) => Judgement::Accepted { warning: String::new() },
         // OpenObserve says with a response of OTLP what it took; other backends say all sorts of things.
         Ok(ExportResponse::Unknown { says_no, partial }) => match (profile, partial) {
             (Profile::OpenObserve, _) => {
@@ -111,21 +113,18 @@ fn judge_success(
             (Profile::Otlp, _) => {
                 let text = excerpt(body, mask);
                 let warning = format!("accepted with an answer that is none of OTLP: {text}");
-                Judgement::Accepted { warning, is_own_answer: true }
+                Judgement::Accepted { warning }
             }
         },
+        Ok(ExportResponse::Partial(_))
+            if profile == Profile::OpenObserve
+                && kind == SignalKind::Logs
+                && body == NOTHING_WRITTEN =>
+        {
+            Judgement::OnceMore { reason: Reason::NothingWritten }
+        }
         Ok(ExportResponse::Partial(PartialSuccess { items: 0, message })) => {
-            // OpenObserve reports a failed write as a `partial_success` that rejects nothing.
-            let nothing_written = kind == SignalKind::Logs || !message.is_empty();
-            let text = excerpt(message.as_bytes(), mask);
-            match profile {
-                Profile::OpenObserve if nothing_written => {
-                    Judgement::OnceMore { reason: Reason::NothingWritten { text } }
-                }
-                Profile::OpenObserve | Profile::Otlp => {
-                    Judgement::Accepted { warning: text, is_own_answer: false }
-                }
-            }
+            Judgement::Accepted { warning: excerpt(message.as_bytes(), mask) }
         }
         Ok(ExportResponse::Partial(partial)) => partly(partial, items, mask),
     }

@@ -20,10 +20,7 @@ pub enum Reason {
     },
     /// The backend answered 2xx and wrote nothing: OpenObserve's logs answer for a full disk, and for more than 1,000
     /// columns.
-    NothingWritten {
-        /// What its body says, cut.
-        text: String,
-    },
+    NothingWritten,
     /// The response is none that an OTLP backend gives, such as a page of a proxy.
     NoOtlpAnswer {
         /// The HTTP status.
@@ -71,10 +68,9 @@ impl fmt::Display for Reason {
                 }
                 Ok(())
             }
-            Self::NothingWritten { text } if text.is_empty() => {
+            Self::NothingWritten => {
                 f.write_str("answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request")
             }
-            Self::NothingWritten { text } => write!(f, "answered 200 but wrote nothing: {text}"),
             Self::NoOtlpAnswer { status, text } => {
                 write!(f, "answered {} with {text}: is the endpoint right?", named(*status))
             }
@@ -105,7 +101,7 @@ impl Reason {
     pub fn refuses_content(&self) -> bool {
         match self {
             Self::Status { status: 400, text, .. } => !is_full_server(text),
-            Self::Status { status: 413 | 422, .. } | Self::NothingWritten { .. } => true,
+            Self::Status { status: 413 | 422, .. } | Self::NothingWritten => true,
             _ => false,
         }
     }
@@ -114,7 +110,7 @@ impl Reason {
     /// logs by writing nothing, which may have another cause.
     pub(crate) fn may_mean_columns(&self) -> bool {
         match self {
-            Self::NothingWritten { .. } => true,
+            Self::NothingWritten => true,
             _ => self.names_columns(),
         }
     }

@@ -58,7 +58,7 @@ async fn answers_decide_what_becomes_of_ten_records() {
         "7 accepted, 0 ambiguous; 3 DeadLetterPartial: rejected: rejected by the sink's script",
         7,
     );
-    check(&deliver_ten([ScriptedResponse::WriteFailed]).await, "10 accepted, 0 ambiguous", 10);
+    check(&deliver_ten([ScriptedResponse::WriteFailed]).await, "10 accepted, 10 ambiguous", 10);
     check(&deliver_ten([ScriptedResponse::CloseAfterBody]).await, "10 accepted, 10 ambiguous", 10);
     check(&deliver_ten([ScriptedResponse::CloseAfterStore]).await, "10 accepted, 10 ambiguous", 20);
     check(&deliver_ten([ScriptedResponse::HalfResponse]).await, "10 accepted, 10 ambiguous", 20);

@@ -139,10 +139,10 @@ impl Delivery {
             }
         };
         match judgement {
-            Judgement::Accepted { warning, is_own_answer } => {
+            Judgement::Accepted { warning } => {
                 self.anything_taken = true;
                 self.outcome.accepted += items;
-                if !warning.is_empty() && (!is_own_answer || self.learned.warns_first()) {
+                if !warning.is_empty() && self.learned.is_new_warning(&warning) {
                     self.outcome.warning = warning;
                 }
             }
@@ -168,7 +168,12 @@ impl Delivery {
                     self.give_up(&reason, Fate::Park);
                 }
             }
-            Judgement::OnceMore { reason } if !part.nothing_written => {
+            Judgement::OnceMore { reason } => {
+                // Another backend may give this answer to what it stored.
+                self.note_ambiguous(&mut part, true);
+                if part.nothing_written {
+                    return self.halve(part, reason);
+                }
                 part.nothing_written = true;
                 let wait = self.policy.wait(0, None, &mut self.jitter);
                 self.again(part, now.saturating_add(wait), reason);
@@ -184,9 +189,7 @@ impl Delivery {
                 self.split_waiting();
                 self.last_failure = Some(reason);
             }
-            Judgement::Halve { reason } | Judgement::OnceMore { reason } => {
-                self.halve(part, reason);
-            }
+            Judgement::Halve { reason } => self.halve(part, reason),
         }
     }
 

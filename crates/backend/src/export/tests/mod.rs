@@ -70,7 +70,7 @@ fn a_response_decides_what_becomes_of_the_items() {
         assert_eq!(outcome.items(), records);
         assert_eq!(summary(&outcome), expected);
     }
-    use Reply::{Closed, Hangs, NothingWritten, Partial, RetryAfter, Status, Unreachable};
+    use Reply::{Closed, Hangs, NothingWritten, Partial, RetryAfter, Status, Unreachable, Warning};
     let closed = Closed { stored: true };
     check(&[], 10, "10 accepted");
     check(&[], 0, "0 accepted");
@@ -94,12 +94,13 @@ fn a_response_decides_what_becomes_of_the_items() {
     check(&[Status(400)], 1, "0 accepted; 1 ParkRefused: answered 400 Bad Request");
     check(&[Status(413)], 1, "0 accepted; 1 ParkRefused: answered 413 Payload Too Large");
     check(&[Partial(3)], 10, "7 accepted; 3 DeadLetterPartial: rejected without a reason");
-    check(&[NothingWritten], 10, "10 accepted");
-    check(&[NothingWritten, NothingWritten], 10, "10 accepted");
+    check(&[NothingWritten], 10, "10 accepted, 10 ambiguous");
+    check(&[NothingWritten, NothingWritten], 10, "10 accepted, 10 ambiguous");
+    check(&[Warning, Warning], 10, "10 accepted");
     check(
         &[NothingWritten, NothingWritten],
         1,
-        "0 accepted; 1 ParkRefused: answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request",
+        "0 accepted, 1 ambiguous; 1 ParkRefused: answered 200 but wrote nothing: disk full, or more than 1000 distinct fields in a request",
     );
     check(&[RetryAfter(3)], 10, "10 accepted");
     check(&[RetryAfter(60)], 10, "0 accepted; 10 Park: answered 503 Service Unavailable");
@@ -229,6 +230,14 @@ fn a_write_that_fails_is_repeated_once_and_its_halves_are_not() {
 }
 
 #[test]
+fn a_warning_is_no_reason_to_send_again() {
+    let backend = scripted([Reply::Warning; 8]);
+    let outcome = deliver(&backend, 100);
+    assert_eq!((summary(&outcome).as_str(), outcome.warning.as_str()), ("100 accepted", "old"));
+    assert_eq!(backend.sizes(), [100]);
+}
+
+#[test]
 fn a_request_above_the_bound_is_split_before_it_is_sent() {
     let request = numbered(64);
     let max_bytes = request.bytes().len() / 3;
@@ -307,6 +316,8 @@ fn reply() -> impl Strategy<Value = Reply> {
         1 => Just(Reply::Status(404)),
         1 => (0u64..20).prop_map(Reply::RetryAfter),
         2 => Just(Reply::NothingWritten),
+        1 => Just(Reply::StoredButNothingWritten),
+        1 => Just(Reply::Warning),
         2 => (1usize..5).prop_map(Reply::Partial),
         1 => Just(Reply::Unreachable),
         2 => any::<bool>().prop_map(|stored| Reply::Closed { stored }),
@@ -336,7 +347,7 @@ proptest! {
         prop_assert_eq!(outcome.requests_sent, received.len());
         let ambiguous: BTreeSet<usize> = received
             .iter()
-            .filter(|(_, step)| matches!(step, Reply::Closed { .. } | Reply::Hangs | Reply::StoredBut(_) | Reply::Status(502)))
+            .filter(|(_, step)| matches!(step, Reply::Closed { .. } | Reply::Hangs | Reply::StoredBut(_) | Reply::Status(502) | Reply::NothingWritten | Reply::StoredButNothingWritten))
             .flat_map(|(numbers, _)| numbers.iter().copied())
             .collect();
         prop_assert_eq!(outcome.ambiguous_items, ambiguous.len());

@@ -45,6 +45,10 @@ pub(super) enum Reply {
     RetryAfter(u64),
     /// 200 `0a 00`.
     NothingWritten,
+    /// The same, and all of it stored nevertheless.
+    StoredButNothingWritten,
+    /// Stores it, with a warning.
+    Warning,
     /// Stores all but this many.
     Partial(usize),
     /// The connection cannot be made.
@@ -139,6 +143,14 @@ impl Transport for Scripted {
                 response
             }
             Reply::NothingWritten => response(200, &[0x0a, 0x00]),
+            Reply::StoredButNothingWritten => {
+                self.store(&numbers);
+                response(200, &[0x0a, 0x00])
+            }
+            Reply::Warning => {
+                self.store(&numbers);
+                response(200, b"\x0a\x05\x12\x03old")
+            }
             Reply::Partial(rejected) => {
                 let rejected = rejected.min(numbers.len());
                 self.store(&numbers[rejected..]);
