@@ -19,7 +19,7 @@ use export_response::{ExportResponse, PartialSuccess};
 use http::header::{self, HeaderName};
 pub(crate) use judgement::Judgement;
 pub use reason::Reason;
-use reason::is_full_server;
+use reason::is_temporary;
 use wire::SignalKind;
 
 /// Where gRPC says what came of a call.
@@ -62,7 +62,7 @@ pub(crate) fn judge(
         408 | 425 | 429 | 500..=599 => {
             Judgement::Retry { after: response.retry_after(), ambiguous: false, reason: reason("") }
         }
-        400 if is_full_server(&text) => {
+        400 if is_temporary(&text) => {
             Judgement::Retry { after: response.retry_after(), ambiguous: false, reason: reason("") }
         }
         400 | 422 if is_page(response, &body) => Judgement::Alarm {

@@ -100,7 +100,7 @@ impl Reason {
     /// Whether the backend refused the content of a request: parts of it may be taken.
     pub fn refuses_content(&self) -> bool {
         match self {
-            Self::Status { status: 400, text, .. } => !is_full_server(text),
+            Self::Status { status: 400, text, .. } => !is_temporary(text),
             Self::Status { status: 413 | 422, .. } | Self::NothingWritten => true,
             _ => false,
         }
@@ -129,20 +129,23 @@ impl Reason {
     }
 }
 
-/// Whether the text of a 400 says that the server is full, rather than that something is wrong with the request.
-pub(super) fn is_full_server(text: &str) -> bool {
-    names_a_full_server(text) && !names_columns(text)
+/// Returns `true` if the text of a 400 names a state of the server that ends, rather than a mistake in the request.
+pub(super) fn is_temporary(text: &str) -> bool {
+    names_a_temporary_state(text) && !names_columns(text)
 }
 
-/// OpenObserve answers 400 for a full memory table, disk or database too; the records are not at fault.
-fn names_a_full_server(text: &str) -> bool {
+/// OpenObserve answers 400 for a full memory table, disk or database too, and for logs of a stream that it deletes
+/// (`stream [orders] is being deleted`); the records are not at fault.
+fn names_a_temporary_state(text: &str) -> bool {
     let text = text.to_ascii_lowercase();
-    ["memtable", "memorytable", "disk", "database", "quota"].iter().any(|word| text.contains(word))
+    ["memtable", "memorytable", "disk", "database", "quota", "] is being deleted"]
+        .iter()
+        .any(|state| text.contains(state))
 }
 
-/// `Got 1018 columns for stream [default], but only 1000 columns accept`
+/// `Got 1018 columns for stream [default], but only 1000 columns accept`; the name of a stream has no space.
 fn names_columns(text: &str) -> bool {
-    text.contains("columns")
+    text.contains(" columns")
 }
 
 /// `503 Service Unavailable`

@@ -119,6 +119,9 @@ fn each_status_has_one_meaning() {
     check("400 \"Error# MemoryTableOverflowError\"", "retry");
     check("400 \"SqlxError# database or disk is full\"", "retry");
     check("400 \"ingestion quota exceeded\"", "retry");
+    check("400 \"stream [orders] is being deleted\"", "retry");
+    check("400 \"stream [columns] is being deleted\"", "retry");
+    check("400 \"Got 1018 columns for stream [is_being_deleted], only 1000\"", "halve");
     check("400, content-type: text/html \"<html>blocked</html>\"", "alarm");
     check("400 \" <!DOCTYPE html>\"", "alarm");
     check("422, content-type: text/html", "alarm");
