@@ -4,6 +4,7 @@ use crate::destination::DestinationConfig;
 use percent_encoding::percent_decode_str;
 use settings::{Headers, Proxy, Secret};
 use std::borrow::Cow;
+use std::ops::Range;
 use std::sync::Arc;
 use url::{Url, form_urlencoded};
 
@@ -17,8 +18,6 @@ const MOST_HEADER_TEXTS: usize = 96;
 /// The texts that must not come back.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Mask {
-    /// The longest first: one may be a part of another.
-    texts: Arc<[Secret]>,
     /// The texts that the URLs of endpoints and proxies hold.
     of_urls: Arc<[Secret]>,
     /// The texts that headers hold, or have held; the newest first.
@@ -52,30 +51,86 @@ impl Mask {
         let older: Vec<Secret> = older.cloned().collect();
         of_headers.extend(older);
         of_headers.truncate(newest.max(MOST_HEADER_TEXTS));
-        let mut texts: Vec<Secret> = self.of_urls.iter().chain(&of_headers).cloned().collect();
-        texts.retain(|text| text.expose().len() >= SHORTEST_BYTES);
-        texts.sort_unstable_by(|a, b| {
-            let (a, b) = (a.expose(), b.expose());
-            b.len().cmp(&a.len()).then_with(|| a.cmp(b))
-        });
-        texts.dedup();
-        Self {
-            texts: texts.into(),
-            of_urls: Arc::clone(&self.of_urls),
-            of_headers: of_headers.into(),
-        }
+        Self { of_urls: Arc::clone(&self.of_urls), of_headers: of_headers.into() }
     }
 
-    /// The text with `****` in their place.
+    /// The text with `****` in place of each secret, however a server spelled it: in percent-encoding, base64url, other case, with
+    /// escapes of JSON, or folded into several lines.
     pub(crate) fn apply<'a>(&self, text: Cow<'a, str>) -> Cow<'a, str> {
-        self.texts.iter().fold(text, |text, secret| {
-            if text.contains(secret.expose()) {
-                text.replace(secret.expose(), "****").into()
-            } else {
-                text
+        let (letters, places): (Vec<u8>, Vec<Range<usize>>) = letters(&text).unzip();
+        let mut found: Vec<Range<usize>> = Vec::new();
+        for secret in self.of_urls.iter().chain(self.of_headers.iter()) {
+            let mut secret: Vec<u8> =
+                self::letters(secret.expose()).map(|(byte, _)| byte).collect();
+            if secret.len() < SHORTEST_BYTES {
+                continue;
             }
-        })
+            // Base64 may lack its padding.
+            for _ in 0..2 {
+                secret.pop_if(|last| *last == b'=');
+            }
+            for (begin, _) in
+                letters.windows(secret.len()).enumerate().filter(|(_, part)| *part == secret)
+            {
+                let padding = letters.iter().skip(begin + secret.len()).take(2);
+                let padding = padding.take_while(|letter| **letter == b'=').count();
+                let last = begin + secret.len() + padding - 1;
+                if let (Some(first), Some(last)) = (places.get(begin), places.get(last)) {
+                    found.push(first.start..last.end);
+                }
+            }
+        }
+        if found.is_empty() {
+            return text;
+        }
+        found.sort_unstable_by_key(|place| place.start);
+        let mut masked = String::with_capacity(text.len());
+        let mut end = 0;
+        for place in found {
+            if place.start >= end {
+                masked.push_str(text.get(end..place.start).unwrap_or_default());
+                masked.push_str("****");
+            }
+            end = end.max(place.end);
+        }
+        masked.push_str(text.get(end..).unwrap_or_default());
+        masked.into()
     }
+}
+
+/// The bytes of a text in one spelling, each with its place: decoded, in lower case, in the alphabet of base64, without white space.
+fn letters(text: &str) -> impl Iterator<Item = (u8, Range<usize>)> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let rest = text.as_bytes().get(at..)?;
+            let (byte, len) = match *rest {
+                [b'%', high, low, ..] => hex(high, low).map_or((b'%', 1), |byte| (byte, 3)),
+                [b'\\', b'u', b'0', b'0', high, low, ..] => {
+                    hex(high, low).map_or((b' ', 1), |byte| (byte, 6))
+                }
+                [b'\\', b'n' | b'r' | b't', ..] => (b' ', 2),
+                [b'\\', ..] => (b' ', 1),
+                [byte, ..] => (byte, 1),
+                [] => return None,
+            };
+            let place = at..at + len;
+            at = place.end;
+            match byte {
+                byte if byte.is_ascii_whitespace() => {}
+                b'-' => return Some((b'+', place)),
+                b'_' => return Some((b'/', place)),
+                byte => return Some((byte.to_ascii_lowercase(), place)),
+            }
+        }
+    })
+}
+
+/// The byte of two hexadecimal digits.
+fn hex(high: u8, low: u8) -> Option<u8> {
+    let digit =
+        |digit: u8| char::from(digit).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    Some(digit(high)? << 4 | digit(low)?)
 }
 
 /// `user:password` and the password alone, as a server knows them that was sent `Basic …` (RFC 7617 §2); base64 may lack its
@@ -129,6 +184,39 @@ mod tests {
         check("pass-word", "****");
         check("nothing of it", "nothing of it");
         assert!(!format!("{mask:?}").contains("c2V"));
+    }
+
+    #[test]
+    fn a_credential_is_masked_in_every_spelling() {
+        let mut destination = DestinationConfig::new(&Url::parse("http://h/").unwrap());
+        // `root@example.com:p>?ä ~pass/word`
+        let basic = "cm9vdEBleGFtcGxlLmNvbTpwPj/DpCB+cGFzcy93b3Jk";
+        destination.headers.push("authorization", format!("Basic {basic}")).unwrap();
+        destination.headers.push("x-key", "ab+/cd+/ef+/gh==").unwrap();
+        let mask = Mask::of(&destination);
+        let check = |text: &str, expected| assert_eq!(mask.apply(text.into()), expected, "{text}");
+        let percent = |text: &str| {
+            text.bytes().map(|byte| format!("%{byte:02x}")).collect::<Vec<_>>().concat()
+        };
+        check(&format!("got Basic {basic}."), "got ****.");
+        check(&format!("got {}.", percent(basic)), "got ****.");
+        check(&format!("got {}.", percent(basic).to_uppercase()), "got ****.");
+        check("got ab%2B%2Fcd%2B%2Fef%2B%2Fgh%3D%3D&x=1", "got ****&x=1");
+        check("got ab-_cd-_ef-_gh&x=1", "got ****&x=1");
+        check("got ab-_cd-_ef-_gh==", "got ****");
+        check(&format!("AUTHORIZATION: BASIC {}", basic.to_uppercase()), "AUTHORIZATION: ****");
+        check(&format!("{} end", basic.replace("xl", "x\r\n l")), "**** end");
+        check(r#"{"key":"ab+\/cd+\/ef\u002b\/\r\ngh=="}"#, r#"{"key":"****"}"#);
+        check("password p>?ä ~pass/word!", "password ****!");
+        check("password p%3E%3F%C3%A4%20~pass%2Fword!", "password ****!");
+        check("100% of ab+/cd, %zz \\ é", "100% of ab+/cd, %zz \\ é");
+    }
+
+    #[test]
+    fn what_is_short_in_one_spelling_is_no_credential() {
+        let mut destination = DestinationConfig::new(&Url::parse("http://h/?a=======").unwrap());
+        destination.headers.push("x-key", "%61%62%63").unwrap();
+        assert_eq!(Mask::of(&destination).apply("abc = = x".into()), "abc = = x");
     }
 
     #[test]

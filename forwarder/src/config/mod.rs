@@ -86,6 +86,14 @@ impl Config {
         let secret_lifetime = aws::secret_lifetime(reader);
         let retry = SqsSettings::read(reader, RETRY_QUEUE_URL);
         let dead_letters = SqsSettings::read(reader, DEAD_LETTER_QUEUE_URL);
+        if let (Some(retry), Some(dead_letters)) = (&retry, &dead_letters)
+            && retry.is_same_queue(dead_letters)
+        {
+            let problem = format!(
+                "the queue of {RETRY_QUEUE_URL}: dead letters would be sent again and again; name another queue"
+            );
+            reader.mistake(DEAD_LETTER_QUEUE_URL, problem);
+        }
         let queues = Queues { retry, dead_letters };
         let names = [("current", platform::Names::Current), ("legacy", platform::Names::Legacy)];
         let names = reader.choice("LAMBDA_OTLP_NAMES", &names, platform::Names::Current);
@@ -211,6 +219,34 @@ mod tests {
             read(&[("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default")]).unwrap();
         assert_eq!(config.log_level, tracing::Level::WARN);
         assert_eq!(config.platform, platform::Options::default());
+    }
+
+    #[test]
+    fn the_two_queues_are_two() {
+        let read = |dead_letters| {
+            read(&[
+                ("LAMBDA_OTLP_ENDPOINT", "https://o2.example.com/api/default"),
+                ("AWS_ACCESS_KEY_ID", "id"),
+                ("AWS_SECRET_ACCESS_KEY", "key"),
+                (RETRY_QUEUE_URL, "https://sqs.eu-west-1.amazonaws.com/123456789012/parked"),
+                (DEAD_LETTER_QUEUE_URL, dead_letters),
+            ])
+        };
+        for same in [
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/parked",
+            "https://eu-west-1.queue.amazonaws.com/123456789012/parked",
+        ] {
+            assert_eq!(
+                read(same).unwrap_err(),
+                "LAMBDA_OTLP_DEAD_LETTER_QUEUE_URL: the queue of LAMBDA_OTLP_RETRY_QUEUE_URL: dead letters would be sent again and again; name another queue"
+            );
+        }
+        for other in [
+            "https://sqs.eu-west-1.amazonaws.com/123456789012/dead",
+            "https://sqs.eu-west-2.amazonaws.com/123456789012/parked",
+        ] {
+            assert!(read(other).is_ok());
+        }
     }
 
     #[test]

@@ -77,6 +77,11 @@ impl SqsSettings {
         let address = QueueAddress::read(reader, name)?;
         Some(Self { address, proxy: Proxy::read(reader) })
     }
+
+    /// Returns `true` if both name one queue, by whatever host.
+    pub fn is_same_queue(&self, other: &Self) -> bool {
+        self.address.arn() == other.address.arn()
+    }
 }
 
 /// A standard queue of SQS.
