@@ -256,6 +256,16 @@ fn a_python_function_that_sets_an_sdk_up_is_left_alone() {
     );
 }
 
+/// What one of the scripts prints of the layer's modules.
+fn told_by_python(script: &str) -> Option<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_python").join(script);
+    let mut python = Command::new(simulator::packages::find_python()?);
+    python.arg(script).arg(wrapper().with_file_name("python"));
+    let output = python.env("PYTHONDONTWRITEBYTECODE", "1").output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    Some(String::from_utf8(output.stdout).unwrap())
+}
+
 #[test]
 fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_python/handlers.py");
@@ -291,6 +301,23 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         no time left: begun, 3
         at once: True
     "]]
+    .assert_eq(&told);
+}
+
+#[test]
+fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
+    let Some(told) = told_by_python("messages.py") else { return };
+    expect_test::expect![[r#"
+        a queue: 1 1, 3 3
+        so far: 1 1
+        a queue that is linked: 1 1, 2 2
+        of one sender: 1 1, 2 1
+        a topic: 1 1
+        a topic's in a queue: 1 2
+        a sender of its own: 1 1
+        beside odd ones:  4
+        no more than a span has: 128
+    "#]]
     .assert_eq(&told);
 }
 

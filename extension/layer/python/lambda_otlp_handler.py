@@ -277,14 +277,20 @@ def watch_deadlines():
             each()
 
     try:
-        place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "lambda_otlp_cut_off.py")
-        spec = importlib.util.spec_from_file_location("lambda_otlp_cut_off", place)
-        cut_off = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(cut_off)
-        return cut_off.watch(providers[0], flush, say)
+        return beside("lambda_otlp_cut_off").watch(providers[0], flush, say)
     except Exception as error:
         say(f"of an invocation that times out nothing is written: {error!r}")
         return None
+
+
+@functools.cache
+def beside(name):
+    """A module of the layer's own folder, which is not on the path."""
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), f"{name}.py")
+    spec = importlib.util.spec_from_file_location(name, place)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def wrap_handler(module, name, watch=None):
@@ -305,6 +311,11 @@ def wrap_handler(module, name, watch=None):
             calls.invocation = watch and watch.begin(calls.context)
         except Exception as error:
             say(f"of this invocation nothing is written if it times out: {error!r}")
+
+    def link_messages(event):
+        records = event.get("Records") if isinstance(event, dict) else None
+        if isinstance(records, list):
+            beside("lambda_otlp_messages").link(records, trace.get_current_span())
 
     def unwatched():
         if invocation := calls.__dict__.pop("invocation", None):
@@ -333,6 +344,8 @@ def wrap_handler(module, name, watch=None):
     @functools.wraps(handler, updated=())
     def entered(*arguments, **named):
         calls.state = "entered"
+        if arguments:
+            attempt(link_messages, arguments[0])
         try:
             calls.result = handler(*arguments, **named)
         except BaseException as error:

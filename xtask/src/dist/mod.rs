@@ -63,7 +63,7 @@ pub(crate) const ARCHITECTURES: [Architecture; 2] = [
 ];
 
 /// What the wrapper has a runtime load, from `extension/layer` to `/opt/lambda-otlp`.
-pub(crate) const LOADED: [&str; 18] = [
+pub(crate) const LOADED: &[&str] = &[
     "node/bound.cjs",
     "node/cut_off.cjs",
     "node/ending.cjs",
@@ -81,6 +81,7 @@ pub(crate) const LOADED: [&str; 18] = [
     "node/tracers.cjs",
     "python/lambda_otlp_cut_off.py",
     "python/lambda_otlp_handler.py",
+    "python/lambda_otlp_messages.py",
     "python/sitecustomize.py",
 ];
 

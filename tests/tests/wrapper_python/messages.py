@@ -1,0 +1,74 @@
+"""Links messages by the layer's lambda_otlp_messages.py, with an API that reads `traceparent` only. The first argument is the module's
+folder; prints the links of each event."""
+
+import importlib.util
+import json
+import os
+import sys
+import types
+
+
+class Context:
+    def __init__(self, parent=None):
+        parts = (parent or "").split("-")
+        self.is_valid = len(parts) == 4
+        self.trace_id, self.span_id = parts[1:3] if self.is_valid else (0, 0)
+
+    def get_span_context(self):
+        return self
+
+
+def module(name, **contents):
+    sys.modules[name] = types.ModuleType(name)
+    vars(sys.modules[name]).update(contents)
+    return sys.modules[name]
+
+
+module("opentelemetry.context", Context=Context)
+propagate = module("opentelemetry.propagate", extract=lambda carrier, _: Context(carrier.get("traceparent")))
+trace = module("opentelemetry.trace", get_current_span=lambda context: context)
+module("opentelemetry", propagate=propagate, trace=trace)
+spec = importlib.util.spec_from_file_location("lambda_otlp_messages", os.path.join(sys.argv[1], "lambda_otlp_messages.py"))
+layer = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(layer)
+
+
+class Span:
+    def __init__(self, links=()):
+        self.links = list(links)
+
+    def add_link(self, context, attributes):
+        self.links.append(types.SimpleNamespace(context=context, attributes=attributes))
+
+
+def parent(span):
+    return f"00-{'a' * 32}-{span:016}-01"
+
+
+def queued(message, span=None, body="x"):
+    attributes = {} if span is None else {"Traceparent": {"stringValue": parent(span), "dataType": "String"}}
+    return {"eventSource": "aws:sqs", "messageId": message, "body": body, "messageAttributes": attributes}
+
+
+def notified(message, span):
+    return {"MessageId": message, "MessageAttributes": {"traceparent": {"Type": "String", "Value": parent(span)}}}
+
+
+def check(form, records, links=()):
+    span = Span(links)
+    layer.link(records, span)
+    told = [f"{link.attributes['messaging.message.id']} {int(link.context.span_id)}" for link in span.links]
+    print(f"{form}: {', '.join(told) if len(told) < 9 else len(told)}")
+    return span.links
+
+
+check("a queue", [queued("1", 1), queued("2"), queued("3", 3)])
+check("a queue that is linked", [queued("1", 1), queued("2", 2)], check("so far", [queued("1", 1)]))
+check("of one sender", [queued("1", 1), queued("2", 1), queued("2", 1)])
+check("a topic", [{"EventSource": "aws:sns", "Sns": notified("1", 1)}])
+check("a topic's in a queue", [queued("1", body=json.dumps(notified("2", 2)))])
+check("a sender of its own", [queued("1", 1, body=json.dumps(notified("2", 2)))])
+odd = [5, {}, {"Sns": "x"}, {"Sns": {"MessageAttributes": 5}}, {"messageAttributes": {"traceparent": 5}}, queued("1", body='"MessageAttributes"[')]
+odd += [queued("2", body='{"MessageAttributes":{"traceparent":{"Value":{}}}}'), queued("3", body='["MessageAttributes"]')]
+check("beside odd ones", [*odd, queued(4, 4)])
+check("no more than a span has", [queued(str(number), number) for number in range(10_000)])
