@@ -52,6 +52,7 @@ LIBRARIES = {
     "asyncpg": "asyncpg",
     "botocore": "botocore.client",
     "httpx": "httpx",
+    "httpx2": "httpx2",
     "psycopg": "psycopg",
     "psycopg2": "psycopg2",
     "pymongo": "pymongo",
@@ -220,7 +221,27 @@ def for_libraries():
             instrument_library(entry)
 
 
+# Instrumentations whose library has been imported, the first of which is being loaded.
+waiting = []
+
+
 def instrument_library(entry, _library=None):
+    """Instruments one library after another.
+
+    The module of one instrumentation may import a library that a second one in the same module waits for, before Python has
+    finished loading that module.
+    """
+    waiting.append(entry)
+    if len(waiting) > 1:
+        return
+    while waiting:
+        try:
+            load_instrumentation(waiting[0])
+        finally:
+            del waiting[0]
+
+
+def load_instrumentation(entry):
     try:
         entry.load()().instrument(raise_exception_on_conflict=True)
     except ModuleNotFoundError:

@@ -1,21 +1,42 @@
-"""A function that imports nothing of OpenTelemetry: it asks for a price over HTTP and for the queues of SQS."""
+"""A function that imports nothing of OpenTelemetry: it asks for a price over HTTP and for the queues of SQS.
+
+A comment that mentions opentelemetry.sdk is no import of it.
+"""
 
 import os
 import sys
 import time
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
 
 queues = boto3.client("sqs")
 
 
+def price(_=None):
+    with urllib.request.urlopen(os.environ["PRICES"] + "/price") as response:
+        response.read()
+
+
 def handler(event, context):
     if event["action"] == "fail":
         raise ValueError("the order cannot be fulfilled")
-    with urllib.request.urlopen(os.environ["PRICES"] + "/price") as response:
-        response.read()
+    price()
     queues.list_queues()
+    if event["action"] == "libraries":
+        import httpx
+        import httpx2
+        import requests
+        import urllib3
+
+        url = os.environ["PRICES"] + "/price"
+        for get in (httpx.get, httpx2.get, requests.get):
+            get(url)
+        urllib3.PoolManager().request("GET", url)
+    if event["action"] == "threads":
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(price, range(4)))
     if event["action"] == "wait":
         urllib.request.urlopen(os.environ["PRICES"] + "/never")
     if event["action"] == "compute":

@@ -5,6 +5,7 @@
 
 mod functions;
 mod grpc;
+mod instrumented;
 mod items;
 mod lines;
 pub(crate) mod packages;

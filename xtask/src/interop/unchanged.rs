@@ -7,7 +7,7 @@
 )]
 
 use super::packages::{pinned, unchanged_node, unchanged_python};
-use super::{Tally, Workshop, items, output};
+use super::{Tally, Workshop, instrumented, items, output};
 use crate::dist;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use serde_json::{Value, json};
@@ -21,12 +21,29 @@ use tokio::runtime::Runtime;
 
 /// What the function is told, in order. "wait" waits for an answer that never comes, "compute" and "block" compute for ever, "kill" ends
 /// the process at once, "leave" and "exit" as a program ends by itself, "throw" and "reject" by an error that nobody catches.
-const PYTHON_STORY: &[&str] =
-    &["take", "odd", "take", "fail", "wait", "take", "compute", "kill", "take", "leave", "take"];
+const PYTHON_STORY: &[&str] = &[
+    "take",
+    "odd",
+    "take",
+    "libraries",
+    "threads",
+    "queue",
+    "topic",
+    "fail",
+    "wait",
+    "take",
+    "compute",
+    "kill",
+    "take",
+    "leave",
+    "take",
+];
 const NODE_STORY: &[&str] = &[
     "take", "odd", "take", "fail", "wait", "take", "block", "exit", "take", "throw", "reject",
     "take",
 ];
+/// What ends by itself.
+const ENDS: [&str; 7] = ["take", "odd", "fail", "libraries", "threads", "queue", "topic"];
 /// The same with one that takes so long.
 const SHORT_STORY: &[&str] = &["take", "odd", "fail", "take", "wait"];
 /// Long enough for every machine.
@@ -38,6 +55,7 @@ const FUNCTION: &str = "shop-unchanged";
 const PLATFORM_SCOPE: &str = "lambda-otlp/platform";
 const SERVER: u64 = 2;
 const CLIENT: u64 = 3;
+const CONSUMER: u64 = 5;
 
 pub(super) fn check(workshop: &Workshop, tally: &mut Tally) -> anyhow::Result<()> {
     let runtime = Runtime::new().context("cannot start tokio")?;
@@ -224,8 +242,11 @@ async fn run(story: &[&str], spec: FunctionSpec, services: &Services) -> anyhow:
     for (action, number) in story.iter().zip(1..) {
         // Whoever may invoke a function chooses what stands in its event.
         let parent = if *action == "odd" { json!(5) } else { Value::Null };
-        let event =
+        let mut event =
             json!({ "action": action, "number": number, "headers": { "traceparent": parent } });
+        if let records @ Value::Array(_) = instrumented::records(action) {
+            event["Records"] = records;
+        }
         invocations.push(lambda.invoke(FUNCTION, event.to_string()).await?);
     }
     lambda.recycle(FUNCTION).await?;
@@ -271,24 +292,29 @@ fn traces(workshop: &Workshop, story: &[&str], told: &Told) -> anyhow::Result<St
             continue;
         }
         traces += 1;
-        let is_cut_off = !["take", "odd", "fail"].contains(&action);
+        let is_cut_off = !ENDS.contains(&action);
         ensure!((server["status"] == 2) == (is_cut_off || action == "fail"), "{server}");
         for span in &found {
             ensure!(span["service"] == FUNCTION, "not the function's service: {span}");
             ensure!(span["trace_id"] == server["trace_id"], "not in the trace: {span}");
         }
-        check_calls(action, server, &found)?;
+        check_calls(&workshop.root, action, server, &found)?;
         spans += found.len();
     }
     Ok(format!("{spans} spans in {traces} traces, {} outcomes as without", story.len()))
 }
 
 /// What was called is below the invocation's span. What was open when the invocation was cut off is partial, and an error.
-fn check_calls(action: &str, server: &Value, found: &[Value]) -> anyhow::Result<()> {
-    let calls: Vec<&Value> = found
-        .iter()
-        .filter(|span| span["kind"] == CLIENT && span["parent_span_id"] == server["span_id"])
-        .collect();
+fn check_calls(root: &Path, action: &str, server: &Value, found: &[Value]) -> anyhow::Result<()> {
+    let below = |kind: u64, parent: &Value| -> Vec<&Value> {
+        let is_below =
+            |span: &&Value| span["kind"] == kind && span["parent_span_id"] == parent["span_id"];
+        found.iter().filter(is_below).collect()
+    };
+    // Python's instrumentation has a span of its own for the messages of a queue.
+    let consumers = below(CONSUMER, server);
+    let calls = below(CLIENT, consumers.first().copied().unwrap_or(server));
+    instrumented::check(root, action, &calls, found)?;
     let has = |part: &str, is_partial: bool| {
         calls.iter().any(|span| {
             span["name"].as_str().is_some_and(|name| name.contains(part))
