@@ -114,6 +114,14 @@ fn an_sdk_is_told_the_port_that_the_extension_had_to_take() {
 }
 
 #[test]
+fn a_file_that_replaces_the_variables_is_said() {
+    let output = run(&[("OTEL_CONFIG_FILE", "/var/task/otel.yaml")], &["echo", "runtime"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("OTEL_CONFIG_FILE is set") && said.lines().count() == 1, "{said}");
+    assert_eq!(output.stdout, b"runtime\n");
+}
+
+#[test]
 fn the_runtime_gets_its_arguments_and_its_exit_code_is_the_wrappers() {
     let output = run(&[], &["sh", "-c", "printf '%s|' \"$@\"; exit 7", "sh", "two words", "*", ""]);
     assert_eq!(output.stdout, b"two words|*||");
@@ -245,15 +253,16 @@ fn a_python_function_without_the_packages_runs_as_without_the_layer_and_is_told_
 }
 
 #[test]
-fn a_python_function_that_sets_an_sdk_up_is_left_alone() {
-    let shop =
-        "import sys\nif 0: import opentelemetry.sdk\ndef handler(event, context):\n    return 3\n";
+fn a_python_function_that_sets_an_sdk_up_is_left_alone_and_its_log_says_why() {
+    let shop = "import sys\ndef unused():\n    import opentelemetry.sdk\n\
+                def handler(event, context):\n    return 3\n";
     let program = "import shop; print(shop.handler(1, 2))";
     let Some(output) = python(&[], shop, program) else { return };
-    assert_eq!(
-        (output.stdout.as_slice(), output.stderr.as_slice()),
-        (b"3\n".as_slice(), b"".as_slice())
-    );
+    assert_eq!(output.stdout, b"3\n");
+    expect_test::expect![[r"
+        lambda-otlp-handler: the function is not instrumented, because it sets OpenTelemetry up itself: shop imports opentelemetry.sdk; remove that to have it instrumented, or set LAMBDA_OTLP_INSTRUMENT=off to keep it
+    "]]
+    .assert_eq(&String::from_utf8(output.stderr).unwrap());
 }
 
 /// What one of the scripts prints of the layer's modules.
@@ -302,6 +311,35 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         at once: True
     "]]
     .assert_eq(&told);
+}
+
+#[test]
+fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone() {
+    let Some(told) = told_by_python("start.py") else { return };
+    expect_test::expect![[r#"
+        one library after another: None, httpx2 begins, httpx2 is loaded, httpx begins, httpx is loaded
+        after a broken one: None, broken begins, broken is loaded, calls of broken have no spans: RuntimeError('no such function'), httpx begins, httpx is loaded
+        beside another distribution: distro
+        asked for another distribution: aws_distro
+        asked for one that is missing: distro, OTEL_PYTHON_DISTRO=other_distro names no installed package: distro is used, as without the variable
+        says nothing: {}
+        http/protobuf: {}
+        grpc: {'OTEL_EXPORTER_OTLP_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_PROTOCOL=grpc has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter
+        http/json for traces: {'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL': 'http/protobuf'}, OTEL_EXPORTER_OTLP_TRACES_PROTOCOL=http/json has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter
+        a file: {'OTEL_CONFIG_FILE': ''}, OTEL_CONFIG_FILE is not read, since opentelemetry-configuration is not installed: the other OTEL_… variables are used
+        grpc with its exporter: {}
+        a comment: None
+        the API: None
+        another package: None
+        the SDK: opentelemetry.sdk.trace
+        in a method: opentelemetry.instrumentation.redis
+        no Python: None
+        no SDK: None
+        another provider: its tracer provider is ddtrace.opentelemetry.OfAnother
+        an SDK that somebody has loaded: one of its modules imports opentelemetry.sdk
+        an SDK that a library has loaded: sentry_sdk imports opentelemetry.sdk
+        left alone: None, the function is not instrumented, because it sets OpenTelemetry up itself: sentry_sdk imports opentelemetry.sdk; remove that to have it instrumented, or set LAMBDA_OTLP_INSTRUMENT=off to keep it
+    "#]].assert_eq(&told);
 }
 
 #[test]

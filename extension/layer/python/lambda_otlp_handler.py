@@ -64,8 +64,11 @@ LIBRARIES = {
     "urllib3": "urllib3",
 }
 
-# What a module names that sets an SDK or its instrumentations up by itself.
-OWN_SETUP = (b"opentelemetry.sdk", b"opentelemetry.instrumentation")
+# A module that imports these sets an SDK or its instrumentations up by itself.
+OWN_SETUP = ("opentelemetry.sdk", "opentelemetry.instrumentation")
+
+# Other protocols that Python's SDK can export by, with the entry points of their exporters.
+PROTOCOLS = {"grpc": "otlp_proto_grpc"}
 
 
 def wait_for_the_handler(folder):
@@ -95,7 +98,8 @@ class HandlerFinder:
         return spec
 
     def prepare(self, spec):
-        if sets_itself_up(spec):
+        if own := own_import(spec):
+            leave_alone(f"{self.module} imports {own}")
             return
         # Behind all others: a library that the function or its runtime has is never replaced by one of ours.
         packages = os.path.join(self.folder, "python-packages")
@@ -123,13 +127,39 @@ class HandlerFinder:
         loader.exec_module = exec_module
 
 
-def sets_itself_up(spec):
-    """Whether the source of the handler's module names what sets telemetry up."""
+def own_import(spec):
+    """The import by which the handler's module sets telemetry up; `None` where it has none."""
     try:
         source = spec.loader.get_data(spec.origin)
     except (AttributeError, OSError, TypeError):
-        return False
-    return any(name in source for name in OWN_SETUP)
+        return None
+    # Few functions mention them, and the others need not be compiled for this.
+    if not any(name.encode() in source for name in OWN_SETUP):
+        return None
+    try:
+        return next(filter(sets_up, imported(spec.loader.get_code(spec.name))), None)
+    except (AttributeError, SyntaxError, ValueError):
+        # The module is machine code, or the runtime reports why it cannot be compiled.
+        return None
+
+
+def sets_up(name):
+    return name in OWN_SETUP or name.startswith(tuple(f"{each}." for each in OWN_SETUP))
+
+
+def imported(code):
+    """The modules that this code and the functions in it import by a dotted name: no other name in code has a dot."""
+    yield from (name for name in code.co_names if "." in name)
+    for constant in code.co_consts:
+        if hasattr(constant, "co_names"):
+            yield from imported(constant)
+
+
+def leave_alone(reason):
+    say(
+        f"the function is not instrumented, because it sets OpenTelemetry up itself: {reason}; remove that to have it instrumented, "
+        "or set LAMBDA_OTLP_INSTRUMENT=off to keep it"
+    )
 
 
 def has_instrumentation():
@@ -200,10 +230,16 @@ def misfit():
 
 
 def entry_points(group):
+    return all_entry_points().select(group=group)
+
+
+@functools.cache
+def all_entry_points():
+    """Those of all packages, whose files take milliseconds to read."""
     # Milliseconds to import, for a runtime that starts without instrumentation too.
     from importlib.metadata import entry_points
 
-    return entry_points(group=group)
+    return entry_points()
 
 
 def for_libraries():
@@ -255,10 +291,11 @@ def load_instrumentation(entry):
 
 def start(module, function, hidden):
     """Starts the SDK and wraps the handler, unless the function has an SDK of its own by now."""
-    from opentelemetry import trace
-
-    has_provider = not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
-    if has_provider or "opentelemetry.sdk.trace" in sys.modules or not hasattr(module, function):
+    if not hasattr(module, function):
+        # The runtime reports it.
+        return
+    if reason := own_sdk():
+        leave_alone(reason)
         return
     show(hidden)
     configure_sdk()
@@ -268,22 +305,71 @@ def start(module, function, hidden):
     wrap_handler(module, function, watch_deadlines())
 
 
+def own_sdk():
+    """What shows that a function has set an SDK up while it was loaded; `None` where nothing does."""
+    from opentelemetry import trace
+
+    if "opentelemetry.sdk.trace" in sys.modules:
+        return f"{user_of_the_sdk() or 'one of its modules'} imports opentelemetry.sdk"
+    provider = trace.get_tracer_provider()
+    if isinstance(provider, trace.ProxyTracerProvider):
+        return None
+    return f"its tracer provider is {type(provider).__module__}.{type(provider).__qualname__}"
+
+
+def user_of_the_sdk():
+    """The first module outside OpenTelemetry that has something of the SDK among its names."""
+    kinds = (type, type(sys))
+    for name, module in list(sys.modules.items()):
+        if name.split(".")[0] == "opentelemetry" or not isinstance(module, type(sys)):
+            continue
+        # Some libraries have objects that act when anybody but their own code looks at them.
+        values = [value for value in list(vars(module).values()) if issubclass(type(value), kinds)]
+        origins = [vars(value).get("__module__" if isinstance(value, type) else "__name__") for value in values]
+        if any(sets_up(str(origin)) for origin in origins):
+            return name
+    return None
+
+
 def configure_sdk():
     """The distribution sets the defaults of OpenTelemetry's variables, and its configurator reads them."""
     from opentelemetry.instrumentation.version import __version__
 
-    if distro := chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO"):
-        distro.load()().configure()
-    configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR")
+    chosen("opentelemetry_distro", "OTEL_PYTHON_DISTRO", "distro").load()().configure()
+    configurator = chosen("opentelemetry_configurator", "OTEL_PYTHON_CONFIGURATOR", "configurator")
     defaults = {"OTEL_EXPORTER_OTLP_TIMEOUT": EXPORT_TIMEOUT, "OTEL_BSP_MAX_QUEUE_SIZE": QUEUE_SIZE}
-    with variables(**{name: os.environ.get(name, value) for name, value in defaults.items()}):
+    defaults = {name: os.environ.get(name, value) for name, value in defaults.items()}
+    with variables(**defaults, **replaced()):
         configurator.load()().configure(auto_instrumentation_version=__version__)
 
 
-def chosen(group, variable):
-    """The entry point that a variable names, else the first."""
-    asked = os.environ.get(variable)
-    return next((entry for entry in entry_points(group) if asked in (None, entry.name)), None)
+def chosen(group, variable, usual):
+    """The entry point that a variable names, else the one of `opentelemetry-distro`.
+
+    Other packages of the function may have entry points of the same group: `aws-opentelemetry-distro` exports to X-Ray's daemon.
+    """
+    found = {entry.name: entry for entry in entry_points(group)}
+    asked = os.environ.get(variable, usual)
+    if asked not in found:
+        say(f"{variable}={asked} names no installed package: {usual} is used, as without the variable")
+    return found.get(asked, found[usual])
+
+
+def replaced():
+    """Other values for the variables with which the SDK would not start, because the function lacks a package."""
+    replaced = {}
+    if os.environ.get("OTEL_CONFIG_FILE") and importlib.util.find_spec("opentelemetry.configuration") is None:
+        say("OTEL_CONFIG_FILE is not read, since opentelemetry-configuration is not installed: the other OTEL_… variables are used")
+        replaced["OTEL_CONFIG_FILE"] = ""
+    for signal in ("", "TRACES_", "METRICS_", "LOGS_"):
+        name = f"OTEL_EXPORTER_OTLP_{signal}PROTOCOL"
+        asked = os.environ.get(name, "").strip()
+        if asked in ("", "http/protobuf"):
+            continue
+        if PROTOCOLS.get(asked) not in {entry.name for entry in entry_points("opentelemetry_traces_exporter")}:
+            say(f"{name}={asked} has no exporter in this function: http/protobuf is used; remove the variable, or install the exporter")
+            replaced[name] = "http/protobuf"
+    return replaced
 
 
 def watch_deadlines():

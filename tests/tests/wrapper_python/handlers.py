@@ -204,7 +204,7 @@ class Configurator:
 
 noted.clear()
 module("opentelemetry.instrumentation.version", __version__="1")
-layer.chosen = lambda group, variable: Configurator
+layer.chosen = lambda *_: Configurator
 layer.configure_sdk()
 print(f"queue: {noted[-1]}, of the function's own: {os.environ.get('OTEL_BSP_MAX_QUEUE_SIZE')}")
 
