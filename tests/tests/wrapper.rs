@@ -277,13 +277,8 @@ fn told_by_python(script: &str) -> Option<String> {
 
 #[test]
 fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/wrapper_python/handlers.py");
-    let folder = wrapper().with_file_name("python");
-    let Some(python) = simulator::packages::find_python() else { return };
-    let mut python = Command::new(python);
-    let output = python.arg(script).arg(folder).env("PYTHONDONTWRITEBYTECODE", "1").output();
-    let told = String::from_utf8(output.unwrap().stdout).unwrap();
-    expect_test::expect![[r"
+    let Some(told) = told_by_python("handlers.py") else { return };
+    expect_test::expect![[r#"
         value: begun, flushed, flushed, 3
         failure: begun, charged, flushed, flushed, ValueError declined in ['charge']
         failure in C: begun, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
@@ -303,13 +298,20 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         queue: 16384, of the function's own: None
         hidden until the function is loaded: ['good'], False
         too old: None, False, False
+        before the first flush: 0.9
+        after an export: 0.9
+        after one that failed at once: 0.01
+        after one that had nothing to export: 0.01
+        after one that is accepted again: 0.9
+        after an exception: 0.01
+        after an exporter that reports nothing: 0.9
         slow flush: begun, 3
         in time: True
         slow flush again: begun, 3
         in some milliseconds: True
         no time left: begun, 3
         at once: True
-    "]]
+    "#]]
     .assert_eq(&told);
 }
 

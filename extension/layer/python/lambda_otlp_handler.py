@@ -70,6 +70,13 @@ OWN_SETUP = ("opentelemetry.sdk", "opentelemetry.instrumentation")
 # Other protocols that Python's SDK can export by, with the entry points of their exporters.
 PROTOCOLS = {"grpc": "otlp_proto_grpc"}
 
+# The exporters of spans and of metrics, which report whether the extension accepted an export.
+OTLP = "opentelemetry.exporter.otlp.proto"
+EXPORTERS = (
+    ((f"{OTLP}.http.trace_exporter", "OTLPSpanExporter"), (f"{OTLP}.grpc.trace_exporter", "OTLPSpanExporter")),
+    ((f"{OTLP}.http.metric_exporter", "OTLPMetricExporter"), (f"{OTLP}.grpc.metric_exporter", "OTLPMetricExporter")),
+)
+
 
 def wait_for_the_handler(folder):
     """Acts when the handler's module is imported. `folder` is the layer's own."""
@@ -513,10 +520,26 @@ def bound_flushes(calls):
     """One deadline for all that is flushed at the end of an invocation, which SDKs have for each batch at most."""
     from opentelemetry import metrics, trace
 
-    bound = Bound(calls)
-    for provider in (trace.get_tracer_provider(), metrics.get_meter_provider()):
+    providers = (trace.get_tracer_provider(), metrics.get_meter_provider())
+    for provider, exporter_names in zip(providers, EXPORTERS):
         if flush := getattr(provider, "force_flush", None):
+            bound = Bound(calls)
             provider.force_flush = functools.partial(bound.flush, flush)
+            for module, name in exporter_names:
+                if exporter := getattr(sys.modules.get(module), name, None):
+                    exporter.export = noted(exporter.export, bound)
+
+
+def noted(export, bound):
+    """SDKs do not report whether a flush exported anything."""
+
+    @functools.wraps(export)
+    def noting(*arguments, **named):
+        result = export(*arguments, **named)
+        bound.note(getattr(result, "name", None) == "SUCCESS")
+        return result
+
+    return noting
 
 
 def frames_below(function, error):
@@ -527,7 +550,7 @@ def frames_below(function, error):
 
 
 class Bound:
-    """Flushes in threads, which nobody waits for any more when the time is over."""
+    """Flushes one provider in threads, and stops waiting for them when the time is over."""
 
     def __init__(self, calls):
         self.calls = calls
@@ -538,6 +561,13 @@ class Bound:
             self.longest = LONGEST_FLUSH
         self.is_in_time = True
         self.running = None
+        self.accepted = self.refused = 0
+
+    def note(self, is_accepted):
+        if is_accepted:
+            self.accepted += 1
+        else:
+            self.refused += 1
 
     def flush(self, flush, *arguments, **named):
         if self.calls.__dict__.get("state") not in ("returned", "raised"):
@@ -546,38 +576,48 @@ class Bound:
         import threading
         import time
 
-        begun = time.monotonic()
-        deadline = self.calls.__dict__.setdefault("deadline", begun + self.limit())
-
-        def run():
-            begun = time.monotonic()
-            try:
-                flush(*arguments, **named)
-            except Exception as error:
-                say(f"an invocation's telemetry is not written: {error!r}")
-            self.is_in_time = time.monotonic() - begun < self.longest
-
+        last, wait_until = self.limits(time.monotonic())
         # What an earlier one is still at comes first. There are never two of them.
-        before = self.running
-        if before is not None and before.is_alive():
-            before.join(max(0, deadline - time.monotonic()))
-        if time.monotonic() >= deadline or before is not None and before.is_alive():
+        if self.running is not None:
+            self.running.join(max(0, wait_until - time.monotonic()))
+        if time.monotonic() >= last or self.running is not None and self.running.is_alive():
             # What is not flushed now is with the next invocation's.
+            self.is_in_time = False
             return False
-        self.running = threading.Thread(target=run, name="lambda-otlp-flush", daemon=True)
+        self.running = threading.Thread(target=self.run, args=(flush, arguments, named), name="lambda-otlp-flush", daemon=True)
         self.running.start()
-        self.running.join(max(0, deadline - time.monotonic()))
+        self.running.join(max(0, wait_until - time.monotonic()))
         if self.running.is_alive():
             self.is_in_time = False
             return False
         return True
 
-    def limit(self):
-        most = self.longest if self.is_in_time else SHORTEST_FLUSH
+    def run(self, flush, arguments, named):
+        import time
+
+        begun, accepted, refused = time.monotonic(), self.accepted, self.refused
         try:
-            return min(most, self.calls.context.get_remaining_time_in_millis() / 1000 - RESPONSE)
+            flush(*arguments, **named)
+        except Exception as error:
+            self.refused += 1
+            say(f"an invocation's telemetry is not written: {error!r}")
+        if self.refused > refused:
+            # Also where it failed at once: the next one may take all its time to fail.
+            self.is_in_time = False
+        elif self.accepted > accepted or self.accepted + self.refused == 0:
+            # An exporter of the function's own reports nothing, and only its time is known.
+            self.is_in_time = time.monotonic() - begun < self.longest
+
+    def limits(self, now):
+        """Until when a flush may begin, and until when it is waited for."""
+        begun = self.calls.__dict__.setdefault("flushes_begun", now)
+        last = begun + self.longest
+        try:
+            last = min(last, now + self.calls.context.get_remaining_time_in_millis() / 1000 - RESPONSE)
         except Exception:
-            return most
+            # Who tells no time tells of no deadline.
+            pass
+        return last, last if self.is_in_time else min(last, begun + SHORTEST_FLUSH)
 
 
 class variables:

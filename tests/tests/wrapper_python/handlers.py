@@ -219,6 +219,41 @@ with tempfile.TemporaryDirectory() as packages:
     layer.NEEDED = ("good", "bad")
     print(f"too old: {layer.importable(packages)}, {packages in sys.path}, {'good' in sys.modules}")
 
+
+
+class Exporter:
+    result = "SUCCESS"
+
+    def export(self):
+        return types.SimpleNamespace(name=self.result)
+
+
+class Failing(Exporter):
+    def export(self):
+        raise RuntimeError("no collector")
+
+
+def waits(form, *flushes):
+    """How long the next flush is waited for, in seconds."""
+    bound = layer.Bound(types.SimpleNamespace(state="returned", context=Context()))
+    Exporter.export = layer.noted(export, bound)
+    for exporter, result in flushes:
+        exporter.result = result
+        bound.flush(exporter.export if result else lambda: None)
+    bound.calls = types.SimpleNamespace()
+    print(f"{form}: {bound.limits(0)[1]}")
+
+
+export, unwatched = Exporter.export, Failing()
+exporter = Exporter()
+waits("before the first flush")
+waits("after an export", (exporter, "SUCCESS"))
+waits("after one that failed at once", (exporter, "SUCCESS"), (exporter, "FAILURE"))
+waits("after one that had nothing to export", (exporter, "FAILURE"), (exporter, None))
+waits("after one that is accepted again", (exporter, "FAILURE"), (exporter, "SUCCESS"))
+waits("after an exception", (unwatched, "SUCCESS"))
+waits("after an exporter that reports nothing", (exporter, None))
+
 layer.LONGEST_FLUSH = 0.2
 Provider.takes = 0.5
 took = check("slow flush", lambda event, context: 3)
