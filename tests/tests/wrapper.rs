@@ -278,7 +278,7 @@ fn told_by_python(script: &str) -> Option<String> {
 #[test]
 fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
     let Some(told) = told_by_python("handlers.py") else { return };
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         value: begun, flushed, flushed, 3
         failure: begun, charged, flushed, flushed, ValueError declined in ['charge']
         failure in C: begun, flushed, flushed, TypeError str.join() takes exactly one argument (2 given) in []
@@ -311,14 +311,14 @@ fn a_python_handler_of_each_form_stays_what_it_is_and_is_flushed_in_time() {
         in some milliseconds: True
         no time left: begun, 3
         at once: True
-    "#]]
+    "]]
     .assert_eq(&told);
 }
 
 #[test]
 fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone() {
     let Some(told) = told_by_python("start.py") else { return };
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         one library after another: None, httpx2 begins, httpx2 is loaded, httpx begins, httpx is loaded
         after a broken one: None, broken begins, broken is loaded, calls of broken have no spans: RuntimeError('no such function'), httpx begins, httpx is loaded
         beside another distribution: distro
@@ -341,13 +341,13 @@ fn a_python_function_is_set_up_by_what_it_has_and_is_told_why_it_is_left_alone()
         an SDK that somebody has loaded: one of its modules imports opentelemetry.sdk
         an SDK that a library has loaded: sentry_sdk imports opentelemetry.sdk
         left alone: None, the function is not instrumented, because it sets OpenTelemetry up itself: sentry_sdk imports opentelemetry.sdk; remove that to have it instrumented, or set LAMBDA_OTLP_INSTRUMENT=off to keep it
-    "#]].assert_eq(&told);
+    "]].assert_eq(&told);
 }
 
 #[test]
 fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
     let Some(told) = told_by_python("messages.py") else { return };
-    expect_test::expect![[r#"
+    expect_test::expect![[r"
         a queue: 1 1, 3 3
         so far: 1 1
         a queue that is linked: 1 1, 2 2
@@ -357,7 +357,7 @@ fn each_message_of_a_python_invocation_is_linked_to_its_sender_once() {
         a sender of its own: 1 1
         beside odd ones:  4
         no more than a span has: 128
-    "#]]
+    "]]
     .assert_eq(&told);
 }
 

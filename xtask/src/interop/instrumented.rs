@@ -1,11 +1,6 @@
 //! Checks of one invocation's spans: each library that the layer instruments has its own, threads go on with the trace, and messages
 //! are linked to their senders.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "what a JSON value does not have is null, and no panic"
-)]
-
 use anyhow::{Context as _, ensure};
 use serde_json::{Value, json};
 use std::path::Path;
