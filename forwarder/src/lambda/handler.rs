@@ -195,6 +195,13 @@ fn log(report: &Report) {
     if report.unreadable > 0 {
         tracing::error!(items = report.unreadable, "rules could not look into these items");
     }
+    for effect in report.rules.iter().filter(|effect| effect.replaced_whole > 0) {
+        tracing::warn!(
+            rule = &*effect.rule,
+            texts = effect.replaced_whole,
+            "a rule replaced texts whole: there was too much to search or to replace in them"
+        );
+    }
     if report.panics > 0 {
         tracing::error!(batches = report.panics, "converting panicked, please report this");
     }
@@ -262,4 +269,47 @@ pub fn wall_clock_now() -> SystemTime {
 fn unix_nano(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Effect;
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_log_names_rules_that_replaced_texts_whole() {
+        let effect = |rule: &str, replaced_whole| Effect {
+            rule: rule.into(),
+            matched: 3,
+            dropped: 0,
+            changed: 3,
+            redacted: 3,
+            replaced_whole,
+        };
+        let rules = vec![effect("quick", 0), effect("slow", 2)];
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt().json().with_writer(move || writer.clone());
+        let report = Report { rules, ..Report::default() };
+        tracing::subscriber::with_default(subscriber.finish(), || log(&report));
+        let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let warnings: Vec<&str> = text.lines().filter(|line| line.contains("WARN")).collect();
+        let [warning] = warnings.as_slice() else { panic!("{text}") };
+        assert!(warning.contains(r#""rule":"slow","texts":2"#), "{warning}");
+    }
 }

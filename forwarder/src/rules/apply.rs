@@ -154,10 +154,9 @@ impl Pass<'_> {
         for rule in active.iter().filter(|rule| !rule.asks_items()) {
             if let Action::Redact(redaction) = &rule.rule.action {
                 let redacted = redaction.attributes(Part::Scope, &mut scope.attributes);
-                changed |= redacted > 0;
+                changed |= redacted.values > 0;
                 if let Some(effect) = self.effect(rule) {
-                    effect.redacted += redacted;
-                    effect.changed += usize::from(redacted > 0);
+                    effect.add_redacted(redacted);
                 }
             }
         }
@@ -266,9 +265,8 @@ impl Pass<'_> {
                 Action::Sample(share) => !is_kept && !share.keeps_item(&item),
                 Action::Redact(redaction) => {
                     let redacted = item.redact(redaction);
-                    effect.redacted += redacted;
-                    effect.changed += usize::from(redacted > 0);
-                    changed |= redacted > 0;
+                    effect.add_redacted(redacted);
+                    changed |= redacted.values > 0;
                     false
                 }
                 Action::Change(Target::Attributes, change) => {
@@ -299,10 +297,9 @@ impl Pass<'_> {
             Action::Redact(redaction) => {
                 let redacted = redaction.attributes(Part::Resource, &mut resource.attributes);
                 if let Some(effect) = self.effect(active) {
-                    effect.redacted += redacted;
-                    effect.changed += usize::from(redacted > 0);
+                    effect.add_redacted(redacted);
                 }
-                redacted > 0
+                redacted.values > 0
             }
             _ => false,
         }

@@ -1,6 +1,6 @@
 //! What rules see of an item and may change in it, whatever its signal.
 
-use super::redact::{Part, Redaction};
+use super::redact::{Part, Redacted, Redaction};
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue};
 use opentelemetry_proto::tonic::logs::v1::LogRecord;
 use opentelemetry_proto::tonic::metrics::v1::{
@@ -14,8 +14,8 @@ pub(super) trait Item: prost::Message + Default {
 
     fn attributes_mut(&mut self) -> &mut Vec<KeyValue>;
 
-    /// Replaces what is found in the item's values; answers how many values were changed.
-    fn redact(&mut self, redaction: &Redaction) -> usize;
+    /// Replaces what is found in the item's values.
+    fn redact(&mut self, redaction: &Redaction) -> Redacted;
 
     /// Empty where the item belongs to no trace.
     fn trace_id(&self) -> &[u8] {
@@ -45,7 +45,7 @@ impl Item for Span {
         &mut self.attributes
     }
 
-    fn redact(&mut self, redaction: &Redaction) -> usize {
+    fn redact(&mut self, redaction: &Redaction) -> Redacted {
         let mut changed = redaction.attributes(Part::Attributes, &mut self.attributes);
         for event in &mut self.events {
             changed += redaction.attributes(Part::Events, &mut event.attributes);
@@ -77,8 +77,9 @@ impl Item for LogRecord {
         &mut self.attributes
     }
 
-    fn redact(&mut self, redaction: &Redaction) -> usize {
-        let in_body = self.body.as_mut().map_or(0, |body| redaction.value(Part::Body, body));
+    fn redact(&mut self, redaction: &Redaction) -> Redacted {
+        let body = self.body.as_mut();
+        let in_body = body.map(|body| redaction.value(Part::Body, body)).unwrap_or_default();
         in_body + redaction.attributes(Part::Attributes, &mut self.attributes)
     }
 
@@ -104,7 +105,7 @@ impl Item for SummaryDataPoint {
         &mut self.attributes
     }
 
-    fn redact(&mut self, redaction: &Redaction) -> usize {
+    fn redact(&mut self, redaction: &Redaction) -> Redacted {
         redaction.attributes(Part::Attributes, &mut self.attributes)
     }
 }
@@ -121,7 +122,7 @@ macro_rules! point_with_exemplars {
                 &mut self.attributes
             }
 
-            fn redact(&mut self, redaction: &Redaction) -> usize {
+            fn redact(&mut self, redaction: &Redaction) -> Redacted {
                 redaction.attributes(Part::Attributes, &mut self.attributes)
                     + redact_exemplars(&mut self.exemplars, redaction)
             }
@@ -131,7 +132,7 @@ macro_rules! point_with_exemplars {
 
 point_with_exemplars!(NumberDataPoint, HistogramDataPoint, ExponentialHistogramDataPoint);
 
-fn redact_exemplars(exemplars: &mut [Exemplar], redaction: &Redaction) -> usize {
+fn redact_exemplars(exemplars: &mut [Exemplar], redaction: &Redaction) -> Redacted {
     let redact = |exemplar: &mut Exemplar| {
         redaction.attributes(Part::Exemplars, &mut exemplar.filtered_attributes)
     };

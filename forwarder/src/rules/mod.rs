@@ -28,7 +28,7 @@ pub use template::Template;
 use crate::source::Origin;
 use change::Change;
 use condition::Conditions;
-use redact::Redaction;
+use redact::{Redacted, Redaction};
 use route::RouteRule;
 use sample::Share;
 use settings::Pattern;
@@ -161,11 +161,20 @@ pub struct Effect {
     pub changed: usize,
     /// Values in which it replaced something.
     pub redacted: usize,
+    /// Texts that it replaced whole, because there was too much to search or to replace in them.
+    pub replaced_whole: usize,
 }
 
 impl Effect {
     fn of(rule: &Rule) -> Self {
-        Self { rule: Arc::clone(&rule.name), matched: 0, dropped: 0, changed: 0, redacted: 0 }
+        let rule = Arc::clone(&rule.name);
+        Self { rule, matched: 0, dropped: 0, changed: 0, redacted: 0, replaced_whole: 0 }
+    }
+
+    fn add_redacted(&mut self, redacted: Redacted) {
+        self.redacted += redacted.values;
+        self.replaced_whole += redacted.whole;
+        self.changed += usize::from(redacted.values > 0);
     }
 
     /// Adds the counts of another request to those of the same rules.
@@ -177,6 +186,7 @@ impl Effect {
                     effect.dropped += other.dropped;
                     effect.changed += other.changed;
                     effect.redacted += other.redacted;
+                    effect.replaced_whole += other.replaced_whole;
                 }
                 None => effects.push(other),
             }
@@ -233,6 +243,18 @@ impl RuleSet {
     /// Names of the rules, in the file's order.
     pub fn rule_names(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| &*rule.name)
+    }
+
+    /// The patterns of redactions that may have to read a text very often, each with its rule's name: such a text is replaced whole.
+    pub fn slow_patterns(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.rules.iter().flat_map(|rule| {
+            let finders = match &rule.action {
+                Action::Redact(redaction) => redaction.finders.as_slice(),
+                _ => &[],
+            };
+            let slow = finders.iter().filter(|finder| finder.is_slow());
+            slow.map(move |finder| (&*rule.name, finder.name()))
+        })
     }
 
     /// Number of service names and of routes, for a summary.

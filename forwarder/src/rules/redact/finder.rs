@@ -1,7 +1,7 @@
 //! Finds in a text what must not leave: ready-made presets, and patterns of the user's.
 
+use super::search::{Search, TooMuchWork};
 use super::{Found, card, ip};
-use regex::{Regex, RegexBuilder};
 use settings::Pattern;
 
 /// A ready-made set of finders.
@@ -19,6 +19,8 @@ pub(in super::super) struct Preset {
 #[derive(Clone, Copy, Debug)]
 enum Detector {
     Regex(&'static str),
+    /// No letter or digit stands directly before or after a match.
+    Word(&'static str),
     Card,
     Ip,
 }
@@ -35,7 +37,7 @@ pub(in super::super) const PRESETS: &[Preset] = &[
             r"(?:[0-9A-Za-z\x{80}-\x{10FFFF}-]+\.)+",
             r"(?:xn--[0-9A-Za-z-]+|[A-Za-z\x{80}-\x{10FFFF}]{2,63})"
         ))],
-        needles: &["@", "%40"],
+        needles: &["@", "%40", "%2540", r"\x40"],
         keys: &[],
     },
     Preset { name: "ip", detectors: &[Detector::Ip], needles: &[], keys: &[] },
@@ -44,7 +46,7 @@ pub(in super::super) const PRESETS: &[Preset] = &[
         name: "aws_keys",
         // IAM User Guide, "Understanding unique ID prefixes": these four are keys, not names.
         detectors: &[
-            Detector::Regex(r"(?-u:\b)(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}(?-u:\b)"),
+            Detector::Word("(?:AKIA|ASIA|ABIA|ACCA)[0-9A-Z]{16}"),
             Detector::Regex(concat!(
                 r"(?i-u:secret_?-?access_?-?key|aws_?-?secret_?-?key)",
                 r#"["'\\]*[ \t]*[:=]+>?[ \t]*["'\\]*(?<value>[0-9A-Za-z/+=]{40})"#
@@ -67,9 +69,9 @@ pub(in super::super) const PRESETS: &[Preset] = &[
         name: "bearer",
         // RFC 6750 §2.1 and RFC 9110 §11.6.2. Sixteen characters, so that "bearer of news" stays.
         detectors: &[
-            Detector::Regex(r"(?i-u:\bbearer)[ \t]+(?<value>[0-9A-Za-z._~+/=-]{16,})"),
+            Detector::Word(r"(?i-u:bearer)[ \t]+(?<value>[0-9A-Za-z._~+/=-]{16,})"),
             Detector::Regex(concat!(
-                r#"(?i-u:\bauthorization)["'\\]*[ \t]*[:=][ \t]*["'\\]*"#,
+                r#"(?i-u:authorization)["'\\]*[ \t]*[:=][ \t]*["'\\]*"#,
                 r"(?i-u:basic|bearer|token|digest|negotiate)[ \t]+(?<value>[0-9A-Za-z._~+/=-]{4,})"
             )),
         ],
@@ -79,7 +81,7 @@ pub(in super::super) const PRESETS: &[Preset] = &[
     Preset {
         name: "jwt",
         // RFC 7519: a base64url header that begins with `{"`, then one to four further parts.
-        detectors: &[Detector::Regex(r"(?-u:\b)eyJ[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*){1,4}")],
+        detectors: &[Detector::Regex(r"eyJ[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*){1,4}")],
         needles: &["eyJ"],
         keys: &[],
     },
@@ -93,7 +95,8 @@ impl Preset {
     pub(in super::super) fn finders(&self) -> Result<Vec<Finder>, String> {
         let finder = |detector: &Detector| {
             let detect = match detector {
-                Detector::Regex(pattern) => Detect::regex(pattern)?,
+                Detector::Regex(pattern) => Detect::Search(Search::new(pattern, false)?),
+                Detector::Word(pattern) => Detect::Search(Search::new(pattern, true)?),
                 Detector::Card => Detect::Card,
                 Detector::Ip => Detect::Ip,
             };
@@ -117,27 +120,20 @@ pub(in super::super) struct Finder {
 
 #[derive(Clone, Debug)]
 enum Detect {
-    /// Replaces the group `value` if the pattern has one, else all that matches.
-    Regex {
-        regex: Regex,
-        has_value: bool,
-    },
+    Search(Search),
     Card,
     Ip,
-}
-
-impl Detect {
-    fn regex(pattern: &str) -> Result<Self, String> {
-        let regex = compile(pattern)?;
-        let has_value = regex.capture_names().flatten().any(|name| name == "value");
-        Ok(Self::Regex { regex, has_value })
-    }
 }
 
 impl Finder {
     /// A pattern of the user's.
     pub(in super::super) fn of_pattern(name: &str, pattern: &str) -> Result<Self, String> {
-        Ok(Self { name: name.to_owned(), detect: Detect::regex(pattern)?, needles: &[] })
+        let detect = Detect::Search(Search::new(pattern, false)?);
+        Ok(Self { name: name.to_owned(), detect, needles: &[] })
+    }
+
+    pub(in super::super) fn name(&self) -> &str {
+        &self.name
     }
 
     /// False if nothing can be found in these bytes, or in texts that are written in them as they
@@ -148,19 +144,18 @@ impl Finder {
     }
 
     /// Gives each range that is to be replaced, from left to right.
-    pub(super) fn find(&self, text: &str, found: &mut dyn FnMut(Found)) {
+    pub(super) fn find(&self, text: &str, found: &mut dyn FnMut(Found)) -> Result<(), TooMuchWork> {
         match &self.detect {
             Detect::Card => card::find(text, found),
             Detect::Ip => ip::find(text, found),
-            Detect::Regex { regex, has_value: false } => {
-                let matches = regex.find_iter(text).filter(|m| !m.is_empty());
-                matches.for_each(|m| found(m.range()));
-            }
-            Detect::Regex { regex, has_value: true } => {
-                let values = regex.captures_iter(text).filter_map(|groups| groups.name("value"));
-                values.filter(|m| !m.is_empty()).for_each(|m| found(m.range()));
-            }
+            Detect::Search(search) => return search.find(text, found),
         }
+        Ok(())
+    }
+
+    /// Returns `true` if some texts would be replaced whole, because the pattern has to read them too often.
+    pub(in super::super) fn is_slow(&self) -> bool {
+        matches!(&self.detect, Detect::Search(search) if search.is_slow())
     }
 }
 
@@ -171,29 +166,5 @@ fn find_any_case(bytes: &[u8], needle: &[u8]) -> bool {
     memchr::memchr2_iter(lower, upper, bytes).any(|at| {
         let behind = bytes.get(at + 1..at + 1 + rest.len());
         behind.is_some_and(|behind| behind.eq_ignore_ascii_case(rest))
-    })
-}
-
-/// Largest compiled form of a pattern, and of what its matching keeps in memory.
-const MOST_REGEX_BYTES: usize = 256 * 1024;
-
-/// Compiles a pattern of bounded size; matching takes time in proportion to the text, whatever
-/// the pattern is.
-pub(in super::super) fn compile(pattern: &str) -> Result<Regex, String> {
-    let built = RegexBuilder::new(pattern)
-        .size_limit(MOST_REGEX_BYTES)
-        .dfa_size_limit(MOST_REGEX_BYTES)
-        .nest_limit(50)
-        .build();
-    built.map_err(|error| match error {
-        regex::Error::CompiledTooBig(_) => {
-            format!("the pattern is too large: compiled it has more than {MOST_REGEX_BYTES} bytes")
-        }
-        // The text shows the pattern with a mark below it; its last line says what is wrong.
-        other => {
-            let text = other.to_string();
-            let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            format!("the pattern does not compile: {last}")
-        }
     })
 }

@@ -1,10 +1,10 @@
 //! Finds IPv4 and IPv6 addresses as the standard library reads them.
 
 use super::Found;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Longer runs are no address.
-const MOST_BYTES: usize = 64;
+/// Longest text of an IPv6 address: `ffff:ffff:ffff:ffff:ffff:ffff:255.255.255.255`.
+const MOST_IPV6_BYTES: usize = 45;
 
 /// Gives each address, without port, brackets and zone.
 pub(super) fn find(text: &str, found: &mut dyn FnMut(Found)) {
@@ -12,26 +12,7 @@ pub(super) fn find(text: &str, found: &mut dyn FnMut(Found)) {
     let mut at = 0;
     while let Some(start) = next(bytes, at, is_address_byte) {
         let end = next(bytes, start, |byte| !is_address_byte(byte)).unwrap_or(bytes.len());
-        let before = start.checked_sub(1).and_then(|at| bytes.get(at));
-        let is_word = |byte: Option<&u8>| {
-            byte.is_some_and(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
-        };
-        // A `:` ends a word before it, as in `client:10.0.0.1`.
-        let run = text.get(start..end).unwrap_or_default();
-        let skipped = if is_word(before) && !run.starts_with("::") {
-            run.find(':').map_or(run.len(), |colon| colon + 1)
-        } else if is_word(before) {
-            run.len()
-        } else {
-            0
-        };
-        if end - start <= MOST_BYTES && !is_word(bytes.get(end)) {
-            let run = run.get(skipped..).unwrap_or_default();
-            if let Some((offset, len)) = address(run) {
-                let start = start + skipped + offset;
-                found(start..start + len);
-            }
-        }
+        in_run(text, &(start..end), found);
         at = end;
     }
 }
@@ -45,33 +26,99 @@ fn is_address_byte(byte: u8) -> bool {
     byte.is_ascii_hexdigit() || byte == b'.' || byte == b':'
 }
 
-/// Where in the run an address stands; there is at most one.
-fn address(run: &str) -> Option<(usize, usize)> {
-    // The end of a sentence or a `key:` before it.
-    let without_points = run.trim_end_matches('.');
-    let trimmed = without_points.strip_suffix(':').filter(|r| !r.ends_with(':'));
-    let trimmed = trimmed.unwrap_or(without_points);
-    let bare = trimmed.trim_start_matches('.');
-    let offset = trimmed.len() - bare.len();
-    // `face::add` is code: an address without any digit is hardly ever one.
-    let has_digit = bare.bytes().any(|byte| byte.is_ascii_digit());
-    if let Ok(address) = bare.parse::<IpAddr>() {
-        return (has_digit && is_meant(address)).then_some((offset, bare.len()));
+/// Gives the addresses of a run of hexadecimal digits, points and colons.
+fn in_run(text: &str, run: &Found, found: &mut dyn FnMut(Found)) {
+    let content = text.get(run.clone()).unwrap_or_default();
+    let colons = content.bytes().filter(|byte| *byte == b':').count();
+    let mut rest = run.start;
+    // An IPv6 address may end in an IPv4 address, so IPv6 comes first.
+    if colons >= 7 || (colons >= 2 && content.contains("::")) {
+        let mut at = run.start;
+        while at < run.end {
+            let address = ipv6_end(text, at, run);
+            if let Some(end) = address {
+                ipv4_addresses(text, &(rest..at), found);
+                found(at..end);
+                rest = end;
+            }
+            at = address.unwrap_or(at + 1);
+        }
     }
-    // `10.0.0.1:443`, and `port:10.0.0.1` or `10:10.0.0.1`.
-    if let Ok(SocketAddr::V4(socket)) = bare.parse::<SocketAddr>() {
-        let len = bare.find(':')?;
-        return is_meant(IpAddr::V4(*socket.ip())).then_some((offset, len));
-    }
-    let (head, last) = bare.rsplit_once(':')?;
-    let address = last.parse::<Ipv4Addr>().ok()?;
-    is_meant(IpAddr::V4(address)).then_some((offset + head.len() + 1, last.len()))
+    ipv4_addresses(text, &(rest..run.end), found);
 }
 
-/// `120.0.0.0` is the version of a browser, `::` a path in code; neither names a host.
-fn is_meant(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => !matches!(address.octets(), [_, 0, 0, 0]),
-        IpAddr::V6(address) => !address.is_unspecified(),
+fn byte(text: &str, at: usize) -> Option<u8> {
+    text.as_bytes().get(at).copied()
+}
+
+fn is_alphanumeric(byte: Option<u8>) -> bool {
+    byte.is_some_and(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// Where the IPv6 address ends that begins at `start`. It may stand behind `client:` and before `:error`, but `std::f64::abs` holds none.
+fn ipv6_end(text: &str, start: usize, run: &Found) -> Option<usize> {
+    let before = |back: usize| start.checked_sub(back).and_then(|at| byte(text, at));
+    let is_behind_word = start == run.start && is_alphanumeric(before(1));
+    let may_begin = match before(1) {
+        _ if is_behind_word => text.get(start..)?.starts_with("::"),
+        Some(b':') => start > run.start && before(2) != Some(b':'),
+        // Another digit before it: the end of an IPv4 address.
+        Some(b'.') => !before(2).is_some_and(|byte| byte.is_ascii_digit()),
+        _ => start == run.start,
+    };
+    let may_end = |end: usize| match byte(text, end) {
+        _ if is_behind_word => end == run.end && !is_alphanumeric(byte(text, end)),
+        Some(b':') => byte(text, end + 1) != Some(b':'),
+        Some(b'.') => !byte(text, end + 1).is_some_and(|byte| byte.is_ascii_digit()),
+        next => !is_alphanumeric(next),
+    };
+    if !may_begin {
+        return None;
     }
+    let longest = run.end.min(start + MOST_IPV6_BYTES);
+    (start + 2..=longest).rev().filter(|end| may_end(*end)).find(|end| {
+        let address = text.get(start..*end).unwrap_or_default();
+        // `face::add` is code: an address without any digit is hardly ever one. `::` is a path in code.
+        address.bytes().any(|byte| byte.is_ascii_digit())
+            && address.parse::<Ipv6Addr>().is_ok_and(|address| !address.is_unspecified())
+    })
+}
+
+/// Gives the IPv4 addresses of a part of the text.
+fn ipv4_addresses(text: &str, part: &Found, found: &mut dyn FnMut(Found)) {
+    let is_digit = |at: usize| byte(text, at).is_some_and(|byte| byte.is_ascii_digit());
+    let mut at = part.start;
+    while at + "0.0.0.0".len() <= part.end {
+        let before = at.checked_sub(1);
+        let is_begun = before.is_some_and(|before| {
+            // A fifth number makes it a version.
+            let is_point = byte(text, before) == Some(b'.');
+            is_alphanumeric(byte(text, before))
+                || is_point && before.checked_sub(1).is_some_and(is_digit)
+        });
+        let end = if is_begun || !is_digit(at) { None } else { ipv4_end(text, at) };
+        if let Some(end) = end {
+            found(at..end);
+        }
+        at = end.unwrap_or(at + 1);
+    }
+}
+
+/// Where the IPv4 address ends that begins at `start`.
+fn ipv4_end(text: &str, start: usize) -> Option<usize> {
+    let is_digit = |at: usize| byte(text, at).is_some_and(|byte| byte.is_ascii_digit());
+    let mut end = start;
+    for number in 0..4 {
+        if number > 0 {
+            byte(text, end).filter(|byte| *byte == b'.')?;
+            end += 1;
+        }
+        let digits = (0..4).take_while(|offset| is_digit(end + offset)).count();
+        end += digits;
+    }
+    let is_continued =
+        is_alphanumeric(byte(text, end)) || byte(text, end) == Some(b'.') && is_digit(end + 1);
+    let address = text.get(start..end)?.parse::<Ipv4Addr>().ok()?;
+    // `120.0.0.0` is the version of a browser.
+    (!is_continued && !matches!(address.octets(), [_, 0, 0, 0])).then_some(end)
 }

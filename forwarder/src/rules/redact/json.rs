@@ -1,17 +1,17 @@
 //! Redacts JSON that is written in a text: its strings and whole numbers, never its keys, and the
 //! spaces stay where they are.
 
-use super::Redaction;
+use super::{Redacted, Redaction};
 use serde::de::{IgnoredAny, Visitor};
 use std::fmt;
 
 /// A text of JSON, redacted.
 pub(super) struct Rewritten {
     pub(super) text: String,
-    pub(super) changed: bool,
+    pub(super) redacted: Redacted,
 }
 
-/// `None` if the text is no JSON object or array, or a nested one beyond reason.
+/// `None` if the text is no JSON object or array.
 pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<Rewritten> {
     let looks_like_json = text.trim_start().starts_with(['{', '[']);
     if !looks_like_json || serde_json::from_str::<IgnoredAny>(text).is_err() {
@@ -22,14 +22,11 @@ pub(super) fn rewrite(text: &str, redaction: &Redaction) -> Option<Rewritten> {
         rest: text,
         before: text.len(),
         out: String::with_capacity(text.len()),
-        changed: false,
+        redacted: Redacted::default(),
     };
-    walk.value(false, DEEPEST)?;
-    walk.out.push_str(walk.rest);
-    Some(Rewritten { text: walk.out, changed: walk.changed })
+    walk.values()?;
+    Some(Rewritten { text: walk.out, redacted: walk.redacted })
 }
-
-const DEEPEST: usize = 100;
 
 /// Goes through a text that is known to be JSON.
 struct Walk<'t> {
@@ -38,64 +35,71 @@ struct Walk<'t> {
     /// Bytes of the whole text.
     before: usize,
     out: String,
-    changed: bool,
+    redacted: Redacted,
 }
 
 impl<'t> Walk<'t> {
-    fn value(&mut self, hidden: bool, depth_left: usize) -> Option<()> {
-        let depth_left = depth_left.checked_sub(1)?;
-        self.copy_while(is_blank);
-        match self.rest.as_bytes().first()? {
-            b'{' => self.members(hidden, depth_left, true),
-            b'[' => self.members(hidden, depth_left, false),
-            b'"' => {
-                let token = self.take_string()?;
-                self.put_string(token, hidden);
-                Some(())
-            }
-            _ => {
-                let token = self.take_while(|c| !is_blank(c) && !matches!(c, ',' | ']' | '}'));
-                self.put_scalar(token, hidden);
-                Some(())
-            }
-        }
-    }
-
-    /// The members of an object or the values of an array, brackets included.
-    fn members(&mut self, hidden: bool, depth_left: usize, is_object: bool) -> Option<()> {
-        self.copy(1)?;
+    /// All values, however deep they are nested.
+    fn values(&mut self) -> Option<()> {
+        let mut depth = 0usize;
+        // The map or array in which all is hidden, by its depth.
+        let mut hidden_at = None;
+        let mut hides_next = false;
         loop {
-            self.copy_while(|c| is_blank(c) || c == ',');
-            if self.rest.starts_with(['}', ']']) {
-                return self.copy(1);
+            self.copy_while(|c| is_blank(c) || matches!(c, ',' | ':'));
+            let Some(byte) = self.rest.as_bytes().first() else { return Some(()) };
+            let hidden = hides_next || hidden_at.is_some();
+            match byte {
+                b'{' | b'[' => {
+                    depth += 1;
+                    if hidden {
+                        hidden_at.get_or_insert(depth);
+                    }
+                    self.copy(1)?;
+                }
+                b'}' | b']' => {
+                    hidden_at = hidden_at.filter(|at| *at < depth);
+                    depth = depth.checked_sub(1)?;
+                    self.copy(1)?;
+                }
+                b'"' => {
+                    let token = self.take_string()?;
+                    if self.rest.trim_start_matches(is_blank).starts_with(':') {
+                        self.out.push_str(token);
+                        hides_next = self.redaction.hides(&text_of(token)?);
+                        continue;
+                    }
+                    self.put_string(token, hidden);
+                }
+                _ => {
+                    let token = self.take_while(|c| !is_blank(c) && !matches!(c, ',' | ']' | '}'));
+                    self.put_scalar(token, hidden);
+                }
             }
-            let mut hidden = hidden;
-            if is_object {
-                let key = self.take_string()?;
-                self.out.push_str(key);
-                hidden = hidden || self.redaction.hides(&text_of(key)?);
-                self.copy_while(|c| is_blank(c) || c == ':');
-            }
-            self.value(hidden, depth_left)?;
+            hides_next = false;
         }
     }
 
     fn put_string(&mut self, token: &str, hidden: bool) {
         let redacted = text_of(token).and_then(|text| {
-            if hidden { Some(self.redaction.hide(&text)) } else { self.redaction.redacted(&text) }
-        });
-        match redacted.and_then(|redacted| serde_json::to_string(&redacted).ok()) {
-            Some(redacted) => {
-                self.changed |= redacted != token;
-                // A long replacement of very many short strings is left out, and so are they.
-                let after = self.out.len() + redacted.len() + self.rest.len();
-                if Redaction::may_become(self.before, after) {
-                    self.out.push_str(&redacted);
-                } else {
-                    self.out.push_str("\"\"");
-                }
+            if hidden {
+                Some((self.redaction.hide(&text), Redacted::ONE))
+            } else {
+                self.redaction.redacted(&text)
             }
-            None => self.out.push_str(token),
+        });
+        let json = redacted
+            .and_then(|(text, redacted)| Some((serde_json::to_string(&text).ok()?, redacted)));
+        let Some((json, redacted)) = json.filter(|(json, _)| json != token) else {
+            return self.out.push_str(token);
+        };
+        self.redacted += redacted;
+        // A long replacement of very many short strings is left out, and so are they.
+        let after = self.out.len() + json.len() + self.rest.len();
+        if Redaction::may_become(self.before, after) {
+            self.out.push_str(&json);
+        } else {
+            self.out.push_str("\"\"");
         }
     }
 
@@ -104,7 +108,9 @@ impl<'t> Walk<'t> {
         let is_number = token.starts_with(|c: char| c == '-' || c.is_ascii_digit());
         let replace =
             is_number && token != "0" && (hidden || self.redaction.finds_in_number(token));
-        self.changed |= replace;
+        if replace {
+            self.redacted += Redacted::ONE;
+        }
         self.out.push_str(if replace { "0" } else { token });
     }
 

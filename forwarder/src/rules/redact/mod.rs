@@ -2,19 +2,28 @@
 //! stays what it is.
 
 mod card;
+mod escapes;
 mod finder;
 mod ip;
 mod json;
+mod keys;
+mod search;
 
+#[cfg(test)]
+mod matrix;
 #[cfg(test)]
 mod tests;
 
-pub(super) use finder::{Finder, PRESETS, Preset, compile};
+pub(super) use finder::{Finder, PRESETS, Preset};
+pub(super) use search::compile;
 
 use opentelemetry_proto::tonic::common::v1::{AnyValue, KeyValue, any_value::Value};
+use search::TooMuchWork;
 use settings::Pattern;
 use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
+use std::iter::Sum;
+use std::ops::{Add, AddAssign};
 
 /// Where something was found in a text, in bytes.
 type Found = std::ops::Range<usize>;
@@ -104,8 +113,44 @@ pub(super) const MOST_GROWTH: usize = 256;
 /// A text in which more is found is replaced whole.
 const MOST_FOUND: usize = 10_000;
 
+/// A text is decoded so many times, such as a percent-encoded string of JSON twice.
+const MOST_LAYERS: usize = 2;
+
 /// Deeper values than this are replaced whole.
 const DEEPEST: usize = 100;
+
+/// How much a redaction replaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Redacted {
+    /// Values in which something was replaced.
+    pub(super) values: usize,
+    /// Texts that were replaced whole, because there was too much to search or to replace in them.
+    pub(super) whole: usize,
+}
+
+impl Redacted {
+    const ONE: Self = Self { values: 1, whole: 0 };
+}
+
+impl Add for Redacted {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self { values: self.values + other.values, whole: self.whole + other.whole }
+    }
+}
+
+impl AddAssign for Redacted {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sum for Redacted {
+    fn sum<I: Iterator<Item = Self>>(redacted: I) -> Self {
+        redacted.fold(Self::default(), Self::add)
+    }
+}
 
 impl Redaction {
     pub(super) fn looks_into(&self, part: Part) -> bool {
@@ -117,10 +162,10 @@ impl Redaction {
         self.has_own_keys || self.finders.iter().any(|finder| finder.may_find_in(bytes))
     }
 
-    /// Redacts the values of attributes; answers how many were changed.
-    pub(super) fn attributes(&self, part: Part, attributes: &mut [KeyValue]) -> usize {
+    /// Redacts the values of attributes.
+    pub(super) fn attributes(&self, part: Part, attributes: &mut [KeyValue]) -> Redacted {
         if !self.looks_into(part) {
-            return 0;
+            return Redacted::default();
         }
         let is_meant = |key: &str| {
             (self.only.is_empty() || Pattern::any(&self.only, key))
@@ -131,43 +176,44 @@ impl Redaction {
     }
 
     /// Redacts a value that has no key, such as a log record's body.
-    pub(super) fn value(&self, part: Part, value: &mut AnyValue) -> usize {
-        if self.looks_into(part) { self.any_value(value, false, 0) } else { 0 }
+    pub(super) fn value(&self, part: Part, value: &mut AnyValue) -> Redacted {
+        if self.looks_into(part) { self.any_value(value, false, 0) } else { Redacted::default() }
     }
 
     /// Redacts a text that is no attribute.
-    pub(super) fn text(&self, part: Part, text: &mut String) -> usize {
-        if self.looks_into(part) { self.string(text, false) } else { 0 }
+    pub(super) fn text(&self, part: Part, text: &mut String) -> Redacted {
+        if self.looks_into(part) { self.string(text, false) } else { Redacted::default() }
     }
 
-    fn key_value(&self, attribute: &mut KeyValue, hidden: bool, depth: usize) -> usize {
+    fn key_value(&self, attribute: &mut KeyValue, hidden: bool, depth: usize) -> Redacted {
         let hidden = hidden || self.hides(&attribute.key);
         let value = attribute.value.as_mut();
-        value.map_or(0, |value| self.any_value(value, hidden, depth + 1))
+        value.map(|value| self.any_value(value, hidden, depth + 1)).unwrap_or_default()
     }
 
-    fn any_value(&self, value: &mut AnyValue, hidden: bool, depth: usize) -> usize {
+    fn any_value(&self, value: &mut AnyValue, hidden: bool, depth: usize) -> Redacted {
         if depth > DEEPEST {
             let text = self.replacement.of("nested", "");
             value.value = Some(Value::StringValue(text));
-            return 1;
+            return Redacted::ONE;
         }
         match &mut value.value {
             Some(Value::StringValue(text)) => self.string(text, hidden),
             Some(Value::IntValue(number)) => {
                 let replace = *number != 0 && (hidden || self.finds_in_number(&number.to_string()));
-                if replace {
-                    *number = 0;
+                if !replace {
+                    return Redacted::default();
                 }
-                replace.into()
+                *number = 0;
+                Redacted::ONE
             }
             Some(Value::DoubleValue(number)) if hidden => {
                 *number = 0.0;
-                1
+                Redacted::ONE
             }
             Some(Value::BytesValue(bytes)) if hidden => {
                 bytes.clear();
-                1
+                Redacted::ONE
             }
             Some(Value::ArrayValue(array)) => {
                 let values = array.values.iter_mut();
@@ -177,84 +223,113 @@ impl Redaction {
                 let values = list.values.iter_mut();
                 values.map(|attribute| self.key_value(attribute, hidden, depth + 1)).sum()
             }
-            _ => 0,
+            _ => Redacted::default(),
         }
     }
 
-    fn string(&self, text: &mut String, hidden: bool) -> usize {
-        if hidden {
-            let replaced = self.hide(text);
-            let is_new = *text != replaced;
-            *text = replaced;
-            return is_new.into();
-        }
-        match self.redacted(text) {
-            Some(redacted) => {
-                *text = redacted;
-                1
+    fn string(&self, text: &mut String, hidden: bool) -> Redacted {
+        let redacted =
+            if hidden { Some((self.hide(text), Redacted::ONE)) } else { self.redacted(text) };
+        match redacted {
+            Some((new, redacted)) if new != *text => {
+                *text = new;
+                // However much was found in it, it is one value.
+                Redacted { values: 1, ..redacted }
             }
-            None => 0,
+            _ => Redacted::default(),
         }
     }
 
     /// The text without what must not leave; `None` if it may stay as it is.
-    fn redacted(&self, text: &str) -> Option<String> {
+    fn redacted(&self, text: &str) -> Option<(String, Redacted)> {
         if !self.may_find_in(text.as_bytes()) {
             return None;
         }
         match json::rewrite(text, self) {
-            Some(rewritten) => rewritten.changed.then_some(rewritten.text),
+            Some(rewritten) => Some((rewritten.text, rewritten.redacted)),
             None => self.plain(text),
         }
     }
 
-    /// Whether a text of so many bytes may become one of so many.
+    /// Returns `true` if a text of so many bytes may become one of so many.
     fn may_become(before: usize, after: usize) -> bool {
         after <= before.saturating_mul(2).saturating_add(MOST_GROWTH)
     }
 
     /// Replaces what is found in a text that is no JSON.
-    fn plain(&self, text: &str) -> Option<String> {
-        let mut found: Vec<(Found, &Finder)> = Vec::new();
-        for finder in &self.finders {
-            finder.find(text, &mut |range| {
-                if found.len() <= MOST_FOUND {
-                    found.push((range, finder));
-                }
-            });
+    fn plain(&self, text: &str) -> Option<(String, Redacted)> {
+        let whole = || {
+            let redacted = Redacted { values: 1, whole: 1 };
+            Some((self.replacement.of("text", text), redacted))
+        };
+        let Ok(mut found) = self.find(text) else { return whole() };
+        let mut layers = vec![Cow::Borrowed(text)];
+        while layers.len() <= MOST_LAYERS
+            && let Some(decoded) = layers.last().and_then(|text| escapes::decode(text))
+        {
+            let Ok(mut behind_escapes) = self.find(&decoded) else { return whole() };
+            for layer in layers.iter().rev() {
+                escapes::locate(layer, behind_escapes.iter_mut().map(|(range, _)| range));
+            }
+            found.append(&mut behind_escapes);
+            layers.push(Cow::Owned(decoded));
+        }
+        for (range, _) in &mut found {
+            let behind = escapes::end_behind_backslash(text, range.start);
+            range.start = behind.filter(|at| *at < range.end).unwrap_or(range.start);
         }
         if found.len() > MOST_FOUND {
-            return Some(self.replacement.of("text", text));
+            return whole();
         }
         // Where two overlap, the one that begins first gives its name, and both are covered.
         found.sort_by_key(|(range, _)| (range.start, usize::MAX - range.end));
         let mut out = String::new();
         let mut copied = 0;
         let mut found = found.into_iter().peekable();
-        while let Some((mut range, finder)) = found.next() {
+        while let Some((mut range, name)) = found.next() {
             while let Some((next, _)) = found.next_if(|(next, _)| next.start < range.end) {
                 range.end = range.end.max(next.end);
             }
             out.push_str(text.get(copied..range.start).unwrap_or_default());
             let original = text.get(range.clone()).unwrap_or_default();
-            out.push_str(&self.replacement.of(&finder.name, original));
+            out.push_str(&self.replacement.of(name, original));
             copied = range.end;
             if !Self::may_become(text.len(), out.len()) {
-                return Some(self.replacement.of("text", text));
+                return whole();
             }
         }
         if copied == 0 {
             return None;
         }
         out.push_str(text.get(copied..).unwrap_or_default());
-        (out != text).then_some(out)
+        Some((out, Redacted::ONE))
+    }
+
+    /// What is found in a text, by its name: at most one more than may be replaced one by one.
+    fn find(&self, text: &str) -> Result<Vec<(Found, &str)>, TooMuchWork> {
+        let mut found = Vec::new();
+        let mut add = |range, name| {
+            if found.len() <= MOST_FOUND {
+                found.push((range, name));
+            }
+        };
+        for finder in &self.finders {
+            finder.find(text, &mut |range| add(range, finder.name.as_str()))?;
+        }
+        // A key stands in quotes or in an object.
+        let has_keys = || memchr::memchr3(b'{', b'"', b'\'', text.as_bytes()).is_some();
+        if !self.keys.is_empty() && has_keys() {
+            keys::find(text, |key| self.hides(key), &mut |range| add(range, "key"));
+        }
+        Ok(found)
     }
 
     /// A number is replaced if it is all of what is found: `4111111111111111` is a card.
     fn finds_in_number(&self, digits: &str) -> bool {
         let mut finds = false;
         for finder in &self.finders {
-            finder.find(digits, &mut |range| finds |= range == (0..digits.len()));
+            let is_whole = finder.find(digits, &mut |range| finds |= range == (0..digits.len()));
+            finds |= is_whole.is_err();
         }
         finds
     }

@@ -331,3 +331,40 @@ fn a_rule_that_asks_items_leaves_their_resource() {
     "]],
     );
 }
+
+/// A text that a pattern cannot be searched for in bounded time is never sent as it is.
+#[test]
+fn the_rule_that_replaced_texts_whole_is_named() {
+    let text = r#"
+        [[rule]]
+        name = "slow"
+        redact.patterns.token = "token=(?<value>[0-9a-f]+)(.*expires)?"
+
+        [[rule]]
+        name = "quick"
+        redact = "email"
+    "#;
+    let bodies = ["token=0 ".repeat(3000), "token=0".to_owned(), "bob@example.com".to_owned()];
+    let records = bodies.iter().map(|body| log(9, body, "")).collect();
+    let applied = rules(text).apply(&place(), logs("", "", records));
+    let whole: Vec<(&str, usize, usize)> = applied
+        .effects
+        .iter()
+        .map(|effect| (&*effect.rule, effect.redacted, effect.replaced_whole))
+        .collect();
+    assert_eq!(whole, [("slow", 2, 1), ("quick", 1, 0)]);
+    let request = applied.request.unwrap();
+    let left = request.decode::<wire::Logs>().unwrap().unwrap();
+    let bodies: Vec<String> = left.resource_logs[0].scope_logs[0]
+        .log_records
+        .iter()
+        .map(|record| format!("{:?}", record.body.as_ref().unwrap().value.as_ref().unwrap()))
+        .collect();
+    assert_eq!(
+        bodies,
+        ["StringValue(\"****\")", "StringValue(\"token=****\")", "StringValue(\"****\")"]
+    );
+    let slow: Vec<_> =
+        rules(text).slow_patterns().map(|(a, b)| (a.to_owned(), b.to_owned())).collect();
+    assert_eq!(slow, [("slow".to_owned(), "token".to_owned())]);
+}

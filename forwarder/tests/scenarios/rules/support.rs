@@ -136,7 +136,7 @@ pub(crate) fn applied(rules: &RuleSet, place: &Origin, requests: Vec<Request>) -
         show(request, &mut out);
     }
     for effect in applied.effects {
-        let Effect { rule, matched, dropped, changed, redacted } = effect;
+        let Effect { rule, matched, dropped, changed, redacted, replaced_whole: _ } = effect;
         writeln!(
             out,
             "{rule}: {matched} matched, {dropped} dropped, {changed} changed, {redacted} redacted"

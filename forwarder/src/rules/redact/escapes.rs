@@ -1,0 +1,146 @@
+//! Reads through the escapes that a text may be written in: those of JSON and other languages, percent-encoding, and terminal colours.
+
+use super::Found;
+
+/// An escape sequence of a text.
+struct Escape {
+    /// Where it stands, in bytes.
+    at: Found,
+    stands_for: char,
+}
+
+/// Returns the text without its escapes; `None` if it has none.
+pub(super) fn decode(text: &str) -> Option<String> {
+    let mut escapes = escapes(text).peekable();
+    escapes.peek()?;
+    let mut decoded = String::with_capacity(text.len());
+    let mut copied = 0;
+    for escape in escapes {
+        decoded.push_str(text.get(copied..escape.at.start).unwrap_or_default());
+        decoded.push(escape.stands_for);
+        copied = escape.at.end;
+    }
+    decoded.push_str(text.get(copied..).unwrap_or_default());
+    Some(decoded)
+}
+
+/// Turns ranges of the decoded text into those of `text`. It decodes again, because a map would need more memory than the text.
+pub(super) fn locate<'f>(text: &str, found: impl Iterator<Item = &'f mut Found>) {
+    let ends = found.flat_map(|range| [(&mut range.start, false), (&mut range.end, true)]);
+    let mut marks: Vec<(&mut usize, bool)> = ends.collect();
+    marks.sort_by_key(|(mark, is_end)| (**mark, !is_end));
+    let mut marks = marks.into_iter().peekable();
+    let (mut original, mut decoded) = (0, 0);
+    for escape in escapes(text) {
+        let begins = decoded + escape.at.start - original;
+        let ends = begins + escape.stands_for.len_utf8();
+        while let Some((mark, _)) = marks.next_if(|(m, is_end)| **m < begins + usize::from(*is_end))
+        {
+            *mark = *mark - decoded + original;
+        }
+        while let Some((mark, is_end)) =
+            marks.next_if(|(m, is_end)| **m < ends + usize::from(*is_end))
+        {
+            *mark = if is_end { escape.at.end } else { escape.at.start };
+        }
+        (original, decoded) = (escape.at.end, ends);
+    }
+    marks.for_each(|(mark, _)| *mark = *mark - decoded + original);
+}
+
+/// Returns the end of the escape whose backslash stands directly before `at`: a match that begins with
+/// the `n` of `\n` begins behind it.
+pub(super) fn end_behind_backslash(text: &str, at: usize) -> Option<usize> {
+    let backslash = at.checked_sub(1).filter(|at| text.as_bytes().get(*at) == Some(&b'\\'))?;
+    Some(escape_at(text.as_bytes(), backslash).ok()?.at.end)
+}
+
+fn escapes(text: &str) -> impl Iterator<Item = Escape> {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let offset = memchr::memchr3(b'\\', b'%', ESC, bytes.get(at..)?)?;
+            match escape_at(bytes, at + offset) {
+                Ok(escape) => {
+                    at = escape.at.end;
+                    return Some(escape);
+                }
+                Err(behind) => at = behind,
+            }
+        }
+    })
+}
+
+const ESC: u8 = 0x1b;
+
+/// The escape that begins at a backslash, `%` or ESC; the error is where to look for the next one.
+fn escape_at(bytes: &[u8], start: usize) -> Result<Escape, usize> {
+    let (end, stands_for) = match bytes.get(start) {
+        Some(b'\\') => backslash(bytes, start)?,
+        Some(b'%') => percent(bytes, start).ok_or(start + 1)?,
+        _ => (start + 1, char::from(ESC)),
+    };
+    if stands_for != char::from(ESC) {
+        return Ok(Escape { at: start..end, stands_for });
+    }
+    match control_sequence_end(bytes, end) {
+        Some(end) => Ok(Escape { at: start..end, stands_for: ' ' }),
+        None if end > start + 1 => Ok(Escape { at: start..end, stands_for }),
+        None => Err(end),
+    }
+}
+
+/// The end of a colour or another control sequence of a terminal (ECMA-48), whose ESC ends at `start`.
+fn control_sequence_end(bytes: &[u8], start: usize) -> Option<usize> {
+    bytes.get(start).filter(|byte| **byte == b'[')?;
+    let is_parameter = |byte: &&u8| byte.is_ascii_digit() || matches!(byte, b';' | b':' | b'?');
+    let last = start + 1 + bytes.iter().skip(start + 1).take_while(is_parameter).count();
+    bytes.get(last).filter(|byte| byte.is_ascii_alphabetic())?;
+    Some(last + 1)
+}
+
+/// An escape of JSON, Python, JavaScript, Go or Rust; text that was escaped several times has several backslashes.
+fn backslash(bytes: &[u8], start: usize) -> Result<(usize, char), usize> {
+    let run = bytes.iter().skip(start).take_while(|byte| **byte == b'\\').count();
+    let letter = start + run;
+    let numbered = |from: usize, len: usize| {
+        let code = hexadecimal(bytes.get(from..from + len)?)?;
+        Some((from + len, char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)))
+    };
+    let escape = match bytes.get(letter) {
+        Some(b'n') => Some((letter + 1, '\n')),
+        Some(b'r') => Some((letter + 1, '\r')),
+        Some(b't') => Some((letter + 1, '\t')),
+        Some(b'b' | b'f' | b'v') => Some((letter + 1, ' ')),
+        Some(b'e') => Some((letter + 1, char::from(ESC))),
+        Some(b'0') if bytes.get(letter..letter + 3) == Some(b"033") => {
+            Some((letter + 3, char::from(ESC)))
+        }
+        Some(b'0') => Some((letter + 1, '\0')),
+        Some(b'/') => Some((letter + 1, '/')),
+        Some(b'x') => numbered(letter + 1, 2),
+        Some(b'u') if bytes.get(letter + 1) == Some(&b'{') => {
+            let digits = bytes.iter().skip(letter + 2).take(7);
+            let len = digits.take_while(|byte| byte.is_ascii_hexdigit()).count();
+            numbered(letter + 2, len)
+                .filter(|(end, _)| bytes.get(*end) == Some(&b'}'))
+                .map(|(end, stands_for)| (end + 1, stands_for))
+        }
+        Some(b'u') => numbered(letter + 1, 4),
+        _ => None,
+    };
+    escape.ok_or(letter)
+}
+
+/// A percent-encoded byte that is no letter or digit of ASCII. Nobody encodes those, and `100%41` is more likely to be a number.
+fn percent(bytes: &[u8], start: usize) -> Option<(usize, char)> {
+    let byte = u8::try_from(hexadecimal(bytes.get(start + 1..start + 3)?)?).ok()?;
+    let stands_for = if byte.is_ascii() { char::from(byte) } else { char::REPLACEMENT_CHARACTER };
+    (!byte.is_ascii_alphanumeric()).then_some((start + 3, stands_for))
+}
+
+fn hexadecimal(digits: &[u8]) -> Option<u32> {
+    let digits = digits.iter().map(|digit| char::from(*digit).to_digit(16));
+    digits.reduce(|number, digit| Some((number? << 4) | digit?))?
+}

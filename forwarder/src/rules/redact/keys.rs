@@ -1,0 +1,173 @@
+//! Finds the values of hidden keys in a text that holds objects: of JSON, wherever they begin and whether or not they end, and as
+//! Python, JavaScript, Ruby, Java, .NET, Go and Rust print them.
+
+use super::Found;
+
+/// Longest key, in bytes.
+const MOST_KEY_BYTES: usize = 256;
+
+/// A key, by how it is written.
+enum Key<'t> {
+    Quoted(&'t str),
+    /// Behind a `{` or `,`, as Node and Java print it.
+    Member(&'t str),
+    /// Anywhere else behind a `{`, as Go prints it. It may be prose.
+    Word(&'t str),
+}
+
+/// Gives the value of each key that `hides` names, from left to right. A key stands in quotes, or somewhere behind a `{`.
+pub(super) fn find(text: &str, hides: impl Fn(&str) -> bool, found: &mut dyn FnMut(Found)) {
+    let bytes = text.as_bytes();
+    let mut at = 0;
+    let mut in_object = false;
+    while let Some(offset) =
+        bytes.get(at..).and_then(|rest| memchr::memchr3(b':', b'=', b'{', rest))
+    {
+        let separator = at + offset;
+        at = separator + 1;
+        if bytes.get(separator) == Some(&b'{') {
+            in_object = true;
+            continue;
+        }
+        let value = match key_before(text, separator) {
+            Some(Key::Quoted(key)) if hides(key) => value_behind(bytes, at, is_value_end),
+            Some(Key::Member(key)) if in_object && hides(key) => {
+                value_behind(bytes, at, is_value_end)
+            }
+            Some(Key::Word(key)) if in_object && hides(key) => {
+                value_behind(bytes, at, |byte| is_value_end(byte) || is_blank(char::from(byte)))
+            }
+            _ => continue,
+        };
+        at = value.end.max(at);
+        if !says_nothing(text.get(value.clone()).unwrap_or_default()) {
+            found(value);
+        }
+    }
+}
+
+/// Returns `true` for values that JSON does not hide either.
+fn says_nothing(value: &str) -> bool {
+    matches!(
+        value,
+        "" | "true" | "false" | "null" | "True" | "False" | "None" | "nil" | "undefined"
+    )
+}
+
+/// The key that stands before a `:` or `=`.
+fn key_before(text: &str, separator: usize) -> Option<Key<'_>> {
+    let before = text.get(..separator)?.trim_end_matches(is_blank);
+    let Some(quote) = before.bytes().last().filter(|byte| is_quote(*byte)) else {
+        let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '$' | '@');
+        let earliest = before.ceil_char_boundary(before.len().saturating_sub(MOST_KEY_BYTES));
+        let name = before.get(earliest..)?;
+        let name = name.get(name.trim_end_matches(is_part).len()..)?;
+        let rest = before.get(..before.len() - name.len())?.trim_end_matches(is_blank);
+        let is_member = rest.ends_with(['{', ',']);
+        return Some(if is_member { Key::Member(name) } else { Key::Word(name) });
+    };
+    let end = before.len() - 1;
+    let escapes = backslashes_before(before.as_bytes(), end);
+    let key = before.get(..end - escapes)?;
+    let earliest = key.ceil_char_boundary(key.len().saturating_sub(MOST_KEY_BYTES));
+    let quotes = memchr::memrchr_iter(quote, key.as_bytes().get(earliest..)?);
+    let mut quotes = quotes.map(|offset| earliest + offset);
+    let begin = quotes.find(|at| backslashes_before(key.as_bytes(), *at) == escapes)?;
+    key.get(begin + 1..).map(Key::Quoted)
+}
+
+/// The value that begins at or behind `at`: what a string's quotes enclose, a whole map or list, or text to a byte that ends it.
+fn value_behind(bytes: &[u8], at: usize, ends: impl Fn(u8) -> bool) -> Found {
+    let is = |at: usize, wanted: &dyn Fn(u8) -> bool| bytes.get(at).copied().is_some_and(wanted);
+    let skip = |mut at: usize, wanted: &dyn Fn(u8) -> bool| {
+        while is(at, wanted) {
+            at += 1;
+        }
+        at
+    };
+    let separated = skip(at, &|byte| matches!(byte, b':' | b'=' | b'>'));
+    let begin = skip(separated, &|byte| is_blank(char::from(byte)));
+    // `b'…'`, `Some("…")`, `[Object: null prototype] {…}`
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'&');
+    let named = skip(begin, &is_name);
+    let opening = skip(named, &|byte| byte == b'\\');
+    if is(opening, &is_quote) {
+        let begin = opening + 1;
+        return begin..string_end(bytes, opening);
+    }
+    if is(named, &is_opening) {
+        return begin..container_end(bytes, named);
+    }
+    // Go writes no space behind the colon; prose does.
+    if ends(b' ') && begin > separated {
+        return separated..separated;
+    }
+    let mut end = skip(begin, &|byte| !ends(byte));
+    while end > begin && is(end - 1, &|byte| matches!(byte, b' ' | b'\t' | b'\\')) {
+        end -= 1;
+    }
+    begin..end
+}
+
+/// Where the content of the string ends whose first quote is at `opening`; the end of the text if it was cut off.
+///
+/// Each time text is escaped, a quote in it gets another backslash, and each backslash becomes two.
+fn string_end(bytes: &[u8], opening: usize) -> usize {
+    let Some((quote, rest)) = bytes.get(opening..).and_then(<[u8]>::split_first) else {
+        return bytes.len();
+    };
+    let escapes = backslashes_before(bytes, opening);
+    let closes = |offset: &usize| {
+        let before = backslashes_before(rest, *offset);
+        before < escapes || before % (2 * escapes + 2) == escapes
+    };
+    let close = memchr::memchr_iter(*quote, rest).find(closes);
+    let close = close.map(|offset| offset - backslashes_before(rest, offset).min(escapes));
+    close.map_or(bytes.len(), |offset| opening + 1 + offset)
+}
+
+/// The end of the map or list that begins at `opening`, brackets included; the end of the text if it was cut off.
+fn container_end(bytes: &[u8], opening: usize) -> usize {
+    let mut depth = 0usize;
+    let mut at = opening;
+    while let Some(byte) = bytes.get(at).copied() {
+        let is_apostrophe = at.checked_sub(1).is_some_and(|before| {
+            byte == b'\'' && bytes.get(before).is_some_and(u8::is_ascii_alphanumeric)
+        });
+        if is_quote(byte) && !is_apostrophe {
+            at = string_end(bytes, at);
+            // Its closing quote.
+            at += bytes.iter().skip(at).take_while(|byte| **byte == b'\\').count();
+        } else if is_opening(byte) {
+            depth += 1;
+        } else if matches!(byte, b'}' | b']' | b')') {
+            depth = depth.saturating_sub(1);
+            if depth == 0 {
+                return at + 1;
+            }
+        }
+        at += 1;
+    }
+    bytes.len()
+}
+
+fn is_value_end(byte: u8) -> bool {
+    matches!(byte, b',' | b'}' | b']' | b'"' | b'\n' | b'\r')
+}
+
+fn backslashes_before(bytes: &[u8], at: usize) -> usize {
+    let before = bytes.get(..at).unwrap_or_default();
+    before.iter().rev().take_while(|byte| **byte == b'\\').count()
+}
+
+fn is_quote(byte: u8) -> bool {
+    matches!(byte, b'"' | b'\'')
+}
+
+fn is_opening(byte: u8) -> bool {
+    matches!(byte, b'{' | b'[' | b'(')
+}
+
+fn is_blank(c: char) -> bool {
+    matches!(c, ' ' | '\t' | '\n' | '\r')
+}

@@ -1,0 +1,194 @@
+//! Searches texts with a regular expression, in time that is linear in the text whatever the expression is.
+//!
+//! One search is linear. But a search has to look beyond a match while a longer one is possible, and the next search goes through the
+//! same bytes again: `a(.*b)?` reads all of a text of `a` behind each of them.
+
+use super::Found;
+use regex::{Regex, RegexBuilder};
+use regex_automata::Input;
+use regex_automata::hybrid::dfa::{Cache, DFA};
+use regex_automata::util::{alphabet::Unit, syntax};
+use std::collections::{HashSet, VecDeque};
+use std::sync::{Arc, OnceLock};
+
+/// A regular expression, ready to search.
+#[derive(Clone, Debug)]
+pub(super) struct Search {
+    regex: Regex,
+    /// Whether the group `value` is what it finds, and not all that matches.
+    has_value: bool,
+    /// Whether letters and digits directly before and after a match make it none.
+    is_word: bool,
+    /// Tells how far a search had to read; made when a text has so many matches that it matters.
+    reader: Arc<OnceLock<Option<DFA>>>,
+}
+
+/// A search that would read the text too often.
+#[derive(Debug)]
+pub(super) struct TooMuchWork;
+
+/// How often the searches of a text may read it again.
+const MOST_READ_AGAIN: usize = 16;
+/// Bytes that may be read again in any text.
+const FREE_BYTES: usize = 4096;
+
+impl Search {
+    pub(super) fn new(pattern: &str, is_word: bool) -> Result<Self, String> {
+        let regex = compile(pattern)?;
+        let has_value = regex.capture_names().flatten().any(|name| name == "value");
+        Ok(Self { regex, has_value, is_word, reader: Arc::default() })
+    }
+
+    /// Gives each range that is to be replaced, from left to right.
+    pub(super) fn find(&self, text: &str, found: &mut dyn FnMut(Found)) -> Result<(), TooMuchWork> {
+        let most = text.len().saturating_mul(MOST_READ_AGAIN).saturating_add(FREE_BYTES);
+        let mut left = most;
+        let mut measured: Option<(&DFA, Cache)> = None;
+        let mut at = 0;
+        while let Some((matched, value)) = self.next(text, at) {
+            let is_match = !self.is_word || is_word(text, &matched);
+            let next = match matched {
+                matched if !is_match => text.ceil_char_boundary(matched.start + 1),
+                matched if matched.is_empty() => text.ceil_char_boundary(matched.end + 1),
+                matched => matched.end,
+            };
+            if is_match && !value.is_empty() {
+                found(value);
+            }
+            if let Some((reader, cache)) = &mut measured {
+                let read = read_to(reader, cache, text.as_bytes(), at, next.saturating_add(left));
+                left = left.checked_sub(read.saturating_sub(next)).ok_or(TooMuchWork)?;
+            } else if let Some(rest) = left.checked_sub(text.len().saturating_sub(next)) {
+                // A few searches cost little even if each has read to the end of the text.
+                left = rest;
+            } else {
+                let reader = self.reader().ok_or(TooMuchWork)?;
+                measured = Some((reader, reader.create_cache()));
+                left = most;
+            }
+            // At the end nothing but an empty match is left.
+            if next >= text.len() {
+                break;
+            }
+            at = next;
+        }
+        Ok(())
+    }
+
+    /// The next match, and what of it is to be replaced.
+    fn next(&self, text: &str, at: usize) -> Option<(Found, Found)> {
+        if !self.has_value {
+            let matched = self.regex.find_at(text, at)?.range();
+            return Some((matched.clone(), matched));
+        }
+        let groups = self.regex.captures_at(text, at)?;
+        let matched = groups.get(0)?.range();
+        let value = groups.name("value").map_or(matched.end..matched.end, |value| value.range());
+        Some((matched, value))
+    }
+
+    fn reader(&self) -> Option<&DFA> {
+        let build = |unicode| {
+            let config = DFA::config().cache_capacity(MOST_REGEX_BYTES);
+            DFA::builder()
+                .configure(config.skip_cache_capacity_check(true))
+                .syntax(syntax::Config::new().unicode(unicode).utf8(unicode))
+                .build(self.regex.as_str())
+                .ok()
+        };
+        // A DFA knows no word boundaries of Unicode; those of ASCII are near enough to measure.
+        self.reader.get_or_init(|| build(true).or_else(|| build(false))).as_ref()
+    }
+
+    /// Returns `true` if the expression runs into the bound on a text that repeats one of its shortest matches.
+    pub(super) fn is_slow(&self) -> bool {
+        const PROBE_BYTES: usize = 8192;
+        let matches = self.reader().map(shortest_matches).unwrap_or_default();
+        let probes = matches.iter().flat_map(|matched| ["", " "].map(|end| matched.clone() + end));
+        probes
+            .into_iter()
+            .any(|one| self.find(&one.repeat(PROBE_BYTES / one.len().max(1)), &mut |_| {}).is_err())
+    }
+}
+
+/// Returns `true` if no letter or digit stands directly before or after the range.
+fn is_word(text: &str, range: &Found) -> bool {
+    let is_part = |at: usize| text.as_bytes().get(at).is_some_and(u8::is_ascii_alphanumeric);
+    !range.start.checked_sub(1).is_some_and(is_part) && !is_part(range.end)
+}
+
+/// Where a search stops that begins at `from`, or a place behind `most`.
+fn read_to(reader: &DFA, cache: &mut Cache, text: &[u8], from: usize, most: usize) -> usize {
+    let Ok(mut state) = reader.start_state_forward(cache, &Input::new(text).range(from..)) else {
+        return text.len();
+    };
+    for (at, byte) in text.iter().enumerate().skip(from) {
+        match reader.next_state(cache, state, *byte) {
+            Ok(next) if next.is_dead() || at > most => return at,
+            Ok(next) if !next.is_quit() => state = next,
+            _ => break,
+        }
+    }
+    text.len()
+}
+
+/// Some of the shortest texts of ASCII that match.
+fn shortest_matches(reader: &DFA) -> Vec<String> {
+    const MOST: usize = 64;
+    const MOST_STATES: usize = 2000;
+    let mut matches = Vec::new();
+    let mut cache = reader.create_cache();
+    let Ok(start) = reader.start_state_forward(&mut cache, &Input::new("")) else {
+        return matches;
+    };
+    let ascii = reader.byte_classes().representatives(0..=127);
+    let ascii: Vec<u8> = ascii.filter_map(Unit::as_u8).collect();
+    let mut seen = HashSet::from([start]);
+    let mut queue = VecDeque::from([(start, String::new())]);
+    while let Some((state, before)) = queue.pop_front() {
+        for byte in &ascii {
+            let Ok(next) = reader.next_state(&mut cache, state, *byte) else { return matches };
+            let end = reader.next_eoi_state(&mut cache, next);
+            // States of a cache that was cleared mean nothing.
+            if cache.clear_count() > 0 || seen.len() >= MOST_STATES || matches.len() >= MOST {
+                return matches;
+            }
+            if next.is_dead() || next.is_quit() {
+                continue;
+            }
+            let mut text = before.clone();
+            text.push(char::from(*byte));
+            // A state tells a match that ended before its last byte.
+            if next.is_match() || end.is_ok_and(|end| end.is_match()) {
+                matches.push(text.clone());
+            }
+            if seen.insert(next) {
+                queue.push_back((next, text));
+            }
+        }
+    }
+    matches
+}
+
+/// Largest compiled form of a pattern, and of what its matching keeps in memory.
+const MOST_REGEX_BYTES: usize = 256 * 1024;
+
+/// Compiles a pattern of bounded size; a search takes time in proportion to the text, whatever the pattern is.
+pub(in super::super) fn compile(pattern: &str) -> Result<Regex, String> {
+    let built = RegexBuilder::new(pattern)
+        .size_limit(MOST_REGEX_BYTES)
+        .dfa_size_limit(MOST_REGEX_BYTES)
+        .nest_limit(50)
+        .build();
+    built.map_err(|error| match error {
+        regex::Error::CompiledTooBig(_) => {
+            format!("the pattern is too large: compiled it has more than {MOST_REGEX_BYTES} bytes")
+        }
+        // The text shows the pattern with a mark below it; its last line says what is wrong.
+        other => {
+            let text = other.to_string();
+            let last = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            format!("the pattern does not compile: {last}")
+        }
+    })
+}
