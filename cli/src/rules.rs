@@ -80,11 +80,25 @@ fn check(CheckArguments { file, json: as_json }: &CheckArguments) -> anyhow::Res
             Ok(rules) => {
                 let counts = counts(rules).map(|(what, count)| plural(count, what));
                 writeln!(io::stdout(), "{}: good: {}", file.display(), counts.join(", "))?;
+                for warning in warnings(rules) {
+                    eprintln!("{}: warning: {warning}", file.display());
+                }
             }
             Err(mistakes) => say(file, mistakes),
         }
     }
     Ok(if read.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What works, but may not do what its author expects.
+fn warnings(rules: &RuleSet) -> Vec<String> {
+    let warning = |(rule, pattern): (&str, &str)| {
+        format!(
+            "rule `{rule}`: a search for pattern `{pattern}` may read on behind each match to the end of the text; a text that it reads \
+             more than 16 times is replaced whole: remove an optional or alternative part with `.*`"
+        )
+    };
+    rules.slow_patterns().map(warning).collect()
 }
 
 /// How many there are of what a rules file holds.
@@ -104,6 +118,7 @@ fn checked(file: &Path, read: Result<&RuleSet, &Mistakes>) -> Value {
         Ok(rules) => counts(rules)
             .into_iter()
             .map(|(what, count)| (format!("{}s", what.replace(' ', "_")), count.into()))
+            .chain([("warnings".to_owned(), warnings(rules).into())])
             .collect(),
         Err(mistakes) => {
             let mistake = |Mistake { line, column, key, problem }: &Mistake| json!({ "line": line, "column": column, "key": key, "problem": problem });
@@ -500,7 +515,7 @@ mod tests {
         let file = Path::new("rules.toml");
         let none = json!({
             "file": "rules.toml", "good": true,
-            "rules": 0, "service_names": 0, "destinations": 0, "routes": 0,
+            "rules": 0, "service_names": 0, "destinations": 0, "routes": 0, "warnings": [],
         });
         assert_eq!(checked(file, RuleSet::parse("").as_ref()), none);
         let said = checked(file, RuleSet::parse("[[rule]]\nname = 1\n").as_ref());
@@ -508,6 +523,18 @@ mod tests {
         let places = said["mistakes"].as_array().unwrap().iter();
         let places: Vec<_> = places.map(|it| (&it["line"], &it["key"])).collect();
         assert!(places.contains(&(&json!(2), &json!("name"))), "{said}");
+    }
+
+    #[test]
+    fn a_check_warns_of_patterns_that_may_read_a_text_very_often() {
+        let rules = |pattern| {
+            let text = format!("[[rule]]\nname = \"r\"\nredact.patterns.token = '{pattern}'\n");
+            RuleSet::parse(&text).unwrap()
+        };
+        let slow = warnings(&rules("token=(?<value>[0-9a-f]+)(.*expires)?"));
+        assert_eq!(slow.len(), 1, "{slow:?}");
+        assert!(slow[0].starts_with("rule `r`: a search for pattern `token`"), "{slow:?}");
+        assert_eq!(warnings(&rules("token=(?<value>[0-9a-f]+)")), Vec::<String>::new());
     }
 
     #[test]
