@@ -29,6 +29,8 @@
 //! }
 //! ```
 //!
+//! Records of the `log` crate become log records as well, by the feature `log`, which is on by default.
+//!
 //! - [`init_telemetry`] sets everything up; [`TelemetryConfig`] changes what it does, and the variables of
 //!   `docs/configuration.md` win.
 //! - [`TracedHandler`] is [`create_traced_handler`] with options, [`OtelTracingLayer`] the same for `tower` services;
@@ -37,7 +39,7 @@
 //!   providers of your own.
 //!
 //! The trigger, attributes, parent and links of an invocation come from its event: from API Gateway's types, and from plain JSON by
-//! its shape. The guide lists the sources. Cargo features, none of them on by default, do the same for types of
+//! its shape. The guide lists the sources. Cargo features, off by default, do the same for types of
 //! `aws_lambda_events`: `alb`, `dynamodb`, `eventbridge`, `kafka`, `kinesis`, `s3`, `sns`, `sqs`; and `lambda_http` for the requests of
 //! that crate, and so for axum, whose routes name the spans with the feature `axum`. A message of a batch describes itself, for a span
 //! of its own ([`SpanAttributes::add_to`], [`SpanAttributes::continued_span`]):

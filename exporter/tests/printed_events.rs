@@ -39,6 +39,7 @@ async fn function() {
     let handler =
         create_traced_handler("test", completion_handler, |_: LambdaEvent<Value>| async {
             tracing::info_span!("store").in_scope(|| tracing::info!(order = 7, "stored"));
+            log::info!(target: "legacy", "cleaned");
             tracing::debug_span!("read").in_scope(|| tracing::debug!("a row"));
             Ok::<_, Error>(json!(null))
         });
@@ -60,11 +61,14 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
     let text = printed(&[]);
     assert!(text.contains("1 lines, 0 of logs, 2 items"), "{text}");
     assert!(text.contains("  INFO printed_events: stored order=7\n"), "{text}");
+    assert!(text.contains("  INFO legacy: cleaned\n"), "a record of the crate `log`: {text}");
     let json = printed(&[("AWS_LAMBDA_LOG_FORMAT", "JSON")]);
+    assert!(json.contains(r#""message":"cleaned""#), "{json}");
+    assert!(json.contains(r#""target":"legacy""#), "{json}");
     assert!(json.contains(r#""message":"stored","order":7"#) && !json.contains("faas"), "{json}");
     let written = printed(&[("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false")]);
     assert!(
-        written.contains("2 lines, 1 of logs, 3 items") && !written.contains("stored"),
+        written.contains("2 lines, 1 of logs, 4 items") && !written.contains("stored"),
         "{written}"
     );
     let errors = printed(&[("RUST_LOG", "error")]);
@@ -74,16 +78,17 @@ fn an_event_is_printed_or_written_as_a_record_and_never_both() {
     );
 }
 
-/// An invocation has two spans of INFO with an event of INFO, and a span of DEBUG with one of DEBUG.
+/// An invocation has two spans of INFO with an event of INFO, a record of the crate `log`, and a span of DEBUG with one of DEBUG.
 fn the_log_s_variables_choose_records_and_add_spans() {
     let check = |variable: (&str, &str), expected: &str| {
         let written = printed(&[("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false"), variable]);
         assert_eq!(written.trim_end(), expected, "{variable:?}");
     };
-    check(("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false"), "2 lines, 1 of logs, 3 items");
-    check(("RUST_LOG", "debug"), "2 lines, 1 of logs, 5 items");
+    check(("LAMBDA_TRACING_ENABLE_FMT_LAYER", "false"), "2 lines, 1 of logs, 4 items");
+    check(("RUST_LOG", "debug"), "2 lines, 1 of logs, 6 items");
     check(("RUST_LOG", "warn,printed_events=debug"), "2 lines, 1 of logs, 5 items");
+    check(("RUST_LOG", "warn,legacy=info"), "2 lines, 1 of logs, 3 items");
     check(("RUST_LOG", "warn"), "1 lines, 0 of logs, 2 items");
-    check(("AWS_LAMBDA_LOG_LEVEL", "DEBUG"), "2 lines, 1 of logs, 5 items");
-    check(("AWS_LAMBDA_LOG_LEVEL", "WARN"), "2 lines, 1 of logs, 3 items");
+    check(("AWS_LAMBDA_LOG_LEVEL", "DEBUG"), "2 lines, 1 of logs, 6 items");
+    check(("AWS_LAMBDA_LOG_LEVEL", "WARN"), "2 lines, 1 of logs, 4 items");
 }

@@ -60,7 +60,9 @@ pub(super) fn install_subscriber(
     // What is printed is a log record already, with the trace of the invocation that it stands in.
     let layer = handler.layer_of(fmt_layer.is_none());
     let subscriber = tracing_subscriber::registry().with(layer).with(fmt_layer);
-    if tracing::subscriber::set_global_default(subscriber).is_err() {
+    if tracing::subscriber::set_global_default(subscriber).is_ok() {
+        subscriber::bridge_log_crate();
+    } else {
         handler.telemetry.has_layer.store(false, Ordering::Relaxed);
         stderr::warn(
             "a tracing subscriber is installed already and stays; add TelemetryCompletionHandler::tracing_layer to one \

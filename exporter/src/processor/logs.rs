@@ -42,14 +42,16 @@ impl LambdaLogProcessor {
     }
 }
 
-/// Whether `tracing` has named the event, after its place in the source: that makes no OpenTelemetry event of the record.
-fn is_source_location(event_name: &str) -> bool {
-    event_name.strip_prefix("event ").is_some_and(|place| place.contains(".rs:"))
+/// Returns `true` if the name is the one that `tracing` gives an event after its place in the source, or `tracing-log` any record:
+/// such a name makes no OpenTelemetry event of the record.
+fn is_given_by_tracing(event_name: &str) -> bool {
+    event_name == "log event"
+        || event_name.strip_prefix("event ").is_some_and(|place| place.contains(".rs:"))
 }
 
 impl LogProcessor for LambdaLogProcessor {
     fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
-        if record.event_name().is_some_and(is_source_location) {
+        if record.event_name().is_some_and(is_given_by_tracing) {
             record.set_event_name("");
         }
         // Records made of `tracing` events have no time, by which many backends sort.

@@ -1,4 +1,5 @@
-//! Makes OpenTelemetry spans of `tracing` spans and log records of its events, except for those of the SDK itself.
+//! Makes OpenTelemetry spans of `tracing` spans and log records of its events, except for those of the SDK itself; records of the
+//! crate `log` become such events.
 
 use super::record_filter::RecordFilter;
 use crate::processor::integer_fields::{ForgetIntegers, NoteIntegers};
@@ -57,12 +58,30 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let metadata = event.metadata();
+        let own = own_metadata(event);
+        let metadata = own.as_ref().unwrap_or_else(|| event.metadata());
         SystemTime.format_time(&mut writer)?;
         write!(writer, " {:>5} {}: ", metadata.level(), metadata.target())?;
         context.format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
+}
+
+/// The metadata of a record of the crate `log`, whose event has one callsite for all records of a level.
+#[cfg(feature = "log")]
+fn own_metadata<'a>(event: &'a Event<'_>) -> Option<Metadata<'a>> {
+    tracing_log::NormalizeEvent::normalized_metadata(event)
+}
+
+#[cfg(not(feature = "log"))]
+fn own_metadata<'a>(_event: &'a Event<'_>) -> Option<Metadata<'a>> {
+    None
+}
+
+/// Sends records of the crate `log` to the `tracing` subscriber. A logger that the application has installed stays.
+pub(crate) fn bridge_log_crate() {
+    #[cfg(feature = "log")]
+    drop(tracing_log::LogTracer::init());
 }
 
 /// Prints the events that `filter` takes on stdout: text, or JSON with `timestamp` and `level` under Lambda's JSON format.

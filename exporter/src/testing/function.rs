@@ -1,11 +1,13 @@
 //! A function whose lines are kept in memory.
 
+use super::propagator::ThreadPropagator;
 use super::read;
 use super::written::Written;
 use crate::init::init;
 use crate::init::telemetry_config::TelemetryConfigBuilder;
 use crate::output::in_memory::InMemoryOutput;
 use crate::telemetry::completion::TelemetryCompletionHandler;
+use crate::telemetry::subscriber;
 use lambda_runtime::{Context, LambdaEvent};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,13 +17,40 @@ use tracing_subscriber::layer::SubscriberExt as _;
 
 /// One environment of a function called `test`, without Lambda and without the process's environment variables.
 ///
-/// It is on the thread that makes it: `tracing` spans and events of that thread are its own as long as it lives, which is what
-/// `#[tokio::test]` needs, whose runtime has one thread. Nothing global is set, so that tests run beside each other; a test of code
-/// that asks `opentelemetry::global` for its meters, of which a process has one, calls [`set_globals`](Self::set_globals).
+/// It belongs to the thread that makes it. As long as it lives, that thread's `tracing` spans, `tracing` events and records of the crate
+/// `log` are its own, and its propagators write the context of what the thread sends ([`inject_headers`](crate::inject_headers),
+/// `opentelemetry::global::get_text_map_propagator`). This fits `#[tokio::test]`, whose runtime has one thread, and tests run beside each
+/// other. Meters and tracers of `opentelemetry::global` belong to the whole process: a test of code that uses them calls
+/// [`set_globals`](Self::set_globals).
+///
+/// ```
+/// use lambda_otlp_exporter::testing::TestFunction;
+/// use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, inject_json};
+/// use lambda_runtime::{Error, LambdaEvent};
+/// use serde_json::{Value, json};
+///
+/// async fn handle(_event: LambdaEvent<Value>) -> Result<Value, Error> {
+///     Ok(serde_json::from_str(&inject_json("{}"))?)
+/// }
+///
+/// # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+/// let function = TestFunction::new(TelemetryConfig::builder());
+/// let handler = create_traced_handler("orders", function.completion_handler(), handle);
+/// let sent = handler(function.event(json!({}))).await?;
+///
+/// let written = function.take();
+/// let orders = written.span("orders");
+/// let traceparent = format!("00-{}-{}-01", orders.trace_id, orders.span_id);
+/// assert_eq!(sent["headers"]["traceparent"], traceparent);
+/// # Ok::<(), Error>(())
+/// # })?;
+/// # Ok::<(), Error>(())
+/// ```
 pub struct TestFunction {
     completion: TelemetryCompletionHandler,
     output: Arc<InMemoryOutput>,
     _subscriber: tracing::subscriber::DefaultGuard,
+    _propagator: ThreadPropagator,
 }
 
 impl fmt::Debug for TestFunction {
@@ -55,7 +84,9 @@ impl TestFunction {
         let completion = init(config, &environment);
         let subscriber = tracing_subscriber::registry().with(completion.tracing_layer());
         let subscriber = tracing::subscriber::set_default(subscriber);
-        Self { completion, output, _subscriber: subscriber }
+        subscriber::bridge_log_crate();
+        let propagator = ThreadPropagator::set(completion.telemetry.propagation.clone());
+        Self { completion, output, _subscriber: subscriber, _propagator: propagator }
     }
 
     /// Makes its meters and tracers those of `opentelemetry::global`, for this test and all that run beside it.

@@ -35,6 +35,7 @@
 //! ```
 
 mod function;
+mod propagator;
 mod read;
 mod written;
 

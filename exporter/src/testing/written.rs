@@ -20,15 +20,14 @@ pub struct Written {
 }
 
 impl Written {
-    /// The only span of this name.
+    /// The newest span of this name.
     ///
     /// # Panics
-    /// If there is none, or more than one; the message has the names that there are.
+    /// If there is none; the message lists the names of all spans.
     #[must_use]
     #[track_caller]
     pub fn span(&self, name: &str) -> &Span {
-        let names = self.spans.iter().map(|span| span.name.as_str());
-        only(self.spans.iter().filter(|span| span.name == name), name, names)
+        newest(&self.spans, name, |span| &span.name)
     }
 
     /// The spans below this one.
@@ -43,37 +42,29 @@ impl Written {
         self.logs.iter().filter(move |record| record.span_id == id)
     }
 
-    /// The only metric of this name.
+    /// The newest metric of this name: the one of the last invocation that recorded a measurement.
     ///
     /// # Panics
-    /// If there is none, or more than one; the message has the names that there are.
+    /// If there is none; the message lists the names of all metrics.
     #[must_use]
     #[track_caller]
     pub fn metric(&self, name: &str) -> &Metric {
-        let names = self.metrics.iter().map(|metric| metric.name.as_str());
-        only(self.metrics.iter().filter(|metric| metric.name == name), name, names)
+        newest(&self.metrics, name, |metric| &metric.name)
     }
 }
 
 #[track_caller]
-fn only<'a, T>(
-    mut found: impl Iterator<Item = &'a T>,
-    name: &str,
-    names: impl Iterator<Item = &'a str>,
-) -> &'a T {
-    match (found.next(), found.next()) {
-        (Some(only), None) => only,
-        (first, _) => {
-            let how_many = if first.is_some() { "more than one is" } else { "none is" };
-            let names: Vec<&str> = names.collect();
-            assert!(
-                !names.is_empty(),
-                "none is called {name:?}, and there are no others: what goes through `opentelemetry::global` needs \
-                 `TestFunction::set_globals`"
-            );
-            panic!("{how_many} called {name:?}: {}", names.join(", "))
-        }
-    }
+fn newest<'a, T>(all: &'a [T], name: &str, name_of: impl Fn(&T) -> &str) -> &'a T {
+    let newest = all.iter().rfind(|one| name_of(one) == name);
+    newest.unwrap_or_else(|| {
+        assert!(
+            !all.is_empty(),
+            "none is called {name:?}, and there are no others: what goes through `opentelemetry::global` needs \
+             `TestFunction::set_globals`"
+        );
+        let names: Vec<&str> = all.iter().map(name_of).collect();
+        panic!("none is called {name:?}: {}", names.join(", "))
+    })
 }
 
 /// A span.

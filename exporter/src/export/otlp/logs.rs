@@ -4,12 +4,13 @@ use super::encoded_resource::EncodedResource;
 use super::values::{any_value, scope};
 use crate::clock::unix_nanos;
 use opentelemetry::InstrumentationScope;
+use opentelemetry::logs::AnyValue;
 use opentelemetry_sdk::logs::SdkLogRecord;
 use wire::protobuf::Writer;
 
 /// The request of these records; empty where there are none.
 ///
-/// A record's target, which `tracing` events have, is the name of its scope.
+/// The target of a record, which `tracing` events and records of the crate `log` have, is the name of its scope.
 pub(crate) fn logs<'a>(
     resource: &EncodedResource,
     records: impl Iterator<Item = (&'a SdkLogRecord, &'a InstrumentationScope)>,
@@ -45,7 +46,18 @@ pub(crate) fn logs<'a>(
 }
 
 fn scope_name<'a>(record: &'a SdkLogRecord, scope: &'a InstrumentationScope) -> &'a str {
-    record.target().map_or_else(|| scope.name(), |target| target.as_ref())
+    let target = target_of_log_crate(record).or_else(|| record.target().map(AsRef::as_ref));
+    target.unwrap_or_else(|| scope.name())
+}
+
+/// The target of a record of the crate `log`. Its `tracing` event has the target `log`, and its own target and place in the source as
+/// fields `log.…`.
+fn target_of_log_crate(record: &SdkLogRecord) -> Option<&str> {
+    record.target().filter(|target| *target == "log")?;
+    record.attributes_iter().find_map(|(key, value)| match value {
+        AnyValue::String(target) if key.as_str() == "log.target" => Some(target.as_str()),
+        _ => None,
+    })
 }
 
 fn log_record(writer: &mut Writer<'_>, record: &SdkLogRecord) {
@@ -56,7 +68,11 @@ fn log_record(writer: &mut Writer<'_>, record: &SdkLogRecord) {
     if let Some(body) = record.body() {
         writer.message(5, |writer| any_value(writer, body));
     }
-    for (key, value) in record.attributes_iter() {
+    let is_of_log_crate = target_of_log_crate(record).is_some();
+    let attributes = record.attributes_iter();
+    for (key, value) in
+        attributes.filter(|(key, _)| !(is_of_log_crate && key.as_str().starts_with("log.")))
+    {
         writer.message(6, |writer| {
             writer.string(1, key.as_str());
             writer.message(2, |writer| any_value(writer, value));
