@@ -88,6 +88,7 @@ fn the_log_s_variables_choose_records_and_add_spans() {
     check(("RUST_LOG", "debug"), "2 lines, 1 of logs, 6 items");
     check(("RUST_LOG", "warn,printed_events=debug"), "2 lines, 1 of logs, 5 items");
     check(("RUST_LOG", "warn,legacy=info"), "2 lines, 1 of logs, 3 items");
+    check(("RUST_LOG", "printed_events[store]=debug"), "2 lines, 1 of logs, 5 items");
     check(("RUST_LOG", "warn"), "1 lines, 0 of logs, 2 items");
     check(("AWS_LAMBDA_LOG_LEVEL", "DEBUG"), "2 lines, 1 of logs, 6 items");
     check(("AWS_LAMBDA_LOG_LEVEL", "WARN"), "2 lines, 1 of logs, 4 items");

@@ -1,5 +1,6 @@
 //! Tests with [`TestFunction`]: what a function sends, and telemetry of several invocations.
 #![cfg(feature = "testing")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use lambda_otlp_exporter::testing::TestFunction;
 use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, inject_headers};

@@ -1,11 +1,13 @@
 //! What the environment says: read once, all mistakes reported together.
 
 pub(crate) mod lambda_environment;
+pub(crate) mod limits;
 pub(crate) mod log_level;
 pub(crate) mod processor_mode;
 pub(crate) mod variables;
 
 use lambda_environment::LambdaEnvironment;
+use limits::{RecordLimits, SpanLimitsOfEnvironment, limits};
 use log_level::LogLevel;
 use opentelemetry_sdk::metrics::Temporality;
 use opentelemetry_sdk::trace::Sampler;
@@ -34,6 +36,9 @@ pub(crate) struct Config {
     pub(crate) level: Option<LogLevel>,
     pub(crate) max_line_bytes: usize,
     pub(crate) disabled: bool,
+    pub(crate) writes: Writes,
+    pub(crate) span_limits: SpanLimitsOfEnvironment,
+    pub(crate) record_limits: RecordLimits,
     pub(crate) service_name: Option<String>,
     pub(crate) resource_attributes: Option<String>,
     pub(crate) propagators: Option<String>,
@@ -45,6 +50,24 @@ pub(crate) struct Config {
     /// Mistakes and warnings about the variables, in one line for stderr; empty where there are none.
     pub(crate) complaint: String,
 }
+
+/// Signals that are written as lines (`OTEL_TRACES_EXPORTER` and its siblings).
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Writes {
+    pub(crate) traces: bool,
+    pub(crate) metrics: bool,
+    pub(crate) logs: bool,
+}
+
+/// Variables of the OpenTelemetry specification that neither this library nor the SDK's processors nor the layer read.
+const UNSUPPORTED: [&str; 6] = [
+    "OTEL_CONFIG_FILE",
+    "OTEL_EXPERIMENTAL_CONFIG_FILE",
+    "OTEL_EXPORTER_OTLP_METRICS_DEFAULT_HISTOGRAM_AGGREGATION",
+    "OTEL_LOG_LEVEL",
+    "OTEL_METRICS_EXEMPLAR_FILTER",
+    "OTEL_RESOURCE_DETECTORS",
+];
 
 impl Config {
     /// Reads all variables; a wrong one is noted in `complaint` and its default taken, since it must not stop a function.
@@ -85,6 +108,18 @@ impl Config {
             ],
             Temporality::Delta,
         );
+        let mut is_written = |name: &str| {
+            reader.choice(name, &[("otlp", true), ("otlp/stdout", true), ("none", false)], true)
+        };
+        let writes = Writes {
+            traces: is_written("OTEL_TRACES_EXPORTER"),
+            metrics: is_written("OTEL_METRICS_EXPORTER"),
+            logs: is_written("OTEL_LOGS_EXPORTER"),
+        };
+        let (span_limits, record_limits) = limits(&mut reader);
+        for name in UNSUPPORTED.into_iter().filter(|name| source.get(name).is_some()) {
+            reader.warn(name, "not supported by lambda-otlp-exporter, it has no effect");
+        }
         let semconv = reader.string_if_set("OTEL_SEMCONV_STABILITY_OPT_IN").unwrap_or_default();
         let mut config = Self {
             mode,
@@ -96,7 +131,14 @@ impl Config {
             pipe,
             level,
             max_line_bytes: max_line_bytes(&mut reader),
-            disabled: reader.bool("OTEL_SDK_DISABLED"),
+            disabled: reader.choice(
+                "OTEL_SDK_DISABLED",
+                &[("true", true), ("false", false)],
+                false,
+            ),
+            writes,
+            span_limits,
+            record_limits,
             service_name: reader.string_if_set("OTEL_SERVICE_NAME"),
             resource_attributes: reader.string_if_set("OTEL_RESOURCE_ATTRIBUTES"),
             propagators: reader.string_if_set("OTEL_PROPAGATORS"),
@@ -193,6 +235,19 @@ mod tests {
         assert_eq!(config.max_line_bytes, 250 * 1024);
         expect_test::expect![[r#"LAMBDA_OTLP_MAX_LINE_BYTE: unknown; did you mean LAMBDA_OTLP_MAX_LINE_BYTES?; LAMBDA_SPAN_PROCESSOR_QUEUE_SIZE: "many" is not a whole number; OTLP_STDOUT_SPAN_EXPORTER_COMPRESSION_LEVEL: more than 9; LAMBDA_OTLP_MAX_LINE_BYTES: outside 1 KiB to 250 KiB, the nearer end is used; OTEL_TRACES_SAMPLER: "sometimes" is not `always_on`, `always_off`, `traceidratio`, `parentbased_always_on`, `parentbased_always_off` or `parentbased_traceidratio`"#]]
         .assert_eq(&config.complaint);
+    }
+
+    #[test]
+    fn an_unsupported_standard_variable_or_exporter_is_named_and_lines_are_written() {
+        let config = Config::from_source(&[
+            ("OTEL_CONFIG_FILE", "/var/task/otel.yaml"),
+            ("OTEL_METRICS_EXPORTER", "prometheus"),
+            ("OTEL_LOGS_EXPORTER", "NONE"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318"),
+            ("OTEL_BSP_SCHEDULE_DELAY", "100"),
+        ]);
+        assert!(config.writes.traces && config.writes.metrics && !config.writes.logs);
+        expect_test::expect![[r#"OTEL_CONFIG_FILE: not supported by lambda-otlp-exporter, it has no effect; OTEL_METRICS_EXPORTER: "prometheus" is not `otlp`, `otlp/stdout` or `none`"#]].assert_eq(&config.complaint);
     }
 
     #[test]

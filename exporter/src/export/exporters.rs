@@ -5,6 +5,7 @@ use super::line_builder::LineExporterBuilder;
 use super::otlp::encoded_resource::EncodedResource;
 use super::otlp::{logs::logs, metrics::metrics, traces::traces};
 use crate::config::Config;
+use crate::config::limits::RecordLimits;
 use crate::config::log_level::LogLevel;
 use crate::output::Output;
 use opentelemetry_sdk::Resource;
@@ -101,17 +102,20 @@ pub struct StdoutSpanExporter {
     line: LineExporter,
     function_name: Option<String>,
     resource: EncodedResource,
+    /// Longest text of an attribute, in characters.
+    value_length: usize,
 }
 
 impl StdoutSpanExporter {
     pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
         let function_name = config.lambda.function_name.clone();
-        Self { line, function_name, resource: EncodedResource::default() }
+        let value_length = config.span_limits.value_length;
+        Self { line, function_name, resource: EncodedResource::default(), value_length }
     }
 
     pub(crate) fn export_now(&self, spans: &[SpanData]) -> OTelSdkResult {
         self.line.encoded(SignalKind::Traces, &self.resource.service_name, spans.len(), || {
-            traces(&self.resource, spans)
+            traces(&self.resource, spans, self.value_length)
         })
     }
 }
@@ -120,7 +124,7 @@ impl StdoutSpanExporter {
     /// Writes spans that have not ended, in lines that say so.
     pub(crate) fn export_partial(&self, spans: &[SpanData]) -> OTelSdkResult {
         self.line.encoded_partial(&self.resource.service_name, spans.len(), || {
-            traces(&self.resource, spans)
+            traces(&self.resource, spans, self.value_length)
         })
     }
 }
@@ -141,12 +145,14 @@ pub struct StdoutLogExporter {
     line: LineExporter,
     function_name: Option<String>,
     resource: EncodedResource,
+    limits: RecordLimits,
 }
 
 impl StdoutLogExporter {
     pub(crate) fn over(line: LineExporter, config: &Config) -> Self {
         let function_name = config.lambda.function_name.clone();
-        Self { line, function_name, resource: EncodedResource::default() }
+        let limits = config.record_limits;
+        Self { line, function_name, resource: EncodedResource::default(), limits }
     }
 
     pub(crate) fn write_timeout(&self) -> Duration {
@@ -156,7 +162,7 @@ impl StdoutLogExporter {
     pub(crate) fn export_now(&self, batch: &LogBatch<'_>) -> OTelSdkResult {
         let records = batch.iter().count();
         self.line.encoded(SignalKind::Logs, &self.resource.service_name, records, || {
-            logs(&self.resource, batch.iter())
+            logs(&self.resource, batch.iter(), self.limits)
         })
     }
 }

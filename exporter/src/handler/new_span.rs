@@ -101,9 +101,12 @@ impl NewSpan {
         }
     }
 
-    /// Starts a `tracing` span where a subscriber has our layer, so that `Span::current()` in the handler is this span.
+    /// Starts no span where the SDK is disabled, else a `tracing` span where a subscriber has our layer, so that `Span::current()` in the handler is this span.
     /// Without the layer, or where a filter of the application disables the span, one of the SDK is started.
     pub(super) fn start(self, completion: &TelemetryCompletionHandler) -> (Context, tracing::Span) {
+        if completion.telemetry.is_disabled {
+            return (self.parent, tracing::Span::none());
+        }
         let parent = self.parent.span().span_context().clone();
         let started = self.start_any(completion);
         let is_left_out = !started.0.span().span_context().is_sampled();

@@ -20,12 +20,13 @@ pub(super) struct Globals {
     propagators: bool,
 }
 
-/// A provider that the application has made is global if the application has said so.
-pub(super) fn wanted(config: &TelemetryConfig) -> Globals {
+/// A provider that the application has made is global if the application has said so. Where the SDK is disabled, the no-op providers
+/// of the API stay, which hand the caller's context on.
+pub(super) fn wanted(config: &TelemetryConfig, is_disabled: bool) -> Globals {
     let wanted = config.global_providers;
     Globals {
-        tracer_provider: wanted && config.traces.provider.is_none(),
-        meter_provider: wanted && config.metrics.provider.is_none(),
+        tracer_provider: wanted && !is_disabled && config.traces.provider.is_none(),
+        meter_provider: wanted && !is_disabled && config.metrics.provider.is_none(),
         propagators: wanted,
     }
 }

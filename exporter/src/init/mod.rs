@@ -12,6 +12,7 @@ use crate::export::line_builder::LineExporterBuilder;
 use crate::export::write_timeout::Deadline;
 use crate::handler::abort::write_before_abort;
 use crate::output::stderr;
+use crate::processor::open_spans::CutOff;
 use crate::telemetry::completion::TelemetryCompletionHandler;
 use crate::telemetry::deadline_watch::DeadlineWatch;
 use crate::telemetry::propagation::{self, BoxedPropagator, Propagation};
@@ -28,6 +29,7 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, OnceLock, Weak};
 use telemetry_config::TelemetryConfig;
+use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Targets;
 
 /// Why telemetry could not be set up: there is no reason yet, since what is wrong with the variables is reported on
@@ -67,7 +69,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     let mode = environment.mode.or(config.processor_mode).unwrap_or_default();
     let own_propagators = std::mem::take(&mut config.propagators);
     let propagators = propagators(own_propagators, environment.propagators.as_deref());
-    let globals = globals::wanted(&config);
+    let globals = globals::wanted(&config, environment.disabled);
     #[cfg(test)]
     let (with_thread, deadline) =
         (config.clock.is_none(), config.clock.clone().map(|clock| Arc::new(Deadline::new(clock))));
@@ -80,17 +82,26 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
     let output = config.output.take();
     let line = LineExporterBuilder { output, deadline, ..LineExporterBuilder::default() }
         .build(&environment);
+    let exports_traces = environment.writes.traces || config.traces.is_of_others();
+    let runtime_api = environment.lambda.runtime_api.as_deref();
+    // A root that nobody exports must not become the parent of the extension's span.
+    let runtime_api = runtime_api.filter(|_| exports_traces && !environment.disabled);
     let parts = Parts { environment: &environment, line: &line, resource: &resource };
     let signals = parts.signals(&mut config);
 
     let directives = directives(&config, &environment, source);
     let lambda_level = environment.lambda.log_level.as_deref();
-    let record_filter = RecordFilter::new(config.max_level, lambda_level, directives.clone());
+    let record_filter = if environment.disabled {
+        RecordFilter::new(LevelFilter::OFF, None, None)
+    } else {
+        RecordFilter::new(config.max_level, lambda_level, directives.clone())
+    };
     let telemetry = Arc::new_cyclic(|telemetry: &Weak<Telemetry>| {
         let telemetry = Weak::clone(telemetry);
         let deadline = DeadlineWatch::new(clock, move |numbers| {
             if let Some(telemetry) = telemetry.upgrade() {
-                telemetry.write_before_timeout(numbers);
+                // Errors are counted where they occur.
+                drop(telemetry.write_cut_off(|number| numbers.contains(&number), CutOff::TIMEOUT));
             }
         });
         #[cfg(test)]
@@ -104,7 +115,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
                 initialization_type: environment.lambda.initialization_type,
                 duplicate_http_names: environment.duplicate_http_names,
                 is_cold: AtomicBool::new(true),
-                root_record: RootRecord::new(environment.lambda.runtime_api.as_deref()),
+                root_record: RootRecord::new(runtime_api),
                 told_of_unsampled: AtomicBool::new(false),
             },
             deadline,
@@ -112,6 +123,7 @@ pub(crate) fn init(mut config: TelemetryConfig, source: &dyn Source) -> Telemetr
             running: RunningInvocations::default(),
             record_filter,
             bridges_logs: config.log_bridge,
+            is_disabled: environment.disabled,
             mode: OnceLock::new(),
         }
     });

@@ -32,8 +32,7 @@ pub(super) fn start_mode(
         }),
         end: Box::new(move || {
             if let Some(telemetry) = of_end.upgrade() {
-                // Nobody is left who could be told of an error.
-                drop(telemetry.force_flush(LAST_WRITE));
+                telemetry.write_at_end(LAST_WRITE);
             }
         }),
     };

@@ -42,12 +42,13 @@ impl Parts<'_> {
         let mut builder = SdkTracerProvider::builder()
             .with_resource(self.resource.clone())
             .with_id_generator(InvocationIdGenerator(traces.id_generator))
-            .with_sampler(self.sampler(traces.sampler));
+            .with_sampler(self.sampler(traces.sampler))
+            .with_span_limits(self.environment.span_limits.counts);
         if self.environment.disabled {
             return (None, builder.build());
         }
         let queue = self.queue();
-        let writes_lines = traces.processors.is_empty();
+        let writes_lines = traces.processors.is_empty() && self.environment.writes.traces;
         let processors = traces.additional_processors.into_iter().chain(traces.processors);
         builder = AddProcessor::all(processors, builder, &queue);
         let mut spans = None;
@@ -70,7 +71,7 @@ impl Parts<'_> {
         if self.environment.disabled {
             return builder.build();
         }
-        let writes_lines = logs.processors.is_empty();
+        let writes_lines = logs.processors.is_empty() && self.environment.writes.logs;
         builder =
             Change::all(logs.additional_processors.into_iter().chain(logs.processors), builder);
         if writes_lines {
@@ -89,7 +90,7 @@ impl Parts<'_> {
         if self.environment.disabled {
             return builder.build();
         }
-        let writes_lines = metrics.readers.is_empty();
+        let writes_lines = metrics.readers.is_empty() && self.environment.writes.metrics;
         builder = Change::all(metrics.views.into_iter().chain(metrics.readers), builder);
         if writes_lines {
             let exporter = StdoutMetricExporter::over(self.line.clone(), self.environment);

@@ -242,7 +242,11 @@ impl TelemetryConfigBuilder {
         self
     }
 
-    /// Makes ids with this generator. The trace id of an invocation without a parent is not asked of it.
+    /// Makes the ids of spans, and the trace ids of spans outside of invocations, with this generator.
+    ///
+    /// An invocation without a parent has the trace id of Lambda's X-Ray header, else one derived from the request id, whatever this
+    /// generator makes: the spans that the forwarder and the layer make of Lambda's own records derive the same id, and so share the
+    /// trace.
     #[must_use]
     pub fn with_id_generator(mut self, id_generator: impl IdGenerator + 'static) -> Self {
         self.config.traces.id_generator = Box::new(id_generator);

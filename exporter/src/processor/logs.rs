@@ -4,8 +4,8 @@ use super::buffer::Buffer;
 use super::memory_size;
 use crate::export::exporters::StdoutLogExporter;
 use crate::export::loss_counts::LossCounts;
-use opentelemetry::InstrumentationScope;
-use opentelemetry::logs::LogRecord as _;
+use opentelemetry::logs::{AnyValue, LogRecord as _};
+use opentelemetry::{InstrumentationScope, Key};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::error::OTelSdkResult;
 use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, LogProcessor, SdkLogRecord};
@@ -49,10 +49,30 @@ fn is_given_by_tracing(event_name: &str) -> bool {
         || event_name.strip_prefix("event ").is_some_and(|place| place.contains(".rs:"))
 }
 
+/// A body for a `tracing` event without a message, such as the ones of `#[instrument(err)]`: its error, else its fields.
+fn text_of_fields(record: &SdkLogRecord) -> String {
+    let text = |value: &AnyValue| match value {
+        AnyValue::String(text) => text.to_string(),
+        AnyValue::Int(value) => value.to_string(),
+        AnyValue::Double(value) => value.to_string(),
+        AnyValue::Boolean(value) => value.to_string(),
+        other => format!("{other:?}"),
+    };
+    let is_error = |key: &Key| ["error", "exception.message"].contains(&key.as_str());
+    if let Some((_, error)) = record.attributes_iter().find(|(key, _)| is_error(key)) {
+        return text(error);
+    }
+    let fields = record.attributes_iter().map(|(key, value)| format!("{key}={}", text(value)));
+    fields.collect::<Vec<_>>().join(" ")
+}
+
 impl LogProcessor for LambdaLogProcessor {
     fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
         if record.event_name().is_some_and(is_given_by_tracing) {
             record.set_event_name("");
+            if record.body().is_none() {
+                record.set_body(text_of_fields(record).into());
+            }
         }
         // Records made of `tracing` events have no time, by which many backends sort.
         if let (None, Some(observed)) = (record.timestamp(), record.observed_timestamp()) {

@@ -26,6 +26,8 @@ pub(crate) struct CutOff {
 impl CutOff {
     pub(crate) const TIMEOUT: Self =
         Self { error_type: "timeout", message: "the invocation was about to time out" };
+    pub(crate) const END: Self =
+        Self { error_type: "shutdown", message: "the environment ended during the invocation" };
     pub(crate) const PANIC: Self =
         Self { error_type: "panic", message: "the process ended in a panic" };
 }

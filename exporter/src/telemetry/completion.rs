@@ -4,6 +4,7 @@ use super::bounded::within;
 use super::deadline_watch::Armed;
 use super::{Telemetry, subscriber};
 use crate::extension::Mode;
+use crate::processor::open_spans::CutOff;
 use opentelemetry::metrics::{Meter, MeterProvider as _};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -44,7 +45,7 @@ impl TelemetryCompletionHandler {
         self.telemetry.force_flush(timeout)
     }
 
-    /// Writes what has ended and ends the providers, and waits for that as long as `timeout` says. Nothing is recorded afterwards.
+    /// Writes what has ended, and open spans as partial ones, and ends the providers, and waits for that as long as `timeout` says. Nothing is recorded afterwards.
     ///
     /// At SIGTERM, which Lambda sends before it ends an environment that has an extension, everything is written without this.
     ///
@@ -52,7 +53,10 @@ impl TelemetryCompletionHandler {
     /// `Timeout` where it takes longer, and then it goes on by itself; else the first error of a processor or exporter.
     pub fn shutdown(&self, timeout: Duration) -> OTelSdkResult {
         let telemetry = Arc::clone(&self.telemetry);
-        let ended = within(timeout, move || telemetry.signals.shut_down(timeout));
+        let ended = within(timeout, move || {
+            let written = telemetry.write_cut_off(|_| true, CutOff::END);
+            written.and(telemetry.signals.shut_down(timeout))
+        });
         ended.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Telemetry {
     pub(crate) record_filter: RecordFilter,
     /// `tracing` events become log records.
     pub(crate) bridges_logs: bool,
+    /// `OTEL_SDK_DISABLED`: no span begins, and the caller's context is handed on.
+    pub(crate) is_disabled: bool,
     /// Set once all else is there; `Sync` until then.
     pub(crate) mode: OnceLock<Mode>,
 }
@@ -57,6 +59,13 @@ impl Telemetry {
         self.mode.get().unwrap_or(&Mode::Sync)
     }
 
+    /// Writes open spans as partial ones, then what has ended, since the environment ends; waits for that as long as `timeout` says.
+    pub(crate) fn write_at_end(self: &Arc<Self>, timeout: Duration) {
+        let telemetry = Arc::clone(self);
+        // Nobody is left who could be told of an error.
+        drop(within(timeout, move || telemetry.write_cut_off(|_| true, CutOff::END)));
+    }
+
     /// Writes what has ended, and waits for that as long as `timeout` says; then it goes on by itself.
     pub(crate) fn force_flush(self: &Arc<Self>, timeout: Duration) -> OTelSdkResult {
         let telemetry = Arc::clone(self);
@@ -64,12 +73,16 @@ impl Telemetry {
         flushed.unwrap_or(Err(OTelSdkError::Timeout(timeout)))
     }
 
-    /// The invocations of these numbers are about to time out: writes their open spans, then what has ended.
-    pub(crate) fn write_before_timeout(&self, numbers: &[u64]) {
+    /// Writes the open spans of invocations that are cut off, by their numbers, then what has ended.
+    pub(crate) fn write_cut_off(
+        &self,
+        is_cut_off: impl Fn(u64) -> bool,
+        cut_off: CutOff,
+    ) -> OTelSdkResult {
         let (mut roots, mut records) = (Roots::default(), Vec::new());
         for (number, RunningInvocation { context, record }) in self.running.all() {
             let root = context.span().span_context().clone();
-            if numbers.contains(&number) {
+            if is_cut_off(number) {
                 records.extend(record.map(|record| (root.span_id(), record)));
                 roots.cut_off.push(root);
             } else {
@@ -77,10 +90,10 @@ impl Telemetry {
             }
         }
         // First what nobody else will write: what is flushed behind may take all the time that is left.
-        let written = self.signals.write_open(&roots, CutOff::TIMEOUT);
+        let written = self.signals.write_open(&roots, cut_off);
         let records = records.into_iter().filter(|(root, _)| written.contains(root));
         self.say_written(records.map(|(_, record)| record));
-        drop(self.signals.flush(|| ()));
+        self.signals.flush(|| ())
     }
 
     /// The roots of these records are in a line.

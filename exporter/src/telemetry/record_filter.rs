@@ -1,5 +1,6 @@
 //! Decides what of `tracing` becomes spans and log records.
 
+use std::borrow::Cow;
 use tracing::level_filters::LevelFilter;
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterFn, Targets};
@@ -81,18 +82,56 @@ impl RecordFilter {
     }
 }
 
-/// What `level` or `target=level,…` says, if anything; and what is wrong with it.
+/// The directives of `level` or `target=level,…`, if there are any, and a complaint about what has no effect.
 pub(crate) fn directives(text: Option<&str>) -> (Option<Targets>, Option<String>) {
-    match text.map(str::trim).filter(|text| !text.is_empty()).map(str::parse::<Targets>) {
-        None => (None, None),
-        Some(Ok(targets)) => (Some(targets), None),
-        Some(Err(error)) => {
+    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else {
+        return (None, None);
+    };
+    let parsed = without_span_filters(text).map(|plain| (plain.parse::<Targets>(), plain));
+    match parsed {
+        Some((Ok(_), plain)) if plain.is_empty() => {
+            let complaint =
+                format!("the log filter {text:?} has filters of spans only, which are left out");
+            (None, Some(complaint))
+        }
+        Some((Ok(targets), plain)) if plain == text => (Some(targets), None),
+        Some((Ok(targets), plain)) => {
             let complaint = format!(
-                "the log filter is not understood and left out, expected level or target=level,…: {error}"
+                "the log filter {text:?} has filters of spans or fields, which are left out: {plain:?} is used"
+            );
+            (Some(targets), Some(complaint))
+        }
+        other => {
+            let reason = match other {
+                Some((Err(error), _)) => error.to_string(),
+                _ => "a bracket is not closed".to_owned(),
+            };
+            let complaint = format!(
+                "the log filter is not understood and left out, expected level or target=level,…: {reason}"
             );
             (None, Some(complaint))
         }
     }
+}
+
+/// The filter with `crate=level` in place of `crate[span{field}]=level`, which selects more. `Targets` would take the brackets for a part of
+/// the crate's name, and so select nothing. `None` if a bracket is not closed.
+fn without_span_filters(text: &str) -> Option<Cow<'_, str>> {
+    if !text.contains('[') {
+        return Some(Cow::Borrowed(text));
+    }
+    let (mut plain, mut is_inside) = (String::with_capacity(text.len()), false);
+    for character in text.chars() {
+        match character {
+            '[' => is_inside = true,
+            ']' => is_inside = false,
+            other if !is_inside => plain.push(other),
+            _ => {}
+        }
+    }
+    let directives = plain.split(',').map(|one| one.trim().trim_start_matches('='));
+    let directives: Vec<&str> = directives.filter(|one| !one.is_empty()).collect();
+    (!is_inside).then(|| Cow::Owned(directives.join(",")))
 }
 
 /// Lambda's levels are those of `tracing`, but for FATAL
@@ -196,6 +235,22 @@ mod tests {
         check(INFO, None, Some("warn,orders::store=trace"), "orders::store", ("TRACE", "TRACE"));
         check(INFO, None, Some(" "), "orders", ("INFO", "INFO"));
         check(INFO, None, Some("orders=loud"), "orders", ("INFO", "INFO"));
+    }
+
+    #[test]
+    fn a_filter_of_spans_or_fields_selects_the_whole_target() {
+        let check = |text, expected| check(LevelFilter::INFO, None, Some(text), "orders", expected);
+        check("orders[store]=debug", ("DEBUG", "DEBUG"));
+        check("warn,orders[store{id=7,name}]=debug", ("DEBUG", "DEBUG"));
+        check("orders[{id}]=debug", ("DEBUG", "DEBUG"));
+        check("[store]=debug", ("DEBUG", "DEBUG"));
+        check("orders[store]=warn", ("INFO", "WARN"));
+        // Nothing is left, or nothing is understood: records are kept as without the variable.
+        check("[store]", ("INFO", "INFO"));
+        check("orders[store=debug", ("INFO", "INFO"));
+        let complaint = |text| directives(Some(text)).1;
+        assert_eq!(complaint("warn,orders=debug"), None);
+        expect_test::expect![[r#"the log filter "warn,orders[store]=debug" has filters of spans or fields, which are left out: "warn,orders=debug" is used"#]].assert_eq(&complaint("warn,orders[store]=debug").unwrap());
     }
 
     #[test]

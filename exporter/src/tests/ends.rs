@@ -579,6 +579,31 @@ fn what_the_handler_says_of_its_end_stays_and_is_said_once() {
 }
 
 #[test]
+fn a_shutdown_during_an_invocation_writes_open_spans_as_partial_ones() {
+    let function = Function::new();
+    let completion = function.completion.clone();
+    let handler = create_traced_handler("orders", function.completion.clone(), move |event| {
+        let _open = tracing::info_span!("store").entered();
+        completion.shutdown(Duration::from_secs(60)).unwrap();
+        succeed(event)
+    });
+    block_on(handler(event(json!({})))).unwrap();
+    let written = function.written();
+    let mut names = written.span_names();
+    names.sort_unstable();
+    assert_eq!(names, ["orders", "store"]);
+    for span in &written.spans {
+        assert_eq!(status(span), "error: the environment ended during the invocation");
+        assert_eq!(attribute(span, "lambda_otlp.partial").as_deref(), Some("true"));
+    }
+    let error_type = |name| attribute(written.span_named(name), "error.type");
+    assert_eq!(
+        (error_type("orders").as_deref(), error_type("store")),
+        (Some(r#""shutdown""#), None)
+    );
+}
+
+#[test]
 fn the_context_of_the_runtime_may_be_empty() {
     let function = Function::new();
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);

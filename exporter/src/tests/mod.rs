@@ -12,5 +12,6 @@ mod panics;
 mod parents;
 mod signals;
 mod spans_of_tracing;
+mod standard_variables;
 mod streaming;
 mod triggers;

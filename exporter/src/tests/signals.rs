@@ -7,6 +7,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::Meter;
 use opentelemetry::trace::TraceContextExt as _;
+use opentelemetry_proto::tonic::common::v1::any_value;
 use opentelemetry_proto::tonic::metrics::v1::{metric::Data, number_data_point::Value as Number};
 use serde_json::{Value, json};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
@@ -107,6 +108,36 @@ fn an_instrumented_functions_error_is_its_spans_error() {
     let span = written.span_named("store");
     assert_eq!(super::driver::status(span), "error: invalid digit found in string");
     assert_eq!(super::driver::status(written.span_named("orders")), "unset");
+    assert_eq!(bodies(&written), ["invalid digit found in string"]);
+}
+
+#[test]
+fn an_event_without_a_message_has_a_body() {
+    #[tracing::instrument(ret)]
+    fn price() -> u64 {
+        950
+    }
+    let function = Function::new();
+    let written = invoke(&function, || {
+        price();
+        tracing::info!(order = 7, country = "at");
+        let error: &dyn std::error::Error = &std::fmt::Error;
+        tracing::error!(error, order = 7);
+    });
+    let expected = ["return=950", "order=7 country=at", &std::fmt::Error.to_string()];
+    assert_eq!(bodies(&written), expected);
+}
+
+/// The texts of the records; the fields of events stay attributes.
+fn bodies(written: &Written) -> Vec<&str> {
+    assert!(written.logs.iter().all(|record| !record.attributes.is_empty()));
+    let bodies = written.logs.iter().map(|record| record.body.as_ref()?.value.as_ref());
+    bodies
+        .map(|body| match body {
+            Some(any_value::Value::StringValue(text)) => text.as_str(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
 }
 
 fn points(written: &Written) -> Vec<String> {

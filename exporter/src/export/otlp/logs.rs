@@ -3,6 +3,7 @@
 use super::encoded_resource::EncodedResource;
 use super::values::{any_value, scope};
 use crate::clock::unix_nanos;
+use crate::config::limits::RecordLimits;
 use opentelemetry::InstrumentationScope;
 use opentelemetry::logs::AnyValue;
 use opentelemetry_sdk::logs::SdkLogRecord;
@@ -14,6 +15,7 @@ use wire::protobuf::Writer;
 pub(crate) fn logs<'a>(
     resource: &EncodedResource,
     records: impl Iterator<Item = (&'a SdkLogRecord, &'a InstrumentationScope)>,
+    limits: RecordLimits,
 ) -> Vec<u8> {
     let records: Vec<_> = records.collect();
     let mut request = Vec::with_capacity(256 * records.len());
@@ -34,7 +36,7 @@ pub(crate) fn logs<'a>(
                     scope(writer, own, Some(name));
                     for (record, scope) in &records {
                         if (*scope, scope_name(record, scope)) == (own, name) {
-                            writer.message(2, |writer| log_record(writer, record));
+                            writer.message(2, |writer| log_record(writer, record, limits));
                         }
                     }
                     writer.string(3, own.schema_url().unwrap_or_default());
@@ -60,24 +62,25 @@ fn target_of_log_crate(record: &SdkLogRecord) -> Option<&str> {
     })
 }
 
-fn log_record(writer: &mut Writer<'_>, record: &SdkLogRecord) {
+fn log_record(writer: &mut Writer<'_>, record: &SdkLogRecord, limits: RecordLimits) {
     writer.fixed64(1, record.timestamp().map_or(0, unix_nanos));
     // The SDK numbers severities as OTLP does: TRACE is 1, FATAL4 is 24.
     writer.varint(2, record.severity_number().map_or(0, |severity| severity as u64));
     writer.string(3, record.severity_text().unwrap_or_default());
     if let Some(body) = record.body() {
-        writer.message(5, |writer| any_value(writer, body));
+        writer.message(5, |writer| any_value(writer, body, usize::MAX));
     }
     let is_of_log_crate = target_of_log_crate(record).is_some();
     let attributes = record.attributes_iter();
-    for (key, value) in
-        attributes.filter(|(key, _)| !(is_of_log_crate && key.as_str().starts_with("log.")))
-    {
+    let mut attributes =
+        attributes.filter(|(key, _)| !(is_of_log_crate && key.as_str().starts_with("log.")));
+    for (key, value) in attributes.by_ref().take(limits.attributes) {
         writer.message(6, |writer| {
             writer.string(1, key.as_str());
-            writer.message(2, |writer| any_value(writer, value));
+            writer.message(2, |writer| any_value(writer, value, limits.value_length));
         });
     }
+    writer.varint(7, attributes.count() as u64);
     if let Some(context) = record.trace_context() {
         writer.fixed32(8, context.trace_flags.map_or(0, |flags| u32::from(flags.to_u8())));
         writer.bytes(9, &context.trace_id.to_bytes());

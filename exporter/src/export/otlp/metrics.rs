@@ -99,7 +99,7 @@ fn gauge<T: Number>(writer: &mut Writer<'_>, gauge: &Gauge<T>) {
             times(writer, 2, gauge.start_time(), gauge.time());
             point.value().write(writer, 4, 6);
             exemplars(writer, 5, point.exemplars());
-            attributes(writer, 7, point.attributes());
+            attributes(writer, 7, point.attributes(), usize::MAX);
         });
     }
 }
@@ -110,7 +110,7 @@ fn sum<T: Number>(writer: &mut Writer<'_>, sum: &Sum<T>) {
             times(writer, 2, Some(sum.start_time()), sum.time());
             point.value().write(writer, 4, 6);
             exemplars(writer, 5, point.exemplars());
-            attributes(writer, 7, point.attributes());
+            attributes(writer, 7, point.attributes(), usize::MAX);
         });
     }
     writer.varint(2, temporality(sum.temporality()));
@@ -128,7 +128,7 @@ fn histogram<T: Number>(writer: &mut Writer<'_>, histogram: &Histogram<T>) {
             let bounds: Vec<u64> = point.bounds().map(f64::to_bits).collect();
             writer.packed_fixed64(7, bounds.into_iter());
             exemplars(writer, 8, point.exemplars());
-            attributes(writer, 9, point.attributes());
+            attributes(writer, 9, point.attributes(), usize::MAX);
             optional_double(writer, 11, point.min());
             optional_double(writer, 12, point.max());
         });
@@ -139,7 +139,7 @@ fn histogram<T: Number>(writer: &mut Writer<'_>, histogram: &Histogram<T>) {
 fn exponential_histogram<T: Number>(writer: &mut Writer<'_>, histogram: &ExponentialHistogram<T>) {
     for point in histogram.data_points() {
         writer.message(1, |writer| {
-            attributes(writer, 1, point.attributes());
+            attributes(writer, 1, point.attributes(), usize::MAX);
             times(writer, 2, Some(histogram.start_time()), histogram.time());
             writer.fixed64(4, point.count() as u64);
             writer.always_double(5, point.sum().as_f64());
@@ -175,7 +175,7 @@ fn exemplars<'a, T: Number + 'a>(
             exemplar.value.write(writer, 3, 6);
             writer.bytes(4, exemplar.span_id());
             writer.bytes(5, exemplar.trace_id());
-            attributes(writer, 7, exemplar.filtered_attributes());
+            attributes(writer, 7, exemplar.filtered_attributes(), usize::MAX);
         });
     }
 }

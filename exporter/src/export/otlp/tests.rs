@@ -2,6 +2,7 @@
 
 use super::encoded_resource::EncodedResource;
 use super::{logs::logs, metrics::metrics, traces::traces};
+use crate::config::limits::RecordLimits;
 use opentelemetry::logs::{AnyValue, LogRecord as _, Logger as _, LoggerProvider as _, Severity};
 use opentelemetry::metrics::MeterProvider as _;
 use opentelemetry::trace::{
@@ -25,6 +26,9 @@ use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 use prost::Message;
 use std::collections::HashMap;
 use std::time::{Duration, UNIX_EPOCH};
+
+/// No limits of log records.
+const NO_LIMITS: RecordLimits = RecordLimits { attributes: usize::MAX, value_length: usize::MAX };
 
 /// As JSON, with arrays of attributes and of scopes sorted: their order means nothing and is random in both.
 fn canonical<M: serde::Serialize>(message: &M) -> String {
@@ -179,9 +183,9 @@ fn spans_are_what_the_transform_makes_of_them() {
                 &ResourceAttributesWithSchema::from(&resource),
             ),
         };
-        assert_same(&traces(&EncodedResource::new(&resource, None), &spans), &theirs);
+        assert_same(&traces(&EncodedResource::new(&resource, None), &spans, usize::MAX), &theirs);
     }
-    assert_eq!(traces(&EncodedResource::new(&resource(), None), &[]), [0; 0]);
+    assert_eq!(traces(&EncodedResource::new(&resource(), None), &[], usize::MAX), [0; 0]);
 }
 
 fn records() -> Vec<(SdkLogRecord, InstrumentationScope)> {
@@ -240,11 +244,11 @@ fn log_records_are_what_the_transform_makes_of_them() {
             &ResourceAttributesWithSchema::from(&resource()),
         ),
     };
-    let ours = logs(&EncodedResource::new(&resource(), None), batch.iter());
+    let ours = logs(&EncodedResource::new(&resource(), None), batch.iter(), NO_LIMITS);
     let decoded = ExportLogsServiceRequest::decode(ours.as_slice()).unwrap();
     assert_eq!(decoded.encoded_len(), theirs.encoded_len());
     assert_eq!(flat(&decoded), flat(&theirs));
-    let none = logs(&EncodedResource::default(), std::iter::empty());
+    let none = logs(&EncodedResource::default(), std::iter::empty(), NO_LIMITS);
     assert_eq!(none, [0; 0]);
 }
 
@@ -355,8 +359,12 @@ fn equal_resources_give_equal_bytes() {
     // Each resource has a hash map of its own random order.
     let first = EncodedResource::new(&resource(), None);
     assert!((0..20).all(|_| {
-        traces(&first, &[span(1, scopes()[0].clone())])
-            == traces(&EncodedResource::new(&resource(), None), &[span(1, scopes()[0].clone())])
+        traces(&first, &[span(1, scopes()[0].clone())], usize::MAX)
+            == traces(
+                &EncodedResource::new(&resource(), None),
+                &[span(1, scopes()[0].clone())],
+                usize::MAX,
+            )
     }));
     assert_eq!(first.service_name, "orders");
 }
@@ -368,7 +376,7 @@ fn the_service_is_the_function_where_the_sdk_knows_none() {
         let resource = Resource::builder_empty().with_attributes(name).build();
         let encoded = EncodedResource::new(&resource, function);
         assert_eq!(encoded.service_name, expected);
-        let bytes = traces(&encoded, &[span(1, scopes()[0].clone())]);
+        let bytes = traces(&encoded, &[span(1, scopes()[0].clone())], usize::MAX);
         let request = ExportTraceServiceRequest::decode(&bytes[..]).unwrap();
         let resource = request.resource_spans.into_iter().next().unwrap().resource.unwrap();
         let names: Vec<String> =

@@ -8,8 +8,12 @@ use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
 use opentelemetry_sdk::trace::SpanData;
 use wire::protobuf::Writer;
 
-/// The request of these spans; empty where there are none.
-pub(crate) fn traces(resource: &EncodedResource, spans: &[SpanData]) -> Vec<u8> {
+/// The request of these spans, whose attributes have texts of `value_length` characters at most; empty where there are none.
+pub(crate) fn traces(
+    resource: &EncodedResource,
+    spans: &[SpanData],
+    value_length: usize,
+) -> Vec<u8> {
     let mut request = Vec::with_capacity(512 * spans.len());
     if spans.is_empty() {
         return request;
@@ -26,7 +30,7 @@ pub(crate) fn traces(resource: &EncodedResource, spans: &[SpanData]) -> Vec<u8> 
                 writer.message(2, |writer| {
                     scope(writer, own, None);
                     for span in spans.iter().filter(|span| span.instrumentation_scope == *own) {
-                        writer.message(2, |writer| self::span(writer, span));
+                        writer.message(2, |writer| self::span(writer, span, value_length));
                     }
                     writer.string(3, own.schema_url().unwrap_or_default());
                 });
@@ -36,7 +40,7 @@ pub(crate) fn traces(resource: &EncodedResource, spans: &[SpanData]) -> Vec<u8> 
     request
 }
 
-fn span(writer: &mut Writer<'_>, span: &SpanData) {
+fn span(writer: &mut Writer<'_>, span: &SpanData, value_length: usize) {
     let context = &span.span_context;
     writer.bytes(1, &context.trace_id().to_bytes());
     writer.bytes(2, &context.span_id().to_bytes());
@@ -48,14 +52,14 @@ fn span(writer: &mut Writer<'_>, span: &SpanData) {
     writer.varint(6, kind(&span.span_kind));
     writer.fixed64(7, unix_nanos(span.start_time));
     writer.fixed64(8, unix_nanos(span.end_time));
-    attributes(writer, 9, &span.attributes);
+    attributes(writer, 9, &span.attributes, value_length);
     writer.varint(10, u64::from(span.dropped_attributes_count));
     for event in &span.events.events {
-        writer.message(11, |writer| self::event(writer, event));
+        writer.message(11, |writer| self::event(writer, event, value_length));
     }
     writer.varint(12, u64::from(span.events.dropped_count));
     for link in &span.links.links {
-        writer.message(13, |writer| self::link(writer, link));
+        writer.message(13, |writer| self::link(writer, link, value_length));
     }
     writer.varint(14, u64::from(span.links.dropped_count));
     writer.message(15, |writer| match &span.status {
@@ -69,19 +73,19 @@ fn span(writer: &mut Writer<'_>, span: &SpanData) {
     writer.fixed32(16, flags(context, span.parent_span_is_remote));
 }
 
-fn event(writer: &mut Writer<'_>, event: &Event) {
+fn event(writer: &mut Writer<'_>, event: &Event, value_length: usize) {
     writer.fixed64(1, unix_nanos(event.timestamp));
     writer.string(2, &event.name);
-    attributes(writer, 3, &event.attributes);
+    attributes(writer, 3, &event.attributes, value_length);
     writer.varint(4, u64::from(event.dropped_attributes_count));
 }
 
-fn link(writer: &mut Writer<'_>, link: &Link) {
+fn link(writer: &mut Writer<'_>, link: &Link, value_length: usize) {
     let context = &link.span_context;
     writer.bytes(1, &context.trace_id().to_bytes());
     writer.bytes(2, &context.span_id().to_bytes());
     writer.string(3, &context.trace_state().header());
-    attributes(writer, 4, &link.attributes);
+    attributes(writer, 4, &link.attributes, value_length);
     writer.varint(5, u64::from(link.dropped_attributes_count));
     writer.fixed32(6, flags(context, context.is_remote()));
 }
