@@ -72,6 +72,8 @@
 //! where a hook that is set later does not call the one before.
 
 #![warn(missing_docs)]
+// docs.rs shows with each item the feature that it needs.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
 mod config;
@@ -123,6 +125,7 @@ pub use handler::{InvocationFuture, TracedHandler, create_traced_handler};
 pub use init::telemetry_config::{TelemetryConfig, TelemetryConfigBuilder};
 pub use init::{InitError, init_telemetry};
 pub use lambda_otel_lite::events::{EventBuilder, EventLevel, event, record_event};
+pub use lambda_otel_lite::resource::get_lambda_resource;
 pub use lambda_otel_lite::{Attribute, OtlpStdoutSpanExporter, events, logger};
 #[doc(hidden)]
 pub use lambda_otel_lite::{extractors, layer, mode, propagation, resource};
@@ -139,5 +142,5 @@ pub use output::named_pipe::{NamedPipe, PIPE_PATH};
 pub use output::stdout::Stdout;
 pub use processor::spans::{LambdaSpanProcessor, LambdaSpanProcessorBuilder};
 pub use telemetry::completion::TelemetryCompletionHandler;
-pub use telemetry::resource::get_lambda_resource;
+pub use telemetry::resource::lambda_resource;
 pub use telemetry::xray_propagator::{LambdaXrayPropagator, XrayPropagator};

@@ -148,6 +148,29 @@ async fn a_ported_function_has_its_attributes_its_parent_and_its_events() {
     drop(|| Runtime::new(service));
 }
 
+/// otlp-stdout-span-exporter's example sets headers, and lambda-otel-lite's names have the prefix `get_`.
+#[tokio::test]
+#[expect(deprecated, reason = "the name of a port")]
+async fn what_has_another_name_or_no_effect_here_still_compiles() {
+    let headers = HashMap::from([("authorization".to_string(), "Basic hunter2".to_string())]);
+    let output = Arc::new(InMemoryOutput::default());
+    let exporter = OtlpStdoutSpanExporter::builder().headers(headers).output(output.clone());
+    let provider = opentelemetry_sdk::trace::SdkTracerProvider::builder()
+        .with_resource(lambda_otel_lite::get_lambda_resource())
+        .with_batch_exporter(exporter.build())
+        .build();
+    let tracer = opentelemetry::trace::TracerProvider::tracer(&provider, "port");
+    drop(opentelemetry::trace::Tracer::start(&tracer, "count"));
+    provider.force_flush().unwrap();
+    let lines = output.take_lines();
+    assert_eq!(lines.len(), 1);
+    assert!(!lines[0].contains("headers") && !lines[0].contains("hunter2"), "{lines:?}");
+    let config = TelemetryConfig::builder().with_global_providers(false);
+    let config = config.with_global_subscriber(false).with_output(output);
+    let (_, completion_handler) = init_telemetry(config.build()).await.unwrap();
+    let _: &opentelemetry_sdk::trace::SdkTracer = completion_handler.get_tracer();
+}
+
 /// A chain of processors of one's own, as lambda-otel-lite's documents build them.
 #[test]
 fn processors_are_made_as_they_were() {

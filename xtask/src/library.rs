@@ -61,6 +61,9 @@ fn public_api(root: &Path, metadata: &Value) -> anyhow::Result<String> {
         "json",
         "--cap-lints",
         "allow",
+        // As docs.rs does, which is the only place where code for its badges is compiled.
+        "--cfg",
+        "docsrs",
     ]);
     output(rustdoc.env("RUSTDOC", &for_json).current_dir(root))?;
     let json = target.join("doc").join(format!("{}.json", LIBRARY.replace('-', "_")));

@@ -9,6 +9,12 @@ use std::fmt;
 /// In each mode a full buffer is written early, what has ended is written shortly before a timeout, and what is left at SIGTERM, which
 /// Lambda sends where an extension is registered, inside the process or beside it. A mode that cannot be had is `Sync`, and one line on
 /// stderr says why.
+///
+/// ```
+/// use lambda_otlp_exporter::{ProcessorMode, TelemetryConfig};
+///
+/// let config = TelemetryConfig::builder().with_processor_mode(ProcessorMode::Async).build();
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ProcessorMode {

@@ -51,13 +51,30 @@ impl std::error::Error for InitError {}
 /// Call it once, before the runtime starts: an extension of Lambda's, as which the modes `async` and `finalize` register the process,
 /// has to be there before. `sync` opens no connection. In Lambda a thread waits for SIGTERM in each mode.
 ///
+/// ```no_run
+/// use lambda_otlp_exporter::{TelemetryConfig, create_traced_handler, init_telemetry};
+/// use lambda_runtime::{Error, LambdaEvent, service_fn};
+/// use serde_json::Value;
+///
+/// async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
+///     Ok(event.payload)
+/// }
+///
+/// #[tokio::main(flavor = "current_thread")]
+/// async fn main() -> Result<(), Error> {
+///     let (_tracer, completion_handler) = init_telemetry(TelemetryConfig::default()).await?;
+///     let handler = create_traced_handler("orders", completion_handler, handle);
+///     lambda_runtime::run(service_fn(handler)).await
+/// }
+/// ```
+///
 /// # Errors
 /// None yet: a function must not fail for its telemetry.
 pub async fn init_telemetry(
     config: TelemetryConfig,
 ) -> Result<(SdkTracer, TelemetryCompletionHandler), InitError> {
     let completion_handler = init(config, &Env);
-    Ok((completion_handler.get_tracer().clone(), completion_handler))
+    Ok((completion_handler.tracer().clone(), completion_handler))
 }
 
 /// The same with variables from any source.

@@ -1,4 +1,4 @@
-//! What lambda-otel-lite and otlp-stdout-span-exporter call the methods of builders.
+//! Names of lambda-otel-lite and otlp-stdout-span-exporter for methods of this crate.
 
 use crate::config::log_level::LogLevel;
 use crate::config::processor_mode::ProcessorMode;
@@ -7,10 +7,11 @@ use crate::handler::trigger::span_attributes::{SpanAttributesBuilder, TriggerTyp
 use crate::init::telemetry_config::TelemetryConfigBuilder;
 use crate::output::Output;
 use crate::processor::spans::LambdaSpanProcessorBuilder;
+use crate::telemetry::completion::TelemetryCompletionHandler;
 use opentelemetry::trace::{Link, SpanKind};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::trace::SpanExporter;
+use opentelemetry_sdk::trace::{SdkTracer, SpanExporter};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -128,8 +129,24 @@ impl<E: SpanExporter> LambdaSpanProcessorBuilder<E> {
     }
 }
 
+/// lambda-otel-lite's name.
+impl TelemetryCompletionHandler {
+    /// [`tracer`](Self::tracer).
+    #[must_use]
+    pub fn get_tracer(&self) -> &SdkTracer {
+        self.tracer()
+    }
+}
+
 /// otlp-stdout-span-exporter's names.
 impl StdoutSpanExporterBuilder {
+    /// No effect: credentials do not belong in a log, and lines have no headers.
+    #[deprecated = "lines have no headers; set the headers of the backend where the forwarder or the layer sends"]
+    #[must_use]
+    pub fn headers(self, _headers: HashMap<String, String>) -> Self {
+        self
+    }
+
     /// [`with_compression_level`](Self::with_compression_level).
     #[must_use]
     pub fn compression_level(self, level: u8) -> Self {

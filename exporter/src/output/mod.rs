@@ -12,6 +12,25 @@ use std::io;
 use std::time::Duration;
 
 /// Takes the lines of the exporters.
+///
+/// ```
+/// use lambda_otlp_exporter::{Output, TelemetryConfig};
+/// use std::io::{self, Write as _};
+/// use std::sync::Arc;
+/// use std::time::Duration;
+///
+/// /// Writes lines to stderr.
+/// #[derive(Debug)]
+/// struct Stderr;
+///
+/// impl Output for Stderr {
+///     fn write_lines(&self, lines: &[u8], _timeout: Duration) -> io::Result<()> {
+///         io::stderr().write_all(lines)
+///     }
+/// }
+///
+/// let config = TelemetryConfig::builder().with_output(Arc::new(Stderr)).build();
+/// ```
 pub trait Output: Send + Sync + Debug {
     /// Writes one or more whole lines, each with its newline, and waits at most `timeout` for their reader.
     ///

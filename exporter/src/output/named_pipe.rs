@@ -12,6 +12,14 @@ use std::time::Duration;
 pub const PIPE_PATH: &str = "/tmp/otlp-stdout-span-exporter.pipe";
 
 /// A named pipe that an extension reads; without a reader the lines go to stdout.
+///
+/// ```
+/// use lambda_otlp_exporter::{NamedPipe, TelemetryConfig};
+/// use std::sync::Arc;
+///
+/// let pipe = NamedPipe::new("/tmp/orders.pipe");
+/// let config = TelemetryConfig::builder().with_output(Arc::new(pipe)).build();
+/// ```
 #[derive(Debug, Clone)]
 pub struct NamedPipe {
     path: PathBuf,

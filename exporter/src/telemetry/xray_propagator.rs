@@ -17,6 +17,16 @@ pub(super) const AMBIENT_XRAY: &str = "_X_AMZN_TRACE_ID";
 /// The X-Ray header of a carrier: the headers of an HTTP event or request (`xray` in `OTEL_PROPAGATORS`).
 ///
 /// A W3C parent in the same carrier wins: API Gateway adds an X-Ray header of its own to every request.
+///
+/// ```
+/// use lambda_otlp_exporter::opentelemetry_sdk::propagation::TraceContextPropagator;
+/// use lambda_otlp_exporter::{TelemetryConfig, XrayPropagator};
+///
+/// let config = TelemetryConfig::builder()
+///     .with_propagator(TraceContextPropagator::new())
+///     .with_propagator(XrayPropagator)
+///     .build();
+/// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct XrayPropagator;
 

@@ -405,7 +405,7 @@ fn an_extension_is_told_of_a_root_that_is_written_as_partial() {
 fn of_several_invocations_only_the_spans_of_the_one_that_times_out_are_partial() {
     let function = Function::without_subscriber(&[], |config| config);
     let handler = create_traced_handler("orders", function.completion.clone(), {
-        let tracer = function.completion.get_tracer().clone();
+        let tracer = function.completion.tracer().clone();
         move |event: LambdaEvent<Value>| {
             let name = event.payload["name"].as_str().unwrap().to_owned();
             let child = tracer.start(name);
@@ -443,7 +443,7 @@ fn an_invocation_that_is_over_is_not_watched() {
     let handler = create_traced_handler("orders", function.completion.clone(), succeed);
     block_on(handler(event(json!({})))).unwrap();
     drop(function.written());
-    drop(function.completion.get_tracer().start("between invocations"));
+    drop(function.completion.tracer().start("between invocations"));
     function.clock.store(NOW_MS + 2900, Ordering::Relaxed);
     function.completion.telemetry.deadline.step();
     assert_eq!(function.written().lines.len(), 0);
@@ -541,7 +541,7 @@ fn an_invocation_that_is_over_hurries_nobody() {
     event.context.deadline = NOW_MS + 100;
     block_on(handler(event)).unwrap();
     function.clock.store(NOW_MS + 200, Ordering::Relaxed);
-    drop(function.completion.get_tracer().start("between invocations"));
+    drop(function.completion.tracer().start("between invocations"));
     function.completion.complete();
     assert_eq!(*output.0.lock().unwrap(), [Duration::from_millis(50), Duration::from_secs(1)]);
 }

@@ -136,7 +136,7 @@ fn the_invocations_trace_id_goes_to_no_other_span_where_it_has_a_parent() {
     let other = Arc::new(StartsAnother::default());
     let processor = Shared(Arc::clone(&other));
     let function = Function::with(&[], |config| config.with_additional_span_processor(processor));
-    other.0.set(function.completion.get_tracer().clone()).unwrap();
+    other.0.set(function.completion.tracer().clone()).unwrap();
     let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     let written = invoke(&function, json!({ "headers": { "traceparent": parent } }));
     let derived = wire::ids::trace_id_from_request_id(super::driver::REQUEST_ID);

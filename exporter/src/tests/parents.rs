@@ -134,13 +134,13 @@ impl ShouldSample for RecordOnly {
 #[test]
 fn a_span_that_is_recorded_and_not_sampled_is_not_written() {
     let function = Function::with(&[], |config| config.with_sampler(RecordOnly));
-    drop(function.completion.get_tracer().start("recorded"));
+    drop(function.completion.tracer().start("recorded"));
     function.completion.complete();
     assert_eq!(function.written().span_names(), [""; 0]);
     let overruled = Function::with(&[("OTEL_TRACES_SAMPLER", "always_on")], |config| {
         config.with_sampler(RecordOnly)
     });
-    drop(overruled.completion.get_tracer().start("sampled"));
+    drop(overruled.completion.tracer().start("sampled"));
     overruled.completion.complete();
     assert_eq!(overruled.written().span_names(), ["sampled"]);
 }

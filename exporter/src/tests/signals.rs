@@ -30,7 +30,7 @@ fn invoke(function: &Function, body: impl Fn() + Clone + Send + Sync + 'static) 
 #[test]
 fn tracing_spans_and_the_sdks_own_are_one_tree() {
     let function = Function::new();
-    let tracer = function.completion.get_tracer().clone();
+    let tracer = function.completion.tracer().clone();
     let written = invoke(&function, move || {
         tracing::info_span!("outer", items = 3).in_scope(|| {
             opentelemetry::trace::Tracer::in_span(&tracer, "middle", |_| {

@@ -99,7 +99,7 @@ impl AwsSdkInterceptor {
             .with_attributes(attributes);
         let parent = &call.parent;
         if let Some(handler) = &self.completion_handler {
-            parent.with_span(handler.get_tracer().build_with_context(builder, parent))
+            parent.with_span(handler.tracer().build_with_context(builder, parent))
         } else {
             let tracer = global::tracer_with_scope(scope());
             parent.with_span(tracer.build_with_context(builder, parent))
