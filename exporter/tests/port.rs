@@ -168,7 +168,7 @@ async fn what_has_another_name_or_no_effect_here_still_compiles() {
     let config = TelemetryConfig::builder().with_global_providers(false);
     let config = config.with_global_subscriber(false).with_output(output);
     let (_, completion_handler) = init_telemetry(config.build()).await.unwrap();
-    let _: &opentelemetry_sdk::trace::SdkTracer = completion_handler.get_tracer();
+    drop(opentelemetry::trace::Tracer::start(completion_handler.get_tracer(), "count"));
 }
 
 /// A chain of processors of one's own, as lambda-otel-lite's documents build them.
