@@ -112,7 +112,9 @@ fn a_metric_with_negative_values_has_one_kind() {
     );
     let metrics = |shape| {
         let mut points = EmfPoints::new(shape);
-        lines.iter().for_each(|line| points.add(parse(line).unwrap(), LOGGED));
+        for line in &lines {
+            points.add(parse(line).unwrap(), LOGGED);
+        }
         points.into_metrics()
     };
     let [balance, stock] = <[_; 2]>::try_from(metrics(Shape::Otlp)).unwrap();
