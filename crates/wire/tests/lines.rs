@@ -73,53 +73,54 @@ fn outcome(line: &str) -> String {
 const WHY: &[(&str, &str)] = &[
     (
         "bad-gzip-crc",
-        "the checksum says that bytes changed: a wrong span is worse than a reported one",
+        "the checksum shows that bytes changed; a wrong span is worse than a reported one",
     ),
     ("bad-gzip-isize", "as bad-gzip-crc"),
     ("gzip-multi-member", "all members are read, as gzip(1) does"),
-    ("base64-no-padding", "missing padding loses nothing"),
-    ("base64-urlsafe", "the other alphabet loses nothing"),
-    ("base64-mime-wrapped", "line breaks lose nothing"),
-    ("empty-payload", "no writer writes an empty payload: something was cut off"),
-    ("empty-request", "a request without spans is no mistake; it is counted as consumed"),
+    ("base64-no-padding", "no data is missing"),
+    ("base64-urlsafe", "no data is missing"),
+    ("base64-mime-wrapped", "no data is missing"),
+    ("empty-payload", "no writer writes an empty payload, so the line is damaged"),
+    ("empty-request", "a request without spans is valid; its log event counts as consumed"),
     (
         "logs-endpoint-traces-body",
-        "the bytes have the structure of traces; the endpoint is only a label",
+        "the structure of the payload determines the signal, not the endpoint",
     ),
-    ("wrong-content-type", "the bytes are protobuf; the content type is only a label"),
-    ("content-type-missing", "protobuf is assumed, and checked"),
-    ("content-encoding-missing-but-gzip", "gzip is told by its magic number 1f8b"),
-    ("content-encoding-gzip-but-raw", "no magic number, so not gzip; the structural check decides"),
-    ("content-encoding-zstd-label", "the bytes are gzip; the label is only a label"),
-    ("base64-flag-missing", "a payload of text is base64, or it is refused"),
+    ("wrong-content-type", "the payload is protobuf; the content type is ignored"),
+    ("content-type-missing", "the payload is assumed to be protobuf, and checked"),
+    ("content-encoding-missing-but-gzip", "gzip is recognized by its magic number 1f8b"),
+    (
+        "content-encoding-gzip-but-raw",
+        "not gzip without the magic number; the structural check decides",
+    ),
+    ("content-encoding-zstd-label", "the payload is gzip; the content encoding is ignored"),
+    ("base64-flag-missing", "a payload string is always base64 or JSON"),
     ("base64-flag-false-but-encoded", "as base64-flag-missing"),
     ("base64-flag-string", "as base64-flag-missing"),
-    ("version-number-type", "the version is a package version and decides nothing"),
-    ("minimal-fields", "only the marker and the payload are needed"),
-    ("endpoint-null", "the bytes tell the signal"),
-    ("bom-prefixed", "a byte order mark is no content"),
+    ("version-number-type", "the version is that of a package and has no effect"),
+    ("minimal-fields", "only the marker and the payload are required"),
+    ("endpoint-null", "the structure of the payload determines the signal"),
+    ("bom-prefixed", "a byte order mark is not content"),
     ("two-objects-one-line", "both objects are read"),
-    ("prefix-text-same-line", "the text before the object becomes a log record of its own"),
-    ("suffix-text-same-line", "the text behind the object becomes a log record of its own"),
+    ("prefix-text-same-line", "the text before the object becomes a log record"),
+    ("suffix-text-same-line", "the text after the object becomes a log record"),
     (
         "bad-trace-id-length",
-        "the structure is right; such a span is left out, and counted, before OpenObserve would reject it",
+        "the structure is valid; the forwarder removes and counts the span, because OpenObserve would reject it",
     ),
     ("empty-trace-id", "as bad-trace-id-length"),
-    (
-        "invalid-utf8-string",
-        "one such string makes a backend refuse the whole request, neighbours included",
-    ),
-    ("deep-anyvalue-90", "other protobuf readers stop at 100 messages; ours at 64"),
-    ("dup-keys", "which of two payloads is meant nobody can know"),
+    ("invalid-utf8-string", "a backend rejects the whole request for one such string"),
+    ("deep-anyvalue-90", "the limit is 64 levels; other protobuf readers have 100"),
+    ("dup-keys", "two payloads are ambiguous"),
 ];
 
 #[test]
 fn each_broken_line_has_the_outcome_of_the_table() {
     let mut table = String::from(
-        "# Broken and unusual lines: what is read from each\n\n\
-         Each case is one line of `tests/fixtures/lines/corrupted.jsonl` or `bombs.jsonl`, read alone. \
-         A test writes and checks this table.\n\n| case | outcome | why, where both ways were possible |\n|---|---|---|\n",
+        "# Damaged and unusual OTLP lines\n\n\
+         The result of reading each line of `tests/fixtures/lines/corrupted.jsonl` and `bombs.jsonl`. \
+         [line-format.md](line-format.md#reading) has the rules. A test generates this table.\n\n\
+         | case | result | reason, if another result was possible |\n|---|---|---|\n",
     );
     for file in ["corrupted.jsonl", "bombs.jsonl"] {
         for row in fixture(file).lines() {
