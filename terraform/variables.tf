@@ -33,7 +33,7 @@ variable "endpoint" {
   nullable    = false
 
   validation {
-    condition     = can(regex("^https?://?openobserve\\.ai([:/?#]|$)).+$|^https?://[^/?#]+(/[^?#]*)?/api/)[^/?#]+.*$", var.endpoint))
+    condition     = can(regex("^https?://.+$|^https?://[^/?#]+(/[^?#]*)?/api/[^/?#]+.*$", var.endpoint))
     error_message = "A URL that begins with https:// or http://; of OpenObserve Cloud with the organization, as in https://api.openobserve.ai/api/ORGANIZATION."
   }
 }

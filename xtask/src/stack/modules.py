@@ -8,8 +8,8 @@ import re
 BOOLEAN = ["true", "false"]
 # Settings whose values may hold credentials: `terraform plan` prints none of them.
 SENSITIVE = ("Headers", "Proxy", "HttpsProxy")
-# Terraform's regular expressions cannot look ahead; CloudFormation looks itself.
-LOOKAHEAD = re.compile(r"\(\?![^)]*\)")
+# Terraform's regular expressions have no lookaheads, so CloudFormation alone checks them. A lookahead may contain groups.
+LOOKAHEAD = re.compile(r"\(\?!(?:[^()]|\([^()]*\))*\)")
 # A parameter that is named in a sentence: a single word may be a word.
 NAMED = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][A-Za-z0-9]*)+\b")
 
@@ -88,6 +88,7 @@ def conditions(name, parameter):
         yield f"contains({hcl(allowed)}, {variable})", f"One of {', '.join(map(str, allowed))}."
     if "AllowedPattern" in parameter:
         pattern = LOOKAHEAD.sub("", parameter["AllowedPattern"])
+        re.compile(pattern)  # `can` is false for a pattern that does not compile, and Terraform would refuse every value.
         message = parameter.get("ConstraintDescription", f"It does not match {parameter['AllowedPattern']}.")
         yield f"can(regex({hcl(pattern)}, {variable}))", message
     for key, compares in (("MinValue", ">="), ("MaxValue", "<=")):
