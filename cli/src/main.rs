@@ -1,6 +1,6 @@
 //! `lambda-otlp`: the whole path on this machine, a look into OTLP lines, and what keeps a deployed forwarder healthy.
 
-// Its macros hold in all files below.
+// Declared first: all files below use its macros.
 #[macro_use]
 mod broken_pipe;
 
@@ -33,8 +33,8 @@ mod waterfall;
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
-/// OTLP telemetry of AWS Lambda functions through CloudWatch Logs: try the whole path on this machine, look into its
-/// lines, check rules and a deployed stack, and send events, history or dead letters again.
+/// OTLP telemetry of AWS Lambda functions through CloudWatch Logs: run functions on this machine, decode lines, check
+/// rules and a deployed stack, and send events, history or dead letters again.
 #[derive(Parser)]
 #[command(name = "lambda-otlp", version, about)]
 struct Arguments {
@@ -46,7 +46,7 @@ struct Arguments {
 enum Command {
     /// Runs a function, the forwarder and a backend on this machine and accounts for every item.
     Demo(demo::Arguments),
-    /// Runs a function of your own in a local Lambda, with the layer's extension beside it, and shows its telemetry.
+    /// Runs your function in a local Lambda, with the layer's extension beside it, and shows its telemetry.
     Dev(Box<dev::Arguments>),
     /// Reads OTLP lines and prints them as OTLP/JSON, one request a line.
     Decode(decode::Arguments),
@@ -54,27 +54,27 @@ enum Command {
     Tail(Box<tail::Arguments>),
     /// Sends Lambda event files of CloudWatch Logs through the forwarder's pipeline.
     Forward(forward::Arguments),
-    /// Checks a rules file, and shows what it would do to events.
+    /// Checks a rules file, and shows its effect on events.
     Rules(rules::Arguments),
-    /// Sends dead letters and Lambda's on-failure records back to the retry queue.
+    /// Sends dead letters and events of the on-failure bucket to the retry queue.
     Redrive(Box<redrive::Arguments>),
     /// Checks the settings, the backend, and a deployed stack.
     Doctor(Box<doctor::Arguments>),
-    /// Installs dashboards for OpenObserve, compares and removes them.
+    /// Installs, compares and removes OpenObserve dashboards.
     Dashboards(Box<openobserve::DashboardsArguments>),
-    /// Installs alerts for OpenObserve, compares and removes them.
+    /// Installs, compares and removes OpenObserve alerts.
     Alerts(Box<openobserve::AlertsArguments>),
-    /// Leads log groups to a forwarder, as the stack's subscriber does.
+    /// Subscribes a forwarder to log groups, as the stack's subscriber does.
     Subscribe(subscribe::SubscribeArguments),
-    /// Takes from log groups what `subscribe` and the stack's subscriber made, and nothing else.
+    /// Removes the subscriptions that `subscribe` or the stack's subscriber made.
     Unsubscribe(subscribe::UnsubscribeArguments),
     /// Sends a log group's history through the forwarder's pipeline.
     Replay(Box<replay::Arguments>),
-    /// Says what telemetry on this path costs in a month, and which limits bind.
+    /// Estimates the monthly cost of telemetry, and names the limits that apply.
     Cost(cost::Arguments),
-    /// Prints what a shell needs to complete these commands and their arguments.
+    /// Prints shell completions.
     Completions(manual::CompletionsArguments),
-    /// Writes the pages of these commands for `man`.
+    /// Writes the manual pages of these commands.
     Man(manual::ManArguments),
 }
 
@@ -85,7 +85,7 @@ fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => {
-            // Nobody may be reading what help was asked for.
+            // The reader of the help may be gone.
             let _printed = error.print();
             return if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS };
         }

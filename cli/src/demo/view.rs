@@ -133,18 +133,22 @@ fn traces(run: &Run, out: &mut dyn Write) -> io::Result<()> {
 }
 
 /// What is said above the metrics.
-pub(super) const OF_METRICS: &str = "Lambda's reports do not tell handler errors and panics: these are in the traces; an environment that starts again \
-     after a timeout reports no cold start";
+pub(super) const OF_METRICS: &str = "Lambda's reports contain no handler errors and panics: see the traces; an environment that restarts after a timeout \
+     reports no cold start";
 
 fn metrics(run: &Run, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "\n{HEADING}Metrics{HEADING:#} ({OF_METRICS})")?;
     for [service, name, points, total] in metric_rows(run) {
-        writeln!(out, "  {service:<8} {name:<34} {points:>3} points  {total}")?;
+        writeln!(
+            out,
+            "  {service:<8} {name:<34} {points:>3} {:<6}  {total}",
+            if points == "1" { "point" } else { "points" }
+        )?;
     }
     Ok(())
 }
 
-/// Service, name, number of data points and what they come to, of each metric.
+/// The service, name, number of data points and total of each metric.
 pub(super) fn metric_rows(run: &Run) -> Vec<[String; 4]> {
     let mut rows: BTreeMap<(String, &str, &str), Vec<&StoredMetric>> = BTreeMap::new();
     for metric in &run.arrived.metrics {
@@ -204,11 +208,11 @@ fn value(value: Option<&number_data_point::Value>) -> f64 {
 }
 
 /// What the numbers of the accounting mean.
-pub(super) const OF_ACCOUNTING: &str = "Each item that a function makes has a number (#1000): the function notes it in a file of its own when the item ends, and it \
-     travels in the item; \"stock\", which was not changed for that, is known by its invocations and by the requests that it made. \
-     \"made\" is what that file, the log groups, Lambda itself and the warehouse know of, \"found once\" what the backend then has of it, read \
-     from the stored OTLP; no counter of ours takes part. What is missing, repeated or unexpected is wrong; what was open when \
-     its process was killed never ended: the function wrote it shortly before the timeout, as a partial span.";
+pub(super) const OF_ACCOUNTING: &str = "Each item has a number (#1000), which the function also writes to a file when the item ends. The function \"stock\" is \
+     unchanged and writes no such file: the demo counts its invocations and its requests. \"made\" is the number of items in \
+     these files, in the log groups, and in the notes of the local Lambda and the warehouse. \"found once\" is the number of them \
+     in the OTLP that the backend stored. The demo uses no counter of the forwarder or the extension. Any missing, repeated or unexpected \
+     item is a fault. Spans that never ended are partial spans: the function wrote them shortly before the timeout.";
 
 /// The heads of the accounting's columns.
 pub(super) const COLUMNS: [&str; 5] = ["made", "found once", "missing", "repeated", "unexpected"];

@@ -37,11 +37,13 @@ pub(crate) async fn check(reach: &Reach, within: Duration) -> Vec<Check> {
     for (kind, request) in requests(&canary) {
         let outcome = client.export(None, request, deadline).await;
         if let Some(part) = outcome.parts.first() {
-            checks.push(Check::failed("canary", format!("{kind}: not taken: {}", part.reason)));
+            checks.push(Check::failed("canary", format!("{kind}: not accepted: {}", part.reason)));
             continue;
         }
         if reach.destination.profile != Profile::OpenObserve {
-            let text = format!("{kind}: taken; only OpenObserve is asked whether it shows it");
+            let text = format!(
+                "{kind}: accepted; the check cannot read it back, because this is not OpenObserve"
+            );
             checks.push(Check::ok("canary", text));
             continue;
         }

@@ -93,7 +93,7 @@ async fn another_backend_is_only_sent_to() {
     let variables = [("LAMBDA_OTLP_ENDPOINT", sink.url()), ("LAMBDA_OTLP_BACKEND", "otlp")];
     let found = checks(&variables, &["--canary"]).await;
     assert!(found.iter().any(|check| check.starts_with("ok organization: this backend has none")));
-    assert_eq!(found.iter().filter(|check| check.contains("only OpenObserve is asked")).count(), 3);
+    assert_eq!(found.iter().filter(|check| check.contains("cannot read it back")).count(), 3);
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_wrong_password_is_named() {
                 "ok connection: HTTP 401",
                 "failed credentials: answered 401",
                 "ok window",
-                "skipped organization: not looked at, since a check before it failed",
+                "skipped organization: not checked, because an earlier check failed",
                 "skipped canary",
             ],
         );
@@ -134,6 +134,32 @@ async fn a_wrong_organization_is_named_and_not_made() {
         ],
     );
     assert!(sink.requests().iter().all(|request| request.signal.is_none()), "root would make it");
+}
+
+#[tokio::test]
+async fn a_failing_backend_is_named() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}/api/default", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let mut connection = connection.unwrap();
+            let _request = std::io::Read::read(&mut connection, &mut [0; 4096]).unwrap();
+            let answer = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+            std::io::Write::write_all(&mut connection, answer.as_bytes()).unwrap();
+        }
+    });
+    expect(
+        &checks(&[("LAMBDA_OTLP_ENDPOINT", &base)], &[]).await,
+        &[
+            "ok settings",
+            "ok endpoint",
+            "ok connection: HTTP 503",
+            "failed connection: traces: answered 503: the backend, or a proxy in front of it, failed; try again",
+            "ok window",
+            "skipped credentials",
+            "skipped organization",
+        ],
+    );
 }
 
 #[tokio::test]

@@ -92,6 +92,10 @@ impl Api {
             404 if message.contains("Organization") => {
                 bail!("answered 404: there is no organization {}", self.base.1)
             }
+            404 => bail!(
+                "answered 404: {}: is this OpenObserve, and does the endpoint end in /api/{{organization}}?",
+                self.reach.printable(message)
+            ),
             status => bail!("answered {status}: {}", self.reach.printable(message)),
         }
     }

@@ -50,19 +50,19 @@ pub(crate) struct DashboardsArguments {
 
 #[derive(Subcommand)]
 enum DashboardsCommand {
-    /// Installs the dashboards, and brings those that nobody changed up to date.
+    /// Installs the dashboards, and updates the ones that were not edited.
     Install {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         care: Care,
     },
-    /// Says how the dashboards there differ from those that are shipped.
+    /// Lists the differences between the installed dashboards and the ones of this version.
     Diff {
         #[command(flatten)]
         place: Place,
     },
-    /// Removes the dashboards that were installed, and the folder if nothing is left in it.
+    /// Removes the installed dashboards, and their folder if it is empty then.
     Remove {
         #[command(flatten)]
         place: Place,
@@ -84,22 +84,22 @@ pub(crate) struct AlertsArguments {
 
 #[derive(Subcommand)]
 enum AlertsCommand {
-    /// Installs the alerts, and brings those that nobody changed up to date.
+    /// Installs the alerts, and updates the ones that were not edited.
     Install {
         #[command(flatten)]
         place: Place,
         #[command(flatten)]
         care: Care,
-        /// The alert destination in OpenObserve that is told; may be repeated.
+        /// The alert destination in OpenObserve to notify; may be repeated.
         #[arg(long, value_name = "DESTINATION", required = true)]
         notify: Vec<String>,
     },
-    /// Says how the alerts there differ from those that are shipped.
+    /// Lists the differences between the installed alerts and the ones of this version.
     Diff {
         #[command(flatten)]
         place: Place,
     },
-    /// Removes the alerts that were installed, and the folder if nothing is left in it.
+    /// Removes the installed alerts, and their folder if it is empty then.
     Remove {
         #[command(flatten)]
         place: Place,

@@ -54,9 +54,9 @@ impl Check {
         Self { name, verdict: Verdict::Failed, text: text.into() }
     }
 
-    /// It was not looked at.
+    /// A check that did not run.
     pub fn skipped(name: &'static str) -> Self {
-        let text = "not looked at, since a check before it failed".to_owned();
+        let text = "not checked, because an earlier check failed".to_owned();
         Self { name, verdict: Verdict::Skipped, text }
     }
 
@@ -83,7 +83,7 @@ mod tests {
         check(Check::ok("settings", "all"), "ok      settings      all");
         check(Check::warning("endpoint", "no TLS"), "warning endpoint      no TLS");
         check(Check::failed("double wiring", "two"), "failed  double wiring two");
-        let skipped = "skipped record        not looked at, since a check before it failed";
+        let skipped = "skipped record        not checked, because an earlier check failed";
         check(Check::skipped("record"), skipped);
     }
 }

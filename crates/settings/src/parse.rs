@@ -73,7 +73,7 @@ pub(crate) fn switch(text: &str) -> Result<bool, &'static str> {
 pub(crate) fn url(text: &str) -> Result<url::Url, String> {
     const EXPECTED: &str = "expected http:// or https://";
     let url = url::Url::parse(text.trim()).map_err(|error| match error {
-        url::ParseError::RelativeUrlWithoutBase => format!("relative URL, {EXPECTED}"),
+        url::ParseError::RelativeUrlWithoutBase => format!("not an absolute URL, {EXPECTED}"),
         url::ParseError::IdnaError => {
             "the host is no name that DNS has; other letters than ASCII's are written in Punycode (xn--…)"
                 .to_owned()
@@ -170,8 +170,8 @@ mod tests {
         };
         check("http://localhost:5080/api/default", Ok("http://localhost:5080/api/default"));
         check("https://[::1]:443/x", Ok("https://[::1]/x"));
-        check("api.openobserve.ai", Err("relative URL, expected http:// or https://"));
-        check("/api/default", Err("relative URL, expected http:// or https://"));
+        check("api.openobserve.ai", Err("not an absolute URL, expected http:// or https://"));
+        check("/api/default", Err("not an absolute URL, expected http:// or https://"));
         check("localhost:4318", Err("not an HTTP URL, expected http:// or https://"));
         check("ftp://host/", Err("not an HTTP URL, expected http:// or https://"));
         check("http://", Err("empty host, expected http:// or https://"));

@@ -178,6 +178,12 @@ impl<T: Transport> Reach<T> {
             404 if self.destination.profile == Profile::OpenObserve => {
                 Check::failed("organization", ORGANIZATION_MISSING)
             }
+            500 | 502..=504 => Check::failed(
+                "connection",
+                format!(
+                    "{kind}: answered {said}: the backend, or a proxy in front of it, failed; try again, then check {endpoint}"
+                ),
+            ),
             _ => Check::failed(
                 "connection",
                 format!("{kind}: answered {said}: is the endpoint right? check {endpoint}"),

@@ -276,7 +276,7 @@ fn misspelt(source: &dyn Source, table: &Table) -> Vec<Warning> {
     names.retain(|name| [OURS, O2].iter().any(|prefix| name.starts_with(prefix)));
     names.retain(|name| !table.knows(name));
     names.sort_unstable();
-    // Beyond two slips it is rather a name of its own than a misspelt one.
+    // With more than two slips, the name is probably not misspelt.
     let warning = |name: String| {
         let is_ours = name.starts_with(OURS);
         let text = match table.nearest(&name)? {

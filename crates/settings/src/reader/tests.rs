@@ -81,7 +81,7 @@ fn all_mistakes_are_reported_in_one_line_and_no_secret_is_in_it() {
 fn a_wrong_endpoint_is_named_beside_a_wrong_timeout() {
     let source =
         [("LAMBDA_OTLP_ENDPOINT", "o2.example.com"), ("OTEL_EXPORTER_OTLP_TIMEOUT", "ten")];
-    expect![[r#"OTEL_EXPORTER_OTLP_TIMEOUT: "ten" is not a duration (5s, 500ms, or milliseconds); LAMBDA_OTLP_ENDPOINT: relative URL, expected http:// or https://"#]]
+    expect![[r#"OTEL_EXPORTER_OTLP_TIMEOUT: "ten" is not a duration (5s, 500ms, or milliseconds); LAMBDA_OTLP_ENDPOINT: not an absolute URL, expected http:// or https://"#]]
         .assert_eq(&read(&source).4);
 }
 

@@ -77,7 +77,7 @@ impl Table {
         problems
     }
 
-    /// The known name nearest to `name`, and how many slips lie between them.
+    /// The known name nearest to `name`, and the number of slips between them.
     pub(crate) fn nearest(&self, name: &str) -> Option<(usize, &'static str)> {
         self.known_names().map(|known| (slips(name, known), known)).min_by_key(|(slips, _)| *slips)
     }

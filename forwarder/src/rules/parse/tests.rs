@@ -269,7 +269,7 @@ endpoint = "https://api.openobserve.ai"
 "#,
         expect![[r#"
             2:14: destination.default: `default` is the destination that the forwarder's variables describe; use another name
-            6:12: destination.audit.endpoint: relative URL, expected http:// or https://
+            6:12: destination.audit.endpoint: not an absolute URL, expected http:// or https://
             7:1: destination.audit.authorization: credentials do not belong into this file: name where they are kept, secret = "ssm:NAME" or the ARN of a secret
             8:10: destination.audit.secret: not an ARN of Secrets Manager or Systems Manager, or ssm:NAME
             9:13: destination.audit.headers.x-api-key: credentials do not belong into this file: name where they are kept, secret = "ssm:NAME" or the ARN of a secret
